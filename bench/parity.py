@@ -24,18 +24,18 @@ from typing import Any
 
 import numpy as np
 
-from gaussmix.em.initialisation.base import Partition
-from gaussmix.em.initialisation.initial import InitialMoments
-from gaussmix.em.objective.objective import Objective
-from gaussmix.em.objective.trace import final
-from gaussmix.em.step.loop import run_em
-from gaussmix.engines import choose
-from gaussmix.errors import SingularCovariance
-from gaussmix.families import family_named
-from gaussmix.mixture.mixture import Mixture
-from gaussmix.model import Model
-from gaussmix.numerics.arrays import Array
-from gaussmix.waist.block import Block
+from gaussmix._src.em.initialisation.base import Partition
+from gaussmix._src.em.initialisation.initial import InitialMoments
+from gaussmix._src.em.objective.objective import Objective
+from gaussmix._src.em.objective.trace import final
+from gaussmix._src.em.step.loop import run_em
+from gaussmix._src.engines import choose
+from gaussmix._src.errors import SingularCovariance
+from gaussmix._src.families import family_named
+from gaussmix._src.interfaces.block import Block
+from gaussmix._src.mixture.mixture import Mixture
+from gaussmix._src.model import Model
+from gaussmix._src.numerics.arrays import Array
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "oracle"))

@@ -11,7 +11,7 @@ from sphinx.ext import autosummary
 from sphinx.util.docutils import SphinxDirective
 
 from gaussmix import FAMILIES
-from gaussmix.families import ALIASES
+from gaussmix._src.families import ALIASES
 
 project = "gaussmix"
 author = "the gaussmix developers"

@@ -16,14 +16,14 @@ from numpy.typing import NDArray
 from random_parameters import NEEDS, random_need, random_parameters
 from reference_engine import ReferenceEngine
 
-from gaussmix.engines.base import Engine
-from gaussmix.numerics.arrays import Array, Rows
-from gaussmix.testing.closeness import EPS, assert_close, assert_same_bits
-from gaussmix.waist.block import Profile, nodes
-from gaussmix.waist.leaves import Tree
-from gaussmix.waist.moments import Moments, Partial
-from gaussmix.waist.parameters import Parameters
-from gaussmix.waist.spread import Spread
+from gaussmix._src.engines.base import Engine
+from gaussmix._src.interfaces.block import Profile, nodes
+from gaussmix._src.interfaces.leaves import Tree
+from gaussmix._src.interfaces.moments import Moments, Partial
+from gaussmix._src.interfaces.parameters import Parameters
+from gaussmix._src.interfaces.spread import Spread
+from gaussmix._src.numerics.arrays import Array, Rows
+from gaussmix._src.testing.closeness import EPS, assert_close, assert_same_bits
 
 REFERENCE = ReferenceEngine()
 TOLERANCE = (

@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 from random_parameters import random_need
 
-from gaussmix.engines.base import Engine
-from gaussmix.numerics.arrays import Array
-from gaussmix.testing.closeness import EPS, assert_close
-from gaussmix.waist.block import Block
-from gaussmix.waist.moments import Moments, Partial
-from gaussmix.waist.need import Need, Rule, Second
+from gaussmix._src.engines.base import Engine
+from gaussmix._src.interfaces.block import Block
+from gaussmix._src.interfaces.moments import Moments, Partial
+from gaussmix._src.interfaces.need import Need, Rule, Second
+from gaussmix._src.numerics.arrays import Array
+from gaussmix._src.testing.closeness import EPS, assert_close
 
 
 def check_moments(engine: Engine[Any], need: Need, rng: np.random.Generator) -> None:

@@ -3,22 +3,22 @@
 import io
 from typing import Any
 
-from gaussmix.em.initialisation.initial import InitialMoments
-from gaussmix.em.initialisation.sample import distinct_rows
-from gaussmix.em.objective.objective import Objective
-from gaussmix.em.objective.stopping import Stopping
-from gaussmix.em.objective.trace import Frozen, State, Trace, final
-from gaussmix.em.step.loop import em_step, run_em
-from gaussmix.estimators.fitting import begun_fit
-from gaussmix.model import Model
-from gaussmix.sources.array import ArraySource
-from gaussmix.sources.files.base import FileSource
-from gaussmix.testing.closeness import EPS, assert_close, assert_same_bits
-from gaussmix.testing.problems import groups, moved
-from gaussmix.waist.block import Block
-from gaussmix.waist.leaves import LEAF_ROWS
-from gaussmix.waist.need import Need, Rule, Second
-from gaussmix.waist.whitening.base import FactorShape
+from gaussmix._src.em.initialisation.initial import InitialMoments
+from gaussmix._src.em.initialisation.sample import distinct_rows
+from gaussmix._src.em.objective.objective import Objective
+from gaussmix._src.em.objective.stopping import Stopping
+from gaussmix._src.em.objective.trace import Frozen, State, Trace, final
+from gaussmix._src.em.step.loop import em_step, run_em
+from gaussmix._src.estimators.fitting import begun_fit
+from gaussmix._src.interfaces.block import Block
+from gaussmix._src.interfaces.leaves import LEAF_ROWS
+from gaussmix._src.interfaces.need import Need, Rule, Second
+from gaussmix._src.interfaces.whitening.base import FactorShape
+from gaussmix._src.model import Model
+from gaussmix._src.sources.array import ArraySource
+from gaussmix._src.sources.files.base import FileSource
+from gaussmix._src.testing.closeness import EPS, assert_close, assert_same_bits
+from gaussmix._src.testing.problems import groups, moved
 
 __all__ = [
     "EPS",

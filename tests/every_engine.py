@@ -5,8 +5,8 @@ from typing import Any
 
 from reference_engine import OneStep, ReferenceEngine
 
-from gaussmix.engines.base import Engine
-from gaussmix.engines.complete.engine import CompleteEngine
+from gaussmix._src.engines.base import Engine
+from gaussmix._src.engines.complete.engine import CompleteEngine
 
 ENGINES = {"complete": CompleteEngine, "reference": lambda n_threads: ReferenceEngine()}
 

@@ -9,8 +9,8 @@ import numpy as np
 from common import ArraySource, Block, Model
 
 from gaussmix import FAMILIES, Mixture
-from gaussmix.numerics.arrays import Array, Rows
-from gaussmix.sources.base import Given, Source
+from gaussmix._src.numerics.arrays import Array, Rows
+from gaussmix._src.sources.base import Given, Source
 
 SIZES = 61, 7, 30  # rows in one block after the other, over and over; more where there are thousands of rows
 

@@ -9,17 +9,17 @@ import numpy as np
 from common import Block, Need, Rule, Second
 from numpy.typing import NDArray
 
-from gaussmix.engines.base import NEGLIGIBLE_NATS, Facts
-from gaussmix.engines.complete.far import correct_far_rows, far_places, set_apart, sums_of_far_rows
-from gaussmix.engines.joint import labels_of, log_density_of, one_hot, responsibilities_of, with_background
-from gaussmix.engines.randomness import Words, _counter, _uniform, label_uniforms, philox
-from gaussmix.numerics.arrays import Array, pieces
-from gaussmix.numerics.elementary import exponential, log
-from gaussmix.waist.block import BlockState, Profile
-from gaussmix.waist.moments import Moments, Partial
-from gaussmix.waist.parameters import Parameters
-from gaussmix.waist.spread import Spread
-from gaussmix.waist.whitening.base import Whitening
+from gaussmix._src.engines.base import NEGLIGIBLE_NATS, Facts
+from gaussmix._src.engines.complete.far import correct_far_rows, far_places, set_apart, sums_of_far_rows
+from gaussmix._src.engines.joint import labels_of, log_density_of, one_hot, responsibilities_of, with_background
+from gaussmix._src.engines.randomness import Words, _counter, _uniform, label_uniforms, philox
+from gaussmix._src.interfaces.block import BlockState, Profile
+from gaussmix._src.interfaces.moments import Moments, Partial
+from gaussmix._src.interfaces.parameters import Parameters
+from gaussmix._src.interfaces.spread import Spread
+from gaussmix._src.interfaces.whitening.base import Whitening
+from gaussmix._src.numerics.arrays import Array, pieces
+from gaussmix._src.numerics.elementary import exponential, log
 
 CHUNK_ROWS = 8_190  # rows for which arrays (n_rows, n_components) are held at once
 

@@ -13,8 +13,8 @@ from typing import Any
 from sklearn.base import BaseEstimator
 
 import gaussmix
-from gaussmix.families import Family
-from gaussmix.value import Value
+from gaussmix._src.families import Family
+from gaussmix._src.value import Value
 
 
 def snapshot() -> str:

@@ -25,7 +25,7 @@ from threadpoolctl import threadpool_limits
 
 from bench.pages.base import Page, parser_of
 from gaussmix import BayesianGaussianMixture, GaussianMixture, fit_many
-from gaussmix.numerics.arrays import Array
+from gaussmix._src.numerics.arrays import Array
 
 THEIRS = sklearn.mixture.BayesianGaussianMixture
 COURSE: dict[str, Any] = {"init_params": "random_from_data", "random_state": 0, "tol": 0.0, "reg_covar": 0.0}

@@ -26,13 +26,13 @@ from pyarrow import parquet
 
 from bench.pages.base import Page, parser_of, seconds_of
 from gaussmix import GaussianMixture
-from gaussmix.em.step.accumulate import StepTask
-from gaussmix.engines import choose
-from gaussmix.mixture.mixture import Mixture
-from gaussmix.sources.array import ArraySource
-from gaussmix.sources.base import Source
-from gaussmix.sources.opening import open
-from gaussmix.waist.block import Profile
+from gaussmix._src.em.step.accumulate import StepTask
+from gaussmix._src.engines import choose
+from gaussmix._src.interfaces.block import Profile
+from gaussmix._src.mixture.mixture import Mixture
+from gaussmix._src.sources.array import ArraySource
+from gaussmix._src.sources.base import Source
+from gaussmix._src.sources.opening import open
 
 N_FEATURES, N_COMPONENTS = 8, 16
 MEMORY = "256 MB"

@@ -26,7 +26,7 @@ from sklearn.datasets import load_diabetes, load_digits, load_sample_image, load
 from bench import baseline
 from bench.pages.base import RESULTS, Page, parser_of
 from bench.pages.tables import OTHER, OURS, results
-from gaussmix.numerics.arrays import Array
+from gaussmix._src.numerics.arrays import Array
 
 BEST = RESULTS / "optimum.json"
 N_ROWS, MANY, HIT = 20_000, 500_000, 0.005

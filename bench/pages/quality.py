@@ -17,7 +17,7 @@ import numpy as np
 from bench import baseline
 from bench.pages.base import parser_of
 from gaussmix import FactorAnalyzer, Full, GaussianMixture
-from gaussmix.numerics.arrays import Array
+from gaussmix._src.numerics.arrays import Array
 
 N_TABLES, N_ROWS = 40, (400, 900, 1800, 3000, 6000)
 SEARCH, KMEANS, AUTO = ({"init_params": name} for name in ("search", "kmeans", "auto"))

@@ -25,7 +25,7 @@ from bench.cases import MEMORY_SHAPE, STRUCTURES, Case, cases
 from bench.memory import THEIR_ROWS, extra_memory
 from bench.pages.base import Page, line_of, parser_of
 from gaussmix import GaussianMixture as Ours
-from gaussmix.numerics.arrays import Array
+from gaussmix._src.numerics.arrays import Array
 
 README = Path(__file__).parents[2] / "README.md"
 START, END = "<!-- speed table -->", "<!-- end of speed table -->"  # in the README

@@ -21,17 +21,17 @@ from threadpoolctl import threadpool_limits
 
 from bench.pages.base import Page, parser_of, seconds_of
 from gaussmix import GaussianMixture
-from gaussmix.em.initialisation.base import Partition
-from gaussmix.em.initialisation.initial import InitialMoments
-from gaussmix.em.objective.objective import Objective
-from gaussmix.em.objective.stopping import Stopping
-from gaussmix.em.objective.trace import final
-from gaussmix.em.step.loop import run_em
-from gaussmix.engines.complete.engine import CompleteEngine
-from gaussmix.families import FAMILIES
-from gaussmix.families.base import Family
-from gaussmix.model import Model
-from gaussmix.sources.array import ArraySource
+from gaussmix._src.em.initialisation.base import Partition
+from gaussmix._src.em.initialisation.initial import InitialMoments
+from gaussmix._src.em.objective.objective import Objective
+from gaussmix._src.em.objective.stopping import Stopping
+from gaussmix._src.em.objective.trace import final
+from gaussmix._src.em.step.loop import run_em
+from gaussmix._src.engines.complete.engine import CompleteEngine
+from gaussmix._src.families import FAMILIES
+from gaussmix._src.families.base import Family
+from gaussmix._src.model import Model
+from gaussmix._src.sources.array import ArraySource
 
 FEW, MANY = 5, 30  # steps of two runs: what a run costs once cancels out in the difference
 REASON = """\

@@ -25,7 +25,7 @@ import sklearn.mixture
 from bench import baseline
 from bench.pages.base import Page, parser_of
 from gaussmix import GaussianMixture
-from gaussmix.numerics.arrays import Array
+from gaussmix._src.numerics.arrays import Array
 
 N_TABLES, LOWER = 300, 1e-4  # nats per row: what counts as lower than scikit-learn
 KINDS = "separated", "overlapping", "heavy-tailed", "rounded", "unequal weights", "correlated", "3 % outliers"

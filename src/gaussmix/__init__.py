@@ -6,42 +6,42 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from gaussmix.em.step.online import Rate as Rate
-    from gaussmix.errors import DegenerateError as DegenerateError
-    from gaussmix.errors import NotAModelFile as NotAModelFile
-    from gaussmix.errors import Outcome as Outcome
-    from gaussmix.errors import SingularCovariance as SingularCovariance
-    from gaussmix.estimators.bayesian_gaussian_mixture import BayesianGaussianMixture as BayesianGaussianMixture
-    from gaussmix.estimators.classifier import GaussianMixtureClassifier as GaussianMixtureClassifier
-    from gaussmix.estimators.detector import GaussianMixtureDetector as GaussianMixtureDetector
-    from gaussmix.estimators.gaussian_mixture import GaussianMixture as GaussianMixture
-    from gaussmix.estimators.gaussian_mixture_ic import GaussianMixtureIC as GaussianMixtureIC
-    from gaussmix.estimators.imputer import GaussianMixtureImputer as GaussianMixtureImputer
-    from gaussmix.estimators.reducer import GaussianMixtureReducer as GaussianMixtureReducer
-    from gaussmix.estimators.regressor import GaussianMixtureRegressor as GaussianMixtureRegressor
-    from gaussmix.families import FAMILIES as FAMILIES
-    from gaussmix.families.factor_analyzer import FactorAnalyzer as FactorAnalyzer
-    from gaussmix.families.structures import EEI as EEI
-    from gaussmix.families.structures import EII as EII
-    from gaussmix.families.structures import Diag as Diag
-    from gaussmix.families.structures import Full as Full
-    from gaussmix.families.structures import Spherical as Spherical
-    from gaussmix.families.structures import Tied as Tied
-    from gaussmix.functions.comparing import compare as compare
-    from gaussmix.functions.fit_many import fit_many as fit_many
-    from gaussmix.functions.loading import load as load
-    from gaussmix.functions.order_tests import em_test as em_test
-    from gaussmix.functions.order_tests import likelihood_ratio_test as likelihood_ratio_test
-    from gaussmix.functions.order_tests import n_components_test as n_components_test
-    from gaussmix.mixture.mixture import Mixture as Mixture
-    from gaussmix.mixture.mixtures import Mixtures as Mixtures
-    from gaussmix.noise import Noise as Noise
+    from gaussmix._src.em.step.online import Rate as Rate
+    from gaussmix._src.errors import DegenerateError as DegenerateError
+    from gaussmix._src.errors import NotAModelFile as NotAModelFile
+    from gaussmix._src.errors import Outcome as Outcome
+    from gaussmix._src.errors import SingularCovariance as SingularCovariance
+    from gaussmix._src.estimators.bayesian_gaussian_mixture import BayesianGaussianMixture as BayesianGaussianMixture
+    from gaussmix._src.estimators.classifier import GaussianMixtureClassifier as GaussianMixtureClassifier
+    from gaussmix._src.estimators.detector import GaussianMixtureDetector as GaussianMixtureDetector
+    from gaussmix._src.estimators.gaussian_mixture import GaussianMixture as GaussianMixture
+    from gaussmix._src.estimators.gaussian_mixture_ic import GaussianMixtureIC as GaussianMixtureIC
+    from gaussmix._src.estimators.imputer import GaussianMixtureImputer as GaussianMixtureImputer
+    from gaussmix._src.estimators.reducer import GaussianMixtureReducer as GaussianMixtureReducer
+    from gaussmix._src.estimators.regressor import GaussianMixtureRegressor as GaussianMixtureRegressor
+    from gaussmix._src.families import FAMILIES as FAMILIES
+    from gaussmix._src.families.factor_analyzer import FactorAnalyzer as FactorAnalyzer
+    from gaussmix._src.families.structures import EEI as EEI
+    from gaussmix._src.families.structures import EII as EII
+    from gaussmix._src.families.structures import Diag as Diag
+    from gaussmix._src.families.structures import Full as Full
+    from gaussmix._src.families.structures import Spherical as Spherical
+    from gaussmix._src.families.structures import Tied as Tied
+    from gaussmix._src.functions.comparing import compare as compare
+    from gaussmix._src.functions.fit_many import fit_many as fit_many
+    from gaussmix._src.functions.loading import load as load
+    from gaussmix._src.functions.order_tests import em_test as em_test
+    from gaussmix._src.functions.order_tests import likelihood_ratio_test as likelihood_ratio_test
+    from gaussmix._src.functions.order_tests import n_components_test as n_components_test
+    from gaussmix._src.mixture.mixture import Mixture as Mixture
+    from gaussmix._src.mixture.mixtures import Mixtures as Mixtures
+    from gaussmix._src.noise import Noise as Noise
+    from gaussmix._src.priors import Dirichlet as Dirichlet
+    from gaussmix._src.priors import NormalInverseWishart as NormalInverseWishart
+    from gaussmix._src.restrictions import Restrictions as Restrictions
+    from gaussmix._src.sources.opening import open as open
     from gaussmix.patched import patch_sklearn as patch_sklearn
     from gaussmix.patched import unpatch_sklearn as unpatch_sklearn
-    from gaussmix.priors import Dirichlet as Dirichlet
-    from gaussmix.priors import NormalInverseWishart as NormalInverseWishart
-    from gaussmix.restrictions import Restrictions as Restrictions
-    from gaussmix.sources.opening import open as open
 
     __version__: str
 
@@ -93,7 +93,7 @@ if not TYPE_CHECKING:
     def __getattr__(name: str) -> object:
         """Import a public name. Raises AttributeError where there is no such name."""
         if name == "__version__":
-            value: object = import_module("gaussmix.version").package_version()
+            value: object = import_module("gaussmix._src.version").package_version()
         elif name in _HOMES:
             value = getattr(import_module(f"gaussmix.{_HOMES[name]}"), name)
         else:
@@ -109,7 +109,7 @@ if not TYPE_CHECKING:
             return f" yet: import gaussmix.{name}"
         if name.endswith("Display"):
             return ": import it from gaussmix.plot"
-        other = import_module("gaussmix.other_names").OF_PACKAGE.get(name.lower())
+        other = import_module("gaussmix._src.other_names").OF_PACKAGE.get(name.lower())
         if other is not None:
             return f". Use {other}."
         names, full = {each.lower(): each for each in _HOMES}, name.lower().replace("gmm", "gaussianmixture")

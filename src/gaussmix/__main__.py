@@ -1,6 +1,6 @@
 """`python -m gaussmix` is the command `gaussmix`."""
 
-from gaussmix.cli import main
+from gaussmix._src.cli import main
 
 if __name__ == "__main__":
     main()

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from gaussmix.door.parameters import names_several
-from gaussmix.errors import ParameterTypeError
-from gaussmix.estimators.gaussian_mixture import GaussianMixture
-from gaussmix.estimators.gaussian_mixture_ic import GaussianMixtureIC
+from gaussmix._src.errors import ParameterTypeError
+from gaussmix._src.estimators.gaussian_mixture import GaussianMixture
+from gaussmix._src.estimators.gaussian_mixture_ic import GaussianMixtureIC
+from gaussmix._src.validation.parameters import names_several
 
 __all__ = ["cluster"]
 

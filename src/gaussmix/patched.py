@@ -16,8 +16,8 @@ import sklearn.mixture
 from sklearn.mixture._bayesian_mixture import BayesianGaussianMixture as SklearnBayesian
 from sklearn.mixture._gaussian_mixture import GaussianMixture as SklearnMixture
 
-from gaussmix.estimators.bayesian_gaussian_mixture import BayesianGaussianMixture
-from gaussmix.estimators.gaussian_mixture import GaussianMixture
+from gaussmix._src.estimators.bayesian_gaussian_mixture import BayesianGaussianMixture
+from gaussmix._src.estimators.gaussian_mixture import GaussianMixture
 
 _OURS: dict[str, type] = {"GaussianMixture": GaussianMixture, "BayesianGaussianMixture": BayesianGaussianMixture}
 _THEIRS: dict[str, type] = {"GaussianMixture": SklearnMixture, "BayesianGaussianMixture": SklearnBayesian}

@@ -23,10 +23,10 @@ from pyspark.ml.param.shared import (
 from pyspark.ml.util import DefaultParamsReadable, DefaultParamsReader, DefaultParamsWritable, DefaultParamsWriter
 from pyspark.sql import functions
 
-from gaussmix.estimators import gaussian_mixture
-from gaussmix.families.base import family_named
-from gaussmix.sources.opening import open
-from gaussmix.sources.spark.table import column_of
+from gaussmix._src.estimators import gaussian_mixture
+from gaussmix._src.families.base import family_named
+from gaussmix._src.sources.opening import open
+from gaussmix._src.sources.spark.table import column_of
 
 __all__ = ["GaussianMixture", "GaussianMixtureModel"]
 

@@ -12,8 +12,8 @@ import pytest
 from click.testing import CliRunner
 
 import gaussmix
-from gaussmix.cli.program import program
-from gaussmix.sources.files.arrow import TableReader
+from gaussmix._src.cli.program import program
+from gaussmix._src.sources.files.arrow import TableReader
 
 FAITHFUL = Path(__file__).parents[2] / "examples" / "faithful.csv"
 
@@ -39,7 +39,7 @@ def shell():
     def start(*arguments, prelude="", **options):
         runs = [sys.executable, "-m", "gaussmix"]
         if prelude:  # what to do to the interpreter before the command line is asked for
-            runs = [sys.executable, "-c", f"{prelude}\nfrom gaussmix.cli import main\nmain()"]
+            runs = [sys.executable, "-c", f"{prelude}\nfrom gaussmix._src.cli import main\nmain()"]
         environment = {**os.environ, "PYTHONPATH": source, "PYTHONUTF8": "1"}
         environment.pop("PYTHONUNBUFFERED", None)  # users' output is buffered, and fails later
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "stdin": subprocess.DEVNULL, **options}

@@ -15,8 +15,8 @@ import pytest
 from click.testing import CliRunner
 
 from gaussmix import FAMILIES, GaussianMixtureClassifier, Mixture
-from gaussmix.cli.program import program
-from gaussmix.sources.files import batches
+from gaussmix._src.cli.program import program
+from gaussmix._src.sources.files import batches
 
 FAITHFUL = Path(__file__).parents[2] / "examples" / "faithful.csv"
 GROUPS = "g,x,y\n" + "".join(f"{'ab'[i % 2]},{i % 7},{i % 5}\n" for i in range(40))

@@ -14,7 +14,7 @@ import pytest
 from pyarrow import parquet
 
 from gaussmix import FAMILIES, GaussianMixture, Mixture, Mixtures, Restrictions, fit_many
-from gaussmix.formats import model_file
+from gaussmix._src.formats import model_file
 
 # What the command line asks for by itself.
 SETTINGS = {"tol": 1e-6, "reg_covar": 0.0, "max_iter": 1000, "init_params": "auto"}
@@ -360,7 +360,7 @@ def test_a_terminated_fit_goes_on(cli, shell, tmp_path, rng, counts):
     np.save(data, rng.normal(size=(50_000, 4)))
     command = ["fit", data, "-k", counts, "-s", "full", "--tol", "0", "--max-iter", "300", "--checkpoint", path]
     # A short interval, so that the test knows when the fit is on its way.
-    prelude = "import gaussmix.fit.checkpoint as checkpoint; checkpoint.SECONDS = 0.05"
+    prelude = "import gaussmix._src.fit.checkpoint as checkpoint; checkpoint.SECONDS = 0.05"
     process = shell(*command, "-o", tmp_path / "never.gmm", prelude=prelude)
     while not path.exists():
         assert process.poll() is None, "the fit ended before the signal"

@@ -16,8 +16,8 @@ import pytest
 from pyarrow import feather, parquet
 
 from gaussmix import FAMILIES, GaussianMixture, Mixture
-from gaussmix.cli.outputs import WRITERS
-from gaussmix.sources.tables import FORMATS, open_table
+from gaussmix._src.cli.outputs import WRITERS
+from gaussmix._src.sources.tables import FORMATS, open_table
 
 N_ROWS, NAMES = 2 * 65_536 + 4_321, ["a", "b", "c"]
 

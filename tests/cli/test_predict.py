@@ -9,8 +9,8 @@ import pyarrow as pa
 import pytest
 
 from gaussmix import Mixture
-from gaussmix.cli.outputs import write_json
-from gaussmix.formats import model_file
+from gaussmix._src.cli.outputs import write_json
+from gaussmix._src.formats import model_file
 
 
 def load(place):

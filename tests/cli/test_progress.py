@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from gaussmix import GaussianMixture
-from gaussmix.cli.show.progress import Bars
-from gaussmix.fit.monitor import Step
+from gaussmix._src.cli.show.progress import Bars
+from gaussmix._src.fit.monitor import Step
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 
 from gaussmix import FAMILIES, GaussianMixture, GaussianMixtureIC, Mixture
-from gaussmix.cli.show.findings import Findings
+from gaussmix._src.cli.show.findings import Findings
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
@@ -23,7 +23,7 @@ def page(tmp_path_factory):
     """The page of Old Faithful, with a column that HTML must quote."""
     from click.testing import CliRunner
 
-    from gaussmix.cli.program import program
+    from gaussmix._src.cli.program import program
 
     folder = tmp_path_factory.mktemp("report")
     data = Path(__file__).parents[2] / "examples" / "faithful.csv"

@@ -15,8 +15,8 @@ import pytest
 from pyarrow import feather, parquet
 
 import gaussmix
-from gaussmix.sources.tables import open_table
-from gaussmix.sources.tables.base import Dialect
+from gaussmix._src.sources.tables import open_table
+from gaussmix._src.sources.tables.base import Dialect
 
 XY, NUMBERED, AB = ("x", "y"), ("x0", "x1"), ("a", "b")
 TWO = [[1, 2], [3, 4.5]]

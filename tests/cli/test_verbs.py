@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from gaussmix import FAMILIES, BayesianGaussianMixture, GaussianMixture, GaussianMixtureClassifier, Mixture
-from gaussmix.formats import model_file
+from gaussmix._src.formats import model_file
 
 WEIGHTED = "x,y,w\n1,2,2\n3,4.5,0\n5,1,1\n2,2,3\n0,7,1\n"
 REPEATED = "x,y\n1,2\n1,2\n5,1\n2,2\n2,2\n2,2\n0,7\n"
@@ -160,7 +160,7 @@ def test_the_help_lists_each_option_once_and_those_of_tables_last(verb, cli):
     listed = [re.findall(r"^  (?:-\w, )?(--[\w-]+)", part, re.MULTILINE) for part in (own, of_tables)]
     assert "--delimiter" in listed[1]
     assert "--quiet" in listed[0]
-    command = getattr(import_module(f"gaussmix.cli.verbs.{verb}"), verb)
+    command = getattr(import_module(f"gaussmix._src.cli.verbs.{verb}"), verb)
     flags = [flag for each in command.params for flag in each.opts if flag.startswith("--")]
     assert sorted([*listed[0], *listed[1]]) == sorted([*flags, "--help"])
 

@@ -9,12 +9,12 @@ import pytest
 from common import State, Stopping, Trace
 
 from gaussmix import FAMILIES, GaussianMixture, Mixture
-from gaussmix.em.curvature.standing import Standing
-from gaussmix.em.objective.stopping import outlook
-from gaussmix.errors import Failure, FailureKind, Outcome
-from gaussmix.fit.candidates import Candidate, Result, highest_within_error, lowest, reasons_and_advice
-from gaussmix.fit.criteria import Evidence, aic, aicc
-from gaussmix.fit.fitted import Ending
+from gaussmix._src.em.curvature.standing import Standing
+from gaussmix._src.em.objective.stopping import outlook
+from gaussmix._src.errors import Failure, FailureKind, Outcome
+from gaussmix._src.fit.candidates import Candidate, Result, highest_within_error, lowest, reasons_and_advice
+from gaussmix._src.fit.criteria import Evidence, aic, aicc
+from gaussmix._src.fit.fitted import Ending
 
 
 def results(*sizes: int) -> list[Result]:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from gaussmix.covariances import Covariances, Diagonal
-from gaussmix.families.base import Equivariance, Family, register
-from gaussmix.waist.moments import Scatter
+from gaussmix._src.covariances import Covariances, Diagonal
+from gaussmix._src.families.base import Equivariance, Family, register
+from gaussmix._src.interfaces.moments import Scatter
 
 
 @register("shared_diag")

@@ -10,13 +10,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from gaussmix.testing import check_source
 
 import gaussmix
 from gaussmix import GaussianMixture
-from gaussmix.numerics.arrays import Array, Rows
-from gaussmix.sources.base import Source
-from gaussmix.sources.opening import SOURCES
-from gaussmix.testing import check_source
+from gaussmix._src.numerics.arrays import Array, Rows
+from gaussmix._src.sources.base import Source
+from gaussmix._src.sources.opening import SOURCES
 
 PAGE = Path(__file__).parents[2] / "docs/develop/add-a-source.md"
 

@@ -14,7 +14,7 @@ from unittest.mock import patch
 
 import pytest
 
-from gaussmix.families import ALIASES, FAMILIES
+from gaussmix._src.families import ALIASES, FAMILIES
 
 ROOT = Path(__file__).parents[2]
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", flags=re.MULTILINE | re.DOTALL)

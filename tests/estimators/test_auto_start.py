@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from gaussmix import GaussianMixture, GaussianMixtureIC
-from gaussmix.fit.plan import ROWS_FOR_SEARCH, STEPS_FOR_SEARCH
+from gaussmix._src.fit.plan import ROWS_FOR_SEARCH, STEPS_FOR_SEARCH
 
 ENOUGH = ROWS_FOR_SEARCH * (2 + 3)  # a mean and a matrix of two features
 

@@ -9,7 +9,7 @@ from scipy import sparse
 
 import gaussmix
 from gaussmix import GaussianMixture
-from gaussmix.families.base import known_names
+from gaussmix._src.families.base import known_names
 
 ROWS = np.arange(60.0).reshape(20, 3) % 7
 EYES = np.stack([np.eye(3)] * 2)

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from gaussmix import FAMILIES, GaussianMixture, Mixture, Restrictions
-from gaussmix.em.curvature.natural import NaturalScale, Stacked
-from gaussmix.em.step import many
-from gaussmix.fit.after import bootstrap as module
-from gaussmix.fit.after.bootstrap import RESAMPLINGS, _Compared
+from gaussmix._src.em.curvature.natural import NaturalScale, Stacked
+from gaussmix._src.em.step import many
+from gaussmix._src.fit.after import bootstrap as module
+from gaussmix._src.fit.after.bootstrap import RESAMPLINGS, _Compared
 
 N, D = 90, 2
 

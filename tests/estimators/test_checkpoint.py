@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from sklearn.exceptions import ConvergenceWarning
 
-import gaussmix.fit.checkpoint as checkpoints
-import gaussmix.formats.checkpoint_file as files
+import gaussmix._src.fit.checkpoint as checkpoints
+import gaussmix._src.formats.checkpoint_file as files
 from gaussmix import (
     FactorAnalyzer,
     GaussianMixture,
@@ -21,9 +21,9 @@ from gaussmix import (
     Restrictions,
     SingularCovariance,
 )
-from gaussmix.em.step.acceleration import MIN_STEPS, Acceleration
-from gaussmix.formats.envelope import pack, unpack
-from gaussmix.formats.files import remove_unfinished, whole_file
+from gaussmix._src.em.step.acceleration import MIN_STEPS, Acceleration
+from gaussmix._src.formats.envelope import pack, unpack
+from gaussmix._src.formats.files import remove_unfinished, whole_file
 
 pytestmark = pytest.mark.filterwarnings(f"ignore::{ConvergenceWarning.__module__}.ConvergenceWarning")
 
@@ -47,7 +47,7 @@ def path(tmp_path):
 @pytest.fixture
 def stop_at(monkeypatch):
     """Let fits stop after so many states; None lets them go on to their end. The core makes few steps in a call."""
-    monkeypatch.setattr("gaussmix.engines.complete.run.SECONDS", 0.0)
+    monkeypatch.setattr("gaussmix._src.engines.complete.run.SECONDS", 0.0)
     noted = checkpoints.Checkpoint._noted
 
     def set_limit(n_states):
@@ -405,7 +405,7 @@ def test_a_full_disk_is_said_once_and_the_fit_goes_on(rows, path, stop_at, monke
     stop_at(None)
     monkeypatch.setattr(checkpoints, "Thread", AtOnce)
     monkeypatch.setattr(checkpoints, "SECONDS", -1.0)
-    monkeypatch.setattr("gaussmix.formats.files.whole_file", no_room)
+    monkeypatch.setattr("gaussmix._src.formats.files.whole_file", no_room)
     parameters = {"tol": 1e-9, "max_iter": 20, "random_state": 3, **STARTS}
     with pytest.warns(RuntimeWarning) as caught:
         found = GaussianMixture(4, **parameters, checkpoint=path).fit(rows)
@@ -417,7 +417,7 @@ def test_a_full_disk_is_said_once_and_the_fit_goes_on(rows, path, stop_at, monke
 def test_a_full_disk_leaves_the_last_checkpoint(kept, rows, path, stop_at, monkeypatch):
     estimator, contents = kept
     with monkeypatch.context() as patch:
-        patch.setattr("gaussmix.formats.files.whole_file", no_room)
+        patch.setattr("gaussmix._src.formats.files.whole_file", no_room)
         stop_at(5)
         with pytest.raises(Stop) as caught:
             estimator.fit(rows)

@@ -11,7 +11,7 @@ import pytest
 
 import gaussmix
 from gaussmix import BayesianGaussianMixture, FactorAnalyzer, Full, GaussianMixture, GaussianMixtureIC, Restrictions
-from gaussmix.fit.features.table import FEATURES, UNSUPPORTED
+from gaussmix._src.fit.features.table import FEATURES, UNSUPPORTED
 
 PAGE = Path(__file__).parents[2] / "docs/guide/combining.md"
 RNG = np.random.default_rng(0)

@@ -8,7 +8,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import PredefinedSplit, cross_val_score
 
 from gaussmix import BayesianGaussianMixture, GaussianMixture, GaussianMixtureIC, compare
-from gaussmix.fit.candidates import Folds
+from gaussmix._src.fit.candidates import Folds
 
 X = np.random.default_rng(0).normal(np.repeat([0.0, 9.0, 20.0], 40)[:, None], size=(120, 2))
 

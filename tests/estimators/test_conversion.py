@@ -9,7 +9,7 @@ import sklearn.mixture
 from sklearn.exceptions import NotFittedError
 
 from gaussmix import BayesianGaussianMixture, GaussianMixture, GaussianMixtureIC
-from gaussmix.other_names import HOOKS, OF_FITTED, PRIVATE
+from gaussmix._src.other_names import HOOKS, OF_FITTED, PRIVATE
 
 THEIRS = [sklearn.mixture.GaussianMixture, sklearn.mixture.BayesianGaussianMixture]
 

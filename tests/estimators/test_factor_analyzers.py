@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from gaussmix import FactorAnalyzer, GaussianMixture, GaussianMixtureIC, Mixture
-from gaussmix.report.messages import SearchWarning
+from gaussmix._src.report.messages import SearchWarning
 
 NAME = "factor_analyzer"
 

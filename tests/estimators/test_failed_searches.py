@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 
 from gaussmix import Full, GaussianMixtureIC
-from gaussmix.fit.search import mapped
-from gaussmix.report.messages import SearchWarning
+from gaussmix._src.fit.search import mapped
+from gaussmix._src.report.messages import SearchWarning
 
 
 def search(X, **options):

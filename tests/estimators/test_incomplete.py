@@ -11,7 +11,7 @@ from scipy.stats import multivariate_normal
 
 import gaussmix
 from gaussmix import GaussianMixture, GaussianMixtureIC
-from gaussmix.fit.checkpoint import identity_of
+from gaussmix._src.fit.checkpoint import identity_of
 
 STRUCTURES = ["full", "tied", "diag", "spherical", "VEI", "EVE", "VVE", "VEV", "factor_analyzer"]
 

@@ -14,7 +14,7 @@ import pytest
 from sklearn.exceptions import ConvergenceWarning
 
 from gaussmix import FAMILIES, FactorAnalyzer, GaussianMixture, Mixtures, NotAModelFile, fit_many
-from gaussmix.formats.envelope import MANY_FORMAT, pack, unpack
+from gaussmix._src.formats.envelope import MANY_FORMAT, pack, unpack
 
 BY_CORE = [name for name, family in FAMILIES.items() if family.algebra and name not in ("EVE", "VVE")]
 PLAIN = {"init_params": "kmeans"}  # the start that engines make

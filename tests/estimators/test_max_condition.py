@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from gaussmix import FAMILIES, Diag, Full, GaussianMixture, GaussianMixtureIC
-from gaussmix.families import family_named
+from gaussmix._src.families import family_named
 
 OTHERS = ["EVE", "EEV", "VEV", "VEI", "EVI", "VEE", "VVE", "EVV", "factor_analyzer"]
 

@@ -12,7 +12,7 @@ from sklearn.metrics import adjusted_rand_score
 
 import gaussmix
 from gaussmix import FAMILIES, GaussianMixture, Mixture
-from gaussmix.mixture.compare.merging import merge_by_entropy
+from gaussmix._src.mixture.compare.merging import merge_by_entropy
 
 
 @pytest.fixture

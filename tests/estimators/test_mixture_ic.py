@@ -11,9 +11,9 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.estimator_checks import check_estimator
 
 from gaussmix import FAMILIES, FactorAnalyzer, GaussianMixture, GaussianMixtureIC
-from gaussmix.door.parameters import check_seed
-from gaussmix.families import family_named
-from gaussmix.fit.candidates import Folds
+from gaussmix._src.families import family_named
+from gaussmix._src.fit.candidates import Folds
+from gaussmix._src.validation.parameters import check_seed
 
 FOUR = ["full", "tied", "diag", "spherical"]
 SKIPPED = {"check_array_api_input"}  # runs with SCIPY_ARRAY_API=1 and arrays of other libraries

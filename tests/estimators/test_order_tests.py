@@ -9,7 +9,7 @@ import pytest
 from scipy.stats import chi2
 
 from gaussmix import GaussianMixture, em_test, likelihood_ratio_test, n_components_test
-from gaussmix.fit.after import em_test as em_module
+from gaussmix._src.fit.after import em_test as em_module
 
 
 def rows(*places, n=60, seed=0, d=1):

@@ -27,9 +27,9 @@ from gaussmix import (
     Mixture,
     Restrictions,
 )
-from gaussmix.em.step.online import STEP_ROWS
-from gaussmix.estimators.gaussian_mixture import estimator_of
-from gaussmix.fit.fitted import Ending
+from gaussmix._src.em.step.online import STEP_ROWS
+from gaussmix._src.estimators.gaussian_mixture import estimator_of
+from gaussmix._src.fit.fitted import Ending
 
 LIBRARIES = {"pandas": pd.DataFrame, "polars": pl.DataFrame, "pyarrow": pa.table}
 

@@ -5,7 +5,7 @@ import pytest
 from sklearn.pipeline import make_pipeline
 
 from gaussmix import GaussianMixture, GaussianMixtureReducer
-from gaussmix.mixture.directions import directions
+from gaussmix._src.mixture.directions import directions
 
 
 @pytest.fixture

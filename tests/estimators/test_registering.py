@@ -7,15 +7,15 @@ import sys
 import pytest
 
 from gaussmix import FAMILIES, GaussianMixture, GaussianMixtureIC
-from gaussmix.families import ALIASES
-from gaussmix.families.base import register
+from gaussmix._src.families import ALIASES
+from gaussmix._src.families.base import register
 
 # Fits as they are by default, before and after somebody registers families, one with a single letter as alias.
 FOREIGN = """
 import json
 import numpy as np
 from gaussmix import FAMILIES, GaussianMixture, GaussianMixtureClassifier, GaussianMixtureDetector, GaussianMixtureIC
-from gaussmix.families.base import register
+from gaussmix._src.families.base import register
 
 rng = np.random.default_rng(0)
 X = np.concatenate([rng.normal(0, 1, size=(100, 2)), rng.normal(4, 1, size=(60, 2))])

@@ -19,7 +19,7 @@ from gaussmix import (
     GaussianMixtureImputer,
     GaussianMixtureRegressor,
 )
-from gaussmix.numerics.frames import Frame
+from gaussmix._src.numerics.frames import Frame
 
 NAMES = ["width", "height", "depth"]
 LIBRARIES = {

@@ -14,7 +14,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from gaussmix import FactorAnalyzer, Full, GaussianMixture, GaussianMixtureIC
-from gaussmix.report.messages import SearchWarning
+from gaussmix._src.report.messages import SearchWarning
 
 
 def _slow():
@@ -101,7 +101,7 @@ def test_time_that_is_up_ends_the_fit_after_a_step():
 
 def test_starts_without_time_are_named(monkeypatch):
     clock = chain([0.0], repeat(math.inf))  # time is up after the first start
-    monkeypatch.setattr("gaussmix.fit.monitor.monotonic", lambda: next(clock))
+    monkeypatch.setattr("gaussmix._src.fit.monitor.monotonic", lambda: next(clock))
     with pytest.warns(ConvergenceWarning, match="max_time seconds were over before the other starts were made"):
         fitted = GaussianMixture(2, random_state=0, n_init=5, max_time=1e6).fit(SLOW)
     assert (fitted.converged_, fitted.outcome_.n_starts) == (True, 1)

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from gaussmix import FAMILIES, Mixture
-from gaussmix.formats import model_file, record
+from gaussmix._src.formats import model_file, record
 
 MIXTURE = Mixture(
     np.array([0.25, 0.75]),

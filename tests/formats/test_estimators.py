@@ -24,10 +24,10 @@ from gaussmix import (
     NotAModelFile,
     fit_many,
 )
-from gaussmix.estimators.base import details_of
-from gaussmix.formats import model_file
-from gaussmix.formats.envelope import pack, unpack
-from gaussmix.formats.values import from_plain, plain
+from gaussmix._src.estimators.base import details_of
+from gaussmix._src.formats import model_file
+from gaussmix._src.formats.envelope import pack, unpack
+from gaussmix._src.formats.values import from_plain, plain
 
 ATTRIBUTES = ["weights_", "means_", "covariances_", "precisions_", "precisions_cholesky_", "n_features_in_"]
 FOUND = ["converged_", "n_iter_", "lower_bound_", "lower_bounds_"]

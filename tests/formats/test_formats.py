@@ -15,9 +15,9 @@ import pytest
 from safetensors.numpy import save as save_tensors
 
 from gaussmix import FAMILIES, Mixture, NotAModelFile
-from gaussmix.formats import files, model_file
-from gaussmix.formats.envelope import pack
-from gaussmix.formats.record import Details, FitRecord
+from gaussmix._src.formats import files, model_file
+from gaussmix._src.formats.envelope import pack
+from gaussmix._src.formats.record import Details, FitRecord
 
 HERE = Path(__file__).parent
 SAMPLES = sorted(HERE.glob("v*.gmm"))

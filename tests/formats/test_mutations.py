@@ -21,8 +21,8 @@ from gaussmix import (
     Mixture,
     NotAModelFile,
 )
-from gaussmix.formats import model_file
-from gaussmix.formats.envelope import pack, unpack
+from gaussmix._src.formats import model_file
+from gaussmix._src.formats.envelope import pack, unpack
 
 RESEALED = 500
 SAMPLE = (Path(__file__).parent / "v1.gmm").read_bytes()

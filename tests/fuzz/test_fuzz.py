@@ -19,8 +19,8 @@ from hypothesis import strategies as st
 
 import gaussmix
 from gaussmix import FAMILIES, GaussianMixture, Mixture
-from gaussmix.cli.verbs.convert import _read
-from gaussmix.sources.tables import open_table
+from gaussmix._src.cli.verbs.convert import _read
+from gaussmix._src.sources.tables import open_table
 
 EXAMPLES = int(os.environ.get("GAUSSMIX_FUZZ_EXAMPLES", 0))
 fuzzed = settings(

@@ -4,8 +4,8 @@ import mpmath
 import numpy as np
 import pytest
 
-from gaussmix.testing.check_family import random_scatters
-from gaussmix.testing.closeness import EPS
+from gaussmix._src.testing.check_family import random_scatters
+from gaussmix._src.testing.closeness import EPS
 
 ROUNDING = 8 * EPS  # of d sums, and of d rotations in each of some eight sweeps
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from gaussmix.numerics.factorise import lower_roots
+from gaussmix._src.numerics.factorise import lower_roots
 
 EPS = np.finfo(float).eps
 

@@ -3,7 +3,7 @@
 import threading
 import time
 
-from gaussmix.numerics.threads import allowed, at_most, cached_property, granted
+from gaussmix._src.numerics.threads import allowed, at_most, cached_property, granted
 
 
 def test_the_interpreter_is_free_meanwhile(target, make_problem):

@@ -13,30 +13,30 @@ from scipy.stats import multivariate_normal
 from sklearn.base import clone
 
 from gaussmix import BayesianGaussianMixture
-from gaussmix.em.bayes import births, bound_moves
-from gaussmix.em.bayes.approximation import GaussWishart
-from gaussmix.em.bayes.births import Births
-from gaussmix.em.bayes.bound_moves import BoundMoves, Change, Judged
-from gaussmix.em.bayes.merges import deletions
-from gaussmix.em.bayes.variational import Variational
-from gaussmix.em.initialisation.base import Partition
-from gaussmix.em.initialisation.condensed import condensed
-from gaussmix.em.initialisation.initial import InitialMoments
-from gaussmix.em.initialisation.sample import Distinct, distinct_rows
-from gaussmix.em.objective.stopping import Stopping
-from gaussmix.em.objective.trace import final
-from gaussmix.em.priors.concentration import DirichletWeights, StickWeights
-from gaussmix.em.step import fast_path
-from gaussmix.em.step.accumulate import StepTask
-from gaussmix.em.step.loop import run_em
-from gaussmix.estimators.posterior_estimator import LEAST_ROWS
-from gaussmix.families import FAMILIES
-from gaussmix.families.base import has_conjugate_prior
-from gaussmix.fit import problem
-from gaussmix.model import Model
-from gaussmix.numerics.core import core, native_target
-from gaussmix.sources.array import ArraySource
-from gaussmix.waist.need import Second
+from gaussmix._src.em.bayes import births, bound_moves
+from gaussmix._src.em.bayes.approximation import GaussWishart
+from gaussmix._src.em.bayes.births import Births
+from gaussmix._src.em.bayes.bound_moves import BoundMoves, Change, Judged
+from gaussmix._src.em.bayes.merges import deletions
+from gaussmix._src.em.bayes.variational import Variational
+from gaussmix._src.em.initialisation.base import Partition
+from gaussmix._src.em.initialisation.condensed import condensed
+from gaussmix._src.em.initialisation.initial import InitialMoments
+from gaussmix._src.em.initialisation.sample import Distinct, distinct_rows
+from gaussmix._src.em.objective.stopping import Stopping
+from gaussmix._src.em.objective.trace import final
+from gaussmix._src.em.priors.concentration import DirichletWeights, StickWeights
+from gaussmix._src.em.step import fast_path
+from gaussmix._src.em.step.accumulate import StepTask
+from gaussmix._src.em.step.loop import run_em
+from gaussmix._src.estimators.posterior_estimator import LEAST_ROWS
+from gaussmix._src.families import FAMILIES
+from gaussmix._src.families.base import has_conjugate_prior
+from gaussmix._src.fit import problem
+from gaussmix._src.interfaces.need import Second
+from gaussmix._src.model import Model
+from gaussmix._src.numerics.core import core, native_target
+from gaussmix._src.sources.array import ArraySource
 
 conjugate = [family for family in FAMILIES.values() if has_conjugate_prior(family)]
 families = pytest.mark.parametrize("family", conjugate, ids=lambda family: family.name)

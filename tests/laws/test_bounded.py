@@ -5,12 +5,12 @@ import pickle
 
 import numpy as np
 import pytest
+from gaussmix.testing import PROBLEMS, check_equivariance, check_family, check_monotone, check_relabelling
 
 from gaussmix import FAMILIES
-from gaussmix.families import family_named
-from gaussmix.families.bounded import clamped
-from gaussmix.testing import PROBLEMS, check_equivariance, check_family, check_monotone, check_relabelling
-from gaussmix.testing.check_family import (
+from gaussmix._src.families import family_named
+from gaussmix._src.families.bounded import clamped
+from gaussmix._src.testing.check_family import (
     as_needed,
     check_exact_moments,
     check_singular,
@@ -19,7 +19,7 @@ from gaussmix.testing.check_family import (
     expected_log_likelihood,
     random_scatters,
 )
-from gaussmix.testing.check_fit import fit
+from gaussmix._src.testing.check_fit import fit
 
 NAMES = [name for name, family in FAMILIES.items() if "max_condition" in family.get_params()]
 BOUNDS = [1.0, 1.7, 20.0]

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from gaussmix import FAMILIES
-from gaussmix.covariances.dense import composed
-from gaussmix.numerics.axes import principal_axes, shared_axes
-from gaussmix.numerics.elementary import exponential
-from gaussmix.testing.check_family import random_scatters
-from gaussmix.testing.closeness import EPS
-from gaussmix.waist.moments import Scatter
+from gaussmix._src.covariances.dense import composed
+from gaussmix._src.interfaces.moments import Scatter
+from gaussmix._src.numerics.axes import principal_axes, shared_axes
+from gaussmix._src.numerics.elementary import exponential
+from gaussmix._src.testing.check_family import random_scatters
+from gaussmix._src.testing.closeness import EPS
 
 OTHER_AXES = FAMILIES["VVE"].other_axes
 

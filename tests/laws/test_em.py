@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 from common import ArraySource, Frozen, Objective, Stopping, em_step, final, run_em
+from gaussmix.testing import PROBLEMS, Problem, check_monotone, check_relabelling
 
 from gaussmix import FAMILIES, Mixture
-from gaussmix.errors import Outcome, SingularCovariance
-from gaussmix.testing import PROBLEMS, Problem, check_monotone, check_relabelling
-from gaussmix.testing.check_family import updated
-from gaussmix.testing.check_fit import fit
-from gaussmix.testing.closeness import EPS
+from gaussmix._src.errors import Outcome, SingularCovariance
+from gaussmix._src.testing.check_family import updated
+from gaussmix._src.testing.check_fit import fit
+from gaussmix._src.testing.closeness import EPS
 
 families = pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES)
 problems = pytest.mark.parametrize("problem", PROBLEMS)

@@ -7,12 +7,6 @@ from itertools import product
 import numpy as np
 import pytest
 from common import InitialMoments
-
-from gaussmix import FactorAnalyzer
-from gaussmix.em.initialisation.base import Partition
-from gaussmix.em.step.maximise import initial_models
-from gaussmix.errors import SingularCovariance
-from gaussmix.families.factor_analyzer import NOISES
 from gaussmix.testing import (
     PROBLEMS,
     Problem,
@@ -22,8 +16,14 @@ from gaussmix.testing import (
     check_relabelling,
     check_whitening,
 )
-from gaussmix.testing.check_family import SHAPES, as_needed, check_n_parameters, random_scatters, updated
-from gaussmix.testing.closeness import EPS, assert_same_bits
+
+from gaussmix import FactorAnalyzer
+from gaussmix._src.em.initialisation.base import Partition
+from gaussmix._src.em.step.maximise import initial_models
+from gaussmix._src.errors import SingularCovariance
+from gaussmix._src.families.factor_analyzer import NOISES
+from gaussmix._src.testing.check_family import SHAPES, as_needed, check_n_parameters, random_scatters, updated
+from gaussmix._src.testing.closeness import EPS, assert_same_bits
 
 KINDS = list(product(NOISES, (False, True), (False, True)))
 kinds = pytest.mark.parametrize("kind", KINDS, ids=str)

@@ -5,11 +5,11 @@ from itertools import product
 
 import numpy as np
 import pytest
+from gaussmix.testing import check_equivariance, check_family
 
 from gaussmix import FAMILIES, Diag, Full, Tied
-from gaussmix.families import ALIASES, family_named
-from gaussmix.testing import check_equivariance, check_family
-from gaussmix.testing.check_family import (
+from gaussmix._src.families import ALIASES, family_named
+from gaussmix._src.testing.check_family import (
     GAIN,
     SHAPES,
     as_needed,

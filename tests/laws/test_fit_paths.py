@@ -14,10 +14,10 @@ import pytest
 from common import assert_same_fit
 
 from gaussmix import GaussianMixture, GaussianMixtureIC, NormalInverseWishart, fit_many
-from gaussmix.numerics.arrays import Array
-from gaussmix.sources.opening import open
-from gaussmix.testing.closeness import EPS, assert_same_bits
-from gaussmix.testing.problems import PROBLEMS
+from gaussmix._src.numerics.arrays import Array
+from gaussmix._src.sources.opening import open
+from gaussmix._src.testing.closeness import EPS, assert_same_bits
+from gaussmix._src.testing.problems import PROBLEMS
 
 N_COMPONENTS, N_STEPS = 3, 12
 _ROWS = PROBLEMS["overlapping"].rows

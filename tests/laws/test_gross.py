@@ -5,9 +5,9 @@ import pytest
 from common import LEAF_ROWS, ArraySource, Block, InitialMoments, Objective, distinct_rows
 
 from gaussmix import FAMILIES
-from gaussmix.em.initialisation.base import STARTS, start_named
-from gaussmix.em.initialisation.gross import find_gross
-from gaussmix.engines.incomplete import IncompleteEngine
+from gaussmix._src.em.initialisation.base import STARTS, start_named
+from gaussmix._src.em.initialisation.gross import find_gross
+from gaussmix._src.engines.incomplete import IncompleteEngine
 
 AT_RANDOM = ["random", "random_from_data"]
 RIDGE = 1e-3

@@ -5,8 +5,8 @@ import pytest
 from common import ArraySource, Block, distinct_rows
 from scipy.cluster.hierarchy import fcluster, ward
 
-from gaussmix.em.initialisation.base import start_named
-from gaussmix.em.initialisation.hierarchical import MOST_LEAVES, tree_of
+from gaussmix._src.em.initialisation.base import start_named
+from gaussmix._src.em.initialisation.hierarchical import MOST_LEAVES, tree_of
 
 
 def scaled(rows):

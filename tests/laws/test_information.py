@@ -11,11 +11,11 @@ import pytest
 from common import ArraySource, Model, Objective, Stopping, Trace, checked, final, run_em
 
 from gaussmix import FAMILIES, Dirichlet, FactorAnalyzer, Full, GaussianMixture, NormalInverseWishart, Restrictions
-from gaussmix.em.curvature.certify import standing_of
-from gaussmix.em.curvature.information import Information
-from gaussmix.em.curvature.standing import Standing, is_cheap
-from gaussmix.engines.complete.engine import CompleteEngine
-from gaussmix.fit.fit import fit
+from gaussmix._src.em.curvature.certify import standing_of
+from gaussmix._src.em.curvature.information import Information
+from gaussmix._src.em.curvature.standing import Standing, is_cheap
+from gaussmix._src.engines.complete.engine import CompleteEngine
+from gaussmix._src.fit.fit import fit
 
 N_ROWS, K, D = 120, 2, 3
 SMOOTH = [name for name, family in FAMILIES.items() if family.algebra is not None]

@@ -9,8 +9,8 @@ import pytest
 from common import Frozen, Trace, checked
 
 from gaussmix import FAMILIES, GaussianMixture, Restrictions
-from gaussmix.em.curvature.coordinates import Coordinates
-from gaussmix.em.curvature.natural import NaturalScale
+from gaussmix._src.em.curvature.coordinates import Coordinates
+from gaussmix._src.em.curvature.natural import NaturalScale
 
 SMOOTH = [name for name, family in FAMILIES.items() if family.algebra is not None]
 N_ROWS, D = 60, 3

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from gaussmix import FAMILIES, BayesianGaussianMixture, GaussianMixture
-from gaussmix.em.initialisation.base import STARTS
-from gaussmix.numerics import arrays
-from gaussmix.numerics.rows import extreme_rows, extremes
+from gaussmix._src.em.initialisation.base import STARTS
+from gaussmix._src.numerics import arrays
+from gaussmix._src.numerics.rows import extreme_rows, extremes
 
 ATTRIBUTES = ["weights_", "means_", "covariances_", "precisions_", "lower_bound_", "n_iter_"]
 FORMS = {

@@ -5,8 +5,8 @@ import pytest
 from common import Frozen, State, Trace
 
 from gaussmix import FAMILIES, Mixture
-from gaussmix.em.step.best_of import best_run
-from gaussmix.errors import NonFiniteLikelihood, Outcome, SingularCovariance
+from gaussmix._src.em.step.best_of import best_run
+from gaussmix._src.errors import NonFiniteLikelihood, Outcome, SingularCovariance
 
 MODEL = Mixture(np.ones(1), np.zeros((1, 1)), np.ones(1), FAMILIES["spherical"]).model
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from common import ArraySource, distinct_rows
 
-from gaussmix.em.initialisation.sample import automatic_ridge
+from gaussmix._src.em.initialisation.sample import automatic_ridge
 
 N = 1000
 

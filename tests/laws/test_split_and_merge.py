@@ -9,14 +9,14 @@ import pytest
 
 from gaussmix import FactorAnalyzer, Full, GaussianMixture, GaussianMixtureIC, NormalInverseWishart
 from gaussmix import open as open_files
-from gaussmix.em.initialisation.sample import distinct_rows
-from gaussmix.em.search.split_and_merge import POLISHED, SEARCHED, split_and_merge
-from gaussmix.engines import choose
-from gaussmix.families import FAMILIES
-from gaussmix.fit.problem import Data
-from gaussmix.model import Model
-from gaussmix.sources.array import ArraySource
-from gaussmix.testing.closeness import assert_same_bits
+from gaussmix._src.em.initialisation.sample import distinct_rows
+from gaussmix._src.em.search.split_and_merge import POLISHED, SEARCHED, split_and_merge
+from gaussmix._src.engines import choose
+from gaussmix._src.families import FAMILIES
+from gaussmix._src.fit.problem import Data
+from gaussmix._src.model import Model
+from gaussmix._src.sources.array import ArraySource
+from gaussmix._src.testing.closeness import assert_same_bits
 
 pytestmark = pytest.mark.filterwarnings("ignore:Best performing initialization did not converge")
 N_COMPONENTS, N_FEATURES, N_ROWS = 14, 3, 4_000
@@ -181,8 +181,8 @@ def test_a_move_that_adds_an_unsound_component_is_refused():
         for _ in range(2):
             fits = [fitted(rows, n_components=8, init_params="search", random_state=seed) for seed in range(8)]
             scores.append(np.array([gm.score(rows) for gm in fits]))
-            patch.setattr("gaussmix.em.search.split_and_merge.FEW_ROWS", 0)
-            patch.setattr("gaussmix.em.search.split_and_merge.SOME_ROWS", 0)
+            patch.setattr("gaussmix._src.em.search.split_and_merge.FEW_ROWS", 0)
+            patch.setattr("gaussmix._src.em.search.split_and_merge.SOME_ROWS", 0)
     assert (scores[1] - scores[0]).max() > 0.01
 
 

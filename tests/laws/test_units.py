@@ -7,8 +7,8 @@ import pytest
 from common import Block
 
 from gaussmix import FAMILIES, GaussianMixture
-from gaussmix.em.initialisation.base import STARTS
-from gaussmix.engines.incomplete import IncompleteEngine
+from gaussmix._src.em.initialisation.base import STARTS
+from gaussmix._src.engines.incomplete import IncompleteEngine
 
 N_COMPONENTS, N_FEATURES = 3, 3
 KINDS = (

@@ -10,8 +10,8 @@ from every_engine import ENGINES
 from many_blocks import clusters_apart
 from random_parameters import random_parameters
 
-from gaussmix.engines.complete.arguments import arguments_of
-from gaussmix.engines.complete.visits import GROUP_ROWS, KEPT, Counts, Ordering, _by_label, _changes
+from gaussmix._src.engines.complete.arguments import arguments_of
+from gaussmix._src.engines.complete.visits import GROUP_ROWS, KEPT, Counts, Ordering, _by_label, _changes
 
 STRUCTURES = "full", "diag", "spherical"
 N_FEATURES, N_COMPONENTS = 6, 60

@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 from common import FactorShape
+from gaussmix.testing import check_whitening
 from random_parameters import FORMS, random_covariances
 
-from gaussmix.errors import SingularCovariance
-from gaussmix.testing import check_whitening
-from gaussmix.waist.whitening.triangular import TriangularWhitening
+from gaussmix._src.errors import SingularCovariance
+from gaussmix._src.interfaces.whitening.triangular import TriangularWhitening
 
 
 def dense(covariances, factor_shape, n_features):

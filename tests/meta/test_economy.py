@@ -76,5 +76,5 @@ def test_the_repository_does_not_grow() -> None:
 def test_lines_with_code_are_counted() -> None:
     assert lines_and_inner_imports('"""A module."""\n\n# why\nx = [\n    1,  # one\n]\n') == (3, 0)
     assert lines_of_cpp("/* two\nlines */\n// why\nint x;  // one\n") == 1
-    imports = "import gaussmix\nfrom gaussmix.plot import clusters\nfrom gaussmix.em.step.loop import run_em\n"
+    imports = "import gaussmix\nfrom gaussmix.plot import clusters\nfrom gaussmix._src.em.step.loop import run_em\n"
     assert lines_and_inner_imports(imports) == (3, 1)

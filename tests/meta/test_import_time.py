@@ -30,7 +30,7 @@ LIBRARIES = {
 LOADED = """
 import json, sys
 def run(*words):
-    from gaussmix.cli import main
+    from gaussmix._src.cli import main
     sys.argv = ["gaussmix", *words]
     try:
         main()
@@ -147,7 +147,7 @@ def test_a_verb_does_not_wait_for_packages_that_scikit_learn_imports_for_others(
 @pytest.mark.heavy
 def test_packages_that_are_imported_later_hold_what_they_always_hold() -> None:
     later = """
-from gaussmix.cli.program import SLOW, Later, import_later
+from gaussmix._src.cli.program import SLOW, Later, import_later
 import_later()
 import sys
 assert all(isinstance(sys.modules[name], Later) for name in SLOW)
@@ -167,5 +167,5 @@ assert not any(isinstance(sys.modules[name], Later) for name in SLOW)
 
 
 def test_a_package_that_is_not_installed_is_not_there_later_either() -> None:
-    absent = "from gaussmix.cli.program import import_later\nimport_later(('no_such_package',))"
+    absent = "from gaussmix._src.cli.program import import_later\nimport_later(('no_such_package',))"
     assert "no_such_package" not in loaded(absent)

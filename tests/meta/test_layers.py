@@ -108,10 +108,10 @@ def test_folders_of_em_are_in_order() -> None:
     assert {path.name for path in folders} == set(MAY_IMPORT_OF_EM)
     found = []
     for folder in folders:
-        allowed = tuple(f"gaussmix.em.{name}." for name in [folder.name, *MAY_IMPORT_OF_EM[folder.name].split()])
+        allowed = tuple(f"gaussmix._src.em.{name}." for name in [folder.name, *MAY_IMPORT_OF_EM[folder.name].split()])
         for path in sorted(folder.glob("*.py")):
             wrong = [
-                name for name in imported(path) if name.startswith("gaussmix.em.") and not name.startswith(allowed)
+                name for name in imported(path) if name.startswith("gaussmix._src.em.") and not name.startswith(allowed)
             ]
             found += [f"{folder.name}/{path.name}: {name}" for name in wrong]
     assert found == []

@@ -11,7 +11,7 @@ import pytest
 from sklearn.base import BaseEstimator
 
 import gaussmix
-from gaussmix.families import ALIASES, Structure
+from gaussmix._src.families import ALIASES, Structure
 
 HERE = Path(__file__).parent
 

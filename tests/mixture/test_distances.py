@@ -7,7 +7,7 @@ from common import groups
 from scipy import integrate, linalg, optimize, stats
 
 from gaussmix import FAMILIES, Mixture
-from gaussmix.mixture.compare.distances import METRICS, transport_cost
+from gaussmix._src.mixture.compare.distances import METRICS, transport_cost
 
 EPSILON = np.finfo(float).eps
 STRUCTURES = pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES)

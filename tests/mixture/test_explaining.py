@@ -9,7 +9,7 @@ from scipy.linalg import sqrtm
 
 import gaussmix
 from gaussmix import FAMILIES, BayesianGaussianMixture, GaussianMixture, Mixture, Noise
-from gaussmix.mixture.directions import directions
+from gaussmix._src.mixture.directions import directions
 
 
 def fitted(mixture):

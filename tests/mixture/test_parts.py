@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from common import EPS, assert_close
 from fifty_digits import conditional, deviations, rounding
+from gaussmix.testing import PROBLEMS
 
 from gaussmix import FAMILIES, Mixture, SingularCovariance
-from gaussmix.testing import PROBLEMS
-from gaussmix.waist.parameters import FAR
+from gaussmix._src.interfaces.parameters import FAR
 
 NAMES = tuple("abcdefghi")
 # The structures that marginals and conditionals keep; of others they are unconstrained.
@@ -137,7 +137,7 @@ def test_joint_density_is_marginal_times_conditional(mixture, family, rng):
 @families
 def test_many_rows_are_as_one_each(mixture, family, monkeypatch, rng):
     for name, size in {"MOST_ROWS": 17, "FEWEST_ROWS": 1, "MOST_NUMBERS": 100}.items():
-        monkeypatch.setattr(f"gaussmix.mixture.parts.expectations.{name}", size)
+        monkeypatch.setattr(f"gaussmix._src.mixture.parts.expectations.{name}", size)
     known, rows = ["c", "a", "i"], rng.normal(size=(40, 3))
     mean, covariance, weights = (
         getattr(mixture, f"conditional_{what}")(rows, known) for what in ("mean", "covariance", "weights")

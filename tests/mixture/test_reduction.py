@@ -7,8 +7,8 @@ import pytest
 from common import groups
 
 from gaussmix import FAMILIES, Mixture, SingularCovariance
-from gaussmix.mixture.compare.gaussians import Gaussians
-from gaussmix.mixture.compare.reduction import _refined
+from gaussmix._src.mixture.compare.gaussians import Gaussians
+from gaussmix._src.mixture.compare.reduction import _refined
 
 EPSILON = np.finfo(float).eps
 STRUCTURES = pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES)

@@ -6,7 +6,7 @@ import pytest
 from scipy import stats
 
 from gaussmix import FAMILIES, Mixture
-from gaussmix.background import Background
+from gaussmix._src.background import Background
 
 TWO = Mixture(
     [0.25, 0.75],

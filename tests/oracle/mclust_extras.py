@@ -14,10 +14,10 @@ from mclust_rule import run_from_labels
 from tables import rows_of
 
 from gaussmix import GaussianMixture, NormalInverseWishart, Restrictions
-from gaussmix.em.priors.posterior import Conjugate
-from gaussmix.em.priors.terms import OverallMoments, Terms
-from gaussmix.engines import choose
-from gaussmix.families import family_named
+from gaussmix._src.em.priors.posterior import Conjugate
+from gaussmix._src.em.priors.terms import OverallMoments, Terms
+from gaussmix._src.engines import choose
+from gaussmix._src.families import family_named
 
 FOLDER = Path(__file__).parent / "mclust"
 FITS, OPTIONS = (json.loads((FOLDER / f"{name}.json").read_text()) for name in ("fits", "options"))

@@ -12,10 +12,10 @@ from sklearn.metrics import adjusted_rand_score
 from tables import rows_of
 
 from gaussmix import GaussianMixture, GaussianMixtureIC, Mixture
-from gaussmix.engines import choose
-from gaussmix.families import family_named
-from gaussmix.fit.criteria import bic, evidence_of, icl
-from gaussmix.mixture.compare.merging import merge_by_entropy
+from gaussmix._src.engines import choose
+from gaussmix._src.families import family_named
+from gaussmix._src.fit.criteria import bic, evidence_of, icl
+from gaussmix._src.mixture.compare.merging import merge_by_entropy
 
 TABLES = OPTIONS["criteria"]["fits"]
 DEMP = json.loads((Path(__file__).parent / "fpc_demp.json").read_text())["examples"]

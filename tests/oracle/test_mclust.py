@@ -11,10 +11,10 @@ from mclust_rule import MclustStopping, RecordingSource, run_from_labels
 from tables import rows_of
 
 from gaussmix import FAMILIES
-from gaussmix.engines import choose
-from gaussmix.errors import Outcome, SingularCovariance
-from gaussmix.families import family_named
-from gaussmix.waist.parameters import LOG_2PI
+from gaussmix._src.engines import choose
+from gaussmix._src.errors import Outcome, SingularCovariance
+from gaussmix._src.families import family_named
+from gaussmix._src.interfaces.parameters import LOG_2PI
 
 # In one dimension V is VVV, VVI and VII at once, and E is EEE.
 FAMILIES_OF = {"EEE": ["tied"], "VVV": ["full"], "VVI": ["diag"], "VII": ["spherical"]} | {

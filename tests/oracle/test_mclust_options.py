@@ -11,9 +11,9 @@ from mclust_extras import OPTIONS, with_noise
 from tables import rows_of
 
 from gaussmix import FAMILIES, GaussianMixture, Mixture
-from gaussmix.families import family_named
-from gaussmix.mixture.directions import directions
-from gaussmix.testing.closeness import EPS
+from gaussmix._src.families import family_named
+from gaussmix._src.mixture.directions import directions
+from gaussmix._src.testing.closeness import EPS
 
 IDS = [f"{fit['model']}{fit['G']}" for fit in REFERENCE["fits"]]
 

@@ -14,8 +14,8 @@ from mclust_extras import (
 )
 
 from gaussmix import GaussianMixture
-from gaussmix.errors import Outcome
-from gaussmix.families import family_named
+from gaussmix._src.errors import Outcome
+from gaussmix._src.families import family_named
 
 # mclust stops when a step changes the likelihood by 1e-10 of itself. It is not the likelihood that a step raises, so
 # where EM creeps it stops 3e-7 from the end at worst.

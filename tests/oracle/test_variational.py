@@ -14,16 +14,16 @@ from scipy.special import gammaln, logsumexp, xlogy
 from sklearn.mixture import BayesianGaussianMixture as Theirs
 
 from gaussmix import FAMILIES
-from gaussmix.em.bayes.approximation import GaussWishart
-from gaussmix.em.bayes.merges import merges, survey
-from gaussmix.em.bayes.variational import Variational
-from gaussmix.em.initialisation.base import Partition
-from gaussmix.em.priors.concentration import DirichletWeights, StickWeights
-from gaussmix.em.step.fast_path import FastPath
-from gaussmix.engines import choose, engine_for
-from gaussmix.families.base import has_conjugate_prior
-from gaussmix.numerics.elementary import gammas, log_gamma
-from gaussmix.numerics.threads import one_blas_thread
+from gaussmix._src.em.bayes.approximation import GaussWishart
+from gaussmix._src.em.bayes.merges import merges, survey
+from gaussmix._src.em.bayes.variational import Variational
+from gaussmix._src.em.initialisation.base import Partition
+from gaussmix._src.em.priors.concentration import DirichletWeights, StickWeights
+from gaussmix._src.em.step.fast_path import FastPath
+from gaussmix._src.engines import choose, engine_for
+from gaussmix._src.families.base import has_conjugate_prior
+from gaussmix._src.numerics.elementary import gammas, log_gamma
+from gaussmix._src.numerics.threads import one_blas_thread
 
 CONJUGATE = {name: family for name, family in FAMILIES.items() if has_conjugate_prior(family)}
 FORMS = {Second.FULL: "full", Second.DIAGONAL: "diag", Second.TRACE: "spherical"}

@@ -5,6 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import sklearn.mixture
+from gaussmix.plot import ComponentDisplay
 from matplotlib.colors import to_rgb
 from sklearn.exceptions import NotFittedError
 
@@ -18,8 +19,7 @@ from gaussmix import (
     Mixture,
     Noise,
 )
-from gaussmix.plot import ComponentDisplay
-from gaussmix.plot.palette import COLORS, looks_of
+from gaussmix._src.plot.palette import COLORS, looks_of
 
 WEIGHTS = np.array([0.25, 0.75])
 MEANS = np.array([[0.0, 5.0, -3.0], [3.0, 6.0, 0.0]])  # near enough for rows in doubt

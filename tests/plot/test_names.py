@@ -2,8 +2,6 @@
 
 import numpy as np
 import pytest
-
-from gaussmix import GaussianMixture
 from gaussmix.plot import (
     ComponentDisplay,
     ConditionalDisplay,
@@ -13,7 +11,9 @@ from gaussmix.plot import (
     RegionDisplay,
     UncertaintyDisplay,
 )
-from gaussmix.plot.display import as_text, new_figure
+
+from gaussmix import GaussianMixture
+from gaussmix._src.plot.display import as_text, new_figure
 
 NAMES = ["$$", "$\\frac$", "price $ per $", "a\\$b$", "\x1b[0m", "\udcff"]
 DISPLAYS = [ComponentDisplay, DensityDisplay, PairDisplay, ProjectionDisplay, RegionDisplay, UncertaintyDisplay]

@@ -3,16 +3,6 @@
 import numpy as np
 import pandas as pd
 import pytest
-
-from gaussmix import (
-    FAMILIES,
-    BayesianGaussianMixture,
-    GaussianMixture,
-    GaussianMixtureIC,
-    GaussianMixtureRegressor,
-    Mixture,
-)
-from gaussmix.background import Background
 from gaussmix.plot import (
     CalibrationDisplay,
     ConditionalDisplay,
@@ -22,6 +12,16 @@ from gaussmix.plot import (
     ResponsibilityDisplay,
     UncertaintyDisplay,
 )
+
+from gaussmix import (
+    FAMILIES,
+    BayesianGaussianMixture,
+    GaussianMixture,
+    GaussianMixtureIC,
+    GaussianMixtureRegressor,
+    Mixture,
+)
+from gaussmix._src.background import Background
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from scipy.stats import norm
 from sklearn.linear_model import LinearRegression
 
 from gaussmix import FAMILIES, GaussianMixture, GaussianMixtureRegressor, Mixture
-from gaussmix.mixture.predictive import row_quantiles
+from gaussmix._src.mixture.predictive import row_quantiles
 
 
 def test_one_component_is_linear_regression(rng):

@@ -20,19 +20,19 @@ import joblib
 import numpy as np
 from sklearn.base import clone
 
-import gaussmix.door.rows
-import gaussmix.em.initialisation.initial
-import gaussmix.em.initialisation.kmeans
-import gaussmix.em.step.loop
-import gaussmix.engines
-import gaussmix.fit.checkpoint
-import gaussmix.fit.fit
-import gaussmix.fit.problem
+import gaussmix._src.em.initialisation.initial
+import gaussmix._src.em.initialisation.kmeans
+import gaussmix._src.em.step.loop
+import gaussmix._src.engines
+import gaussmix._src.fit.checkpoint
+import gaussmix._src.fit.fit
+import gaussmix._src.fit.problem
+import gaussmix._src.validation.rows
 from gaussmix import GaussianMixture, fit_many
-from gaussmix.em.initialisation import sample as distinct
-from gaussmix.functions.fit_many import _Many
-from gaussmix.sources.array import ArraySource
-from gaussmix.waist.whitening import triangular
+from gaussmix._src.em.initialisation import sample as distinct
+from gaussmix._src.functions.fit_many import _Many
+from gaussmix._src.interfaces.whitening import triangular
+from gaussmix._src.sources.array import ArraySource
 
 FAMILY_NAMES = "full", "tied", "diag", "spherical"
 
@@ -143,16 +143,16 @@ def was_interrupted(call, owner, name, delay, n_looks=1):
 
 
 MOMENTS = {
-    "converting": (gaussmix.door.rows, "copied"),
-    "checking shares": (gaussmix.door.initial, "check_given"),
-    "finding distinct rows": (gaussmix.fit.problem, "distinct_rows"),
+    "converting": (gaussmix._src.validation.rows, "copied"),
+    "checking shares": (gaussmix._src.validation.initial, "check_given"),
+    "finding distinct rows": (gaussmix._src.fit.problem, "distinct_rows"),
     "sampling": (ArraySource, "sample"),
     "sorting": (distinct, "native_target"),
-    "k-means++": (gaussmix.em.initialisation.kmeans, "spread_centres"),
-    "k-means": (gaussmix.em.initialisation.kmeans, "lloyd"),
-    "the first M-step": (gaussmix.em.initialisation.initial.InitialMoments, "model"),
-    "EM": (gaussmix.em.step.loop, "FastPath"),
-    "an M-step": (gaussmix.em.step.loop, "next_model"),
+    "k-means++": (gaussmix._src.em.initialisation.kmeans, "spread_centres"),
+    "k-means": (gaussmix._src.em.initialisation.kmeans, "lloyd"),
+    "the first M-step": (gaussmix._src.em.initialisation.initial.InitialMoments, "model"),
+    "EM": (gaussmix._src.em.step.loop, "FastPath"),
+    "an M-step": (gaussmix._src.em.step.loop, "next_model"),
     "factorising": (triangular, "factorise"),
 }
 LONG = ["k-means", "factorising"]  # what looks for signals many times before it is done
@@ -317,7 +317,7 @@ def killed_fits(name, path, n_kills, seed):
     This is repeated until there were so many kills. Gives back how many, and the ends that have other bits.
     """
     rng, rows = np.random.default_rng(seed), kept_fit(name, path)[0]
-    gaussmix.fit.checkpoint.SECONDS = 0.01
+    gaussmix._src.fit.checkpoint.SECONDS = 0.01
     began = time.monotonic()
     expected = fit_in_a_fork(name, path, rows, None)
     seconds = time.monotonic() - began

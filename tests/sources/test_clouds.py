@@ -20,7 +20,7 @@ from common import LEAF_ROWS, FileSource, assert_same_fit
 
 import gaussmix
 from gaussmix import GaussianMixture
-from gaussmix.sources.files import stores
+from gaussmix._src.sources.files import stores
 
 pytest.importorskip("pyarrow")
 pytestmark = pytest.mark.filterwarnings("ignore:Sending a large body directly:ResourceWarning")  # from the tests

@@ -20,6 +20,7 @@ import pandas as pd
 import pytest
 import streamed
 from common import LEAF_ROWS, Block, assert_same_bits, assert_same_fit
+from gaussmix.testing import check_source
 from sklearn.base import clone
 
 from gaussmix import (
@@ -32,17 +33,16 @@ from gaussmix import (
     GaussianMixtureRegressor,
     open,
 )
-from gaussmix.sources import remote, traffic, waiting
-from gaussmix.testing import check_source
-from gaussmix.waist.leaves import Tree
-from gaussmix.waist.moments import Partial
+from gaussmix._src.interfaces.leaves import Tree
+from gaussmix._src.interfaces.moments import Partial
+from gaussmix._src.sources import remote, traffic, waiting
 
 dask = pytest.importorskip("dask")
 distributed = pytest.importorskip("distributed")
 da = pytest.importorskip("dask.array")
 dd = pytest.importorskip("dask.dataframe")
 
-dask_source = import_module("gaussmix.sources.dask.cluster")
+dask_source = import_module("gaussmix._src.sources.dask.cluster")
 
 pytestmark = pytest.mark.filterwarnings("ignore:Best performing initialization did not converge")
 

@@ -22,15 +22,15 @@ import pyarrow.parquet
 import pytest
 import streamed
 from common import LEAF_ROWS, FileSource, assert_same_fit
+from gaussmix.testing import check_source
 
 import gaussmix
 from gaussmix import GaussianMixture, GaussianMixtureIC, open
-from gaussmix.sources.files.arrow import DatasetReader, TableReader
-from gaussmix.sources.files.batches import spooled
-from gaussmix.sources.opening import check_memory
-from gaussmix.sources.tables import open_table
-from gaussmix.sources.tables.base import BATCH_BYTES, BATCH_ROWS, Dialect
-from gaussmix.testing import check_source
+from gaussmix._src.sources.files.arrow import DatasetReader, TableReader
+from gaussmix._src.sources.files.batches import spooled
+from gaussmix._src.sources.opening import check_memory
+from gaussmix._src.sources.tables import open_table
+from gaussmix._src.sources.tables.base import BATCH_BYTES, BATCH_ROWS, Dialect
 
 N_ROWS, NAMES = 2 * LEAF_ROWS + 1_234, ["a", "b", "c"]
 SMALL = "3 MB"  # too little for the rows
@@ -160,7 +160,7 @@ def test_a_fit_reads_the_file_once_and_then_once_a_pass(folder, caplog):
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning", "ignore::sklearn.exceptions.ConvergenceWarning")
 def test_what_engines_keep_beside_blocks_is_bounded(folder, expected, monkeypatch):
-    monkeypatch.setattr("gaussmix.engines.complete.engine.CompleteState.n_bytes", 10**6, raising=False)
+    monkeypatch.setattr("gaussmix._src.engines.complete.engine.CompleteState.n_bytes", 10**6, raising=False)
     assert_same_fit(fitted(open(folder / "by-rows.npy", memory=SMALL)), expected[False])
 
 
@@ -730,7 +730,7 @@ class TestSpool:
         def full(*_):
             raise OSError(28, "No space left on device")
 
-        monkeypatch.setattr("gaussmix.sources.files.batches._header", full)
+        monkeypatch.setattr("gaussmix._src.sources.files.batches._header", full)
         with pytest.raises(OSError, match=r"No space left on device while .*table\.csv was spooled; set TMPDIR"):
             open(folder / "table.csv", columns=NAMES, memory=SMALL)
 
@@ -759,7 +759,7 @@ def test_python_ends_at_once_while_a_slow_file_is_read(folder):
     program = f"""
 import threading, time
 from gaussmix import GaussianMixture, open
-from gaussmix.sources.files.base import Cursor
+from gaussmix._src.sources.files.base import Cursor
 
 def fit():
     threading.main_thread().join()

@@ -16,11 +16,11 @@ from gaussmix import (
     GaussianMixtureImputer,
     NormalInverseWishart,
 )
-from gaussmix.sources.findings import Cells, Distinct, SeenTogether
-from gaussmix.sources.quantile import lowest_inside
-from gaussmix.sources.survey import Survey
-from gaussmix.waist.block import Profile, nodes
-from gaussmix.waist.spread import Spread
+from gaussmix._src.interfaces.block import Profile, nodes
+from gaussmix._src.interfaces.spread import Spread
+from gaussmix._src.sources.findings import Cells, Distinct, SeenTogether
+from gaussmix._src.sources.quantile import lowest_inside
+from gaussmix._src.sources.survey import Survey
 
 N_ROWS, STEPS = 2 * LEAF_ROWS + 1_000, 3
 SURVEY, START = 1, 2  # a start takes means first, then scatter about them
@@ -179,7 +179,7 @@ def test_findings_have_the_same_bits_however_rows_are_cut(has_weights, may_miss,
 def test_a_sample_for_which_the_survey_kept_too_few_rows_takes_a_pass_of_its_own(
     table, tmp_path, monkeypatch, n_passes_made
 ):
-    monkeypatch.setattr("gaussmix.sources.survey.SPARE", -LEAF_ROWS // 2)
+    monkeypatch.setattr("gaussmix._src.sources.survey.SPARE", -LEAF_ROWS // 2)
     rows, weights = table[0], np.arange(1.0, 1 + N_ROWS)
     found = source_of(tmp_path, rows, weights).sample(LEAF_ROWS)
     expected = ArraySource(rows, weights).sample(LEAF_ROWS)

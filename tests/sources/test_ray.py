@@ -21,6 +21,7 @@ import pyarrow.parquet as pq
 import pytest
 import streamed
 from common import LEAF_ROWS, assert_same_bits, assert_same_fit
+from gaussmix.testing import check_source
 from sklearn.base import clone
 
 from gaussmix import (
@@ -31,13 +32,12 @@ from gaussmix import (
     GaussianMixtureRegressor,
     open,
 )
-from gaussmix.sources import waiting
-from gaussmix.testing import check_source
-from gaussmix.version import package_version
+from gaussmix._src.sources import waiting
+from gaussmix._src.version import package_version
 
 ray = pytest.importorskip("ray")
 pytest.importorskip("ray.data")
-cluster = pytest.importorskip("gaussmix.sources.ray.cluster")
+cluster = pytest.importorskip("gaussmix._src.sources.ray.cluster")
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:Best performing initialization did not converge"),

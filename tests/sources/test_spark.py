@@ -21,6 +21,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from gaussmix.testing import check_source
 from sklearn.base import clone
 
 from gaussmix import (
@@ -30,12 +31,11 @@ from gaussmix import (
     GaussianMixtureImputer,
     GaussianMixtureRegressor,
 )
-from gaussmix.sources import traffic, waiting
-from gaussmix.sources.opening import open
-from gaussmix.testing import check_source
-from gaussmix.testing.closeness import assert_same_bits
-from gaussmix.version import package_version
-from gaussmix.waist.leaves import LEAF_ROWS, Tree
+from gaussmix._src.interfaces.leaves import LEAF_ROWS, Tree
+from gaussmix._src.sources import traffic, waiting
+from gaussmix._src.sources.opening import open
+from gaussmix._src.testing.closeness import assert_same_bits
+from gaussmix._src.version import package_version
 
 pytest.importorskip("pyspark")
 if shutil.which("java") is None:
@@ -46,7 +46,7 @@ from pyspark.ml.linalg import Vectors, VectorUDT
 from pyspark.sql import SparkSession, functions
 from pyspark.sql.types import ArrayType, DoubleType, StructField, StructType
 
-spark_source = pytest.importorskip("gaussmix.sources.spark.cluster")
+spark_source = pytest.importorskip("gaussmix._src.sources.spark.cluster")
 jobs = spark_source.jobs
 
 pytestmark = [
@@ -610,7 +610,7 @@ import threading
 import time
 import warnings
 import gaussmix
-from gaussmix.sources import waiting
+from gaussmix._src.sources import waiting
 from pyspark.sql import SparkSession
 
 folder, model, *settings = sys.argv[1:]

@@ -26,9 +26,9 @@ from pyarrow import fs
 
 import gaussmix
 from gaussmix import GaussianMixture, Mixture
-from gaussmix.cli.program import program
-from gaussmix.sources.files import stores
-from gaussmix.sources.files.listing import files_of
+from gaussmix._src.cli.program import program
+from gaussmix._src.sources.files import stores
+from gaussmix._src.sources.files.listing import files_of
 
 fsspec, moto_server = pytest.importorskip("fsspec"), pytest.importorskip("moto.server")
 N_ROWS, NAMES = LEAF_ROWS + 1_234, ["a", "b", "c"]

@@ -8,13 +8,13 @@ import pytest
 from common import ArraySource
 
 from gaussmix import GaussianMixture
-from gaussmix.em.step.accumulate import StepTask
-from gaussmix.engines import choose
-from gaussmix.engines.base import Engine
-from gaussmix.numerics.core import native_target
-from gaussmix.sources import traffic
-from gaussmix.sources.traffic import Traffic, said
-from gaussmix.waist.need import Need, Second
+from gaussmix._src.em.step.accumulate import StepTask
+from gaussmix._src.engines import choose
+from gaussmix._src.engines.base import Engine
+from gaussmix._src.interfaces.need import Need, Second
+from gaussmix._src.numerics.core import native_target
+from gaussmix._src.sources import traffic
+from gaussmix._src.sources.traffic import Traffic, said
 
 WORDS = 3_000  # bytes of a pickle that are not numbers
 

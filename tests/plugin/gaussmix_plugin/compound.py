@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from gaussmix.covariances import Covariances, Dense
-from gaussmix.families.base import Equivariance, Family, register
-from gaussmix.waist.moments import Scatter
+from gaussmix._src.covariances import Covariances, Dense
+from gaussmix._src.families.base import Equivariance, Family, register
+from gaussmix._src.interfaces.moments import Scatter
 
 
 @register("plugin_compound")

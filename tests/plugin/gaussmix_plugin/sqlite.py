@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from gaussmix.sources.base import Source
-from gaussmix.sources.files.base import check_columns
-from gaussmix.sources.request import Request
-from gaussmix.waist.block import Block
+from gaussmix._src.interfaces.block import Block
+from gaussmix._src.sources.base import Source
+from gaussmix._src.sources.files.base import check_columns
+from gaussmix._src.sources.request import Request
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,116 @@
+"""Checks of what a user gives: counts, seeds, names, numbers. Each error calls the value by its name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from math import prod
+from numbers import Integral, Real
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from gaussmix._src import numerics
+from gaussmix._src.errors import ParameterTypeError, counted
+from gaussmix._src.numerics.arrays import Array, plain_array
+from gaussmix._src.numerics.rows import LARGEST, bad_cell
+
+Rng = np.random.Generator | int | None
+Numbers = TypeVar("Numbers", float, Array)
+
+
+def check_within(name: str, value: Any, what: str, is_allowed: Callable[[Any], bool]) -> None:
+    """Raise TypeError or ValueError, unless a number is allowed; `what` says in words which ones are."""
+    if isinstance(value, bool) or not isinstance(value, (float, Real)):  # float first: seven times as quick
+        raise ParameterTypeError(f"{name} must be {what}, not {value!r:.60}.")
+    if not is_allowed(value):
+        raise ValueError(f"{name}={value!r:.60} must be {what}.")
+
+
+def check_positive(name: str, value: Any) -> float:
+    """A finite number above 0; raises TypeError or ValueError."""
+    check_within(name, value, "a finite number above 0", lambda number: 0 < number < np.inf)
+    return float(value)
+
+
+def check_count(name: str, value: Any, smallest: int) -> int:
+    """A whole number that is not below `smallest`; raises TypeError or ValueError."""
+    if isinstance(value, bool) or not isinstance(value, (int, Integral)):
+        raise ParameterTypeError(f"{name} must be an integer ≥ {smallest}, not {value!r}.")
+    if value < smallest:
+        raise ValueError(f"{name}={value!r} must be an integer ≥ {smallest}.")
+    return int(value)
+
+
+def generator(rng: Rng, otherwise: int | None = None) -> np.random.Generator:
+    """The generator itself, or one of the given seed, else `otherwise`; raises TypeError or ValueError."""
+    try:
+        return np.random.default_rng(otherwise if rng is None else rng)
+    except (TypeError, ValueError) as error:
+        kind = ParameterTypeError if isinstance(error, TypeError) else ValueError
+        raise kind(
+            f"rng must be a numpy.random.Generator, an integer ≥ 0 that seeds one, or None, not {rng!r:.60}."
+        ) from None
+
+
+def check_names(names: Iterable[str], n_features: int) -> tuple[str, ...]:
+    """Names of features as a tuple; raises TypeError or ValueError."""
+    if isinstance(names, str) or not isinstance(names, Iterable):
+        raise ParameterTypeError(f"feature_names must be a list of names, one for each feature, not {names!r:.60}.")
+    checked = tuple(names)
+    for name in checked:
+        if not isinstance(name, str):
+            raise ParameterTypeError(f"feature_names must be text, not {name!r:.60}.")
+    if len(checked) != n_features:
+        raise ValueError(f"feature_names has {counted(len(checked), 'name')} for {counted(n_features, 'feature')}.")
+    return checked
+
+
+def check_real(name: str, values: Any) -> NDArray[Any]:
+    """Real numbers as an array of the type that they have, NaN and infinity among them; raises TypeError or ValueError.
+
+    Masked cells become NaN. ValueError is for rows of unequal length, and text in a frame.
+    """
+    frame = numerics.frames.Frame.of(values)
+    if frame is not None:
+        return frame.rows(name)
+    try:
+        array: NDArray[Any] = np.asarray(plain_array(values))
+    except ValueError:
+        raise ValueError(f"{name} must be an array of real numbers, whose rows have one length.") from None
+    if array.dtype.kind not in "fiub":
+        what = "text" if array.dtype.kind in "US" else array.dtype if array.ndim else f"{values!r:.60}"
+        raise ParameterTypeError(f"{name} must be real numbers, not {what}.")
+    return array
+
+
+def check_finite(name: str, values: ArrayLike, n_axes: int | None = None) -> Array:
+    """Finite real numbers as a float64 array with `n_axes` axes, or any; raises TypeError or ValueError."""
+    array = check_real(name, values)
+    if n_axes is not None and array.ndim != n_axes:
+        raise ValueError(f"{name} must have {n_axes} ax{'i' if n_axes == 1 else 'e'}s, not the shape {array.shape}.")
+    if not np.isfinite(array).all():
+        raise ValueError(f"{name} holds NaN or infinity: give finite numbers.")
+    return array.astype(np.float64)
+
+
+def check_probabilities(name: str, values: ArrayLike) -> Array:
+    """Probabilities as a float64 array of the shape that they have; raises TypeError or ValueError."""
+    array = check_real(name, values).astype(np.float64)
+    wrong = ~((array >= 0) & (array <= 1))
+    if wrong.any():
+        raise ValueError(f"{name} holds {array[wrong][0]}: give probabilities, from 0 to 1.")
+    return array
+
+
+def check_range(numbers: Numbers, sentence: str, largest: float = LARGEST) -> Numbers:
+    """The numbers themselves; raises ValueError where one is NaN or larger than `largest` in size.
+
+    `{row}` in the sentence of the error stands for the place of the first such number on the first axis.
+    """
+    array = np.asarray(numbers)
+    rows = array.reshape(len(array), prod(array.shape[1:])) if array.ndim else array.reshape(1, 1)
+    cell = bad_cell(rows, largest)
+    if cell is not None:
+        raise ValueError(sentence.format(row=cell.row))
+    return numbers

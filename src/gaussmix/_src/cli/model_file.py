@@ -1,0 +1,140 @@
+"""Model files as the verbs read and write them."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from typing import BinaryIO
+
+from gaussmix._src.errors import counted, invented_names, listed, unknown_name
+from gaussmix._src.estimators.base import write_estimator
+from gaussmix._src.estimators.bayesian_gaussian_mixture import BayesianGaussianMixture
+from gaussmix._src.estimators.gaussian_mixture import GaussianMixture, estimator_of
+from gaussmix._src.estimators.gaussian_mixture_ic import GaussianMixtureIC, as_single
+from gaussmix._src.formats import model_file
+from gaussmix._src.formats.files import not_usable
+from gaussmix._src.formats.record import Damaged, Details, FitRecord
+from gaussmix._src.mixture.mixture import Mixture
+from gaussmix._src.sources.tables import format_by_name
+from gaussmix._src.sources.tables.base import STANDARD, Table
+from gaussmix._src.validation.parameters import MISSING
+from gaussmix._src.value import Value
+
+# In the mixture; changes no result; are not plain values.
+_NOT_KEPT = ("n_components", "n_jobs", "label_components", "callbacks")
+
+
+@dataclass(frozen=True)
+class ModelFile:
+    """A mixture, and what its file says about it.
+
+    Parameters
+    ----------
+    name : of the file, for messages.
+    mixture, details : what it holds; of a Bayesian fit the mixture of the components that have rows.
+    layout : version of its layout.
+    posterior : the estimator of a Bayesian fit; None if the fit is not Bayesian.
+    """
+
+    name: str
+    mixture: Mixture
+    details: Details
+    layout: int
+    posterior: BayesianGaussianMixture | None = None
+
+    @classmethod
+    def open(cls, path: str) -> ModelFile:
+        """Read a file, or standard input for "-". Raises NotAModelFile or OSError."""
+        if path != STANDARD and format_by_name(path) is not None:
+            raise ValueError(f"{path} is a table, not a model. Name the model first, and then the table.")
+        model, record = model_file.read(sys.stdin.buffer if path == STANDARD else path)
+        name = "standard input" if path == STANDARD else path
+        mixture, saved, posterior = Mixture.of(model), record.details.estimator, None
+        if saved is not None and saved.name == BayesianGaussianMixture.__name__:
+            try:
+                posterior = BayesianGaussianMixture._restored(saved, model, None, record.details.dtype)
+            except Damaged as damage:
+                raise not_usable(name, str(damage)) from None
+            mixture, _ = posterior._exported()
+        return cls(name, mixture, record.details, record.layout, posterior)
+
+    def estimator(self, jobs: int | None) -> GaussianMixture | BayesianGaussianMixture:
+        """What labels and scores rows whose columns are in the order of the features."""
+        if self.posterior is None:
+            return estimator_of(self.mixture.with_feature_names(None), jobs)
+        self.posterior.set_params(n_jobs=jobs, missing=MISSING[0])
+        return self.posterior
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the features; x0, x1 … if they have none."""
+        return self.details.feature_names or invented_names(self.mixture.n_features)
+
+    @property
+    def n_parameters(self) -> int:
+        """Number of free parameters; equal weights are none, and components without rows have none."""
+        estimator = self.details.estimator
+        found = None if estimator is None or self.posterior is not None else estimator.attributes.get("n_parameters_")
+        return found if isinstance(found, int) else self.mixture.n_parameters
+
+    def columns_of(
+        self, table: Table, columns: tuple[str, ...] = (), without: str | None = None, targets: tuple[str, ...] = ()
+    ) -> tuple[str, ...]:
+        """The columns of a table that are the features of the model without `targets`, in its order.
+
+        They are matched by name. If the table or the model has no names, or `columns` are other names, they are
+        matched by place; the column `without` is not a feature. Raises ValueError where a column is missing or does not
+        hold numbers, their number is not that of the features, or a target is not a feature.
+        """
+        known = self._known(targets)
+        wanted = None if self.details.feature_names is None else known
+        if wanted is not None and set(columns) == set(wanted):
+            columns = wanted  # the same names in another order rename nothing
+        if columns or wanted is None or not table.has_names:
+            every = columns or table.numeric_names(without=[without] if without is not None else [])
+            found = self._by_place(table.name, every, known)
+        else:
+            missing = [name for name in wanted if name not in table.places]
+            if missing:
+                raise ValueError(
+                    f"{table.name} has no column {listed(missing)}, which {self.name} needs; it has "
+                    f"{listed(table.names)}."
+                )
+            found = wanted
+        table.check_numeric(found)
+        return found
+
+    def _known(self, targets: tuple[str, ...]) -> tuple[str, ...]:
+        """The features that are not targets."""
+        for target in targets:
+            if target not in self.names:
+                raise unknown_name("targets", target, self.names)
+        known = tuple(name for name in self.names if name not in targets)
+        if not known:
+            raise ValueError(f"--targets names every feature of {self.name}: leave at least one to predict from.")
+        return known
+
+    def _by_place(self, table: str, columns: tuple[str, ...], known: tuple[str, ...]) -> tuple[str, ...]:
+        """The columns that are the known features, where a table holds these or all features."""
+        if len(columns) == len(known):
+            return columns
+        if len(columns) != self.mixture.n_features:
+            beside = " beside the targets" if len(known) < len(self.names) else ""
+            found = counted(len(columns), "numeric column")
+            raise ValueError(f"{table} has {found}, but {self.name} has {len(known)} features{beside}.")
+        return tuple(columns[self.names.index(name)] for name in known)
+
+
+def write_search(
+    file: BinaryIO, search: GaussianMixtureIC, names: tuple[str, ...] | None, n_rows: int, row_weight: float
+) -> None:
+    """Write the chosen mixture of a search to rows of a total weight, and the `GaussianMixture` of the same end."""
+    single = as_single(search)
+    shared = search.get_params(deep=False).keys() - _NOT_KEPT
+    settings = {key: value for key, value in single.get_params(deep=False).items() if key in shared}
+    for key, value in settings.items():  # a file holds plain values
+        if isinstance(value, list | Value):
+            settings[key] = ",".join(value) if isinstance(value, list) else repr(value)
+    log_likelihood = search.results_["log_likelihood"][search.best_index_]
+    fit = FitRecord(n_rows, row_weight, log_likelihood, search.n_iter_, search.converged_, settings)
+    write_estimator(file, single, names, fit)

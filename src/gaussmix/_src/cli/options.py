@@ -1,0 +1,468 @@
+"""Callbacks that check the values of options, and the options that several verbs share."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, fields
+from functools import partial, wraps
+from typing import Any
+
+import click
+from click.core import ParameterSource
+
+from gaussmix._src.cli.model_file import ModelFile
+from gaussmix._src.cli.outputs import WRITERS, Writing, format_of
+from gaussmix._src.cli.show.notices import QUIET, in_options, print_notices
+from gaussmix._src.errors import counted, not_one_of
+from gaussmix._src.families.base import FAMILIES, family_named, is_known, known_names
+from gaussmix._src.families.factor_analyzer import NOISES
+from gaussmix._src.families.structures import Full
+from gaussmix._src.fit.criteria import CRITERIA, HIGHER
+from gaussmix._src.restrictions import Restrictions
+from gaussmix._src.sources.base import Source
+from gaussmix._src.sources.opening import MEMORY, check_memory, open
+from gaussmix._src.sources.tables import FORMATS, Files, open_table
+from gaussmix._src.sources.tables.base import INDEX_OF_FRAME, STANDARD, Dialect, is_numeric
+from gaussmix._src.validation.parameters import CHECKS, EVERY
+from gaussmix._src.validation.rows import MEANINGS
+
+_MOST_CANDIDATES = 1000
+_LEAST_MEMORY = 1000  # bytes: less is a number whose unit was forgotten
+_OF_STRUCTURES = {  # options of structures on the command line, and as structures call them
+    "n_factors": "n_factors",
+    "noise_variance": "noise",
+    "shared_loadings": "shared_loadings",
+    "shared_noise": "shared_noise",
+    "max_condition": "max_condition",
+}
+
+
+def counts(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[int, ...] | None:
+    """Numbers of components or factors in rising order, from 3, 1:6 (both ends included), 2,4,8 or a mix of them."""
+    if value is None:
+        return None
+    found: set[int] = set()
+    for part in value.split(","):
+        first, colon, last = part.partition(":")
+        try:
+            low = int(first)
+            high = int(last) if colon else low
+        except ValueError:
+            raise click.BadParameter(f"{value!r} is not a count; write 3, 1:6 or 2,4,8.") from None
+        if not 1 <= low <= high:
+            raise click.BadParameter(f"{part!r} must begin at 1 or more and rise; write 3, 1:6 or 2,4,8.")
+        if high - low + len(found) >= _MOST_CANDIDATES:
+            raise click.BadParameter(f"{value!r} asks for more than {_MOST_CANDIDATES} fits.")
+        found.update(range(low, high + 1))
+    return tuple(sorted(found))
+
+
+def structures(ctx: click.Context, param: click.Parameter, value: str) -> str | list[str]:
+    """Names of covariance structures separated by commas, or "all"."""
+    names = [name.strip() for name in value.split(",")]
+    if names == [EVERY]:
+        return EVERY
+    for name in names:
+        if name == EVERY:
+            raise click.BadParameter(f"{EVERY!r} tries each structure: give it alone.")
+        if not is_known(name):
+            raise click.BadParameter(not_one_of(name, (*known_names(), EVERY)))
+    return names
+
+
+def as_values(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Parameters of an estimator from options of the command line, which are flat; raises UsageError."""
+    found = dict(parameters)
+    if found.pop("equal_weights", False):
+        found["restrictions"] = Restrictions(equal_weights=True)
+    if not found.get("certify", True):
+        del found["certify"]  # without the flag, the default
+    given = {name: found.pop(name, None) for name in _OF_STRUCTURES}
+    given = {name: value for name, value in given.items() if value not in (None, False, NOISES[0])}
+    if not given:
+        return found
+    names = found.get("covariance_type", [Full().name])
+    takers = {} if names == EVERY else {name: family_named(name).get_params() for name in names}
+    for name in given:
+        lacking = [repr(taker) for taker, own in takers.items() if _OF_STRUCTURES[name] not in own]
+        if names == EVERY or (lacking and (name == "max_condition" or len(lacking) == len(takers))):
+            flag = f"--{name.replace('_', '-')}"
+            raise click.UsageError(f"{flag} has no meaning with --structure {', '.join(lacking) or EVERY}.")
+    numbers = given.pop("n_factors", (1,))
+    found["covariance_type"] = []
+    for structure, own in takers.items():
+        options = {_OF_STRUCTURES[name]: value for name, value in given.items() if _OF_STRUCTURES[name] in own}
+        several = [options | {"n_factors": each} for each in numbers] if "n_factors" in own else [options]
+        try:
+            found["covariance_type"] += [family_named(structure, **each) for each in several]
+        except (TypeError, ValueError) as error:
+            raise click.UsageError(in_options(str(error))) from None
+    return found
+
+
+def by_rule(ctx: click.Context, param: click.Parameter, value: str | None) -> Any:
+    """What sets a parameter: a number, text, or several by commas. It is checked by the rule of that parameter."""
+    parts = [] if value is None else [number_of(part.strip()) for part in value.split(",")]
+    found = None if not parts else parts if len(parts) > 1 else parts[0]
+    try:
+        if found is not None and param.name in CHECKS:
+            CHECKS[param.name](found)
+    except (TypeError, ValueError) as error:
+        raise click.BadParameter(in_options(str(error))) from None
+    return found
+
+
+def number_of(text: str) -> int | float | str:
+    """The number that a text says, else the text."""
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            pass
+    return text
+
+
+def numbers(end: float, what: str) -> Callable[[click.Context, click.Parameter, str | None], tuple[str, ...]]:
+    """Numbers above 0 and below `end` separated by commas, as the user wrote them."""
+
+    def read(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[str, ...]:
+        found = [part.strip() for part in value.split(",")] if value else []
+        for part in found:
+            number = number_of(part)
+            if isinstance(number, str) or not 0 < number < end:
+                raise click.BadParameter(f"{part!r} is not {what}.")
+        return tuple(found)
+
+    return read
+
+
+shares = numbers(1, "a number between 0 and 1; write 0.05,0.5,0.95")
+
+
+def threads(ctx: click.Context, param: click.Parameter, value: int | None) -> int | None:
+    """A number of threads as scikit-learn counts them: -1 is every processor."""
+    if value == 0:
+        raise click.BadParameter("0 threads can't work; use 1, or -1 for every processor.")
+    return value
+
+
+def size(ctx: click.Context, param: click.Parameter, value: str) -> int:
+    """Bytes."""
+    try:
+        found = check_memory(value)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
+    if found < _LEAST_MEMORY:
+        raise click.BadParameter(f"{value!r} is {counted(found, 'byte')}; write 512MB or 3GB.")
+    return found
+
+
+def column_names(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]) -> tuple[str, ...]:
+    """Column names, from values separated by commas and from repeated options, each once."""
+    names = [name.strip() for part in value for name in part.split(",")]
+    if "" in names:
+        raise click.BadParameter("a column needs a name.")
+    return tuple(dict.fromkeys(names))
+
+
+def column_name(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
+    """A column name."""
+    if value is not None and not value.strip():
+        raise click.BadParameter("a column needs a name.")
+    return None if value is None else value.strip()
+
+
+def delimiter(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
+    """A character, or its name; every run of blanks is " "."""
+    if value is None:
+        return None
+    found = _DELIMITERS.get(value.lower(), value)
+    if len(found) != 1 or found in '"\r\n':
+        raise click.BadParameter(f"{value!r} is not a single character, tab or blanks.")
+    return found
+
+
+def open_share(ctx: click.Context, param: click.Parameter, value: str | None) -> float | None:
+    """A number between 0 and 1."""
+    number = None if value is None else number_of(value)
+    if isinstance(number, str) or (number is not None and not 0 < number < 1):
+        raise click.BadParameter(f"{value!r} is not a number between 0 and 1; write 0.01.")
+    return number
+
+
+def given(names: Collection[str]) -> list[str]:
+    """Those of these parameters that the user has set, by their options."""
+    context = click.get_current_context()
+    return [
+        param.opts[0]
+        for param in context.command.params
+        if param.name in names and context.get_parameter_source(param.name) is ParameterSource.COMMANDLINE
+    ]
+
+
+Verb = Callable[..., None]
+Decorator = Callable[[Verb], Verb]
+_DELIMITERS = {"tab": "\t", "\\t": "\t", "blanks": " ", "space": " ", "whitespace": " ", "comma": ",", "semicolon": ";"}
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What the options of a verb say of the table that it reads.
+
+    Parameters
+    ----------
+    columns : the features; none for all columns of numbers.
+    exclude : columns that are not features.
+    drop_missing, missing : whether rows that miss a feature are left out, or taken.
+    format, dialect : as `open_table` takes them.
+    memory : how many bytes of rows to hold at a time.
+    cache : a folder that keeps the numbers of files; None for no cache.
+    """
+
+    columns: tuple[str, ...]
+    exclude: tuple[str, ...]
+    drop_missing: bool
+    format: str | None
+    dialect: Dialect
+    missing: bool = False
+    memory: int = sys.maxsize
+    cache: str | None = None
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether any reader of rows can do what is said, without a table."""
+        return not (self.exclude or self.drop_missing or self.format) and self.dialect == Dialect()
+
+    def open(self, data: str) -> Files:
+        """The table with all of its columns and rows; raises BadTable or OSError."""
+        return open_table(data, self.format, self.dialect)
+
+    def counting(self, table: Files, without: Collection[str] = ()) -> list[str]:
+        """The columns that count the rows, which are not features unless the user names them; a notice says which."""
+        if self.columns:
+            return []
+        found = table.counting_names([name for name in table.names if name not in (*self.exclude, *without)])
+        print_notices(
+            f"left out column {name!r}: it counts the rows. If it is a feature, name all features by --columns."
+            for name in found
+        )
+        return found
+
+    def features(self, table: Files, without: Collection[str] = ()) -> tuple[str, ...]:
+        """The columns that the user names, or else all of numbers; notices name the others."""
+        if self.columns:
+            return self.columns
+        kept = table.without([*self.exclude, *self.counting(table, without)])
+        found = kept.numeric_names(without)
+        taken = {*found, *without}
+        others = {name: kept.schema.field(name).type for name in kept.names if name not in taken}
+        print_notices(
+            f"left out column {name!r}: {INDEX_OF_FRAME if is_numeric(kind) else kept.why_not_numeric(name, kind)}."
+            for name, kind in others.items()
+        )
+        return found
+
+    def of_features(self, table: Files, features: tuple[str, ...], *others: str | None) -> Files:
+        """The same table; if so asked, without rows that miss a value in these columns."""
+        columns = [name for name in (*features, *others) if name is not None]
+        return table.complete_in(columns) if self.drop_missing else table
+
+    def matched(
+        self, model: ModelFile, data: str, weights: str | None = None, targets: tuple[str, ...] = ()
+    ) -> tuple[Files, tuple[str, ...]]:
+        """A table, whose notices are printed, and those of its columns that are the features of a model."""
+        table = self.open(data)
+        kept = table.without(self.exclude)
+        if weights is not None:
+            kept.check_has(weights)
+        features = model.columns_of(kept, self.columns, weights, targets)
+        table = self.of_features(table, features, weights)
+        print_notices(table.notices)
+        return table, features
+
+    def rows(self, table: str | Files, columns: tuple[str, ...], weights: str | None) -> Source:
+        """Columns of a table as rows to fit or score, with their weights."""
+        how = partial(open, memory=self.memory, missing=self.missing, cache=self.cache)
+        return how(table, columns=columns or None, weights=weights)
+
+
+def option(declaration: str, help: str, **more: Any) -> Decorator:
+    """An option whose flags, and parameter if it is called otherwise, are separated by blanks."""
+    return click.option(*declaration.split(), help=help, **more)
+
+
+def flag(declaration: str, help: str, **more: Any) -> Decorator:
+    """An option without a value."""
+    return option(declaration, help, is_flag=True, **more)
+
+
+def choice(declaration: str, help: str, choices: Iterable[str], **more: Any) -> Decorator:
+    """An option that takes one of several words."""
+    return option(declaration, help, type=click.Choice(list(choices)), **more)
+
+
+def column(declaration: str, help: str, **more: Any) -> Decorator:
+    """An option that names a column."""
+    return option(declaration, help, callback=column_name, metavar="COLUMN", **more)
+
+
+def columns(declaration: str, help: str) -> Decorator:
+    """An option that names columns or features."""
+    return option(declaration, help, multiple=True, callback=column_names, metavar="A,B")
+
+
+def file(name: str, metavar: str, **more: Any) -> Decorator:
+    """A file that a verb reads or writes."""
+    return click.argument(name, metavar=metavar, type=click.Path(), **more)
+
+
+quiet = flag(
+    "-q --quiet",
+    "Print only errors and the requested output.",
+    expose_value=False,
+    callback=lambda ctx, param, value: ctx.meta.update({QUIET: value}),
+)
+as_json = flag("--json as_json", "Print JSON for programs.")
+jobs = option(
+    "-j --jobs", "Threads; every processor by default. Changes no result.", type=int, callback=threads, metavar="N"
+)
+weights = column("--weights", "Weights of the rows: 2 counts as two such rows.")
+_MEANING = "Weights are frequencies, or precisions, which are scaled to a mean of 1."
+weight_meaning = choice("--weight-meaning", _MEANING, MEANINGS, default=MEANINGS[0])
+
+criterion = option(
+    "--criterion",
+    "What decides: the lowest of these; the highest of cv, the likelihood of held-out rows, or of stability, the "
+    "agreement of labels of repeated fits.",
+    type=click.Choice([*CRITERIA, *HIGHER], case_sensitive=False),
+    default="bic",
+)
+
+
+def memory_of(help: str) -> Decorator:
+    """The option --memory."""
+    return option("--memory", help, callback=size, default=MEMORY.replace(" ", ""), metavar="SIZE")
+
+
+memory = memory_of("Larger tables are read in parts.")
+cache = option("--cache", "Keep the numbers of DATA there, and read it once.", metavar="FOLDER")
+
+
+_OF_TABLES = {each.name for each in (*fields(Dialect), *fields(Reading))} | {"na", "cache"}
+
+
+class OnTables(click.Command):
+    """A verb that reads tables. Its help has the options about tables in a list of their own, the last."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write both lists."""
+        found = [each for each in self.get_params(ctx) if isinstance(each, click.Option)]
+        for title, of_tables in (("Options", False), ("Options of tables", True)):
+            records = [each.get_help_record(ctx) for each in found if (each.name in _OF_TABLES) is of_tables]
+            with formatter.section(title):
+                formatter.write_dl([record for record in records if record is not None])
+
+
+def reading(verb: Verb) -> Verb:
+    """Add the options of every verb that reads a table. The verb takes them as one `Reading`."""
+
+    @wraps(verb)
+    def told(**options: Any) -> None:
+        dialect = {name: options.pop(name) for name in _OF_TEXT}
+        limits = {"memory": options["memory"]} if "memory" in options else {}
+        options["dialect"] = Dialect(missing=options.pop("na"), **dialect, **limits)
+        said = Reading(**{each.name: options.pop(each.name) for each in fields(Reading) if each.name in options})
+        for name in said.columns:
+            if name in said.exclude:
+                raise click.UsageError(f"{name!r} is named by --columns and by --exclude.")
+        if said.drop_missing and said.missing:
+            raise click.UsageError("--missing takes the rows that --drop-missing leaves out.")
+        decimal, delimiter, thousands = said.dialect.decimal, said.dialect.delimiter, said.dialect.thousands
+        if decimal is not None and decimal == delimiter:
+            raise click.UsageError(f"{decimal!r} can't be the delimiter and the decimal mark.")
+        if thousands is not None and thousands in (decimal, delimiter):
+            raise click.UsageError(f"{thousands!r} can't mark thousands and be the decimal mark or the delimiter.")
+        verb(reading=said, **options)
+
+    added: Verb = told
+    for each in (quiet, *_READING):
+        added = each(added)
+    return added
+
+
+_OF_TEXT = "has_header", "delimiter", "decimal", "thousands", "encoding"  # of what `Dialect` says, beside --na
+_READING = (
+    option(
+        "--header/--no-header has_header",
+        "The first line of CSV holds names, or data.  [default: names, unless it holds numbers only]",
+        default=None,
+    ),
+    flag("--drop-missing", "Leave out rows with an empty cell among the features, and count them."),
+    option(
+        "--na",
+        "Text of CSV that means an empty cell, as NA, N/A, NaN and null do; can be given several times.",
+        multiple=True,
+        metavar="TEXT",
+    ),
+    choice("--decimal", "Decimal mark of the numbers in CSV.  [default: by the first lines]", ".,"),
+    choice("--thousands", "Mark between groups of three digits in CSV, as in 1.234,5.", ",. '"),
+    option(
+        "--encoding",
+        "Encoding of CSV, such as cp1252 or utf-16.  [default: by its mark, or else UTF-8 or cp1252]",
+        metavar="NAME",
+    ),
+    option(
+        "--delimiter",
+        "Between the fields of CSV: a character, tab or blanks.  [default: by the first line]",
+        callback=delimiter,
+        metavar="C",
+    ),
+    columns("--exclude", "Columns that are no features; they are still copied to the output."),
+    columns("--columns", "Use these columns only."),
+    choice("--format", "Format of DATA.  [default: by its extension or its first bytes]", FORMATS),
+)
+
+
+def structure(more: str) -> Decorator:
+    """The option --structure; `more` ends its help."""
+    help = f"Structures of the covariances, several by commas, or all{more}"
+    return option("-s --structure covariance_type", help, callback=structures, default="full", metavar="S")
+
+
+def choosing(verb: Verb) -> Verb:
+    """Add -k and --structure, to verbs that compare the mixtures of one table."""
+    help = "Numbers of components: 3, 1:6 or 2,4,8."
+    count = option("-k counts", help, callback=counts, default="1:9", metavar="K")
+    return count(structure(f": {', '.join(FAMILIES)}.")(verb))
+
+
+def writing(verb: Verb) -> Verb:
+    """Add the options of every verb that writes a table. The verb takes them as one `Writing`."""
+
+    @wraps(verb)
+    def told(output: str, to: str | None, as_json: bool, **options: Any) -> None:
+        format = format_of(output, to, as_json=as_json)
+        verb(writing=Writing(output, format, as_json, is_plain=output == STANDARD and to is None), **options)
+
+    help = "Write there instead of to standard output."
+    to_file = option("-o --output", help, metavar="OUT", default=STANDARD, show_default=False)
+    help = "Format of what is written.  [default: by the extension of OUT, or else csv]"
+    return to_file(choice("--to", help, WRITERS)(as_json(told)))
+
+
+noise = flag("--noise", "A uniform background beside the components, for rows that belong to none.")
+
+
+def seed_of(declaration: str, help: str, most: int | None = None) -> Decorator:
+    """The option --seed."""
+    return option(declaration, help, type=click.IntRange(0, most), default=0, metavar="N")
+
+
+seed = seed_of("--seed random_state", "Seed of the starts.", 2**32 - 1)
+missing = flag("--missing", "Use rows with empty cells too, by their other cells.")
+
+
+def row_by_row(verb: Verb) -> Verb:
+    """Add the options of every verb that writes something of each row that it reads."""
+    return writing(missing(memory(reading(jobs(verb)))))

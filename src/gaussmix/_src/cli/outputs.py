@@ -1,0 +1,249 @@
+"""Tables as files of every format, and where results go: standard output, or a file that appears once complete."""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import errno
+import json
+import math
+import os
+import shutil
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryFile
+from typing import Any, BinaryIO
+
+import click
+import numpy as np
+import pyarrow as pa
+
+from gaussmix._src.errors import listed
+from gaussmix._src.formats.files import check_local, whole_file
+from gaussmix._src.sources.files.paths import is_among
+from gaussmix._src.sources.tables import Files, format_by_name
+from gaussmix._src.sources.tables.base import STANDARD, BadTable, doubles, is_numeric
+
+_ROWS_AT_ONCE = 10_000
+_CODECS = {".gz": "gzip", ".bz2": "bz2", ".zst": "zstd", ".lz4": "lz4"}  # all that `open_table` reads
+
+
+def check_target(target: str, *inputs: str | None) -> None:
+    """Check before long work that its result can be written and is not a file of an input: a file, pattern or folder.
+
+    Raises OSError, or UsageError where the target is one, or where two inputs are standard input.
+    """
+    path = Path(target)
+    if inputs.count(STANDARD) > 1:
+        raise click.UsageError("only one input can be standard input.")
+    if target == STANDARD:
+        return
+    check_local(target)
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, "is a folder, so it can't be written", target)
+    if not path.parent.is_dir():
+        raise FileNotFoundError(errno.ENOENT, "there is no such folder to write to", str(path.parent))
+    for given in inputs:
+        if given not in (None, "", STANDARD) and is_among(path, given):
+            sentence = f"{target} is among the files of the input {given}: write the output elsewhere."
+            raise click.UsageError(sentence)
+
+
+def format_of(target: str, to: str | None, *, as_json: bool) -> str:
+    """The format to write a table in: `to`, or by the extension of the target, or CSV.
+
+    Raises UsageError for --json together with another format, and where the extension says that another is to be
+    compressed.
+    """
+    path = Path(target)
+    name = path.stem if _codec_of(target) else path.name
+    by_name = "json" if name.lower().endswith(".json") else format_by_name(name)
+    if as_json and (to or by_name or "json") not in FOR_PEOPLE:
+        raise click.UsageError(f"--json contradicts {to or by_name}.")
+    if target != STANDARD and not (to or by_name or as_json) and Path(name).suffix:
+        known = listed([f".{each}" for each in WRITERS])
+        raise click.UsageError(f"{target}: gaussmix writes no {Path(name).suffix}. Use {known}, or add --to.")
+    format = "json" if as_json else to or by_name or "csv"
+    if _codec_of(target) and format not in FOR_PEOPLE:
+        raise click.UsageError(f"{target}: only csv and json can be written as {path.suffix}, not {format}.")
+    return format
+
+
+@dataclass(frozen=True)
+class Writing:
+    """What the options of a verb say of the table that it writes.
+
+    Parameters
+    ----------
+    output : path, or "-" for standard output.
+    format : key of `WRITERS`.
+    as_json : whether --json is given.
+    is_plain : whether neither -o nor --to is given.
+    """
+
+    output: str
+    format: str
+    as_json: bool
+    is_plain: bool
+
+    def numbers(self, columns: tuple[str, ...]) -> tuple[str, ...]:
+        """Which of these columns to pass on as numbers: CSV keeps the text of cells."""
+        return () if self.format == "csv" else columns
+
+    def write(self, parts: Iterable[pa.Table], read: Files | None = None) -> None:
+        """Write a table that is made in one part or more, compressed if the extension of the output says so.
+
+        CSV gets the delimiter and the decimal mark of the table `read`, or "," and ".". Raises ValueError if the format
+        can't hold the table, OSError if it can't be written.
+        """
+        codec, write = _codec_of(self.output), WRITERS[self.format]
+        if self.format == "csv" and read is not None:
+            write = partial(write_csv, delimiter=read.delimiter, decimal=read.decimal)
+        with open_target(self.output, for_people=self.format in FOR_PEOPLE) as file:
+            if codec is None:
+                write(file, parts)
+                return
+            with pa.CompressedOutputStream(open(os.dup(file.fileno()), "wb"), codec) as stream:  # which closes the file
+                write(stream, parts)
+
+
+def _codec_of(target: str) -> str | None:
+    return _CODECS.get(Path(target).suffix.lower())
+
+
+@contextmanager
+def open_target(target: str, *, for_people: bool) -> Iterator[BinaryIO]:
+    """Open a file, or standard output for "-". Raises ValueError if a terminal can't show what is written.
+
+    Text appears on standard output as it is written; what is for programs appears there once it is complete.
+    """
+    if target != STANDARD:
+        with whole_file(target) as file:
+            yield file
+        return
+    stream = sys.stdout.buffer
+    if for_people:
+        yield stream
+    elif stream.isatty():
+        raise ValueError("standard output is a terminal, which can't show this: add -o FILE, or send it on by | or >.")
+    else:
+        with TemporaryFile() as whole:
+            yield whole
+            whole.seek(0)
+            shutil.copyfileobj(whole, stream)
+    stream.flush()
+
+
+def write_csv(file: BinaryIO, parts: Iterable[pa.Table], delimiter: str = ",", decimal: str = ".") -> None:
+    """Write text as it is and numbers with all their digits. Lines end with LF."""
+    writer = csv.writer(codecs.getwriter("utf-8")(file), delimiter=delimiter, lineterminator="\n")
+    for number, table in enumerate(parts):
+        if not number:
+            writer.writerow(table.column_names)
+        writer.writerows(_rows(table) if decimal == "." else _with_decimal(_rows(table), decimal))
+
+
+def write_json(file: BinaryIO, parts: Iterable[pa.Table]) -> None:
+    """Write an array with one object per row, one per line."""
+    text, before = codecs.getwriter("utf-8")(file), "[\n"
+    for table in parts:
+        for row in _rows(table):
+            record = {name: json_value(value) for name, value in zip(table.column_names, row, strict=True)}
+            text.write(before + json.dumps(record, ensure_ascii=False, default=str))
+            before = ",\n"
+    text.write("\n]\n" if before == ",\n" else "[\n]\n")
+
+
+def write_parquet(file: BinaryIO, parts: Iterable[pa.Table]) -> None:
+    """Write Parquet, with a row group for each part."""
+    from pyarrow import parquet  # slow to import
+
+    _write_parts(partial(parquet.ParquetWriter, pa.PythonFile(file, "w")), parts)
+
+
+def write_arrow(file: BinaryIO, parts: Iterable[pa.Table]) -> None:
+    """Write an Arrow file, which is also a Feather file of version 2."""
+    _write_parts(partial(pa.ipc.new_file, pa.PythonFile(file, "w")), map(_without_dictionaries, parts))
+
+
+def _write_parts(open_writer: Callable[[pa.Schema], Any], parts: Iterable[pa.Table]) -> None:
+    with ExitStack() as open_files:
+        writer: Any = None
+        for table in parts:
+            if writer is None:
+                writer = open_files.enter_context(open_writer(table.schema))
+            writer.write_table(table)
+
+
+def _without_dictionaries(table: pa.Table) -> pa.Table:
+    """The same values without dictionaries: an Arrow file holds one for each column, and parts have several."""
+    for place, field in enumerate(table.schema):
+        if pa.types.is_dictionary(field.type):
+            kind = field.type.value_type
+            table = table.set_column(place, field.with_type(kind), table.column(place).cast(kind))
+    return table
+
+
+def write_npy(file: BinaryIO, parts: Iterable[pa.Table]) -> None:
+    """Write the columns as float64 (n_rows, n_columns). Raises BadTable if one holds no numbers."""
+    n_rows = 0
+    with TemporaryFile() as numbers:  # the header, which comes first, says how many rows there are
+        for table in parts:
+            rows = np.empty((table.num_rows, table.num_columns))
+            for at, name in enumerate(table.column_names):
+                if not is_numeric(table[name].type):
+                    raise BadTable(
+                        f"column {name!r} holds no numbers, and .npy holds nothing else: write another format."
+                    )
+                rows[:, at] = doubles(table[name])
+            numbers.write(rows.data)
+            n_rows += len(rows)
+        header = {"descr": "<f8", "fortran_order": False, "shape": (n_rows, table.num_columns)}
+        np.lib.format.write_array_header_1_0(file, header)
+        numbers.seek(0)
+        shutil.copyfileobj(numbers, file)
+
+
+WRITERS: dict[str, Callable[[BinaryIO, Iterable[pa.Table]], None]] = {
+    "csv": write_csv,
+    "json": write_json,
+    "parquet": write_parquet,
+    "arrow": write_arrow,
+    "npy": write_npy,
+}
+FOR_PEOPLE = ("csv", "json")  # what a terminal can show
+
+
+def rows_at_once(n_numbers: int, memory: int) -> int:
+    """How many rows to work on at a time, where each has so many numbers: 32 MB of them, or a 16th of the memory.
+
+    A power of two: so BLAS rounds the products of the last rows as it does where all rows are in memory.
+    """
+    n_rows = min(2**25, memory // 16) // (8 * n_numbers)
+    return 1 << min(16, max(0, n_rows.bit_length() - 1))
+
+
+def json_value(value: Any) -> Any:
+    """A value as JSON has it: null for NaN and infinity."""
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def free_name(name: str, columns: list[str]) -> str:
+    """A name for a new column; underscores are added to one that the table has."""
+    while name in columns:
+        name += "_"
+    return name
+
+
+def _with_decimal(rows: Iterable[tuple[Any, ...]], decimal: str) -> Iterator[list[Any]]:
+    for row in rows:
+        yield [str(value).replace(".", decimal) if isinstance(value, float) else value for value in row]
+
+
+def _rows(table: pa.Table) -> Iterator[tuple[Any, ...]]:
+    for batch in table.to_batches(max_chunksize=_ROWS_AT_ONCE):
+        yield from zip(*(column.to_pylist() for column in batch.columns), strict=True)

@@ -1,0 +1,120 @@
+"""The Python at the end of a page, which goes on from there."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from gaussmix._src.estimators.gaussian_mixture_ic import GaussianMixtureIC
+from gaussmix._src.sources.tables import Files
+from gaussmix._src.sources.tables.arrow_table import ArrowFileTable, MemoryTable
+from gaussmix._src.sources.tables.base import STANDARD, Table
+from gaussmix._src.sources.tables.csv_table import NULLS, CsvTable
+from gaussmix._src.sources.tables.typed_table import NpyTable, ParquetTable
+
+_OF_A_SEARCH = """\
+gm = GaussianMixtureIC({settings}).fit({data})
+gm.predict(X)             # the component of each row
+gm.score_samples(X)       # log density of each row, nats
+gm.mixture_.sample(1000)  # rows like these
+"""
+_OF_A_MODEL = """\
+gm = Mixture.load({model!r})
+gm.predict(X)      # the component of each row
+gm.log_density(X)  # log density of each row, nats
+gm.sample(1000)    # rows like these
+"""
+_WITH_GAPS = """\
+gm = GaussianMixture()  # which takes rows with empty cells
+gm.mixture_ = Mixture.load({model!r})
+gm.predict(X)        # the component of each row
+gm.score_samples(X)  # log density of each row, nats
+gm.sample(1000)      # rows like these
+"""
+
+
+def code(
+    table: Files,
+    columns: Sequence[str],
+    features: Sequence[str],
+    model: str | None,
+    search: GaussianMixtureIC | None,
+    weights: str | None = None,
+    *,
+    has_gaps: bool = False,
+) -> str:
+    """Python that reads the rows of a page, and makes or loads its mixture.
+
+    `features` are what the mixture calls the columns of the table. The mixture is from the file `model` or from a
+    search; `weights` is the column of the weights.
+    """
+    imported = "GaussianMixtureIC"
+    if search is None:
+        imported = "GaussianMixture, Mixture" if has_gaps else "Mixture"
+        made = (_WITH_GAPS if has_gaps else _OF_A_MODEL).format(model="model.gmm" if model == STANDARD else model)
+    else:
+        data = "X" if weights is None else "X, sample_weight=weights"
+        made = _OF_A_SEARCH.format(settings=_settings(search), data=data)
+    others = [] if weights is None or search is None else [weights]
+    read = _rows(table, [*columns, *others], [*features, *others]) + (".dropna()" if table.complete else "")
+    rows = f"X = {read}\n" + "".join(f"weights = X.pop({name!r})\n" for name in others)
+    saved = "# Standard input is read as a file: save it under the name below.\n"
+    lines = [
+        "import numpy as np\n" if isinstance(table.tables[0], NpyTable) else "",
+        "import pandas as pd\n",
+        "import pyarrow as pa\n" if read.startswith("pa.") else "",
+        f"from gaussmix import {imported}\n",
+        "from gaussmix._src.plot import PairDisplay\n\n",
+        "" if table.files and model != STANDARD else saved,
+        f"{rows}{made}PairDisplay.from_estimator(gm, X)\n",
+    ]
+    return "".join(lines)
+
+
+def _settings(search: GaussianMixtureIC) -> str:
+    """The arguments of a search: what a page always says, and what is not as usual."""
+    given, usual = search.get_params(), GaussianMixtureIC().get_params()
+    named = ["covariance_type", "criterion", "random_state"]
+    named += [name for name in ("noise", "weight_meaning") if given[name] != usual[name]]
+    return ", ".join([repr(list(given["n_components"])), *(f"{name}={given[name]!r}" for name in named)])
+
+
+def _rows(table: Files, columns: list[str], features: list[str]) -> str:
+    """An expression of the rows, whose columns are the features."""
+    first = table.tables[0]
+    if len(table.files) > 1:
+        paths = [str(path) for path in table.files]
+        return f"pd.concat([{_read(first, 'path', columns, features)} for path in {paths!r}])"
+    return _read(first, repr(str(table.files[0]) if table.files else "rows"), columns, features)
+
+
+def _read(table: Table, path: str, columns: list[str], features: list[str]) -> str:
+    """An expression of the rows of one file. `path` is an expression too."""
+    renamed = "" if columns == features else f".set_axis({features!r}, axis=1)"
+    places = [table.names.index(name) for name in columns]
+    if isinstance(table, CsvTable):
+        at = sorted(range(len(places)), key=places.__getitem__)  # pandas keeps the order of the file
+        names = [features[each] for each in at]
+        read = f"pd.read_csv({path}, {_dialect(table)}usecols={sorted(places)}, names={names!r})"
+        return read if names == features else f"{read}[{features!r}]"
+    if isinstance(table, ParquetTable):
+        return f"pd.read_parquet({path}, columns={columns!r}){renamed}"
+    if isinstance(table, ArrowFileTable | MemoryTable):
+        return f"pd.read_feather({path}, columns={columns!r}){renamed}"
+    if not isinstance(table, NpyTable):
+        return f"pa.ipc.open_stream({path}).read_pandas()[{columns!r}]{renamed}"
+    if table.has_names:
+        return f"pd.DataFrame(np.load({path}))[{columns!r}]{renamed}"
+    return f"pd.DataFrame(np.load({path}).reshape(-1, {len(table.names)})[:, {places}], columns={features!r})"
+
+
+def _dialect(table: CsvTable) -> str:
+    """The arguments of pandas for the delimiter, the decimal mark and the header."""
+    delimiter = r"r'\s+'" if table.delimiter == " " else repr(table.delimiter)
+    sep = "" if table.delimiter == "," else f"sep={delimiter}, "
+    decimal = "" if table.decimal == "." else f"decimal={table.decimal!r}, "
+    texts = [text for text in table.missing if text not in NULLS]
+    missing = f"na_values={texts!r}, " if texts else ""
+    grouped = "" if table.thousands is None else f"thousands={table.thousands!r}, "
+    encoding = "" if table.encoding == "utf-8" else f"encoding={table.encoding!r}, "
+    skipped = f"skiprows={table.n_blank}, " if table.n_blank else ""
+    return f"{sep}{decimal}{grouped}{encoding}{missing}{skipped}header={0 if table.has_names else None}, "

@@ -1,0 +1,216 @@
+"""What a fit says about the data, in sentences for people who do not read parameters."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from gaussmix._src.errors import counted, listed
+from gaussmix._src.estimators.gaussian_mixture import GaussianMixture, estimator_of
+from gaussmix._src.estimators.gaussian_mixture_ic import GaussianMixtureIC
+from gaussmix._src.families.base import Family
+from gaussmix._src.mixture.mixture import Mixture
+from gaussmix._src.mixture.shown import mean_and_deviation
+from gaussmix._src.numerics.arrays import Array
+from gaussmix._src.numerics.threads import cached_property
+from gaussmix._src.report.inference import OfMixture
+from gaussmix._src.report.messages import stability_sentence
+from gaussmix._src.sources.array import ArraySource
+
+_RARE = 0.001  # share of draws that lie farther out than what is called unusual
+_SURE = 0.9
+_EVIDENCE = ((2.0, "hardly"), (6.0, "somewhat"), (10.0, "clearly"))  # Kass & Raftery (1995), JASA 90, p. 777
+_MOST_FEATURES = 3
+_MOST_PRODUCTS = 2e9  # of scores, in inference: about a second
+
+
+@dataclass(frozen=True)
+class Findings:
+    """A mixture and the rows that it is to describe.
+
+    Parameters
+    ----------
+    mixture : the distribution.
+    names : of the features.
+    rows : (n_rows, n_features), data units, NaN where a cell is empty.
+    search : that chose the mixture; None for a mixture from a file.
+    row_weight : (n_rows,), at least 0; None where all are 1.
+    """
+
+    mixture: Mixture
+    names: Sequence[str]
+    rows: Array
+    search: GaussianMixtureIC | None = None
+    row_weight: Array | None = None
+
+    @cached_property
+    def _estimator(self) -> GaussianMixture:
+        """What predicts rows with empty cells too."""
+        return estimator_of(self.mixture)
+
+    @cached_property
+    def is_complete(self) -> NDArray[np.bool_]:
+        """Whether a row has no empty cell, (n_rows,)."""
+        return np.asarray(~np.isnan(self.rows).any(axis=1))
+
+    @cached_property
+    def log_density(self) -> Array:
+        """log p(x) of what each row has, (n_rows,), nats."""
+        return np.asarray(self._estimator.score_samples(self.rows), dtype=np.float64)
+
+    @cached_property
+    def inference(self) -> OfMixture | None:
+        """How sure the numbers are; None where there is no formula, or where it takes long."""
+        estimator, n_rows = self.search or self._estimator, len(self.rows)
+        if n_rows * self.mixture.n_parameters**2 > _MOST_PRODUCTS:
+            return None
+        rows: Any = ArraySource(self.rows, self.row_weight)
+        rows.may_miss = not self.is_complete.all()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the page says what a user should know
+            try:
+                return estimator.inference(rows)
+            except ValueError:
+                return None
+
+    @cached_property
+    def shares(self) -> Array:
+        """p(k | x), (n_rows, n_components)."""
+        return np.asarray(self._estimator.predict_proba(self.rows), dtype=np.float64)
+
+    @cached_property
+    def labels(self) -> NDArray[np.intp]:
+        """The most probable component of each row, (n_rows,); −1 for noise."""
+        return self._estimator.predict(self.rows)
+
+    @cached_property
+    def counts(self) -> NDArray[np.int64]:
+        """How many rows most probably belong to each component, (n_components,)."""
+        return np.bincount(self.labels[self.labels >= 0], minlength=self.mixture.n_components)
+
+    def mean(self, values: ArrayLike) -> float:
+        """The mean of a number of each row, by the weights of the rows."""
+        return float(np.average(np.asarray(values), weights=self.row_weight))
+
+    @cached_property
+    def standing(self) -> Array:
+        """(μ_kj − μ_j) / σ_j of each component and feature; μ, σ of the whole mixture."""
+        weights = self.mixture.weights / self.mixture.weights.sum()
+        centre = weights @ self.mixture.means
+        within = weights @ self.deviations**2
+        between = weights @ (self.mixture.means - centre) ** 2
+        return (self.mixture.means - centre) / np.sqrt(within + between)
+
+    @property
+    def deviations(self) -> Array:
+        """Standard deviations, (n_components, n_features), data units."""
+        return np.sqrt(self.mixture.model.covariances.variances())
+
+    def telling_features(self, most: int) -> list[int]:
+        """The features whose means differ most between components, by the share of their variance, in table order."""
+        shares = self.mixture.weights @ self.standing**2
+        return sorted(np.argsort(-shares, kind="stable")[:most].tolist())
+
+    def named(self, features: Sequence[int]) -> str:
+        """The names of some features in quotes."""
+        return listed([self.names[at] for at in features])
+
+    def sentences(self) -> Iterator[str]:
+        """The interpretation, a paragraph each."""
+        yield from self._choice()
+        if self.mixture.n_components > 1:
+            yield from (self._component(k) for k in np.argsort(-self.mixture.weights, kind="stable"))
+            yield self._separation()
+        if self.mixture.noise is not None:
+            yield self._background(self.mixture.noise.weight)
+        elif (self.is_complete if self.row_weight is None else self.row_weight[self.is_complete]).any():
+            yield self._unusual()
+
+    def _choice(self) -> Iterator[str]:
+        n_components, search = self.mixture.n_components, self.search
+        covariances = covariances_of(self.mixture.family)
+        if n_components == 1:
+            sign = "; there is no sign of groups" if self._is_compared else ""
+            yield f"One normal distribution with {covariances} describes the rows{sign}."
+        else:
+            yield f"The rows are described as {n_components} groups, each a normal distribution with {covariances}."
+        if search is None:
+            return
+        values = np.array(search.results_[search.criterion], dtype=float)
+        others = [v for at, v in enumerate(values) if at != search.best_index_ and np.isfinite(v)]
+        if others and search.criterion in ("bic", "icl"):
+            gap = min(others) - values[search.best_index_]
+            word = next((word for limit, word in _EVIDENCE if gap < limit), "very clearly")
+            name = search.criterion.upper()
+            yield f"By {name} this is {word} better than the next of {len(values)} candidates (by {gap:.1f})."
+        if (sentence := stability_sentence(search.results_, search.best_index_)) is not None:
+            yield sentence
+        if len(set(search.results_["n_components"])) > 1 and n_components == max(search.results_["n_components"]):
+            yield f"{n_components} is the largest number of groups that was tried: a larger one may be better still."
+        if not search.converged_:
+            yield "The fit had not converged: raise the limit on steps before trusting the numbers."
+        elif search.outcome_.standing is not None:
+            yield search.outcome_.standing
+
+    @property
+    def _is_compared(self) -> bool:
+        """Whether fits of several numbers of components were compared."""
+        if self.search is None:
+            return False
+        results = self.search.results_
+        tried = np.isfinite(np.array(results[self.search.criterion], dtype=float))
+        return len(set(np.array(results["n_components"])[tried])) > 1
+
+    def _component(self, k: int) -> str:
+        """How a component stands out."""
+        standing = self.standing[k]
+        order = [j for j in np.argsort(-np.abs(standing), kind="stable") if abs(standing[j]) >= 0.3][:_MOST_FEATURES]
+        parts = []
+        for j in order:
+            value = mean_and_deviation(self.mixture.means[k : k + 1, j], self.deviations[k : k + 1, j])[0]
+            parts.append(f"{'high' if standing[j] > 0 else 'low'} {self.names[j]} ({value})")
+        what = ", ".join(parts) if parts else "average in all features"
+        size = f"{100 * self.mixture.weights[k]:.3g} % of the distribution, {counted(int(self.counts[k]), 'row')}"
+        return f"Component {k} ({size}): {what}."
+
+    def _separation(self) -> str:
+        """How sure the components of the rows are."""
+        sure = self.mean(self.shares.max(axis=1) > _SURE)
+        kind = "well apart" if sure > 0.95 else "partly mixed" if sure > 0.7 else "strongly mixed"
+        how_many = "all" if sure == 1 else f"{100 * sure:.1f} %"
+        rows = "the rows" if self.row_weight is None else "the rows, by weight,"
+        return f"The groups are {kind}: {how_many} of {rows} have a component of probability above {_SURE:g}."
+
+    def _background(self, weight: float) -> str:
+        """How much belongs to no component."""
+        n_rows = int((self.labels < 0).sum())
+        belong = f"{counted(n_rows, 'row')} most probably belong{'s' * (n_rows == 1)} to it, and to no group."
+        return f"A uniform background holds {100 * weight:.3g} % of the distribution. {belong}"
+
+    def _unusual(self) -> str:
+        """How many rows are farther out than expected; rows with empty cells can't be compared with the others."""
+        level = float(np.asarray(self.mixture.highest_density_level(1 - _RARE)))
+        outside = self.log_density[self.is_complete] < level
+        region = f"the region that holds {100 * (1 - _RARE):.4g} % of the model's mass"
+        which = "" if self.is_complete.all() else " without empty cells"
+        if self.row_weight is not None:
+            share = float(np.average(outside, weights=self.row_weight[self.is_complete]))
+            chance = f"Chance alone puts about {100 * _RARE:g} % there."
+            return f"{100 * share:.3g} % of the weight of rows{which} lies outside {region}. {chance}"
+        found, expected = int(outside.sum()), _RARE * len(outside)
+        verdict = "these are more" if found > expected + 3 * np.sqrt(expected) + 1 else "nothing unusual"
+        return (
+            f"{counted(found, 'row')} of {len(outside):,}{which} {'lies' if found == 1 else 'lie'} outside {region}. "
+            f"Chance alone puts about {expected:.1f} there: {verdict}."
+        )
+
+
+def covariances_of(family: Family) -> str:
+    """ "tied covariances", with the options of the structure if it has some."""
+    options = ", ".join(f"{name}={value}" for name, value in family.options.items())
+    return f"{family.name} covariances ({options})" if options else f"{family.name} covariances"

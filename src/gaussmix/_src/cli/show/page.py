@@ -1,0 +1,208 @@
+"""A fit as one HTML page that needs no other file: words, tables and pictures."""
+
+from __future__ import annotations
+
+import math
+import sys
+from base64 import b64encode
+from collections.abc import Iterable, Sequence
+from html import escape
+from importlib.resources import files
+from io import BytesIO
+from string import Template
+from typing import Any
+
+import numpy as np
+
+from gaussmix._src.cli.show.findings import Findings, covariances_of
+from gaussmix._src.cli.show.reports import in_digits, mark
+from gaussmix._src.errors import counted
+from gaussmix._src.fit.criteria import HIGHER, heading_of
+from gaussmix._src.mixture.holes import tail_probability
+from gaussmix._src.mixture.shown import mean_and_deviation, share
+from gaussmix._src.plot import CriterionDisplay, PairDisplay, UncertaintyDisplay
+from gaussmix._src.plot.display import import_pyplot
+from gaussmix._src.plot.palette import looks_of
+from gaussmix._src.version import package_version
+
+MOST_FEATURES = 5  # in the pair plot
+_MOST_ROWS = 5_000  # in a picture
+_MOST_ROWS_IN_PAIRS = 2_000  # in each of many small pictures
+_WORST = 10
+_KINDS = {"png": "image/png", "svg": "image/svg+xml"}
+_MEANING = {"frequency": "frequencies", "precision": "precisions, scaled to a mean of 1"}
+
+Cell = tuple[str, float]  # what is shown, and what sorts
+
+
+def page(findings: Findings, data: str, code: str) -> str:
+    """The page about a table of some name as text, with Python that makes the same fit; raises ImportError."""
+    import_pyplot().switch_backend("Agg")
+    n_rows, n_features = findings.rows.shape
+    size = f"{counted(n_rows, 'row')}, {counted(n_features, 'feature')}"
+    template = Template(files("gaussmix._src.cli.show").joinpath("page.html").read_text(encoding="utf-8"))
+    return template.substitute(
+        title=escape(f"{data}: {counted(findings.mixture.n_components, 'component')}"),
+        lead=escape(f"{size}. Written by gaussmix {package_version()}."),
+        words="\n".join(f"<p>{escape(sentence)}</p>" for sentence in findings.sentences()),
+        components=_components(findings),
+        sure=_sure(findings),
+        pairs=_pairs(findings),
+        criterion=_criterion(findings),
+        uncertainty=_uncertainty(findings),
+        worst=_worst(findings),
+        fit=_fit(findings),
+        code=escape(code),
+    )
+
+
+def _components(findings: Findings) -> str:
+    mixture = findings.mixture
+    columns = [[(share(weight), weight) for weight in mixture.weights.tolist()]]
+    columns.append([(f"{count:,}", count) for count in findings.counts.tolist()])
+    for j in range(mixture.n_features):
+        texts = mean_and_deviation(mixture.means[:, j], findings.deviations[:, j])
+        columns.append(list(zip(texts, mixture.means[:, j].tolist(), strict=True)))
+    looks = looks_of(mixture.n_components, None, "white")
+    first = [
+        (f'<span class="swatch" style="background: {_css(look.color)}"></span>{k}', float(k))
+        for k, look in enumerate(looks)
+    ]
+    headings = ["component", "weight", "rows", *map(escape, findings.names)]
+    return _table("Components", headings, zip(first, *columns, strict=True))
+
+
+def _sure(findings: Findings) -> str:
+    """Standard errors and intervals of weights and means."""
+    found = findings.inference
+    if found is None:
+        return ""
+    rows = [
+        [(escape(name), float(place)), *zip(texts, map(_sorted, numbers), strict=True)]
+        for place, (name, texts, numbers) in enumerate(found.shown())
+        if not name.startswith(("variance", "covariance"))
+    ]
+    headings = ["", "estimate", "standard error", "95 %: from", "to"]
+    notes = "".join(f"<p>{escape(note)}</p>" for note in (f"By {found.method}.", *found.notes))
+    return f"<h2>How sure</h2>\n{_table('How sure', headings, rows)}\n{notes}"
+
+
+def _css(color: Any) -> str:
+    from matplotlib.colors import to_hex
+
+    return str(to_hex(color))
+
+
+def _worst(findings: Findings) -> str:
+    worst, mixture = np.argsort(findings.log_density, kind="stable")[:_WORST], findings.mixture
+    labels = findings.labels[worst].tolist()
+    columns = [[(f"{row:,}", row) for row in worst.tolist()]]
+    columns.append([(str(label) if label >= 0 else "noise", label) for label in labels])
+    columns.append([(f"{value:.4g}", value) for value in findings.log_density[worst].tolist()])
+    headings = ["row, from 0", "component", "log density, nats"]
+    if mixture.noise is None:
+        headings.append("p-value")
+        columns.append([(f"{p:.2g}", p) for p in tail_probability(findings.rows[worst], mixture).tolist()])
+    columns += [list(map(_cell, column)) for column in findings.rows[worst].T.tolist()]
+    return _table("Rows that fit worst", [*headings, *map(escape, findings.names)], zip(*columns, strict=True))
+
+
+def _sorted(value: float) -> float:
+    """What a number is sorted by; no number is the smallest."""
+    return -sys.float_info.max if math.isnan(value) else value
+
+
+def _cell(value: float) -> Cell:
+    """A cell of the data; an empty one is sorted as the smallest."""
+    return "" if math.isnan(value) else f"{value:.6g}", _sorted(value)
+
+
+def _table(name: str, headings: Sequence[str], rows: Iterable[Sequence[Cell]]) -> str:
+    """A table whose headings sort it."""
+    head = "".join(f'<th scope="col"><button type="button">{heading}</button></th>' for heading in headings)
+    body = "\n".join(
+        "<tr>" + "".join(f'<td data-value="{value!r}">{text}</td>' for text, value in row) + "</tr>" for row in rows
+    )
+    return (
+        f'<div class="wide" tabindex="0" role="region" aria-label="{name}"><table>\n<thead><tr>{head}</tr></thead>\n'
+        f"<tbody>\n{body}\n</tbody></table></div>"
+    )
+
+
+def _pairs(findings: Findings) -> str:
+    shown = findings.telling_features(MOST_FEATURES)
+    rows, how = _some_rows(findings, _MOST_ROWS_IN_PAIRS)
+    drawn = PairDisplay.from_estimator(findings.mixture, rows, features=shown, feature_names=list(findings.names))
+    names = findings.named(shown)
+    which = f"the {len(shown)} features that tell the components apart best" if len(shown) < len(findings.names) else ""
+    caption = f"Ellipses hold one and two standard deviations of each component. {how}{which and f'Shown: {which}.'}"
+    made = _picture(drawn.figure_, f"Rows and components in {names}, two features at a time.", caption)
+    return f'<div class="wide" tabindex="0" role="region" aria-label="Features, two at a time">{made}</div>'
+
+
+def _criterion(findings: Findings) -> str:
+    search = findings.search
+    if search is None or len(search.results_["structure"]) < 2:
+        return ""
+    chosen = f"{findings.mixture.n_components} components, {findings.mixture.family.name} covariances"
+    pictures = []
+    for criterion in [search.criterion, "bic"] if search.criterion in HIGHER else [search.criterion]:
+        drawn = CriterionDisplay.from_estimator(search, criterion=criterion)
+        alt = f"{heading_of(criterion)} of every candidate over the number of components; chosen: {chosen}."
+        pictures.append(_picture(drawn.figure_, alt, "The ring is what was chosen.", "svg"))
+    return "\n".join(["<h2>How many components</h2>", *pictures])
+
+
+def _uncertainty(findings: Findings) -> str:
+    if findings.mixture.n_components == 1 and findings.mixture.noise is None:
+        return "<p>There is a single component, so every row belongs to it.</p>"
+    shown = findings.telling_features(2)
+    rows, how = _some_rows(findings, _MOST_ROWS)
+    drawn = UncertaintyDisplay.from_estimator(
+        findings.mixture, rows, features=shown, feature_names=list(findings.names)
+    )
+    alt = f"Rows in {findings.named(shown)}; large points lie between components."
+    return _picture(drawn.figure_, alt, f"The larger a point, the less certain its component. {how}")
+
+
+def _some_rows(findings: Findings, most: int) -> tuple[Any, str]:
+    """Rows for a picture, and a sentence if they are not all."""
+    if len(findings.rows) <= most:
+        return findings.rows, ""
+    places = np.random.default_rng(0).choice(len(findings.rows), most, replace=False)
+    return findings.rows[np.sort(places)], f"The picture shows {most:,} rows drawn at random. "
+
+
+def _picture(figure: Any, alt: str, caption: str, kind: str = "png") -> str:
+    """A figure inside the page."""
+    target = BytesIO()
+    figure.savefig(target, format=kind, dpi=120, metadata={"Date": None} if kind == "svg" else None)
+    import_pyplot().close(figure)
+    source = f"data:{_KINDS[kind]};base64,{b64encode(target.getvalue()).decode()}"
+    return (
+        f'<figure><img alt="{escape(alt)}" src="{source}">\n<figcaption>{escape(caption.strip())}</figcaption></figure>'
+    )
+
+
+def _fit(findings: Findings) -> str:
+    mixture, search = findings.mixture, findings.search
+    lines = [f"{counted(mixture.n_components, 'component')}, {covariances_of(mixture.family)}"]
+    lines.append(
+        f"Mean log-likelihood {findings.mean(findings.log_density):.4f} nats a row, {mixture.n_parameters} parameters"
+    )
+    if findings.row_weight is not None:
+        meaning = "" if search is None else f", which are {_MEANING[search.weight_meaning]}"
+        lines.append(f"Rows counted by their weights{meaning}")
+    if not findings.is_complete.all():
+        lines.append(f"{counted(int((~findings.is_complete).sum()), 'row')} with empty cells, by what else they hold")
+    if search is not None:
+        values = search.results_[search.criterion]
+        best = f"{heading_of(search.criterion)} {in_digits(values[search.best_index_], search.criterion)}"
+        lines.append(f"{best}, the {mark(search.criterion)} of {counted(len(values), 'candidate')}")
+        if mixture.noise is not None:
+            lines.append("A uniform background beside the components, over the box of the rows")
+        lines.append(f"EM from {search.init_params} starts, {counted(search.n_iter_, 'step')}")
+        failed = sum(why is not None for why in search.results_["failure"])
+        if failed:
+            lines.append(f"{counted(failed, 'candidate')} could not be fitted")
+    return "<ul>\n" + "\n".join(f"<li>{escape(line)}</li>" for line in lines) + "\n</ul>"

@@ -1,0 +1,103 @@
+"""How far work is, on standard error, if that is a terminal."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from threading import Lock
+from time import monotonic
+
+from rich.console import Console, RenderableType
+from rich.progress import (
+    BarColumn,
+    Progress,
+    ProgressColumn,
+    SpinnerColumn,
+    Task,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.text import Text
+
+from gaussmix._src.cli.show.notices import is_quiet
+from gaussmix._src.fit.monitor import Step
+from gaussmix._src.sources.tables.base import STANDARD
+
+
+class Bars(Progress):
+    """Bars that are shown while work is done, and a line below them."""
+
+    below = ""
+
+    def get_renderables(self) -> Iterator[RenderableType]:
+        yield from super().get_renderables()
+        if self.below:
+            yield Text(self.below, no_wrap=True, overflow="ellipsis")
+
+    def steps(self, tol: object) -> Callable[[Step], None]:
+        """A callback of a fit: a line below the bars tells the log-likelihood, and its last gain compared with `tol`.
+
+        Give None for `tol` where EM compares something else, such as the objective with a prior.
+        """
+        before: dict[tuple[int | None, ...], float] = {}  # the value of the last step
+
+        def tell(step: Step) -> None:
+            nonlocal before
+            now, *where = step.log_likelihood, step.candidate, step.start
+            last = before.get((*where, step.iteration - 1))  # a resumed run begins with a later step
+            gain = "" if last is None or tol is None else f", gained {now - last:.1e} (--tol {tol})"
+            self.below = f"step {step.iteration}: {now:.6g} nats a row{gain}"
+            before = {(*where, step.iteration): now}
+
+        return tell
+
+    def fits(self, total: int) -> Callable[[], None]:
+        """A bar of fits; call what is returned after each."""
+        task = self.add_task("fitting", total=total, row_bytes=0, speed=0)
+        return lambda: self.advance(task)
+
+    def rows(self, n_rows: int | None, row_bytes: int) -> Callable[[int], None]:
+        """A bar of rows: so many in a pass, if that is known, of so many bytes each.
+
+        Call what is returned with the number of rows that were read, from any thread. Passes at the same time are
+        shown as if one followed the other.
+        """
+        task = self.add_task("rows", total=n_rows, row_bytes=row_bytes, speed=0)
+        lock, start, n_read, n_passes = Lock(), monotonic(), 0, 0
+
+        def advance(more: int) -> None:
+            nonlocal n_read, n_passes
+            with lock:
+                n_read += more
+                now = 1 + ((n_read - 1) // n_rows if n_rows else 0)
+                if now > n_passes:
+                    n_passes = now
+                    self.reset(task, description=f"pass {n_passes}")
+                speed = n_read / max(monotonic() - start, 1e-3)
+                self.update(task, completed=n_read - (n_passes - 1) * (n_rows or 0), speed=speed)
+
+        return advance
+
+
+class _Done(ProgressColumn):
+    """Fits done, or the rows and bytes of a second."""
+
+    def render(self, task: Task) -> Text:
+        row_bytes, speed = task.fields["row_bytes"], task.fields["speed"]
+        if not row_bytes:
+            return Text(f"{task.completed:.0f}/{task.total:.0f}")
+        return Text(f"{speed / 1e6:.2f}M rows/s, {speed * row_bytes / 1e6:.0f} MB/s")
+
+
+@contextmanager
+def progress(output: str = "") -> Iterator[Bars]:
+    """Show bars while the block runs, if standard error is a terminal, and no terminal shows rows of `output`."""
+    console = Console(stderr=True)
+    shows_rows = output == STANDARD and sys.stdout.isatty()
+    hidden = is_quiet() or shows_rows or not console.is_terminal  # rich would leave an empty line in a log
+    columns = SpinnerColumn(), TextColumn("{task.description}"), BarColumn(16), _Done(), TimeElapsedColumn()
+    left = TextColumn("about"), TimeRemainingColumn(), TextColumn("left")
+    with Bars(*columns, *left, console=console, transient=True, disable=hidden) as bars:
+        yield bars

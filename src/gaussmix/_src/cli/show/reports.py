@@ -1,0 +1,365 @@
+"""What `fit`, `describe` and `score` print: for people, and as JSON for programs."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict
+from typing import Any, TypeVar
+
+import click
+import numpy as np
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+
+from gaussmix._src.cli.model_file import ModelFile
+from gaussmix._src.cli.outputs import json_value
+from gaussmix._src.cli.show.findings import covariances_of
+from gaussmix._src.cli.show.notices import in_options
+from gaussmix._src.errors import FailureKind, counted
+from gaussmix._src.estimators.gaussian_mixture_ic import GaussianMixtureIC
+from gaussmix._src.estimators.posterior_estimator import components_used
+from gaussmix._src.fit.criteria import HELD_OUT, HIGHER, heading_of, structures
+from gaussmix._src.fit.fitted import OF_RUNS, Ending, Fitted, RowFacts, records_of
+from gaussmix._src.formats.record import Damaged
+from gaussmix._src.formats.values import from_plain
+from gaussmix._src.mixture.mixture import Mixture
+from gaussmix._src.mixture.mixtures import Mixtures
+from gaussmix._src.mixture.shown import first_names, shorten
+from gaussmix._src.report.inference import OfMixture
+from gaussmix._src.report.messages import SearchWarning, stability_sentence
+from gaussmix._src.report.reading import summary_of
+from gaussmix._src.sources.tables.base import STANDARD
+
+_Record = TypeVar("_Record")
+_MOST_NAMES = 20
+_MOST_CANDIDATES = 10  # that are shown one by one, if several structures were tried
+_FAILED = "–"
+_NARROWEST = 72  # a narrower terminal wraps lines; numbers must not be cut
+_NOT_SETTINGS = ("covariance_type", "n_components", "verbose", "verbose_interval")  # shown elsewhere, or without effect
+
+
+def console(*, stderr: bool = False) -> Console:
+    """A console that prints names as they are, never narrower than tables need."""
+    made = Console(highlight=False, markup=False, emoji=False, stderr=stderr)
+    made.width = max(made.width, _NARROWEST)
+    return made
+
+
+def echo_json(values: dict[str, Any]) -> None:
+    """Print values for programs."""
+    click.echo(json.dumps(values, ensure_ascii=False))
+
+
+def show_fit(search: GaussianMixtureIC, about: Mapping[str, Any]) -> None:
+    """Print a search that has ended for people.
+
+    `about` has the path of the table (`data`), `n_rows`, the column of `weights` or None, their total `row_weight`,
+    `feature_names`, and the path of the `model` that was written or None.
+    """
+    mixture, names = search.mixture_, about["feature_names"]
+    screen = console(stderr=about["model"] == STANDARD)  # the model goes to standard output
+    weight = f" of total weight {about['row_weight']:g} ({shorten(about['weights'])})" if about["weights"] else ""
+    size = f"{counted(about['n_rows'], 'row')}{weight}, {counted(len(names), 'feature')}"
+    screen.print(f"{_name_of(about['data'])}: {size} ({first_names(names)})\n", soft_wrap=True)
+    show_top(screen, search)
+    show_matrix(screen, search)
+    counts = search.results_["n_components"]
+    if len(set(counts)) > 1 and mixture.n_components == max(counts):
+        screen.print(f"K = {mixture.n_components} is the largest tried; a larger one may be better still.")
+    if (sentence := stability_sentence(search.results_, search.best_index_)) is not None:
+        screen.print(f"\n{sentence}", soft_wrap=True)
+    screen.print(f"\nK = {mixture.n_components}, {covariances_of(mixture.family)}, mean ± sd:\n")
+    screen.print(search.summary().table(screen.width), soft_wrap=True)
+    ended = f"Ended after {counted(search.n_iter_, 'step')}. {in_options(search.outcome_.reason)}"
+    ended = " ".join(filter(None, [ended, in_options(search.outcome_.standing or "")]))
+    screen.print(f"\n{ended}", markup=False, highlight=False)
+    screen.print(_written("Model", about["model"], "MODEL.gmm"), soft_wrap=True)
+
+
+def show_top(console: Console, search: GaussianMixtureIC) -> None:
+    """Print every candidate if there is one structure, otherwise the best in their order."""
+    results, criterion = search.results_, search.criterion
+    names = structures(results)
+    several = len(set(names)) > 1
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    for heading in (*["structure"] * several, "K", "log-likelihood", heading_of(criterion), "steps"):
+        table.add_column(heading, justify="left" if heading == "structure" else "right", no_wrap=True)
+    table.add_column("converged")  # the only one that may wrap: a reason can be long
+    for place in _best_first(search) if several else range(len(names)):
+        row = {name: column[place] for name, column in results.items()}
+        begin = [*[names[place]] * several, str(row["n_components"])]
+        if row["failure"] is not None:
+            why = "failed: " * FailureKind.of_text(row["failure"]).was_begun + in_options(row["failure"])
+            table.add_row(*begin, *[_FAILED] * 3, why, style="dim")
+            continue
+        is_best = place == search.best_index_
+        chosen = f"  ← {mark(criterion)} {heading_of(criterion)}" if is_best else ""
+        ended = f"{'yes' if row['converged'] else 'no'}{chosen}"
+        numbers = f"{row['log_likelihood']:.2f}", in_digits(row[criterion], criterion), str(row["n_iter"])
+        table.add_row(*begin, *numbers, ended, style="bold" if is_best else None)
+    console.print(table)
+
+
+def _best_first(search: GaussianMixtureIC) -> list[int]:
+    """The candidates with the best values in order, and the chosen one even if it is not among them ("cv")."""
+    values = np.array(search.results_[search.criterion])
+    order = np.argsort(-values if search.criterion in HIGHER else values, kind="stable")
+    shown: list[int] = [place for place in order.tolist() if math.isfinite(values[place])][:_MOST_CANDIDATES]
+    return shown if search.best_index_ in shown else [*shown[:-1], search.best_index_]
+
+
+def show_matrix(console: Console, search: GaussianMixtureIC) -> None:
+    """Print the criterion of every structure (rows) and K (columns), in as many tables as the width requires."""
+    results, criterion = search.results_, search.criterion
+    pairs = list(zip(structures(results), results["n_components"], strict=True))
+    names, counts = (list(dict.fromkeys(each)) for each in zip(*pairs, strict=True))
+    if len(names) == 1:
+        return
+    texts = [in_digits(value, criterion, 1) for value in results[criterion]]
+    texts[search.best_index_] += "*"
+    cells = dict(zip(pairs, texts, strict=True))
+    width = 3 + max(map(len, cells.values()))
+    at_a_time = max(1, (console.width - max(len("structure"), *map(len, names))) // width)
+    for first in range(0, len(counts), at_a_time):
+        shown = counts[first : first + at_a_time]
+        table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
+        table.add_column("structure", no_wrap=True)
+        for count in shown:
+            table.add_column(f"K = {count}", justify="right", no_wrap=True)
+        for name in names:
+            table.add_row(name, *(cells[name, count] for count in shown))
+        title = f"\n{heading_of(criterion)} of each; * marks the {mark(criterion)} {heading_of(criterion)}:\n"
+        console.print("" if first else title)
+        console.print(table)
+    kinds = Counter(FailureKind.of_text(why) for why in results["failure"] if why is not None)
+    failed = {kind.words: number for kind, number in kinds.items() if kind.was_begun}
+    left_out = [f"{number} {in_options(kind.words)}" for kind, number in kinds.items() if not kind.was_begun]
+    said = [f"{sum(failed.values())} failed: {', '.join(failed)}", *left_out] if failed else left_out
+    if said:
+        console.print("\n" + "\n".join(f"{_FAILED} {each}." for each in said), soft_wrap=True)
+
+
+def mark(criterion: str) -> str:
+    """What the chosen candidate is among all."""
+    if criterion == HELD_OUT:
+        return "simplest within an error of the highest"
+    return "highest" if criterion in HIGHER else "lowest"
+
+
+def in_digits(value: float, criterion: str, decimals: int = 2) -> str:
+    """A criterion in few digits: totals with one or two decimals, means over rows with four."""
+    if math.isnan(value):
+        return _FAILED
+    return f"{value:.{4 if criterion in HIGHER else decimals}f}"
+
+
+def _written(what: str, model: str | None, example: str) -> str:
+    """Where a model is."""
+    if model is None:
+        return f"\nNot saved: add -o {example}"
+    return f"\n{what} written to {'standard output' if model == STANDARD else model}"
+
+
+def fit_notices(search: GaussianMixtureIC, warnings: Iterable[Warning]) -> Iterator[str]:
+    """The warnings of a search and of the fit it chose, and which fits did not converge."""
+    for warning in warnings:
+        said = str(warning).removesuffix(" results_ has the reason of each.")  # the table that follows has them
+        yield said if isinstance(warning, SearchWarning) else f"K = {search.n_components_}: {said}"
+    table = search.results_
+    ended = zip(table["structure"], table["n_components"], table["converged"], table["failure"], strict=True)
+    slow = [(structure, k) for structure, k, converged, failure in ended if not converged and failure is None]
+    if not slow:
+        return
+    if len(set(table["structure"])) == 1:
+        which = f"K = {', '.join(str(k) for _, k in slow)}"
+    else:
+        named = ", ".join(f"{structure} {k}" for structure, k in slow[:3])
+        which = f"{counted(len(slow), 'fit')} ({named}{' …' * (len(slow) > 3)})"
+    advice = "raise --max-iter or --tol" if search.max_time is None else "raise --max-time, --max-iter or --tol"
+    yield f"{which}: not converged; {advice}."
+
+
+def fit_as_json(search: GaussianMixtureIC, about: Mapping[str, Any]) -> dict[str, Any]:
+    """A search for programs; `about` as for `show_fit`."""
+    rows = zip(*search.results_.values(), strict=True)
+    return {
+        **about,
+        "criterion": search.criterion,
+        "candidates": [_candidate_as_json(dict(zip(search.results_, row, strict=True))) for row in rows],
+        "chosen": _mixture_as_json(search.mixture_, n_components=search.n_components_),
+        "outcome": {name: json_value(value) for name, value in asdict(search.outcome_).items() if name not in OF_RUNS},
+    }
+
+
+def _candidate_as_json(row: dict[str, Any]) -> dict[str, Any]:
+    """A row of the table of results, without the columns that say nothing of it."""
+    if row["failure"] is not None:
+        named = {key: row[key] for key in ("structure", "n_components", "n_factors") if row.get(key) is not None}
+        return {**named, "failed": row["failure"]}
+    named = {"n_iter": "n_steps", "converged": "has_converged"}
+    shown = {named.get(key, key): value for key, value in row.items() if key not in ("failure", "seconds")}
+    return {key: json_value(value) for key, value in shown.items()}
+
+
+def _mixture_as_json(mixture: Mixture, **sizes: int) -> dict[str, Any]:
+    return {
+        "structure": mixture.family.name,
+        "options": mixture.family.options,
+        **sizes,
+        "weights": mixture.weights.tolist(),
+        "means": mixture.means.tolist(),
+        "covariances": mixture.covariances.tolist(),
+    }
+
+
+def show_many(mixtures: Mixtures, about: Mapping[str, Any]) -> None:
+    """Print for people how many groups were fitted.
+
+    `about` has the path of the table or of the file of the mixtures (`data`). After a fit it also has `by`, the column
+    of the groups, `n_rows`, `seconds`, and the path of the `model` that was written or None.
+    """
+    by, n_rows, seconds, model = (about.get(name) for name in ("by", "n_rows", "seconds", "model"))
+    errors, screen = mixtures.errors, console(stderr=model == STANDARD)
+    features = f" ({first_names(mixtures.feature_names)})" if mixtures.feature_names else ""
+    n_components, n_features = mixtures.means.shape[1:]
+    rows = "" if n_rows is None else f"{counted(n_rows, 'row')}, "
+    column = "" if by is None else f" by {by!r}"
+    size = f"{rows}{counted(n_features, 'feature')}{features}, {counted(len(mixtures), 'group')}{column}"
+    screen.print(f"{_name_of(about['data'])}: {size}", soft_wrap=True)
+    n_fitted, took = len(mixtures) - len(errors), "" if seconds is None else f" in {seconds:.3g} s"
+    screen.print(f"K = {n_components}, {covariances_of(mixtures.family)}: {n_fitted:,} fitted{took}", soft_wrap=True)
+    n_slow = n_fitted - int(mixtures.converged.sum())
+    if n_slow:
+        screen.print(f"{n_slow:,} not converged; raise --max-iter or --tol.", soft_wrap=True)
+    for key, sentence in list(errors.items())[:_MOST_NAMES]:
+        screen.print(f"Without a mixture: {key!r:.40}: {sentence}", soft_wrap=True, markup=False)
+    if len(errors) > _MOST_NAMES:
+        screen.print(f"… and {len(errors) - _MOST_NAMES:,} more without a mixture", soft_wrap=True)
+    if by is not None:
+        screen.print(_written("Mixtures", model, "MANY.gmm"), soft_wrap=True)
+
+
+def many_as_json(mixtures: Mixtures, about: Mapping[str, Any]) -> dict[str, Any]:
+    """Mixtures of many groups for programs; `about` as `show_many` takes it."""
+    groups = [
+        {"key": key, "failed": mixtures.errors[key]}
+        if key in mixtures.errors
+        else {
+            "key": key,
+            "has_converged": bool(mixtures.converged[place]),
+            "n_steps": int(mixtures.n_iter[place]),
+            **_mixture_as_json(mixtures[place]),
+        }
+        for place, key in enumerate(mixtures.keys)
+    ]
+    return {
+        **dict.fromkeys(("data", "by", "n_rows", "seconds", "model")),
+        **about,
+        "feature_names": None if mixtures.feature_names is None else list(mixtures.feature_names),
+        "n_components": mixtures.means.shape[1],
+        "groups": groups,
+    }
+
+
+def show_model(model: ModelFile) -> None:
+    """Print a model file for people."""
+    screen, mixture = console(), model.mixture
+    size = f"{counted(mixture.n_components, 'component')}, {counted(mixture.n_features, 'feature')}"
+    screen.print(f"{model.name}: {size}, {covariances_of(mixture.family)}\n", soft_wrap=True)
+    for heading, value in _headings(model):
+        screen.print(f"{heading:<12}{value}", soft_wrap=True)
+    screen.print("\nmean ± sd:\n")
+    components = summary_of("", Fitted(mixture.model), names=model.names)
+    screen.print(components.table(screen.width), soft_wrap=True)
+    if model.details.feature_names is None:
+        screen.print("\nThe features have no names.")
+
+
+def show_inference(found: OfMixture) -> None:
+    """Print standard errors and intervals for people."""
+    console().print(f"\n{found}", soft_wrap=True)
+
+
+def inference_as_json(found: OfMixture) -> dict[str, Any]:
+    """Standard errors and intervals for programs; null where there is none."""
+    low, high = found.conf_int().T
+    numbers = {"estimate": found.params, "std_error": found.bse, "conf_low": low, "conf_high": high}
+    columns = {name: [json_value(value) for value in values.tolist()] for name, values in numbers.items()}
+    return {"method": found.method, "term": list(found.names), **columns, "notes": list(found.notes)}
+
+
+def model_as_json(model: ModelFile) -> dict[str, Any]:
+    """A whole model file for programs."""
+    mixture = model.mixture
+    return {
+        "model": model.name,
+        "layout": model.layout,
+        "n_features": mixture.n_features,
+        "n_components": mixture.n_components,
+        "n_parameters": model.n_parameters,
+        **asdict(model.details),
+        **_mixture_as_json(mixture),
+    }
+
+
+def _headings(model: ModelFile) -> list[tuple[str, str]]:
+    """What a file says besides the numbers of the mixture: headings and values."""
+    details, fit, estimator = model.details, model.details.fit, model.details.estimator
+    lines = [("written by", f"gaussmix {details.package_version}, layout {model.layout}")]
+    if details.feature_names is not None:
+        names = [shorten(name) for name in details.feature_names]
+        more = f", … {len(names) - _MOST_NAMES:,} more" if len(names) > _MOST_NAMES else ""
+        lines.append(("features", ", ".join(names[:_MOST_NAMES]) + more))
+    attributes = {} if estimator is None else estimator.attributes
+    facts = fit or _record(RowFacts, attributes, "_facts_table")
+    if facts is not None:
+        weighted = "" if facts.row_weight == facts.n_rows else f" of total weight {facts.row_weight:g}"
+        lines.append(("fitted to", f"{counted(facts.n_rows, 'row')}{weighted}, {details.dtype or 'unknown type'}"))
+    n_steps, has_converged = attributes.get("n_iter_", 0), attributes.get("converged_")
+    if fit is not None:
+        n_steps, has_converged = fit.n_steps, fit.has_converged
+    if has_converged is not None:
+        steps = f"{counted(n_steps, 'step')}, {'' if has_converged else 'not '}converged"
+        known = None if facts is None else facts.log_likelihood
+        lines.append(("fitted in", steps) if known is None else ("log-lik.", f"{known:.2f} nats after {steps}"))
+    if model.posterior is not None:
+        lines.append(("components", components_used(model.posterior)))
+        lines.append(("lower bound", f"{model.posterior.lower_bound_:.2f} nats"))
+    if "_outcome_table" in attributes:
+        ending = _record(Ending, attributes, "_outcome_table")
+        said = ["unknown"] if ending is None else filter(None, [ending.reason, ending.standing])
+        lines += [("ended", each if fit is None else in_options(each)) for each in said]
+    settings = fit.settings if fit is not None else estimator.parameters if estimator is not None else {}
+    shown = [
+        f"{name}={value}"
+        for name, value in settings.items()
+        if name not in _NOT_SETTINGS and value is not None and not isinstance(value, dict)
+    ]
+    if shown:
+        lines.append(("settings", ", ".join(shown)))
+    return lines
+
+
+def _record(cls: type[_Record], attributes: Mapping[str, Any], key: str) -> _Record | None:
+    """What an estimator in a file says under a key; None where it says nothing that can be read."""
+    try:
+        return records_of(cls, from_plain(key, attributes[key]))[0]
+    except (IndexError, KeyError, TypeError, ValueError, Damaged):
+        return None
+
+
+def show_scores(data: str, scores: dict[str, Any]) -> None:
+    """Print the scores of a table for people."""
+    weighted = "" if scores["row_weight"] == scores["n_rows"] else f" of total weight {scores['row_weight']:g}"
+    click.echo(f"{_name_of(data)}: {counted(scores['n_rows'], 'row')}{weighted}\n")
+    click.echo(f"mean log-likelihood  {scores['mean_log_likelihood']:.6f}")
+    for name in ("bic", "aic") if "bic" in scores else ():
+        click.echo(f"{name.upper()}                  {scores[name]:.2f}")
+
+
+def _name_of(path: str) -> str:
+    return "standard input" if path == STANDARD else path

@@ -1,0 +1,84 @@
+"""`gaussmix classify`: learn classes from labelled rows, and give other rows theirs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+import numpy as np
+
+from gaussmix._src.cli import options
+from gaussmix._src.cli.labels import label_cells
+from gaussmix._src.cli.outputs import Writing, check_target, rows_at_once
+from gaussmix._src.cli.show.notices import collected_warnings, print_notices
+from gaussmix._src.cli.verbs.predict import joined, taken_notices
+from gaussmix._src.errors import counted
+from gaussmix._src.estimators.classifier import GaussianMixtureClassifier
+from gaussmix._src.numerics.arrays import Array
+
+_KNOWN = {text: f"{text} " for text in ("-1", "-1.0")}  # classes here; the classifier takes such texts as no class
+
+_COUNTS = "Components of each class: 1, 1:3 or 1,2,4; BIC chooses.  [default: 1]"
+
+
+@click.command(cls=options.OnTables)
+@options.file("train", "LABELLED")
+@options.file("data", "DATA")
+@options.column("--labels", "The classes, in LABELLED.", required=True)
+@options.option("-k counts", _COUNTS, callback=options.counts, metavar="K")
+@options.structure("; BIC chooses. tied makes linear borders.")
+@options.seed
+@options.row_by_row
+def classify(
+    train: str,
+    data: str,
+    labels: str,
+    counts: tuple[int, ...] | None,
+    covariance_type: str | list[str],
+    random_state: int,
+    writing: Writing,
+    reading: options.Reading,
+    jobs: int | None,
+) -> None:
+    """Learn a mixture for each class from LABELLED, and add to each row of DATA its class and that class's probability.
+
+    \b
+      gaussmix classify known.csv new.csv --labels species
+
+    Rows of LABELLED with an empty label help to learn where the rows lie. The label -1 is a class, unless --na -1 makes
+    it empty. DATA may be LABELLED itself.
+    """
+    check_target(writing.output, train, data)
+    learned = reading.open(train)
+    learned.check_has(labels)
+    names = reading.features(learned, [labels])
+    learned = reading.of_features(learned, names)
+    learned.check_numeric(names)
+    table = reading.open(data)
+    table.check_numeric(names)
+    table = reading.of_features(table, names)
+    print_notices(dict.fromkeys([*learned.notices, *table.notices]))
+    if len(covariance_type) == 1:
+        covariance_type = covariance_type[0]  # a single structure needs no choice
+    classifier = GaussianMixtureClassifier(
+        counts, covariance_type=covariance_type, random_state=random_state, n_jobs=jobs
+    )
+    with collected_warnings() as collected:
+        known = label_cells(learned, labels)
+        classifier.fit(learned.all_rows(names, may_miss=reading.missing), [_KNOWN.get(label, label) for label in known])
+        n_rows, free = rows_at_once(len(table.names), reading.memory), dict[str, str]()
+        found = (_classes(classifier, part) for part in table.rows(names, n_rows, may_miss=reading.missing))
+        writing.write(joined(table.parts(n_rows, writing.numbers(names)), found, free), table)
+    n_known = sum(label is not None for label in known)
+    n_classes = len(classifier.classes_)
+    size = "1 class" if n_classes == 1 else f"{n_classes} classes"
+    left_out = dict.fromkeys([*learned.left_out_notices, *table.left_out_notices])
+    learned_what = f"learned {size} from {counted(n_known, 'labelled row')}."
+    print_notices([*collected, *left_out, *taken_notices(table.name, free), learned_what])
+
+
+def _classes(classifier: GaussianMixtureClassifier, rows: Array) -> dict[str, Any]:
+    """The class of each row and its probability."""
+    probability = classifier.predict_proba(rows)
+    classes = np.array([label.strip() for label in classifier.predict(rows).tolist()])
+    return {"class": classes, "probability": probability.max(axis=1)}

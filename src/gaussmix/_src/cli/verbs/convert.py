@@ -1,0 +1,279 @@
+"""`gaussmix convert`: a model from and to the files of other software."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+from zipfile import ZipFile, is_zipfile
+
+import click
+import joblib
+import numpy as np
+from sklearn.mixture._bayesian_mixture import BayesianGaussianMixture  # scikit-learn's own under `patch_sklearn` too
+from sklearn.mixture._gaussian_mixture import GaussianMixture as SklearnMixture
+
+from gaussmix._src.background import Background
+from gaussmix._src.cli import options
+from gaussmix._src.cli.model_file import ModelFile
+from gaussmix._src.cli.outputs import check_target, open_target
+from gaussmix._src.cli.show.notices import is_quiet
+from gaussmix._src.covariances import Dense, Diagonal, Isotropic
+from gaussmix._src.errors import counted, listed, not_one_of
+from gaussmix._src.estimators.detector import GaussianMixtureDetector
+from gaussmix._src.export import to_c, to_onnx, to_sql
+from gaussmix._src.families.base import ALIASES, FAMILIES, Family, family_named, known_names
+from gaussmix._src.formats.model_file import family_of
+from gaussmix._src.mixture.mixture import Mixture
+from gaussmix._src.numerics.arrays import Array
+from gaussmix._src.sources.opening import MEMORY, check_memory
+from gaussmix._src.sources.traffic import said
+
+Exported = Mixture | GaussianMixtureDetector
+
+_MCLUST = {ours: alias for alias, ours in ALIASES.items() if len(alias) == 3}  # its names of families with another
+_ANY = "VVV"  # mclust's name of matrices that have nothing in common
+_ROUNDING = 1e-6  # relative; how far numbers of a file may be from the structure that it names
+
+
+def read_json(contents: bytes) -> Mixture:
+    """A mixture from the JSON of gaussmix (`Mixture.to_dict`) or of R's mclust; raises ValueError.
+
+    That of mclust has `model`, and `parameters` with `pro`, `mean` (a list for each component) and `sigma_tril` (the
+    lower triangle of each covariance, row by row).
+    """
+    values = json.loads(contents)
+    if not isinstance(values, dict):
+        raise ValueError("the JSON must be an object")
+    if "pro" not in values and "covariances" in values:
+        return Mixture.from_dict(values)
+    parameters = values.get("parameters", values)
+    if not isinstance(parameters, dict) or not {"pro", "mean", "sigma_tril"} <= parameters.keys():
+        raise ValueError("it has neither the keys of gaussmix nor 'pro', 'mean' and 'sigma_tril' of mclust")
+    return _of_mclust(parameters, values.get("model", _ANY), values.get("Vinv"), values.get("feature_names"))
+
+
+def _of_mclust(parameters: Mapping[str, Any], model: str, inverse_volume: float | None, names: Any) -> Mixture:
+    if model not in known_names():
+        raise ValueError(f"its model {not_one_of(model, known_names())}")
+    weights = np.atleast_1d(_numbers(parameters, "pro"))
+    means, triangles = _numbers(parameters, "mean"), _numbers(parameters, "sigma_tril")
+    if means.ndim < 2:  # R writes lists of one number as numbers
+        means = means.reshape((-1, 1) if triangles.size in (1, means.size) else (1, -1))
+    n_components, n_features = means.shape
+    noise = None
+    if len(weights) == n_components + 1 and inverse_volume is not None:
+        noise = Background(float(weights[-1]), -float(np.log(inverse_volume)))
+        weights = weights[:-1]
+    if len(weights) != n_components:
+        raise ValueError(
+            f"pro has {counted(len(weights), 'weight')}, but mean has {counted(n_components, 'component')}"
+        )
+    family = family_named(model)
+    if triangles.ndim < 2:
+        triangles = triangles.reshape((-1, 1) if n_features == 1 else (1, -1))
+    size = n_features * (n_features + 1) // 2
+    if triangles.shape not in ((n_components, size), (1 if family.is_shared else n_components, size)):
+        raise ValueError(
+            f"sigma_tril has {counted(len(triangles), 'list')} of {counted(triangles.shape[1], 'number')}, but model "
+            f"{model!r} with {counted(n_components, 'component')} and {counted(n_features, 'feature')} in mean needs "
+            f"{n_components} of {size}"
+        )
+    rows, columns = np.tril_indices(n_features)
+    dense = np.zeros((n_components, n_features, n_features))
+    dense[:, rows, columns] = dense[:, columns, rows] = triangles
+    mixture = Mixture(weights, means, _compact(dense, family), family, names, noise)
+    kept = mixture.model.covariances.simple().lift(Dense).each
+    if np.abs(dense - kept).max() > _ROUNDING * np.abs(dense).max():
+        raise ValueError(f"the numbers of sigma_tril are no covariances of model {model!r}")
+    return mixture
+
+
+def _numbers(parameters: Mapping[str, Any], name: str) -> Array:
+    """The numbers of a key, at most a list of lists of one length; raises ValueError."""
+    try:
+        found = np.array(parameters[name], dtype=np.float64)
+    except (ValueError, TypeError):
+        raise ValueError(f"{name} must be numbers, in lists of one length") from None
+    if found.ndim > 2 or not found.size:
+        raise ValueError(f"{name} must be a list of numbers, or a list of such lists, but has shape {found.shape}")
+    return found
+
+
+def _compact(dense: Array, family: Family) -> Array:
+    """Covariances (n_components, n_features, n_features) in the shape of a family."""
+    each = dense[:1] if family.is_shared else dense
+    if family.kind is Isotropic:
+        each = each[:, 0, 0]
+    elif family.kind is Diagonal:
+        each = np.diagonal(each, axis1=1, axis2=2)
+    return each[0] if family.is_shared else each
+
+
+def write_json(mixture: Mixture) -> bytes:
+    """The JSON of gaussmix."""
+    return json.dumps(mixture.to_dict(), ensure_ascii=False).encode() + b"\n"
+
+
+def write_mclust(mixture: Mixture) -> bytes:
+    """The JSON of mclust, as `read_json` takes it."""
+    dense = mixture.model.covariances.simple().lift(Dense).each
+    dense = np.broadcast_to(dense, (mixture.n_components, *dense.shape[1:]))
+    name = _MCLUST.get(mixture.family.name, mixture.family.name)
+    weights = mixture.weights.tolist()
+    values: dict[str, Any] = {"model": name if len(name) == 3 and name.isupper() else _ANY, "G": mixture.n_components}
+    if mixture.noise is not None:
+        weights = [*weights, mixture.noise.weight]
+        values["Vinv"] = float(np.exp(-mixture.noise.log_volume))
+    triangle = dense[:, *np.tril_indices(mixture.n_features)].tolist()
+    values["parameters"] = {"pro": weights, "mean": mixture.means.tolist(), "sigma_tril": triangle}
+    if mixture.feature_names is not None:
+        values["feature_names"] = list(mixture.feature_names)
+    return json.dumps(values, ensure_ascii=False).encode() + b"\n"
+
+
+def read_npz(contents: bytes, memory: int = check_memory(MEMORY)) -> Mixture:
+    """A mixture from arrays `weights`, `means`, `covariances`, and `covariance_type` if it is not "full".
+
+    Arrays may be larger than their file if they fit into `memory`, bytes.
+    """
+    if not is_zipfile(BytesIO(contents)):
+        raise ValueError("it holds no arrays of NumPy")
+    with ZipFile(BytesIO(contents)) as file:
+        size = sum(each.file_size for each in file.infolist())
+    if size > max(memory, len(contents)):
+        raise ValueError(f"its arrays take {said(size)}, and --memory is {said(memory)}. Give --memory as much")
+    with np.load(BytesIO(contents), allow_pickle=False) as arrays:
+        values = {name: arrays[name] for name in arrays.files}
+    missing = [name for name in ("weights", "means", "covariances") if name not in values]
+    if missing:
+        raise ValueError(f"it has no array {missing[0]!r}")
+    name = str(values.get("covariance_type", ALIASES[_ANY]))
+    family = family_of(name, json.loads(str(values.get("family_options", "{}"))))
+    if family is None:
+        raise ValueError(f"its covariance_type {name!r} is not one of {', '.join(FAMILIES)}")
+    names = values["feature_names"].tolist() if "feature_names" in values else None
+    arrays_of = values["weights"], values["means"], values["covariances"]
+    return Mixture(*arrays_of, family, names, Background.of_arrays(values))
+
+
+def write_npz(mixture: Mixture) -> bytes:
+    """The arrays that `read_npz` takes."""
+    target = BytesIO()
+    arrays: dict[str, Any] = {**mixture._arrays(), "covariance_type": np.array(mixture.family.name)}
+    if mixture.family.options:
+        arrays["family_options"] = np.array(json.dumps(mixture.family.options))
+    if mixture.feature_names is not None:
+        arrays["feature_names"] = np.array(mixture.feature_names)
+    np.savez(target, **arrays)
+    return target.getvalue()
+
+
+def read_pickle(contents: bytes) -> Mixture:
+    """A mixture of scikit-learn that joblib or pickle has written. Loading one runs code that is in the file."""
+    found = joblib.load(BytesIO(contents))
+    if isinstance(found, Mixture):
+        return found
+    if isinstance(found, SklearnMixture | BayesianGaussianMixture):
+        return Mixture.from_sklearn(found)
+    mixture = getattr(found, "mixture_", None)
+    if not isinstance(mixture, Mixture):
+        raise ValueError(f"it holds a {type(found).__name__}, not a mixture of scikit-learn or gaussmix")
+    return mixture
+
+
+def write_pickle(mixture: Mixture) -> bytes:
+    """A fitted `sklearn.mixture.GaussianMixture`, by joblib."""
+    target = BytesIO()
+    joblib.dump(mixture.to_sklearn(), target)
+    return target.getvalue()
+
+
+def write_c(model: Exported, target: str) -> bytes:
+    """A C header, whose functions begin with the name of the file."""
+    name = "".join(mark if mark.isascii() and mark.isalnum() else "_" for mark in Path(target).stem)
+    return to_c(model, name if name.isidentifier() else f"gmm_{name}").encode()
+
+
+PICKLES = (".joblib", ".pkl", ".pickle")
+READERS: dict[str, Callable[[bytes], Mixture]] = {".json": read_json, ".npz": read_npz}
+READERS |= dict.fromkeys(PICKLES, read_pickle)
+WRITERS: dict[str, Callable[[Mixture], bytes]] = {".json": write_json, ".npz": write_npz}
+WRITERS |= dict.fromkeys(PICKLES, write_pickle)
+EXPORTS: dict[str, Callable[[Exported, str, str], bytes]] = {  # of a model, the numbers of ONNX and a path
+    ".onnx": lambda model, dtype, target: to_onnx(model, dtype=dtype).SerializeToString(),
+    ".h": lambda model, dtype, target: write_c(model, target),
+    ".sql": lambda model, dtype, target: to_sql(model).encode(),
+}
+
+
+_OURS = ".gmm"
+
+
+@click.command()
+@options.file("source", "IN")
+@options.file("target", "OUT")
+@options.flag("--mclust", "Write JSON as R's mclust names things, not as gaussmix does.")
+@options.choice("--dtype", "Numbers of ONNX.", ["float32", "float64"], default="float32")
+@options.flag("--trust", "Read a pickle, which runs the code that is in it: only from people you trust.")
+@options.memory_of("Compressed arrays of NumPy may take as much.")
+@options.quiet
+def convert(source: str, target: str, mclust: bool, dtype: str, trust: bool, memory: int) -> None:
+    """Write the mixture of one file to another. Extensions say what they are.
+
+    \b
+      .gmm              gaussmix
+      .joblib .pkl      scikit-learn; reading one needs --trust
+      .json             gaussmix, or mclust (recognised; --mclust writes it)
+      .npz              NumPy: weights, means, covariances, covariance_type
+      .onnx .h .sql     ONNX, a C header, a query for DuckDB: written only
+
+    Only the mixture and its feature names are converted, not the settings of a fit. ONNX, C and SQL also get the limit
+    below which rows are outliers of a detector.
+    """
+    wanted, written = Path(source).suffix.lower(), Path(target).suffix.lower()
+    if wanted not in (_OURS, *READERS):
+        raise click.UsageError(f"{source}: {listed([_OURS, *READERS])} are read.")
+    if written not in (_OURS, *WRITERS, *EXPORTS):
+        raise click.UsageError(f"{target}: {listed([_OURS, *WRITERS, *EXPORTS])} are written.")
+    if wanted in PICKLES and not trust:
+        raise click.UsageError(
+            f"{source} is a pickle, and reading one runs the code that is in it: add --trust if you know who wrote it."
+        )
+    if mclust and written != ".json":
+        raise click.UsageError("--mclust needs an output that ends in .json.")
+    check_target(target, source)
+    mixture, detector = _read(source, wanted, memory)
+    if written == _OURS:
+        with open_target(target, for_people=False) as file:
+            mixture.save(file)
+    else:
+        if written in EXPORTS:
+            contents = EXPORTS[written](detector or mixture, dtype, target)
+        else:
+            contents = write_mclust(mixture) if mclust else WRITERS[written](mixture)
+        with open_target(target, for_people=True) as file:
+            file.write(contents)
+    if not is_quiet():
+        click.echo(
+            f"{source}: {counted(mixture.n_components, 'component')}, {mixture.family.name}; written to {target}"
+        )
+
+
+def _read(source: str, extension: str, memory: int) -> tuple[Mixture, GaussianMixtureDetector | None]:
+    """The mixture of a file, and the detector if it holds one; raises ValueError, which names the file, or OSError."""
+    if extension == _OURS:
+        opened = ModelFile.open(source)
+        record = opened.details.estimator
+        is_detector = record is not None and record.name == GaussianMixtureDetector.__name__
+        mixture = opened.mixture.with_feature_names(opened.details.feature_names)
+        return mixture, GaussianMixtureDetector.load(source) if is_detector else None
+    contents = Path(source).read_bytes()
+    try:
+        return read_npz(contents, memory) if extension == ".npz" else READERS[extension](contents), None
+    except OSError:
+        raise ValueError(f"{source} can't be read as {extension}.") from None
+    except Exception as error:  # a pickle may raise anything
+        raise ValueError(f"{source} can't be read as {extension}: {str(error).rstrip('.')}.") from None

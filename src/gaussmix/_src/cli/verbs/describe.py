@@ -1,0 +1,85 @@
+"""`gaussmix describe`: print what a model file holds."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from gaussmix._src.cli import options
+from gaussmix._src.cli.model_file import ModelFile
+from gaussmix._src.cli.show.notices import collected_warnings, print_notices
+from gaussmix._src.cli.show.reports import (
+    echo_json,
+    inference_as_json,
+    many_as_json,
+    model_as_json,
+    show_inference,
+    show_many,
+    show_model,
+)
+from gaussmix._src.estimators.gaussian_mixture import GaussianMixture, estimator_of
+from gaussmix._src.formats.files import holds_many
+from gaussmix._src.mixture.mixtures import Mixtures
+from gaussmix._src.report.inference import OfMixture
+from gaussmix._src.sources.tables.base import STANDARD
+
+
+@click.command(cls=options.OnTables)
+@options.file("model", "MODEL.gmm")
+@options.option(
+    "--inference data", "Add standard errors and 95 % intervals, from DATA.", metavar="DATA", type=click.Path()
+)
+@options.weights
+@options.missing
+@options.reading
+@options.jobs
+@options.as_json
+def describe(
+    model: str, data: str | None, weights: str | None, reading: options.Reading, jobs: int | None, as_json: bool
+) -> None:
+    """Print what a model file holds: its components, and how they were fitted.
+
+    \b
+      gaussmix describe faithful.gmm --inference faithful.csv
+
+    MODEL.gmm may be "-", standard input. Of a file with the mixtures of many groups it says how many there are.
+    Standard errors need the rows that the mixture was fitted to, which the file does not hold.
+    """
+    if model != STANDARD and holds_many(model):
+        groups = Mixtures.load(model)
+        if as_json:
+            echo_json(many_as_json(groups, {"data": model}))
+        else:
+            show_many(groups, {"data": model})
+        return
+    opened = ModelFile.open(model)
+    found = None if data is None else _inference(opened, data, weights, reading, jobs)
+    if as_json:
+        echo_json(model_as_json(opened) | ({} if found is None else {"inference": inference_as_json(found)}))
+        return
+    show_model(opened)
+    if found is not None:
+        show_inference(found)
+
+
+def _inference(
+    opened: ModelFile, data: str, weights: str | None, reading: options.Reading, jobs: int | None
+) -> OfMixture:
+    """How sure the mixture of a file is, from the rows that it was fitted to."""
+    saved = opened.details.estimator
+    if saved is not None and saved.name != GaussianMixture.__name__:
+        instead = "" if opened.posterior is None else " In Python, its posterior_ has intervals."
+        raise ValueError(f"--inference needs a GaussianMixture, but {opened.name} holds a {saved.name:.60}.{instead}")
+    table, features = reading.matched(opened, data, weights)
+    if saved is None:
+        estimator = estimator_of(opened.mixture.with_feature_names(opened.names))
+    else:
+        estimator = GaussianMixture._restored(saved, opened.mixture.model, opened.names, opened.details.dtype)
+    estimator.n_jobs = jobs
+    rows: Any = reading.rows(table, features, weights)
+    rows.feature_names = opened.names  # the columns are matched already
+    with collected_warnings() as collected:
+        found = estimator.inference(rows)
+    print_notices([*collected, *table.left_out_notices])
+    return found

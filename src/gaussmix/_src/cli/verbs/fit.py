@@ -1,0 +1,320 @@
+"""`gaussmix fit`: fit mixtures to a table and choose the best."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import click
+import pyarrow as pa
+
+from gaussmix._src.cli import options
+from gaussmix._src.cli.labels import read_labels
+from gaussmix._src.cli.model_file import write_search
+from gaussmix._src.cli.outputs import check_target, open_target
+from gaussmix._src.cli.show.notices import collected_warnings, is_quiet, print_notices
+from gaussmix._src.cli.show.progress import progress
+from gaussmix._src.cli.show.reports import echo_json, fit_as_json, fit_notices, many_as_json, show_fit, show_many
+from gaussmix._src.em.initialisation.base import AUTO, STARTS
+from gaussmix._src.errors import invented_names, listed
+from gaussmix._src.estimators.gaussian_mixture_ic import GaussianMixtureIC, fit_stepwise
+from gaussmix._src.families.factor_analyzer import NOISES
+from gaussmix._src.fit.after.stability import neighbours
+from gaussmix._src.fit.candidates import Candidate
+from gaussmix._src.fit.criteria import HELD_OUT, HIGHER, STABILITY
+from gaussmix._src.functions.fit_many import fit_many
+from gaussmix._src.mixture.mixtures import Mixtures
+from gaussmix._src.sources.base import Source
+from gaussmix._src.sources.files.base import FileSource
+from gaussmix._src.sources.opening import is_for_others
+from gaussmix._src.sources.tables import FORMATS, Files
+from gaussmix._src.sources.tables.base import STANDARD, BadTable, doubles
+from gaussmix._src.validation.parameters import check_candidates
+from gaussmix._src.validation.restrictions import DEFAULT
+
+TERMINATED = 128 + signal.SIGTERM  # the exit code that a shell gives to a process that SIGTERM has ended
+_NOT_MODELS = {each for format in FORMATS.values() for each in format.extensions}
+_NOT_MODELS |= {".json", ".npz", ".joblib", ".pkl", ".onnx", ".h", ".sql"}  # what `gaussmix convert` writes
+_DEFAULTS: dict[str, Any] = GaussianMixtureIC().get_params(deep=False)
+_OF_SEARCHES = ("noise", "criterion", "certify", "memory", "cache", "checkpoint", "max_time")
+
+
+def parameter(name: str, metavar: str | None, help: str, flag: str = "") -> options.Decorator:
+    """An option that sets a parameter of the search, whose default it has and shows, and whose rule it follows."""
+    default = None if _DEFAULTS[name] is None else str(_DEFAULTS[name])
+    flag = flag or f"--{name.replace('_', '-')}"
+    return options.option(f"{flag} {name}", help, default=default, metavar=metavar, callback=options.by_rule)
+
+
+@click.command(cls=options.OnTables)
+@options.file("data", "DATA")
+@options.choosing
+@options.option("-o --output model", "Write the chosen mixture to this file.", metavar="MODEL.gmm")
+@options.option(
+    "--n-factors", "Numbers of factors of a factor_analyzer: 2, 1:3 or 2,4.", callback=options.counts, metavar="Q"
+)
+@options.choice("--noise-variance", f"Noise of a factor_analyzer: {' or '.join(NOISES)}.", NOISES, default=NOISES[0])
+@options.flag("--shared-loadings", "One matrix of loadings for all components.")
+@options.flag("--shared-noise", "One noise for all components.")
+@options.option(
+    "--max-condition",
+    "Largest ratio of two eigenvalues of the covariances, for structures that have this bound.",
+    callback=options.by_rule,
+    metavar="C",
+)
+@parameter("trim", "SHARE", "Share of the row weight that each step leaves out: the least likely rows.")
+@options.criterion
+@options.weights
+@options.weight_meaning
+@options.noise
+@options.column(
+    "--labels", "Labels known for some rows, empty or -1 for others: numbers of components from 0 on, or names."
+)
+@options.option(
+    "--by",
+    "Fit a mixture to each group of rows with one value in this column; settings not given are fit_many's.",
+    metavar="COLUMN",
+)
+@options.seed
+@parameter(
+    "init_params",
+    "START",
+    f"Kinds of start, several by commas: {', '.join([AUTO, *STARTS])}. search looks for a better maximum.",
+    flag="--start",
+)
+@parameter("n_init", "N", "Starts of each kind that draws; the best is kept.")
+@parameter("tol", "NATS", "End when a step changes the mean log-likelihood by less; auto: at a maximum.")
+@options.flag("--certify", "Find out if the chosen mixture is a maximum, and what is left to gain.")
+@parameter("max_iter", "N", "Limit on EM steps.")
+@parameter("max_time", "SECONDS", "Begin no more fits after so many seconds, and choose the best of those made.")
+@parameter("reg_covar", "NUMBER", "Added to every variance.")
+@options.choice("--prior", "Most probable mixtures under Fraley and Raftery's prior.", [DEFAULT])
+@options.flag("--equal-weights", "All components have the same weight.")
+@options.missing
+@options.memory
+@options.cache
+@options.option(
+    "--checkpoint", "Note in this file where the fit stands; the same command goes on from it.", metavar="FILE"
+)
+@options.reading
+@options.jobs
+@options.as_json
+def fit(
+    data: str,
+    counts: tuple[int, ...],
+    model: str | None,
+    weights: str | None,
+    by: str | None,
+    labels: str | None,
+    checkpoint: str | None,
+    reading: options.Reading,
+    as_json: bool,
+    jobs: int | None,
+    **parameters: Any,
+) -> None:
+    """Fit Gaussian mixtures to the numeric columns of DATA, and choose the number of components and the structure.
+
+    \b
+      gaussmix fit faithful.csv -k 1:6 -o faithful.gmm
+      gaussmix fit 'data/*.parquet' -k 5 -s tied,diag -o m.gmm
+
+    DATA is CSV, Parquet, Arrow, Feather or .npy, or "-", standard input. A pattern in quotes, such as 'data/*.parquet',
+    or a folder names several files; so does a URL, such as 's3://bucket/*.parquet'. Tables need not fit into memory.
+
+    With --by, fit one mixture of K components to each group of rows, and write all of them to one file.
+    """
+    _check_usage(data, model, checkpoint, as_json=as_json)
+    _check_columns(reading.columns, weights, by, labels)
+    if by is not None:
+        groups, about = fit_by(data, by, weights, reading, counts, model, jobs, parameters)
+        if as_json:
+            echo_json(many_as_json(groups, about))
+        elif not is_quiet():
+            show_many(groups, about)
+        return
+    parameters = options.as_values(parameters)
+    with collected_warnings() as collected:
+        table, kept = _table_of(data, reading, labels, weights)
+        known = None
+        if table is not None and labels is not None:
+            known, parameters["label_components"] = read_labels(table, labels, min(counts))
+        rows = reading.rows(kept, reading.columns, weights)
+        collected += [] if table is None else map(RuntimeWarning, table.left_out_notices)
+    names, n_rows = rows.feature_names, rows.n_rows
+    if n_rows == 1:
+        raise ValueError(f"{data} has a single row; a fit needs at least two.")
+    print_notices(collected)
+    search = GaussianMixtureIC(counts, **parameters, n_jobs=jobs, checkpoint=checkpoint)
+    with _terminated(checkpoint):
+        run_search(search, rows, known)
+    search.checkpoint = None  # the file is gone, and a model is the same with or without it
+    total = rows.profile.total_weight
+    if model is not None:
+        with open_target(model, for_people=False) as file:
+            write_search(file, search, names, n_rows, total)
+    about = {"data": data, "n_rows": n_rows, "weights": weights, "row_weight": total}
+    about |= {"feature_names": names or invented_names(rows.n_features), "model": model}
+    if as_json:
+        echo_json(fit_as_json(search, about))
+    elif not is_quiet():
+        show_fit(search, about)
+
+
+def _table_of(data: str, reading: options.Reading, labels: str | None, weights: str | None) -> tuple[Files | None, Any]:
+    """The table where only one of ours can be read so, and where rows are: columns of it, or the path."""
+    is_plain = reading.is_plain and labels is None
+    if data != STANDARD and is_plain and is_for_others(data):
+        return None, data
+    others = [name for name in (labels, weights) if name is not None]
+    table = reading.open(data)
+    counting = reading.counting(table, others)
+    if table.files and is_plain and not counting:  # any reader of rows can read them again
+        return None, data
+    left_out = [*reading.exclude, *counting]
+    features = reading.columns or table.without(left_out).numeric_names(others)
+    table = reading.of_features(table, features, weights)
+    return table, table.without(left_out if labels is None else [*left_out, labels])
+
+
+def run_search(search: GaussianMixtureIC, rows: Source, labels: list[Any] | None = None) -> None:
+    """Fit the candidates of a search with a bar of progress, and print what was unusual."""
+    candidates = [Candidate(*pair) for pair in check_candidates(search, rows.n_features)]
+    around = neighbours(candidates, with_labels=labels is not None)
+    again = {HELD_OUT: len(candidates), STABILITY: len(around)}.get(search.criterion, 0)
+    fits = fit_stepwise(search, rows, labels)
+    with progress() as bars, collected_warnings() as collected, closing(fits):
+        advance = bars.fits(len(candidates) + search.n_folds * again)
+        if isinstance(rows, FileSource):
+            rows.watch = bars.rows(rows.n_rows, rows.reader.bytes_of(1))
+            if not bars.disable and search.criterion not in HIGHER:  # the others support no callbacks
+                search.callbacks = [bars.steps(search.tol if search.prior is None else None)]
+        for _ in fits:
+            advance()
+    search.callbacks = None
+    print_notices(fit_notices(search, collected))
+
+
+def _check_usage(data: str, model: str | None, checkpoint: str | None, *, as_json: bool) -> None:
+    """Raise UsageError or OSError before any work for files that can't be written."""
+    for target in (model, checkpoint):
+        if target is not None:
+            check_target(target, data)
+    if model is not None and Path(model).suffix.lower() in _NOT_MODELS:
+        advice = f"name it {Path(model).stem}.gmm; `gaussmix convert` writes other formats"
+        raise click.UsageError(f"{model}: a model is not written as {Path(model).suffix}: {advice}.")
+    if model == STANDARD and as_json:
+        raise click.UsageError("-o - and --json would both go to standard output.")
+
+
+def _check_columns(columns: tuple[str, ...], weights: str | None, by: str | None, labels: str | None) -> None:
+    """Raise UsageError for a column that would be two things."""
+    if weights is not None and weights in columns:
+        raise click.UsageError(f"{weights!r} can't be a feature and the weight.")
+    if labels is not None and labels in (*columns, weights):
+        raise click.UsageError(f"{labels!r} can't be a feature or the weight and hold labels.")
+    if by is not None and labels is not None:
+        raise click.UsageError("--labels has no meaning with --by.")
+    if by is not None and by in (*columns, weights):
+        raise click.UsageError(f"{by!r} can't be a feature or the weight and name groups.")
+
+
+@contextmanager
+def _terminated(checkpoint: str | None) -> Iterator[None]:
+    """Where there is a checkpoint, let SIGTERM end the block as Ctrl-C does, so that the fit can write it.
+
+    Raises SystemExit with `TERMINATED` then.
+    """
+    if checkpoint is None:
+        yield
+        return
+
+    def end(number: int, frame: object) -> None:
+        sys.exit(TERMINATED)
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    except SystemExit:
+        if os.path.exists(checkpoint):
+            print_notices([f"terminated; {checkpoint} holds the fit: the same command goes on with it."])
+        raise
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def fit_by(
+    data: str,
+    by: str,
+    weights: str | None,
+    reading: options.Reading,
+    counts: tuple[int, ...],
+    model: str | None,
+    jobs: int | None,
+    parameters: dict[str, Any],
+) -> tuple[Mixtures, dict[str, Any]]:
+    """Fit a mixture to each group of a table, and write them all to one file.
+
+    Returns the mixtures, and what `show_many` says besides. Raises UsageError for an option that is for the choice
+    among several fits, and ValueError or OSError where the table can't be used, or no group can be fitted.
+    """
+    given = _given(counts, parameters) | {"missing": "allow" if reading.missing else "error"}
+    table, row_weight = _read(data, by, weights, reading)
+    began = perf_counter()
+    with collected_warnings() as collected:
+        mixtures = fit_many(
+            table, counts[0], by=by, sample_weight=row_weight, random_state=parameters["random_state"],
+            n_jobs=jobs, **given,
+        )  # fmt: skip
+    seconds = perf_counter() - began
+    print_notices(collected)
+    if len(mixtures.errors) == len(mixtures):
+        raise ValueError(f"No group of {data} could be fitted.")
+    if model is not None:
+        with open_target(model, for_people=False) as file:
+            mixtures.save(file)
+    return mixtures, {"data": data, "by": by, "n_rows": table.num_rows, "seconds": seconds, "model": model}
+
+
+def _read(data: str, by: str, weights: str | None, reading: options.Reading) -> tuple[pa.Table, Any]:
+    """The column of groups besides the features, and the weights of the rows; raises BadTable or OSError."""
+    table = reading.open(data)
+    print_notices(table.notices)
+    table.check_has(by)
+    others = [by] if weights is None else [by, weights]
+    features = reading.features(table, others)
+    if not features:
+        raise BadTable(f"{table.name} has no column of numbers beside {listed(others)}.")
+    numbers = [*features, *others[1:]]
+    table.check_numeric(numbers)
+    table = reading.of_features(table, features, weights)
+    batches = list(table.batches([by, *numbers], numbers))
+    read = pa.Table.from_batches(batches) if batches else None
+    print_notices(table.left_out_notices)
+    if read is None or not read.num_rows:
+        raise BadTable(f"{table.name} has no rows.")
+    for row, key in enumerate(read[by].to_pylist()):
+        if key is None or key != key or str(key).strip() in ("", *reading.dialect.missing):
+            where = f"{table.place(row)}, column {by!r}"
+            raise BadTable(f"{where}: the cell names no group. Fill the cell, or remove the row.")
+    columns = {by: read[by]} | {name: doubles(read[name]) for name in features}
+    return pa.table(columns), None if weights is None else doubles(read[weights])
+
+
+def _given(counts: tuple[int, ...], parameters: dict[str, Any]) -> dict[str, Any]:
+    """The parameters that the user has given: those of `fit_many` have other defaults than those of a search."""
+    for flag in options.given(_OF_SEARCHES):
+        raise click.UsageError(f"{flag} has no meaning with --by, which makes a short fit for each group.")
+    given = {name: value for name, value in parameters.items() if options.given([name]) and name != "random_state"}
+    given = options.as_values(given)
+    structures = given.get("covariance_type", [])
+    if len(counts) > 1 or isinstance(structures, str) or len(structures) > 1:
+        raise click.UsageError("--by makes one fit for each group: give one number after -k and one structure.")
+    if "covariance_type" in given:
+        given["covariance_type"] = structures[0]
+    return given

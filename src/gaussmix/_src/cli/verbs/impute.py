@@ -1,0 +1,86 @@
+"""`gaussmix impute`: fill empty cells by what a model expects."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import click
+import numpy as np
+import pyarrow as pa
+
+from gaussmix._src.cli import options
+from gaussmix._src.cli.model_file import ModelFile
+from gaussmix._src.cli.outputs import Writing, check_target, rows_at_once
+from gaussmix._src.cli.show.notices import collected_warnings, print_notices
+from gaussmix._src.cli.show.progress import progress
+from gaussmix._src.errors import counted
+from gaussmix._src.interfaces.block import Block
+from gaussmix._src.interfaces.leaves import LEAF_ROWS
+from gaussmix._src.mixture.holes import Filling
+from gaussmix._src.numerics.arrays import Array
+
+
+@click.command(cls=options.OnTables)
+@options.file("model", "MODEL.gmm")
+@options.file("data", "DATA")
+@options.flag("--draw", "Fill with draws, which keep the spread, instead of means.")
+@options.seed_of("--seed", "Seed of the draws.")
+@options.writing
+@options.memory
+@options.reading
+@options.jobs
+def impute(
+    model: str, data: str, draw: bool, seed: int, writing: Writing, reading: options.Reading, jobs: int | None
+) -> None:
+    """Fill the empty cells of DATA: with the mean that a model expects, given the other cells of the row.
+
+    \b
+      gaussmix impute faithful.gmm holes.csv -o filled.csv
+
+    Only the model's features are filled; other cells and columns stay as they are. `gaussmix fit --missing` learns a
+    model from rows with empty cells.
+    """
+    if reading.drop_missing:
+        raise click.UsageError("--drop-missing would leave out the rows to fill.")
+    check_target(writing.output, model, data)
+    opened = ModelFile.open(model)
+    if opened.mixture.noise is not None:
+        raise ValueError(f"{opened.name} has noise, and noise has no mean to fill with. Fit a model without --noise.")
+    table, features = reading.matched(opened, data)
+    fill = Filling(opened.mixture.with_feature_names(None), jobs, seed if draw else None)
+    # Each part seeds its draws: they must not depend on the memory, nor on columns that are not filled.
+    n_rows = LEAF_ROWS if draw else rows_at_once(max(len(table.names), opened.mixture.n_components), reading.memory)
+    n_filled = [0]
+    parts = table.parts(n_rows, writing.numbers(features))
+    rows = table.rows(features, n_rows, may_miss=True)
+    with collected_warnings() as collected, progress(writing.output):
+        writing.write(_filled(parts, rows, features, fill, n_filled, table.decimal), table)
+    print_notices([*collected, f"filled {counted(n_filled[0], 'cell')} of {table.name}."])
+
+
+def _filled(
+    parts: Iterable[pa.Table],
+    rows: Iterable[Array],
+    features: tuple[str, ...],
+    fill: Filling,
+    n_filled: list[int],
+    decimal: str,
+) -> Iterator[pa.Table]:
+    """Each part of a table with its empty cells filled; `n_filled` counts them."""
+    first = 0
+    for part, numbers in zip(parts, rows, strict=True):
+        missing, found = np.isnan(numbers), fill(Block(first, numbers))
+        n_filled[0] += int(missing.sum())
+        for place, name in enumerate(features):
+            if missing[:, place].any():
+                column = part[name]
+                values: pa.Array = pa.array(found[:, place])
+                if pa.types.is_string(column.type):
+                    values = pa.array([str(value).replace(".", decimal) for value in found[:, place].tolist()])
+                elif not pa.types.is_floating(column.type):
+                    column = column.cast(pa.float64(), safe=False)
+                values = values.cast(column.type)
+                kept = pa.compute.if_else(pa.array(missing[:, place]), values, column)
+                part = part.set_column(part.column_names.index(name), name, kept)
+        yield part
+        first += len(numbers)

@@ -1,0 +1,58 @@
+"""`gaussmix merge`: several models as one."""
+
+from __future__ import annotations
+
+import click
+import numpy as np
+
+from gaussmix._src.cli import options
+from gaussmix._src.cli.model_file import ModelFile
+from gaussmix._src.cli.outputs import check_target, open_target
+from gaussmix._src.cli.show.notices import is_quiet
+from gaussmix._src.errors import counted
+from gaussmix._src.mixture.mixture import Mixture
+from gaussmix._src.sources.tables.base import STANDARD
+
+
+@click.command()
+@options.file("models", "MODEL.gmm…", nargs=-1, required=True)
+@options.option("-o --output", "Write the merged model to this file.", required=True, metavar="OUT.gmm")
+@options.option(
+    "--weights",
+    "Weight of each model.  [default: the rows that it was fitted to]",
+    callback=options.numbers(np.inf, "a number above 0; write 3,1 or 0.75,0.25"),
+    metavar="W,W",
+)
+@options.option("-k n_components", "Merge components until K are left.", type=click.IntRange(1), metavar="K")
+@options.quiet
+def merge(models: tuple[str, ...], output: str, weights: tuple[str, ...], n_components: int | None) -> None:
+    """Merge models into one that has the components of all, such as those of parts of the data.
+
+    \b
+      gaussmix merge january.gmm february.gmm -o both.gmm -k 5
+
+    With -k, components that are alike are merged; the mean and the covariance of the whole stay. A single model may be
+    given to that end.
+    """
+    check_target(output, *models)
+    if weights and len(weights) != len(models):
+        raise click.UsageError(f"--weights needs {len(models)} numbers, one for each model.")
+    opened = [ModelFile.open(model) for model in models]
+    shares = np.array(weights or _row_weights(opened), dtype=float)
+    mixtures = [model.mixture.with_feature_names(model.details.feature_names) for model in opened]
+    merged = mixtures[0] if len(mixtures) == 1 else Mixture.concatenate(mixtures, shares / shares.sum())
+    if n_components is not None:
+        merged = merged.reduce(n_components)
+    with open_target(output, for_people=False) as file:
+        merged.save(file)
+    if not is_quiet() and output != STANDARD:
+        click.echo(f"{counted(merged.n_components, 'component')}, {merged.family.name}; written to {output}")
+
+
+def _row_weights(models: list[ModelFile]) -> list[float]:
+    """The total weight of the rows of each model; raises ValueError where a file does not know."""
+    fits = [model.details.fit for model in models]
+    if len(models) > 1 and any(fit is None for fit in fits):
+        names = ", ".join(model.name for model, fit in zip(models, fits, strict=True) if fit is None)
+        raise ValueError(f"{names}: the file does not say how many rows it was fitted to; give --weights.")
+    return [1.0 if fit is None else fit.row_weight for fit in fits]

@@ -1,0 +1,72 @@
+"""`gaussmix plot`: draw a model, alone or over rows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from gaussmix._src.cli import options
+from gaussmix._src.cli.model_file import ModelFile
+from gaussmix._src.cli.outputs import check_target, open_target
+from gaussmix._src.cli.show.notices import is_quiet, print_notices
+from gaussmix._src.errors import listed
+from gaussmix._src.plot import ComponentDisplay, PairDisplay, UncertaintyDisplay
+from gaussmix._src.plot.display import import_pyplot
+
+_DISPLAYS: dict[str, Any] = {"pairs": PairDisplay, "components": ComponentDisplay, "uncertainty": UncertaintyDisplay}
+_KINDS = "Every two features; two features; or where the component of rows is in doubt."
+_FORMATS = ("png", "svg", "pdf", "jpg", "webp")
+
+
+@click.command(cls=options.OnTables)
+@options.file("model", "MODEL.gmm")
+@options.file("data", "[DATA]", required=False)
+@options.option("-o --output", f"Write to this file: {', '.join(_FORMATS)}.", required=True, metavar="PICTURE")
+@options.choice("--kind", _KINDS, _DISPLAYS, default="pairs")
+@options.columns("--features", "Features to show: up to 8, or 2.")
+@options.flag("--dark", "On a dark background.")
+@options.option("--dpi", "Dots per inch.", type=click.IntRange(20, 1200), default=150, metavar="N")
+@options.reading
+def plot(
+    model: str,
+    data: str | None,
+    output: str,
+    kind: str,
+    features: tuple[str, ...],
+    dark: bool,
+    dpi: int,
+    reading: options.Reading,
+) -> None:
+    """Draw the components of a model, over the rows of DATA if it is given.
+
+    \b
+      gaussmix plot faithful.gmm faithful.csv -o pairs.png
+
+    The rows must fit into memory. MODEL.gmm or DATA may be "-", standard input.
+    """
+    format = Path(output).suffix.lower().removeprefix(".").replace("jpeg", "jpg")
+    if format not in _FORMATS:
+        raise click.UsageError(f"a picture is written as {listed(_FORMATS)}: name its file so after -o.")
+    if kind == "uncertainty" and data is None:
+        raise click.UsageError("--kind uncertainty needs rows: name DATA after the model.")
+    check_target(output, model, data)
+    import_pyplot().switch_backend("Agg")
+    opened = ModelFile.open(model)
+    rows = None if data is None else _rows(opened, data, reading)
+    shown = {"features": list(features) or None, "feature_names": list(opened.names)}
+    with import_pyplot().style.context("dark_background" if dark else "default"):
+        drawn = _DISPLAYS[kind].from_estimator(opened.mixture.with_feature_names(None), rows, **shown)
+        with open_target(output, for_people=False) as file:
+            drawn.figure_.savefig(file, format=format, dpi=dpi, bbox_inches="tight")
+    if not is_quiet():
+        click.echo(f"Picture written to {output}")
+
+
+def _rows(model: ModelFile, data: str, reading: options.Reading) -> Any:
+    """The rows of a table that are the features of the model."""
+    table, features = reading.matched(model, data)
+    rows = table.all_rows(features)
+    print_notices(table.left_out_notices)
+    return rows

@@ -1,0 +1,141 @@
+"""`gaussmix predict`: add to a table each row's component and density, or predict columns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import click
+import numpy as np
+import pyarrow as pa
+
+from gaussmix._src.cli import options
+from gaussmix._src.cli.model_file import ModelFile
+from gaussmix._src.cli.outputs import Writing, check_target, free_name, rows_at_once
+from gaussmix._src.cli.show.notices import collected_warnings, print_notices
+from gaussmix._src.cli.show.progress import progress
+from gaussmix._src.estimators.mixture_estimator import MixtureEstimator
+from gaussmix._src.estimators.regressor import regressor_of
+from gaussmix._src.mixture.holes import tail_probability
+from gaussmix._src.mixture.levels import MASS
+from gaussmix._src.numerics.arrays import Array
+
+_RESULTS = ("component", "probability", "log_density")
+
+Columns = dict[str, np.ndarray[Any, Any]]
+
+
+@click.command(cls=options.OnTables)
+@options.file("model", "MODEL.gmm")
+@options.file("data", "DATA")
+@options.columns("--targets", "Predict these features from the others: mean and standard deviation.")
+@options.option(
+    "--quantiles", "Quantiles of the targets too, such as 0.05,0.95.", callback=options.shares, metavar="P,P"
+)
+@options.flag("--probabilities", "Add the probability of every component, and of noise.")
+@options.flag("--outliers", "Add a p-value, and whether it is below the threshold: an outlier.")
+@options.option(
+    "--threshold", "P-value below which a row is an outlier.  [0.05]", callback=options.open_share, metavar="P"
+)
+@options.row_by_row
+def predict(
+    model: str,
+    data: str,
+    targets: tuple[str, ...],
+    quantiles: tuple[str, ...],
+    probabilities: bool,
+    outliers: bool,
+    threshold: float | None,
+    writing: Writing,
+    reading: options.Reading,
+    jobs: int | None,
+) -> None:
+    """Add to each row of DATA its most probable component, that component's probability and the log density.
+
+    \b
+      gaussmix predict faithful.gmm new.csv -o labels.csv
+      gaussmix predict faithful.gmm new.csv --targets waiting
+
+    With --targets, add what the model expects of these features where the others are known; DATA may lack them.
+
+    Columns are matched with the model's by name; --columns takes others in their place. The rest is passed on unused.
+    DATA may be a pattern in quotes or a folder, and larger than memory. MODEL.gmm or DATA may be "-", standard input.
+    """
+    if quantiles and not targets:
+        raise click.UsageError("--quantiles needs --targets: name the features to predict.")
+    if targets and (outliers or probabilities):
+        flag = "--outliers" if outliers else "--probabilities"
+        raise click.UsageError(f"{flag} needs every feature: leave --targets out.")
+    if threshold is not None and not outliers:
+        raise click.UsageError("--threshold needs --outliers: add it.")
+    check_target(writing.output, model, data)
+    opened = ModelFile.open(model)
+    table, features = reading.matched(opened, data, targets=targets)
+    estimator, n_components = opened.estimator(jobs), opened.mixture.n_components
+
+    def results(rows: Array) -> Columns:
+        advance(len(rows))
+        if targets:
+            return predicted_targets(opened, rows, targets, quantiles, jobs)
+        found = predictions(estimator, rows, n_components if probabilities else 0)
+        if outliers:
+            p_value = tail_probability(rows, opened.mixture)
+            found |= {"p_value": p_value, "outlier": p_value < (1 - MASS if threshold is None else threshold)}
+        return found
+
+    n_rows = rows_at_once(max(len(table.names), estimator.mixture_.n_components), reading.memory)
+    names = dict[str, str]()
+    with collected_warnings() as collected, progress(writing.output) as bars:
+        advance = bars.rows(table.n_rows, 8 * len(features))
+        found = map(results, table.rows(features, n_rows, may_miss=reading.missing))
+        writing.write(joined(table.parts(n_rows, writing.numbers(features)), found, names), table)
+    print_notices([*map(str, collected), *table.left_out_notices, *taken_notices(table.name, names)])
+
+
+def joined(parts: Iterable[pa.Table], results: Iterable[Columns], names: dict[str, str]) -> Iterator[pa.Table]:
+    """Each part of a table with the results of its rows, under names that are noted in `names`."""
+    for part, found in zip(parts, results, strict=True):
+        for name, values in found.items():
+            names.setdefault(name, free_name(name, part.column_names))
+            part = part.append_column(names[name], pa.array(values))
+        yield part
+
+
+def taken_notices(table: str, names: dict[str, str]) -> list[str]:
+    """Which new columns have other names, since the table has columns of theirs, as sentences."""
+    return [
+        f"{table} has a column {name!r} already, so the new one is called {free!r}."
+        for name, free in names.items()
+        if free != name
+    ]
+
+
+def predictions(estimator: MixtureEstimator, rows: Array, n_shown: int) -> Columns:
+    """The most probable component of each row, or −1 for noise, its probability, and the log density, nats.
+
+    If asked for, the probabilities of the first components follow, and that of noise.
+    """
+    shares, labels = estimator.predict_proba(rows), estimator.predict(rows)
+    probability = np.where(labels < 0, 1.0 - shares.sum(axis=1), shares.max(axis=1))
+    values = labels, probability, estimator.score_samples(rows)
+    found: Columns = dict(zip(_RESULTS, values, strict=True))
+    if n_shown:
+        found |= {f"probability_{component}": shares[:, component] for component in range(n_shown)}
+        if estimator.mixture_.noise is not None:
+            found["probability_noise"] = 1.0 - shares.sum(axis=1)
+    return found
+
+
+def predicted_targets(
+    model: ModelFile, rows: Array, targets: tuple[str, ...], quantiles: tuple[str, ...], jobs: int | None
+) -> Columns:
+    """Mean, standard deviation and quantiles of each target, given the other features (n_rows, n_known)."""
+    regressor = regressor_of(model.mixture, [model.names.index(target) for target in targets], jobs)
+    mean, deviation = regressor.predict(rows, return_std=True)
+    values = regressor.predict_quantiles(rows, [float(quantile) for quantile in quantiles])
+    results: Columns = {}
+    for column, target in enumerate(targets):
+        results |= {f"{target}_predicted": mean[:, column], f"{target}_std": deviation[:, column]}
+        for place, quantile in enumerate(quantiles):
+            results[f"{target}_{quantile}"] = values[:, column, place]
+    return results

@@ -1,0 +1,109 @@
+"""`gaussmix report`: a page about a table and its mixture."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+
+from gaussmix._src.cli import options
+from gaussmix._src.cli.model_file import ModelFile
+from gaussmix._src.cli.outputs import check_target, open_target
+from gaussmix._src.cli.show.code import code
+from gaussmix._src.cli.show.findings import Findings
+from gaussmix._src.cli.show.notices import collected_warnings, is_quiet, print_notices
+from gaussmix._src.cli.show.page import page
+from gaussmix._src.cli.verbs.fit import run_search
+from gaussmix._src.errors import listed
+from gaussmix._src.estimators.gaussian_mixture_ic import GaussianMixtureIC
+from gaussmix._src.sources.array import ArraySource
+from gaussmix._src.sources.tables import Files
+from gaussmix._src.sources.tables.base import STANDARD
+
+_OF_A_FIT = ("counts", "covariance_type", "criterion", "random_state", "weight_meaning", "noise")
+
+
+@click.command(cls=options.OnTables)
+@options.file("data", "DATA")
+@options.option("-o --output", "Write the page to this file.", required=True, metavar="PAGE.html")
+@options.option("-m --model", "Describe this model instead of fitting one.", metavar="MODEL.gmm")
+@options.choosing
+@options.criterion
+@options.seed
+@options.weights
+@options.weight_meaning
+@options.noise
+@options.missing
+@options.reading
+@options.jobs
+def report(
+    data: str,
+    output: str,
+    model: str | None,
+    counts: tuple[int, ...],
+    weights: str | None,
+    reading: options.Reading,
+    jobs: int | None,
+    **parameters: Any,
+) -> None:
+    """Fit mixtures to DATA, choose the best, and write a page about it: words, tables and pictures.
+
+    \b
+      gaussmix report faithful.csv -o report.html
+
+    The page is one HTML file that needs no other. With --model it describes a model that was fitted before. The rows
+    must fit into memory.
+    """
+    if data.lower().endswith(".gmm"):
+        raise click.UsageError(f"{data} is a model, and a report needs its rows: gaussmix report DATA --model {data}.")
+    given = [] if model is None else options.given(_OF_A_FIT)
+    if given:
+        raise click.UsageError(f"--model replaces the fit: leave out {listed(given)}, or --model.")
+    if output != STANDARD and Path(output).suffix.lower() not in ("", ".html", ".htm"):
+        raise click.UsageError(f"{output}: the report is an HTML page. Let its name end in .html.")
+    check_target(output, data, model)
+    opened = None if model is None else ModelFile.open(model)
+    table = reading.open(data)
+    kept = table.without(reading.exclude)
+    others = [] if weights is None else [weights]
+    names = opened.columns_of(kept, reading.columns) if opened else reading.features(table, others)
+    table = reading.of_features(table, names, weights)
+    source = _source(reading, table, names, weights)
+    search: GaussianMixtureIC | None = None
+    if opened is not None:
+        mixture = opened.mixture
+    else:
+        search = GaussianMixtureIC(counts, **parameters, n_jobs=jobs)
+        run_search(search, source)
+        mixture = search.mixture_
+    shown = opened.names if opened else names
+    (block,) = source.blocks()
+    rows = np.asarray(block.rows, dtype=np.float64)
+    findings = Findings(mixture.with_feature_names(None), shown, rows, search, block.row_weight)
+    name = "standard input" if data == STANDARD else data
+    has_gaps = not findings.is_complete.all()
+    text = page(findings, name, code(table, names, shown, model, search, weights, has_gaps=has_gaps))
+    with open_target(output, for_people=True) as file:
+        file.write(text.encode(errors="replace"))  # the name of a file may be no text
+    if not is_quiet() and output != STANDARD:
+        for sentence in findings.sentences():
+            click.echo(sentence)
+        click.echo(f"\nPage written to {output}")
+
+
+def _source(reading: options.Reading, table: Files, names: tuple[str, ...], weights: str | None) -> ArraySource:
+    """The rows of a table, in memory; raises ValueError where they are too few, or have no column of numbers."""
+    if not names:
+        raise ValueError(f"{table.name} has no column of numbers.")
+    if weights in names:
+        raise click.UsageError(f"{weights!r} can't be a feature and the weight.")
+    with collected_warnings() as collected:
+        source = reading.rows(table, names, weights)
+    print_notices([*collected, *table.left_out_notices])
+    if source.n_rows == 1:
+        raise ValueError(f"{table.name} has a single row; a report needs at least two.")
+    assert isinstance(source, ArraySource)
+    source.feature_names = names  # for errors and warnings, even if columns have no names
+    return source

@@ -1,0 +1,80 @@
+"""`gaussmix score`: say how well a model describes a table."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import click
+import pyarrow as pa
+
+from gaussmix._src.cli import options
+from gaussmix._src.cli.model_file import ModelFile
+from gaussmix._src.cli.outputs import Writing, check_target, json_value, rows_at_once
+from gaussmix._src.cli.show.notices import collected_warnings, print_notices
+from gaussmix._src.cli.show.reports import echo_json, show_scores
+
+
+@click.command(cls=options.OnTables)
+@options.file("model", "MODEL.gmm")
+@options.file("data", "DATA")
+@options.flag("--rows per_row", "Write the log density of each row instead, as a table.")
+@options.weights
+@options.weight_meaning
+@options.row_by_row
+def score(
+    model: str,
+    data: str,
+    per_row: bool,
+    weights: str | None,
+    weight_meaning: str,
+    writing: Writing,
+    reading: options.Reading,
+    jobs: int | None,
+) -> None:
+    """Print the mean log-likelihood of the rows of DATA under a model, and BIC and AIC (lower is better).
+
+    \b
+      gaussmix score faithful.gmm new.csv
+
+    Of a Bayesian fit it is the mean log density of the next row, without BIC and AIC.
+
+    Columns are matched as by predict. Log-likelihoods are in nats. With --rows, the column of --weights is only left
+    out of the features. MODEL.gmm or DATA may be "-", standard input.
+    """
+    if not (per_row or writing.is_plain):
+        raise click.UsageError("-o and --to need --rows.")
+    check_target(writing.output, model, data)
+    opened = ModelFile.open(model)
+    table, features = reading.matched(opened, data, weights)
+    with collected_warnings() as collected:
+        if per_row:
+            estimator = opened.estimator(jobs)
+            n_rows = rows_at_once(max(len(features), estimator.mixture_.n_components), reading.memory)
+            parts = table.rows(features, n_rows, may_miss=reading.missing)
+            writing.write(pa.table({"log_density": estimator.score_samples(part)}) for part in parts)
+        else:
+            scores = scores_of(opened, reading.rows(table, features, weights), jobs, weight_meaning)
+    print_notices([*collected, *table.left_out_notices])
+    if writing.as_json and not per_row:
+        values = {name: json_value(value) for name, value in scores.items()}
+        echo_json({"model": model, "data": data, **values})
+    elif not per_row:
+        show_scores(data, scores)
+
+
+def scores_of(model: ModelFile, rows: Any, jobs: int | None, weight_meaning: str) -> dict[str, Any]:
+    """The scores by name of rows, a source: from one pass. A Bayesian fit has no criteria."""
+    estimator = model.estimator(jobs).set_params(weight_meaning=weight_meaning)
+    rows.feature_names = None  # the columns are matched already
+    size = {"n_rows": rows.n_rows, "row_weight": rows.profile.total_weight}
+    if model.posterior is not None:
+        return {**size, "mean_log_likelihood": estimator.score(rows)}
+    deviance, total = estimator._deviance(rows, None, None)
+    return {
+        **size,
+        "mean_log_likelihood": -0.5 * deviance / total,
+        "n_parameters": model.n_parameters,
+        "bic": deviance + model.n_parameters * math.log(total),
+        "aic": deviance + 2 * model.n_parameters,
+    }

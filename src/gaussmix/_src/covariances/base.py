@@ -1,0 +1,161 @@
+"""Covariances as a value: one Σ_k for each component, or one Σ for all. A new form implements the abstract methods."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Self
+
+import numpy as np
+
+from gaussmix._src.interfaces.need import Second
+from gaussmix._src.interfaces.whitening.base import Whitening
+from gaussmix._src.numerics.arrays import Array, Places, frozen
+from gaussmix._src.numerics.threads import cached_property
+
+
+@dataclass(frozen=True, eq=False)
+class Covariances(ABC):
+    """Covariances of the components of a mixture.
+
+    Parameters
+    ----------
+    each : covariances, data units². The first axis has length 1 if all components share one, otherwise n_components;
+        the class defines the other axes. The array becomes read-only.
+    n_components, n_features : K and d.
+    is_shared : whether all components share one covariance.
+    """
+
+    each: Array
+    n_components: int
+    n_features: int
+    is_shared: bool = False
+
+    second: ClassVar[Second]  # the second moments that a family needs to make this form
+    is_matrix: ClassVar[bool] = False  # a covariance is a symmetric, positive definite matrix, not positive numbers
+
+    def __post_init__(self) -> None:
+        frozen(self.each)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (np.array(self.each), self.n_components, self.n_features, self.is_shared)
+
+    @classmethod
+    def shape(cls, n_components: int, n_features: int, is_shared: bool) -> tuple[int, ...]:
+        """The shape of `array`, where a covariance has the form of its second moments."""
+        one = (n_features,) * cls.second.n_axes
+        return one if is_shared else (n_components, *one)
+
+    @classmethod
+    def of(cls, array: Array, n_components: int, n_features: int, is_shared: bool) -> Self:
+        """Make covariances of an array in the form of `array`."""
+        return cls(array[None] if is_shared else array, n_components, n_features, is_shared)
+
+    @cached_property
+    def array(self) -> Array:
+        """`each` without the first axis if the covariance is shared: the form of `covariances_` and of model files."""
+        return self.each[0, ...] if self.is_shared else self.each
+
+    @abstractmethod
+    def coordinates(self) -> Array:
+        """Numbers without constraints that stand for the covariances, (n, n_coordinates): logarithms of variances, and
+        what multiplies their roots.
+        """
+
+    @abstractmethod
+    def at(self, coordinates: Array) -> Self:
+        """Other covariances of this form, from their coordinates."""
+
+    @abstractmethod
+    def lengths(self, changes: Array) -> Array:
+        """Small changes of the coordinates, (m, n, n_coordinates), in units of what a row says about them.
+
+        The squared length of the result is twice the Kullback–Leibler divergence that a change makes.
+        """
+
+    def ridge_precisions(self) -> Array:
+        """1 / what a ridge is added to, as a step sees it: diagonals of Σ_k⁻¹, (n_components, n_features)."""
+        return np.broadcast_to(self.whitening.precision_diagonals(), (self.n_components, self.n_features))
+
+    @abstractmethod
+    def variances(self) -> Array:
+        """Diagonals of the covariances, (n_components, n_features), data units²."""
+
+    @abstractmethod
+    def dense(self) -> Array:
+        """Matrices, (n_components, n_features, n_features), data units²."""
+
+    def _for_all(self, each: Array) -> Array:
+        """What `each` covariance has, (n, …), for every component."""
+        if not self.is_shared:
+            return each
+        return np.broadcast_to(each, (self.n_components, *each.shape[1:]))
+
+    @cached_property
+    def whitening(self) -> Whitening:
+        """Factors W_k with Σ_k⁻¹ = W_kᵀ W_k; raises `SingularCovariance`, which names the components without one."""
+        return self._whitening()
+
+    @abstractmethod
+    def _whitening(self) -> Whitening: ...
+
+    @cached_property
+    def rounding(self) -> Array:
+        """About how much rounding changes log densities of each component, (n_components,), nats.
+
+        The rounding of Σ is multiplied by Σ_jj (Σ⁻¹)_jj, the ratio of the variance of feature j to the variance that
+        is left of it when the other features are known.
+        """
+        inflation = (self.variances() * self.whitening.precision_diagonals()).max(axis=1)
+        return self.n_features * float(np.finfo(np.float64).eps) * inflation
+
+    def simple(self) -> Covariances:
+        """The same covariances as `Isotropic`, `Diagonal` or `Dense`: the form that estimators show."""
+        return self
+
+    def lift(self, kind: type[Covariances]) -> Covariances:
+        """The same covariances of the form of `simple` in the form `kind`; unchanged if `kind` is less general.
+
+        The order is `Isotropic`, `Diagonal`, `Dense`.
+        """
+        return self
+
+    def inverse(self) -> Covariances:
+        """The precisions Σ_k⁻¹, in the form of `simple`; raises `SingularCovariance`."""
+        return replace(self.simple(), each=self.whitening.precisions())
+
+    def take(self, components: Sequence[int] | Places) -> Self:
+        """The covariances of some components, in this order."""
+        places = np.asarray(components, dtype=np.intp)
+        return replace(self, each=self.each if self.is_shared else self.each[places], n_components=len(places))
+
+    def put(self, components: Sequence[int] | Places, others: Covariances) -> Self:
+        """Replace the covariances of some components by others of this form; a shared one is replaced whole."""
+        each = others.each
+        if not self.is_shared:
+            each = np.array(self.each)
+            each[np.asarray(components, dtype=np.intp)] = others.each
+        return replace(self, each=each)
+
+    @abstractmethod
+    def marginal(self, places: Places) -> Covariances:
+        """Covariances of the features at `places`, in this order."""
+
+    @abstractmethod
+    def conditional(self, known: Places, unknown: Places) -> tuple[Covariances, Array]:
+        """Covariances of unknown features given known ones, and how their means follow; Bishop (2006) eq. 2.81–2.82.
+
+        Returns
+        -------
+        covariances : Σ_uu − Σ_uk Σ_kk⁻¹ Σ_ku of the unknown features in their order, symmetric to the bit.
+        regression : B_k of μ_u + B_k (x_k − μ_k), (n, n_unknown, n_known); n = 1 where all are the same.
+
+        Raises
+        ------
+        SingularCovariance : a covariance has no Cholesky factor to working precision.
+        """
+
+    @abstractmethod
+    def transform(self, A: Array) -> Covariances:
+        """A Σ Aᵀ of a linear map (m, n_features), symmetric to the bit, for covariances that have Cholesky factors."""

@@ -1,0 +1,97 @@
+"""Covariance matrices without a special form."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+
+from gaussmix._src.covariances.base import Covariances
+from gaussmix._src.errors import SingularCovariance
+from gaussmix._src.interfaces.need import Second
+from gaussmix._src.interfaces.whitening.triangular import TriangularWhitening
+from gaussmix._src.numerics.arrays import Array, Places, below_diagonal
+from gaussmix._src.numerics.contract import contract
+from gaussmix._src.numerics.elementary import exponential, log
+from gaussmix._src.numerics.factorise import factorise, lower_roots
+
+
+class Dense(Covariances):
+    """Σ_k any symmetric, positive definite matrix; `each` is (n, n_features, n_features)."""
+
+    second = Second.FULL
+    is_matrix = True
+
+    def coordinates(self) -> Array:
+        """Of Σ = M D Mᵀ: what is below the diagonal of M, whose diagonal is 1, and log D.
+
+        An affine combination of covariances with one volume has it too, and so have those with one shape and
+        orientation.
+        """
+        lower = lower_roots(self.each)
+        roots = np.einsum("kii->ki", lower)
+        below = (lower / roots[:, None, :])[:, *below_diagonal(self.n_features)]
+        return np.concatenate((below, 2 * log(roots)), axis=1)
+
+    def at(self, coordinates: Array) -> Dense:
+        below, logarithms = self._parted(coordinates)
+        np.einsum("kii->ki", below)[...] = 1.0
+        return replace(self, each=squared(below * exponential(0.5 * logarithms)[:, None, :]))
+
+    def lengths(self, changes: Array) -> Array:
+        """With W = D^(−½) M⁻¹, these are W dM D^½ and ½ dlog D times √2."""
+        below, logarithms = self._parted(changes)
+        factors = self.whitening.factors
+        relative = contract("kij,mkjl->mkil", factors, below) / np.einsum("kii->ki", factors)[:, None, :]
+        return np.concatenate((relative[..., *below_diagonal(self.n_features)], math.sqrt(0.5) * logarithms), axis=-1)
+
+    def _parted(self, coordinates: Array) -> tuple[Array, Array]:
+        """What is below the diagonal of M, (…, n_features, n_features) with zeros elsewhere; log D, (…, n_features)."""
+        n_below = coordinates.shape[-1] - self.n_features
+        below = np.zeros((*coordinates.shape[:-1], self.n_features, self.n_features))
+        below[..., *below_diagonal(self.n_features)] = coordinates[..., :n_below]
+        return below, coordinates[..., n_below:]
+
+    def variances(self) -> Array:
+        return self._for_all(self.each.diagonal(axis1=1, axis2=2))
+
+    def dense(self) -> Array:
+        return self._for_all(self.each)
+
+    def _whitening(self) -> TriangularWhitening:
+        return TriangularWhitening.of(self.each)
+
+    def marginal(self, places: Places) -> Dense:
+        return replace(self, each=self.each[:, places[:, None], places], n_features=len(places))
+
+    def conditional(self, known: Places, unknown: Places) -> tuple[Dense, Array]:
+        """As in the base class. With the known features first, the Cholesky factor [[L_k, 0], [L_uk, L_u]] has both
+        results: B = L_uk L_k⁻¹ and L_u L_uᵀ, without a difference of large numbers.
+        """
+        ordered = self.marginal(np.concatenate((known, unknown))).each
+        failed = factorise(ordered)[2]
+        if failed.any():
+            raise SingularCovariance(np.flatnonzero(failed))
+        lower = np.asarray(np.linalg.cholesky(ordered), np.float64)
+        n_known = len(known)
+        # Elimination of a matrix that is upper triangular leaves it as it is: this is back substitution.
+        upper = lower[:, :n_known, :n_known].swapaxes(1, 2)
+        across = np.linalg.solve(upper, lower[:, n_known:, :n_known].swapaxes(1, 2))
+        regression = np.asarray(across.swapaxes(1, 2), np.float64)
+        rest = squared(lower[:, n_known:, n_known:])
+        return replace(self, each=rest, n_features=len(unknown)), regression
+
+    def transform(self, A: Array) -> Dense:
+        roots: Array = A @ np.linalg.cholesky(self.each)
+        return replace(self, each=squared(roots), n_features=len(A))
+
+
+def squared(roots: Array) -> Array:
+    """R Rᵀ of each (m, n), symmetric to the bit."""
+    return contract("kij,klj->kil", roots, roots)
+
+
+def composed(axes: Array, variances: Array) -> Array:
+    """D_k diag(v_k) D_kᵀ, (n, d, d), of `axes` (n or 1, d, d) and `variances` (n, d) ≥ 0; symmetric to the bit."""
+    return squared(axes * np.sqrt(variances)[:, None, :])

@@ -1,0 +1,65 @@
+"""Diagonal covariances: a variance for each feature."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+
+from gaussmix._src.covariances.base import Covariances
+from gaussmix._src.covariances.dense import Dense, squared
+from gaussmix._src.interfaces.need import Second
+from gaussmix._src.interfaces.whitening.diagonal import DiagonalWhitening
+from gaussmix._src.numerics.arrays import Array, Places
+from gaussmix._src.numerics.elementary import exponential, log
+
+
+class Diagonal(Covariances):
+    """Σ_k = diag(v_k); `each` is (n, n_features)."""
+
+    second = Second.DIAGONAL
+
+    def coordinates(self) -> Array:
+        return log(self.each)
+
+    def at(self, coordinates: Array) -> Diagonal:
+        return replace(self, each=exponential(coordinates))
+
+    def lengths(self, changes: Array) -> Array:
+        return changes * math.sqrt(0.5)
+
+    def variances(self) -> Array:
+        return self._for_all(self.each)
+
+    def dense(self) -> Array:
+        return self._for_all(self.each[:, :, None] * np.eye(self.n_features))
+
+    def _whitening(self) -> DiagonalWhitening:
+        return DiagonalWhitening.of(self.each)
+
+    def lift(self, kind: type[Covariances]) -> Covariances:
+        if kind is not Dense:
+            return self
+        return Dense(
+            self.each[:, :, None] * np.eye(self.n_features), self.n_components, self.n_features, self.is_shared
+        )
+
+    def marginal(self, places: Places) -> Diagonal:
+        return replace(self, each=self.each[:, places], n_features=len(places))
+
+    def conditional(self, known: Places, unknown: Places) -> tuple[Diagonal, Array]:
+        return self.marginal(unknown), np.zeros((1, len(unknown), len(known)))
+
+    def transform(self, A: Array) -> Covariances:
+        if is_scaled_selection(A):
+            scales = np.abs(A).max(axis=1) ** 2
+            return replace(self, each=self.each[:, (A != 0).argmax(axis=1)] * scales, n_features=len(A))
+        deviations = np.sqrt(self.each)
+        return Dense(squared(A * deviations[:, None, :]), self.n_components, len(A), self.is_shared)
+
+
+def is_scaled_selection(A: Array) -> bool:
+    """Whether a map (m, n_features) only scales, drops and reorders features."""
+    present = A != 0
+    return bool((present.sum(axis=1) == 1).all() and (present.sum(axis=0) <= 1).all())

@@ -1,0 +1,118 @@
+"""Covariances of a few common factors and noise, for many features: never made as matrices unless asked for."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+
+from gaussmix._src.covariances.base import Covariances
+from gaussmix._src.covariances.dense import Dense
+from gaussmix._src.interfaces.need import Second
+from gaussmix._src.interfaces.whitening.low_rank import LowRankWhitening, spectrum
+from gaussmix._src.numerics.arrays import Array, Places
+from gaussmix._src.numerics.axes import principal_axes
+from gaussmix._src.numerics.contract import contract
+from gaussmix._src.numerics.elementary import exponential, log
+from gaussmix._src.numerics.threads import cached_property
+
+
+class LowRank(Covariances):
+    """Σ_k = Λ_k Λ_kᵀ + diag(ψ_k) with loadings Λ_k (n_features, n_factors); `each` is [Λ | ψ], (n, d, q + 1)."""
+
+    second = Second.PROJECTED
+
+    @classmethod
+    def joined(cls, loadings: Array, noise: Array, n_components: int, is_shared: bool) -> LowRank:
+        """From loadings (n, n_features, n_factors), data units, and noise variances (n, n_features), data units²."""
+        each = np.concatenate((loadings, noise[..., None]), axis=2)
+        return cls(each, n_components, each.shape[1], is_shared)
+
+    @property
+    def loadings(self) -> Array:
+        """Λ, (n, n_features, n_factors), data units."""
+        return self.each[..., :-1]
+
+    @property
+    def noise(self) -> Array:
+        """ψ, (n, n_features), data units²."""
+        return self.each[..., -1]
+
+    @cached_property
+    def _spectrum(self) -> tuple[Array, Array, Array, Array]:
+        return spectrum(self.loadings, self.noise)
+
+    @cached_property
+    def posterior(self) -> tuple[Array, Array]:
+        """The factors given a row x: mean β (x − μ) and covariance P = (I + Λᵀ Ψ⁻¹ Λ)⁻¹ = I − βΛ.
+
+        Gives β = Λᵀ Σ⁻¹, (n, n_factors, n_features), 1 / data units, and P, (n, n_factors, n_factors).
+        """
+        roots, directions, spread, turn = self._spectrum
+        scaled = turn * (spread / (1.0 + spread**2))[:, None, :]
+        projection = contract("krq,kdq->krd", scaled, directions * roots[..., None])
+        return projection, contract("kqs,krs->kqr", turn / (1.0 + spread**2)[:, None, :], turn)
+
+    def coordinates(self) -> Array:
+        """Λ and log ψ."""
+        return np.concatenate((self.loadings.reshape(len(self.each), -1), log(self.noise)), axis=1)
+
+    def at(self, coordinates: Array) -> LowRank:
+        n_loadings = self.n_features * (self.each.shape[2] - 1)
+        loadings = coordinates[:, :n_loadings].reshape(self.loadings.shape)
+        noise = exponential(coordinates[:, n_loadings:])
+        return LowRank.joined(loadings, noise, self.n_components, self.is_shared)
+
+    def lengths(self, changes: Array) -> Array:
+        """W dΛ with Wᵀ W = (Ψ + ½ Λ Λᵀ)⁻¹, and dlog ψ / √2.
+
+        In these units a step of `FactorAnalyzer` is the gradient: it moves Λ by (Ψ + ½ Λ Λᵀ) ∂/∂Λ.
+        """
+        n, n_loadings = len(self.each), self.n_features * (self.each.shape[2] - 1)
+        loadings = math.sqrt(0.5) * self.loadings
+        whitening = LowRankWhitening.of(loadings, *spectrum(loadings, self.noise)[:3])
+        moved = np.array(changes)
+        for one in moved:
+            loadings = one[:, :n_loadings].reshape(n, self.n_features, -1).transpose(2, 0, 1)
+            one[:, :n_loadings] = np.concatenate([whitening.whiten_each(each) for each in loadings], axis=1)
+        moved[..., n_loadings:] *= math.sqrt(0.5)
+        return moved
+
+    def ridge_precisions(self) -> Array:
+        """1 / ψ: what rows say of the factors has no ridge."""
+        return self._for_all(1.0 / self.noise)
+
+    def variances(self) -> Array:
+        return self._for_all((self.loadings**2).sum(axis=2) + self.noise)
+
+    def dense(self) -> Array:
+        return self.simple().dense()
+
+    def _whitening(self) -> LowRankWhitening:
+        return LowRankWhitening.of(self.loadings, *self._spectrum[:3])
+
+    def simple(self) -> Dense:
+        matrices: Array = contract("kiq,kjq->kij", self.loadings, self.loadings)
+        np.einsum("kii->ki", matrices)[...] += self.noise
+        return Dense(matrices, self.n_components, self.n_features, self.is_shared)
+
+    def marginal(self, places: Places) -> LowRank:
+        return replace(self, each=self.each[:, places], n_features=len(places))
+
+    def conditional(self, known: Places, unknown: Places) -> tuple[LowRank, Array]:
+        """As in the base class. The factors stay; given the known features, their covariance is P of `posterior`."""
+        projection, left = self.marginal(known).posterior
+        rest = self.marginal(unknown)
+        loadings = contract("kdq,kqr->kdr", rest.loadings, symmetric_root(left))
+        regression = contract("kdq,kqe->kde", rest.loadings, projection)
+        return LowRank.joined(loadings, rest.noise, self.n_components, self.is_shared), regression
+
+    def transform(self, A: Array) -> Dense:
+        return self.simple().transform(A)
+
+
+def symmetric_root(matrices: Array) -> Array:
+    """The symmetric root of positive semidefinite matrices (n, n_factors, n_factors)."""
+    values, axes = principal_axes(matrices)
+    return contract("kqs,krs->kqr", axes * np.sqrt(values)[:, None, :], axes)

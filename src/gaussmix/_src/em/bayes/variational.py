@@ -1,0 +1,101 @@
+"""Variational Bayes as an objective of EM: the lower bound of the log evidence takes the place of the log-likelihood.
+
+An M-step is that of a conjugate prior (`em.priors.posterior`) with other degrees of freedom, so families need no code
+for it. An E-step reads other `Parameters`, so engines need none either. Before each step, Σ log Σ exp of the E-step
+less KL(q ‖ p) is the bound; Bishop (2006) eq. 10.70–10.77 is the same in another order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import ClassVar
+
+from gaussmix._src.em.bayes.approximation import Approximation, GaussWishart
+from gaussmix._src.em.priors.posterior import Posterior
+from gaussmix._src.em.priors.terms import OverallMoments, Terms
+from gaussmix._src.engines.calls import Belief
+from gaussmix._src.families.base import Family
+from gaussmix._src.interfaces.parameters import Parameters
+from gaussmix._src.model import Model
+from gaussmix._src.numerics.arrays import Array
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Variational(Posterior):
+    """The bound, of models whose weights are shares of the rows, N_k / n, and whose covariances are S_k / ν_k.
+
+    Such a model and n are the whole posterior. A model may have fewer components than the prior: the others have no
+    rows, so that the bound of both is the same.
+
+    Parameters
+    ----------
+    belief : the prior, in rows.
+    row_weight : n, in rows.
+    unit : what the weights of the rows were divided by.
+    """
+
+    raised: ClassVar[str] = "bound"
+    belief: GaussWishart
+    row_weight: float
+    unit: float = 1.0
+
+    @property
+    def times(self) -> float:
+        return self.row_weight
+
+    def approximation(self, model: Model) -> Approximation:
+        """q of a model."""
+        known: tuple[Model, Approximation] | None = vars(self).get("_last")
+        if known is None or known[0] is not model:  # each step asks twice
+            found = Approximation(self.belief, self.row_weight * model.weights, model.means, model.covariances)
+            known = vars(self)["_last"] = model, found
+        return known[1]
+
+    def model(self, approximation: Approximation) -> Model:
+        """The model of q."""
+        mass = approximation.mass
+        return Model(mass / self.row_weight, approximation.means, approximation.covariances, self.belief.family)
+
+    def parameters(self, model: Model) -> Parameters:
+        return self.approximation(model).parameters
+
+    def log_prior(self, model: Model) -> float:
+        """−KL(q ‖ p), which the bound has besides the sum over rows."""
+        return -self.approximation(model).divergence / self.unit
+
+    def plain_terms(self, n_components: int) -> tuple[Array, Belief]:
+        return self.ridge, self.belief.as_values(self.row_weight, self.unit)
+
+    @property
+    def for_any(self) -> Variational:
+        return self
+
+
+# Makes the prior from the moments of all rows, and the ridge of the steps if their covariance is singular.
+BeliefOf = Callable[[OverallMoments], tuple[GaussWishart, Array | None]]
+
+
+@dataclass(frozen=True, eq=False)
+class Bayesian(Terms):
+    """The prior of a Bayesian fit.
+
+    Parameters
+    ----------
+    belief : makes it from the moments of all rows.
+    """
+
+    belief: BeliefOf | None = None
+
+    @property
+    def needs_moments(self) -> bool:
+        return True
+
+    def objective(
+        self, ridge: Array, unit: float, n_components: int, family: Family, moments: OverallMoments | None
+    ) -> Variational:
+        assert self.belief is not None, "always given"
+        assert moments is not None, "a prior comes with moments"
+        belief, automatic = self.belief(moments)
+        ridge = ridge if automatic is None else automatic  # one that was 0 or too small
+        return Variational(ridge, belief.conjugate(unit), belief=belief, row_weight=moments.row_weight, unit=unit)

@@ -1,0 +1,257 @@
+"""Coordinates of the models near a model, by the free parameters of its structure; the model itself is 0.
+
+Component k has Σ_k = L_k exp(B_k) L_kᵀ and a mean that is L_k a_k away, with L_k L_kᵀ the covariance of the model. In
+these units of its own, the information of rows with known components is the unit matrix, whatever the units of data.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection
+from dataclasses import dataclass
+
+import numpy as np
+
+from gaussmix._src.covariances.dense import composed, squared
+from gaussmix._src.em.curvature.jacobian import Bounds, Loadings, NotSmooth, complement, of_covariances, of_loadings
+from gaussmix._src.em.objective.objective import Objective
+from gaussmix._src.em.objective.trace import Frozen, Trace
+from gaussmix._src.em.priors.posterior import Posterior, Shares
+from gaussmix._src.families.base import Family
+from gaussmix._src.interfaces.algebra import FactorAlgebra
+from gaussmix._src.interfaces.need import Second
+from gaussmix._src.model import Model
+from gaussmix._src.numerics.arrays import Array, Places, below_diagonal, block_diagonal
+from gaussmix._src.numerics.axes import principal_axes
+from gaussmix._src.numerics.elementary import exponential
+from gaussmix._src.numerics.threads import cached_property
+
+AT_BOUND = 1 + 1e-9  # a weight at most so many times the least one that is allowed stays there
+MOST_COORDINATES = 4_000  # the information of more has 128 MB
+LEAST_BACKGROUND = 1e-9  # a smaller weight is on its way to 0, and has no direction
+_FARTHEST_LOGIT = 600.0  # of the weight of a background: its odds still have all digits
+
+
+@dataclass(frozen=True, eq=False)
+class Group:
+    """Weights that share what the others leave, and the columns of their coordinates.
+
+    Parameters
+    ----------
+    members : their places among the weights; the background has the last place.
+    columns : of the Jacobian.
+    has_prior : whether a prior of weights is about them.
+    """
+
+    members: Places
+    columns: slice
+    has_prior: bool
+
+
+@dataclass(frozen=True, eq=False)
+class Coordinates:
+    """The coordinates θ (p,) of the models near `model`.
+
+    Parameters
+    ----------
+    model : at θ = 0.
+    groups : of the weights.
+    jacobian : (n_all, p), from θ to the changes of all log weights, then of a_k, then of the coordinates of B_k.
+    angles : (n_pairs, p) of each component, the rotation of its axes by θ; None if B_k is linear in θ.
+    variances : (n_components, n_features), along these axes; None if B_k is linear in θ.
+    factors : W_k = L_k⁻¹, in the form of the covariances: matrices, (…, n_features), or numbers.
+    loadings : how factor analysers move by the last coordinates; B_k then is `jacobian` to first order only.
+    bounds : which variances along the axes are at the lower and at the upper bound, (n, n_values) each; they have one
+        coordinate together. None if no bound is met.
+    """
+
+    model: Model
+    groups: tuple[Group, ...]
+    jacobian: Array
+    factors: Array
+    angles: Array | None = None
+    variances: Array | None = None
+    loadings: Loadings | None = None
+    bounds: Bounds | None = None
+
+    @classmethod
+    def of(cls, model: Model, objective: Objective, trace: Trace) -> Coordinates:
+        """The coordinates of the models that EM moves among; raises `NotSmooth`."""
+        why = refusal(model.family, model.n_components, model.n_features)
+        if why:
+            raise NotSmooth(why)
+        shares = objective.shares if isinstance(objective, Posterior) else Shares()
+        fixed_means = set(objective.fixed_means) if isinstance(objective, Posterior) else set()
+        lost = {k for k, why in trace.frozen.items() if why is Frozen.LOST}
+        of_weights, groups = _of_weights(model, shares, lost)
+        K, d, is_shared = model.n_components, model.n_features, model.covariances.is_shared
+        moving = np.array([k not in trace.frozen and k not in fixed_means for k in range(K)])
+        of_means = np.eye(K * d)[:, np.repeat(moving, d)]
+        stuck = set() if is_shared else {*trace.frozen, *objective.fixed_covariances}
+        free = np.ones(1) if is_shared else np.array([float(k not in stuck) for k in range(K)])
+        algebra, bounds = model.family.free_algebra, bounds_met(model)
+        assert algebra is not None, "`refusal` says so"
+        if bounds is not None and trace.frozen:
+            raise NotSmooth(f"the structure {model.family!r} bounds the variances beside those of frozen components")
+        if isinstance(algebra, FactorAlgebra):
+            factors, loadings, blocks = of_loadings(model, algebra, free)
+            return cls(model, groups, block_diagonal(of_weights, of_means, blocks), factors, loadings=loadings)
+        blocks, factors, angles, variances = of_covariances(model, algebra, free, bounds)
+        jacobian = block_diagonal(of_weights, of_means, blocks)
+        if angles is not None:
+            before = jacobian.shape[1] - blocks.shape[1]
+            angles = np.concatenate((np.zeros((*angles.shape[:2], before)), angles), axis=2)
+        return cls(model, groups, jacobian, factors, angles, variances, bounds=bounds)
+
+    @property
+    def size(self) -> int:
+        """The number of free parameters."""
+        return int(self.jacobian.shape[1])
+
+    @property
+    def second(self) -> Second:
+        """The second moments that say how the covariances move."""
+        second = self.model.covariances.second
+        return Second.FULL if second is Second.PROJECTED else second
+
+    @property
+    def n_weights(self) -> int:
+        """Components, and the background if there is one."""
+        return self.model.n_components + (self.model.noise is not None)
+
+    @property
+    def n_covariances(self) -> int:
+        """1 if all components have the same covariance."""
+        return len(self.factors)
+
+    @cached_property
+    def basis(self) -> Array:
+        """Symmetric matrices E_b (n_b, d, d) with B = Σ_b β_b E_b and ½ tr E_b² = 1."""
+        d, second = self.model.n_features, self.second
+        if second is Second.TRACE:
+            return math.sqrt(2 / d) * np.eye(d)[None]
+        diagonals = math.sqrt(2) * np.eye(d)[:, :, None] * np.eye(d)[:, None, :]
+        if second is Second.DIAGONAL:
+            return diagonals
+        rows, columns = below_diagonal(d)
+        off = np.zeros((len(rows), d, d))
+        off[np.arange(len(rows)), rows, columns] = off[np.arange(len(rows)), columns, rows] = 1.0
+        return np.concatenate((diagonals, off))
+
+    @cached_property
+    def colours(self) -> Array:
+        """L_k = W_k⁻¹, in the form of `factors`."""
+        return 1 / self.factors if self.factors.ndim < 3 else np.asarray(np.linalg.inv(self.factors), np.float64)
+
+    def whiten(self, component: int, offsets: Array) -> Array:
+        """W_k u of each row u (n_rows, n_features), without BLAS, which has bits of its own."""
+        factor = self.factors[component if len(self.factors) > 1 else 0]
+        if factor.ndim < 2:
+            return (factor[:, None] * offsets.T).T
+        columns = np.zeros((len(factor), len(offsets)))
+        for row, column in zip(factor, columns, strict=True):
+            for j in np.flatnonzero(row):
+                column += row[j] * offsets[:, j]
+        return columns.T
+
+    def at(self, point: Array) -> Model:
+        """The model with the coordinates θ."""
+        model = self.model
+        ends = [self.n_weights, self.n_weights + model.means.size]
+        _, of_means, of_covariances = np.split((self.jacobian * point).sum(axis=1), ends)
+        weights = model.all_weights
+        for group in self.groups:
+            mine, total = group.members, weights[group.members].sum()
+            moved = (self.jacobian[mine, group.columns] * point[group.columns]).sum(axis=1)
+            if group.has_prior:  # the components; `beside` gives them what the background leaves
+                raised = weights[mine] * exponential(moved - moved.max())
+                weights = np.array(weights)
+                weights[mine] = raised * (total / raised.sum())
+            else:
+                logit = math.log(weights[-1] / (1 - weights[-1])) + float(moved[-1] - moved[0])
+                odds = float(exponential(np.clip(logit, -_FARTHEST_LOGIT, _FARTHEST_LOGIT)))
+                weights = weights / (1 - weights[-1]) / (1 + odds)
+                weights[-1] = odds / (1 + odds)
+        noise = None if model.noise is None else model.noise.weighing(float(weights[-1]))
+        colours, means = self.colours, np.array(model.means)
+        for k, offset in enumerate(of_means.reshape(means.shape)):
+            colour = colours[k if len(colours) > 1 else 0]
+            means[k] += colour * offset if colour.ndim < 2 else (colour * offset).sum(axis=1)
+        if self.loadings is None:
+            array = self._covariances_at(point, of_covariances.reshape(self.n_covariances, -1), colours)
+        else:
+            array = self._loadings_at(point, self.loadings)
+        covariances = model.family.covariances(array.reshape(model.covariances.array.shape), *means.shape)
+        return Model(weights[: model.n_components], means, covariances, model.family, noise)
+
+    def _loadings_at(self, point: Array, loadings: Loadings) -> Array:
+        found = np.array(self.model.covariances.each)
+        own = point[self.size - loadings.noise.shape[-1] :]
+        found[..., :-1] += (loadings.moved * own).sum(axis=-1)
+        found[..., -1] *= exponential((loadings.noise * own).sum(axis=-1))
+        return found
+
+    def _covariances_at(self, point: Array, changes: Array, colours: Array) -> Array:
+        d, second = self.model.n_features, self.model.covariances.second
+        if second is Second.TRACE:
+            return colours[:, 0] ** 2 * exponential(math.sqrt(2 / d) * changes[:, 0])
+        if second is Second.DIAGONAL:
+            return colours**2 * exponential(math.sqrt(2) * changes)
+        if self.angles is None:
+            exponents = (0.5 * changes[:, :, None, None] * self.basis).sum(axis=1)
+            values, axes = np.linalg.eigh(exponents)
+            return squared(colours @ (axes * exponential(values)[:, None, :] @ axes.swapaxes(1, 2)))
+        assert self.variances is not None, "they go with the angles"
+        turns = np.zeros((len(changes), d, d))
+        rows, columns = below_diagonal(d)
+        turns[:, rows, columns] = (self.angles * point).sum(axis=2)
+        turns = turns - turns.swapaxes(1, 2)
+        # Cayley's transform is a rotation too, and differs from exp Ω by terms of the third order only.
+        turned = np.linalg.solve(np.eye(d) - 0.5 * turns, np.eye(d) + 0.5 * turns)
+        axes = colours / np.sqrt(self.variances)[:, None, :]
+        return composed(axes @ turned, self.variances * exponential(math.sqrt(2) * changes[:, :d]))
+
+
+def refusal(family: Family, n_components: int, n_features: int) -> str:
+    """Why no mixture of a structure and size has coordinates, as the end of a sentence; empty if some have."""
+    if family.free_algebra is None:
+        return f"the structure {family!r} has no formula for it"
+    n_numbers = (1 if family.is_shared else n_components) * family.kind.second.n_numbers(n_features)
+    if n_components * (1 + n_features) + n_numbers > MOST_COORDINATES:
+        return f"a mixture of this size has more than {MOST_COORDINATES:,} parameters"
+    return ""
+
+
+def bounds_met(model: Model) -> Bounds | None:
+    """Which variances along the axes are at the lower and at the upper bound of a structure; None if none is."""
+    if not model.family.is_bounded:
+        return None
+    each = model.covariances.each
+    return model.family.at_bound(principal_axes(each)[0] if each.ndim == 3 else each.reshape(len(each), -1))
+
+
+def are_same(one: Bounds | None, other: Bounds | None) -> bool:
+    """Whether the same variances meet bounds."""
+    if one is None or other is None:
+        return one is other
+    return all(np.array_equal(mine, theirs) for mine, theirs in zip(one, other, strict=True))
+
+
+def _of_weights(model: Model, shares: Shares, lost: Collection[int]) -> tuple[Array, tuple[Group, ...]]:
+    """The Jacobian of the log weights, and groups of weights with a sum of their own."""
+    K, noise = model.n_components, model.noise
+    columns, groups, shares_of_all = list[Array](), list[Group](), model.without_noise.weights
+    if noise is not None and LEAST_BACKGROUND < noise.weight < 1:
+        change = np.full(K + 1, -noise.weight)
+        change[K] += 1.0
+        groups.append(Group(np.arange(K + 1), slice(0, 1), False))
+        columns.append(change[:, None] / math.sqrt(noise.weight * (1 - noise.weight)))
+    is_open = np.array([k not in lost and k not in shares.fixed and not shares.is_equal for k in range(K)])
+    members = np.flatnonzero(is_open & (shares_of_all > AT_BOUND * shares.least))
+    if len(members) > 1:
+        own = shares_of_all[members] / shares_of_all[members].sum()
+        changes = np.zeros((K + (noise is not None), len(members) - 1))
+        changes[members] = complement(np.sqrt(own)) / np.sqrt(own)[:, None]
+        groups.append(Group(members, slice(len(columns), len(columns) + len(members) - 1), True))
+        columns.append(changes)
+    return np.concatenate([np.zeros((K + (noise is not None), 0)), *columns], axis=1), tuple(groups)

@@ -1,0 +1,119 @@
+"""Starts: how rows are shared among components for the first M-step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from importlib import import_module
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gaussmix._src.em.initialisation.sample import Distinct
+from gaussmix._src.engines.base import Engine
+from gaussmix._src.interfaces.block import Block
+from gaussmix._src.interfaces.need import Rule
+from gaussmix._src.interfaces.parameters import Parameters
+from gaussmix._src.interfaces.whitening.diagonal import SphericalWhitening
+from gaussmix._src.numerics.arrays import Array
+
+
+@dataclass(frozen=True, eq=False)
+class Partition:
+    """How rows are shared before EM has parameters.
+
+    Parameters
+    ----------
+    parameters : with `Rule.HARD`, rows go to the component that is most probable under these.
+    rule : with `Rule.GIVEN`, shares come from the blocks, or from `share`.
+    share : computes responsibilities (n_rows, n_components) of a block, in the process that has the rows; picklable.
+    searched : rows on which `em.search.split_and_merge` moves the components of the first model; None for no search.
+    seed : of that search.
+    """
+
+    parameters: Parameters | None = None
+    rule: Rule = Rule.GIVEN
+    share: Callable[[Block], Array] | None = None
+    searched: Distinct | None = None
+    seed: int = 0
+
+    @property
+    def scaled(self) -> Partition:
+        """The same partition, with spheres as wide as the distance of its centres.
+
+        Labels, errors and missing cells are weighed against distances, and trimming compares sums of densities. With
+        unit spheres that would depend on the unit of the rows. Where all centres are one, spheres stay as wide as they
+        are.
+        """
+        share, centres = getattr(self.share, "scaled", self.share), self.centres  # `GrossApart` has a partition inside
+        parameters = self.parameters
+        if centres is not None and (centres != centres[0]).any():
+            parameters = centre_parameters(centres, width_of(centres))
+        return replace(self, parameters=parameters, share=share)
+
+    @property
+    def centres(self) -> Array | None:
+        """Centres (n_components, n_features) if each row goes to the nearest one; otherwise None."""
+        if self.rule is not Rule.HARD or self.parameters is None:
+            return None
+        return self.parameters.means if isinstance(self.parameters.whitening, SphericalWhitening) else None
+
+    def sharp(self, block: Block | None) -> Array | NDArray[np.int32] | None:
+        """What gives each row of a block one component: centres, or its number (n_rows,); None where nothing does."""
+        centres, numbers = self.centres, getattr(self.share, "numbers", None)
+        return centres if block is None or numbers is None else numbers(block)
+
+
+class Start(Protocol):
+    """Makes a partition from a sample, which does not depend on the order of the rows."""
+
+    def __call__(
+        self, sample: Distinct, engine: Engine[Any], n_components: int, rng: np.random.Generator
+    ) -> Partition: ...
+
+
+# The module of each start and its function there, by the name that users give it.
+STARTS = {
+    "hierarchical": "hierarchical.hierarchical",
+    "k-means++": "kmeans.kmeans_plus_plus",
+    "kmeans": "kmeans.kmeans",
+    "search": "kmeans.search",
+    "random_from_data": "random.random_rows",
+    "random": "random.random_shares",
+}
+AUTO = "auto"  # the name for "search" where that pays, and for the usual start elsewhere: fit/plan.py
+DETERMINISTIC = frozenset({"hierarchical"})  # starts that draw nothing, so that one run is enough
+
+
+def start_named(name: str) -> Start:
+    """The start of this name, whose module is imported at its first use."""
+    module, _, function = STARTS[name].partition(".")
+    start: Start = getattr(import_module(f"gaussmix._src.em.initialisation.{module}"), function)
+    return start
+
+
+def repeated(names: Iterable[str], n_times: int) -> list[str]:
+    """Repeat each name `n_times`; the name of a start that draws nothing stands once."""
+    return [name for name in names for _ in range(1 if name in DETERMINISTIC else n_times)]
+
+
+def nearest_centre(centres: Array) -> Partition:
+    """The partition that gives each row to its nearest centre (n_components, n_features)."""
+    return Partition(centre_parameters(centres), Rule.HARD)
+
+
+def width_of(centres: Array) -> float:
+    """Typical distance of centres (n_components, n_features) from their middle, along a feature; 1 if they coincide.
+
+    Medians keep a centre on a gross row from making spheres so wide that the distances of the others vanish compared
+    with labels, errors and the constants of missing cells.
+    """
+    squares = ((centres - np.median(centres, axis=0)) ** 2).mean(axis=1)
+    return float(np.median(squares) or squares.max()) ** 0.5 or 1.0
+
+
+def centre_parameters(centres: Array, width: float = 1.0) -> Parameters:
+    """Spheres about the centres: log p(x, k) = −½ ‖x − c_k‖² / width² of a complete row, without a constant."""
+    whitening = SphericalWhitening(np.full(1, 1.0 / width), np.zeros(1))
+    return Parameters(np.zeros(len(centres)), centres, whitening)

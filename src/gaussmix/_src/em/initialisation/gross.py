@@ -1,0 +1,143 @@
+"""Gross rows: outliers so remote that any component with a share of them gets its mean and covariance from them alone.
+
+A random start shares every row among all components. One row a million standard deviations away then gives each
+component so large a covariance that it no longer distinguishes the other rows. So gross rows get components of their
+own, and the other rows are shared as if there were none.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import wraps
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gaussmix._src.em.initialisation.base import Partition, Start
+from gaussmix._src.em.initialisation.sample import Distinct
+from gaussmix._src.engines.base import Engine
+from gaussmix._src.interfaces.block import Block
+from gaussmix._src.numerics.arrays import Array, Rows, pieces
+
+REACH = 1e3  # times the width of the middle three quarters of a feature: rows farther out are gross
+MAX_FAR_WEIGHT = 0.125  # of the weight: if far rows have more, they are not outliers
+
+
+@dataclass(frozen=True, eq=False)
+class Gross:
+    """Which rows are gross, and where they are.
+
+    Parameters
+    ----------
+    low, high : (n_features,), the ends of the middle three quarters of each feature.
+    reach : (n_features,), the distance from the middle above which a row is gross, data units; infinite for a feature
+        whose middle is one number.
+    places : (n_places, n_features), gross rows that are farther than `reach` from each other.
+    """
+
+    low: Array
+    high: Array
+    reach: Array
+    places: Array
+
+    def outside(self, rows: Rows) -> NDArray[np.bool_]:
+        """Whether each row is gross, (n_rows,)."""
+        return _distance(rows, self.low, self.high, self.reach) > 1
+
+    def nearest(self, rows: Rows) -> NDArray[np.intp]:
+        """The nearest place of each row, (n_rows,); the first of equals."""
+        distances = [_distance(rows, place, place, self.reach) for place in self.places]
+        return np.argmin(distances, axis=0)
+
+
+@dataclass(frozen=True, eq=False)
+class GrossApart:
+    """Responsibilities of a partition in which the last components have the gross rows, one component per place.
+
+    The partition shares the other rows among the first `n_others` components; if it has parameters, the engine finds
+    the most probable of these.
+    """
+
+    gross: Gross
+    partition: Partition
+    n_others: int
+    engine: Engine[Any]
+
+    @property
+    def scaled(self) -> GrossApart:
+        """These responsibilities with the partition of the other rows scaled, as `Partition.scaled` does."""
+        return replace(self, partition=self.partition.scaled)
+
+    def __call__(self, block: Block) -> Array:
+        partition, shares = self.partition, np.zeros((block.n_rows, self.n_others + len(self.gross.places)))
+        if partition.share is not None:
+            shares[:, : self.n_others] = partition.share(block)
+        elif partition.parameters is not None:
+            shares[np.arange(block.n_rows), self.engine.labels(block, partition.parameters)] = 1.0
+        gross = self.gross.outside(block.rows).nonzero()[0]
+        shares[gross] = 0.0
+        shares[gross, self.n_others + self.gross.nearest(block.rows[gross])] = 1.0
+        return shares
+
+
+def gross_rows_apart(start: Start) -> Start:
+    """Decorate a start: call it without the gross rows and their components, then add both again.
+
+    The start makes one component less for each place of gross rows.
+    """
+
+    @wraps(start)
+    def apart(sample: Distinct, engine: Engine[Any], n_components: int, rng: np.random.Generator) -> Partition:
+        gross = find_gross(sample, n_components // 2)
+        if gross is None:
+            return start(sample, engine, n_components, rng)
+        n_others = n_components - len(gross.places)
+        others = start(_without(sample, gross), engine, n_others, rng)
+        return Partition(share=GrossApart(gross, others, n_others, engine))
+
+    return apart
+
+
+def find_gross(sample: Distinct, most_places: int) -> Gross | None:
+    """Find the gross rows of a sample; None if there are none.
+
+    In some feature, a gross row is farther from the middle three quarters of the weight than `REACH` times their width.
+    The first place is the farthest gross row. Each next place is the row farthest from the middle and from the places
+    so far, while it is out of their reach: Gonzalez (1985), Theoretical Computer Science 38, 293–306.
+    """
+    if most_places == 0:
+        return None
+    low, high = sample.middle
+    reach = np.where(high > low, REACH * (high - low), np.inf)
+    corners = np.array([np.fmin.reduce(sample.rows, axis=0), np.fmax.reduce(sample.rows, axis=0)])
+    if not (_distance(corners, low, high, reach) > 1).any():
+        return None
+    distance = _distance(sample.rows, low, high, reach)
+    gross = distance > 1
+    if sample.weight[gross].sum() > MAX_FAR_WEIGHT * sample.weight.sum():
+        return None
+    rows, distance = sample.rows[gross], distance[gross]
+    places: list[Array] = []
+    while len(places) < most_places and distance.max() > 1:
+        place = rows[distance.argmax()]
+        distance = np.minimum(distance, _distance(rows, place, place, reach))
+        places.append(place)
+    return Gross(low, high, reach, np.array(places))
+
+
+def _distance(rows: Rows, low: Array, high: Array, reach: Array) -> Array:
+    """Distance of rows from a box in units of reach, the largest over the features, (n_rows,); negative inside."""
+    distance = np.empty(len(rows))
+    with np.errstate(over="ignore"):
+        for part in pieces(rows.shape):
+            distances = np.maximum(low - rows[part], rows[part] - high) / reach
+            distance[part] = np.fmax.reduce(distances, axis=1)  # of what is not missing
+    return distance
+
+
+def _without(sample: Distinct, gross: Gross) -> Distinct:
+    """The sample of the other rows, with ranks among these."""
+    others = ~gross.outside(sample.rows)
+    rank = None if sample.rank is None else (np.cumsum(others) - 1)[sample.rank]
+    return replace(sample, rows=np.ascontiguousarray(sample.rows[others]), weight=sample.weight[others], rank=rank)

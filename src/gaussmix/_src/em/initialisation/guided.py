@@ -1,0 +1,124 @@
+"""Starts that respect known labels: their parts are matched with the components that the labels name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gaussmix._src.em.initialisation.base import Partition, centre_parameters, width_of
+from gaussmix._src.em.step.accumulate import StepTask
+from gaussmix._src.engines.base import Engine
+from gaussmix._src.interfaces.block import Block
+from gaussmix._src.interfaces.need import Need, Rule, Second
+from gaussmix._src.interfaces.parameters import Parameters
+from gaussmix._src.interfaces.whitening.base import Whitening
+from gaussmix._src.numerics.arrays import Array, pieces
+from gaussmix._src.numerics.contract import contract
+from gaussmix._src.numerics.elementary import exponential
+from gaussmix._src.sources.base import Source
+
+MOST_PASSES = 20  # of k-means over all rows
+SETTLED = 1e-4  # of the squared distance of centres from their mean
+# The log density of noise in k-means: noise gets only the rows that no component may have.
+LEAST = -1e300
+
+
+def guided(
+    partition: Partition, source: Source, engine: Engine[Any], n_components: int, *, is_matched: bool = False
+) -> Partition:
+    """Change a partition, made without labels, so that each row is in a component that its label allows.
+
+    The parts of a start are in no order, unless `is_matched`. They are matched with the components so that the most row
+    weight agrees with its label (Kuhn 1955). Constrained k-means then moves the centres: it begins at the means of the
+    labelled rows, which keep their component; Basu, Banerjee & Mooney (2002), ICML 19. For complete rows without
+    labels, `partition` is returned unchanged.
+    """
+    if source.has_log_prior or source.has_errors or source.may_miss:
+        partition = partition.scaled
+    if not source.has_log_prior:
+        return partition
+    if is_matched and partition.parameters is not None:
+        return replace(partition, parameters=replace(partition.parameters, log_background=LEAST))
+    from scipy.optimize import linear_sum_assignment  # slow to import
+
+    shares = partial(_shares, partition=partition, engine=engine)
+    agreement = source.sum_of(partial(_agreement, shares=shares, n_components=n_components))
+    _, order = linear_sum_assignment(-agreement)
+    parameters, is_soft = partition.parameters, partition.rule is Rule.SOFT
+    if parameters is None or not (is_soft or partition.centres is not None):
+        return Partition(share=partial(_guided, shares=shares, order=order))
+    whitening = parameters.whitening if is_soft else None
+    return Partition(_moved(parameters.means[order], whitening, source, engine), Rule.HARD)
+
+
+def _moved(centres: Array, whitening: Whitening | None, source: Source, engine: Engine[Any]) -> Parameters:
+    """Constrained k-means over all rows, from the means of the rows with exactly one possible component.
+
+    Distances are whitened; without a `whitening`, which all components share, they are those from spheres.
+    """
+    sure = partial(_sure, n_components=len(centres))
+    first = StepTask(engine, len(centres), None, Need(Second.NONE), Rule.GIVEN, share=sure)
+    around = _around(first.over(source).means(centres), whitening)
+    for _ in range(MOST_PASSES):
+        moments = StepTask(engine, len(centres), around, Need(Second.NONE), Rule.HARD).over(source)
+        centres, whiten = around.means, around.whitening.whiten_each
+        around = _around(moments.means(centres), whitening)
+        shift, offsets = around.means - centres, around.means - around.means.mean(axis=0)
+        if float((whiten(shift) ** 2).sum()) <= SETTLED * float((whiten(offsets) ** 2).sum()):
+            break
+    return around
+
+
+def _around(centres: Array, whitening: Whitening | None) -> Parameters:
+    """Components alike about the centres; spheres without a `whitening`."""
+    parameters = centre_parameters(centres, width_of(centres))
+    return replace(parameters, whitening=whitening or parameters.whitening, log_background=LEAST)
+
+
+def _possible(block: Block, n_components: int) -> Array:
+    """How possible each component is for a row, (n_rows, n_components), from 0 to 1."""
+    log_prior = block.row_log_prior(n_components)
+    return np.ones((block.n_rows, n_components)) if log_prior is None else exponential(log_prior)
+
+
+def _shares(block: Block, partition: Partition, engine: Engine[Any]) -> Array:
+    """Responsibilities (n_rows, n_components) under a partition; labels are ignored."""
+    block = replace(block, log_prior=None, prior_places=None)
+    if partition.share is not None:
+        return partition.share(block)
+    assert partition.parameters is not None, "a partition by given labels is matched already"
+    labels = engine.labels(block, partition.parameters)
+    return np.asarray(labels[:, None] == np.arange(len(partition.parameters.means)), dtype=np.float64)
+
+
+def _sure(block: Block, n_components: int) -> Array:
+    """Responsibilities of rows with exactly one possible component; 0 for other rows."""
+    possible = _possible(block, n_components)
+    is_sure = (possible > 0).sum(axis=1, keepdims=True) == 1
+    return np.where(is_sure, possible, 0.0)
+
+
+def _guided(block: Block, shares: Callable[[Block], Array], order: NDArray[np.intp]) -> Array:
+    """Responsibilities under a partition, restricted to possible components; the labels' own if nothing is left."""
+    possible = _possible(block, len(order))
+    found = shares(block)[:, order] * possible
+    found = np.where(found.sum(axis=1, keepdims=True) > 0, found, possible)
+    total = found.sum(axis=1, keepdims=True)
+    return np.asarray(found / np.where(total > 0, total, 1.0))
+
+
+def _agreement(leaf: Block, shares: Callable[[Block], Array], n_components: int) -> Array:
+    """For each component and part, the row weight of the part that the component may have."""
+    agreement = np.zeros(())
+    for piece in pieces((leaf.n_rows, n_components)):
+        part = leaf.between(*piece.indices(leaf.n_rows)[:2])
+        possible = _possible(part, n_components)
+        if part.row_weight is not None:
+            possible = possible * part.row_weight[:, None]
+        agreement = agreement + contract("ik,ij->kj", possible, shares(part))
+    return agreement

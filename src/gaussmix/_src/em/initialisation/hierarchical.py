@@ -1,0 +1,191 @@
+"""Agglomerative clustering: build one tree by merging rows, then cut it for any number of components."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from threading import Lock
+from typing import Any, NamedTuple
+from weakref import WeakKeyDictionary
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gaussmix._src.em.initialisation.base import Partition, nearest_centre
+from gaussmix._src.em.initialisation.gross import gross_rows_apart
+from gaussmix._src.em.initialisation.sample import Distinct, variances_of
+from gaussmix._src.engines.base import Engine
+from gaussmix._src.interfaces.block import Block
+from gaussmix._src.interfaces.need import Rule
+from gaussmix._src.interfaces.parameters import Parameters
+from gaussmix._src.interfaces.whitening.triangular import TriangularWhitening
+from gaussmix._src.numerics.arrays import Array
+from gaussmix._src.numerics.axes import principal_axes
+from gaussmix._src.numerics.contract import contract
+from gaussmix._src.numerics.factorise import factorise
+from gaussmix._src.numerics.hashing import mix, uniform
+
+MOST_LEAVES = 2000  # time and memory grow with the square
+FLAT = 1e-10  # of the largest eigenvalue of the correlations: a direction with less is rounding noise
+
+
+class _Scaling(NamedTuple):
+    """With D the deviations of the features and V Λ Vᵀ their correlations, rows are multiplied by D⁻¹ V Λ^(−¼).
+
+    Singular values are the roots of eigenvalues. Flat directions, in which rows differ only by rounding, are not scaled
+    up. Rows that are fewer than their features have no more directions than rows.
+
+    Parameters
+    ----------
+    scale : (n_features,), D⁻¹.
+    vectors : (n_features, n_directions), V.
+    quarter : (n_directions,), Λ^¼; 1 in flat directions.
+    """
+
+    scale: Array
+    vectors: Array
+    quarter: Array
+
+    @property
+    def axes(self) -> Array:
+        """What rows are multiplied by, (n_features, n_directions)."""
+        return self.scale[:, None] * self.vectors / self.quarter
+
+    @property
+    def whitening(self) -> TriangularWhitening:
+        """A whitening with the same distances."""
+        roots = self.vectors * self.quarter / self.scale[:, None]
+        inverse = contract("ij,kj->ik", roots, roots)
+        if len(self.quarter) < len(self.scale):  # other directions are flat
+            axes = self.vectors / self.scale[:, None]
+            inverse += np.diag(self.scale**-2) - contract("ij,kj->ik", axes, axes)
+        return TriangularWhitening(factorise(inverse[None])[0], np.zeros(1))
+
+
+@dataclass(frozen=True, eq=False)
+class Hierarchy:
+    """A hierarchy of rows.
+
+    Parameters
+    ----------
+    leaves : (n_leaves,), the distinct row of each leaf; the leaves of one row are consecutive.
+    merges : (n_leaves − 1, 2), the two nodes that are merged to node n_leaves + i.
+    scaling : W; rows were merged by the distance ‖W (x − y)‖.
+    is_whole : whether every distinct row has a leaf.
+    """
+
+    leaves: NDArray[np.intp]
+    merges: NDArray[np.intp]
+    scaling: _Scaling
+    is_whole: bool
+
+    def cut(self, n_clusters: int) -> NDArray[np.intp]:
+        """The cluster of each leaf, (n_leaves,), after n_leaves − n_clusters merges; cluster 0 has the most leaves."""
+        n_leaves = len(self.leaves)
+        kept = n_leaves - n_clusters
+        parent = np.arange(2 * n_leaves - 1)
+        parent[self.merges[:kept]] = n_leaves + np.arange(kept)[:, None]
+        while (parent[parent] != parent).any():
+            parent = parent[parent]
+        _, clusters, sizes = np.unique(parent[:n_leaves], return_inverse=True, return_counts=True)
+        number: NDArray[np.intp] = np.argsort(np.argsort(-sizes, kind="stable"))
+        return number[clusters]
+
+
+@dataclass(eq=False)
+class _Tree:
+    """The tree of a sample, for threads that each have another number of components.
+
+    Each has a lock of its own: one of all samples may be held while a process is forked, which then waits for ever.
+    """
+
+    one_at_a_time: Lock = field(default_factory=Lock)
+    found: Hierarchy | None = None
+
+
+_TREES: WeakKeyDictionary[Distinct, _Tree] = WeakKeyDictionary()  # one tree serves all numbers of components
+
+
+def tree_of(sample: Distinct) -> Hierarchy:
+    """Ward's hierarchy of a sample, built once and kept as long as the sample exists.
+
+    Ward (1963), JASA 58, 236–244, on rows scaled as mclust's default does: each feature to unit variance, then each
+    principal axis by the root of its singular value; Scrucca & Raftery (2015), Adv. Data Anal. Classif. 9, 447–460.
+    """
+    from scipy.cluster.hierarchy import ward  # slow to import
+
+    tree = _TREES.setdefault(sample, _Tree())
+    with tree.one_at_a_time:
+        if tree.found is None:
+            scaling = _scaling(sample)
+            leaves = _leaves(sample)
+            offsets = sample.filled[leaves] - sample.filled[0]
+            merges = np.empty((0, 2)) if len(leaves) == 1 else ward(contract("ni,ij->nj", offsets, scaling.axes))[:, :2]
+            is_whole = len(np.unique(leaves)) == len(sample.weight)
+            tree.found = Hierarchy(leaves, merges.astype(np.intp), scaling, is_whole)
+        return tree.found
+
+
+@gross_rows_apart
+def hierarchical(sample: Distinct, engine: Engine[Any], n_components: int, rng: np.random.Generator) -> Partition:
+    """Rows of the tree keep their cluster. If the tree lacks some rows, each row goes to the nearest cluster centre."""
+    if n_components == 1:
+        return nearest_centre(sample.filled[:1])
+    tree = tree_of(sample)
+    n_clusters = min(n_components, len(tree.leaves))
+    clusters = tree.cut(n_clusters)
+    if tree.is_whole and sample.rank is not None:
+        labels = np.empty(len(sample.rows), dtype=np.intp)
+        labels[tree.leaves] = clusters
+        return Partition(share=LeafLabels(labels, sample.rank, n_components))
+    leaves = sample.filled[tree.leaves]
+    centres = np.array([leaves[clusters == cluster].mean(axis=0) for cluster in range(n_clusters)])
+    centres = np.resize(centres, (n_components, leaves.shape[1]))
+    return Partition(Parameters(np.zeros(n_components), centres, tree.scaling.whitening), Rule.HARD)
+
+
+@dataclass(frozen=True, eq=False)
+class LeafLabels:
+    """Responsibilities of 1 for the component, in `labels`, of the distinct row whose number each row has in `rank`."""
+
+    labels: NDArray[np.intp]
+    rank: NDArray[np.intp]
+    n_components: int
+
+    def __call__(self, block: Block) -> Array:
+        return (self.numbers(block)[:, None] == np.arange(self.n_components)).astype(np.float64)
+
+    def numbers(self, block: Block) -> NDArray[np.int32]:
+        """The component of each row, (n_rows,)."""
+        rank = self.rank[block.first_row : block.first_row + block.n_rows]
+        return self.labels[rank].astype(np.int32)
+
+
+def _leaves(sample: Distinct) -> NDArray[np.intp]:
+    """The distinct row of each leaf, (n_leaves,): a row of weight 2 has two, because SciPy's Ward takes no weights.
+
+    If there would be more than `MOST_LEAVES` leaves, or if weights are not whole multiples of the smallest,
+    `MOST_LEAVES` leaves are drawn: one from each of equal parts of the cumulative weight, at a place in the part that a
+    hash of its number gives. The same sample gives the same leaves.
+    """
+    times = sample.weight / sample.weight.min()
+    if times.sum() <= MOST_LEAVES and (times == np.rint(times)).all():
+        return np.repeat(np.arange(len(times)), times.astype(np.intp))
+    places = np.arange(MOST_LEAVES) + uniform(mix(np.arange(MOST_LEAVES, dtype=np.uint64)))
+    return sample.at(places / MOST_LEAVES)
+
+
+def _scaling(sample: Distinct) -> _Scaling:
+    """How Ward's hierarchy scales the rows of a sample."""
+    share = (sample.weight / sample.weight.sum())[:, None]
+    deviations = np.sqrt(variances_of(sample.filled, sample.weight))
+    scale = 1.0 / np.where(deviations > 0, deviations, 1.0)
+    offsets = (sample.filled - (share * sample.filled).sum(axis=0)) * scale
+    is_wide = 1 < len(offsets) < len(scale)  # then products of rows are fewer than products of features
+    weighted = np.sqrt(share) * offsets
+    products = contract("ni,mi->nm", weighted, weighted) if is_wide else contract("ni,nj->ij", share * offsets, offsets)
+    eigenvalues, vectors = (found[0] for found in principal_axes(products[None]))
+    seen = eigenvalues > FLAT * max(eigenvalues[0], np.finfo(np.float64).tiny)
+    if is_wide:
+        eigenvalues, vectors = eigenvalues[seen], contract("ni,nj->ij", weighted, vectors[:, seen])
+        return _Scaling(scale, vectors / np.sqrt(eigenvalues), np.sqrt(np.sqrt(eigenvalues)))
+    return _Scaling(scale, vectors, np.sqrt(np.sqrt(np.where(seen, eigenvalues, 1.0))))

@@ -1,0 +1,149 @@
+"""The first M-step: from the responsibilities of a partition to the model that EM starts from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from threading import Lock
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gaussmix._src.background import Background
+from gaussmix._src.em.initialisation.base import Partition
+from gaussmix._src.em.objective.objective import Objective
+from gaussmix._src.em.step.accumulate import StepTask
+from gaussmix._src.em.step.best_of import LEAST_TOLERANCE, highest
+from gaussmix._src.em.step.fast_path import model_of
+from gaussmix._src.em.step.maximise import initial_models
+from gaussmix._src.engines.base import Engine
+from gaussmix._src.engines.calls import Control, Groups, Recipe
+from gaussmix._src.families.base import Family
+from gaussmix._src.interfaces.leaves import LEAF_ROWS
+from gaussmix._src.interfaces.moments import Moments
+from gaussmix._src.interfaces.need import Need, Second
+from gaussmix._src.model import Model
+from gaussmix._src.numerics.arrays import Array
+from gaussmix._src.numerics.threads import cached_property
+from gaussmix._src.sources.base import Source
+
+ROUNDING_OF_WEIGHT = 1e-9  # relative: if the components lack more than this of the row weight, the rest is noise
+DISTANCE_OF_HALVES = 0.1  # standard deviations between a component and each of its halves
+
+
+@dataclass(eq=False)
+class InitialMoments:
+    """Moments of rows under a partition. Each kind of moments is summed once for all structures.
+
+    Threads read the rows one at a time. If the partition leaves rows to the noise, their share replaces its weight.
+    """
+
+    source: Source
+    engine: Engine[Any]
+    n_components: int
+    partition: Partition
+    noise: Background | None = None
+    _made: dict[Need, Moments] = field(default_factory=dict, init=False)
+    _one_at_a_time: Lock = field(default_factory=Lock, init=False)
+
+    def about_means(self, need: Need) -> tuple[Moments, Array]:
+        """Sum the moments that `need` asks for about the means (n_components, n_features), data units; gives both.
+
+        A component without rows gets its mean in the partition, or the mean of all rows if the partition has no means.
+        """
+        with self._one_at_a_time:
+            if need.projection is not None:  # which no other structure has
+                return self._sum(need, self._means), self._means
+            if need not in self._made:
+                self._made[need] = self._sum(need, self._means)
+            return self._made[need], self._means
+
+    def model(
+        self,
+        family: Family,
+        objective: Objective,
+        source: Source | None = None,
+        tolerance: float = LEAST_TOLERANCE,
+    ) -> Model:
+        """Make the first model by an M-step; raises `SingularCovariance` if a component has too few distinct rows.
+
+        If the family has several initial covariances, EM runs from each, and the model that the best run reached is
+        returned. These runs read `source`, the same rows, which is needed if other threads use these moments. They use
+        no lower tolerance, nats per unit of row weight, than that of the fit.
+        """
+        rows = source or self.source
+        sharp = self.partition.sharp(rows.whole)
+        if sharp is not None and not family.has_alternatives:
+            found = self._by_core(rows, sharp, family, objective)
+            if found is not None:
+                return found.beside(self.noise)
+        moments, means = self.about_means(family.need(None))
+        noise = self.noise
+        if noise is not None and moments.mass.sum() < moments.row_weight * (1 - ROUNDING_OF_WEIGHT):
+            noise = noise.weighing(1 - moments.mass.sum() / moments.row_weight)
+        models = [model.beside(noise) for model in initial_models(moments, family, objective, means)]
+        model = models[0]
+        if len(models) > 1:
+            model = highest(models, rows, self.engine, objective, tolerance)
+        for _ in range(family.n_first_updates - 1):
+            moments, means = self.about_means(family.need(model.covariances))
+            updated = initial_models(moments, family, objective, means, model.covariances)[0]
+            model = updated.beside(noise)
+        return model
+
+    def _by_core(
+        self, source: Source, start: Array | NDArray[np.int32], family: Family, objective: Objective
+    ) -> Model | None:
+        """The model of an M-step with each row in the component of its nearest centre, or in a given one.
+
+        `start` are the centres (n_components, n_features), or the components (n_rows,). None if Python must make it.
+        """
+        block, terms = source.whole, objective.plain_terms(self.n_components)
+        if family.algebra is None or terms is None or terms[1] is not None:
+            return None
+        if block is None or block.n_rows > LEAF_ROWS or block.log_prior is not None:
+            return None
+        start = start if start.flags.c_contiguous else start.copy()
+        recipe = Recipe(family.algebra, self.n_components, start, Control(terms[0], 0.0, 0))
+        fits = self.engine.fit_many(Groups.of_one(block, 1.0), recipe)
+        course = None if fits is None else fits.course()
+        return None if course is None else model_of(course, family)
+
+    @cached_property
+    def _means(self) -> Array:
+        rough, parameters = self._sum(Need(Second.NONE), None), self.partition.parameters
+        centre = rough.anchor + rough.first.sum(axis=0) / rough.mass.sum()
+        return rough.means(centre if parameters is None else parameters.means)
+
+    def _sum(self, need: Need, anchor: Array | None) -> Moments:
+        parameters, rule, share = self.partition.parameters, self.partition.rule, self.partition.share
+        task = StepTask(self.engine, self.n_components, parameters, need, rule, anchor=anchor, share=share)
+        return task.over(self.source)
+
+
+def split(model: Model, n_components: int) -> Model:
+    """Split the heaviest component in two until there are `n_components`.
+
+    The halves keep its covariance. Their means move by `DISTANCE_OF_HALVES` to both sides in the feature in which it is
+    widest compared with the mixture, and in the other features by regression on it. The likelihood hardly falls, and EM
+    moves the halves apart if that raises it.
+    """
+    noise, model = model.noise, model.without_noise
+    while model.n_components < n_components:
+        k = int(model.weights.argmax())
+        weights, means, variances = model.weights, model.means, model.covariances.variances()
+        centre = (weights[:, None] * means).sum(axis=0)
+        total = (weights[:, None] * (variances + (means - centre) ** 2)).sum(axis=0)
+        widest = int((variances[k] / total).argmax())
+        step = DISTANCE_OF_HALVES * model.covariances.take([k]).dense()[0, widest] / np.sqrt(variances[k, widest])
+        model = in_halves(model, k, step)
+    return model.beside(noise)
+
+
+def in_halves(model: Model, component: int, step: Array) -> Model:
+    """Two components of half the weight in place of one, a step (n_features,) to either side; the other one is last."""
+    larger = model.take([*range(model.n_components), component])
+    weights, means = np.array(larger.weights), np.array(larger.means)
+    weights[[component, -1]] *= 0.5
+    means[[component, -1]] += [step, -step]
+    return Model(weights, means, larger.covariances, larger.family)

@@ -1,0 +1,88 @@
+"""k-means on the engine, from centres that k-means++ draws: EM with one unit sphere for all and `Rule.HARD`."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from gaussmix._src.em.initialisation.base import Partition, centre_parameters, nearest_centre
+from gaussmix._src.em.initialisation.sample import Distinct, variances_of
+from gaussmix._src.engines.base import Engine
+from gaussmix._src.interfaces.block import Block
+from gaussmix._src.numerics.arrays import Array
+from gaussmix._src.numerics.core import native_target
+from gaussmix._src.numerics.threads import allowed
+
+MAX_PASSES = 100  # on data without clusters k-means needs hundreds; EM continues from the last centres
+MIN_COMPLETE_WEIGHT = 0.25  # of the weight: rows without missing cells that a search needs
+TOLERANCE = 1e-4  # of the mean variance of a feature, as scikit-learn's KMeans
+
+
+def kmeans_plus_plus(sample: Distinct, engine: Engine[Any], n_components: int, rng: np.random.Generator) -> Partition:
+    """Give each row to the nearest of the centres that greedy k-means++ draws."""
+    return nearest_centre(spread_centres(sample, n_components, rng))
+
+
+def spread_centres(sample: Distinct, n_components: int, rng: np.random.Generator) -> Array:
+    """Greedy k-means++, Arthur & Vassilvitskii (2007): centres (n_components, n_features).
+
+    Each centre is the best of 2 + log K rows drawn with probability ∝ D²: the one that lowers Σ D² most. They are
+    distinct as long as there are distinct rows left.
+    """
+    n_candidates, known = count_candidates(n_components), _known(sample)
+    uniform = rng.random(1 + (n_components - 1) * n_candidates)
+    return known.rows[native_target().spread_centres(known.rows, known.weight, n_components, n_candidates, uniform)]
+
+
+def _known(sample: Distinct) -> Distinct:
+    """The complete rows; all, with means in missing cells, where few are complete."""
+    complete = sample.complete
+    enough = complete.weight.sum() > MIN_COMPLETE_WEIGHT * sample.weight.sum()
+    return complete if enough else replace(sample, rows=sample.filled)
+
+
+def count_candidates(n_components: int) -> int:
+    """How many rows are drawn for each centre but the first."""
+    return 2 + int(math.log(n_components))
+
+
+def kmeans(sample: Distinct, engine: Engine[Any], n_components: int, rng: np.random.Generator) -> Partition:
+    """Give each row to the nearest centre of k-means (Lloyd 1982) on at most about 65,520 rows."""
+    return nearest_centre(lloyd(sample, engine, spread_centres(sample, n_components, rng)))
+
+
+def search(sample: Distinct, engine: Engine[Any], n_components: int, rng: np.random.Generator) -> Partition:
+    """As "kmeans"; then components are merged and split while that raises the likelihood (Ueda et al. 2000).
+
+    Moves are judged on complete rows. With few complete rows there are no moves.
+    """
+    found, complete = kmeans(sample, engine, n_components, rng), sample.complete
+    if complete.weight.sum() <= MIN_COMPLETE_WEIGHT * sample.weight.sum():
+        return found
+    return replace(found, searched=complete, seed=int(rng.integers(2**63)))
+
+
+def lloyd(sample: Distinct, engine: Engine[Any], centres: Array) -> Array:
+    """Move centres (n_components, n_features) to the means of their rows until they no longer move."""
+    sample = _known(sample)
+    total = np.cumsum(variances_of(sample.rows, sample.weight))[-1]  # one after the other, as the core adds them
+    settled = TOLERANCE * (float(total) / sample.rows.shape[1])
+    centres, n_left = np.array(centres, dtype=np.float64), MAX_PASSES
+    threads = allowed(engine.n_threads)
+    while n_left > 0:
+        n_left = native_target().move_centres(sample.rows, sample.weight, centres, settled, n_left, threads)
+        if n_left > 0:  # before a pass in which a centre has no rows
+            centres, n_left = _refilled(sample, engine, centres), n_left - 1
+    return centres
+
+
+def _refilled(sample: Distinct, engine: Engine[Any], centres: Array) -> Array:
+    """Put centres without rows on the rows farthest from their own centre."""
+    distances = -2.0 * engine.component_log_density(Block(0, sample.rows), centre_parameters(centres))
+    empty = np.bincount(distances.argmin(axis=1), minlength=len(centres)) == 0
+    farthest = np.argsort(-distances.min(axis=1), kind="stable")[: int(empty.sum())]
+    centres[np.flatnonzero(empty)[: len(farthest)]] = sample.rows[farthest]
+    return centres

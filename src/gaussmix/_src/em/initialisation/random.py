@@ -1,0 +1,62 @@
+"""Rows drawn at random as centres, and responsibilities drawn at random."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gaussmix._src.em.initialisation.base import Partition, nearest_centre
+from gaussmix._src.em.initialisation.gross import gross_rows_apart
+from gaussmix._src.em.initialisation.sample import Distinct
+from gaussmix._src.engines.base import Engine
+from gaussmix._src.interfaces.block import Block
+from gaussmix._src.numerics.arrays import Array
+from gaussmix._src.numerics.elementary import log
+from gaussmix._src.numerics.hashing import mix, uniform
+
+
+@gross_rows_apart
+def random_rows(sample: Distinct, engine: Engine[Any], n_components: int, rng: np.random.Generator) -> Partition:
+    """Give each row to the nearest of K distinct rows, drawn without replacement with probability ∝ weight.
+
+    Efraimidis & Spirakis (2006): the K rows with the largest log(u) / weight, u uniform.
+    """
+    keys = log(rng.random(len(sample.weight))) / sample.weight
+    chosen = np.argsort(-keys, kind="stable")[:n_components]
+    return nearest_centre(sample.filled[np.resize(chosen, n_components)])
+
+
+@gross_rows_apart
+def random_shares(sample: Distinct, engine: Engine[Any], n_components: int, rng: np.random.Generator) -> Partition:
+    """Uniform random responsibilities, normalised; the same for equal rows, wherever they stand."""
+    return Partition(share=HashedShares(n_components, int(rng.integers(2**63)), sample.rank))
+
+
+@dataclass(frozen=True)
+class HashedShares:
+    """Responsibilities as a hash of the key and of the row.
+
+    The row is hashed by its rank among all, which does not depend on units and origin of the data; without ranks by its
+    numbers.
+    """
+
+    n_components: int
+    key: int
+    rank: NDArray[np.intp] | None
+
+    def __call__(self, block: Block) -> Array:
+        streams: NDArray[np.uint64] = np.arange(1, self.n_components + 1, dtype=np.uint64)
+        shares = uniform(mix(self._row_hash(block)[:, None] + streams))
+        return shares / shares.sum(axis=1, keepdims=True)
+
+    def _row_hash(self, block: Block) -> NDArray[np.uint64]:
+        row_hash = np.full(block.n_rows, self.key, dtype=np.uint64)
+        if self.rank is not None:
+            return mix(row_hash ^ self.rank[block.first_row :][: block.n_rows].astype(np.uint64))
+        columns: NDArray[np.uint64] = (block.rows.astype(np.float64) + 0.0).view(np.uint64)  # −0 is 0
+        for column in columns.T:
+            row_hash = mix(row_hash ^ column)
+        return row_hash

@@ -1,0 +1,126 @@
+"""When EM ends, and what its last gains say."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from time import monotonic
+from typing import NamedTuple, Self
+
+from gaussmix._src.errors import Outcome
+
+ROUNDING_OF_GAIN = 1e-14  # relative to the objective: smaller gains are rounding
+SETTLED, FINEST = 1e-5, 1e-10  # the first and the last tolerance of runs that end at a maximum
+MOST_LEFT = 1e-4  # nats per unit of row weight that such a run may leave to gain
+
+
+@dataclass(frozen=True)
+class Stopping:
+    """End when a step changes the objective by less than a tolerance, after `max_steps`, or at a deadline.
+
+    Parameters
+    ----------
+    tolerance : nats per unit of row weight, as scikit-learn's `tol`.
+    max_steps : limit on the number of steps.
+    deadline : time of `time.monotonic`, seconds, checked after each step, and before each move of a search. Sources in
+        other processes also give a step up then.
+    is_watched : whether a callback sees each step, so that an engine may not make several by itself.
+    most_left : what a run may leave to gain by Newton's decrement, nats per unit of row weight; a run that has met the
+        tolerance continues with the next lower power of ten until then. Infinity asks for no more than the tolerance.
+    """
+
+    tolerance: float = 1e-3
+    max_steps: int = 100
+    deadline: float = math.inf
+    is_watched: bool = False
+    most_left: float = math.inf
+
+    @classmethod
+    def at_maximum(cls, max_steps: int) -> Self:
+        """End at a maximum, or where gains are rounding."""
+        return cls(SETTLED, max_steps, most_left=MOST_LEFT)
+
+    @property
+    def seeks_maximum(self) -> bool:
+        """Whether a run goes on until little is left to gain."""
+        return self.most_left < math.inf
+
+    def still_unmet(self, objective: Sequence[float]) -> Self | None:
+        """The rule with the tolerance that no step of a run has met yet, by the values of its objective.
+
+        None if that would be below `FINEST`. The values alone decide, so a run from a checkpoint goes on alike.
+        """
+        least, tolerance = min((abs(b - a) for a, b in pairwise(objective)), default=math.inf), self.tolerance
+        while least < tolerance:
+            tolerance /= 10
+        return replace(self, tolerance=tolerance) if tolerance >= FINEST else None
+
+    def until(self, deadline: float) -> Self:
+        """The same rule with a deadline; infinity for none."""
+        return replace(self, deadline=deadline, is_watched=True) if deadline < math.inf else self
+
+    def after(self, objective: Sequence[float], previous: float) -> Outcome | None:
+        """Decide whether to end, from all values of the objective and the value before them; None to continue."""
+        before = objective[-2] if len(objective) > 1 else previous
+        return self.outcome(len(objective), before, objective[-1])
+
+    def outcome(self, n_steps: int, previous: float, current: float) -> Outcome | None:
+        """Decide whether to end after `n_steps`, from the last two values of the objective; None to continue."""
+        if not math.isfinite(current):
+            return Outcome.NON_FINITE
+        if abs(current - previous) < self.tolerance:
+            return Outcome.CONVERGED
+        if n_steps >= self.max_steps:
+            return Outcome.STEP_LIMIT
+        return Outcome.TIME_LIMIT if self.is_over() else None
+
+    @property
+    def seconds_left(self) -> float:
+        """Seconds until the deadline; infinity without one."""
+        return max(0.0, self.deadline - monotonic())
+
+    def is_over(self) -> bool:
+        """Whether the deadline has passed."""
+        return self.deadline < math.inf and monotonic() > self.deadline
+
+
+def after_last_step(objective: Sequence[float]) -> float:
+    """What a run has reached, from the objective before each step, if its last step gained as much as the one before.
+
+    It rarely gained more. The core computes it too, for searches of few rows.
+    """
+    return objective[-1] if len(objective) < 2 else 2 * objective[-1] - objective[-2]
+
+
+class Outlook(NamedTuple):
+    """A prediction of the rest of a run.
+
+    Parameters
+    ----------
+    remaining : further gain of the objective, nats per unit of row weight; infinite if gains do not fall, NaN after
+        fewer than three steps.
+    rate : ratio of two consecutive gains, near 1 for slow runs; at least 1, or infinite, if gains do not fall; NaN for
+        too few steps, or gains within rounding.
+    """
+
+    remaining: float
+    rate: float
+
+
+def outlook(objective: Sequence[float]) -> Outlook:
+    """Extrapolate the objective before each step of a run: gains that fall by a constant rate a sum to g a / (1 − a).
+
+    It tells runs of one maximum from others. It is not an estimate for users, because EM creeps along ridges.
+
+    The larger of the last two rates counts: the first steps of EM gain much and say little about the rest.
+    """
+    if len(objective) < 3:
+        return Outlook(math.nan, math.nan)
+    gains = [after - before for before, after in pairwise(objective[-4:])]
+    rounding = ROUNDING_OF_GAIN * max(1.0, abs(objective[-1]))
+    if gains[-1] <= rounding:
+        return Outlook(0.0, math.nan)
+    rate = max(after / before if before > rounding else math.inf for before, after in pairwise(gains))
+    return Outlook(gains[-1] * rate / (1 - rate) if rate < 1 else math.inf, rate)

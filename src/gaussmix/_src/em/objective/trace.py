@@ -1,0 +1,94 @@
+"""The state of a run of EM: its model, the record of its steps, and why it ended."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from enum import Enum
+from typing import NamedTuple
+
+from gaussmix._src.errors import Outcome
+from gaussmix._src.model import Model
+from gaussmix._src.numerics.arrays import Array
+
+
+class Frozen(Enum):
+    """Why a component is frozen, so that it keeps its mean and covariance."""
+
+    LOST = "lost its mass"
+    COLLAPSED = "collapsed onto too few distinct rows"
+
+
+@dataclass(frozen=True)
+class Event:
+    """A component that got stuck, and what was done about it.
+
+    Parameters
+    ----------
+    component : its number at that step.
+    feature : the feature in which it collapsed; None if it lost its mass.
+    step : of the run, counted from 1.
+    why : what happened to it.
+    remedy : what was done, the value of an `em.collapse.remedies.Remedy`.
+    """
+
+    component: int
+    feature: int | None
+    step: int
+    why: Frozen
+    remedy: str
+
+
+@dataclass(frozen=True)
+class Trace:
+    """The record of the steps of a run, and what the next step needs besides the model.
+
+    Parameters
+    ----------
+    log_likelihood : mean log-likelihood before each step, nats per unit of row weight.
+    objective : what EM raises, before each step: the mean log-likelihood and what a prior adds to it.
+    frozen : component → why its mean and covariance no longer move.
+    memory : the path of an accelerated run; empty once the run has ended.
+    events : components that got stuck, as `em.collapse.remedies` records them.
+    """
+
+    log_likelihood: Sequence[float] = ()
+    objective: Sequence[float] = ()
+    frozen: Mapping[int, Frozen] = field(default_factory=dict)
+    memory: Mapping[str, Array] = field(default_factory=dict, compare=False)
+    events: tuple[Event, ...] = ()
+
+    @property
+    def n_steps(self) -> int:
+        return len(self.log_likelihood)
+
+    @property
+    def last(self) -> float:
+        """The last value of the objective, −inf before the first step."""
+        return self.objective[-1] if self.objective else float("-inf")
+
+    @property
+    def collapsed(self) -> list[int]:
+        """Components that collapsed, in their order."""
+        return sorted(k for k, why in self.frozen.items() if why is Frozen.COLLAPSED)
+
+
+class State(NamedTuple):
+    """The model after the last step of a run, the record of the steps, and why the run ended; None while it goes on."""
+
+    model: Model
+    trace: Trace
+    outcome: Outcome | None = None
+
+
+def joined(before: Trace, end: State) -> State:
+    """The end of a run that went on after `before`."""
+    log_likelihood = *before.log_likelihood, *end.trace.log_likelihood
+    objective = *before.objective, *end.trace.objective
+    return end._replace(trace=replace(end.trace, log_likelihood=log_likelihood, objective=objective))
+
+
+def final(states: Iterable[State]) -> State:
+    """The last state of a run."""
+    return deque(states, maxlen=1)[0]

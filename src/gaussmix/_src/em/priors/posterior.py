@@ -1,0 +1,267 @@
+"""Maximum a posteriori: a prior on means, covariances and weights, and parameters that keep their values.
+
+A conjugate prior only adds to the sums of rows. So families need no code for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from gaussmix._src.covariances import Covariances
+from gaussmix._src.em.objective.objective import Objective
+from gaussmix._src.engines.calls import Belief
+from gaussmix._src.interfaces.moments import Scatter
+from gaussmix._src.interfaces.need import Second
+from gaussmix._src.interfaces.whitening.triangular import TriangularWhitening
+from gaussmix._src.model import Model
+from gaussmix._src.numerics.arrays import Array
+from gaussmix._src.numerics.axes import principal_axes
+from gaussmix._src.numerics.elementary import log
+from gaussmix._src.numerics.threads import cached_property
+
+
+@dataclass(frozen=True, eq=False)
+class Shares:
+    """The M-step of the weights: maximise Σ_k c_k log π_k over the weights that are allowed.
+
+    Parameters
+    ----------
+    concentration : α − 1 ≥ 0 of a Dirichlet prior, in row weight; a number or (n_components,).
+    is_equal : whether all weights are equal.
+    fixed : component → the weight that it keeps.
+    least : lower bound on the weights.
+    """
+
+    concentration: float | Array = 0.0
+    is_equal: bool = False
+    fixed: Mapping[int, float] = field(default_factory=dict)
+    least: float = 0.0
+
+    @property
+    def is_free(self) -> bool:
+        """Whether every weight is allowed."""
+        return not (self.is_equal or self.fixed or self.least)
+
+    @property
+    def for_any(self) -> Shares:
+        """These terms without those for single components."""
+        concentration = self.concentration if np.ndim(self.concentration) == 0 else 0.0
+        return replace(self, concentration=concentration, fixed={})
+
+    def best(self, weights: Array, row_weight: float) -> Array:
+        """The allowed weights of highest posterior density, from those of highest likelihood, N_k / `row_weight`."""
+        added = np.broadcast_to(self.concentration, weights.shape)
+        if added.any():
+            weights = (row_weight * weights + added) / (row_weight + added.sum())
+        return self.nearest(weights)
+
+    def nearest(self, weights: Array) -> Array:
+        """The allowed weights, which sum to 1, at which Σ_k w_k log π_k is highest, for given w.
+
+        With a least weight m the maximum is π_k = max(m, w_k / λ), for the λ that gives the sum (Karush–Kuhn–Tucker).
+        Components that fall below m stay there, and the others are scaled again. Each turn adds one such component at
+        least, and none of them rises again, because λ only grows.
+        """
+        if self.is_equal:
+            return np.full(len(weights), 1.0 / len(weights))
+        if self.is_free:
+            return weights
+        found, is_open = np.array(weights), np.ones(len(weights), dtype=bool)
+        for component, value in self.fixed.items():
+            found[component], is_open[component] = value, False
+        while is_open.any():
+            rest, mass = 1.0 - float(found[~is_open].sum()), float(weights[is_open].sum())
+            found[is_open] = weights[is_open] * (rest / mass) if mass > 0 else rest / is_open.sum()
+            low = is_open & (found < self.least)
+            if not low.any():
+                break
+            found[low], is_open[low] = self.least, False
+        return found
+
+    def log_prior(self, weights: Array) -> float:
+        """Σ_k (α_k − 1) log π_k, nats."""
+        added = np.broadcast_to(self.concentration, weights.shape)
+        counts = added > 0
+        return float((added[counts] * log(weights[counts])).sum())
+
+    def n_fixed(self, n_components: int) -> int:
+        """Number of the K − 1 free weights that are fixed."""
+        if self.is_equal:
+            return n_components - 1
+        return min(len(self.fixed), n_components - 1)
+
+
+@dataclass(frozen=True, eq=False)
+class Conjugate:
+    """A normal–inverse Wishart prior, in the form of the sums of one structure.
+
+    −½ Σ_k [a_k log|Σ_k| + tr(Λ Σ_k⁻¹) + κ (μ_k − μ_p)ᵀ Σ_k⁻¹ (μ_k − μ_p)] is its log density. Λ counts once if all
+    components share a covariance, otherwise once for each component.
+
+    Parameters
+    ----------
+    mean : μ_p, (n_features,), data units.
+    shrinkage : κ, row weight; 0 for no prior on means.
+    scale : Λ, data units², in the form of the structure: a matrix, (n_features,) for a diagonal, or for spheres a
+        number, the sum over features.
+    each, once : degrees of freedom, row weight: a_k = each + once / n_components.
+    """
+
+    mean: Array
+    shrinkage: float
+    scale: Array
+    each: float
+    once: float
+
+    def degrees(self, n_components: int) -> float:
+        """a_k."""
+        return self.each + self.once / n_components
+
+    def means(self, means: Array, mass: Array) -> Array:
+        """(N_k x̄_k + κ μ_p) / (N_k + κ), (n_components, n_features)."""
+        if not self.shrinkage:
+            return means
+        part: Array = (self.shrinkage / (mass + self.shrinkage))[:, None]
+        return means + part * (self.mean - means)
+
+    def added_to(self, scatter: Scatter, means: Array) -> Scatter:
+        """Add Λ, the squares of the prior of the means, and the degrees of freedom to a scatter about `means`."""
+        second = scatter.second + self._scale_for(scatter)
+        if self.shrinkage:
+            second = second + scatter.need.squares(np.sqrt(self.shrinkage) * (means - self.mean))
+        return replace(scatter, degrees=scatter.degrees + self.degrees(scatter.n_components), second=second)
+
+    def _scale_for(self, scatter: Scatter) -> Array:
+        """Λ in the form of the second sums of a component."""
+        need = scatter.need
+        if need.second is not Second.PROJECTED:
+            return self.scale
+        assert need.projection is not None, "a projection goes with Second.PROJECTED"
+        crossed = self.scale[:, None] * need.projection.swapaxes(1, 2)
+        variances = np.broadcast_to(self.scale[:, None], (*crossed.shape[:2], 1))
+        both = np.concatenate((crossed, variances), axis=2)
+        return both[0] if need.pooled else both
+
+    def log_density(self, model: Model) -> float:
+        """Log density of a model, nats, up to a constant."""
+        whitening, n_components = model.whitening, model.n_components
+        log_det = -2.0 * np.broadcast_to(whitening.log_abs_det, n_components)
+        total = self.degrees(n_components) * float(log_det.sum()) + float(self.traces(model.covariances).sum())
+        if self.shrinkage:
+            with np.errstate(over="ignore"):  # a density of 0
+                total += self.shrinkage * float((whitening.whiten_each(model.means - self.mean) ** 2).sum())
+        return -0.5 * total
+
+    def traces(self, covariances: Covariances) -> Array:
+        """tr(Λ Σ⁻¹), (n,): of each covariance, or of the one that all share."""
+        if self.scale.ndim < 2:
+            precisions = covariances.whitening.precision_diagonals()
+            if not self.scale.ndim:
+                return np.asarray(self.scale * precisions.mean(axis=1))
+            return (self.scale * precisions).sum(axis=1)
+        whitening = covariances.whitening
+        assert isinstance(whitening, TriangularWhitening), "as covariances that are matrices have"
+        return whitening.total_squares(self._roots)
+
+    @cached_property
+    def _roots(self) -> Array:
+        """Rows r with Λ = Σ r rᵀ."""
+        values, axes = principal_axes(self.scale[None])
+        return (axes[0] * np.sqrt(values[0].clip(min=0.0))).T
+
+    def roots(self, n_features: int) -> Array:
+        """Rows r with Λ = Σ r rᵀ, (n_features, n_features), for any form of Λ."""
+        if self.scale.ndim == 2:
+            return self._roots
+        variances = self.scale if self.scale.ndim else self.scale / n_features
+        return np.diag(np.sqrt(np.broadcast_to(variances, n_features)))
+
+
+@dataclass(frozen=True, eq=False)
+class Posterior(Objective):
+    """The log-likelihood plus the log density of a prior, over the free parameters.
+
+    A ridge is added as without a prior. EM is sure to raise this objective only with a ridge of 0.
+
+    Parameters
+    ----------
+    prior : of means and covariances; None if there is none.
+    shares : allowed weights and their prior, as shares of the rows that are not noise.
+    means : values of the fixed means, (n_fixed, n_features), data units.
+    fixed_means : the components with fixed means.
+    covariances : covariances of all components, with the values of the fixed ones.
+    fixed_covariances : the components with fixed covariances.
+    """
+
+    prior: Conjugate | None = None
+    shares: Shares = field(default_factory=Shares)
+    means: Array | None = None
+    fixed_means: Sequence[int] = ()
+    covariances: Covariances | None = None
+    fixed_covariances: Collection[int] = ()
+
+    def constrain(self, weights: Array, means: Array, scatter: Scatter) -> tuple[Array, Array, Scatter]:
+        mass = scatter.degrees
+        found = self._put(means if self.prior is None else self.prior.means(means, mass))
+        if found is not means:
+            moved = np.sqrt(mass)[:, None] * (means - found)
+            scatter = replace(scatter, second=scatter.second + scatter.need.squares(moved))
+        if self.prior is not None:
+            scatter = self.prior.added_to(scatter, found)
+        weights = self.shares.best(weights, float(mass.sum()))
+        return weights, found, super().constrain(weights, found, scatter)[2]
+
+    def _put(self, means: Array) -> Array:
+        """Put the fixed means in their places."""
+        if self.means is None:
+            return means
+        found = np.array(means)
+        found[list(self.fixed_means)] = self.means
+        return found
+
+    @property
+    def floor(self) -> Array:
+        """The ridge; the smallest positive number where only the scale of the prior keeps variances positive."""
+        if self.prior is None:
+            return self.ridge
+        scale = np.diagonal(self.prior.scale) if self.prior.scale.ndim == 2 else self.prior.scale
+        return np.maximum(self.ridge, np.where(scale > 0, np.finfo(np.float64).tiny, 0.0))
+
+    def log_prior(self, model: Model) -> float:
+        of_weights = self.shares.log_prior(model.without_noise.weights)
+        return of_weights if self.prior is None else of_weights + self.prior.log_density(model)
+
+    def plain_terms(self, n_components: int) -> tuple[Array, Belief] | None:
+        """None also for fixed parameters, bounds of weights, and a prior that differs among components."""
+        prior, shares = self.prior, self.shares
+        is_fixed = self.fixed_means or self.fixed_covariances
+        if type(prior) is not Conjugate or is_fixed or not shares.is_free or np.ndim(shares.concentration):
+            return None  # the core supports no other prior
+        scale = prior.scale if prior.scale.ndim else prior.scale / len(prior.mean)
+        roots = prior.roots(len(prior.mean)) if scale.ndim == 2 else None
+        of_prior = prior.mean, prior.shrinkage, prior.degrees(n_components), np.array(scale).ravel(), roots
+        return self.ridge, Belief(False, float(shares.concentration), 0, *of_prior, 0.0, 1.0, 1.0, is_of_point=True)
+
+    def feasible(self, model: Model) -> Model:
+        found = model.without_noise
+        weights, means, covariances = self.shares.nearest(found.weights), self._put(model.means), model.covariances
+        if self.covariances is not None:
+            places = list(self.fixed_covariances)
+            covariances = covariances.put(places, self.covariances.take(places))
+        return replace(found, weights=weights, means=means, covariances=covariances).beside(model.noise)
+
+    def n_fixed(self, model: Model) -> int:
+        n_components, n_features = model.means.shape
+        n_means, n_covariances = len(self.fixed_means) * int(n_features), 0
+        if self.fixed_covariances:
+            rest = n_components - len(self.fixed_covariances)
+            count = model.family.n_parameters
+            n_covariances = count(n_components, n_features) - (count(rest, n_features) if rest else 0)
+        return self.shares.n_fixed(int(n_components)) + n_means + n_covariances
+
+    @property
+    def for_any(self) -> Posterior:
+        return Posterior(self.ridge, self.prior, self.shares.for_any)

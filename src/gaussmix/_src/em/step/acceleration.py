@@ -1,0 +1,299 @@
+"""Fewer passes for slow runs of EM: a quasi-Newton method proposes models, and EM continues from higher ones only.
+
+A step of EM is a gradient step of the log-likelihood in the metric of the complete-data information matrix (rows with
+known components). In this metric the Jacobian of a step at a maximum is symmetric, with eigenvalues from 0 to 1. EM is
+slow along eigenvectors with eigenvalues near 1. L-BFGS learns these from the last steps: Jamshidian &
+Jennrich (1997), JRSS B 59; Nocedal (1980), Mathematics of Computation 35.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from gaussmix._src.background import Background
+from gaussmix._src.em.objective.trace import State, Trace
+from gaussmix._src.em.step.fast_path import FastPath, cost_of_step
+from gaussmix._src.em.step.maximise import collapsed
+from gaussmix._src.errors import Outcome
+from gaussmix._src.families.base import Family
+from gaussmix._src.interfaces.moments import Scatter
+from gaussmix._src.interfaces.need import Second
+from gaussmix._src.interfaces.parameters import LOST_SHARE
+from gaussmix._src.model import Model
+from gaussmix._src.numerics.arrays import Array
+from gaussmix._src.numerics.elementary import exponential, log
+
+# The first step after which a run is judged, and the number of steps between judgements.
+MIN_STEPS, STEPS_BETWEEN = 20, 10
+MIN_STEPS_LEFT = 40  # a run that seems to need more steps than this is accelerated
+OF_PROPOSAL = 4 * 10**6  # multiply-adds of a step in the core that take as long as a proposal in NumPy
+MAX_PAIRS = 8  # past steps that L-BFGS uses
+MAX_NUMBERS_OF_PATH = 2**23  # limit on the size of these steps, 64 MB
+CURVATURE = 1e-10  # least cosine between a move and the change of the gradient that L-BFGS uses
+MOST_DOUBTS = 5  # consecutive steps that may gain little while a proposal promises more
+# Limits on the length of a proposal: the first relative to a step of EM, later ones to a refused or accepted proposal.
+REACH, SHRINKAGE, GROWTH = 5.0, 0.25, 2.0
+
+
+@dataclass(frozen=True, eq=False)
+class Path:
+    """The memory of an accelerated run.
+
+    Parameters
+    ----------
+    points : (n, n_coordinates), models before past steps; the last is the highest model so far.
+    images : (n, n_coordinates), the models after these steps.
+    after : the model after the step from the last point.
+    height : the objective at the last point less its `cost`, nats per unit of row weight.
+    length : length of the move from the last point to the model of the next pass, in the units of `_lengths`; 0 if that
+        model is `after`.
+    longest : limit on the length of the next proposal.
+    n_refused : consecutive refused proposals.
+    n_waiting : steps to make before the next proposal.
+    n_doubts : consecutive steps that gained less than the tolerance although a proposal promised more.
+    """
+
+    points: Array
+    images: Array
+    after: Model
+    height: float = -math.inf
+    length: float = 0.0
+    longest: float = math.inf
+    n_refused: int = 0
+    n_waiting: int = 0
+    n_doubts: int = 0
+
+    def remembered(self) -> dict[str, Array]:
+        """The path as arrays, for `Trace.memory`."""
+        after = self.after
+        return {
+            "points": self.points,
+            "images": self.images,
+            "weights": after.weights,
+            "means": after.means,
+            "covariances": after.covariances.array,
+            "numbers": np.array(
+                [self.height, self.length, self.longest, self.n_refused, self.n_waiting, self.n_doubts]
+            ),
+        } | ({} if after.noise is None else after.noise.arrays())
+
+    @classmethod
+    def recalled(cls, memory: Mapping[str, Array], family: Family) -> Path:
+        """Restore a path from `Trace.memory`."""
+        names = "points", "images", "weights", "means", "covariances", "numbers"
+        points, images, weights, means, covariances, numbers = (memory[name] for name in names)
+        noise = Background.of_arrays(memory)
+        after = Model(weights, means, family.covariances(covariances, *means.shape), family, noise)
+        height, length, longest, *counts = numbers.tolist()
+        return cls(points, images, after, height, length, longest, *map(int, counts))
+
+    def extended(self, point: Array, image: Array, after: Model, height: float) -> Path:
+        """Add a step from an accepted point."""
+        n_kept = min(MAX_PAIRS, MAX_NUMBERS_OF_PATH // len(point))
+        points = np.concatenate((self.points[-n_kept:], point[None]))
+        images = np.concatenate((self.images[-n_kept:], image[None]))
+        longest = max(self.longest, GROWTH * self.length)
+        n_refused = 0 if self.length else self.n_refused
+        return replace(
+            self, points=points, images=images, after=after, height=height, longest=longest, n_refused=n_refused
+        )
+
+    def refused(self) -> Path:
+        """The path after a refused proposal. Each consecutive refusal doubles the steps before the next proposal."""
+        n_refused = self.n_refused + 1
+        return replace(
+            self, length=0.0, longest=SHRINKAGE * self.length, n_refused=n_refused, n_waiting=2 ** (n_refused - 1) - 1
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Proposal:
+    """A move from the last point of a path to the predicted maximum.
+
+    Parameters
+    ----------
+    change : (n_coordinates,), change of the coordinates; shortened if the full move is too long.
+    length : length of the change, in the units of `_lengths`.
+    gain : predicted gain of the full move, nats per unit of row weight.
+    """
+
+    change: Array
+    length: float
+    gain: float
+
+    @classmethod
+    def of(cls, path: Path) -> Proposal:
+        residuals = path.images - path.points
+        basis = np.concatenate((np.diff(path.points, axis=0), np.diff(residuals, axis=0), residuals[-1:]))
+        lengths = _lengths(basis, path.after)
+        gram = np.einsum("ix,jx->ij", lengths, lengths)
+        shares = _newton_step(gram)
+        length = math.sqrt(max(0.0, float(np.einsum("i,i->", np.einsum("ij,j->i", gram, shares), shares))))
+        part = min(1.0, path.longest / length) if length else 1.0
+        gain = 0.5 * float(np.einsum("i,i->", shares, gram[-1]))
+        return cls(part * np.einsum("i,ix->x", shares, basis), part * length, gain)
+
+
+def has_path(trace: Trace) -> bool:
+    """Whether the run of this trace is accelerated."""
+    return bool(trace.memory)
+
+
+@dataclass(frozen=True, eq=False)
+class Acceleration:
+    """Chooses the model for the next pass of an accelerated run; `fast` makes the steps of EM before."""
+
+    fast: FastPath
+
+    def limit(self, trace: Trace) -> int:
+        """Number of steps that may be made before the next call of `state_after`."""
+        if has_path(trace):
+            return 1
+        return max(MIN_STEPS - trace.n_steps, STEPS_BETWEEN - trace.n_steps % STEPS_BETWEEN)
+
+    def state_after(self, before: State, state: State) -> State:
+        """Judge the pass from `before` to `state`, one step of EM later, and choose the model for the next pass."""
+        trace = state.trace
+        if not has_path(before.trace):
+            return self._begun(state)
+        path = Path.recalled(before.trace.memory, before.model.family)
+        height = trace.last - self.fast.objective.cost(before.model)
+        if path.length and (trace.frozen or not path.height <= height < math.inf):
+            return self._refused(path, before.trace, state)
+        if trace.frozen or state.outcome is Outcome.NON_FINITE or _has_lost(state.model):
+            return state
+        return self._gone_on(path, before.model, state, height)
+
+    def _begun(self, state: State) -> State:
+        """Accelerate from the next step on, if the run is slow."""
+        if state.outcome is not None or state.trace.frozen or not self._is_slow(state) or _has_lost(state.model):
+            return state
+        nothing = np.empty((0, len(_coordinates(state.model))))
+        return state if nothing.shape[1] > MAX_NUMBERS_OF_PATH else _on(state, Path(nothing, nothing, state.model))
+
+    def _is_slow(self, state: State) -> bool:
+        """Whether gains have been falling, and need many more steps at the present rate until they are below `tol`.
+
+        Where the core makes the steps of EM, a pass after a proposal takes longer than a step, and more must be left.
+        """
+        trace, tolerance, long = state.trace, self.fast.stopping.tolerance, float(MIN_STEPS_LEFT)
+        if trace.n_steps < MIN_STEPS or trace.n_steps % STEPS_BETWEEN:
+            return False
+        gains = np.diff(trace.objective[-MIN_STEPS:])
+        before, last = gains[-2:].tolist()
+        if not last > 0 or (np.diff(gains) >= 0).any():  # where they rise, the run leaves a saddle
+            return False
+        if self.fast.makes_steps_of(state.model):
+            long *= 1 + OF_PROPOSAL / (self.fast.source.n_rows * cost_of_step(state.model))
+        return tolerance == 0 or math.log(tolerance / last) / math.log(last / before) > long
+
+    def _refused(self, path: Path, before: Trace, state: State) -> State:
+        """Return to the EM step from the last point. The refused pass still counts as a step."""
+        log_likelihood = (*before.log_likelihood, before.log_likelihood[-1])
+        trace = Trace(log_likelihood, (*before.objective, before.last), before.frozen, state.trace.memory)
+        return _on(State(path.after, trace, self._limited(trace)), path.refused())
+
+    def _gone_on(self, path: Path, model: Model, state: State, height: float) -> State:
+        """Record a step, and propose a model from the recorded steps."""
+        tolerance, gain, was_proposed = self.fast.stopping.tolerance, height - path.height, bool(path.length)
+        path = path.extended(_coordinates(model), _coordinates(state.model), state.model, height)
+        move = Proposal.of(path)
+        if len(path.points) == 1:  # the move is the step of EM
+            path = replace(path, longest=REACH * move.length)
+        outcome, n_doubts = state.outcome, 0 if gain >= tolerance else path.n_doubts
+        if outcome is Outcome.CONVERGED:
+            is_doubtful = gain > 0 and move.gain >= tolerance and not path.n_refused and n_doubts < MOST_DOUBTS
+            if was_proposed or is_doubtful:
+                outcome, n_doubts = self._limited(state.trace), n_doubts + (not was_proposed)
+        proposal = None
+        is_due = len(path.points) > 1 and not path.n_waiting
+        if outcome is None and is_due and gain > (tolerance if was_proposed else 0.0):
+            proposal = self._model_at(path.points[-1] + move.change, state.model)
+        length, n_waiting = 0.0 if proposal is None else move.length, max(0, path.n_waiting - 1)
+        path = replace(path, length=length, n_waiting=n_waiting, n_doubts=n_doubts)
+        return _on(State(proposal or state.model, state.trace, outcome), path)
+
+    def _limited(self, trace: Trace) -> Outcome | None:
+        return Outcome.STEP_LIMIT if trace.n_steps >= self.fast.stopping.max_steps else None
+
+    def _model_at(self, coordinates: Array, like: Model) -> Model | None:
+        """The model with these coordinates; None if no model has them."""
+        n_weights, n_means = like.all_weights.size, like.means.size
+        with np.errstate(over="ignore", invalid="ignore"):
+            shares = exponential(coordinates[:n_weights] - coordinates[:n_weights].max())
+            means = coordinates[n_weights:][:n_means].reshape(like.means.shape)
+            rest = coordinates[n_weights + n_means :].reshape(len(like.covariances.each), -1)
+            covariances = like.covariances.at(rest)
+        if not (np.isfinite(coordinates).all() and np.isfinite(covariances.each).all()):
+            return None
+        shares /= shares.sum()
+        weights, noise = np.array(shares[: like.n_components]), like.noise
+        if noise is not None:
+            noise = noise.weighing(float(shares[-1]))
+        if not like.family.is_step:  # a structure may constrain covariances beyond their coordinates
+            need = like.family.need(None)
+            second = covariances.each[0] if need.pooled else (weights * covariances.each.T).T
+            if need.second is Second.TRACE:
+                second = second * like.n_features
+            scatter = Scatter(weights, second, like.n_features, need)
+            covariances = like.family.update(scatter, covariances)
+        model = self.fast.objective.feasible(Model(weights, means, covariances, like.family, noise))
+        return None if _has_lost(model) or collapsed(model, self.fast.objective) else model
+
+
+def _has_lost(model: Model) -> bool:
+    """Whether a component has no weight, and so no log weight. A prior may have kept the component from freezing."""
+    return bool(model.weights.min() <= LOST_SHARE)
+
+
+def _on(state: State, path: Path) -> State:
+    return state._replace(trace=replace(state.trace, memory=path.remembered()))
+
+
+def _coordinates(model: Model) -> Array:
+    """Log weights, means and coordinates of the covariances. Only the structure constrains these numbers."""
+    shares = np.maximum(model.all_weights, np.finfo(np.float64).tiny)  # noise may have lost its weight
+    parts = log(shares), model.means.ravel(), model.covariances.coordinates().ravel()
+    return np.concatenate(parts)
+
+
+def _lengths(changes: Array, model: Model) -> Array:
+    """Scale small changes of coordinates (m, n_coordinates) by the root of the complete-data information of a row.
+
+    Half the squared length of a result is the Kullback–Leibler divergence between the models before and after.
+    """
+    n_components, n_features = model.means.shape
+    shares, roots = model.all_weights, np.sqrt(model.weights)
+    ends = [len(shares), len(shares) + n_components * n_features]
+    of_weights, of_means, rest = np.split(changes, ends, axis=1)
+    offsets = of_means.reshape(-1, n_components, n_features)
+    whitened = np.array([model.whitening.whiten_each(each) for each in offsets])
+    covariances = model.covariances
+    of_covariances = covariances.lengths(rest.reshape(len(changes), len(covariances.each), -1))
+    importance = np.ones(1) if covariances.is_shared else roots
+    parts = of_weights * np.sqrt(shares), whitened * roots[:, None], of_covariances * importance[:, None]
+    return np.concatenate([part.reshape(len(changes), -1) for part in parts], axis=1)
+
+
+def _newton_step(gram: Array) -> Array:
+    """The L-BFGS step, as coefficients of vectors with the inner products `gram`.
+
+    The vectors are m moves (oldest first), the m changes of the gradient along them, and the gradient. In directions
+    without a move the Hessian counts as minus the unit matrix.
+    """
+    m = len(gram) // 2
+    curvature = -np.diagonal(gram, m)[:m]
+    size = np.sqrt(np.diagonal(gram))
+    usable = np.flatnonzero(curvature > CURVATURE * size[:m] * size[m:-1])
+    step, taken = np.zeros(len(gram)), np.zeros(m)
+    step[-1] = 1.0
+    for i in usable[::-1]:
+        taken[i] = np.einsum("j,j->", gram[i], step) / curvature[i]
+        step[m + i] += taken[i]
+    for i in usable:
+        step[i] += taken[i] + np.einsum("j,j->", gram[m + i], step) / curvature[i]
+    return step

@@ -1,0 +1,178 @@
+"""The best of several runs of EM: runs from several starts, and a race in which runs drop out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import numpy as np
+
+from gaussmix._src.em.objective.objective import Objective
+from gaussmix._src.em.objective.stopping import Stopping
+from gaussmix._src.em.objective.trace import State, Trace, final, joined
+from gaussmix._src.em.step.many import copies, run_each
+from gaussmix._src.engines.base import Engine
+from gaussmix._src.errors import NonFiniteLikelihood, Outcome, SingularCovariance
+from gaussmix._src.model import Model
+from gaussmix._src.numerics.arrays import Array
+from gaussmix._src.numerics.contract import contract
+from gaussmix._src.numerics.core import core
+from gaussmix._src.numerics.factorise import factorise
+from gaussmix._src.sources.base import Source
+
+# Relative, and nats for objectives below 1: runs that reach the same maximum differ by less, in any component order.
+ROUNDING_OF_RUNS = core.ROUNDING_OF_RUNS
+FIRST_STEPS, MAX_STEPS_OF_RACE = 4, 512  # runs are compared after 4, 8, 16, … 512 steps
+LEAST_TOLERANCE = 1e-6  # of these runs, nats per unit of row weight
+HOPE = 32.0  # a run may still gain this many times its gain in the second half of its steps
+MAX_GAP_OF_MODELS = 0.01  # nats: runs whose components differ by less on average lead to one maximum
+
+# A run of EM from a start, or from the state of an earlier run of the same start.
+Run = Callable[[State | None], Iterator[State]]
+
+
+def best_run(runs: Iterable[Iterable[State]], ends: list[Trace] | None = None) -> State:
+    """Make all runs and return the end of the best.
+
+    The first of runs that are equal up to rounding wins, so that neither the engine nor the number of threads decides.
+    A run without collapsed components beats every run with one.
+
+    Parameters
+    ----------
+    runs : the states of each run; a run raises `SingularCovariance` if its start has no covariances.
+    ends : gets the trace of each run that ended with a finite likelihood.
+
+    Raises
+    ------
+    SingularCovariance : no start had covariances; the error of the last one.
+    NonFiniteLikelihood : the likelihood of the last start was not a finite number, and no other start did better.
+    """
+    best: State | None = None
+    failure: ValueError | None = None
+    for states in runs:
+        try:
+            end = final(states)
+        except SingularCovariance as error:
+            failure = error
+            continue
+        if end.outcome is Outcome.NON_FINITE:
+            failure = NonFiniteLikelihood()
+        else:
+            best = better(best, end)
+            if ends is not None:
+                ends.append(end.trace)
+    if best is None:
+        assert failure is not None, "at least one start"
+        raise failure
+    return best
+
+
+def better(best: State | None, end: State) -> State:
+    """The better of two ends of runs; the first of equals.
+
+    Compare by objective, unless only one run has collapsed: its objective depends on when the component froze.
+    """
+    if best is None or bool(end.trace.collapsed) != bool(best.trace.collapsed):
+        return end if best is None or not end.trace.collapsed else best
+    return end if is_higher(end.trace.last, best.trace.last) else best
+
+
+def is_higher(one: float, other: float) -> bool:
+    """Whether an objective is not equal to another one up to rounding, but higher."""
+    return one > other + ROUNDING_OF_RUNS * max(1.0, abs(other))
+
+
+def highest(models: list[Model], source: Source, engine: Engine[Any], objective: Objective, tolerance: float) -> Model:
+    """Run EM from several models and return the model that the best run reached; the first of equal runs.
+
+    Runs that cannot become the best any more, or in which a component gets stuck, drop out until one is left. If that
+    run is stuck too, its first model is returned, and the fit from it reports what got stuck. After Maron & Moore
+    (1997), Artificial Intelligence Review 11.
+    """
+    runs = [(model, State(model, Trace())) for model in models]
+    before, until = 0, FIRST_STEPS
+    while len(runs) > 1 and until <= MAX_STEPS_OF_RACE:
+        few = Stopping(max(tolerance, LEAST_TOLERANCE), until - before)
+        runs = _hopeful(_continued(runs, source, engine, objective, few))
+        before, until = until, 2 * until
+    model, end = runs[0]
+    return model if end.trace.frozen else end.model
+
+
+def _continued(
+    runs: list[tuple[Model, State]], source: Source, engine: Engine[Any], objective: Objective, stopping: Stopping
+) -> list[tuple[Model, State]]:
+    """The same runs after more steps, but those that had ended."""
+    going = [state for _, state in runs if not _has_ended(state)]
+    models, groups = [state.model for state in going], copies(source, len(going))
+    ends = run_each(engine, models, objective, stopping, lambda _: source, groups, _stuck_or_last)
+    after = {id(state): joined(state.trace, end) for state, end in zip(going, ends, strict=True)}
+    return [(model, after.get(id(state), state)) for model, state in runs]
+
+
+def _stuck_or_last(states: Iterable[State]) -> State:
+    """The first state with a component that got stuck, else the last one."""
+    for state in states:
+        if state.trace.frozen:
+            break
+    return state
+
+
+def _has_ended(state: State) -> bool:
+    return bool(state.trace.frozen) or state.outcome not in (None, Outcome.STEP_LIMIT)
+
+
+def _hopeful(runs: list[tuple[Model, State]]) -> list[tuple[Model, State]]:
+    """The highest run first, then the runs that may still end above it and do not follow another one."""
+    first, *others = sorted(runs, key=lambda run: _rank_in_race(run[1]))
+    best = first[1].trace.last
+    hopeful = [first, *(run for run in others if not _is_hopeless(run[1], best))]
+    gaps = _gaps([state.model for _, state in hopeful]) if len(hopeful) > 1 else np.zeros((1, 1))
+    kept = list[int]()
+    for i in range(len(hopeful)):
+        if not (gaps[i, kept] <= MAX_GAP_OF_MODELS).any():
+            kept.append(i)
+    return [hopeful[i] for i in kept]
+
+
+def _is_hopeless(state: State, best: float) -> bool:
+    """Whether a run cannot end above the highest any more."""
+    return _rank_in_race(state)[0] or _has_ended(state) or _promise(state.trace) < best
+
+
+def _gaps(models: list[Model]) -> Array:
+    """How unlike the components of models from one partition are, (n_models, n_models), nats.
+
+    The mean over components k of ½ (KL(k, k') + KL(k', k)), half of Jeffreys' divergence, weighted as in both models:
+    ¼ [tr(P Σ') + tr(P' Σ) − 2 d + δᵀ (P + P') δ] with P = Σ⁻¹ and δ the difference of the means.
+    """
+    weights, means = np.array([model.weights for model in models]), np.array([model.means for model in models])
+    covariances = np.array([model.covariances.dense() for model in models])
+    n, K, d = means.shape
+    factors = factorise(covariances.reshape(n * K, d, d))[0].reshape(n, K, d, d)
+    precisions = contract("rkji,rkjl->rkil", factors, factors)
+    means = means - means.mean(axis=0)
+    pulled = contract("rkij,rkj->rki", precisions, means)
+    rest = contract("rki,rki->rk", pulled, means) - d
+    # tr(P Σ') − d + δᵀ P δ is one product of the numbers of a model and those of another one.
+    own = np.concatenate((precisions.reshape(n, K, d * d), -2 * pulled, rest[:, :, None]), axis=2)
+    squares = (covariances + means[:, :, :, None] * means[:, :, None]).reshape(n, K, d * d)
+    one_way = contract("rka,ska->rsk", own, np.concatenate((squares, means, np.ones((n, K, 1))), axis=2))
+    return contract("rsk,rsk->rs", 0.25 * (one_way + one_way.swapaxes(0, 1)), 0.5 * (weights[:, None] + weights))
+
+
+def rank(state: State) -> tuple[bool, float]:
+    """Sort key of a run: collapsed runs last, then by the digits of the objective that all engines share."""
+    trace = state.trace
+    is_lost = bool(trace.collapsed) or state.outcome is Outcome.NON_FINITE
+    return is_lost, -round(trace.last / ROUNDING_OF_RUNS) if not is_lost else 0.0
+
+
+def _rank_in_race(state: State) -> tuple[bool, float]:
+    """As `rank`, with stuck runs last: the core does not make their next step."""
+    return (True, 0.0) if state.trace.frozen else rank(state)
+
+
+def _promise(trace: Trace) -> float:
+    """Bound the objective that a run may still reach: it gains at most `HOPE` times the gain of the second half."""
+    return trace.last + HOPE * (trace.last - trace.objective[(trace.n_steps - 1) // 2])

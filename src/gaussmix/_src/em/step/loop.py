@@ -1,0 +1,134 @@
+"""The EM loop. It can make every step; on small tables the core makes the usual ones (`em.step.fast_path`)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+from gaussmix._src.em import step
+from gaussmix._src.em.objective.objective import Objective
+from gaussmix._src.em.objective.stopping import Stopping
+from gaussmix._src.em.objective.trace import Frozen, State, Trace, final
+from gaussmix._src.em.step.accumulate import StepTask
+from gaussmix._src.em.step.fast_path import FastPath
+from gaussmix._src.em.step.maximise import loss, next_model
+from gaussmix._src.engines.base import Engine
+from gaussmix._src.errors import Outcome, SingularCovariance
+from gaussmix._src.interfaces.moments import Moments
+from gaussmix._src.interfaces.parameters import MAX_LOSS
+from gaussmix._src.model import Model
+from gaussmix._src.numerics.arrays import Array
+from gaussmix._src.sources.base import Source
+from gaussmix._src.sources.waiting import TimeIsOver, cut_in_time
+
+
+def run_em(
+    source: Source,
+    engine: Engine[Any],
+    model: Model,
+    objective: Objective,
+    stopping: Stopping,
+    previous: float = float("-inf"),
+    trace: Trace | None = None,
+    *,
+    is_accelerated: bool = False,
+) -> Iterator[State]:
+    """Raise the objective of a model until it settles; Bishop (2006) section 9.2.2.
+
+    To stop a run, stop iterating. A run from the model and the trace of a state continues the run of that state, to the
+    same bits.
+
+    Parameters
+    ----------
+    source : the rows.
+    engine : sums responsibilities and moments over them.
+    model : where to begin; its family is kept.
+    objective : what EM raises.
+    stopping : when to end.
+    previous : the objective before the first step, if the fit continues an earlier one.
+    trace : the trace of earlier steps; its frozen components stay frozen. None for a new run.
+    is_accelerated : whether to speed up slow runs; see `acceleration`.
+
+    Yields
+    ------
+    state : first the start; then one after each step, or after several steps that the engine made by itself. Only the
+        last state has an outcome.
+    """
+    trace = trace or Trace()
+    state = State(model, trace, None if trace.n_steps < stopping.max_steps else Outcome.STEP_LIMIT)
+    fast = FastPath(source, engine, model.family, model.n_components, objective, stopping)
+    faster = step.acceleration.Acceleration(fast) if is_accelerated else None
+    facts = None
+    yield state
+    while state.outcome is None:
+        model, trace = state.model, state.trace
+        last = trace.last if trace.n_steps else previous
+        reached, log_likelihood, values, stuck = model, list[float](), list[float](), trace.frozen
+        if not trace.frozen:
+            most = None if faster is None else faster.limit(trace)
+            reached, log_likelihood, values = fast.run(model, trace.n_steps, last, 1 if stopping.is_watched else most)
+        if not log_likelihood:
+            try:
+                with cut_in_time(trace.n_steps > 0):
+                    moments, reached, stuck = em_step(source, engine, model, objective, trace.frozen, facts)
+            except TimeIsOver:
+                yield State(model, replace(trace, memory={}), Outcome.TIME_LIMIT)
+                return
+            facts = moments.facts
+            log_likelihood = [moments.log_likelihood / moments.row_weight]
+            values = [log_likelihood[0] + objective.log_prior(model) / moments.row_weight]
+        trace = Trace((*trace.log_likelihood, *log_likelihood), (*trace.objective, *values), stuck)
+        outcome = stopping.after(trace.objective, previous)
+        if outcome is Outcome.NON_FINITE:
+            reached = model
+        if len(stuck) == model.n_components:
+            outcome = Outcome.DEGENERATE
+        before, state = state, State(reached, trace, outcome)
+        if faster is not None:
+            state = faster.state_after(before, state)
+        if state.outcome is not None and state.trace.memory:
+            state = state._replace(trace=replace(state.trace, memory={}))
+        yield state
+
+
+def sound_end(
+    source: Source, engine: Engine[Any], model: Model, objective: Objective, stopping: Stopping, **how: Any
+) -> State | None:
+    """The end of `run_em`; None if a component freezes or the likelihood is not finite."""
+    try:
+        end = final(run_em(source, engine, model, objective, stopping, **how))
+    except SingularCovariance:
+        return None
+    return None if end.trace.frozen or end.outcome is Outcome.NON_FINITE else end
+
+
+def em_step(
+    source: Source,
+    engine: Engine[Any],
+    model: Model,
+    objective: Objective,
+    frozen: Mapping[int, Frozen],
+    facts: Any = None,
+) -> tuple[Moments, Model, Mapping[int, Frozen]]:
+    """Make one E-step and one M-step; gives the moments, the model, and the frozen components with those stuck now.
+
+    The engine chooses the anchor of the sums. The sums are made again about the new means if a component gets stuck,
+    and if moving them there would cost digits: in a first step from a far start, and for pooled moments of far
+    components. `facts` are `Moments.facts` of the step before; None in a first step.
+    """
+    need = model.family.need(model.covariances)
+    is_far = need.pooled and loss(_centre(model), model) > MAX_LOSS
+    anchor = model.means if is_far else None
+    task = StepTask(engine, model.n_components, objective.parameters(model), need, anchor=anchor, facts=facts)
+    moments = task.over(source)
+    following, stuck = next_model(moments, model, objective, frozen)
+    if len(stuck) > len(frozen) or loss(moments.anchor, following) > MAX_LOSS:
+        moments = replace(task, anchor=moments.means(model.means), facts=moments.facts).over(source)
+        following, stuck = next_model(moments, model, objective, frozen)
+    return moments, following, stuck
+
+
+def _centre(model: Model) -> Array:
+    """The mean of the mixture. Engines sum pooled moments near it."""
+    return (model.without_noise.weights[:, None] * model.means).sum(axis=0)

@@ -1,0 +1,92 @@
+"""Runs of EM on many tables, each from a mixture of its own: by the core in one call where the runs are usual."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from gaussmix._src.em.objective.objective import Objective
+from gaussmix._src.em.objective.stopping import Stopping
+from gaussmix._src.em.objective.trace import State, Trace, final
+from gaussmix._src.em.step.fast_path import model_of
+from gaussmix._src.em.step.loop import run_em
+from gaussmix._src.engines.base import Engine
+from gaussmix._src.engines.calls import Control, Groups, InitialMixtures, Recipe
+from gaussmix._src.errors import Outcome
+from gaussmix._src.interfaces.block import Block
+from gaussmix._src.interfaces.leaves import LEAF_ROWS
+from gaussmix._src.model import Model
+from gaussmix._src.sources.base import Source
+
+# With more rows, calls cost little compared with the work, and several starts share a sort of the rows.
+MAX_ROWS_OF_ONE_CALL = LEAF_ROWS // 8
+
+
+def run_each(
+    engine: Engine[Any],
+    models: Sequence[Model],
+    objective: Objective,
+    stopping: Stopping,
+    source_of: Callable[[int], Source],
+    groups: Groups | None = None,
+    end_of: Callable[[Iterable[State]], State] = final,
+) -> list[State]:
+    """The end of a run of EM on each table, with the bits of `run_em`.
+
+    Parameters
+    ----------
+    engine, objective, stopping : as for `run_em`.
+    models : where each run begins, of one structure and size.
+    source_of : the rows of a table, by its number.
+    groups : the same rows, for a call of the core; None where they are not in memory, or not usual.
+    end_of : chooses the end among the states of a run that the core does not make.
+    """
+    ends = {} if groups is None else _by_core(engine, models, objective, stopping, groups)
+    for place, model in enumerate(models):
+        if place not in ends:
+            ends[place] = end_of(run_em(source_of(place), engine, model, objective, stopping))
+    return [ends[place] for place in range(len(models))]
+
+
+def copies(source: Source, number: int) -> Groups | None:
+    """The rows of a source so many times, for runs from several models; None where one call would not be faster."""
+    block = source.whole
+    if block is None or block.n_rows > MAX_ROWS_OF_ONE_CALL or block.log_prior is not None:
+        return None
+    return Groups.of_one(block, 1.0, number)
+
+
+def _by_core(
+    engine: Engine[Any], models: Sequence[Model], objective: Objective, stopping: Stopping, groups: Groups
+) -> dict[int, State]:
+    """The ends of the runs that the core makes to the end."""
+    algebra, n_components = models[0].family.algebra, models[0].n_components
+    terms = objective.plain_terms(n_components)
+    if terms is None or algebra is None:
+        return {}
+    ridge, belief = terms
+    volumes = {np.inf if model.noise is None else model.noise.log_volume for model in models}
+    log_volume = volumes.pop()
+    if volumes or (belief is not None and not belief.is_of_point):
+        return {}
+    of_first = Block(0, groups.rows[: groups.size[0]]), n_components, algebra, belief
+    if not engine.makes_steps(*of_first, has_background=log_volume < np.inf):
+        return {}
+    arrays = ((model.all_weights, model.means, model.covariances.array) for model in models)
+    begun = InitialMixtures(*map(np.array, zip(*arrays, strict=True)))
+    control = Control(ridge, stopping.tolerance, stopping.max_steps, belief=belief, log_volume=log_volume)
+    fits = engine.fit_many(groups, Recipe(algebra, n_components, begun, control))
+    if fits is None:
+        return {}
+    found = dict[int, State]()
+    for place, model in enumerate(models):
+        course, has_settled = fits.course(place), bool(fits.has_settled[place])
+        if course is None or not course.log_likelihood:
+            continue
+        if has_settled or len(course.log_likelihood) == stopping.max_steps:
+            outcome = Outcome.CONVERGED if has_settled else Outcome.STEP_LIMIT
+            trace = Trace(tuple(course.log_likelihood), tuple(course.objective))
+            found[place] = State(model_of(course, model.family, model.noise), trace, outcome)
+    return found

@@ -1,0 +1,167 @@
+"""The M-step: from moments to a model, done once for all families."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gaussmix._src.covariances import Covariances
+from gaussmix._src.em.objective.objective import Objective
+from gaussmix._src.em.objective.trace import Frozen
+from gaussmix._src.errors import SingularCovariance
+from gaussmix._src.families.base import Family
+from gaussmix._src.interfaces.moments import Moments, Scatter
+from gaussmix._src.interfaces.parameters import LOST_SHARE, MEAN_ROUNDING
+from gaussmix._src.model import Model
+from gaussmix._src.numerics.arrays import Array
+from gaussmix._src.numerics.contract import contract
+
+# Initial weight of an empty component, as a fraction of 1/K.
+EMPTY_SHARE = 0.01
+# An empty component gets this share of the scatter of all rows. Shared covariances do not change by so little.
+EMPTY_SCATTER = 2.0**-60
+
+
+def maximise(moments: Moments, default_means: Array) -> tuple[Array, Array, Scatter]:
+    """Make weights, which sum to 1, means and the scatter about the new means; Bishop (2006) eq. 9.17, 9.22.
+
+    A component without mass gets its mean of `default_means`, (n_components, n_features).
+    """
+    weights = moments.mass / (moments.mass.sum() or 1.0)  # all may be noise
+    means = moments.means(default_means)
+    second = moments.about(means).second
+    assert second is not None
+    return weights, means, Scatter(moments.mass, second, means.shape[1], moments.need)
+
+
+def initial_models(
+    moments: Moments,
+    family: Family,
+    objective: Objective,
+    default_means: Array,
+    current: Covariances | None = None,
+) -> list[Model]:
+    """Make the models that EM may start from: first the model of the M-step, then the family's alternatives.
+
+    An empty component starts at its mean of `default_means` (n_components, n_features), with the pooled covariance of
+    the others and the weight `EMPTY_SHARE` / K, so that it can still gain rows. A family with several first updates
+    gives the covariances after the last one as `current`; there are no alternatives then. Raises `SingularCovariance`
+    if, in every model, a component has too few distinct rows for a covariance.
+    """
+    weights, means, scatter = maximise(moments, default_means)
+    empty = weights <= LOST_SHARE
+    weights = np.where(empty, EMPTY_SHARE / len(weights), weights)
+    weights, means, scatter = objective.constrain(weights / weights.sum(), means, _fill_empty(scatter, empty))
+    means = np.where(empty[:, None], default_means, means) if empty.any() else means  # a prior would put them together
+    first = family.update(scatter, current)
+    if current is None:
+        candidates = [first, *family.other_initial_covariances(scatter)]
+    else:
+        places = np.flatnonzero(empty)  # these keep their covariances; a shared covariance is kept whole
+        candidates = [first.put(places, current.take(places)) if places.size else first]
+    models, wrong = [], set[int]()
+    for covariances in candidates:
+        model = Model(weights, means, covariances, family)
+        found = collapsed(model, objective)
+        if not found:
+            models.append(model)
+        wrong |= found
+    if not models:
+        raise SingularCovariance.of_fit(sorted(wrong))
+    return models
+
+
+def next_model(
+    moments: Moments, current: Model, objective: Objective, frozen: Mapping[int, Frozen]
+) -> tuple[Model, dict[int, Frozen]]:
+    """Make the model after a step, and tell which components keep mean and covariance: `frozen`, and new ones."""
+    weights, means, scatter = objective.constrain(*maximise(moments, current.means))
+    noise = current.noise
+    if noise is not None:
+        noise = noise.weighing(float(moments.background / (moments.background + moments.mass.sum())))
+    lost = scatter.degrees / (moments.mass.sum() or 1.0) <= LOST_SHARE  # a prior may have degrees of freedom for it
+    stuck = {int(k): Frozen.LOST for k in np.flatnonzero(lost)} | dict(frozen)
+    while True:
+        if stuck:
+            is_stuck = np.isin(np.arange(len(means)), list(stuck))
+            means = np.where(is_stuck[:, None], current.means, means)
+        covariances = _moved(current, scatter, {*stuck, *objective.fixed_covariances})
+        model = Model(weights, means, covariances, current.family).beside(noise)
+        wrong = collapsed(model, objective) - set(stuck)
+        if not wrong:
+            return model, stuck
+        stuck |= dict.fromkeys(sorted(wrong), Frozen.COLLAPSED)
+
+
+def _moved(current: Model, scatter: Scatter, stuck: Collection[int]) -> Covariances:
+    """Update the covariances of the components that still move.
+
+    Frozen and fixed components do not contribute to shared covariances; otherwise the step could lower the likelihood.
+    """
+    covariances = current.covariances
+    moving = [k for k in range(current.n_components) if k not in stuck]
+    if not moving:
+        return covariances
+    if not stuck or covariances.is_shared:
+        return current.family.update(scatter, covariances)
+    return covariances.put(moving, current.family.update(scatter.part(moving), covariances.take(moving)))
+
+
+def loss(anchor: Array, model: Model) -> float:
+    """An upper bound of how many times larger second moments about the anchor are than those about the means.
+
+    Moving them takes N_k δ_k δ_kᵀ away, δ_k = mean − anchor. In whitened coordinates what remains is N_k I. So the
+    factor of a component is ‖W_k δ_k‖². Where moments are pooled it is the largest eigenvalue of Σ_k π_k W δ_k δ_kᵀ Wᵀ,
+    which is at most the largest row sum of the Gram matrix.
+    """
+    offsets = model.means - anchor
+    if not offsets.any():
+        return 0.0
+    whitened = model.whitening.whiten_each(offsets)
+    if not model.covariances.is_shared:
+        return float((whitened**2).sum(axis=1).max())
+    scaled = whitened * np.sqrt(model.weights)[:, None]
+    return float(np.abs(contract("ij,kj->ik", scaled, scaled)).sum(axis=1).max())
+
+
+def _fill_empty(scatter: Scatter, empty: NDArray[np.bool_]) -> Scatter:
+    """Give empty components a tiny share of the scatter of all rows, so that their covariance is the pooled one.
+
+    Families divide by the degrees of freedom, so these must be positive. They are too small to change shared
+    covariances.
+    """
+    if not empty.any() or scatter.need.pooled:
+        return scatter
+    degrees, second = np.array(scatter.degrees), np.array(scatter.second)
+    degrees[empty], second[empty] = EMPTY_SCATTER * degrees.sum(), EMPTY_SCATTER * second.sum(axis=0)
+    return replace(scatter, degrees=degrees, second=second)
+
+
+def collapsed(model: Model, objective: Objective) -> set[int]:
+    """Components of a model that have too few distinct rows for a covariance."""
+    return set(_within_rounding(model, objective.floor)) | set(_singular(model))
+
+
+def _within_rounding(model: Model, floor: Array) -> list[int]:
+    """Components whose spread, in some feature without a floor, is only the rounding of their mean."""
+    if floor.all():
+        return []
+    variances = model.covariances.variances()
+    if variances.min() > (MEAN_ROUNDING * np.abs(model.means).max()) ** 2:  # as nearly always
+        return []
+    limits = (MEAN_ROUNDING * model.means) ** 2
+    if model.covariances.is_shared:  # every component adds to the shared variance
+        limits = np.broadcast_to((model.weights[:, None] * limits).sum(axis=0), limits.shape)
+    return ((variances <= limits) & (floor == 0)).nonzero()[0].tolist()
+
+
+def _singular(model: Model) -> tuple[int, ...]:
+    """Components whose covariance has no Cholesky factor; all components if they share it."""
+    try:
+        _ = model.whitening
+    except SingularCovariance as error:
+        return tuple(range(model.n_components)) if model.covariances.is_shared else error.components
+    return ()

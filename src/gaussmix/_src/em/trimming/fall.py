@@ -1,0 +1,71 @@
+"""Bounds on how far log densities fall from one mixture to the next, so that trimming skips most rows."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from functools import partial
+
+import numpy as np
+
+from gaussmix._src.interfaces.parameters import Parameters
+from gaussmix._src.interfaces.whitening.base import FactorShape
+from gaussmix._src.numerics.arrays import Array
+from gaussmix._src.numerics.threads import one_blas_thread
+
+LEFT_OUT = 1e-6  # share of a density that components far from the row may have without a bound
+
+
+def fall(before: Parameters, after: Parameters) -> Callable[[Array], Array] | None:
+    """Make a function from lower bounds on log densities before a step to bounds after it; None if no bound is useful.
+
+    With r = ‖W (x − μ)‖ of a component before, its distance after is at most a r + b: a = ‖W' W⁻¹‖, b = ‖W' (μ − μ')‖.
+    So log p(x, k) falls by at most D(r), which rises with r. Components with r above R have at most the share
+    `LEFT_OUT` of p(x), if R² / 2 is the largest log scale less log p(x), log K and the log of the share. The others
+    fall by at most D(R), and so does p(x).
+    """
+    shape = before.whitening.factor_shape
+    if len(before.means) != len(after.means) or shape is not after.whitening.factor_shape:
+        return None
+    present = np.flatnonzero(before.log_scale > -np.inf)
+    if shape is FactorShape.LOW_RANK or not present.size or not np.isfinite(after.log_scale[present]).all():
+        return None
+    if before.log_background > after.log_background:
+        return None
+    with np.errstate(over="ignore", invalid="ignore"):
+        stretch = np.maximum(_stretches(before, after), 1.0)[present]
+        shift = np.sqrt((after.whitening.whiten_each(before.means - after.means) ** 2).sum(axis=1))[present]
+    drop = before.log_scale[present] - after.log_scale[present]
+    highest = max(float(before.log_scale.max()), before.log_background) + math.log(len(present) / LEFT_OUT)
+    # D is the largest of these at any distance, and so at most what the largest of each term makes.
+    quadratic, linear, constant = (
+        float(each.max()) for each in (stretch**2 - 1.0, 2.0 * stretch * shift, shift**2 + 2.0 * drop)
+    )
+    if not math.isfinite(quadratic + linear + constant):
+        return None
+    return partial(_fallen, highest=highest, quadratic=quadratic, linear=linear, constant=constant)
+
+
+def _fallen(log_density: Array, highest: float, quadratic: float, linear: float, constant: float) -> Array:
+    """Bounds after a step, by the largest log scale and the terms of D."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        squares = np.maximum(2.0 * (highest - log_density), 0.0)
+        fallen = quadratic * squares + linear * np.sqrt(squares) + constant
+        found = log_density - np.maximum(0.5 * fallen + 2.0 * LEFT_OUT, 0.0)
+    return np.where(np.isnan(found), -np.inf, found)
+
+
+@one_blas_thread()
+def _stretches(before: Parameters, after: Parameters) -> Array:
+    """‖W'_k W_k⁻¹‖ of each component, (n_components,)."""
+    old, new = before.whitening, after.whitening
+    if old.factor_shape is not FactorShape.TRIANGULAR:
+        ratios = np.abs(new.factors / old.factors).reshape(max(len(old.factors), len(new.factors)), -1)
+        return np.broadcast_to(ratios.max(axis=1), len(before.means))
+    identity, norms = np.eye(before.means.shape[1]), np.empty(len(before.means))
+    for k in range(len(norms)):
+        if k == 0 or not (old.is_shared and new.is_shared):
+            norms[k] = np.linalg.norm(new.whiten(k, old.colour(k, identity)), 2)
+        else:
+            norms[k] = norms[0]
+    return norms

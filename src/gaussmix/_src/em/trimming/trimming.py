@@ -1,0 +1,346 @@
+"""Trimming: each pass of EM leaves out the rows that are least likely under the mixture that it starts from.
+
+Neykov, Filzmoser, Dimova & Neytchev (2007), Computational Statistics & Data Analysis 52; García-Escudero, Gordaliza,
+Matrán & Mayo-Iscar (2008), Annals of Statistics 36. A step then raises the log-likelihood of the rows it keeps, and to
+keep the likeliest rows of the next mixture raises it again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterable
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from functools import partial
+from math import inf, isfinite
+from typing import Any, ClassVar, NamedTuple, Self
+
+import numpy as np
+
+from gaussmix._src.covariances import Diagonal
+from gaussmix._src.em.initialisation.base import Partition, centre_parameters, nearest_centre, start_named
+from gaussmix._src.em.initialisation.initial import InitialMoments
+from gaussmix._src.em.initialisation.sample import Distinct, variances_of
+from gaussmix._src.em.objective.objective import Objective
+from gaussmix._src.em.objective.stopping import Stopping
+from gaussmix._src.em.objective.trace import State, final
+from gaussmix._src.em.step.accumulate import StepTask
+from gaussmix._src.em.step.best_of import best_run, rank
+from gaussmix._src.em.step.loop import run_em, sound_end
+from gaussmix._src.em.trimming.fall import fall
+from gaussmix._src.engines.base import Engine
+from gaussmix._src.errors import SingularCovariance
+from gaussmix._src.families.base import without_constraints
+from gaussmix._src.interfaces.block import Block, BlockState
+from gaussmix._src.interfaces.leaves import Sums
+from gaussmix._src.interfaces.moments import Partial
+from gaussmix._src.interfaces.need import Rule
+from gaussmix._src.interfaces.parameters import Parameters
+from gaussmix._src.model import Model
+from gaussmix._src.numerics.arrays import Array
+from gaussmix._src.sources.array import ArraySource
+from gaussmix._src.sources.base import F, S, Source, Task
+from gaussmix._src.sources.quantile import OfScores, near_quantile
+
+AHEAD = 0.5  # nats above the last cutoff: rows that may be below that are looked at
+MAX_SHARE_OF_LEAF = 0.5  # of the rows of a leaf: with more to look at, all are
+ROUNDING_OF_CUTOFF = 2.0**-40  # relative: log densities so near to the cutoff are equal to it, whatever rounding says
+N_TRIES = 20  # starts from random rows
+FIRST_EM, SETTLING = Stopping(1e-3, 5), Stopping(1e-4, 50)  # EM from each start, and from the best
+MOST_SETTLED = 3  # starts that get the longer EM
+
+
+class Kept(NamedTuple):
+    """Which rows a pass keeps.
+
+    Parameters
+    ----------
+    cutoff : rows with a lower log density, nats, are left out.
+    highest : rows with a log density from the cutoff to this one are tied.
+    share : the share of its weight that each tied row keeps, equal for all so that their order does not matter.
+    """
+
+    cutoff: float
+    highest: float
+    share: float
+
+    def weight(self, log_density: Array, row_weight: Array | None) -> Array:
+        """The row weights in the pass, (n_rows,), of rows with these log densities and weights."""
+        weight = np.where(log_density < self.cutoff, 0.0, np.where(log_density > self.highest, 1.0, self.share))
+        return weight if row_weight is None else weight * row_weight
+
+
+def kept(
+    source: Source, log_density: Task[Array], left_out: float, between: tuple[float, float] = (-inf, inf)
+) -> Kept | None:
+    """Leave out the least likely rows, up to a weight of `left_out`, which is less than the sum of the weights.
+
+    The row at the cutoff keeps the part of its weight that is needed. None if the cutoff is not `between` these log
+    densities; higher ones may be too low.
+    """
+    near = near_quantile(source, log_density, lambda total: left_out, between=between, tie=2 * ROUNDING_OF_CUTOFF)
+    if near is None:
+        return None
+    cutoff = float(near.scores[near.place])
+    slack = ROUNDING_OF_CUTOFF * max(1.0, abs(cutoff)) if isfinite(cutoff) else 0.0
+    if min(cutoff - between[0], between[1] - cutoff) <= 4 * slack:
+        return None
+    low, high = cutoff - slack, cutoff + slack
+    if source.profile.largest_weight is None:  # counts have no rounding
+        first, end = np.searchsorted(near.scores, low), np.searchsorted(near.scores, high, side="right")
+        lost, shared = near.below + float(near.weights[:first].sum()), float(near.weights[first:end].sum())
+    else:  # the bits of these sums must not tell how the cutoff was found: a fit that goes on later finds it otherwise
+        lost, shared = source.map_merge(OfScores(log_density, partial(_weights_up_to, low=low, high=high)))
+    return Kept(low, high, min(max(1.0 - (left_out - lost) / shared, 0.0), 1.0))
+
+
+def _weights_up_to(log_density: Array, row_weight: Array | None, low: float, high: float) -> Sums:
+    """The weights of rows below a log density, and of those from there to another."""
+    weight = np.ones(len(log_density)) if row_weight is None else row_weight
+    is_tied = (log_density >= low) & (log_density <= high)
+    return Sums(float(weight[some].sum()) for some in (log_density < low, is_tied))
+
+
+class Trimmed(Source):
+    """The rows of another source; each pass with parameters leaves out the least likely, a share of the row weight.
+
+    Passes without parameters, and methods other than `map_merge`, see all rows.
+    """
+
+    def __init__(self, source: Source, share: float) -> None:
+        self.n_rows, self.n_features, self.dtype = source.n_rows, source.n_features, source.dtype
+        self.memory, self.is_read_again = source.memory, source.is_read_again
+        self.may_miss, self.has_errors, self.has_log_prior = source.may_miss, source.has_errors, source.has_log_prior
+        self._source, self._share = source.fresh(), share
+        self._last: _Last | None = None
+
+    def blocks(self) -> Iterable[Block]:
+        return self._source.blocks()
+
+    @property
+    def whole(self) -> None:
+        """None: a block does not say which rows are left out."""
+        return None
+
+    def of_all(self, kind: type[F]) -> F:
+        return self._source.of_all(kind)
+
+    def map_merge(self, task: Task[S]) -> S:
+        if not isinstance(task, StepTask) or task.parameters is None:
+            return self._source.map_merge(task)
+        if task.need.pooled and task.anchor is None:  # about an anchor, an engine reads no totals of all rows
+            task = replace(task, anchor=task.parameters.means)
+        last = self._at(task.engine, task.parameters)
+        return self._source.map_merge(_Without(task, last.log_density, last.kept))
+
+    def kept(self, engine: Engine[Any], parameters: Parameters) -> Kept:
+        """Which rows a pass with these parameters keeps; remembered for the next pass with them."""
+        return self._at(engine, parameters).kept
+
+    def without(self, engine: Engine[Any], parameters: Parameters) -> Source:
+        """The rows that a pass with these parameters keeps, in any pass; the others have the weight 0."""
+        change = partial(_reweighted, log_density=_LogDensity(engine, parameters), kept=self.kept(engine, parameters))
+        return self._source.changed(change, self.n_rows)
+
+    def _at(self, engine: Engine[Any], parameters: Parameters) -> _Last:
+        """What a pass with these parameters finds.
+
+        Where log densities of the last parameters are kept with blocks, only rows whose log density may have fallen
+        below the cutoff since then are evaluated (`em.trimming.fall`). The other rows are kept. Rows with missing cells
+        or with errors have no bounds.
+        """
+        last = self._last
+        if last is not None and last.log_density.parameters is parameters:
+            return last
+        left_out = self._share * self._source.profile.total_weight
+        log_density = _LogDensity(engine, parameters, 0 if last is None else last.log_density.number + 1)
+        bounds = None if last is None or self.is_incomplete else fall(last.log_density.parameters, parameters)
+        few, found = log_density, None
+        if last is not None and bounds is not None:
+            between = last.kept.cutoff - AHEAD, last.kept.highest + AHEAD
+            few = replace(log_density, top=between[1], bounds=bounds)
+            found = kept(self._source, few, left_out, between)
+        if found is None:
+            few, found = log_density, kept(self._source, log_density, left_out)
+        assert found is not None, "some row has weight"
+        self._last = _Last(few, found)
+        return self._last
+
+    def fresh(self) -> Self:
+        twin = super().fresh()
+        twin._source, twin._last = self._source.fresh(), None
+        return twin
+
+
+@dataclass(frozen=True, eq=False)
+class _LogDensity:
+    """The task that returns the log densities of the rows of a leaf, nats, or lower bounds on them above `top`.
+
+    Parameters
+    ----------
+    engine, parameters : of the log densities.
+    number : of the parameters; the one before is that of the parameters from which bounds lead to these.
+    top : log densities above may be bounds.
+    bounds : makes bounds of log densities before, or of bounds on them.
+    """
+
+    engine: Engine[Any]
+    parameters: Parameters
+    number: int = 0
+    top: float = inf
+    bounds: Callable[[Array], Array] | None = None
+
+    key: ClassVar[str] = "trimmed rows"
+
+    def open(self, block: Block) -> _Beside:
+        return _Beside()
+
+    def call(self, leaf: Block, state: _Beside) -> Array:
+        known = state.looks.get(leaf.first_row)
+        if known is None or known.number != self.number or known.top < self.top:
+            state.looks[leaf.first_row] = known = self._look(leaf, known)
+        return known.log_density
+
+    def _look(self, leaf: Block, before: _Look | None) -> _Look:
+        if before is not None and before.number == self.number - 1 and self.bounds is not None:
+            found = self.bounds(before.log_density)
+            places = np.flatnonzero(found <= self.top)
+            if len(places) <= MAX_SHARE_OF_LEAF * leaf.n_rows:
+                if len(places):
+                    found[places] = self.engine.log_density(leaf.taken(places, leaf.first_row), self.parameters)
+                return _Look(self.number, self.top, found)
+        return _Look(self.number, inf, self.engine.log_density(leaf, self.parameters))
+
+
+class _Look(NamedTuple):
+    """The log densities of a leaf, (n_rows,), nats; above `top` they may be lower bounds."""
+
+    number: int
+    top: float
+    log_density: Array
+
+
+@dataclass(eq=False)
+class _Beside(BlockState):
+    """What is kept with a block: log densities by the first row of their leaf, and the state of a task."""
+
+    looks: dict[int, _Look] = field(default_factory=dict)
+    key: Hashable = None
+    state: BlockState = field(default_factory=BlockState)
+
+    @property
+    def n_bytes(self) -> int:
+        return self.state.n_bytes + sum(look.log_density.nbytes for look in self.looks.values())
+
+    def of(self, task: Task[Any], block: Block) -> Any:
+        """The state of a task."""
+        if self.key != task.key:
+            self.key, self.state = task.key, task.open(block)
+        return self.state
+
+
+class _Last(NamedTuple):
+    """What the last pass looked at, and the rows it kept."""
+
+    log_density: _LogDensity
+    kept: Kept
+
+
+@dataclass(frozen=True, eq=False)
+class _Without:
+    """A step for the rows that are kept."""
+
+    task: StepTask
+    log_density: _LogDensity
+    kept: Kept
+
+    @property
+    def key(self) -> Hashable:
+        return self.log_density.key
+
+    def open(self, block: Block) -> _Beside:
+        return _Beside()
+
+    def sizes(self, n_features: int) -> tuple[int, int, int]:
+        """As of the task, but it sends the parameters twice."""
+        task, node, n_components = self.task.sizes(n_features)
+        return 2 * task, node, n_components
+
+    def call(self, block: Block, state: _Beside) -> Partial:
+        (part,) = _reweighted(block, self.log_density, self.kept, state)
+        return self.task.call(part, state.of(self.task, block))
+
+
+def _reweighted(block: Block, log_density: _LogDensity, kept: Kept, state: _Beside | None = None) -> list[Block]:
+    state = state or _Beside()
+    weights = [kept.weight(log_density.call(leaf, state), leaf.row_weight) for leaf in block.cut()]
+    return [replace(block, row_weight=np.concatenate(weights))]
+
+
+def cutoff_of(source: Source, engine: Engine[Any], model: Model) -> float | None:
+    """The log density, nats, below which a pass leaves rows out; None if it keeps all."""
+    return source.kept(engine, model.parameters).cutoff if isinstance(source, Trimmed) else None
+
+
+def _widths(sample: Distinct) -> Array:
+    """Widths of the middle three quarters of each feature, (n_features,), data units; 0 for a constant feature.
+
+    Where the middle is one number, the standard deviation.
+    """
+    low, high = sample.middle
+    return np.where(high > low, high - low, np.sqrt(variances_of(sample.rows, sample.weight)))
+
+
+@dataclass(frozen=True)
+class Trim:
+    """Leaves out a share of the row weight."""
+
+    share: float
+
+    def source(self, source: Source) -> Source:
+        """The rows of a source; each pass with parameters leaves out the least likely."""
+        return Trimmed(source, self.share)
+
+    def nearest(self, means: Array, sample: Distinct) -> Partition:
+        """Assign rows as `nearest_centre` does, by spheres as wide as the rows, so that units decide nothing."""
+        return Partition(centre_parameters(means, float(_widths(sample).max()) or 1.0), Rule.HARD)
+
+    def partition(
+        self,
+        name: str,
+        sample: Distinct,
+        engine: Engine[Any],
+        n_components: int,
+        ridge: Array,
+        rng: np.random.Generator,
+    ) -> Partition:
+        """The start of a trimmed fit: the best of the named and several others, with one shared variance per feature.
+
+        Outliers may spoil a single start. Without variances of single components the likelihood has no peaks at single
+        rows, so the best of many starts is sound. As in R's tclust, EM makes few steps from each start and many from
+        the best. With 10 % outliers and 4 components, two of three starts from random rows begin without an outlier.
+        All this happens in units of the widths of the features, so their own units don't matter.
+        """
+        start, widths = start_named(name), _widths(sample)
+        widths = np.where(widths > 0, widths, 1.0)
+        rows = replace(sample, rows=sample.rows / widths)
+        of_sample = ArraySource(rows.rows, rows.weight)
+        of_sample.may_miss = bool(np.isnan(rows.rows).any())
+        source, objective = Trimmed(of_sample, self.share), Objective(ridge / widths**2)
+        n_features = len(widths)
+        family = without_constraints(Diagonal, is_shared=True)
+        partitions = [start(rows, engine, n_components, rng).scaled]
+        partitions += [nearest_centre(rows.filled[rows.at(rng.random(n_components))]) for _ in range(N_TRIES)]
+        runs = list[State]()
+        for partition in partitions:
+            with suppress(SingularCovariance):
+                model = InitialMoments(source, engine, n_components, partition).model(family, objective)
+                if (run := sound_end(source, engine, model, objective, FIRST_EM)) is not None:
+                    runs.append(run)
+        if not runs:
+            return start(sample, engine, n_components, rng)
+        runs.sort(key=rank)
+        ends = (final(run_em(source, engine, run.model, objective, SETTLING)) for run in runs[:MOST_SETTLED])
+        model = best_run([end] for end in ends).model
+        whitening = Diagonal.of(model.covariances.array * widths**2, n_components, n_features, True).whitening
+        # All log densities differ by a constant from those in data units, which would change their last digits.
+        return Partition(Parameters(model.parameters.log_scale, model.means * widths, whitening), Rule.SOFT)

@@ -1,0 +1,221 @@
+"""What an engine is: it makes moments and densities of rows, and steps of EM. It depends on no family."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gaussmix._src.engines.calls import Belief, Control, Course, Fits, Groups, Recipe
+from gaussmix._src.interfaces.algebra import Algebra
+from gaussmix._src.interfaces.block import Block, Profile
+from gaussmix._src.interfaces.moments import Moments, Partial
+from gaussmix._src.interfaces.need import Need, Rule, Second
+from gaussmix._src.interfaces.parameters import Parameters
+from gaussmix._src.interfaces.spread import Spread
+from gaussmix._src.interfaces.whitening.base import Whitening
+from gaussmix._src.numerics.arrays import Array
+
+# In `step` every engine sets responsibilities to 0 that are at most 2⁻⁶⁰ of their row's largest (numerics.md).
+NEGLIGIBLE_NATS = 60 * 0.6931471805599453  # log 2
+
+NOISE = -1  # the label of rows that the background has
+
+StateT = TypeVar("StateT")
+
+
+@dataclass(frozen=True)
+class Facts:
+    """Facts about all rows that a step over one block needs. An engine may add its own.
+
+    Parameters
+    ----------
+    n_rows : number of rows.
+    total : mean and scatter of all rows, which no E-step changes; None if no step needs them.
+    """
+
+    n_rows: int
+    total: Spread | None = None
+
+
+class Engine(Protocol[StateT]):
+    """The E-step and the sums for the M-step, over one block at a time.
+
+    Sums are in float64, even if rows are float32. Results do not depend on the number of threads, nor on how the rows
+    are cut into blocks that are nodes of the tree of leaves.
+    """
+
+    @property
+    def n_threads(self) -> int:
+        """How many threads a call uses."""
+
+    @property
+    def complete(self) -> Engine[Any]:
+        """The engine of complete rows, with as many threads."""
+
+    def look(self, profile: Profile, need: Need, spread: Callable[[], Spread]) -> Facts:
+        """Find out what steps over single blocks must know of all rows, before the first pass.
+
+        Some decisions of a step depend on all rows, for example on their number. They read these facts and not the
+        block, because otherwise a fit would depend on how its rows are cut.
+
+        Parameters
+        ----------
+        profile : of all rows.
+        need : the second moments that the passes sum.
+        spread : finds the mean and the covariance of all rows.
+
+        Returns
+        -------
+        facts : picklable.
+        """
+
+    def open(self, block: Block, need: Need, n_components: int) -> StateT:
+        """Make the state that is kept with a block between passes. It may be lost, and is then made again.
+
+        It must not depend on the weights of the rows, which may change between passes.
+        """
+
+    def step(
+        self,
+        block: Block,
+        state: StateT,
+        parameters: Parameters | None,
+        need: Need,
+        rule: Rule = Rule.SOFT,
+        anchor: Array | None = None,
+        facts: Any = None,
+    ) -> Partial:
+        """Share each row of a block among the components and sum moments; Bishop (2006) eq. 9.23 and 9.27.
+
+        A block begins with a leaf, and its leaves are a node of the tree in which `leaves.Tree` adds up. An engine adds
+        up the leaves of a block in the same way. The sums of all blocks are finished by `finish`.
+
+        Parameters
+        ----------
+        block : rows (n_rows, n_features), their weights and what is known of their components.
+        state : what `open` made for this block, need and number of components.
+        parameters : of the mixture whose components share the rows; None under `Rule.GIVEN`, which reads `block.given`.
+        need : the second moments to sum.
+        rule : how a row is shared.
+        anchor : (n_components, n_features), the points to take the sums about, in float64; None leaves the choice
+            to the engine, which returns it: the means, or others if that is cheaper. Without second moments the
+            engine always chooses.
+        facts : what `look` found out, or `Moments.facts` of the pass before. None if the block holds all rows.
+
+        Returns
+        -------
+        partial : `log_likelihood` in nats, summed over rows; 0 under `Rule.GIVEN`. A squared distance that
+            overflows counts as the largest double, so neither mass nor log-likelihood is ever NaN.
+        """
+
+    def finish(self, sums: Partial, parameters: Parameters | None, need: Need, facts: Any = None) -> Moments:
+        """Make the moments that a family needs of the sums of all blocks, once for each pass.
+
+        What would round differently for each block is done here: pooling, and whatever is multiplied by a total.
+
+        Parameters
+        ----------
+        sums : of all blocks.
+        parameters, need, facts : as for the steps.
+        """
+
+    def log_density(self, block: Block, parameters: Parameters) -> Array:
+        """log p(x) of each row, nats, (n_rows,)."""
+
+    def component_log_density(self, block: Block, parameters: Parameters) -> Array:
+        """log p(x, k) of each row and component, nats, (n_rows, n_components)."""
+
+    def responsibilities(self, block: Block, parameters: Parameters) -> Array:
+        """p(k | x), (n_rows, n_components); each row sums to 1, less what the background has of it.
+
+        Right also for rows far from every mean (`complete/far.py`).
+        """
+
+    def labels(self, block: Block, parameters: Parameters) -> NDArray[np.int64]:
+        """The most probable component of each row, (n_rows,); the first of equals, and `NOISE` for the background."""
+
+    def draw(
+        self, n_rows: int, cumulative: Array, means: Array, whitening: Whitening, key: int
+    ) -> tuple[Array, NDArray[np.int64]]:
+        """Draw rows x = μ_k + W_k⁻¹ z, z standard normal; Bishop (2006) section 11.1.
+
+        A row is a function of the key and the row's number (docs/develop/numerics.md says which). So a smaller draw is
+        the beginning of a larger one, and rows may be drawn anywhere, in any order.
+
+        Parameters
+        ----------
+        n_rows : number of rows.
+        cumulative : (n_components,), rising, the last above 1. A uniform number in [0, 1) belongs to the first
+            component whose entry exceeds it.
+        means : (n_components, n_features).
+        whitening : W_k.
+        key : 64 bits.
+
+        Returns
+        -------
+        rows : (n_rows, n_features).
+        labels : (n_rows,), the component of each row.
+        """
+
+    def makes_steps(
+        self, block: Block, n_components: int, algebra: Algebra, belief: Belief | None, *, has_background: bool = False
+    ) -> bool:
+        """Whether `run_em` and `fit_many` make the usual steps on rows, with a prior, if any, and a background."""
+
+    def run_em(
+        self, block: Block, facts: Any, start: tuple[Array, Array, Array], algebra: Algebra, control: Control
+    ) -> Course:
+        """Make steps of EM until the log-likelihood settles, time is up, or the next step is unusual.
+
+        `makes_steps` says for which rows and mixtures.
+
+        Parameters
+        ----------
+        block : all rows.
+        facts : what `Engine.look` found out.
+        start : weights, means and covariances in compact form.
+        algebra : which covariances the family makes.
+        control : when to stop.
+
+        Returns
+        -------
+        course : the mixture reached and the log-likelihoods on the way. Its bits depend neither on the number of
+            threads nor on when time is up.
+        """
+
+    def fit_many(self, groups: Groups, recipe: Recipe) -> Fits | None:
+        """Begin a fit of each of many groups and make steps of EM, as far as `run_em` goes.
+
+        Parameters
+        ----------
+        groups : the rows.
+        recipe : how to fit them.
+
+        Returns
+        -------
+        fits : with the bits of a fit of each group alone, and of its parts one by one; None if the recipe does not suit
+            the fast path. A single group may end before EM does: when time is up.
+        """
+
+    def score_products(
+        self, block: Block, parameters: Parameters, whitening: Array, second: Second
+    ) -> tuple[Array, Array]:
+        """Sum products of the scores of rows, as `em.curvature.scores` defines them.
+
+        Parameters
+        ----------
+        block : rows.
+        parameters : of the mixture.
+        whitening : W, (n_components or 1, n_features or 1, n_features): matrices, or factors of each feature.
+        second : which products of z = W (x − μ) are scores.
+
+        Returns
+        -------
+        between : Σ s S_i S_iᵀ, (n_numbers, n_numbers): of each component its share, the means, and the products; where
+            there is a single W, the sums of the products come last.
+        within : Σ s γ_ik c_ik c_ikᵀ, (n_components, n_own, n_own).
+        """

@@ -1,0 +1,75 @@
+"""Parameters as the core takes them."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from gaussmix._src.interfaces.need import Need
+from gaussmix._src.interfaces.parameters import Parameters
+from gaussmix._src.interfaces.whitening.base import FactorShape, Whitening
+from gaussmix._src.numerics.arrays import Array
+
+
+class Arguments(NamedTuple):
+    """Four arguments of `Target.step` and `Target.evaluate`.
+
+    There is one factor for each component, or a single one with which the core whitens each row once.
+    """
+
+    log_scale: Array
+    means: Array
+    factor_shape: int
+    factors: Array
+
+    def is_same(self, other: Arguments) -> bool:
+        """Whether others give every row the same densities."""
+        return self is other or (
+            self.factor_shape == other.factor_shape
+            and np.array_equal(self.log_scale, other.log_scale)
+            and np.array_equal(self.means, other.means)
+            and np.array_equal(self.factors, other.factors)
+        )
+
+
+def common_origin(parameters: Parameters, centre: Array | None = None) -> Array | None:
+    """The point about which rows are whitened once for all components; None if each component whitens them.
+
+    Parameters
+    ----------
+    centre : (n_features,), the point if one serves; the mean of the means by default.
+    """
+    if not (parameters.whitening.is_shared and parameters.whitening.factor_shape is FactorShape.TRIANGULAR):
+        return None
+    if centre is None:
+        return parameters.middle
+    return centre if parameters.is_near(centre) else None
+
+
+def arguments_of(parameters: Parameters, whiten_once: bool = False) -> Arguments:
+    """Parameters as the core takes them, with one factor for each component or, to whiten once, with the shared one."""
+    whitening, n_components = parameters.whitening, len(parameters.means)
+    factors = whitening.factors if whiten_once else one_each(whitening, n_components)
+    return Arguments(parameters.log_scale, np.ascontiguousarray(parameters.means), int(whitening.factor_shape), factors)
+
+
+def one_each(whitening: Whitening, n_components: int) -> Array:
+    """The factors, repeated if they are shared, one for each component."""
+    if not whitening.is_shared or n_components == 1:
+        return np.ascontiguousarray(whitening.factors)
+    return whitening.factors.repeat(n_components, axis=0)
+
+
+def projection_of(need: Need, n_components: int) -> Array | None:
+    """B_kᵀ for each component, (n_components, n_features, n_projected); None without a projection."""
+    if need.projection is None:
+        return None
+    each = np.broadcast_to(need.projection, (n_components, *need.projection.shape[1:]))
+    return np.ascontiguousarray(each.swapaxes(1, 2))
+
+
+def no_arguments(anchor: Array) -> Arguments:
+    """Placeholders under `Rule.GIVEN`, which reads no parameters."""
+    n_components = len(anchor)
+    return Arguments(np.zeros(n_components), np.zeros(anchor.shape), int(FactorShape.SPHERICAL), np.ones(n_components))

@@ -1,0 +1,294 @@
+"""The C++ core as an engine: plan a step, lay out the arrays, call the core."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gaussmix._src.engines.base import Facts
+from gaussmix._src.engines.complete.arguments import (
+    Arguments,
+    arguments_of,
+    common_origin,
+    no_arguments,
+    one_each,
+    projection_of,
+)
+from gaussmix._src.engines.complete.run import InOneCall
+from gaussmix._src.engines.complete.visits import Counts, Labels, Ordering, Visit, Visits, could_pay, may_be_ordered
+from gaussmix._src.engines.joint import labels_of, log_density_of, responsibilities_of
+from gaussmix._src.interfaces.block import Block, BlockState, Profile
+from gaussmix._src.interfaces.leaves import LEAF_ROWS, Tree
+from gaussmix._src.interfaces.moments import Moments, Partial
+from gaussmix._src.interfaces.need import Need, Rule, Second
+from gaussmix._src.interfaces.parameters import Parameters
+from gaussmix._src.interfaces.spread import Spread
+from gaussmix._src.interfaces.whitening.base import FactorShape, Whitening
+from gaussmix._src.numerics.arrays import Array
+from gaussmix._src.numerics.core import native_target
+
+PANEL = 4  # numbers that the core multiplies together
+LOG_DENSITY, RESPONSIBILITIES, COMPONENTS, LABELS = range(4)  # outputs of `Target.evaluate`
+_OF_JOINT = {LOG_DENSITY: log_density_of, RESPONSIBILITIES: responsibilities_of, LABELS: labels_of}
+
+
+@dataclass(frozen=True)
+class CompleteFacts(Facts):
+    """Facts about all rows, and the order in which the next pass visits them (`ordering`)."""
+
+    ordering: Ordering = field(default_factory=Ordering)
+
+
+@dataclass(eq=False)
+class CompleteState(BlockState):
+    """What the engine keeps with a block.
+
+    Parameters
+    ----------
+    visits : orders in which to visit the rows.
+    """
+
+    visits: Visits = field(kw_only=True)
+
+    @property
+    def n_bytes(self) -> int:
+        return self.visits.n_bytes
+
+
+class StepPlan(NamedTuple):
+    """How one step calls the core.
+
+    Parameters
+    ----------
+    arguments : parameters as the core takes them.
+    anchor : (n_components, n_features), the points the sums are about.
+    need : the second moments that the core sums.
+    rule : how a row is shared.
+    origin : (n_features,), rows are read as their distance from it; None for 0.
+    is_ordered : the rows may be visited in another order.
+    log_background : as in `Parameters`.
+    """
+
+    arguments: Arguments
+    anchor: Array
+    need: Need
+    rule: Rule
+    origin: Array | None = None
+    is_ordered: bool = False
+    log_background: float = -np.inf
+
+
+@dataclass(frozen=True)
+class CompleteEngine(InOneCall):
+    """Fused E- and M-step in C++ (docs/develop/performance.md), on `n_threads` threads for the length of a call."""
+
+    n_threads: int = 1
+
+    @property
+    def complete(self) -> CompleteEngine:
+        return self
+
+    def look(self, profile: Profile, need: Need, spread: Callable[[], Spread]) -> CompleteFacts:
+        is_pooled = need == Need(Second.FULL, pooled=True)
+        return CompleteFacts(profile.n_rows, spread() if is_pooled else None)
+
+    def open(self, block: Block, need: Need, n_components: int) -> CompleteState:
+        return CompleteState(n_components, visits=Visits(block.n_rows, n_components, block.rows.shape[1]))
+
+    def step(
+        self,
+        block: Block,
+        state: CompleteState,
+        parameters: Parameters | None,
+        need: Need,
+        rule: Rule = Rule.SOFT,
+        anchor: Array | None = None,
+        facts: CompleteFacts | None = None,
+    ) -> Partial:
+        facts = facts or CompleteFacts(block.n_rows)
+        plan = _plan(block, state.n_components, parameters, need, rule, anchor, facts)
+        visit = Visit()
+        if plan.is_ordered:
+            label = partial(self._label, block)
+            visit = state.visits.begin(plan.arguments, facts.ordering, label)
+        sums, n_far, n_near = self._sum(block, plan, visit)
+        if n_far and parameters is not None and rule is Rule.SOFT:
+            visit = visit.of_leaves(slice(None))
+            sums, n_near = self._sum_leaves(block, parameters, plan, visit)
+        if plan.is_ordered:
+            sums = replace(sums, visits=np.array(state.visits.end(visit, plan.arguments, facts.ordering, n_near)))
+        return sums
+
+    def finish(
+        self, sums: Partial, parameters: Parameters | None, need: Need, facts: CompleteFacts | None = None
+    ) -> Moments:
+        second = sums.second
+        if second is None and need.second is not Second.NONE:
+            total = None if facts is None else facts.total
+            assert total is not None, "made by `look` for pooled moments"
+            second = total.scatter
+        elif second is not None:
+            with np.errstate(over="ignore", invalid="ignore"):
+                if need.second is Second.TRACE:
+                    second = np.add.accumulate(second, axis=1)[:, -1]  # `sum` adds up in another order
+                second = np.asarray(second.sum(axis=0)) if need.pooled else second
+        if facts is not None and parameters is not None and sums.visits is not None:
+            counts = Counts(*sums.visits.tolist())
+            ordering = facts.ordering.after(arguments_of(parameters), counts, facts.n_rows)
+            facts = replace(facts, ordering=ordering)
+        return replace(Moments.of(sums), second=second, need=need, visits=None, facts=facts)
+
+    def _sum(self, block: Block, plan: StepPlan, visit: Visit) -> tuple[Partial, int, float]:
+        """The sums that the core makes, how many rows are far, and about how many responsibilities are not 0."""
+        need = plan.need
+        log_likelihood, mass, first, second, n_far, n_near, background = native_target().step(
+            block.rows, block.row_weight, block.given if plan.rule is Rule.GIVEN else None, plan.origin,
+            *plan.arguments, None if need.second is Second.NONE else plan.anchor, plan.rule, need.second,
+            self._n_threads, *visit, projection_of(need, len(plan.anchor)),
+            *((None, None) if plan.rule is Rule.GIVEN else (block.log_prior, block.prior_places)), plan.log_background,
+        )  # fmt: skip
+        sums = Partial(
+            mass, first, second, plan.anchor, log_likelihood, block.total_weight, need, background=background,
+        )  # fmt: skip
+        return sums, n_far, n_near
+
+    def _sum_leaves(self, block: Block, parameters: Parameters, plan: StepPlan, visit: Visit) -> tuple[Partial, float]:
+        """Sum leaf by leaf, so that far rows change the last bits of sums in their own leaf only."""
+        from gaussmix._src.engines.complete.far import (  # few fits have such rows
+            far_places,
+            set_apart,
+            sums_of_far_rows,
+        )
+
+        tree, n_near = Tree[Partial](), 0.0
+        for number, leaf in enumerate(block.cut()):
+            first = number * LEAF_ROWS
+            part = visit.of_leaves(slice(first, first + LEAF_ROWS))
+            sums, n_far, near_in_leaf = self._sum(leaf, plan, part)
+            places = far_places(leaf, parameters, self.log_density) if n_far else np.empty(0, np.intp)
+            places = places[leaf.weight[places] > 0]
+            if len(places):
+                near, far = set_apart(leaf, places)
+                sums, _, near_in_leaf = self._sum(near, plan, part)
+                sums += sums_of_far_rows(far, self, parameters, plan.need, sums.anchor)
+            tree.add(sums)
+            n_near += near_in_leaf
+        return tree.total, n_near
+
+    def _label(self, block: Block, by: Arguments) -> Labels:
+        """The likeliest component of each row, as a pass with these parameters wrote it."""
+        labels = np.empty(block.n_rows, dtype=np.uint16)
+        native_target().step(
+            block.rows, None, None, None, *by, by.means, Rule.SOFT, Second.TRACE, self._n_threads,
+            None, labels, None, None, None, block.log_prior, block.prior_places,
+        )  # fmt: skip
+        return labels
+
+    def score_products(
+        self, block: Block, parameters: Parameters, whitening: Array, second: Second
+    ) -> tuple[Array, Array]:
+        likeliest = self._evaluate(replace(block, log_prior=None, prior_places=None), parameters, LABELS)
+        order = likeliest.astype(np.uint16).argsort(kind="stable").astype(np.uint16)  # which leaves more components out
+        between, within, _ = native_target().score_products(
+            block.rows, block.row_weight, *arguments_of(parameters), block.log_prior, block.prior_places,
+            parameters.log_background, np.ascontiguousarray(whitening), second, order, self._n_threads,
+        )  # fmt: skip
+        # In panels: z and products of each component, or z of each and then products; at the end the responsibilities.
+        (K, d), is_shared = parameters.means.shape, len(whitening) == 1
+        n_products = second.n_numbers(d)
+        n_own = d if is_shared else d + n_products
+        first = -(-n_own // PANEL) * PANEL * np.arange(K + 1)
+        shares = len(between) - -(-K // PANEL) * PANEL + np.arange(K)
+        each = np.concatenate((shares[:, None], first[:-1, None] + np.arange(n_own)), axis=1)
+        products = first[-1] + np.arange(n_products if is_shared else 0)
+        every = np.concatenate((each.ravel(), products))
+        own = np.append(within.shape[1] - PANEL, np.arange(d + n_products))
+        return between[every[:, None], every], within[:, own[:, None], own]
+
+    def log_density(self, block: Block, parameters: Parameters) -> Array:
+        return self._evaluate(block, parameters, LOG_DENSITY)
+
+    def component_log_density(self, block: Block, parameters: Parameters) -> Array:
+        return self._evaluate(block, parameters, COMPONENTS)
+
+    def responsibilities(self, block: Block, parameters: Parameters) -> Array:
+        from gaussmix._src.engines.complete.far import correct_far_rows
+
+        shared = self._evaluate(block, parameters, RESPONSIBILITIES)
+        return correct_far_rows(shared, block, parameters, self.log_density)
+
+    def labels(self, block: Block, parameters: Parameters) -> NDArray[np.int64]:
+        from gaussmix._src.engines.complete.far import MAX_ROWS_COMPARED_SINGLY, correct_far_rows
+
+        if 0 < block.n_rows <= MAX_ROWS_COMPARED_SINGLY:  # one call of the core, and none to find far rows
+            joint = self._evaluate(block, parameters, COMPONENTS)
+            if joint.max(axis=1).min() >= parameters.far_limit:
+                return labels_of(joint, block, parameters)
+        best: NDArray[np.int64] = self._evaluate(block, parameters, LABELS)
+        best = best.view(np.int64)  # the core's type is C++'s long long, which NumPy prints under another name
+        return correct_far_rows(best, block, parameters, self.log_density)
+
+    def draw(
+        self, n_rows: int, cumulative: Array, means: Array, whitening: Whitening, key: int
+    ) -> tuple[Array, NDArray[np.int64]]:
+        rows, labels = np.empty((n_rows, means.shape[1])), np.empty(n_rows, np.int64)
+        is_triangular = whitening.factor_shape is FactorShape.TRIANGULAR
+        factors = np.ascontiguousarray(whitening.factors) if is_triangular else one_each(whitening, len(means))
+        native_target().draw(
+            np.ascontiguousarray(cumulative), np.ascontiguousarray(means), int(whitening.factor_shape), factors, key,
+            rows, labels, self._n_threads,
+        )  # fmt: skip
+        return rows, labels
+
+    def _evaluate(self, block: Block, parameters: Parameters, output: int) -> NDArray[Any]:
+        prior = block.row_log_prior(len(parameters.means))
+        if prior is not None:  # few ask this of rows that something is known of: speed does not matter
+            unknown = replace(block, log_prior=None, prior_places=None)
+            joint = self._evaluate(unknown, parameters, COMPONENTS) + prior
+            return joint if output == COMPONENTS else _OF_JOINT[output](joint, block, parameters)
+        origin = common_origin(parameters)
+        if origin is not None:
+            parameters = replace(parameters, means=parameters.means - origin)
+        arguments = arguments_of(parameters, whiten_once=origin is not None)
+        n_threads, background = self._n_threads, parameters.log_background
+        return native_target().evaluate(block.rows, origin, *arguments, output, n_threads, background)
+
+
+def _plan(
+    block: Block,
+    n_components: int,
+    parameters: Parameters | None,
+    need: Need,
+    rule: Rule,
+    anchor: Array | None,
+    facts: CompleteFacts,
+) -> StepPlan:
+    """Decide about origin and anchor; of the block only the number of its features decides."""
+    shape = n_components, block.rows.shape[1]
+    second = Second.DIAGONAL if need.second is Second.TRACE else need.second  # features are added up in `finish`
+    if second is Second.NONE:  # then any point is as good
+        about = np.zeros(shape)
+    elif anchor is not None:
+        about = np.ascontiguousarray(anchor)
+    else:
+        about = np.zeros(shape) if parameters is None else np.ascontiguousarray(parameters.means)
+    each = replace(need, second=second, pooled=False)  # pooled in `finish`
+    if parameters is None:
+        return StepPlan(no_arguments(about), about, each, rule)
+    has_background = parameters.log_background > -np.inf  # which has a part of the scatter
+    if anchor is None and facts.total is not None and not has_background:
+        centre = facts.total.mean
+        if common_origin(parameters, centre) is not None:
+            # Pooled moments about one common point: Σ_k Σ_i γ_ik uuᵀ = Σ_i uuᵀ is the scatter of all rows.
+            centred = replace(parameters, means=parameters.means - centre)
+            arguments, about = arguments_of(centred, whiten_once=True), np.broadcast_to(centre, shape)
+            return StepPlan(arguments, about, Need(Second.NONE), rule, centre)
+    is_ordered = rule is Rule.SOFT and may_be_ordered(parameters.whitening)
+    is_ordered = is_ordered and could_pay(facts.n_rows, parameters.whitening.factor_shape, *shape)
+    background = parameters.log_background
+    return StepPlan(arguments_of(parameters), about, each, rule, is_ordered=is_ordered, log_background=background)

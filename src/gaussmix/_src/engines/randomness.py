@@ -1,0 +1,59 @@
+"""Random numbers as functions of a key and a row number, with the bits of cpp/kernels/philox.hpp.
+
+The noise of a mixture is drawn with them here; the core draws the rows of components.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gaussmix._src.numerics.arrays import Array
+
+Words = NDArray[np.uint64]  # of 32 bits each
+
+LABELS = 1  # the purpose of the bits, the last word of the counter; that of normal numbers is 0
+LOW = np.uint64(0xFFFFFFFF)
+HALF = np.uint64(32)
+MULTIPLIERS = np.uint64(0xD2511F53), np.uint64(0xCD9E8D57)
+KEY_STEPS = 0x9E3779B9, 0xBB67AE85
+ROUNDS = 10
+
+
+def philox(counter: tuple[Words, Words, Words, Words], key: int) -> tuple[Words, Words, Words, Words]:
+    """Philox4x32-10: four random words for each counter of four words.
+
+    Salmon, Moraes, Dror & Shaw (2011), "Parallel random numbers: as easy as 1, 2, 3", SC11, section 3.3.
+
+    Parameters
+    ----------
+    counter : words 0 to 3, the low one first, broadcast against each other.
+    key : 64 bits.
+    """
+    a, b, c, d = counter
+    keys = [key & 0xFFFFFFFF, key >> 32]
+    for _ in range(ROUNDS):
+        p, q = MULTIPLIERS[0] * a, MULTIPLIERS[1] * c
+        a, b = (q >> HALF) ^ b ^ np.uint64(keys[0]), q & LOW
+        c, d = (p >> HALF) ^ d ^ np.uint64(keys[1]), p & LOW
+        keys = [(word + step) & 0xFFFFFFFF for word, step in zip(keys, KEY_STEPS, strict=True)]
+    return a, b, c, d
+
+
+def label_uniforms(key: int, first: int, last: int) -> Array:
+    """Numbers in [0, 1) that decide the components of rows first..last-1; a call of Philox makes those of two rows."""
+    pairs = np.arange(first // 2, (last + 1) // 2, dtype=np.uint64)
+    a, b, c, d = philox(_counter(pairs, 0, LABELS), key)
+    both = np.stack([_uniform(a, b), _uniform(c, d)], axis=1).ravel()
+    return both[first % 2 :][: last - first]
+
+
+def _counter(rows: Words, number: int, purpose: int) -> tuple[Words, Words, Words, Words]:
+    """The counter of Philox: the row (64 bits), a number within the row, the purpose."""
+    constant = [np.full(rows.shape, word, np.uint64) for word in (number, purpose)]
+    return rows & LOW, rows >> HALF, constant[0], constant[1]
+
+
+def _uniform(a: Words, b: Words) -> Array:
+    """(2²¹ a + b mod 2²¹) 2⁻⁵³, exactly: 53 bits."""
+    return ((a << np.uint64(21)) | (b & np.uint64(0x1FFFFF))).astype(np.float64) * 2.0**-53

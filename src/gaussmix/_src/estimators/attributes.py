@@ -1,0 +1,215 @@
+"""The fitted attributes of scikit-learn's mixtures, read or set by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING, Any, ClassVar
+from weakref import ref
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.exceptions import NotFittedError
+
+from gaussmix._src import validation
+from gaussmix._src.covariances import Covariances, LowRank
+from gaussmix._src.em.initialisation.base import Partition
+from gaussmix._src.em.initialisation.initial import InitialMoments
+from gaussmix._src.em.objective.objective import Objective
+from gaussmix._src.engines import choose
+from gaussmix._src.errors import ParameterTypeError, listed
+from gaussmix._src.estimators.base import Estimator
+from gaussmix._src.estimators.fitted_array import MATRICES, FittedArray, Floats, Kept, lacking, model_of
+from gaussmix._src.fit.fitted import Fitted
+from gaussmix._src.model import Model
+from gaussmix._src.numerics.arrays import narrowed
+from gaussmix._src.sources.array import ArraySource
+from gaussmix._src.validation.parameters import check_family, names_several
+
+if TYPE_CHECKING:
+    from gaussmix._src.mixture.mixture import Mixture
+
+
+def _of_factors(model: Model, dtype: np.dtype[Any], name: str) -> Floats:
+    """Loadings or noise variances of each component, from those that all may share; raises AttributeError."""
+    covariances = model.covariances
+    if not isinstance(covariances, LowRank):
+        raise AttributeError(f"covariance_type={model.family.name!r} has no loadings and noise variances.")
+    shared = getattr(covariances, name)
+    values = np.broadcast_to(shared, (model.n_components, *shared.shape[1:]))
+    is_tiny = name == "noise" and values.min() < np.finfo(dtype).tiny
+    return values if is_tiny else narrowed(values, dtype)
+
+
+def _narrowed_matrices(matrices: Covariances, dtype: np.dtype[Any]) -> Floats:
+    """Covariances, precisions or factors: a variance of 0 after rounding would be wrong."""
+    if matrices.variances().min() < np.finfo(dtype).tiny:
+        return matrices.array
+    return narrowed(matrices.array, dtype)
+
+
+def _precisions_cholesky(model: Model, dtype: np.dtype[Any]) -> Floats:
+    shown = model.covariances.simple()
+    factors = shown.whitening.factors
+    upper = factors.transpose(0, 2, 1) if shown.is_matrix else factors
+    return _narrowed_matrices(replace(shown, each=upper), dtype)
+
+
+class MixtureAttributes(Estimator):
+    """Arrays in the type of the training data if it can hold them; `mixture_` holds them in float64."""
+
+    weights_ = FittedArray(lambda model, dtype: model.weights.astype(dtype))
+    means_ = FittedArray(lambda model, dtype: narrowed(model.means, dtype))
+    covariances_ = FittedArray(lambda model, dtype: _narrowed_matrices(model.covariances.simple(), dtype))
+    precisions_ = FittedArray(lambda model, dtype: _narrowed_matrices(model.covariances.inverse(), dtype))
+    precisions_cholesky_ = FittedArray(_precisions_cholesky)
+    loadings_ = FittedArray(partial(_of_factors, name="loadings"), is_settable=False)
+    noise_variances_ = FittedArray(partial(_of_factors, name="noise"), is_settable=False)
+
+    _instead: ClassVar[Mapping[str, str]] = {}  # its own answers where those of OF_FITTED do not fit
+    _rows: ref[Any] | NDArray[np.int64] | str  # of the fit, or their labels once these were made, or why there are none
+    labels_: NDArray[np.int64]  # no property: notebooks read all of those to show an estimator
+
+    @property
+    def mixture_(self) -> Mixture:
+        """The fitted distribution, in float64."""
+        return self._fitted.mixture
+
+    @mixture_.setter
+    def mixture_(self, mixture: Mixture) -> None:
+        from gaussmix._src.mixture.mixture import Mixture
+
+        if not isinstance(mixture, Mixture):
+            raise ParameterTypeError(f"mixture_ must be a gaussmix.Mixture, not {mixture!r:.60}.")
+        self._become(mixture.model, mixture.feature_names)
+        vars(self._fitted)["mixture"] = mixture  # with what it has computed already
+
+    @property
+    def noise_weight_(self) -> float:
+        """Weight of the background; 0 if there is none."""
+        noise = self._fitted.model.noise
+        return 0.0 if noise is None else noise.weight
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return super().__sklearn_is_fitted__() or not lacking(vars(self).get("_arrays", {}))
+
+    def __getstate__(self) -> dict[str, Any]:
+        if "_arrays" in vars(self) and self.__sklearn_is_fitted__():
+            _ = self._fitted  # with what was changed by hand
+        state = {**super().__getstate__()}
+        arrays: dict[str, Kept] = state.pop("_arrays", {})
+        if isinstance(state.get("_rows"), ref):  # which are of this process
+            del state["_rows"]
+        if arrays and "_fitted" not in state:
+            state["_arrays"] = {name: Kept(kept.values.copy(), None) for name, kept in arrays.items()}
+        return state
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            if name == "labels_":
+                return self._labels()
+            if name in self._attributes:  # which `fit` sets
+                self._check_fitted()
+            from gaussmix._src.other_names import OF_FITTED, PRIVATE
+
+            kind, other = type(self).__name__, self._instead.get(name) or OF_FITTED.get(name)
+            if name in PRIVATE:
+                raise AttributeError(f"{kind} has no {name}, which is private in scikit-learn: use {PRIVATE[name]}.")
+            if other is not None and not hasattr(type(self), name):
+                raise AttributeError(f"{kind} has no {name}. Use {other}.")
+            return object.__getattribute__(self, name)  # raises, in Python's words or those of an attribute
+
+    def _stored(self) -> Fitted | None:
+        """The fit, without what was changed by hand since; None if there is none."""
+        return vars(self).get("_fitted")
+
+    def _settle(self) -> None:
+        arrays: dict[str, Kept] = vars(self).get("_arrays", {})
+        changed = {name: kept.values for name, kept in arrays.items() if kept.is_changed}
+        fitted = self._stored()
+        if fitted is not None and not changed:
+            return
+        if not changed:
+            super()._settle()
+        if fitted is None and lacking(changed):
+            said = f"{listed(list(changed))} set by hand; set {listed(lacking(changed))} as well."
+            raise NotFittedError(f"This {type(self).__name__} is not fitted yet: {said}")
+        if fitted is None and names_several(self.covariance_type):
+            raise ValueError(
+                f"covariance_type={self.covariance_type!r:.60} names several structures, but these arrays have one. "
+                "Set mixture_ instead."
+            )
+        base, family = (None, check_family(self)) if fitted is None else (fitted.model, fitted.model.family)
+        dtype = changed["means_"].dtype if "means_" in changed else None
+        model = model_of(changed, base, family)
+        is_alike = base is not None and base.n_features == model.n_features
+        self._become(model, fitted.feature_names if fitted is not None and is_alike else None, dtype)
+        self.__dict__["_arrays"] = self._still(arrays, changed)
+
+    def _still(self, arrays: dict[str, Kept], changed: dict[str, Floats]) -> dict[str, Kept]:
+        """The arrays that go on to count, with the bytes of the mixture that was made; others are made when read."""
+        still, matrices = {}, set(MATRICES)
+        for name, kept in arrays.items():
+            is_out_of_date = name in matrices - changed.keys() and matrices & changed.keys()
+            now = getattr(type(self), name).of(self._fitted)
+            if not is_out_of_date and (kept.values.shape, kept.values.dtype) == (now.values.shape, now.values.dtype):
+                kept.values[...] = now.values  # equal up to rounding; the user may hold it, and go on writing into it
+                kept.before, still[name] = now.before, kept
+        return still
+
+    def _become(self, model: Model, names: tuple[str, ...] | None = None, dtype: np.dtype[Any] | None = None) -> None:
+        """Become a model that was set by hand, with arrays of a type."""
+        fitted = Fitted.by_hand(model, names, self._stored())
+        self._fitted = fitted if dtype is None else replace(fitted, dtype=dtype)
+        self._rows = "fit did not find this mixture"
+        self._expect_features()
+
+    def _labelled(self, found: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Labels of the rows of the fit, which are kept where they are an array."""
+        if isinstance(found, np.ndarray):
+            self._rows = found
+        return found
+
+    def _labels(self) -> NDArray[np.int64]:
+        """`predict` of the rows of the fit, which are then kept; raises NotFittedError or AttributeError."""
+        self._check_fitted()
+        rows = vars(self).get("_rows")
+        if isinstance(rows, np.ndarray):
+            return rows
+        X = rows() if isinstance(rows, ref) else None
+        if X is None:
+            why = rows if isinstance(rows, str) else "this one was loaded, copied or fitted in parts"
+            why = "their array is gone" if isinstance(rows, ref) else why
+            raise AttributeError(
+                f"{type(self).__name__} has no labels_: a fit keeps no rows, and {why}. Call predict(X) or "
+                "fit_predict(X)."
+            )
+        return self._labelled(self.predict(X))
+
+    def _n_parameters(self) -> int:
+        """Number of free parameters, by scikit-learn's name."""
+        return self.n_parameters_
+
+    def _set_parameters(self, params: tuple[ArrayLike, ArrayLike, ArrayLike, ArrayLike]) -> None:
+        """Become the mixture of (weights, means, covariances, their precision factors, which are computed again)."""
+        from gaussmix._src.mixture.mixture import Mixture
+
+        weights, means, covariances = (np.asarray(value) for value in params[:3])
+        share = weights / weights.sum()  # scikit-learn's own estimates are masses
+        self._become(Mixture(share, means, covariances, check_family(self)).model, dtype=means.dtype)
+
+    def _initialize(self, X: ArrayLike, resp: ArrayLike) -> None:
+        """Become the start that responsibilities (n_samples, n_components) give, with `precisions_init` if set."""
+        rows, shares = np.asarray(X), np.asarray(resp, dtype=np.float64)
+        family, n_components = check_family(self), shares.shape[1]
+        source = ArraySource(rows, given=shares)
+        first = InitialMoments(source, choose(), n_components, Partition())
+        model = first.model(family, Objective(np.zeros(source.n_features)))
+        given = getattr(self, "precisions_init", None)
+        if given is not None:
+            shape = n_components, source.n_features
+            precisions = validation.initial.check_covariances(given, family, *shape, "precision")
+            model = replace(model, covariances=precisions.inverse())
+        self._become(model, dtype=rows.dtype)

@@ -1,0 +1,322 @@
+"""What every estimator shares: a mixture as the result of `fit`, checked rows, and model files."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from functools import partial
+from html import escape
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, Self, TypeVar, overload
+
+import numpy as np
+from numpy.typing import ArrayLike
+from sklearn import get_config
+from sklearn.base import BaseEstimator
+from sklearn.exceptions import NotFittedError
+from sklearn.utils import Tags
+
+from gaussmix._src import formats, report, validation
+from gaussmix._src.engines import engine_for
+from gaussmix._src.engines.base import Engine
+from gaussmix._src.fit.fitted import Ending, Fitted, read_values
+from gaussmix._src.formats.record import Damaged, Details, EstimatorRecord, FitRecord, Place, Record
+from gaussmix._src.formats.values import Reader, from_plain, plain
+from gaussmix._src.interfaces.block import Block
+from gaussmix._src.model import Model
+from gaussmix._src.numerics.arrays import Array
+from gaussmix._src.sources.base import Source
+from gaussmix._src.validation.parameters import MISSING, check_missing, check_seed
+from gaussmix._src.validation.rows import check_source
+
+if TYPE_CHECKING:
+    from gaussmix._src.mixture.mixture import Mixture
+
+T = TypeVar("T")
+_DTYPES = ("float32", "float64")
+
+
+class FittedAttribute(ABC, Generic[T]):
+    """An attribute that follows from what the fit found; of the class it is the descriptor itself."""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    @overload
+    def __get__(self, estimator: None, owner: type) -> Self: ...
+    @overload
+    def __get__(self, estimator: Any, owner: type | None = None) -> T: ...
+    def __get__(self, estimator: Any, owner: type | None = None) -> Self | T:
+        return self if estimator is None else self._read(estimator)
+
+    @abstractmethod
+    def _read(self, estimator: Any) -> T:
+        """The value of a fitted estimator; raises AttributeError if there is none, or NotFittedError."""
+
+
+class FittedValue(FittedAttribute[T]):
+    """The attribute `name_`: the field `name` of what the fit found. It can be set once there is a mixture."""
+
+    def _read(self, estimator: Any) -> T:
+        value: T | None = getattr(estimator._fitted, self._name.removesuffix("_"))
+        if value is None:
+            raise AttributeError(f"{type(estimator).__name__!r} object has no attribute {self._name!r}")
+        return value
+
+    def __set__(self, estimator: Any, value: T) -> None:
+        estimator._fitted = replace(estimator._fitted, **{self._name.removesuffix("_"): value})
+
+
+@dataclass(eq=False, repr=False, kw_only=True)
+class Estimator(BaseEstimator):
+    """An estimator whose fit leaves a mixture, and attributes that a file can hold; its fields are its parameters."""
+
+    converged_ = FittedValue[bool]()
+    n_iter_ = FittedValue[int]()
+    lower_bound_ = FittedValue[float]()
+    lower_bounds_ = FittedValue[list[float]]()
+    outcome_ = FittedValue[Ending]()
+
+    n_components: Any
+    covariance_type: Any
+    tol: float | Literal["auto"] = 1e-3
+    reg_covar: float | Literal["auto"] = "auto"
+    max_iter: int = 100
+    max_time: float | None = None
+    n_init: int = 1
+    init_params: Any = "auto"
+    weight_meaning: Literal["frequency", "precision"] = "frequency"
+    random_state: int | np.random.RandomState | None = None
+    n_jobs: int | None = None
+
+    n_features_in_: int = field(init=False)
+    _attributes: ClassVar[Mapping[str, Reader]] = {}  # of its own, which `fit` sets beside `_fitted`; files hold them
+    _needs_attributes: ClassVar[bool] = True  # whether methods can't answer without them
+    # Names of the features, where a predictor fits this to numbers alone.
+    _names_without_frame: Sequence[str] | None = field(init=False, default=None)
+
+    @property
+    def _fitted(self) -> Fitted:
+        """What the fit found; raises NotFittedError before, and ValueError where arrays changed by hand can't be."""
+        found = vars(self)
+        if "_arrays" in found or "_fitted" not in found:
+            self._settle()
+        return found["_fitted"]
+
+    @_fitted.setter
+    def _fitted(self, fitted: Fitted) -> None:
+        before = vars(self).get("_fitted")
+        if before is None or before.model is not fitted.model:
+            for name in ("_arrays", "_rows"):  # of the mixture before
+                self.__dict__.pop(name, None)
+        self.__dict__["_fitted"] = fitted
+
+    def _settle(self) -> None:
+        """Bring `_fitted` up to date; raises NotFittedError if there is none."""
+        raise NotFittedError(  # scikit-learn's sentence
+            f"This {type(self).__name__} instance is not fitted yet. Call 'fit' with appropriate arguments before "
+            "using this estimator."
+        )
+
+    def __dask_tokenize__(self) -> object:
+        return type(self), vars(self)  # Dask would take the fields alone, and two fits for one
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return "_fitted" in vars(self)
+
+    @property
+    def mixture_(self) -> Mixture:
+        """The fitted distribution, in float64."""
+        return self._fitted.mixture
+
+    @property
+    def n_parameters_(self) -> int:
+        """Number of free parameters."""
+        return self._fitted.n_parameters
+
+    def save(self, path: Place) -> None:
+        """Write the fitted estimator to a model file, which appears whole or not at all.
+
+        The file holds the mixture, the parameters, what `fit` found, and the names and type of the features.
+
+        Parameters
+        ----------
+        path : where, by convention "….gmm"; a file that is there is replaced. Or a binary file open for writing.
+
+        Raises
+        ------
+        NotFittedError : before `fit`.
+        TypeError : path is neither a path nor a binary file.
+        ValueError : a parameter is a function or another object that no file can hold.
+        OSError : the file can't be written.
+        """
+        self._check_fitted()
+        write_estimator(path, self)
+
+    @classmethod
+    def load(cls, path: Place) -> Self:
+        """Read a fitted estimator from a model file, as it was when saved; nothing in the file is run.
+
+        Parameters
+        ----------
+        path : of a file written by `save` of this or an earlier version, or by the command line. Or a binary file
+            open for reading.
+
+        Raises
+        ------
+        NotAModelFile : the file is damaged, truncated, of a later layout or something else; the message says which.
+        TypeError : path is neither a path nor a binary file.
+        ValueError : it holds a mixture alone, or another estimator.
+        OSError : there is no such file, or it can't be read.
+        """
+        return cls._of_file(path, *formats.model_file.read(path))
+
+    @classmethod
+    def _of_file(cls, path: Place, model: Model, record: Record) -> Self:
+        """The estimator of what was read from a file; errors as for `load`."""
+        details, saved, name = record.details, record.details.estimator, formats.files.name_of(path)
+        if saved is None:
+            raise ValueError(f"{name} holds a mixture without an estimator: read it by Mixture.load.")
+        if saved.name != cls.__name__:
+            kind = f"{saved.name:.60}"
+            raise ValueError(f"{name} holds a fitted {kind}, not a {cls.__name__}: read it by {kind}.load.")
+        try:
+            return cls._restored(saved, model, details.feature_names, details.dtype)
+        except Damaged as damage:
+            raise formats.files.not_usable(path, str(damage)) from None
+
+    @classmethod
+    def _restored(cls, saved: EstimatorRecord, model: Model, names: tuple[str, ...] | None, dtype: str | None) -> Self:
+        """The estimator of a record and a model; raises `Damaged`."""
+        unknown = [key for key in saved.parameters if key not in cls._get_param_names()]
+        if unknown:
+            raise Damaged(f"this {cls.__name__} has no parameter {unknown[0]!r:.60}; a newer one may")
+        if dtype not in _DTYPES:
+            raise Damaged(f"its data were {dtype!r:.40}, which no estimator reads")
+        parameters = {key: from_plain(key, value) for key, value in saved.parameters.items()}
+        estimator = cls(**parameters)
+        lacking = [key for key in cls._attributes if key not in saved.attributes]
+        if lacking and cls._needs_attributes:
+            raise Damaged(f"it lacks {lacking[0]!r}")
+        estimator._fitted = Fitted.of_plain(model, names, np.dtype(dtype), saved.attributes)
+        estimator._wake(read_values(cls._attributes, saved.attributes))
+        estimator._expect_features()
+        return estimator
+
+    def _wake(self, own: Mapping[str, Any]) -> None:
+        """Take attributes of its own from a file; raises `Damaged` where they contradict the mixture."""
+        for name, value in own.items():
+            try:
+                setattr(self, name, value)
+            except (TypeError, ValueError):
+                raise Damaged(f"{name!r} in its header is of the wrong type") from None
+
+    def _own(self) -> dict[str, Any]:
+        """The attributes of its own, for a file."""
+        return {name: getattr(self, name) for name in self._attributes if hasattr(self, name)}
+
+    def _expect_features(self) -> None:
+        """Take rows with the features of the mixture from now on."""
+        fitted = self._fitted
+        self.n_features_in_ = fitted.model.n_features
+        self.__dict__.pop("feature_names_in_", None)
+        if fitted.feature_names is not None:
+            self.feature_names_in_ = np.asarray(fitted.feature_names, dtype=object)
+
+    @property
+    def _names(self) -> Sequence[str] | None:
+        """The names of the features in `fit`; None if they had none."""
+        return vars(self).get("feature_names_in_", self._names_without_frame)
+
+    def __repr__(self, N_CHAR_MAX: int = 700) -> str:
+        text = report.reading.described(self, N_CHAR_MAX)
+        try:
+            return f"{text}\n{report.reading.line_of(self._told())}" if "_fitted" in vars(self) else text
+        except ValueError:  # arrays that were set by hand may make no mixture
+            return text
+
+    def _repr_html_inner(self) -> str:
+        """What was found, and below it scikit-learn's box; before `fit` the box alone."""
+        try:
+            found = report.reading.html_of(self._told()) if "_fitted" in vars(self) else ""
+            return found + str(super()._repr_html_inner())
+        except ValueError:  # as above
+            return f"<pre>{escape(repr(self))}</pre>"
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, str]:
+        html = {"text/html": self._repr_html_inner()} if get_config()["display"] == "diagram" else {}
+        return {"text/plain": repr(self), **html}
+
+    def _told(self) -> Fitted:
+        """What the fit knows, for summaries and other reports; raises NotFittedError."""
+        return self._fitted
+
+    def _check_fitted(self) -> None:
+        """Raise NotFittedError before `fit`."""
+        _ = self._fitted
+
+    def _source(
+        self, X: ArrayLike | Source, sample_weight: ArrayLike | None = None, X_error: ArrayLike | None = None
+    ) -> Source:
+        """X checked, for a fitted estimator; raises NotFittedError, ValueError or TypeError."""
+        self._check_fitted()
+        source = check_source(self, X, sample_weight, reset=False, may_miss=self._may_miss)
+        return source if X_error is None else validation.incomplete.with_errors(X, source, X_error, self._names)
+
+    @property
+    def _may_miss(self) -> bool:
+        """Whether cells of X may be missing."""
+        missing = getattr(self, "missing", MISSING[0])  # predictors read whatever there is
+        return missing is MISSING[0] or check_missing(missing) == MISSING[0]
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = self._may_miss
+        return tags
+
+    def _density(self, source: Source) -> Callable[[Block], Array]:
+        """Return a function of a block that computes the log density of its rows."""
+        return partial(self._engine(source).log_density, parameters=self.mixture_.parameters)
+
+    def _engine(self, source: Source | None = None) -> Engine[Any]:
+        """The engine for rows of a source; for complete rows by default."""
+        return engine_for(is_incomplete=source is not None and source.is_incomplete, n_jobs=self.n_jobs)
+
+    def _rng(self) -> np.random.Generator:
+        """A generator seeded by `random_state`."""
+        return check_seed(self.random_state)
+
+
+def details_of(estimator: Estimator, names: tuple[str, ...] | None = None, fit: FitRecord | None = None) -> Details:
+    """What a file is to say of a fitted estimator besides its mixture; raises ValueError if it can't hold a parameter.
+
+    `names` names the features, by default as in the training data. `fit` says how the fit went, if the caller knows.
+    """
+    if names is None:
+        names = estimator._fitted.feature_names
+    name = type(estimator).__name__
+    given = {key: value for key, value in estimator.get_params(deep=False).items() if key != "callbacks"}  # functions
+    parameters = {key: plain(f"{name}: {key}", value) for key, value in given.items()}
+    fitted = estimator._fitted
+    attributes = {key: plain(key, value) for key, value in (fitted.plain() | estimator._own()).items()}
+    dtype = fitted.dtype.name if fitted.dtype.name in _DTYPES else _DTYPES[-1]
+    return Details(names, dtype, fit, EstimatorRecord(name, parameters, attributes))
+
+
+def write_estimator(
+    place: Place, estimator: Estimator, names: tuple[str, ...] | None = None, fit: FitRecord | None = None
+) -> None:
+    """Write a fitted estimator to a model file; parameters as for `details_of`, errors as for `save`."""
+    formats.model_file.write(place, estimator._fitted.model, details_of(estimator, names, fit))
+
+
+@contextmanager
+def unchanged_on_failure(estimator: BaseEstimator) -> Iterator[None]:
+    """Leave an estimator as it was where what is done to it fails."""
+    before: dict[str, Any] = dict(vars(estimator))
+    try:
+        yield
+    except BaseException:
+        estimator.__dict__ = before
+        raise

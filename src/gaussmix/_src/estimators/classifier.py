@@ -1,0 +1,419 @@
+"""`GaussianMixtureClassifier`: a mixture for each class, and Bayes' rule."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from time import perf_counter
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import ClassifierMixin
+from sklearn.utils.validation import check_is_fitted
+
+from gaussmix._src.em.objective.stopping import Stopping
+from gaussmix._src.em.objective.trace import State
+from gaussmix._src.errors import SingularCovariance, about, counted, warn
+from gaussmix._src.estimators.base import unchanged_on_failure
+from gaussmix._src.estimators.docs import documented
+from gaussmix._src.estimators.fitting import ridge_columns
+from gaussmix._src.estimators.predictor import Counts, MixturePredictor
+from gaussmix._src.families.base import FAMILIES, shares_nothing
+from gaussmix._src.fit.after.diagnostics import Faults, of_components
+from gaussmix._src.fit.classes import ClassFit, LabelledRows, count_given
+from gaussmix._src.fit.features.table import features_of
+from gaussmix._src.fit.fit import standing_of
+from gaussmix._src.fit.fitted import Ending, Fitted, RowFacts
+from gaussmix._src.fit.plan import Plan
+from gaussmix._src.fit.problem import Data, Problem
+from gaussmix._src.formats.record import Damaged
+from gaussmix._src.formats.values import Reader, array_of, of_type
+from gaussmix._src.mixture.class_mixtures import ClassMixtures
+from gaussmix._src.mixture.mixture import Mixture
+from gaussmix._src.mixture.shown import share, shorten
+from gaussmix._src.numerics.arrays import Array
+from gaussmix._src.report.messages import constant_sentence, warn_of
+from gaussmix._src.report.summary import Summary
+from gaussmix._src.sources.base import Source
+from gaussmix._src.sources.labels import labelled
+from gaussmix._src.validation.labels import Column, column_of
+from gaussmix._src.validation.parameters import (
+    CHECKS,
+    check_families,
+    check_family,
+    check_numbers,
+    check_ridge,
+    check_share,
+    check_tol,
+    one_feature_notes,
+)
+from gaussmix._src.validation.rows import check_counts_of_rows, check_source
+from gaussmix._src.validation.targets import (
+    check_classes,
+    check_mass,
+    check_priors,
+    known_classes,
+    no_class,
+    numbers_of,
+)
+
+_MOST = 10  # classes that a summary shows
+
+
+@documented
+@dataclass(eq=False, repr=False, kw_only=True)
+class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
+    """Classifier by Bayes' rule from a density for each class: p(c | x) ∝ π_c p(x | c).
+
+    Parameters
+    ----------
+    n_components : int, iterable of int or None, default None
+        None: one component for each class; the structure holds across the classes (mclust's EDDA): "full" is
+        quadratic, "tied" linear discriminant analysis, "diag" Gaussian naive Bayes. A number: a mixture of so many
+        components for each class; the structure holds within a class (MclustDA). Several numbers: BIC chooses for each
+        class.
+    covariance_type : str, structure or list of these, default "full"
+        As of `GaussianMixture`; of several, or "all", BIC chooses: for all classes together where `n_components` is
+        None, else for each.
+    priors : (n_classes,), default None
+        Probabilities of the classes in the order of `classes_`, > 0; their shares of the training rows by default.
+    unknown : float, default 0
+        `predict` labels a row -1, or "unknown" if classes are text, when its `tail_probability` is below this share in
+        every class.
+    <Parameters of MixturePredictor>
+
+    Attributes
+    ----------
+    classes_ : (n_classes,), sorted.
+    class_prior_ : (n_classes,), probabilities of the classes.
+    class_count_ : (n_classes,), weight of the rows that are known to be of each class.
+    mixture_ : Mixture
+        p(x) of all classes together, in float64.
+    component_class_ : (n_components,), the class of each of its components, by its place in `classes_`.
+    covariance_type_ : (n_classes,), the structure of each class's covariances.
+    log_likelihood_ : float
+        Σ log p(x, c) over rows of known class, and Σ log p(x) over others, nats.
+    n_parameters_ : int
+        Free parameters, the classes' probabilities among them.
+    n_iter_ : int
+        Steps of EM, the most that a class took; 1 where rows of known class leave nothing to iterate.
+    outcome_ : as for `GaussianMixture`, where EM was needed for all classes together.
+    bic_ : float
+        −2 log L + p log Σw, lower is better; mclust's sign is opposite.
+    n_features_in_, feature_names_in_ : as in scikit-learn.
+
+    Notes
+    -----
+    One component for each class has no start, and takes no steps unless there are rows of unknown class. Every
+    structure is then fitted, even if `max_time` is over.
+
+    In `fit`, a y of -1 or a missing y (None, NaN, pandas.NA, a null) marks a row whose class is not known; EM shares
+    such rows among the classes. NumPy writes -1 and NaN among text as "-1" and "nan", so these texts mean the same.
+    With only one other class, -1 is a class itself.
+
+    References
+    ----------
+    Bensmail & Celeux (1996), JASA 91, 1743–1748 (EDDA); Hastie & Tibshirani (1996), JRSS B 58, 155–176; Fraley &
+    Raftery (2002), JASA 97, 611–631 (MclustDA).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from gaussmix import GaussianMixtureClassifier
+    >>> X = np.array([[0.0, 1], [1, 0], [1, 2], [0, 0], [7, 8], [8, 7], [9, 9], [7, 9]])
+    >>> y = ["small"] * 4 + ["large"] * 4
+    >>> classifier = GaussianMixtureClassifier(covariance_type="tied", unknown=1e-6).fit(X, y)
+    >>> classifier.predict([[1, 1], [8, 8], [50, -50]])
+    array(['small', 'large', 'unknown'], dtype='<U7')
+    """
+
+    n_components: Counts | None = field(default=None, kw_only=False)
+    priors: ArrayLike | None = None
+    unknown: float = 0.0
+
+    classes_: NDArray[Any] = field(init=False)
+
+    _attributes: ClassVar[Mapping[str, Reader]] = {
+        "classes_": array_of("iufbU"),
+        "component_class_": array_of("i"),
+        "covariance_type_": array_of("U"),
+        "log_likelihood_": of_type(float),
+        "class_count_": array_of("f"),
+        "bic_": of_type(float),
+    }
+
+    @property
+    def class_prior_(self) -> Array:
+        """Probabilities of the classes, (n_classes,), in the order of `classes_`."""
+        return self._classes.prior
+
+    def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
+        """Fit the classes.
+
+        Parameters
+        ----------
+        X : (n_samples, n_features), numbers in data units, NaN or null where a value is missing; an array, a data
+            frame, or rows that need not fit into memory (`gaussmix.open`).
+        y : (n_samples,), classes: numbers or text; -1 or missing where the class of a row is not known. Or the name of
+            a column of X that has them, numbers if X does not fit into memory; nothing is then kept for each row.
+        sample_weight : (n_samples,), weights ≥ 0, frequencies by default (see `weight_meaning`): a row of weight 2
+            counts as two rows. Frequencies that sum to less than two rows are scaled to sum to the number of rows, for
+            `bic_` counts rows.
+
+        Returns
+        -------
+        self : the fitted estimator.
+
+        Raises
+        ------
+        ValueError : a parameter or the data can't be used; a class has too few rows.
+        TypeError : a parameter or the data is of the wrong type.
+
+        Warns
+        -----
+        ConvergenceWarning, RuntimeWarning : as for `GaussianMixture`, with the class.
+        """
+        began = perf_counter()
+        with unchanged_on_failure(self):
+            rows: Any = X
+            if isinstance(y, str):
+                rows, y = column_of(X, y, "y", may_miss=True)
+            if isinstance(y, Column):
+                self.classes_, codes = check_classes(y.values, len(y.values))
+                rows = labelled(rows, y.place, y.values.astype(np.float64), codes)
+            source = check_source(self, rows, sample_weight, reset=True, may_miss=True)
+            if not isinstance(y, Column):
+                self.classes_, codes = check_classes(y, source.n_rows)
+                source = source.with_given(codes)
+            source = check_counts_of_rows(source, self.weight_meaning, is_silent=not self._is_choice)
+            features = features_of(self, {})
+            known = LabelledRows(Data(source), len(self.classes_), self._engine(source), features)
+            check_mass(known.mass, self.classes_)
+            self._check_parameters(source.n_features, is_complete=known.is_complete)
+            stopping = Stopping(check_tol(self.tol) or 0.0, CHECKS["max_iter"](self.max_iter))
+            if self.n_components is None:
+                found = self._one_component_each(known, stopping)
+            else:
+                found = self._several_components_each(known, stopping, began)
+            self._publish_classes(found, known, RowFacts.of(source, rows, None, began))
+            if found.fitted is not None:
+                warn_of(found.fitted[0])
+        return self
+
+    def predict(self, X: ArrayLike) -> NDArray[Any]:
+        """The most probable class of each row, (n_samples,); -1 or "unknown" for rows of no known class.
+
+        Of a row with missing values, those that it has decide.
+
+        <raises>
+        """
+        source = self._source(X)
+        task = self._labels(source)
+        return source.per_row(task, task.keywords["names"].dtype)
+
+    def predict_proba(self, X: ArrayLike) -> NDArray[np.floating[Any]]:
+        """p(c | x), (n_samples, n_classes); rows sum to 1. Raises as `predict`."""
+        source = self._source(X)
+        return self._for_each_class(source, ClassMixtures.probability, engine=self._engine(source))
+
+    def predict_log_proba(self, X: ArrayLike) -> Array:
+        """log p(c | x), (n_samples, n_classes), nats: finite also where p(c | x) underflows. Raises as `predict`."""
+        source = self._source(X)
+        return self._for_each_class(source, ClassMixtures.log_probability, engine=self._engine(source))
+
+    def tail_probability(self, X: ArrayLike) -> Array:
+        """The share of a class's mass where its density is below that at the row, (n_samples, n_classes): p-values.
+
+        See `Mixture.tail_probability`. Raises as `predict`.
+        """
+        return self._for_each_class(self._source(X), ClassMixtures.tail_probability)
+
+    def score(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
+        """The share of rows, by weight, whose class `predict` finds; rows whose class y does not know do not count.
+
+        y may name a column, as in `fit`. With `unknown` above 0, a y of -1 is what `predict` says of a row of no known
+        class, and counts. Raises as `predict`, and ValueError where y knows no class.
+        """
+        check_is_fitted(self)
+        rows: Any = X
+        if isinstance(y, str):
+            rows, y = column_of(X, y, "y", may_miss=True)
+        names, has_unknown = self._names_of_classes, self.unknown > 0
+        if isinstance(y, Column):
+            codes = numbers_of(y.values, names, has_unknown=has_unknown)
+            rows = labelled(rows, y.place, y.values.astype(np.float64), codes)
+        source = self._source(rows, sample_weight)
+        if not isinstance(y, Column):
+            source = source.with_given(known_classes(y, source.n_rows, names, has_unknown=has_unknown))
+        right = partial(self._labels(source), names=np.arange(len(names)))
+        wrong_and_right, _ = source.sum_of(partial(count_given, n_classes=2, labels=right))
+        if not wrong_and_right.sum():
+            raise ValueError("No row with a class in y has a positive sample_weight.")
+        return float(wrong_and_right[1] / wrong_and_right.sum())
+
+    def class_mixture(self, label: Any) -> Mixture:
+        """The mixture p(x | c) of a class.
+
+        Parameters
+        ----------
+        label : one of `classes_`.
+
+        Raises
+        ------
+        NotFittedError : before `fit`.
+        ValueError : there is no such class.
+        """
+        check_is_fitted(self)
+        places = np.flatnonzero(self.classes_ == label)
+        if not places.size:
+            raise ValueError(f"There is no class {label!r}; there are {', '.join(map(repr, self.classes_.tolist()))}.")
+        return self._classes.each[int(places[0])]
+
+    def _check_parameters(self, n_features: int, *, is_complete: bool) -> None:
+        """Raise ValueError for parameters that don't go together."""
+        if check_share("unknown", self.unknown) > 0:
+            no_class(self.classes_)
+        if self.priors is not None:
+            check_priors(self.priors, len(self.classes_), is_complete=is_complete)
+        if is_complete or self.n_components is None:
+            return
+        if self._is_choice or not shares_nothing(check_family(self), n_features):
+            free = ", ".join(repr(name) for name in sorted(FAMILIES) if shares_nothing(FAMILIES[name], n_features))
+            raise ValueError(
+                "With rows of unknown class (y is -1 or missing) and several components for each class, give one "
+                f"n_components and one covariance_type whose components share nothing, {free}; or n_components=None."
+            )
+
+    def _one_component_each(self, known: LabelledRows, stopping: Stopping) -> ClassFit:
+        """One component for each class, with the best of the structures that are named."""
+        n_features = known.data.original.n_features
+        families = check_families(self, n_features)
+        for sentence in one_feature_notes(self.covariance_type) if n_features == 1 else ():
+            warn(sentence)
+        ridge = check_ridge(self._chosen_reg_covar, families)
+        try:
+            found = known.best_of_one_component_each(families, ridge, stopping)
+        except SingularCovariance as error:
+            classes = ", ".join(repr(self.classes_.tolist()[number]) for number in error.components)
+            faults = Faults.of(known.data.original, families).sentence(self._names)
+            if faults:
+                raise ValueError(f"The covariance of class {classes} is singular. {faults}") from None
+            raise ValueError(
+                f"Too few distinct rows for the covariance of class {classes}: raise reg_covar, choose a "
+                "covariance_type that classes share, such as 'tied', or drop columns that are constant or follow from "
+                "others."
+            ) from None
+        if ridge is None:
+            model = found.classes.mixture.model
+            constant = ridge_columns(model, known.data.ridge, known.data.original)
+            warn(constant_sentence(model, constant, self._names))
+        for number in () if found.classes.mixture.family.is_shared else known.without_spread():
+            warn(
+                f"Class {self.classes_.tolist()[number]!r}: all its rows are equal, so that its covariance is "
+                "reg_covar alone. Choose a covariance_type that classes share, such as 'tied', or leave the class out."
+            )
+        return found
+
+    def _several_components_each(self, known: LabelledRows, stopping: Stopping, began: float) -> ClassFit:
+        fits = []
+        for number, label in enumerate(self.classes_.tolist()):
+            mine = known.rows_of(number)
+            with about(f"Class {label!r}"):
+                one = self._mixture_estimator(self._names).set_params(certify=False)  # `outcome_` is of all together
+                if self.max_time is not None:  # what is left of it
+                    one.set_params(max_time=max(0.0, self.max_time - (perf_counter() - began)))
+                fits.append(one.fit(mine))
+        mixtures, n_steps = [fit.mixture_ for fit in fits], max(fit.n_iter_ for fit in fits)
+        families = [mixture.family for mixture in mixtures]
+        ridge = check_ridge(self._chosen_reg_covar, families)
+        return known.several_components_each(mixtures, n_steps, ridge, stopping)
+
+    def _labels(self, source: Source) -> partial[NDArray[Any]]:
+        """The task that names the class of each row of a source."""
+        names, level = self._names_of_classes, check_share("unknown", self.unknown)
+        return partial(self._classes.labels, engine=self._engine(source), names=names, level=level)
+
+    @property
+    def _names_of_classes(self) -> NDArray[Any]:
+        """What `predict` may say: the classes, and what rows of none are called where there are such."""
+        names = self.classes_
+        if not check_share("unknown", self.unknown):
+            return names
+        return np.append(names, np.where([True], no_class(names), names[:1]))
+
+    def _for_each_class(self, source: Source, method: Callable[..., Array], **how: Any) -> Array:
+        """What a method of `ClassMixtures` says of each row and class, (n_samples, n_classes)."""
+        return source.per_row(partial(method, self._classes, **how), np.float64, (len(self.classes_),))
+
+    def _publish_classes(self, found: ClassFit, known: LabelledRows, facts: RowFacts) -> None:
+        """Set the fitted attributes."""
+        total = known.data.original.profile.total_weight
+        if self.priors is not None:
+            found = found.with_prior(check_numbers("priors", self.priors), total)
+        self.component_class_ = found.classes.component_class
+        self.covariance_type_ = np.array(found.structures, np.str_)
+        self.log_likelihood_, self.bic_ = found.log_likelihood, found.bic(total)
+        self.class_count_ = known.mass
+        mixture = found.classes.mixture.with_feature_names(self._names)
+        self._fitted = Fitted(
+            mixture.model,
+            mixture.feature_names,
+            known.data.original.dtype,
+            mixture.n_parameters - found.n_parameters,
+            n_iter=found.n_steps,
+            outcome=None if found.fitted is None else _ending(*found.fitted, self._names),
+            facts=facts,
+        )
+        self._classes = ClassMixtures(mixture, self.component_class_)
+
+    def _with_its_own(self, found: Summary) -> Summary:
+        columns, structures, n_classes = dict(found.components), self.covariance_type_.tolist(), len(self.classes_)
+        first = {"component": columns.pop("component"), "class": self.classes_[self.component_class_]}
+        if self.priors is not None:  # weights are not shares of the rows
+            within = self.mixture_.weights / self.class_prior_[self.component_class_]
+            columns["size"] = self.class_count_[self.component_class_] * within
+        structure = structures[0] if len(set(structures)) == 1 else "several structures"
+        size = f"{n_classes} classes, {counted(self.mixture_.n_components, 'component')}, {structure}"
+        of_classes = {"structure": structure, "log_likelihood": self.log_likelihood_, "bic": self.bic_}
+        lines = [self._line_of(number) for number in range(min(n_classes, _MOST))]
+        lines += [("…", f"{n_classes - _MOST} classes more")] if n_classes > _MOST else []
+        return replace(
+            found,
+            title=f"{type(self).__name__}: {size}",
+            facts={**found.facts, **of_classes, "is_final": True},
+            components=first | columns,
+            about=lines,
+        )
+
+    def _line_of(self, number: int) -> tuple[str, str]:
+        """What there is to say of a class: heading and value."""
+        n_components = int(np.count_nonzero(self.component_class_ == number))
+        parts = [f"weight {share(self.class_prior_[number])}", counted(n_components, "component")]
+        parts.append(str(self.covariance_type_[number]))
+        facts = self._fitted.facts
+        is_complete = facts is None or self.class_count_.sum() >= facts.row_weight * (1 - 1e-9)
+        parts.append(f"{self.class_count_[number]:,.10g} {'' if is_complete else 'labelled '}rows")
+        return f"class {shorten(str(self.classes_[number]))}", ", ".join(parts)
+
+    def _wake(self, own: Mapping[str, Any]) -> None:
+        super()._wake(own)
+        n_classes, numbers, mixture = len(self.classes_), self.component_class_, self.mixture_
+        if n_classes < 2 or len(set(self.classes_.tolist())) < n_classes:
+            raise Damaged("its 'classes_' are not two or more")
+        if len(numbers) != mixture.n_components or sorted(set(numbers.tolist())) != list(range(n_classes)):
+            raise Damaged("its 'component_class_' are not the classes of its components")
+        if (np.diff(numbers) < 0).any() or not np.bincount(numbers, mixture.weights).all():
+            raise Damaged("its components do not stand in the order of their classes, or a class has no weight")
+        for name in ("covariance_type_", "class_count_"):
+            if len(own[name]) != n_classes:
+                raise Damaged(f"its {name!r} are not those of its classes")
+        self._classes = ClassMixtures(mixture, numbers)
+
+
+def _ending(run: State, problem: Problem, plan: Plan, names: Sequence[str] | None) -> Ending:
+    """How EM for all classes together ended."""
+    standing = standing_of(problem, run, [run.trace], is_asked=plan.certify)
+    ending = Ending.of(run, [run.trace], plan.stopping, None, standing)
+    return replace(ending, diagnostics=of_components(run, names))

@@ -1,0 +1,272 @@
+"""`GaussianMixtureDetector`: rows of low density are outliers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
+from math import isfinite
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import OutlierMixin
+
+from gaussmix._src.checks import check_within
+from gaussmix._src.errors import counted, warn
+from gaussmix._src.estimators.base import unchanged_on_failure
+from gaussmix._src.estimators.docs import documented
+from gaussmix._src.estimators.gaussian_mixture import estimator_of
+from gaussmix._src.estimators.predictor import Counts, MixturePredictor
+from gaussmix._src.formats.values import Reader, of_type
+from gaussmix._src.interfaces.block import Block
+from gaussmix._src.mixture.explaining import Explanation
+from gaussmix._src.mixture.holes import tail_probability
+from gaussmix._src.mixture.levels import MASS
+from gaussmix._src.mixture.mixture import Mixture
+from gaussmix._src.numerics.arrays import Array, Places
+from gaussmix._src.numerics.rows import patterns
+from gaussmix._src.report.summary import Summary
+from gaussmix._src.sources.base import Source
+from gaussmix._src.sources.quantile import lowest_inside
+from gaussmix._src.validation.rows import as_meant, check_source
+
+_AUTO = "auto"
+
+
+@documented
+@dataclass(eq=False, repr=False, kw_only=True)
+class GaussianMixtureDetector(OutlierMixin, MixturePredictor):
+    """Outlier detector: what lies outside the smallest region that holds nearly all mass of a mixture.
+
+    Parameters
+    ----------
+    n_components : int or iterable of int, default 1
+        Number of components; of several BIC chooses.
+    contamination : "auto" or float in (0, 0.5], default "auto"
+        The share of the training rows that are called outliers; with "auto", `mass` decides.
+    mass : float in (0, 1), default 0.95
+        With `contamination` "auto", the mass of the fitted mixture inside the region. A share of 1 − mass of new rows
+        from the mixture is called outliers.
+    <choice>
+    <Parameters of MixturePredictor>
+
+    Attributes
+    ----------
+    mixture_ : Mixture
+        The fitted distribution, in float64.
+    offset_ : float
+        The log density, nats, below which a row is an outlier. It can be set, for example to a quantile of
+        `score_samples` of rows that were not used to fit.
+    <Attributes of MixturePredictor>
+
+    References
+    ----------
+    Hyndman (1996), The American Statistician 50, 120–126, for regions of highest density.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from gaussmix import GaussianMixtureDetector
+    >>> X = np.random.default_rng(0).normal(size=(500, 2))
+    >>> detector = GaussianMixtureDetector().fit(X)
+    >>> detector.predict([[0.0, 1.0], [5.0, 5.0]])
+    array([ 1, -1])
+    >>> detector.p_values([[0.0, 1.0], [5.0, 5.0]]).round(2)
+    array([0.58, 0.  ])
+    """
+
+    n_components: Counts = field(default=1, kw_only=False)
+    contamination: float | str = _AUTO
+    mass: float = MASS
+
+    _attributes: ClassVar[Mapping[str, Reader]] = {"offset_": of_type(float)}
+
+    @property
+    def offset_(self) -> float:
+        """The log density, nats, below which a row is an outlier."""
+        if "offset_" not in vars(self):
+            raise AttributeError(f"This {type(self).__name__} is not fitted yet: offset_ comes with fit.")
+        return vars(self)["offset_"]
+
+    @offset_.setter
+    def offset_(self, value: Any) -> None:
+        check_within("offset_", value, "a finite number, a log density", isfinite)
+        self.__dict__["offset_"] = float(value)
+
+    def fit(self, X: ArrayLike, y: object = None, sample_weight: ArrayLike | None = None) -> Self:
+        """Fit the mixture and find the density below which rows are outliers.
+
+        Parameters
+        ----------
+        <fit>
+
+        Raises
+        ------
+        ValueError : a parameter or the data can't be used.
+        TypeError : a parameter or the data is of the wrong type.
+
+        Warns
+        -----
+        ConvergenceWarning, RuntimeWarning : as for `GaussianMixture`; or X has fewer rows than the mixture has
+            parameters.
+        """
+        with unchanged_on_failure(self):
+            share, mass = self._contamination(), _inside("mass", self.mass, 1.0)
+            source = as_meant(check_source(self, X, sample_weight, reset=True, may_miss=True), self.weight_meaning)
+            self._fit_mixture(source, X, self._names)
+            if share is None:
+                self.offset_ = float(self.mixture_.highest_density_level(mass))
+            else:
+                self.offset_ = self._lowest_of_complete_rows(source, share)
+        warn(_few_rows_sentence(source.profile.n_positive, self.n_parameters_, 1 - mass if share is None else share))
+        return self
+
+    def score_samples(self, X: ArrayLike) -> Array:
+        """log p(x) of each row, (n_samples,), nats.
+
+        <raises>
+        """
+        source = self._source(X)
+        return source.per_row(self._density(source), np.float64)
+
+    def decision_function(self, X: ArrayLike) -> Array:
+        """log p(x) − `offset_`, (n_samples,), nats: negative for outliers. Raises as `score_samples`.
+
+        Of a row with missing cells, the density of the others is compared with the level that has as much of their
+        distribution inside as `offset_` has of the mixture.
+        """
+        source = self._source(X)
+        return source.per_row(self._excess(source), np.float64)
+
+    def predict(self, X: ArrayLike) -> NDArray[np.int64]:
+        """1 for usual rows, −1 for outliers, (n_samples,). Raises as `score_samples`."""
+        source = self._source(X)
+        task = partial(_sides, excess=self._excess(source))
+        return source.per_row(task, np.int64)
+
+    def p_values(self, X: ArrayLike) -> Array:
+        """The share of the mixture's mass that is less probable than a row, (n_samples,).
+
+        Uniform on [0, 1] for rows drawn from the mixture; see `Mixture.tail_probability`. Raises as `score_samples`.
+        """
+        source = self._source(X)
+        return source.per_row(partial(_tail_probability, mixture=self.mixture_), np.float64)
+
+    def explain(self, X: ArrayLike) -> Explanation:
+        """Which features make rows outliers, and the component that each row is most likely from.
+
+        Parameters and result as for `GaussianMixture.explain`.
+
+        Raises
+        ------
+        NotFittedError : before `fit`.
+        ValueError, TypeError : X can't be used, or is not in memory.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from gaussmix import GaussianMixtureDetector
+        >>> X = np.random.default_rng(0).normal(size=(500, 2))
+        >>> why = GaussianMixtureDetector().fit(X).explain([[0.1, 6.0]])
+        >>> int(why.contributions[0].argmax())
+        1
+        """
+        self._check_fitted()
+        mixture = estimator_of(self.mixture_, self.n_jobs)
+        mixture._expect_features()
+        return mixture.explain(X)
+
+    def _exported(self) -> tuple[Mixture, float]:
+        """The mixture that exports write, and the log density below which rows are outliers; raises NotFittedError."""
+        self._check_fitted()
+        return self.mixture_, self.offset_
+
+    def _excess(self, source: Source) -> Callable[[Block], Array]:
+        mixture, offset = self.mixture_, self.offset_
+        log_mass = mixture._log_mass_below(offset) if source.may_miss else 0.0
+        return _Excess(self._density(source), offset, mixture, log_mass)
+
+    def _lowest_of_complete_rows(self, source: Source, share: float) -> float:
+        """The lowest log density that is not an outlier; those of rows with missing cells are not comparable."""
+        lowest = lowest_inside(source, partial(_of_complete, log_density=self._density(source)), share)
+        if lowest is None:
+            raise ValueError(
+                "contamination needs complete rows, but every row of X has missing values. Remove contamination."
+            )
+        return lowest
+
+    def _with_its_own(self, found: Summary) -> Summary:
+        share = self._contamination()
+        how = f"mass={_inside('mass', self.mass, 1.0):g}" if share is None else f"contamination={share:g}"
+        return replace(found, about=[("outliers", f"log density below {self.offset_:.6g} nats, fitted with {how}")])
+
+    def _contamination(self) -> float | None:
+        """The share of the training rows, None if the mixture decides."""
+        if isinstance(self.contamination, str) and self.contamination == _AUTO:
+            return None
+        return _inside("contamination", self.contamination, 0.5, ', or "auto"')
+
+
+def _few_rows_sentence(n_rows: int, n_parameters: int, share: float) -> str | None:
+    """Say that the mixture follows its rows too closely to judge others; None where rows are enough."""
+    if n_rows >= n_parameters:
+        return None
+    return (
+        f"The mixture has {counted(n_parameters, 'parameter')}, and X {counted(n_rows, 'row')}: many more than "
+        f"{share:.2g} of new rows may be called outliers. Give more rows, lower n_components, choose a "
+        "covariance_type with fewer parameters, such as 'diag', or set offset_ by rows that were not used to fit."
+    )
+
+
+def _inside(name: str, value: Any, largest: float, hint: str = "") -> float:
+    """A share above 0, at most `largest` and below 1, so that neither side is empty."""
+    wanted = f"a number above 0 and {'below 1' if largest == 1 else f'at most {largest:g}'}{hint}"
+    check_within(name, value, wanted, lambda share: 0 < share <= largest and share < 1)
+    return float(value)
+
+
+def _sides(block: Block, excess: Callable[[Block], Array]) -> NDArray[np.int64]:
+    return np.where(excess(block) < 0, -1, 1)
+
+
+@dataclass(frozen=True, eq=False)
+class _Excess:
+    """Log p(x) of the observed features, less the level that has exp(`log_mass`) of their distribution below it, nats.
+
+    Parameters
+    ----------
+    log_density : gives log p(x).
+    offset : the level of complete rows.
+    mixture : of all features.
+    log_mass : the log of the mass below a level, nats.
+    """
+
+    log_density: Callable[[Block], Array]
+    offset: float
+    mixture: Mixture
+    log_mass: float
+    _levels: dict[bytes, float] = field(default_factory=dict, init=False)  # by the features observed
+
+    def __call__(self, block: Block) -> Array:
+        found, levels = self.log_density(block), np.full(block.n_rows, self.offset)
+        for places, seen in patterns(np.isnan(block.rows)):
+            if seen.size < block.rows.shape[1]:  # rows without any value are equally probable
+                levels[places] = self._level(seen) if seen.size else found[places]
+        return found - levels
+
+    def _level(self, seen: Places) -> float:
+        """The level of some features; it is kept, because to find it takes as long as thousands of rows."""
+        key = seen.tobytes()
+        if key not in self._levels:
+            self._levels[key] = self.mixture.marginal(seen)._level_above(self.log_mass)
+        return self._levels[key]
+
+
+def _tail_probability(block: Block, mixture: Mixture) -> Array:
+    return tail_probability(block.rows, mixture)
+
+
+def _of_complete(block: Block, log_density: Callable[[Block], Array]) -> Array:
+    """log p(x) of rows without missing cells, NaN of others."""
+    return np.where(np.isnan(block.rows).any(axis=1), np.nan, log_density(block))

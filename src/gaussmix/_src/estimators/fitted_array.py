@@ -1,0 +1,210 @@
+"""Fitted arrays of a mixture that the user may change: what they mean together, and how a change is noticed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from threading import Lock
+from typing import Any
+from weakref import ref
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gaussmix._src import mixture
+from gaussmix._src.covariances import Covariances, LowRank
+from gaussmix._src.errors import listed, name_components
+from gaussmix._src.estimators.base import FittedAttribute
+from gaussmix._src.families.base import Family
+from gaussmix._src.fit.fitted import Fitted
+from gaussmix._src.model import SUM_TOLERANCE, Model
+from gaussmix._src.numerics.arrays import Array, copied
+from gaussmix._src.validation.parameters import check_numbers
+
+Floats = NDArray[np.floating[Any]]
+
+MATRICES = "covariances_", "precisions_cholesky_", "precisions_"  # of several that agree, the first is taken
+APART = 0.01  # relative: covariances and precisions typed with three digits agree
+
+
+def lacking(changed: Mapping[str, Floats]) -> list[str]:
+    """Names of the arrays that must be set as well before there is a mixture."""
+    matrices = [] if changed.keys() & set(MATRICES) else [MATRICES[0]]
+    return [name for name in ("weights_", "means_", *matrices) if name not in changed]
+
+
+def model_of(changed: Mapping[str, Floats], base: Model | None, family: Family) -> Model:
+    """The model that arrays make, by the names of their attributes, with the other arrays of `base`.
+
+    `base` is None where `changed` has all that are needed. Raises ValueError where an array does not fit the others, or
+    the numbers make no mixture; the message says which.
+    """
+    given = [name for name in MATRICES if name in changed]
+    if given and family.kind is LowRank:
+        raise ValueError(unsettable(given[0], family))
+    arrays = {} if base is None else {"weights_": base.weights, "means_": base.means}
+    if base is not None and not given:
+        arrays["covariances_"] = base.covariances.array
+    arrays |= {name: values.astype(np.float64) for name, values in changed.items()}
+    weights, means = arrays["weights_"], arrays["means_"]
+    _check_shapes(arrays, family)
+    noise = None if base is None else base.noise
+    rest = 1.0 if noise is None else 1.0 - noise.weight
+    if noise is not None and abs(weights.sum() - rest) > SUM_TOLERANCE:
+        raise ValueError(f"weights_ must sum to {rest:.7g}, 1 less noise_weight_, not to {weights.sum():.7g}.")
+    digits = {name: float(np.finfo(changed[name].dtype).eps) for name in given}
+    each = [_covariances_of(name, arrays[name], digits[name], family, means) for name in given]
+    covariances = each[0].array if each else arrays["covariances_"]
+    try:
+        model = mixture.conversion.from_parameters(weights / rest, means, covariances, None, family)
+    except ValueError as error:
+        raise ValueError(f"{listed(list(changed))} set by hand: {error}") from None
+    for name, other in zip(given[1:], each[1:], strict=True):
+        _check_agreement(given[0], name, model.covariances, other, max(digits.values()))
+    return model.beside(noise)
+
+
+def unsettable(name: str, family: Family) -> str:
+    """Say that an array can't be set in a structure."""
+    why = f" of {family.name!r} follows from loadings and noise variances, and" if name in MATRICES else ""
+    return f"{name}{why} can't be set. Set mixture_ instead."
+
+
+def _check_shapes(arrays: Mapping[str, Array], family: Family) -> None:
+    """Raise ValueError for an array whose shape is not the one that goes with `means_`."""
+    means = arrays["means_"]
+    if means.ndim != 2 or not means.size:
+        raise ValueError(f"means_ was set to an array of shape {means.shape}: give (n_components, n_features).")
+    wanted = {"weights_": means.shape[:1], "means_": means.shape} | dict.fromkeys(MATRICES, family.shape(*means.shape))
+    for name, values in arrays.items():
+        if values.shape != wanted[name]:
+            raise ValueError(
+                f"{name} has shape {values.shape}, and means_ of shape {means.shape} with "
+                f"covariance_type={family.name!r} needs {wanted[name]}: set the one that is wrong."
+            )
+
+
+def _covariances_of(name: str, matrices: Array, digits: float, family: Family, means: Array) -> Covariances:
+    """The covariances that matrices mean which have numbers of so many digits."""
+    is_matrix = family.kind.is_matrix
+    if digits > np.finfo(np.float64).eps and is_matrix and name != "precisions_cholesky_":
+        matrices = 0.5 * (matrices + matrices.swapaxes(-1, -2))  # symmetric to seven digits only
+    try:
+        with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
+            if name == "precisions_":
+                ones = np.full(len(means), 1 / len(means))
+                return mixture.conversion.from_parameters(ones, means, None, matrices, family).covariances
+            if name == "precisions_cholesky_":
+                if is_matrix and np.tril(matrices, -1).any():
+                    raise ValueError("give upper triangular matrices C with C Cᵀ = Σ⁻¹.")
+                matrices = mixture.conversion.of_factors(matrices, family)
+    except (ValueError, np.linalg.LinAlgError) as error:
+        raise ValueError(f"{name} set by hand: {error}") from None
+    return family.covariances(matrices, *means.shape)
+
+
+def _check_agreement(first: str, name: str, covariances: Covariances, other: Covariances, digits: float) -> None:
+    """Raise ValueError where two attributes are not of the same covariances."""
+    rounding = 10 * covariances.rounding * (digits / np.finfo(np.float64).eps)  # how far it takes matrices apart
+    allowed = APART + (rounding.max(keepdims=True) if covariances.is_shared else rounding)
+    with np.errstate(all="ignore"):
+        if covariances.is_matrix:
+            factors = covariances.whitening.factors
+            apart = factors @ other.array @ factors.swapaxes(-1, -2) - np.eye(covariances.n_features)
+        else:
+            apart = other.array / covariances.array - 1
+    wrong = ~(np.abs(apart).reshape(len(allowed), -1).max(axis=1) <= allowed)
+    if wrong.any():
+        where = "" if len(wrong) == 1 else f" of {name_components(np.flatnonzero(wrong).tolist())}"
+        raise ValueError(
+            f"{first} and {name} were both changed, but disagree on the covariance{where}. Change only one of them."
+        )
+
+
+class Kept:
+    """An array that the user may have, and the bytes that it had as the mixture's; None if there is no mixture.
+
+    It is compared for as long as somebody has it or a view of it, and once more.
+    """
+
+    def __init__(self, values: Floats, before: bytearray | None) -> None:
+        self._memory, self.before = values, before
+        self._shown: ref[Floats] | None = None  # the array that somebody may have
+        self._may_differ = True
+        self._one_at_a_time = Lock()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Kept, (self._memory, self.before)
+
+    @property
+    def values(self) -> Floats:
+        """The array: the same one for as long as somebody has it or a view of it."""
+        with self._one_at_a_time:
+            shown = None if self._shown is None else self._shown()
+            if shown is None:
+                shown = np.asarray(self._memory.data)
+                self._shown = ref(shown)
+            self._may_differ = True
+            return shown
+
+    @property
+    def is_changed(self) -> bool:
+        """Whether a byte differs."""
+        if not self._may_differ:  # nobody had it since it was last compared
+            return False
+        with self._one_at_a_time:
+            is_held = self._shown is not None and self._shown() is not None
+            now: Any = self._memory.data
+            is_changed = bool(self.before != now)  # as bytes, so that NaN equals itself
+            self._may_differ = is_held or is_changed
+            return is_changed
+
+
+class FittedArray(FittedAttribute[Floats]):
+    """A fitted array, in the type of the training data: made of the mixture when it is first read, and then kept.
+
+    The user may write into it, or set another. It counts from the next use of the estimator on. `read` makes the values
+    of a mixture, in a type if it can hold them. What follows from loadings can't be set: it is made whenever it is
+    read, and is read-only.
+    """
+
+    def __init__(self, read: Callable[[Model, np.dtype[Any]], Floats], *, is_settable: bool = True) -> None:
+        self._of_model, self._is_settable = read, is_settable
+
+    def _read(self, estimator: Any) -> Floats:
+        kept: Kept | None = vars(estimator).get("_arrays", {}).get(self._name)
+        if kept is not None:
+            return kept.values
+        fitted: Fitted = estimator._stored() or estimator._fitted
+        if not self._is_fixed(fitted):
+            return self._kept(estimator, fitted).values
+        values = self.of(fitted).values
+        values.flags.writeable = False
+        return values
+
+    def __set__(self, estimator: Any, value: Any) -> None:
+        fitted: Fitted | None = estimator._stored()
+        if self._is_fixed(fitted):
+            raise AttributeError(unsettable(self._name, (fitted or estimator._fitted).model.family))
+        arrays = vars(estimator).setdefault("_arrays", {})
+        if self._name not in arrays and fitted is not None:
+            self._kept(estimator, fitted)
+        kept = arrays.get(self._name)
+        if kept is not None and value is kept.values:
+            return  # as after `estimator.means_ += 1`
+        numbers: Floats = copied(check_numbers(self._name, value))
+        if getattr(value, "dtype", None) == np.float32:
+            numbers = numbers.astype(np.float32)
+        is_alike = kept is not None and kept.values.shape == numbers.shape  # else equal bytes say nothing
+        arrays[self._name] = Kept(numbers, kept.before if is_alike else None)
+
+    def of(self, fitted: Fitted) -> Kept:
+        """The array of a fit."""
+        values = np.array(self._of_model(fitted.model, fitted.dtype), order="C")
+        return Kept(values, bytearray(values.data))
+
+    def _is_fixed(self, fitted: Fitted | None) -> bool:
+        is_of_factors = fitted is not None and fitted.model.family.kind is LowRank and self._name in MATRICES
+        return is_of_factors or not self._is_settable
+
+    def _kept(self, estimator: Any, fitted: Fitted) -> Kept:
+        return vars(estimator).setdefault("_arrays", {}).setdefault(self._name, self.of(fitted))

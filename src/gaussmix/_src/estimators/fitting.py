@@ -1,0 +1,160 @@
+"""How an estimator is fitted: the features that the fit uses, what they change, and the best run as its state."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from sklearn.exceptions import ConvergenceWarning
+
+from gaussmix._src import report, validation
+from gaussmix._src.em.objective.trace import State, Trace
+from gaussmix._src.errors import Outcome, warn
+from gaussmix._src.estimators.base import unchanged_on_failure
+from gaussmix._src.families.base import Family
+from gaussmix._src.fit import after
+from gaussmix._src.fit.features.table import features_of
+from gaussmix._src.fit.fit import standing_of
+from gaussmix._src.fit.fitted import Diagnosis, Ending, Fitted, RowFacts
+from gaussmix._src.fit.plan import Plan
+from gaussmix._src.fit.problem import Problem
+from gaussmix._src.interfaces.leaves import LEAF_ROWS
+from gaussmix._src.model import Model
+from gaussmix._src.numerics.arrays import Array
+from gaussmix._src.numerics.factorise import ROUNDED
+from gaussmix._src.sources.base import Source
+from gaussmix._src.sources.findings import Distinct, some_distinct
+from gaussmix._src.validation.rows import check_source
+
+if TYPE_CHECKING:
+    from gaussmix._src.fit.features.base import Features
+
+
+def check_hooks(estimator: Any) -> None:
+    """Refuse to fit a subclass that defines a private method of scikit-learn's, which nothing would call."""
+    for cls in type(estimator).__mro__:
+        if cls.__module__.startswith("gaussmix."):
+            return
+        from gaussmix._src.other_names import HOOKS
+
+        for name in HOOKS.keys() & vars(cls).keys():
+            raise TypeError(
+                f"{cls.__name__} defines {name}, which scikit-learn's fit calls and gaussmix's does not. "
+                f"Use {HOOKS[name]}."
+            )
+
+
+@contextmanager
+def begun_fit(
+    estimator: Any, X: Any, y: object, sample_weight: Any, labels: Any, X_error: Any
+) -> Iterator[tuple[Any, Features]]:
+    """Fit an estimator in a block, which gets X without a column of labels, and the features that the fit uses.
+
+    If the block fails, the estimator is what it was.
+    """
+    with unchanged_on_failure(estimator), ExitStack() as stack:
+        vars(estimator).pop("_stream", None)  # a stream that `partial_fit` had begun
+        arguments = {"X": X, "y": y, "sample_weight": sample_weight, "labels": labels, "X_error": X_error}
+        if isinstance(labels, str):
+            groups = getattr(estimator, "label_components", None)
+            X, arguments["labels"] = validation.labels.without_labels(X, labels, groups, may_miss=estimator._may_miss)
+        features = features_of(estimator, arguments)
+        for feature in features:
+            stack.enter_context(feature)
+        yield X, features
+
+
+def rows_of(estimator: Any, X: Any, sample_weight: Any, features: Features) -> Source:
+    """The rows of a fit, checked; raises ValueError or TypeError."""
+    source = check_source(estimator, X, sample_weight, reset=True, may_miss=estimator._may_miss)
+    for feature in features:
+        source = feature.rows(source)
+    return source
+
+
+def with_features(
+    features: Features, problem: Problem, plan: Plan, candidates: Sequence[tuple[Family, int]]
+) -> tuple[Problem, Plan]:
+    """What is fitted, and how, with the features that the fit uses; raises ValueError or TypeError."""
+    for feature in features:
+        problem = feature.problem(problem, candidates)
+    for feature in features:
+        plan = feature.plan(plan, problem)
+    return problem, plan
+
+
+def fitted_of(
+    problem: Problem,
+    plan: Plan,
+    run: State,
+    ends: Sequence[Trace],
+    facts: RowFacts,
+    names: Sequence[str] | None,
+    *,
+    candidate: int | None = None,
+    of_search: Sequence[Diagnosis] | None = None,
+    not_begun: str | None = None,
+) -> Fitted:
+    """What the best run found, with warnings of what the user should know of it.
+
+    `run` is its end, and `ends` are the traces of all runs. After a search, `candidate` is the number of the best,
+    `of_search` are its diagnoses, and `not_begun` is why candidates were not begun; None if all were.
+    """
+    rows, trace, objective, times = problem.data.original, run.trace, problem.objective, problem.objective.times
+    left_out = plan.left_out.get(candidate) if not_begun is None else None
+    n_distinct = count_distinct(rows, problem.n_components)
+    is_few = n_distinct < problem.n_components
+    few = report.messages.few_rows_sentence(n_distinct, problem.n_components) if is_few else None
+    constant = ridge_columns(run.model, objective.floor, rows)
+    is_rounded = bool((run.model.covariances.rounding > ROUNDED).any())
+    is_odd = is_rounded or bool(trace.frozen or trace.events or constant or few)
+    if is_odd or left_out is not None or run.outcome is not Outcome.CONVERGED:
+        report.messages.warn_of(run, left_out, objective.raised)
+    if few and of_search is None and (problem.ridge or len(constant) < rows.n_features):
+        warn(few, report.messages.CollapseWarning)  # not after a search, which tries numbers that are too large
+    if constant and not problem.ridge:  # with 0 only the default prior of a Bayesian fit makes one
+        warn(report.messages.constant_sentence(run.model, constant, names))
+    stopping = plan.stopping
+    standing = standing_of(problem, run, ends, is_asked=plan.certify)
+    ending = Ending.of(run, ends, stopping, left_out, standing, objective.raised, times)
+    if stopping.seeks_maximum and run.outcome is Outcome.CONVERGED and standing.is_maximum is False:
+        warn(ending.reason, ConvergenceWarning)
+    found = [*(after.diagnostics.diagnosed(run, constant, names, few) if is_odd else ()), *(of_search or ())]
+    reason = ending.reason if not_begun is None else f"{ending.reason} {not_begun}"
+    return Fitted(
+        run.model,
+        None if names is None else tuple(map(str, names)),
+        rows.dtype,
+        converged=run.outcome is Outcome.CONVERGED,
+        n_iter=trace.n_steps,
+        lower_bound=times * trace.last,
+        lower_bounds=[times * each for each in trace.objective],
+        outcome=replace(ending, reason=reason, diagnostics=found),
+        facts=facts,
+    )
+
+
+def count_distinct(source: Source, most: int) -> int:
+    """The number of distinct rows of positive weight, counted up to `most`."""
+    block = source.whole
+    if block is not None and block.n_rows <= LEAF_ROWS:
+        return len(some_distinct(block, most))
+    if source.is_far and most <= Distinct.MOST:
+        return min(most, len(source.of_all(Distinct).digests))
+    distinct: set[bytes] = set()
+    for some in source.map_rows(partial(some_distinct, most=most)):
+        distinct |= some
+        if len(distinct) >= most:
+            break
+    return min(most, len(distinct))
+
+
+def ridge_columns(mixture: Model, ridge: Array, source: Source) -> list[int]:
+    """Constant columns, whose variance is the ridge (n_features,) alone."""
+    is_ridge = mixture.covariances.variances().max(axis=0) <= 2 * ridge  # nowhere without a ridge
+    if not is_ridge.any():  # the rows need not be read
+        return []
+    return [column for column in after.diagnostics.constant_columns(source) if is_ridge[column]]

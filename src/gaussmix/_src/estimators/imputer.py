@@ -1,0 +1,170 @@
+"""`GaussianMixtureImputer`: missing values filled with their conditional mean, or with a draw."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from numpy.typing import ArrayLike
+from sklearn.base import OneToOneFeatureMixin, TransformerMixin
+
+from gaussmix._src.checks import check_count
+from gaussmix._src.engines import check_jobs
+from gaussmix._src.errors import counted
+from gaussmix._src.estimators.base import unchanged_on_failure
+from gaussmix._src.estimators.docs import documented
+from gaussmix._src.estimators.predictor import Counts, MixturePredictor
+from gaussmix._src.formats.record import Damaged
+from gaussmix._src.formats.values import Reader, array_of
+from gaussmix._src.mixture.holes import Filling
+from gaussmix._src.mixture.shown import shorten
+from gaussmix._src.numerics.arrays import Rows
+from gaussmix._src.report.summary import Summary
+from gaussmix._src.sources.base import Source, in_leaves
+from gaussmix._src.sources.findings import Cells
+from gaussmix._src.sources.remote import LazySource
+from gaussmix._src.validation.parameters import check_flag
+from gaussmix._src.validation.rows import as_meant, check_source
+
+
+@documented
+@dataclass(eq=False, repr=False, kw_only=True)
+class GaussianMixtureImputer(OneToOneFeatureMixin, TransformerMixin, MixturePredictor):
+    """Fill missing values (NaN) with their mean under a mixture, given the known values of the row.
+
+    Parameters
+    ----------
+    n_components : int or iterable of int, default 1
+        Number of components; of several BIC chooses.
+    <choice>
+    sample_posterior : bool, default False
+        Fill with a draw from the conditional distribution of the missing values instead of with its mean. Means make
+        columns vary less and correlate more than they do. See `impute` for several draws at once.
+    <Parameters of MixturePredictor>
+
+    Attributes
+    ----------
+    mixture_ : Mixture
+        The distribution of a row, in float64.
+    n_missing_ : (n_features,)
+        Missing cells of each feature in `fit`.
+    <Attributes of MixturePredictor>
+
+    References
+    ----------
+    Ghahramani & Jordan (1994), NIPS 6, 120–127; Little & Rubin (2002), Statistical Analysis with Missing Data, 11.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from gaussmix import GaussianMixtureImputer
+    >>> X = np.array([[1.0, 2.0], [2.0, 4.1], [3.0, 5.9], [4.0, 8.0]])
+    >>> GaussianMixtureImputer().fit(X).transform([[2.5, np.nan], [np.nan, 4.0]]).round(1)
+    array([[2.5, 5. ],
+           [2. , 4. ]])
+    """
+
+    n_components: Counts = field(default=1, kw_only=False)
+    sample_posterior: bool = False
+
+    _attributes: ClassVar[Mapping[str, Reader]] = {"n_missing_": array_of("i")}
+
+    def fit(self, X: ArrayLike, y: object = None, sample_weight: ArrayLike | None = None) -> Self:
+        """Fit the mixture to what is observed (Ghahramani & Jordan 1994); rows need not be complete.
+
+        Parameters
+        ----------
+        X : (n_samples, n_features), numbers in data units, NaN or null where they are missing; an array, a data frame,
+            or rows that need not fit into memory (`gaussmix.open` with `missing=True`).
+        y : ignored; pipelines pass it.
+        <weight>
+
+        Raises
+        ------
+        ValueError : a parameter or the data can't be used; or a column has no value.
+        TypeError : a parameter or the data is of the wrong type.
+
+        Warns
+        -----
+        ConvergenceWarning, RuntimeWarning : as for `GaussianMixture`.
+        """
+        with unchanged_on_failure(self):
+            check_flag("sample_posterior", self.sample_posterior)
+            source = as_meant(check_source(self, X, sample_weight, reset=True, may_miss=True), self.weight_meaning)
+            self._fit_mixture(source, X, self._names)
+            self.n_missing_ = source.of_all(Cells).n_missing.astype(np.int64)
+        return self
+
+    def transform(self, X: ArrayLike) -> Rows:
+        """Fill the missing values of rows.
+
+        Parameters
+        ----------
+        X : (n_samples, n_features), NaN where a value is missing; a row without any value is filled completely. Or what
+            `fit` takes.
+
+        Returns
+        -------
+        X : (n_samples, n_features), a copy without NaN. Of Dask a lazy array, of Spark a column of arrays, of Ray as
+            for `predict`.
+
+        Raises
+        ------
+        NotFittedError : before `fit`.
+        ValueError, TypeError : X is not numbers or NaN of shape (n_samples, n_features), or X is on a cluster and
+            `sample_posterior` is set: a draw depends on the number of its row.
+        """
+        source = self._source(X)
+        is_drawn = check_flag("sample_posterior", self.sample_posterior)
+        return self._filled(source, self._drawn_seed(source) if is_drawn else None)
+
+    def impute(self, X: ArrayLike, n_imputations: int = 5) -> Rows:
+        """Fill the missing values several times with draws, to see how much a result depends on them.
+
+        Rubin (1987), Multiple Imputation for Nonresponse in Surveys. Draws are from the fitted mixture: that it is
+        estimated itself adds nothing to their spread.
+
+        Parameters
+        ----------
+        X : as for `transform`.
+        n_imputations : number of copies.
+
+        Returns
+        -------
+        copies : (n_imputations, n_samples, n_features), each without NaN.
+
+        Raises
+        ------
+        NotFittedError, ValueError, TypeError : as `transform`; or n_imputations is not a number of at least 1.
+        """
+        source, n_copies = self._source(X), check_count("n_imputations", n_imputations, 1)
+        seed = self._drawn_seed(source)
+        return np.stack([self._filled(source, (seed + copy) % 2**64) for copy in range(n_copies)])
+
+    def _wake(self, own: Mapping[str, Any]) -> None:
+        super()._wake(own)
+        if len(self.n_missing_) != self.mixture_.n_features:
+            raise Damaged("its 'n_missing_' are not those of its features")
+
+    def _with_its_own(self, found: Summary) -> Summary:
+        n_rows, holes = found.facts["n_rows"], np.flatnonzero(self.n_missing_)
+        worst = holes[np.argsort(-self.n_missing_[holes], kind="stable")]
+        each = ", ".join(f"{shorten(found.names[j])} {self.n_missing_[j]:,}" for j in worst[:5].tolist())
+        each += ", …" * (len(worst) > 5)
+        total = f"{self.n_missing_.sum():,} of {counted(n_rows * len(self.n_missing_), 'cell')}"
+        return replace(found, about=[("missing", f"{total}: {each}" if each else total)])
+
+    def _drawn_seed(self, source: Source) -> int:
+        if isinstance(source, LazySource):
+            raise ValueError(
+                "Draws need the numbers of rows, which clusters do not give. Write X to files first, or set "
+                "sample_posterior=False."
+            )
+        return int(self._rng().integers(2**64, dtype=np.uint64))
+
+    def _filled(self, source: Source, seed: int | None) -> Rows:
+        fill = Filling(self.mixture_, check_jobs(self.n_jobs), seed)
+        return source.per_row(partial(in_leaves, task=fill), source.dtype, (source.n_features,))

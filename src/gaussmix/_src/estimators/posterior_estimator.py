@@ -1,0 +1,305 @@
+"""Estimators of a posterior of mixtures: its attributes, how sure it is, and the density of the next row."""
+
+from __future__ import annotations
+
+import warnings
+from abc import ABC
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import partial
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import clone
+
+from gaussmix._src.em.bayes.approximation import Approximation, GaussWishart
+from gaussmix._src.em.priors.concentration import DirichletWeights, StickWeights
+from gaussmix._src.estimators.mixture_estimator import MixtureEstimator, log_likelihood_of
+from gaussmix._src.fit.fitted import Fitted
+from gaussmix._src.formats.record import Damaged
+from gaussmix._src.formats.values import Reader, array_of, of_type
+from gaussmix._src.interfaces.block import Block
+from gaussmix._src.interfaces.parameters import Parameters
+from gaussmix._src.mixture.mixture import Mixture
+from gaussmix._src.model import Model
+from gaussmix._src.numerics.arrays import Array, narrowed
+from gaussmix._src.numerics.elementary import exponential
+from gaussmix._src.numerics.frames import made_frame
+from gaussmix._src.report.mixture_posterior import MixturePosterior
+from gaussmix._src.report.summary import Summary
+from gaussmix._src.sources.base import Source
+from gaussmix._src.validation.beliefs import TYPES
+from gaussmix._src.validation.parameters import check_name
+
+HOW = ("predictive", "plugin")
+LEAST_ROWS = 1e-3  # a component with fewer has next to none: it is not told of, and keeps its part in the E-step
+_SAME_STEPS = 10  # by which bounds of the same rows differ at most
+_SAME = 1e-9  # relative: rounding
+
+
+class PosteriorEstimator(MixtureEstimator, ABC):
+    """An estimator whose fit is an approximate posterior of mixtures, and whose mixture is that of its means."""
+
+    _instead: ClassVar[Mapping[str, str]] = {
+        **dict.fromkeys(("aic", "aic_", "bic", "bic_"), "lower_bound_, which compares fits"),
+        **dict.fromkeys(("bootstrap", "inference"), "posterior_, which says how sure it is"),
+    }
+    _attributes: ClassVar[Mapping[str, Reader]] = {
+        "mass_": array_of("f"),
+        "weight_concentration_prior_type_": partial(check_name, "weight_concentration_prior_type_", known=TYPES),
+        "weight_concentration_prior_": of_type(float),
+        "mean_precision_prior_": of_type(float),
+        "mean_prior_": array_of("f"),
+        "degrees_of_freedom_prior_": of_type(float),
+        "covariance_prior_": lambda value: np.asarray(value, dtype=np.float64),
+    }
+
+    def _keep_posterior(self, found: Approximation, n_components: int) -> Model:
+        """Set the attributes of a posterior, with components without rows up to `n_components`; return its model."""
+        every = found.beside_empty(n_components - len(found.mass))
+        prior = found.prior
+        weights = prior.concentration.expected(every.mass)
+        self.mass_ = every.mass
+        self.weight_concentration_prior_type_ = TYPES[isinstance(prior.concentration, DirichletWeights)]
+        self.weight_concentration_prior_ = prior.concentration.alpha
+        self.mean_precision_prior_, self.degrees_of_freedom_prior_ = prior.precision, prior.dof
+        self.mean_prior_, self.covariance_prior_ = prior.mean, prior.scale
+        return Model(weights / weights.sum(), every.means, every.covariances, prior.family)
+
+    def _wake(self, own: Mapping[str, Any]) -> None:
+        super()._wake(own)
+        mixture = self.mixture_
+        if self.mass_.shape != mixture.weights.shape or not (self.mass_ >= 0).all() or not self.mass_.any():
+            raise Damaged("its 'mass_' is not a number of rows for each component")
+        numbers = self.weight_concentration_prior_, self.mean_precision_prior_, self.degrees_of_freedom_prior_
+        shape = mixture.family.kind.shape(1, mixture.n_features, True)
+        if (
+            self.mean_prior_.shape != (mixture.n_features,)
+            or self.covariance_prior_.shape != shape
+            or min(numbers) <= 0
+        ):
+            raise Damaged("its prior does not go with its mixture")
+
+    @property
+    def _prior(self) -> GaussWishart:
+        """The prior of the fit."""
+        family, alpha = self.mixture_.family, self.weight_concentration_prior_
+        is_process = self.weight_concentration_prior_type_ == TYPES[0]
+        concentration = StickWeights(alpha) if is_process else DirichletWeights(alpha, len(self.mass_))
+        return GaussWishart(
+            family, concentration, self.mean_prior_, self.mean_precision_prior_, self.degrees_of_freedom_prior_,
+            self.covariance_prior_,
+        )  # fmt: skip
+
+    @property
+    def _every(self) -> Approximation:
+        """The posterior of all components."""
+        model = self.mixture_.model
+        return Approximation(self._prior, self.mass_, model.means, model.covariances)
+
+    @property
+    def _approximation(self) -> Approximation:
+        """The posterior of the components that have rows."""
+        return self._every.take(self._places)
+
+    @property
+    def _places(self) -> NDArray[np.intp]:
+        """The components that have rows."""
+        return np.flatnonzero(self.mass_ > 0)
+
+    @property
+    def _told_places(self) -> NDArray[np.intp]:
+        """The components with more than `LEAST_ROWS`, or than this part of the largest; never none."""
+        return np.flatnonzero(self.mass_ > LEAST_ROWS * min(1.0, self.mass_.max()))
+
+    @property
+    def weight_concentration_(self) -> Array | tuple[Array, ...]:
+        """Parameters of the posterior of the weights."""
+        found = self._prior.concentration.posterior(self.mass_)
+        return found if len(found) > 1 else found[0]
+
+    @property
+    def mean_precision_(self) -> Array:
+        """β of the posterior, (n_components,)."""
+        return self._every.precisions
+
+    @property
+    def degrees_of_freedom_(self) -> Array | float:
+        """ν of the posterior, (n_components,); a number where components share a covariance."""
+        dof = self._every.dof
+        return float(dof[0]) if self.mixture_.family.is_shared else dof
+
+    @property
+    def posterior_(self) -> MixturePosterior:
+        """What is believed of the components that have rows: draws of mixtures, and credible intervals."""
+        places = self._places[self._places <= self._told_places[-1]]  # those of `_told`
+        mixture, facts = self._of_places(places, self.mixture_.weights[places]), self._fitted.facts
+        return MixturePosterior(self._every.take(places), mixture, None if facts is None else facts.library)
+
+    def _told(self) -> Fitted:
+        places = np.arange(self._told_places[-1] + 1)
+        return replace(super()._told(), model=self._of_places(places, self.mixture_.weights[places]).model)
+
+    def _exported(self) -> tuple[Mixture, None]:
+        return self._told().mixture, None
+
+    @property
+    def _labelling(self) -> Mixture:
+        """The mixture that has the responsibilities of the posterior; 0 for components without rows."""
+        shares = np.zeros(self._places[-1] + 1)
+        shares[self._places] = exponential(self._approximation.log_shares)
+        return self._of_places(np.arange(len(shares)), shares)
+
+    def _of_places(self, places: NDArray[np.intp], weights: Array) -> Mixture:
+        """Some components with these weights, which are scaled to sum to 1. Other components have no rows."""
+        model = replace(self.mixture_.model.take(places), weights=weights / weights.sum())
+        return Mixture.of(model, self.mixture_.feature_names)
+
+    def summary(
+        self, X: ArrayLike | None = None, sample_weight: ArrayLike | None = None, *, X_error: ArrayLike | None = None
+    ) -> Summary:
+        """What the fit found, in a page; with X also what the prior does.
+
+        Parameters
+        ----------
+        X, sample_weight, X_error : those of `fit`. The fit is made again from where it ended, with half and twice the
+            concentration of the weights and of the means, and the page says how many components have rows then, and
+            the bound. Without X that is left out. So it is where the bound shows that these are other rows, or that
+            the fit had labels; a warning on the page says so.
+
+        Returns
+        -------
+        summary : as for `GaussianMixture`, of the components that have rows, with the bound instead of the likelihood.
+
+        Raises
+        ------
+        NotFittedError : before `fit`.
+        ValueError, TypeError : X can't be used.
+        """
+        said = [("components", components_used(self)), ("lower bound", f"{self.lower_bound_:.2f} nats")]
+        found, others = super().summary(), None
+        if X is not None:
+            self._source(X, sample_weight, X_error)  # has the features of the fit
+            again = partial(self._again, X, sample_weight, X_error)
+            others = self._another_bound(again(max_iter=1).lower_bounds_[0])
+        if X is not None and others is None:
+            for name in ("weight_concentration_prior", "mean_precision_prior"):
+                for words, factor in (("half", 0.5), ("twice", 2.0)):
+                    other = again(**{name: factor * vars(self)[f"{name}_"]})
+                    said.append((f"{words} {name}", f"{components_used(other)}, bound {other.lower_bound_:.2f} nats"))
+        facts = {name: each for name, each in found.facts.items() if name != "icl"}
+        return replace(found, about=said, facts=facts, warnings=[*found.warnings, *filter(None, [others])])
+
+    def _again(self, X: ArrayLike, sample_weight: ArrayLike | None, X_error: ArrayLike | None, **changes: Any) -> Self:
+        """The fit with other parameters, from where this one ended."""
+        other: Self = clone(self)
+        other.__dict__ |= {key: vars(self)[key] for key in ("_fitted", *self._attributes)}
+        other.set_params(**changes, warm_start=True, verbose=0, callbacks=None)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # this fit has said what there is to say
+            other.fit(X, sample_weight=sample_weight, X_error=X_error)
+        return other
+
+    def _another_bound(self, here: float) -> str | None:
+        """Say that these are not the rows of the fit, from the bound of its posterior here; None if they may be.
+
+        The fit knows the bound before its last step.
+        """
+        bounds = self.lower_bounds_
+        step = abs(bounds[-1] - bounds[-2]) if len(bounds) > 1 else np.inf
+        if abs(here - self.lower_bound_) <= _SAME_STEPS * max(step, float(self.tol)) + _SAME * abs(here):
+            return None
+        return (
+            f"Other priors were not tried. The bound of the fit is {self.lower_bound_:.2f} nats, and for this X it is "
+            f"{here:.2f}: other rows, weights, errors or parameters than those of the fit, or the fit had labels."
+        )
+
+    def glance(
+        self, X: ArrayLike | None = None, sample_weight: ArrayLike | None = None, *, X_error: ArrayLike | None = None
+    ) -> Any:
+        """The fit as a whole, as a data frame of one row; X is not needed.
+
+        It has the columns of `GaussianMixture`, and "lower_bound" (nats, of all rows) instead of "log_likelihood",
+        "bic", "icl" and "is_final".
+        """
+        summary = super().summary()
+        facts = {"lower_bound" if name == "bic" else name: each for name, each in summary.facts.items()}
+        facts["lower_bound"] = self.lower_bound_
+        left_out = "log_likelihood", "icl", "is_final"
+        return made_frame({name: [each] for name, each in facts.items() if name not in left_out}, summary.library)
+
+    def _become(self, model: Model, names: tuple[str, ...] | None = None, dtype: np.dtype[Any] | None = None) -> None:
+        raise ValueError(
+            "Arrays of a BayesianGaussianMixture can't be set: its posterior is more than a mixture. Set them in a "
+            "GaussianMixture."
+        )
+
+    def _per_row(self, source: Source, method: Callable[..., Any], dtype: Any, shape: tuple[int, ...] = ()) -> Any:
+        parameters = self._approximation.parameters  # of the components that have rows
+        method = partial(_among_all, method=method, parameters=parameters, places=self._places, shape=shape)
+        return source.per_row(method, dtype, shape)
+
+    def score_samples(
+        self, X: ArrayLike, *, how: str = HOW[0], X_error: ArrayLike | None = None
+    ) -> NDArray[np.floating[Any]]:
+        """Log density of each row, (n_samples,), nats.
+
+        Parameters
+        ----------
+        X : (n_samples, n_features), data units; of a row with missing cells what is observed counts.
+        how : "predictive" is the density of the next row given the data, a mixture of t: Bishop (2006) eq. 10.81. It
+            integrates to 1. "plugin" is scikit-learn's number, log Σ exp E log π N(x), which is not a density: it
+            integrates to less.
+        X_error : measurement errors of X, as for `fit`; for "plugin" only.
+
+        Raises
+        ------
+        NotFittedError : before `fit`.
+        ValueError, TypeError : X or `how` can't be used.
+        """
+        source = self._source(X, X_error=X_error)
+        found = source.per_row(self._density(source, how), np.float64, ())
+        return narrowed(found, source.dtype) if isinstance(found, np.ndarray) else found
+
+    def score(
+        self,
+        X: ArrayLike,
+        y: object = None,
+        sample_weight: ArrayLike | None = None,
+        *,
+        how: str = HOW[0],
+        X_error: ArrayLike | None = None,
+    ) -> float:
+        """Mean log density, nats per unit of weight: of the next row, or another, as by `score_samples`."""
+        source = self._source(X, sample_weight, X_error)
+        log_likelihood, total = source.sum_of(partial(log_likelihood_of, density=self._density(source, how)))
+        return float(log_likelihood / total)
+
+    def _density(self, source: Source, how: str = HOW[0]) -> Any:
+        """The log density of the rows of a block."""
+        engine = self._engine(source)
+        if check_name("how", how, HOW) == HOW[1]:
+            return partial(engine.log_density, parameters=self._approximation.parameters)
+        if source.has_errors:
+            raise ValueError(
+                'The predictive density has no formula for X_error. Use score_samples or score with how="plugin".'
+            )
+        return partial(self._approximation.predictive.log_density, engine=self._engine())
+
+
+def components_used(estimator: PosteriorEstimator) -> str:
+    """How many components have rows."""
+    return f"{len(estimator._told_places)} of at most {len(estimator.mass_)} have rows"
+
+
+def _among_all(
+    block: Block, method: Callable[..., Any], parameters: Parameters, places: NDArray[np.intp], shape: tuple[int, ...]
+) -> Any:
+    """Labels, or responsibilities of so many components, from those of the components at some places."""
+    found = method(block, parameters=parameters)
+    if not shape:
+        return places[found].astype(np.int64)
+    every = np.zeros((block.n_rows, *shape), dtype=found.dtype)
+    every[:, places] = found
+    return every

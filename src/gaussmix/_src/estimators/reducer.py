@@ -1,0 +1,178 @@
+"""`GaussianMixtureReducer`: the directions that separate the components of a mixture best."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any, Self
+
+from numpy.typing import ArrayLike
+from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
+
+from gaussmix._src.checks import check_count
+from gaussmix._src.errors import warn
+from gaussmix._src.estimators.base import unchanged_on_failure
+from gaussmix._src.estimators.docs import documented
+from gaussmix._src.estimators.predictor import Counts, MixturePredictor
+from gaussmix._src.formats.record import Damaged
+from gaussmix._src.interfaces.block import Block
+from gaussmix._src.mixture.directions import Directions, directions
+from gaussmix._src.mixture.mixture import Mixture
+from gaussmix._src.numerics.arrays import Array, Rows, narrowed
+from gaussmix._src.report.summary import Summary
+from gaussmix._src.validation.parameters import check_share
+from gaussmix._src.validation.rows import as_meant, check_source
+
+
+@documented
+@dataclass(eq=False, repr=False, kw_only=True)
+class GaussianMixtureReducer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, MixturePredictor):
+    """Reduce rows to the few directions in which the components of a mixture differ (MclustDR).
+
+    With the mean μ, the covariance Σ and the mean covariance S = Σ_k π_k Σ_k of the mixture, the directions are the
+    solutions v of M v = l Σ v. M = λ M₁ Σ⁻¹ M₁ + (1 − λ) M₂ has a part of the means,
+    M₁ = Σ_k π_k (μ_k − μ)(μ_k − μ)ᵀ, and one of the covariances, M₂ = Σ_k π_k (Σ_k − S) Σ⁻¹ (Σ_k − S). They do not
+    depend on the units of the features.
+
+    Parameters
+    ----------
+    n_components : int or iterable of int, default 1
+        Number of components; of several BIC chooses.
+    n_directions : int or None, default None
+        Directions to keep; None for all along which components differ: with `mean_share` 1 at most n_components − 1.
+    mean_share : float, default 1
+        λ, from 0 to 1: how much differences of the means count compared with the covariances'. mclust's `lambda`.
+    <choice>
+    <Parameters of MixturePredictor>
+
+    Attributes
+    ----------
+    mixture_ : Mixture
+        The fitted distribution, in float64.
+    components_ : (n_kept, n_features)
+        The directions, each of length 1, as in `sklearn.decomposition.PCA`.
+    separation_ : (n_kept,)
+        The eigenvalues l, the largest first.
+    mean_ : (n_features,)
+        The mean of the mixture, which `transform` takes away, data units.
+    <Attributes of MixturePredictor>
+
+    References
+    ----------
+    Scrucca (2010), Statistics and Computing 20, 471–484; Scrucca (2014), Advances in Data Analysis and Classification
+    8, 147–165, for `mean_share`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from gaussmix import GaussianMixtureReducer
+    >>> rng = np.random.default_rng(0)
+    >>> X = rng.normal(size=(90, 4))
+    >>> X[:30, 3] += 9
+    >>> reducer = GaussianMixtureReducer(2, covariance_type="spherical", random_state=0).fit(X)
+    >>> reducer.transform(X).shape, abs(reducer.components_).round(1).tolist()
+    ((90, 1), [[0.0, 0.0, 0.0, 1.0]])
+    """
+
+    n_components: Counts = field(default=1, kw_only=False)
+    n_directions: int | None = None
+    mean_share: float = 1.0
+
+    @property
+    def _may_miss(self) -> bool:
+        return False  # a direction needs every feature
+
+    def fit(self, X: ArrayLike, y: object = None, sample_weight: ArrayLike | None = None) -> Self:
+        """Fit the mixture and find the directions.
+
+        Parameters
+        ----------
+        <fit>
+
+        Raises
+        ------
+        ValueError : a parameter or the data can't be used.
+        TypeError : a parameter or the data is of the wrong type.
+
+        Warns
+        -----
+        ConvergenceWarning, RuntimeWarning : as for `GaussianMixture`; or the mixture has one component.
+        """
+        with unchanged_on_failure(self):
+            self._check_parameters()
+            source = as_meant(check_source(self, X, sample_weight, reset=True), self.weight_meaning)
+            self._fit_mixture(source, X, self._names)
+            self._kept = self._found_directions()
+            if self.mixture_.n_components == 1 and self.mean_share == 1:
+                warn(
+                    "The mixture has one component, so no direction separates components. Give n_components above 1, "
+                    "or a list."
+                )
+        return self
+
+    def _check_parameters(self) -> tuple[float, int | None]:
+        """`mean_share` and `n_directions`; raises TypeError or ValueError."""
+        n_kept = None if self.n_directions is None else check_count("n_directions", self.n_directions, 1)
+        return check_share("mean_share", self.mean_share), n_kept
+
+    def _found_directions(self) -> Directions:
+        """The directions of the mixture that are kept."""
+        mean_share, n_kept = self._check_parameters()
+        found = directions(self.mixture_.model, mean_share)
+        return Directions(found.centre, found.axes[:n_kept], found.values[:n_kept])
+
+    def _wake(self, own: Mapping[str, Any]) -> None:
+        try:
+            self._kept = self._found_directions()  # a file holds the mixture alone
+        except (TypeError, ValueError) as error:
+            raise Damaged(f"it has no directions, as {str(error).removesuffix('.')}") from None
+
+    def transform(self, X: ArrayLike) -> Rows:
+        """Project rows, (n_samples, n_kept), data units.
+
+        <raises>
+        """
+        source = self._source(X)
+        found = self._directions
+        task = partial(_projected, found=found)
+        return source.per_row(task, source.dtype, (len(found.axes),))
+
+    def _with_its_own(self, found: Summary) -> Summary:
+        separation = ", ".join(f"{value:.4g}" for value in self.separation_[:5]) + ", …" * (len(self.separation_) > 5)
+        return replace(found, about=[("directions", f"{len(self.separation_)}, separation {separation}")])
+
+    @property
+    def components_(self) -> Array:
+        """The directions, (n_kept, n_features), each of length 1."""
+        return self._directions.axes
+
+    @property
+    def separation_(self) -> Array:
+        """The eigenvalues, (n_kept,), the largest first."""
+        return self._directions.values
+
+    @property
+    def mean_(self) -> Array:
+        """The mean of the mixture, (n_features,), data units."""
+        return self._directions.centre
+
+    @property
+    def reduced_mixture_(self) -> Mixture:
+        """The distribution of what `transform` gives."""
+        found = self._directions
+        return self.mixture_.transform(found.axes, -found.axes @ found.centre)
+
+    @property
+    def _n_features_out(self) -> int:
+        return len(self._directions.axes)
+
+    @property
+    def _directions(self) -> Directions:
+        """All directions that are kept; raises AttributeError before `fit`."""
+        self._check_fitted()
+        return self._kept
+
+
+def _projected(block: Block, found: Directions) -> Rows:
+    return narrowed((block.rows - found.centre) @ found.axes.T, block.rows.dtype)

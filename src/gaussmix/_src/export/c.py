@@ -1,0 +1,195 @@
+"""A mixture as a C header that needs nothing but the mathematics of the standard library."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import numpy as np
+
+from gaussmix._src.export.numbers import Linear, Numbers
+from gaussmix._src.mixture.shown import names_of, shorten
+from gaussmix._src.numerics.arrays import Array
+
+_HEADER = """\
+/* A Gaussian mixture of {n_components} components and {n_features} features ({features}), written by gaussmix.
+ *
+ *   double {name}_log_density(const double *x);                      log p(x), nats
+ *   double {name}_responsibilities(const double *x, double *shares); p(k | x), {n_components} numbers; returns log p(x)
+ *   int    {name}_label(const double *x);                            the most probable component{noise_is}
+{detector_line} *
+ * x has {n_features} numbers, data units. Where one is NaN, so are densities and shares, the label is -2{no_outlier}.
+ * Where x is so far away that p(x) is 0 in double precision, log p(x) is -INFINITY, shares are NaN, the label is -2.
+ * C99 or C++; nothing is allocated, and calls may run at the same time.
+ */
+#ifndef {guard}
+#define {guard}
+#include <math.h>
+
+#define {upper}_N_FEATURES {n_features}
+#define {upper}_N_COMPONENTS {n_components}
+
+static const double {name}_constants[{n_components}] = {{{constants}}};
+static const double {name}_means[{n_components}][{n_features}] = {{
+{means}
+}};
+static const double {name}_factors[{n_components}][{n_factors}] = {{
+{factors}
+}};
+
+{linear_numbers}/* Returns the largest log p(x, k), or that of noise; joint[k] = log p(x, k) less this. */
+static inline double {name}_joint(const double *x, double *joint) {{
+    double largest = {noise};
+    for (int k = 0; k < {n_components}; ++k) {{
+        double distance = 0.0;
+{whiten}
+        joint[k] = {name}_constants[k] - 0.5 * distance;
+        if (!(joint[k] <= largest)) largest = joint[k]; /* NaN too */
+    }}
+{linear}    for (int k = 0; k < {n_components}; ++k) joint[k] -= largest;
+    return largest;
+}}
+
+static inline double {name}_responsibilities(const double *x, double *shares) {{
+    double largest = {name}_joint(x, shares), total = {noise_share};
+    if (!(largest > -INFINITY)) {{
+        for (int k = 0; k < {n_components}; ++k) shares[k] = NAN;
+        return largest;
+    }}
+    for (int k = 0; k < {n_components}; ++k) total += shares[k] = exp(shares[k]);
+    for (int k = 0; k < {n_components}; ++k) shares[k] /= total;
+    return largest + log(total);
+}}
+
+static inline double {name}_log_density(const double *x) {{
+    double shares[{n_components}];
+    return {name}_responsibilities(x, shares);
+}}
+
+static inline int {name}_label(const double *x) {{
+    double joint[{n_components}];
+    double largest = {name}_joint(x, joint);
+    if (!(largest > -INFINITY)) return -2;
+    for (int k = 0; k < {n_components}; ++k)
+        if (joint[k] == 0.0) return k;
+    return -1;
+}}
+{detector}
+#endif
+"""
+_TRIANGLE = """\
+        const double *factor = {name}_factors[k];
+        for (int i = 0; i < {n_features}; ++i) {{
+            double sum = 0.0;
+            for (int j = 0; j <= i; ++j) sum += *factor++ * (x[j] - {name}_means[k][j]);
+            distance += sum * sum;
+        }}"""
+_DIAGONAL = """\
+        for (int j = 0; j < {n_features}; ++j) {{
+            double scaled = {name}_factors[k][j] * (x[j] - {name}_means[k][j]);
+            distance += scaled * scaled;
+        }}"""
+_LINEAR_NUMBERS = """\
+static const double {name}_levels[{n_components}] = {{{levels}}};
+static const double {name}_centre[{n_features}] = {{{centre}}};
+static const double {name}_slopes[{n_components}][{n_features}] = {{
+{slopes}
+}};
+
+"""
+_LINEAR = """\
+    if (largest < {limit}) {{ /* squared distances no longer tell components apart; linear terms do */
+        double top = -INFINITY;
+        for (int k = 0; k < {n_components}; ++k) {{
+            joint[k] = {name}_levels[k];
+            for (int j = 0; j < {n_features}; ++j) joint[k] += {name}_slopes[k][j] * (x[j] - {name}_centre[j]);
+            if (joint[k] > top) top = joint[k];
+        }}
+        for (int k = 0; k < {n_components}; ++k) joint[k] -= top;
+        return largest;
+    }}
+"""
+_DETECTOR = """
+static inline int {name}_is_outlier(const double *x) {{ return {name}_log_density(x) < {offset}; }}
+"""
+
+
+def to_c(model: Any, name: str = "gmm") -> str:
+    """Write a mixture as a C header: log density, responsibilities and label of a row, in double precision.
+
+    Parameters
+    ----------
+    model : a `Mixture`, or a fitted `GaussianMixture`, `GaussianMixtureIC` or `GaussianMixtureDetector`.
+    name : how all functions begin, a name of C.
+
+    Returns
+    -------
+    header : text of C99. It has no state and allocates nothing; results agree with gaussmix to 1e-12.
+
+    Raises
+    ------
+    NotFittedError, TypeError : the model is not fitted, or of another kind.
+    ValueError : name is not a name of C.
+
+    Notes
+    -----
+    Covariances of factor analysers are written as matrices. For a row with NaN, log density and responsibilities are
+    NaN, the label is −2 and `is_outlier` is 0. For a row so far away that its density is 0 in double precision, the
+    log density is −inf, responsibilities are NaN, the label is −2 and `is_outlier` is 1.
+
+    Examples
+    --------
+    >>> from gaussmix import Mixture
+    >>> from gaussmix._src.export import to_c
+    >>> header = to_c(Mixture.from_parameters([1.0], [[0.0, 0.0]], [[[1.0, 0.5], [0.5, 2.0]]]), "wells")
+    >>> "double wells_log_density(const double *x)" in header
+    True
+    """
+    if not (name.isidentifier() and name.isascii()):
+        raise ValueError(f"name={name!r} must be a name of C: letters, digits and underscores.")
+    numbers = Numbers.of(model)
+    mixture, offset, names = numbers.mixture, numbers.offset, names_of(numbers.mixture)
+    places = np.tril_indices(mixture.n_features)
+    factors = numbers.factors[:, places[0], places[1]] if numbers.is_matrix else numbers.factors
+    noise = "-INFINITY" if numbers.noise is None else _number(numbers.noise)
+    sizes = {"name": name, "n_features": mixture.n_features, "n_components": mixture.n_components}
+    sentence = f" *   int    {name}_is_outlier(const double *x);                       1 for an outlier, else 0\n"
+    linear = numbers.linear(mixture.means.mean(axis=0))
+    return _HEADER.format(
+        **sizes,
+        linear_numbers="" if linear is None else _linear_numbers(linear, sizes),
+        linear="" if linear is None else _LINEAR.format(**sizes, limit=_number(linear.limit)),
+        upper=name.upper(),
+        guard=f"{name.upper()}_GAUSSIAN_MIXTURE_H",
+        features=", ".join(map(_in_comment, names[:8])) + (", ..." if len(names) > 8 else ""),
+        n_factors=factors.shape[1],
+        constants=", ".join(map(_number, numbers.constants.tolist())),
+        means=_rows(mixture.means),
+        factors=_rows(factors),
+        whiten=(_TRIANGLE if numbers.is_matrix else _DIAGONAL).format(**sizes),
+        noise=noise,
+        noise_share="0.0" if numbers.noise is None else f"exp({noise} - largest)",
+        noise_is="" if numbers.noise is None else ", -1 for noise",
+        no_outlier="" if offset is None else ", and it is no outlier",
+        detector_line="" if offset is None else sentence,
+        detector="" if offset is None else _DETECTOR.format(name=name, offset=_number(offset)),
+    )
+
+
+def _linear_numbers(linear: Linear, sizes: dict[str, Any]) -> str:
+    levels, centre = (", ".join(map(_number, values.tolist())) for values in (linear.levels, linear.centre))
+    return _LINEAR_NUMBERS.format(**sizes, levels=levels, centre=centre, slopes=_rows(linear.slopes))
+
+
+def _in_comment(name: str) -> str:
+    """A name without marks that could end a comment or a line; one "?" for several, since "??/" is a trigraph."""
+    return re.sub(r"[^A-Za-z0-9_ .-]+", "?", shorten(name))
+
+
+def _rows(values: Array) -> str:
+    return ",\n".join(f"    {{{', '.join(map(_number, row))}}}" for row in values.tolist())
+
+
+def _number(value: float) -> str:
+    """A number of C that reads back to the same double."""
+    return repr(value) if np.isfinite(value) else "-INFINITY" if value < 0 else "INFINITY"

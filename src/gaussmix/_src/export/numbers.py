@@ -1,0 +1,105 @@
+"""The numbers that a program needs to compute log p(x, k), whatever the covariance structure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from gaussmix._src.errors import ParameterTypeError
+from gaussmix._src.mixture.mixture import Mixture
+from gaussmix._src.numerics.arrays import Array
+
+
+@dataclass(frozen=True, eq=False)
+class Linear:
+    """log p(x, k) without a term that all components share: levels_k + slopes_k · (x − centre), nats.
+
+    Far from all means, rounding of squared distances hides which component is the nearest. Here nothing large cancels.
+
+    Parameters
+    ----------
+    centre : (n_features,), data units.
+    slopes : (n_components, n_features), Σ⁻¹ (μ_k − centre), 1 / data units.
+    levels : (n_components,), constants_k − ½ ‖W (μ_k − centre)‖²; −inf for a component of weight 0.
+    limit : the largest log p(x, k), nats, below which rounding exceeds √ε: these rows need this form.
+    """
+
+    centre: Array
+    slopes: Array
+    levels: Array
+    limit: float
+
+
+@dataclass(frozen=True, eq=False)
+class Numbers:
+    """log p(x, k) = constants_k − ½ ‖factors_k (x − means_k)‖².
+
+    Parameters
+    ----------
+    mixture : the distribution.
+    constants : (n_components,), log π_k N(μ_k | μ_k, Σ_k), nats; −inf for a component of weight 0.
+    factors : (n_components, n_features, n_features), lower triangular; for diagonal covariances (n_components,
+        n_features), 1 / data units.
+    noise : log π₀ / V, nats; None without noise.
+    offset : log density below which a row is an outlier of a detector; None for what is not a detector.
+    """
+
+    mixture: Mixture
+    constants: Array
+    factors: Array
+    noise: float | None
+    offset: float | None
+
+    @classmethod
+    def of(cls, model: Any) -> Numbers:
+        """The numbers of a mixture or a fitted estimator; raises TypeError or NotFittedError."""
+        offset = None
+        if hasattr(model, "_exported"):
+            model, offset = model._exported()
+        if not isinstance(model, Mixture):
+            advice = ": give its mixture_" if isinstance(getattr(model, "mixture_", None), Mixture) else ""
+            raise ParameterTypeError(
+                "A Mixture, or a fitted GaussianMixture, GaussianMixtureIC or GaussianMixtureDetector is needed, not "
+                f"{type(model).__name__}{advice}."
+            )
+        covariances = model.model.covariances.simple()
+        factors = covariances.whitening.factors
+        if not covariances.is_matrix:
+            factors = factors.reshape(len(factors), -1)
+        wanted = (model.n_components, *(model.n_features,) * (2 if covariances.is_matrix else 1))
+        noise = None if model.noise is None else model.noise.log_density
+        return cls(model, model.parameters.log_scale, np.broadcast_to(factors, wanted), noise, offset)
+
+    def linear(self, centre: Array, dtype: DTypeLike = np.float64) -> Linear | None:
+        """The linear form about a centre, for rows in a type; None if components have covariances of their own.
+
+        A single component and a mixture with noise have None too: no row of theirs is far from everything.
+        """
+        factor = self.factors[0]
+        if len(self.factors) == 1 or self.noise is not None or not (self.factors == factor).all():
+            return None
+        matrix = factor if self.is_matrix else np.diag(factor)
+        whitened = (self.mixture.means - centre) @ matrix.T
+        slopes, squares = whitened @ matrix, (whitened**2).sum(axis=1)
+        if not np.isfinite(slopes).all() or not np.isfinite(squares).all():
+            return None
+        limit = float(self.constants.max()) - 0.5 * float(np.finfo(dtype).eps) ** -0.5
+        return Linear(centre, slopes, self.constants - 0.5 * squares, limit)
+
+    def check_range(self, dtype: np.dtype[Any]) -> None:
+        """Raise ValueError where a type has no numbers as large as the means, or as large or small as the factors."""
+        scales = np.diagonal(self.factors, axis1=1, axis2=2) if self.is_matrix else self.factors
+        largest = max(np.abs(self.mixture.means).max(), np.abs(self.factors).max())
+        if largest > np.finfo(dtype).max or np.abs(scales).min() < np.finfo(dtype).tiny:
+            raise ValueError(
+                f"The means or covariances are beyond the range of {dtype}: set dtype to float64, or rescale the "
+                "features."
+            )
+
+    @property
+    def is_matrix(self) -> bool:
+        """Whether the factors are matrices."""
+        return self.factors.ndim == 3

@@ -1,0 +1,23 @@
+"""Covariance families; importing one registers it."""
+
+from typing import Literal
+
+from gaussmix._src.families import factor_analyzer as factor_analyzer
+from gaussmix._src.families import structures as structures
+from gaussmix._src.families.base import ALIASES, FAMILIES, Family, family_named
+
+# The order in which candidates are tried: of equal ones the first is chosen.
+_ORDER = "diag EEI full EEV EII EVE EVI EVV factor_analyzer spherical tied VEE VEI VEV VVE"
+for _name in _ORDER.split():
+    FAMILIES[_name] = FAMILIES.pop(_name)
+
+# What editors complete; any text, since others register structures too.
+Structure = (
+    Literal["full", "tied", "diag", "spherical", "factor_analyzer"]
+    | Literal[
+        "EII", "VII", "EEI", "VEI", "EVI", "VVI", "EEE", "VEE", "EVE", "VVE", "EEV", "VEV", "EVV", "VVV", "E", "V"
+    ]
+    | str
+)
+
+__all__ = ["ALIASES", "FAMILIES", "Family", "Structure", "family_named"]

@@ -1,0 +1,142 @@
+"""A bound on how unlike variances may be: the largest is at most so many times the smallest, over all components."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from math import inf
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gaussmix._src.checks import check_within
+from gaussmix._src.covariances import Covariances
+from gaussmix._src.covariances.dense import composed
+from gaussmix._src.families.base import Equivariance, Family
+from gaussmix._src.interfaces.algebra import Across, Algebra
+from gaussmix._src.interfaces.moments import Scatter
+from gaussmix._src.interfaces.need import Second
+from gaussmix._src.numerics.arrays import Array
+from gaussmix._src.numerics.axes import principal_axes
+
+AT_BOUND = 1 + 1e-9  # variances whose ratio is so near to the bound have been clamped
+
+# By the second moments of a form: the maps that a fit follows, and how many of volume, shape and orientation there are.
+_FORMS = {
+    Second.TRACE: (Equivariance.SIMILARITY, 1),
+    Second.DIAGONAL: (Equivariance.SCALING, 2),
+    Second.FULL: (Equivariance.AFFINE, 3),
+}
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Boundable(Family):
+    """A structure without constraints but that all components may share: `kind` and `is_shared` say all of it.
+
+    Its eigenvalues are free of each other, or those of a single matrix, and so may have a bound. With it the
+    eigenvalues of all components lie in [m, c m] for some m; García-Escudero et al. (2008). The likelihood then has a
+    maximum, and no component collapses onto a few rows.
+
+    Parameters
+    ----------
+    max_condition : c ≥ 1; at 1 all covariances are one sphere. None for no bound.
+    """
+
+    max_condition: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.max_condition is not None:
+            what = "a finite number ≥ 1, or None"
+            check_within("max_condition", self.max_condition, what, lambda number: 1 <= number < inf)
+
+    @property
+    def algebra(self) -> Algebra | None:
+        return self._form if self.max_condition is None else None
+
+    @property
+    def free_algebra(self) -> Algebra | None:
+        return replace(self, max_condition=None).algebra
+
+    @property
+    def _form(self) -> Algebra:
+        across = Across.EQUAL if self.is_shared else Across.OWN
+        return Algebra(*_FORMS[self.kind.second][1] * [across])
+
+    def at_bound(self, variances: Array) -> tuple[NDArray[np.bool_], NDArray[np.bool_]] | None:
+        least, largest = variances.min(), variances.max()
+        if self.max_condition is None:
+            return None
+        near = max(AT_BOUND, 1 + 8 * float(np.finfo(np.float64).eps) * self.max_condition)  # the least are rounded most
+        if largest * near < self.max_condition * least:
+            return None
+        return variances <= near * least, variances * near >= largest
+
+    def least_variance(self, covariances: Covariances) -> float:
+        if self.max_condition is None:
+            return 0.0
+        each = covariances.each
+        largest = principal_axes(each)[0].max() if self.kind.is_matrix else each.max()
+        return float(largest) / self.max_condition
+
+    @property
+    def equivariance(self) -> Equivariance:
+        """With a bound the unit may change, but not that of one feature alone."""
+        free = _FORMS[self.kind.second][0]
+        if self.max_condition is None:
+            return free
+        return Equivariance.ONE_FACTOR if free is Equivariance.SCALING else Equivariance.SIMILARITY
+
+    @property
+    def is_bounded(self) -> bool:
+        return self.max_condition is not None
+
+    def update(self, scatter: Scatter, current: Covariances | None) -> Covariances:
+        found = self._by_core(self._form, scatter, None)
+        if self.max_condition is None:
+            return found
+        degrees = scatter.degrees.sum(keepdims=True) if self.is_shared else scatter.degrees
+        if self.kind.is_matrix:
+            arrays = _clamped(found.each, degrees, self.max_condition)
+        else:
+            arrays = clamped(found.array.reshape(len(degrees), -1), degrees, self.max_condition)
+        return self.covariances(arrays.reshape(found.array.shape), *scatter.shape)
+
+    def n_parameters(self, n_components: int, n_features: int) -> int:
+        """Count the parameters without the bound, which fixes none; with a bound of 1 there is one variance."""
+        return 1 if self.max_condition == 1 else super().n_parameters(n_components, n_features)
+
+
+def _clamped(matrices: Array, degrees: Array, most: float) -> Array:
+    """Matrices (n, d, d) with clamped eigenvalues; those that are within the bound keep their bits."""
+    values, axes = principal_axes(matrices)
+    within = clamped(values, degrees, most)
+    changed = (within != values).any(axis=1)
+    if not changed.any():
+        return matrices
+    clamps = np.array(matrices)
+    clamps[changed] = composed(axes[changed], within[changed])
+    return clamps
+
+
+def clamped(values: Array, degrees: Array, most: float) -> Array:
+    """Eigenvalues (n, n_values) in [m, c m] with the m that makes Σ_k N_k Σ_j (log v_kj + l_kj / v_kj) smallest.
+
+    The l ≥ 0 are those of S_k / N_k; `degrees` (n,) are N_k, and `most` is c. Between two neighbours among all l and l
+    / c it is the same values that are too small or too large, and the best m is m = Σ N (l of the small, l / c of the
+    large) / Σ N of both: Fritz, García-Escudero & Mayo-Iscar (2013), Computational Statistics & Data Analysis 61,
+    section 3.2. The derivative by log m, Σ_{l < m} N (1 − l / m) − Σ_{l > c m} N (l / (c m) − 1), rises with m. So the
+    interval in which it is 0 has the best m, and it is found by sorting.
+    """
+    if values.max() <= most * values.min():
+        return values
+    order = np.argsort(values, axis=None, kind="stable")
+    rising = values.ravel()[order]
+    weight = np.broadcast_to(degrees[:, None], values.shape).ravel()[order]
+    mass, total = (np.concatenate(([0.0], np.cumsum(each))) for each in (weight, weight * rising))
+    ends = np.sort(np.concatenate((rising, rising / most)))
+    low = np.searchsorted(rising, ends, side="left")  # so many are below each end
+    above, high = (np.searchsorted(rising / most, ends, side=side) for side in ("right", "left"))
+    slopes = ends * (mass[low] + mass[-1] - mass[above]) - (total[low] + (total[-1] - total[above]) / most)
+    first = int((slopes >= 0).argmax())  # the interval that ends here
+    n_low, n_high = low[first], high[first]
+    least = (total[n_low] + (total[-1] - total[n_high]) / most) / (mass[n_low] + mass[-1] - mass[n_high])
+    return np.clip(values, least, most * least)

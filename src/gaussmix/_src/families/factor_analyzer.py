@@ -1,0 +1,200 @@
+"""Factor analysers: covariances of a few common factors and noise, for many features."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from gaussmix._src.checks import check_count
+from gaussmix._src.covariances import Covariances, LowRank
+from gaussmix._src.covariances.low_rank import symmetric_root
+from gaussmix._src.errors import Failure, FailureKind, ParameterTypeError, unknown_name
+from gaussmix._src.families.base import Equivariance, Family, register
+from gaussmix._src.interfaces.algebra import Across, FactorAlgebra
+from gaussmix._src.interfaces.moments import Scatter
+from gaussmix._src.interfaces.need import Need, Second
+from gaussmix._src.numerics.arrays import Array
+from gaussmix._src.numerics.contract import contract
+from gaussmix._src.numerics.factorise import factorise
+from gaussmix._src.numerics.hashing import mix, uniform
+
+NOISES = ("diagonal", "isotropic")
+ROUNDING_OF_VARIANCE = 4 * float(np.finfo(np.float64).eps)  # of a variance: what subtraction leaves of it is no less
+
+
+@register("factor_analyzer")
+@dataclass(frozen=True, eq=False, repr=False)
+class FactorAnalyzer(Family):
+    """Σ_k = Λ_k Λ_kᵀ + Ψ_k with Λ_k (n_features, n_factors) and Ψ_k diagonal; never a matrix of n_features².
+
+    Mixtures of factor analysers (Ghahramani & Hinton 1996; McLachlan & Peel 2000, chapter 8), with isotropic noise
+    mixtures of probabilistic principal components (Tipping & Bishop 1999), and with what components share the
+    parsimonious ones of McNicholas & Murphy (2008).
+
+    Parameters
+    ----------
+    n_factors : int, default 1
+        Number q of factors of each component, fewer than features.
+    noise : {"diagonal", "isotropic"}, default "diagonal"
+        Ψ_k: a noise variance for each feature, or one for all, which makes the mixture one of probabilistic principal
+        components.
+    shared_loadings, shared_noise : bool, default False
+        Whether Λ_k, or Ψ_k, is the same for all components.
+
+    Raises
+    ------
+    ValueError : `n_factors` is below 1, or there is no such noise.
+    TypeError : a value is of the wrong type.
+
+    Notes
+    -----
+    `update` is one step of EM for the factors, of the scatter about the new means: a cycle of AECM
+    (Meng & van Dyk 1997) that keeps the responsibilities, so it never lowers the likelihood. It is sped up by
+    parameter expansion (Liu, Rubin & Wu 1998): factors may take any covariance R, which Λ R^½ then takes in. With
+    loadings and a diagonal noise of its own, a component's variances then are those of its rows, exactly.
+
+    Examples
+    --------
+    >>> from gaussmix import FactorAnalyzer, GaussianMixture
+    >>> GaussianMixture(2, covariance_type=FactorAnalyzer(3, noise="isotropic")).covariance_type
+    FactorAnalyzer(n_factors=3, noise='isotropic')
+    """
+
+    n_factors: int = 1
+    noise: str = "diagonal"
+    shared_loadings: bool = False
+    shared_noise: bool = False
+
+    kind = LowRank
+    n_first_updates = 5
+    is_step = True
+
+    def __post_init__(self) -> None:
+        check_count("n_factors", self.n_factors, 1)
+        if self.noise not in NOISES:
+            raise unknown_name("noise", self.noise, NOISES)
+        for name in ("shared_loadings", "shared_noise"):
+            if not isinstance(getattr(self, name), (bool, np.bool_)):
+                raise ParameterTypeError(f"{name} must be True or False, not {getattr(self, name)!r}.")
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The number of factors, and other parameters that differ from their defaults."""
+        return {"n_factors": int(self.n_factors), **super().options}
+
+    def refusal(self, n_features: int) -> Failure | None:
+        if self.n_factors < n_features:
+            return None
+        details = f"n_factors={self.n_factors} is not below the number of features, {n_features}"
+        return Failure(FailureKind.TOO_MANY_FACTORS, details=details)
+
+    @property
+    def is_shared(self) -> bool:
+        return self.shared_loadings and self.shared_noise
+
+    @property
+    def equivariance(self) -> Equivariance:
+        return Equivariance.SIMILARITY if self.noise == NOISES[1] else Equivariance.SCALING
+
+    @property
+    def free_algebra(self) -> FactorAlgebra:
+        loadings, noise = (Across.EQUAL if each else Across.OWN for each in (self.shared_loadings, self.shared_noise))
+        return FactorAlgebra(loadings, noise, self.noise == NOISES[1])
+
+    def need(self, current: Covariances | None) -> Need:
+        """Variances at first; later moments along β_k too, which makes a row's expected factors."""
+        if current is None:
+            return Need(Second.DIAGONAL, pooled=self.is_shared)
+        assert isinstance(current, LowRank), "a factor analyser has no others"
+        return Need(Second.PROJECTED, pooled=self.is_shared, projection=current.posterior[0])
+
+    def update(self, scatter: Scatter, current: Covariances | None) -> Covariances:
+        degrees = scatter.degrees.sum(keepdims=True) if self.is_shared else scatter.degrees
+        second = scatter.second[None] if self.is_shared else scatter.second
+        if current is None:
+            return LowRank.joined(
+                *self._first(degrees, second / degrees[:, None]), scatter.n_components, self.is_shared
+            )
+        assert isinstance(current, LowRank), "a factor analyser has no others"
+        assert scatter.need.projection is not None, "`need` asks for it"
+        moments = second / degrees[:, None, None]
+        crossed, variances = moments[..., :-1], moments[..., -1]  # of rows with factors, and of rows
+        factors = contract("kqd,kdr->kqr", scatter.need.projection, crossed) + current.posterior[1]
+        factors = 0.5 * (factors + factors.swapaxes(1, 2))
+        if self.shared_loadings and not self.is_shared:
+            loadings, noise = _common(degrees, crossed, variances, factors, current.noise)
+        else:
+            loadings, noise = _own(crossed, variances, factors)
+        return LowRank.joined(loadings, self._tied(degrees, noise), scatter.n_components, self.is_shared)
+
+    def _first(self, degrees: Array, variances: Array) -> tuple[Array, Array]:
+        """Half of each variance to the noise and half to factors in fixed directions, for EM to turn."""
+        noise = self._tied(degrees, 0.5 * variances)
+        _, n_features = variances.shape
+        numbers = np.arange(n_features * self.n_factors, dtype=np.uint64).reshape(n_features, self.n_factors)
+        directions = 2.0 * uniform(mix(numbers)) - 1.0
+        directions /= np.sqrt((directions**2).sum(axis=1, keepdims=True))
+        size = noise.min(axis=0) if self.shared_loadings else noise
+        size = size.clip(min=0.0)  # what rounding left of a constant feature, which `whitening` refuses
+        return np.broadcast_to(np.sqrt(size)[..., None] * directions, (*noise.shape, self.n_factors)), noise
+
+    def _tied(self, degrees: Array, noise: Array) -> Array:
+        """The noise variances (n, n_features) as this structure has them: means over what has one in common."""
+        if self.noise == NOISES[1]:
+            noise = np.broadcast_to(noise.mean(axis=1, keepdims=True), noise.shape)
+        if self.shared_noise:
+            noise = np.broadcast_to((degrees[:, None] * noise).sum(axis=0) / degrees.sum(), noise.shape)
+        return noise
+
+    def prior_dof(self, n_features: int) -> float:
+        """3: an inverse Wishart of n_features + 2 gives each variance so many. More would outweigh rows."""
+        return 3.0
+
+    def shape(self, n_components: int, n_features: int) -> tuple[int, ...]:
+        one = n_features, self.n_factors + 1
+        return one if self.is_shared else (n_components, *one)
+
+    def relaxed(self, covariances: Covariances, *, is_conditional: bool = False) -> Family:
+        """Factors stay. Where noise differs, so does what known features say of them: loadings are then not shared."""
+        if not isinstance(covariances, LowRank):
+            return super().relaxed(covariances)
+        return replace(self, shared_loadings=self.is_shared) if is_conditional else self
+
+    def n_parameters(self, n_components: int, n_features: int) -> int:
+        """n_factors n_features less the rotations of factors, and the noise; never more than matrices have.
+
+        McLachlan & Peel (2000) section 8.2; where (d − q)² < d + q there are fewer, for any covariance is of this form.
+        """
+        n_factors = min(self.n_factors, n_features)  # a marginal may have fewer features than factors
+        turned = n_features * n_factors - n_factors * (n_factors - 1) // 2
+        noise = 1 if self.noise == NOISES[1] else n_features
+        matrix = n_features * (n_features + 1) // 2
+        if self.shared_loadings:
+            others = 0 if self.shared_noise else n_components - 1
+            return min(turned + noise, matrix) + others * noise
+        if self.shared_noise:
+            return min(n_components * turned + noise, n_components * matrix)
+        return n_components * min(turned + noise, matrix)
+
+
+def _own(crossed: Array, variances: Array, factors: Array) -> tuple[Array, Array]:
+    """Loadings of each component: Λ = C βᵀ E[f fᵀ]⁻¹, times the root of E[f fᵀ]; what they leave of the variances."""
+    inverse, _, failed = factorise(factors)
+    loadings = contract("kdq,krq->kdr", crossed, np.where(failed[:, None, None], 0.0, inverse))
+    noise = np.maximum(variances - (loadings**2).sum(axis=2), ROUNDING_OF_VARIANCE * variances)
+    return loadings, np.where(failed[:, None], 0.0, noise)  # which `whitening` refuses
+
+
+def _common(degrees: Array, crossed: Array, variances: Array, factors: Array, noise: Array) -> tuple[Array, Array]:
+    """Loadings of all components, given the noise of each, a regression for each feature; then what they leave."""
+    precision = degrees[:, None] / noise  # (n_components, n_features)
+    inverse, _, failed = factorise(contract("kd,kqr->dqr", precision, factors))
+    wanted = contract("kd,kdq->dq", precision, crossed)
+    half = contract("drq,dq->dr", np.where(failed[:, None, None], 0.0, inverse), wanted)
+    loadings = contract("drq,dr->dq", np.where(failed[:, None, None], 0.0, inverse), half)
+    explained = contract("dq,kdq->kd", loadings, 2.0 * crossed - contract("dr,krq->kdq", loadings, factors))
+    together = (degrees[:, None, None] * factors).sum(axis=0) / degrees.sum()
+    loadings = contract("dq,qr->dr", loadings, symmetric_root(together[None])[0])
+    return np.broadcast_to(loadings, crossed.shape), np.maximum(variances - explained, ROUNDING_OF_VARIANCE * variances)

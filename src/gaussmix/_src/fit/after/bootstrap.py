@@ -1,0 +1,313 @@
+"""A bootstrap: EM again and again from where a fit ended, on rows with other weights or on drawn rows."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any, NamedTuple
+
+import numpy as np
+from scipy.optimize import linear_sum_assignment
+
+from gaussmix._src.em.curvature.natural import Stacked
+from gaussmix._src.em.objective.stopping import Stopping
+from gaussmix._src.em.objective.trace import Frozen, State, Trace
+from gaussmix._src.em.step.many import run_each
+from gaussmix._src.engines.base import Engine
+from gaussmix._src.engines.calls import Groups
+from gaussmix._src.errors import Outcome
+from gaussmix._src.fit.after.inference import Climb
+from gaussmix._src.fit.problem import Problem
+from gaussmix._src.interfaces.block import Block
+from gaussmix._src.interfaces.leaves import LEAF_ROWS
+from gaussmix._src.mixture.sampling import sample
+from gaussmix._src.model import Model
+from gaussmix._src.numerics.arrays import Array, Places, Rows
+from gaussmix._src.numerics.elementary import log
+from gaussmix._src.numerics.rows import unit_of_weights
+from gaussmix._src.sources.array import ArraySource
+from gaussmix._src.sources.base import Source
+
+RESAMPLINGS = "weighted", "nonparametric", "parametric", "jackknife"
+MOST_STEPS = 1_000  # of EM in a refit
+MOST_NUMBERS = 2**22  # weights or cells of drawn rows that are held at a time, 32 MB
+ROWS_TO_COMPARE = 2**13  # on which the components of a refit are found again
+AT_MAXIMUM = 1e-9  # nats per unit of row weight, of EM before the first refit
+DISSOLVED = 0.5  # similarity of the rows of a component before and after: with less, it is another one
+LEAST_PART = 1e-9  # of the largest weight: rows with less move nothing, and rounding would be all that is seen
+MOST_COLLAPSED = 1 / 3  # of the refits
+MOST_WORK = 1_000_000  # rows · components · (features² + 8) with which 200 refits by the core take at most some seconds
+SLOWER = 40  # times, refits that are not the core's, of few rows
+INCOMPLETE = 8  # times, those of rows that are known in part
+
+
+class Refits(NamedTuple):
+    """What became of a mixture in many refits.
+
+    Parameters
+    ----------
+    model : the mixture that they began at, at its maximum.
+    before : the objective of the fit, nats per unit of row weight.
+    draws : (n_kept, q), natural parameters of each refit, its components in the order of `model`; without those that
+        collapsed.
+    counts : (n_kept,), what the square of each counts: 1, or in the jackknife w / g² · (N − g) / N, of a row of weight
+        w without g of it, among rows of weight N. If weights don't count rows, each counts (N − 1) / N of N rows.
+    n : how many were made.
+    n_collapsed : in which a component fell onto too few rows, or lost them.
+    n_relabelled : whose components had to be brought into order.
+    n_elsewhere : that ended at another maximum: a component shares less than half of its rows with that of `model`.
+    n_unfinished : that had not settled after `MOST_STEPS` steps.
+    stuck : components that had collapsed or lost their rows in the fit itself.
+    """
+
+    model: Model
+    before: float
+    draws: Array
+    counts: Array
+    n: int
+    n_collapsed: int
+    n_relabelled: int
+    n_elsewhere: int
+    n_unfinished: int
+    stuck: Sequence[int]
+
+
+class Resampling(NamedTuple):
+    """How rows are drawn for refits.
+
+    Parameters
+    ----------
+    kind : "weighted", row weights are drawn from a Dirichlet distribution (Newton & Raftery 1994, JRSS B 56);
+        "nonparametric", rows are drawn again (Efron 1979); "parametric", rows are drawn from the mixture; "jackknife",
+        each row is left out in turn.
+    n : how often; the jackknife leaves out every row.
+    concentration : of the Dirichlet distribution; 1 for a uniform one.
+    tolerance : of EM, nats per unit of row weight.
+    are_counts : whether row weights count rows.
+    """
+
+    kind: str
+    n: int
+    concentration: float = 1.0
+    tolerance: float = 1e-6
+    are_counts: bool = True
+
+
+Made = Iterator[tuple[list[State], Array]]
+
+
+def are_quick(problem: Problem, model: Model) -> bool:
+    """Whether 200 refits to weighted rows take seconds, by their number and by who makes them."""
+    source, objective = problem.source, problem.objective
+    terms, data = objective.plain_terms(model.n_components), problem.data
+    is_usual = terms is not None
+    if terms is not None and model.noise is not None:
+        is_usual = terms[1] is None and not source.is_incomplete
+    is_by_core = is_usual and model.family.algebra is not None and data.known is None and data.trim is None
+    work = source.n_rows * model.n_components * (model.n_features**2 + 8)
+    work *= SLOWER if not is_by_core else INCOMPLETE if source.is_incomplete else 1
+    return source.whole is not None and work <= MOST_WORK
+
+
+def refits(
+    problem: Problem, model: Model, how: Resampling, rng: np.random.Generator, collapsed: Collection[int] = ()
+) -> Refits:
+    """Refit a mixture from the maximum near a model.
+
+    Raises
+    ------
+    ValueError : more than a third of the refits collapsed, or these rows don't suit the kind.
+    """
+    total = problem.source.profile.total_weight * problem.data.unit
+    climb = Climb(problem, total)
+    settled = climb.settled(State(model, Trace(frozen=dict.fromkeys(collapsed, Frozen.COLLAPSED))), AT_MAXIMUM)
+    model, before = settled.model, settled.trace.objective[0]
+    compared, already = _Compared.of(problem, model), [*climb.stuck(model)]
+    draws, counts, tally = list[Array](), list[Array](), np.zeros(4, int)
+    for states, some in _made(problem, model, how, rng):
+        found = Stacked.of([state.model for state in states])
+        stuck = climb.are_stuck(found)
+        for place, state in enumerate(states):
+            stuck[place, [*state.trace.frozen]] = True
+        stuck[:, already] = False
+        kept = ~stuck.any(axis=1)
+        orders, similarities = compared.orders(found)
+        are_moved = (orders != np.arange(orders.shape[1])).any(axis=1)
+        are_elsewhere = similarities.min(axis=1) < DISSOLVED
+        are_unfinished = np.array([state.outcome is not Outcome.CONVERGED for state in states])
+        tally += [(~kept).sum(), (kept & are_moved).sum(), (kept & are_elsewhere).sum(), (kept & are_unfinished).sum()]
+        draws.append(found.values(orders)[kept])
+        counts.append(some[kept])
+    n_kept = sum(map(len, draws))
+    n = int(tally[0]) + n_kept
+    if tally[0] > MOST_COLLAPSED * n:
+        raise ValueError(
+            f"bootstrap needs components that refits keep, but one collapsed in {tally[0]:,} of {n:,} refits. Lower "
+            f"n_components, raise {'concentration or ' if how.concentration < 1 else ''}reg_covar, or set "
+            "prior='default'."
+        )
+    n_collapsed, n_relabelled, n_elsewhere, n_unfinished = tally.tolist()
+    return Refits(
+        model, before, np.concatenate(draws), np.concatenate(counts), n, n_collapsed, n_relabelled, n_elsewhere,
+        n_unfinished, sorted(already),
+    )  # fmt: skip
+
+
+def _made(problem: Problem, model: Model, how: Resampling, rng: np.random.Generator) -> Made:
+    """The ends of some refits at a time, and how often each counts."""
+    if how.kind == "parametric":
+        yield from _on_drawn_rows(problem, model, how, rng)
+        return
+    source = problem.source
+    weight = np.ones(source.n_rows) if source.row_weight is None else source.row_weight
+    of_all, counts = weight * problem.data.unit, np.ones(how.n)
+    left_out = np.arange(0)
+    if how.kind == "jackknife":
+        left_out = np.flatnonzero(weight > LEAST_PART * weight.max())
+        own = of_all[left_out] if how.are_counts else np.ones(len(left_out))
+        gone, total = np.minimum(own, 1.0), own.sum()
+        counts = own / gone * ((total - gone) / total) / gone
+    at_once = max(1, MOST_NUMBERS // source.n_rows)
+    for first in range(0, len(counts), at_once):
+        some = counts[first : first + at_once]
+        weights = _drawn_weights(how, of_all, len(some), left_out[first : first + at_once], rng)
+        yield _on_weights(problem, model, how, weights), some
+
+
+def _drawn_weights(how: Resampling, weight: Array, n: int, left_out: Places, rng: np.random.Generator) -> Array:
+    """Row weights (n, n_rows) of some refits, in place of these (n_rows,)."""
+    if how.kind == "jackknife":
+        weights = np.repeat(weight[None], n, axis=0)
+        gone = np.minimum(weight[left_out], 1.0) if how.are_counts else weight[left_out]
+        weights[np.arange(n), left_out] -= gone
+        return weights
+    if how.kind == "nonparametric":
+        n_rows = round(float(weight.sum())) if how.are_counts else int(np.count_nonzero(weight))
+        chances = weight / weight.sum() if how.are_counts else (weight > 0) / np.count_nonzero(weight)
+        drawn = rng.multinomial(n_rows, chances, size=n).astype(np.float64)
+        return drawn if how.are_counts else drawn * weight
+    if how.are_counts and (how.concentration != 1 or (weight != 1).any()):
+        # as many rows of weight 1: their Dirichlet numbers add up to gamma numbers
+        gammas = rng.standard_gamma(how.concentration * weight, size=(n, len(weight)))
+    elif how.concentration != 1:
+        gammas = rng.standard_gamma(how.concentration, size=(n, len(weight))) * weight
+    else:
+        gammas = -log(1 - rng.random(n * len(weight))).reshape(n, -1) * weight
+    return np.asarray(gammas * (weight.sum() / gammas.sum(axis=1, keepdims=True)))
+
+
+def _on_weights(problem: Problem, model: Model, how: Resampling, weights: Array) -> list[State]:
+    """The ends of refits to the same rows with other weights, (n, n_rows)."""
+    source, n_rows = problem.source, problem.source.n_rows
+    block, groups = source.whole, None
+    data, known = problem.data, problem.data.known
+    if block is not None and known is None and data.trim is None:
+        nothing, each = np.zeros(len(weights), np.int64), np.arange(len(weights)) * n_rows
+        unit = unit_of_weights(float(weights.max()))
+        below_1 = weights / unit
+        totals = below_1.sum(axis=1), np.full(len(weights), unit / problem.data.unit)  # priors count in this unit
+        groups = Groups(block.rows, below_1.ravel(), nothing, nothing + n_rows, *totals, each, block.error)
+
+    log_prior = None if known is None else known.log_prior(problem.n_components, model.noise is not None)
+
+    def source_of(place: int) -> Source:
+        weight = weights[place] / problem.data.unit  # priors count in this unit
+        reweighted = problem.data.original.changed(partial(_weighing, weight=weight), n_rows)
+        reweighted = reweighted if log_prior is None else reweighted.with_log_prior(*log_prior)
+        return problem.data.trimmed(reweighted)
+
+    stopping = Stopping(how.tolerance, MOST_STEPS)
+    return run_each(problem.engine, [model] * len(weights), problem.objective, stopping, source_of, groups)
+
+
+def _on_drawn_rows(problem: Problem, model: Model, how: Resampling, rng: np.random.Generator) -> Made:
+    """The ends of refits to rows that are drawn from the mixture, as many as were fitted."""
+    n_rows = max(2, round(problem.source.profile.total_weight * problem.data.unit))
+    if problem.data.known is not None:
+        raise ValueError("kind='parametric' draws rows without labels. Use kind='weighted'.")
+    if problem.source.is_incomplete:
+        raise ValueError("kind='parametric' needs complete rows without errors. Use kind='weighted'.")
+    if model.noise is not None and model.noise.box is None:
+        raise ValueError("kind='parametric' needs noise in a box to draw from. Use kind='weighted'.")
+    for tables in drawn_tables(model, n_rows, how.n, rng, problem.engine):
+        each = np.arange(len(tables))
+        models, stopping = [model] * len(tables), Stopping(how.tolerance, MOST_STEPS)
+        yield ends_on_tables(problem, models, tables, each, stopping), np.ones(len(tables))
+
+
+def drawn_tables(
+    model: Model, n_rows: int, n: int, rng: np.random.Generator, engine: Engine[Any]
+) -> Iterator[list[Array]]:
+    """Tables of rows drawn from a mixture, some of the `n` at a time."""
+    at_once = max(1, MOST_NUMBERS // (n_rows * model.n_features))
+    for first in range(0, n, at_once):
+        yield [sample(model, n_rows, rng, None, engine)[0] for _ in range(min(at_once, n - first))]
+
+
+def ends_on_tables(
+    problem: Problem, models: list[Model], tables: Sequence[Rows], places: Places, stopping: Stopping
+) -> list[State]:
+    """The ends of EM from models, each on the table of its place; all tables have as many rows."""
+    n_rows, n, groups = len(tables[0]), len(models), None
+    if n_rows <= LEAF_ROWS and problem.data.trim is None:
+        size, rows = np.full(n, n_rows), tables[0] if len(tables) == 1 else np.concatenate(tables)
+        groups = Groups(rows, None, places * n_rows, size, size.astype(float), np.ones(n))
+
+    def source_of(place: int) -> Source:
+        return problem.data.trimmed(ArraySource(tables[places[place]]))
+
+    return run_each(problem.engine, models, problem.objective, stopping, source_of, groups)
+
+
+def _weighing(block: Block, weight: Array) -> Iterable[Block]:
+    return [replace(block, row_weight=weight[block.places])]
+
+
+@dataclass(frozen=True, eq=False)
+class _Compared:
+    """The rows of each component, to find it again in other mixtures.
+
+    Parameters
+    ----------
+    rows : some of the rows.
+    engine : of the problem.
+    shares : (n_rows, n_components), responsibilities.
+    are_named : whether labels name the components, which then keep their order.
+    """
+
+    rows: Block
+    engine: Engine[Any]
+    shares: Array
+    are_named: bool
+
+    @classmethod
+    def of(cls, problem: Problem, model: Model) -> _Compared:
+        rows = problem.data.original.sample(ROWS_TO_COMPARE)
+        shares = Stacked.of([model]).responsibilities(rows, problem.engine)
+        return cls(rows, problem.engine, shares, problem.data.known is not None)
+
+    def orders(self, found: Stacked) -> tuple[Places, Array]:
+        """The component of each mixture that has the rows of each of these, and their similarity; (n, n_components).
+
+        Tanimoto's similarity of the responsibilities, Σ γ γ' / (Σ γ² + Σ γ'² − Σ γ γ'), which is Jaccard's of sets.
+        Below ½, Hennig (2007, Computational Statistics & Data Analysis 52) calls a cluster dissolved.
+        """
+        n, K = found.weights.shape
+        orders, similarities = np.tile(np.arange(K), (n, 1)), np.empty((n, K))
+        weight = self.rows.weight
+        own = weight @ self.shares**2
+        at_once = max(1, MOST_NUMBERS // (self.rows.n_rows * K))
+        for first in range(0, n, at_once):
+            some = found.part(slice(first, first + at_once))
+            shares = some.responsibilities(self.rows, self.engine)
+            both = ((weight[:, None] * self.shares).T @ shares).reshape(K, -1, K).swapaxes(0, 1)
+            theirs = (weight @ shares**2).reshape(-1, 1, K)
+            similarity = both / np.maximum(own[:, None] + theirs - both, np.finfo(np.float64).tiny)
+            for place, each in enumerate(similarity):
+                if not self.are_named and (each.argmax(axis=1) != np.arange(K)).any():
+                    orders[first + place] = linear_sum_assignment(-each)[1]
+            similarities[first : first + at_once] = np.take_along_axis(
+                similarity, orders[first : first + at_once, :, None], axis=2
+            )[:, :, 0]
+        return orders, similarities

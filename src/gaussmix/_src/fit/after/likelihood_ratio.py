@@ -1,0 +1,136 @@
+"""Likelihood ratio tests of the number of components, by refits to rows that are drawn from the smaller mixture."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from gaussmix._src.em.curvature.natural import Stacked
+from gaussmix._src.em.initialisation.initial import in_halves
+from gaussmix._src.em.objective.stopping import Stopping
+from gaussmix._src.em.objective.trace import State
+from gaussmix._src.fit.after.bootstrap import MOST_STEPS, drawn_tables, ends_on_tables
+from gaussmix._src.fit.after.inference import AT_RIDGE, Climb
+from gaussmix._src.fit.problem import Problem
+from gaussmix._src.model import Model
+from gaussmix._src.numerics.arrays import Array, Rows
+from gaussmix._src.numerics.axes import principal_axes
+
+MOST_AXES = 3  # along which a component is split
+APART = 1.0  # standard deviations from a component to the means of its halves
+FIRST = Stopping(1e-4, 30)  # EM from each split
+MOST_KEPT = 2  # of these, those that EM continues
+
+
+class Ratio(NamedTuple):
+    """Twice the logarithm of a likelihood ratio, and its distribution where the smaller mixture is the truth.
+
+    Parameters
+    ----------
+    statistic : nats, at least 0.
+    drawn : (n,), the same of rows drawn from the smaller mixture.
+    """
+
+    statistic: float
+    drawn: Array
+
+    @property
+    def p_value(self) -> float:
+        """(1 + the number of drawn statistics that are as large) / (1 + n): McLachlan (1987), Applied Statistics 36."""
+        return float((1 + (self.drawn >= self.statistic).sum()) / (1 + len(self.drawn)))
+
+
+def likelihood_ratio(
+    problem: Problem, model: Model, n: int, tolerance: float, rng: np.random.Generator, names: Sequence[str]
+) -> Ratio:
+    """Compare a mixture with one of a component more, which begins where each component in turn is split.
+
+    The larger mixture of the drawn rows is found in the same way, or the test would not have its level.
+
+    Parameters
+    ----------
+    problem : of the smaller mixture: rows in memory, all of the same weight, and no other terms than a ridge.
+    model : of the smaller mixture, near its maximum.
+    n : how often rows are drawn.
+    tolerance : of EM, nats per unit of row weight.
+    rng : draws come from it.
+    names : of the features.
+
+    Raises
+    ------
+    ValueError : a component of the mixture collapsed or lost its rows, or each larger one has one of equal rows.
+    """
+    stopping, whole = Stopping(tolerance, MOST_STEPS), problem.source.whole
+    assert whole is not None, "checked by the caller"
+    n_rows, drawn = whole.n_rows, list[Array]()
+    model = ends_on_tables(problem, [model], [whole.rows], np.zeros(1, int), stopping)[0].model
+    if Climb(problem, n_rows).stuck(model):
+        raise _nothing_to_compare(problem, [model], names)
+    statistic = float(_statistics(problem, model, [whole.rows], stopping, names)[0])
+    for tables in drawn_tables(model, n_rows, n, rng, problem.engine):
+        drawn.append(_statistics(problem, model, tables, stopping))
+    return Ratio(statistic, np.concatenate(drawn))
+
+
+def _statistics(
+    problem: Problem, model: Model, tables: Sequence[Rows], stopping: Stopping, names: Sequence[str] | None = None
+) -> Array:
+    """2 (log L' − log L) of tables of the same number of rows, nats.
+
+    The larger mixture may have a component of the smaller one twice, so that no statistic is negative. With `names`,
+    raises ValueError where each larger mixture has a component of equal rows.
+    """
+    n_rows, each = len(tables[0]), np.arange(len(tables))
+    smaller = ends_on_tables(problem, [model] * len(tables), tables, each, stopping)
+    starts = [_splits(end.model) for end in smaller]
+    places = np.repeat(each, [len(some) for some in starts])
+    begun = ends_on_tables(problem, [start for some in starts for start in some], tables, places, FIRST)
+    order = np.lexsort((-_heights(problem, begun, n_rows), places))
+    first = np.searchsorted(places, each)
+    chosen = np.sort(np.concatenate([order[start : start + MOST_KEPT] for start in first]))
+    ends = ends_on_tables(problem, [begun[place].model for place in chosen], tables, places[chosen], stopping)
+    larger = np.array([end.trace.last for end in smaller])
+    heights = _heights(problem, ends, n_rows)
+    if names is not None and are_repeats(problem, [end.model for end in ends], n_rows):
+        raise _nothing_to_compare(problem, [end.model for end in ends], names)
+    np.maximum.at(larger, places[chosen], heights)
+    return np.asarray(2 * n_rows * (larger - [end.trace.last for end in smaller]))
+
+
+def _heights(problem: Problem, ends: Sequence[State], n_rows: int) -> Array:
+    """The objective at the ends of runs; −inf where a component collapsed or lost its rows."""
+    are_stuck = Climb(problem, n_rows).are_stuck(Stacked.of([end.model for end in ends]))
+    is_lost = are_stuck.any(axis=1) | np.array([bool(end.trace.frozen) for end in ends])
+    return np.where(is_lost, -np.inf, [end.trace.last for end in ends])
+
+
+def are_repeats(problem: Problem, models: list[Model], n_rows: int) -> bool:
+    """Whether each model has a collapsed component with more rows than rows in general position allow: d in each."""
+    found = Stacked.of(models)
+    is_held = Climb(problem, n_rows).ridge_shares(found).max(axis=2) > AT_RIDGE
+    return bool((is_held & (n_rows * found.weights > 2 * found.like.n_features + 1)).any(axis=1).all())
+
+
+def _nothing_to_compare(problem: Problem, models: list[Model], names: Sequence[str]) -> ValueError:
+    """The error that no mixture of a size keeps its rows and varies, with the column where it does not."""
+    shares = Climb(problem, 1).ridge_shares(Stacked.of(models)).max(axis=(0, 1))
+    sizes = f"likelihood_ratio_test needs rows that vary in each component, but of {models[0].n_components}"
+    if shares.max() > AT_RIDGE:
+        column = names[shares.argmax()]
+        return ValueError(
+            f"{sizes} one has only reg_covar as its variance in column {column!r}. "
+            "Leave it out if it is constant, or test fewer components."
+        )
+    return ValueError(f"{sizes} one has lost its rows. Test fewer components.")
+
+
+def _splits(model: Model) -> list[Model]:
+    """The mixtures in which a component is two, apart along one of its longest axes."""
+    values, axes = principal_axes(model.covariances.dense())
+    return [
+        in_halves(model, k, APART * np.sqrt(values[k, axis]) * axes[k, :, axis])
+        for k in range(model.n_components)
+        for axis in range(min(model.n_features, MOST_AXES))
+    ]

@@ -1,0 +1,212 @@
+"""Candidates of a search: their results, folds of cross-validation, the choice, and the table of all."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gaussmix._src.em.objective.trace import State, Trace
+from gaussmix._src.em.step.accumulate import StepTask
+from gaussmix._src.engines.base import Engine
+from gaussmix._src.errors import Failure, FailureKind, NothingFitted, Outcome
+from gaussmix._src.families.base import FAMILIES, Family
+from gaussmix._src.fit.criteria import CRITERIA, Evidence
+from gaussmix._src.interfaces.block import Block
+from gaussmix._src.interfaces.need import Need, Second
+from gaussmix._src.numerics.arrays import Array
+from gaussmix._src.numerics.hashing import mix
+from gaussmix._src.sources.base import Source
+
+
+class Candidate(NamedTuple):
+    """A structure and a number of components."""
+
+    family: Family
+    n_components: int
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """The result of a candidate.
+
+    Parameters
+    ----------
+    candidate : what was tried.
+    run : the end of its best run; None without one.
+    n_parameters : number of free parameters; a candidate that failed has it, too.
+    evidence : the terms of criteria; None if it failed.
+    failure : why it failed; None if it did not.
+    seconds : its duration.
+    ends : the trace of each run that ended with a finite likelihood.
+    """
+
+    candidate: Candidate
+    run: State | None
+    n_parameters: int
+    evidence: Evidence | None
+    failure: Failure | None
+    seconds: float
+    ends: Sequence[Trace] = ()
+
+    @property
+    def was_begun(self) -> bool:
+        """Whether there was a fit at all, however it ended."""
+        return self.failure is None or self.failure.kind.was_begun
+
+
+ROUNDING = 1e-10  # relative: one Gaussian under two structures has the same criterion up to rounding
+
+
+def lowest(results: Sequence[Result], values: Array) -> int:
+    """The result of the lowest value, (n_results,); of equals the one with the fewest parameters.
+
+    Raises
+    ------
+    ValueError : no value is finite; the message counts the reasons.
+    """
+    usable = np.isfinite(values)
+    if not usable.any():
+        raise none_could_be_fitted(results)
+    best = float(values[usable].min())
+    return simplest(results, usable & (values <= best + ROUNDING * abs(best)))
+
+
+def highest_within_error(results: Sequence[Result], values: Array, errors: Array) -> int:
+    """The simplest result within one standard error of the highest value; Breiman et al. (1984), CART, section 3.4.3.
+
+    Raises as `lowest`.
+    """
+    usable = np.isfinite(values)
+    if not usable.any():
+        raise none_could_be_fitted(results)
+    best = int(np.where(usable, values, -np.inf).argmax())
+    return simplest(results, usable & (values >= values[best] - errors[best]))
+
+
+def simplest(results: Sequence[Result], among: NDArray[np.bool_]) -> int:
+    """The result with the fewest parameters, then components, then the first structure known."""
+    known = list(FAMILIES)
+
+    def size(place: int) -> tuple[int, int, int]:
+        result, name = results[place], results[place].candidate.family.name
+        return result.n_parameters, result.candidate.n_components, known.index(name) if name in known else len(known)
+
+    return min(np.flatnonzero(among).tolist(), key=size)
+
+
+def none_could_be_fitted(results: Sequence[Result], columns: str = "") -> NothingFitted:
+    """The error for candidates that all failed; `columns` as for `reasons_and_advice`."""
+    none = "The only candidate could not" if len(results) == 1 else f"None of {len(results)} candidates could"
+    return NothingFitted(f"{none} be fitted: {' '.join(reasons_and_advice(results, columns))}")
+
+
+def reasons_and_advice(failed: Sequence[Result], columns: str = "") -> tuple[str, str]:
+    """How many candidates failed for each reason, and what may help, each once: two sentences.
+
+    Parameters
+    ----------
+    failed : the candidates, at least one.
+    columns : which columns make covariances singular, with advice that replaces the usual; "" for none.
+    """
+    failures = (result.failure for result in failed)
+    kinds = Counter(FailureKind.NO_CRITERION if failure is None else failure.kind for failure in failures).most_common()
+    reasons = ", ".join(f"{number} × {kind.words}" for kind, number in kinds)
+    usual = [kind.advice for kind, _ in kinds if not columns or kind.advice != FailureKind.SINGULAR.advice]
+    *others, last = dict.fromkeys(each for advice in usual for each in advice) or [""]
+    advice = ", ".join([*others, f"or {last}" if others else last])
+    sentence = f"{advice[0].upper()}{advice[1:]}." if advice else ""
+    return f"{reasons}.", " ".join(filter(None, [columns, sentence]))
+
+
+@dataclass(frozen=True)
+class Folds:
+    """Random folds of rows by their numbers alone, so that no array of all rows is made.
+
+    Of the rows i n, …, i n + n − 1, n the number of folds, one is in each fold: that of smallest hash in the first.
+    So the sizes of folds differ by at most one.
+
+    Parameters
+    ----------
+    n_folds : n.
+    key : 63 bits; another one makes other folds.
+    """
+
+    n_folds: int
+    key: int
+
+    def of(self, places: slice) -> NDArray[np.intp]:
+        """The fold of each of some consecutive rows."""
+        first, end = places.start // self.n_folds, -(-places.stop // self.n_folds)
+        numbers = np.arange(first * self.n_folds, end * self.n_folds, dtype=np.uint64)
+        hashed = mix(mix(numbers) ^ np.uint64(self.key)).reshape(-1, self.n_folds)
+        ranks: NDArray[np.intp] = hashed.argsort(axis=1, kind="stable").argsort(axis=1).ravel()
+        return ranks[places.start - first * self.n_folds :][: places.stop - places.start]
+
+    def size(self, fold: int, n_rows: int) -> int:
+        """How many of the first rows are in a fold."""
+        n_whole = n_rows // self.n_folds
+        return n_whole + int(np.count_nonzero(self.of(slice(n_whole * self.n_folds, n_rows)) == fold))
+
+    def inside(self, block: Block, fold: int, *, outside: bool = False) -> NDArray[np.bool_]:
+        """Whether each row of a block is in a fold, or in another one."""
+        return np.equal(self.of(block.places), fold) != outside
+
+
+def held_out(results: Sequence[Result], source: Source, engine: Engine[Any]) -> Array:
+    """Mean log-likelihood of rows that no fit has seen, nats per unit of weight; NaN for candidates that failed."""
+    means = np.full(len(results), np.nan)
+    for place, result in enumerate(results):
+        if result.run is not None and result.failure is None:
+            model = result.run.model
+            moments = StepTask(engine, model.n_components, model.parameters, Need(Second.NONE)).over(source)
+            means[place] = moments.log_likelihood / moments.row_weight
+    return means
+
+
+def mean_and_error(by_fold: Array) -> tuple[Array, Array]:
+    """Mean over folds (n_folds, n_candidates) and its standard error, (n_candidates,) each."""
+    n_folds = len(by_fold)
+    mean = by_fold.mean(axis=0)
+    return mean, np.sqrt(((by_fold - mean) ** 2).sum(axis=0) / (n_folds * (n_folds - 1)))
+
+
+Table = dict[str, list[Any]]
+
+
+def results_table(results: Sequence[Result]) -> Table:
+    """A list for each column, with a row for each candidate; a candidate that failed has NaN, except for its size."""
+    has_factors = any(hasattr(result.candidate.family, "n_factors") for result in results)
+    names = _names({result.candidate.family for result in results})
+    rows = [_row(result, names, has_factors) for result in results]
+    return {name: [row[name] for row in rows] for name in rows[0]}
+
+
+def _names(families: Collection[Family]) -> dict[Family, str]:
+    """The name of each structure; where structures of one name differ in other options than `n_factors`, the value."""
+    options = ((family.name, {**family.options, "n_factors": None}) for family in families)
+    kinds = {(name, repr(sorted(each.items()))) for name, each in options}
+    several = Counter(name for name, _ in kinds)
+    return {family: family.name if several[family.name] == 1 else repr(family) for family in families}
+
+
+def _row(result: Result, names: Mapping[Family, str], has_factors: bool) -> dict[str, Any]:
+    family, evidence = result.candidate.family, result.evidence
+    run = result.run
+    return {
+        "structure": names[family],
+        "n_components": result.candidate.n_components,
+        **({"n_factors": getattr(family, "n_factors", None)} if has_factors else {}),
+        "log_likelihood": math.nan if evidence is None else evidence.log_likelihood,
+        "n_parameters": result.n_parameters,
+        **{name: math.nan if evidence is None else value(evidence) for name, value in CRITERIA.items()},
+        "converged": run is not None and run.outcome is Outcome.CONVERGED,
+        "n_iter": 0 if run is None else run.trace.n_steps,
+        "seconds": result.seconds,
+        "failure": None if result.failure is None else str(result.failure),
+    }

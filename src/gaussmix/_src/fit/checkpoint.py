@@ -1,0 +1,384 @@
+"""Checkpoints: a killed fit is resumed, and ends with the same bits where its passes have no order of rows."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from hashlib import sha256
+from pathlib import Path
+from threading import Thread
+from time import monotonic
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+from sklearn.base import BaseEstimator
+
+from gaussmix._src.background import Background
+from gaussmix._src.em.objective.trace import Event, Frozen, State, Trace
+from gaussmix._src.em.step.best_of import Run, better
+from gaussmix._src.errors import (
+    NonFiniteLikelihood,
+    NothingFitted,
+    Outcome,
+    ParameterTypeError,
+    SingularCovariance,
+    warn,
+)
+from gaussmix._src.families.base import Family
+from gaussmix._src.fit.features.base import FitFeature
+from gaussmix._src.fit.plan import Onward, Plan
+from gaussmix._src.fit.problem import Problem
+from gaussmix._src.formats.checkpoint_file import CheckpointRecord, RunRecord, StandingRecord, read, write
+from gaussmix._src.formats.files import check_local, remove_unfinished
+from gaussmix._src.formats.record import Damaged, Json
+from gaussmix._src.formats.values import plain
+from gaussmix._src.interfaces.block import Block
+from gaussmix._src.interfaces.leaves import LEAF_ROWS
+from gaussmix._src.model import Model, flaw
+from gaussmix._src.sources.base import Source
+from gaussmix._src.sources.findings import Fingerprint
+from gaussmix._src.value import Value
+from gaussmix._src.version import package_version
+
+SECONDS = 5.0  # between two checkpoints of a run
+_SEARCH = "search"  # the key of the state that the generator has when a search begins
+_LASTING = None, Outcome.CONVERGED, Outcome.STEP_LIMIT  # other ends of a run are not those of the fit that goes on
+_FINAL = (
+    SingularCovariance,
+    NonFiniteLikelihood,
+    NothingFitted,
+    Warning,
+)  # errors that the same fit would end with again
+Place = str | os.PathLike[str]
+
+
+@dataclass
+class Standing:
+    """How far one fit has come: the current run, and the ends of the runs before it.
+
+    Parameters
+    ----------
+    number : of the current run, from 0.
+    generator : state of the generator of the starts when that run was begun or noted.
+    state : of that run; None before it begins.
+    best : the end of the best run before it.
+    ends : the ends of the runs before it with a finite likelihood.
+    """
+
+    number: int = 0
+    generator: Any = None
+    state: State | None = None
+    best: State | None = None
+    ends: tuple[State, ...] = ()
+
+
+class Checkpoint(FitFeature):
+    """Notes the runs of a fit in a file, or goes on from it.
+
+    A search is many fits. The file also holds the fits that have ended, so a search resumes at the current one. If the
+    fit is interrupted while the feature is entered, the state is written. If the fit ends, or fails in a way that would
+    repeat, the file is removed.
+    """
+
+    is_sequential = True
+
+    def used(self) -> Sequence[str]:
+        place = check_place(self.estimator.checkpoint)
+        self._path, self._identity = Path(place or ""), dict[str, Json]()
+        self._read: dict[str, StandingRecord] = {}  # of fits that were not asked for yet
+        self._stands: dict[str, Standing] = {}
+        self._current = ""
+        self._written, self._noted_at = ("", 0, 0), monotonic()
+        self._writer: Thread | None = None
+        self.failure: str | None = None  # why the last write failed, a sentence
+        self._has_warned = False
+        return () if place is None else ("checkpoint",)
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        if not self._identity:  # the fit has not come to its plan
+            return
+        if self._writer is not None:
+            self._writer.join()
+        if error is None or isinstance(error, _FINAL):
+            with suppress(FileNotFoundError):
+                self._path.unlink()
+            return
+        self._interrupt()
+        if self.failure is not None:
+            error.add_note(self.failure)
+
+    def plan(self, plan: Plan, problem: Problem) -> Plan:
+        """Open the file.
+
+        Raises
+        ------
+        ValueError : the file is damaged, another kind of file, or of a fit with other data or settings.
+        OSError : it can't be read, or there is no such folder.
+        """
+        data = problem.data
+        before = [value for start in plan.starts if isinstance(start, Onward) for value in start.arrays()]
+        known = [] if data.known is None else data.known.arrays()
+        identity = identity_of(self.estimator, data.original, before, known)
+        check_local(self._path)
+        if self._path.exists():
+            self._take(identity)
+        elif not self._path.parent.is_dir():
+            raise FileNotFoundError(errno.ENOENT, "there is no such folder to write to", str(self._path.parent))
+        remove_unfinished(self._path)
+        self._identity = identity
+        if plan.n_candidates is not None:
+            self._restore(plan.rng)
+        return plan
+
+    def runs(self, runs: Iterable[Run], problem: Problem, plan: Plan) -> Iterator[Run]:
+        """The runs of a fit, noted while they are made. A run that had ended yields its end alone.
+
+        The generator of the plan gets the state that it had at the checkpoint.
+        """
+        runs, key, generator = [*runs], plan.key, plan.rng
+        stand = self._standing(key, problem.family, generator)
+        if not 0 <= stand.number <= len(runs) or (stand.number == len(runs) and not stand.ends):
+            raise self._unusable(Damaged(f"it is at run {stand.number} of {len(runs)}"))
+        self._stands[key], self._current = stand, key
+        for end in stand.ends:
+            yield partial(lambda end, begun: iter((end,)), end)
+        while stand.number < len(runs):
+            made: list[State] = []  # none where the start has no covariances
+            yield partial(self._noted, runs[stand.number], stand, generator, made)
+            for end in made:
+                if end.outcome is not Outcome.NON_FINITE:
+                    stand.best, stand.ends = better(stand.best, end), (*stand.ends, end)
+            stand.number, stand.state, stand.generator = stand.number + 1, None, generator.bit_generator.state
+            if stand.number < len(runs):
+                self._write_beside()
+        if not stand.ends:  # no start had an end: the fit has failed, and is tried again if the search goes on
+            del self._stands[key]
+
+    def _restore(self, generator: np.random.Generator) -> None:
+        """Give a generator the state that it had when the search began: every fit of a search begins with it."""
+        record = self._read.pop(_SEARCH, None)
+        if record is not None:
+            self._set_state(generator, record.generator)
+        self._stands[_SEARCH] = Standing(generator=generator.bit_generator.state)
+
+    def _set_state(self, generator: np.random.Generator, state: Any) -> None:
+        """Give a generator a state of the file; raises ValueError if it is none."""
+        try:
+            generator.bit_generator.state = state
+        except (TypeError, ValueError, KeyError, OverflowError):
+            raise self._unusable(Damaged("its generator is in no state")) from None
+
+    def _standing(self, key: str, family: Family, generator: np.random.Generator) -> Standing:
+        """How far a fit had come when the file was written; its beginning if the file lacks it."""
+        record = self._read.pop(key, None)
+        if record is None:
+            return Standing(generator=generator.bit_generator.state)
+        try:
+            self._set_state(generator, record.generator)
+            state, best = (None if run is None else _state_of(run, family) for run in (record.state, record.best))
+            ends = () if best is None else tuple(_state_at(run, best.model) for run in record.ends)
+        except Damaged as damage:
+            raise self._unusable(damage) from None
+        return Standing(record.number, record.generator, state, best, ends)
+
+    def _noted(
+        self, run: Run, stand: Standing, generator: np.random.Generator, made: list[State], begun: State | None
+    ) -> Iterator[State]:
+        for state in run(stand.state):
+            stand.state, stand.generator = state, generator.bit_generator.state
+            made[:] = [state]  # now, because who looks at the run may not ask for more after its end
+            if state.outcome is None and monotonic() - self._noted_at > SECONDS:
+                self._write_beside()
+            yield state
+
+    def _interrupt(self) -> None:
+        """Write a checkpoint if the fit has gone on since the last one."""
+        stand = self._stands.get(self._current)
+        outcome = None if stand is None or stand.state is None else stand.state.outcome
+        if self._place != self._written and outcome in _LASTING:
+            self._write(self._record(), self._place)
+
+    @property
+    def _place(self) -> tuple[str, int, int]:
+        """The fit that is being made, the number of its run, and of the steps of that."""
+        stand = self._stands.get(self._current, Standing())
+        return self._current, stand.number, 0 if stand.state is None else stand.state.trace.n_steps
+
+    def _write_beside(self) -> None:
+        """Write a checkpoint while the fit goes on, unless the last one is still being written."""
+        if self._writer is not None and self._writer.is_alive():
+            return
+        if self.failure is not None and not self._has_warned:
+            self._has_warned = True
+            warn(f"{self.failure} The fit goes on without a checkpoint.")
+        self._noted_at = monotonic()
+        self._writer = Thread(target=self._write, args=(self._record(), self._place), name="gaussmix-checkpoint")
+        self._writer.start()
+
+    def _write(self, record: CheckpointRecord, place: tuple[str, int, int]) -> None:
+        try:
+            write(self._path, record)
+        except (OSError, MemoryError) as error:
+            self.failure = f"{self._path} can't be written: {getattr(error, 'strerror', None) or error}."
+        else:
+            self.failure, self._written = None, place
+
+    def _record(self) -> CheckpointRecord:
+        made = {key: _standing_record(stand) for key, stand in self._stands.items()}
+        return CheckpointRecord(self._identity, self._read | made)
+
+    def _take(self, identity: Mapping[str, Json]) -> None:
+        """Go on from the file of a fit with this identity."""
+        name = os.fspath(self._path)
+        if not self._path.is_file():
+            raise ValueError(f"checkpoint={name!r} is not a regular file: name a file.")
+        try:
+            record = read(self._path)
+        except Damaged as damage:
+            raise self._unusable(damage) from None
+        check_same(name, record.identity, identity)
+        self._read = dict(record.fits)
+
+    def _unusable(self, damage: Damaged) -> ValueError:
+        return ValueError(
+            f"{self._path} is not a usable checkpoint: {damage}. Remove the file to begin anew, or name another."
+        )
+
+
+def check_place(place: Any) -> Place | None:
+    """The value of `checkpoint`; raises TypeError unless it is a path or None."""
+    if place is None or (isinstance(place, str | os.PathLike) and os.fspath(place)):
+        return place
+    raise ParameterTypeError(f"checkpoint must be the path of a file or None, not {place!r}.")
+
+
+def _standing_record(stand: Standing) -> StandingRecord:
+    state, best = (None if run is None else _record_of(run) for run in (stand.state, stand.best))
+    ends = [_record_of(end, has_model=False) for end in stand.ends]
+    return StandingRecord(stand.number, stand.generator, state, best, ends)
+
+
+def _record_of(run: State, *, has_model: bool = True) -> RunRecord:
+    model, trace = run.model, run.trace
+    arrays = {"log_likelihood": np.array(trace.log_likelihood), "objective": np.array(trace.objective)}
+    if has_model:
+        arrays |= {"weights": model.weights, "means": model.means, "covariances": model.covariances.array}
+        arrays |= {} if model.noise is None else model.noise.arrays()
+    frozen = {k: why.name for k, why in trace.frozen.items()}
+    events = [(each.component, each.feature, each.step, each.why.name, each.remedy) for each in trace.events]
+    return RunRecord(arrays, trace.memory, frozen, None if run.outcome is None else run.outcome.name, events)
+
+
+def _state_of(run: RunRecord, family: Family) -> State:
+    """Where a run stands; raises `Damaged`."""
+    arrays = run.arrays
+    weights, means, covariances = arrays["weights"], arrays["means"], arrays["covariances"]
+    try:
+        noise = Background.of_arrays(arrays)
+    except ValueError:
+        raise Damaged("its noise is damaged") from None
+    wrong = flaw(weights, means, covariances, family, noise, is_factored=False)
+    if wrong is not None:
+        raise Damaged(wrong)
+    if any(k not in range(len(means)) for k in run.frozen):
+        raise Damaged("it names a frozen component that it does not have")
+    model = Model(weights, means, family.covariances(covariances, *means.shape), family, noise)
+    return _state_at(run, model)
+
+
+def _state_at(run: RunRecord, model: Model) -> State:
+    """Where a run stands, at a model; of a run that has ended that of the best does. Raises `Damaged`."""
+    try:
+        outcome = None if run.outcome is None else Outcome[run.outcome]
+        frozen = {k: Frozen[why] for k, why in run.frozen.items()}
+        events = tuple(Event(k, feature, step, Frozen[why], did) for k, feature, step, why, did in run.events)
+    except KeyError:
+        raise Damaged("its header is damaged") from None
+    log_likelihood, objective = run.arrays["log_likelihood"], run.arrays["objective"]
+    if log_likelihood.ndim != 1 or objective.shape != log_likelihood.shape:
+        raise Damaged("its steps are of the wrong shape")
+    return State(model, Trace(log_likelihood.tolist(), objective.tolist(), frozen, run.memory, events), outcome)
+
+
+# Parameters that change no bit of a fit.
+CHANGE_NOTHING = ("callbacks", "checkpoint", "n_jobs", "max_time", "verbose", "verbose_interval", "forgetting")
+_FEW = 20  # numbers that a message shows
+
+
+def identity_of(
+    estimator: BaseEstimator, source: Source, before: Sequence[Any] = (), known: Sequence[Any] = ()
+) -> dict[str, Json]:
+    """What the bits of a fit depend on, as plain values: rows, settings and more.
+
+    Parameters
+    ----------
+    estimator : with its parameters.
+    source : the rows with the weights that the user gave.
+    before : arrays and numbers of the fit that it continues, if it does.
+    known : arrays of what is known about the rows, if anything.
+    """
+    fingerprint, profile, sample = source.of_all(Fingerprint), source.profile, source.sample(LEAF_ROWS)
+    errors = [] if not source.has_errors else [error for error in map(_error_of, source.blocks()) if error is not None]
+    numbers = [np.uint64(fingerprint.total), sample.rows, *([] if sample.row_weight is None else [sample.row_weight])]
+    weights = [profile.total_weight, profile.n_positive, profile.largest_weight]
+    parameters = estimator.get_params(deep=False)
+    settings = {name: _plain(name, value) for name, value in parameters.items() if name not in CHANGE_NOTHING}
+    identity = {
+        "the version of gaussmix": package_version(),
+        "the estimator": type(estimator).__name__,
+        "the shape of X": [source.n_rows, source.n_features],
+        "the type of X": source.dtype.name,
+        "the sum, number and maximum of the weights": weights,
+        **settings,
+        "what X or sample_weight holds": _digest(numbers),
+        "the fit to go on from": _digest(before),
+        "what labels says": _digest(known),
+        "what X_error says": _digest(errors),
+    }
+    return json.loads(json.dumps(identity))  # as it is read from a file: lists for tuples
+
+
+def _error_of(block: Block) -> Any:
+    """The measurement errors of a block; the first alone where all rows have it."""
+    return block.error if block.error is None or block.error.strides[0] else block.error[:1]
+
+
+def _plain(name: str, value: Any) -> Json:
+    """A parameter, as a value that is equal where the parameter is."""
+    if callable(value):
+        return "a callable"
+    if isinstance(value, np.random.RandomState):
+        return "a RandomState"  # the generator made of it is in the file
+    if value is None or isinstance(value, str | bool | int | float | np.generic | dict | Value):
+        return plain(name, value)
+    if isinstance(value, list | tuple) and any(isinstance(each, Value) for each in value):
+        return plain(name, value)
+    array = np.asarray(value)
+    return array.tolist() if array.size <= _FEW and array.dtype.kind in "biuU" else _digest([array])
+
+
+def _digest(numbers: Iterable[Any]) -> Json:
+    seal = sha256()
+    for each in numbers:
+        array = np.ascontiguousarray(each)
+        seal.update(f"{array.dtype.str}{array.shape}".encode())
+        seal.update(array.data)
+    return {"sha256": seal.hexdigest()}
+
+
+def check_same(name: str, then: Mapping[str, Json], now: Mapping[str, Json]) -> None:
+    """Raise ValueError for the first thing in which the fit of a file differs from this one."""
+    for what, value in now.items():
+        if then.get(what) != value:
+            is_shown = not isinstance(value, dict) and not isinstance(then.get(what), dict)
+            how = f"was {then.get(what)!r:.60} and is {value!r:.60}" if is_shown else "differs"
+            raise ValueError(
+                f"{name} is the checkpoint of another fit: {what} {how}. Give the same data and settings to resume "
+                "it, remove the file to begin anew, or name another."
+            )

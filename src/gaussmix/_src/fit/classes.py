@@ -1,0 +1,245 @@
+"""Mixtures of classes, fitted to rows of known and of unknown class.
+
+mclust calls one component for each class EDDA, and a mixture for each class MclustDA; Fraley & Raftery (2002), JASA 97,
+section 4; Scrucca et al. (2023), chapter 4.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gaussmix._src.em.initialisation.base import Partition
+from gaussmix._src.em.initialisation.initial import InitialMoments
+from gaussmix._src.em.initialisation.known import Known
+from gaussmix._src.em.objective.stopping import Stopping
+from gaussmix._src.em.objective.trace import State
+from gaussmix._src.em.step.accumulate import StepTask
+from gaussmix._src.engines.base import Engine
+from gaussmix._src.errors import SingularCovariance
+from gaussmix._src.families.base import Family
+from gaussmix._src.fit.features.base import Features
+from gaussmix._src.fit.fit import fit
+from gaussmix._src.fit.plan import Onward, Plan, SharedStarts
+from gaussmix._src.fit.problem import Data, Problem
+from gaussmix._src.interfaces.block import Block
+from gaussmix._src.interfaces.leaves import Sums
+from gaussmix._src.interfaces.need import Need, Second
+from gaussmix._src.interfaces.parameters import Parameters
+from gaussmix._src.interfaces.whitening.diagonal import DiagonalWhitening
+from gaussmix._src.mixture.class_mixtures import ClassMixtures
+from gaussmix._src.mixture.mixture import Mixture
+from gaussmix._src.numerics.arrays import Array
+from gaussmix._src.numerics.threads import cached_property
+from gaussmix._src.sources.base import Source
+from gaussmix._src.sources.findings import some_distinct
+
+
+@dataclass(frozen=True, eq=False)
+class ClassFit:
+    """The mixtures of the classes, and how they were fitted.
+
+    Parameters
+    ----------
+    classes : the mixtures.
+    log_likelihood : Σ s log p(x, c) over rows of known class, Σ s log p(x) over others; nats, a total.
+    n_parameters : free ones, the classes' probabilities among them.
+    structures : the name of the structure of each class.
+    n_steps : EM steps, the most that a class took.
+    fitted : the end of EM, what was fitted, and how; None if EM made no step.
+    """
+
+    classes: ClassMixtures
+    log_likelihood: float
+    n_parameters: int
+    structures: list[str]
+    n_steps: int
+    fitted: tuple[State, Problem, Plan] | None = None
+
+    def with_prior(self, prior: Array, row_weight: float) -> ClassFit:
+        """The fit with given probabilities (n_classes,) of the classes; all rows must be of known class."""
+        change = row_weight * float(self.classes.prior @ (np.log(prior) - np.log(self.classes.prior)))
+        return replace(
+            self,
+            classes=self.classes.with_prior(prior),
+            log_likelihood=self.log_likelihood + change,
+            n_parameters=self.n_parameters - len(prior) + 1,
+        )
+
+    def bic(self, row_weight: float) -> float:
+        """−2 log L + p log Σs; lower is better. mclust's sign is opposite, and it counts no class probabilities."""
+        return -2 * self.log_likelihood + self.n_parameters * float(np.log(row_weight))
+
+
+@dataclass(frozen=True, eq=False)
+class LabelledRows:
+    """Rows with their classes, as far as they are known.
+
+    Parameters
+    ----------
+    data : the rows; `Block.given` is the class of each, in 0 … n_classes − 1, and −1 where it is not known.
+    n_classes : at least 2.
+    engine : sums over them.
+    features : what the fits use besides.
+    """
+
+    data: Data
+    n_classes: int
+    engine: Engine[Any]
+    features: Features = ()
+
+    @property
+    def mass(self) -> Array:
+        """Weight of the rows that are known to be of each class, (n_classes,)."""
+        return self._counts[0]
+
+    @property
+    def is_complete(self) -> bool:
+        """Every row has a class."""
+        return int(self._counts[1].sum()) == self.data.original.n_rows
+
+    @cached_property
+    def _counts(self) -> tuple[Array, Array]:
+        """Weight and number of the rows of each class, (n_classes,)."""
+        weights, n_rows = self.data.original.sum_of(partial(count_given, n_classes=self.n_classes))
+        return weights, n_rows
+
+    def rows_of(self, number: int) -> Source:
+        """The rows of a class."""
+        n_rows = int(self._counts[1][number])
+        return self.data.original.changed(partial(_of_class, number=number), n_rows)
+
+    def without_spread(self) -> list[int]:
+        """Classes whose rows are all equal; none if rows of unknown class may join them."""
+        distinct: list[set[bytes]] = [set() for _ in range(self.n_classes if self.is_complete else 0)]
+        for some in self.data.original.map_rows(partial(_two_distinct, n_classes=len(distinct))):
+            for mine, more in zip(distinct, some, strict=True):
+                mine |= more
+            if all(len(mine) > 1 for mine in distinct):
+                break
+        return [number for number, mine in enumerate(distinct) if len(mine) == 1]
+
+    def best_of_one_component_each(
+        self, families: Sequence[Family], ridge: float | None, stopping: Stopping
+    ) -> ClassFit:
+        """The fit with a component for each class and the structure of lowest BIC; of equals the first.
+
+        Raises
+        ------
+        SingularCovariance : no family has covariances; it lists the classes that have too few distinct rows.
+        """
+        start = Partition(share=None if self.is_complete else self._first_shares())
+        shared, numbers, found = SharedStarts(), np.arange(self.n_classes), list[ClassFit]()
+        failure: SingularCovariance | None = None
+        for family in families:
+            is_closed = self.is_complete and not family.is_step and not self.data.original.may_miss
+            how = replace(stopping, max_steps=0) if is_closed else stopping
+            try:
+                plan = Plan([start], _unused(), how, shared=shared)
+                fitted = self._fit(family, numbers, ridge, plan)
+            except SingularCovariance as error:
+                failure = error
+                continue
+            model, names = fitted[0].model, [family.name] * self.n_classes
+            classes = ClassMixtures(Mixture.of(model), numbers)
+            found.append(self._judged(classes, model.n_parameters, names, 1, fitted))
+        if not found:
+            assert failure is not None, "at least one family"
+            raise failure
+        return min(found, key=lambda fit: fit.bic(self.data.original.profile.total_weight))
+
+    def several_components_each(
+        self, mixtures: Sequence[Mixture], n_steps: int, ridge: float | None, stopping: Stopping
+    ) -> ClassFit:
+        """The fit from a mixture of the rows of each class; EM shares rows of unknown class among the classes."""
+        classes, fitted = ClassMixtures.of(mixtures, self.mass / self.mass.sum()), None
+        size = sum(mixture.n_parameters for mixture in mixtures) + len(mixtures) - 1
+        if not self.is_complete:
+            model = classes.mixture.model
+            plan = Plan([Onward(model)], _unused(), stopping)
+            fitted = self._fit(model.family, classes.component_class, ridge, plan)
+            classes = replace(classes, mixture=Mixture.of(fitted[0].model))
+        return self._judged(classes, size, [mixture.family.name for mixture in mixtures], n_steps, fitted)
+
+    def _fit(
+        self, family: Family, component_class: NDArray[np.intp], ridge: float | None, plan: Plan
+    ) -> tuple[State, Problem, Plan]:
+        problem = Problem(self._known(component_class), family, len(component_class), self.engine, ridge)
+        for feature in self.features:
+            plan = feature.plan(plan, problem)
+        return fit(problem, plan, self.features).run, problem, plan
+
+    def _known(self, component_class: NDArray[np.intp]) -> Data:
+        """The rows, with the components that a row of known class may have."""
+        groups = [np.flatnonzero(component_class == number).tolist() for number in range(self.n_classes)]
+        return replace(self.data, known=Known(groups))
+
+    def _first_shares(self) -> Callable[[Block], Array]:
+        """Makes responsibilities (n_rows, n_classes): 1 for a known class, else by distance in standard deviations."""
+        first = InitialMoments(self.data.source(), self.engine, self.n_classes, Partition())
+        moments, means = first.about_means(Need(Second.DIAGONAL, pooled=True))
+        assert moments.second is not None
+        known = moments.mass.sum()
+        variances = moments.second / known + self.data.ridge
+        near = Parameters.of(moments.mass / known, means, DiagonalWhitening.of(variances[None]))
+        return partial(_shares, engine=self.engine, near=near)
+
+    def _judged(
+        self,
+        classes: ClassMixtures,
+        n_parameters: int,
+        structures: list[str],
+        n_steps: int,
+        fitted: tuple[State, Problem, Plan] | None,
+    ) -> ClassFit:
+        """The mixtures of the classes, with their likelihood; the run counts if it made steps."""
+        mixture = classes.mixture
+        source = self._known(classes.component_class).labelled(mixture.n_components)
+        task = StepTask(self.engine, mixture.n_components, mixture.parameters, Need(Second.NONE))
+        log_likelihood = task.over(source).log_likelihood * self.data.unit
+        if fitted is None or not fitted[0].trace.n_steps:
+            return ClassFit(classes, log_likelihood, n_parameters, structures, n_steps)
+        return ClassFit(classes, log_likelihood, n_parameters, structures, fitted[0].trace.n_steps, fitted)
+
+
+def _unused() -> np.random.Generator:
+    """A generator for plans whose starts draw nothing."""
+    return np.random.default_rng(0)
+
+
+def _shares(block: Block, engine: Engine[Any], near: Parameters) -> Array:
+    """Responsibilities of rows of known class, which have one component, and of others as parameters say."""
+    shares, log_prior = engine.responsibilities(block, near), block.row_log_prior(len(near.means))
+    assert log_prior is not None, "some rows have a known class"
+    is_possible = np.isfinite(log_prior)
+    known = is_possible.sum(axis=1) == 1
+    shares[known] = is_possible[known]
+    return shares
+
+
+def count_given(leaf: Block, n_classes: int, labels: Callable[[Block], NDArray[Any]] | None = None) -> Sums:
+    """The weights and the numbers of rows by `Block.given`, (n_classes,) each, where this is not −1.
+
+    With labels of rows, these count by 0 where the labels are wrong and by 1 where they are right.
+    """
+    assert leaf.given is not None, "rows have labels"
+    known = leaf.given >= 0
+    numbers = (leaf.given if labels is None else (leaf.given == labels(leaf)).astype(np.int32))[known]
+    counts = np.bincount(numbers, minlength=n_classes).astype(np.float64)
+    return Sums((np.bincount(numbers, leaf.weight[known], n_classes), counts))
+
+
+def _of_class(block: Block, number: int) -> Iterable[Block]:
+    places = np.flatnonzero(block.given == number)
+    return [replace(block.taken(places, block.first_row), given=None)] if places.size else []
+
+
+def _two_distinct(block: Block, n_classes: int) -> list[set[bytes]]:
+    """Up to two distinct rows of positive weight of each class in a block."""
+    places = (np.flatnonzero(block.given == number) for number in range(n_classes))
+    return [some_distinct(block.taken(those, 0), 2) if those.size else set() for those in places]

@@ -1,0 +1,79 @@
+"""`prior` and `restrictions`: priors, and parameters that the fit keeps fixed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from gaussmix._src.em.objective.trace import State
+from gaussmix._src.em.priors.posterior import Posterior
+from gaussmix._src.errors import name_components, warn
+from gaussmix._src.families.base import Family
+from gaussmix._src.fit.features.base import FitFeature
+from gaussmix._src.fit.fitted import Diagnosis, Fitted
+from gaussmix._src.fit.plan import Plan
+from gaussmix._src.fit.problem import Problem
+from gaussmix._src.validation.initial import given_parameters
+from gaussmix._src.validation.parameters import check_counts, check_family
+from gaussmix._src.validation.restrictions import check_terms, given_terms
+
+_INITIAL = "weights", "means", "covariances", "precisions"
+LEAST_ROWS = 0.5  # a component with less describes no row
+
+
+class Priors(FitFeature):
+    """Priors and fixed parameters."""
+
+    def used(self) -> Sequence[str]:
+        estimator = self.estimator
+        families = [] if hasattr(estimator, "criterion") else [check_family(estimator)]  # a search has its own
+        self._terms = check_terms(estimator, families, max(check_counts("n_components", estimator.n_components)))
+        if self._terms.is_empty:
+            return ()
+        options = getattr(estimator.restrictions, "options", {})
+        used = [*given_terms(estimator), *(name for name in options if np.size(options[name]))]
+        used += ["numbers of components"] if self._terms.has_numbers else []
+        return [*used, "prior of the weights"] if np.any(self._terms.shares.concentration) else used
+
+    def problem(self, problem: Problem, candidates: Sequence[tuple[Family, int]]) -> Problem:
+        terms = self._terms
+        if any(getattr(self.estimator, f"{name}_init", None) is not None for name in _INITIAL):
+            given = given_parameters(self.estimator, *candidates[0], problem.data.original)
+            terms = terms.with_values(given.weights, given.means, given.covariances)
+        return replace(problem, terms=terms)
+
+    def plan(self, plan: Plan, problem: Problem) -> Plan:
+        return replace(plan, in_one_call=False)
+
+    def fitted(self, fitted: Fitted, problem: Problem, run: State) -> Fitted:
+        assert fitted.outcome is not None, "the fit has just ended"
+        held, found = held_by_prior(problem, run), list(fitted.outcome.diagnostics)
+        warn(held_sentence(held))
+        place = next((i for i, each in enumerate(found) if each.component is None), len(found))
+        cause = "next to no row belongs to it, and only the prior holds it"
+        found[place:place] = [Diagnosis(k, None, None, cause) for k in held]
+        outcome = replace(fitted.outcome, diagnostics=found)
+        fitted = replace(fitted, outcome=outcome, n_fixed=problem.objective.n_fixed(run.model))
+        # Of a model selection, `facts` has the likelihood of the mixture; here EM raised something else.
+        return fitted if fitted.results is not None else fitted.without_likelihood()
+
+
+def held_by_prior(problem: Problem, run: State) -> list[int]:
+    """Components with less than half a row, which the prior of means and covariances alone keeps where they are."""
+    objective = problem.objective
+    if type(objective) is not Posterior or objective.prior is None:  # a variational one tells masses itself
+        return []
+    few = np.flatnonzero(run.model.weights * problem.data.original.profile.total_weight < LEAST_ROWS).tolist()
+    return [k for k in few if k not in run.trace.frozen and k not in objective.shares.fixed]
+
+
+def held_sentence(held: Sequence[int]) -> str | None:
+    """Say which components only the prior holds, and what to do; None if none."""
+    if not held:
+        return None
+    return (
+        f"{name_components(held)}: next to no row belongs there, and mean and covariance are those of the prior. Lower "
+        "n_components, or give the prior less shrinkage and dof."
+    )

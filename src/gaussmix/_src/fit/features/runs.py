@@ -1,0 +1,71 @@
+"""How the runs of EM go and end: `acceleration`, `degenerate`, and `certify` and ``tol="auto"``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from functools import partial
+
+from gaussmix._src.em.collapse.remedies import Remedy
+from gaussmix._src.em.curvature.coordinates import refusal
+from gaussmix._src.em.objective.trace import State
+from gaussmix._src.em.step.best_of import Run
+from gaussmix._src.errors import DegenerateError
+from gaussmix._src.families.base import Family
+from gaussmix._src.fit.after.diagnostics import named
+from gaussmix._src.fit.features.base import FitFeature
+from gaussmix._src.fit.fit import check_certifiable
+from gaussmix._src.fit.plan import Plan
+from gaussmix._src.fit.problem import Problem
+from gaussmix._src.validation.parameters import check_acceleration, check_certify, check_remedy, check_tol
+
+
+class Degenerate(FitFeature):
+    """Another remedy than to freeze a component that collapses or loses its rows."""
+
+    def used(self) -> Sequence[str]:
+        self._remedy = check_remedy(self.estimator.degenerate)
+        return () if self._remedy is Remedy.FREEZE else (f"degenerate={self._remedy.value!r}",)
+
+    def problem(self, problem: Problem, candidates: Sequence[tuple[Family, int]]) -> Problem:
+        return replace(problem, remedy=self._remedy)
+
+    def runs(self, runs: Iterable[Run], problem: Problem, plan: Plan) -> Iterable[Run]:
+        return [partial(self._run, run, problem) for run in runs]
+
+    def _run(self, run: Run, problem: Problem, begun: State | None) -> Iterator[State]:
+        """The states of a run, whose error has the name of the feature."""
+        try:
+            yield from run(begun)
+        except DegenerateError as error:
+            raise named(error, problem.data.original, self.estimator._names) from None
+
+
+class Acceleration(FitFeature):
+    """Accelerated EM."""
+
+    def used(self) -> Sequence[str]:
+        check_acceleration(self.estimator.acceleration)
+        return () if self.estimator.acceleration is None else ("acceleration",)
+
+    def plan(self, plan: Plan, problem: Problem) -> Plan:
+        return replace(plan, is_accelerated=True, in_one_call=False)
+
+
+class Certificate(FitFeature):
+    """A fit that goes on to a maximum, or that finds out in any case, or in none, whether it is at one."""
+
+    def used(self) -> Sequence[str]:
+        self._is_asked = check_certify(getattr(self.estimator, "certify", "auto"))
+        self._seeks_maximum = check_tol(self.estimator.tol) is None
+        asked = [] if self._is_asked is None else [f"certify={self._is_asked}"]
+        return ["tol='auto'", *asked] if self._seeks_maximum else asked
+
+    def plan(self, plan: Plan, problem: Problem) -> Plan:
+        stopping = plan.stopping.at_maximum(plan.stopping.max_steps) if self._seeks_maximum else plan.stopping
+        return replace(plan, stopping=stopping, certify=self._seeks_maximum or self._is_asked)
+
+    def runs(self, runs: Iterable[Run], problem: Problem, plan: Plan) -> Iterable[Run]:
+        if self._seeks_maximum:
+            check_certifiable(refusal(problem.family, problem.n_components, problem.source.n_features))
+        return runs

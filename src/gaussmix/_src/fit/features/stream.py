@@ -1,0 +1,40 @@
+"""`partial_fit` and `forgetting`: the fit to the first rows of a stream, and how fast the stream is forgotten."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from gaussmix._src.em.step.online import STEP_ROWS, Rate
+from gaussmix._src.fit.features.base import FitFeature
+from gaussmix._src.fit.plan import Plan
+from gaussmix._src.fit.problem import Problem
+from gaussmix._src.validation.parameters import check_number, seed_kept
+
+
+class FirstRows(FitFeature):
+    """A fit to the first rows of a stream, whose seed was drawn when the stream began. Other fits use nothing of it."""
+
+    def used(self) -> Sequence[str]:
+        check_rate(self.estimator.forgetting)
+        self._put_back = seed_kept(self.estimator.random_state)
+        return ("partial_fit",) if "partial_fit" in self.arguments else ()
+
+    def plan(self, plan: Plan, problem: Problem) -> Plan:
+        self._put_back()
+        return replace(plan, rng=np.random.default_rng(self.estimator._stream.seed))
+
+
+def check_rate(forgetting: Any) -> Rate:
+    """How fast a stream is forgotten."""
+    if isinstance(forgetting, Rate):
+        return forgetting
+    if forgetting is None:
+        return Rate()
+    half_life = check_number("forgetting", forgetting, " (rows), None or a Rate")
+    if half_life < STEP_ROWS:
+        raise ValueError(f"forgetting={forgetting!r} must be None, a Rate or at least {STEP_ROWS} rows, one step.")
+    return Rate(half_life=half_life)

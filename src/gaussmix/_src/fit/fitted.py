@@ -1,0 +1,379 @@
+"""What a fit found: the one value that an estimator's attributes are read from, and that files hold."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from math import inf
+from time import perf_counter
+from typing import TYPE_CHECKING, Any, Self, TypeVar, get_args, get_type_hints
+
+import numpy as np
+
+from gaussmix._src import numerics
+from gaussmix._src.em.curvature.standing import Standing
+from gaussmix._src.em.objective.stopping import Stopping, outlook
+from gaussmix._src.em.objective.trace import State, Trace
+from gaussmix._src.em.step.best_of import ROUNDING_OF_RUNS
+from gaussmix._src.errors import LIKELIHOOD, FailureKind, Outcome
+from gaussmix._src.formats.record import Damaged
+from gaussmix._src.formats.values import Reader, count, from_plain, list_of, of_type
+from gaussmix._src.model import Model
+from gaussmix._src.numerics.threads import cached_property
+from gaussmix._src.sources.base import Source
+from gaussmix._src.sources.findings import Cells
+from gaussmix._src.validation.rows import counted_weight
+
+if TYPE_CHECKING:
+    from gaussmix._src.mixture.mixture import Mixture
+
+_NO_STEP = "max_iter=0 allows no step; raise max_iter."
+_AT_LIMIT = "max_iter steps were made before the maximum; raise max_iter, or set tol to a number."
+_AT_MAXIMUM = "Less than 1e-4 nats per row are left to gain."
+_AT_NONE = "Steps no longer change the mean log-likelihood, but the fit is not at a maximum: try other starts."
+_IS_MAXIMUM = "The fit is near a maximum; "
+_LEFT = "{gain:.2g} nats a row may remain, and {labels:.2g} % of the labels may change."
+_IS_NONE = (
+    "The fit is not near a maximum: it stands at a saddle or on a ridge, or is still far from one. Lower tol, raise "
+    "max_iter, or try other starts."
+)
+_IS_UNKNOWN = "It is not known whether the fit is near a maximum: {why_not}."
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """Something unusual about a fit.
+
+    Parameters
+    ----------
+    component : its number in that step; None for all components.
+    feature : its name, or its number if features have no names; None for all features.
+    step : of EM, counted from 1; None for the end of the fit.
+    cause : what happened.
+    """
+
+    component: int | None
+    feature: str | int | None
+    step: int | None
+    cause: str
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How a fit ended.
+
+    Parameters
+    ----------
+    reason : a sentence.
+    is_maximum : whether the fit is at a maximum, or so near that one step of Newton's method reaches it. False at a
+        saddle, on a ridge, and still far from a maximum. None if that was not found out; see `certify`.
+    remaining_gain : what all further steps would add to `lower_bound_`, nats per row, by Newton's decrement; None
+        unless the fit is at a maximum.
+    changing_labels : share of the row weight whose most probable component may still change; None as before.
+    rate : of convergence, the part of its gain that each step leaves for the next; 1 or more, also infinite, where
+        gains did not fall, None if that is not known.
+    n_starts : starts that were run.
+    n_agreed : starts that may approach the same maximum as the best, which counts: their last values differ by at
+        most `tol` and the larger of their remaining gains by Aitken's extrapolation, and no component collapsed. If
+        only 1 of many agrees, more starts may find a better fit.
+    collapsed : components that fell onto too few distinct rows and were frozen.
+    diagnostics : what was unusual.
+    traces : what `lower_bounds_` says, for each start that ended with a finite likelihood.
+    """
+
+    reason: str
+    is_maximum: bool | None
+    remaining_gain: float | None
+    changing_labels: float | None
+    rate: float | None
+    n_starts: int
+    n_agreed: int
+    collapsed: list[int] = field(default_factory=list)
+    diagnostics: list[Diagnosis] = field(default_factory=list)
+    traces: list[list[float]] = field(default_factory=list, repr=False)
+
+    @classmethod
+    def of(
+        cls,
+        run: State,
+        ends: Sequence[Trace],
+        stopping: Stopping,
+        left_out: Outcome | None,
+        standing: Standing,
+        raised: str = LIKELIHOOD,
+        times: float = 1.0,
+    ) -> Ending:
+        """The ending of a fit from its best run, the ends of all runs, and why starts were left out.
+
+        `raised` is what EM raised, and `times` the factor with which its values are reported.
+        """
+        assert run.outcome is not None, "the run has ended"
+        reason = run.outcome.sentence(raised)
+        if run.outcome is Outcome.CONVERGED and stopping.seeks_maximum:
+            reason = _AT_MAXIMUM if standing.is_maximum else _AT_NONE if standing.is_maximum is False else reason
+        if run.outcome is Outcome.STEP_LIMIT and stopping.seeks_maximum:
+            reason = _AT_LIMIT
+        if run.outcome is Outcome.STEP_LIMIT and not run.trace.n_steps:
+            reason = _NO_STEP
+        if left_out is not None:
+            reason += f" {LEFT_OUT[left_out]}"
+        if standing.why_not:
+            reason += f" {_IS_UNKNOWN.format(why_not=standing.why_not)}"
+        n_agreed = 1
+        if len(ends) > 1:
+            least = max(stopping.tolerance, ROUNDING_OF_RUNS * max(1.0, abs(run.trace.last)))
+            n_agreed = max(1, sum(_agree(run.trace, end, least) for end in ends if not end.collapsed))
+        found = standing.is_maximum, standing.remaining_gain, standing.changing_labels
+        estimated = outlook(run.trace.objective).rate
+        rate = None if math.isnan(estimated) else estimated
+        traces = [[times * each for each in end.objective] for end in ends]
+        return cls(reason, *found, rate, max(1, len(ends)), n_agreed, run.trace.collapsed, traces=traces)
+
+    @property
+    def standing(self) -> str | None:
+        """Whether the fit is a maximum, as a sentence, or what `reason` leaves to say; None if that is nothing."""
+        if self.remaining_gain is not None and self.changing_labels is not None:
+            left = _LEFT.format(gain=self.remaining_gain, labels=100 * self.changing_labels)
+            return left if _AT_MAXIMUM in self.reason else _IS_MAXIMUM + left
+        return _IS_NONE if self.is_maximum is False and _AT_NONE not in self.reason else None
+
+
+def _agree(one: Trace, other: Trace, least: float) -> bool:
+    """Whether two runs may approach one maximum, judged by their gains."""
+    left = [outlook(trace.objective).remaining for trace in (one, other)]
+    return abs(one.last - other.last) <= least + max((gain for gain in left if math.isfinite(gain)), default=0.0)
+
+
+# By why a fit has made no more starts.
+LEFT_OUT = {
+    Outcome.STOPPED: "A callback ended the fit before the other starts were done.",
+    Outcome.TIME_LIMIT: "max_time seconds were over before the other starts were made; raise max_time or try fewer.",
+}
+
+
+@dataclass(frozen=True)
+class RowFacts:
+    """The rows of a fit.
+
+    Parameters
+    ----------
+    n_rows : how many.
+    row_weight : their total weight as criteria count it: n_rows where they have no weights, and for shares the number
+        of rows of positive weight.
+    log_likelihood : of the rows, nats, a total: before the last step of EM, or of the mixture where a search has found
+        it. None if EM raised something else: with a prior, with labels, or of a part of the rows.
+    has_errors : whether the rows have measurement errors.
+    library : of the data frame that they came in; None for an array or a file.
+    seconds : how long the fit took. Of a fit that was loaded this and `library` are None: equal fits make equal files.
+    """
+
+    n_rows: int
+    row_weight: float
+    log_likelihood: float | None
+    has_errors: bool = False
+    library: str | None = None
+    seconds: float | None = None
+
+    @classmethod
+    def of(cls, source: Source, X: object, log_likelihood: float | None, began: float) -> RowFacts:
+        """The facts of a fit that ends now, from its mean log-likelihood and the `perf_counter` at its beginning."""
+        weight = counted_weight(source)
+        empty = source.of_all(Cells).empty_weight if source.may_miss else 0.0
+        per_row = source.profile.total_weight / (source.profile.total_weight - empty)  # the mean is of all rows
+        total = None if log_likelihood is None else log_likelihood * weight * per_row
+        library = None if type(X) is np.ndarray else library_of(X)
+        return cls(source.n_rows, weight, total, source.has_errors, library, perf_counter() - began)
+
+
+def library_of(X: object) -> str | None:
+    """The library of the data frame that rows came in; None for an array or a file."""
+    frame = None if isinstance(X, Source) else numerics.frames.Frame.of(X)
+    return None if frame is None else frame.library
+
+
+Record = TypeVar("Record")
+_UNEQUAL = "library", "seconds"  # not saved, so that equal fits make equal files
+OF_RUNS = "collapsed", "diagnostics", "traces"  # fields of `Ending` that files hold under keys of their own
+_NOT_SAVED = *_UNEQUAL, *OF_RUNS
+_FLOAT64 = np.dtype(np.float64)
+_NUMBERS = frozenset({"log_likelihood", "bic", "icl"})  # columns of `results_` that summaries show
+_OF_SUMMARIES = _NUMBERS | {"structure", "n_components", "failure"}
+
+
+@dataclass(frozen=True, eq=False)
+class Fitted:
+    """All that a fit found. The attribute `name_` of an estimator is the field `name`; None if unknown.
+
+    Parameters
+    ----------
+    model : in float64.
+    feature_names : one for each feature; None where they have none.
+    dtype : of the training data.
+    n_fixed : parameters of the mixture that the fit did not change.
+    converged, n_iter, lower_bound, lower_bounds : how the best run went; see `GaussianMixture`.
+    outcome, cutoff : see `GaussianMixture`.
+    facts : about the rows.
+    results, best_index : of a search, see `GaussianMixtureIC`.
+    """
+
+    model: Model
+    feature_names: tuple[str, ...] | None = None
+    dtype: np.dtype[Any] = _FLOAT64
+    n_fixed: int = 0
+    converged: bool | None = None
+    n_iter: int | None = None
+    lower_bound: float | None = None
+    lower_bounds: list[float] | None = None
+    outcome: Ending | None = None
+    facts: RowFacts | None = None
+    cutoff: float | None = None
+    results: dict[str, list[Any]] | None = None
+    best_index: int | None = None
+
+    @classmethod
+    def by_hand(cls, model: Model, names: tuple[str, ...] | None, before: Fitted | None = None) -> Fitted:
+        """The fit before with a model that the user set; only a model of the same size keeps how the run went."""
+        if before is None:
+            return cls(model, names)
+        old, facts, outcome = before.model, before.facts, before.outcome
+        if old.means.shape != model.means.shape or old.family != model.family:
+            return cls(model, names, before.dtype, results=before.results, best_index=before.best_index)
+        facts = None if facts is None else replace(facts, log_likelihood=None)  # that was of the model before
+        outcome = None if outcome is None else replace(outcome, collapsed=[], diagnostics=[])
+        return replace(before, model=model, feature_names=names, facts=facts, outcome=outcome, cutoff=None)
+
+    @cached_property
+    def mixture(self) -> Mixture:
+        """The distribution."""
+        from gaussmix._src.mixture.mixture import Mixture  # whose many methods a fit does not need
+
+        return Mixture.of(self.model, self.feature_names)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return the state without the mixture, which is made again from the model."""
+        return {name: value for name, value in vars(self).items() if name != "mixture"}
+
+    @property
+    def n_parameters(self) -> int:
+        """Free parameters."""
+        return self.model.n_parameters - self.n_fixed
+
+    @property
+    def collapsed(self) -> list[int]:
+        """Components that the fit left frozen, because they fell onto too few distinct rows."""
+        return [] if self.outcome is None else self.outcome.collapsed
+
+    def plain(self) -> dict[str, Any]:
+        """All besides the mixture and its type, as a model file holds it."""
+        known = {**vars(self), "n_parameters": self.n_parameters}
+        known |= {} if self.outcome is None else {name: getattr(self.outcome, name) for name in OF_RUNS}
+        found = {key: (known.get(name), write) for key, (name, write, _) in _COLUMNS.items()}
+        return {key: write(value) for key, (value, write) in found.items() if value is not None}
+
+    def without_likelihood(self) -> Fitted:
+        """The same without the log-likelihood of the rows: EM raised something else."""
+        return self if self.facts is None else replace(self, facts=replace(self.facts, log_likelihood=None))
+
+    @classmethod
+    def of_plain(
+        cls, model: Model, names: tuple[str, ...] | None, dtype: np.dtype[Any], saved: Mapping[str, Any]
+    ) -> Self:
+        """What `plain` wrote; raises `Damaged`."""
+        values = read_values({key: read for key, (_, _, read) in _COLUMNS.items()}, saved)
+        n_parameters = values.pop("n_parameters_", model.n_parameters)
+        fields = {_COLUMNS[key][0]: value for key, value in values.items()}
+        of_runs = {name: fields.pop(name) for name in OF_RUNS if name in fields}
+        if "outcome" in fields:
+            fields["outcome"] = replace(fields["outcome"], **of_runs)
+        fitted = cls(model, names, dtype, model.n_parameters - n_parameters, **fields)
+        if not set(of_runs.get("collapsed", [])) <= {*range(model.n_components)}:
+            raise Damaged("its 'collapsed_' are not components of its mixture")
+        if fitted.results is not None:
+            _check_results(fitted.results, fitted.best_index)
+        return fitted
+
+
+def _check_results(results: Mapping[str, list[Any]], best_index: int | None) -> None:
+    """Raise `Damaged` unless this is a table of the candidates of a search."""
+    lengths = {len(column) for column in results.values()}
+    if not results.keys() >= _OF_SUMMARIES or len(lengths) > 1 or best_index not in range(max(lengths)):
+        raise Damaged("its 'results_' are no table with a row 'best_index_'")
+    if not all(isinstance(cell, float) for name in _NUMBERS for cell in results[name]):
+        raise Damaged("its 'results_' hold no numbers")
+    words = tuple(kind.words for kind in FailureKind)
+    if not all(why is None or (isinstance(why, str) and why.startswith(words)) for why in results["failure"]):
+        raise Damaged("its 'results_' hold failures that are none")
+
+
+def read_values(readers: Mapping[str, Reader], saved: Mapping[str, Any]) -> dict[str, Any]:
+    """The values of a file for which there are readers; raises `Damaged`."""
+    values = {}
+    for key in readers.keys() & saved.keys():
+        value = from_plain(key, saved[key])
+        try:
+            values[key] = readers[key](value)
+        except (TypeError, ValueError):
+            raise Damaged(f"{key!r} in its header is of the wrong type") from None
+    return values
+
+
+def records_of(cls: type[Record], table: Any) -> list[Record]:
+    """Records from a model file, each field a column, integers counts; raises TypeError or ValueError for others."""
+    kinds = {name: get_args(kind) or (kind,) for name, kind in get_type_hints(cls).items() if name not in _NOT_SAVED}
+    if not isinstance(table, dict) or table.keys() != kinds.keys():
+        raise TypeError
+    rows = list(zip(*(table[name] for name in kinds), strict=True))
+    for row in rows:
+        for value, kind in zip(row, kinds.values(), strict=True):
+            if type(value) not in kind:
+                raise TypeError
+            if type(value) is int:
+                count(value)
+    return [cls(**dict(zip(kinds, row, strict=True))) for row in rows]
+
+
+def _facts_of(table: Any) -> RowFacts:
+    """The rows of a fit, from a file; raises ValueError for numbers that no rows have."""
+    facts = _record_of(RowFacts, table)
+    if not (facts.n_rows > 0 and 0 < facts.row_weight < inf):
+        raise ValueError(f"{facts.n_rows} rows of total weight {facts.row_weight} are no rows of a fit.")
+    return facts
+
+
+def _record_of(cls: type[Record], table: Any) -> Record:
+    (found,) = records_of(cls, table)
+    return found
+
+
+def _table_of(records: Sequence[Any], cls: type) -> dict[str, list[Any]]:
+    """Records as a model file holds them: a column for each field."""
+    names = [name for name in get_type_hints(cls) if name not in _NOT_SAVED]
+    return {name: [getattr(each, name) for each in records] for name in names}
+
+
+def _same(value: Any) -> Any:
+    return value
+
+
+# By the key in a file: the field, how it is written, and how it is read.
+_COLUMNS: dict[str, tuple[str, Callable[[Any], Any], Reader]] = {
+    "converged_": ("converged", _same, of_type(bool)),
+    "n_iter_": ("n_iter", _same, count),
+    "lower_bound_": ("lower_bound", _same, of_type(float)),
+    "lower_bounds_": ("lower_bounds", _same, list_of("f")),
+    "collapsed_": ("collapsed", _same, list_of("fiu")),
+    "n_parameters_": ("n_parameters", _same, count),
+    "cutoff_": ("cutoff", _same, of_type(float)),
+    "results_": ("results", _same, of_type(dict)),
+    "best_index_": ("best_index", _same, of_type(int)),
+    "_diagnostics_table": ("diagnostics", partial(_table_of, cls=Diagnosis), partial(records_of, Diagnosis)),
+    "_facts_table": ("facts", lambda facts: _table_of([facts], RowFacts), _facts_of),
+    "_outcome_table": ("outcome", lambda ending: _table_of([ending], Ending), partial(_record_of, Ending)),
+    "_traces_table": (
+        "traces",
+        lambda traces: dict(enumerate(traces)),
+        lambda table: [list_of("f")(trace) for trace in dict(table).values()],
+    ),
+}

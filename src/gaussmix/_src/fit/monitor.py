@@ -1,0 +1,290 @@
+"""What follows a fit while it goes on: callbacks, the clock, and what `verbose` prints."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from functools import partial
+from time import monotonic, perf_counter
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+
+from gaussmix._src.checks import check_count
+from gaussmix._src.em.objective.trace import State
+from gaussmix._src.em.step.best_of import Run, better
+from gaussmix._src.errors import Outcome, ParameterTypeError, SingularCovariance
+from gaussmix._src.fit.features.base import FitFeature
+from gaussmix._src.fit.fitted import Fitted
+from gaussmix._src.fit.plan import Plan
+from gaussmix._src.fit.problem import Problem
+from gaussmix._src.mixture.mixture import Mixture
+from gaussmix._src.sources.waiting import waiting_for
+from gaussmix._src.validation.parameters import CHECKS, check_verbose
+
+
+@dataclass(frozen=True, eq=False)
+class Step:
+    """The argument of a callback after each step of EM.
+
+    Parameters
+    ----------
+    start : the number of the start, counted from 0.
+    iteration : steps made from this start.
+    log_likelihood : mean log-likelihood of the mixture before the step, nats per row.
+    mixture : after the step.
+    seconds : since the fit began.
+    rows_per_second : rows of X by the time of this step.
+    candidate : of a search, the row of `results_` that is being fitted; None without a search.
+    """
+
+    start: int
+    iteration: int
+    log_likelihood: float
+    mixture: Mixture
+    seconds: float
+    rows_per_second: float
+    candidate: int | None = None
+
+
+Callback = Callable[[Step], object]
+
+
+class Monitor(FitFeature):
+    """Calls callbacks after each step of the runs of a fit, prints, and ends the fit if one returns True or time is up.
+
+    While it is entered, workers of a cluster are waited for until `max_time` is over. At the end scikit-learn's
+    callbacks are torn down, whether the fit fails or not.
+    """
+
+    def used(self) -> Sequence[str]:
+        estimator = self.estimator
+        self._seconds = None if estimator.max_time is None else CHECKS["max_time"](estimator.max_time)
+        self._deadline = math.inf if self._seconds is None else monotonic() + self._seconds
+        self._callbacks = check_callbacks(getattr(estimator, "callbacks", None))
+        self._has_tasks = "_skl_callbacks" in vars(estimator) and "X" in self.arguments  # they do not follow a stream
+        self._verbose = check_verbose(getattr(estimator, "verbose", 0))
+        self._interval = check_count("verbose_interval", getattr(estimator, "verbose_interval", 10), 1)
+        self._calls, self._context = bool(self._callbacks) or self._has_tasks, ExitStack()
+        self.is_sequential = self._calls or self._verbose > 0
+        self._task: CallbackTask | None = None  # the fit, for scikit-learn's callbacks
+        self._n_begun: Counter[int | None] = Counter()  # starts of each candidate
+        self._best: State | None = None  # of the last runs, where scikit-learn's callbacks look
+        self._was_start_last = False
+        self._was_stopped = False
+        self._left_out: dict[int | None, Outcome] = {}  # why starts of a candidate were, where some were
+        uses = {"callbacks": self._calls, "max_time": self._seconds is not None, "verbose": self._verbose > 0}
+        return [name for name, is_used in uses.items() if is_used]
+
+    def __enter__(self) -> Self:
+        if "_skl_callbacks" in vars(self.estimator):
+            from sklearn.callback import with_callbacks
+
+            self._context.callback(with_callbacks(lambda estimator: None), self.estimator)
+        if self._seconds is not None:
+            self._context.enter_context(waiting_for(self._seconds))
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._context.__exit__(kind, error, at)
+
+    def plan(self, plan: Plan, problem: Problem) -> Plan:
+        self._n_rows, self._names, self._began = problem.data.original.n_rows, self.estimator._names, perf_counter()
+        stopping = plan.stopping
+        if self._has_tasks:
+            most = {"candidate": len(plan.starts), "start": stopping.max_steps}
+            n_parts = len(plan.starts) if plan.n_candidates is None else plan.n_candidates
+            X, y, sample_weight = (self.arguments[name] for name in ("X", "y", "sample_weight"))
+            self._task = CallbackTask.of_fit(self.estimator, X, y, sample_weight, n_parts, most)
+        if self._calls or self._seconds is not None:
+            stopping = replace(stopping, deadline=self._deadline, is_watched=True)
+        return replace(plan, stopping=stopping, ended=self._ended, left_out=self._left_out, tell=self._tell)
+
+    def _ended(self) -> Outcome | None:
+        """Why no more runs may begin; None if they may."""
+        if self._was_stopped:
+            return Outcome.STOPPED
+        return Outcome.TIME_LIMIT if monotonic() > self._deadline else None
+
+    def runs(self, runs: Iterable[Run], problem: Problem, plan: Plan) -> Iterator[Run]:
+        candidate, times = plan.candidate, problem.objective.times if self._verbose else 1.0
+        task, waiting, first = self._task_of(candidate), iter(runs), self._n_begun[candidate]
+        for start, run in enumerate(waiting, first):
+            if start > first and monotonic() > self._deadline:
+                self._left_out[candidate] = Outcome.TIME_LIMIT
+                break
+            self._n_begun[candidate] += 1
+            if self._calls:
+                run = partial(self._followed, run, start, candidate, task)
+            if self._verbose:
+                run = partial(_printed, run, start - first, self._verbose > 1, self._interval, times)
+            yield run
+            if self._was_stopped or self._was_start_last:
+                if next(waiting, None) is not None:
+                    self._left_out[candidate] = Outcome.STOPPED
+                break
+        if task is not None and candidate is not None:
+            self._was_stopped |= task.end(None if self._best is None else Mixture.of(self._best.model))
+
+    def fitted(self, fitted: Fitted, problem: Problem, run: State) -> Fitted:
+        if self._task is not None:
+            self._task.end(fitted.mixture)
+        return fitted
+
+    def _tell(self, what: str) -> None:
+        """Print what is done before the first step on all rows."""
+        if self._verbose:
+            lapse = f"\t time lapse {perf_counter() - self._began:.5f}s" if self._verbose > 1 else ""
+            print(f"  {what}{lapse}")
+
+    def _task_of(self, candidate: int | None) -> CallbackTask | None:
+        """The task of the next starts; a candidate has one only in its first fit."""
+        self._best, self._was_start_last = None, False
+        if self._task is None or candidate is None:
+            return self._task
+        return None if self._n_begun[candidate] else self._task.begin("candidate")
+
+    def _followed(
+        self, run: Run, start: int, candidate: int | None, task: CallbackTask | None, begun: State | None
+    ) -> Iterator[State]:
+        """The states of a run, with callbacks."""
+        of_start = None if task is None else task.begin("start")
+        open_parts = [] if of_start is None else [of_start]
+        try:
+            yield from self._called(run(begun), start, candidate, open_parts)
+        except SingularCovariance:  # another start may have covariances
+            for part in reversed(open_parts):
+                part.end(None)
+            raise
+
+    def _called(
+        self, states: Iterator[State], start: int, candidate: int | None, open_parts: list[CallbackTask]
+    ) -> Iterator[State]:
+        """Pass the states on, and call callbacks; the open parts are the start and its iteration."""
+        n_steps, before = 0, perf_counter()
+        if open_parts and open_parts[0].n_parts:
+            open_parts.append(open_parts[0].begin("iteration"))
+        for number, state in enumerate(states):
+            is_last = state.outcome is not None
+            if state.trace.n_steps > n_steps:
+                n_steps, now = state.trace.n_steps, perf_counter()
+                speed = self._n_rows / max(now - before, 1e-9)
+                mixture = Mixture.of(state.model).with_feature_names(self._names)
+                value = state.trace.log_likelihood[-1]
+                step = Step(start, n_steps, value, mixture, now - self._began, speed, candidate)
+                was_called = is_last and number == 0  # before the checkpoint that has this end
+                is_ended = not was_called and self._is_stopped_at(step)
+                if len(open_parts) > 1:
+                    is_ended |= open_parts.pop().end(mixture)
+                    if not (is_ended or is_last):
+                        open_parts.append(open_parts[0].begin("iteration"))
+                if is_ended and not is_last:
+                    state, is_last = State(state.model, replace(state.trace, memory={}), Outcome.STOPPED), True
+                before = perf_counter()
+            if is_last and open_parts:
+                self._best = better(self._best, state)
+                self._was_start_last |= open_parts.pop().end(Mixture.of(state.model))
+            yield state
+            if is_last:
+                return
+        for part in reversed(open_parts):  # the run was cut short
+            part.end(None)
+
+    def _is_stopped_at(self, step: Step) -> bool:
+        """Whether a callback of the user ends the fit."""
+        said = [callback(step) for callback in self._callbacks]
+        is_wanted = any(isinstance(each, bool | np.bool_) and bool(each) for each in said)
+        self._was_stopped |= is_wanted
+        return is_wanted
+
+
+@dataclass(frozen=True, eq=False)
+class CallbackTask:
+    """A part of a fit, or the whole, as scikit-learn's callbacks see it (its enhancement proposal 23).
+
+    Parameters
+    ----------
+    context : scikit-learn's.
+    arguments : those of callbacks: the estimator, and those of `fit`.
+    most : the largest number of parts, by the name of the task.
+    """
+
+    context: Any
+    arguments: Mapping[str, Any]
+    most: Mapping[str, int]
+
+    @classmethod
+    def of_fit(
+        cls, estimator: Any, X: Any, y: Any, sample_weight: Any, n_parts: int, most: Mapping[str, int]
+    ) -> CallbackTask:
+        """The task of the whole fit, with at most `n_parts` parts."""
+        from sklearn.callback import CallbackSupportMixin
+
+        metadata = None if sample_weight is None else {"sample_weight": sample_weight}
+        arguments = {"estimator": estimator, "X": X, "y": y, "metadata": metadata}
+        task = cls(CallbackSupportMixin._init_callback_context(estimator, max_subtasks=n_parts), arguments, most)
+        task.context.call_on_fit_task_begin(**arguments)
+        return task
+
+    @property
+    def n_parts(self) -> int:
+        """The largest number of parts."""
+        return int(self.context.max_subtasks)
+
+    def begin(self, name: str) -> CallbackTask:
+        """A part begins."""
+        part = CallbackTask(
+            self.context.subcontext(name, max_subtasks=self.most.get(name, 0)), self.arguments, self.most
+        )
+        part.context.call_on_fit_task_begin(**self.arguments)
+        return part
+
+    def end(self, mixture: Mixture | None) -> bool:
+        """End the task, with a mixture or without; whether a callback ends the task around it."""
+        found = None if mixture is None else {"mixture_": mixture}
+        return bool(self.context.call_on_fit_task_end(**self.arguments, reconstruction_attributes=found))
+
+
+def check_callbacks(callbacks: Any) -> Sequence[Callback]:
+    """The value of `callbacks`; raises TypeError unless it is a list of functions or None."""
+    if callbacks is None:
+        return ()
+    if not isinstance(callbacks, list | tuple):
+        raise ParameterTypeError(f"callbacks must be a list of functions or None, not {callbacks!r:.60}.")
+    for callback in callbacks:
+        if hasattr(callback, "on_fit_task_end"):
+            raise ParameterTypeError(
+                f"callbacks must hold functions, but {type(callback).__name__} is a callback of scikit-learn. Pass it "
+                "to estimator.set_callbacks."
+            )
+        if not callable(callback):
+            raise ParameterTypeError(f"callbacks must hold functions, not {callback!r:.60}.")
+    return callbacks
+
+
+def _printed(
+    run: Run, number: int, has_details: bool, interval: int, times: float, begun: State | None
+) -> Iterator[State]:
+    """Pass the states of a run on, and print how far it has come as it is made, with `times` the objective."""
+    print(f"Initialization {number}")
+    began = last = perf_counter()
+    n_seen = 0
+    for state in run(begun):
+        now, trace = perf_counter(), state.trace
+        course = [float("-inf"), *(times * each for each in trace.objective)]
+        for step in range(n_seen + 1, trace.n_steps + 1):
+            if step % interval == 0:
+                change = course[step] - course[step - 1]
+                details = f"\t time lapse {now - last:.5f}s\t ll change {change:.5f}" if has_details else ""
+                print(f"  Iteration {step}{details}")
+                last = now
+        n_seen = trace.n_steps
+        if state.outcome is not None and n_seen:
+            ended = "converged" if state.outcome is Outcome.CONVERGED else "did not converge"
+            details = f" time lapse {now - began:.5f}s\t lower bound {course[-1]:.5f}." if has_details else ""
+            print(f"Initialization {ended}.{details}")
+        yield state

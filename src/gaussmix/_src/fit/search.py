@@ -1,0 +1,394 @@
+"""Fit every candidate as a single mixture is fitted, and judge each by its rows, by others, or by repeated fits."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Generator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import closing
+from contextvars import copy_context
+from copy import deepcopy
+from dataclasses import dataclass, replace
+from functools import partial
+from threading import Event
+from time import perf_counter
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gaussmix._src.em.initialisation.base import AUTO
+from gaussmix._src.em.initialisation.initial import split
+from gaussmix._src.em.objective.trace import State, Trace
+from gaussmix._src.engines import engine_for, n_threads
+from gaussmix._src.errors import Failure, FailureKind, NonFiniteLikelihood, Outcome, SingularCovariance
+from gaussmix._src.families.base import Family
+from gaussmix._src.fit.after.stability import Repeats, neighbours, stability
+from gaussmix._src.fit.candidates import Candidate, Folds, Result, held_out, lowest, mean_and_error
+from gaussmix._src.fit.criteria import CRITERIA, evidence_of
+from gaussmix._src.fit.features.base import Features
+from gaussmix._src.fit.fit import fit
+from gaussmix._src.fit.plan import Onward, Plan, SharedStarts
+from gaussmix._src.fit.problem import Problem
+from gaussmix._src.interfaces.block import Block
+from gaussmix._src.numerics.arrays import Array
+from gaussmix._src.numerics.threads import cached_property
+
+SMALL = 2**13  # numbers in X for all candidates: with fewer, beginning threads takes as long as fits
+_NOT_BEGUN = {Outcome.TIME_LIMIT: FailureKind.NO_TIME, Outcome.STOPPED: FailureKind.STOPPED}
+Item = TypeVar("Item")
+Found = TypeVar("Found")
+
+
+def mapped(
+    work: Callable[[Item, Callable[[], bool]], Found], items: Sequence[Item], n_threads: int
+) -> Generator[Found, None, None]:
+    """Yield the result of each item, whenever one is done. Items are begun in their order.
+
+    If `work` fails, on an interrupt, and if the iterator is closed, the threads end.
+
+    Parameters
+    ----------
+    work : called with an item and a function that says whether the result is unwanted; if so, any result will do.
+    items : what to work on.
+    n_threads : at a time; 1 runs everything on the calling thread.
+
+    Raises
+    ------
+    What `work` raises first, or KeyboardInterrupt, once the other threads have ended.
+    """
+    is_unwanted = Event()
+    if min(n_threads, len(items)) <= 1:
+        yield from (work(item, is_unwanted.is_set) for item in items)
+        return
+    with ThreadPoolExecutor(n_threads, "gaussmix") as pool:
+        try:
+            futures = [pool.submit(copy_context().run, work, item, is_unwanted.is_set) for item in items]
+            for future in as_completed(futures):
+                yield future.result()
+        except BaseException:
+            is_unwanted.set()
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+@dataclass(eq=False)
+class Search:
+    """Candidates, and how each is fitted.
+
+    Parameters
+    ----------
+    candidates : what to try.
+    problem : the rows and the objective; each candidate replaces the family and the number of components.
+    plan : the starts; each candidate draws from the same state of its generator.
+    n_jobs : threads, as scikit-learn counts them.
+    features : what the fits use besides.
+    """
+
+    candidates: Sequence[Candidate]
+    problem: Problem
+    plan: Plan
+    n_jobs: int | None
+    features: Features
+
+    def __post_init__(self) -> None:
+        at_a_time, threads = self._n_threads
+        self._engine = engine_for(is_incomplete=self.problem.data.original.is_incomplete, n_jobs=threads)
+        self._begun = self.plan.rng.bit_generator.state
+        self._idle = [deepcopy(self.plan.rng) for _ in range(at_a_time)]  # each takes 40 µs
+        self._shared = {candidate.n_components: SharedStarts() for candidate in self.candidates}
+        self._has_fit = Event()
+
+    def problem_of(self, candidate: Candidate, **changes: Any) -> Problem:
+        """What is fitted for a candidate."""
+        return replace(self.problem, family=candidate.family, n_components=candidate.n_components, **changes)
+
+    @cached_property
+    def _n_threads(self) -> tuple[int, int]:
+        """How many candidates are fitted at a time, and threads for each.
+
+        Where other processes have the rows, passes mostly wait, and processors here do not matter.
+        """
+        threads, rows = n_threads(self.n_jobs), self.problem.data.original
+        is_few = rows.n_rows * rows.n_features * len(self.candidates) < SMALL
+        is_one_by_one = is_few or rows.is_read_again or any(each.is_sequential for each in self.features)
+        most = rows.most_fits if self.n_jobs is None and rows.whole is None else None
+        at_a_time = 1 if is_one_by_one else min(most or threads, len(self.candidates))
+        return at_a_time, max(1, threads // at_a_time)
+
+    def results(self, criterion: str = "") -> Generator[Result, None, list[Result]]:
+        """Fit every candidate.
+
+        With callbacks or `max_time`, candidates with the fewest components come first. If time is up before one is
+        fitted, the search goes on until one is.
+
+        Parameters
+        ----------
+        criterion : of information, to choose by: the start "search" that "auto" stands for is then left to candidates
+            that can win. Another one, or none, leaves it to all.
+
+        Yields
+        ------
+        result : of a candidate, as soon as it is known.
+
+        Returns
+        -------
+        results : of all candidates, in their order.
+        """
+        at_a_time, _ = self._n_threads
+        if at_a_time > 1:
+            _ = self.problem.data.sample  # every start needs it, and each thread would make it
+        is_choice = criterion in CRITERIA and len(self.candidates) > 1
+        plan = self.plan.with_auto("hierarchical") if is_choice else self.plan
+        fits = replace(self, plan=plan)
+        results: dict[Candidate, Result] = {}
+        with closing(mapped(fits._fitted, self._ordered(), at_a_time)) as fitted:
+            for result in fitted:
+                results[result.candidate] = result
+                yield result
+        fits._raise(results)
+        if plan is not self.plan:
+            self._search_winners(results, criterion)
+        return [results[candidate] for candidate in self.candidates]
+
+    def _ordered(self) -> list[Candidate]:
+        """The candidates with most components first, so that no thread is left alone with one; or last, if watched."""
+        sign = 1 if self.plan.stopping.is_watched else -1
+        return sorted(self.candidates, key=lambda candidate: sign * candidate.n_components)
+
+    def _raise(self, results: dict[Candidate, Result]) -> None:
+        """Let more components of a structure fit no worse than fewer."""
+        by_family: dict[Family, list[Result]] = {}
+        for result in sorted(results.values(), key=lambda result: result.candidate.n_components):
+            by_family.setdefault(result.candidate.family, []).append(result)
+        with closing(mapped(self._in_order, list(by_family.values()), self._n_threads[0])) as raised:
+            for found in raised:
+                results |= {result.candidate: result for result in found}
+
+    def _search_winners(self, results: dict[Candidate, Result], criterion: str) -> None:
+        """Search for higher maxima of the candidates that can win, until no other can.
+
+        These are all candidates of the best structure, and those that would be the best if a search lowered their
+        criterion as much as the largest fall so far. If the time or a callback ends that, `plan.left_out` says why.
+        """
+        searched, largest, is_cut_short = set[Candidate](), 0.0, False
+        searches = [start for start in self.plan.starts if start == AUTO]
+        has_fit = any(result.evidence is not None for result in results.values())
+        while not is_cut_short:
+            can_win = self._can_win(results, criterion, largest) - searched
+            stage = f"{self.plan.stage}search {len(searched)} "
+            fits = replace(self, plan=replace(self.plan, starts=searches, stage=stage))
+            if has_fit:
+                fits._has_fit.set()
+            worth = [candidate for candidate in self._ordered() if candidate in can_win and fits._searches(candidate)]
+            if not worth:
+                return
+            searched |= can_win
+            with closing(mapped(fits._fitted, worth, self._n_threads[0])) as found:
+                for result in found:
+                    is_cut_short |= _is_cut_short(result)
+                    before = results[result.candidate]
+                    higher = _higher(result, before, self.problem_of(result.candidate))
+                    largest = max(largest, _value(before, criterion) - _value(higher, criterion))
+                    results[result.candidate] = higher
+            fits._raise(results)
+        why = self.plan.ended() or Outcome.TIME_LIMIT
+        self.plan.left_out.update(dict.fromkeys(range(len(self.candidates)), why))
+
+    def _can_win(self, results: dict[Candidate, Result], criterion: str, largest: float) -> set[Candidate]:
+        """All candidates of the best structure, and those whose criterion is higher by less than the largest fall."""
+        values = [_value(results[candidate], criterion) for candidate in self.candidates]
+        if not np.isfinite(values).any():
+            return set(self.candidates)
+        place = lowest([results[candidate] for candidate in self.candidates], np.array(values))
+        best, limit = self.candidates[place], values[place] + largest
+        return {
+            candidate
+            for candidate, value in zip(self.candidates, values, strict=True)
+            if candidate.family == best.family or value < limit
+        }
+
+    def cross_validated(
+        self, results: Sequence[Result], n_folds: int
+    ) -> Generator[Result, None, tuple[list[Result], Array, Array]]:
+        """Fit every candidate without each fold in turn, and judge it by the rows of the fold.
+
+        Parameters
+        ----------
+        results : of all rows.
+        n_folds : number of folds.
+
+        Yields
+        ------
+        result : of a candidate without a fold, as soon as it is known.
+
+        Returns
+        -------
+        results : those of all rows, failures where a candidate failed without some fold.
+        mean : (n_candidates,), mean log-likelihood of held-out rows, nats per unit of weight; NaN of what failed.
+        error : (n_candidates,), its standard error.
+        """
+        data = self.problem.data
+        n_rows = data.original.profile.n_positive
+        if n_rows < data.original.n_rows:
+            data = data.part(_has_weight, n_rows)
+        folds, by_fold, judged = Folds(n_folds, int(self.plan.rng.integers(2**63))), [], list(results)
+        engine = engine_for(is_incomplete=data.original.is_incomplete, n_jobs=n_threads(self.n_jobs))
+        for number in range(n_folds):
+            size = folds.size(number, n_rows)
+            others = data.part(partial(folds.inside, fold=number, outside=True), n_rows - size)
+            problem = replace(self.problem, data=others)
+            plan = replace(self.plan, stage=f"without fold {number} ")
+            fitted = yield from replace(self, problem=problem, plan=plan).results()
+            fold = data.part(partial(folds.inside, fold=number), size)
+            by_fold.append(held_out(fitted, fold.source(), engine))
+            for place, result in enumerate(fitted):
+                if result.failure is not None and judged[place].failure is None:
+                    why = Failure(FailureKind.WITHOUT_A_FOLD, cause=result.failure)
+                    judged[place] = replace(judged[place], failure=why, evidence=None)
+        mean, error = mean_and_error(np.array(by_fold))
+        failed = np.array([result.failure is not None for result in judged])
+        return judged, np.where(failed, np.nan, mean), np.where(failed, np.nan, error)
+
+    def repeated(self, n_repeats: int) -> Generator[Result, None, tuple[Array, Array]]:
+        """Fit every candidate, and those with a component less and a component more, from several draws of the starts.
+
+        "auto" is k-means here: it draws, and other starts end too alike to tell numbers of components apart.
+
+        Yields
+        ------
+        result : of a repeat of a candidate, as soon as it is known.
+
+        Returns
+        -------
+        mean, deviation : as for `stability`.
+        """
+        with_labels = self.problem.data.known is not None
+        repeats: Repeats = {candidate: [] for candidate in neighbours(self.candidates, with_labels=with_labels)}
+        for number in range(n_repeats):
+            rng = np.random.default_rng(int(self.plan.rng.integers(2**63)))
+            plan = replace(self.plan.with_auto("kmeans"), rng=rng, stage=f"repeat {number} ")
+            for result in (yield from replace(self, candidates=[*repeats], plan=plan).results()):
+                run = result.run if result.failure is None else None
+                repeats[result.candidate].append(None if run is None else run.model.parameters)
+        rows = self.problem.data.original
+        engine = engine_for(is_incomplete=rows.is_incomplete, n_jobs=n_threads(self.n_jobs))
+        return stability(self.candidates, repeats, rows, engine)
+
+    def _fitted(self, candidate: Candidate, is_unwanted: Callable[[], bool]) -> Result:
+        """Fit a candidate from every start, or say why it has no fit."""
+        began, problem = perf_counter(), self.problem_of(candidate, engine=self._engine)
+        failure = candidate.family.refusal(problem.source.n_features)
+        n_rows = problem.data.original.profile.n_positive
+        if failure is None and candidate.n_components > n_rows:
+            failure = Failure(FailureKind.TOO_FEW_ROWS, details=str(n_rows))
+        ended = self.plan.ended()
+        if failure is None and (ended is Outcome.STOPPED or (ended is not None and self._has_fit.is_set())):
+            failure = Failure(_NOT_BEGUN[ended])
+        if failure is not None:
+            return Result(candidate, None, problem.n_parameters, None, failure, perf_counter() - began)
+        shared = self._shared[candidate.n_components]
+        rng = self._idle.pop()
+        rng.bit_generator.state = self._begun
+        try:
+            result = self._ended(
+                problem, self._plan_of(candidate, is_unwanted, rng=rng, shared=shared), candidate, began
+            )
+        finally:
+            self._idle.append(rng)
+        if result.evidence is not None:
+            self._has_fit.set()
+        return result
+
+    def _in_order(self, results: Sequence[Result], is_unwanted: Callable[[], bool]) -> list[Result]:
+        """Let more components fit no worse than fewer.
+
+        The greatest likelihood never falls with the number of components. Where a candidate ends below one with fewer,
+        its start was poor, or its last steps gained less than the tolerance. EM then starts once more, from the better
+        one with its heaviest component split.
+
+        Parameters
+        ----------
+        results : of one structure, fewest components first.
+        """
+        highest: Result | None = None
+        found = []
+        for result in results:
+            is_below = highest is not None and _log_likelihood(result) < _log_likelihood(highest)
+            if highest is not None and is_below and self.plan.ended() is None:
+                result = self._from_fewer(result, highest, is_unwanted)
+            if highest is None or _log_likelihood(result) > _log_likelihood(highest):
+                highest = result
+            found.append(result)
+        return found
+
+    def _from_fewer(self, result: Result, fewer: Result, is_unwanted: Callable[[], bool]) -> Result:
+        """Fit a candidate from one with fewer components; its old result if that ends no higher."""
+        began, problem = perf_counter(), self.problem_of(result.candidate, engine=self._engine)
+        assert fewer.run is not None, "what has a likelihood has a run"
+        start = Onward(split(fewer.run.model, problem.n_components))
+        stage = f"{self.plan.stage}from fewer "
+        plan = self._plan_of(result.candidate, is_unwanted, starts=[start], stage=stage)
+        again = self._ended(problem, plan, result.candidate, began)
+        return _higher(again, result, problem)
+
+    def _searches(self, candidate: Candidate) -> bool:
+        """Whether a start is a search, of those that "auto" stands for."""
+        plan = self._plan_of(candidate, is_unwanted=lambda: False)
+        return "search" in plan.named(self.problem_of(candidate, engine=self._engine)).starts
+
+    def _plan_of(self, candidate: Candidate, is_unwanted: Callable[[], bool], **changes: Any) -> Plan:
+        number = self.candidates.index(candidate)
+        return replace(self.plan, is_unwanted=is_unwanted, ends_at_collapse=True, candidate=number, **changes)
+
+    def _ended(self, problem: Problem, plan: Plan, candidate: Candidate, began: float) -> Result:
+        """Make the runs of a plan. A best run with a collapsed component fails: its likelihood can't be compared."""
+        run: State | None = None
+        ends: Sequence[Trace] = ()
+        failure: Failure | None = None
+        evidence, size = None, problem.n_parameters
+        try:
+            run, ends = fit(problem, plan, self.features)
+        except SingularCovariance as error:
+            failure = Failure(FailureKind.SINGULAR, error.components)
+        except NonFiniteLikelihood:
+            failure = Failure(FailureKind.NON_FINITE, details="rescale the columns of X")
+        if run is not None and run.trace.collapsed:
+            failure, run = Failure(FailureKind.COLLAPSED, tuple(run.trace.collapsed)), None
+        if run is not None and not plan.is_unwanted():
+            size -= problem.objective.n_fixed(run.model)
+            evidence = evidence_of(run.model, size, problem.source, problem.engine, problem.data.unit)
+        return Result(candidate, run, size, evidence, failure, perf_counter() - began, ends)
+
+
+def _has_weight(block: Block) -> NDArray[np.bool_]:
+    assert block.row_weight is not None, "some rows have no weight"
+    return block.row_weight > 0
+
+
+def _is_cut_short(result: Result) -> bool:
+    """Whether the time, or a callback, left a fit out or ended it."""
+    return not result.was_begun or (result.run is not None and result.run.outcome in _NOT_BEGUN)
+
+
+def _log_likelihood(result: Result) -> float:
+    """Of all rows, nats; NaN without one, so that comparisons are false."""
+    return math.nan if result.evidence is None else result.evidence.log_likelihood
+
+
+def _value(result: Result, criterion: str) -> float:
+    """The criterion of a result; NaN without one, so that comparisons are false."""
+    return math.nan if result.evidence is None else CRITERIA[criterion](result.evidence)
+
+
+def _higher(again: Result, before: Result, problem: Problem) -> Result:
+    """The result with the higher objective, and the ends and seconds of both; the one before if they are equal."""
+    higher = again if _objective(again, problem) > _objective(before, problem) else before
+    return replace(higher, ends=(*before.ends, *again.ends), seconds=before.seconds + again.seconds)
+
+
+def _objective(result: Result, problem: Problem) -> float:
+    """The log-likelihood plus the log prior, nats; −inf for a candidate that failed."""
+    if result.run is None or result.evidence is None:
+        return -math.inf
+    return result.evidence.log_likelihood + problem.objective.log_prior(result.run.model) * problem.data.unit

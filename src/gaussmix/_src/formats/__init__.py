@@ -1,0 +1,14 @@
+"""Model files hold plain records: arrays, names and numbers. What reads and writes them is imported at its first use.
+
+`gaussmix._src.mixture` and `gaussmix._src.estimators` check whether a record makes a mixture or an estimator.
+"""
+
+from typing import TYPE_CHECKING
+
+from gaussmix._src.lazy import modules
+
+if TYPE_CHECKING:
+    from gaussmix._src.formats import files as files
+    from gaussmix._src.formats import model_file as model_file
+else:
+    __getattr__ = modules(__name__, "files model_file")

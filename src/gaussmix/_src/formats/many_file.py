@@ -1,0 +1,137 @@
+"""Files of many mixtures, in the envelope of model files: one tensor for all weights, one for all means, and so on.
+
+The header is::
+
+    {"format": "gaussmix-mixtures", "version": 1, "package_version": "0.1.0", "family": …, "family_options": {…},
+     "feature_names": […] | null, "keys": […], "errors": [[i, "…"], …], "notes": [[i, ["…", …]], …], "sha256": …}
+
+and the tensors, whose first axis is the group, are "weights", "means", "covariances" (compact form of the family),
+"converged" (0 or 1), "n_iter" and "lower_bound". Groups with an error hold NaN. This file reads version 1 until the
+project ends.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from math import isfinite
+from typing import Any
+
+import numpy as np
+
+from gaussmix._src.families.base import FAMILIES, Family
+from gaussmix._src.formats.envelope import MANY_FORMAT, Header, Tensors, value_of
+from gaussmix._src.formats.files import checked, write_whole
+from gaussmix._src.formats.model_file import family_of
+from gaussmix._src.formats.record import Damaged, Place, are_lists
+from gaussmix._src.model import SUM_TOLERANCE, flaw, matrix_flaw
+from gaussmix._src.numerics.arrays import Array, copied
+from gaussmix._src.version import package_version
+
+VERSION = 1
+_TENSORS = ("weights", "means", "covariances", "converged", "n_iter", "lower_bound")
+_KEY_TYPES = (str, int, float, type(None))
+
+
+@dataclass(frozen=True, eq=False)
+class ManyRecord:
+    """Mixtures of one structure and size, as plain values."""
+
+    family: Family  # their structure
+    tensors: Mapping[str, Array]  # by name; see above
+    keys: Sequence[Any]  # of the groups
+    errors: Mapping[int, str]  # why a group has no mixture, by its place
+    notes: Mapping[int, Sequence[str]]  # what else there is to say of a group, by its place
+    # the names of the features, which all share; None where they have none
+    feature_names: tuple[str, ...] | None = None
+
+    def flaw(self) -> str | None:
+        """Say what keeps this from being mixtures, as the end of a sentence; None where it is."""
+        weights, means, covariances = (self.tensors[name] for name in _TENSORS[:3])
+        n_groups = len(self.keys)
+        if weights.ndim != 2 or means.ndim != 3 or any(each.shape[:1] != (n_groups,) for each in self.tensors.values()):
+            return f"its numbers are not those of {n_groups} groups"
+        if any(self.tensors[name].ndim != 1 for name in _TENSORS[3:]) or len(set(self.keys)) != n_groups:
+            return "two of its groups have the same key, or a group has several numbers of steps"
+        n_iter = self.tensors["n_iter"]
+        are_counts = (n_iter == np.clip(np.rint(n_iter), 0, 2.0**53)).all()
+        if not (are_counts and np.isin(self.tensors["converged"], (0, 1)).all()):
+            return "its 'n_iter' are not counts, or its 'converged' are not 0 or 1"
+        if not all(0 <= place < n_groups for place in (*self.errors, *self.notes)):
+            return "it has an error or a note for a group that it lacks"
+        if self.feature_names is not None and len(self.feature_names) != means.shape[2]:
+            return f"it names {len(self.feature_names)} features, but its means have {means.shape[2]}"
+        for place in () if self._are_sound() else range(n_groups):
+            wrong = (
+                None if place in self.errors else flaw(weights[place], means[place], covariances[place], self.family)
+            )
+            if wrong is not None:
+                return f"in group {self.keys[place]!r:.40} {wrong}"
+        return None
+
+    def _are_sound(self) -> bool:
+        """Whether the mixtures have no flaw, looked at all together, which is quicker than one by one."""
+        has_mixture = [place not in self.errors for place in range(len(self.keys))]
+        weights, means, covariances = (self.tensors[name][has_mixture] for name in _TENSORS[:3])
+        shape = means.shape[1:]
+        if weights.shape[1] != shape[0] or not means.size or covariances.shape[1:] != self.family.shape(*shape):
+            return False
+        if not all(np.isfinite(each).all() for each in (weights, means, covariances)) or (weights < 0).any():
+            return False
+        with np.errstate(all="ignore"):
+            each = self.family.stacked(covariances, *shape)
+            return bool((np.abs(weights.sum(axis=1) - 1) <= SUM_TOLERANCE).all()) and matrix_flaw(each) is None
+
+
+def write(place: Place, record: ManyRecord) -> None:
+    """Write mixtures to a file, which appears whole or not at all.
+
+    Raises ValueError: a key is neither text nor a number, the numbers make no mixtures, or their structure is not
+    registered. OSError: the file can't be written.
+    """
+    for key in record.keys:
+        if not isinstance(key, _KEY_TYPES) or (isinstance(key, float) and not isfinite(key)):
+            raise ValueError(f"A file can't hold the key {key!r:.40}: make keys text or finite numbers.")
+    wrong = record.flaw()
+    if record.family.name not in FAMILIES:
+        wrong = f"their structure {record.family.name!r} is not registered, so no program could read it"
+    if wrong is not None:
+        raise ValueError(f"These mixtures can't be saved: {wrong}.")
+    header: Header = {
+        "format": MANY_FORMAT,
+        "version": VERSION,
+        "package_version": package_version(),
+        "family": record.family.name,
+        "family_options": dict(record.family.options),
+        "feature_names": None if record.feature_names is None else list(record.feature_names),
+        "keys": list(record.keys),
+        "errors": sorted(record.errors.items()),
+        "notes": sorted((place, list(notes)) for place, notes in record.notes.items()),
+    }
+    write_whole(place, header, {name: record.tensors[name] for name in _TENSORS})
+
+
+def read(place: Place) -> ManyRecord:
+    """Read mixtures; raises NotAModelFile, which says what is wrong, or OSError."""
+    return checked(place, MANY_FORMAT, {VERSION: _record})
+
+
+def _record(header: Header, tensors: Tensors) -> ManyRecord:
+    if set(tensors) != set(_TENSORS):
+        raise Damaged("it lacks some of its numbers, or holds others")
+    name = value_of(header, "family", str)
+    family = family_of(name, value_of(header, "family_options", dict))
+    if family is None:
+        raise Damaged(f"it holds covariances of the structure {name!r:.40}, which this gaussmix lacks")
+    keys, names = value_of(header, "keys", list), value_of(header, "feature_names", list, type(None))
+    errors, notes = value_of(header, "errors", list), value_of(header, "notes", list)
+    is_right = are_lists(errors, int, str) and are_lists(notes, int, list)
+    texts = chain(names or (), *(sentences for _, sentences in notes)) if is_right else ()
+    is_right = is_right and all(isinstance(key, _KEY_TYPES) for key in keys)
+    if not is_right or not all(isinstance(text, str) for text in texts):
+        raise Damaged("a key, a name or an error in its header is of the wrong type")
+    # Copied, since the arrays may lie in the bytes of the file.
+    arrays = {name: copied(tensor) for name, tensor in tensors.items()}
+    said = {place: tuple(sentences) for place, sentences in notes}
+    return ManyRecord(family, arrays, tuple(keys), dict(errors), said, None if names is None else tuple(names))

@@ -1,0 +1,176 @@
+"""Values of an estimator's parameters and attributes as JSON has them, and back."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from gaussmix._src.families.base import FAMILIES, Family, family_named
+from gaussmix._src.formats.record import Damaged, Json
+from gaussmix._src.value import VALUES, Value
+
+# Checks and converts the value of one attribute; raises TypeError or ValueError where it has the wrong type.
+Reader = Callable[[Any], Any]
+
+_NUMBERS = {np.dtype(kind).name for kind in "?bBhHiIlLqQefd"}
+
+
+def of_type(*types: type) -> Reader:
+    """Values of some types; a bool is a number only where bool is one of them."""
+
+    def read(value: Any) -> Any:
+        if not isinstance(value, types) or (isinstance(value, bool) and bool not in types):
+            raise TypeError
+        return value
+
+    return read
+
+
+def count(value: Any) -> int:
+    """A whole number that a double holds, at least 0; a reader."""
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= 2**53:
+        raise ValueError
+    return value
+
+
+def array_of(kinds: str, n_dimensions: int = 1) -> Reader:
+    """Arrays whose `dtype.kind` is one of the letters; "U" is text."""
+
+    def read(value: Any) -> Any:
+        array = np.asarray(value)
+        if array.dtype.kind not in kinds or array.ndim != n_dimensions:
+            raise TypeError
+        return array
+
+    return read
+
+
+def list_of(kinds: str) -> Reader:
+    """Lists of what `array_of` takes."""
+    return lambda value: array_of(kinds)(value).tolist()
+
+
+def plain(name: str, value: Any) -> Json:
+    """A value as JSON has it. What JSON lacks becomes an object whose first key says what it is.
+
+    Lists, tuples and ranges of numbers are written as arrays, which earlier versions read, with "as" next to them: the
+    type at each depth.
+
+    Raises ValueError: a file can't hold the value; the message begins with its name.
+    """
+    if isinstance(value, os.PathLike):
+        value = os.fspath(value)
+    if isinstance(value, np.generic) or (isinstance(value, np.ndarray) and value.dtype.kind in "UO"):
+        value = value.tolist()
+    if isinstance(value, float) and not math.isfinite(value):
+        return {"float": repr(value)}
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if isinstance(value, np.random.RandomState) and isinstance(value._bit_generator, np.random.MT19937):
+        _, keys, *rest = value.get_state(legacy=True)
+        return {"RandomState": [np.asarray(keys).tolist(), *rest]}
+    if isinstance(value, Value):
+        is_structure, own = isinstance(value, Family), getattr(value, "name", type(value).__name__)
+        if type(value) is not (type(FAMILIES.get(own)) if is_structure else VALUES.get(own)):
+            raise ValueError(f"{name} is {value!r:.80}, which is not registered, so no program could read its file.")
+        parameters = [[key, plain(key, each)] for key, each in value.options.items()]
+        return {"structure" if is_structure else "value": own, "parameters": parameters}
+    if isinstance(value, list | tuple) and any(isinstance(each, Value) for each in value):
+        return {"several": [plain(name, each) for each in value]}
+    types = {"as": _types(value)} if isinstance(value, list | tuple | range) else {}
+    if isinstance(value, list | tuple) and value and all(isinstance(item, str) for item in value):
+        return {"names": list(value)} | types
+    if isinstance(value, dict) and all(isinstance(column, list | tuple | np.ndarray) for column in value.values()):
+        columns = ([plain(name, cell) for cell in column] for column in value.values())
+        return {"table": [list(pair) for pair in zip((_plain_key(name, key) for key in value), columns, strict=True)]}
+    try:
+        array = np.asarray(value)
+    except ValueError:
+        array = np.asarray(None)
+    if array.dtype.kind not in "fiub" or array.dtype.itemsize > 8 or not np.isfinite(array).all():
+        raise ValueError(f"{name} is {value!r:.80}, which a file can't hold: set another, or save mixture_ alone.")
+    return {"array": array.tolist(), "dtype": array.dtype.name} | types
+
+
+def from_plain(name: str, value: Json) -> Any:
+    """The value that `plain` wrote; raises `Damaged`, with the name, where nothing is written so."""
+    try:
+        match value:
+            case {"float": str(text)}:
+                return float(text)
+            case {"RandomState": [list(keys), int(place), *rest]} if len(keys) == 624 and 0 <= place <= 624:
+                state = np.random.RandomState()  # which would read beyond its keys from a place beyond them
+                state.set_state(("MT19937", np.asarray(keys, dtype=np.uint32), place, *rest))
+                return state
+            case {"structure": str(own), "parameters": [*pairs]}:
+                return family_named(own, **{str(key): from_plain(name, each) for key, each in pairs})
+            case {"value": str(own), "parameters": [*pairs]} if own in VALUES:
+                return VALUES[own](**{str(key): from_plain(name, each) for key, each in pairs})
+            case {"several": [*each]}:
+                return [from_plain(name, one) for one in each]
+            case {"array": list(values) | float(values), "dtype": str(dtype)} if dtype in _NUMBERS:
+                array = np.array(values, dtype=dtype)
+                return _of_types(array, value.get("as", []))
+            case {"names": [*names]} if all(isinstance(item, str) for item in names):
+                return tuple(names) if value.get("as") == ["tuple"] else names
+            case {"table": [*columns]}:
+                return {_key(key): [from_plain(name, cell) for cell in column] for key, column in columns}
+            case None | bool() | int() | float() | str():
+                return value
+    except (TypeError, ValueError, OverflowError, IndexError, RecursionError):
+        pass
+    raise Damaged(f"{name!r:.60} in its header is not a value that a file can hold")
+
+
+def _plain_key(name: str, key: Any) -> str | int:
+    """A column's name or number as JSON has it; raises ValueError where `_key` would not read the same."""
+    key = key.item() if isinstance(key, np.generic) else key
+    if isinstance(key, float) and key.is_integer():
+        return int(key)  # which is the same key
+    if not isinstance(key, str | int) or isinstance(key, bool):
+        raise ValueError(
+            f"{name} has the key {key!r:.60}, and a file holds keys that are text or whole numbers: set others, or "
+            "save mixture_ alone."
+        )
+    return key
+
+
+def _key(key: Any) -> str | int:
+    """A column's name or number."""
+    return key if isinstance(key, int) and not isinstance(key, bool) else str(key)
+
+
+def _types(value: Any) -> list[str]:
+    """The names of the types of nested lists and tuples, from outside; arrays and numbers end them."""
+    for kind in (list, tuple, range):
+        if isinstance(value, kind):
+            return [kind.__name__, *(_types(value[0]) if len(value) else [])]
+    return []
+
+
+def _of_types(array: Any, types: Sequence[Any]) -> Any:
+    """An array as nested lists, tuples or a range of its numbers; as it is where there are no types."""
+    if not isinstance(array, np.ndarray):
+        return array
+    match list(types):
+        case ["list" | "tuple" as kind, *inner]:
+            items = array.tolist() if array.ndim == 1 else list(array)
+            return (list if kind == "list" else tuple)(_of_types(item, inner) for item in items)
+        case ["range"] if array.ndim == 1 and array.dtype.kind == "i":
+            return _range(array.tolist())
+        case []:
+            return array
+    raise ValueError
+
+
+def _range(numbers: list[int]) -> range:
+    """The range of these numbers; raises ValueError where they are none."""
+    step = numbers[1] - numbers[0] if len(numbers) > 1 else 1
+    found = range(numbers[0], numbers[-1] + step, step) if numbers else range(0)
+    if list(found) != numbers:
+        raise ValueError
+    return found

@@ -1,0 +1,141 @@
+"""A table of several fits to the same rows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import clone
+from sklearn.metrics import adjusted_rand_score
+from sklearn.utils import _safe_indexing as rows_of
+
+from gaussmix._src.checks import check_count
+from gaussmix._src.errors import ParameterTypeError, warn
+from gaussmix._src.estimators.mixture_estimator import MixtureEstimator
+from gaussmix._src.fit.candidates import Folds
+from gaussmix._src.numerics.frames import made_frame
+
+SHOWN = "structure", "n_components", "n_parameters", "log_likelihood", "bic", "icl"
+
+
+def compare(
+    fits: Mapping[str, Any],
+    X: ArrayLike,
+    *,
+    sample_weight: ArrayLike | None = None,
+    X_error: ArrayLike | None = None,
+    cv: int | None = None,
+) -> Any:
+    """Compare several fits on the same rows.
+
+    Parameters
+    ----------
+    fits : fitted estimators by name, such as ``{"two": gm2, "three": gm3}``. They may be of different kinds.
+    X : (n_samples, n_features), data units: the rows that all were fitted to, in memory.
+    sample_weight : (n_samples,), ≥ 0, of the rows. Rows of weight 0 count as absent.
+    X_error : measurement errors of X, as for `fit`.
+    cv : number of folds, at least 2; their sizes differ by at most one row. Each estimator is fitted again to the rows
+        outside each fold, with its own parameters, but without labels. None for no cross-validation.
+
+    Returns
+    -------
+    frame : a row for each fit, the lowest BIC first, in pandas, polars or pyarrow, the first that is installed: "name",
+        "structure", "n_components", "n_parameters", "log_likelihood" (nats, a total), "bic" and "icl" (lower is
+        better), "bic_above" (how much BIC is above the best), and "agreement", the adjusted Rand index (Hubert & Arabie
+        1985) of its labels with those of the best. With `cv` also "cv", the mean log density of held-out rows (nats,
+        higher is better), and "cv_se", its standard error over folds.
+
+    Warns
+    -----
+    RuntimeWarning : a fit was to another number of rows or another weight, or had `X_error` and there is none here.
+
+    Raises
+    ------
+    NotFittedError : one of the estimators is not fitted.
+    TypeError : `fits` is not a mapping of names to estimators of mixtures, or one is Bayesian and has no BIC.
+    ValueError : `fits` is empty, or X, `sample_weight` or `cv` can't be used.
+    ImportError : no library of data frames is installed.
+
+    Notes
+    -----
+    Differences of BIC above 10 are very strong evidence (Kass & Raftery 1995, JASA 90, eq. 9 and the table after it).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from gaussmix import GaussianMixture, compare
+    >>> X = np.random.default_rng(0).normal(np.repeat([0.0, 9.0], 100)[:, None], size=(200, 2))
+    >>> fits = {f"{k} of {s}": GaussianMixture(k, covariance_type=s).fit(X) for k in (1, 2) for s in ("full", "tied")}
+    >>> compare(fits, X)[["name", "n_parameters", "bic", "agreement"]].round(1)
+            name  n_parameters     bic  agreement
+    0  2 of tied             8  1447.3        1.0
+    1  2 of full            11  1460.4        1.0
+    2  1 of full             5  1888.5        0.0
+    3  1 of tied             5  1888.5        0.0
+    """
+    if not all(isinstance(fit, MixtureEstimator) for fit in getattr(fits, "values", lambda: [None])()):
+        raise ParameterTypeError('fits must be fitted estimators by name, such as {"two": gm2, "three": gm3}.')
+    if not fits:
+        raise ValueError("fits is empty. Give at least one fitted estimator.")
+    rows, weight, error = _present(X, sample_weight, X_error)
+    summaries = [fit.summary(rows, weight, X_error=error) for fit in fits.values()]
+    for (name, fit), summary in zip(fits.items(), summaries, strict=True):
+        if "icl" not in summary.facts:
+            raise ParameterTypeError(f"fits[{name!r}] has no BIC. Compare Bayesian fits by their lower_bound_.")
+        _warn_of_other_rows(name, fit, summary.facts["n_rows"], weight, X_error)
+    columns = {"name": [*fits]} | {name: [each.facts[name] for each in summaries] for name in SHOWN}
+    order = np.argsort(columns["bic"], kind="stable")
+    labels = [fit.predict(rows, X_error=error) for fit in fits.values()]
+    columns["bic_above"] = [bic - columns["bic"][order[0]] for bic in columns["bic"]]
+    columns["agreement"] = [adjusted_rand_score(labels[order[0]], each) for each in labels]
+    if cv is not None:
+        n_rows = summaries[0].facts["n_rows"]
+        if check_count("cv", cv, 2) > n_rows:
+            raise ValueError(f"cv={cv}, but there are only {n_rows} rows (of positive weight).")
+        fold = Folds(cv, 0).of(slice(0, n_rows))
+        found = [_held_out(fit, fold, rows, weight, error) for fit in fits.values()]
+        columns["cv"], columns["cv_se"] = ([*part] for part in np.transpose(found))
+    return made_frame({name: [values[i] for i in order] for name, values in columns.items()}, summaries[0].library)
+
+
+def _present(X: Any, *of_rows: ArrayLike | None) -> tuple[Any, ...]:
+    """X, weights and errors without rows of weight 0."""
+    given = X, *(None if each is None else np.asarray(each) for each in of_rows)
+    weight = given[1]
+    if weight is None or weight.ndim != 1 or weight.all():
+        return given
+    return tuple(None if each is None else rows_of(each, np.flatnonzero(weight)) for each in given)
+
+
+def _warn_of_other_rows(name: str, fit: Any, n_rows: int, weight: Any, error: ArrayLike | None) -> None:
+    facts = fit._fitted.facts
+    if facts is None:
+        return
+    total = float(n_rows if weight is None else weight.sum())
+    if total >= 2 and not np.isclose(facts.row_weight, total, rtol=1e-6):  # less are shares, which fits scale
+        warn(
+            f"fits[{name!r}] was fitted to rows of weight {facts.row_weight:g}; those of X have {total:g}.",
+            RuntimeWarning,
+        )
+    if facts.has_errors and error is None:
+        warn(f"fits[{name!r}] had X_error, but these numbers treat X as exact. Give X_error as well.", RuntimeWarning)
+
+
+def _held_out(fit: Any, folds: NDArray[np.intp], X: Any, weight: Any, error: Any) -> tuple[float, float]:
+    """Mean log density of the rows of each fold by a fit to all others, and its standard error over folds.
+
+    `folds` is the fold of each row, (n_samples,).
+    """
+    scores, weights = [], []
+    alone = {name: None for name in ("checkpoint",) if name in fit.get_params()}  # a file of the fit to all rows
+    for number in range(folds.max() + 1):
+        others, fold = np.flatnonzero(folds != number), np.flatnonzero(folds == number)
+        (w, e), (w_of_fold, e_of_fold) = (
+            [None if each is None else each[some] for each in (weight, error)] for some in (others, fold)
+        )
+        again = clone(fit).set_params(**alone).fit(rows_of(X, others), sample_weight=w, X_error=e)
+        scores.append(again.score(rows_of(X, fold), sample_weight=w_of_fold, X_error=e_of_fold))
+        weights.append(len(fold) if w_of_fold is None else w_of_fold.sum())
+    return float(np.average(scores, weights=weights)), float(np.std(scores, ddof=1) / np.sqrt(len(scores)))

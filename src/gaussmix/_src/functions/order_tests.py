@@ -1,0 +1,249 @@
+"""Tests of the number of components: by drawn rows, and with confidence by halves of the rows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.stats import chi2
+
+from gaussmix._src.checks import check_count, check_finite, check_within
+from gaussmix._src.errors import listed
+from gaussmix._src.estimators.gaussian_mixture import GaussianMixture
+from gaussmix._src.fit.after.em_test import DEGREES, em_statistic
+from gaussmix._src.fit.after.likelihood_ratio import are_repeats, likelihood_ratio
+from gaussmix._src.fit.fitted import library_of
+from gaussmix._src.mixture.shown import names_of
+from gaussmix._src.numerics.arrays import Rows
+from gaussmix._src.report.order_test import OrderTest
+from gaussmix._src.sources.array import ArraySource
+from gaussmix._src.sources.opening import is_table, open
+from gaussmix._src.validation.parameters import check_seed, check_tol, drawn_seed
+
+LEAST_NUMBERS = 10
+OF_FITS = {"tol": 1e-6, "max_iter": 1_000}  # other defaults than those of `GaussianMixture`
+TAKEN = *OF_FITS, "covariance_type", "reg_covar", "init_params", "n_init", "n_jobs"
+
+
+def likelihood_ratio_test(
+    X: ArrayLike,
+    n_components: int,
+    larger: int | None = None,
+    *,
+    n: int = 999,
+    random_state: int | np.random.RandomState | None = None,
+    **parameters: Any,
+) -> OrderTest:
+    """Test a number of components against one more, by a parametric bootstrap.
+
+    Parameters
+    ----------
+    X : (n_samples, n_features), complete rows in memory, data units.
+    n_components : of the smaller mixture.
+    larger : of the larger mixture; by default it has one component more. If it has several more, each number in
+        between is tested against the next one.
+    n : how often rows are drawn from each smaller mixture.
+    random_state : seed of the draws and of the fits.
+    **parameters
+        Of `GaussianMixture`: `covariance_type`, `reg_covar`, `init_params`, `n_init`, `n_jobs`, `tol` (1e-6 by default)
+        and `max_iter` (1,000).
+
+    Returns
+    -------
+    test : OrderTest
+        Statistics 2 (log L' − log L), nats, and p-values; `least_components(alpha)`.
+
+    Raises
+    ------
+    ValueError, TypeError : X or a parameter can't be used, or X has missing cells, or is constant in some component and
+        column, where `reg_covar` would decide.
+
+    See Also
+    --------
+    n_components_test : without drawn rows, and valid for any number of rows; it needs clearer data.
+
+    Notes
+    -----
+    The larger mixture is the best of EM from the splits of each component of the smaller one along its longest axes,
+    for X and for drawn rows alike. It may have a component of the smaller one twice, so the statistic is never
+    negative. McLachlan (1987), Applied Statistics 36; as mclust's `mclustBootstrapLRT`, which starts again.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from gaussmix import likelihood_ratio_test
+    >>> X = np.random.default_rng(0).normal(np.repeat([0.0, 4.0], 100))[:, None]
+    >>> test = likelihood_ratio_test(X, 1, 3, n=99, random_state=0)
+    >>> test.p_value.round(2)
+    array([0.01, 0.36])
+    >>> test.least_components()
+    2
+    """
+    smallest = check_count("n_components", n_components, 1)
+    largest = smallest + 1 if larger is None else check_count("larger", larger, smallest + 1)
+    n, rng, ratios = check_count("n", n, 1), check_seed(random_state), []
+    rows: Any = open(X) if type(X) is not np.ndarray and is_table(X) else X  # which refuses missing cells
+    parameters = _of_fits(parameters, random_state)
+    tolerance = check_tol(parameters["tol"])
+    if tolerance is None:
+        raise ValueError("likelihood_ratio_test needs a number as tol, nats per row, for its refits. Give tol=1e-6.")
+    for k in range(smallest, largest):
+        fitted = GaussianMixture(k, **parameters).fit(rows)
+        problem = fitted._problem_of(rows)
+        if not isinstance(problem.source, ArraySource):
+            raise ValueError("likelihood_ratio_test needs rows in memory. Read them, or some of them, into an array.")
+        if problem.source.is_incomplete:
+            raise ValueError(
+                "likelihood_ratio_test needs complete rows, but X has missing cells (NaN). Use n_components_test."
+            )
+        names = names_of(fitted.mixture_)
+        ratios.append(likelihood_ratio(problem, fitted.mixture_.model, n, tolerance, rng, names))
+    return OrderTest(
+        np.arange(smallest, largest),
+        np.array([ratio.statistic for ratio in ratios]),
+        np.array([ratio.p_value for ratio in ratios]),
+        f"Likelihood ratio test of mixtures against one component more, {n:,} bootstrap samples",
+        np.array([ratio.drawn for ratio in ratios]),
+        library_of(X),
+    )
+
+
+def n_components_test(
+    X: ArrayLike,
+    max_components: int = 9,
+    *,
+    more: int = 1,
+    alpha: float = 0.05,
+    random_state: int | np.random.RandomState | None = None,
+    **parameters: Any,
+) -> OrderTest:
+    """Test 1, 2, 3 … components against more, until one is not rejected: there are at least so many.
+
+    Nguyen, Fryer & McLachlan (2023), "Order selection with confidence for finite mixture models", Journal of the Korean
+    Statistical Society 52. Of two halves of the rows, one gets the larger mixture and the other the smaller one of
+    highest likelihood. The ratio of their likelihoods there has an expectation of at most 1 if the smaller size is true
+    (Wasserman, Ramdas & Balakrishnan 2020, PNAS 117), however few rows there are. `statistic` is the mean of both ways,
+    and a p-value is 1 over it.
+
+    Parameters
+    ----------
+    X : (n_samples, n_features), rows in memory, data units.
+    max_components : the largest size that is tested.
+    more : how many components more the larger mixture has.
+    alpha : level: the first size with a larger p-value is the last one that is tested.
+    random_state : seed of the halves and of the fits.
+    **parameters
+        As for `likelihood_ratio_test`.
+
+    Returns
+    -------
+    test : OrderTest
+        `least_components(alpha)` is exceeded by the true number, or equal to it, with probability 1 − alpha.
+
+    Raises
+    ------
+    ValueError, TypeError : X or a parameter can't be used.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from gaussmix import n_components_test
+    >>> X = np.random.default_rng(0).normal(np.repeat([0.0, 6.0], 100))[:, None]
+    >>> n_components_test(X, random_state=0).least_components()
+    2
+    """
+    largest, more = check_count("max_components", max_components, 1), check_count("more", more, 1)
+    check_within("alpha", alpha, "a number between 0 and 1", lambda value: 0 < value < 1)
+    parameters, rng = _of_fits(parameters, random_state), check_seed(random_state)
+    source = GaussianMixture(**parameters).fit(X)._source(X)
+    if source.whole is None:
+        raise ValueError("n_components_test needs rows in memory. Read them, or some of them, into an array.")
+    rows = source.whole.rows
+    if len(rows) < 4 * (largest + more):
+        raise ValueError(
+            f"n_components_test needs four rows for each component, but X has {len(rows)} for {largest + more}. Lower "
+            "max_components."
+        )
+    order = rng.permutation(len(rows))
+    halves = rows[np.sort(order[: len(rows) // 2])], rows[np.sort(order[len(rows) // 2 :])]
+    sizes, ratios = list[int](), list[float]()
+    for k in range(1, largest + 1):
+        logs = list[float]()
+        for one, other in (halves, halves[::-1]):
+            alternative, null = (
+                GaussianMixture(size, **parameters).fit(half) for size, half in ((k + more, one), (k, other))
+            )
+            _check_variances(alternative, one)
+            logs.append(len(other) * (alternative.score(other) - null.score(other)))
+        sizes.append(k)
+        ratios.append(float(np.logaddexp(logs[0], logs[1]) - np.log(2)))
+        p_values = np.exp(-np.maximum(np.array(ratios), 0.0))  # of the logarithms, since ratios overflow and underflow
+        if p_values[-1] > alpha:
+            break
+    with np.errstate(over="ignore"):
+        statistic = np.exp(np.array(ratios))
+    return OrderTest(
+        np.array(sizes),
+        statistic,
+        p_values,
+        f"Test of mixtures against {more} component{'s' * (more > 1)} more, by halves of the rows",
+        None,
+        library_of(X),
+    )
+
+
+def _check_variances(fit: GaussianMixture, X: Rows) -> None:
+    """Raise ValueError where a component has equal rows: densities at them are as high as the ridge lets them be."""
+    if are_repeats(fit._problem_of(X), [fit.mixture_.model], len(X)):
+        raise ValueError(
+            "n_components_test needs rows that vary in each component, but one has only reg_covar as its variance, as "
+            "where values repeat. Test fewer components, or set reg_covar to the variance of rounding."
+        )
+
+
+def em_test(x: ArrayLike) -> OrderTest:
+    """Test one normal distribution of a feature against two, by the EM-test.
+
+    It needs no drawn rows: its limit is χ² with two degrees of freedom. Chen & Li (2009), "Hypothesis test for normal
+    mixture models: the EM approach", Annals of Statistics 37.
+
+    Parameters
+    ----------
+    x : (n_samples,) or (n_samples, 1), finite numbers, at least ten that are not all equal.
+
+    Returns
+    -------
+    test : OrderTest
+        `statistic`, nats, and `p_value`; for about a hundred numbers or more.
+
+    Raises
+    ------
+    ValueError, TypeError : x can't be used.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from gaussmix import em_test
+    >>> x = np.random.default_rng(0).normal(np.repeat([0.0, 4.0], 100))
+    >>> em_test(x).least_components()
+    2
+    """
+    values = check_finite("x", x)
+    if values.size != len(values):
+        raise ValueError(f"em_test needs one feature, but x has the shape {values.shape}. Use likelihood_ratio_test.")
+    values = values.ravel()
+    if len(values) < LEAST_NUMBERS or np.ptp(values) == 0:
+        raise ValueError(f"em_test needs at least {LEAST_NUMBERS} numbers that are not all equal.")
+    statistic = em_statistic(values)
+    p_value = np.array([chi2.sf(statistic, DEGREES)])
+    about = "EM-test of one normal distribution against two"
+    return OrderTest(np.array([1]), np.array([statistic]), p_value, about, None, library_of(x))
+
+
+def _of_fits(parameters: dict[str, Any], random_state: Any) -> dict[str, Any]:
+    """Parameters of the fits of a test, with one seed for all; raises TypeError for others."""
+    others = sorted(parameters.keys() - {*TAKEN})
+    if others:
+        raise TypeError(f"Tests of the number of components take {listed(TAKEN)}, not {others[0]!r}.")
+    return OF_FITS | parameters | {"random_state": int(drawn_seed(random_state)[0])}

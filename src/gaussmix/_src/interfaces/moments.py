@@ -1,0 +1,208 @@
+"""Moments: the weighted sums that an E-step makes, and all that an M-step sees of the rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Self
+
+import numpy as np
+
+from gaussmix._src.interfaces.need import Need, Second
+from gaussmix._src.numerics.arrays import Array
+
+# The fields of `Partial` that are sums over rows.
+_SUMS = "mass", "first", "second", "log_likelihood", "row_weight", "visits", "observed", "background"
+
+
+@dataclass(frozen=True, eq=False)
+class Partial:
+    """Sums over some rows i of weight s_i shared by responsibilities γ_ik, about an anchor a_k per component.
+
+    Sums of different rows merge by `+`. `Engine.finish` makes `Moments` of the sums of all rows.
+
+    Parameters
+    ----------
+    mass : (n_components,), N_k = Σ_i s_i γ_ik.
+    first : (n_components, n_features), Σ_i s_i γ_ik (x_i − a_k), data units.
+    second : what `need` names, about the anchor, data units²; None for `Second.NONE`.
+    anchor : (n_components, n_features), the points the sums are taken about.
+    log_likelihood : Σ_i s_i log p(x_i), nats, a total.
+    row_weight : Σ_i s_i.
+    need : which second moments these are. It may be less or more than the family asked for: `Engine.finish` makes the
+        family's second moments of these.
+    visits : what decides about the order in which the next pass reads the rows; None if nothing does.
+    observed : (n_components, n_features), the mass in which each feature is observed, if moments are of observed cells
+        alone; otherwise None. `Engine.finish` completes such moments.
+    background : Σ_i s_i γ_i0, the mass of the background; 0 where there is none.
+
+    Notes
+    -----
+    Sums about a point near the mean avoid the cancellation of Σγxx − μμ; see
+    Chan, Golub & LeVeque (1983), The American Statistician 37, eq. 1.5 and 2.1.
+    """
+
+    mass: Array
+    first: Array
+    second: Array | None
+    anchor: Array
+    log_likelihood: float
+    row_weight: float
+    need: Need
+    visits: Array | None = None
+    observed: Array | None = None
+    background: float = 0.0
+
+    def __add__(self, other: Partial) -> Self:
+        """Merge with the sums of other rows; the result is about this anchor."""
+        if other.anchor is not self.anchor and not np.array_equal(other.anchor, self.anchor):
+            other = other.about(self.anchor)
+        return replace(self, **{name: _added(getattr(self, name), getattr(other, name)) for name in _SUMS})
+
+    def dealt(self, n_parts: int) -> list[Self]:
+        """The sums of consecutive components, in parts that merge to the same bits; the first is the largest.
+
+        It also has what belongs to no component, such as the totals, and second moments that are pooled already.
+        """
+        n_components, second, parts = len(self.mass), self.second, list[Self]()
+        is_pooled = second is not None and second.ndim == self.need.second.n_axes
+        nothing: dict[str, Any] = dict.fromkeys(("log_likelihood", "row_weight", "background"), 0.0)
+        nothing |= {"visits": None, "observed": None}
+        rest = replace(self, second=None if is_pooled else second, need=replace(self.need, projection=None), **nothing)
+        for number in range(n_parts):
+            first, end = (-(-n_components * (number + more) // n_parts) for more in (0, 1))
+            names = ["mass", "first", "anchor", *([] if rest.second is None else ["second"])]
+            some: dict[str, Any] = {name: getattr(self, name)[first:end] for name in names}
+            parts.append(replace(rest if number else self, **some))
+        return parts
+
+    @classmethod
+    def joined(cls, parts: list[Self]) -> Self:
+        """The sums that were dealt to these parts. The list is emptied, so that few are there besides the whole."""
+        first, end = parts[0], 0
+        names = ["mass", "first", "anchor", *([] if parts[-1].second is None else ["second"])]
+        shapes = {name: getattr(first, name).shape for name in names}
+        whole: dict[str, Any] = {name: np.empty((len(parts) * shape[0], *shape[1:])) for name, shape in shapes.items()}
+        while parts:
+            part = parts.pop(0)
+            start, end = end, end + len(part.mass)
+            for name in names:
+                whole[name][start:end] = getattr(part, name)
+        return replace(first, **{name: values[:end] for name, values in whole.items()})
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What is sent between processes: of symmetric second moments, the triangle."""
+        state = dict(vars(self))
+        second = self.second
+        if second is not None and self.need.second is Second.FULL and np.array_equal(second, second.swapaxes(-1, -2)):
+            row, column = np.tril_indices(second.shape[-1])
+            state |= {"second": second[..., row, column], "_packed": True}
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        if state.pop("_packed", False):
+            n_features = state["anchor"].shape[1]
+            row, column = np.tril_indices(n_features)
+            second = np.empty((*state["second"].shape[:-1], n_features, n_features))
+            second[..., row, column] = second[..., column, row] = state["second"]
+            state["second"] = second
+        vars(self).update(state)
+
+    def scaled(self, factor: float) -> Self:
+        """The sums of the same rows with their weights multiplied by a factor; without visits."""
+        sums: dict[str, Any] = {name: getattr(self, name) for name in _SUMS} | {"visits": None, "observed": None}
+        scaled: dict[str, Any] = {name: None if each is None else factor * each for name, each in sums.items()}
+        return replace(self, **scaled)
+
+    def about(self, anchor: Array) -> Self:
+        """Move the anchor to (n_components, n_features) `anchor`, in closed form.
+
+        With f and f' the first moments about the old and the new anchor, S' = S − f fᵀ / N + f' f'ᵀ / N.
+        """
+        first = self.first - self.mass[:, None] * (anchor - self.anchor)
+        if self.second is None:
+            return replace(self, first=first, anchor=anchor)
+        root_mass = np.sqrt(np.where(self.mass > 0, self.mass, 1.0))[:, None]
+        squares = self.need.squares
+        second = self.second - squares(self.first / root_mass) + squares(first / root_mass)
+        return replace(self, first=first, second=second, anchor=anchor)
+
+
+def _added(one: Any, other: Any) -> Any:
+    """The sum; the first if one is missing."""
+    return one if one is None or other is None else one + other
+
+
+@dataclass(frozen=True, eq=False)
+class Moments(Partial):
+    """The sums of all rows of a pass, finished by the engine: what an M-step starts from.
+
+    Parameters
+    ----------
+    facts : what the engine has learned for the next pass over the same rows (`Engine.step`).
+    """
+
+    facts: Any = None
+
+    @classmethod
+    def of(cls, partial: Partial) -> Moments:
+        """The sums of all rows, where nothing is left to complete."""
+        return cls(**vars(partial))
+
+    def means(self, default: Array) -> Array:
+        """Weighted mean of each component, `default` (n_components, n_features) where it has no mass."""
+        has_mass = self.mass > 0
+        if has_mass.all():
+            return self.anchor + self.first / self.mass[:, None]
+        divisor = np.where(has_mass, self.mass, 1.0)[:, None]
+        return np.where(has_mass[:, None], self.anchor + self.first / divisor, default)
+
+
+@dataclass(frozen=True, eq=False)
+class Scatter:
+    """Second sums about the *new* means and their degrees of freedom: what a family turns into covariances.
+
+    Parameters
+    ----------
+    degrees : (n_components,), what `second` is divided by to be a covariance: the mass N_k, and the degrees of freedom
+        that a prior adds. Where moments are pooled only the sum of them means something.
+    second : as `need` names it, data units², with what a prior or a ridge adds.
+    n_features : number of columns.
+    need : which second moments these are.
+    """
+
+    degrees: Array
+    second: Array
+    n_features: int
+    need: Need
+
+    @property
+    def n_components(self) -> int:
+        return len(self.degrees)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(n_components, n_features)."""
+        return len(self.degrees), self.n_features
+
+    def part(self, components: Sequence[int]) -> Scatter:
+        """Of some components, where it is not pooled."""
+        places, need = list(components), self.need
+        if need.projection is not None and len(need.projection) > 1:
+            need = replace(need, projection=need.projection[places])
+        return replace(self, degrees=self.degrees[places], second=self.second[places], need=need)
+
+    def with_ridge(self, ridge: Array) -> Scatter:
+        """Add `ridge` (n_features,), data units², to every variance that a family will make of this."""
+        if not ridge.any():
+            return self
+        degrees = self.degrees.sum() if self.need.pooled else self.degrees
+        if self.need.second is Second.TRACE:
+            return replace(self, second=self.second + degrees * ridge.sum())
+        second = variances = np.array(self.second)
+        if self.need.second is Second.FULL:
+            variances = np.einsum("...ii->...i", second)
+        elif self.need.second is Second.PROJECTED:  # the last column; what is projected has no noise
+            variances = second[..., -1]
+        variances += np.multiply.outer(degrees, ridge)
+        return replace(self, second=second)

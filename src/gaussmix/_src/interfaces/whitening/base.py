@@ -1,0 +1,83 @@
+"""Whitening: factors W_k with Σ_k⁻¹ = W_kᵀ W_k. An E-step takes covariances in this form."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, replace
+from enum import IntEnum
+from typing import ClassVar, Self
+
+import numpy as np
+
+from gaussmix._src.numerics.arrays import Array
+
+
+class FactorShape(IntEnum):
+    """Shape of the factors. The C++ core uses the same numbers."""
+
+    SPHERICAL = 0  # w_k         factors (K,)
+    DIAGONAL = 1  # diag(w_k)   factors (K, d)
+    TRIANGULAR = 2  # W_k lower   factors (K, d, d)
+    LOW_RANK = 3  # (I − F_k F_kᵀ) diag(w_k)   factors (K, d, q + 1), [F_k | w_k]
+
+
+@dataclass(frozen=True, eq=False)
+class Whitening(ABC):
+    """Factors W_k of the precisions, one per component or one for all.
+
+    Parameters
+    ----------
+    factors : 1 or n_components factors on the first axis, 1 / data units; see `FactorShape`.
+    log_abs_det : (1,) or (n_components,), log |det W_k| = −½ log det Σ_k.
+    """
+
+    factors: Array
+    log_abs_det: Array
+
+    factor_shape: ClassVar[FactorShape]
+
+    @property
+    def is_shared(self) -> bool:
+        """One factor serves every component."""
+        return len(self.factors) == 1
+
+    def factor(self, component: int) -> Array:
+        """The factor of a component, without the first axis."""
+        return self.factors[0 if self.is_shared else component]
+
+    @abstractmethod
+    def whiten(self, component: int, offsets: Array) -> Array:
+        """W_k u for each row u = x − μ_k of `offsets` (n_rows, n_features)."""
+
+    @abstractmethod
+    def whiten_each(self, offsets: Array) -> Array:
+        """W_k u_k for one row u_k per component, (n_components, n_features)."""
+
+    @abstractmethod
+    def colour(self, component: int, whitened: Array) -> Array:
+        """Solve W_k u = z for each row z of `whitened` (n_rows, n_features): the inverse of `whiten`."""
+
+    def whiten_change(self, component: int, reference: int, offsets: Array) -> Array:
+        """(W_k − W_r) u for each row u of `offsets` (n_rows, n_features): 0 where the two are equal."""
+        difference: Array = self.factor(component) - self.factor(reference)
+        return replace(self, factors=difference[None]).whiten_each(offsets)
+
+    def alone(self, component: int) -> Self:
+        """The factor of a component for all; `whiten_each` is then `whiten` without BLAS, which has bits of its own."""
+        return replace(self, factors=self.factor(component)[None])
+
+    def whiten_at_most(self, offsets: Array) -> Array:
+        """Bounds on |W_k u| for every |u| ≤ `offsets` (n_components, n_features), element by element."""
+        return replace(self, factors=np.abs(self.factors)).whiten_each(offsets)
+
+    @abstractmethod
+    def precision_times(self, component: int, offsets: Array) -> Array:
+        """Σ_k⁻¹ u = W_kᵀ W_k u for each row u of `offsets` (n_rows, n_features)."""
+
+    @abstractmethod
+    def precisions(self) -> Array:
+        """W_kᵀ W_k in the form of the factors, (…, d, d), (…, d) or (…,); a matrix for what has low rank."""
+
+    @abstractmethod
+    def precision_diagonals(self) -> Array:
+        """Diagonals of W_kᵀ W_k, 1 or n_components on the first axis, (…, n_features) or (…, 1)."""

@@ -1,0 +1,61 @@
+"""Whitening feature by feature, by a number for each or by one for all."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from gaussmix._src.interfaces.whitening.base import FactorShape, Whitening
+from gaussmix._src.numerics.arrays import Array
+from gaussmix._src.numerics.elementary import inverse_root, log
+
+
+class ElementWise(Whitening):
+    """Factors that multiply each feature by a number."""
+
+    def whiten(self, component: int, offsets: Array) -> Array:
+        return offsets * self.factor(component)
+
+    def colour(self, component: int, whitened: Array) -> Array:
+        return whitened / self.factor(component)
+
+    def precision_times(self, component: int, offsets: Array) -> Array:
+        return offsets * self.factor(component) * self.factor(component)
+
+    def precisions(self) -> Array:
+        return self.factors**2
+
+
+class DiagonalWhitening(ElementWise):
+    """Σ_k = diag(v_k), W_k = diag(v_k^(−½))."""
+
+    factor_shape: ClassVar[FactorShape] = FactorShape.DIAGONAL
+
+    @classmethod
+    def of(cls, variances: Array) -> DiagonalWhitening:
+        """From variances (n, n_features), data units²; raises `SingularCovariance` where not positive."""
+        factors = inverse_root(variances)
+        return cls(factors, log(factors).sum(axis=1))
+
+    def whiten_each(self, offsets: Array) -> Array:
+        return offsets * self.factors
+
+    def precision_diagonals(self) -> Array:
+        return self.factors**2
+
+
+class SphericalWhitening(ElementWise):
+    """Σ_k = v_k I, W_k = v_k^(−½) I."""
+
+    factor_shape: ClassVar[FactorShape] = FactorShape.SPHERICAL
+
+    @classmethod
+    def of(cls, variances: Array, n_features: int) -> SphericalWhitening:
+        """From variances (n,), data units²; raises `SingularCovariance` where not positive."""
+        factors = inverse_root(variances)
+        return cls(factors, n_features * log(factors))
+
+    def whiten_each(self, offsets: Array) -> Array:
+        return offsets * self.factors[:, None]
+
+    def precision_diagonals(self) -> Array:
+        return self.factors[:, None] ** 2

@@ -1,0 +1,142 @@
+"""Whitening by a diagonal and a few directions: covariances ΛΛᵀ + Ψ of factor analysers, never made as matrices."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import numpy as np
+
+from gaussmix._src.errors import SingularCovariance
+from gaussmix._src.interfaces.whitening.base import FactorShape, Whitening
+from gaussmix._src.numerics.arrays import Array
+from gaussmix._src.numerics.axes import principal_axes
+from gaussmix._src.numerics.contract import contract
+from gaussmix._src.numerics.elementary import inverse_root, log
+from gaussmix._src.numerics.factorise import MOST_INFLATION
+
+
+class LowRankWhitening(Whitening):
+    """Σ_k = Λ_k Λ_kᵀ + diag(ψ_k), W_k = (I − F_k F_kᵀ) diag(w_k), w_k = ψ_k^(−½).
+
+    With the singular value decomposition diag(w) Λ = U diag(s) Vᵀ, Σ = diag(w)⁻¹ (I + U s² Uᵀ) diag(w)⁻¹. Then
+    F = U C^½ with C = I − (I + s²)^(−½): the columns of F are orthogonal, and C holds their squared norms. Whitened
+    rows are z − F (Fᵀz) with z = w u. They are squared after the subtraction; a difference of squared norms would lose
+    the digits of s².
+    """
+
+    factor_shape: ClassVar[FactorShape] = FactorShape.LOW_RANK
+
+    @classmethod
+    def of(cls, loadings: Array, roots: Array, directions: Array, spread: Array) -> LowRankWhitening:
+        """From loadings Λ (n, n_features, n_factors), data units, and the first three numbers of their `spectrum`.
+
+        Raises
+        ------
+        SingularCovariance : Σ_jj (Σ⁻¹)_jj ≥ 1 / (8 d ε) for some j as for matrices; the message names their components.
+        """
+        stretch = np.sqrt(1.0 + spread**2)
+        growth = 1.0 + ((loadings * roots[..., None]) ** 2).sum(axis=2)  # Σ_jj / ψ_j
+        shrinkage = 1.0 - ((directions * (spread / stretch)[:, None, :]) ** 2).sum(axis=2)  # ψ_j (Σ⁻¹)_jj
+        singular = (growth * shrinkage >= MOST_INFLATION / roots.shape[1]).any(axis=1)
+        if singular.any():
+            raise SingularCovariance(np.flatnonzero(singular))
+        factors = np.empty((*roots.shape, loadings.shape[2] + 1))
+        factors[..., :-1] = directions * np.sqrt(spread**2 / (stretch * (1.0 + stretch)))[:, None, :]
+        factors[..., -1] = roots
+        return cls(factors, log(roots).sum(axis=1) - log(stretch).sum(axis=1))
+
+    def whiten(self, component: int, offsets: Array) -> Array:
+        factor = self.factor(component)
+        return _shrunk(offsets * factor[:, -1], factor[:, :-1])
+
+    def whiten_each(self, offsets: Array) -> Array:
+        return self._whiten_each(offsets, -1.0)
+
+    def _whiten_each(self, offsets: Array, sign: float) -> Array:
+        return offsets * self.factors[..., -1] + sign * self._along(offsets)
+
+    def _along(self, offsets: Array) -> Array:
+        scaled = offsets * self.factors[..., -1]
+        directions = np.broadcast_to(self.factors[..., :-1], (*scaled.shape, self.factors.shape[2] - 1))
+        along = contract("kdq,kd->kq", directions, scaled)  # without BLAS, which has bits of its own
+        return contract("kdq,kq->kd", directions, along)
+
+    def whiten_change(self, component: int, reference: int, offsets: Array) -> Array:
+        own, other = self.factor(component), self.factor(reference)
+        along = self.alone(component)._along(offsets) - self.alone(reference)._along(offsets)
+        return offsets * (own[:, -1] - other[:, -1]) - along
+
+    def whiten_at_most(self, offsets: Array) -> Array:
+        bounds = LowRankWhitening(np.abs(self.factors), self.log_abs_det)
+        return bounds._whiten_each(offsets, 1.0)
+
+    def colour(self, component: int, whitened: Array) -> Array:
+        factor = self.factor(component)
+        directions = factor[:, :-1]
+        along = contract("nd,dq->nq", whitened, directions) / (1.0 - (directions**2).sum(axis=0))  # without BLAS
+        return (whitened + contract("nq,dq->nd", along, directions)) / factor[:, -1]
+
+    def precision_times(self, component: int, offsets: Array) -> Array:
+        factor = self.factor(component)
+        return _shrunk(self.whiten(component, offsets), factor[:, :-1]) * factor[:, -1]
+
+    def precisions(self) -> Array:
+        roots = self.factors[..., -1]
+        scaled = self._gram_factor() * roots[..., None]
+        precisions: Array = -contract("kiq,kjq->kij", scaled, scaled)
+        np.einsum("kii->ki", precisions)[...] += roots**2
+        return precisions
+
+    def precision_diagonals(self) -> Array:
+        return (1.0 - (self._gram_factor() ** 2).sum(axis=2)) * self.factors[..., -1] ** 2
+
+    def _gram_factor(self) -> Array:
+        """G with Σ⁻¹ = diag(w) (I − G Gᵀ) diag(w), (n, n_features, n_factors)."""
+        directions = self.factors[..., :-1]
+        shrinkage = (directions**2).sum(axis=1, keepdims=True)
+        return directions * np.sqrt(2.0 - shrinkage)
+
+
+def _shrunk(rows: Array, directions: Array) -> Array:
+    """(I − F Fᵀ) z of each row z."""
+    return rows - (rows @ directions) @ directions.T
+
+
+def spectrum(loadings: Array, noise: Array) -> tuple[Array, Array, Array, Array]:
+    """Scale the loadings by the noise, and decompose them: w = ψ^(−½), diag(w) Λ = U diag(s) Vᵀ.
+
+    The columns are rotated by Jacobi's method. Its sums have one order, and so the same bits on every processor.
+
+    Parameters
+    ----------
+    loadings : Λ, (n, n_features, n_factors), data units.
+    noise : ψ, (n, n_features), data units².
+
+    Returns
+    -------
+    roots : w, (n, n_features).
+    directions : U, (n, n_features, n_factors), orthonormal columns, or zeros where s is 0.
+    spread : s, (n, n_factors), largest first: the standard deviation along each direction in units of the noise.
+    rotation : V, (n, n_factors, n_factors), orthonormal columns.
+
+    Raises
+    ------
+    SingularCovariance : some noise variances are not positive, or loadings are beyond the range of float64 compared
+        with them.
+    """
+    roots = inverse_root(noise)
+    scaled = loadings * roots[..., None]
+    with np.errstate(over="ignore"):
+        usable = np.isfinite((scaled**2).sum(axis=(1, 2)))
+    if not usable.all():
+        raise SingularCovariance(np.flatnonzero(~usable))
+    rotation = np.broadcast_to(np.eye(scaled.shape[2]), (len(scaled), *2 * scaled.shape[2:]))
+    for _ in range(2):  # large columns round small ones the first time
+        axes = principal_axes(contract("kdq,kdr->kqr", scaled, scaled))[1]
+        scaled, rotation = contract("kdq,kqr->kdr", scaled, axes), contract("kqr,krs->kqs", rotation, axes)
+    spread = np.sqrt((scaled**2).sum(axis=1))
+    directions = scaled / np.where(spread > 0, spread, 1.0)[:, None, :]
+    for later in range(1, directions.shape[2]):  # small columns have rounding errors along the large ones
+        larger, small = directions[..., :later], directions[..., later]
+        small -= contract("kdq,kq->kd", larger, contract("kdq,kd->kq", larger, small))
+    return roots, directions, spread, rotation

@@ -1,0 +1,68 @@
+"""Whitening by a lower triangular matrix per component."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import numpy as np
+
+from gaussmix._src.errors import SingularCovariance
+from gaussmix._src.interfaces.whitening.base import FactorShape, Whitening
+from gaussmix._src.numerics.arrays import Array
+from gaussmix._src.numerics.contract import contract
+from gaussmix._src.numerics.core import native_target
+from gaussmix._src.numerics.factorise import factorise
+
+COMPONENTS = 2  # the output of `Target.evaluate`: weighted log densities
+
+
+class TriangularWhitening(Whitening):
+    """Σ_k = L_k L_kᵀ (Cholesky), W_k = L_k⁻¹."""
+
+    factor_shape: ClassVar[FactorShape] = FactorShape.TRIANGULAR
+
+    @classmethod
+    def of(cls, covariances: Array) -> TriangularWhitening:
+        """From covariances (n, n_features, n_features), data units².
+
+        Raises
+        ------
+        SingularCovariance : some are not positive definite to working precision, or have variances so small that
+            digits are missing; the message names them.
+        """
+        factors, log_abs_det, failed = factorise(covariances)
+        variances = np.diagonal(covariances, axis1=1, axis2=2)
+        failed = failed | (variances < np.finfo(np.float64).tiny).any(axis=1)
+        if failed.any():
+            raise SingularCovariance(np.flatnonzero(failed))
+        return cls(factors, log_abs_det)
+
+    def whiten(self, component: int, offsets: Array) -> Array:
+        return offsets @ self.factor(component).T
+
+    def whiten_each(self, offsets: Array) -> Array:
+        return contract("kij,kj->ki", self.factors, offsets)  # without BLAS, which has bits of its own
+
+    def total_squares(self, vectors: Array) -> Array:
+        """Σ |W_k v|² over the rows v of `vectors` (n_vectors, n_features), for each factor."""
+        n_factors, n_features = self.factors.shape[:2]
+        # Log densities without their constants are −½ |W_k v|².
+        arguments = np.zeros(n_factors), np.zeros((n_factors, n_features)), int(self.factor_shape)
+        factors = np.ascontiguousarray(self.factors)
+        return np.asarray(
+            -2.0 * native_target().evaluate(vectors, None, *arguments, factors, COMPONENTS, 1).sum(axis=0)
+        )
+
+    def colour(self, component: int, whitened: Array) -> Array:
+        from scipy.linalg import solve_triangular  # slow to import, and only draws need it
+
+        return solve_triangular(self.factor(component), whitened.T, lower=True).T
+
+    def precision_times(self, component: int, offsets: Array) -> Array:
+        return self.whiten(component, offsets) @ self.factor(component)
+
+    def precisions(self) -> Array:
+        return native_target().gram(np.ascontiguousarray(self.factors))
+
+    def precision_diagonals(self) -> Array:
+        return np.asarray((self.factors**2).sum(axis=1))

@@ -1,0 +1,288 @@
+"""What every part of `Mixture` needs: the numbers, checked once, components, and names of features."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import wraps
+from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from gaussmix._src.background import Background
+from gaussmix._src.checks import check_names, check_real
+from gaussmix._src.engines import choose
+from gaussmix._src.engines.complete.engine import CompleteEngine
+from gaussmix._src.errors import ParameterTypeError, counted
+from gaussmix._src.families.base import Family
+from gaussmix._src.interfaces.block import Block
+from gaussmix._src.interfaces.parameters import Parameters
+from gaussmix._src.interfaces.whitening.base import Whitening
+from gaussmix._src.mixture.features import Features, block_of, places
+from gaussmix._src.model import Model, flaw
+from gaussmix._src.numerics.arrays import Array, Places, copied, frozen
+from gaussmix._src.numerics.threads import cached_property
+
+if TYPE_CHECKING:
+    from gaussmix._src.mixture.line.line import Line
+
+Method = TypeVar("Method", bound=Callable[..., Any])
+
+_ARRAYS = ("weights", "means", "covariances")
+
+
+@dataclass(frozen=True, eq=False)
+class MixtureBase:
+    """A model, its components and the names of its features."""
+
+    weights: Array
+    means: Array
+    covariances: Array
+    if TYPE_CHECKING:
+        family: Family
+    else:
+        family: Family = None  # so that the error below is the one for a family that is missing
+    feature_names: tuple[str, ...] | None = None
+    noise: Background | None = None
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.family, Family):
+            raise ParameterTypeError(
+                f'family must be a covariance structure, such as FAMILIES["full"], not {self.family!r:.60}. '
+                "Mixture.from_parameters(weights, means, covariances, covariance_type=…) takes its name."
+            )
+        for name in _ARRAYS:  # copied, so that nobody else can write to them
+            object.__setattr__(self, name, frozen(copied(check_real(name, getattr(self, name)))))
+        if self.noise is not None and not isinstance(self.noise, Background):
+            raise ParameterTypeError(f"noise must be None or the noise of another mixture, not {self.noise!r:.60}.")
+        wrong = flaw(self.weights, self.means, self.covariances, self.family, self.noise, is_factored=False)
+        if wrong is not None:
+            raise ValueError(f"This is no mixture: {wrong}.")
+        if self.feature_names is not None:
+            object.__setattr__(self, "feature_names", check_names(self.feature_names, self.n_features))
+
+    @classmethod
+    def of(cls, model: Model, feature_names: tuple[str, ...] | None = None) -> Self:
+        """Make the distribution of a model without checking or copying anything.
+
+        Parameters
+        ----------
+        model : weights (n_components,), means, covariances and their structure, which are right.
+        feature_names : one for each feature; None if there is none.
+        """
+        mixture = object.__new__(cls)
+        vars(mixture).update(
+            weights=model.weights,
+            means=model.means,
+            covariances=model.covariances.array,
+            family=model.family,
+            feature_names=feature_names,
+            noise=model.noise,
+            model=model,
+        )
+        return mixture
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        arguments = self.weights, self.means, self.covariances, self.family, self.feature_names, self.noise
+        return type(self), arguments  # the constructor makes the arrays read-only again
+
+    def __eq__(self, other: object) -> bool:
+        """Whether weights, means, covariances, structure, noise and names are the same."""
+        if not isinstance(other, MixtureBase):
+            return NotImplemented
+        if (self.family, self.feature_names) != (other.family, other.feature_names):
+            return False
+        one, two = self._arrays(), other._arrays()
+        return one.keys() == two.keys() and all(map(np.array_equal, one.values(), two.values()))
+
+    def _arrays(self) -> dict[str, Array]:
+        """Weights, means, covariances and those of noise, by their names in files."""
+        noise = {} if self.noise is None else self.noise.arrays()
+        return {name: getattr(self, name) for name in _ARRAYS} | noise
+
+    def __hash__(self) -> int:
+        return hash((self.family.name, self.feature_names, self.means.shape, *self.weights.tolist()))
+
+    def __len__(self) -> int:
+        """Number of components; noise is none."""
+        return self.n_components
+
+    def __getitem__(self, component: int | slice) -> Self:
+        """A component as a mixture of one, of weight 1; of a slice, a mixture whose weights sum to 1.
+
+        Structure and feature names stay. Noise is not among the components.
+
+        Parameters
+        ----------
+        component : its number, from the end where negative; or a slice of numbers.
+
+        Raises
+        ------
+        IndexError : there is no such component.
+        TypeError : component is neither a number nor a slice.
+
+        Examples
+        --------
+        >>> from gaussmix import FAMILIES, Mixture
+        >>> m = Mixture([0.25, 0.25, 0.5], [[0.0], [4.0], [9.0]], [1.0, 1.0, 4.0], FAMILIES["spherical"])
+        >>> m[-1]
+        <Mixture: 1 component, spherical, 1 feature, weight 1>
+        >>> m[1:].weights.round(4)
+        array([0.3333, 0.6667])
+        """
+        K = self.n_components
+        if isinstance(component, slice):
+            places = [*range(K)[component]]
+            if not places:
+                raise IndexError(f"The slice has no component: the mixture has {counted(K, 'component')}.")
+        elif isinstance(component, bool | np.bool_) or not isinstance(component, int | np.integer):
+            raise ParameterTypeError(f"A component is a number or a slice of numbers, not {component!r:.60}.")
+        elif not -K <= component < K:
+            raise IndexError(f"There is no component {component}: the mixture has {K}, counted from 0.")
+        else:
+            places = [int(component) % K]
+        some = self.model.take(places)
+        total = some.weights.sum()
+        weights = some.weights / total if total > 0 else np.full(len(places), 1 / len(places))
+        return self.of(Model(weights, some.means, some.covariances, self.family), self.feature_names)
+
+    def __iter__(self) -> Iterator[Self]:
+        """Each component in turn, as a mixture of one."""
+        return map(self.__getitem__, range(self.n_components))
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[np.object_]:
+        """The mixture as one object: NumPy would take it for a sequence of sequences without end."""
+        alone = np.empty((), dtype=object)
+        alone[()] = self
+        return alone
+
+    @cached_property
+    def model(self) -> Model:
+        """The numbers and their structure, as EM, engines and files share them."""
+        covariances = self.family.covariances(self.covariances, *self.means.shape)
+        return Model(self.weights, self.means, covariances, self.family, self.noise)
+
+    @property
+    def without_noise(self) -> Self:
+        """The components alone, whose weights sum to 1."""
+        return self.of(self.model.without_noise, self.feature_names)
+
+    def with_feature_names(self, names: Iterable[str] | None) -> Self:
+        """The same mixture with names for its features.
+
+        Parameters
+        ----------
+        names : one for each feature, in order; None if there is none.
+
+        Raises
+        ------
+        ValueError : too many or too few names.
+        TypeError : names are not a list, or a name is not text.
+
+        Examples
+        --------
+        >>> from gaussmix import FAMILIES, Mixture
+        >>> m = Mixture([1.0], [[2.0, 5.0]], [[1.0, 4.0]], FAMILIES["diag"]).with_feature_names(["height", "weight"])
+        >>> m.feature_names
+        ('height', 'weight')
+        """
+        named = object.__new__(type(self))
+        vars(named).update(vars(self))  # with what has been computed already
+        vars(named)["feature_names"] = None if names is None else check_names(names, self.n_features)
+        return named
+
+    @property
+    def n_components(self) -> int:
+        """Number of components K."""
+        return len(self.weights)
+
+    @property
+    def n_features(self) -> int:
+        """Number of features d."""
+        return int(self.means.shape[1])
+
+    @property
+    def n_parameters(self) -> int:
+        """Free parameters: K − 1 weights, K·d means, what the family counts for the covariances, and 2 for noise."""
+        return self.model.n_parameters
+
+    @property
+    def whitening(self) -> Whitening:
+        """Factors W_k with Σ_k⁻¹ = W_kᵀ W_k."""
+        return self.model.whitening
+
+    @property
+    def parameters(self) -> Parameters:
+        """What an engine needs for the E-step."""
+        return self.model.parameters
+
+    @cached_property
+    def _line(self) -> Line | None:
+        """The distribution of the components on the line where there is one feature; None where there are several."""
+        if self.n_features > 1:
+            return None
+        from gaussmix._src.mixture.line.line import Line  # and all of scipy.special
+
+        return Line.of(self.model.without_noise)
+
+    def _engine(self, n_jobs: int | None = None) -> CompleteEngine:
+        """The engine of complete rows."""
+        return choose(n_jobs)
+
+    def _check_box(self, what: str) -> None:
+        """Raise ValueError for noise that has a volume but no place."""
+        if self.noise is not None and self.noise.box is None:
+            raise ValueError(
+                f"{what} needs the box of the noise, and this mixture has only its volume. Fit with a box as the "
+                "volume of noise, or take without_noise."
+            )
+
+    def _block(self, rows: ArrayLike) -> Block:
+        """Rows as engines take them; raises ValueError or TypeError."""
+        return block_of(rows, self.n_features, self.feature_names)
+
+    def _places(self, features: Features) -> Places:
+        """Where features stand that are named or numbered, (n,); raises ValueError or TypeError."""
+        return places(features, self.n_features, self.feature_names)
+
+
+def check_alone(what: str, mixtures: Iterable[object]) -> None:
+    """Raise ValueError where a mixture has noise."""
+    if any(isinstance(mixture, MixtureBase) and mixture.noise is not None for mixture in mixtures):
+        raise ValueError(f"{what} does not support noise, and this mixture has noise. Take without_noise.")
+
+
+def of_components(method: Method) -> Method:
+    """Decorate a method that does not support noise: it refuses a mixture with noise, itself and as an argument."""
+
+    @wraps(method)
+    def checked(*arguments: Any, **options: Any) -> Any:
+        check_alone(method.__name__, (*arguments, *options.values()))
+        return method(*arguments, **options)
+
+    return cast(Method, checked)
+
+
+def common_names(mixtures: Sequence[object]) -> tuple[str, ...] | None:
+    """The feature names of several mixtures of the same features; None where none of them has names.
+
+    Raises TypeError where something is not a mixture, and ValueError for no mixtures or different features.
+    """
+    if not len(mixtures):
+        raise ValueError("Give at least one mixture.")
+    known = [mixture for mixture in mixtures if isinstance(mixture, MixtureBase)]
+    if len(known) < len(mixtures):
+        other = next(mixture for mixture in mixtures if not isinstance(mixture, MixtureBase))
+        raise ParameterTypeError(f"A mixture is needed, not {other!r:.60}.")
+    sizes = sorted({mixture.n_features for mixture in known})
+    if len(sizes) > 1:
+        raise ValueError(f"These mixtures have {' and '.join(map(str, sizes))} features. They need the same features.")
+    names = {mixture.feature_names for mixture in known if mixture.feature_names is not None}
+    if len(names) > 1:
+        first, second = sorted(names)[:2]
+        raise ValueError(
+            f"These mixtures have different features, {list(first)!r:.60} and {list(second)!r:.60}. Bring them into "
+            "one order with marginal, or give them the same names with with_feature_names."
+        )
+    return names.pop() if names else None

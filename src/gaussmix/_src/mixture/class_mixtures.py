@@ -1,0 +1,108 @@
+"""The mixtures of the classes as one value, and the odds of the classes for a row."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gaussmix._src.engines.base import Engine
+from gaussmix._src.engines.complete.far import far_log_odds
+from gaussmix._src.families.base import shares_nothing
+from gaussmix._src.interfaces.block import Block
+from gaussmix._src.mixture.holes import tail_probability
+from gaussmix._src.mixture.mixture import Mixture
+from gaussmix._src.numerics.arrays import Array
+from gaussmix._src.numerics.elementary import log
+from gaussmix._src.numerics.threads import cached_property
+
+
+@dataclass(frozen=True, eq=False)
+class ClassMixtures:
+    """p(x, c) = π_c Σ_k π_{k|c} N(x | μ_k, Σ_k): one mixture, whose components stand in the order of their classes.
+
+    Parameters
+    ----------
+    mixture : p(x), all classes together.
+    component_class : (n_components,), the class 0 … n_classes − 1 of each component; rising.
+    """
+
+    mixture: Mixture
+    component_class: NDArray[np.intp]
+
+    @classmethod
+    def of(cls, mixtures: Sequence[Mixture], prior: Array) -> ClassMixtures:
+        """From a mixture for each class and the classes' probabilities (n_classes,)."""
+        sizes, family = [mixture.n_components for mixture in mixtures], mixtures[0].family
+        numbers = np.repeat(np.arange(len(mixtures)), sizes)
+        is_one = all(mixture.family == family for mixture in mixtures)
+        if not is_one or not shares_nothing(family, mixtures[0].n_features):
+            return cls(Mixture.concatenate(mixtures, prior), numbers)
+        arrays = [(each.weights, each.means, each.covariances) for each in mixtures]
+        weights, means, covariances = (np.concatenate(part) for part in zip(*arrays, strict=True))
+        return cls(Mixture(prior[numbers] * weights, means, covariances, family), numbers)
+
+    @cached_property
+    def prior(self) -> Array:
+        """Probabilities of the classes, (n_classes,), all positive; they sum to 1."""
+        return np.asarray(np.bincount(self.component_class, self.mixture.weights).astype(np.float64))
+
+    def with_prior(self, prior: Array) -> ClassMixtures:
+        """The same classes, with other probabilities (n_classes,)."""
+        weights = self._weights_within * prior[self.component_class]
+        mixture = self.mixture
+        return ClassMixtures(Mixture(weights, mixture.means, mixture.covariances, mixture.family), self.component_class)
+
+    @cached_property
+    def each(self) -> list[Mixture]:
+        """p(x | c), the mixtures of the classes."""
+        places = [np.flatnonzero(self.component_class == number) for number in range(len(self.prior))]
+        parts = [replace(self.mixture.model.take(mine), weights=self._weights_within[mine]) for mine in places]
+        return [Mixture.of(part, self.mixture.feature_names) for part in parts]
+
+    def log_odds(self, block: Block, engine: Engine[Any]) -> Array:
+        """log p(x, c) of each row and class plus a number for each row, (n_rows, n_classes), nats.
+
+        The number is 0 except for rows far from every mean: log densities cannot compare their classes.
+        """
+        first = np.searchsorted(self.component_class, np.arange(self.component_class[-1] + 1))
+        found, parameters = np.empty((block.n_rows, len(first))), self.mixture.parameters
+        for part in block.cut():
+            log_density = engine.component_log_density(part, parameters)
+            far, far_odds = far_log_odds(part, parameters, engine.log_density)
+            log_density[far] = far_odds
+            places = slice(part.first_row - block.first_row, part.places.stop - block.first_row)
+            found[places] = np.logaddexp.reduceat(log_density, first, axis=1)
+        return found
+
+    def log_probability(self, block: Block, engine: Engine[Any]) -> Array:
+        """log p(c | x), (n_rows, n_classes), nats: the largest odds are taken out before exponentiating."""
+        log_odds = self.log_odds(block, engine)
+        relative = log_odds - log_odds.max(axis=1, keepdims=True)
+        return np.asarray(relative - log(np.exp(relative).sum(axis=1, keepdims=True)))
+
+    def probability(self, block: Block, engine: Engine[Any]) -> Array:
+        """p(c | x), (n_rows, n_classes)."""
+        return np.exp(self.log_probability(block, engine))
+
+    def tail_probability(self, block: Block) -> Array:
+        """The share of the mass of each class where its density is below that at the row, (n_rows, n_classes)."""
+        return np.column_stack([tail_probability(block.rows, mixture) for mixture in self.each])
+
+    def labels(self, block: Block, engine: Engine[Any], names: NDArray[Any], level: float) -> NDArray[Any]:
+        """The name of the most probable class of each row, (n_rows,).
+
+        Behind the names of the classes stands the name for rows whose tail probability is below `level` in every class.
+        """
+        best = self.log_odds(block, engine).argmax(axis=1)
+        if level > 0:
+            best[self.tail_probability(block).max(axis=1) < level] = len(names) - 1
+        return np.asarray(names[best])
+
+    @property
+    def _weights_within(self) -> Array:
+        """π_{k|c}, (n_components,)."""
+        return np.asarray(self.mixture.weights / self.prior[self.component_class])

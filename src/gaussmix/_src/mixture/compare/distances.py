@@ -1,0 +1,145 @@
+"""Distances between mixtures in closed form, and the least cost of moving mass, which one of them needs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from gaussmix._src.errors import unknown_name
+from gaussmix._src.mixture.compare.gaussians import Gaussians, log_overlaps, squared_wasserstein, within_range
+from gaussmix._src.model import Model
+from gaussmix._src.numerics.arrays import Array
+from gaussmix._src.numerics.elementary import log_sum
+
+_RANGE = np.log(np.finfo(np.float64).tiny), np.log(np.finfo(np.float64).max)
+
+
+def distance(one: Model, other: Model, metric: str) -> float:
+    """The distance in one of `METRICS`; raises ValueError where it is beyond the range of float64."""
+    if metric not in METRICS:
+        raise unknown_name("metric", metric, METRICS)
+    found = METRICS[metric](*Gaussians.pair(one, other))
+    if not np.isfinite(found):
+        raise ValueError(f"The distance {metric!r} is beyond the range of float64: rescale the features.")
+    return found
+
+
+def _l2(p: Gaussians, q: Gaussians) -> float:
+    logs = np.array([_log_product(p, p), _log_product(q, q), _log_product(p, q)])
+    scale = float(logs.max())
+    squared = float(np.exp(logs - scale) @ [1.0, 1.0, -2.0])
+    if squared <= 0:  # rounding
+        return 0.0
+    log_distance = 0.5 * (scale + np.log(squared))
+    if not _RANGE[0] <= log_distance <= _RANGE[1]:
+        raise ValueError(
+            f"The L2 distance is exp({log_distance:.5g}), beyond the range of float64: rescale the features, or take "
+            "metric='cauchy_schwarz', which depends on no unit."
+        )
+    return float(np.exp(log_distance))
+
+
+def _cauchy_schwarz(p: Gaussians, q: Gaussians) -> float:
+    """Jenssen et al. (2006), J. Franklin Inst. 343, 614–629; of mixtures Kampa, Hasanbelliu & Principe (2011)."""
+    return within_range(max(0.5 * (_log_product(p, p) + _log_product(q, q)) - _log_product(p, q), 0.0))
+
+
+def _log_product(p: Gaussians, q: Gaussians) -> float:
+    """log ∫ p q."""
+    return float(log_sum((p.log_weights[:, None] + q.log_weights + log_overlaps(p, q)).ravel()))
+
+
+def _mw2(p: Gaussians, q: Gaussians) -> float:
+    """Delon & Desolneux (2020) proposition 4: the least Σ γ_ij W₂²(p_i, q_j) over plans γ with margins π and ω."""
+    largest = [np.abs(part).max() for part in (p.means - q.means[0], q.means - q.means[0], p.roots, q.roots)]
+    unit = float(max(largest))  # in which squares neither overflow nor vanish
+    costs = squared_wasserstein(p, q, unit)
+    if not np.isfinite(costs).all():
+        return np.inf
+    return unit * float(np.sqrt(transport_cost(costs, p.weights, q.weights)))
+
+
+METRICS: dict[str, Callable[[Gaussians, Gaussians], float]] = {
+    "mw2": _mw2,
+    "l2": _l2,
+    "cauchy_schwarz": _cauchy_schwarz,
+}
+
+
+def transport_cost(costs: Array, supply: Array, demand: Array) -> float:
+    """The least Σ γ_ij c_ij over plans γ ≥ 0 whose rows sum to `supply` (n,) and whose columns sum to `demand` (m,).
+
+    Costs (n, m) are finite and ≥ 0, supply and demand are positive and sum to 1. The primal-dual algorithm of Ford &
+    Fulkerson; Ahuja, Magnanti & Orlin (1993), Network Flows, section 9.8. It is exact: rounding is relative to the
+    costs of the mass that moves. A linear programme would neglect masses and costs below its tolerances, which are
+    absolute.
+    """
+    left, wanted = supply.copy(), demand.copy()
+    plan = np.zeros_like(costs)
+    # Prices with c_ij + row_i − column_j ≥ 0, and = 0 where the plan has mass; 0 for rows that have mass left.
+    row_price, column_price = np.zeros(len(left)), np.zeros(len(wanted))
+    while left.any() and wanted.any():
+        ends, from_row, from_column = _ways(costs, plan, left, wanted, row_price, column_price)
+        for column in ends:
+            _move(plan, left, wanted, column, from_row, from_column)
+    return float((plan * costs).sum())
+
+
+def _ways(
+    costs: Array, plan: Array, left: Array, wanted: Array, row_price: Array, column_price: Array
+) -> tuple[list[int], list[int], list[int]]:
+    """The shortest ways from rows that have mass left to columns that want mass, by Dijkstra's algorithm.
+
+    The way back from a column to a row whose mass is there costs nothing. Prices are updated in place, so that all
+    these ways cost nothing.
+
+    Returns
+    -------
+    ends : the columns that want mass, the nearest first.
+    from_row : (m,), the row before each column.
+    from_column : (n,), the column before each row; −1 where a way begins.
+    """
+    sources = np.flatnonzero(left)
+    first = np.maximum(costs[sources] - column_price, 0.0)
+    nearest = first.argmin(axis=0)
+    distance, from_row = first[nearest, np.arange(len(column_price))], sources[nearest]
+    to_visit = distance.copy()  # inf for columns that have been visited
+    row_distance, from_column = np.where(left > 0, 0.0, np.inf), np.full(len(left), -1)
+    has_mass, ends, n_ends = plan.T > 0, [], np.count_nonzero(wanted)
+    while True:
+        column = int(to_visit.argmin())
+        to_visit[column], so_far = np.inf, float(distance[column])
+        if wanted[column] > 0:
+            ends.append(column)
+            if len(ends) == n_ends:
+                break
+        for row in np.flatnonzero(has_mass[column] & (row_distance == np.inf)).tolist():
+            row_distance[row], from_column[row] = so_far, column
+            way = costs[row] + (row_price[row] + so_far) - column_price
+            np.maximum(way, so_far, out=way)
+            is_shorter = way < distance
+            for array in (distance, to_visit):
+                np.copyto(array, way, where=is_shorter)
+            np.copyto(from_row, row, where=is_shorter)
+    row_price += np.minimum(row_distance, so_far)
+    column_price += np.minimum(distance, so_far)
+    return ends, from_row.tolist(), from_column.tolist()
+
+
+def _move(plan: Array, left: Array, wanted: Array, end: int, from_row: list[int], from_column: list[int]) -> None:
+    """Move as much mass as can go the way that ends at a column; changes plan, left and wanted in place."""
+    there, back, column = [], [], end
+    while column >= 0:
+        row = from_row[column]
+        there.append((row, column))
+        column = from_column[row]
+        back.append((row, column))
+    back.pop()  # no column comes before the first row
+    mass = min(left[row], wanted[end], *(plan[cell] for cell in back))
+    for cell in there:
+        plan[cell] += mass
+    for cell in back:
+        plan[cell] -= mass
+    left[row] -= mass
+    wanted[end] -= mass

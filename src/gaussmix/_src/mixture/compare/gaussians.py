@@ -1,0 +1,200 @@
+"""Gaussian components, and divergences, overlaps and distances between pairs of them in closed form.
+
+Every function of two sets of n and m components gives (n, m) numbers. It holds n matrices at a time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from gaussmix._src.checks import check_range
+from gaussmix._src.covariances import Diagonal, Isotropic
+from gaussmix._src.errors import SingularCovariance
+from gaussmix._src.interfaces.parameters import LOG_2PI
+from gaussmix._src.interfaces.whitening.base import Whitening
+from gaussmix._src.interfaces.whitening.diagonal import DiagonalWhitening
+from gaussmix._src.interfaces.whitening.triangular import TriangularWhitening
+from gaussmix._src.model import Model
+from gaussmix._src.numerics.arrays import Array, Places
+from gaussmix._src.numerics.threads import cached_property, one_blas_thread
+
+FARTHEST = 1e150  # nats: greater distances count as this one, so that differences and squares are numbers
+TOO_FAR = "The mixtures are too far apart for float64: components are 1e70 standard deviations away."
+
+
+@dataclass(frozen=True, eq=False)
+class Gaussians:
+    """The components of a mixture that have weight.
+
+    Parameters
+    ----------
+    weights : (n,), positive; sum to 1.
+    means : (n, n_features), data units.
+    covariances : (n, n_features, n_features), or (n, n_features) where the axes are the features; data units².
+    """
+
+    weights: Array
+    means: Array
+    covariances: Array
+
+    @classmethod
+    def of(cls, model: Model, *, axis_parallel: bool | None = None) -> Gaussians:
+        """The components of a model, with vectors of variances where these suffice or `axis_parallel` asks for it.
+
+        Raises `SingularCovariance`, which names covariances that are not positive definite.
+        """
+        if not np.isfinite(model.whitening.log_abs_det).all():
+            raise ValueError("The covariances of this mixture are beyond the range of float64: rescale the features.")
+        axis_parallel = not _has_matrices(model) if axis_parallel is None else axis_parallel
+        covariances = model.covariances.variances() if axis_parallel else model.covariances.dense()
+        there = model.weights > 0
+        weights = model.weights[there]
+        return cls(weights / weights.sum(), model.means[there], covariances[there])
+
+    @classmethod
+    def pair(cls, one: Model, other: Model) -> tuple[Gaussians, Gaussians]:
+        """The components of two models in the same form."""
+        axis_parallel = not (_has_matrices(one) or _has_matrices(other))
+        return cls.of(one, axis_parallel=axis_parallel), cls.of(other, axis_parallel=axis_parallel)
+
+    @property
+    def n_features(self) -> int:
+        return int(self.means.shape[1])
+
+    @cached_property
+    def log_weights(self) -> Array:
+        return np.asarray(np.log(self.weights))
+
+    @cached_property
+    def whitening(self) -> Whitening:
+        return whitening_of(self.covariances)
+
+    @cached_property
+    def roots(self) -> Array:
+        """L_k with Σ_k = L_k L_kᵀ, lower triangular, in the form of the covariances; data units."""
+        is_diagonal = self.covariances.ndim == 2
+        return np.asarray(np.sqrt(self.covariances) if is_diagonal else np.linalg.cholesky(self.covariances))
+
+    @property
+    def entropies(self) -> Array:
+        """−∫ N_k log N_k, (n,), nats; Cover & Thomas (2006) theorem 8.4.1."""
+        return 0.5 * self.n_features * (1 + LOG_2PI) - self.whitening.log_abs_det
+
+
+def _has_matrices(model: Model) -> bool:
+    """Whether features may be correlated within a component."""
+    return not isinstance(model.covariances, Isotropic | Diagonal)
+
+
+def within_range(nats: float) -> float:
+    """The divergence or distance itself; raises ValueError where components were too far apart to find it."""
+    return check_range(nats, TOO_FAR, 1e-10 * FARTHEST)
+
+
+def whitening_of(covariances: Array) -> Whitening:
+    """Factors of covariances (n, d, d) or variances (n, d); raises `SingularCovariance`."""
+    return DiagonalWhitening.of(covariances) if covariances.ndim == 2 else TriangularWhitening.of(covariances)
+
+
+@one_blas_thread()
+def kl_divergences(these: Gaussians, those: Gaussians) -> Array:
+    """∫ N_i log (N_i / M_j), (n, m), nats.
+
+    ½ (‖T‖² − d − log |det T|² + ‖W_j (μ_i − μ_j)‖²) with T = W_j L_i: no term is negative, and as T nears the identity
+    each vanishes without cancellation.
+    """
+    divergences = np.empty((len(these.weights), len(those.weights)))
+    for j in range(len(those.weights)):
+        with np.errstate(over="ignore", invalid="ignore"):  # `within_range` reports it
+            offsets = those.whitening.whiten(j, these.means - those.means[j])
+            divergences[:, j] = _misfit(these.roots, those.whitening.factor(j)) + 0.5 * (offsets**2).sum(axis=1)
+    return np.minimum(divergences, FARTHEST)
+
+
+def _misfit(roots: Array, factor: Array) -> Array:
+    """½ (‖T‖² − d) − log |det T| of T = W L for each L, (n,)."""
+    if roots.ndim == 2:
+        diagonals, rest = roots * factor, 0.0
+    else:
+        relative = factor @ roots
+        diagonals = np.diagonal(relative, axis1=1, axis2=2)
+        rest = (np.tril(relative, -1) ** 2).sum(axis=(1, 2))
+    beyond = diagonals - 1
+    return np.asarray((0.5 * beyond**2 + (beyond - np.log(diagonals))).sum(axis=1) + 0.5 * rest)
+
+
+@one_blas_thread()
+def log_overlaps(these: Gaussians, those: Gaussians) -> Array:
+    """log ∫ N_i M_j = log N(μ_i; μ_j, Σ_i + Σ_j), (n, m), nats (per unit of data volume)."""
+    overlaps = np.empty((len(these.weights), len(those.weights)))
+    for j, (squared, log_abs_det) in enumerate(_of_sums(these, those)):
+        overlaps[:, j] = log_abs_det - 0.5 * squared
+    return overlaps - 0.5 * these.n_features * LOG_2PI
+
+
+@one_blas_thread()
+def bhattacharyya_distances(these: Gaussians, those: Gaussians) -> Array:
+    """−log ∫ √(N_i M_j), (n, m), nats; Kolchinsky & Tracey (2017), Chernoff's divergence with α = ½."""
+    distances = np.empty((len(these.weights), len(those.weights)))
+    own = these.whitening.log_abs_det
+    for j, (squared, log_abs_det) in enumerate(_of_sums(these, those)):
+        volumes = 0.5 * (own + those.whitening.log_abs_det[j]) - log_abs_det
+        distances[:, j] = 0.25 * squared + volumes - 0.5 * these.n_features * np.log(2.0)
+    return distances
+
+
+def _of_sums(these: Gaussians, those: Gaussians) -> Iterator[tuple[Array, Array]]:
+    """For each j: ‖W (μ_i − μ_j)‖² and log |det W| of the factors W of Σ_i + Σ_j, (n,) each."""
+    for mean, covariance in zip(those.means, those.covariances, strict=True):
+        whitening = whitening_of(these.covariances + covariance)
+        with np.errstate(over="ignore"):
+            squared = (whitening.whiten_each(these.means - mean) ** 2).sum(axis=1)
+        yield np.minimum(squared, FARTHEST), whitening.log_abs_det
+
+
+@one_blas_thread()
+def squared_wasserstein(these: Gaussians, those: Gaussians, unit: float) -> Array:
+    """Squared 2-Wasserstein distances ‖μ_i − μ_j‖² + min_U ‖L_i − L_j U‖² over rotations U, (n, m), in unit².
+
+    The second term is Bures' tr(Σ_i + Σ_j − 2 (Σ_i^½ Σ_j Σ_i^½)^½), Delon & Desolneux (2020) section 2, as a sum of
+    squares: U = V Zᵀ where L_jᵀ L_i = V S Zᵀ is a singular value decomposition. Nothing cancels where i and j agree.
+    """
+    distances = np.empty((len(these.weights), len(those.weights)))
+    roots = these.roots / unit
+    for j, (mean, root) in enumerate(zip(those.means, those.roots / unit, strict=True)):
+        if root.ndim == 1:
+            residuals = ((roots - root) ** 2).sum(axis=1)
+        else:
+            left, _, right = np.linalg.svd(root.T @ roots)
+            turned, plain = roots - root @ (left @ right), roots - root
+            residuals = np.minimum((turned**2).sum(axis=(1, 2)), (plain**2).sum(axis=(1, 2)))  # 0 for equal ones
+        distances[:, j] = (((these.means - mean) / unit) ** 2).sum(axis=1) + residuals
+    return distances
+
+
+def nearest(model: Model) -> tuple[Places, Array]:
+    """The component that overlaps most with each, and their overlap ∫ √(N_i N_j); Bhattacharyya (1943).
+
+    Returns
+    -------
+    neighbour : (n_components,); −1 where there is none: for a single component, for those of weight 0, and where
+        covariances are so nearly singular that rounding makes a sum of two singular.
+    overlap : (n_components,), from 0, apart, to 1, the same Gaussian; NaN where there is no neighbour. Weights do not
+        count, nor do units. Two components misclassify at most √(π_i π_j) times their overlap (Kailath 1967).
+    """
+    neighbour, overlap = np.full(model.n_components, -1, dtype=np.intp), np.full(model.n_components, np.nan)
+    there = np.flatnonzero(model.weights > 0)
+    if len(there) < 2:
+        return neighbour, overlap
+    gaussians = Gaussians.of(model)
+    try:
+        distances = bhattacharyya_distances(gaussians, gaussians)
+    except SingularCovariance:
+        return neighbour, overlap
+    np.fill_diagonal(distances, np.inf)
+    neighbour[there] = there[distances.argmin(axis=1)]
+    overlap[there] = np.exp(-np.maximum(distances.min(axis=1), 0.0))
+    return neighbour, overlap

@@ -1,0 +1,62 @@
+"""The order of components: canonical, or that of another mixture."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from gaussmix._src.errors import ParameterTypeError, unknown_name
+from gaussmix._src.mixture.compare.gaussians import Gaussians, kl_divergences
+from gaussmix._src.mixture.features import Feature, places
+from gaussmix._src.model import Model
+from gaussmix._src.numerics.arrays import Places
+
+_ORDERS = ("weight", "mean", "size")
+
+
+def canonical_order(
+    model: Model, by: str, feature: Feature | None, names: tuple[str, ...] | None, *, reverse: bool
+) -> Places:
+    """An order of the components, (n_components,), that does not depend on the one they have.
+
+    Raises ValueError or TypeError for an unknown order or feature.
+    """
+    if by not in _ORDERS:
+        raise unknown_name("by", by, _ORDERS)
+    if feature is not None and by != "mean":
+        raise ValueError(f"feature={feature!r:.60} needs by='mean', not by={by!r}.")
+    keys = [*model.means.T, model.weights]
+    if not model.family.is_shared:
+        keys += [*model.covariances.array.reshape(model.n_components, -1).T]
+    if by == "mean" and feature is not None:
+        if not isinstance(feature, str | int | np.integer):
+            raise ParameterTypeError(f"feature must be one feature, a number or a name, not {feature!r:.60}.")
+        keys.insert(0, model.means[:, places(feature, model.n_features, names)[0]])
+    elif by == "weight":
+        keys.insert(0, -model.weights)
+    elif by == "size":
+        keys.insert(0, np.broadcast_to(model.whitening.log_abs_det, model.n_components))
+    order = np.lexsort(keys[::-1])
+    return order[::-1] if reverse else order
+
+
+def matched_order(model: Model, reference: Model) -> Places:
+    """The order (n_components,) in which each component stands next to the one of the reference that it resembles.
+
+    Components that resemble none come last, the heaviest first.
+    """
+    from scipy.optimize import linear_sum_assignment  # slow to import
+
+    if reference.n_components > model.n_components:
+        raise ValueError(
+            f"The reference has {reference.n_components} components, more than the {model.n_components} to match: "
+            "match the reference to this mixture instead."
+        )
+    p, q = Gaussians.pair(reference, model)
+    cost = p.weights[:, None] * (p.log_weights[:, None] - q.log_weights + kl_divergences(p, q))
+    rows, columns = linear_sum_assignment(cost)
+    columns = np.flatnonzero(model.weights > 0)[columns]
+    order = np.full(model.n_components, -1, dtype=np.intp)
+    order[np.flatnonzero(reference.weights > 0)[rows]] = columns
+    left = np.setdiff1d(np.arange(model.n_components), columns)
+    order[order < 0] = left[np.argsort(-model.weights[left], kind="stable")]
+    return order

@@ -1,0 +1,141 @@
+"""Merging of components: fewer of them, for nearly the same distribution."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gaussmix._src.checks import check_count
+from gaussmix._src.covariances import Dense
+from gaussmix._src.errors import SingularCovariance
+from gaussmix._src.families.base import unconstrained
+from gaussmix._src.interfaces.whitening.triangular import TriangularWhitening
+from gaussmix._src.mixture.compare.gaussians import FARTHEST, Gaussians, kl_divergences
+from gaussmix._src.model import Model
+from gaussmix._src.numerics.arrays import Array, pieces
+from gaussmix._src.numerics.threads import one_blas_thread
+
+Labels = NDArray[np.intp]
+_MOST_REFINEMENTS = 100
+
+
+def reduce(model: Model, n_components: int, *, refine: bool) -> Model:
+    """Merge components until `n_components` are left; refine by moving them between the merged ones.
+
+    Runnalls (2007), IEEE Trans. Aerosp. Electron. Syst. 43, 989–999; refinement by Davis & Dhillon (2006), NIPS.
+    """
+    n_components, most = check_count("n_components", n_components, 1), model.n_components
+    if n_components > most:
+        raise ValueError(f"n_components={n_components} must be an integer from 1 to {most}, their number now.")
+    if n_components == most:
+        return model
+    there = np.flatnonzero(model.weights > 0)
+    if len(there) <= n_components:
+        others = np.flatnonzero(model.weights == 0)[: n_components - len(there)]
+        return model.take(np.sort(np.append(there, others)))
+    parts = Gaussians.of(model, axis_parallel=False)
+    labels = _merged(parts, n_components)
+    merged = _refined(parts, labels) if refine else _joined(parts, labels)
+    covariances = Dense(merged.covariances, *merged.means.shape)
+    return Model(merged.weights, merged.means, covariances, unconstrained(covariances))
+
+
+@one_blas_thread()
+def _merged(parts: Gaussians, n_components: int) -> Labels:
+    """Runnalls' greedy merging: the merged component of each part, (n,), counted from 0 in the order of first parts."""
+    live = _Live.of(parts)
+    n = len(parts.weights)
+    costs = np.full((n, n), np.inf)
+    for i in range(n - 1):
+        later = np.arange(i + 1, n)
+        costs[i, later] = costs[later, i] = live.costs(i, later)
+    owner = np.arange(n)
+    for n_left in range(n, n_components, -1):
+        i, j = sorted(divmod(int(costs.argmin()), n))
+        try:
+            live.merge(i, j)
+        except SingularCovariance:
+            raise ValueError(
+                f"n_components={n_components} would merge components that are too far apart for float64 to hold their "
+                f"common covariance: {n_left} is the least that can be had."
+            ) from None
+        owner[owner == j] = i
+        costs[j, :] = costs[:, j] = np.inf
+        others = np.setdiff1d(owner, i)
+        costs[i, others] = costs[others, i] = live.costs(i, others)
+    return np.asarray(np.unique(owner, return_inverse=True)[1])
+
+
+@dataclass(eq=False)
+class _Live:
+    """Components while they are merged, changed in place: weights, means, covariances and their log determinants."""
+
+    weights: Array
+    means: Array
+    covariances: Array
+    log_dets: Array
+
+    @classmethod
+    def of(cls, parts: Gaussians) -> _Live:
+        weights, means, covariances = (np.array(each) for each in (parts.weights, parts.means, parts.covariances))
+        return cls(weights, means, covariances, -2 * parts.whitening.log_abs_det)
+
+    def costs(self, i: int, others: Labels) -> Array:
+        """(w_i + w_j) log |P_ij| − w_i log |P_i| − w_j log |P_j| for each other j; Runnalls (2007) eq. 16."""
+        gained = np.empty(len(others))
+        for part in pieces((len(others), *self.covariances.shape[1:])):
+            gained[part] = self._log_dets(i, others[part])
+        costs: Array = self.weights[i] * (gained - self.log_dets[i])
+        return costs + self.weights[others] * (gained - self.log_dets[others])
+
+    def _log_dets(self, i: int, others: Labels) -> Array:
+        """log |P_ij|, by |C + s δδᵀ| = |C| (1 + s δᵀC⁻¹δ): C is well-conditioned however far apart the means are."""
+        share = self.weights[others] / (self.weights[i] + self.weights[others])
+        within = self.covariances[i] + share[:, None, None] * (self.covariances[others] - self.covariances[i])
+        whitening = TriangularWhitening.of(within)
+        with np.errstate(over="ignore"):
+            squared = (whitening.whiten_each(self.means[others] - self.means[i]) ** 2).sum(axis=1)
+        return np.asarray(np.log1p(share * (1 - share) * np.minimum(squared, FARTHEST)) - 2 * whitening.log_abs_det)
+
+    def merge(self, i: int, j: int) -> None:
+        """Put the two together in place of the first; raises `SingularCovariance`."""
+        pair = Gaussians(*(each[[i, j]] for each in (self.weights, self.means, self.covariances)))
+        with np.errstate(over="ignore"):
+            both = _joined(pair, np.zeros(2, dtype=np.intp))
+        self.weights[i], self.means[i], self.covariances[i] = both.weights[0], both.means[0], both.covariances[0]
+        self.log_dets[i] = -2 * both.whitening.log_abs_det[0]
+
+
+@np.errstate(over="ignore", invalid="ignore")  # the caller checks what it returns
+def _joined(parts: Gaussians, labels: Labels) -> Gaussians:
+    """One component for each label, with the moments of its parts."""
+    weights = np.zeros(int(labels.max()) + 1)
+    np.add.at(weights, labels, parts.weights)
+    shares = parts.weights / weights[labels]
+    means = np.zeros((len(weights), parts.n_features))
+    np.add.at(means, labels, shares[:, None] * parts.means)
+    offsets = parts.means - means[labels]
+    covariances = np.zeros((len(weights), parts.n_features, parts.n_features))
+    spreads = parts.covariances + offsets[:, :, None] * offsets[:, None, :]
+    np.add.at(covariances, labels, shares[:, None, None] * spreads)
+    return Gaussians(weights, means, covariances)
+
+
+def _refined(parts: Gaussians, labels: Labels) -> Gaussians:
+    """Lower Σ_i w_i KL(p_i‖merged) until no part moves; in each component the part nearest to it stays."""
+    merged = _joined(parts, labels)
+    for _ in range(_MOST_REFINEMENTS):
+        divergences = kl_divergences(parts, merged)
+        own = divergences[np.arange(len(labels)), labels]
+        moved = divergences.argmin(axis=1)
+        moved = np.where(own > divergences.min(axis=1), moved, labels)
+        for label in range(len(merged.weights)):
+            members = np.flatnonzero(labels == label)
+            moved[members[own[members].argmin()]] = label
+        if (moved == labels).all():
+            break
+        labels = moved
+        merged = _joined(parts, labels)
+    return merged

@@ -1,0 +1,153 @@
+"""A model from known parameters, from other libraries, and to scikit-learn."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from gaussmix._src.checks import check_names, check_real
+from gaussmix._src.covariances import Covariances, Dense
+from gaussmix._src.errors import ParameterTypeError
+from gaussmix._src.families.base import Family, family_named, unconstrained
+from gaussmix._src.model import Model, flaw, is_symmetric
+from gaussmix._src.numerics.arrays import Array, copied
+
+if TYPE_CHECKING:
+    from sklearn.mixture import GaussianMixture
+
+_FITTED = ("covariance_type", "weights_", "means_", "covariances_")
+_OF_FLOAT32 = 1e-4  # of the standard deviations: how far halves of matrices differ, at most, after sums of many rows
+_OF_TORCH = ("covariance_type", "component_probs", "means", "precisions_cholesky")
+
+
+def from_parameters(
+    weights: ArrayLike,
+    means: ArrayLike,
+    covariances: ArrayLike | None,
+    precisions: ArrayLike | None,
+    covariance_type: str | Family,
+) -> Model:
+    """A model of known parameters; raises ValueError where they make none, TypeError where they are not real."""
+    family = covariance_type if isinstance(covariance_type, Family) else family_named(covariance_type)
+    if (covariances is None) == (precisions is None):
+        raise ValueError("Give covariances or precisions, one of the two.")
+    shares, centres = copied(check_real("weights", weights)), copied(check_real("means", means))
+    if precisions is None:
+        matrices = copied(check_real("covariances", covariances))
+    else:
+        given = copied(check_real("precisions", precisions))
+        _check(flaw(shares, centres, given, family, noun="precision"))
+        matrices = family.covariances(_symmetric(family, given), *centres.shape).inverse().array
+    _check(flaw(shares, centres, matrices, family))
+    return Model(shares, centres, family.covariances(_symmetric(family, matrices), *centres.shape), family)
+
+
+def from_sklearn(estimator: Any) -> tuple[Model, tuple[str, ...] | None]:
+    """The model that an estimator of scikit-learn has fitted, and the names of its features."""
+    missing = [name for name in _FITTED if not hasattr(estimator, name)]
+    if missing:
+        what = f"{type(estimator).__name__} has no {missing[0]}"
+        raise ParameterTypeError(f"{what}: give a fitted GaussianMixture or BayesianGaussianMixture of scikit-learn.")
+    covariances = np.asarray(estimator.covariances_)
+    if covariances.dtype == np.float32:  # a matrix is symmetric to seven digits only
+        covariances = _symmetric(family_named(estimator.covariance_type), covariances)
+    model = from_parameters(estimator.weights_, estimator.means_, covariances, None, estimator.covariance_type)
+    names = getattr(estimator, "feature_names_in_", None)
+    return model, None if names is None else check_names(names, model.n_features)
+
+
+def from_torch(estimator: Any) -> Model:
+    """The model of torchgmm or pycave, in float64: they keep the factors U of the precisions U Uᵀ in float32."""
+    module = getattr(estimator, "model_", estimator)
+    missing = [name for name in _OF_TORCH if not hasattr(module, name)]
+    if missing:
+        what = f"{type(module).__name__} has no {missing[0]}"
+        raise ParameterTypeError(f"{what}: give a fitted GaussianMixture of torchgmm or pycave, or its model_.")
+    weights, means, factors = (_doubles(name, getattr(module, name)) for name in _OF_TORCH[1:])
+    family = family_named(module.covariance_type)
+    _check(_flaw_of_factors(means, factors, family))
+    return from_parameters(_scaled(weights), means, _symmetric(family, of_factors(factors, family)), None, family)
+
+
+def of_factors(factors: Array, family: Family) -> Array:
+    """The covariances of upper factors U of precisions U Uᵀ; both have the shape of the family."""
+    if not family.kind.is_matrix:
+        return factors**-2.0
+    roots = np.linalg.inv(factors)
+    return np.asarray(roots.swapaxes(-1, -2) @ roots)
+
+
+def _flaw_of_factors(means: Array, factors: Array, family: Family) -> str | None:
+    """Say what keeps factors of precisions from being inverted, as the end of a sentence; None if nothing does."""
+    if means.ndim != 2 or factors.shape != family.shape(*means.shape):
+        return f"precisions_cholesky of shape {factors.shape} doesn't go with means of shape {means.shape}"
+    if not np.isfinite(factors).all():
+        return "precisions_cholesky holds NaN or infinity"
+    diagonals = np.diagonal(factors, axis1=-2, axis2=-1) if family.kind.is_matrix else factors
+    return None if (diagonals != 0).all() else "a factor has a zero on its diagonal"
+
+
+def from_cuvs(weights: ArrayLike, means: ArrayLike, covariances: ArrayLike, covariance_type: str) -> Model:
+    """The model in the buffers of cuVS, whose covariances are flat, and mostly of the precision of float32."""
+    family, shares, centres = family_named(covariance_type), _doubles("weights", weights), _doubles("means", means)
+    flat = _doubles("covariances", covariances)
+    if centres.ndim != 2 or flat.size != math.prod(shape := family.shape(*centres.shape)):
+        raise ValueError(
+            f"means of shape {centres.shape} and {flat.size} numbers in covariances make no mixture with "
+            f"covariance_type={covariance_type!r}."
+        )
+    matrices = flat.reshape(shape)
+    if family.kind.is_matrix and np.isfinite(matrices).all() and not is_symmetric(matrices, _OF_FLOAT32):
+        _check("a covariance is not symmetric")
+    return from_parameters(_scaled(shares), centres, _symmetric(family, matrices), None, family)
+
+
+def _scaled(weights: Array) -> Array:
+    """Weights that sum to 1 up to the rounding of float64, or these, if none can be made of them."""
+    near_one = np.ldexp(weights, -int(np.frexp(weights.max(initial=0.0))[1]))  # exact, and its sum is finite
+    return near_one / near_one.sum() if near_one.sum() > 0 else weights
+
+
+def _doubles(name: str, values: Any) -> Array:
+    return np.asarray(check_real(name, values), dtype=np.float64)
+
+
+def to_sklearn(model: Model, names: tuple[str, ...] | None) -> GaussianMixture:
+    """A fitted estimator of scikit-learn that has the distribution."""
+    from sklearn.mixture._gaussian_mixture import GaussianMixture  # scikit-learn's own under `patch_sklearn` too
+
+    covariances = _as_sklearn_has_it(model.covariances.simple())
+    family, whitening = unconstrained(covariances), covariances.whitening
+    factors = whitening.factors.swapaxes(1, 2) if covariances.is_matrix else whitening.factors
+    estimator = GaussianMixture(model.n_components, covariance_type=family.name)
+    estimator.weights_, estimator.means_ = np.array(model.weights), np.array(model.means)
+    estimator.covariances_ = np.array(covariances.array)
+    estimator.precisions_cholesky_ = np.array(replace(covariances, each=factors).array)
+    estimator.precisions_ = np.array(covariances.inverse().array)
+    estimator.n_features_in_ = model.n_features
+    estimator.converged_, estimator.n_iter_, estimator.lower_bound_ = True, 0, -np.inf
+    if names is not None:
+        estimator.feature_names_in_ = np.array(names, dtype=object)
+    return estimator
+
+
+def _as_sklearn_has_it(covariances: Covariances) -> Covariances:
+    """The covariances in a form that scikit-learn has: it shares matrices only."""
+    if isinstance(covariances, Dense) or not covariances.is_shared:
+        return covariances
+    each = np.broadcast_to(covariances.each, (covariances.n_components, *covariances.each.shape[1:]))
+    return replace(covariances, each=each, is_shared=False)
+
+
+def _symmetric(family: Family, matrices: Array) -> Array:
+    """The matrices, equal to the bit on both sides of the diagonal where rounding left a difference."""
+    return 0.5 * matrices + 0.5 * matrices.swapaxes(-1, -2) if family.kind.is_matrix else matrices
+
+
+def _check(wrong: str | None) -> None:
+    if wrong is not None:
+        raise ValueError(f"This is no mixture: {wrong}.")

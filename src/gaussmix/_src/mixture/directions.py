@@ -1,0 +1,61 @@
+"""The directions in which the components of a mixture differ most; Scrucca (2010), Statistics and Computing 20."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import scipy.linalg
+
+from gaussmix._src.model import Model
+from gaussmix._src.numerics.arrays import Array
+
+_SMALL = float(np.sqrt(np.finfo(np.float64).eps))  # of eigenvalues: mclust's bound
+
+
+class Directions(NamedTuple):
+    """Axes (n_directions, n_features) that separate components, the best first, and their eigenvalues (n_directions,).
+
+    Each axis has the length 1, and its largest entry is positive. An eigenvalue, without unit, says how much the
+    direction separates. The centre (n_features,) is the mean of the mixture, data units.
+    """
+
+    centre: Array
+    axes: Array
+    values: Array
+
+
+def directions(model: Model, mean_share: float) -> Directions:
+    """The directions of a model of components alone, by generalised eigenvectors; `mean_share` is λ.
+
+    There is at least one, even if the components do not differ at all.
+    """
+    each, weights = model.covariances.dense(), model.weights
+    centre = weights @ model.means
+    offsets = model.means - centre
+    of_means = np.einsum("k,ki,kj->ij", weights, offsets, offsets)
+    within = np.einsum("k,kij->ij", weights, each)
+    total = within + of_means
+    scale = np.sqrt(np.diagonal(total))  # features in their own units, so that none is lost beside a large one
+    try:
+        lower = np.linalg.cholesky(total / scale[:, None] / scale)
+    except np.linalg.LinAlgError:
+        raise ValueError(
+            "The directions have no digits: the means lie so far apart, on a line or plane, that rounding hides the "
+            "covariances. Leave out features that follow from others, or raise reg_covar."
+        ) from None
+    root = scipy.linalg.solve_triangular(lower, np.diag(1.0 / scale), lower=True)  # root Σ rootᵀ = I
+    kernel = mean_share * _square(root @ of_means @ root.T)
+    for weight, covariance in zip(weights, each, strict=True):
+        kernel += (1.0 - mean_share) * weight * _square(root @ (covariance - within) @ root.T)
+    values, vectors = np.linalg.eigh(kernel)
+    values, axes = values[::-1], (root.T @ vectors[:, ::-1]).T
+    n_kept = max(1, int(np.count_nonzero(values > _SMALL)))
+    axes = axes[:n_kept] / np.linalg.norm(axes[:n_kept], axis=1, keepdims=True)
+    places = abs(axes).argmax(axis=1)
+    signs = np.sign(axes[np.arange(n_kept), places])
+    return Directions(centre, axes * signs[:, None], values[:n_kept])
+
+
+def _square(matrix: Array) -> Array:
+    return np.asarray(matrix @ matrix.T)

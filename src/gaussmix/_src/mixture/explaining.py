@@ -1,0 +1,260 @@
+"""Why rows belong to their components, and which features make them unlikely."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gaussmix._src.engines.base import NOISE
+from gaussmix._src.errors import counted
+from gaussmix._src.interfaces.parameters import LOG_2PI
+from gaussmix._src.mixture.levels import log_tail
+from gaussmix._src.mixture.shown import shorten
+from gaussmix._src.model import Model
+from gaussmix._src.numerics.arrays import Array, Places
+from gaussmix._src.numerics.frames import Frame, made_frame
+from gaussmix._src.numerics.rows import patterns
+
+_MOST_ROWS, _MOST_FEATURES = 10, 5  # of the text
+_COLUMNS = "runner_up", "log_ratio", "log_weight_ratio", "log_density_ratio", "squared_distance", "tail_probability"
+
+
+@dataclass(frozen=True, eq=False)
+class Explanation:
+    """Why each row belongs to its component and not to the next, and how far it lies from it in each feature.
+
+    Parameters
+    ----------
+    component : (n_rows,), what `predict` says; −1 is noise.
+    runner_up : (n_rows,), the next most probable component, or noise; equal to `component` where there is no other.
+    log_ratio : (n_rows,), log p(component | x) − log p(runner_up | x), nats; inf where there is no other.
+    responsibilities : (n_rows, n_components), p(k | x).
+    log_weight_ratio : (n_rows,), the part of `log_ratio` that the weights have.
+    log_density_ratio : (n_rows,), the part that the heights of the two densities at their means have: a narrow
+        component is high.
+    evidence : (n_rows, n_features), the part of each feature, ½ (its contribution to the distance from the runner-up
+        less that from the component). The three parts sum to `log_ratio`.
+    squared_distance : (n_rows,), (x − μ)ᵀ Σ⁻¹ (x − μ) from `component`; of noise, from the most probable component.
+    contributions : (n_rows, n_features), ≥ 0: the part of each feature. They sum to `squared_distance`.
+    tail_probability : (n_rows,), how many rows of that component lie farther out: the upper tail of χ².
+    rows : (n_rows, n_features), what is explained, data units.
+    means, deviations : (n_rows, n_features), of that component, data units; the error of a cell widens its deviation.
+    names : of the features.
+    native : the data frame that the rows came in; None for an array.
+
+    Notes
+    -----
+    Contributions are those of Garthwaite & Koch (2016), Aust. N. Z. J. Stat. 58, 99–119: with z = (x − μ) / σ and the
+    correlation matrix R, they are the squares of R^(−½) z. Of all uncorrelated variables of variance 1, these are
+    the nearest to z, each to its own feature. They depend on no unit. Of a row of the component each has the χ²
+    distribution of 1 degree of freedom: 1 in the mean, and above 3.84 for 5 % of rows. Without correlations they are
+    z². A cell that is missing is NaN, and sums are over the others.
+    """
+
+    component: NDArray[np.int64]
+    runner_up: NDArray[np.int64]
+    log_ratio: Array
+    responsibilities: Array
+    log_weight_ratio: Array
+    log_density_ratio: Array
+    evidence: Array
+    squared_distance: Array
+    contributions: Array
+    tail_probability: Array
+    rows: Array
+    means: Array
+    deviations: Array
+    names: tuple[str, ...]
+    native: Any = None
+
+    def __len__(self) -> int:
+        """Number of rows."""
+        return len(self.component)
+
+    def __str__(self) -> str:
+        lines = [line for row in range(min(len(self), _MOST_ROWS)) for line in self.text(row)]
+        left = len(self) - _MOST_ROWS
+        return "\n".join([*lines, *([f"… and {counted(left, 'more row')}"] if left > 0 else [])])
+
+    __repr__ = __str__
+
+    def text(self, row: int) -> list[str]:
+        """A row in words, as lines: its component, what speaks for it, and what makes the row unlikely."""
+        runner_up, share = int(self.runner_up[row]), self._share(row, int(self.component[row]))
+        head = f"row {row}: {_called(self.component[row])}, probability {share:.4g}"
+        if runner_up == self.component[row]:
+            lines = [f"{head}; there is no other"]
+        else:
+            parts = self._largest(self.evidence[row], "+.3g")
+            parts += [f"weight {self.log_weight_ratio[row]:+.3g}", f"density {self.log_density_ratio[row]:+.3g}"]
+            lines = [f"{head}; {self.log_ratio[row]:.3g} nats above {_called(runner_up)}"]
+            lines.append(f"  for it and against {_called(runner_up)}: {', '.join(parts)}")
+        if np.isnan(self.contributions[row]).all():
+            return [*lines, "  every cell of the row is missing"]
+        n_seen = int((~np.isnan(self.contributions[row])).sum())
+        lines.append(
+            f"  squared distance {self.squared_distance[row]:.3g} ({n_seen} in the mean, "
+            f"p = {self.tail_probability[row]:.2g}):"
+        )
+        return lines + [f"    {each}" for each in self._largest(self.contributions[row], ".3g", row)]
+
+    def to_frame(self) -> Any:
+        """A row for each row: component, probability, the parts of the log ratio, the distance and its contributions.
+
+        Returns
+        -------
+        frame : in the library that the rows came in, with the index of a pandas frame; of an array as `tidy` of the
+            estimators.
+        """
+        probability = np.array([self._share(row, int(k)) for row, k in enumerate(self.component)])
+        columns: dict[str, Any] = {"component": self.component, "probability": probability}
+        columns |= {name: getattr(self, name) for name in _COLUMNS}
+        for what, parts in (("evidence", self.evidence), ("contribution", self.contributions)):
+            columns |= {f"{what}_{name}": parts[:, j] for j, name in enumerate(self.names)}
+        frame = None if self.native is None else Frame.of(self.native)
+        made = made_frame(columns, None if frame is None else frame.library)
+        if frame is not None and frame.library == "pandas":
+            made.index = self.native.index
+        return made
+
+    def _share(self, row: int, component: int) -> float:
+        shares = self.responsibilities[row]
+        return float(1 - shares.sum() if component == NOISE else shares[component])
+
+    def _largest(self, parts: Array, digits: str, row: int | None = None) -> list[str]:
+        """The features with the largest parts, and their values in a row where one is given."""
+        order = [int(j) for j in np.argsort(-np.abs(parts), kind="stable") if not np.isnan(parts[j])]
+        found = []
+        for j in order[:_MOST_FEATURES]:
+            name, value = shorten(self.names[j]), ""
+            if row is not None:
+                value = f" = {self.rows[row, j]:.4g} ({self.means[row, j]:.4g} ± {self.deviations[row, j]:.3g}):"
+            found.append(f"{name}{value} {parts[j]:{digits}}")
+        return [*found, *(["…"] if len(order) > _MOST_FEATURES else [])]
+
+
+def _called(component: int) -> str:
+    return "noise" if component == NOISE else f"component {component}"
+
+
+def explained(
+    model: Model,
+    rows: Array,
+    labels: NDArray[np.int64],
+    responsibilities: Array,
+    names: tuple[str, ...],
+    native: Any,
+    error: Array | None = None,
+) -> Explanation:
+    """Explain rows (n_rows, n_features) in float64, whose cells may be NaN, from what an engine says of them.
+
+    `names` names the features. `native` is the data frame that held the rows. `error` is as in a `Block`.
+    """
+    n_rows, d = rows.shape
+    K = model.n_components
+    heights, roots = np.empty((n_rows, K + 1)), np.empty((n_rows, K + 1, d))
+    # Rows so far out that squares would overflow are measured in other units, powers of 2.
+    units = _units(np.fmax(np.nanmax(np.abs(rows), axis=1, initial=0.0), np.abs(model.means).max(initial=0.0)))
+    deviations = np.broadcast_to(np.sqrt(model.covariances.variances()), (n_rows, K, d))
+    if error is not None:
+        deviations = np.sqrt(deviations**2 + (error if error.ndim == 2 else np.einsum("nii->ni", error))[:, None])
+    for chosen, seen in patterns(np.isnan(rows)):
+        some = None if error is None else error[chosen]
+        heights[chosen], roots[chosen] = _of_pattern(model, rows[chosen], seen, some, units[chosen])
+    more = _units(np.nanmax(np.abs(roots), axis=(1, 2), initial=0.0))
+    roots, units = np.ldexp(roots, -more[:, None, None]), units + more
+    noise_weight = 0.0 if model.noise is None else model.noise.weight
+    with np.errstate(divide="ignore"):
+        log_weights = np.log([*model.weights, noise_weight])
+    each = np.arange(n_rows)
+    log_joint = np.ldexp(log_weights + heights, -2 * units[:, None]) - 0.5 * np.nansum(roots**2, axis=2)  # in units²
+    best = np.where(labels == NOISE, K, labels)
+    others = np.where(np.arange(K + 1) == best[:, None], -np.inf, log_joint)
+    next_best = np.where(others.max(axis=1) == -np.inf, best, others.argmax(axis=1))
+    is_alone = next_best == best
+    of_component = np.where(best == K, log_joint[:, :K].argmax(axis=1), best)
+    mine, other = roots[each, best], roots[each, next_best]
+    with np.errstate(over="ignore"):  # what is beyond all doubles is infinite
+        contributions = np.ldexp(roots[each, of_component], units[:, None]) ** 2
+        squared = np.nansum(contributions, axis=1)
+        evidence = np.ldexp(0.5 * (other - mine) * (other + mine), 2 * units[:, None])
+        log_ratio = np.ldexp(log_joint[each, best] - log_joint[each, next_best], 2 * units)
+    return Explanation(
+        component=np.where(best == K, NOISE, best).astype(np.int64),
+        runner_up=np.where(next_best == K, NOISE, next_best).astype(np.int64),
+        log_ratio=np.where(is_alone, np.inf, log_ratio),
+        responsibilities=responsibilities,
+        log_weight_ratio=np.where(is_alone, np.inf, log_weights[best] - np.where(is_alone, 0, log_weights[next_best])),
+        log_density_ratio=heights[each, best] - heights[each, next_best],
+        evidence=evidence,
+        squared_distance=squared,
+        contributions=contributions,
+        tail_probability=_tails(squared, (~np.isnan(rows)).sum(axis=1)),
+        rows=rows,
+        means=model.means[of_component],
+        deviations=deviations[each, of_component],
+        names=names,
+        native=native,
+    )
+
+
+def _units(sizes: Array) -> Places:
+    """Return exponents e so that the squares of sizes / 2^e are finite; 0 for sizes below 2^400."""
+    return np.where(sizes > 2.0**400, np.frexp(sizes)[1], 0)
+
+
+def _tails(squared: Array, n_seen: Places) -> Array:
+    """P(χ² > squared) of as many degrees of freedom as a row has cells, (n_rows,); 1 for a row without cells."""
+    tails = np.ones(len(squared))
+    for degrees in np.unique(n_seen[n_seen > 0]).tolist():
+        chosen = n_seen == degrees
+        tails[chosen] = np.exp(log_tail(0.5 * squared[chosen], degrees))
+    return tails
+
+
+def _of_pattern(model: Model, rows: Array, seen: Places, error: Array | None, units: Places) -> tuple[Array, Array]:
+    """Of rows with the same cells: the log density of each component and of noise at its mean, and contributions.
+
+    Heights are (n_rows, n_components + 1), nats. Roots of the parts of squared distances are (n_rows, n_components + 1,
+    n_features), NaN where cells are missing, and divided by 2 to the power of `units` of the row.
+    """
+    n_rows, d = rows.shape
+    K = model.n_components
+    heights, roots = np.zeros((n_rows, K + 1)), np.full((n_rows, K + 1, d), np.nan)
+    noise = model.noise
+    if noise is not None:
+        log_sides = noise.log_sides
+        heights[:, K] = -(noise.log_volume if log_sides is None else log_sides[seen].sum())
+    roots[:, K, seen] = 0.0
+    if not len(seen):
+        return heights, roots
+    offsets = np.ldexp(rows[:, None, seen], -units[:, None, None]) - np.ldexp(
+        model.means[:, seen], -units[:, None, None]
+    )
+    if error is not None:
+        heights[:, :K], roots[:, :K, seen] = _with_errors(model, offsets, seen, error)
+        return heights, roots
+    covariances = model.covariances if len(seen) == d else model.covariances.marginal(seen)
+    whitening, deviations = covariances.whitening, np.sqrt(covariances.variances())
+    heights[:, :K] = whitening.log_abs_det - 0.5 * len(seen) * LOG_2PI
+    for k in range(K):
+        whitened = whitening.whiten(k, offsets[:, k])
+        # W diag(σ) = U H with H = R^(−½), so that R^(−½) z = Uᵀ W (x − μ): a rotation keeps the sum to rounding.
+        left, _, right = np.linalg.svd(whitening.whiten(k, np.diag(deviations[k])).T)
+        roots[:, k, seen] = whitened @ (left @ right)
+    return heights, roots
+
+
+def _with_errors(model: Model, offsets: Array, seen: Places, error: Array) -> tuple[Array, Array]:
+    """Heights (n_rows, n_components) and roots (n_rows, n_components, n_seen) of rows with covariances Σ_k + S."""
+    if error.ndim == 2:
+        error = error[:, :, None] * np.eye(error.shape[1])
+    total = model.covariances.dense()[:, seen][:, :, seen] + error[:, None, seen][..., seen]
+    deviations = np.sqrt(np.einsum("nkii->nki", total))
+    values, vectors = np.linalg.eigh(total / (deviations[..., None] * deviations[..., None, :]))
+    turned = np.einsum("nkij,nki->nkj", vectors, offsets / deviations)
+    heights = -np.log(deviations).sum(axis=2) - 0.5 * np.log(values).sum(axis=2) - 0.5 * len(seen) * LOG_2PI
+    return heights, np.einsum("nkij,nkj->nki", vectors, turned / np.sqrt(values))

@@ -1,0 +1,99 @@
+"""Features by number or by name, and rows whose columns are the features."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence, Set
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from gaussmix._src import numerics
+from gaussmix._src.checks import check_real
+from gaussmix._src.errors import ParameterTypeError, unknown_name
+from gaussmix._src.interfaces.block import Block
+from gaussmix._src.numerics.arrays import Places, Rows
+from gaussmix._src.numerics.rows import bad_cell, in_whole_steps
+
+Feature = int | str
+Features = Feature | Sequence[Feature] | NDArray[np.integer[Any]]
+
+
+def places(features: Features, n_features: int, names: tuple[str, ...] | None) -> Places:
+    """Find where features stand, (n,): numbers, from the end where negative, or names; one or several.
+
+    Raises ValueError for a feature that is unknown or named twice, and TypeError for what is neither a number nor a
+    name.
+    """
+    several: list[Any] = [features]
+    if isinstance(features, Iterable) and not isinstance(features, str | Set):  # a set has no order
+        several = [*features]
+    found = [place_of(feature, n_features, names) for feature in several]
+    if len(set(found)) < len(found):
+        twice = next(feature for feature, place in zip(several, found, strict=True) if found.count(place) > 1)
+        raise ValueError(f"Feature {twice!r:.60} is named twice.")
+    return np.array(found, dtype=np.intp)
+
+
+def names_at(names: tuple[str, ...] | None, places: Places) -> tuple[str, ...] | None:
+    """Names of the features at some places; None where features have none."""
+    return None if names is None else tuple(names[place] for place in places)
+
+
+def check_order(rows: object, names: tuple[str, ...] | None, called: str) -> None:
+    """Raise ValueError where a data frame has a feature in the column of another; `called` names the rows in the error.
+
+    What is not a data frame passes, and so does everything where features have no names.
+    """
+    if names is None:
+        return
+    frame = numerics.frames.Frame.of(rows)
+    for place, column in enumerate(() if frame is None else frame.names):
+        if column in names and names[place : place + 1] != (column,):
+            raise ValueError(
+                f"{called} has {column!r} in column {place}, but the order of the features is {list(names)!r:.200}. "
+                "Put the columns in this order."
+            )
+
+
+def block_of(
+    rows: ArrayLike,
+    n_features: int,
+    names: tuple[str, ...] | None = None,
+    called: str = "rows",
+    *,
+    may_miss: bool = False,
+) -> Block:
+    """Rows (n_rows, n_features) as engines take them; raises ValueError or TypeError. Parameters: `check_order`.
+
+    NaN passes where cells `may_miss`.
+    """
+    check_order(rows, names, called)
+    array: Rows = check_real(called, rows)
+    if array.dtype not in (np.float32, np.float64) or not array.dtype.isnative:
+        array = array.astype(np.float64)
+    if array.ndim != 2 or array.shape[1] != n_features:
+        raise ValueError(f"{called} must have shape (n_rows, {n_features}), not {array.shape}.")
+    cell = bad_cell(array, may_miss=may_miss)
+    if cell is not None:
+        raise ValueError(f"{called} contains {cell.name}: row {cell.row}, column {cell.column}. {cell.advice}")
+    return Block(0, in_whole_steps(array))
+
+
+def place_of(feature: object, n_features: int, names: tuple[str, ...] | None, called: str = "feature") -> int:
+    """Where a feature stands; raises ValueError or TypeError. Parameters: `places`; `called` is what an error names."""
+    if isinstance(feature, str):
+        if names is None:
+            raise ValueError(
+                f"Feature {feature!r:.60} is a name, and this mixture's features have none: give a number."
+            )
+        if feature not in names:
+            raise unknown_name(called, feature, names)
+        if names.count(feature) > 1:  # as tables may have them
+            raise ValueError(f"{names.count(feature)} features are called {feature!r:.60}: give a number.")
+        return names.index(feature)
+    if isinstance(feature, bool | np.bool_) or not isinstance(feature, int | np.integer):
+        raise ParameterTypeError(f"A feature is a number or a name, not {feature!r:.60}.")
+    if not -n_features <= feature < n_features:
+        raise ValueError(f"There is no feature {feature}: the mixture has {n_features}, counted from 0.")
+    return int(feature) % n_features

@@ -1,0 +1,51 @@
+"""Rows with missing cells: the distribution of what they have, and what a mixture fills in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from gaussmix._src.interfaces.block import Block
+from gaussmix._src.mixture.mixture import Mixture
+from gaussmix._src.numerics.arrays import Array, Places, Rows, narrowed
+from gaussmix._src.numerics.rows import patterns
+
+
+def tail_probability(rows: Rows, mixture: Mixture) -> Array:
+    """The share of the mass that is less probable than each row, by the distribution of what it has, (n_rows,)."""
+    found = np.ones(len(rows))
+    for places, seen in patterns(np.isnan(rows)):
+        if seen.size:
+            of_seen = mixture if seen.size == mixture.n_features else mixture.marginal(seen)
+            found[places] = of_seen.tail_probability(rows[np.ix_(places, seen)])
+    return found
+
+
+@dataclass(frozen=True)
+class Filling:
+    """A task that fills the missing values of rows: with draws where it has a seed, else with means."""
+
+    mixture: Mixture
+    n_jobs: int | None
+    seed: int | None
+
+    def __call__(self, block: Block) -> Rows:
+        rows, rng = block.rows, None if self.seed is None else np.random.default_rng([self.seed, block.first_row])
+        filled = rows.astype(np.float64, order="C")
+        for places, known in patterns(np.isnan(rows)):
+            unknown = np.delete(np.arange(rows.shape[1]), known)
+            if unknown.size:
+                filled[np.ix_(places, unknown)] = self._values(filled[np.ix_(places, known)], known, rng)
+        return narrowed(filled, rows.dtype)
+
+    def _values(self, values: Array, known: Places, rng: np.random.Generator | None) -> Array:
+        """Values (n_rows, n_unknown) for rows that lack the same features, from their known ones (n_rows, n_known)."""
+        mixture, n_jobs = self.mixture, self.n_jobs
+        if rng is not None:
+            if not known.size:
+                return mixture.sample(len(values), rng, n_jobs=n_jobs)[0]
+            return mixture.sample_conditional(values, known, rng, n_jobs=n_jobs)
+        if not known.size:
+            return np.tile(mixture.weights @ mixture.means, (len(values), 1))
+        return mixture.conditional_mean(values, known, n_jobs=n_jobs)

@@ -1,0 +1,222 @@
+"""How much mass lies where the density is below a level: exactly, or by quasi-Monte Carlo."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import gammaincc, gammainccinv, gammaincinv, gammaln, ndtri
+
+from gaussmix._src.engines.base import Engine
+from gaussmix._src.interfaces.block import Block
+from gaussmix._src.interfaces.parameters import Parameters
+from gaussmix._src.mixture.line.level_sets import LevelSets
+from gaussmix._src.mixture.line.line import Line, increasing_roots
+from gaussmix._src.mixture.masses.scrambles import N_SCRAMBLES, log_mean, scrambled
+from gaussmix._src.mixture.parts.modality import modes
+from gaussmix._src.mixture.sampling import cumulative_shares
+from gaussmix._src.model import Model
+from gaussmix._src.numerics.arrays import Array
+from gaussmix._src.numerics.elementary import log_sum
+from gaussmix._src.numerics.threads import one_blas_thread
+
+_LOG_DEEP = -650.0  # nats: below it SciPy's tail of χ² nears the smallest number of float64
+_DEPTH = 10.0  # nats: half of the far points lie where a component's own tail is above exp(−3 · _DEPTH)
+
+MASS = 0.95  # rows outside of the smallest region that holds so much are outliers, if nobody says otherwise
+
+
+@dataclass(frozen=True)
+class LevelEllipsoid:
+    """Of a single component: its density is below a level outside an ellipsoid; `highest` is that at the mean, nats.
+
+    Half the squared Mahalanobis distance of a row is the log density at the mean minus that at the row, and half of a
+    χ² variable with `n_features` degrees of freedom.
+    """
+
+    highest: float
+    n_features: int
+
+    def log_mass_below(self, log_levels: Array) -> tuple[Array, Array]:
+        """Log of the mass where the log density is below each of (n,), nats, and its error: 0."""
+        return log_tail(np.maximum(self.highest - log_levels, 0.0), self.n_features), np.zeros_like(log_levels)
+
+    def level(self, log_masses: Array) -> tuple[Array, Array]:
+        """Log density below which lies a mass whose log is given, (n,), nats, and its error: 0."""
+        p = -np.expm1(log_masses)
+        outside = half_square(log_masses, self.n_features)
+        inside: Array = gammaincinv(0.5 * self.n_features, np.minimum(p, 0.5))
+        return self.highest - np.where(p > 0.5, outside, inside), np.zeros_like(p)
+
+
+def log_tails(levels: LevelSets | LevelEllipsoid | LevelSample, log_levels: Array) -> tuple[Array, Array]:
+    """Log of the mass below levels (n,), nats, and its relative standard error; −inf and 0 for a level of −inf."""
+    logs, errors = np.full(len(log_levels), -np.inf), np.zeros(len(log_levels))
+    known = log_levels > -np.inf  # a row farther out than squares of float64 reach has the level −inf
+    logs[known], errors[known] = levels.log_mass_below(log_levels[known])
+    return logs, errors
+
+
+def level_above(
+    levels: LevelSets | LevelEllipsoid | LevelSample,
+    log_masses: Array,
+    model: Model,
+    line: Line | None,
+    engine: Engine[Any],
+) -> tuple[Array, Array]:
+    """Log density below which lies a mass whose log is given, in the shape of that, nats, and its standard error."""
+    wanted = log_masses.ravel()
+    level, error = levels.level(wanted)
+    if isinstance(levels, LevelSample) and (wanted == 0).any():  # points lie beside the highest mode, not on it
+        top = wanted == 0
+        level[top], error[top] = np.maximum(level[top], modes(model, line, engine).log_density[0]), 0.0
+    return level.reshape(log_masses.shape)[()], error.reshape(log_masses.shape)[()]
+
+
+@dataclass(frozen=True, eq=False)
+class LevelSample:
+    """Points of several scrambles, each with its log density and the mass that it stands for.
+
+    Parameters
+    ----------
+    log_levels : (N_SCRAMBLES, n_points), ascending log densities, nats.
+    log_shares : (N_SCRAMBLES, n_points), log of the mass of each.
+    log_masses : (N_SCRAMBLES, n_points + 1), log of the mass of the points before each, from −inf to 0.
+    log_weights, log_peaks : (n_components,), log π_k and log π_k N(μ_k | μ_k, Σ_k), nats.
+    n_features : d.
+    """
+
+    log_levels: Array
+    log_shares: Array
+    log_masses: Array
+    log_weights: Array
+    log_peaks: Array
+    n_features: int
+
+    @classmethod
+    def of(cls, model: Model, n_points: int, rng: np.random.Generator, engine: Engine[Any]) -> LevelSample:
+        """Draw about n_points."""
+        weights, parameters, n_features = model.weights, model.parameters, model.n_features
+        real = weights > 0
+        net = scrambled(n_features + 1, n_points, rng).reshape(-1, n_features + 1)
+        rows, log_mass = _points(net, weights, parameters)
+        log_density = engine.log_density(Block(0, rows), parameters).reshape(N_SCRAMBLES, -1)
+        order = np.argsort(log_density, axis=1)
+        log_shares = np.take_along_axis(log_mass.reshape(order.shape), order, axis=1)
+        below = np.logaddexp.accumulate(log_shares, axis=1)
+        return cls(
+            np.take_along_axis(log_density, order, axis=1),
+            log_shares - below[:, -1:],
+            np.concatenate([np.full((N_SCRAMBLES, 1), -np.inf), below - below[:, -1:]], axis=1),
+            np.log(weights[real]),
+            parameters.log_scale[real],
+            n_features,
+        )
+
+    def log_mass_below(self, log_levels: Array) -> tuple[Array, Array]:
+        """Log of the mass where the log density is below each of (n,), nats, and its standard error relative to it.
+
+        A mass that is too small for the points to find is given as the bound of `_log_bound`, with an error as large.
+        """
+        places = np.array([np.searchsorted(levels, log_levels) for levels in self.log_levels])
+        log_masses = np.take_along_axis(self.log_masses, places, axis=1)
+        nearest = np.minimum(places, self.log_levels.shape[1] - 1)
+        log_mass, error = log_mean(log_masses, np.take_along_axis(self.log_shares, nearest, axis=1))
+        bound = self._log_bound(log_levels)
+        too_deep = error > 0.5
+        return np.where(too_deep, bound, np.minimum(log_mass, bound)), np.where(too_deep, 1.0, error)
+
+    def level(self, log_masses: Array) -> tuple[Array, Array]:
+        """The log density below which lies a mass whose log is given, (n,), nats, and its standard error."""
+        level, error, part = np.full(len(log_masses), -np.inf), np.zeros(len(log_masses)), log_masses > -np.inf
+        levels = np.array(
+            [
+                levels[np.minimum(np.searchsorted(masses[1:], log_masses[part]), len(levels) - 1)]
+                for levels, masses in zip(self.log_levels, self.log_masses, strict=True)
+            ]
+        )
+        level[part], error[part] = levels.mean(axis=0), levels.std(axis=0, ddof=1) / np.sqrt(N_SCRAMBLES)
+        return level, error
+
+    def _log_bound(self, log_levels: Array) -> Array:
+        """Log of Σ_k π_k P(π_k N_k < level): where the density is below a level, so is the part of each component."""
+        heights = np.maximum(self.log_peaks - log_levels[:, None], 0.0)
+        log_tails = log_tail(heights.ravel(), self.n_features).reshape(heights.shape)
+        return log_sum(log_tails + self.log_weights, axis=1)
+
+
+@one_blas_thread()
+def _points(net: Array, weights: Array, parameters: Parameters) -> tuple[Array, Array]:
+    """Rows (n, d) from a net in the unit cube (n, d + 1), and the log of the mass that each stands for.
+
+    The first coordinate gives the component: half of the points in proportion to the weights and half evenly, since the
+    far outside may belong to a wide component of little weight. The rest of this coordinate gives the
+    radius. The other coordinates give the direction.
+    """
+    shares = 0.5 * (weights + (weights > 0) / np.count_nonzero(weights))
+    ends = cumulative_shares(shares)
+    component = np.searchsorted(ends, net[:, 0], side="right")
+    starts = np.concatenate([[0.0], ends])[component]
+    half_squares, log_mass = _radii((net[:, 0] - starts) / shares[component], net.shape[1] - 1)
+    rows = ndtri(net[:, 1:])
+    rows *= np.sqrt(2 * half_squares / (rows**2).sum(axis=1))[:, None]
+    for k in np.flatnonzero(weights):
+        own = np.flatnonzero(component == k)
+        rows[own] = parameters.means[k] + parameters.whitening.colour(int(k), rows[own])
+    return rows, log_mass + np.log(weights[component] / shares[component])
+
+
+def _radii(share: Array, n_features: int) -> tuple[Array, Array]:
+    """Half squared radii for shares of (0, 1), and the log of the mass of each.
+
+    With t = −log P(½χ² > y), half of the points have the density exp(−t) of a normal distribution, and half the
+    density √D / 2 (D + t)^(−3/2), whose slow fall puts points far out, where there is hardly any mass.
+    """
+    near = share < 0.5
+    with np.errstate(divide="ignore"):
+        depth = np.where(near, -np.log(2 * share), _DEPTH * ((2 - 2 * share) ** -2.0 - 1))
+    log_far = np.log(0.5 * np.sqrt(_DEPTH)) - 1.5 * np.log(_DEPTH + depth)
+    return half_square(-depth, n_features), np.log(2.0) - np.logaddexp(0.0, log_far + depth)
+
+
+def log_tail(half_squares: Array, n_features: int) -> Array:
+    """log P(½χ² > y) of each y ≥ 0, (n,), nats, for χ² of n_features degrees of freedom.
+
+    Far out by the asymptotic series of the incomplete gamma function, DLMF 8.11.2.
+    """
+    order = 0.5 * n_features
+    with np.errstate(divide="ignore"):
+        log_tails: Array = np.log(gammaincc(order, half_squares))
+    deep = (log_tails < _LOG_DEEP) & (half_squares < np.inf)
+    log_tails[deep] = _log_deep(half_squares[deep], order)
+    return log_tails
+
+
+def half_square(log_tails: Array, n_features: int) -> Array:
+    """The inverse of `log_tail`: y with log P(½χ² > y) as given, (n,), at most 0."""
+    order = 0.5 * n_features
+    found: Array = gammainccinv(order, np.exp(np.maximum(log_tails, _LOG_DEEP)))
+    found[log_tails == -np.inf] = np.inf
+    deep = (log_tails < _LOG_DEEP) & (log_tails > -np.inf)
+    wanted = log_tails[deep]
+
+    def excess(y: Array, numbers: NDArray[np.intp]) -> tuple[Array, Array]:
+        log_tail = _log_deep(y, order)
+        return wanted[numbers] - log_tail, np.exp((order - 1) * np.log(y) - y - gammaln(order) - log_tail)
+
+    # Laurent & Massart (2000) lemma 1: P(χ² ≥ d + 2√(d t) + 2 t) ≤ exp(−t).
+    high = order - wanted + np.sqrt(-2 * order * wanted)
+    found[deep] = increasing_roots(excess, found[deep], high, 1.0)
+    return found
+
+
+def _log_deep(y: Array, order: float) -> Array:
+    term, total = np.ones_like(y), np.ones_like(y)
+    number = 1
+    while term.size and np.abs(term).max() > np.finfo(np.float64).eps:
+        term = term * (order - number) / y
+        total += term
+        number += 1
+    return np.asarray((order - 1) * np.log(y) - y - gammaln(order) + np.log(total))

@@ -1,0 +1,213 @@
+"""Where the density of a mixture of one feature turns, where it is below a level, and the mass there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gaussmix._src.interfaces.parameters import LOG_2PI
+from gaussmix._src.mixture.line.line import FARTHEST, Line, increasing_roots
+from gaussmix._src.numerics.arrays import Array, pieces
+from gaussmix._src.numerics.elementary import log_sum
+from gaussmix._src.numerics.threads import cached_property
+
+# In smallest deviations: a rise and a fall within this length change the density by less than its rounding.
+_NARROW = 1e-6
+_FLAT = 8 * float(np.finfo(np.float64).eps)  # nats
+
+_EDGES = np.sqrt([0.0, 1.0, 3.0])  # deviations from a mean where a component's first three derivatives turn
+
+
+@dataclass(frozen=True, eq=False)
+class LevelSets:
+    """The line, cut at the turns of the density. Between two cuts, a rise, the density passes through a level once."""
+
+    line: Line
+
+    @cached_property
+    def turns(self) -> Array:
+        """Modes and the minima between them, ascending."""
+        return turns(self.line)
+
+    @cached_property
+    def highest(self) -> float:
+        """Log density of the highest mode, nats."""
+        return float(self.line.log_density(self.turns).max())
+
+    def log_mass_below(self, log_levels: Array) -> tuple[Array, Array]:
+        """Log of the mass where the log density is below each of (n,), nats, and its error: 0."""
+        mass = np.empty(len(log_levels))
+        for part in pieces((len(mass), len(self.line.means))):
+            mass[part] = self._log_mass_and_slope(log_levels[part])[0]
+        return mass, np.zeros_like(mass)
+
+    def _log_mass_and_slope(self, log_levels: Array) -> tuple[Array, Array]:
+        """As `log_mass_below`, and its derivative by the level."""
+        masses = np.empty((len(self.turns) + 1, len(log_levels)))
+        lengths = np.zeros(len(log_levels))
+        for mass, rise in zip(masses, self._rises(), strict=True):
+            mass[:], length = _below(*rise, log_levels)
+            lengths += length
+        total = log_sum(masses, axis=0)
+        with np.errstate(invalid="ignore", over="ignore"):
+            return np.minimum(total, 0.0), np.exp(log_levels - total) * lengths
+
+    def level(self, log_masses: Array) -> tuple[Array, Array]:
+        """Log density below which lies a mass whose log is given, (n,), nats, and its error: 0."""
+        levels = np.where(log_masses < 0, -np.inf, self.highest)
+        inner = (log_masses < 0) & (log_masses > -np.inf)
+        wanted = log_masses[inner]
+
+        def excess(log_levels: Array, numbers: NDArray[np.intp]) -> tuple[Array, Array]:
+            log_mass, slope = self._log_mass_and_slope(log_levels)
+            return log_mass - wanted[numbers], slope
+
+        # Below a level l lies at most Σ_k π_k P(π_k N_k < l), and P(½χ² > y) ≤ exp(−y): at most exp(l) Σ_k √(2π) σ_k.
+        low = wanted - np.log(self.line.deviations.sum()) - 0.5 * LOG_2PI
+        levels[inner] = increasing_roots(excess, low, np.full(len(low), self.highest), 1.0)
+        return levels, np.zeros_like(levels)
+
+    def _rises(self) -> Iterator[tuple[Line, float, float]]:
+        """Every rise: those to the right, then those to the left as rises of the mirrored distribution."""
+        for line, places in ((self.line, self.turns), (self.line.mirrored, -self.turns[::-1])):
+            yield from ((line, *ends) for ends in zip([-np.inf, *places[1::2]], places[::2], strict=True))
+
+
+def _below(line: Line, left: float, right: float, log_levels: Array) -> tuple[Array, Array]:
+    """Log mass below each level on a rise from left to right, and the length by which it grows with the level."""
+    lowest = -np.inf if left == -np.inf else line.log_density(np.array([left]))
+    highest = line.log_density(np.array([right]))
+    log_mass, lengths = np.full(len(log_levels), -np.inf), np.zeros(len(log_levels))
+    log_mass[log_levels >= highest] = line.log_between(np.array([left]), np.array([right]))
+    crosses = (log_levels > lowest) & (log_levels < highest)
+    x, slope = _crossings(line, left, right, log_levels[crosses])
+    log_mass[crosses] = line.log_cdf(x) if left == -np.inf else line.log_between(np.array([left]), x)
+    with np.errstate(divide="ignore"):
+        lengths[crosses] = 1 / np.abs(slope)
+    return log_mass, lengths
+
+
+def _crossings(line: Line, left: float, right: float, log_levels: Array) -> tuple[Array, Array]:
+    """Where the density passes through each level on a rise, and the slope of its logarithm there."""
+    slopes = np.empty_like(log_levels)
+
+    def excess(x: Array, numbers: NDArray[np.intp]) -> tuple[Array, Array]:
+        log_density, slopes[numbers] = line.log_density_and_slope(x)
+        return log_density - log_levels[numbers], slopes[numbers]
+
+    if left == -np.inf:
+        low, high = _first_ends(line, log_levels, right)
+    else:
+        low, high = np.full(len(log_levels), left), np.full(len(log_levels), right)
+    return increasing_roots(excess, low, high, line.deviations.min()), slopes
+
+
+def _first_ends(line: Line, log_levels: Array, right: float) -> tuple[Array, Array]:
+    """Ends between which the density first rises to a level: it is max_k π_k N_k at least, K times that at most."""
+
+    def first(excess: Array) -> Array:
+        steps = line.deviations[:, None] * np.sqrt(2 * np.maximum(excess, 0.0))
+        return np.asarray(np.where(excess > 0, line.means[:, None] - steps, np.inf).min(axis=0))
+
+    excess = line.log_scale - log_levels
+    low = first(excess + np.log(len(line.means)))
+    slack = 4 * np.finfo(np.float64).eps * (np.abs(low) + line.deviations.max())
+    return low - slack, np.minimum(first(excess) + slack, right)
+
+
+def turns(line: Line) -> Array:
+    """Modes and the minima between them, (2 n_modes − 1,), ascending; modes are first and last.
+
+    Raises ValueError where components are so far apart that float64 has no logarithm of the density between them.
+    """
+    with np.errstate(over="ignore"):
+        reach = (line.means[-1] - line.means[0]) / line.deviations.min()
+    if not reach < FARTHEST:
+        raise ValueError(
+            f"The outermost means, {line.means[0]:.3g} and {line.means[-1]:.3g}, are {reach:.3g} standard deviations "
+            "apart, and float64 has no logarithm of the density between them: ask about the components one by one."
+        )
+    low, high = _monotone_cells(line)
+    # A derivative of 0 counts as a rise, so that no turn is found twice. Log space keeps signs that would underflow.
+    rises, rises_after = (np.where(_scaled_sum(*_derivatives(line, ends)[0]) >= 0, 1.0, -1.0) for ends in (low, high))
+    has_turn = rises_after != rises
+    low, high, rises = low[has_turn], high[has_turn], rises[has_turn]
+
+    def descent(x: Array, numbers: NDArray[np.intp]) -> tuple[Array, Array]:
+        first, second = line.slope_and_curvature(x)
+        return -rises[numbers] * first, -rises[numbers] * second
+
+    return _without_flat(line, increasing_roots(descent, low, high, line.deviations.min()))
+
+
+def _without_flat(line: Line, places: Array) -> Array:
+    """Leave out turns that rounding alone made: a mode and the minimum next to it in pairs, the flattest first."""
+    while len(places) > 1:
+        heights = np.abs(np.diff(line.log_density(places)))
+        flattest = int(heights.argmin())
+        if heights[flattest] > _FLAT:
+            break
+        places = np.delete(places, [flattest, flattest + 1])
+    return places
+
+
+def _monotone_cells(line: Line) -> tuple[Array, Array]:
+    """Intervals that hold all turns. On each the density's derivative is monotone, so that it holds one turn at most.
+
+    A component's first and second derivatives are monotone between the edges, so that their sums over an interval lie
+    between sums of their values at its ends. An interval is halved until the first sum surely keeps its sign (then the
+    interval holds no turn and is dropped), or the second sum does (then it is kept).
+    """
+    steps = _EDGES * line.deviations[:, None]
+    margin = line.deviations.min()
+    lowest = min(line.means[0] - margin, np.nextafter(line.means[0], -np.inf))  # where the density surely rises
+    highest = max(line.means[-1] + margin, np.nextafter(line.means[-1], np.inf))
+    edges = np.concatenate([line.means[:, None] - steps, line.means[:, None] + steps]).ravel()
+    edges = np.unique(np.concatenate([edges[(edges > lowest) & (edges < highest)], [lowest, highest]]))
+    cells = np.stack([edges[:-1], edges[1:]])
+    kept = []
+    while cells.size:
+        has_one_sign, is_monotone = (_has_one_sign(*each, cells.shape) for each in _derivatives(line, cells.ravel()))
+        middle = cells[0] + 0.5 * (cells[1] - cells[0])
+        is_narrow = (cells[1] - cells[0] <= _NARROW * margin) | (middle <= cells[0]) | (middle >= cells[1])
+        kept.append(cells[:, ~has_one_sign & (is_monotone | is_narrow)])
+        halved = ~(has_one_sign | is_monotone | is_narrow)
+        cells = np.stack([np.append(cells[0, halved], middle[halved]), np.append(middle[halved], cells[1, halved])])
+    low, high = np.concatenate(kept, axis=1)
+    order = np.argsort(low)
+    return low[order], high[order]
+
+
+def _derivatives(line: Line, x: Array) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
+    """Each component's part of the first and the second derivative of the density, as signs and logarithms (K, n)."""
+    whitened = np.clip(line.whiten(x), -FARTHEST, FARTHEST)
+    log_deviations = np.log(line.deviations / line.deviations.min())[:, None]
+    log_parts = line.log_scale - 0.5 * whitened**2
+    bend = (whitened - 1) * (whitened + 1)
+    with np.errstate(divide="ignore"):
+        first = np.log(np.abs(whitened)) - log_deviations + log_parts
+        second = np.log(np.abs(bend)) - 2 * log_deviations + log_parts
+    return (-np.sign(whitened), first), (np.sign(bend), second)
+
+
+def _has_one_sign(signs: Array, logs: Array, shape: tuple[int, ...]) -> NDArray[np.bool_]:
+    """Whether sums of terms sign · exp(log) surely keep their signs between the two ends of cells of a shape (2, n).
+
+    Each term is monotone between the ends. In log space, since across a long cell a term may fall by more than the
+    range of float64 and still decide.
+    """
+    (sign, other_sign), (log, other_log) = (terms.reshape(-1, *shape).swapaxes(0, 1) for terms in (signs, logs))
+    with np.errstate(invalid="ignore"):  # 0 · −inf, of two zeros
+        other_is_less = np.where(sign == other_sign, sign * log > sign * other_log, sign > other_sign)
+    least = _scaled_sum(np.where(other_is_less, other_sign, sign), np.where(other_is_less, other_log, log))
+    most = _scaled_sum(np.where(other_is_less, sign, other_sign), np.where(other_is_less, log, other_log))
+    return np.asarray((least > 0) | (most < 0))
+
+
+def _scaled_sum(signs: Array, logs: Array) -> Array:
+    """Σ_k sign · exp(log) as parts of the largest, (n,)."""
+    largest = logs.max(axis=0)
+    return np.asarray((signs * np.exp(logs - np.where(largest > -np.inf, largest, 0.0))).sum(axis=0))

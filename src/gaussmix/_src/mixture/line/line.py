@@ -1,0 +1,230 @@
+"""A mixture of one feature: density, distribution function and quantiles, to rounding in both tails.
+
+Quantiles are right to rounding also between components that lie far apart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.special import log_ndtr, ndtri_exp
+
+from gaussmix._src.checks import check_probabilities
+from gaussmix._src.interfaces.parameters import LOG_2PI
+from gaussmix._src.mixture.masses.normal_interval import log_interval
+from gaussmix._src.model import Model
+from gaussmix._src.numerics.arrays import Array, pieces
+from gaussmix._src.numerics.elementary import log_sum
+from gaussmix._src.numerics.threads import cached_property
+
+FARTHEST = 1e150  # deviations, whose squares float64 has
+_MANY = 1024  # quantiles
+
+# At points (n,) of the functions numbered (n,): values, and slopes.
+Increasing = Callable[[Array, NDArray[np.intp]], tuple[Array, Array]]
+
+_PRECISION = 8 * float(np.finfo(np.float64).eps)
+_STEPS = 200  # bisection of the widest bracket there is takes as many as float64 has exponents and digits
+
+
+@dataclass(frozen=True, eq=False)
+class Line:
+    """Σ_k π_k N(x | μ_k, σ_k²) without components of weight 0, in the order of the means.
+
+    Parameters
+    ----------
+    weights : (n_components,), positive; sum to 1.
+    means, deviations : (n_components,), μ_k and σ_k, data units.
+    """
+
+    weights: Array
+    means: Array
+    deviations: Array
+
+    @classmethod
+    def of(cls, model: Model) -> Line:
+        """Make it of a model of one feature, whose weights may be 0 and whose components come in any order."""
+        weights, means, deviations = model.weights, model.means[:, 0], np.sqrt(model.covariances.variances()[:, 0])
+        order = np.argsort(means, kind="stable")
+        order = order[weights[order] > 0]
+        return cls(weights[order] / weights[order].sum(), means[order], deviations[order])
+
+    @cached_property
+    def mirrored(self) -> Line:
+        """The distribution of −x."""
+        return Line(self.weights[::-1], -self.means[::-1], self.deviations[::-1])
+
+    @cached_property
+    def log_weights(self) -> Array:
+        """log π_k, (n_components, 1), nats."""
+        return np.asarray(np.log(self.weights)[:, None])
+
+    @cached_property
+    def log_scale(self) -> Array:
+        """log π_k N(μ_k | μ_k, σ_k²), (n_components, 1), nats."""
+        return np.asarray(self.log_weights - np.log(self.deviations)[:, None] - 0.5 * LOG_2PI)
+
+    def whiten(self, x: Array) -> Array:
+        """(x − μ_k) / σ_k of each x (n,), (n_components, n): NumPy sums a few components fastest in this order."""
+        with np.errstate(over="ignore"):  # what overflows is infinitely far
+            return np.asarray((x - self.means[:, None]) / self.deviations[:, None])
+
+    def log_density(self, x: Array) -> Array:
+        """log p(x) of each x (n,), nats."""
+        return self.log_density_and_slope(x)[0]
+
+    def log_density_and_slope(self, x: Array) -> tuple[Array, Array]:
+        """log p(x) and its derivative, each (n,)."""
+        whitened = self.whiten(x)
+        largest, share, total = self._shares(whitened)
+        return largest + np.log(total), -np.einsum("kn,kn,k->n", share, whitened, 1 / self.deviations) / total
+
+    def slope_and_curvature(self, x: Array) -> tuple[Array, Array]:
+        """First and second derivative of log p(x), each (n,)."""
+        whitened = self.whiten(x)
+        _, share, total = self._shares(whitened)
+        whitened /= self.deviations[:, None]
+        first = -np.einsum("kn,kn->n", share, whitened) / total
+        second = np.einsum("kn,kn,kn->n", share, whitened, whitened) - self.deviations**-2 @ share
+        return first, second / total - first**2
+
+    def _shares(self, whitened: Array) -> tuple[Array, Array, Array]:
+        """Log of the largest π_k N_k; all π_k N_k divided by the largest; and the sum of these quotients."""
+        share = np.clip(whitened, -FARTHEST, FARTHEST)
+        np.square(share, out=share)
+        share *= -0.5
+        share += self.log_scale
+        largest = share.max(axis=0)
+        share -= largest
+        np.exp(share, out=share)
+        return largest, share, share.sum(axis=0)
+
+    def log_between(self, lower: Array, upper: Array) -> Array:
+        """Log of the mass between lower and upper, each (n,) or (1,), nats."""
+        log_parts = self.log_weights + log_interval(self.whiten(lower), self.whiten(upper))
+        return np.minimum(log_sum(log_parts, axis=0), 0.0)
+
+    def log_cdf(self, x: Array) -> Array:
+        """Log of the mass below each x (n,), nats."""
+        log_mass = log_sum(self.log_weights + log_ndtr(self.whiten(x)), axis=0)
+        is_most = log_mass > -0.5
+        rest = self.log_weights + log_ndtr(-self.whiten(x[is_most]))  # has digits where log 1 has none
+        log_mass[is_most] = np.log1p(-np.exp(rest).sum(axis=0))
+        return log_mass
+
+    def quantile(self, p: ArrayLike) -> Array:
+        """Where the mass below is p, in the shape of p, data units; raises TypeError or ValueError."""
+        wanted = check_probabilities("p", p)
+        flat, x = wanted.ravel(), np.empty(wanted.size)
+        for part in pieces((len(x), len(self.means))):
+            x[part] = inverse_cdf(self, flat[part])
+        return x.reshape(wanted.shape)[()]
+
+
+def inverse_cdf(line: Line, p: Array) -> Array:
+    """Where the mass below is p, (n,); ∓inf for 0 and 1."""
+    upper = p > 0.5
+    x = np.empty(len(p))
+    x[~upper] = lower_quantile(line, p[~upper])
+    x[upper] = -lower_quantile(line.mirrored, 1 - p[upper])
+    return x
+
+
+def lower_quantile(line: Line, p: Array) -> Array:
+    """Where the mass below is p ≤ ½, (n,), to rounding; −∞ for 0."""
+    x = np.full(len(p), -np.inf)
+    positive = p > 0
+    p = p[positive]
+    below = np.concatenate([[0.0], np.cumsum(line.weights)])
+
+    def excess(at: Array, numbers: NDArray[np.intp]) -> tuple[Array, Array]:
+        return _log_ratio(line, at, below[np.searchsorted(line.means, at)] - p[numbers])
+
+    low, high = _bounds(line, p)
+    x[positive] = increasing_roots(excess, low, high, line.deviations.min())
+    return x
+
+
+def _log_ratio(line: Line, x: Array, whole: Array) -> tuple[Array, Array]:
+    """A function that is 0 where the mass below x is p, and its slope; `whole` is Σ_left π_k − p, (n,).
+
+    With the components left of x and those right of it, Σ π_k Φ(z_k) = p reads Σ_right π_k Φ(−|z_k|) + (Σ_left π_k −
+    p)₊ = Σ_left π_k Φ(−|z_k|) + (p − Σ_left π_k)₊. Neither side is a difference of like numbers, so that x is right to
+    the last digit also between components that lie far apart. The function is the log of the ratio of the two sides.
+    """
+    whitened = line.whiten(x)
+    log_tails, log_whole = line.log_weights + log_ndtr(-np.abs(whitened)), np.log(np.abs(whole))
+    largest = np.maximum(log_tails.max(axis=0), log_whole)
+    tails, whole = np.exp(log_tails - largest), np.copysign(np.exp(log_whole - largest), whole)
+    slopes = np.exp(line.log_scale - 0.5 * whitened**2 - largest)
+    is_left = whitened > 0
+    left = np.einsum("kn,kn->n", tails, is_left) + np.maximum(-whole, 0)
+    right = np.einsum("kn,kn->n", tails, ~is_left) + np.maximum(whole, 0)
+    left_slope = np.einsum("kn,kn->n", slopes, is_left)
+    return np.log(right / left), left_slope / left + (slopes.sum(axis=0) - left_slope) / right
+
+
+def _bounds(line: Line, p: Array) -> tuple[Array, Array]:
+    """Ends between which the quantiles of p > 0 lie. Of many, a few are found first and bound the others."""
+    if len(p) > _MANY:
+        ends = np.sort(p)[:: _MANY // 8]
+        x = np.append(lower_quantile(line, ends), _bounds_alone(line, p.max(keepdims=True))[1])
+        place = np.searchsorted(ends, p, side="right")
+        low, high = x[place - 1], x[place]
+    else:
+        low, high = _bounds_alone(line, p)
+    slack = 4 * np.finfo(np.float64).eps * (np.abs(low) + np.abs(high) + line.deviations.max())
+    return low - slack, high + slack
+
+
+def _bounds_alone(line: Line, p: Array) -> tuple[Array, Array]:
+    """Ends of quantiles: the mass below is at least max_k π_k Φ_k, and at most max_k Φ_k and K max_k π_k Φ_k."""
+
+    def where(log_masses: Array) -> Array:
+        return np.asarray(line.means[:, None] + line.deviations[:, None] * ndtri_exp(np.minimum(log_masses, 0.0)))
+
+    log_p = np.log(p)
+    alone, log_masses = where(np.broadcast_to(log_p, (len(line.means), len(p)))), log_p - line.log_weights
+    low = np.maximum(alone.min(axis=0), where(log_masses - np.log(len(line.means))).min(axis=0))
+    return low, np.minimum(alone.max(axis=0), where(log_masses).min(axis=0))
+
+
+def increasing_roots(function: Increasing, low: Array, high: Array, length: float) -> Array:
+    """Where increasing functions cross 0, to rounding: Newton's method, and bisection where that leaves the bracket.
+
+    Press et al. (2007), Numerical Recipes, section 9.4 (`rtsafe`), for a vector of functions. Functions whose root is
+    found are not evaluated again.
+
+    Parameters
+    ----------
+    function : value and slope; of a value of ±inf only the sign counts.
+    low, high : (n,), finite, where the values are ≤ 0 and ≥ 0.
+    length : the shortest distance over which the functions change; steps below its rounding end the search.
+    """
+    low, high = low.copy(), high.copy()
+    x = low + 0.5 * (high - low)
+    step_before = high - low
+    numbers = np.flatnonzero(low < high)
+    for _ in range(_STEPS):
+        if not len(numbers):
+            break
+        at = x[numbers]
+        with np.errstate(all="ignore"):
+            value, slope = function(at, numbers)
+            step = value / slope
+        low[numbers] = np.where(value <= 0, at, low[numbers])
+        high[numbers] = np.where(value >= 0, at, high[numbers])
+        below, above = low[numbers], high[numbers]
+        to = at - step
+        is_newton = (to >= below) & (to <= above) & (np.abs(step) <= 0.5 * np.abs(step_before[numbers]))
+        to = np.where(is_newton, to, below + 0.5 * (above - below))
+        step_before[numbers] = to - at
+        x[numbers] = to
+        with np.errstate(divide="ignore"):
+            rounding = _PRECISION * (np.abs(to) + np.minimum(1 / slope, length))
+        is_done = (np.abs(to - at) <= rounding) | (value == 0)
+        numbers = numbers[~is_done]
+    return x

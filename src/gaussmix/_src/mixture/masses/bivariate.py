@@ -1,0 +1,189 @@
+"""The mass of a normal distribution of two features in rectangles."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import ndtr, owens_t
+
+from gaussmix._src.interfaces.parameters import LOG_2PI
+from gaussmix._src.mixture.masses.normal_interval import log_interval, mean_between
+from gaussmix._src.numerics.arrays import Array, Places, pieces
+from gaussmix._src.numerics.elementary import log_sum
+
+_FAR = 40.0  # deviations: beyond lies 1e-350
+_SMALL = 1e-3  # mass below which differences of Owen's function have too few digits
+_NOTHING = 1e-20  # mass far below the rounding of 1
+_NEGLIGIBLE = 40.0  # nats: a part of a sum that is so far below another is 4e-18 of it
+# Deviations, and nats that the integrand changes: below both the rule is exact without a search for the peak.
+_SHORT, _LEVEL = 1.0, 10.0
+_DROP = 45.0  # nats below its peak the integrand is 1e-20 of it
+_TURN = np.array([-8.0, 0.0, 8.0])  # deviations over which Φ goes from 0 to 1
+_HALVINGS = 80  # bring 1e12 deviations down to a part of the narrowest peak, where features are nearly equal
+_EVALUATED = 160  # most numbers that are held for a row
+_NODES, _NODE_WEIGHTS = np.polynomial.legendre.leggauss(20)
+
+
+def log_sums(log_weights: Array, lower: Array, upper: Array, correlations: Array, rests: Array) -> Array:
+    """Log of Σ_k π_k P(lower_k < z < upper_k | k), (n,), nats, for limits (n_components, n, 2) in deviations.
+
+    The weights sum to 1. `correlations` and `rests` (n_components,) are ρ and √(1 − ρ²), which has its digits where ρ
+    is near ±1. Owen's function gives the sum to rounding of 1. A small sum is found to its own rounding: the parts that
+    count are integrated by Gauss and Legendre's rule. The others are below 1e-17 of it, since no rectangle has more
+    mass than either of its sides.
+    """
+    masses = _masses(lower, upper, correlations[:, None], rests[:, None])
+    total = np.exp(log_weights) @ masses
+    log_total = np.log(np.clip(total, _SMALL, 1.0))
+    small = np.flatnonzero(total < _SMALL)
+    for part in pieces((len(small), len(masses), _EVALUATED)):
+        rows = small[part]
+        known = np.where(masses[:, rows] < _SMALL, np.nan, np.log(np.maximum(masses[:, rows], _SMALL)))
+        log_total[rows] = _small_sums(log_weights, known, lower[:, rows], upper[:, rows], correlations, rests)
+    return log_total
+
+
+def _small_sums(
+    log_weights: Array, known: Array, lower: Array, upper: Array, correlations: Array, rests: Array
+) -> Array:
+    """`log_sums` where sums are small; `known` are log masses (n_components, n), NaN where Owen's function can't tell.
+
+    The part with the largest bound is found first: the others count only where their bounds are near to it.
+    """
+    bounds = np.where(np.isnan(known), log_interval(lower, upper).min(axis=2), known) + log_weights[:, None]
+    log_parts = np.where(np.isnan(known), -np.inf, known + log_weights[:, None])
+    is_first = np.arange(len(bounds))[:, None] == bounds.argmax(axis=0)
+    for of_pass in (is_first, ~is_first):
+        counts = of_pass & np.isnan(known) & (bounds > -np.inf)
+        k, row = np.nonzero(counts & (bounds > log_parts.max(axis=0) - _NEGLIGIBLE))
+        if len(k):
+            integrand = _Integrand(lower[k, row], upper[k, row], correlations[k, None], rests[k, None])
+            log_parts[k, row] = log_weights[k] + _integral(integrand)
+    return log_sum(log_parts, axis=0)
+
+
+def _masses(lower: Array, upper: Array, rho: Array, rest: Array) -> Array:
+    """P(lower < z < upper), to rounding of 1."""
+    with np.errstate(invalid="ignore"):  # −inf + inf: nothing to flip
+        flipped = lower + upper > 0  # to the side where less cancels
+    lower, upper = np.where(flipped, -upper, lower), np.where(flipped, -lower, upper)
+    rho = np.where(flipped.sum(axis=-1) == 1, -rho, rho)
+    return np.asarray(
+        _below(upper[..., 0], upper[..., 1], rho, rest)
+        - _below(lower[..., 0], upper[..., 1], rho, rest)
+        - _below(upper[..., 0], lower[..., 1], rho, rest)
+        + _below(lower[..., 0], lower[..., 1], rho, rest)
+    )
+
+
+def _below(h: Array, k: Array, rho: Array, rest: Array) -> Array:
+    """P(x < h, y < k), Owen (1956) eq. 2.1; infinite limits stand for what is far enough."""
+    below_h, below_k = ndtr(h), ndtr(k)
+    counts = np.minimum(below_h, below_k) > _NOTHING
+    mass = np.zeros(h.shape)
+    h, k = h[counts].clip(-_FAR, _FAR), k[counts].clip(-_FAR, _FAR)
+    rho, rest = (np.broadcast_to(array, mass.shape)[counts] for array in (rho, rest))
+    h, k = (np.where((h == 0) & (k == 0), np.finfo(np.float64).tiny, limit) for limit in (h, k))
+    differ = np.where((h * k < 0) | ((h * k == 0) & (h + k < 0)), 0.5, 0.0)
+    parts = _owen(h, (k - rho * h) / rest) + _owen(k, (h - rho * k) / rest)
+    mass[counts] = 0.5 * (below_h[counts] + below_k[counts]) - parts - differ
+    return mass
+
+
+def _owen(h: Array, numerator: Array) -> Array:
+    """T(h, numerator / h), with its limit at h = 0."""
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        slope = np.where(h == 0, np.copysign(np.inf, numerator), numerator / h)
+    return np.asarray(owens_t(h, slope))
+
+
+@dataclass(frozen=True, eq=False)
+class _Integrand:
+    """φ(x) P(lower_2 < y < upper_2 | x) for x of the first feature, (n, m).
+
+    It is log-concave: the second derivative of its log is at most −1.
+    """
+
+    lower: Array
+    upper: Array
+    rho: Array  # (n, 1)
+    rest: Array  # (n, 1)
+
+    def log(self, x: Array) -> Array:
+        return log_interval(*self._given(x)) - 0.5 * (x**2 + LOG_2PI)
+
+    def slope(self, x: Array) -> Array:
+        """The slope of the log of the integrand: −x + ρ E(z | x) / √(1 − ρ²)."""
+        return np.asarray(self.rho / self.rest * mean_between(*self._given(x)) - x)
+
+    def part(self, rows: Places) -> _Integrand:
+        """Some of the rectangles."""
+        return _Integrand(self.lower[rows], self.upper[rows], self.rho[rows], self.rest[rows])
+
+    def bends(self) -> Array:
+        """Where the integrand turns from one shape to another, and the ends of each turn, (n, 6); NaN for none."""
+        limits = np.stack([self.lower[:, 1], self.upper[:, 1]], axis=1)[:, :, None]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            bends = (limits + self.rest[..., None] * _TURN) / self.rho[..., None]
+        return np.where(np.isfinite(bends), bends, np.nan).reshape(len(limits), -1)
+
+    def _given(self, x: Array) -> tuple[Array, Array]:
+        """Limits of the second feature in its deviations given the first."""
+        return (self.lower[:, 1:] - self.rho * x) / self.rest, (self.upper[:, 1:] - self.rho * x) / self.rest
+
+
+def _integral(integrand: _Integrand) -> Array:
+    """Log of the integral over x, (n,), by the rule on each side of the peak and over each turn."""
+    low, high = integrand.lower[:, :1].copy(), integrand.upper[:, :1].copy()
+    is_level = _is_level(integrand)
+    peak = np.where(is_level, low, 0.0)
+    rest = np.flatnonzero(~is_level)
+    if len(rest):
+        low[rest], peak[rest], high[rest] = _range(integrand.part(rest))
+    bends = integrand.bends()
+    bends = np.where(np.isnan(bends), peak, bends).clip(low, high)
+    cuts = np.sort(np.concatenate([low, peak, high, bends], axis=1), axis=1)
+    lengths, log_parts = np.diff(cuts, axis=1), np.full((len(cuts), cuts.shape[1] - 1), -np.inf)
+    row, piece = np.nonzero(lengths > 0)  # most limits have no turn between them
+    first, length = cuts[row, piece][:, None], lengths[row, piece][:, None]
+    found = integrand.part(row).log(first + 0.5 * length * (1 + _NODES)) + np.log(0.5 * length * _NODE_WEIGHTS)
+    log_parts[row, piece] = log_sum(found)
+    total = log_sum(log_parts)
+    # Beyond 1e9 deviations the logarithm has no digits left but the height of the peak: 45 nats are below its rounding.
+    return np.where(low < high, total[:, None], integrand.log(peak))[:, 0]
+
+
+def _is_level(integrand: _Integrand) -> NDArray[np.bool_]:
+    """Where the integrand hardly changes between its limits, (n, 1). Its log is concave: it is steepest at a limit."""
+    length = integrand.upper[:, :1] - integrand.lower[:, :1]
+    is_level = length <= _SHORT
+    short = np.flatnonzero(is_level)
+    part = integrand.part(short)
+    steepest = np.maximum(np.abs(part.slope(part.lower[:, :1])), np.abs(part.slope(part.upper[:, :1])))
+    is_level[short] = steepest * length[short] <= _LEVEL
+    return is_level
+
+
+def _range(integrand: _Integrand) -> tuple[Array, Array, Array]:
+    """Where the integrand begins to count, is highest and ceases to count, (n, 1) each."""
+    first, last = integrand.lower[:, :1], integrand.upper[:, :1]
+    start = np.clip(0.0, first, last)
+    reach = np.abs(integrand.slope(start))  # the slope falls by at least one over each unit
+    first, last = np.maximum(start - reach, first), np.minimum(start + reach, last)
+    peak = _bisected(lambda x: integrand.slope(x) > 0, first, last)
+    floor, width = integrand.log(peak) - _DROP, np.sqrt(2 * _DROP)
+    low = _bisected(lambda x: integrand.log(x) < floor, np.maximum(peak - width, integrand.lower[:, :1]), peak)
+    high = _bisected(lambda x: integrand.log(x) > floor, peak, np.minimum(peak + width, integrand.upper[:, :1]))
+    return low, peak, high
+
+
+def _bisected(is_before: Callable[[Array], NDArray[np.bool_]], low: Array, high: Array) -> Array:
+    """Roughly where a claim ceases to be true between two ends."""
+    for _ in range(_HALVINGS):
+        middle = low + 0.5 * (high - low)
+        before = is_before(middle)
+        low, high = np.where(before, middle, low), np.where(before, high, middle)
+    return low + 0.5 * (high - low)

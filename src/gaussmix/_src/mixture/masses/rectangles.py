@@ -1,0 +1,201 @@
+"""The mass of a mixture in rectangles: exactly, or for three correlated features and more by quasi-Monte Carlo."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.special import log_ndtr, ndtri_exp
+
+from gaussmix._src.checks import check_real
+from gaussmix._src.interfaces.whitening.base import FactorShape
+from gaussmix._src.mixture.features import check_order
+from gaussmix._src.mixture.line.line import Line
+from gaussmix._src.mixture.masses import bivariate
+from gaussmix._src.mixture.masses.normal_interval import log_interval, mean_between
+from gaussmix._src.mixture.masses.scrambles import log_mean, scrambled
+from gaussmix._src.model import Model
+from gaussmix._src.numerics.arrays import Array, pieces
+from gaussmix._src.numerics.elementary import log_sum
+
+_NUMBERS = 10  # for a row and a component, at a time
+_INFINITE = 1e100  # deviations: a tail beyond has no logarithm in float64, or hardly
+
+
+def check_limits(values: ArrayLike, names: tuple[str, ...] | None, called: str) -> Array:
+    """Limits as float64 numbers or ±inf; raises TypeError or ValueError."""
+    check_order(values, names, called)
+    array = check_real(called, values)
+    wrong = np.argwhere(np.isnan(array))
+    if len(wrong):
+        raise ValueError(f"{called} holds NaN at {tuple(int(place) for place in wrong[0])}: give numbers, or ±inf.")
+    return array.astype(np.float64)
+
+
+def check_upper(rows: ArrayLike, n_features: int, names: tuple[str, ...] | None) -> Array:
+    """Upper limits (n_rows, n_features); raises TypeError or ValueError."""
+    upper = check_limits(rows, names, "rows")
+    if upper.ndim != 2 or upper.shape[1] != n_features:
+        raise ValueError(f"rows must have shape (n_rows, {n_features}), not {upper.shape}.")
+    return upper
+
+
+def check_rectangles(
+    lower: ArrayLike, upper: ArrayLike, n_features: int, names: tuple[str, ...] | None
+) -> tuple[Array, Array, tuple[int, ...]]:
+    """Both limits as rows (n, n_features), and the shape of the answer; raises TypeError or ValueError."""
+    low, high = check_limits(lower, names, "lower"), check_limits(upper, names, "upper")
+    try:
+        low, high, _ = np.broadcast_arrays(low, high, np.empty(n_features))
+    except ValueError:
+        low = np.empty(0)
+    if low.ndim not in (1, 2) or low.shape[-1] != n_features:
+        given = f"{np.shape(lower)} and {np.shape(upper)}"
+        raise ValueError(f"lower and upper must have shape (n_rows, {n_features}), not {given}.")
+    wrong = np.argwhere(low > high)
+    if len(wrong):
+        cell = tuple(wrong[0])
+        raise ValueError(f"lower is {low[cell]} where upper is {high[cell]}, in column {cell[-1]}: swap them.")
+    return np.atleast_2d(low), np.atleast_2d(high), low.shape[:-1]
+
+
+def log_masses(
+    model: Model, line: Line | None, lower: Array, upper: Array, n_points: int, rng: np.random.Generator
+) -> tuple[Array, Array]:
+    """Log of the mass between lower ≤ upper (n, d), nats, and its standard error relative to it; each (n,).
+
+    `line` is a model of one feature as a distribution on the line. Three correlated features or more take quasi-Monte
+    Carlo.
+    """
+    exact = np.zeros(len(lower))
+    if line is not None:
+        log_mass, error = line.log_between(lower[:, 0], upper[:, 0]), exact
+    elif model.whitening.factor_shape in (FactorShape.SPHERICAL, FactorShape.DIAGONAL):
+        log_mass, error = _independent(model, lower, upper), exact
+    elif model.n_features == 2:
+        log_mass, error = _pairs(model, lower, upper), exact
+    else:
+        log_mass, error = _correlated(model, lower, upper, n_points, rng)
+    return np.minimum(log_mass, 0.0), error
+
+
+def _independent(model: Model, lower: Array, upper: Array) -> Array:
+    """Log of Σ_k π_k Π_j P(lower_j < x_j < upper_j | k), nats."""
+    deviations = np.sqrt(model.covariances.variances())
+    real = np.flatnonzero(model.weights)
+    log_parts = np.empty((len(lower), len(real)))
+    for part in pieces(lower.shape):
+        for place, k in enumerate(real):
+            with np.errstate(over="ignore"):  # what overflows is infinitely far
+                low, high = ((limit[part] - model.means[k]) / deviations[k] for limit in (lower, upper))
+            log_parts[part, place] = log_interval(low, high).sum(axis=1)
+    return log_sum(log_parts + np.log(model.weights[real] / model.weights.sum()))
+
+
+def _pairs(model: Model, lower: Array, upper: Array) -> Array:
+    """Log masses of rectangles in two correlated features, nats."""
+    real = np.flatnonzero(model.weights)
+    dense = model.covariances.dense()[real]
+    deviations = np.sqrt(np.diagonal(dense, axis1=1, axis2=2))
+    volumes = deviations.prod(axis=1)
+    log_abs_det = np.broadcast_to(model.whitening.log_abs_det, model.n_components)[real]
+    rests = np.exp(-log_abs_det) / volumes  # from the determinant: right where ρ is near ±1
+    log_weights = np.log(model.weights[real] / model.weights.sum())
+    log_mass = np.empty(len(lower))
+    for part in pieces((len(lower), len(real), _NUMBERS)):
+        with np.errstate(over="ignore"):  # as above
+            low, high = (
+                _finite_or_infinite((limit[part] - model.means[real, None]) / deviations[:, None])
+                for limit in (lower, upper)
+            )
+        log_mass[part] = bivariate.log_sums(log_weights, low, high, dense[:, 0, 1] / volumes, rests)
+    return log_mass
+
+
+def _correlated(
+    model: Model, lower: Array, upper: Array, n_points: int, rng: np.random.Generator
+) -> tuple[Array, Array]:
+    """Log masses of boxes in three features or more, nats, and their relative standard errors."""
+    n_features, real = model.n_features, np.flatnonzero(model.weights)
+    dense = model.covariances.dense()
+    net = scrambled(n_features - 1, n_points, rng)
+    log_parts = np.full((len(real), len(net), len(lower)), -np.inf)
+    for log_part, k in zip(log_parts, real, strict=True):
+        deviations = np.sqrt(np.diagonal(dense[k]))
+        correlation = dense[k] / np.outer(deviations, deviations)
+        low, high = (_finite_or_infinite((limit - model.means[k]) / deviations) for limit in (lower, upper))
+        apart = (low < high).all(axis=1)
+        log_part[:, apart] = _log_masses_by(net, low[apart], high[apart], correlation)
+    log_weights = np.log(model.weights[real] / model.weights.sum())
+    return log_mean(log_sum(log_parts + log_weights[:, None, None], axis=0))
+
+
+def _finite_or_infinite(limits: Array) -> Array:
+    """Limits whose squares float64 can hold, or ±inf."""
+    return np.where(np.abs(limits) < _INFINITE, limits, np.copysign(np.inf, limits))
+
+
+def _log_masses_by(net: Array, lower: Array, upper: Array, correlation: Array) -> Array:
+    """Log of the mass between lower and upper (n, d), deviations, by each scramble of a net: (n_scrambles, n), nats.
+
+    The net (n_scrambles, n_points, d − 1) holds points of the unit cube. The features are drawn one by one, each
+    between its limits given those before it. The mass is the mean, over the net, of the product of the masses between
+    these limits.
+    Genz (1992), J. Comput. Graph. Stat. 1, 141.
+    """
+    log_shares = np.log(net.reshape(-1, net.shape[2])).T
+    found = np.empty((len(net), len(lower)))
+    for part in pieces((len(lower), lower.shape[1] * log_shares.shape[1])):
+        log_products = _log_products(*_in_order(lower[part], upper[part], correlation), log_shares)
+        found[:, part] = log_sum(log_products.reshape(len(log_products), *net.shape[:2])).T - np.log(net.shape[1])
+    return found
+
+
+def _log_products(lower: Array, upper: Array, factor: Array, log_shares: Array) -> Array:
+    """Log of the product of the masses between the limits of each feature, (n_rows, n_points)."""
+    n_rows, n_features = lower.shape
+    log_products = np.zeros((n_rows, log_shares.shape[1]))
+    drawn = np.empty((n_features, *log_products.shape))
+    for j in range(n_features):
+        shift = np.einsum("nm,mnp->np", factor[:, j, :j], drawn[:j])
+        low, high = ((limit[:, j, None] - shift) / factor[:, j, j, None] for limit in (lower, upper))
+        log_mass = log_interval(low, high)
+        log_products += log_mass
+        if j < n_features - 1:
+            drawn[j] = _quantile(low, high, log_mass, log_shares[j])
+    return log_products
+
+
+def _quantile(low: Array, high: Array, log_mass: Array, log_share: Array) -> Array:
+    """The point below which a share of the mass between two limits lies, taken from the nearer tail."""
+    with np.errstate(invalid="ignore"):  # −inf + inf: nothing to flip
+        flipped = low + high > 0
+    end = np.where(flipped, -high, low)
+    quantile = ndtri_exp(np.minimum(np.logaddexp(log_ndtr(end), log_share + log_mass), 0.0))
+    return np.asarray(np.clip(np.where(flipped, -quantile, quantile), low, high))
+
+
+def _in_order(lower: Array, upper: Array, correlation: Array) -> tuple[Array, Array, Array]:
+    """Limits (n, d) and the Cholesky factor (n, d, d) with the features of each row in an order of its own.
+
+    Next comes the feature with the least mass between its limits where those before it are at their means. The product
+    then varies less. Gibson, Glasbey & Elston (1994).
+    """
+    n_rows, n_features = lower.shape
+    lower, upper = lower.copy(), upper.copy()
+    left = np.broadcast_to(correlation, (n_rows, n_features, n_features)).copy()  # covariance given the features before
+    factor = np.zeros_like(left)
+    shift = np.zeros_like(lower)
+    each = np.arange(n_rows)
+    for j in range(n_features):
+        deviations = np.sqrt(np.diagonal(left, axis1=1, axis2=2)[:, j:])
+        log_mass = log_interval((lower - shift)[:, j:] / deviations, (upper - shift)[:, j:] / deviations)
+        best = j + log_mass.argmin(axis=1)
+        for array in (lower, upper, shift, factor, left, left.swapaxes(1, 2)):
+            array[each, j], array[each, best] = array[each, best].copy(), array[each, j].copy()
+        deviation = np.sqrt(left[:, j, j])[:, None]
+        column = left[:, j:, j] / deviation
+        factor[:, j:, j] = column
+        left[:, j:, j:] -= column[:, :, None] * column[:, None, :]
+        low, high = ((limit - shift)[:, j] / deviation[:, 0] for limit in (lower, upper))
+        shift[:, j + 1 :] += column[:, 1:] * mean_between(low, high)[:, None]
+    return lower, upper, factor

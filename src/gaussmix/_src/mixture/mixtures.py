@@ -1,0 +1,182 @@
+"""Mixtures of many groups, stored as a few arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from operator import index
+from typing import Any, overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gaussmix._src.errors import counted
+from gaussmix._src.families.base import Family
+from gaussmix._src.formats import many_file
+from gaussmix._src.formats.many_file import ManyRecord
+from gaussmix._src.formats.record import Place
+from gaussmix._src.mixture.mixture import Mixture
+from gaussmix._src.model import Model
+from gaussmix._src.numerics.arrays import Array, frozen
+from gaussmix._src.numerics.threads import cached_property
+
+_ARRAYS = ("weights", "means", "covariances", "converged", "n_iter", "lower_bound")
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Mixtures(Sequence[Mixture]):
+    """The mixture of each of many groups, as `gaussmix.fit_many` finds them: `mixtures["a"]` is that of group "a".
+
+    Parameters
+    ----------
+    keys : of the groups, in their order.
+    weights : (n_groups, n_components); NaN, like means and covariances, where a group has no mixture.
+    means : (n_groups, n_components, n_features), data units.
+    covariances : (n_groups, …), each in the compact form of the family, data units².
+    family : the structure, which all share.
+    converged : (n_groups,), bool.
+    n_iter : (n_groups,), steps of EM.
+    lower_bound : (n_groups,), mean log-likelihood at the last step, nats.
+    errors : why a group has no mixture: a sentence by its key.
+    notes : what else a fit of a group alone would have warned of: sentences by its key.
+    feature_names : of the features, which all share; None where they have none.
+
+    Notes
+    -----
+    A whole number in brackets is a place: ``mixtures[0]`` is the mixture of the first group. `at` takes keys that are
+    whole numbers, too. Both raise ValueError, with its sentence, where a group has no mixture. `items` goes over the
+    groups that have one.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from gaussmix import fit_many
+    >>> rows = np.random.default_rng(0).normal(size=(60, 2))
+    >>> mixtures = fit_many({"a": rows[:30], "b": rows[30:]}, random_state=0)
+    >>> mixtures.keys
+    ('a', 'b')
+    >>> mixtures["b"] == mixtures.at("b") == mixtures[1]
+    True
+    """
+
+    keys: tuple[Any, ...]
+    weights: Array
+    means: Array
+    covariances: Array
+    family: Family
+    converged: NDArray[np.bool_]
+    n_iter: NDArray[np.int64]
+    lower_bound: Array
+    errors: Mapping[Any, str]
+    notes: Mapping[Any, Sequence[str]]
+    feature_names: tuple[str, ...] | None = None
+
+    def __post_init__(self) -> None:
+        for array in (self.weights, self.means, self.covariances, self.lower_bound):
+            frozen(array)
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    def __eq__(self, other: object) -> bool:
+        """Whether all fields are the same; NaN is equal to NaN."""
+        if not isinstance(other, Mixtures):
+            return NotImplemented
+        pairs = ((getattr(self, name), getattr(other, name)) for name in _ARRAYS)
+        return self._plain() == other._plain() and all(np.array_equal(*pair, equal_nan=True) for pair in pairs)
+
+    def _plain(self) -> tuple[Any, ...]:
+        """Return everything that is not an array."""
+        notes = {key: [*said] for key, said in self.notes.items()}
+        return self.keys, self.family, self.errors, notes, self.feature_names
+
+    def __hash__(self) -> int:
+        return hash((self.keys, self.family.name, self.feature_names, self.means.shape))
+
+    @overload
+    def __getitem__(self, i: int) -> Mixture: ...
+    @overload
+    def __getitem__(self, i: slice) -> list[Mixture]: ...
+    @overload
+    def __getitem__(self, i: Any) -> Mixture: ...
+    def __getitem__(self, i: Any) -> Mixture | list[Mixture]:
+        if isinstance(i, slice):
+            return [self[place] for place in range(*i.indices(len(self)))]
+        if isinstance(i, bool) or not hasattr(i, "__index__"):
+            return self.at(i)
+        try:
+            key = self.keys[place := range(len(self))[index(i)]]
+        except IndexError:
+            size = counted(len(self), "group")
+            raise IndexError(f"There are {size}, and {i} is a place among them. Keys are for `at`.") from None
+        if key in self.errors:
+            raise ValueError(f"Group {key!r} has no mixture: {self.errors[key]}")
+        weights, means = self.weights[place], self.means[place]
+        covariances = self.family.covariances(self.covariances[place, ...], *means.shape)
+        return Mixture.of(Model(weights, means, covariances, self.family), self.feature_names)
+
+    def __repr__(self) -> str:
+        _, n_components, n_features = self.means.shape
+        size = f"K={n_components}, {counted(n_features, 'feature')}, {self.family.name!r}"
+        return f"<Mixtures of {counted(len(self), 'group')}: {size}; {len(self.errors):,} without a mixture>"
+
+    def at(self, key: Any) -> Mixture:
+        """The mixture of a group.
+
+        Parameters
+        ----------
+        key : of the group.
+
+        Raises
+        ------
+        KeyError : no group has this key.
+        ValueError : the group has no mixture; the message says why.
+        """
+        try:
+            place = self._places[key]
+        except KeyError:
+            raise KeyError(f"No group has the key {key!r:.60}. `keys` has all, such as {self.keys[0]!r:.60}.") from None
+        return self[place]
+
+    def items(self) -> Iterator[tuple[Any, Mixture]]:
+        """Key and mixture of each group that has one."""
+        return ((key, self[place]) for place, key in enumerate(self.keys) if key not in self.errors)
+
+    def save(self, path: Place) -> None:
+        """Write all mixtures, with keys, outcomes and errors, to one file, which appears whole or not at all.
+
+        Parameters
+        ----------
+        path : where, by convention "….gmm"; a file that is there is replaced. Or a binary file open for writing.
+
+        Raises
+        ------
+        TypeError : path is neither a path nor a binary file.
+        ValueError : a key is neither text nor a number, or the structure is not registered.
+        OSError : the file can't be written.
+        """
+        arrays = {name: np.asarray(getattr(self, name), np.float64) for name in _ARRAYS}
+        errors = {self._places[key]: sentence for key, sentence in self.errors.items()}
+        notes = {self._places[key]: sentences for key, sentences in self.notes.items()}
+        many_file.write(path, ManyRecord(self.family, arrays, self.keys, errors, notes, self.feature_names))
+
+    @classmethod
+    def load(cls, path: Place) -> Mixtures:
+        """Read mixtures from a file, bit for bit as they were saved; nothing in the file is run.
+
+        Parameters and errors are those of `Mixture.load`; the file is one that `save` or the command line wrote.
+        """
+        record = many_file.read(path)
+        kinds = {"converged": np.bool_, "n_iter": np.int64}
+        arrays: dict[str, Any] = {
+            name: record.tensors[name].astype(kinds.get(name, np.float64), copy=False) for name in _ARRAYS
+        }
+        errors, notes = (
+            {record.keys[place]: said for place, said in each.items()} for each in (record.errors, record.notes)
+        )
+        more: dict[str, Any] = {"errors": errors, "notes": notes, "feature_names": record.feature_names}
+        return cls(tuple(record.keys), family=record.family, **arrays, **more)
+
+    @cached_property
+    def _places(self) -> dict[Any, int]:
+        return {key: place for place, key in enumerate(self.keys)}

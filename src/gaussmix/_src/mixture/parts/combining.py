@@ -1,0 +1,198 @@
+"""Closed forms whose result is again a mixture: linear maps, blurring, products, mixtures of mixtures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from gaussmix._src.checks import check_finite
+from gaussmix._src.covariances import Covariances, Dense, Diagonal, Isotropic
+from gaussmix._src.errors import counted
+from gaussmix._src.families.base import unconstrained
+from gaussmix._src.interfaces.whitening.triangular import TriangularWhitening
+from gaussmix._src.model import SUM_TOLERANCE, Model, flaw, is_symmetric
+from gaussmix._src.numerics.arrays import Array
+from gaussmix._src.numerics.elementary import log
+from gaussmix._src.numerics.factorise import factorise
+
+# Standard deviations: up to here squared distances, and so log weights, are right to about 1e-8 nats a feature.
+_FARTHEST = 1e4
+_SMALLEST = np.finfo(np.float64).tiny  # of variances: smaller ones have fewer digits
+
+Pairs = tuple[Array, Array, Array, Array]
+
+
+def transform(model: Model, A: ArrayLike, b: ArrayLike | None) -> Model:
+    """The distribution of A x + b."""
+    matrix = check_finite("A", A, 2)
+    if matrix.shape[1] != model.n_features or not len(matrix):
+        raise ValueError(f"A must have shape (n_new_features, {model.n_features}), not {matrix.shape}.")
+    offset = np.zeros(len(matrix)) if b is None else check_finite("b", b, 1)
+    if offset.shape != (len(matrix),):
+        raise ValueError(f"b must have shape ({len(matrix)},), not {offset.shape}.")
+    _ = model.whitening  # raises SingularCovariance: a failure further on is then A's doing
+    with np.errstate(over="ignore", invalid="ignore"):
+        covariances, means = model.covariances.simple().transform(matrix), model.means @ matrix.T + offset
+        dense = covariances.lift(Dense).each
+    variances = np.diagonal(dense, axis1=1, axis2=2)[:, matrix.any(axis=1)]
+    if not (np.isfinite(means).all() and np.isfinite(dense).all() and (variances >= _SMALLEST).all()):
+        raise ValueError("A x + b is beyond the range of float64: rescale A.")
+    dependent = factorise(dense)[2]
+    if dependent.any():
+        raise ValueError(
+            f"The rows of A, {len(matrix)} for {counted(model.n_features, 'feature')}, depend on each other (to "
+            "working precision): A x + b would have no density. Leave out rows that follow from others."
+        )
+    return Model(model.weights, means, covariances, unconstrained(covariances))
+
+
+def convolve(model: Model, covariance: ArrayLike) -> Model:
+    """The distribution of x + e with independent Gaussian noise e of mean 0."""
+    noise = _noise(covariance, model.n_components, model.n_features)
+    own, noise = _lifted([model.covariances.simple(), noise])
+    with np.errstate(over="ignore"):
+        covariances = replace(own, each=own.each + noise.each)
+    if not np.isfinite(covariances.each).all():
+        raise ValueError("The sum with covariance is beyond the range of float64: rescale the features.")
+    return Model(model.weights, model.means, covariances, unconstrained(covariances))
+
+
+def product(one: Model, other: Model) -> Model:
+    """The normalised product p(x) q(x) / ∫ p q: N(x | μ, Σ) N(x | ν, T) = c N(x | m, C), C⁻¹ = Σ⁻¹ + T⁻¹, of each pair.
+
+    The pairs of the first component with every one of the other model come first. Raises ValueError where mixtures are
+    so far apart that the weights of pairs would have no digits, and `SingularCovariance` where a covariance is not
+    positive definite.
+    """
+    pair = [model.covariances.simple() for model in (one, other)]
+    kind = _most_general(pair)
+    is_shared = all(covariances.is_shared for covariances in pair)
+    first, second = (c.lift(Dense if kind is Dense else Diagonal).each for c in pair)
+    apart = other.means - one.means[:, None]
+    with np.errstate(over="ignore"):
+        log_scale, squared, steps, covariances = (_matrices if kind is Dense else _diagonals)(first, second, apart)
+        log_weights = (log(one.weights)[:, None] + log(other.weights) + log_scale - 0.5 * squared).ravel()
+    if is_shared:
+        covariances = covariances[:1, :1]
+    else:
+        covariances = np.broadcast_to(covariances, (*apart.shape[:2], *covariances.shape[2:]))
+    each = covariances.reshape(-1, *covariances.shape[2:])
+    means = (one.means[:, None] + steps).reshape(-1, one.n_features)
+    each = each[:, 0] if kind is Isotropic else each
+    together = kind(each, len(means), one.n_features, is_shared)
+    return _sound(Model(_normalised(log_weights, squared), means, together, unconstrained(together)))
+
+
+def concatenate(models: Sequence[Model], weights: ArrayLike) -> Model:
+    """Σ_i w_i p_i(x), with the components of all models in their order."""
+    shares = check_finite("weights", weights, 1)
+    if len(shares) != len(models):
+        raise ValueError(f"weights must be one for each of {len(models)} mixtures, not {len(shares)}.")
+    if (shares < 0).any() or abs(shares.sum() - 1) > SUM_TOLERANCE:
+        raise ValueError(f"weights must be 0 or more and sum to 1, not {shares.tolist()!r:.60}.")
+    covariances = _concatenated([model.covariances.simple() for model in models])
+    together = np.concatenate([share * model.weights for share, model in zip(shares, models, strict=True)])
+    means = np.concatenate([model.means for model in models])
+    return _sound(Model(together, means, covariances, unconstrained(covariances)))
+
+
+def _sound(model: Model) -> Model:
+    """The model itself; raises ValueError where rounding made it none: means overflowed, weights do not sum to 1."""
+    wrong = flaw(model.weights, model.means, model.covariances.array, model.family, is_factored=False)
+    if wrong is not None:
+        raise ValueError(f"This is no mixture: {wrong}.")
+    return model
+
+
+def _noise(covariance: ArrayLike, n_components: int, d: int) -> Covariances:
+    """A covariance that a user gives, in its least general form, shared by all components."""
+    noise = check_finite("covariance", covariance)
+    if noise.shape not in ((), (d,), (d, d)):
+        raise ValueError(f"covariance must be a number, or of shape ({d},) or ({d}, {d}), not {noise.shape}.")
+    form = (Isotropic, Diagonal, Dense)[noise.ndim]
+    matrix = form(noise[None], n_components, d, is_shared=True).lift(Dense).each[0]
+    if not is_symmetric(matrix):
+        raise ValueError("covariance is not symmetric: give, for instance, (C + C.T) / 2.")
+    deviations = np.sqrt(np.abs(np.diagonal(matrix)))
+    scaled = matrix / np.multiply.outer(*2 * [np.where(deviations > 0, deviations, 1.0)])
+    lowest = np.linalg.eigvalsh(scaled)[0]
+    if lowest < -8 * d * np.finfo(np.float64).eps:
+        raise ValueError("covariance is not positive semidefinite, so it is no covariance.")
+    matrix = 0.5 * matrix + 0.5 * matrix.T
+    if (matrix != np.diag(variances := np.diagonal(matrix))).any():
+        return Dense(matrix[None], n_components, d, is_shared=True)
+    if (variances != variances[0]).any():
+        return Diagonal(variances[None], n_components, d, is_shared=True)
+    return Isotropic(variances[:1], n_components, d, is_shared=True)
+
+
+def _lifted(all_of_them: Sequence[Covariances]) -> list[Covariances]:
+    """Spherical, diagonal or dense covariances in the form of the most general of them."""
+    return [covariances.lift(_most_general(all_of_them)) for covariances in all_of_them]
+
+
+def _most_general(all_of_them: Sequence[Covariances]) -> type[Isotropic | Diagonal | Dense]:
+    return next(kind for kind in (Dense, Diagonal, Isotropic) if any(isinstance(c, kind) for c in all_of_them))
+
+
+def _concatenated(all_of_them: Sequence[Covariances]) -> Covariances:
+    """The covariances of all components together: shared where all share the same."""
+    first, n_components = all_of_them[0], sum(c.n_components for c in all_of_them)
+    if all(c.is_shared and type(c) is type(first) and np.array_equal(c.each, first.each) for c in all_of_them):
+        return replace(first, n_components=n_components)
+    lifted = _lifted(all_of_them)
+    each = [np.broadcast_to(c.each, (c.n_components, *c.each.shape[1:])) for c in lifted]
+    return replace(lifted[0], each=np.concatenate(each), n_components=n_components, is_shared=False)
+
+
+def _normalised(log_weights: Array, squared: Array) -> Array:
+    if len(log_weights) == 1:
+        return np.ones(1)
+    likeliest = log_weights.argmax()
+    distance = np.sqrt(squared.ravel()[likeliest])
+    if not distance <= _FARTHEST:
+        raise ValueError(
+            f"These mixtures are {distance:.3g} standard deviations apart: the weights of their product would have no "
+            "digits."
+        )
+    weights: Array = np.exp(log_weights - log_weights[likeliest])
+    weights /= weights.sum()
+    return weights
+
+
+def _diagonals(first: Array, second: Array, apart: Array) -> Pairs:
+    """For variances (K, d) and (L, d) or one: log c + ½ ρ² + constant, ρ² = (ν − μ)ᵀ(Σ + T)⁻¹(ν − μ), m − μ and C.
+
+    Each with the axes of the pairs, (K, L), first.
+    """
+    first, second = first[:, None], second[None]
+    total = first + second
+    share = first / total
+    squared = ((apart / np.sqrt(total)) ** 2).sum(axis=2)
+    return -0.5 * log(total).sum(axis=2), squared, share * apart, share * second
+
+
+def _matrices(first: Array, second: Array, apart: Array) -> Pairs:
+    """What `_diagonals` gives, for matrices, by a QR factorisation of each pair: without inverses and sums of matrices.
+
+    With Σ⁻¹ = WᵀW, T⁻¹ = VᵀV and δ = ν − μ, the triangular factor of [[W, 0], [V, V δ]] is [[R, z], [0, ρ]]:
+    C⁻¹ = RᵀR, m = μ + R⁻¹ z.
+    """
+    n_features = apart.shape[2]
+    unit = np.ldexp(1.0, np.frexp(np.abs(apart).max(axis=2))[1] - 1)  # so that V δ is within float64
+    left, right = TriangularWhitening.of(first), TriangularWhitening.of(second)
+    stacked = np.zeros((*apart.shape[:2], 2 * n_features, n_features + 1))
+    stacked[:, :, :n_features, :-1] = left.factors[:, None]
+    stacked[:, :, n_features:, :-1] = right.factors
+    stacked[:, :, n_features:, -1:] = right.factors @ (apart / unit[..., None])[..., None]
+    factor = np.asarray(np.linalg.qr(stacked, mode="r"))
+    triangle = factor[..., :-1, :-1]
+    # Elimination of a matrix that is upper triangular leaves it as it is: this is back substitution.
+    inverse: Array = np.linalg.solve(triangle, np.broadcast_to(np.eye(n_features), triangle.shape))
+    steps: Array = np.linalg.solve(triangle, factor[..., :-1, -1:])[..., 0] * unit[..., None]
+    log_scale = left.log_abs_det[:, None] + right.log_abs_det
+    log_scale = log_scale - log(np.abs(np.diagonal(triangle, axis1=2, axis2=3))).sum(axis=2)
+    return log_scale, (factor[..., -1, -1] * unit) ** 2, steps, np.einsum("klij,klmj->klim", inverse, inverse)

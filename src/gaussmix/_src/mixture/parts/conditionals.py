@@ -1,0 +1,197 @@
+"""The methods of `Mixture` whose answer is about some of its features, alone or where others are known."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from typing import TYPE_CHECKING, Self
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from gaussmix._src import mixture
+from gaussmix._src.checks import Rng, generator
+from gaussmix._src.errors import ParameterTypeError
+from gaussmix._src.mixture.base import MixtureBase, of_components
+from gaussmix._src.mixture.features import Feature, Features, check_order, names_at
+from gaussmix._src.numerics.arrays import Array
+from gaussmix._src.numerics.threads import cached_property
+
+if TYPE_CHECKING:
+    from gaussmix._src.mixture.parts.conditioning import Conditional
+
+KEPT_SPLITS = 8  # into known and unknown features, with their factors
+
+
+class Conditionals(MixtureBase):
+    """Marginal and conditional distributions."""
+
+    def marginal(self, features: Features) -> Self:
+        """Find the distribution of some features alone: p(x_a) = ∫ p(x_a, x_b) dx_b.
+
+        Parameters
+        ----------
+        features : numbers or names, one or several. The marginal keeps this order and their names.
+
+        Returns
+        -------
+        marginal : a mixture of these features. Diagonal, spherical and shared covariances stay so.
+
+        Raises
+        ------
+        ValueError : a feature is unknown or given twice, or there is none.
+        TypeError : something is neither a number nor a name.
+
+        Examples
+        --------
+        >>> from gaussmix import FAMILIES, Mixture
+        >>> m = Mixture([1.0], [[2.0, 5.0]], [[[4.0, 2.0], [2.0, 9.0]]], FAMILIES["full"], ["height", "weight"])
+        >>> m.marginal("weight").covariances
+        array([[[9.]]])
+        """
+        self._check_box("marginal")
+        places = self._places(features)
+        if not len(places):
+            raise ValueError("A marginal needs at least one feature.")
+        return self.of(self.model.marginal(places), names_at(self.feature_names, places))
+
+    def condition(self, values: Mapping[Feature, float]) -> Self:
+        """Find the distribution of the other features where some are known: p(u | x) = Σ_k p(k | x) p(u | x, k).
+
+        The first call for a set of known features factors covariances; later calls reuse the factors.
+
+        Parameters
+        ----------
+        values : the values of known features, by number or name, data units.
+
+        Returns
+        -------
+        conditional : a mixture of the other features in their order, with their names; Bishop (2006) eq. 2.81–2.82
+            for each component. Diagonal, spherical and shared covariances stay so.
+
+        Raises
+        ------
+        ValueError : a feature is unknown, no feature or every feature is given, or a value is not finite.
+        TypeError : `values` is not a dictionary, or a value is not a number.
+        SingularCovariance : a covariance is not positive definite.
+
+        Examples
+        --------
+        >>> from gaussmix import FAMILIES, Mixture
+        >>> m = Mixture([1.0], [[2.0, 5.0]], [[[4.0, 2.0], [2.0, 9.0]]], FAMILIES["full"], ["height", "weight"])
+        >>> taller = m.condition({"height": 4.0})
+        >>> taller.means, taller.covariances
+        (array([[6.]]), array([[[8.]]]))
+        """
+        if not isinstance(values, Mapping):
+            raise ParameterTypeError(f"condition takes a dictionary of features and their values, not {values!r:.60}.")
+        self._check_box("condition")
+        known = self._places([*values])
+        row = mixture.conditioning.known_values(values)
+        conditional = self._splits(tuple(known.tolist())).at(row, self._engine())
+        return self.of(conditional, names_at(self.feature_names, np.delete(np.arange(self.n_features), known)))
+
+    @of_components
+    def conditional_mean(self, X_known: ArrayLike, known: Features, *, n_jobs: int | None = None) -> Array:
+        """E[u | x] of the unknown features u for each row x of known ones: the best prediction in least squares.
+
+        Parameters
+        ----------
+        X_known : (n_rows, n_known), data units, a column for each feature of `known`.
+        known : numbers or names of the known features, in the order of the columns of X_known.
+        n_jobs : threads; None for every processor.
+
+        Returns
+        -------
+        means : (n_rows, n_unknown), data units; unknown features in their order.
+
+        Raises
+        ------
+        ValueError : a feature is unknown, no feature or every feature is given, or X_known has another shape or
+            numbers that are not finite.
+        TypeError : X_known are not real numbers.
+        SingularCovariance : a covariance is not positive definite.
+
+        Examples
+        --------
+        >>> from gaussmix import FAMILIES, Mixture
+        >>> m = Mixture([1.0], [[2.0, 5.0]], [[[4.0, 2.0], [2.0, 9.0]]], FAMILIES["full"])
+        >>> m.conditional_mean([[4.0], [2.0]], known=[0])
+        array([[6.],
+               [5.]])
+        """
+        return self._split(known, X_known).mean(X_known, self._engine(n_jobs))
+
+    @of_components
+    def conditional_covariance(self, X_known: ArrayLike, known: Features, *, n_jobs: int | None = None) -> Array:
+        """Cov[u | x] of the unknown features u for each row x of known ones.
+
+        Parameters and errors are those of `conditional_mean`.
+
+        Returns
+        -------
+        covariances : (n_rows, n_unknown, n_unknown), data units². By the law of total covariance each is the mean
+            covariance of the components plus the covariance of their means.
+
+        Examples
+        --------
+        >>> from gaussmix import FAMILIES, Mixture
+        >>> m = Mixture([1.0], [[2.0, 5.0]], [[[4.0, 2.0], [2.0, 9.0]]], FAMILIES["full"])
+        >>> m.conditional_covariance([[4.0]], known=[0])
+        array([[[8.]]])
+        """
+        return self._split(known, X_known).covariance(X_known, self._engine(n_jobs))
+
+    @of_components
+    def conditional_weights(self, X_known: ArrayLike, known: Features, *, n_jobs: int | None = None) -> Array:
+        """p(k | x), the weights of the components where the known features are x; (n_rows, n_components).
+
+        They are right however far a row is from every component. Parameters and errors are those of `conditional_mean`.
+
+        Examples
+        --------
+        >>> from gaussmix import FAMILIES, Mixture
+        >>> m = Mixture([0.5, 0.5], [[0.0, 1.0], [4.0, 1.0]], [1.0, 1.0], FAMILIES["spherical"])
+        >>> m.conditional_weights([[2.0], [50.0]], known=[0]).round(3)
+        array([[0.5, 0.5],
+               [0. , 1. ]])
+        """
+        return self._split(known, X_known).weights_of(X_known, self._engine(n_jobs))
+
+    @of_components
+    def sample_conditional(
+        self, X_known: ArrayLike, known: Features, rng: Rng = None, *, n_jobs: int | None = None
+    ) -> Array:
+        """Draw the unknown features of each row from their distribution given the known ones.
+
+        Parameters and errors are those of `conditional_mean`.
+
+        Parameters
+        ----------
+        rng : source of randomness, such as `numpy.random.default_rng(0)`, or its seed; None for other rows at every
+            call. A generator in the same state gives the same rows. Fewer rows of X_known give the first of them.
+
+        Returns
+        -------
+        rows : (n_rows, n_unknown), data units; unknown features in their order.
+
+        Examples
+        --------
+        >>> from gaussmix import FAMILIES, Mixture
+        >>> m = Mixture([1.0], [[2.0, 5.0]], [[[4.0, 2.0], [2.0, 9.0]]], FAMILIES["full"])
+        >>> m.sample_conditional([[4.0], [2.0]], [0], rng=0).shape
+        (2, 1)
+        """
+        return self._split(known, X_known).draw(X_known, generator(rng), self._engine(n_jobs))
+
+    def _split(self, known: Features, rows: object = None) -> Conditional:
+        """Split known from unknown features; `rows` may be a data frame, whose columns must be the known ones."""
+        places = self._places(known)
+        check_order(rows, names_at(self.feature_names, places), "X_known")
+        return self._splits(tuple(places.tolist()))
+
+    @cached_property
+    def _splits(self) -> Callable[[tuple[int, ...]], Conditional]:
+        """Find a split by the places of the known features. The last few are kept with their factors."""
+        model, split = self.model, mixture.conditioning.Conditional.of
+        return lru_cache(KEPT_SPLITS)(lambda known: split(model, np.array(known, dtype=np.intp)))

@@ -1,0 +1,167 @@
+"""A model split into known and unknown features: factored once for each component, then used for many rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from gaussmix._src.background import Background
+from gaussmix._src.checks import check_range
+from gaussmix._src.covariances import Covariances
+from gaussmix._src.engines.base import Engine
+from gaussmix._src.errors import ParameterTypeError
+from gaussmix._src.families.base import Family
+from gaussmix._src.interfaces.block import Block
+from gaussmix._src.interfaces.whitening.base import Whitening
+from gaussmix._src.interfaces.whitening.diagonal import SphericalWhitening
+from gaussmix._src.mixture.features import Feature, block_of
+from gaussmix._src.mixture.parts.expectations import few_rows, mean_and_spread, quiet, weighted_mean
+from gaussmix._src.model import Model
+from gaussmix._src.numerics.arrays import Array, Places, Rows
+from gaussmix._src.numerics.threads import one_blas_thread
+
+BEYOND = "X_known row {row} is so far away that the answer is beyond the range of float64."
+
+
+@dataclass(frozen=True, eq=False)
+class Conditional:
+    """p(u | x) = Σ_k γ_k(x) N(u | m_k(x), C_k) of unknown features u where x is known; m_k(x) = ν_k + B_k (x − μ_k).
+
+    Bishop (2006) eq. 2.81–2.82 for each component, with γ_k(x) = p(k | x).
+
+    Parameters
+    ----------
+    known : the model of the known features alone; its means are the μ_k.
+    means : ν_k, (n_components, n_unknown), data units.
+    regression : B_k, (n_components, n_unknown, n_known); or (1, n_unknown, n_known), one for all.
+    covariances : C_k, data units².
+    family : their structure.
+    noise : of the unknown features; None if there is none.
+    """
+
+    known: Model
+    means: Array
+    regression: Array
+    covariances: Covariances
+    family: Family
+    noise: Background | None = None
+
+    @classmethod
+    def of(cls, model: Model, known: Places) -> Conditional:
+        """Split a model; the features at `known` are known, in this order, and the others unknown, in theirs.
+
+        Raises ValueError where no feature is known or all are, and `SingularCovariance` where a covariance has no
+        Cholesky factor to working precision.
+        """
+        unknown = np.delete(np.arange(model.n_features), known)
+        if not len(known):
+            raise ValueError("No feature is known. Name at least one.")
+        if not len(unknown):
+            raise ValueError("All features are known. Leave at least one out.")
+        rest, regression = model.covariances.conditional(known, unknown)
+        family = model.family.relaxed(rest, is_conditional=True)
+        noise = None if model.noise is None else model.noise.marginal(unknown)
+        return cls(model.marginal(known), model.means[:, unknown], regression, rest, family, noise)
+
+    @property
+    def n_unknown(self) -> int:
+        return int(self.means.shape[1])
+
+    @property
+    def whitening(self) -> Whitening:
+        """Factors W_k with C_k⁻¹ = W_kᵀ W_k; raises `SingularCovariance`."""
+        return self.covariances.whitening
+
+    def at(self, row: Array, engine: Engine[Any]) -> Model:
+        """The model of the unknown features for one row of known ones, (n_known,)."""
+        weights, means = self.weights_of(row[None], engine)[0], self.means_at(row)
+        if not np.isfinite(means).all():
+            raise ValueError("These values are so far away that the conditional means are beyond the range of float64.")
+        noise = None if self.noise is None else self.noise.weighing(max(0.0, 1.0 - float(weights.sum())))
+        return Model(weights, means, self.covariances, self.family, noise)
+
+    def weights_of(self, rows: ArrayLike, engine: Engine[Any]) -> Array:
+        """γ, (n_rows, n_components), of rows (n_rows, n_known)."""
+        return engine.responsibilities(self._block(rows), self.known.parameters)
+
+    def means_of(self, component: int, rows: Rows) -> Array:
+        """m_k(x) of each row for one component, (n_rows, n_unknown)."""
+        regression = self.regression[0 if len(self.regression) == 1 else component]
+        return np.asarray(self.means[component] + (rows - self.known.means[component]) @ regression.T)
+
+    @quiet
+    def means_at(self, row: Array) -> Array:
+        """m_k(x) of each component for one row (n_known,), (n_components, n_unknown)."""
+        return np.asarray(self.means + np.matmul(self.regression, (row - self.known.means)[:, :, None])[:, :, 0])
+
+    @quiet
+    def each_mean(self, rows: Array) -> Array:
+        """m_k(x) of each row and component, (n_rows, n_components, n_unknown)."""
+        means = np.empty((len(rows), *self.means.shape))
+        for component in range(means.shape[1]):
+            means[:, component] = self.means_of(component, rows)
+        return check_range(means, BEYOND)
+
+    @quiet
+    def mean(self, rows: ArrayLike, engine: Engine[Any]) -> Array:
+        """E[u | x] = Σ_k γ_k m_k(x) of each row, (n_rows, n_unknown)."""
+        block = self._block(rows)
+        means = np.empty((block.n_rows, self.n_unknown))
+        for part, values, shared in self._pieces(block, engine):
+            means[part] = weighted_mean(shared, partial(self.means_of, rows=values))
+        return check_range(means, BEYOND)
+
+    @quiet
+    def covariance(self, rows: ArrayLike, engine: Engine[Any]) -> Array:
+        """Cov[u | x] of each row, (n_rows, n_unknown, n_unknown): Σ_k γ_k C_k and the spread of the m_k(x)."""
+        within = self.covariances.dense()
+        block = self._block(rows)
+        covariances = np.empty((block.n_rows, self.n_unknown, self.n_unknown))
+        for part, values, shared in self._pieces(block, engine, self.n_unknown):
+            between = mean_and_spread(shared, partial(self.means_of, rows=values))[1]
+            covariances[part] = np.tensordot(shared, within, axes=1) + between
+        return check_range(covariances, BEYOND)
+
+    @one_blas_thread()
+    @quiet
+    def draw(self, rows: ArrayLike, rng: np.random.Generator, engine: Engine[Any]) -> Array:
+        """One draw of u for each row, (n_rows, n_unknown): a component by γ, then m_k(x) + W_k⁻¹ z."""
+        block, key = self._block(rows), int(rng.integers(2**64, dtype=np.uint64))
+        standard, origin = SphericalWhitening.of(np.ones(1), self.n_unknown), np.zeros((1, self.n_unknown))
+        drawn, _ = engine.draw(block.n_rows, np.array([np.inf]), origin, standard, key)
+        for part, values, shared in self._pieces(block, engine):
+            cumulative = shared.cumsum(axis=1)
+            labels = (cumulative > rng.random((len(values), 1)) * cumulative[:, -1:]).argmax(axis=1)
+            for k in np.unique(labels):
+                mine = np.flatnonzero(labels == k)
+                coloured = self.whitening.colour(int(k), drawn[part][mine])
+                drawn[part][mine] = self.means_of(int(k), values[mine]) + coloured
+        return check_range(drawn, BEYOND)
+
+    def _pieces(self, block: Block, engine: Engine[Any], each: int = 1) -> Iterator[tuple[slice, Rows, Array]]:
+        """Rows and γ, a few rows at a time, where `each` numbers are held for a row and an unknown feature."""
+        array = self.n_unknown * each
+        product = max(array * self.known.n_components, self.n_unknown * self.known.n_features)
+        return few_rows(self.known.parameters, block, engine, product=product, array=array)
+
+    def _block(self, rows: ArrayLike) -> Block:
+        return block_of(rows, self.known.n_features, called="X_known")
+
+
+def known_values(values: Mapping[Feature, float]) -> Array:
+    """The values of known features, (n_known,); raises TypeError or ValueError, which names the feature."""
+    return np.array([_number(feature, value) for feature, value in values.items()])
+
+
+def _number(feature: Feature, value: object) -> float:
+    number = np.asarray(value)
+    if number.dtype.kind not in "fiub" or number.ndim:
+        raise ParameterTypeError(f"The value of feature {feature!r:.60} must be a number, not {value!r:.60}.")
+    if not np.isfinite(number):
+        raise ValueError(f"The value of feature {feature!r:.60} is {value}: give a finite number, or leave it out.")
+    return float(number)

@@ -1,0 +1,117 @@
+"""Sums over components, weighted by their responsibilities for rows, and the moments of a mixture as a whole."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from gaussmix._src.checks import check_count, check_range
+from gaussmix._src.engines.base import Engine
+from gaussmix._src.interfaces.block import Block
+from gaussmix._src.interfaces.parameters import Parameters
+from gaussmix._src.mixture.features import block_of
+from gaussmix._src.model import Model
+from gaussmix._src.numerics.arrays import Array, Rows
+
+_MOST_MOMENTS = 2**27  # numbers of an array of moments: 1 GB
+BEYOND = "These moments are beyond the range of float64: rescale the features."
+MOST_ROWS = 16_384  # in one call of the engine: enough for its threads, and the responsibilities fit a cache
+# Multiplications of one matrix product on a piece: up to here OpenBLAS uses one thread. Its threads wait for each
+# other, and where processors are shared that took ten times as long.
+MOST_NUMBERS = 2**18
+FEWEST_ROWS = 256  # of a product: a larger matrix takes threads in any case, and is read once for so many
+
+quiet = np.errstate(over="ignore", invalid="ignore")  # `check_range` reports what is beyond the range
+
+
+@quiet
+def mean_and_spread_of_means(model: Model) -> tuple[Array, Array]:
+    """The mean (n_features,) and the covariance of the μ_k, (n_features, n_features)."""
+    means, spreads = mean_and_spread(_shares(model)[None], lambda k: model.means[k : k + 1])
+    return means[0], spreads[0]
+
+
+@quiet
+def covariance(model: Model, spread_of_means: Array) -> Array:
+    """Σ_k π_k Σ_k + the covariance of the μ_k, (n_features, n_features)."""
+    return check_range(np.tensordot(_shares(model), model.covariances.dense(), axes=1) + spread_of_means, BEYOND)
+
+
+@quiet
+def moments(model: Model, order: int, about: ArrayLike | None, mean: Array) -> Array:
+    """Joint moments of all features with each other about a point, or about the mean; `order` axes of n_features."""
+    order, d = check_count("order", order, 0), model.n_features
+    if order * np.log2(d) > np.log2(_MOST_MOMENTS):
+        raise ValueError(
+            f"Moments of order {order} of {d} features are {d}^{order} numbers: take the marginal of a few features "
+            "first."
+        )
+    if about is not None and np.shape(about) != (d,):
+        raise ValueError(f"about must have shape ({d},), not {np.shape(about)}.")
+    centre = mean if about is None else block_of(np.asarray(about)[None], d, called="about").rows[0].astype(np.float64)
+    total = np.zeros(order * (d,))
+    shares, dense = _shares(model), model.covariances.dense()
+    for k in np.flatnonzero(shares):
+        total += shares[k] * _of_component(order, model.means[k] - centre, dense[k])
+    return check_range(total, BEYOND)
+
+
+def _shares(model: Model) -> Array:
+    """Weights that sum to 1 to the last bits. Weights that a user typed need not."""
+    return np.asarray(model.weights / model.weights.sum())
+
+
+def _of_component(order: int, offset: Array, covariance: Array) -> Array:
+    """E[y ⊗ … ⊗ y] of one component, `order` times, y = x − a with mean `offset`."""
+    lower, found = np.ones(()), offset
+    if order == 0:
+        return lower
+    for n in range(2, order + 1):
+        pairs = np.multiply.outer(covariance, lower)
+        higher = np.multiply.outer(offset, found)
+        for j in range(1, n):
+            higher += np.moveaxis(pairs, 1, j)
+        lower, found = found, higher
+    return found
+
+
+def few_rows(
+    parameters: Parameters, block: Block, engine: Engine[Any], *, product: int, array: int
+) -> Iterator[tuple[slice, Rows, Array]]:
+    """Cut a block into pieces (slice, rows, responsibilities), in order, so that no array is rows times components.
+
+    For one row, a matrix product makes `product` multiplications and an array holds `array` numbers.
+    """
+    step = min(max(FEWEST_ROWS, MOST_NUMBERS // product), max(1, MOST_NUMBERS // array))
+    for part in block.cut(MOST_ROWS):
+        shared = engine.responsibilities(part, parameters)
+        for first in range(0, part.n_rows, step):
+            piece = slice(first, first + step)
+            start = part.first_row + first
+            yield slice(start, start + len(shared[piece])), part.rows[piece], shared[piece]
+
+
+def weighted_mean(shared: Array, vectors: Callable[[int], Array]) -> Array:
+    """Σ_k γ_k v_k of each row, (n_rows, n). Parameters: see `mean_and_spread`."""
+    there = np.flatnonzero(shared.any(axis=0))  # the vectors of other components may be beyond float64
+    means: Array = np.zeros_like(vectors(int(there[0]) if len(there) else 0))
+    for k in there:
+        means += shared[:, k, None] * vectors(int(k))
+    return means
+
+
+def mean_and_spread(shared: Array, vectors: Callable[[int], Array]) -> tuple[Array, Array]:
+    """m = Σ_k γ_k v_k and Σ_k γ_k (v_k − m)(v_k − m)ᵀ for each row, without the difference E[vvᵀ] − mmᵀ.
+
+    `vectors` gives the v_k (n_rows, n) of a component; it is called twice. The spreads (n_rows, n, n) are symmetric to
+    the bit. The γ of a row (n_rows, n_components) sum to 1.
+    """
+    means = weighted_mean(shared, vectors)
+    spreads = np.zeros((len(means), means.shape[1], means.shape[1]))
+    for k in np.flatnonzero(shared.any(axis=0)):
+        offsets = np.sqrt(shared[:, k, None]) * (vectors(int(k)) - means)
+        spreads += offsets[:, :, None] * offsets[:, None, :]
+    return means, spreads

@@ -1,0 +1,198 @@
+"""Modes, by climbs uphill from the means, gradient and Hessian of the log density, and boundaries of components.
+
+Carreira-Perpiñán (2000), IEEE Trans. Pattern Anal. Mach. Intell. 22.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gaussmix._src.checks import check_range
+from gaussmix._src.engines.base import Engine
+from gaussmix._src.interfaces.block import Block
+from gaussmix._src.mixture.features import block_of
+from gaussmix._src.mixture.line.level_sets import turns
+from gaussmix._src.mixture.line.line import Line
+from gaussmix._src.mixture.parts.expectations import few_rows, mean_and_spread, quiet, weighted_mean
+from gaussmix._src.model import Model
+from gaussmix._src.numerics.arrays import Array, Rows
+
+# In deviations: ends of climbs that are nearer are one mode. Modes so near differ by 1e-12 in log density.
+_SAME = 1e-3
+_BEYOND = "The derivatives in row {row} are beyond the range of float64: rescale the features, or leave out the row."
+_STEPS = 2000  # a mean shift on a ridge is slow: one step makes 1% of the way, or less
+_NEAR = 0.1  # deviations: where Newton's step may take over without leaving the hill
+_TOLERANCE = 1e-12  # deviations
+_FLAT = 1e-8  # curvature in deviations⁻² that rounding may make of none
+# How far outside the places of boundaries labels are taken, relative to a place: much more than its rounding.
+_BESIDE = 1e-6
+_ASIDE = 1e-2  # deviations: the step off a saddle on which a climb ended
+
+
+@dataclass(frozen=True, eq=False)
+class Modes:
+    """Local maxima of a density, the highest first.
+
+    Parameters
+    ----------
+    places : (n_modes, n_features), data units.
+    log_density : (n_modes,), at these places, nats.
+    of_component : (n_components,), the mode at which the climb from each component's mean ends.
+    """
+
+    places: Array
+    log_density: Array
+    of_component: NDArray[np.intp]
+
+
+def modes(model: Model, line: Line | None, engine: Engine[Any]) -> Modes:
+    """Modes to which the components lead: all of them where there is one feature, and `line` its distribution."""
+    if line is not None:
+        cuts = turns(line)
+        ends, of_component = cuts[::2, None], np.searchsorted(cuts[1::2], model.means[:, 0])
+    else:
+        ends, of_component = _distinct(_climbed(model, engine), np.sqrt(model.covariances.variances()))
+    heights = engine.log_density(Block(0, ends), model.parameters)
+    order = np.argsort(-heights, kind="stable")
+    return Modes(ends[order], heights[order], np.argsort(order)[of_component])
+
+
+def _climbed(model: Model, engine: Engine[Any]) -> Array:
+    """Where climbs from the means end, (n_components, n_features).
+
+    The mean shift goes from x to (Σ_k γ_k Σ_k⁻¹)⁻¹ Σ_k γ_k Σ_k⁻¹ μ_k; Carreira-Perpiñán (2000) eq. 8. Near its end,
+    where the density is concave, Newton's steps take over and need a handful.
+    """
+    rows = model.means.copy()
+    precisions = model.covariances.inverse().dense()
+    moving = np.arange(len(rows))
+    for _ in range(_STEPS):
+        if not len(moving):
+            break
+        shift, is_settled = _step(model, engine, precisions, rows[moving])
+        rows[moving] += shift
+        moving = moving[~is_settled]
+    return rows
+
+
+def _step(model: Model, engine: Engine[Any], precisions: Array, rows: Array) -> tuple[Array, NDArray[np.bool_]]:
+    """The next step of each climb, and whether it is the last."""
+    shares = engine.responsibilities(Block(0, rows), model.parameters)
+    local = np.tensordot(shares, precisions, axes=1)
+    slope = gradient(model, block_of(rows, model.n_features), engine)  # raises where a climb leaves float64
+    step: Array = np.asarray(np.linalg.solve(local, slope[..., None])[..., 0], np.float64)
+    is_near = np.einsum("nd,nd->n", step, slope) < _NEAR**2
+    is_settled = np.zeros(len(rows), dtype=np.bool_)
+    if is_near.any():
+        bend = hessian(model, block_of(rows[is_near], model.n_features), engine)
+        step[is_near], is_settled[is_near] = _last_steps(slope[is_near], bend, local[is_near])
+    return step, is_settled
+
+
+def _last_steps(slope: Array, bend: Array, local: Array) -> tuple[Array, NDArray[np.bool_]]:
+    """Steps along the axes of the Hessian, in deviations by the local precision: Newton's where it is concave."""
+    roots = np.linalg.cholesky(local)  # R with local precision RRᵀ: R⁻¹ H R⁻ᵀ is the Hessian in deviations
+    scaled = np.linalg.solve(roots, np.linalg.solve(roots, bend).swapaxes(1, 2))
+    curvatures, axes = np.linalg.eigh(0.5 * (scaled + scaled.swapaxes(1, 2)))
+    slopes = np.einsum("nde,nd->ne", axes, np.linalg.solve(roots, slope[..., None])[..., 0])
+    with np.errstate(divide="ignore", invalid="ignore"):
+        newton = slopes / -curvatures
+    is_newton = (curvatures < -_FLAT) & (np.abs(newton) < _NEAR)
+    along = np.where(is_newton, newton, slopes)  # along other axes the step of the mean shift
+    is_still = np.abs(along).max(axis=1) < _TOLERANCE
+    on_saddle = is_still & (curvatures[:, -1] > _FLAT)
+    along[on_saddle, -1] = _ASIDE
+    step = np.linalg.solve(roots.swapaxes(1, 2), np.einsum("nde,ne->nd", axes, along)[..., None])[..., 0]
+    return step, is_still & ~on_saddle
+
+
+def _distinct(ends: Array, deviations: Array) -> tuple[Array, NDArray[np.intp]]:
+    """The ends that differ from each other, and the number of the one that each end is."""
+    kept: list[int] = []
+    which = np.empty(len(ends), dtype=np.intp)
+    for k, end in enumerate(ends):
+        near = np.abs(ends[kept] - end) <= _SAME * deviations.min(axis=0)
+        same = np.flatnonzero(near.all(axis=1))
+        if not len(same):
+            kept.append(k)
+        which[k] = same[0] if len(same) else len(kept) - 1
+    return ends[kept], which
+
+
+@quiet
+def gradient(model: Model, block: Block, engine: Engine[Any]) -> Array:
+    """∇ log p(x) = Σ_k γ_k g_k of each row, (n_rows, n_features), with g_k = Σ_k⁻¹ (μ_k − x) and γ_k = p(k | x)."""
+    found, d = np.zeros(block.rows.shape), model.n_features
+    for part, values, shared in few_rows(model.parameters, block, engine, product=d**2, array=d):
+        found[part] = weighted_mean(shared, partial(_pull, model, rows=values))
+    return check_range(found, _BEYOND)
+
+
+@quiet
+def hessian(model: Model, block: Block, engine: Engine[Any]) -> Array:
+    """Σ_k γ_k (g_k − g)(g_k − g)ᵀ − Σ_k γ_k Σ_k⁻¹ of each row, (n_rows, n_features, n_features), g the gradient."""
+    precisions = model.covariances.inverse().dense()
+    found = np.empty((block.n_rows, *precisions[0].shape))
+    of_row = {"product": precisions.size, "array": precisions[0].size}
+    for part, values, shared in few_rows(model.parameters, block, engine, **of_row):
+        spread = mean_and_spread(shared, partial(_pull_apart, model, rows=values))[1]
+        found[part] = spread - np.tensordot(shared, precisions, axes=1)
+    return check_range(found, _BEYOND)
+
+
+def _pull(model: Model, component: int, rows: Rows) -> Array:
+    """g_k = Σ_k⁻¹ (μ_k − x) of each row, (n_rows, n_features)."""
+    return model.whitening.precision_times(component, model.means[component] - rows)
+
+
+def _pull_apart(model: Model, component: int, rows: Rows) -> Array:
+    """g_k without what all components have in common: where they share one covariance, only the mean differs."""
+    if not model.whitening.is_shared:
+        return _pull(model, component, rows)
+    apart = model.whitening.precision_times(component, (model.means[component] - model.means[0])[None])
+    return np.broadcast_to(apart, rows.shape)
+
+
+def decision_boundary(model: Model, engine: Engine[Any]) -> Array:
+    """Where the most probable component of a model of one feature changes, (n_boundaries,), ascending, data units."""
+    deviations = np.sqrt(model.covariances.variances()[:, 0])
+    real = np.flatnonzero(model.weights)
+    places = crossings(model.parameters.log_scale[real], model.means[real, 0], deviations[real])
+    if not len(places):
+        return places
+    reach = deviations.max() + _BESIDE * np.abs(places).max()
+    edges = np.concatenate([[places[0] - reach], places, [places[-1] + reach]])
+    labels = engine.labels(Block(0, (edges[:-1] + 0.5 * np.diff(edges))[:, None]), model.parameters)
+    return np.asarray(places[labels[1:] != labels[:-1]])
+
+
+def crossings(log_scale: Array, means: Array, deviations: Array) -> Array:
+    """Where log π_j N_j(x) = log π_k N_k(x) for some j < k, ascending, each once, from log π_k N_k(μ_k), μ and σ.
+
+    In u = (x − μ_j) / σ_j, with δ = (μ_k − μ_j) / σ_j, r = σ_j / σ_k and c = log π_k N_k(μ_k) − log π_j N_j(μ_j), the
+    difference is ½ (1 − r²) u² + r² δ u + c − ½ r² δ². Its roots are q / a and c / q, neither a difference of like
+    numbers (Press et al. 2007, eq. 5.6.4). The first is infinite where the deviations are equal.
+    """
+    narrow_first = np.argsort(deviations, kind="stable")  # roots then have the rounding of the narrower one
+    log_scale, means, deviations = (array[narrow_first] for array in (log_scale, means, deviations))
+    first, second = np.triu_indices(len(means), 1)
+    apart = (means[second] - means[first]) / deviations[first]
+    ratio = deviations[first] / deviations[second]
+    rise = log_scale[second] - log_scale[first]
+    square, half = 0.5 * (1 - ratio) * (1 + ratio), 0.5 * ratio**2 * apart
+    unit = np.maximum(np.abs(apart), 1.0)  # its square may be beyond float64
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        root = unit * np.sqrt((0.5 * ratio * (apart / unit)) ** 2 - square * (rise / unit / unit))
+        larger = -(half + np.copysign(root, half))
+        steps = np.stack([larger / square, (rise / unit - half * (apart / unit)) / (larger / unit)]) * deviations[first]
+    places = steps + means[first]
+    rounding = 8 * np.finfo(np.float64).eps * (np.abs(steps) + np.abs(means[first]) + deviations[first])
+    order = np.argsort(places, axis=None)
+    order = order[np.isfinite(places.ravel()[order])]
+    places, rounding = places.ravel()[order], rounding.ravel()[order]
+    return places[np.diff(places, prepend=-np.inf) > rounding]  # where three densities meet, each pair of them does

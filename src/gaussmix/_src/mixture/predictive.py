@@ -1,0 +1,221 @@
+"""Predictive distributions of many rows: mixtures that share their covariances, stored as three arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from operator import index
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.special import ndtr, ndtri
+
+from gaussmix._src.checks import check_finite
+from gaussmix._src.covariances import Covariances
+from gaussmix._src.errors import counted
+from gaussmix._src.families.base import Family
+from gaussmix._src.interfaces.block import Block
+from gaussmix._src.interfaces.parameters import LOG_2PI
+from gaussmix._src.mixture.features import names_at
+from gaussmix._src.mixture.line.line import increasing_roots
+from gaussmix._src.mixture.mixture import Mixture
+from gaussmix._src.mixture.parts.conditioning import Conditional
+from gaussmix._src.mixture.parts.expectations import MOST_NUMBERS
+from gaussmix._src.numerics.arrays import Array, Places, Rows
+from gaussmix._src.numerics.elementary import log
+from gaussmix._src.numerics.rows import patterns
+from gaussmix._src.numerics.threads import cached_property
+
+
+@dataclass(frozen=True, eq=False)
+class Predictive:
+    """p(y | x) = Σ_k γ_k(x) N(y | m_k(x), C_k) of each row x; `predictive[i]` is that of row i, a `Mixture`.
+
+    Parameters
+    ----------
+    weights : γ, (n_rows, n_components).
+    means : m, (n_rows, n_components, n_targets), data units.
+    covariances : C_k, the same for all rows, in the shape of `family.shape`, data units².
+    family : their structure.
+    names : of the targets; None if they have no names.
+    """
+
+    weights: Array
+    means: Array
+    covariances: Array
+    family: Family
+    names: tuple[str, ...] | None = None
+
+    @classmethod
+    def of(
+        cls, split: Conditional, weights: Array, rows: Rows, order: Places, names: tuple[str, ...] | None
+    ) -> Predictive:
+        """Make it for the unknown features, brought to an order, of rows (n_rows, n_known) with p(k | known)."""
+        means = split.each_mean(rows.astype(np.float64, copy=False))[:, :, order]
+        covariances = split.covariances.marginal(order)
+        return cls(weights, means, covariances.array, split.family.relaxed(covariances), names)
+
+    @classmethod
+    def joined(cls, parts: Sequence[Predictive]) -> Predictive:
+        """Join the predictions of consecutive rows."""
+        weights, means = (np.concatenate(each) for each in zip(*((p.weights, p.means) for p in parts), strict=True))
+        return replace(parts[0], weights=weights, means=means)
+
+    @cached_property
+    def _each(self) -> Covariances:
+        return self.family.covariances(self.covariances, *self.means.shape[1:])
+
+    def __len__(self) -> int:
+        return len(self.weights)
+
+    def __getitem__(self, row: int) -> Mixture:
+        row = index(row)
+        return Mixture(self.weights[row], self.means[row], self.covariances, self.family, self.names)
+
+    def log_density(self, y: ArrayLike) -> Array:
+        """log p(y | x) of a value of the targets for each row, (n_rows,), nats: the logarithmic score of a forecast.
+
+        Parameters
+        ----------
+        y : (n_rows, n_targets), or (n_rows,) for one target, data units.
+
+        Raises
+        ------
+        ValueError : y is not finite numbers of this shape.
+        """
+        n_rows, n_components, n_targets = self.means.shape
+        values = check_finite("y", y)
+        if values.shape not in ((n_rows, n_targets), (n_rows,) * (n_targets == 1)):
+            raise ValueError(
+                f"y has shape {values.shape}, but there are {n_rows} rows of {counted(n_targets, 'target')}."
+            )
+        values = values.reshape(n_rows, n_targets)
+        whitening = self._each.whitening
+        log_joint = log(self.weights) + whitening.log_abs_det - 0.5 * n_targets * LOG_2PI
+        for component in range(n_components):
+            whitened = whitening.whiten(component, values - self.means[:, component])
+            log_joint[:, component] -= 0.5 * np.einsum("nt,nt->n", whitened, whitened)
+        return np.asarray(np.logaddexp.reduce(log_joint, axis=1))
+
+    def quantiles(self, p: Array) -> Array:
+        """Where the mass of each target alone is p (n_quantiles,), in (0, 1): (n_rows, n_targets, n_quantiles)."""
+        n_rows, n_components, n_targets = self.means.shape
+        deviations = np.sqrt(self._each.variances())
+        found = np.empty((n_rows, n_targets, len(p)))
+        few = max(1, MOST_NUMBERS // n_components)
+        for first in range(0, n_rows, few):
+            part = slice(first, first + few)
+            for target in range(n_targets):
+                line = self.weights[part], self.means[part, :, target], deviations[:, target]
+                for place, share in enumerate(p.tolist()):
+                    found[part, target, place] = row_quantiles(*line, share)
+        return found
+
+
+@dataclass(frozen=True, eq=False)
+class Regression:
+    """What a mixture says of the features at `targets` where the others, or all, are columns of a block: tasks."""
+
+    mixture: Mixture
+    targets: Places
+    n_jobs: int | None
+
+    @property
+    def _known(self) -> Places:
+        return np.delete(np.arange(self.mixture.n_features), self.targets)
+
+    @property
+    def _order(self) -> Places:
+        """The rank of each target among the places of the targets in the mixture."""
+        return np.argsort(np.argsort(self.targets))
+
+    def mean(self, block: Block) -> Array:
+        """E[y | x], (n_rows, n_targets)."""
+        return self._by_pattern(block, Regression._mean, lambda targets: targets.mean)
+
+    def _mean(self, rows: Rows) -> Array:
+        return self.mixture.conditional_mean(rows, self._known, n_jobs=self.n_jobs)[:, self._order]
+
+    def deviation(self, block: Block) -> Array:
+        """The standard deviation of y given x, (n_rows, n_targets)."""
+        return self._by_pattern(block, Regression._deviation, lambda targets: np.sqrt(np.diagonal(targets.covariance)))
+
+    def _deviation(self, rows: Rows) -> Array:
+        covariances = self.mixture.conditional_covariance(rows, self._known, n_jobs=self.n_jobs)
+        return np.sqrt(np.diagonal(covariances, axis1=1, axis2=2))[:, self._order]
+
+    def predictive(self, block: Block) -> Predictive:
+        """p(y | x)."""
+        return Predictive.joined([self._predictive(self._predictors(leaf)) for leaf in block.cut()])
+
+    def _predictive(self, rows: Rows) -> Predictive:
+        if np.isnan(rows).any():
+            raise ValueError("predict_mixture needs rows without missing cells: the others have mixtures of their own.")
+        names = names_at(self.mixture.feature_names, self.targets)
+        weights = self.mixture.conditional_weights(rows, self._known, n_jobs=self.n_jobs)
+        return Predictive.of(self.mixture._split(self._known), weights, rows, self._order, names)
+
+    def quantiles(self, block: Block, shares: Array) -> Array:
+        """Quantiles of each target given x, (n_rows, n_targets, n_quantiles)."""
+
+        def alone(targets: Mixture) -> Array:
+            return np.stack([targets.marginal([place]).quantile(shares) for place in range(targets.n_features)])
+
+        return self._by_pattern(block, lambda task, rows: task._predictive(rows).quantiles(shares), alone)
+
+    def _by_pattern(
+        self, block: Block, method: Callable[[Regression, Rows], Array], alone: Callable[[Mixture], Array]
+    ) -> Array:
+        """What a method of a regression says of each row (n_rows, …); where cells are missing, of the others.
+
+        `alone` gives the same of the targets for rows without predictors.
+        """
+        rows = self._predictors(block)
+        missing = np.isnan(rows)
+        if not missing.any():
+            return method(self, rows)
+        groups, parts = [*patterns(missing)], []
+        for places, seen in groups:
+            marginal = self.mixture.marginal([*self._known[seen], *self.targets])
+            targets = np.arange(len(seen), marginal.n_features)
+            if seen.size:
+                task = replace(self, mixture=marginal, targets=targets)
+                parts.append(method(task, np.ascontiguousarray(rows[np.ix_(places, seen)])))
+            else:
+                same = alone(marginal)
+                parts.append(np.broadcast_to(same, (len(places), *same.shape)))
+        order = np.argsort(np.concatenate([places for places, _ in groups]), kind="stable")
+        return np.asarray(np.concatenate(parts)[order])
+
+    def _predictors(self, block: Block) -> Rows:
+        """By rows, so that bits do not depend on how an array lies."""
+        is_wide = block.rows.shape[1] == self.mixture.n_features
+        return np.ascontiguousarray(block.rows[:, self._known] if is_wide else block.rows)
+
+
+def row_quantiles(weights: Array, means: Array, deviations: Array, p: float) -> Array:
+    """The quantile of a mixture of one feature for each row, (n_rows,): roots of all rows are bracketed together.
+
+    Weights and means are (n_rows, n_components), deviations (n_components,), and 0 < p < 1.
+    """
+    if p > 0.5:  # a small mass keeps its digits
+        return -row_quantiles(weights, -means, deviations, 1 - p)
+    height = np.exp(-0.5 * LOG_2PI) / deviations
+
+    def excess(at: Array, rows: Places) -> tuple[Array, Array]:
+        """Log of (mass below) / p, and its slope."""
+        whitened, shares = (at[:, None] - means[rows]) / deviations, weights[rows]
+        mass = np.einsum("nk,nk->n", shares, ndtr(whitened))
+        density = np.einsum("nk,nk,k->n", shares, np.exp(-0.5 * whitened**2), height)
+        return np.log(mass / p), density / mass
+
+    # The quantile lies between those of the components alone; the mass below, between max_k π_k Φ_k and K times that.
+    with np.errstate(divide="ignore", over="ignore"):
+        part = p / weights  # of a component's mass; all of it and more lies below infinity
+    alone = means + deviations * ndtri(p)
+    low = (means + deviations * ndtri(np.minimum(part / weights.shape[1], 1.0))).min(axis=1)
+    low = np.maximum(low, np.where(weights > 0, alone, np.inf).min(axis=1))
+    high = (means + deviations * ndtri(np.minimum(part, 1.0))).min(axis=1)
+    high = np.minimum(high, np.where(weights > 0, alone, -np.inf).max(axis=1))
+    slack = 4 * np.finfo(np.float64).eps * (np.abs(low) + np.abs(high) + deviations.max())
+    return increasing_roots(excess, low - slack, high + slack, float(deviations.max()))

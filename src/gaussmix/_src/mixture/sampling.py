@@ -1,0 +1,80 @@
+"""Drawing rows from a mixture."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gaussmix._src.background import Background
+from gaussmix._src.checks import Rng, check_count, generator
+from gaussmix._src.engines.base import NOISE, Engine
+from gaussmix._src.engines.randomness import label_uniforms
+from gaussmix._src.errors import ParameterTypeError
+from gaussmix._src.interfaces.whitening.base import Whitening
+from gaussmix._src.model import Model
+from gaussmix._src.numerics.arrays import Array
+
+Labels = NDArray[np.int64]
+
+
+def sample(model: Model, n_rows: int, rng: Rng, component: int | None, engine: Engine[Any]) -> tuple[Array, Labels]:
+    """Draw rows (n_rows, n_features) in random order, and the component of each (n_rows,), from one or from all."""
+    count, source = check_count("n_rows", n_rows, 0), generator(rng)
+    check_most_rows("n_rows", count, model.n_features)
+    noise = model.noise if component is None else None
+    weights = model.without_noise.weights if component is None else alone(component, model.n_components)
+    rows, labels = draw(weights, model.means, model.whitening, count, source, engine)
+    return (rows, labels) if noise is None else _with_noise(rows, labels, noise, source)
+
+
+def check_most_rows(name: str, n_rows: int, n_features: int) -> None:
+    """Raise ValueError for more rows than an array can have."""
+    most = int(np.iinfo(np.intp).max) // (8 * n_features)  # bytes
+    if n_rows > most:
+        raise ValueError(f"{name}={n_rows} must be at most {most}, since an array has no more bytes. Draw fewer rows.")
+
+
+def _with_noise(rows: Array, labels: Labels, noise: Background, rng: np.random.Generator) -> tuple[Array, Labels]:
+    """Put noise in the place of some rows, each a function of its number, as the rows of components are."""
+    assert noise.box is not None, "checked by the caller"
+    which, *keys = rng.integers(2**64, size=1 + rows.shape[1], dtype=np.uint64).tolist()
+    is_noise = label_uniforms(which, 0, len(rows)) < noise.weight
+    for column, (key, low, high) in enumerate(zip(keys, *noise.box, strict=True)):
+        rows[is_noise, column] = low + (high - low) * label_uniforms(key, 0, len(rows))[is_noise]
+    labels[is_noise] = NOISE
+    return rows, labels
+
+
+def alone(component: int, n_components: int) -> Array:
+    """Weights (n_components,) of 1 for one component and 0 for the others; raises TypeError or ValueError."""
+    if isinstance(component, bool) or not isinstance(component, int | np.integer):
+        raise ParameterTypeError(f"component must be a number, counted from 0, not {component!r:.60}.")
+    if not 0 <= component < n_components:
+        raise ValueError(f"There is no component {component}: the mixture has {n_components}, counted from 0.")
+    weights = np.zeros(n_components)
+    weights[component] = 1.0
+    return weights
+
+
+def draw(
+    weights: Array, means: Array, whitening: Whitening, n_rows: int, rng: np.random.Generator, engine: Engine[Any]
+) -> tuple[Array, Labels]:
+    """Draw labels by inverse cdf, then rows x = μ_k + W_k⁻¹ z with z standard normal; Bishop (2006) section 11.1.
+
+    The generator gives a key of 64 bits, from which the engine makes every number. Rows come in random order.
+    """
+    key = int(rng.integers(2**64, dtype=np.uint64))
+    return engine.draw(n_rows, cumulative_shares(weights), means, whitening, key)
+
+
+def cumulative_shares(weights: Array) -> Array:
+    """Cumulative weights (n_components,). The first to exceed a number of [0, 1) is the component of that number.
+
+    No number has a component of weight 0. Weights may have any positive sum.
+    """
+    cumulative = np.cumsum(weights)
+    cumulative /= cumulative[-1]
+    cumulative[np.flatnonzero(weights)[-1] :] = np.inf  # rounding of the sum leaves no gap below 1
+    return cumulative

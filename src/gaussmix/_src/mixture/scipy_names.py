@@ -1,0 +1,156 @@
+"""The methods of `Mixture` that have the names and meanings of SciPy's frozen distributions."""
+
+from __future__ import annotations
+
+from math import prod
+from numbers import Integral
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from gaussmix._src import mixture
+from gaussmix._src.checks import check_count, check_probabilities, check_real
+from gaussmix._src.errors import ParameterTypeError
+from gaussmix._src.mixture.base import of_components
+from gaussmix._src.mixture.masses.masses import Masses
+from gaussmix._src.mixture.parts.conditionals import Conditionals
+from gaussmix._src.mixture.parts.parts import Parts
+from gaussmix._src.numerics.arrays import Array
+
+
+class SciPyNames(Conditionals, Parts, Masses):
+    """Densities, draws, standard deviations and intervals, as `scipy.stats` calls them."""
+
+    def pdf(self, x: ArrayLike) -> Array:
+        """The density p(x), per unit of data volume, (n_points,); arguments, shapes and errors as `logpdf`.
+
+        Examples
+        --------
+        >>> from gaussmix import FAMILIES, Mixture
+        >>> m = Mixture([0.5, 0.5], [[0.0], [4.0]], [1.0, 1.0], FAMILIES["spherical"])
+        >>> m.pdf([0.0, 2.0]).round(4)
+        array([0.1995, 0.054 ])
+        """
+        return np.exp(self.logpdf(x))[()]
+
+    def logpdf(self, x: ArrayLike) -> Array:
+        """log p(x), nats, at points in SciPy's shapes; `log_density` is the same for rows (n_rows, n_features).
+
+        Parameters
+        ----------
+        x : (…, n_features), data units; of one feature also a number or (n_points,).
+
+        Returns
+        -------
+        log_density : the shape of x without its last axis; a number for one point.
+
+        Raises
+        ------
+        ValueError : x has another shape, or a number that is not finite.
+        TypeError : x is not real numbers.
+
+        Examples
+        --------
+        >>> from gaussmix import FAMILIES, Mixture
+        >>> m = Mixture([1.0], [[0.0, 0.0]], [1.0], FAMILIES["spherical"])
+        >>> m.logpdf([0.0, 0.0]).round(4)
+        np.float64(-1.8379)
+        """
+        points = check_real("x", x)
+        if points.ndim == 2:  # a frame may have names
+            return self._log_levels(x)
+        if self.n_features == 1 and points.ndim < 2:
+            points = points[..., None]
+        if not points.ndim or points.shape[-1] != self.n_features:
+            raise ValueError(
+                f"x must have shape (…, {self.n_features}), not {points.shape}: the last axis has features."
+            )
+        return self._log_levels(points.reshape(-1, self.n_features)).reshape(points.shape[:-1])[()]
+
+    def rvs(
+        self,
+        size: int | tuple[int, ...] = 1,
+        random_state: int | np.random.Generator | np.random.RandomState | None = None,
+    ) -> Array:
+        """Draw rows without their labels; `sample` gives both.
+
+        Parameters
+        ----------
+        size : how many, or the shape of several axes of rows.
+        random_state : a seed, a generator or a RandomState; None for other rows at every call.
+
+        Returns
+        -------
+        rows : (n_features,) for size 1, else (size, n_features), with an axis for each number in size; data units.
+
+        Raises
+        ------
+        ValueError : size is negative, or noise has a volume but no box.
+        TypeError : size is not made of integers, or random_state no source of randomness.
+
+        Examples
+        --------
+        >>> from gaussmix import FAMILIES, Mixture
+        >>> m = Mixture([0.5, 0.5], [[0.0, 1.0], [4.0, 1.0]], [1.0, 1.0], FAMILIES["spherical"])
+        >>> m.rvs(random_state=0).shape, m.rvs(5, 0).shape, m.rvs((2, 3), 0).shape
+        ((2,), (5, 2), (2, 3, 2))
+        """
+        self._check_box("rvs")
+        shape = _lengths(size)
+        rng: Any = random_state
+        if isinstance(random_state, np.random.RandomState):
+            rng = np.random.default_rng(random_state.randint(2**32, size=4, dtype=np.uint64))
+        rows, _ = mixture.sampling.sample(self.model, prod(shape), rng, None, self._engine())
+        return rows.reshape(*shape, self.n_features)
+
+    @of_components
+    def std(self) -> Array:
+        """Standard deviation of each feature, (n_features,), data units: roots of the diagonal of `covariance`.
+
+        Examples
+        --------
+        >>> from gaussmix import FAMILIES, Mixture
+        >>> Mixture([0.5, 0.5], [[0.0], [4.0]], [1.0, 1.0], FAMILIES["spherical"]).std().round(4)
+        array([2.2361])
+        """
+        return np.asarray(np.sqrt(np.diagonal(self.covariance)))
+
+    @of_components
+    def interval(self, confidence: float) -> tuple[Array, Array]:
+        """Where each feature alone lies with this probability, with equal masses below and above.
+
+        Parameters
+        ----------
+        confidence : from 0 to 1.
+
+        Returns
+        -------
+        lower, upper : (n_features,) each, data units: the quantiles (1 ∓ confidence) / 2 of the marginals.
+
+        Raises
+        ------
+        ValueError : confidence is not between 0 and 1.
+        TypeError : confidence is not a number.
+
+        Examples
+        --------
+        >>> from gaussmix import FAMILIES, Mixture
+        >>> lower, upper = Mixture([1.0], [[0.0, 5.0]], [[1.0, 4.0]], FAMILIES["diag"]).interval(0.95)
+        >>> lower.round(2), upper.round(2)
+        (array([-1.96,  1.08]), array([1.96, 8.92]))
+        """
+        mass = check_probabilities("confidence", confidence)
+        if mass.ndim:
+            raise ParameterTypeError(f"confidence must be one number, not an array of shape {mass.shape}.")
+        ends = [(1 - mass) / 2, (1 + mass) / 2]
+        found = np.array([self.marginal(feature).quantile(ends) for feature in range(self.n_features)])
+        return found[:, 0], found[:, 1]
+
+
+def _lengths(size: Any) -> tuple[int, ...]:
+    """The lengths of the axes that `size` asks for, none for 1; raises TypeError or ValueError."""
+    if not isinstance(size, Integral | tuple):
+        raise ParameterTypeError(f"size must be an integer ≥ 0 or a tuple of such integers, not {size!r:.60}.")
+    lengths = tuple(check_count("size", length, 0) for length in (size if isinstance(size, tuple) else (size,)))
+    return () if size == 1 else lengths

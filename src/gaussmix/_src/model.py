@@ -1,0 +1,174 @@
+"""A mixture as EM, engines, selection and files share it: numbers and their structure, without what one asks of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from gaussmix._src.background import Background
+from gaussmix._src.covariances import Covariances
+from gaussmix._src.errors import SingularCovariance, name_components
+from gaussmix._src.families.base import Family
+from gaussmix._src.interfaces.parameters import Parameters
+from gaussmix._src.interfaces.whitening.base import Whitening
+from gaussmix._src.numerics.arrays import Array, Places, frozen
+from gaussmix._src.numerics.threads import cached_property
+
+# Weights that a user typed with seven digits pass, as in the estimators; weights from EM sum to 1 within K·ε.
+SUM_TOLERANCE = 1e-6
+# Relative to the standard deviations; sums in another order differ by n·ε at most, far less.
+_ASYMMETRY = 1e-8
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """Σ_k π_k N(x | μ_k, Σ_k), and perhaps noise. The arrays become read-only, and are neither checked nor copied.
+
+    Parameters
+    ----------
+    weights : (n_components,), π_k.
+    means : (n_components, n_features), μ_k, data units.
+    covariances : Σ_k.
+    family : the structure of the covariances.
+    noise : a uniform background, whose weight and those of the components sum to 1; None if there is none.
+    """
+
+    weights: Array
+    means: Array
+    covariances: Covariances
+    family: Family
+    noise: Background | None = None
+
+    def __post_init__(self) -> None:
+        frozen(self.weights)
+        frozen(self.means)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (np.array(self.weights), np.array(self.means), self.covariances, self.family, self.noise)
+
+    @property
+    def n_components(self) -> int:
+        return len(self.weights)
+
+    @property
+    def n_features(self) -> int:
+        return int(self.means.shape[1])
+
+    @property
+    def all_weights(self) -> Array:
+        """The weights, and after them that of noise, if there is some. They sum to 1."""
+        return self.weights if self.noise is None else np.append(self.weights, self.noise.weight)
+
+    @property
+    def n_parameters(self) -> int:
+        """Free parameters: K − 1 weights, K·d means, what the family counts for the covariances, and 2 for noise."""
+        return free_parameters(self.family, self.n_components, self.n_features, has_noise=self.noise is not None)
+
+    @property
+    def whitening(self) -> Whitening:
+        """Factors W_k with Σ_k⁻¹ = W_kᵀ W_k; raises `SingularCovariance`."""
+        return self.covariances.whitening
+
+    @cached_property
+    def parameters(self) -> Parameters:
+        """What an engine needs for the E-step; raises `SingularCovariance`."""
+        noise = self.noise
+        background = () if noise is None else (noise.log_density, noise.log_sides)
+        return Parameters.of(self.weights, self.means, self.whitening, *background)
+
+    def beside(self, noise: Background | None) -> Model:
+        """The same components, whose weights sum to 1, in addition to noise that has its weight already."""
+        if noise is None:
+            return self
+        return Model((1 - noise.weight) * self.weights, self.means, self.covariances, self.family, noise)
+
+    @property
+    def without_noise(self) -> Model:
+        """The components alone; their weights sum to 1."""
+        if self.noise is None:
+            return self
+        total = self.weights.sum()
+        weights = self.weights / total if total > 0 else np.full(self.n_components, 1 / self.n_components)
+        return Model(weights, self.means, self.covariances, self.family)
+
+    def take(self, components: Sequence[int] | Places) -> Model:
+        """Some of the components, in this order, with the weights they have, and without noise."""
+        places = np.asarray(components, dtype=np.intp)
+        return Model(self.weights[places], self.means[places], self.covariances.take(places), self.family)
+
+    def marginal(self, places: Places) -> Model:
+        """The distribution of the features at `places`, in this order."""
+        covariances = self.covariances.marginal(places)
+        noise = None if self.noise is None else self.noise.marginal(places)
+        return Model(self.weights, self.means[:, places], covariances, self.family.relaxed(covariances), noise)
+
+
+def free_parameters(family: Family, n_components: int, n_features: int, *, has_noise: bool = False) -> int:
+    """Free parameters of a mixture of some size; of noise its weight and its volume, as mclust counts them."""
+    of_components = n_components - 1 + n_components * n_features + family.n_parameters(n_components, n_features)
+    return of_components + 2 * has_noise
+
+
+def flaw(
+    weights: Array,
+    means: Array,
+    covariances: Array,
+    family: Family,
+    noise: Background | None = None,
+    *,
+    noun: str = "covariance",
+    is_factored: bool = True,
+) -> str | None:
+    """Say what keeps numbers from being a mixture of a family, as the end of a sentence; None if they are one.
+
+    Parameters
+    ----------
+    weights, means : as in `Model`.
+    covariances : an array, which should have the family's shape.
+    family : the structure.
+    noise : in addition to the components, if there is some.
+    noun : what to call the matrices: precisions have the same flaws.
+    is_factored : whether the covariances are tested by their factors too, which takes longer.
+    """
+    if weights.ndim != 1 or means.ndim != 2 or len(weights) != len(means) or not means.size:
+        return f"weights of shape {weights.shape} don't go with means of shape {means.shape}"
+    shape = family.shape(*means.shape)
+    if covariances.shape != shape:
+        return f"its {noun}s have shape {covariances.shape}, not {shape}"
+    for name, values in (("weights", weights), ("means", means), (f"{noun}s", covariances)):
+        if not np.isfinite(values).all():
+            return f"its {name} hold NaN or infinity"
+    if (weights < 0).any():
+        return f"weight {int((weights < 0).argmax())} is negative"
+    if noise is not None and noise.flaw is not None:
+        return noise.flaw
+    if noise is not None and noise.box is not None and noise.box.shape != (2, means.shape[1]):
+        return f"the box of its noise has shape {noise.box.shape}, not {(2, means.shape[1])}"
+    total = weights.sum() + (0.0 if noise is None else noise.weight)
+    if abs(total - 1) > SUM_TOLERANCE:
+        return f"its weights sum to {total:.7g}, not to 1{'' if noise is None else ', with that of the noise'}"
+    if not is_factored:
+        return None
+    with np.errstate(all="ignore"):
+        return matrix_flaw(family.covariances(covariances, *means.shape), noun)
+
+
+def matrix_flaw(covariances: Covariances, noun: str = "covariance") -> str | None:
+    """Say what keeps covariances from having a density, as the end of a sentence; None if nothing does."""
+    if covariances.is_matrix and not is_symmetric(covariances.array):
+        return f"a {noun} matrix is not symmetric"
+    try:
+        usable = np.isfinite(covariances.whitening.log_abs_det).all()
+    except SingularCovariance as error:
+        return f"the {noun} of {name_components(error.components)} is not positive definite"
+    return None if usable else f"its {noun}s are beyond the range of float64"
+
+
+def is_symmetric(matrices: Array, digits: float = _ASYMMETRY) -> bool:
+    """Whether matrices (…, d, d) are symmetric up to rounding and a few typed digits, relative to the deviations."""
+    scale = np.sqrt(np.abs(np.diagonal(matrices, axis1=-2, axis2=-1)))
+    allowed = digits * scale[..., :, None] * scale[..., None, :]
+    return bool((np.abs(matrices - matrices.swapaxes(-1, -2)) <= allowed).all())

@@ -1,0 +1,66 @@
+"""The uniform background that a user asks for: the parameter `noise` of `GaussianMixture`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from gaussmix._src.checks import check_finite, check_within
+from gaussmix._src.value import Value
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Noise(Value):
+    """A uniform background in addition to the components, as `GaussianMixture(noise=…)` takes it.
+
+    Parameters
+    ----------
+    weight : float, default 0.1
+        Weight of the background at the start of the fit, between 0 and 1.
+    volume : float or array-like (2, n_features), default None
+        V, where the density of the background is 1 / V, in the units of the data to the power of d. Or a box: the
+        smallest and the largest number of each feature. None takes the smaller of two boxes around all rows, along the
+        features and along their principal axes, as mclust's `hypvol` does.
+
+    Raises
+    ------
+    ValueError : a number is out of its range, or the box is empty.
+    TypeError : the weight is not a number, or the volume holds something else than numbers.
+
+    See Also
+    --------
+    gaussmix.GaussianMixture : takes it.
+
+    Examples
+    --------
+    >>> from gaussmix import GaussianMixture, Noise
+    >>> rows = [[0.0], [0.2], [0.4], [9.0]]
+    >>> gm = GaussianMixture(noise=Noise(0.2, volume=[[0.0], [10.0]]), random_state=0).fit(rows)
+    >>> gm.predict(rows).tolist()
+    [0, 0, 0, -1]
+    """
+
+    weight: float = 0.1
+    volume: float | ArrayLike | None = None
+
+    def __post_init__(self) -> None:
+        check_within("weight", self.weight, "a number between 0 and 1", lambda weight: 0 < weight < 1)
+        if self.volume is None:
+            return
+        given = check_finite("volume", self.volume)
+        if given.ndim == 0:
+            if given <= 0:
+                raise ValueError(f"volume={self.volume!r} must be a number above 0.")
+        elif given.ndim != 2 or len(given) != 2 or not given.size or not (given[0] < given[1]).all():
+            raise ValueError(
+                "volume must be a number, or a box (2, n_features): the smallest numbers of the features, and above "
+                f"them the largest. It is {self.volume!r:.80}."
+            )
+
+    @property
+    def box(self) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]] | None:
+        """The corners of the box, (2, n_features); None where `volume` is a number or None."""
+        given = None if self.volume is None else check_finite("volume", self.volume)
+        return None if given is None or given.ndim == 0 else given

@@ -1,0 +1,10 @@
+"""What any numerical library has: elementary functions, factorisations, axes, hashing, and the door to the C++ core."""
+
+from typing import TYPE_CHECKING
+
+from gaussmix._src.lazy import modules
+
+if TYPE_CHECKING:
+    from gaussmix._src.numerics import frames as frames
+else:
+    __getattr__ = modules(__name__, "frames")

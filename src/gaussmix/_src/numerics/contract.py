@@ -1,0 +1,62 @@
+"""Sums of products of arrays whose bits do not depend on the processor."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from gaussmix._src.numerics.arrays import Array
+
+MOST_AT_ONCE = 2**15  # products that are held together
+SHORT = 7  # products in a sum that NumPy's `reduce` adds up one after the other, and slowly
+
+
+def contract(subscripts: str, first: Array, second: Array) -> Array:
+    """`np.einsum` of two arrays by products and sums that are each rounded: NumPy's own are fused on arm64.
+
+    A number of the result has the same bits whatever else is computed with it.
+    """
+    one, other, axes = _plan(subscripts)
+    left, right = first.transpose(one[0])[one[1]], second.transpose(other[0])[other[1]]
+    if left.size * right.size <= MOST_AT_ONCE:  # as for most M-steps
+        return np.asarray(np.add.reduce(np.multiply(left, right, order="C"), axis=axes))
+    # Products are made quickest where the numbers of a sum lie side by side.
+    left, right = np.broadcast_arrays(np.ascontiguousarray(left), np.ascontiguousarray(right))
+    found = np.empty(left.shape[: axes[0]])
+    _sum_into(found, left, right, axes)
+    return found
+
+
+@cache
+def _plan(subscripts: str) -> tuple[Any, Any, tuple[int, ...]]:
+    """What gives each array an axis for every letter, first those of the result; and the axes that are summed."""
+    letters, result = subscripts.split("->")
+    one, other = letters.split(",")
+    order = [*result, *(letter for letter in dict.fromkeys(one + other) if letter not in result)]
+
+    def aligned(letters: str) -> tuple[list[int], tuple[slice | None, ...]]:
+        places = [letters.index(letter) for letter in order if letter in letters]
+        return places, tuple(slice(None) if letter in letters else None for letter in order)
+
+    return aligned(one), aligned(other), tuple(range(len(result) - len(order), 0))
+
+
+def _sum_into(found: Array, left: Array, right: Array, axes: tuple[int, ...]) -> None:
+    """Put the sums over the last axes into `found`, in pieces along its axes."""
+    axis = next((axis for axis, length in enumerate(found.shape) if length > 1), None)
+    if left.size <= MOST_AT_ONCE and axes == (-1,) and 1 < left.shape[-1] <= SHORT:
+        found[...] = 0.0
+        for i in range(left.shape[-1]):
+            found += left[..., i] * right[..., i]
+        return
+    if left.size <= MOST_AT_ONCE or axis is None:
+        np.add.reduce(np.multiply(left, right, order="C"), axis=axes, out=found[...])
+        return
+    length = found.shape[axis]
+    step = max(MOST_AT_ONCE * length // left.size, 1)
+    before = (slice(None),) * axis
+    for start in range(0, length, step):
+        part = (*before, slice(start, start + step))
+        _sum_into(found[part], left[part], right[part], axes)

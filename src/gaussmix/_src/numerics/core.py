@@ -1,0 +1,24 @@
+"""The C++ core."""
+
+from __future__ import annotations
+
+import os
+from functools import cache
+
+import gaussmix._core as core
+from gaussmix._src.errors import warn
+
+__all__ = ["core", "native_target"]
+
+
+@cache
+def native_target() -> core.Target:
+    """The core for the best instruction set that this processor has and that was compiled."""
+    target = core.active()
+    assert target is not None, "the portable kernels run anywhere"
+    if (faster := core.omitted()) and not os.environ.get("GAUSSMIX_ISA"):
+        warn(
+            f"gaussmix was compiled without the faster kernels that this processor can run ({faster}). Install it from "
+            "source on this machine, or with GAUSSMIX_INSTRUCTION_SETS=all in the environment."
+        )
+    return target

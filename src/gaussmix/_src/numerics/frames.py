@@ -1,0 +1,230 @@
+"""Data frames in memory, of any library that narwhals knows, as rows of numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from importlib.util import find_spec
+from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gaussmix._src.errors import ParameterTypeError, quoted
+from gaussmix._src.numerics.arrays import Rows
+from gaussmix._src.numerics.threads import cached_property
+
+COMPLEX = "Complex data not supported: X must be real numbers; real and imaginary part can be two columns."
+_TIMES = (
+    "holds dates, times or durations{where}. Give numbers: divide durations by a unit, such as "
+    "np.timedelta64(1, 's'), and dates after subtracting an origin."
+)
+_CATEGORIES = (
+    "holds categories{where}. Give numbers: leave such columns out, or encode them first, for example by a column of "
+    "0 and 1 for each category."
+)
+_TEXT = "holds text{where}. Give numbers: leave such columns out, or encode them first."
+_DIGITS = "holds text{where}. Give numbers: convert such columns first, for example by .astype(float)."
+_OTHER = "holds {what}{where}. Give numbers: leave such columns out."
+_FLOATS = {np.dtype(np.float64)}, {np.dtype(np.float32)}
+_MERGING = ("Int64", "UInt64", "Int128", "UInt128")  # whose numbers a double may not tell apart
+
+
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """A data frame in memory, whose columns are of pandas, polars, Arrow or another library."""
+
+    native: Any  # as its library has it
+    data: Any  # the same as narwhals has it
+
+    @classmethod
+    def of(cls, table: Any) -> Frame | None:
+        """The frame that something is; None where it is none. Raises ValueError where two columns have one name.
+
+        Record batches of Arrow become tables, which copies nothing. For what has no columns, narwhals is not imported.
+        """
+        # The class comes first: on a lazy frame of polars, reading `columns` is costly and warns.
+        if isinstance(table, np.ndarray) or not (hasattr(type(table), "columns") or hasattr(table, "columns")):
+            return None
+        import narwhals.stable.v2 as nw
+        from narwhals.exceptions import DuplicateError
+
+        if type(table).__name__ == "RecordBatch" and type(table).__module__.startswith("pyarrow"):
+            import pyarrow as pa
+
+            table = pa.Table.from_batches([table])
+        if not nw.dependencies.is_into_dataframe(table):
+            return None
+        if nw.dependencies.is_pyarrow_table(table):
+            table = _without_dictionaries(table)
+        try:
+            return cls(table, nw.from_native(table, eager_only=True))
+        except DuplicateError:
+            names = list(table.column_names if hasattr(table, "column_names") else table.columns)
+            twice = next(name for name in names if names.count(name) > 1)
+            raise ValueError(f"A table has two columns called {twice!r}: rename one.") from None
+
+    @cached_property
+    def names(self) -> tuple[Any, ...]:
+        """The names of the columns, which are text in all libraries but pandas."""
+        return tuple(self.data.columns)
+
+    @property
+    def library(self) -> str:
+        """The library whose frame this is: "pandas", "polars", "pyarrow" or another."""
+        return str(self.data.implementation.value)
+
+    def only(self, names: Iterable[str]) -> Any:
+        """The frame of its library with these columns only, in this order; all of it where it lacks one of them."""
+        wanted = list(names)
+        return self.data.select(wanted).to_native() if set(wanted) <= set(self.names) else self.native
+
+    def with_columns(self, columns: Mapping[str, Any]) -> Any:
+        """The same frame of its library with more columns, (n_rows,) each; raises ValueError where a name is taken."""
+        import narwhals.stable.v2 as nw
+
+        taken = [name for name in columns if name in self.names]
+        if taken:
+            raise ValueError(f"X has a column called {taken[0]!r} already: rename it.")
+        backend = self.data.implementation
+        series = [nw.new_series(name, values, backend=backend) for name, values in columns.items()]
+        if hasattr(self.native, "iloc"):  # pandas aligns by labels of rows
+            native = self.native.copy()
+            for each in series:
+                native[each.name] = each.to_numpy()
+            return native
+        return self.data.with_columns(*series).to_native()
+
+    def rows(self, called: str) -> Rows:
+        """The rows, (n_rows, n_columns), float32 where all columns are that and else float64; nulls become NaN.
+
+        A pandas frame whose numbers are one block is not copied. Of others one column is converted at a time.
+
+        Raises ValueError: a column holds text, or complex numbers. TypeError: a column holds categories, times or
+        anything else that is not numbers. They call the frame as `called` says.
+        """
+        plain = self._one_block()
+        if plain is not None:
+            return plain
+        kinds = dict(zip(self.names, self.data.schema.values(), strict=True))
+        for name, kind in kinds.items():
+            _check_kind(called, name, kind)
+        is_single = bool(kinds) and all(str(kind) == "Float32" for kind in kinds.values())
+        rows: Rows = np.empty(self.data.shape, np.float32 if is_single else np.float64, order="F")
+        with np.errstate(over="ignore"):  # longer floats may become infinite, which is refused like infinity
+            for place, values in enumerate(self._columns()):
+                rows[:, place] = _numbers(called, self.names[place], values)
+        return rows
+
+    def integers(self) -> list[int]:
+        """The places of columns of integers so long that a double may not tell them apart."""
+        return [
+            place
+            for place, (name, kind) in enumerate(self.data.schema.items())
+            if str(kind) in _MERGING or (str(kind) == "Object" and are_integers(self.data.get_column(name).to_list()))
+        ]
+
+    def _one_block(self) -> Rows | None:
+        """The numbers where they are, of a pandas frame of nothing but floats of NumPy; else None."""
+        if not hasattr(self.native, "iloc") or set(self.native.dtypes) not in _FLOATS:
+            return None
+        rows: Rows = self.native.to_numpy()
+        return rows
+
+    def _columns(self) -> Iterator[NDArray[Any]]:
+        """The values of each column; decimals as floats, and truth values as integers, so that nulls become NaN."""
+        import narwhals.stable.v2 as nw
+
+        for column in self.data.iter_columns():
+            kind: Any = nw.Int8 if column.dtype == nw.Boolean else nw.Float64 if column.dtype.is_decimal() else None
+            yield (column if kind is None else column.cast(kind)).to_numpy()
+
+
+def _without_dictionaries(table: Any) -> Any:
+    """A table of Arrow, whose numbers that have a dictionary become plain ones; categories of text stay.
+
+    Raises ValueError: it was read from a damaged file, so that its values lie outside its buffers.
+    """
+    import pyarrow as pa
+
+    try:
+        table.validate(full=True)
+    except pa.ArrowException as error:
+        raise ValueError(
+            f"The table of PyArrow is damaged: {str(error).partition(chr(10))[0]}. Write it anew."
+        ) from None
+    for place, field in enumerate(table.schema):
+        kind = field.type.value_type if pa.types.is_dictionary(field.type) else None
+        if kind is not None and (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)):
+            table = table.set_column(place, field.with_type(kind), table.column(place).cast(kind))
+    return table
+
+
+def are_integers(cells: Iterable[Any]) -> bool:
+    """Whether cells of any type are integers, where they are not missing."""
+    return all(isinstance(cell, Integral) for cell in cells if isinstance(cell, Real | Decimal) and cell == cell)
+
+
+_LIBRARIES = "pandas", "polars", "pyarrow"
+
+
+def made_frame(columns: Mapping[str, Any], library: str | None = None) -> Any:
+    """A data frame of columns (n_rows,) by name, lists or arrays.
+
+    If `library` is None or not installed here, the first installed of pandas, polars and pyarrow makes it.
+
+    Raises ImportError: none of them is installed.
+    """
+    import narwhals.stable.v2 as nw
+
+    wanted: Any = next((name for name in (library, *_LIBRARIES) if name in _LIBRARIES and find_spec(name)), None)
+    if wanted is None:
+        raise ImportError("A table of results needs pandas, polars or pyarrow. Install one of them.")
+    return nw.from_dict(dict(columns), backend=wanted).to_native()
+
+
+def times_sentence(called: str, where: str = "") -> str:
+    """Say that a table holds times, and what to do."""
+    return f"{called} {_TIMES.format(where=where)}"
+
+
+def _check_kind(called: str, name: Any, kind: Any) -> None:
+    """Raise TypeError or ValueError for a type of columns that are not numbers."""
+    where, what = f" in column {name!r}", str(kind).partition("(")[0]
+    if kind.is_temporal():
+        raise ParameterTypeError(times_sentence(called, where))
+    if what in ("Categorical", "Enum"):
+        raise ParameterTypeError(f"{called} {_CATEGORIES.format(where=where)}")
+    if what in ("List", "Struct", "Array", "Binary"):
+        raise ParameterTypeError(f"{called} {_OTHER.format(what=str(kind), where=where)}")
+
+
+def _numbers(called: str, name: Any, values: NDArray[Any]) -> NDArray[Any]:
+    """The numbers of a column; raises as `Frame.rows`."""
+    if values.dtype.kind in "fiub":
+        return values
+    if values.dtype.kind == "c":
+        raise ValueError(COMPLEX)
+    return np.array([_number(called, name, row, cell) for row, cell in enumerate(values.tolist())], dtype=np.float64)
+
+
+def _number(called: str, name: Any, row: int, cell: Any) -> float:
+    """The number in a cell of any type; NaN where it is missing."""
+    where = f" in row {row}, column {name!r}"
+    if isinstance(cell, str):
+        sentence = _DIGITS if cell.strip().lstrip("+-").replace(".", "", 1).isdecimal() else _TEXT
+        raise ValueError(f"{called} {sentence.format(where=f', {quoted(cell)},{where}')}")
+    if isinstance(cell, Real | Decimal):
+        try:
+            return float(cell)
+        except OverflowError:
+            return np.inf  # refused like infinity
+    if cell is None or type(cell).__name__ == "NAType":
+        return np.nan
+    name_of_type = type(cell).__name__
+    what = name_of_type if name_of_type == "bytes" else f"{name_of_type}s"
+    raise ParameterTypeError(
+        f"{called} {(_TIMES if hasattr(cell, 'isoformat') else _OTHER).format(what=what, where=where)}"
+    )

@@ -1,0 +1,21 @@
+"""A hash, for choices and draws that do not depend on the order or partition of the rows."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gaussmix._src.numerics.arrays import Array
+
+
+def mix(numbers: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """splitmix64 of each number; Steele, Lea & Flood (2014), OOPSLA, figure 17."""
+    mixed = numbers + np.uint64(0x9E3779B97F4A7C15)
+    mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return mixed ^ (mixed >> np.uint64(31))
+
+
+def uniform(hashed: NDArray[np.uint64]) -> Array:
+    """Numbers in (0, 1] from the upper 53 bits."""
+    return ((hashed >> np.uint64(11)).astype(np.float64) + 0.5) * 2.0**-53

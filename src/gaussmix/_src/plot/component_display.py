@@ -1,0 +1,168 @@
+"""The components of a mixture, drawn over rows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gaussmix._src.checks import check_real
+from gaussmix._src.errors import ParameterTypeError
+from gaussmix._src.mixture.mixture import Mixture
+from gaussmix._src.numerics.arrays import Array
+from gaussmix._src.plot.display import Axes, FeatureDisplay, component_handles, handle
+from gaussmix._src.plot.layers import MOST_POINTS, covered, draw_components, draw_histogram, draw_numbers, draw_rows
+from gaussmix._src.plot.palette import Look, looks_of
+from gaussmix._src.plot.subject import Subject
+
+Options = Mapping[str, Any] | None
+THIN, PALE = 0.5, 0.35  # lines of mixtures that the truth might be as well
+
+
+@dataclass(eq=False, repr=False, kw_only=True)
+class ComponentDisplay(FeatureDisplay):
+    """Rows in the colours of their components, and each component by its 1, 2 and 3 σ ellipses.
+
+    Make it with `from_estimator`. More than 20,000 rows are shades: the more rows, the darker. In one feature the rows
+    are a histogram and the components are curves of π_k N(x | μ_k, σ_k²) below their sum; the levels are then intervals
+    about the mean.
+
+    Parameters
+    ----------
+    rows : (n_rows, 1) or (n_rows, 2), the features shown, data units; without rows (0, 1) or (0, 2).
+    labels : (n_rows,), the most probable component by all features, whether shown or not; −1 for noise.
+    certainty : (n_rows,), the probability of that component.
+    weights : (n_components,), π_k.
+    means : (n_components, 1) or (n_components, 2), of the features shown, data units.
+    covariances : (n_components, 1, 1) or (n_components, 2, 2), of the features shown, data units².
+    feature_names : the names of the features shown, for the axes.
+    places : the numbers of the features shown, among those of the mixture.
+
+    Attributes
+    ----------
+    ax_ : the `matplotlib.axes.Axes` drawn on. `plot` sets this attribute and all that follow.
+    figure_ : the `matplotlib.figure.Figure` of these axes.
+    rows_ : a collection of points for each component, and one for noise where there is some. Of more than 20,000 rows
+        an image, and a collection of the rows far from all components. In one feature the bars of the histogram.
+    components_ : for each component a list: its ellipses by level, or its curve.
+    uncertain_ : for each mixture in `uncertainty` what `components_` has of one level.
+    numbers_ : the numbers at the means, where there are more components than colours.
+    legend_ : the legend at the right of the axes, or None.
+    colors_ : the colour of each component.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from gaussmix import GaussianMixture
+    >>> from gaussmix._src.plot import ComponentDisplay
+    >>> rng = np.random.default_rng(0)
+    >>> X = np.concatenate([rng.normal(size=(90, 2)), rng.normal([8, 4], [3, 1], size=(60, 2))])
+    >>> gm = GaussianMixture(2, random_state=0).fit(X)
+    >>> display = ComponentDisplay.from_estimator(gm, X, feature_names=["length", "width"])
+    >>> display.ax_.get_xlabel(), len(display.components_)
+    ('length', 2)
+    """
+
+    rows: Array
+    labels: NDArray[np.intp]
+    certainty: Array
+    weights: Array
+    means: Array
+    covariances: Array
+    feature_names: Sequence[str]
+    places: Sequence[int] = (0, 1)
+
+    @classmethod
+    def of(cls, subject: Subject, shown: Sequence[int], known: tuple[Any, Any] | None = None) -> Self:
+        """Make the display of some features without drawing it; `known` are labels and certainty, where they are."""
+        labels, certainty = subject.labels_and_certainty() if known is None else known
+        rows, components = subject.shown(shown), subject.components(shown)
+        return cls(rows=rows, labels=labels, certainty=certainty, places=shown, **components)
+
+    def plot(
+        self,
+        ax: Axes | None = None,
+        *,
+        levels: Sequence[float] = (1, 2, 3),
+        colors: Sequence[Any] | None = None,
+        legend: bool = True,
+        uncertainty: Any = (),
+        row_kwargs: Options = None,
+        component_kwargs: Options = None,
+    ) -> Self:
+        """Draw.
+
+        Parameters
+        ----------
+        ax : axes to draw on; new ones by default. The legend stands next to them, at the right.
+        levels : radii of the ellipses, or half-widths of the intervals, in standard deviations; all positive.
+        colors : of the components, in turn; by default six that people with any kind of colour vision can distinguish,
+            lighter on a dark background. Further components get the same colours again, with another marker and line,
+            and all components get a number at their means.
+        legend : whether to name the components, with their weights; no legend names more than 20.
+        uncertainty : what ``gm.inference(X)`` or ``gm.bootstrap(X)`` found, or mixtures that the truth might be as
+            well, of all features, such as ``posterior_.sample(50)``: their first ellipses, or their curves, are thin
+            lines.
+        row_kwargs : for `Axes.scatter` or, in one feature, `Axes.hist`.
+        component_kwargs : for each `matplotlib.patches.Ellipse` or, in one feature, for each curve by `Axes.plot`.
+
+        Returns
+        -------
+        display : this one.
+
+        Raises
+        ------
+        ImportError : matplotlib is not installed, or its backend needs a screen.
+        ValueError : a level that is not positive or not finite, no colour, or something that is none.
+        TypeError : levels are not numbers, ax is none, or uncertainty holds no mixtures.
+        """
+        radii = checked_levels(levels)
+        ax = self._on(ax)
+        looks = looks_of(len(self.weights), colors, ax.get_facecolor())
+        self.colors_ = [look.color for look in looks]
+        of_rows, is_line = dict(row_kwargs or {}), self.means.shape[1] == 1
+        if is_line:
+            self.rows_ = draw_histogram(ax, self.rows[:, 0], of_rows)
+        else:
+            box = covered(self.means, self.covariances)
+            self.rows_ = draw_rows(ax, self.rows, self.labels, self.certainty, looks, box, of_rows)
+        parts = self.weights, self.means, self.covariances
+        self.components_ = draw_components(ax, *parts, looks, radii, dict(component_kwargs or {}))
+        is_many = not is_line and len(set(map(str, self.colors_))) < len(looks)
+        self.numbers_ = draw_numbers(ax, self.means, looks) if is_many else []
+        others: Any = uncertainty.mixtures() if hasattr(uncertainty, "mixtures") else uncertainty
+        if not isinstance(others, Sequence) or not all(isinstance(each, Mixture) for each in others):
+            raise ParameterTypeError(
+                "uncertainty must be what inference or bootstrap found, or a list of mixtures, such as "
+                f"posterior_.sample(50), not {uncertainty!r:.60}."
+            )
+        self.uncertain_ = [self._draw_uncertain(ax, looks, radii[:1], each) for each in others]
+        self._name_axes(self.feature_names, "density")
+        return self._with_legend(self.handles(looks), legend)
+
+    def handles(self, looks: Sequence[Look]) -> list[Any]:
+        """What a legend of this picture names."""
+        is_line = self.means.shape[1] == 1
+        points = not is_line and 0 < len(self.rows) <= MOST_POINTS
+        noise = not is_line and bool((self.labels < 0).any())
+        handles = component_handles(looks, self.weights, points=points, lines=not points, noise=noise)
+        return [*handles, handle("their sum", self._ink, "--", linewidth=1)] if is_line and len(looks) > 1 else handles
+
+    def _draw_uncertain(self, ax: Axes, looks: list[Look], levels: list[float], other: Mixture) -> Any:
+        """Thin ellipses or curves of another mixture; raises ValueError where it has other features or components."""
+        if other.n_components != len(looks) or other.n_features <= max(self.places):
+            raise ValueError("uncertainty must hold mixtures with the components and features of the drawn one.")
+        covariances = other.model.covariances.marginal(np.array(self.places)).dense()
+        means, style = other.means[:, list(self.places)], {"linewidth": THIN, "alpha": PALE}
+        return draw_components(ax, other.weights, means, covariances, looks, levels, style, has_fill=False)
+
+
+def checked_levels(levels: Any) -> list[float]:
+    """Distances in standard deviations, ascending; raises ValueError or TypeError."""
+    radii = check_real("levels", levels)
+    if radii.ndim != 1 or not ((radii > 0) & (radii < np.inf)).all():
+        raise ValueError(f"levels={levels!r:.60} must be positive numbers of standard deviations, in a list.")
+    return sorted(radii.tolist())

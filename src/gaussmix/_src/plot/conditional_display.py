@@ -1,0 +1,163 @@
+"""One feature given another: the regression of a mixture."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from gaussmix._src.estimators.regressor import regressor_of
+from gaussmix._src.mixture.features import place_of
+from gaussmix._src.numerics.arrays import Array
+from gaussmix._src.plot.display import Axes, Display, checked_masses
+from gaussmix._src.plot.layers import draw_plain_rows
+from gaussmix._src.plot.palette import faded
+from gaussmix._src.plot.subject import Feature, beside, mixture_of, names_of, subject_of
+
+_N_POINTS = 201
+
+
+@dataclass(eq=False, repr=False, kw_only=True)
+class ConditionalDisplay(Display):
+    """The mean of a target for each value of a feature, its median, and bands that hold given masses.
+
+    Make it with `from_estimator`. All is of p(target | feature), whatever the other features are: of the marginal
+    distribution of these two. A band of 90% lies between the quantiles of 5% and 95%.
+
+    Parameters
+    ----------
+    x : (n_points,), values of the feature, data units.
+    mean : (n_points,), E[target | x], data units.
+    quantiles : (n_points, 2 n_masses + 1), ascending; the median is in the middle.
+    masses : (n_masses,), of the bands, ascending.
+    rows : (n_rows, 2), feature and target, data units; without rows (0, 2).
+    feature_names : of the feature and the target.
+
+    Attributes
+    ----------
+    ax_, figure_ : the axes drawn on, and their figure. `plot` sets these and all that follow.
+    mean_, median_ : lines.
+    bands_ : a filled band for each mass, the widest first.
+    rows_ : what shows the rows.
+    legend_ : the legend at the right of the axes, or None.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from gaussmix import GaussianMixtureRegressor
+    >>> from gaussmix._src.plot import ConditionalDisplay
+    >>> x = np.linspace(0, 1, 200)[:, None]
+    >>> y = np.abs(x[:, 0] - 0.5)
+    >>> regressor = GaussianMixtureRegressor(2, random_state=0).fit(x, y)
+    >>> display = ConditionalDisplay.from_estimator(regressor, x, y)
+    >>> display.quantiles.shape
+    (201, 5)
+    """
+
+    x: Array
+    mean: Array
+    quantiles: Array
+    masses: Array
+    rows: Array
+    feature_names: Sequence[str]
+
+    @classmethod
+    def from_estimator(
+        cls,
+        estimator: Any,
+        X: ArrayLike | None = None,
+        y: ArrayLike | None = None,
+        *,
+        feature: Feature = 0,
+        target: Feature | None = None,
+        masses: Sequence[float] = (0.5, 0.9),
+        feature_names: Sequence[str] | None = None,
+        ax: Axes | None = None,
+        **options: Any,
+    ) -> Self:
+        """Draw a fitted regressor or other estimator, or a mixture, over rows or alone.
+
+        All else is as for `ComponentDisplay.from_estimator`.
+
+        Parameters
+        ----------
+        estimator : a fitted `gaussmix.GaussianMixtureRegressor`, another estimator of gaussmix that has a `mixture_`,
+            or a `gaussmix.Mixture`.
+        X, y : rows to show: (n_samples, n_predictors) and (n_samples,) as in `fit` of the regressor, or X alone with
+            all features of the mixture; None for no rows.
+        feature : the feature that is known, by its place in the mixture or by name.
+        target : what is predicted, likewise; by default the (first) target of the regressor, or the last feature.
+        masses : of the bands, above 0 and below 1.
+        feature_names : one for each feature of the mixture; by default those of the mixture.
+
+        Raises
+        ------
+        ValueError, TypeError : feature and target are the same, or masses are not numbers between 0 and 1.
+        """
+        mixture = mixture_of(estimator)
+        names = names_of(mixture.n_features, feature_names, mixture.feature_names)
+        last = np.atleast_1d(getattr(estimator, "targets_", -1))[0].item()
+        given = ("feature", feature), ("target", last if target is None else target)
+        places = [place_of(value, len(names), tuple(names), called) for called, value in given]
+        if places[0] == places[1]:
+            raise ValueError(f"feature and target are both {names[places[0]]!r}: choose two different ones.")
+        shares = checked_masses(masses)
+        subject = subject_of(mixture, beside(X, y, mixture.feature_names), feature_names)
+        rows = subject.shown(places)
+        pair = mixture.without_noise.marginal(places)
+        x = _span(pair.means[:, 0], np.sqrt(pair.model.covariances.dense()[:, 0, 0]), rows[:, 0])
+        regressor = regressor_of(pair.with_feature_names(None), [1])
+        tails = np.concatenate([0.5 - 0.5 * shares[::-1], [0.5], 0.5 + 0.5 * shares])
+        return cls(
+            x=x,
+            mean=np.asarray(regressor.predict(x[:, None]))[:, 0],
+            quantiles=regressor.predict_quantiles(x[:, None], tails)[:, 0],
+            masses=shares,
+            rows=rows,
+            feature_names=[names[place] for place in places],
+        ).plot(ax, **options)
+
+    def plot(self, ax: Axes | None = None, *, color: Any = None, legend: bool = True) -> Self:
+        """Draw.
+
+        Parameters
+        ----------
+        ax : axes to draw on; new ones by default.
+        color : of lines and bands; blue by default.
+        legend : whether to name lines and bands.
+
+        Returns
+        -------
+        display : this one.
+
+        Raises
+        ------
+        ImportError : matplotlib is not installed, or its backend needs a screen.
+        """
+        ax = self._on(ax)
+        color = self._line_color(color)
+        low, high = self.quantiles.min(axis=0), self.quantiles.max(axis=0)
+        box = np.array([[self.x[0], low[0]], [self.x[-1], high[-1]]])
+        self.rows_ = draw_plain_rows(ax, self.rows, self._ink, 0.7, box, {})
+        n = len(self.masses)
+        self.bands_ = []
+        for k, mass in enumerate(self.masses[::-1].tolist()):
+            edges = self.quantiles[:, k], self.quantiles[:, 2 * n - k]
+            look: dict[str, Any] = {"color": faded(color, 0.18 + 0.14 * k), "linewidth": 0, "zorder": 1.5}
+            self.bands_.append(ax.fill_between(self.x, *edges, label=f"{100 * mass:.4g}% of the rows", **look))
+        (self.mean_,) = ax.plot(self.x, self.mean, color=color, linewidth=1.8, zorder=4, label="mean")
+        (self.median_,) = ax.plot(
+            self.x, self.quantiles[:, n], color=color, linewidth=1.2, linestyle="--", zorder=4, label="median"
+        )
+        self._name_axes(self.feature_names)
+        return self._with_legend([self.mean_, self.median_, *reversed(self.bands_)], legend)
+
+
+def _span(means: Array, deviations: Array, rows: Array) -> Array:
+    """Where to predict: over the rows, or without rows over the components to 3 σ."""
+    rows = rows[~np.isnan(rows)]
+    ends = rows if len(rows) else np.concatenate([means - 3 * deviations, means + 3 * deviations])
+    return np.linspace(ends.min(), ends.max(), _N_POINTS)

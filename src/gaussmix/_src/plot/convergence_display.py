@@ -1,0 +1,96 @@
+"""How the likelihood or the bound rose, start by start."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+from sklearn.utils.validation import check_is_fitted
+
+from gaussmix._src.errors import LIKELIHOOD, ParameterTypeError
+from gaussmix._src.estimators.bayesian_gaussian_mixture import BayesianGaussianMixture
+from gaussmix._src.plot.display import Axes, Display
+
+
+@dataclass(eq=False, repr=False, kw_only=True)
+class ConvergenceDisplay(Display):
+    """What EM raises, such as the mean log-likelihood, at each step of each start; the run that was kept stands out.
+
+    Make it with `from_estimator`. Runs that end at one height found one mixture; a run that ends lower got stuck.
+
+    Parameters
+    ----------
+    traces : for each start its values, nats. Nothing is shown of a start that failed.
+    best : the place of the run that was kept.
+    raised : the name of the values.
+
+    Attributes
+    ----------
+    ax_, figure_ : the axes drawn on, and their figure. `plot` sets these and all that follow.
+    lines_ : a line for each trace.
+    legend_ : the legend at the right of the axes, or None.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from gaussmix import GaussianMixture
+    >>> from gaussmix._src.plot import ConvergenceDisplay
+    >>> X = np.random.default_rng(0).normal(size=(60, 2))
+    >>> gm = GaussianMixture(2, n_init=3, random_state=0).fit(X)
+    >>> len(ConvergenceDisplay.from_estimator(gm).lines_)
+    3
+    """
+
+    traces: Sequence[Sequence[float]]
+    best: int
+    raised: str = LIKELIHOOD
+
+    @classmethod
+    def from_estimator(cls, estimator: Any, *, ax: Axes | None = None, **options: Any) -> Self:
+        """Draw the runs of a fitted estimator. All else is as for `ComponentDisplay.from_estimator`.
+
+        Parameters
+        ----------
+        estimator : a fitted estimator of gaussmix; of one without traces in `outcome_`, the run that was kept.
+
+        Raises
+        ------
+        TypeError : `estimator` keeps no trace.
+        ValueError : EM made no step.
+        """
+        if hasattr(estimator, "fit"):
+            check_is_fitted(estimator)
+        if not hasattr(estimator, "lower_bounds_"):
+            raise ParameterTypeError(f"{type(estimator).__name__} keeps no trace of EM: give a fitted GaussianMixture.")
+        kept = list(estimator.lower_bounds_)
+        traces = [list(trace) for trace in getattr(getattr(estimator, "outcome_", None), "traces", [])]
+        if not kept:
+            raise ValueError("EM made no step, so there is nothing to show. Raise max_iter.")
+        if kept not in traces:
+            traces.append(kept)
+        raised = "bound" if isinstance(estimator, BayesianGaussianMixture) else LIKELIHOOD
+        return cls(traces=traces, best=traces.index(kept), raised=raised).plot(ax, **options)
+
+    def plot(self, ax: Axes | None = None, *, color: Any = None, legend: bool = True) -> Self:
+        """Draw.
+
+        Parameters, return and errors are those of `ConditionalDisplay.plot`. The color is that of the run that was
+        kept; the others are grey. The legend says which run was kept, and where it ended.
+        """
+        ax = self._on(ax)
+        color = self._line_color(color)
+        self.lines_ = []
+        for nth, trace in enumerate(self.traces):
+            is_best = nth == self.best
+            how: dict[str, Any] = {"color": color if is_best else "0.5", "zorder": 3 if is_best else 2}
+            how |= {"linewidth": 1.8 if is_best else 0.9, "marker": "o", "markersize": 3.5 if is_best else 2.5}
+            self.lines_ += ax.plot(np.arange(1, len(trace) + 1), trace, **how)
+        self.lines_[self.best].set_label(f"kept: ends at {self.traces[self.best][-1]:.6g}")
+        others = [line for nth, line in enumerate(self.lines_) if nth != self.best]
+        if others:
+            others[0].set_label(f"{len(others)} other {'start' if len(others) == 1 else 'starts'}")
+        ax.set(xlabel="step of EM", ylabel=f"{self.raised}, nats")
+        self._count_along_x(min_n_ticks=1)
+        return self._with_legend([self.lines_[self.best], *others[:1]], legend)

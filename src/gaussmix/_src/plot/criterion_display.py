@@ -1,0 +1,154 @@
+"""How the criterion of a search depends on the number of components and the structure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+from sklearn.utils.validation import check_is_fitted
+
+from gaussmix._src.errors import ParameterTypeError, counted
+from gaussmix._src.fit.criteria import HIGHER, STABILITY, heading_of, structures
+from gaussmix._src.plot.display import Axes, Display, handle
+from gaussmix._src.plot.palette import looks_of
+
+_BEST = 10  # candidates that decide the axis
+_MARGIN = 0.15  # of their range, above and below
+_MOST = 3.0  # times their range: if all candidates are in it, the axis shows all
+
+
+@dataclass(eq=False, repr=False, kw_only=True)
+class CriterionDisplay(Display):
+    """The criterion of every candidate of a search: a line for each structure, over the number of components.
+
+    Make it with `from_estimator`. A ring shows what was chosen. A candidate that failed is a cross at the upper edge,
+    above its number of components. Triangles mark the peaks of stability. Where the ten best lie close together next to
+    all others, the axis shows these ten, and the legend the structures in view.
+
+    Parameters
+    ----------
+    results : `results_` of a fitted `gaussmix.GaussianMixtureIC`.
+    best_index : the row of `results` that was chosen.
+    criterion : the column of `results` to show.
+
+    Attributes
+    ----------
+    ax_, figure_ : the axes drawn on, and their figure. `plot` sets these and all that follow.
+    lines_ : for each structure its line.
+    failures_ : for each structure with a failure its crosses.
+    best_ : the ring.
+    peaks_ : the triangles; None for another criterion.
+    note_ : the text that counts candidates beyond the axis, or None.
+    legend_ : the legend at the right of the axes, or None.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from gaussmix import GaussianMixtureIC
+    >>> from gaussmix._src.plot import CriterionDisplay
+    >>> X = np.random.default_rng(0).normal(size=(60, 2))
+    >>> search = GaussianMixtureIC(range(1, 4), covariance_type=["full", "diag"], random_state=0).fit(X)
+    >>> sorted(CriterionDisplay.from_estimator(search).lines_)
+    ['diag', 'full']
+    """
+
+    results: Mapping[str, Sequence[Any]]
+    best_index: int
+    criterion: str
+
+    @classmethod
+    def from_estimator(
+        cls, estimator: Any, *, criterion: str | None = None, ax: Axes | None = None, **options: Any
+    ) -> Self:
+        """Draw the search of a fitted estimator. All else is as for `ComponentDisplay.from_estimator`.
+
+        Parameters
+        ----------
+        estimator : a fitted `gaussmix.GaussianMixtureIC`.
+        criterion : "bic", "icl", "aic", "aicc" or, where it was computed, "cv" or "stability"; by default what the
+            search chose by.
+
+        Raises
+        ------
+        ValueError : the search has no such criterion.
+        TypeError : `estimator` searched for nothing.
+        """
+        if not hasattr(estimator, "fit") or not hasattr(type(estimator), "_fits"):
+            raise ParameterTypeError(
+                f"{type(estimator).__name__} compares no candidates: give a fitted GaussianMixtureIC."
+            )
+        check_is_fitted(estimator)
+        results, wanted = estimator.results_, estimator.criterion if criterion is None else criterion
+        known = [name for name in ("bic", "icl", "aic", "aicc", *HIGHER) if name in results]
+        if wanted not in known:
+            raise ValueError(f"criterion={wanted!r:.60} is not one of {', '.join(map(repr, known))}.")
+        return cls(results=results, best_index=estimator.best_index_, criterion=wanted).plot(ax, **options)
+
+    def plot(self, ax: Axes | None = None, *, colors: Sequence[Any] | None = None, legend: bool = True) -> Self:
+        """Draw. Parameters, return and errors are those of `ComponentDisplay.plot`, with structures as components."""
+        ax = self._on(ax)
+        counts, values = (np.asarray(self.results[name], dtype=float) for name in ("n_components", self.criterion))
+        names_of_candidates = np.array(structures(self.results))
+        names = list(dict.fromkeys(names_of_candidates.tolist()))
+        looks = looks_of(len(names), colors, ax.get_facecolor())
+        self.lines_, self.failures_ = {}, {}
+        is_failed = np.array([why is not None for why in self.results["failure"]])
+        for nth, (name, look) in enumerate(zip(names, looks, strict=True)):
+            mine = np.flatnonzero(names_of_candidates == name)
+            mine = mine[np.argsort(counts[mine], kind="stable")]
+            style = {"color": look.color, "marker": look.marker, "linestyle": look.line_style}
+            (self.lines_[name],) = ax.plot(counts[mine], values[mine], label=name, markersize=4, linewidth=1.2, **style)
+            failed = counts[mine[is_failed[mine]]]
+            if len(failed):
+                self.failures_[name] = self._cross(failed, nth, len(names), look.color)
+        best = counts[self.best_index], values[self.best_index]
+        label = f"chosen: {names_of_candidates[self.best_index]}, {best[0]:.0f}"
+        self.best_ = self._ring(*best, label=label)
+        self.peaks_ = None
+        if self.criterion == STABILITY:
+            at = np.flatnonzero(self.results["is_peak"])
+            style = {"marker": "^", "linestyle": "", "markersize": 8, "markerfacecolor": "none", "color": "0.5"}
+            (self.peaks_,) = ax.plot(counts[at], values[at], **style)
+        better = "higher is better" if self.criterion in HIGHER else "lower is better"
+        ax.set(xlabel="number of components", ylabel=f"{heading_of(self.criterion)} ({better})")
+        self._count_along_x(min_n_ticks=1)
+        ax.set_xlim(counts.min() - 0.5, counts.max() + 0.5)
+        self._show_the_best(values)
+        failed = [handle("failed", "0.5", marker="x")] if self.failures_ else []
+        peaks = [] if self.peaks_ is None else [handle("peak", "0.5", marker="^")]
+        low, high = ax.get_ylim()
+        named = {*names_of_candidates[(low <= values) & (values <= high)].tolist(), *self.failures_}
+        shown = [line for name, line in self.lines_.items() if name in named]
+        return self._with_legend([*shown, self.best_, *peaks, *failed], legend)
+
+    def _show_the_best(self, values: Any) -> None:
+        """Let the best candidates and the chosen one decide the axis; a note counts those that lie beyond it."""
+        self.note_ = None
+        known = values[~np.isnan(values)]
+        cost = -known if self.criterion in HIGHER else known
+        best, last = (known[np.argsort(cost, kind="stable")[[0, min(_BEST, len(known)) - 1]]]).tolist()
+        shown = np.array([best, last, values[self.best_index]])
+        room = _MARGIN * np.ptp(shown)
+        low, high = shown.min() - room, shown.max() + room
+        beyond = int(((known < low) | (known > high)).sum())
+        if not room or np.ptp(known) <= _MOST * np.ptp(shown):
+            return
+        self.ax_.set_ylim(low, high)
+        is_below = self.criterion in HIGHER
+        where: dict[str, Any] = {
+            "x": 0.99,
+            "y": 0.01 if is_below else 0.99,
+            "va": "bottom" if is_below else "top",
+            "bbox": {"facecolor": self.ax_.get_facecolor(), "edgecolor": "none", "pad": 1},  # over the lines
+        }
+        text = f"{'↓' if is_below else '↑'} {counted(beyond, 'worse candidate')}"
+        self.note_ = self.ax_.text(s=text, transform=self.ax_.transAxes, fontsize="small", ha="right", **where)
+
+    def _cross(self, counts: Any, nth: int, n_structures: int, color: Any) -> Any:
+        """Crosses at the upper edge; those of structures that failed for the same number stand side by side."""
+        aside = 0.7 * ((nth + 0.5) / n_structures - 0.5)
+        where = self.ax_.get_xaxis_transform()
+        style = {"color": color, "marker": "x", "linestyle": "", "markersize": 5, "clip_on": False}
+        return self.ax_.plot(counts + aside, np.full(len(counts), 1.035), transform=where, **style)[0]

@@ -1,0 +1,134 @@
+"""The density of a mixture, by the smallest regions that hold given masses."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+
+from gaussmix._src.mixture.mixture import Mixture
+from gaussmix._src.numerics.arrays import Array
+from gaussmix._src.plot.display import Axes, FeatureDisplay, checked_masses
+from gaussmix._src.plot.layers import covered, draw_histogram, draw_plain_rows, grid_of
+from gaussmix._src.plot.palette import faded
+from gaussmix._src.plot.subject import Subject
+
+_OPACITY = 0.25  # of one region; those inside lie on it
+
+
+@dataclass(eq=False, repr=False, kw_only=True)
+class DensityDisplay(FeatureDisplay):
+    """The density of a mixture in two features by contours, each around the smallest region of a given mass.
+
+    Make it with `from_estimator`. The region of 95% holds 95% of the mixture's mass, and no smaller one does; it may be
+    in pieces (Hyndman 1996, The American Statistician 50, 120–126). In one feature the density is a curve over the
+    regions. Noise is left out.
+
+    Parameters
+    ----------
+    mixture : of the one or two features shown, without noise.
+    rows : (n_rows, 1) or (n_rows, 2), the features shown, data units; without rows (0, 1) or (0, 2).
+    feature_names : the names of the features shown, for the axes.
+
+    Attributes
+    ----------
+    ax_, figure_ : the axes drawn on, and their figure. `plot` sets these and all that follow.
+    levels_ : (n_masses,), the log densities of the contours, nats, ascending: the largest mass first.
+    contours_ : the `matplotlib.contour.QuadContourSet` of two features, or the curve of one.
+    regions_ : the filled contours of two features, or a region for each mass of one.
+    rows_ : what shows the rows.
+    legend_ : the legend at the right of the axes, or None.
+
+    Examples
+    --------
+    >>> from gaussmix import FAMILIES, Mixture
+    >>> from gaussmix._src.plot import DensityDisplay
+    >>> m = Mixture([0.5, 0.5], [[0.0, 0.0], [4.0, 1.0]], [1.0, 1.0], FAMILIES["spherical"])
+    >>> DensityDisplay.from_estimator(m, masses=[0.5, 0.9]).levels_.round(2)
+    array([-4.63, -3.22])
+    """
+
+    mixture: Mixture
+    rows: Array
+    feature_names: Sequence[str]
+
+    @classmethod
+    def of(cls, subject: Subject, shown: Sequence[int]) -> Self:
+        """Make the display of some features without drawing it."""
+        mixture, names = subject.mixture.without_noise.marginal(shown), [subject.names[j] for j in shown]
+        return cls(mixture=mixture, rows=subject.shown(shown), feature_names=names)
+
+    def plot(
+        self,
+        ax: Axes | None = None,
+        *,
+        masses: Sequence[float] = (0.5, 0.8, 0.95),
+        color: Any = None,
+        legend: bool = True,
+    ) -> Self:
+        """Draw. All else is as for `ConditionalDisplay.plot`.
+
+        Parameters
+        ----------
+        masses : of the regions, above 0 and below 1.
+        color : of all regions, more transparent the larger they are; blue by default.
+
+        Raises
+        ------
+        ValueError, TypeError : masses are not numbers above 0 and below 1, or a color is none.
+        """
+        shares = checked_masses(masses)
+        ax = self._on(ax)
+        color = self._line_color(color)
+        shares = shares[::-1]
+        self.levels_ = self.mixture.highest_density_level(shares)
+        shades = [faded(color, 1 - (1 - _OPACITY) ** (nth + 1)) for nth in range(len(shares))]
+        is_line = self.mixture.n_features == 1
+        (self._draw_line if is_line else self._draw_plane)(ax, color, shades)
+        self._name_axes(self.feature_names, "density")
+        return self._with_legend(_handles(shares, shades, color), legend)
+
+    def _draw_plane(self, ax: Axes, color: Any, shades: list[Any]) -> None:
+        x, y, points = grid_of(self.mixture, self.rows)
+        density = self.mixture.log_density(points).reshape(len(y), len(x))
+        levels = self.levels_ + np.arange(len(self.levels_)) * 1e-12  # strictly ascending, even if two values are equal
+        top = max(float(density.max()), float(levels[-1])) + 1.0
+        self.regions_: Any = ax.contourf(x, y, density, levels=[*levels, top], colors=shades, zorder=1.5)
+        self.contours_: Any = ax.contour(
+            x, y, density, levels=levels, colors=[color], linewidths=1.2, linestyles="-", zorder=3
+        )
+        box = covered(self.mixture.means, self.mixture.model.covariances.dense())
+        opacity = min(0.6, 15 * max(len(self.rows), 1) ** -0.5)
+        self.rows_ = draw_plain_rows(ax, self.rows, self._ink, opacity, box, {"s": 6})
+        self._view(density >= levels[0], x, y)
+
+    def _view(self, inside: Any, x: Array, y: Array) -> None:
+        """Show the outermost region and all rows, with a margin."""
+        rows = self.rows[~np.isnan(self.rows).any(axis=1)]
+        for axis, values, own, name in ((0, x, rows[:, 0], "x"), (1, y, rows[:, 1], "y")):
+            seen = values[inside.any(axis=axis)]
+            ends = np.concatenate([seen, own]) if len(seen) + len(own) else values
+            margin = 0.05 * (ends.max() - ends.min())
+            getattr(self.ax_, f"set_{name}lim")(ends.min() - margin, ends.max() + margin)
+
+    def _draw_line(self, ax: Axes, color: Any, shades: list[Any]) -> None:
+        x = grid_of(self.mixture, self.rows)[0]
+        density = np.exp(self.mixture.log_density(x[:, None]))
+        self.rows_ = draw_histogram(ax, self.rows[:, 0], {})
+        self.regions_ = [
+            ax.fill_between(x, density, where=density >= np.exp(level), color=shades[0], linewidth=0)
+            for level in self.levels_
+        ]
+        (self.contours_,) = ax.plot(x, density, color=color, linewidth=1.3)
+        ax.set_ylim(bottom=0.0)
+
+
+def _handles(shares: Array, shades: Sequence[Any], color: Any) -> list[Any]:
+    from matplotlib.patches import Patch
+
+    return [
+        Patch(facecolor=shade, edgecolor=color, label=f"{100 * share:.4g}% of the mass")
+        for share, shade in zip(shares[::-1].tolist(), shades[::-1], strict=True)
+    ]

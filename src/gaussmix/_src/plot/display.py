@@ -1,0 +1,191 @@
+"""What all displays share: axes, the colours of a page, and legends next to the data."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from gaussmix._src.checks import check_probabilities
+from gaussmix._src.errors import ParameterTypeError
+from gaussmix._src.numerics.arrays import Array
+from gaussmix._src.plot.palette import COLORS, Look, on_page
+from gaussmix._src.plot.subject import Features, Subject, chosen_features, subject_of
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes as Axes
+else:  # matplotlib need not be installed to import this
+    Axes = Any
+
+MOST_IN_LEGEND = 20
+_LONGEST_NAME = 60  # characters; a layout with a name of thousands takes minutes
+
+
+class Display:
+    """Axes of a picture. A display computes when it is made, and `plot` draws, as often as one likes."""
+
+    ax_: Axes
+    figure_: Any
+    legend_: Any
+    rows_: Any
+
+    def _on(self, ax: Axes | None) -> Axes:
+        """Take the axes to draw on, new ones by default."""
+        if ax is None:
+            ax = new_figure()[1]
+        elif not hasattr(ax, "get_xaxis"):
+            raise ParameterTypeError(f"ax must be matplotlib axes, not {ax!r:.60}.")
+        self.ax_, self.figure_ = ax, ax.figure
+        return ax
+
+    def _name_axes(self, features: Sequence[str], height: str = "") -> None:
+        """Write what the axes show: two features, or one and what its height is."""
+        x, y, *_ = *features, height
+        self.ax_.set(xlabel=as_text(x), ylabel=as_text(y))
+
+    @property
+    def _ink(self) -> Any:
+        """The colour of text, which is visible on this background."""
+        return self.ax_.xaxis.label.get_color()
+
+    def _line_color(self, color: Any) -> Any:
+        """The colour that was asked for, or the first of the palette as this background needs it."""
+        return on_page(COLORS[0], self.ax_.get_facecolor()) if color is None else color
+
+    def _with_legend(self, handles: Sequence[Any], is_shown: bool) -> Self:
+        """This display, with what is drawn named next to it where a legend is wanted."""
+        self.legend_ = legend_beside(self.ax_, handles) if is_shown else None
+        return self
+
+    def _ring(self, x: float, y: float, label: str | None = None) -> Any:
+        """Put a ring around what was chosen."""
+        how: dict[str, Any] = {"s": 140, "facecolors": "none", "linewidths": 1.5, "zorder": 5}
+        return self.ax_.scatter(x, y, label=label, edgecolors=[self._ink], **how)
+
+    def _count_along_x(self, **options: Any) -> None:
+        """Mark whole numbers along the horizontal axis."""
+        from matplotlib.ticker import MaxNLocator
+
+        self.ax_.xaxis.set_major_locator(MaxNLocator(integer=True, **options))
+
+
+class FeatureDisplay(Display):
+    """A picture of a mixture in some of its features, with rows or without."""
+
+    _most: ClassVar[int] = 2  # features that are shown
+
+    @classmethod
+    def from_estimator(
+        cls,
+        estimator: Any,
+        X: ArrayLike | None = None,
+        *,
+        features: Features = None,
+        feature_names: Sequence[str] | None = None,
+        ax: Axes | None = None,
+        **options: Any,
+    ) -> Self:
+        """Draw a fitted estimator, or a mixture, over rows or alone.
+
+        Parameters
+        ----------
+        estimator : a fitted estimator of gaussmix that has a `mixture_`, or a `gaussmix.Mixture`.
+        X : (n_samples, n_features), all features of the mixture, data units; None for a picture without rows. Rows with
+            a missing cell (NaN) among the features shown are left out.
+        features : the features to show, by index or by name: one or two, the first two by default; for a grid at most
+            8, all by default. The picture is that of the marginal distribution of these features.
+        feature_names : one for each feature of X; by default those of the mixture, or those of X.
+        ax : axes to draw on, (n_shown, n_shown) for a grid; new ones by default.
+        **options : for `plot`.
+
+        Returns
+        -------
+        display : the display, drawn.
+
+        Raises
+        ------
+        ImportError : matplotlib is not installed, or its backend needs a screen.
+        NotFittedError : before `fit`.
+        ValueError : a feature does not exist, X is not numbers of shape (n_samples, n_features), X is None and the
+            display shows nothing but rows, or a grid would have more than 8 features.
+        TypeError : `estimator` has no mixture, X is not numbers, or a feature is neither a number nor a name.
+        """
+        subject = subject_of(estimator, X, feature_names)
+        return cls.of(subject, chosen_features(features, subject.names, cls._most)).plot(ax, **options)
+
+    @classmethod
+    def of(cls, subject: Subject, shown: Sequence[int]) -> Any:
+        """Make the display of some features without drawing it."""
+        raise NotImplementedError
+
+
+def as_text(name: str) -> str:
+    """A name as matplotlib is to draw it: no mathematics between dollars, no control characters, and not too long.
+
+    Every name that comes from the data goes through here. matplotlib draws "\\$" as a dollar.
+    """
+    short = name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 1]}…"
+    return "".join(mark if mark.isprintable() or mark == "\n" else "?" for mark in short).replace("$", r"\$")
+
+
+def new_figure(*shape: int, **options: Any) -> tuple[Any, Any]:
+    """A figure and its axes, which leave room for what stands next to them; raises ImportError."""
+    pyplot = import_pyplot()
+    try:
+        made: tuple[Any, Any] = pyplot.subplots(*shape, **{"layout": "constrained", **options})
+    except ImportError as error:
+        raise ImportError(
+            f"matplotlib can't open a figure here: {error}. Without a screen, call matplotlib.use('agg') first, and "
+            "display.figure_.savefig('picture.png') afterwards."
+        ) from None
+    return made
+
+
+def import_pyplot() -> Any:
+    """matplotlib's pyplot; raises ImportError where it is not installed."""
+    try:
+        from matplotlib import pyplot
+    except ImportError:
+        raise ImportError("Pictures need matplotlib: install it with pip install 'gaussmix[plot]'.") from None
+    return pyplot
+
+
+def checked_masses(masses: Any) -> Array:
+    """Masses of regions, ascending, each once; raises ValueError or TypeError."""
+    shares = np.unique(check_probabilities("masses", masses))
+    if not len(shares) or shares[0] == 0 or shares[-1] == 1:
+        raise ValueError(f"masses={masses!r:.60} must be numbers above 0 and below 1.")
+    return shares
+
+
+def legend_beside(ax: Axes, handles: Sequence[Any]) -> Any:
+    """A legend at the right of axes, where it hides no data; None if there is nothing to name."""
+    if not handles:
+        return None
+    for handle in handles:
+        handle.set_label(as_text(handle.get_label()))
+    where: dict[str, Any] = {"loc": "upper left", "bbox_to_anchor": (1.01, 1.0), "borderaxespad": 0.0}
+    return ax.legend(handles=handles, frameon=False, fontsize="small", **where)
+
+
+def component_handles(looks: Sequence[Look], weights: Any, *, points: bool, lines: bool, noise: bool) -> list[Any]:
+    """What a legend shows for each component: its marker, its line, its number and its weight.
+
+    A legend of more than 20 would be longer than the picture: then it names none.
+    """
+    if len(looks) > MOST_IN_LEGEND:
+        return []
+    handles = []
+    for k, (look, weight) in enumerate(zip(looks, np.asarray(weights).tolist(), strict=True)):
+        line, marker = look.line_style if lines else "", look.marker if points else ""
+        handles.append(handle(f"component {k} ({weight:.0%})", look.color, line, marker, linewidth=1.3))
+    return [*handles, handle("noise", "0.5", marker="x")] if noise else handles
+
+
+def handle(label: str, color: Any, line: Any = "", marker: str = "", **options: Any) -> Any:
+    """What a legend shows for one thing: a line, a marker or both."""
+    from matplotlib.lines import Line2D
+
+    return Line2D([], [], color=color, label=label, linestyle=line, marker=marker, **{"markersize": 5, **options})

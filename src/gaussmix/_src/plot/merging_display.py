@@ -1,0 +1,102 @@
+"""How components are merged into clusters."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from gaussmix._src.mixture import MIN_OVERLAP
+from gaussmix._src.mixture.compare.merging import merge_by_entropy
+from gaussmix._src.numerics.arrays import Array
+from gaussmix._src.plot.display import Axes, Display
+from gaussmix._src.plot.subject import subject_of
+
+
+@dataclass(eq=False, repr=False, kw_only=True)
+class MergingDisplay(Display):
+    """The entropy of the responsibilities while components are merged into clusters, two at a time.
+
+    Make it with `from_estimator`; `GaussianMixture.merge` gives the clusters themselves, and says which are merged. The
+    entropy falls while overlapping components are merged. A ring shows where no two clusters overlap: so many clusters
+    are proposed. Above each point stands the cluster that was merged there, and how much its two parts overlapped.
+
+    Parameters
+    ----------
+    entropy : (n_components,), nats, of 1, 2, … clusters.
+    merged : (n_components − 1,), what was merged to get 1, 2, … clusters, such as "0+3".
+    overlap : (n_components − 1,), the overlap of the two that were merged, 0 to 1.
+    n_clusters : where no two clusters overlap.
+
+    Attributes
+    ----------
+    ax_, figure_ : the axes drawn on, and their figure. `plot` sets these and all that follow.
+    line_ : the entropies.
+    best_ : the ring.
+    texts_ : what was merged, and the overlap.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from gaussmix import FAMILIES, Mixture
+    >>> from gaussmix._src.plot import MergingDisplay
+    >>> m = Mixture([0.25, 0.25, 0.5], [[0.0], [1.0], [9.0]], [1.0, 1.0, 1.0], FAMILIES["spherical"])
+    >>> display = MergingDisplay.from_estimator(m, m.sample(300, rng=0)[0])
+    >>> display.merged, display.n_clusters
+    (['0+1+2', '0+1'], 2)
+    """
+
+    entropy: Array
+    merged: Sequence[str]
+    overlap: Array
+    n_clusters: int
+
+    @classmethod
+    def from_estimator(
+        cls,
+        estimator: Any,
+        X: ArrayLike,
+        *,
+        min_overlap: float = MIN_OVERLAP,
+        ax: Axes | None = None,
+        **options: Any,
+    ) -> Self:
+        """Draw how the components of a fitted estimator, or of a mixture, are merged.
+
+        Parameters, return and errors are those of `ComponentDisplay.from_estimator`; X is needed. `min_overlap` is that
+        of `GaussianMixture.merge`.
+        """
+        subject = subject_of(estimator, X)
+        shares = subject.responsibilities(subject.needed_rows(cls.__name__))
+        found = merge_by_entropy(subject.mixture, shares, min_overlap=min_overlap)
+        merged = [_merged(found.cluster_of, row) for row in range(len(found.overlap))]
+        display = cls(entropy=found.entropy, merged=merged, overlap=found.overlap, n_clusters=found.n_clusters)
+        return display.plot(ax, **options)
+
+    def plot(self, ax: Axes | None = None, *, color: Any = None) -> Self:
+        """Draw. Parameters, return and errors are those of `ConditionalDisplay.plot`; there is no legend."""
+        ax = self._on(ax)
+        color = self._line_color(color)
+        counts = np.arange(1, len(self.entropy) + 1)
+        (self.line_,) = ax.plot(counts, self.entropy, color=color, marker="o", markersize=5)
+        self.best_ = self._ring(self.n_clusters, float(self.entropy[self.n_clusters - 1]))
+        self.texts_ = []
+        how: dict[str, Any] = {"textcoords": "offset points", "xytext": (0, 11), "ha": "center", "va": "bottom"}
+        how |= {"rotation": 90, "color": self._ink, "fontsize": "small"}
+        for count, text, overlap in zip(range(1, len(counts)), self.merged, self.overlap.tolist(), strict=True):
+            self.texts_.append(ax.annotate(f"{text}: {overlap:.1%}", (count, self.entropy[count - 1]), **how))
+        ax.set(xlabel="number of clusters", ylabel="entropy of the responsibilities, nats")
+        self._count_along_x(min_n_ticks=1)
+        ax.margins(x=0.12, y=0.12)
+        return self
+
+
+def _merged(cluster_of: NDArray[np.intp], row: int) -> str:
+    """The components of the cluster that has just been merged where there are row + 1 clusters."""
+    now, before = cluster_of[row], cluster_of[row + 1]
+    new = next(c for c in range(row + 1) if len(set(before[now == c].tolist())) > 1)
+    parts = np.flatnonzero(now == new).tolist()
+    return "+".join(map(str, parts)) if len(parts) <= 6 else f"{len(parts)} components"

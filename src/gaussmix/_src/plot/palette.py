@@ -1,0 +1,64 @@
+"""Colours, markers and line styles of components, and the colours of text on light and dark pages."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from gaussmix._src.mixture.shown import COLORS as COLORS
+
+# Components beyond the number of colours get the next marker and the next line style.
+MARKERS = ("o", "^", "s", "D", "v", "P", "X")
+LINE_STYLES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1.5, 1.2)), (0, (6, 1.5, 1.5, 1.5)), (0, (3, 3)))
+NOISE_COLOR = "0.5"
+
+
+class Look(NamedTuple):
+    """How a component looks in every picture."""
+
+    color: Any
+    marker: str
+    line_style: Any
+
+
+def looks_of(n_components: int, colors: Any = None, background: Any = "white") -> list[Look]:
+    """A look for each component; raises ValueError for what is not a colour.
+
+    Markers and line styles change after each round of colours, so that many components look different. On a dark
+    background the six colours are the same, but lighter.
+    """
+    palette = [on_page(color, background) for color in COLORS] if colors is None else checked_colors(colors)
+    n_distinct = len({faded(color, 1.0) for color in palette})
+    return [
+        Look(
+            palette[k % len(palette)],
+            MARKERS[k // n_distinct % len(MARKERS)],
+            LINE_STYLES[k // n_distinct % len(LINE_STYLES)],
+        )
+        for k in range(n_components)
+    ]
+
+
+def on_page(color: Any, background: Any) -> Any:
+    """A colour for lines on a page: the colour itself, or on a dark page a mixture with white."""
+    is_dark = np.dot([0.2126, 0.7152, 0.0722], faded(background, 1.0)[:3]) < 0.4
+    return tuple(0.75 * c + 0.25 for c in faded(color, 1.0)[:3]) if is_dark else color
+
+
+def checked_colors(colors: Any) -> list[Any]:
+    """The colours, if there are some and matplotlib knows each; raises ValueError."""
+    from matplotlib.colors import is_color_like
+
+    listed = [] if isinstance(colors, str) or not isinstance(colors, Iterable) else list(colors)
+    if not listed or not all(map(is_color_like, listed)):
+        raise ValueError(f"colors={colors!r:.60} must be a list of at least one colour that matplotlib knows.")
+    return listed
+
+
+def faded(color: Any, alpha: float) -> tuple[float, float, float, float]:
+    """Red, green, blue and opacity of a colour; alpha is the opacity, from 0 to 1."""
+    from matplotlib.colors import to_rgba
+
+    return to_rgba(color, alpha=float(alpha))

@@ -1,0 +1,109 @@
+"""The plane in which the components of a mixture are farthest apart."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from gaussmix._src.checks import check_count
+from gaussmix._src.mixture.directions import directions
+from gaussmix._src.mixture.shown import shorten
+from gaussmix._src.numerics.arrays import Array
+from gaussmix._src.plot.component_display import ComponentDisplay
+from gaussmix._src.plot.display import Axes
+from gaussmix._src.plot.subject import Subject, subject_of
+from gaussmix._src.validation.parameters import check_share
+
+_MOST_LETTERS = 42  # of an axis label
+
+
+@dataclass(eq=False, repr=False, kw_only=True)
+class ProjectionDisplay(ComponentDisplay):
+    """Rows and components in the directions that separate the components best (MclustDR, Scrucca 2010).
+
+    Make it with `from_estimator`. The directions are those of `gaussmix.GaussianMixtureReducer`. All else is as for
+    `ComponentDisplay`: the ellipses are those of the mixture in this plane, which hides no feature.
+
+    Parameters
+    ----------
+    directions : (n_shown, n_features), of length 1.
+    **others : as for `ComponentDisplay`, in the directions instead of features.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from gaussmix import GaussianMixture
+    >>> from gaussmix._src.plot import ProjectionDisplay
+    >>> rng = np.random.default_rng(0)
+    >>> X = rng.normal(size=(90, 4))
+    >>> X[:30, 3] += 9
+    >>> gm = GaussianMixture(2, covariance_type="spherical", random_state=0).fit(X)
+    >>> abs(ProjectionDisplay.from_estimator(gm, X, n_directions=1).directions).round(1)
+    array([[0., 0., 0., 1.]])
+    """
+
+    directions: Array
+
+    @classmethod
+    def from_estimator(
+        cls,
+        estimator: Any,
+        X: ArrayLike | None = None,
+        *,
+        n_directions: int = 2,
+        mean_share: float = 1.0,
+        feature_names: Sequence[str] | None = None,
+        ax: Axes | None = None,
+        **options: Any,
+    ) -> Self:
+        """Draw a fitted estimator, or a mixture, over rows or alone.
+
+        All else is as for `ComponentDisplay.from_estimator`.
+
+        Parameters
+        ----------
+        n_directions : 1 or 2.
+        mean_share : as for `gaussmix.GaussianMixtureReducer`: 1 separates by means, less also by covariances.
+
+        Raises
+        ------
+        ValueError, TypeError : n_directions is neither 1 nor 2, or mean_share is not a number from 0 to 1.
+        """
+        if check_count("n_directions", n_directions, 1) > 2:
+            raise ValueError(f"n_directions={n_directions} must be 1 or 2: a picture has no more.")
+        subject = subject_of(estimator, X, feature_names)
+        found = directions(subject.mixture.model.without_noise, check_share("mean_share", mean_share))
+        axes = found.axes[:n_directions]
+        if len(axes) < n_directions:
+            axes = _with_another(axes, subject.mixture.n_features)
+        rows = None if subject.rows is None else (subject.rows - found.centre) @ axes.T
+        mixture = subject.mixture.without_noise.transform(axes, -axes @ found.centre)
+        shown = [shorten(name) for name in subject.names]
+        names = [f"direction {nth}\n{largest(axis, shown)}" for nth, axis in enumerate(axes)]
+        projected = ComponentDisplay.of(Subject(mixture, names, rows), range(len(axes)), subject.labels_and_certainty())
+        return cls(**vars(projected), directions=axes).plot(ax, **options)
+
+
+def largest(axis: Array, names: Sequence[str]) -> str:
+    """The features that a direction is made of most, as many as there is room for: "0.9 length − 0.4 width …"."""
+    order = np.argsort(-abs(axis), kind="stable").tolist()
+    kept = [j for j in order if abs(axis[j]) >= 0.1 * abs(axis).max()]
+    text = f"{axis[order[0]]:.2g} {names[order[0]]}"  # the largest is positive
+    for j in kept[1:]:
+        longer = f"{text} {'−' if axis[j] < 0 else '+'} {abs(axis[j]):.2g} {names[j]}"
+        if len(longer) > _MOST_LETTERS:
+            return f"{text} …"
+        text = longer
+    return text
+
+
+def _with_another(axes: Array, n_features: int) -> Array:
+    """Axes and one more across them, where the components differ along fewer directions than are shown."""
+    if n_features <= len(axes):
+        return axes
+    basis = np.linalg.qr(np.concatenate([axes, np.eye(n_features)]).T)[0].T
+    return np.concatenate([axes, basis[len(axes) : len(axes) + 1]])

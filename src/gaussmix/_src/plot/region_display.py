@@ -1,0 +1,165 @@
+"""Where a classifier, a detector or a mixture decides how."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gaussmix._src.mixture.mixture import Mixture
+from gaussmix._src.numerics.arrays import Array
+from gaussmix._src.plot.display import Axes, FeatureDisplay, handle
+from gaussmix._src.plot.layers import draw_rows, grid_of
+from gaussmix._src.plot.palette import NOISE_COLOR, Look, faded, looks_of
+from gaussmix._src.plot.subject import Subject, shares_by_name
+
+_REGION_ALPHA = 0.22
+
+
+@dataclass(eq=False, repr=False, kw_only=True)
+class RegionDisplay(FeatureDisplay):
+    """The regions where an estimator decides alike: the classes of a classifier, the components of a mixture, or the
+    inside and the outside of a detector.
+
+    Make it with `from_estimator`, of a fitted classifier, detector or other estimator, or of a mixture. Regions are
+    those of the marginal distribution of the features shown: with two features they are what `predict` says. Rows have
+    the colours of their own decisions, which are by all features. In one feature the height is the probability of each
+    decision.
+
+    Parameters
+    ----------
+    names : of the decisions, such as classes.
+    x, y : where regions were computed, data units; y is empty in one feature.
+    scores : (n_decisions, n_y, n_x), or (n_decisions, n_x): the largest decides. Of mixtures and classifiers they are
+        probabilities; of detectors 0 and the level less the log density, nats.
+    rows : (n_rows, 1) or (n_rows, 2), the features shown, data units; without rows (0, 1) or (0, 2).
+    labels : (n_rows,), the decision for each row, by its place in `names`.
+    feature_names : the names of the features shown, for the axes.
+    has_noise : whether the last decision is noise.
+
+    Attributes
+    ----------
+    ax_, figure_ : the axes drawn on, and their figure. `plot` sets these and all that follow.
+    regions_ : a `matplotlib.collections.QuadMesh` of the decisions' places, or in one feature a line for each.
+    boundaries_ : contours between decisions.
+    rows_ : what shows the rows.
+    legend_ : the legend at the right of the axes, or None.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from gaussmix import GaussianMixtureClassifier
+    >>> from gaussmix._src.plot import RegionDisplay
+    >>> rng = np.random.default_rng(0)
+    >>> X, y = np.concatenate([rng.normal(size=(50, 2)), rng.normal(4, 1, size=(50, 2))]), np.repeat(["a", "b"], 50)
+    >>> display = RegionDisplay.from_estimator(GaussianMixtureClassifier().fit(X, y), X)
+    >>> display.names
+    ['a', 'b']
+    """
+
+    names: list[str]
+    x: Array
+    y: Array
+    scores: Array
+    rows: Array
+    labels: NDArray[np.intp]
+    feature_names: Sequence[str]
+    has_noise: bool = False
+
+    @classmethod
+    def of(cls, subject: Subject, shown: Sequence[int]) -> Self:
+        """Make the display of some features without drawing it."""
+        is_all = shown == list(range(subject.mixture.n_features))
+        mixture = subject.mixture if is_all else subject.mixture.marginal(shown)
+        x, y, points = grid_of(mixture, subject.shown(shown))
+        names, scores, labels = _decisions(subject, mixture, points)
+        shape = (len(names), len(y), len(x)) if len(y) else (len(names), len(x))
+        return cls(
+            names=names,
+            x=x,
+            y=y,
+            scores=scores.T.reshape(shape),
+            rows=subject.shown(shown),
+            labels=labels,
+            feature_names=[subject.names[j] for j in shown],
+            has_noise=mixture.noise is not None,
+        )
+
+    def plot(self, ax: Axes | None = None, *, colors: Sequence[Any] | None = None, legend: bool = True) -> Self:
+        """Draw. Parameters, return and errors are those of `ComponentDisplay.plot`; colors are of the decisions."""
+        ax = self._on(ax)
+        looks = looks_of(len(self.names), colors, ax.get_facecolor())
+        if self.has_noise:
+            looks[-1] = Look(NOISE_COLOR, "X", "-")
+        (self._draw_plane if len(self.y) else self._draw_line)(ax, looks)
+        self._name_axes(self.feature_names, "probability")
+        return self._with_legend(self._handles(looks), legend)
+
+    def _draw_plane(self, ax: Axes, looks: list[Look]) -> None:
+        from matplotlib.colors import ListedColormap
+
+        colors = ListedColormap([faded(look.color, _REGION_ALPHA) for look in looks])
+        how: dict[str, Any] = {"shading": "nearest", "rasterized": True, "zorder": 0}
+        ends = -0.5, len(looks) - 0.5
+        decided = self.scores.argmax(axis=0)
+        self.regions_: Any = ax.pcolormesh(self.x, self.y, decided, cmap=colors, vmin=ends[0], vmax=ends[1], **how)
+        self.boundaries_: list[Any] = []
+        for k in range(len(looks) if len(looks) > 2 else 1):
+            others = np.delete(self.scores, k, axis=0)
+            margin = self.scores[k] - (others.max(axis=0) if len(others) else -1.0)
+            if margin.min() < 0 < margin.max():
+                how = {"levels": [0.0], "colors": [self._ink], "linewidths": 0.8, "zorder": 1.5}
+                self.boundaries_.append(ax.contour(self.x, self.y, margin, **how))
+        certainty, box = np.full(len(self.rows), 1.3), np.array([[self.x[0], self.y[0]], [self.x[-1], self.y[-1]]])
+        self.rows_ = draw_rows(ax, self.rows, self.labels, certainty, looks, box, {})
+        ax.set(xlim=(self.x[0], self.x[-1]), ylim=(self.y[0], self.y[-1]))
+
+    def _draw_line(self, ax: Axes, looks: list[Look]) -> None:
+        self.regions_ = []
+        heights = self.scores if self.scores.min() >= 0 else (self.scores >= self.scores.max(axis=0)).astype(float)
+        for look, height in zip(looks, heights, strict=True):
+            self.regions_ += ax.plot(self.x, height, color=look.color, linestyle=look.line_style)
+        changes = np.flatnonzero(np.diff(self.scores.argmax(axis=0)))
+        at = 0.5 * (self.x[changes] + self.x[changes + 1])
+        self.boundaries_ = [ax.axvline(x, color=self._ink, linewidth=0.8, linestyle=":") for x in at.tolist()]
+        self.rows_ = []
+        for k, look in enumerate(looks):
+            mine = self.rows[self.labels == k, 0]
+            how: dict[str, Any] = {"color": look.color, "marker": "|", "linestyle": "", "markersize": 8, "alpha": 0.5}
+            self.rows_ += ax.plot(mine, np.full(len(mine), -0.06), **how)
+
+    def _handles(self, looks: list[Look]) -> list[Any]:
+        pairs = list(zip(self.names, looks, strict=True))
+        if not len(self.y):
+            return [handle(name, look.color, look.line_style) for name, look in pairs]
+        how: dict[str, Any] = {"markersize": 7, "markeredgewidth": 0}
+        return [handle(name, look.color, marker=look.marker if len(self.rows) else "s", **how) for name, look in pairs]
+
+
+def _decisions(subject: Subject, mixture: Mixture, points: Array) -> tuple[list[str], Array, NDArray[np.intp]]:
+    """Names of the decisions, their scores at points (n_points, n_decisions), and the decisions for the rows."""
+    estimator, X = subject.estimator, subject.given
+    if hasattr(estimator, "offset_") and hasattr(estimator, "p_values"):
+        outside = _level(subject, mixture) - mixture.log_density(points)
+        labels = np.empty(0, dtype=np.intp) if X is None else (estimator.predict(X) < 0).astype(np.intp)
+        return ["inside", "outlier"], np.column_stack([np.zeros(len(outside)), outside]), labels
+    shares, own = mixture.responsibilities(points), subject.labels_and_certainty()[0]
+    if hasattr(estimator, "component_class_"):
+        places = estimator.component_class_
+        names = [str(name) for name in estimator.classes_.tolist()]
+        scores = np.stack([shares[:, places == k].sum(axis=1) for k in range(len(names))], axis=1)
+        labels = own if X is None else estimator.predict_proba(X).argmax(axis=1).astype(np.intp)
+        return names, scores, labels
+    names, shares = shares_by_name(mixture, shares)
+    return names, shares, own % len(names)
+
+
+def _level(subject: Subject, mixture: Mixture) -> float:
+    """The log density at the edge of a detector's region; of some features, with as much mass inside."""
+    detector = subject.estimator
+    if mixture.n_features == subject.mixture.n_features:
+        return float(detector.offset_)
+    return mixture._level_above(detector.mixture_._log_mass_below(detector.offset_))

@@ -1,0 +1,90 @@
+"""How the rows are shared among the components."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from gaussmix._src.numerics.arrays import Array
+from gaussmix._src.plot.display import Axes, Display
+from gaussmix._src.plot.palette import NOISE_COLOR, faded, looks_of
+from gaussmix._src.plot.subject import shares_by_name, subject_of
+
+_MOST_BARS = 1_000  # of rows; more are averaged
+_HATCHES = ("", "///", "\\\\\\", "xxx", "...", "+++")
+
+
+@dataclass(eq=False, repr=False, kw_only=True)
+class ResponsibilityDisplay(Display):
+    """A bar for each row, in parts as large as the probabilities p(k | x) of its components.
+
+    Make it with `from_estimator`. Rows stand in the order of their most probable component, the most certain first:
+    what is shared lies between the blocks. More than 1,000 rows are averaged in groups of neighbours.
+
+    Parameters
+    ----------
+    shares : (n_bars, n_components), or one column more for noise; each row sums to 1.
+    n_rows : how many rows there are.
+    names : of the components.
+
+    Attributes
+    ----------
+    ax_, figure_ : the axes drawn on, and their figure. `plot` sets these and all that follow.
+    areas_ : an area for each component: its parts of all bars.
+    legend_ : the legend at the right of the axes, or None.
+
+    Examples
+    --------
+    >>> from gaussmix import FAMILIES, Mixture
+    >>> from gaussmix._src.plot import ResponsibilityDisplay
+    >>> m = Mixture([0.5, 0.5], [[0.0], [4.0]], [1.0, 1.0], FAMILIES["spherical"])
+    >>> ResponsibilityDisplay.from_estimator(m, [[2.0], [9.0], [-1.0]]).shares.round(2).tolist()
+    [[1.0, 0.0], [0.5, 0.5], [0.0, 1.0]]
+    """
+
+    shares: Array
+    n_rows: int
+    names: Sequence[str]
+
+    @classmethod
+    def from_estimator(cls, estimator: Any, X: ArrayLike, *, ax: Axes | None = None, **options: Any) -> Self:
+        """Draw the rows of a fitted estimator, or of a mixture.
+
+        Parameters, return and errors are those of `ComponentDisplay.from_estimator`; X is needed, and needs rows.
+        """
+        subject = subject_of(estimator, X)
+        rows = subject.needed_rows(cls.__name__)
+        names, shares = shares_by_name(subject.mixture, subject.responsibilities(rows))
+        labels = shares.argmax(axis=1)
+        shares = shares[np.lexsort([-shares.max(axis=1), labels])]
+        starts = np.linspace(0, len(shares), min(len(shares), _MOST_BARS) + 1).astype(int)
+        grouped = np.add.reduceat(shares, starts[:-1]) / np.diff(starts)[:, None]
+        return cls(shares=grouped, n_rows=len(shares), names=names).plot(ax, **options)
+
+    def plot(self, ax: Axes | None = None, *, colors: Sequence[Any] | None = None, legend: bool = True) -> Self:
+        """Draw. Parameters, return and errors are those of `ComponentDisplay.plot`.
+
+        Components of one colour have different hatches.
+        """
+        ax = self._on(ax)
+        looks = looks_of(len(self.names), colors, ax.get_facecolor())
+        edges = np.linspace(0, self.n_rows, len(self.shares) + 1)
+        below, self.areas_ = np.zeros(len(self.shares)), []
+        seen: dict[Any, int] = {}
+        for k, (name, look) in enumerate(zip(self.names, looks, strict=True)):
+            color = NOISE_COLOR if name == "noise" else look.color
+            key = faded(color, 1.0)  # one colour has several forms
+            nth = seen[key] = seen.get(key, -1) + 1
+            how: dict[str, Any] = {"step": "post", "facecolor": color, "label": name, "linewidth": 0}
+            how |= {"hatch": _HATCHES[nth % len(_HATCHES)], "edgecolor": ax.get_facecolor()}
+            above = below + self.shares[:, k]
+            self.areas_.append(ax.fill_between(edges, np.append(below, below[-1]), np.append(above, above[-1]), **how))
+            below = above
+        ax.set(xlim=(0, self.n_rows), ylim=(0, 1), xlabel="rows, by component and certainty")
+        ax.set_ylabel("probability of the component")
+        self._count_along_x(nbins=5)
+        return self._with_legend(self.areas_, legend and len(self.names) <= 20)

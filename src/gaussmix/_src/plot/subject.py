@@ -1,0 +1,181 @@
+"""What a picture shows: a mixture, the features chosen and their names, and rows with the component of each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.utils.validation import check_is_fitted
+
+from gaussmix._src.checks import check_real
+from gaussmix._src.errors import ParameterTypeError, counted, invented_names
+from gaussmix._src.estimators.gaussian_mixture import estimator_of
+from gaussmix._src.mixture.features import check_order, place_of
+from gaussmix._src.mixture.mixture import Mixture
+from gaussmix._src.numerics.arrays import Array
+from gaussmix._src.numerics.frames import Frame
+
+_PIECE = 65_536  # rows whose responsibilities are in memory at once
+Feature = int | str
+Features = Feature | Sequence[Feature] | None
+MOST_FEATURES = 8  # of a grid of pictures that can still be read
+
+
+@dataclass(frozen=True, eq=False)
+class Subject:
+    """A mixture and, unless it is drawn alone, rows.
+
+    Parameters
+    ----------
+    mixture : what is drawn.
+    names : of its features.
+    rows : (n_rows, n_features), data units, NaN where a cell is missing; None for no rows.
+    estimator, given : what the user gave: the estimator or mixture, and X.
+    """
+
+    mixture: Mixture
+    names: list[str]
+    rows: Array | None
+    estimator: Any = None
+    given: Any = None
+
+    def responsibilities(self, rows: Array) -> Array:
+        """p(k | x) by what each row has, (n_rows, n_components); raises ValueError as the estimators do."""
+        shares = estimator_of(self.mixture.with_feature_names(None)).predict_proba(rows)
+        return np.asarray(shares, dtype=np.float64)
+
+    def labels_and_certainty(self) -> tuple[NDArray[np.intp], Array]:
+        """The most probable component of each row, −1 for noise, and its probability; both (n_rows,).
+
+        They are of all features, whether a picture shows them or not.
+        """
+        rows = np.empty((0, self.mixture.n_features)) if self.rows is None else self.rows
+        labels, certainty = np.empty(len(rows), dtype=np.intp), np.empty(len(rows))
+        for first in range(0, len(rows), _PIECE):
+            piece = slice(first, first + _PIECE)
+            shares = self.responsibilities(rows[piece])
+            noise = 1.0 - shares.sum(axis=1) if self.mixture.noise is not None else np.zeros(len(shares))
+            labels[piece], certainty[piece] = shares.argmax(axis=1), shares.max(axis=1)
+            is_noise = noise > certainty[piece]
+            labels[piece][is_noise], certainty[piece][is_noise] = -1, noise[is_noise]
+        return labels, certainty
+
+    def shown(self, features: Sequence[int]) -> Array:
+        """The rows' chosen features, (n_rows, n_chosen); no rows where there are none."""
+        return np.empty((0, len(features))) if self.rows is None else self.rows[:, features]
+
+    def components(self, features: Sequence[int]) -> dict[str, Any]:
+        """Weights, means and dense covariances of the components in some features, and the names of these."""
+        return {
+            "weights": self.mixture.weights,
+            "means": self.mixture.means[:, features],
+            "covariances": self.mixture.model.covariances.marginal(np.array(features)).dense(),
+            "feature_names": [self.names[j] for j in features],
+        }
+
+    def needed_rows(self, display: str) -> Array:
+        """The rows; raises ValueError where a picture that shows nothing else has none."""
+        if self.rows is None:
+            raise ValueError(f"{display} needs rows. Give X, of shape (n_samples, n_features).")
+        if not len(self.rows):
+            raise ValueError("X has no rows to show.")
+        return self.rows
+
+
+def subject_of(estimator: Any, X: Any, feature_names: Sequence[str] | None = None) -> Subject:
+    """The mixture of a fitted estimator or a mixture itself, and rows; raises as `FeatureDisplay.from_estimator`."""
+    mixture, frame = mixture_of(estimator), Frame.of(X)
+    its_own = None if frame is None else frame.names
+    names = names_of(mixture.n_features, feature_names, mixture.feature_names, its_own)
+    if X is None:
+        return Subject(mixture, names, None, estimator)
+    check_order(X, mixture.feature_names, "X")
+    rows = check_real("X", X)
+    if rows.ndim != 2 or rows.shape[1] != mixture.n_features:
+        raise ValueError(
+            f"X must have shape (n_samples, {mixture.n_features}), a column for each feature of the mixture, not "
+            f"{rows.shape}."
+        )
+    if np.isinf(rows).any():
+        raise ValueError("X holds infinity: give finite numbers, or NaN where a cell is missing.")
+    return Subject(mixture, names, np.asarray(rows, dtype=np.float64), estimator, X)
+
+
+def mixture_of(estimator: Any) -> Mixture:
+    """The mixture of a fitted estimator, or the mixture itself; raises TypeError or NotFittedError."""
+    if isinstance(estimator, Mixture):
+        return estimator
+    found = None
+    if hasattr(estimator, "fit") and not isinstance(estimator, type):
+        check_is_fitted(estimator)
+        found = estimator._exported()[0] if hasattr(estimator, "_exported") else getattr(estimator, "mixture_", None)
+    elif hasattr(estimator, "shape"):
+        raise ParameterTypeError("Rows come second. Give a gaussmix estimator or a gaussmix.Mixture first.")
+    if not isinstance(found, Mixture):
+        raise ParameterTypeError(f"{estimator!r:.60} is not drawn: give a gaussmix estimator or a gaussmix.Mixture.")
+    return found
+
+
+def shares_by_name(mixture: Mixture, shares: Array) -> tuple[list[str], Array]:
+    """Names of the components, and responsibilities (n_rows, n_components); both with noise as the last if there is."""
+    names = [f"component {k}" for k in range(mixture.n_components)]
+    if mixture.noise is None:
+        return names, shares
+    return [*names, "noise"], np.column_stack([shares, 1.0 - shares.sum(axis=1)])
+
+
+def beside(X: Any, y: Any, names: tuple[str, ...] | None) -> Any:
+    """Predictors and targets as the columns of one array; X itself without X or y. Raises ValueError or TypeError.
+
+    `names` are those of the columns, if they have some; a data frame X must have them in this order.
+    """
+    if X is None or y is None:
+        return X
+    check_order(X, names, "X")
+    rows, targets = check_real("X", X), check_real("y", y)
+    if len(rows) != len(targets):
+        raise ValueError(f"X has {len(rows)} rows and y has {len(targets)}. They need the same number of rows.")
+    return np.column_stack([rows, targets])
+
+
+def names_of(n_features: int, given: Sequence[str] | None, *others: Iterable[Any] | None) -> list[str]:
+    """The names that are given, or the first others that are as many as the features, or x0, x1, … .
+
+    Raises ValueError for given names that are not as many.
+    """
+    if given is not None:
+        if np.ndim(given) != 1 or len(given) != n_features:
+            raise ValueError(
+                f"feature_names={given!r} must be a list of {counted(n_features, 'name')}, one for each feature."
+            )
+        return [str(name) for name in given]
+    for names in others:
+        listed = [] if names is None else [str(name) for name in names]
+        if len(listed) == n_features:
+            return listed
+    return list(invented_names(n_features))
+
+
+def chosen_features(features: Features, names: Sequence[str], most: int) -> list[int]:
+    """Indices of different features, given by index or name; by default the first two, of a grid all.
+
+    Raises ValueError for more than `most`.
+    """
+    is_grid = most == MOST_FEATURES
+    if features is None and is_grid and len(names) > most:
+        raise ValueError(
+            f"There are {len(names)} features, and a grid of more than {most} can't be read: choose some by "
+            "features=[…]."
+        )
+    several: Any = features
+    if features is None:
+        several = range(len(names) if is_grid else min(most, len(names)))
+    elif isinstance(features, str) or np.ndim(features) == 0:
+        several = [features]
+    chosen = [place_of(feature, len(names), tuple(names), "features") for feature in several]
+    if not 1 <= len(chosen) <= most or len(set(chosen)) != len(chosen):
+        raise ValueError(f"features={features!r:.90} must be 1 to {most} different features.")
+    return chosen

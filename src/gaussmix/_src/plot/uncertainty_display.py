@@ -1,0 +1,110 @@
+"""Where a mixture does not know which component a row belongs to."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gaussmix._src.numerics.arrays import Array
+from gaussmix._src.plot.display import Axes, FeatureDisplay, component_handles, handle
+from gaussmix._src.plot.layers import MOST_POINTS, draw_ellipses, draw_points
+from gaussmix._src.plot.palette import NOISE_COLOR, looks_of
+from gaussmix._src.plot.subject import Subject
+
+_SMALLEST, _LARGEST = 8.0, 110.0  # areas of points, points²
+
+
+@dataclass(eq=False, repr=False, kw_only=True)
+class UncertaintyDisplay(FeatureDisplay):
+    """Rows in the colours of their components, larger and stronger the less certain the component is.
+
+    Make it with `from_estimator`, which needs X. The uncertainty of a row is 1 − max_k p(k | x), by all features, as in
+    mclust; the area of a point grows with it. In one feature the uncertainty is the height. Of more than 20,000 rows
+    the 20,000 most uncertain ones are drawn.
+
+    Parameters
+    ----------
+    rows : (n_rows, 1) or (n_rows, 2), the features shown, data units.
+    labels : (n_rows,), the most probable component; −1 for noise.
+    uncertainty : (n_rows,), from 0 to 1 − 1 / n, where n counts the components, and noise as one more.
+    weights, means, covariances : of the components in the features shown, as for `ComponentDisplay`.
+    feature_names : the names of the features shown, for the axes.
+    has_noise : whether a row may be noise.
+
+    Attributes
+    ----------
+    ax_, figure_ : the axes drawn on, and their figure. `plot` sets these and all that follow.
+    rows_ : a collection of points for each component, and one for noise where there is some.
+    components_ : for each component its ellipse of 2 σ; empty in one feature.
+    legend_ : the legend at the right of the axes, or None.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from gaussmix import GaussianMixture
+    >>> from gaussmix._src.plot import UncertaintyDisplay
+    >>> rng = np.random.default_rng(0)
+    >>> X = np.concatenate([rng.normal(size=(90, 2)), rng.normal(3, 1, size=(60, 2))])
+    >>> display = UncertaintyDisplay.from_estimator(GaussianMixture(2, random_state=0).fit(X), X)
+    >>> bool(display.uncertainty.max() > 0.3)
+    True
+    """
+
+    rows: Array
+    labels: NDArray[np.intp]
+    uncertainty: Array
+    weights: Array
+    means: Array
+    covariances: Array
+    feature_names: Sequence[str]
+    has_noise: bool = False
+
+    @classmethod
+    def of(cls, subject: Subject, shown: Sequence[int]) -> Self:
+        """Make the display of some features without drawing it."""
+        subject.needed_rows(cls.__name__)
+        labels, certainty = subject.labels_and_certainty()
+        rows, noise = subject.shown(shown), subject.mixture.noise
+        kept = np.flatnonzero(~np.isnan(rows).any(axis=1))
+        if len(kept) > MOST_POINTS:
+            kept = np.sort(kept[np.argpartition(certainty[kept], MOST_POINTS)[:MOST_POINTS]])
+        has_noise, parts = noise is not None and noise.weight > 0, subject.components(shown)
+        return cls(
+            rows=rows[kept], labels=labels[kept], uncertainty=1.0 - certainty[kept], has_noise=has_noise, **parts
+        )
+
+    def plot(self, ax: Axes | None = None, *, colors: Sequence[Any] | None = None, legend: bool = True) -> Self:
+        """Draw. Parameters, return and errors are those of `ComponentDisplay.plot`."""
+        ax = self._on(ax)
+        looks = looks_of(len(self.weights), colors, ax.get_facecolor())
+        is_line = self.means.shape[1] == 1
+        at = np.column_stack([self.rows, self.uncertainty]) if is_line else self.rows
+        self.components_ = []
+        if not is_line:
+            self.components_ = draw_ellipses(ax, self.means, self.covariances, looks, [2.0], {"linewidth": 0.8}, 0.0)
+        order = np.argsort(self.uncertainty, kind="stable")  # the most uncertain above
+        strength = (self.uncertainty[order] / max(self._highest, 1e-9)).clip(0, 1)
+        sizes = _SMALLEST + (_LARGEST - _SMALLEST) * strength
+        points = at[order], self.labels[order], 0.45 + 0.5 * strength
+        self.rows_ = draw_points(ax, *points, looks, {"zorder": 4}, sizes)
+        self._name_axes(self.feature_names, "uncertainty")
+        return self._with_legend(self._handles(looks), legend)
+
+    @property
+    def _highest(self) -> float:
+        """The uncertainty of a row that is equally likely everywhere."""
+        return 1.0 - 1.0 / (len(self.weights) + self.has_noise)
+
+    def _handles(self, looks: Any) -> list[Any]:
+        """The components, and what the size of a point says."""
+        noise = bool((self.labels < 0).any())
+        handles = component_handles(looks, self.weights, points=True, lines=False, noise=noise)
+        for share in (0.0, 0.5, 1.0) if self._highest else ():
+            size = (_SMALLEST + (_LARGEST - _SMALLEST) * share) ** 0.5
+            label = f"uncertainty {share * self._highest:.2f}"
+            handles.append(handle(label, NOISE_COLOR, marker="o", markersize=size, mew=0))
+        return handles

@@ -1,0 +1,13 @@
+"""What is told of a fit: summaries, tables and sentences. Each module is imported at its first use."""
+
+from typing import TYPE_CHECKING
+
+from gaussmix._src.lazy import modules
+
+if TYPE_CHECKING:
+    from gaussmix._src.report import bootstrap as bootstrap
+    from gaussmix._src.report import inference as inference
+    from gaussmix._src.report import messages as messages
+    from gaussmix._src.report import reading as reading
+else:
+    __getattr__ = modules(__name__, "bootstrap inference messages reading")

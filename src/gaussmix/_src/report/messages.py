@@ -1,0 +1,148 @@
+"""The warnings of a fit, and their sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from sklearn.exceptions import ConvergenceWarning
+
+from gaussmix._src.em.objective.trace import Frozen, State, Trace
+from gaussmix._src.errors import LIKELIHOOD, FailureKind, Outcome, counted, name_components, warn
+from gaussmix._src.fit import after
+from gaussmix._src.fit.fitted import LEFT_OUT
+from gaussmix._src.model import Model
+from gaussmix._src.numerics.arrays import Array
+from gaussmix._src.numerics.factorise import ROUNDED
+
+if TYPE_CHECKING:
+    from gaussmix._src.fit.candidates import Result, Table
+
+_ADVICE = {
+    Frozen.LOST: "no row belongs there any more, and mean and covariance stay as they were. Lower n_components, or try "
+    "another start (init_params, n_init).",
+    Frozen.COLLAPSED: "mean and covariance were frozen before that. Raise reg_covar, lower n_components, or try "
+    "another start (init_params, n_init).",
+}
+
+# scikit-learn's sentence: programs match it.
+_NOT_CONVERGED = (
+    "Best performing initialization did not converge. Try different init parameters, or increase "
+    "max_iter, tol, or check for degenerate data."
+)
+
+
+TOO_FEW_REPEATS = "Too few repeats with K − 1, K and K + 1 components could be fitted to judge"
+
+
+class CollapseWarning(ConvergenceWarning, RuntimeWarning):
+    """Components collapsed, lost their rows, or outnumber the distinct rows.
+
+    It is a ConvergenceWarning too, so that the filters of programs written for scikit-learn apply to it.
+    """
+
+
+class SearchWarning(RuntimeWarning):
+    """What the user should know of a search as a whole, and not of the mixture that it chose."""
+
+
+def warn_of(run: State, left_out: Outcome | None = None, raised: str = LIKELIHOOD) -> None:
+    """Warn about the end of the best run, by the name of what it raised, and about starts that were left out."""
+    if run.trace.frozen:
+        warn(frozen_sentence(run.trace), CollapseWarning)
+    warn(rounding_sentence(run.model.covariances.rounding))
+    if run.outcome is Outcome.TIME_LIMIT:
+        warn(run.outcome.sentence(raised), ConvergenceWarning)
+    elif run.outcome not in (Outcome.CONVERGED, Outcome.STOPPED) and run.trace.n_steps > 0:
+        warn(_NOT_CONVERGED, ConvergenceWarning)
+    if left_out is Outcome.TIME_LIMIT:
+        warn(LEFT_OUT[left_out], ConvergenceWarning)
+
+
+def frozen_sentence(trace: Trace) -> str | None:
+    """Say which components are frozen, why, and what to do; None if none is."""
+    sentences = []
+    for reason, advice in _ADVICE.items():
+        components = sorted(k for k, why in trace.frozen.items() if why is reason)
+        if components:
+            happened = reason.value if len(components) == 1 else reason.value.replace(" its ", " their ")
+            sentences.append(f"{name_components(components)} {happened}: {advice}")
+    return " ".join(sentences) or None
+
+
+def few_rows_sentence(n_distinct: int, n_components: int) -> str:
+    """Say that fewer distinct rows have positive weight than there are components."""
+    return (
+        f"X has {counted(n_distinct, 'distinct row')}, fewer than n_components={n_components}, so that several "
+        "components describe the same row, with reg_covar as all of their variance. Lower n_components."
+    )
+
+
+def constant_sentence(mixture: Model, constant: Sequence[int], names: Sequence[str] | None) -> str | None:
+    """Say which columns are constant, so that the automatic ridge is their variance; None if none is."""
+    if not constant:
+        return None
+    columns_are = after.diagnostics.name_columns(constant, names)
+    return (
+        f"{columns_are} constant, so that all of the variance there is the automatic ridge, down to "
+        f"{mixture.covariances.variances()[:, constant].min():.1g}, and the density of a row with another value is "
+        "next to 0. Leave out constant columns, or give reg_covar as a number above 0."
+    )
+
+
+def not_begun_sentence(results: Sequence[Result]) -> str | None:
+    """Say how many candidates of a search were not begun, and why; None if all were."""
+    failures = [result.failure for result in results if result.failure is not None and not result.was_begun]
+    if not failures:
+        return None
+    number = f"before {len(failures)} of {counted(len(results), 'candidate')} were begun"
+    if failures[0].kind is FailureKind.NO_TIME:
+        return f"max_time seconds were over {number}; raise max_time or try fewer."
+    return f"A callback ended the search {number}."
+
+
+def dropped_sentence(results: Sequence[Result], chosen: Result, columns: str) -> str | None:
+    """Say how many candidates failed, why, and what to do, if that may have changed the choice; None otherwise.
+
+    It may if most failed, if one failed with no more components than the chosen one, or if `columns` says that columns
+    make them fail, and what to do. Larger candidates often fail; the table of results says which and why.
+    """
+    failed = [result for result in results if result.failure is not None]
+    if not failed:
+        return None
+    fewest = min(result.candidate.n_components for result in failed)
+    if not columns and 2 * len(failed) <= len(results) and fewest > chosen.candidate.n_components:
+        return None
+    from gaussmix._src.fit.candidates import reasons_and_advice  # of searches alone
+
+    reasons, advice = reasons_and_advice(failed, columns)
+    number = f"{len(failed)} of {counted(len(results), 'candidate')}"
+    return f"{number} could not be fitted: {reasons} {advice} results_ has the reason of each."
+
+
+def stability_sentence(results: Table, best: int) -> str | None:
+    """After a choice by stability, name the peaks, what was not judged, and what BIC would choose; else None."""
+    if "stability" not in results:
+        return None
+    structures, counts = results["structure"], results["n_components"]
+    found = zip(structures, counts, results["is_peak"], strict=True)
+    peaks = [str(count) for structure, count, is_peak in found if is_peak and structure == structures[best]]
+    low = min((bic, place) for place, bic in enumerate(results["bic"]) if bic == bic)[1]
+    of_peaks = f"Peaks of {structures[best]}: K = {', '.join(peaks)}. " if peaks else ""
+    judged = zip(structures, counts, results["stability"], results["failure"], strict=True)
+    missing = [f"{name} {count}" for name, count, value, why in judged if why is None and value != value and count > 1]
+    of_missing = f" {TOO_FEW_REPEATS} {', '.join(missing)}." if missing else ""
+    chosen = f"Stability chose K = {counts[best]}. Where groups are clear, that is often one too many. {of_peaks}"
+    return f"{chosen}BIC is lowest for {structures[low]}, K = {counts[low]}.{of_missing}"
+
+
+def rounding_sentence(error: Array) -> str | None:
+    """Say which covariances are so nearly singular that log densities have lost digits; None if none is."""
+    concerned = (error > ROUNDED).nonzero()[0]
+    if not concerned.size:
+        return None
+    return (
+        f"{name_components(concerned.tolist())}: nearly singular covariance, so that rounding changes log densities "
+        f"by about {error.max():.1g} nats. Raise reg_covar, leave out columns that others determine or rows far from "
+        "all others, or raise n_components."
+    )

@@ -1,0 +1,132 @@
+"""How sure a mixture is after a Bayesian fit: draws of whole mixtures, and credible intervals."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from gaussmix._src.checks import Rng, check_count, generator
+from gaussmix._src.em.bayes.approximation import Approximation
+from gaussmix._src.em.curvature.natural import NaturalScale
+from gaussmix._src.errors import counted
+from gaussmix._src.mixture.mixture import Mixture
+from gaussmix._src.numerics.arrays import Array
+from gaussmix._src.report.bootstrap import covariance_of
+from gaussmix._src.report.inference import (
+    Estimates,
+    Function,
+    OfMixture,
+    check_unit,
+    numbers_of,
+    parameters_of,
+    values_of,
+)
+
+
+class MixturePosterior:
+    """The approximate posterior of a mixture: independent Dirichlet or Beta, and Gauss–Wishart or Gauss–gamma parts.
+
+    It is about one labelling of the components, so labels do not switch between draws. Parts that depend on each other
+    under the exact posterior are independent here. So intervals are too narrow where components overlap.
+
+    Parameters
+    ----------
+    approximation : of the components that have rows.
+    mixture : of these components, by the means of the posterior.
+    library : of data frames; None for the first that is installed.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from gaussmix import BayesianGaussianMixture
+    >>> X = np.random.default_rng(0).normal(5.0, 2.0, size=(400, 1))
+    >>> posterior = BayesianGaussianMixture(5, random_state=0).fit(X).posterior_
+    >>> print(posterior.estimates(rng=0))
+    Estimates by 1,000 draws from the posterior
+    <BLANKLINE>
+                     estimate  std error  2.5 %  97.5 %
+          weight[0]         1      known
+        mean[0, x0]     4.927      0.100  4.725   5.112
+    variance[0, x0]     3.961      0.282  3.468   4.573
+    """
+
+    def __init__(self, approximation: Approximation, mixture: Mixture, library: str | None = None) -> None:
+        self._approximation, self._mixture, self._library = approximation, mixture, library
+
+    def __repr__(self) -> str:
+        found = self._approximation
+        components = counted(len(found.mass), "component")
+        return f"<MixturePosterior: {components}, {found.prior.family.name}, {found.mass.sum():,.0f} rows>"
+
+    def sample(self, n_samples: int = 1, rng: Rng = None) -> list[Mixture]:
+        """Draw mixtures.
+
+        Parameters
+        ----------
+        n_samples : how many.
+        rng : generator, or its seed.
+
+        Returns
+        -------
+        mixtures : of the components that have rows, in their order. The small weight of further components is shared
+            among these.
+
+        Raises
+        ------
+        ValueError, TypeError : n_samples is not an integer ≥ 1, or rng is not a generator.
+        """
+        count, generated = check_count("n_samples", n_samples, 1), generator(rng)
+        drawn = (self._approximation.drawn(generated) for _ in range(count))
+        return [Mixture.of(model).with_feature_names(self._mixture.feature_names) for model in drawn]
+
+    def estimates(self, n_samples: int = 1000, rng: Rng = None) -> OfMixture:
+        """All weights, means and covariances with their standard deviations and credible intervals.
+
+        Parameters
+        ----------
+        n_samples : draws; with 1,000 the ends of intervals are about 0.1 standard deviations off.
+        rng : generator, or its seed.
+
+        Returns
+        -------
+        estimates : print it to read it. It has the words of `inference`: `params`, which are those of `mixture_`,
+            `bse`, `cov_params()`, `conf_int(alpha)` between quantiles of the draws, and `tidy()`. Components are those
+            that have rows.
+
+        Raises
+        ------
+        ValueError, TypeError : a parameter can't be used, or the unit of a column is too large or too small.
+        """
+        check_unit(self._mixture)
+        scale = NaturalScale.of(self._mixture.model)
+        check_count("n_samples", n_samples, 2)
+        draws = np.array([scale.values(each.model) for each in self.sample(n_samples, rng)])
+        return OfMixture(**vars(self._of_draws(draws, parameters_of(self._mixture))), mixture=self._mixture)
+
+    def function(self, function: Function, name: str = "function", n_samples: int = 1000, rng: Rng = None) -> Estimates:
+        """A function of the mixture with its credible interval.
+
+        Parameters
+        ----------
+        function, name : as for `Inference.function`, such as ``lambda mixture: mixture.log_density(X)``.
+        n_samples, rng : as for `estimates`.
+
+        Returns
+        -------
+        estimates : as for `estimates`; `params` are its values at `mixture_`.
+
+        Raises
+        ------
+        TypeError : it is not a function, or a parameter can't be used.
+        ValueError : it is not finite for a draw, or a parameter can't be used.
+        """
+        value = values_of(function, self._mixture)
+        check_count("n_samples", n_samples, 2)
+        draws = np.array([values_of(function, each).ravel() for each in self.sample(n_samples, rng)])
+        return self._of_draws(draws, numbers_of(name, value))
+
+    def _of_draws(self, draws: Array, numbers: dict[str, Any]) -> Estimates:
+        method = f"{counted(len(draws), 'draw')} from the posterior"
+        covariance = covariance_of(draws, None)
+        return Estimates(**numbers, covariance=covariance, method=method, draws=draws, library=self._library)

@@ -1,0 +1,71 @@
+"""Tests of the number of components, one size after the other."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from gaussmix._src.checks import check_within
+from gaussmix._src.numerics.arrays import Array, Places, frozen
+from gaussmix._src.numerics.frames import made_frame
+from gaussmix._src.report.summary import aligned
+
+LEVEL = 0.05
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class OrderTest:
+    """Tests of mixtures against larger ones, in sequence.
+
+    Parameters
+    ----------
+    n_components : (m,), of the smaller mixture of each test.
+    statistic : (m,), of each test: twice the log likelihood ratio, nats, or the mean likelihood ratio of the halves.
+    p_value : (m,).
+    method : what was tested, as a line.
+    drawn : (m, n), statistics of rows that were drawn from the smaller mixture; None where none were.
+    library : of data frames; None for the first that is installed.
+    """
+
+    n_components: Places
+    statistic: Array
+    p_value: Array
+    method: str
+    drawn: Array | None = None
+    library: str | None = None
+
+    def __post_init__(self) -> None:
+        for array in (self.statistic, self.p_value, self.drawn):
+            if array is not None:
+                frozen(array)
+
+    def least_components(self, alpha: float = LEVEL) -> int:
+        """The first number of components that is not rejected in favour of more.
+
+        There are at least so many with probability 1 − alpha: each test is made only where those before it reject, so
+        that the first true one decides about all of them.
+
+        Parameters
+        ----------
+        alpha : level of each test, from 0 to 1.
+        """
+        check_within("alpha", alpha, "a number between 0 and 1", lambda value: 0 < value < 1)
+        kept = np.flatnonzero(self.p_value > alpha)
+        return int(self.n_components[kept[0]] if kept.size else self.n_components[-1] + 1)
+
+    def tidy(self) -> Any:
+        """A row for each test, as a data frame: "n_components", "statistic" and "p_value"."""
+        columns = {"n_components": self.n_components, "statistic": self.statistic, "p_value": self.p_value}
+        return made_frame({name: np.array(values) for name, values in columns.items()}, self.library)
+
+    def __str__(self) -> str:
+        header = ["components", "statistic", "p"]
+        tests = zip(self.n_components.tolist(), self.statistic.tolist(), self.p_value.tolist(), strict=True)
+        rows = [[str(k), f"{statistic:.4g}", f"{p:.3g}"] for k, statistic, p in tests]
+        lines = [line.rstrip() for line in aligned([header, *rows])]
+        least = self.least_components()
+        return "\n".join([self.method, "", *lines, "", f"At least {least} at a level of {LEVEL:g}."])
+
+    __repr__ = __str__

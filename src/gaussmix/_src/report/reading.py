@@ -1,0 +1,192 @@
+"""Reports on a fit: a summary, data frames, and a line."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
+from html import escape
+from typing import Any
+
+import numpy as np
+from sklearn.base import BaseEstimator
+
+from gaussmix._src.em.step.accumulate import StepTask
+from gaussmix._src.engines.base import NOISE, Engine
+from gaussmix._src.errors import FailureKind, Outcome, ParameterTypeError, counted
+from gaussmix._src.fit.criteria import Evidence, bic, icl
+from gaussmix._src.fit.fitted import Diagnosis, Fitted
+from gaussmix._src.interfaces.block import Block
+from gaussmix._src.interfaces.need import Need, Rule, Second
+from gaussmix._src.mixture.compare.gaussians import nearest
+from gaussmix._src.mixture.explaining import Explanation, explained
+from gaussmix._src.mixture.mixture import Mixture
+from gaussmix._src.mixture.shown import names_of, sketch
+from gaussmix._src.numerics.arrays import Array
+from gaussmix._src.numerics.frames import Frame, made_frame
+from gaussmix._src.report.messages import stability_sentence
+from gaussmix._src.report.summary import Summary
+from gaussmix._src.sources.array import ArraySource
+from gaussmix._src.sources.base import Source
+from gaussmix._src.validation.rows import counted_weight
+
+EXACT = "The fit had X_error, but these numbers treat X as exact. Give X_error as well."
+
+
+def summary_of(
+    kind: str, fitted: Fitted, rows: tuple[Source, Engine[Any]] | None = None, names: tuple[str, ...] | None = None
+) -> Summary:
+    """The summary of a fit by a kind of estimator, with names of features where the mixture has none.
+
+    `rows` is a source whose weights count rows, and its engine. With None, the summary tells what the fit kept.
+    """
+    mixture, facts = fitted.mixture, fitted.facts
+    known: dict[str, Any] = {"log_likelihood": None, "bic": None, "icl": None, "is_final": True}
+    sizes = None if facts is None else _with_noise(mixture, mixture.weights * facts.row_weight, facts.row_weight)
+    n_rows, warnings = None if facts is None else facts.n_rows, _warnings(fitted)
+    if rows is not None:
+        source, engine = rows
+        task = StepTask(engine, mixture.n_components, mixture.parameters, Need(Second.NONE))
+        soft, hard = task.over(source), replace(task, rule=Rule.HARD).over(source)
+        evidence = Evidence(soft.log_likelihood, hard.log_likelihood, fitted.n_parameters, counted_weight(source))
+        known |= {"log_likelihood": evidence.log_likelihood, "bic": bic(evidence), "icl": icl(evidence)}
+        sizes, n_rows = _with_noise(mixture, soft.mass, soft.row_weight), source.n_rows
+        if facts is not None and facts.has_errors and not source.has_errors:
+            warnings.append(EXACT)
+    elif facts is not None and facts.log_likelihood is not None:
+        if fitted.results is not None:
+            known |= {name: fitted.results[name][fitted.best_index or 0] for name in ("log_likelihood", "bic", "icl")}
+        else:
+            evidence = Evidence(facts.log_likelihood, np.nan, fitted.n_parameters, facts.row_weight)
+            known |= {"log_likelihood": facts.log_likelihood, "bic": bic(evidence), "is_final": False}
+    size = {"n_rows": n_rows, "n_features": mixture.n_features, "n_components": mixture.n_components}
+    found = {**size, "structure": mixture.family.name, "n_parameters": fitted.n_parameters, **known}
+    found |= _ending(fitted) | {"seconds": None if facts is None else facts.seconds}
+    title = f"{kind}: {counted(mixture.n_components, 'component')}, {mixture.family.name}"
+    names, library = names or names_of(mixture), None if facts is None else facts.library
+    return Summary(title, found, _columns(mixture, names, sizes), warnings, mixture, names, library)
+
+
+def augmented(
+    mixture: Mixture, source: Source, engine: Engine[Any], frame: Frame | None, density: Callable[[Block], Array]
+) -> Any:
+    """The rows with what is said of each, as a data frame, which is more columns of the one they came in.
+
+    `mixture` labels them, and `density` gives log densities.
+    """
+    if not isinstance(source, ArraySource):
+        raise ParameterTypeError("augment needs an array or a data frame in memory. For other rows, use predict(X).")
+    labels, shares = _labels_and_shares(mixture, source, engine)
+    log_density = source.each_row(density)
+    of_noise = np.maximum(1 - shares.sum(axis=1), 0.0) if mixture.noise is not None else 0.0
+    uncertainty = 1 - np.maximum(shares.max(axis=1), of_noise)
+    columns = {"component": labels, "uncertainty": uncertainty, "log_density": log_density}
+    if frame is not None:
+        return frame.with_columns(columns)
+    rows = next(iter(source.blocks())).rows
+    return made_frame({name: rows[:, j] for j, name in enumerate(names_of(mixture))} | columns)
+
+
+def explanation_of(mixture: Mixture, source: Source, engine: Engine[Any], frame: Frame | None) -> Explanation:
+    """Why rows belong to their components."""
+    if not isinstance(source, ArraySource):
+        raise ParameterTypeError("explain needs an array or a data frame in memory. Read some of the rows first.")
+    block = next(iter(source.blocks()))
+    labels, shares = _labels_and_shares(mixture, source, engine)
+    native = None if frame is None else frame.native
+    rows = block.rows.astype(np.float64)
+    return explained(mixture.model, rows, labels, shares, names_of(mixture), native, block.error)
+
+
+def _labels_and_shares(mixture: Mixture, source: Source, engine: Engine[Any]) -> list[Any]:
+    """The component of each row, (n_rows,), and p(k | x), (n_rows, n_components)."""
+    told = (partial(of_rows, parameters=mixture.parameters) for of_rows in (engine.labels, engine.responsibilities))
+    return [source.each_row(task) for task in told]
+
+
+def line_of(fitted: Fitted) -> str:
+    """A line on the result: size, rows, log-likelihood, steps and time, as far as they are known."""
+    mixture, facts = fitted.mixture, fitted.facts
+    d = mixture.n_features
+    parts = [counted(mixture.n_components, "component"), mixture.family.name]
+    parts.append(counted(d, "feature") if facts is None else f"{facts.n_rows:,} × {d}")
+    if facts is not None and facts.log_likelihood is not None:
+        parts.append(f"{facts.log_likelihood / facts.row_weight:.4g} nats a row".replace("-", "−"))
+    if fitted.n_iter is not None:
+        parts.append(counted(fitted.n_iter, "step") + ("" if fitted.converged in (None, True) else ", not converged"))
+    if fitted.outcome is not None and fitted.outcome.is_maximum is not None:
+        parts.append("near a maximum" if fitted.outcome.is_maximum else "not near a maximum")
+    if facts is not None and facts.seconds is not None:
+        parts.append(f"{1e3 * facts.seconds:.0f} ms" if facts.seconds < 0.9995 else f"{facts.seconds:.3g} s")
+    return ", ".join(parts)
+
+
+def html_of(fitted: Fitted) -> str:
+    """`line_of` and a small picture, for notebooks."""
+    return f"<div><p><b>{escape(line_of(fitted))}</b></p>{sketch(fitted.mixture)}</div>"
+
+
+def described(estimator: BaseEstimator, n_char_max: int) -> str:
+    """scikit-learn's repr; it breaks the lines of an estimator only where the class has no repr of its own."""
+    kind = type(estimator)
+    plain = type(kind.__name__, (BaseEstimator,), {"__init__": kind.__init__})
+    same: Any = object.__new__(plain)
+    vars(same).update(estimator.get_params(deep=False))
+    return str(BaseEstimator.__repr__(same, n_char_max))
+
+
+def _with_noise(mixture: Mixture, sizes: Array, total: float) -> Array:
+    """Sizes of the components, and of noise where there is some."""
+    return sizes if mixture.noise is None else np.array([*sizes, total - sizes.sum()])
+
+
+def _columns(mixture: Mixture, names: Sequence[str], sizes: Array | None) -> dict[str, Array]:
+    """A row for each component, and one for noise."""
+    n_noise = 0 if mixture.noise is None else 1
+    neighbour, overlap = nearest(mixture.model)
+    deviations = np.sqrt(mixture.model.covariances.variances())
+    none = np.full(n_noise, np.nan)
+    columns: dict[str, Array] = {
+        "component": np.array([*range(mixture.n_components), *[NOISE] * n_noise]),
+        "weight": np.array(mixture.model.all_weights),
+    }
+    if sizes is not None:
+        columns["size"] = np.array(sizes)
+    for j, name in enumerate(names):
+        columns[f"mean_{name}"] = np.append(mixture.means[:, j], none)
+        columns[f"sd_{name}"] = np.append(deviations[:, j], none)
+    columns["nearest"] = np.append(neighbour, np.full(n_noise, -1))
+    columns["overlap"] = np.append(overlap, none)
+    return columns
+
+
+def _ending(fitted: Fitted) -> dict[str, Any]:
+    """Why EM stopped, after how many steps, whether at a maximum, and how many starts agreed; None if unknown."""
+    ending, converged = fitted.outcome, fitted.converged
+    reason = None if converged is None else (Outcome.CONVERGED if converged else Outcome.STEP_LIMIT).sentence()
+    known = {"converged": converged, "n_iter": fitted.n_iter, "stopped": reason if ending is None else ending.reason}
+    of_end = "standing", "is_maximum", "remaining_gain", "changing_labels", "n_starts", "n_agreed"
+    return known | {name: getattr(ending, name, None) for name in of_end}
+
+
+def _warnings(fitted: Fitted) -> list[str]:
+    """What was unusual: about components and features by name, and about candidates of a search."""
+    found = [] if fitted.outcome is None else [_sentence(each) for each in fitted.outcome.diagnostics]
+    failures = [] if fitted.results is None else fitted.results.get("failure", [])
+    kinds = [None if each is None else FailureKind.of_text(each) for each in failures]
+    failed = Counter(kind.words for kind in kinds if kind is not None and kind.was_begun)
+    if failed:
+        reasons = ", ".join(f"{number} × {words}" for words, number in failed.most_common())
+        n_begun = counted(sum(kind is None or kind.was_begun for kind in kinds), "candidate")
+        found.append(f"{failed.total()} of {n_begun} could not be fitted: {reasons}. results_ has the reason of each.")
+    if fitted.results is not None and (sentence := stability_sentence(fitted.results, fitted.best_index or 0)):
+        found.append(sentence)
+    return found
+
+
+def _sentence(diagnosis: Diagnosis) -> str:
+    where = [] if diagnosis.component is None else [f"component {diagnosis.component}"]
+    where += [] if diagnosis.feature is None else [f"feature {diagnosis.feature!r}"]
+    where += [] if diagnosis.step is None else [f"step {diagnosis.step}"]
+    return f"{', '.join(where)}: {diagnosis.cause}." if where else f"{diagnosis.cause}."

@@ -1,0 +1,171 @@
+"""A fit in a page: as text, in notebooks, in LaTeX and as a data frame."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+from typing import Any
+
+import numpy as np
+
+from gaussmix._src.errors import counted
+from gaussmix._src.mixture.mixture import Mixture
+from gaussmix._src.mixture.shown import first_names, mean_and_deviation, share, shorten, sketch, table_html
+from gaussmix._src.numerics.arrays import Array
+from gaussmix._src.numerics.frames import made_frame
+
+_WIDEST = 10  # columns of a table
+_LONGEST = 40  # rows of a table on a terminal
+_TEX = {"\\": r"\textbackslash{}", "±": r"$\pm$", "−": "$-$", "…": r"\dots{}", "~": r"\textasciitilde{}"}
+_TEX |= {"^": r"\textasciicircum{}", **{character: f"\\{character}" for character in "&%$#_{}"}}
+
+
+@dataclass(frozen=True, eq=False)
+class Summary:
+    """What a fit found, in a page.
+
+    Parameters
+    ----------
+    title : what was fitted.
+    facts : what `glance` says, by name.
+    components : columns by name, a row for each component and one for noise: what `tidy` says.
+    warnings : what was unusual, a sentence for each.
+    mixture : the result.
+    names : of the features.
+    library : of data frames; None for the first that is installed.
+    about : what else there is to say, below the line on the data: headings and values.
+    """
+
+    title: str
+    facts: Mapping[str, Any]
+    components: Mapping[str, Array]
+    warnings: Sequence[str]
+    mixture: Mixture
+    names: tuple[str, ...]
+    library: str | None = None
+    about: Sequence[tuple[str, str]] = ()
+
+    def __str__(self) -> str:
+        lines = self._lines()
+        width = max(15, *(len(name) for name, _ in lines))
+        facts = [f"{name:<{width}} {value}" for name, value in lines]
+        warnings = ["", "Warnings:", *(f"- {sentence}" for sentence in self.warnings)] if self.warnings else []
+        return "\n".join([self.title, "", *facts, "", self.table(), *warnings])
+
+    __repr__ = __str__
+
+    def table(self, width: int | None = None) -> str:
+        """The components in aligned columns.
+
+        Parameters
+        ----------
+        width : of a line, in characters: rows and columns change places where that fits better, columns that don't
+            fit are counted, and so are rows after the fortieth. None for at most ten columns.
+        """
+        header, rows = self._cells()
+        if width is None:
+            return "\n".join(line.rstrip() for line in aligned(_cut(header, rows, _WIDEST)))
+        turned = [list(column) for column in zip(header, *rows, strict=True)]
+        layouts = [(layout[0], shortened(layout[1:])) for layout in ([header, *rows], turned)]
+        tried = [aligned(_cut(*layout, most)) for most in range(_WIDEST, 1, -1) for layout in layouts]
+        found = next((lines for lines in tried if len(lines[0]) <= width), tried[-2])
+        return "\n".join(line.rstrip() for line in found)
+
+    def _repr_html_(self) -> str:
+        facts = "".join(f"<li>{escape(name)}: {escape(value)}</li>" for name, value in self._lines())
+        warnings = "".join(f"<li>{escape(sentence)}</li>" for sentence in self.warnings)
+        said = f"<p><b>Warnings</b></p><ul>{warnings}</ul>" if self.warnings else ""
+        table = f'<div style="overflow-x:auto">{table_html(*self._table())}</div>'
+        return f"<div><p><b>{escape(self.title)}</b></p><ul>{facts}</ul>{table}{said}{sketch(self.mixture)}</div>"
+
+    def to_latex(self) -> str:
+        """Two tables for LaTeX with the package booktabs: what was found in all, and the components."""
+        header, rows = self._table()
+        facts = [r"\begin{tabular}{ll}", r"\toprule", *map(_tex_row, self._lines()), r"\bottomrule", r"\end{tabular}"]
+        top = [f"\\begin{{tabular}}{{{'r' * len(header)}}}", r"\toprule", _tex_row(header), r"\midrule"]
+        notes = [f"% {sentence}" for sentence in self.warnings]
+        return "\n".join([*notes, *facts, "", *top, *map(_tex_row, rows), r"\bottomrule", r"\end{tabular}"])
+
+    def to_frame(self) -> Any:
+        """The components as a data frame, as `tidy` gives them."""
+        return made_frame(self.components, self.library)
+
+    def _lines(self) -> list[tuple[str, str]]:
+        """Names and values of what is known of the fit as a whole."""
+        facts = self.facts
+        seen = "" if facts["n_rows"] is None else f"{counted(facts['n_rows'], 'row')} of "
+        lines = [("data", f"{seen}{counted(facts['n_features'], 'feature')} ({first_names(self.names)})"), *self.about]
+        if facts["log_likelihood"] is not None:
+            before = "" if facts["is_final"] else ", before the last step"
+            before += ": summary(X) gives the final one" if before and "icl" in facts else ""
+            lines.append(("log-likelihood", f"{facts['log_likelihood']:.2f} nats{before}"))
+        lines.append(("parameters", f"{facts['n_parameters']:,}"))
+        if facts["bic"] is not None:
+            lines.append(("BIC", f"{facts['bic']:.2f}, lower is better"))
+        if "icl" in facts:
+            lines.append(("ICL", "needs the rows: summary(X)" if facts["icl"] is None else f"{facts['icl']:.2f}"))
+        if facts["n_iter"] is not None:
+            why = "" if facts["stopped"] is None else f" {facts['stopped']}"
+            lines.append(("stopped", f"after {counted(facts['n_iter'], 'step')}.{why}"))
+        if facts["standing"] is not None:
+            lines.append(("maximum", facts["standing"]))
+        if (facts["n_starts"] or 0) > 1:
+            lines.append(("starts", f"{facts['n_agreed']} of {facts['n_starts']} agree with the best"))
+        return lines
+
+    def _table(self) -> tuple[list[str], list[list[str]]]:
+        """Header and rows, of at most ten columns and one that counts the others."""
+        header, *rows = _cut(*self._cells(), _WIDEST)
+        return header, rows
+
+    def _cells(self) -> tuple[list[str], list[list[str]]]:
+        """Header and rows; the features are rows where they are more than the components."""
+        mixture, columns = self.mixture, self.components
+        K = mixture.n_components
+        deviations = np.sqrt(mixture.model.covariances.variances())
+        table = [["component", *map(str, range(K))]]
+        if "class" in columns:
+            table.append(["class", *(shorten(str(each)) for each in columns["class"])])
+        table += [["weight", *map(share, mixture.weights)]]
+        if "size" in columns:
+            table.append(["size", *(f"{size:.1f}" for size in columns["size"][:K])])
+        for j, name in enumerate(self.names):
+            table.append([shorten(name), *mean_and_deviation(mixture.means[:, j], deviations[:, j])])
+        table.append(["nearest", *("" if k < 0 else str(k) for k in columns["nearest"][:K])])
+        table.append(["overlap", *("" if np.isnan(each) else f"{each:.3g}" for each in columns["overlap"][:K])])
+        if mixture.noise is not None:
+            of_noise = {"component": "noise", "weight": share(mixture.noise.weight)}
+            if "size" in columns:
+                of_noise["size"] = f"{columns['size'][K]:.1f}"
+            for column in table:
+                column.append(of_noise.get(column[0], ""))
+        if mixture.n_features > max(K, 3):
+            header, *rows = table
+        else:
+            header, *rows = map(list, zip(*table, strict=True))
+        return header, rows
+
+
+def aligned(rows: list[list[str]]) -> list[str]:
+    """Lines of one length, whose columns end at the same places."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return ["  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
+
+
+def shortened(rows: list[list[str]]) -> list[list[str]]:
+    """The first rows, and one that counts the others."""
+    more = len(rows) - _LONGEST
+    return rows if more <= 0 else [*rows[:_LONGEST], [f"… {more} more", *[""] * (len(rows[0]) - 1)]]
+
+
+def _cut(header: list[str], rows: list[list[str]], most: int) -> list[list[str]]:
+    """Header and rows with so many columns, and one that counts the others."""
+    if len(header) <= most:
+        return [header, *rows]
+    return [[*header[:most], f"… {len(header) - most} more"], *([*row[:most], ""] for row in rows)]
+
+
+def _tex_row(cells: Sequence[str]) -> str:
+    escaped = ("".join(_TEX.get(character, character) for character in cell) for cell in cells)
+    return f"{' & '.join(escaped)} \\\\"

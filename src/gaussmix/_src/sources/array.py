@@ -1,0 +1,49 @@
+"""Rows in memory: one block, never copied."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+
+import numpy as np
+
+from gaussmix._src.interfaces.block import Block
+from gaussmix._src.numerics.arrays import Array, Rows
+from gaussmix._src.numerics.threads import cached_property
+from gaussmix._src.sources.base import Given, Source, counted_anew
+
+
+class ArraySource(Source):
+    """An array in memory.
+
+    Parameters
+    ----------
+    rows : (n_rows, n_features), float32 or float64 with any strides.
+    row_weight : (n_rows,), at least 0; None where all are 1.
+    given : labels (n_rows,) or responsibilities (n_rows, n_components) of the rows, for `Rule.GIVEN`.
+    error : as for `Block`.
+    """
+
+    _blocks: Sequence[Block]
+
+    def __init__(
+        self, rows: Rows, row_weight: Array | None = None, given: Given | None = None, error: Array | None = None
+    ) -> None:
+        self._blocks, self.has_errors = [Block(0, rows, row_weight, given, error=error)], error is not None
+        self.n_rows, self.n_features, self.dtype = rows.shape[0], rows.shape[1], rows.dtype
+
+    def blocks(self) -> Sequence[Block]:
+        return self._blocks
+
+    @cached_property
+    def whole(self) -> Block | None:
+        return self._blocks[0] if len(self._blocks) == 1 else super().whole
+
+    def changed(
+        self, change: Callable[[Block], Iterable[Block]], n_rows: int, columns: Sequence[int] | None = None
+    ) -> ArraySource:
+        """As for every source, but the changed blocks are kept, and not made again in every pass."""
+        twin = ArraySource(np.empty((0, self.n_features if columns is None else len(columns)), self.dtype))
+        twin._blocks = list(counted_anew(changed for block in self._blocks for changed in change(block)))
+        twin.n_rows = n_rows
+        twin.may_miss, twin.has_errors, twin.has_log_prior = self.may_miss, self.has_errors, self.has_log_prior
+        return twin

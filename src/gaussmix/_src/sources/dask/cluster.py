@@ -1,0 +1,412 @@
+"""Rows in the memory of the workers of a Dask cluster."""
+
+from __future__ import annotations
+
+import asyncio
+import pickle
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
+from concurrent.futures import Future, wait
+from contextlib import suppress
+from dataclasses import replace
+from functools import partial
+from importlib import metadata
+from itertools import chain, groupby, islice, product
+from operator import itemgetter
+from time import perf_counter, sleep
+from typing import Any
+from uuid import uuid4
+from weakref import WeakKeyDictionary
+
+import dask
+from dask.sizeof import sizeof
+
+from gaussmix._src.interfaces.block import Block, nodes
+from gaussmix._src.interfaces.leaves import Tree, count_leaves
+from gaussmix._src.numerics.threads import at_most
+from gaussmix._src.sources import waiting
+from gaussmix._src.sources.base import S, Source, T, log_pass
+from gaussmix._src.sources.files.base import About
+from gaussmix._src.sources.remote import Held, Remote, Target, dealt, few, laid_out, merged
+from gaussmix._src.sources.traffic import Traffic
+from gaussmix._src.sources.waiting import awaited
+
+IN_GRAPH = 100_000  # bytes of a task; a larger one goes to each worker once, before the pass
+MOST_ATTEMPTS = 10  # passes begun again after what they need was lost
+MOST_KILLED = 3  # passes in which Dask gave up because workers died
+PAUSE = 0.5  # seconds before that
+_ASKED = WeakKeyDictionary[Any, set[str]]()  # by the client, the workers that said that they have this gaussmix
+
+
+def loaded(client: Any, parts: Sequence[Any], about: About) -> Source:
+    """The rows on the workers of a cluster.
+
+    Raises ImportError: a worker has no gaussmix, or another version of it.
+    """
+    workers, name = Workers(client, about.name), _unique("load")
+    workers.n_threads()
+    lists = [
+        dask.delayed(list, pure=False)([part], dask_key_name=f"{name}-{number}") for number, part in enumerate(parts)
+    ]
+    return Cluster(workers, client.compute(lists), about)
+
+
+class Workers:
+    """The workers of a cluster. Each is asked once by a client which gaussmix it has, whenever it joins.
+
+    A worker that can't import what a task names leaves the cluster, and the task waits for another. One with another
+    version might give other bits.
+    """
+
+    def __init__(self, client: Any, table: str) -> None:
+        self.client, self._table = client, table
+        self._asked = _ASKED.setdefault(client, set())
+        self._cluster = f"The Dask cluster at {client.scheduler.address}"
+
+    def n_threads(self) -> dict[str, int]:
+        """Threads of each worker, by its address.
+
+        Raises ImportError: a worker has no gaussmix, or another version of it. ConnectionError: there is no scheduler.
+        """
+        if self.client.scheduler is None:  # it was closed
+            raise self._lost()
+        found: dict[str, int] = self.answer(self.client.nthreads(asynchronous=True))
+        self._asked.intersection_update(found)
+        new = sorted(found.keys() - self._asked)
+        if not new:
+            return found
+        ours = metadata.version("gaussmix")
+        answers = self.client.run(metadata.version, "gaussmix", workers=new, on_error="return")
+        for worker, theirs in answers.items():
+            if isinstance(theirs, ImportError):
+                raise ImportError(f"The worker {worker} has no gaussmix. Install gaussmix {ours} on all workers.")
+            if isinstance(theirs, str) and theirs != ours:
+                raise ImportError(
+                    f"The worker {worker} has gaussmix {theirs}. Install {ours}, as here, on all workers."
+                )
+            if theirs == ours:
+                self._asked.add(worker)
+        return found
+
+    def answer(self, call: Coroutine[Any, Any, T]) -> T:
+        """What the scheduler answers; raises ConnectionError where there is none."""
+        from distributed.core import CommClosedError
+
+        work = self._begun(call)
+        try:
+            while not wait([work], waiting.LOOK).done:
+                if self.client.status != "running":  # Dask tries for 30 s to reach it again
+                    raise CommClosedError("the client is not connected")
+            return work.result()
+        except OSError as error:
+            work.cancel()
+            raise self._lost() from error
+
+    def gathered(self, needed: Sequence[Any], submit: Callable[[], Sequence[Any]]) -> list[Any]:
+        """The results of what `submit` sends to the workers; sent again where workers died with what it needs.
+
+        The cluster computes again what was lost of the futures `needed`, which the tasks read, but gives up where
+        workers died several times meanwhile; then it is asked again.
+
+        Raises
+        ------
+        RuntimeError : workers died again and again, or what they held was discarded.
+        ConnectionError : the scheduler can't be reached.
+        TimeoutError : there is no worker, and `max_time` is over, or the limit that Dask was given.
+        """
+        from distributed import CancelledError, KilledWorker
+        from distributed.core import CommClosedError
+        from distributed.scheduler import NoWorkerError
+
+        n_attempts, n_killed, lost = 0, 0, list[Any]()
+        while True:
+            try:
+                self._retry(lost)
+                return self._awaited(submit())
+            except NoWorkerError as error:
+                seconds = f"{error.timeout:g} s, as long as Dask waits"
+                raise TimeoutError(f"{self._cluster} has had no worker for {seconds}. {self._advice}") from None
+            except CommClosedError as error:
+                raise self._lost() from error
+            except (KilledWorker, CancelledError, asyncio.CancelledError) as error:
+                if self.client.status != "running" or getattr(error, "reason", "") == "scheduler-connection-lost":
+                    raise self._lost() from error
+                if any(future.status == "cancelled" for future in needed):  # which Dask never takes back
+                    raise RuntimeError(
+                        f"{self._cluster} has discarded rows of {self._table}: its client was restarted or has "
+                        "cancelled them, or they were put there by hand and their worker died. Open the table again, "
+                        "where its rows can be computed again."
+                    ) from error
+                n_attempts, n_killed = n_attempts + 1, n_killed + isinstance(error, KilledWorker)
+                if n_attempts == MOST_ATTEMPTS or n_killed == MOST_KILLED:
+                    raise self._died("in a pass", error) from error
+            except Exception as error:
+                failed = next((_named(future) for future in needed if future.status == "error"), None)
+                if failed is not None and failed not in str(error):
+                    error.add_note(f"It happened in {failed} of {self._table}.")
+                raise
+            sleep(PAUSE)  # until the client has heard what else was lost
+            lost = [future for future in needed if future.status == "error"]
+
+    def watch(self, futures: Sequence[Any]) -> None:
+        """Have the scheduler give tasks up, and what they need, when two workers died with them.
+
+        Then `gathered` tries them one by one, and a third death tells which one it is. Dask would wait for four.
+        """
+        keys = [future.key for future in futures]
+
+        async def watch(dask_scheduler: Any) -> None:  # here, because the scheduler may not have gaussmix
+            for _ in range(500):
+                if all(key in dask_scheduler.tasks for key in keys):
+                    break
+                await asyncio.sleep(0.01)
+            left, seen = [dask_scheduler.tasks[key] for key in keys if key in dask_scheduler.tasks], set()
+            while left:
+                task = left.pop()
+                if task not in seen and task.state != "memory":
+                    seen.add(task)
+                    task.suspicious = max(task.suspicious, dask_scheduler.allowed_failures - 1)
+                    left += task.dependencies
+
+        with suppress(ValueError):  # the scheduler takes no functions
+            self.client.run_on_scheduler(watch)
+
+    def _retry(self, lost: Sequence[Any]) -> None:
+        """Compute futures again, one by one, so that the one whose worker dies is known by name."""
+        from distributed import KilledWorker
+
+        for future in lost:
+            if future.status != "error":
+                continue
+            with suppress(KeyError):  # distributed 2026.8 does the work, and then looks for futures that nobody has
+                self.client.retry([future])
+            try:
+                self._awaited([self.client.submit(bool, future, key=_unique("retry"))])
+            except KilledWorker as error:
+                raise self._died(f"with {_named(future)} of {self._table}", error) from error
+
+    def _awaited(self, futures: Sequence[Any]) -> list[Any]:
+        return list(
+            awaited(self._begun(self._got(futures)), lambda: bool(self.n_threads()), self._cluster, self._advice)
+        )
+
+    async def _got(self, futures: Sequence[Any]) -> Any:
+        """The results of futures, which are called off if this is: a `gather` that is called off itself complains."""
+        found = asyncio.ensure_future(self.client.gather(futures, asynchronous=True))
+        try:
+            return await asyncio.shield(found)
+        finally:
+            if not found.done():
+                with suppress(Exception):  # the client was closed, and with it they were
+                    await self.client.cancel(futures, asynchronous=True)
+                await asyncio.gather(found, return_exceptions=True)
+
+    def _begun(self, call: Coroutine[Any, Any, T]) -> Future[T]:
+        return asyncio.run_coroutine_threadsafe(call, self.client.loop.asyncio_loop)
+
+    @property
+    def _advice(self) -> str:
+        return f"Start workers, or see in their logs and at {self.client.dashboard_link} why they ended."
+
+    def _lost(self) -> ConnectionError:
+        return ConnectionError(
+            f"{self._cluster} can't be reached: its scheduler has ended, the client was closed, or the network has "
+            "failed, and what the workers held is lost. Connect a Client to a cluster, and fit again."
+        )
+
+    def _died(self, where: str, error: BaseException) -> RuntimeError:
+        last = getattr(error, "last_worker", None)
+        name = "" if last is None else f" (the last was {last.address})"
+        return RuntimeError(
+            f"Workers of the Dask cluster died again and again {where}{name}. Mostly they lack memory: give smaller "
+            "partitions, or workers with more memory. Their logs say how they ended."
+        )
+
+
+class Cluster(Remote):
+    """Rows in the memory of the workers of a cluster, cut into targets: 2^m leaves each, neighbours on one worker.
+
+    Tasks are short and know nothing of each other, so a worker that is lost costs what it held and what it was doing.
+    Its rows are computed again from where they came from. Each result has a key, so none is counted twice.
+
+    They come from `parts`: a future of a list of blocks for each partition, in the order of the rows, whose
+    `Block.first_row` is not read.
+    """
+
+    def __init__(self, workers: Workers, parts: Sequence[Any], about: About) -> None:
+        super().__init__(about)
+        self._workers, self._client, self._about = workers, workers.client, about
+        workers.watch(parts)
+        count_rows = partial(self._client.map, _rows_of, parts, key="gaussmix-count", pure=False)
+        sizes = workers.gathered(parts, count_rows)
+        self.n_rows = sum(sizes)
+        cuts = laid_out(sizes, self.n_features * self.dtype.itemsize, workers.n_threads())
+        self._held = _aligned(workers.client, parts, cuts)
+        self._n_leaves = count_leaves(cuts[1].first_row if len(cuts) > 1 else self.n_rows)  # of a target
+        workers.watch(self._held)
+
+    @property
+    def flaw(self) -> str | None:  # type: ignore[override]
+        about = replace(self._about, n_rows=self.n_rows)
+        return next((flaw for flaw in self.map_rows(about.flaw) if flaw is not None), None)
+
+    def changed(
+        self, change: Callable[[Block], Iterable[Block]], n_rows: int, columns: Sequence[int] | None = None
+    ) -> Source:
+        """As for every source, but the changed blocks are kept, and not made again in every pass."""
+        sent = self._sent(change)
+        parts = self._client.map(_changed, self._held, change=sent, key="gaussmix-change", pure=False)
+        source = Cluster(self._workers, parts, self._about.only(columns))
+        source.may_miss = self.may_miss
+        return source
+
+    def blocks(self) -> Iterator[Block]:
+        """As for every source; a leaf at a time comes to this process."""
+        for part, number in product(self._held, range(self._n_leaves)):
+            submit = partial(self._client.map, _leaf, [part], number=number, key="gaussmix-leaf", pure=False)
+            (leaf,) = self._workers.gathered([part], submit)
+            yield from leaf
+
+    def each(self, work: Callable[..., T], *arguments: Any) -> list[T]:
+        began, submit = perf_counter(), partial(self._each_worker, _work, work, arguments)
+        found = dict(chain.from_iterable(self._workers.gathered(self._held, submit)))
+        log_pass(self, began, found)
+        return [found[number] for number in range(len(self._held))]
+
+    def totals(self, n_parts: int, work: Callable[..., Tree[S]], *arguments: Any) -> list[S]:
+        """As for all rows elsewhere; each worker merges its trees, and then some merge those of a few others."""
+        map_all = partial(self._client.map, pure=False)
+        merge = partial(map_all, merged, key="gaussmix-merge")
+
+        def submit() -> list[Any]:
+            every = self._each_worker(_work_and_merge, work, arguments, n_parts=n_parts)
+            parts = [every] if n_parts == 1 else [of_part(every, number) for number in range(n_parts)]
+            return [self._client.submit(_total, few(trees, merge), key=_unique("merge")) for trees in parts]
+
+        def of_part(every: list[Any], number: int) -> Any:  # else who merges a part would get all of them
+            group = _unique("deal")  # of few tasks: Dask would spread those of a larger one over all workers
+            return map_all(_part, every, number=number, key=[(group, worker) for worker in range(len(every))])
+
+        began = perf_counter()
+        found: list[S] = self._workers.gathered(self._held, submit)
+        log_pass(self, began, found)
+        return found
+
+    def traffic(self, task: int, node: int, n_components: int) -> Traffic:
+        return Traffic(task, node, n_components, len(self._workers.n_threads()), count_leaves(self.n_rows))
+
+    def _each_worker(
+        self, task: Callable[..., Any], work: Callable[..., Any], arguments: Sequence[Any], **how: Any
+    ) -> list[Any]:
+        """Futures of a task for each worker, in the order of the rows, which does work on the parts that are there."""
+        n_threads, sent, groups = self._workers.n_threads(), self._sent((work, arguments)), self._groups()
+        parts = [[self._held[number] for number in group] for group in groups.values()]
+        threads = [n_threads.get(worker, 1) for worker in groups]
+        return self._client.map(
+            task, groups.values(), parts, threads, sent=sent, **how, key="gaussmix-pass", pure=False
+        )
+
+    def _groups(self) -> dict[str, list[int]]:
+        """Numbers of the parts that each worker is to do: one task does them all, because each costs milliseconds."""
+        holders = self._client.who_has(self._held)
+        groups: dict[str, list[int]] = {}
+        for number, part in enumerate(self._held):
+            worker = min(sorted(holders[part.key]), key=lambda each: len(groups.get(each, ())), default=part.key)
+            groups.setdefault(worker, []).append(number)
+        return groups
+
+    def _sent(self, what: Any) -> Any:
+        """What tasks of one pass share: itself where it is small, else where each worker has it."""
+        from distributed.protocol.pickle import dumps
+
+        packed = dumps(what)
+        return packed if len(packed) <= IN_GRAPH else self._client.scatter(packed, broadcast=True, hash=False)
+
+
+def _unique(doing: str) -> str:
+    """A key that the dashboard shows as "gaussmix-" and what is done."""
+    return f"gaussmix-{doing}-{uuid4().hex}"
+
+
+def _named(future: Any) -> str:
+    """Which rows a future has: the number of their partition, or of the first of them, ends its key."""
+    key, _, number = future.key.rpartition("-")
+    return f"the rows from {int(number):,} on" if key.startswith("gaussmix-join") else f"partition {number}"
+
+
+def _aligned(client: Any, parts: Sequence[Any], cuts: Sequence[Target]) -> list[Any]:
+    """Futures of `Held`, one for each target. Rows move to it once, from the partitions that have them.
+
+    Targets that are neighbours are asked for on the same worker, so that its sums make few nodes.
+    """
+    taken = [(parts[number], first, end) for _, _, places in cuts for number, first, end in places]
+    cut, join, map_all = _unique("cut"), _unique("join"), client.map
+    names = [f"{cut}-{number}" for number in range(len(taken))]
+    pieces = map_all(_piece, *zip(*taken, strict=True), key=names) if taken else []
+    held: list[Any] = []
+    whole = iter(pieces)
+    every = [(owner, first, list(islice(whole, len(places)))) for owner, first, places in cuts]
+    for owner, group in groupby(every, itemgetter(0)):
+        _, firsts, some = zip(*group, strict=True)
+        names = [f"{join}-{first}" for first in firsts]
+        held += map_all(_join, firsts, some, workers=owner, allow_other_workers=owner is not None, key=names)
+    return held
+
+
+def _bytes_of(block: Block) -> int:
+    """For Dask, which brings small things to where it has room, and would move rows if it took them for small."""
+    arrays = block.rows, block.row_weight, block.given
+    return sum(array.nbytes for array in arrays if array is not None)
+
+
+sizeof.register(Block, _bytes_of)
+sizeof.register(Held, lambda held: sum(map(_bytes_of, held.blocks)))
+
+
+def _rows_of(part: Sequence[Block]) -> int:
+    return sum(block.n_rows for block in part)
+
+
+def _piece(part: Sequence[Block], first: int, end: int) -> list[Block]:
+    """Rows first … end − 1 of a partition."""
+    found = []
+    for block in part:
+        if first < block.n_rows and end > 0:
+            found.append(block.between(max(first, 0), min(end, block.n_rows)))
+        first, end = first - block.n_rows, end - block.n_rows
+    return found
+
+
+def _join(first_row: int, pieces: Sequence[Sequence[Block]]) -> Held:
+    whole = Block.joined([block for piece in pieces for block in piece])
+    return Held(list(nodes([replace(whole, first_row=first_row)])))
+
+
+def _work(numbers: Sequence[int], parts: Sequence[Held], n_threads: int, sent: bytes) -> list[tuple[int, Any]]:
+    work, arguments = pickle.loads(sent)
+    with at_most(n_threads):
+        return [(number, work(held, *arguments)) for number, held in zip(numbers, parts, strict=True)]
+
+
+def _work_and_merge(numbers: Sequence[int], parts: Sequence[Held], n_threads: int, sent: bytes, n_parts: int) -> Any:
+    work, arguments = pickle.loads(sent)
+    with at_most(n_threads):
+        return dealt((work(held, *arguments) for held in parts), n_parts)
+
+
+def _part(trees: Sequence[Tree[Any]], number: int) -> Tree[Any]:
+    return trees[number]
+
+
+def _total(trees: Iterable[Tree[Any]]) -> Any:
+    return merged(trees).total
+
+
+def _leaf(held: Held, number: int) -> list[Block]:
+    """A leaf of a target by its number there; none beyond the last."""
+    leaves = (leaf for block in held.blocks for leaf in block.cut())
+    return list(islice(leaves, number, number + 1))
+
+
+def _changed(held: Held, change: Any) -> list[Block]:
+    change = pickle.loads(change)
+    return [changed for block in held.blocks for changed in change(block)]

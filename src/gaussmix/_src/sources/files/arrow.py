@@ -1,0 +1,256 @@
+"""Rows of tables that yield record batches: in files, data sets of PyArrow and streams."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from errno import EIO, ENOENT
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from gaussmix._src.interfaces.block import Block
+from gaussmix._src.numerics.arrays import Array, Rows
+from gaussmix._src.sources.files.base import About, Reader, check_columns
+from gaussmix._src.sources.files.listing import Stamps
+from gaussmix._src.sources.files.stores import AT_ONCE, at_once, stored_in
+from gaussmix._src.sources.request import Request
+from gaussmix._src.sources.tables import Files
+from gaussmix._src.sources.tables.arrow_table import ZSTD, codec_of
+from gaussmix._src.sources.tables.base import (
+    INDEX,
+    INDEX_OF_FRAME,
+    batch_rows,
+    doubles,
+    first_line,
+    is_numeric,
+    kind_of,
+    typed,
+    valid,
+    whole,
+)
+from gaussmix._src.sources.tables.typed_table import is_slow
+
+_LONG = pa.int64(), pa.uint64()
+_INDEX_OR_EMPTY = INDEX_OF_FRAME, kind_of(pa.null())
+
+
+class Columns:
+    """The columns of a table of Arrow's types that are features, and the one of weights.
+
+    Features are by default all columns that hold numbers, but the weights; `notices` are sentences on what was guessed
+    and left out.
+    """
+
+    def __init__(self, name: str, schema: pa.Schema, columns: Sequence[str] | None, weights: str | None) -> None:
+        self.name, self.weights = name, weights
+        check_columns(name, schema.names, columns, weights)
+        for column in (*(columns or ()), *([weights] if weights else ())):
+            if not is_numeric(schema.field(column).type):
+                raise ValueError(f"{name}, column {column!r}: {self.why_not_numeric(schema.field(column))}.")
+        others = [field for field in schema if field.name != weights]
+        index = [field.name for field in others if INDEX.fullmatch(field.name)]
+        every = [field for field in others if field.name not in index]
+        self.names: Sequence[str] = list(columns or (field.name for field in every if is_numeric(field.type)))
+        left_out = [] if columns else [field for field in every if not is_numeric(field.type)]
+        whys = [f"column {field.name!r}: {self.why_not_numeric(field)}." for field in left_out]
+        if not self.names:
+            raise ValueError(f"{name}, {whys[0]}" if whys else f"{name} has no column of numbers to fit.")
+        kinds = {} if columns else {name: schema.field(name).type for name in index}
+        unfit = [
+            f"left out column {name!r}: {_INDEX_OR_EMPTY[pa.types.is_null(kind)]}." for name, kind in kinds.items()
+        ]
+        self.notices = unfit + [f"left out {why}" for why in whys]
+        is_single = all(schema.field(column).type in (pa.float32(), pa.float16()) for column in self.names)
+        self.dtype = np.dtype(np.float32 if is_single else np.float64)
+        self.integers: Sequence[int] = [at for at, name in enumerate(self.names) if schema.field(name).type in _LONG]
+
+    def about(self, *, may_miss: bool, has_names: bool = True) -> About:
+        """What other processes need to know of these columns."""
+        return About(self.name, self.names, self.weights, self.dtype, 0, may_miss, has_names, self.integers)
+
+    @property
+    def read_columns(self) -> list[str]:
+        """The columns to ask the batches for: features, and the weights."""
+        return [*self.names, *([self.weights] if self.weights else [])]
+
+    def put(self, batch: pa.RecordBatch, rows: Rows, row_weight: Array | None) -> None:
+        """Copy the rows of a record batch, and their weights; null becomes NaN."""
+        targets = [*rows.T] if row_weight is None else [*rows.T, row_weight]
+        batch = valid(batch, self.name)
+        for name, target in zip(self.read_columns, targets, strict=False):
+            column = batch.column(name)
+            is_whole = pa.types.is_integer(column.type) and not column.null_count
+            target[...] = whole(column) if is_whole or pa.types.is_floating(column.type) else doubles(column)
+
+    def block(self, table: pa.Table | pa.RecordBatch) -> Block:
+        """The rows of a table, and their weights where it has them."""
+        rows = np.empty((table.num_rows, len(self.names)), self.dtype, order="F")
+        row_weight = np.empty(len(rows)) if self.weights in table.schema.names else None
+        if len(rows):
+            self.put(table, rows, row_weight)
+        return Block(0, rows, row_weight)
+
+    def why_not_numeric(self, field: pa.Field) -> str:
+        """What a column holds that is not numbers, as the end of a sentence."""
+        return kind_of(field.type)
+
+
+def column_of_results(results: NDArray[Any]) -> pa.Array:
+    """An array with an entry for each row as a column: of lists where a row has several numbers."""
+    column = pa.array(results.ravel())
+    for width in reversed(results.shape[1:]):
+        column = pa.FixedSizeListArray.from_arrays(column, width)
+    return column
+
+
+class BatchReader(Columns, Reader):
+    """A table that yields record batches, from the first row to the last, as often as it is asked; see `Columns`."""
+
+    is_slow: bool  # reading takes longer than a pass of EM, or can be done once only; then `n_rows` is 0
+    n_rows = 0
+    identity: tuple[Any, ...] = ()  # what changes when the rows change; empty where nobody knows
+    n_together = 0  # the largest number of rows that can only be read together; 0 where few can be
+
+    @abstractmethod
+    def parts(self) -> Iterator[pa.RecordBatch]:
+        """All rows in order, with at least `read_columns`."""
+
+    def put_part(self, part: pa.RecordBatch, first: int, rows: Rows, row_weight: Array | None) -> None:
+        self.put(part.slice(first, len(rows)), rows, row_weight)
+
+
+class TableReader(BatchReader):
+    """The rows of a table in files or a pipe."""
+
+    def __init__(self, table: Files, columns: Sequence[str] | None = None, weights: str | None = None) -> None:
+        self.table, self.stamps = table, table.stamps
+        if columns is None:
+            table.check_bad_cells([] if weights is None else [weights])
+        super().__init__(table.name, table.schema, columns, weights)
+        self.has_names = table.has_names
+        self.notices = [*table.notices, *self.notices]
+        self.is_slow = table.is_slow(self.read_columns)
+        self.n_rows = 0 if self.is_slow else table.n_rows or 0
+        self.n_together = table.n_together(self.read_columns)
+        self.identity = (*table.stamps.identity, *([table.complete, table.dialect] if table.files else []))
+
+    def parts(self) -> Iterator[pa.RecordBatch]:
+        return self.table.batches(self.read_columns, self.read_columns)
+
+    def why_not_numeric(self, field: pa.Field) -> str:
+        return self.table.why_not_numeric(field.name, field.type)
+
+    def place(self, row: int) -> str:
+        return self.table.place(row)
+
+
+class DatasetReader(BatchReader):
+    """The rows of a `pyarrow.dataset.Dataset`, in the order of its fragments."""
+
+    def __init__(
+        self,
+        dataset: Any,
+        columns: Sequence[str] | None,
+        weights: str | None,
+        memory: int,
+        name: str = "the dataset",
+        if_gone: str = "",
+    ) -> None:
+        self._dataset, self._if_gone, self.name = dataset, if_gone, name
+        files = getattr(dataset, "files", ())
+        self.stamps = Stamps([Path(file) for file in files if Path(file).exists()])
+        self._stored = [] if self.stamps.identity else [stored_in(dataset.filesystem, file) for file in files]
+        fragments = self._fragments()
+        with self._reading():
+            schema = typed(dataset.schema, (fragment.physical_schema for fragment in fragments))
+        if schema is not dataset.schema:
+            self._dataset = dataset = dataset.replace_schema(schema)
+        super().__init__(name, schema, columns, weights)
+        with self._reading():
+            self.is_slow = any(at_once(partial(_is_slow, fragment, self.read_columns) for fragment in fragments))
+        self._at_once = 1
+        if self._stored:
+            rows = [each.num_rows for fragment in fragments for each in getattr(fragment, "row_groups", ())]
+            size = self.bytes_of(max(rows, default=batch_rows(len(self.read_columns))))
+            self._at_once = max(1, min(AT_ONCE, memory // (4 * size)))
+        if not self.is_slow:
+            self.n_rows = dataset.count_rows()
+
+    def parts(self) -> Iterator[pa.RecordBatch]:
+        with self._reading():
+            for _ in at_once(partial(file.read, 0, 0) for file in self._stored):
+                pass  # it is as it was
+        how = {"columns": self.read_columns, "batch_size": batch_rows(len(self.read_columns)), "use_threads": False}
+        n_batches = max(1, self._at_once // max(1, len(self._stored)))
+        scanner = self._dataset.scanner(fragment_readahead=self._at_once, batch_readahead=n_batches, **how)
+        with self._reading():
+            yield from scanner.to_batches()
+
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        """Name the table in errors of a block, and say why a file may be gone."""
+        try:
+            yield
+        except pa.ArrowInvalid as error:
+            raise ValueError(f"{self._unlike() or self.name} can't be read: {first_line(error)}.") from None
+        except OSError as error:
+            is_gone = isinstance(error, FileNotFoundError)
+            hint = self._if_gone if is_gone else ""
+            if error.filename is not None and not hint:  # of a stored file, which it names
+                raise
+            number = ENOENT if is_gone else error.errno or EIO
+            raise OSError(number, f"can't be read: {first_line(error)}{hint}", self.name) from None
+
+    def place(self, row: int) -> str:
+        for fragment in self._fragments():
+            n_rows = fragment.count_rows()
+            if row < n_rows:
+                return f"{getattr(fragment, 'path', '') or self.name}, row {row}"
+            row -= n_rows
+        return super().place(row)
+
+    def _unlike(self) -> str | None:
+        """The first file with a column that holds no numbers, and this column, where there is one."""
+        for fragment in self._fragments():
+            for field in fragment.physical_schema:
+                if field.name in self.read_columns and not (is_numeric(field.type) or pa.types.is_null(field.type)):
+                    return f"{getattr(fragment, 'path', '') or self.name}, column {field.name!r} of {field.type},"
+        return None
+
+    def _fragments(self) -> list[Any]:
+        """The parts of the data set; none where rows are filtered, so that theirs are others."""
+        try:
+            return list(self._dataset.get_fragments())
+        except ValueError:
+            return []
+
+
+def _is_slow(fragment: Any, columns: Sequence[str]) -> bool:
+    """Whether a file of a data set is slow to read: text, or columns that are compressed so."""
+    format = getattr(getattr(fragment, "format", None), "default_extname", None)
+    if format == "parquet":
+        return is_slow(fragment.metadata, columns)
+    if format in ("arrow", "feather", "ipc"):
+        with fragment.open() as file:
+            return codec_of(file) == ZSTD
+    return format is not None
+
+
+class OnceReader(BatchReader):
+    """Record batches that can be read once only: they are spooled."""
+
+    is_slow = True
+
+    def __init__(self, name: str, batches: pa.RecordBatchReader, asked: Request) -> None:
+        self._once: Iterator[pa.RecordBatch] = iter(batches)
+        super().__init__(name, batches.schema, asked.columns, asked.weights)
+
+    def parts(self) -> Iterator[pa.RecordBatch]:
+        once, self._once = self._once, iter(())
+        return once

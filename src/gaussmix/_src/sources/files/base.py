@@ -1,0 +1,341 @@
+"""Rows that do not fit into memory: read in every pass, ahead of the work, into buffers that are used again."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
+from errno import EIO
+from queue import Empty, SimpleQueue
+from threading import Thread
+from time import perf_counter
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gaussmix._src.errors import listed
+from gaussmix._src.interfaces.block import Block, Profile
+from gaussmix._src.interfaces.leaves import LEAF_ROWS, count_leaves
+from gaussmix._src.numerics.arrays import Array, Rows
+from gaussmix._src.numerics.rows import LARGEST, LARGEST_WEIGHT, bad_cell, largest_of
+from gaussmix._src.numerics.threads import at_most
+from gaussmix._src.sources.array import ArraySource
+from gaussmix._src.sources.base import Source, log_pass
+from gaussmix._src.sources.files.listing import Stamps
+from gaussmix._src.sources.findings import Finding
+from gaussmix._src.sources.survey import Survey
+
+N_BUFFERS = 2  # one is filled while the other is worked on; a third one makes no pass faster
+LARGEST_CHUNK = 2**23  # bytes of rows; larger ones read no faster
+SHARE_OF_STATES = 0.14  # for what engines keep with blocks, as a share of the memory
+WAIT = 0.05  # seconds, after which Ctrl-C is heard
+
+
+@dataclass(frozen=True)
+class About:
+    """What is known of a table without files: attributes as for `Reader`. It can be sent to other processes."""
+
+    name: str
+    names: Sequence[str]
+    weights: str | None
+    dtype: np.dtype[Any]
+    n_rows: int = 0
+    may_miss: bool = False
+    has_names: bool = True
+    integers: Sequence[int] = ()
+
+    def only(self, columns: Sequence[int] | None) -> About:
+        """Of the table with the columns at some places; None for all."""
+        return self if columns is None else replace(self, names=[self.names[column] for column in columns])
+
+    def place(self, row: int) -> str:
+        """Where a row is."""
+        return f"{self.name}, row {row}"
+
+    def flaw(self, block: Block) -> str | None:
+        """What is wrong with the first row of a block that no fit can use; None where all are right."""
+        try:
+            check_numbers(self, block.first_row, block.rows, block.row_weight)
+        except ValueError as error:
+            return str(error)
+        return None
+
+    def answer(self, task: Callable[[Block], NDArray[Any]], rows: Rows, place: Callable[[int], str]) -> NDArray[Any]:
+        """What a task returns for rows that nobody has looked at, with one thread."""
+        check_cells(place, self.names, 0, rows, may_miss=self.may_miss)
+        with at_most(1):
+            return task(Block(0, rows))
+
+
+class Reader(ABC):
+    """A table that can be read again and again, from the first row to the last."""
+
+    name: str  # of the file or files, for messages
+    n_rows: int  # number of rows
+    names: Sequence[str]  # of the columns that are features
+    dtype: np.dtype[Any]  # float32 or float64
+    weights: str | None = None  # the column of row weights; None where there are none
+    order: str = "F"  # "C" or "F", how rows lie in the buffers that cursors fill fastest
+    has_names: bool = True  # whether the names are the table's own
+    may_miss: bool = False  # cells of features may be missing
+    integers: Sequence[int] = ()  # as for `Source`
+    stamps: Stamps = Stamps(())  # of the files, which may not change; none for other tables
+
+    @abstractmethod
+    def parts(self) -> Iterator[Any]:
+        """All rows in order, from the first to the last, in parts of any sizes; each has `n_rows` or `num_rows`."""
+
+    @abstractmethod
+    def put_part(self, part: Any, first: int, rows: Rows, row_weight: Array | None) -> None:
+        """Copy as many rows of a part as there is room for, from `first` on, and their weights."""
+
+    def place(self, row: int) -> str:
+        """Where a row is, for messages: its file, its row group and its number, counted from 0."""
+        return f"{self.name}, row {row}"
+
+    def bytes_of(self, n_rows: int) -> int:
+        """Size of so many rows in memory."""
+        return n_rows * (len(self.names) + (self.weights is not None)) * self.dtype.itemsize
+
+    def room(self, n_rows: int) -> Block:
+        """A block with room for so many rows."""
+        rows = np.empty((n_rows, len(self.names)), self.dtype, order="C" if self.order == "C" else "F")
+        return Block(0, rows, None if self.weights is None else np.empty(n_rows))
+
+
+class Cursor:
+    """A place in the rows of a reader, from which the following rows are read."""
+
+    def __init__(self, reader: Reader) -> None:
+        reader.stamps.check()
+        self._reader, self._parts = reader, reader.parts()
+        self._part: Any = None
+        self._row = self._n_rows = 0  # of the part
+        self._n_read = 0
+
+    def read(self, room: Block) -> Block:
+        """The next rows, in the arrays of a block with room for some.
+
+        Raises OSError, or ValueError with the place, for what can't be read or used.
+        """
+        reader, first = self._reader, 0
+        block = replace(room, first_row=self._n_read).between(0, reader.n_rows - self._n_read)
+        while first < block.n_rows:
+            if self._row == self._n_rows:
+                self._part, self._row = next(self._parts, None), 0
+                if self._part is None:
+                    raise OSError(EIO, f"has fewer rows than the {reader.n_rows} it had before", reader.name)
+                self._n_rows = getattr(self._part, "num_rows" if hasattr(self._part, "num_rows") else "n_rows")
+            some = block.between(first, first + self._n_rows - self._row)
+            reader.put_part(self._part, self._row, some.rows, some.row_weight)
+            first, self._row = first + some.n_rows, self._row + some.n_rows
+        check_numbers(reader, self._n_read, block.rows, block.row_weight)
+        self._n_read += block.n_rows
+        return block
+
+    def close(self) -> None:
+        """Give back what is open. Raises OSError where files have changed since they were opened."""
+        if hasattr(self._parts, "close"):
+            self._parts.close()
+        self._reader.stamps.check()
+
+
+class FileSource(Source):
+    """Rows of a reader, a few leaves of them in memory at a time.
+
+    A thread reads ahead. Nothing that is read is kept between passes, so blocks may not be kept either. The memory, in
+    bytes, is for buffers and for what engines keep with blocks.
+    """
+
+    whole = None
+    is_read_again = is_far = True
+    watch: Callable[[int], None] | None = None  # is called with the number of rows that were worked on
+
+    def __init__(self, reader: Reader, memory: int) -> None:
+        self.n_rows, self.n_features, self.dtype = reader.n_rows, len(reader.names), reader.dtype
+        self.feature_names = tuple(reader.names) if reader.has_names else None
+        self.reader, self.memory, self.may_miss = reader, int(SHARE_OF_STATES * memory), reader.may_miss
+        self.integers = reader.integers
+        most = max(min(LARGEST_CHUNK, memory // (4 * N_BUFFERS)) // reader.bytes_of(LEAF_ROWS), 1)
+        self._chunk_rows = min(1 << (most.bit_length() - 1), count_leaves(self.n_rows)) * LEAF_ROWS
+
+    def __repr__(self) -> str:
+        return f"<FileSource {self.reader.name}: {self.n_rows} rows, {self.n_features} features, {self.dtype}>"
+
+    def blocks(self) -> Iterator[Block]:
+        began = perf_counter()
+        with closing(_Ahead(self.reader, self._chunk_rows)) as blocks:
+            for block in blocks:
+                yield block
+                if self.watch is not None:
+                    self.watch(block.n_rows)
+        log_pass(self, began)
+
+    def sample(self, n_rows: int) -> Block:
+        if self.n_rows <= n_rows:
+            # Copies, because the buffers of the blocks are used again.
+            return Block.joined(block.taken(np.arange(block.n_rows), block.first_row) for block in self.blocks())
+        self.of_all(Profile)  # found out together with the sample
+        return super().sample(n_rows)
+
+    def _find(self, kinds: Sequence[type[Finding]]) -> Mapping[Any, Any]:
+        if Profile not in kinds:
+            return super()._find(kinds)
+        survey = Survey(self.n_rows, kinds)
+        for block in self.blocks():
+            survey.add(block)
+        _check_some_weight(self.reader, survey.findings[Profile])
+        sample = survey.sample()
+        return survey.findings if sample is None else {**survey.findings, ("sample", LEAF_ROWS): sample}
+
+
+class _Ahead:
+    """The blocks of one pass, read by a thread of its own while others are worked on.
+
+    The thread opens and closes the cursor. It is a daemon, since Python must end while a slow disk is read.
+    """
+
+    def __init__(self, reader: Reader, chunk_rows: int) -> None:
+        self._reader, self._n_chunks, self._is_over = reader, -(-reader.n_rows // chunk_rows), False
+        self._rooms: SimpleQueue[Block] = SimpleQueue()
+        self._found: SimpleQueue[tuple[Block, Block] | BaseException | None] = SimpleQueue()
+        for _ in range(N_BUFFERS):
+            self._rooms.put(reader.room(chunk_rows))
+        self._thread = Thread(target=self._read_all, name="gaussmix-reader", daemon=True)
+
+    def __iter__(self) -> Iterator[Block]:
+        self._thread.start()
+        while (found := self._next()) is not None:
+            room, block = found
+            yield block
+            self._rooms.put(room)
+        self._reader.stamps.check()  # the thread may have been done long ago
+
+    def _next(self) -> tuple[Block, Block] | None:
+        while True:
+            try:
+                found = self._found.get(timeout=WAIT)
+            except Empty:
+                continue  # lets Ctrl-C in
+            if isinstance(found, BaseException):
+                raise found
+            return found
+
+    def _read_all(self) -> None:
+        try:
+            with closing(Cursor(self._reader)) as cursor:
+                for _ in range(self._n_chunks):
+                    room = self._rooms.get()
+                    if self._is_over:
+                        return
+                    self._found.put((room, cursor.read(room)))
+            self._found.put(None)
+        except BaseException as error:
+            self._found.put(error)
+
+    def close(self) -> None:
+        """Stop reading."""
+        self._is_over = True
+        self._rooms.put(self._reader.room(0))  # wakes the thread
+        if self._thread.is_alive():
+            self._thread.join()
+
+
+def opened(reader: Reader, memory: int) -> Source:
+    """The rows of a reader: in memory where they fit into half of it, else read in every pass.
+
+    Raises ValueError: there are no rows, or one that no fit can use. OSError: rows can't be read.
+    """
+    if reader.n_rows == 0:
+        raise ValueError(f"{reader.name} has no rows.")
+    if reader.n_rows > LEAF_ROWS and reader.bytes_of(reader.n_rows) > memory // 2:
+        return FileSource(reader, memory)
+    with closing(Cursor(reader)) as cursor:
+        block = cursor.read(reader.room(reader.n_rows))
+    source = ArraySource(block.rows, block.row_weight)
+    _check_some_weight(reader, source.profile)
+    source.feature_names = tuple(reader.names) if reader.has_names else None
+    source.may_miss, source.integers = reader.may_miss, reader.integers
+    return source
+
+
+class Chosen(NamedTuple):
+    """The columns of an array that are features, and the one of weights."""
+
+    names: list[str]
+    places: list[int]
+    weight_place: int | None
+    dtype: np.dtype[Any]  # of the rows
+    integers: list[int]
+
+    @classmethod
+    def of(cls, name: str, every: Sequence[str], columns: Sequence[str] | None, weights: str | None, kind: Any) -> Self:
+        """Of an array of one type; features are by default all columns but the weights. Raises ValueError."""
+        check_columns(name, every, columns, weights)
+        places = {column: place for place, column in enumerate(every)}
+        names = list(columns or (column for column in every if column != weights))
+        if not names:
+            raise ValueError(f"{name} has no column of numbers to fit.")
+        dtype = np.dtype(np.float32 if kind == np.float32 else np.float64)
+        weight_place = None if weights is None else places[weights]
+        return cls(names, [places[each] for each in names], weight_place, dtype, long_integers([kind] * len(names)))
+
+
+def long_integers(dtypes: Iterable[Any]) -> list[int]:
+    """The places of columns, of types of NumPy, whose integers may merge in a double."""
+    return [place for place, dtype in enumerate(dtypes) if dtype.kind in "iu" and dtype.itemsize == 8]
+
+
+def _check_some_weight(reader: Reader, profile: Profile) -> None:
+    if not profile.n_positive:
+        raise ValueError(f"{reader.name}: every weight of column {reader.weights!r} is 0.")
+
+
+def check_columns(name: str, every: Sequence[Any], columns: Sequence[Any] | None, weights: Any) -> None:
+    """Raise ValueError for a choice among the columns of a table, `every`, that `gaussmix.open` can't mean."""
+    counts = Counter(every)
+    twice = next((column for column, count in counts.items() if count > 1), None)
+    if twice is not None:
+        raise ValueError(f"{name} has two columns called {twice!r}: rename one.")
+    if isinstance(columns, str) or (columns is not None and not len(columns)):
+        raise ValueError(f"columns must be a list of names, got {columns!r}.")
+    chosen = list(columns or ())
+    for column in (*chosen, *([weights] if weights is not None else [])):
+        if column not in counts:
+            raise ValueError(f"{name} has no column {column!r}; it has {listed(list(every))}.")
+    if weights in chosen:
+        raise ValueError(f"{weights!r} can't be a feature and the weight.")
+    if len(set(chosen)) < len(chosen):
+        raise ValueError(f"columns must name each column once, got {chosen!r}.")
+
+
+def check_cells(
+    place: Callable[[int], str],
+    names: Sequence[str],
+    first_row: int,
+    rows: Rows,
+    largest: float = LARGEST,
+    *,
+    may_miss: bool = False,
+) -> None:
+    """Raise ValueError for the first number that is missing, infinite or too large: its place, and what to do."""
+    cell = bad_cell(rows, largest, may_miss=may_miss)
+    if cell is not None:
+        raise ValueError(f"{place(first_row + cell.row)}, column {names[cell.column]!r}: {cell.sentence}")
+
+
+def check_numbers(reader: Reader | About, first_row: int, rows: Rows, row_weight: Array | None) -> None:
+    """Raise ValueError for the first row that no fit can use: its place, and what to do."""
+    check_cells(reader.place, reader.names, first_row, rows, largest_of(reader.n_rows), may_miss=reader.may_miss)
+    if row_weight is None:
+        return
+    wrong = ~((row_weight >= 0) & (row_weight <= LARGEST_WEIGHT))
+    if wrong.any():
+        row = int(wrong.argmax())
+        where = f"{reader.place(first_row + row)}, column {reader.weights!r}"
+        if np.isnan(row_weight[row]):
+            raise ValueError(f"{where}: the weight is missing (NaN or null). Give a number: 0 leaves the row out.")
+        raise ValueError(f"{where}: the weight {row_weight[row]:g} is not between 0 and {LARGEST_WEIGHT:g}.")

@@ -1,0 +1,105 @@
+"""The files that a path, a pattern, a folder or a URL names, and whether they are as they were."""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections.abc import Hashable, Sequence
+from errno import EIO, ENOENT
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gaussmix._src.sources.files.paths import (
+    CHANGED,
+    DELTA,
+    EXTENSIONS,
+    SCHEME,
+    check_versions,
+    found_files,
+    is_url,
+    local_name,
+    without_secrets,
+)
+
+if TYPE_CHECKING:
+    from gaussmix._src.sources.files.stores import StoredFile
+
+_MOST_KINDS = 4  # that an error names
+
+
+def files_of(name: str) -> list[Path] | list[StoredFile]:
+    """The files of a path, a pattern, a folder or a URL, in the order of their names.
+
+    Raises FileNotFoundError: there is none. ValueError: they have several extensions, or are of a table of Delta. Of
+    URLs also as `stored`.
+    """
+    if not name:
+        raise FileNotFoundError(ENOENT, "the path is empty: name a file", name)
+    found: list[Path] | list[StoredFile] = _stored(name) if is_url(name) else found_files(name)
+    name = without_secrets(name)
+    if not found:
+        reason = os.strerror(ENOENT)
+        if is_url(name) or glob.has_magic(name):
+            reason = "no file has such a name"
+        elif os.path.isdir(name):
+            reason = "the folder holds no file"
+        if SCHEME.match(name) and "://" not in name:
+            reason += "; give a URL as text, since a Path leaves out one of its slashes"
+        raise FileNotFoundError(ENOENT, reason, name)
+    if not is_url(name) and not Path(local_name(name)).is_file():
+        folders = {file.parent for file in found if isinstance(file, Path)}
+        logs = (each / DELTA for folder in folders for each in (folder.resolve() / DELTA).parents)
+        check_versions(next((str(log.parent) for log in logs if log.is_dir()), None))
+    kinds = sorted({each.suffix.lower() for each in found})
+    if len(kinds) > 1:
+        readable = [kind for kind in kinds if any(kind in each for each in EXTENSIONS.values())]
+        others = f" and {len(kinds) - _MOST_KINDS} more" if len(kinds) > _MOST_KINDS else ""
+        raise ValueError(
+            f"{name} names files of several kinds, {' and '.join(map(repr, kinds[:_MOST_KINDS]))}{others}: name one "
+            f"kind, as in '{_of_one_kind(name, (readable or kinds)[-1])}'."
+        )
+    return found
+
+
+def _of_one_kind(name: str, kind: str) -> str:
+    """A pattern for those files of a folder, a URL or a pattern that have an extension."""
+    base = name.rstrip("/")
+    folder, last = os.path.split(base)
+    if glob.has_magic(last) and last != "**":
+        base = folder
+    return f"{base}/*{kind}" if is_url(name) else str(Path(base) / f"*{kind}")
+
+
+def _stored(url: str) -> list[StoredFile]:
+    try:
+        from gaussmix._src.sources.files.stores import stored
+    except ImportError as error:
+        if error.name is None or error.name.partition(".")[0] != "pyarrow":
+            raise
+        raise ImportError("URLs need pyarrow: pip install 'gaussmix[cli]'.") from None
+    return stored(url)
+
+
+class Stamps:
+    """Sizes and times of files when they were opened; stored files compare theirs in each request."""
+
+    def __init__(self, files: Sequence[Path | StoredFile]) -> None:
+        self._stored = [file for file in files if not isinstance(file, Path)]
+        self._stamps = {path: _stamp(path) for path in files if isinstance(path, Path)}
+
+    def check(self) -> None:
+        """Raise OSError for the first file that has changed or is gone."""
+        for path, stamp in self._stamps.items():
+            if _stamp(path) != stamp:
+                raise OSError(EIO, CHANGED, str(path))
+
+    @property
+    def identity(self) -> list[tuple[str, Hashable]]:
+        """What changes when a file changes, besides the names of the files; empty where there are none."""
+        local = [(os.path.abspath(path), stamp) for path, stamp in self._stamps.items()]
+        return local + [(str(file), file.stamp) for file in self._stored]
+
+
+def _stamp(path: Path) -> tuple[int, int, int]:
+    stat = os.stat(path)
+    return stat.st_size, stat.st_mtime_ns, stat.st_ino

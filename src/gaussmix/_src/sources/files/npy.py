@@ -1,0 +1,177 @@
+"""Rows of .npy files, read by the system straight into the buffers of a pass."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from errno import EIO
+from io import SEEK_END, FileIO
+from pathlib import Path
+from tokenize import TokenError
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gaussmix._src.errors import invented_names
+from gaussmix._src.numerics.arrays import Array, Rows
+from gaussmix._src.sources.files.base import Chosen, Reader, opened
+from gaussmix._src.sources.files.listing import Stamps, files_of
+
+if TYPE_CHECKING:
+    from gaussmix._src.sources.base import Source
+    from gaussmix._src.sources.request import Request
+
+MAGIC = b"\x93NUMPY"
+PIECE = 2**20  # bytes read at a time where numbers are converted or copied
+
+
+class NpyFile(NamedTuple):
+    """What the header of a file says."""
+
+    path: Path
+    n_rows: int
+    start: int  # of the numbers, in bytes
+    is_by_columns: bool
+    dtype: np.dtype[Any]
+    n_columns: int
+
+    @classmethod
+    def of(cls, path: Path | str, file: Any) -> NpyFile:
+        """Read the header from an open file. Raises ValueError for what is not a table of numbers."""
+        try:
+            version = np.lib.format.read_magic(file)
+            read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+            shape, is_by_columns, dtype = read(file)
+        except (ValueError, TokenError) as error:
+            reason = "a bracket or quote is not closed" if isinstance(error, TokenError) else str(error)
+            raise ValueError(f"{path} can't be read as .npy: {reason}.") from None
+        start = file.tell()
+        is_table = min(shape, default=-1) >= 0 and len(shape) <= (1 if dtype.names else 2)
+        fields = [dtype[name] for name in dtype.names or ()]
+        if not is_table or any(field.kind in "OVc" for field in fields) or dtype.kind not in "fiubV":
+            raise ValueError(f"{path} holds {dtype} of shape {shape}, not rows and columns of numbers.")
+        n_rows, n_columns = shape if len(shape) == 2 else (*shape, 1)
+        if file.seek(0, SEEK_END) < start + n_rows * n_columns * dtype.itemsize:
+            raise ValueError(f"{path} is truncated: it says that it holds {n_rows} rows and ends before.")
+        return cls(Path(path), n_rows, start, is_by_columns and len(shape) == 2, dtype, n_columns)
+
+
+def open_npy(data: Any, asked: Request) -> Source:
+    """Open the .npy files of a path, a pattern or a folder."""
+    paths = [file for file in files_of(os.fspath(data)) if isinstance(file, Path)]
+    reader = NpyReader(paths, None, asked.columns, asked.weights)
+    reader.may_miss = asked.missing
+    return opened(reader, asked.memory)
+
+
+def holds_numbers(path: Path) -> bool:
+    """Whether a file is meant to hold an array of numbers, and not of records with names."""
+    with open(path, "rb") as file:
+        try:
+            return not NpyFile.of(path, file).dtype.names
+        except ValueError:
+            file.seek(0)
+            return path.suffix.lower() == ".npy" or file.read(len(MAGIC)) == MAGIC
+
+
+class NpyReader(Reader):
+    """The rows of .npy files, one after the other; every column is a feature, named x0, x1 … where names are needed.
+
+    `names` names all columns. `columns` chooses the features, by default all but the weights. `dtype` is that of the
+    rows, by default float32 if the files are in float32.
+    """
+
+    origin: Reader | None = None  # the table that its file is a copy of
+    spool: object = None  # removes the file once nothing has it
+
+    def __init__(
+        self,
+        paths: Sequence[Path],
+        names: Sequence[str] | None = None,
+        columns: Sequence[str] | None = None,
+        weights: str | None = None,
+        dtype: np.dtype[Any] | None = None,
+    ) -> None:
+        self.has_names = names is not None
+        self.files, self.name = [_header(path) for path in paths], str(paths[0])
+        first = self.files[0]
+        for file in self.files:
+            if (file.n_columns, file.dtype) != (first.n_columns, first.dtype):
+                raise ValueError(
+                    f"{file.path} has {file.n_columns} columns of {file.dtype}, and {first.path} {first.n_columns} of "
+                    f"{first.dtype}: all files must have the same columns."
+                )
+        every = names or invented_names(first.n_columns)
+        chosen = Chosen.of(self.name, every, columns, weights, first.dtype)
+        self.names, self.places, self.weight_place, _, self.integers = chosen
+        self.weights, self.dtype = weights, dtype or chosen.dtype
+        self.n_rows = sum(file.n_rows for file in self.files)
+        self.is_whole = self.places == list(range(first.n_columns)) and first.dtype == self.dtype
+        self.order = "F" if first.is_by_columns or not self.is_whole else "C"
+        self.stamps = Stamps([file.path for file in self.files])
+
+    def parts(self) -> Iterator[_Open]:
+        for file in self.files:
+            with FileIO(file.path) as stream:
+                yield _Open(file, stream, file.n_rows)
+
+    def put_part(self, part: _Open, first: int, rows: Rows, row_weight: Array | None) -> None:
+        file, size = part.file, part.file.dtype.itemsize
+        if file.is_by_columns:
+            wanted = [*zip(self.places, rows.T, strict=True)]
+            if row_weight is not None and self.weight_place is not None:
+                wanted.append((self.weight_place, row_weight))
+            for place, column in wanted:
+                part.read((place * file.n_rows + first) * size, column)
+            return None
+        width = file.n_columns * size
+        if self.is_whole:
+            return part.read(first * width, rows)
+        step = max(1, PIECE // width)
+        buffer = np.empty((min(step, len(rows)), file.n_columns), file.dtype)
+        for start in range(0, len(rows), step):
+            piece = buffer[: min(step, len(rows) - start)]
+            part.read((first + start) * width, piece)
+            rows[start : start + len(piece)] = piece[:, self.places]
+            if row_weight is not None:
+                row_weight[start : start + len(piece)] = piece[:, self.weight_place]
+        return None
+
+    def place(self, row: int) -> str:
+        if self.origin is not None:
+            return self.origin.place(row)
+        for file in self.files:
+            if row < file.n_rows:
+                return f"{file.path}, row {row}"
+            row -= file.n_rows
+        raise IndexError(row)
+
+
+def _header(path: Path) -> NpyFile:
+    with open(path, "rb") as file:
+        return NpyFile.of(path, file)
+
+
+class _Open(NamedTuple):
+    """An open file."""
+
+    file: NpyFile
+    stream: FileIO
+    n_rows: int
+
+    def read(self, at: int, target: NDArray[Any]) -> None:
+        """Read numbers from a place on into an array, converted where their type is another."""
+        file, stream = self.file, self.stream
+        if target.dtype != file.dtype or not target.flags.c_contiguous:
+            numbers = np.empty(target.shape, file.dtype)
+            self.read(at, numbers)
+            target[...] = numbers
+            return
+        stream.seek(file.start + at)
+        room = target.reshape(-1).view(np.uint8).data
+        while room:
+            n_read = stream.readinto(room)
+            if not n_read:
+                raise OSError(EIO, f"became shorter while it was read and ends at byte {stream.tell()}", str(file.path))
+            room = room[n_read:]

@@ -1,0 +1,163 @@
+"""What is found out about all rows: each kind of finding is made for a node of the tree of leaves, and adds up."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+from itertools import islice
+from typing import Any, ClassVar, Protocol, Self
+
+import numpy as np
+
+from gaussmix._src.interfaces.block import Block, Profile
+from gaussmix._src.interfaces.leaves import LEAF_ROWS, Sums
+from gaussmix._src.interfaces.spread import Spread
+from gaussmix._src.numerics.arrays import Array
+from gaussmix._src.numerics.hashing import mix
+from gaussmix._src.numerics.rows import extremes
+
+NARROW = 64  # features: with more, matrices of them are found when they are needed, in a pass of their own
+
+
+class Finding(Protocol):
+    """Something about rows that adds up."""
+
+    @classmethod
+    def of(cls, leaf: Block, /) -> Self:
+        """The finding about the rows of a leaf."""
+
+    def __add__(self, other: Any, /) -> Any:
+        """The finding about these rows and those that follow them."""
+
+    def scaled(self, factor: float, /) -> Self:
+        """The finding about the same rows with their weights multiplied by a power of 2: itself, if none adds up."""
+        return self
+
+
+@dataclass(frozen=True, eq=False)
+class Cells:
+    """Where values are and are missing."""
+
+    # (2, n_features), the smallest and the largest value of each feature in rows of positive weight, data units; NaN
+    # where there is none
+    ends: Array
+    n_seen: Array  # (n_features,), rows of positive weight in which a feature has a value
+    n_missing: Array  # (n_features,), rows in which it has none
+    # n_empty, empty_weight: number and total weight of the rows of positive weight without any value
+    n_empty: int
+    empty_weight: float
+
+    @classmethod
+    def of(cls, leaf: Block) -> Cells:
+        weight, n_features = leaf.row_weight, leaf.rows.shape[1]
+        n_positive = leaf.n_rows if weight is None else int(np.count_nonzero(weight))
+        ends = np.full((2, n_features), np.nan)
+        if n_positive:
+            ends[:] = extremes(leaf.rows, weight)
+        n_seen = np.full(n_features, float(n_positive))
+        if not leaf.has_holes:
+            return cls(ends, n_seen, np.zeros(n_features), 0, 0.0)
+        is_missing = np.isnan(leaf.rows)
+        is_present = np.ones(leaf.n_rows, dtype=np.bool_) if weight is None else weight > 0
+        n_seen -= is_missing[is_present].sum(axis=0)
+        is_empty = is_missing.all(axis=1) & is_present
+        n_empty = int(np.count_nonzero(is_empty))
+        empty_weight = float(n_empty if weight is None else weight[is_empty].sum())
+        return cls(ends, n_seen, is_missing.sum(axis=0).astype(np.float64), n_empty, empty_weight)
+
+    def __add__(self, other: Cells) -> Cells:
+        return Cells(
+            np.array([np.fmin(self.ends[0], other.ends[0]), np.fmax(self.ends[1], other.ends[1])]),
+            self.n_seen + other.n_seen,
+            self.n_missing + other.n_missing,
+            self.n_empty + other.n_empty,
+            self.empty_weight + other.empty_weight,
+        )
+
+    def scaled(self, factor: float) -> Cells:
+        return Cells(self.ends, self.n_seen, self.n_missing, self.n_empty, self.empty_weight * factor)
+
+
+@dataclass(frozen=True, eq=False)
+class SeenTogether(Finding):
+    """The number of rows of positive weight in which two features have values, (n_features, n_features)."""
+
+    n_rows: Array
+
+    @classmethod
+    def of(cls, leaf: Block) -> SeenTogether:
+        is_seen = ~np.isnan(leaf.rows)
+        if leaf.row_weight is not None:
+            is_seen &= (leaf.row_weight > 0)[:, None]
+        counted = is_seen.astype(np.float32)  # exact for so few rows
+        return cls((counted.T @ counted).astype(np.float64))
+
+    def __add__(self, other: SeenTogether) -> SeenTogether:
+        return SeenTogether(self.n_rows + other.n_rows)
+
+
+@dataclass(frozen=True)
+class Distinct(Finding):
+    """Digests of distinct rows of positive weight: all where they are fewer than `MOST`."""
+
+    MOST: ClassVar[int] = 64
+    digests: frozenset[bytes]
+
+    @classmethod
+    def of(cls, leaf: Block) -> Distinct:
+        return cls(frozenset(blake2b(row, digest_size=16).digest() for row in some_distinct(leaf, cls.MOST)))
+
+    def __add__(self, other: Distinct) -> Distinct:
+        return Distinct(frozenset(islice(self.digests | other.digests, self.MOST)))
+
+
+@dataclass(frozen=True)
+class Fingerprint(Finding):
+    """A number that tells other rows or weights, or another order of them; the same for any cut into blocks.
+
+    The sum modulo 2⁶⁴ of a hash of the number and the CRC-32 of each leaf. It misses a change with probability 2⁻³².
+    """
+
+    total: int
+
+    @classmethod
+    def of(cls, leaf: Block) -> Fingerprint:
+        number = leaf.first_row // LEAF_ROWS << 32 | checksum(leaf)
+        return cls(int(mix(np.array([number], dtype=np.uint64))[0]))
+
+    def __add__(self, other: Fingerprint) -> Fingerprint:
+        return Fingerprint((self.total + other.total) % 2**64)
+
+
+def checksum(block: Block, before: int = 0) -> int:
+    """The CRC-32 of the rows, weights and labels of a block, after that of the blocks before it."""
+    for array in (block.rows.T, block.row_weight, block.given):
+        if array is not None:
+            before = zlib.crc32(np.ascontiguousarray(array).data, before)
+    return before
+
+
+def kinds_for(n_features: int, *, may_miss: bool) -> list[type[Finding]]:
+    """What the first pass over rows that are far away finds out."""
+    kinds: list[type[Finding]] = [Profile, Cells, Distinct]
+    if n_features <= NARROW:
+        kinds += [Spread, SeenTogether] if may_miss else [Spread]
+    return kinds
+
+
+def findings(leaf: Block, kinds: Sequence[type[Finding]]) -> Sums:
+    """The findings of some kinds about the rows of a leaf."""
+    return Sums(kind.of(leaf) for kind in kinds)
+
+
+def some_distinct(block: Block, most: int) -> set[bytes]:
+    """Distinct rows of positive weight in a block, up to `most` of them; all where there are fewer."""
+    rows = block.rows if block.row_weight is None else block.rows[block.row_weight > 0]
+    distinct: set[bytes] = set()
+    for row in rows[: 20 * most] + 0.0:  # so few are mostly enough; −0 and 0 are the same number
+        distinct.add(row.tobytes())
+        if len(distinct) == most:
+            return distinct
+    return {row.tobytes() for row in np.unique(rows, axis=0)[:most] + 0.0}

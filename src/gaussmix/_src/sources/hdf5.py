@@ -1,0 +1,49 @@
+"""Rows of an HDF5 data set, such as X of an AnnData on disk: read in every pass where they do not fit into memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from gaussmix._src.errors import invented_names
+from gaussmix._src.interfaces.block import Block
+from gaussmix._src.interfaces.leaves import LEAF_ROWS
+from gaussmix._src.numerics.arrays import Array, Rows
+from gaussmix._src.sources.base import Source
+from gaussmix._src.sources.files.base import LARGEST_CHUNK, Chosen, Reader, opened
+from gaussmix._src.sources.request import Request
+
+
+def open_hdf5(data: Any, asked: Request) -> Source:
+    """Open an `h5py.Dataset`, whose columns are called x0, x1 …; raises ValueError if it is not a table of numbers."""
+    return opened(_DatasetReader(data, asked), asked.memory)
+
+
+class _DatasetReader(Reader):
+    """The rows of a data set, up to a leaf at a time."""
+
+    order = "C"
+    has_names = False
+
+    def __init__(self, data: Any, asked: Request) -> None:
+        self.name = f"data set {data.name!r} of {data.file.filename}"
+        if data.ndim != 2 or data.shape[1] == 0 or data.dtype.kind not in "biuf":
+            held = f"{data.dtype} of shape {data.shape}"
+            raise ValueError(f"The {self.name} holds {held}, not rows and columns of numbers.")
+        self._data, self.n_rows, self.weights, self.may_miss = data, len(data), asked.weights, asked.missing
+        every = invented_names(data.shape[1])
+        chosen = Chosen.of(f"The {self.name}", every, asked.columns, asked.weights, data.dtype)
+        self.names, self._places, self._weight_place, self.dtype, self.integers = chosen
+
+    def parts(self) -> Iterator[Block]:
+        n_rows = max(LARGEST_CHUNK // max(self._data[:1].nbytes, 1), 1)  # of all columns
+        if self._data.chunks is not None:  # HDF5 reads whole chunks
+            n_rows = -(-n_rows // self._data.chunks[0]) * self._data.chunks[0]
+        n_rows = min(n_rows, LEAF_ROWS)
+        return (Block(first, self._data[first : first + n_rows]) for first in range(0, self.n_rows, n_rows))
+
+    def put_part(self, part: Block, first: int, rows: Rows, row_weight: Array | None) -> None:
+        taken = part.rows[first : first + len(rows)]
+        rows[...] = taken if self._places == list(range(taken.shape[1])) else taken[:, self._places]
+        if row_weight is not None:
+            row_weight[...] = taken[:, self._weight_place]

@@ -1,0 +1,198 @@
+"""A quantile of what a task says of rows, found by passes that count: no array of all rows is made."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, replace
+from functools import partial
+from math import inf, isfinite
+from typing import Any, Generic, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gaussmix._src.interfaces.block import Block, BlockState
+from gaussmix._src.numerics.arrays import Array
+from gaussmix._src.sources.base import OfLeaves, S, Source, Task
+
+COARSE = 42  # bits of keys that a first pass leaves out
+MOST = 1 << 14  # intervals or scores that come to this process; beyond, intervals are merged
+N_PASSES = 4  # the last one brings all scores of an interval; it is needed where many numbers near 0 almost tie
+SLACK = 1 + 1e-12  # in doubles 0.29 · 100 is less than 29, and so are sums of weights
+SIGN = np.uint64(1 << 63)
+
+Keys = NDArray[np.uint64]
+
+
+class Near(NamedTuple):
+    """The scores near a quantile.
+
+    Parameters
+    ----------
+    place : of the quantile among `scores`.
+    scores : (n_scores,), rising.
+    weights : (n_scores,), of the rows that have each score.
+    below : weight of the rows with lower scores than these.
+    """
+
+    place: int
+    scores: Array
+    weights: Array
+    below: float
+
+
+def lowest_inside(source: Source, score: Callable[[Block], Array], share: float) -> float | None:
+    """The lowest score such that rows with lower scores have at most a share of the weight; None if no row counts.
+
+    The share is below 1. `score` is picklable. It returns a number for each row of a block, NaN for rows that do not
+    count.
+    """
+    near = near_quantile(source, OfLeaves(score), lambda total: share * total * SLACK)
+    return None if near is None else float(near.scores[near.place])
+
+
+def near_quantile(
+    source: Source,
+    task: Task[Array],
+    limit: Callable[[float], float],
+    *,
+    between: tuple[float, float] = (-inf, inf),
+    tie: float = 0.0,
+) -> Near | None:
+    """The lowest score such that rows with scores up to it have more than some weight, and the scores near it.
+
+    Each pass counts the rows in at most `MOST` intervals, and the next one cuts the interval of the quantile, until
+    scores need no intervals: after two passes for most tables, after one if few scores are `between` the limits. The
+    same bits however rows are cut.
+
+    Parameters
+    ----------
+    source : the rows and their weights.
+    task : returns a score for each row of a leaf, NaN for rows that do not count.
+    limit : the weight, given that of all rows that count.
+    between : the quantile should be here; rows with higher scores do not count.
+    tie : scores are near if they differ by at most this, relative to numbers above 1.
+
+    Returns
+    -------
+    near : None if the quantile is not there, or no row counts.
+    """
+    low, high = (_, highest) = _keys(np.array(between)).tolist()
+    shift, weight = 0 if isfinite(between[0]) else COARSE, -inf
+    for number in range(N_PASSES):
+        most = MOST if number < N_PASSES - 1 else sys.maxsize
+        found = source.map_merge(OfScores(task, partial(_weights_between, shift=shift, most=most, low=low, high=high)))
+        if number == 0:
+            weight = limit(found.below + float(found.weights.sum()))
+        reached = found.below + np.cumsum(found.weights)
+        if not len(reached) or (number == 0 and not found.below <= weight < reached[-1]):
+            return None
+        place = min(int(np.searchsorted(reached, weight, side="right")), len(reached) - 1)
+        if found.shift == 0:
+            break
+        first, last = int(found.keys[place]) << found.shift, (int(found.keys[place]) + 1 << found.shift) - 1
+        low, high, shift = max(low, first), min(high, last), 0
+        ends = _scores(np.array([low, high], dtype=np.uint64))
+        if np.isfinite(ends).all():
+            width = tie * max(1.0, *np.abs(ends))
+            low, high = _keys(ends + np.array([-width, width])).tolist()
+            high = min(high, highest)
+    return Near(place, _scores(found.keys), found.weights, found.below)
+
+
+@dataclass(frozen=True, eq=False)
+class _Weights:
+    """The weights of rows, by their keys without some bits.
+
+    Parameters
+    ----------
+    below : of rows with lower keys than those that count.
+    keys : (n_keys,), rising.
+    weights : (n_keys,).
+    shift : how many bits the keys lack.
+    most : the largest number of keys; with more they lose bits.
+    """
+
+    below: float
+    keys: Keys
+    weights: Array
+    shift: int
+    most: int
+
+    @classmethod
+    def of(cls, below: float, keys: Keys, weights: Array | None, shift: int, most: int) -> _Weights:
+        """Add up the weights of equal keys; each is 1 where there are none."""
+        first, last = (int(keys.min()), int(keys.max())) if len(keys) else (1, 0)
+        if last - first >= len(keys):  # more bins than keys take longer than a sort
+            keys, places = np.unique(keys, return_inverse=True)
+            sums = np.bincount(places, weights)
+        else:
+            places = (keys - np.uint64(first)).astype(np.intp)
+            present = np.flatnonzero(np.bincount(places))
+            keys, sums = present.astype(np.uint64) + np.uint64(first), np.bincount(places, weights)[present]
+        found = cls(below, keys, sums.astype(np.float64), shift, most)
+        while len(found.keys) > most:
+            found = found.shifted(found.shift + 4)
+        return found
+
+    def shifted(self, shift: int) -> _Weights:
+        """The weights by keys without their last `shift` bits; keys that become equal are one."""
+        if shift == self.shift or not len(self.keys):
+            return replace(self, shift=shift)
+        keys = self.keys >> np.uint64(shift - self.shift)
+        firsts = np.flatnonzero(np.diff(keys, prepend=keys[0] ^ np.uint64(1)))
+        return replace(self, keys=keys[firsts], weights=np.add.reduceat(self.weights, firsts), shift=shift)
+
+    def __add__(self, other: _Weights) -> _Weights:
+        shift = max(self.shift, other.shift)
+        one, another = self.shifted(shift), other.shifted(shift)
+        keys, weights = np.concatenate([one.keys, another.keys]), np.concatenate([one.weights, another.weights])
+        return self.of(self.below + other.below, keys, weights, shift, self.most)
+
+
+@dataclass(frozen=True, eq=False)
+class OfScores(Generic[S]):
+    """The task that adds up what a function makes of the scores and the weights of the rows of each leaf.
+
+    Parameters
+    ----------
+    task : returns the scores of a leaf.
+    of_leaf : the function; the weights are None where all are 1.
+    """
+
+    task: Task[Array]
+    of_leaf: Callable[[Array, Array | None], S]
+
+    @property
+    def key(self) -> Hashable:
+        return self.task.key
+
+    def open(self, block: Block) -> BlockState:
+        return self.task.open(block)
+
+    def call(self, block: Block, state: Any) -> S:
+        return block.sum_of(lambda leaf: self.of_leaf(self.task.call(leaf, state), leaf.row_weight))
+
+
+def _weights_between(scores: Array, weight: Array | None, shift: int, most: int, low: int, high: int) -> _Weights:
+    """The weights of rows by their scores; `low` and `high` are the keys of rows that count, with all their bits."""
+    (highest,) = _scores(np.array([high], dtype=np.uint64))
+    counts = scores <= highest if weight is None else (scores <= highest) & (weight > 0)
+    keys = _keys(scores[counts])
+    weight = None if weight is None else weight[counts]
+    is_below = keys < low
+    below = float(np.count_nonzero(is_below) if weight is None else weight[is_below].sum())
+    keys, weight = keys[~is_below], None if weight is None else weight[~is_below]
+    return _Weights.of(below, keys >> np.uint64(shift), weight, shift, most)
+
+
+def _keys(scores: Array) -> Keys:
+    """Integers in the order of the numbers; of 0 and −0 the same."""
+    bits = (scores.astype(np.float64) + 0.0).view(np.uint64)
+    return np.where(bits & SIGN, ~bits, bits | SIGN)
+
+
+def _scores(keys: Keys) -> Array:
+    """The numbers that have these keys."""
+    return np.where(keys & SIGN, keys & ~SIGN, ~keys).astype(np.uint64).view(np.float64)

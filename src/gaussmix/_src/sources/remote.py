@@ -1,0 +1,263 @@
+"""Rows elsewhere: in a table that the first pass reads, or in other processes."""
+
+from __future__ import annotations
+
+import platform
+import re
+from abc import abstractmethod
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from functools import reduce
+from itertools import accumulate
+from operator import add
+from time import perf_counter
+from typing import Any, NamedTuple, Self
+from uuid import uuid4
+
+from numpy.typing import NDArray
+
+from gaussmix._src.errors import warn
+from gaussmix._src.interfaces.block import Block
+from gaussmix._src.interfaces.leaves import LEAF_ROWS, Tree, count_leaves
+from gaussmix._src.numerics.threads import cached_property
+from gaussmix._src.sources.base import Number, S, Source, T, Task, log
+from gaussmix._src.sources.files.base import About
+from gaussmix._src.sources.traffic import FAN_IN, Traffic
+from gaussmix._src.version import package_version
+
+MOST_FITS = 4  # whose states are kept beside the same rows
+LARGEST_TARGET = 2**27  # bytes of rows that a worker holds at a time while it joins them
+TARGETS = 4  # for each worker, if there are leaves enough, so that workers have about as much to do
+# What gaussmix imports, and what Spark does to call it: a module of other work says nothing of gaussmix.
+_LACKS = re.compile(r"No module named '(gaussmix|joblib|narwhals|numpy|pyarrow|safetensors|scipy|sklearn)\b")
+_OTHER_VERSION = re.compile(r"ImportError: (The .*? has gaussmix .*?, as here, on all \w+\.)")
+
+
+class Target(NamedTuple):
+    """Where the rows of a target come from.
+
+    Parameters
+    ----------
+    owner : the worker that is to have it; None where there is none.
+    first_row : of the target.
+    places : numbers of partitions, and the first row and the one behind the last in each.
+    """
+
+    owner: str | None
+    first_row: int
+    places: Sequence[tuple[int, int, int]]
+
+
+def laid_out(sizes: Sequence[int], row_bytes: int, n_threads: Mapping[str, int]) -> list[Target]:
+    """The targets of partitions of so many rows, neighbours on one worker; workers have these numbers of threads."""
+    n_leaves = leaves_of_target(sum(sizes), row_bytes, TARGETS * max(len(n_threads), 1))
+    cuts = targets(sizes, n_leaves * LEAF_ROWS)
+    return [Target(owner, *cut) for owner, cut in zip(owners(n_threads, len(cuts)), cuts, strict=True)]
+
+
+def leaves_of_target(n_rows: int, row_bytes: int, n_tasks: int) -> int:
+    """How many leaves a target has: 2^m, at most `LARGEST_TARGET`, and few enough for so many tasks."""
+    most = min(LARGEST_TARGET // (LEAF_ROWS * row_bytes), count_leaves(n_rows) // n_tasks)
+    return 1 << (max(most, 1).bit_length() - 1)
+
+
+def targets(sizes: Sequence[int], n_rows: int) -> list[tuple[int, list[tuple[int, int, int]]]]:
+    """The first row of each target of `n_rows`, and where its rows are: numbers of partitions, first and end there.
+
+    `sizes` are the numbers of rows of the partitions.
+    """
+    ends = [*accumulate(sizes)]
+    found = []
+    for first in range(0, ends[-1] if ends else 0, n_rows):
+        end = min(first + n_rows, ends[-1])
+        some = range(bisect_right(ends, first), bisect_left(ends, end) + 1)
+        starts = {number: ends[number] - sizes[number] for number in some if sizes[number]}
+        found.append((first, [(part, max(first - start, 0), end - start) for part, start in starts.items()]))
+    return found
+
+
+def owners(n_threads: Mapping[str, int], n_targets: int) -> list[str] | list[None]:
+    """A worker for each target: the first ones for the first worker and so on, by numbers of threads."""
+    threads = sorted(n_threads.items())
+    if not threads:  # they died since the rows were counted
+        return [None] * n_targets
+    shares = list(accumulate(n for _, n in threads))
+    return [threads[bisect_right(shares, shares[-1] * target // n_targets)][0] for target in range(n_targets)]
+
+
+def few(trees: Sequence[T], merge: Callable[[Sequence[Sequence[T]]], Sequence[T]]) -> Sequence[T]:
+    """Merge trees in rounds, until at most `FAN_IN` are left: `merge` takes groups of trees and returns one for each.
+
+    The trees stay where the rows are. What is here are references to them.
+    """
+    while len(trees) > FAN_IN:
+        trees = merge([trees[first : first + FAN_IN] for first in range(0, len(trees), FAN_IN)])
+    return trees
+
+
+def merged(trees: Iterable[Tree[S]]) -> Tree[S]:
+    """The tree of the nodes of all."""
+    return reduce(add, trees)
+
+
+def dealt(trees: Iterable[Tree[Any]], n_parts: int) -> Any:
+    """The tree of the nodes of all; where there are several parts, a list of their trees."""
+    tree = merged(trees)
+    return tree if n_parts == 1 else tree.dealt(n_parts)
+
+
+def check_version(version: str, worker: str, places: str) -> None:
+    """Raise ImportError, in a worker, where gaussmix is of another version."""
+    if package_version() != version:
+        raise ImportError(
+            f"The {worker} on {platform.node()} has gaussmix {package_version()}. Install {version}, as here, on all "
+            f"{places}."
+        )
+
+
+def version_error(error: str, worker: str, places: str, advice: str = "") -> ImportError | None:
+    """The error to raise where the text of a worker's error names another version, or a missing module; else None.
+
+    `advice` is one more sentence for a worker that lacks modules.
+    """
+    other = _OTHER_VERSION.search(error)
+    if other is not None:
+        return ImportError(other[1])
+    lacks = _LACKS.search(error)
+    if lacks is None:
+        return None
+    install = f"Install gaussmix {package_version()} and what it needs on all {places}."
+    return ImportError(f"A {worker} has no {lacks[1]}. {install}{advice}")
+
+
+def _of_rows(name: str) -> Any:
+    """The property of a `LazySource` that is an attribute or a method of its rows."""
+    return property(lambda source: getattr(source._rows, name))
+
+
+class LazySource(Source):
+    """The rows of a table. Nothing is computed before the first pass, which calls `read` and checks them.
+
+    `results` takes a task, and the type and the shape of its result for one row. It returns the results of all rows in
+    the kind of thing that the table is, such as a lazy array. The notices say what was guessed.
+    """
+
+    def __init__(
+        self,
+        about: About,
+        results: Callable[[Callable[[Block], Any], Any, tuple[int, ...]], Any],
+        read: Callable[[], Source],
+        notices: Iterable[str],
+    ) -> None:
+        for notice in notices:
+            warn(f"{about.name}: {notice}")
+        self.n_features, self.dtype, self.may_miss = len(about.names), about.dtype, about.may_miss
+        self.feature_names, self.integers = tuple(about.names) if about.has_names else None, about.integers
+        self._name, self._results, self._read = about.name, results, read
+
+    def __repr__(self) -> str:
+        return f"<LazySource {self._name}: {self.n_features} features, {self.dtype}>"  # rows are not counted yet
+
+    @cached_property
+    def _rows(self) -> Source:
+        began, rows = perf_counter(), self._read()
+        if isinstance(rows, Remote):
+            flaw = rows.flaw if rows.n_rows else f"{self._name} has no rows."
+            if flaw is not None:
+                raise ValueError(flaw)
+            log.info("loaded %s: %d rows, %.3g s", self._name, rows.n_rows, perf_counter() - began)
+        return rows
+
+    n_rows, is_far, is_read_again, most_fits, whole = map(
+        _of_rows, ("n_rows", "is_far", "is_read_again", "most_fits", "whole")
+    )
+    blocks, map_merge, map_rows, of_all, sample = map(_of_rows, ("blocks", "map_merge", "map_rows", "of_all", "sample"))
+
+    def changed(
+        self, change: Callable[[Block], Iterable[Block]], n_rows: int, columns: Sequence[int] | None = None
+    ) -> Source:
+        twin = self._rows.changed(change, n_rows, columns)
+        twin.may_miss = self.may_miss
+        return twin
+
+    def fresh(self) -> Self:
+        twin = super().fresh()
+        twin._rows = self._rows.fresh()
+        return twin
+
+    def per_row(self, task: Callable[[Block], NDArray[Number]], dtype: Any, shape: tuple[int, ...] = ()) -> Any:
+        return self._results(task, dtype, shape)
+
+
+States = dict[Hashable, tuple[Hashable, list[Any]]]  # by fit: the key of a task, and the state of each block
+
+
+class Held:
+    """Consecutive rows on a worker, as nodes of the tree of leaves, and the states that fits keep with them."""
+
+    def __init__(self, blocks: Sequence[Block], states: States | None = None) -> None:
+        self.blocks, self._states = blocks, {} if states is None else states
+
+    def __reduce__(self) -> Any:
+        return Held, (self.blocks,)  # what is sent elsewhere goes without states
+
+    def sums(self, task: Task[S], fit: Hashable) -> Tree[S]:
+        """What a task says of each node."""
+        key, states = self._states.pop(fit, (None, []))  # another thread may come, and then makes its own
+        if key != task.key:
+            states = [task.open(block) for block in self.blocks]
+        tree = Tree[S]()
+        for block, state in zip(self.blocks, states, strict=True):
+            tree.add(task.call(block, state), block.n_leaves, block.first_row // LEAF_ROWS)
+        self._states[fit] = task.key, states
+        while len(self._states) > MOST_FITS:
+            self._states.pop(next(iter(self._states)), None)
+        return tree
+
+    def results(self, task: Callable[[Block], T]) -> list[T]:
+        """What a function returns for each node."""
+        return [task(block) for block in self.blocks]
+
+
+class Remote(Source):
+    """Rows that other processes have, in parts of whole leaves."""
+
+    is_far, most_fits = True, MOST_FITS
+    flaw: str | None  # the first number or weight that no fit can use, in a sentence
+
+    def __init__(self, about: About) -> None:
+        self.n_features, self.dtype = len(about.names), about.dtype
+        self._fit = uuid4().hex  # under which states are kept there
+
+    @abstractmethod
+    def each(self, work: Callable[..., T], *arguments: Any) -> Iterable[T]:
+        """What a function of `Held` and some arguments returns for each part of the rows, in their order."""
+
+    @abstractmethod
+    def totals(self, n_parts: int, work: Callable[..., Tree[S]], *arguments: Any) -> list[S]:
+        """The sum of the trees that a function of `Held` and some arguments returns, merged where the rows are.
+
+        It is dealt to parts before trees of several workers are merged, and each part is merged by other tasks.
+        """
+
+    @abstractmethod
+    def traffic(self, task: int, node: int, n_components: int) -> Traffic:
+        """Of a pass, given the bytes of its task and of the sums of a node, and of how many components those are."""
+
+    def map_merge(self, task: Task[S]) -> S:
+        if self.whole is not None:
+            return super().map_merge(task)
+        sizes, n_parts = getattr(task, "sizes", None), 1
+        if sizes is not None:
+            sent = sizes(self.n_features)
+            n_parts = self.found(("traffic", *sent), lambda: self.traffic(*sent).checked()).n_parts
+        parts: list[Any] = self.totals(n_parts, Held.sums, task, self._fit)
+        return parts[0] if n_parts == 1 else parts[0].joined(parts)  # of a `Partial`, or of `Sums` of such
+
+    def map_rows(self, task: Callable[[Block], T]) -> Iterator[T]:
+        return (result for found in self.each(Held.results, task) for result in found)
+
+    def fresh(self) -> Self:
+        twin = super().fresh()
+        twin._fit = uuid4().hex
+        return twin

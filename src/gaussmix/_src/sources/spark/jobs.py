@@ -1,0 +1,166 @@
+"""Jobs of Spark: named in its UI, waited for, and told in a sentence where they fail for a known reason."""
+
+from __future__ import annotations
+
+import gc
+import re
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future
+from contextlib import suppress
+from errno import ENOENT
+from functools import cache, partial
+from threading import Thread, get_ident
+from typing import Any
+from uuid import uuid4
+
+import pyarrow as pa
+from pyspark.util import inheritable_thread_target
+
+from gaussmix._src.sources.remote import check_version, version_error
+from gaussmix._src.sources.waiting import awaited
+from gaussmix._src.version import package_version
+
+WHO = "Spark executor", "executors"  # and where gaussmix is needed, in messages
+PYTHON = (
+    " If they have it, Spark runs another Python there, by default the python3 of PATH: set PYSPARK_PYTHON before the "
+    "session begins, on this machine to sys.executable."
+)
+_DEATHS = re.compile(
+    r"Task (\d+) in stage \S+ failed (\d+) times.*?(Python worker exited|ExecutorLostFailure)", re.DOTALL
+)
+_GONE = re.compile(r"FILE_NOT_EXIST\] Encountered error while reading file (\S+?)\.? ")
+_UNLIKE = re.compile(
+    r"DATA_TYPE_MISMATCH\] Encountered error while reading file (\S+)\. .*? column \[(.*?)\]\. "
+    r"Expected Spark type (\S+), actual Parquet type (\S+)\. "
+)
+Batches = Iterable[pa.RecordBatch]
+
+
+def on_executors(frame: Any, work: Callable[..., Iterator[pa.RecordBatch]], schema: str) -> Any:
+    """The frame that a function makes of batches, on executors with this version of gaussmix."""
+    return frame.mapInArrow(partial(_checked, work=work, version=package_version()), schema)
+
+
+def _checked(
+    batches: Batches, work: Callable[[Batches], Iterator[pa.RecordBatch]], version: str
+) -> Iterator[pa.RecordBatch]:
+    check_version(version, *WHO)
+    _leave_alone(len(sys.modules))
+    return work(batches)
+
+
+@cache
+def _leave_alone(n_modules: int) -> None:
+    """Let Python search what is alive no more for garbage, above all modules; once for each number of them.
+
+    Spark has workers search after each task, and in all modules that takes as long as a step over a million rows. What
+    is alive before a task was searched after the one before.
+    """
+    gc.freeze()
+
+
+def answered(frame: Any, doing: str) -> pa.Table:
+    """The rows of a frame, from a job that Spark's UI calls "gaussmix" and what it does.
+
+    Raises
+    ------
+    TimeoutError : there is no executor, and `max_time` is over.
+    ImportError : an executor has no gaussmix, or another version.
+    RuntimeError : workers died again and again with a partition.
+    FileNotFoundError : a file of the frame is gone.
+    ValueError : a file has a column of another type.
+    MemoryError : the rows are more than `spark.driver.maxResultSize`.
+    """
+    session, tag, work = frame.sparkSession, f"gaussmix-{uuid4().hex}", Future[pa.Table]()
+    context = getattr(session, "sparkContext", None)  # Spark Connect does not have one
+    progress = _Progress()
+
+    @inheritable_thread_target(session)  # type: ignore[untyped-decorator]
+    def run() -> None:
+        if not work.set_running_or_notify_cancel():
+            return
+        try:
+            session.addTag(tag)
+            if context is None:
+                progress.thread = get_ident()
+                session.registerProgressHandler(progress)
+            else:
+                context.setJobDescription(f"gaussmix: {doing}")
+            work.set_result(frame.toArrow())
+        except BaseException as error:
+            work.set_exception(error)
+        finally:
+            if context is None:
+                with suppress(ValueError):  # somebody has removed all
+                    session.removeProgressHandler(progress)
+
+    Thread(target=run, name="gaussmix-job", daemon=True).start()
+    try:
+        has_workers = progress.has_workers if context is None else partial(_has_executors, context)
+        return awaited(work, has_workers, "The Spark application", _advice(context))
+    except Exception as error:
+        known = _told(str(error))
+        if known is None:
+            raise
+        raise known from error
+    finally:
+        if not work.done():
+            session.interruptTag(tag)
+
+
+class _Progress:
+    """What the server of Spark Connect tells of the query of a thread."""
+
+    thread = 0
+    waits = False  # none of its tasks runs, and some are not done
+
+    def __call__(self, stages: Iterable[Any], inflight_tasks: int, operation_id: str | None, done: bool) -> None:
+        if get_ident() == self.thread:
+            self.waits = not inflight_tasks and any(each.num_completed_tasks < each.num_tasks for each in stages)
+
+    def has_workers(self) -> bool:
+        return not self.waits
+
+
+def _has_executors(context: Any) -> bool:
+    if re.fullmatch(r"local(\[.*\])?", context.master):
+        return True
+    return len(context._jsc.sc().statusTracker().getExecutorInfos()) > 1  # one is the driver
+
+
+def _advice(context: Any) -> str:
+    if context is None:  # the server tells of tasks alone
+        return "See in its UI whether it gets executors, and whether other work holds all of them."
+    place = context.uiWebUrl or "its UI"
+    return f"See at {place} and in the logs of the cluster manager why it gets no executors."
+
+
+def _told(error: str) -> Exception | None:
+    """What the text of an error of Spark says, in a sentence; None if that is not known."""
+    version = version_error(error, *WHO, PYTHON)
+    if version is not None:
+        return version
+    deaths = _DEATHS.search(error)
+    if deaths is not None:
+        return RuntimeError(
+            f"Partition {deaths[1]} of a job of Spark killed its worker {deaths[2]} times, as often as "
+            "spark.task.maxFailures allows. Mostly workers lack memory: give smaller partitions, or larger executors."
+        )
+    gone = _GONE.search(error)
+    if gone is not None:
+        reason = "a file of the Spark frame is gone or was written anew; read the frame again"
+        return FileNotFoundError(ENOENT, reason, gone[1])
+    unlike = _UNLIKE.search(error)
+    if unlike is not None:
+        file, column, wanted, found = unlike.groups()
+        return ValueError(
+            f"{file}, column {column!r}: it holds {found}, and the Spark frame {wanted}: all files must have the same "
+            "columns."
+        )
+    if "spark.driver.maxResultSize" in error:
+        return MemoryError(
+            "The results of a pass are more than spark.driver.maxResultSize allows. Set it higher or to 0, which is no "
+            "limit, or fit fewer components or a simpler covariance_type."
+        )
+    return None

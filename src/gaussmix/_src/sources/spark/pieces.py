@@ -1,0 +1,320 @@
+"""On executors: rows of a partition become pieces, and pieces become nodes of the tree of leaves, kept in files."""
+
+from __future__ import annotations
+
+import pickle
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import accumulate, groupby
+from operator import attrgetter, itemgetter
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+from pyspark import TaskContext
+
+from gaussmix._src.interfaces.block import Block, nodes
+from gaussmix._src.interfaces.leaves import LEAF_ROWS, Tree
+from gaussmix._src.numerics.threads import at_most
+from gaussmix._src.sources.files.arrow import Columns
+from gaussmix._src.sources.files.base import About
+from gaussmix._src.sources.findings import checksum
+from gaussmix._src.sources.remote import Held
+from gaussmix._src.sources.spark.store import Store, read
+from gaussmix._src.sources.spark.table import FILE, ROW
+
+LARGEST_PIECE = 2**25  # bytes of rows that pass through Java as one value
+CHANGED = "has other rows than when it was first computed: order it by a key, or write it to Parquet files first"
+
+NOT_WHOLE = -1  # in place of the digest of a target whose rows are not all there
+
+PIECES = "file string, row long, part int, number int, n_rows long, flaw string, content binary"
+PARTS = "target int, first_row long, content binary"
+HELD = "number int, path string, digest long, flaw string"
+RESULTS = "number int, part int, digest long, result binary"  # a target and which of its results this is
+_TYPES = {"string": pa.string(), "int": pa.int32(), "long": pa.int64(), "binary": pa.binary()}
+Batches = Iterable[pa.RecordBatch]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where pieces are among all rows, and how those are cut into targets of 2^m leaves each."""
+
+    about: About  # the table
+    places: NDArray[np.int64] = field(repr=False)  # `place_of` each piece, rising
+    starts: NDArray[np.int64] = field(repr=False)  # the first row of each piece, in the same order
+    n_leaves: int  # of a target
+    n_together: int  # targets of a task, a power of 2
+    store: Store  # where targets are kept
+
+    @property
+    def changed(self) -> str:
+        """The error where the frame has other rows than when they were laid out."""
+        return f"{self.about.name} {CHANGED}."
+
+    @property
+    def n_targets(self) -> int:
+        """How many targets all rows have."""
+        return -(-self.about.n_rows // (self.n_leaves * LEAF_ROWS))
+
+    @property
+    def n_tasks(self) -> int:
+        """How many tasks a pass has."""
+        return -(-self.n_targets // self.n_together)
+
+    def n_merged(self, most_trees: int) -> int:
+        """How many targets make a tree, a power of 2, for at most so many trees."""
+        n_merged = self.n_together
+        while self.n_targets > n_merged * most_trees:
+            n_merged *= 2
+        return n_merged
+
+    def start(self, part: int, number: int) -> int | None:
+        """The first row of a piece; None if the piece was not there when pieces were laid out."""
+        place = place_of(np.int64(part), np.int64(number))
+        found = int(np.searchsorted(self.places, place))
+        return int(self.starts[found]) if found < len(self.places) and self.places[found] == place else None
+
+    def bounds(self, target: int) -> tuple[int, int]:
+        """The first row of a target, and the one behind its last."""
+        size = self.n_leaves * LEAF_ROWS
+        return target * size, min((target + 1) * size, self.about.n_rows)
+
+
+def place_of(part: NDArray[np.int64] | np.int64, number: NDArray[np.int64] | np.int64) -> Any:
+    """Of pieces: their partition and number in one."""
+    return (part << 32) | number
+
+
+def rows_of_piece(n_features: int, dtype: np.dtype[Any]) -> int:
+    """The most rows that a piece has."""
+    return max(1, min(LEAF_ROWS, LARGEST_PIECE // (n_features * dtype.itemsize)))
+
+
+def pieces(batches: Batches, columns: Columns) -> Iterator[pa.RecordBatch]:
+    """The rows of a partition in pieces; where rows are at places in files, a piece has consecutive rows of one."""
+    most = rows_of_piece(len(columns.names), columns.dtype)
+    made = _Made(columns, TaskContext.get().partitionId())
+    names = [*columns.read_columns, FILE, ROW]
+    for run in _runs(batch.rename_columns(names[: batch.num_columns]) for batch in batches):
+        if run is None:
+            yield from made.piece()
+            continue
+        first = 0
+        while first < run.num_rows:
+            some = run.slice(first, most - made.n_rows)
+            made.add(some)
+            first += some.num_rows
+            if made.n_rows == most:
+                yield from made.piece()
+    yield from made.piece()
+
+
+def _runs(batches: Batches) -> Iterator[pa.RecordBatch | None]:
+    """Batches, with None between two that are not consecutive rows of one file."""
+    before: tuple[Any, int] | None = None
+    for batch in batches:
+        if FILE not in batch.schema.names:
+            yield batch
+            continue
+        file, row = batch.column(FILE).dictionary_encode(), batch.column(ROW).to_numpy()
+        if not batch.num_rows:
+            continue
+        jump = np.diff(row)
+        cuts = np.flatnonzero((np.diff(file.indices.to_numpy()) != 0) | (jump <= 0) | (jump >= LEAF_ROWS)) + 1
+        if before is not None and (before[0] != file[0].as_py() or not 0 < row[0] - before[1] < LEAF_ROWS):
+            yield None
+        first = 0
+        for cut in (*cuts.tolist(), batch.num_rows):
+            if first:
+                yield None
+            yield batch.slice(first, cut - first)
+            first = cut
+        before = file[-1].as_py(), int(row[-1])
+
+
+class _Made:
+    """The rows of the next piece, as they come."""
+
+    def __init__(self, columns: Columns, part: int) -> None:
+        self._columns, self._part, self._number = columns, part, 0
+        self._batches: list[pa.RecordBatch] = []
+        self.n_rows = 0
+
+    def add(self, batch: pa.RecordBatch) -> None:
+        self._batches.append(batch)
+        self.n_rows += batch.num_rows
+
+    def piece(self) -> Iterator[pa.RecordBatch]:
+        """The rows since the last piece, as one; nothing where there are none."""
+        if not self.n_rows:
+            return
+        rows = np.empty((self.n_rows, len(self._columns.names)), self._columns.dtype, order="F")
+        weight = None if self._columns.weights is None else np.empty(self.n_rows)
+        first, flaw, place = 0, None, self._batches[0].slice(0, 1)
+        try:
+            for batch in self._batches:
+                part = slice(first, first + batch.num_rows)
+                self._columns.put(batch, rows[part], None if weight is None else weight[part])
+                first += batch.num_rows
+        except ValueError as error:
+            flaw = str(error)
+        is_of_file = FILE in place.schema.names
+        file, row = (place.column(FILE)[0].as_py(), place.column(ROW)[0].as_py()) if is_of_file else ("", 0)
+        yield piece_of(Block(0, rows, weight), self._part, self._number, file, row, flaw)
+        self._batches, self.n_rows, self._number = [], 0, self._number + 1
+
+
+def piece_of(
+    block: Block, part: int, number: int, file: str = "", row: int = 0, flaw: str | None = None
+) -> pa.RecordBatch:
+    """A block as a piece."""
+    return _record(PIECES, file, row, part, number, block.n_rows, flaw, pickle.dumps(block, 5))
+
+
+def parts(batches: Batches, layout: Layout, targets: Sequence[int] | None = None) -> Iterator[pa.RecordBatch]:
+    """Pieces, cut where targets end; with `targets`, only those of some."""
+    size = layout.n_leaves * LEAF_ROWS
+    for batch in batches:
+        for part, number, content in zip(*(batch.column(name) for name in ("part", "number", "content")), strict=True):
+            start = layout.start(part.as_py(), number.as_py())
+            if start is None:
+                continue  # the frame has other rows now, and the digest of some target will say so
+            block = replace(pickle.loads(content.as_buffer()), first_row=start)
+            first = 0
+            while first < block.n_rows:
+                target = (start + first) // size
+                end = min(block.n_rows, (target + 1) * size - start)
+                if targets is None or target in targets:
+                    yield _record(PARTS, target, start + first, pickle.dumps(block.between(first, end), 5))
+                first = end
+
+
+@dataclass(frozen=True)
+class _Target:
+    number: int
+    nodes: list[Block]
+    digest: int
+    flaw: str | None
+
+
+def _joined(batches: Batches, layout: Layout) -> Iterator[_Target]:
+    """The targets of a partition, one after the other, each from its parts in any order."""
+    found = ((target.as_py(), content) for batch in batches for target, _, content in zip(*batch.columns, strict=True))
+    for target, records in groupby(found, itemgetter(0)):
+        blocks = sorted((pickle.loads(content.as_buffer()) for _, content in records), key=attrgetter("first_row"))
+        first, end = layout.bounds(target)
+        if [block.first_row for block in blocks] + [end] != [*accumulate((b.n_rows for b in blocks), initial=first)]:
+            yield _Target(target, [], NOT_WHOLE, layout.changed)
+            continue
+        every = list(nodes(blocks))
+        flaws = (layout.about.flaw(block) for block in every)
+        yield _Target(target, every, _digest(every), next((flaw for flaw in flaws if flaw is not None), None))
+
+
+def _digest(blocks: Iterable[Block]) -> int:
+    """A number that tells other rows or weights."""
+    digest = 0
+    for block in blocks:
+        digest = checksum(block, digest)
+    return digest
+
+
+def hold(batches: Batches, layout: Layout) -> Iterator[pa.RecordBatch]:
+    """Join targets, and keep them in files."""
+    for target in _joined(batches, layout):
+        path = layout.store.write(target.number, target.nodes, target.digest)
+        yield _record(HELD, target.number, path, target.digest, target.flaw)
+
+
+Work = tuple[Callable[..., Any], Sequence[Any]]  # on the `Held` of a target, and its other arguments
+Results = Callable[[int, list[Block]], Iterable[bytes]]  # of a target, from its number and its rows
+
+
+def visit(batches: Batches, results: Results, digests: NDArray[np.int64]) -> Iterator[pa.RecordBatch]:
+    """The results of those targets whose rows, with these digests, are kept on this machine."""
+    for batch in batches:
+        for number, path, digest in zip(*(batch.column(place).to_pylist() for place in range(3)), strict=True):
+            yield from _told(number, digest, read(path, digests[number]), results)
+
+
+def make_and_visit(
+    batches: Batches, layout: Layout, results: Results, digests: NDArray[np.int64]
+) -> Iterator[pa.RecordBatch]:
+    """Join targets again, keep them on this machine, and give their results, except where rows have changed."""
+    for target in _joined(batches, layout):
+        kept = target.nodes if target.digest == digests[target.number] else None
+        if kept is not None:
+            layout.store.write(target.number, kept, target.digest)
+        yield from _told(target.number, target.digest, kept, results)
+
+
+def _told(number: int, digest: int, nodes: list[Block] | None, results: Results) -> Iterator[pa.RecordBatch]:
+    for part, result in enumerate([None] if nodes is None else results(number, nodes)):
+        yield _record(RESULTS, number, part, digest, result)
+
+
+def done(number: int, nodes: list[Block], work: Work, store: Store, n_parts: int) -> Iterator[bytes]:
+    """What work on a target returns, as its only result; a tree that is dealt to several parts has one for each."""
+    function, arguments = work
+    with at_most(TaskContext.get().cpus()):
+        found = function(Held(nodes, store.states(number)), *arguments)
+    for part in [found] if n_parts == 1 else found.dealt(n_parts):
+        yield pickle.dumps(part, 5)
+
+
+def taken(number: int, nodes: list[Block], most: int) -> Iterator[bytes]:
+    """The rows of a target, in blocks of at most so many."""
+    return (pickle.dumps(part, 5) for block in nodes for part in block.cut(most))
+
+
+def merge(batches: Batches, digests: NDArray[np.int64]) -> Iterator[pa.RecordBatch]:
+    """Merge the trees of each part: the first target with one gets their sum, and the others an empty result."""
+    kept: dict[int, tuple[int, Any]] = {}  # by part: the first target, and the tree, or the bytes of the only one
+    n_found = Counter[int]()
+    for batch in batches:
+        for number, part, digest, result in zip(*(column.to_pylist() for column in batch.columns), strict=True):
+            is_found = result is not None and digest == digests[number]
+            n_found[part] += is_found
+            if not (is_found and result):
+                yield _record(RESULTS, number, part, digest, result)
+            elif part not in kept:
+                kept[part] = number, result
+            else:
+                first, tree = kept[part]
+                tree = tree if isinstance(tree, Tree) else pickle.loads(tree)
+                kept[part] = first, tree + pickle.loads(result)
+                yield _record(RESULTS, number, part, digest, b"")
+    for part, (number, tree) in kept.items():
+        if isinstance(tree, Tree):
+            tree = pickle.dumps(tree.closed() if n_found[part] == len(digests) else tree, 5)
+        yield _record(RESULTS, number, part, digests[number], tree)
+
+
+def make_and_change(
+    batches: Batches, layout: Layout, change: Callable[[Block], Iterable[Block]], most: int, digests: NDArray[np.int64]
+) -> Iterator[pa.RecordBatch]:
+    """Pieces, of at most so many rows, of what a function makes of the blocks of targets."""
+    for target in _joined(batches, layout):
+        if target.digest != digests[target.number]:
+            yield piece_of(Block(0, np.empty((0, 0))), target.number, 0, flaw=layout.changed)
+            continue
+        changed = (made for block in target.nodes for made in change(block))
+        for number, block in enumerate(piece for made in changed for piece in made.cut(most)):
+            yield piece_of(block, target.number, number)
+
+
+def forget(batches: Batches, store: Store) -> Iterator[pa.RecordBatch]:
+    """Remove the files of targets that are kept on this machine."""
+    store.remove()
+    for batch in batches:
+        yield batch.slice(0, 0)
+
+
+def _record(schema: str, *values: Any) -> pa.RecordBatch:
+    """A batch of one row: the values of the columns of a schema."""
+    columns = [column.split() for column in schema.split(", ")]
+    arrays = [pa.array([value], _TYPES[kind]) for value, (_, kind) in zip(values, columns, strict=True)]
+    return pa.RecordBatch.from_arrays(arrays, [name for name, _ in columns])

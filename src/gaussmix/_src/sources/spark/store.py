@@ -1,0 +1,98 @@
+"""On executors: rows in files of the machine, which all its workers map, and the states of fits in each worker."""
+
+from __future__ import annotations
+
+import mmap
+import os
+import pickle
+import shutil
+import tempfile
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from gaussmix._src.interfaces.block import Block
+from gaussmix._src.sources.remote import States
+
+ALIGNED = 64  # bytes
+MOST_BYTES = 2**28  # of states in a worker; those beyond are made again in every pass
+
+_states: dict[str, dict[int, States]] = {}  # of this worker, by store and target
+
+
+@dataclass(frozen=True)
+class Store:
+    """The rows of one source on executors, in files of a folder that Spark removes when the executor ends.
+
+    Files and states are a cache: what is lost is made again.
+    """
+
+    name: str  # of the folder
+
+    def write(self, target: int, blocks: list[Block], digest: int) -> str:
+        """Keep the blocks of a target, with a number that tells other rows; returns the path."""
+        folders = self._folders()
+        folder = folders[target % len(folders)]
+        folder.mkdir(parents=True, exist_ok=True)
+        path, beside = folder / f"{target}.rows", folder / f"{target}.{os.getpid()}.tmp"
+        try:
+            _write(beside, blocks, digest)
+            os.replace(beside, path)
+        except BaseException:
+            with suppress(OSError):
+                beside.unlink()
+            raise
+        return str(path)
+
+    def remove(self) -> None:
+        """Remove all targets."""
+        for folder in self._folders():
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def _folders(self) -> list[Path]:
+        """One on each disk that this executor may use."""
+        folders = os.environ.get("SPARK_LOCAL_DIRS", tempfile.gettempdir()).split(",")
+        return [Path(folder) / f"gaussmix-{self.name}" for folder in folders]
+
+    def states(self, target: int) -> States:
+        """What this worker keeps with a target for fits."""
+        for other in [name for name in _states if name != self.name]:
+            if _n_bytes() > MOST_BYTES:
+                del _states[other]
+        mine = _states.setdefault(self.name, {})
+        if target not in mine and _n_bytes() > MOST_BYTES:
+            return {}
+        return mine.setdefault(target, {})
+
+
+def read(path: str, digest: int) -> list[Block] | None:
+    """The blocks in a file, mapped; None where this machine has no such file, or one of other rows."""
+    try:
+        with open(path, "rb") as file:
+            of, head, sizes = pickle.load(file)
+            if of != digest:
+                return None
+            first, mapped = file.tell(), memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+    except FileNotFoundError:
+        return None
+    buffers = []
+    for size in sizes:
+        first += -first % ALIGNED
+        buffers.append(mapped[first : first + size])
+        first += size
+    return pickle.loads(head, buffers=buffers)
+
+
+def _write(path: Path, blocks: list[Block], digest: int) -> None:
+    buffers: list[pickle.PickleBuffer] = []
+    head = pickle.dumps(blocks, 5, buffer_callback=buffers.append)
+    with path.open("wb") as file:
+        pickle.dump((digest, head, [buffer.raw().nbytes for buffer in buffers]), file)
+        for buffer in buffers:
+            file.write(bytes(-file.tell() % ALIGNED))
+            file.write(buffer.raw())
+
+
+def _n_bytes() -> int:
+    kept = (states for mine in _states.values() for fits in mine.values() for _, states in fits.values())
+    return sum(state.n_bytes for states in kept for state in states)

@@ -1,0 +1,218 @@
+"""Tables in files and pipes: a new format is a function that reads it, and an entry of `FORMATS`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, fields, replace
+from functools import partial, reduce
+from itertools import chain
+from pathlib import Path, PurePath
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from gaussmix._src.errors import counted, listed
+from gaussmix._src.numerics.threads import cached_property
+from gaussmix._src.sources.files.listing import Stamps, files_of
+from gaussmix._src.sources.files.paths import EXTENSIONS
+from gaussmix._src.sources.tables.arrow_table import read_arrow
+from gaussmix._src.sources.tables.base import STANDARD, BadTable, Dialect, Input, Table, typed
+from gaussmix._src.sources.tables.csv_table import read_csv
+from gaussmix._src.sources.tables.typed_table import read_npy, read_parquet
+
+
+@dataclass(frozen=True)
+class Format:
+    """A format of tables."""
+
+    # makes a table of the bytes. Raises BadTable if they are not of this format, OSError if they can't be read.
+    read: Callable[[Input], Table]
+    extensions: tuple[str, ...]  # of the names of its files, in lower case
+    beginnings: tuple[bytes, ...] = ()  # how its files begin
+
+
+_ARROW_STREAM = b"\xff\xff\xff\xff"
+FORMATS = {
+    "csv": Format(read_csv, EXTENSIONS["csv"]),
+    "parquet": Format(read_parquet, EXTENSIONS["parquet"], (b"PAR1",)),
+    "arrow": Format(read_arrow, EXTENSIONS["arrow"], (b"ARROW1", b"FEA1", _ARROW_STREAM)),
+    "npy": Format(read_npy, EXTENSIONS["npy"], (b"\x93NUMPY",)),
+}
+GUESSED = Dialect()  # from the first two lines of a file
+_NO_TABLE = "is no table that is read: write it as CSV"
+_UNREADABLE = (  # extensions, beginnings, and what to do
+    ((".gmm",), (), "is a model, not a table: name the rows to read"),
+    ((".json", ".jsonl", ".ndjson"), (b'{"', b"[{"), "is JSON, which is not read: write it as CSV or Parquet first"),
+    ((".npz",), (), "holds several arrays: save the one to read as .npy"),
+    ((".xlsx", ".xls", ".ods"), (b"\xd0\xcf\x11\xe0",), "is a spreadsheet: save it as CSV first"),
+    ((".xz", ".7z"), (b"\xfd7zXZ\0", b"7z\xbc\xaf"), "is compressed in a way that is not read: unpack it first"),
+    ((".pkl", ".pickle", ".joblib"), (b"\x80\x04", b"\x80\x05"), _NO_TABLE),
+    ((".rds", ".rdata", ".mat", ".h5", ".hdf5"), (b"\x89HDF",), _NO_TABLE),
+    ((".orc", ".avro", ".dta", ".sav", ".sas7bdat"), (b"ORC\n", b"Obj\x01", b"<stata_d", b"$FL2"), _NO_TABLE),
+    ((".sqlite", ".db", ".duckdb"), (b"SQLite f",), "is a database: write the table to read as CSV or Parquet"),
+    (
+        (".zip",),
+        (b"PK\x03\x04",),
+        "is a zip archive or a spreadsheet: unpack it, or save it as CSV; one table is read compressed by gzip",
+    ),
+)
+
+
+def open_table(name: str, format: str | None = None, dialect: Dialect = GUESSED) -> Files:
+    """Open a file, a pipe ("-" for standard input), or the files of a pattern, a folder or a URL as one table.
+
+    `format` is a key of FORMATS. By default the extension of the first file decides, then its first bytes; else it is
+    "csv". What the dialect does not say is guessed from the first two lines.
+
+    Raises BadTable: a file is not of its format or of none that is read, or files have unlike columns. OSError: a file
+    can't be opened.
+    """
+    inputs = [Input.of(file, dialect) for file in ([STANDARD] if name == STANDARD else files_of(name))]
+    start = inputs[0].first_bytes(8)
+    if format is None:
+        _check_readable(inputs[0].name, start)
+    by_beginning = (name for name, format in FORMATS.items() if start.startswith(format.beginnings))
+    format = format or format_by_name(inputs[0].name) or next(by_beginning, "csv")
+    reads = (partial(FORMATS[format].read, each) for each in inputs)
+    if inputs[0].stored is None:
+        return Files.of([read() for read in reads], dialect)
+    from gaussmix._src.sources.files.stores import at_once
+
+    return Files.of(list(at_once(reads)), dialect)
+
+
+def format_by_name(path: str) -> str | None:
+    """The format that the extension of a path stands for; None if it stands for none."""
+    extension = PurePath(path).suffix.lower()
+    return next((name for name, format in FORMATS.items() if extension in format.extensions), None)
+
+
+def _check_readable(name: str, start: bytes) -> None:
+    """Raise BadTable for a file that surely is not a table, by its name or how it begins, and say what to do."""
+    extension = PurePath(name).suffix.lower()
+    for extensions, beginnings, advice in _UNREADABLE:
+        if extension in extensions or start.startswith(beginnings):
+            raise BadTable(f"{name} {advice}.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Files(Table):
+    """Tables with the same columns, one after the other, in files that may not change while they are read."""
+
+    # tables, stamps: the files, and when they changed last
+    tables: Sequence[Table]
+    stamps: Stamps
+    dialect: Dialect = GUESSED  # of text
+    memory: int = 2**27  # bytes; up to a half of it is for what is asked for ahead of stored files
+    complete: tuple[str, ...] = ()  # columns; rows that miss a value in one of them are left out
+    # how many of these rows the last whole pass met, under the name "rows"
+    n_left_out: dict[str, int] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, tables: Sequence[Table], dialect: Dialect = GUESSED) -> Files:
+        """Join tables; raises BadTable if two have other columns."""
+        first = tables[0]
+        for table in tables[1:]:
+            what = table.unlike(first)
+            if what is not None:
+                raise BadTable(f"{table.name} has {what}, unlike {first.name}: all files must have the same columns.")
+        own = {field.name: getattr(first, field.name) for field in fields(Table)}
+        for name in "notices", "files":
+            own[name] = tuple(chain.from_iterable(getattr(table, name) for table in tables))
+        return cls(**own, tables=tables, stamps=Stamps(own["files"]), dialect=dialect)
+
+    def without(self, columns: Collection[str]) -> Files:
+        """The same rows without some columns; raises BadTable if there is no such column, or none is left."""
+        columns = {*columns}
+        for name in columns:
+            self.check_has(name)
+        names = tuple(name for name in self.names if name not in columns)
+        if not names:
+            raise BadTable(f"{self.name} has no column besides {listed(sorted(columns))}, which are left out.")
+        return replace(self, names=names)
+
+    def complete_in(self, columns: Sequence[str]) -> Files:
+        """The rows that miss no value in these columns."""
+        return replace(self, complete=tuple(columns), n_left_out={})
+
+    @cached_property
+    def schema(self) -> pa.Schema:
+        schema = typed(self.tables[0].schema, (table.schema for table in self.tables[1:]))
+        return schema if self.names == tuple(schema.names) else pa.schema([schema.field(name) for name in self.names])
+
+    @property
+    def n_rows(self) -> int | None:
+        sizes = [None if self.complete else table.n_rows for table in self.tables]
+        return None if None in sizes else sum(size for size in sizes if size is not None)
+
+    def batches(self, columns: Sequence[str], numbers: Collection[str] = ()) -> Iterator[pa.RecordBatch]:
+        self.stamps.check()
+        wanted, n_kept, n_left_out = list(dict.fromkeys((*columns, *self.complete))), 0, 0
+        for table in self._under_way(wanted):
+            try:
+                for batch in table.batches(wanted, numbers):
+                    kept = batch.filter(self._is_complete(batch)) if self.complete else batch
+                    n_kept, n_left_out = n_kept + kept.num_rows, n_left_out + batch.num_rows - kept.num_rows
+                    yield kept.select(list(columns))
+            except (OSError, ValueError):
+                self.stamps.check()  # a file that has changed is the reason
+                raise
+        self.stamps.check()
+        if n_left_out and not n_kept:
+            raise BadTable(f"{self.name}: each row misses a value in {listed(self.complete)}.")
+        self.n_left_out["rows"] = n_left_out
+
+    def _under_way(self, columns: Collection[str]) -> Iterable[Table]:
+        """The tables; stored ones with requests for what a pass reads of them."""
+        stored = {file: table for table in self.tables for file in table.files if not isinstance(file, Path)}
+        if not stored:
+            return self.tables
+        from gaussmix._src.sources.files.stores import AT_ONCE, LARGEST, LEAST, Requests
+
+        wanted = {file: table.ranges(columns, self.memory // 4) for file, table in stored.items()}
+        requests = Requests(wanted, max(LEAST, min(LARGEST, self.memory // (4 * AT_ONCE))))
+        return [table.with_requests(requests) for table in self.tables]
+
+    @property
+    def left_out_notices(self) -> list[str]:
+        """After a pass: how many rows were left out, as a sentence; none where all were taken."""
+        count = self.n_left_out.get("rows", 0)
+        return [f"left out {counted(count, 'row')} of {self.name} with missing values."] if count else []
+
+    def is_slow(self, columns: Collection[str]) -> bool:
+        return bool(self.complete) or any(table.is_slow(columns) for table in self.tables)
+
+    def n_together(self, columns: Collection[str]) -> int:
+        return max(table.n_together(columns) for table in self.tables)
+
+    def place(self, row: int) -> str:
+        for table in self.tables:
+            if not self.complete and table.n_rows is not None:
+                if row < table.n_rows:
+                    return table.place(row)
+                row -= table.n_rows
+                continue
+            first = 0
+            for batch in table.batches(self.complete or table.names[:1]):
+                kept = pc.indices_nonzero(self._is_complete(batch)) if self.complete else None
+                n_kept = batch.num_rows if kept is None else len(kept)
+                if row < n_kept:
+                    return table.place(first + (row if kept is None else kept[row].as_py()))
+                first, row = first + batch.num_rows, row - n_kept
+        raise IndexError(row)
+
+    def why_not_numeric(self, name: str, kind: pa.DataType) -> str:
+        return self.tables[0].why_not_numeric(name, kind)
+
+    def bad_cells(self, name: str) -> str | None:
+        return next(filter(None, (table.bad_cells(name) for table in self.tables)), None)
+
+    def _is_complete(self, batch: pa.RecordBatch) -> pa.Array:
+        """Whether each row has a value in all columns of `complete`, as text or as numbers."""
+        return pc.invert(reduce(pc.or_, (_is_missing(batch.column(name), self.missing) for name in self.complete)))
+
+
+def _is_missing(column: pa.Array, nulls: Sequence[str]) -> pa.Array:
+    if pa.types.is_string(column.type):
+        return pc.is_in(pc.utf8_trim_whitespace(column), value_set=pa.array(nulls))
+    return pc.is_null(column, nan_is_null=True)

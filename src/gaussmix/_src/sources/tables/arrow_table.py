@@ -1,0 +1,179 @@
+"""Arrow and Feather files, and Arrow streams."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from gaussmix._src.numerics.threads import cached_property
+from gaussmix._src.sources.tables.base import Input, batch_rows, is_numeric, reading, valid
+from gaussmix._src.sources.tables.typed_table import TypedTable
+
+_FEATHER_1 = b"FEA1"
+ZSTD, _LZ4 = b"\x28\xb5\x2f\xfd", b"\x04\x22\x4d\x18"
+_ARROW_FILE = b"ARROW1"
+_START = 8  # bytes, before the stream in an Arrow file
+
+
+@dataclass(frozen=True)
+class _Numbers:
+    """Where the numbers of a column of a batch lie in a file that holds them as they are."""
+
+    kind: pa.DataType  # their type
+    # validity, values: where the bits that say which are missing begin, and the numbers; None where none is missing
+    validity: int | None
+    values: int
+
+    def read(self, file: pa.NativeFile, first: int, count: int) -> pa.Array:
+        """The numbers of `count` rows; `first` is a multiple of 8."""
+        validity = None if self.validity is None else _bits(file, self.validity, first, count)
+        width = self.kind.bit_width
+        return pa.Array.from_buffers(
+            self.kind, count, [validity, _bits(file, self.values, width * first, width * count)]
+        )
+
+
+def _bits(file: pa.NativeFile, place: int, first: int, count: int) -> pa.Buffer:
+    size = (count + 7) // 8
+    found = file.read_at(size, place + first // 8)
+    if len(found) < size:
+        raise OSError("it became shorter while it was read")
+    return pa.py_buffer(found)
+
+
+@dataclass(frozen=True)
+class _Batch:
+    """A batch of an Arrow file: its number of rows, and the numbers that can be read without the rest."""
+
+    n_rows: int
+    numbers: Mapping[str, _Numbers]
+
+    @classmethod
+    def of(cls, batch: pa.RecordBatch, names: Sequence[str], mapped: pa.Buffer) -> _Batch:
+        """Of a batch in a file that is mapped, whose columns `names` hold numbers that are not compressed."""
+        numbers = {}
+        for name in names:
+            column = batch.column(name)
+            validity, values = (each.address - mapped.address if each else None for each in column.buffers())
+            if values is not None and 0 <= values < mapped.size:
+                numbers[name] = _Numbers(column.type, validity, values)
+        return cls(batch.num_rows, numbers)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ArrowFileTable(TypedTable):
+    """An Arrow file, which is also a Feather file of version 2.
+
+    Numbers that are not compressed are read some rows at a time. Where batches are compressed, or other columns are
+    read too, a whole batch is in memory.
+    """
+
+    codec: bytes
+
+    @cached_property
+    def layout(self) -> list[_Batch]:
+        """The batches. The file is mapped, and arrays of what is not compressed are made without reading it."""
+        numbers = [field for field in self.types if is_numeric(field.type)]
+        narrow = min(numbers, key=lambda field: field.type.bit_width, default=self.types.field(0)).name
+        # Of compressed batches only the rows of one column are counted. Asked for some columns, Arrow copies.
+        options, names = (_only([narrow], self.types), []) if self.codec else (None, [each.name for each in numbers])
+        with (
+            reading(self.source, "Arrow or Feather"),
+            self.source.mapped() as mapped,
+            pa.ipc.open_file(mapped, options=options) as file,
+        ):
+            whole = mapped.read_buffer()
+            batches = map(file.get_batch, range(file.num_record_batches))
+            kept = (batch.select(names or batch.schema.names) for batch in batches)
+            return [_Batch.of(valid(batch, self.name), names, whole) for batch in kept]
+
+    @property
+    def n_rows(self) -> int:
+        return sum(part.n_rows for part in self.layout)
+
+    def is_slow(self, columns: Collection[str]) -> bool:
+        return self.codec == ZSTD
+
+    def n_together(self, columns: Collection[str]) -> int:
+        return max((part.n_rows for part in self.layout if not part.numbers.keys() >= set(columns)), default=0)
+
+    def _read(self, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+        step = batch_rows(len(columns))
+        with self.source.opened() as opened, pa.ipc.open_file(opened, options=_only(columns, self.types)) as file:
+            for number, part in enumerate(self.layout):
+                with self._reading(f"batch {number}"):
+                    if not part.numbers.keys() >= set(columns):
+                        yield file.get_batch(number)
+                        continue
+                    for first in range(0, part.n_rows, step):
+                        count = min(step, part.n_rows - first)
+                        yield pa.record_batch({name: part.numbers[name].read(opened, first, count) for name in columns})
+
+
+@dataclass(frozen=True, kw_only=True)
+class ArrowStreamTable(TypedTable):
+    """An Arrow stream, whose number of rows is known at its end; a stored Arrow file holds one from a place on."""
+
+    start: int = 0
+
+    def _read(self, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+        with reading(self.source, "Arrow or Feather"), self.source.opened() as opened:
+            opened.seek(self.start)
+            yield from pa.ipc.open_stream(opened, options=_only(columns, self.types))
+
+
+def _only(columns: Collection[str], types: pa.Schema) -> pa.ipc.IpcReadOptions:
+    """Read the bytes of these columns alone."""
+    return pa.ipc.IpcReadOptions(included_fields=[types.get_field_index(name) for name in columns])
+
+
+@dataclass(frozen=True, kw_only=True)
+class MemoryTable(TypedTable):
+    """A table in memory."""
+
+    arrow: pa.Table
+
+    def ranges(self, columns: Collection[str], at_most: int) -> Iterator[tuple[int, int]]:
+        return iter(())
+
+    @property
+    def n_rows(self) -> int:
+        return int(self.arrow.num_rows)
+
+    def _read(self, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+        yield from self.arrow.select(list(columns)).to_batches(batch_rows(len(columns)))
+
+
+def read_arrow(source: Input) -> TypedTable:
+    """An Arrow file or stream, or a Feather file of either version; one of version 1 is read whole."""
+    start = source.first_bytes(len(_ARROW_FILE))
+    with reading(source, "Arrow or Feather"):
+        if start.startswith(_FEATHER_1):
+            from pyarrow import feather
+
+            arrow = feather.read_table(source.opened())
+            return MemoryTable.of(source, arrow.schema, arrow=arrow)
+        is_file = start.startswith(_ARROW_FILE)
+        if is_file and source.stored is not None:
+            with source.opened() as opened:
+                opened.seek(_START)
+                return ArrowStreamTable.of(source, pa.ipc.open_stream(opened).schema, start=_START)
+        with source.opened() as opened:
+            types = (pa.ipc.open_file if is_file else pa.ipc.open_stream)(opened).schema
+            return (
+                ArrowFileTable.of(source, types, codec=codec_of(opened))
+                if is_file
+                else ArrowStreamTable.of(source, types)
+            )
+
+
+def codec_of(file: pa.NativeFile) -> bytes:
+    """How the compressed buffers of an Arrow file begin; b"" where they are not compressed. PyArrow does not say."""
+    place, body = 8, b""
+    for _ in range(2):  # the message of the types has no body, the next one has
+        size = int.from_bytes(file.read_at(8, place)[4:], "little")
+        place += 8 + size
+        body = file.read_at(12, place)
+    return body[8:] if body[8:] in (ZSTD, _LZ4) else b""  # after the length of the first buffer

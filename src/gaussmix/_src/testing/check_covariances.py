@@ -1,0 +1,141 @@
+"""The laws of covariances and of whitenings: every form agrees with the matrices it stands for, and A Σ Aᵀ = I."""
+
+from __future__ import annotations
+
+import pickle
+from dataclasses import replace
+
+import numpy as np
+
+from gaussmix._src.covariances import Covariances
+from gaussmix._src.interfaces.whitening.base import FactorShape, Whitening
+from gaussmix._src.numerics.arrays import Array
+from gaussmix._src.testing.closeness import EPS, assert_close
+
+
+def check_covariances(covariances: Covariances, rng: np.random.Generator) -> None:
+    """Hold positive definite covariances against the matrices that `dense` shows; raises AssertionError."""
+    n_components, n_features = covariances.n_components, covariances.n_features
+    dense = covariances.dense()
+    assert_close(dense.shape, (n_components, n_features, n_features), 0.0, 1.0, "shape of dense")
+    if covariances.is_shared and not (dense == dense[:1]).all():
+        raise AssertionError("components do not share what is_shared says they share")
+    size, condition = np.abs(dense).max(), float(np.linalg.cond(dense).max())
+    few, many = 8 * n_features * EPS, 16 * n_features * condition * EPS
+    diagonals = np.diagonal(dense, axis1=1, axis2=2)
+    assert_close(covariances.variances(), diagonals, few, diagonals, "variances")
+    assert_close(covariances.simple().dense(), dense, few, size, "simple")
+    assert_close(pickle.loads(pickle.dumps(covariances)).each, covariances.each, 0.0, 1.0, "a copy")
+    assert_close(covariances.at(covariances.coordinates()).dense(), dense, few, size, "at ∘ coordinates")
+    check_whitening(covariances.whitening, dense)
+    assert_close(len(covariances.each), 1 if covariances.is_shared else n_components, 0.0, 1.0, "number of covariances")
+    if covariances.is_shared and not covariances.whitening.is_shared:
+        raise AssertionError("a shared covariance must make a shared whitening")
+    inverse = covariances.inverse()
+    unit = np.broadcast_to(np.eye(n_features), dense.shape)
+    assert_close(inverse.dense() @ dense, unit, many, 1.0, "inverse times itself")
+    assert_close(inverse.inverse().dense(), dense, many, size, "inverse ∘ inverse")
+    _check_components(covariances, dense, rng)
+    _check_features(covariances, dense, many, rng)
+
+
+def _check_components(covariances: Covariances, dense: Array, rng: np.random.Generator) -> None:
+    order = rng.permutation(covariances.n_components)
+    taken = covariances.take(order)
+    assert_close(taken.dense(), dense[order], 0.0, 1.0, "take")
+    other = replace(covariances, each=2 * covariances.each)
+    put = covariances.put(order[:1], other.take(order[-1:])).dense()
+    expected = np.array(other.dense() if covariances.is_shared else dense)
+    expected[order[0]] = other.dense()[order[-1]]
+    assert_close(put, expected, 0.0, 1.0, "put")
+
+
+def _check_features(covariances: Covariances, dense: Array, rounding: float, rng: np.random.Generator) -> None:
+    n_features, size = covariances.n_features, np.abs(dense).max()
+    places = rng.permutation(n_features)[: max(1, n_features - 1)]
+    part = dense[:, places[:, None], places]
+    assert_close(covariances.marginal(places).dense(), part, 8 * n_features * EPS, size, "marginal")
+    for A in rng.normal(size=(1, n_features)), np.diag(rng.uniform(0.5, 2.0, n_features))[places]:
+        image = covariances.transform(A).dense()
+        assert_close(image, A @ dense @ A.T, rounding, np.abs(image).max(), "transform")
+    if covariances.transform(np.empty((0, n_features))).dense().shape != (len(dense), 0, 0):
+        raise AssertionError("a map to no features has covariances of some")
+    if n_features == 1:
+        return
+    unknown, known = np.split(rng.permutation(n_features), [1])
+    rest, regression = covariances.conditional(known, unknown)
+    across = dense[:, unknown[:, None], known]
+    expected = np.linalg.solve(dense[:, known[:, None], known], across.swapaxes(1, 2)).swapaxes(1, 2)
+    found = np.broadcast_to(regression, expected.shape)
+    scale = np.abs(expected).max() + 1.0
+    assert_close(found, expected, rounding, scale, "regression")
+    left = dense[:, unknown[:, None], unknown] - expected @ across.swapaxes(1, 2)
+    assert_close(rest.dense(), left, rounding, size, "conditional")
+
+
+def check_whitening(whitening: Whitening, dense: Array) -> None:
+    """Hold a whitening against the covariances it was made of.
+
+    Parameters
+    ----------
+    whitening : of one or n_components covariances.
+    dense : (n_components, n_features, n_features), the same covariances as full matrices, data units².
+
+    Raises
+    ------
+    AssertionError : a law is broken; the message says which and by how much.
+
+    Notes
+    -----
+    Errors are bounded by c · n_features · cond · ε with c = 8; Higham (2002), Accuracy and Stability of
+    Numerical Algorithms, theorems 8.5 and 10.4. `cond` is of Σ with its rows and columns scaled to a unit diagonal, as
+    Cholesky's errors do not depend on units (theorem 10.5).
+    """
+    n_components, n_features, _ = dense.shape
+    if whitening.is_shared != (len(whitening.factors) == 1):
+        raise AssertionError("is_shared must say whether there is one factor")
+    log_abs_det = np.broadcast_to(whitening.log_abs_det, n_components)
+    offsets = np.random.default_rng(n_features).standard_normal((n_components, n_features))
+    offsets *= np.sqrt(np.diagonal(dense, axis1=1, axis2=2))
+    each = whitening.whiten_each(offsets)
+    for k, covariance in enumerate(dense):
+        deviations = np.sqrt(np.diagonal(covariance))
+        condition = float(np.linalg.cond(covariance / np.multiply.outer(deviations, deviations)))
+        tolerance = 8 * n_features * condition * EPS
+        factor = whitening.whiten(k, np.eye(n_features)).T  # W_k as a full matrix, as `whiten` applies it
+        assert_close(factor @ covariance @ factor.T, np.eye(n_features), tolerance, 1.0, f"W Σ Wᵀ of component {k}")
+        expected = -0.5 * np.linalg.slogdet(covariance / np.multiply.outer(deviations, deviations))[1]
+        expected -= np.log(deviations).sum()
+        scale = n_features + float(np.abs(np.log(deviations)).sum())
+        assert_close(log_abs_det[k], expected, tolerance, scale, f"log_abs_det of component {k}")
+        assert_close(
+            each[k], whitening.whiten(k, offsets[k : k + 1])[0], tolerance, np.abs(each[k]).max(), "whiten_each"
+        )
+        found = whitening.precision_times(k, offsets) * deviations
+        expected = (offsets @ dense_precision(whitening, k, n_features)) * deviations
+        assert_close(found, expected, tolerance, condition * np.abs(offsets / deviations).max(), "precision_times")
+        _check_inverses(whitening, k, covariance, deviations, tolerance)
+
+
+def dense_precision(whitening: Whitening, component: int, n_features: int) -> Array:
+    """`precisions()` of a component as a full matrix."""
+    precision = whitening.precisions()[0 if whitening.is_shared else component]
+    if whitening.factor_shape in (FactorShape.TRIANGULAR, FactorShape.LOW_RANK):
+        return np.asarray(precision)
+    return np.asarray(np.diag(np.broadcast_to(precision, n_features)))
+
+
+def _check_inverses(whitening: Whitening, k: int, covariance: Array, deviations: Array, tolerance: float) -> None:
+    n_features = len(covariance)
+    offsets = np.random.default_rng(k).standard_normal((5, n_features)) * deviations
+    back = whitening.colour(k, whitening.whiten(k, offsets))
+    assert_close(
+        back / deviations, offsets / deviations, tolerance, np.abs(offsets / deviations).max(), "colour ∘ whiten"
+    )
+    unit = np.multiply.outer(deviations, deviations)
+    precision = dense_precision(whitening, k, n_features)
+    found = whitening.precision_diagonals()[0 if whitening.is_shared else k]
+    expected = np.diagonal(precision)
+    assert_close(np.broadcast_to(found, n_features), expected, tolerance, expected, "diagonal of the precision")
+    product = (precision * unit) @ (covariance / unit)
+    assert_close(product, np.eye(n_features), tolerance, 1.0, f"precision times covariance of component {k}")

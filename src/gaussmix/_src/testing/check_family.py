@@ -1,0 +1,226 @@
+"""The laws of families: `update` is a maximum over the structure, and the structure is what the family says."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import product
+
+import numpy as np
+
+from gaussmix._src.covariances import Covariances
+from gaussmix._src.engines import choose
+from gaussmix._src.errors import SingularCovariance
+from gaussmix._src.families.base import Family
+from gaussmix._src.interfaces.moments import Scatter
+from gaussmix._src.interfaces.need import Second
+from gaussmix._src.numerics.arrays import Array
+from gaussmix._src.testing.check_covariances import check_covariances
+from gaussmix._src.testing.check_fit import check_equivariance, check_monotone
+from gaussmix._src.testing.closeness import EPS, assert_close
+
+SHAPES = [(1, 1), (3, 1), (1, 3), (2, 2), (3, 4), (2, 6)]  # n_components, n_features
+GAIN = 1e-12  # what an iterative `update` may have left to gain, of the expected log-likelihood
+STEP = 1e-5  # of numerical differentiation: its error is STEP² of the function's own size, its rounding ε / STEP
+SLOPE = 1e-7  # some thousands of STEP² and of ε / STEP
+
+
+def check_family(family: Family, rng: np.random.Generator) -> None:
+    """Hold a family against its docstrings, and fits with it against the laws of EM.
+
+    Parameters
+    ----------
+    family : any family.
+    rng : draws scatters.
+
+    Raises
+    ------
+    AssertionError : a law is broken; the message says which.
+    """
+    for n_components, n_features in SHAPES:
+        check_shapes(family, n_components, n_features, rng)
+        if not family.is_step:
+            check_update_is_a_maximum(family, n_components, n_features, rng)
+        check_exact_moments(family, n_components, n_features, rng)
+        check_warm_start(family, n_components, n_features, rng)
+        check_singular(family, n_components, n_features, rng)
+        check_ridge(family, n_components, n_features, rng)
+        check_algebra(family, n_components, n_features, rng)
+        check_n_parameters(family, n_components, n_features, rng)
+    check_equivariance(family, choose(1), rng)
+    check_monotone(family, choose(1), "overlapping")
+
+
+def random_scatters(rng: np.random.Generator, n_components: int, n_features: int) -> tuple[Array, Array]:
+    """Mass (K,) and positive definite scatter matrices (K, d, d) of unlike size."""
+    mass = rng.uniform(5.0, 50.0, size=n_components)
+    factors = rng.normal(size=(n_components, n_features, n_features)) / np.sqrt(n_features)
+    covariances = factors @ factors.transpose(0, 2, 1) + 0.3 * np.eye(n_features)
+    covariances *= rng.uniform(0.3, 3.0, size=(n_components, 1, 1))
+    return mass, mass[:, None, None] * covariances
+
+
+def as_needed(family: Family, mass: Array, full: Array, current: Covariances | None = None) -> Scatter:
+    """Full scatter matrices in the form that a family asks for, where it starts or goes on from covariances."""
+    need = family.need(current)
+    second = full
+    if need.projection is not None:
+        projection = np.broadcast_to(need.projection, (len(full), *need.projection.shape[1:]))
+        diagonals = np.diagonal(full, axis1=1, axis2=2)
+        second = np.concatenate((full @ projection.transpose(0, 2, 1), diagonals[:, :, None]), axis=2)
+    elif need.second is not Second.FULL:
+        second = np.diagonal(full, axis1=1, axis2=2)
+    if need.second is Second.TRACE:
+        second = second.sum(axis=1)
+    return Scatter(mass, second.sum(axis=0) if need.pooled else second, full.shape[1], need)
+
+
+def updated(family: Family, mass: Array, full: Array) -> Covariances:
+    """Covariances that maximise the expected log-likelihood, or the first steps to them."""
+    covariances: Covariances | None = None
+    for _ in range(family.n_first_updates):
+        covariances = family.update(as_needed(family, mass, full, covariances), covariances)
+    assert covariances is not None, "at least one update"
+    return covariances
+
+
+def expected_log_likelihood(dense: Array, mass: Array, full: Array) -> float:
+    """−½ Σ_k (N_k log det Σ_k + tr Σ_k⁻¹ S_k), the part of Bishop (2006) eq. 9.40 that depends on Σ; nats."""
+    log_det = np.linalg.slogdet(dense)[1]
+    traces = np.trace(np.linalg.solve(dense, full), axis1=1, axis2=2)
+    return float(-0.5 * (mass * log_det + traces).sum())
+
+
+def check_shapes(family: Family, n_components: int, n_features: int, rng: np.random.Generator) -> None:
+    """`update` makes covariances of the family's own form, which is a value as `check_covariances` asks."""
+    covariances = updated(family, *random_scatters(rng, n_components, n_features))
+    found = type(covariances), covariances.is_shared, covariances.n_components, covariances.n_features
+    if found != (family.kind, family.is_shared, n_components, n_features):
+        raise AssertionError(f"update makes {found}, not the family's own form")
+    assert_close(covariances.array.shape, family.shape(n_components, n_features), 0.0, 1.0, "shape of update")
+    back = family.covariances(covariances.array, n_components, n_features)
+    assert_close(back.each, covariances.each, 0.0, 1.0, "covariances from their array")
+    check_covariances(covariances, rng)
+
+
+def check_update_is_a_maximum(family: Family, n_components: int, n_features: int, rng: np.random.Generator) -> None:
+    """The expected log-likelihood is level in every direction of the structure, and nowhere larger."""
+    mass, full = random_scatters(rng, n_components, n_features)
+    found = updated(family, mass, full)
+
+    def value(near: Array) -> float:  # what `update` makes of any scatter is of the structure
+        covariances = family.update(as_needed(family, mass, near), found)
+        return expected_log_likelihood(covariances.dense(), mass, full)
+
+    best, size = value(full), float(mass.sum()) * n_features
+    for nudge in _nudges(mass, n_features):
+        slope = (value(full + nudge) - value(full - nudge)) / (2 * STEP)
+        if abs(slope) > SLOPE * size:
+            raise AssertionError(
+                f"the expected log-likelihood rises by {abs(slope):.3g} nats per unit along the structure"
+            )
+    for distance, _ in product((1e-2, 0.1, 1.0), range(5)):
+        _, noise = random_scatters(rng, n_components, n_features)
+        gain = value(full + distance * noise) - best
+        if gain > GAIN * size:
+            raise AssertionError(f"covariances at distance {distance:g} gain {gain:.3g} nats over `update`")
+
+
+def _nudges(mass: Array, n_features: int) -> Iterator[Array]:
+    """Small changes of the scatter (K, d, d), one for each of its K d (d + 1) / 2 numbers."""
+    for k, i, j in product(range(len(mass)), range(n_features), range(n_features)):
+        if j <= i:
+            nudge = np.zeros((len(mass), n_features, n_features))
+            nudge[k, i, j] = nudge[k, j, i] = STEP * mass[k]
+            yield nudge
+
+
+def check_exact_moments(family: Family, n_components: int, n_features: int, rng: np.random.Generator) -> None:
+    """The scatter of a model itself, N_k Σ_k, gives the model back; that of any beginning of EM does."""
+    mass, full = random_scatters(rng, n_components, n_features)
+    scatter = as_needed(family, mass, full)
+    for covariances in (family.update(scatter, None), *family.other_initial_covariances(scatter)):
+        moments = mass[:, None, None] * covariances.dense()
+        if family.is_step:
+            back = family.update(as_needed(family, mass, moments, covariances), covariances)
+        else:
+            back = updated(family, mass, moments)
+        # An iterative update leaves √GAIN of the covariance where it leaves GAIN of a likelihood that is flat there.
+        size = np.abs(covariances.each).max()
+        assert_close(back.each, covariances.each, np.sqrt(GAIN), size, "covariances of the model's own moments")
+
+
+def check_warm_start(family: Family, n_components: int, n_features: int, rng: np.random.Generator) -> None:
+    """From the last covariances `update` finds what is no less likely than they are, and stays at a maximum."""
+    shape = n_components, n_features
+    last = updated(family, *random_scatters(rng, *shape))
+    for distance in (1.0, 1e-3):
+        mass, full = random_scatters(rng, *shape)
+        near = (1 - distance) * mass[:, None, None] * last.dense() + distance * full
+        scatter = as_needed(family, mass, near, last)
+        found = family.update(scatter, last)
+        before, after = (expected_log_likelihood(c.dense(), mass, near) for c in (last, found))
+        size = float(mass.sum()) * n_features
+        if after < before - GAIN * size:
+            raise AssertionError(f"`update` from the last covariances loses {before - after:.3g} nats on them")
+        again = expected_log_likelihood(family.update(scatter, found).dense(), mass, near)
+        if abs(again - after) > GAIN * size and not family.is_step:
+            raise AssertionError(f"`update` from its own covariances moves on by {again - after:.3g} nats")
+        last = found
+
+
+def check_singular(family: Family, n_components: int, n_features: int, rng: np.random.Generator) -> None:
+    """Scatter of too few rows makes covariances that are sound, or finite ones that `whitening` refuses by name."""
+    mass, full = random_scatters(rng, n_components, n_features)
+    line = rng.normal(size=n_features)
+    for one in (np.multiply.outer(line, line), np.zeros((n_features, n_features)), np.diag(np.eye(n_features)[0])):
+        for all_of_them in (False, True):
+            poor = np.repeat(one[None], n_components, axis=0) if all_of_them else np.concatenate((one[None], full[1:]))
+            try:
+                covariances = updated(family, mass, poor)
+                if not np.isfinite(covariances.each).all():
+                    raise AssertionError("singular scatter makes covariances of NaN or infinity")
+                usable = bool(np.isfinite(covariances.whitening.factors).all())
+            except SingularCovariance as error:
+                usable = bool(error.components)
+            if not usable:
+                raise AssertionError("singular scatter makes covariances whose whitening holds no numbers")
+
+
+def check_ridge(family: Family, n_components: int, n_features: int, rng: np.random.Generator) -> None:
+    """A ridge raises the volumes, Σ_k N_k log |Σ_k|: a variance may fall where volumes or shapes are shared."""
+    mass, full = random_scatters(rng, n_components, n_features)
+    scatter = as_needed(family, mass, full)
+    ridged = scatter.with_ridge(rng.uniform(0.5, 1.0, n_features))
+    dense = (family.update(each, None).dense() for each in (scatter, ridged))
+    before, after = ((mass * np.linalg.slogdet(each)[1]).sum() for each in dense)
+    if not after > before:
+        raise AssertionError("a ridge on every feature does not raise the volumes")
+
+
+def check_algebra(family: Family, n_components: int, n_features: int, rng: np.random.Generator) -> None:
+    """`algebra` is what `update` does: the core makes the same covariances from it."""
+    if family.algebra is None:
+        return
+    scatter = as_needed(family, *random_scatters(rng, n_components, n_features))
+    expected, found = family.update(scatter, None), Family.update(family, scatter, None)
+    tolerance = max(8 * n_components * n_features**2 * EPS, family.accuracy)
+    assert_close(found.array, expected.array, tolerance, np.abs(expected.each).max(), "covariances by the algebra")
+
+
+def check_n_parameters(family: Family, n_components: int, n_features: int, rng: np.random.Generator) -> None:
+    """`n_parameters` is the dimension of the structure: the rank of scatter ↦ covariances."""
+    mass, full = random_scatters(rng, n_components, n_features)
+    found, columns = updated(family, mass, full), []
+    for nudge in _nudges(mass, n_features):
+        scatters = (as_needed(family, mass, full + n, found) for n in (nudge, -nudge))
+        ends = (family.update(each, found).dense() for each in scatters)
+        columns.append(np.subtract(*ends).ravel() / (2 * STEP))
+    singular_values = np.linalg.svd(np.array(columns), compute_uv=False)
+    rank = int((singular_values > 1e-6 * singular_values[0]).sum())
+    claimed = family.n_parameters(n_components, n_features)
+    if not isinstance(claimed, int):
+        raise AssertionError(f"n_parameters({n_components}, {n_features}) is {claimed!r}, which is not an int")
+    if rank != claimed:
+        raise AssertionError(
+            f"n_parameters({n_components}, {n_features}) is {claimed}, but covariances vary in {rank} directions"
+        )

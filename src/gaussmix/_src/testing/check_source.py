@@ -1,0 +1,190 @@
+"""The laws of sources: the same rows, moments and samples however rows are cut into blocks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from operator import attrgetter
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gaussmix._src.covariances import Dense
+from gaussmix._src.em.step.accumulate import StepTask
+from gaussmix._src.engines import choose
+from gaussmix._src.interfaces.block import Block, BlockState, Profile
+from gaussmix._src.interfaces.moments import Partial
+from gaussmix._src.interfaces.need import Need, Second
+from gaussmix._src.interfaces.parameters import Parameters
+from gaussmix._src.interfaces.spread import Spread
+from gaussmix._src.numerics.arrays import Array, Rows
+from gaussmix._src.sources.array import ArraySource
+from gaussmix._src.sources.base import Source
+from gaussmix._src.sources.findings import Cells, Distinct, SeenTogether
+from gaussmix._src.testing.closeness import EPS, assert_close, assert_same_bits
+
+N_ROWS, N_COMPONENTS = 3_000, 3
+ENGINE = choose(1)
+_rows, _weights, _given = attrgetter("rows"), attrgetter("weight"), attrgetter("given")
+
+
+def check_source(make_source: Callable[[Rows, Array | None], Source], rng: np.random.Generator) -> None:
+    """Hold a source against the rows it was made of.
+
+    Parameters
+    ----------
+    make_source : makes a source of rows (n_rows, n_features), float64, and row weights (n_rows,) or None.
+    rng : draws the rows.
+
+    Raises
+    ------
+    AssertionError : a law is broken; the message says which.
+    """
+    rows = rng.standard_normal((N_ROWS, 3))
+    weight = rng.choice([0.0, 0.5, 1.0, 2.0, 50.0], size=N_ROWS)
+    weight[:200] = 0.0  # so that a block may have no weight at all
+    for row_weight in (None, weight):
+        source, block = make_source(rows, row_weight), Block(0, rows, row_weight)
+        _check_rows(source, block)
+        _check_profile(source, block)
+        _check_passes(source, block, rng)
+        _check_states(source, rng)
+        _check_sample(source, make_source(rows, row_weight), block)
+        _check_changes(source, block, rng)
+
+
+def _check_rows(source: Source, block: Block) -> None:
+    """Blocks are the rows and weights, in order, counted over all; results of rows come in that order."""
+    if (source.n_rows, source.n_features, np.dtype(source.dtype)) != (*block.rows.shape, block.rows.dtype):
+        raise AssertionError("n_rows, n_features or dtype is not that of the rows")
+    for number in range(2):
+        assert_same_bits(source.each_row(_rows), block.rows, f"rows of pass {number}")
+        assert_same_bits(source.each_row(_numbers), np.arange(block.n_rows), f"numbers of rows of pass {number}")
+        assert_same_bits(source.each_row(_weights), block.weight, f"weights of pass {number}")
+    if source.whole is not None:
+        assert_same_bits(source.whole.rows, block.rows, "all rows as one block")
+
+
+def _check_profile(source: Source, block: Block) -> None:
+    """The profile is that of the rows."""
+    weight, profile = block.weight, source.profile
+    assert_close(profile.total_weight, weight.sum(), N_ROWS * EPS, weight.sum(), "total_weight")
+    expected: Any = (np.count_nonzero(weight), None if block.row_weight is None else weight.max())
+    if (profile.n_positive, profile.largest_weight) != expected:
+        raise AssertionError(f"n_positive and largest_weight are {profile}, not {expected}")
+    _check_findings(source, ArraySource(block.rows, block.row_weight), "rows")
+    factor = 1.0 if block.row_weight is None else 0.25
+    quarter = ArraySource(block.rows, None if block.row_weight is None else factor * block.row_weight)
+    _check_findings(source.reweighted(0.25), quarter, "rows of other weights")
+
+
+def _check_findings(source: Source, in_memory: Source, what: str) -> None:
+    """What is found out about all rows has the bits of the same rows in memory."""
+    for kind in (Profile, Cells, SeenTogether, Spread):
+        found, expected = vars(source.of_all(kind)), vars(in_memory.of_all(kind))
+        for name, value in expected.items():
+            one, other = (np.asarray(each, dtype=np.float64) for each in (found[name], value))  # None is NaN
+            assert_same_bits(one, other, f"{name} of {kind.__name__} of {what}")
+    n_distinct = [len(each.of_all(Distinct).digests) for each in (source, in_memory)]
+    if n_distinct[0] != n_distinct[1]:
+        raise AssertionError(f"{n_distinct[0]} distinct rows were found of {what}, not {n_distinct[1]}")
+
+
+def _check_passes(source: Source, block: Block, rng: np.random.Generator) -> None:
+    """A pass gives the moments of all rows; a second pass, and one after another task, gives them again."""
+    parameters, need = _parameters(rng, source.n_features), Need(Second.FULL)
+    task = StepTask(ENGINE, N_COMPONENTS, parameters, need)
+    expected = ENGINE.step(block, ENGINE.open(block, need, N_COMPONENTS), parameters, need)
+    passes = (source, "a pass"), (source, "a second pass"), (source.fresh(), "a pass without the states of the first")
+    for again, what in passes:
+        again.map_merge(StepTask(ENGINE, N_COMPONENTS, parameters, Need(Second.NONE)))
+        sums = again.map_merge(task)
+        for name in ("mass", "first", "second", "log_likelihood", "row_weight"):
+            assert_same_bits(getattr(sums, name), getattr(expected, name), f"{name} of {what}")
+
+
+def _parameters(rng: np.random.Generator, n_features: int) -> Parameters:
+    """Of components some deviations apart."""
+    covariances = Dense(np.eye(n_features)[None], N_COMPONENTS, n_features, is_shared=True)
+    means = rng.normal(0.0, 2.0, size=(N_COMPONENTS, n_features))
+    return Parameters.of(rng.dirichlet(np.full(N_COMPONENTS, 3.0)), means, covariances.whitening)
+
+
+@dataclass(eq=False)
+class _Mark(BlockState):
+    found: tuple[Need, float] | None = None
+
+
+@dataclass(frozen=True)
+class _Marked(StepTask):
+    """A pass in which the state of a block is the sum of its rows."""
+
+    def open(self, block: Block) -> _Mark:
+        return _Mark(found=(self.need, block.rows.sum()))
+
+    def call(self, block: Block, state: Any) -> Partial:
+        if state.found != self.open(block).found:
+            raise AssertionError("a block comes with the state of another block, or of another task")
+        return super().call(block, super().open(block))
+
+
+def _check_states(source: Source, rng: np.random.Generator) -> None:
+    """Each block comes with the state that was made for it by a task of the same key."""
+    parameters = _parameters(rng, source.n_features)
+    for need in (Need(Second.NONE), Need(Second.FULL), Need(Second.FULL), Need(Second.NONE)):
+        source.map_merge(_Marked(ENGINE, N_COMPONENTS, parameters, need))
+
+
+def _check_sample(source: Source, twin: Source, block: Block) -> None:
+    """All rows where they fit; else rows by their weight, about as many as asked for, the same in every source."""
+    rows, row_weight, weight = block.rows, block.row_weight, block.weight
+    for n_rows in (N_ROWS, N_ROWS + 1):
+        whole = source.sample(n_rows)
+        assert_same_bits(whole.rows, rows, "a sample of all rows")
+        assert_same_bits(whole.weight, weight, "weights of a sample of all rows")
+    some: Any = source.sample(N_ROWS // 3)
+    assert_same_bits(twin.sample(N_ROWS // 3).rows, some.rows, "a sample of the same rows")
+    in_memory = ArraySource(rows, row_weight).sample(N_ROWS // 3)
+    assert_same_bits(some.rows, in_memory.rows, "a sample of the same rows in memory")
+    fair = weight.sum() / (N_ROWS // 3)
+    chance = np.minimum(weight / fair, 1.0)
+    present = np.flatnonzero(weight)
+    extreme = np.concatenate([present[rows[present].argmin(axis=0)], present[rows[present].argmax(axis=0)]])
+    chance[extreme] = 1.0
+    if abs(some.n_rows - chance.sum()) > 6 * np.sqrt((chance * (1 - chance)).sum()):  # six standard deviations
+        raise AssertionError(f"a sample of {N_ROWS // 3} rows has {some.n_rows}, not about {chance.sum():.0f}")
+    places = {row.tobytes(): i for i, row in enumerate(rows)}
+    found = np.array([places[row.tobytes()] for row in some.rows])
+    assert_same_bits(found, np.unique(found), "rows of a sample, which keep their order")
+    stands_for = np.ones(some.n_rows) if row_weight is None else np.maximum(weight[found], fair)
+    assert_close(some.weight, stands_for, N_ROWS * EPS, fair, "weights of a sample")
+    if not np.isin(np.flatnonzero(chance == 1.0), found).all():
+        raise AssertionError("a row of more than the fair weight, or an extreme one, is missing in a sample")
+    if (weight[found] == 0).any():
+        raise AssertionError("a row of weight 0 is in a sample")
+
+
+def _check_changes(source: Source, block: Block, rng: np.random.Generator) -> None:
+    """Shares go to their rows; a part has the rows that were chosen; weights are multiplied."""
+    labels = rng.integers(N_COMPONENTS, size=block.n_rows).astype(np.int32)
+    given = source.with_given(labels)
+    assert_same_bits(given.each_row(_given), labels, "the labels of rows")
+    assert_same_bits(given.each_row(_rows), block.rows, "rows with labels")
+    chosen = (rng.random(block.n_rows) < 0.2) & (np.arange(block.n_rows) // 100 % 3 > 0)
+    part = source.part(partial(_are_chosen, chosen=chosen), int(chosen.sum()))
+    for task, expected in ((_rows, block.rows), (_weights, block.weight)):
+        assert_same_bits(part.each_row(task), expected[chosen], "the rows of a part")
+    assert_same_bits(part.each_row(_numbers), np.arange(chosen.sum()), "numbers of the rows of a part")
+    assert_same_bits(part.with_given(labels[chosen]).each_row(_given), labels[chosen], "the labels of a part")
+    factor = 1.0 if block.row_weight is None else 0.25
+    assert_same_bits(source.reweighted(0.25).each_row(_weights), factor * block.weight, "weights times a factor")
+
+
+def _are_chosen(block: Block, chosen: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    return chosen[block.places]
+
+
+def _numbers(block: Block) -> NDArray[np.intp]:
+    return np.arange(block.places.start, block.places.stop)

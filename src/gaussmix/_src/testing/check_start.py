@@ -1,0 +1,63 @@
+"""The laws of starts: they see the weighted empirical distribution, not the order or the number of equal rows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from gaussmix._src.em.initialisation.base import Start
+from gaussmix._src.em.initialisation.initial import InitialMoments
+from gaussmix._src.em.initialisation.sample import distinct_rows
+from gaussmix._src.em.objective.objective import Objective
+from gaussmix._src.engines.base import Engine
+from gaussmix._src.families.base import Family
+from gaussmix._src.model import Model
+from gaussmix._src.numerics.arrays import Array
+from gaussmix._src.sources.array import ArraySource
+from gaussmix._src.testing.closeness import EPS, assert_close
+
+
+def check_start(start: Start, engine: Engine[Any], family: Family, rng: np.random.Generator) -> None:
+    """Make the same start of the same distribution, written down in different ways.
+
+    Parameters
+    ----------
+    start : the start.
+    engine, family : what makes the mixture of its partition.
+    rng : draws the rows.
+
+    Raises
+    ------
+    AssertionError : shuffled or repeated rows make another start.
+    """
+    for seed, (n_rows, n_features, n_components) in enumerate([(40, 1, 2), (60, 2, 3), (90, 4, 4)]):
+        rows = rng.standard_normal((n_rows, n_features)) + 5 * rng.integers(n_components, size=(n_rows, 1))
+        counts = rng.integers(0, 4, size=n_rows)
+        repeated = rows.repeat(counts, axis=0)
+        expected = _started(start, engine, family, n_components, rows, counts.astype(np.float64), seed)
+        order = rng.permutation(len(repeated))
+        weighted = rng.permutation(n_rows)
+        ways = {
+            "repeated rows": (repeated, None),
+            "shuffled repeated rows": (repeated[order], None),
+            "shuffled weighted rows": (rows[weighted], counts[weighted].astype(np.float64)),
+            "rows of weight 1": (repeated[order], np.ones(len(order))),
+        }
+        for what, (form, weight) in ways.items():
+            found = _started(start, engine, family, n_components, form, weight, seed)
+            tolerance = 8 * len(repeated) * EPS  # of sums of as many terms, in another order
+            assert_close(found.weights, expected.weights, tolerance, 1.0, f"weights of {what}")
+            assert_close(found.means, expected.means, tolerance, np.abs(rows).max(), f"means of {what}")
+            size = rows.var(axis=0).max() + np.abs(rows).max() ** 2
+            tolerance = max(tolerance, family.accuracy)
+            assert_close(found.covariances.each, expected.covariances.each, tolerance, size, f"covariances of {what}")
+
+
+def _started(
+    start: Start, engine: Engine[Any], family: Family, n_components: int, rows: Array, weight: Array | None, seed: int
+) -> Model:
+    source = ArraySource(rows, weight)
+    partition = start(distinct_rows(source), engine, n_components, np.random.default_rng(seed))
+    objective = Objective(np.full(rows.shape[1], 1e-3))  # a random start may leave a component one row
+    return InitialMoments(source, engine, n_components, partition).model(family, objective)

@@ -1,0 +1,103 @@
+"""Named seeded problems: rows, weights and a partition to start from; what the laws are tried on."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gaussmix._src.em.initialisation.base import Partition
+from gaussmix._src.em.initialisation.initial import InitialMoments
+from gaussmix._src.em.objective.objective import Objective
+from gaussmix._src.em.step.maximise import initial_models
+from gaussmix._src.engines import choose
+from gaussmix._src.families.base import Family
+from gaussmix._src.model import Model
+from gaussmix._src.numerics.arrays import Array
+from gaussmix._src.sources.array import ArraySource
+
+
+@dataclass(frozen=True, eq=False)
+class Problem:
+    """Rows to fit.
+
+    Parameters
+    ----------
+    rows : (n_rows, n_features), data units.
+    row_weight : (n_rows,) or None.
+    labels : (n_rows,), the partition that a fit starts from, in 0 … n_components − 1.
+    """
+
+    rows: Array
+    row_weight: Array | None
+    labels: NDArray[np.int32]
+
+    @property
+    def n_components(self) -> int:
+        return int(self.labels.max()) + 1
+
+    @property
+    def source(self) -> ArraySource:
+        return ArraySource(self.rows, self.row_weight, self.labels)
+
+    @property
+    def objective(self) -> Objective:
+        """Maximum likelihood, without a ridge."""
+        return Objective(np.zeros(self.rows.shape[1]))
+
+    def start(self, family: Family) -> Model:
+        """The M-step on the labels."""
+        engine = choose(1)
+        first = InitialMoments(self.source, engine, self.n_components, Partition())
+        if not family.has_alternatives:
+            return first.model(family, self.objective)
+        moments, means = first.about_means(family.need(None))
+        return initial_models(moments, family, self.objective, means)[0]
+
+
+def groups(
+    name: str, n_rows: int, n_features: int, n_components: int, *, apart: float, strangers: float = 0.2
+) -> Problem:
+    """Groups of unlike spread about points `apart` standard deviations from 0; a share of labels is wrong.
+
+    The seed is the name, so that adding a problem changes no other.
+    """
+    rng = np.random.default_rng(zlib.crc32(name.encode()))
+    centres = rng.normal(size=(n_components, n_features))
+    centres *= apart / np.sqrt((centres**2).sum(axis=1, keepdims=True))
+    factors = np.eye(n_features) + 0.4 * rng.normal(size=(n_components, n_features, n_features))
+    labels = (np.arange(n_rows) % n_components).astype(np.int32)
+    noise = rng.standard_normal((n_rows, n_features))
+    rows = centres[labels] + np.einsum("ijk,ik->ij", factors[labels], noise)
+    wrong = rng.random(n_rows) < strangers
+    labels[wrong] = rng.integers(n_components, size=int(wrong.sum()))
+    return Problem(rows, None, labels)
+
+
+def moved(problem: Problem, change: Callable[[Array], Array]) -> Problem:
+    """The same labels for rows that are changed."""
+    return replace(problem, rows=change(problem.rows))
+
+
+def weighted(problem: Problem, seed: int) -> Problem:
+    """The same rows with weights: fractions, whole numbers, and some zeros."""
+    rng = np.random.default_rng(seed)
+    weight = rng.choice([0.0, 0.25, 1.0, 1.0, 3.0], size=len(problem.rows)) * rng.uniform(0.5, 1.5, len(problem.rows))
+    return replace(problem, row_weight=weight)
+
+
+PROBLEMS: dict[str, Problem] = {
+    "one feature": groups("one feature", 211, 1, 2, apart=2.0),
+    "separate": groups("separate", 300, 2, 3, apart=8.0),
+    "overlapping": groups("overlapping", 400, 3, 3, apart=1.5),
+    "wide": groups("wide", 500, 9, 2, apart=2.0),
+    "far from 0": moved(groups("far from 0", 300, 2, 2, apart=3.0), lambda rows: rows + 1e5),
+    "unlike units": moved(  # so that covariances have condition 1e12
+        groups("unlike units", 300, 4, 2, apart=3.0), lambda rows: rows * np.geomspace(1.0, 1e6, 4)
+    ),
+    "weighted": weighted(groups("weighted", 300, 2, 3, apart=3.0), 1),
+    "repeated rows": moved(groups("repeated rows", 400, 1, 3, apart=1.5), lambda rows: np.round(rows, 1)),
+}

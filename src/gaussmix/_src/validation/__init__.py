@@ -1,0 +1,13 @@
+"""What a user gave, checked: each error says which parameter, column or row is wrong, and what to do."""
+
+from typing import TYPE_CHECKING
+
+from gaussmix._src.lazy import modules
+
+if TYPE_CHECKING:
+    from gaussmix._src.validation import incomplete as incomplete
+    from gaussmix._src.validation import initial as initial
+    from gaussmix._src.validation import labels as labels
+    from gaussmix._src.validation import restrictions as restrictions
+else:
+    __getattr__ = modules(__name__, "incomplete initial labels restrictions")

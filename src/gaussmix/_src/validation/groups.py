@@ -1,0 +1,296 @@
+"""Groups of rows as users give them: a list or dictionary of tables, one table with offsets, a frame with a column."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import BaseEstimator
+
+from gaussmix._src.engines.calls import Groups
+from gaussmix._src.errors import ParameterTypeError, counted, listed
+from gaussmix._src.numerics.arrays import Array, Places, Rows, plain_array
+from gaussmix._src.numerics.frames import Frame
+from gaussmix._src.numerics.rows import LARGEST_WEIGHT, MERGED_FROM, in_whole_steps, unit_of_weights
+from gaussmix._src.sources.base import Source
+from gaussmix._src.sources.opening import is_table
+from gaussmix._src.validation.parameters import check_numbers
+from gaussmix._src.validation.rows import as_rows
+
+
+@dataclass(frozen=True, eq=False)
+class Grouped:
+    """Groups, and the rows of the plain tables of numbers among them, one after the other."""
+
+    keys: tuple[Any, ...]  # of the groups, in their order
+    # table, weight: what the user gave as the rows of a group, and as their weights
+    table: Callable[[int], Any]
+    weight: Callable[[int], Any]
+    rows: Rows  # (n_rows, n_features), of the groups that are plain
+    row_weight: Array | None  # (n_rows,), as they were given; None if nobody gave any
+    # first, size: (n_groups,), where the rows of each group begin and how many they are; none for a group that is not
+    # plain
+    first: NDArray[np.int64]
+    size: NDArray[np.int64]
+    names: tuple[str, ...] | None = None  # of the features; None if they have none
+    # why groups can't be fitted with the others, by their place
+    refused: Mapping[int, str] = field(default_factory=dict)
+
+    def for_core(self) -> tuple[Groups, Places]:
+        """The groups that the core may look at, with weights below 1, and their places."""
+        chosen, total, unit = np.flatnonzero(self.size), self.size.astype(np.float64), np.ones(len(self.keys))
+        reduced = None
+        if self.row_weight is not None:
+            reduced = np.array(self.row_weight)
+            chosen = np.array(
+                [place for place in chosen if self._reduce(reduced, int(place), total, unit)], dtype=np.intp
+            )
+        return Groups(self.rows, reduced, self.first[chosen], self.size[chosen], total[chosen], unit[chosen]), chosen
+
+    def _reduce(self, weights: Array, place: int, total: Array, unit: Array) -> bool:
+        """Bring the weights of a group below 1, as a fit does; false if they can't be used."""
+        weight = weights[self.first[place] : self.first[place] + self.size[place]]
+        largest = float(weight.max())
+        if not (weight.min() >= 0 and largest > 0 and float(weight.sum()) <= LARGEST_WEIGHT):  # also where one is NaN
+            return False
+        unit[place] = unit_of_weights(largest)
+        weight *= 1 / unit[place]
+        total[place] = weight.sum()
+        return True
+
+
+def grouped(groups: Any, by: Any, offsets: Any, sample_weight: Any, template: BaseEstimator) -> Grouped:
+    """Groups in any of the forms that `fit_many` takes; the names of their features are noted at `template`.
+
+    Raises ValueError, TypeError: there are no groups, or what is given is in none of these forms.
+    """
+    if isinstance(groups, Source) or is_table(groups):
+        raise ParameterTypeError(
+            "fit_many needs tables in memory: a list of arrays, an array with offsets, or a data frame."
+        )
+    frame = Frame.of(groups)
+    if by is not None and offsets is not None:
+        raise ValueError("by= and offsets= both assign rows to groups. Give one of them.")
+    if by is not None:
+        if not isinstance(by, Hashable):
+            what = type(by).__name__
+            raise ParameterTypeError(f"by must be the name of a column of the data frame, not values ({what}).")
+        if frame is None:
+            raise ParameterTypeError(f"by={by!r:.60} needs groups to be a data frame.")
+        return _of_frame(frame, by, sample_weight, template)
+    if offsets is not None:
+        return _of_offsets(groups, offsets, sample_weight, template)
+    if frame is not None or (isinstance(groups, np.ndarray) and groups.ndim < 3 and groups.dtype != object):
+        wanted = "by=, the name of the column with the groups" if frame is not None else "offsets="
+        raise ValueError(f"groups is a single table: give {wanted}, or a list of tables.")
+    if not isinstance(groups, Iterable) or isinstance(groups, str | bytes):
+        raise ParameterTypeError(
+            f"groups must be a list of arrays, an array with offsets or a data frame, not {groups!r:.40}."
+        )
+    tables = list(groups.values() if isinstance(groups, Mapping) else groups)
+    keys = tuple(groups if isinstance(groups, Mapping) else range(len(tables)))
+    return _of_tables(keys, tables, _weights_of(sample_weight, keys))
+
+
+def _weights_of(sample_weight: Any, keys: tuple[Any, ...]) -> Sequence[Any] | None:
+    """The weights of each of several tables."""
+    if sample_weight is None:
+        return None
+    if isinstance(sample_weight, Mapping):
+        if set(sample_weight) != set(keys):
+            raise ValueError("sample_weight has other keys than groups: give weights for each group.")
+        return [sample_weight[key] for key in keys]
+    if not isinstance(sample_weight, Sequence | np.ndarray) or len(sample_weight) != len(keys):
+        raise ValueError(f"sample_weight must be a list with the weights of each of {counted(len(keys), 'group')}.")
+    return list(sample_weight)
+
+
+def _of_tables(keys: tuple[Any, ...], tables: list[Any], weights: Sequence[Any] | None) -> Grouped:
+    if not tables:
+        raise ValueError("groups is empty: give at least one group.")
+    for key, table in zip(keys, tables, strict=True):
+        if isinstance(table, str | bytes | os.PathLike):
+            raise ParameterTypeError(
+                f"fit_many needs tables in memory, but group {key!r:.40} is {table!r:.40}. Read it first."
+            )
+    names, refused = _common_names(tables)
+    plain = [_plain(table) for table in tables]
+    if weights is not None:
+        plain = [rows if _goes_with(each, rows) else None for rows, each in zip(plain, weights, strict=True)]
+    widths = Counter(rows.shape[1] for rows in plain if rows is not None)
+    width = widths.most_common(1)[0][0] if widths else 0
+    kinds = Counter(rows.dtype for rows in plain if rows is not None)
+    kind = kinds.most_common(1)[0][0] if kinds else np.dtype(np.float64)
+    for place, rows in enumerate(plain):
+        if rows is not None and rows.shape[1] != width:
+            columns = counted(rows.shape[1], "column")
+            refused[place] = f"It has {columns}, but the others have {width}. Groups need the same columns."
+        if rows is not None and (rows.dtype != kind or place in refused):
+            plain[place] = None
+    size = np.array([0 if rows is None else len(rows) for rows in plain], dtype=np.int64)
+    used = [rows for rows in plain if rows is not None]
+    row_weight = None
+    if weights is not None:
+        given = [each for rows, each in zip(plain, weights, strict=True) if rows is not None]
+        row_weight = np.concatenate([check_numbers("sample_weight", each) for each in given] or [np.empty(0)])
+    return Grouped(
+        keys,
+        tables.__getitem__,
+        (lambda place: None) if weights is None else weights.__getitem__,
+        np.concatenate(used) if used else np.empty((0, max(width, 1))),
+        row_weight,
+        np.cumsum(size) - size,
+        size,
+        names,
+        refused,
+    )
+
+
+def _common_names(tables: list[Any]) -> tuple[tuple[str, ...] | None, dict[int, str]]:
+    """The names of the columns of frames, and sentences on the frames that have others."""
+    named = [(place, _columns(table)) for place, table in enumerate(tables) if hasattr(table, "columns")]
+    if not named:
+        return None, {}
+    wanted = named[0][1]
+    of_the_first = f"but those of the first group are {_shown(wanted)}."
+    refused = {place: f"Its columns are {_shown(names)}, {of_the_first}" for place, names in named if names != wanted}
+    is_text = all(isinstance(name, str) for name in wanted) and len(named) == len(tables)
+    return (tuple(wanted) if is_text else None), refused
+
+
+def _columns(frame: Any) -> list[Any]:
+    """The names of the columns of a frame of pandas, polars or Arrow."""
+    return list(frame.column_names if hasattr(frame, "column_names") else frame.columns)
+
+
+def _shown(names: Iterable[Any]) -> str:
+    return listed([str(name) for name in names])
+
+
+def _plain(table: Any) -> Rows | None:
+    """A table as floats where it is nothing but numbers; None if the estimator has to check it."""
+    if type(table) is not np.ndarray:
+        if isinstance(table, np.ma.MaskedArray) or is_table(table) or isinstance(table, Source):
+            return None
+        try:
+            frame = Frame.of(table)
+            if frame is not None:
+                if 0 in np.shape(table):
+                    return None
+                found = frame.rows("It")
+                return None if _has_large(found[:, frame.integers()]) else found
+            table = np.asarray(table)
+        except (TypeError, ValueError, OverflowError):
+            return None
+    if table.ndim != 2 or 0 in table.shape or table.dtype.kind not in "biuf":
+        return None
+    if table.dtype.kind in "iu" and _has_large(table):
+        return None
+    return table if table.dtype in (np.float64, np.float32) else table.astype(np.float64)
+
+
+def _has_large(integers: NDArray[Any]) -> bool:
+    """Whether some integers are so large that they may merge in a double."""
+    return bool((np.abs(integers.astype(np.float64, copy=False)) >= MERGED_FROM).any())
+
+
+def _goes_with(weight: Any, rows: Rows | None) -> bool:
+    """Whether weights are a number for each row."""
+    if rows is None:
+        return False
+    try:
+        array = check_numbers("sample_weight", weight)
+    except (TypeError, ValueError):
+        return False
+    return array.shape == (len(rows),)
+
+
+def _of_offsets(table: Any, offsets: ArrayLike, sample_weight: Any, template: BaseEstimator) -> Grouped:
+    """One table, in which group i has the rows offsets[i] … offsets[i + 1] − 1."""
+    table = plain_array(table)
+    rows = as_rows(template, table, 1, reset=True)
+    ends = np.asarray(offsets)
+    if ends.ndim != 1 or ends.dtype.kind not in "iu" or len(ends) < 2:
+        raise ValueError("offsets must be whole numbers: where each group begins, and where the last one ends.")
+    ends = ends.astype(np.int64)
+    if ends[0] != 0 or ends[-1] != len(rows):
+        raise ValueError(
+            f"offsets must rise from 0 to the number of rows, {len(rows)}, but go from {ends[0]} to {ends[-1]}."
+        )
+    falls = np.flatnonzero(np.diff(ends) < 0)
+    if len(falls):
+        place = int(falls[0])
+        raise ValueError(
+            f"offsets must rise, but offsets[{place}] is {ends[place]} and offsets[{place + 1}] {ends[place + 1]}."
+        )
+    weight = _row_weights(sample_weight, len(rows))
+    first, size = ends[:-1], np.diff(ends)
+    table = np.asarray(table)
+    return Grouped(
+        tuple(range(len(size))),
+        lambda place: table[ends[place] : ends[place + 1]],
+        lambda place: None if weight is None else weight[ends[place] : ends[place + 1]],
+        in_whole_steps(rows),
+        weight,
+        first,
+        _without_large_integers(table, first, size),
+    )
+
+
+def _of_frame(frame: Frame, by: Any, sample_weight: Any, template: BaseEstimator) -> Grouped:
+    """A frame, and the name of the column of groups."""
+    if by not in frame.names:
+        raise ValueError(f"by={by!r:.60} is not a column of the frame. Its columns are {_shown(frame.names)}.")
+    names = frame.data.get_column(by).to_list()
+    missing = next((row for row, key in enumerate(names) if key is None or key != key), None)
+    if missing is not None:
+        raise ValueError(f"Column {by!r} has no group in row {missing}. Fill it, or drop the row.")
+    if not names:
+        raise ValueError("The frame has no rows.")
+    known: dict[Any, int] = {}
+    group = np.fromiter((known.setdefault(key, len(known)) for key in names), np.int64, len(names))
+    features = frame.data.drop([by])
+    rows, weight = as_rows(template, features.to_native(), 1, reset=True), _row_weights(sample_weight, len(names))
+    order = np.argsort(group, kind="stable")
+    size = np.bincount(group, minlength=len(known)).astype(np.int64)
+    first = np.cumsum(size) - size
+
+    def places(place: int) -> Places:
+        return order[first[place] : first[place] + size[place]]
+
+    text = getattr(template, "feature_names_in_", None)
+    return Grouped(
+        tuple(known),
+        lambda place: features[places(place)].to_native(),
+        lambda place: None if weight is None else weight[places(place)],
+        rows[order],
+        None if weight is None else weight[order],
+        first,
+        _without_large_integers(rows[order], first, size),
+        None if text is None else tuple(text.tolist()),
+    )
+
+
+def _row_weights(sample_weight: Any, n_rows: int) -> Array | None:
+    """Weights of all rows of one table."""
+    if sample_weight is None:
+        return None
+    weight = check_numbers("sample_weight", sample_weight)
+    if weight.shape != (n_rows,):
+        raise ValueError(f"sample_weight.shape == {weight.shape}, expected {(n_rows,)}: one number for each row.")
+    return weight
+
+
+def _without_large_integers(
+    table: NDArray[Any], first: NDArray[np.int64], size: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """The sizes, 0 for groups of whole numbers that may have merged in a double: the estimator looks at them."""
+    if not _has_large(table):
+        return size
+    ends = zip(first.tolist(), (first + size).tolist(), strict=True)
+    return np.where([_has_large(table[begin:end]) for begin, end in ends], 0, size)

@@ -1,0 +1,124 @@
+"""Missing cells and measurement errors, checked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from gaussmix._src.errors import column_named
+from gaussmix._src.families.base import Family
+from gaussmix._src.interfaces.need import Second
+from gaussmix._src.numerics.arrays import Array, Rows, pieces
+from gaussmix._src.sources.array import ArraySource
+from gaussmix._src.sources.base import Source
+from gaussmix._src.sources.findings import SeenTogether
+from gaussmix._src.sources.opening import is_table
+from gaussmix._src.validation.parameters import check_column_names, check_numbers
+
+ASYMMETRY = 1e-8  # of the deviations
+
+
+def check_pairs(source: Source, families: Iterable[Family], names: Any) -> None:
+    """Raise ValueError for two columns without a common row, if a structure needs their covariance."""
+    needy = next((each for each in families if each.need(None).second in (Second.FULL, Second.PROJECTED)), None)
+    if not source.may_miss or needy is None:
+        return
+    apart = np.argwhere(source.of_all(SeenTogether).n_rows == 0)
+    if len(apart):
+        one, other = (column_named(int(column), names) for column in apart[0])
+        raise ValueError(
+            f"No row of X has values both in {one} and {other}, so their covariance can't be estimated. Drop one, "
+            f'or use covariance_type="diag" instead of {needy.name!r}.'
+        )
+
+
+def with_errors(X: object, source: Source, X_error: ArrayLike, feature_names: Sequence[str] | None) -> Source:
+    """The rows of X, which a source has, with measurement errors; raises as `check_errors`.
+
+    Raises ValueError unless X is an array or a data frame in memory.
+    """
+    block = None if isinstance(X, Source) or is_table(X) else source.whole
+    if block is None:
+        raise ValueError("X_error needs X to be an array or a data frame, not a source of rows.")
+    rows, error, is_missing = check_errors(X_error, block.rows, source.may_miss, feature_names)
+    found = ArraySource(rows, block.row_weight, error=error)
+    found.feature_names, found.may_miss = source.feature_names, is_missing
+    return found
+
+
+def check_errors(
+    X_error: ArrayLike, rows: Rows, is_missing: bool, feature_names: Sequence[str] | None = None
+) -> tuple[Rows, Array | None, bool]:
+    """Rows, with NaN where an error is infinite; the errors, as for `Block`; and whether cells of the rows are NaN.
+
+    Errors that are all 0 are None.
+
+    `X_error` is standard deviations (n_features,) or (n_rows, n_features), or covariances (n_features, n_features) or
+    (n_rows, n_features, n_features), data units or their squares. If both readings fit, the first counts. A data frame
+    of errors must have the `feature_names` of X. Cells of `rows` may be NaN if `is_missing`.
+
+    Raises ValueError: no numbers, another shape, NaN where X is known, negative; or matrices that are not symmetric, or
+    not positive semidefinite. The message names the first row.
+    """
+    check_column_names("X_error", X_error, feature_names)
+    error, (n_rows, n_features) = check_numbers("X_error", X_error), rows.shape
+    if error.ndim == 0:
+        error = np.full(n_features, float(error))
+    is_common = error.shape in ((n_features,), (n_features, n_features)) and error.shape != rows.shape
+    whole = np.broadcast_to(error, (n_rows, *error.shape)) if is_common else error
+    if whole.shape not in (rows.shape, (*rows.shape, n_features)):
+        raise ValueError(
+            f"X_error has shape {error.shape}: give standard deviations {(n_features,)} or {rows.shape}, or "
+            f"covariances {(n_features,) * 2} or {(*rows.shape, n_features)}."
+        )
+    for part in pieces(whole.shape):
+        if not is_common:
+            _check_rows(whole[part], rows[part], part.start)
+    if is_common:
+        _check_rows(whole[:1], np.zeros((1, n_features)), None)
+    if not error.any():
+        return rows, None, is_missing
+    if whole.ndim == 3:
+        error, variances = whole, np.einsum("nii->ni", whole)
+    else:
+        with np.errstate(over="ignore"):
+            error = np.broadcast_to(whole[0] ** 2, whole.shape) if is_common else whole**2
+        variances = error
+    lost = np.isinf(variances)
+    if lost.any():
+        rows, is_missing = np.where(lost, np.nan, rows).astype(rows.dtype), True
+    return rows, error, is_missing
+
+
+def _check_rows(error: Array, rows: Rows, first: int | None) -> None:
+    """Raise ValueError for impossible errors of rows from `first` on; None if all rows have the same errors."""
+    known = ~np.isnan(rows)
+    if error.ndim == 3:
+        known = known[:, :, None] & known[:, None, :]
+        variance = np.einsum("nii->ni", error)
+        deviation, is_finite = np.sqrt(np.abs(variance)), np.isfinite(variance)
+        with np.errstate(invalid="ignore"):
+            skew = np.abs(error - error.swapaxes(1, 2)) > ASYMMETRY * deviation[:, :, None] * deviation[:, None, :]
+        seen = np.where(known, error, 0.0)
+        with np.errstate(invalid="ignore"):
+            lowest = np.linalg.eigvalsh(np.where(np.isfinite(seen), seen, 0.0))
+        flaws = {
+            "holds NaN where X is known": (np.isnan(error) & known).any(axis=(1, 2)),
+            "is not symmetric": (skew & known).any(axis=(1, 2)),
+            "is infinite beside finite variances": (
+                np.isinf(error) & is_finite[:, :, None] & is_finite[:, None, :] & known
+            ).any(axis=(1, 2)),
+            "is not positive semidefinite": lowest[:, 0] < -ASYMMETRY * np.abs(lowest[:, -1]),
+        }
+    else:
+        flaws = {
+            "holds NaN where X is known": (np.isnan(error) & known).any(axis=1),
+            "is negative; give standard deviations ≥ 0": (error < 0).any(axis=1),
+        }
+    for what, wrong in flaws.items():
+        if wrong.any():
+            where = "" if first is None else f" of row {first + int(wrong.argmax())}"
+            raise ValueError(f"X_error{where} {what}.")

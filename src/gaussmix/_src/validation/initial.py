@@ -1,0 +1,208 @@
+"""The values that a user gives EM to start from, checked: weights, means, covariances, labels, responsibilities."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from reprlib import repr as shorten
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from gaussmix._src.covariances import Covariances, LowRank
+from gaussmix._src.em.initialisation.base import AUTO, STARTS
+from gaussmix._src.errors import SingularCovariance, name_components, warn
+from gaussmix._src.families.base import Family
+from gaussmix._src.interfaces.moments import Scatter
+from gaussmix._src.interfaces.need import Second
+from gaussmix._src.numerics.arrays import Array, copied
+from gaussmix._src.numerics.rows import largest_of
+from gaussmix._src.sources.base import Source
+from gaussmix._src.validation.parameters import check_column_names, check_numbers
+
+
+@dataclass(frozen=True)
+class InitialParameters:
+    """Initial parameters from the user; None for those that the start finds."""
+
+    weights: Array | None = None
+    means: Array | None = None
+    covariances: Covariances | None = None
+
+
+def given_parameters(estimator: Any, family: Family, n_components: int, source: Source) -> InitialParameters:
+    """The parameters of an estimator that a fit starts from, checked; raises ValueError or TypeError."""
+    shape, covariances = (n_components, source.n_features), None
+    given = {what: getattr(estimator, f"{what}s_init") for what in ("covariance", "precision")}
+    for what, values in given.items():
+        if values is None:
+            continue
+        if family.kind is LowRank:
+            raise ValueError(
+                f"covariance_type={family.name!r} does not support {what}s_init. Give means_init, or labels or "
+                "responsibilities as init_params."
+            )
+        covariances = check_covariances(values, family, *shape, what)
+        if what == "precision":
+            covariances = covariances.inverse()
+    check_column_names("means_init", estimator.means_init, estimator._names)
+    return InitialParameters(
+        None if estimator.weights_init is None else check_weights(estimator.weights_init, n_components),
+        None if estimator.means_init is None else check_means(estimator.means_init, *shape, largest_of(source.n_rows)),
+        covariances,
+    )
+
+
+STRAY = 1e-4  # relative; numbers typed with five digits differ from a structure by less
+
+
+def check_weights(weights_init: ArrayLike, n_components: int) -> Array:
+    """Mixture weights (n_components,); the sentences begin as scikit-learn's do."""
+    weights = _numbers("weights", "weights_init", weights_init, (n_components,))
+    outside = (weights < 0) | (weights > 1)
+    if outside.any():
+        # scikit-learn swaps the two numbers, and its own test suite matches the sentence; the rest is ours.
+        k = int(outside.argmax())
+        raise ValueError(
+            f"The parameter 'weights' should be in the range [0, 1], but got max value {weights.min():.5f}, "
+            f"min value {weights.max():.5f}: weights_init[{k}] is {weights[k]:.5g}."
+        )
+    if abs(1.0 - weights.sum()) > 1e-6:
+        raise ValueError(
+            f"The parameter 'weights' should be normalized, but got sum(weights) = {weights.sum():.5f}: "
+            "divide weights_init by its sum."
+        )
+    return weights / weights.sum()
+
+
+def check_means(means_init: ArrayLike, n_components: int, n_features: int, largest: float = np.inf) -> Array:
+    """Means (n_components, n_features), at most `largest` in size."""
+    means = _numbers("means", "means_init", means_init, (n_components, n_features))
+    far = np.argwhere(np.abs(means) > largest)
+    if len(far):
+        k, column = far[0].tolist()
+        raise ValueError(
+            f"means_init[{k}, {column}] is {means[k, column]:.3g}, and squared distances of rows from it overflow: "
+            "give a mean near the rows."
+        )
+    return means
+
+
+def check_covariances(values: ArrayLike, family: Family, n_components: int, n_features: int, what: str) -> Covariances:
+    """Covariances or precisions (`what`) of a family's shape, positive definite and symmetric to the bit."""
+    name, parameter = f"{family.name} {what}", f"{what}s_init"
+    matrices = _numbers(name, parameter, values, family.shape(n_components, n_features))
+    required = "symmetric, positive-definite" if family.kind.is_matrix else "positive"
+    message = f"'{name}' should be {required}"
+    if family.kind.is_matrix:
+        roots = np.sqrt(np.abs(np.diagonal(matrices, axis1=-2, axis2=-1)))
+        scale = roots[..., :, None] * roots[..., None, :]  # so that units don't matter
+        asymmetric = np.abs(matrices - matrices.swapaxes(-1, -2)) > 1e-5 * np.abs(matrices) + 1e-8 * scale
+        if asymmetric.any():
+            place = [int(i) for i in np.argwhere(asymmetric)[0]]
+            raise ValueError(f"{message}, but {parameter} is not symmetric at {place}.")
+        matrices = 0.5 * matrices + 0.5 * matrices.swapaxes(-1, -2)
+    found = family.covariances(matrices, n_components, n_features)
+    try:
+        _ = found.whitening
+    except SingularCovariance as error:
+        which = "" if family.is_shared else f" of {name_components(error.components)}"
+        raise ValueError(f"{message}, but {parameter}{which} is not.") from None
+    warn(_stray_sentence(found, family, parameter))
+    return found
+
+
+def _stray_sentence(found: Covariances, family: Family, parameter: str) -> str | None:
+    """Say that matrices do not have the structure; None if they have it.
+
+    Matrices that have it come back from a maximisation on their own moments. Their inverses have it too.
+
+    This is not an error: frozen components keep their covariances while the others change together, so the covariances
+    of a fit may lack its structure.
+    """
+    need = family.need(None)
+    if need.pooled or need.second is Second.TRACE:
+        return None  # an array of this shape has no room for more than the structure
+    n_components, n_features = found.n_components, found.n_features
+    nearest = family.update(Scatter(np.ones(n_components), found.each, n_features, need), found)
+    deviations = np.sqrt(found.variances())
+    size = deviations[:, :, None] * deviations[:, None, :] if found.is_matrix else deviations**2
+    apart = (np.abs(nearest.each - found.each) / size).reshape(n_components, -1)
+    if (apart <= STRAY).all():
+        return None
+    k = int(apart.max(axis=1).argmax())
+    return (
+        f"{parameter} does not have the structure {family.name}: the nearest that has it differs by "
+        f"{100 * apart[k].max():.2g} % in component {k}. EM starts from it anyway, and its first step may lower "
+        "the likelihood. Check covariance_type, unless these come from a fit with frozen components."
+    )
+
+
+def check_given(
+    given: Any, row_weight: Array | None, shape: tuple[int, int], *, returned: bool, has_noise: bool = False
+) -> Array | NDArray[np.int32]:
+    """Labels (n_rows,) or responsibilities `shape` = (n_rows, n_components) of a user, or of a callable (`returned`).
+
+    With noise, labels may be −1, and responsibilities may have one more column, which is then removed.
+
+    Raises ValueError: another shape, masked values, labels that are not 0 … n_components − 1, shares that don't sum to
+    1, components without rows: two such components would stay equal.
+    """
+    origin = "what the callable init_params returned" if returned else "init_params"
+    n_rows, n_components = shape
+    try:
+        array = np.asarray(given)
+    except ValueError as error:
+        raise ValueError(f"{origin} is no array: {error}") from None
+    if np.ma.is_masked(given):
+        row = np.argwhere(np.ma.getmaskarray(given))[0, 0]
+        raise ValueError(f"{origin} is masked in row {row}: give each row a component, or labels=… for those known.")
+    if array.shape == (n_rows,) and array.dtype.kind in "iu":
+        if array.min() < -has_noise or array.max() >= n_components:
+            raise ValueError(
+                f"{origin} holds the labels {array.min()} … {array.max()}; with n_components={n_components} "
+                f"they must lie in 0 … {n_components - 1}."
+            )
+        counts = np.bincount(array + 1, row_weight, n_components + 1)[1:]
+        _check_all_have_rows(origin, counts.astype(np.float64))
+        return array.astype(np.int32)
+    if array.shape == (n_rows,) and array.dtype.kind in "fb":
+        raise ValueError(f"{origin} holds labels of type {array.dtype}; make them integers, as by .astype(int).")
+    widths = (n_components, n_components + 1) if has_noise else (n_components,)
+    if array.ndim != 2 or len(array) != n_rows or array.shape[1] not in widths or array.dtype.kind not in "fiub":
+        has = f"has shape {array.shape} and type {array.dtype}" if array.ndim else f"is {shorten(given)}"
+        names = "" if returned else f"one of {', '.join(map(repr, [AUTO, *STARTS]))}, "
+        raise ValueError(
+            f"{origin} {has}; give {names}integer labels of shape ({n_rows},) or responsibilities of shape "
+            f"({n_rows}, {n_components})."
+        )
+    shares = copied(array)
+    wrong = ~(np.abs(shares.sum(axis=1) - 1) <= 1e-6) | (shares < 0).any(axis=1)
+    if wrong.any():
+        row = int(wrong.argmax())
+        raise ValueError(f"{origin}: the responsibilities of row {row} must be ≥ 0 and sum to 1, not {shares[row]}.")
+    mass = (shares if row_weight is None else row_weight[:, None] * shares).sum(axis=0)
+    _check_all_have_rows(origin, mass[:n_components])
+    return np.ascontiguousarray(shares[:, :n_components])
+
+
+def _check_all_have_rows(origin: str, mass: Array) -> None:
+    if not mass.all():
+        missing = np.flatnonzero(mass == 0).tolist()
+        raise ValueError(
+            f"{origin} gives no row (of positive weight) to {name_components(missing)} of 0 … {len(mass) - 1}; "
+            "number the labels without gaps, or lower n_components."
+        )
+
+
+def _numbers(name: str, parameter: str, values: ArrayLike, shape: tuple[int, ...]) -> Array:
+    """Finite numbers of a shape in float64; `name` is what scikit-learn's sentences call the parameter."""
+    array = check_numbers(parameter, values)
+    if array.shape != shape:
+        raise ValueError(
+            f"The parameter '{name}' should have the shape of {shape}, but got {array.shape} in {parameter}."
+        )
+    if not np.isfinite(array).all():
+        place = [int(i) for i in np.argwhere(~np.isfinite(array))[0]]
+        raise ValueError(f"{parameter}{place} is {array[tuple(place)]}; give finite numbers.")
+    return copied(array)  # the array is the user's, and a model makes its arrays read-only

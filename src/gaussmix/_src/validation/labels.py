@@ -1,0 +1,222 @@
+"""What is known about the components of rows: `labels` of `fit`, checked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from numbers import Integral
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gaussmix._src.checks import check_real
+from gaussmix._src.em.initialisation.known import UNKNOWN, Known
+from gaussmix._src.errors import ParameterTypeError, listed
+from gaussmix._src.numerics.arrays import plain_array
+from gaussmix._src.numerics.frames import Frame
+from gaussmix._src.sources.base import Source
+from gaussmix._src.sources.labels import MOST, labelled, values_in
+from gaussmix._src.sources.opening import is_table, open
+from gaussmix._src.validation.targets import coded, different
+
+
+class Column(NamedTuple):
+    """A column of rows that are not in memory.
+
+    Parameters
+    ----------
+    place : of the column.
+    values : the different numbers in it, rising, without NaN; integers where all are whole.
+    """
+
+    place: int
+    values: NDArray[Any]
+
+
+def column_of(X: Any, name: str, called: str, *, may_miss: bool) -> tuple[Any, Any]:
+    """A frame in memory without a column, and the cells of this; or a source with the column, and a `Column`.
+
+    `called` says which argument names the column.
+
+    Raises ValueError: X has no such column, or no other, or one with too many different numbers for labels.
+    """
+    if is_table(X):
+        X = open(X, missing=may_miss)
+    frame = None if isinstance(X, Source) else Frame.of(X)
+    names = X.feature_names if isinstance(X, Source) else None if frame is None else frame.names
+    if names is None:
+        raise ValueError(
+            f"{called}={name!r} should name a column of X, but the columns of X have no names. Make a frame of X, for "
+            "example by X.to_dask_dataframe(columns=[…])."
+        )
+    if name not in names:
+        kind, advice = "columns", ""
+        if frame is None:
+            kind, advice = "columns of numbers", " Labels in files and on clusters are numbers: write text as numbers."
+        raise ValueError(
+            f"{called}={name!r} should name a column of X, whose {kind} are {listed(list(map(str, names)))}.{advice}"
+        )
+    if len(names) == 1:
+        raise ValueError(f"{called}={name!r} names the only column of X: give columns for features too.")
+    if frame is not None:
+        return frame.only(each for each in names if each != name), frame.data[name].to_list()
+    values = values_in(X, names.index(name))
+    values = values[~np.isnan(values)]
+    if len(values) > MOST:
+        raise ValueError(f"{called}={name!r}: this column of X holds more than {MOST:,} different numbers: no labels.")
+    is_whole = (values == np.floor(values)).all() and (np.abs(values) < 2**53).all()
+    return X, Column(names.index(name), values.astype(np.int64) if is_whole else values)
+
+
+def without_labels(X: Any, labels: Any, label_components: Any, *, may_miss: bool) -> tuple[Any, Any]:
+    """X without the column that labels name, and what this says; both as they are where labels are not a name.
+
+    Raises as `column_of` and `check_labels`.
+    """
+    if not isinstance(labels, str):
+        return X, labels
+    X, found = column_of(X, labels, "labels", may_miss=may_miss)
+    if not isinstance(found, Column):
+        return X, found
+    known = _of_labels(found.values, _check_groups(label_components), f"column {labels!r} of X holds")
+    assert known.places is not None, "they are labels"
+    is_known = bool((known.places != UNKNOWN).any())
+    return labelled(X, *found, known.places), Known(known.groups if is_known else [])
+
+
+def check_labels(labels: Any, label_components: Any, n_rows: int, most: int) -> Known | None:
+    """What labels say about the rows; None if they say nothing.
+
+    Labels are (n_rows,) integers, −1, None or masked where unknown; or a table (n_rows, n_components) of allowed
+    components (bool) or of prior responsibilities (numbers ≥ 0). `label_components` is {label: components}, None where
+    a label is the number of its component, and `most` the largest number of components that is fitted.
+
+    Raises ValueError, TypeError: the length or type is wrong, or a row has no possible component. The message names it.
+    """
+    if isinstance(labels, Known):  # of a column
+        return labels
+    groups = _check_groups(label_components)
+    if labels is None:
+        if groups is not None:
+            raise ValueError("label_components says which components labels have: give labels to fit.")
+        return None
+    labels = _without_masks(labels)
+    try:
+        array = np.asarray(labels)
+    except ValueError as error:
+        raise ValueError(f"labels is no array: {error}") from None
+    is_column = array.shape[1:] == (1,) and most > 1  # of labels rather than a table
+    if array.shape[:1] != (n_rows,) or array.ndim not in (1, 2) or is_column:
+        raise ValueError(
+            f"labels has shape {array.shape}; give one label for each of the {n_rows} rows, or a table of shape "
+            f"({n_rows}, n_components)."
+        )
+    if array.ndim == 2:
+        if groups is not None:
+            raise ValueError("label_components needs one label for each row, not a table.")
+        return Known(table=_check_table(labels if array.dtype == object else array))  # as frames with nulls are
+    return _of_labels(array, groups)
+
+
+def _without_masks(labels: Any) -> Any:
+    """Labels with None for masked ones; a masked row of a table allows all components."""
+    if not isinstance(labels, np.ma.MaskedArray) or labels.ndim != 2:
+        return plain_array(labels, None)
+    is_masked = np.ma.getmaskarray(labels)
+    in_part = np.flatnonzero(is_masked.any(axis=1) & ~is_masked.all(axis=1))
+    if in_part.size:
+        raise ValueError(
+            f"labels of row {in_part[0]} is partly masked. Mask the whole row if nothing is known about it."
+        )
+    return labels.filled(1)
+
+
+def _check_groups(label_components: Any) -> dict[Any, list[int]] | None:
+    if label_components is None:
+        return None
+    if not isinstance(label_components, Mapping):
+        raise ParameterTypeError(
+            f"label_components must be a dictionary {{label: [component, …]}}, not {label_components!r:.80}."
+        )
+    groups = {}
+    for label, components in label_components.items():
+        if not isinstance(components, Sequence | np.ndarray) or isinstance(components, str) or not len(components):
+            raise ValueError(f"label_components[{label!r}] must be a list of components, not {components!r:.60}.")
+        for component in components:
+            if isinstance(component, bool) or not isinstance(component, Integral) or component < 0:
+                raise ValueError(f"label_components[{label!r}] holds {component!r:.40}, not the number of a component.")
+        groups[_plain(label)] = [int(component) for component in components]
+    if not groups or any(_is_unknown(label) for label in groups):
+        raise ValueError(f"label_components must name labels other than {UNKNOWN}, which means unknown.")
+    return groups
+
+
+def _of_labels(array: NDArray[Any], groups: Mapping[Any, list[int]] | None, where: str = "labels[{row}] is") -> Known:
+    """Labels (n_rows,) as numbers of groups; `where` begins the sentence about a wrong one."""
+    if array.dtype.kind == "b":
+        raise ParameterTypeError(
+            "labels holds True and False; give integers, or a table with a column for each component."
+        )
+    if array.dtype.kind in "iu" and groups is None:
+        if len(array) and array.min() < UNKNOWN:
+            row = int((array < UNKNOWN).argmax())
+            raise ValueError(
+                f"{where.format(row=row)} {array[row]}; a label is the number of a component, or {UNKNOWN}."
+            )
+        return _of_components(array)
+    unknown = np.array([_is_unknown(label) for label in array.tolist()], dtype=bool)
+    known = [_plain(label) for label in array[~unknown].tolist()]
+    rows = np.flatnonzero(~unknown)
+    if groups is None:
+        components = np.full(len(array), UNKNOWN, object)  # integers of any size
+        for row, label in zip(rows.tolist(), known, strict=True):
+            if isinstance(label, bool) or not isinstance(label, Integral) or label < 0:
+                raise ValueError(
+                    f"{where.format(row=row)} {label!r:.60}; a label is the number of a component, {UNKNOWN} or None. "
+                    "Give label_components for labels of other kinds."
+                )
+        components[rows] = known
+        return _of_components(components)
+    places = np.full(len(array), UNKNOWN, np.int32)
+    number = {label: place for place, label in enumerate(groups)}
+    for row, label in zip(rows.tolist(), known, strict=True):
+        if label not in number:
+            named = listed([str(label) for label in number])
+            raise ValueError(f"{where.format(row=row)} {label!r:.60}, but label_components names {named}.")
+        places[row] = number[label]
+    return Known(list(groups.values()), places)
+
+
+def _of_components(components: NDArray[Any]) -> Known:
+    """Of rows whose labels are their components, −1 where unknown."""
+    values = np.sort(different(components))
+    is_known = values >= 0
+    codes = np.full(len(values), UNKNOWN, np.int32)
+    codes[is_known] = np.arange(np.count_nonzero(is_known))
+    return Known(values[is_known][:, None].tolist(), coded(components, values, codes))
+
+
+def _check_table(table: Any) -> NDArray[Any]:
+    """A table (n_rows, n_columns) that leaves each row a component."""
+    numbers = check_real("labels", table)
+    wrong = ~((numbers >= 0) & (numbers < np.inf)).all(axis=1)
+    if wrong.any():
+        row = int(wrong.argmax())
+        raise ValueError(f"labels of row {row} must be numbers ≥ 0, not {numbers[row]}.")
+    empty = ~numbers.any(axis=1)
+    if empty.any():
+        raise ValueError(f"labels forbids row {int(empty.argmax())} every component: allow it one.")
+    return numbers
+
+
+def _is_unknown(label: Any) -> bool:
+    """Whether a label is −1, None or missing."""
+    if label is None or type(label).__name__ == "NAType":  # of pandas, which no comparison takes
+        return True
+    return bool(label != label or (isinstance(label, Integral | float) and label == UNKNOWN))
+
+
+def _plain(label: Any) -> Any:
+    """A label as Python has it: whole numbers as integers."""
+    label = label.item() if isinstance(label, np.generic) else label
+    return int(label) if isinstance(label, float) and label.is_integer() else label

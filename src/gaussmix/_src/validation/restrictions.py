@@ -1,0 +1,142 @@
+"""The parameters `noise`, `prior` and `restrictions`, checked, and the objective that EM raises for them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from gaussmix._src.background import NO_MARGINAL, Background
+from gaussmix._src.checks import check_finite
+from gaussmix._src.em.initialisation.noise_box import noise_of_rows
+from gaussmix._src.em.priors.posterior import Shares
+from gaussmix._src.em.priors.terms import Terms
+from gaussmix._src.errors import ParameterTypeError, column_named
+from gaussmix._src.families.base import Family, shares_nothing
+from gaussmix._src.noise import Noise
+from gaussmix._src.numerics.arrays import Array
+from gaussmix._src.priors import Dirichlet, NormalInverseWishart
+from gaussmix._src.restrictions import OF_COMPONENTS, Restrictions
+from gaussmix._src.sources.base import Source
+from gaussmix._src.sources.findings import Cells
+
+
+def noise_of(noise: Any) -> Noise | None:
+    """The parameter `noise` as a value; None for no noise. Raises TypeError or ValueError."""
+    if isinstance(noise, Noise):
+        return noise
+    if isinstance(noise, (bool, np.bool_)) or noise is None:
+        return Noise() if noise else None
+    try:
+        return Noise(noise)
+    except (TypeError, ValueError) as error:
+        wanted = "True, False, a weight between 0 and 1 or a Noise"
+        raise type(error)(f"noise must be {wanted}, not {noise!r:.60}.") from None
+
+
+def check_background(noise: Noise | None, source: Source) -> Background | None:
+    """The background that a fit begins with; None if there is none.
+
+    Raises ValueError: the box has another number of features or does not hold all rows, or the rows take up no volume.
+    """
+    if noise is None:
+        return None
+    if noise.volume is None:
+        return noise_of_rows(float(noise.weight), source)
+    box = noise.box
+    if box is None:
+        if source.may_miss:
+            raise ValueError(
+                f"X has missing cells, and {NO_MARGINAL}: give the volume of noise as a box {(2, source.n_features)}."
+            )
+        return Background(float(noise.weight), math.log(float(noise.volume)))  # type: ignore[arg-type]
+    if box.shape[1] != source.n_features:
+        raise ValueError(f"The volume of noise is a box of {box.shape[1]} features, but X has {source.n_features}.")
+    ends = source.of_all(Cells).ends
+    outside = np.flatnonzero((ends[0] < box[0]) | (ends[1] > box[1]))
+    if outside.size:
+        column = int(outside[0])
+        raise ValueError(
+            f"The volume of noise is a box from {box[0, column]:.6g} to {box[1, column]:.6g} in "
+            f"{column_named(column, source.feature_names)}, but X has numbers from {ends[0, column]:.6g} to "
+            f"{ends[1, column]:.6g} there: the box must hold all rows."
+        )
+    return Background.of_box(float(noise.weight), box)
+
+
+DEFAULT = "default"
+_ANY_FEATURES = 8  # a number of features at which structures differ
+# Where a fixed parameter has its values from.
+_VALUES = {
+    "fixed_means": ("means_init",),
+    "fixed_covariances": ("covariances_init", "precisions_init"),
+    "fixed_weights": ("weights_init",),
+}
+
+
+def given_terms(estimator: Any) -> list[str]:
+    """The names of `prior` and `restrictions`, if they are set."""
+    is_restricted = any(map(np.size, _restrictions_of(estimator).options.values()))
+    return ["prior"] * (estimator.prior is not None) + ["restrictions"] * is_restricted
+
+
+def check_terms(estimator: Any, families: Sequence[Family], n_components: int) -> Terms:
+    """The checks that need neither rows nor initial values, for up to `n_components` components.
+
+    In a search numbers of components are compared, so that no component can be named by its number.
+
+    Raises ValueError, TypeError: a parameter can't be used, or contradicts another.
+    """
+    is_search = hasattr(estimator, "criterion")
+    prior, added = _check_prior(estimator.prior, None if is_search else n_components)
+    given = _restrictions_of(estimator)
+    if given.min_weight > 1 / n_components:
+        raise ValueError(f"min_weight={given.min_weight:g} must be at most 1 / n_components, {1 / n_components:.4g}.")
+    fixed = {name: given.components(name) for name in OF_COMPONENTS}
+    for name, places in fixed.items():
+        if places and is_search:
+            raise ValueError(f"{name} is for GaussianMixture: a search has several numbers of components.")
+        if places and places[-1] >= n_components:
+            raise ValueError(
+                f"{name} names component {places[-1]}, but the last is n_components − 1 = {n_components - 1}."
+            )
+        if places and all(getattr(estimator, source) is None for source in _VALUES[name]):
+            raise ValueError(f"{name} needs {' or '.join(_VALUES[name])}, which holds the values.")
+    places = fixed["fixed_covariances"]
+    for family in families if places else ():
+        if family.is_bounded:
+            raise ValueError("fixed_covariances contradicts max_condition, a bound on all covariances. Remove one.")
+        if len(places) < n_components and not shares_nothing(family, _ANY_FEATURES):
+            raise ValueError(
+                f"fixed_covariances must name all components with covariance_type={family.name!r}, whose covariances "
+                'depend on each other. Fix all of them, or choose a structure such as "full".'
+            )
+    shares = Shares(added, bool(given.equal_weights), dict.fromkeys(fixed["fixed_weights"], 0.0), given.min_weight)
+    return Terms(prior, shares, fixed["fixed_means"], places)
+
+
+def _restrictions_of(estimator: Any) -> Restrictions:
+    found = estimator.restrictions
+    if found is None:
+        return Restrictions()
+    if not isinstance(found, Restrictions):
+        raise ParameterTypeError(f"restrictions must be None or a Restrictions, not {found!r:.60}.")
+    return found
+
+
+def _check_prior(prior: Any, n_components: int | None) -> tuple[NormalInverseWishart | None, float | Array]:
+    """The prior of means and covariances, and α − 1 of the weights, one number where `n_components` is None."""
+    if isinstance(prior, str) and prior == DEFAULT:
+        return NormalInverseWishart(), 0.0
+    if prior is None:
+        return None, 0.0
+    if not isinstance(prior, (NormalInverseWishart, Dirichlet)):
+        wrong = ValueError if isinstance(prior, str) else ParameterTypeError
+        raise wrong(f'prior must be None, "{DEFAULT}", a NormalInverseWishart or a Dirichlet, not {prior!r:.60}.')
+    added = check_finite("weights", 1.0 if prior.weights is None else prior.weights) - 1.0
+    if added.ndim and added.shape != (n_components,):
+        wanted = "one number" if n_components is None else f"a number or {n_components}, one for each component"
+        raise ValueError(f"weights of the prior must be {wanted}, not of shape {added.shape}.")
+    return prior if isinstance(prior, NormalInverseWishart) else None, added if added.ndim else float(added)

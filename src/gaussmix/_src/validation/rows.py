@@ -1,0 +1,458 @@
+"""X and sample_weight, turned into rows and row weights, or refused in one sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Mapping, Set
+from functools import partial
+from os import PathLike
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+from sklearn.base import BaseEstimator
+from sklearn.utils.validation import check_array, validate_data
+
+from gaussmix._src import numerics
+from gaussmix._src.errors import ParameterTypeError, column_named, counted, listed, warn
+from gaussmix._src.interfaces.block import Block
+from gaussmix._src.interfaces.leaves import LEAF_ROWS
+from gaussmix._src.numerics.arrays import Array, Rows, copied, plain_array
+from gaussmix._src.numerics.rows import (
+    LARGEST,
+    LARGEST_WEIGHT,
+    MERGED_FROM,
+    SMALLEST_SPREAD,
+    bad_cell,
+    extremes,
+    in_whole_steps,
+    largest_of,
+    merging_error,
+    steps_of,
+)
+from gaussmix._src.sources.array import ArraySource
+from gaussmix._src.sources.base import Source
+from gaussmix._src.sources.findings import Cells, Fingerprint
+from gaussmix._src.sources.opening import IN_MEMORY, SEVERAL, is_table, open
+from gaussmix._src.validation.parameters import check_name, check_numbers
+
+MIN_ROWS = 2  # of a fit
+TINY = 2.0**-800  # weights below are so near to the smallest numbers that products with them lose digits
+MEANINGS = "frequency", "precision"
+check_meaning = partial(check_name, "weight_meaning", known=MEANINGS)
+
+
+def check_source(
+    estimator: BaseEstimator,
+    X: ArrayLike | Source,
+    sample_weight: ArrayLike | None = None,
+    *,
+    reset: bool,
+    may_miss: bool = False,
+    is_stream: bool = False,
+) -> Source:
+    """The rows of X and their weights; a source has its own weights and passes as it is.
+
+    Missing cells pass if they `may_miss`. A stream may have a single row, and weights that are all 0.
+
+    Raises ValueError: text, complex, masked, non-finite or (in `fit`) too large numbers, a wrong number of dimensions,
+    samples or features; weights that can't be used; `sample_weight` together with a source. TypeError: a sparse matrix,
+    dates, times or durations, or cells that are neither numbers nor text.
+    """
+    if isinstance(X, bytes):
+        raise ParameterTypeError(f"X must be a table, not {X!r:.60}. Give the path of a file as text.")
+    if type(X) is not np.ndarray and is_table(X):
+        X = open(X, missing=may_miss)
+    if isinstance(X, Source):
+        if X.may_miss and not may_miss:
+            raise ValueError(
+                f"X was opened with missing=True, but this {type(estimator).__name__} does not support missing values. "
+                "Open it without, or fill them by GaussianMixtureImputer first."
+            )
+        if sample_weight is not None:
+            raise ValueError(
+                "A source of rows has its own row weights. Remove sample_weight, and name the column of weights: "
+                "gaussmix.open(…, weights=…)."
+            )
+        return _fitted_to(estimator, X, is_stream=is_stream) if reset else _known_to(estimator, X)
+    rows, is_missing = _check_rows(estimator, X, reset=reset, may_miss=may_miss, is_stream=is_stream)
+    weight = None if sample_weight is None else check_row_weight(sample_weight, len(rows), may_vanish=is_stream)
+    source = ArraySource(rows, weight)
+    source.may_miss = is_missing
+    if reset and is_missing:
+        check_columns(source, getattr(estimator, "feature_names_in_", None))
+    return source
+
+
+def _fitted_to(estimator: BaseEstimator, X: Source, *, is_stream: bool) -> Source:
+    """A source that an estimator is fitted to, whose features it notes; raises ValueError."""
+    vars(estimator).pop("feature_names_in_", None)
+    if X.feature_names is not None:
+        estimator.feature_names_in_ = np.array(X.feature_names, dtype=object)
+    estimator.n_features_in_ = X.n_features
+    if not is_stream:
+        if X.n_rows < MIN_ROWS:  # scikit-learn's sentence
+            raise ValueError(
+                f"Found array with {X.n_rows} sample(s) (shape={(X.n_rows, X.n_features)}) while a minimum of "
+                f"{MIN_ROWS} is required by {type(estimator).__name__}."
+            )
+        if getattr(estimator, "checkpoint", None) is not None:
+            X.of_all(Fingerprint)  # by the pass that finds all else, and not by one of its own
+        low, high = X.of_all(Cells).ends
+        _check_ends(low, high, X.feature_names)
+        for column in X.integers:
+            of_column = float(low[column]), float(high[column]), partial(_any_odd, X, column)
+            _check_integers(column, X.feature_names, *of_column)
+    return check_columns(X, X.feature_names) if X.may_miss else X
+
+
+def check_columns(source: Source, names: Any) -> Source:
+    """The source, marked as complete if nothing is missing; raises ValueError for a column without a value."""
+    cells = source.of_all(Cells)
+    empty = np.flatnonzero(cells.n_seen == 0)
+    if empty.size:
+        column = int(empty[0])
+        where = column_named(column, names)
+        if cells.n_missing[column] < source.n_rows:
+            n_positive = counted(source.profile.n_positive, "row")
+            raise ValueError(
+                f"Input X has no value in {where} in {n_positive} of positive sample_weight. Give more rows a positive "
+                "weight, or drop the column."
+            )
+        hint = (
+            " An X_error above 1.3e154 counts as infinite, because its square overflows." if source.has_errors else ""
+        )
+        raise ValueError(
+            f"Input X has no value at all in {where}, so nothing can be learned about it. Drop the column.{hint}"
+        )
+    if not cells.n_missing.any():
+        source = source.fresh()
+        source.may_miss = False
+    return source
+
+
+def _known_to(estimator: BaseEstimator, X: Source) -> Source:
+    """A source with the features that an estimator was fitted to; raises ValueError for others."""
+    before, name = getattr(estimator, "feature_names_in_", None), type(estimator).__name__
+    if before is not None and X.feature_names is not None and list(before) != list(X.feature_names):
+        raise ValueError(
+            f"The columns of X are {listed(X.feature_names)}; {name} was fitted with {listed(before)}. Open it with "
+            "these: gaussmix.open(…, columns=list(estimator.feature_names_in_))."
+        )
+    if X.n_features != getattr(estimator, "n_features_in_", X.n_features):  # scikit-learn's sentence
+        raise ValueError(
+            f"X has {X.n_features} features, but {name} is expecting {estimator.n_features_in_} features as input."
+        )
+    return X
+
+
+def check_enough_rows(source: Source, n_components: int) -> None:
+    """Raise ValueError for fewer rows, or rows of positive weight, than components."""
+    if source.n_rows < n_components:
+        raise ValueError(
+            f"Expected n_samples >= n_components but got n_components = {n_components}, n_samples = {source.n_rows}"
+        )
+    n_positive = source.profile.n_positive
+    if n_positive < n_components:
+        raise ValueError(
+            f"Expected at least n_components={n_components} rows of positive sample_weight, but got {n_positive}."
+        )
+
+
+def _check_rows(
+    estimator: BaseEstimator, X: ArrayLike, *, reset: bool, may_miss: bool, is_stream: bool
+) -> tuple[Rows, bool]:
+    """Rows (n_samples, n_features), float32 or float64, of what scikit-learn takes as X; and whether cells are missing.
+
+    Rows are copied only to convert. In each call of a stream, the bounds of numbers are those of `LEAF_ROWS` rows.
+    """
+    rows = as_rows(estimator, X, MIN_ROWS if reset and not is_stream else 1, reset=reset)
+    largest, names = LARGEST, vars(estimator).get("feature_names_in_")
+    if reset or is_stream:
+        largest = largest_of(LEAF_ROWS if is_stream else len(rows))
+    cell = bad_cell(rows, largest)
+    is_missing = may_miss and cell is not None
+    if is_missing:
+        cell = bad_cell(rows, largest, may_miss=True)
+    if cell is not None:
+        raise ValueError(f"Input X contains {cell.name}: {_place(cell.row, cell.column, names)}. {cell.advice}")
+    if reset and not is_stream:
+        _check_spread(rows, X, names)
+    return in_whole_steps(rows), is_missing
+
+
+def as_rows(estimator: BaseEstimator, X: ArrayLike, least: int, *, reset: bool) -> Rows:
+    """Rows of an array or frame, at least so many, with whatever numbers they hold; errors as for `check_source`."""
+    # Asking scikit-learn, which has nothing to convert or to refuse here, takes as long as `predict` of a few rows.
+    if type(X) is np.ndarray and X.ndim == 2 and X.dtype in (np.float64, np.float32) and len(X) >= least:
+        n_features = X.shape[1]
+        if n_features and "feature_names_in_" not in vars(estimator):
+            if reset:
+                estimator.n_features_in_ = n_features
+            if getattr(estimator, "n_features_in_", n_features) == n_features:
+                return X
+    return _validated(estimator, X, least, reset=reset)
+
+
+def _validated(estimator: BaseEstimator, X: Any, least: int, *, reset: bool) -> Rows:
+    """Rows as scikit-learn converts them; errors as for `check_source`."""
+    X = plain_array(X)
+    frame = numerics.frames.Frame.of(X)
+    if frame is not None:
+        return _of_frame(estimator, frame, least, reset=reset)
+    if _kind(X) in "mM":  # NumPy would count units since 1970, and take a missing time for −9.2e18
+        raise ParameterTypeError(numerics.frames.times_sentence("Input X"))
+    try:
+        rows: Rows = validate_data(
+            estimator,
+            _as_doubles(X),
+            reset=reset,
+            dtype=[np.float64, np.float32],
+            ensure_all_finite=False,
+            ensure_min_samples=least,
+        )
+    except (TypeError, ValueError, OverflowError) as error:
+        if str(error).startswith("Complex data not supported"):  # scikit-learn goes on to print all of X
+            raise ValueError(numerics.frames.COMPLEX) from None
+        _check_cells(X, getattr(estimator, "feature_names_in_", None))
+        raise
+    return rows
+
+
+def _of_frame(estimator: BaseEstimator, frame: numerics.frames.Frame, least: int, *, reset: bool) -> Rows:
+    """The rows of a data frame; scikit-learn compares its names with those of `fit`. Errors as for `check_source`."""
+    validate_data(estimator, frame.native, reset=reset, skip_check_array=True)
+    rows: Rows = check_array(
+        frame.rows("Input X"),
+        dtype=[np.float64, np.float32],
+        ensure_all_finite=False,
+        ensure_min_samples=least,
+        estimator=estimator,
+    )
+    return rows
+
+
+def _as_doubles(X: Any) -> Any:
+    """A NumPy array of numbers in float64, as scikit-learn would convert it; anything else as it is."""
+    if type(X) not in (np.ndarray, np.memmap) or X.ndim != 2 or X.dtype.kind not in "biuf":
+        return X
+    return X if X.dtype in (np.float64, np.float32) else copied(X)
+
+
+def _check_cells(X: ArrayLike, names: Any) -> None:
+    """Raise an error that names the first cell without a number; scikit-learn refuses other things than tables."""
+    if isinstance(X, Mapping) and not hasattr(X, "toarray"):  # as scipy's dok_array, which scikit-learn refuses
+        if not isinstance(X, dict):  # of numpy.load, h5py or xarray
+            raise ParameterTypeError(
+                f"Input X is a {type(X).__name__} of several arrays. Give one of them: X[name]."
+            ) from None
+        raise ParameterTypeError("Input X is a dictionary. Make a table of its columns: pandas.DataFrame(X).") from None
+    if getattr(getattr(X, "dtype", None), "names", None):
+        raise ParameterTypeError(
+            "Input X is a structured array. Give a table of its fields: "
+            "numpy.lib.recfunctions.structured_to_unstructured(X), or pandas.DataFrame(X)."
+        ) from None
+    if hasattr(X, "read"):
+        raise ParameterTypeError("Input X is an open file. Give its path instead.") from None
+    if isinstance(X, Set | Iterator):
+        raise ParameterTypeError(
+            f"Input X is of type {type(X).__name__}, not a table. Make a list of its rows: list(X)."
+        ) from None
+    if _converts(X, np.float64) or not _converts(X, object):
+        return
+    cells = np.asarray(X, dtype=object)
+    first = cells.flat[0] if cells.ndim < 2 and cells.size else None
+    if isinstance(first, str | PathLike) and isinstance(X, list | tuple):
+        raise ParameterTypeError(f"Input X is a list of text. {SEVERAL}") from None
+    if type(first).__module__.partition(".")[0] not in IN_MEMORY:  # of Dask, Spark, DuckDB …
+        name = f"{'list of ' if cells.ndim else ''}{type(first).__module__}.{type(first).__name__}"
+        raise ParameterTypeError(
+            f"Input X is a {name}, not a table. The help of gaussmix.open says what X may be."
+        ) from None
+    if cells.ndim == 1 and len(cells) and isinstance(cells[0], np.ndarray):
+        raise ValueError("Input X is a column whose cells are arrays. Give one table: numpy.stack(X).") from None
+    lengths = [len(row) for row in cells if isinstance(row, list | tuple)] if cells.ndim == 1 else []
+    if len(set(lengths)) > 1 and len(lengths) == len(cells):
+        other = next(at for at, length in enumerate(lengths) if length != lengths[0])
+        counts = f"{lengths[0]} in row 0 and {lengths[other]} in row {other}"
+        raise ValueError(f"Input X has rows of different lengths: {counts}. Fill them up with NaN.") from None
+    for (row, column), cell in np.ndenumerate(cells) if cells.ndim == 2 else ():
+        try:
+            float(cell)
+        except (TypeError, ValueError, OverflowError) as error:
+            kind = ParameterTypeError if isinstance(error, TypeError) else ValueError
+            raise kind(
+                f"Input X: {error}, in {_place(row, column, names)}. Give numbers: drop or encode such columns first."
+            ) from None
+
+
+def _converts(X: ArrayLike, dtype: Any) -> bool:
+    try:
+        np.asarray(X, dtype=dtype)
+    except (TypeError, ValueError, OverflowError):
+        return False
+    return True
+
+
+def _place(row: int, column: int, names: Any) -> str:
+    """Say where a cell is."""
+    return f"row {row}, {column_named(column, names)}"
+
+
+def _check_spread(rows: Rows, X: Any, names: Any) -> None:
+    """Raise ValueError for a column that varies by so little that squares vanish, or integers merge in a double."""
+    low, high = extremes(rows).astype(np.float64)
+    _check_ends(low, high, names)
+    large = ((low <= -MERGED_FROM) | (high >= MERGED_FROM)).nonzero()[0].tolist()
+    integers = _integers(X) if large else ()
+    for column in large:
+        if column in integers:
+            have_odd = partial(_have_odd, rows[:, column])
+            _check_integers(column, names, float(low[column]), float(high[column]), have_odd)
+
+
+def _check_integers(column: int, names: Any, low: float, high: float, have_odd: Callable[[float], Any]) -> None:
+    """Raise ValueError where integers of a column, which lie between two doubles, may have merged in doubles.
+
+    Only the doubles are looked at, since a file, a cluster or a frame with missing cells has nothing else: all judge
+    alike. Integers that were rounded leave odd multiples of the distance of doubles, unless each lies half-way between
+    two of them, which is rare; integers that are such multiples themselves are taken for rounded.
+
+    `have_odd` says whether the column has others than multiples of twice a distance.
+    """
+    step = steps_of(low, high)
+    if step and (low == high or have_odd(step)):
+        raise merging_error(f"Input X, {column_named(column, names)},", low, high, high - low + step)
+
+
+def _have_odd(values: Rows, step: float) -> np.bool_:
+    return (np.fmod(values[~np.isnan(values)], 2 * step) != 0).any()
+
+
+def _any_odd(source: Source, column: int, step: float) -> np.bool_:
+    return source.sum_of(partial(_leaf_has_odd, column=column, step=step))
+
+
+def _leaf_has_odd(leaf: Block, column: int, step: float) -> np.bool_:
+    return _have_odd(leaf.rows[:, column], step)
+
+
+def _integers(X: Any) -> Collection[int]:
+    """The places of columns of an array or a frame that hold integers."""
+    frame = numerics.frames.Frame.of(X)
+    if frame is not None:
+        return frame.integers()
+    array = np.asarray(X, dtype=object) if isinstance(X, list | tuple) else np.asarray(X)
+    if array.dtype.kind == "O":
+        return [place for place, column in enumerate(array.T) if numerics.frames.are_integers(column)]
+    return range(array.shape[1]) if array.dtype.kind in "iu" else ()
+
+
+def _check_ends(low: Array, high: Array, names: Any) -> None:
+    """Raise ValueError for a column whose squares vanish; a column without values has NaN as its ends."""
+    spread = high - low
+    vanishing = (spread > 0) & (spread < SMALLEST_SPREAD)
+    if vanishing.any():
+        column = int(vanishing.argmax())
+        raise ValueError(
+            f"Input X varies by only {spread[column]:.3g} in {column_named(column, names)}: squares of that underflow. "
+            "Rescale the columns of X."
+        )
+
+
+def _kind(X: Any) -> str:
+    """NumPy's letter for the kind of numbers that an array or frame holds."""
+    try:
+        return np.asarray(X[:1]).dtype.kind
+    except (TypeError, ValueError, LookupError, OverflowError, NotImplementedError):
+        return "?"  # not a table: scikit-learn's to refuse
+
+
+def check_row_weight(sample_weight: ArrayLike, n_rows: int, *, may_vanish: bool = False) -> Array:
+    """Row weights (n_rows,), float64.
+
+    All may be 0 if they `may_vanish`.
+
+    Raises ValueError: no numbers, wrong shape, not finite, negative, 0 for every row, or so large that sums overflow.
+    """
+    weight = check_numbers("sample_weight", sample_weight)
+    if weight.ndim == 0:
+        weight = np.full(n_rows, float(weight))
+    if weight.ndim != 1:
+        raise ValueError(f"Sample weights must be 1D array or scalar, got shape {weight.shape}.")
+    if weight.shape != (n_rows,):
+        raise ValueError(f"sample_weight.shape == {weight.shape}, expected {(n_rows,)}: one number for each row.")
+    for wrong, what in ((~np.isfinite(weight), "a finite number"), (weight < 0, "≥ 0")):
+        if wrong.any():
+            row = int(wrong.argmax())
+            hint = " A weight can't be missing: give 0 to leave the row out." if np.isnan(weight[row]) else ""
+            raise ValueError(f"sample_weight must be {what}, but row {row} has {weight[row]}.{hint}")
+    with np.errstate(over="ignore"):
+        if not weight.sum() <= LARGEST_WEIGHT:
+            raise ValueError(
+                f"sample_weight adds up to more than {LARGEST_WEIGHT:g}; divide it by its maximum, {weight.max()}."
+            )
+    if not (weight.any() or may_vanish):
+        raise ValueError("sample_weight is zero for every row; give some rows a positive weight.")
+    if 0 < weight.max(initial=0.0) < TINY:  # only their ratios matter, and a power of 2 changes none
+        weight = weight / TINY
+    return in_whole_steps(weight)
+
+
+def as_meant(source: Source, weight_meaning: str) -> Source:
+    """The rows with weights that count rows: precisions sum to the number of rows of positive weight."""
+    is_precision = check_meaning(weight_meaning) == "precision"
+    return _summing_to_rows(source) if is_precision and source.profile.largest_weight is not None else source
+
+
+def _summing_to_rows(source: Source) -> Source:
+    """The same rows with weights of mean 1 over those of positive weight with a value."""
+    scaled = source.reweighted(1 / TINY) if source.profile.total_weight < TINY else source
+    total, n_rows = _with_values(scaled)
+    scaled = scaled.reweighted(n_rows / total)
+    scaled.feature_names, scaled.may_miss = source.feature_names, source.may_miss
+    return scaled
+
+
+def check_counts_of_rows(source: Source, weight_meaning: str = MEANINGS[0], *, is_silent: bool = False) -> Source:
+    """Rows with weights for criteria such as BIC, which take the sum of the weights for the number of rows.
+
+    Weights that sum to less than two rows, such as weights normalised to sum to 1, would turn the penalty log Σs off or
+    around. They are shares: they are scaled so that they sum to the number of rows of positive weight, with a warning
+    unless `is_silent`. Precisions are always scaled.
+    """
+    source = as_meant(source, weight_meaning)
+    total, counted = _with_values(source)[0], counted_weight(source)
+    if counted == total:
+        return source
+    if not is_silent:
+        warn(
+            f"sample_weight sums to {total:.3g}, less than two rows, and criteria such as BIC count rows: the weights "
+            f"are taken for shares and scaled to sum to {counted:.0f}, the number of rows of positive weight. Give "
+            "frequencies: a row of weight 2 counts as two rows; or say weight_meaning='precision'."
+        )
+    return _summing_to_rows(source)
+
+
+def counted_weight(source: Source) -> float:
+    """What criteria count as the number of rows: the total weight, or for shares the number of rows of positive weight.
+
+    Rows without any value do not count.
+    """
+    if source.profile.largest_weight is None and not source.may_miss:
+        return float(source.profile.total_weight)
+    total, n_rows = _with_values(source)
+    return total if source.profile.largest_weight is None else counted_sum(total, n_rows)
+
+
+def _with_values(source: Source) -> tuple[float, int]:
+    """Total weight and number of the rows of positive weight that have a value."""
+    total, n_rows = float(source.profile.total_weight), source.profile.n_positive
+    if not source.may_miss:
+        return total, n_rows
+    cells = source.of_all(Cells)
+    return total - cells.empty_weight, n_rows - cells.n_empty
+
+
+def counted_sum(total: float, n_rows: int) -> float:
+    """What criteria count for so many rows of positive weight, whose weights sum to `total`."""
+    return total if total >= min(2, n_rows) else float(n_rows)

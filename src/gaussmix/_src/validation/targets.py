@@ -1,0 +1,253 @@
+"""What to predict, checked: classes, numbers that come with X, and columns of X."""
+
+from __future__ import annotations
+
+from functools import partial, reduce
+from numbers import Real
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.utils import column_or_1d
+
+from gaussmix._src.interfaces.block import Block
+from gaussmix._src.interfaces.leaves import leaves_of
+from gaussmix._src.mixture.features import Features, places
+from gaussmix._src.numerics.arrays import Array, Places, plain_array
+from gaussmix._src.numerics.frames import Frame
+from gaussmix._src.numerics.rows import bad_cell
+from gaussmix._src.sources.base import Source
+from gaussmix._src.validation.parameters import check_numbers
+
+UNLABELLED = -1
+_UNLABELLED_TEXT = ("-1", "-1.0", "nan")  # what NumPy makes of -1 and NaN in a list that holds text too
+
+
+def check_classes(y: ArrayLike | None, n_rows: int) -> tuple[NDArray[Any], NDArray[np.int32]]:
+    """Classes in y, sorted, and the number of each row's class, (n_rows,): −1 where the class is not known.
+
+    The class of a row is unknown if y is −1 or missing: None, NaN, pandas.NA, masked, a null of polars or Arrow.
+    NumPy turns −1 and NaN among text into text, so "-1" and "nan" mean the same. −1 with only one other class is a
+    class itself: many people call their two classes −1 and 1.
+
+    Raises ValueError: no labels, one class, infinite or continuous values, numbers among text, another length than the
+    rows.
+    """
+    if y is None:
+        raise ValueError("A classifier requires y to be passed, but the target y is None.")
+    column = _labels(y, n_rows, warn=True)
+    given = different(column)
+    if any(isinstance(value, float) and np.isinf(value) for value in given.tolist()):
+        _check_finite(column)
+    known = ~_is_unlabelled(given)
+    if len(set(given[known].tolist())) < 2:
+        known = np.ones(len(given), dtype=bool)
+    _check_one_kind(given[known])
+    named = np.asarray(given[known].tolist(), dtype=_type_of_numbers(y, given))  # objects become numbers or text
+    if not named.size:
+        raise ValueError("y holds no class: every label is missing. Give the classes of some rows.")
+    from sklearn.utils.multiclass import check_classification_targets  # slow to load, and only classes need it
+
+    check_classification_targets(np.repeat(named, 2))  # it warns of many classes for few rows, and these are one each
+    classes, numbers = np.unique(named, return_inverse=True)
+    if len(classes) < 2:
+        raise ValueError(f"y holds one class only, {classes.tolist()[0]!r}: a classifier needs two or more.")
+    codes = np.full(len(given), UNLABELLED, dtype=np.int32)
+    codes[known] = numbers
+    return classes, coded(column, given, codes)
+
+
+def known_classes(y: ArrayLike, n_rows: int, classes: NDArray[Any], *, has_unknown: bool) -> NDArray[np.int32]:
+    """The number of each row's class in y, (n_rows,), as `check_classes` reads it; −1 where it is not known.
+
+    −1 may be one of the `classes` that were learned, or say that a row has none of them (`has_unknown`). Classes that
+    were not learned have the number after theirs.
+
+    Raises ValueError: y has another length than the rows, or holds no class.
+    """
+    column = _labels(y, n_rows)
+    given = different(column)
+    return coded(column, given, numbers_of(given, classes, has_unknown=has_unknown))
+
+
+def numbers_of(given: NDArray[Any], classes: NDArray[Any], *, has_unknown: bool) -> NDArray[np.int32]:
+    """The number of the class that each value of `given` names, as for `known_classes`; `given` has no value twice."""
+    known = np.ones(len(given), dtype=bool)
+    if not (has_unknown or _is_unlabelled(classes).any()):
+        known = ~_is_unlabelled(given)
+    if not known.any():
+        raise ValueError("y holds no class: every label is missing. Give the classes of some rows.")
+    named = np.asarray(given[known].tolist())
+    codes = np.full(len(given), UNLABELLED, dtype=np.int32)
+    numbers = {name: number for number, name in enumerate(classes.tolist())}
+    codes[known] = [numbers.get(name, len(classes)) for name in named.tolist()]
+    return codes
+
+
+def different(y: NDArray[Any]) -> NDArray[Any]:
+    """The different values in y, without missing ones; of numbers and text they rise."""
+    if y.dtype.kind == "O":
+        found = np.fromiter(dict.fromkeys(value for part in leaves_of(len(y)) for value in y[part].tolist()), object)
+    else:
+        found = reduce(lambda one, part: np.unique(np.concatenate([one, np.unique(y[part])])), leaves_of(len(y)), y[:0])
+    return found[~_is_missing(found)]
+
+
+def coded(y: NDArray[Any], values: NDArray[Any], codes: NDArray[np.int32]) -> NDArray[np.int32]:
+    """The code of each value in y, (n_rows,), given those of the different ones; −1 where one is missing."""
+    found = np.full(len(y), UNLABELLED, dtype=np.int32)
+    code_of = dict(zip(values.tolist(), codes.tolist(), strict=True)) if y.dtype.kind == "O" else {}
+    for part in leaves_of(len(y)) if len(values) else ():
+        if code_of:
+            found[part] = [UNLABELLED if _is_no_value(value) else code_of[value] for value in y[part].tolist()]
+            continue
+        places = np.minimum(np.searchsorted(values, y[part]), len(values) - 1)
+        found[part] = np.where(values[places] == y[part], codes[places], UNLABELLED)
+    return found
+
+
+def _labels(y: ArrayLike, n_rows: int, *, warn: bool = False) -> NDArray[Any]:
+    given: NDArray[Any] = column_or_1d(plain_array(y, None), warn=warn)
+    if len(given) != n_rows:
+        raise ValueError(f"y holds {len(given)} labels, but X has {n_rows} rows: inconsistent numbers of samples.")
+    return given
+
+
+def check_mass(mass: Array, classes: NDArray[Any]) -> None:
+    """Raise ValueError for a class whose rows have no weight together, given the weights (n_classes,)."""
+    if not mass.all():
+        name = classes.tolist()[int(mass.argmin())]
+        raise ValueError(f"No row of the class {name!r} has a positive sample_weight: leave the class out.")
+
+
+def check_priors(priors: ArrayLike, n_classes: int, *, is_complete: bool) -> Array:
+    """Probabilities of the classes, (n_classes,); raises ValueError if they are not, or if EM would change them."""
+    prior = check_numbers("priors", priors)
+    if prior.shape != (n_classes,) or not (prior > 0).all() or not abs(prior.sum() - 1) < 1e-6:
+        raise ValueError(f"priors={priors!r:.60} must be {n_classes} numbers > 0 that sum to 1, one for each class.")
+    if not is_complete:
+        raise ValueError("priors can't be combined with rows of unknown class (y is -1 or missing). Remove priors.")
+    return prior
+
+
+def no_class(classes: NDArray[Any]) -> int | str:
+    """The label of a row of no known class; raises ValueError if a class has this name."""
+    label = "unknown" if classes.dtype.kind in "UO" else UNLABELLED
+    if label in classes.tolist():
+        raise ValueError(
+            f"With unknown above 0, rows of no known class are labelled {label!r}, but a class of y has this name. "
+            "Rename the class, or use tail_probability."
+        )
+    return label
+
+
+def _is_unlabelled(y: NDArray[Any]) -> NDArray[np.bool_]:
+    """Where y is −1, or the text that NumPy makes of it; (n_rows,)."""
+    if y.dtype.kind in "iuf":
+        return y == UNLABELLED
+    if y.dtype.kind not in "OU":
+        return np.zeros(len(y), dtype=bool)
+    return np.array([_is_minus_one(value) for value in y.tolist()], dtype=bool)
+
+
+def _is_minus_one(value: Any) -> bool:
+    if isinstance(value, str):
+        return value in _UNLABELLED_TEXT
+    return isinstance(value, Real) and bool(value == UNLABELLED)
+
+
+def _is_missing(y: NDArray[Any]) -> NDArray[np.bool_]:
+    """Where y holds no value at all, (n_rows,)."""
+    if y.dtype.kind not in "fO":
+        return np.zeros(len(y), dtype=bool)
+    return np.array([_is_no_value(value) for value in y.tolist()], dtype=bool)
+
+
+def _is_no_value(value: Any) -> bool:
+    try:
+        return value is None or bool(value != value)
+    except TypeError:  # pandas.NA does not say whether it equals itself
+        return True
+
+
+def _type_of_numbers(y: Any, given: NDArray[Any]) -> type[np.int64] | None:
+    """Integers where a data frame's integers became floating because some are missing, else NumPy's choice."""
+    name = str(getattr(y, "dtype", "")).lower().removeprefix("u")
+    return np.int64 if given.dtype.kind == "f" and name.startswith("int") else None
+
+
+def _check_one_kind(named: NDArray[Any]) -> None:
+    text = next((value for value in named.tolist() if isinstance(value, str)), None)
+    other = next((value for value in named.tolist() if not isinstance(value, str)), None)
+    if text is not None and other is not None:
+        raise ValueError(
+            f"y holds text beside other values, such as {text!r} and {other!r}: write all classes as text."
+        )
+
+
+def _check_finite(y: NDArray[Any]) -> None:
+    for row, value in enumerate(y.tolist()) if y.dtype.kind in "fO" else ():
+        if isinstance(value, float) and np.isinf(value):
+            raise ValueError(
+                f"Input y contains infinity or a value too large for dtype('float64'): row {row}. Give classes."
+            )
+
+
+def check_target(y: ArrayLike | None, n_rows: int) -> Array:
+    """y as finite numbers, (n_rows,) or (n_rows, n_targets).
+
+    Raises ValueError: no target, not numbers, another shape or length, a value that is missing or infinite. TypeError:
+    a column of a data frame holds neither numbers nor text.
+    """
+    if y is None:
+        raise ValueError(
+            "A regressor requires y to be passed, but the target y is None: give y, or name columns of X by targets."
+        )
+    values = check_numbers("y", y)
+    if values.ndim not in (1, 2) or 0 in values.shape[1:]:
+        raise ValueError(f"y must have shape (n_samples,) or (n_samples, n_targets), not {values.shape}.")
+    if len(values) != n_rows:
+        raise ValueError(f"y holds {len(values)} rows, but X has {n_rows}: inconsistent numbers of samples.")
+    cell = bad_cell(values.reshape(n_rows, -1))
+    if cell is not None:
+        or_too_large = " or a value too large for dtype('float64')" if cell.name == "infinity" else ""
+        raise ValueError(f"Input y contains {cell.name}{or_too_large}: row {cell.row}. {cell.advice}")
+    return values
+
+
+def target_names(y: Any, n_targets: int) -> tuple[str, ...]:
+    """Names of the columns of a frame or of a series; y, or y0, y1 … if they have no names."""
+    frame = Frame.of(y)
+    names: list[Any] = [getattr(y, "name", None)] if frame is None else list(frame.names)
+    if len(names) == n_targets and all(isinstance(name, str) and name for name in names):
+        return tuple(names)
+    return ("y",) if n_targets == 1 else tuple(f"y{number}" for number in range(n_targets))
+
+
+def check_targets(targets: Features, n_features: int, names: tuple[str, ...] | None) -> Places:
+    """Places of the targets among the columns of X, (n_targets,); raises ValueError or TypeError."""
+    try:
+        found = places(targets, n_features, names)
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"targets={targets!r:.60}: {error}") from None
+    if not 0 < len(found) < n_features:
+        every = "every column" if len(found) else "no column"
+        raise ValueError(f"targets names {every} of X: name some, and leave at least one to predict from.")
+    return found
+
+
+def copied_column(source: Source, targets: Places) -> tuple[int, int] | None:
+    """A target and another column with the same numbers; None if there is no such pair."""
+    equal = np.all([*source.map_rows(partial(_equal_columns, targets=targets))], axis=0)
+    for target, columns in zip(targets.tolist(), equal, strict=True):
+        others = np.flatnonzero(columns)
+        others = others[others != target]
+        if others.size:
+            return target, int(others[0])
+    return None
+
+
+def _equal_columns(block: Block, targets: Places) -> NDArray[np.bool_]:
+    """Whether columns have the numbers of targets, (n_targets, n_features)."""
+    rows = block.rows
+    return np.array([(rows == rows[:, target, None]).all(axis=0) for target in targets])

@@ -1,0 +1,81 @@
+"""Values: parameters of an estimator that have parameters themselves, such as `FactorAnalyzer(3)`."""
+
+from __future__ import annotations
+
+from functools import cache
+from inspect import signature
+from typing import Any, Self
+
+import numpy as np
+
+from gaussmix._src.errors import listed
+
+VALUES: dict[str, type[Value]] = {}  # by the names of their classes, for model files
+
+
+class Value:
+    """A value that is compared, shown and copied by the parameters of its constructor.
+
+    scikit-learn's `clone` copies it, and a grid search sets its parameters: `covariance_type__max_condition`. The
+    constructor keeps its arguments as they are, because `clone` compares them by identity.
+    """
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        VALUES.setdefault(cls.__name__, cls)
+
+    @classmethod
+    @cache
+    def _defaults(cls) -> dict[str, Any]:
+        """The parameters of the constructor, with their defaults."""
+        return {name: parameter.default for name, parameter in signature(cls).parameters.items()}
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The parameters that differ from their defaults, arrays as lists."""
+        given, usual = self.get_params(), self._defaults()
+        changed = {name: plain(value) for name, value in given.items() if value is not usual[name]}
+        return {name: value for name, value in changed.items() if value != usual[name]}
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """The parameters by name.
+
+        Parameters
+        ----------
+        deep : there for scikit-learn; changes nothing.
+        """
+        return {name: getattr(self, name, default) for name, default in self._defaults().items()}
+
+    def set_params(self, **params: Any) -> Self:
+        """Change parameters, all or none.
+
+        Parameters
+        ----------
+        params : parameters of the constructor.
+
+        Raises
+        ------
+        ValueError, TypeError : there is no such parameter, or it can't have this value.
+        """
+        given = self.get_params()
+        for name in params:
+            if name not in given:
+                raise ValueError(f"{type(self).__name__} has no parameter {name!r:.60}; it has {listed(list(given))}.")
+        vars(self).update(vars(type(self)(**given | params)))
+        return self
+
+    def __eq__(self, other: object) -> bool:
+        return self is other or (type(self) is type(other) and self.options == other.options)
+
+    def __hash__(self) -> int:
+        return hash(type(self))  # parameters may change
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in self.options.items())})"
+
+
+def plain(value: Any) -> Any:
+    """Arrays and their numbers as Python's lists and numbers, so that they are compared and shown as one value."""
+    if hasattr(value, "__array__"):
+        return np.asarray(value).tolist()
+    return list(map(plain, value)) if isinstance(value, list | tuple | range) else value

@@ -1,7 +1,0 @@
-"""Mixtures as programs for other systems: ONNX, C and SQL. They give the answers of `Mixture` without gaussmix."""
-
-from gaussmix.export.c import to_c
-from gaussmix.export.onnx_model import to_onnx
-from gaussmix.export.sql import to_sql
-
-__all__ = ["to_c", "to_onnx", "to_sql"]

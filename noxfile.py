@@ -285,6 +285,8 @@ def lint(session: nox.Session) -> None:
     session.run("ruff", "check")
     session.run("ruff", "format", "--check")
     session.run("mypy")
+    session.run("mypy", "tests/meta/typed_use.py")
+    session.run("python", "tools/check_public_types.py")
     sources = [*map(str, sorted(Path("cpp").rglob("*.[ch]pp"))), "tests/same_bits.cpp"]
     session.run("clang-format", "--style=file:cpp/.clang-format", "--dry-run", "--Werror", *sources)
     session.run("python", "tools/check_text.py")

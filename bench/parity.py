@@ -24,18 +24,16 @@ from typing import Any
 
 import numpy as np
 
-from gaussmix._src.em.initialisation.base import Partition
+from gaussmix import Mixture, SingularCovariance
 from gaussmix._src.em.initialisation.initial import InitialMoments
 from gaussmix._src.em.objective.objective import Objective
 from gaussmix._src.em.objective.trace import final
 from gaussmix._src.em.step.loop import run_em
 from gaussmix._src.engines import choose
-from gaussmix._src.errors import SingularCovariance
 from gaussmix._src.families import family_named
-from gaussmix._src.interfaces.block import Block
-from gaussmix._src.mixture.mixture import Mixture
 from gaussmix._src.model import Model
 from gaussmix._src.numerics.arrays import Array
+from gaussmix.extend import Block, Partition
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "oracle"))

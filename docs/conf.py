@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importlib.metadata import version as installed_version
+from inspect import getdoc
 from pathlib import Path
 
 from docutils import nodes
@@ -78,14 +79,15 @@ numpydoc_class_members_toctree = False
 
 
 class RegisteredFamilies(SphinxDirective):
-    """`.. families::` lists the registered families: their names, then their class."""
+    """`.. families::` lists the registered structures: their names, and the class or what it says."""
 
     def run(self) -> list[nodes.Node]:
         lines = []
         for name, family in FAMILIES.items():
             names = [name, *(alias for alias, own in ALIASES.items() if own == name)]
             lines += [".. rubric:: " + ", ".join(names), ""]
-            lines += [f".. autoclass:: {type(family).__module__}.{type(family).__name__}", ""]
+            public = type(family).__module__ == "gaussmix"
+            lines += [f":class:`~gaussmix.{type(family).__name__}`" if public else getdoc(family) or "", ""]
         return self.parse_text_to_nodes("\n".join(lines))
 
 

@@ -11,11 +11,11 @@ import numpy as np
 from random_parameters import random_need
 
 from gaussmix._src.engines.base import Engine
-from gaussmix._src.interfaces.block import Block
 from gaussmix._src.interfaces.moments import Moments, Partial
-from gaussmix._src.interfaces.need import Need, Rule, Second
+from gaussmix._src.interfaces.need import Second
 from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.testing.closeness import EPS, assert_close
+from gaussmix.extend import Block, Need, Rule
 
 
 def check_moments(engine: Engine[Any], need: Need, rng: np.random.Generator) -> None:

@@ -10,15 +10,15 @@ from gaussmix._src.em.objective.stopping import Stopping
 from gaussmix._src.em.objective.trace import Frozen, State, Trace, final
 from gaussmix._src.em.step.loop import em_step, run_em
 from gaussmix._src.estimators.fitting import begun_fit
-from gaussmix._src.interfaces.block import Block
 from gaussmix._src.interfaces.leaves import LEAF_ROWS
-from gaussmix._src.interfaces.need import Need, Rule, Second
+from gaussmix._src.interfaces.need import Second
 from gaussmix._src.interfaces.whitening.base import FactorShape
 from gaussmix._src.model import Model
 from gaussmix._src.sources.array import ArraySource
 from gaussmix._src.sources.files.base import FileSource
 from gaussmix._src.testing.closeness import EPS, assert_close, assert_same_bits
 from gaussmix._src.testing.problems import groups, moved
+from gaussmix.extend import Block, Need, Rule
 
 __all__ = [
     "EPS",

@@ -17,14 +17,9 @@ from typing import Any
 
 import numpy as np
 
-from gaussmix._src.covariances import LowRank
-from gaussmix._src.estimators.bayesian_gaussian_mixture import BayesianGaussianMixture
-from gaussmix._src.estimators.gaussian_mixture import GaussianMixture
-from gaussmix._src.estimators.gaussian_mixture_ic import GaussianMixtureIC
-from gaussmix._src.families import FAMILIES
-from gaussmix._src.noise import Noise
+from gaussmix import FAMILIES, BayesianGaussianMixture, GaussianMixture, GaussianMixtureIC, Noise, NormalInverseWishart
 from gaussmix._src.numerics.arrays import Array
-from gaussmix._src.priors import NormalInverseWishart
+from gaussmix.extend import LowRank
 
 STARTS = ["kmeans", "k-means++", "random", "random_from_data", "hierarchical"]
 FREQUENT = ["full", "tied", "diag", "spherical", "VEV", "factor_analyzer"]  # of the structures, these have all options

@@ -10,7 +10,8 @@ from common import ArraySource, Block, Model
 
 from gaussmix import FAMILIES, Mixture
 from gaussmix._src.numerics.arrays import Array, Rows
-from gaussmix._src.sources.base import Given, Source
+from gaussmix._src.sources.base import Given
+from gaussmix.extend import Source
 
 SIZES = 61, 7, 30  # rows in one block after the other, over and over; more where there are thousands of rows
 

@@ -6,11 +6,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from gaussmix._src.covariances import Covariances, Dense, Diagonal, Isotropic, LowRank
-from gaussmix._src.interfaces.need import Need, Second
+from gaussmix._src.interfaces.need import Second
 from gaussmix._src.interfaces.parameters import Parameters
 from gaussmix._src.interfaces.whitening.base import FactorShape
 from gaussmix._src.numerics.arrays import Array
+from gaussmix.extend import Covariances, Dense, Diagonal, Isotropic, LowRank, Need
 
 NEEDS = [Need(Second.NONE)]
 NEEDS += [Need(s, pooled) for s in Second if s is not Second.NONE for pooled in (False, True)]

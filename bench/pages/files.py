@@ -25,14 +25,13 @@ import pyarrow as pa
 from pyarrow import parquet
 
 from bench.pages.base import Page, parser_of, seconds_of
-from gaussmix import GaussianMixture
+from gaussmix import GaussianMixture, Mixture
 from gaussmix._src.em.step.accumulate import StepTask
 from gaussmix._src.engines import choose
 from gaussmix._src.interfaces.block import Profile
-from gaussmix._src.mixture.mixture import Mixture
 from gaussmix._src.sources.array import ArraySource
-from gaussmix._src.sources.base import Source
 from gaussmix._src.sources.opening import open
+from gaussmix.extend import Source
 
 N_FEATURES, N_COMPONENTS = 8, 16
 MEMORY = "256 MB"

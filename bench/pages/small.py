@@ -20,18 +20,16 @@ from sklearn.datasets import load_iris
 from threadpoolctl import threadpool_limits
 
 from bench.pages.base import Page, parser_of, seconds_of
-from gaussmix import GaussianMixture
-from gaussmix._src.em.initialisation.base import Partition
+from gaussmix import FAMILIES, GaussianMixture
 from gaussmix._src.em.initialisation.initial import InitialMoments
 from gaussmix._src.em.objective.objective import Objective
 from gaussmix._src.em.objective.stopping import Stopping
 from gaussmix._src.em.objective.trace import final
 from gaussmix._src.em.step.loop import run_em
 from gaussmix._src.engines.complete.engine import CompleteEngine
-from gaussmix._src.families import FAMILIES
-from gaussmix._src.families.base import Family
 from gaussmix._src.model import Model
 from gaussmix._src.sources.array import ArraySource
+from gaussmix.extend import Family, Partition
 
 FEW, MANY = 5, 30  # steps of two runs: what a run costs once cancels out in the difference
 REASON = """\

@@ -18,10 +18,10 @@ class Ours(Peer):
         return gaussmix.__version__
 
     def fit(self, problem: Problem, iterations: int, threads: int) -> Fit:
-        from gaussmix import GaussianMixture
+        from gaussmix import FAMILIES, GaussianMixture
 
         model = GaussianMixture(
-            problem.n_components, covariance_type=problem.structure, tol=0, reg_covar=0, max_iter=iterations,
+            problem.n_components, covariance_type=FAMILIES[problem.structure], tol=0, reg_covar=0, max_iter=iterations,
             n_jobs=threads, weights_init=problem.weights, means_init=problem.means, precisions_init=problem.covariances,
         )  # fmt: skip
         with warnings.catch_warnings():

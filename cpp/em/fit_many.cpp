@@ -248,7 +248,7 @@ private:
         return true;
     }
 
-    // Whether door/rows.py has nothing to refuse.
+    // Whether validation/rows.py has nothing to refuse.
     bool is_usable(const RowsView& rows) const {
         return rows.is_float32 ? holds_usable<float>(rows) : holds_usable<double>(rows);
     }

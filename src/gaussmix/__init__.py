@@ -33,11 +33,23 @@ if TYPE_CHECKING:
     from gaussmix._src.functions.order_tests import em_test as em_test
     from gaussmix._src.functions.order_tests import likelihood_ratio_test as likelihood_ratio_test
     from gaussmix._src.functions.order_tests import n_components_test as n_components_test
+    from gaussmix._src.mixture.compare.estimate import Estimate as Estimate
+    from gaussmix._src.mixture.compare.merging import Merging as Merging
+    from gaussmix._src.mixture.explaining import Explanation as Explanation
     from gaussmix._src.mixture.mixture import Mixture as Mixture
     from gaussmix._src.mixture.mixtures import Mixtures as Mixtures
+    from gaussmix._src.mixture.parts.modality import Modes as Modes
+    from gaussmix._src.mixture.predictive import Predictive as Predictive
     from gaussmix._src.noise import Noise as Noise
     from gaussmix._src.priors import Dirichlet as Dirichlet
     from gaussmix._src.priors import NormalInverseWishart as NormalInverseWishart
+    from gaussmix._src.report.bootstrap import Bootstrap as Bootstrap
+    from gaussmix._src.report.inference import Estimates as Estimates
+    from gaussmix._src.report.inference import Inference as Inference
+    from gaussmix._src.report.inference import OfMixture as OfMixture
+    from gaussmix._src.report.mixture_posterior import MixturePosterior as MixturePosterior
+    from gaussmix._src.report.order_test import OrderTest as OrderTest
+    from gaussmix._src.report.summary import Summary as Summary
     from gaussmix._src.restrictions import Restrictions as Restrictions
     from gaussmix._src.sources.opening import open as open
     from gaussmix.patched import patch_sklearn as patch_sklearn
@@ -48,34 +60,44 @@ if TYPE_CHECKING:
 # The public names of each module. A module is imported when one of its names is first used, so that the command line
 # answers --help at once.
 _NAMES = {
-    "em.step.online": "Rate",
-    "errors": "DegenerateError NotAModelFile Outcome SingularCovariance",
-    "estimators.bayesian_gaussian_mixture": "BayesianGaussianMixture",
-    "estimators.classifier": "GaussianMixtureClassifier",
-    "estimators.detector": "GaussianMixtureDetector",
-    "estimators.gaussian_mixture": "GaussianMixture",
-    "estimators.gaussian_mixture_ic": "GaussianMixtureIC",
-    "estimators.imputer": "GaussianMixtureImputer",
-    "estimators.reducer": "GaussianMixtureReducer",
-    "estimators.regressor": "GaussianMixtureRegressor",
-    "families": "FAMILIES",
-    "families.factor_analyzer": "FactorAnalyzer",
-    "families.structures": "Diag EEI EII Full Spherical Tied",
-    "functions.comparing": "compare",
-    "functions.fit_many": "fit_many",
-    "functions.loading": "load",
-    "functions.order_tests": "em_test likelihood_ratio_test n_components_test",
-    "mixture.mixture": "Mixture",
-    "mixture.mixtures": "Mixtures",
-    "noise": "Noise",
+    "_src.em.step.online": "Rate",
+    "_src.errors": "DegenerateError NotAModelFile Outcome SingularCovariance",
+    "_src.estimators.bayesian_gaussian_mixture": "BayesianGaussianMixture",
+    "_src.estimators.classifier": "GaussianMixtureClassifier",
+    "_src.estimators.detector": "GaussianMixtureDetector",
+    "_src.estimators.gaussian_mixture": "GaussianMixture",
+    "_src.estimators.gaussian_mixture_ic": "GaussianMixtureIC",
+    "_src.estimators.imputer": "GaussianMixtureImputer",
+    "_src.estimators.reducer": "GaussianMixtureReducer",
+    "_src.estimators.regressor": "GaussianMixtureRegressor",
+    "_src.families": "FAMILIES",
+    "_src.families.factor_analyzer": "FactorAnalyzer",
+    "_src.families.structures": "Diag EEI EII Full Spherical Tied",
+    "_src.functions.comparing": "compare",
+    "_src.functions.fit_many": "fit_many",
+    "_src.functions.loading": "load",
+    "_src.functions.order_tests": "em_test likelihood_ratio_test n_components_test",
+    "_src.mixture.compare.estimate": "Estimate",
+    "_src.mixture.compare.merging": "Merging",
+    "_src.mixture.explaining": "Explanation",
+    "_src.mixture.mixture": "Mixture",
+    "_src.mixture.mixtures": "Mixtures",
+    "_src.mixture.parts.modality": "Modes",
+    "_src.mixture.predictive": "Predictive",
+    "_src.noise": "Noise",
+    "_src.priors": "Dirichlet NormalInverseWishart",
+    "_src.report.bootstrap": "Bootstrap",
+    "_src.report.inference": "Estimates Inference OfMixture",
+    "_src.report.mixture_posterior": "MixturePosterior",
+    "_src.report.order_test": "OrderTest",
+    "_src.report.summary": "Summary",
+    "_src.restrictions": "Restrictions",
+    "_src.sources.opening": "open",
     "patched": "patch_sklearn unpatch_sklearn",
-    "priors": "Dirichlet NormalInverseWishart",
-    "restrictions": "Restrictions",
-    "sources.opening": "open",
 }
 _HOMES = {name: module for module, names in _NAMES.items() for name in names.split()}
 # Imported by name: they need more packages, or are for tests.
-_MODULES = ("anndata", "export", "plot", "spark", "testing")
+_MODULES = ("anndata", "export", "extend", "plot", "spark", "testing")
 
 
 def _end_gil_requests() -> None:

@@ -48,13 +48,13 @@ class _Settings(
 ):
     """The parameters of the Estimator and the Model."""
 
-    k = _param("k", "number of components", TypeConverters.toInt)
-    covarianceType = _param("covarianceType", "structure of the covariances", TypeConverters.toString)
-    nFactors = _param("nFactors", "factors of each component", TypeConverters.toInt)
-    regCovar = _param("regCovar", "added to every variance; by default chosen from the data", TypeConverters.toFloat)
-    nInit = _param("nInit", "number of starts of each kind that draws", TypeConverters.toInt)
-    initParams = _param("initParams", "kinds of starts, such as kmeans", TypeConverters.toListString)
-    logDensityCol = _param("logDensityCol", "column for log p(x), nats; by default none", TypeConverters.toString)
+    k: Any = _param("k", "number of components", TypeConverters.toInt)
+    covarianceType: Any = _param("covarianceType", "structure of the covariances", TypeConverters.toString)
+    nFactors: Any = _param("nFactors", "factors of each component", TypeConverters.toInt)
+    regCovar: Any = _param("regCovar", "added to every variance; by default from the data", TypeConverters.toFloat)
+    nInit: Any = _param("nInit", "number of starts of each kind that draws", TypeConverters.toInt)
+    initParams: Any = _param("initParams", "kinds of starts, such as kmeans", TypeConverters.toListString)
+    logDensityCol: Any = _param("logDensityCol", "column for log p(x), nats; by default none", TypeConverters.toString)
 
     def __init__(self, **parameters: Any) -> None:
         super().__init__()

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from common import State, Stopping, Trace
 
-from gaussmix import FAMILIES, GaussianMixture, Mixture
+from gaussmix import FAMILIES, GaussianMixture, Mixture, Outcome
 from gaussmix._src.em.curvature.standing import Standing
 from gaussmix._src.em.objective.stopping import outlook
-from gaussmix._src.errors import Failure, FailureKind, Outcome
+from gaussmix._src.errors import Failure, FailureKind
 from gaussmix._src.fit.candidates import Candidate, Result, highest_within_error, lowest, reasons_and_advice
 from gaussmix._src.fit.criteria import Evidence, aic, aicc
 from gaussmix._src.fit.fitted import Ending

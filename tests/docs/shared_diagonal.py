@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from gaussmix._src.covariances import Covariances, Diagonal
-from gaussmix._src.families.base import Equivariance, Family, register
-from gaussmix._src.interfaces.moments import Scatter
+from gaussmix.extend import Covariances, Diagonal, Equivariance, Family, Scatter, register
 
 
 @register("shared_diag")

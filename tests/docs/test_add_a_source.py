@@ -10,13 +10,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from gaussmix.testing import check_source
 
 import gaussmix
 from gaussmix import GaussianMixture
 from gaussmix._src.numerics.arrays import Array, Rows
-from gaussmix._src.sources.base import Source
-from gaussmix._src.sources.opening import SOURCES
+from gaussmix.extend import SOURCES, Source
+from gaussmix.testing import check_source
 
 PAGE = Path(__file__).parents[2] / "docs/develop/add-a-source.md"
 

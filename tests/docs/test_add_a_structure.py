@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from gaussmix.testing import check_family
 
 from gaussmix import FAMILIES, GaussianMixture, Mixture
-from gaussmix._src.families.base import Equivariance, Family
+from gaussmix.extend import Equivariance, Family
+from gaussmix.testing import check_family
 
 PAGE = Path(__file__).parents[2] / "docs/develop/add-a-structure.md"
 EXAMPLE = Path(__file__).with_name("shared_diagonal.py")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import pkgutil
 import re
 import shlex
 from collections.abc import Iterable, Iterator
 from contextlib import redirect_stdout
+from importlib.util import find_spec
 from io import StringIO
 from pathlib import Path
 from runpy import run_module
@@ -14,13 +16,15 @@ from unittest.mock import patch
 
 import pytest
 
-from gaussmix._src.families import ALIASES, FAMILIES
+from gaussmix import FAMILIES
+from gaussmix._src.families import ALIASES
 
 ROOT = Path(__file__).parents[2]
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", flags=re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\((?!\w+://)([^)#]+)")
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 WRITING = ["docs/guide/model-files.md", "docs/guide/streams.md"]  # which write files
+NEED_PYSPARK = {"from gaussmix.spark import GaussianMixture"}
 NUMBER = re.compile(r"-?\d+(\.\d+)?")
 
 
@@ -123,9 +127,37 @@ def test_links_lead_somewhere() -> None:
     assert [link for link in links if not (link[0].parent / link[1]).exists()] == []
 
 
+def test_every_name_of_the_reference_is_public() -> None:
+    entry = re.compile(r"^(?:\.\. (currentmodule|auto\w+):: | {3}~?(?=[\w.]+$))([\w.]+)$", re.MULTILINE)
+    found = []
+    for page in sorted((ROOT / "docs/reference").glob("*.md")):
+        module = "gaussmix"
+        for directive, name in entry.findall(page.read_text(encoding="utf-8")):
+            if directive == "currentmodule":
+                module = name
+            elif directive != "autosummary":
+                full = name if name.startswith("gaussmix.") else f"{module}.{name}"
+                if "spark" not in full or find_spec("pyspark"):
+                    assert "_src" not in full, page
+                    pkgutil.resolve_name(full)  # raises what says which name is not there
+                    found.append(full)
+    assert len(found) > 100
+
+
+def test_imports_of_pages_and_examples_run() -> None:
+    programs = [path.read_text(encoding="utf-8") for path in sorted((ROOT / "examples").rglob("*.py"))]
+    programs += [text for page in PAGES for kind, text in blocks(page) if kind in ("python", "pycon")]
+    wanted = re.compile(r"^(?:>>> )?((?:from gaussmix\S* import (?:\([^)]*\)|.*))|import gaussmix.*)$", re.MULTILINE)
+    imports = sorted({line for program in programs for line in wanted.findall(program)} - NEED_PYSPARK)
+    assert len(imports) > 30
+    assert [line for line in imports if "_src" in line] == []
+    for line in imports:
+        exec(line, {})
+
+
 def test_files_that_a_page_names_exist() -> None:
     name = re.compile(r"`([\w.-]+/[\w./-]+\.(?:py|md|cpp|hpp|csv))`(?! \*new\*)")
-    folders = [ROOT, ROOT / "src/gaussmix", ROOT / "src", ROOT / "cpp"]
+    folders = [ROOT, ROOT / "src/gaussmix/_src", ROOT / "src", ROOT / "cpp"]
     named = [(path, file) for path, text in texts(PAGES) for file in name.findall(text)]
     assert [each for each in named if not any((folder / each[1]).exists() for folder in folders)] == []
 

@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 import pytest
 from click.testing import CliRunner
-from gaussmix.export import to_c
 from scipy.special import gammaln
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
@@ -20,6 +19,7 @@ from sklearn.utils.estimator_checks import check_estimator
 import gaussmix
 from gaussmix import BayesianGaussianMixture
 from gaussmix._src.cli.program import program
+from gaussmix.export import to_c
 
 SKIPPED = {"check_array_api_input"}  # by scikit-learn itself
 PRIORS = ["dirichlet_process", "dirichlet_distribution"]

@@ -8,13 +8,21 @@ import numpy as np
 import pytest
 from scipy.stats import multivariate_normal, norm
 
-from gaussmix import FAMILIES, Dirichlet, GaussianMixture, GaussianMixtureIC, Mixture, Noise, Restrictions
+from gaussmix import (
+    FAMILIES,
+    Bootstrap,
+    Dirichlet,
+    GaussianMixture,
+    GaussianMixtureIC,
+    Inference,
+    Mixture,
+    Noise,
+    Restrictions,
+)
 from gaussmix._src.em.curvature.natural import NaturalScale
 from gaussmix._src.fit.after import bootstrap
 from gaussmix._src.fit.after.inference import KINDS, Climb
 from gaussmix._src.interfaces.need import Second
-from gaussmix._src.report.bootstrap import Bootstrap
-from gaussmix._src.report.inference import Inference
 
 N, K, D = 240, 2, 2
 STEP = 0.03  # of differences, in standard errors

@@ -11,10 +11,11 @@ import pytest
 from common import ArraySource, assert_same_fit
 
 from gaussmix import FAMILIES, GaussianMixture, GaussianMixtureIC
-from gaussmix._src.em.initialisation.base import STARTS, Partition
+from gaussmix._src.em.initialisation.base import STARTS
 from gaussmix._src.em.initialisation.guided import guided
 from gaussmix._src.em.initialisation.known import Known
 from gaussmix._src.engines import choose
+from gaussmix.extend import Partition
 
 N_ROWS = 240
 

@@ -5,12 +5,12 @@ from copy import deepcopy
 
 import numpy as np
 import pytest
-from gaussmix.plot import CriterionDisplay
 from scipy.signal import find_peaks
 from sklearn.metrics import fowlkes_mallows_score
 
 from gaussmix import GaussianMixture, GaussianMixtureIC, Noise
 from gaussmix._src.validation.parameters import check_seed
+from gaussmix.plot import CriterionDisplay
 
 CENTRES = np.array([[0.0, 0], [5, 0], [0, 6], [9, 9], [16, 12]])
 USUAL = {"reg_covar": 0, "tol": 1e-6, "max_iter": 1000, "init_params": "kmeans"}

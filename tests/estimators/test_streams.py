@@ -15,10 +15,10 @@ from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
 
 from gaussmix import FAMILIES, Dirichlet, GaussianMixture, NotAModelFile, Rate, Restrictions
-from gaussmix._src.covariances import LowRank
 from gaussmix._src.em.step.online import STEP_ROWS
 from gaussmix._src.estimators.base import details_of
 from gaussmix._src.formats import model_file
+from gaussmix.extend import LowRank
 
 N_ROWS = LEAF_ROWS + 3 * STEP_ROWS + 77
 STREAMED = sorted(name for name, family in FAMILIES.items() if family.kind is not LowRank)

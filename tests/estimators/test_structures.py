@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from gaussmix import FAMILIES, GaussianMixture, Mixture
-from gaussmix._src.covariances import LowRank
 from gaussmix._src.families import ALIASES, family_named
+from gaussmix.extend import LowRank
 
 NAMES = [name for name in (*FAMILIES, *ALIASES) if len(name) > 1]
 

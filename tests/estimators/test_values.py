@@ -30,7 +30,7 @@ from gaussmix import (
     Spherical,
     Tied,
 )
-from gaussmix._src.families.base import register
+from gaussmix.extend import register
 
 VALUES = {
     "covariance_type": [

@@ -2,13 +2,13 @@
 
 import numpy as np
 import pytest
-from gaussmix.export import to_onnx
 from sklearn.decomposition import PCA
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from gaussmix import FAMILIES, GaussianMixture, GaussianMixtureDetector, GaussianMixtureRegressor, Mixture
 from gaussmix._src.background import Background
+from gaussmix.export import to_onnx
 from tests.export.conftest import fitted, mixture_of, rows_at
 
 pytest.importorskip("onnx")

@@ -3,10 +3,10 @@
 import numpy as np
 import pyarrow as pa
 import pytest
-from gaussmix.export import to_c, to_sql
 
 from gaussmix import FAMILIES, GaussianMixtureDetector, Mixture
 from gaussmix._src.background import Background
+from gaussmix.export import to_c, to_sql
 from tests.export.conftest import mixture_of, shared
 
 duckdb = pytest.importorskip("duckdb")

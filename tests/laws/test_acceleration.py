@@ -6,15 +6,14 @@ import numpy as np
 import pytest
 from common import Frozen, State, Stopping, Trace, em_step, run_em
 from every_engine import ENGINES
-from gaussmix.testing import PROBLEMS, Problem
 from sklearn.datasets import load_wine
 
-from gaussmix import FAMILIES
+from gaussmix import FAMILIES, Outcome
 from gaussmix._src.em.step.acceleration import MIN_STEPS, Acceleration, Path, _coordinates, _lengths, has_path
 from gaussmix._src.em.step.fast_path import FastPath
-from gaussmix._src.errors import Outcome
 from gaussmix._src.families.base import family_named
 from gaussmix._src.testing.problems import groups
+from gaussmix.testing import PROBLEMS, Problem
 
 families = pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES)
 # Structures of which every change of the coordinates is one.

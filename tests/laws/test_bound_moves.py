@@ -12,17 +12,16 @@ from scipy.special import logsumexp, softmax
 from scipy.stats import multivariate_normal
 from sklearn.base import clone
 
-from gaussmix import BayesianGaussianMixture
+from gaussmix import FAMILIES, BayesianGaussianMixture
 from gaussmix._src.em.bayes import births, bound_moves
 from gaussmix._src.em.bayes.approximation import GaussWishart
 from gaussmix._src.em.bayes.births import Births
 from gaussmix._src.em.bayes.bound_moves import BoundMoves, Change, Judged
 from gaussmix._src.em.bayes.merges import deletions
 from gaussmix._src.em.bayes.variational import Variational
-from gaussmix._src.em.initialisation.base import Partition
 from gaussmix._src.em.initialisation.condensed import condensed
 from gaussmix._src.em.initialisation.initial import InitialMoments
-from gaussmix._src.em.initialisation.sample import Distinct, distinct_rows
+from gaussmix._src.em.initialisation.sample import distinct_rows
 from gaussmix._src.em.objective.stopping import Stopping
 from gaussmix._src.em.objective.trace import final
 from gaussmix._src.em.priors.concentration import DirichletWeights, StickWeights
@@ -30,13 +29,13 @@ from gaussmix._src.em.step import fast_path
 from gaussmix._src.em.step.accumulate import StepTask
 from gaussmix._src.em.step.loop import run_em
 from gaussmix._src.estimators.posterior_estimator import LEAST_ROWS
-from gaussmix._src.families import FAMILIES
 from gaussmix._src.families.base import has_conjugate_prior
 from gaussmix._src.fit import problem
 from gaussmix._src.interfaces.need import Second
 from gaussmix._src.model import Model
 from gaussmix._src.numerics.core import core, native_target
 from gaussmix._src.sources.array import ArraySource
+from gaussmix.extend import Distinct, Partition
 
 conjugate = [family for family in FAMILIES.values() if has_conjugate_prior(family)]
 families = pytest.mark.parametrize("family", conjugate, ids=lambda family: family.name)

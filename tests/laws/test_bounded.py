@@ -5,7 +5,6 @@ import pickle
 
 import numpy as np
 import pytest
-from gaussmix.testing import PROBLEMS, check_equivariance, check_family, check_monotone, check_relabelling
 
 from gaussmix import FAMILIES
 from gaussmix._src.families import family_named
@@ -20,6 +19,7 @@ from gaussmix._src.testing.check_family import (
     random_scatters,
 )
 from gaussmix._src.testing.check_fit import fit
+from gaussmix.testing import PROBLEMS, check_equivariance, check_family, check_monotone, check_relabelling
 
 NAMES = [name for name, family in FAMILIES.items() if "max_condition" in family.get_params()]
 BOUNDS = [1.0, 1.7, 20.0]

@@ -3,13 +3,12 @@
 import numpy as np
 import pytest
 from common import ArraySource, Frozen, Objective, Stopping, em_step, final, run_em
-from gaussmix.testing import PROBLEMS, Problem, check_monotone, check_relabelling
 
-from gaussmix import FAMILIES, Mixture
-from gaussmix._src.errors import Outcome, SingularCovariance
+from gaussmix import FAMILIES, Mixture, Outcome, SingularCovariance
 from gaussmix._src.testing.check_family import updated
 from gaussmix._src.testing.check_fit import fit
 from gaussmix._src.testing.closeness import EPS
+from gaussmix.testing import PROBLEMS, Problem, check_monotone, check_relabelling
 
 families = pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES)
 problems = pytest.mark.parametrize("problem", PROBLEMS)
@@ -122,7 +121,7 @@ def test_groups_far_apart_keep_the_digits_of_their_spread(family, apart, engine,
     expected, found = updated(family, np.full(3, 30.0), scatters).each, mixture.covariances.each
     if family.is_step:  # whose other numbers are on their way, but variances are those of the rows
         expected, found = np.diagonal(scatters, axis1=1, axis2=2) / 30, mixture.covariances.variances()
-    # A loss of up to 1e3 is accepted (waist.parameters.MAX_LOSS), and a mean is rounded to ε of where it is.
+    # A loss of up to 1e3 is accepted (interfaces.parameters.MAX_LOSS), and a mean is rounded to ε of where it is.
     tolerance = 1e4 * EPS + (2 * apart * EPS) ** 2
     tolerance = max(tolerance, family.accuracy)
     np.testing.assert_allclose(found, expected, rtol=0, atol=tolerance * np.abs(expected).max())

@@ -12,11 +12,11 @@ from every_engine import ENGINES
 from random_parameters import NEEDS, random_need
 
 from gaussmix import FAMILIES
-from gaussmix._src.covariances import Isotropic
 from gaussmix._src.engines.complete.far import MAX_ROWS_COMPARED_SINGLY, far_places
 from gaussmix._src.interfaces.leaves import Sums, Tree
 from gaussmix._src.testing.check_family import updated
 from gaussmix._src.testing.closeness import assert_same_bits
+from gaussmix.extend import Isotropic
 
 HEAVY = {"check_leaves": pytest.mark.heavy}
 

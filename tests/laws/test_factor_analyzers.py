@@ -7,6 +7,13 @@ from itertools import product
 import numpy as np
 import pytest
 from common import InitialMoments
+
+from gaussmix import FactorAnalyzer, SingularCovariance
+from gaussmix._src.em.step.maximise import initial_models
+from gaussmix._src.families.factor_analyzer import NOISES
+from gaussmix._src.testing.check_family import SHAPES, as_needed, check_n_parameters, random_scatters, updated
+from gaussmix._src.testing.closeness import EPS, assert_same_bits
+from gaussmix.extend import Partition
 from gaussmix.testing import (
     PROBLEMS,
     Problem,
@@ -16,14 +23,6 @@ from gaussmix.testing import (
     check_relabelling,
     check_whitening,
 )
-
-from gaussmix import FactorAnalyzer
-from gaussmix._src.em.initialisation.base import Partition
-from gaussmix._src.em.step.maximise import initial_models
-from gaussmix._src.errors import SingularCovariance
-from gaussmix._src.families.factor_analyzer import NOISES
-from gaussmix._src.testing.check_family import SHAPES, as_needed, check_n_parameters, random_scatters, updated
-from gaussmix._src.testing.closeness import EPS, assert_same_bits
 
 KINDS = list(product(NOISES, (False, True), (False, True)))
 kinds = pytest.mark.parametrize("kind", KINDS, ids=str)

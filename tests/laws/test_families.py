@@ -5,7 +5,6 @@ from itertools import product
 
 import numpy as np
 import pytest
-from gaussmix.testing import check_equivariance, check_family
 
 from gaussmix import FAMILIES, Diag, Full, Tied
 from gaussmix._src.families import ALIASES, family_named
@@ -17,6 +16,7 @@ from gaussmix._src.testing.check_family import (
     random_scatters,
     updated,
 )
+from gaussmix.testing import check_equivariance, check_family
 
 MCLUST = ["EII", "VII", "EEI", "VEI", "EVI", "VVI", "EEE", "VEE", "EVE", "VVE", "EEV", "VEV", "EVV", "VVV"]
 

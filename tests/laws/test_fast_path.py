@@ -6,10 +6,9 @@ import numpy as np
 import pytest
 from common import assert_same_fit, checked
 from every_engine import ENGINES, Stepwise
-from gaussmix.testing import PROBLEMS
 from sklearn.base import clone
 
-from gaussmix import BayesianGaussianMixture, GaussianMixture, NormalInverseWishart
+from gaussmix import FAMILIES, BayesianGaussianMixture, Full, GaussianMixture, Mixture, NormalInverseWishart, Outcome
 from gaussmix._src.em.objective.objective import Objective
 from gaussmix._src.em.objective.stopping import Stopping
 from gaussmix._src.em.objective.trace import Frozen, final
@@ -17,15 +16,12 @@ from gaussmix._src.em.step import many
 from gaussmix._src.em.step.fast_path import FastPath
 from gaussmix._src.em.step.loop import em_step, run_em
 from gaussmix._src.engines.complete import run as fast_path
-from gaussmix._src.errors import Outcome
-from gaussmix._src.families import FAMILIES
-from gaussmix._src.families.structures import Full
 from gaussmix._src.fit.fit import fit as fit_of
-from gaussmix._src.mixture.mixture import Mixture
 from gaussmix._src.model import Model
 from gaussmix._src.sources.array import ArraySource
 from gaussmix._src.testing.check_family import updated
 from gaussmix._src.testing.closeness import EPS, assert_close, assert_same_bits
+from gaussmix.testing import PROBLEMS
 
 KNOWN = {name: family for name, family in FAMILIES.items() if family.algebra is not None}
 families = pytest.mark.parametrize("family", KNOWN.values(), ids=KNOWN)

@@ -17,7 +17,7 @@ from gaussmix import GaussianMixture, GaussianMixtureIC, NormalInverseWishart, f
 from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.sources.opening import open
 from gaussmix._src.testing.closeness import EPS, assert_same_bits
-from gaussmix._src.testing.problems import PROBLEMS
+from gaussmix.testing import PROBLEMS
 
 N_COMPONENTS, N_STEPS = 3, 12
 _ROWS = PROBLEMS["overlapping"].rows

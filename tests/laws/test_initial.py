@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 from common import ArraySource, InitialMoments, Objective, Stopping, final, run_em
-from gaussmix.testing import PROBLEMS
 
 from gaussmix import FAMILIES, Mixture
-from gaussmix._src.em.initialisation.base import Partition, nearest_centre
 from gaussmix._src.em.initialisation.initial import split
 from gaussmix._src.em.step.maximise import EMPTY_SHARE
 from gaussmix._src.testing.check_family import as_needed
+from gaussmix.extend import Partition, nearest_centre
+from gaussmix.testing import PROBLEMS
 
 
 class CountingSource(ArraySource):

@@ -5,10 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from common import Block, Need, Rule, Second
-from gaussmix.testing import PROBLEMS
 
 from gaussmix import FAMILIES
 from gaussmix._src.testing.closeness import assert_same_bits
+from gaussmix.testing import PROBLEMS
 
 NEEDS = [Need(Second.FULL), Need(Second.DIAGONAL), Need(Second.NONE)]
 

@@ -13,7 +13,7 @@ from many_blocks import clusters_apart, labelled
 from gaussmix import FAMILIES
 from gaussmix._src.interfaces.block import Profile, nodes
 from gaussmix._src.interfaces.leaves import Tree
-from gaussmix._src.sources.base import Source
+from gaussmix.extend import Source
 
 N_LEAVES, N_FEATURES, N_COMPONENTS = 6, 3, 4
 N_ROWS = (N_LEAVES - 1) * LEAF_ROWS + 4_321
@@ -61,8 +61,8 @@ def table(rng):
 
 def start(family, rows, n_components=N_COMPONENTS):
     """A mixture of a family, from the first rows."""
-    from gaussmix._src.em.initialisation.base import Partition
     from gaussmix._src.em.initialisation.initial import InitialMoments
+    from gaussmix.extend import Partition
 
     few = rows[:2_000].astype(np.float64)
     labels = (few[:, 0].argsort().argsort() * n_components // len(few)).astype(np.int32)

@@ -7,11 +7,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from gaussmix import FAMILIES
+from gaussmix import FAMILIES, SingularCovariance
 from gaussmix._src.em.initialisation.base import STARTS, start_named
 from gaussmix._src.em.initialisation.sample import automatic_ridge
 from gaussmix._src.engines.complete.engine import CompleteEngine
-from gaussmix._src.errors import SingularCovariance
 
 few = settings(max_examples=200, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 shapes = st.tuples(st.integers(1, 30), st.integers(1, 7))

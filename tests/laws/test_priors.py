@@ -5,7 +5,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from common import Second, Stopping, final, run_em
-from gaussmix.testing import PROBLEMS
 from reference_engine import ReferenceEngine
 
 from gaussmix import FAMILIES, NormalInverseWishart
@@ -13,6 +12,7 @@ from gaussmix._src.em.priors.posterior import Posterior, Shares
 from gaussmix._src.em.priors.terms import OverallMoments, Terms
 from gaussmix._src.engines import choose
 from gaussmix._src.families.base import shares_nothing
+from gaussmix.testing import PROBLEMS
 
 STEPS = 30
 # Monotone to the rounding of the objective, a sum over all rows and of K d terms of a prior; searches stop where the

@@ -14,8 +14,8 @@ from oracle.em_by_rows import Sums, about_new_means, expect
 from sklearn.base import clone
 
 from gaussmix import GaussianMixture, Noise, NormalInverseWishart, Restrictions
-from gaussmix._src.families.base import Family, family_named
-from gaussmix._src.interfaces.moments import Scatter
+from gaussmix._src.families.base import family_named
+from gaussmix.extend import Family, Scatter
 
 Array = NDArray[np.float64]
 STRUCTURES = ["full", "tied", "diag", "spherical", "EII", "EEI", "VEI", "EVI", "VEE", "EVE", "VVE", "EEV", "VEV", "EVV"]

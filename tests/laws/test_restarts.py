@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from common import Frozen, State, Trace
 
-from gaussmix import FAMILIES, Mixture
+from gaussmix import FAMILIES, Mixture, Outcome, SingularCovariance
 from gaussmix._src.em.step.best_of import best_run
-from gaussmix._src.errors import NonFiniteLikelihood, Outcome, SingularCovariance
+from gaussmix._src.errors import NonFiniteLikelihood
 
 MODEL = Mixture(np.ones(1), np.zeros((1, 1)), np.ones(1), FAMILIES["spherical"]).model
 

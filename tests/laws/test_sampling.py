@@ -11,9 +11,9 @@ from scipy.special import ndtr
 
 from gaussmix import FAMILIES, GaussianMixture, Mixture
 from gaussmix._src.engines.randomness import philox
-from gaussmix._src.interfaces.moments import Scatter
 from gaussmix._src.interfaces.whitening.diagonal import SphericalWhitening
 from gaussmix._src.mixture.sampling import cumulative_shares
+from gaussmix.extend import Scatter
 
 RARE = 1e-9
 SIX_SIGMA = stats.norm.isf(RARE / 2)  # 6.1 standard errors

@@ -6,13 +6,13 @@ from functools import partial
 import numpy as np
 import pytest
 from common import ArraySource, Need, Rule, Second, Stopping, distinct_rows, final, run_em
-from gaussmix.testing import PROBLEMS, check_source
 from many_blocks import ManyBlocks, labelled
 
 from gaussmix import FAMILIES, Mixture
 from gaussmix._src.em.initialisation.base import STARTS, start_named
 from gaussmix._src.em.step.accumulate import StepTask
 from gaussmix._src.testing.closeness import assert_same_bits
+from gaussmix.testing import PROBLEMS, check_source
 
 
 def test_an_array_keeps_the_laws_of_sources(rng):

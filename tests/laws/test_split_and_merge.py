@@ -7,12 +7,11 @@ import re
 import numpy as np
 import pytest
 
-from gaussmix import FactorAnalyzer, Full, GaussianMixture, GaussianMixtureIC, NormalInverseWishart
+from gaussmix import FAMILIES, FactorAnalyzer, Full, GaussianMixture, GaussianMixtureIC, NormalInverseWishart
 from gaussmix import open as open_files
 from gaussmix._src.em.initialisation.sample import distinct_rows
 from gaussmix._src.em.search.split_and_merge import POLISHED, SEARCHED, split_and_merge
 from gaussmix._src.engines import choose
-from gaussmix._src.families import FAMILIES
 from gaussmix._src.fit.problem import Data
 from gaussmix._src.model import Model
 from gaussmix._src.sources.array import ArraySource

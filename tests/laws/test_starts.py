@@ -4,27 +4,25 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from gaussmix.testing import check_start
 
+from gaussmix import FAMILIES, Full, SingularCovariance
 from gaussmix._src.em.initialisation import kmeans
-from gaussmix._src.em.initialisation.base import DETERMINISTIC, STARTS, Partition, repeated, start_named
+from gaussmix._src.em.initialisation.base import DETERMINISTIC, STARTS, repeated, start_named
 from gaussmix._src.em.initialisation.condensed import condensed
 from gaussmix._src.em.initialisation.initial import InitialMoments
 from gaussmix._src.em.initialisation.kmeans import spread_centres
 from gaussmix._src.em.initialisation.random import HashedShares
-from gaussmix._src.em.initialisation.sample import Distinct, automatic_ridge, distinct_rows
+from gaussmix._src.em.initialisation.sample import automatic_ridge, distinct_rows
 from gaussmix._src.em.objective.objective import Objective
 from gaussmix._src.em.objective.stopping import Stopping
 from gaussmix._src.em.objective.trace import State, Trace, final
 from gaussmix._src.em.step.best_of import _gaps, _hopeful
 from gaussmix._src.em.step.loop import run_em
-from gaussmix._src.errors import SingularCovariance
-from gaussmix._src.families import FAMILIES
-from gaussmix._src.families.structures import Full
-from gaussmix._src.interfaces.block import Block
 from gaussmix._src.model import Model
 from gaussmix._src.sources.array import ArraySource
 from gaussmix._src.testing.closeness import assert_same_bits
+from gaussmix.extend import Block, Distinct, Partition
+from gaussmix.testing import check_start
 
 
 @pytest.mark.parametrize("family", ["full", "tied", "diag", "spherical"])  # closed forms: nothing but rounding

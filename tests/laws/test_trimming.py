@@ -7,10 +7,10 @@ from many_blocks import ManyBlocks
 from reference_engine import ReferenceEngine
 
 from gaussmix import FAMILIES, Mixture
-from gaussmix._src.em.initialisation.base import Partition, nearest_centre
 from gaussmix._src.em.trimming.fall import fall
 from gaussmix._src.em.trimming.trimming import Trimmed, kept
 from gaussmix._src.interfaces.block import BlockState
+from gaussmix.extend import Partition, nearest_centre
 
 CENTRES = np.array([[0.0, 0.0], [6.0, 6.0]])
 NO_RIDGE = Objective(np.zeros(2))

@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 from common import FactorShape
-from gaussmix.testing import check_whitening
 from random_parameters import FORMS, random_covariances
 
-from gaussmix._src.errors import SingularCovariance
+from gaussmix import SingularCovariance
 from gaussmix._src.interfaces.whitening.triangular import TriangularWhitening
+from gaussmix.testing import check_whitening
 
 
 def dense(covariances, factor_shape, n_features):

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 import gaussmix
-from gaussmix._src.families import Family
 from gaussmix._src.value import Value
+from gaussmix.extend import Family
 
 IGNORED = {"self", "cls", "args", "kwargs"}
 

@@ -15,7 +15,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gaussmix._src import GaussianMixture, plugins
+from gaussmix import GaussianMixture
+from gaussmix._src import plugins
 
 PACKAGE = Path(__file__).parents[1] / "plugin"
 USE = """
@@ -103,8 +104,8 @@ def test_the_command_line_found_them_too(installed: Path) -> None:
 
 def test_a_package_that_fails_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     offered = {
-        "absent": EntryPoint("absent", "no_such_module", "gaussmix._src.families"),
-        "empty": EntryPoint("empty", "json", "gaussmix._src.families"),
+        "absent": EntryPoint("absent", "no_such_module", "gaussmix.families"),
+        "empty": EntryPoint("empty", "json", "gaussmix.families"),
     }
     monkeypatch.setattr(plugins, "points", lambda group: offered)
     rows = np.zeros((4, 1))

@@ -5,10 +5,10 @@ import pickle
 
 import numpy as np
 import pytest
-from gaussmix.testing import PROBLEMS
 
 from gaussmix import FAMILIES, Mixture
 from gaussmix._src.background import Background
+from gaussmix.testing import PROBLEMS
 
 ROWS = np.array([[0.3, 1.2], [2.0, -1.0]])
 WEIGHTED = Mixture([0.2, 0.3, 0.5], [[0.0, 1.0], [3.0, 1.0], [5.0, 5.0]], np.ones((3, 2)), FAMILIES["diag"], ["a", "b"])

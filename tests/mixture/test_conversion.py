@@ -11,7 +11,7 @@ from sklearn.mixture import BayesianGaussianMixture
 from sklearn.mixture import GaussianMixture as Theirs
 
 from gaussmix import FAMILIES, FactorAnalyzer, GaussianMixture, Mixture
-from gaussmix._src.covariances import LowRank
+from gaussmix.extend import LowRank
 
 STRUCTURES = pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES)
 SKLEARN = pytest.mark.parametrize("name", ["full", "tied", "diag", "spherical"])

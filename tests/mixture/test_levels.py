@@ -3,15 +3,14 @@
 import numpy as np
 import pytest
 from common import EPS, assert_close
-from gaussmix.testing import PROBLEMS
 from mpmath import mp
 from scipy.special import ndtr
 from scipy.stats import chi2
 
-from gaussmix import FAMILIES, Mixture
-from gaussmix._src.mixture.compare.estimate import Estimate
+from gaussmix import FAMILIES, Estimate, Mixture
 from gaussmix._src.mixture.levels import half_square, log_tail
 from gaussmix._src.mixture.line.level_sets import turns
+from gaussmix.testing import PROBLEMS
 
 families = pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES)
 

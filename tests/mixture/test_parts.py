@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from common import EPS, assert_close
 from fifty_digits import conditional, deviations, rounding
-from gaussmix.testing import PROBLEMS
 
 from gaussmix import FAMILIES, Mixture, SingularCovariance
 from gaussmix._src.interfaces.parameters import FAR
+from gaussmix.testing import PROBLEMS
 
 NAMES = tuple("abcdefghi")
 # The structures that marginals and conditionals keep; of others they are unconstrained.

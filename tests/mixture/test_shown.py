@@ -5,11 +5,11 @@ import xml.etree.ElementTree as ET
 
 import numpy as np
 import pytest
-from gaussmix.testing import PROBLEMS
 
 from gaussmix import FAMILIES, FactorAnalyzer, Mixture
 from gaussmix._src.background import Background
 from gaussmix._src.mixture.shown import COLORS, HEIGHT, REACH, WIDTH, sketch
+from gaussmix.testing import PROBLEMS
 
 TWO = Mixture(
     [0.25, 0.75],

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from common import ArraySource, InitialMoments, Objective, State, Stopping, final, run_em
 
-from gaussmix._src.em.initialisation.base import Partition
+from gaussmix import Outcome
 from gaussmix._src.em.step.accumulate import StepTask
-from gaussmix._src.errors import Outcome
 from gaussmix._src.sources.base import Task
+from gaussmix.extend import Partition
 
 
 @dataclass(frozen=True)

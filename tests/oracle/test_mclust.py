@@ -10,9 +10,8 @@ from mclust_extras import FITS
 from mclust_rule import MclustStopping, RecordingSource, run_from_labels
 from tables import rows_of
 
-from gaussmix import FAMILIES
+from gaussmix import FAMILIES, Outcome, SingularCovariance
 from gaussmix._src.engines import choose
-from gaussmix._src.errors import Outcome, SingularCovariance
 from gaussmix._src.families import family_named
 from gaussmix._src.interfaces.parameters import LOG_2PI
 

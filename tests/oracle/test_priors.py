@@ -13,8 +13,7 @@ from mclust_extras import (
     with_prior,
 )
 
-from gaussmix import GaussianMixture
-from gaussmix._src.errors import Outcome
+from gaussmix import GaussianMixture, Outcome
 from gaussmix._src.families import family_named
 
 # mclust stops when a step changes the likelihood by 1e-10 of itself. It is not the likelihood that a step raises, so

@@ -17,13 +17,13 @@ from gaussmix import FAMILIES
 from gaussmix._src.em.bayes.approximation import GaussWishart
 from gaussmix._src.em.bayes.merges import merges, survey
 from gaussmix._src.em.bayes.variational import Variational
-from gaussmix._src.em.initialisation.base import Partition
 from gaussmix._src.em.priors.concentration import DirichletWeights, StickWeights
 from gaussmix._src.em.step.fast_path import FastPath
 from gaussmix._src.engines import choose, engine_for
 from gaussmix._src.families.base import has_conjugate_prior
 from gaussmix._src.numerics.elementary import gammas, log_gamma
 from gaussmix._src.numerics.threads import one_blas_thread
+from gaussmix.extend import Partition
 
 CONJUGATE = {name: family for name, family in FAMILIES.items() if has_conjugate_prior(family)}
 FORMS = {Second.FULL: "full", Second.DIAGONAL: "diag", Second.TRACE: "spherical"}

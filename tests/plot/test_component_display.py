@@ -5,7 +5,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import sklearn.mixture
-from gaussmix.plot import ComponentDisplay
 from matplotlib.colors import to_rgb
 from sklearn.exceptions import NotFittedError
 
@@ -20,6 +19,7 @@ from gaussmix import (
     Noise,
 )
 from gaussmix._src.plot.palette import COLORS, looks_of
+from gaussmix.plot import ComponentDisplay
 
 WEIGHTS = np.array([0.25, 0.75])
 MEANS = np.array([[0.0, 5.0, -3.0], [3.0, 6.0, 0.0]])  # near enough for rows in doubt

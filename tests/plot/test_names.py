@@ -2,6 +2,9 @@
 
 import numpy as np
 import pytest
+
+from gaussmix import GaussianMixture
+from gaussmix._src.plot.display import as_text, new_figure
 from gaussmix.plot import (
     ComponentDisplay,
     ConditionalDisplay,
@@ -11,9 +14,6 @@ from gaussmix.plot import (
     RegionDisplay,
     UncertaintyDisplay,
 )
-
-from gaussmix import GaussianMixture
-from gaussmix._src.plot.display import as_text, new_figure
 
 NAMES = ["$$", "$\\frac$", "price $ per $", "a\\$b$", "\x1b[0m", "\udcff"]
 DISPLAYS = [ComponentDisplay, DensityDisplay, PairDisplay, ProjectionDisplay, RegionDisplay, UncertaintyDisplay]

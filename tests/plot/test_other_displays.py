@@ -3,15 +3,6 @@
 import numpy as np
 import pandas as pd
 import pytest
-from gaussmix.plot import (
-    CalibrationDisplay,
-    ConditionalDisplay,
-    ConvergenceDisplay,
-    CriterionDisplay,
-    MergingDisplay,
-    ResponsibilityDisplay,
-    UncertaintyDisplay,
-)
 
 from gaussmix import (
     FAMILIES,
@@ -22,6 +13,15 @@ from gaussmix import (
     Mixture,
 )
 from gaussmix._src.background import Background
+from gaussmix.plot import (
+    CalibrationDisplay,
+    ConditionalDisplay,
+    ConvergenceDisplay,
+    CriterionDisplay,
+    MergingDisplay,
+    ResponsibilityDisplay,
+    UncertaintyDisplay,
+)
 
 
 @pytest.fixture

@@ -20,7 +20,6 @@ import pandas as pd
 import pytest
 import streamed
 from common import LEAF_ROWS, Block, assert_same_bits, assert_same_fit
-from gaussmix.testing import check_source
 from sklearn.base import clone
 
 from gaussmix import (
@@ -36,6 +35,7 @@ from gaussmix import (
 from gaussmix._src.interfaces.leaves import Tree
 from gaussmix._src.interfaces.moments import Partial
 from gaussmix._src.sources import remote, traffic, waiting
+from gaussmix.testing import check_source
 
 dask = pytest.importorskip("dask")
 distributed = pytest.importorskip("distributed")

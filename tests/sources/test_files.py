@@ -22,7 +22,6 @@ import pyarrow.parquet
 import pytest
 import streamed
 from common import LEAF_ROWS, FileSource, assert_same_fit
-from gaussmix.testing import check_source
 
 import gaussmix
 from gaussmix import GaussianMixture, GaussianMixtureIC, open
@@ -31,6 +30,7 @@ from gaussmix._src.sources.files.batches import spooled
 from gaussmix._src.sources.opening import check_memory
 from gaussmix._src.sources.tables import open_table
 from gaussmix._src.sources.tables.base import BATCH_BYTES, BATCH_ROWS, Dialect
+from gaussmix.testing import check_source
 
 N_ROWS, NAMES = 2 * LEAF_ROWS + 1_234, ["a", "b", "c"]
 SMALL = "3 MB"  # too little for the rows

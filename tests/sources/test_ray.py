@@ -21,7 +21,6 @@ import pyarrow.parquet as pq
 import pytest
 import streamed
 from common import LEAF_ROWS, assert_same_bits, assert_same_fit
-from gaussmix.testing import check_source
 from sklearn.base import clone
 
 from gaussmix import (
@@ -34,6 +33,7 @@ from gaussmix import (
 )
 from gaussmix._src.sources import waiting
 from gaussmix._src.version import package_version
+from gaussmix.testing import check_source
 
 ray = pytest.importorskip("ray")
 pytest.importorskip("ray.data")

@@ -21,7 +21,6 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from gaussmix.testing import check_source
 from sklearn.base import clone
 
 from gaussmix import (
@@ -36,6 +35,7 @@ from gaussmix._src.sources import traffic, waiting
 from gaussmix._src.sources.opening import open
 from gaussmix._src.testing.closeness import assert_same_bits
 from gaussmix._src.version import package_version
+from gaussmix.testing import check_source
 
 pytest.importorskip("pyspark")
 if shutil.which("java") is None:

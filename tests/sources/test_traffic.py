@@ -11,10 +11,11 @@ from gaussmix import GaussianMixture
 from gaussmix._src.em.step.accumulate import StepTask
 from gaussmix._src.engines import choose
 from gaussmix._src.engines.base import Engine
-from gaussmix._src.interfaces.need import Need, Second
+from gaussmix._src.interfaces.need import Second
 from gaussmix._src.numerics.core import native_target
 from gaussmix._src.sources import traffic
 from gaussmix._src.sources.traffic import Traffic, said
+from gaussmix.extend import Need
 
 WORDS = 3_000  # bytes of a pickle that are not numbers
 

@@ -105,8 +105,8 @@ class SingularCovariance(ValueError):
     """
 
     def __init__(self, components: Iterable[int], sentence: str | None = None) -> None:
-        self.components = tuple(int(k) for k in components)
-        self.sentence = sentence or (
+        self.components: tuple[int, ...] = tuple(int(k) for k in components)
+        self.sentence: str = sentence or (
             "A covariance is not positive definite to working precision, so that there is no density. Add to its "
             "variances, or leave out features that follow from others."
         )
@@ -138,14 +138,19 @@ class DegenerateError(SingularCovariance):
     """
 
     def __init__(self, component: int, feature: int | str | None, step: int, cause: str) -> None:
-        self.component, self.feature, self.step, self.cause = component, feature, step, cause
+        self.component: int = component
+        self.feature: int | str | None = feature
+        self.step: int = step
+        self.cause: str = cause
         where = "" if feature is None else f", first in feature {feature!r}"
-        super().__init__([component])
-        self.sentence = (
+        super().__init__(
+            [component],
             f"In step {step} of EM component {component} {cause}{where}. Raise reg_covar, lower n_components, or try "
-            "another start (init_params, n_init)."
+            "another start (init_params, n_init).",
         )
-        self.args = (self.sentence,)
+
+    def __str__(self) -> str:
+        return self.sentence
 
     def __reduce__(self) -> tuple[type[DegenerateError], tuple[Any, ...]]:
         return type(self), (self.component, self.feature, self.step, self.cause)
@@ -255,3 +260,8 @@ def column_named(column: int, names: Sequence[str] | None) -> str:
     """A column by its name where it has one."""
     where = repr(str(names[column])) if names is not None else str(column)
     return f"column {where} (counted from 0)"
+
+
+Outcome.__module__ = SingularCovariance.__module__ = DegenerateError.__module__ = NotAModelFile.__module__ = (
+    "gaussmix"  # where users import them from
+)

@@ -64,3 +64,6 @@ class Noise(Value):
         """The corners of the box, (2, n_features); None where `volume` is a number or None."""
         given = None if self.volume is None else check_finite("volume", self.volume)
         return None if given is None or given.ndim == 0 else given
+
+
+Noise.__module__ = "gaussmix"  # where users import it from

@@ -19,7 +19,7 @@ def points(group: str) -> Mapping[str, EntryPoint]:
 
 
 def load(group: str, name: str) -> Any:
-    """Import what a package offers under a name of "gaussmix._src.families" or "gaussmix._src.sources"; None if none does.
+    """Import what a package offers under a name of "gaussmix.families" or "gaussmix.sources"; None if none does.
 
     Raises ImportError where the package can't be imported.
     """

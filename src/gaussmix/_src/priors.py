@@ -160,3 +160,6 @@ def _check_scale(scale: Array) -> None:
             raise ValueError("scale is not symmetric.")
         if np.linalg.eigvalsh(correlations)[0] <= 0:
             raise ValueError("scale is not positive definite.")
+
+
+Dirichlet.__module__ = NormalInverseWishart.__module__ = "gaussmix"  # where users import them from

@@ -93,3 +93,6 @@ class Restrictions(Value):
         if len(found) < len(numbers):
             raise ValueError(f"{name}={value!r} names a component twice.")
         return found
+
+
+Restrictions.__module__ = "gaussmix"  # where users import it from

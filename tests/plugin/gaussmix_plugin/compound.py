@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from gaussmix._src.covariances import Covariances, Dense
-from gaussmix._src.families.base import Equivariance, Family, register
-from gaussmix._src.interfaces.moments import Scatter
+from gaussmix.extend import Covariances, Dense, Equivariance, Family, Scatter, register
 
 
 @register("plugin_compound")

@@ -11,10 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from gaussmix._src.interfaces.block import Block
-from gaussmix._src.sources.base import Source
-from gaussmix._src.sources.files.base import check_columns
-from gaussmix._src.sources.request import Request
+from gaussmix.extend import Block, Request, Source, check_columns
 
 
 @dataclass(frozen=True)

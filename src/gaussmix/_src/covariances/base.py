@@ -159,3 +159,6 @@ class Covariances(ABC):
     @abstractmethod
     def transform(self, A: Array) -> Covariances:
         """A Σ Aᵀ of a linear map (m, n_features), symmetric to the bit, for covariances that have Cholesky factors."""
+
+
+Covariances.__module__ = "gaussmix.extend"  # where users import it from

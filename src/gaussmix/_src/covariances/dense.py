@@ -95,3 +95,6 @@ def squared(roots: Array) -> Array:
 def composed(axes: Array, variances: Array) -> Array:
     """D_k diag(v_k) D_kᵀ, (n, d, d), of `axes` (n or 1, d, d) and `variances` (n, d) ≥ 0; symmetric to the bit."""
     return squared(axes * np.sqrt(variances)[:, None, :])
+
+
+Dense.__module__ = "gaussmix.extend"  # where users import it from

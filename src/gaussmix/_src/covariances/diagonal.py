@@ -63,3 +63,6 @@ def is_scaled_selection(A: Array) -> bool:
     """Whether a map (m, n_features) only scales, drops and reorders features."""
     present = A != 0
     return bool((present.sum(axis=1) == 1).all() and (present.sum(axis=0) <= 1).all())
+
+
+Diagonal.__module__ = "gaussmix.extend"  # where users import it from

@@ -116,3 +116,6 @@ def symmetric_root(matrices: Array) -> Array:
     """The symmetric root of positive semidefinite matrices (n, n_factors, n_factors)."""
     values, axes = principal_axes(matrices)
     return contract("kqs,krs->kqr", axes * np.sqrt(values)[:, None, :], axes)
+
+
+LowRank.__module__ = "gaussmix.extend"  # where users import it from

@@ -2,7 +2,7 @@
 
 On a small table a step takes the core a few microseconds, but the loop in Python tens of them. Only the loop in Python
 (`em/step/loop.py`) makes every kind of step: an engine stops before each unusual step, and the loop makes it.
-docs/develop/waist.md says which file owns what.
+docs/develop/architecture.md says which file owns what.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class Belief(NamedTuple):
 
 
 class Control(NamedTuple):
-    """When to stop. Steps beyond `LIMITS` of `waist.parameters` are left to the loop in Python.
+    """When to stop. Steps beyond `LIMITS` of `interfaces.parameters` are left to the loop in Python.
 
     Parameters
     ----------

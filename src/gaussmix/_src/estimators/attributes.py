@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
@@ -59,17 +60,20 @@ def _precisions_cholesky(model: Model, dtype: np.dtype[Any]) -> Floats:
 class MixtureAttributes(Estimator):
     """Arrays in the type of the training data if it can hold them; `mixture_` holds them in float64."""
 
-    weights_ = FittedArray(lambda model, dtype: model.weights.astype(dtype))
-    means_ = FittedArray(lambda model, dtype: narrowed(model.means, dtype))
-    covariances_ = FittedArray(lambda model, dtype: _narrowed_matrices(model.covariances.simple(), dtype))
-    precisions_ = FittedArray(lambda model, dtype: _narrowed_matrices(model.covariances.inverse(), dtype))
-    precisions_cholesky_ = FittedArray(_precisions_cholesky)
-    loadings_ = FittedArray(partial(_of_factors, name="loadings"), is_settable=False)
-    noise_variances_ = FittedArray(partial(_of_factors, name="noise"), is_settable=False)
+    weights_: FittedArray = FittedArray(lambda model, dtype: model.weights.astype(dtype))
+    means_: FittedArray = FittedArray(lambda model, dtype: narrowed(model.means, dtype))
+    covariances_: FittedArray = FittedArray(lambda model, dtype: _narrowed_matrices(model.covariances.simple(), dtype))
+    precisions_: FittedArray = FittedArray(lambda model, dtype: _narrowed_matrices(model.covariances.inverse(), dtype))
+    precisions_cholesky_: FittedArray = FittedArray(_precisions_cholesky)
+    loadings_: FittedArray = FittedArray(partial(_of_factors, name="loadings"), is_settable=False)
+    noise_variances_: FittedArray = FittedArray(partial(_of_factors, name="noise"), is_settable=False)
 
     _instead: ClassVar[Mapping[str, str]] = {}  # its own answers where those of OF_FITTED do not fit
     _rows: ref[Any] | NDArray[np.int64] | str  # of the fit, or their labels once these were made, or why there are none
     labels_: NDArray[np.int64]  # no property: notebooks read all of those to show an estimator
+
+    @abstractmethod
+    def predict(self, X: ArrayLike) -> NDArray[np.int64]: ...
 
     @property
     def mixture_(self) -> Mixture:

@@ -11,15 +11,15 @@ from html import escape
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, Self, TypeVar, overload
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from sklearn import get_config
-from sklearn.base import BaseEstimator
 from sklearn.exceptions import NotFittedError
 from sklearn.utils import Tags
 
 from gaussmix._src import formats, report, validation
 from gaussmix._src.engines import engine_for
 from gaussmix._src.engines.base import Engine
+from gaussmix._src.estimators.sklearn_bases import BaseEstimator
 from gaussmix._src.fit.fitted import Ending, Fitted, read_values
 from gaussmix._src.formats.record import Damaged, Details, EstimatorRecord, FitRecord, Place, Record
 from gaussmix._src.formats.values import Reader, from_plain, plain
@@ -72,11 +72,11 @@ class FittedValue(FittedAttribute[T]):
 class Estimator(BaseEstimator):
     """An estimator whose fit leaves a mixture, and attributes that a file can hold; its fields are its parameters."""
 
-    converged_ = FittedValue[bool]()
-    n_iter_ = FittedValue[int]()
-    lower_bound_ = FittedValue[float]()
-    lower_bounds_ = FittedValue[list[float]]()
-    outcome_ = FittedValue[Ending]()
+    converged_: ClassVar[FittedValue[bool]] = FittedValue()
+    n_iter_: ClassVar[FittedValue[int]] = FittedValue()
+    lower_bound_: ClassVar[FittedValue[float]] = FittedValue()
+    lower_bounds_: ClassVar[FittedValue[list[float]]] = FittedValue()
+    outcome_: ClassVar[FittedValue[Ending]] = FittedValue()
 
     n_components: Any
     covariance_type: Any
@@ -91,6 +91,7 @@ class Estimator(BaseEstimator):
     n_jobs: int | None = None
 
     n_features_in_: int = field(init=False)
+    feature_names_in_: NDArray[Any] = field(init=False)
     _attributes: ClassVar[Mapping[str, Reader]] = {}  # of its own, which `fit` sets beside `_fitted`; files hold them
     _needs_attributes: ClassVar[bool] = True  # whether methods can't answer without them
     # Names of the features, where a predictor fits this to numbers alone.
@@ -240,7 +241,7 @@ class Estimator(BaseEstimator):
         """What was found, and below it scikit-learn's box; before `fit` the box alone."""
         try:
             found = report.reading.html_of(self._told()) if "_fitted" in vars(self) else ""
-            return found + str(super()._repr_html_inner())
+            return found + super()._repr_html_inner()
         except ValueError:  # as above
             return f"<pre>{escape(repr(self))}</pre>"
 

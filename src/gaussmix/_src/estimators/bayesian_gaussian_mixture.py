@@ -5,17 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from functools import partial
 from time import perf_counter
-from typing import Any
+from typing import Final, Literal
 
 from numpy.typing import ArrayLike
 
 from gaussmix._src.checks import check_count
 from gaussmix._src.em.bayes.variational import Variational
+from gaussmix._src.em.initialisation.base import Initialisation
 from gaussmix._src.em.objective.stopping import Stopping
 from gaussmix._src.errors import warn
 from gaussmix._src.estimators.docs import documented
 from gaussmix._src.estimators.fitting import check_hooks, fitted_of, rows_of, with_features
 from gaussmix._src.estimators.posterior_estimator import PosteriorEstimator
+from gaussmix._src.families import Structure
 from gaussmix._src.families.base import Family, check_features
 from gaussmix._src.fit.bound_moves import MovesOfFit
 from gaussmix._src.fit.features.base import Features
@@ -30,7 +32,7 @@ from gaussmix._src.validation.incomplete import check_pairs
 from gaussmix._src.validation.parameters import CHECKS, check_flag, check_ridge, check_start_names
 from gaussmix._src.validation.rows import check_counts_of_rows, check_enough_rows
 
-BIRTH = "birth"
+BIRTH: Final = "birth"
 
 
 @documented
@@ -150,10 +152,10 @@ class BayesianGaussianMixture(PosteriorEstimator):
     """
 
     n_components: int = field(default=1, kw_only=False)
-    covariance_type: str | Family = "full"
+    covariance_type: Structure | Family = "full"
     tol: float = 1e-3
     reg_covar: float = 0.0
-    init_params: Any = BIRTH
+    init_params: Initialisation | Literal["birth"] = BIRTH
     moves: bool = True
     weight_concentration_prior_type: str = TYPES[0]
     weight_concentration_prior: float | None = None

@@ -10,7 +10,6 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 
 from gaussmix._src.em.objective.stopping import Stopping
@@ -20,6 +19,7 @@ from gaussmix._src.estimators.base import unchanged_on_failure
 from gaussmix._src.estimators.docs import documented
 from gaussmix._src.estimators.fitting import ridge_columns
 from gaussmix._src.estimators.predictor import Counts, MixturePredictor
+from gaussmix._src.estimators.sklearn_bases import ClassifierMixin
 from gaussmix._src.families.base import FAMILIES, shares_nothing
 from gaussmix._src.fit.after.diagnostics import Faults, of_components
 from gaussmix._src.fit.classes import ClassFit, LabelledRows, count_given
@@ -134,6 +134,11 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
     unknown: float = 0.0
 
     classes_: NDArray[Any] = field(init=False)
+    component_class_: NDArray[np.intp] = field(init=False)
+    covariance_type_: NDArray[np.str_] = field(init=False)
+    log_likelihood_: float = field(init=False)
+    bic_: float = field(init=False)
+    class_count_: Array = field(init=False)
 
     _attributes: ClassVar[Mapping[str, Reader]] = {
         "classes_": array_of("iufbU"),
@@ -319,7 +324,7 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
     def _several_components_each(self, known: LabelledRows, stopping: Stopping, began: float) -> ClassFit:
         fits = []
         for number, label in enumerate(self.classes_.tolist()):
-            mine = known.rows_of(number)
+            mine: Any = known.rows_of(number)
             with about(f"Class {label!r}"):
                 one = self._mixture_estimator(self._names).set_params(certify=False)  # `outcome_` is of all together
                 if self.max_time is not None:  # what is left of it

@@ -10,7 +10,6 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import OutlierMixin
 
 from gaussmix._src.checks import check_within
 from gaussmix._src.errors import counted, warn
@@ -18,6 +17,7 @@ from gaussmix._src.estimators.base import unchanged_on_failure
 from gaussmix._src.estimators.docs import documented
 from gaussmix._src.estimators.gaussian_mixture import estimator_of
 from gaussmix._src.estimators.predictor import Counts, MixturePredictor
+from gaussmix._src.estimators.sklearn_bases import OutlierMixin
 from gaussmix._src.formats.values import Reader, of_type
 from gaussmix._src.interfaces.block import Block
 from gaussmix._src.mixture.explaining import Explanation

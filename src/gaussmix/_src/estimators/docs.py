@@ -81,4 +81,5 @@ def documented(cls: Class) -> Class:
         vars(cls.__init__)["__signature__"] = signature.replace(parameters=as_said)
         with suppress(NameError):  # some are names of modules that are imported at their first use
             vars(cls)["__init__"].__annotations__ |= get_type_hints(cls)  # whose names are those of several modules
+    cls.__module__ = "gaussmix"  # last, because the annotations name what this module imports
     return cls

@@ -126,6 +126,8 @@ class Kept:
     It is compared for as long as somebody has it or a view of it, and once more.
     """
 
+    before: bytearray | None
+
     def __init__(self, values: Floats, before: bytearray | None) -> None:
         self._memory, self.before = values, before
         self._shown: ref[Floats] | None = None  # the array that somebody may have

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from time import perf_counter
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -201,8 +201,8 @@ class GaussianMixtureIC(LikelihoodEstimator):
     reg_covar: float | Literal["auto"] = 0.0
     max_iter: int = 1000
 
-    results_ = FittedValue[dict[str, list[Any]]]()
-    best_index_ = FittedValue[int]()
+    results_: ClassVar[FittedValue[dict[str, list[Any]]]] = FittedValue()
+    best_index_: ClassVar[FittedValue[int]] = FittedValue()
 
     @property
     def n_components_(self) -> int:

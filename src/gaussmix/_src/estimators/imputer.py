@@ -8,8 +8,7 @@ from functools import partial
 from typing import Any, ClassVar, Self
 
 import numpy as np
-from numpy.typing import ArrayLike
-from sklearn.base import OneToOneFeatureMixin, TransformerMixin
+from numpy.typing import ArrayLike, NDArray
 
 from gaussmix._src.checks import check_count
 from gaussmix._src.engines import check_jobs
@@ -17,6 +16,7 @@ from gaussmix._src.errors import counted
 from gaussmix._src.estimators.base import unchanged_on_failure
 from gaussmix._src.estimators.docs import documented
 from gaussmix._src.estimators.predictor import Counts, MixturePredictor
+from gaussmix._src.estimators.sklearn_bases import OneToOneFeatureMixin, TransformerMixin
 from gaussmix._src.formats.record import Damaged
 from gaussmix._src.formats.values import Reader, array_of
 from gaussmix._src.mixture.holes import Filling
@@ -70,6 +70,7 @@ class GaussianMixtureImputer(OneToOneFeatureMixin, TransformerMixin, MixturePred
     n_components: Counts = field(default=1, kw_only=False)
     sample_posterior: bool = False
 
+    n_missing_: NDArray[np.int64] = field(init=False)
     _attributes: ClassVar[Mapping[str, Reader]] = {"n_missing_": array_of("i")}
 
     def fit(self, X: ArrayLike, y: object = None, sample_weight: ArrayLike | None = None) -> Self:

@@ -6,7 +6,7 @@ import os
 from abc import ABC
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike
 from gaussmix._src import report, validation
 from gaussmix._src.checks import check_count, check_positive, check_within
 from gaussmix._src.em import trimming
+from gaussmix._src.em.initialisation.base import Initialisation
 from gaussmix._src.errors import counted
 from gaussmix._src.estimators.base import FittedValue
 from gaussmix._src.estimators.mixture_estimator import MixtureEstimator
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 class LikelihoodEstimator(MixtureEstimator, ABC):
     """An estimator whose mixture has the largest likelihood or, with a prior, the largest posterior density."""
 
+    init_params: Initialisation = "auto"
     trim: float = 0.0
     certify: bool | Literal["auto"] = "auto"
     acceleration: Literal["auto"] | None = None
@@ -44,7 +46,7 @@ class LikelihoodEstimator(MixtureEstimator, ABC):
     restrictions: Restrictions | None = None
     checkpoint: str | os.PathLike[str] | None = None
 
-    cutoff_ = FittedValue[float]()
+    cutoff_: ClassVar[FittedValue[float]] = FittedValue()
 
     def bic(self, X: ArrayLike, sample_weight: ArrayLike | None = None, *, X_error: ArrayLike | None = None) -> float:
         """Bayesian information criterion −2 log L + p log Σw; lower is better; Schwarz (1978). Raises as `predict`.

@@ -13,7 +13,6 @@ from weakref import ref
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import DensityMixin
 
 from gaussmix._src import estimators, mixture, numerics, report, validation
 from gaussmix._src.background import NO_MARGINAL
@@ -23,6 +22,7 @@ from gaussmix._src.errors import ParameterTypeError, warn
 from gaussmix._src.estimators.attributes import MixtureAttributes
 from gaussmix._src.estimators.docs import documented
 from gaussmix._src.estimators.fitting import begun_fit
+from gaussmix._src.estimators.sklearn_bases import DensityMixin
 from gaussmix._src.fit.problem import Data, Problem
 from gaussmix._src.interfaces.block import Block
 from gaussmix._src.interfaces.leaves import Sums
@@ -387,7 +387,7 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
                 raise ParameterTypeError(
                     f"sure must be what inference, bootstrap or posterior_ found of all parameters, not {what}."
                 )
-            more = sure.columns_beside(self._told().mixture)
+            more = report.inference.interval_columns(sure, self._told().mixture)
             summary = replace(summary, components={**summary.components, **more})
         return summary.to_frame()
 

@@ -41,6 +41,13 @@ _SAME = 1e-9  # relative: rounding
 class PosteriorEstimator(MixtureEstimator, ABC):
     """An estimator whose fit is an approximate posterior of mixtures, and whose mixture is that of its means."""
 
+    mass_: Array
+    weight_concentration_prior_type_: str
+    weight_concentration_prior_: float
+    mean_precision_prior_: float
+    degrees_of_freedom_prior_: float
+    mean_prior_: Array
+    covariance_prior_: Array
     _instead: ClassVar[Mapping[str, str]] = {
         **dict.fromkeys(("aic", "aic_", "bic", "bic_"), "lower_bound_, which compares fits"),
         **dict.fromkeys(("bootstrap", "inference"), "posterior_, which says how sure it is"),

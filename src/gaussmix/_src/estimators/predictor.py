@@ -5,8 +5,9 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
+from gaussmix._src.em.initialisation.base import Initialisation
 from gaussmix._src.estimators.base import Estimator, FittedValue
 from gaussmix._src.estimators.gaussian_mixture import GaussianMixture
 from gaussmix._src.estimators.gaussian_mixture_ic import GaussianMixtureIC
@@ -61,10 +62,11 @@ class MixturePredictor(Estimator, ABC):
     """
 
     covariance_type: Structures = "full"
+    init_params: Initialisation = "auto"
     certify: bool | Literal["auto"] = "auto"
 
-    results_ = FittedValue[dict[str, list[Any]]]()
-    best_index_ = FittedValue[int]()
+    results_: ClassVar[FittedValue[dict[str, list[Any]]]] = FittedValue()
+    best_index_: ClassVar[FittedValue[int]] = FittedValue()
 
     @property
     def _is_choice(self) -> bool:

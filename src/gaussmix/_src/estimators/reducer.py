@@ -8,13 +8,13 @@ from functools import partial
 from typing import Any, Self
 
 from numpy.typing import ArrayLike
-from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 
 from gaussmix._src.checks import check_count
 from gaussmix._src.errors import warn
 from gaussmix._src.estimators.base import unchanged_on_failure
 from gaussmix._src.estimators.docs import documented
 from gaussmix._src.estimators.predictor import Counts, MixturePredictor
+from gaussmix._src.estimators.sklearn_bases import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from gaussmix._src.formats.record import Damaged
 from gaussmix._src.interfaces.block import Block
 from gaussmix._src.mixture.directions import Directions, directions

@@ -9,8 +9,7 @@ from functools import partial
 from typing import Any, ClassVar, Literal, Self, overload
 
 import numpy as np
-from numpy.typing import ArrayLike
-from sklearn.base import RegressorMixin
+from numpy.typing import ArrayLike, NDArray
 from sklearn.exceptions import UndefinedMetricWarning
 from sklearn.utils import Tags, _safe_indexing
 from sklearn.utils.validation import check_is_fitted
@@ -21,6 +20,7 @@ from gaussmix._src.estimators.base import unchanged_on_failure
 from gaussmix._src.estimators.docs import documented
 from gaussmix._src.estimators.mixture_estimator import MixtureEstimator
 from gaussmix._src.estimators.predictor import Counts, MixturePredictor
+from gaussmix._src.estimators.sklearn_bases import RegressorMixin
 from gaussmix._src.fit.fitted import Fitted
 from gaussmix._src.formats.record import Damaged
 from gaussmix._src.formats.values import Reader, array_of
@@ -83,6 +83,7 @@ class GaussianMixtureRegressor(RegressorMixin, MixturePredictor):
     n_components: Counts = field(default=1, kw_only=False)
     targets: Features | None = None
 
+    targets_: int | NDArray[np.int64] = field(init=False)
     _attributes: ClassVar[Mapping[str, Reader]] = {
         "targets_": lambda value: array_of("i", 0)(value).item() if type(value) is int else array_of("i")(value)
     }
@@ -238,9 +239,9 @@ class GaussianMixtureRegressor(RegressorMixin, MixturePredictor):
     def _expect_features(self) -> None:
         """Count and name the predictors alone."""
         super()._expect_features()
-        self.n_features_in_ -= len(self._places)
+        self.n_features_in_: int = self.n_features_in_ - len(self._places)
         if self.mixture_.feature_names is not None:
-            self.feature_names_in_ = np.delete(self.feature_names_in_, self._places)
+            self.feature_names_in_: NDArray[Any] = np.delete(self.feature_names_in_, self._places)
 
     def _source(
         self, X: ArrayLike | Source, sample_weight: ArrayLike | None = None, X_error: ArrayLike | None = None

@@ -140,7 +140,7 @@ def to_c(model: Any, name: str = "gmm") -> str:
     Examples
     --------
     >>> from gaussmix import Mixture
-    >>> from gaussmix._src.export import to_c
+    >>> from gaussmix.export import to_c
     >>> header = to_c(Mixture.from_parameters([1.0], [[0.0, 0.0]], [[[1.0, 0.5], [0.5, 2.0]]]), "wells")
     >>> "double wells_log_density(const double *x)" in header
     True

@@ -64,7 +64,7 @@ def to_sql(model: Any, table: str = "data", columns: Sequence[str] | None = None
     Examples
     --------
     >>> from gaussmix import Mixture
-    >>> from gaussmix._src.export import to_sql
+    >>> from gaussmix.export import to_sql
     >>> import duckdb
     >>> query = to_sql(Mixture.from_parameters([1.0], [[0.0]], [[[4.0]]]), "(SELECT 2.0 AS x0)")
     >>> round(duckdb.sql(query).fetchall()[0][-1], 4)

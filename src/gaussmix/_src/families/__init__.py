@@ -11,13 +11,10 @@ _ORDER = "diag EEI full EEV EII EVE EVI EVV factor_analyzer spherical tied VEE V
 for _name in _ORDER.split():
     FAMILIES[_name] = FAMILIES.pop(_name)
 
-# What editors complete; any text, since others register structures too.
-Structure = (
-    Literal["full", "tied", "diag", "spherical", "factor_analyzer"]
-    | Literal[
-        "EII", "VII", "EEI", "VEI", "EVI", "VVI", "EEE", "VEE", "EVE", "VVE", "EEV", "VEV", "EVV", "VVV", "E", "V"
-    ]
-    | str
-)
+# The names that type checkers accept. A structure that another package registers is passed as FAMILIES[name].
+Structure = Literal[
+    "full", "tied", "diag", "spherical", "factor_analyzer",
+    "EII", "VII", "EEI", "VEI", "EVI", "VVI", "EEE", "VEE", "EVE", "VVE", "EEV", "VEV", "EVV", "VVV", "E", "V",
+]  # fmt: skip
 
 __all__ = ["ALIASES", "FAMILIES", "Family", "Structure", "family_named"]

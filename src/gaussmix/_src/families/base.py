@@ -210,7 +210,7 @@ FAMILIES: dict[str, Family] = {}
 ALIASES: dict[str, str] = {}  # mclust's names of families that scikit-learn names otherwise → ours
 
 FamilyClass = TypeVar("FamilyClass", bound=type[Family])
-_GROUP = "gaussmix._src.families"  # entry points of other packages; each imports a module that registers families
+_GROUP = "gaussmix.families"  # entry points of other packages; each imports a module that registers families
 
 
 def register(name: str, *aliases: str, in_all: bool = False) -> Callable[[FamilyClass], FamilyClass]:
@@ -322,3 +322,6 @@ def check_features(name: Any, n_features: int) -> str | None:
         return None
     variances = "one variance for all components" if name[0] == "E" else "a variance per component"
     return f"covariance_type={name!r} is {name[0]!r} for one feature, which has no shape or orientation: {variances}."
+
+
+Equivariance.__module__ = Family.__module__ = "gaussmix.extend"  # where users import them from

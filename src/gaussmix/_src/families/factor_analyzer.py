@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -67,7 +67,7 @@ class FactorAnalyzer(Family):
     shared_loadings: bool = False
     shared_noise: bool = False
 
-    kind = LowRank
+    kind: ClassVar[type[Covariances]] = LowRank
     n_first_updates = 5
     is_step = True
 
@@ -198,3 +198,6 @@ def _common(degrees: Array, crossed: Array, variances: Array, factors: Array, no
     together = (degrees[:, None, None] * factors).sum(axis=0) / degrees.sum()
     loadings = contract("dq,qr->dr", loadings, symmetric_root(together[None])[0])
     return np.broadcast_to(loadings, crossed.shape), np.maximum(variances - explained, ROUNDING_OF_VARIANCE * variances)
+
+
+FactorAnalyzer.__module__ = "gaussmix"  # where users import it from

@@ -5,6 +5,8 @@ Celeux & Govaert (1995) section 3; the core makes their covariances (cpp/familie
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from gaussmix._src.covariances import Covariances, Dense, Diagonal, Isotropic
 from gaussmix._src.families.base import Equivariance, Family, register
 from gaussmix._src.families.bounded import Boundable
@@ -39,7 +41,7 @@ class Full(Boundable):
     Full(max_condition=100)
     """
 
-    kind = Dense
+    kind: ClassVar[type[Covariances]] = Dense
 
 
 @register("tied", "EEE", in_all=True)
@@ -52,7 +54,7 @@ class Tied(Boundable):
         Bound on the ratio of eigenvalues, as for `Full`.
     """
 
-    kind = Dense
+    kind: ClassVar[type[Covariances]] = Dense
     is_shared = True
 
 
@@ -66,7 +68,7 @@ class Diag(Boundable):
         Bound on the ratio of eigenvalues, as for `Full`.
     """
 
-    kind = Diagonal
+    kind: ClassVar[type[Covariances]] = Diagonal
 
 
 @register("spherical", "VII", "V", in_all=True)
@@ -79,7 +81,7 @@ class Spherical(Boundable):
         Bound on the ratio of eigenvalues, as for `Full`.
     """
 
-    kind = Isotropic
+    kind: ClassVar[type[Covariances]] = Isotropic
 
 
 @register("EEI", in_all=True)
@@ -92,7 +94,7 @@ class EEI(Boundable):
         Bound on the ratio of eigenvalues, as for `Full`.
     """
 
-    kind = Diagonal
+    kind: ClassVar[type[Covariances]] = Diagonal
     is_shared = True
 
 
@@ -106,7 +108,7 @@ class EII(Boundable):
         Bound on the ratio of eigenvalues, as for `Full`.
     """
 
-    kind = Isotropic
+    kind: ClassVar[type[Covariances]] = Isotropic
     is_shared = True
 
 
@@ -200,3 +202,8 @@ class VVE(CommonAxes):
     """Σ_k = D diag(v_k) Dᵀ: v_k = diag(DᵀS_kD) / N_k, which makes D Flury's (1984) common principal components."""
 
     algebra = Algebra(OWN, OWN, EQUAL)
+
+
+Full.__module__ = Tied.__module__ = Diag.__module__ = Spherical.__module__ = EEI.__module__ = EII.__module__ = (
+    "gaussmix"  # where users import them from
+)

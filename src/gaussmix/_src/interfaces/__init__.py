@@ -1,1 +1,1 @@
-"""The waist: plain values at which families, engines and sources meet (docs/develop/waist.md)."""
+"""Plain values that structures, engines and sources exchange (docs/develop/architecture.md)."""

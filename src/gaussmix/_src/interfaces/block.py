@@ -207,3 +207,6 @@ def _aligned(blocks: Iterable[Block]) -> Iterator[Block]:
         held = [block.between(whole, block.n_rows)] if whole < block.n_rows else []
     if held:
         yield Block.joined(held)
+
+
+Block.__module__ = "gaussmix.extend"  # where users import it from

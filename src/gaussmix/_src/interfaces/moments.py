@@ -206,3 +206,6 @@ class Scatter:
             variances = second[..., -1]
         variances += np.multiply.outer(degrees, ridge)
         return replace(self, second=second)
+
+
+Scatter.__module__ = "gaussmix.extend"  # where users import it from

@@ -81,3 +81,6 @@ class Need:
         squares[..., :-1] = vectors[..., None] * projected[:, None, :]
         squares[..., -1] = vectors**2
         return squares
+
+
+Rule.__module__ = Need.__module__ = "gaussmix.extend"  # where users import them from

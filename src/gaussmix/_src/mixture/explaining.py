@@ -82,7 +82,12 @@ class Explanation:
     __repr__ = __str__
 
     def text(self, row: int) -> list[str]:
-        """A row in words, as lines: its component, what speaks for it, and what makes the row unlikely."""
+        """Describe a row in lines of text: its component, the evidence for it, and what makes the row unlikely.
+
+        Parameters
+        ----------
+        row : index of the row.
+        """
         runner_up, share = int(self.runner_up[row]), self._share(row, int(self.component[row]))
         head = f"row {row}: {_called(self.component[row])}, probability {share:.4g}"
         if runner_up == self.component[row]:
@@ -258,3 +263,6 @@ def _with_errors(model: Model, offsets: Array, seen: Places, error: Array) -> tu
     turned = np.einsum("nkij,nki->nkj", vectors, offsets / deviations)
     heights = -np.log(deviations).sum(axis=2) - 0.5 * np.log(values).sum(axis=2) - 0.5 * len(seen) * LOG_2PI
     return heights, np.einsum("nkij,nkj->nki", vectors, turned / np.sqrt(values))
+
+
+Explanation.__module__ = "gaussmix"  # where users import it from

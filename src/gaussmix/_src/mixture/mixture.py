@@ -373,3 +373,6 @@ class Mixture(SciPyNames, Comparisons):
         ValueError : the numbers are not a mixture, as in `save`.
         """
         return formats.model_file.to_dict(self.model, self.feature_names)
+
+
+Mixture.__module__ = "gaussmix"  # where users import it from

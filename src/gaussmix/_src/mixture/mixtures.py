@@ -180,3 +180,6 @@ class Mixtures(Sequence[Mixture]):
     @cached_property
     def _places(self) -> dict[Any, int]:
         return {key: place for place, key in enumerate(self.keys)}
+
+
+Mixtures.__module__ = "gaussmix"  # where users import it from

@@ -98,7 +98,12 @@ class Predictive:
         return np.asarray(np.logaddexp.reduce(log_joint, axis=1))
 
     def quantiles(self, p: Array) -> Array:
-        """Where the mass of each target alone is p (n_quantiles,), in (0, 1): (n_rows, n_targets, n_quantiles)."""
+        """Quantiles of each target by itself, (n_rows, n_targets, n_quantiles), data units.
+
+        Parameters
+        ----------
+        p : probabilities (n_quantiles,), in (0, 1).
+        """
         n_rows, n_components, n_targets = self.means.shape
         deviations = np.sqrt(self._each.variances())
         found = np.empty((n_rows, n_targets, len(p)))
@@ -219,3 +224,6 @@ def row_quantiles(weights: Array, means: Array, deviations: Array, p: float) -> 
     high = np.minimum(high, np.where(weights > 0, alone, -np.inf).max(axis=1))
     slack = 4 * np.finfo(np.float64).eps * (np.abs(low) + np.abs(high) + deviations.max())
     return increasing_roots(excess, low - slack, high + slack, float(deviations.max()))
+
+
+Predictive.__module__ = "gaussmix"  # where users import it from

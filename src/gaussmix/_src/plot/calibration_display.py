@@ -47,7 +47,7 @@ class CalibrationDisplay(Display):
     Examples
     --------
     >>> from gaussmix import FAMILIES, Mixture
-    >>> from gaussmix._src.plot import CalibrationDisplay
+    >>> from gaussmix.plot import CalibrationDisplay
     >>> m = Mixture([1.0], [[0.0]], [1.0], FAMILIES["spherical"])
     >>> display = CalibrationDisplay.from_estimator(m, [[0.0], [1.0], [-2.0]])
     >>> display.values.round(2).tolist()
@@ -110,9 +110,9 @@ class CalibrationDisplay(Display):
         self.band_: Any = ax.fill_between(
             promised, low, high, color=faded(self._ink, 0.15), linewidth=0, label="chance, 95%"
         )
-        (self.reference_,) = ax.plot(
+        self.reference_: Any = ax.plot(
             [0, 1], [0, 1], color=self._ink, linewidth=0.9, linestyle="--", label="right model"
-        )
+        )[0]
         self.line_: Any = ax.plot(promised, observed, color=color, linewidth=1.8, label="observed")[0]
         what = "intervals" if self.is_central else "regions"
         ax.set(xlabel=f"mass of the {what}", ylabel="share of rows inside", xlim=(0, 1), ylim=(0, 1), aspect="equal")

@@ -57,7 +57,7 @@ class ComponentDisplay(FeatureDisplay):
     --------
     >>> import numpy as np
     >>> from gaussmix import GaussianMixture
-    >>> from gaussmix._src.plot import ComponentDisplay
+    >>> from gaussmix.plot import ComponentDisplay
     >>> rng = np.random.default_rng(0)
     >>> X = np.concatenate([rng.normal(size=(90, 2)), rng.normal([8, 4], [3, 1], size=(60, 2))])
     >>> gm = GaussianMixture(2, random_state=0).fit(X)
@@ -122,24 +122,24 @@ class ComponentDisplay(FeatureDisplay):
         radii = checked_levels(levels)
         ax = self._on(ax)
         looks = looks_of(len(self.weights), colors, ax.get_facecolor())
-        self.colors_ = [look.color for look in looks]
+        self.colors_: list[Any] = [look.color for look in looks]
         of_rows, is_line = dict(row_kwargs or {}), self.means.shape[1] == 1
         if is_line:
-            self.rows_ = draw_histogram(ax, self.rows[:, 0], of_rows)
+            self.rows_: Any = draw_histogram(ax, self.rows[:, 0], of_rows)
         else:
             box = covered(self.means, self.covariances)
             self.rows_ = draw_rows(ax, self.rows, self.labels, self.certainty, looks, box, of_rows)
         parts = self.weights, self.means, self.covariances
-        self.components_ = draw_components(ax, *parts, looks, radii, dict(component_kwargs or {}))
+        self.components_: list[Any] = draw_components(ax, *parts, looks, radii, dict(component_kwargs or {}))
         is_many = not is_line and len(set(map(str, self.colors_))) < len(looks)
-        self.numbers_ = draw_numbers(ax, self.means, looks) if is_many else []
+        self.numbers_: list[Any] = draw_numbers(ax, self.means, looks) if is_many else []
         others: Any = uncertainty.mixtures() if hasattr(uncertainty, "mixtures") else uncertainty
         if not isinstance(others, Sequence) or not all(isinstance(each, Mixture) for each in others):
             raise ParameterTypeError(
                 "uncertainty must be what inference or bootstrap found, or a list of mixtures, such as "
                 f"posterior_.sample(50), not {uncertainty!r:.60}."
             )
-        self.uncertain_ = [self._draw_uncertain(ax, looks, radii[:1], each) for each in others]
+        self.uncertain_: list[Any] = [self._draw_uncertain(ax, looks, radii[:1], each) for each in others]
         self._name_axes(self.feature_names, "density")
         return self._with_legend(self.handles(looks), legend)
 

@@ -48,7 +48,7 @@ class ConditionalDisplay(Display):
     --------
     >>> import numpy as np
     >>> from gaussmix import GaussianMixtureRegressor
-    >>> from gaussmix._src.plot import ConditionalDisplay
+    >>> from gaussmix.plot import ConditionalDisplay
     >>> x = np.linspace(0, 1, 200)[:, None]
     >>> y = np.abs(x[:, 0] - 0.5)
     >>> regressor = GaussianMixtureRegressor(2, random_state=0).fit(x, y)
@@ -141,17 +141,17 @@ class ConditionalDisplay(Display):
         color = self._line_color(color)
         low, high = self.quantiles.min(axis=0), self.quantiles.max(axis=0)
         box = np.array([[self.x[0], low[0]], [self.x[-1], high[-1]]])
-        self.rows_ = draw_plain_rows(ax, self.rows, self._ink, 0.7, box, {})
+        self.rows_: Any = draw_plain_rows(ax, self.rows, self._ink, 0.7, box, {})
         n = len(self.masses)
-        self.bands_ = []
+        self.bands_: list[Any] = []
         for k, mass in enumerate(self.masses[::-1].tolist()):
             edges = self.quantiles[:, k], self.quantiles[:, 2 * n - k]
             look: dict[str, Any] = {"color": faded(color, 0.18 + 0.14 * k), "linewidth": 0, "zorder": 1.5}
             self.bands_.append(ax.fill_between(self.x, *edges, label=f"{100 * mass:.4g}% of the rows", **look))
-        (self.mean_,) = ax.plot(self.x, self.mean, color=color, linewidth=1.8, zorder=4, label="mean")
-        (self.median_,) = ax.plot(
+        self.mean_: Any = ax.plot(self.x, self.mean, color=color, linewidth=1.8, zorder=4, label="mean")[0]
+        self.median_: Any = ax.plot(
             self.x, self.quantiles[:, n], color=color, linewidth=1.2, linestyle="--", zorder=4, label="median"
-        )
+        )[0]
         self._name_axes(self.feature_names)
         return self._with_legend([self.mean_, self.median_, *reversed(self.bands_)], legend)
 

@@ -36,7 +36,7 @@ class ConvergenceDisplay(Display):
     --------
     >>> import numpy as np
     >>> from gaussmix import GaussianMixture
-    >>> from gaussmix._src.plot import ConvergenceDisplay
+    >>> from gaussmix.plot import ConvergenceDisplay
     >>> X = np.random.default_rng(0).normal(size=(60, 2))
     >>> gm = GaussianMixture(2, n_init=3, random_state=0).fit(X)
     >>> len(ConvergenceDisplay.from_estimator(gm).lines_)
@@ -81,7 +81,7 @@ class ConvergenceDisplay(Display):
         """
         ax = self._on(ax)
         color = self._line_color(color)
-        self.lines_ = []
+        self.lines_: list[Any] = []
         for nth, trace in enumerate(self.traces):
             is_best = nth == self.best
             how: dict[str, Any] = {"color": color if is_best else "0.5", "zorder": 3 if is_best else 2}

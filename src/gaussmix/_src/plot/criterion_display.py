@@ -47,7 +47,7 @@ class CriterionDisplay(Display):
     --------
     >>> import numpy as np
     >>> from gaussmix import GaussianMixtureIC
-    >>> from gaussmix._src.plot import CriterionDisplay
+    >>> from gaussmix.plot import CriterionDisplay
     >>> X = np.random.default_rng(0).normal(size=(60, 2))
     >>> search = GaussianMixtureIC(range(1, 4), covariance_type=["full", "diag"], random_state=0).fit(X)
     >>> sorted(CriterionDisplay.from_estimator(search).lines_)
@@ -93,7 +93,8 @@ class CriterionDisplay(Display):
         names_of_candidates = np.array(structures(self.results))
         names = list(dict.fromkeys(names_of_candidates.tolist()))
         looks = looks_of(len(names), colors, ax.get_facecolor())
-        self.lines_, self.failures_ = {}, {}
+        self.lines_: dict[str, Any] = {}
+        self.failures_: dict[str, Any] = {}
         is_failed = np.array([why is not None for why in self.results["failure"]])
         for nth, (name, look) in enumerate(zip(names, looks, strict=True)):
             mine = np.flatnonzero(names_of_candidates == name)
@@ -105,8 +106,8 @@ class CriterionDisplay(Display):
                 self.failures_[name] = self._cross(failed, nth, len(names), look.color)
         best = counts[self.best_index], values[self.best_index]
         label = f"chosen: {names_of_candidates[self.best_index]}, {best[0]:.0f}"
-        self.best_ = self._ring(*best, label=label)
-        self.peaks_ = None
+        self.best_: Any = self._ring(*best, label=label)
+        self.peaks_: Any = None
         if self.criterion == STABILITY:
             at = np.flatnonzero(self.results["is_peak"])
             style = {"marker": "^", "linestyle": "", "markersize": 8, "markerfacecolor": "none", "color": "0.5"}
@@ -125,7 +126,7 @@ class CriterionDisplay(Display):
 
     def _show_the_best(self, values: Any) -> None:
         """Let the best candidates and the chosen one decide the axis; a note counts those that lie beyond it."""
-        self.note_ = None
+        self.note_: Any = None
         known = values[~np.isnan(values)]
         cost = -known if self.criterion in HIGHER else known
         best, last = (known[np.argsort(cost, kind="stable")[[0, min(_BEST, len(known)) - 1]]]).tolist()

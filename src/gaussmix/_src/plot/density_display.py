@@ -44,7 +44,7 @@ class DensityDisplay(FeatureDisplay):
     Examples
     --------
     >>> from gaussmix import FAMILIES, Mixture
-    >>> from gaussmix._src.plot import DensityDisplay
+    >>> from gaussmix.plot import DensityDisplay
     >>> m = Mixture([0.5, 0.5], [[0.0, 0.0], [4.0, 1.0]], [1.0, 1.0], FAMILIES["spherical"])
     >>> DensityDisplay.from_estimator(m, masses=[0.5, 0.9]).levels_.round(2)
     array([-4.63, -3.22])
@@ -83,7 +83,7 @@ class DensityDisplay(FeatureDisplay):
         ax = self._on(ax)
         color = self._line_color(color)
         shares = shares[::-1]
-        self.levels_ = self.mixture.highest_density_level(shares)
+        self.levels_: Any = self.mixture.highest_density_level(shares)
         shades = [faded(color, 1 - (1 - _OPACITY) ** (nth + 1)) for nth in range(len(shares))]
         is_line = self.mixture.n_features == 1
         (self._draw_line if is_line else self._draw_plane)(ax, color, shades)
@@ -101,7 +101,7 @@ class DensityDisplay(FeatureDisplay):
         )
         box = covered(self.mixture.means, self.mixture.model.covariances.dense())
         opacity = min(0.6, 15 * max(len(self.rows), 1) ** -0.5)
-        self.rows_ = draw_plain_rows(ax, self.rows, self._ink, opacity, box, {"s": 6})
+        self.rows_: Any = draw_plain_rows(ax, self.rows, self._ink, opacity, box, {"s": 6})
         self._view(density >= levels[0], x, y)
 
     def _view(self, inside: Any, x: Array, y: Array) -> None:

@@ -42,7 +42,7 @@ class MergingDisplay(Display):
     --------
     >>> import numpy as np
     >>> from gaussmix import FAMILIES, Mixture
-    >>> from gaussmix._src.plot import MergingDisplay
+    >>> from gaussmix.plot import MergingDisplay
     >>> m = Mixture([0.25, 0.25, 0.5], [[0.0], [1.0], [9.0]], [1.0, 1.0, 1.0], FAMILIES["spherical"])
     >>> display = MergingDisplay.from_estimator(m, m.sample(300, rng=0)[0])
     >>> display.merged, display.n_clusters
@@ -81,9 +81,9 @@ class MergingDisplay(Display):
         ax = self._on(ax)
         color = self._line_color(color)
         counts = np.arange(1, len(self.entropy) + 1)
-        (self.line_,) = ax.plot(counts, self.entropy, color=color, marker="o", markersize=5)
-        self.best_ = self._ring(self.n_clusters, float(self.entropy[self.n_clusters - 1]))
-        self.texts_ = []
+        self.line_: Any = ax.plot(counts, self.entropy, color=color, marker="o", markersize=5)[0]
+        self.best_: Any = self._ring(self.n_clusters, float(self.entropy[self.n_clusters - 1]))
+        self.texts_: list[Any] = []
         how: dict[str, Any] = {"textcoords": "offset points", "xytext": (0, 11), "ha": "center", "va": "bottom"}
         how |= {"rotation": 90, "color": self._ink, "fontsize": "small"}
         for count, text, overlap in zip(range(1, len(counts)), self.merged, self.overlap.tolist(), strict=True):

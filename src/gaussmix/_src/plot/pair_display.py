@@ -34,7 +34,7 @@ class PairDisplay(FeatureDisplay):
     --------
     >>> import numpy as np
     >>> from gaussmix import GaussianMixture
-    >>> from gaussmix._src.plot import PairDisplay
+    >>> from gaussmix.plot import PairDisplay
     >>> X = np.random.default_rng(0).normal(size=(60, 3))
     >>> display = PairDisplay.from_estimator(GaussianMixture(2, random_state=0).fit(X), X)
     >>> display.axes_.shape, display.axes_[2, 0].get_xlabel(), display.axes_[2, 0].get_ylabel()
@@ -74,14 +74,15 @@ class PairDisplay(FeatureDisplay):
         axes = new_grid(n) if ax is None else np.asarray(ax, dtype=object)
         if axes.shape != (n, n):
             raise ValueError(f"ax must be ({n}, {n}) axes, one for each picture, not an array of shape {axes.shape}.")
-        self.axes_, self.figure_ = axes, axes[0, 0].figure
+        self.axes_: Any = axes
+        self.figure_: Any = axes[0, 0].figure
         for i, row in enumerate(self.cells):
             for j, cell in enumerate(row):
                 cell.plot(axes[i, j], levels=levels, legend=False, **options)
         self._quieten()
         looks = looks_of(len(self.cells[0][0].weights), options.get("colors"), axes[0, 0].get_facecolor())
         typical = self.cells[0][-1]  # two features, where there are
-        self.legend_ = legend_beside(axes[0, -1], typical.handles(looks)) if legend else None
+        self.legend_: Any = legend_beside(axes[0, -1], typical.handles(looks)) if legend else None
         return self
 
     def _quieten(self) -> None:

@@ -37,7 +37,7 @@ class ProjectionDisplay(ComponentDisplay):
     --------
     >>> import numpy as np
     >>> from gaussmix import GaussianMixture
-    >>> from gaussmix._src.plot import ProjectionDisplay
+    >>> from gaussmix.plot import ProjectionDisplay
     >>> rng = np.random.default_rng(0)
     >>> X = rng.normal(size=(90, 4))
     >>> X[:30, 3] += 9

@@ -52,7 +52,7 @@ class RegionDisplay(FeatureDisplay):
     --------
     >>> import numpy as np
     >>> from gaussmix import GaussianMixtureClassifier
-    >>> from gaussmix._src.plot import RegionDisplay
+    >>> from gaussmix.plot import RegionDisplay
     >>> rng = np.random.default_rng(0)
     >>> X, y = np.concatenate([rng.normal(size=(50, 2)), rng.normal(4, 1, size=(50, 2))]), np.repeat(["a", "b"], 50)
     >>> display = RegionDisplay.from_estimator(GaussianMixtureClassifier().fit(X, y), X)
@@ -114,7 +114,7 @@ class RegionDisplay(FeatureDisplay):
                 how = {"levels": [0.0], "colors": [self._ink], "linewidths": 0.8, "zorder": 1.5}
                 self.boundaries_.append(ax.contour(self.x, self.y, margin, **how))
         certainty, box = np.full(len(self.rows), 1.3), np.array([[self.x[0], self.y[0]], [self.x[-1], self.y[-1]]])
-        self.rows_ = draw_rows(ax, self.rows, self.labels, certainty, looks, box, {})
+        self.rows_: Any = draw_rows(ax, self.rows, self.labels, certainty, looks, box, {})
         ax.set(xlim=(self.x[0], self.x[-1]), ylim=(self.y[0], self.y[-1]))
 
     def _draw_line(self, ax: Axes, looks: list[Look]) -> None:

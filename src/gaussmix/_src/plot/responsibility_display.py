@@ -40,7 +40,7 @@ class ResponsibilityDisplay(Display):
     Examples
     --------
     >>> from gaussmix import FAMILIES, Mixture
-    >>> from gaussmix._src.plot import ResponsibilityDisplay
+    >>> from gaussmix.plot import ResponsibilityDisplay
     >>> m = Mixture([0.5, 0.5], [[0.0], [4.0]], [1.0, 1.0], FAMILIES["spherical"])
     >>> ResponsibilityDisplay.from_estimator(m, [[2.0], [9.0], [-1.0]]).shares.round(2).tolist()
     [[1.0, 0.0], [0.5, 0.5], [0.0, 1.0]]
@@ -73,7 +73,8 @@ class ResponsibilityDisplay(Display):
         ax = self._on(ax)
         looks = looks_of(len(self.names), colors, ax.get_facecolor())
         edges = np.linspace(0, self.n_rows, len(self.shares) + 1)
-        below, self.areas_ = np.zeros(len(self.shares)), []
+        below = np.zeros(len(self.shares))
+        self.areas_: list[Any] = []
         seen: dict[Any, int] = {}
         for k, (name, look) in enumerate(zip(self.names, looks, strict=True)):
             color = NOISE_COLOR if name == "noise" else look.color

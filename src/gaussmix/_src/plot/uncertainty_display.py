@@ -46,7 +46,7 @@ class UncertaintyDisplay(FeatureDisplay):
     --------
     >>> import numpy as np
     >>> from gaussmix import GaussianMixture
-    >>> from gaussmix._src.plot import UncertaintyDisplay
+    >>> from gaussmix.plot import UncertaintyDisplay
     >>> rng = np.random.default_rng(0)
     >>> X = np.concatenate([rng.normal(size=(90, 2)), rng.normal(3, 1, size=(60, 2))])
     >>> display = UncertaintyDisplay.from_estimator(GaussianMixture(2, random_state=0).fit(X), X)
@@ -83,14 +83,14 @@ class UncertaintyDisplay(FeatureDisplay):
         looks = looks_of(len(self.weights), colors, ax.get_facecolor())
         is_line = self.means.shape[1] == 1
         at = np.column_stack([self.rows, self.uncertainty]) if is_line else self.rows
-        self.components_ = []
+        self.components_: list[Any] = []
         if not is_line:
             self.components_ = draw_ellipses(ax, self.means, self.covariances, looks, [2.0], {"linewidth": 0.8}, 0.0)
         order = np.argsort(self.uncertainty, kind="stable")  # the most uncertain above
         strength = (self.uncertainty[order] / max(self._highest, 1e-9)).clip(0, 1)
         sizes = _SMALLEST + (_LARGEST - _SMALLEST) * strength
         points = at[order], self.labels[order], 0.45 + 0.5 * strength
-        self.rows_ = draw_points(ax, *points, looks, {"zorder": 4}, sizes)
+        self.rows_: Any = draw_points(ax, *points, looks, {"zorder": 4}, sizes)
         self._name_axes(self.feature_names, "uncertainty")
         return self._with_legend(self._handles(looks), legend)
 

@@ -197,3 +197,6 @@ def _of_refits(found: Refits) -> list[str]:
     if found.model.noise is not None:
         notes.append(OF_NOISE)
     return notes
+
+
+Bootstrap.__module__ = "gaussmix"  # where users import it from

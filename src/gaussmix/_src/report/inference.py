@@ -167,14 +167,17 @@ class Estimates:
         notes = "".join(f"<li>{escape(note)}</li>" for note in self.notes)
         return f"<div><p>{self._title} by {self.method}</p>{table_html(*self._cells(LEVEL))}<ul>{notes}</ul></div>"
 
-    def shown(self, alpha: float = LEVEL) -> list[tuple[str, list[str], list[float]]]:
-        """The name of each number; it, its standard error and the ends of its interval, as text and as numbers."""
-        numbers = zip(self.params, self.bse, *self.conf_int(alpha).T, strict=True)
-        return [(name, _digits(*each), [*map(float, each)]) for name, each in zip(self.names, numbers, strict=True)]
-
     def _cells(self, alpha: float) -> tuple[list[str], list[list[str]]]:
         header = ["", "estimate", "std error", f"{100 * alpha / 2:.3g} %", f"{100 - 100 * alpha / 2:.3g} %"]
-        return header, [[name if name.isprintable() else repr(name), *texts] for name, texts, _ in self.shown(alpha)]
+        return header, [
+            [name if name.isprintable() else repr(name), *texts] for name, texts, _ in with_intervals(self, alpha)
+        ]
+
+
+def with_intervals(found: Estimates, alpha: float = LEVEL) -> list[tuple[str, list[str], list[float]]]:
+    """The name of each estimate; it, its standard error and the ends of its interval, as text and as numbers."""
+    values = zip(found.params, found.bse, *found.conf_int(alpha).T, strict=True)
+    return [(name, _digits(*each), [*map(float, each)]) for name, each in zip(found.names, values, strict=True)]
 
 
 def _digits(value: float, error: float, low: float, high: float) -> list[str]:
@@ -230,30 +233,31 @@ class OfMixture(Estimates):
         own: dict[str, Any] = {"method": self.method, "notes": self.notes, "library": self.library}
         return Estimates(**numbers_of(name, value), **own, covariance=covariance, draws=draws, counts=self.counts)
 
-    def columns_beside(self, mixture: Mixture) -> dict[str, Array]:
-        """Standard errors and intervals of weights and means, (n_components,) and one for noise, for `tidy` of a fit.
 
-        Raises ValueError for a mixture of another size, or several standard errors away.
-        """
-        scale = NaturalScale.of(mixture.model)
-        if scale.terms != NaturalScale.of(self.mixture.model).terms:
-            raise ValueError("sure must be what inference, bootstrap or posterior_ of this estimator found.")
-        of_rows = np.array([term.kind in (Kind.WEIGHT, Kind.MEAN) for term in scale.terms])
-        furthest = self._furthest(mixture.model, of_rows)
-        if furthest > MOST_BESIDE:
-            raise ValueError(
-                f"sure is {furthest:.2g} standard errors from this mixture. It describes another fit, or this one "
-                "ended far from its maximum. Use tidy() of sure, or fit with a lower tol."
-            )
-        low, high = self.conf_int().T
-        features, K, found = names_of(mixture), mixture.n_components, dict[str, Array]()
-        weights = [place for place, term in enumerate(scale.terms) if term.kind is Kind.WEIGHT]
-        none = np.full(len(weights) - K, np.nan)
-        for name, numbers in {"std_error": self.bse, "conf_low": low, "conf_high": high}.items():
-            found[f"weight_{name}"] = numbers[weights]
-            means = numbers[len(weights) : len(weights) + K * len(features)].reshape(K, -1)
-            found |= {f"mean_{feature}_{name}": np.append(means[:, j], none) for j, feature in enumerate(features)}
-        return found
+def interval_columns(sure: OfMixture, mixture: Mixture) -> dict[str, Array]:
+    """Standard errors and intervals of weights and means, (n_components,) and one for noise, for `tidy` of a fit.
+
+    Raises ValueError for a mixture of another size, or several standard errors away.
+    """
+    scale = NaturalScale.of(mixture.model)
+    if scale.terms != NaturalScale.of(sure.mixture.model).terms:
+        raise ValueError("sure must be what inference, bootstrap or posterior_ of this estimator found.")
+    of_rows = np.array([term.kind in (Kind.WEIGHT, Kind.MEAN) for term in scale.terms])
+    furthest = sure._furthest(mixture.model, of_rows)
+    if furthest > MOST_BESIDE:
+        raise ValueError(
+            f"sure is {furthest:.2g} standard errors from this mixture. It describes another fit, or this one "
+            "ended far from its maximum. Use tidy() of sure, or fit with a lower tol."
+        )
+    low, high = sure.conf_int().T
+    features, K, found = names_of(mixture), mixture.n_components, dict[str, Array]()
+    weights = [place for place, term in enumerate(scale.terms) if term.kind is Kind.WEIGHT]
+    none = np.full(len(weights) - K, np.nan)
+    for name, numbers in {"std_error": sure.bse, "conf_low": low, "conf_high": high}.items():
+        found[f"weight_{name}"] = numbers[weights]
+        means = numbers[len(weights) : len(weights) + K * len(features)].reshape(K, -1)
+        found |= {f"mean_{feature}_{name}": np.append(means[:, j], none) for j, feature in enumerate(features)}
+    return found
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -485,3 +489,6 @@ _OF_FROZEN = {
     Frozen.COLLAPSED: "no standard errors of mean and covariance after a collapse onto too few distinct rows, or where "
     "only the ridge gives variance in some direction",
 }
+
+
+Estimates.__module__ = OfMixture.__module__ = Inference.__module__ = "gaussmix"  # where users import them from

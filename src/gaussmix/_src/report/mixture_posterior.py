@@ -130,3 +130,6 @@ class MixturePosterior:
         method = f"{counted(len(draws), 'draw')} from the posterior"
         covariance = covariance_of(draws, None)
         return Estimates(**numbers, covariance=covariance, method=method, draws=draws, library=self._library)
+
+
+MixturePosterior.__module__ = "gaussmix"  # where users import it from

@@ -69,3 +69,6 @@ class OrderTest:
         return "\n".join([self.method, "", *lines, "", f"At least {least} at a level of {LEVEL:g}."])
 
     __repr__ = __str__
+
+
+OrderTest.__module__ = "gaussmix"  # where users import it from

@@ -169,3 +169,6 @@ def _cut(header: list[str], rows: list[list[str]], most: int) -> list[list[str]]
 def _tex_row(cells: Sequence[str]) -> str:
     escaped = ("".join(_TEX.get(character, character) for character in cell) for cell in cells)
     return f"{' & '.join(escaped)} \\\\"
+
+
+Summary.__module__ = "gaussmix"  # where users import it from

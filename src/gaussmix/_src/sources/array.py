@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -23,13 +24,17 @@ class ArraySource(Source):
     error : as for `Block`.
     """
 
+    n_rows: int
+    n_features: int
+    dtype: np.dtype[Any]
+    has_errors: bool
     _blocks: Sequence[Block]
 
     def __init__(
         self, rows: Rows, row_weight: Array | None = None, given: Given | None = None, error: Array | None = None
     ) -> None:
         self._blocks, self.has_errors = [Block(0, rows, row_weight, given, error=error)], error is not None
-        self.n_rows, self.n_features, self.dtype = rows.shape[0], rows.shape[1], rows.dtype
+        (self.n_rows, self.n_features), self.dtype = rows.shape, rows.dtype
 
     def blocks(self) -> Sequence[Block]:
         return self._blocks

@@ -45,7 +45,7 @@ class Task(Protocol[S_co]):
         """Make the state of a block, which may be kept between passes. It may be lost, and is then made again."""
 
     def call(self, block: Block, state: Any) -> S_co:
-        """Do the work on one block, which is a node of the tree of leaves (`waist.leaves`)."""
+        """Do the work on one block, which is a node of the tree of leaves (`interfaces.leaves`)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -350,3 +350,6 @@ def _part(block: Block, choose: Callable[[Block], NDArray[np.bool_]]) -> Iterabl
     """The chosen rows of a block; no block where there are none."""
     places = choose(block).nonzero()[0]
     return [block.taken(places, block.first_row)] if len(places) else []
+
+
+Source.__module__ = "gaussmix.extend"  # where users import it from

@@ -139,14 +139,14 @@ def _kind(data: Any) -> str:
     known = next((name for name in names if name in SOURCES), "")
     if known or names[0].partition(".")[0] in IN_MEMORY:
         return known
-    return next((name for name in names if name in plugins.points("gaussmix._src.sources")), "")
+    return next((name for name in names if name in plugins.points("gaussmix.sources")), "")
 
 
 def _registered(name: str) -> Opener | None:
     """What opens tables of this name, here or in another package; None if nothing does."""
     found = SOURCES.get(name)
     if not isinstance(found, str):
-        return found or plugins.load("gaussmix._src.sources", name)
+        return found or plugins.load("gaussmix.sources", name)
     module, _, function = found.partition(":")
     try:
         opener = getattr(import_module(module), function)

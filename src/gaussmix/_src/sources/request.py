@@ -30,3 +30,6 @@ class Request:
 
 
 Opener = Callable[[Any, Request], Source]
+
+
+Request.__module__ = "gaussmix.extend"  # where users import it from

@@ -228,7 +228,7 @@ def _family(given: Any, wanted: str) -> Family:
     return family_named(given)
 
 
-def shown(family: Family) -> str | Family:
+def shown(family: Family) -> Any:
     """What a user would give as `covariance_type`: the name of a structure, or one with options of its own."""
     return copy(family) if family.options else family.name
 

@@ -63,7 +63,7 @@ def code(
         "import pandas as pd\n",
         "import pyarrow as pa\n" if read.startswith("pa.") else "",
         f"from gaussmix import {imported}\n",
-        "from gaussmix._src.plot import PairDisplay\n\n",
+        "from gaussmix.plot import PairDisplay\n\n",
         "" if table.files and model != STANDARD else saved,
         f"{rows}{made}PairDisplay.from_estimator(gm, X)\n",
     ]

@@ -20,9 +20,12 @@ from gaussmix._src.errors import counted
 from gaussmix._src.fit.criteria import HIGHER, heading_of
 from gaussmix._src.mixture.holes import tail_probability
 from gaussmix._src.mixture.shown import mean_and_deviation, share
-from gaussmix._src.plot import CriterionDisplay, PairDisplay, UncertaintyDisplay
+from gaussmix._src.plot.criterion_display import CriterionDisplay
 from gaussmix._src.plot.display import import_pyplot
+from gaussmix._src.plot.pair_display import PairDisplay
 from gaussmix._src.plot.palette import looks_of
+from gaussmix._src.plot.uncertainty_display import UncertaintyDisplay
+from gaussmix._src.report.inference import with_intervals
 from gaussmix._src.version import package_version
 
 MOST_FEATURES = 5  # in the pair plot
@@ -79,7 +82,7 @@ def _sure(findings: Findings) -> str:
         return ""
     rows = [
         [(escape(name), float(place)), *zip(texts, map(_sorted, numbers), strict=True)]
-        for place, (name, texts, numbers) in enumerate(found.shown())
+        for place, (name, texts, numbers) in enumerate(with_intervals(found))
         if not name.startswith(("variance", "covariance"))
     ]
     headings = ["", "estimate", "standard error", "95 %: from", "to"]

@@ -58,11 +58,8 @@ def classify(
     table.check_numeric(names)
     table = reading.of_features(table, names)
     print_notices(dict.fromkeys([*learned.notices, *table.notices]))
-    if len(covariance_type) == 1:
-        covariance_type = covariance_type[0]  # a single structure needs no choice
-    classifier = GaussianMixtureClassifier(
-        counts, covariance_type=covariance_type, random_state=random_state, n_jobs=jobs
-    )
+    structures: Any = covariance_type[0] if len(covariance_type) == 1 else covariance_type  # one needs no choice
+    classifier = GaussianMixtureClassifier(counts, covariance_type=structures, random_state=random_state, n_jobs=jobs)
     with collected_warnings() as collected:
         known = label_cells(learned, labels)
         classifier.fit(learned.all_rows(names, may_miss=reading.missing), [_KNOWN.get(label, label) for label in known])

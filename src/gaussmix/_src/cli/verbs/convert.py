@@ -23,7 +23,9 @@ from gaussmix._src.cli.show.notices import is_quiet
 from gaussmix._src.covariances import Dense, Diagonal, Isotropic
 from gaussmix._src.errors import counted, listed, not_one_of
 from gaussmix._src.estimators.detector import GaussianMixtureDetector
-from gaussmix._src.export import to_c, to_onnx, to_sql
+from gaussmix._src.export.c import to_c
+from gaussmix._src.export.onnx_model import to_onnx
+from gaussmix._src.export.sql import to_sql
 from gaussmix._src.families.base import ALIASES, FAMILIES, Family, family_named, known_names
 from gaussmix._src.formats.model_file import family_of
 from gaussmix._src.mixture.mixture import Mixture

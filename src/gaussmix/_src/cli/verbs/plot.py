@@ -12,8 +12,10 @@ from gaussmix._src.cli.model_file import ModelFile
 from gaussmix._src.cli.outputs import check_target, open_target
 from gaussmix._src.cli.show.notices import is_quiet, print_notices
 from gaussmix._src.errors import listed
-from gaussmix._src.plot import ComponentDisplay, PairDisplay, UncertaintyDisplay
+from gaussmix._src.plot.component_display import ComponentDisplay
 from gaussmix._src.plot.display import import_pyplot
+from gaussmix._src.plot.pair_display import PairDisplay
+from gaussmix._src.plot.uncertainty_display import UncertaintyDisplay
 
 _DISPLAYS: dict[str, Any] = {"pairs": PairDisplay, "components": ComponentDisplay, "uncertainty": UncertaintyDisplay}
 _KINDS = "Every two features; two features; or where the component of rows is in doubt."

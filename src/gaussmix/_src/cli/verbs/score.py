@@ -13,6 +13,7 @@ from gaussmix._src.cli.model_file import ModelFile
 from gaussmix._src.cli.outputs import Writing, check_target, json_value, rows_at_once
 from gaussmix._src.cli.show.notices import collected_warnings, print_notices
 from gaussmix._src.cli.show.reports import echo_json, show_scores
+from gaussmix._src.estimators.bayesian_gaussian_mixture import BayesianGaussianMixture
 
 
 @click.command(cls=options.OnTables)
@@ -68,7 +69,7 @@ def scores_of(model: ModelFile, rows: Any, jobs: int | None, weight_meaning: str
     estimator = model.estimator(jobs).set_params(weight_meaning=weight_meaning)
     rows.feature_names = None  # the columns are matched already
     size = {"n_rows": rows.n_rows, "row_weight": rows.profile.total_weight}
-    if model.posterior is not None:
+    if isinstance(estimator, BayesianGaussianMixture):
         return {**size, "mean_log_likelihood": estimator.score(rows)}
     deviance, total = estimator._deviance(rows, None, None)
     return {

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from importlib import import_module
-from typing import Any, Protocol
+from typing import Any, Final, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -82,7 +82,12 @@ STARTS = {
     "random_from_data": "random.random_rows",
     "random": "random.random_shares",
 }
-AUTO = "auto"  # the name for "search" where that pays, and for the usual start elsewhere: fit/plan.py
+StartName = Literal["auto", "hierarchical", "k-means++", "kmeans", "search", "random_from_data", "random"]
+# What `init_params` may be: names; labels or responsibilities of the rows; a callable of (X, n_components, rng).
+Initialisation = (
+    StartName | list[Any] | tuple[Any, ...] | NDArray[Any] | Callable[[NDArray[Any], int, np.random.Generator], Any]
+)
+AUTO: Final = "auto"  # the name for "search" where that pays, and for the usual start elsewhere: fit/plan.py
 DETERMINISTIC = frozenset({"hierarchical"})  # starts that draw nothing, so that one run is enough
 
 
@@ -117,3 +122,6 @@ def centre_parameters(centres: Array, width: float = 1.0) -> Parameters:
     """Spheres about the centres: log p(x, k) = −½ ‖x − c_k‖² / width² of a complete row, without a constant."""
     whitening = SphericalWhitening(np.full(1, 1.0 / width), np.zeros(1))
     return Parameters(np.zeros(len(centres)), centres, whitening)
+
+
+Partition.__module__ = "gaussmix.extend"  # where users import it from

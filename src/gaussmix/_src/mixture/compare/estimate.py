@@ -29,3 +29,6 @@ class Estimate(Generic[Value]):
     def __iter__(self) -> Iterator[Value]:
         yield self.value
         yield self.error
+
+
+Estimate.__module__ = "gaussmix"  # where users import it from

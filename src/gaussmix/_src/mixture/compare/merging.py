@@ -241,3 +241,6 @@ class _Pairs:
             kept = {(a - (a > j), b - (b > j)): value for (a, b), value in known.items() if not {a, b} & {i, j}}
             known.clear()
             known.update(kept)
+
+
+Merging.__module__ = "gaussmix"  # where users import it from

@@ -1,0 +1,45 @@
+"""Names for those who add a covariance structure, a source of rows or an initialisation.
+
+The developers' pages "Add a covariance structure", "Add a source" and "Add a start" show how they are used, and
+`gaussmix.testing` has the laws that an addition must keep.
+"""
+
+from gaussmix._src.covariances import Covariances, Dense, Diagonal, Isotropic, LowRank
+from gaussmix._src.em.initialisation.base import Partition, nearest_centre
+from gaussmix._src.em.initialisation.sample import Distinct
+from gaussmix._src.families.base import Equivariance, Family, register
+from gaussmix._src.interfaces.block import Block
+from gaussmix._src.interfaces.moments import Scatter
+from gaussmix._src.interfaces.need import Need, Rule
+from gaussmix._src.numerics.axes import principal_axes
+from gaussmix._src.numerics.contract import contract
+from gaussmix._src.numerics.factorise import factorise
+from gaussmix._src.sources.base import Source
+from gaussmix._src.sources.files.base import check_columns
+from gaussmix._src.sources.opening import SOURCES
+from gaussmix._src.sources.request import Request
+
+__all__ = [
+    "SOURCES",
+    "Block",
+    "Covariances",
+    "Dense",
+    "Diagonal",
+    "Distinct",
+    "Equivariance",
+    "Family",
+    "Isotropic",
+    "LowRank",
+    "Need",
+    "Partition",
+    "Request",
+    "Rule",
+    "Scatter",
+    "Source",
+    "check_columns",
+    "contract",
+    "factorise",
+    "nearest_centre",
+    "principal_axes",
+    "register",
+]

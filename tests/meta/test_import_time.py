@@ -96,7 +96,9 @@ def test_a_mixture_loads_numpy_and_no_other_library() -> None:
 
 def typed(package: ModuleType) -> dict[str, str]:
     """The module of each name that a package imports for editors."""
-    tree = ast.parse(Path(str(package.__file__)).read_text(encoding="utf-8"))
+    path = Path(str(package.__file__))
+    path = path.with_suffix(".pyi") if path.with_suffix(".pyi").exists() else path
+    tree = ast.parse(path.read_text(encoding="utf-8"))
     imports = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
     return {alias.name: str(node.module) for node in imports for alias in node.names}
 

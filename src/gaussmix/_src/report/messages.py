@@ -113,7 +113,7 @@ def dropped_sentence(results: Sequence[Result], chosen: Result, columns: str) ->
     fewest = min(result.candidate.n_components for result in failed)
     if not columns and 2 * len(failed) <= len(results) and fewest > chosen.candidate.n_components:
         return None
-    from gaussmix._src.fit.candidates import reasons_and_advice  # of searches alone
+    from gaussmix._src.fit.candidates import reasons_and_advice  # only searches need it
 
     reasons, advice = reasons_and_advice(failed, columns)
     number = f"{len(failed)} of {counted(len(results), 'candidate')}"

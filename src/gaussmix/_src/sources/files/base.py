@@ -268,7 +268,7 @@ class Chosen(NamedTuple):
     names: list[str]
     places: list[int]
     weight_place: int | None
-    dtype: np.dtype[Any]  # of the rows
+    dtype: np.dtype[Any]  # the type of the rows
     integers: list[int]
 
     @classmethod

@@ -155,7 +155,7 @@ def our_fit(reference: Reference, entry: dict[str, Any], start: Model | None = N
     """gaussmix's fit without a ridge, from mclust's start labels or from a mixture; None where it is singular."""
     rows = reference.rows
     labels = np.array(reference.values["start_labels"][str(entry["G"])], dtype=np.int32) - 1
-    source, engine = RecordingSource(rows, given=labels), choose(1)
+    source, engine = RecordingSource(rows, assignment=labels), choose(1)
     objective = Objective(np.zeros(rows.shape[1]))
     try:
         first = InitialMoments(source, engine, entry["G"], Partition())

@@ -65,7 +65,7 @@ FactorShape to_factor_shape(int value) {
                    "factor_shape must be 0, 1, 2 or 3 (spherical, diagonal, triangular, low rank)");
 }
 
-Rule to_rule(int value) { return to_enum(value, Rule::given, "rule must be 0, 1 or 2 (soft, hard, given)"); }
+Rule to_rule(int value) { return to_enum(value, Rule::assignment, "rule must be 0, 1 or 2 (soft, hard, assignment)"); }
 
 Second to_second(int value) {
     return to_enum(value, Second::projected, "second must be 0, 1, 2, 3 or 4 (none, trace, diagonal, full, projected)");
@@ -96,36 +96,37 @@ RowWeightView view_row_weight(const RowWeight& weight, Index n_rows) {
     return {weight->data(), weight->stride(0)};
 }
 
-GivenView view_given(const Given& given, const Shape& shape, Index n_rows) {
-    require(given.has_value() == (shape.rule == Rule::given), "given goes with rule 2 (given), and only with it");
-    if (!given) return {nullptr, nullptr, 0, 0};
-    if (const auto* labels = std::get_if<Strided<std::int32_t, 1>>(&*given)) {
-        require(extent(*labels, 0) == n_rows, "given labels must have shape (n_rows,)");
+AssignmentView view_assignment(const Assignment& assignment, const Shape& shape, Index n_rows) {
+    require(assignment.has_value() == (shape.rule == Rule::assignment),
+            "assignment goes with rule 2 (assignment), and only with it");
+    if (!assignment) return {nullptr, nullptr, 0, 0};
+    if (const auto* labels = std::get_if<Strided<std::int32_t, 1>>(&*assignment)) {
+        require(extent(*labels, 0) == n_rows, "assignment labels must have shape (n_rows,)");
         return {labels->data(), nullptr, labels->stride(0), 0};
     }
-    const auto& table = std::get<Strided<double, 2>>(*given);
+    const auto& table = std::get<Strided<double, 2>>(*assignment);
     require(extent(table, 0) == n_rows && extent(table, 1) == shape.n_components,
-            "given responsibilities must have shape (n_rows, n_components)");
+            "assignment responsibilities must have shape (n_rows, n_components)");
     return {nullptr, table.data(), table.stride(0), table.stride(1)};
 }
 
-PriorView view_prior(const Prior& log_prior, const PriorPlaces& places, const Shape& shape, Index n_rows) {
+PriorView view_prior(const Prior& log_prior, const PriorIndices& indices, const Shape& shape, Index n_rows) {
     if (!log_prior) return {};
-    require(shape.rule != Rule::given, "log_prior goes with rules 0 and 1 (soft, hard)");
+    require(shape.rule != Rule::assignment, "log_prior goes with rules 0 and 1 (soft, hard)");
     const Index n_priors = extent(*log_prior, 0), n_columns = extent(*log_prior, 1);
     require(n_columns == shape.n_components || n_columns == shape.n_components + 1,
             "log_prior must have a column for each component, and perhaps one for the background");
-    require((places ? extent(*places, 0) : n_priors) == n_rows, "log_prior or prior_places must have n_rows rows");
+    require((indices ? extent(*indices, 0) : n_priors) == n_rows, "log_prior or prior_indices must have n_rows rows");
     const PriorView view{log_prior->data(),
                          log_prior->stride(0),
                          log_prior->stride(1),
                          n_columns,
-                         places ? places->data() : nullptr,
-                         places ? places->stride(0) : 0};
-    if (!places) return view;
+                         indices ? indices->data() : nullptr,
+                         indices ? indices->stride(0) : 0};
+    if (!indices) return view;
     std::int32_t largest = -1;
-    for (Index row = 0; row < n_rows; ++row) largest = std::max(largest, view.places[row * view.place_stride]);
-    require(largest < n_priors, "prior_places point beyond log_prior");
+    for (Index row = 0; row < n_rows; ++row) largest = std::max(largest, view.indices[row * view.index_stride]);
+    require(largest < n_priors, "prior_indices point beyond log_prior");
     return view;
 }
 
@@ -147,7 +148,7 @@ ParametersView view_gaussians(const Maybe<2>& means, const Factors& factors, Sha
 }
 
 ParametersView view_parameters(const Maybe<1>& log_scale, const Maybe<2>& means, const Factors& factors, Shape& shape) {
-    if (shape.rule == Rule::given) return {nullptr, nullptr, nullptr, nullptr};
+    if (shape.rule == Rule::assignment) return {nullptr, nullptr, nullptr, nullptr};
     require(log_scale && extent(*log_scale, 0) == shape.n_components, "log_scale must have shape (n_components,)");
     ParametersView view = view_gaussians(means, factors, shape);
     view.log_scale = log_scale->data();
@@ -205,7 +206,8 @@ VisitView view_visit(const Labels& labels, const Bounds& bounds, const Motion& m
     return view;
 }
 
-Index count_components(const Maybe<1>& log_scale, const Maybe<2>& means, const Maybe<2>& anchor, const Given& given) {
+Index count_components(const Maybe<1>& log_scale, const Maybe<2>& means, const Maybe<2>& anchor,
+                       const Assignment& assignment) {
     Index count = 0;
     if (log_scale) {
         count = extent(*log_scale, 0);
@@ -213,8 +215,8 @@ Index count_components(const Maybe<1>& log_scale, const Maybe<2>& means, const M
         count = extent(*means, 0);
     } else if (anchor) {
         count = extent(*anchor, 0);
-    } else if (given && std::holds_alternative<Strided<double, 2>>(*given)) {
-        count = extent(std::get<Strided<double, 2>>(*given), 1);
+    } else if (assignment && std::holds_alternative<Strided<double, 2>>(*assignment)) {
+        count = extent(std::get<Strided<double, 2>>(*assignment), 1);
     }
     require(count > 0, "n_components is 0, or unknown: labels alone do not tell it, log_scale, means or anchor do");
     return count;

@@ -12,9 +12,9 @@ namespace gaussmix {
 
 using Rows = std::variant<Strided<double, 2>, Strided<float, 2>>;
 using RowWeight = std::optional<Strided<double, 1>>;
-using Given = std::optional<std::variant<Strided<std::int32_t, 1>, Strided<double, 2>>>;
+using Assignment = std::optional<std::variant<Strided<std::int32_t, 1>, Strided<double, 2>>>;
 using Prior = std::optional<Strided<double, 2>>;
-using PriorPlaces = std::optional<Strided<std::int32_t, 1>>;
+using PriorIndices = std::optional<Strided<std::int32_t, 1>>;
 using Error = std::optional<Strided<double>>;
 using Factors = std::optional<Contiguous<double>>;
 template <int kDimensions>
@@ -36,13 +36,14 @@ Rule to_rule(int value);
 Second to_second(int value);
 Output to_output(int value);
 
-Index count_components(const Maybe<1>& log_scale, const Maybe<2>& means, const Maybe<2>& anchor, const Given& given);
+Index count_components(const Maybe<1>& log_scale, const Maybe<2>& means, const Maybe<2>& anchor,
+                       const Assignment& assignment);
 
 RowsView view_rows(const Rows& rows, const Maybe<1>& origin);
 RowWeightView view_row_weight(const RowWeight& weight, Index n_rows);
 ErrorView view_error(const Error& error, const Shape& shape, Index n_rows);
-PriorView view_prior(const Prior& log_prior, const PriorPlaces& places, const Shape& shape, Index n_rows);
-GivenView view_given(const Given& given, const Shape& shape, Index n_rows);
+PriorView view_prior(const Prior& log_prior, const PriorIndices& indices, const Shape& shape, Index n_rows);
+AssignmentView view_assignment(const Assignment& assignment, const Shape& shape, Index n_rows);
 
 // Means and factors; finds out `shape.is_shared`.
 ParametersView view_gaussians(const Maybe<2>& means, const Factors& factors, Shape& shape);

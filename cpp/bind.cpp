@@ -22,24 +22,24 @@ namespace {
 using StepResult =
     std::tuple<double, Result<double>, Result<double>, std::optional<Result<double>>, Index, Index, double>;
 
-StepResult bound_step(const Target& target, const Rows& rows, const RowWeight& row_weight, const Given& given,
+StepResult bound_step(const Target& target, const Rows& rows, const RowWeight& row_weight, const Assignment& assignment,
                       const Maybe<1>& origin, const Maybe<1>& log_scale, const Maybe<2>& means, int factor_shape,
                       const Factors& factors, const Maybe<2>& anchor, int rule, int second, int n_threads,
                       const Order& order, const Labels& labels, const Bounds& bounds, const Motion& motion,
-                      const Maybe<3>& projection, const Prior& log_prior, const PriorPlaces& prior_places,
+                      const Maybe<3>& projection, const Prior& log_prior, const PriorIndices& prior_indices,
                       double log_background) {
     StepView task{};
     task.rows = view_rows(rows, origin);
     Shape& shape = task.shape;
-    shape = shape_of(count_components(log_scale, means, anchor, given), task.rows.n_features, factor_shape,
+    shape = shape_of(count_components(log_scale, means, anchor, assignment), task.rows.n_features, factor_shape,
                      to_rule(rule), to_second(second));
     task.row_weight = view_row_weight(row_weight, task.rows.n_rows);
-    task.given = view_given(given, shape, task.rows.n_rows);
+    task.assignment = view_assignment(assignment, shape, task.rows.n_rows);
     ParametersView parameters = view_parameters(log_scale, means, factors, shape);
     parameters.anchor = view_anchor(anchor, shape);
     parameters.projection = view_projection(projection, shape);
     parameters.log_background = log_background;
-    task.prior = view_prior(log_prior, prior_places, shape, task.rows.n_rows);
+    task.prior = view_prior(log_prior, prior_indices, shape, task.rows.n_rows);
     // Places are checked, not that each comes once: that is up to the engine.
     task.rows.order = view_order(order, shape, task.rows.n_rows);
     task.visit = view_visit(labels, bounds, motion, shape, task.rows.n_rows);
@@ -48,8 +48,8 @@ StepResult bound_step(const Target& target, const Rows& rows, const RowWeight& r
     NewArray<double> mass({count});
     NewArray<double> first({count, features});
     std::optional<NewArray<double>> second_moments = new_second(shape);
-    double log_likelihood = 0, n_far = 0, n_near = 0, background = 0;
-    const MomentsView out{&log_likelihood, &n_far,       &n_near,
+    double log_likelihood = 0, n_distant = 0, n_active = 0, background = 0;
+    const MomentsView out{&log_likelihood, &n_distant,   &n_active,
                           mass.data(),     first.data(), second_moments ? second_moments->data() : nullptr,
                           &background};
     without_gil(n_threads,
@@ -58,8 +58,8 @@ StepResult bound_step(const Target& target, const Rows& rows, const RowWeight& r
             mass.release(),
             first.release(),
             released(second_moments),
-            static_cast<Index>(n_far),
-            static_cast<Index>(n_near),
+            static_cast<Index>(n_distant),
+            static_cast<Index>(n_active),
             background};
 }
 
@@ -91,7 +91,7 @@ EvaluateResult bound_evaluate(const Target& target, const Rows& rows, const Mayb
 std::tuple<Result<double>, Result<double>, Index> bound_score_products(
     const Target& target, const Rows& rows, const RowWeight& row_weight, const Contiguous<double, 1>& log_scale,
     const Contiguous<double, 2>& means, int factor_shape, const Factors& factors, const Prior& log_prior,
-    const PriorPlaces& prior_places, double log_background, const Contiguous<double, 3>& whitening, int second,
+    const PriorIndices& prior_indices, double log_background, const Contiguous<double, 3>& whitening, int second,
     const Order& order, int n_threads) {
     ScoresView task{};
     task.step.rows = view_rows(rows, {});
@@ -100,7 +100,7 @@ std::tuple<Result<double>, Result<double>, Index> bound_score_products(
     task.step.row_weight = view_row_weight(row_weight, task.step.rows.n_rows);
     ParametersView parameters = view_parameters(log_scale, means, factors, shape);
     parameters.log_background = log_background;
-    task.step.prior = view_prior(log_prior, prior_places, shape, task.step.rows.n_rows);
+    task.step.prior = view_prior(log_prior, prior_indices, shape, task.step.rows.n_rows);
     task.step.rows.order = view_order(order, shape, task.step.rows.n_rows);
     task.second = to_second(second);
     require(task.second == Second::trace || task.second == Second::diagonal || task.second == Second::full,
@@ -114,15 +114,15 @@ std::tuple<Result<double>, Result<double>, Index> bound_score_products(
     task.means = means.data();
     task.factors = whitening.data();
     count_scores(task);
-    const auto n_all = static_cast<std::size_t>(task.n_all * kPanelNumbers),
-               n_own = static_cast<std::size_t>(task.n_own * kPanelNumbers);
+    const auto n_all = static_cast<std::size_t>(task.n_all * kPanelValues),
+               n_own = static_cast<std::size_t>(task.n_own * kPanelValues);
     NewArray<double> all({n_all, n_all});
     NewArray<double> own({count, n_own, n_own});
-    double n_far = 0;
+    double n_distant = 0;
     without_gil(n_threads, [&](const Execution& execution) {
-        return add_scores(*target.kernels, task, parameters, execution, &n_far, all.data(), own.data());
+        return add_scores(*target.kernels, task, parameters, execution, &n_distant, all.data(), own.data());
     });
-    return {all.release(), own.release(), static_cast<Index>(n_far)};
+    return {all.release(), own.release(), static_cast<Index>(n_distant)};
 }
 
 Result<float> bound_measure_motion(const Target& target, int factor_shape, const Contiguous<double, 2>& means_before,
@@ -175,9 +175,9 @@ double bound_work_per_row(const Target&, int factor_shape, Index n_components, I
                          n_factors, n_factors});
 }
 
-Result<double> bound_log(const Target& target, const Contiguous<double, 1>& numbers) {
-    NewArray<double> out({numbers.shape(0)});
-    target.kernels->log(numbers.data(), static_cast<Index>(numbers.shape(0)), out.data());
+Result<double> bound_log(const Target& target, const Contiguous<double, 1>& values) {
+    NewArray<double> out({values.shape(0)});
+    target.kernels->log(values.data(), static_cast<Index>(values.shape(0)), out.data());
     return out.release();
 }
 
@@ -197,13 +197,13 @@ void bind_targets(nb::module_& module) {
     type.def_prop_ro(
             "isa", [](const Target& target) { return target.kernels->isa; },
             "Name of the instruction set, as GAUSSMIX_ISA takes it.")
-        .def("step", bound_step, "rows"_a.noconvert(), "row_weight"_a.noconvert().none(), "given"_a.noconvert().none(),
-             "origin"_a.none(), "log_scale"_a.none(), "means"_a.none(), "factor_shape"_a, "factors"_a.none(),
-             "anchor"_a.none(), "rule"_a, "second"_a, "n_threads"_a, "order"_a.noconvert().none() = nb::none(),
-             "labels"_a.noconvert().none() = nb::none(), "bounds"_a.noconvert().none() = nb::none(),
-             "motion"_a.noconvert().none() = nb::none(), "projection"_a.none() = nb::none(),
-             "log_prior"_a.noconvert().none() = nb::none(), "prior_places"_a.noconvert().none() = nb::none(),
-             "log_background"_a = -__builtin_inf(),
+        .def("step", bound_step, "rows"_a.noconvert(), "row_weight"_a.noconvert().none(),
+             "assignment"_a.noconvert().none(), "origin"_a.none(), "log_scale"_a.none(), "means"_a.none(),
+             "factor_shape"_a, "factors"_a.none(), "anchor"_a.none(), "rule"_a, "second"_a, "n_threads"_a,
+             "order"_a.noconvert().none() = nb::none(), "labels"_a.noconvert().none() = nb::none(),
+             "bounds"_a.noconvert().none() = nb::none(), "motion"_a.noconvert().none() = nb::none(),
+             "projection"_a.none() = nb::none(), "log_prior"_a.noconvert().none() = nb::none(),
+             "prior_indices"_a.noconvert().none() = nb::none(), "log_background"_a = -__builtin_inf(),
              "Sum responsibility-weighted moments: (log_likelihood, mass, first, second, n_far, n_near, background's "
              "mass).")
         .def("evaluate", bound_evaluate, "rows"_a.noconvert(), "origin"_a.none(), "log_scale"_a, "means"_a,
@@ -211,7 +211,7 @@ void bind_targets(nb::module_& module) {
              "Log density, responsibilities, weighted log densities or label of each row.")
         .def("score_products", bound_score_products, "rows"_a.noconvert(), "row_weight"_a.noconvert().none(),
              "log_scale"_a, "means"_a, "factor_shape"_a, "factors"_a, "log_prior"_a.noconvert().none(),
-             "prior_places"_a.noconvert().none(), "log_background"_a, "whitening"_a, "second"_a,
+             "prior_indices"_a.noconvert().none(), "log_background"_a, "whitening"_a, "second"_a,
              "order"_a.noconvert().none(), "n_threads"_a,
              "Products of the scores of rows, in panels of four numbers: (of all, of each component, n_far).")
         .def("measure_motion", bound_measure_motion, "factor_shape"_a, "means_before"_a, "factors_before"_a.noconvert(),
@@ -223,7 +223,7 @@ void bind_targets(nb::module_& module) {
         .def("gram", bound_gram, "factors"_a, "W' W of each factor W, (n, n_features, n_features).")
         .def("work_per_row", bound_work_per_row, "factor_shape"_a, "n_components"_a, "n_features"_a, "n_factors"_a = 0,
              "Multiply-adds of a step for each row, about: an exponential counts as 20.")
-        .def("log", bound_log, "numbers"_a, "Natural logarithm of each number, the same bits on every processor.");
+        .def("log", bound_log, "values"_a, "Natural logarithm of each number, the same bits on every processor.");
     bind_axes(type);
     bind_draws(type);
     bind_em(type);

@@ -63,9 +63,9 @@ inline std::optional<Result<double>> released(std::optional<NewArray<double>>& a
     return array->release();
 }
 
-inline Result<double> released(const Numbers& numbers) {
-    NewArray<double> out({numbers.size()});
-    std::copy(numbers.begin(), numbers.end(), out.data());
+inline Result<double> released(const Values& values) {
+    NewArray<double> out({values.size()});
+    std::copy(values.begin(), values.end(), out.data());
     return out.release();
 }
 

@@ -26,7 +26,7 @@ std::tuple<Result<double>, Result<double>> bound_principal_axes(const Target& ta
 }
 
 Result<double> bound_shared_axes(const Target& target, const Contiguous<double, 3>& scatters,
-                                 const Contiguous<double, 2>& start, const Maybe<1>& importance, int most_sweeps) {
+                                 const Contiguous<double, 2>& start, const Maybe<1>& importance, int max_sweeps) {
     const std::size_t count = scatters.shape(0), features = scatters.shape(1);
     require(scatters.shape(2) == features, "scatters must have shape (n_components, n_features, n_features)");
     require(start.shape(0) == features && start.shape(1) == features, "start must have shape (n_features, n_features)");
@@ -36,7 +36,7 @@ Result<double> bound_shared_axes(const Target& target, const Contiguous<double, 
     const ScattersView view{static_cast<Index>(count), static_cast<Index>(features), scatters.data(),
                             importance ? importance->data() : nullptr};
     without_gil(1, [&](const Execution& execution) {
-        shared_axes(*target.kernels, view, most_sweeps, execution.interrupt.listener(), axes.data());
+        shared_axes(*target.kernels, view, max_sweeps, execution.interrupt.listener(), axes.data());
     });
     return axes.release();
 }
@@ -47,7 +47,7 @@ void bind_axes(nb::class_<Target>& type) {
     using namespace nb::literals;
     type.def("principal_axes", bound_principal_axes, "matrices"_a,
              "Eigenvalues of positive semidefinite matrices, largest first, and eigenvectors in columns.")
-        .def("shared_axes", bound_shared_axes, "scatters"_a, "start"_a, "importance"_a.none(), "most_sweeps"_a,
+        .def("shared_axes", bound_shared_axes, "scatters"_a, "start"_a, "importance"_a.none(), "max_sweeps"_a,
              "Axes near `start`, in columns, that scatters share best; None weighs them by their volumes.");
 }
 

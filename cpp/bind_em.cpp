@@ -21,8 +21,8 @@ namespace gaussmix {
 namespace {
 
 using Letters = std::tuple<int, int, int>;  // volume, shape and orientation of an algebra
-using LimitNumbers = std::tuple<double, double, double, double>;
-constexpr const char* kAlone = "a background must go with neither a belief nor rows that are known in part";
+using LimitValues = std::tuple<double, double, double, double>;
+constexpr const char* kAlone = "a background must go with neither a prior nor rows that are known in part";
 
 Across to_across(int value) {
     require(value >= 0 && value <= static_cast<int>(Across::own), "an algebra's parts are 0, 1 or 2");
@@ -32,11 +32,11 @@ Across to_across(int value) {
 Algebra to_algebra(const Letters& letters) {
     const auto [volume, shape, orientation] = letters;
     const Algebra algebra{to_across(volume), to_across(shape), to_across(orientation)};
-    require(is_known(algebra), "no family has such an algebra");
+    require(is_valid(algebra), "no family has such an algebra");
     return algebra;
 }
 
-Limits to_limits(const LimitNumbers& limits) {
+Limits to_limits(const LimitValues& limits) {
     return {std::get<0>(limits), std::get<1>(limits), std::get<2>(limits), std::get<3>(limits)};
 }
 
@@ -47,7 +47,7 @@ double* written(const Array& array, std::size_t size, const char* message) {
 }
 
 EmView view_em(const Rows& rows, const RowWeight& row_weight, const Letters& letters,
-               const Writable<double, 1>& weights, const Contiguous<double, 1>& ridge, const LimitNumbers& limits,
+               const Writable<double, 1>& weights, const Contiguous<double, 1>& ridge, const LimitValues& limits,
                double log_volume = kInfinity) {
     EmView task{};
     task.log_volume = log_volume;
@@ -97,36 +97,37 @@ private:
 };
 
 // One after the other.
-Result<double> joined(const std::vector<Numbers>& each) {
-    Numbers all;
-    for (const Numbers& numbers : each) all.insert(all.end(), numbers.begin(), numbers.end());
+Result<double> joined(const std::vector<Values>& each) {
+    Values all;
+    for (const Values& values : each) all.insert(all.end(), values.begin(), values.end());
     return released(all);
 }
 
 // The fields of engines.calls.Belief.
-using Belief = std::tuple<bool, double, Index, Contiguous<double, 1>, double, double, Contiguous<double, 1>, Maybe<2>,
-                          double, double, double, bool>;
+using PackedPrior = std::tuple<bool, double, Index, Contiguous<double, 1>, double, double, Contiguous<double, 1>,
+                               Maybe<2>, double, double, double, bool>;
 
-std::optional<BeliefView> view_belief(const std::optional<Belief>& belief, const Algebra& algebra, Index n_features) {
-    if (!belief) return std::nullopt;
-    const auto& [has_sticks, alpha, most, mean, precision, dof, scale, roots, log_normaliser, row_weight, unit,
-                 is_of_point] = *belief;
+std::optional<PackedPriorView> view_packed_prior(const std::optional<PackedPrior>& prior, const Algebra& algebra,
+                                                 Index n_features) {
+    if (!prior) return std::nullopt;
+    const auto& [has_sticks, alpha, limit, mean, precision, dof, scale, roots, log_normaliser, row_weight, unit,
+                 is_of_point] = *prior;
     const auto d = static_cast<std::size_t>(n_features);
-    require(mean.size() == d, "the mean of a belief must have shape (n_features,)");
+    require(mean.size() == d, "the mean of a prior must have shape (n_features,)");
     require(scale.size() == static_cast<std::size_t>(algebra.size(n_features)),
-            "the scale of a belief must be of the algebra's size");
+            "the scale of a prior must be of the algebra's size");
     require((algebra.second() == Second::full) == roots.has_value() && (!roots || roots->size() == d * d),
-            "the roots of a belief must have shape (n_features, n_features), and go with a matrix");
-    return BeliefView{has_sticks,     alpha,      most,         mean.data(),
-                      precision,      dof,        scale.data(), roots ? roots->data() : nullptr,
-                      log_normaliser, row_weight, unit,         is_of_point};
+            "the roots of a prior must have shape (n_features, n_features), and go with a matrix");
+    return PackedPriorView{has_sticks,     alpha,      limit,        mean.data(),
+                           precision,      dof,        scale.data(), roots ? roots->data() : nullptr,
+                           log_normaliser, row_weight, unit,         is_of_point};
 }
 
 // Whether rows may be known in part, and their errors.
-using Known = std::tuple<bool, Error>;
+using Incompleteness = std::tuple<bool, Error>;
 
-ErrorView view_known(const Known& known, const RowsView& rows) {
-    const auto& [is_incomplete, error] = known;
+ErrorView view_incompleteness(const Incompleteness& incompleteness, const RowsView& rows) {
+    const auto& [is_incomplete, error] = incompleteness;
     require(is_incomplete || !error, "rows with errors are known in part");
     return view_error(error, {1, rows.n_features, FactorShape::triangular, false, Rule::soft, Second::none},
                       rows.n_rows);
@@ -138,23 +139,23 @@ using EmResult = std::tuple<Result<double>, Result<double>, Result<double>, Resu
 EmResult bound_run_em(const Target& target, const Rows& rows, const RowWeight& row_weight, double total_weight,
                       const Letters& letters, const Writable<double, 1>& weights, const Writable<double, 2>& means,
                       const Writable<double, 1>& covariances, const Maybe<1>& centre, const Maybe<2>& total,
-                      const Contiguous<double, 1>& ridge, const LimitNumbers& limits, double tolerance, double previous,
-                      Index max_steps, double seconds, const std::optional<Belief>& belief, const Known& known,
-                      int n_threads, double log_volume) {
+                      const Contiguous<double, 1>& ridge, const LimitValues& limits, double tolerance, double previous,
+                      Index max_steps, double seconds, const std::optional<PackedPrior>& prior,
+                      const Incompleteness& incompleteness, int n_threads, double log_volume) {
     EmView task = view_em(rows, row_weight, letters, weights, ridge, limits, log_volume);
-    task.is_incomplete = std::get<0>(known);
-    require(!task.has_background() || !(belief || task.is_incomplete), kAlone);
-    task.error = view_known(known, task.rows);
+    task.is_incomplete = std::get<0>(incompleteness);
+    require(!task.has_background() || !(prior || task.is_incomplete), kAlone);
+    task.error = view_incompleteness(incompleteness, task.rows);
     task.total = view_total(task, centre, total);
     task.total_weight = total_weight;
     task.tolerance = tolerance;
     task.previous = previous;
     task.max_steps = max_steps;
     task.seconds = seconds;
-    const std::optional<BeliefView> prior = view_belief(belief, task.algebra, task.rows.n_features);
-    task.belief = prior ? &*prior : nullptr;
+    const std::optional<PackedPriorView> prior_view = view_packed_prior(prior, task.algebra, task.rows.n_features);
+    task.prior = prior_view ? &*prior_view : nullptr;
     Written mixture(task, weights, means, covariances);
-    Numbers log_likelihoods, objectives;
+    Values log_likelihoods, objectives;
     without_gil(n_threads, [&](const Execution& execution) {
         return run_em(*target.kernels, task, execution, mixture.view, log_likelihoods, &objectives);
     });
@@ -164,12 +165,12 @@ EmResult bound_run_em(const Target& target, const Rows& rows, const RowWeight& r
 // The mean bound, weights, means, covariances.
 using ColumnResult = std::tuple<double, Result<double>, Result<double>, Result<double>>;
 
-ColumnResult bound_settle_column(const Target& target, const Rows& rows, const Contiguous<double, 1>& row_weight,
-                                 const Letters& letters, const Contiguous<double, 1>& weights,
-                                 const Contiguous<double, 2>& means, const Contiguous<double, 1>& covariances,
-                                 const Contiguous<double, 1>& ridge, const LimitNumbers& limits, double tolerance,
-                                 Index max_steps, double seconds, double gain, Index most,
-                                 const Contiguous<double, 1>& uniform, const Belief& belief, int n_threads) {
+ColumnResult bound_improve_column(const Target& target, const Rows& rows, const Contiguous<double, 1>& row_weight,
+                                  const Letters& letters, const Contiguous<double, 1>& weights,
+                                  const Contiguous<double, 2>& means, const Contiguous<double, 1>& covariances,
+                                  const Contiguous<double, 1>& ridge, const LimitValues& limits, double tolerance,
+                                  Index max_steps, double seconds, double gain, Index limit,
+                                  const Contiguous<double, 1>& uniform, const PackedPrior& prior, int n_threads) {
     ColumnView task{};
     EmView& em = task.em;
     em.rows = view_rows(rows, {});
@@ -191,9 +192,9 @@ ColumnResult bound_settle_column(const Target& target, const Rows& rows, const C
     em.tolerance = tolerance;
     em.max_steps = max_steps;
     em.seconds = seconds;
-    const std::optional<BeliefView> prior = view_belief(belief, em.algebra, em.rows.n_features);
-    em.belief = &*prior;
-    task.most = most;
+    const std::optional<PackedPriorView> prior_view = view_packed_prior(prior, em.algebra, em.rows.n_features);
+    em.prior = &*prior_view;
+    task.limit = limit;
     task.gain = gain;
     task.uniform = uniform.data();
     task.n_uniform = static_cast<Index>(uniform.size());
@@ -203,35 +204,36 @@ ColumnResult bound_settle_column(const Target& target, const Rows& rows, const C
     std::copy_n(covariances.data(), n_components, mixture.covariances.begin());
     double objective = 0;
     without_gil(n_threads, [&](const Execution& execution) {
-        return settle_column(*target.kernels, task, execution, mixture, objective);
+        return improve_column(*target.kernels, task, execution, mixture, objective);
     });
-    NewArray<double> places({mixture.means.size(), 1});
-    std::copy(mixture.means.begin(), mixture.means.end(), places.data());
-    return {objective, released(mixture.weights), places.release(), released(mixture.covariances)};
+    NewArray<double> indices({mixture.means.size(), 1});
+    std::copy(mixture.means.begin(), mixture.means.end(), indices.data());
+    return {objective, released(mixture.weights), indices.release(), released(mixture.covariances)};
 }
 
 // log Gamma and its derivative.
 using GammasResult = std::tuple<Result<double>, Result<double>>;
 
-GammasResult bound_gammas(const Target& target, const Contiguous<double, 1>& numbers) {
-    NewArray<double> logs({numbers.size()}), derivatives({numbers.size()});
-    gammas(*target.kernels, numbers.data(), static_cast<Index>(numbers.size()), logs.data(), derivatives.data());
+GammasResult bound_gammas(const Target& target, const Contiguous<double, 1>& values) {
+    NewArray<double> logs({values.size()}), derivatives({values.size()});
+    gammas(*target.kernels, values.data(), static_cast<Index>(values.size()), logs.data(), derivatives.data());
     return {logs.release(), derivatives.release()};
 }
 
 using Stop = std::tuple<double, Index>;  // tolerance and most steps of EM
-// The fields of a `Judgement`, in their order.
-using Judged = std::tuple<Stop, Stop, Stop, Stop, double, double, double, double, double, Index, Index, Index, Index,
-                          double, double, double>;
+// The fields of a `AcceptanceSettings`, in their order.
+using Acceptance = std::tuple<Stop, Stop, Stop, Stop, double, double, double, double, double, Index, Index, Index,
+                              Index, double, double, double>;
 
 Steps to_steps(const Stop& stop) {
     require(std::get<1>(stop) >= 1, "EM needs a step");
     return {std::get<0>(stop), std::get<1>(stop)};
 }
 
-Judgement to_judgement(const Judged& judged) {
-    const auto join = [](const Stop& first, const Stop& longer, const Stop& settling, const Stop& more, auto... rest) {
-        return Judgement{to_steps(first), to_steps(longer), to_steps(settling), to_steps(more), rest...};
+AcceptanceSettings to_acceptance(const Acceptance& judged) {
+    const auto join = [](const Stop& first, const Stop& longer, const Stop& after_move, const Stop& more,
+                         auto... rest) {
+        return AcceptanceSettings{to_steps(first), to_steps(longer), to_steps(after_move), to_steps(more), rest...};
     };
     return std::apply(join, judged);
 }
@@ -239,12 +241,12 @@ Judgement to_judgement(const Judged& judged) {
 // How often moves helped, the log-likelihood, the pairs of a row and a component that EM has visited, how many
 // components are unsound, the next number that is drawn, whether no move has hope, whether one was refused because it
 // adds an unsound component, and the gain of the best split.
-using ClimbResult = std::tuple<Index, double, double, Index, Index, bool, bool, double>;
+using BoundAscent = std::tuple<Index, double, double, Index, Index, bool, bool, double>;
 
 // Rows with weights, and the algebra of a mixture that is searched.
 EmView view_searched(const Rows& rows, const RowWeight& row_weight, const Letters& letters,
                      const Writable<double, 1>& weights, const Contiguous<double, 1>& ridge,
-                     const LimitNumbers& limits) {
+                     const LimitValues& limits) {
     EmView task = view_em(rows, row_weight, letters, weights, ridge, limits);
     const RowsView& view = task.rows;
     require(!view.is_float32 && view.row_stride == view.n_features && view.column_stride == 1,
@@ -254,15 +256,15 @@ EmView view_searched(const Rows& rows, const RowWeight& row_weight, const Letter
     return task;
 }
 
-ClimbResult bound_climb(const Target& target, const Rows& rows, const RowWeight& row_weight, const Letters& letters,
-                        const Writable<double, 1>& weights, const Writable<double, 2>& means,
-                        const Writable<double, 1>& covariances, const Contiguous<double, 1>& ridge,
-                        const LimitNumbers& limits, double log_likelihood, const Contiguous<double, 1>& within,
-                        const Judged& judged, bool has_swaps, const Contiguous<double, 1>& uniform, Index cursor,
-                        const nb::typed<nb::callable, bool()>& is_unwanted, int n_threads) {
-    ClimbView task{};
+BoundAscent bound_ascend(const Target& target, const Rows& rows, const RowWeight& row_weight, const Letters& letters,
+                         const Writable<double, 1>& weights, const Writable<double, 2>& means,
+                         const Writable<double, 1>& covariances, const Contiguous<double, 1>& ridge,
+                         const LimitValues& limits, double log_likelihood, const Contiguous<double, 1>& within,
+                         const Acceptance& judged, bool has_swaps, const Contiguous<double, 1>& uniform, Index cursor,
+                         const nb::typed<nb::callable, bool()>& should_stop, int n_threads) {
+    AscentView task{};
     task.em = view_searched(rows, row_weight, letters, weights, ridge, limits);
-    task.judgement = to_judgement(judged);
+    task.acceptance = to_acceptance(judged);
     const Index d = task.em.rows.n_features;
     require(static_cast<Index>(within.size()) == (task.em.algebra.second() == Second::full ? d * d : d),
             "within must have a number for each feature, or for each pair of features");
@@ -275,24 +277,24 @@ ClimbResult bound_climb(const Target& target, const Rows& rows, const RowWeight&
     bool is_stopped = false;
     const auto is_over = [&] {
         const AcquiredGil acquired;
-        return PyErr_CheckSignals() != 0 || (is_stopped = nb::cast<bool>(is_unwanted()));
+        return PyErr_CheckSignals() != 0 || (is_stopped = nb::cast<bool>(should_stop()));
     };
-    Climbed climbed{-1, log_likelihood, 0, 0, cursor, false, false, 0};
+    AscentResult result{-1, log_likelihood, 0, 0, cursor, false, false, 0};
     without_gil(
         n_threads,
         [&](const Execution& execution) {
-            return climb(*target.kernels, task, execution, mixture.view, climbed) || is_stopped;
+            return ascend(*target.kernels, task, execution, mixture.view, result) || is_stopped;
         },
         is_over);
-    return {climbed.n_moves, climbed.log_likelihood, climbed.work,        climbed.n_unsound,
-            climbed.cursor,  climbed.is_hopeless,    climbed.has_refused, climbed.best_split};
+    return {result.n_moves, result.log_likelihood, result.work,        result.n_unsound,
+            result.cursor,  result.is_hopeless,    result.has_refused, result.best_split};
 }
 
 bool bound_cross(const Target& target, const Rows& rows, const RowWeight& row_weight, const Letters& letters,
                  const Writable<double, 1>& weights, const Writable<double, 2>& means,
                  const Writable<double, 1>& covariances, const Writable<double, 1>& other_weights,
                  const Writable<double, 2>& other_means, const Writable<double, 1>& other_covariances,
-                 const Contiguous<double, 1>& ridge, const LimitNumbers& limits, int n_threads) {
+                 const Contiguous<double, 1>& ridge, const LimitValues& limits, int n_threads) {
     const EmView task = view_searched(rows, row_weight, letters, weights, ridge, limits);
     const Algebra& algebra = task.algebra;
     require(algebra.volume != Across::equal && algebra.shape != Across::equal && algebra.orientation != Across::equal,
@@ -300,11 +302,11 @@ bool bound_cross(const Target& target, const Rows& rows, const RowWeight& row_we
     require(other_weights.size() == weights.size(), "mixtures must have as many components");
     const Written mixture(task, weights, means, covariances);
     const Written other(task, other_weights, other_means, other_covariances);
-    bool is_found = false;
+    bool has_model = false;
     without_gil(n_threads, [&](const Execution& execution) {
-        return cross(*target.kernels, task, execution, other.view, mixture.view, is_found);
+        return cross(*target.kernels, task, execution, other.view, mixture.view, has_model);
     });
-    return is_found;
+    return has_model;
 }
 
 using Integers = Contiguous<std::int64_t, 1>;
@@ -346,65 +348,66 @@ using FitsResult = std::tuple<Result<double>, Result<double>, Result<double>, Re
 // The component of each row.
 using Components = Contiguous<std::int32_t, 1>;
 
-RecipeView view_recipe(std::size_t d, const Letters& letters, Index n_components, const Maybe<2>& centres,
-                       const std::optional<Components>& given, Index n_candidates, const Maybe<2>& uniform,
-                       const std::tuple<Index, double>& kmeans, const Maybe<1>& ridge,
-                       const std::tuple<double, double>& automatic, double smallest_spread, const LimitNumbers& limits,
-                       double tolerance, Index max_steps, double seconds, bool is_begun) {
-    RecipeView recipe{};
-    recipe.algebra = to_algebra(letters);
+FitSettingsView view_settings(std::size_t d, const Letters& letters, Index n_components, const Maybe<2>& centres,
+                              const std::optional<Components>& assignment, Index n_candidates, const Maybe<2>& uniform,
+                              const std::tuple<Index, double>& kmeans, const Maybe<1>& ridge,
+                              const std::tuple<double, double>& automatic, double smallest_spread,
+                              const LimitValues& limits, double tolerance, Index max_steps, double seconds,
+                              bool has_initial) {
+    FitSettingsView settings{};
+    settings.algebra = to_algebra(letters);
     require(n_components > 0, "n_components is 0");
     require(!ridge || ridge->size() == d, "ridge must have shape (n_features,)");
     require(max_steps >= 0, "max_steps must be at least 0");
-    require(is_begun + centres.has_value() + given.has_value() + uniform.has_value() == 1,
-            "centres, given, uniform or begun must be there");
-    require(!is_begun || (ridge && max_steps > 0), "begun must go with a ridge and steps");
-    require(!given || ridge, "given must go with a ridge");
+    require(has_initial + centres.has_value() + assignment.has_value() + uniform.has_value() == 1,
+            "centres, assignment, uniform or initial must be there");
+    require(!has_initial || (ridge && max_steps > 0), "initial must go with a ridge and steps");
+    require(!assignment || ridge, "assignment must go with a ridge");
     require(!centres || (centres->size() == static_cast<std::size_t>(n_components) * d && ridge),
             "centres must have shape (n_components, n_features), and go with a ridge");
     require(!uniform || uniform->shape(0) > 0, "uniform must have a row for each start");
     if (uniform) check_spread(n_components, n_candidates, uniform->shape(1));
-    recipe.n_components = n_components;
-    recipe.is_begun = is_begun;
-    recipe.centres = centres ? centres->data() : nullptr;
-    if (given) recipe.given = {given->data(), nullptr, 1, 0};
-    recipe.n_starts = uniform ? static_cast<Index>(uniform->shape(0)) : 1;
-    recipe.n_candidates = n_candidates;
-    recipe.uniform = uniform ? uniform->data() : nullptr;
-    std::tie(recipe.max_passes, recipe.settled) = kmeans;
-    recipe.ridge = ridge ? ridge->data() : nullptr;
-    std::tie(recipe.ridge_share, recipe.trimmed) = automatic;
-    recipe.smallest_spread = smallest_spread;
-    recipe.limits = to_limits(limits);
-    recipe.tolerance = tolerance;
-    recipe.max_steps = max_steps;
-    recipe.seconds = seconds;
-    return recipe;
+    settings.n_components = n_components;
+    settings.has_initial = has_initial;
+    settings.centres = centres ? centres->data() : nullptr;
+    if (assignment) settings.assignment = {assignment->data(), nullptr, 1, 0};
+    settings.n_starts = uniform ? static_cast<Index>(uniform->shape(0)) : 1;
+    settings.n_candidates = n_candidates;
+    settings.uniform = uniform ? uniform->data() : nullptr;
+    std::tie(settings.max_passes, settings.kmeans_tolerance) = kmeans;
+    settings.ridge = ridge ? ridge->data() : nullptr;
+    std::tie(settings.ridge_fraction, settings.trimmed) = automatic;
+    settings.smallest_spread = smallest_spread;
+    settings.limits = to_limits(limits);
+    settings.tolerance = tolerance;
+    settings.max_steps = max_steps;
+    settings.seconds = seconds;
+    return settings;
 }
 
 // The fields of engines.calls.SearchRecipe.
-using Searched = std::tuple<double, Index, Contiguous<double, 3>, Contiguous<double, 3>, Stop, Stop, Judged, Index,
+using Searched = std::tuple<double, Index, Contiguous<double, 3>, Contiguous<double, 3>, Stop, Stop, Acceptance, Index,
                             double, double, Index>;
 
-std::optional<SearchView> view_search(const std::optional<Searched>& searched, const RecipeView& recipe) {
+std::optional<SearchView> view_search(const std::optional<Searched>& searched, const FitSettingsView& settings) {
     if (!searched) return std::nullopt;
-    const auto& [least_weight, most_rows, uniform, draws, first, close, judged, patience, work, closing, more_steps] =
+    const auto& [least_weight, max_rows, uniform, draws, first, close, judged, patience, work, closing, more_steps] =
         *searched;
-    const auto n_starts = static_cast<std::size_t>(recipe.n_starts);
-    require(recipe.uniform != nullptr && recipe.max_steps > 0, "a search must have seeds and steps");
+    const auto n_starts = static_cast<std::size_t>(settings.n_starts);
+    require(settings.uniform != nullptr && settings.max_steps > 0, "a search must have seeds and steps");
     require(uniform.shape(0) == n_starts && draws.shape(0) == n_starts && draws.shape(1) == uniform.shape(1) + 1,
             "uniform must have a start less than draws, and both must have the starts of the fit");
     require(draws.shape(2) > 0, "draws must have numbers");
-    if (uniform.shape(1) > 0) check_spread(recipe.n_components, recipe.n_candidates, uniform.shape(2));
+    if (uniform.shape(1) > 0) check_spread(settings.n_components, settings.n_candidates, uniform.shape(2));
     return SearchView{least_weight,
-                      most_rows,
+                      max_rows,
                       static_cast<Index>(draws.shape(1)),
                       uniform.data(),
                       draws.data(),
                       static_cast<Index>(draws.shape(2)),
                       to_steps(first),
                       to_steps(close),
-                      to_judgement(judged),
+                      to_acceptance(judged),
                       patience,
                       work,
                       closing,
@@ -412,60 +415,63 @@ std::optional<SearchView> view_search(const std::optional<Searched>& searched, c
 }
 
 // Weights, means and covariances of each group.
-using Begun = std::tuple<Contiguous<double, 2>, Contiguous<double, 3>, Contiguous<double, 2>>;
+using InitialMixtures = std::tuple<Contiguous<double, 2>, Contiguous<double, 3>, Contiguous<double, 2>>;
 
 FitsResult bound_fit_many(const Target& target, const Rows& rows, const RowWeight& row_weight,
                           const std::tuple<Integers, Integers>& ranges, const std::optional<Integers>& first_weight,
                           const std::tuple<Contiguous<double, 1>, Contiguous<double, 1>>& weights,
                           const Letters& letters, Index n_components, const Maybe<2>& centres,
-                          const std::optional<Components>& given, Index n_candidates, const Maybe<2>& uniform,
+                          const std::optional<Components>& assignment, Index n_candidates, const Maybe<2>& uniform,
                           const std::tuple<Index, double>& kmeans, const Maybe<1>& ridge,
                           const std::tuple<double, double>& automatic, double smallest_spread,
-                          const LimitNumbers& limits, double tolerance, Index max_steps, double seconds,
-                          const std::optional<Searched>& searched, const std::optional<Begun>& begun,
-                          const std::optional<Belief>& belief, const Known& known, int n_threads, double log_volume) {
+                          const LimitValues& limits, double tolerance, Index max_steps, double seconds,
+                          const std::optional<Searched>& searched, const std::optional<InitialMixtures>& initial,
+                          const std::optional<PackedPrior>& prior, const Incompleteness& incompleteness, int n_threads,
+                          double log_volume) {
     GroupsView groups = view_groups(rows, row_weight, ranges, first_weight, weights);
-    groups.is_incomplete = std::get<0>(known);
-    groups.error = view_known(known, groups.rows);
+    groups.is_incomplete = std::get<0>(incompleteness);
+    groups.error = view_incompleteness(incompleteness, groups.rows);
     const bool has_background = log_volume < kInfinity;
-    require(begun || !(belief || groups.is_incomplete || has_background),
-            "a belief, a background, and rows known in part, must go with begun");
-    require(!has_background || !(belief || groups.is_incomplete), kAlone);
+    require(initial || !(prior || groups.is_incomplete || has_background),
+            "a prior, a background, and rows known in part, must go with initial");
+    require(!has_background || !(prior || groups.is_incomplete), kAlone);
     const auto d = static_cast<std::size_t>(groups.rows.n_features);
-    RecipeView recipe =
-        view_recipe(d, letters, n_components, centres, given, n_candidates, uniform, kmeans, ridge, automatic,
-                    smallest_spread, limits, tolerance, max_steps, seconds, begun.has_value());
-    require(!given || (groups.n_groups == 1 && groups.n_rows[0] == static_cast<Index>(given->size())),
-            "given must have the component of each row of a single group");
-    const std::optional<SearchView> search = view_search(searched, recipe);
-    recipe.search = search ? &*search : nullptr;
-    const std::optional<BeliefView> prior = view_belief(belief, recipe.algebra, groups.rows.n_features);
-    recipe.belief = prior ? &*prior : nullptr;
+    FitSettingsView settings =
+        view_settings(d, letters, n_components, centres, assignment, n_candidates, uniform, kmeans, ridge, automatic,
+                      smallest_spread, limits, tolerance, max_steps, seconds, initial.has_value());
+    require(!assignment || (groups.n_groups == 1 && groups.n_rows[0] == static_cast<Index>(assignment->size())),
+            "assignment must have the component of each row of a single group");
+    const std::optional<SearchView> search = view_search(searched, settings);
+    settings.search = search ? &*search : nullptr;
+    const std::optional<PackedPriorView> prior_view =
+        view_packed_prior(prior, settings.algebra, groups.rows.n_features);
+    settings.prior = prior_view ? &*prior_view : nullptr;
     const auto n_groups = static_cast<std::size_t>(groups.n_groups), k = static_cast<std::size_t>(n_components);
-    recipe.log_volume = log_volume;
-    const auto n_covariances = recipe.algebra.is_shared() ? 1 : k, n_weights = k + has_background;
-    const auto size = n_covariances * static_cast<std::size_t>(recipe.algebra.size(groups.rows.n_features));
-    NewArray<double> found({n_groups, n_weights}), covariances({n_groups, size}), factors({n_groups, size});
+    settings.log_volume = log_volume;
+    const auto n_covariances = settings.algebra.is_shared() ? 1 : k, n_weights = k + has_background;
+    const auto size = n_covariances * static_cast<std::size_t>(settings.algebra.size(groups.rows.n_features));
+    NewArray<double> result({n_groups, n_weights}), covariances({n_groups, size}), factors({n_groups, size});
     NewArray<double> log_abs_det({n_groups, n_covariances}), ridges({n_groups, d});
     NewArray<double> means({n_groups, k, d});
     NewArray<std::int64_t> n_steps({n_groups});
-    NewArray<bool> has_settled({n_groups});
-    if (begun) {
-        const auto& [weights_of, means_of, covariances_of] = *begun;
+    NewArray<bool> has_converged({n_groups});
+    if (initial) {
+        const auto& [weights_of, means_of, covariances_of] = *initial;
         require(weights_of.size() == n_groups * n_weights && means_of.size() == n_groups * k * d &&
                     covariances_of.size() == n_groups * size,
-                "begun must have the mixture of each group");
-        std::copy_n(weights_of.data(), weights_of.size(), found.data());
+                "initial must have the mixture of each group");
+        std::copy_n(weights_of.data(), weights_of.size(), result.data());
         std::copy_n(means_of.data(), means_of.size(), means.data());
         std::copy_n(covariances_of.data(), covariances_of.size(), covariances.data());
     }
-    std::vector<Numbers> courses(n_groups), objectives(n_groups);
-    const FitsView out{found.data(),  means.data(),   covariances.data(), factors.data(), log_abs_det.data(),
-                       ridges.data(), n_steps.data(), has_settled.data(), courses,        objectives};
-    without_gil(n_threads,
-                [&](const Execution& execution) { return fit_many(*target.kernels, groups, recipe, execution, out); });
-    return {found.release(),  means.release(),   covariances.release(), factors.release(), log_abs_det.release(),
-            ridges.release(), n_steps.release(), has_settled.release(), joined(courses),   joined(objectives)};
+    std::vector<Values> histories(n_groups), objectives(n_groups);
+    const FitsView out{result.data(), means.data(),   covariances.data(),   factors.data(), log_abs_det.data(),
+                       ridges.data(), n_steps.data(), has_converged.data(), histories,      objectives};
+    without_gil(n_threads, [&](const Execution& execution) {
+        return fit_many(*target.kernels, groups, settings, execution, out);
+    });
+    return {result.release(), means.release(),   covariances.release(),   factors.release(), log_abs_det.release(),
+            ridges.release(), n_steps.release(), has_converged.release(), joined(histories), joined(objectives)};
 }
 
 Result<double> bound_update(const Target& target, const Letters& letters, const Contiguous<double, 1>& mass,
@@ -495,12 +501,12 @@ Result<double> bound_other_covariances(const Target& target, const Letters& lett
     require(second.size() == size, "second must be of the algebra's size");
     const SecondSumsView scatter{static_cast<Index>(mass.size()), n_features, mass.data(), second.data()};
     const OtherAxes other{std::get<0>(axes), std::get<1>(axes), std::get<2>(axes)};
-    std::vector<Numbers> found;
+    std::vector<Values> result;
     without_gil(1, [&](const Execution& execution) {
-        found = other_covariances(*target.kernels, algebra, scatter, other, execution.interrupt.listener());
+        result = other_covariances(*target.kernels, algebra, scatter, other, execution.interrupt.listener());
     });
-    NewArray<double> covariances({found.size(), size});
-    for (std::size_t i = 0; i < found.size(); ++i) std::copy_n(found[i].data(), size, covariances.data() + i * size);
+    NewArray<double> covariances({result.size(), size});
+    for (std::size_t i = 0; i < result.size(); ++i) std::copy_n(result[i].data(), size, covariances.data() + i * size);
     return covariances.release();
 }
 
@@ -511,17 +517,17 @@ void bind_em(nb::class_<Target>& type) {
     type.def("run_em", bound_run_em, "rows"_a.noconvert(), "row_weight"_a.noconvert().none(), "total_weight"_a,
              "algebra"_a, "weights"_a.noconvert(), "means"_a.noconvert(), "covariances"_a.noconvert(),
              "centre"_a.none(), "total"_a.none(), "ridge"_a, "limits"_a, "tolerance"_a, "previous"_a, "max_steps"_a,
-             "seconds"_a, "belief"_a.none(), "known"_a, "n_threads"_a, "log_volume"_a = kInfinity,
+             "seconds"_a, "prior"_a.none(), "incompleteness"_a, "n_threads"_a, "log_volume"_a = kInfinity,
              "Make steps of EM and write the mixture where it lies: (log_likelihood, objective, factors, log_abs_det).")
-        .def("settle_column", bound_settle_column, "rows"_a.noconvert(), "row_weight"_a, "algebra"_a, "weights"_a,
+        .def("improve_column", bound_improve_column, "rows"_a.noconvert(), "row_weight"_a, "algebra"_a, "weights"_a,
              "means"_a, "covariances"_a, "ridge"_a, "limits"_a, "tolerance"_a, "max_steps"_a, "seconds"_a, "gain"_a,
-             "most"_a, "uniform"_a, "belief"_a, "n_threads"_a,
+             "max_components"_a, "uniform"_a, "prior"_a, "n_threads"_a,
              "Raise the bound of a column by moves and EM: (bound, weights, means, covariances).")
-        .def("gammas", bound_gammas, "numbers"_a,
+        .def("gammas", bound_gammas, "values"_a,
              "Logarithm of the gamma function of each positive number, and its derivative.")
-        .def("climb", bound_climb, "rows"_a, "row_weight"_a, "algebra"_a, "weights"_a.noconvert(),
+        .def("ascend", bound_ascend, "rows"_a, "row_weight"_a, "algebra"_a, "weights"_a.noconvert(),
              "means"_a.noconvert(), "covariances"_a.noconvert(), "ridge"_a, "limits"_a, "log_likelihood"_a, "within"_a,
-             "judged"_a, "has_swaps"_a, "uniform"_a, "cursor"_a, "is_unwanted"_a, "n_threads"_a,
+             "acceptance"_a, "has_swaps"_a, "uniform"_a, "cursor"_a, "should_stop"_a, "n_threads"_a,
              "Move components while that helps: (n_moves, log_likelihood, n_unsound, cursor, is_hopeless, has_refused, "
              "gain).")
         .def("cross", bound_cross, "rows"_a, "row_weight"_a, "algebra"_a, "weights"_a.noconvert(),
@@ -529,10 +535,10 @@ void bind_em(nb::class_<Target>& type) {
              "other_means"_a.noconvert(), "other_covariances"_a.noconvert(), "ridge"_a, "limits"_a, "n_threads"_a,
              "Write the best components of two mixtures over the first: whether they have an M-step.")
         .def("fit_many", bound_fit_many, "rows"_a.noconvert(), "row_weight"_a.noconvert().none(), "ranges"_a,
-             "first_weight"_a.none(), "weights"_a, "algebra"_a, "n_components"_a, "centres"_a.none(), "given"_a.none(),
-             "n_candidates"_a, "uniform"_a.none(), "kmeans"_a, "ridge"_a.none(), "automatic"_a, "smallest_spread"_a,
-             "limits"_a, "tolerance"_a, "max_steps"_a, "seconds"_a, "searched"_a.none(), "begun"_a.none(),
-             "belief"_a.none(), "known"_a, "n_threads"_a, "log_volume"_a = kInfinity,
+             "first_weight"_a.none(), "weights"_a, "algebra"_a, "n_components"_a, "centres"_a.none(),
+             "assignment"_a.none(), "n_candidates"_a, "uniform"_a.none(), "kmeans"_a, "ridge"_a.none(), "automatic"_a,
+             "smallest_spread"_a, "limits"_a, "tolerance"_a, "max_steps"_a, "seconds"_a, "searched"_a.none(),
+             "initial"_a.none(), "prior"_a.none(), "incompleteness"_a, "n_threads"_a, "log_volume"_a = kInfinity,
              "Fit a mixture to each of many groups: the numbers of engines.calls.Fits, and factors.")
         .def("update", bound_update, "algebra"_a, "mass"_a, "second"_a, "n_features"_a, "current"_a.none(),
              "Covariances of a family from the scatter about the new means.")

@@ -19,7 +19,7 @@ struct Incomplete {
     ParametersView parameters;
 };
 
-Incomplete view_incomplete(const Rows& rows, const Prior& log_prior, const PriorPlaces& places, const Error& error,
+Incomplete view_incomplete(const Rows& rows, const Prior& log_prior, const PriorIndices& indices, const Error& error,
                            const Contiguous<double, 1>& log_weight, const Contiguous<double, 2>& means,
                            const Contiguous<double, 3>& factors, double log_background, Second second) {
     IncompleteView task{};
@@ -34,28 +34,28 @@ Incomplete view_incomplete(const Rows& rows, const Prior& log_prior, const Prior
     require(static_cast<Index>(factors.shape(0)) == count && static_cast<Index>(factors.shape(1)) == d &&
                 static_cast<Index>(factors.shape(2)) == d,
             "factors must have shape (n_components, n_features, n_features)");
-    task.prior = view_prior(log_prior, places, task.shape, task.rows.n_rows);
+    task.prior = view_prior(log_prior, indices, task.shape, task.rows.n_rows);
     task.error = view_error(error, task.shape, task.rows.n_rows);
     ParametersView parameters{log_weight.data(), means.data(), factors.data(), means.data()};
     parameters.log_background = log_background;
     return {task, parameters};
 }
 
-Incomplete view_components(const Rows& rows, const Prior& log_prior, const PriorPlaces& places, const Error& error,
+Incomplete view_components(const Rows& rows, const Prior& log_prior, const PriorIndices& indices, const Error& error,
                            const Contiguous<double, 1>& log_weight, const Contiguous<double, 2>& means,
                            const Contiguous<double, 3>& factors) {
-    return view_incomplete(rows, log_prior, places, error, log_weight, means, factors, -__builtin_inf(), Second::none);
+    return view_incomplete(rows, log_prior, indices, error, log_weight, means, factors, -__builtin_inf(), Second::none);
 }
 
 using IncompleteStepResult = std::tuple<double, Result<double>, double, Result<double>, std::optional<Result<double>>>;
 
 IncompleteStepResult bound_step_incomplete(const Target& target, const Rows& rows, const RowWeight& row_weight,
-                                           const Prior& log_prior, const PriorPlaces& places, const Error& error,
+                                           const Prior& log_prior, const PriorIndices& indices, const Error& error,
                                            const Contiguous<double, 1>& log_weight, const Contiguous<double, 2>& means,
                                            const Contiguous<double, 3>& factors, double log_background, int second,
                                            int n_threads) {
     Incomplete view =
-        view_incomplete(rows, log_prior, places, error, log_weight, means, factors, log_background, to_second(second));
+        view_incomplete(rows, log_prior, indices, error, log_weight, means, factors, log_background, to_second(second));
     view.task.row_weight = view_row_weight(row_weight, view.task.rows.n_rows);
     const std::size_t count = means.shape(0), features = means.shape(1);
     NewArray<double> mass({count});
@@ -72,10 +72,10 @@ IncompleteStepResult bound_step_incomplete(const Target& target, const Rows& row
 }
 
 Result<double> bound_evaluate_incomplete(const Target& target, const Rows& rows, const Prior& log_prior,
-                                         const PriorPlaces& places, const Error& error,
+                                         const PriorIndices& indices, const Error& error,
                                          const Contiguous<double, 1>& log_weight, const Contiguous<double, 2>& means,
                                          const Contiguous<double, 3>& factors, int n_threads) {
-    const Incomplete view = view_components(rows, log_prior, places, error, log_weight, means, factors);
+    const Incomplete view = view_components(rows, log_prior, indices, error, log_weight, means, factors);
     NewArray<double> out({static_cast<std::size_t>(view.task.rows.n_rows), means.shape(0)});
     without_gil(n_threads, [&](const Execution& execution) {
         return evaluate_incomplete(*target.kernels, view.task, view.parameters, execution, out.data());
@@ -84,11 +84,11 @@ Result<double> bound_evaluate_incomplete(const Target& target, const Rows& rows,
 }
 
 std::tuple<Result<double>, Result<double>> bound_denoise(const Target& target, const Rows& rows, const Prior& log_prior,
-                                                         const PriorPlaces& places, const Error& error,
+                                                         const PriorIndices& indices, const Error& error,
                                                          const Contiguous<double, 1>& log_weight,
                                                          const Contiguous<double, 2>& means,
                                                          const Contiguous<double, 3>& factors, int n_threads) {
-    const Incomplete view = view_components(rows, log_prior, places, error, log_weight, means, factors);
+    const Incomplete view = view_components(rows, log_prior, indices, error, log_weight, means, factors);
     const auto n_rows = static_cast<std::size_t>(view.task.rows.n_rows);
     const std::size_t features = means.shape(1);
     NewArray<double> expected({n_rows, features});
@@ -104,14 +104,14 @@ std::tuple<Result<double>, Result<double>> bound_denoise(const Target& target, c
 void bind_incomplete(nb::class_<Target>& type) {
     using namespace nb::literals;
     type.def("step_incomplete", bound_step_incomplete, "rows"_a.noconvert(), "row_weight"_a.noconvert().none(),
-             "log_prior"_a.noconvert().none(), "prior_places"_a.noconvert().none(), "error"_a.noconvert().none(),
+             "log_prior"_a.noconvert().none(), "prior_indices"_a.noconvert().none(), "error"_a.noconvert().none(),
              "log_weight"_a, "means"_a, "factors"_a, "log_background"_a, "second"_a, "n_threads"_a,
              "Sum moments of incomplete rows about the means: (log_likelihood, mass, the background's, first, second).")
         .def("evaluate_incomplete", bound_evaluate_incomplete, "rows"_a.noconvert(), "log_prior"_a.noconvert().none(),
-             "prior_places"_a.noconvert().none(), "error"_a.noconvert().none(), "log_weight"_a, "means"_a, "factors"_a,
+             "prior_indices"_a.noconvert().none(), "error"_a.noconvert().none(), "log_weight"_a, "means"_a, "factors"_a,
              "n_threads"_a, "log p(x, k) of each row with missing cells or errors.")
         .def("denoise", bound_denoise, "rows"_a.noconvert(), "log_prior"_a.noconvert().none(),
-             "prior_places"_a.noconvert().none(), "error"_a.noconvert().none(), "log_weight"_a, "means"_a, "factors"_a,
+             "prior_indices"_a.noconvert().none(), "error"_a.noconvert().none(), "log_weight"_a, "means"_a, "factors"_a,
              "n_threads"_a, "Means and covariances of the true rows, given what is seen of them.");
 }
 

@@ -23,18 +23,18 @@ using DistinctResult = std::tuple<Result<double>, Result<double>, Result<std::in
 DistinctResult bound_distinct_rows(const Target&, const Rows& rows, const RowWeight& row_weight) {
     const RowsView view = view_rows(rows, {});
     const RowWeightView weight = view_row_weight(row_weight, view.n_rows);
-    DistinctRows found;
+    DistinctRows result;
     without_gil(
-        1, [&](const Execution& execution) { found = distinct_rows(view, weight, execution.interrupt.listener()); });
-    const std::size_t n_rows = found.places.size();
+        1, [&](const Execution& execution) { result = distinct_rows(view, weight, execution.interrupt.listener()); });
+    const std::size_t n_rows = result.indices.size();
     NewArray<double> distinct({n_rows, static_cast<std::size_t>(view.n_features)});
     NewArray<double> weights({n_rows});
-    NewArray<std::int64_t> rank({found.rank.size()});
+    NewArray<std::int64_t> rank({result.rank.size()});
     without_gil(1, [&](const Execution& execution) {
-        copy_rows(view, found.places, execution.interrupt.listener(), distinct.data());
+        copy_rows(view, result.indices, execution.interrupt.listener(), distinct.data());
     });
-    std::copy(found.weight.begin(), found.weight.end(), weights.data());
-    std::copy(found.rank.begin(), found.rank.end(), rank.data());
+    std::copy(result.weight.begin(), result.weight.end(), weights.data());
+    std::copy(result.rank.begin(), result.rank.end(), rank.data());
     return {distinct.release(), weights.release(), rank.release()};
 }
 
@@ -64,25 +64,25 @@ Result<std::int64_t> bound_spread_centres(const Target& target, const Rows& rows
     task.n_components = n_components;
     task.n_candidates = n_candidates;
     task.uniform = uniform.data();
-    std::vector<Index> places(static_cast<std::size_t>(n_components));
+    std::vector<Index> indices(static_cast<std::size_t>(n_components));
     constexpr int kThreads = 1;  // more are hardly faster
     without_gil(kThreads, [&](const Execution& execution) {
-        return spread_centres(*target.kernels, task, execution, places.data());
+        return spread_centres(*target.kernels, task, execution, indices.data());
     });
-    NewArray<std::int64_t> out({places.size()});
-    std::copy(places.begin(), places.end(), out.data());
+    NewArray<std::int64_t> out({indices.size()});
+    std::copy(indices.begin(), indices.end(), out.data());
     return out.release();
 }
 
 Index bound_move_centres(const Target& target, const Rows& rows, const RowWeight& row_weight,
-                         const Writable<double, 2>& centres, double settled, Index max_passes, int n_threads) {
+                         const Writable<double, 2>& centres, double tolerance, Index max_passes, int n_threads) {
     CentresView task{};
     task.rows = view_rows(rows, {});
     task.row_weight = view_row_weight(row_weight, task.rows.n_rows);
     require(centres.shape(0) > 0 && static_cast<Index>(centres.shape(1)) == task.rows.n_features,
             "centres must have shape (n_components, n_features)");
     task.n_components = static_cast<Index>(centres.shape(0));
-    task.settled = settled;
+    task.tolerance = tolerance;
     task.max_passes = max_passes;
     task.centres = centres.data();
     Index n_left = 0;
@@ -91,31 +91,31 @@ Index bound_move_centres(const Target& target, const Rows& rows, const RowWeight
     return n_left;
 }
 
-Halves bound_halved(const Target& target, const Contiguous<double, 2>& rows, const Contiguous<double, 1>& weight,
-                    bool is_full, const Contiguous<double, 1>& scale, const Maybe<1>& cut, bool has_heavy,
-                    bool has_tails, double least_weight) {
+Bisection bound_halved(const Target& target, const Contiguous<double, 2>& rows, const Contiguous<double, 1>& weight,
+                       bool is_full, const Contiguous<double, 1>& scale, const Maybe<1>& cut, bool has_heavy,
+                       bool has_tails, double least_weight) {
     const auto n_rows = static_cast<Index>(rows.shape(0)), d = static_cast<Index>(rows.shape(1));
     require(n_rows > 0 && d > 0 && weight.size() == rows.shape(0), "weight must have shape (n_rows,)");
     require(scale.size() == rows.shape(1) && (!cut || cut->size() == 1 + rows.shape(1)),
             "scale or cut does not fit the rows");
     const GroupView group{n_rows, d, rows.data(), weight.data()};
     const Cuts cuts{cut ? cut->data() : nullptr, has_heavy, has_tails, least_weight};
-    Halves halves;
+    Bisection bisection;
     without_gil(1, [&](const Execution& execution) {
-        halves = halved(*target.kernels, group, is_full, scale.data(), cuts, execution);
+        bisection = bisect(*target.kernels, group, is_full, scale.data(), cuts, execution);
     });
-    return halves;
+    return bisection;
 }
 
 template <auto evaluate>
-Result<double> of_halves(const Target& target, const Halves& halves, const Contiguous<double, 2>& rows) {
-    require(rows.shape(0) > 0 && rows.shape(1) == halves.middle.size(), "the halves do not fit the rows");
-    Numbers found;
+Result<double> of_bisection(const Target& target, const Bisection& bisection, const Contiguous<double, 2>& rows) {
+    require(rows.shape(0) > 0 && rows.shape(1) == bisection.middle.size(), "the halves do not fit the rows");
+    Values result;
     without_gil(1, [&](const Execution& execution) {
-        found = evaluate(*target.kernels, halves, rows.data(), static_cast<Index>(rows.shape(0)), execution);
-        return !found.empty();
+        result = evaluate(*target.kernels, bisection, rows.data(), static_cast<Index>(rows.shape(0)), execution);
+        return !result.empty();
     });
-    return released(found);
+    return released(result);
 }
 
 }  // namespace
@@ -129,16 +129,17 @@ void bind_starts(nb::class_<Target>& type) {
         .def("spread_centres", bound_spread_centres, "rows"_a.noconvert(), "row_weight"_a, "n_components"_a,
              "n_candidates"_a, "uniform"_a, "Places of rows far from each other, as greedy k-means++ draws them.")
         .def("move_centres", bound_move_centres, "rows"_a.noconvert(), "row_weight"_a.noconvert().none(),
-             "centres"_a.noconvert(), "settled"_a, "max_passes"_a, "n_threads"_a,
+             "centres"_a.noconvert(), "tolerance"_a, "max_passes"_a, "n_threads"_a,
              "Move centres by k-means, where they lie, until a limit or an empty centre: the number of passes left.")
-        .def("halved", bound_halved, "rows"_a, "weight"_a, "is_full"_a, "scale"_a, "cut"_a.none(),
+        .def("bisect", bound_halved, "rows"_a, "weight"_a, "is_full"_a, "scale"_a, "cut"_a.none(),
              "has_heavy"_a = false, "has_tails"_a = false, "least_weight"_a = kLeastWeight,
              "Split rows into halves by EM from each cut, and return the best halves.")
-        .def("gains_of_halves", of_halves<gains>, "halves"_a, "rows"_a, "Gain of log density by halves for each row.")
-        .def("first_share", of_halves<first_share>, "halves"_a, "rows"_a,
+        .def("bisection_gains", of_bisection<gains>, "bisection"_a, "rows"_a,
+             "Gain of log density by halves for each row.")
+        .def("first_responsibility", of_bisection<first_responsibility>, "bisection"_a, "rows"_a,
              "Responsibilities of the first of two halves for each row.");
-    nb::class_<Halves>(type, "Halves", "Two components in the place of one.")
-        .def_ro("gain", &Halves::gain, "Gain of log-likelihood over one component, nats per unit of weight.");
+    nb::class_<Bisection>(type, "Bisection", "Two components in the place of one.")
+        .def_ro("gain", &Bisection::gain, "Gain of log-likelihood over one component, nats per unit of weight.");
 }
 
 }  // namespace gaussmix

@@ -24,23 +24,23 @@ SpanJob job_of(const IncompleteView& task) {
 }
 
 // Puts the rows into the order of their patterns, as the kernels for missing cells need it. False if interrupted.
-bool order(const IncompleteKernels& kernels, IncompleteView& task, const Execution& execution, Patterns& found) {
+bool order(const IncompleteKernels& kernels, IncompleteView& task, const Execution& execution, Patterns& result) {
     const Index n_rows = task.rows.n_rows;
-    if (found.places.empty()) {
-        found.places.resize(static_cast<std::size_t>(n_rows));
-        found.pattern.resize(static_cast<std::size_t>(n_rows));
+    if (result.indices.empty()) {
+        result.indices.resize(static_cast<std::size_t>(n_rows));
+        result.pattern.resize(static_cast<std::size_t>(n_rows));
         SpanJob job{n_rows, kLeafRows, 8 * static_cast<double>(task.rows.n_features), {}, {}};
         const Index leaf_rows = std::min(n_rows, kLeafRows);
         const Rooms scratch(count_workers(job, execution.n_threads),
                             kernels.order_scratch(task.rows.n_features, leaf_rows));
         job.process = [&](int worker, Index first, Index last, Listener listener) {
-            kernels.order(task.rows, first, last, listener, scratch.of(worker), found.places.data() + first,
-                          found.pattern.data() + first);
+            kernels.order(task.rows, first, last, listener, scratch.of(worker), result.indices.data() + first,
+                          result.pattern.data() + first);
         };
         if (!process_spans(job, execution)) return false;
     }
-    task.rows.order = found.places.data();
-    task.pattern = found.pattern.data();
+    task.rows.order = result.indices.data();
+    task.pattern = result.pattern.data();
     return true;
 }
 

@@ -9,7 +9,7 @@ namespace gaussmix {
 
 // The rows in the order of their missing cells, and the number of each pattern in its leaf; empty at first.
 struct Patterns {
-    std::vector<std::uint16_t> places, pattern;
+    std::vector<std::uint16_t> indices, pattern;
 };
 
 // Sums moments of the true rows: their means and covariances given what is seen. False if interrupted. Passes over the

@@ -19,7 +19,7 @@ using Index = std::ptrdiff_t;
 constexpr Index kTileRows = 144;
 
 // A matrix is singular if rounding decides its inverse: if S_jj (S^-1)_jj reaches this over n_features for some j.
-constexpr double kMostInflation = 0x1p49;  // 1 / (8 epsilon)
+constexpr double kMaxInflation = 0x1p49;  // 1 / (8 epsilon)
 
 // Rows that are whitened together, and share their bounds.
 constexpr Index kGroupRows = 24;
@@ -28,7 +28,7 @@ constexpr Index kGroupRows = 24;
 constexpr Index kLeafRows = 455 * kTileRows;
 
 enum class FactorShape { spherical, diagonal, triangular, low_rank };
-enum class Rule { soft, hard, given };
+enum class Rule { soft, hard, assignment };
 enum class Second { none, trace, diagonal, full, projected };
 enum class Output { log_density, responsibilities, weighted_log_density, labels, responsibilities_and_log_density };
 
@@ -50,7 +50,7 @@ struct RowWeightView {  // null data: every weight is 1
     Index stride;
 };
 
-struct GivenView {  // one of the two, for Rule::given; both null otherwise
+struct AssignmentView {  // one of the two, for Rule::given; both null otherwise
     const std::int32_t* labels;
     const double* responsibilities;
     Index row_stride, column_stride;
@@ -59,8 +59,8 @@ struct GivenView {  // one of the two, for Rule::given; both null otherwise
 struct PriorView {  // what is known of the components of rows: at most 0, added to log densities; null table: nothing
     const double* table;  // (n_priors, n_columns): a column for each component, and perhaps one for the background
     Index row_stride, column_stride, n_columns;
-    const std::int32_t* places;  // (n_rows,), the row of the table for each row, -1 for none; null: a row for each
-    Index place_stride;
+    const std::int32_t* indices;  // (n_rows,), the row of the table for each row, -1 for none; null: a row for each
+    Index index_stride;
 };
 
 struct ParametersView {       // log density of row x under k: log_scale_k - |W_k (x - mean_k)|^2 / 2
@@ -94,12 +94,12 @@ struct StepView {
     Shape shape;
     RowsView rows;
     RowWeightView row_weight;
-    GivenView given;
+    AssignmentView assignment;
     VisitView visit;
     PriorView prior = {};  // with Rule::soft and Rule::hard
 };
 
-constexpr Index kPanelNumbers = 4;
+constexpr Index kPanelValues = 4;
 constexpr Index kProductsBegin = 8;  // in the sums, after the number of far rows
 
 struct ScoresView {              // products of the scores of rows: see kernels/scores.hpp
@@ -128,8 +128,8 @@ struct IncompleteView {  // rows with missing cells (NaN), or with errors
 
 struct MomentsView {  // where `unpack` writes; second is null with Second::none
     double* log_likelihood;
-    double* n_far;   // rows too far from every mean for squared distances to tell components apart
-    double* n_near;  // responsibilities that are not zero, estimated from one group of sixteen
+    double* n_distant;  // rows too far from every mean for squared distances to tell components apart
+    double* n_active;   // responsibilities that are not zero, estimated from one group of sixteen
     double* mass;
     double* first;
     double* second;
@@ -204,7 +204,7 @@ struct IncompleteKernels {
     void (*pack)(const Shape&, const ParametersView&, Listener, double* scratch, void* operands) noexcept;
     Index (*order_scratch)(Index n_features, Index n_rows) noexcept;  // in bytes
     // Puts rows first..last-1, those of a leaf, in the order of their patterns.
-    void (*order)(const RowsView&, Index first, Index last, Listener, void* scratch, std::uint16_t* places,
+    void (*order)(const RowsView&, Index first, Index last, Listener, void* scratch, std::uint16_t* indices,
                   std::uint16_t* pattern) noexcept;
     // As those of StepKernels; `first` may be any.
     Index (*step)(const IncompleteView&, const void* operands, Index first, Index last, Listener, void* scratch,
@@ -244,7 +244,7 @@ struct KernelTable {
     void (*principal_axes)(Index n_features, const double* matrix, Listener, double* scratch, double* spectrum,
                            double* axes) noexcept;
     // Turns axes, in columns, to those that scatters share best; at most so many sweeps over all pairs.
-    void (*shared_axes)(const ScattersView&, int most_sweeps, Listener, double* scratch, double* axes) noexcept;
+    void (*shared_axes)(const ScattersView&, int max_sweeps, Listener, double* scratch, double* axes) noexcept;
     // How components moved from one pass to the next: (n_components,) each. `scratch` has room for n_features.
     void (*measure_motion)(const Shape&, const ParametersView& before, const ParametersView& after, Listener,
                            double* scratch, float* ratio, float* shift) noexcept;
@@ -253,7 +253,7 @@ struct KernelTable {
     // Two normal numbers of each four words of random bits.
     void (*normals)(const std::uint32_t* words, Index count, double* out) noexcept;
     // Natural logarithms: -inf of 0, NaN of what is negative.
-    void (*log)(const double* numbers, Index count, double* out) noexcept;
+    void (*log)(const double* values, Index count, double* out) noexcept;
 };
 
 }  // namespace gaussmix

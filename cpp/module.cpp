@@ -15,21 +15,21 @@ NB_MODULE(_core, module) {
     module.attr("TILE_ROWS") = gaussmix::kTileRows;
     module.attr("GROUP_ROWS") = gaussmix::kGroupRows;
     module.attr("LEAF_ROWS") = gaussmix::kLeafRows;
-    module.attr("MOST_INFLATION") = gaussmix::kMostInflation;
-    module.attr("LEAST_WEIGHT_OF_HALF") = gaussmix::kLeastWeight;
+    module.attr("MAX_INFLATION") = gaussmix::kMaxInflation;
+    module.attr("MIN_SPLIT_WEIGHT") = gaussmix::kLeastWeight;
     module.attr("RESOLVED") = gaussmix::kResolved;
-    module.attr("ROUNDING_OF_RUNS") = gaussmix::kSame;
+    module.attr("ROUNDING_OF_RUNS") = gaussmix::kRoundingOfRuns;
     module.attr("SPLIT_ROWS") = gaussmix::kSplitRows;
     module.attr("OVERFIT") = gaussmix::kOverfit;
     module.attr("STEPS_AFTER_BIRTHS") = gaussmix::bound_moves::kSteps;
     module.attr("MERGE_NEIGHBOURS") = gaussmix::bound_moves::kNeighbours;
     module.attr("MERGE_PAIRS") = gaussmix::bound_moves::kPairs;
-    module.attr("MERGE_SHARE") = gaussmix::bound_moves::kShared;
-    module.attr("FEWEST_ROWS_SPLIT") = gaussmix::bound_moves::kFewest;
+    module.attr("MIN_MERGE_RESPONSIBILITY") = gaussmix::bound_moves::kShared;
+    module.attr("MIN_ROWS_SPLIT") = gaussmix::bound_moves::kFewest;
     module.attr("ROUNDING_OF_BOUND") = gaussmix::bound_moves::kGain;
     module.attr("LOSS_OF_DELETION") = gaussmix::bound_moves::kNegligible;
     module.attr("ROWS_PER_PARAMETER") = gaussmix::bound_moves::kSmall;
-    module.attr("LEAST_WEIGHT_OF_TAILS") = gaussmix::bound_moves::kAnyWeight;
+    module.attr("MIN_TAIL_WEIGHT") = gaussmix::bound_moves::kAnyWeight;
     // What Python still holds when it exits (a cached Target, a traceback) is not a leak of ours to report.
     nanobind::set_leak_warnings(false);
     gaussmix::bind_targets(module);

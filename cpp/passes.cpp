@@ -24,11 +24,11 @@ Buffer pack(const StepKernels& kernels, const Shape& shape, const ParametersView
 
 // Symmetric products of so many numbers, of pairs of panels; returns where the next ones begin.
 const double* unpack_products(const double* sums, Index count, double* out) {
-    for (Index a = 0; a < count; a += kPanelNumbers) {
-        for (Index b = 0; b <= a; b += kPanelNumbers, sums += kPanelNumbers * kPanelNumbers) {
-            for (Index i = 0; i < kPanelNumbers; ++i) {
-                for (Index j = 0; j < (a == b ? i + 1 : kPanelNumbers); ++j) {
-                    out[(a + i) * count + b + j] = out[(b + j) * count + a + i] = sums[i * kPanelNumbers + j];
+    for (Index a = 0; a < count; a += kPanelValues) {
+        for (Index b = 0; b <= a; b += kPanelValues, sums += kPanelValues * kPanelValues) {
+            for (Index i = 0; i < kPanelValues; ++i) {
+                for (Index j = 0; j < (a == b ? i + 1 : kPanelValues); ++j) {
+                    out[(a + i) * count + b + j] = out[(b + j) * count + a + i] = sums[i * kPanelValues + j];
                 }
             }
         }
@@ -71,7 +71,7 @@ bool evaluate(const KernelTable& kernels, const Shape& shape, const RowsView& ro
 }
 
 void count_scores(ScoresView& task) {
-    const auto panels = [](Index count) { return (count + kPanelNumbers - 1) / kPanelNumbers; };
+    const auto panels = [](Index count) { return (count + kPanelValues - 1) / kPanelValues; };
     const Index n_components = task.step.shape.n_components, d = task.step.shape.n_features;
     const Index n_products = task.second == Second::trace ? 1 : task.second == Second::diagonal ? d : d * (d + 1) / 2;
     task.n_own = panels(d + n_products) + 1;
@@ -80,10 +80,10 @@ void count_scores(ScoresView& task) {
 }
 
 bool add_scores(const KernelTable& kernels, const ScoresView& task, const ParametersView& parameters,
-                const Execution& execution, double* n_far, double* all, double* own) {
+                const Execution& execution, double* n_distant, double* all, double* own) {
     constexpr Index kSpan = 13 * kTileRows;  // so that merging its sums, as many as products of a row, costs 2 %
     const Index n_components = task.step.shape.n_components;
-    const Index n_all = task.n_all * kPanelNumbers, n_own = task.n_own * kPanelNumbers;
+    const Index n_all = task.n_all * kPanelValues, n_own = task.n_own * kPanelValues;
     const double products = static_cast<double>(n_all * n_all + n_components * n_own * n_own);
     SpanJob job{task.step.rows.n_rows, kSpan, products / 2, {}, {}};
     const Sizes sizes = kernels.scores.sizes(task);
@@ -104,7 +104,7 @@ bool add_scores(const KernelTable& kernels, const ScoresView& task, const Parame
     };
     if (execution.interrupt.has_come() || !process_spans(job, execution)) return false;
     const double* sums = total.doubles();
-    *n_far = *sums;
+    *n_distant = *sums;
     sums = unpack_products(sums + kProductsBegin, n_all, all);
     for (Index k = 0; k < n_components; ++k) sums = unpack_products(sums, n_own, own + k * n_own * n_own);
     return true;
@@ -133,11 +133,11 @@ bool gram(const KernelTable& kernels, Index count, Index n_features, const doubl
     for (Index k = 0; k < count; k += kTogether) {
         const Index n = std::min(kTogether, count - k);
         StepView task{};
-        task.shape = {n, d, FactorShape::spherical, false, Rule::given, Second::full};
+        task.shape = {n, d, FactorShape::spherical, false, Rule::assignment, Second::full};
         task.rows = plain_rows(factors + k * size, n * d, d);
-        task.given = {labels.data(), nullptr, 1, 0};
-        double log_likelihood, n_far, n_near;
-        const MomentsView sums{&log_likelihood, &n_far, &n_near, mass.data(), first.data(), out + k * size};
+        task.assignment = {labels.data(), nullptr, 1, 0};
+        double log_likelihood, n_distant, n_active;
+        const MomentsView sums{&log_likelihood, &n_distant, &n_active, mass.data(), first.data(), out + k * size};
         if (!step(kernels, task, {nullptr, nullptr, nullptr, zero.data()}, {1, interrupt}, sums)) return false;
     }
     return true;

@@ -9,8 +9,8 @@ namespace gaussmix {
 
 namespace {
 
-constexpr Index kFewestRows = 8192, kMostRows = 65536;  // of a block
-constexpr Index kMostBuckets = 65536;
+constexpr Index kFewestRows = 8192, kMaxRows = 65536;  // of a block
+constexpr Index kMaxBuckets = 65536;
 
 struct Scratch {
     Scratch(const Shape& shape, Index rows_in_block)
@@ -28,7 +28,7 @@ struct Scratch {
 // Few components for so many rows that most groups of lanes are full, and few enough rows to stay in the cache.
 Index rows_in_block(const Shape& shape) {
     Index rows = kFewestRows;
-    while (rows < 64 * shape.n_components && rows < kMostRows) rows *= 2;
+    while (rows < 64 * shape.n_components && rows < kMaxRows) rows *= 2;
     return rows;
 }
 
@@ -42,7 +42,7 @@ double work_per_drawn_row(const Shape& shape) {
 // processor foresees that. Fewer where they would cost more than they save.
 std::vector<std::int32_t> make_guide(const DrawView& view, Index n_rows) {
     Index n_buckets = 1;
-    while (n_buckets < std::min({16 * view.shape.n_components, n_rows, kMostBuckets})) n_buckets *= 2;
+    while (n_buckets < std::min({16 * view.shape.n_components, n_rows, kMaxBuckets})) n_buckets *= 2;
     std::vector<std::int32_t> guide(static_cast<std::size_t>(n_buckets));
     std::int32_t component = 0;
     for (Index i = 0; i < n_buckets; ++i) {

@@ -143,11 +143,11 @@ double work_per_row(const Shape& shape) {
     const double d = static_cast<double>(shape.n_features);
     const bool is_dense = shape.factor_shape == FactorShape::triangular && !shape.is_shared;
     const double along = 2 * d * static_cast<double>(shape.n_factors);
-    const double densities = shape.rule == Rule::given ? 1 : 20 + (is_dense ? d * d / 2 + 1.5 * d : 2 * d + along);
+    const double densities = shape.rule == Rule::assignment ? 1 : 20 + (is_dense ? d * d / 2 + 1.5 * d : 2 * d + along);
     const double moments = shape.second == Second::full   ? d * d / 2 + 2.5 * d
                            : shape.second == Second::none ? d
                                                           : 2.5 * d + 2 * d * static_cast<double>(shape.n_projected);
-    const double whitening = shape.is_shared && shape.rule != Rule::given ? d * d / 2 : 0;
+    const double whitening = shape.is_shared && shape.rule != Rule::assignment ? d * d / 2 : 0;
     return static_cast<double>(shape.n_components) * (densities + moments) + whitening + d;
 }
 
@@ -179,9 +179,9 @@ bool process_spans(const SpanJob& job, const Execution& execution) {
 
 bool process_each(Index count, double work, const Execution& execution,
                   const std::function<void(Index, const Execution&)>& each) {
-    const auto alone = [&](int, Index place, Index, Listener listener) {
+    const auto alone = [&](int, Index index, Index, Listener listener) {
         Interrupt interrupt([listener] { return listener.ask(listener.self); });
-        each(place, {1, interrupt});
+        each(index, {1, interrupt});
     };
     return process_spans({count, 1, work, alone, {}}, execution);
 }

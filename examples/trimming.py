@@ -30,7 +30,7 @@ def flowers() -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.bool_]
     return X, species, is_wrong
 
 
-def labels_of(n_init: int) -> dict[str, NDArray[Any]]:
+def joint_labels(n_init: int) -> dict[str, NDArray[Any]]:
     """The group of each row; −1 for rows that were left out."""
     X, common = flowers()[0], {"n_components": 3, "max_iter": 1000, "random_state": 0}
     return {
@@ -49,7 +49,7 @@ def compare(n_init: int = 10) -> dict[str, tuple[float, float]]:
             float(adjusted_rand_score(species[~is_wrong], labels[~is_wrong])),
             float((labels[is_wrong] == -1).mean()),
         )
-        for name, labels in labels_of(n_init).items()
+        for name, labels in joint_labels(n_init).items()
     }
 
 

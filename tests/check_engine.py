@@ -11,15 +11,15 @@ from typing import Any
 
 import numpy as np
 from check_moments import assert_same_moments
-from common import LEAF_ROWS, Block, FactorShape, Need, Rule, Second
+from common import LEAF_ROWS, Block, FactorShape, MomentSpec, Rule, Second
 from numpy.typing import NDArray
 from random_parameters import NEEDS, random_need, random_parameters
 from reference_engine import ReferenceEngine
 
 from gaussmix._src.engines.base import Engine
-from gaussmix._src.interfaces.block import Profile, nodes
+from gaussmix._src.interfaces.block import RowStatistics, nodes
 from gaussmix._src.interfaces.leaves import Tree
-from gaussmix._src.interfaces.moments import Moments, Partial
+from gaussmix._src.interfaces.moments import BlockMoments, Moments
 from gaussmix._src.interfaces.parameters import Parameters
 from gaussmix._src.interfaces.spread import Spread
 from gaussmix._src.numerics.arrays import Array, Rows
@@ -59,11 +59,11 @@ def check_leaves(engine: Engine[Any], rng: np.random.Generator) -> None:
         if is_far:
             rows[LEAF_ROWS + 7] = 1e9
         block, second = Block(0, rows, rng.random(n_rows)), Second.FULL if factor_shape > 1 else Second.TRACE
-        case = EngineCase(block, parameters, Need(second, is_shared), Rule.SOFT)
+        case = EngineCase(block, parameters, MomentSpec(second, is_shared), Rule.SOFT)
         expected, facts = _step(engine, case), _look(engine, block, case.need)
         for cuts in ([1], [2, 3], [1, 2, 3, 4]):
             ends = [0, *(cut * LEAF_ROWS for cut in cuts), n_rows]
-            tree = Tree[Partial]()
+            tree = Tree[BlockMoments]()
             for node in nodes(block.between(first, end) for first, end in pairwise(ends)):
                 tree.add(_sums(engine, replace(case, block=node), facts=facts), node.n_leaves)
             found = engine.finish(tree.total, parameters, case.need, facts)
@@ -81,7 +81,7 @@ def check_anchors(engine: Engine[Any], rng: np.random.Generator) -> None:
         rows, distant = case.block.rows.astype(np.float64), replace(case.parameters, means=far)
         distant_case = replace(case, parameters=distant) if len(means) == 1 else case
         equal = np.full((len(rows), len(means)), 1.0 / len(means))
-        shifted = replace(case, rule=Rule.GIVEN, block=replace(case.block, rows=rows + 1e4, given=equal))
+        shifted = replace(case, rule=Rule.ASSIGNMENT, block=replace(case.block, rows=rows + 1e4, assignment=equal))
         for moved, anchor in ((case, far), (distant_case, means), (shifted, means + 1e4)):
             actual, expected = _step(engine, moved, anchor), _step(REFERENCE, moved, anchor)
             assert_same_bits(actual.anchor, anchor, f"anchor of {moved.name}")
@@ -94,7 +94,7 @@ def check_far_groups(engine: Engine[Any], rng: np.random.Generator) -> None:
         near = random_parameters(rng, 3, n_features, factor_shape, is_shared)
         parameters = replace(near, means=np.round(near.means) * 2.0**20)
         block = random_block(rng, 100, parameters, Rule.SOFT)
-        case = EngineCase(block, parameters, Need(Second.FULL, is_shared), Rule.SOFT)
+        case = EngineCase(block, parameters, MomentSpec(Second.FULL, is_shared), Rule.SOFT)
         expected, found = (e.log_density(block, parameters) for e in (REFERENCE, engine))
         assert_close(found, expected, TOLERANCE, 1 + np.abs(expected), f"log_density of far groups, {case.name}")
         actual, sums = (_step(e, case, parameters.means) for e in (engine, REFERENCE))
@@ -112,7 +112,7 @@ def _layout_cases(rng: np.random.Generator) -> Iterator[tuple[EngineCase, list[R
         parameters = random_parameters(rng, 3, n_features, factor_shape)
         doubles = random_parameters(rng, 150, n_features, factor_shape).means
         for rows in (doubles, doubles.astype(np.float32)):
-            case = EngineCase(Block(0, rows, rng.random(150)), parameters, Need(Second.FULL), Rule.SOFT)
+            case = EngineCase(Block(0, rows, rng.random(150)), parameters, MomentSpec(Second.FULL), Rule.SOFT)
             yield case, list(all_layouts(rows))
 
 
@@ -124,7 +124,7 @@ def check_ties(engine: Engine[Any], rng: np.random.Generator) -> None:
         twins = replace(parameters, means=means, log_scale=log_scale)
         block = Block(0, rng.standard_normal((31, n_features)))
         assert_same_bits(engine.labels(block, twins), np.zeros(31), "labels of equal components")
-        mass = _step(engine, EngineCase(block, twins, Need(Second.NONE), Rule.HARD)).mass
+        mass = _step(engine, EngineCase(block, twins, MomentSpec(Second.NONE), Rule.HARD)).mass
         assert_same_bits(mass, [31.0, 0.0, 0.0], "mass of equal components under the hard rule")
 
 
@@ -142,7 +142,7 @@ def check_far_rows(engine: Engine[Any], rng: np.random.Generator) -> None:
             nearest = far.whitening.whiten_each(np.tile([1.0, 0.0], (3, 1)))
             rows[[7, 50], 0] = np.sqrt(distance**2 + rng.uniform(-4, 4)) / np.sqrt((nearest**2).sum(axis=1).min())
             rows[[7, 50], 1] = 0.0
-            block, need = Block(0, rows, rng.random(60)), Need(Second.FULL, is_shared)
+            block, need = Block(0, rows, rng.random(60)), MomentSpec(Second.FULL, is_shared)
             state = engine.open(block, need, 3)
             for parameters in (far, far, replace(far, means=np.array([[0.0, 0.0], rows[7], [0.0, 1.0]]))):
                 case = EngineCase(block, parameters, need, Rule.SOFT)
@@ -204,7 +204,7 @@ def check_reproducible(make_engine: Callable[[int], Engine[Any]], rng: np.random
     for n_features, is_shared in ((2, False), (6, False), (5, True)):
         parameters = random_parameters(rng, 3, n_features, FactorShape.TRIANGULAR, is_shared)
         rows = random_block(rng, 2 * LEAF_ROWS + 1_234, parameters, Rule.SOFT).rows
-        case = EngineCase(Block(0, rows), parameters, Need(Second.FULL, is_shared), Rule.SOFT)
+        case = EngineCase(Block(0, rows), parameters, MomentSpec(Second.FULL, is_shared), Rule.SOFT)
         expected, density = _step(one, case), one.log_density(case.block, parameters)
         for n_threads in (2, 3, 8):
             engine = make_engine(n_threads)
@@ -222,22 +222,22 @@ def _step(engine: Engine[Any], case: EngineCase, anchor: Array | None = None) ->
     return engine.finish(_sums(engine, case, anchor, facts), _shared_by(case), case.need, facts)
 
 
-def _sums(engine: Engine[Any], case: EngineCase, anchor: Array | None = None, facts: Any = None) -> Partial:
+def _sums(engine: Engine[Any], case: EngineCase, anchor: Array | None = None, facts: Any = None) -> BlockMoments:
     state = engine.open(case.block, case.need, len(case.parameters.means))
     return engine.step(case.block, state, _shared_by(case), case.need, case.rule, anchor, facts)
 
 
-def _look(engine: Engine[Any], block: Block, need: Need) -> Any:
-    return engine.look(Profile.of(block), need, lambda: Spread.of(block))
+def _look(engine: Engine[Any], block: Block, need: MomentSpec) -> Any:
+    return engine.prepare(RowStatistics.from_block(block), need, lambda: Spread.from_block(block))
 
 
 def _shared_by(case: EngineCase) -> Parameters | None:
-    return None if case.rule is Rule.GIVEN else case.parameters
+    return None if case.rule is Rule.ASSIGNMENT else case.parameters
 
 
 def _spread(case: EngineCase, anchor: Array) -> Array:
     """Σ s γ (x − a)², (n_components, n_features)."""
-    second = _step(REFERENCE, replace(case, need=Need(Second.DIAGONAL)), anchor).second
+    second = _step(REFERENCE, replace(case, need=MomentSpec(Second.DIAGONAL)), anchor).second
     assert second is not None
     return second
 
@@ -253,7 +253,7 @@ N_ROWS = [0, 1, 2, 7, 8, 9, 23, 24, 25, 47, 143, 144, 145, 289]
 N_FEATURES = [1, 2, 3, 4, 5, 7, 8, 9, 12, 16, 17, 33]
 N_COMPONENTS = [1, 2, 3, 5, 9]
 
-Kind = tuple[FactorShape, bool, Need, Rule]  # with or without one whitening for all
+Kind = tuple[FactorShape, bool, MomentSpec, Rule]  # with or without one whitening for all
 
 
 @dataclass(frozen=True, eq=False)
@@ -262,7 +262,7 @@ class EngineCase:
 
     block: Block
     parameters: Parameters
-    need: Need
+    need: MomentSpec
     rule: Rule
 
     @property
@@ -301,9 +301,9 @@ def random_block(rng: np.random.Generator, n_rows: int, parameters: Parameters, 
     rows = parameters.means[rng.integers(n_components, size=n_rows)] + rng.standard_normal((n_rows, n_features))
     weight = rng.choice([0.0, 0.5, 1.0, 3.0], size=n_rows) if rng.random() < 0.5 else None
     given: Array | NDArray[np.int32] | None = None
-    if rule is Rule.GIVEN and rng.random() < 0.5:
+    if rule is Rule.ASSIGNMENT and rng.random() < 0.5:
         given = rng.integers(n_components, size=n_rows).astype(np.int32)
-    elif rule is Rule.GIVEN:
+    elif rule is Rule.ASSIGNMENT:
         given = rng.dirichlet(np.ones(n_components), size=n_rows)
     layouts = list(all_layouts(rows.astype(np.float32) if rng.random() < 0.25 else rows))
     return Block(0, layouts[int(rng.integers(len(layouts)))], weight, given)

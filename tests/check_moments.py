@@ -11,14 +11,14 @@ import numpy as np
 from random_parameters import random_need
 
 from gaussmix._src.engines.base import Engine
-from gaussmix._src.interfaces.moments import Moments, Partial
-from gaussmix._src.interfaces.need import Second
+from gaussmix._src.interfaces.moment_spec import Second
+from gaussmix._src.interfaces.moments import BlockMoments, Moments
 from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.testing.closeness import EPS, assert_close
-from gaussmix.extend import Block, Need, Rule
+from gaussmix.extend import Block, MomentSpec, Rule
 
 
-def check_moments(engine: Engine[Any], need: Need, rng: np.random.Generator) -> None:
+def check_moments(engine: Engine[Any], need: MomentSpec, rng: np.random.Generator) -> None:
     """Hold the moments that an engine makes of shared rows against one another.
 
     Parameters
@@ -62,19 +62,21 @@ def check_moments(engine: Engine[Any], need: Need, rng: np.random.Generator) -> 
     assert_same_moments(whole.scaled(0.5), _sums(engine, halved, need, anchor), spread, 0.0, "sums scaled")
 
 
-def _sums(engine: Engine[Any], block: Block, need: Need, anchor: Array) -> Moments:
+def _sums(engine: Engine[Any], block: Block, need: MomentSpec, anchor: Array) -> Moments:
     state = engine.open(block, need, len(anchor))
-    return engine.finish(engine.step(block, state, None, need, Rule.GIVEN, anchor), None, need)
+    return engine.finish(engine.step(block, state, None, need, Rule.ASSIGNMENT, anchor), None, need)
 
 
 def _spread(engine: Engine[Any], block: Block, anchor: Array) -> Array:
     """Σ s γ (x − a)², (n_components, n_features)."""
-    second = _sums(engine, block, Need(Second.DIAGONAL), anchor).second
+    second = _sums(engine, block, MomentSpec(Second.DIAGONAL), anchor).second
     assert second is not None
     return second
 
 
-def assert_same_moments(actual: Partial, expected: Partial, spread: Array, tolerance: float, what: str) -> None:
+def assert_same_moments(
+    actual: BlockMoments, expected: BlockMoments, spread: Array, tolerance: float, what: str
+) -> None:
     """Raise unless two moments agree.
 
     Parameters
@@ -102,7 +104,7 @@ def assert_same_moments(actual: Partial, expected: Partial, spread: Array, toler
     assert_close(actual.second, expected.second, tolerance, scale, f"second of {what}")
 
 
-def second_scale(need: Need, spread: Array) -> Array:
+def second_scale(need: MomentSpec, spread: Array) -> Array:
     """Bound on the sums of |second moments|, in the form that `need` names."""
     if need.second is Second.FULL:
         scale: Array = np.sqrt(spread[:, :, None] * spread[:, None, :])

@@ -9,16 +9,16 @@ from gaussmix._src.em.objective.objective import Objective
 from gaussmix._src.em.objective.stopping import Stopping
 from gaussmix._src.em.objective.trace import Frozen, State, Trace, final
 from gaussmix._src.em.step.loop import em_step, run_em
-from gaussmix._src.estimators.fitting import begun_fit
+from gaussmix._src.estimators.fitting import start_fit
 from gaussmix._src.interfaces.leaves import LEAF_ROWS
-from gaussmix._src.interfaces.need import Second
+from gaussmix._src.interfaces.moment_spec import Second
 from gaussmix._src.interfaces.whitening.base import FactorShape
 from gaussmix._src.model import Model
 from gaussmix._src.sources.array import ArraySource
 from gaussmix._src.sources.files.base import FileSource
 from gaussmix._src.testing.closeness import EPS, assert_close, assert_same_bits
-from gaussmix._src.testing.problems import groups, moved
-from gaussmix.extend import Block, Need, Rule
+from gaussmix._src.testing.problems import groups, transformed
+from gaussmix.extend import Block, MomentSpec, Rule
 
 __all__ = [
     "EPS",
@@ -30,7 +30,7 @@ __all__ = [
     "Frozen",
     "InitialMoments",
     "Model",
-    "Need",
+    "MomentSpec",
     "Objective",
     "Rule",
     "Second",
@@ -45,15 +45,15 @@ __all__ = [
     "em_step",
     "final",
     "groups",
-    "moved",
     "reloaded",
     "run_em",
+    "transformed",
 ]
 
 
 def checked(estimator, rows, weight=None, labels=None, error=None):
     """The problem and the plan of a fit that is not made."""
-    with begun_fit(estimator, rows, None, weight, labels, error) as (X, features):
+    with start_fit(estimator, rows, None, weight, labels, error) as (X, features):
         return estimator._checked(X, weight, features)
 
 

@@ -96,7 +96,9 @@ def _with_errors(structure: str, n_rows: int = 2000, **parameters: Any) -> str:
 
 
 def _bayesian(structure: str) -> str:
-    estimator = BayesianGaussianMixture(9, covariance_type=structure, init_params="kmeans", moves=False, random_state=0)
+    estimator = BayesianGaussianMixture(
+        9, covariance_type=structure, init_params="kmeans", split_merge=False, random_state=0
+    )
     return of_fit(estimator.fit(rows_of(600, 5)))
 
 

@@ -10,7 +10,7 @@ from common import ArraySource, Block, Model
 
 from gaussmix import FAMILIES, Mixture
 from gaussmix._src.numerics.arrays import Array, Rows
-from gaussmix._src.sources.base import Given
+from gaussmix._src.sources.base import Assignment
 from gaussmix.extend import Source
 
 SIZES = 61, 7, 30  # rows in one block after the other, over and over; more where there are thousands of rows
@@ -24,7 +24,7 @@ class ManyBlocks(Source):
     rows, row_weight, given : as for `ArraySource`.
     """
 
-    def __init__(self, rows: Rows, row_weight: Array | None = None, given: Given | None = None) -> None:
+    def __init__(self, rows: Rows, row_weight: Array | None = None, given: Assignment | None = None) -> None:
         self.n_rows, self.n_features, self.dtype = rows.shape[0], rows.shape[1], rows.dtype
         self._all = Block(0, rows, row_weight, given)
 

@@ -6,14 +6,14 @@ from dataclasses import replace
 
 import numpy as np
 
-from gaussmix._src.interfaces.need import Second
+from gaussmix._src.interfaces.moment_spec import Second
 from gaussmix._src.interfaces.parameters import Parameters
 from gaussmix._src.interfaces.whitening.base import FactorShape
 from gaussmix._src.numerics.arrays import Array
-from gaussmix.extend import Covariances, Dense, Diagonal, Isotropic, LowRank, Need
+from gaussmix.extend import Covariances, Dense, Diagonal, Isotropic, LowRank, MomentSpec
 
-NEEDS = [Need(Second.NONE)]
-NEEDS += [Need(s, pooled) for s in Second if s is not Second.NONE for pooled in (False, True)]
+NEEDS = [MomentSpec(Second.NONE)]
+NEEDS += [MomentSpec(s, pooled) for s in Second if s is not Second.NONE for pooled in (False, True)]
 N_FACTORS = [1, 2, 3, 4, 5, 9]
 FORMS: dict[FactorShape, type[Covariances]] = {  # of the covariances whose whitening has such factors
     FactorShape.SPHERICAL: Isotropic,
@@ -23,7 +23,7 @@ FORMS: dict[FactorShape, type[Covariances]] = {  # of the covariances whose whit
 }
 
 
-def random_need(rng: np.random.Generator, need: Need, n_components: int, n_features: int) -> Need:
+def random_need(rng: np.random.Generator, need: MomentSpec, n_components: int, n_features: int) -> MomentSpec:
     """The need, with a random projection where it takes one: the same for all components where it is pooled."""
     if need.second is not Second.PROJECTED:
         return need
@@ -38,7 +38,7 @@ def random_parameters(
     means = rng.normal(0.0, 2.0, size=(n_components, n_features))
     each = random_covariances(rng, 1 if is_shared else n_components, n_features, factor_shape)
     covariances = FORMS[factor_shape](each, n_components, n_features, is_shared)
-    return Parameters.of(rng.dirichlet(np.full(n_components, 3.0)), means, covariances.whitening)
+    return Parameters.from_mixture(rng.dirichlet(np.full(n_components, 3.0)), means, covariances.whitening)
 
 
 def random_covariances(rng: np.random.Generator, count: int, n_features: int, factor_shape: FactorShape) -> Array:

@@ -6,15 +6,21 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from common import Block, Need, Rule, Second
+from common import Block, MomentSpec, Rule, Second
 from numpy.typing import NDArray
 
 from gaussmix._src.engines.base import NEGLIGIBLE_NATS, Facts
-from gaussmix._src.engines.complete.far import correct_far_rows, far_places, set_apart, sums_of_far_rows
-from gaussmix._src.engines.joint import labels_of, log_density_of, one_hot, responsibilities_of, with_background
+from gaussmix._src.engines.complete.distant import correct_distant_rows, distant_rows, split_block, sum_distant_rows
+from gaussmix._src.engines.joint import (
+    joint_labels,
+    joint_log_density,
+    joint_responsibilities,
+    one_hot,
+    with_background,
+)
 from gaussmix._src.engines.randomness import Words, _counter, _uniform, label_uniforms, philox
-from gaussmix._src.interfaces.block import BlockState, Profile
-from gaussmix._src.interfaces.moments import Moments, Partial
+from gaussmix._src.interfaces.block import BlockState, RowStatistics
+from gaussmix._src.interfaces.moments import BlockMoments, Moments
 from gaussmix._src.interfaces.parameters import Parameters
 from gaussmix._src.interfaces.spread import Spread
 from gaussmix._src.interfaces.whitening.base import Whitening
@@ -36,7 +42,7 @@ class OneStep:
 
 @dataclass(frozen=True)
 class ReferenceEngine(OneStep):
-    """The formulas in the docstring of `Partial`, as direct sums about the anchor."""
+    """The formulas in the docstring of `BlockMoments`, as direct sums about the anchor."""
 
     n_threads = 1
 
@@ -44,10 +50,10 @@ class ReferenceEngine(OneStep):
     def complete(self) -> ReferenceEngine:
         return self
 
-    def look(self, profile: Profile, need: Need, spread: Callable[[], Spread]) -> Facts:
+    def prepare(self, profile: RowStatistics, need: MomentSpec, spread: Callable[[], Spread]) -> Facts:
         return Facts(profile.n_rows)
 
-    def open(self, block: Block, need: Need, n_components: int) -> BlockState:
+    def open(self, block: Block, need: MomentSpec, n_components: int) -> BlockState:
         return BlockState(n_components)
 
     def step(
@@ -55,37 +61,45 @@ class ReferenceEngine(OneStep):
         block: Block,
         state: BlockState,
         parameters: Parameters | None,
-        need: Need,
+        need: MomentSpec,
         rule: Rule = Rule.SOFT,
         anchor: Array | None = None,
         facts: Facts | None = None,
-    ) -> Partial:
+    ) -> BlockMoments:
         if anchor is None:
             anchor = np.zeros((state.n_components, block.rows.shape[1])) if parameters is None else parameters.means
         return block.sum_of(lambda leaf: self._sum_leaf(leaf, parameters, need, rule, anchor))
 
-    def _sum_leaf(self, leaf: Block, parameters: Parameters | None, need: Need, rule: Rule, anchor: Array) -> Partial:
+    def _sum_leaf(
+        self, leaf: Block, parameters: Parameters | None, need: MomentSpec, rule: Rule, anchor: Array
+    ) -> BlockMoments:
         n_components = len(anchor)
         total = _moments(np.zeros(anchor.shape), np.zeros((0, n_components)), (0.0, 0.0, 0.0), anchor, need)
         for part in leaf.cut(CHUNK_ROWS):
             shared, background, log_density = _share(part, parameters, rule, n_components)
             weight = part.weight
-            if rule is Rule.SOFT and parameters is not None and (log_density[weight > 0] < parameters.far_limit).any():
-                places = far_places(leaf, parameters, self.log_density)
+            if (
+                rule is Rule.SOFT
+                and parameters is not None
+                and (log_density[weight > 0] < parameters.distant_limit).any()
+            ):
+                places = distant_rows(leaf, parameters, self.log_density)
                 if places.size:
-                    near, far = set_apart(leaf, places)
+                    near, far = split_block(leaf, places)
                     sums = self._sum_leaf(near, parameters, need, rule, anchor)
-                    return sums + sums_of_far_rows(far, self, parameters, need, anchor)
+                    return sums + sum_distant_rows(far, self, parameters, need, anchor)
             rows = part.rows.astype(np.float64)
             totals = float(weight @ log_density), part.total_weight, float(weight @ background)
             total += _moments(rows, weight[:, None] * shared, totals, anchor, need)
         return total
 
-    def finish(self, sums: Partial, parameters: Parameters | None, need: Need, facts: Facts | None = None) -> Moments:
-        return Moments.of(sums)
+    def finish(
+        self, sums: BlockMoments, parameters: Parameters | None, need: MomentSpec, facts: Facts | None = None
+    ) -> Moments:
+        return Moments.from_sums(sums)
 
     def log_density(self, block: Block, parameters: Parameters) -> Array:
-        return log_density_of(self.component_log_density(block, parameters), block, parameters)
+        return joint_log_density(self.component_log_density(block, parameters), block, parameters)
 
     def component_log_density(self, block: Block, parameters: Parameters) -> Array:
         log_joint = np.empty((block.n_rows, len(parameters.means)))
@@ -95,12 +109,12 @@ class ReferenceEngine(OneStep):
         return log_joint
 
     def responsibilities(self, block: Block, parameters: Parameters) -> Array:
-        shared = responsibilities_of(self.component_log_density(block, parameters), block, parameters)
-        return correct_far_rows(shared, block, parameters, self.log_density)
+        shared = joint_responsibilities(self.component_log_density(block, parameters), block, parameters)
+        return correct_distant_rows(shared, block, parameters, self.log_density)
 
     def labels(self, block: Block, parameters: Parameters) -> NDArray[np.int64]:
-        best = labels_of(self.component_log_density(block, parameters), block, parameters)
-        return correct_far_rows(best, block, parameters, self.log_density)
+        best = joint_labels(self.component_log_density(block, parameters), block, parameters)
+        return correct_distant_rows(best, block, parameters, self.log_density)
 
     def draw(
         self, n_rows: int, cumulative: Array, means: Array, whitening: Whitening, key: int
@@ -132,8 +146,8 @@ def _log_joint(block: Block, parameters: Parameters) -> Array:
 def _share(block: Block, parameters: Parameters | None, rule: Rule, n_components: int) -> tuple[Array, Array, Array]:
     """Responsibilities (n_rows, n_components) under a rule, those of the background, and log p(x) of each row."""
     if parameters is None:
-        assert block.given is not None
-        return one_hot(block.given, n_components), np.zeros(block.n_rows), np.zeros(block.n_rows)
+        assert block.assignment is not None
+        return one_hot(block.assignment, n_components), np.zeros(block.n_rows), np.zeros(block.n_rows)
     log_joint = with_background(_log_joint(block, parameters), block, parameters)
     if rule is Rule.HARD:
         shared, log_density = one_hot(log_joint.argmax(axis=1), log_joint.shape[1]), log_joint.max(axis=1)
@@ -142,7 +156,9 @@ def _share(block: Block, parameters: Parameters | None, rule: Rule, n_components
     return shared[:, :n_components], shared[:, n_components:].sum(axis=1), log_density
 
 
-def _moments(rows: Array, shared: Array, totals: tuple[float, float, float], anchor: Array, need: Need) -> Partial:
+def _moments(
+    rows: Array, shared: Array, totals: tuple[float, float, float], anchor: Array, need: MomentSpec
+) -> BlockMoments:
     """Sums of rows shared (n_rows, n_components); totals: log-likelihood, row weight and mass of the background."""
     n_components, n_features = anchor.shape
     shapes = {Second.NONE: None, Second.TRACE: (), Second.DIAGONAL: (n_features,), Second.FULL: (n_features,) * 2}
@@ -170,7 +186,7 @@ def _moments(rows: Array, shared: Array, totals: tuple[float, float, float], anc
         second = second.sum(axis=0)
     log_likelihood, row_weight, background = totals
     mass = shared.sum(axis=0)
-    return Partial(mass, first, second, anchor, log_likelihood, row_weight, need, background=background)
+    return BlockMoments(mass, first, second, anchor, log_likelihood, row_weight, need, background=background)
 
 
 def step_shares(log_joint: Array) -> tuple[Array, Array]:

@@ -152,7 +152,7 @@ struct Problem {
 };
 
 struct Moments {
-    double log_likelihood = 0, n_far = 0, n_near = 0, background = 0;
+    double log_likelihood = 0, n_distant = 0, n_near = 0, background = 0;
     Doubles mass, first, second;
 
     explicit Moments(const Shape& s) : mass(size_of(s.n_components)), first(size_of(s.n_components * s.n_features)) {
@@ -165,10 +165,10 @@ struct Moments {
         second.resize(size_of(s.n_components * each));
     }
     MomentsView view() {
-        return {&log_likelihood, &n_far, &n_near, mass.data(), first.data(), second.data(), &background};
+        return {&log_likelihood, &n_distant, &n_near, mass.data(), first.data(), second.data(), &background};
     }
     void add_to(Hash& hash) const {
-        for (const double x : {log_likelihood, n_far, n_near, background}) hash.add(x);
+        for (const double x : {log_likelihood, n_distant, n_near, background}) hash.add(x);
         hash.add(mass), hash.add(first), hash.add(second);
     }
 };
@@ -379,9 +379,9 @@ private:
             count_scores(task);
             const Index n_all = task.n_all * kPanelNumbers, n_own = task.n_own * kPanelNumbers;
             Doubles all(size_of(n_all * n_all)), own(size_of(p.K * n_own * n_own));
-            double n_far = 0;
-            add_scores(kernels_, task, p.parameters(), execution_, &n_far, all.data(), own.data());
-            hash.add(all), hash.add(own), hash.add(n_far);
+            double n_distant = 0;
+            add_scores(kernels_, task, p.parameters(), execution_, &n_distant, all.data(), own.data());
+            hash.add(all), hash.add(own), hash.add(n_distant);
         }
         hash.print("scores d=" + std::to_string(d));
     }
@@ -408,7 +408,7 @@ private:
             if (has_errors) task.error = {error.data(), false, d, 1, 0};
             Moments out(p.shape);
             step_incomplete(kernels_, task, p.parameters(), execution_, out.view());
-            out.n_far = out.n_near = 0;  // not counted here
+            out.n_distant = out.n_near = 0;  // not counted here
             out.add_to(hash);
             evaluate_incomplete(kernels_, task, p.parameters(), execution_, table.data());
             hash.add(table);
@@ -448,8 +448,8 @@ private:
         Doubles draws;
         for (Index i = 0; i < 2 * (1 + (K - 1) * 4); ++i) uniform.push_back(random.uniform());
         for (Index i = 0; i < 2 * 2 * 211; ++i) draws.push_back(random.uniform());
-        const Judgement judgement{{1e-5, 4}, {1e-5, 16}, {1e-4, 15}, {1e-5, 45}, 2e-5, 16, 3,  0.0025,
-                                  1e9,       20,         8,          4,          5,    2,  10, 5e-6};
+        const AcceptanceSettings judgement{{1e-5, 4}, {1e-5, 16}, {1e-4, 15}, {1e-5, 45}, 2e-5, 16, 3,  0.0025,
+                                           1e9,       20,         8,          4,          5,    2,  10, 5e-6};
         const SearchView search{0,   n,   2, uniform.data(), draws.data(), 211, {1e-4, 30}, {1e-5, 300}, judgement, 20,
                                 1e3, 1e3, 2};
         const RecipeView recipe{algebra,

@@ -50,7 +50,7 @@ def check_same_bits(call: str, X: Any, with_labels: Any, rows: np.ndarray) -> No
         expected = fitted(call, np.ascontiguousarray(rows[:, :2]), rows[:, 2].astype(int))
     if call == "merge":
         assert_same_bits(found.entropy, expected.entropy, "entropy")
-        assert_same_bits(found.cluster_of, expected.cluster_of, "clusters")
+        assert_same_bits(found.cluster_labels, expected.cluster_labels, "clusters")
         return
     for name in "weights", "means", "covariances":
         assert_same_bits(getattr(found.mixture_, name), getattr(expected.mixture_, name), name)

@@ -72,7 +72,7 @@ def steps_of(estimators: Sequence[tuple[Any, int, int]], rows: Array, clock: Cal
 def bound_of(estimator: Any, rows: Array) -> float:
     """Our bound of anybody's responsibilities, nats: by a fit without steps from them, and one step."""
     ours = BayesianGaussianMixture(
-        estimator.n_components, init_params=estimator.predict_proba(rows), moves=False, max_iter=1
+        estimator.n_components, init_params=estimator.predict_proba(rows), split_merge=False, max_iter=1
     )
     return ours.fit(rows).lower_bound_
 
@@ -101,7 +101,7 @@ def of_steps() -> Iterator[tuple[str, ...]]:
     for structure in ("full", "tied", "diag", "spherical"):
         settings: dict[str, Any] = {"n_components": 16, "covariance_type": structure, **COURSE}
         em = GaussianMixture(**{**settings, "reg_covar": 1e-6})
-        both = [(BayesianGaussianMixture(moves=False, **settings), 2, 42), (THEIRS(**settings), 1, 5)]
+        both = [(BayesianGaussianMixture(split_merge=False, **settings), 2, 42), (THEIRS(**settings), 1, 5)]
         with threadpool_limits(1):
             of_em, own, theirs = steps_of([(em, 2, 42), *both], rows, process_time)
         on_all = steps_of(both, rows, perf_counter)

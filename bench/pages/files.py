@@ -28,7 +28,7 @@ from bench.pages.base import Page, parser_of, seconds_of
 from gaussmix import GaussianMixture, Mixture
 from gaussmix._src.em.step.accumulate import StepTask
 from gaussmix._src.engines import choose
-from gaussmix._src.interfaces.block import Profile
+from gaussmix._src.interfaces.block import RowStatistics
 from gaussmix._src.sources.array import ArraySource
 from gaussmix._src.sources.opening import open
 from gaussmix.extend import Source
@@ -81,7 +81,7 @@ def read(path: Path) -> None:
         pass
 
 
-def look(path: Path) -> Profile:
+def look(path: Path) -> RowStatistics:
     """Make the first pass over a file."""
     return open(path, memory=MEMORY).profile
 

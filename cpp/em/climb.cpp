@@ -20,20 +20,20 @@ namespace {
 constexpr double kStepsOfMove = 12;  // about
 
 struct Candidate {
-    Moved moved;
+    Attempt attempt;
     Ranking ranking;             // what is left of it after this move
     std::optional<double> gain;  // none: it does not help
     double work = 0;             // pairs of a row and a component that EM has visited
     bool is_hopeless = false;    // it is refused at a glance
 };
 
-class Climb {
+class Ascent {
 public:
-    Climb(const KernelTable& kernels, const ClimbView& task, const Execution& execution, const MixtureView& mixture,
-          const Climbed& start)
+    Ascent(const KernelTable& kernels, const AscentView& task, const Execution& execution, const MixtureView& mixture,
+           const AscentResult& start)
         : kernels_(kernels),
           task_(task),
-          judgement_(task.judgement),
+          acceptance_(task.acceptance),
           execution_(execution),
           algebra_(task.em.algebra),
           is_full_(algebra_.second() == Second::full),
@@ -41,7 +41,7 @@ public:
           n_components_(task.em.n_components),
           moves_(kernels, task, execution, mixture, start.cursor),
           reached_(start.log_likelihood),
-          left_(judgement_.most_moves) {}
+          left_(acceptance_.max_moves) {}
 
     // False where EM of the rows is not as usual, and if interrupted.
     bool begin() {
@@ -51,13 +51,13 @@ public:
     }
 
     // Makes rounds of moves until one does not help.
-    Climbed climb(const MixtureView& out) {
-        while (left_ > 0 && work_ < judgement_.most_work && !execution_.interrupt.has_come()) {
-            std::vector<Candidate> found = judged();
-            if (found.empty()) break;
-            bool helps = accept(found);
-            for (std::size_t i = 0; i < found.size() && found.size() > 1 && !helps; ++i) {
-                helps = accept({found[i]});
+    AscentResult ascend(const MixtureView& out) {
+        while (left_ > 0 && work_ < acceptance_.max_work && !execution_.interrupt.has_come()) {
+            std::vector<Candidate> result = judged();
+            if (result.empty()) break;
+            bool helps = accept(result);
+            for (std::size_t i = 0; i < result.size() && result.size() > 1 && !helps; ++i) {
+                helps = accept({result[i]});
             }
             if (!helps) break;
             ++n_moves_;
@@ -75,7 +75,7 @@ private:
         double last, work;
     };
 
-    Climbed end(Index n_moves) const {
+    AscentResult end(Index n_moves) const {
         return {n_moves,      reached_,           work_, n_unsound_, moves_.cursor(), moves_.is_hopeless(),
                 has_refused_, moves_.best_split()};
     }
@@ -83,20 +83,20 @@ private:
     // Moves that help on their own parts and touch different components, until so many in a row do not help. The one
     // that gains most comes first.
     std::vector<Candidate> judged() {
-        std::vector<Candidate> found;
-        Places touched;
+        std::vector<Candidate> result;
+        Indices touched;
         Ranking ranking;
         if (!task_.has_swaps) ranking = moves_.ranked();
-        const bool is_little = !task_.has_swaps && moves_.best_split() < judgement_.little;
-        const Index patience = is_little ? judgement_.less_patience : judgement_.patience;
+        const bool is_unpromising = !task_.has_swaps && moves_.best_split() < acceptance_.min_promise;
+        const Index patience = is_unpromising ? acceptance_.less_patience : acceptance_.patience;
         const Index at_once = count_workers({execution_.n_threads, 1, work_of_move(), {}, {}}, execution_.n_threads);
         bool is_over = false, are_hopeless = !task_.has_swaps;
         for (Index n_failures = 0; !is_over;) {
             std::vector<Candidate> tried;
-            const Index most = are_hopeless ? std::min(patience, judgement_.first_moves) : patience;
-            while (static_cast<Index>(tried.size()) < std::min({at_once, left_, most - n_failures})) {
+            const Index limit = are_hopeless ? std::min(patience, acceptance_.first_moves) : patience;
+            while (static_cast<Index>(tried.size()) < std::min({at_once, left_, limit - n_failures})) {
                 Candidate candidate;
-                if (!propose(ranking, touched, candidate.moved)) break;
+                if (!propose(ranking, touched, candidate.attempt)) break;
                 if (at_once > 1) candidate.ranking = ranking;
                 tried.push_back(std::move(candidate));
             }
@@ -107,46 +107,46 @@ private:
                 const bool helps = candidate.gain.has_value();
                 n_failures = helps ? 0 : n_failures + 1;
                 are_hopeless &= candidate.is_hopeless;
-                const bool is_whole = static_cast<Index>(candidate.moved.part.components.size()) == n_components_;
+                const bool is_whole = static_cast<Index>(candidate.attempt.part.components.size()) == n_components_;
                 if (helps) {  // what was tried after it did not know
-                    moves_.rewind(candidate.moved.cursor);
+                    moves_.rewind(candidate.attempt.cursor);
                     if (at_once > 1) ranking = std::move(candidate.ranking);
-                    touched.insert(touched.end(), candidate.moved.touched.begin(), candidate.moved.touched.end());
-                    found.push_back(std::move(candidate));
+                    touched.insert(touched.end(), candidate.attempt.touched.begin(), candidate.attempt.touched.end());
+                    result.push_back(std::move(candidate));
                 }
-                is_over = n_failures == patience || (are_hopeless && n_failures == judgement_.first_moves) ||
-                          left_ <= 0 || work_ >= judgement_.most_work || (!found.empty() && is_whole);
+                is_over = n_failures == patience || (are_hopeless && n_failures == acceptance_.first_moves) ||
+                          left_ <= 0 || work_ >= acceptance_.max_work || (!result.empty() && is_whole);
                 if (helps || is_over) break;
             }
         }
         const auto above = [](const Candidate& a, const Candidate& b) { return *a.gain > *b.gain; };
-        std::stable_sort(found.begin(), found.end(), above);
-        return found;
+        std::stable_sort(result.begin(), result.end(), above);
+        return result;
     }
 
-    bool propose(Ranking& ranking, const Places& touched, Moved& moved) {
-        if (!task_.has_swaps) return moves_.move(ranking, touched, moved);
-        moves_.swap(moved);
+    bool propose(Ranking& ranking, const Indices& touched, Attempt& attempt) {
+        if (!task_.has_swaps) return moves_.move(ranking, touched, attempt);
+        moves_.swap(attempt);
         return true;
     }
 
     // Makes moves together, if EM on all rows ends higher and no further component is unsound.
-    bool accept(const std::vector<Candidate>& found) {
-        Mixture settled = moves_.mixture();
-        for (const Candidate& each : found) moves_.put(each.moved.part.components, each.moved.mixture, settled);
-        const double aim = reached_ + judgement_.gain;
-        auto end = ended(moves_.whole(), settled, judgement_.settling, execution_, work_);
+    bool accept(const std::vector<Candidate>& result) {
+        Mixture trial = moves_.mixture();
+        for (const Candidate& each : result) moves_.put(each.attempt.part.components, each.attempt.mixture, trial);
+        const double aim = reached_ + acceptance_.gain;
+        auto end = ended(moves_.whole(), trial, acceptance_.after_move, execution_, work_);
         if (end && end->last <= aim) {
-            end = ended(moves_.whole(), settled, judgement_.settling_longer, execution_, work_);
+            end = ended(moves_.whole(), trial, acceptance_.after_more, execution_, work_);
         }
         View view;
-        if (!end || end->last <= aim || !moves_.look(settled, view)) return false;
-        const Index n_unsound = count_unsound(settled, view);
+        if (!end || end->last <= aim || !moves_.view_rows(trial, view)) return false;
+        const Index n_unsound = count_unsound(trial, view);
         if (n_unsound > n_unsound_) {
             has_refused_ = true;
             return false;
         }
-        moves_.replace(std::move(settled), std::move(view));
+        moves_.replace(std::move(trial), std::move(view));
         unmoved_.clear();
         reached_ = end->last;
         n_unsound_ = n_unsound;
@@ -154,7 +154,7 @@ private:
     }
 
     double work_of_move() const {
-        const Index k = moves_.most_around();
+        const Index k = moves_.max_neighbours();
         const Shape shape{k, d_, algebra_.factor_shape(), false, Rule::soft, algebra_.second()};
         const double part = static_cast<double>(k) / static_cast<double>(n_components_);
         return kStepsOfMove * work_per_row(shape) * part * static_cast<double>(task_.em.rows.n_rows);
@@ -166,8 +166,8 @@ private:
             tried[0].gain = gain_of(tried[0], execution_);
             return !execution_.interrupt.has_come();
         }
-        const auto judge_one = [&](Index place, const Execution& alone) {
-            Candidate& candidate = tried[static_cast<std::size_t>(place)];
+        const auto judge_one = [&](Index index, const Execution& alone) {
+            Candidate& candidate = tried[static_cast<std::size_t>(index)];
             try {
                 candidate.gain = gain_of(candidate, alone);
             } catch (const std::bad_alloc&) {
@@ -179,30 +179,30 @@ private:
 
     // The gain of a move, nats per row, if EM ends higher with it than without it in as many steps. Makes these steps.
     std::optional<double> gain_of(Candidate& candidate, const Execution& execution) const {
-        if (candidate.moved.is_vain) return std::nullopt;
-        const Part& part = candidate.moved.part;
-        const double least = judgement_.gain / part.share, limit = part.log_likelihood + least;
+        if (candidate.attempt.is_vain) return std::nullopt;
+        const Part& part = candidate.attempt.part;
+        const double least = acceptance_.gain / part.posterior, limit = part.log_likelihood + least;
         const auto go_on = [&](const Steps& steps) {
-            return ended(part.em, candidate.moved.mixture, steps, execution, candidate.work);
+            return ended(part.em, candidate.attempt.mixture, steps, execution, candidate.work);
         };
         const auto is_promising = [&](const std::optional<End>& end, double times = 1) {
-            return end && end->last + times * judgement_.look_ahead * end->gain > limit;
+            return end && end->last + times * acceptance_.promising_factor * end->gain > limit;
         };
-        std::optional<End> glance;
+        std::optional<End> quick;
         if (algebra_.is_shared()) {
-            glance = go_on({judgement_.first.tolerance, judgement_.first.most - 1});
-            candidate.is_hopeless = !is_promising(glance, judgement_.at_glance);
+            quick = go_on({acceptance_.first.tolerance, acceptance_.first.limit - 1});
+            candidate.is_hopeless = !is_promising(quick, acceptance_.quick_factor);
             if (candidate.is_hopeless) return std::nullopt;
         }
-        auto end = go_on(glance ? Steps{judgement_.first.tolerance, 1} : judgement_.first);
-        if (glance && end) end->gain = std::max(0.0, end->last - glance->last);
-        Index n_steps = judgement_.first.most;
+        auto end = go_on(quick ? Steps{acceptance_.first.tolerance, 1} : acceptance_.first);
+        if (quick && end) end->gain = std::max(0.0, end->last - quick->last);
+        Index n_steps = acceptance_.first.limit;
         if (!is_promising(end)) return std::nullopt;
         if (end->last <= limit || end->gain > least) {
-            Steps some = judgement_.longer;
-            n_steps += some.most;
-            for (Index left = some.most; left > 0; left -= some.most) {
-                some.most = std::min(judgement_.first.most, left);
+            Steps some = acceptance_.longer;
+            n_steps += some.limit;
+            for (Index left = some.limit; left > 0; left -= some.limit) {
+                some.limit = std::min(acceptance_.first.limit, left);
                 end = go_on(some);
                 if (!is_promising(end)) return std::nullopt;
                 if (end->gain < some.tolerance) break;
@@ -210,54 +210,54 @@ private:
             if (end->last <= limit) return std::nullopt;
         }
         const double gain = end->last - unmoved(part, n_steps, execution, candidate);
-        return gain > least ? std::optional<double>(gain * part.share) : std::nullopt;
+        return gain > least ? std::optional<double>(gain * part.posterior) : std::nullopt;
     }
 
     // The log-likelihood of a part after as many steps without the move. Moves of the whole share it.
     double unmoved(const Part& part, Index n_steps, const Execution& execution, Candidate& candidate) const {
         const auto find = [&] {
             Mixture mixture = part.mixture;
-            Unmoved found{};
-            const Steps steps{judgement_.first.tolerance, n_steps};
-            const auto end = ended(part.em, mixture, steps, execution, found.work);
-            found.last = end ? end->last : part.log_likelihood;
-            return found;
+            Unmoved result{};
+            const Steps steps{acceptance_.first.tolerance, n_steps};
+            const auto end = ended(part.em, mixture, steps, execution, result.work);
+            result.last = end ? end->last : part.log_likelihood;
+            return result;
         };
         const auto of_part = [&] {
             if (static_cast<Index>(part.components.size()) < n_components_) return find();
             const std::lock_guard lock(one_at_a_time_);
-            const auto known = unmoved_.find(n_steps);
-            return known != unmoved_.end() ? known->second : unmoved_[n_steps] = find();
+            const auto cached = unmoved_.find(n_steps);
+            return cached != unmoved_.end() ? cached->second : unmoved_[n_steps] = find();
         };
-        const Unmoved found = of_part();
-        candidate.work += found.work;  // of everyone who asks, so that it does not depend on who asks first
-        return found.last;
+        const Unmoved result = of_part();
+        candidate.work += result.work;  // of everyone who asks, so that it does not depend on who asks first
+        return result.last;
     }
 
     // EM from a mixture. None if a component loses its rows or collapses on the way, because such a move is refused.
     std::optional<End> ended(EmView em, Mixture& mixture, const Steps& steps, const Execution& execution,
                              double& work) const {
-        Numbers course;
+        Values history;
         em.tolerance = steps.tolerance;
-        em.max_steps = steps.most;
-        if (!run_em(kernels_, em, execution, mixture.view(), course)) return std::nullopt;
-        const std::size_t n = course.size();
-        const double gain = n > 1 ? course[n - 1] - course[n - 2] : 0;
-        if (has_settled(course, steps.tolerance) || static_cast<Index>(n) == steps.most) {
+        em.max_steps = steps.limit;
+        if (!run_em(kernels_, em, execution, mixture.view(), history)) return std::nullopt;
+        const std::size_t n = history.size();
+        const double gain = n > 1 ? history[n - 1] - history[n - 2] : 0;
+        if (has_converged(history, steps.tolerance) || static_cast<Index>(n) == steps.limit) {
             work += static_cast<double>(static_cast<Index>(n) * em.rows.n_rows * em.n_components);
-            return End{course.back(), std::max(0.0, gain)};
+            return End{history.back(), std::max(0.0, gain)};
         }
         return std::nullopt;
     }
 
     // Components with too few distinct rows, or with few and nearly flat compared with the start.
     Index count_unsound(const Mixture& mixture, const View& view) const {
-        const auto n_numbers = static_cast<double>(is_full_ && !algebra_.is_shared() ? d_ + 1 : 2);
+        const auto n_values = static_cast<double>(is_full_ && !algebra_.is_shared() ? d_ + 1 : 2);
         Index n_unsound = 0;
         for (Index k = 0; k < n_components_; ++k) {
             const double n_rows = view.n_rows[k];
-            if (n_rows < judgement_.few_rows * n_numbers ||
-                (n_rows < judgement_.some_rows * n_numbers && is_flat(mixture, k))) {
+            if (n_rows < acceptance_.min_rows * n_values ||
+                (n_rows < acceptance_.min_rows_if_flat * n_values && is_flat(mixture, k))) {
                 ++n_unsound;
             }
         }
@@ -267,12 +267,12 @@ private:
     bool is_flat(const Mixture& mixture, Index k) const {
         if (!is_full_) {
             for (Index j = 0; j < d_; ++j) {
-                if (moves_.variance(mixture, k, j) < judgement_.flat * task_.within[j]) return true;
+                if (moves_.variance(mixture, k, j) < acceptance_.flat * task_.within[j]) return true;
             }
             return false;
         }
         // Features in units of their own, so that none is lost beside a large one.
-        Numbers scaled = room(d_ * d_), own(scaled), turned(scaled), values = room(d_), axes(scaled);
+        Values scaled = room(d_ * d_), own(scaled), turned(scaled), values = room(d_), axes(scaled);
         for (Index i = 0; i < d_ * d_; ++i) {
             const double unit = std::sqrt(task_.within[i / d_ * (d_ + 1)]) * std::sqrt(task_.within[i % d_ * (d_ + 1)]);
             scaled[i] = task_.within[i] / unit;
@@ -282,7 +282,7 @@ private:
         principal_axes(kernels_, 1, d_, scaled.data(), listener, values.data(), axes.data());
         const double least = std::numeric_limits<double>::epsilon();
         for (Index i = 0; i < d_ * d_; ++i) axes[i] /= std::sqrt(std::max(values[i % d_], least));
-        const auto multiply = [&](auto&& a, auto&& b, Numbers& to) {
+        const auto multiply = [&](auto&& a, auto&& b, Values& to) {
             for (Index i = 0; i < d_ * d_; ++i) {
                 to[i] = 0;
                 for (Index l = 0; l < d_; ++l) to[i] += a(i / d_, l) * b(l, i % d_);
@@ -294,12 +294,12 @@ private:
                  [&](Index l, Index j) { return axes[l * d_ + j]; }, own);
         for (Index i = 0; i < d_ * d_; ++i) own[i] = 0.5 * (own[i] + own[i % d_ * d_ + i / d_]);
         principal_axes(kernels_, 1, d_, own.data(), listener, values.data(), axes.data());
-        return values[d_ - 1] < judgement_.flat;
+        return values[d_ - 1] < acceptance_.flat;
     }
 
     const KernelTable& kernels_;
-    const ClimbView& task_;
-    const Judgement& judgement_;
+    const AscentView& task_;
+    const AcceptanceSettings& acceptance_;
     const Execution& execution_;
     const Algebra algebra_;
     const bool is_full_;
@@ -315,10 +315,10 @@ private:
 
 }  // namespace
 
-Numbers mean_covariance(const Algebra& algebra, Index n_components, Index n_features, const Mixture& mixture) {
+Values mean_covariance(const Algebra& algebra, Index n_components, Index n_features, const Mixture& mixture) {
     const bool is_full = algebra.second() == Second::full;
     const Index size = algebra.size(n_features), count = is_full ? size : n_features;
-    Numbers mean = room(count), terms = room(n_components);
+    Values mean = room(count), terms = room(n_components);
     for (Index i = 0; i < count; ++i) {
         for (Index k = 0; k < n_components; ++k) {
             const Index at = (algebra.is_shared() ? 0 : k * size) + (size == 1 ? 0 : i);
@@ -329,21 +329,21 @@ Numbers mean_covariance(const Algebra& algebra, Index n_components, Index n_feat
     return mean;
 }
 
-bool climb(const KernelTable& kernels, const ClimbView& task, const Execution& execution, MixtureView mixture,
-           Climbed& climbed) {
-    Climb climb(kernels, task, execution, mixture, climbed);
-    if (climb.begin()) {
-        climbed = climb.climb(mixture);
+bool ascend(const KernelTable& kernels, const AscentView& task, const Execution& execution, MixtureView mixture,
+            AscentResult& result) {
+    Ascent ascend(kernels, task, execution, mixture, result);
+    if (ascend.begin()) {
+        result = ascend.ascend(mixture);
     } else {
-        climbed.n_moves = -1;
+        result.n_moves = -1;
     }
     return !execution.interrupt.has_come();
 }
 
 bool cross(const KernelTable& kernels, const EmView& em, const Execution& execution, const MixtureView& other,
-           MixtureView mixture, bool& is_found) {
-    is_found = false;
-    ClimbView task{};
+           MixtureView mixture, bool& has_model) {
+    has_model = false;
+    AscentView task{};
     task.em = em;
     Index& count = task.em.n_components;
     count *= 2;
@@ -351,7 +351,7 @@ bool cross(const KernelTable& kernels, const EmView& em, const Execution& execut
     for (Index i = 0; i < count; ++i) {
         pooled.weights[i] = 0.5 * (i < em.n_components ? mixture.weights[i] : other.weights[i - em.n_components]);
     }
-    const auto pool = [](const double* first, const double* second, Numbers& to) {
+    const auto pool = [](const double* first, const double* second, Values& to) {
         const auto half = static_cast<Index>(to.size() / 2);
         std::copy_n(second, half, std::copy_n(first, half, to.begin()));
     };
@@ -359,17 +359,18 @@ bool cross(const KernelTable& kernels, const EmView& em, const Execution& execut
     pool(mixture.covariances, other.covariances, pooled.covariances);
     while (count > em.n_components) {
         Moves moves(kernels, task, execution, pooled.view(), 0);
-        if (!moves.look_first()) break;
-        const Numbers shares = moves.merged(std::max<Index>(1, (count - em.n_components + 2) / 3), count);
+        if (!moves.view_first()) break;
+        const Values posteriors = moves.merged(std::max<Index>(1, (count - em.n_components + 2) / 3), count);
         pooled = Mixture(em.algebra, count, em.rows.n_features);
-        bool is_begun = false;
-        if (!begin_em(kernels, task.em, execution, {nullptr, shares.data(), count, 1}, pooled.view(), is_begun) ||
-            !is_begun) {
+        bool has_initial = false;
+        if (!begin_em(kernels, task.em, execution, {nullptr, posteriors.data(), count, 1}, pooled.view(),
+                      has_initial) ||
+            !has_initial) {
             break;
         }
         if (count == em.n_components) {
             pooled.write(mixture);
-            is_found = true;
+            has_model = true;
         }
     }
     return !execution.interrupt.has_come();

@@ -7,31 +7,31 @@ namespace gaussmix {
 
 struct Steps {  // of EM
     double tolerance;
-    Index most;
+    Index limit;
 };
 
-struct Judgement {        // when a move is accepted: em/search/split_and_merge.py
+struct AcceptanceSettings {  // when a move is accepted: em/search/split_and_merge.py
     Steps first, longer;  // after a move, and after a promising one: as many at a time as first, while it is promising
-    Steps settling, settling_longer;  // of all rows, and if the first do not suffice
-    double gain, look_ahead;     // least gain of a move; it is promising if so many more gains like the last suffice
-    double at_glance;            // with one covariance, a step earlier: times as many gains
-    double little;               // where the best split gains less by its bound, less patience is enough
-    double most_work;            // no move begins once EM has visited so many pairs of a row and a component
-    Index most_moves, patience;  // in all, and in a row without success
-    Index less_patience, first_moves;  // if so many at first are refused at a glance, there is no other
-    double few_rows, some_rows, flat;  // what is unsound
+    Steps after_move, after_more;   // of all rows, and if the first do not suffice
+    double gain, promising_factor;  // least gain of a move; it is promising if so many more gains like the last suffice
+    double quick_factor;            // with one covariance, a step earlier: times as many gains
+    double min_promise;             // where the best split gains less by its bound, less patience is enough
+    double max_work;                // no move begins once EM has visited so many pairs of a row and a component
+    Index max_moves, patience;      // in all, and in a row without success
+    Index less_patience, first_moves;         // if so many at first are refused at a glance, there is no other
+    double min_rows, min_rows_if_flat, flat;  // what is unsound
 };
 
-struct ClimbView {
+struct AscentView {
     EmView em;             // of all rows: float64, complete, in C order, with weights
     const double* within;  // mean covariance of the components, or mean variances without covariances
-    Judgement judgement;
+    AcceptanceSettings acceptance;
     bool has_swaps;  // a random component goes to a random row; otherwise moves are ranked by bounds on their gain
     const double* uniform;  // (n_uniform,), drawn from [0, 1); taken one after the other, and again from the first
     Index n_uniform;
 };
 
-struct Climbed {
+struct AscentResult {
     Index n_moves;          // rounds of moves that helped; -1 where EM of the rows is not as usual: Python must climb
     double log_likelihood;  // mean before the last step of EM
     double work;            // pairs that its EM has visited
@@ -43,18 +43,18 @@ struct Climbed {
 };
 
 // Of the components by their weights, with NumPy's bits: (n_features, n_features), or variances without covariances.
-Numbers mean_covariance(const Algebra& algebra, Index n_components, Index n_features, const Mixture& mixture);
+Values mean_covariance(const Algebra& algebra, Index n_components, Index n_features, const Mixture& mixture);
 
 // Moves components of a mixture in which EM has settled at `climbed.log_likelihood`, until no move has helped for some
 // time. The mixture after the last moves that helped replaces it. Several threads judge moves at once. What they judge
 // after a move that helps is judged again, so that their number changes no bit. False if interrupted.
-bool climb(const KernelTable& kernels, const ClimbView& task, const Execution& execution, MixtureView mixture,
-           Climbed& climbed);
+bool ascend(const KernelTable& kernels, const AscentView& task, const Execution& execution, MixtureView mixture,
+            AscentResult& result);
 
 // Writes a mixture of the best components of two mixtures over the first. All of them together describe the rows twice;
 // the cheapest removals leave as many as each has. For structures in which no covariance depends on another. Finds none
 // where an M-step would pass a limit. False if interrupted.
 bool cross(const KernelTable& kernels, const EmView& em, const Execution& execution, const MixtureView& other,
-           MixtureView mixture, bool& is_found);
+           MixtureView mixture, bool& has_model);
 
 }  // namespace gaussmix

@@ -25,7 +25,7 @@ constexpr double kAnyWeight = 1e-9;   // of a half where rows are far away
 struct ColumnView {
     EmView em;    // rows in C order, double, with weights and a belief; tolerance and most steps of EM between moves;
                   // after `seconds` no move and no further EM begins
-    Index most;   // components
+    Index limit;  // components
     double gain;  // nats per row: after a smaller rise of the bound no more steps follow a birth, and births of all
                   // components need no other try
     const double* uniform;  // (n_uniform,), from [0, 1): where components are cut
@@ -34,7 +34,7 @@ struct ColumnView {
 
 // Raises the bound from a mixture, which has to have room for no more than its own components; the end may have others.
 // `objective` is the mean bound before the last step; NaN where the first step is unusual. False if interrupted.
-bool settle_column(const KernelTable& kernels, const ColumnView& task, const Execution& execution, Mixture& mixture,
-                   double& objective);
+bool improve_column(const KernelTable& kernels, const ColumnView& task, const Execution& execution, Mixture& mixture,
+                    double& objective);
 
 }  // namespace gaussmix

@@ -25,60 +25,60 @@ struct TableView {
 
 // What starts share: distinct rows, their weights, and the variances of columns.
 struct Sample {
-    Numbers rows, weight, variances;
+    Values rows, weight, variances;
 };
 
 class Fit {
 public:
-    Fit(const KernelTable& kernels, const RecipeView& recipe, const Execution& execution)
-        : kernels_(kernels), recipe_(recipe), execution_(execution), listener_(execution.interrupt.listener()) {}
+    Fit(const KernelTable& kernels, const FitSettingsView& settings, const Execution& execution)
+        : kernels_(kernels), settings_(settings), execution_(execution), listener_(execution.interrupt.listener()) {}
 
     // False where the table is unusual, and if interrupted.
-    bool make(const TableView& table, const MixtureView& mixture, double* ridge, Numbers& log_likelihoods,
-              Numbers& objectives) const {
+    bool make(const TableView& table, const MixtureView& mixture, double* ridge, Values& log_likelihoods,
+              Values& objectives) const {
         const Index d = table.rows.n_features;
-        if (recipe_.is_begun) {
-            std::copy_n(recipe_.ridge, d, ridge);
+        if (settings_.has_initial) {
+            std::copy_n(settings_.ridge, d, ridge);
             EmView em = view(table, ridge);
             Total total;
-            BeliefView belief;
-            if (recipe_.belief != nullptr) {
-                belief = *recipe_.belief;
-                belief.unit *= table.unit;
-                em.belief = &belief;
+            PackedPriorView prior;
+            if (settings_.prior != nullptr) {
+                prior = *settings_.prior;
+                prior.unit *= table.unit;
+                em.prior = &prior;
             }
             return find_total(em, total) && run_em(kernels_, em, execution_, mixture, log_likelihoods, &objectives) &&
                    !log_likelihoods.empty();
         }
-        if (recipe_.centres != nullptr || recipe_.given.labels != nullptr) {
-            if (recipe_.centres != nullptr) std::copy_n(recipe_.centres, recipe_.n_components * d, mixture.means);
-            std::copy_n(recipe_.ridge, d, ridge);
+        if (settings_.centres != nullptr || settings_.assignment.labels != nullptr) {
+            if (settings_.centres != nullptr) std::copy_n(settings_.centres, settings_.n_components * d, mixture.means);
+            std::copy_n(settings_.ridge, d, ridge);
             EmView em = view(table, ridge);
             Total total;
             return begin(em, mixture) &&
-                   (recipe_.max_steps == 0 ||
+                   (settings_.max_steps == 0 ||
                     (find_total(em, total) && run_em(kernels_, em, execution_, mixture, log_likelihoods)));
         }
         Sample sample;
         if (!find_sample(table, sample, ridge)) return false;
         EmView em = view(table, ridge);
         Total total;
-        if (recipe_.max_steps > 0 && !find_total(em, total)) return false;
+        if (settings_.max_steps > 0 && !find_total(em, total)) return false;
         const bool is_searched = searches(table);
-        if (is_searched && table.rows.n_rows > recipe_.search->most_rows) return false;
-        Mixture other(recipe_.algebra, recipe_.n_components, d);
-        for (Index start = 0; start < recipe_.n_starts; ++start) {
+        if (is_searched && table.rows.n_rows > settings_.search->max_rows) return false;
+        Mixture other(settings_.algebra, settings_.n_components, d);
+        for (Index start = 0; start < settings_.n_starts; ++start) {
             const MixtureView& to = start == 0 ? mixture : other.view();
-            Numbers course;
-            if (!find_centres(sample, recipe_.uniform + start * n_uniform(), to.means)) return false;
+            Values history;
+            if (!find_centres(sample, settings_.uniform + start * n_uniform(), to.means)) return false;
             if (is_searched ? !search(sample, ridge, start, to) : !begin(em, to)) return false;
-            if (recipe_.max_steps > 0 && !run_em(kernels_, em, execution_, to, course)) return false;
-            if (recipe_.n_starts > 1 && !has_ended(course)) return false;  // its end can't be compared
+            if (settings_.max_steps > 0 && !run_em(kernels_, em, execution_, to, history)) return false;
+            if (settings_.n_starts > 1 && !has_ended(history)) return false;  // its end can't be compared
             if (start == 0) {
-                log_likelihoods = std::move(course);
-            } else if (is_higher(course.back(), log_likelihoods.back())) {
+                log_likelihoods = std::move(history);
+            } else if (is_higher(history.back(), log_likelihoods.back())) {
                 other.write(mixture);
-                log_likelihoods = std::move(course);
+                log_likelihoods = std::move(history);
             }
         }
         return true;
@@ -86,30 +86,30 @@ public:
 
 private:
     struct Total {  // of all rows, where components share one covariance
-        Numbers centre, second;
+        Values centre, second;
     };
 
     bool searches(const TableView& table) const {
-        return recipe_.search != nullptr && table.total_weight * table.unit >= recipe_.search->least_weight;
+        return settings_.search != nullptr && table.total_weight * table.unit >= settings_.search->least_weight;
     }
 
-    Index n_uniform() const { return 1 + (recipe_.n_components - 1) * recipe_.n_candidates; }
+    Index n_uniform() const { return 1 + (settings_.n_components - 1) * settings_.n_candidates; }
 
     EmView view(const TableView& table, const double* ridge) const {
         EmView em{};
         em.rows = table.rows;
         em.row_weight = table.row_weight;
         em.total_weight = table.total_weight;
-        em.algebra = recipe_.algebra;
-        em.n_components = recipe_.n_components;
+        em.algebra = settings_.algebra;
+        em.n_components = settings_.n_components;
         em.ridge = ridge;
-        em.limits = recipe_.limits;
-        em.tolerance = recipe_.tolerance;
-        em.max_steps = recipe_.max_steps;
-        em.seconds = recipe_.seconds;
+        em.limits = settings_.limits;
+        em.tolerance = settings_.tolerance;
+        em.max_steps = settings_.max_steps;
+        em.seconds = settings_.seconds;
         em.is_incomplete = table.is_incomplete;
         em.error = table.error;
-        em.log_volume = recipe_.log_volume;
+        em.log_volume = settings_.log_volume;
         return em;
     }
 
@@ -123,66 +123,66 @@ private:
 
     // The first M-step, from the centres in `mixture.means`, or from labels.
     bool begin(const EmView& em, const MixtureView& mixture) const {
-        bool is_found = false;
-        return begin_em(kernels_, em, execution_, recipe_.given, mixture, is_found) && is_found;
+        bool has_model = false;
+        return begin_em(kernels_, em, execution_, settings_.assignment, mixture, has_model) && has_model;
     }
 
     // EM until it ends, and the log-likelihood before each step; false where a step is unusual, and if interrupted.
-    bool settle(EmView em, const Steps& steps, Mixture& mixture, Numbers& course) const {
-        course.clear();
+    bool run_to_end(EmView em, const Steps& steps, Mixture& mixture, Values& history) const {
+        history.clear();
         em.tolerance = steps.tolerance;
-        em.max_steps = steps.most;
-        if (!run_em(kernels_, em, execution_, mixture.view(), course) || course.empty()) return false;
-        return has_settled(course, steps.tolerance) || static_cast<Index>(course.size()) == steps.most;
+        em.max_steps = steps.limit;
+        if (!run_em(kernels_, em, execution_, mixture.view(), history) || history.empty()) return false;
+        return has_converged(history, steps.tolerance) || static_cast<Index>(history.size()) == steps.limit;
     }
 
     // Where a climb has ended, or is to go on.
     struct Reached {
         Mixture mixture;
-        Numbers within;  // of the mixture at first
-        double start;    // log-likelihood
-        Climbed climbed;
+        Values within;  // of the mixture at first
+        double start;   // log-likelihood
+        AscentResult result;
     };
 
-    bool climb_on(const EmView& em, Index number, bool has_swaps, Reached& reached, double& left) const {
-        const SearchView& search = *recipe_.search;
-        ClimbView task{em,
-                       reached.within.data(),
-                       search.judgement,
-                       has_swaps,
-                       search.draws + number * search.n_draws,
-                       search.n_draws};
-        if (has_swaps) task.judgement.patience = search.patience_of_swaps;
-        task.judgement.most_work = left;
-        if (!climb(kernels_, task, execution_, reached.mixture.view(), reached.climbed)) return false;
-        left -= reached.climbed.work;
-        return reached.climbed.n_moves >= 0;
+    bool ascend_from(const EmView& em, Index index, bool has_swaps, Reached& reached, double& left) const {
+        const SearchView& search = *settings_.search;
+        AscentView task{em,
+                        reached.within.data(),
+                        search.acceptance,
+                        has_swaps,
+                        search.draws + index * search.n_draws,
+                        search.n_draws};
+        if (has_swaps) task.acceptance.patience = search.patience_of_swaps;
+        task.acceptance.max_work = left;
+        if (!ascend(kernels_, task, execution_, reached.mixture.view(), reached.result)) return false;
+        left -= reached.result.work;
+        return reached.result.n_moves >= 0;
     }
 
     // Writes the mixture from which EM of all rows goes on: the end of EM of the distinct rows from the centres in
     // `mixture.means`, or that of a search from there. False where anything is unusual, and if interrupted.
     bool search(const Sample& sample, const double* ridge, Index of_fit, const MixtureView& mixture) const {
-        const SearchView& search = *recipe_.search;
+        const SearchView& search = *settings_.search;
         const Index d = static_cast<Index>(sample.variances.size()), n_rows = static_cast<Index>(sample.weight.size());
         const RowsView rows = plain_rows(sample.rows.data(), n_rows, d);
         EmView em = view({rows, {sample.weight.data(), 1}, sum_in_pairs(sample.weight.data(), n_rows), 1}, ridge);
         em.seconds = kInfinity;
         Total total;
-        Mixture end(recipe_.algebra, recipe_.n_components, d);
+        Mixture end(settings_.algebra, settings_.n_components, d);
         std::copy_n(mixture.means, end.means.size(), end.means.begin());
-        Numbers course;
+        Values history;
         if (!find_total(em, total) || !begin(em, end.view()) ||
-            !settle(em, {recipe_.tolerance, recipe_.max_steps}, end, course)) {
+            !run_to_end(em, {settings_.tolerance, settings_.max_steps}, end, history)) {
             return false;
         }
-        double reached = after_last_step(course);
-        const auto n_pairs = static_cast<double>(n_rows * recipe_.n_components);
-        const auto unit = static_cast<double>(static_cast<Index>(course.size()) + search.more_steps);
+        double reached = after_last_step(history);
+        const auto n_pairs = static_cast<double>(n_rows * settings_.n_components);
+        const auto unit = static_cast<double>(static_cast<Index>(history.size()) + search.more_steps);
         double left = search.work * unit * n_pairs;
         Reached best;
-        Index number_of_best = 0;
+        Index best_run = 0;
         for (Index i = 0; i < search.n_starts && (i == 0 || left > 0); ++i) {
-            const Index number = of_fit * search.n_starts + i;
+            const Index index = of_fit * search.n_starts + i;
             Reached next{end, {}, 0, {}};
             if (i > 0) {
                 const double* uniform = search.uniform + (of_fit * (search.n_starts - 1) + i - 1) * n_uniform();
@@ -190,61 +190,63 @@ private:
                     return false;
                 }
             }
-            if (!settle(em, search.first, next.mixture, course)) return false;
-            next.start = course.back();
-            left -= static_cast<double>(course.size()) * n_pairs;
-            next.within = mean_covariance(recipe_.algebra, recipe_.n_components, d, next.mixture);
-            next.climbed.log_likelihood = next.start;
-            if (!climb_on(em, number, false, next, left)) return false;
-            if (i == 0 || is_better(next, best)) best = std::move(next), number_of_best = number;
+            if (!run_to_end(em, search.first, next.mixture, history)) return false;
+            next.start = history.back();
+            left -= static_cast<double>(history.size()) * n_pairs;
+            next.within = mean_covariance(settings_.algebra, settings_.n_components, d, next.mixture);
+            next.result.log_likelihood = next.start;
+            if (!ascend_from(em, index, false, next, left)) return false;
+            if (i == 0 || is_better(next, best)) best = std::move(next), best_run = index;
         }
-        const bool is_done = best.climbed.is_hopeless && best.climbed.n_unsound == 0;
-        if (recipe_.algebra.is_shared() && !is_done && !climb_on(em, number_of_best, true, best, left)) return false;
+        const bool is_done = best.result.is_hopeless && best.result.n_unsound == 0;
+        if (settings_.algebra.is_shared() && !is_done && !ascend_from(em, best_run, true, best, left)) return false;
         const Steps close{search.close.tolerance,
-                          std::min(search.close.most, static_cast<Index>(search.closing * unit))};
-        if (!settle(em, close, best.mixture, course)) return false;
-        const double searched = course.back();
+                          std::min(search.close.limit, static_cast<Index>(search.closing * unit))};
+        if (!run_to_end(em, close, best.mixture, history)) return false;
+        const double searched = history.back();
         if (!is_higher(searched, reached)) {
-            if (!settle(em, {recipe_.tolerance, 1}, end, course)) return false;
-            reached = course.back();
+            if (!run_to_end(em, {settings_.tolerance, 1}, end, history)) return false;
+            reached = history.back();
         }
         (searched > reached ? best.mixture : end).write(mixture);
         return true;
     }
 
     // `after_last_step` of em/objective/stopping.py.
-    static double after_last_step(const Numbers& course) {
-        return course.size() < 2 ? course.back() : 2 * course.back() - *(course.end() - 2);
+    static double after_last_step(const Values& history) {
+        return history.size() < 2 ? history.back() : 2 * history.back() - *(history.end() - 2);
     }
 
     // `_Climb.is_better` of em/search/split_and_merge.py.
     static bool is_better(const Reached& one, const Reached& other) {
-        if (one.climbed.n_unsound < other.climbed.n_unsound) return one.climbed.log_likelihood > other.start;
-        return one.climbed.n_unsound == other.climbed.n_unsound &&
-               one.climbed.log_likelihood > other.climbed.log_likelihood;
+        if (one.result.n_unsound < other.result.n_unsound) return one.result.log_likelihood > other.start;
+        return one.result.n_unsound == other.result.n_unsound &&
+               one.result.log_likelihood > other.result.log_likelihood;
     }
 
     // Whether a run is not equal up to rounding, but higher.
-    static bool is_higher(double one, double other) { return one > other + kSame * std::max(1.0, std::fabs(other)); }
+    static bool is_higher(double one, double other) {
+        return one > other + kRoundingOfRuns * std::max(1.0, std::fabs(other));
+    }
 
-    bool has_ended(const Numbers& course) const {
-        return has_settled(course, recipe_.tolerance) || static_cast<Index>(course.size()) == recipe_.max_steps;
+    bool has_ended(const Values& history) const {
+        return has_converged(history, settings_.tolerance) || static_cast<Index>(history.size()) == settings_.max_steps;
     }
 
     // The distinct rows, and the ridge.
     bool find_sample(const TableView& table, Sample& sample, double* ridge) const {
         const RowsView& rows = table.rows;
         const Index d = rows.n_features;
-        if (rows.n_rows < std::max<Index>(recipe_.n_components, 2) || !is_usable(rows)) return false;
-        DistinctRows found = distinct_rows(rows, table.row_weight, listener_);
-        const auto n_rows = static_cast<Index>(found.places.size());
-        if (n_rows < recipe_.n_components) return false;
-        sample = {room(n_rows * d), std::move(found.weight), room(d)};
-        copy_rows(rows, found.places, listener_, sample.rows.data());
+        if (rows.n_rows < std::max<Index>(settings_.n_components, 2) || !is_usable(rows)) return false;
+        DistinctRows result = distinct_rows(rows, table.row_weight, listener_);
+        const auto n_rows = static_cast<Index>(result.indices.size());
+        if (n_rows < settings_.n_components) return false;
+        sample = {room(n_rows * d), std::move(result.weight), room(d)};
+        copy_rows(rows, result.indices, listener_, sample.rows.data());
         trimmed_variances(sample.rows.data(), sample.weight.data(), n_rows, d, 0, listener_, sample.variances.data());
-        if (recipe_.ridge == nullptr)
+        if (settings_.ridge == nullptr)
             return find_ridge(sample.rows, sample.weight, table.unit, sample.variances, ridge);
-        std::copy_n(recipe_.ridge, d, ridge);
+        std::copy_n(settings_.ridge, d, ridge);
         return true;
     }
 
@@ -253,31 +255,31 @@ private:
         return rows.is_float32 ? holds_usable<float>(rows) : holds_usable<double>(rows);
     }
 
-    template <class Number>
+    template <class Element>
     bool holds_usable(const RowsView& rows) const {
         const double largest = std::sqrt(std::numeric_limits<double>::max() / (4 * static_cast<double>(rows.n_rows)));
         for (Index column = 0; column < rows.n_features; ++column) {
-            const Number* numbers = static_cast<const Number*>(rows.data) + column * rows.column_stride;
-            double low = numbers[0], high = low;
+            const Element* values = static_cast<const Element*>(rows.data) + column * rows.column_stride;
+            double low = values[0], high = low;
             for (Index row = 0; row < rows.n_rows; ++row) {
-                const double number = numbers[row * rows.row_stride];
-                if (!(std::fabs(number) <= largest)) return false;
-                low = std::min(low, number);
-                high = std::max(high, number);
+                const double index = values[row * rows.row_stride];
+                if (!(std::fabs(index) <= largest)) return false;
+                low = std::min(low, index);
+                high = std::max(high, index);
             }
-            if (high - low < recipe_.smallest_spread) return false;
+            if (high - low < settings_.smallest_spread) return false;
         }
         return true;
     }
 
     // The automatic ridge. False where it is that of a constant column.
-    bool find_ridge(const Numbers& rows, Numbers weight, double unit, const Numbers& variances, double* ridge) const {
+    bool find_ridge(const Values& rows, Values weight, double unit, const Values& variances, double* ridge) const {
         for (double& each : weight) each *= unit;
         const auto n_rows = static_cast<Index>(weight.size()), n_features = static_cast<Index>(variances.size());
-        const double dropped = std::ceil(recipe_.trimmed * sum(weight.data(), n_rows)) + 1;
+        const double dropped = std::ceil(settings_.trimmed * sum(weight.data(), n_rows)) + 1;
         trimmed_variances(rows.data(), weight.data(), n_rows, n_features, dropped, listener_, ridge);
         for (Index j = 0; j < n_features; ++j) {
-            ridge[j] = recipe_.ridge_share * (ridge[j] > 0 ? ridge[j] : variances[j]);
+            ridge[j] = settings_.ridge_fraction * (ridge[j] > 0 ? ridge[j] : variances[j]);
             if (!(variances[j] > 0)) return false;
         }
         return true;
@@ -287,21 +289,21 @@ private:
     bool find_centres(const Sample& sample, const double* uniform, double* centres) const {
         const auto& [rows, weight, variances] = sample;
         const auto d = static_cast<Index>(variances.size()), n_rows = static_cast<Index>(weight.size());
-        const Index n_components = recipe_.n_components;
+        const Index n_components = settings_.n_components;
         const RowsView view = plain_rows(rows.data(), n_rows, d);
-        const SpreadView spread{view, weight.data(), n_components, recipe_.n_candidates, uniform};
-        std::vector<Index> places(static_cast<std::size_t>(n_components));
-        if (!spread_centres(kernels_, spread, execution_, places.data())) return false;
-        for (Index i = 0; i < n_components * d; ++i) centres[i] = rows[places[i / d] * d + i % d];
+        const SpreadView spread{view, weight.data(), n_components, settings_.n_candidates, uniform};
+        std::vector<Index> indices(static_cast<std::size_t>(n_components));
+        if (!spread_centres(kernels_, spread, execution_, indices.data())) return false;
+        for (Index i = 0; i < n_components * d; ++i) centres[i] = rows[indices[i / d] * d + i % d];
         const double mean = sum(variances.data(), d) / static_cast<double>(d);
-        const CentresView task{view,   {weight.data(), 1}, n_components, recipe_.settled * mean, recipe_.max_passes,
-                               centres};
+        const CentresView task{
+            view, {weight.data(), 1}, n_components, settings_.kmeans_tolerance * mean, settings_.max_passes, centres};
         Index n_left = 0;
         return move_centres(kernels_, task, execution_, n_left) && n_left == 0;
     }
 
     const KernelTable& kernels_;
-    const RecipeView& recipe_;
+    const FitSettingsView& settings_;
     const Execution& execution_;
     const Listener listener_;
 };
@@ -324,43 +326,43 @@ TableView table_of(const GroupsView& groups, Index group) {
 
 }  // namespace
 
-bool fit_many(const KernelTable& kernels, const GroupsView& groups, const RecipeView& recipe,
+bool fit_many(const KernelTable& kernels, const GroupsView& groups, const FitSettingsView& settings,
               const Execution& execution, const FitsView& out) {
-    const Index d = groups.rows.n_features, n_components = recipe.n_components;
-    const Index n_covariances = recipe.algebra.is_shared() ? 1 : n_components;
-    const Index size = n_covariances * recipe.algebra.size(d);
-    const Index n_weights = n_components + (recipe.log_volume < kInfinity);
+    const Index d = groups.rows.n_features, n_components = settings.n_components;
+    const Index n_covariances = settings.algebra.is_shared() ? 1 : n_components;
+    const Index size = n_covariances * settings.algebra.size(d);
+    const Index n_weights = n_components + (settings.log_volume < kInfinity);
     const auto fit = [&](Index group, const Execution& alone) {
         const MixtureView mixture{out.weights + group * n_weights, out.means + group * n_components * d,
                                   out.covariances + group * size, out.factors + group * size,
                                   out.log_abs_det + group * n_covariances};
-        Numbers& course = out.log_likelihood[static_cast<std::size_t>(group)];
-        Numbers& objectives = out.objective[static_cast<std::size_t>(group)];
+        Values& history = out.log_likelihood[static_cast<std::size_t>(group)];
+        Values& objectives = out.objective[static_cast<std::size_t>(group)];
         const auto leave_out = [&] {
-            course.clear();
+            history.clear();
             objectives.clear();
         };
         try {
-            if (!Fit(kernels, recipe, alone)
-                     .make(table_of(groups, group), mixture, out.ridge + group * d, course, objectives)) {
+            if (!Fit(kernels, settings, alone)
+                     .make(table_of(groups, group), mixture, out.ridge + group * d, history, objectives)) {
                 return leave_out();
             }
         } catch (const std::bad_alloc&) {  // the group counts as unusual
             return leave_out();
         }
-        out.n_steps[group] = static_cast<Index>(course.size());
-        out.has_settled[group] = has_settled(recipe.belief == nullptr ? course : objectives, recipe.tolerance);
+        out.n_steps[group] = static_cast<Index>(history.size());
+        out.has_converged[group] = has_converged(settings.prior == nullptr ? history : objectives, settings.tolerance);
     };
     std::fill_n(out.n_steps, groups.n_groups, -1);
-    std::fill_n(out.has_settled, groups.n_groups, false);
+    std::fill_n(out.has_converged, groups.n_groups, false);
     if (groups.n_groups == 1) {  // threads share its rows
         fit(0, execution);
         return !execution.interrupt.has_come();
     }
     double n_rows = 0;
     for (Index group = 0; group < groups.n_groups; ++group) n_rows += static_cast<double>(groups.n_rows[group]);
-    const Shape shape{n_components, d, recipe.algebra.factor_shape(), false, Rule::soft, recipe.algebra.second()};
-    const double work = kPasses * static_cast<double>(recipe.n_starts) * work_per_row(shape) * n_rows /
+    const Shape shape{n_components, d, settings.algebra.factor_shape(), false, Rule::soft, settings.algebra.second()};
+    const double work = kPasses * static_cast<double>(settings.n_starts) * work_per_row(shape) * n_rows /
                         static_cast<double>(std::max<Index>(groups.n_groups, 1));
     return process_each(groups.n_groups, work, execution, fit);
 }

@@ -7,7 +7,8 @@
 
 namespace gaussmix {
 
-constexpr double kSame = 1e-10;  // relative, and nats for objectives below 1: runs whose ends differ by less are equal
+constexpr double kRoundingOfRuns =
+    1e-10;  // relative, and nats for objectives below 1: runs whose ends differ by less are equal
 
 struct GroupsView {
     RowsView rows;             // of all groups
@@ -24,39 +25,39 @@ struct GroupsView {
 
 struct SearchView {         // from each start, as em/search/split_and_merge.py makes it where no rows are left out
     double least_weight;    // of a group, as it was given: with less there is no search
-    Index most_rows;        // with more, rows would be left out: the group is unusual
+    Index max_rows;         // with more, rows would be left out: the group is unusual
     Index n_starts;         // of each search; the first is that of the fit
     const double* uniform;  // (starts of the fit, n_starts - 1, ...), for `spread_centres`
-    const double* draws;    // (starts of the fit, n_starts, n_draws), for `climb`
+    const double* draws;    // (starts of the fit, n_starts, n_draws), for `ascend`
     Index n_draws;
     Steps first, close;  // EM before each climb, and after the last one
-    Judgement judgement;
+    AcceptanceSettings acceptance;
     Index patience_of_swaps;
     // Of a search and of EM after it, in steps of EM on all rows, for each step from the start and for some others.
     double work, closing;
     Index more_steps;
 };
 
-struct RecipeView {
+struct FitSettingsView {
     Algebra algebra;
     Index n_components;
-    const double* centres;  // (n_components, n_features), the same in each group; null: k-means finds them
-    GivenView given;        // the component of each row of the only group; null labels: rows go to centres
-    Index n_starts;         // k-means begins so often, and the highest run is kept
+    const double* centres;      // (n_components, n_features), the same in each group; null: k-means finds them
+    AssignmentView assignment;  // the component of each row of the only group; null labels: rows go to centres
+    Index n_starts;             // k-means begins so often, and the highest run is kept
     Index n_candidates;
-    const double* uniform;        // for `spread_centres`: (n_starts, ...), the same in each group
-    Index max_passes;             // of k-means
-    double settled;               // it ends when centres move by less: this part of the mean variance
-    const double* ridge;          // (n_features,), data units^2; null: the automatic one of each group
-    double ridge_share, trimmed;  // the automatic ridge's, see em/initialisation/sample.py
-    double smallest_spread;       // a column that varies by less is unusual
+    const double* uniform;           // for `spread_centres`: (n_starts, ...), the same in each group
+    Index max_passes;                // of k-means
+    double kmeans_tolerance;         // it ends when centres move by less: this part of the mean variance
+    const double* ridge;             // (n_features,), data units^2; null: the automatic one of each group
+    double ridge_fraction, trimmed;  // the automatic ridge's, see em/initialisation/sample.py
+    double smallest_spread;          // a column that varies by less is unusual
     Limits limits;
     double tolerance;
     Index max_steps;
     double seconds;            // a group makes no further step after so long
     const SearchView* search;  // null: none
-    bool is_begun = false;     // EM begins at the mixtures in FitsView, with a ridge that is given
-    const BeliefView* belief =
+    bool has_initial = false;  // EM begins at the mixtures in FitsView, with a ridge that is given
+    const PackedPriorView* prior =
         nullptr;  // with its unit for weights that are not divided; null: none, as unless it begins so
     double log_volume = kInfinity;  // as in EmView; infinite unless it begins so
 };
@@ -66,16 +67,16 @@ struct FitsView {                           // of all groups, one after the othe
     double *factors, *log_abs_det;          // of the covariances
     double* ridge;                          // (n_groups, n_features)
     std::int64_t* n_steps;  // (n_groups,); -1 where the group is unusual: the others hold no numbers of it then
-    bool* has_settled;      // (n_groups,)
-    std::vector<Numbers>& log_likelihood;  // means before each step, of each group
-    std::vector<Numbers>& objective;       // the same with the part of a belief; empty without one
+    bool* has_converged;    // (n_groups,)
+    std::vector<Values>& log_likelihood;  // means before each step, of each group
+    std::vector<Values>& objective;       // the same with the part of a belief; empty without one
 };
 
 // Begins a fit of each group and makes steps of EM as `run_em` does. A group is unusual where its numbers can't be used or
 // have fewer distinct rows than components, a column is constant, a centre loses its rows, or the first M-step would pass a
 // limit; with several starts also where a run ends before EM does. With centres and a ridge given, only a lost centre
 // and the first M-step count; from a given mixture only a first step that passes a limit. False if interrupted.
-bool fit_many(const KernelTable& kernels, const GroupsView& groups, const RecipeView& recipe,
+bool fit_many(const KernelTable& kernels, const GroupsView& groups, const FitSettingsView& settings,
               const Execution& execution, const FitsView& out);
 
 }  // namespace gaussmix

@@ -20,9 +20,9 @@ constexpr double kFlattest = 1e-12;
 Algebra algebra_of(bool is_full) { return {Across::own, Across::own, is_full ? Across::own : Across::nothing}; }
 
 // Replaces the mean variances and axes of a group by what whitens it; finds its longest axis.
-Index whiten(const KernelTable& kernels, bool is_full, Index d, const Numbers& scale, Numbers& second,
+Index whiten(const KernelTable& kernels, bool is_full, Index d, const Values& scale, Values& second,
              Listener listener) {
-    Numbers values(second), axes;
+    Values values(second), axes;
     if (is_full) {
         for (Index i = 0; i < d * d; ++i) second[i] /= scale[i / d] * scale[i % d];
         values = room(d), axes = room(d * d);
@@ -40,57 +40,57 @@ Index whiten(const KernelTable& kernels, bool is_full, Index d, const Numbers& s
     return std::max_element(values.begin(), values.end()) - values.begin();
 }
 
-Numbers whitened(const Halves& halves, const double* rows, Index n_rows) {
-    const auto d = static_cast<Index>(halves.middle.size());
-    Numbers found = room(n_rows * d), columns(halves.whitening);
-    for (Index i = 0; i < d && halves.is_full; ++i) {
-        for (Index j = 0; j < d; ++j) columns[i * d + j] = halves.whitening[j * d + i];
+Values whitened(const Bisection& bisection, const double* rows, Index n_rows) {
+    const auto d = static_cast<Index>(bisection.middle.size());
+    Values result = room(n_rows * d), columns(bisection.whitening);
+    for (Index i = 0; i < d && bisection.is_full; ++i) {
+        for (Index j = 0; j < d; ++j) columns[i * d + j] = bisection.whitening[j * d + i];
     }
     for (Index row = 0; row < n_rows; ++row) {
-        double* to = found.data() + row * d;
+        double* to = result.data() + row * d;
         for (Index i = 0; i < d; ++i) {
-            const double offset = rows[row * d + i] - halves.middle[i];
-            if (!halves.is_full) to[i] = offset * columns[i];
-            for (Index j = 0; j < d && halves.is_full; ++j) to[j] += offset * columns[i * d + j];
+            const double offset = rows[row * d + i] - bisection.middle[i];
+            if (!bisection.is_full) to[i] = offset * columns[i];
+            for (Index j = 0; j < d && bisection.is_full; ++j) to[j] += offset * columns[i * d + j];
         }
     }
-    return found;
+    return result;
 }
 
 // The responsibilities of halves for whitened rows, or log densities without -d/2 log 2 pi. None if interrupted.
-Numbers of_rows(const KernelTable& kernels, const Halves& halves, const Numbers& rows, Output output,
-                const Execution& execution) {
-    const auto d = static_cast<Index>(halves.middle.size()), n_rows = static_cast<Index>(rows.size()) / d;
-    const Algebra algebra = algebra_of(halves.is_full);
-    const Mixture& mixture = halves.mixture;
-    Numbers log_scale = room(2), found = room(output == Output::responsibilities ? 2 * n_rows : n_rows);
+Values of_rows(const KernelTable& kernels, const Bisection& bisection, const Values& rows, Output output,
+               const Execution& execution) {
+    const auto d = static_cast<Index>(bisection.middle.size()), n_rows = static_cast<Index>(rows.size()) / d;
+    const Algebra algebra = algebra_of(bisection.is_full);
+    const Mixture& mixture = bisection.mixture;
+    Values log_scale = room(2), result = room(output == Output::responsibilities ? 2 * n_rows : n_rows);
     kernels.log(mixture.weights.data(), 2, log_scale.data());
     for (Index k = 0; k < 2; ++k) log_scale[k] += mixture.log_abs_det[k];
     const Shape shape{2, d, algebra.factor_shape(), false, Rule::soft, Second::none};
     const ParametersView parameters{log_scale.data(), mixture.means.data(), mixture.factors.data(), nullptr};
-    if (!evaluate(kernels, shape, plain_rows(rows.data(), n_rows, d), parameters, output, execution, found.data())) {
+    if (!evaluate(kernels, shape, plain_rows(rows.data(), n_rows, d), parameters, output, execution, result.data())) {
         return {};
     }
-    return found;
+    return result;
 }
 
 // The value that a share of the weight reaches.
-double quantile(const Numbers& values, const double* weight, double share) {
+double quantile(const Values& values, const double* weight, double fraction) {
     std::vector<std::pair<double, double>> sorted;
     sorted.reserve(values.size());
     for (std::size_t row = 0; row < values.size(); ++row) sorted.emplace_back(values[row], weight[row]);
     std::stable_sort(sorted.begin(), sorted.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
     double reached = 0;
     for (const auto& [value, own] : sorted) {
-        if ((reached += own) >= share) return value;
+        if ((reached += own) >= fraction) return value;
     }
     return sorted.back().first;
 }
 
 // The log-likelihood of one component.
-double of_one(const KernelTable& kernels, const GroupView& group, const Numbers& rows) {
+double of_one(const KernelTable& kernels, const GroupView& group, const Values& rows) {
     const Index d = group.n_features;
-    Numbers variances = room(d), logarithms = room(d);
+    Values variances = room(d), logarithms = room(d);
     for (Index row = 0; row < group.n_rows; ++row) {
         for (Index j = 0; j < d; ++j) variances[j] += group.weight[row] * (rows[row * d + j] * rows[row * d + j]);
     }
@@ -105,8 +105,8 @@ double of_one(const KernelTable& kernels, const GroupView& group, const Numbers&
 
 }  // namespace
 
-double settled(const KernelTable& kernels, const GroupView& group, const Algebra& algebra, const double* ridge,
-               const std::vector<bool>& is_second, const Execution& execution, Mixture& mixture, double least) {
+double end_of_em(const KernelTable& kernels, const GroupView& group, const Algebra& algebra, const double* ridge,
+                 const std::vector<bool>& is_second, const Execution& execution, Mixture& mixture, double least) {
     EmView task{};
     task.rows = plain_rows(group.rows, group.n_rows, group.n_features);
     task.row_weight = {group.weight, 1};
@@ -117,45 +117,45 @@ double settled(const KernelTable& kernels, const GroupView& group, const Algebra
     task.limits = {least, 0, kInfinity, kInfinity};
     task.tolerance = -1;  // all steps
     task.max_steps = kSteps;
-    Numbers shares, course;
-    shares.reserve(2 * is_second.size());
+    Values fractions, history;
+    fractions.reserve(2 * is_second.size());
     for (const bool is : is_second) {
-        shares.push_back(is ? kMixed : 1 - kMixed);
-        shares.push_back(is ? 1 - kMixed : kMixed);
+        fractions.push_back(is ? kMixed : 1 - kMixed);
+        fractions.push_back(is ? 1 - kMixed : kMixed);
     }
-    bool is_found = false;
-    if (!begin_em(kernels, task, execution, {nullptr, shares.data(), 2, 1}, mixture.view(), is_found) || !is_found ||
-        !run_em(kernels, task, execution, mixture.view(), course) || course.size() < kSteps) {
+    bool has_model = false;
+    if (!begin_em(kernels, task, execution, {nullptr, fractions.data(), 2, 1}, mixture.view(), has_model) ||
+        !has_model || !run_em(kernels, task, execution, mixture.view(), history) || history.size() < kSteps) {
         return -kInfinity;
     }
-    return course.back();
+    return history.back();
 }
 
-Halves halved(const KernelTable& kernels, const GroupView& group, bool is_full, const double* scale, const Cuts& cuts,
-              const Execution& execution) {
+Bisection bisect(const KernelTable& kernels, const GroupView& group, bool is_full, const double* scale,
+                 const Cuts& cuts, const Execution& execution) {
     const Index n = group.n_rows, d = group.n_features;
     const Algebra algebra = algebra_of(is_full);
-    Halves halves{-kInfinity, is_full, room(d), room(algebra.size(d)), {}};
+    Bisection bisection{-kInfinity, is_full, room(d), room(algebra.size(d)), {}};
     EmView task{};
     task.rows = plain_rows(group.rows, n, d);
     task.row_weight = {group.weight, 1};
     task.algebra = algebra;
-    if (!sum_all(kernels, task, execution, halves.middle.data(), halves.whitening.data())) return halves;
-    Numbers units(scale, scale + d);
-    const auto each_number = [&](auto&& visit) {  // of all rows; a division for each would take half the time
+    if (!sum_all(kernels, task, execution, bisection.middle.data(), bisection.whitening.data())) return bisection;
+    Values units(scale, scale + d);
+    const auto each_value = [&](auto&& visit) {  // of all rows; a division for each would take half the time
         for (Index row = 0, i = 0; row < n; ++row) {
             for (Index j = 0; j < d; ++j, ++i) visit(row, i, j);
         }
     };
-    each_number([&](Index, Index i, Index j) { units[j] = std::max(units[j], kResolved * std::fabs(group.rows[i])); });
+    each_value([&](Index, Index i, Index j) { units[j] = std::max(units[j], kResolved * std::fabs(group.rows[i])); });
     const Listener listener = execution.interrupt.listener();
-    const Index longest = whiten(kernels, is_full, d, units, halves.whitening, listener);
-    Numbers rows = whitened(halves, group.rows, n), means = room(d);
-    const Numbers ridge(static_cast<std::size_t>(d), kRidge);
-    each_number([&](Index row, Index i, Index j) { means[j] += group.weight[row] * rows[i]; });
-    each_number([&](Index, Index i, Index j) { rows[i] -= means[j]; });  // of a constant feature only rounding is left
+    const Index longest = whiten(kernels, is_full, d, units, bisection.whitening, listener);
+    Values rows = whitened(bisection, group.rows, n), means = room(d);
+    const Values ridge(static_cast<std::size_t>(d), kRidge);
+    each_value([&](Index row, Index i, Index j) { means[j] += group.weight[row] * rows[i]; });
+    each_value([&](Index, Index i, Index j) { rows[i] -= means[j]; });  // of a constant feature only rounding is left
 
-    Numbers along = room(n), squares = room(n), largest = room(d);
+    Values along = room(n), squares = room(n), largest = room(d);
     double spread = 0;
     for (Index row = 0; row < n; ++row) {
         for (Index j = 0; j < d; ++j) {
@@ -167,23 +167,24 @@ Halves halved(const KernelTable& kernels, const GroupView& group, bool is_full, 
         spread += group.weight[row] * squares[row];
     }
     const GroupView white{n, d, rows.data(), group.weight};
-    const auto settle_from = [&](auto&& is_second, Mixture& mixture) {
+    const auto converge_from = [&](auto&& is_second, Mixture& mixture) {
         mixture = Mixture(algebra, 2, d);
         std::vector<bool> side(static_cast<std::size_t>(n));
         for (Index row = 0; row < n; ++row) side[row] = is_second(row);
-        return settled(kernels, white, algebra, ridge.data(), side, execution, mixture, cuts.least_weight);
+        return end_of_em(kernels, white, algebra, ridge.data(), side, execution, mixture, cuts.least_weight);
     };
     const auto compete = [&](auto&& is_second) {
         Mixture other;
-        const double gain = settle_from(is_second, other);
-        if (gain > halves.gain) halves.gain = gain, halves.mixture = other;
+        const double gain = converge_from(is_second, other);
+        if (gain > bisection.gain) bisection.gain = gain, bisection.mixture = other;
     };
-    const auto is_far = [&](Index row) { return squares[row] > spread; };
+    const auto is_distant = [&](Index row) { return squares[row] > spread; };
     const auto is_across = [&](Index row) { return rows[row * d + longest] > 0; };
-    halves.gain = cuts.random == nullptr ? settle_from(is_far, halves.mixture) : settle_from(is_across, halves.mixture);
+    bisection.gain = cuts.random == nullptr ? converge_from(is_distant, bisection.mixture)
+                                            : converge_from(is_across, bisection.mixture);
     if (cuts.random != nullptr) {
-        const double place = quantile(along, group.weight, kShortestCut + (1 - 2 * kShortestCut) * cuts.random[0]);
-        compete([&](Index row) { return along[row] > place; });
+        const double index = quantile(along, group.weight, kShortestCut + (1 - 2 * kShortestCut) * cuts.random[0]);
+        compete([&](Index row) { return along[row] > index; });
     }
     if (cuts.has_heavy) {
         const double* heaviest = group.rows + (std::max_element(group.weight, group.weight + n) - group.weight) * d;
@@ -193,30 +194,30 @@ Halves halved(const KernelTable& kernels, const GroupView& group, bool is_full, 
         const Index axis = std::max_element(largest.begin(), largest.end()) - largest.begin();
         compete([&](Index row) { return rows[row * d + axis] * rows[row * d + axis] > 1; });
     }
-    halves.gain -= of_one(kernels, group, rows);
-    return halves;
+    bisection.gain -= of_one(kernels, group, rows);
+    return bisection;
 }
 
-Numbers first_share(const KernelTable& kernels, const Halves& halves, const double* rows, Index n_rows,
-                    const Execution& execution) {
-    const Numbers at = whitened(halves, rows, n_rows);
-    Numbers shares = of_rows(kernels, halves, at, Output::responsibilities, execution);
-    for (Index row = 0; row < n_rows && !shares.empty(); ++row) shares[row] = shares[2 * row];
-    if (!shares.empty()) shares.resize(static_cast<std::size_t>(n_rows));
-    return shares;
+Values first_responsibility(const KernelTable& kernels, const Bisection& bisection, const double* rows, Index n_rows,
+                            const Execution& execution) {
+    const Values at = whitened(bisection, rows, n_rows);
+    Values fractions = of_rows(kernels, bisection, at, Output::responsibilities, execution);
+    for (Index row = 0; row < n_rows && !fractions.empty(); ++row) fractions[row] = fractions[2 * row];
+    if (!fractions.empty()) fractions.resize(static_cast<std::size_t>(n_rows));
+    return fractions;
 }
 
-Numbers gains(const KernelTable& kernels, const Halves& halves, const double* rows, Index n_rows,
-              const Execution& execution) {
-    const auto d = static_cast<Index>(halves.middle.size());
-    const Numbers at = whitened(halves, rows, n_rows);
-    Numbers found = of_rows(kernels, halves, at, Output::log_density, execution);
-    for (std::size_t row = 0; row < found.size(); ++row) {
+Values gains(const KernelTable& kernels, const Bisection& bisection, const double* rows, Index n_rows,
+             const Execution& execution) {
+    const auto d = static_cast<Index>(bisection.middle.size());
+    const Values at = whitened(bisection, rows, n_rows);
+    Values result = of_rows(kernels, bisection, at, Output::log_density, execution);
+    for (std::size_t row = 0; row < result.size(); ++row) {
         double square = 0;
         for (Index j = 0; j < d; ++j) square += at[row * d + j] * at[row * d + j];
-        found[row] += 0.5 * square;
+        result[row] += 0.5 * square;
     }
-    return found;
+    return result;
 }
 
 }  // namespace gaussmix

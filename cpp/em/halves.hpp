@@ -17,19 +17,19 @@ struct GroupView {  // the rows of a component, in C order
     const double* weight;  // (n_rows,), sums to 1
 };
 
-struct Halves {
-    double gain;        // over one component, nats per unit of weight; -inf where a half has hardly any rows
-    bool is_full;       // whether halves have covariances, or variances only
-    Numbers middle;     // (n_features,)
-    Numbers whitening;  // (n_features, n_features), or (n_features,) without covariances
-    Mixture mixture;    // of whitened rows
+struct Bisection {
+    double gain;       // over one component, nats per unit of weight; -inf where a half has hardly any rows
+    bool is_full;      // whether halves have covariances, or variances only
+    Values middle;     // (n_features,)
+    Values whitening;  // (n_features, n_features), or (n_features,) without covariances
+    Mixture mixture;   // of whitened rows
 };
 
 // EM with two components from a cut; (n_rows,) says which rows are of the second. Gives the log-likelihood; -inf where a
 // half has less than the least weight.
-double settled(const KernelTable& kernels, const GroupView& group, const Algebra& algebra, const double* ridge,
-               const std::vector<bool>& is_second, const Execution& execution, Mixture& mixture,
-               double least = kLeastWeight);
+double end_of_em(const KernelTable& kernels, const GroupView& group, const Algebra& algebra, const double* ridge,
+                 const std::vector<bool>& is_second, const Execution& execution, Mixture& mixture,
+                 double least = kLeastWeight);
 
 struct Cuts {
     // (1 + n_features,), numbers from [0, 1): where the cut in a random direction lies, and its direction. Null for a single
@@ -41,15 +41,15 @@ struct Cuts {
 };
 
 // Splits a group from each cut, and gives the best split. `scale`, (n_features,), are units in which axes are compared.
-Halves halved(const KernelTable& kernels, const GroupView& group, bool is_full, const double* scale, const Cuts& cuts,
-              const Execution& execution);
+Bisection bisect(const KernelTable& kernels, const GroupView& group, bool is_full, const double* scale,
+                 const Cuts& cuts, const Execution& execution);
 
 // Responsibilities of the first half, (n_rows,), for rows in data units. None if interrupted.
-Numbers first_share(const KernelTable& kernels, const Halves& halves, const double* rows, Index n_rows,
-                    const Execution& execution);
+Values first_responsibility(const KernelTable& kernels, const Bisection& bisection, const double* rows, Index n_rows,
+                            const Execution& execution);
 
 // Gains of log density over one component, nats, (n_rows,), for rows in data units. None if interrupted.
-Numbers gains(const KernelTable& kernels, const Halves& halves, const double* rows, Index n_rows,
-              const Execution& execution);
+Values gains(const KernelTable& kernels, const Bisection& bisection, const double* rows, Index n_rows,
+             const Execution& execution);
 
 }  // namespace gaussmix

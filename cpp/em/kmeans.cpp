@@ -14,13 +14,13 @@ struct UnitSpheres {
     explicit UnitSpheres(Index count) : log_scale(room(count)), factors(static_cast<std::size_t>(count), 1.0) {}
     ParametersView about(const double* centres) const { return {log_scale.data(), centres, factors.data(), nullptr}; }
 
-    const Numbers log_scale, factors;
+    const Values log_scale, factors;
 };
 
 // The first place whose cumulative weight exceeds a share of all weight.
-Index place_of(const Numbers& cumulative, double share) {
-    const auto found = std::upper_bound(cumulative.begin(), cumulative.end(), share * cumulative.back());
-    return std::min(found - cumulative.begin(), static_cast<Index>(cumulative.size()) - 1);
+Index find_index(const Values& cumulative, double fraction) {
+    const auto result = std::upper_bound(cumulative.begin(), cumulative.end(), fraction * cumulative.back());
+    return std::min(result - cumulative.begin(), static_cast<Index>(cumulative.size()) - 1);
 }
 
 class Spread {
@@ -36,21 +36,21 @@ public:
           cumulative_(room(task.rows.n_rows)),
           candidates_(static_cast<std::size_t>(task.n_candidates)) {}
 
-    bool begin(Index place) {
-        candidates_[0] = place;
+    bool begin(Index index) {
+        candidates_[0] = index;
         if (!measure(1)) return false;
         for (Index row = 0; row < task_.rows.n_rows; ++row) nearest_[row] = -2.0 * reached_[row];
         return true;
     }
 
     // The best of some candidates: the one that lowers the sum of squared distances most; the first of equals.
-    bool add(const double* uniform, Index& place) {
+    bool add(const double* uniform, Index& index) {
         const Index n_rows = task_.rows.n_rows, count = task_.n_candidates;
         accumulate([&](Index row) { return task_.row_weight[row] * nearest_[row]; });
         if (!(cumulative_.back() > 0)) accumulate([&](Index row) { return task_.row_weight[row]; });
-        for (Index i = 0; i < count; ++i) candidates_[i] = place_of(cumulative_, uniform[i]);
+        for (Index i = 0; i < count; ++i) candidates_[i] = find_index(cumulative_, uniform[i]);
         if (!measure(count)) return false;
-        Numbers total = room(count);
+        Values total = room(count);
         for (Index i = 0; i < count; ++i) {
             double sum = 0;
             for (Index row = 0; row < n_rows; ++row) sum += task_.row_weight[row] * distance(row, i);
@@ -58,12 +58,12 @@ public:
         }
         const Index best = std::min_element(total.begin(), total.end()) - total.begin();
         for (Index row = 0; row < n_rows; ++row) nearest_[row] = distance(row, best);
-        place = candidates_[best];
+        index = candidates_[best];
         return true;
     }
 
     template <class Weight>
-    const Numbers& accumulate(Weight&& weight) {
+    const Values& accumulate(Weight&& weight) {
         double total = 0;
         for (Index row = 0; row < task_.rows.n_rows; ++row) cumulative_[row] = total += weight(row);
         return cumulative_;
@@ -92,19 +92,19 @@ private:
     const SpreadView& task_;
     const Execution execution_;
     const UnitSpheres spheres_;
-    Numbers centres_, reached_, nearest_, cumulative_;
+    Values centres_, reached_, nearest_, cumulative_;
     std::vector<Index> candidates_;
 };
 
 }  // namespace
 
-bool spread_centres(const KernelTable& kernels, const SpreadView& task, const Execution& execution, Index* places) {
+bool spread_centres(const KernelTable& kernels, const SpreadView& task, const Execution& execution, Index* indices) {
     Spread spread(kernels, task, execution);
-    const Numbers& by_weight = spread.accumulate([&](Index row) { return task.row_weight[row]; });
-    places[0] = place_of(by_weight, task.uniform[0]);
-    if (!spread.begin(places[0])) return false;
+    const Values& by_weight = spread.accumulate([&](Index row) { return task.row_weight[row]; });
+    indices[0] = find_index(by_weight, task.uniform[0]);
+    if (!spread.begin(indices[0])) return false;
     for (Index k = 1; k < task.n_components; ++k) {
-        if (!spread.add(task.uniform + 1 + (k - 1) * task.n_candidates, places[k])) return false;
+        if (!spread.add(task.uniform + 1 + (k - 1) * task.n_candidates, indices[k])) return false;
     }
     return true;
 }
@@ -114,9 +114,9 @@ bool move_centres(const KernelTable& kernels, const CentresView& task, const Exe
     const Shape shape{count, d, FactorShape::spherical, false, Rule::hard, Second::none};
     const StepView pass{shape, task.rows, task.row_weight, {}, {}};
     const UnitSpheres spheres(count);
-    Numbers mass = room(count), first = room(count * d);
-    double log_likelihood, n_far, n_near;
-    const MomentsView sums{&log_likelihood, &n_far, &n_near, mass.data(), first.data(), nullptr};
+    Values mass = room(count), first = room(count * d);
+    double log_likelihood, n_distant, n_active;
+    const MomentsView sums{&log_likelihood, &n_distant, &n_active, mass.data(), first.data(), nullptr};
     for (n_left = task.max_passes; n_left > 0; --n_left) {
         if (!step(kernels, pass, spheres.about(task.centres), execution, sums)) return false;
         if (std::any_of(mass.begin(), mass.end(), [](double rows) { return !(rows > 0); })) return true;
@@ -126,7 +126,7 @@ bool move_centres(const KernelTable& kernels, const CentresView& task, const Exe
             motion += shift * shift;
             task.centres[i] = mean;
         }
-        if (motion <= task.settled) n_left = 1;
+        if (motion <= task.tolerance) n_left = 1;
     }
     return true;
 }

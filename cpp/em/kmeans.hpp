@@ -12,13 +12,13 @@ struct SpreadView {
 };
 
 // Writes the places (n_components,) of rows far from each other, as greedy k-means++ draws them. False if interrupted.
-bool spread_centres(const KernelTable& kernels, const SpreadView& task, const Execution& execution, Index* places);
+bool spread_centres(const KernelTable& kernels, const SpreadView& task, const Execution& execution, Index* indices);
 
 struct CentresView {
     RowsView rows;
     RowWeightView row_weight;
     Index n_components;
-    double settled;  // stops when centres move by less: the sum of their squared motions
+    double tolerance;  // stops when centres move by less: the sum of their squared motions
     Index max_passes;
     double* centres;  // (n_components, n_features), moved
 };

@@ -13,18 +13,19 @@ namespace gaussmix {
 
 namespace {
 
-constexpr double kLeastShare = 0.01, kNear = 0.02, kMoved = 0.03, kHopeless = 0.3;
+constexpr double kMinResponsibility = 0.01, kMinOverlap = 0.02, kMaxShift = 0.03, kHopeless = 0.3;
 constexpr Index kLocalRows = 200, kLocalRowsPerFeature = 12, kNeighbours = 4, kTries = 2;
 
 }  // namespace
 
-Places Ranking::Pair::touched() const {
-    Places touched{removal.freed, component};
+Indices Ranking::Pair::touched() const {
+    Indices touched{removal.freed, component};
     if (removal.heir >= 0) touched.push_back(removal.heir);
     return touched;
 }
 
-Ranking::Ranking(const std::vector<Removal>& removals, const Places& components, const std::map<Index, Split>& splits) {
+Ranking::Ranking(const std::vector<Removal>& removals, const Indices& components,
+                 const std::map<Index, Split>& splits) {
     for (const Removal& removal : removals) {
         for (const Index k : components) {
             if (k != removal.freed && k != removal.heir) {
@@ -36,29 +37,29 @@ Ranking::Ranking(const std::vector<Removal>& removals, const Places& components,
     std::stable_sort(pairs_.begin(), pairs_.end(), above);
 }
 
-std::optional<Ranking::Pair> Ranking::next(const Places& touched) {
-    for (;; ++place_) {
-        if (place_ == pairs_.size()) {
-            if (later_.empty()) return std::nullopt;
-            pairs_ = std::move(later_);
-            later_.clear(), split_.clear(), removed_.clear();
-            place_ = 0;
+std::optional<Ranking::Pair> Ranking::next(const Indices& touched) {
+    for (;; ++position_) {
+        if (position_ == pairs_.size()) {
+            if (deferred_.empty()) return std::nullopt;
+            pairs_ = std::move(deferred_);
+            deferred_.clear(), split_.clear(), removed_.clear();
+            position_ = 0;
         }
-        const Pair& pair = pairs_[place_];
+        const Pair& pair = pairs_[position_];
         Index &n_splits = split_[pair.component], &n_removals = removed_[{pair.removal.freed, pair.removal.heir}];
         if (n_splits >= kTries || n_removals >= kTries) {
-            later_.push_back(pair);
+            deferred_.push_back(pair);
             continue;
         }
-        const Places own = pair.touched();
+        const Indices own = pair.touched();
         const auto is_taken = [&](Index k) { return std::find(own.begin(), own.end(), k) != own.end(); };
         if (std::any_of(touched.begin(), touched.end(), is_taken)) continue;
         ++n_splits, ++n_removals;
-        return pairs_[place_++];
+        return pairs_[position_++];
     }
 }
 
-Moves::Moves(const KernelTable& kernels, const ClimbView& task, const Execution& execution, const MixtureView& mixture,
+Moves::Moves(const KernelTable& kernels, const AscentView& task, const Execution& execution, const MixtureView& mixture,
              Index cursor)
     : kernels_(kernels),
       task_(task),
@@ -76,10 +77,10 @@ Moves::Moves(const KernelTable& kernels, const ClimbView& task, const Execution&
       mixture_(algebra_, n_components_, d_),
       total_(task.em.total),
       scale_(room(d_)),
-      row_share_(weight_, weight_ + n_rows_),
+      row_fraction_(weight_, weight_ + n_rows_),
       cursor_(cursor) {
     mixture_.read(mixture);
-    for (double& share : row_share_) share /= task.em.total_weight;
+    for (double& posterior : row_fraction_) posterior /= task.em.total_weight;
     for (Index j = 0; j < d_ && task.within != nullptr; ++j) {
         scale_[j] = std::sqrt(std::max(task.within[is_full_ ? j * (d_ + 1) : j], std::numeric_limits<double>::min()));
     }
@@ -99,18 +100,20 @@ bool Moves::begin() {
     em.tolerance = -1;
     em.max_steps = 1;
     Mixture probe = mixture_;
-    Numbers course;
-    return run_em(kernels_, em, execution_, probe.view(), course) && !course.empty() && look_first();
+    Values history;
+    return run_em(kernels_, em, execution_, probe.view(), history) && !history.empty() && view_first();
 }
 
-bool Moves::look_first() { return factorise(kernels_, algebra_, d_, listener_, mixture_) && look(mixture_, view_); }
+bool Moves::view_first() {
+    return factorise(kernels_, algebra_, d_, listener_, mixture_) && view_rows(mixture_, view_);
+}
 
 void Moves::replace(Mixture mixture, View view) {
     mixture_ = std::move(mixture);
     view_ = std::move(view);
 }
 
-Index Moves::most_around() const { return is_free_ ? std::min(n_components_, kNeighbours + 3) : n_components_; }
+Index Moves::max_neighbours() const { return is_free_ ? std::min(n_components_, kNeighbours + 3) : n_components_; }
 
 EmView Moves::whole() const {
     EmView em = task_.em;
@@ -119,7 +122,7 @@ EmView Moves::whole() const {
 }
 
 // Replaces components by those of a part.
-void Moves::put(const Places& components, const Mixture& part, Mixture& to) const {
+void Moves::put(const Indices& components, const Mixture& part, Mixture& to) const {
     if (static_cast<Index>(components.size()) == n_components_) {
         to = part;
         return;
@@ -135,9 +138,9 @@ void Moves::put(const Places& components, const Mixture& part, Mixture& to) cons
     }
 }
 
-bool Moves::look(const Mixture& mixture, View& view) const {
+bool Moves::view_rows(const Mixture& mixture, View& view) const {
     const Index size = algebra_.size(d_);
-    Numbers log_scale = room(n_components_), factors;
+    Values log_scale = room(n_components_), factors;
     kernels_.log(mixture.weights.data(), n_components_, log_scale.data());
     for (Index k = 0; k < n_components_; ++k) {
         const Index own = algebra_.is_shared() ? 0 : k;
@@ -147,33 +150,33 @@ bool Moves::look(const Mixture& mixture, View& view) const {
     }
     const Shape shape{n_components_, d_, algebra_.factor_shape(), false, Rule::soft, Second::none};
     const ParametersView parameters{log_scale.data(), mixture.means.data(), factors.data(), nullptr};
-    Numbers both = room(n_rows_ * (n_components_ + 1));
+    Values both = room(n_rows_ * (n_components_ + 1));
     if (!evaluate(kernels_, shape, task_.em.rows, parameters, Output::responsibilities_and_log_density, execution_,
                   both.data())) {
         return false;
     }
     const auto log_density = both.begin() + n_rows_ * n_components_;
-    view = {Numbers(),
-            Numbers(log_density, both.end()),
-            std::vector<Places>(mixture.weights.size()),
+    view = {Values(),
+            Values(log_density, both.end()),
+            std::vector<Indices>(mixture.weights.size()),
             room(n_components_),
             room(n_components_),
             room(n_components_ * n_components_),
             0};
     both.erase(log_density, both.end());
-    view.shares = std::move(both);
-    Places own;
+    view.posteriors = std::move(both);
+    Indices own;
     for (Index row = 0; row < n_rows_; ++row) {
-        const double *shares = view.shares.data() + row * n_components_, of_row = row_share_[row];
+        const double *posteriors = view.posteriors.data() + row * n_components_, of_row = row_fraction_[row];
         own.clear();
         for (Index k = 0; k < n_components_; ++k) {
-            view.n_rows[k] += shares[k];
-            view.mass[k] += of_row * shares[k];
-            if (shares[k] > kLeastShare) own.push_back(k);
+            view.n_rows[k] += posteriors[k];
+            view.mass[k] += of_row * posteriors[k];
+            if (posteriors[k] > kMinResponsibility) own.push_back(k);
         }
         for (const Index k : own) {
-            view.places[k].push_back(row);
-            for (const Index l : own) view.overlap[k * n_components_ + l] += of_row * shares[k] * shares[l];
+            view.indices[k].push_back(row);
+            for (const Index l : own) view.overlap[k * n_components_ + l] += of_row * posteriors[k] * posteriors[l];
         }
         view.height += of_row * view.log_density[row];
     }
@@ -187,8 +190,8 @@ double Moves::variance(const Mixture& mixture, Index k, Index j) const {
     return covariance(mixture, k)[algebra_.size(d_) == 1 ? 0 : is_full_ ? j * (d_ + 1) : j];
 }
 
-Numbers Moves::draw(Index count) {
-    Numbers drawn;
+Values Moves::draw(Index count) {
+    Values drawn;
     for (Index i = 0; i < count; ++i, cursor_ = (cursor_ + 1) % task_.n_uniform) {
         drawn.push_back(task_.uniform[cursor_]);
     }
@@ -197,14 +200,14 @@ Numbers Moves::draw(Index count) {
 
 Ranking Moves::ranked() {
     split_again();
-    Places components;
+    Indices components;
     for (const auto& [k, split] : splits_) {
         if (std::isfinite(split.gain)) components.push_back(k);
     }
     std::stable_sort(components.begin(), components.end(),
                      [&](Index a, Index b) { return splits_.at(a).gain > splits_.at(b).gain; });
-    const auto most = static_cast<std::size_t>(std::max<Index>(8, n_components_ / 2));
-    if (components.size() > most) components.resize(most);
+    const auto limit = static_cast<std::size_t>(std::max<Index>(8, n_components_ / 2));
+    if (components.size() > limit) components.resize(limit);
     best_split_ = components.empty() ? 0 : splits_.at(components[0]).gain;
     Ranking ranking(removals(), components, splits_);
     if (const Ranking::Pair* best = ranking.best()) {
@@ -219,109 +222,112 @@ Ranking Moves::ranked() {
 // Finds new splits of the components that have moved since their last split.
 void Moves::split_again() {
     for (Index k = 0; k < n_components_ && !execution_.interrupt.has_come(); ++k) {
-        Numbers here(mixture_.means.begin() + k * d_, mixture_.means.begin() + (k + 1) * d_), unit;
+        Values here(mixture_.means.begin() + k * d_, mixture_.means.begin() + (k + 1) * d_), unit;
         for (Index j = 0; j < d_; ++j) unit.push_back(std::sqrt(variance(mixture_, k, j)));
         here.insert(here.end(), unit.begin(), unit.end());
         here.push_back(mixture_.weights[k]);
-        const auto known = splits_.find(k);
-        bool has_moved = known == splits_.end();
-        for (std::size_t i = 0; i < here.size() && !has_moved; ++i) {
+        const auto cached = splits_.find(k);
+        bool has_shifted = cached == splits_.end();
+        for (std::size_t i = 0; i < here.size() && !has_shifted; ++i) {
             const double of = i + 1 == here.size() ? here[i] : unit[i % static_cast<std::size_t>(d_)];
-            has_moved = std::fabs(known->second.place[i] - here[i]) >= kMoved * of;
+            has_shifted = std::fabs(cached->second.index[i] - here[i]) >= kMaxShift * of;
         }
-        if (has_moved) splits_.insert_or_assign(k, split(k, std::move(here)));
+        if (has_shifted) splits_.insert_or_assign(k, split(k, std::move(here)));
     }
 }
 
-Split Moves::split(Index k, Numbers place) {
-    const Numbers drawn = draw(d_ + 2);
-    const Places& own = view_.places[k];
-    const Index most = std::max(kLocalRows, kLocalRowsPerFeature * (d_ + 1)), n_own = static_cast<Index>(own.size());
-    Places places;
-    for (Index i = 0; i < most && n_own > most; ++i) {  // at even distances
+Split Moves::split(Index k, Values index) {
+    const Values drawn = draw(d_ + 2);
+    const Indices& own = view_.indices[k];
+    const Index limit = std::max(kLocalRows, kLocalRowsPerFeature * (d_ + 1)), n_own = static_cast<Index>(own.size());
+    Indices indices;
+    for (Index i = 0; i < limit && n_own > limit; ++i) {  // at even distances
         const double at =
-            (static_cast<double>(i) + drawn[0]) * (static_cast<double>(n_own) / static_cast<double>(most));
-        places.push_back(own[std::min(static_cast<Index>(at), n_own - 1)]);
+            (static_cast<double>(i) + drawn[0]) * (static_cast<double>(n_own) / static_cast<double>(limit));
+        indices.push_back(own[std::min(static_cast<Index>(at), n_own - 1)]);
     }
-    if (n_own <= most) places = own;
-    Split found{std::move(place), -kInfinity, {}};
-    if (static_cast<Index>(places.size()) < kSplitRows * (d_ + 1)) return found;
-    Numbers rows, weight;
-    rows.reserve(places.size() * static_cast<std::size_t>(d_));
-    weight.reserve(places.size());
-    for (const Index row : places) {
+    if (n_own <= limit) indices = own;
+    Split result{std::move(index), -kInfinity, {}};
+    if (static_cast<Index>(indices.size()) < kSplitRows * (d_ + 1)) return result;
+    Values rows, weight;
+    rows.reserve(indices.size() * static_cast<std::size_t>(d_));
+    weight.reserve(indices.size());
+    for (const Index row : indices) {
         rows.insert(rows.end(), rows_ + row * d_, rows_ + (row + 1) * d_);
-        weight.push_back(row_share_[row] * share(view_, row, k));
+        weight.push_back(row_fraction_[row] * posterior(view_, row, k));
     }
     const double total = sum(weight.data(), static_cast<Index>(weight.size()));
     for (double& each : weight) each /= total;
-    found.halves = halved(kernels_, {static_cast<Index>(places.size()), d_, rows.data(), weight.data()}, is_full_,
-                          scale_.data(), {drawn.data() + 1}, execution_);
+    result.bisection = bisect(kernels_, {static_cast<Index>(indices.size()), d_, rows.data(), weight.data()}, is_full_,
+                              scale_.data(), {drawn.data() + 1}, execution_);
     const Index more = 1 + d_ + (is_full_ ? d_ * (d_ + 1) / 2 : d_);
-    const double of_few = 1 / static_cast<double>(places.size()) - 1 / static_cast<double>(n_own);
-    found.gain = (found.halves.gain - kOverfit * static_cast<double>(more) * of_few) * view_.mass[k];
-    return found;
+    const double of_sample = 1 / static_cast<double>(indices.size()) - 1 / static_cast<double>(n_own);
+    result.gain = (result.bisection.gain - kOverfit * static_cast<double>(more) * of_sample) * view_.mass[k];
+    return result;
 }
 
 // Sum of r log r over some rows.
-template <class Share>
-double Moves::entropy(const Places& places, Share&& of) const {
-    Numbers shares(places.size()), logarithms(places.size());
-    std::transform(places.begin(), places.end(), shares.begin(), of);
-    kernels_.log(shares.data(), static_cast<Index>(shares.size()), logarithms.data());
+template <class Responsibility>
+double Moves::entropy(const Indices& indices, Responsibility&& of) const {
+    Values posteriors(indices.size()), logarithms(indices.size());
+    std::transform(indices.begin(), indices.end(), posteriors.begin(), of);
+    kernels_.log(posteriors.data(), static_cast<Index>(posteriors.size()), logarithms.data());
     double total = 0;
-    for (std::size_t i = 0; i < places.size(); ++i) total += row_share_[places[i]] * (shares[i] * logarithms[i]);
+    for (std::size_t i = 0; i < indices.size(); ++i)
+        total += row_fraction_[indices[i]] * (posteriors[i] * logarithms[i]);
     return total;
 }
 
 double Moves::log(double x) const {
-    double found;
-    kernels_.log(&x, 1, &found);
-    return found;
+    double result;
+    kernels_.log(&x, 1, &result);
+    return result;
 }
 
 // The cheapest first. A merged pair has the moments of both.
 std::vector<Removal> Moves::removals() const {
-    Numbers alone = room(n_components_), apart(alone);
+    Values alone = room(n_components_), separated(alone);
     for (Index row = 0; row < n_rows_; ++row) {
-        const double height = row_share_[row] * view_.log_density[row];
-        for (Index k = 0; k < n_components_; ++k) alone[k] += share(view_, row, k) * height;
+        const double height = row_fraction_[row] * view_.log_density[row];
+        for (Index k = 0; k < n_components_; ++k) alone[k] += posterior(view_, row, k) * height;
     }
     for (Index k = 0; k < n_components_; ++k) {
-        apart[k] = entropy(view_.places[k], [&](Index row) { return share(view_, row, k); });
+        separated[k] = entropy(view_.indices[k], [&](Index row) { return posterior(view_, row, k); });
     }
-    std::vector<Removal> pairs, found;
+    std::vector<Removal> pairs, result;
     for (Index heir = 0; heir < n_components_; ++heir) {
         for (Index k = heir + 1; k < n_components_ && !execution_.interrupt.has_come(); ++k) {
-            pairs.push_back({pooled(heir, k) - (alone[heir] + apart[heir]) - (alone[k] + apart[k]), k, heir});
+            pairs.push_back({pooled(heir, k) - (alone[heir] + separated[heir]) - (alone[k] + separated[k]), k, heir});
         }
     }
     const auto above = [](const Removal& a, const Removal& b) { return a.gain > b.gain; };
     std::stable_sort(pairs.begin(), pairs.end(), above);
     pairs.resize(std::min(pairs.size(), static_cast<std::size_t>(2 * n_components_)));
     for (Removal& pair : pairs) {
-        const auto both = [&](Index row) { return share(view_, row, pair.heir) + share(view_, row, pair.freed); };
-        const Places &first = view_.places[pair.heir], &second = view_.places[pair.freed];
-        Places places;
-        places.reserve(first.size() + second.size());
-        std::set_union(first.begin(), first.end(), second.begin(), second.end(), std::back_inserter(places));
-        pair.gain -= entropy(places, both) - apart[pair.heir] - apart[pair.freed];
-        found.push_back(pair);
+        const auto both = [&](Index row) {
+            return posterior(view_, row, pair.heir) + posterior(view_, row, pair.freed);
+        };
+        const Indices &first = view_.indices[pair.heir], &second = view_.indices[pair.freed];
+        Indices indices;
+        indices.reserve(first.size() + second.size());
+        std::set_union(first.begin(), first.end(), second.begin(), second.end(), std::back_inserter(indices));
+        pair.gain -= entropy(indices, both) - separated[pair.heir] - separated[pair.freed];
+        result.push_back(pair);
     }
     for (Index k = 0; k < n_components_; ++k) {  // what the density of all loses with the component
-        const Places& places = view_.places[k];
-        Numbers rest(places.size()), logarithms(places.size());
-        std::transform(places.begin(), places.end(), rest.begin(),
-                       [&](Index row) { return std::max(1 - share(view_, row, k), 1e-30); });
+        const Indices& indices = view_.indices[k];
+        Values rest(indices.size()), logarithms(indices.size());
+        std::transform(indices.begin(), indices.end(), rest.begin(),
+                       [&](Index row) { return std::max(1 - posterior(view_, row, k), 1e-30); });
         kernels_.log(rest.data(), static_cast<Index>(rest.size()), logarithms.data());
         double loss = 0;
-        for (std::size_t i = 0; i < places.size(); ++i) loss += row_share_[places[i]] * logarithms[i];
-        found.push_back({loss - log(1 - std::min(mixture_.weights[k], 1 - 1e-9)), k, -1});
+        for (std::size_t i = 0; i < indices.size(); ++i) loss += row_fraction_[indices[i]] * logarithms[i];
+        result.push_back({loss - log(1 - std::min(mixture_.weights[k], 1 - 1e-9)), k, -1});
     }
-    std::stable_sort(found.begin(), found.end(), above);
-    const auto most = static_cast<std::size_t>(std::max<Index>(16, n_components_));
-    if (found.size() > most) found.resize(most);
-    return found;
+    std::stable_sort(result.begin(), result.end(), above);
+    const auto limit = static_cast<std::size_t>(std::max<Index>(16, n_components_));
+    if (result.size() > limit) result.resize(limit);
+    return result;
 }
 
 // Sum of r log pi N(x | mu, Sigma) of a pair that is merged into one component with the moments of both, nats. The sum
@@ -334,7 +340,7 @@ double Moves::pooled(Index k, Index l) const {
     double log_det = 0;
     if (is_full_) {
         const double *first = covariance(mixture_, k), *second = covariance(mixture_, l);
-        Numbers both = room(d_ * d_), factor(both);
+        Values both = room(d_ * d_), factor(both);
         for (Index i = 0; i < d_ * d_; ++i) {
             both[i] =
                 part * first[i] + (1 - part) * second[i] + part * (1 - part) * (between(i / d_) * between(i % d_));
@@ -342,7 +348,7 @@ double Moves::pooled(Index k, Index l) const {
         if (!Factoriser(kernels_, d_)(both.data(), listener_, factor.data(), &log_det)) return -kInfinity;
         log_det *= -2;
     } else {
-        Numbers both = room(d_), logarithms(both);
+        Values both = room(d_), logarithms(both);
         for (Index j = 0; j < d_; ++j) {
             both[j] = part * variance(mixture_, k, j) + (1 - part) * variance(mixture_, l, j) +
                       part * (1 - part) * (between(j) * between(j));
@@ -357,112 +363,112 @@ double Moves::pooled(Index k, Index l) const {
 // The other component that has most of a component's rows.
 Index Moves::nearest(Index k) const {
     const double* overlap = view_.overlap.data() + k * n_components_;
-    Index found = k == 0 ? 1 : 0;
+    Index result = k == 0 ? 1 : 0;
     for (Index l = 0; l < n_components_; ++l) {
-        if (l != k && overlap[l] > overlap[found]) found = l;
+        if (l != k && overlap[l] > overlap[result]) result = l;
     }
-    return found;
+    return result;
 }
 
-Numbers Moves::merged(Index most, Index& count) const {
-    Numbers shares = view_.shares;
+Values Moves::merged(Index limit, Index& count) const {
+    Values posteriors = view_.posteriors;
     std::vector<char> is_taken(static_cast<std::size_t>(n_components_)), is_freed(is_taken);
     Index n_freed = 0;
     for (const Removal& removal : removals()) {
         const Index k = removal.freed, other = removal.heir < 0 ? nearest(k) : removal.heir;
-        if (n_freed == most || is_taken[k] || is_taken[other]) continue;
+        if (n_freed == limit || is_taken[k] || is_taken[other]) continue;
         is_taken[k] = is_taken[other] = is_freed[k] = 1;
         ++n_freed;
         for (Index row = 0; row < n_rows_ && removal.heir >= 0; ++row) {
-            shares[row * n_components_ + other] += shares[row * n_components_ + k];
+            posteriors[row * n_components_ + other] += posteriors[row * n_components_ + k];
         }
     }
     count = n_components_ - n_freed;
-    Numbers left = room(n_rows_ * count);
+    Values left = room(n_rows_ * count);
     for (Index row = 0; row < n_rows_; ++row) {
         double* own = left.data() + row * count;
         double total = 0;
         for (Index k = 0, to = 0; k < n_components_; ++k) {
-            if (!is_freed[k]) total += own[to++] = shares[row * n_components_ + k];
+            if (!is_freed[k]) total += own[to++] = posteriors[row * n_components_ + k];
         }
         for (Index k = 0; k < count; ++k)
-            own[k] = total > kLeastShare ? own[k] / total : 1 / static_cast<double>(count);
+            own[k] = total > kMinResponsibility ? own[k] / total : 1 / static_cast<double>(count);
     }
     return left;
 }
 
-void Moves::swap(Moved& moved) {
-    const Numbers drawn = draw(2);
+void Moves::swap(Attempt& attempt) {
+    const Values drawn = draw(2);
     const auto k = static_cast<Index>(drawn[0] * static_cast<double>(n_components_));
     const Index row = std::min<Index>(
         std::upper_bound(reached_.begin(), reached_.end(), drawn[1] * reached_.back()) - reached_.begin(), n_rows_ - 1);
-    moved.cursor = cursor_;
-    moved.part = whole_part();
-    moved.is_vain = share(view_, row, k) > 0.5;
-    if (moved.is_vain) return;
-    moved.mixture = mixture_;
-    std::copy_n(rows_ + row * d_, d_, moved.mixture.means.begin() + k * d_);
-    std::fill(moved.mixture.weights.begin(), moved.mixture.weights.end(), 1 / static_cast<double>(n_components_));
+    attempt.cursor = cursor_;
+    attempt.part = whole_part();
+    attempt.is_vain = posterior(view_, row, k) > 0.5;
+    if (attempt.is_vain) return;
+    attempt.mixture = mixture_;
+    std::copy_n(rows_ + row * d_, d_, attempt.mixture.means.begin() + k * d_);
+    std::fill(attempt.mixture.weights.begin(), attempt.mixture.weights.end(), 1 / static_cast<double>(n_components_));
 }
 
-bool Moves::move(Ranking& ranking, const Places& touched, Moved& moved) const {
+bool Moves::move(Ranking& ranking, const Indices& touched, Attempt& attempt) const {
     while (const auto pair = ranking.next(touched)) {
         if (execution_.interrupt.has_come()) return false;
-        moved.touched = pair->touched();
-        moved.part = part_of(around(moved.touched));
-        moved.cursor = cursor_;
-        if (make(*pair, moved)) return true;
+        attempt.touched = pair->touched();
+        attempt.part = part_of(around(attempt.touched));
+        attempt.cursor = cursor_;
+        if (make(*pair, attempt)) return true;
     }
     return false;
 }
 
-bool Moves::make(const Ranking::Pair& pair, Moved& moved) const {
-    Part& part = moved.part;
+bool Moves::make(const Ranking::Pair& pair, Attempt& attempt) const {
+    Part& part = attempt.part;
     const auto count = static_cast<Index>(part.components.size()), n_rows = part.em.rows.n_rows;
-    const auto place = [&](Index k) {
+    const auto index = [&](Index k) {
         return std::lower_bound(part.components.begin(), part.components.end(), k) - part.components.begin();
     };
-    const Index freed = place(pair.removal.freed), split = place(pair.component);
-    const Index heir = pair.removal.heir < 0 ? -1 : place(pair.removal.heir);
+    const Index freed = index(pair.removal.freed), split = index(pair.component);
+    const Index heir = pair.removal.heir < 0 ? -1 : index(pair.removal.heir);
     const auto* rows = static_cast<const double*>(part.em.rows.data);
-    const Numbers first = first_share(kernels_, splits_.at(pair.component).halves, rows, n_rows, execution_);
+    const Values first = first_responsibility(kernels_, splits_.at(pair.component).bisection, rows, n_rows, execution_);
     if (first.empty()) return false;
     for (Index row = 0; row < n_rows; ++row) {
-        double* shares = part.shares.data() + row * count;
+        double* posteriors = part.posteriors.data() + row * count;
         if (heir < 0) {
-            const double rest = 1 - shares[freed];
+            const double rest = 1 - posteriors[freed];
             for (Index k = 0; k < count; ++k) {
-                shares[k] = rest > kLeastShare ? shares[k] / rest : 1 / static_cast<double>(count - 1);
+                posteriors[k] = rest > kMinResponsibility ? posteriors[k] / rest : 1 / static_cast<double>(count - 1);
             }
         } else {
-            shares[heir] += shares[freed];
+            posteriors[heir] += posteriors[freed];
         }
-        shares[freed] = shares[split] * (1 - first[row]);
-        shares[split] *= first[row];
+        posteriors[freed] = posteriors[split] * (1 - first[row]);
+        posteriors[split] *= first[row];
     }
-    moved.mixture = part.mixture;
-    bool is_found = false;
-    return begin_em(kernels_, part.em, execution_, {nullptr, part.shares.data(), count, 1}, moved.mixture.view(),
-                    is_found) &&
-           is_found;
+    attempt.mixture = part.mixture;
+    bool has_model = false;
+    return begin_em(kernels_, part.em, execution_, {nullptr, part.posteriors.data(), count, 1}, attempt.mixture.view(),
+                    has_model) &&
+           has_model;
 }
 
 // The components that a move touches and near ones; all if covariances depend on each other.
-Places Moves::around(const Places& touched) const {
-    Places all(static_cast<std::size_t>(n_components_));
+Indices Moves::around(const Indices& touched) const {
+    Indices all(static_cast<std::size_t>(n_components_));
     std::iota(all.begin(), all.end(), Index{0});
     if (!is_free_) return all;
-    Numbers near = room(n_components_);
+    Values nearby = room(n_components_);
     for (const Index k : touched) {
         const double mass = std::max(view_.mass[k], std::numeric_limits<double>::min());
         for (Index l = 0; l < n_components_; ++l) {
-            near[l] = std::max(near[l], view_.overlap[k * n_components_ + l] / mass);
+            nearby[l] = std::max(nearby[l], view_.overlap[k * n_components_ + l] / mass);
         }
     }
-    for (const Index k : touched) near[k] = kInfinity;
-    std::stable_sort(all.begin(), all.end(), [&](Index a, Index b) { return near[a] > near[b]; });
+    for (const Index k : touched) nearby[k] = kInfinity;
+    std::stable_sort(all.begin(), all.end(), [&](Index a, Index b) { return nearby[a] > nearby[b]; });
     all.resize(std::min(all.size(), touched.size() + static_cast<std::size_t>(kNeighbours)));
-    all.erase(std::remove_if(all.begin(), all.end(), [&](Index k) { return !(near[k] > kNear); }), all.end());
+    all.erase(std::remove_if(all.begin(), all.end(), [&](Index k) { return !(nearby[k] > kMinOverlap); }), all.end());
     std::sort(all.begin(), all.end());
     return all;
 }
@@ -474,17 +480,17 @@ Part Moves::whole_part() const {
     std::iota(part.components.begin(), part.components.end(), Index{0});
     part.em = whole();
     part.mixture = mixture_;
-    part.share = 1;
+    part.posterior = 1;
     part.log_likelihood = view_.height;
     return part;
 }
 
 // Restricts the mixture to some components and their rows.
-Part Moves::part_of(Places components) const {
+Part Moves::part_of(Indices components) const {
     const auto count = static_cast<Index>(components.size());
     if (count == n_components_) {
         Part part = whole_part();
-        part.shares = view_.shares;
+        part.posteriors = view_.posteriors;
         return part;
     }
     const Index size = algebra_.size(d_);
@@ -502,33 +508,33 @@ Part Moves::part_of(Places components) const {
 
     std::vector<char> is_there(static_cast<std::size_t>(n_rows_));
     for (const Index k : components) {
-        for (const Index row : view_.places[k]) is_there[row] = 1;
+        for (const Index row : view_.indices[k]) is_there[row] = 1;
     }
-    Places places(static_cast<std::size_t>(n_rows_));
+    Indices indices(static_cast<std::size_t>(n_rows_));
     Index n_rows = 0;
     for (Index row = 0; row < n_rows_; ++row) {  // without a branch, which nobody could foresee
-        places[n_rows] = row;
+        indices[n_rows] = row;
         n_rows += is_there[row];
     }
-    part.rows = room(n_rows * d_), part.weight = room(n_rows), part.shares = room(n_rows * count);
-    Numbers totals = room(n_rows), logarithms = room(n_rows);
+    part.rows = room(n_rows * d_), part.weight = room(n_rows), part.posteriors = room(n_rows * count);
+    Values totals = room(n_rows), logarithms = room(n_rows);
     for (Index i = 0; i < n_rows; ++i) {
-        double* shares = part.shares.data() + i * count;
+        double* posteriors = part.posteriors.data() + i * count;
         double total = 0;
-        for (Index k = 0; k < count; ++k) total += shares[k] = share(view_, places[i], components[k]);
-        for (Index k = 0; k < count; ++k) shares[k] /= total;
+        for (Index k = 0; k < count; ++k) total += posteriors[k] = posterior(view_, indices[i], components[k]);
+        for (Index k = 0; k < count; ++k) posteriors[k] /= total;
         totals[i] = total;
-        std::copy_n(rows_ + places[i] * d_, d_, part.rows.data() + i * d_);
+        std::copy_n(rows_ + indices[i] * d_, d_, part.rows.data() + i * d_);
     }
     kernels_.log(totals.data(), n_rows, logarithms.data());
     double height = 0;
     for (Index i = 0; i < n_rows; ++i) {
-        part.weight[i] = weight_[places[i]] * totals[i];
-        const double own = row_share_[places[i]] * totals[i];
-        part.share += own;
-        height += own * (view_.log_density[places[i]] + logarithms[i]);
+        part.weight[i] = weight_[indices[i]] * totals[i];
+        const double own = row_fraction_[indices[i]] * totals[i];
+        part.posterior += own;
+        height += own * (view_.log_density[indices[i]] + logarithms[i]);
     }
-    part.log_likelihood = height / part.share - log(weight);
+    part.log_likelihood = height / part.posterior - log(weight);
     part.em = whole();
     part.em.n_components = count;
     part.em.rows = plain_rows(part.rows.data(), n_rows, d_);

@@ -27,18 +27,18 @@ bool is_one(const RowWeightView& weight, Index n_rows) {
 // Sums of the rows nearest to each centre, or as they are given, about their means, which replace the centres. False
 // where a component has no rows, and if interrupted.
 bool gather(const KernelTable& kernels, const EmView& task, const Execution& execution, Index n_components,
-            const GivenView& given, double* centres, double* mass, double* first, double* second) {
+            const AssignmentView& assignment, double* centres, double* mass, double* first, double* second) {
     const Index d = task.rows.n_features;
-    const Numbers spheres(static_cast<std::size_t>(n_components), 1.0), log_scale = room(n_components);
-    const Numbers start(centres, centres + n_components * d);
-    double log_likelihood, n_far, n_near;
+    const Values spheres(static_cast<std::size_t>(n_components), 1.0), log_scale = room(n_components);
+    const Values start(centres, centres + n_components * d);
+    double log_likelihood, n_distant, n_active;
     const auto sum_up = [&](Second kind, const double* anchor) {
-        const bool is_given = given.labels != nullptr || given.responsibilities != nullptr;
-        const Rule rule = is_given ? Rule::given : Rule::hard;
+        const bool is_assigned = assignment.labels != nullptr || assignment.responsibilities != nullptr;
+        const Rule rule = is_assigned ? Rule::assignment : Rule::hard;
         const Shape shape{n_components, d, FactorShape::spherical, false, rule, kind};
-        const StepView pass{shape, task.rows, task.row_weight, given, {}};
+        const StepView pass{shape, task.rows, task.row_weight, assignment, {}};
         return step(kernels, pass, {log_scale.data(), start.data(), spheres.data(), anchor}, execution,
-                    {&log_likelihood, &n_far, &n_near, mass, first, second});
+                    {&log_likelihood, &n_distant, &n_active, mass, first, second});
     };
     if (!sum_up(Second::none, nullptr)) return false;
     for (Index i = 0; i < n_components * d; ++i) {
@@ -68,72 +68,74 @@ public:
           second_(room((has_one_matrix_ ? 1 : n_components_) * algebra_.size(d_))),
           offsets_(room(n_components_ * d_)),
           degrees_(mass_) {
-        if (task.belief != nullptr && !task.belief->is_of_point) {
-            posterior_.emplace(kernels, *task.belief, algebra_, n_components_, d_);
+        if (task.prior != nullptr && !task.prior->is_of_point) {
+            posterior_.emplace(kernels, *task.prior, algebra_, n_components_, d_);
         }
     }
 
     Mixture state(const MixtureView& mixture) const {
-        Mixture found(algebra_, n_components_, d_, task_.has_background());
-        found.read(mixture);
-        return found;
+        Mixture result(algebra_, n_components_, d_, task_.has_background());
+        result.read(mixture);
+        return result;
     }
 
     bool factorise(Mixture& mixture) const { return gaussmix::factorise(kernels_, algebra_, d_, listener_, mixture); }
 
     // An M-step on rows that have gone to the nearest of the means, or that components share as given. False where one of
     // the limits is passed, and if interrupted.
-    bool begin(const GivenView& given, Mixture& following) {
-        if (begin_with_total(given, following)) return true;
+    bool begin(const AssignmentView& assignment, Mixture& following) {
+        if (begin_with_total(assignment, following)) return true;
         Mixture nearby = following;
         second_.resize(static_cast<std::size_t>(n_components_ * algebra_.size(d_)));
-        const double* covariances = given.responsibilities == nullptr ? nullptr : nearby.covariances.data();
-        return gather(kernels_, task_, execution_, n_components_, given, nearby.means.data(), mass_.data(),
+        const double* covariances = assignment.responsibilities == nullptr ? nullptr : nearby.covariances.data();
+        return gather(kernels_, task_, execution_, n_components_, assignment, nearby.means.data(), mass_.data(),
                       first_.data(), second_.data()) &&
-               (has_one_matrix_ ? share(nearby, following) : maximise(nearby.means.data(), covariances, following)) &&
+               (has_one_matrix_ ? fraction(nearby, following)
+                                : maximise(nearby.means.data(), covariances, following)) &&
                is_sound(following, nearby.means.data());
     }
 
     // One E- and M-step; both numbers are means. False where one of the limits is passed, and if interrupted.
     bool step(const Mixture& current, Mixture& following, double& log_likelihood, double& objective) {
-        sum_about(task_.has_one_matrix() && is_near(current));
-        double n_far = 0, n_near;
-        const MomentsView sums{&log_likelihood, &n_far, &n_near, mass_.data(), first_.data(), second_.data()};
+        sum_about(task_.has_one_matrix() && is_close(current));
+        double n_distant = 0, n_active;
+        const MomentsView sums{&log_likelihood, &n_distant, &n_active, mass_.data(), first_.data(), second_.data()};
         if (!expect(current, current.means.data(), sums)) return false;
         log_likelihood /= task_.total_weight;
-        if (n_far > 0 || !std::isfinite(log_likelihood)) return false;
+        if (n_distant > 0 || !std::isfinite(log_likelihood)) return false;
         objective = log_likelihood;
-        if (task_.belief != nullptr) objective += added_by_belief(current) / (task_.belief->unit * task_.total_weight);
+        if (task_.prior != nullptr) objective += added_by_prior(current) / (task_.prior->unit * task_.total_weight);
         const double* covariances = current.covariances.data();
         if (!maximise(current.means.data(), covariances, following)) return false;
         if (is_sound(following, has_one_matrix_ ? nullptr : current.means.data())) return true;
         if (task_.is_incomplete) return false;
         sum_about(false);
-        const Numbers nearby = following.means;  // sums about these lose no digits when they move to the new means
+        const Values nearby = following.means;  // sums about these lose no digits when they move to the new means
         double again;
-        return expect(current, nearby.data(), {&again, &n_far, &n_near, mass_.data(), first_.data(), second_.data()}) &&
+        return expect(current, nearby.data(),
+                      {&again, &n_distant, &n_active, mass_.data(), first_.data(), second_.data()}) &&
                maximise(nearby.data(), covariances, following) && is_sound(following, nearby.data());
     }
 
 private:
     // The same in one pass, for rows that components share, where the second sums of all of them are known.
-    bool begin_with_total(const GivenView& given, Mixture& following) {
-        if (!has_one_matrix_ || task_.total.centre == nullptr || given.responsibilities == nullptr) return false;
-        const Shape shape{n_components_, d_, FactorShape::spherical, false, Rule::given, Second::none};
-        StepView pass{shape, task_.rows, row_weight_, given, {}};
+    bool begin_with_total(const AssignmentView& assignment, Mixture& following) {
+        if (!has_one_matrix_ || task_.total.centre == nullptr || assignment.responsibilities == nullptr) return false;
+        const Shape shape{n_components_, d_, FactorShape::spherical, false, Rule::assignment, Second::none};
+        StepView pass{shape, task_.rows, row_weight_, assignment, {}};
         pass.rows.origin = task_.total.centre;
-        double log_likelihood, n_far, n_near;
-        const MomentsView sums{&log_likelihood, &n_far, &n_near, mass_.data(), first_.data(), nullptr};
+        double log_likelihood, n_distant, n_active;
+        const MomentsView sums{&log_likelihood, &n_distant, &n_active, mass_.data(), first_.data(), nullptr};
         return gaussmix::step(kernels_, pass, {}, execution_, sums) && maximise(nullptr, nullptr, following) &&
                is_sound(following, nullptr);
     }
 
     bool is_sound(Mixture& mixture, const double* anchor) {
         if ((!posterior_ && is_noise(mixture)) || !factorise(mixture)) return false;
-        const double found = loss(mixture, anchor);
+        const double result = loss(mixture, anchor);
         loss_.reset();
-        if (anchor == nullptr) loss_ = found;
-        return found <= task_.limits.loss;
+        if (anchor == nullptr) loss_ = result;
+        return result <= task_.limits.loss;
     }
 
     // Sums about the centre of all rows, or second sums of each component.
@@ -143,9 +145,9 @@ private:
     }
 
     // The part of the objective that is not the log-likelihood, nats.
-    double added_by_belief(const Mixture& mixture) const {
+    double added_by_prior(const Mixture& mixture) const {
         if (posterior_) return -posterior_->divergence();
-        return log_density(kernels_, *task_.belief, algebra_, n_components_, d_, mixture);
+        return log_density(kernels_, *task_.prior, algebra_, n_components_, d_, mixture);
     }
 
     bool expect(const Mixture& mixture, const double* anchor, MomentsView out) {
@@ -154,8 +156,8 @@ private:
                           has_one_matrix_, Rule::soft, has_one_matrix_ ? Second::none : algebra_.second()};
         StepView step_task{shape, task_.rows, row_weight_, {}, {}};
         if (posterior_) {
-            posterior_->look(mixture);
-            std::copy_n(posterior_->log_shares(), n_components_, log_scale_.begin());
+            posterior_->view_rows(mixture);
+            std::copy_n(posterior_->log_weights(), n_components_, log_scale_.begin());
         } else {
             kernels_.log(mixture.weights.data(), static_cast<Index>(log_scale_.size()), log_scale_.data());
         }
@@ -230,24 +232,24 @@ private:
 
     // Weights, means and covariances; Bishop (2006) eq. 9.17, 9.22, 9.19. `covariances` are the last ones, or null.
     bool maximise(const double* anchor, const double* covariances, Mixture& following) {
-        const BeliefView* belief = task_.belief;
-        const double added = belief != nullptr && belief->is_of_point ? belief->alpha / belief->unit : 0;
+        const PackedPriorView* prior = task_.prior;
+        const double added = prior != nullptr && prior->is_of_point ? prior->alpha / prior->unit : 0;
         const double total = sum(mass_.data(), n_components_), all = total + static_cast<double>(n_components_) * added;
         for (Index k = 0; k < n_components_; ++k) {
             following.weights[k] = (mass_[k] + added) / all;
-            if (!(mass_[k] / total > (posterior_ ? kLeastMass : task_.limits.lost_share))) return false;
+            if (!(mass_[k] / total > (posterior_ ? kLeastMass : task_.limits.min_weight))) return false;
         }
         if (task_.has_background()) {
-            const double share = background_ / (background_ + total);
-            for (double& weight : following.weights) weight *= 1 - share;
-            following.weights.back() = share;
+            const double fraction = background_ / (background_ + total);
+            for (double& weight : following.weights) weight *= 1 - fraction;
+            following.weights.back() = fraction;
         }
         if (has_one_matrix_) std::copy(task_.total.second, task_.total.second + d_ * d_, second_.begin());
         for (Index k = 0; k < n_components_; ++k) {
             double* second = second_.data() + (has_one_matrix_ ? 0 : k * algebra_.size(d_));
             centre(k, has_one_matrix_ ? task_.total.centre : anchor + k * d_, following, second);
             degrees_[k] = mass_[k];
-            if (belief != nullptr) believe(k, following.means.data() + k * d_, second);
+            if (prior != nullptr) believe(k, following.means.data() + k * d_, second);
             add_ridge(degrees_[k], second);
         }
         if (algebra_.is_shared() && !has_one_matrix_) pool();
@@ -258,12 +260,12 @@ private:
 
     // The same where second sums are about means near the new ones, and one full covariance is made of their sum: all in
     // the order of `initial_models`.
-    bool share(const Mixture& nearby, Mixture& following) {
-        Numbers& weights = following.weights;
+    bool fraction(const Mixture& nearby, Mixture& following) {
+        Values& weights = following.weights;
         const double total = sum_in_pairs(mass_.data(), n_components_);
         for (Index k = 0; k < n_components_; ++k) {
             weights[k] = mass_[k] / total;
-            if (!(weights[k] > task_.limits.lost_share)) return false;
+            if (!(weights[k] > task_.limits.min_weight)) return false;
         }
         const double whole = sum_in_pairs(weights.data(), n_components_);
         if (d_ == 1) second_[0] = sum_in_pairs(second_.data(), n_components_);
@@ -292,24 +294,24 @@ private:
     // The mean, the second sums about it and the degrees of freedom with a prior: `Posterior.constrain` of
     // em/priors/posterior.py. Of a point, the degrees of freedom are those of each component.
     void believe(Index k, double* mean, double* second) {
-        const BeliefView& belief = *task_.belief;
-        const double shrinkage = belief.precision / belief.unit, part = shrinkage / (mass_[k] + shrinkage);
+        const PackedPriorView& prior = *task_.prior;
+        const double shrinkage = prior.precision / prior.unit, part = shrinkage / (mass_[k] + shrinkage);
         const Index size = algebra_.size(d_);
         double* offset = offsets_.data() + k * d_;
         for (Index j = 0; j < d_; ++j) {
-            const double found = mean[j] + part * (belief.mean[j] - mean[j]);
-            offset[j] = mean[j] - found;
-            mean[j] = found;
+            const double result = mean[j] + part * (prior.mean[j] - mean[j]);
+            offset[j] = mean[j] - result;
+            mean[j] = result;
         }
         add_squares(offset, mass_[k], second);  // a root of the mass would have other digits in another unit
-        for (Index j = 0; j < d_; ++j) offset[j] = mean[j] - belief.mean[j];
+        for (Index j = 0; j < d_; ++j) offset[j] = mean[j] - prior.mean[j];
         add_squares(offset, shrinkage, second);
         const double times = algebra_.shape == Across::nothing ? static_cast<double>(d_) : 1;
         for (Index i = 0; i < size && (k == 0 || !algebra_.is_shared()); ++i) {
-            second[i] += times * belief.scale[i] / belief.unit;
+            second[i] += times * prior.scale[i] / prior.unit;
         }
-        const bool is_divided = algebra_.is_shared() && !belief.is_of_point;
-        degrees_[k] += belief.dof / belief.unit / (is_divided ? static_cast<double>(n_components_) : 1);
+        const bool is_divided = algebra_.is_shared() && !prior.is_of_point;
+        degrees_[k] += prior.dof / prior.unit / (is_divided ? static_cast<double>(n_components_) : 1);
     }
 
     // The sum over components, in the place of the first.
@@ -352,7 +354,7 @@ private:
     }
 
     // W_k (mean_k - anchor_k) of each component, about the total's centre without an anchor.
-    const Numbers& whiten_offsets(const Mixture& mixture, const double* anchor) {
+    const Values& whiten_offsets(const Mixture& mixture, const double* anchor) {
         for (Index k = 0; k < n_components_; ++k) {
             const double* factor = mixture.factors.data() + (n_covariances_ == 1 ? 0 : k * algebra_.size(d_));
             const auto offset = [&](Index j) {
@@ -371,7 +373,7 @@ private:
         return offsets_;
     }
 
-    double product(const Numbers& vectors, Index k, Index l) const {
+    double product(const Values& vectors, Index k, Index l) const {
         double total = 0;
         for (Index j = 0; j < d_; ++j) total += vectors[k * d_ + j] * vectors[l * d_ + j];
         return total;
@@ -379,7 +381,7 @@ private:
 
     // How much larger second moments about the anchor are than about the means: see em/step/maximise.py.
     double loss(const Mixture& mixture, const double* anchor) {
-        const Numbers& whitened = whiten_offsets(mixture, anchor);
+        const Values& whitened = whiten_offsets(mixture, anchor);
         double largest = 0;
         baseline::Poll poll(listener_);
         for (Index k = 0; k < n_components_ && !poll.is_cancelled(n_components_ * d_); ++k) {
@@ -394,8 +396,8 @@ private:
     }
 
     // Whether rows may be whitened once for all, and moments taken about one centre. The mixture is that of the last step.
-    bool is_near(const Mixture& mixture) {
-        const Numbers& whitened = whiten_offsets(mixture, nullptr);
+    bool is_close(const Mixture& mixture) {
+        const Values& whitened = whiten_offsets(mixture, nullptr);
         double farthest = 0;
         for (Index k = 0; k < n_components_; ++k) farthest = std::max(farthest, product(whitened, k, k));
         const double squared = task_.limits.distance * task_.limits.distance;
@@ -413,7 +415,7 @@ private:
     bool has_one_matrix_;         // whether rows are whitened once for all, and sums are about their centre
     double background_ = 0;       // its mass
     std::optional<double> loss_;  // of the mixture that the last step made, if its sums were about the centre
-    Numbers log_scale_, origin_means_, mass_, first_, second_, offsets_, degrees_, repeated_, squares_;
+    Values log_scale_, origin_means_, mass_, first_, second_, offsets_, degrees_, repeated_, squares_;
     std::optional<Patterns> patterns_;
     std::optional<Approximation> posterior_;
 };
@@ -444,22 +446,22 @@ bool sum_all(const KernelTable& kernels, const EmView& task, const Execution& ex
              double* second) {
     const std::int32_t label = 0;
     double mass;
-    Numbers first = room(task.rows.n_features);
+    Values first = room(task.rows.n_features);
     std::fill_n(centre, task.rows.n_features, 0.0);
     return gather(kernels, task, execution, 1, {&label, nullptr, 0, 0}, centre, &mass, first.data(), second);
 }
 
-bool begin_em(const KernelTable& kernels, const EmView& task, const Execution& execution, const GivenView& given,
-              MixtureView mixture, bool& is_found) {
+bool begin_em(const KernelTable& kernels, const EmView& task, const Execution& execution,
+              const AssignmentView& assignment, MixtureView mixture, bool& has_model) {
     Loop loop(kernels, task, execution);
     Mixture start = loop.state(mixture);
-    is_found = loop.begin(given, start);
-    if (is_found) start.write(mixture);
+    has_model = loop.begin(assignment, start);
+    if (has_model) start.write(mixture);
     return !execution.interrupt.has_come();
 }
 
 bool run_em(const KernelTable& kernels, const EmView& task, const Execution& execution, MixtureView mixture,
-            Numbers& log_likelihoods, Numbers* objectives) {
+            Values& log_likelihoods, Values* objectives) {
     Loop loop(kernels, task, execution);
     Mixture current = loop.state(mixture), following = current;
     if (!loop.factorise(current)) return !execution.interrupt.has_come();
@@ -468,17 +470,17 @@ bool run_em(const KernelTable& kernels, const EmView& task, const Execution& exe
     while (loop.step(current, following, log_likelihood, objective)) {
         std::swap(current, following);
         log_likelihoods.push_back(log_likelihood);
-        if (objectives != nullptr && task.belief != nullptr) objectives->push_back(objective);
-        const bool has_settled = std::fabs(objective - std::exchange(previous, objective)) < task.tolerance;
+        if (objectives != nullptr && task.prior != nullptr) objectives->push_back(objective);
+        const bool has_converged = std::fabs(objective - std::exchange(previous, objective)) < task.tolerance;
         const bool is_last = static_cast<Index>(log_likelihoods.size()) >= task.max_steps;
-        if (has_settled || is_last) break;
+        if (has_converged || is_last) break;
         if (task.seconds < kInfinity && std::chrono::steady_clock::now() >= end) break;  // the clock takes 20 ns
     }
     current.write(mixture);
     return !execution.interrupt.has_come();
 }
 
-bool has_settled(const Numbers& log_likelihoods, double tolerance) {
+bool has_converged(const Values& log_likelihoods, double tolerance) {
     const std::size_t n = log_likelihoods.size();
     return n > 1 && std::fabs(log_likelihoods[n - 1] - log_likelihoods[n - 2]) < tolerance;
 }

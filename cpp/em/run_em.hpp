@@ -17,7 +17,7 @@ struct TotalView {         // of all rows as one component, for a full covarianc
 };
 
 struct Limits {         // a step that passes one of them is left to em/step/loop.py; of the loss, the second time
-    double lost_share;  // the least share of the row weight that a component keeps
+    double min_weight;  // the least share of the row weight that a component keeps
     double noise;       // the least standard deviation, as a part of the mean
     double loss;        // how many times larger second moments are about the anchor than about the new means
     double distance;    // how many standard deviations a mean is from the centre; beyond, sums are about the means
@@ -37,7 +37,7 @@ struct EmView {
     Index max_steps;
     double seconds = kInfinity;  // it makes no further step after so long
     // Null: maximum likelihood. Of a point: `Posterior` of em/priors/posterior.py; otherwise `Variational` of em/bayes/variational.py.
-    const BeliefView* belief = nullptr;
+    const PackedPriorView* prior = nullptr;
     bool is_incomplete = false;  // cells may be missing (NaN), or rows have errors; there is no total then
     ErrorView error = {};
     // log V of a uniform background, whose weight comes after those of the components; infinite: there is none. It goes
@@ -57,7 +57,7 @@ struct MixtureView {      // where EM starts, and where it ends
 };
 
 struct Mixture {  // in memory of its own
-    Numbers weights, means, covariances, factors, log_abs_det;
+    Values weights, means, covariances, factors, log_abs_det;
 
     Mixture() = default;
     Mixture(const Algebra& algebra, Index n_components, Index n_features, bool has_background = false)
@@ -85,16 +85,16 @@ bool sum_all(const KernelTable& kernels, const EmView& task, const Execution& ex
 // Writes the mixture of an M-step on rows that have gone to the nearest of some centres, `mixture.means` at first, or
 // that components share as given. The update for given rows begins at the covariances of the mixture, if it needs some
 // to begin at. Finds none where a limit would be passed. False if interrupted.
-bool begin_em(const KernelTable& kernels, const EmView& task, const Execution& execution, const GivenView& given,
-              MixtureView mixture, bool& is_found);
+bool begin_em(const KernelTable& kernels, const EmView& task, const Execution& execution,
+              const AssignmentView& assignment, MixtureView mixture, bool& has_model);
 
 // Appends the mean log-likelihood before each step that it makes. It stops when the objective has settled, when time is
 // up, and before a step that would pass a limit; only then can it make no step at all. False if interrupted.
 // `objectives` takes the mean objective before each step, where there is a belief; otherwise it stays empty.
 bool run_em(const KernelTable& kernels, const EmView& task, const Execution& execution, MixtureView mixture,
-            Numbers& log_likelihoods, Numbers* objectives = nullptr);
+            Values& log_likelihoods, Values* objectives = nullptr);
 
 // Whether the last step of such a run changed the log-likelihood by less than the tolerance.
-bool has_settled(const Numbers& log_likelihoods, double tolerance);
+bool has_converged(const Values& log_likelihoods, double tolerance);
 
 }  // namespace gaussmix

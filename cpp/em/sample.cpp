@@ -14,29 +14,29 @@ namespace gaussmix {
 
 namespace {
 
-double number_at(const RowsView& rows, Index row, Index column) {
-    const Index place = row * rows.row_stride + column * rows.column_stride;
-    return rows.is_float32 ? static_cast<const float*>(rows.data)[place] : static_cast<const double*>(rows.data)[place];
+double element_at(const RowsView& rows, Index row, Index column) {
+    const Index index = row * rows.row_stride + column * rows.column_stride;
+    return rows.is_float32 ? static_cast<const float*>(rows.data)[index] : static_cast<const double*>(rows.data)[index];
 }
 
-constexpr std::size_t kFew = 32;
+constexpr std::size_t kMaxInsertion = 32;
 constexpr int kDigits = 3, kDigitBits = 11;
-constexpr Index kApart = 16;  // one value in so many tells about where the ends are
+constexpr Index kStride = 16;  // one value in so many tells about where the ends are
 
 struct Keyed {
     std::uint64_t key;  // rises with the number that it is made of
-    Index place;
+    Index index;
 };
 
-Keyed keyed(double number, Index place) {
-    const auto bits = __builtin_bit_cast(std::uint64_t, number + 0.0);  // -0 and 0 are the same number
+Keyed keyed(double value, Index index) {
+    const auto bits = __builtin_bit_cast(std::uint64_t, value + 0.0);  // -0 and 0 are the same number
     constexpr auto kSign = std::uint64_t{1} << 63;
-    return {bits & kSign ? ~bits : bits | kSign, place};
+    return {bits & kSign ? ~bits : bits | kSign, index};
 }
 
 // Sorts by the keys; equal keys stay in their order. `spare` has room for as many.
 void sort_by_key(std::span<Keyed> items, std::vector<Keyed>& spare) {
-    if (items.size() < kFew) {
+    if (items.size() < kMaxInsertion) {
         for (std::size_t i = 1; i < items.size(); ++i) {
             for (std::size_t j = i; j > 0 && items[j].key < items[j - 1].key; --j) std::swap(items[j], items[j - 1]);
         }
@@ -79,7 +79,7 @@ void sort_rows(const RowsView& rows, Listener listener, std::vector<Keyed>& item
         const Ties ties = left.back();
         left.pop_back();
         const std::span some(items.data() + ties.first, ties.last - ties.first);
-        for (Keyed& item : some) item = keyed(number_at(rows, item.place, ties.column), item.place);
+        for (Keyed& item : some) item = keyed(element_at(rows, item.index, ties.column), item.index);
         sort_by_key(some, spare);
         if (ties.column + 1 == rows.n_features) continue;
         for (std::size_t first = ties.first, last; first < ties.last; first = last) {
@@ -91,29 +91,31 @@ void sort_rows(const RowsView& rows, Listener listener, std::vector<Keyed>& item
 
 bool are_equal(const RowsView& rows, Index one, Index other) {
     for (Index column = 0; column < rows.n_features; ++column) {
-        if (number_at(rows, one, column) != number_at(rows, other, column)) return false;
+        if (element_at(rows, one, column) != element_at(rows, other, column)) return false;
     }
     return true;
 }
 
 // The numbers of one row.
-template <class Number>
+template <class Element>
 void copy_row(const RowsView& rows, Index row, double* out) {
-    const Number* numbers = static_cast<const Number*>(rows.data) + row * rows.row_stride;
-    for (Index column = 0; column < rows.n_features; ++column) out[column] = numbers[column * rows.column_stride] + 0.0;
+    const Element* row_values = static_cast<const Element*>(rows.data) + row * rows.row_stride;
+    for (Index column = 0; column < rows.n_features; ++column)
+        out[column] = row_values[column * rows.column_stride] + 0.0;
 }
 
 // Weights as parts of their sum, and the place of the largest, the first of equals.
-struct Shares {
-    explicit Shares(Numbers weight)
-        : each(std::move(weight)), most(std::max_element(each.begin(), each.end()) - each.begin()) {
+struct Fractions {
+    explicit Fractions(Values weight)
+        : each(std::move(weight)), limit(std::max_element(each.begin(), each.end()) - each.begin()) {
         const double total = std::accumulate(each.begin(), each.end(), 0.0);
-        for (double& share : each) share /= total;
+        for (double& fraction : each) fraction /= total;
     }
-    explicit Shares(Index n_rows) : each(static_cast<std::size_t>(n_rows), 1 / static_cast<double>(n_rows)), most(0) {}
+    explicit Fractions(Index n_rows)
+        : each(static_cast<std::size_t>(n_rows), 1 / static_cast<double>(n_rows)), limit(0) {}
 
-    Numbers each;
-    Index most;
+    Values each;
+    Index limit;
 };
 
 constexpr Index kInLine = 8;   // numbers of a row that lie in a cache line: their columns are read together
@@ -123,49 +125,51 @@ constexpr Index kColumns = 4;  // at a time: the processor need not wait for eac
 // them.
 template <std::size_t n_columns>
 std::array<double, n_columns> variances(const std::array<const double*, n_columns>& values, Index stride,
-                                        const Shares& shares) {
-    const auto n_rows = static_cast<Index>(shares.each.size());
+                                        const Fractions& fractions) {
+    const auto n_rows = static_cast<Index>(fractions.each.size());
     std::array<double, n_columns> nearby, mean{}, spread{};
-    for (std::size_t j = 0; j < n_columns; ++j) nearby[j] = values[j][shares.most * stride];
+    for (std::size_t j = 0; j < n_columns; ++j) nearby[j] = values[j][fractions.limit * stride];
     for (Index i = 0; i < n_rows; ++i) {
-        for (std::size_t j = 0; j < n_columns; ++j) mean[j] += shares.each[i] * (values[j][i * stride] - nearby[j]);
+        for (std::size_t j = 0; j < n_columns; ++j) mean[j] += fractions.each[i] * (values[j][i * stride] - nearby[j]);
     }
     for (Index i = 0; i < n_rows; ++i) {
         for (std::size_t j = 0; j < n_columns; ++j) {
             const double deviation = values[j][i * stride] - nearby[j] - mean[j];
-            spread[j] += shares.each[i] * deviation * deviation;
+            spread[j] += fractions.each[i] * deviation * deviation;
         }
     }
     return spread;
 }
 
-double variance(const Numbers& values, const Shares& shares) { return variances<1>({values.data()}, 1, shares)[0]; }
+double variance(const Values& values, const Fractions& fractions) {
+    return variances<1>({values.data()}, 1, fractions)[0];
+}
 
-// The value that `place` others come before. A few values tell about where it is: only those before there are parted.
+// The value that `index` others come before. A few values tell about where it is: only those before there are parted.
 template <class Before>
-double value_at(const Numbers& values, Index place, Before before, Numbers& near) {
-    const auto n_some = static_cast<Index>(values.size()) / kApart, bound_at = place * 5 / 4 / kApart + 4;
-    Index n_near = 0;
-    near.resize(values.size());
+double value_at(const Values& values, Index index, Before before, Values& close) {
+    const auto n_some = static_cast<Index>(values.size()) / kStride, bound_at = index * 5 / 4 / kStride + 4;
+    Index n_active = 0;
+    close.resize(values.size());
     if (bound_at < n_some) {
-        Numbers some = room(n_some);
-        for (Index i = 0; i < n_some; ++i) some[i] = values[i * kApart];
+        Values some = room(n_some);
+        for (Index i = 0; i < n_some; ++i) some[i] = values[i * kStride];
         std::nth_element(some.begin(), some.begin() + bound_at, some.end(), before);
         for (const double value : values) {
-            near[n_near] = value;
-            n_near += !before(some[bound_at], value);
+            close[n_active] = value;
+            n_active += !before(some[bound_at], value);
         }
     }
-    if (n_near <= place) {
-        near = values;
-        n_near = static_cast<Index>(values.size());
+    if (n_active <= index) {
+        close = values;
+        n_active = static_cast<Index>(values.size());
     }
-    std::nth_element(near.begin(), near.begin() + place, near.begin() + n_near, before);
-    return near[place];
+    std::nth_element(close.begin(), close.begin() + index, close.begin() + n_active, before);
+    return close[index];
 }
 
 // Where every row counts once: nothing needs to be sorted. `scratch` has no meaning before or after.
-double variance_between(const Numbers& values, Index dropped, Numbers& scratch) {
+double variance_between(const Values& values, Index dropped, Values& scratch) {
     const double low = value_at(values, dropped, std::less<>(), scratch);
     const double high = value_at(values, dropped, std::greater<>(), scratch);
     if (low == high) return 0;
@@ -176,39 +180,39 @@ double variance_between(const Numbers& values, Index dropped, Numbers& scratch) 
     }
     const auto n_rows = static_cast<double>(static_cast<Index>(values.size()) - 2 * dropped);
     const double nearby = n_low < n_high ? high : low;
-    const double share = 1 / n_rows, share_low = static_cast<double>(n_low) / n_rows,
-                 share_high = static_cast<double>(n_high) / n_rows;
-    double mean = share_low * (low - nearby) + share_high * (high - nearby);
-    for (const double value : values) mean += low < value && value < high ? share * (value - nearby) : 0.0;
+    const double fraction = 1 / n_rows, low_fraction = static_cast<double>(n_low) / n_rows,
+                 high_fraction = static_cast<double>(n_high) / n_rows;
+    double mean = low_fraction * (low - nearby) + high_fraction * (high - nearby);
+    for (const double value : values) mean += low < value && value < high ? fraction * (value - nearby) : 0.0;
     const auto spread = [&](double part, double value) {
         const double deviation = value - nearby - mean;
         return part * deviation * deviation;
     };
-    double variance = spread(share_low, low) + spread(share_high, high);
-    for (const double value : values) variance += low < value && value < high ? spread(share, value) : 0.0;
+    double variance = spread(low_fraction, low) + spread(high_fraction, high);
+    for (const double value : values) variance += low < value && value < high ? spread(fraction, value) : 0.0;
     return variance;
 }
 
 // A value at an end may lose a part of its weight.
-double trimmed_variance(const Numbers& values, const double* weight, double dropped) {
+double trimmed_variance(const Values& values, const double* weight, double dropped) {
     std::vector<Keyed> items(values.size());
     for (std::size_t i = 0; i < values.size(); ++i) items[i] = keyed(values[i], static_cast<Index>(i));
     std::vector<Keyed> spare(items.size());
     sort_by_key(items, spare);
     const double last = std::accumulate(items.begin(), items.end(), 0.0,
-                                        [&](double sum, const Keyed& item) { return sum + weight[item.place]; }) -
+                                        [&](double sum, const Keyed& item) { return sum + weight[item.index]; }) -
                         dropped;
     if (!(last > dropped)) return 0;
-    Numbers sorted, kept;
+    Values sorted, retained_weight;
     double reached = 0, inside = dropped;
     for (const Keyed& item : items) {
-        reached += weight[item.place];
+        reached += weight[item.index];
         const double following = std::clamp(reached, dropped, last);
-        sorted.push_back(values[item.place]);
-        kept.push_back(following - inside);
+        sorted.push_back(values[item.index]);
+        retained_weight.push_back(following - inside);
         inside = following;
     }
-    return variance(sorted, Shares(std::move(kept)));
+    return variance(sorted, Fractions(std::move(retained_weight)));
 }
 
 }  // namespace
@@ -221,25 +225,25 @@ DistinctRows distinct_rows(const RowsView& rows, const RowWeightView& row_weight
         if (weight_of(row) > 0) present.push_back({0, row});
     }
     sort_rows(rows, listener, present);
-    DistinctRows found;
-    found.places.reserve(present.size());
-    found.weight.reserve(present.size());
-    found.rank.resize(static_cast<std::size_t>(rows.n_rows));
+    DistinctRows result;
+    result.indices.reserve(present.size());
+    result.weight.reserve(present.size());
+    result.rank.resize(static_cast<std::size_t>(rows.n_rows));
     for (const auto [key, row] : present) {
-        if (!found.places.empty() && are_equal(rows, found.places.back(), row)) {
-            found.weight.back() += weight_of(row);
+        if (!result.indices.empty() && are_equal(rows, result.indices.back(), row)) {
+            result.weight.back() += weight_of(row);
         } else {
-            found.places.push_back(row);
-            found.weight.push_back(weight_of(row));
+            result.indices.push_back(row);
+            result.weight.push_back(weight_of(row));
         }
-        found.rank[row] = static_cast<Index>(found.places.size()) - 1;
+        result.rank[row] = static_cast<Index>(result.indices.size()) - 1;
     }
-    return found;
+    return result;
 }
 
-void copy_rows(const RowsView& rows, const std::vector<Index>& places, Listener listener, double* out) {
+void copy_rows(const RowsView& rows, const std::vector<Index>& indices, Listener listener, double* out) {
     baseline::Poll poll(listener);
-    for (const Index row : places) {
+    for (const Index row : indices) {
         if (poll.is_cancelled(rows.n_features)) return;
         rows.is_float32 ? copy_row<float>(rows, row, out) : copy_row<double>(rows, row, out);
         out += rows.n_features;
@@ -254,17 +258,17 @@ void trimmed_variances(const double* rows, const double* weight, Index n_rows, I
     }
     const bool counts_once = std::all_of(weight, weight + n_rows, [](double each) { return each == 1; });
     if (dropped == 0) {
-        const Shares shares = counts_once ? Shares(n_rows) : Shares(Numbers(weight, weight + n_rows));
+        const Fractions fractions = counts_once ? Fractions(n_rows) : Fractions(Values(weight, weight + n_rows));
         for (Index first = 0; first < n_features && !listener.ask(listener.self); first += kColumns) {
             std::array<const double*, kColumns> columns;
             for (Index j = 0; j < kColumns; ++j) columns[j] = rows + std::min(first + j, n_features - 1);
-            const auto found = variances(columns, n_features, shares);
-            std::copy_n(found.begin(), std::min(kColumns, n_features - first), out + first);
+            const auto result = variances(columns, n_features, fractions);
+            std::copy_n(result.begin(), std::min(kColumns, n_features - first), out + first);
         }
         return;
     }
-    std::vector<Numbers> columns(std::min(kInLine, n_features), room(n_rows));
-    Numbers scratch;
+    std::vector<Values> columns(std::min(kInLine, n_features), room(n_rows));
+    Values scratch;
     for (Index first = 0; first < n_features && !listener.ask(listener.self); first += kInLine) {
         const Index count = std::min(kInLine, n_features - first);
         for (Index row = 0; row < n_rows; ++row) {

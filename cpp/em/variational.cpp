@@ -24,18 +24,18 @@ double series(const double (&coefficients)[8], double x) {
 }
 
 // tr S (W'W); of one variance d S / sigma^2.
-double trace(const BeliefView& belief, const Algebra& algebra, Index d, const double* factor) {
+double trace(const PackedPriorView& prior, const Algebra& algebra, Index d, const double* factor) {
     double total = 0;
     switch (algebra.factor_shape()) {
-        case FactorShape::spherical: return static_cast<double>(d) * belief.scale[0] * (factor[0] * factor[0]);
+        case FactorShape::spherical: return static_cast<double>(d) * prior.scale[0] * (factor[0] * factor[0]);
         case FactorShape::diagonal:
-            for (Index j = 0; j < d; ++j) total += belief.scale[j] * (factor[j] * factor[j]);
+            for (Index j = 0; j < d; ++j) total += prior.scale[j] * (factor[j] * factor[j]);
             return total;
         default:
             for (Index c = 0; c < d; ++c) {
                 for (Index i = 0; i < d; ++i) {
                     double whitened = 0;
-                    for (Index j = 0; j <= i; ++j) whitened += factor[i * d + j] * belief.roots[c * d + j];
+                    for (Index j = 0; j <= i; ++j) whitened += factor[i * d + j] * prior.roots[c * d + j];
                     total += whitened * whitened;
                 }
             }
@@ -44,15 +44,16 @@ double trace(const BeliefView& belief, const Algebra& algebra, Index d, const do
 }
 
 // |W (mean - m)|^2.
-double distance(const BeliefView& belief, const Algebra& algebra, Index d, const double* factor, const double* mean) {
+double distance(const PackedPriorView& prior, const Algebra& algebra, Index d, const double* factor,
+                const double* mean) {
     double total = 0;
     for (Index i = 0; i < d; ++i) {
         double whitened = 0;
         switch (algebra.factor_shape()) {
-            case FactorShape::spherical: whitened = factor[0] * (mean[i] - belief.mean[i]); break;
-            case FactorShape::diagonal: whitened = factor[i] * (mean[i] - belief.mean[i]); break;
+            case FactorShape::spherical: whitened = factor[0] * (mean[i] - prior.mean[i]); break;
+            case FactorShape::diagonal: whitened = factor[i] * (mean[i] - prior.mean[i]); break;
             default:
-                for (Index j = 0; j <= i; ++j) whitened += factor[i * d + j] * (mean[j] - belief.mean[j]);
+                for (Index j = 0; j <= i; ++j) whitened += factor[i * d + j] * (mean[j] - prior.mean[j]);
         }
         total += whitened * whitened;
     }
@@ -61,7 +62,7 @@ double distance(const BeliefView& belief, const Algebra& algebra, Index d, const
 
 }  // namespace
 
-double log_density(const KernelTable& kernels, const BeliefView& belief, const Algebra& algebra, Index n_components,
+double log_density(const KernelTable& kernels, const PackedPriorView& prior, const Algebra& algebra, Index n_components,
                    Index n_features, const Mixture& mixture) {
     const double* factors = mixture.factors.data();
     const Index n_covariances = algebra.is_shared() ? 1 : n_components, size = algebra.size(n_features);
@@ -69,51 +70,51 @@ double log_density(const KernelTable& kernels, const BeliefView& belief, const A
     double total = 0, of_weights = 0;
     for (Index i = 0; i < n_covariances; ++i) {
         total +=
-            trace(belief, algebra, n_features, factors + i * size) - 2 * n_each * belief.dof * mixture.log_abs_det[i];
+            trace(prior, algebra, n_features, factors + i * size) - 2 * n_each * prior.dof * mixture.log_abs_det[i];
     }
     for (Index k = 0; k < n_components; ++k) {
         const double *factor = factors + (algebra.is_shared() ? 0 : k) * size, *mean = &mixture.means[k * n_features];
-        total += belief.precision * distance(belief, algebra, n_features, factor, mean);
+        total += prior.precision * distance(prior, algebra, n_features, factor, mean);
     }
-    if (belief.alpha != 0) {
-        Numbers logs = room(n_components);
+    if (prior.alpha != 0) {
+        Values logs = room(n_components);
         kernels.log(mixture.weights.data(), n_components, logs.data());
-        of_weights = belief.alpha * sum(logs.data(), n_components);
+        of_weights = prior.alpha * sum(logs.data(), n_components);
     }
     return of_weights - 0.5 * total;
 }
 
-void gammas(const KernelTable& kernels, const double* numbers, Index count, double* logs, double* derivatives) {
-    Numbers large = room(2 * count), found = room(2 * count);
+void gammas(const KernelTable& kernels, const double* values, Index count, double* logs, double* derivatives) {
+    Values large = room(2 * count), result = room(2 * count);
     for (Index i = 0; i < count; ++i) {
-        const bool is_small = numbers[i] < kShift;
-        large[i] = is_small ? numbers[i] + kShift : numbers[i];
+        const bool is_small = values[i] < kShift;
+        large[i] = is_small ? values[i] + kShift : values[i];
         double& product = large[count + i] = 1;
-        for (double n = 0; is_small && n < kShift; ++n) product *= numbers[i] + n;
+        for (double n = 0; is_small && n < kShift; ++n) product *= values[i] + n;
     }
-    kernels.log(large.data(), 2 * count, found.data());
+    kernels.log(large.data(), 2 * count, result.data());
     for (Index i = 0; i < count; ++i) {
-        const double x = large[i], log_x = found[i];
+        const double x = large[i], log_x = result[i];
         logs[i] = (x - 0.5) * log_x - x + 0.5 * kLog2Pi + series(kOfLog, x) * x;
         derivatives[i] = log_x - 0.5 / x - series(kOfDerivative, x);
-        if (!(numbers[i] < kShift)) continue;  // Gamma(x) = Gamma(x + 12) / (x (x + 1) ... (x + 11))
-        logs[i] -= found[count + i];
+        if (!(values[i] < kShift)) continue;  // Gamma(x) = Gamma(x + 12) / (x (x + 1) ... (x + 11))
+        logs[i] -= result[count + i];
         double total = 0;
-        for (double n = 0; n < kShift; ++n) total += 1 / (numbers[i] + n);
+        for (double n = 0; n < kShift; ++n) total += 1 / (values[i] + n);
         derivatives[i] -= total;
     }
 }
 
-Approximation::Approximation(const KernelTable& kernels, const BeliefView& belief, const Algebra& algebra,
+Approximation::Approximation(const KernelTable& kernels, const PackedPriorView& prior, const Algebra& algebra,
                              Index n_components, Index n_features)
     : kernels_(kernels),
-      belief_(belief),
+      prior_(prior),
       algebra_(algebra),
       n_components_(n_components),
       d_(n_features),
       n_covariances_(algebra.is_shared() ? 1 : n_components),
       mass_(room(n_components)),
-      log_shares_(room(n_components)),
+      log_weights_(room(n_components)),
       dof_(room(n_covariances_)),
       log_dets_(room(n_covariances_)),
       expected_(room(n_covariances_)),
@@ -122,16 +123,16 @@ Approximation::Approximation(const KernelTable& kernels, const BeliefView& belie
 void Approximation::find_gammas(Index count) {
     logs_.resize(static_cast<std::size_t>(count));
     derivatives_.resize(static_cast<std::size_t>(count));
-    gammas(kernels_, numbers_.data(), count, logs_.data(), derivatives_.data());
+    gammas(kernels_, values_.data(), count, logs_.data(), derivatives_.data());
 }
 
 double Approximation::weigh(const double* mass, Index n, double* expected_logs) {
-    const double alpha = belief_.alpha;
+    const double alpha = prior_.alpha;
     double normaliser = 0;
-    if (!belief_.has_sticks) {
-        const double total = static_cast<double>(belief_.most) * alpha;
-        numbers_.assign({total + sum(mass, n), total, alpha});
-        for (Index k = 0; k < n; ++k) numbers_.push_back(alpha + mass[k]);
+    if (!prior_.has_sticks) {
+        const double total = static_cast<double>(prior_.limit) * alpha;
+        values_.assign({total + sum(mass, n), total, alpha});
+        for (Index k = 0; k < n; ++k) values_.push_back(alpha + mass[k]);
         find_gammas(n + 3);
         for (Index k = 0; k < n; ++k) {
             normaliser += logs_[3 + k] - logs_[2];
@@ -139,11 +140,11 @@ double Approximation::weigh(const double* mass, Index n, double* expected_logs) 
         }
         return normaliser + logs_[1] - logs_[0];
     }
-    numbers_.resize(static_cast<std::size_t>(3 * n));
+    values_.resize(static_cast<std::size_t>(3 * n));
     double after = 0;
     for (Index k = n - 1; k >= 0; --k) {
-        const double here = numbers_[k] = 1 + mass[k], behind = numbers_[n + k] = alpha + after;
-        numbers_[2 * n + k] = here + behind;
+        const double here = values_[k] = 1 + mass[k], behind = values_[n + k] = alpha + after;
+        values_[2 * n + k] = here + behind;
         after += mass[k];
     }
     find_gammas(3 * n);
@@ -161,16 +162,16 @@ void Approximation::moments(const double* dof, const double* log_dets, Index n, 
     const bool is_full = algebra_.second() == Second::full;
     const Index n_each = is_full ? d_ : 1;
     const double features = static_cast<double>(d_), times = algebra_.shape == Across::nothing ? features : 1;
-    numbers_.resize(static_cast<std::size_t>(n * n_each));
-    Numbers halves = room(n), of_dof = room(n);
+    values_.resize(static_cast<std::size_t>(n * n_each));
+    Values bisection = room(n), of_dof = room(n);
     for (Index i = 0; i < n; ++i) {
-        halves[i] = 0.5 * times * dof[i];
+        bisection[i] = 0.5 * times * dof[i];
         for (Index j = 0; j < n_each; ++j) {
-            numbers_[i * n_each + j] = is_full ? 0.5 * (dof[i] - static_cast<double>(j)) : halves[i];
+            values_[i * n_each + j] = is_full ? 0.5 * (dof[i] - static_cast<double>(j)) : bisection[i];
         }
     }
     find_gammas(n * n_each);
-    kernels_.log(halves.data(), n, of_dof.data());
+    kernels_.log(bisection.data(), n, of_dof.data());
     const double n_logs = algebra_.second() == Second::diagonal ? features : 1, n_derivatives = is_full ? 1 : features;
     for (Index i = 0; i < n; ++i) {
         const double of_size = features * of_dof[i];
@@ -179,31 +180,31 @@ void Approximation::moments(const double* dof, const double* log_dets, Index n, 
     }
 }
 
-void Approximation::look(const Mixture& mixture) {
+void Approximation::view_rows(const Mixture& mixture) {
     const double features = static_cast<double>(d_), *factors = mixture.factors.data();
-    for (Index k = 0; k < n_components_; ++k) mass_[k] = belief_.row_weight * mixture.weights[k];
+    for (Index k = 0; k < n_components_; ++k) mass_[k] = prior_.row_weight * mixture.weights[k];
     const double all = sum(mass_.data(), n_components_);
     for (Index i = 0; i < n_covariances_; ++i) {
-        dof_[i] = belief_.dof + (algebra_.is_shared() ? all : mass_[i]);
+        dof_[i] = prior_.dof + (algebra_.is_shared() ? all : mass_[i]);
         log_dets_[i] = -2 * mixture.log_abs_det[i];
     }
     moments(dof_.data(), log_dets_.data(), n_covariances_, expected_.data(), normalisers_.data());
-    divergence_ = -weigh(mass_.data(), n_components_, log_shares_.data());
+    divergence_ = -weigh(mass_.data(), n_components_, log_weights_.data());
     const Index size = algebra_.size(d_);
     for (Index i = 0; i < n_covariances_; ++i) {
-        divergence_ += belief_.log_normaliser - normalisers_[i] +
-                       0.5 * (dof_[i] - belief_.dof) * (expected_[i] - log_dets_[i]) +
-                       0.5 * (trace(belief_, algebra_, d_, factors + i * size) - features * dof_[i]);
+        divergence_ += prior_.log_normaliser - normalisers_[i] +
+                       0.5 * (dof_[i] - prior_.dof) * (expected_[i] - log_dets_[i]) +
+                       0.5 * (trace(prior_, algebra_, d_, factors + i * size) - features * dof_[i]);
     }
-    Numbers ratios = room(n_components_), of_ratios = room(n_components_);
-    for (Index k = 0; k < n_components_; ++k) ratios[k] = belief_.precision / (belief_.precision + mass_[k]);
+    Values ratios = room(n_components_), of_ratios = room(n_components_);
+    for (Index k = 0; k < n_components_; ++k) ratios[k] = prior_.precision / (prior_.precision + mass_[k]);
     kernels_.log(ratios.data(), n_components_, of_ratios.data());
     for (Index k = 0; k < n_components_; ++k) {
         const Index own = algebra_.is_shared() ? 0 : k;
-        const double apart = distance(belief_, algebra_, d_, factors + own * size, &mixture.means[k * d_]);
-        divergence_ +=
-            mass_[k] * log_shares_[k] + 0.5 * (features * (ratios[k] - 1 - of_ratios[k]) + belief_.precision * apart);
-        log_shares_[k] += 0.5 * expected_[own] - 0.5 * features / (belief_.precision + mass_[k]);
+        const double distance_of = distance(prior_, algebra_, d_, factors + own * size, &mixture.means[k * d_]);
+        divergence_ += mass_[k] * log_weights_[k] +
+                       0.5 * (features * (ratios[k] - 1 - of_ratios[k]) + prior_.precision * distance_of);
+        log_weights_[k] += 0.5 * expected_[own] - 0.5 * features / (prior_.precision + mass_[k]);
     }
 }
 

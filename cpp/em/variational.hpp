@@ -8,11 +8,11 @@ namespace gaussmix {
 
 struct Mixture;  // run_em.hpp
 
-struct BeliefView {      // the prior of a mixture, `engines.calls.Belief`, in rows
-    bool has_sticks;     // of a Dirichlet process; otherwise a Dirichlet distribution
-    double alpha;        // concentration
-    Index most;          // components of the Dirichlet distribution
-    const double* mean;  // (n_features,), data units
+struct PackedPriorView {  // the prior of a mixture, `engines.calls.PackedPrior`, in rows
+    bool has_sticks;      // of a Dirichlet process; otherwise a Dirichlet distribution
+    double alpha;         // concentration
+    Index limit;          // components of the Dirichlet distribution
+    const double* mean;   // (n_features,), data units
     double precision, dof;
     const double* scale;  // S, as a covariance in compact form, data units^2
     const double* roots;  // (n_features, n_features), the rows r of S = sum r r'; null unless S is a matrix
@@ -22,23 +22,23 @@ struct BeliefView {      // the prior of a mixture, `engines.calls.Belief`, in r
 };
 
 // log Gamma(x) and its derivative, of positive numbers.
-void gammas(const KernelTable& kernels, const double* numbers, Index count, double* logs, double* derivatives);
+void gammas(const KernelTable& kernels, const double* values, Index count, double* logs, double* derivatives);
 
 // The log density of a mixture, as `Posterior.log_prior` of em/priors/posterior.py.
-double log_density(const KernelTable& kernels, const BeliefView& belief, const Algebra& algebra, Index n_components,
+double log_density(const KernelTable& kernels, const PackedPriorView& prior, const Algebra& algebra, Index n_components,
                    Index n_features, const Mixture& mixture);
 
 // What a posterior of so many components gives: those that share a covariance share the posterior of its inverse.
 class Approximation {
 public:
-    Approximation(const KernelTable& kernels, const BeliefView& belief, const Algebra& algebra, Index n_components,
+    Approximation(const KernelTable& kernels, const PackedPriorView& prior, const Algebra& algebra, Index n_components,
                   Index n_features);
 
     // The weights of the mixture are shares of the rows.
-    void look(const Mixture& mixture);
+    void view_rows(const Mixture& mixture);
 
     // (n_components,): logs of the numbers that stand for the weights in the E-step.
-    const double* log_shares() const { return log_shares_.data(); }
+    const double* log_weights() const { return log_weights_.data(); }
     // KL(q || p), nats.
     double divergence() const { return divergence_; }
 
@@ -53,10 +53,10 @@ private:
     void find_gammas(Index count);
 
     const KernelTable& kernels_;
-    const BeliefView belief_;
+    const PackedPriorView prior_;
     const Algebra algebra_;
     const Index n_components_, d_, n_covariances_;
-    Numbers mass_, log_shares_, dof_, log_dets_, expected_, normalisers_, numbers_, logs_, derivatives_;
+    Values mass_, log_weights_, dof_, log_dets_, expected_, normalisers_, values_, logs_, derivatives_;
     double divergence_ = 0;
 };
 

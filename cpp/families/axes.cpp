@@ -11,11 +11,11 @@ namespace gaussmix {
 
 namespace {
 
-constexpr int kMostSweeps = 100;
+constexpr int kMaxSweeps = 100;
 constexpr double kClear = 1e-3;  // of the largest variance, between one and the next
 
 // Whether rounding changes the axes of a matrix by less than rotations could mend.
-bool has_clear_axes(const Numbers& spectrum) {
+bool has_clear_axes(const Values& spectrum) {
     for (std::size_t j = 1; j < spectrum.size(); ++j) {
         if (!(spectrum[j - 1] - spectrum[j] > kClear * spectrum[0])) return false;
     }
@@ -34,34 +34,34 @@ void principal_axes(const KernelTable& kernels, Index count, Index n_features, c
     }
 }
 
-void shared_axes(const KernelTable& kernels, const ScattersView& scatters, int most_sweeps, Listener listener,
+void shared_axes(const KernelTable& kernels, const ScattersView& scatters, int max_sweeps, Listener listener,
                  double* axes) {
     const Buffer scratch = Buffer::of_doubles(shared_axes_scratch(scatters.n_components, scatters.n_features));
-    kernels.shared_axes(scatters, most_sweeps, listener, scratch.doubles(), axes);
+    kernels.shared_axes(scatters, max_sweeps, listener, scratch.doubles(), axes);
 }
 
 // Those of a sum of them, then rotated where some were of equal variance in it.
-Numbers axes_of(const KernelTable& kernels, Index n_components, Index n_features, const double* covariances,
-                Listener listener) {
+Values axes_of(const KernelTable& kernels, Index n_components, Index n_features, const double* covariances,
+               Listener listener) {
     const Index d = n_features, size = d * d;
-    Numbers mixed = room(size), importance;
+    Values mixed = room(size), importance;
     for (Index k = 0; k < n_components; ++k) {
         importance.push_back(1 / static_cast<double>(k + 1));
         double trace = 0;
         for (Index j = 0; j < d; ++j) trace += covariances[k * size + j * (d + 1)];
         for (Index i = 0; i < size; ++i) mixed[i] += covariances[k * size + i] * (importance.back() / trace);
     }
-    Spectra found = own_axes(kernels, {1, d, mixed.data(), nullptr}, listener);
-    if (!has_clear_axes(found.variances)) {
+    Spectra result = own_axes(kernels, {1, d, mixed.data(), nullptr}, listener);
+    if (!has_clear_axes(result.variances)) {
         const ScattersView scatters{n_components, d, covariances, importance.data()};
-        shared_axes(kernels, scatters, kMostSweeps, listener, found.axes.data());
+        shared_axes(kernels, scatters, kMaxSweeps, listener, result.axes.data());
     }
-    return std::move(found.axes);
+    return std::move(result.axes);
 }
 
-Numbers pooled_axes(const KernelTable& kernels, const ScattersView& scatters, Listener listener) {
+Values pooled_axes(const KernelTable& kernels, const ScattersView& scatters, Listener listener) {
     const Index size = scatters.n_features * scatters.n_features;
-    Numbers pooled = room(size);
+    Values pooled = room(size);
     for (Index i = 0; i < scatters.n_components * size; ++i) pooled[i % size] += scatters.data[i];
     return own_axes(kernels, {1, scatters.n_features, pooled.data(), nullptr}, listener).axes;
 }
@@ -73,12 +73,12 @@ Spectra own_axes(const KernelTable& kernels, const ScattersView& scatters, Liste
     return spectra;
 }
 
-Spectra common_axes(const KernelTable& kernels, const ScattersView& scatters, Numbers axes, Listener listener) {
-    shared_axes(kernels, scatters, kMostSweeps, listener, axes.data());
+Spectra common_axes(const KernelTable& kernels, const ScattersView& scatters, Values axes, Listener listener) {
+    shared_axes(kernels, scatters, kMaxSweeps, listener, axes.data());
     return along_axes(scatters, std::move(axes), listener);
 }
 
-Spectra along_axes(const ScattersView& scatters, Numbers axes, Listener listener) {
+Spectra along_axes(const ScattersView& scatters, Values axes, Listener listener) {
     const Index n_components = scatters.n_components, d = scatters.n_features;
     Spectra spectra{room(n_components * d), std::move(axes)};
     const Index size = d * d;
@@ -98,11 +98,11 @@ Spectra along_axes(const ScattersView& scatters, Numbers axes, Listener listener
     return spectra;
 }
 
-void compose(Index n_components, Index n_features, const Numbers& axes, const Numbers& variances, Listener listener,
+void compose(Index n_components, Index n_features, const Values& axes, const Values& variances, Listener listener,
              double* covariances) {
     const Index d = n_features, size = d * d;
     const bool is_shared = static_cast<Index>(axes.size()) == size;
-    Numbers roots = room(size);
+    Values roots = room(size);
     baseline::Poll poll(listener);
     for (Index k = 0; k < n_components; ++k) {
         const double* own = axes.data() + (is_shared ? 0 : k * size);

@@ -10,32 +10,32 @@ void principal_axes(const KernelTable& kernels, Index count, Index n_features, c
                     Listener listener, double* spectra, double* axes);
 
 // Turns axes to those that scatters share best: see kernels/shared_axes.hpp.
-void shared_axes(const KernelTable& kernels, const ScattersView& scatters, int most_sweeps, Listener listener,
+void shared_axes(const KernelTable& kernels, const ScattersView& scatters, int max_sweeps, Listener listener,
                  double* axes);
 
 struct Spectra {
-    Numbers variances;  // (n_components, n_features), of scatters along their axes, not negative
-    Numbers axes;       // in columns: (n_components, n_features, n_features), or one for all
+    Values variances;  // (n_components, n_features), of scatters along their axes, not negative
+    Values axes;       // in columns: (n_components, n_features, n_features), or one for all
 };
 
 // Those of each scatter.
 Spectra own_axes(const KernelTable& kernels, const ScattersView& scatters, Listener listener);
 
 // Axes (n_features, n_features) that the covariances of a family share.
-Numbers axes_of(const KernelTable& kernels, Index n_components, Index n_features, const double* covariances,
-                Listener listener);
+Values axes_of(const KernelTable& kernels, Index n_components, Index n_features, const double* covariances,
+               Listener listener);
 
 // Those of the sum of all scatters.
-Numbers pooled_axes(const KernelTable& kernels, const ScattersView& scatters, Listener listener);
+Values pooled_axes(const KernelTable& kernels, const ScattersView& scatters, Listener listener);
 
 // Axes that scatters share best near some.
-Spectra common_axes(const KernelTable& kernels, const ScattersView& scatters, Numbers axes, Listener listener);
+Spectra common_axes(const KernelTable& kernels, const ScattersView& scatters, Values axes, Listener listener);
 
 // The variances of scatters along some axes.
-Spectra along_axes(const ScattersView& scatters, Numbers axes, Listener listener);
+Spectra along_axes(const ScattersView& scatters, Values axes, Listener listener);
 
 // D_k diag(v_k) D_k', symmetric to the bit.
-void compose(Index n_components, Index n_features, const Numbers& axes, const Numbers& variances, Listener listener,
+void compose(Index n_components, Index n_features, const Values& axes, const Values& variances, Listener listener,
              double* covariances);
 
 }  // namespace gaussmix

@@ -32,7 +32,7 @@ struct Update {
     double per_feature() const { return algebra.shape == Across::nothing ? static_cast<double>(d) : 1; }
 
     // Sigma_k = factor_k S_k.
-    void scale(const Numbers& factors) const {
+    void scale(const Values& factors) const {
         const Index size = algebra.size(d);
         baseline::Poll poll(listener);
         for (Index k = 0; k < n_components && !poll.is_cancelled(size); ++k) {
@@ -51,21 +51,21 @@ struct Update {
     }
 
     // |S_k|^(1/d), or 0 if S_k is singular.
-    Numbers roots() const {
+    Values roots() const {
         Factoriser factorise(kernels, d);
-        Numbers factor(static_cast<std::size_t>(d * d)), found;
+        Values factor(static_cast<std::size_t>(d * d)), result;
         for (Index k = 0; k < n_components; ++k) {
             double log_abs_det;
             const bool is_regular = factorise(scatter.second + k * d * d, listener, factor.data(), &log_abs_det);
-            found.push_back(is_regular ? exponential(-2 / static_cast<double>(d) * log_abs_det) : 0);
+            result.push_back(is_regular ? exponential(-2 / static_cast<double>(d) * log_abs_det) : 0);
         }
-        return found;
+        return result;
     }
 
     // Mean variances, from which the search for volumes starts: of the last covariances, or at first of S_k / N_k.
-    Numbers sizes() const {
+    Values sizes() const {
         const Index size = algebra.size(d), step = algebra.second() == Second::full ? d + 1 : 1;
-        Numbers means;
+        Values means;
         for (Index k = 0; k < n_components; ++k) {
             double total = 0;
             const double* covariance = (current == nullptr ? scatter.second : current) + k * size;
@@ -76,7 +76,7 @@ struct Update {
     }
 
     // The common part, sum_k S_k / lambda_k / sum_k N_k, of scatters with `size` numbers each.
-    void combine(const double* scatters, Index size, const Numbers& volumes, double* common) const {
+    void combine(const double* scatters, Index size, const Values& volumes, double* common) const {
         std::fill(common, common + size, 0.0);
         for (Index k = 0; k < n_components; ++k) {
             const double precision = reciprocal(volumes[k]);
@@ -86,17 +86,17 @@ struct Update {
         for (Index i = 0; i < size; ++i) common[i] /= total;
     }
 
-    void expand(const double* common, Index size, const Numbers& volumes, double* to) const {
+    void expand(const double* common, Index size, const Values& volumes, double* to) const {
         for (Index k = 0; k < n_components; ++k) {
             for (Index i = 0; i < size; ++i) to[k * size + i] = volumes[k] * common[i];
         }
     }
 
     // Sigma_k = lambda_k C.
-    void share_matrix() const {
+    void pool_matrix() const {
         Factoriser factorise(kernels, d);
-        Numbers common(static_cast<std::size_t>(d * d)), factor(common), precision(common);
-        const auto traces = [&](Numbers& volumes) {
+        Values common(static_cast<std::size_t>(d * d)), factor(common), precision(common);
+        const auto traces = [&](Values& volumes) {
             double log_abs_det;
             combine(scatter.second, d * d, volumes, common.data());
             if (!factorise(common.data(), listener, factor.data(), &log_abs_det)) {
@@ -109,13 +109,13 @@ struct Update {
                 for (Index i = 0; i < d * d; ++i) volumes[k] += precision[i] * scatter.second[k * d * d + i];
             }
         };
-        const Numbers volumes = settled_volumes(sizes(), scatter.mass, d, listener, traces);
+        const Values volumes = converged_volumes(sizes(), scatter.mass, d, listener, traces);
         combine(scatter.second, d * d, volumes, common.data());
         expand(common.data(), d * d, volumes, out);
     }
 
     // W'W of a lower triangular W.
-    void square(const Numbers& factor, Numbers& precision) const {
+    void square(const Values& factor, Values& precision) const {
         std::fill(precision.begin(), precision.end(), 0.0);
         baseline::Poll poll(listener);
         for (Index l = 0; l < d && !poll.is_cancelled((l + 1) * (l + 1)); ++l) {
@@ -130,8 +130,8 @@ struct Update {
     void fit_variances(const double* spectra, double* variances) const {
         if (algebra.shape == Across::own) {
             const bool has_volumes = algebra.volume == Across::own;
-            const Numbers factors =
-                has_volumes ? Numbers()
+            const Values factors =
+                has_volumes ? Values()
                             : equal_volumes(geometric_means(kernels, spectra, n_components, d), scatter.mass);
             for (Index k = 0; k < n_components; ++k) {
                 for (Index j = 0; j < d; ++j) {
@@ -141,17 +141,17 @@ struct Update {
             }
             return;
         }
-        Numbers volumes(static_cast<std::size_t>(n_components), 1.0), common(static_cast<std::size_t>(d));
+        Values volumes(static_cast<std::size_t>(n_components), 1.0), common(static_cast<std::size_t>(d));
         if (algebra.volume == Across::own) {
-            const auto traces = [&](Numbers& found) {
-                combine(spectra, d, found, common.data());
+            const auto traces = [&](Values& result) {
+                combine(spectra, d, result, common.data());
                 for (Index j = 0; j < d; ++j) common[j] = reciprocal(common[j]);
                 for (Index k = 0; k < n_components; ++k) {
-                    found[k] = 0;
-                    for (Index j = 0; j < d; ++j) found[k] += spectra[k * d + j] * common[j];
+                    result[k] = 0;
+                    for (Index j = 0; j < d; ++j) result[k] += spectra[k * d + j] * common[j];
                 }
             };
-            volumes = settled_volumes(sizes(), scatter.mass, d, listener, traces);
+            volumes = converged_volumes(sizes(), scatter.mass, d, listener, traces);
         }
         combine(spectra, d, volumes, common.data());
         expand(common.data(), d, volumes, variances);
@@ -161,7 +161,7 @@ struct Update {
     void fit_along_axes() const {
         const Spectra spectra = algebra.orientation == Across::own
                                     ? own_axes(kernels, scatters(), listener)
-                                    : common_axes(kernels, scatters(), where_to_look(), listener);
+                                    : common_axes(kernels, scatters(), initial_axes(), listener);
         compose(n_components, d, spectra.axes, variances_along(spectra), listener, out);
     }
 
@@ -169,14 +169,14 @@ struct Update {
         return {n_components, d, scatter.second, algebra.volume == Across::own ? scatter.mass : nullptr};
     }
 
-    Numbers variances_along(const Spectra& spectra) const {
-        Numbers variances(spectra.variances.size());
+    Values variances_along(const Spectra& spectra) const {
+        Values variances(spectra.variances.size());
         fit_variances(spectra.variances.data(), variances.data());
         return variances;
     }
 
     // The axes of the last covariances; at first those of the pooled scatter.
-    Numbers where_to_look() const {
+    Values initial_axes() const {
         if (current != nullptr) return axes_of(kernels, n_components, d, current, listener);
         return pooled_axes(kernels, scatters(), listener);
     }
@@ -184,7 +184,7 @@ struct Update {
 
 }  // namespace
 
-bool is_known(const Algebra& algebra) {
+bool is_valid(const Algebra& algebra) {
     return algebra.volume != Across::nothing &&
            (algebra.shape != Across::nothing || algebra.orientation == Across::nothing);
 }
@@ -196,36 +196,36 @@ void update(const KernelTable& kernels, const Algebra& algebra, const SecondSums
     if (algebra.shape == Across::nothing) return update.divide();
     if (algebra.orientation == Across::nothing) return update.fit_variances(scatter.second, covariances);
     if (algebra.shape != algebra.orientation) return update.fit_along_axes();
-    if (algebra.shape == Across::equal) return update.share_matrix();
+    if (algebra.shape == Across::equal) return update.pool_matrix();
     if (algebra.volume == Across::own) return update.divide();
     update.scale(equal_volumes(update.roots(), scatter.mass));
 }
 
-std::vector<Numbers> other_covariances(const KernelTable& kernels, const Algebra& algebra,
-                                       const SecondSumsView& scatter, const OtherAxes& other, Listener listener) {
+std::vector<Values> other_covariances(const KernelTable& kernels, const Algebra& algebra, const SecondSumsView& scatter,
+                                      const OtherAxes& other, Listener listener) {
     const Index n_components = scatter.n_components, d = scatter.n_features, size = d * d;
-    std::vector<Numbers> found;
-    if (n_components == 1 || d == 1) return found;
+    std::vector<Values> result;
+    if (n_components == 1 || d == 1) return result;
     std::vector<Index> largest(static_cast<std::size_t>(n_components));
     std::iota(largest.begin(), largest.end(), 0);
     std::stable_sort(largest.begin(), largest.end(),
                      [&](Index k, Index l) { return scatter.mass[k] > scatter.mass[l]; });
-    largest.resize(static_cast<std::size_t>(std::min(n_components, other.most)));
+    largest.resize(static_cast<std::size_t>(std::min(n_components, other.limit)));
     std::sort(largest.begin(), largest.end());
-    const auto add = [&](Numbers axes, double factor) {
-        Numbers covariances = room(n_components * size);
+    const auto add = [&](Values axes, double factor) {
+        Values covariances = room(n_components * size);
         const Update update{kernels, algebra, scatter, nullptr, listener, covariances.data()};
         const Spectra spectra = along_axes(update.scatters(), std::move(axes), listener);
         compose(n_components, d, spectra.axes, update.variances_along(spectra), listener, covariances.data());
         for (double& each : covariances) each *= factor;
-        found.push_back(std::move(covariances));
+        result.push_back(std::move(covariances));
     };
     const ScattersView scatters{n_components, d, scatter.second, nullptr};
     add(pooled_axes(kernels, scatters, listener), other.sharp);
     for (const Index k : largest) {
         add(own_axes(kernels, {1, d, scatter.second + k * size, nullptr}, listener).axes, other.soft);
     }
-    return found;
+    return result;
 }
 
 }  // namespace gaussmix

@@ -12,7 +12,7 @@ struct SecondSumsView {  // in the form of `Algebra::second`, data units^2
 };
 
 // Whether `update` can make covariances of this family.
-bool is_known(const Algebra& algebra);
+bool is_valid(const Algebra& algebra);
 
 // Maximises the expected log-likelihood over the covariances of a family, in compact form.
 //
@@ -22,13 +22,13 @@ void update(const KernelTable& kernels, const Algebra& algebra, const SecondSums
             Listener listener, double* covariances);
 
 struct OtherAxes {       // families/structures.py
-    Index most;          // components whose own axes are tried: the largest
+    Index limit;         // components whose own axes are tried: the largest
     double sharp, soft;  // times the variances that fit the scatter along pooled axes, and along a component's
 };
 
 // Covariances along the axes of the sum of all scatters, and along those of each of the largest components, for a family
 // whose components share axes.
-std::vector<Numbers> other_covariances(const KernelTable& kernels, const Algebra& algebra,
-                                       const SecondSumsView& scatter, const OtherAxes& other, Listener listener);
+std::vector<Values> other_covariances(const KernelTable& kernels, const Algebra& algebra, const SecondSumsView& scatter,
+                                      const OtherAxes& other, Listener listener);
 
 }  // namespace gaussmix

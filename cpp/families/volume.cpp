@@ -16,30 +16,30 @@ double exponential(double x) {
     return std::ldexp(series, static_cast<int>(power));
 }
 
-double sum(const double* numbers, Index count) {
+double sum(const double* values, Index count) {
     double total = 0;
-    for (Index i = 0; i < count; ++i) total += numbers[i];
+    for (Index i = 0; i < count; ++i) total += values[i];
     return total;
 }
 
-double sum_in_pairs(const double* numbers, Index count) {
-    if (count < 8) return sum(numbers, count);
+double sum_in_pairs(const double* values, Index count) {
+    if (count < 8) return sum(values, count);
     if (count > 128) {
         const Index half = count / 16 * 8;
-        return sum_in_pairs(numbers, half) + sum_in_pairs(numbers + half, count - half);
+        return sum_in_pairs(values, half) + sum_in_pairs(values + half, count - half);
     }
     double r[8] = {};
     Index i = 0;
     for (; i + 8 <= count; i += 8) {
-        for (Index j = 0; j < 8; ++j) r[j] += numbers[i + j];
+        for (Index j = 0; j < 8; ++j) r[j] += values[i + j];
     }
     double total = ((r[0] + r[1]) + (r[2] + r[3])) + ((r[4] + r[5]) + (r[6] + r[7]));
-    for (; i < count; ++i) total += numbers[i];
+    for (; i < count; ++i) total += values[i];
     return total;
 }
 
-Numbers geometric_means(const KernelTable& kernels, const double* variances, Index n, Index d) {
-    Numbers relative(static_cast<std::size_t>(n * d)), means(static_cast<std::size_t>(n));
+Values geometric_means(const KernelTable& kernels, const double* variances, Index n, Index d) {
+    Values relative(static_cast<std::size_t>(n * d)), means(static_cast<std::size_t>(n));
     for (Index k = 0; k < n; ++k) {
         const double* v = variances + k * d;
         bool is_usable = true;
@@ -55,10 +55,10 @@ Numbers geometric_means(const KernelTable& kernels, const double* variances, Ind
     return means;
 }
 
-Numbers equal_volumes(const Numbers& roots, const double* mass) {
+Values equal_volumes(const Values& roots, const double* mass) {
     const Index count = static_cast<Index>(roots.size());
     const double volume = sum(roots.data(), count) / sum(mass, count);
-    Numbers factors;
+    Values factors;
     for (Index k = 0; k < count; ++k) {
         const double root = roots[k];
         factors.push_back(root > 0 ? volume / root : 1 / mass[k]);

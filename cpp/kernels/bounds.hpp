@@ -23,14 +23,14 @@ struct View {
     const float* ratio;  // [component]
     const float* shift;
 
-    bool is_known() const { return distance != nullptr; }
+    bool is_valid() const { return distance != nullptr; }
 };
 
 // Brings the bounds to the new parameters.
 inline void move(const View& b, const double* log_scale, Index n_components) {
     for (Index k = 0; k < n_components; ++k) {
-        const float moved = b.ratio[k] * (b.distance[k] - b.shift[k]);
-        b.distance[k] = moved > 0 ? moved : 0;  // also where it is NaN
+        const float shifted = b.ratio[k] * (b.distance[k] - b.shift[k]);
+        b.distance[k] = shifted > 0 ? shifted : 0;  // also where it is NaN
         const float score = b.distance[k] * b.distance[k] - 2 * static_cast<float>(log_scale[k]);
         b.score[k] = score < __FLT_MAX__ ? score : __FLT_MAX__;  // infinite only once it has been visited
     }

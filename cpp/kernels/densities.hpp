@@ -63,9 +63,9 @@ inline void add_log_prior(const GroupView& group, Index n_components, Vec (&best
     GAUSSMIX_UNROLL for (int v = 0; v < kGroupVectors; ++v) {
         best[v] = Vec::broadcast(-__builtin_inf());
         for (Index k = 0; k < n_components; ++k) {
-            const Index place = (k * kGroupVectors + v) * kLanes;
-            const Vec l = Vec::load(group.densities + place) + Vec::load(group.prior + place);
-            l.store(group.densities + place);
+            const Index index = (k * kGroupVectors + v) * kLanes;
+            const Vec l = Vec::load(group.densities + index) + Vec::load(group.prior + index);
+            l.store(group.densities + index);
             best[v] = max(best[v], l);
         }
     }
@@ -80,7 +80,7 @@ void one_panel(const DensityView& p, const GroupView& group, Prefetch& next_rows
     Vec top[kGroupVectors];
     GAUSSMIX_UNROLL for (int v = 0; v < kGroupVectors; ++v) top[v] = best[v];
     for (Index k = 0; k < p.shape.n_components; ++k, out += kGroupRows) {
-        next_rows.fetch_share();
+        next_rows.fetch_piece();
         Vec squares[kGroupVectors] = {Vec::zero(), Vec::zero(), Vec::zero()};
         const panels::Panel<panels::Leaves::squares> panel{nullptr, 0, group.rows, mean, factor, nullptr};
         panels::whiten_panel<D>(panel, squares);
@@ -118,12 +118,12 @@ class ComponentOrder {
 public:
     ComponentOrder(const DensityView& p, const GroupView& group)
         : bounds_(group.bounds), n_components_(p.shape.n_components), first_(*group.likeliest) {
-        if (bounds_.is_known()) bounds::move(bounds_, p.log_scale(), n_components_);
+        if (bounds_.is_valid()) bounds::move(bounds_, p.log_scale(), n_components_);
     }
 
     // -1 after the last one.
     GAUSSMIX_INLINE Index next(const Vec (&best)[kGroupVectors]) {
-        if (!bounds_.is_known()) return next_of_all();
+        if (!bounds_.is_valid()) return next_of_all();
         const float limit = n_visits_ == 0 ? __builtin_inff() : bounds::limit(best);
         return n_visits_++ < kNearestFirst ? take_nearest(limit) : next_within(limit);
     }
@@ -169,17 +169,17 @@ inline void visit_components(const DensityView& p, const GroupView& group, Prefe
             }
             limit[v] = p.may_eliminate ? distance_limit(log_scale[v], best[v]) : Vec::broadcast(__builtin_inf());
         }
-        next_rows.fetch_share();
-        const bool is_near = squared_distance(p, group, k, limit, squares);
-        if (group.bounds.is_known()) group.bounds.distance[k] = bounds::distance(squares);
-        if (is_near) {
+        next_rows.fetch_piece();
+        const bool is_close = squared_distance(p, group, k, limit, squares);
+        if (group.bounds.is_valid()) group.bounds.distance[k] = bounds::distance(squares);
+        if (is_close) {
             group.active[k] |= group.bit;
             store_log_densities(squares, log_scale, group.densities + k * kGroupRows, best);
         }
         if (group.poll->is_cancelled(kGroupRows * (d + 1) * d / 2)) return;
     }
     next_rows.fetch_all();
-    if (group.bounds.is_known()) return;
+    if (group.bounds.is_valid()) return;
     alignas(64) double largest[kLanes];
     best[0].store(largest);
     for (Index k = 0; k < n_components; ++k) {
@@ -212,7 +212,7 @@ inline void log_densities(const DensityView& p, const GroupView& group, Prefetch
     const Index d = p.shape.n_features;
     GAUSSMIX_UNROLL for (int v = 0; v < kGroupVectors; ++v) best[v] = Vec::broadcast(-__builtin_inf());
     const bool has_panels = p.shape.factor_shape == FactorShape::triangular && !p.shape.is_shared && d > kPanelRows;
-    if (has_panels || group.bounds.is_known()) return visit_components(p, group, next_rows, best);
+    if (has_panels || group.bounds.is_valid()) return visit_components(p, group, next_rows, best);
     for (Index k = 0; k < p.shape.n_components; ++k) group.active[k] |= group.bit;
     if (p.shape.factor_shape == FactorShape::spherical) {
         flat_densities<flat::Scale::per_component>(p, group, group.rows, next_rows, best);

@@ -187,7 +187,7 @@ private:
             Part sums[kHeight];
             GAUSSMIX_UNROLL for (int r = 0; r < kHeight; ++r) sums[r] = Part::load(lanes + (first + r) * kLanes);
             for (Index j = 0; j < first; ++j) {
-                const Part solved = held(Part::load(lanes + j * kLanes));
+                const Part solved = in_register(Part::load(lanes + j * kLanes));
                 GAUSSMIX_UNROLL for (int r = 0; r < kHeight; ++r) {
                     sums[r] = fma(Part::broadcast(w[r * n_features_ + j]), solved, sums[r]);
                 }
@@ -211,11 +211,11 @@ private:
         }
         transpose(columns);
         for (int i = 0; i < n_lanes; ++i) {
-            double* const place = out + static_cast<Index>(rows[i]) * n_features_;
+            double* const index = out + static_cast<Index>(rows[i]) * n_features_;
             if (height == kPanel) {
-                columns[i].store_unaligned(place);
+                columns[i].store_unaligned(index);
             } else {
-                columns[i].store_head(place, height);
+                columns[i].store_head(index, height);
             }
         }
     }

@@ -75,10 +75,10 @@ GAUSSMIX_INLINE Vec log_of_any(Vec x) {
     return select(equal(x, x), real, x);
 }
 
-inline void log_each(const double* numbers, Index count, double* out) noexcept {
-    for (; count > 0; count -= kLanes, numbers += kLanes, out += kLanes) {
+inline void log_each(const double* values, Index count, double* out) noexcept {
+    for (; count > 0; count -= kLanes, values += kLanes, out += kLanes) {
         const int n_lanes = count < kLanes ? static_cast<int>(count) : kLanes;
-        log_of_any(Vec::load_head(numbers, n_lanes)).store_head(out, n_lanes);
+        log_of_any(Vec::load_head(values, n_lanes)).store_head(out, n_lanes);
     }
 }
 

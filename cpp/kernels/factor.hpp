@@ -58,7 +58,7 @@ inline double log_abs_det_of_inverse(Index d, const double* columns) {
 // feature j exceeds what the other features leave of it, whatever the units. Pivots alone do not tell: the error of the
 // last ones grows with the condition of the block before them. Singular matrices came out above 0.7 / (d eps).
 GAUSSMIX_INLINE bool is_singular(Index d, const double* covariance, const double* factor, double* inflation) {
-    const double limit = kMostInflation / static_cast<double>(d);
+    const double limit = kMaxInflation / static_cast<double>(d);
     double* deviation = inflation + d;
     for (Index j = 0; j < d; ++j) {
         inflation[j] = 0;

@@ -37,11 +37,11 @@ GAUSSMIX_INLINE void log_densities_of(const double* rows, const Components& p, I
         for (Index i = 0; i < n_features; ++i) {
             const double* x = rows + i * kGroupRows + h * kPartLanes;
             GAUSSMIX_UNROLL for (int c = 0; c < C; ++c) {
-                const Index place = c * n_features + i;
-                const Part mean = Part::broadcast(p.means[place]);
+                const Index index = c * n_features + i;
+                const Part mean = Part::broadcast(p.means[index]);
                 GAUSSMIX_UNROLL for (int v = 0; v < kGroupVectors; ++v) {
                     const Part u = Part::load(x + v * kLanes) - mean;
-                    const Part y = scaled_difference<kScale>(u, p.scales + place);
+                    const Part y = scaled_difference<kScale>(u, p.scales + index);
                     squares[c][v] = fma(y, y, squares[c][v]);
                 }
             }
@@ -64,11 +64,11 @@ template <Scale kScale>
 void log_densities(const double* rows, Components p, Index n_components, Index n_features, Poll& poll,
                    Prefetch& next_rows, double* out, Vec (&best)[kGroupVectors]) {
     constexpr int kTogether = 4;
-    constexpr Index kManyFeatures = 256;  // with fewer, it is soon enough to ask after all components
+    constexpr Index kMaxFeatures = 256;  // with fewer, it is soon enough to ask after all components
     for (Index left = n_components; left > 0; left -= kTogether, out += kTogether * kGroupRows) {
-        if (n_features > kManyFeatures && poll.is_cancelled(kTogether * kGroupRows * 2 * n_features)) return;
+        if (n_features > kMaxFeatures && poll.is_cancelled(kTogether * kGroupRows * 2 * n_features)) return;
         // Some at a time: where all are fetched at once, this waits for memory (12 % of a step of 200,000 x 16, K = 16).
-        for (int c = 0; c < kTogether; ++c) next_rows.fetch_share();
+        for (int c = 0; c < kTogether; ++c) next_rows.fetch_piece();
         with_constant(smaller(Index{kTogether}, left), [&](auto count) {
             constexpr int C = smaller(decltype(count)::value, kTogether);
             log_densities_of<C, kScale>(rows, p, n_features, out, best);
@@ -86,8 +86,8 @@ GAUSSMIX_INLINE bool squared_distance(const double* rows, const double* mean, co
     constexpr Index kBetween = 16;  // features from one look at the limits to the next
     const auto scaled = [&](Vec q) { return kScale == Scale::per_component ? q * Vec::broadcast(*scale) : q; };
     GAUSSMIX_UNROLL for (int v = 0; v < kGroupVectors; ++v) squares[v] = Vec::zero();
-    bool is_near = true;
-    for (Index i = 0; i < n_features && is_near;) {
+    bool is_close = true;
+    for (Index i = 0; i < n_features && is_close;) {
         for (const Index stop = smaller(i + kBetween, n_features); i < stop; ++i) {
             GAUSSMIX_UNROLL for (int v = 0; v < kGroupVectors; ++v) {
                 const Vec u = Vec::load(rows + i * kGroupRows + v * kLanes) - Vec::broadcast(mean[i]);
@@ -95,13 +95,13 @@ GAUSSMIX_INLINE bool squared_distance(const double* rows, const double* mean, co
                 squares[v] = fma(y, y, squares[v]);
             }
         }
-        is_near = i == n_features;
+        is_close = i == n_features;
         GAUSSMIX_UNROLL for (int v = 0; v < kGroupVectors; ++v) {
-            is_near |= any(less(min(scaled(squares[v]), Vec::broadcast(kLargest)), limit[v]));
+            is_close |= any(less(min(scaled(squares[v]), Vec::broadcast(kLargest)), limit[v]));
         }
     }
     GAUSSMIX_UNROLL for (int v = 0; v < kGroupVectors; ++v) squares[v] = scaled(squares[v]);
-    return is_near;
+    return is_close;
 }
 
 constexpr int kTogether = kRegisters / 4;  // features of M: two accumulators and an anchor each

@@ -67,7 +67,7 @@ struct OperandsLayout {
 
     explicit OperandsLayout(const Shape& shape) {
         const Index n_means = shape.n_components * shape.n_features;
-        const bool has_densities = shape.rule != Rule::given;
+        const bool has_densities = shape.rule != Rule::assignment;
         factor_stride = shape.factor_shape == FactorShape::spherical  ? 1
                         : shape.factor_shape == FactorShape::diagonal ? shape.n_features
                         : shape.factor_shape == FactorShape::low_rank ? shape.n_features * (shape.n_factors + 1)
@@ -103,13 +103,13 @@ struct ScratchLayout {
 };
 
 struct SumsLayout {
-    Index log_likelihood, n_far, n_near, background, mass, touched, moments, size;
+    Index log_likelihood, n_distant, n_active, background, mass, touched, moments, size;
 
     SumsLayout(const Shape& shape, Index moments_size) {
         Carver carver;
         log_likelihood = carver.take(1);
-        n_far = carver.take(1);
-        n_near = carver.take(1);
+        n_distant = carver.take(1);
+        n_active = carver.take(1);
         background = carver.take(1);
         mass = carver.take(shape.n_components);
         touched = carver.take((shape.n_components + 7) / 8);  // one byte for each component with rows in the span

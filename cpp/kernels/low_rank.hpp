@@ -136,7 +136,7 @@ GAUSSMIX_INLINE void multiply(const TileView& tile, const ActiveGroups& groups, 
                     u[i] = Part::load(x + (i * kGroupVectors + v) * kLanes) - Part::broadcast(anchor[i]);
                 }
                 GAUSSMIX_UNROLL for (int l = 0; l < kHeight; ++l) {
-                    const Part weight = held(Part::load(t + (l * kGroupVectors + v) * kLanes));
+                    const Part weight = in_register(Part::load(t + (l * kGroupVectors + v) * kLanes));
                     GAUSSMIX_UNROLL for (int i = 0; i < C; ++i) sum[l][i] = fma(weight, u[i], sum[l][i]);
                 }
             }

@@ -73,11 +73,11 @@ inline void measure_motion(const Shape& shape, const ParametersView& before, con
     for (Index k = 0; k < shape.n_components && !poll.is_cancelled(stride * (d + 6) / 6); ++k) {
         const motion::Factor w{before.factors + k * stride, after.factors + k * stride};
         const double growth = motion::growth(shape, w, scratch);
-        const double moved = motion::shift(shape, w.before, before.means + k * d, after.means + k * d);
+        const double shifted = motion::shift(shape, w.before, before.means + k * d, after.means + k * d);
         // NaN gives no bound. With a ratio of at most 1, bounds that are moved twice stay valid.
-        const double kept = growth > 1 ? 1 / growth : growth == growth ? 1 : 0;
-        ratio[k] = static_cast<float>(kept * (1 - bounds::kMargin));
-        shift[k] = static_cast<float>(moved * (1 + bounds::kMargin));
+        const double retained = growth > 1 ? 1 / growth : growth == growth ? 1 : 0;
+        ratio[k] = static_cast<float>(retained * (1 - bounds::kMargin));
+        shift[k] = static_cast<float>(shifted * (1 + bounds::kMargin));
     }
 }
 

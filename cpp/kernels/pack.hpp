@@ -52,7 +52,7 @@ inline void pack(const Shape& shape, const ParametersView& parameters, void* roo
     if (shape.second != Second::none) copy(parameters.anchor, n_means, operands + layout.anchor);
     for (Index k = 0, size = shape.n_features * shape.n_projected; k < shape.n_components; ++k)
         copy(parameters.projection + k * size, size, operands + layout.projection + k * size);
-    if (shape.rule == Rule::given) return;
+    if (shape.rule == Rule::assignment) return;
     copy(parameters.log_scale, shape.n_components, operands + layout.log_scale);
     copy(&parameters.log_background, 1, operands + layout.background);
     if (shape.is_shared) {

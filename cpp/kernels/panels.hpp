@@ -70,17 +70,17 @@ GAUSSMIX_INLINE void whiten_rows(const Panel<kLeaves>& p, int h, Vec (&squares)[
         const Part mean = kHasMean ? Part::broadcast(p.mean[i]) : Part::zero();
         Part u[kGroupVectors];
         GAUSSMIX_UNROLL for (int v = 0; v < kGroupVectors; ++v) {
-            const int place = i * kGroupRows + v * kLanes + lane;
-            u[v] = Part::load(p.rows + place);
+            const int index = i * kGroupRows + v * kLanes + lane;
+            u[v] = Part::load(p.rows + index);
             if constexpr (kHasMean) u[v] = u[v] - mean;
-            if constexpr (kLeaves == Leaves::differences) u[v].store(p.out + place);
+            if constexpr (kLeaves == Leaves::differences) u[v].store(p.out + index);
         }
         GAUSSMIX_UNROLL for (int r = i > first ? i - first : 0; r < kHeight; ++r) {
             const double w = triangle[triangle_column(R, i) + first + r - i];
             GAUSSMIX_UNROLL for (int v = 0; v < kGroupVectors; ++v) z[r][v] = fma(w, u[v], z[r][v]);
         }
         GAUSSMIX_UNROLL for (int r = i > first ? i - first : 0; r < kHeight; ++r) {
-            GAUSSMIX_UNROLL for (int v = 0; v < kGroupVectors; ++v) z[r][v] = held(z[r][v]);
+            GAUSSMIX_UNROLL for (int v = 0; v < kGroupVectors; ++v) z[r][v] = in_register(z[r][v]);
         }
     }
     Part sum[kGroupVectors];
@@ -127,11 +127,11 @@ GAUSSMIX_INLINE bool squared_distance(const double* rows, const double* mean, co
         const Panel<Leaves::differences> p{differences, j, rows + j * kGroupRows, mean + j, weights, here};
         whiten_panel<kPanelRows>(p, squares);
         weights += j * kPanelRows + kPanelRows * (kPanelRows + 1) / 2;
-        bool is_near = false;
+        bool is_close = false;
         GAUSSMIX_UNROLL for (int v = 0; v < kGroupVectors; ++v) {
-            is_near |= any(less(min(squares[v], largest), limit[v]));
+            is_close |= any(less(min(squares[v], largest), limit[v]));
         }
-        if (!is_near) return false;
+        if (!is_close) return false;
     }
     const Panel<Leaves::squares> last{differences, j, rows + j * kGroupRows, mean + j, weights, nullptr};
     with_constant(n_features - j, [&](auto R) { whiten_panel<decltype(R)::value>(last, squares); });

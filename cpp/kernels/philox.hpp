@@ -25,9 +25,9 @@ public:
         }
     }
 
-    GAUSSMIX_INLINE Random operator()(Words row, std::uint64_t number, Purpose purpose) const {
+    GAUSSMIX_INLINE Random operator()(Words row, std::uint64_t index, Purpose purpose) const {
         const Words first = Words::broadcast(0xD2511F53), second = Words::broadcast(0xCD9E8D57);
-        Words a = row, b = high_half(row), c = Words::broadcast(number), d = Words::broadcast(purpose);
+        Words a = row, b = high_half(row), c = Words::broadcast(index), d = Words::broadcast(purpose);
         GAUSSMIX_UNROLL for (int round = 0; round < kRounds; ++round) {
             const Words p = first * a, q = second * c;
             a = high_half(q) ^ b ^ Words::broadcast(keys_[round][0]);

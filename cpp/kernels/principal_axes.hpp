@@ -12,7 +12,7 @@
 
 namespace gaussmix::GAUSSMIX_ISA::principal {
 
-constexpr int kMostSweeps = 60;          // never seen: rotations that only answer rounding must end
+constexpr int kMaxSweeps = 60;           // never seen: rotations that only answer rounding must end
 constexpr double kTaken = -__DBL_MAX__;  // what is left of a feature that has a column
 
 GAUSSMIX_INLINE double dot(const double* a, const double* b, Index stride) {
@@ -105,7 +105,7 @@ GAUSSMIX_INLINE void diagonalise(const Columns& g, Index rank, Poll& poll) {
     for (Index j = 0; j < rank; ++j) g.measure(j);
     const Index n_seats = round_up(rank, 2);
     bool turns = true;
-    for (int sweep = 0; turns && sweep < kMostSweeps; ++sweep) {
+    for (int sweep = 0; turns && sweep < kMaxSweeps; ++sweep) {
         turns = false;
         for (Index round = 0; round < n_seats - 1; ++round) {
             for (Index i = 0; i < n_seats / 2; ++i) {
@@ -142,11 +142,11 @@ inline void complete(const Columns& g, Index rank, double* rest, Poll& poll) {
 
 // Largest first; those of one size in the order in which they come.
 inline void write_in_order(const Columns& g, double scale, double* spectrum, double* axes) {
-    for (Index place = 0; place < g.d; ++place) {
+    for (Index index = 0; index < g.d; ++index) {
         Index next = 0;
         for (Index j = 1; j < g.d; ++j) next = g.squared[j] > g.squared[next] ? j : next;
-        spectrum[place] = g.squared[next] * scale;
-        for (Index i = 0; i < g.d; ++i) axes[i * g.d + place] = g.at(next)[i];
+        spectrum[index] = g.squared[next] * scale;
+        for (Index i = 0; i < g.d; ++i) axes[i * g.d + index] = g.at(next)[i];
         g.squared[next] = -1;
     }
 }

@@ -30,10 +30,10 @@ GAUSSMIX_INLINE void multiply(const TileView& tile, const double* responsibiliti
             for (int v = 0; v < kGroupVectors; ++v) {
                 Part column[C];
                 GAUSSMIX_UNROLL for (int i = 0; i < C; ++i) {
-                    column[i] = held(Part::load(x + (i * kGroupVectors + v) * kLanes));
+                    column[i] = in_register(Part::load(x + (i * kGroupVectors + v) * kLanes));
                 }
                 GAUSSMIX_UNROLL for (int k = 0; k < kTileHeight; ++k) {
-                    const Part weight = held(Part::load(r + (k * kGroupVectors + v) * kLanes));
+                    const Part weight = in_register(Part::load(r + (k * kGroupVectors + v) * kLanes));
                     GAUSSMIX_UNROLL for (int i = 0; i < C; ++i) sum[k][i] = fma(weight, column[i], sum[k][i]);
                 }
             }

@@ -141,28 +141,29 @@ inline void read_row_weight(const RowWeightView& weight, const RowsView& rows, I
 }
 
 // Given responsibilities of a group, [component][vector][lane]. Marks the components that have any.
-inline void read_given(const GivenView& given, Index n_rows, Index first, Index n_components, double* out,
-                       unsigned char* active, unsigned char group_bit) {
-    if (given.labels == nullptr) {
-        const double* shares = given.responsibilities;
-        read_group({shares, false, n_rows, n_components, given.row_stride, given.column_stride, nullptr, nullptr},
+inline void read_assignment(const AssignmentView& assignment, Index n_rows, Index first, Index n_components,
+                            double* out, unsigned char* active, unsigned char group_bit) {
+    if (assignment.labels == nullptr) {
+        const double* responsibilities = assignment.responsibilities;
+        read_group({responsibilities, false, n_rows, n_components, assignment.row_stride, assignment.column_stride,
+                    nullptr, nullptr},
                    first, out);
     }
     alignas(64) double label[kGroupRows];
-    for (int i = 0; i < kGroupRows && given.labels != nullptr; ++i) {
-        const Elements<std::int32_t> labels{reinterpret_cast<const char*>(given.labels)};
-        label[i] = labels[smaller(first + i, n_rows - 1) * given.row_stride];
+    for (int i = 0; i < kGroupRows && assignment.labels != nullptr; ++i) {
+        const Elements<std::int32_t> labels{reinterpret_cast<const char*>(assignment.labels)};
+        label[i] = labels[smaller(first + i, n_rows - 1) * assignment.row_stride];
     }
     for (Index k = 0; k < n_components; ++k, out += kGroupRows) {
         bool is_active = false;
         GAUSSMIX_UNROLL for (int v = 0; v < kGroupVectors; ++v) {
             double* lanes = out + v * kLanes;
-            if (given.labels != nullptr) {
+            if (assignment.labels != nullptr) {
                 const Mask is_own = equal(Vec::load(label + v * kLanes), Vec::broadcast(static_cast<double>(k)));
                 keep(is_own, Vec::broadcast(1)).store(lanes);
             }
-            const Vec share = Vec::load(lanes);
-            is_active |= any(less(share, Vec::zero())) || any(less(Vec::zero(), share));
+            const Vec responsibility = Vec::load(lanes);
+            is_active |= any(less(responsibility, Vec::zero())) || any(less(Vec::zero(), responsibility));
         }
         if (is_active) active[k] |= group_bit;
     }
@@ -171,17 +172,17 @@ inline void read_given(const GivenView& given, Index n_rows, Index first, Index 
 // What is known of the components of a group, [component][vector][lane], the background last; false where it is nothing.
 inline bool read_log_prior(const PriorView& prior, const RowsView& rows, Index first, Index n_components, double* out) {
     if (prior.table == nullptr) return false;
-    const Elements<std::int32_t> places{reinterpret_cast<const char*>(prior.places)};
+    const Elements<std::int32_t> indices{reinterpret_cast<const char*>(prior.indices)};
     const Elements<double> table{reinterpret_cast<const char*>(prior.table)};
     bool is_any = false;
     for (int i = 0; i < kGroupRows && first + i < rows.n_rows; ++i) {
         const Index row = row_at(rows, first + i);
-        const Index place = prior.places == nullptr ? row : static_cast<Index>(places[row * prior.place_stride]);
-        if (place < 0) continue;
+        const Index index = prior.indices == nullptr ? row : static_cast<Index>(indices[row * prior.index_stride]);
+        if (index < 0) continue;
         if (!is_any) __builtin_memset(out, 0, static_cast<std::size_t>(n_components + 1) * kGroupRows * sizeof(double));
         is_any = true;
         for (Index k = 0; k < prior.n_columns; ++k) {
-            out[k * kGroupRows + i] = table[place * prior.row_stride + k * prior.column_stride];
+            out[k * kGroupRows + i] = table[index * prior.row_stride + k * prior.column_stride];
         }
     }
     return is_any;
@@ -192,20 +193,20 @@ inline bool read_log_prior(const PriorView& prior, const RowsView& rows, Index f
 // processor follows or not.
 class Prefetch {
 public:
-    Prefetch(const RowsView& rows, Index first, Index n_shares) : rows_(rows), position_(first) {
+    Prefetch(const RowsView& rows, Index first, Index n_pieces) : rows_(rows), position_(first) {
         const Index n_rows = smaller(Index{kGroupRows}, rows.n_rows - first);
         if (rows.column_stride != 1 || n_rows <= 0) return;
         row_size_ = rows.n_features * (rows.is_float32 ? 4 : 8);
         if (rows.order != nullptr) {
             end_position_ = first + n_rows;
-            share_ = (n_rows * row_size_ + n_shares - 1) / n_shares;
+            piece_ = (n_rows * row_size_ + n_pieces - 1) / n_pieces;
         } else if (rows.row_stride == rows.n_features) {
             next_ = static_cast<const char*>(rows.data) + first * row_size_;
             end_ = next_ + n_rows * row_size_;
-            share_ = round_up((end_ - next_ + n_shares - 1) / n_shares, kCacheLine);
+            piece_ = round_up((end_ - next_ + n_pieces - 1) / n_pieces, kCacheLine);
         }
     }
-    void fetch_share() { fetch(share_); }
+    void fetch_piece() { fetch(piece_); }
     void fetch_all() { fetch(__PTRDIFF_MAX__); }
 
 private:
@@ -229,7 +230,7 @@ private:
     Index row_size_ = 0;                 // in bytes
     const char* next_ = nullptr;
     const char* end_ = nullptr;
-    Index share_ = 0;
+    Index piece_ = 0;
 };
 
 }  // namespace gaussmix::GAUSSMIX_ISA

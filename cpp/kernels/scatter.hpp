@@ -40,7 +40,7 @@ struct Component {
 
 // The panel's own triangle and its first moments. Leaves u for later panels and r u for earlier ones. With the first
 // panel, exponentials become responsibilities, r = e * row factor, and their sum is added to the mass.
-template <int R, bool kHasLater, bool kHasEarlier>
+template <int R, bool kIsFollowed, bool kHasEarlier>
 GAUSSMIX_INLINE void add_triangle(const Component& c, const double* anchor, double* differences, double* weighted,
                                   double* sums) {
     constexpr int kTriangle = R * (R + 1) / 2;
@@ -61,7 +61,7 @@ GAUSSMIX_INLINE void add_triangle(const Component& c, const double* anchor, doub
                 Part responsibility = Part::load(r + v * kLanes);
                 if constexpr (!kHasEarlier) {
                     responsibility = responsibility * Part::load(factor + v * kLanes);
-                    if constexpr (kHasLater) responsibility.store(r + v * kLanes);
+                    if constexpr (kIsFollowed) responsibility.store(r + v * kLanes);
                     weight = weight + responsibility;
                 }
                 Part ru[R];
@@ -69,7 +69,7 @@ GAUSSMIX_INLINE void add_triangle(const Component& c, const double* anchor, doub
                     const Part u = Part::load(x + (i * kGroupVectors + v) * kLanes) - center[i];
                     ru[i] = responsibility * u;
                     sum[kTriangle + i] = sum[kTriangle + i] + ru[i];
-                    if constexpr (kHasLater) u.store(u_out + i * kLanes);
+                    if constexpr (kIsFollowed) u.store(u_out + i * kLanes);
                     if constexpr (kHasEarlier) ru[i].store(ru_out + i * kLanes);
                     GAUSSMIX_UNROLL for (int j = 0; j <= i; ++j) {
                         sum[i * (i + 1) / 2 + j] = fma(ru[j], u, sum[i * (i + 1) / 2 + j]);
@@ -96,14 +96,15 @@ GAUSSMIX_INLINE void add_block(const double* weighted, const double* differences
             GAUSSMIX_UNROLL for (int j = 0; j < kSide; ++j) sum[i][j] = Part::zero();
         }
         for (int n = 0; n < n_vectors; ++n) {
-            const Index place = n * kSide * kLanes + h * kPartLanes;
+            const Index index = n * kSide * kLanes + h * kPartLanes;
             if (h == 0) {  // from L2
-                GAUSSMIX_UNROLL for (int j = 0; j < kSide; ++j) __builtin_prefetch(next + place + j * kLanes);
+                GAUSSMIX_UNROLL for (int j = 0; j < kSide; ++j) __builtin_prefetch(next + index + j * kLanes);
             }
             Part u[kSide];
-            GAUSSMIX_UNROLL for (int j = 0; j < kSide; ++j) u[j] = held(Part::load(differences + place + j * kLanes));
+            GAUSSMIX_UNROLL for (int j = 0; j < kSide; ++j) u[j] =
+                in_register(Part::load(differences + index + j * kLanes));
             GAUSSMIX_UNROLL for (int i = 0; i < kHeight; ++i) {
-                const Part ru = held(Part::load(weighted + place + (first + i) * kLanes));
+                const Part ru = in_register(Part::load(weighted + index + (first + i) * kLanes));
                 GAUSSMIX_UNROLL for (int j = 0; j < kSide; ++j) sum[i][j] = fma(ru, u[j], sum[i][j]);
             }
         }
@@ -117,15 +118,15 @@ GAUSSMIX_INLINE void add_block(const double* weighted, const double* differences
 
 // Returns where the next panel's sums begin.
 template <int R>
-double* add_panel(const Component& c, Index panel, bool has_later, const double* anchor, double* differences,
+double* add_panel(const Component& c, Index panel, bool is_followed, const double* anchor, double* differences,
                   double* weighted, double* sums) {
     double* here = differences + panel * kTileRows;
     if (panel == 0) {
-        has_later ? add_triangle<R, true, false>(c, anchor, here, weighted, sums)
-                  : add_triangle<R, false, false>(c, anchor, here, weighted, sums);
+        is_followed ? add_triangle<R, true, false>(c, anchor, here, weighted, sums)
+                    : add_triangle<R, false, false>(c, anchor, here, weighted, sums);
     } else {
-        has_later ? add_triangle<R, true, true>(c, anchor, here, weighted, sums)
-                  : add_triangle<R, false, true>(c, anchor, here, weighted, sums);
+        is_followed ? add_triangle<R, true, true>(c, anchor, here, weighted, sums)
+                    : add_triangle<R, false, true>(c, anchor, here, weighted, sums);
     }
     sums += round_up(triangle(R) + R, kSumsTogether);
     const int n_vectors = c.groups.count * kGroupVectors;

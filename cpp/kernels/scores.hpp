@@ -14,22 +14,22 @@ namespace gaussmix::GAUSSMIX_ISA::scores {
 
 using scatter::kPanelSize;
 using scatter::kSide;
-static_assert(kSide == kPanelNumbers);
+static_assert(kSide == kPanelValues);
 
 constexpr double kRootHalf = 0.70710678118654752440;
 constexpr Index kTogether = 4;  // panels that meet each other panel while it is in L1
 
 constexpr Index products_size(Index n_panels) { return n_panels * (n_panels + 1) / 2 * kSide * kSide; }
-constexpr Index number(Index i) { return i / kSide * kPanelSize + i % kSide * kLanes; }
+constexpr Index panel_offset(Index i) { return i / kSide * kPanelSize + i % kSide * kLanes; }
 
 struct Layout {
-    Index of_all, of_each, sums_size;
+    Index collect, of_each, sums_size;
     Index step, front, own, all, weighted, row_weight, responsibilities, masks, size;
 
     explicit Layout(const ScoresView& task) {
         const Shape& shape = task.step.shape;
-        of_all = kProductsBegin;
-        of_each = of_all + products_size(task.n_all);
+        collect = kProductsBegin;
+        of_each = collect + products_size(task.n_all);
         sums_size = of_each + shape.n_components * products_size(task.n_own);
         Carver carver;
         step = carver.take(ScratchLayout(shape).size);
@@ -52,8 +52,8 @@ inline void weigh(const double* panel, unsigned char mask, const double* r, doub
             const Index n = groups.index[i] * kGroupVectors + v;
             const Vec factor = Vec::load(r + n * kLanes);
             GAUSSMIX_UNROLL for (int j = 0; j < kSide; ++j) {
-                const Index place = (n * kSide + j) * kLanes;
-                (factor * Vec::load(panel + place)).store(weighted + place);
+                const Index index = (n * kSide + j) * kLanes;
+                (factor * Vec::load(panel + index)).store(weighted + index);
             }
         }
     }
@@ -71,9 +71,9 @@ inline void add_products(const double* panels, const unsigned char* masks, Index
                 for (unsigned common = masks[i] & masks[b]; common != 0;) {  // runs of groups
                     const int first = __builtin_ctz(common), count = __builtin_ctz(~(common >> first));
                     common &= ~(((1u << count) - 1) << first);
-                    const Index place = first * kGroupVectors * kSide * kLanes;
-                    scatter::add_block<kSide>(weighted + (i - a) * kPanelSize + place, panels + b * kPanelSize + place,
-                                              next + place, count * kGroupVectors,
+                    const Index index = first * kGroupVectors * kSide * kLanes;
+                    scatter::add_block<kSide>(weighted + (i - a) * kPanelSize + index, panels + b * kPanelSize + index,
+                                              next + index, count * kGroupVectors,
                                               sums + products_size(i) + b * kSide * kSide);
                 }
             }
@@ -107,9 +107,9 @@ public:
         const unsigned char* active = reinterpret_cast<unsigned char*>(tile_ + of_step_.active);
         unsigned char* masks = reinterpret_cast<unsigned char*>(scratch_ + layout_.masks);
         unsigned char* own_masks = masks + task_.n_all;
-        const Index n_components = shape_.n_components, n_apart = n_components * task_.n_each;
+        const Index n_components = shape_.n_components, n_separate = n_components * task_.n_each;
         unsigned char any = 0;
-        clear(layout_.all, n_apart, task_.n_all);
+        clear(layout_.all, n_separate, task_.n_all);
         for (Index k = 0; k < n_components; ++k) {
             any |= active[k];
             __builtin_memset(masks + k * task_.n_each, active[k], static_cast<std::size_t>(task_.n_each));
@@ -119,8 +119,8 @@ public:
             add(layout_.own, own_masks, task_.n_own, layout_.responsibilities,
                 sums + layout_.of_each + k * products_size(task_.n_own));
         }
-        __builtin_memset(masks + n_apart, any, static_cast<std::size_t>(task_.n_all - n_apart));
-        add(layout_.all, masks, task_.n_all, layout_.row_weight, sums + layout_.of_all);
+        __builtin_memset(masks + n_separate, any, static_cast<std::size_t>(task_.n_all - n_separate));
+        add(layout_.all, masks, task_.n_all, layout_.row_weight, sums + layout_.collect);
     }
 
 private:
@@ -143,16 +143,16 @@ private:
             const double* e = tile_ + of_step_.densities + (g * round_up(shape_.n_components, kLanes) + k) * kGroupRows;
             for (Index v = 0; v < kGroupVectors; ++v) {
                 const Index lanes = (g * kGroupVectors + v) * kLanes;
-                const Vec share = Vec::load(e + v * kLanes) * Vec::load(tile_ + of_step_.row_factor + lanes);
+                const Vec responsibility = Vec::load(e + v * kLanes) * Vec::load(tile_ + of_step_.row_factor + lanes);
                 for (Index j = 0; j < d; ++j) {
                     const Vec offset =
                         Vec::load(rows + (j * kGroupVectors + v) * kLanes) - Vec::broadcast(task_.means[k * d + j]);
-                    keep(less(Vec::zero(), share), offset).store(u + j * kLanes);
+                    keep(less(Vec::zero(), responsibility), offset).store(u + j * kLanes);
                 }
                 whiten(k, u, z);
-                (share * Vec::load(scratch_ + layout_.row_weight + lanes))
+                (responsibility * Vec::load(scratch_ + layout_.row_weight + lanes))
                     .store(scratch_ + layout_.responsibilities + lanes);
-                write_numbers(k, lanes * kSide, z, share);
+                write_values(k, lanes * kSide, z, responsibility);
             }
         }
     }
@@ -171,26 +171,26 @@ private:
         }
     }
 
-    void write_numbers(Index k, Index place, const double* z, Vec share) {
+    void write_values(Index k, Index index, const double* z, Vec responsibility) {
         const Index d = shape_.n_features, n_components = shape_.n_components;
-        double* own = scratch_ + layout_.own + place;
-        double* all = scratch_ + layout_.all + place;
+        double* own = scratch_ + layout_.own + index;
+        double* all = scratch_ + layout_.all + index;
         double* each = all + k * task_.n_each * kPanelSize;
-        const Index n_shares = (n_components + kSide - 1) / kSide;
-        share.store(all + (task_.n_all - n_shares) * kPanelSize + number(k));
+        const Index n_pieces = (n_components + kSide - 1) / kSide;
+        responsibility.store(all + (task_.n_all - n_pieces) * kPanelSize + panel_offset(k));
         for (Index j = 0; j < d; ++j) {
             const Vec score = Vec::load(z + j * kLanes);
-            score.store(own + number(j));
-            (share * score).store(each + number(j));
+            score.store(own + panel_offset(j));
+            (responsibility * score).store(each + panel_offset(j));
         }
         Index i = 0;
         const auto write = [&](Vec score) {
-            score.store(own + number(d + i));
+            score.store(own + panel_offset(d + i));
             if (task_.is_shared) {
-                double* to = all + n_components * task_.n_each * kPanelSize + number(i);
-                fma(share, score, Vec::load(to)).store(to);
+                double* to = all + n_components * task_.n_each * kPanelSize + panel_offset(i);
+                fma(responsibility, score, Vec::load(to)).store(to);
             } else {
-                (share * score).store(each + number(d + i));
+                (responsibility * score).store(each + panel_offset(d + i));
             }
             ++i;
         };
@@ -231,17 +231,17 @@ inline void add(const ScoresView& task, const void* operands, Index first, Index
     double* front = reinterpret_cast<double*>(scratch + layout.front);
     const SumsLayout of_front(task.step.shape, moments_size(task.step.shape));
     __builtin_memset(front, 0, static_cast<std::size_t>(of_front.size) * sizeof(double));
-    StepView shares = task.step;
-    shares.row_weight = {nullptr, 0};
-    Step step(shares, static_cast<const double*>(operands), listener, scratch + layout.step, front);
+    StepView plain = task.step;
+    plain.row_weight = {nullptr, 0};
+    Step step(plain, static_cast<const double*>(operands), listener, scratch + layout.step, front);
     Poll poll(listener);
     Scores scores(task, layout, scratch, poll);
     for (; first < last; first += kTileRows) {
         const Index end = smaller(first + kTileRows, last);
-        if (!step.share_tile(first, end) || poll.is_cancelled()) return;
+        if (!step.assign_tile(first, end) || poll.is_cancelled()) return;
         scores.add_tile(first, end, sums);
     }
-    sums[0] += front[of_front.n_far];
+    sums[0] += front[of_front.n_distant];
 }
 
 }  // namespace gaussmix::GAUSSMIX_ISA::scores

@@ -19,7 +19,7 @@
 namespace gaussmix::GAUSSMIX_ISA::shared {
 
 // A rotation that gains less, as a part of sum_k c_k, is not made: log-likelihoods have no more digits.
-constexpr double kSettled = 4 * __DBL_EPSILON__;
+constexpr double kMinGain = 4 * __DBL_EPSILON__;
 
 struct Turned {  // D and what it makes of the scatters
     Index d, n_lanes, stride;
@@ -55,7 +55,7 @@ GAUSSMIX_INLINE Rotation best_rotation(const Turned& turned, Index p, Index q, d
     if (!(size > 0 && size <= __DBL_MAX__)) return {1, 0};
     const double x = a / size, y = b / size, length = __builtin_sqrt(x * x + y * y);
     const double gain = x > 0 ? y * y / (length + x) : length - x;
-    if (!(gain * size > kSettled * total)) return {1, 0};
+    if (!(gain * size > kMinGain * total)) return {1, 0};
     return halved(halved({x / length, y / length}));
 }
 
@@ -141,7 +141,7 @@ namespace gaussmix::GAUSSMIX_ISA {
 namespace shared {
 
 // Sizes are arguments, so that the compiler knows them where they are constants.
-GAUSSMIX_INLINE void turn_all(const ScattersView& scatters, Index d, Index n_lanes, Index stride, int most_sweeps,
+GAUSSMIX_INLINE void turn_all(const ScattersView& scatters, Index d, Index n_lanes, Index stride, int max_sweeps,
                               Poll& poll, double* scratch, double* axes) {
     double* const importance = scratch + d * d * n_lanes;
     const Turned turned{d, n_lanes, stride, scratch, importance, importance + n_lanes};
@@ -153,27 +153,27 @@ GAUSSMIX_INLINE void turn_all(const ScattersView& scatters, Index d, Index n_lan
         if (poll.is_cancelled(2 * d * d * d)) return;
         load_scatter(turned, k, scatters.data + k * d * d, scale, turned.axes + d * stride);
     }
-    for (int i = 0; i < most_sweeps && sweep(turned, scatters.importance == nullptr, poll); ++i) {}
+    for (int i = 0; i < max_sweeps && sweep(turned, scatters.importance == nullptr, poll); ++i) {}
     for (Index i = 0; i < d * d; ++i) axes[i] = turned.axes[i % d * stride + i / d];
 }
 
 }  // namespace shared
 
 // Turns `axes` (d, d), in columns. `scratch` has room for shared_axes_scratch(n_components, d).
-inline void shared_axes(const ScattersView& scatters, int most_sweeps, Listener listener, double* scratch,
+inline void shared_axes(const ScattersView& scatters, int max_sweeps, Listener listener, double* scratch,
                         double* axes) noexcept {
     Poll poll(listener);
     const Index d = scatters.n_features;
     if (scatters.n_components <= kLanes && d <= kLanes) {
         switch (d) {
-            case 2: return shared::turn_all(scatters, 2, kLanes, kLanes, most_sweeps, poll, scratch, axes);
-            case 3: return shared::turn_all(scatters, 3, kLanes, kLanes, most_sweeps, poll, scratch, axes);
-            case 4: return shared::turn_all(scatters, 4, kLanes, kLanes, most_sweeps, poll, scratch, axes);
-            default: return shared::turn_all(scatters, d, kLanes, kLanes, most_sweeps, poll, scratch, axes);
+            case 2: return shared::turn_all(scatters, 2, kLanes, kLanes, max_sweeps, poll, scratch, axes);
+            case 3: return shared::turn_all(scatters, 3, kLanes, kLanes, max_sweeps, poll, scratch, axes);
+            case 4: return shared::turn_all(scatters, 4, kLanes, kLanes, max_sweeps, poll, scratch, axes);
+            default: return shared::turn_all(scatters, d, kLanes, kLanes, max_sweeps, poll, scratch, axes);
         }
     }
     const Index n_lanes = round_up(scatters.n_components, kLanes), stride = round_up(d, kLanes);
-    shared::turn_all(scatters, d, n_lanes, stride, most_sweeps, poll, scratch, axes);
+    shared::turn_all(scatters, d, n_lanes, stride, max_sweeps, poll, scratch, axes);
 }
 
 }  // namespace gaussmix::GAUSSMIX_ISA

@@ -12,53 +12,53 @@ namespace gaussmix::GAUSSMIX_ISA {
 
 // A row whose squared distance from every mean exceeds this is far: rounding of the distance, some 1e-16 of it, begins to
 // show in its responsibilities. Such rows are counted, for the engine to share them otherwise.
-constexpr double kFarDistance = 1e8;
+constexpr double kDistantFrom = 1e8;
 
 // A row is far if even the largest log density is below this. A single component has every row whole.
-inline double far_limit(const Shape& shape, const double* log_scale) {
+inline double distant_limit(const Shape& shape, const double* log_scale) {
     if (shape.n_components == 1) return -__builtin_inf();
     double largest = log_scale[0];
     for (Index k = 1; k < shape.n_components; ++k) largest = log_scale[k] > largest ? log_scale[k] : largest;
-    return largest - kFarDistance / 2;
+    return largest - kDistantFrom / 2;
 }
 
 // A tile's sum of row weight * log density, lane by lane. Without row weights a lane's normalisers are multiplied and
 // one logarithm serves the tile (d = 2, K = 3: 1.42 to 1.22 ns per pair): 18 factors, none above n_components, cannot
 // overflow.
-constexpr Index kMostFactors = 1 << 30;
+constexpr Index kMaxFactors = 1 << 30;
 
 struct LogLikelihood {
     bool is_weighted;
-    double far_limit;
+    double distant_limit;
     Vec sum = Vec::zero();
     Vec product = Vec::broadcast(1);
-    Vec n_far = Vec::zero();
+    Vec n_distant = Vec::zero();
     Vec background = Vec::zero();  // its mass
 
     GAUSSMIX_INLINE void add(Vec weight, Vec largest) { sum = sum + keep(less(Vec::zero(), weight), weight * largest); }
     GAUSSMIX_INLINE void add(Vec weight, Vec largest, Vec normaliser) {
         const Vec present = keep(less(Vec::zero(), weight), Vec::broadcast(1));
-        n_far = n_far + keep(less(largest, Vec::broadcast(far_limit)), present);
+        n_distant = n_distant + keep(less(largest, Vec::broadcast(distant_limit)), present);
         if (is_weighted) return add(weight, largest + log(normaliser));
         add(weight, largest);
         product = product * select(less(Vec::zero(), weight), normaliser, Vec::broadcast(1));
     }
     double total() const { return lane_sum(sum + log(product)); }
-    double far_rows() const { return lane_sum(n_far); }
+    double distant_rows() const { return lane_sum(n_distant); }
     double background_mass() const { return lane_sum(background); }
 };
 
 // How many responsibilities of a group are not zero.
-inline double count_near(const GroupView& group, Index n_components, const Vec (&best)[kGroupVectors]) {
-    Vec near = Vec::zero();
+inline double count_active(const GroupView& group, Index n_components, const Vec (&best)[kGroupVectors]) {
+    Vec n_nearby = Vec::zero();
     for (Index k = 0; k < n_components; ++k) {
         if (!(group.active[k] & group.bit)) continue;
         GAUSSMIX_UNROLL for (int v = 0; v < kGroupVectors; ++v) {
             const Vec gap = Vec::load(group.densities + (k * kGroupVectors + v) * kLanes) - best[v];
-            near = near + keep(less(Vec::broadcast(-kNegligible), gap), Vec::broadcast(1));
+            n_nearby = n_nearby + keep(less(Vec::broadcast(-kNegligible), gap), Vec::broadcast(1));
         }
     }
-    return lane_sum(near);
+    return lane_sum(n_nearby);
 }
 
 // Writes the likeliest component of each row of a group, the first of equals, and 0 for rows that are far: no label

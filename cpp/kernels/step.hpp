@@ -34,31 +34,31 @@ public:
           operands_(operands),
           scratch_(scratch),
           sums_(sums),
-          far_limit_(shape_.rule == Rule::soft ? far_limit(shape_, operands + operands_layout_.log_scale) : 0),
-          background_(shape_.rule != Rule::given ? operands[operands_layout_.background] : -__builtin_inf()) {}
+          distant_limit_(shape_.rule == Rule::soft ? distant_limit(shape_, operands + operands_layout_.log_scale) : 0),
+          background_(shape_.rule != Rule::assignment ? operands[operands_layout_.background] : -__builtin_inf()) {}
 
     // False if it is to be given up.
     bool add_tile(Index first, Index last) {
-        if (!share_tile(first, last)) return false;
+        if (!assign_tile(first, last)) return false;
         add_moments(count_groups(first, last));
         for (Index k = 0; k < shape_.n_components; ++k) touched()[k] |= active()[k];
         return !poll_.is_cancelled(kTileRows * shape_.n_components);
     }
 
     // The same without the moments: leaves rows, exponentials and row factors in the scratch.
-    bool share_tile(Index first, Index last) {
+    bool assign_tile(Index first, Index last) {
         const int n_groups = count_groups(first, last);
         const Index n_components = shape_.n_components;
         __builtin_memset(active(), 0, static_cast<std::size_t>(n_components));
-        n_near_ = 0;
-        LogLikelihood log_likelihood{task_.row_weight.data != nullptr || n_components > kMostFactors, far_limit_};
+        n_active_ = 0;
+        LogLikelihood log_likelihood{task_.row_weight.data != nullptr || n_components > kMaxFactors, distant_limit_};
         for (int g = 0; g < n_groups; ++g) {
             add_group(g, first + g * kGroupRows, log_likelihood);
             if (poll_.is_cancelled()) return false;
         }
         sums_[sums_layout_.log_likelihood] += log_likelihood.total();
-        sums_[sums_layout_.n_near] += n_near_;
-        sums_[sums_layout_.n_far] += log_likelihood.far_rows();
+        sums_[sums_layout_.n_active] += n_active_;
+        sums_[sums_layout_.n_distant] += log_likelihood.distant_rows();
         if (has_background()) sums_[sums_layout_.background] += log_likelihood.background_mass();
         return true;
     }
@@ -78,7 +78,7 @@ private:
         double* densities = scratch_ + scratch_layout_.densities + g * padded_components() * kGroupRows;
         double* row_factor = scratch_ + scratch_layout_.row_factor + g * kGroupRows;
         double* prior = scratch_ + scratch_layout_.prior;
-        const bool is_known = read_log_prior(task_.prior, task_.rows, first, shape_.n_components, prior);
+        const bool is_valid = read_log_prior(task_.prior, task_.rows, first, shape_.n_components, prior);
         const GroupView group{rows,
                               densities,
                               scratch_ + scratch_layout_.differences,
@@ -87,24 +87,24 @@ private:
                               bounds_of(first),
                               &likeliest_,
                               &poll_,
-                              is_known ? prior : nullptr};
+                              is_valid ? prior : nullptr};
         read_group(task_.rows, first, rows);
         read_row_weight(task_.row_weight, task_.rows, first, row_factor);
-        if (shape_.rule == Rule::given) {
-            return read_given(task_.given, task_.rows.n_rows, first, shape_.n_components, densities, group.active,
-                              group.bit);
+        if (shape_.rule == Rule::assignment) {
+            return read_assignment(task_.assignment, task_.rows.n_rows, first, shape_.n_components, densities,
+                                   group.active, group.bit);
         }
         Vec best[kGroupVectors];
         const Prefetch next_rows(task_.rows, first + kGroupRows, shape_.n_components);
         log_densities({shape_, operands_layout_, operands_, true}, group, next_rows, best);
         if (poll_.is_cancelled()) return;
         if (std::uint16_t* labels = task_.visit.labels; labels != nullptr) {
-            write_likeliest(group, shape_.n_components, best, far_limit_, task_.rows, first, labels);
+            write_likeliest(group, shape_.n_components, best, distant_limit_, task_.rows, first, labels);
         }
         Vec background[kGroupVectors];
-        if (has_background()) share_with_background(group, background, best);
+        if (has_background()) add_background(group, background, best);
         if (first % kLeafRows / kGroupRows % kCountedGroup == 0) {
-            n_near_ += kCountedGroup * count_near(group, shape_.n_components, best);
+            n_active_ += kCountedGroup * count_active(group, shape_.n_components, best);
         }
         if (shape_.rule == Rule::hard)
             return hard(group, shape_.n_components, best, has_background(), row_factor, log_likelihood);
@@ -115,12 +115,12 @@ private:
     bool has_background() const { return background_ > -__builtin_inf(); }
 
     // The log density of the background at each row, with what is known of the row, and the largest of it and the others.
-    void share_with_background(const GroupView& group, Vec (&background)[kGroupVectors], Vec (&best)[kGroupVectors]) {
+    void add_background(const GroupView& group, Vec (&background)[kGroupVectors], Vec (&best)[kGroupVectors]) {
         GAUSSMIX_UNROLL for (int v = 0; v < kGroupVectors; ++v) {
             background[v] = Vec::broadcast(background_);
             if (group.prior != nullptr) {
-                const Index place = (shape_.n_components * kGroupVectors + v) * kLanes;
-                background[v] = background[v] + Vec::load(group.prior + place);
+                const Index index = (shape_.n_components * kGroupVectors + v) * kLanes;
+                background[v] = background[v] + Vec::load(group.prior + index);
             }
             best[v] = max(best[v], background[v]);
         }
@@ -167,9 +167,9 @@ private:
     const double* operands_;
     double* scratch_;
     double* sums_;
-    const double far_limit_;
+    const double distant_limit_;
     const double background_;
-    double n_near_ = 0;
+    double n_active_ = 0;
     Index likeliest_ = 0;
 };
 
@@ -217,8 +217,8 @@ inline void merge(const Shape& shape, double* span, double* total) noexcept {
             touched[i] = 0;
         }
         if (!is_touched) continue;
-        const Index place = layout.moments + k / slices.n_together * slices.size;
-        add_and_clear(span + place, slices.size, total + place);
+        const Index index = layout.moments + k / slices.n_together * slices.size;
+        add_and_clear(span + index, slices.size, total + index);
     }
 }
 
@@ -226,8 +226,8 @@ inline void unpack(const Shape& shape, const double* sums, MomentsView out) noex
     const SumsLayout layout(shape, moments_size(shape));
     const double* moments = sums + layout.moments;
     *out.log_likelihood = sums[layout.log_likelihood];
-    *out.n_far = sums[layout.n_far];
-    *out.n_near = sums[layout.n_near];
+    *out.n_distant = sums[layout.n_distant];
+    *out.n_active = sums[layout.n_active];
     if (out.background != nullptr) *out.background = sums[layout.background];
     if (is_fixed(shape)) return fixed::unpack(shape, moments, out);
     copy(sums + layout.mass, shape.n_components, out.mass);

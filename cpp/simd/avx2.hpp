@@ -11,7 +11,7 @@ constexpr int kRegisters = 16, kParts = 2, kPartLanes = kLanes / kParts;
 
 // gcc would fold the load into each instruction that uses it, and the loop would wait for loads (M of d = 64: 68 % of
 // the peak without, 79 % with).
-GAUSSMIX_INLINE Part held(Part a) {
+GAUSSMIX_INLINE Part in_register(Part a) {
     asm("" : "+x"(a.v));
     return a;
 }

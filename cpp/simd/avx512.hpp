@@ -9,7 +9,7 @@ namespace gaussmix::GAUSSMIX_ISA {
 
 constexpr int kRegisters = 32, kParts = 1, kPartLanes = kLanes;
 
-GAUSSMIX_INLINE Part held(Part a) { return a; }
+GAUSSMIX_INLINE Part in_register(Part a) { return a; }
 
 using PartMask = __mmask8;
 GAUSSMIX_INLINE PartMask less(Part a, Part b) { return _mm512_cmp_pd_mask(a.v, b.v, _CMP_LT_OQ); }
@@ -72,7 +72,7 @@ GAUSSMIX_INLINE void transpose(Part (&a)[8]) {
     }
 }
 
-GAUSSMIX_INLINE Part pick(Part a, Part b, __m512i places) { return {_mm512_permutex2var_pd(a.v, places, b.v)}; }
+GAUSSMIX_INLINE Part pick(Part a, Part b, __m512i indices) { return {_mm512_permutex2var_pd(a.v, indices, b.v)}; }
 
 GAUSSMIX_INLINE void deinterleave(Part (&a)[2]) {
     const Part even = pick(a[0], a[1], _mm512_setr_epi64(0, 2, 4, 6, 8, 10, 12, 14));

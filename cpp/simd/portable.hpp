@@ -31,12 +31,12 @@ constexpr int kParts = 4, kPartLanes = kLanes / kParts;
 using Register [[gnu::vector_size(16)]] = double;
 using RegisterBits [[gnu::vector_size(16)]] = Bits;
 
-template <int... kPlaces>
+template <int... kIndices>
 GAUSSMIX_INLINE Register pick(Register a, Register b) {
 #if defined(__clang__) || __GNUC__ >= 12
-    return __builtin_shufflevector(a, b, kPlaces...);
+    return __builtin_shufflevector(a, b, kIndices...);
 #else
-    return __builtin_shuffle(a, b, RegisterBits{kPlaces...});
+    return __builtin_shuffle(a, b, RegisterBits{kIndices...});
 #endif
 }
 
@@ -114,7 +114,7 @@ GAUSSMIX_INLINE Part sqrt(Part a) {
 }
 // Volatile, so that what precedes it comes first: compilers put multiply-adds off until their operands spill (clang 22,
 // E of d = 16: 94 % of the peak by count, 83 % without `volatile`).
-GAUSSMIX_INLINE Part held(Part a) {
+GAUSSMIX_INLINE Part in_register(Part a) {
 #if defined(__aarch64__)
     asm volatile("" : "+w"(a.v));
 #elif defined(__SSE2__)
@@ -143,8 +143,8 @@ GAUSSMIX_INLINE unsigned bits(PartMask m) {
 }
 
 GAUSSMIX_INLINE Part lookup(const double* table, Part index) {
-    const RegisterBits places = (RegisterBits)index.v & Bits{7};
-    return {Register{table[places[0]], table[places[1]]}};
+    const RegisterBits indices = (RegisterBits)index.v & Bits{7};
+    return {Register{table[indices[0]], table[indices[1]]}};
 }
 
 GAUSSMIX_INLINE RegisterBits wide_product(RegisterBits a, RegisterBits b) {

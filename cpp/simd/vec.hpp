@@ -7,29 +7,29 @@
 namespace gaussmix::GAUSSMIX_ISA {
 
 template <class Half>
-struct Halves;
+struct HalfPair;
 template <class T>
 constexpr int kLanesOf = kPartLanes;
 template <class Half>
-constexpr int kLanesOf<Halves<Half>> = 2 * kLanesOf<Half>;
+constexpr int kLanesOf<HalfPair<Half>> = 2 * kLanesOf<Half>;
 
 // Of vectors, masks or words.
 template <class Half>
-struct Halves {
+struct HalfPair {
     Half low, high;
 
     static constexpr int kHalf = kLanesOf<Half>;
 
-    GAUSSMIX_INLINE static Halves zero() { return {Half::zero(), Half::zero()}; }
+    GAUSSMIX_INLINE static HalfPair zero() { return {Half::zero(), Half::zero()}; }
     template <class T>
-    GAUSSMIX_INLINE static Halves broadcast(T x) {
+    GAUSSMIX_INLINE static HalfPair broadcast(T x) {
         return {Half::broadcast(x), Half::broadcast(x)};
     }
     template <class T>
-    GAUSSMIX_INLINE static Halves load(const T* p) {
+    GAUSSMIX_INLINE static HalfPair load(const T* p) {
         return {Half::load(p), Half::load(p + kHalf)};
     }
-    GAUSSMIX_INLINE static Halves load_unaligned(const void* p) {
+    GAUSSMIX_INLINE static HalfPair load_unaligned(const void* p) {
         return {Half::load_unaligned(p), Half::load_unaligned(static_cast<const double*>(p) + kHalf)};
     }
     template <class T>
@@ -38,13 +38,13 @@ struct Halves {
     }
     GAUSSMIX_INLINE void store_unaligned(double* p) const { low.store_unaligned(p), high.store_unaligned(p + kHalf); }
 
-    GAUSSMIX_INLINE static Halves load_floats(const void* p) {
+    GAUSSMIX_INLINE static HalfPair load_floats(const void* p) {
         return {Half::load_floats(p), Half::load_floats(static_cast<const float*>(p) + kHalf)};
     }
-    GAUSSMIX_INLINE static Halves load_head(const void* p, int count) {
+    GAUSSMIX_INLINE static HalfPair load_head(const void* p, int count) {
         return {Half::load_head(p, count), Half::load_head(static_cast<const double*>(p) + kHalf, count - kHalf)};
     }
-    GAUSSMIX_INLINE static Halves load_floats_head(const void* p, int count) {
+    GAUSSMIX_INLINE static HalfPair load_floats_head(const void* p, int count) {
         return {Half::load_floats_head(p, count),
                 Half::load_floats_head(static_cast<const float*>(p) + kHalf, count - kHalf)};
     }
@@ -55,7 +55,7 @@ struct Halves {
 
 template <class T, int kCount>
 struct InParts {
-    using type = Halves<typename InParts<T, kCount / 2>::type>;
+    using type = HalfPair<typename InParts<T, kCount / 2>::type>;
 };
 template <class T>
 struct InParts<T, 1> {
@@ -67,7 +67,7 @@ using Mask = InParts<PartMask, kParts>::type;
 // Part h of a vector: through memory where the loops over four parts stay loops.
 GAUSSMIX_INLINE Part part(const Part& a, int) { return a; }
 template <class Half>
-GAUSSMIX_INLINE Part part(const Halves<Half>& a, int h) {
+GAUSSMIX_INLINE Part part(const HalfPair<Half>& a, int h) {
     constexpr int kBelow = kLanesOf<Half> / kPartLanes;
     if constexpr (kParts <= 2) return h < kBelow ? part(a.low, h) : part(a.high, h - kBelow);
     Part x;
@@ -76,7 +76,7 @@ GAUSSMIX_INLINE Part part(const Halves<Half>& a, int h) {
 }
 GAUSSMIX_INLINE void set_part(Part& a, int, Part x) { a = x; }
 template <class Half>
-GAUSSMIX_INLINE void set_part(Halves<Half>& a, int h, Part x) {
+GAUSSMIX_INLINE void set_part(HalfPair<Half>& a, int h, Part x) {
     constexpr int kBelow = kLanesOf<Half> / kPartLanes;
     if constexpr (kParts > 2) {
         __builtin_memcpy(reinterpret_cast<Part*>(&a) + h, &x, sizeof x);
@@ -87,12 +87,12 @@ GAUSSMIX_INLINE void set_part(Halves<Half>& a, int h, Part x) {
 
 // What is done half by half.
 template <class Half>
-GAUSSMIX_INLINE Halves<Half> join(Half low, Half high) {
+GAUSSMIX_INLINE HalfPair<Half> join(Half low, Half high) {
     return {low, high};
 }
 #define GAUSSMIX_HALF_BY_HALF(name)                            \
     template <class A, class B>                                \
-    GAUSSMIX_INLINE auto name(Halves<A> a, Halves<B> b) {      \
+    GAUSSMIX_INLINE auto name(HalfPair<A> a, HalfPair<B> b) {  \
         return join(name(a.low, b.low), name(a.high, b.high)); \
     }
 GAUSSMIX_HALF_BY_HALF(operator+)
@@ -106,23 +106,23 @@ GAUSSMIX_HALF_BY_HALF(less)
 GAUSSMIX_HALF_BY_HALF(equal)
 GAUSSMIX_HALF_BY_HALF(keep)
 template <class Half>
-GAUSSMIX_INLINE Halves<Half> fma(Halves<Half> a, Halves<Half> b, Halves<Half> c) {
+GAUSSMIX_INLINE HalfPair<Half> fma(HalfPair<Half> a, HalfPair<Half> b, HalfPair<Half> c) {
     return {fma(a.low, b.low, c.low), fma(a.high, b.high, c.high)};
 }
 template <class M, class Half>
-GAUSSMIX_INLINE Halves<Half> select(Halves<M> m, Halves<Half> yes, Halves<Half> no) {
+GAUSSMIX_INLINE HalfPair<Half> select(HalfPair<M> m, HalfPair<Half> yes, HalfPair<Half> no) {
     return {select(m.low, yes.low, no.low), select(m.high, yes.high, no.high)};
 }
 template <class Half>
-GAUSSMIX_INLINE Halves<Half> sqrt(Halves<Half> a) {
+GAUSSMIX_INLINE HalfPair<Half> sqrt(HalfPair<Half> a) {
     return {sqrt(a.low), sqrt(a.high)};
 }
 template <class M>
-GAUSSMIX_INLINE bool any(Halves<M> m) {
+GAUSSMIX_INLINE bool any(HalfPair<M> m) {
     return any(m.low | m.high);
 }
 template <class M>
-GAUSSMIX_INLINE unsigned bits(Halves<M> m) {  // bit i for lane i
+GAUSSMIX_INLINE unsigned bits(HalfPair<M> m) {  // bit i for lane i
     return bits(m.low) | bits(m.high) << kLanesOf<M>;
 }
 
@@ -140,14 +140,14 @@ GAUSSMIX_INLINE void split(Part x, Part& fraction, Part& exponent) {
     fraction = of_integers((raised & mantissa) + half_root);
 }
 template <class Half>
-GAUSSMIX_INLINE void split(Halves<Half> x, Halves<Half>& fraction, Halves<Half>& exponent) {
+GAUSSMIX_INLINE void split(HalfPair<Half> x, HalfPair<Half>& fraction, HalfPair<Half>& exponent) {
     split(x.low, fraction.low, exponent.low);
     split(x.high, fraction.high, exponent.high);
 }
 
 // As many rows as there are lanes, of D numbers one after another, become a vector for each number.
 template <int D, class Half>
-GAUSSMIX_INLINE void deinterleave(Halves<Half> (&a)[D]) {
+GAUSSMIX_INLINE void deinterleave(HalfPair<Half> (&a)[D]) {
     Part parts[kParts][D];
     GAUSSMIX_UNROLL for (int i = 0; i < kParts * D; ++i) parts[i / D][i % D] = part(a[i / kParts], i % kParts);
     GAUSSMIX_UNROLL for (int h = 0; h < kParts; ++h) deinterleave(parts[h]);
@@ -163,13 +163,13 @@ GAUSSMIX_HALF_BY_HALF(scale_by_eighths)
 
 // table[i mod 8]
 template <class Half>
-GAUSSMIX_INLINE Halves<Half> lookup(const double* table, Halves<Half> index) {
+GAUSSMIX_INLINE HalfPair<Half> lookup(const double* table, HalfPair<Half> index) {
     return {lookup(table, index.low), lookup(table, index.high)};
 }
 
 // Lane j of row i becomes lane i of row j: block by block.
 template <class Half>
-GAUSSMIX_INLINE void transpose(Halves<Half> (&rows)[kLanes]) {
+GAUSSMIX_INLINE void transpose(HalfPair<Half> (&rows)[kLanes]) {
     Vec columns[kLanes];
     GAUSSMIX_UNROLL for (int b = 0; b < kParts * kParts; ++b) {
         Part block[kPartLanes];
@@ -185,7 +185,7 @@ GAUSSMIX_INLINE void transpose(Halves<Half> (&rows)[kLanes]) {
 
 GAUSSMIX_INLINE Part folded(Part a) { return a; }
 template <class Half>
-GAUSSMIX_INLINE Part folded(Halves<Half> a) {
+GAUSSMIX_INLINE Part folded(HalfPair<Half> a) {
     return folded(a.low + a.high);
 }
 

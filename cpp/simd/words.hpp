@@ -22,7 +22,7 @@ GAUSSMIX_INLINE PartWords operator^(PartWords a, PartWords b) { return {a.v ^ b.
 GAUSSMIX_HALF_BY_HALF(operator^)
 GAUSSMIX_INLINE PartWords high_half(PartWords a) { return {a.v >> 32}; }
 template <class Half>
-GAUSSMIX_INLINE Halves<Half> high_half(Halves<Half> a) {
+GAUSSMIX_INLINE HalfPair<Half> high_half(HalfPair<Half> a) {
     return {high_half(a.low), high_half(a.high)};
 }
 
@@ -31,7 +31,7 @@ GAUSSMIX_INLINE Part above_2_to_52(PartWords a, Bits mask) {
     return of_integers((a.v & mask) | Bits{0x4330000000000000});
 }
 template <class Half>
-GAUSSMIX_INLINE auto above_2_to_52(Halves<Half> a, Bits mask) {
+GAUSSMIX_INLINE auto above_2_to_52(HalfPair<Half> a, Bits mask) {
     return join(above_2_to_52(a.low, mask), above_2_to_52(a.high, mask));
 }
 
@@ -43,7 +43,7 @@ GAUSSMIX_INLINE void turn(Part quarters, Part& cosine, Part& sine) {
     sine = of_integers((s ^ exchanged) ^ (q >> 1 << 63));
 }
 template <class Half>
-GAUSSMIX_INLINE void turn(Halves<Half> quarters, Halves<Half>& cosine, Halves<Half>& sine) {
+GAUSSMIX_INLINE void turn(HalfPair<Half> quarters, HalfPair<Half>& cosine, HalfPair<Half>& sine) {
     turn(quarters.low, cosine.low, sine.low);
     turn(quarters.high, cosine.high, sine.high);
 }

@@ -34,7 +34,7 @@ _NAMES = {
     "_src.noise": "Noise",
     "_src.priors": "Dirichlet NormalInverseWishart",
     "_src.report.bootstrap": "Bootstrap",
-    "_src.report.inference": "Estimates Inference OfMixture",
+    "_src.report.inference": "Estimates Inference MixtureEstimates",
     "_src.report.mixture_posterior": "MixturePosterior",
     "_src.report.order_test": "OrderTest",
     "_src.report.summary": "Summary",

@@ -40,7 +40,7 @@ from gaussmix._src.priors import NormalInverseWishart as NormalInverseWishart
 from gaussmix._src.report.bootstrap import Bootstrap as Bootstrap
 from gaussmix._src.report.inference import Estimates as Estimates
 from gaussmix._src.report.inference import Inference as Inference
-from gaussmix._src.report.inference import OfMixture as OfMixture
+from gaussmix._src.report.inference import MixtureEstimates as MixtureEstimates
 from gaussmix._src.report.mixture_posterior import MixturePosterior as MixturePosterior
 from gaussmix._src.report.order_test import OrderTest as OrderTest
 from gaussmix._src.report.summary import Summary as Summary

@@ -11,9 +11,9 @@ GROUP_ROWS: int = 24
 
 LEAF_ROWS: int = 65520
 
-MOST_INFLATION: float = 562949953421312.0
+MAX_INFLATION: float = 562949953421312.0
 
-LEAST_WEIGHT_OF_HALF: float = 0.02
+MIN_SPLIT_WEIGHT: float = 0.02
 
 RESOLVED: float = 1.4901161193847656e-08
 
@@ -29,9 +29,9 @@ MERGE_NEIGHBOURS: int = 6
 
 MERGE_PAIRS: int = 2
 
-MERGE_SHARE: float = 1e-10
+MIN_MERGE_RESPONSIBILITY: float = 1e-10
 
-FEWEST_ROWS_SPLIT: int = 2
+MIN_ROWS_SPLIT: int = 2
 
 ROUNDING_OF_BOUND: float = 1e-09
 
@@ -39,7 +39,7 @@ LOSS_OF_DELETION: float = 0.001
 
 ROWS_PER_PARAMETER: float = 3.0
 
-LEAST_WEIGHT_OF_TAILS: float = 1e-09
+MIN_TAIL_WEIGHT: float = 1e-09
 
 class Target:
     """The kernels compiled for one instruction set."""
@@ -52,7 +52,7 @@ class Target:
         self,
         rows: numpy.typing.NDArray[numpy.float64] | numpy.typing.NDArray[numpy.float32],
         row_weight: numpy.typing.NDArray[numpy.float64] | None,
-        given: numpy.typing.NDArray[numpy.int32] | numpy.typing.NDArray[numpy.float64] | None,
+        assignment: numpy.typing.NDArray[numpy.int32] | numpy.typing.NDArray[numpy.float64] | None,
         origin: numpy.typing.NDArray[numpy.float64] | None,
         log_scale: numpy.typing.NDArray[numpy.float64] | None,
         means: numpy.typing.NDArray[numpy.float64] | None,
@@ -68,7 +68,7 @@ class Target:
         motion: numpy.typing.NDArray[numpy.float32] | None = None,
         projection: numpy.typing.NDArray[numpy.float64] | None = None,
         log_prior: numpy.typing.NDArray[numpy.float64] | None = None,
-        prior_places: numpy.typing.NDArray[numpy.int32] | None = None,
+        prior_indices: numpy.typing.NDArray[numpy.int32] | None = None,
         log_background: float = float("-inf"),
     ) -> tuple[
         float,
@@ -108,7 +108,7 @@ class Target:
         factor_shape: int,
         factors: numpy.typing.NDArray[numpy.float64] | None,
         log_prior: numpy.typing.NDArray[numpy.float64] | None,
-        prior_places: numpy.typing.NDArray[numpy.int32] | None,
+        prior_indices: numpy.typing.NDArray[numpy.int32] | None,
         log_background: float,
         whitening: numpy.typing.NDArray[numpy.float64],
         second: int,
@@ -148,7 +148,7 @@ class Target:
         Multiply-adds of a step for each row, about: an exponential counts as 20.
         """
 
-    def log(self, numbers: numpy.typing.NDArray[numpy.float64]) -> numpy.typing.NDArray[numpy.float64]:
+    def log(self, values: numpy.typing.NDArray[numpy.float64]) -> numpy.typing.NDArray[numpy.float64]:
         """Natural logarithm of each number, the same bits on every processor."""
 
     def principal_axes(
@@ -163,7 +163,7 @@ class Target:
         scatters: numpy.typing.NDArray[numpy.float64],
         start: numpy.typing.NDArray[numpy.float64],
         importance: numpy.typing.NDArray[numpy.float64] | None,
-        most_sweeps: int,
+        max_sweeps: int,
     ) -> numpy.typing.NDArray[numpy.float64]:
         """
         Axes near `start`, in columns, that scatters share best; None weighs them by their volumes.
@@ -206,7 +206,7 @@ class Target:
         previous: float,
         max_steps: int,
         seconds: float,
-        belief: tuple[
+        prior: tuple[
             bool,
             float,
             int,
@@ -221,7 +221,7 @@ class Target:
             bool,
         ]
         | None,
-        known: tuple[bool, numpy.typing.NDArray[numpy.float64] | None],
+        incompleteness: tuple[bool, numpy.typing.NDArray[numpy.float64] | None],
         n_threads: int,
         log_volume: float = float("inf"),
     ) -> tuple[
@@ -234,7 +234,7 @@ class Target:
         Make steps of EM and write the mixture where it lies: (log_likelihood, objective, factors, log_abs_det).
         """
 
-    def settle_column(
+    def improve_column(
         self,
         rows: numpy.typing.NDArray[numpy.float64] | numpy.typing.NDArray[numpy.float32],
         row_weight: numpy.typing.NDArray[numpy.float64],
@@ -248,9 +248,9 @@ class Target:
         max_steps: int,
         seconds: float,
         gain: float,
-        most: int,
+        max_components: int,
         uniform: numpy.typing.NDArray[numpy.float64],
-        belief: tuple[
+        prior: tuple[
             bool,
             float,
             int,
@@ -276,13 +276,13 @@ class Target:
         """
 
     def gammas(
-        self, numbers: numpy.typing.NDArray[numpy.float64]
+        self, values: numpy.typing.NDArray[numpy.float64]
     ) -> tuple[numpy.typing.NDArray[numpy.float64], numpy.typing.NDArray[numpy.float64]]:
         """
         Logarithm of the gamma function of each positive number, and its derivative.
         """
 
-    def climb(
+    def ascend(
         self,
         rows: numpy.typing.NDArray[numpy.float64] | numpy.typing.NDArray[numpy.float32],
         row_weight: numpy.typing.NDArray[numpy.float64] | None,
@@ -294,7 +294,7 @@ class Target:
         limits: tuple[float, float, float, float],
         log_likelihood: float,
         within: numpy.typing.NDArray[numpy.float64],
-        judged: tuple[
+        acceptance: tuple[
             tuple[float, int],
             tuple[float, int],
             tuple[float, int],
@@ -315,7 +315,7 @@ class Target:
         has_swaps: bool,
         uniform: numpy.typing.NDArray[numpy.float64],
         cursor: int,
-        is_unwanted: Callable[[], bool],
+        should_stop: Callable[[], bool],
         n_threads: int,
     ) -> tuple[int, float, float, int, int, bool, bool, float]:
         """
@@ -351,7 +351,7 @@ class Target:
         algebra: tuple[int, int, int],
         n_components: int,
         centres: numpy.typing.NDArray[numpy.float64] | None,
-        given: numpy.typing.NDArray[numpy.int32] | None,
+        assignment: numpy.typing.NDArray[numpy.int32] | None,
         n_candidates: int,
         uniform: numpy.typing.NDArray[numpy.float64] | None,
         kmeans: tuple[int, float],
@@ -393,13 +393,13 @@ class Target:
             int,
         ]
         | None,
-        begun: tuple[
+        initial: tuple[
             numpy.typing.NDArray[numpy.float64],
             numpy.typing.NDArray[numpy.float64],
             numpy.typing.NDArray[numpy.float64],
         ]
         | None,
-        belief: tuple[
+        prior: tuple[
             bool,
             float,
             int,
@@ -414,7 +414,7 @@ class Target:
             bool,
         ]
         | None,
-        known: tuple[bool, numpy.typing.NDArray[numpy.float64] | None],
+        incompleteness: tuple[bool, numpy.typing.NDArray[numpy.float64] | None],
         n_threads: int,
         log_volume: float = float("inf"),
     ) -> tuple[
@@ -458,7 +458,7 @@ class Target:
         rows: numpy.typing.NDArray[numpy.float64] | numpy.typing.NDArray[numpy.float32],
         row_weight: numpy.typing.NDArray[numpy.float64] | None,
         log_prior: numpy.typing.NDArray[numpy.float64] | None,
-        prior_places: numpy.typing.NDArray[numpy.int32] | None,
+        prior_indices: numpy.typing.NDArray[numpy.int32] | None,
         error: numpy.typing.NDArray[numpy.float64] | None,
         log_weight: numpy.typing.NDArray[numpy.float64],
         means: numpy.typing.NDArray[numpy.float64],
@@ -481,7 +481,7 @@ class Target:
         self,
         rows: numpy.typing.NDArray[numpy.float64] | numpy.typing.NDArray[numpy.float32],
         log_prior: numpy.typing.NDArray[numpy.float64] | None,
-        prior_places: numpy.typing.NDArray[numpy.int32] | None,
+        prior_indices: numpy.typing.NDArray[numpy.int32] | None,
         error: numpy.typing.NDArray[numpy.float64] | None,
         log_weight: numpy.typing.NDArray[numpy.float64],
         means: numpy.typing.NDArray[numpy.float64],
@@ -494,7 +494,7 @@ class Target:
         self,
         rows: numpy.typing.NDArray[numpy.float64] | numpy.typing.NDArray[numpy.float32],
         log_prior: numpy.typing.NDArray[numpy.float64] | None,
-        prior_places: numpy.typing.NDArray[numpy.int32] | None,
+        prior_indices: numpy.typing.NDArray[numpy.int32] | None,
         error: numpy.typing.NDArray[numpy.float64] | None,
         log_weight: numpy.typing.NDArray[numpy.float64],
         means: numpy.typing.NDArray[numpy.float64],
@@ -532,7 +532,7 @@ class Target:
         rows: numpy.typing.NDArray[numpy.float64] | numpy.typing.NDArray[numpy.float32],
         row_weight: numpy.typing.NDArray[numpy.float64] | None,
         centres: numpy.typing.NDArray[numpy.float64],
-        settled: float,
+        tolerance: float,
         max_passes: int,
         n_threads: int,
     ) -> int:
@@ -540,7 +540,7 @@ class Target:
         Move centres by k-means, where they lie, until a limit or an empty centre: the number of passes left.
         """
 
-    def halved(
+    def bisect(
         self,
         rows: numpy.typing.NDArray[numpy.float64],
         weight: numpy.typing.NDArray[numpy.float64],
@@ -550,22 +550,22 @@ class Target:
         has_heavy: bool = False,
         has_tails: bool = False,
         least_weight: float = 0.02,
-    ) -> Target.Halves:
+    ) -> Target.Bisection:
         """
         Split rows into halves by EM from each cut, and return the best halves.
         """
 
-    def gains_of_halves(
-        self, halves: Target.Halves, rows: numpy.typing.NDArray[numpy.float64]
+    def bisection_gains(
+        self, bisection: Target.Bisection, rows: numpy.typing.NDArray[numpy.float64]
     ) -> numpy.typing.NDArray[numpy.float64]:
         """Gain of log density by halves for each row."""
 
-    def first_share(
-        self, halves: Target.Halves, rows: numpy.typing.NDArray[numpy.float64]
+    def first_responsibility(
+        self, bisection: Target.Bisection, rows: numpy.typing.NDArray[numpy.float64]
     ) -> numpy.typing.NDArray[numpy.float64]:
         """Responsibilities of the first of two halves for each row."""
 
-    class Halves:
+    class Bisection:
         """Two components in the place of one."""
 
         @property

@@ -9,8 +9,8 @@ from gaussmix._src.em.initialisation.base import Partition, nearest_centre
 from gaussmix._src.em.initialisation.sample import Distinct
 from gaussmix._src.families.base import Equivariance, Family, register
 from gaussmix._src.interfaces.block import Block
+from gaussmix._src.interfaces.moment_spec import MomentSpec, Rule
 from gaussmix._src.interfaces.moments import Scatter
-from gaussmix._src.interfaces.need import Need, Rule
 from gaussmix._src.numerics.axes import principal_axes
 from gaussmix._src.numerics.contract import contract
 from gaussmix._src.numerics.factorise import factorise
@@ -30,7 +30,7 @@ __all__ = [
     "Family",
     "Isotropic",
     "LowRank",
-    "Need",
+    "MomentSpec",
     "Partition",
     "Request",
     "Rule",

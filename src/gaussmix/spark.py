@@ -68,10 +68,10 @@ class _Settings(
         self._set(**parameters)
         return self
 
-    def _given(self, name: str) -> Any:
+    def _get_if_set(self, name: str) -> Any:
         return self.getOrDefault(name) if self.isDefined(name) else None
 
-    def _numbers(self, dataset: Any, names: Sequence[str]) -> dict[str, Any]:
+    def _feature_columns(self, dataset: Any, names: Sequence[str]) -> dict[str, Any]:
         """The numbers of the vectors, a column for each name."""
         whole, wrong = self._array(dataset), f"{self.getFeaturesCol()}: a row has not {len(names)} numbers"
         missing = column_of(self.getFeaturesCol()).isNull()  # then each number is missing, and refused by its row
@@ -80,7 +80,7 @@ class _Settings(
             .when(functions.size(whole) == len(names), whole)
             .otherwise(functions.raise_error(functions.lit(wrong)))
         )
-        return {name: checked[place] for place, name in enumerate(names)}
+        return {name: checked[index] for index, name in enumerate(names)}
 
     def _array(self, dataset: Any) -> Any:
         """The features of each row as an array."""
@@ -107,12 +107,12 @@ class GaussianMixture(_Settings, Estimator):
         first = there.select(functions.size(self._array(dataset)).alias("size")).head()
         if first is None:
             raise ValueError(f"the Spark frame has no rows with numbers in column {features!r}.")
-        names = [f"{features}[{place}]" for place in range(first["size"])]
-        chosen = [column.alias(name) for name, column in self._numbers(dataset, names).items()]
-        weight, ridge = self._given("weightCol"), self._given("regCovar")
+        names = [f"{features}[{index}]" for index in range(first["size"])]
+        chosen = [column.alias(name) for name, column in self._feature_columns(dataset, names).items()]
+        weight, ridge = self._get_if_set("weightCol"), self._get_if_set("regCovar")
         if weight is not None:
             chosen.append(column_of(weight))
-        n_factors = self._given("nFactors")
+        n_factors = self._get_if_set("nFactors")
         options = {} if n_factors is None else {"n_factors": n_factors}
         estimator = gaussian_mixture.GaussianMixture(
             self.getOrDefault("k"),
@@ -145,7 +145,7 @@ class GaussianMixtureModel(_Settings, Model):
         self.estimator: Any = estimator
 
     def _transform(self, dataset: Any) -> Any:
-        numbers = self._numbers(dataset, list(self.estimator.feature_names_in_))
+        numbers = self._feature_columns(dataset, list(self.estimator.feature_names_in_))
         wide = dataset.withColumns(numbers)
         rows = wide.select(list(map(column_of, numbers)))
         added = {

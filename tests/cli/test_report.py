@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 
 from gaussmix import FAMILIES, GaussianMixture, GaussianMixtureIC, Mixture
-from gaussmix._src.cli.show.findings import Findings
+from gaussmix._src.cli.show.report_data import ReportData
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
@@ -128,10 +128,10 @@ def test_sentences_follow_from_the_numbers(shape):
     weights, means = SHAPES[shape]
     mixture = Mixture(weights, np.array(means), np.ones(len(weights)), FAMILIES["spherical"])
     rows = mixture.sample(500, rng=0, return_labels=False)
-    said = " ".join(Findings(mixture, ("a", "b"), rows).sentences())
+    said = " ".join(ReportData(mixture, ("a", "b"), rows).sentences())
     assert all(sentence in said for sentence in SAID[shape])
     assert "nothing unusual" in said
-    said = " ".join(Findings(mixture, ("a", "b"), np.concatenate([rows[:200], np.full((9, 2), 70.0)])).sentences())
+    said = " ".join(ReportData(mixture, ("a", "b"), np.concatenate([rows[:200], np.full((9, 2), 70.0)])).sentences())
     assert " rows of 209 lie outside" in said
     assert "these are more" in said
 
@@ -187,7 +187,7 @@ def table_with_weights_and_gaps():
 
 WAYS = {
     "weights": ["--weights", "w", "--drop-missing"],
-    "precision": ["--weights", "w", "--weight-meaning", "precision", "--drop-missing"],
+    "precision": ["--weights", "w", "--weight-type", "precision", "--drop-missing"],
     "gaps": ["--missing", "--exclude", "w"],
     "noise": ["--noise", "--missing", "--weights", "w"],
 }
@@ -292,7 +292,7 @@ def test_whether_the_fit_is_near_a_maximum_is_said_where_it_is_known():
     rows = np.random.default_rng(0).normal(size=(200, 2)) + np.repeat([[0.0, 0.0], [9.0, 0.0]], 100, axis=0)
     for certify in (True, False):
         search = GaussianMixtureIC(2, covariance_type="full", certify=certify).fit(rows)
-        said = " ".join(Findings(search.mixture_, ("a", "b"), rows, search).sentences())
+        said = " ".join(ReportData(search.mixture_, ("a", "b"), rows, search).sentences())
         assert ("The fit is near a maximum; " in said) is certify
 
 

@@ -88,7 +88,7 @@ def test_text_is_read_as_what_it_is(name, csv_file, numbers):
     found = numbers(table)
     assert found.names == names
     np.testing.assert_array_equal(found.rows, rows)
-    assert table.place(len(rows) - 1).endswith(f"line {text.rstrip().count(chr(10)) + 1}")
+    assert table.describe_location(len(rows) - 1).endswith(f"line {text.rstrip().count(chr(10)) + 1}")
 
 
 DELIMITERS = {  # beside text

@@ -69,7 +69,7 @@ def test_precisions_count_as_rows(cli, csv_file, tmp_path):
     one, many = (
         csv_file("x,y,w\n" + "".join(f"{x},{y},{scale}\n" for x, y in rows), f"{scale}.csv") for scale in (1, 50)
     )
-    arguments = ["--weights", "w", "--weight-meaning", "precision", "--json"]
+    arguments = ["--weights", "w", "--weight-type", "precision", "--json"]
     fits = [
         json.loads(cli("fit", table, "-k", 1, *arguments, "-o", tmp_path / "m.gmm").stdout) for table in (one, many)
     ]

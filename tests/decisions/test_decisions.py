@@ -9,8 +9,8 @@ import pytest
 from common import State, Stopping, Trace
 
 from gaussmix import FAMILIES, GaussianMixture, Mixture, Outcome
-from gaussmix._src.em.curvature.standing import Standing
-from gaussmix._src.em.objective.stopping import outlook
+from gaussmix._src.em.curvature.certificate import OptimalityCertificate
+from gaussmix._src.em.objective.stopping import forecast_convergence
 from gaussmix._src.errors import Failure, FailureKind
 from gaussmix._src.fit.candidates import Candidate, Result, highest_within_error, lowest, reasons_and_advice
 from gaussmix._src.fit.criteria import Evidence, aic, aicc
@@ -44,7 +44,7 @@ def test_aicc_is_finite_from_two_rows_more_than_parameters() -> None:
 
 def test_advice_that_helps_against_several_failures_is_given_once() -> None:
     candidate = Candidate(FAMILIES["full"], 1)
-    kinds = FailureKind.TOO_FEW_ROWS, FailureKind.SINGULAR, FailureKind.SINGULAR
+    kinds = FailureKind.NOT_ENOUGH_ROWS, FailureKind.SINGULAR, FailureKind.SINGULAR
     failed = [Result(candidate, None, 1, None, Failure(kind), 0.0) for kind in kinds]
     assert reasons_and_advice(failed) == (
         "2 × singular covariance, 1 × fewer rows than components.",
@@ -64,26 +64,26 @@ def test_the_defaults_are_those_of_the_estimator() -> None:
 
 def test_the_outlook_of_gains_that_fall_by_a_constant_rate_is_exact() -> None:
     objective = [-(0.9**step) for step in range(8)]
-    remaining, rate = outlook(objective)
+    remaining, rate = forecast_convergence(objective)
     assert rate == pytest.approx(0.9)
     assert remaining == pytest.approx(0.9**7)
 
 
 def test_the_outlook_of_gains_that_do_not_fall_is_not_finite() -> None:
-    assert outlook([0.0, 1.0, 3.0, 9.0]).remaining == math.inf
-    assert outlook([0.0, 0.0, 1.0]) == (math.inf, math.inf)  # a gain after one of rounding
-    assert outlook([-1.0, -1.0, -1.0]).remaining == 0.0
-    assert math.isnan(outlook([-1.0, -0.5]).rate)
+    assert forecast_convergence([0.0, 1.0, 3.0, 9.0]).remaining == math.inf
+    assert forecast_convergence([0.0, 0.0, 1.0]) == (math.inf, math.inf)  # a gain after one of rounding
+    assert forecast_convergence([-1.0, -1.0, -1.0]).remaining == 0.0
+    assert math.isnan(forecast_convergence([-1.0, -0.5]).rate)
 
 
 def test_a_run_that_seeks_a_maximum_goes_on_with_the_tolerance_that_no_step_has_met() -> None:
     rule = Stopping.at_maximum(100)
     assert rule.seeks_maximum
     assert not Stopping().seeks_maximum
-    tolerances = [rule.still_unmet(objective) for objective in ([], [-3.0, -2.0], [-3.0, -2.0, -2.0 + 5e-6])]
+    tolerances = [rule.remaining_rule(objective) for objective in ([], [-3.0, -2.0], [-3.0, -2.0, -2.0 + 5e-6])]
     assert [each and each.tolerance for each in tolerances] == pytest.approx([1e-5, 1e-5, 1e-6])
-    assert rule.still_unmet([-2.0, -2.0, -1.0]) is None  # a gain of 0 is below all of them
-    assert rule.still_unmet([-2.0, -2.0 + 2e-10]).tolerance == pytest.approx(1e-10)
+    assert rule.remaining_rule([-2.0, -2.0, -1.0]) is None  # a gain of 0 is below all of them
+    assert rule.remaining_rule([-2.0, -2.0 + 2e-10]).tolerance == pytest.approx(1e-10)
 
 
 def test_a_start_agrees_with_the_best_where_it_had_the_difference_still_to_gain() -> None:
@@ -92,8 +92,8 @@ def test_a_start_agrees_with_the_best_where_it_had_the_difference_still_to_gain(
     near, far = (Trace((0.0,) * 3, [last - 0.06, last - 0.02, last]) for last in (-1.01, -1.1))
     model = Mixture([1.0], [[0.0]], [[[1.0]]], FAMILIES["full"]).model
     run = State(model, best, Outcome.CONVERGED)
-    ending = Ending.of(run, [best, near, far], Stopping(1e-3), None, Standing())
-    assert (ending.n_starts, ending.n_agreed) == (3, 2)
+    ending = Ending.from_run(run, [best, near, far], Stopping(1e-3), None, OptimalityCertificate())
+    assert (ending.n_starts, ending.n_starts_at_best) == (3, 2)
 
 
 def test_time_is_up_after_the_other_reasons() -> None:

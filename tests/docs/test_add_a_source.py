@@ -38,7 +38,7 @@ def test_it_obeys_the_laws(tmp_path: Path, rng: np.random.Generator) -> None:
         source: Source = namespace["FileSource"](paths)
         if row_weight is None:
             return source
-        return source.changed(lambda block: [replace(block, row_weight=row_weight[block.places])], source.n_rows)
+        return source.changed(lambda block: [replace(block, row_weight=row_weight[block.row_slice])], source.n_rows)
 
     check_source(make_source, rng)
 

@@ -88,7 +88,7 @@ USES = {
     "aic": lambda gm, X: gm.aic(X),
     "sample": lambda gm, X: gm.sample(4)[0],
     "denoise": lambda gm, X: gm.denoise(X, np.ones(3))[0],
-    "merge": lambda gm, X: gm.merge(X).cluster_of,
+    "merge": lambda gm, X: gm.merge(X).cluster_labels,
     "summary": lambda gm, X: gm.summary(X).components["overlap"],
     "tidy": lambda gm, X: gm.tidy()["overlap"].to_numpy(),
     "glance": lambda gm, X: gm.glance(X)["log_likelihood"].to_numpy(),

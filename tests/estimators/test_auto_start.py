@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from gaussmix import GaussianMixture, GaussianMixtureIC
-from gaussmix._src.fit.plan import ROWS_FOR_SEARCH, STEPS_FOR_SEARCH
+from gaussmix._src.fit.plan import MIN_SEARCH_ROWS, MIN_SEARCH_STEPS
 
-ENOUGH = ROWS_FOR_SEARCH * (2 + 3)  # a mean and a matrix of two features
+ENOUGH = MIN_SEARCH_ROWS * (2 + 3)  # a mean and a matrix of two features
 
 
 @pytest.fixture
@@ -76,7 +76,7 @@ def test_it_is_one_of_several_starts(rows):
     assert both.outcome_.n_starts == 4
 
 
-@pytest.mark.parametrize(("max_iter", "start"), [(STEPS_FOR_SEARCH - 1, "kmeans"), (STEPS_FOR_SEARCH, "search")])
+@pytest.mark.parametrize(("max_iter", "start"), [(MIN_SEARCH_STEPS - 1, "kmeans"), (MIN_SEARCH_STEPS, "search")])
 @pytest.mark.filterwarnings("ignore:Best performing initialization did not converge")
 def test_few_steps_are_not_searched_for(max_iter, start, rows):
     assert fitted(rows, max_iter=max_iter, tol=0) == fitted(rows, start, max_iter=max_iter, tol=0)

@@ -9,7 +9,7 @@ from scipy import sparse
 
 import gaussmix
 from gaussmix import GaussianMixture
-from gaussmix._src.families.base import known_names
+from gaussmix._src.families.base import family_names
 
 ROWS = np.arange(60.0).reshape(20, 3) % 7
 EYES = np.stack([np.eye(3)] * 2)
@@ -24,7 +24,7 @@ def but(array, place, value):
     return changed
 
 
-KNOWN_STRUCTURES = ", ".join(map(repr, known_names()))
+KNOWN_STRUCTURES = ", ".join(map(repr, family_names()))
 KNOWN_STARTS = "'auto', 'hierarchical', 'k-means++', 'kmeans', 'search', 'random_from_data', 'random'"
 
 # Name of the case → parameters, the error, what its sentence says.

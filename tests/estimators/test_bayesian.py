@@ -23,7 +23,7 @@ from gaussmix.export import to_c
 
 SKIPPED = {"check_array_api_input"}  # by scikit-learn itself
 PRIORS = ["dirichlet_process", "dirichlet_distribution"]
-COURSE = {"init_params": "kmeans", "moves": False}  # scikit-learn's
+COURSE = {"init_params": "kmeans", "split_merge": False}  # scikit-learn's
 TO_THE_END = {"tol": 1e-9, "max_iter": 3000}
 structures = pytest.mark.parametrize("covariance_type", ["full", "tied", "diag", "spherical", "EEI", "EII"])
 priors = pytest.mark.parametrize("prior", PRIORS)
@@ -206,7 +206,7 @@ def test_labels_hold_without_moves(near) -> None:
     labels[:10], labels[-10:] = 1, 0
     found = BayesianGaussianMixture(2, **COURSE, random_state=0).fit(near, labels=labels)
     assert (found.predict(near[:10]) == 1).mean() > 0.7
-    with pytest.raises(ValueError, match=r"labels name components by number\. Set moves=False"):
+    with pytest.raises(ValueError, match=r"labels name components by number\. Set split_merge=False"):
         BayesianGaussianMixture(2).fit(near, labels=labels)
     for wrong, sentence in (
         (labels + 2, "labels name component 3; with n_components=2"),
@@ -353,7 +353,7 @@ def test_a_file_whose_posterior_is_damaged_is_refused(near, tmp_path) -> None:
         ({"covariance_prior": -np.eye(3)}, "covariance_prior must be positive definite"),
         ({"covariance_prior": [[1, 2, 0], [0, 1, 0], [0, 0, 1]]}, "covariance_prior must be symmetric"),
         ({"covariance_prior": [1, 1, 0], "covariance_type": "diag"}, "covariance_prior must be positive definite"),
-        ({"init_params": "birth", "moves": False}, r'init_params="birth" needs moves=True'),
+        ({"init_params": "birth", "split_merge": False}, r'init_params="birth" needs split_merge=True'),
         ({"tol": "auto"}, r'tol="auto" is not for BayesianGaussianMixture'),
         ({"reg_covar": "auto"}, r'reg_covar="auto" is not for BayesianGaussianMixture'),
         ({"n_components": 500, "init_params": "kmeans"}, "Expected n_samples >= n_components"),
@@ -365,7 +365,7 @@ def test_what_cannot_be_is_said_in_one_sentence(near, settings, sentence) -> Non
 
 
 @pytest.mark.parametrize(
-    "settings", [{"mean_precision_prior": "1"}, {"weight_concentration_prior": True}, {"moves": 1}]
+    "settings", [{"mean_precision_prior": "1"}, {"weight_concentration_prior": True}, {"split_merge": 1}]
 )
 def test_wrong_types(near, settings) -> None:
     with pytest.raises(TypeError):
@@ -404,7 +404,7 @@ def test_columns_that_follow_from_others_keep_their_correlations(units, rng) -> 
     first = np.concatenate([rng.normal(0, 1, 200), rng.normal(8, 1, 200)])
     X = np.column_stack([first, first / 3 + 7, first + rng.normal(size=400)]) * units
     how = {"random_state": 0, "init_params": "kmeans"}
-    ours = BayesianGaussianMixture(2, moves=False, **how).fit(X)
+    ours = BayesianGaussianMixture(2, split_merge=False, **how).fit(X)
     theirs = Theirs(n_components=1).fit(X / units).covariance_prior_
     # Off the diagonal nothing is added, and on it a millionth.
     np.testing.assert_allclose(ours.covariance_prior_, theirs * np.outer(units, units), rtol=1.1e-6)
@@ -609,7 +609,7 @@ def test_a_summary_says_what_the_prior_does(three) -> None:
 def test_components_with_next_to_no_row_are_not_told() -> None:
     """They can remain without moves, which would delete them."""
     shares = np.array([[1 - 1e-5, 1e-5]] * 2)
-    found = BayesianGaussianMixture(2, init_params=shares, moves=False, max_iter=0).fit([[0.0], [1.0]])
+    found = BayesianGaussianMixture(2, init_params=shares, split_merge=False, max_iter=0).fit([[0.0], [1.0]])
     assert (found.mass_ > 0).all()
     assert "1 of at most 2 have rows" in str(found.summary())
     assert len(found.tidy()) == 1

@@ -7,9 +7,9 @@ import pytest
 
 from gaussmix import FAMILIES, GaussianMixture, Mixture, Restrictions
 from gaussmix._src.em.curvature.natural import NaturalScale, Stacked
-from gaussmix._src.em.step import many
+from gaussmix._src.em.step import one_call
 from gaussmix._src.fit.after import bootstrap as module
-from gaussmix._src.fit.after.bootstrap import RESAMPLINGS, _Compared
+from gaussmix._src.fit.after.bootstrap import RESAMPLINGS, _ComponentRows
 
 N, D = 90, 2
 
@@ -33,7 +33,7 @@ def test_the_bits_depend_neither_on_threads_nor_on_the_path_nor_on_the_pieces(fa
     X, weight = rows(), np.random.default_rng(0).integers(1, 3, N).astype(float)
     how = {"n": None if kind == "jackknife" else 7, "kind": kind, "sample_weight": weight, "random_state": 5}
     expected = fitted(X, weight, covariance_type=family, noise=noise, n_jobs=1).bootstrap(X, **how)
-    for patch in (None, (module, "MOST_NUMBERS", 3 * N * D), (many, "_by_core", lambda *given: {})):
+    for patch in (None, (module, "MAX_VALUES_AT_ONCE", 3 * N * D), (one_call, "_by_core", lambda *given: {})):
         if patch is not None:
             monkeypatch.setattr(*patch)
         found = fitted(X, weight, covariance_type=family, noise=noise, n_jobs=2).bootstrap(X, **how)
@@ -72,9 +72,9 @@ def test_a_refit_to_the_rows_themselves_is_the_fit(case, monkeypatch):
     drawn = gm.bootstrap(X, 6, random_state=0, **how)
     assert (drawn.bse[~np.isin(drawn.links, ["logit"])] > 0).any()
     assert np.isfinite(drawn.draws).all()
-    monkeypatch.setattr(module, "_drawn_weights", lambda how, of_all, n, *_: np.repeat(of_all[None], n, axis=0))
+    monkeypatch.setattr(module, "_drawn_weights", lambda how, collect, n, *_: np.repeat(collect[None], n, axis=0))
     found = gm.bootstrap(X, 2, **how)
-    scale = NaturalScale.of(gm.mixture_.model)
+    scale = NaturalScale.at_model(gm.mixture_.model)
     np.testing.assert_allclose(found.params, scale.values(gm.mixture_.model), rtol=1e-3, atol=1e-3)
     np.testing.assert_allclose(found.draws, np.tile(found.params, (2, 1)), rtol=2e-4, atol=2e-4)
 
@@ -82,23 +82,23 @@ def test_a_refit_to_the_rows_themselves_is_the_fit(case, monkeypatch):
 def test_components_are_found_again_by_their_rows():
     X = rows()
     model = fitted(X, n_components=3).mixture_.model
-    problem = fitted(X, n_components=3)._problem_of(X)
+    problem = fitted(X, n_components=3)._inference_problem(X)
     orders = [[0, 1, 2], [2, 0, 1], [1, 0, 2]]
-    found = Stacked.of([model.take(order) for order in orders])
-    back, similarity = _Compared.of(problem, model).orders(found)
+    found = Stacked.from_models([model.take(order) for order in orders])
+    back, similarity = _ComponentRows.from_model(problem, model).orders(found)
     np.testing.assert_allclose(similarity, 1)
-    np.testing.assert_array_equal(found.values(back), np.tile(NaturalScale.of(model).values(model), (3, 1)))
+    np.testing.assert_array_equal(found.values(back), np.tile(NaturalScale.at_model(model).values(model), (3, 1)))
 
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_draws_are_mixtures_again(family):
     X = rows()
     model = fitted(X, covariance_type=family, noise=True, tol=1e-3).mixture_.model
-    scale = NaturalScale.of(model)
+    scale = NaturalScale.at_model(model)
     again = scale.model(scale.values(model), model)
     np.testing.assert_allclose(again.covariances.dense(), model.covariances.dense())
     np.testing.assert_array_equal(again.means, model.means)
-    assert Mixture.of(again).noise.weight == model.noise.weight
+    assert Mixture.from_model(again).noise.weight == model.noise.weight
 
 
 def test_a_function_is_that_of_every_refit():

@@ -47,8 +47,8 @@ def path(tmp_path):
 @pytest.fixture
 def stop_at(monkeypatch):
     """Let fits stop after so many states; None lets them go on to their end. The core makes few steps in a call."""
-    monkeypatch.setattr("gaussmix._src.engines.complete.run.SECONDS", 0.0)
-    noted = checkpoints.Checkpoint._noted
+    monkeypatch.setattr("gaussmix._src.engines.complete.run.MAX_CALL_SECONDS", 0.0)
+    noted = checkpoints.Checkpoint._note_states
 
     def set_limit(n_states):
         seen = iter(range(n_states)) if n_states is not None else iter(int, 1)
@@ -59,7 +59,7 @@ def stop_at(monkeypatch):
                     raise Stop
                 yield state
 
-        monkeypatch.setattr(checkpoints.Checkpoint, "_noted", stopping)
+        monkeypatch.setattr(checkpoints.Checkpoint, "_note_states", stopping)
 
     return set_limit
 
@@ -337,7 +337,7 @@ FORGED = [
 def test_forged_headers_are_refused_or_read(key, kept, rows, path):
     """A seal that is right does not say that the values are."""
     estimator, contents = kept
-    header, tensors = unpack(io.BytesIO(contents), files.FORMAT)
+    header, tensors = unpack(io.BytesIO(contents), files.CHECKPOINT_FORMAT)
     is_of_fit = key in header["fits"][0]
     before = header["fits"][0] if is_of_fit else header
     places = [(key,), *((key, inner) for inner in (before[key] if isinstance(before.get(key), dict) else ()))]
@@ -358,7 +358,7 @@ def test_forged_headers_are_refused_or_read(key, kept, rows, path):
 
 def test_forged_numbers_are_refused_or_read(kept, rows, path):
     estimator, contents = kept
-    header, tensors = unpack(io.BytesIO(contents), files.FORMAT)
+    header, tensors = unpack(io.BytesIO(contents), files.CHECKPOINT_FORMAT)
     complaints = []
     for name in tensors:
         for values in (np.empty(0), np.array([np.nan]), -np.ones((1, 2)), None):
@@ -404,7 +404,7 @@ class AtOnce(Thread):
 def test_a_full_disk_is_said_once_and_the_fit_goes_on(rows, path, stop_at, monkeypatch):
     stop_at(None)
     monkeypatch.setattr(checkpoints, "Thread", AtOnce)
-    monkeypatch.setattr(checkpoints, "SECONDS", -1.0)
+    monkeypatch.setattr(checkpoints, "SECONDS_BETWEEN_WRITES", -1.0)
     monkeypatch.setattr("gaussmix._src.formats.files.whole_file", no_room)
     parameters = {"tol": 1e-9, "max_iter": 20, "random_state": 3, **STARTS}
     with pytest.warns(RuntimeWarning) as caught:
@@ -466,7 +466,7 @@ def test_the_parameter_is_saved_with_the_estimator(rows, path, tmp_path):
 def test_the_end_of_each_start_is_noted(rows, path, monkeypatch):
     """Also where no start takes so long that it is noted in between."""
     written = []
-    monkeypatch.setattr(checkpoints, "SECONDS", np.inf)
+    monkeypatch.setattr(checkpoints, "SECONDS_BETWEEN_WRITES", np.inf)
     monkeypatch.setattr(checkpoints.Checkpoint, "_write_beside", lambda self: written.append(self._record().fits[""]))
     GaussianMixture(4, init_params="random", n_init=3, random_state=3, checkpoint=path).fit(rows)
-    assert [(stand.number, len(stand.ends), stand.state) for stand in written] == [(1, 1, None), (2, 2, None)]
+    assert [(stand.n_done, len(stand.ends), stand.state) for stand in written] == [(1, 1, None), (2, 2, None)]

@@ -53,7 +53,7 @@ def _groups(parameters: dict[str, Any], of_fit: dict[str, Any]) -> None:
 
 
 def _bayes(parameters: dict[str, Any], of_fit: dict[str, Any]) -> None:
-    stated = {"moves": False, "init_params": "kmeans"} if "labels" in of_fit else {}
+    stated = {"split_merge": False, "init_params": "kmeans"} if "labels" in of_fit else {}
     BayesianGaussianMixture(**parameters | stated).fit(**of_fit)
 
 
@@ -112,7 +112,7 @@ MEANS, SHAPES = ROWS[[0, 1]], np.broadcast_to(np.eye(3), (2, 3, 3))
 # A value of each parameter that uses a feature of a fit, and what is true of such a fit.
 ASKING: dict[str, tuple[Any, Callable[[GaussianMixture], bool]]] = {
     "X_error": (np.full(3, 0.3), lambda fit: fit._fitted.facts.has_errors),
-    "weight_meaning": ("precision", lambda fit: fit._fitted.facts.row_weight == 60),
+    "weight_type": ("precision", lambda fit: fit._fitted.facts.row_weight == 60),
     "noise": (True, lambda fit: fit.noise_weight_ > 0),
     "labels": (OPTIONS["`labels`"][1]["labels"][FEW], lambda fit: fit._fitted.facts.log_likelihood is None),
     "trim": (0.05, lambda fit: np.isfinite(fit.cutoff_)),
@@ -143,7 +143,7 @@ def with_features(*names: str) -> Iterator[tuple[GaussianMixture, dict[str, Any]
         values = {name: ASKING[name][0] for name in order}
         parameters = {name: value for name, value in values.items() if name not in METHOD}
         of_fit = {name: value for name, value in values.items() if name in METHOD}
-        weights = {"sample_weight": np.full(60, 2.0)} if "weight_meaning" in names else {}
+        weights = {"sample_weight": np.full(60, 2.0)} if "weight_type" in names else {}
         yield GaussianMixture(**{"n_components": 2, "random_state": 0, "max_iter": 20} | parameters), of_fit | weights
 
 

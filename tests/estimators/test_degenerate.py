@@ -200,7 +200,7 @@ BESIDE = {
     "equal weights": {"restrictions": Restrictions(equal_weights=True)},
     "a least weight": {"restrictions": Restrictions(min_weight=0.01)},
     "a prior of the weights": {"prior": Dirichlet(2.0)},
-    "precisions": {"weight_meaning": "precision"},
+    "precisions": {"weight_type": "precision"},
     "acceleration": {"acceleration": "auto"},
 }
 

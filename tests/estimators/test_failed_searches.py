@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from gaussmix import Full, GaussianMixtureIC
-from gaussmix._src.fit.search import mapped
+from gaussmix._src.fit.search import map_parallel
 from gaussmix._src.report.messages import SearchWarning
 
 
@@ -90,12 +90,12 @@ def test_an_error_in_a_fit_of_several_at_once_is_raised_as_it_is(rng):
 
 @pytest.mark.parametrize("n_threads", [1, 3])
 def test_each_result_comes_when_it_is_done(n_threads):
-    def work(item, is_unwanted):
+    def work(item, should_stop):
         time.sleep(0.05 * (item == 0))  # the first ends last
-        assert not is_unwanted()
+        assert not should_stop()
         return item, threading.get_ident()
 
-    done = list(mapped(work, range(9), n_threads))
+    done = list(map_parallel(work, range(9), n_threads))
     assert sorted(item for item, _ in done) == list(range(9))
     assert [item for item, _ in done].index(0) == (0 if n_threads == 1 else 8)
     assert (len({thread for _, thread in done} - {threading.get_ident()}) == 0) == (n_threads == 1)
@@ -106,34 +106,34 @@ def test_an_error_ends_the_others(error):
     """They would go on for ever; those that wait for a thread are not begun."""
     begun, items = threading.Event(), []
 
-    def work(item, is_unwanted):
+    def work(item, should_stop):
         items.append(item)
         if item == 0:
             begun.wait()
             raise error("enough")
         begun.set()
-        while not is_unwanted():
+        while not should_stop():
             time.sleep(0.001)
         time.sleep(0.02)  # so that the last is not reached before the others are called off
 
     with pytest.raises(error, match="enough"):
-        list(mapped(work, range(40), 2))
+        list(map_parallel(work, range(40), 2))
     assert 39 not in items
 
 
 def test_who_stops_iterating_ends_the_work():
     begun, ended = threading.Event(), threading.Event()
 
-    def work(item, is_unwanted):
+    def work(item, should_stop):
         if item == 0:
             begun.wait()
             return
         begun.set()
-        while not is_unwanted():
+        while not should_stop():
             time.sleep(0.001)
         ended.set()
 
-    results = mapped(work, [0, 1], 2)
+    results = map_parallel(work, [0, 1], 2)
     assert next(results) is None
     results.close()
     assert ended.is_set()

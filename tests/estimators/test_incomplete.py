@@ -11,7 +11,7 @@ from scipy.stats import multivariate_normal
 
 import gaussmix
 from gaussmix import GaussianMixture, GaussianMixtureIC
-from gaussmix._src.fit.checkpoint import identity_of
+from gaussmix._src.fit.checkpoint import fit_identity
 
 STRUCTURES = ["full", "tied", "diag", "spherical", "VEI", "EVE", "VVE", "VEV", "factor_analyzer"]
 
@@ -265,7 +265,7 @@ def test_a_checkpoint_is_of_its_errors(rows):
     said = []
     for deviation in (0.1, 0.9):
         source = ArraySource(rows, error=np.broadcast_to(np.full(3, deviation**2), rows.shape))
-        said.append(identity_of(GaussianMixture(), source))
+        said.append(fit_identity(GaussianMixture(), source))
     assert {what for what in said[0] if said[0][what] != said[1][what]} == {"what X_error says"}
 
 
@@ -287,11 +287,11 @@ EMPTY = np.r_[ROWS, np.full((50, ROWS.shape[1]), np.nan)]
 @pytest.mark.parametrize("weight", [None, 3.0])
 def test_rows_without_any_value_do_not_count_in_criteria(weight):
     gm = GaussianMixture(2, random_state=0).fit(ROWS)
-    of_rows, of_all = (None if weight is None else np.full(len(rows), weight) for rows in (ROWS, EMPTY))
-    assert gm.bic(EMPTY, of_all) == pytest.approx(gm.bic(ROWS, of_rows), rel=1e-12)
-    assert gm.aic(EMPTY, of_all) == pytest.approx(gm.aic(ROWS, of_rows), rel=1e-12)
-    told = gm.summary(EMPTY, of_all).facts["bic"]
-    assert told == pytest.approx(gm.bic(EMPTY, of_all), rel=1e-12)
+    of_rows, collect = (None if weight is None else np.full(len(rows), weight) for rows in (ROWS, EMPTY))
+    assert gm.bic(EMPTY, collect) == pytest.approx(gm.bic(ROWS, of_rows), rel=1e-12)
+    assert gm.aic(EMPTY, collect) == pytest.approx(gm.aic(ROWS, of_rows), rel=1e-12)
+    told = gm.summary(EMPTY, collect).facts["bic"]
+    assert told == pytest.approx(gm.bic(EMPTY, collect), rel=1e-12)
 
 
 def test_rows_without_any_value_do_not_count_where_weights_are_shares_or_precisions():
@@ -300,7 +300,7 @@ def test_rows_without_any_value_do_not_count_where_weights_are_shares_or_precisi
     with pytest.warns(RuntimeWarning, match=f"scaled to sum to {len(ROWS)}"):
         found = gm.bic(EMPTY, shares)
     assert found == pytest.approx(gm.bic(ROWS), rel=1e-9)
-    gm.weight_meaning = "precision"
+    gm.weight_type = "precision"
     assert gm.bic(EMPTY, 7e3 * shares) == pytest.approx(gm.bic(ROWS), rel=1e-9)
 
 

@@ -21,8 +21,8 @@ from gaussmix import (
 )
 from gaussmix._src.em.curvature.natural import NaturalScale
 from gaussmix._src.fit.after import bootstrap
-from gaussmix._src.fit.after.inference import KINDS, Climb
-from gaussmix._src.interfaces.need import Second
+from gaussmix._src.fit.after.inference import INFORMATION_KINDS, Ascent
+from gaussmix._src.interfaces.moment_spec import Second
 
 N, K, D = 240, 2, 2
 STEP = 0.03  # of differences, in standard errors
@@ -40,7 +40,7 @@ def fitted(X=None, weight=None, **parameters):
 
 def row_heights(X, mixture):
     """log p of each row by the parameters but the last weight, with SciPy's densities."""
-    scale = NaturalScale.of(mixture.model)
+    scale = NaturalScale.at_model(mixture.model)
     first = scale.n_components + scale.n_components * D
 
     def heights(params):
@@ -82,8 +82,8 @@ def by_differences(heights, params, errors, weight):
 @pytest.mark.parametrize("family", ["full", "tied", "diag", "spherical"])
 def test_all_kinds_are_those_of_differences_of_the_log_likelihood(family, meaning):
     X, weight = rows(), np.random.default_rng(1).integers(1, 4, N).astype(float)
-    gm = fitted(X, weight, covariance_type=family, weight_meaning=meaning)
-    found = {kind: gm.inference(X, sample_weight=weight, kind=kind) for kind in KINDS}
+    gm = fitted(X, weight, covariance_type=family, weight_type=meaning)
+    found = {kind: gm.inference(X, sample_weight=weight, kind=kind) for kind in INFORMATION_KINDS}
     counts = weight if meaning == "frequency" else weight / weight.mean()
     free = np.arange(len(found["hessian"].params)) != K - 1  # the last weight follows
     errors = found["hessian"].bse[free]
@@ -92,7 +92,7 @@ def test_all_kinds_are_those_of_differences_of_the_log_likelihood(family, meanin
     meat = outer if meaning == "frequency" else scores * counts**2 @ scores.T
     inverse = np.linalg.inv(matrix)
     expected = {"hessian": inverse, "outer": np.linalg.inv(outer), "sandwich": inverse @ meat @ inverse}
-    for kind in KINDS:
+    for kind in INFORMATION_KINDS:
         covariance = found[kind].cov_params()[np.ix_(free, free)] / np.outer(errors, errors)
         np.testing.assert_allclose(covariance, expected[kind], atol=2e-6, err_msg=kind)
         weights = found[kind].cov_params()[:K, :K]
@@ -185,7 +185,7 @@ def test_it_goes_on_to_the_maximum(parameters):
     found = early.inference(X, kind="sandwich")
     np.testing.assert_allclose(found.params, late.params, atol=1e-5 * late.bse.max())
     np.testing.assert_allclose(found.bse, late.bse, rtol=1e-4)
-    moved = np.abs(NaturalScale.of(early.mixture_.model).values(early.mixture_.model) - found.params) / found.bse
+    moved = np.abs(NaturalScale.at_model(early.mixture_.model).values(early.mixture_.model) - found.params) / found.bse
     assert any("of the maximum" in note for note in found.notes) == (moved.max() > 0.05)
     assert late.notes == tuple(note for note in found.notes if "noise" in note or "prior" in note)
     assert any("prior moves" in note for note in late.notes) == (parameters.get("prior") == "default")
@@ -253,13 +253,13 @@ def test_where_only_the_ridge_holds_components_up_none_has_errors(structure, rng
 def test_a_negative_variance_is_0_within_rounding_and_unknown_beyond(part, monkeypatch):
     gm = fitted()
     true = gm.inference(rows(), kind="sandwich")
-    at_fit = Climb.information
+    at_fit = Ascent.information
 
     def rounded(*given, **named):
         found = at_fit(*given, **named)
         return replace(found, outer=-part * found.matrix)
 
-    monkeypatch.setattr(Climb, "information", rounded)
+    monkeypatch.setattr(Ascent, "information", rounded)
     found = gm.inference(rows(), kind="sandwich")
     if part < 0.1:
         np.testing.assert_array_equal(found.bse, 0)
@@ -417,7 +417,7 @@ def test_errors_stand_only_beside_the_fit_that_they_are_of():
     with pytest.raises(ValueError, match="It describes another fit"):
         gm.tidy(fitted(X + 1.0).inference(X + 1.0))
     for wrong in (True, 0.05, frame):
-        with pytest.raises(TypeError, match="sure must be"):
+        with pytest.raises(TypeError, match="estimates must be"):
             gm.tidy(wrong)
 
 
@@ -461,18 +461,18 @@ def test_where_formulas_suffice_it_takes_them():
 
 def test_of_precisions_it_takes_the_sandwich():
     weight = np.random.default_rng(2).uniform(0.5, 2, N)
-    gm = fitted(weight=weight, weight_meaning="precision")
+    gm = fitted(weight=weight, weight_type="precision")
     found = gm.inference(rows(), sample_weight=weight)
     assert found.notes == ("The sandwich, because row weights are precisions.",)
     np.testing.assert_array_equal(found.bse, gm.inference(rows(), sample_weight=weight, kind="sandwich").bse)
-    without = fitted(weight_meaning="precision")
+    without = fitted(weight_type="precision")
     assert without.inference(rows()).kind == "hessian"
 
 
 @pytest.mark.parametrize("meaning", ["frequency", "precision"])
 def test_where_formulas_fall_short_it_takes_refits_and_says_why(meaning):
     X, weight = rows(apart=1.5), 1.0 + np.arange(N) % 2
-    gm, given = fitted(X, weight, weight_meaning=meaning), {"sample_weight": weight}
+    gm, given = fitted(X, weight, weight_type=meaning), {"sample_weight": weight}
     found, refits = gm.inference(X, **given), gm.bootstrap(X, 199, concentration=0.8137, random_state=0, **given)
     assert isinstance(found, Bootstrap)
     np.testing.assert_array_equal(found.draws, refits.draws)
@@ -491,7 +491,9 @@ def test_where_formulas_fall_short_it_takes_refits_and_says_why(meaning):
 def test_without_refits_it_says_what_formulas_are_worth(why, monkeypatch):
     X = rows(apart=1.5)
     gm = fitted(X)
-    monkeypatch.setattr(bootstrap, *(("MOST_WORK", 1) if why == "refits take long" else ("MOST_COLLAPSED", -1)))
+    monkeypatch.setattr(
+        bootstrap, *(("MAX_FAST_WORK", 1) if why == "refits take long" else ("MAX_COLLAPSED_FRACTION", -1))
+    )
     found = gm.inference(X)
     assert isinstance(found, Inference)
     assert found.notes[0].endswith("Use bootstrap(X).")
@@ -530,6 +532,6 @@ def test_refits_that_the_core_does_not_make_count_as_slower():
     for each, parameters in [(X, {}), (X, {"prior": "default"}), (X, {"noise": True}), (holes, {}), (X, both)]:
         gm = fitted(each, **parameters)
         for times in (1, 10, 50):
-            problem = gm._problem_of(np.tile(each, (times, 1)))
+            problem = gm._inference_problem(np.tile(each, (times, 1)))
             quick.append(bootstrap.are_quick(problem, gm.mixture_.model))
     assert quick == [True] * 9 + [True, True, False] + [True, False, False]

@@ -13,7 +13,7 @@ from common import ArraySource, assert_same_fit
 from gaussmix import FAMILIES, GaussianMixture, GaussianMixtureIC
 from gaussmix._src.em.initialisation.base import STARTS
 from gaussmix._src.em.initialisation.guided import guided
-from gaussmix._src.em.initialisation.known import Known
+from gaussmix._src.em.initialisation.user_labels import UserLabels
 from gaussmix._src.engines import choose
 from gaussmix.extend import Partition
 
@@ -65,11 +65,13 @@ def test_a_part_goes_to_the_label_of_most_weight():
     rows = np.repeat([[0.0], [1.0]], 5, axis=0)
     labels = np.array([1, 1, 1, 0, -1, 0, 0, 0, 1, -1], dtype=np.int32)
     weight = np.where(np.isin(np.arange(10), [3, 8]), 9.0, 1.0)
-    known = Known([(0,), (1,)], labels).log_prior(2, False)
+    known = UserLabels([(0,), (1,)], labels).log_prior(2, False)
     for row_weight, order in ((None, [1, 0]), (weight, [0, 1])):
         source = ArraySource(rows, row_weight).with_log_prior(*known)
-        found = guided(Partition(share=lambda block: np.eye(2)[block.rows[:, 0].astype(int)]), source, choose(1), 2)
-        shares = found.share(source.whole)
+        found = guided(
+            Partition(responsibilities=lambda block: np.eye(2)[block.rows[:, 0].astype(int)]), source, choose(1), 2
+        )
+        shares = found.responsibilities(source.whole)
         assert [shares[4].argmax(), shares[9].argmax()] == order
 
 

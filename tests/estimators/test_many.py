@@ -14,7 +14,7 @@ import pytest
 from sklearn.exceptions import ConvergenceWarning
 
 from gaussmix import FAMILIES, FactorAnalyzer, GaussianMixture, Mixtures, NotAModelFile, fit_many
-from gaussmix._src.formats.envelope import MANY_FORMAT, pack, unpack
+from gaussmix._src.formats.envelope import MIXTURES_FORMAT, pack, unpack
 
 BY_CORE = [name for name, family in FAMILIES.items() if family.algebra and name not in ("EVE", "VVE")]
 PLAIN = {"init_params": "kmeans"}  # the start that engines make
@@ -424,7 +424,7 @@ def test_files_hold_keys_and_notes(mixtures, tmp_path):
 def changed(path, change):
     """A file whose contents were changed, and sealed again."""
     with path.open("rb") as file:
-        header, tensors = unpack(file, MANY_FORMAT)
+        header, tensors = unpack(file, MIXTURES_FORMAT)
     tensors = {name: np.array(tensor) for name, tensor in tensors.items()}
     change(header, tensors)
     path.write_bytes(pack(header, tensors))

@@ -45,7 +45,7 @@ def test_shares_of_a_cluster_are_the_sums_over_its_components(merging, crossed):
     gm, merged = merging
     for n_clusters in (1, 2, 3):
         shares = merged.responsibilities(crossed, n_clusters)
-        onto = merged.cluster_of[n_clusters - 1][:, None] == np.arange(n_clusters)
+        onto = merged.cluster_labels[n_clusters - 1][:, None] == np.arange(n_clusters)
         np.testing.assert_allclose(shares, gm.predict_proba(crossed) @ onto, atol=1e-15)
         assert merged.entropy[n_clusters - 1] == pytest.approx(entropy(shares), rel=1e-12, abs=1e-9)
     assert (merged.predict(crossed, 3) == gm.predict(crossed)).all()
@@ -56,7 +56,7 @@ def test_rows_with_holes_have_shares_too(merging, crossed):
     holed = crossed.copy()
     holed[::3, 1] = np.nan
     holed[5] = np.nan
-    onto = merged.cluster_of[1][:, None] == np.arange(2)
+    onto = merged.cluster_labels[1][:, None] == np.arange(2)
     np.testing.assert_allclose(merged.responsibilities(holed), gm.predict_proba(holed) @ onto, atol=1e-15)
     assert (merged.predict(holed) == (gm.predict_proba(holed) @ onto).argmax(axis=1)).all()
 
@@ -80,7 +80,7 @@ def test_each_merge_lowers_the_entropy_most_of_those_that_overlap(rng, min_overl
     merged = merge_by_entropy(mixture, shares, weight, min_overlap)
     stops = []
     for n_clusters in range(5, 0, -1):
-        onto = merged.cluster_of[n_clusters][:, None] == np.arange(n_clusters + 1)
+        onto = merged.cluster_labels[n_clusters][:, None] == np.arange(n_clusters + 1)
         before = shares @ onto
         tried = []
         for i, j in itertools.combinations(range(n_clusters + 1), 2):
@@ -101,7 +101,7 @@ def test_weights_count_rows(merging, crossed, rng):
     weighted, repeated = gm.merge(crossed, counts), gm.merge(crossed.repeat(counts, axis=0))
     np.testing.assert_allclose(weighted.entropy, repeated.entropy, rtol=1e-12)
     np.testing.assert_allclose(weighted.overlap, repeated.overlap, rtol=1e-12)
-    assert (weighted.cluster_of == repeated.cluster_of).all()
+    assert (weighted.cluster_labels == repeated.cluster_labels).all()
 
 
 @pytest.mark.parametrize(("distance", "weight"), [(2.0, 0.5), (3.9, 0.5), (3.95, 0.5), (4.0, 0.1)])
@@ -238,5 +238,5 @@ def test_rows_in_a_file_give_the_bits_of_those_in_memory(tmp_path, rng):
     assert type(source).__name__ == "FileSource"
     source.each_row = None
     found, expected = gm.merge(source), gm.merge(rows)
-    for name in "entropy", "overlap", "cluster_of":
+    for name in "entropy", "overlap", "cluster_labels":
         assert_same_bits(getattr(found, name), getattr(expected, name), name)

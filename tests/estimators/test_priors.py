@@ -46,7 +46,7 @@ BAD = {
     "fixed weights leave too little": (
         {"restrictions": Restrictions(min_weight=0.3, fixed_weights=[0]), "weights_init": [0.8, 0.2]},
         ValueError,
-        "fixed_weights leave 0.2 for 1 components, less than min_weight=0.3 for each.",
+        "fixed_weights leave 0.2 for 1 components, less than min_weight=0.3 each.",
     ),
     "fixed weights leave nothing": (
         {"restrictions": Restrictions(fixed_weights=[0]), "weights_init": [1.0, 0.0]},

@@ -28,7 +28,7 @@ from gaussmix import (
     Restrictions,
 )
 from gaussmix._src.em.step.online import STEP_ROWS
-from gaussmix._src.estimators.gaussian_mixture import estimator_of
+from gaussmix._src.estimators.gaussian_mixture import as_estimator
 from gaussmix._src.fit.fitted import Ending
 
 LIBRARIES = {"pandas": pd.DataFrame, "polars": pl.DataFrame, "pyarrow": pa.table}
@@ -369,7 +369,7 @@ def test_components_in_another_order_keep_the_rows_and_lose_the_likelihood(gm):
 
 
 def test_the_outcome_says_what_was_left_to_gain_and_how_many_starts_agreed(gm):
-    outcome = Ending("It was enough.", True, 7.1e-5, 0.0125, rate=0.9, n_starts=10, n_agreed=3)
+    outcome = Ending("It was enough.", True, 7.1e-5, 0.0125, rate=0.9, n_starts=10, n_starts_at_best=3)
     gm.outcome_ = outcome
     text = str(gm.summary())
     assert "steps. It was enough." in text
@@ -377,12 +377,12 @@ def test_the_outcome_says_what_was_left_to_gain_and_how_many_starts_agreed(gm):
     assert f"maximum         {said}" in text
     assert ", near a maximum," in repr(gm)
     assert "starts          3 of 10 agree with the best" in text
-    assert gm.glance()["n_agreed"].tolist() == [3]
+    assert gm.glance()["n_starts_at_best"].tolist() == [3]
     assert gm.glance()["remaining_gain"].tolist() == [7.1e-5]
-    gm.outcome_ = replace(outcome, is_maximum=False, remaining_gain=None, changing_labels=None)
+    gm.outcome_ = replace(outcome, is_maximum=False, remaining_gain=None, label_change_fraction=None)
     assert "maximum         The fit is not near a maximum: it stands at a saddle or on a ridge" in str(gm.summary())
     assert ", not near a maximum," in repr(gm)
-    gm.outcome_ = replace(outcome, n_starts=1, is_maximum=None, remaining_gain=None, changing_labels=None)
+    gm.outcome_ = replace(outcome, n_starts=1, is_maximum=None, remaining_gain=None, label_change_fraction=None)
     assert "starts" not in str(gm.summary())
     assert "maximum" not in str(gm.summary()) + repr(gm)
 
@@ -407,6 +407,6 @@ def test_components_whose_sum_is_singular_are_summarised():
     flat = [[[7.0, 35.0], [35.0, 175.00000000000063]], [[38.0, 190.0], [190.0, 950.0000000000185]]]
     mixture = Mixture([0.5, 0.5], np.zeros((2, 2)), flat, FAMILIES["full"])
     assert np.isfinite(mixture.log_density([[1.0, 5.0]])).all()
-    found = estimator_of(mixture).summary()
+    found = as_estimator(mixture).summary()
     assert found.components["nearest"].tolist() == [-1, -1]
     assert "± 30.8" in str(found)

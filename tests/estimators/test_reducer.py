@@ -14,10 +14,10 @@ def X(rng):
     return rows + np.repeat([[0, 0, 0, 0], [5, 0, 0, 0], [0, 0, 0.6, 0]], 40, axis=0)
 
 
-@pytest.mark.parametrize("mean_share", [0.0, 0.3, 1.0])
-def test_it_solves_the_generalised_eigenproblem(X, mean_share):
+@pytest.mark.parametrize("mean_weight", [0.0, 0.3, 1.0])
+def test_it_solves_the_generalised_eigenproblem(X, mean_weight):
     """M v = l Σ v, with M as Scrucca (2014) writes it."""
-    reducer = GaussianMixtureReducer(3, mean_share=mean_share, random_state=0).fit(X)
+    reducer = GaussianMixtureReducer(3, mean_weight=mean_weight, random_state=0).fit(X)
     mixture = reducer.mixture_
     covariance = mixture.covariance
     inverse, within = np.linalg.inv(covariance), np.einsum("k,kij->ij", mixture.weights, mixture.covariances)
@@ -25,11 +25,11 @@ def test_it_solves_the_generalised_eigenproblem(X, mean_share):
     of_means = np.einsum("k,ki,kj->ij", mixture.weights, offsets, offsets)
     apart = mixture.covariances - within
     of_covariances = np.einsum("k,kij,jl,klm->im", mixture.weights, apart, inverse, apart)
-    kernel = mean_share * of_means @ inverse @ of_means + (1 - mean_share) * of_covariances
+    kernel = mean_weight * of_means @ inverse @ of_means + (1 - mean_weight) * of_covariances
     for axis, value in zip(reducer.components_, reducer.separation_, strict=True):
         np.testing.assert_allclose(kernel @ axis, value * covariance @ axis, atol=1e-9 * np.abs(kernel).max())
         assert np.linalg.norm(axis) == pytest.approx(1)
-    assert len(reducer.components_) == (2 if mean_share == 1 else 4)
+    assert len(reducer.components_) == (2 if mean_weight == 1 else 4)
     assert (np.diff(reducer.separation_) <= 0).all()
 
 
@@ -65,7 +65,7 @@ def test_it_goes_into_a_pipeline_and_a_file(X, tmp_path):
 def test_directions_are_those_of_the_fit(X):
     reducer = GaussianMixtureReducer(3, random_state=0).fit(X)
     before = reducer.transform(X)
-    reducer.set_params(n_directions=0, mean_share=0.0)
+    reducer.set_params(n_directions=0, mean_weight=0.0)
     np.testing.assert_array_equal(reducer.transform(X), before)
     assert reducer.get_feature_names_out().shape == before.shape[1:]
 
@@ -90,8 +90,8 @@ def test_a_missing_cell_has_no_place(X):
 @pytest.mark.parametrize(
     ("options", "error", "said"),
     [
-        ({"mean_share": 2}, ValueError, "mean_share=2 must be a number from 0 to 1"),
-        ({"mean_share": "all"}, TypeError, "mean_share must be a number ≥ 0 and at most 1, not 'all'"),
+        ({"mean_weight": 2}, ValueError, "mean_weight=2 must be a number from 0 to 1"),
+        ({"mean_weight": "all"}, TypeError, "mean_weight must be a number ≥ 0 and at most 1, not 'all'"),
         ({"n_directions": 0}, ValueError, "n_directions=0 must be an integer ≥ 1"),
     ],
 )

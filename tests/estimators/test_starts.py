@@ -228,7 +228,7 @@ def plain(**parameters):
 def fitted_as_many(rows, **parameters):
     """A fit for which the rows are many."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("gaussmix._src.fit.fit.MANY", LEAF_ROWS)
+        patch.setattr("gaussmix._src.fit.fit.MIN_PREFIT_ROWS", LEAF_ROWS)
         return plain(**parameters).fit(rows)
 
 

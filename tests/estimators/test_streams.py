@@ -16,7 +16,7 @@ from sklearn.exceptions import ConvergenceWarning, NotFittedError
 
 from gaussmix import FAMILIES, Dirichlet, GaussianMixture, NotAModelFile, Rate, Restrictions
 from gaussmix._src.em.step.online import STEP_ROWS
-from gaussmix._src.estimators.base import details_of
+from gaussmix._src.estimators.base import make_details
 from gaussmix._src.formats import model_file
 from gaussmix.extend import LowRank
 
@@ -134,9 +134,9 @@ def test_what_is_no_rate_is_refused(given, kind, sentence):
 
 def test_half_of_the_past_is_left_after_a_half_life():
     rate, n_steps = Rate(1.0, 10 * STEP_ROWS), 10
-    kept = sum(rate.log_kept(1e6 + step, 1.0) for step in range(n_steps))
+    kept = sum(rate.log_retention(1e6 + step, 1.0) for step in range(n_steps))
     assert exp(kept) == pytest.approx(0.5)
-    assert rate.log_kept(1e6, 10.0) == pytest.approx(-log(2))
+    assert rate.log_retention(1e6, 10.0) == pytest.approx(-log(2))
 
 
 def test_rows_of_weight_0_leave_no_trace(rng):
@@ -260,7 +260,7 @@ def test_float64_after_float32_is_refused(rng):
         ({"restrictions": Restrictions(equal_weights=True)}, "restrictions"),
         ({"noise": True}, "noise"),
         ({"trim": 0.1}, "trim"),
-        ({"weight_meaning": "precision"}, "weight_meaning='precision'"),
+        ({"weight_type": "precision"}, "weight_type='precision'"),
         ({"degenerate": "drop"}, "degenerate"),
     ],
     ids=str,
@@ -322,7 +322,7 @@ DAMAGE = {
 @pytest.mark.parametrize("what", DAMAGE)
 def test_a_stream_that_contradicts_its_mixture_is_not_loaded(what, rng, tmp_path):
     stream, changes = streamed().partial_fit(rows_of(rng)), DAMAGE[what]
-    details = details_of(stream)
+    details = make_details(stream)
     table = {name: changes.get(name, lambda same: same)(cell) for name, (cell,) in stream._stream.table().items()}
     plain = {"table": [[name, [_plain(cell)]] for name, cell in table.items()]}
     attributes = {**details.estimator.attributes, "_stream_table": plain}

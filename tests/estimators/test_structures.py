@@ -26,7 +26,7 @@ def test_an_estimator_of_any_structure_is_whole(name, rows, tmp_path):
     dense, shown = covariances.dense(), covariances.simple()
     assert family is family_named(name)
     assert gm.covariances_.shape == gm.precisions_.shape == shown.array.shape
-    product = type(shown).of(gm.precisions_, 2, 3, shown.is_shared).dense() @ dense
+    product = type(shown).from_array(gm.precisions_, 2, 3, shown.is_shared).dense() @ dense
     np.testing.assert_allclose(product, np.broadcast_to(np.eye(3), product.shape), atol=1e-12)
     full = Mixture(gm.weights_, gm.means_, dense, FAMILIES["full"])
     np.testing.assert_allclose(gm.score_samples(rows), full.log_density(rows), rtol=1e-12)

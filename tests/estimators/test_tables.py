@@ -99,7 +99,7 @@ def test_nulls_are_missing_cells(library, values):
     other = np.array([2.0, 1.0, 5.0, 3.0, 4.0, 4.5])
     frame = library({"a": series, "b": other})
     rows = np.column_stack([np.array([np.nan if value is None else float(value) for value in values]), other])
-    np.testing.assert_array_equal(Frame.of(frame).rows("X"), rows)
+    np.testing.assert_array_equal(Frame.from_table(frame).rows("X"), rows)
     found, wanted = (GaussianMixtureImputer().fit(X).transform(X) for X in (frame, rows))
     np.testing.assert_array_equal(found, wanted)
 
@@ -194,7 +194,7 @@ def test_decimals_are_the_nearest_floats(library):
     X = rows_of(6)
     decimals = [Decimal("0.1"), Decimal("-2.7"), Decimal(3), Decimal("1e-3"), Decimal("123456.789"), Decimal(0)]
     frame = library({"width": X[:, 0], "depth": decimals})
-    np.testing.assert_array_equal(Frame.of(frame).rows("X")[:, 1], list(map(float, decimals)))
+    np.testing.assert_array_equal(Frame.from_table(frame).rows("X")[:, 1], list(map(float, decimals)))
 
 
 def test_bytes_are_no_table():
@@ -218,10 +218,10 @@ def test_what_is_no_table_says_how_to_make_one():
 def test_objects_of_pandas_are_numbers_where_they_are():
     X = rows_of(6)
     frame = pd.DataFrame(columns_of(X)).astype(object)
-    np.testing.assert_array_equal(Frame.of(frame).rows("X"), X)
+    np.testing.assert_array_equal(Frame.from_table(frame).rows("X"), X)
     frame.loc[2, "height"], frame.loc[3, "height"], frame.loc[4, "height"] = None, pd.NA, True
-    np.testing.assert_array_equal(Frame.of(frame).rows("X")[2:5, 1], [np.nan, np.nan, 1.0])
-    assert Frame.of(frame.assign(depth=[Decimal("1.5"), *X[1:, 2]])).rows("X")[0, 2] == 1.5
+    np.testing.assert_array_equal(Frame.from_table(frame).rows("X")[2:5, 1], [np.nan, np.nan, 1.0])
+    assert Frame.from_table(frame.assign(depth=[Decimal("1.5"), *X[1:, 2]])).rows("X")[0, 2] == 1.5
     check_refused(frame.assign(depth=[*X[:5, 2], "six"]), ValueError, "holds text, 'six', in row 5, column 'depth'")
 
 

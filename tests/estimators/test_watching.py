@@ -53,7 +53,7 @@ def test_a_callback_that_returns_true_ends_the_fit_with_a_valid_model(tmp_path):
     assert stopped.outcome_.reason == (
         "A callback ended the fit. A callback ended the fit before the other starts were done."
     )
-    assert (stopped.outcome_.n_starts, stopped.outcome_.n_agreed) == (1, 1)
+    assert (stopped.outcome_.n_starts, stopped.outcome_.n_starts_at_best) == (1, 1)
     assert stopped.mixture_ == steps[-1].mixture
     assert np.isfinite(stopped.score(SLOW))
     stopped.save(tmp_path / "m.gmm")
@@ -216,8 +216,8 @@ def test_auto_ends_at_the_maximum_where_the_last_gain_ends_far_from_it():
     assert ending.reason == "Less than 1e-4 nats per row are left to gain."
     assert ending.is_maximum
     assert ending.remaining_gain < 1e-4
-    assert ending.standing.endswith(" % of the labels may change.")
-    assert "maximum" not in ending.standing  # which the reason says
+    assert ending.certificate.endswith(" % of the labels may change.")
+    assert "maximum" not in ending.certificate  # which the reason says
     assert 0.9 < ending.rate < 1
 
 
@@ -236,7 +236,7 @@ def test_auto_ends_where_gains_are_rounding_though_there_is_no_maximum():
     assert fitted.converged_
     assert fitted.outcome_.reason.startswith("Steps no longer change the mean log-likelihood, but the fit is not at a")
     assert (fitted.outcome_.is_maximum, fitted.outcome_.remaining_gain) == (False, None)
-    assert fitted.outcome_.standing is None  # nor is it said twice
+    assert fitted.outcome_.certificate is None  # nor is it said twice
 
 
 def test_a_limit_of_steps_ends_the_way_to_a_maximum():
@@ -299,7 +299,7 @@ def test_what_can_have_no_certificate_is_refused_before_em():
 def test_a_certificate_is_made_where_it_is_asked_for_or_costs_little():
     certified = [GaussianMixture(**PLAIN, certify=certify).fit(SLOW).outcome_ for certify in ("auto", False, True)]
     assert [ending.is_maximum for ending in certified] == [None, None, False]  # EM creeps, and is still far
-    assert [ending.standing is None for ending in certified] == [True, True, False]
+    assert [ending.certificate is None for ending in certified] == [True, True, False]
     slow = GaussianMixture(**PLAIN, tol=0, max_iter=8_000).set_params(covariance_type="spherical")
     with pytest.warns(ConvergenceWarning):
         assert slow.fit(SLOW).outcome_.is_maximum
@@ -320,11 +320,11 @@ def test_a_fit_says_how_it_ended(X):
     fitted = GaussianMixture(3, n_init=4, init_params="kmeans", random_state=0, tol=1e-6, certify=False).fit(X)
     ending = fitted.outcome_
     assert ending.reason == "The mean log-likelihood changed by less than tol."
-    assert (ending.n_starts, ending.n_agreed) == (4, 4)
+    assert (ending.n_starts, ending.n_starts_at_best) == (4, 4)
     gains = np.diff(fitted.lower_bounds_)[-3:]
     rate = max(gains[1:] / gains[:-1])
     assert ending.rate == pytest.approx(rate)
-    assert (ending.is_maximum, ending.remaining_gain, ending.changing_labels) == (None, None, None)
+    assert (ending.is_maximum, ending.remaining_gain, ending.label_change_fraction) == (None, None, None)
     fitted.mixture_ = GaussianMixture(2).fit(X).mixture_
     assert not hasattr(fitted, "outcome_")
 
@@ -334,7 +334,7 @@ def test_starts_that_end_lower_do_not_agree(rng):
     good, bad = np.repeat([0, 1, 2], 30), np.concatenate((np.arange(30) % 2, np.full(60, 2)))
     starts = [bad, good, good]
     fitted = GaussianMixture(3, init_params=lambda X, n_components, rng: starts.pop(0), n_init=3, tol=1e-9).fit(rows)
-    assert (fitted.outcome_.n_starts, fitted.outcome_.n_agreed) == (3, 2)
+    assert (fitted.outcome_.n_starts, fitted.outcome_.n_starts_at_best) == (3, 2)
 
 
 CHOICE = {"n_components": [2, 1, 3], "covariance_type": ["full", "EII"], "random_state": 0, "max_iter": 50}

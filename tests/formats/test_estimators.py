@@ -24,7 +24,7 @@ from gaussmix import (
     NotAModelFile,
     fit_many,
 )
-from gaussmix._src.estimators.base import details_of
+from gaussmix._src.estimators.base import make_details
 from gaussmix._src.formats import model_file
 from gaussmix._src.formats.envelope import pack, unpack
 from gaussmix._src.formats.values import from_plain, plain
@@ -263,10 +263,10 @@ ENDING = {
     "reason": ["settled"],
     "is_maximum": [True],
     "remaining_gain": [0.0],
-    "changing_labels": [0.0],
+    "label_change_fraction": [0.0],
     "rate": [0.5],
     "n_starts": [1],
-    "n_agreed": [1],
+    "n_starts_at_best": [1],
 }
 FALSE = {
     "a later parameter": ("parameters", {"colour": "blue"}, "no parameter 'colour'; a newer one may"),
@@ -296,7 +296,7 @@ FALSE = {
 def test_false_contents_are_named(name, rng):
     part, changes, complaint = FALSE[name]
     estimator = GaussianMixture(2).fit(rng.normal(size=(40, 2)))
-    details = details_of(estimator)
+    details = make_details(estimator)
     values = {**getattr(details.estimator, part), **changes}
     details = replace(details, estimator=replace(details.estimator, **{part: values}))
     with pytest.raises(NotAModelFile, match=complaint):
@@ -305,7 +305,7 @@ def test_false_contents_are_named(name, rng):
 
 def test_unknown_attributes_are_ignored(rng):
     estimator = GaussianMixture(2).fit(rng.normal(size=(40, 2)))
-    details = details_of(estimator)
+    details = make_details(estimator)
     more = {**details.estimator.attributes, "predict": 1, "colour_": 2}
     details = replace(details, estimator=replace(details.estimator, attributes=more))
     again = loaded_with(details, estimator.mixture_)
@@ -316,7 +316,7 @@ def test_unknown_attributes_are_ignored(rng):
 def test_a_type_no_estimator_reads_is_named(rng):
     estimator = GaussianMixture(2).fit(rng.normal(size=(40, 2)))
     with pytest.raises(NotAModelFile, match="its data were 'int8'"):
-        loaded_with(replace(details_of(estimator), dtype="int8"), estimator.mixture_)
+        loaded_with(replace(make_details(estimator), dtype="int8"), estimator.mixture_)
 
 
 @pytest.mark.parametrize("name", sorted(FAMILIES))

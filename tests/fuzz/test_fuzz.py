@@ -78,7 +78,7 @@ CHANGES = st.lists(
 )
 
 
-def refusal(call, *arguments):
+def unsupported_reason(call, *arguments):
     """What an error says; None if there is none. Errors of other classes pass."""
     try:
         call(*arguments)
@@ -112,7 +112,7 @@ def test_a_damaged_file_is_read_or_refused_in_a_sentence(file, changes):
         warnings.simplefilter("always")
         path = Path(folder) / name
         path.write_bytes(contents)
-        sentence = refusal(read, path)
+        sentence = unsupported_reason(read, path)
     assert sentence is None or (str(path) in sentence and not {"\n", "TMPDIR"} & {*sentence, *sentence.split()})
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss < before + MOST
 
@@ -154,7 +154,7 @@ def test_hostile_values_are_fitted_or_refused_in_a_sentence(X, numbers, options,
             X.flat[place * 7 % X.size] = number
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
-        assert refusal(fitted, X, weights, options) != ""
+        assert unsupported_reason(fitted, X, weights, options) != ""
     assert not [each for each in said if " encountered in " in str(each.message)]
 
 

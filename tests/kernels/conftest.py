@@ -8,7 +8,7 @@ import pytest
 from gaussmix import _core
 
 SPHERICAL, DIAGONAL, TRIANGULAR, SHARED, LOW_RANK = range(5)  # shared: one triangular factor for all components
-SOFT, HARD, GIVEN = range(3)
+SOFT, HARD, ASSIGNMENT = range(3)
 NONE, TRACE, DIAGONAL_SECOND, FULL, PROJECTED = range(5)
 CUT = 60 * np.log(np.longdouble(2))
 GROUP_ROWS = 24  # that share bounds
@@ -32,7 +32,7 @@ class Problem:
 
     rows: np.ndarray
     row_weight: np.ndarray | None
-    given: np.ndarray | None
+    assignment: np.ndarray | None
     origin: np.ndarray | None
     log_scale: np.ndarray
     means: np.ndarray
@@ -87,11 +87,11 @@ def make_problem(rng):
             SHARED: triangles[:1],
             LOW_RANK: low_rank(rng, shape, int(rng.integers(n_features + 1))),
         }
-        given = rng.dirichlet(np.ones(n_components), n_rows) if rule == GIVEN else None
+        given = rng.dirichlet(np.ones(n_components), n_rows) if rule == ASSIGNMENT else None
         return Problem(
             rows=2 * rng.normal(size=(n_rows, n_features)) + 5,
             row_weight=rng.integers(0, 4, n_rows) / 2,
-            given=given,
+            assignment=given,
             origin=np.full(n_features, 5.0),
             log_scale=rng.normal(size=n_components),
             means=means,
@@ -152,9 +152,9 @@ def centred_rows(problem):
 
 def exact_responsibilities(problem):
     """Responsibilities by the problem's rule, and the log-likelihood of each row."""
-    if problem.rule == GIVEN:
+    if problem.rule == ASSIGNMENT:
         one_hot = np.eye(len(problem.means))
-        table = problem.given if problem.given.ndim == 2 else one_hot[problem.given]
+        table = problem.assignment if problem.assignment.ndim == 2 else one_hot[problem.assignment]
         return table.astype(np.longdouble), np.zeros(len(table))
     table = weighted_log_densities(problem)
     gap = table - table.max(1, keepdims=True, initial=-np.inf)
@@ -187,7 +187,7 @@ def allowed_errors(problem, eps):
     the length of its sums. Responsibilities have that as a relative error, and so have their sums.
     """
     weight = np.ones(len(problem.rows)) if problem.row_weight is None else problem.row_weight
-    table = np.abs(weighted_log_densities(problem)) if problem.rule != GIVEN else np.zeros((1, 1))
+    table = np.abs(weighted_log_densities(problem)) if problem.rule != ASSIGNMENT else np.zeros((1, 1))
     largest = float(table.max(initial=0))
     unit = 4 * eps * (problem.rows.shape[1] + 8 + min(2 * largest, 1e4))
     total = float(weight.sum())

@@ -16,13 +16,13 @@ WRONG_VALUES = {
     "projection": [np.zeros((2, 3, 1))],
     "rule": [-1, 3, 2],
     "second": [-1, 4, 5, 0],
-    "given": [np.zeros(10, np.int32)],
+    "assignment": [np.zeros(10, np.int32)],
     "rows": [np.zeros((10, 0))],
 }
 WRONG_TYPES = {
     "rows": [np.zeros((10, 3), int), np.zeros(10), [[0.0] * 3] * 10, np.zeros((10, 3), ">f8"), np.zeros((10, 3), "f2")],
     "row_weight": [np.ones(10, np.float32), np.ones((10, 1)), 1.0],
-    "given": [np.zeros(10, np.int64), np.zeros((10, 2), np.float32), "0"],
+    "assignment": [np.zeros(10, np.int64), np.zeros((10, 2), np.float32), "0"],
     "means": [np.zeros(6), "mean"],
     "factor_shape": ["full", None],
 }
@@ -52,16 +52,16 @@ def test_wrong_factors_and_projections(target, make_problem, change):
 
 @pytest.mark.parametrize(("name", "value"), cases(WRONG_TYPES))
 def test_wrong_types(target, make_problem, name, value):
-    problem = make_problem(10, 3, 2, rule=2 if name == "given" else 0)
+    problem = make_problem(10, 3, 2, rule=2 if name == "assignment" else 0)
     with pytest.raises(TypeError):
         problem.but(**{name: value}).step(target)
 
 
-@pytest.mark.parametrize("given", [np.zeros((10, 3)), np.zeros((9, 2)), np.zeros(9, np.int32), None])
+@pytest.mark.parametrize("assignment", [np.zeros((10, 3)), np.zeros((9, 2)), np.zeros(9, np.int32), None])
 def test_wrong_given(target, make_problem, given):
     problem = make_problem(10, 3, 2, rule=2)
-    with pytest.raises(ValueError, match="given"):
-        problem.but(given=given).step(target)
+    with pytest.raises(ValueError, match="assignment"):
+        problem.but(assignment=given).step(target)
 
 
 def test_labels_alone_do_not_tell_the_number_of_components(target):

@@ -6,8 +6,8 @@ import pytest
 from gaussmix import FAMILIES
 
 N_COMPONENTS = 8
-SETTLING = (1e-5, 30)
-JUDGED = (1e-5, 4), (1e-5, 16), SETTLING, SETTLING, 2e-5, 16.0, 3.0, 0.005, 1e9, 40, 16, 8, 5, 2.0, 10.0, 5e-6
+AFTER_MOVE = (1e-5, 30)
+JUDGED = (1e-5, 4), (1e-5, 16), AFTER_MOVE, AFTER_MOVE, 2e-5, 16.0, 3.0, 0.005, 1e9, 40, 16, 8, 5, 2.0, 10.0, 5e-6
 
 
 def arguments(rng, name="full", n_rows=2_000, **changes):
@@ -22,8 +22,9 @@ def arguments(rng, name="full", n_rows=2_000, **changes):
     values = {
         "rows": rows, "row_weight": np.ones(n_rows), "algebra": algebra, "weights": weights, "means": means,
         "covariances": covariances, "ridge": np.full(n_features, 1e-6), "limits": (2.0**-40, 1e-15, 1e3, 1e8),
-        "log_likelihood": -20.0, "within": 9.0 * one["full" if kind == "full" else "diag"].ravel(), "judged": JUDGED,
-        "has_swaps": False, "uniform": rng.random(101), "cursor": 0, "is_unwanted": lambda: False, "n_threads": 1,
+        "log_likelihood": -20.0, "within": 9.0 * one["full" if kind == "full" else "diag"].ravel(),
+        "acceptance": JUDGED, "has_swaps": False, "uniform": rng.random(101), "cursor": 0,
+        "should_stop": lambda: False, "n_threads": 1,
     }  # fmt: skip
     return values | changes
 
@@ -31,7 +32,7 @@ def arguments(rng, name="full", n_rows=2_000, **changes):
 def climbed(target, values):
     """The result and the mixture, of which the core writes over a copy."""
     written = {name: np.array(values[name]) for name in ("weights", "means", "covariances")}
-    return target.climb(**values | written), written
+    return target.ascend(**values | written), written
 
 
 @pytest.mark.parametrize("has_swaps", [False, pytest.param(True, marks=pytest.mark.heavy)])
@@ -64,7 +65,7 @@ def test_where_em_is_unusual_python_climbs(target, rng):
 
 def test_a_climb_that_is_not_wanted_ends_soon(target, rng):
     calls = []
-    values = arguments(rng, n_rows=60_000, is_unwanted=lambda: bool(calls.append(0)) or len(calls) > 2)
+    values = arguments(rng, n_rows=60_000, should_stop=lambda: bool(calls.append(0)) or len(calls) > 2)
     climbed(target, values)
     assert len(calls) == 3
 
@@ -74,7 +75,7 @@ def test_an_error_of_the_callable_is_raised(target, rng):
         raise ValueError("as asked")
 
     with pytest.raises(ValueError, match="as asked"):
-        climbed(target, arguments(rng, n_rows=60_000, is_unwanted=fails))
+        climbed(target, arguments(rng, n_rows=60_000, should_stop=fails))
 
 
 @pytest.mark.parametrize(
@@ -90,7 +91,7 @@ def test_an_error_of_the_callable_is_raised(target, rng):
         {"cursor": -1},
         {"n_threads": 0},
         {"covariances": np.ones(5)},
-        {"judged": ((1e-5, 0), *JUDGED[1:])},
+        {"acceptance": ((1e-5, 0), *JUDGED[1:])},
     ],
     ids=str,
 )
@@ -98,7 +99,7 @@ def test_wrong_arguments(target, changes, rng):
     values = arguments(rng, n_rows=4, **changes)
     values["means"], values["weights"] = np.zeros((N_COMPONENTS, 3)), np.ones(N_COMPONENTS)
     with pytest.raises(ValueError, match=r"must|needs"):
-        target.climb(**values)
+        target.ascend(**values)
 
 
 def pair(rng, name="full", **changes):

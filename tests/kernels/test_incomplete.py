@@ -17,7 +17,7 @@ class Problem:
     rows: np.ndarray
     row_weight: np.ndarray | None
     log_prior: np.ndarray | None
-    prior_places: np.ndarray | None
+    prior_indices: np.ndarray | None
     error: np.ndarray | None
     log_weight: np.ndarray
     means: np.ndarray
@@ -29,7 +29,7 @@ class Problem:
 
     @property
     def known(self):
-        return self.rows, self.log_prior, self.prior_places, self.error, self.log_weight, self.means, self.factors
+        return self.rows, self.log_prior, self.prior_indices, self.error, self.log_weight, self.means, self.factors
 
     def evaluate(self, target, n_threads=1):
         return target.evaluate_incomplete(*self.known, n_threads)
@@ -62,7 +62,7 @@ def make_problem(rng):
             rows=rows,
             row_weight=rng.integers(0, 4, n_rows) / 2,
             log_prior=log_prior if has_prior else None,
-            prior_places=rng.integers(-1, 5, n_rows).astype(np.int32) if has_prior else None,
+            prior_indices=rng.integers(-1, 5, n_rows).astype(np.int32) if has_prior else None,
             error=errors[error],
             log_weight=np.log(rng.dirichlet(np.ones(n_components))),
             means=rng.normal(size=shape),
@@ -92,7 +92,7 @@ def conditional(problem, i, k):
 
 
 def prior_of(problem, i, k):
-    place = i if problem.prior_places is None else problem.prior_places[i]
+    place = i if problem.prior_indices is None else problem.prior_indices[i]
     if problem.log_prior is None or place < 0 or k == problem.log_prior.shape[1]:
         return 0.0
     return problem.log_prior[place, k]
@@ -215,8 +215,8 @@ def test_a_distance_that_overflows_is_the_largest_double(target, make_problem, e
 
 def test_prior_of_each_row(target, make_problem, same_bits):
     problem = make_problem(90, 3)
-    table = np.vstack([problem.log_prior, np.zeros((1, 4))])[problem.prior_places]
-    same_bits(problem.but(log_prior=table, prior_places=None).step(target), problem.step(target))
+    table = np.vstack([problem.log_prior, np.zeros((1, 4))])[problem.prior_indices]
+    same_bits(problem.but(log_prior=table, prior_indices=None).step(target), problem.step(target))
 
 
 def test_errors_of_missing_cells_are_not_read(target, make_problem, same_bits):
@@ -282,7 +282,7 @@ def test_bad_arguments(target, make_problem):
         "error": np.zeros((10, 2)),
         "row_weight": np.zeros(9),
         "log_prior": np.zeros((5, 2)),
-        "prior_places": np.zeros(9, dtype=np.int32),
+        "prior_indices": np.zeros(9, dtype=np.int32),
     }
     for name, value in bad.items():
         with pytest.raises(ValueError, match=name.rstrip("s")):

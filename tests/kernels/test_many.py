@@ -24,11 +24,12 @@ def arguments(rng, **changes):
     values = {
         "rows": rows, "row_weight": None, "ranges": (first, size), "first_weight": None,
         "weights": (size.astype(float), np.ones(7)),
-        "algebra": FULL, "n_components": N_COMPONENTS, "centres": None, "given": None, "n_candidates": N_CANDIDATES,
-        "uniform": rng.random((2, 1 + (N_COMPONENTS - 1) * N_CANDIDATES)), "kmeans": (100, 1e-4), "ridge": None,
-        "automatic": (1e-6, 0.01), "smallest_spread": 1e-152, "limits": (2.0**-40, 1e-15, 1e3, 1e3),
-        "tolerance": 1e-3, "max_steps": 100, "seconds": 1e9, "searched": None, "begun": None,
-        "belief": None, "known": (False, None), "n_threads": 2,
+        "algebra": FULL, "n_components": N_COMPONENTS, "centres": None, "assignment": None,
+        "uniform": rng.random((2, 1 + (N_COMPONENTS - 1) * N_CANDIDATES)), "kmeans": (100, 1e-4),
+        "n_candidates": N_CANDIDATES, "ridge": None, "automatic": (1e-6, 0.01), "smallest_spread": 1e-152,
+        "limits": (2.0**-40, 1e-15, 1e3, 1e3),
+        "tolerance": 1e-3, "max_steps": 100, "seconds": 1e9, "searched": None, "initial": None,
+        "prior": None, "incompleteness": (False, None), "n_threads": 2,
     }  # fmt: skip
     return values | changes
 
@@ -93,7 +94,7 @@ def test_no_groups(target, rng):
 
 WRONG = {
     "first_weight": [np.zeros(6, int)],
-    "begun": [(np.zeros((7, 3)), np.zeros((7, 3, 2)), np.zeros((7, 12)))],  # beside uniform
+    "initial": [(np.zeros((7, 3)), np.zeros((7, 3, 2)), np.zeros((7, 12)))],  # beside uniform
     "algebra": [(0, 2, 2)],
     "ranges": [
         (np.zeros(6, int), np.zeros(7, int)),
@@ -113,7 +114,7 @@ WRONG = {
         (0.0, 50, np.ones((2, 2, 7)), np.ones((2, 3, 0)), *LATER),
     ],
     "centres": [np.ones((3, 2))],
-    "given": [np.zeros(143, np.int32)],  # beside uniform
+    "assignment": [np.zeros(143, np.int32)],  # beside uniform
     "n_components": [0, 2],
     "n_candidates": [0],
     "ridge": [np.ones(3)],
@@ -124,9 +125,9 @@ WRONG = {
 }
 CASES = [pytest.param({name: value}, id=f"{name}-{i}") for name in WRONG for i, value in enumerate(WRONG[name])]
 CENTRES = {"centres": np.ones((3, 2)), "uniform": None, "ridge": np.ones(2)}
-GIVEN = {"given": np.zeros(143, np.int32), "uniform": None, "ridge": np.ones(2)}
+ASSIGNMENT = {"assignment": np.zeros(143, np.int32), "uniform": None, "ridge": np.ones(2)}
 CASES += [CENTRES | {"ridge": None}, CENTRES | {"centres": np.ones((2, 2))}]
-CASES += [GIVEN | {"ridge": None}, GIVEN | {"given": np.zeros(142, np.int32)}]
+CASES += [ASSIGNMENT | {"ridge": None}, ASSIGNMENT | {"assignment": np.zeros(142, np.int32)}]
 
 
 @pytest.mark.parametrize("change", CASES)

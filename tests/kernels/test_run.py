@@ -24,7 +24,7 @@ def arguments(family, rows=None, **changes):
         "rows": rows, "row_weight": None, "total_weight": float(len(rows)), "algebra": family.algebra,
         "weights": mixture[0], "means": mixture[1], "covariances": mixture[2], "centre": centre, "total": total,
         "ridge": np.zeros(3), "limits": LIMITS, "tolerance": 0.0, "previous": -np.inf, "max_steps": 5, "seconds": 10.0,
-        "belief": None, "known": (False, None), "n_threads": 1,
+        "prior": None, "incompleteness": (False, None), "n_threads": 1,
     }  # fmt: skip
     return values | changes
 
@@ -91,7 +91,7 @@ def test_weights_sum_to_1_with_that_of_the_background(target):
     target.run_em(**values)
     assert values["weights"].sum() == pytest.approx(1.0)
     assert 0 < values["weights"][-1] != 0.1
-    for change in {"known": (True, None)}, {"centre": np.zeros(3), "total": np.eye(3)}:
+    for change in {"incompleteness": (True, None)}, {"centre": np.zeros(3), "total": np.eye(3)}:
         with pytest.raises(ValueError, match="background"):
             target.run_em(**beside_background(FAMILIES["tied"]) | change)
 

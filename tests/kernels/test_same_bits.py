@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 
 TRIANGULAR, LOW_RANK = 2, 4
-FACTOR_SHAPES, SECONDS, RULES = range(5), range(5), range(3)
+FACTOR_SHAPES, MAX_CALL_SECONDS, RULES = range(5), range(5), range(3)
 
 
 @pytest.mark.heavy(but=6)
 @pytest.mark.parametrize("n_features", [1, 2, 3, 4, 5, 6, 7, 8, 9, 11, 16, 17, 33, 64])
 def test_instruction_sets_agree(agree, make_problem, n_features):
-    for factor_shape, rule, second in itertools.product(FACTOR_SHAPES, RULES, SECONDS):
+    for factor_shape, rule, second in itertools.product(FACTOR_SHAPES, RULES, MAX_CALL_SECONDS):
         agree(make_problem(333, n_features, 6, factor_shape, rule, second).step)
 
 
@@ -31,7 +31,7 @@ def test_instruction_sets_agree_in_factors(agree, rng):
 
 
 @pytest.mark.pairwise
-@pytest.mark.parametrize("second", SECONDS)
+@pytest.mark.parametrize("second", MAX_CALL_SECONDS)
 @pytest.mark.parametrize(("n_rows", "n_features"), [(70_001, 2), (12_001, 16)])
 def test_threads_agree(target, make_problem, same_bits, n_rows, n_features, second):
     """Enough rows for several spans and several threads, the last span cut short."""
@@ -106,6 +106,10 @@ def test_strides_of_weights_and_responsibilities(target, make_problem, same_bits
     problem = make_problem(100, 4, 3, rule=2)
     wide = np.repeat(problem.row_weight, 3)[::3]
     for layout in (np.asfortranarray, every_other, LAYOUTS["features reversed"]):
-        same_bits(problem.but(given=layout(problem.given), row_weight=wide).step(target), problem.step(target))
+        same_bits(
+            problem.but(assignment=layout(problem.assignment), row_weight=wide).step(target), problem.step(target)
+        )
     labels = np.arange(100, dtype=np.int32) % 3
-    same_bits(problem.but(given=np.repeat(labels, 2)[::2]).step(target), problem.but(given=labels).step(target))
+    same_bits(
+        problem.but(assignment=np.repeat(labels, 2)[::2]).step(target), problem.but(assignment=labels).step(target)
+    )

@@ -66,10 +66,10 @@ def make_case(make_problem, rng):
 def test_products_are_their_definition(target, make_case, exact_shares, n_features, n_components, second, is_shared):
     for n_rows in (0, 1, 25, 151, 2000):
         case = make_case(n_rows, n_features, n_components, second, is_shared)
-        every, own, n_far = case.products(target)
+        every, own, n_distant = case.products(target)
         for found, expected in zip((every, own), case.expected(exact_shares), strict=True):
             np.testing.assert_allclose(found, expected.astype(float), rtol=1e-12, atol=1e-12 * np.abs(expected).max())
-        assert n_far == 0
+        assert n_distant == 0
 
 
 def test_components_apart_are_left_out_and_rows_may_come_in_any_order(target, make_case, exact_shares, rng):

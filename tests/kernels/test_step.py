@@ -7,13 +7,13 @@ import pytest
 
 _, DIAGONAL, TRIANGULAR, SHARED, LOW_RANK = FACTOR_SHAPES = range(5)
 SOFT, HARD, _ = RULES = range(3)
-SECONDS = range(5)
+MAX_CALL_SECONDS = range(5)
 N_FEATURES = [1, 2, 3, 4, 5, 7, 8, 9, 16, 17, 33]
 N_ROWS = [0, 1, 7, 8, 9, 23, 24, 25, 143, 144, 145, 4097]
 
 
 @pytest.mark.pairwise
-@pytest.mark.parametrize("second", SECONDS)
+@pytest.mark.parametrize("second", MAX_CALL_SECONDS)
 @pytest.mark.parametrize("factor_shape", FACTOR_SHAPES)
 @pytest.mark.parametrize("n_features", N_FEATURES)
 def test_step_is_its_definition(target, make_problem, agrees_with_definition, n_features, factor_shape, second):
@@ -23,7 +23,7 @@ def test_step_is_its_definition(target, make_problem, agrees_with_definition, n_
 
 
 @pytest.mark.pairwise
-@pytest.mark.parametrize("second", SECONDS)
+@pytest.mark.parametrize("second", MAX_CALL_SECONDS)
 @pytest.mark.parametrize("n_features", [2, 5, 9])
 @pytest.mark.parametrize("n_rows", N_ROWS)
 def test_any_number_of_rows(target, make_problem, agrees_with_definition, n_rows, n_features, second):
@@ -36,7 +36,7 @@ def test_any_number_of_rows(target, make_problem, agrees_with_definition, n_rows
 
 @pytest.mark.pairwise
 @pytest.mark.parametrize("n_features", [1, 2, 4, 5, 8, 9, 20])
-@pytest.mark.parametrize("second", SECONDS)
+@pytest.mark.parametrize("second", MAX_CALL_SECONDS)
 @pytest.mark.parametrize("rule", [SOFT, HARD])
 def test_a_hopeless_component_changes_no_bit(target, make_problem, same_bits, rule, second, n_features):
     """Elimination and skipping are exact: the others' sums are what they are without it, wherever it stands."""
@@ -81,8 +81,8 @@ def test_labels_out_of_range_count_for_nothing(target, make_problem, same_bits, 
     is_outside = np.arange(200) % 7 == 0
     given = np.where(is_outside, outside, labels).astype(np.int32)
     weight = np.where(is_outside, 0, problem.row_weight)
-    got = problem.but(given=given).step(target)
-    want = problem.but(given=labels, row_weight=weight).step(target)
+    got = problem.but(assignment=given).step(target)
+    want = problem.but(assignment=labels, row_weight=weight).step(target)
     same_bits([value for value in got if value is not None], [value for value in want if value is not None])
 
 

@@ -27,7 +27,7 @@ def states(given, family, engine, stopping, *, is_accelerated=True, **more):
 
 def slow_mixture():
     """Three components on a line that can hardly be told apart."""
-    return groups("slow", 2000, 1, 3, apart=1.0, strangers=0.5)
+    return groups("slow", 2000, 1, 3, distance=1.0, strangers=0.5)
 
 
 def slow_in_two():
@@ -97,7 +97,7 @@ def test_a_run_that_is_not_slow_has_the_bits_of_em(family, engine):
 
 @pytest.mark.parametrize("name", ["full", "diag", "VEE", "factor_analyzer"])
 def test_units_do_not_matter(name):
-    given = groups("units", 600, 4, 3, apart=1.2, strangers=0.4)
+    given = groups("units", 600, 4, 3, distance=1.2, strangers=0.4)
     other = replace(given, rows=given.rows * 2.0 ** np.array([-9, 4, 0, 13]))
     engine = ENGINES["complete"](1)
     course, others = (states(each, FAMILIES[name], engine, Stopping(0.0, 40)) for each in (given, other))
@@ -173,7 +173,7 @@ def test_a_proposal_that_is_no_better_is_refused(what, engine):
 @free
 def test_a_step_is_the_gradient_in_units_of_lengths(name, rng):
     """To first order in the step: what L-BFGS takes for granted."""
-    given, engine = groups("gradient", 1500, 4, 2, apart=1.0, strangers=0.4), ENGINES["reference"](1)
+    given, engine = groups("gradient", 1500, 4, 2, distance=1.0, strangers=0.4), ENGINES["reference"](1)
     objective = given.objective
     acceleration, after = acceleration_of(given, FAMILIES[name], engine, Stopping()), given.start(FAMILIES[name])
     residual = np.ones(1)

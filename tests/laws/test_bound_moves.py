@@ -16,7 +16,7 @@ from gaussmix import FAMILIES, BayesianGaussianMixture
 from gaussmix._src.em.bayes import births, bound_moves
 from gaussmix._src.em.bayes.approximation import GaussWishart
 from gaussmix._src.em.bayes.births import Births
-from gaussmix._src.em.bayes.bound_moves import BoundMoves, Change, Judged
+from gaussmix._src.em.bayes.bound_moves import BoundMoves, Change, EvaluatedModel
 from gaussmix._src.em.bayes.merges import deletions
 from gaussmix._src.em.bayes.variational import Variational
 from gaussmix._src.em.initialisation.condensed import condensed
@@ -28,10 +28,10 @@ from gaussmix._src.em.priors.concentration import DirichletWeights, StickWeights
 from gaussmix._src.em.step import fast_path
 from gaussmix._src.em.step.accumulate import StepTask
 from gaussmix._src.em.step.loop import run_em
-from gaussmix._src.estimators.posterior_estimator import LEAST_ROWS
+from gaussmix._src.estimators.posterior_estimator import MIN_ROWS
 from gaussmix._src.families.base import has_conjugate_prior
 from gaussmix._src.fit import problem
-from gaussmix._src.interfaces.need import Second
+from gaussmix._src.interfaces.moment_spec import Second
 from gaussmix._src.model import Model
 from gaussmix._src.numerics.core import core, native_target
 from gaussmix._src.sources.array import ArraySource
@@ -51,11 +51,13 @@ def moves_of(rows, family, engine, weights, shares, row_weight=None, unit=1.0):
     """The moves of a posterior, and the model after an M-step from responsibilities."""
     covariance = np.cov(rows.T)
     scale = {Second.FULL: covariance, Second.DIAGONAL: np.diag(covariance), Second.TRACE: np.array(covariance[0, 0])}
-    belief = GaussWishart(family, weights, rows.mean(axis=0), 1.0, 2.0, scale[family.kind.second])
+    packed_prior = GaussWishart(family, weights, rows.mean(axis=0), 1.0, 2.0, scale[family.kind.second])
     source = ArraySource(rows, row_weight)
     total = unit * source.profile.total_weight
-    objective = Variational(np.zeros(2), belief.conjugate(unit), belief=belief, row_weight=total, unit=unit)
-    given = ArraySource(rows, row_weight, given=shares)
+    objective = Variational(
+        np.zeros(2), packed_prior.conjugate(unit), packed_prior=packed_prior, row_weight=total, unit=unit
+    )
+    given = ArraySource(rows, row_weight, assignment=shares)
     model = InitialMoments(given, engine, shares.shape[1], Partition()).model(family, objective)
     rng = np.random.default_rng(0)
     return BoundMoves(source, engine, objective, distinct_rows(source), 6, rng, lambda: False), model
@@ -74,11 +76,11 @@ def quarters(rows):
 @pytest.mark.parametrize("weights", [DirichletWeights(0.5, 4), StickWeights(0.5)], ids=["dirichlet", "sticks"])
 def test_halves_of_a_cluster_merge_again(rows, family, engine, weights) -> None:
     moves, model = moves_of(rows, family, engine, weights, quarters(rows))
-    state = moves.judged(model)
+    state = moves.evaluate(model)
     changes = list(moves.changes(state))
     assert (0, 1) in changes[0].pairs
     assert all(2 not in pair or 3 in pair for change in changes for pair in change.pairs)
-    assert moves.judged(changes[0].model).bound > state.bound
+    assert moves.evaluate(changes[0].model).bound > state.bound
     found = moves.raised(model)
     assert found is not None
     np.testing.assert_allclose(found.weights, [0.6, 0.4], atol=0.01)
@@ -92,10 +94,10 @@ def test_a_deletion_gains_at_least_what_it_promises(rows, family, engine) -> Non
     shares[:, 2] = 0.03
     moves, model = moves_of(rows, family, engine, DirichletWeights(0.5, 3), shares)
     before = moves.objective.approximation(model)
-    state, small = moves.judged(model), np.array([2])
+    state, small = moves.evaluate(model), np.array([2])
     left = moves.survey(moves.source, before, np.empty((0, 2), dtype=np.intp), small)[1]
     promise = deletions(before, moves.objective.approximation(state.following).mass, small, left)[0]
-    without = moves.judged(moves.objective.model(before.take([0, 1])))
+    without = moves.evaluate(moves.objective.model(before.take([0, 1])))
     assert promise > 0
     rounding = 1e-2 if family.is_shared else 1e-9  # the posterior of a shared covariance has fewer rows then
     assert promise - rounding < without.bound - state.bound < promise + 3.0
@@ -131,10 +133,10 @@ def test_what_lowers_the_bound_is_refused(rows, family, engine, monkeypatch) -> 
 def test_a_deletion_may_lower_the_bound_by_next_to_nothing(rows, engine, monkeypatch, lost, pairs, is_made) -> None:
     shares = np.repeat(np.eye(2), [120, 80], axis=0)
     moves, model = moves_of(rows, FAMILIES["full"], engine, StickWeights(1.0), shares)
-    state = moves.judged(model)
+    state = moves.evaluate(model)
     alone = moves.objective.model(moves.objective.approximation(model).take([0]))
     monkeypatch.setattr(BoundMoves, "changes", lambda moves, state: iter([Change(alone, np.array([0]), pairs)]))
-    monkeypatch.setattr(BoundMoves, "judged", lambda moves, model: Judged(model, state.bound - lost, model))
+    monkeypatch.setattr(BoundMoves, "evaluate", lambda moves, model: EvaluatedModel(model, state.bound - lost, model))
     found = moves._pruned(state, np.zeros(2, dtype=np.int8))[0].model
     assert (found is alone) == is_made
 
@@ -147,40 +149,42 @@ def test_a_column_settles_where_em_and_moves_raise_the_bound_no_more(family, wei
     rows = np.concatenate([rng.normal(place, spread, (size, 1)) for place, spread, size in parts])
     few = condensed(distinct_rows(ArraySource(rows)))
     scale = rows.var(axis=0).reshape(family.shape(1, 1)[1:])
-    belief = GaussWishart(family, weights, rows.mean(axis=0), 1.0, 2.0, scale)
+    packed_prior = GaussWishart(family, weights, rows.mean(axis=0), 1.0, 2.0, scale)
     source = ArraySource(few.rows, few.weight / 4.0)
-    objective = Variational(np.zeros(1), belief.conjugate(4.0), belief=belief, row_weight=6060.0, unit=4.0)
-    given = ArraySource(few.rows, few.weight / 4.0, given=np.ones((len(few.rows), 1)))
+    objective = Variational(
+        np.zeros(1), packed_prior.conjugate(4.0), packed_prior=packed_prior, row_weight=6060.0, unit=4.0
+    )
+    given = ArraySource(few.rows, few.weight / 4.0, assignment=np.ones((len(few.rows), 1)))
     start = InitialMoments(given, engine, 1, Partition()).model(family, objective)
     sample = replace(few, weight=few.weight / 4.0)
     of_moves = source, engine, objective, sample
     moves = BoundMoves(*of_moves, 8, np.random.default_rng(0), lambda: False)
-    found = moves.settled_column(start, sample, Stopping(1e-8, 1000))
+    found = moves.improve_column(start, sample, Stopping(1e-8, 1000))
     assert found is not None
     model, bound = found
     most = model.n_components  # other cuts may find other births
     moves = BoundMoves(*of_moves, most, np.random.default_rng(0), lambda: False)
-    assert moves.judged(model).bound == pytest.approx(bound, rel=1e-13)
+    assert moves.evaluate(model).bound == pytest.approx(bound, rel=1e-13)
     assert model.n_components > 3
     np.testing.assert_allclose([6060 * model.weights.min(), 6060 * model.weights.max()], [60, 3000], atol=90)
     end = final(run_em(source, Stepwise(engine), model, objective, Stopping(1e-8, 100)))
     assert 6060.0 * end.trace.last - bound < 1e-3
     after = moves.raised(end.model)
-    assert after is None or moves.judged(after).bound - bound < 2e-2
+    assert after is None or moves.evaluate(after).bound - bound < 2e-2
     moves = BoundMoves(*of_moves, 8, np.random.default_rng(0), lambda: False)
-    late = moves.settled_column(start, sample, Stopping(1e-8, 1000, deadline=0.0))
+    late = moves.improve_column(start, sample, Stopping(1e-8, 1000, deadline=0.0))
     assert late is not None
     assert late[0].n_components == 1
     np.testing.assert_array_equal(late[0].means, start.means)
-    assert moves.judged(start).bound == pytest.approx(late[1], rel=1e-13)
+    assert moves.evaluate(start).bound == pytest.approx(late[1], rel=1e-13)
 
 
 @pytest.mark.parametrize("share", [0.5, 2.0])
 def test_a_component_that_a_column_hardly_needs_is_deleted(share, engine) -> None:
     """By the core, which judges every deletion; the farther a component is from its one row, the less it adds."""
     source, family = ArraySource(np.append(np.linspace(-2.0, 2.0, 200), 8.0)[:, None]), FAMILIES["diag"]
-    belief = GaussWishart(family, StickWeights(0.5), np.zeros(1), 0.01, 1.0, np.ones(1))
-    objective = Variational(np.zeros(1), belief.conjugate(), belief=belief, row_weight=201.0)
+    packed_prior = GaussWishart(family, StickWeights(0.5), np.zeros(1), 0.01, 1.0, np.ones(1))
+    objective = Variational(np.zeros(1), packed_prior.conjugate(), packed_prior=packed_prior, row_weight=201.0)
     sample, rng = distinct_rows(source), np.random.default_rng(0)
     moves = BoundMoves(source, engine, objective, sample, 1, rng, lambda: False)
 
@@ -189,9 +193,9 @@ def test_a_component_that_a_column_hardly_needs_is_deleted(share, engine) -> Non
         weights, means = np.array([200.0, 1.0])[:n] / 201.0, np.array(places)[:, None]
         return Model(weights, means, family.covariances(np.ones((n, 1)), n, 1), family)
 
-    alone = moves.judged(model(0.0)).bound + share * core.LOSS_OF_DELETION
-    start = model(0.0, brentq(lambda place: moves.judged(model(0.0, place)).bound - alone, 8.0, 15.0, xtol=1e-12))
-    found = moves.settled_column(start, sample, Stopping(1e-9, 1))
+    alone = moves.evaluate(model(0.0)).bound + share * core.LOSS_OF_DELETION
+    start = model(0.0, brentq(lambda place: moves.evaluate(model(0.0, place)).bound - alone, 8.0, 15.0, xtol=1e-12))
+    found = moves.improve_column(start, sample, Stopping(1e-9, 1))
     assert found is not None
     assert found[0].n_components == (1 if share < 1 else 2)
 
@@ -201,7 +205,7 @@ def test_weights_in_another_unit_make_the_same_moves(rows, family, engine) -> No
     weights = np.random.default_rng(2).integers(1, 4, 200).astype(float)
     plain, model = moves_of(rows, family, engine, StickWeights(0.5), quarters(rows), weights)
     reduced, other = moves_of(rows, family, engine, StickWeights(0.5), quarters(rows), weights / 4, 4.0)
-    assert reduced.judged(other).bound == pytest.approx(plain.judged(model).bound, rel=1e-12)
+    assert reduced.evaluate(other).bound == pytest.approx(plain.evaluate(model).bound, rel=1e-12)
     one, two = plain.raised(model), reduced.raised(other)
     assert one is not None
     assert two is not None
@@ -254,7 +258,7 @@ def test_parts_of_the_rows_are_only_a_start(rng, monkeypatch) -> None:
     monkeypatch.setattr(fast_path, "LEAF_ROWS", 100)  # so that each step of EM is a pass
     found = []
     for least in (1000, 10**9):
-        monkeypatch.setattr(problem, "LEAST_NUMBERS", least)
+        monkeypatch.setattr(problem, "MIN_PART_VALUES", least)
         passes.clear()
         found.append((BayesianGaussianMixture(12, random_state=0).fit(rows), passes.count(8000)))
     (with_parts, n_passes), (without, n_more) = found
@@ -264,7 +268,7 @@ def test_parts_of_the_rows_are_only_a_start(rng, monkeypatch) -> None:
 
 def test_a_component_without_halves_is_cut_again_from_all_rows_alone(monkeypatch) -> None:
     """Parts have about 2,500 and 10,000 of the rows. On the first, halves of one of three clusters are refused."""
-    monkeypatch.setattr(problem, "LEAST_NUMBERS", 2**12)
+    monkeypatch.setattr(problem, "MIN_PART_VALUES", 2**12)
     rng, tries = np.random.default_rng(0), []
     born = Births.born
 
@@ -312,11 +316,11 @@ def test_halves_are_the_best_of_em_from_each_cut(is_full, is_within, has_more, r
     if has_more:
         sides += [np.arange(400) == 7, squares[:, squares.max(axis=0).argmax()] > 1]
     gain, first = max((settled(white, weight, side, is_full) for side in sides), key=lambda end: end[0])
-    halves = target.halved(rows, weight, is_full, scale, cut, has_more, has_more, 1e-9 if has_more else 0.02)
+    halves = target.bisect(rows, weight, is_full, scale, cut, has_more, has_more, 1e-9 if has_more else 0.02)
     assert halves.gain == pytest.approx(gain, abs=1e-7)
-    np.testing.assert_allclose(target.first_share(halves, rows), first, atol=1e-6)
+    np.testing.assert_allclose(target.first_responsibility(halves, rows), first, atol=1e-6)
     assert (
-        weight @ target.gains_of_halves(halves, rows) >= halves.gain - 1e-12
+        weight @ target.bisection_gains(halves, rows) >= halves.gain - 1e-12
     )  # a step later: no lower but for rounding
 
 
@@ -340,10 +344,10 @@ def test_a_half_has_the_least_weight(rng) -> None:
     rows, weight = rng.normal(size=(200, 2)), np.full(200, 1 / 200)
     rows[0] = 1e3
     share, target = 1.0 / 200, native_target()
-    halves = target.halved(rows, weight, True, np.ones(2), rng.random(3), True, True, 1e-9)
-    first = target.first_share(halves, rows)
+    halves = target.bisect(rows, weight, True, np.ones(2), rng.random(3), True, True, 1e-9)
+    first = target.first_responsibility(halves, rows)
     assert min(weight @ first, 1 - weight @ first) == pytest.approx(share, rel=1e-6)
-    assert target.halved(rows, weight, True, np.ones(2), rng.random(3), True, True).gain < halves.gain
+    assert target.bisect(rows, weight, True, np.ones(2), rng.random(3), True, True).gain < halves.gain
 
 
 @pytest.mark.parametrize("structure", ["full", "diag"])
@@ -364,7 +368,7 @@ def test_a_narrow_cluster_within_a_wide_one_is_found(n_features, deviations, see
     size = 600 // len(deviations), n_features
     X = np.concatenate([deviation * rng.normal(size=size) for deviation in deviations])
     found = BayesianGaussianMixture(10, random_state=seed).fit(X)
-    assert (found.mass_ > LEAST_ROWS).sum() == len(deviations)
+    assert (found.mass_ > MIN_ROWS).sum() == len(deviations)
 
 
 def test_a_constant_feature_is_no_axis_of_halves(rng):

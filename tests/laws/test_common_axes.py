@@ -31,7 +31,7 @@ def test_no_sweep_raises_what_shared_axes_make_small(importance, rng):
     axes = np.linalg.qr(rng.normal(size=(5, 5)))[0]
     course = [value(spectra_along(scatters, axes))]
     for _ in range(30):
-        axes = shared_axes(scatters, axes, weights, most=1)
+        axes = shared_axes(scatters, axes, weights, max_sweeps=1)
         course.append(value(spectra_along(scatters, axes)))
     np.testing.assert_allclose(axes.T @ axes, np.eye(5), atol=30 * 5 * 5 * EPS)  # a rotation adds ε to each number
     assert np.diff(course).max() <= 25 * EPS * abs(course[0])  # sums of 5 × 5 products
@@ -67,7 +67,7 @@ def test_the_axes_of_the_largest_components_are_tried(rng):
     second = degrees[:, None, None] * composed(axes, np.tile([9.0, 4.0, 1.0], (10, 1)))
     scatter = Scatter(degrees, second, 3, FAMILIES["VVE"].need(None))
     tried = [each.each for each in FAMILIES["VVE"].other_initial_covariances(scatter)]
-    assert len(tried) == 1 + OTHER_AXES.most_components
+    assert len(tried) == 1 + OTHER_AXES.max_components
     for k, own in enumerate(second / degrees[:, None, None]):  # which a component keeps along its own axes
         assert (min(np.abs(each[k] / OTHER_AXES.soft - own).max() for each in tried) < 1e-9) == (degrees[k] > 5.0)
     pooled = np.linalg.eigh(second.sum(axis=0))[1]

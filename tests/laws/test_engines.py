@@ -12,7 +12,7 @@ from every_engine import ENGINES
 from random_parameters import NEEDS, random_need
 
 from gaussmix import FAMILIES
-from gaussmix._src.engines.complete.far import MAX_ROWS_COMPARED_SINGLY, far_places
+from gaussmix._src.engines.complete.distant import MAX_ROWS_COMPARED_SINGLY, distant_rows
 from gaussmix._src.interfaces.leaves import Sums, Tree
 from gaussmix._src.testing.check_family import updated
 from gaussmix._src.testing.closeness import assert_same_bits
@@ -45,10 +45,10 @@ def test_no_row_in_the_near_box_is_far(engine, name, n_features, rng):
         covariances = updated(family, np.ones(3), second)
         means = rng.normal(size=(3, n_features)) * 10.0 ** rng.uniform(-2, 6)
         parameters = Model(rng.dirichlet(np.ones(3)), means, covariances, family).parameters
-        low, high = parameters.near_box
+        low, high = parameters.inner_box
         assert (high - low >= 10 * np.sqrt(covariances.variances().min(axis=0))).all()
         rows = np.concatenate([low + (high - low) * rng.random((400, n_features)), [low, high]])
-        assert (engine.log_density(Block(0, rows), parameters) >= parameters.far_limit).all()
+        assert (engine.log_density(Block(0, rows), parameters) >= parameters.distant_limit).all()
 
 
 @pytest.mark.parametrize("n_rows", [MAX_ROWS_COMPARED_SINGLY - 1, MAX_ROWS_COMPARED_SINGLY + 1])
@@ -56,9 +56,9 @@ def test_a_far_row_is_found_among_few_and_among_many(engine, n_rows, rng):
     means, spheres = np.array([[0.0, 0.0], [5.0, 0.0]]), Isotropic(np.ones(2), 2, 2)
     parameters = Model(np.full(2, 0.5), means, spheres, FAMILIES["spherical"]).parameters
     rows = rng.normal(size=(n_rows, 2))
-    assert not far_places(Block(0, rows), parameters, engine.log_density).size
+    assert not distant_rows(Block(0, rows), parameters, engine.log_density).size
     rows[7] = 3e4
-    assert far_places(Block(0, rows), parameters, engine.log_density).tolist() == [7]
+    assert distant_rows(Block(0, rows), parameters, engine.log_density).tolist() == [7]
 
 
 @pytest.mark.parametrize("need", NEEDS, ids=str)
@@ -72,7 +72,7 @@ def test_sums_that_are_sent_have_the_same_bits_and_matrices_half_the_bytes(engin
     block = Block(0, rng.normal(size=(50, n_features)), None, rng.dirichlet(np.ones(n_components), 50))
     need = random_need(rng, need, n_components, n_features)
     state = engine.open(block, need, n_components)
-    sums = engine.step(block, state, None, need, Rule.GIVEN, np.zeros((n_components, n_features)))
+    sums = engine.step(block, state, None, need, Rule.ASSIGNMENT, np.zeros((n_components, n_features)))
     packed = pickle.dumps(sums, 5)
     found = pickle.loads(packed)
     assert vars(found).keys() == vars(sums).keys()
@@ -94,10 +94,10 @@ def test_sums_that_are_dealt_to_parts_of_components_merge_to_the_same_bits(engin
     for leaf in range(5):
         block = Block(0, rng.normal(size=(50, n_features)), None, rng.dirichlet(np.ones(n_components), 50))
         state = engine.open(block, need, n_components)
-        sums = engine.step(block, state, None, need, Rule.GIVEN, np.zeros((n_components, n_features)))
+        sums = engine.step(block, state, None, need, Rule.ASSIGNMENT, np.zeros((n_components, n_features)))
         sums = replace(sums, log_likelihood=rng.normal(), background=rng.random(), visits=rng.random(3))
         tree.add(Sums([sums, sums + sums]), 1, leaf)
-    parts = pickle.loads(pickle.dumps(tree.dealt(3), 5))
+    parts = pickle.loads(pickle.dumps(tree.split_by_component(3), 5))
     assert [[len(each.mass) for each in part.total] for part in parts] == [[3, 3], [2, 2], [2, 2]]
     assert not any(each.log_likelihood or each.background for part in parts[1:] for each in part.total)
     for found, expected in zip(Sums.joined([part.total for part in parts]), tree.total, strict=True):

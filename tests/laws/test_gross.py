@@ -6,14 +6,14 @@ from common import LEAF_ROWS, ArraySource, Block, InitialMoments, Objective, dis
 
 from gaussmix import FAMILIES
 from gaussmix._src.em.initialisation.base import STARTS, start_named
-from gaussmix._src.em.initialisation.gross import find_gross
+from gaussmix._src.em.initialisation.outliers import find_outliers
 from gaussmix._src.engines.incomplete import IncompleteEngine
 
 AT_RANDOM = ["random", "random_from_data"]
 RIDGE = 1e-3
 EPS = np.finfo(np.float64).eps
 # Rows far off, and at how many places these are.
-FAR = {
+MAX_REGULAR_DISTANCE = {
     "one": ([[1e6, 1e6]], 1),
     "one, in one feature": ([[0.0, -1e15]], 1),
     "two": ([[1e6, 0.0], [-1e15, 1e6]], 2),
@@ -34,10 +34,10 @@ def started(name, engine, rows, n_components, family="diag", weight=None):
 
 @pytest.mark.pairwise
 @pytest.mark.parametrize("family", ["full", "tied", "diag", "spherical"])  # others give some of a far one to all
-@pytest.mark.parametrize("far", FAR)
+@pytest.mark.parametrize("far", MAX_REGULAR_DISTANCE)
 @pytest.mark.parametrize("name", AT_RANDOM)
 def test_the_others_start_as_without(name, far, family, engine, rng):
-    rows, (wild, n_places) = inliers(rng), FAR[far]
+    rows, (wild, n_places) = inliers(rng), MAX_REGULAR_DISTANCE[far]
     weight, order = rng.integers(1, 9, size=len(rows)), rng.permutation(len(rows) + len(wild))
     all_rows, all_weight = np.vstack([rows, wild])[order], np.append(weight, np.ones(len(wild)))[order]
     without = started(name, engine, rows, 4 - n_places, family, weight.astype(np.float64))
@@ -84,10 +84,10 @@ def test_a_row_beyond_the_sample_is_found(name, engine, rng):
 @pytest.mark.parametrize("n_components", [0, 1, 2])
 def test_places_are_at_most_as_many_as_are_asked_for(n_components, rng):
     rows = np.vstack([inliers(rng), [[1e15, 0.0], [1e9, 0.0], [-1e6, 0.0]]])
-    gross = find_gross(distinct_rows(ArraySource(rows)), n_components)
+    gross = find_outliers(distinct_rows(ArraySource(rows)), n_components)
     assert (gross is None) == (n_components == 0)
     if gross is not None:
-        assert gross.places[:, 0].tolist() == [1e15, 1e9][:n_components]
+        assert gross.points[:, 0].tolist() == [1e15, 1e9][:n_components]
         assert gross.outside(rows).nonzero()[0].tolist() == [90, 91, 92]
         assert gross.nearest(rows[90:]).tolist() == {1: [0, 0, 0], 2: [0, 1, 1]}[n_components]
 
@@ -105,15 +105,15 @@ def test_places_are_at_most_as_many_as_are_asked_for(n_components, rng):
 def test_the_reach_is_a_thousand_widths_of_the_middle_and_belongs_to_a_place(far, places):
     """The middle is from 0 to 1."""
     rows = np.concatenate([np.arange(24) % 2.0, far])[:, None]
-    gross = find_gross(distinct_rows(ArraySource(rows)), 2)
-    assert ([] if gross is None else gross.places[:, 0].tolist()) == places
+    gross = find_outliers(distinct_rows(ArraySource(rows)), 2)
+    assert ([] if gross is None else gross.points[:, 0].tolist()) == places
     assert gross is None or gross.outside(rows).tolist() == (rows[:, 0] > 1001).tolist()
 
 
 def test_many_rows_are_no_outliers(rng):
-    for n_far, is_gross in ((5, True), (6, False)):  # in each feature; at most an eighth of the rows in all
-        far = np.repeat([[1e6, 0.0], [0.0, 1e6]], n_far, axis=0)
-        found = find_gross(distinct_rows(ArraySource(np.vstack([inliers(rng, 75), far]))), 2)
+    for n_distant, is_gross in ((5, True), (6, False)):  # in each feature; at most an eighth of the rows in all
+        far = np.repeat([[1e6, 0.0], [0.0, 1e6]], n_distant, axis=0)
+        found = find_outliers(distinct_rows(ArraySource(np.vstack([inliers(rng, 75), far]))), 2)
         assert (found is not None) == is_gross
 
 
@@ -121,7 +121,7 @@ def test_a_feature_that_is_mostly_one_number_tells_nothing(rng):
     rows = inliers(rng)
     rows[:, 1] = 0.0
     rows[:5, 1] = 1e6
-    assert find_gross(distinct_rows(ArraySource(rows)), 2) is None
+    assert find_outliers(distinct_rows(ArraySource(rows)), 2) is None
 
 
 @pytest.mark.parametrize("n_rows", [3, 8, 30, 200])

@@ -6,7 +6,7 @@ from common import ArraySource, Block, distinct_rows
 from scipy.cluster.hierarchy import fcluster, ward
 
 from gaussmix._src.em.initialisation.base import start_named
-from gaussmix._src.em.initialisation.hierarchical import MOST_LEAVES, tree_of
+from gaussmix._src.em.initialisation.hierarchical import MAX_LEAVES, build_hierarchy
 
 
 def scaled(rows):
@@ -17,11 +17,15 @@ def scaled(rows):
     return standard @ axes[seen].T / np.sqrt(singular[seen])
 
 
-def labels_of(rows, n_components, engine, weight=None):
+def joint_labels(rows, n_components, engine, weight=None):
     """The component of each row by the start."""
     partition = start_named("hierarchical")(distinct_rows(ArraySource(rows, weight)), engine, n_components, None)
     block = Block(0, rows)
-    return engine.labels(block, partition.parameters) if partition.share is None else partition.share(block).argmax(1)
+    return (
+        engine.labels(block, partition.parameters)
+        if partition.responsibilities is None
+        else partition.responsibilities(block).argmax(1)
+    )
 
 
 def same_partition(first, second):
@@ -33,7 +37,7 @@ def same_partition(first, second):
 def test_a_cut_is_scipy_s(n_components, n_features, engine, rng):
     rows = rng.normal(size=(60, n_features)) @ rng.normal(size=(n_features, n_features)) + 50
     expected = fcluster(ward(scaled(rows)), n_components, "maxclust")
-    found = labels_of(rows, n_components, engine)
+    found = joint_labels(rows, n_components, engine)
     assert same_partition(found, expected)
     sizes = np.bincount(found)
     assert (np.diff(sizes) <= 0).all()  # the largest first
@@ -42,7 +46,7 @@ def test_a_cut_is_scipy_s(n_components, n_features, engine, rng):
 @pytest.mark.parametrize("n_features", [3, 50])
 def test_whitened_distances_are_those_that_rows_are_merged_by(n_features, rng):
     rows = rng.normal(size=(40, n_features)) @ rng.normal(size=(n_features, n_features))
-    whitening = tree_of(distinct_rows(ArraySource(rows))).scaling.whitening
+    whitening = build_hierarchy(distinct_rows(ArraySource(rows))).scaling.whitening
     near, far = (
         np.linalg.norm(values[:20] - values[20:], axis=1) for values in (whitening.whiten(0, rows), scaled(rows))
     )
@@ -54,27 +58,27 @@ def test_whitened_distances_are_those_that_rows_are_merged_by(n_features, rng):
 def test_a_weight_is_as_many_rows(engine, rng):
     rows = rng.normal(size=(60, 2))
     counts = rng.integers(1, 9, size=60)
-    weighted = labels_of(rows, 12, engine, counts.astype(float))
+    weighted = joint_labels(rows, 12, engine, counts.astype(float))
     expected = fcluster(ward(scaled(rows.repeat(counts, axis=0))), 12, "maxclust")
     assert same_partition(weighted.repeat(counts), expected)
-    assert not same_partition(weighted, labels_of(rows, 12, engine))
+    assert not same_partition(weighted, joint_labels(rows, 12, engine))
 
 
 def test_of_many_rows_a_part_is_merged_and_the_others_join_the_nearest(engine, rng):
     centres = np.array([[0.0, 0.0], [30.0, 0.0], [0.0, 30.0]])
-    label = rng.integers(3, size=3 * MOST_LEAVES)
+    label = rng.integers(3, size=3 * MAX_LEAVES)
     rows = centres[label] + rng.normal(size=(len(label), 2))
-    assert same_partition(labels_of(rows, 3, engine), label)
+    assert same_partition(joint_labels(rows, 3, engine), label)
 
 
 def test_equal_rows_stay_together(engine):
-    assert len(set(labels_of(np.full((5, 2), 3.0), 2, engine))) == 1
+    assert len(set(joint_labels(np.full((5, 2), 3.0), 2, engine))) == 1
 
 
 @pytest.mark.parametrize("n_components", [2, 4])
 def test_constant_and_repeated_columns_tell_nothing(n_components, engine, rng):
     rows = rng.normal(size=(50, 2))
     wide = np.column_stack([rows, np.full(50, 3.0)])
-    assert same_partition(labels_of(wide, n_components, engine), labels_of(rows, n_components, engine))
+    assert same_partition(joint_labels(wide, n_components, engine), joint_labels(rows, n_components, engine))
     again = np.column_stack([wide, rows[:, 0]])
-    assert len(set(labels_of(again, n_components, engine))) == n_components
+    assert len(set(joint_labels(again, n_components, engine))) == n_components

@@ -11,9 +11,9 @@ import pytest
 from common import ArraySource, Model, Objective, Stopping, Trace, checked, final, run_em
 
 from gaussmix import FAMILIES, Dirichlet, FactorAnalyzer, Full, GaussianMixture, NormalInverseWishart, Restrictions
-from gaussmix._src.em.curvature.certify import standing_of
+from gaussmix._src.em.curvature.certificate import OptimalityCertificate, is_cheap
+from gaussmix._src.em.curvature.certify import find_certificate
 from gaussmix._src.em.curvature.information import Information
-from gaussmix._src.em.curvature.standing import Standing, is_cheap
 from gaussmix._src.engines.complete.engine import CompleteEngine
 from gaussmix._src.fit.fit import fit
 
@@ -40,7 +40,7 @@ def begun(rows=None, n_steps=1, weight=None, labels=None, error=None, **paramete
 
 
 def information_of(problem, run, **how):
-    return Information.of(run.model, problem.objective, run.trace, problem.source, problem.engine, **how)
+    return Information.at_model(run.model, problem.objective, run.trace, problem.source, problem.engine, **how)
 
 
 def heights(problem, run):
@@ -216,7 +216,7 @@ def test_the_remaining_gain_at_a_bound_is_what_further_steps_gain(name, most):
     rows = np.random.default_rng(3).normal(size=(200, D)) * [1.0, 1.5, 3.0]
     rows += 4.0 * (np.arange(200) % 2)[:, None] * [1.0, 1.0, 0.0]
     problem, run = begun(rows, n_steps=200, tol=1e-5, covariance_type=replace(FAMILIES[name], max_condition=most))
-    standing = standing_of(run.model, problem.objective, run.trace, problem.source, problem.engine)
+    standing = find_certificate(run.model, problem.objective, run.trace, problem.source, problem.engine)
     assert standing.is_maximum
     end = final(run_em(problem.source, problem.engine, run.model, problem.objective, Stopping(1e-14, 20_000))).model
     before, after = (
@@ -225,8 +225,8 @@ def test_the_remaining_gain_at_a_bound_is_what_further_steps_gain(name, most):
     assert standing.remaining_gain == pytest.approx(after - before, rel=0.2, abs=1e-9)
 
 
-@pytest.mark.parametrize(("spread", "is_held"), [((1.0, 1.0, 1.0), False), ((0.3, 0.4, 3.0), True)])
-def test_variances_are_held_at_a_bound_that_those_of_the_rows_exceed(spread, is_held):
+@pytest.mark.parametrize(("spread", "is_at_bounds"), [((1.0, 1.0, 1.0), False), ((0.3, 0.4, 3.0), True)])
+def test_variances_are_held_at_a_bound_that_those_of_the_rows_exceed(spread, is_at_bounds):
     """With the variances 0.5, 0.5 and 1.5, where a third is the bound; those of rows lie within or beyond."""
     rows = np.random.default_rng(0).normal(size=(400, D)) * spread
     axes = np.linalg.qr(np.random.default_rng(1).normal(size=(D, D)))[0]
@@ -234,11 +234,11 @@ def test_variances_are_held_at_a_bound_that_those_of_the_rows_exceed(spread, is_
     covariances = family.covariances(((axes * [0.5, 0.5, 1.5]) @ axes.T)[None], 1, D)
     model = Model(np.ones(1), rows.mean(axis=0)[None] @ axes.T, covariances, family)
     how = model, Objective(np.zeros(D)), Trace(), ArraySource(rows @ axes.T), CompleteEngine(1)
-    found = Information.of(*how)
+    found = Information.at_model(*how)
     assert found.coordinates.bounds is not None
-    assert found.is_held is is_held
-    if not is_held:
-        assert standing_of(*how) == Standing(False)
+    assert found.is_at_bounds is is_at_bounds
+    if not is_at_bounds:
+        assert find_certificate(*how) == OptimalityCertificate(False)
 
 
 def trimmed_height(problem, model, share):
@@ -299,10 +299,10 @@ def test_a_saddle_is_no_maximum():
     covariances = FAMILIES["full"].covariances(np.array([np.cov(rows.T, bias=True)] * 2), 2, 2)
     model = Model(np.array([0.5, 0.5]), np.array([rows.mean(axis=0)] * 2), covariances, FAMILIES["full"])
     how = model, Objective(np.zeros(2)), Trace(), ArraySource(rows), CompleteEngine(1)
-    found = Information.of(*how)
+    found = Information.at_model(*how)
     np.testing.assert_allclose(found.gradient, 0, atol=1e-14)
     assert found.newton is None
-    assert standing_of(*how) == Standing(False)
+    assert find_certificate(*how) == OptimalityCertificate(False)
     values, vectors = np.linalg.eigh(found.matrix)
     assert values[0] < -0.1
     higher = found.coordinates.at(0.1 * vectors[:, 0])  # along the eigenvector it rises on both sides
@@ -329,9 +329,9 @@ def test_the_remaining_gain_is_what_further_steps_gain():
     """In nine of ten fits within a factor of 2; below 1e-9 nats the ridge and rounding decide."""
     ratios, errors, others = [], [], 0
     for problem, run in cases(0, 24):
-        standing = standing_of(run.model, problem.objective, run.trace, problem.source, problem.engine)
+        standing = find_certificate(run.model, problem.objective, run.trace, problem.source, problem.engine)
         if not standing.is_maximum:
-            assert (standing.is_maximum, standing.remaining_gain, standing.changing_labels) == (False, None, None)
+            assert (standing.is_maximum, standing.remaining_gain, standing.label_change_fraction) == (False, None, None)
             others += 1
             continue
         of_run = problem.source, problem.engine, run.model, problem.objective
@@ -340,7 +340,7 @@ def test_the_remaining_gain_is_what_further_steps_gain():
         before, after = (float(problem.engine.log_density(block, each.parameters).mean()) for each in models)
         ratios.append(max(standing.remaining_gain, 1e-9) / max(after - before, 1e-9))
         labels = [problem.engine.labels(block, each.parameters) for each in models]
-        errors.append(abs(standing.changing_labels - (labels[0] != labels[1]).mean()))
+        errors.append(abs(standing.label_change_fraction - (labels[0] != labels[1]).mean()))
     assert len(ratios) > 8
     assert others > 4
     assert np.mean([0.5 <= ratio <= 2 for ratio in ratios]) >= 0.9
@@ -361,7 +361,7 @@ APART = 3.0 * (np.arange(300) % 2)[:, None] * [1.0, 1.0, 0.0] + np.random.defaul
 )
 def test_what_needs_many_passes_is_certified_too(how):
     problem, run = begun(tol=1e-5, n_steps=500, **how)
-    standing = standing_of(run.model, problem.objective, run.trace, problem.source, problem.engine)
+    standing = find_certificate(run.model, problem.objective, run.trace, problem.source, problem.engine)
     assert standing.is_maximum
     of_run = problem.source, problem.engine, run.model, problem.objective
     end = final(run_em(*of_run, Stopping(1e-13, 20_000), trace=Trace(frozen=run.trace.frozen))).model
@@ -370,7 +370,7 @@ def test_what_needs_many_passes_is_certified_too(how):
     assert after - before > 1e-8  # or nothing was tested
     assert standing.remaining_gain == pytest.approx(after - before, rel=0.3)
     labels = [problem.engine.labels(block, each.parameters) for each in (run.model, end)]
-    assert standing.changing_labels == pytest.approx((labels[0] != labels[1]).mean(), abs=0.01)
+    assert standing.label_change_fraction == pytest.approx((labels[0] != labels[1]).mean(), abs=0.01)
 
 
 def test_what_has_no_information_is_said():
@@ -381,10 +381,10 @@ def test_what_has_no_information_is_said():
 
     problem, run = begun(covariance_type=Opaque())
     how = run.model, problem.objective, run.trace, problem.source, problem.engine
-    assert standing_of(*how).why_not == "the structure Opaque() has no formula for it"
+    assert find_certificate(*how).why_not == "the structure Opaque() has no formula for it"
     problem, run = begun(covariance_type=FactorAnalyzer(2))
     how = run.model, problem.objective, run.trace, problem.source, problem.engine
-    assert standing_of(*how).why_not == "so many factors are not determined by the covariances"
+    assert find_certificate(*how).why_not == "so many factors are not determined by the covariances"
 
 
 def test_rows_beyond_the_range_of_squares_have_no_maximum():
@@ -392,7 +392,7 @@ def test_rows_beyond_the_range_of_squares_have_no_maximum():
     problem, run = begun(reg_covar=0.0)
     rows = np.concatenate((rows_of(), np.full((1, D), 1e200)))
     how = run.model, problem.objective, run.trace, ArraySource(rows)
-    assert standing_of(*how, CompleteEngine(1)) == Standing(False)
+    assert find_certificate(*how, CompleteEngine(1)) == OptimalityCertificate(False)
 
 
 def test_information_is_cheap_beside_many_steps_only():

@@ -6,7 +6,7 @@ from common import ArraySource, InitialMoments, Objective, Stopping, final, run_
 
 from gaussmix import FAMILIES, Mixture
 from gaussmix._src.em.initialisation.initial import split
-from gaussmix._src.em.step.maximise import EMPTY_SHARE
+from gaussmix._src.em.step.maximise import EMPTY_WEIGHT
 from gaussmix._src.testing.check_family import as_needed
 from gaussmix.extend import Partition, nearest_centre
 from gaussmix.testing import PROBLEMS
@@ -51,7 +51,7 @@ def test_a_component_without_rows_has_the_pooled_covariance_at_its_place(name, h
     family, objective = FAMILIES[name], Objective(np.zeros(2))
     found = InitialMoments(source, engine, 3, partition).model(family, objective)
     np.testing.assert_allclose(found.means[1], centres[1] if has_places else rows.mean(axis=0), rtol=1e-13)
-    assert found.weights[1] == pytest.approx(EMPTY_SHARE / 3 / (1 + EMPTY_SHARE / 3), rel=1e-13)
+    assert found.weights[1] == pytest.approx(EMPTY_WEIGHT / 3 / (1 + EMPTY_WEIGHT / 3), rel=1e-13)
     if name != "VEV":  # where components share a shape this one shares it
         scatter = sum(len(part) * np.cov(part.T, bias=True) for part in (rows[:30], rows[30:]))
         pooled = family.update(as_needed(family, np.full(1, 80.0), scatter[None]), None)

@@ -4,13 +4,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from common import Block, Need, Rule, Second
+from common import Block, MomentSpec, Rule, Second
 
 from gaussmix import FAMILIES
 from gaussmix._src.testing.closeness import assert_same_bits
 from gaussmix.testing import PROBLEMS
 
-NEEDS = [Need(Second.FULL), Need(Second.DIAGONAL), Need(Second.NONE)]
+NEEDS = [MomentSpec(Second.FULL), MomentSpec(Second.DIAGONAL), MomentSpec(Second.NONE)]
 
 
 def prior_of(rng, n_rows, n_components):
@@ -54,7 +54,7 @@ def test_a_prior_for_each_row_enters_its_log_odds(name, background, need, engine
 
 def test_places_in_a_table_say_the_same_as_a_row_for_each(engine, rng):
     problem = PROBLEMS["overlapping"]
-    parameters, need, n_rows = problem.start(FAMILIES["full"]).parameters, Need(Second.FULL), len(problem.rows)
+    parameters, need, n_rows = problem.start(FAMILIES["full"]).parameters, MomentSpec(Second.FULL), len(problem.rows)
     table, places = prior_of(rng, 5, 3), rng.integers(-1, 5, size=n_rows).astype(np.int32)
     spread = np.where(places[:, None] < 0, 0.0, table[places])
     short, long = Block(0, problem.rows, None, None, table, places), Block(0, problem.rows, None, None, spread)
@@ -74,9 +74,9 @@ def test_rows_far_from_the_components_that_they_may_have_are_shared_among_these(
         covariances=start.family.covariances(np.ones(3), 3, 2),
     )
     rows = np.array([[1e6, 1.0], [1e6, 2.0], [1e6, 1.5]])
-    block = Block(0, rows, log_prior=np.array([[0.0, 0.0, -np.inf]]), prior_places=np.zeros(3, np.int32))
+    block = Block(0, rows, log_prior=np.array([[0.0, 0.0, -np.inf]]), prior_indices=np.zeros(3, np.int32))
     odds = np.log(0.3 / 0.2) + 3 * rows[:, 1] - 4.5  # of the second, exactly
     expected = (1 / (1 + np.exp(odds))).sum()
-    need = Need(Second.NONE)
+    need = MomentSpec(Second.NONE)
     found = engine.step(block, engine.open(block, need, 3), model.parameters, need)
     np.testing.assert_allclose(found.mass, [expected, 3 - expected, 0.0], rtol=1e-9)

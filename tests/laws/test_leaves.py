@@ -11,7 +11,7 @@ from every_engine import ENGINES
 from many_blocks import clusters_apart, labelled
 
 from gaussmix import FAMILIES
-from gaussmix._src.interfaces.block import Profile, nodes
+from gaussmix._src.interfaces.block import RowStatistics, nodes
 from gaussmix._src.interfaces.leaves import Tree
 from gaussmix.extend import Source
 
@@ -104,14 +104,14 @@ def test_a_fit_has_the_same_bits_however_its_rows_are_cut(name, is_weighted, dty
         assert_same_course(one, Scattered(whole, ends, rng), engine, FAMILIES[name], rows, tolerance=1e-5)
 
 
-@pytest.mark.parametrize("rule", [Rule.HARD, Rule.GIVEN])
+@pytest.mark.parametrize("rule", [Rule.HARD, Rule.ASSIGNMENT])
 def test_only_soft_steps_set_far_rows_apart(rule, table, rng):
     """Also where a soft step with the same state has set rows apart before."""
     rows = forms(table[0])
     model, _ = start(FAMILIES["diag"], rows)
     engine, need = ENGINES["complete"](1), model.family.need(None)
     labels = rng.integers(N_COMPONENTS, size=N_ROWS, dtype=np.int32)
-    block = Block(0, rows, given=labels)
+    block = Block(0, rows, assignment=labels)
     state = engine.open(block, need, N_COMPONENTS)
     engine.step(block, state, model.parameters, need, Rule.SOFT, model.means)
     parameters = model.parameters if rule is Rule.HARD else None
@@ -171,7 +171,7 @@ def test_a_profile_does_not_depend_on_how_rows_are_cut(table, rng):
     rows, weights = table
     weights[::7] = 0.0
     expected = ArraySource(rows, weights).profile
-    assert expected == Profile(N_ROWS, expected.total_weight, int((weights > 0).sum()), float(weights.max()))
+    assert expected == RowStatistics(N_ROWS, expected.total_weight, int((weights > 0).sum()), float(weights.max()))
     for ends in CUTS.values():
         assert Scattered(Block(0, rows, weights), ends, rng).profile == expected
 

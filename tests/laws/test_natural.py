@@ -28,11 +28,11 @@ def coordinates(trace=None, n_features=D, **parameters):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # two steps are not enough
         gm.fit(rows(n_features))
-    return Coordinates.of(gm.mixture_.model, problem.objective, trace or Trace())
+    return Coordinates.at_model(gm.mixture_.model, problem.objective, trace or Trace())
 
 
 def assert_right(at):
-    scale, step = NaturalScale.of(at.model), 1e-3
+    scale, step = NaturalScale.at_model(at.model), 1e-3
     values = [
         [scale.values(at.at(times * step * unit)) for times in (2, 1, -1, -2)] for unit in np.eye(at.size)
     ]  # a difference of fourth order
@@ -56,7 +56,7 @@ def test_of_one_feature():
 
 def test_what_is_frozen_or_fixed_does_not_move():
     at = coordinates(trace=Trace(frozen={1: Frozen.COLLAPSED}), restrictions=Restrictions(equal_weights=True))
-    found, terms = assert_right(at), NaturalScale.of(at.model).terms
+    found, terms = assert_right(at), NaturalScale.at_model(at.model).terms
     still = [term.name("abc") for term, row in zip(terms, found, strict=True) if not row.any()]
     assert [name for name in still if not name.startswith("weight")] == [
         *(f"mean[1, {name}]" for name in "abc"),
@@ -87,7 +87,7 @@ def test_what_is_frozen_or_fixed_does_not_move():
 )
 def test_names_and_values_go_together(family, names):
     at = coordinates(covariance_type=family, n_features=2, noise=True)
-    scale, covariances = NaturalScale.of(at.model), at.model.covariances.dense()
+    scale, covariances = NaturalScale.at_model(at.model), at.model.covariances.dense()
     found = [term.name("ab") for term in scale.terms]
     first = 4 + 3 * 2
     assert found[:6] == ["weight[0]", "weight[1]", "weight[2]", "weight[noise]", "mean[0, a]", "mean[0, b]"]

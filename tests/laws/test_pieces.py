@@ -20,7 +20,7 @@ FORMS = {
 @pytest.fixture(params=[1, 7, 50])
 def few_numbers(request, monkeypatch):
     """Pieces of so few numbers."""
-    return lambda: monkeypatch.setattr(arrays, "PIECE", request.param)
+    return lambda: monkeypatch.setattr(arrays, "PIECE_VALUES", request.param)
 
 
 @pytest.mark.heavy(but=38)

@@ -8,10 +8,10 @@ from common import Second, Stopping, final, run_em
 from reference_engine import ReferenceEngine
 
 from gaussmix import FAMILIES, NormalInverseWishart
-from gaussmix._src.em.priors.posterior import Posterior, Shares
+from gaussmix._src.em.priors.posterior import Posterior, WeightUpdate
 from gaussmix._src.em.priors.terms import OverallMoments, Terms
 from gaussmix._src.engines import choose
-from gaussmix._src.families.base import shares_nothing
+from gaussmix._src.families.base import is_separate
 from gaussmix.testing import PROBLEMS
 
 STEPS = 30
@@ -23,11 +23,11 @@ CASES = {
     "default": Terms(NormalInverseWishart()),
     "strong": Terms(NormalInverseWishart([3.0, -1.0, 0.0], 20.0, SPREAD, 30.0)),
     "no prior of means": Terms(NormalInverseWishart(shrinkage=0.0, scale=[1.0, 2.0, 3.0])),
-    "weights": Terms(None, Shares(concentration=np.arange(3.0) * 10)),
-    "equal weights": Terms(None, Shares(is_equal=True)),
-    "least weight": Terms(NormalInverseWishart(), Shares(least=0.3, concentration=2.0)),
-    "fixed means": Terms(None, Shares(fixed={1: 0.2}), fixed_means=[0, 2]),
-    "prior and fixed means": Terms(NormalInverseWishart(), Shares(fixed={0: 0.1, 1: 0.2}), fixed_means=[1]),
+    "weights": Terms(None, WeightUpdate(concentration=np.arange(3.0) * 10)),
+    "equal weights": Terms(None, WeightUpdate(is_equal=True)),
+    "least weight": Terms(NormalInverseWishart(), WeightUpdate(least=0.3, concentration=2.0)),
+    "fixed means": Terms(None, WeightUpdate(fixed={1: 0.2}), fixed_means=[0, 2]),
+    "prior and fixed means": Terms(NormalInverseWishart(), WeightUpdate(fixed={0: 0.1, 1: 0.2}), fixed_means=[1]),
     "fixed covariances": Terms(NormalInverseWishart(), fixed_means=[1], fixed_covariances=[0, 1, 2]),
 }
 cases = pytest.mark.parametrize("case", CASES)
@@ -42,7 +42,7 @@ def objective_and_start(given, family, case, unit=1.0):
         means=start.means + 0.5 if restrictions.fixed_means else None,
         covariances=start.covariances if restrictions.fixed_covariances else None,
     )
-    moments = OverallMoments.of(given.source, unit, ReferenceEngine(), is_matrix=family.kind.is_matrix)
+    moments = OverallMoments.from_source(given.source, unit, ReferenceEngine(), is_matrix=family.kind.is_matrix)
     objective = values.objective(np.zeros(given.rows.shape[1]), unit, given.n_components, family, moments)
     return objective, objective.feasible(start)
 
@@ -82,10 +82,10 @@ def assert_kept_and_raised(objective, start, states):
         weights, means = state.model.weights, state.model.means
         fixed = list(objective.fixed_means)
         assert np.array_equal(means[fixed], start.means[fixed])
-        assert all(weights[k] == value for k, value in objective.shares.fixed.items())
-        assert weights.min() >= objective.shares.least
+        assert all(weights[k] == value for k, value in objective.weighting.fixed.items())
+        assert weights.min() >= objective.weighting.least
         assert weights.sum() == pytest.approx(1, rel=1e-14)
-        if objective.shares.is_equal:
+        if objective.weighting.is_equal:
             assert (weights == weights[0]).all()
         if objective.fixed_covariances:
             assert np.array_equal(state.model.covariances.array, start.covariances.array)
@@ -142,7 +142,7 @@ def test_the_unit_of_the_weights_of_rows_changes_nothing(family):
     np.testing.assert_allclose(ends[0].trace.objective, ends[1].trace.objective, rtol=1e-11)
 
 
-@pytest.mark.parametrize("name", [name for name, family in FAMILIES.items() if shares_nothing(family, 8)])
+@pytest.mark.parametrize("name", [name for name, family in FAMILIES.items() if is_separate(family, 8)])
 def test_some_covariances_stay_and_others_move(name, engine):
     given, family = PROBLEMS["overlapping"], FAMILIES[name]
     start = given.start(family)
@@ -159,7 +159,7 @@ def test_an_empty_component_falls_back_on_the_prior(family):
     """With a least weight it keeps that weight, and mean and covariance go to those of the prior."""
     given = PROBLEMS["overlapping"]
     objective, start = objective_and_start(given, family, "default")
-    objective = replace(objective, shares=Shares(least=1e-3))
+    objective = replace(objective, weighting=WeightUpdate(least=1e-3))
     far = np.array(start.means)
     far[2] = 1e4
     end = final(run_em(given.source, choose(1), replace(start, means=far), objective, Stopping(0.0, 2)))
@@ -179,7 +179,7 @@ def test_weights_are_the_best_of_all_that_are_allowed(seed):
     fixed = {int(rng.integers(n)): float(rng.uniform(0.01, 0.2))} if seed % 2 else {}
     least = (float(rng.uniform(0, 0.8)) / n) if seed % 3 else 0.0
     fixed = {k: max(value, least) for k, value in fixed.items()}
-    shares = Shares(rng.uniform(0, 5, n), False, fixed, least)
+    shares = WeightUpdate(rng.uniform(0, 5, n), False, fixed, least)
     weights = rng.dirichlet(np.full(n, 0.3))
     found = shares.best(weights, row_weight)
     counts = row_weight * weights + shares.concentration
@@ -197,5 +197,5 @@ def test_weights_are_the_best_of_all_that_are_allowed(seed):
 
 
 def test_weights_that_have_no_rows_share_what_is_left():
-    shares = Shares(fixed={0: 0.5})
+    shares = WeightUpdate(fixed={0: 0.5})
     np.testing.assert_array_equal(shares.best(np.array([1.0, 0.0, 0.0]), 10.0), [0.5, 0.25, 0.25])

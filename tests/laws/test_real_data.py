@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from common import Need, Second
+from common import MomentSpec, Second
 from numpy.typing import NDArray
 from oracle.em_by_rows import Sums, about_new_means, expect
 from sklearn.base import clone
@@ -54,7 +54,7 @@ def _start(rng: np.random.Generator, family: Family) -> dict[str, Array]:
     return {"weights_init": np.array([0.4, 0.6]), "means_init": means, "covariances_init": covariances.array}
 
 
-def _scatter(need: Need, mass: Array, second: Array) -> Scatter:
+def _scatter(need: MomentSpec, mass: Array, second: Array) -> Scatter:
     """What a family asks for, of matrices (K, d, d)."""
     diagonal = np.einsum("kii->ki", second)
     made = {Second.TRACE: diagonal.sum(axis=1), Second.DIAGONAL: diagonal, Second.FULL: second}[need.second]

@@ -12,7 +12,7 @@ from scipy.special import ndtr
 from gaussmix import FAMILIES, GaussianMixture, Mixture
 from gaussmix._src.engines.randomness import philox
 from gaussmix._src.interfaces.whitening.diagonal import SphericalWhitening
-from gaussmix._src.mixture.sampling import cumulative_shares
+from gaussmix._src.mixture.sampling import cumulative_weights
 from gaussmix.extend import Scatter
 
 RARE = 1e-9
@@ -34,7 +34,7 @@ def ks_distance(numbers, cdf):
 def normals(engine, n_rows, n_features, key=KEY):
     """Standard normal numbers, as the engine draws them."""
     means = np.zeros((1, n_features))
-    whitening = SphericalWhitening.of(np.ones(1), n_features)
+    whitening = SphericalWhitening.from_variances(np.ones(1), n_features)
     return engine.draw(n_rows, np.array([np.inf]), means, whitening, key)[0]
 
 
@@ -102,8 +102,8 @@ def test_tails(engine):
 def test_labels_have_the_weights_and_no_order(engine, rng):
     n_rows, n_components = 200_000, 7
     weights = rng.dirichlet(np.ones(n_components))
-    means, whitening = np.zeros((n_components, 3)), SphericalWhitening.of(np.ones(n_components), 3)
-    rows, labels = engine.draw(n_rows, cumulative_shares(weights), means, whitening, KEY)
+    means, whitening = np.zeros((n_components, 3)), SphericalWhitening.from_variances(np.ones(n_components), 3)
+    rows, labels = engine.draw(n_rows, cumulative_weights(weights), means, whitening, KEY)
     assert stats.chisquare(np.bincount(labels, minlength=n_components), n_rows * weights).pvalue > RARE
     for lag in 1, 2, 8, 16:
         table = np.zeros((n_components, n_components))
@@ -118,7 +118,7 @@ def test_labels_have_the_weights_and_no_order(engine, rng):
 def test_log_density_says_of_drawn_rows_what_it_says_of_numpys(engine, rng, name):
     """Two samples of log p(x): ours, and one of NumPy's generator by another factorisation of the covariances."""
     mixture = make_mixture(rng, name)
-    rows, labels = engine.draw(50_000, cumulative_shares(mixture.weights), mixture.means, mixture.whitening, KEY)
+    rows, labels = engine.draw(50_000, cumulative_weights(mixture.weights), mixture.means, mixture.whitening, KEY)
     dense = mixture.model.covariances.dense()
     counts = rng.multinomial(len(rows), mixture.weights)
     theirs = np.vstack(
@@ -134,9 +134,9 @@ def test_log_density_says_of_drawn_rows_what_it_says_of_numpys(engine, rng, name
 
 def test_components_of_weight_zero_are_never_drawn(engine):
     weights = np.array([0.0, 0.4, 0.0, 0.6, 0.0, 0.0])
-    cumulative = cumulative_shares(weights)
+    cumulative = cumulative_weights(weights)
     np.testing.assert_array_equal(cumulative, [0, 0.4, 0.4, np.inf, np.inf, np.inf])
-    whitening = SphericalWhitening.of(np.ones(6), 1)
+    whitening = SphericalWhitening.from_variances(np.ones(6), 1)
     labels = engine.draw(10_000, cumulative, np.zeros((6, 1)), whitening, KEY)[1]
     assert set(labels.tolist()) == {1, 3}
 
@@ -144,7 +144,7 @@ def test_components_of_weight_zero_are_never_drawn(engine):
 def test_weights_whose_sum_is_rounded_leave_no_gap(rng):
     for _ in range(20):
         weights = rng.dirichlet(np.full(300, 0.1)) * (1 - 1e-15)
-        cumulative = cumulative_shares(weights)
+        cumulative = cumulative_weights(weights)
         assert (np.diff(cumulative[:-1]) >= 0).all()
         assert cumulative[-1] == np.inf
         for largest in (1 - 2.0**-53, np.nextafter(1, 2)):

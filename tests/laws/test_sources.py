@@ -5,7 +5,7 @@ from functools import partial
 
 import numpy as np
 import pytest
-from common import ArraySource, Need, Rule, Second, Stopping, distinct_rows, final, run_em
+from common import ArraySource, MomentSpec, Rule, Second, Stopping, distinct_rows, final, run_em
 from many_blocks import ManyBlocks, labelled
 
 from gaussmix import FAMILIES, Mixture
@@ -37,7 +37,7 @@ def test_changed_sources_keep_them_too(make, rng):
         more, weights = np.full((2 * len(rows), rows.shape[1]), 1e3), np.full(2 * len(rows), 1e3)
         more[chosen], weights[chosen] = rows, 0 if weight is None else weight * 2
         source = make(more, None if weight is None else weights)
-        return source.part(lambda block: chosen[block.places], len(rows)).reweighted(0.5)
+        return source.part(lambda block: chosen[block.row_slice], len(rows)).reweighted(0.5)
 
     check_source(part_of_more, rng)
 
@@ -46,7 +46,7 @@ def test_an_empty_part_of_an_array_can_be_changed_again(rng):
     part = ArraySource(rng.standard_normal((5, 2)).astype(np.float32)).part(
         lambda block: np.zeros(5, dtype=np.bool_), 0
     )
-    again = part.with_given(np.empty(0, np.int32))
+    again = part.with_assignment(np.empty(0, np.int32))
     assert (list(again.blocks()), again.n_rows, again.n_features, again.dtype) == ([], 0, 2, np.float32)
 
 
@@ -54,7 +54,9 @@ def test_shares_of_a_start_do_not_read_labels(engine, rng):
     """Responsibilities of a start are those that it gives, whatever is known of the rows."""
     problem = PROBLEMS["overlapping"]
     partition = start_named("random")(distinct_rows(problem.source), engine, 3, rng)
-    task = StepTask(engine, 3, None, Need(Second.FULL), Rule.GIVEN, share=partition.share)
+    task = StepTask(
+        engine, 3, None, MomentSpec(Second.FULL), Rule.ASSIGNMENT, responsibilities=partition.responsibilities
+    )
     known = labelled(problem.source, problem.labels, np.arange(3))
     found, expected = known.map_merge(task), problem.source.map_merge(task)
     for name in ("mass", "first", "second"):
@@ -65,14 +67,14 @@ def test_known_labels_decide(engine):
     """Every label known, one component each: the moments of the labels, and log p(x, label) in all."""
     problem = PROBLEMS["weighted"]
     start = problem.start(FAMILIES["full"])
-    task = StepTask(engine, 3, start.parameters, Need(Second.FULL), anchor=start.means + 1.0)
+    task = StepTask(engine, 3, start.parameters, MomentSpec(Second.FULL), anchor=start.means + 1.0)
     found = labelled(problem.source, problem.labels, np.arange(3)).map_merge(task)
-    given = StepTask(engine, 3, None, Need(Second.FULL), Rule.GIVEN, anchor=start.means + 1.0)
+    given = StepTask(engine, 3, None, MomentSpec(Second.FULL), Rule.ASSIGNMENT, anchor=start.means + 1.0)
     expected = problem.source.map_merge(given)
     for name in ("mass", "first", "second"):
         wanted = getattr(expected, name)
         np.testing.assert_allclose(getattr(found, name), wanted, rtol=1e-12, atol=1e-12 * np.abs(wanted).max())
-    log_joint = Mixture.of(start).component_log_density(problem.rows) + np.log(start.weights)
+    log_joint = Mixture.from_model(start).component_log_density(problem.rows) + np.log(start.weights)
     total = problem.row_weight @ log_joint[np.arange(len(log_joint)), problem.labels]
     assert found.log_likelihood == pytest.approx(total, rel=1e-12)
 
@@ -81,8 +83,8 @@ def test_a_label_of_several_components_leaves_the_choice_among_them(engine):
     problem = PROBLEMS["overlapping"]
     start = problem.start(FAMILIES["full"])
     source = labelled(problem.source, np.zeros(len(problem.rows), dtype=int), np.array([0, 1, 0]))
-    found = source.map_merge(StepTask(engine, 3, start.parameters, Need(Second.NONE)))
-    joint = np.exp(Mixture.of(start).component_log_density(problem.rows)) * start.weights * [1, 0, 1]
+    found = source.map_merge(StepTask(engine, 3, start.parameters, MomentSpec(Second.NONE)))
+    joint = np.exp(Mixture.from_model(start).component_log_density(problem.rows)) * start.weights * [1, 0, 1]
     np.testing.assert_allclose(found.mass, (joint / joint.sum(axis=1, keepdims=True)).sum(axis=0), atol=1e-9)
     assert found.log_likelihood == pytest.approx(np.log(joint.sum(axis=1)).sum(), rel=1e-12)
 
@@ -113,9 +115,9 @@ def test_tasks_go_where_the_rows_are(start, engine, rng):
     """A pickled copy of a task has its key and makes the same bits, even if a start shares rows there."""
     problem = PROBLEMS["weighted"]
     partition = start_named(start)(distinct_rows(problem.source), engine, 3, rng)
-    model, need = problem.start(FAMILIES["full"]), Need(Second.FULL)
+    model, need = problem.start(FAMILIES["full"]), MomentSpec(Second.FULL)
     tasks = [
-        StepTask(engine, 3, partition.parameters, need, partition.rule, model.means, partition.share),
+        StepTask(engine, 3, partition.parameters, need, partition.rule, model.means, partition.responsibilities),
         StepTask(engine, 3, model.parameters, need),
     ]
     for task in tasks:

@@ -10,7 +10,7 @@ import pytest
 from gaussmix import FAMILIES, FactorAnalyzer, Full, GaussianMixture, GaussianMixtureIC, NormalInverseWishart
 from gaussmix import open as open_files
 from gaussmix._src.em.initialisation.sample import distinct_rows
-from gaussmix._src.em.search.split_and_merge import POLISHED, SEARCHED, split_and_merge
+from gaussmix._src.em.search.split_and_merge import REFINE_SAMPLE_SIZES, SEARCH_SAMPLE_SIZES, split_and_merge
 from gaussmix._src.engines import choose
 from gaussmix._src.fit.problem import Data
 from gaussmix._src.model import Model
@@ -180,8 +180,8 @@ def test_a_move_that_adds_an_unsound_component_is_refused():
         for _ in range(2):
             fits = [fitted(rows, n_components=8, init_params="search", random_state=seed) for seed in range(8)]
             scores.append(np.array([gm.score(rows) for gm in fits]))
-            patch.setattr("gaussmix._src.em.search.split_and_merge.FEW_ROWS", 0)
-            patch.setattr("gaussmix._src.em.search.split_and_merge.SOME_ROWS", 0)
+            patch.setattr("gaussmix._src.em.search.split_and_merge.MIN_ROWS_PER_VALUE", 0)
+            patch.setattr("gaussmix._src.em.search.split_and_merge.MIN_ROWS_IF_FLAT", 0)
     assert (scores[1] - scores[0]).max() > 0.01
 
 
@@ -242,8 +242,8 @@ def test_a_search_of_clear_groups_looks_at_few_rows_alone(capsys, rng):
 
 def test_a_search_tries_moves_on_few_rows_then_on_more(capsys):
     few, more = climbs(capsys, drawn("full", 60_000)[0])[:2]
-    assert 0.8 < few / (SEARCHED[1] * N_COMPONENTS) < 1.05
-    assert 0.8 < more / (POLISHED[1] * N_COMPONENTS) < 1.05
+    assert 0.8 < few / (SEARCH_SAMPLE_SIZES[1] * N_COMPONENTS) < 1.05
+    assert 0.8 < more / (REFINE_SAMPLE_SIZES[1] * N_COMPONENTS) < 1.05
 
 
 def test_a_search_whose_part_is_all_rows_goes_on_with_more_patience(capsys, rng):

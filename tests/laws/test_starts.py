@@ -11,7 +11,7 @@ from gaussmix._src.em.initialisation.base import DETERMINISTIC, STARTS, repeated
 from gaussmix._src.em.initialisation.condensed import condensed
 from gaussmix._src.em.initialisation.initial import InitialMoments
 from gaussmix._src.em.initialisation.kmeans import spread_centres
-from gaussmix._src.em.initialisation.random import HashedShares
+from gaussmix._src.em.initialisation.random import HashedRows
 from gaussmix._src.em.initialisation.sample import automatic_ridge, distinct_rows
 from gaussmix._src.em.objective.objective import Objective
 from gaussmix._src.em.objective.stopping import Stopping
@@ -74,7 +74,7 @@ def test_minus_zero_is_zero(name, engine, rng):
     np.testing.assert_allclose(started(name, signed, engine).means, started(name, rows, engine).means, atol=1e-13)
 
 
-class Given:
+class Assignment:
     """A generator that draws given numbers."""
 
     def __init__(self, *numbers):
@@ -88,7 +88,7 @@ class Given:
 def test_rows_are_drawn_by_weight():
     """Rounding may reach the end."""
     sample = distinct_rows(ArraySource(np.arange(3.0)[:, None], np.array([1.0, 2.0, 5.0])))
-    rng = Given(0.0, 0.124, 0.126, 0.374, 0.376, 0.99, 1.0)
+    rng = Assignment(0.0, 0.124, 0.126, 0.374, 0.376, 0.99, 1.0)
     assert sample.at(rng.random(7)).tolist() == [0, 0, 1, 1, 2, 2, 2]
 
 
@@ -97,7 +97,7 @@ def test_random_rows_are_those_of_the_largest_root_of_a_uniform_number(numbers, 
     """u^(1 / weight), which is Efraimidis and Spirakis' draw by weight without replacement."""
     sample = distinct_rows(ArraySource(np.arange(3.0)[:, None], np.array([1.0, 2.0, 5.0])))
     assert np.argsort(np.array(numbers) ** (1 / sample.weight))[::-1][:2].tolist() == chosen
-    partition = start_named("random_from_data")(sample, None, 2, Given(*numbers))
+    partition = start_named("random_from_data")(sample, None, 2, Assignment(*numbers))
     assert partition.parameters.means[:, 0].tolist() == chosen
 
 
@@ -131,8 +131,11 @@ def test_condensed_rows_have_the_moments_of_all_and_keep_the_ends(is_weighted, r
         assert sums[0] == pytest.approx(sums[1], rel=rounding)
     if not is_weighted:
         np.testing.assert_array_equal(few.rows[[0, 1, -2, -1]], every.rows[[0, 1, -2, -1]])
-    at, of_all = few.rows[:, 0] == 1.5, every.rows[:, 0] == 1.5  # a number that many rows have is not mixed with others
-    assert few.weight[at].sum() == every.weight[of_all].sum()
+    at, collect = (
+        few.rows[:, 0] == 1.5,
+        every.rows[:, 0] == 1.5,
+    )  # a number that many rows have is not mixed with others
+    assert few.weight[at].sum() == every.weight[collect].sum()
     assert condensed(few) is few
 
 
@@ -166,18 +169,20 @@ def test_a_centre_without_rows_moves_to_the_row_farthest_from_its_own(engine):
 def test_a_hash_of_rows_takes_minus_zero_for_zero():
     """Where rows are too many to be ranked."""
     signs = np.array([[0.0, 1.0], [-0.0, 1.0]])
-    shares = HashedShares(3, 7, None)(Block(0, signs))
+    shares = HashedRows(3, 7, None)(Block(0, signs))
     assert (shares[0] == shares[1]).all()
 
 
 def test_a_hash_of_rows_tells_small_numbers_apart():
-    shares = HashedShares(3, 7, None)(Block(0, np.array([[1e-20], [2e-20]])))
+    shares = HashedRows(3, 7, None)(Block(0, np.array([[1e-20], [2e-20]])))
     assert (shares[0] != shares[1]).all()
 
 
 def test_seeds_have_keys_of_their_own():
     sample = distinct_rows(ArraySource(np.arange(4.0)[:, None]))
-    keys = {start_named("random")(sample, None, 2, np.random.default_rng(seed)).share.key for seed in range(200)}
+    keys = {
+        start_named("random")(sample, None, 2, np.random.default_rng(seed)).responsibilities.key for seed in range(200)
+    }
     assert len(keys) == 200
 
 
@@ -221,7 +226,7 @@ class OneHope(Hopeful):
 @pytest.mark.parametrize("family", [Hopeless, Hopeful, OneHope])
 def test_em_starts_where_a_few_steps_go_highest(family, engine, rng):
     rows = np.concatenate([rng.normal(size=(40, 2)), rng.normal(size=(40, 2)) + 6])
-    source = ArraySource(rows, given=np.repeat(np.arange(2, dtype=np.int32), 40))
+    source = ArraySource(rows, assignment=np.repeat(np.arange(2, dtype=np.int32), 40))
     first, objective = InitialMoments(source, engine, 2, Partition()), Objective(np.zeros(2))
     few, settled = Stopping(1e-6, 1), Stopping(1e-6, 500)
     best = final(run_em(source, engine, first.model(FAMILIES["full"], objective), objective, settled)).trace.last
@@ -276,7 +281,7 @@ class Flat(Hopeless):
 
 
 def test_where_every_beginning_is_singular_the_components_are_named(engine, rng):
-    source = ArraySource(rng.normal(size=(40, 2)), given=np.repeat(np.arange(2, dtype=np.int32), 20))
+    source = ArraySource(rng.normal(size=(40, 2)), assignment=np.repeat(np.arange(2, dtype=np.int32), 20))
     with pytest.raises(SingularCovariance) as raised:
         InitialMoments(source, engine, 2, Partition()).model(Flat(), Objective(np.zeros(2)))
     assert raised.value.components == (0, 1)

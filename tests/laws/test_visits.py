@@ -5,13 +5,13 @@ from functools import partial
 import numpy as np
 import pytest
 from check_moments import assert_same_moments
-from common import ArraySource, FactorShape, Need, Objective, Second, em_step
+from common import ArraySource, FactorShape, MomentSpec, Objective, Second, em_step
 from every_engine import ENGINES
 from many_blocks import clusters_apart
 from random_parameters import random_parameters
 
-from gaussmix._src.engines.complete.arguments import arguments_of
-from gaussmix._src.engines.complete.visits import GROUP_ROWS, KEPT, Counts, Ordering, _by_label, _changes
+from gaussmix._src.engines.complete.arguments import pack_parameters
+from gaussmix._src.engines.complete.visits import GROUP_ROWS, MAX_MIXED_FRACTION, Counts, Ordering, _by_label, _changes
 
 STRUCTURES = "full", "diag", "spherical"
 N_FEATURES, N_COMPONENTS = 6, 60
@@ -35,7 +35,7 @@ def run(source, mixture, n_threads=1, n_steps=N_STEPS, facts=None):
 
 def visits_of(source):
     """What is kept with the rows."""
-    (state,) = source._kept[1].values()
+    (state,) = source._states[1].values()
     return state.visits
 
 
@@ -49,7 +49,7 @@ def test_clusters_apart_are_visited_in_order(clusters, structure):
     order_bytes, n_bounds = 2 * len(rows), -(-len(rows) // GROUP_ROWS) * N_COMPONENTS
     assert visits_of(source).n_bytes == order_bytes + 4 * n_bounds, "an order and bounds are kept"
     fresh, _ = run(ArraySource(rows), before, n_steps=1)
-    spread = step_of_engine(rows, before, Need(Second.DIAGONAL)).second
+    spread = step_of_engine(rows, before, MomentSpec(Second.DIAGONAL)).second
     assert_same_moments(moments, fresh, spread, 1e-12, structure)
 
 
@@ -85,10 +85,10 @@ def test_overlapping_components_are_visited_as_they_come(clusters, structure):
 def test_the_old_order_stays_while_it_is_nearly_as_good(n_moved, keeps):
     """Of 100 groups ten more may be mixed. A row that has moved to the other component mixes two."""
     n_rows = 100 * GROUP_ROWS
-    assert KEPT == 0.1
+    assert MAX_MIXED_FRACTION == 0.1
     labels = (np.arange(n_rows) % 2).astype(np.uint16)
     rng = np.random.default_rng(0)
-    old, new = (arguments_of(random_parameters(rng, 2, 3, FactorShape.TRIANGULAR)) for _ in range(2))
+    old, new = (pack_parameters(random_parameters(rng, 2, 3, FactorShape.TRIANGULAR)) for _ in range(2))
     order = _by_label(labels)
     moved = order[7 : 7 + 20 * n_moved : 20]
     labels[moved] = 1 - labels[moved]

@@ -46,7 +46,7 @@ def test_units_do_not_matter(factor_shape, unit, rng):
 def test_each_feature_may_have_its_own_unit(rng):
     units = np.geomspace(1e-60, 1e60, 5)
     covariances = random_covariances(rng, 2, 5, FactorShape.TRIANGULAR) * np.multiply.outer(units, units)
-    check_whitening(TriangularWhitening.of(covariances), covariances)
+    check_whitening(TriangularWhitening.from_covariances(covariances), covariances)
 
 
 @pytest.mark.parametrize("bad", [0.0, -1.0, np.nan, np.inf])
@@ -72,7 +72,7 @@ def test_a_feature_twice_has_no_factor(n_features, rng):
     covariance = random_covariances(rng, 1, n_features, FactorShape.TRIANGULAR)
     twice = covariance[:, [*range(n_features), 0]][:, :, [*range(n_features), 0]]
     with pytest.raises(SingularCovariance):
-        TriangularWhitening.of(twice)
+        TriangularWhitening.from_covariances(twice)
 
 
 @pytest.mark.parametrize("n_features", [2, 3, 5, 8, 17])
@@ -83,7 +83,7 @@ def test_as_many_rows_as_features_have_no_factor(n_features, rng):
         offsets = rows - rows.mean(axis=1, keepdims=True)
         covariances = offsets.transpose(0, 2, 1) @ offsets / n_features
         with pytest.raises(SingularCovariance) as caught:
-            TriangularWhitening.of(covariances)
+            TriangularWhitening.from_covariances(covariances)
         assert caught.value.components == tuple(range(100))
 
 
@@ -91,12 +91,12 @@ def test_as_many_rows_as_features_have_no_factor(n_features, rng):
 def test_a_feature_that_is_nearly_another_still_has_a_factor(n_features, rng):
     rows = rng.standard_normal((1000, n_features))
     rows[:, -1] = rows[:, 0] + 1e-6 * rows[:, -1]
-    TriangularWhitening.of((rows.T @ rows / len(rows))[None])
+    TriangularWhitening.from_covariances((rows.T @ rows / len(rows))[None])
 
 
 @pytest.mark.parametrize("n_features", [1, 3, 17])
 def test_squares_are_those_of_whitened_vectors(n_features, rng):
-    whitening = TriangularWhitening.of(random_covariances(rng, 3, n_features, FactorShape.TRIANGULAR))
+    whitening = TriangularWhitening.from_covariances(random_covariances(rng, 3, n_features, FactorShape.TRIANGULAR))
     vectors = rng.normal(size=(5, n_features))
     expected = [(whitening.whiten(k, vectors) ** 2).sum() for k in range(3)]
     np.testing.assert_allclose(whitening.total_squares(vectors), expected, rtol=1e-12)

@@ -149,12 +149,12 @@ def test_a_verb_does_not_wait_for_packages_that_scikit_learn_imports_for_others(
 @pytest.mark.heavy
 def test_packages_that_are_imported_later_hold_what_they_always_hold() -> None:
     later = """
-from gaussmix._src.cli.program import SLOW, Later, import_later
-import_later()
+from gaussmix._src.cli.program import SLOW_PACKAGES, LazyModule, import_lazily
+import_lazily()
 import sys
-assert all(isinstance(sys.modules[name], Later) for name in SLOW)
+assert all(isinstance(sys.modules[name], LazyModule) for name in SLOW_PACKAGES)
 from scipy.stats.qmc import Sobol
-assert isinstance(sys.modules["scipy.stats"], Later)
+assert isinstance(sys.modules["scipy.stats"], LazyModule)
 net = Sobol(3, seed=0).random_base2(4)
 import pandas as pd, scipy.stats
 assert pd.DataFrame({"a": [1.5]})["a"].tolist() == [1.5]
@@ -163,11 +163,11 @@ assert scipy.stats.qmc.Sobol is Sobol
 assert (Sobol(3, seed=0).random_base2(4) == net).all() and 0.4 < net.mean() < 0.6
 import pandas.testing
 from pandas import Series
-assert not any(isinstance(sys.modules[name], Later) for name in SLOW)
+assert not any(isinstance(sys.modules[name], LazyModule) for name in SLOW_PACKAGES)
 """
     assert {"pandas.core", "scipy.stats.distributions"} <= loaded(later)
 
 
 def test_a_package_that_is_not_installed_is_not_there_later_either() -> None:
-    absent = "from gaussmix._src.cli.program import import_later\nimport_later(('no_such_package',))"
+    absent = "from gaussmix._src.cli.program import import_lazily\nimport_lazily(('no_such_package',))"
     assert "no_such_package" not in loaded(absent)

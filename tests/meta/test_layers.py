@@ -34,7 +34,7 @@ MAY_IMPORT = {
     "mixture": "lazy model background covariances interfaces numerics checks families.base engines formats",
     "em": (
         "value priors covariances interfaces numerics model background families.base engines.base engines.calls "
-        "sources.array sources.base sources.findings sources.quantile sources.waiting"
+        "sources.array sources.base sources.row_statistics sources.quantile sources.waiting"
     ),
     "validation": (
         "noise restrictions priors covariances interfaces numerics checks families engines sources background mixture "

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from common import EPS, assert_close, moved
+from common import EPS, assert_close, transformed
 from fifty_digits import DIGITS, components, deviations, doubles, rounding
 from mpmath import mp
 
@@ -20,12 +20,12 @@ pairs = pytest.mark.parametrize(("first", "second"), [(f, s) for f in PLAIN for 
 @pytest.fixture
 def mixture(family):
     """Three components of 3 features, with names."""
-    return Mixture.of(PROBLEMS["overlapping"].start(family)).with_feature_names(NAMES)
+    return Mixture.from_model(PROBLEMS["overlapping"].start(family)).with_feature_names(NAMES)
 
 
 def another(name, size=0.7):
     """A mixture of the same features elsewhere."""
-    return Mixture.of(moved(PROBLEMS["overlapping"], lambda rows: rows + size).start(FAMILIES[name]))
+    return Mixture.from_model(transformed(PROBLEMS["overlapping"], lambda rows: rows + size).start(FAMILIES[name]))
 
 
 def dense(mixture):

@@ -20,7 +20,7 @@ PAIR = {**TWO, "covariances": [[[2.0, 0.5], [0.5, 1.0]], [[1.0, 0.0], [0.0, 3.0]
 
 
 def made(family, n_components=3):
-    return Mixture.of(groups("p", 90, 3, n_components, apart=2.0).start(family))
+    return Mixture.from_model(groups("p", 90, 3, n_components, distance=2.0).start(family))
 
 
 @STRUCTURES
@@ -121,7 +121,7 @@ def test_what_is_no_dictionary_is_refused(values):
 @SKLEARN
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 def test_from_sklearn_and_back(name, dtype):
-    rows = groups("p", 200, 3, 3, apart=2.0).rows.astype(dtype)
+    rows = groups("p", 200, 3, 3, distance=2.0).rows.astype(dtype)
     theirs = Theirs(3, covariance_type=name, random_state=0, max_iter=500).fit(rows)
     mixture = Mixture.from_sklearn(theirs)
     # In single precision scikit-learn's own log densities have seven digits.
@@ -161,7 +161,7 @@ def test_to_sklearn_is_fully_usable_at_once(family, rng):
 
 def test_names_of_features_go_along():
     pandas = pytest.importorskip("pandas")
-    table = pandas.DataFrame(groups("p", 60, 3, 2, apart=2.0).rows, columns=["a", "b", "c"])
+    table = pandas.DataFrame(groups("p", 60, 3, 2, distance=2.0).rows, columns=["a", "b", "c"])
     mixture = Mixture.from_sklearn(Theirs(2, random_state=0).fit(table))
     assert mixture.feature_names == ("a", "b", "c")
     theirs = mixture.to_sklearn()
@@ -172,7 +172,7 @@ def test_names_of_features_go_along():
 
 
 def test_what_looks_like_sklearns_will_do():
-    rows = groups("p", 200, 3, 3, apart=2.0).rows
+    rows = groups("p", 200, 3, 3, distance=2.0).rows
     bayesian = BayesianGaussianMixture(n_components=3, random_state=0, max_iter=1000).fit(rows)
     np.testing.assert_array_equal(Mixture.from_sklearn(bayesian).means, bayesian.means_)
     ours = GaussianMixture(2, covariance_type="EEV", random_state=0).fit(rows)

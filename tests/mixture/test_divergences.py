@@ -21,7 +21,7 @@ OTHER = Mixture([0.5, 0.2, 0.3], [[-0.5], [2.0], [4.0]], [1.5, 0.5, 2.0], FAMILI
 
 def made(name, family, n_components=3):
     """A mixture of overlapping components of 3 features; others have other names."""
-    return Mixture.of(groups(name, 90, 3, n_components, apart=2.0).start(family))
+    return Mixture.from_model(groups(name, 90, 3, n_components, distance=2.0).start(family))
 
 
 def density(mixture):

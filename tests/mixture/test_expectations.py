@@ -50,7 +50,7 @@ def exact_mean(mixture):
 @families
 @pytest.mark.parametrize("problem", ["overlapping", "unlike units", "far from 0"])
 def test_mean_and_covariance(family, problem):
-    mixture = Mixture.of(PROBLEMS[problem].start(family))
+    mixture = Mixture.from_model(PROBLEMS[problem].start(family))
     n_features, spread = mixture.n_features, np.sqrt(np.diag(mixture.covariance))
     size = np.abs(mixture.means).max(axis=0) + spread
     with mp.workdps(DIGITS):
@@ -71,7 +71,7 @@ def test_mean_and_covariance(family, problem):
 @pytest.mark.parametrize("raw", [False, True])
 def test_moments(family, order, raw):
     """To c ε times what was summed: (order)! pairings of numbers of the size of a deviation or an offset."""
-    mixture = Mixture.of(PROBLEMS["overlapping"].start(family))
+    mixture = Mixture.from_model(PROBLEMS["overlapping"].start(family))
     found = mixture.moments(order, about=np.zeros(3) if raw else None)
     assert found.shape == order * (3,)
     offset = np.abs(mixture.means - (0 if raw else mixture.mean)).max()
@@ -125,4 +125,4 @@ def test_weights_that_sum_to_nearly_one_are_shares():
 )
 def test_moments_that_cannot_be_are_refused(arguments, error, said):
     with pytest.raises(error, match=said):
-        Mixture.of(PROBLEMS["overlapping"].start(FAMILIES["full"])).moments(*arguments)
+        Mixture.from_model(PROBLEMS["overlapping"].start(FAMILIES["full"])).moments(*arguments)

@@ -20,7 +20,7 @@ def named():
 
 def test_numbers_and_names_say_where(named):
     for features, where in [("age", [2]), (-1, [2]), (["weight", 0], [1, 0]), (np.array([2, 0]), [2, 0]), ([], [])]:
-        np.testing.assert_array_equal(named._places(features), where)
+        np.testing.assert_array_equal(named._feature_indices(features), where)
 
 
 @pytest.mark.parametrize(
@@ -38,16 +38,16 @@ def test_numbers_and_names_say_where(named):
 )
 def test_a_feature_that_is_not_there_is_named(named, features, error, said):
     with pytest.raises(error, match=said):
-        named._places(features)
+        named._feature_indices(features)
 
 
 def test_a_name_that_two_have_is_refused(named):
     twice = named.with_feature_names(["a", "a", "b"])
-    assert twice._places("b") == [2]
+    assert twice._feature_indices("b") == [2]
     with pytest.raises(ValueError, match="2 features are called 'a': give a number"):
-        twice._places("a")
+        twice._feature_indices("a")
     with pytest.raises(ValueError, match="'a' is a name, and this mixture's features have none"):
-        named.with_feature_names(None)._places("a")
+        named.with_feature_names(None)._feature_indices("a")
 
 
 @pytest.mark.parametrize(("names", "error"), [(("a", "b"), ValueError), (("a", "b", 3), TypeError)])

@@ -9,7 +9,7 @@ from scipy.stats import chi2
 
 from gaussmix import FAMILIES, Estimate, Mixture
 from gaussmix._src.mixture.levels import half_square, log_tail
-from gaussmix._src.mixture.line.level_sets import turns
+from gaussmix._src.mixture.univariate.level_sets import turns
 from gaussmix.testing import PROBLEMS
 
 families = pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES)
@@ -89,7 +89,7 @@ def test_tail_probability_of_one_feature(name):
 def test_levels_of_one_feature_are_the_inverse(name):
     mixture, p = line(name), np.array([0.0, 0.1, 0.5, 0.9, 0.95, 0.999, 1 - 1e-12, 1.0])
     levels = mixture.highest_density_level(p)
-    assert levels[0] == pytest.approx(mixture.log_density(mixture.modes().places[:1])[0], rel=8 * EPS)
+    assert levels[0] == pytest.approx(mixture.log_density(mixture.modes().locations[:1])[0], rel=8 * EPS)
     assert levels[-1] == -np.inf
     outside = np.exp(mixture._levels(1, None).log_mass_below(levels[:-1])[0])
     np.testing.assert_allclose(outside, 1 - p[:-1], rtol=1e-10, atol=0)
@@ -185,7 +185,7 @@ def test_what_is_too_deep_to_tell_is_bounded_and_never_0():
 
 
 def test_a_row_keeps_its_tail_probability_in_company():
-    mixture = Mixture.of(PROBLEMS["separate"].start(FAMILIES["full"]))
+    mixture = Mixture.from_model(PROBLEMS["separate"].start(FAMILIES["full"]))
     rows = np.vstack([mixture.means, mixture.means + 50.0])
     together = mixture.tail_probability(rows)
     alone = [mixture.tail_probability(row[None])[0] for row in rows]
@@ -254,4 +254,4 @@ def test_no_mass_lies_above_the_highest_mode(rng):
     assert level[0] == mixture.modes().log_density[0] > mixture._usual_levels.log_levels.max()
     assert error[0] == 0 < error[1]
     assert level[1] == pytest.approx(mixture.highest_density_level(0.5), rel=8 * EPS)
-    assert mixture.in_highest_density_region(mixture.modes().places[:1], 0.0).all()
+    assert mixture.in_highest_density_region(mixture.modes().locations[:1], 0.0).all()

@@ -17,16 +17,16 @@ def line(weights, means, variances):
 @families
 @pytest.mark.parametrize("problem", ["one feature", "separate", "overlapping", "wide", "unlike units"])
 def test_modes_are_stationary_and_concave(family, problem):
-    mixture = Mixture.of(PROBLEMS[problem].start(family))
+    mixture = Mixture.from_model(PROBLEMS[problem].start(family))
     modes = mixture.modes()
     units = np.sqrt(mixture.model.covariances.variances()).min(axis=0)
     # A last step is below 1e-12 deviations; the gradient has the rounding of precisions times offsets.
     condition = max(np.linalg.cond(c / np.outer(units, units)) for c in mixture.model.covariances.dense())
-    assert np.abs(mixture.gradient(modes.places) * units).max() < 1e-11 * condition
-    assert np.linalg.eigvalsh(mixture.hessian(modes.places) * np.outer(units, units)).max() < 0
-    np.testing.assert_array_equal(modes.log_density, np.sort(mixture.log_density(modes.places))[::-1])
-    assert modes.of_component.shape == (mixture.n_components,)
-    assert (modes.log_density[modes.of_component] >= mixture.log_density(mixture.means)).all()  # uphill
+    assert np.abs(mixture.gradient(modes.locations) * units).max() < 1e-11 * condition
+    assert np.linalg.eigvalsh(mixture.hessian(modes.locations) * np.outer(units, units)).max() < 0
+    np.testing.assert_array_equal(modes.log_density, np.sort(mixture.log_density(modes.locations))[::-1])
+    assert modes.component_index.shape == (mixture.n_components,)
+    assert (modes.log_density[modes.component_index] >= mixture.log_density(mixture.means)).all()  # uphill
 
 
 @pytest.mark.parametrize("seed", range(10))
@@ -38,24 +38,24 @@ def test_modes_of_one_feature_are_where_several_features_have_them(seed):
     variances = rng.gamma(2.0, size=(n_components, 1)) + 0.1
     alone = Mixture(weights, means, variances, FAMILIES["diag"]).modes()
     both = Mixture(weights, np.hstack([means, 0 * means]), np.hstack([variances, 0 * means + 1]), FAMILIES["diag"])
-    led_to = np.unique(alone.of_component)
-    np.testing.assert_allclose(both.modes().places[:, 0], alone.places[led_to, 0], atol=1e-6)
-    np.testing.assert_array_equal(both.modes().of_component, np.searchsorted(led_to, alone.of_component))
+    led_to = np.unique(alone.component_index)
+    np.testing.assert_allclose(both.modes().locations[:, 0], alone.locations[led_to, 0], atol=1e-6)
+    np.testing.assert_array_equal(both.modes().component_index, np.searchsorted(led_to, alone.component_index))
 
 
 def test_components_that_overlap_share_a_mode():
     mixture = Mixture([0.4, 0.4, 0.2], [[0, 0], [1, 0], [9, 9]], [1.0, 1.0, 1.0], FAMILIES["spherical"])
     modes = mixture.modes()
-    np.testing.assert_allclose(modes.places, [[0.5, 0.0], [9.0, 9.0]], atol=1e-6)
-    np.testing.assert_array_equal(modes.of_component, [0, 0, 1])
+    np.testing.assert_allclose(modes.locations, [[0.5, 0.0], [9.0, 9.0]], atol=1e-6)
+    np.testing.assert_array_equal(modes.component_index, [0, 0, 1])
 
 
 def test_a_climb_goes_on_from_a_saddle():
     """The mean in the middle lies on a saddle by symmetry, and no component's mean may be called a mode there."""
     mixture = Mixture([0.4999, 0.0002, 0.4999], [[-2, 0], [0, 0], [2, 0]], [1.0, 1.0, 1.0], FAMILIES["spherical"])
     modes = mixture.modes()
-    assert len(modes.places) == 2
-    np.testing.assert_allclose(np.abs(modes.places[:, 0]), 2, atol=0.01)
+    assert len(modes.locations) == 2
+    np.testing.assert_allclose(np.abs(modes.locations[:, 0]), 2, atol=0.01)
 
 
 def test_more_modes_than_a_flat_top_has_digits_for():
@@ -64,7 +64,7 @@ def test_more_modes_than_a_flat_top_has_digits_for():
         line([0.5, 0.5], [0, 2], [1, 1]),
         Mixture([0.5, 0.5], [[0, 0], [2, 0]], [1.0, 1.0], FAMILIES["spherical"]),
     ):
-        np.testing.assert_allclose(mixture.modes().places[:, 0], [1.0], atol=1e-3)
+        np.testing.assert_allclose(mixture.modes().locations[:, 0], [1.0], atol=1e-3)
 
 
 @pytest.mark.parametrize(

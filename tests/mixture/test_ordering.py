@@ -15,7 +15,7 @@ PEOPLE = Mixture(
 
 
 def made(name, family, n_components=4):
-    return Mixture.of(groups(name, 120, 3, n_components, apart=2.0).start(family))
+    return Mixture.from_model(groups(name, 120, 3, n_components, distance=2.0).start(family))
 
 
 def turned(mixture, order):
@@ -109,7 +109,7 @@ def test_match_to_is_the_least_of_all_orders(name):
 
 def test_two_fits_agree_on_their_labels():
     """Of the same three clusters, from different seeds."""
-    rows = groups("p", 600, 2, 3, apart=8.0, strangers=0.0)
+    rows = groups("p", 600, 2, 3, distance=8.0, strangers=0.0)
     fits = [GaussianMixture(3, random_state=seed).fit(rows.rows).mixture_ for seed in range(6)]
     labels = [fit.match_to(fits[0]).predict(rows.rows) for fit in fits]
     assert any((fit.predict(rows.rows) != labels[0]).any() for fit in fits)

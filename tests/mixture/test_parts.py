@@ -6,7 +6,7 @@ from common import EPS, assert_close
 from fifty_digits import conditional, deviations, rounding
 
 from gaussmix import FAMILIES, Mixture, SingularCovariance
-from gaussmix._src.interfaces.parameters import FAR
+from gaussmix._src.interfaces.parameters import MAX_REGULAR_DISTANCE
 from gaussmix.testing import PROBLEMS
 
 NAMES = tuple("abcdefghi")
@@ -18,7 +18,7 @@ families = pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES)
 @pytest.fixture
 def mixture(family):
     """Two components of 9 features, with names."""
-    return Mixture.of(PROBLEMS["wide"].start(family)).with_feature_names(NAMES)
+    return Mixture.from_model(PROBLEMS["wide"].start(family)).with_feature_names(NAMES)
 
 
 def ill_conditioned(correlation, n_features=4):
@@ -56,7 +56,7 @@ def assert_exact(mixture, rows, known):
 @families
 @pytest.mark.parametrize("problem", ["wide", "unlike units", "far from 0", "overlapping"])
 def test_condition_and_conditional_mean_covariance_and_weights(family, problem, rng):
-    mixture = Mixture.of(PROBLEMS[problem].start(family))
+    mixture = Mixture.from_model(PROBLEMS[problem].start(family))
     known = rng.permutation(mixture.n_features)[: mixture.n_features // 2 + 1]
     known = known[: mixture.n_features - 1].tolist()
     rows = PROBLEMS[problem].rows[:4][:, known]
@@ -85,7 +85,9 @@ def test_weights_of_a_far_row_are_right(far):
     weights = conditional(mixture, [far], [0], digits=350)[0]
     assert 0.1 < weights[0] < 0.9
     found = mixture.conditional_weights([[far], [-far]], [0])
-    tolerance = 64 * EPS if far > FAR else 4 * EPS * far**2  # nearer by, engines subtract squared distances
+    tolerance = (
+        64 * EPS if far > MAX_REGULAR_DISTANCE else 4 * EPS * far**2
+    )  # nearer by, engines subtract squared distances
     np.testing.assert_allclose(found[0], weights, rtol=0, atol=tolerance)
     np.testing.assert_allclose(found.sum(axis=1), 1.0, rtol=0, atol=4 * EPS)
     np.testing.assert_array_equal(mixture.condition({0: far}).weights, found[0])
@@ -136,7 +138,7 @@ def test_joint_density_is_marginal_times_conditional(mixture, family, rng):
 
 @families
 def test_many_rows_are_as_one_each(mixture, family, monkeypatch, rng):
-    for name, size in {"MOST_ROWS": 17, "FEWEST_ROWS": 1, "MOST_NUMBERS": 100}.items():
+    for name, size in {"MAX_ROWS_PER_CALL": 17, "MIN_PRODUCT_ROWS": 1, "MAX_VALUES_AT_ONCE": 100}.items():
         monkeypatch.setattr(f"gaussmix._src.mixture.parts.expectations.{name}", size)
     known, rows = ["c", "a", "i"], rng.normal(size=(40, 3))
     mean, covariance, weights = (
@@ -173,7 +175,7 @@ def test_sample_conditional_takes_components_by_their_conditional_weights(rng):
 
 
 def test_sample_conditional_is_repeatable(rng):
-    mixture = Mixture.of(PROBLEMS["wide"].start(FAMILIES["full"]))
+    mixture = Mixture.from_model(PROBLEMS["wide"].start(FAMILIES["full"]))
     rows = rng.normal(size=(50, 2))
     drawn = mixture.sample_conditional(rows, [0, 1], np.random.default_rng(1))
     few = mixture.sample_conditional(rows[:20], [0, 1], np.random.default_rng(1))
@@ -192,7 +194,7 @@ def test_a_component_of_no_weight_and_one_component_alone(rng):
 
 
 def test_rows_in_float32_and_integers(rng):
-    mixture = Mixture.of(PROBLEMS["wide"].start(FAMILIES["full"]))
+    mixture = Mixture.from_model(PROBLEMS["wide"].start(FAMILIES["full"]))
     rows = rng.integers(-3, 3, size=(5, 2))
     expected = mixture.conditional_mean(rows.astype(np.float64), [2, 3])
     for dtype in (np.float32, np.int64):
@@ -202,7 +204,7 @@ def test_rows_in_float32_and_integers(rng):
 
 
 def test_names_given_later_are_those_of_the_conditional():
-    mixture = Mixture.of(PROBLEMS["wide"].start(FAMILIES["full"]))
+    mixture = Mixture.from_model(PROBLEMS["wide"].start(FAMILIES["full"]))
     assert mixture.condition({0: 1.0}).feature_names is None
     assert mixture.with_feature_names(NAMES).condition({"a": 1.0}).feature_names == NAMES[1:]
 
@@ -227,6 +229,6 @@ def test_names_given_later_are_those_of_the_conditional():
     ],
 )
 def test_what_cannot_be_asked_is_refused(asked, error, said):
-    mixture = Mixture.of(PROBLEMS["wide"].start(FAMILIES["full"])).with_feature_names(NAMES)
+    mixture = Mixture.from_model(PROBLEMS["wide"].start(FAMILIES["full"])).with_feature_names(NAMES)
     with pytest.raises(error, match=said):
         asked(mixture)

@@ -8,7 +8,7 @@ import pytest
 
 from gaussmix import FAMILIES, FactorAnalyzer, Mixture
 from gaussmix._src.background import Background
-from gaussmix._src.mixture.shown import COLORS, HEIGHT, REACH, WIDTH, sketch
+from gaussmix._src.mixture.html import COLORS, HEIGHT, RADIUS, WIDTH, sketch
 from gaussmix.testing import PROBLEMS
 
 TWO = Mixture(
@@ -19,7 +19,7 @@ TWO = Mixture(
     ["<b>bill</b>", "body & mass"],
 )
 LINE = Mixture([0.5, 0.5], [[0.0], [5.0]], [1.0, 4.0], FAMILIES["spherical"])
-BOX = Background.of_box(0.1, np.array([[-5.0, -5.0], [12.0, 9.0]]))
+BOX = Background.from_box(0.1, np.array([[-5.0, -5.0], [12.0, 9.0]]))
 NOISY = Mixture([0.4, 0.5], TWO.means, TWO.covariances, TWO.family, noise=BOX)
 
 
@@ -35,7 +35,7 @@ def test_the_line_says_how_large_it_is_and_fits_on_it():
         f"<Mixture: 50 components, spherical, 40 features (0, 1, 2, 3, 4, …), weights {'0.02, ' * 6}…>"
     )
     q2 = FactorAnalyzer(2)
-    assert "factor_analyzer (n_factors=2" in repr(Mixture.of(PROBLEMS["overlapping"].start(q2)))
+    assert "factor_analyzer (n_factors=2" in repr(Mixture.from_model(PROBLEMS["overlapping"].start(q2)))
 
 
 def test_the_table_has_every_number_and_no_markup_of_names():
@@ -70,13 +70,13 @@ def test_ellipses_are_where_the_components_are():
     place = [[float(x) for x in re.findall(r"-?[\d.]+", each.get("transform"))] for each in ellipses]
     # The second is axis-parallel, with twice the deviation across as upwards: the scale of both axes follows.
     across, up = (float(ellipses[1].get(name)) for name in ("rx", "ry"))
-    scale = np.array([across / (REACH * 2.0), up / (REACH * 1.0)])
+    scale = np.array([across / (RADIUS * 2.0), up / (RADIUS * 1.0)])
     if place[1][2] % 180 > 45:  # the longer half-length is upwards in pixels
-        scale = np.array([up / (REACH * 2.0), across / (REACH * 1.0)])
+        scale = np.array([up / (RADIUS * 2.0), across / (RADIUS * 1.0)])
     offset = np.subtract(place[1][:2], place[0][:2]) / scale
     np.testing.assert_allclose(offset, [6.0, -2.0], rtol=0.02)  # pixels have one decimal
     covariance = TWO.covariances[0] * np.outer(scale * [1, -1], scale * [1, -1])
-    radii = REACH * np.sqrt(np.linalg.eigvalsh(covariance))
+    radii = RADIUS * np.sqrt(np.linalg.eigvalsh(covariance))
     found = [float(ellipses[0].get(name)) for name in ("ry", "rx")]
     np.testing.assert_allclose(found, radii, atol=0.2)
 

@@ -43,12 +43,12 @@ def prior_fits() -> Iterator[tuple[str, dict[str, Any]]]:
             yield data, fit
 
 
-def labels_of(data: str, n_components: int) -> Any:
+def joint_labels(data: str, n_components: int) -> Any:
     return np.array(PRIOR["datasets"][data]["start_labels"][str(n_components)], dtype=np.int32) - 1
 
 
 def objective_for(rows: Any, family: Any, n_components: int) -> Any:
-    moments = OverallMoments.of(ArraySource(rows), 1.0, choose(1), is_matrix=family.kind.is_matrix)
+    moments = OverallMoments.from_source(ArraySource(rows), 1.0, choose(1), is_matrix=family.kind.is_matrix)
     restrictions = Terms(NormalInverseWishart())
     return restrictions.objective(np.zeros(rows.shape[1]), 1.0, n_components, family, moments)
 
@@ -77,7 +77,7 @@ def as_mclust(objective: Any, model: str) -> Any:
 def with_prior(data: str, fit: dict[str, Any]) -> State:
     """Where ours ends with mclust's prior."""
     rows, n_components, family = ROWS[data], fit["G"], family_named(fit["model"])
-    source = ArraySource(rows, given=labels_of(data, n_components))
+    source = ArraySource(rows, assignment=joint_labels(data, n_components))
     objective = as_mclust(objective_for(rows, family, n_components), fit["model"])
     return run_from_labels(source, choose(1), n_components, family, Stopping(1e-12, 10_000), objective)
 

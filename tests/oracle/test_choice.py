@@ -14,7 +14,7 @@ from tables import rows_of
 from gaussmix import GaussianMixture, GaussianMixtureIC, Mixture
 from gaussmix._src.engines import choose
 from gaussmix._src.families import family_named
-from gaussmix._src.fit.criteria import bic, evidence_of, icl
+from gaussmix._src.fit.criteria import bic, compute_evidence, icl
 from gaussmix._src.mixture.compare.merging import merge_by_entropy
 
 TABLES = OPTIONS["criteria"]["fits"]
@@ -38,7 +38,7 @@ def test_bic_and_icl_are_those_of_mclust(name):
         )
         with pytest.warns(ConvergenceWarning):
             gm.fit(rows)
-        evidence = evidence_of(gm.mixture_.model, gm.mixture_.n_parameters, ArraySource(rows), choose(), 1.0)
+        evidence = compute_evidence(gm.mixture_.model, gm.mixture_.n_parameters, ArraySource(rows), choose(), 1.0)
         assert bic(evidence) == pytest.approx(-fit["bic"], rel=1e-9), fit
         assert icl(evidence) == pytest.approx(-fit["icl"], rel=1e-6), fit
 
@@ -76,7 +76,7 @@ def test_components_are_merged_in_the_order_of_mclust(example):
     expected, rows, merging = example
     for merge in expected["merges"]:
         onto = np.array(merge["combiM"]).argmax(axis=0)  # cluster after, of each cluster before
-        before, after = merging.cluster_of[merge["from"] - 1], merging.cluster_of[merge["to"] - 1]
+        before, after = merging.cluster_labels[merge["from"] - 1], merging.cluster_labels[merge["to"] - 1]
         assert (onto[before] == after).all()
     for n_clusters in range(1, expected["G"] + 1):
         labels = np.array(expected["classification"][str(n_clusters)]) - 1
@@ -108,7 +108,7 @@ def test_the_overlap_is_that_of_fpc(name, example):
     """Of the pair that is merged, for each merge; fpc compares all pairs."""
     _, _, merging = example
     for n_clusters, matrix in zip(range(len(merging.overlap), 0, -1), DEMP[name]["overlap"], strict=True):
-        before, after = merging.cluster_of[n_clusters], merging.cluster_of[n_clusters - 1]
+        before, after = merging.cluster_labels[n_clusters], merging.cluster_labels[n_clusters - 1]
         onto = [after[before == cluster][0] for cluster in range(n_clusters + 1)]
         i, j = (cluster for cluster in range(n_clusters + 1) if onto.count(onto[cluster]) == 2)
         assert merging.overlap[n_clusters - 1] == pytest.approx(matrix[i][j], rel=1e-9, abs=1e-15)

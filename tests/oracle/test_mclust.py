@@ -45,7 +45,7 @@ def read_labels(name, n_components):
 @pytest.mark.parametrize(("name", "fit", "family", "kind"), CASES)
 def test_a_fit_agrees_with_mclust(name, fit, family, kind, engine):
     rows, labels, expected = rows_of(name), read_labels(name, fit["G"]), fit[kind]
-    source = RecordingSource(rows, given=labels)
+    source = RecordingSource(rows, assignment=labels)
     stopping = MclustStopping(FITS[name][f"control_{kind}"]["tol"][0], total=len(rows))
     _, trace, outcome = run_from_labels(source, engine, fit["G"], FAMILIES[family], stopping)
 
@@ -98,7 +98,7 @@ def test_where_mclust_fails_the_failure_is_named(name, n_components, model, engi
 
 def bic_or_failed_components(name, n_components, family, engine):
     rows = rows_of(name)
-    source = ArraySource(rows, given=read_labels(name, n_components))
+    source = ArraySource(rows, assignment=read_labels(name, n_components))
     try:
         mixture, trace, _ = run_from_labels(source, engine, n_components, family, MclustStopping(1e-5, total=len(rows)))
     except SingularCovariance as error:
@@ -123,7 +123,7 @@ def fitted(name, fit, kind):
     """Log-likelihood (a total, nats), steps, free parameters and ICL (mclust's sign) from mclust's labels."""
     rows = rows_of(name)
     labels = np.array(FITS[name]["start_labels"][str(fit["G"])], dtype=np.int32) - 1
-    source, engine = RecordingSource(rows, given=labels), choose(1)
+    source, engine = RecordingSource(rows, assignment=labels), choose(1)
     stopping = MclustStopping(FITS[name][f"control_{kind}"]["tol"][0], total=len(rows))
     mixture, trace, _ = run_from_labels(source, engine, fit["G"], family_named(fit["model"]), stopping)
     if trace.frozen:
@@ -181,7 +181,7 @@ def test_several_beginnings_end_as_high_as_mclust(name, column, model, n_compone
     rows = rows_of(name)
     labels = np.empty(len(rows), np.int32)
     labels[np.argsort(rows[:, column], kind="stable")] = np.arange(len(rows)) * n_components // len(rows)
-    source, stopping = ArraySource(rows, given=labels), Stopping(1e-9, 3000)
+    source, stopping = ArraySource(rows, assignment=labels), Stopping(1e-9, 3000)
     end = run_from_labels(source, choose(1), n_components, family_named(model), stopping, tolerance=1e-7)
     assert not end.trace.frozen
     assert end.trace.last * len(rows) >= theirs - 1e-3

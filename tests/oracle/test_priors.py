@@ -6,7 +6,7 @@ from mclust_extras import (
     EQUAL,
     LOST,
     ROWS,
-    labels_of,
+    joint_labels,
     objective_for,
     prior_fits,
     with_equal_weights,
@@ -63,7 +63,7 @@ def denominators(model, nu, n, n_k, d, n_components):
 def test_a_step_is_the_formula_of_the_paper(model, data):
     """Of Fraley & Raftery (2007), a row at a time; mclust deviates from it for EII and EEI."""
     rows, n_components, kappa = ROWS[data], 3, 0.01
-    (n, d), labels = rows.shape, labels_of(data, 3)
+    (n, d), labels = rows.shape, joint_labels(data, 3)
     nu, place = d + 2, rows.mean(axis=0)
     scale = np.cov(rows.T) / n_components ** (2 / d)
     if model[2] == "I":
@@ -79,12 +79,12 @@ def test_a_step_is_the_formula_of_the_paper(model, data):
         sums[k] += kappa * counts[k] / (kappa + counts[k]) * np.outer(means[k] - place, means[k] - place)
     expected = []
     for k in range(n_components):
-        of_all = scale + (sums.sum(axis=0) if model[0] == "E" else sums[k])
+        collect = scale + (sums.sum(axis=0) if model[0] == "E" else sums[k])
         if model[1:] == "II":
-            of_all = (scale[0, 0] + np.trace(of_all - scale)) * np.eye(d)
+            collect = (scale[0, 0] + np.trace(collect - scale)) * np.eye(d)
         if model[2] == "I":
-            of_all = np.diag(np.diag(of_all))
-        expected.append(of_all / denominators(model, nu, n, counts[k], d, n_components))
+            collect = np.diag(np.diag(collect))
+        expected.append(collect / denominators(model, nu, n, counts[k], d, n_components))
     gm = GaussianMixture(3, covariance_type=model, prior="default", init_params=labels, max_iter=0).fit(rows)
     np.testing.assert_allclose(gm.mixture_.model.covariances.dense(), expected, rtol=1e-10, atol=1e-12)
     shrunk = (counts[:, None] * means + kappa * place) / (counts + kappa)[:, None]

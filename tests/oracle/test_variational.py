@@ -40,19 +40,21 @@ def prior_of(name, rows, n_components, *, has_sticks=False, alpha=0.7, precision
     scale = {"full": covariance, "diag": np.diag(covariance), "spherical": np.array(np.diag(covariance).mean())}[form]
     dof = d + 1.5 if dof is None else dof
     concentration = StickWeights(alpha) if has_sticks else DirichletWeights(alpha, n_components)
-    belief = GaussWishart(family, concentration, rows.mean(axis=0), precision, dof, scale)
+    packed_prior = GaussWishart(family, concentration, rows.mean(axis=0), precision, dof, scale)
     theirs = Prior(form, family.is_shared, alpha, has_sticks, rows.mean(axis=0), precision, dof, scale)
-    return theirs, objective_of(belief, len(rows))
+    return theirs, objective_of(packed_prior, len(rows))
 
 
-def objective_of(belief, row_weight):
-    d = len(belief.mean)
-    return Variational(np.zeros(d), belief.conjugate(), belief=belief, row_weight=float(row_weight))
+def objective_of(packed_prior, row_weight):
+    d = len(packed_prior.mean)
+    return Variational(np.zeros(d), packed_prior.conjugate(), packed_prior=packed_prior, row_weight=float(row_weight))
 
 
 def m_step(rows, shares, objective):
-    source = ArraySource(rows, given=shares)
-    return InitialMoments(source, choose(), shares.shape[1], Partition()).model(objective.belief.family, objective)
+    source = ArraySource(rows, assignment=shares)
+    return InitialMoments(source, choose(), shares.shape[1], Partition()).model(
+        objective.packed_prior.family, objective
+    )
 
 
 def bound_of(rows, model, objective):
@@ -156,7 +158,7 @@ def test_scikit_learn_s_bound_and_what_it_leaves_out(d) -> None:
     )
     their = their.set_params(random_state=0).fit(rows)
     objective = prior_of("full", rows, 3, alpha=1 / 3, precision=1.0, dof=float(d))[1]
-    prior = objective.belief
+    prior = objective.packed_prior
     of_wishart = (
         gammaln((d - np.arange(d)) / 2).sum() + d * d / 2 * np.log(2) - d / 2 * np.linalg.slogdet(prior.scale)[1]
     )
@@ -179,9 +181,9 @@ def test_gamma_functions_are_scipy_s() -> None:
 @pytest.mark.parametrize("unit", [1.0, 4.0])
 def test_an_engine_s_steps_are_those_of_the_loop(rng, name, has_sticks, d, unit) -> None:
     rows, weight = rng.normal(size=(60, d)), rng.integers(1, 4, 60) / unit
-    belief = prior_of(name, rows, 4, has_sticks=has_sticks)[1].belief
+    packed_prior = prior_of(name, rows, 4, has_sticks=has_sticks)[1].packed_prior
     of_rows = {"row_weight": unit * weight.sum(), "unit": unit}
-    objective = Variational(np.full(d, 0.1), belief.conjugate(unit), belief=belief, **of_rows)
+    objective = Variational(np.full(d, 0.1), packed_prior.conjugate(unit), packed_prior=packed_prior, **of_rows)
     start = m_step(rows, rng.dirichlet(np.ones(4), 60), objective)
     engine, source, stopping = choose(), ArraySource(rows, weight), Stopping(0.0, 12)
     one, other = (final(run_em(source, by, start, objective, stopping)) for by in (engine, Stepwise(engine)))

@@ -18,7 +18,7 @@ from gaussmix import (
     Mixture,
     Noise,
 )
-from gaussmix._src.plot.palette import COLORS, looks_of
+from gaussmix._src.plot.palette import COLORS, component_pens
 from gaussmix.plot import ComponentDisplay
 
 WEIGHTS = np.array([0.25, 0.75])
@@ -150,11 +150,11 @@ def test_more_components_than_colours_take_another_marker_and_line_and_a_number(
     means = np.c_[np.arange(20.0), np.zeros(20)]
     mixture = Mixture(np.full(20, 0.05), means, np.full(20, 0.01), FAMILIES["spherical"])
     display = ComponentDisplay.from_estimator(mixture, means[:10])  # ten components without rows
-    looks = looks_of(20)
+    looks = component_pens(20)
     assert [look.color for look in looks] == display.colors_
     assert len({(look.color, look.marker) for look in looks}) == 20
     assert len({(look.color, look.line_style) for look in looks}) == 20
-    assert [number.get_text() for number in display.numbers_] == [str(k) for k in range(20)]
+    assert [number.get_text() for number in display.texts_] == [str(k) for k in range(20)]
 
 
 def test_many_rows_are_an_image_that_counts_them():

@@ -45,8 +45,8 @@ def test_bars_are_responsibilities_in_order(mixture):
     display = ResponsibilityDisplay.from_estimator(mixture, rows)
     shares = mixture.responsibilities(rows)
     order = np.lexsort([-shares.max(axis=1), shares.argmax(axis=1)])
-    np.testing.assert_array_equal(display.shares, shares[order])
-    ends = np.cumsum(np.column_stack([np.zeros(40), display.shares]), axis=1)
+    np.testing.assert_array_equal(display.responsibilities, shares[order])
+    ends = np.cumsum(np.column_stack([np.zeros(40), display.responsibilities]), axis=1)
     for k, area in enumerate(display.areas_):
         drawn = np.sort(heights(area), axis=1)
         np.testing.assert_allclose(drawn, ends[:, k : k + 2], atol=1e-12)
@@ -55,10 +55,10 @@ def test_bars_are_responsibilities_in_order(mixture):
 def test_many_rows_are_averaged(mixture):
     rows = mixture.sample(2_500, rng=0)[0]
     display = ResponsibilityDisplay.from_estimator(mixture, rows)
-    assert display.shares.shape == (1_000, 3)
-    np.testing.assert_allclose(display.shares.sum(axis=1), 1)
+    assert display.responsibilities.shape == (1_000, 3)
+    np.testing.assert_allclose(display.responsibilities.sum(axis=1), 1)
     counts = np.diff(np.linspace(0, 2_500, 1_001).astype(int))
-    np.testing.assert_allclose(counts @ display.shares, mixture.responsibilities(rows).sum(axis=0))
+    np.testing.assert_allclose(counts @ display.responsibilities, mixture.responsibilities(rows).sum(axis=0))
 
 
 def test_noise_has_the_rest(rng):
@@ -66,7 +66,7 @@ def test_noise_has_the_rest(rng):
     gm = GaussianMixture(1, noise=True, random_state=0).fit(X)
     display = ResponsibilityDisplay.from_estimator(gm, X)
     assert display.names == ["component 0", "noise"]
-    np.testing.assert_allclose(display.shares.sum(axis=1), 1)
+    np.testing.assert_allclose(display.responsibilities.sum(axis=1), 1)
     with pytest.raises(ValueError, match="X has no rows to show"):
         ResponsibilityDisplay.from_estimator(gm, np.empty((0, 2)))
 
@@ -86,8 +86,8 @@ def test_merging_is_that_of_the_estimator(mixture):
     assert display.best_.get_offsets()[0, 0] == merging.n_clusters
     for count in (1, 2, 3):
         parts = [int(part) for part in display.merged[count - 1].split("+")]
-        assert len(set(merging.cluster_of[count - 1][parts])) == 1
-        assert len(set(merging.cluster_of[count][parts])) == 2
+        assert len(set(merging.cluster_labels[count - 1][parts])) == 1
+        assert len(set(merging.cluster_labels[count][parts])) == 2
         assert display.texts_[count - 1].get_text() == f"{display.merged[count - 1]}: {merging.overlap[count - 1]:.1%}"
     assert MergingDisplay.from_estimator(gm, X, min_overlap=1).best_.get_offsets()[0, 0] == 4
 

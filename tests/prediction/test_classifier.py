@@ -203,14 +203,14 @@ def test_known_labels_stay_what_they_are(classes):
 def test_rows_far_out_in_every_class_are_unknown(n_components, classes):
     X, y = classes
     far = np.array([[40.0, -40.0], [0.0, 0.0], [3.0, 30.0]])
-    classifier = GaussianMixtureClassifier(n_components, unknown=1e-3, random_state=0).fit(X, y)
+    classifier = GaussianMixtureClassifier(n_components, reject_below=1e-3, random_state=0).fit(X, y)
     assert classifier.predict(far).tolist() == [-1, 0, -1]
     assert classifier.fit(X, np.array(["a", "b", "c"])[y]).predict(far).tolist() == ["unknown", "a", "unknown"]
     tail = classifier.tail_probability(X)
     assert tail.shape == (len(X), 3)
     for c, label in enumerate("abc"):
         np.testing.assert_array_equal(tail[:, c], classifier.class_mixture(label).tail_probability(X))
-    assert classifier.set_params(unknown=0.0).predict(far).tolist() != ["unknown", "a", "unknown"]
+    assert classifier.set_params(reject_below=0.0).predict(far).tolist() != ["unknown", "a", "unknown"]
 
 
 @pytest.mark.parametrize(("names", "label"), [([-1, 1], "-1"), (["unknown", "known"], "'unknown'")])
@@ -219,16 +219,18 @@ def test_no_class_is_called_as_rows_of_none_are(names, label, classes):
     y = np.array(names)[(y > 0).astype(int)]
     said = f"labelled {label}, but a class of y has this name. Rename the class"
     with pytest.raises(ValueError, match=said):
-        GaussianMixtureClassifier(unknown=0.01).fit(X, y)
+        GaussianMixtureClassifier(reject_below=0.01).fit(X, y)
     fitted = GaussianMixtureClassifier().fit(X, y)
     with pytest.raises(ValueError, match=said):
-        fitted.set_params(unknown=0.01).predict(X)
+        fitted.set_params(reject_below=0.01).predict(X)
 
 
 def test_a_class_loses_no_more_than_what_unknown_says(classes):
     """Within 5 standard errors, of 10,000 draws of a class that is rare."""
     X, y = classes
-    classifier = GaussianMixtureClassifier(covariance_type="tied", unknown=0.05, priors=[0.98, 0.01, 0.01]).fit(X, y)
+    classifier = GaussianMixtureClassifier(covariance_type="tied", reject_below=0.05, priors=[0.98, 0.01, 0.01]).fit(
+        X, y
+    )
     drawn, _ = classifier.class_mixture(1).sample(10_000, np.random.default_rng(0))
     lost = (classifier.predict(drawn) == -1).mean()
     assert lost < 0.05 + 5 * np.sqrt(0.05 * 0.95 / 10_000)
@@ -301,7 +303,7 @@ def test_a_score_counts_minus_one_where_it_is_a_class_or_an_outlier(classes):
     signs = np.where(y == 0, -1, 1)
     classifier = GaussianMixtureClassifier().fit(X, signs)
     assert classifier.score(X, signs) == (classifier.predict(X) == signs).mean()
-    wary = GaussianMixtureClassifier(unknown=0.5).fit(X, y)
+    wary = GaussianMixtureClassifier(reject_below=0.5).fit(X, y)
     far = np.where(wary.predict(X) == -1, -1, y)
     assert wary.score(X, far) == (wary.predict(X) == far).mean()
 
@@ -366,8 +368,8 @@ BAD = {
     "one row": ({"reg_covar": 0}, [0] * 19 + [1], "Too few distinct rows for the covariance of class 1:"),
     "one row for a mixture": ({"n_components": 1}, [0] * 19 + [1], "Class 1: Found array with 1 sample(s)"),
     "unknown structure": ({"covariance_type": "ful"}, LABELS, "Did you mean 'full'?"),
-    "unknown above 1": ({"unknown": 2}, LABELS, "unknown=2 must be a number from 0 to 1."),
-    "unknown negative": ({"unknown": -0.1}, LABELS, "unknown=-0.1 must be a finite number"),
+    "unknown above 1": ({"reject_below": 2}, LABELS, "reject_below=2 must be a number from 0 to 1."),
+    "unknown negative": ({"reject_below": -0.1}, LABELS, "reject_below=-0.1 must be a finite number"),
     "priors": ({"priors": [0.5, 0.6]}, LABELS, "must be 2 numbers > 0 that sum to 1, one for each class"),
     "too many priors": ({"priors": [0.2, 0.3, 0.5]}, LABELS, "must be 2 numbers > 0"),
     "priors and no labels": ({"priors": [0.5, 0.5]}, np.arange(20) % 3 - 1, "(y is -1 or missing). Remove priors"),

@@ -110,7 +110,7 @@ def labelled(rows):
 @pytest.mark.heavy(but=2)
 @pytest.mark.parametrize("parameters", [{}, {"covariance_type": "tied"}, {"n_components": 2}], ids=str)
 def test_a_classifier_decides_by_what_a_row_has(parameters, rows, holed):
-    classifier = GaussianMixtureClassifier(random_state=0, unknown=0.01, **parameters).fit(rows, labelled(rows))
+    classifier = GaussianMixtureClassifier(random_state=0, reject_below=0.01, **parameters).fit(rows, labelled(rows))
     rows, holed = rows[:30], holed[:30]  # tail probabilities take long
     shares, tails, labels = (
         getattr(classifier, name)(holed) for name in ("predict_proba", "tail_probability", "predict")

@@ -30,7 +30,7 @@ import gaussmix._src.fit.problem
 import gaussmix._src.validation.rows
 from gaussmix import GaussianMixture, fit_many
 from gaussmix._src.em.initialisation import sample as distinct
-from gaussmix._src.functions.fit_many import _Many
+from gaussmix._src.functions.fit_many import _GroupFits
 from gaussmix._src.interfaces.whitening import triangular
 from gaussmix._src.sources.array import ArraySource
 
@@ -44,7 +44,7 @@ def rows_of(n_rows, n_features, n_groups=4):
     return centres[rng.integers(n_groups, size=n_rows)] + rng.normal(size=(n_rows, n_features))
 
 
-def labels_of(n_rows, n_components):
+def joint_labels(n_rows, n_components):
     return np.arange(n_rows) % n_components
 
 
@@ -97,7 +97,7 @@ def long_fit(name):
     return rows, {
         "n_components": n_components,
         "covariance_type": structure,
-        "init_params": labels_of(n_rows, n_components),
+        "init_params": joint_labels(n_rows, n_components),
         "reg_covar": 0.1,
     }
 
@@ -144,7 +144,7 @@ def was_interrupted(call, owner, name, delay, n_looks=1):
 
 MOMENTS = {
     "converting": (gaussmix._src.validation.rows, "copied"),
-    "checking shares": (gaussmix._src.validation.initial, "check_given"),
+    "checking shares": (gaussmix._src.validation.initial, "check_assignment"),
     "finding distinct rows": (gaussmix._src.fit.problem, "distinct_rows"),
     "sampling": (ArraySource, "sample"),
     "sorting": (distinct, "native_target"),
@@ -183,7 +183,7 @@ def interrupt_many(n_jobs):
     options = {"random_state": 0, "tol": 0.0, "max_iter": 10_000, "n_jobs": n_jobs}
     interrupted = [
         was_interrupted(
-            lambda start=start: fit_many(few * 100, 3, init_params=start, **options), _Many, name, **MANY_LOOKS
+            lambda start=start: fit_many(few * 100, 3, init_params=start, **options), _GroupFits, name, **MANY_LOOKS
         )
         for start, name in [("kmeans", "by_core"), ("random_from_data", "one_by_one")]
     ]
@@ -194,7 +194,7 @@ def interrupt_many(n_jobs):
 def interrupt_call(method, n_jobs):
     """Whether a signal ends what a mixture says of many rows."""
     rows = rows_of(4096, 64)
-    labels = labels_of(4096, 64)
+    labels = joint_labels(4096, 64)
     fitted = GaussianMixture(64, max_iter=1, init_params=labels, reg_covar=0.1, n_jobs=n_jobs).fit(rows)
     many = np.broadcast_to(rows[0], (200_000 if method == "predict_proba" else 1_000_000, 64))
     expected = getattr(fitted, method)(rows).tobytes()
@@ -276,7 +276,7 @@ def out_of_memory(what, megabytes):
     before, state = digest(fitted), {name: id(value) for name, value in vars(fitted).items()}
     n_rows = 50_000_000
     many = np.broadcast_to(rows[0], (n_rows, 5))
-    long_rows, parameters = rows_of(600, 600), {"n_components": 100, "init_params": labels_of(600, 100)}
+    long_rows, parameters = rows_of(600, 600), {"n_components": 100, "init_params": joint_labels(600, 100)}
     large = GaussianMixture(**parameters, reg_covar=0.1, max_iter=2, n_jobs=2)
     calls = {  # and the numbers of the largest array that each needs
         "fit": (lambda: large.fit(long_rows), 100 * 600**2),
@@ -317,7 +317,7 @@ def killed_fits(name, path, n_kills, seed):
     This is repeated until there were so many kills. Gives back how many, and the ends that have other bits.
     """
     rng, rows = np.random.default_rng(seed), kept_fit(name, path)[0]
-    gaussmix._src.fit.checkpoint.SECONDS = 0.01
+    gaussmix._src.fit.checkpoint.SECONDS_BETWEEN_WRITES = 0.01
     began = time.monotonic()
     expected = fit_in_a_fork(name, path, rows, None)
     seconds = time.monotonic() - began

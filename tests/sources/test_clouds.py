@@ -99,7 +99,7 @@ def azure(parts):
 
 @pytest.fixture(params=["google", "azure"])
 def url(request, monkeypatch):
-    monkeypatch.setattr(stores, "WAITS", (0.01, 0.01))
+    monkeypatch.setattr(stores, "RETRY_WAITS", (0.01, 0.01))
     return request.getfixturevalue(request.param)
 
 

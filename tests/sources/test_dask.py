@@ -33,7 +33,7 @@ from gaussmix import (
     open,
 )
 from gaussmix._src.interfaces.leaves import Tree
-from gaussmix._src.interfaces.moments import Partial
+from gaussmix._src.interfaces.moments import BlockMoments
 from gaussmix._src.sources import remote, traffic, waiting
 from gaussmix.testing import check_source
 
@@ -72,7 +72,7 @@ def cluster(request):
 @pytest.fixture
 def never_whole(monkeypatch):
     """Small tables do not come to this process, so that every pass needs workers."""
-    monkeypatch.setattr(dask_source.Cluster, "whole", None)
+    monkeypatch.setattr(dask_source.DaskCluster, "whole", None)
 
 
 no_cluster_first = pytest.mark.parametrize(
@@ -242,7 +242,7 @@ def test_a_posterior_has_the_bits_of_one_in_memory(table, cluster):
         assert_same_bits(getattr(found, name)(lazy).compute(), getattr(expected, name)(rows), name)
     holed = np.where(np.random.default_rng(1).random(rows.shape) < 0.1, np.nan, rows)
     lazy = da.from_array(holed, chunks=((70_000, 1, N_ROWS - 70_001), N_FEATURES))
-    short = clone(bayesian).set_params(max_iter=2, moves=False, init_params="kmeans")
+    short = clone(bayesian).set_params(max_iter=2, split_merge=False, init_params="kmeans")
     assert_same_fit(clone(short).fit(lazy), clone(short).fit(holed))
 
 
@@ -253,7 +253,11 @@ def test_estimators_that_predict_give_lazy_results_and_those_in_memory(table, cl
     rows, lazy, frame = whole[:, :N_FEATURES], array_of(path, CUTS["ragged"]), frame_of(path, CUTS["a few"])[NAMES]
     settings, y = {"max_iter": 2, "tol": 0.0, "random_state": 0}, np.where(rows[:, 0] > 0, "up", "down")
     for X, estimator, names in (
-        (lazy, GaussianMixtureClassifier(unknown=0.01, **settings), ("predict", "predict_proba", "tail_probability")),
+        (
+            lazy,
+            GaussianMixtureClassifier(reject_below=0.01, **settings),
+            ("predict", "predict_proba", "tail_probability"),
+        ),
         (lazy, GaussianMixtureRegressor(2, targets=[2, 0], **settings), ("predict",)),
         (frame, GaussianMixtureRegressor(2, targets="b", **settings), ("predict",)),
         (lazy, GaussianMixtureDetector(**settings), ("predict", "decision_function", "p_values")),
@@ -450,7 +454,7 @@ def test_a_partition_that_cannot_be_computed_is_named(cluster):
 def test_a_stream_takes_a_leaf_at_a_time(table, cluster, monkeypatch):
     """The bits of the same rows in memory, and never all rows in this process."""
     whole, path = table
-    gather, n_rows = dask_source.Workers.gathered, []
+    gather, n_rows = dask_source.DaskWorkers.gathered, []
 
     def gathered(self, needed, submit):
         found = gather(self, needed, submit)
@@ -459,9 +463,9 @@ def test_a_stream_takes_a_leaf_at_a_time(table, cluster, monkeypatch):
         return found
 
     expected = mixture().partial_fit(whole[:, :-1], sample_weight=whole[:, -1])
-    monkeypatch.setattr(remote, "TARGETS", 1)  # so that a worker has targets of several leaves
+    monkeypatch.setattr(remote, "TARGETS_PER_WORKER", 1)  # so that a worker has targets of several leaves
     source = open(frame_of(path, CUTS["ragged"])[[*NAMES, "weight"]], weights="weight")
-    monkeypatch.setattr(dask_source.Workers, "gathered", gathered)
+    monkeypatch.setattr(dask_source.DaskWorkers, "gathered", gathered)
     assert_same_fit(mixture().partial_fit(source), expected)
     assert (sum(n_rows), max(n_rows)) == (N_ROWS, LEAF_ROWS)
 
@@ -479,7 +483,7 @@ def test_workers_without_this_gaussmix_are_named(theirs, cluster, monkeypatch):
         return theirs
 
     monkeypatch.setattr(metadata, "version", version)
-    monkeypatch.setattr(dask_source, "_ASKED", weakref.WeakKeyDictionary())
+    monkeypatch.setattr(dask_source, "_CHECKED_WORKERS", weakref.WeakKeyDictionary())
     expected = "has no gaussmix. Install gaussmix 0.0.2" if theirs is None else "has gaussmix 0.0.1. Install 0.0.2"
     fitted = mixture().fit(np.random.default_rng(0).normal(size=(50, 2)))
     for work in (mixture().fit, fitted.predict):
@@ -509,21 +513,21 @@ def test_workers_merge_sums(n_parts, cuts, table, cluster, monkeypatch):
     """
     whole, path = table
     if n_parts > 1:
-        monkeypatch.setattr(traffic, "LARGEST_MERGE", 1)
-    gather, n_sums = dask_source.Workers.gathered, []
+        monkeypatch.setattr(traffic, "MAX_MERGE_BYTES", 1)
+    gather, n_sums = dask_source.DaskWorkers.gathered, []
 
     def gathered(self, needed, submit):
         found = gather(self, needed, submit)
         assert not any(isinstance(each, Tree) for each in found)
-        n_sums.append(sum(isinstance(each, Partial) for each in found))
+        n_sums.append(sum(isinstance(each, BlockMoments) for each in found))
         return found
 
     source = open(array_of(path, cuts))
     assert source.n_rows == N_ROWS
-    assert len(source._rows._held) == 4
-    monkeypatch.setattr(dask_source.Workers, "gathered", gathered)
+    assert len(source._rows._stored) == 4
+    monkeypatch.setattr(dask_source.DaskWorkers, "gathered", gathered)
     monkeypatch.setattr(remote, "FAN_IN", 2)
-    monkeypatch.setattr(dask_source.Cluster, "_groups", lambda self: {place: [place] for place in (2, 0, 3, 1)})
+    monkeypatch.setattr(dask_source.DaskCluster, "_groups", lambda self: {place: [place] for place in (2, 0, 3, 1)})
     assert_same_fit(mixture().fit(source), mixture().fit(whole[:, :N_FEATURES]))
     assert n_sums.count(n_parts) >= 3
     assert max(n_sums) == n_parts
@@ -549,7 +553,7 @@ def test_rows_that_dask_discarded_are_told(cluster, rng):
     """Work is not begun again and again, and no worker is said to have died."""
     source = open(da.from_array(rng.normal(size=(100, 2)), chunks=30))
     mixture().fit(source)
-    cluster.cancel(source._rows._held)
+    cluster.cancel(source._rows._stored)
     with pytest.raises(RuntimeError, match=r"has discarded rows of the Dask array: .*\. Open the table again, where"):
         mixture().fit(source)
 
@@ -557,7 +561,7 @@ def test_rows_that_dask_discarded_are_told(cluster, rng):
 @pytest.fixture
 def empty(request, monkeypatch):
     """A cluster without workers, which would be threads, and fits that say so soon."""
-    monkeypatch.setattr(waiting, "LOOK", 0.02)
+    monkeypatch.setattr(waiting, "POLL_SECONDS", 0.02)
     monkeypatch.setattr(waiting, "PATIENCE", 0.1)
     settings = {"distributed.scheduler.no-workers-timeout": getattr(request, "param", None)}
     with (

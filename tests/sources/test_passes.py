@@ -16,10 +16,10 @@ from gaussmix import (
     GaussianMixtureImputer,
     NormalInverseWishart,
 )
-from gaussmix._src.interfaces.block import Profile, nodes
+from gaussmix._src.interfaces.block import RowStatistics, nodes
 from gaussmix._src.interfaces.spread import Spread
-from gaussmix._src.sources.findings import Cells, Distinct, SeenTogether
 from gaussmix._src.sources.quantile import lowest_inside
+from gaussmix._src.sources.row_statistics import Cells, DistinctDigests, PairwiseObservedCounts
 from gaussmix._src.sources.survey import Survey
 
 N_ROWS, STEPS = 2 * LEAF_ROWS + 1_000, 3
@@ -142,7 +142,7 @@ def test_the_score_of_a_file_is_that_of_an_array(table, tmp_path):
     assert gm.score(source_of(tmp_path, rows, weights)) == gm.score(rows, sample_weight=weights)
 
 
-KINDS = Profile, Cells, SeenTogether, Distinct, Spread
+KINDS = RowStatistics, Cells, PairwiseObservedCounts, DistinctDigests, Spread
 
 
 @pytest.mark.parametrize("may_miss", [False, True])
@@ -157,7 +157,7 @@ def test_findings_have_the_same_bits_however_rows_are_cut(has_weights, may_miss,
     for node in nodes(by_columns.cut(50_000)):
         survey.add(node)
     for kind in KINDS:
-        for name, value in vars(expected.of_all(kind)).items():
+        for name, value in vars(expected.collect(kind)).items():
             if name != "digests":
                 found = np.array([getattr(survey.findings[kind], name), value], dtype=np.float64)  # None is NaN
                 assert_same_bits(found[0], found[1], f"{kind.__name__}.{name}")
@@ -179,7 +179,7 @@ def test_findings_have_the_same_bits_however_rows_are_cut(has_weights, may_miss,
 def test_a_sample_for_which_the_survey_kept_too_few_rows_takes_a_pass_of_its_own(
     table, tmp_path, monkeypatch, n_passes_made
 ):
-    monkeypatch.setattr("gaussmix._src.sources.survey.SPARE", -LEAF_ROWS // 2)
+    monkeypatch.setattr("gaussmix._src.sources.survey.SPARE_ROWS", -LEAF_ROWS // 2)
     rows, weights = table[0], np.arange(1.0, 1 + N_ROWS)
     found = source_of(tmp_path, rows, weights).sample(LEAF_ROWS)
     expected = ArraySource(rows, weights).sample(LEAF_ROWS)

@@ -154,7 +154,7 @@ def test_frames_with_holes_and_other_types_are_converted(whole):
 
 
 def test_ray_keeps_the_laws_of_sources(monkeypatch, rng):
-    monkeypatch.setattr(cluster.Cluster, "whole", None)  # else small tables come to this process
+    monkeypatch.setattr(cluster.RayCluster, "whole", None)  # else small tables come to this process
 
     def make_source(rows, row_weight):
         every = rows if row_weight is None else np.column_stack([rows, row_weight])
@@ -215,8 +215,8 @@ def test_results_of_rows_are_those_in_memory(whole, ragged, frames):
 def test_estimators_that_predict_give_those_in_memory(whole, ragged):
     rows, settings = whole[:, :-1], {"max_iter": 2, "tol": 0.0, "random_state": 0}
     y = np.where(rows[:, 0] > 0, "up", "down")
-    found = GaussianMixtureClassifier(unknown=0.01, **settings).fit(ragged, y)
-    expected = GaussianMixtureClassifier(unknown=0.01, **settings).fit(rows, y)
+    found = GaussianMixtureClassifier(reject_below=0.01, **settings).fit(ragged, y)
+    expected = GaussianMixtureClassifier(reject_below=0.01, **settings).fit(rows, y)
     assert (np.concatenate(ray.get(found.predict(ragged))) == expected.predict(rows)).all()
     regressor = GaussianMixtureRegressor(2, targets=[2, 0], **settings).fit(ragged)
     quantiles = np.concatenate(ray.get(regressor.predict_quantiles(ragged)))
@@ -360,7 +360,7 @@ def test_workers_with_another_gaussmix_are_named(monkeypatch, whole):
 @pytest.fixture
 def busy(monkeypatch):
     """Other work holds all processors, and fits say so soon."""
-    monkeypatch.setattr(waiting, "LOOK", 0.02)
+    monkeypatch.setattr(waiting, "POLL_SECONDS", 0.02)
     monkeypatch.setattr(waiting, "PATIENCE", 0.1)
 
     class Other:

@@ -186,7 +186,7 @@ def test_a_fit_to_ragged_partitions_with_weights_has_the_bits_of_one_in_memory(w
 
 
 def test_spark_keeps_the_laws_of_sources(spark, monkeypatch, rng):
-    monkeypatch.setattr(spark_source.Cluster, "whole", None)  # else small tables come to this process
+    monkeypatch.setattr(spark_source.SparkCluster, "whole", None)  # else small tables come to this process
 
     def make_source(rows, row_weight):
         every = rows if row_weight is None else np.column_stack([rows, row_weight])
@@ -197,7 +197,7 @@ def test_spark_keeps_the_laws_of_sources(spark, monkeypatch, rng):
 
 
 def are_chosen(block, chosen):
-    return chosen[block.places]
+    return chosen[block.row_slice]
 
 
 def test_a_posterior_has_the_bits_of_one_in_memory(whole, ragged):
@@ -242,8 +242,8 @@ def test_results_of_rows_are_columns(whole, spark, folder):
 def test_estimators_that_predict_give_columns(whole, spark, folder):
     frame, rows, settings = spark.read.parquet(folder).select(NAMES), whole[:, :-1], {"max_iter": 2, "random_state": 0}
     table, y = pd.DataFrame(rows, columns=NAMES), np.where(rows[:, 0] > 0, "up", "down")
-    classifier = GaussianMixtureClassifier(unknown=0.001, **settings).fit(frame, y)
-    expected = GaussianMixtureClassifier(unknown=0.001, **settings).fit(table, y)
+    classifier = GaussianMixtureClassifier(reject_below=0.001, **settings).fit(frame, y)
+    expected = GaussianMixtureClassifier(reject_below=0.001, **settings).fit(table, y)
     assert_same_bits(classifier.mixture_.means, expected.mixture_.means, "means")
     regressor = GaussianMixtureRegressor(2, targets=["c", "b"], **settings).fit(table)
     answers = {"label": classifier.predict(frame), "cb": regressor.predict(frame)}
@@ -354,10 +354,10 @@ def test_executors_merge_sums(n_parts, whole, spark, ragged, monkeypatch):
 
     If sums are large, it gets one for each part of the components.
     """
-    monkeypatch.setattr(traffic, "LARGEST_MERGE", traffic.LARGEST_MERGE if n_parts == 1 else 1)
-    for name in "MOST_TASKS", "MOST_TREES":
+    monkeypatch.setattr(traffic, "MAX_MERGE_BYTES", traffic.MAX_MERGE_BYTES if n_parts == 1 else 1)
+    for name in "MAX_TASKS", "MAX_TREES":
         monkeypatch.setattr(spark_source, name, 1)
-    answers, n_trees, lost = spark_source.Cluster._answers, [], []
+    answers, n_trees, lost = spark_source.SparkCluster._answers, [], []
 
     def counted(self, frame):
         found = answers(self, frame)
@@ -376,7 +376,7 @@ def test_executors_merge_sums(n_parts, whole, spark, ragged, monkeypatch):
     sorted(mine.iterdir())[1].unlink()
     assert [block.first_row for block in source.blocks()] == [leaf * LEAF_ROWS for leaf in range(4)]
     sorted(mine.iterdir())[2].unlink()
-    monkeypatch.setattr(spark_source.Cluster, "_answers", counted)
+    monkeypatch.setattr(spark_source.SparkCluster, "_answers", counted)
     assert_same_fit(mixture().fit(source), mixture().fit(whole[:, :-1]))
     assert n_trees.count(n_parts) > 3
     assert max(n_trees) == n_parts
@@ -419,7 +419,7 @@ def test_a_frame_that_has_other_rows_when_it_is_computed_again_is_refused(spark,
     np.save(path, whole)
     assert_same_bits(np.concatenate([block.rows for block in source.blocks()]), whole[:, :-1], "rows")
     np.save(path, whole[::-1])
-    source._rows._held.unpersist(blocking=True)
+    source._rows._stored.unpersist(blocking=True)
     with refused():
         mixture().fit(source)
     path.unlink()  # what executors keep goes without making any of it once more
@@ -596,7 +596,7 @@ def test_results_beyond_the_limit_of_spark_are_told(spark):
 def test_max_time_ends_a_wait_for_executors(spark, ragged, monkeypatch):
     source = open(ragged.select(NAMES))
     assert source.profile.n_rows == N_ROWS
-    monkeypatch.setattr(waiting, "LOOK", 0.0)
+    monkeypatch.setattr(waiting, "POLL_SECONDS", 0.0)
     monkeypatch.setattr(waiting, "PATIENCE", 0.01)
     monkeypatch.setattr(jobs, "_has_executors", lambda context: False)
     with pytest.raises(TimeoutError, match=r"^The Spark application has had no worker for \d s, and max_time is over"):

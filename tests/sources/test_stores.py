@@ -28,7 +28,7 @@ import gaussmix
 from gaussmix import GaussianMixture, Mixture
 from gaussmix._src.cli.program import program
 from gaussmix._src.sources.files import stores
-from gaussmix._src.sources.files.listing import files_of
+from gaussmix._src.sources.files.listing import list_files
 
 fsspec, moto_server = pytest.importorskip("fsspec"), pytest.importorskip("moto.server")
 N_ROWS, NAMES = LEAF_ROWS + 1_234, ["a", "b", "c"]
@@ -99,7 +99,7 @@ def server():
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch, request):
-    monkeypatch.setattr(stores, "WAITS", (0.01, 0.01))
+    monkeypatch.setattr(stores, "RETRY_WAITS", (0.01, 0.01))
     if "server" in request.fixturenames:
         request.getfixturevalue("server").clear()
 
@@ -175,8 +175,8 @@ def test_eight_requests_or_more_are_under_way_and_sixteen_at_most(bucket, table)
     bucket.clear()
     bucket.seconds = 0.01
     np.testing.assert_array_equal(rows_of(source), table[0])
-    assert 8 <= bucket.n_most <= stores.AT_ONCE
-    n_requests = -(-table[0].nbytes // stores.LEAST)
+    assert 8 <= bucket.n_most <= stores.MAX_REQUESTS
+    n_requests = -(-table[0].nbytes // stores.MIN_REQUEST_BYTES)
     assert bucket.made == {("HEAD", "/bucket/by-rows.npy"): n_requests, ("GET", "/bucket/by-rows.npy"): n_requests}
 
 
@@ -206,7 +206,7 @@ class TestFailures:
 
     def test_a_store_that_is_asked_again_for_long_is_said_once(self, monkeypatch):
         """The library of a store may try for ten seconds by itself before it says that no server is there."""
-        monkeypatch.setattr(stores, "SILENCE", 0.0)
+        monkeypatch.setattr(stores, "MAX_SILENT_SECONDS", 0.0)
 
         def fail():
             raise TimeoutError("no answer")
@@ -403,7 +403,7 @@ def test_patterns_mean_what_they_mean_on_this_machine(pattern, tree):
 
 def test_a_folder_means_what_it_means_on_this_machine(tree):
     found = [str(file).removeprefix("slow://root/") for file in stores.stored("slow://root/")]
-    assert found == [path.relative_to(tree).as_posix() for path in files_of(str(tree))]
+    assert found == [path.relative_to(tree).as_posix() for path in list_files(str(tree))]
 
 
 def test_row_groups_that_are_larger_than_what_may_be_held(slow, table):

@@ -11,11 +11,11 @@ from gaussmix import GaussianMixture
 from gaussmix._src.em.step.accumulate import StepTask
 from gaussmix._src.engines import choose
 from gaussmix._src.engines.base import Engine
-from gaussmix._src.interfaces.need import Second
+from gaussmix._src.interfaces.moment_spec import Second
 from gaussmix._src.numerics.core import native_target
 from gaussmix._src.sources import traffic
-from gaussmix._src.sources.traffic import Traffic, said
-from gaussmix.extend import Need
+from gaussmix._src.sources.traffic import Traffic, format_bytes
+from gaussmix.extend import MomentSpec
 
 WORDS = 3_000  # bytes of a pickle that are not numbers
 
@@ -65,7 +65,7 @@ def test_a_pass_that_cannot_work_is_refused():
 )
 def test_large_sums_are_dealt_out(n_components, n_features, n_leaves, n_workers, n_parts):
     """So that no task that merges has more than 1 GiB of them, unless those of a component are more."""
-    task = StepTask(choose(1), n_components, None, Need(Second.FULL))
+    task = StepTask(choose(1), n_components, None, MomentSpec(Second.FULL))
     found = Traffic(*task.sizes(n_features), n_workers, n_leaves, n_nodes=16)
     assert found.n_parts == n_parts
     assert found.merging <= n_parts * 2**30 or n_parts == n_components
@@ -73,7 +73,7 @@ def test_large_sums_are_dealt_out(n_components, n_features, n_leaves, n_workers,
 
 
 def test_sizes_are_said_in_units():
-    assert [said(size) for size in (10, 1_500, 2.5e6, 7e12)] == ["0.01 kB", "1.5 kB", "2.5 MB", "7e+03 GB"]
+    assert [format_bytes(size) for size in (10, 1_500, 2.5e6, 7e12)] == ["0.01 kB", "1.5 kB", "2.5 MB", "7e+03 GB"]
 
 
 def test_this_machine_has_memory():

@@ -14,11 +14,11 @@ GAUSSMIX_INLINE double cell(const RowsView& rows, Index row, Index feature) {
 }
 
 // Where in its table what is known of a row is; -1 for nothing.
-inline std::int32_t prior_place(const PriorView& prior, Index row) {
-    if (prior.places == nullptr) return static_cast<std::int32_t>(row);
-    std::int32_t place;
-    __builtin_memcpy(&place, prior.places + row * prior.place_stride, sizeof place);
-    return place;
+inline std::int32_t prior_index(const PriorView& prior, Index row) {
+    if (prior.indices == nullptr) return static_cast<std::int32_t>(row);
+    std::int32_t index;
+    __builtin_memcpy(&index, prior.indices + row * prior.index_stride, sizeof index);
+    return index;
 }
 
 // Adds what is known of the components of the rows to log densities [component][lane], and to the background's.
@@ -27,7 +27,7 @@ inline void add_prior(const PriorView& prior, const Batch& batch, Index n_compon
     if (prior.table == nullptr) return;
     const Elements<double> table{reinterpret_cast<const char*>(prior.table)};
     for (int i = 0; i < batch.n_rows; ++i) {
-        const Index at = prior_place(prior, batch.row[i]);
+        const Index at = prior_index(prior, batch.row[i]);
         if (at < 0) continue;
         for (Index k = 0; k < n_components; ++k)
             densities[k * kLanes + i] += table[at * prior.row_stride + k * prior.column_stride];
@@ -48,7 +48,7 @@ inline Vec weights(const RowWeightView& weight, const Batch& batch) {
 
 // From log densities to exponentials, in place. A responsibility times its row's weight is an exponential times what this
 // returns. Zero by definition as in softmax.hpp.
-inline Vec share(double* densities, Index n_components, Vec background, Vec weight, Totals& totals) {
+inline Vec normalise(double* densities, Index n_components, Vec background, Vec weight, Totals& totals) {
     const Vec cut = Vec::broadcast(-kNegligible);
     Vec best = background;
     for (Index k = 0; k < n_components; ++k) best = max(best, Vec::load(densities + k * kLanes));

@@ -20,9 +20,9 @@ public:
 
     // How many rows it takes at once: the covariances of their missing cells must not take too much room.
     static int batch_rows(const Shape& shape) {
-        constexpr Index kMost = 32'768;  // numbers
+        constexpr Index kMaxBytes = 32'768;  // numbers
         const Index size = triangle(shape.n_features) * padded_components(shape);
-        return static_cast<int>(larger(Index{1}, smaller(Index{kBatchRows}, kMost / size)));
+        return static_cast<int>(larger(Index{1}, smaller(Index{kBatchRows}, kMaxBytes / size)));
     }
 
     double* densities() { return room_ + layout_.densities; }
@@ -160,9 +160,9 @@ private:
             const double* u = completed(v, first, 0) + h * kPartLanes;
             GAUSSMIX_UNROLL for (int i = 0; i < H; ++i) sum[i] = Part::load(out + i * K_);
             for (int r = 0; r < n_rows; ++r) {
-                const Part share = Part::load(by_row(v, r) + h * kPartLanes);
+                const Part responsibility = Part::load(by_row(v, r) + h * kPartLanes);
                 GAUSSMIX_UNROLL for (int i = 0; i < H; ++i) sum[i] =
-                    fma(share, Part::load(u + (i * kBatchRows + r) * kLanes), sum[i]);
+                    fma(responsibility, Part::load(u + (i * kBatchRows + r) * kLanes), sum[i]);
             }
             GAUSSMIX_UNROLL for (int i = 0; i < H; ++i) sum[i].store(out + i * K_);
         }
@@ -183,12 +183,12 @@ private:
             const double* rows = completed(v, i, 0) + h * kPartLanes;
             const double* columns = completed(v, j, 0) + h * kPartLanes;
             for (int r = 0; r < n_rows; ++r) {
-                const Part share = Part::load(by_row(v, r) + h * kPartLanes);
+                const Part responsibility = Part::load(by_row(v, r) + h * kPartLanes);
                 Part column[W];
                 GAUSSMIX_UNROLL for (int b = 0; b < W; ++b) column[b] =
-                    held(Part::load(columns + (b * kBatchRows + r) * kLanes));
+                    in_register(Part::load(columns + (b * kBatchRows + r) * kLanes));
                 GAUSSMIX_UNROLL for (int a = 0; a < H; ++a) {
-                    const Part weighted = share * Part::load(rows + (a * kBatchRows + r) * kLanes);
+                    const Part weighted = responsibility * Part::load(rows + (a * kBatchRows + r) * kLanes);
                     GAUSSMIX_UNROLL for (int b = 0; b < (kIsTriangle ? a + 1 : W); ++b) sum[a][b] =
                         fma(weighted, column[b], sum[a][b]);
                 }
@@ -202,14 +202,14 @@ private:
     // Of the missing cells of rows i .. of one pattern; moves i behind them.
     void add_covariances(int n_rows, Index v, int& i, double* sums) {
         const int slot = slot_[i];
-        Vec share = Vec::zero();
-        for (; i < n_rows && slot_[i] == slot; ++i) share = share + Vec::load(by_row(v, i));
+        Vec responsibility = Vec::zero();
+        for (; i < n_rows && slot_[i] == slot; ++i) responsibility = responsibility + Vec::load(by_row(v, i));
         const Pattern& p = patterns_[slot];
         const double* covariance = conditional(slot, v).covariance;
         for (Index a = 0; a < p.n_missing; ++a) {
             for (Index b = 0; b <= a; ++b, covariance += kLanes) {
-                double* sum = sums + (1 + d_ + place(p.missing(a), p.missing(b))) * K_;
-                fma(share, Vec::load(covariance), Vec::load(sum)).store(sum);
+                double* sum = sums + (1 + d_ + index(p.missing(a), p.missing(b))) * K_;
+                fma(responsibility, Vec::load(covariance), Vec::load(sum)).store(sum);
             }
         }
     }

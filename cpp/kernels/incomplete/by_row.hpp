@@ -59,20 +59,20 @@ public:
         double* sums = room_ + layout_.sums;
         for (Index i = 0; i < n_moments(d_) * kLanes; ++i) sums[i] = 0;
         const auto row_mean = [&](Index i) { return sums + (1 + i) * kLanes; };
-        const auto product = [&](Index i, Index j) { return sums + (1 + d_ + place(i, j)) * kLanes; };
+        const auto product = [&](Index i, Index j) { return sums + (1 + d_ + index(i, j)) * kLanes; };
         const auto expected = [&](Index k, Index i) {
             const Index mean = Operands(shape_).each_mean + k * d_ + i;
             return part(layout_.mean, i) + Vec::broadcast(operands_[mean]);
         };
-        const bool has_means = for_each_posterior(poll, [&](Index k, Vec share) {
-            for (Index i = 0; i < d_; ++i) add_to(row_mean(i), share * expected(k, i));
+        const bool has_means = for_each_posterior(poll, [&](Index k, Vec responsibility) {
+            for (Index i = 0; i < d_; ++i) add_to(row_mean(i), responsibility * expected(k, i));
         });
-        const bool is_done = has_means && for_each_posterior(poll, [&](Index k, Vec share) {
+        const bool is_done = has_means && for_each_posterior(poll, [&](Index k, Vec responsibility) {
                                  for (Index i = 0; i < d_; ++i) {
-                                     const Vec apart = expected(k, i) - Vec::load(row_mean(i));
+                                     const Vec offset = expected(k, i) - Vec::load(row_mean(i));
                                      for (Index j = 0; j <= i; ++j) {
                                          const Vec other = expected(k, j) - Vec::load(row_mean(j));
-                                         add_to(product(i, j), share * fma(apart, other, covariance<0>(k, i, j)));
+                                         add_to(product(i, j), responsibility * fma(offset, other, covariance<0>(k, i, j)));
                                      }
                                  }
                              });
@@ -96,10 +96,10 @@ private:
     template <class Use>
     bool for_each_posterior(Poll& poll, Use use) {
         for (Index k = 0; k < shape_.n_components; ++k) {
-            const Vec share = Vec::load(densities() + k * kLanes);
-            if (!any(less(Vec::zero(), share))) continue;
+            const Vec responsibility = Vec::load(densities() + k * kLanes);
+            if (!any(less(Vec::zero(), responsibility))) continue;
             find_posterior<0>(k);
-            use(k, share);
+            use(k, responsibility);
             if (poll.is_cancelled(kLanes * (d_ + 3) * d_ * d_)) return false;
         }
         return true;
@@ -145,11 +145,11 @@ private:
             for (Index i = 0; i < d; ++i) {
                 const Vec here = part(layout_.present, i);
                 for (Index j = 0; j < i; ++j) {
-                    const Vec t = Vec::broadcast(covariance[place(i, j)]) + error(i, j);
-                    (t * here * part(layout_.present, j)).store(l + place(i, j) * kLanes);
+                    const Vec t = Vec::broadcast(covariance[index(i, j)]) + error(i, j);
+                    (t * here * part(layout_.present, j)).store(l + index(i, j) * kLanes);
                 }
-                const Vec t = Vec::broadcast(covariance[place(i, i)]) + error(i, i);
-                select(less(Vec::zero(), here), t, Vec::broadcast(1)).store(l + place(i, i) * kLanes);
+                const Vec t = Vec::broadcast(covariance[index(i, i)]) + error(i, i);
+                select(less(Vec::zero(), here), t, Vec::broadcast(1)).store(l + index(i, i) * kLanes);
             }
             const Vec log_det = factorise<D>(d, l);
             const double* mean = operands_ + operands.each_mean + k * d;
@@ -158,9 +158,9 @@ private:
             for (Index i = 0; i < d; ++i) {
                 Vec sum = (part(layout_.rows, i) - Vec::broadcast(mean[i])) * part(layout_.present, i);
                 for (Index p = 0; p < i; ++p)
-                    sum = fma(Vec::load(l + place(i, p) * kLanes), Vec::load(z + p * kLanes), sum);
+                    sum = fma(Vec::load(l + index(i, p) * kLanes), Vec::load(z + p * kLanes), sum);
                 sum.store(z + i * kLanes);
-                distance = fma(sum * Vec::load(l + place(i, i) * kLanes), sum, distance);
+                distance = fma(sum * Vec::load(l + index(i, i) * kLanes), sum, distance);
             }
             const Vec nats = min(distance, Vec::broadcast(kLargest)) + log_det + constant_;
             fma(Vec::broadcast(-0.5), nats, Vec::broadcast(operands_[operands.each_log_weight + k]))
@@ -174,19 +174,19 @@ private:
     bool add_moments_of(Vec factor, Poll& poll) {
         const Index d = features<D>();
         for (Index k = 0; k < shape_.n_components; ++k) {
-            const Vec share = Vec::load(densities() + k * kLanes) * factor;
-            if (!any(less(Vec::zero(), share))) continue;
+            const Vec responsibility = Vec::load(densities() + k * kLanes) * factor;
+            if (!any(less(Vec::zero(), responsibility))) continue;
             find_posterior<D>(k);
             double* sums = room_ + layout_.sums + k * n_moments(d) * kLanes;
             const auto add = [&](Vec x) {
                 (Vec::load(sums) + x).store(sums);
                 sums += kLanes;
             };
-            add(share);
-            for (Index i = 0; i < d; ++i) add(share * part(layout_.mean, i));
+            add(responsibility);
+            for (Index i = 0; i < d; ++i) add(responsibility * part(layout_.mean, i));
             for (Index i = 0; i < d; ++i) {
                 for (Index j = 0; j <= i; ++j)
-                    add(share * fma(part(layout_.mean, i), part(layout_.mean, j), covariance<D>(k, i, j)));
+                    add(responsibility * fma(part(layout_.mean, i), part(layout_.mean, j), covariance<D>(k, i, j)));
             }
             if (poll.is_cancelled(kLanes * (d + 3) * d * d)) return false;
         }
@@ -200,7 +200,7 @@ private:
 
     Vec error(Index i, Index j) const {
         if (error_.data == nullptr || (i != j && !error_.is_full)) return Vec::zero();
-        return part(layout_.error, place(i, j));
+        return part(layout_.error, index(i, j));
     }
 
     void read(const Batch& batch) {
@@ -230,9 +230,9 @@ private:
         for (Index j = error_.is_full ? 0 : i; j <= i; ++j) {
             const bool is_read = is_present && room_[layout_.present + j * kLanes + lane] > 0;
             const Index at = row * error_.row_stride + i * error_.stride + j * error_.column_stride;
-            out[place(i, j) * kLanes] = is_read ? elements[at] : 0;
+            out[index(i, j) * kLanes] = is_read ? elements[at] : 0;
         }
-        return out[place(i, i) * kLanes];
+        return out[index(i, i) * kLanes];
     }
 
     // The mean of the true rows about the mean of k, and what `covariance` reads.
@@ -248,11 +248,11 @@ private:
             double* v = room_ + layout_.regressed + j * d * kLanes;
             Vec sum = Vec::zero();
             for (Index i = 0; i < d; ++i) {
-                Vec value = Vec::broadcast(covariance[place(i, j)]) * part(layout_.present, i);
+                Vec value = Vec::broadcast(covariance[index(i, j)]) * part(layout_.present, i);
                 for (Index p = 0; p < i; ++p)
-                    value = fma(Vec::load(l + place(i, p) * kLanes), Vec::load(v + p * kLanes), value);
+                    value = fma(Vec::load(l + index(i, p) * kLanes), Vec::load(v + p * kLanes), value);
                 value.store(v + i * kLanes);
-                const Vec scaled = value * Vec::load(l + place(i, i) * kLanes);
+                const Vec scaled = value * Vec::load(l + index(i, i) * kLanes);
                 (Vec::zero() - scaled).store(v + (d * d + i) * kLanes);
                 sum = fma(scaled, Vec::load(z + i * kLanes), sum);
             }
@@ -268,7 +268,7 @@ private:
         const Operands operands(shape_);
         const double* v = room_ + layout_.regressed + i * d * kLanes;
         const double* scaled = room_ + layout_.regressed + (d * d + j * d) * kLanes;
-        Vec sum = Vec::broadcast(operands_[operands.each_covariance + k * triangle(d) + place(i, j)]);
+        Vec sum = Vec::broadcast(operands_[operands.each_covariance + k * triangle(d) + index(i, j)]);
         for (Index p = 0; p < d; ++p) sum = fma(Vec::load(v + p * kLanes), Vec::load(scaled + p * kLanes), sum);
         const Vec unsure = (Vec::broadcast(1) - part(layout_.exact, i)) * (Vec::broadcast(1) - part(layout_.exact, j));
         return sum * unsure;

@@ -15,7 +15,7 @@ constexpr int kBatchRows = kLanes;  // rows that are shared among the components
 
 // The size of a triangle by rows, and where its row i begins.
 constexpr Index triangle(Index n) { return n * (n + 1) / 2; }
-constexpr Index place(Index i, Index j) { return i >= j ? triangle(i) + j : triangle(j) + i; }
+constexpr Index index(Index i, Index j) { return i >= j ? triangle(i) + j : triangle(j) + i; }
 constexpr Index n_moments(Index n_features) { return 1 + n_features + triangle(n_features); }
 
 inline Index padded_components(const Shape& shape) { return round_up(shape.n_components, kLanes); }
@@ -74,7 +74,7 @@ public:
         split(x, fraction, exponent);
         product_ = product_ * fraction;
         exponent_ = exponent_ + exponent;
-        if (++n_factors_ % kMostFactors == 0) carry();
+        if (++n_factors_ % kMaxFactors == 0) carry();
     }
     GAUSSMIX_INLINE Vec value() {
         constexpr double ln2 = 6.93147180559945309417e-01;
@@ -83,7 +83,7 @@ public:
     }
 
 private:
-    static constexpr int kMostFactors = 512;  // each between sqrt(1/2) and sqrt(2)
+    static constexpr int kMaxFactors = 512;  // each between sqrt(1/2) and sqrt(2)
     GAUSSMIX_INLINE void carry() {
         Vec exponent;
         split(product_, product_, exponent);
@@ -100,19 +100,19 @@ Vec factorise(Index any, double* a) {
     const Index n = N > 0 ? N : any;
     LogProduct det;
     for (Index p = 0; p < n; ++p) {
-        double* pivot = a + place(p, p) * kLanes;
+        double* pivot = a + index(p, p) * kLanes;
         det.multiply(Vec::load(pivot));
         const Vec inverse = Vec::broadcast(1) / Vec::load(pivot), minus = Vec::zero() - inverse;
         inverse.store(pivot);
         for (Index i = p + 1; i < n; ++i) {
-            const Vec factor = Vec::load(a + place(i, p) * kLanes) * minus;
+            const Vec factor = Vec::load(a + index(i, p) * kLanes) * minus;
             for (Index j = p + 1; j <= i; ++j) {
-                double* element = a + place(i, j) * kLanes;
-                fma(factor, Vec::load(a + place(j, p) * kLanes), Vec::load(element)).store(element);
+                double* element = a + index(i, j) * kLanes;
+                fma(factor, Vec::load(a + index(j, p) * kLanes), Vec::load(element)).store(element);
             }
         }
         for (Index i = p + 1; i < n; ++i) {
-            double* element = a + place(i, p) * kLanes;
+            double* element = a + index(i, p) * kLanes;
             (Vec::load(element) * minus).store(element);
         }
     }
@@ -151,10 +151,10 @@ inline Vec invert(Index n, double* a, double* column) {
     }
     LogProduct det;
     for (Index p = 0; p < n; ++p) {
-        const Vec pivot = Vec::load(a + place(p, p) * kLanes);
+        const Vec pivot = Vec::load(a + index(p, p) * kLanes);
         det.multiply(pivot);
         const Vec inverse = Vec::broadcast(1) / pivot, minus = Vec::zero() - inverse;
-        for (Index i = 0; i < n; ++i) Vec::load(a + place(i, p) * kLanes).store(column + i * kLanes);
+        for (Index i = 0; i < n; ++i) Vec::load(a + index(i, p) * kLanes).store(column + i * kLanes);
         for (Index i = 0; i < n; ++i) {
             double* row = a + triangle(i) * kLanes;
             const Vec factor = Vec::load(column + i * kLanes) * minus;
@@ -168,8 +168,8 @@ inline Vec invert(Index n, double* a, double* column) {
                 for (Index j = p + 1; j <= i; ++j) add(j);
             }
         }
-        for (Index i = 0; i < n; ++i) (Vec::load(column + i * kLanes) * inverse).store(a + place(i, p) * kLanes);
-        minus.store(a + place(p, p) * kLanes);
+        for (Index i = 0; i < n; ++i) (Vec::load(column + i * kLanes) * inverse).store(a + index(i, p) * kLanes);
+        minus.store(a + index(p, p) * kLanes);
     }
     for (Index i = 0; i < triangle(n) * kLanes; i += kLanes) (Vec::zero() - Vec::load(a + i)).store(a + i);
     return det.value();
@@ -179,10 +179,10 @@ inline Vec invert(Index n, double* a, double* column) {
 inline void invert_unit(Index n, double* l) {
     for (Index i = 1; i < n; ++i) {
         for (Index j = 0; j < i; ++j) {
-            Vec sum = Vec::load(l + place(i, j) * kLanes);
+            Vec sum = Vec::load(l + index(i, j) * kLanes);
             for (Index p = j + 1; p < i; ++p)
-                sum = fma(Vec::load(l + place(i, p) * kLanes), Vec::load(l + place(p, j) * kLanes), sum);
-            sum.store(l + place(i, j) * kLanes);
+                sum = fma(Vec::load(l + index(i, p) * kLanes), Vec::load(l + index(p, j) * kLanes), sum);
+            sum.store(l + index(i, j) * kLanes);
         }
     }
 }

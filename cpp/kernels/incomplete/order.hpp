@@ -5,14 +5,14 @@
 namespace gaussmix::GAUSSMIX_ISA::incomplete {
 
 struct OrderScratch {
-    Index patterns, table, number, starts, size;  // in bytes
+    Index patterns, table, index, starts, size;  // in bytes
 
     explicit OrderScratch(Index n_features, Index n_rows) : n_slots(1) {
         while (n_slots < 2 * n_rows) n_slots *= 2;
         Carver carver(64);
         patterns = carver.take(n_rows * pattern_words(n_features) * static_cast<Index>(sizeof(std::uint64_t)));
         table = carver.take(n_slots * static_cast<Index>(sizeof(std::uint32_t)));
-        number = carver.take(n_rows * static_cast<Index>(sizeof(std::uint16_t)));
+        index = carver.take(n_rows * static_cast<Index>(sizeof(std::uint16_t)));
         starts = carver.take((n_rows + 1) * static_cast<Index>(sizeof(std::uint32_t)));
         size = carver.size();
     }
@@ -23,13 +23,13 @@ inline Index order_scratch(Index n_features, Index n_rows) noexcept { return Ord
 
 // Of rows first .. last - 1, at most a leaf: the place of each visited row, and the number of its pattern.
 inline void order(const RowsView& rows, Index first, Index last, Listener listener, void* scratch,
-                  std::uint16_t* places, std::uint16_t* pattern) noexcept {
+                  std::uint16_t* indices, std::uint16_t* pattern) noexcept {
     const Index n_rows = last - first, n_words = pattern_words(rows.n_features);
     const OrderScratch layout(rows.n_features, n_rows);
     char* room = static_cast<char*>(scratch);
     std::uint64_t* patterns = reinterpret_cast<std::uint64_t*>(room + layout.patterns);  // the distinct ones
     std::uint32_t* table = reinterpret_cast<std::uint32_t*>(room + layout.table);        // 1 + number; 0: free
-    std::uint16_t* number = reinterpret_cast<std::uint16_t*>(room + layout.number);
+    std::uint16_t* index = reinterpret_cast<std::uint16_t*>(room + layout.index);
     std::uint32_t* starts = reinterpret_cast<std::uint32_t*>(room + layout.starts);
     const auto are_equal = [&](const std::uint64_t* a, const std::uint64_t* b) {
         Index w = 0;
@@ -54,16 +54,16 @@ inline void order(const RowsView& rows, Index first, Index last, Listener listen
             table[slot] = static_cast<std::uint32_t>(++n_patterns);
             starts[n_patterns] = 0;
         }
-        number[i] = static_cast<std::uint16_t>(table[slot] - 1);
+        index[i] = static_cast<std::uint16_t>(table[slot] - 1);
         ++starts[table[slot]];
         if (poll.is_cancelled(8 * rows.n_features)) return;
     }
     starts[0] = 0;
     for (Index p = 0; p < n_patterns; ++p) starts[p + 1] += starts[p];
     for (Index i = 0; i < n_rows; ++i) {
-        const std::uint32_t at = starts[number[i]]++;
-        places[at] = static_cast<std::uint16_t>(i);
-        pattern[at] = number[i];
+        const std::uint32_t at = starts[index[i]]++;
+        indices[at] = static_cast<std::uint16_t>(i);
+        pattern[at] = index[i];
     }
 }
 

@@ -39,7 +39,7 @@ inline void pack(const Shape& shape, const ParametersView& parameters, Listener 
             for (Index i = 0; i < d; ++i) {
                 lanes(layout.means, i, k) = 0;
                 for (Index j = 0; j <= i; ++j) {
-                    lanes(layout.whitening, place(i, j), k) = i == j;
+                    lanes(layout.whitening, index(i, j), k) = i == j;
                     set_both(layout.precision, i, j, k, i == j);
                     set_both(layout.covariance, i, j, k, i == j);
                 }
@@ -53,7 +53,7 @@ inline void pack(const Shape& shape, const ParametersView& parameters, Listener 
             lanes(layout.means, i, k) = operands[layout.each_mean + k * d + i] = mean[i];
             log_det = log_det + log(Vec::broadcast(w[i * d + i]));
             for (Index j = 0; j <= i; ++j) {
-                lanes(layout.whitening, place(i, j), k) = w[i * d + j];
+                lanes(layout.whitening, index(i, j), k) = w[i * d + j];
                 columns[j * d + i] = w[i * d + j];
             }
         }
@@ -71,7 +71,7 @@ inline void pack(const Shape& shape, const ParametersView& parameters, Listener 
                 double sum = 0;
                 for (Index p = 0; p <= j; ++p) sum = __builtin_fma(inverse[i * d + p], inverse[j * d + p], sum);
                 set_both(layout.covariance, i, j, k, sum);
-                operands[layout.each_covariance + k * triangle(d) + place(i, j)] = sum;
+                operands[layout.each_covariance + k * triangle(d) + index(i, j)] = sum;
             }
         }
     }

@@ -44,7 +44,7 @@ struct Pattern {
     Index present(Index i) const { return features[i]; }
     Index missing(Index i) const { return features[n_present + i]; }
     // Whether the precision of the missing ones takes less work than the covariance of the present ones.
-    bool misses_few() const { return 4 * n_missing <= 7 * n_present; }
+    bool has_few_missing() const { return 4 * n_missing <= 7 * n_present; }
 
     // Of a row; `room` holds n_features.
     static Pattern of(const RowsView& rows, Index row, Index* room) {
@@ -73,17 +73,17 @@ public:
     // Of components 8 v and on; returns log |S_oo|.
     Vec condition(const Pattern& pattern, Index v, const Conditional& out) const {
         const Index n = pattern.n_missing, o = pattern.n_present;
-        if (pattern.misses_few()) {
+        if (pattern.has_few_missing()) {
             for (Index a = 0; a < n; ++a) {
                 for (Index b = 0; b <= a; ++b)
-                    precision(pattern.missing(a), pattern.missing(b), v).store(out.covariance + place(a, b) * kLanes);
+                    precision(pattern.missing(a), pattern.missing(b), v).store(out.covariance + index(a, b) * kLanes);
             }
             const Vec log_det = invert(n, out.covariance, out.room);
             return log_det - Vec::broadcast(2) * element(layout_.log_det, 0, v);
         }
         for (Index i = 0; i < o; ++i) {
             for (Index j = 0; j <= i; ++j)
-                covariance(pattern.present(i), pattern.present(j), v).store(out.inverse + place(i, j) * kLanes);
+                covariance(pattern.present(i), pattern.present(j), v).store(out.inverse + index(i, j) * kLanes);
         }
         const Vec log_det = invert(o, out.inverse, out.room);
         if (o > 0 && o <= 8) {
@@ -97,12 +97,12 @@ public:
     // The regression also where few are missing: -Lambda_mm^-1 Lambda_mo.
     void regress(const Pattern& pattern, Index v, const Conditional& out) const {
         const Index n = pattern.n_missing, o = pattern.n_present;
-        if (!pattern.misses_few()) return;
+        if (!pattern.has_few_missing()) return;
         for (Index i = 0; i < o; ++i) {
             for (Index a = 0; a < n; ++a) {
                 Vec sum = Vec::zero();
                 for (Index b = 0; b < n; ++b)
-                    sum = fma(Vec::load(out.covariance + place(a, b) * kLanes),
+                    sum = fma(Vec::load(out.covariance + index(a, b) * kLanes),
                               precision(pattern.missing(b), pattern.present(i), v), sum);
                 (Vec::zero() - sum).store(out.regression + (a * o + i) * kLanes);
             }
@@ -113,7 +113,7 @@ public:
     void complete(const Pattern& pattern, Index v, const Conditional& c, Index stride, double* u) const {
         const Index n = pattern.n_missing, o = pattern.n_present;
         const auto present = [&](Index i) { return Vec::load(u + pattern.present(i) * stride); };
-        if (!pattern.misses_few()) {
+        if (!pattern.has_few_missing()) {
             return multiply(
                 n, o, [&](Index a) { return c.regression + a * o * kLanes; }, [](Index i) { return i * kLanes; },
                 present, [&](Index a, Vec mean) { mean.store(u + pattern.missing(a) * stride); });
@@ -126,7 +126,7 @@ public:
         for (Index a = 0; a < n; ++a) {
             Vec sum = Vec::zero();
             for (Index b = 0; b < n; ++b)
-                sum = fma(Vec::load(c.covariance + place(a, b) * kLanes), Vec::load(c.room + b * kLanes), sum);
+                sum = fma(Vec::load(c.covariance + index(a, b) * kLanes), Vec::load(c.room + b * kLanes), sum);
             sum.store(u + pattern.missing(a) * stride);
         }
     }
@@ -155,8 +155,8 @@ private:
                 }
                 for (Index i = 0; i < o; ++i) {
                     const Vec value = x(i);
-                    const Index place = at(i);
-                    GAUSSMIX_UNROLL for (int a = 0; a < H; ++a) sum[a] = fma(Vec::load(rows[a] + place), value, sum[a]);
+                    const Index index = at(i);
+                    GAUSSMIX_UNROLL for (int a = 0; a < H; ++a) sum[a] = fma(Vec::load(rows[a] + index), value, sum[a]);
                 }
                 GAUSSMIX_UNROLL for (int a = 0; a < H; ++a) store(first + a, sum[a]);
             });
@@ -174,7 +174,7 @@ private:
             for (Index i = 0; i < o; ++i) {
                 Vec sum = Vec::zero();
                 for (Index j = 0; j < o; ++j)
-                    sum = fma(Vec::load(out.inverse + place(i, j) * kLanes), Vec::load(out.room + j * kLanes), sum);
+                    sum = fma(Vec::load(out.inverse + index(i, j) * kLanes), Vec::load(out.room + j * kLanes), sum);
                 sum.store(row + i * kLanes);
             }
             // S_ma - S_mo (S_oo^-1 S_oa), for the missing up to a
@@ -184,7 +184,7 @@ private:
                 for (Index i = 0; i < o; ++i)
                     sum = fma(Vec::load(other + i * kLanes), Vec::load(out.room + i * kLanes), sum);
                 (covariance(pattern.missing(a), pattern.missing(b), v) - sum)
-                    .store(out.covariance + place(a, b) * kLanes);
+                    .store(out.covariance + index(a, b) * kLanes);
             }
         }
     }

@@ -79,9 +79,9 @@ public:
     // Adds the completed sums to those of all kernels. False where poll is over.
     bool complete(Totals& totals, Poll& poll, double* sums) {
         const Index o = pattern_.n_present, K = shape_.n_components;
-        double n_far, n_near, log_likelihood = 0, background = 0;
+        double n_distant, n_active, log_likelihood = 0, background = 0;
         const MomentsView moments{
-            &log_likelihood,        &n_far,     &n_near, room_ + layout_.mass, room_ + layout_.first,
+            &log_likelihood,        &n_distant,     &n_active, room_ + layout_.mass, room_ + layout_.first,
             room_ + layout_.second, &background};
         kernels().unpack(dense_, room_ + layout_.sums, moments);
         alignas(64) double one[kLanes] = {log_likelihood}, other[kLanes] = {background};
@@ -104,19 +104,19 @@ public:
 
 private:
     struct Layout {
-        Index features, factors, means, log_scale, operands, scratch, sums, rows, weights, places, results;
+        Index features, factors, means, log_scale, operands, scratch, sums, rows, weights, indices, results;
         Index factor, product, regression, covariance, room, mass, first, second, lane_mass, lane_first, lane_second,
             size;
 
         explicit Layout(const Shape& shape) {
             const Index d = shape.n_features, K = padded_components(shape);
-            Sizes most{0, 0, 0};
+            Sizes limit{0, 0, 0};
             const Index counts[] = {smaller(d, Index{kMaxFixed}), d};
             for (const Index o : counts) {
                 const Sizes sizes =
                     kernels().sizes({shape.n_components, o, FactorShape::triangular, false, Rule::soft, Second::full});
-                most = {larger(most.operands, sizes.operands), larger(most.scratch, sizes.scratch),
-                        larger(most.sums, sizes.sums)};
+                limit = {larger(limit.operands, sizes.operands), larger(limit.scratch, sizes.scratch),
+                        larger(limit.sums, sizes.sums)};
             }
             constexpr Index bytes = sizeof(double);
             Carver carver;
@@ -124,12 +124,12 @@ private:
             factors = carver.take(K * d * d);
             means = carver.take(K * d);
             log_scale = carver.take(K);
-            operands = carver.take(most.operands / bytes);
-            scratch = carver.take(most.scratch / bytes);
-            sums = carver.take(most.sums);
+            operands = carver.take(limit.operands / bytes);
+            scratch = carver.take(limit.scratch / bytes);
+            sums = carver.take(limit.sums);
             rows = carver.take(kTileRows * d);
             weights = carver.take(kTileRows);
-            places = carver.take(kTileRows);  // int32
+            indices = carver.take(kTileRows);  // int32
             results = carver.take(kTileRows * shape.n_components);
             factor = carver.take(triangle(d) * kLanes);
             product = carver.take(d * d * kLanes);
@@ -155,17 +155,17 @@ private:
         for (Index i = 0; i < o; ++i) {
             for (Index j = 0; j <= i; ++j)
                 conditioner_.covariance(pattern_.present(i), pattern_.present(j), v)
-                    .store(factor + place(i, j) * kLanes);
+                    .store(factor + index(i, j) * kLanes);
         }
         const Vec nats = factorise<0>(o, factor) + Vec::broadcast(static_cast<double>(o) * kLog2Pi);
         fma(Vec::broadcast(-0.5), nats, conditioner_.element(conditioner_.layout().log_weight, 0, v))
             .store(room_ + layout_.log_scale + v * kLanes);
         invert_unit(o, factor);
         for (Index i = 0; i < o; ++i) {
-            const Vec scale = sqrt(Vec::load(factor + place(i, i) * kLanes));
+            const Vec scale = sqrt(Vec::load(factor + index(i, i) * kLanes));
             for (Index j = 0; j <= i; ++j) {
                 alignas(64) double lanes[kLanes];
-                (j == i ? scale : scale * Vec::load(factor + place(i, j) * kLanes)).store(lanes);
+                (j == i ? scale : scale * Vec::load(factor + index(i, j) * kLanes)).store(lanes);
                 double* out = room_ + layout_.factors + v * kLanes * o * o + i * o + j;
                 GAUSSMIX_UNROLL for (int k = 0; k < kLanes; ++k) out[k * o * o] = lanes[k];
             }
@@ -189,7 +189,7 @@ private:
         const double* second = room_ + layout_.lane_second;
         double* product = room_ + layout_.product;  // B S_oo, [missing][present]
         const auto add = [&](Index moment, Vec x) { (Vec::load(sums + moment * K_) + x).store(sums + moment * K_); };
-        const auto add_second = [&](Index i, Index j, Vec x) { add(1 + d_ + place(i, j), x); };
+        const auto add_second = [&](Index i, Index j, Vec x) { add(1 + d_ + index(i, j), x); };
         const Vec mass = Vec::load(room_ + layout_.lane_mass);
         add(0, mass);
         for (Index i = 0; i < o; ++i) {
@@ -211,7 +211,7 @@ private:
             }
             for (Index b = 0; b <= a; ++b) {
                 const double* other = regression(v) + b * o * kLanes;
-                Vec moment = mass * Vec::load(covariance(v) + place(a, b) * kLanes);
+                Vec moment = mass * Vec::load(covariance(v) + index(a, b) * kLanes);
                 for (Index i = 0; i < o; ++i)
                     moment = fma(Vec::load(product + (a * o + i) * kLanes), Vec::load(other + i * kLanes), moment);
                 add_second(pattern_.missing(a), pattern_.missing(b), moment);
@@ -263,11 +263,11 @@ private:
             task.row_weight = {weights, 1};
         }
         if (prior_.table != nullptr) {
-            std::int32_t* places = reinterpret_cast<std::int32_t*>(room_ + layout_.places);
-            for (Index i = first; i < end; ++i) places[i - first] = prior_place(prior_, row_at(rows_, i));
+            std::int32_t* indices = reinterpret_cast<std::int32_t*>(room_ + layout_.indices);
+            for (Index i = first; i < end; ++i) indices[i - first] = prior_index(prior_, row_at(rows_, i));
             task.prior = prior_;
-            task.prior.places = places;
-            task.prior.place_stride = 1;
+            task.prior.indices = indices;
+            task.prior.index_stride = 1;
         }
         return task;
     }

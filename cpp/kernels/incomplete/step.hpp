@@ -58,7 +58,7 @@ public:
             alignas(64) double background[kLanes] = {};
             add_prior(task_.prior, batch, task_.shape.n_components, densities, background);
             const Vec nothing = Vec::broadcast(-__builtin_inf());
-            const Vec factor = share(densities, task_.shape.n_components, nothing, Vec::broadcast(1), totals_);
+            const Vec factor = normalise(densities, task_.shape.n_components, nothing, Vec::broadcast(1), totals_);
             for (Index k = 0; k < task_.shape.n_components; ++k)
                 (Vec::load(densities + k * kLanes) * factor).store(densities + k * kLanes);
             if (!by_row_.write_posteriors(batch, means, covariances, poll_)) return;
@@ -73,7 +73,7 @@ private:
     bool visit(Index first, Index last) {
         Batch batch;
         Index pattern[kBatchRows];
-        const int most = has_errors() ? kBatchRows : ByComponent::batch_rows(task_.shape);
+        const int limit = has_errors() ? kBatchRows : ByComponent::batch_rows(task_.shape);
         while (first < last) {
             const Index end = has_errors() ? first + 1 : end_of_run(first, last);
             if (!has_errors() && is_long(first, end)) {
@@ -84,7 +84,7 @@ private:
             for (; first < end; ++first) {
                 pattern[batch.n_rows] = has_errors() ? 0 : task_.pattern[first];
                 batch.row[batch.n_rows++] = row_at(task_.rows, first);
-                if (batch.n_rows < most) continue;
+                if (batch.n_rows < limit) continue;
                 if (!visit_batch(batch, pattern)) return false;
                 batch.n_rows = 0;
             }
@@ -121,9 +121,9 @@ private:
 
     bool visit_batch(const Batch& batch, const Index* pattern) {
         const Index n_components = task_.shape.n_components;
-        const bool is_found =
+        const bool has_model =
             has_errors() ? by_row_.find_densities(batch, poll_) : by_component_.find_densities(batch, pattern, poll_);
-        if (!is_found) return false;
+        if (!has_model) return false;
         double* densities = has_errors() ? by_row_.densities() : by_component_.densities();
         alignas(64) double background[kLanes];
         Vec::broadcast(operands_[Operands(task_.shape).background]).store(background);
@@ -133,7 +133,7 @@ private:
             return true;
         }
         const Vec factor =
-            share(densities, n_components, Vec::load(background), weights(task_.row_weight, batch), totals_);
+            normalise(densities, n_components, Vec::load(background), weights(task_.row_weight, batch), totals_);
         return has_errors() ? by_row_.add_moments(factor, poll_)
                             : by_component_.add_moments(batch, factor, poll_, moments_);
     }
@@ -181,7 +181,7 @@ inline void unpack(const Shape& shape, const double* sums, MomentsView out) noex
         out.mass[k] = moments[k];
         for (Index i = 0; i < d; ++i) {
             out.first[k * d + i] = moments[(1 + i) * K + k];
-            const auto second = [&](Index j) { return moments[(1 + d + place(i, j)) * K + k]; };
+            const auto second = [&](Index j) { return moments[(1 + d + index(i, j)) * K + k]; };
             if (shape.second == Second::diagonal) out.second[k * d + i] = second(i);
             for (Index j = 0; shape.second == Second::full && j <= i; ++j)
                 out.second[(k * d + i) * d + j] = out.second[(k * d + j) * d + i] = second(j);

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from gaussmix._src.numerics.arrays import Array, Places, frozen
+from gaussmix._src.numerics.arrays import Array, Indices, frozen
 from gaussmix._src.numerics.elementary import log
 
 NOISE_ARRAYS = "noise", "noise_box"  # what `Background.arrays` may hold
@@ -35,7 +35,7 @@ class Background:
             frozen(self.box)
 
     @classmethod
-    def of_box(cls, weight: float, box: Array) -> Background:
+    def from_box(cls, weight: float, box: Array) -> Background:
         """The background in a box (2, n_features)."""
         return cls(weight, float(log(box[1] - box[0]).sum()), box)
 
@@ -62,10 +62,10 @@ class Background:
             log_mass: Array = np.log(self.weight) + np.log(inside).sum(axis=1)
         return log_mass
 
-    def marginal(self, places: Places) -> Background:
-        """The background of the features at `places`; only of a box."""
+    def marginal(self, indices: Indices) -> Background:
+        """The background of the features at `indices`; only of a box."""
         assert self.box is not None, "a volume has no marginal"
-        return Background.of_box(self.weight, self.box[:, places])
+        return Background.from_box(self.weight, self.box[:, indices])
 
     def arrays(self) -> dict[str, Array]:
         """As arrays of numbers, for files."""
@@ -73,7 +73,7 @@ class Background:
         return arrays if self.box is None else {**arrays, "noise_box": self.box}
 
     @classmethod
-    def of_arrays(cls, arrays: Mapping[str, Array]) -> Background | None:
+    def from_arrays(cls, arrays: Mapping[str, Array]) -> Background | None:
         """What `arrays` gave; None where there was none."""
         if "noise" not in arrays:
             return None
@@ -83,7 +83,7 @@ class Background:
         return cls(weight, log_volume, arrays.get("noise_box"))
 
     @property
-    def flaw(self) -> str | None:
+    def invalid_reason(self) -> str | None:
         """What is wrong with the numbers, as the end of a sentence; None where nothing is."""
         if not 0 <= self.weight <= 1:
             return f"the weight of its noise is {self.weight:.7g}, not a number from 0 to 1"

@@ -13,10 +13,10 @@ from numpy.typing import ArrayLike, NDArray
 from gaussmix._src import numerics
 from gaussmix._src.errors import ParameterTypeError, counted
 from gaussmix._src.numerics.arrays import Array, plain_array
-from gaussmix._src.numerics.rows import LARGEST, bad_cell
+from gaussmix._src.numerics.rows import MAX_DOUBLE, bad_cell
 
 Rng = np.random.Generator | int | None
-Numbers = TypeVar("Numbers", float, Array)
+Values = TypeVar("Values", float, Array)
 
 
 def check_within(name: str, value: Any, what: str, is_allowed: Callable[[Any], bool]) -> None:
@@ -29,7 +29,7 @@ def check_within(name: str, value: Any, what: str, is_allowed: Callable[[Any], b
 
 def check_positive(name: str, value: Any) -> float:
     """A finite number above 0; raises TypeError or ValueError."""
-    check_within(name, value, "a finite number above 0", lambda number: 0 < number < np.inf)
+    check_within(name, value, "a finite number above 0", lambda index: 0 < index < np.inf)
     return float(value)
 
 
@@ -71,7 +71,7 @@ def check_real(name: str, values: Any) -> NDArray[Any]:
 
     Masked cells become NaN. ValueError is for rows of unequal length, and text in a frame.
     """
-    frame = numerics.frames.Frame.of(values)
+    frame = numerics.frames.Frame.from_table(values)
     if frame is not None:
         return frame.rows(name)
     try:
@@ -103,14 +103,14 @@ def check_probabilities(name: str, values: ArrayLike) -> Array:
     return array
 
 
-def check_range(numbers: Numbers, sentence: str, largest: float = LARGEST) -> Numbers:
+def check_range(values: Values, sentence: str, largest: float = MAX_DOUBLE) -> Values:
     """The numbers themselves; raises ValueError where one is NaN or larger than `largest` in size.
 
     `{row}` in the sentence of the error stands for the place of the first such number on the first axis.
     """
-    array = np.asarray(numbers)
+    array = np.asarray(values)
     rows = array.reshape(len(array), prod(array.shape[1:])) if array.ndim else array.reshape(1, 1)
     cell = bad_cell(rows, largest)
     if cell is not None:
         raise ValueError(sentence.format(row=cell.row))
-    return numbers
+    return values

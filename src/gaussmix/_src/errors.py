@@ -34,8 +34,8 @@ class Outcome(Enum):
 class FailureKind(Enum):
     """Why a family and a number of components have no fit: a few words, and what may help."""
 
-    TOO_MANY_FACTORS = "too many factors", "lower n_factors"
-    TOO_FEW_ROWS = "fewer rows than components", "lower n_components"
+    EXCESS_FACTORS = "too many factors", "lower n_factors"
+    NOT_ENOUGH_ROWS = "fewer rows than components", "lower n_components"
     SINGULAR = (
         "singular covariance",
         "lower n_components",
@@ -54,12 +54,12 @@ class FailureKind(Enum):
         self.advice = advice
 
     @property
-    def was_begun(self) -> bool:
+    def was_started(self) -> bool:
         """Whether there was a fit at all."""
         return self not in (FailureKind.NO_TIME, FailureKind.STOPPED)
 
     @classmethod
-    def of_text(cls, text: str) -> FailureKind:
+    def from_text(cls, text: str) -> FailureKind:
         """The kind of a failure that a table of results or a file has as text."""
         return next(kind for kind in cls if text.startswith(kind.words))
 
@@ -116,7 +116,7 @@ class SingularCovariance(ValueError):
         return type(self), (self.components, self.sentence)
 
     @classmethod
-    def of_fit(cls, components: Iterable[int]) -> SingularCovariance:
+    def from_components(cls, components: Iterable[int]) -> SingularCovariance:
         """The error of a fit whose components sit on too few distinct rows."""
         return cls(  # scikit-learn's sentence, word for word: programs match it
             components,
@@ -186,16 +186,16 @@ def not_one_of(value: object, known: Iterable[str]) -> str:
     return f"{value!r} is not one of {', '.join(map(repr, names))}.{hint}"
 
 
-_kept = local()
+_recorder = local()
 
 
 def warn(sentence: str | None, category: type[Warning] = RuntimeWarning) -> None:
     """Warn at the line that called into gaussmix, however deep in gaussmix the reason was found; not if it is None."""
     if sentence is None:
         return
-    kept = getattr(_kept, "said", None)
-    if kept is not None:
-        kept.append((sentence, category))
+    messages = getattr(_recorder, "said", None)
+    if messages is not None:
+        messages.append((sentence, category))
         return
     for level in count(1):  # from Python 3.12 on, `skip_file_prefixes` does this
         frame = sys._getframe(level)
@@ -205,15 +205,15 @@ def warn(sentence: str | None, category: type[Warning] = RuntimeWarning) -> None
 
 
 @contextmanager
-def keeping() -> Iterator[list[tuple[str, type[Warning]]]]:
+def record_warnings() -> Iterator[list[tuple[str, type[Warning]]]]:
     """Keep the warnings of this thread, the sentence and the category of each, instead of giving them."""
-    before, said = vars(_kept).copy(), list[tuple[str, type[Warning]]]()
-    _kept.said = said
+    before, messages = vars(_recorder).copy(), list[tuple[str, type[Warning]]]()
+    _recorder.messages = messages
     try:
-        yield said
+        yield messages
     finally:
-        vars(_kept).clear()
-        vars(_kept).update(before)
+        vars(_recorder).clear()
+        vars(_recorder).update(before)
 
 
 @contextmanager
@@ -235,15 +235,15 @@ def unknown_name(parameter: str, value: object, known: Iterable[str]) -> ValueEr
     return ValueError(f"{parameter}={not_one_of(value, known)}")
 
 
-def counted(number: int, noun: str) -> str:
+def counted(count: int, noun: str) -> str:
     """ "1 value", "2 values"."""
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
-def listed(names: Sequence[str], most: int = 10) -> str:
+def listed(names: Sequence[str], limit: int = 10) -> str:
     """Names in quotes with commas; a long list is shortened."""
-    shown = ", ".join(repr(name) for name in names[:most])
-    return f"{shown} and {len(names) - most} more" if len(names) > most else shown
+    shown = ", ".join(repr(name) for name in names[:limit])
+    return f"{shown} and {len(names) - limit} more" if len(names) > limit else shown
 
 
 def quoted(text: str) -> str:

@@ -14,13 +14,13 @@ from gaussmix._src.errors import SingularCovariance, name_components
 from gaussmix._src.families.base import Family
 from gaussmix._src.interfaces.parameters import Parameters
 from gaussmix._src.interfaces.whitening.base import Whitening
-from gaussmix._src.numerics.arrays import Array, Places, frozen
+from gaussmix._src.numerics.arrays import Array, Indices, frozen
 from gaussmix._src.numerics.threads import cached_property
 
 # Weights that a user typed with seven digits pass, as in the estimators; weights from EM sum to 1 within K·ε.
 SUM_TOLERANCE = 1e-6
 # Relative to the standard deviations; sums in another order differ by n·ε at most, far less.
-_ASYMMETRY = 1e-8
+_MAX_ASYMMETRY = 1e-8
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,7 +77,7 @@ class Model:
         """What an engine needs for the E-step; raises `SingularCovariance`."""
         noise = self.noise
         background = () if noise is None else (noise.log_density, noise.log_sides)
-        return Parameters.of(self.weights, self.means, self.whitening, *background)
+        return Parameters.from_mixture(self.weights, self.means, self.whitening, *background)
 
     def beside(self, noise: Background | None) -> Model:
         """The same components, whose weights sum to 1, in addition to noise that has its weight already."""
@@ -94,16 +94,16 @@ class Model:
         weights = self.weights / total if total > 0 else np.full(self.n_components, 1 / self.n_components)
         return Model(weights, self.means, self.covariances, self.family)
 
-    def take(self, components: Sequence[int] | Places) -> Model:
+    def take(self, components: Sequence[int] | Indices) -> Model:
         """Some of the components, in this order, with the weights they have, and without noise."""
-        places = np.asarray(components, dtype=np.intp)
-        return Model(self.weights[places], self.means[places], self.covariances.take(places), self.family)
+        indices = np.asarray(components, dtype=np.intp)
+        return Model(self.weights[indices], self.means[indices], self.covariances.take(indices), self.family)
 
-    def marginal(self, places: Places) -> Model:
-        """The distribution of the features at `places`, in this order."""
-        covariances = self.covariances.marginal(places)
-        noise = None if self.noise is None else self.noise.marginal(places)
-        return Model(self.weights, self.means[:, places], covariances, self.family.relaxed(covariances), noise)
+    def marginal(self, indices: Indices) -> Model:
+        """The distribution of the features at `indices`, in this order."""
+        covariances = self.covariances.marginal(indices)
+        noise = None if self.noise is None else self.noise.marginal(indices)
+        return Model(self.weights, self.means[:, indices], covariances, self.family.relaxed(covariances), noise)
 
 
 def free_parameters(family: Family, n_components: int, n_features: int, *, has_noise: bool = False) -> int:
@@ -112,7 +112,7 @@ def free_parameters(family: Family, n_components: int, n_features: int, *, has_n
     return of_components + 2 * has_noise
 
 
-def flaw(
+def invalid_reason(
     weights: Array,
     means: Array,
     covariances: Array,
@@ -143,8 +143,8 @@ def flaw(
             return f"its {name} hold NaN or infinity"
     if (weights < 0).any():
         return f"weight {int((weights < 0).argmax())} is negative"
-    if noise is not None and noise.flaw is not None:
-        return noise.flaw
+    if noise is not None and noise.invalid_reason is not None:
+        return noise.invalid_reason
     if noise is not None and noise.box is not None and noise.box.shape != (2, means.shape[1]):
         return f"the box of its noise has shape {noise.box.shape}, not {(2, means.shape[1])}"
     total = weights.sum() + (0.0 if noise is None else noise.weight)
@@ -153,10 +153,10 @@ def flaw(
     if not is_factored:
         return None
     with np.errstate(all="ignore"):
-        return matrix_flaw(family.covariances(covariances, *means.shape), noun)
+        return invalid_matrix_reason(family.covariances(covariances, *means.shape), noun)
 
 
-def matrix_flaw(covariances: Covariances, noun: str = "covariance") -> str | None:
+def invalid_matrix_reason(covariances: Covariances, noun: str = "covariance") -> str | None:
     """Say what keeps covariances from having a density, as the end of a sentence; None if nothing does."""
     if covariances.is_matrix and not is_symmetric(covariances.array):
         return f"a {noun} matrix is not symmetric"
@@ -167,7 +167,7 @@ def matrix_flaw(covariances: Covariances, noun: str = "covariance") -> str | Non
     return None if usable else f"its {noun}s are beyond the range of float64"
 
 
-def is_symmetric(matrices: Array, digits: float = _ASYMMETRY) -> bool:
+def is_symmetric(matrices: Array, digits: float = _MAX_ASYMMETRY) -> bool:
     """Whether matrices (…, d, d) are symmetric up to rounding and a few typed digits, relative to the deviations."""
     scale = np.sqrt(np.abs(np.diagonal(matrices, axis1=-2, axis2=-1)))
     allowed = digits * scale[..., :, None] * scale[..., None, :]

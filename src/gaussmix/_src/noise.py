@@ -49,11 +49,11 @@ class Noise(Value):
         check_within("weight", self.weight, "a number between 0 and 1", lambda weight: 0 < weight < 1)
         if self.volume is None:
             return
-        given = check_finite("volume", self.volume)
-        if given.ndim == 0:
-            if given <= 0:
+        values = check_finite("volume", self.volume)
+        if values.ndim == 0:
+            if values <= 0:
                 raise ValueError(f"volume={self.volume!r} must be a number above 0.")
-        elif given.ndim != 2 or len(given) != 2 or not given.size or not (given[0] < given[1]).all():
+        elif values.ndim != 2 or len(values) != 2 or not values.size or not (values[0] < values[1]).all():
             raise ValueError(
                 "volume must be a number, or a box (2, n_features): the smallest numbers of the features, and above "
                 f"them the largest. It is {self.volume!r:.80}."
@@ -62,8 +62,8 @@ class Noise(Value):
     @property
     def box(self) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]] | None:
         """The corners of the box, (2, n_features); None where `volume` is a number or None."""
-        given = None if self.volume is None else check_finite("volume", self.volume)
-        return None if given is None or given.ndim == 0 else given
+        values = None if self.volume is None else check_finite("volume", self.volume)
+        return None if values is None or values.ndim == 0 else values
 
 
 Noise.__module__ = "gaussmix"  # where users import it from

@@ -12,7 +12,7 @@ from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.value import Value
 
 SHRINKAGE = 0.01  # of `prior="default"`: Fraley & Raftery (2007)
-_ASYMMETRY = 1e-8  # relative to the standard deviations
+_MAX_ASYMMETRY = 1e-8  # relative to the standard deviations
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -117,7 +117,7 @@ class NormalInverseWishart(Value):
         mean, scale = self.arrays()
         if mean is not None and (mean.ndim != 1 or not mean.size):
             raise ValueError(f"mean must have the shape (n_features,), not {mean.shape}.")
-        check_within("shrinkage", self.shrinkage, "a finite number ≥ 0", lambda number: 0 <= number < np.inf)
+        check_within("shrinkage", self.shrinkage, "a finite number ≥ 0", lambda index: 0 <= index < np.inf)
         if scale is not None:
             _check_scale(scale)
         if self.dof is not None:
@@ -135,13 +135,13 @@ class NormalInverseWishart(Value):
 
 def _check_concentration(weights: float | ArrayLike) -> None:
     """Raise ValueError or TypeError for what is no α."""
-    found = check_finite("weights", weights)
-    if found.ndim > 1 or not found.size:
-        raise ValueError(f"weights must be a number or have the shape (n_components,), not {found.shape}.")
-    if found.min() < 1:
+    result = check_finite("weights", weights)
+    if result.ndim > 1 or not result.size:
+        raise ValueError(f"weights must be a number or have the shape (n_components,), not {result.shape}.")
+    if result.min() < 1:
         raise ValueError(
-            f"weights={found.min():g} must be at least 1: below 1 the density has no maximum, because it grows without "
-            "bound where a weight goes to 0."
+            f"weights={result.min():g} must be at least 1: below 1 the density has no maximum, because it grows "
+            "without bound where a weight goes to 0."
         )
 
 
@@ -156,7 +156,7 @@ def _check_scale(scale: Array) -> None:
     if scale.ndim == 2:
         roots = np.sqrt(variances)
         correlations = scale / (roots[:, None] * roots)
-        if not (np.abs(correlations - correlations.T) <= _ASYMMETRY).all():
+        if not (np.abs(correlations - correlations.T) <= _MAX_ASYMMETRY).all():
             raise ValueError("scale is not symmetric.")
         if np.linalg.eigvalsh(correlations)[0] <= 0:
             raise ValueError("scale is not positive definite.")

@@ -33,8 +33,8 @@ class Value:
     @property
     def options(self) -> dict[str, Any]:
         """The parameters that differ from their defaults, arrays as lists."""
-        given, usual = self.get_params(), self._defaults()
-        changed = {name: plain(value) for name, value in given.items() if value is not usual[name]}
+        values, usual = self.get_params(), self._defaults()
+        changed = {name: plain(value) for name, value in values.items() if value is not usual[name]}
         return {name: value for name, value in changed.items() if value != usual[name]}
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
@@ -57,11 +57,11 @@ class Value:
         ------
         ValueError, TypeError : there is no such parameter, or it can't have this value.
         """
-        given = self.get_params()
+        values = self.get_params()
         for name in params:
-            if name not in given:
-                raise ValueError(f"{type(self).__name__} has no parameter {name!r:.60}; it has {listed(list(given))}.")
-        vars(self).update(vars(type(self)(**given | params)))
+            if name not in values:
+                raise ValueError(f"{type(self).__name__} has no parameter {name!r:.60}; it has {listed(list(values))}.")
+        vars(self).update(vars(type(self)(**values | params)))
         return self
 
     def __eq__(self, other: object) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from gaussmix._src.cli.options import number_of
+from gaussmix._src.cli.options import parse_number
 from gaussmix._src.sources.tables.base import BadTable, Table
 
 _UNKNOWN = ("", "na", "n/a", "nan", "null", "none")
@@ -20,22 +20,22 @@ def label_cells(table: Table, column: str) -> list[Any]:
     return [None if text.lower() in _UNKNOWN or text in table.missing else text for text in cells]
 
 
-def read_labels(table: Table, column: str, most: int) -> tuple[list[Any], dict[str, list[int]] | None]:
+def read_labels(table: Table, column: str, limit: int) -> tuple[list[Any], dict[str, list[int]] | None]:
     """The labels of the rows in a column, None as for `label_cells` and for −1, and the components that they have.
 
-    Labels that are text, at most `most` different ones, have a component each, in the order of the alphabet; numbers
+    Labels that are text, at most `limit` different ones, have a component each, in the order of the alphabet; numbers
     have None. Raises as `label_cells`, and BadTable for too many labels or numbers that are not whole.
     """
     texts = [None if text == "-1" else text for text in label_cells(table, column)]
-    distinct = {text: number_of(text) for text in sorted({text for text in texts if text is not None})}
+    distinct = {text: parse_number(text) for text in sorted({text for text in texts if text is not None})}
     where = f"{table.name}, column {column!r}"
-    if any(isinstance(number, str) for number in distinct.values()):
-        if len(distinct) > most:
+    if any(isinstance(index, str) for index in distinct.values()):
+        if len(distinct) > limit:
             raise BadTable(
                 f"{where} has {len(distinct)} different labels, and each needs a component: give -k {len(distinct)} or "
                 "more."
             )
-        return texts, {text: [number] for number, text in enumerate(distinct)}
-    if not all(float(number).is_integer() for number in distinct.values()):
+        return texts, {text: [index] for index, text in enumerate(distinct)}
+    if not all(float(index).is_integer() for index in distinct.values()):
         raise BadTable(f"{where} holds decimals, and labels are names or numbers of components.")
     return [None if text is None else int(distinct[text]) for text in texts], None

@@ -9,7 +9,7 @@ from typing import BinaryIO
 from gaussmix._src.errors import counted, invented_names, listed, unknown_name
 from gaussmix._src.estimators.base import write_estimator
 from gaussmix._src.estimators.bayesian_gaussian_mixture import BayesianGaussianMixture
-from gaussmix._src.estimators.gaussian_mixture import GaussianMixture, estimator_of
+from gaussmix._src.estimators.gaussian_mixture import GaussianMixture, as_estimator
 from gaussmix._src.estimators.gaussian_mixture_ic import GaussianMixtureIC, as_single
 from gaussmix._src.formats import model_file
 from gaussmix._src.formats.files import not_usable
@@ -21,7 +21,7 @@ from gaussmix._src.validation.parameters import MISSING
 from gaussmix._src.value import Value
 
 # In the mixture; changes no result; are not plain values.
-_NOT_KEPT = ("n_components", "n_jobs", "label_components", "callbacks")
+_NOT_SAVED = ("n_components", "n_jobs", "label_components", "callbacks")
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class ModelFile:
             raise ValueError(f"{path} is a table, not a model. Name the model first, and then the table.")
         model, record = model_file.read(sys.stdin.buffer if path == STANDARD else path)
         name = "standard input" if path == STANDARD else path
-        mixture, saved, posterior = Mixture.of(model), record.details.estimator, None
+        mixture, saved, posterior = Mixture.from_model(model), record.details.estimator, None
         if saved is not None and saved.name == BayesianGaussianMixture.__name__:
             try:
                 posterior = BayesianGaussianMixture._restored(saved, model, None, record.details.dtype)
@@ -61,7 +61,7 @@ class ModelFile:
     def estimator(self, jobs: int | None) -> GaussianMixture | BayesianGaussianMixture:
         """What labels and scores rows whose columns are in the order of the features."""
         if self.posterior is None:
-            return estimator_of(self.mixture.with_feature_names(None), jobs)
+            return as_estimator(self.mixture.with_feature_names(None), jobs)
         self.posterior.set_params(n_jobs=jobs, missing=MISSING[0])
         return self.posterior
 
@@ -77,7 +77,7 @@ class ModelFile:
         found = None if estimator is None or self.posterior is not None else estimator.attributes.get("n_parameters_")
         return found if isinstance(found, int) else self.mixture.n_parameters
 
-    def columns_of(
+    def match_columns(
         self, table: Table, columns: tuple[str, ...] = (), without: str | None = None, targets: tuple[str, ...] = ()
     ) -> tuple[str, ...]:
         """The columns of a table that are the features of the model without `targets`, in its order.
@@ -86,15 +86,15 @@ class ModelFile:
         matched by place; the column `without` is not a feature. Raises ValueError where a column is missing or does not
         hold numbers, their number is not that of the features, or a target is not a feature.
         """
-        known = self._known(targets)
-        wanted = None if self.details.feature_names is None else known
+        inputs = self._input_features(targets)
+        wanted = None if self.details.feature_names is None else inputs
         if wanted is not None and set(columns) == set(wanted):
             columns = wanted  # the same names in another order rename nothing
         if columns or wanted is None or not table.has_names:
-            every = columns or table.numeric_names(without=[without] if without is not None else [])
-            found = self._by_place(table.name, every, known)
+            candidates = columns or table.numeric_names(without=[without] if without is not None else [])
+            found = self._by_position(table.name, candidates, inputs)
         else:
-            missing = [name for name in wanted if name not in table.places]
+            missing = [name for name in wanted if name not in table.column_indices]
             if missing:
                 raise ValueError(
                     f"{table.name} has no column {listed(missing)}, which {self.name} needs; it has "
@@ -104,25 +104,25 @@ class ModelFile:
         table.check_numeric(found)
         return found
 
-    def _known(self, targets: tuple[str, ...]) -> tuple[str, ...]:
+    def _input_features(self, targets: tuple[str, ...]) -> tuple[str, ...]:
         """The features that are not targets."""
         for target in targets:
             if target not in self.names:
                 raise unknown_name("targets", target, self.names)
-        known = tuple(name for name in self.names if name not in targets)
-        if not known:
+        inputs = tuple(name for name in self.names if name not in targets)
+        if not inputs:
             raise ValueError(f"--targets names every feature of {self.name}: leave at least one to predict from.")
-        return known
+        return inputs
 
-    def _by_place(self, table: str, columns: tuple[str, ...], known: tuple[str, ...]) -> tuple[str, ...]:
+    def _by_position(self, table: str, columns: tuple[str, ...], inputs: tuple[str, ...]) -> tuple[str, ...]:
         """The columns that are the known features, where a table holds these or all features."""
-        if len(columns) == len(known):
+        if len(columns) == len(inputs):
             return columns
         if len(columns) != self.mixture.n_features:
-            beside = " beside the targets" if len(known) < len(self.names) else ""
+            beside = " beside the targets" if len(inputs) < len(self.names) else ""
             found = counted(len(columns), "numeric column")
-            raise ValueError(f"{table} has {found}, but {self.name} has {len(known)} features{beside}.")
-        return tuple(columns[self.names.index(name)] for name in known)
+            raise ValueError(f"{table} has {found}, but {self.name} has {len(inputs)} features{beside}.")
+        return tuple(columns[self.names.index(name)] for name in inputs)
 
 
 def write_search(
@@ -130,7 +130,7 @@ def write_search(
 ) -> None:
     """Write the chosen mixture of a search to rows of a total weight, and the `GaussianMixture` of the same end."""
     single = as_single(search)
-    shared = search.get_params(deep=False).keys() - _NOT_KEPT
+    shared = search.get_params(deep=False).keys() - _NOT_SAVED
     settings = {key: value for key, value in single.get_params(deep=False).items() if key in shared}
     for key, value in settings.items():  # a file holds plain values
         if isinstance(value, list | Value):

@@ -12,23 +12,23 @@ import click
 from click.core import ParameterSource
 
 from gaussmix._src.cli.model_file import ModelFile
-from gaussmix._src.cli.outputs import WRITERS, Writing, format_of
+from gaussmix._src.cli.outputs import WRITERS, Writing, output_format
 from gaussmix._src.cli.show.notices import QUIET, in_options, print_notices
 from gaussmix._src.errors import counted, not_one_of
-from gaussmix._src.families.base import FAMILIES, family_named, is_known, known_names
+from gaussmix._src.families.base import FAMILIES, family_named, family_names, is_family
 from gaussmix._src.families.factor_analyzer import NOISES
 from gaussmix._src.families.structures import Full
 from gaussmix._src.fit.criteria import CRITERIA, HIGHER
 from gaussmix._src.restrictions import Restrictions
 from gaussmix._src.sources.base import Source
-from gaussmix._src.sources.opening import MEMORY, check_memory, open
+from gaussmix._src.sources.opening import DEFAULT_MEMORY, check_memory, open
 from gaussmix._src.sources.tables import FORMATS, Files, open_table
 from gaussmix._src.sources.tables.base import INDEX_OF_FRAME, STANDARD, Dialect, is_numeric
-from gaussmix._src.validation.parameters import CHECKS, EVERY
-from gaussmix._src.validation.rows import MEANINGS
+from gaussmix._src.validation.parameters import ALL, CHECKS
+from gaussmix._src.validation.rows import WEIGHT_TYPES
 
-_MOST_CANDIDATES = 1000
-_LEAST_MEMORY = 1000  # bytes: less is a number whose unit was forgotten
+_MAX_CANDIDATES = 1000
+_MIN_MEMORY = 1000  # bytes: less is a number whose unit was forgotten
 _OF_STRUCTURES = {  # options of structures on the command line, and as structures call them
     "n_factors": "n_factors",
     "noise_variance": "noise",
@@ -52,8 +52,8 @@ def counts(ctx: click.Context, param: click.Parameter, value: str | None) -> tup
             raise click.BadParameter(f"{value!r} is not a count; write 3, 1:6 or 2,4,8.") from None
         if not 1 <= low <= high:
             raise click.BadParameter(f"{part!r} must begin at 1 or more and rise; write 3, 1:6 or 2,4,8.")
-        if high - low + len(found) >= _MOST_CANDIDATES:
-            raise click.BadParameter(f"{value!r} asks for more than {_MOST_CANDIDATES} fits.")
+        if high - low + len(found) >= _MAX_CANDIDATES:
+            raise click.BadParameter(f"{value!r} asks for more than {_MAX_CANDIDATES} fits.")
         found.update(range(low, high + 1))
     return tuple(sorted(found))
 
@@ -61,13 +61,13 @@ def counts(ctx: click.Context, param: click.Parameter, value: str | None) -> tup
 def structures(ctx: click.Context, param: click.Parameter, value: str) -> str | list[str]:
     """Names of covariance structures separated by commas, or "all"."""
     names = [name.strip() for name in value.split(",")]
-    if names == [EVERY]:
-        return EVERY
+    if names == [ALL]:
+        return ALL
     for name in names:
-        if name == EVERY:
-            raise click.BadParameter(f"{EVERY!r} tries each structure: give it alone.")
-        if not is_known(name):
-            raise click.BadParameter(not_one_of(name, (*known_names(), EVERY)))
+        if name == ALL:
+            raise click.BadParameter(f"{ALL!r} tries each structure: give it alone.")
+        if not is_family(name):
+            raise click.BadParameter(not_one_of(name, (*family_names(), ALL)))
     return names
 
 
@@ -83,12 +83,12 @@ def as_values(parameters: Mapping[str, Any]) -> dict[str, Any]:
     if not given:
         return found
     names = found.get("covariance_type", [Full().name])
-    takers = {} if names == EVERY else {name: family_named(name).get_params() for name in names}
+    takers = {} if names == ALL else {name: family_named(name).get_params() for name in names}
     for name in given:
         lacking = [repr(taker) for taker, own in takers.items() if _OF_STRUCTURES[name] not in own]
-        if names == EVERY or (lacking and (name == "max_condition" or len(lacking) == len(takers))):
+        if names == ALL or (lacking and (name == "max_condition" or len(lacking) == len(takers))):
             flag = f"--{name.replace('_', '-')}"
-            raise click.UsageError(f"{flag} has no meaning with --structure {', '.join(lacking) or EVERY}.")
+            raise click.UsageError(f"{flag} has no meaning with --structure {', '.join(lacking) or ALL}.")
     numbers = given.pop("n_factors", (1,))
     found["covariance_type"] = []
     for structure, own in takers.items():
@@ -103,7 +103,7 @@ def as_values(parameters: Mapping[str, Any]) -> dict[str, Any]:
 
 def by_rule(ctx: click.Context, param: click.Parameter, value: str | None) -> Any:
     """What sets a parameter: a number, text, or several by commas. It is checked by the rule of that parameter."""
-    parts = [] if value is None else [number_of(part.strip()) for part in value.split(",")]
+    parts = [] if value is None else [parse_number(part.strip()) for part in value.split(",")]
     found = None if not parts else parts if len(parts) > 1 else parts[0]
     try:
         if found is not None and param.name in CHECKS:
@@ -113,7 +113,7 @@ def by_rule(ctx: click.Context, param: click.Parameter, value: str | None) -> An
     return found
 
 
-def number_of(text: str) -> int | float | str:
+def parse_number(text: str) -> int | float | str:
     """The number that a text says, else the text."""
     for kind in (int, float):
         try:
@@ -129,7 +129,7 @@ def numbers(end: float, what: str) -> Callable[[click.Context, click.Parameter, 
     def read(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[str, ...]:
         found = [part.strip() for part in value.split(",")] if value else []
         for part in found:
-            number = number_of(part)
+            number = parse_number(part)
             if isinstance(number, str) or not 0 < number < end:
                 raise click.BadParameter(f"{part!r} is not {what}.")
         return tuple(found)
@@ -137,7 +137,7 @@ def numbers(end: float, what: str) -> Callable[[click.Context, click.Parameter, 
     return read
 
 
-shares = numbers(1, "a number between 0 and 1; write 0.05,0.5,0.95")
+quantile_levels = numbers(1, "a number between 0 and 1; write 0.05,0.5,0.95")
 
 
 def threads(ctx: click.Context, param: click.Parameter, value: int | None) -> int | None:
@@ -153,7 +153,7 @@ def size(ctx: click.Context, param: click.Parameter, value: str) -> int:
         found = check_memory(value)
     except ValueError as error:
         raise click.BadParameter(str(error)) from None
-    if found < _LEAST_MEMORY:
+    if found < _MIN_MEMORY:
         raise click.BadParameter(f"{value!r} is {counted(found, 'byte')}; write 512MB or 3GB.")
     return found
 
@@ -177,15 +177,15 @@ def delimiter(ctx: click.Context, param: click.Parameter, value: str | None) -> 
     """A character, or its name; every run of blanks is " "."""
     if value is None:
         return None
-    found = _DELIMITERS.get(value.lower(), value)
+    found = _MARK_NAMES.get(value.lower(), value)
     if len(found) != 1 or found in '"\r\n':
         raise click.BadParameter(f"{value!r} is not a single character, tab or blanks.")
     return found
 
 
-def open_share(ctx: click.Context, param: click.Parameter, value: str | None) -> float | None:
+def open_probability(ctx: click.Context, param: click.Parameter, value: str | None) -> float | None:
     """A number between 0 and 1."""
-    number = None if value is None else number_of(value)
+    number = None if value is None else parse_number(value)
     if isinstance(number, str) or (number is not None and not 0 < number < 1):
         raise click.BadParameter(f"{value!r} is not a number between 0 and 1; write 0.01.")
     return number
@@ -203,7 +203,7 @@ def given(names: Collection[str]) -> list[str]:
 
 Verb = Callable[..., None]
 Decorator = Callable[[Verb], Verb]
-_DELIMITERS = {"tab": "\t", "\\t": "\t", "blanks": " ", "space": " ", "whitespace": " ", "comma": ",", "semicolon": ";"}
+_MARK_NAMES = {"tab": "\t", "\\t": "\t", "blanks": " ", "space": " ", "whitespace": " ", "comma": ",", "semicolon": ";"}
 
 
 @dataclass(frozen=True)
@@ -253,12 +253,12 @@ class Reading:
         """The columns that the user names, or else all of numbers; notices name the others."""
         if self.columns:
             return self.columns
-        kept = table.without([*self.exclude, *self.counting(table, without)])
-        found = kept.numeric_names(without)
+        rest = table.without([*self.exclude, *self.counting(table, without)])
+        found = rest.numeric_names(without)
         taken = {*found, *without}
-        others = {name: kept.schema.field(name).type for name in kept.names if name not in taken}
+        others = {name: rest.schema.field(name).type for name in rest.names if name not in taken}
         print_notices(
-            f"left out column {name!r}: {INDEX_OF_FRAME if is_numeric(kind) else kept.why_not_numeric(name, kind)}."
+            f"left out column {name!r}: {INDEX_OF_FRAME if is_numeric(kind) else rest.why_not_numeric(name, kind)}."
             for name, kind in others.items()
         )
         return found
@@ -273,10 +273,10 @@ class Reading:
     ) -> tuple[Files, tuple[str, ...]]:
         """A table, whose notices are printed, and those of its columns that are the features of a model."""
         table = self.open(data)
-        kept = table.without(self.exclude)
+        rest = table.without(self.exclude)
         if weights is not None:
-            kept.check_has(weights)
-        features = model.columns_of(kept, self.columns, weights, targets)
+            rest.check_has(weights)
+        features = model.match_columns(rest, self.columns, weights, targets)
         table = self.of_features(table, features, weights)
         print_notices(table.notices)
         return table, features
@@ -328,8 +328,8 @@ jobs = option(
     "-j --jobs", "Threads; every processor by default. Changes no result.", type=int, callback=threads, metavar="N"
 )
 weights = column("--weights", "Weights of the rows: 2 counts as two such rows.")
-_MEANING = "Weights are frequencies, or precisions, which are scaled to a mean of 1."
-weight_meaning = choice("--weight-meaning", _MEANING, MEANINGS, default=MEANINGS[0])
+_WEIGHT_HELP = "Weights are frequencies, or precisions, which are scaled to a mean of 1."
+weight_type = choice("--weight-type", _WEIGHT_HELP, WEIGHT_TYPES, default=WEIGHT_TYPES[0])
 
 criterion = option(
     "--criterion",
@@ -340,12 +340,12 @@ criterion = option(
 )
 
 
-def memory_of(help: str) -> Decorator:
+def memory_option(help: str) -> Decorator:
     """The option --memory."""
-    return option("--memory", help, callback=size, default=MEMORY.replace(" ", ""), metavar="SIZE")
+    return option("--memory", help, callback=size, default=DEFAULT_MEMORY.replace(" ", ""), metavar="SIZE")
 
 
-memory = memory_of("Larger tables are read in parts.")
+memory = memory_option("Larger tables are read in parts.")
 cache = option("--cache", "Keep the numbers of DATA there, and read it once.", metavar="FOLDER")
 
 
@@ -368,24 +368,24 @@ def reading(verb: Verb) -> Verb:
     """Add the options of every verb that reads a table. The verb takes them as one `Reading`."""
 
     @wraps(verb)
-    def told(**options: Any) -> None:
+    def wrapped(**options: Any) -> None:
         dialect = {name: options.pop(name) for name in _OF_TEXT}
         limits = {"memory": options["memory"]} if "memory" in options else {}
         options["dialect"] = Dialect(missing=options.pop("na"), **dialect, **limits)
-        said = Reading(**{each.name: options.pop(each.name) for each in fields(Reading) if each.name in options})
-        for name in said.columns:
-            if name in said.exclude:
+        values = Reading(**{each.name: options.pop(each.name) for each in fields(Reading) if each.name in options})
+        for name in values.columns:
+            if name in values.exclude:
                 raise click.UsageError(f"{name!r} is named by --columns and by --exclude.")
-        if said.drop_missing and said.missing:
+        if values.drop_missing and values.missing:
             raise click.UsageError("--missing takes the rows that --drop-missing leaves out.")
-        decimal, delimiter, thousands = said.dialect.decimal, said.dialect.delimiter, said.dialect.thousands
+        decimal, delimiter, thousands = values.dialect.decimal, values.dialect.delimiter, values.dialect.thousands
         if decimal is not None and decimal == delimiter:
             raise click.UsageError(f"{decimal!r} can't be the delimiter and the decimal mark.")
         if thousands is not None and thousands in (decimal, delimiter):
             raise click.UsageError(f"{thousands!r} can't mark thousands and be the decimal mark or the delimiter.")
-        verb(reading=said, **options)
+        verb(reading=values, **options)
 
-    added: Verb = told
+    added: Verb = wrapped
     for each in (quiet, *_READING):
         added = each(added)
     return added
@@ -441,25 +441,25 @@ def writing(verb: Verb) -> Verb:
     """Add the options of every verb that writes a table. The verb takes them as one `Writing`."""
 
     @wraps(verb)
-    def told(output: str, to: str | None, as_json: bool, **options: Any) -> None:
-        format = format_of(output, to, as_json=as_json)
+    def wrapped(output: str, to: str | None, as_json: bool, **options: Any) -> None:
+        format = output_format(output, to, as_json=as_json)
         verb(writing=Writing(output, format, as_json, is_plain=output == STANDARD and to is None), **options)
 
     help = "Write there instead of to standard output."
     to_file = option("-o --output", help, metavar="OUT", default=STANDARD, show_default=False)
     help = "Format of what is written.  [default: by the extension of OUT, or else csv]"
-    return to_file(choice("--to", help, WRITERS)(as_json(told)))
+    return to_file(choice("--to", help, WRITERS)(as_json(wrapped)))
 
 
 noise = flag("--noise", "A uniform background beside the components, for rows that belong to none.")
 
 
-def seed_of(declaration: str, help: str, most: int | None = None) -> Decorator:
+def seed_option(declaration: str, help: str, max_value: int | None = None) -> Decorator:
     """The option --seed."""
-    return option(declaration, help, type=click.IntRange(0, most), default=0, metavar="N")
+    return option(declaration, help, type=click.IntRange(0, max_value), default=0, metavar="N")
 
 
-seed = seed_of("--seed random_state", "Seed of the starts.", 2**32 - 1)
+seed = seed_option("--seed random_state", "Seed of the starts.", 2**32 - 1)
 missing = flag("--missing", "Use rows with empty cells too, by their other cells.")
 
 

@@ -29,7 +29,7 @@ from gaussmix._src.sources.tables import Files, format_by_name
 from gaussmix._src.sources.tables.base import STANDARD, BadTable, doubles, is_numeric
 
 _ROWS_AT_ONCE = 10_000
-_CODECS = {".gz": "gzip", ".bz2": "bz2", ".zst": "zstd", ".lz4": "lz4"}  # all that `open_table` reads
+_SUFFIX_CODECS = {".gz": "gzip", ".bz2": "bz2", ".zst": "zstd", ".lz4": "lz4"}  # all that `open_table` reads
 
 
 def check_target(target: str, *inputs: str | None) -> None:
@@ -53,22 +53,22 @@ def check_target(target: str, *inputs: str | None) -> None:
             raise click.UsageError(sentence)
 
 
-def format_of(target: str, to: str | None, *, as_json: bool) -> str:
+def output_format(target: str, to: str | None, *, as_json: bool) -> str:
     """The format to write a table in: `to`, or by the extension of the target, or CSV.
 
     Raises UsageError for --json together with another format, and where the extension says that another is to be
     compressed.
     """
     path = Path(target)
-    name = path.stem if _codec_of(target) else path.name
+    name = path.stem if _codec(target) else path.name
     by_name = "json" if name.lower().endswith(".json") else format_by_name(name)
     if as_json and (to or by_name or "json") not in FOR_PEOPLE:
         raise click.UsageError(f"--json contradicts {to or by_name}.")
     if target != STANDARD and not (to or by_name or as_json) and Path(name).suffix:
-        known = listed([f".{each}" for each in WRITERS])
-        raise click.UsageError(f"{target}: gaussmix writes no {Path(name).suffix}. Use {known}, or add --to.")
+        extensions = listed([f".{each}" for each in WRITERS])
+        raise click.UsageError(f"{target}: gaussmix writes no {Path(name).suffix}. Use {extensions}, or add --to.")
     format = "json" if as_json else to or by_name or "csv"
-    if _codec_of(target) and format not in FOR_PEOPLE:
+    if _codec(target) and format not in FOR_PEOPLE:
         raise click.UsageError(f"{target}: only csv and json can be written as {path.suffix}, not {format}.")
     return format
 
@@ -100,7 +100,7 @@ class Writing:
         CSV gets the delimiter and the decimal mark of the table `read`, or "," and ".". Raises ValueError if the format
         can't hold the table, OSError if it can't be written.
         """
-        codec, write = _codec_of(self.output), WRITERS[self.format]
+        codec, write = _codec(self.output), WRITERS[self.format]
         if self.format == "csv" and read is not None:
             write = partial(write_csv, delimiter=read.delimiter, decimal=read.decimal)
         with open_target(self.output, for_people=self.format in FOR_PEOPLE) as file:
@@ -111,8 +111,8 @@ class Writing:
                 write(stream, parts)
 
 
-def _codec_of(target: str) -> str | None:
-    return _CODECS.get(Path(target).suffix.lower())
+def _codec(target: str) -> str | None:
+    return _SUFFIX_CODECS.get(Path(target).suffix.lower())
 
 
 @contextmanager
@@ -141,8 +141,8 @@ def open_target(target: str, *, for_people: bool) -> Iterator[BinaryIO]:
 def write_csv(file: BinaryIO, parts: Iterable[pa.Table], delimiter: str = ",", decimal: str = ".") -> None:
     """Write text as it is and numbers with all their digits. Lines end with LF."""
     writer = csv.writer(codecs.getwriter("utf-8")(file), delimiter=delimiter, lineterminator="\n")
-    for number, table in enumerate(parts):
-        if not number:
+    for index, table in enumerate(parts):
+        if not index:
             writer.writerow(table.column_names)
         writer.writerows(_rows(table) if decimal == "." else _with_decimal(_rows(table), decimal))
 
@@ -181,10 +181,10 @@ def _write_parts(open_writer: Callable[[pa.Schema], Any], parts: Iterable[pa.Tab
 
 def _without_dictionaries(table: pa.Table) -> pa.Table:
     """The same values without dictionaries: an Arrow file holds one for each column, and parts have several."""
-    for place, field in enumerate(table.schema):
+    for index, field in enumerate(table.schema):
         if pa.types.is_dictionary(field.type):
             kind = field.type.value_type
-            table = table.set_column(place, field.with_type(kind), table.column(place).cast(kind))
+            table = table.set_column(index, field.with_type(kind), table.column(index).cast(kind))
     return table
 
 

@@ -31,9 +31,9 @@ VERBS = {  # what the help of the program says of each
     "completion": "Print the script that completes commands in a shell.",
     "report": "Write a page about a table: words, tables and pictures.",
 }
-CANNOT, USAGE, INTERRUPTED = 1, 2, 130
+EXIT_ERROR, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
 # scikit-learn imports them, which takes more than half of its own time, and most verbs never use them.
-SLOW = "scipy.stats", "pandas"
+SLOW_PACKAGES = "scipy.stats", "pandas"
 _LOCK = Lock()
 
 
@@ -56,7 +56,7 @@ class Program(click.Group):
             code = super().main(*args, **options)
             sys.stdout.flush()
         except (KeyboardInterrupt, click.Abort):
-            sys.exit(INTERRUPTED)
+            sys.exit(EXIT_INTERRUPTED)
         except BaseException as error:
             code = _report(error, self.running)
             _discard_unwritten_output()
@@ -74,7 +74,7 @@ class Program(click.Group):
             )
         name, verb, rest = super().resolve_command(ctx, args)
         if name is not None:
-            import_later()
+            import_lazily()
             verb = getattr(import_module(f"gaussmix._src.cli.verbs.{name}"), name)
         self.running = verb
         return name, verb, rest
@@ -91,10 +91,10 @@ class Program(click.Group):
 
 
 # What other programs call the number of components, and the structure.
-_OTHERS = dict.fromkeys(
+_SYNONYMS = dict.fromkeys(
     ("--clusters", "--n-clusters", "--components", "--n-components", "--n_components", "--K", "-K"), "-k"
 )
-_OTHERS |= dict.fromkeys(("--covariance", "--covariance-type", "--covariance_type", "--model-names"), "--structure")
+_SYNONYMS |= dict.fromkeys(("--covariance", "--covariance-type", "--covariance_type", "--model-names"), "--structure")
 
 
 class _Closed(RawIOBase):
@@ -130,21 +130,21 @@ def _report(error: BaseException, verb: click.Command | None) -> int:
     """Print what went wrong in a verb, and return the exit code."""
     if isinstance(error, click.exceptions.NoArgsIsHelpError):
         error.show()
-        return USAGE
+        return EXIT_USAGE
     if isinstance(error, click.UsageError):
         name = error.ctx.command_path if error.ctx else "gaussmix"
-        meant = _OTHERS.get(error.option_name) if isinstance(error, click.NoSuchOption) else None
-        known = [name for each in error.ctx.command.params for name in each.opts] if error.ctx else []
-        if isinstance(error, click.NoSuchOption) and meant in known:
-            error = click.UsageError(f"No such option {error.option_name!r}. Did you mean {meant!r}?", error.ctx)
+        intended = _SYNONYMS.get(error.option_name) if isinstance(error, click.NoSuchOption) else None
+        options = [name for each in error.ctx.command.params for name in each.opts] if error.ctx else []
+        if isinstance(error, click.NoSuchOption) and intended in options:
+            error = click.UsageError(f"No such option {error.option_name!r}. Did you mean {intended!r}?", error.ctx)
         extra = re.match(r"Got unexpected extra arguments? \((\S+)", error.message)
         if extra and os.path.isfile(first := extra[1].rstrip(")")):  # the shell may have named thousands
             several = repr(os.path.join(os.path.dirname(first), f"*{os.path.splitext(first)[1]}"))
             error = click.UsageError(f"{first} is one file too many: name several by a pattern in quotes, {several}.")
         click.echo(f"gaussmix: {' '.join(error.format_message().split())} See '{name} --help'.", err=True)
-        return USAGE
+        return EXIT_USAGE
     if isinstance(error, OSError) and error.errno == errno.EPIPE:
-        return CANNOT  # the reader of the pipe has gone
+        return EXIT_ERROR  # the reader of the pipe has gone
     if isinstance(error, OSError) and error.strerror:
         sentence = f"{error.filename}: {error.strerror}." if error.filename else f"{error.strerror}."
     elif isinstance(error, MemoryError):
@@ -158,7 +158,7 @@ def _report(error: BaseException, verb: click.Command | None) -> int:
 
     is_of_table = isinstance(error, OSError | BadTable)
     click.echo(f"gaussmix: {in_options(sentence, verb, is_of_table=is_of_table)}", err=True)
-    return CANNOT
+    return EXIT_ERROR
 
 
 def _discard_unwritten_output() -> None:
@@ -169,7 +169,7 @@ def _discard_unwritten_output() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-class Later(ModuleType):
+class LazyModule(ModuleType):
     """A package that takes its contents, when the first of them is asked for, from the package of the same name.
 
     Modules inside it, such as `scipy.stats.qmc`, are imported without it. Where the package is broken, the ImportError
@@ -183,12 +183,12 @@ class Later(ModuleType):
         return getattr(import_module(self.__name__), name)
 
 
-def import_later(names: tuple[str, ...] = SLOW) -> None:
+def import_lazily(names: tuple[str, ...] = SLOW_PACKAGES) -> None:
     """Let `import` of these packages take no time, as far as they are installed and not imported yet."""
     for name in names:
         spec = None if name in sys.modules else find_spec(name)
         if spec is not None:
-            package = sys.modules[name] = Later(name)
+            package = sys.modules[name] = LazyModule(name)
             package.__spec__, package.__path__ = spec, spec.submodule_search_locations or []
 
 

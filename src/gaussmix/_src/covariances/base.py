@@ -9,9 +9,9 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from gaussmix._src.interfaces.need import Second
+from gaussmix._src.interfaces.moment_spec import Second
 from gaussmix._src.interfaces.whitening.base import Whitening
-from gaussmix._src.numerics.arrays import Array, Places, frozen
+from gaussmix._src.numerics.arrays import Array, Indices, frozen
 from gaussmix._src.numerics.threads import cached_property
 
 
@@ -48,7 +48,7 @@ class Covariances(ABC):
         return one if is_shared else (n_components, *one)
 
     @classmethod
-    def of(cls, array: Array, n_components: int, n_features: int, is_shared: bool) -> Self:
+    def from_array(cls, array: Array, n_components: int, n_features: int, is_shared: bool) -> Self:
         """Make covariances of an array in the form of `array`."""
         return cls(array[None] if is_shared else array, n_components, n_features, is_shared)
 
@@ -125,12 +125,12 @@ class Covariances(ABC):
         """The precisions Σ_k⁻¹, in the form of `simple`; raises `SingularCovariance`."""
         return replace(self.simple(), each=self.whitening.precisions())
 
-    def take(self, components: Sequence[int] | Places) -> Self:
+    def take(self, components: Sequence[int] | Indices) -> Self:
         """The covariances of some components, in this order."""
-        places = np.asarray(components, dtype=np.intp)
-        return replace(self, each=self.each if self.is_shared else self.each[places], n_components=len(places))
+        indices = np.asarray(components, dtype=np.intp)
+        return replace(self, each=self.each if self.is_shared else self.each[indices], n_components=len(indices))
 
-    def put(self, components: Sequence[int] | Places, others: Covariances) -> Self:
+    def put(self, components: Sequence[int] | Indices, others: Covariances) -> Self:
         """Replace the covariances of some components by others of this form; a shared one is replaced whole."""
         each = others.each
         if not self.is_shared:
@@ -139,11 +139,11 @@ class Covariances(ABC):
         return replace(self, each=each)
 
     @abstractmethod
-    def marginal(self, places: Places) -> Covariances:
-        """Covariances of the features at `places`, in this order."""
+    def marginal(self, indices: Indices) -> Covariances:
+        """Covariances of the features at `indices`, in this order."""
 
     @abstractmethod
-    def conditional(self, known: Places, unknown: Places) -> tuple[Covariances, Array]:
+    def conditional(self, known: Indices, unknown: Indices) -> tuple[Covariances, Array]:
         """Covariances of unknown features given known ones, and how their means follow; Bishop (2006) eq. 2.81–2.82.
 
         Returns

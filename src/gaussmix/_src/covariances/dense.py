@@ -9,9 +9,9 @@ import numpy as np
 
 from gaussmix._src.covariances.base import Covariances
 from gaussmix._src.errors import SingularCovariance
-from gaussmix._src.interfaces.need import Second
+from gaussmix._src.interfaces.moment_spec import Second
 from gaussmix._src.interfaces.whitening.triangular import TriangularWhitening
-from gaussmix._src.numerics.arrays import Array, Places, below_diagonal
+from gaussmix._src.numerics.arrays import Array, Indices, below_diagonal
 from gaussmix._src.numerics.contract import contract
 from gaussmix._src.numerics.elementary import exponential, log
 from gaussmix._src.numerics.factorise import factorise, lower_roots
@@ -60,12 +60,12 @@ class Dense(Covariances):
         return self._for_all(self.each)
 
     def _whitening(self) -> TriangularWhitening:
-        return TriangularWhitening.of(self.each)
+        return TriangularWhitening.from_covariances(self.each)
 
-    def marginal(self, places: Places) -> Dense:
-        return replace(self, each=self.each[:, places[:, None], places], n_features=len(places))
+    def marginal(self, indices: Indices) -> Dense:
+        return replace(self, each=self.each[:, indices[:, None], indices], n_features=len(indices))
 
-    def conditional(self, known: Places, unknown: Places) -> tuple[Dense, Array]:
+    def conditional(self, known: Indices, unknown: Indices) -> tuple[Dense, Array]:
         """As in the base class. With the known features first, the Cholesky factor [[L_k, 0], [L_uk, L_u]] has both
         results: B = L_uk L_k⁻¹ and L_u L_uᵀ, without a difference of large numbers.
         """
@@ -74,12 +74,12 @@ class Dense(Covariances):
         if failed.any():
             raise SingularCovariance(np.flatnonzero(failed))
         lower = np.asarray(np.linalg.cholesky(ordered), np.float64)
-        n_known = len(known)
+        n_observed = len(known)
         # Elimination of a matrix that is upper triangular leaves it as it is: this is back substitution.
-        upper = lower[:, :n_known, :n_known].swapaxes(1, 2)
-        across = np.linalg.solve(upper, lower[:, n_known:, :n_known].swapaxes(1, 2))
+        upper = lower[:, :n_observed, :n_observed].swapaxes(1, 2)
+        across = np.linalg.solve(upper, lower[:, n_observed:, :n_observed].swapaxes(1, 2))
         regression = np.asarray(across.swapaxes(1, 2), np.float64)
-        rest = squared(lower[:, n_known:, n_known:])
+        rest = squared(lower[:, n_observed:, n_observed:])
         return replace(self, each=rest, n_features=len(unknown)), regression
 
     def transform(self, A: Array) -> Dense:

@@ -9,9 +9,9 @@ import numpy as np
 
 from gaussmix._src.covariances.base import Covariances
 from gaussmix._src.covariances.dense import Dense, squared
-from gaussmix._src.interfaces.need import Second
+from gaussmix._src.interfaces.moment_spec import Second
 from gaussmix._src.interfaces.whitening.diagonal import DiagonalWhitening
-from gaussmix._src.numerics.arrays import Array, Places
+from gaussmix._src.numerics.arrays import Array, Indices
 from gaussmix._src.numerics.elementary import exponential, log
 
 
@@ -36,7 +36,7 @@ class Diagonal(Covariances):
         return self._for_all(self.each[:, :, None] * np.eye(self.n_features))
 
     def _whitening(self) -> DiagonalWhitening:
-        return DiagonalWhitening.of(self.each)
+        return DiagonalWhitening.from_variances(self.each)
 
     def lift(self, kind: type[Covariances]) -> Covariances:
         if kind is not Dense:
@@ -45,10 +45,10 @@ class Diagonal(Covariances):
             self.each[:, :, None] * np.eye(self.n_features), self.n_components, self.n_features, self.is_shared
         )
 
-    def marginal(self, places: Places) -> Diagonal:
-        return replace(self, each=self.each[:, places], n_features=len(places))
+    def marginal(self, indices: Indices) -> Diagonal:
+        return replace(self, each=self.each[:, indices], n_features=len(indices))
 
-    def conditional(self, known: Places, unknown: Places) -> tuple[Diagonal, Array]:
+    def conditional(self, known: Indices, unknown: Indices) -> tuple[Diagonal, Array]:
         return self.marginal(unknown), np.zeros((1, len(unknown), len(known)))
 
     def transform(self, A: Array) -> Covariances:

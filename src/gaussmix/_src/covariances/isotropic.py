@@ -9,9 +9,9 @@ import numpy as np
 
 from gaussmix._src.covariances.base import Covariances
 from gaussmix._src.covariances.diagonal import Diagonal, is_scaled_selection
-from gaussmix._src.interfaces.need import Second
+from gaussmix._src.interfaces.moment_spec import Second
 from gaussmix._src.interfaces.whitening.diagonal import SphericalWhitening
-from gaussmix._src.numerics.arrays import Array, Places
+from gaussmix._src.numerics.arrays import Array, Indices
 from gaussmix._src.numerics.elementary import exponential, log
 
 
@@ -36,7 +36,7 @@ class Isotropic(Covariances):
         return self._for_all(self.each[:, None, None] * np.eye(self.n_features))
 
     def _whitening(self) -> SphericalWhitening:
-        return SphericalWhitening.of(self.each, self.n_features)
+        return SphericalWhitening.from_variances(self.each, self.n_features)
 
     def lift(self, kind: type[Covariances]) -> Covariances:
         if kind is Isotropic:
@@ -44,10 +44,10 @@ class Isotropic(Covariances):
         variances = np.broadcast_to(self.each[:, None], (len(self.each), self.n_features))
         return Diagonal(variances, self.n_components, self.n_features, self.is_shared).lift(kind)
 
-    def marginal(self, places: Places) -> Isotropic:
-        return replace(self, n_features=len(places))
+    def marginal(self, indices: Indices) -> Isotropic:
+        return replace(self, n_features=len(indices))
 
-    def conditional(self, known: Places, unknown: Places) -> tuple[Isotropic, Array]:
+    def conditional(self, known: Indices, unknown: Indices) -> tuple[Isotropic, Array]:
         return self.marginal(unknown), np.zeros((1, len(unknown), len(known)))
 
     def transform(self, A: Array) -> Covariances:

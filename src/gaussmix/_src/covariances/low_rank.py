@@ -9,9 +9,9 @@ import numpy as np
 
 from gaussmix._src.covariances.base import Covariances
 from gaussmix._src.covariances.dense import Dense
-from gaussmix._src.interfaces.need import Second
+from gaussmix._src.interfaces.moment_spec import Second
 from gaussmix._src.interfaces.whitening.low_rank import LowRankWhitening, spectrum
-from gaussmix._src.numerics.arrays import Array, Places
+from gaussmix._src.numerics.arrays import Array, Indices
 from gaussmix._src.numerics.axes import principal_axes
 from gaussmix._src.numerics.contract import contract
 from gaussmix._src.numerics.elementary import exponential, log
@@ -71,13 +71,13 @@ class LowRank(Covariances):
         """
         n, n_loadings = len(self.each), self.n_features * (self.each.shape[2] - 1)
         loadings = math.sqrt(0.5) * self.loadings
-        whitening = LowRankWhitening.of(loadings, *spectrum(loadings, self.noise)[:3])
-        moved = np.array(changes)
-        for one in moved:
+        whitening = LowRankWhitening.from_loadings(loadings, *spectrum(loadings, self.noise)[:3])
+        shifted = np.array(changes)
+        for one in shifted:
             loadings = one[:, :n_loadings].reshape(n, self.n_features, -1).transpose(2, 0, 1)
             one[:, :n_loadings] = np.concatenate([whitening.whiten_each(each) for each in loadings], axis=1)
-        moved[..., n_loadings:] *= math.sqrt(0.5)
-        return moved
+        shifted[..., n_loadings:] *= math.sqrt(0.5)
+        return shifted
 
     def ridge_precisions(self) -> Array:
         """1 / ψ: what rows say of the factors has no ridge."""
@@ -90,17 +90,17 @@ class LowRank(Covariances):
         return self.simple().dense()
 
     def _whitening(self) -> LowRankWhitening:
-        return LowRankWhitening.of(self.loadings, *self._spectrum[:3])
+        return LowRankWhitening.from_loadings(self.loadings, *self._spectrum[:3])
 
     def simple(self) -> Dense:
         matrices: Array = contract("kiq,kjq->kij", self.loadings, self.loadings)
         np.einsum("kii->ki", matrices)[...] += self.noise
         return Dense(matrices, self.n_components, self.n_features, self.is_shared)
 
-    def marginal(self, places: Places) -> LowRank:
-        return replace(self, each=self.each[:, places], n_features=len(places))
+    def marginal(self, indices: Indices) -> LowRank:
+        return replace(self, each=self.each[:, indices], n_features=len(indices))
 
-    def conditional(self, known: Places, unknown: Places) -> tuple[LowRank, Array]:
+    def conditional(self, known: Indices, unknown: Indices) -> tuple[LowRank, Array]:
         """As in the base class. The factors stay; given the known features, their covariance is P of `posterior`."""
         projection, left = self.marginal(known).posterior
         rest = self.marginal(unknown)

@@ -11,7 +11,7 @@ from gaussmix._src.engines.base import Engine
 from gaussmix._src.engines.complete.engine import CompleteEngine
 from gaussmix._src.errors import ParameterTypeError
 
-MOST_THREADS = 4096  # more never help, and the core counts threads in 32 bits
+MAX_THREADS = 4096  # more never help, and the core counts threads in 32 bits
 
 
 def choose(n_jobs: int | None = None) -> CompleteEngine:
@@ -33,7 +33,7 @@ def n_threads(n_jobs: int | None) -> int:
     """Turn scikit-learn's n_jobs into a number of threads; None respects OMP_NUM_THREADS, as OpenMP does."""
     n_jobs = None if n_jobs is None else check_jobs(n_jobs)
     if n_jobs is not None and n_jobs > 0:
-        return min(n_jobs, MOST_THREADS)
+        return min(n_jobs, MAX_THREADS)
     usable = min(len(os.sched_getaffinity(0)), _quota()) if hasattr(os, "sched_getaffinity") else _quota()
     if n_jobs is None:
         limit = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0]

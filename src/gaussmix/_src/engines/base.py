@@ -9,11 +9,11 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from gaussmix._src.engines.calls import Belief, Control, Course, Fits, Groups, Recipe
+from gaussmix._src.engines.calls import Control, Fits, FitSettings, Groups, PackedPrior, RunHistory
 from gaussmix._src.interfaces.algebra import Algebra
-from gaussmix._src.interfaces.block import Block, Profile
-from gaussmix._src.interfaces.moments import Moments, Partial
-from gaussmix._src.interfaces.need import Need, Rule, Second
+from gaussmix._src.interfaces.block import Block, RowStatistics
+from gaussmix._src.interfaces.moment_spec import MomentSpec, Rule, Second
+from gaussmix._src.interfaces.moments import BlockMoments, Moments
 from gaussmix._src.interfaces.parameters import Parameters
 from gaussmix._src.interfaces.spread import Spread
 from gaussmix._src.interfaces.whitening.base import Whitening
@@ -56,7 +56,7 @@ class Engine(Protocol[StateT]):
     def complete(self) -> Engine[Any]:
         """The engine of complete rows, with as many threads."""
 
-    def look(self, profile: Profile, need: Need, spread: Callable[[], Spread]) -> Facts:
+    def prepare(self, profile: RowStatistics, need: MomentSpec, spread: Callable[[], Spread]) -> Facts:
         """Find out what steps over single blocks must know of all rows, before the first pass.
 
         Some decisions of a step depend on all rows, for example on their number. They read these facts and not the
@@ -73,7 +73,7 @@ class Engine(Protocol[StateT]):
         facts : picklable.
         """
 
-    def open(self, block: Block, need: Need, n_components: int) -> StateT:
+    def open(self, block: Block, need: MomentSpec, n_components: int) -> StateT:
         """Make the state that is kept with a block between passes. It may be lost, and is then made again.
 
         It must not depend on the weights of the rows, which may change between passes.
@@ -84,11 +84,11 @@ class Engine(Protocol[StateT]):
         block: Block,
         state: StateT,
         parameters: Parameters | None,
-        need: Need,
+        need: MomentSpec,
         rule: Rule = Rule.SOFT,
         anchor: Array | None = None,
         facts: Any = None,
-    ) -> Partial:
+    ) -> BlockMoments:
         """Share each row of a block among the components and sum moments; Bishop (2006) eq. 9.23 and 9.27.
 
         A block begins with a leaf, and its leaves are a node of the tree in which `leaves.Tree` adds up. An engine adds
@@ -98,21 +98,22 @@ class Engine(Protocol[StateT]):
         ----------
         block : rows (n_rows, n_features), their weights and what is known of their components.
         state : what `open` made for this block, need and number of components.
-        parameters : of the mixture whose components share the rows; None under `Rule.GIVEN`, which reads `block.given`.
+        parameters : of the mixture whose components share the rows; None under `Rule.ASSIGNMENT`, which reads
+            `block.assignment`.
         need : the second moments to sum.
         rule : how a row is shared.
         anchor : (n_components, n_features), the points to take the sums about, in float64; None leaves the choice
             to the engine, which returns it: the means, or others if that is cheaper. Without second moments the
             engine always chooses.
-        facts : what `look` found out, or `Moments.facts` of the pass before. None if the block holds all rows.
+        facts : what `prepare` found out, or `Moments.facts` of the pass before. None if the block holds all rows.
 
         Returns
         -------
-        partial : `log_likelihood` in nats, summed over rows; 0 under `Rule.GIVEN`. A squared distance that
+        partial : `log_likelihood` in nats, summed over rows; 0 under `Rule.ASSIGNMENT`. A squared distance that
             overflows counts as the largest double, so neither mass nor log-likelihood is ever NaN.
         """
 
-    def finish(self, sums: Partial, parameters: Parameters | None, need: Need, facts: Any = None) -> Moments:
+    def finish(self, sums: BlockMoments, parameters: Parameters | None, need: MomentSpec, facts: Any = None) -> Moments:
         """Make the moments that a family needs of the sums of all blocks, once for each pass.
 
         What would round differently for each block is done here: pooling, and whatever is multiplied by a total.
@@ -162,13 +163,19 @@ class Engine(Protocol[StateT]):
         """
 
     def makes_steps(
-        self, block: Block, n_components: int, algebra: Algebra, belief: Belief | None, *, has_background: bool = False
+        self,
+        block: Block,
+        n_components: int,
+        algebra: Algebra,
+        packed_prior: PackedPrior | None,
+        *,
+        has_background: bool = False,
     ) -> bool:
         """Whether `run_em` and `fit_many` make the usual steps on rows, with a prior, if any, and a background."""
 
     def run_em(
         self, block: Block, facts: Any, start: tuple[Array, Array, Array], algebra: Algebra, control: Control
-    ) -> Course:
+    ) -> RunHistory:
         """Make steps of EM until the log-likelihood settles, time is up, or the next step is unusual.
 
         `makes_steps` says for which rows and mixtures.
@@ -187,13 +194,13 @@ class Engine(Protocol[StateT]):
             threads nor on when time is up.
         """
 
-    def fit_many(self, groups: Groups, recipe: Recipe) -> Fits | None:
+    def fit_many(self, groups: Groups, settings: FitSettings) -> Fits | None:
         """Begin a fit of each of many groups and make steps of EM, as far as `run_em` goes.
 
         Parameters
         ----------
         groups : the rows.
-        recipe : how to fit them.
+        settings : how to fit them.
 
         Returns
         -------

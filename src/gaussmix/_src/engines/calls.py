@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 from gaussmix._src.interfaces.algebra import Algebra
 from gaussmix._src.interfaces.block import Block
 from gaussmix._src.interfaces.whitening.base import Whitening
-from gaussmix._src.numerics.arrays import Array, Places, Rows
+from gaussmix._src.numerics.arrays import Array, Indices, Rows
 
 MAX_STEPS_OF_CALL = 2**31  # the core counts in 64 bits, Python without a limit
 
 
-class Belief(NamedTuple):
+class PackedPrior(NamedTuple):
     """The prior of a mixture as plain values in rows.
 
     It is an `em.bayes.approximation.GaussWishart` or an `em.priors.posterior.Conjugate`.
@@ -30,7 +30,7 @@ class Belief(NamedTuple):
     ----------
     has_sticks : whether the weights are those of a Dirichlet process.
     alpha : α; for a point α − 1.
-    most_components : the number of components of a Dirichlet distribution; otherwise 0.
+    max_components : the number of components of a Dirichlet distribution; otherwise 0.
     mean, precision, dof : m (n_features,), data units; β; ν. Of a point ν is what each component has of it.
     scale : S in compact form, data units².
     roots : (n_features, n_features), the rows r of S = Σ r rᵀ; None unless S is a matrix.
@@ -41,7 +41,7 @@ class Belief(NamedTuple):
 
     has_sticks: bool
     alpha: float
-    most_components: int
+    max_components: int
     mean: Array
     precision: float
     dof: float
@@ -63,7 +63,7 @@ class Control(NamedTuple):
     tolerance : stop when the objective, a mean, changes by less, nats per unit of row weight.
     max_steps : limit on the number of steps.
     previous : the objective of the step that preceded this run (−inf if none); used for the first convergence test.
-    belief : the prior, if the objective has one; `Engine.fit_many` takes only that of a point.
+    packed_prior : the prior, if the objective has one; `Engine.fit_many` takes only that of a point.
     log_volume : log V of a uniform background, data units to the power of d; infinite for none. Its weight then comes
         after those of the components. `Engine.fit_many` takes it only where the mixtures are begun.
     """
@@ -72,11 +72,11 @@ class Control(NamedTuple):
     tolerance: float
     max_steps: int
     previous: float = float("-inf")
-    belief: Belief | None = None
+    packed_prior: PackedPrior | None = None
     log_volume: float = float("inf")
 
 
-class Course(NamedTuple):
+class RunHistory(NamedTuple):
     """The mixture that some steps of EM reached, and the log-likelihoods on the way.
 
     Parameters
@@ -122,9 +122,9 @@ class Groups(NamedTuple):
     error: Array | None = None
 
     @classmethod
-    def of_one(cls, block: Block, unit: float, number: int = 1) -> Groups:
+    def from_block(cls, block: Block, unit: float, n_copies: int = 1) -> Groups:
         """A block as the only group, its weights divided by `unit`; or so many times, for runs from several models."""
-        first, totals = np.zeros(number, np.int64), np.array([[block.total_weight] * number, [unit] * number])
+        first, totals = np.zeros(n_copies, np.int64), np.array([[block.total_weight] * n_copies, [unit] * n_copies])
         return cls(block.rows, block.row_weight, first, first + block.n_rows, totals[0], totals[1], first, block.error)
 
 
@@ -136,13 +136,13 @@ class Seeds(NamedTuple):
     n_candidates : rows drawn for each centre but the first; the best is chosen.
     uniform : (n_starts, 1 + (n_components − 1) n_candidates), drawn from [0, 1); the same in every group. EM runs from
         each start, and the highest run is kept, the first of runs that `best_of.ROUNDING_OF_RUNS` calls equal.
-    max_passes, settled : of k-means; it stops when centres move by less than this part of the mean variance.
+    max_passes, tolerance : of k-means; it stops when centres move by less than this part of the mean variance.
     """
 
     n_candidates: int
     uniform: Array | None
     max_passes: int
-    settled: float
+    tolerance: float
 
 
 class InitialMixtures(NamedTuple):
@@ -159,7 +159,7 @@ class InitialMixtures(NamedTuple):
     means: Array
     covariances: Array
 
-    def of(self, chosen: Any) -> tuple[Array, Array, Array]:
+    def select(self, chosen: Any) -> tuple[Array, Array, Array]:
         """Those of some groups, as the core reads them."""
         weights, means, covariances = (np.ascontiguousarray(each[chosen]) for each in self)
         return weights, means, covariances.reshape(len(weights), math.prod(covariances.shape[1:]))
@@ -168,34 +168,34 @@ class InitialMixtures(NamedTuple):
 Steps = tuple[float, int]  # of EM: tolerance, nats per unit of row weight, and limit on their number
 
 
-class Judgement(NamedTuple):
+class AcceptanceSettings(NamedTuple):
     """When moves of a search are accepted; `em.search.split_and_merge` says what each number does."""
 
     judging: Steps
     longer: Steps
-    settling: Steps
-    settling_longer: Steps
+    after_move: Steps
+    after_more: Steps
     gain: float
-    look_ahead: float
-    at_glance: float
-    little: float
-    most_work: float
-    most_moves: int
+    promising_factor: float
+    quick_factor: float
+    min_promise: float
+    max_work: float
+    max_moves: int
     patience: int
     less_patience: int
     first_moves: int
-    few_rows: float
-    some_rows: float
+    min_rows: float
+    min_rows_if_flat: float
     flat: float
 
 
-class SearchRecipe(NamedTuple):
+class SearchSettings(NamedTuple):
     """A search from each start of a recipe, for groups whose rows it uses all; see `em.search.split_and_merge`.
 
     Parameters
     ----------
     least_weight : of a group that is searched, as its weights were given; others end with EM alone.
-    most_rows : of a group; one with more is left to Python.
+    max_rows : of a group; one with more is left to Python.
     uniform : (n_starts, n_searched − 1, 1 + (n_components − 1) n_candidates), for the further starts of each search.
     draws : (n_starts, n_searched, n_draws), for the moves from each of its starts.
     first, close : EM before the moves and after them.
@@ -206,19 +206,19 @@ class SearchRecipe(NamedTuple):
     """
 
     least_weight: float
-    most_rows: int
+    max_rows: int
     uniform: Array
     draws: Array
     first: Steps
     close: Steps
-    judgement: Judgement
+    judgement: AcceptanceSettings
     patience_of_swaps: int
     work: float
     closing: float
     more_steps: int
 
 
-class Recipe(NamedTuple):
+class FitSettings(NamedTuple):
     """How to fit a mixture to a table, or to each of many: what a default fit does, as plain values.
 
     Parameters
@@ -229,7 +229,7 @@ class Recipe(NamedTuple):
         component of each row of a single group, (n_rows,), int32, or the mixtures at which EM begins. With all but
         seeds rows are taken as they are, and `control` has a ridge.
     control : when EM ends. Without steps there is the first M-step alone.
-    ridge_share, trimmed : of the automatic ridge; see `em.initialisation.sample`.
+    ridge_fraction, trimmed : of the automatic ridge; see `em.initialisation.sample`.
     smallest_spread : a group in which a column varies by less is unusual, data units.
     search : between the start and EM; None if there is none.
     """
@@ -238,10 +238,10 @@ class Recipe(NamedTuple):
     n_components: int
     start: Seeds | Array | NDArray[np.int32] | InitialMixtures
     control: Control
-    ridge_share: float = 0.0
+    ridge_fraction: float = 0.0
     trimmed: float = 0.0
     smallest_spread: float = 0.0
-    search: SearchRecipe | None = None
+    search: SearchSettings | None = None
 
 
 class Fits(NamedTuple):
@@ -256,7 +256,7 @@ class Fits(NamedTuple):
     n_steps : (n_groups,), of the highest run; −1 for a group that is unusual, or does not suit the fast path: Python
         must fit it, and its numbers in the other arrays mean nothing. With several starts, a group with a run that ends
         before EM does is unusual.
-    has_settled : (n_groups,), whether the last step changed the log-likelihood by less than the tolerance.
+    has_converged : (n_groups,), whether the last step changed the log-likelihood by less than the tolerance.
     log_likelihood : mean before each step, nats per unit of row weight, one group after the other.
     objective : the same with the part of a belief; without one the log-likelihoods.
     whitening : factors of the covariances of a single group, with the bits of the family's own; None for several.
@@ -267,27 +267,27 @@ class Fits(NamedTuple):
     covariances: Array
     ridge: Array
     n_steps: NDArray[np.int64]
-    has_settled: NDArray[np.bool_]
+    has_converged: NDArray[np.bool_]
     log_likelihood: Array
     objective: Array
     whitening: Whitening | None = None
 
-    def among(self, places: Places, n_groups: int) -> Fits:
+    def among(self, indices: Indices, n_groups: int) -> Fits:
         """These among more groups; Python fits the others."""
-        if len(places) == n_groups:
+        if len(indices) == n_groups:
             return self
-        every: list[Any] = [np.zeros((n_groups, *some.shape[1:]), some.dtype) for some in self[:6]]
-        every[self._fields.index("n_steps")][:] = -1
-        for whole, some in zip(every, self[:6], strict=True):
-            whole[places] = some
-        return Fits(*[*every, self.log_likelihood, self.objective])
+        n_all: list[Any] = [np.zeros((n_groups, *some.shape[1:]), some.dtype) for some in self[:6]]
+        n_all[self._fields.index("n_steps")][:] = -1
+        for whole, some in zip(n_all, self[:6], strict=True):
+            whole[indices] = some
+        return Fits(*[*n_all, self.log_likelihood, self.objective])
 
-    def course(self, place: int = 0) -> Course | None:
+    def run_history(self, index: int = 0) -> RunHistory | None:
         """The course of a group; None if Python must fit it."""
-        if self.n_steps[place] < 0:
+        if self.n_steps[index] < 0:
             return None
-        first = int(np.maximum(self.n_steps[:place], 0).sum()) if place else 0
-        steps = slice(first, first + self.n_steps[place])
+        first = int(np.maximum(self.n_steps[:index], 0).sum()) if index else 0
+        steps = slice(first, first + self.n_steps[index])
         log_likelihood, objective = self.log_likelihood[steps].tolist(), self.objective[steps].tolist()
-        mixture = self.weights[place], self.means[place], self.covariances[place]
-        return Course(*mixture, self.whitening, log_likelihood, objective)
+        mixture = self.weights[index], self.means[index], self.covariances[index]
+        return RunHistory(*mixture, self.whitening, log_likelihood, objective)

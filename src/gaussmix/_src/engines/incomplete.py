@@ -15,20 +15,20 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from gaussmix._src.engines.calls import Belief, Fits, Groups, InitialMixtures, Recipe
+from gaussmix._src.engines.calls import Fits, FitSettings, Groups, InitialMixtures, PackedPrior
 from gaussmix._src.engines.complete.engine import CompleteEngine, CompleteFacts
 from gaussmix._src.engines.joint import (
-    background_of,
-    labels_of,
-    log_density_of,
+    joint_labels,
+    joint_log_density,
+    joint_responsibilities,
+    log_background_density,
     one_hot,
-    responsibilities_of,
     with_background,
 )
 from gaussmix._src.interfaces.algebra import Algebra
-from gaussmix._src.interfaces.block import Block, BlockState, Profile
-from gaussmix._src.interfaces.moments import Moments, Partial
-from gaussmix._src.interfaces.need import Need, Rule, Second
+from gaussmix._src.interfaces.block import Block, BlockState, RowStatistics
+from gaussmix._src.interfaces.moment_spec import MomentSpec, Rule, Second
+from gaussmix._src.interfaces.moments import BlockMoments, Moments
 from gaussmix._src.interfaces.parameters import LOG_2PI, Parameters
 from gaussmix._src.interfaces.spread import Spread
 from gaussmix._src.interfaces.whitening.base import FactorShape, Whitening
@@ -48,7 +48,7 @@ class IncompleteEngine(CompleteEngine):
     def complete(self) -> CompleteEngine:
         return CompleteEngine(self.n_threads)
 
-    def look(self, profile: Profile, need: Need, spread: Callable[[], Spread]) -> CompleteFacts:
+    def prepare(self, profile: RowStatistics, need: MomentSpec, spread: Callable[[], Spread]) -> CompleteFacts:
         return CompleteFacts(profile.n_rows)
 
     def step(
@@ -56,11 +56,11 @@ class IncompleteEngine(CompleteEngine):
         block: Block,
         state: BlockState,
         parameters: Parameters | None,
-        need: Need,
+        need: MomentSpec,
         rule: Rule = Rule.SOFT,
         anchor: Array | None = None,
         facts: object = None,
-    ) -> Partial:
+    ) -> BlockMoments:
         if anchor is None:
             anchor = np.zeros((state.n_components, block.rows.shape[1])) if parameters is None else parameters.means
         if parameters is None or rule is not Rule.SOFT:
@@ -72,12 +72,12 @@ class IncompleteEngine(CompleteEngine):
         return block.sum_of(lambda leaf: _in_core(n_threads, leaf, parameters, _summed(need)).about(anchor))
 
     def _shared(
-        self, leaf: Block, parameters: Parameters | None, n_components: int, need: Need, anchor: Array
-    ) -> Partial:
+        self, leaf: Block, parameters: Parameters | None, n_components: int, need: MomentSpec, anchor: Array
+    ) -> BlockMoments:
         """Sums of observed cells, before EM has a model or under the hard rule."""
         if parameters is None:
-            assert leaf.given is not None
-            return _observed(leaf, one_hot(leaf.given, n_components), need, anchor)
+            assert leaf.assignment is not None
+            return _observed(leaf, one_hot(leaf.assignment, n_components), need, anchor)
         log_joint = with_background(self.component_log_density(leaf, parameters), leaf, parameters)
         weight = leaf.weight
         best = log_joint.argmax(axis=1)
@@ -85,34 +85,42 @@ class IncompleteEngine(CompleteEngine):
         left, log_likelihood = float(weight[best == n_components].sum()), float((weight * log_joint.max(axis=1)).sum())
         return replace(sums, background=left, log_likelihood=log_likelihood)
 
-    def finish(self, sums: Partial, parameters: Parameters | None, need: Need, facts: object = None) -> Moments:
+    def finish(
+        self, sums: BlockMoments, parameters: Parameters | None, need: MomentSpec, facts: object = None
+    ) -> Moments:
         complete = sums if sums.observed is None else _completed(sums)
-        return Moments.of(replace(complete, second=_reduced(complete.second, need), need=need))
+        return Moments.from_sums(replace(complete, second=_reduced(complete.second, need), need=need))
 
     def makes_steps(
-        self, block: Block, n_components: int, algebra: Algebra, belief: Belief | None, *, has_background: bool = False
+        self,
+        block: Block,
+        n_components: int,
+        algebra: Algebra,
+        packed_prior: PackedPrior | None,
+        *,
+        has_background: bool = False,
     ) -> bool:
-        is_known = not has_background and (belief is None or belief.is_of_point)
-        return is_known and super().makes_steps(block, n_components, algebra, belief)
+        was_tried = not has_background and (packed_prior is None or packed_prior.is_of_point)
+        return was_tried and super().makes_steps(block, n_components, algebra, packed_prior)
 
-    def fit_many(self, groups: Groups, recipe: Recipe) -> Fits | None:
-        return super().fit_many(groups, recipe) if isinstance(recipe.start, InitialMixtures) else None
+    def fit_many(self, groups: Groups, settings: FitSettings) -> Fits | None:
+        return super().fit_many(groups, settings) if isinstance(settings.start, InitialMixtures) else None
 
     def log_density(self, block: Block, parameters: Parameters) -> Array:
-        found = self._evaluated(block, parameters, super().log_density, log_density_of)
+        result = self._evaluated(block, parameters, super().log_density, joint_log_density)
         empty = np.isnan(block.rows).all(axis=1)
         if block.log_prior is None and empty.any():  # which the sum of the weights misses by rounding
-            found[empty] = 0.0
-        return found
+            result[empty] = 0.0
+        return result
 
     def component_log_density(self, block: Block, parameters: Parameters) -> Array:
         return self._evaluated(block, parameters, super().component_log_density, lambda log_joint, *_: log_joint)
 
     def responsibilities(self, block: Block, parameters: Parameters) -> Array:
-        return self._evaluated(block, parameters, super().responsibilities, responsibilities_of)
+        return self._evaluated(block, parameters, super().responsibilities, joint_responsibilities)
 
     def labels(self, block: Block, parameters: Parameters) -> NDArray[np.int64]:
-        return self._evaluated(block, parameters, super().labels, labels_of)
+        return self._evaluated(block, parameters, super().labels, joint_labels)
 
     def _evaluated(
         self,
@@ -128,29 +136,29 @@ class IncompleteEngine(CompleteEngine):
         if not is_complete.any():
             return of_joint(self._log_joint(block, parameters), block, parameters)
         complete, others = np.flatnonzero(is_complete), np.flatnonzero(~is_complete)
-        known = of_complete(block.taken(complete, block.first_row), parameters)
+        observed = of_complete(block.taken(complete, block.first_row), parameters)
         part = block.taken(others, block.first_row)
-        found = np.empty((block.n_rows, *known.shape[1:]), known.dtype)
-        found[complete], found[others] = known, of_joint(self._log_joint(part, parameters), part, parameters)
-        return found
+        result = np.empty((block.n_rows, *observed.shape[1:]), observed.dtype)
+        result[complete], result[others] = observed, of_joint(self._log_joint(part, parameters), part, parameters)
+        return result
 
     def _log_joint(self, block: Block, parameters: Parameters) -> Array:
         """log p(x, k) of rows that are known in part, (n_rows, n_components)."""
-        return native_target().evaluate_incomplete(*_known(block, parameters), self._n_threads)
+        return native_target().evaluate_incomplete(*_core_arguments(block, parameters), self._n_threads)
 
     def expected_rows(self, block: Block, parameters: Parameters) -> tuple[Array, Array]:
         """The means (n_rows, n_features) and covariances (n_rows, n_features, n_features) of the true rows."""
-        return native_target().denoise(*_known(block, parameters), self._n_threads)
+        return native_target().denoise(*_core_arguments(block, parameters), self._n_threads)
 
 
-def _known(
+def _core_arguments(
     block: Block, parameters: Parameters
 ) -> tuple[Rows, Array | None, NDArray[np.int32] | None, Array | None, Array, Array, Array]:
     """Rows and parameters, as the core takes them."""
     whitening, (n_components, n_features) = parameters.whitening, parameters.means.shape
     log_weight = parameters.log_scale - whitening.log_abs_det + 0.5 * n_features * LOG_2PI
-    known = block.rows, block.log_prior, block.prior_places, block.error
-    return *known, log_weight, parameters.means, _triangular(whitening, n_components, n_features)
+    observed = block.rows, block.log_prior, block.prior_indices, block.error
+    return *observed, log_weight, parameters.means, _triangular(whitening, n_components, n_features)
 
 
 def _triangular(whitening: Whitening, n_components: int, n_features: int) -> Array:
@@ -172,50 +180,50 @@ def _with_marginal_background(block: Block, parameters: Parameters) -> Block:
     n_columns = len(parameters.means) + 1
     prior = block.row_log_prior(n_columns)
     prior = np.zeros((block.n_rows, n_columns)) if prior is None else np.array(prior)
-    prior[:, -1] += background_of(block, parameters) - parameters.log_background
-    return replace(block, log_prior=prior, prior_places=None)
+    prior[:, -1] += log_background_density(block, parameters) - parameters.log_background
+    return replace(block, log_prior=prior, prior_indices=None)
 
 
-def _in_core(n_threads: int, block: Block, parameters: Parameters, need: Need) -> Partial:
+def _in_core(n_threads: int, block: Block, parameters: Parameters, need: MomentSpec) -> BlockMoments:
     """The expected sums of a block about the means, by the core."""
-    known = _known(block, parameters)
+    observed = _core_arguments(block, parameters)
     log_likelihood, mass, background, first, second = native_target().step_incomplete(
-        known[0], block.row_weight, *known[1:], parameters.log_background, need.second, n_threads
+        observed[0], block.row_weight, *observed[1:], parameters.log_background, need.second, n_threads
     )
     total = block.total_weight
-    return Partial(mass, first, second, parameters.means, log_likelihood, total, need, background=background)
+    return BlockMoments(mass, first, second, parameters.means, log_likelihood, total, need, background=background)
 
 
-def _summed(need: Need) -> Need:
+def _summed(need: MomentSpec) -> MomentSpec:
     """The second moments that are summed for each component, before `finish` reduces them."""
-    return Need(Second.FULL if need.second in (Second.FULL, Second.PROJECTED) else Second.DIAGONAL)
+    return MomentSpec(Second.FULL if need.second in (Second.FULL, Second.PROJECTED) else Second.DIAGONAL)
 
 
-def _reduced(second: Array | None, need: Need) -> Array | None:
+def _reduced(second: Array | None, need: MomentSpec) -> Array | None:
     """Reduce the second moments of `_summed` to those that are needed."""
     if second is None or need.second is Second.NONE:
         return None
-    found = second
+    result = second
     if need.second is Second.TRACE:
-        found = second.sum(axis=1)
+        result = second.sum(axis=1)
     elif need.projection is not None:
         projection = np.broadcast_to(need.projection, (len(second), *need.projection.shape[1:]))
         projected = contract("kij,kqj->kiq", second, projection)
-        found = np.concatenate([projected, np.einsum("kii->ki", second)[..., None]], axis=2)
-    return found.sum(axis=0) if need.pooled else found
+        result = np.concatenate([projected, np.einsum("kii->ki", second)[..., None]], axis=2)
+    return result.sum(axis=0) if need.pooled else result
 
 
-def _observed(leaf: Block, shared: Array, need: Need, anchor: Array) -> Partial:
+def _observed(leaf: Block, shared: Array, need: MomentSpec, anchor: Array) -> BlockMoments:
     """Sums of the observed cells about an anchor, with `observed`."""
     weight = leaf.weight
     mass, first, observed, second = np.zeros(len(anchor)), np.zeros(anchor.shape), np.zeros(anchor.shape), []
     for k, mean in enumerate(anchor):  # neither BLAS nor einsum, whose bits depend on the processor
-        places = np.flatnonzero(shared[:, k])
-        rows, share = np.ascontiguousarray(leaf.rows[places]), weight[places] * shared[places, k]
+        indices = np.flatnonzero(shared[:, k])
+        rows, fraction = np.ascontiguousarray(leaf.rows[indices]), weight[indices] * shared[indices, k]
         is_seen = ~np.isnan(rows)
         offsets = np.where(is_seen, rows - mean, 0.0)
-        mass[k], weighted = share.sum(), share[:, None] * offsets
-        first[k], observed[k] = weighted.sum(axis=0), np.where(is_seen, share[:, None], 0.0).sum(axis=0)
+        mass[k], weighted = fraction.sum(), fraction[:, None] * offsets
+        first[k], observed[k] = weighted.sum(axis=0), np.where(is_seen, fraction[:, None], 0.0).sum(axis=0)
         if need.second is Second.NONE:
             continue
         if need.second is Second.DIAGONAL:
@@ -223,10 +231,10 @@ def _observed(leaf: Block, shared: Array, need: Need, anchor: Array) -> Partial:
         else:
             second.append(np.array([(each[:, None] * offsets).sum(axis=0) for each in weighted.T]))
     squares = np.array(second) if second else None
-    return Partial(mass, first, squares, anchor, 0.0, leaf.total_weight, need, observed=observed)
+    return BlockMoments(mass, first, squares, anchor, 0.0, leaf.total_weight, need, observed=observed)
 
 
-def _completed(sums: Partial) -> Partial:
+def _completed(sums: BlockMoments) -> BlockMoments:
     """Complete sums as if missing cells had the spread of observed ones in the component, without correlations.
 
     A feature without observed cells in a component has the spread of all rows.
@@ -236,12 +244,12 @@ def _completed(sums: Partial) -> Partial:
     n_features = seen.shape[1]
     all_seen = np.maximum(seen.sum(axis=0), np.finfo(np.float64).tiny)
     centre = (seen * sums.anchor + sums.first).sum(axis=0) / all_seen
-    apart = np.where(seen > 0, sums.first / np.where(seen > 0, seen, 1.0), centre - sums.anchor)
+    distance = np.where(seen > 0, sums.first / np.where(seen > 0, seen, 1.0), centre - sums.anchor)
     if second is None:
-        return replace(sums, first=sums.mass[:, None] * apart, observed=None)
+        return replace(sums, first=sums.mass[:, None] * distance, observed=None)
     squares = second if second.ndim == 2 else np.array(np.einsum("kii->ki", second))
     about_centre = squares + 2 * sums.first * (sums.anchor - centre) + seen * (sums.anchor - centre) ** 2
-    mean_square = about_centre.sum(axis=0) / all_seen + apart**2
+    mean_square = about_centre.sum(axis=0) / all_seen + distance**2
     missing = sums.mass[:, None] - seen
     added = missing * np.where(seen > 0, squares / np.where(seen > 0, seen, 1.0), mean_square)
     if second.ndim == 2:
@@ -249,4 +257,4 @@ def _completed(sums: Partial) -> Partial:
     else:
         second = np.array(second)
         second[:, np.arange(n_features), np.arange(n_features)] += added
-    return replace(sums, first=sums.mass[:, None] * apart, second=second, observed=None)
+    return replace(sums, first=sums.mass[:, None] * distance, second=second, observed=None)

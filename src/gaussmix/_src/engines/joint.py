@@ -21,11 +21,11 @@ def with_background(log_joint: Array, block: Block, parameters: Parameters) -> A
     """log p(x, k) (n_rows, n_components), with a column for the background if there is one."""
     if parameters.log_background == -np.inf:
         return log_joint
-    background, prior = background_of(block, parameters), block.row_log_prior(log_joint.shape[1] + 1)
+    background, prior = log_background_density(block, parameters), block.row_log_prior(log_joint.shape[1] + 1)
     return np.column_stack((log_joint, background if prior is None else background + prior[:, -1]))
 
 
-def background_of(block: Block, parameters: Parameters) -> Array:
+def log_background_density(block: Block, parameters: Parameters) -> Array:
     """log of the weight of the background times its density of what is observed, (n_rows,)."""
     background, missing = np.full(block.n_rows, parameters.log_background), np.isnan(block.rows)
     if parameters.log_sides is not None and missing.any():
@@ -33,24 +33,24 @@ def background_of(block: Block, parameters: Parameters) -> Array:
     return background
 
 
-def log_density_of(log_joint: Array, block: Block, parameters: Parameters) -> Array:
+def joint_log_density(log_joint: Array, block: Block, parameters: Parameters) -> Array:
     """log p(x), (n_rows,)."""
     return softmax_and_log_sum(with_background(log_joint, block, parameters))[1]
 
 
-def responsibilities_of(log_joint: Array, block: Block, parameters: Parameters) -> Array:
+def joint_responsibilities(log_joint: Array, block: Block, parameters: Parameters) -> Array:
     """p(k | x) of the components, (n_rows, n_components)."""
-    shares = softmax(with_background(log_joint, block, parameters))
-    return np.ascontiguousarray(shares[:, : log_joint.shape[1]])
+    responsibilities = softmax(with_background(log_joint, block, parameters))
+    return np.ascontiguousarray(responsibilities[:, : log_joint.shape[1]])
 
 
-def labels_of(log_joint: Array, block: Block, parameters: Parameters) -> NDArray[np.int64]:
+def joint_labels(log_joint: Array, block: Block, parameters: Parameters) -> NDArray[np.int64]:
     """The most probable component, the first of equals; `NOISE` if the background is likelier."""
     likeliest = with_background(log_joint, block, parameters).argmax(axis=1)
     return np.where(likeliest < log_joint.shape[1], likeliest, NOISE)
 
 
-def one_hot(given: NDArray[Any], n_components: int) -> Array:
+def one_hot(labels: NDArray[Any], n_components: int) -> Array:
     """Responsibilities (n_rows, n_components) from labels; given responsibilities are returned unchanged."""
-    shared = given if given.ndim == 2 else given[:, None] == np.arange(n_components)
+    shared = labels if labels.ndim == 2 else labels[:, None] == np.arange(n_components)
     return shared.astype(np.float64)

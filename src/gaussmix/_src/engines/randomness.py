@@ -12,9 +12,9 @@ from gaussmix._src.numerics.arrays import Array
 
 Words = NDArray[np.uint64]  # of 32 bits each
 
-LABELS = 1  # the purpose of the bits, the last word of the counter; that of normal numbers is 0
-LOW = np.uint64(0xFFFFFFFF)
-HALF = np.uint64(32)
+LABEL_STREAM = 1  # the purpose of the bits, the last word of the counter; that of normal numbers is 0
+LOW_MASK = np.uint64(0xFFFFFFFF)
+HALF_BITS = np.uint64(32)
 MULTIPLIERS = np.uint64(0xD2511F53), np.uint64(0xCD9E8D57)
 KEY_STEPS = 0x9E3779B9, 0xBB67AE85
 ROUNDS = 10
@@ -34,8 +34,8 @@ def philox(counter: tuple[Words, Words, Words, Words], key: int) -> tuple[Words,
     keys = [key & 0xFFFFFFFF, key >> 32]
     for _ in range(ROUNDS):
         p, q = MULTIPLIERS[0] * a, MULTIPLIERS[1] * c
-        a, b = (q >> HALF) ^ b ^ np.uint64(keys[0]), q & LOW
-        c, d = (p >> HALF) ^ d ^ np.uint64(keys[1]), p & LOW
+        a, b = (q >> HALF_BITS) ^ b ^ np.uint64(keys[0]), q & LOW_MASK
+        c, d = (p >> HALF_BITS) ^ d ^ np.uint64(keys[1]), p & LOW_MASK
         keys = [(word + step) & 0xFFFFFFFF for word, step in zip(keys, KEY_STEPS, strict=True)]
     return a, b, c, d
 
@@ -43,15 +43,15 @@ def philox(counter: tuple[Words, Words, Words, Words], key: int) -> tuple[Words,
 def label_uniforms(key: int, first: int, last: int) -> Array:
     """Numbers in [0, 1) that decide the components of rows first..last-1; a call of Philox makes those of two rows."""
     pairs = np.arange(first // 2, (last + 1) // 2, dtype=np.uint64)
-    a, b, c, d = philox(_counter(pairs, 0, LABELS), key)
+    a, b, c, d = philox(_counter(pairs, 0, LABEL_STREAM), key)
     both = np.stack([_uniform(a, b), _uniform(c, d)], axis=1).ravel()
     return both[first % 2 :][: last - first]
 
 
-def _counter(rows: Words, number: int, purpose: int) -> tuple[Words, Words, Words, Words]:
+def _counter(rows: Words, counter: int, purpose: int) -> tuple[Words, Words, Words, Words]:
     """The counter of Philox: the row (64 bits), a number within the row, the purpose."""
-    constant = [np.full(rows.shape, word, np.uint64) for word in (number, purpose)]
-    return rows & LOW, rows >> HALF, constant[0], constant[1]
+    constant = [np.full(rows.shape, word, np.uint64) for word in (counter, purpose)]
+    return rows & LOW_MASK, rows >> HALF_BITS, constant[0], constant[1]
 
 
 def _uniform(a: Words, b: Words) -> Array:

@@ -21,7 +21,7 @@ from gaussmix._src.em.objective.objective import Objective
 from gaussmix._src.engines import choose
 from gaussmix._src.errors import ParameterTypeError, listed
 from gaussmix._src.estimators.base import Estimator
-from gaussmix._src.estimators.fitted_array import MATRICES, FittedArray, Floats, Kept, lacking, model_of
+from gaussmix._src.estimators.fitted_array import MATRICES, ArraySnapshot, FittedArray, Floats, build_model, lacking
 from gaussmix._src.fit.fitted import Fitted
 from gaussmix._src.model import Model
 from gaussmix._src.numerics.arrays import narrowed
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from gaussmix._src.mixture.mixture import Mixture
 
 
-def _of_factors(model: Model, dtype: np.dtype[Any], name: str) -> Floats:
+def _per_component(model: Model, dtype: np.dtype[Any], name: str) -> Floats:
     """Loadings or noise variances of each component, from those that all may share; raises AttributeError."""
     covariances = model.covariances
     if not isinstance(covariances, LowRank):
@@ -65,8 +65,8 @@ class MixtureAttributes(Estimator):
     covariances_: FittedArray = FittedArray(lambda model, dtype: _narrowed_matrices(model.covariances.simple(), dtype))
     precisions_: FittedArray = FittedArray(lambda model, dtype: _narrowed_matrices(model.covariances.inverse(), dtype))
     precisions_cholesky_: FittedArray = FittedArray(_precisions_cholesky)
-    loadings_: FittedArray = FittedArray(partial(_of_factors, name="loadings"), is_settable=False)
-    noise_variances_: FittedArray = FittedArray(partial(_of_factors, name="noise"), is_settable=False)
+    loadings_: FittedArray = FittedArray(partial(_per_component, name="loadings"), is_settable=False)
+    noise_variances_: FittedArray = FittedArray(partial(_per_component, name="noise"), is_settable=False)
 
     _instead: ClassVar[Mapping[str, str]] = {}  # its own answers where those of OF_FITTED do not fit
     _rows: ref[Any] | NDArray[np.int64] | str  # of the fit, or their labels once these were made, or why there are none
@@ -102,11 +102,11 @@ class MixtureAttributes(Estimator):
         if "_arrays" in vars(self) and self.__sklearn_is_fitted__():
             _ = self._fitted  # with what was changed by hand
         state = {**super().__getstate__()}
-        arrays: dict[str, Kept] = state.pop("_arrays", {})
+        arrays: dict[str, ArraySnapshot] = state.pop("_arrays", {})
         if isinstance(state.get("_rows"), ref):  # which are of this process
             del state["_rows"]
         if arrays and "_fitted" not in state:
-            state["_arrays"] = {name: Kept(kept.values.copy(), None) for name, kept in arrays.items()}
+            state["_arrays"] = {name: ArraySnapshot(array.values.copy(), None) for name, array in arrays.items()}
         return state
 
     if not TYPE_CHECKING:
@@ -129,17 +129,17 @@ class MixtureAttributes(Estimator):
         """The fit, without what was changed by hand since; None if there is none."""
         return vars(self).get("_fitted")
 
-    def _settle(self) -> None:
-        arrays: dict[str, Kept] = vars(self).get("_arrays", {})
-        changed = {name: kept.values for name, kept in arrays.items() if kept.is_changed}
+    def _update_fitted(self) -> None:
+        arrays: dict[str, ArraySnapshot] = vars(self).get("_arrays", {})
+        changed = {name: array.values for name, array in arrays.items() if array.is_changed}
         fitted = self._stored()
         if fitted is not None and not changed:
             return
         if not changed:
-            super()._settle()
+            super()._update_fitted()
         if fitted is None and lacking(changed):
-            said = f"{listed(list(changed))} set by hand; set {listed(lacking(changed))} as well."
-            raise NotFittedError(f"This {type(self).__name__} is not fitted yet: {said}")
+            sentence = f"{listed(list(changed))} set by hand; set {listed(lacking(changed))} as well."
+            raise NotFittedError(f"This {type(self).__name__} is not fitted yet: {sentence}")
         if fitted is None and names_several(self.covariance_type):
             raise ValueError(
                 f"covariance_type={self.covariance_type!r:.60} names several structures, but these arrays have one. "
@@ -147,20 +147,20 @@ class MixtureAttributes(Estimator):
             )
         base, family = (None, check_family(self)) if fitted is None else (fitted.model, fitted.model.family)
         dtype = changed["means_"].dtype if "means_" in changed else None
-        model = model_of(changed, base, family)
+        model = build_model(changed, base, family)
         is_alike = base is not None and base.n_features == model.n_features
         self._become(model, fitted.feature_names if fitted is not None and is_alike else None, dtype)
         self.__dict__["_arrays"] = self._still(arrays, changed)
 
-    def _still(self, arrays: dict[str, Kept], changed: dict[str, Floats]) -> dict[str, Kept]:
+    def _still(self, arrays: dict[str, ArraySnapshot], changed: dict[str, Floats]) -> dict[str, ArraySnapshot]:
         """The arrays that go on to count, with the bytes of the mixture that was made; others are made when read."""
         still, matrices = {}, set(MATRICES)
-        for name, kept in arrays.items():
+        for name, array in arrays.items():
             is_out_of_date = name in matrices - changed.keys() and matrices & changed.keys()
             now = getattr(type(self), name).of(self._fitted)
-            if not is_out_of_date and (kept.values.shape, kept.values.dtype) == (now.values.shape, now.values.dtype):
-                kept.values[...] = now.values  # equal up to rounding; the user may hold it, and go on writing into it
-                kept.before, still[name] = now.before, kept
+            if not is_out_of_date and (array.values.shape, array.values.dtype) == (now.values.shape, now.values.dtype):
+                array.values[...] = now.values  # equal up to rounding; the user may hold it, and go on writing into it
+                array.before, still[name] = now.before, array
         return still
 
     def _become(self, model: Model, names: tuple[str, ...] | None = None, dtype: np.dtype[Any] | None = None) -> None:
@@ -201,14 +201,14 @@ class MixtureAttributes(Estimator):
         from gaussmix._src.mixture.mixture import Mixture
 
         weights, means, covariances = (np.asarray(value) for value in params[:3])
-        share = weights / weights.sum()  # scikit-learn's own estimates are masses
-        self._become(Mixture(share, means, covariances, check_family(self)).model, dtype=means.dtype)
+        proportions = weights / weights.sum()  # scikit-learn's own estimates are masses
+        self._become(Mixture(proportions, means, covariances, check_family(self)).model, dtype=means.dtype)
 
     def _initialize(self, X: ArrayLike, resp: ArrayLike) -> None:
         """Become the start that responsibilities (n_samples, n_components) give, with `precisions_init` if set."""
-        rows, shares = np.asarray(X), np.asarray(resp, dtype=np.float64)
-        family, n_components = check_family(self), shares.shape[1]
-        source = ArraySource(rows, given=shares)
+        rows, responsibilities = np.asarray(X), np.asarray(resp, dtype=np.float64)
+        family, n_components = check_family(self), responsibilities.shape[1]
+        source = ArraySource(rows, assignment=responsibilities)
         first = InitialMoments(source, choose(), n_components, Partition())
         model = first.model(family, Objective(np.zeros(source.n_features)))
         given = getattr(self, "precisions_init", None)

@@ -21,7 +21,7 @@ from gaussmix._src.engines import engine_for
 from gaussmix._src.engines.base import Engine
 from gaussmix._src.estimators.sklearn_bases import BaseEstimator
 from gaussmix._src.fit.fitted import Ending, Fitted, read_values
-from gaussmix._src.formats.record import Damaged, Details, EstimatorRecord, FitRecord, Place, Record
+from gaussmix._src.formats.record import Damaged, Details, EstimatorRecord, FitRecord, PathOrFile, Record
 from gaussmix._src.formats.values import Reader, from_plain, plain
 from gaussmix._src.interfaces.block import Block
 from gaussmix._src.model import Model
@@ -86,7 +86,7 @@ class Estimator(BaseEstimator):
     max_time: float | None = None
     n_init: int = 1
     init_params: Any = "auto"
-    weight_meaning: Literal["frequency", "precision"] = "frequency"
+    weight_type: Literal["frequency", "precision"] = "frequency"
     random_state: int | np.random.RandomState | None = None
     n_jobs: int | None = None
 
@@ -102,7 +102,7 @@ class Estimator(BaseEstimator):
         """What the fit found; raises NotFittedError before, and ValueError where arrays changed by hand can't be."""
         found = vars(self)
         if "_arrays" in found or "_fitted" not in found:
-            self._settle()
+            self._update_fitted()
         return found["_fitted"]
 
     @_fitted.setter
@@ -113,7 +113,7 @@ class Estimator(BaseEstimator):
                 self.__dict__.pop(name, None)
         self.__dict__["_fitted"] = fitted
 
-    def _settle(self) -> None:
+    def _update_fitted(self) -> None:
         """Bring `_fitted` up to date; raises NotFittedError if there is none."""
         raise NotFittedError(  # scikit-learn's sentence
             f"This {type(self).__name__} instance is not fitted yet. Call 'fit' with appropriate arguments before "
@@ -136,7 +136,7 @@ class Estimator(BaseEstimator):
         """Number of free parameters."""
         return self._fitted.n_parameters
 
-    def save(self, path: Place) -> None:
+    def save(self, path: PathOrFile) -> None:
         """Write the fitted estimator to a model file, which appears whole or not at all.
 
         The file holds the mixture, the parameters, what `fit` found, and the names and type of the features.
@@ -156,7 +156,7 @@ class Estimator(BaseEstimator):
         write_estimator(path, self)
 
     @classmethod
-    def load(cls, path: Place) -> Self:
+    def load(cls, path: PathOrFile) -> Self:
         """Read a fitted estimator from a model file, as it was when saved; nothing in the file is run.
 
         Parameters
@@ -171,12 +171,12 @@ class Estimator(BaseEstimator):
         ValueError : it holds a mixture alone, or another estimator.
         OSError : there is no such file, or it can't be read.
         """
-        return cls._of_file(path, *formats.model_file.read(path))
+        return cls._from_file(path, *formats.model_file.read(path))
 
     @classmethod
-    def _of_file(cls, path: Place, model: Model, record: Record) -> Self:
+    def _from_file(cls, path: PathOrFile, model: Model, record: Record) -> Self:
         """The estimator of what was read from a file; errors as for `load`."""
-        details, saved, name = record.details, record.details.estimator, formats.files.name_of(path)
+        details, saved, name = record.details, record.details.estimator, formats.files.describe_file(path)
         if saved is None:
             raise ValueError(f"{name} holds a mixture without an estimator: read it by Mixture.load.")
         if saved.name != cls.__name__:
@@ -200,7 +200,7 @@ class Estimator(BaseEstimator):
         lacking = [key for key in cls._attributes if key not in saved.attributes]
         if lacking and cls._needs_attributes:
             raise Damaged(f"it lacks {lacking[0]!r}")
-        estimator._fitted = Fitted.of_plain(model, names, np.dtype(dtype), saved.attributes)
+        estimator._fitted = Fitted.from_file(model, names, np.dtype(dtype), saved.attributes)
         estimator._wake(read_values(cls._attributes, saved.attributes))
         estimator._expect_features()
         return estimator
@@ -233,14 +233,14 @@ class Estimator(BaseEstimator):
     def __repr__(self, N_CHAR_MAX: int = 700) -> str:
         text = report.reading.described(self, N_CHAR_MAX)
         try:
-            return f"{text}\n{report.reading.line_of(self._told())}" if "_fitted" in vars(self) else text
+            return f"{text}\n{report.reading.one_line(self._fit_facts())}" if "_fitted" in vars(self) else text
         except ValueError:  # arrays that were set by hand may make no mixture
             return text
 
     def _repr_html_inner(self) -> str:
         """What was found, and below it scikit-learn's box; before `fit` the box alone."""
         try:
-            found = report.reading.html_of(self._told()) if "_fitted" in vars(self) else ""
+            found = report.reading.as_html(self._fit_facts()) if "_fitted" in vars(self) else ""
             return found + super()._repr_html_inner()
         except ValueError:  # as above
             return f"<pre>{escape(repr(self))}</pre>"
@@ -249,7 +249,7 @@ class Estimator(BaseEstimator):
         html = {"text/html": self._repr_html_inner()} if get_config()["display"] == "diagram" else {}
         return {"text/plain": repr(self), **html}
 
-    def _told(self) -> Fitted:
+    def _fit_facts(self) -> Fitted:
         """What the fit knows, for summaries and other reports; raises NotFittedError."""
         return self._fitted
 
@@ -289,7 +289,7 @@ class Estimator(BaseEstimator):
         return check_seed(self.random_state)
 
 
-def details_of(estimator: Estimator, names: tuple[str, ...] | None = None, fit: FitRecord | None = None) -> Details:
+def make_details(estimator: Estimator, names: tuple[str, ...] | None = None, fit: FitRecord | None = None) -> Details:
     """What a file is to say of a fitted estimator besides its mixture; raises ValueError if it can't hold a parameter.
 
     `names` names the features, by default as in the training data. `fit` says how the fit went, if the caller knows.
@@ -306,10 +306,10 @@ def details_of(estimator: Estimator, names: tuple[str, ...] | None = None, fit: 
 
 
 def write_estimator(
-    place: Place, estimator: Estimator, names: tuple[str, ...] | None = None, fit: FitRecord | None = None
+    path: PathOrFile, estimator: Estimator, names: tuple[str, ...] | None = None, fit: FitRecord | None = None
 ) -> None:
-    """Write a fitted estimator to a model file; parameters as for `details_of`, errors as for `save`."""
-    formats.model_file.write(place, estimator._fitted.model, details_of(estimator, names, fit))
+    """Write a fitted estimator to a model file; parameters as for `make_details`, errors as for `save`."""
+    formats.model_file.write(path, estimator._fitted.model, make_details(estimator, names, fit))
 
 
 @contextmanager

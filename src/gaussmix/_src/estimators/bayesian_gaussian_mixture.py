@@ -15,21 +15,21 @@ from gaussmix._src.em.initialisation.base import Initialisation
 from gaussmix._src.em.objective.stopping import Stopping
 from gaussmix._src.errors import warn
 from gaussmix._src.estimators.docs import documented
-from gaussmix._src.estimators.fitting import check_hooks, fitted_of, rows_of, with_features
+from gaussmix._src.estimators.fitting import check_hooks, fit_rows, make_fitted, with_features
 from gaussmix._src.estimators.posterior_estimator import PosteriorEstimator
 from gaussmix._src.families import Structure
 from gaussmix._src.families.base import Family, check_features
-from gaussmix._src.fit.bound_moves import MovesOfFit
+from gaussmix._src.fit.bound_moves import FitMoves
 from gaussmix._src.fit.features.base import Features
 from gaussmix._src.fit.fit import fit
 from gaussmix._src.fit.fitted import RowFacts
-from gaussmix._src.fit.plan import Onward, Plan
+from gaussmix._src.fit.plan import ModelStart, Plan
 from gaussmix._src.fit.problem import Data, Problem
 from gaussmix._src.model import Model
 from gaussmix._src.sources.base import Source
-from gaussmix._src.validation.beliefs import TYPES, check_conjugate, check_prior
 from gaussmix._src.validation.incomplete import check_pairs
 from gaussmix._src.validation.parameters import CHECKS, check_flag, check_ridge, check_start_names
+from gaussmix._src.validation.priors import TYPES, check_conjugate, check_prior
 from gaussmix._src.validation.rows import check_counts_of_rows, check_enough_rows
 
 BIRTH: Final = "birth"
@@ -47,7 +47,7 @@ class BayesianGaussianMixture(PosteriorEstimator):
     Parameters
     ----------
     n_components : int, default 1
-        The largest number of components. With `moves` it is a limit, and the data decide how many of them have rows.
+        The largest number of components. With `split_merge` it is a limit, and the data decide how many have rows.
     covariance_type : {"full", "tied", "diag", "spherical", "EEI", "EII"}, default "full"
         As for `GaussianMixture`. Only these, also by mclust's other names, have a conjugate prior.
     tol : float, default 1e-3
@@ -64,7 +64,7 @@ class BayesianGaussianMixture(PosteriorEstimator):
         Number of starts; the run with the largest `lower_bound_` is kept.
     init_params : str, list of str, array or callable, default "birth"
         "birth" begins with one component. Others are the starts of `GaussianMixture`, such as scikit-learn's "kmeans".
-    moves : bool, default True
+    split_merge : bool, default True
         Whether components are split, merged and deleted where that raises the bound (Hughes & Sudderth 2013). A
         component is also deleted where the bound without it is less than 0.001 nats lower. False is scikit-learn's
         course; `init_params` must then be another than "birth". With `labels`, which name components by number, moves
@@ -86,7 +86,7 @@ class BayesianGaussianMixture(PosteriorEstimator):
         added to its diagonal. If `reg_covar` is 0 or too small, the automatic ridge of `GaussianMixture`, at least a
         millionth of each variance, takes its place, in the prior and in each step. If X has no more rows than features,
         correlations are left out.
-    weight_meaning : {"frequency", "precision"}, default "frequency"
+    weight_type : {"frequency", "precision"}, default "frequency"
         What `sample_weight` says, as for `GaussianMixture`.
     random_state : int, RandomState or None, default None
         Seed of the starts, the moves and `sample`.
@@ -156,7 +156,7 @@ class BayesianGaussianMixture(PosteriorEstimator):
     tol: float = 1e-3
     reg_covar: float = 0.0
     init_params: Initialisation | Literal["birth"] = BIRTH
-    moves: bool = True
+    split_merge: bool = True
     weight_concentration_prior_type: str = TYPES[0]
     weight_concentration_prior: float | None = None
     mean_precision_prior: float | None = None
@@ -172,8 +172,8 @@ class BayesianGaussianMixture(PosteriorEstimator):
         problem, plan = self._checked(X, sample_weight, features)
         warn(check_features(self.covariance_type, problem.source.n_features))
         run, ends = fit(problem, plan, features)
-        facts = RowFacts.of(problem.data.original, X, None, began)
-        fitted = fitted_of(problem, plan, run, ends, facts, self._names)
+        facts = RowFacts.from_source(problem.data.original, X, None, began)
+        fitted = make_fitted(problem, plan, run, ends, facts, self._names)
         objective = problem.objective
         assert isinstance(objective, Variational), "made by `check_prior`"
         model = self._keep_posterior(objective.approximation(run.model), self.n_components)
@@ -189,12 +189,12 @@ class BayesianGaussianMixture(PosteriorEstimator):
         n_init, ridge = CHECKS["n_init"](self.n_init), check_ridge(self.reg_covar, [family])
         if ridge is None:
             raise ValueError('reg_covar="auto" is not for BayesianGaussianMixture: the prior does its work. Set 0.')
-        has_moves = check_flag("moves", self.moves)
+        has_moves = check_flag("split_merge", self.split_merge)
         is_birth = isinstance(self.init_params, str) and self.init_params == BIRTH
         if is_birth and not has_moves:
-            raise ValueError('init_params="birth" needs moves=True. Choose another start, such as "kmeans".')
+            raise ValueError('init_params="birth" needs split_merge=True. Choose another start, such as "kmeans".')
         names = ("kmeans",) if is_birth else check_start_names(self.init_params)
-        source = check_counts_of_rows(rows_of(self, X, sample_weight, features))
+        source = check_counts_of_rows(fit_rows(self, X, sample_weight, features))
         check_enough_rows(source, 1 if is_birth else n_components)
         terms = check_prior(self, family, n_components, source.n_features, ridge)
         if source.may_miss:
@@ -203,22 +203,22 @@ class BayesianGaussianMixture(PosteriorEstimator):
             Data(source), family, 1 if is_birth else n_components, self._engine(source), ridge, terms=terms
         )
         plan = Plan(
-            Plan.starts_of("kmeans" if is_birth else self.init_params, names, n_init),
+            Plan.repeat_starts("kmeans" if is_birth else self.init_params, names, n_init),
             self._rng(),
             Stopping(tolerance / source.profile.total_weight, max_steps),
             is_accelerated=has_moves,  # without moves the course is scikit-learn's, to the step
-            moves=partial(MovesOfFit, n_components) if has_moves else None,
+            moves=partial(FitMoves, n_components) if has_moves else None,
             certify=False,
             in_one_call=False,
         )
         return with_features(features, problem, plan, [(family, n_components)])
 
-    def _onward(self, problem: Problem) -> Onward | None:
+    def _model_start(self, problem: Problem) -> ModelStart | None:
         """The start of a fit that continues from the one before; None if there is none like it."""
-        if not hasattr(self, "mass_") or len(self._places) > self.n_components:
+        if not hasattr(self, "mass_") or len(self._occupied) > self.n_components:
             return None
         family, mixture = problem.family, self.mixture_
         if mixture.family != family or mixture.n_features != problem.source.n_features:
             return None
         q, total = self._approximation, float(self.mass_.sum())
-        return Onward(Model(q.mass / total, q.means, q.covariances, family), self.lower_bound_ / total)
+        return ModelStart(Model(q.mass / total, q.means, q.covariances, family), self.lower_bound_ / total)

@@ -20,32 +20,32 @@ from gaussmix._src.estimators.docs import documented
 from gaussmix._src.estimators.fitting import ridge_columns
 from gaussmix._src.estimators.predictor import Counts, MixturePredictor
 from gaussmix._src.estimators.sklearn_bases import ClassifierMixin
-from gaussmix._src.families.base import FAMILIES, shares_nothing
-from gaussmix._src.fit.after.diagnostics import Faults, of_components
-from gaussmix._src.fit.classes import ClassFit, LabelledRows, count_given
-from gaussmix._src.fit.features.table import features_of
-from gaussmix._src.fit.fit import standing_of
+from gaussmix._src.families.base import FAMILIES, is_separate
+from gaussmix._src.fit.after.diagnostics import SingularColumns, diagnose_components
+from gaussmix._src.fit.classes import ClassFit, LabelledRows, count_classes
+from gaussmix._src.fit.features.table import fit_features
+from gaussmix._src.fit.fit import find_certificate
 from gaussmix._src.fit.fitted import Ending, Fitted, RowFacts
 from gaussmix._src.fit.plan import Plan
 from gaussmix._src.fit.problem import Data, Problem
 from gaussmix._src.formats.record import Damaged
-from gaussmix._src.formats.values import Reader, array_of, of_type
+from gaussmix._src.formats.values import Reader, array_reader, instance
 from gaussmix._src.mixture.class_mixtures import ClassMixtures
+from gaussmix._src.mixture.html import shorten, weight_text
 from gaussmix._src.mixture.mixture import Mixture
-from gaussmix._src.mixture.shown import share, shorten
 from gaussmix._src.numerics.arrays import Array
-from gaussmix._src.report.messages import constant_sentence, warn_of
+from gaussmix._src.report.messages import constant_sentence, warn_about_run
 from gaussmix._src.report.summary import Summary
 from gaussmix._src.sources.base import Source
 from gaussmix._src.sources.labels import labelled
-from gaussmix._src.validation.labels import Column, column_of
+from gaussmix._src.validation.labels import Column, take_column
 from gaussmix._src.validation.parameters import (
     CHECKS,
     check_families,
     check_family,
-    check_numbers,
+    check_floats,
+    check_fraction,
     check_ridge,
-    check_share,
     check_tol,
     one_feature_notes,
 )
@@ -54,12 +54,12 @@ from gaussmix._src.validation.targets import (
     check_classes,
     check_mass,
     check_priors,
-    known_classes,
+    encode_labels,
+    encode_names,
     no_class,
-    numbers_of,
 )
 
-_MOST = 10  # classes that a summary shows
+_MAX_SHOWN_CLASSES = 10  # classes that a summary shows
 
 
 @documented
@@ -79,7 +79,7 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
         None, else for each.
     priors : (n_classes,), default None
         Probabilities of the classes in the order of `classes_`, > 0; their shares of the training rows by default.
-    unknown : float, default 0
+    reject_below : float, default 0
         `predict` labels a row -1, or "unknown" if classes are text, when its `tail_probability` is below this share in
         every class.
     <Parameters of MixturePredictor>
@@ -124,14 +124,14 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
     >>> from gaussmix import GaussianMixtureClassifier
     >>> X = np.array([[0.0, 1], [1, 0], [1, 2], [0, 0], [7, 8], [8, 7], [9, 9], [7, 9]])
     >>> y = ["small"] * 4 + ["large"] * 4
-    >>> classifier = GaussianMixtureClassifier(covariance_type="tied", unknown=1e-6).fit(X, y)
+    >>> classifier = GaussianMixtureClassifier(covariance_type="tied", reject_below=1e-6).fit(X, y)
     >>> classifier.predict([[1, 1], [8, 8], [50, -50]])
     array(['small', 'large', 'unknown'], dtype='<U7')
     """
 
     n_components: Counts | None = field(default=None, kw_only=False)
     priors: ArrayLike | None = None
-    unknown: float = 0.0
+    reject_below: float = 0.0
 
     classes_: NDArray[Any] = field(init=False)
     component_class_: NDArray[np.intp] = field(init=False)
@@ -141,12 +141,12 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
     class_count_: Array = field(init=False)
 
     _attributes: ClassVar[Mapping[str, Reader]] = {
-        "classes_": array_of("iufbU"),
-        "component_class_": array_of("i"),
-        "covariance_type_": array_of("U"),
-        "log_likelihood_": of_type(float),
-        "class_count_": array_of("f"),
-        "bic_": of_type(float),
+        "classes_": array_reader("iufbU"),
+        "component_class_": array_reader("i"),
+        "covariance_type_": array_reader("U"),
+        "log_likelihood_": instance(float),
+        "class_count_": array_reader("f"),
+        "bic_": instance(float),
     }
 
     @property
@@ -163,7 +163,7 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
             frame, or rows that need not fit into memory (`gaussmix.open`).
         y : (n_samples,), classes: numbers or text; -1 or missing where the class of a row is not known. Or the name of
             a column of X that has them, numbers if X does not fit into memory; nothing is then kept for each row.
-        sample_weight : (n_samples,), weights ≥ 0, frequencies by default (see `weight_meaning`): a row of weight 2
+        sample_weight : (n_samples,), weights ≥ 0, frequencies by default (see `weight_type`): a row of weight 2
             counts as two rows. Frequencies that sum to less than two rows are scaled to sum to the number of rows, for
             `bic_` counts rows.
 
@@ -184,16 +184,16 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
         with unchanged_on_failure(self):
             rows: Any = X
             if isinstance(y, str):
-                rows, y = column_of(X, y, "y", may_miss=True)
+                rows, y = take_column(X, y, "y", may_miss=True)
             if isinstance(y, Column):
                 self.classes_, codes = check_classes(y.values, len(y.values))
                 rows = labelled(rows, y.place, y.values.astype(np.float64), codes)
             source = check_source(self, rows, sample_weight, reset=True, may_miss=True)
             if not isinstance(y, Column):
                 self.classes_, codes = check_classes(y, source.n_rows)
-                source = source.with_given(codes)
-            source = check_counts_of_rows(source, self.weight_meaning, is_silent=not self._is_choice)
-            features = features_of(self, {})
+                source = source.with_assignment(codes)
+            source = check_counts_of_rows(source, self.weight_type, is_silent=not self._is_choice)
+            features = fit_features(self, {})
             known = LabelledRows(Data(source), len(self.classes_), self._engine(source), features)
             check_mass(known.mass, self.classes_)
             self._check_parameters(source.n_features, is_complete=known.is_complete)
@@ -202,9 +202,9 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
                 found = self._one_component_each(known, stopping)
             else:
                 found = self._several_components_each(known, stopping, began)
-            self._publish_classes(found, known, RowFacts.of(source, rows, None, began))
+            self._publish_classes(found, known, RowFacts.from_source(source, rows, None, began))
             if found.fitted is not None:
-                warn_of(found.fitted[0])
+                warn_about_run(found.fitted[0])
         return self
 
     def predict(self, X: ArrayLike) -> NDArray[Any]:
@@ -238,22 +238,22 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
     def score(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
         """The share of rows, by weight, whose class `predict` finds; rows whose class y does not know do not count.
 
-        y may name a column, as in `fit`. With `unknown` above 0, a y of -1 is what `predict` says of a row of no known
-        class, and counts. Raises as `predict`, and ValueError where y knows no class.
+        y may name a column, as in `fit`. With `reject_below` above 0, a y of -1 is what `predict` says of a row of no
+        known class, and counts. Raises as `predict`, and ValueError where y knows no class.
         """
         check_is_fitted(self)
         rows: Any = X
         if isinstance(y, str):
-            rows, y = column_of(X, y, "y", may_miss=True)
-        names, has_unknown = self._names_of_classes, self.unknown > 0
+            rows, y = take_column(X, y, "y", may_miss=True)
+        names, has_unknown = self._names_of_classes, self.reject_below > 0
         if isinstance(y, Column):
-            codes = numbers_of(y.values, names, has_unknown=has_unknown)
+            codes = encode_names(y.values, names, has_unknown=has_unknown)
             rows = labelled(rows, y.place, y.values.astype(np.float64), codes)
         source = self._source(rows, sample_weight)
         if not isinstance(y, Column):
-            source = source.with_given(known_classes(y, source.n_rows, names, has_unknown=has_unknown))
+            source = source.with_assignment(encode_labels(y, source.n_rows, names, has_unknown=has_unknown))
         right = partial(self._labels(source), names=np.arange(len(names)))
-        wrong_and_right, _ = source.sum_of(partial(count_given, n_classes=2, labels=right))
+        wrong_and_right, _ = source.sum_of(partial(count_classes, n_classes=2, labels=right))
         if not wrong_and_right.sum():
             raise ValueError("No row with a class in y has a positive sample_weight.")
         return float(wrong_and_right[1] / wrong_and_right.sum())
@@ -271,21 +271,21 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
         ValueError : there is no such class.
         """
         check_is_fitted(self)
-        places = np.flatnonzero(self.classes_ == label)
-        if not places.size:
+        indices = np.flatnonzero(self.classes_ == label)
+        if not indices.size:
             raise ValueError(f"There is no class {label!r}; there are {', '.join(map(repr, self.classes_.tolist()))}.")
-        return self._classes.each[int(places[0])]
+        return self._classes.each[int(indices[0])]
 
     def _check_parameters(self, n_features: int, *, is_complete: bool) -> None:
         """Raise ValueError for parameters that don't go together."""
-        if check_share("unknown", self.unknown) > 0:
+        if check_fraction("reject_below", self.reject_below) > 0:
             no_class(self.classes_)
         if self.priors is not None:
             check_priors(self.priors, len(self.classes_), is_complete=is_complete)
         if is_complete or self.n_components is None:
             return
-        if self._is_choice or not shares_nothing(check_family(self), n_features):
-            free = ", ".join(repr(name) for name in sorted(FAMILIES) if shares_nothing(FAMILIES[name], n_features))
+        if self._is_choice or not is_separate(check_family(self), n_features):
+            free = ", ".join(repr(name) for name in sorted(FAMILIES) if is_separate(FAMILIES[name], n_features))
             raise ValueError(
                 "With rows of unknown class (y is -1 or missing) and several components for each class, give one "
                 f"n_components and one covariance_type whose components share nothing, {free}; or n_components=None."
@@ -301,10 +301,10 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
         try:
             found = known.best_of_one_component_each(families, ridge, stopping)
         except SingularCovariance as error:
-            classes = ", ".join(repr(self.classes_.tolist()[number]) for number in error.components)
-            faults = Faults.of(known.data.original, families).sentence(self._names)
-            if faults:
-                raise ValueError(f"The covariance of class {classes} is singular. {faults}") from None
+            classes = ", ".join(repr(self.classes_.tolist()[index]) for index in error.components)
+            causes = SingularColumns.find(known.data.original, families).sentence(self._names)
+            if causes:
+                raise ValueError(f"The covariance of class {classes} is singular. {causes}") from None
             raise ValueError(
                 f"Too few distinct rows for the covariance of class {classes}: raise reg_covar, choose a "
                 "covariance_type that classes share, such as 'tied', or drop columns that are constant or follow from "
@@ -314,17 +314,17 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
             model = found.classes.mixture.model
             constant = ridge_columns(model, known.data.ridge, known.data.original)
             warn(constant_sentence(model, constant, self._names))
-        for number in () if found.classes.mixture.family.is_shared else known.without_spread():
+        for index in () if found.classes.mixture.family.is_shared else known.without_spread():
             warn(
-                f"Class {self.classes_.tolist()[number]!r}: all its rows are equal, so that its covariance is "
+                f"Class {self.classes_.tolist()[index]!r}: all its rows are equal, so that its covariance is "
                 "reg_covar alone. Choose a covariance_type that classes share, such as 'tied', or leave the class out."
             )
         return found
 
     def _several_components_each(self, known: LabelledRows, stopping: Stopping, began: float) -> ClassFit:
         fits = []
-        for number, label in enumerate(self.classes_.tolist()):
-            mine: Any = known.rows_of(number)
+        for index, label in enumerate(self.classes_.tolist()):
+            mine: Any = known.class_rows(index)
             with about(f"Class {label!r}"):
                 one = self._mixture_estimator(self._names).set_params(certify=False)  # `outcome_` is of all together
                 if self.max_time is not None:  # what is left of it
@@ -337,14 +337,14 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
 
     def _labels(self, source: Source) -> partial[NDArray[Any]]:
         """The task that names the class of each row of a source."""
-        names, level = self._names_of_classes, check_share("unknown", self.unknown)
+        names, level = self._names_of_classes, check_fraction("reject_below", self.reject_below)
         return partial(self._classes.labels, engine=self._engine(source), names=names, level=level)
 
     @property
     def _names_of_classes(self) -> NDArray[Any]:
         """What `predict` may say: the classes, and what rows of none are called where there are such."""
         names = self.classes_
-        if not check_share("unknown", self.unknown):
+        if not check_fraction("reject_below", self.reject_below):
             return names
         return np.append(names, np.where([True], no_class(names), names[:1]))
 
@@ -356,7 +356,7 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
         """Set the fitted attributes."""
         total = known.data.original.profile.total_weight
         if self.priors is not None:
-            found = found.with_prior(check_numbers("priors", self.priors), total)
+            found = found.with_prior(check_floats("priors", self.priors), total)
         self.component_class_ = found.classes.component_class
         self.covariance_type_ = np.array(found.structures, np.str_)
         self.log_likelihood_, self.bic_ = found.log_likelihood, found.bic(total)
@@ -382,8 +382,8 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
         structure = structures[0] if len(set(structures)) == 1 else "several structures"
         size = f"{n_classes} classes, {counted(self.mixture_.n_components, 'component')}, {structure}"
         of_classes = {"structure": structure, "log_likelihood": self.log_likelihood_, "bic": self.bic_}
-        lines = [self._line_of(number) for number in range(min(n_classes, _MOST))]
-        lines += [("…", f"{n_classes - _MOST} classes more")] if n_classes > _MOST else []
+        lines = [self._class_line(index) for index in range(min(n_classes, _MAX_SHOWN_CLASSES))]
+        lines += [("…", f"{n_classes - _MAX_SHOWN_CLASSES} classes more")] if n_classes > _MAX_SHOWN_CLASSES else []
         return replace(
             found,
             title=f"{type(self).__name__}: {size}",
@@ -392,33 +392,33 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
             about=lines,
         )
 
-    def _line_of(self, number: int) -> tuple[str, str]:
+    def _class_line(self, index: int) -> tuple[str, str]:
         """What there is to say of a class: heading and value."""
-        n_components = int(np.count_nonzero(self.component_class_ == number))
-        parts = [f"weight {share(self.class_prior_[number])}", counted(n_components, "component")]
-        parts.append(str(self.covariance_type_[number]))
+        n_components = int(np.count_nonzero(self.component_class_ == index))
+        parts = [f"weight {weight_text(self.class_prior_[index])}", counted(n_components, "component")]
+        parts.append(str(self.covariance_type_[index]))
         facts = self._fitted.facts
         is_complete = facts is None or self.class_count_.sum() >= facts.row_weight * (1 - 1e-9)
-        parts.append(f"{self.class_count_[number]:,.10g} {'' if is_complete else 'labelled '}rows")
-        return f"class {shorten(str(self.classes_[number]))}", ", ".join(parts)
+        parts.append(f"{self.class_count_[index]:,.10g} {'' if is_complete else 'labelled '}rows")
+        return f"class {shorten(str(self.classes_[index]))}", ", ".join(parts)
 
     def _wake(self, own: Mapping[str, Any]) -> None:
         super()._wake(own)
-        n_classes, numbers, mixture = len(self.classes_), self.component_class_, self.mixture_
+        n_classes, class_index, mixture = len(self.classes_), self.component_class_, self.mixture_
         if n_classes < 2 or len(set(self.classes_.tolist())) < n_classes:
             raise Damaged("its 'classes_' are not two or more")
-        if len(numbers) != mixture.n_components or sorted(set(numbers.tolist())) != list(range(n_classes)):
+        if len(class_index) != mixture.n_components or sorted(set(class_index.tolist())) != list(range(n_classes)):
             raise Damaged("its 'component_class_' are not the classes of its components")
-        if (np.diff(numbers) < 0).any() or not np.bincount(numbers, mixture.weights).all():
+        if (np.diff(class_index) < 0).any() or not np.bincount(class_index, mixture.weights).all():
             raise Damaged("its components do not stand in the order of their classes, or a class has no weight")
         for name in ("covariance_type_", "class_count_"):
             if len(own[name]) != n_classes:
                 raise Damaged(f"its {name!r} are not those of its classes")
-        self._classes = ClassMixtures(mixture, numbers)
+        self._classes = ClassMixtures(mixture, class_index)
 
 
 def _ending(run: State, problem: Problem, plan: Plan, names: Sequence[str] | None) -> Ending:
     """How EM for all classes together ended."""
-    standing = standing_of(problem, run, [run.trace], is_asked=plan.certify)
-    ending = Ending.of(run, [run.trace], plan.stopping, None, standing)
-    return replace(ending, diagnostics=of_components(run, names))
+    certificate = find_certificate(problem, run, [run.trace], is_requested=plan.certify)
+    ending = Ending.from_run(run, [run.trace], plan.stopping, None, certificate)
+    return replace(ending, diagnostics=diagnose_components(run, names))

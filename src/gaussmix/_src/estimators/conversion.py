@@ -17,14 +17,14 @@ _OF_THE_START = ("init_params", "weights_init", "means_init", "precisions_init")
 _OF_THE_RUN = ("converged_", "n_iter_", "lower_bound_", "lower_bounds_")
 
 
-def parameters_of(estimator: Any) -> dict[str, Any]:
+def shared_parameters(estimator: Any) -> dict[str, Any]:
     """The parameters of a mixture estimator of scikit-learn that have a meaning here."""
     names = "n_components", "covariance_type", "reg_covar", *_PARAMETERS, *_OF_THE_START
     given = estimator.get_params(deep=False) if hasattr(estimator, "get_params") else {}
     return {name: given[name] for name in names if name in given}
 
 
-def facts_of(estimator: Any) -> dict[str, Any]:
+def fit_facts(estimator: Any) -> dict[str, Any]:
     """How the fit of a mixture estimator went; of a Bayesian one not, whose bound is another quantity."""
     if hasattr(estimator, "weight_concentration_"):
         return {}
@@ -36,7 +36,7 @@ def to_sklearn(estimator: Any, mixture: Mixture) -> SklearnMixture:
     made = mixture.to_sklearn()
     given = {name: getattr(estimator, name) for name in ("reg_covar", *_PARAMETERS) if hasattr(estimator, name)}
     made.set_params(**{name: value for name, value in given.items() if not isinstance(value, str)})  # "auto" is ours
-    for name, value in facts_of(estimator).items():
+    for name, value in fit_facts(estimator).items():
         setattr(made, name, value)
     if estimator._fitted.dtype == np.float32:
         for name in ("weights_", "means_", "covariances_", "precisions_", "precisions_cholesky_"):

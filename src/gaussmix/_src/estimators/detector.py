@@ -15,21 +15,21 @@ from gaussmix._src.checks import check_within
 from gaussmix._src.errors import counted, warn
 from gaussmix._src.estimators.base import unchanged_on_failure
 from gaussmix._src.estimators.docs import documented
-from gaussmix._src.estimators.gaussian_mixture import estimator_of
+from gaussmix._src.estimators.gaussian_mixture import as_estimator
 from gaussmix._src.estimators.predictor import Counts, MixturePredictor
 from gaussmix._src.estimators.sklearn_bases import OutlierMixin
-from gaussmix._src.formats.values import Reader, of_type
+from gaussmix._src.formats.values import Reader, instance
 from gaussmix._src.interfaces.block import Block
 from gaussmix._src.mixture.explaining import Explanation
-from gaussmix._src.mixture.holes import tail_probability
 from gaussmix._src.mixture.levels import MASS
+from gaussmix._src.mixture.missing_values import tail_probability
 from gaussmix._src.mixture.mixture import Mixture
-from gaussmix._src.numerics.arrays import Array, Places
+from gaussmix._src.numerics.arrays import Array, Indices
 from gaussmix._src.numerics.rows import patterns
 from gaussmix._src.report.summary import Summary
 from gaussmix._src.sources.base import Source
 from gaussmix._src.sources.quantile import lowest_inside
-from gaussmix._src.validation.rows import as_meant, check_source
+from gaussmix._src.validation.rows import check_source, scale_weights
 
 _AUTO = "auto"
 
@@ -80,7 +80,7 @@ class GaussianMixtureDetector(OutlierMixin, MixturePredictor):
     contamination: float | str = _AUTO
     mass: float = MASS
 
-    _attributes: ClassVar[Mapping[str, Reader]] = {"offset_": of_type(float)}
+    _attributes: ClassVar[Mapping[str, Reader]] = {"offset_": instance(float)}
 
     @property
     def offset_(self) -> float:
@@ -112,14 +112,14 @@ class GaussianMixtureDetector(OutlierMixin, MixturePredictor):
             parameters.
         """
         with unchanged_on_failure(self):
-            share, mass = self._contamination(), _inside("mass", self.mass, 1.0)
-            source = as_meant(check_source(self, X, sample_weight, reset=True, may_miss=True), self.weight_meaning)
+            rate, mass = self._contamination(), _inside("mass", self.mass, 1.0)
+            source = scale_weights(check_source(self, X, sample_weight, reset=True, may_miss=True), self.weight_type)
             self._fit_mixture(source, X, self._names)
-            if share is None:
+            if rate is None:
                 self.offset_ = float(self.mixture_.highest_density_level(mass))
             else:
-                self.offset_ = self._lowest_of_complete_rows(source, share)
-        warn(_few_rows_sentence(source.profile.n_positive, self.n_parameters_, 1 - mass if share is None else share))
+                self.offset_ = self._lowest_of_complete_rows(source, rate)
+        warn(_overfit_sentence(source.profile.n_positive, self.n_parameters_, 1 - mass if rate is None else rate))
         return self
 
     def score_samples(self, X: ArrayLike) -> Array:
@@ -173,7 +173,7 @@ class GaussianMixtureDetector(OutlierMixin, MixturePredictor):
         1
         """
         self._check_fitted()
-        mixture = estimator_of(self.mixture_, self.n_jobs)
+        mixture = as_estimator(self.mixture_, self.n_jobs)
         mixture._expect_features()
         return mixture.explain(X)
 
@@ -187,19 +187,19 @@ class GaussianMixtureDetector(OutlierMixin, MixturePredictor):
         log_mass = mixture._log_mass_below(offset) if source.may_miss else 0.0
         return _Excess(self._density(source), offset, mixture, log_mass)
 
-    def _lowest_of_complete_rows(self, source: Source, share: float) -> float:
+    def _lowest_of_complete_rows(self, source: Source, rate: float) -> float:
         """The lowest log density that is not an outlier; those of rows with missing cells are not comparable."""
-        lowest = lowest_inside(source, partial(_of_complete, log_density=self._density(source)), share)
+        lowest = lowest_inside(source, partial(_complete_log_density, log_density=self._density(source)), rate)
         if lowest is None:
             raise ValueError(
                 "contamination needs complete rows, but every row of X has missing values. Remove contamination."
             )
         return lowest
 
-    def _with_its_own(self, found: Summary) -> Summary:
-        share = self._contamination()
-        how = f"mass={_inside('mass', self.mass, 1.0):g}" if share is None else f"contamination={share:g}"
-        return replace(found, about=[("outliers", f"log density below {self.offset_:.6g} nats, fitted with {how}")])
+    def _with_its_own(self, result: Summary) -> Summary:
+        rate = self._contamination()
+        how = f"mass={_inside('mass', self.mass, 1.0):g}" if rate is None else f"contamination={rate:g}"
+        return replace(result, about=[("outliers", f"log density below {self.offset_:.6g} nats, fitted with {how}")])
 
     def _contamination(self) -> float | None:
         """The share of the training rows, None if the mixture decides."""
@@ -208,13 +208,13 @@ class GaussianMixtureDetector(OutlierMixin, MixturePredictor):
         return _inside("contamination", self.contamination, 0.5, ', or "auto"')
 
 
-def _few_rows_sentence(n_rows: int, n_parameters: int, share: float) -> str | None:
+def _overfit_sentence(n_rows: int, n_parameters: int, rate: float) -> str | None:
     """Say that the mixture follows its rows too closely to judge others; None where rows are enough."""
     if n_rows >= n_parameters:
         return None
     return (
         f"The mixture has {counted(n_parameters, 'parameter')}, and X {counted(n_rows, 'row')}: many more than "
-        f"{share:.2g} of new rows may be called outliers. Give more rows, lower n_components, choose a "
+        f"{rate:.2g} of new rows may be called outliers. Give more rows, lower n_components, choose a "
         "covariance_type with fewer parameters, such as 'diag', or set offset_ by rows that were not used to fit."
     )
 
@@ -222,7 +222,7 @@ def _few_rows_sentence(n_rows: int, n_parameters: int, share: float) -> str | No
 def _inside(name: str, value: Any, largest: float, hint: str = "") -> float:
     """A share above 0, at most `largest` and below 1, so that neither side is empty."""
     wanted = f"a number above 0 and {'below 1' if largest == 1 else f'at most {largest:g}'}{hint}"
-    check_within(name, value, wanted, lambda share: 0 < share <= largest and share < 1)
+    check_within(name, value, wanted, lambda rate: 0 < rate <= largest and rate < 1)
     return float(value)
 
 
@@ -249,13 +249,13 @@ class _Excess:
     _levels: dict[bytes, float] = field(default_factory=dict, init=False)  # by the features observed
 
     def __call__(self, block: Block) -> Array:
-        found, levels = self.log_density(block), np.full(block.n_rows, self.offset)
-        for places, seen in patterns(np.isnan(block.rows)):
+        result, levels = self.log_density(block), np.full(block.n_rows, self.offset)
+        for indices, seen in patterns(np.isnan(block.rows)):
             if seen.size < block.rows.shape[1]:  # rows without any value are equally probable
-                levels[places] = self._level(seen) if seen.size else found[places]
-        return found - levels
+                levels[indices] = self._level(seen) if seen.size else result[indices]
+        return result - levels
 
-    def _level(self, seen: Places) -> float:
+    def _level(self, seen: Indices) -> float:
         """The level of some features; it is kept, because to find it takes as long as thousands of rows."""
         key = seen.tobytes()
         if key not in self._levels:
@@ -267,6 +267,6 @@ def _tail_probability(block: Block, mixture: Mixture) -> Array:
     return tail_probability(block.rows, mixture)
 
 
-def _of_complete(block: Block, log_density: Callable[[Block], Array]) -> Array:
+def _complete_log_density(block: Block, log_density: Callable[[Block], Array]) -> Array:
     """log p(x) of rows without missing cells, NaN of others."""
     return np.where(np.isnan(block.rows).any(axis=1), np.nan, log_density(block))

@@ -18,7 +18,7 @@ Returns
 -------
 self : the fitted estimator."""
 _WEIGHT = """\
-sample_weight : (n_samples,), weights ≥ 0, frequencies by default (see `weight_meaning`): a row of weight 2
+sample_weight : (n_samples,), weights ≥ 0, frequencies by default (see `weight_type`): a row of weight 2
     counts as two rows."""
 _ROWS = f"""\
 X : (n_samples, n_features), numbers in data units; an array, a data frame, or rows that need not fit into
@@ -57,8 +57,8 @@ ValueError, TypeError : X is not numbers of shape (n_samples, n_features).""",
     "rows": _ROWS,
     "fit": f"{_ROWS}\n{_SELF}",
 }
-_PLACE = re.compile(r"^( *)<([\w ]+)>$", re.MULTILINE)
-_SAID = re.compile(r"^    (\w[\w, ]*) : ", re.MULTILINE)  # names of parameters
+_PLACEHOLDER = re.compile(r"^( *)<([\w ]+)>$", re.MULTILINE)
+_ENTRY = re.compile(r"^    (\w[\w, ]*) : ", re.MULTILINE)  # names of parameters
 
 
 def documented(cls: Class) -> Class:
@@ -73,12 +73,12 @@ def documented(cls: Class) -> Class:
         parts[f"{section} of {base.__name__}"] = after.partition("\n\n")[0]
     for owner in (cls, *(member for member in vars(cls).values() if inspect.isfunction(member))):
         if owner.__doc__:
-            owner.__doc__ = _PLACE.sub(lambda place: indent(parts[place[2]], place[1]), owner.__doc__)
+            owner.__doc__ = _PLACEHOLDER.sub(lambda position: indent(parts[position[2]], position[1]), owner.__doc__)
     if is_dataclass(cls):  # which puts inherited parameters first
-        signature, said = inspect.signature(cls.__init__), _SAID.findall(cls.__doc__ or "")
-        order = {name: place for place, name in enumerate(["self", *", ".join(said).split(", ")])}
-        as_said = sorted(signature.parameters.values(), key=lambda parameter: order.get(parameter.name, len(order)))
-        vars(cls.__init__)["__signature__"] = signature.replace(parameters=as_said)
+        signature, entries = inspect.signature(cls.__init__), _ENTRY.findall(cls.__doc__ or "")
+        order = {name: position for position, name in enumerate(["self", *", ".join(entries).split(", ")])}
+        in_order = sorted(signature.parameters.values(), key=lambda parameter: order.get(parameter.name, len(order)))
+        vars(cls.__init__)["__signature__"] = signature.replace(parameters=in_order)
         with suppress(NameError):  # some are names of modules that are imported at their first use
             vars(cls)["__init__"].__annotations__ |= get_type_hints(cls)  # whose names are those of several modules
     cls.__module__ = "gaussmix"  # last, because the annotations name what this module imports

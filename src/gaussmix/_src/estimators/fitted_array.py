@@ -18,12 +18,12 @@ from gaussmix._src.families.base import Family
 from gaussmix._src.fit.fitted import Fitted
 from gaussmix._src.model import SUM_TOLERANCE, Model
 from gaussmix._src.numerics.arrays import Array, copied
-from gaussmix._src.validation.parameters import check_numbers
+from gaussmix._src.validation.parameters import check_floats
 
 Floats = NDArray[np.floating[Any]]
 
 MATRICES = "covariances_", "precisions_cholesky_", "precisions_"  # of several that agree, the first is taken
-APART = 0.01  # relative: covariances and precisions typed with three digits agree
+MAX_DISAGREEMENT = 0.01  # relative: covariances and precisions typed with three digits agree
 
 
 def lacking(changed: Mapping[str, Floats]) -> list[str]:
@@ -32,17 +32,17 @@ def lacking(changed: Mapping[str, Floats]) -> list[str]:
     return [name for name in ("weights_", "means_", *matrices) if name not in changed]
 
 
-def model_of(changed: Mapping[str, Floats], base: Model | None, family: Family) -> Model:
+def build_model(changed: Mapping[str, Floats], base: Model | None, family: Family) -> Model:
     """The model that arrays make, by the names of their attributes, with the other arrays of `base`.
 
     `base` is None where `changed` has all that are needed. Raises ValueError where an array does not fit the others, or
     the numbers make no mixture; the message says which.
     """
-    given = [name for name in MATRICES if name in changed]
-    if given and family.kind is LowRank:
-        raise ValueError(unsettable(given[0], family))
+    matrices_set = [name for name in MATRICES if name in changed]
+    if matrices_set and family.kind is LowRank:
+        raise ValueError(unsettable(matrices_set[0], family))
     arrays = {} if base is None else {"weights_": base.weights, "means_": base.means}
-    if base is not None and not given:
+    if base is not None and not matrices_set:
         arrays["covariances_"] = base.covariances.array
     arrays |= {name: values.astype(np.float64) for name, values in changed.items()}
     weights, means = arrays["weights_"], arrays["means_"]
@@ -51,15 +51,15 @@ def model_of(changed: Mapping[str, Floats], base: Model | None, family: Family) 
     rest = 1.0 if noise is None else 1.0 - noise.weight
     if noise is not None and abs(weights.sum() - rest) > SUM_TOLERANCE:
         raise ValueError(f"weights_ must sum to {rest:.7g}, 1 less noise_weight_, not to {weights.sum():.7g}.")
-    digits = {name: float(np.finfo(changed[name].dtype).eps) for name in given}
-    each = [_covariances_of(name, arrays[name], digits[name], family, means) for name in given]
+    digits = {name: float(np.finfo(changed[name].dtype).eps) for name in matrices_set}
+    each = [_covariances_from(name, arrays[name], digits[name], family, means) for name in matrices_set]
     covariances = each[0].array if each else arrays["covariances_"]
     try:
         model = mixture.conversion.from_parameters(weights / rest, means, covariances, None, family)
     except ValueError as error:
         raise ValueError(f"{listed(list(changed))} set by hand: {error}") from None
-    for name, other in zip(given[1:], each[1:], strict=True):
-        _check_agreement(given[0], name, model.covariances, other, max(digits.values()))
+    for name, other in zip(matrices_set[1:], each[1:], strict=True):
+        _check_agreement(matrices_set[0], name, model.covariances, other, max(digits.values()))
     return model.beside(noise)
 
 
@@ -83,7 +83,7 @@ def _check_shapes(arrays: Mapping[str, Array], family: Family) -> None:
             )
 
 
-def _covariances_of(name: str, matrices: Array, digits: float, family: Family, means: Array) -> Covariances:
+def _covariances_from(name: str, matrices: Array, digits: float, family: Family, means: Array) -> Covariances:
     """The covariances that matrices mean which have numbers of so many digits."""
     is_matrix = family.kind.is_matrix
     if digits > np.finfo(np.float64).eps and is_matrix and name != "precisions_cholesky_":
@@ -105,14 +105,14 @@ def _covariances_of(name: str, matrices: Array, digits: float, family: Family, m
 def _check_agreement(first: str, name: str, covariances: Covariances, other: Covariances, digits: float) -> None:
     """Raise ValueError where two attributes are not of the same covariances."""
     rounding = 10 * covariances.rounding * (digits / np.finfo(np.float64).eps)  # how far it takes matrices apart
-    allowed = APART + (rounding.max(keepdims=True) if covariances.is_shared else rounding)
+    allowed = MAX_DISAGREEMENT + (rounding.max(keepdims=True) if covariances.is_shared else rounding)
     with np.errstate(all="ignore"):
         if covariances.is_matrix:
             factors = covariances.whitening.factors
-            apart = factors @ other.array @ factors.swapaxes(-1, -2) - np.eye(covariances.n_features)
+            difference = factors @ other.array @ factors.swapaxes(-1, -2) - np.eye(covariances.n_features)
         else:
-            apart = other.array / covariances.array - 1
-    wrong = ~(np.abs(apart).reshape(len(allowed), -1).max(axis=1) <= allowed)
+            difference = other.array / covariances.array - 1
+    wrong = ~(np.abs(difference).reshape(len(allowed), -1).max(axis=1) <= allowed)
     if wrong.any():
         where = "" if len(wrong) == 1 else f" of {name_components(np.flatnonzero(wrong).tolist())}"
         raise ValueError(
@@ -120,7 +120,7 @@ def _check_agreement(first: str, name: str, covariances: Covariances, other: Cov
         )
 
 
-class Kept:
+class ArraySnapshot:
     """An array that the user may have, and the bytes that it had as the mixture's; None if there is no mixture.
 
     It is compared for as long as somebody has it or a view of it, and once more.
@@ -135,7 +135,7 @@ class Kept:
         self._one_at_a_time = Lock()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Kept, (self._memory, self.before)
+        return ArraySnapshot, (self._memory, self.before)
 
     @property
     def values(self) -> Floats:
@@ -154,10 +154,10 @@ class Kept:
         if not self._may_differ:  # nobody had it since it was last compared
             return False
         with self._one_at_a_time:
-            is_held = self._shown is not None and self._shown() is not None
+            is_alive = self._shown is not None and self._shown() is not None
             now: Any = self._memory.data
             is_changed = bool(self.before != now)  # as bytes, so that NaN equals itself
-            self._may_differ = is_held or is_changed
+            self._may_differ = is_alive or is_changed
             return is_changed
 
 
@@ -173,13 +173,13 @@ class FittedArray(FittedAttribute[Floats]):
         self._of_model, self._is_settable = read, is_settable
 
     def _read(self, estimator: Any) -> Floats:
-        kept: Kept | None = vars(estimator).get("_arrays", {}).get(self._name)
-        if kept is not None:
-            return kept.values
+        array: ArraySnapshot | None = vars(estimator).get("_arrays", {}).get(self._name)
+        if array is not None:
+            return array.values
         fitted: Fitted = estimator._stored() or estimator._fitted
         if not self._is_fixed(fitted):
-            return self._kept(estimator, fitted).values
-        values = self.of(fitted).values
+            return self._snapshot(estimator, fitted).values
+        values = self.snapshot_of(fitted).values
         values.flags.writeable = False
         return values
 
@@ -189,24 +189,24 @@ class FittedArray(FittedAttribute[Floats]):
             raise AttributeError(unsettable(self._name, (fitted or estimator._fitted).model.family))
         arrays = vars(estimator).setdefault("_arrays", {})
         if self._name not in arrays and fitted is not None:
-            self._kept(estimator, fitted)
-        kept = arrays.get(self._name)
-        if kept is not None and value is kept.values:
+            self._snapshot(estimator, fitted)
+        array = arrays.get(self._name)
+        if array is not None and value is array.values:
             return  # as after `estimator.means_ += 1`
-        numbers: Floats = copied(check_numbers(self._name, value))
+        array_set: Floats = copied(check_floats(self._name, value))
         if getattr(value, "dtype", None) == np.float32:
-            numbers = numbers.astype(np.float32)
-        is_alike = kept is not None and kept.values.shape == numbers.shape  # else equal bytes say nothing
-        arrays[self._name] = Kept(numbers, kept.before if is_alike else None)
+            array_set = array_set.astype(np.float32)
+        is_alike = array is not None and array.values.shape == array_set.shape  # else equal bytes say nothing
+        arrays[self._name] = ArraySnapshot(array_set, array.before if is_alike else None)
 
-    def of(self, fitted: Fitted) -> Kept:
+    def snapshot_of(self, fitted: Fitted) -> ArraySnapshot:
         """The array of a fit."""
         values = np.array(self._of_model(fitted.model, fitted.dtype), order="C")
-        return Kept(values, bytearray(values.data))
+        return ArraySnapshot(values, bytearray(values.data))
 
     def _is_fixed(self, fitted: Fitted | None) -> bool:
         is_of_factors = fitted is not None and fitted.model.family.kind is LowRank and self._name in MATRICES
         return is_of_factors or not self._is_settable
 
-    def _kept(self, estimator: Any, fitted: Fitted) -> Kept:
-        return vars(estimator).setdefault("_arrays", {}).setdefault(self._name, self.of(fitted))
+    def _snapshot(self, estimator: Any, fitted: Fitted) -> ArraySnapshot:
+        return vars(estimator).setdefault("_arrays", {}).setdefault(self._name, self.snapshot_of(fitted))

@@ -16,17 +16,17 @@ from gaussmix._src.errors import Outcome, warn
 from gaussmix._src.estimators.base import unchanged_on_failure
 from gaussmix._src.families.base import Family
 from gaussmix._src.fit import after
-from gaussmix._src.fit.features.table import features_of
-from gaussmix._src.fit.fit import standing_of
+from gaussmix._src.fit.features.table import fit_features
+from gaussmix._src.fit.fit import find_certificate
 from gaussmix._src.fit.fitted import Diagnosis, Ending, Fitted, RowFacts
 from gaussmix._src.fit.plan import Plan
 from gaussmix._src.fit.problem import Problem
 from gaussmix._src.interfaces.leaves import LEAF_ROWS
 from gaussmix._src.model import Model
 from gaussmix._src.numerics.arrays import Array
-from gaussmix._src.numerics.factorise import ROUNDED
+from gaussmix._src.numerics.factorise import MIN_ROUNDING
 from gaussmix._src.sources.base import Source
-from gaussmix._src.sources.findings import Distinct, some_distinct
+from gaussmix._src.sources.row_statistics import DistinctDigests, some_distinct
 from gaussmix._src.validation.rows import check_source
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def check_hooks(estimator: Any) -> None:
 
 
 @contextmanager
-def begun_fit(
+def start_fit(
     estimator: Any, X: Any, y: object, sample_weight: Any, labels: Any, X_error: Any
 ) -> Iterator[tuple[Any, Features]]:
     """Fit an estimator in a block, which gets X without a column of labels, and the features that the fit uses.
@@ -61,13 +61,13 @@ def begun_fit(
         if isinstance(labels, str):
             groups = getattr(estimator, "label_components", None)
             X, arguments["labels"] = validation.labels.without_labels(X, labels, groups, may_miss=estimator._may_miss)
-        features = features_of(estimator, arguments)
+        features = fit_features(estimator, arguments)
         for feature in features:
             stack.enter_context(feature)
         yield X, features
 
 
-def rows_of(estimator: Any, X: Any, sample_weight: Any, features: Features) -> Source:
+def fit_rows(estimator: Any, X: Any, sample_weight: Any, features: Features) -> Source:
     """The rows of a fit, checked; raises ValueError or TypeError."""
     source = check_source(estimator, X, sample_weight, reset=True, may_miss=estimator._may_miss)
     for feature in features:
@@ -86,7 +86,7 @@ def with_features(
     return problem, plan
 
 
-def fitted_of(
+def make_fitted(
     problem: Problem,
     plan: Plan,
     run: State,
@@ -96,34 +96,34 @@ def fitted_of(
     *,
     candidate: int | None = None,
     of_search: Sequence[Diagnosis] | None = None,
-    not_begun: str | None = None,
+    not_started: str | None = None,
 ) -> Fitted:
     """What the best run found, with warnings of what the user should know of it.
 
     `run` is its end, and `ends` are the traces of all runs. After a search, `candidate` is the number of the best,
-    `of_search` are its diagnoses, and `not_begun` is why candidates were not begun; None if all were.
+    `of_search` are its diagnoses, and `not_started` is why candidates were not begun; None if all were.
     """
     rows, trace, objective, times = problem.data.original, run.trace, problem.objective, problem.objective.times
-    left_out = plan.left_out.get(candidate) if not_begun is None else None
+    left_out = plan.left_out.get(candidate) if not_started is None else None
     n_distinct = count_distinct(rows, problem.n_components)
-    is_few = n_distinct < problem.n_components
-    few = report.messages.few_rows_sentence(n_distinct, problem.n_components) if is_few else None
+    is_short = n_distinct < problem.n_components
+    note = report.messages.distinct_rows_sentence(n_distinct, problem.n_components) if is_short else None
     constant = ridge_columns(run.model, objective.floor, rows)
-    is_rounded = bool((run.model.covariances.rounding > ROUNDED).any())
-    is_odd = is_rounded or bool(trace.frozen or trace.events or constant or few)
+    is_rounded = bool((run.model.covariances.rounding > MIN_ROUNDING).any())
+    is_odd = is_rounded or bool(trace.frozen or trace.events or constant or note)
     if is_odd or left_out is not None or run.outcome is not Outcome.CONVERGED:
-        report.messages.warn_of(run, left_out, objective.raised)
-    if few and of_search is None and (problem.ridge or len(constant) < rows.n_features):
-        warn(few, report.messages.CollapseWarning)  # not after a search, which tries numbers that are too large
+        report.messages.warn_about_run(run, left_out, objective.raised)
+    if note and of_search is None and (problem.ridge or len(constant) < rows.n_features):
+        warn(note, report.messages.CollapseWarning)  # not after a search, which tries numbers that are too large
     if constant and not problem.ridge:  # with 0 only the default prior of a Bayesian fit makes one
         warn(report.messages.constant_sentence(run.model, constant, names))
     stopping = plan.stopping
-    standing = standing_of(problem, run, ends, is_asked=plan.certify)
-    ending = Ending.of(run, ends, stopping, left_out, standing, objective.raised, times)
-    if stopping.seeks_maximum and run.outcome is Outcome.CONVERGED and standing.is_maximum is False:
+    certificate = find_certificate(problem, run, ends, is_requested=plan.certify)
+    ending = Ending.from_run(run, ends, stopping, left_out, certificate, objective.raised, times)
+    if stopping.seeks_maximum and run.outcome is Outcome.CONVERGED and certificate.is_maximum is False:
         warn(ending.reason, ConvergenceWarning)
-    found = [*(after.diagnostics.diagnosed(run, constant, names, few) if is_odd else ()), *(of_search or ())]
-    reason = ending.reason if not_begun is None else f"{ending.reason} {not_begun}"
+    found = [*(after.diagnostics.diagnose(run, constant, names, note) if is_odd else ()), *(of_search or ())]
+    reason = ending.reason if not_started is None else f"{ending.reason} {not_started}"
     return Fitted(
         run.model,
         None if names is None else tuple(map(str, names)),
@@ -142,10 +142,10 @@ def count_distinct(source: Source, most: int) -> int:
     block = source.whole
     if block is not None and block.n_rows <= LEAF_ROWS:
         return len(some_distinct(block, most))
-    if source.is_far and most <= Distinct.MOST:
-        return min(most, len(source.of_all(Distinct).digests))
+    if source.is_remote and most <= DistinctDigests.MAX_DIGESTS:
+        return min(most, len(source.collect(DistinctDigests).digests))
     distinct: set[bytes] = set()
-    for some in source.map_rows(partial(some_distinct, most=most)):
+    for some in source.map_rows(partial(some_distinct, max_rows=most)):
         distinct |= some
         if len(distinct) >= most:
             break

@@ -15,7 +15,7 @@ from gaussmix._src.checks import check_count
 from gaussmix._src.em.objective.stopping import Stopping
 from gaussmix._src.errors import ParameterTypeError, SingularCovariance, warn
 from gaussmix._src.estimators.docs import documented
-from gaussmix._src.estimators.fitting import check_hooks, fitted_of, rows_of, with_features
+from gaussmix._src.estimators.fitting import check_hooks, fit_rows, make_fitted, with_features
 from gaussmix._src.estimators.likelihood_estimator import LikelihoodEstimator
 from gaussmix._src.families import Family, Structure
 from gaussmix._src.families.base import check_features
@@ -23,9 +23,9 @@ from gaussmix._src.fit import after
 from gaussmix._src.fit.features.table import changed
 from gaussmix._src.fit.fit import fit
 from gaussmix._src.fit.fitted import Fitted, RowFacts
-from gaussmix._src.fit.plan import Onward, Plan
+from gaussmix._src.fit.plan import ModelStart, Plan
 from gaussmix._src.fit.problem import Data, Problem
-from gaussmix._src.formats.values import Reader, of_type
+from gaussmix._src.formats.values import Reader, instance
 from gaussmix._src.sources.base import Source
 from gaussmix._src.validation.parameters import CHECKS, check_family, check_ridge, check_start_names, check_tol, shown
 from gaussmix._src.validation.rows import check_enough_rows
@@ -116,7 +116,7 @@ class GaussianMixture(LikelihoodEstimator):
         components than `n_components`; "repair" puts one half of the heaviest component in its place, up to 10 times in
         a run, and freezes after that; "error" ends the run, and the fit where every start ends so. Only "freeze" is
         for `partial_fit`.
-    weight_meaning : {"frequency", "precision"}, default "frequency"
+    weight_type : {"frequency", "precision"}, default "frequency"
         What `sample_weight` says. "frequency": a row of weight 2 counts as two rows. "precision": how much a row is to
         be trusted compared with the others; such weights are scaled to a mean of 1 over the rows of positive weight, so
         that BIC, the automatic ridge and checks of the number of rows count rows.
@@ -170,9 +170,10 @@ class GaussianMixture(LikelihoodEstimator):
     outcome_ : record
         How the fit ended: `reason`, a sentence; `is_maximum`, True near a maximum, False at a saddle, on a ridge or
         far from a maximum, None if `certify` did not find it out; near a maximum `remaining_gain`, what all further
-        steps would add to `lower_bound_`, nats per row, and `changing_labels`, the share of the labels that they may
-        change; `rate`, the part of its gain that each step leaves for the next; `n_starts` that were run; and
-        `n_agreed` of them, whose last values differ from the best by no more than `tol` and what they would still gain.
+        steps would add to `lower_bound_`, nats per row, and `label_change_fraction`, the share of the labels that they
+        may change; `rate`, the part of its gain that each step leaves for the next; `n_starts` that were run; and
+        `n_starts_at_best` of them, whose last values differ from the best by no more than `tol` and what they would
+        still gain.
         `collapsed` lists the components that fell onto too few distinct rows and were frozen, because the likelihood of
         such a fit can't be compared with other likelihoods. If `reg_covar` is above 0, no component is frozen, but
         `diagnostics` and a warning tell of too few distinct rows. A warm start leaves collapsed components frozen.
@@ -235,7 +236,7 @@ class GaussianMixture(LikelihoodEstimator):
     verbose: int = 0
     verbose_interval: int = 10
 
-    _attributes: ClassVar[Mapping[str, Reader]] = {"n_samples_seen_": of_type(int), "_stream_table": of_type(dict)}
+    _attributes: ClassVar[Mapping[str, Reader]] = {"n_samples_seen_": instance(int), "_stream_table": instance(dict)}
     _needs_attributes = False  # only a stream has them
     _stream: Stream = field(init=False)  # beside `_fitted`: its rows may still wait for a first fit
 
@@ -263,10 +264,10 @@ class GaussianMixture(LikelihoodEstimator):
         >>> bool((gm.predict([[0.1], [4.1]]) == theirs.predict([[0.1], [4.1]])).all())
         True
         """
-        made = cls(**estimators.conversion.parameters_of(estimator))
+        made = cls(**estimators.conversion.shared_parameters(estimator))
         model, names = mixture.conversion.from_sklearn(estimator)
         made._become(model, names, np.result_type(np.float32, np.asarray(estimator.means_)))
-        for name, value in estimators.conversion.facts_of(estimator).items():
+        for name, value in estimators.conversion.fit_facts(estimator).items():
             setattr(made, name, value)
         return made
 
@@ -327,9 +328,9 @@ class GaussianMixture(LikelihoodEstimator):
         try:
             run, ends = fit(problem, plan, features)
         except SingularCovariance as error:
-            raise after.diagnostics.explained(error, source, family, self._names) from None
-        facts = RowFacts.of(source, X, run.trace.last if run.trace.n_steps else None, began)
-        self._finish(fitted_of(problem, plan, run, ends, facts, self._names), features, problem, run, X)
+            raise after.diagnostics.explain_error(error, source, family, self._names) from None
+        facts = RowFacts.from_source(source, X, run.trace.last if run.trace.n_steps else None, began)
+        self._finish(make_fitted(problem, plan, run, ends, facts, self._names), features, problem, run, X)
         return problem
 
     def _checked(
@@ -337,23 +338,23 @@ class GaussianMixture(LikelihoodEstimator):
     ) -> tuple[Problem, Plan]:
         """Return what is fitted and how, from everything that the user passed."""
         n_components, family, stopping, ridge, starts = self._settings()
-        source = rows_of(self, X, sample_weight, features)
+        source = fit_rows(self, X, sample_weight, features)
         check_enough_rows(source, n_components)
-        refusal = family.refusal(source.n_features)
-        if refusal is not None:
-            raise ValueError(f"{refusal}.")
+        unsupported_reason = family.unsupported_reason(source.n_features)
+        if unsupported_reason is not None:
+            raise ValueError(f"{unsupported_reason}.")
         if source.may_miss:
             validation.incomplete.check_pairs(source, [family], self._names)
         problem = Problem(Data(source), family, n_components, self._engine(source), ridge)
         plan = Plan(starts, self._rng(), stopping)
         return with_features(features, problem, plan, [(family, n_components)]) if features else (problem, plan)
 
-    def _onward(self, problem: Problem) -> Onward | None:
+    def _model_start(self, problem: Problem) -> ModelStart | None:
         """The start of a fit that continues from the one before; None if there is none like it."""
         if not hasattr(self, "mixture_") or not problem.continues(self._fitted.model):
             return None
         reached = getattr(self, "lower_bound_", float("-inf"))
-        return Onward(problem.here(self._fitted.model), reached, self._fitted.collapsed)
+        return ModelStart(problem.here(self._fitted.model), reached, self._fitted.collapsed)
 
     def _settings(self) -> tuple[int, Family, Stopping, float | None, list[Any]]:
         """The parameters that no rows are needed to check."""
@@ -372,7 +373,7 @@ class GaussianMixture(LikelihoodEstimator):
         ridge = check_ridge(self.reg_covar, [family], self.prior)
         if not names.isdisjoint(("n_init", "init_params")):
             n_init = CHECKS["n_init"](self.n_init)
-            starts = Plan.starts_of(self.init_params, check_start_names(self.init_params), n_init)
+            starts = Plan.repeat_starts(self.init_params, check_start_names(self.init_params), n_init)
         return n_components, family, Stopping(tolerance, max_steps), ridge, starts
 
     @property
@@ -391,8 +392,8 @@ class GaussianMixture(LikelihoodEstimator):
             estimators.streaming.fit_waiting(self)
         return super()._stored()
 
-    def _told(self) -> Fitted:
-        fitted = super()._told()
+    def _fit_facts(self) -> Fitted:
+        fitted = super()._fit_facts()
         return estimators.streaming.with_rows_seen(fitted, self._stream) if "_stream" in vars(self) else fitted
 
     def _become(self, model: Model, names: tuple[str, ...] | None = None, dtype: np.dtype[Any] | None = None) -> None:
@@ -409,7 +410,7 @@ class GaussianMixture(LikelihoodEstimator):
             self._stream = estimators.streaming.restored_stream(own, self._fitted.model)
 
 
-def estimator_of(mixture: Mixture, n_jobs: int | None = None) -> GaussianMixture:
+def as_estimator(mixture: Mixture, n_jobs: int | None = None) -> GaussianMixture:
     """A fitted estimator of a mixture, to label and score rows with."""
     noise = mixture.noise is not None
     estimator = GaussianMixture(mixture.n_components, covariance_type=shown(mixture.family), noise=noise, n_jobs=n_jobs)

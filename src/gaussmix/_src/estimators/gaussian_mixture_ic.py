@@ -17,11 +17,11 @@ from gaussmix._src.engines import check_jobs
 from gaussmix._src.errors import FailureKind, NothingFitted, ParameterTypeError, warn
 from gaussmix._src.estimators.base import FittedValue
 from gaussmix._src.estimators.docs import documented
-from gaussmix._src.estimators.fitting import begun_fit, check_hooks, fitted_of, rows_of, with_features
+from gaussmix._src.estimators.fitting import check_hooks, fit_rows, make_fitted, start_fit, with_features
 from gaussmix._src.estimators.gaussian_mixture import GaussianMixture
 from gaussmix._src.estimators.likelihood_estimator import LikelihoodEstimator
 from gaussmix._src.families import Family, Structure
-from gaussmix._src.fit.after.diagnostics import Faults
+from gaussmix._src.fit.after.diagnostics import SingularColumns
 from gaussmix._src.fit.after.stability import peaks
 from gaussmix._src.fit.candidates import (
     Candidate,
@@ -31,14 +31,14 @@ from gaussmix._src.fit.candidates import (
     none_could_be_fitted,
     results_table,
 )
-from gaussmix._src.fit.criteria import HELD_OUT, STABILITY, check_criterion
+from gaussmix._src.fit.criteria import CROSS_VALIDATION, STABILITY, check_criterion
 from gaussmix._src.fit.features.base import Features
 from gaussmix._src.fit.fitted import RowFacts
 from gaussmix._src.fit.plan import Plan
 from gaussmix._src.fit.problem import Data, Problem
 from gaussmix._src.fit.search import Search
 from gaussmix._src.numerics.arrays import Array
-from gaussmix._src.report.messages import TOO_FEW_REPEATS, SearchWarning, dropped_sentence, not_begun_sentence
+from gaussmix._src.report.messages import INCOMPLETE_REPEATS, SearchWarning, dropped_sentence, not_started_sentence
 from gaussmix._src.sources.base import Source
 from gaussmix._src.validation.incomplete import check_pairs
 from gaussmix._src.validation.parameters import (
@@ -114,7 +114,7 @@ class GaussianMixtureIC(LikelihoodEstimator):
     degenerate : {"freeze", "repair"}, default "freeze"
         What to do with a component that collapses or loses its mass: a candidate with one that is frozen after its
         collapse fails; "repair" puts one half of the heaviest component in its place, as for `GaussianMixture`.
-    weight_meaning : {"frequency", "precision"}, default "frequency"
+    weight_type : {"frequency", "precision"}, default "frequency"
         What `sample_weight` says, as for `GaussianMixture`. For "cv" a row of any weight is one row, in one fold.
         Frequencies that sum to less than two rows are scaled to sum to the number of rows of positive weight, because
         criteria count rows.
@@ -234,37 +234,37 @@ class GaussianMixtureIC(LikelihoodEstimator):
         source = problem.data.original
         if criterion == STABILITY:
             _check_repeats(candidates, plan.starts)
-        if criterion == HELD_OUT and (n_rows := source.profile.n_positive) < n_folds:
+        if criterion == CROSS_VALIDATION and (n_rows := source.profile.n_positive) < n_folds:
             raise ValueError(f"n_folds={n_folds}, but there are only {n_rows} rows (of positive weight).")
         search = Search(candidates, problem, plan, self.n_jobs, features)
         results = yield from search.results(criterion)
-        begun = [result for result in results if result.was_begun]
-        failed = [result.candidate.family for result in begun if result.failure is not None]
-        faults, has_fit = Faults.of(source, failed), any(result.evidence is not None for result in results)
+        started = [result for result in results if result.was_started]
+        failed = [result.candidate.family for result in started if result.failure is not None]
+        causes, has_fit = SingularColumns.find(source, failed), any(result.evidence is not None for result in results)
         if not has_fit:
-            raise none_could_be_fitted(results, faults.sentence(self._names))
-        if criterion == HELD_OUT:
-            results, mean, error = yield from search.cross_validated(results, n_folds)
-            number, more = highest_within_error(results, mean, error), {"cv": mean.tolist(), "cv_error": error.tolist()}
+            raise none_could_be_fitted(results, causes.sentence(self._names))
+        if criterion == CROSS_VALIDATION:
+            results, mean, error = yield from search.cross_validate(results, n_folds)
+            index, more = highest_within_error(results, mean, error), {"cv": mean.tolist(), "cv_error": error.tolist()}
         elif criterion == STABILITY:
-            number, more = _most_stable(results, *(yield from search.repeated(n_folds)))
+            index, more = _choose_stable(results, *(yield from search.repeat_fits(n_folds)))
         else:
-            number, more = lowest(results, np.array(results_table(results)[criterion])), {}
+            index, more = lowest(results, np.array(results_table(results)[criterion])), {}
         table = results_table(results) | more
-        best, not_begun = results[number], not_begun_sentence(results)
+        best, not_started = results[index], not_started_sentence(results)
         assert best.run is not None, "what failed is never chosen"
         assert best.evidence is not None, "what has a run has a likelihood"
         reached = best.evidence.log_likelihood / best.evidence.row_weight
-        facts = RowFacts.of(source, X, reached, began)
-        of_best = search.problem_of(best.candidate)
-        fitted = fitted_of(
+        facts = RowFacts.from_source(source, X, reached, began)
+        of_best = search.candidate_problem(best.candidate)
+        fitted = make_fitted(
             of_best, plan, best.run, best.ends, facts, self._names,
-            candidate=number, of_search=faults.of_columns(self._names), not_begun=not_begun,
+            candidate=index, of_search=causes.diagnose_columns(self._names), not_started=not_started,
         )  # fmt: skip
-        self._finish(replace(fitted, results=table, best_index=number), features, of_best, best.run, X)
+        self._finish(replace(fitted, results=table, best_index=index), features, of_best, best.run, X)
         if any(result.failure is not None and result.failure.kind is FailureKind.NO_TIME for result in results):
-            warn(not_begun, SearchWarning)
-        sentence = dropped_sentence([each for each in results if each.was_begun], best, faults.sentence(self._names))
+            warn(not_started, SearchWarning)
+        sentence = dropped_sentence([each for each in results if each.was_started], best, causes.sentence(self._names))
         warn(sentence, SearchWarning)
         for sentence in one_feature_notes(self.covariance_type) if source.n_features == 1 else ():
             warn(sentence, SearchWarning)
@@ -279,9 +279,9 @@ class GaussianMixtureIC(LikelihoodEstimator):
             raise ParameterTypeError(
                 f"init_params must be the name of a start or several, not {self.init_params!r:.60}."
             )
-        starts = Plan.starts_of(self.init_params, names, CHECKS["n_init"](self.n_init))
+        starts = Plan.repeat_starts(self.init_params, names, CHECKS["n_init"](self.n_init))
         stopping = Stopping(check_tol(self.tol) or 0.0, CHECKS["max_iter"](self.max_iter))
-        source = check_counts_of_rows(rows_of(self, X, sample_weight, features))
+        source = check_counts_of_rows(fit_rows(self, X, sample_weight, features))
         pairs = check_candidates(self, source.n_features)
         families = [family for family, _ in pairs]
         ridge = check_ridge(self.reg_covar, families, self.prior)
@@ -306,12 +306,12 @@ def _check_repeats(candidates: Sequence[Candidate], starts: Sequence[Any]) -> No
         )
 
 
-def _most_stable(results: Sequence[Result], mean: Array, error: Array) -> tuple[int, dict[str, list[Any]]]:
+def _choose_stable(results: Sequence[Result], mean: Array, error: Array) -> tuple[int, dict[str, list[Any]]]:
     """The most stable, and columns of the table; `mean` and `error` (n_results,) are of pairs of repeats."""
     mean = np.where([result.failure is None for result in results], mean, np.nan)
     if np.isnan(mean).all():
         raise NothingFitted(
-            f"{TOO_FEW_REPEATS} any candidate by stability. Choose another criterion, or other n_components."
+            f"{INCOMPLETE_REPEATS} any candidate by stability. Choose another criterion, or other n_components."
         )
     is_peak = peaks([result.candidate for result in results], mean)
     of_pairs = {"stability": mean.tolist(), "stability_sd": error.tolist(), "is_peak": is_peak}
@@ -336,5 +336,5 @@ def fit_stepwise(
     With ``criterion="cv"`` the fits without each fold follow, with "stability" the repeats. Who stops iterating leaves
     the estimator as it was.
     """
-    with begun_fit(search, X, None, None, labels, None) as (X, features):
+    with start_fit(search, X, None, None, labels, None) as (X, features):
         yield from search._fits(X, None, features)

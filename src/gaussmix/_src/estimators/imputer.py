@@ -18,16 +18,16 @@ from gaussmix._src.estimators.docs import documented
 from gaussmix._src.estimators.predictor import Counts, MixturePredictor
 from gaussmix._src.estimators.sklearn_bases import OneToOneFeatureMixin, TransformerMixin
 from gaussmix._src.formats.record import Damaged
-from gaussmix._src.formats.values import Reader, array_of
-from gaussmix._src.mixture.holes import Filling
-from gaussmix._src.mixture.shown import shorten
+from gaussmix._src.formats.values import Reader, array_reader
+from gaussmix._src.mixture.html import shorten
+from gaussmix._src.mixture.missing_values import Filling
 from gaussmix._src.numerics.arrays import Rows
 from gaussmix._src.report.summary import Summary
 from gaussmix._src.sources.base import Source, in_leaves
-from gaussmix._src.sources.findings import Cells
 from gaussmix._src.sources.remote import LazySource
+from gaussmix._src.sources.row_statistics import Cells
 from gaussmix._src.validation.parameters import check_flag
-from gaussmix._src.validation.rows import as_meant, check_source
+from gaussmix._src.validation.rows import check_source, scale_weights
 
 
 @documented
@@ -71,7 +71,7 @@ class GaussianMixtureImputer(OneToOneFeatureMixin, TransformerMixin, MixturePred
     sample_posterior: bool = False
 
     n_missing_: NDArray[np.int64] = field(init=False)
-    _attributes: ClassVar[Mapping[str, Reader]] = {"n_missing_": array_of("i")}
+    _attributes: ClassVar[Mapping[str, Reader]] = {"n_missing_": array_reader("i")}
 
     def fit(self, X: ArrayLike, y: object = None, sample_weight: ArrayLike | None = None) -> Self:
         """Fit the mixture to what is observed (Ghahramani & Jordan 1994); rows need not be complete.
@@ -94,9 +94,9 @@ class GaussianMixtureImputer(OneToOneFeatureMixin, TransformerMixin, MixturePred
         """
         with unchanged_on_failure(self):
             check_flag("sample_posterior", self.sample_posterior)
-            source = as_meant(check_source(self, X, sample_weight, reset=True, may_miss=True), self.weight_meaning)
+            source = scale_weights(check_source(self, X, sample_weight, reset=True, may_miss=True), self.weight_type)
             self._fit_mixture(source, X, self._names)
-            self.n_missing_ = source.of_all(Cells).n_missing.astype(np.int64)
+            self.n_missing_ = source.collect(Cells).n_missing.astype(np.int64)
         return self
 
     def transform(self, X: ArrayLike) -> Rows:
@@ -151,8 +151,8 @@ class GaussianMixtureImputer(OneToOneFeatureMixin, TransformerMixin, MixturePred
             raise Damaged("its 'n_missing_' are not those of its features")
 
     def _with_its_own(self, found: Summary) -> Summary:
-        n_rows, holes = found.facts["n_rows"], np.flatnonzero(self.n_missing_)
-        worst = holes[np.argsort(-self.n_missing_[holes], kind="stable")]
+        n_rows, incomplete = found.facts["n_rows"], np.flatnonzero(self.n_missing_)
+        worst = incomplete[np.argsort(-self.n_missing_[incomplete], kind="stable")]
         each = ", ".join(f"{shorten(found.names[j])} {self.n_missing_[j]:,}" for j in worst[:5].tolist())
         each += ", …" * (len(worst) > 5)
         total = f"{self.n_missing_.sum():,} of {counted(n_rows * len(self.n_missing_), 'cell')}"

@@ -21,7 +21,7 @@ from gaussmix._src.estimators.mixture_estimator import MixtureEstimator
 from gaussmix._src.fit import after
 from gaussmix._src.fit.problem import Data, Problem
 from gaussmix._src.validation.parameters import check_name, check_ridge, check_seed
-from gaussmix._src.validation.rows import MIN_ROWS, check_counts_of_rows, check_meaning, counted_weight
+from gaussmix._src.validation.rows import MIN_ROWS, check_counts_of_rows, check_weight_type, counted_weight
 
 if TYPE_CHECKING:
     from gaussmix._src.noise import Noise
@@ -51,7 +51,7 @@ class LikelihoodEstimator(MixtureEstimator, ABC):
     def bic(self, X: ArrayLike, sample_weight: ArrayLike | None = None, *, X_error: ArrayLike | None = None) -> float:
         """Bayesian information criterion −2 log L + p log Σw; lower is better; Schwarz (1978). Raises as `predict`.
 
-        `sample_weight` are what `weight_meaning` says. Frequencies that sum to less than two rows are scaled to sum to
+        `sample_weight` are what `weight_type` says. Frequencies that sum to less than two rows are scaled to sum to
         the number of rows, with a RuntimeWarning.
         """
         deviance, total = self._deviance(X, sample_weight, X_error)
@@ -126,12 +126,12 @@ class LikelihoodEstimator(MixtureEstimator, ABC):
         >>> gap.conf_int().round(2)
         array([[7.7 , 8.09]])
         """
-        check_name("kind", kind, ("auto", *after.inference.KINDS))
-        problem = self._problem_of(X, sample_weight, labels, X_error)
-        are_counts = check_meaning(self.weight_meaning) == "frequency"
+        check_name("kind", kind, ("auto", *after.inference.INFORMATION_KINDS))
+        problem = self._inference_problem(X, sample_weight, labels, X_error)
+        are_counts = check_weight_type(self.weight_type) == "frequency"
         if kind == "auto":
-            return report.bootstrap.chosen_of(self._told(), problem, check_seed(0), are_counts=are_counts)
-        return report.inference.inference_of(self._told(), problem, kind, are_counts=are_counts)
+            return report.bootstrap.infer_fit(self._fit_facts(), problem, check_seed(0), are_counts=are_counts)
+        return report.inference.compute_inference(self._fit_facts(), problem, kind, are_counts=are_counts)
 
     def bootstrap(
         self,
@@ -190,15 +190,15 @@ class LikelihoodEstimator(MixtureEstimator, ABC):
         if kind == "jackknife" and n is not None:
             raise ValueError("n must be None with kind='jackknife', which leaves out each row once.")
         n = 999 if n is None else check_count("n", n, 2)
-        check_within("concentration", concentration, "a number from 0.1 on", lambda number: 0.1 <= number < np.inf)
+        check_within("concentration", concentration, "a number from 0.1 on", lambda value: 0.1 <= value < np.inf)
         if kind != "weighted" and concentration != 1:
             raise ValueError(f"concentration belongs to kind='weighted'. Leave it out with kind={kind!r}.")
-        are_counts = check_meaning(self.weight_meaning) == "frequency"
+        are_counts = check_weight_type(self.weight_type) == "frequency"
         how = after.bootstrap.Resampling(kind, n, float(concentration), check_positive("tol", tol), are_counts)
-        problem = self._problem_of(X, sample_weight, labels, X_error)
-        return report.bootstrap.bootstrap_of(self._told(), problem, how, check_seed(random_state))
+        problem = self._inference_problem(X, sample_weight, labels, X_error)
+        return report.bootstrap.run_bootstrap(self._fit_facts(), problem, how, check_seed(random_state))
 
-    def _problem_of(
+    def _inference_problem(
         self,
         X: ArrayLike,
         sample_weight: ArrayLike | None = None,
@@ -207,13 +207,13 @@ class LikelihoodEstimator(MixtureEstimator, ABC):
     ) -> Problem:
         """What was fitted, with these rows."""
         X, labels = validation.labels.without_labels(X, labels, self.label_components, may_miss=self._may_miss)
-        source = check_counts_of_rows(self._source(X, sample_weight, X_error), self.weight_meaning)
+        source = check_counts_of_rows(self._source(X, sample_weight, X_error), self.weight_type)
         if source.n_rows < MIN_ROWS:
             raise ValueError(f"X has {counted(source.n_rows, 'row')}, but needs all rows of the fit. Give them.")
         model = self.mixture_.model
         family, n_components = model.family, model.n_components
         terms = None
-        if validation.restrictions.given_terms(self):
+        if validation.restrictions.set_terms(self):
             terms = validation.restrictions.check_terms(self, [family], n_components)
             terms = terms.with_values(model.without_noise.weights, model.means, model.covariances)
         ridge = check_ridge(self.reg_covar, [family], self.prior)
@@ -228,5 +228,5 @@ class LikelihoodEstimator(MixtureEstimator, ABC):
         self, X: ArrayLike, sample_weight: ArrayLike | None, X_error: ArrayLike | None
     ) -> tuple[float, float]:
         """−2 log L and the number of rows as criteria count them."""
-        source = check_counts_of_rows(self._source(X, sample_weight, X_error), self.weight_meaning)
+        source = check_counts_of_rows(self._source(X, sample_weight, X_error), self.weight_type)
         return -2.0 * self._log_likelihood(source)[0], counted_weight(source)

@@ -21,7 +21,7 @@ from gaussmix._src.engines.base import Engine
 from gaussmix._src.errors import ParameterTypeError, warn
 from gaussmix._src.estimators.attributes import MixtureAttributes
 from gaussmix._src.estimators.docs import documented
-from gaussmix._src.estimators.fitting import begun_fit
+from gaussmix._src.estimators.fitting import start_fit
 from gaussmix._src.estimators.sklearn_bases import DensityMixin
 from gaussmix._src.fit.problem import Data, Problem
 from gaussmix._src.interfaces.block import Block
@@ -31,7 +31,7 @@ from gaussmix._src.mixture import MIN_OVERLAP
 from gaussmix._src.numerics.arrays import Array, narrowed
 from gaussmix._src.sources.array import ArraySource
 from gaussmix._src.sources.base import Source, in_leaves
-from gaussmix._src.sources.findings import Cells
+from gaussmix._src.sources.row_statistics import Cells
 from gaussmix._src.validation.rows import check_counts_of_rows
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from gaussmix._src.mixture.compare.merging import Merging
     from gaussmix._src.mixture.explaining import Explanation
     from gaussmix._src.mixture.mixture import Mixture
-    from gaussmix._src.report.inference import OfMixture
+    from gaussmix._src.report.inference import MixtureEstimates
     from gaussmix._src.report.summary import Summary
 
 
@@ -129,7 +129,7 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
             for which the structure is mclust's "E" or "V"; or several candidates are compared and `sample_weight` sums
             to less than two rows; or `checkpoint` can't be written, and the fit goes on without.
         """
-        with begun_fit(self, X, y, sample_weight, labels, X_error) as (X, features):
+        with start_fit(self, X, y, sample_weight, labels, X_error) as (X, features):
             self._find(X, sample_weight, features)
         return self
 
@@ -178,8 +178,8 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
         n_components = self.mixture_.n_components
         known = validation.labels.check_labels(labels, groups, rows.n_rows, n_components)
         source = Data(rows, known, self.mixture_.model.noise).labelled(n_components)
-        is_kept = partial(_is_kept, engine=self._engine(source), cutoff=cutoff)
-        return self._labelled(np.where(self._per_row(source, is_kept, np.bool_), found, -1))
+        is_retained = partial(_is_above_cutoff, engine=self._engine(source), cutoff=cutoff)
+        return self._labelled(np.where(self._per_row(source, is_retained, np.bool_), found, -1))
 
     def predict(self, X: ArrayLike, *, X_error: ArrayLike | None = None) -> NDArray[np.int64]:
         """The most probable component of each row, (n_samples,); the first of equals, and −1 for noise.
@@ -352,18 +352,18 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
                 0  0.5000   3.0  1.000 ± 0.817        1  0.000102
                 1  0.5000   3.0  8.000 ± 0.817        0  0.000102
         """
-        told = type(self).__name__, self._told()
+        told = type(self).__name__, self._fit_facts()
         if X is None:
-            return report.reading.summary_of(*told)
-        source = check_counts_of_rows(self._source(X, sample_weight, X_error), self.weight_meaning)
-        return report.reading.summary_of(*told, (source, self._engine(source)))
+            return report.reading.make_summary(*told)
+        source = check_counts_of_rows(self._source(X, sample_weight, X_error), self.weight_type)
+        return report.reading.make_summary(*told, (source, self._engine(source)))
 
-    def tidy(self, sure: OfMixture | None = None) -> Any:
+    def tidy(self, estimates: MixtureEstimates | None = None) -> Any:
         """The components as a data frame: a row for each, and one for noise, component −1.
 
         Parameters
         ----------
-        sure : what `inference`, `bootstrap` or `posterior_.estimates` found: weights and means get their standard
+        estimates : what `inference`, `bootstrap` or `posterior_.estimates` found: weights and means get their standard
             errors and 95 % intervals, in columns such as "weight_std_error", "mean_x_conf_low" and "mean_x_conf_high".
             Its `tidy()` has a row for each number instead, those of covariances too.
 
@@ -377,17 +377,17 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
         ------
         NotFittedError : before `fit`.
         ImportError : no library of data frames is installed.
-        ValueError : `sure` is about a mixture of another size, or more than 3 standard errors away.
-        TypeError : `sure` is something else.
+        ValueError : `estimates` is about a mixture of another size, or more than 3 standard errors away.
+        TypeError : `estimates` is something else.
         """
         summary = self.summary()
-        if sure is not None:
-            if not isinstance(sure, report.inference.OfMixture):
-                what = type(sure).__name__
+        if estimates is not None:
+            if not isinstance(estimates, report.inference.MixtureEstimates):
+                what = type(estimates).__name__
                 raise ParameterTypeError(
-                    f"sure must be what inference, bootstrap or posterior_ found of all parameters, not {what}."
+                    f"estimates must be what inference, bootstrap or posterior_ found of all parameters, not {what}."
                 )
-            more = report.inference.interval_columns(sure, self._told().mixture)
+            more = report.inference.interval_columns(estimates, self._fit_facts().mixture)
             summary = replace(summary, components={**summary.components, **more})
         return summary.to_frame()
 
@@ -400,8 +400,8 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
         -------
         frame : "n_rows", "n_features", "n_components", "structure", "n_parameters", "log_likelihood" (nats, a total),
             "bic", "icl" (null where unknown), "is_final" (False where they are those before the last step),
-            "converged", "n_iter", "stopped", "standing" (a sentence), "is_maximum", "remaining_gain" (nats per row) and
-            "changing_labels" as in `outcome_`, "n_starts", "n_agreed" and "seconds".
+            "converged", "n_iter", "stopped", "certificate" (a sentence), "is_maximum", "remaining_gain" (nats per
+            row) and "label_change_fraction" as in `outcome_`, "n_starts", "n_starts_at_best" and "seconds".
 
         Warns
         -----
@@ -465,7 +465,7 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
         True
         """
         source, frame = self._rows_of_table(X, X_error)
-        return report.reading.explanation_of(self._labelling, source, self._engine(source), frame)
+        return report.reading.make_explanation(self._labelling, source, self._engine(source), frame)
 
     def sample(self, n_samples: int = 1) -> tuple[Array, NDArray[np.int64]]:
         """Draw rows from the mixture, in random order.
@@ -489,7 +489,7 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
             raise ParameterTypeError(f"Invalid value for 'n_samples': {n_samples!r} is not an integer.")
         if n_samples < 1:
             raise ValueError(f"Invalid value for 'n_samples': {n_samples}. Draw at least one row.")
-        mixture.sampling.check_most_rows("n_samples", int(n_samples), self.mixture_.n_features)
+        mixture.sampling.check_array_size("n_samples", int(n_samples), self.mixture_.n_features)
         return self.mixture_.sample(int(n_samples), self._rng(), n_jobs=check_jobs(self.n_jobs))
 
     def to_sklearn(self) -> SklearnMixture:
@@ -525,7 +525,7 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
         source = super()._source(X, sample_weight, X_error)
         noise = self.mixture_.noise if source.may_miss else None
         if noise is not None and noise.box is None:
-            if source.of_all(Cells).n_missing.any():
+            if source.collect(Cells).n_missing.any():
                 raise ValueError(f"X has missing cells, and {NO_MARGINAL}. Fit with a box as the volume of noise.")
             source = source.fresh()
             source.may_miss = False  # of a file, which was not known to be complete
@@ -543,7 +543,7 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
 
     def _rows_of_table(self, X: ArrayLike, X_error: ArrayLike | None) -> tuple[Source, numerics.frames.Frame | None]:
         """The rows, and the data frame that they came in, which may have more columns than the features."""
-        frame, names = numerics.frames.Frame.of(X), self._names
+        frame, names = numerics.frames.Frame.from_table(X), self._names
         return self._source(X if frame is None or names is None else frame.only(names), X_error=X_error), frame
 
     def _per_row(self, source: Source, method: Callable[..., Any], dtype: Any, shape: tuple[int, ...] = ()) -> Any:
@@ -552,17 +552,17 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
 
     def _log_likelihood(self, source: Source) -> tuple[float, float]:
         """Σ s log p(x), nats, and the total weight."""
-        log_likelihood, total = source.sum_of(partial(log_likelihood_of, density=self._density(source)))
+        log_likelihood, total = source.sum_of(partial(sum_log_density, density=self._density(source)))
         return log_likelihood, total
 
 
-def log_likelihood_of(leaf: Block, density: Callable[[Block], Array]) -> Sums:
+def sum_log_density(leaf: Block, density: Callable[[Block], Array]) -> Sums:
     """Σ s log p(x), nats, and Σ s of a leaf; `density` gives log p."""
     with np.errstate(over="ignore"):  # −∞
         return Sums((float((leaf.weight * density(leaf)).sum()), leaf.total_weight))
 
 
-def _is_kept(block: Block, parameters: Parameters, engine: Engine[Any], cutoff: float) -> NDArray[np.bool_]:
+def _is_above_cutoff(block: Block, parameters: Parameters, engine: Engine[Any], cutoff: float) -> NDArray[np.bool_]:
     """Which rows have at least a log density."""
     return in_leaves(block, partial(engine.log_density, parameters=parameters)) >= cutoff
 

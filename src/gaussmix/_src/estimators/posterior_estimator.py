@@ -15,10 +15,10 @@ from sklearn.base import clone
 
 from gaussmix._src.em.bayes.approximation import Approximation, GaussWishart
 from gaussmix._src.em.priors.concentration import DirichletWeights, StickWeights
-from gaussmix._src.estimators.mixture_estimator import MixtureEstimator, log_likelihood_of
+from gaussmix._src.estimators.mixture_estimator import MixtureEstimator, sum_log_density
 from gaussmix._src.fit.fitted import Fitted
 from gaussmix._src.formats.record import Damaged
-from gaussmix._src.formats.values import Reader, array_of, of_type
+from gaussmix._src.formats.values import Reader, array_reader, instance
 from gaussmix._src.interfaces.block import Block
 from gaussmix._src.interfaces.parameters import Parameters
 from gaussmix._src.mixture.mixture import Mixture
@@ -29,13 +29,13 @@ from gaussmix._src.numerics.frames import made_frame
 from gaussmix._src.report.mixture_posterior import MixturePosterior
 from gaussmix._src.report.summary import Summary
 from gaussmix._src.sources.base import Source
-from gaussmix._src.validation.beliefs import TYPES
 from gaussmix._src.validation.parameters import check_name
+from gaussmix._src.validation.priors import TYPES
 
 HOW = ("predictive", "plugin")
-LEAST_ROWS = 1e-3  # a component with fewer has next to none: it is not told of, and keeps its part in the E-step
-_SAME_STEPS = 10  # by which bounds of the same rows differ at most
-_SAME = 1e-9  # relative: rounding
+MIN_ROWS = 1e-3  # a component with fewer has next to none: it is not told of, and keeps its part in the E-step
+_STEP_FACTOR = 10  # by which bounds of the same rows differ at most
+_ROUNDING = 1e-9  # relative: rounding
 
 
 class PosteriorEstimator(MixtureEstimator, ABC):
@@ -53,26 +53,26 @@ class PosteriorEstimator(MixtureEstimator, ABC):
         **dict.fromkeys(("bootstrap", "inference"), "posterior_, which says how sure it is"),
     }
     _attributes: ClassVar[Mapping[str, Reader]] = {
-        "mass_": array_of("f"),
+        "mass_": array_reader("f"),
         "weight_concentration_prior_type_": partial(check_name, "weight_concentration_prior_type_", known=TYPES),
-        "weight_concentration_prior_": of_type(float),
-        "mean_precision_prior_": of_type(float),
-        "mean_prior_": array_of("f"),
-        "degrees_of_freedom_prior_": of_type(float),
+        "weight_concentration_prior_": instance(float),
+        "mean_precision_prior_": instance(float),
+        "mean_prior_": array_reader("f"),
+        "degrees_of_freedom_prior_": instance(float),
         "covariance_prior_": lambda value: np.asarray(value, dtype=np.float64),
     }
 
     def _keep_posterior(self, found: Approximation, n_components: int) -> Model:
         """Set the attributes of a posterior, with components without rows up to `n_components`; return its model."""
-        every = found.beside_empty(n_components - len(found.mass))
+        full = found.beside_empty(n_components - len(found.mass))
         prior = found.prior
-        weights = prior.concentration.expected(every.mass)
-        self.mass_ = every.mass
+        weights = prior.concentration.expected(full.mass)
+        self.mass_ = full.mass
         self.weight_concentration_prior_type_ = TYPES[isinstance(prior.concentration, DirichletWeights)]
         self.weight_concentration_prior_ = prior.concentration.alpha
         self.mean_precision_prior_, self.degrees_of_freedom_prior_ = prior.precision, prior.dof
         self.mean_prior_, self.covariance_prior_ = prior.mean, prior.scale
-        return Model(weights / weights.sum(), every.means, every.covariances, prior.family)
+        return Model(weights / weights.sum(), full.means, full.covariances, prior.family)
 
     def _wake(self, own: Mapping[str, Any]) -> None:
         super()._wake(own)
@@ -100,7 +100,7 @@ class PosteriorEstimator(MixtureEstimator, ABC):
         )  # fmt: skip
 
     @property
-    def _every(self) -> Approximation:
+    def _full_posterior(self) -> Approximation:
         """The posterior of all components."""
         model = self.mixture_.model
         return Approximation(self._prior, self.mass_, model.means, model.covariances)
@@ -108,17 +108,17 @@ class PosteriorEstimator(MixtureEstimator, ABC):
     @property
     def _approximation(self) -> Approximation:
         """The posterior of the components that have rows."""
-        return self._every.take(self._places)
+        return self._full_posterior.take(self._occupied)
 
     @property
-    def _places(self) -> NDArray[np.intp]:
+    def _occupied(self) -> NDArray[np.intp]:
         """The components that have rows."""
         return np.flatnonzero(self.mass_ > 0)
 
     @property
-    def _told_places(self) -> NDArray[np.intp]:
-        """The components with more than `LEAST_ROWS`, or than this part of the largest; never none."""
-        return np.flatnonzero(self.mass_ > LEAST_ROWS * min(1.0, self.mass_.max()))
+    def _reported(self) -> NDArray[np.intp]:
+        """The components with more than `MIN_ROWS`, or than this part of the largest; never none."""
+        return np.flatnonzero(self.mass_ > MIN_ROWS * min(1.0, self.mass_.max()))
 
     @property
     def weight_concentration_(self) -> Array | tuple[Array, ...]:
@@ -129,39 +129,39 @@ class PosteriorEstimator(MixtureEstimator, ABC):
     @property
     def mean_precision_(self) -> Array:
         """β of the posterior, (n_components,)."""
-        return self._every.precisions
+        return self._full_posterior.precisions
 
     @property
     def degrees_of_freedom_(self) -> Array | float:
         """ν of the posterior, (n_components,); a number where components share a covariance."""
-        dof = self._every.dof
+        dof = self._full_posterior.dof
         return float(dof[0]) if self.mixture_.family.is_shared else dof
 
     @property
     def posterior_(self) -> MixturePosterior:
         """What is believed of the components that have rows: draws of mixtures, and credible intervals."""
-        places = self._places[self._places <= self._told_places[-1]]  # those of `_told`
-        mixture, facts = self._of_places(places, self.mixture_.weights[places]), self._fitted.facts
-        return MixturePosterior(self._every.take(places), mixture, None if facts is None else facts.library)
+        indices = self._occupied[self._occupied <= self._reported[-1]]  # those of `_fit_facts`
+        mixture, facts = self._of_places(indices, self.mixture_.weights[indices]), self._fitted.facts
+        return MixturePosterior(self._full_posterior.take(indices), mixture, None if facts is None else facts.library)
 
-    def _told(self) -> Fitted:
-        places = np.arange(self._told_places[-1] + 1)
-        return replace(super()._told(), model=self._of_places(places, self.mixture_.weights[places]).model)
+    def _fit_facts(self) -> Fitted:
+        indices = np.arange(self._reported[-1] + 1)
+        return replace(super()._fit_facts(), model=self._of_places(indices, self.mixture_.weights[indices]).model)
 
     def _exported(self) -> tuple[Mixture, None]:
-        return self._told().mixture, None
+        return self._fit_facts().mixture, None
 
     @property
     def _labelling(self) -> Mixture:
         """The mixture that has the responsibilities of the posterior; 0 for components without rows."""
-        shares = np.zeros(self._places[-1] + 1)
-        shares[self._places] = exponential(self._approximation.log_shares)
+        shares = np.zeros(self._occupied[-1] + 1)
+        shares[self._occupied] = exponential(self._approximation.log_weights)
         return self._of_places(np.arange(len(shares)), shares)
 
-    def _of_places(self, places: NDArray[np.intp], weights: Array) -> Mixture:
+    def _of_places(self, indices: NDArray[np.intp], weights: Array) -> Mixture:
         """Some components with these weights, which are scaled to sum to 1. Other components have no rows."""
-        model = replace(self.mixture_.model.take(places), weights=weights / weights.sum())
-        return Mixture.of(model, self.mixture_.feature_names)
+        model = replace(self.mixture_.model.take(indices), weights=weights / weights.sum())
+        return Mixture.from_model(model, self.mixture_.feature_names)
 
     def summary(
         self, X: ArrayLike | None = None, sample_weight: ArrayLike | None = None, *, X_error: ArrayLike | None = None
@@ -184,7 +184,7 @@ class PosteriorEstimator(MixtureEstimator, ABC):
         NotFittedError : before `fit`.
         ValueError, TypeError : X can't be used.
         """
-        said = [("components", components_used(self)), ("lower bound", f"{self.lower_bound_:.2f} nats")]
+        lines = [("components", components_used(self)), ("lower bound", f"{self.lower_bound_:.2f} nats")]
         found, others = super().summary(), None
         if X is not None:
             self._source(X, sample_weight, X_error)  # has the features of the fit
@@ -194,9 +194,9 @@ class PosteriorEstimator(MixtureEstimator, ABC):
             for name in ("weight_concentration_prior", "mean_precision_prior"):
                 for words, factor in (("half", 0.5), ("twice", 2.0)):
                     other = again(**{name: factor * vars(self)[f"{name}_"]})
-                    said.append((f"{words} {name}", f"{components_used(other)}, bound {other.lower_bound_:.2f} nats"))
+                    lines.append((f"{words} {name}", f"{components_used(other)}, bound {other.lower_bound_:.2f} nats"))
         facts = {name: each for name, each in found.facts.items() if name != "icl"}
-        return replace(found, about=said, facts=facts, warnings=[*found.warnings, *filter(None, [others])])
+        return replace(found, about=lines, facts=facts, warnings=[*found.warnings, *filter(None, [others])])
 
     def _again(self, X: ArrayLike, sample_weight: ArrayLike | None, X_error: ArrayLike | None, **changes: Any) -> Self:
         """The fit with other parameters, from where this one ended."""
@@ -215,7 +215,7 @@ class PosteriorEstimator(MixtureEstimator, ABC):
         """
         bounds = self.lower_bounds_
         step = abs(bounds[-1] - bounds[-2]) if len(bounds) > 1 else np.inf
-        if abs(here - self.lower_bound_) <= _SAME_STEPS * max(step, float(self.tol)) + _SAME * abs(here):
+        if abs(here - self.lower_bound_) <= _STEP_FACTOR * max(step, float(self.tol)) + _ROUNDING * abs(here):
             return None
         return (
             f"Other priors were not tried. The bound of the fit is {self.lower_bound_:.2f} nats, and for this X it is "
@@ -244,7 +244,7 @@ class PosteriorEstimator(MixtureEstimator, ABC):
 
     def _per_row(self, source: Source, method: Callable[..., Any], dtype: Any, shape: tuple[int, ...] = ()) -> Any:
         parameters = self._approximation.parameters  # of the components that have rows
-        method = partial(_among_all, method=method, parameters=parameters, places=self._places, shape=shape)
+        method = partial(_among_all, method=method, parameters=parameters, indices=self._occupied, shape=shape)
         return source.per_row(method, dtype, shape)
 
     def score_samples(
@@ -280,7 +280,7 @@ class PosteriorEstimator(MixtureEstimator, ABC):
     ) -> float:
         """Mean log density, nats per unit of weight: of the next row, or another, as by `score_samples`."""
         source = self._source(X, sample_weight, X_error)
-        log_likelihood, total = source.sum_of(partial(log_likelihood_of, density=self._density(source, how)))
+        log_likelihood, total = source.sum_of(partial(sum_log_density, density=self._density(source, how)))
         return float(log_likelihood / total)
 
     def _density(self, source: Source, how: str = HOW[0]) -> Any:
@@ -297,16 +297,16 @@ class PosteriorEstimator(MixtureEstimator, ABC):
 
 def components_used(estimator: PosteriorEstimator) -> str:
     """How many components have rows."""
-    return f"{len(estimator._told_places)} of at most {len(estimator.mass_)} have rows"
+    return f"{len(estimator._reported)} of at most {len(estimator.mass_)} have rows"
 
 
 def _among_all(
-    block: Block, method: Callable[..., Any], parameters: Parameters, places: NDArray[np.intp], shape: tuple[int, ...]
+    block: Block, method: Callable[..., Any], parameters: Parameters, indices: NDArray[np.intp], shape: tuple[int, ...]
 ) -> Any:
     """Labels, or responsibilities of so many components, from those of the components at some places."""
     found = method(block, parameters=parameters)
     if not shape:
-        return places[found].astype(np.int64)
-    every = np.zeros((block.n_rows, *shape), dtype=found.dtype)
-    every[:, places] = found
-    return every
+        return indices[found].astype(np.int64)
+    full = np.zeros((block.n_rows, *shape), dtype=found.dtype)
+    full[:, indices] = found
+    return full

@@ -13,8 +13,8 @@ from gaussmix._src.estimators.gaussian_mixture import GaussianMixture
 from gaussmix._src.estimators.gaussian_mixture_ic import GaussianMixtureIC
 from gaussmix._src.estimators.mixture_estimator import MixtureEstimator
 from gaussmix._src.families import Family, Structure
-from gaussmix._src.fit.fitted import library_of
-from gaussmix._src.report.reading import summary_of
+from gaussmix._src.fit.fitted import frame_library
+from gaussmix._src.report.reading import make_summary
 from gaussmix._src.report.summary import Summary
 from gaussmix._src.sources.base import Source
 from gaussmix._src.validation.parameters import names_several
@@ -47,7 +47,7 @@ class MixturePredictor(Estimator, ABC):
         Number of starts of each kind that draws; the run that ends with the largest likelihood is kept.
     init_params : str, list of str, array or callable, default "auto"
         Starts, as for `GaussianMixture`; as for `GaussianMixtureIC`, and only names, where BIC chooses.
-    weight_meaning : {"frequency", "precision"}, default "frequency"
+    weight_type : {"frequency", "precision"}, default "frequency"
         What `sample_weight` says, as for `GaussianMixture`.
     random_state : int, RandomState or None, default None
         Seed of the starts and of what else is drawn.
@@ -85,7 +85,7 @@ class MixturePredictor(Estimator, ABC):
         """Fit or choose the mixture of rows that the user gave as X; `names` are of their features, for warnings."""
         fitted: Any = self._mixture_estimator(names)  # an estimator that takes a source
         found = fitted.fit(rows)._fitted
-        facts = None if found.facts is None else replace(found.facts, library=library_of(X))
+        facts = None if found.facts is None else replace(found.facts, library=frame_library(X))
         self._fitted = replace(found, facts=facts)
 
     def summary(self) -> Summary:
@@ -119,7 +119,7 @@ class MixturePredictor(Estimator, ABC):
                 0  0.5000   3.0  1.000 ± 0.817        1  0.000102
                 1  0.5000   3.0  8.000 ± 0.817        0  0.000102
         """
-        found = summary_of(type(self).__name__, self._told(), names=self._shown_names())
+        found = make_summary(type(self).__name__, self._fit_facts(), names=self._shown_names())
         known = {name: value for name, value in found.facts.items() if name != "icl" or value is not None}
         return self._with_its_own(replace(found, facts=known))
 
@@ -133,7 +133,7 @@ class MixturePredictor(Estimator, ABC):
 
     def _mixture_estimator(self, names: Sequence[str] | None) -> MixtureEstimator:
         """An estimator that fits one mixture with these parameters; `names` are of the features, for its warnings."""
-        of_em = {each.name for each in fields(MixturePredictor) if each.init} - {"weight_meaning"}  # these are as meant
+        of_em = {each.name for each in fields(MixturePredictor) if each.init} - {"weight_type"}  # these are as meant
         parameters = {name: getattr(self, name) for name in of_em} | {"reg_covar": self._chosen_reg_covar}
         cls = GaussianMixtureIC if self._is_choice else GaussianMixture
         made = cls(**parameters)

@@ -21,8 +21,8 @@ from gaussmix._src.mixture.directions import Directions, directions
 from gaussmix._src.mixture.mixture import Mixture
 from gaussmix._src.numerics.arrays import Array, Rows, narrowed
 from gaussmix._src.report.summary import Summary
-from gaussmix._src.validation.parameters import check_share
-from gaussmix._src.validation.rows import as_meant, check_source
+from gaussmix._src.validation.parameters import check_fraction
+from gaussmix._src.validation.rows import check_source, scale_weights
 
 
 @documented
@@ -40,8 +40,8 @@ class GaussianMixtureReducer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
     n_components : int or iterable of int, default 1
         Number of components; of several BIC chooses.
     n_directions : int or None, default None
-        Directions to keep; None for all along which components differ: with `mean_share` 1 at most n_components − 1.
-    mean_share : float, default 1
+        Directions to keep; None for all along which components differ: with `mean_weight` 1 at most n_components − 1.
+    mean_weight : float, default 1
         λ, from 0 to 1: how much differences of the means count compared with the covariances'. mclust's `lambda`.
     <choice>
     <Parameters of MixturePredictor>
@@ -61,7 +61,7 @@ class GaussianMixtureReducer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
     References
     ----------
     Scrucca (2010), Statistics and Computing 20, 471–484; Scrucca (2014), Advances in Data Analysis and Classification
-    8, 147–165, for `mean_share`.
+    8, 147–165, for `mean_weight`.
 
     Examples
     --------
@@ -77,7 +77,7 @@ class GaussianMixtureReducer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
 
     n_components: Counts = field(default=1, kw_only=False)
     n_directions: int | None = None
-    mean_share: float = 1.0
+    mean_weight: float = 1.0
 
     @property
     def _may_miss(self) -> bool:
@@ -101,10 +101,10 @@ class GaussianMixtureReducer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         """
         with unchanged_on_failure(self):
             self._check_parameters()
-            source = as_meant(check_source(self, X, sample_weight, reset=True), self.weight_meaning)
+            source = scale_weights(check_source(self, X, sample_weight, reset=True), self.weight_type)
             self._fit_mixture(source, X, self._names)
-            self._kept = self._found_directions()
-            if self.mixture_.n_components == 1 and self.mean_share == 1:
+            self._axes = self._find_axes()
+            if self.mixture_.n_components == 1 and self.mean_weight == 1:
                 warn(
                     "The mixture has one component, so no direction separates components. Give n_components above 1, "
                     "or a list."
@@ -112,19 +112,19 @@ class GaussianMixtureReducer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         return self
 
     def _check_parameters(self) -> tuple[float, int | None]:
-        """`mean_share` and `n_directions`; raises TypeError or ValueError."""
+        """`mean_weight` and `n_directions`; raises TypeError or ValueError."""
         n_kept = None if self.n_directions is None else check_count("n_directions", self.n_directions, 1)
-        return check_share("mean_share", self.mean_share), n_kept
+        return check_fraction("mean_weight", self.mean_weight), n_kept
 
-    def _found_directions(self) -> Directions:
+    def _find_axes(self) -> Directions:
         """The directions of the mixture that are kept."""
-        mean_share, n_kept = self._check_parameters()
-        found = directions(self.mixture_.model, mean_share)
+        mean_weight, n_kept = self._check_parameters()
+        found = directions(self.mixture_.model, mean_weight)
         return Directions(found.centre, found.axes[:n_kept], found.values[:n_kept])
 
     def _wake(self, own: Mapping[str, Any]) -> None:
         try:
-            self._kept = self._found_directions()  # a file holds the mixture alone
+            self._axes = self._find_axes()  # a file holds the mixture alone
         except (TypeError, ValueError) as error:
             raise Damaged(f"it has no directions, as {str(error).removesuffix('.')}") from None
 
@@ -171,7 +171,7 @@ class GaussianMixtureReducer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
     def _directions(self) -> Directions:
         """All directions that are kept; raises AttributeError before `fit`."""
         self._check_fitted()
-        return self._kept
+        return self._axes
 
 
 def _projected(block: Block, found: Directions) -> Rows:

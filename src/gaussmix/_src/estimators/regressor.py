@@ -23,19 +23,19 @@ from gaussmix._src.estimators.predictor import Counts, MixturePredictor
 from gaussmix._src.estimators.sklearn_bases import RegressorMixin
 from gaussmix._src.fit.fitted import Fitted
 from gaussmix._src.formats.record import Damaged
-from gaussmix._src.formats.values import Reader, array_of
+from gaussmix._src.formats.values import Reader, array_reader
 from gaussmix._src.interfaces.block import Block
 from gaussmix._src.mixture.features import Features
+from gaussmix._src.mixture.html import names_of, shorten
 from gaussmix._src.mixture.mixture import Mixture
 from gaussmix._src.mixture.predictive import Predictive, Regression
-from gaussmix._src.mixture.shown import names_of, shorten
-from gaussmix._src.numerics.arrays import Array, Places
+from gaussmix._src.numerics.arrays import Array, Indices
 from gaussmix._src.numerics.frames import Frame
 from gaussmix._src.report.summary import Summary
 from gaussmix._src.sources.base import Source, in_leaves
 from gaussmix._src.sources.opening import is_table, open
-from gaussmix._src.validation.parameters import check_flag, check_numbers
-from gaussmix._src.validation.rows import as_meant, check_source
+from gaussmix._src.validation.parameters import check_flag, check_floats
+from gaussmix._src.validation.rows import check_source, scale_weights
 from gaussmix._src.validation.targets import check_target, check_targets, copied_column, target_names
 
 
@@ -85,7 +85,7 @@ class GaussianMixtureRegressor(RegressorMixin, MixturePredictor):
 
     targets_: int | NDArray[np.int64] = field(init=False)
     _attributes: ClassVar[Mapping[str, Reader]] = {
-        "targets_": lambda value: array_of("i", 0)(value).item() if type(value) is int else array_of("i")(value)
+        "targets_": lambda value: array_reader("i", 0)(value).item() if type(value) is int else array_reader("i")(value)
     }
 
     def __sklearn_tags__(self) -> Tags:
@@ -114,13 +114,13 @@ class GaussianMixtureRegressor(RegressorMixin, MixturePredictor):
         """
         with unchanged_on_failure(self):
             _check_beside(X, y)
-            source = as_meant(check_source(self, X, sample_weight, reset=True, may_miss=True), self.weight_meaning)
-            columns, self.targets_, names = self._targets_of(source, y)
+            source = scale_weights(check_source(self, X, sample_weight, reset=True, may_miss=True), self.weight_type)
+            columns, self.targets_, names = self._split_targets(source, y)
             joint = source if columns is None else _beside(source, columns, self._mixture_estimator(names))
             try:
                 self._fit_mixture(joint, X, names)
             except SingularCovariance as error:
-                raise _explained(joint, self._places, error) from None
+                raise _explained(joint, self._target_indices, error) from None
             self._expect_features()
         return self
 
@@ -162,11 +162,11 @@ class GaussianMixtureRegressor(RegressorMixin, MixturePredictor):
         -------
         y : (n_samples, n_quantiles) or (n_samples, n_targets, n_quantiles), data units. Errors as for `predict`.
         """
-        shares = check_numbers("quantiles", quantiles)
-        if shares.ndim != 1 or not ((shares > 0) & (shares < 1)).all():
+        levels = check_floats("quantiles", quantiles)
+        if levels.ndim != 1 or not ((levels > 0) & (levels < 1)).all():
             raise ValueError(f"quantiles={quantiles!r:.60} must be a list of numbers between 0 and 1.")
         source = self._source(X)
-        return self._per_row(source, partial(self._task.quantiles, shares=shares), (len(shares),))
+        return self._per_row(source, partial(self._task.quantiles, levels=levels), (len(levels),))
 
     def predict_mixture(self, X: ArrayLike) -> Predictive:
         """The whole distribution p(y | x) of each row: item i of the result is a `Mixture` of the targets.
@@ -181,7 +181,7 @@ class GaussianMixtureRegressor(RegressorMixin, MixturePredictor):
         if y is not None or self.targets is None:
             _check_beside(X, y)
             return float(super().score(X, y, sample_weight))
-        source = check_source(self._of_all_columns(), X, sample_weight, reset=False)
+        source = check_source(self._with_all_columns(), X, sample_weight, reset=False)
         if source.n_rows < 2:
             warn("R² of fewer than two rows is not defined.", UndefinedMetricWarning)
             return float("nan")
@@ -189,12 +189,12 @@ class GaussianMixtureRegressor(RegressorMixin, MixturePredictor):
         around = np.array(sums) / weight
         unexplained, total = source.sum_of(partial(_squares, task=self._task, around=around))
         with np.errstate(divide="ignore", invalid="ignore"):
-            shares = 1 - unexplained / total
-        return float(np.where(total > 0, shares, unexplained == 0).mean())  # of a constant target as scikit-learn says
+            ratios = 1 - unexplained / total
+        return float(np.where(total > 0, ratios, unexplained == 0).mean())  # of a constant target as scikit-learn says
 
     def _with_its_own(self, found: Summary) -> Summary:
-        targets = [found.names[place] for place in self._places.tolist()]
-        others = [name for place, name in enumerate(found.names) if place not in self._places]
+        targets = [found.names[place] for place in self._target_indices.tolist()]
+        others = [name for place, name in enumerate(found.names) if place not in self._target_indices]
         said = (f"{', '.join(map(shorten, names[:5]))}{', …' * (len(names) > 5)}" for names in (targets, others))
         return replace(found, about=[("predicts", " from ".join(said))])
 
@@ -203,18 +203,18 @@ class GaussianMixtureRegressor(RegressorMixin, MixturePredictor):
         if self.mixture_.feature_names is not None or self.targets is not None:
             return None
         names = np.array(names_of(self.mixture_), dtype=object)
-        names[self._places] = target_names(None, len(self._places))
+        names[self._target_indices] = target_names(None, len(self._target_indices))
         return tuple(names.tolist())
 
     @property
-    def _places(self) -> Places:
+    def _target_indices(self) -> Indices:
         return np.atleast_1d(self.targets_).astype(np.intp)
 
     @property
     def _task(self) -> Regression:
-        return Regression(self.mixture_, self._places, check_jobs(self.n_jobs))
+        return Regression(self.mixture_, self._target_indices, check_jobs(self.n_jobs))
 
-    def _targets_of(self, source: Source, y: ArrayLike | None) -> tuple[Array | None, Any, tuple[str, ...] | None]:
+    def _split_targets(self, source: Source, y: ArrayLike | None) -> tuple[Array | None, Any, tuple[str, ...] | None]:
         """Columns to put besides those of X, the places of the targets, and the names of all columns."""
         names = tuple(self.feature_names_in_) if hasattr(self, "feature_names_in_") else None
         n_features = source.n_features
@@ -231,7 +231,7 @@ class GaussianMixtureRegressor(RegressorMixin, MixturePredictor):
 
     def _wake(self, own: Mapping[str, Any]) -> None:
         super()._wake(own)
-        places, n_features = self._places, self.mixture_.n_features
+        places, n_features = self._target_indices, self.mixture_.n_features
         inside = (places >= 0) & (places < n_features)
         if not inside.all() or not 0 < len(set(places.tolist())) == len(places) < n_features:
             raise Damaged("its 'targets_' are not some of its features")
@@ -239,9 +239,9 @@ class GaussianMixtureRegressor(RegressorMixin, MixturePredictor):
     def _expect_features(self) -> None:
         """Count and name the predictors alone."""
         super()._expect_features()
-        self.n_features_in_: int = self.n_features_in_ - len(self._places)
+        self.n_features_in_: int = self.n_features_in_ - len(self._target_indices)
         if self.mixture_.feature_names is not None:
-            self.feature_names_in_: NDArray[Any] = np.delete(self.feature_names_in_, self._places)
+            self.feature_names_in_: NDArray[Any] = np.delete(self.feature_names_in_, self._target_indices)
 
     def _source(
         self, X: ArrayLike | Source, sample_weight: ArrayLike | None = None, X_error: ArrayLike | None = None
@@ -254,16 +254,16 @@ class GaussianMixtureRegressor(RegressorMixin, MixturePredictor):
             return super()._source(X, sample_weight)
         if isinstance(X, Source):
             is_wide = X.n_features == self.mixture_.n_features
-            of_columns = self._of_all_columns() if is_wide else self
+            of_columns = self._with_all_columns() if is_wide else self
             return check_source(of_columns, X, sample_weight, reset=False, may_miss=True)
-        frame = Frame.of(X)
+        frame = Frame.from_table(X)
         X = X if frame is None else frame.native
         shape = np.shape(X)
         if len(shape) == 2 and shape[1] == self.mixture_.n_features:
-            X = _safe_indexing(X, np.delete(np.arange(shape[1]), self._places), axis=1)
+            X = _safe_indexing(X, np.delete(np.arange(shape[1]), self._target_indices), axis=1)
         return super()._source(X, sample_weight)
 
-    def _of_all_columns(self) -> Self:
+    def _with_all_columns(self) -> Self:
         """A copy that expects targets among the columns of X."""
         check_is_fitted(self)
         twin = copy(self)
@@ -274,10 +274,10 @@ class GaussianMixtureRegressor(RegressorMixin, MixturePredictor):
         """What a method of the task says of each row, with an axis for the targets where y had one."""
         is_one = np.ndim(self.targets_) == 0
         task = partial(in_leaves, task=partial(_first_target, method=method) if is_one else method)
-        return source.per_row(task, np.float64, shape if is_one else (len(self._places), *shape))
+        return source.per_row(task, np.float64, shape if is_one else (len(self._target_indices), *shape))
 
 
-def _sums(block: Block, targets: Places) -> Array:
+def _sums(block: Block, targets: Indices) -> Array:
     """The sum of the weights of rows, and those of their targets times their weights."""
     told = block.rows[:, targets].astype(np.float64)
     if np.isnan(told).any():
@@ -310,7 +310,7 @@ def _beside(source: Source, columns: Array, fitted: MixtureEstimator) -> Source:
     return check_source(fitted, np.column_stack([block.rows, columns]), block.row_weight, reset=True, may_miss=True)
 
 
-def _explained(source: Source, targets: Places, error: SingularCovariance) -> ValueError:
+def _explained(source: Source, targets: Indices, error: SingularCovariance) -> ValueError:
     """The error of a fit; if a target is a predictor too, an error that says so."""
     copies = copied_column(source, targets)
     if copies is None:
@@ -321,7 +321,7 @@ def _explained(source: Source, targets: Places, error: SingularCovariance) -> Va
     )
 
 
-def regressor_of(mixture: Mixture, targets: Sequence[int], n_jobs: int | None = None) -> GaussianMixtureRegressor:
+def as_regressor(mixture: Mixture, targets: Sequence[int], n_jobs: int | None = None) -> GaussianMixtureRegressor:
     """A fitted estimator of a mixture that predicts the features at some places from the others."""
     regressor = GaussianMixtureRegressor(mixture.n_components, targets=list(targets), n_jobs=n_jobs)
     regressor.targets_ = np.array(targets)

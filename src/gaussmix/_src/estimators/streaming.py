@@ -16,13 +16,13 @@ from gaussmix._src.em.objective.trace import State, Trace
 from gaussmix._src.em.step.online import STEP_ROWS, online_step, sums_per_weight
 from gaussmix._src.errors import counted, warn
 from gaussmix._src.estimators.base import unchanged_on_failure
-from gaussmix._src.fit.after.diagnostics import of_components
+from gaussmix._src.fit.after.diagnostics import diagnose_components
 from gaussmix._src.fit.features.base import Features
 from gaussmix._src.fit.features.stream import check_rate
-from gaussmix._src.fit.features.table import check_combination, features_of
+from gaussmix._src.fit.features.table import check_combination, fit_features
 from gaussmix._src.fit.fitted import Ending, Fitted, RowFacts
 from gaussmix._src.fit.problem import Data, Problem
-from gaussmix._src.fit.stream import Learned, Stream, counting
+from gaussmix._src.fit.stream import Stream, StreamState, positive_rows
 from gaussmix._src.formats.record import Damaged
 from gaussmix._src.model import Model
 from gaussmix._src.report.messages import CollapseWarning, frozen_sentence
@@ -32,7 +32,7 @@ from gaussmix._src.validation.parameters import drawn_seed
 from gaussmix._src.validation.rows import MIN_ROWS, check_source, counted_sum
 
 # The largest weight of an online step in units of the first rows, because weights of any size may follow them.
-LARGEST_SHARE = 2.0**53
+MAX_STEP_FRACTION = 2.0**53
 _FOLLOWED = "Online steps followed the fit to the first rows."
 
 
@@ -49,12 +49,12 @@ def learn(estimator: Any, X: ArrayLike | Source, sample_weight: ArrayLike | None
         source = check_source(estimator, X, sample_weight, reset=stream is None, is_stream=True)
         if stream is None:
             stream = Stream(source.dtype, drawn_seed(estimator.random_state))
-            refusal = family.refusal(source.n_features)
-            if refusal is not None:
-                raise ValueError(f"{refusal}.")
+            unsupported_reason = family.unsupported_reason(source.n_features)
+            if unsupported_reason is not None:
+                raise ValueError(f"{unsupported_reason}.")
         if not np.can_cast(source.dtype, stream.dtype):
             raise ValueError("X is float64, but the stream began with float32. Convert X, or begin with float64.")
-        if stream.learned is None:
+        if stream.state is None:
             for name in ("_fitted", "_arrays"):  # from fewer rows
                 estimator.__dict__.pop(name, None)
         elif (estimator._fitted.model.n_components, estimator._fitted.model.family) != (n_components, family):
@@ -64,31 +64,31 @@ def learn(estimator: Any, X: ArrayLike | Source, sample_weight: ArrayLike | None
             )
         estimator._stream = stream
         for block in source.blocks():
-            rest = counting(block)
+            rest = positive_rows(block)
             while rest.n_rows:
-                stream, portion, rest = stream.filled(rest)
+                stream, portion, rest = stream.append(rest)
                 if portion is not None:
-                    stream = replace(stream, learned=_learned(estimator, portion, stream.learned))
+                    stream = replace(stream, state=_step(estimator, portion, stream.state))
         estimator._stream = replace(stream, n_seen=stream.n_seen + source.n_rows)
 
 
-def _learned(estimator: Any, portion: ArraySource, learned: Learned | None) -> Learned:
+def _step(estimator: Any, portion: ArraySource, state: StreamState | None) -> StreamState:
     """Fit the first rows, or make an online step."""
     profile = portion.profile
-    if learned is None:
+    if state is None:
         fitting = _fit(estimator, portion)
         sums = sums_per_weight(fitting.data.source(), fitting.engine, estimator._fitted.model)
-        return Learned(sums, fitting.objective.ridge, profile.total_weight / profile.n_rows, seen=1.0)
-    share = min(profile.total_weight / learned.unit / STEP_ROWS, LARGEST_SHARE)
-    seen = learned.seen + share
-    log_kept = check_rate(estimator.forgetting).log_kept(seen, share)
-    source, objective = Data(portion).source(), Objective(learned.ridge)
-    of_step = source, estimator._engine(), estimator._fitted.model, learned.sums, objective, log_kept
-    sums, model, stuck = online_step(*of_step)
-    trace, before = Trace(frozen=stuck), estimator._fitted.outcome
-    n_starts, n_agreed = (1, 1) if before is None else (before.n_starts, before.n_agreed)
-    diagnostics = of_components(State(model, trace), estimator._names)
-    outcome = Ending(_FOLLOWED, None, None, None, None, n_starts, n_agreed, trace.collapsed, diagnostics)
+        return StreamState(sums, fitting.objective.ridge, profile.total_weight / profile.n_rows, seen=1.0)
+    fraction = min(profile.total_weight / state.unit / STEP_ROWS, MAX_STEP_FRACTION)
+    seen = state.seen + fraction
+    log_retention = check_rate(estimator.forgetting).log_retention(seen, fraction)
+    source, objective = Data(portion).source(), Objective(state.ridge)
+    of_step = source, estimator._engine(), estimator._fitted.model, state.sums, objective, log_retention
+    sums, model, frozen = online_step(*of_step)
+    trace, before = Trace(frozen=frozen), estimator._fitted.outcome
+    n_starts, n_starts_at_best = (1, 1) if before is None else (before.n_starts, before.n_starts_at_best)
+    diagnostics = diagnose_components(State(model, trace), estimator._names)
+    outcome = Ending(_FOLLOWED, None, None, None, None, n_starts, n_starts_at_best, trace.collapsed, diagnostics)
     estimator._fitted = replace(
         estimator._fitted,
         model=model,
@@ -97,16 +97,16 @@ def _learned(estimator: Any, portion: ArraySource, learned: Learned | None) -> L
         facts=None,  # they were of the first rows alone
     )
     warn(frozen_sentence(trace), CollapseWarning)
-    return replace(learned, sums=sums, seen=seen)
+    return replace(state, sums=sums, seen=seen)
 
 
 def fit_waiting(estimator: Any) -> None:
     """Fit the rows that wait for the first steps; raises NotFittedError if they are too few."""
     stream, n_components = estimator._stream, estimator.n_components
-    if stream.n_held < max(n_components, MIN_ROWS):
+    if stream.n_rows < max(n_components, MIN_ROWS):
         wanted = f"the {MIN_ROWS} of a fit" if n_components < MIN_ROWS else f"n_components={n_components}"
         raise NotFittedError(
-            f"This {type(estimator).__name__} has seen {counted(stream.n_held, 'row')} of positive weight, fewer than "
+            f"This {type(estimator).__name__} has seen {counted(stream.n_rows, 'row')} of positive weight, fewer than "
             f"{wanted}: call partial_fit with more."
         )
     with unchanged_on_failure(estimator):
@@ -122,13 +122,13 @@ def _fit(estimator: Any, source: ArraySource) -> Problem:
 
 def _features(estimator: Any) -> Features:
     """The features that the fit of a stream uses; raises ValueError for those that need all rows."""
-    return features_of(estimator, {"partial_fit": True}, without=("warm_start", "checkpoint"))
+    return fit_features(estimator, {"partial_fit": True}, without=("warm_start", "checkpoint"))
 
 
 def with_rows_seen(fitted: Fitted, stream: Stream) -> Fitted:
     """Add the number of rows of the whole stream to the facts of a fit, and their weight if steps followed the fit."""
     n_seen, facts = stream.n_seen, fitted.facts
-    if facts is not None and (stream.learned is None or not stream.held):  # no row came after the fit
+    if facts is not None and (stream.state is None or not stream.blocks):  # no row came after the fit
         return replace(fitted, facts=replace(facts, n_rows=n_seen))
     return replace(fitted, facts=RowFacts(n_seen, counted_sum(stream.row_weight, n_seen), None))
 
@@ -136,6 +136,6 @@ def with_rows_seen(fitted: Fitted, stream: Stream) -> Fitted:
 def restored_stream(own: Mapping[str, Any], model: Model) -> Stream:
     """The stream in the attributes that a file has of an estimator; raises `Damaged`."""
     try:
-        return Stream.of_table(own["_stream_table"], model, own["n_samples_seen_"])
+        return Stream.from_table(own["_stream_table"], model, own["n_samples_seen_"])
     except (KeyError, TypeError, ValueError):
         raise Damaged("its '_stream_table' is not that of its mixture") from None

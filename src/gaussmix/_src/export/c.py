@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from gaussmix._src.export.numbers import Linear, Numbers
-from gaussmix._src.mixture.shown import names_of, shorten
+from gaussmix._src.export.coefficients import Coefficients, Linear
+from gaussmix._src.mixture.html import names_of, shorten
 from gaussmix._src.numerics.arrays import Array
 
 _HEADER = """\
@@ -89,7 +89,7 @@ _DIAGONAL = """\
             double scaled = {name}_factors[k][j] * (x[j] - {name}_means[k][j]);
             distance += scaled * scaled;
         }}"""
-_LINEAR_NUMBERS = """\
+_LINEAR_COEFFICIENTS = """\
 static const double {name}_levels[{n_components}] = {{{levels}}};
 static const double {name}_centre[{n_features}] = {{{centre}}};
 static const double {name}_slopes[{n_components}][{n_features}] = {{
@@ -147,38 +147,38 @@ def to_c(model: Any, name: str = "gmm") -> str:
     """
     if not (name.isidentifier() and name.isascii()):
         raise ValueError(f"name={name!r} must be a name of C: letters, digits and underscores.")
-    numbers = Numbers.of(model)
-    mixture, offset, names = numbers.mixture, numbers.offset, names_of(numbers.mixture)
-    places = np.tril_indices(mixture.n_features)
-    factors = numbers.factors[:, places[0], places[1]] if numbers.is_matrix else numbers.factors
-    noise = "-INFINITY" if numbers.noise is None else _number(numbers.noise)
+    coefficients = Coefficients.from_model(model)
+    mixture, offset, names = coefficients.mixture, coefficients.offset, names_of(coefficients.mixture)
+    indices = np.tril_indices(mixture.n_features)
+    factors = coefficients.factors[:, indices[0], indices[1]] if coefficients.is_matrix else coefficients.factors
+    noise = "-INFINITY" if coefficients.noise is None else _literal(coefficients.noise)
     sizes = {"name": name, "n_features": mixture.n_features, "n_components": mixture.n_components}
     sentence = f" *   int    {name}_is_outlier(const double *x);                       1 for an outlier, else 0\n"
-    linear = numbers.linear(mixture.means.mean(axis=0))
+    linear = coefficients.linear(mixture.means.mean(axis=0))
     return _HEADER.format(
         **sizes,
-        linear_numbers="" if linear is None else _linear_numbers(linear, sizes),
-        linear="" if linear is None else _LINEAR.format(**sizes, limit=_number(linear.limit)),
+        linear_numbers="" if linear is None else _linear_coefficients(linear, sizes),
+        linear="" if linear is None else _LINEAR.format(**sizes, limit=_literal(linear.limit)),
         upper=name.upper(),
         guard=f"{name.upper()}_GAUSSIAN_MIXTURE_H",
         features=", ".join(map(_in_comment, names[:8])) + (", ..." if len(names) > 8 else ""),
         n_factors=factors.shape[1],
-        constants=", ".join(map(_number, numbers.constants.tolist())),
+        constants=", ".join(map(_literal, coefficients.constants.tolist())),
         means=_rows(mixture.means),
         factors=_rows(factors),
-        whiten=(_TRIANGLE if numbers.is_matrix else _DIAGONAL).format(**sizes),
+        whiten=(_TRIANGLE if coefficients.is_matrix else _DIAGONAL).format(**sizes),
         noise=noise,
-        noise_share="0.0" if numbers.noise is None else f"exp({noise} - largest)",
-        noise_is="" if numbers.noise is None else ", -1 for noise",
+        noise_share="0.0" if coefficients.noise is None else f"exp({noise} - largest)",
+        noise_is="" if coefficients.noise is None else ", -1 for noise",
         no_outlier="" if offset is None else ", and it is no outlier",
         detector_line="" if offset is None else sentence,
-        detector="" if offset is None else _DETECTOR.format(name=name, offset=_number(offset)),
+        detector="" if offset is None else _DETECTOR.format(name=name, offset=_literal(offset)),
     )
 
 
-def _linear_numbers(linear: Linear, sizes: dict[str, Any]) -> str:
-    levels, centre = (", ".join(map(_number, values.tolist())) for values in (linear.levels, linear.centre))
-    return _LINEAR_NUMBERS.format(**sizes, levels=levels, centre=centre, slopes=_rows(linear.slopes))
+def _linear_coefficients(linear: Linear, sizes: dict[str, Any]) -> str:
+    levels, centre = (", ".join(map(_literal, values.tolist())) for values in (linear.levels, linear.centre))
+    return _LINEAR_COEFFICIENTS.format(**sizes, levels=levels, centre=centre, slopes=_rows(linear.slopes))
 
 
 def _in_comment(name: str) -> str:
@@ -187,9 +187,9 @@ def _in_comment(name: str) -> str:
 
 
 def _rows(values: Array) -> str:
-    return ",\n".join(f"    {{{', '.join(map(_number, row))}}}" for row in values.tolist())
+    return ",\n".join(f"    {{{', '.join(map(_literal, row))}}}" for row in values.tolist())
 
 
-def _number(value: float) -> str:
+def _literal(value: float) -> str:
     """A number of C that reads back to the same double."""
     return repr(value) if np.isfinite(value) else "-INFINITY" if value < 0 else "INFINITY"

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import DTypeLike
 from sklearn.pipeline import Pipeline
 
+from gaussmix._src.export.coefficients import Coefficients
 from gaussmix._src.export.graph import OPSET, Graph
-from gaussmix._src.export.numbers import Numbers
 
 
 def to_onnx(model: Any, path: str | PathLike[str] | None = None, *, dtype: DTypeLike = np.float32) -> Any:
@@ -64,14 +64,14 @@ def to_onnx(model: Any, path: str | PathLike[str] | None = None, *, dtype: DType
     kind = np.dtype(dtype)
     if kind not in (np.dtype(np.float32), np.dtype(np.float64)):
         raise ValueError(f"dtype must be float32 or float64, not {kind}.")
-    made = of_pipeline(model, kind) if isinstance(model, Pipeline) else _of_graph(Graph.of(model, kind))
+    made = convert_pipeline(model, kind) if isinstance(model, Pipeline) else _convert(Graph.from_model(model, kind))
     if path is not None:
         with open(path, "wb") as file:
             file.write(made.SerializeToString())
     return made
 
 
-def _of_graph(graph: Graph) -> Any:
+def _convert(graph: Graph) -> Any:
     """The ONNX model of a graph."""
     try:
         import onnx
@@ -96,7 +96,7 @@ def _of_graph(graph: Graph) -> Any:
     return model
 
 
-def of_pipeline(pipeline: Pipeline, dtype: np.dtype[Any]) -> Any:
+def convert_pipeline(pipeline: Pipeline, dtype: np.dtype[Any]) -> Any:
     """The ONNX model of a fitted pipeline; raises ImportError or what skl2onnx raises for steps it does not know."""
     try:
         from skl2onnx import convert_sklearn, update_registered_converter
@@ -104,16 +104,16 @@ def of_pipeline(pipeline: Pipeline, dtype: np.dtype[Any]) -> Any:
     except ImportError:
         raise ImportError("to_onnx of a pipeline needs skl2onnx: pip install 'gaussmix[onnx]'.") from None
     last = pipeline[-1]
-    is_detector = Numbers.of(last).offset is not None
+    is_detector = Coefficients.from_model(last).offset is not None
     names = ("label", "log_density", "p_value") if is_detector else ("label", "probabilities", "log_density")
     alias = f"Gaussmix{type(last).__name__}"
-    update_registered_converter(type(last), alias, _shapes, _nodes, parser=_parser_of(names), overwrite=True)
+    update_registered_converter(type(last), alias, _shapes, _nodes, parser=_make_parser(names), overwrite=True)
     tensor = FloatTensorType if dtype == np.float32 else DoubleTensorType
     n_columns = pipeline.n_features_in_
     return convert_sklearn(pipeline, initial_types=[("X", tensor([None, n_columns]))], target_opset=OPSET)
 
 
-def _parser_of(names: Sequence[str]) -> Any:
+def _make_parser(names: Sequence[str]) -> Any:
     """What declares the outputs of a step."""
 
     def parse(scope: Any, model: Any, inputs: Any, custom_parsers: Any = None) -> Any:
@@ -149,7 +149,7 @@ def _nodes(scope: Any, operator: Any, container: Any) -> None:
     from skl2onnx.common.data_types import DoubleTensorType
 
     is_double = isinstance(operator.inputs[0].type, DoubleTensorType)
-    graph = Graph.of(operator.raw_operator, np.dtype(np.float64 if is_double else np.float32))
+    graph = Graph.from_model(operator.raw_operator, np.dtype(np.float64 if is_double else np.float32))
     names = {"X": operator.inputs[0].full_name}
     names |= {output.raw_name: output.full_name for output in operator.outputs}
     for name, values in graph.constants.items():

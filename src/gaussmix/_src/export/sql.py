@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from gaussmix._src.export.numbers import Linear, Numbers
-from gaussmix._src.mixture.shown import names_of
+from gaussmix._src.export.coefficients import Coefficients, Linear
+from gaussmix._src.mixture.html import names_of
 
 _QUERY = """\
 -- A Gaussian mixture of {n_components} components, written by gaussmix: for each row its most probable component, the
@@ -70,25 +70,25 @@ def to_sql(model: Any, table: str = "data", columns: Sequence[str] | None = None
     >>> round(duckdb.sql(query).fetchall()[0][-1], 4)
     -2.1121
     """
-    numbers = Numbers.of(model)
-    n_features, n_components = numbers.mixture.n_features, numbers.mixture.n_components
-    names = names_of(numbers.mixture) if columns is None else tuple(columns)
+    coefficients = Coefficients.from_model(model)
+    n_features, n_components = coefficients.mixture.n_features, coefficients.mixture.n_components
+    names = names_of(coefficients.mixture) if columns is None else tuple(columns)
     if len(names) != n_features:
         raise ValueError(f"columns must name {n_features} columns, one for each feature, not {len(names)}.")
     _check_distinct(names)
-    values = [_joint(numbers, k, names) for k in range(n_components)]
-    if numbers.noise is not None:  # `greatest` passes over NULL
+    values = [_joint(coefficients, k, names) for k in range(n_components)]
+    if coefficients.noise is not None:  # `greatest` passes over NULL
         values.append(
             f"CASE WHEN {' OR '.join(f'{_column(n)} IS NULL' for n in names)} THEN NULL ELSE "
-            f"{_number(numbers.noise)} END"
+            f"{_literal(coefficients.noise)} END"
         )
     joint = [f'"joint_{k}"' for k in range(len(values))]
-    linear = numbers.linear(numbers.mixture.means.mean(axis=0))
+    linear = coefficients.linear(coefficients.mixture.means.mean(axis=0))
     forms = [] if linear is None else _linear(linear, names)
     shares = [f'exp({column} - "top")' for column in joint]
     labels = [*range(n_components), -1][: len(joint)]
     cases = " ".join(f'WHEN {column} = "top" THEN {label}' for column, label in zip(joint, labels, strict=True))
-    is_low = "" if numbers.offset is None else f'{_LOG_DENSITY} < {_number(numbers.offset)} AS "outlier"'
+    is_low = "" if coefficients.offset is None else f'{_LOG_DENSITY} < {_literal(coefficients.offset)} AS "outlier"'
     lines = [f"{value} AS {column}" for value, column in zip(values, joint, strict=True)]
     lines += [f'{value} AS "linear_{k}"' for k, value in enumerate(forms)]
     return _QUERY.format(
@@ -122,30 +122,30 @@ def _compared(joint: Sequence[str], linear: Linear | None) -> str:
     """Numbers by which components are compared, and the largest of them."""
     if linear is None:
         return '    SELECT *, "largest" AS "top" FROM largest'
-    is_far, n_components = f'"largest" < {_number(linear.limit)}', len(joint)
-    columns = [f'CASE WHEN {is_far} THEN "linear_{k}" ELSE {joint[k]} END AS {joint[k]}' for k in range(n_components)]
+    is_outer, n_components = f'"largest" < {_literal(linear.limit)}', len(joint)
+    columns = [f'CASE WHEN {is_outer} THEN "linear_{k}" ELSE {joint[k]} END AS {joint[k]}' for k in range(n_components)]
     forms = ", ".join(f'"linear_{k}"' for k in range(n_components))
-    columns += ['"row"', '"largest"', f'CASE WHEN {is_far} THEN greatest({forms}) ELSE "largest" END AS "top"']
+    columns += ['"row"', '"largest"', f'CASE WHEN {is_outer} THEN greatest({forms}) ELSE "largest" END AS "top"']
     return "    SELECT\n" + ",\n".join(f"        {column}" for column in columns) + "\n    FROM largest"
 
 
 def _linear(linear: Linear, names: Sequence[str]) -> list[str]:
     """log p(x, k) without a term that all components share, an expression for each component."""
-    offsets = [f"({_column(name)} - {_number(at)})" for name, at in zip(names, linear.centre.tolist(), strict=True)]
+    offsets = [f"({_column(name)} - {_literal(at)})" for name, at in zip(names, linear.centre.tolist(), strict=True)]
     return [
-        " + ".join([_number(level), *(f"{_number(w)} * {o}" for w, o in zip(slopes, offsets, strict=True))])
+        " + ".join([_literal(level), *(f"{_literal(w)} * {o}" for w, o in zip(slopes, offsets, strict=True))])
         for level, slopes in zip(linear.levels.tolist(), linear.slopes.tolist(), strict=True)
     ]
 
 
-def _joint(numbers: Numbers, component: int, names: Sequence[str]) -> str:
+def _joint(coefficients: Coefficients, component: int, names: Sequence[str]) -> str:
     """log p(x, k) as an expression; NULL if a feature is NULL."""
-    means, factors = numbers.mixture.means[component], numbers.factors[component]
-    offsets = [f"({_column(name)} - {_number(mean)})" for name, mean in zip(names, means.tolist(), strict=True)]
-    matrix = factors if numbers.is_matrix else np.diag(factors)
-    products = [[f"{_number(w)} * {o}" for w, o in zip(row, offsets, strict=True) if w] for row in matrix.tolist()]
+    means, factors = coefficients.mixture.means[component], coefficients.factors[component]
+    offsets = [f"({_column(name)} - {_literal(mean)})" for name, mean in zip(names, means.tolist(), strict=True)]
+    matrix = factors if coefficients.is_matrix else np.diag(factors)
+    products = [[f"{_literal(w)} * {o}" for w, o in zip(row, offsets, strict=True) if w] for row in matrix.tolist()]
     distance = " + ".join(f"pow({' + '.join(row)}, 2)" for row in products)
-    return f"{_number(float(numbers.constants[component]))} - 0.5e0 * ({distance})"
+    return f"{_literal(float(coefficients.constants[component]))} - 0.5e0 * ({distance})"
 
 
 def _column(name: str) -> str:
@@ -153,7 +153,7 @@ def _column(name: str) -> str:
     return f'CAST({_ROW}."{quoted}" AS DOUBLE)'
 
 
-def _number(value: float) -> str:
+def _literal(value: float) -> str:
     """A literal that DuckDB reads as a double: 0.1 would be a decimal, and 0.1e0 is none."""
     if not np.isfinite(value):
         return f"CAST('{value}' AS DOUBLE)"

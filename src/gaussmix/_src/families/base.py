@@ -15,8 +15,8 @@ from gaussmix._src import plugins
 from gaussmix._src.covariances import Covariances, Dense, Diagonal, Isotropic
 from gaussmix._src.errors import Failure, unknown_name
 from gaussmix._src.interfaces.algebra import Algebra, FactorAlgebra
+from gaussmix._src.interfaces.moment_spec import MomentSpec, Second
 from gaussmix._src.interfaces.moments import Scatter
-from gaussmix._src.interfaces.need import Need, Second
 from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.numerics.core import native_target
 from gaussmix._src.value import Value
@@ -101,18 +101,18 @@ class Family(Value, ABC):
             raise ValueError(f"{self!r} of FAMILIES can't change: make another, {type(self).__name__}(…).")
         return super().set_params(**params)
 
-    def refusal(self, n_features: int) -> Failure | None:
+    def unsupported_reason(self, n_features: int) -> Failure | None:
         """Why data of so many features can't have this structure; None if they can."""
         return None
 
-    def need(self, current: Covariances | None) -> Need:
+    def need(self, current: Covariances | None) -> MomentSpec:
         """Say which second moments `update` reads.
 
         Parameters
         ----------
         current : the covariances that `update` will start from; None at the first step.
         """
-        return Need(self.kind.second, pooled=self.is_shared)
+        return MomentSpec(self.kind.second, pooled=self.is_shared)
 
     def update(self, scatter: Scatter, current: Covariances | None) -> Covariances:
         """Maximise the expected log-likelihood over covariances of this structure.
@@ -136,8 +136,8 @@ class Family(Value, ABC):
     def _by_core(self, algebra: Algebra, scatter: Scatter, current: Covariances | None) -> Covariances:
         last = None if current is None else np.ascontiguousarray(current.array).reshape(-1)
         of_scatter = scatter.degrees, scatter.second.reshape(-1), scatter.n_features
-        found = native_target().update(algebra, *of_scatter, last).reshape(scatter.second.shape)
-        return self.covariances(found, *scatter.shape)
+        result = native_target().update(algebra, *of_scatter, last).reshape(scatter.second.shape)
+        return self.covariances(result, *scatter.shape)
 
     def other_initial_covariances(self, scatter: Scatter) -> list[Covariances]:
         """Alternatives to `update(scatter, None)`.
@@ -182,13 +182,13 @@ class Family(Value, ABC):
 
     def covariances(self, array: Array, n_components: int, n_features: int) -> Covariances:
         """The value that an array of `shape` stands for, data units²."""
-        return self.kind.of(array, n_components, n_features, self.is_shared)
+        return self.kind.from_array(array, n_components, n_features, self.is_shared)
 
     def stacked(self, arrays: Array, n_components: int, n_features: int) -> Covariances:
         """Covariances of several mixtures, (n_mixtures, …), as those of one mixture with all their components."""
         one = self.shape(n_components, n_features)
         each = arrays.reshape(-1, *(one if self.is_shared else one[1:]))
-        return self.kind.of(each, len(each), n_features, False)
+        return self.kind.from_array(each, len(each), n_features, False)
 
     def relaxed(self, covariances: Covariances, *, is_conditional: bool = False) -> Family:
         """The structure of the image of such covariances under a map; it may keep no constraint.
@@ -201,7 +201,7 @@ class Family(Value, ABC):
         return unconstrained(covariances)
 
 
-def shares_nothing(family: Family, n_features: int) -> bool:
+def is_separate(family: Family, n_features: int) -> bool:
     """Whether no two components share a parameter of their covariances, so that mixtures may be put together."""
     return family.n_parameters(2, n_features) == 2 * family.n_parameters(1, n_features)
 
@@ -271,12 +271,12 @@ def has_conjugate_prior(family: Family) -> bool:
     return name is not None and family == FAMILIES[name]
 
 
-def known_names() -> list[str]:
+def family_names() -> list[str]:
     """All names of families, with those of other packages: those in lower case, then mclust's."""
     return sorted({*FAMILIES, *ALIASES, *plugins.points(_GROUP)}, key=lambda name: (name.isupper(), name))
 
 
-def is_known(name: str) -> bool:
+def is_family(name: str) -> bool:
     """Whether a family has this name or alias; a package that offers an unknown one is imported.
 
     Raises ImportError where the package can't be imported, or registers no such family.
@@ -296,8 +296,8 @@ def family_named(name: str, **options: Any) -> Family:
     Raises ValueError or TypeError for an unknown name (the message suggests the nearest) or an impossible option, and
     ImportError where the package that offers the name can't be imported.
     """
-    if name not in FAMILIES and name not in ALIASES and not is_known(name):
-        raise unknown_name("covariance_type", name, known_names())
+    if name not in FAMILIES and name not in ALIASES and not is_family(name):
+        raise unknown_name("covariance_type", name, family_names())
     family = FAMILIES[ALIASES.get(name, name)]
     for option in options:
         if option not in family.get_params():

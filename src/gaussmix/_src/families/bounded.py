@@ -13,12 +13,12 @@ from gaussmix._src.covariances import Covariances
 from gaussmix._src.covariances.dense import composed
 from gaussmix._src.families.base import Equivariance, Family
 from gaussmix._src.interfaces.algebra import Across, Algebra
+from gaussmix._src.interfaces.moment_spec import Second
 from gaussmix._src.interfaces.moments import Scatter
-from gaussmix._src.interfaces.need import Second
 from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.numerics.axes import principal_axes
 
-AT_BOUND = 1 + 1e-9  # variances whose ratio is so near to the bound have been clamped
+RATIO_BOUND_FACTOR = 1 + 1e-9  # variances whose ratio is so near to the bound have been clamped
 
 # By the second moments of a form: the maps that a fit follows, and how many of volume, shape and orientation there are.
 _FORMS = {
@@ -46,7 +46,7 @@ class Boundable(Family):
     def __post_init__(self) -> None:
         if self.max_condition is not None:
             what = "a finite number ≥ 1, or None"
-            check_within("max_condition", self.max_condition, what, lambda number: 1 <= number < inf)
+            check_within("max_condition", self.max_condition, what, lambda index: 1 <= index < inf)
 
     @property
     def algebra(self) -> Algebra | None:
@@ -65,10 +65,12 @@ class Boundable(Family):
         least, largest = variances.min(), variances.max()
         if self.max_condition is None:
             return None
-        near = max(AT_BOUND, 1 + 8 * float(np.finfo(np.float64).eps) * self.max_condition)  # the least are rounded most
-        if largest * near < self.max_condition * least:
+        is_at_bound = max(
+            RATIO_BOUND_FACTOR, 1 + 8 * float(np.finfo(np.float64).eps) * self.max_condition
+        )  # the least are rounded most
+        if largest * is_at_bound < self.max_condition * least:
             return None
-        return variances <= near * least, variances * near >= largest
+        return variances <= is_at_bound * least, variances * is_at_bound >= largest
 
     def least_variance(self, covariances: Covariances) -> float:
         if self.max_condition is None:
@@ -90,25 +92,25 @@ class Boundable(Family):
         return self.max_condition is not None
 
     def update(self, scatter: Scatter, current: Covariances | None) -> Covariances:
-        found = self._by_core(self._form, scatter, None)
+        result = self._by_core(self._form, scatter, None)
         if self.max_condition is None:
-            return found
+            return result
         degrees = scatter.degrees.sum(keepdims=True) if self.is_shared else scatter.degrees
         if self.kind.is_matrix:
-            arrays = _clamped(found.each, degrees, self.max_condition)
+            arrays = _clamped(result.each, degrees, self.max_condition)
         else:
-            arrays = clamped(found.array.reshape(len(degrees), -1), degrees, self.max_condition)
-        return self.covariances(arrays.reshape(found.array.shape), *scatter.shape)
+            arrays = clamped(result.array.reshape(len(degrees), -1), degrees, self.max_condition)
+        return self.covariances(arrays.reshape(result.array.shape), *scatter.shape)
 
     def n_parameters(self, n_components: int, n_features: int) -> int:
         """Count the parameters without the bound, which fixes none; with a bound of 1 there is one variance."""
         return 1 if self.max_condition == 1 else super().n_parameters(n_components, n_features)
 
 
-def _clamped(matrices: Array, degrees: Array, most: float) -> Array:
+def _clamped(matrices: Array, degrees: Array, limit: float) -> Array:
     """Matrices (n, d, d) with clamped eigenvalues; those that are within the bound keep their bits."""
     values, axes = principal_axes(matrices)
-    within = clamped(values, degrees, most)
+    within = clamped(values, degrees, limit)
     changed = (within != values).any(axis=1)
     if not changed.any():
         return matrices
@@ -117,26 +119,26 @@ def _clamped(matrices: Array, degrees: Array, most: float) -> Array:
     return clamps
 
 
-def clamped(values: Array, degrees: Array, most: float) -> Array:
+def clamped(values: Array, degrees: Array, limit: float) -> Array:
     """Eigenvalues (n, n_values) in [m, c m] with the m that makes Σ_k N_k Σ_j (log v_kj + l_kj / v_kj) smallest.
 
-    The l ≥ 0 are those of S_k / N_k; `degrees` (n,) are N_k, and `most` is c. Between two neighbours among all l and l
+    The l ≥ 0 are those of S_k / N_k; `degrees` (n,) are N_k, and `limit` is c. Between two neighbours among all l and l
     / c it is the same values that are too small or too large, and the best m is m = Σ N (l of the small, l / c of the
     large) / Σ N of both: Fritz, García-Escudero & Mayo-Iscar (2013), Computational Statistics & Data Analysis 61,
     section 3.2. The derivative by log m, Σ_{l < m} N (1 − l / m) − Σ_{l > c m} N (l / (c m) − 1), rises with m. So the
     interval in which it is 0 has the best m, and it is found by sorting.
     """
-    if values.max() <= most * values.min():
+    if values.max() <= limit * values.min():
         return values
     order = np.argsort(values, axis=None, kind="stable")
     rising = values.ravel()[order]
     weight = np.broadcast_to(degrees[:, None], values.shape).ravel()[order]
     mass, total = (np.concatenate(([0.0], np.cumsum(each))) for each in (weight, weight * rising))
-    ends = np.sort(np.concatenate((rising, rising / most)))
+    ends = np.sort(np.concatenate((rising, rising / limit)))
     low = np.searchsorted(rising, ends, side="left")  # so many are below each end
-    above, high = (np.searchsorted(rising / most, ends, side=side) for side in ("right", "left"))
-    slopes = ends * (mass[low] + mass[-1] - mass[above]) - (total[low] + (total[-1] - total[above]) / most)
+    above, high = (np.searchsorted(rising / limit, ends, side=side) for side in ("right", "left"))
+    slopes = ends * (mass[low] + mass[-1] - mass[above]) - (total[low] + (total[-1] - total[above]) / limit)
     first = int((slopes >= 0).argmax())  # the interval that ends here
     n_low, n_high = low[first], high[first]
-    least = (total[n_low] + (total[-1] - total[n_high]) / most) / (mass[n_low] + mass[-1] - mass[n_high])
-    return np.clip(values, least, most * least)
+    least = (total[n_low] + (total[-1] - total[n_high]) / limit) / (mass[n_low] + mass[-1] - mass[n_high])
+    return np.clip(values, least, limit * least)

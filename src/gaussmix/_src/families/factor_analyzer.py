@@ -13,8 +13,8 @@ from gaussmix._src.covariances.low_rank import symmetric_root
 from gaussmix._src.errors import Failure, FailureKind, ParameterTypeError, unknown_name
 from gaussmix._src.families.base import Equivariance, Family, register
 from gaussmix._src.interfaces.algebra import Across, FactorAlgebra
+from gaussmix._src.interfaces.moment_spec import MomentSpec, Second
 from gaussmix._src.interfaces.moments import Scatter
-from gaussmix._src.interfaces.need import Need, Second
 from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.numerics.contract import contract
 from gaussmix._src.numerics.factorise import factorise
@@ -84,11 +84,11 @@ class FactorAnalyzer(Family):
         """The number of factors, and other parameters that differ from their defaults."""
         return {"n_factors": int(self.n_factors), **super().options}
 
-    def refusal(self, n_features: int) -> Failure | None:
+    def unsupported_reason(self, n_features: int) -> Failure | None:
         if self.n_factors < n_features:
             return None
         details = f"n_factors={self.n_factors} is not below the number of features, {n_features}"
-        return Failure(FailureKind.TOO_MANY_FACTORS, details=details)
+        return Failure(FailureKind.EXCESS_FACTORS, details=details)
 
     @property
     def is_shared(self) -> bool:
@@ -103,12 +103,12 @@ class FactorAnalyzer(Family):
         loadings, noise = (Across.EQUAL if each else Across.OWN for each in (self.shared_loadings, self.shared_noise))
         return FactorAlgebra(loadings, noise, self.noise == NOISES[1])
 
-    def need(self, current: Covariances | None) -> Need:
+    def need(self, current: Covariances | None) -> MomentSpec:
         """Variances at first; later moments along β_k too, which makes a row's expected factors."""
         if current is None:
-            return Need(Second.DIAGONAL, pooled=self.is_shared)
+            return MomentSpec(Second.DIAGONAL, pooled=self.is_shared)
         assert isinstance(current, LowRank), "a factor analyser has no others"
-        return Need(Second.PROJECTED, pooled=self.is_shared, projection=current.posterior[0])
+        return MomentSpec(Second.PROJECTED, pooled=self.is_shared, projection=current.posterior[0])
 
     def update(self, scatter: Scatter, current: Covariances | None) -> Covariances:
         degrees = scatter.degrees.sum(keepdims=True) if self.is_shared else scatter.degrees
@@ -133,8 +133,8 @@ class FactorAnalyzer(Family):
         """Half of each variance to the noise and half to factors in fixed directions, for EM to turn."""
         noise = self._tied(degrees, 0.5 * variances)
         _, n_features = variances.shape
-        numbers = np.arange(n_features * self.n_factors, dtype=np.uint64).reshape(n_features, self.n_factors)
-        directions = 2.0 * uniform(mix(numbers)) - 1.0
+        values = np.arange(n_features * self.n_factors, dtype=np.uint64).reshape(n_features, self.n_factors)
+        directions = 2.0 * uniform(mix(values)) - 1.0
         directions /= np.sqrt((directions**2).sum(axis=1, keepdims=True))
         size = noise.min(axis=0) if self.shared_loadings else noise
         size = size.clip(min=0.0)  # what rounding left of a constant feature, which `whitening` refuses

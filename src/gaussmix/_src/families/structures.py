@@ -118,7 +118,7 @@ class CommonAxes(Family):
     kind = Dense
     equivariance = Equivariance.SIMILARITY
     accuracy = 1e-6  # the likelihood is flat there and loses at most 1e-12 of itself
-    other_axes = OtherAxes(most_components=8, sharp=0.5, soft=4.0)
+    other_axes = OtherAxes(max_components=8, sharp=0.5, soft=4.0)
 
     def other_initial_covariances(self, scatter: Scatter) -> list[Covariances]:
         """Covariances with the axes of the pooled scatter, and with those of each of the largest components.
@@ -128,8 +128,8 @@ class CommonAxes(Family):
         """
         assert self.algebra is not None, "each structure below has one"
         of_scatter = scatter.degrees, scatter.second.reshape(-1), scatter.n_features
-        found = native_target().other_covariances(self.algebra, *of_scatter, self.other_axes)
-        return [self.covariances(each.reshape(scatter.second.shape), *scatter.shape) for each in found]
+        result = native_target().other_covariances(self.algebra, *of_scatter, self.other_axes)
+        return [self.covariances(each.reshape(scatter.second.shape), *scatter.shape) for each in result]
 
 
 @register("EEV", in_all=True)

@@ -10,66 +10,66 @@ from gaussmix._src.em.objective.trace import State
 from gaussmix._src.fit.plan import Plan
 from gaussmix._src.fit.problem import Problem
 
-STEPS_ON_FEW = 10  # times the limit on steps: on few rows that stand for all, steps take a twentieth of the time
+CONDENSED_STEP_FACTOR = 10  # times the limit on steps: on condensed rows, steps take a twentieth of the time
 
 
-class MovesOfFit:
+class FitMoves:
     """The moves of a fit.
 
     Parameters
     ----------
-    most_components : the limit on them.
+    max_components : the limit on them.
     problem, plan : what is fitted, and how.
     """
 
-    def __init__(self, most_components: int, problem: Problem, plan: Plan) -> None:
+    def __init__(self, max_components: int, problem: Problem, plan: Plan) -> None:
         assert isinstance(problem.objective, Variational), "made by `check_prior`"
         sample = problem.data.sample.without_negligible
-        of_fit = problem.source, problem.engine, problem.objective, sample, most_components, plan.rng
+        of_fit = problem.source, problem.engine, problem.objective, sample, max_components, plan.rng
         self._problem, self._plan = problem, plan
         self._moves = BoundMoves(*of_fit, plan.is_over)
 
-    def before(self, begun: State, *, is_first: bool) -> State:
+    def before(self, initial: State, *, is_first: bool) -> State:
         """The state to begin with. `is_first` says that no fit has come to it."""
         if is_first:
-            begun = self._settled_on_few_rows(begun)
+            initial = self._move_subsamples(initial)
         if self._moves.tried_at == float("-inf"):
-            begun = self.after(begun) or begun
-        return begun
+            initial = self.after(initial) or initial
+        return initial
 
     def after(self, state: State) -> State | None:
         """The state after moves, to go on from; None if no move raises the bound."""
         return _after(self._moves, state)
 
-    def _settled_on_few_rows(self, begun: State) -> State:
-        """The state that moves reach on few rows, then on more, and then on all, which need few passes; else `begun`.
+    def _move_subsamples(self, initial: State) -> State:
+        """The state that moves reach on few rows, then on more, and then on all, which need few passes; else `initial`.
 
         Of one feature few rows stand for all, and the core makes steps of EM too: births that failed on them need no
         other try, and they tell which merges pay.
         """
         data, plan, moves = self._problem.data, self._plan, self._moves
-        few = data.condensed
-        if few is None:
+        condensed = data.condensed
+        if condensed is None:
             parts = [moves.on(rows) for rows in data.parts(plan.rng)]
             marks = None
             for each in (*parts, moves) if parts else ():
                 each.marks = None if each is moves else marks
-                begun = _after(each, begun, is_new=True) or begun
+                initial = _after(each, initial, is_new=True) or initial
                 marks = each.marks
-            return begun
-        stopping = replace(plan.stopping, max_steps=STEPS_ON_FEW * plan.stopping.max_steps)
-        found = moves.settled_column(begun.model, few, stopping)
-        if found is None:
-            return begun
-        model, bound = found
+            return initial
+        stopping = replace(plan.stopping, max_steps=CONDENSED_STEP_FACTOR * plan.stopping.max_steps)
+        result = moves.improve_column(initial.model, condensed, stopping)
+        if result is None:
+            return initial
+        model, bound = result
         if data.sample.rank is not None:
-            moves.sample, moves.tried_at, moves.settled_at = few, bound, bound
-        return State(model, begun.trace)
+            moves.sample, moves.tried_at, moves.converged_bound = condensed, bound, bound
+        return State(model, initial.trace)
 
 
 def _after(moves: BoundMoves, state: State, *, is_new: bool = False) -> State | None:
     """The state after moves, to go on from; None if no move raises the bound."""
-    if state.trace.n_steps and moves.have_settled(state.trace.last):
+    if state.trace.n_steps and moves.have_converged(state.trace.last):
         return None
     model = moves.raised(state.model, is_new=is_new)
     return None if model is None else State(model, state.trace)

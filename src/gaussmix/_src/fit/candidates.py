@@ -18,7 +18,7 @@ from gaussmix._src.errors import Failure, FailureKind, NothingFitted, Outcome
 from gaussmix._src.families.base import FAMILIES, Family
 from gaussmix._src.fit.criteria import CRITERIA, Evidence
 from gaussmix._src.interfaces.block import Block
-from gaussmix._src.interfaces.need import Need, Second
+from gaussmix._src.interfaces.moment_spec import MomentSpec, Second
 from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.numerics.hashing import mix
 from gaussmix._src.sources.base import Source
@@ -55,12 +55,12 @@ class Result:
     ends: Sequence[Trace] = ()
 
     @property
-    def was_begun(self) -> bool:
+    def was_started(self) -> bool:
         """Whether there was a fit at all, however it ended."""
-        return self.failure is None or self.failure.kind.was_begun
+        return self.failure is None or self.failure.kind.was_started
 
 
-ROUNDING = 1e-10  # relative: one Gaussian under two structures has the same criterion up to rounding
+CRITERION_ROUNDING = 1e-10  # relative: one Gaussian under two structures has the same criterion up to rounding
 
 
 def lowest(results: Sequence[Result], values: Array) -> int:
@@ -74,7 +74,7 @@ def lowest(results: Sequence[Result], values: Array) -> int:
     if not usable.any():
         raise none_could_be_fitted(results)
     best = float(values[usable].min())
-    return simplest(results, usable & (values <= best + ROUNDING * abs(best)))
+    return simplest(results, usable & (values <= best + CRITERION_ROUNDING * abs(best)))
 
 
 def highest_within_error(results: Sequence[Result], values: Array, errors: Array) -> int:
@@ -93,8 +93,8 @@ def simplest(results: Sequence[Result], among: NDArray[np.bool_]) -> int:
     """The result with the fewest parameters, then components, then the first structure known."""
     known = list(FAMILIES)
 
-    def size(place: int) -> tuple[int, int, int]:
-        result, name = results[place], results[place].candidate.family.name
+    def size(index: int) -> tuple[int, int, int]:
+        result, name = results[index], results[index].candidate.family.name
         return result.n_parameters, result.candidate.n_components, known.index(name) if name in known else len(known)
 
     return min(np.flatnonzero(among).tolist(), key=size)
@@ -116,7 +116,7 @@ def reasons_and_advice(failed: Sequence[Result], columns: str = "") -> tuple[str
     """
     failures = (result.failure for result in failed)
     kinds = Counter(FailureKind.NO_CRITERION if failure is None else failure.kind for failure in failures).most_common()
-    reasons = ", ".join(f"{number} × {kind.words}" for kind, number in kinds)
+    reasons = ", ".join(f"{count} × {kind.words}" for kind, count in kinds)
     usual = [kind.advice for kind, _ in kinds if not columns or kind.advice != FailureKind.SINGULAR.advice]
     *others, last = dict.fromkeys(each for advice in usual for each in advice) or [""]
     advice = ", ".join([*others, f"or {last}" if others else last])
@@ -140,7 +140,7 @@ class Folds:
     n_folds: int
     key: int
 
-    def of(self, places: slice) -> NDArray[np.intp]:
+    def folds_at(self, places: slice) -> NDArray[np.intp]:
         """The fold of each of some consecutive rows."""
         first, end = places.start // self.n_folds, -(-places.stop // self.n_folds)
         numbers = np.arange(first * self.n_folds, end * self.n_folds, dtype=np.uint64)
@@ -151,21 +151,21 @@ class Folds:
     def size(self, fold: int, n_rows: int) -> int:
         """How many of the first rows are in a fold."""
         n_whole = n_rows // self.n_folds
-        return n_whole + int(np.count_nonzero(self.of(slice(n_whole * self.n_folds, n_rows)) == fold))
+        return n_whole + int(np.count_nonzero(self.folds_at(slice(n_whole * self.n_folds, n_rows)) == fold))
 
     def inside(self, block: Block, fold: int, *, outside: bool = False) -> NDArray[np.bool_]:
         """Whether each row of a block is in a fold, or in another one."""
-        return np.equal(self.of(block.places), fold) != outside
+        return np.equal(self.folds_at(block.row_slice), fold) != outside
 
 
-def held_out(results: Sequence[Result], source: Source, engine: Engine[Any]) -> Array:
+def fold_likelihoods(results: Sequence[Result], source: Source, engine: Engine[Any]) -> Array:
     """Mean log-likelihood of rows that no fit has seen, nats per unit of weight; NaN for candidates that failed."""
     means = np.full(len(results), np.nan)
-    for place, result in enumerate(results):
+    for index, result in enumerate(results):
         if result.run is not None and result.failure is None:
             model = result.run.model
-            moments = StepTask(engine, model.n_components, model.parameters, Need(Second.NONE)).over(source)
-            means[place] = moments.log_likelihood / moments.row_weight
+            moments = StepTask(engine, model.n_components, model.parameters, MomentSpec(Second.NONE)).over(source)
+            means[index] = moments.log_likelihood / moments.row_weight
     return means
 
 

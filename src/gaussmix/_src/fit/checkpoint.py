@@ -32,46 +32,46 @@ from gaussmix._src.errors import (
 )
 from gaussmix._src.families.base import Family
 from gaussmix._src.fit.features.base import FitFeature
-from gaussmix._src.fit.plan import Onward, Plan
+from gaussmix._src.fit.plan import ModelStart, Plan
 from gaussmix._src.fit.problem import Problem
-from gaussmix._src.formats.checkpoint_file import CheckpointRecord, RunRecord, StandingRecord, read, write
+from gaussmix._src.formats.checkpoint_file import CheckpointRecord, ProgressRecord, RunRecord, read, write
 from gaussmix._src.formats.files import check_local, remove_unfinished
 from gaussmix._src.formats.record import Damaged, Json
 from gaussmix._src.formats.values import plain
 from gaussmix._src.interfaces.block import Block
 from gaussmix._src.interfaces.leaves import LEAF_ROWS
-from gaussmix._src.model import Model, flaw
+from gaussmix._src.model import Model, invalid_reason
 from gaussmix._src.sources.base import Source
-from gaussmix._src.sources.findings import Fingerprint
+from gaussmix._src.sources.row_statistics import Fingerprint
 from gaussmix._src.value import Value
 from gaussmix._src.version import package_version
 
-SECONDS = 5.0  # between two checkpoints of a run
+SECONDS_BETWEEN_WRITES = 5.0  # between two checkpoints of a run
 _SEARCH = "search"  # the key of the state that the generator has when a search begins
-_LASTING = None, Outcome.CONVERGED, Outcome.STEP_LIMIT  # other ends of a run are not those of the fit that goes on
+_RESUMABLE = None, Outcome.CONVERGED, Outcome.STEP_LIMIT  # other ends of a run are not those of the fit that goes on
 _FINAL = (
     SingularCovariance,
     NonFiniteLikelihood,
     NothingFitted,
     Warning,
 )  # errors that the same fit would end with again
-Place = str | os.PathLike[str]
+FilePath = str | os.PathLike[str]
 
 
 @dataclass
-class Standing:
+class FitProgress:
     """How far one fit has come: the current run, and the ends of the runs before it.
 
     Parameters
     ----------
-    number : of the current run, from 0.
+    n_done : of the current run, from 0.
     generator : state of the generator of the starts when that run was begun or noted.
     state : of that run; None before it begins.
     best : the end of the best run before it.
     ends : the ends of the runs before it with a finite likelihood.
     """
 
-    number: int = 0
+    n_done: int = 0
     generator: Any = None
     state: State | None = None
     best: State | None = None
@@ -89,16 +89,16 @@ class Checkpoint(FitFeature):
     is_sequential = True
 
     def used(self) -> Sequence[str]:
-        place = check_place(self.estimator.checkpoint)
-        self._path, self._identity = Path(place or ""), dict[str, Json]()
-        self._read: dict[str, StandingRecord] = {}  # of fits that were not asked for yet
-        self._stands: dict[str, Standing] = {}
+        position = check_path(self.estimator.checkpoint)
+        self._path, self._identity = Path(position or ""), dict[str, Json]()
+        self._read: dict[str, ProgressRecord] = {}  # of fits that were not asked for yet
+        self._status: dict[str, FitProgress] = {}
         self._current = ""
         self._written, self._noted_at = ("", 0, 0), monotonic()
         self._writer: Thread | None = None
         self.failure: str | None = None  # why the last write failed, a sentence
         self._has_warned = False
-        return () if place is None else ("checkpoint",)
+        return () if position is None else ("checkpoint",)
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         if not self._identity:  # the fit has not come to its plan
@@ -122,12 +122,12 @@ class Checkpoint(FitFeature):
         OSError : it can't be read, or there is no such folder.
         """
         data = problem.data
-        before = [value for start in plan.starts if isinstance(start, Onward) for value in start.arrays()]
-        known = [] if data.known is None else data.known.arrays()
-        identity = identity_of(self.estimator, data.original, before, known)
+        before = [value for start in plan.starts if isinstance(start, ModelStart) for value in start.arrays()]
+        known = [] if data.labels is None else data.labels.arrays()
+        identity = fit_identity(self.estimator, data.original, before, known)
         check_local(self._path)
         if self._path.exists():
-            self._take(identity)
+            self._resume(identity)
         elif not self._path.parent.is_dir():
             raise FileNotFoundError(errno.ENOENT, "there is no such folder to write to", str(self._path.parent))
         remove_unfinished(self._path)
@@ -142,30 +142,30 @@ class Checkpoint(FitFeature):
         The generator of the plan gets the state that it had at the checkpoint.
         """
         runs, key, generator = [*runs], plan.key, plan.rng
-        stand = self._standing(key, problem.family, generator)
-        if not 0 <= stand.number <= len(runs) or (stand.number == len(runs) and not stand.ends):
-            raise self._unusable(Damaged(f"it is at run {stand.number} of {len(runs)}"))
-        self._stands[key], self._current = stand, key
-        for end in stand.ends:
-            yield partial(lambda end, begun: iter((end,)), end)
-        while stand.number < len(runs):
+        status = self._read_progress(key, problem.family, generator)
+        if not 0 <= status.n_done <= len(runs) or (status.n_done == len(runs) and not status.ends):
+            raise self._unusable(Damaged(f"it is at run {status.n_done} of {len(runs)}"))
+        self._status[key], self._current = status, key
+        for end in status.ends:
+            yield partial(lambda end, initial: iter((end,)), end)
+        while status.n_done < len(runs):
             made: list[State] = []  # none where the start has no covariances
-            yield partial(self._noted, runs[stand.number], stand, generator, made)
+            yield partial(self._note_states, runs[status.n_done], status, generator, made)
             for end in made:
                 if end.outcome is not Outcome.NON_FINITE:
-                    stand.best, stand.ends = better(stand.best, end), (*stand.ends, end)
-            stand.number, stand.state, stand.generator = stand.number + 1, None, generator.bit_generator.state
-            if stand.number < len(runs):
+                    status.best, status.ends = better(status.best, end), (*status.ends, end)
+            status.n_done, status.state, status.generator = status.n_done + 1, None, generator.bit_generator.state
+            if status.n_done < len(runs):
                 self._write_beside()
-        if not stand.ends:  # no start had an end: the fit has failed, and is tried again if the search goes on
-            del self._stands[key]
+        if not status.ends:  # no start had an end: the fit has failed, and is tried again if the search goes on
+            del self._status[key]
 
     def _restore(self, generator: np.random.Generator) -> None:
         """Give a generator the state that it had when the search began: every fit of a search begins with it."""
         record = self._read.pop(_SEARCH, None)
         if record is not None:
             self._set_state(generator, record.generator)
-        self._stands[_SEARCH] = Standing(generator=generator.bit_generator.state)
+        self._status[_SEARCH] = FitProgress(generator=generator.bit_generator.state)
 
     def _set_state(self, generator: np.random.Generator, state: Any) -> None:
         """Give a generator a state of the file; raises ValueError if it is none."""
@@ -174,41 +174,41 @@ class Checkpoint(FitFeature):
         except (TypeError, ValueError, KeyError, OverflowError):
             raise self._unusable(Damaged("its generator is in no state")) from None
 
-    def _standing(self, key: str, family: Family, generator: np.random.Generator) -> Standing:
+    def _read_progress(self, key: str, family: Family, generator: np.random.Generator) -> FitProgress:
         """How far a fit had come when the file was written; its beginning if the file lacks it."""
         record = self._read.pop(key, None)
         if record is None:
-            return Standing(generator=generator.bit_generator.state)
+            return FitProgress(generator=generator.bit_generator.state)
         try:
             self._set_state(generator, record.generator)
-            state, best = (None if run is None else _state_of(run, family) for run in (record.state, record.best))
+            state, best = (None if run is None else _read_state(run, family) for run in (record.state, record.best))
             ends = () if best is None else tuple(_state_at(run, best.model) for run in record.ends)
         except Damaged as damage:
             raise self._unusable(damage) from None
-        return Standing(record.number, record.generator, state, best, ends)
+        return FitProgress(record.n_done, record.generator, state, best, ends)
 
-    def _noted(
-        self, run: Run, stand: Standing, generator: np.random.Generator, made: list[State], begun: State | None
+    def _note_states(
+        self, run: Run, status: FitProgress, generator: np.random.Generator, made: list[State], initial: State | None
     ) -> Iterator[State]:
-        for state in run(stand.state):
-            stand.state, stand.generator = state, generator.bit_generator.state
+        for state in run(status.state):
+            status.state, status.generator = state, generator.bit_generator.state
             made[:] = [state]  # now, because who looks at the run may not ask for more after its end
-            if state.outcome is None and monotonic() - self._noted_at > SECONDS:
+            if state.outcome is None and monotonic() - self._noted_at > SECONDS_BETWEEN_WRITES:
                 self._write_beside()
             yield state
 
     def _interrupt(self) -> None:
         """Write a checkpoint if the fit has gone on since the last one."""
-        stand = self._stands.get(self._current)
-        outcome = None if stand is None or stand.state is None else stand.state.outcome
-        if self._place != self._written and outcome in _LASTING:
-            self._write(self._record(), self._place)
+        status = self._status.get(self._current)
+        outcome = None if status is None or status.state is None else status.state.outcome
+        if self._position != self._written and outcome in _RESUMABLE:
+            self._write(self._record(), self._position)
 
     @property
-    def _place(self) -> tuple[str, int, int]:
+    def _position(self) -> tuple[str, int, int]:
         """The fit that is being made, the number of its run, and of the steps of that."""
-        stand = self._stands.get(self._current, Standing())
-        return self._current, stand.number, 0 if stand.state is None else stand.state.trace.n_steps
+        status = self._status.get(self._current, FitProgress())
+        return self._current, status.n_done, 0 if status.state is None else status.state.trace.n_steps
 
     def _write_beside(self) -> None:
         """Write a checkpoint while the fit goes on, unless the last one is still being written."""
@@ -218,22 +218,22 @@ class Checkpoint(FitFeature):
             self._has_warned = True
             warn(f"{self.failure} The fit goes on without a checkpoint.")
         self._noted_at = monotonic()
-        self._writer = Thread(target=self._write, args=(self._record(), self._place), name="gaussmix-checkpoint")
+        self._writer = Thread(target=self._write, args=(self._record(), self._position), name="gaussmix-checkpoint")
         self._writer.start()
 
-    def _write(self, record: CheckpointRecord, place: tuple[str, int, int]) -> None:
+    def _write(self, record: CheckpointRecord, position: tuple[str, int, int]) -> None:
         try:
             write(self._path, record)
         except (OSError, MemoryError) as error:
             self.failure = f"{self._path} can't be written: {getattr(error, 'strerror', None) or error}."
         else:
-            self.failure, self._written = None, place
+            self.failure, self._written = None, position
 
     def _record(self) -> CheckpointRecord:
-        made = {key: _standing_record(stand) for key, stand in self._stands.items()}
+        made = {key: _progress_record(status) for key, status in self._status.items()}
         return CheckpointRecord(self._identity, self._read | made)
 
-    def _take(self, identity: Mapping[str, Json]) -> None:
+    def _resume(self, identity: Mapping[str, Json]) -> None:
         """Go on from the file of a fit with this identity."""
         name = os.fspath(self._path)
         if not self._path.is_file():
@@ -251,20 +251,20 @@ class Checkpoint(FitFeature):
         )
 
 
-def check_place(place: Any) -> Place | None:
+def check_path(position: Any) -> FilePath | None:
     """The value of `checkpoint`; raises TypeError unless it is a path or None."""
-    if place is None or (isinstance(place, str | os.PathLike) and os.fspath(place)):
-        return place
-    raise ParameterTypeError(f"checkpoint must be the path of a file or None, not {place!r}.")
+    if position is None or (isinstance(position, str | os.PathLike) and os.fspath(position)):
+        return position
+    raise ParameterTypeError(f"checkpoint must be the path of a file or None, not {position!r}.")
 
 
-def _standing_record(stand: Standing) -> StandingRecord:
-    state, best = (None if run is None else _record_of(run) for run in (stand.state, stand.best))
-    ends = [_record_of(end, has_model=False) for end in stand.ends]
-    return StandingRecord(stand.number, stand.generator, state, best, ends)
+def _progress_record(status: FitProgress) -> ProgressRecord:
+    state, best = (None if run is None else _run_record(run) for run in (status.state, status.best))
+    ends = [_run_record(end, has_model=False) for end in status.ends]
+    return ProgressRecord(status.n_done, status.generator, state, best, ends)
 
 
-def _record_of(run: State, *, has_model: bool = True) -> RunRecord:
+def _run_record(run: State, *, has_model: bool = True) -> RunRecord:
     model, trace = run.model, run.trace
     arrays = {"log_likelihood": np.array(trace.log_likelihood), "objective": np.array(trace.objective)}
     if has_model:
@@ -275,17 +275,17 @@ def _record_of(run: State, *, has_model: bool = True) -> RunRecord:
     return RunRecord(arrays, trace.memory, frozen, None if run.outcome is None else run.outcome.name, events)
 
 
-def _state_of(run: RunRecord, family: Family) -> State:
+def _read_state(run: RunRecord, family: Family) -> State:
     """Where a run stands; raises `Damaged`."""
     arrays = run.arrays
     weights, means, covariances = arrays["weights"], arrays["means"], arrays["covariances"]
     try:
-        noise = Background.of_arrays(arrays)
+        noise = Background.from_arrays(arrays)
     except ValueError:
         raise Damaged("its noise is damaged") from None
-    wrong = flaw(weights, means, covariances, family, noise, is_factored=False)
-    if wrong is not None:
-        raise Damaged(wrong)
+    reason = invalid_reason(weights, means, covariances, family, noise, is_factored=False)
+    if reason is not None:
+        raise Damaged(reason)
     if any(k not in range(len(means)) for k in run.frozen):
         raise Damaged("it names a frozen component that it does not have")
     model = Model(weights, means, family.covariances(covariances, *means.shape), family, noise)
@@ -307,11 +307,11 @@ def _state_at(run: RunRecord, model: Model) -> State:
 
 
 # Parameters that change no bit of a fit.
-CHANGE_NOTHING = ("callbacks", "checkpoint", "n_jobs", "max_time", "verbose", "verbose_interval", "forgetting")
-_FEW = 20  # numbers that a message shows
+IRRELEVANT_PARAMETERS = ("callbacks", "checkpoint", "n_jobs", "max_time", "verbose", "verbose_interval", "forgetting")
+_MAX_SHOWN_VALUES = 20  # numbers that a message shows
 
 
-def identity_of(
+def fit_identity(
     estimator: BaseEstimator, source: Source, before: Sequence[Any] = (), known: Sequence[Any] = ()
 ) -> dict[str, Json]:
     """What the bits of a fit depend on, as plain values: rows, settings and more.
@@ -323,12 +323,12 @@ def identity_of(
     before : arrays and numbers of the fit that it continues, if it does.
     known : arrays of what is known about the rows, if anything.
     """
-    fingerprint, profile, sample = source.of_all(Fingerprint), source.profile, source.sample(LEAF_ROWS)
+    fingerprint, profile, sample = source.collect(Fingerprint), source.profile, source.sample(LEAF_ROWS)
     errors = [] if not source.has_errors else [error for error in map(_error_of, source.blocks()) if error is not None]
-    numbers = [np.uint64(fingerprint.total), sample.rows, *([] if sample.row_weight is None else [sample.row_weight])]
+    values = [np.uint64(fingerprint.total), sample.rows, *([] if sample.row_weight is None else [sample.row_weight])]
     weights = [profile.total_weight, profile.n_positive, profile.largest_weight]
     parameters = estimator.get_params(deep=False)
-    settings = {name: _plain(name, value) for name, value in parameters.items() if name not in CHANGE_NOTHING}
+    settings = {name: _plain(name, value) for name, value in parameters.items() if name not in IRRELEVANT_PARAMETERS}
     identity = {
         "the version of gaussmix": package_version(),
         "the estimator": type(estimator).__name__,
@@ -336,7 +336,7 @@ def identity_of(
         "the type of X": source.dtype.name,
         "the sum, number and maximum of the weights": weights,
         **settings,
-        "what X or sample_weight holds": _digest(numbers),
+        "what X or sample_weight holds": _digest(values),
         "the fit to go on from": _digest(before),
         "what labels says": _digest(known),
         "what X_error says": _digest(errors),
@@ -360,12 +360,12 @@ def _plain(name: str, value: Any) -> Json:
     if isinstance(value, list | tuple) and any(isinstance(each, Value) for each in value):
         return plain(name, value)
     array = np.asarray(value)
-    return array.tolist() if array.size <= _FEW and array.dtype.kind in "biuU" else _digest([array])
+    return array.tolist() if array.size <= _MAX_SHOWN_VALUES and array.dtype.kind in "biuU" else _digest([array])
 
 
-def _digest(numbers: Iterable[Any]) -> Json:
+def _digest(values: Iterable[Any]) -> Json:
     seal = sha256()
-    for each in numbers:
+    for each in values:
         array = np.ascontiguousarray(each)
         seal.update(f"{array.dtype.str}{array.shape}".encode())
         seal.update(array.data)

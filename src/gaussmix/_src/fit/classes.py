@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from gaussmix._src.em.initialisation.base import Partition
 from gaussmix._src.em.initialisation.initial import InitialMoments
-from gaussmix._src.em.initialisation.known import Known
+from gaussmix._src.em.initialisation.user_labels import UserLabels
 from gaussmix._src.em.objective.stopping import Stopping
 from gaussmix._src.em.objective.trace import State
 from gaussmix._src.em.step.accumulate import StepTask
@@ -25,11 +25,11 @@ from gaussmix._src.errors import SingularCovariance
 from gaussmix._src.families.base import Family
 from gaussmix._src.fit.features.base import Features
 from gaussmix._src.fit.fit import fit
-from gaussmix._src.fit.plan import Onward, Plan, SharedStarts
+from gaussmix._src.fit.plan import ModelStart, Plan, SharedStarts
 from gaussmix._src.fit.problem import Data, Problem
 from gaussmix._src.interfaces.block import Block
 from gaussmix._src.interfaces.leaves import Sums
-from gaussmix._src.interfaces.need import Need, Second
+from gaussmix._src.interfaces.moment_spec import MomentSpec, Second
 from gaussmix._src.interfaces.parameters import Parameters
 from gaussmix._src.interfaces.whitening.diagonal import DiagonalWhitening
 from gaussmix._src.mixture.class_mixtures import ClassMixtures
@@ -37,7 +37,7 @@ from gaussmix._src.mixture.mixture import Mixture
 from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.numerics.threads import cached_property
 from gaussmix._src.sources.base import Source
-from gaussmix._src.sources.findings import some_distinct
+from gaussmix._src.sources.row_statistics import some_distinct
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,13 +106,13 @@ class LabelledRows:
     @cached_property
     def _counts(self) -> tuple[Array, Array]:
         """Weight and number of the rows of each class, (n_classes,)."""
-        weights, n_rows = self.data.original.sum_of(partial(count_given, n_classes=self.n_classes))
+        weights, n_rows = self.data.original.sum_of(partial(count_classes, n_classes=self.n_classes))
         return weights, n_rows
 
-    def rows_of(self, number: int) -> Source:
+    def class_rows(self, index: int) -> Source:
         """The rows of a class."""
-        n_rows = int(self._counts[1][number])
-        return self.data.original.changed(partial(_of_class, number=number), n_rows)
+        n_rows = int(self._counts[1][index])
+        return self.data.original.changed(partial(_rows_of_class, index=index), n_rows)
 
     def without_spread(self) -> list[int]:
         """Classes whose rows are all equal; none if rows of unknown class may join them."""
@@ -122,7 +122,7 @@ class LabelledRows:
                 mine |= more
             if all(len(mine) > 1 for mine in distinct):
                 break
-        return [number for number, mine in enumerate(distinct) if len(mine) == 1]
+        return [index for index, mine in enumerate(distinct) if len(mine) == 1]
 
     def best_of_one_component_each(
         self, families: Sequence[Family], ridge: float | None, stopping: Stopping
@@ -133,63 +133,63 @@ class LabelledRows:
         ------
         SingularCovariance : no family has covariances; it lists the classes that have too few distinct rows.
         """
-        start = Partition(share=None if self.is_complete else self._first_shares())
-        shared, numbers, found = SharedStarts(), np.arange(self.n_classes), list[ClassFit]()
+        start = Partition(responsibilities=None if self.is_complete else self._initial_responsibilities())
+        shared, class_index, fits = SharedStarts(), np.arange(self.n_classes), list[ClassFit]()
         failure: SingularCovariance | None = None
         for family in families:
             is_closed = self.is_complete and not family.is_step and not self.data.original.may_miss
             how = replace(stopping, max_steps=0) if is_closed else stopping
             try:
                 plan = Plan([start], _unused(), how, shared=shared)
-                fitted = self._fit(family, numbers, ridge, plan)
+                fitted = self._fit(family, class_index, ridge, plan)
             except SingularCovariance as error:
                 failure = error
                 continue
             model, names = fitted[0].model, [family.name] * self.n_classes
-            classes = ClassMixtures(Mixture.of(model), numbers)
-            found.append(self._judged(classes, model.n_parameters, names, 1, fitted))
-        if not found:
+            classes = ClassMixtures(Mixture.from_model(model), class_index)
+            fits.append(self._class_fit(classes, model.n_parameters, names, 1, fitted))
+        if not fits:
             assert failure is not None, "at least one family"
             raise failure
-        return min(found, key=lambda fit: fit.bic(self.data.original.profile.total_weight))
+        return min(fits, key=lambda fit: fit.bic(self.data.original.profile.total_weight))
 
     def several_components_each(
         self, mixtures: Sequence[Mixture], n_steps: int, ridge: float | None, stopping: Stopping
     ) -> ClassFit:
         """The fit from a mixture of the rows of each class; EM shares rows of unknown class among the classes."""
-        classes, fitted = ClassMixtures.of(mixtures, self.mass / self.mass.sum()), None
+        classes, fitted = ClassMixtures.from_mixtures(mixtures, self.mass / self.mass.sum()), None
         size = sum(mixture.n_parameters for mixture in mixtures) + len(mixtures) - 1
         if not self.is_complete:
             model = classes.mixture.model
-            plan = Plan([Onward(model)], _unused(), stopping)
+            plan = Plan([ModelStart(model)], _unused(), stopping)
             fitted = self._fit(model.family, classes.component_class, ridge, plan)
-            classes = replace(classes, mixture=Mixture.of(fitted[0].model))
-        return self._judged(classes, size, [mixture.family.name for mixture in mixtures], n_steps, fitted)
+            classes = replace(classes, mixture=Mixture.from_model(fitted[0].model))
+        return self._class_fit(classes, size, [mixture.family.name for mixture in mixtures], n_steps, fitted)
 
     def _fit(
         self, family: Family, component_class: NDArray[np.intp], ridge: float | None, plan: Plan
     ) -> tuple[State, Problem, Plan]:
-        problem = Problem(self._known(component_class), family, len(component_class), self.engine, ridge)
+        problem = Problem(self._labelled_data(component_class), family, len(component_class), self.engine, ridge)
         for feature in self.features:
             plan = feature.plan(plan, problem)
         return fit(problem, plan, self.features).run, problem, plan
 
-    def _known(self, component_class: NDArray[np.intp]) -> Data:
+    def _labelled_data(self, component_class: NDArray[np.intp]) -> Data:
         """The rows, with the components that a row of known class may have."""
-        groups = [np.flatnonzero(component_class == number).tolist() for number in range(self.n_classes)]
-        return replace(self.data, known=Known(groups))
+        groups = [np.flatnonzero(component_class == index).tolist() for index in range(self.n_classes)]
+        return replace(self.data, labels=UserLabels(groups))
 
-    def _first_shares(self) -> Callable[[Block], Array]:
+    def _initial_responsibilities(self) -> Callable[[Block], Array]:
         """Makes responsibilities (n_rows, n_classes): 1 for a known class, else by distance in standard deviations."""
         first = InitialMoments(self.data.source(), self.engine, self.n_classes, Partition())
-        moments, means = first.about_means(Need(Second.DIAGONAL, pooled=True))
+        moments, means = first.about_means(MomentSpec(Second.DIAGONAL, pooled=True))
         assert moments.second is not None
         known = moments.mass.sum()
         variances = moments.second / known + self.data.ridge
-        near = Parameters.of(moments.mass / known, means, DiagonalWhitening.of(variances[None]))
-        return partial(_shares, engine=self.engine, near=near)
+        nearby = Parameters.from_mixture(moments.mass / known, means, DiagonalWhitening.from_variances(variances[None]))
+        return partial(_responsibilities, engine=self.engine, nearby=nearby)
 
-    def _judged(
+    def _class_fit(
         self,
         classes: ClassMixtures,
         n_parameters: int,
@@ -199,8 +199,8 @@ class LabelledRows:
     ) -> ClassFit:
         """The mixtures of the classes, with their likelihood; the run counts if it made steps."""
         mixture = classes.mixture
-        source = self._known(classes.component_class).labelled(mixture.n_components)
-        task = StepTask(self.engine, mixture.n_components, mixture.parameters, Need(Second.NONE))
+        source = self._labelled_data(classes.component_class).labelled(mixture.n_components)
+        task = StepTask(self.engine, mixture.n_components, mixture.parameters, MomentSpec(Second.NONE))
         log_likelihood = task.over(source).log_likelihood * self.data.unit
         if fitted is None or not fitted[0].trace.n_steps:
             return ClassFit(classes, log_likelihood, n_parameters, structures, n_steps)
@@ -212,34 +212,34 @@ def _unused() -> np.random.Generator:
     return np.random.default_rng(0)
 
 
-def _shares(block: Block, engine: Engine[Any], near: Parameters) -> Array:
+def _responsibilities(block: Block, engine: Engine[Any], nearby: Parameters) -> Array:
     """Responsibilities of rows of known class, which have one component, and of others as parameters say."""
-    shares, log_prior = engine.responsibilities(block, near), block.row_log_prior(len(near.means))
+    responsibilities, log_prior = engine.responsibilities(block, nearby), block.row_log_prior(len(nearby.means))
     assert log_prior is not None, "some rows have a known class"
     is_possible = np.isfinite(log_prior)
     known = is_possible.sum(axis=1) == 1
-    shares[known] = is_possible[known]
-    return shares
+    responsibilities[known] = is_possible[known]
+    return responsibilities
 
 
-def count_given(leaf: Block, n_classes: int, labels: Callable[[Block], NDArray[Any]] | None = None) -> Sums:
+def count_classes(leaf: Block, n_classes: int, labels: Callable[[Block], NDArray[Any]] | None = None) -> Sums:
     """The weights and the numbers of rows by `Block.given`, (n_classes,) each, where this is not −1.
 
     With labels of rows, these count by 0 where the labels are wrong and by 1 where they are right.
     """
-    assert leaf.given is not None, "rows have labels"
-    known = leaf.given >= 0
-    numbers = (leaf.given if labels is None else (leaf.given == labels(leaf)).astype(np.int32))[known]
-    counts = np.bincount(numbers, minlength=n_classes).astype(np.float64)
-    return Sums((np.bincount(numbers, leaf.weight[known], n_classes), counts))
+    assert leaf.assignment is not None, "rows have labels"
+    known = leaf.assignment >= 0
+    class_index = (leaf.assignment if labels is None else (leaf.assignment == labels(leaf)).astype(np.int32))[known]
+    counts = np.bincount(class_index, minlength=n_classes).astype(np.float64)
+    return Sums((np.bincount(class_index, leaf.weight[known], n_classes), counts))
 
 
-def _of_class(block: Block, number: int) -> Iterable[Block]:
-    places = np.flatnonzero(block.given == number)
-    return [replace(block.taken(places, block.first_row), given=None)] if places.size else []
+def _rows_of_class(block: Block, index: int) -> Iterable[Block]:
+    places = np.flatnonzero(block.assignment == index)
+    return [replace(block.taken(places, block.first_row), assignment=None)] if places.size else []
 
 
 def _two_distinct(block: Block, n_classes: int) -> list[set[bytes]]:
     """Up to two distinct rows of positive weight of each class in a block."""
-    places = (np.flatnonzero(block.given == number) for number in range(n_classes))
+    places = (np.flatnonzero(block.assignment == index) for index in range(n_classes))
     return [some_distinct(block.taken(those, 0), 2) if those.size else set() for those in places]

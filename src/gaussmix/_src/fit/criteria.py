@@ -14,10 +14,10 @@ from gaussmix._src.em.step.accumulate import StepTask, look
 from gaussmix._src.engines.base import Engine
 from gaussmix._src.interfaces.block import Block
 from gaussmix._src.interfaces.leaves import Sums
-from gaussmix._src.interfaces.need import Need, Rule, Second
+from gaussmix._src.interfaces.moment_spec import MomentSpec, Rule, Second
 from gaussmix._src.model import Model
 from gaussmix._src.sources.base import Source
-from gaussmix._src.sources.findings import Cells
+from gaussmix._src.sources.row_statistics import Cells
 from gaussmix._src.validation.parameters import check_name
 
 
@@ -39,13 +39,13 @@ class Evidence:
     row_weight: float
 
 
-def evidence_of(mixture: Model, size: int, source: Source, engine: Engine[object], unit: float) -> Evidence:
+def compute_evidence(mixture: Model, size: int, source: Source, engine: Engine[object], unit: float) -> Evidence:
     """Make one pass over the rows for a mixture with `size` free parameters; `unit` divided the row weights before."""
-    need, parameters = Need(Second.NONE), mixture.parameters
+    need, parameters = MomentSpec(Second.NONE), mixture.parameters
     facts = look(source, engine, need)
     task = _SoftAndHard(engine, mixture.n_components, parameters, need, facts=facts)
     soft, hard = (engine.finish(sums, parameters, need, facts) for sums in source.map_merge(task))
-    row_weight = soft.row_weight - (source.of_all(Cells).empty_weight if source.may_miss else 0.0)
+    row_weight = soft.row_weight - (source.collect(Cells).empty_weight if source.may_miss else 0.0)
     return Evidence(soft.log_likelihood * unit, hard.log_likelihood * unit, size, row_weight * unit)
 
 
@@ -79,12 +79,12 @@ def aicc(evidence: Evidence) -> float:
 
 
 CRITERIA: dict[str, Callable[[Evidence], float]] = {"bic": bic, "icl": icl, "aic": aic, "aicc": aicc}
-HELD_OUT = "cv"
+CROSS_VALIDATION = "cv"
 STABILITY = "stability"
-HIGHER = (HELD_OUT, STABILITY)  # the highest of these wins; of `CRITERIA`, the lowest
+HIGHER = (CROSS_VALIDATION, STABILITY)  # the highest of these wins; of `CRITERIA`, the lowest
 
 
-def heading_of(criterion: str) -> str:
+def name_criterion(criterion: str) -> str:
     """The name of a criterion, as people read it."""
     return criterion if criterion == STABILITY else criterion.upper()
 

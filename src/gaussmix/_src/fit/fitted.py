@@ -13,17 +13,17 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar, get_args, get_type_hints
 import numpy as np
 
 from gaussmix._src import numerics
-from gaussmix._src.em.curvature.standing import Standing
-from gaussmix._src.em.objective.stopping import Stopping, outlook
+from gaussmix._src.em.curvature.certificate import OptimalityCertificate
+from gaussmix._src.em.objective.stopping import Stopping, forecast_convergence
 from gaussmix._src.em.objective.trace import State, Trace
 from gaussmix._src.em.step.best_of import ROUNDING_OF_RUNS
 from gaussmix._src.errors import LIKELIHOOD, FailureKind, Outcome
 from gaussmix._src.formats.record import Damaged
-from gaussmix._src.formats.values import Reader, count, from_plain, list_of, of_type
+from gaussmix._src.formats.values import Reader, count, from_plain, instance, list_reader
 from gaussmix._src.model import Model
 from gaussmix._src.numerics.threads import cached_property
 from gaussmix._src.sources.base import Source
-from gaussmix._src.sources.findings import Cells
+from gaussmix._src.sources.row_statistics import Cells
 from gaussmix._src.validation.rows import counted_weight
 
 if TYPE_CHECKING:
@@ -71,13 +71,13 @@ class Ending:
         saddle, on a ridge, and still far from a maximum. None if that was not found out; see `certify`.
     remaining_gain : what all further steps would add to `lower_bound_`, nats per row, by Newton's decrement; None
         unless the fit is at a maximum.
-    changing_labels : share of the row weight whose most probable component may still change; None as before.
+    label_change_fraction : share of the row weight whose most probable component may still change; None as before.
     rate : of convergence, the part of its gain that each step leaves for the next; 1 or more, also infinite, where
         gains did not fall, None if that is not known.
     n_starts : starts that were run.
-    n_agreed : starts that may approach the same maximum as the best, which counts: their last values differ by at
-        most `tol` and the larger of their remaining gains by Aitken's extrapolation, and no component collapsed. If
-        only 1 of many agrees, more starts may find a better fit.
+    n_starts_at_best : starts that may approach the same maximum as the best, which counts: their last values differ
+        by at most `tol` and the larger of their remaining gains by Aitken's extrapolation, and no component collapsed.
+        If only 1 of many agrees, more starts may find a better fit.
     collapsed : components that fell onto too few distinct rows and were frozen.
     diagnostics : what was unusual.
     traces : what `lower_bounds_` says, for each start that ended with a finite likelihood.
@@ -86,22 +86,22 @@ class Ending:
     reason: str
     is_maximum: bool | None
     remaining_gain: float | None
-    changing_labels: float | None
+    label_change_fraction: float | None
     rate: float | None
     n_starts: int
-    n_agreed: int
+    n_starts_at_best: int
     collapsed: list[int] = field(default_factory=list)
     diagnostics: list[Diagnosis] = field(default_factory=list)
     traces: list[list[float]] = field(default_factory=list, repr=False)
 
     @classmethod
-    def of(
+    def from_run(
         cls,
         run: State,
         ends: Sequence[Trace],
         stopping: Stopping,
         left_out: Outcome | None,
-        standing: Standing,
+        standing: OptimalityCertificate,
         raised: str = LIKELIHOOD,
         times: float = 1.0,
     ) -> Ending:
@@ -118,36 +118,36 @@ class Ending:
         if run.outcome is Outcome.STEP_LIMIT and not run.trace.n_steps:
             reason = _NO_STEP
         if left_out is not None:
-            reason += f" {LEFT_OUT[left_out]}"
+            reason += f" {SKIPPED_STARTS[left_out]}"
         if standing.why_not:
             reason += f" {_IS_UNKNOWN.format(why_not=standing.why_not)}"
-        n_agreed = 1
+        n_starts_at_best = 1
         if len(ends) > 1:
-            least = max(stopping.tolerance, ROUNDING_OF_RUNS * max(1.0, abs(run.trace.last)))
-            n_agreed = max(1, sum(_agree(run.trace, end, least) for end in ends if not end.collapsed))
-        found = standing.is_maximum, standing.remaining_gain, standing.changing_labels
-        estimated = outlook(run.trace.objective).rate
+            tolerance = max(stopping.tolerance, ROUNDING_OF_RUNS * max(1.0, abs(run.trace.last)))
+            n_starts_at_best = max(1, sum(_agree(run.trace, end, tolerance) for end in ends if not end.collapsed))
+        values = standing.is_maximum, standing.remaining_gain, standing.label_change_fraction
+        estimated = forecast_convergence(run.trace.objective).rate
         rate = None if math.isnan(estimated) else estimated
         traces = [[times * each for each in end.objective] for end in ends]
-        return cls(reason, *found, rate, max(1, len(ends)), n_agreed, run.trace.collapsed, traces=traces)
+        return cls(reason, *values, rate, max(1, len(ends)), n_starts_at_best, run.trace.collapsed, traces=traces)
 
     @property
-    def standing(self) -> str | None:
+    def certificate(self) -> str | None:
         """Whether the fit is a maximum, as a sentence, or what `reason` leaves to say; None if that is nothing."""
-        if self.remaining_gain is not None and self.changing_labels is not None:
-            left = _LEFT.format(gain=self.remaining_gain, labels=100 * self.changing_labels)
+        if self.remaining_gain is not None and self.label_change_fraction is not None:
+            left = _LEFT.format(gain=self.remaining_gain, labels=100 * self.label_change_fraction)
             return left if _AT_MAXIMUM in self.reason else _IS_MAXIMUM + left
         return _IS_NONE if self.is_maximum is False and _AT_NONE not in self.reason else None
 
 
-def _agree(one: Trace, other: Trace, least: float) -> bool:
+def _agree(one: Trace, other: Trace, tolerance: float) -> bool:
     """Whether two runs may approach one maximum, judged by their gains."""
-    left = [outlook(trace.objective).remaining for trace in (one, other)]
-    return abs(one.last - other.last) <= least + max((gain for gain in left if math.isfinite(gain)), default=0.0)
+    left = [forecast_convergence(trace.objective).remaining for trace in (one, other)]
+    return abs(one.last - other.last) <= tolerance + max((gain for gain in left if math.isfinite(gain)), default=0.0)
 
 
 # By why a fit has made no more starts.
-LEFT_OUT = {
+SKIPPED_STARTS = {
     Outcome.STOPPED: "A callback ended the fit before the other starts were done.",
     Outcome.TIME_LIMIT: "max_time seconds were over before the other starts were made; raise max_time or try fewer.",
 }
@@ -177,19 +177,19 @@ class RowFacts:
     seconds: float | None = None
 
     @classmethod
-    def of(cls, source: Source, X: object, log_likelihood: float | None, began: float) -> RowFacts:
+    def from_source(cls, source: Source, X: object, log_likelihood: float | None, began: float) -> RowFacts:
         """The facts of a fit that ends now, from its mean log-likelihood and the `perf_counter` at its beginning."""
         weight = counted_weight(source)
-        empty = source.of_all(Cells).empty_weight if source.may_miss else 0.0
+        empty = source.collect(Cells).empty_weight if source.may_miss else 0.0
         per_row = source.profile.total_weight / (source.profile.total_weight - empty)  # the mean is of all rows
         total = None if log_likelihood is None else log_likelihood * weight * per_row
-        library = None if type(X) is np.ndarray else library_of(X)
+        library = None if type(X) is np.ndarray else frame_library(X)
         return cls(source.n_rows, weight, total, source.has_errors, library, perf_counter() - began)
 
 
-def library_of(X: object) -> str | None:
+def frame_library(X: object) -> str | None:
     """The library of the data frame that rows came in; None for an array or a file."""
-    frame = None if isinstance(X, Source) else numerics.frames.Frame.of(X)
+    frame = None if isinstance(X, Source) else numerics.frames.Frame.from_table(X)
     return None if frame is None else frame.library
 
 
@@ -198,8 +198,8 @@ _UNEQUAL = "library", "seconds"  # not saved, so that equal fits make equal file
 OF_RUNS = "collapsed", "diagnostics", "traces"  # fields of `Ending` that files hold under keys of their own
 _NOT_SAVED = *_UNEQUAL, *OF_RUNS
 _FLOAT64 = np.dtype(np.float64)
-_NUMBERS = frozenset({"log_likelihood", "bic", "icl"})  # columns of `results_` that summaries show
-_OF_SUMMARIES = _NUMBERS | {"structure", "n_components", "failure"}
+_CRITERIA = frozenset({"log_likelihood", "bic", "icl"})  # columns of `results_` that summaries show
+_OF_SUMMARIES = _CRITERIA | {"structure", "n_components", "failure"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -249,7 +249,7 @@ class Fitted:
         """The distribution."""
         from gaussmix._src.mixture.mixture import Mixture  # whose many methods a fit does not need
 
-        return Mixture.of(self.model, self.feature_names)
+        return Mixture.from_model(self.model, self.feature_names)
 
     def __getstate__(self) -> dict[str, Any]:
         """Return the state without the mixture, which is made again from the model."""
@@ -269,15 +269,15 @@ class Fitted:
         """All besides the mixture and its type, as a model file holds it."""
         known = {**vars(self), "n_parameters": self.n_parameters}
         known |= {} if self.outcome is None else {name: getattr(self.outcome, name) for name in OF_RUNS}
-        found = {key: (known.get(name), write) for key, (name, write, _) in _COLUMNS.items()}
-        return {key: write(value) for key, (value, write) in found.items() if value is not None}
+        values = {key: (known.get(name), write) for key, (name, write, _) in _COLUMNS.items()}
+        return {key: write(value) for key, (value, write) in values.items() if value is not None}
 
     def without_likelihood(self) -> Fitted:
         """The same without the log-likelihood of the rows: EM raised something else."""
         return self if self.facts is None else replace(self, facts=replace(self.facts, log_likelihood=None))
 
     @classmethod
-    def of_plain(
+    def from_file(
         cls, model: Model, names: tuple[str, ...] | None, dtype: np.dtype[Any], saved: Mapping[str, Any]
     ) -> Self:
         """What `plain` wrote; raises `Damaged`."""
@@ -300,7 +300,7 @@ def _check_results(results: Mapping[str, list[Any]], best_index: int | None) -> 
     lengths = {len(column) for column in results.values()}
     if not results.keys() >= _OF_SUMMARIES or len(lengths) > 1 or best_index not in range(max(lengths)):
         raise Damaged("its 'results_' are no table with a row 'best_index_'")
-    if not all(isinstance(cell, float) for name in _NUMBERS for cell in results[name]):
+    if not all(isinstance(cell, float) for name in _CRITERIA for cell in results[name]):
         raise Damaged("its 'results_' hold no numbers")
     words = tuple(kind.words for kind in FailureKind)
     if not all(why is None or (isinstance(why, str) and why.startswith(words)) for why in results["failure"]):
@@ -319,7 +319,7 @@ def read_values(readers: Mapping[str, Reader], saved: Mapping[str, Any]) -> dict
     return values
 
 
-def records_of(cls: type[Record], table: Any) -> list[Record]:
+def read_records(cls: type[Record], table: Any) -> list[Record]:
     """Records from a model file, each field a column, integers counts; raises TypeError or ValueError for others."""
     kinds = {name: get_args(kind) or (kind,) for name, kind in get_type_hints(cls).items() if name not in _NOT_SAVED}
     if not isinstance(table, dict) or table.keys() != kinds.keys():
@@ -334,20 +334,20 @@ def records_of(cls: type[Record], table: Any) -> list[Record]:
     return [cls(**dict(zip(kinds, row, strict=True))) for row in rows]
 
 
-def _facts_of(table: Any) -> RowFacts:
+def _read_facts(table: Any) -> RowFacts:
     """The rows of a fit, from a file; raises ValueError for numbers that no rows have."""
-    facts = _record_of(RowFacts, table)
+    facts = _read_record(RowFacts, table)
     if not (facts.n_rows > 0 and 0 < facts.row_weight < inf):
         raise ValueError(f"{facts.n_rows} rows of total weight {facts.row_weight} are no rows of a fit.")
     return facts
 
 
-def _record_of(cls: type[Record], table: Any) -> Record:
-    (found,) = records_of(cls, table)
-    return found
+def _read_record(cls: type[Record], table: Any) -> Record:
+    (values,) = read_records(cls, table)
+    return values
 
 
-def _table_of(records: Sequence[Any], cls: type) -> dict[str, list[Any]]:
+def _as_table(records: Sequence[Any], cls: type) -> dict[str, list[Any]]:
     """Records as a model file holds them: a column for each field."""
     names = [name for name in get_type_hints(cls) if name not in _NOT_SAVED]
     return {name: [getattr(each, name) for each in records] for name in names}
@@ -359,21 +359,21 @@ def _same(value: Any) -> Any:
 
 # By the key in a file: the field, how it is written, and how it is read.
 _COLUMNS: dict[str, tuple[str, Callable[[Any], Any], Reader]] = {
-    "converged_": ("converged", _same, of_type(bool)),
+    "converged_": ("converged", _same, instance(bool)),
     "n_iter_": ("n_iter", _same, count),
-    "lower_bound_": ("lower_bound", _same, of_type(float)),
-    "lower_bounds_": ("lower_bounds", _same, list_of("f")),
-    "collapsed_": ("collapsed", _same, list_of("fiu")),
+    "lower_bound_": ("lower_bound", _same, instance(float)),
+    "lower_bounds_": ("lower_bounds", _same, list_reader("f")),
+    "collapsed_": ("collapsed", _same, list_reader("fiu")),
     "n_parameters_": ("n_parameters", _same, count),
-    "cutoff_": ("cutoff", _same, of_type(float)),
-    "results_": ("results", _same, of_type(dict)),
-    "best_index_": ("best_index", _same, of_type(int)),
-    "_diagnostics_table": ("diagnostics", partial(_table_of, cls=Diagnosis), partial(records_of, Diagnosis)),
-    "_facts_table": ("facts", lambda facts: _table_of([facts], RowFacts), _facts_of),
-    "_outcome_table": ("outcome", lambda ending: _table_of([ending], Ending), partial(_record_of, Ending)),
+    "cutoff_": ("cutoff", _same, instance(float)),
+    "results_": ("results", _same, instance(dict)),
+    "best_index_": ("best_index", _same, instance(int)),
+    "_diagnostics_table": ("diagnostics", partial(_as_table, cls=Diagnosis), partial(read_records, Diagnosis)),
+    "_facts_table": ("facts", lambda facts: _as_table([facts], RowFacts), _read_facts),
+    "_outcome_table": ("outcome", lambda ending: _as_table([ending], Ending), partial(_read_record, Ending)),
     "_traces_table": (
         "traces",
         lambda traces: dict(enumerate(traces)),
-        lambda table: [list_of("f")(trace) for trace in dict(table).values()],
+        lambda table: [list_reader("f")(trace) for trace in dict(table).values()],
     ),
 }

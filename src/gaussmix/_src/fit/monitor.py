@@ -72,7 +72,7 @@ class Monitor(FitFeature):
         self._calls, self._context = bool(self._callbacks) or self._has_tasks, ExitStack()
         self.is_sequential = self._calls or self._verbose > 0
         self._task: CallbackTask | None = None  # the fit, for scikit-learn's callbacks
-        self._n_begun: Counter[int | None] = Counter()  # starts of each candidate
+        self._n_started: Counter[int | None] = Counter()  # starts of each candidate
         self._best: State | None = None  # of the last runs, where scikit-learn's callbacks look
         self._was_start_last = False
         self._was_stopped = False
@@ -96,15 +96,15 @@ class Monitor(FitFeature):
         self._n_rows, self._names, self._began = problem.data.original.n_rows, self.estimator._names, perf_counter()
         stopping = plan.stopping
         if self._has_tasks:
-            most = {"candidate": len(plan.starts), "start": stopping.max_steps}
+            max_parts = {"candidate": len(plan.starts), "start": stopping.max_steps}
             n_parts = len(plan.starts) if plan.n_candidates is None else plan.n_candidates
             X, y, sample_weight = (self.arguments[name] for name in ("X", "y", "sample_weight"))
-            self._task = CallbackTask.of_fit(self.estimator, X, y, sample_weight, n_parts, most)
+            self._task = CallbackTask.from_fit(self.estimator, X, y, sample_weight, n_parts, max_parts)
         if self._calls or self._seconds is not None:
             stopping = replace(stopping, deadline=self._deadline, is_watched=True)
-        return replace(plan, stopping=stopping, ended=self._ended, left_out=self._left_out, tell=self._tell)
+        return replace(plan, stopping=stopping, stop_reason=self._reason, left_out=self._left_out, report=self._print)
 
-    def _ended(self) -> Outcome | None:
+    def _reason(self) -> Outcome | None:
         """Why no more runs may begin; None if they may."""
         if self._was_stopped:
             return Outcome.STOPPED
@@ -112,12 +112,12 @@ class Monitor(FitFeature):
 
     def runs(self, runs: Iterable[Run], problem: Problem, plan: Plan) -> Iterator[Run]:
         candidate, times = plan.candidate, problem.objective.times if self._verbose else 1.0
-        task, waiting, first = self._task_of(candidate), iter(runs), self._n_begun[candidate]
+        task, waiting, first = self._next_task(candidate), iter(runs), self._n_started[candidate]
         for start, run in enumerate(waiting, first):
             if start > first and monotonic() > self._deadline:
                 self._left_out[candidate] = Outcome.TIME_LIMIT
                 break
-            self._n_begun[candidate] += 1
+            self._n_started[candidate] += 1
             if self._calls:
                 run = partial(self._followed, run, start, candidate, task)
             if self._verbose:
@@ -128,34 +128,34 @@ class Monitor(FitFeature):
                     self._left_out[candidate] = Outcome.STOPPED
                 break
         if task is not None and candidate is not None:
-            self._was_stopped |= task.end(None if self._best is None else Mixture.of(self._best.model))
+            self._was_stopped |= task.end(None if self._best is None else Mixture.from_model(self._best.model))
 
     def fitted(self, fitted: Fitted, problem: Problem, run: State) -> Fitted:
         if self._task is not None:
             self._task.end(fitted.mixture)
         return fitted
 
-    def _tell(self, what: str) -> None:
+    def _print(self, what: str) -> None:
         """Print what is done before the first step on all rows."""
         if self._verbose:
             lapse = f"\t time lapse {perf_counter() - self._began:.5f}s" if self._verbose > 1 else ""
             print(f"  {what}{lapse}")
 
-    def _task_of(self, candidate: int | None) -> CallbackTask | None:
+    def _next_task(self, candidate: int | None) -> CallbackTask | None:
         """The task of the next starts; a candidate has one only in its first fit."""
         self._best, self._was_start_last = None, False
         if self._task is None or candidate is None:
             return self._task
-        return None if self._n_begun[candidate] else self._task.begin("candidate")
+        return None if self._n_started[candidate] else self._task.begin("candidate")
 
     def _followed(
-        self, run: Run, start: int, candidate: int | None, task: CallbackTask | None, begun: State | None
+        self, run: Run, start: int, candidate: int | None, task: CallbackTask | None, initial: State | None
     ) -> Iterator[State]:
         """The states of a run, with callbacks."""
         of_start = None if task is None else task.begin("start")
         open_parts = [] if of_start is None else [of_start]
         try:
-            yield from self._called(run(begun), start, candidate, open_parts)
+            yield from self._called(run(initial), start, candidate, open_parts)
         except SingularCovariance:  # another start may have covariances
             for part in reversed(open_parts):
                 part.end(None)
@@ -168,15 +168,15 @@ class Monitor(FitFeature):
         n_steps, before = 0, perf_counter()
         if open_parts and open_parts[0].n_parts:
             open_parts.append(open_parts[0].begin("iteration"))
-        for number, state in enumerate(states):
+        for index, state in enumerate(states):
             is_last = state.outcome is not None
             if state.trace.n_steps > n_steps:
                 n_steps, now = state.trace.n_steps, perf_counter()
                 speed = self._n_rows / max(now - before, 1e-9)
-                mixture = Mixture.of(state.model).with_feature_names(self._names)
+                mixture = Mixture.from_model(state.model).with_feature_names(self._names)
                 value = state.trace.log_likelihood[-1]
                 step = Step(start, n_steps, value, mixture, now - self._began, speed, candidate)
-                was_called = is_last and number == 0  # before the checkpoint that has this end
+                was_called = is_last and index == 0  # before the checkpoint that has this end
                 is_ended = not was_called and self._is_stopped_at(step)
                 if len(open_parts) > 1:
                     is_ended |= open_parts.pop().end(mixture)
@@ -187,7 +187,7 @@ class Monitor(FitFeature):
                 before = perf_counter()
             if is_last and open_parts:
                 self._best = better(self._best, state)
-                self._was_start_last |= open_parts.pop().end(Mixture.of(state.model))
+                self._was_start_last |= open_parts.pop().end(Mixture.from_model(state.model))
             yield state
             if is_last:
                 return
@@ -196,8 +196,8 @@ class Monitor(FitFeature):
 
     def _is_stopped_at(self, step: Step) -> bool:
         """Whether a callback of the user ends the fit."""
-        said = [callback(step) for callback in self._callbacks]
-        is_wanted = any(isinstance(each, bool | np.bool_) and bool(each) for each in said)
+        answers = [callback(step) for callback in self._callbacks]
+        is_wanted = any(isinstance(each, bool | np.bool_) and bool(each) for each in answers)
         self._was_stopped |= is_wanted
         return is_wanted
 
@@ -210,23 +210,23 @@ class CallbackTask:
     ----------
     context : scikit-learn's.
     arguments : those of callbacks: the estimator, and those of `fit`.
-    most : the largest number of parts, by the name of the task.
+    max_parts : the largest number of parts, by the name of the task.
     """
 
     context: Any
     arguments: Mapping[str, Any]
-    most: Mapping[str, int]
+    max_parts: Mapping[str, int]
 
     @classmethod
-    def of_fit(
-        cls, estimator: Any, X: Any, y: Any, sample_weight: Any, n_parts: int, most: Mapping[str, int]
+    def from_fit(
+        cls, estimator: Any, X: Any, y: Any, sample_weight: Any, n_parts: int, max_parts: Mapping[str, int]
     ) -> CallbackTask:
         """The task of the whole fit, with at most `n_parts` parts."""
         from sklearn.callback import CallbackSupportMixin
 
         metadata = None if sample_weight is None else {"sample_weight": sample_weight}
         arguments = {"estimator": estimator, "X": X, "y": y, "metadata": metadata}
-        task = cls(CallbackSupportMixin._init_callback_context(estimator, max_subtasks=n_parts), arguments, most)
+        task = cls(CallbackSupportMixin._init_callback_context(estimator, max_subtasks=n_parts), arguments, max_parts)
         task.context.call_on_fit_task_begin(**arguments)
         return task
 
@@ -238,15 +238,15 @@ class CallbackTask:
     def begin(self, name: str) -> CallbackTask:
         """A part begins."""
         part = CallbackTask(
-            self.context.subcontext(name, max_subtasks=self.most.get(name, 0)), self.arguments, self.most
+            self.context.subcontext(name, max_subtasks=self.max_parts.get(name, 0)), self.arguments, self.max_parts
         )
         part.context.call_on_fit_task_begin(**self.arguments)
         return part
 
     def end(self, mixture: Mixture | None) -> bool:
         """End the task, with a mixture or without; whether a callback ends the task around it."""
-        found = None if mixture is None else {"mixture_": mixture}
-        return bool(self.context.call_on_fit_task_end(**self.arguments, reconstruction_attributes=found))
+        attributes = None if mixture is None else {"mixture_": mixture}
+        return bool(self.context.call_on_fit_task_end(**self.arguments, reconstruction_attributes=attributes))
 
 
 def check_callbacks(callbacks: Any) -> Sequence[Callback]:
@@ -267,24 +267,24 @@ def check_callbacks(callbacks: Any) -> Sequence[Callback]:
 
 
 def _printed(
-    run: Run, number: int, has_details: bool, interval: int, times: float, begun: State | None
+    run: Run, index: int, has_details: bool, interval: int, times: float, initial: State | None
 ) -> Iterator[State]:
     """Pass the states of a run on, and print how far it has come as it is made, with `times` the objective."""
-    print(f"Initialization {number}")
+    print(f"Initialization {index}")
     began = last = perf_counter()
-    n_seen = 0
-    for state in run(begun):
+    n_printed = 0
+    for state in run(initial):
         now, trace = perf_counter(), state.trace
-        course = [float("-inf"), *(times * each for each in trace.objective)]
-        for step in range(n_seen + 1, trace.n_steps + 1):
+        objectives = [float("-inf"), *(times * each for each in trace.objective)]
+        for step in range(n_printed + 1, trace.n_steps + 1):
             if step % interval == 0:
-                change = course[step] - course[step - 1]
+                change = objectives[step] - objectives[step - 1]
                 details = f"\t time lapse {now - last:.5f}s\t ll change {change:.5f}" if has_details else ""
                 print(f"  Iteration {step}{details}")
                 last = now
-        n_seen = trace.n_steps
-        if state.outcome is not None and n_seen:
-            ended = "converged" if state.outcome is Outcome.CONVERGED else "did not converge"
-            details = f" time lapse {now - began:.5f}s\t lower bound {course[-1]:.5f}." if has_details else ""
-            print(f"Initialization {ended}.{details}")
+        n_printed = trace.n_steps
+        if state.outcome is not None and n_printed:
+            stop_reason = "converged" if state.outcome is Outcome.CONVERGED else "did not converge"
+            details = f" time lapse {now - began:.5f}s\t lower bound {objectives[-1]:.5f}." if has_details else ""
+            print(f"Initialization {stop_reason}.{details}")
         yield state

@@ -18,20 +18,20 @@ from gaussmix._src.engines.base import Engine
 from gaussmix._src.families.base import Family
 from gaussmix._src.interfaces.block import Block
 from gaussmix._src.interfaces.leaves import LEAF_ROWS
-from gaussmix._src.interfaces.need import Second
+from gaussmix._src.interfaces.moment_spec import Second
 from gaussmix._src.model import Model, free_parameters
 from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.numerics.rows import unit_of_weights
 from gaussmix._src.numerics.threads import cached_property
-from gaussmix._src.sources.base import Given, Source
+from gaussmix._src.sources.base import Assignment, Source
 
 if TYPE_CHECKING:
-    from gaussmix._src.em.initialisation.known import Known
+    from gaussmix._src.em.initialisation.user_labels import UserLabels
     from gaussmix._src.em.priors.terms import OverallMoments, Terms
     from gaussmix._src.em.trimming.trimming import Trim
 
-MORE = 4  # times the rows of a part has the next one
-LEAST_NUMBERS, LEAST_PER_FEATURE = 2**16, 20  # of a part: smaller ones save nothing; and rows for each feature
+PART_GROWTH = 4  # times the rows of a part has the next one
+MIN_PART_VALUES, MIN_PART_ROWS_PER_FEATURE = 2**16, 20  # of a part: smaller ones save nothing
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,13 +41,13 @@ class Data:
     Parameters
     ----------
     original : the rows, with the weights that the user gave.
-    known : known components of rows; None if there is none.
+    labels : known components of rows; None if there is none.
     noise : the background with its initial weight; None if there is none.
     trim : leaves out rows; None if it leaves out none.
     """
 
     original: Source
-    known: Known | None = None
+    labels: UserLabels | None = None
     noise: Background | None = None
     trim: Trim | None = None
     _moments: dict[bool, OverallMoments] = field(default_factory=dict, init=False)  # by whether they have matrices
@@ -63,17 +63,17 @@ class Data:
         """The rows with weights below 1, which changes no bit of a fit."""
         return self.original.reweighted(1 / self.unit)
 
-    def source(self, given: Given | None = None) -> Source:
+    def source(self, given: Assignment | None = None) -> Source:
         """The rows for one fit: weights below 1, and states of their own."""
         rows = self.original if self.unit == 1.0 else self._reduced
-        return rows.fresh() if given is None else rows.with_given(given)
+        return rows.fresh() if given is None else rows.with_assignment(given)
 
     def labelled(self, n_components: int) -> Source:
         """The same with the known components of rows, for a fit of so many components."""
-        if self.known is None:
+        if self.labels is None:
             return self.source()
         rows = self.original if self.unit == 1.0 else self._reduced
-        return rows.with_log_prior(*self.known.log_prior(n_components, self.noise is not None))
+        return rows.with_log_prior(*self.labels.log_prior(n_components, self.noise is not None))
 
     def trimmed(self, source: Source) -> Source:
         """A source of these rows, without those that the fit leaves out."""
@@ -90,9 +90,9 @@ class Data:
         source = self.original
         if source.n_features > 1 or source.is_incomplete:
             return None
-        few = initialisation.condensed.condensed(self.sample)
+        subset = initialisation.condensed.condensed(self.sample)
         total = source.profile.total_weight / self.unit
-        return replace(few, weight=few.weight * (total / few.weight.sum()))
+        return replace(subset, weight=subset.weight * (total / subset.weight.sum()))
 
     def parts(self, rng: np.random.Generator) -> Iterator[Distinct]:
         """Parts of the sample, each with more rows than the one before, and weights that sum to a part of all weight.
@@ -100,15 +100,15 @@ class Data:
         There is none where rows are few, or have errors.
         """
         source, d = self.original, self.original.n_features
-        least = max(-(-LEAST_NUMBERS // d), LEAST_PER_FEATURE * d)
-        sizes = [min(source.n_rows // MORE, LEAF_ROWS)]
-        while sizes[-1] // MORE >= least:
-            sizes.append(sizes[-1] // MORE)
+        min_size = max(-(-MIN_PART_VALUES // d), MIN_PART_ROWS_PER_FEATURE * d)
+        sizes = [min(source.n_rows // PART_GROWTH, LEAF_ROWS)]
+        while sizes[-1] // PART_GROWTH >= min_size:
+            sizes.append(sizes[-1] // PART_GROWTH)
         for size in reversed(sizes):
-            if size >= least and not source.has_errors:
-                few = self.sample.part(size, rng)
+            if size >= min_size and not source.has_errors:
+                subset = self.sample.part(size, rng)
                 weight = size / source.n_rows * source.profile.total_weight / self.unit
-                yield replace(few, weight=few.weight * (weight / few.weight.sum()))
+                yield replace(subset, weight=subset.weight * (weight / subset.weight.sum()))
 
     @cached_property
     def ridge(self) -> Array:
@@ -116,7 +116,7 @@ class Data:
         sample = self.sample
         if self.unit != 1.0:
             sample = replace(sample, weight=sample.weight * self.unit)
-        return automatic_ridge(sample, 0.0 if self.trim is None else self.trim.share)
+        return automatic_ridge(sample, 0.0 if self.trim is None else self.trim.fraction)
 
     def objective(self, ridge: float | None) -> Objective:
         """Maximum likelihood with this ridge on every variance, data units²; None for the automatic one."""
@@ -136,10 +136,10 @@ class Data:
 
     def part(self, choose: Callable[[Block], NDArray[np.bool_]], n_rows: int) -> Data:
         """The `n_rows` rows for which a picklable function of their block is true."""
-        known = self.known
-        if known is not None and (known.places is not None or known.table is not None):
+        known = self.labels
+        if known is not None and (known.indices is not None or known.table is not None):
             known = known.part(self.original.each_row(choose))
-        return replace(self, original=self.original.part(choose, n_rows), known=known)
+        return replace(self, original=self.original.part(choose, n_rows), labels=known)
 
 
 @dataclass(frozen=True, eq=False)
@@ -168,7 +168,7 @@ class Problem:
     def source(self) -> Source:
         """The rows with the states of this fit."""
         data = self.data
-        source = data.source() if data.known is None else data.labelled(self.n_components)
+        source = data.source() if data.labels is None else data.labelled(self.n_components)
         return source if data.trim is None else data.trimmed(source)
 
     @cached_property

@@ -24,23 +24,23 @@ from gaussmix._src.engines import engine_for, n_threads
 from gaussmix._src.errors import Failure, FailureKind, NonFiniteLikelihood, Outcome, SingularCovariance
 from gaussmix._src.families.base import Family
 from gaussmix._src.fit.after.stability import Repeats, neighbours, stability
-from gaussmix._src.fit.candidates import Candidate, Folds, Result, held_out, lowest, mean_and_error
-from gaussmix._src.fit.criteria import CRITERIA, evidence_of
+from gaussmix._src.fit.candidates import Candidate, Folds, Result, fold_likelihoods, lowest, mean_and_error
+from gaussmix._src.fit.criteria import CRITERIA, compute_evidence
 from gaussmix._src.fit.features.base import Features
 from gaussmix._src.fit.fit import fit
-from gaussmix._src.fit.plan import Onward, Plan, SharedStarts
+from gaussmix._src.fit.plan import ModelStart, Plan, SharedStarts
 from gaussmix._src.fit.problem import Problem
 from gaussmix._src.interfaces.block import Block
 from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.numerics.threads import cached_property
 
-SMALL = 2**13  # numbers in X for all candidates: with fewer, beginning threads takes as long as fits
-_NOT_BEGUN = {Outcome.TIME_LIMIT: FailureKind.NO_TIME, Outcome.STOPPED: FailureKind.STOPPED}
+MIN_THREADED_VALUES = 2**13  # numbers in X for all candidates: with fewer, beginning threads takes as long as fits
+_NOT_STARTED = {Outcome.TIME_LIMIT: FailureKind.NO_TIME, Outcome.STOPPED: FailureKind.STOPPED}
 Item = TypeVar("Item")
 Found = TypeVar("Found")
 
 
-def mapped(
+def map_parallel(
     work: Callable[[Item, Callable[[], bool]], Found], items: Sequence[Item], n_threads: int
 ) -> Generator[Found, None, None]:
     """Yield the result of each item, whenever one is done. Items are begun in their order.
@@ -57,17 +57,17 @@ def mapped(
     ------
     What `work` raises first, or KeyboardInterrupt, once the other threads have ended.
     """
-    is_unwanted = Event()
+    should_stop = Event()
     if min(n_threads, len(items)) <= 1:
-        yield from (work(item, is_unwanted.is_set) for item in items)
+        yield from (work(item, should_stop.is_set) for item in items)
         return
     with ThreadPoolExecutor(n_threads, "gaussmix") as pool:
         try:
-            futures = [pool.submit(copy_context().run, work, item, is_unwanted.is_set) for item in items]
+            futures = [pool.submit(copy_context().run, work, item, should_stop.is_set) for item in items]
             for future in as_completed(futures):
                 yield future.result()
         except BaseException:
-            is_unwanted.set()
+            should_stop.set()
             pool.shutdown(wait=False, cancel_futures=True)
             raise
 
@@ -94,12 +94,12 @@ class Search:
     def __post_init__(self) -> None:
         at_a_time, threads = self._n_threads
         self._engine = engine_for(is_incomplete=self.problem.data.original.is_incomplete, n_jobs=threads)
-        self._begun = self.plan.rng.bit_generator.state
+        self._generator_state = self.plan.rng.bit_generator.state
         self._idle = [deepcopy(self.plan.rng) for _ in range(at_a_time)]  # each takes 40 µs
         self._shared = {candidate.n_components: SharedStarts() for candidate in self.candidates}
         self._has_fit = Event()
 
-    def problem_of(self, candidate: Candidate, **changes: Any) -> Problem:
+    def candidate_problem(self, candidate: Candidate, **changes: Any) -> Problem:
         """What is fitted for a candidate."""
         return replace(self.problem, family=candidate.family, n_components=candidate.n_components, **changes)
 
@@ -110,10 +110,10 @@ class Search:
         Where other processes have the rows, passes mostly wait, and processors here do not matter.
         """
         threads, rows = n_threads(self.n_jobs), self.problem.data.original
-        is_few = rows.n_rows * rows.n_features * len(self.candidates) < SMALL
-        is_one_by_one = is_few or rows.is_read_again or any(each.is_sequential for each in self.features)
-        most = rows.most_fits if self.n_jobs is None and rows.whole is None else None
-        at_a_time = 1 if is_one_by_one else min(most or threads, len(self.candidates))
+        is_small = rows.n_rows * rows.n_features * len(self.candidates) < MIN_THREADED_VALUES
+        is_one_by_one = is_small or rows.is_read_again or any(each.is_sequential for each in self.features)
+        max_fits = rows.max_fits if self.n_jobs is None and rows.whole is None else None
+        at_a_time = 1 if is_one_by_one else min(max_fits or threads, len(self.candidates))
         return at_a_time, max(1, threads // at_a_time)
 
     def results(self, criterion: str = "") -> Generator[Result, None, list[Result]]:
@@ -142,7 +142,7 @@ class Search:
         plan = self.plan.with_auto("hierarchical") if is_choice else self.plan
         fits = replace(self, plan=plan)
         results: dict[Candidate, Result] = {}
-        with closing(mapped(fits._fitted, self._ordered(), at_a_time)) as fitted:
+        with closing(map_parallel(fits._fitted, self._ordered(), at_a_time)) as fitted:
             for result in fitted:
                 results[result.candidate] = result
                 yield result
@@ -161,7 +161,7 @@ class Search:
         by_family: dict[Family, list[Result]] = {}
         for result in sorted(results.values(), key=lambda result: result.candidate.n_components):
             by_family.setdefault(result.candidate.family, []).append(result)
-        with closing(mapped(self._in_order, list(by_family.values()), self._n_threads[0])) as raised:
+        with closing(map_parallel(self._in_order, list(by_family.values()), self._n_threads[0])) as raised:
             for found in raised:
                 results |= {result.candidate: result for result in found}
 
@@ -184,15 +184,15 @@ class Search:
             if not worth:
                 return
             searched |= can_win
-            with closing(mapped(fits._fitted, worth, self._n_threads[0])) as found:
+            with closing(map_parallel(fits._fitted, worth, self._n_threads[0])) as found:
                 for result in found:
                     is_cut_short |= _is_cut_short(result)
                     before = results[result.candidate]
-                    higher = _higher(result, before, self.problem_of(result.candidate))
+                    higher = _higher(result, before, self.candidate_problem(result.candidate))
                     largest = max(largest, _value(before, criterion) - _value(higher, criterion))
                     results[result.candidate] = higher
             fits._raise(results)
-        why = self.plan.ended() or Outcome.TIME_LIMIT
+        why = self.plan.stop_reason() or Outcome.TIME_LIMIT
         self.plan.left_out.update(dict.fromkeys(range(len(self.candidates)), why))
 
     def _can_win(self, results: dict[Candidate, Result], criterion: str, largest: float) -> set[Candidate]:
@@ -200,15 +200,15 @@ class Search:
         values = [_value(results[candidate], criterion) for candidate in self.candidates]
         if not np.isfinite(values).any():
             return set(self.candidates)
-        place = lowest([results[candidate] for candidate in self.candidates], np.array(values))
-        best, limit = self.candidates[place], values[place] + largest
+        position = lowest([results[candidate] for candidate in self.candidates], np.array(values))
+        best, limit = self.candidates[position], values[position] + largest
         return {
             candidate
             for candidate, value in zip(self.candidates, values, strict=True)
             if candidate.family == best.family or value < limit
         }
 
-    def cross_validated(
+    def cross_validate(
         self, results: Sequence[Result], n_folds: int
     ) -> Generator[Result, None, tuple[list[Result], Array, Array]]:
         """Fit every candidate without each fold in turn, and judge it by the rows of the fold.
@@ -232,25 +232,25 @@ class Search:
         n_rows = data.original.profile.n_positive
         if n_rows < data.original.n_rows:
             data = data.part(_has_weight, n_rows)
-        folds, by_fold, judged = Folds(n_folds, int(self.plan.rng.integers(2**63))), [], list(results)
+        folds, by_fold, validated = Folds(n_folds, int(self.plan.rng.integers(2**63))), [], list(results)
         engine = engine_for(is_incomplete=data.original.is_incomplete, n_jobs=n_threads(self.n_jobs))
-        for number in range(n_folds):
-            size = folds.size(number, n_rows)
-            others = data.part(partial(folds.inside, fold=number, outside=True), n_rows - size)
+        for index in range(n_folds):
+            size = folds.size(index, n_rows)
+            others = data.part(partial(folds.inside, fold=index, outside=True), n_rows - size)
             problem = replace(self.problem, data=others)
-            plan = replace(self.plan, stage=f"without fold {number} ")
+            plan = replace(self.plan, stage=f"without fold {index} ")
             fitted = yield from replace(self, problem=problem, plan=plan).results()
-            fold = data.part(partial(folds.inside, fold=number), size)
-            by_fold.append(held_out(fitted, fold.source(), engine))
-            for place, result in enumerate(fitted):
-                if result.failure is not None and judged[place].failure is None:
+            fold = data.part(partial(folds.inside, fold=index), size)
+            by_fold.append(fold_likelihoods(fitted, fold.source(), engine))
+            for position, result in enumerate(fitted):
+                if result.failure is not None and validated[position].failure is None:
                     why = Failure(FailureKind.WITHOUT_A_FOLD, cause=result.failure)
-                    judged[place] = replace(judged[place], failure=why, evidence=None)
+                    validated[position] = replace(validated[position], failure=why, evidence=None)
         mean, error = mean_and_error(np.array(by_fold))
-        failed = np.array([result.failure is not None for result in judged])
-        return judged, np.where(failed, np.nan, mean), np.where(failed, np.nan, error)
+        failed = np.array([result.failure is not None for result in validated])
+        return validated, np.where(failed, np.nan, mean), np.where(failed, np.nan, error)
 
-    def repeated(self, n_repeats: int) -> Generator[Result, None, tuple[Array, Array]]:
+    def repeat_fits(self, n_repeats: int) -> Generator[Result, None, tuple[Array, Array]]:
         """Fit every candidate, and those with a component less and a component more, from several draws of the starts.
 
         "auto" is k-means here: it draws, and other starts end too alike to tell numbers of components apart.
@@ -263,11 +263,11 @@ class Search:
         -------
         mean, deviation : as for `stability`.
         """
-        with_labels = self.problem.data.known is not None
+        with_labels = self.problem.data.labels is not None
         repeats: Repeats = {candidate: [] for candidate in neighbours(self.candidates, with_labels=with_labels)}
-        for number in range(n_repeats):
+        for index in range(n_repeats):
             rng = np.random.default_rng(int(self.plan.rng.integers(2**63)))
-            plan = replace(self.plan.with_auto("kmeans"), rng=rng, stage=f"repeat {number} ")
+            plan = replace(self.plan.with_auto("kmeans"), rng=rng, stage=f"repeat {index} ")
             for result in (yield from replace(self, candidates=[*repeats], plan=plan).results()):
                 run = result.run if result.failure is None else None
                 repeats[result.candidate].append(None if run is None else run.model.parameters)
@@ -275,24 +275,24 @@ class Search:
         engine = engine_for(is_incomplete=rows.is_incomplete, n_jobs=n_threads(self.n_jobs))
         return stability(self.candidates, repeats, rows, engine)
 
-    def _fitted(self, candidate: Candidate, is_unwanted: Callable[[], bool]) -> Result:
+    def _fitted(self, candidate: Candidate, should_stop: Callable[[], bool]) -> Result:
         """Fit a candidate from every start, or say why it has no fit."""
-        began, problem = perf_counter(), self.problem_of(candidate, engine=self._engine)
-        failure = candidate.family.refusal(problem.source.n_features)
+        began, problem = perf_counter(), self.candidate_problem(candidate, engine=self._engine)
+        failure = candidate.family.unsupported_reason(problem.source.n_features)
         n_rows = problem.data.original.profile.n_positive
         if failure is None and candidate.n_components > n_rows:
-            failure = Failure(FailureKind.TOO_FEW_ROWS, details=str(n_rows))
-        ended = self.plan.ended()
-        if failure is None and (ended is Outcome.STOPPED or (ended is not None and self._has_fit.is_set())):
-            failure = Failure(_NOT_BEGUN[ended])
+            failure = Failure(FailureKind.NOT_ENOUGH_ROWS, details=str(n_rows))
+        stop_reason = self.plan.stop_reason()
+        if failure is None and (stop_reason is Outcome.STOPPED or (stop_reason is not None and self._has_fit.is_set())):
+            failure = Failure(_NOT_STARTED[stop_reason])
         if failure is not None:
             return Result(candidate, None, problem.n_parameters, None, failure, perf_counter() - began)
         shared = self._shared[candidate.n_components]
         rng = self._idle.pop()
-        rng.bit_generator.state = self._begun
+        rng.bit_generator.state = self._generator_state
         try:
-            result = self._ended(
-                problem, self._plan_of(candidate, is_unwanted, rng=rng, shared=shared), candidate, began
+            result = self._run_plan(
+                problem, self._candidate_plan(candidate, should_stop, rng=rng, shared=shared), candidate, began
             )
         finally:
             self._idle.append(rng)
@@ -300,7 +300,7 @@ class Search:
             self._has_fit.set()
         return result
 
-    def _in_order(self, results: Sequence[Result], is_unwanted: Callable[[], bool]) -> list[Result]:
+    def _in_order(self, results: Sequence[Result], should_stop: Callable[[], bool]) -> list[Result]:
         """Let more components fit no worse than fewer.
 
         The greatest likelihood never falls with the number of components. Where a candidate ends below one with fewer,
@@ -315,33 +315,33 @@ class Search:
         found = []
         for result in results:
             is_below = highest is not None and _log_likelihood(result) < _log_likelihood(highest)
-            if highest is not None and is_below and self.plan.ended() is None:
-                result = self._from_fewer(result, highest, is_unwanted)
+            if highest is not None and is_below and self.plan.stop_reason() is None:
+                result = self._from_fewer(result, highest, should_stop)
             if highest is None or _log_likelihood(result) > _log_likelihood(highest):
                 highest = result
             found.append(result)
         return found
 
-    def _from_fewer(self, result: Result, fewer: Result, is_unwanted: Callable[[], bool]) -> Result:
+    def _from_fewer(self, result: Result, fewer: Result, should_stop: Callable[[], bool]) -> Result:
         """Fit a candidate from one with fewer components; its old result if that ends no higher."""
-        began, problem = perf_counter(), self.problem_of(result.candidate, engine=self._engine)
+        began, problem = perf_counter(), self.candidate_problem(result.candidate, engine=self._engine)
         assert fewer.run is not None, "what has a likelihood has a run"
-        start = Onward(split(fewer.run.model, problem.n_components))
+        start = ModelStart(split(fewer.run.model, problem.n_components))
         stage = f"{self.plan.stage}from fewer "
-        plan = self._plan_of(result.candidate, is_unwanted, starts=[start], stage=stage)
-        again = self._ended(problem, plan, result.candidate, began)
+        plan = self._candidate_plan(result.candidate, should_stop, starts=[start], stage=stage)
+        again = self._run_plan(problem, plan, result.candidate, began)
         return _higher(again, result, problem)
 
     def _searches(self, candidate: Candidate) -> bool:
         """Whether a start is a search, of those that "auto" stands for."""
-        plan = self._plan_of(candidate, is_unwanted=lambda: False)
-        return "search" in plan.named(self.problem_of(candidate, engine=self._engine)).starts
+        plan = self._candidate_plan(candidate, should_stop=lambda: False)
+        return "search" in plan.named(self.candidate_problem(candidate, engine=self._engine)).starts
 
-    def _plan_of(self, candidate: Candidate, is_unwanted: Callable[[], bool], **changes: Any) -> Plan:
-        number = self.candidates.index(candidate)
-        return replace(self.plan, is_unwanted=is_unwanted, ends_at_collapse=True, candidate=number, **changes)
+    def _candidate_plan(self, candidate: Candidate, should_stop: Callable[[], bool], **changes: Any) -> Plan:
+        index = self.candidates.index(candidate)
+        return replace(self.plan, should_stop=should_stop, ends_at_collapse=True, candidate=index, **changes)
 
-    def _ended(self, problem: Problem, plan: Plan, candidate: Candidate, began: float) -> Result:
+    def _run_plan(self, problem: Problem, plan: Plan, candidate: Candidate, began: float) -> Result:
         """Make the runs of a plan. A best run with a collapsed component fails: its likelihood can't be compared."""
         run: State | None = None
         ends: Sequence[Trace] = ()
@@ -355,9 +355,9 @@ class Search:
             failure = Failure(FailureKind.NON_FINITE, details="rescale the columns of X")
         if run is not None and run.trace.collapsed:
             failure, run = Failure(FailureKind.COLLAPSED, tuple(run.trace.collapsed)), None
-        if run is not None and not plan.is_unwanted():
+        if run is not None and not plan.should_stop():
             size -= problem.objective.n_fixed(run.model)
-            evidence = evidence_of(run.model, size, problem.source, problem.engine, problem.data.unit)
+            evidence = compute_evidence(run.model, size, problem.source, problem.engine, problem.data.unit)
         return Result(candidate, run, size, evidence, failure, perf_counter() - began, ends)
 
 
@@ -368,7 +368,7 @@ def _has_weight(block: Block) -> NDArray[np.bool_]:
 
 def _is_cut_short(result: Result) -> bool:
     """Whether the time, or a callback, left a fit out or ended it."""
-    return not result.was_begun or (result.run is not None and result.run.outcome in _NOT_BEGUN)
+    return not result.was_started or (result.run is not None and result.run.outcome in _NOT_STARTED)
 
 
 def _log_likelihood(result: Result) -> float:

@@ -12,14 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gaussmix._src.background import NOISE_ARRAYS
-from gaussmix._src.formats.envelope import Header, Tensors, value_of
+from gaussmix._src.formats.envelope import Header, Tensors, get_value
 from gaussmix._src.formats.files import unpacked, write_whole
 from gaussmix._src.formats.record import Damaged, Json, are_lists
 from gaussmix._src.numerics.arrays import Array, copied
 
-FORMAT, VERSION = "gaussmix-checkpoint", 1
-_STEPS = "log_likelihood", "objective"
-_ARRAYS = ("weights", "means", "covariances", *_STEPS)
+CHECKPOINT_FORMAT, CHECKPOINT_VERSION = "gaussmix-checkpoint", 1
+_TRACE_ARRAYS = "log_likelihood", "objective"
+_RUN_ARRAYS = ("weights", "means", "covariances", *_TRACE_ARRAYS)
 _MEMORY = "memory."
 
 
@@ -37,10 +37,10 @@ class RunRecord:
 
 
 @dataclass(frozen=True, eq=False)
-class StandingRecord:
+class ProgressRecord:
     """Where one fit of a search stands, or the fit of one mixture, as plain values."""
 
-    number: int  # of the run that is being made, or is to be begun, counted from 0
+    n_done: int  # of the run that is being made, or is to be begun, counted from 0
     generator: Json  # state of the generator that starts draw from
     state: RunRecord | None = None  # of that run; None where it is to be begun
     best: RunRecord | None = None  # the end of the best run before it
@@ -54,20 +54,20 @@ class CheckpointRecord:
     # parameters and rows of the fit, JSON values by name; only a fit with an equal identity goes on
     identity: Mapping[str, Json]
     # where each fit that was begun stands, by what the search calls it; one mixture has one fit
-    fits: Mapping[str, StandingRecord]
+    fits: Mapping[str, ProgressRecord]
 
 
 def write(path: Path, record: CheckpointRecord) -> None:
     """Write a checkpoint, which appears whole or not at all; raises OSError."""
-    header: Header = {"format": FORMAT, "version": VERSION, "identity": dict(record.identity)}
+    header: Header = {"format": CHECKPOINT_FORMAT, "version": CHECKPOINT_VERSION, "identity": dict(record.identity)}
     tensors: Tensors = {}
     header["fits"] = [_packed_fit(key, fit, f"{i}.", tensors) for i, (key, fit) in enumerate(record.fits.items())]
     write_whole(path, header, tensors)
 
 
-def _packed_fit(key: str, fit: StandingRecord, prefix: str, tensors: Tensors) -> Header:
+def _packed_fit(key: str, fit: ProgressRecord, prefix: str, tensors: Tensors) -> Header:
     """What the header holds of a fit; its arrays are added to the tensors."""
-    header: Header = {"key": key, "number": fit.number, "generator": fit.generator}
+    header: Header = {"key": key, "number": fit.n_done, "generator": fit.generator}
     runs = {"state": fit.state, "best": fit.best}
     header |= {name: _packed_run(run, f"{prefix}{name}.", tensors) for name, run in runs.items() if run is not None}
     header["ends"] = [_packed_run(run, f"{prefix}ends.{j}.", tensors) for j, run in enumerate(fit.ends)]
@@ -86,40 +86,40 @@ def read(path: Path) -> CheckpointRecord:
 
     Raises Damaged: it is damaged, truncated or another kind of file. OSError: it can't be read.
     """
-    header, tensors = unpacked(path, FORMAT)
-    if header.get("version") != VERSION:
+    header, tensors = unpacked(path, CHECKPOINT_FORMAT)
+    if header.get("version") != CHECKPOINT_VERSION:
         raise Damaged("another version of gaussmix wrote it")
-    found = [_fit(fit, tensors, f"{i}.") for i, fit in enumerate(_dicts(header, "fits"))]
-    return CheckpointRecord(value_of(header, "identity", dict), dict(found))
+    records = [_fit(fit, tensors, f"{i}.") for i, fit in enumerate(_dicts(header, "fits"))]
+    return CheckpointRecord(get_value(header, "identity", dict), dict(records))
 
 
-def _fit(header: Header, tensors: Tensors, prefix: str) -> tuple[str, StandingRecord]:
+def _fit(header: Header, tensors: Tensors, prefix: str) -> tuple[str, ProgressRecord]:
     runs = {
-        name: _run(value_of(header, name, dict), tensors, f"{prefix}{name}.")
+        name: _run(get_value(header, name, dict), tensors, f"{prefix}{name}.")
         for name in ("state", "best")
         if name in header
     }
-    ends = [_run(end, tensors, f"{prefix}ends.{j}.", _STEPS) for j, end in enumerate(_dicts(header, "ends"))]
-    number, generator = value_of(header, "number", int), value_of(header, "generator", dict)
-    return value_of(header, "key", str), StandingRecord(number, generator, **runs, ends=ends)
+    ends = [_run(end, tensors, f"{prefix}ends.{j}.", _TRACE_ARRAYS) for j, end in enumerate(_dicts(header, "ends"))]
+    n_done, generator = get_value(header, "number", int), get_value(header, "generator", dict)
+    return get_value(header, "key", str), ProgressRecord(n_done, generator, **runs, ends=ends)
 
 
 def _dicts(header: Header, key: str) -> list[Header]:
     """A list of objects in a header; raises `Damaged`."""
-    found: list[Header] = value_of(header, key, list)
-    if not all(isinstance(each, dict) for each in found):
+    records: list[Header] = get_value(header, key, list)
+    if not all(isinstance(each, dict) for each in records):
         raise Damaged(f"{key!r} in its header is of the wrong type")
-    return found
+    return records
 
 
-def _run(header: Header, tensors: Tensors, prefix: str, names: Sequence[str] = _ARRAYS) -> RunRecord:
+def _run(header: Header, tensors: Tensors, prefix: str, names: Sequence[str] = _RUN_ARRAYS) -> RunRecord:
     own = {name.removeprefix(prefix): copied(array) for name, array in tensors.items() if name.startswith(prefix)}
     memory = {name.removeprefix(_MEMORY): array for name, array in own.items() if name.startswith(_MEMORY)}
     if not set(names) <= set(own):
         raise Damaged("it lacks some of its numbers")
-    frozen, events = value_of(header, "frozen", list), value_of(header, "events", list)
+    frozen, events = get_value(header, "frozen", list), get_value(header, "events", list)
     if not are_lists(frozen, int, str) or not are_lists(events, int, int | None, int, str, str):
         raise Damaged("a frozen component or an event in its header is of the wrong type")
     arrays = {name: own[name] for name in (*names, *NOISE_ARRAYS) if name in own}
-    outcome = value_of(header, "outcome", str, type(None))
+    outcome = get_value(header, "outcome", str, type(None))
     return RunRecord(arrays, memory, dict(frozen), outcome, [tuple(event) for event in events])

@@ -20,14 +20,14 @@ from gaussmix._src.formats.record import Damaged
 from gaussmix._src.numerics.arrays import Array
 
 FORMAT = "gaussmix-mixture"
-MANY_FORMAT = "gaussmix-mixtures"
+MIXTURES_FORMAT = "gaussmix-mixtures"
 _KEY = "gaussmix"
 _FOREIGN = "it is a safetensors file, but of something else"
-_OTHERS = {
+_OTHER_FORMATS = {
     FORMAT: "it holds a single mixture, which gaussmix.Mixture.load reads",
-    MANY_FORMAT: "it holds the mixtures of many groups, which gaussmix.Mixtures.load reads",
+    MIXTURES_FORMAT: "it holds the mixtures of many groups, which gaussmix.Mixtures.load reads",
 }
-_LONGEST_HEADER = 100_000_000  # bytes; safetensors reads no longer one
+_MAX_HEADER_BYTES = 100_000_000  # bytes; safetensors reads no longer one
 
 Header = dict[str, Any]
 Tensors = dict[str, Array]
@@ -42,7 +42,7 @@ def pack(header: Header, tensors: Mapping[str, Array]) -> bytes:
     header = {"format": FORMAT, **header}
     sealed = {**header, "sha256": _digest(header, contents)}
     packed = save(contents, {_KEY: _canonical(sealed)})
-    if int.from_bytes(packed[:8], "little") > _LONGEST_HEADER:
+    if int.from_bytes(packed[:8], "little") > _MAX_HEADER_BYTES:
         raise ValueError("The header would be longer than 100 MB, and no program could read it.")
     return packed
 
@@ -66,7 +66,7 @@ def unpack(file: BinaryIO, format: str = FORMAT) -> tuple[Header, Tensors]:
     return header, tensors
 
 
-def is_of(file: BinaryIO, format: str) -> bool:
+def has_format(file: BinaryIO, format: str) -> bool:
     """Whether a file begins as one of a format does; its numbers are not read."""
     try:
         _header(_beginning(file)[8:], format)
@@ -75,7 +75,7 @@ def is_of(file: BinaryIO, format: str) -> bool:
     return True
 
 
-def value_of(header: Header, key: str, *types: type) -> Any:
+def get_value(header: Header, key: str, *types: type) -> Any:
     """A value in a header, of one of some types; raises `Damaged`."""
     value = header.get(key)
     if not isinstance(value, types) or (isinstance(value, bool) and bool not in types):
@@ -95,7 +95,7 @@ def _beginning(file: BinaryIO) -> bytes:
     if len(start) < 9 or start[8:] != b"{":
         raise Damaged("it is another kind of file")
     length = int.from_bytes(start[:8], "little")
-    if not 1 < length <= _LONGEST_HEADER:
+    if not 1 < length <= _MAX_HEADER_BYTES:
         raise _broken()
     return start + file.read(length - 1)
 
@@ -116,7 +116,7 @@ def _header(contents: bytes, format: str) -> tuple[Header, str | None]:
         raise Damaged("its header is damaged") from None
     found = header.get("format") if isinstance(header, dict) else None
     if found != format:
-        raise Damaged(_OTHERS.get(found, _FOREIGN) if isinstance(found, str) else _FOREIGN)
+        raise Damaged(_OTHER_FORMATS.get(found, _FOREIGN) if isinstance(found, str) else _FOREIGN)
     return header, header.pop("sha256", None)
 
 

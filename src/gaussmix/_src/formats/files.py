@@ -15,13 +15,13 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from gaussmix._src.errors import NotAModelFile, ParameterTypeError
-from gaussmix._src.formats.envelope import MANY_FORMAT, Header, Tensors, is_of, pack, unpack
-from gaussmix._src.formats.record import Damaged, Place
+from gaussmix._src.formats.envelope import MIXTURES_FORMAT, Header, Tensors, has_format, pack, unpack
+from gaussmix._src.formats.record import Damaged, PathOrFile
 
 _URL = re.compile(r"[a-z][a-z0-9+.-]+:[/\\]", re.IGNORECASE)  # also what a Path leaves of one; C: is a disk
 
 
-def write_whole(place: Place, header: Header, tensors: Tensors) -> None:
+def write_whole(target: PathOrFile, header: Header, tensors: Tensors) -> None:
     """Write a header and tensors to a path, or to a binary file open for writing, their numbers bit for bit.
 
     A file at the path appears whole or not at all: an existing one is replaced in one step, once the new one is
@@ -30,16 +30,16 @@ def write_whole(place: Place, header: Header, tensors: Tensors) -> None:
     Raises ValueError: the header holds a value that JSON cannot express. TypeError: place is neither a path nor a
     binary file. OSError: the file can't be written.
     """
-    _check_place(place, "write")
+    _check_path(target, "write")
     contents = pack(header, tensors)
-    if not isinstance(place, str | os.PathLike):
-        place.write(contents)
+    if not isinstance(target, str | os.PathLike):
+        target.write(contents)
         return
-    with whole_file(place) as file:
+    with whole_file(target) as file:
         file.write(contents)
 
 
-def checked(place: Place, format: str, layouts: Mapping[int, Callable[[Header, Tensors], Any]]) -> Any:
+def checked(target: PathOrFile, format: str, layouts: Mapping[int, Callable[[Header, Tensors], Any]]) -> Any:
     """Read the record in a file of a format, from a path or a binary file open for reading, by its layout's function.
 
     It is bit for bit as it was saved. Nothing has checked whether its numbers make a mixture. A layout is never removed
@@ -49,45 +49,45 @@ def checked(place: Place, format: str, layouts: Mapping[int, Callable[[Header, T
     OSError: there is no such file, or it can't be read.
     """
     try:
-        header, tensors = unpacked(place, format)
+        header, tensors = unpacked(target, format)
         version = header.get("version")
         if not isinstance(version, int) or version not in layouts:
             raise Damaged(f"it has layout version {version!r:.20}, which this gaussmix can't read; a newer one may")
         record = layouts[version](header, tensors)
-        wrong = record.flaw()
+        wrong = record.invalid_reason()
         if wrong is not None:
             raise Damaged(wrong)
         return record
     except Damaged as damage:
-        raise not_usable(place, str(damage)) from None
+        raise not_usable(target, str(damage)) from None
 
 
-def holds_many(path: str | os.PathLike[str]) -> bool:
+def holds_mixtures(path: str | os.PathLike[str]) -> bool:
     """Whether a file begins as one with the mixtures of many groups does; false where there is no such file."""
     if not os.path.isfile(path):
         return False
     with Path(path).open("rb") as file:
-        return is_of(file, MANY_FORMAT)
+        return has_format(file, MIXTURES_FORMAT)
 
 
-def not_usable(place: Place, why: str) -> NotAModelFile:
+def not_usable(target: PathOrFile, why: str) -> NotAModelFile:
     """The error for a file that is not a model; `why` ends its sentence."""
-    return NotAModelFile(f"{name_of(place)} is not a usable gaussmix model: {why}.")
+    return NotAModelFile(f"{describe_file(target)} is not a usable gaussmix model: {why}.")
 
 
-def name_of(place: Place) -> str:
+def describe_file(target: PathOrFile) -> str:
     """The name of a file in messages."""
-    return os.fspath(place) if isinstance(place, str | os.PathLike) else str(getattr(place, "name", "the file"))
+    return os.fspath(target) if isinstance(target, str | os.PathLike) else str(getattr(target, "name", "the file"))
 
 
-def _check_place(place: object, wanted: str) -> None:
+def _check_path(target: object, wanted: str) -> None:
     """Raise TypeError for what is neither a path nor a binary file with a method `wanted`; for a URL `check_local`."""
-    is_binary = hasattr(place, wanted) and not isinstance(place, TextIOBase)
-    if not isinstance(place, str | os.PathLike) and not is_binary:
-        found = "a text file" if isinstance(place, TextIOBase) else f"{place!r:.40}"
-        raise ParameterTypeError(f"Give a path as str or pathlib.Path, or a binary file to {wanted}, not {found}.")
-    if isinstance(place, str | os.PathLike):
-        check_local(place)
+    is_binary = hasattr(target, wanted) and not isinstance(target, TextIOBase)
+    if not isinstance(target, str | os.PathLike) and not is_binary:
+        given = "a text file" if isinstance(target, TextIOBase) else f"{target!r:.40}"
+        raise ParameterTypeError(f"Give a path as str or pathlib.Path, or a binary file to {wanted}, not {given}.")
+    if isinstance(target, str | os.PathLike):
+        check_local(target)
 
 
 def check_local(path: str | os.PathLike[str]) -> None:
@@ -96,12 +96,12 @@ def check_local(path: str | os.PathLike[str]) -> None:
         raise FileNotFoundError(ENOENT, "only tables are read from URLs; name a file of this machine", os.fspath(path))
 
 
-def unpacked(place: Place, format: str) -> tuple[Header, Tensors]:
+def unpacked(target: PathOrFile, format: str) -> tuple[Header, Tensors]:
     """The header and tensors of a file of a format; raises `Damaged`, TypeError or OSError."""
-    _check_place(place, "read")
-    if not isinstance(place, str | os.PathLike):
-        return unpack(place, format)
-    path = Path(place)
+    _check_path(target, "read")
+    if not isinstance(target, str | os.PathLike):
+        return unpack(target, format)
+    path = Path(target)
     if path.exists() and not path.is_file() and not path.is_dir():  # a pipe would keep us waiting
         raise Damaged("it is not a regular file")
     with path.open("rb") as file:

@@ -10,19 +10,19 @@ import numpy as np
 from gaussmix._src.background import NOISE_ARRAYS, Background
 from gaussmix._src.checks import check_names, check_real
 from gaussmix._src.errors import ParameterTypeError
-from gaussmix._src.families.base import ALIASES, FAMILIES, Family, family_named, is_known
+from gaussmix._src.families.base import ALIASES, FAMILIES, Family, family_named, is_family
 from gaussmix._src.formats import v1
 from gaussmix._src.formats.envelope import FORMAT
 from gaussmix._src.formats.files import checked, not_usable, write_whole
-from gaussmix._src.formats.record import Details, Place, Record
-from gaussmix._src.model import Model, flaw
+from gaussmix._src.formats.record import Details, PathOrFile, Record
+from gaussmix._src.model import Model, invalid_reason
 from gaussmix._src.numerics.arrays import Array, copied
 
 _FORMAT = {"format": "gaussmix-mixture", "version": 1}  # of dictionaries; files have the same
-_ARRAYS = ("weights", "means", "covariances")
+_MODEL_ARRAYS = ("weights", "means", "covariances")
 
 
-def write(place: Place, model: Model, details: Details | None = None) -> None:
+def write(path: PathOrFile, model: Model, details: Details | None = None) -> None:
     """Write a model, and the details that go with it, to a path or to a binary file open for writing.
 
     A file at a path appears whole or not at all, in place of an existing one.
@@ -35,22 +35,22 @@ def write(place: Place, model: Model, details: Details | None = None) -> None:
     record = Record(
         family.name, weights, means, covariances, details or Details(), family_options=options, noise=model.noise
     )
-    wrong = record.flaw()
+    wrong = record.invalid_reason()
     if wrong is not None:
         raise ValueError(f"This mixture can't be saved: {wrong}.")
-    write_whole(place, *v1.write(record))
+    write_whole(path, *v1.write(record))
 
 
-def read(place: Place) -> tuple[Model, Record]:
+def read(path: PathOrFile) -> tuple[Model, Record]:
     """Read a model, and the record it comes from; raises NotAModelFile or OSError."""
-    record: Record = checked(place, FORMAT, {v1.VERSION: v1.read})
-    family = family_of(record.family, record.family_options)
+    record: Record = checked(path, FORMAT, {v1.VERSION: v1.read})
+    family = build_family(record.family, record.family_options)
     if family is None:
         why = f"it holds covariances of the structure {record.family!r:.40}, which this gaussmix lacks"
-        raise not_usable(place, why)
-    wrong = flaw(record.weights, record.means, record.covariances, family, noise=record.noise)
+        raise not_usable(path, why)
+    wrong = invalid_reason(record.weights, record.means, record.covariances, family, noise=record.noise)
     if wrong is not None:
-        raise not_usable(place, wrong)
+        raise not_usable(path, wrong)
     # Copied, since the arrays of a record may lie in the bytes of the file.
     arrays = copied(record.weights), copied(record.means), copied(record.covariances)
     return _model(*arrays, family, record.noise), record
@@ -61,7 +61,7 @@ def to_dict(model: Model, names: tuple[str, ...] | None) -> dict[str, Any]:
     family, *arrays = _saveable(model)
     named = {} if names is None else {"feature_names": list(names)}
     options = {"family_options": dict(family.options)} if family.options else {}
-    plain = {name: array.tolist() for name, array in zip(_ARRAYS, arrays, strict=True)}
+    plain = {name: array.tolist() for name, array in zip(_MODEL_ARRAYS, arrays, strict=True)}
     noise = {} if model.noise is None else {name: array.tolist() for name, array in model.noise.arrays().items()}
     return {**_FORMAT, "family": family.name, **options, **plain, **noise, **named}
 
@@ -74,15 +74,15 @@ def from_dict(values: Mapping[str, Any]) -> tuple[Model, tuple[str, ...] | None]
         if values.get(key) != wanted:
             raise ValueError(f"This is no mixture that this gaussmix knows: its {key!r} is not {wanted!r}.")
     name = values.get("family")
-    family = family_of(name, values.get("family_options", {}))
+    family = build_family(name, values.get("family_options", {}))
     if family is None:
         raise ValueError(f"This is no mixture: its 'family' is not one of {', '.join(map(repr, FAMILIES))}.")
-    weights, means, covariances = (_array(values, name) for name in _ARRAYS)
+    weights, means, covariances = (_array(values, name) for name in _MODEL_ARRAYS)
     try:
-        noise = Background.of_arrays({name: _array(values, name) for name in NOISE_ARRAYS if name in values})
+        noise = Background.from_arrays({name: _array(values, name) for name in NOISE_ARRAYS if name in values})
     except ValueError as error:
         raise ValueError("This is no mixture: its noise is not two numbers and a box.") from error
-    wrong = flaw(weights, means, covariances, family, noise=noise)
+    wrong = invalid_reason(weights, means, covariances, family, noise=noise)
     if wrong is not None:
         raise ValueError(f"This is no mixture: {wrong}.")
     names = values.get("feature_names")
@@ -97,9 +97,9 @@ def _model(weights: Array, means: Array, covariances: Array, family: Family, noi
     return Model(weights, means, family.covariances(covariances, *means.shape), family, noise)
 
 
-def family_of(name: object, options: object) -> Family | None:
+def build_family(name: object, options: object) -> Family | None:
     """The family of this name with these options; None where there is none."""
-    if not isinstance(name, str) or not is_known(name) or name in ALIASES or not isinstance(options, Mapping):
+    if not isinstance(name, str) or not is_family(name) or name in ALIASES or not isinstance(options, Mapping):
         return None
     try:
         return family_named(name, **{str(option): value for option, value in options.items()})
@@ -110,7 +110,7 @@ def family_of(name: object, options: object) -> Family | None:
 def _saveable(model: Model) -> tuple[Family, Array, Array, Array]:
     """The family and the arrays of a model; raises ValueError where a file of them would be of no use."""
     weights, means, covariances = model.weights, model.means, model.covariances.array
-    wrong = flaw(weights, means, covariances, model.family, noise=model.noise)
+    wrong = invalid_reason(weights, means, covariances, model.family, noise=model.noise)
     if model.family.name not in FAMILIES:
         wrong = f"its structure {model.family.name!r} is not registered, so no program could read it"
     if wrong is not None:

@@ -12,7 +12,7 @@ from gaussmix._src.errors import counted
 from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.version import package_version
 
-Place = str | os.PathLike[str] | BinaryIO
+PathOrFile = str | os.PathLike[str] | BinaryIO
 Scalar = str | int | float | bool | None
 Json = Any  # a JSON value: finite number, text, true, false, null, or a list or object of these
 
@@ -78,7 +78,7 @@ class Record:
     family_options: Mapping[str, Scalar] = field(default_factory=dict)
     noise: Background | None = None  # beside the components; None if there is none
 
-    def flaw(self) -> str | None:
+    def invalid_reason(self) -> str | None:
         """How its parts contradict each other, as the end of a sentence; None if they do not."""
         names, shape = self.details.feature_names, self.means.shape
         if names is not None and len(shape) == 2 and len(names) != shape[1]:

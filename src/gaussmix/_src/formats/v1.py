@@ -16,7 +16,7 @@ from __future__ import annotations
 from math import inf
 
 from gaussmix._src.background import NOISE_ARRAYS, Background
-from gaussmix._src.formats.envelope import Header, Tensors, value_of
+from gaussmix._src.formats.envelope import Header, Tensors, get_value
 from gaussmix._src.formats.record import Damaged, Details, EstimatorRecord, FitRecord, Record
 from gaussmix._src.numerics.arrays import copied
 
@@ -48,49 +48,49 @@ def read(header: Header, tensors: Tensors) -> Record:
     if not set(_TENSORS) <= set(tensors) <= {*_TENSORS, *NOISE_ARRAYS}:
         raise Damaged("it lacks some of its numbers, or holds others")
     try:
-        noise = Background.of_arrays({name: copied(array) for name, array in tensors.items() if name in NOISE_ARRAYS})
+        noise = Background.from_arrays({name: copied(array) for name, array in tensors.items() if name in NOISE_ARRAYS})
     except ValueError as error:
         raise Damaged(str(error)) from None
-    options = value_of({"family_options": {}, **header}, "family_options", dict)
-    name, details = value_of(header, "family", str), _details(header)
+    options = get_value({"family_options": {}, **header}, "family_options", dict)
+    name, details = get_value(header, "family", str), _details(header)
     arrays = {name: tensors[name] for name in _TENSORS}
     return Record(name, **arrays, details=details, layout=VERSION, family_options=options, noise=noise)
 
 
 def _details(header: Header) -> Details:
-    names = value_of(header, "feature_names", list, type(None))
+    names = get_value(header, "feature_names", list, type(None))
     if names is not None and not all(isinstance(name, str) for name in names):
         raise Damaged("a feature's name is not text")
-    fit = value_of(header, "fit", dict, type(None))
-    estimator = value_of({"estimator": None, **header}, "estimator", dict, type(None))
+    fit = get_value(header, "fit", dict, type(None))
+    estimator = get_value({"estimator": None, **header}, "estimator", dict, type(None))
     return Details(
         feature_names=None if names is None else tuple(names),
-        dtype=value_of(header, "dtype", str, type(None)),
+        dtype=get_value(header, "dtype", str, type(None)),
         fit=None if fit is None else _fit_record(fit),
         estimator=None if estimator is None else _estimator_record(estimator),
-        package_version=value_of(header, "package_version", str),
+        package_version=get_value(header, "package_version", str),
     )
 
 
 def _fit_record(header: Header) -> FitRecord:
-    settings = value_of(header, "settings", dict)
+    settings = get_value(header, "settings", dict)
     if not all(isinstance(value, str | int | float | None) for value in settings.values()):
         raise Damaged("a setting in its header is not a plain value")
-    numbers = [value_of(header, name, float, int) for name in ("n_rows", "row_weight", "n_steps")]
+    numbers = [get_value(header, name, float, int) for name in ("n_rows", "row_weight", "n_steps")]
     if not (1 <= numbers[0] <= 2**53 and 0 < numbers[1] < inf and 0 <= numbers[2] <= 2**53):
         raise Damaged("its counts of rows and steps are not those of a fit")
     return FitRecord(
-        n_rows=value_of(header, "n_rows", int),
-        row_weight=value_of(header, "row_weight", float, int),
-        log_likelihood=value_of(header, "log_likelihood", float, int),
-        n_steps=value_of(header, "n_steps", int),
-        has_converged=value_of(header, "has_converged", bool),
+        n_rows=get_value(header, "n_rows", int),
+        row_weight=get_value(header, "row_weight", float, int),
+        log_likelihood=get_value(header, "log_likelihood", float, int),
+        n_steps=get_value(header, "n_steps", int),
+        has_converged=get_value(header, "has_converged", bool),
         settings=settings,
     )
 
 
 def _estimator_record(header: Header) -> EstimatorRecord:
-    name = value_of(header, "name", str)
+    name = get_value(header, "name", str)
     if not name.isidentifier():
         raise Damaged("the name of its estimator is not a name of a class")
-    return EstimatorRecord(name, value_of(header, "parameters", dict), value_of(header, "attributes", dict))
+    return EstimatorRecord(name, get_value(header, "parameters", dict), get_value(header, "attributes", dict))

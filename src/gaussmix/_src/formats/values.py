@@ -16,10 +16,10 @@ from gaussmix._src.value import VALUES, Value
 # Checks and converts the value of one attribute; raises TypeError or ValueError where it has the wrong type.
 Reader = Callable[[Any], Any]
 
-_NUMBERS = {np.dtype(kind).name for kind in "?bBhHiIlLqQefd"}
+_DTYPE_NAMES = {np.dtype(kind).name for kind in "?bBhHiIlLqQefd"}
 
 
-def of_type(*types: type) -> Reader:
+def instance(*types: type) -> Reader:
     """Values of some types; a bool is a number only where bool is one of them."""
 
     def read(value: Any) -> Any:
@@ -37,7 +37,7 @@ def count(value: Any) -> int:
     return value
 
 
-def array_of(kinds: str, n_dimensions: int = 1) -> Reader:
+def array_reader(kinds: str, n_dimensions: int = 1) -> Reader:
     """Arrays whose `dtype.kind` is one of the letters; "U" is text."""
 
     def read(value: Any) -> Any:
@@ -49,9 +49,9 @@ def array_of(kinds: str, n_dimensions: int = 1) -> Reader:
     return read
 
 
-def list_of(kinds: str) -> Reader:
-    """Lists of what `array_of` takes."""
-    return lambda value: array_of(kinds)(value).tolist()
+def list_reader(kinds: str) -> Reader:
+    """Lists of what `array_reader` takes."""
+    return lambda value: array_reader(kinds)(value).tolist()
 
 
 def plain(name: str, value: Any) -> Json:
@@ -112,9 +112,9 @@ def from_plain(name: str, value: Json) -> Any:
                 return VALUES[own](**{str(key): from_plain(name, each) for key, each in pairs})
             case {"several": [*each]}:
                 return [from_plain(name, one) for one in each]
-            case {"array": list(values) | float(values), "dtype": str(dtype)} if dtype in _NUMBERS:
+            case {"array": list(values) | float(values), "dtype": str(dtype)} if dtype in _DTYPE_NAMES:
                 array = np.array(values, dtype=dtype)
-                return _of_types(array, value.get("as", []))
+                return _as_types(array, value.get("as", []))
             case {"names": [*names]} if all(isinstance(item, str) for item in names):
                 return tuple(names) if value.get("as") == ["tuple"] else names
             case {"table": [*columns]}:
@@ -152,14 +152,14 @@ def _types(value: Any) -> list[str]:
     return []
 
 
-def _of_types(array: Any, types: Sequence[Any]) -> Any:
+def _as_types(array: Any, types: Sequence[Any]) -> Any:
     """An array as nested lists, tuples or a range of its numbers; as it is where there are no types."""
     if not isinstance(array, np.ndarray):
         return array
     match list(types):
         case ["list" | "tuple" as kind, *inner]:
             items = array.tolist() if array.ndim == 1 else list(array)
-            return (list if kind == "list" else tuple)(_of_types(item, inner) for item in items)
+            return (list if kind == "list" else tuple)(_as_types(item, inner) for item in items)
         case ["range"] if array.ndim == 1 and array.dtype.kind == "i":
             return _range(array.tolist())
         case []:
@@ -167,10 +167,10 @@ def _of_types(array: Any, types: Sequence[Any]) -> Any:
     raise ValueError
 
 
-def _range(numbers: list[int]) -> range:
+def _range(integers: list[int]) -> range:
     """The range of these numbers; raises ValueError where they are none."""
-    step = numbers[1] - numbers[0] if len(numbers) > 1 else 1
-    found = range(numbers[0], numbers[-1] + step, step) if numbers else range(0)
-    if list(found) != numbers:
+    step = integers[1] - integers[0] if len(integers) > 1 else 1
+    found = range(integers[0], integers[-1] + step, step) if integers else range(0)
+    if list(found) != integers:
         raise ValueError
     return found

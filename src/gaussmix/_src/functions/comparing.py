@@ -17,7 +17,7 @@ from gaussmix._src.estimators.mixture_estimator import MixtureEstimator
 from gaussmix._src.fit.candidates import Folds
 from gaussmix._src.numerics.frames import made_frame
 
-SHOWN = "structure", "n_components", "n_parameters", "log_likelihood", "bic", "icl"
+SHOWN_COLUMNS = "structure", "n_components", "n_parameters", "log_likelihood", "bic", "icl"
 
 
 def compare(
@@ -85,7 +85,7 @@ def compare(
         if "icl" not in summary.facts:
             raise ParameterTypeError(f"fits[{name!r}] has no BIC. Compare Bayesian fits by their lower_bound_.")
         _warn_of_other_rows(name, fit, summary.facts["n_rows"], weight, X_error)
-    columns = {"name": [*fits]} | {name: [each.facts[name] for each in summaries] for name in SHOWN}
+    columns = {"name": [*fits]} | {name: [each.facts[name] for each in summaries] for name in SHOWN_COLUMNS}
     order = np.argsort(columns["bic"], kind="stable")
     labels = [fit.predict(rows, X_error=error) for fit in fits.values()]
     columns["bic_above"] = [bic - columns["bic"][order[0]] for bic in columns["bic"]]
@@ -94,19 +94,19 @@ def compare(
         n_rows = summaries[0].facts["n_rows"]
         if check_count("cv", cv, 2) > n_rows:
             raise ValueError(f"cv={cv}, but there are only {n_rows} rows (of positive weight).")
-        fold = Folds(cv, 0).of(slice(0, n_rows))
-        found = [_held_out(fit, fold, rows, weight, error) for fit in fits.values()]
+        fold = Folds(cv, 0).folds_at(slice(0, n_rows))
+        found = [_cross_validate(fit, fold, rows, weight, error) for fit in fits.values()]
         columns["cv"], columns["cv_se"] = ([*part] for part in np.transpose(found))
     return made_frame({name: [values[i] for i in order] for name, values in columns.items()}, summaries[0].library)
 
 
 def _present(X: Any, *of_rows: ArrayLike | None) -> tuple[Any, ...]:
     """X, weights and errors without rows of weight 0."""
-    given = X, *(None if each is None else np.asarray(each) for each in of_rows)
-    weight = given[1]
+    arrays = X, *(None if each is None else np.asarray(each) for each in of_rows)
+    weight = arrays[1]
     if weight is None or weight.ndim != 1 or weight.all():
-        return given
-    return tuple(None if each is None else rows_of(each, np.flatnonzero(weight)) for each in given)
+        return arrays
+    return tuple(None if each is None else rows_of(each, np.flatnonzero(weight)) for each in arrays)
 
 
 def _warn_of_other_rows(name: str, fit: Any, n_rows: int, weight: Any, error: ArrayLike | None) -> None:
@@ -123,15 +123,15 @@ def _warn_of_other_rows(name: str, fit: Any, n_rows: int, weight: Any, error: Ar
         warn(f"fits[{name!r}] had X_error, but these numbers treat X as exact. Give X_error as well.", RuntimeWarning)
 
 
-def _held_out(fit: Any, folds: NDArray[np.intp], X: Any, weight: Any, error: Any) -> tuple[float, float]:
+def _cross_validate(fit: Any, folds: NDArray[np.intp], X: Any, weight: Any, error: Any) -> tuple[float, float]:
     """Mean log density of the rows of each fold by a fit to all others, and its standard error over folds.
 
     `folds` is the fold of each row, (n_samples,).
     """
     scores, weights = [], []
     alone = {name: None for name in ("checkpoint",) if name in fit.get_params()}  # a file of the fit to all rows
-    for number in range(folds.max() + 1):
-        others, fold = np.flatnonzero(folds != number), np.flatnonzero(folds == number)
+    for index in range(folds.max() + 1):
+        others, fold = np.flatnonzero(folds != index), np.flatnonzero(folds == index)
         (w, e), (w_of_fold, e_of_fold) = (
             [None if each is None else each[some] for each in (weight, error)] for some in (others, fold)
         )

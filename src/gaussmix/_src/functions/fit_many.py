@@ -19,25 +19,25 @@ from gaussmix._src.checks import check_count
 from gaussmix._src.em.initialisation.base import AUTO
 from gaussmix._src.engines import n_threads
 from gaussmix._src.engines.calls import Fits
-from gaussmix._src.errors import ParameterTypeError, counted, keeping, warn
+from gaussmix._src.errors import ParameterTypeError, counted, record_warnings, warn
 from gaussmix._src.estimators.bayesian_gaussian_mixture import BayesianGaussianMixture
 from gaussmix._src.estimators.gaussian_mixture import GaussianMixture
 from gaussmix._src.families.base import Family, check_features
 from gaussmix._src.fit.features.base import Features
-from gaussmix._src.fit.features.table import features_of
-from gaussmix._src.fit.plan import recipe_of, weight_for_search
-from gaussmix._src.fit.search import mapped
+from gaussmix._src.fit.features.table import fit_features
+from gaussmix._src.fit.plan import fit_settings, weight_for_search
+from gaussmix._src.fit.search import map_parallel
 from gaussmix._src.mixture.mixtures import Mixtures
-from gaussmix._src.numerics.arrays import Array, Places
-from gaussmix._src.numerics.factorise import ROUNDED
+from gaussmix._src.numerics.arrays import Array, Indices
+from gaussmix._src.numerics.factorise import MIN_ROUNDING
 from gaussmix._src.numerics.threads import at_most
 from gaussmix._src.report.messages import rounding_sentence
 from gaussmix._src.validation.groups import Grouped, grouped
 from gaussmix._src.validation.parameters import CHECKS, check_family, check_seed, drawn_seed
 
-_SHOWN = 5  # keys in a warning
-_PRECISION = "weight_meaning='precision'"
-_MADE_BY_CORE = {"degenerate='repair'", "degenerate='error'", "certify=False"}  # up to a step that needs them
+_MAX_SHOWN_KEYS = 5  # keys in a warning
+_PRECISION_WEIGHTS = "weight_type='precision'"
+_CORE_OPTIONS = {"degenerate='repair'", "degenerate='error'", "certify=False"}  # up to a step that needs them
 
 
 def fit_many(
@@ -117,22 +117,22 @@ def fit_many(
     >>> bool(mixtures.converged.all())
     True
     """
-    template = _template_of(estimator, n_components, parameters)
-    features = features_of(template, {}, "fit_many", without=("label_components",))
+    template = _make_template(estimator, n_components, parameters)
+    features = fit_features(template, {}, "fit_many", without=("label_components",))
     drawn = drawn_seed(template.random_state)
     if not isinstance(template.random_state, Integral):  # every fit has the same seed
         template.random_state = int(drawn[0])
-    found = grouped(groups, by, offsets, sample_weight, type(template)())
-    fitting = _Many(found, template, features)
+    result = grouped(groups, by, offsets, sample_weight, type(template)())
+    fitting = _GroupFits(result, template, features)
     fits = fitting.by_core()
-    fitting.one_by_one(np.arange(len(found.keys)) if fits is None else np.flatnonzero(~fitting.is_made(fits)))
+    fitting.one_by_one(np.arange(len(result.keys)) if fits is None else np.flatnonzero(~fitting.is_made(fits)))
     mixtures = fitting.mixtures(fits)
     for sentence, category in _sentences(mixtures):
         warn(sentence, category)
     return mixtures
 
 
-def _template_of(
+def _make_template(
     estimator: GaussianMixture | BayesianGaussianMixture | None, n_components: int, parameters: dict[str, Any]
 ) -> GaussianMixture | BayesianGaussianMixture:
     """The estimator of every group; raises ValueError or TypeError for parameters that one fit can't use, or many."""
@@ -163,7 +163,7 @@ class _Single:
 
 
 @dataclass(eq=False)
-class _Many:
+class _GroupFits:
     """The fits of many groups, as they are made."""
 
     groups: Grouped
@@ -179,58 +179,58 @@ class _Many:
         n_init = CHECKS["n_init"](self.template.n_init)
         engine, init, rows = self.template._engine(), self.template.init_params, self.groups.rows
         if len(rows):
-            refusal = family.refusal(rows.shape[1])
-            if refusal is not None:
-                raise ValueError(f"{refusal}.")
+            unsupported_reason = family.unsupported_reason(rows.shape[1])
+            if unsupported_reason is not None:
+                raise ValueError(f"{unsupported_reason}.")
             warn(check_features(self.template.covariance_type, rows.shape[1]))
-        uses = {name for feature in self.features for name in feature.uses} - _MADE_BY_CORE
-        if not len(rows) or (uses and not (uses == {_PRECISION} and self.groups.row_weight is None)):
+        uses = {name for feature in self.features for name in feature.uses} - _CORE_OPTIONS
+        if not len(rows) or (uses and not (uses == {_PRECISION_WEIGHTS} and self.groups.row_weight is None)):
             return None
-        rng, (some, places) = check_seed(self.template.random_state), self.groups.for_core()
+        rng, (some, indices) = check_seed(self.template.random_state), self.groups.for_core()
         if init == AUTO and n_init > 1:  # a group that is searched draws more for each of its starts
             are_heavy = some.total_weight * some.unit >= weight_for_search(rows.shape[1], stopping.max_steps)
             init = "kmeans" if n_components == 1 or not are_heavy.any() else "search" if are_heavy.all() else AUTO
-        recipe = recipe_of(init, family, n_components, rows.shape[1], ridge, stopping, rng, n_init)
-        if recipe is None or not recipe.control.max_steps:
+        settings = fit_settings(init, family, n_components, rows.shape[1], ridge, stopping, rng, n_init)
+        if settings is None or not settings.control.max_steps:
             return None
-        fits = engine.fit_many(some, recipe)
-        return None if fits is None else fits.among(places, len(self.groups.keys))
+        fits = engine.fit_many(some, settings)
+        return None if fits is None else fits.among(indices, len(self.groups.keys))
 
     def is_made(self, fits: Fits) -> NDArray[np.bool_]:
         """Whether the core has made all of the fit of each group."""
-        is_made: NDArray[np.bool_] = fits.has_settled | (fits.n_steps == self.template.max_iter)
+        is_made: NDArray[np.bool_] = fits.has_converged | (fits.n_steps == self.template.max_iter)
         return is_made & (fits.n_steps > 0)
 
-    def one_by_one(self, places: Places) -> None:
+    def one_by_one(self, indices: Indices) -> None:
         """Fit groups by the estimator, and keep what it says; Bayesian fits of several groups at a time."""
-        known, threads = None, 1
+        shared_note, threads = None, 1
         if len(self.groups.rows):
-            known = check_features(self.template.covariance_type, self.groups.rows.shape[1])
+            shared_note = check_features(self.template.covariance_type, self.groups.rows.shape[1])
         if isinstance(self.template, BayesianGaussianMixture) and not callable(self.template.init_params):
             threads = n_threads(self.template.n_jobs)
 
-        def fitted(place: int, is_unwanted: Callable[[], bool]) -> tuple[int, _Single]:
-            return place, self._fitted(place, known, 1 if threads > 1 else None)
+        def fitted(index: int, should_stop: Callable[[], bool]) -> tuple[int, _Single]:
+            return index, self._fitted(index, shared_note, 1 if threads > 1 else None)
 
-        self.singles |= sorted(mapped(fitted, places.tolist(), threads), key=itemgetter(0))  # threads end in any order
+        self.singles |= sorted(map_parallel(fitted, indices.tolist(), threads), key=itemgetter(0))  # in any order
 
-    def _fitted(self, place: int, known: str | None, most_threads: int | None) -> _Single:
-        """The fit of one group; `known` is what every one of them would say."""
-        refused = self.groups.refused.get(place)
+    def _fitted(self, index: int, shared_note: str | None, max_threads: int | None) -> _Single:
+        """The fit of one group; `shared_note` is what every one of them would say."""
+        refused = self.groups.refused.get(index)
         if refused is not None:
             return _Single(None, refused)
-        estimator, limit = clone(self.template), nullcontext() if most_threads is None else at_most(most_threads)
-        others = warnings.catch_warnings(record=True) if most_threads is None else nullcontext()  # not for threads
-        with keeping() as said, limit, others as caught:
+        estimator, limit = clone(self.template), nullcontext() if max_threads is None else at_most(max_threads)
+        others = warnings.catch_warnings(record=True) if max_threads is None else nullcontext()  # not for threads
+        with record_warnings() as texts, limit, others as caught:
             if caught is not None:
                 warnings.simplefilter("always")
             try:
-                estimator.fit(self.groups.table(place), sample_weight=self.groups.weight(place))
+                estimator.fit(self.groups.table(index), sample_weight=self.groups.weight(index))
             except (ValueError, TypeError) as error:
                 return _Single(None, str(error))
-        said += [(str(each.message), each.category) for each in caught or ()]
-        sentences = [sentence for sentence, category in said if category is not ConvergenceWarning]
-        return _Single(estimator, "", tuple(each for each in sentences if each != known))
+        texts += [(str(each.message), each.category) for each in caught or ()]
+        sentences = [sentence for sentence, category in texts if category is not ConvergenceWarning]
+        return _Single(estimator, "", tuple(each for each in sentences if each != shared_note))
 
     def mixtures(self, fits: Fits | None) -> Mixtures:
         """What was found, in arrays; raises ValueError where nothing says how many features there are."""
@@ -246,17 +246,17 @@ class _Many:
             ends = np.cumsum(np.maximum(fits.n_steps, 0)) - 1
             weights[made], means[made], n_iter[made] = fits.weights[made], fits.means[made], fits.n_steps[made]
             covariances[made] = fits.covariances[made].reshape(len(made), *covariances.shape[1:])
-            converged[made], lower_bound[made] = fits.has_settled[made], fits.log_likelihood[ends[made]]
+            converged[made], lower_bound[made] = fits.has_converged[made], fits.log_likelihood[ends[made]]
             notes |= self._rounded(made, means, covariances, family)
-        for place, single in sorted(self.singles.items()):
-            key, estimator = self.groups.keys[place], single.estimator
+        for index, single in sorted(self.singles.items()):
+            key, estimator = self.groups.keys[index], single.estimator
             if estimator is None:
                 errors[key] = single.error
                 continue
             mixture = estimator.mixture_
-            weights[place], means[place], covariances[place, ...] = mixture.weights, mixture.means, mixture.covariances
-            converged[place], n_iter[place] = estimator.converged_, estimator.n_iter_
-            lower_bound[place] = estimator.lower_bound_
+            weights[index], means[index], covariances[index, ...] = mixture.weights, mixture.means, mixture.covariances
+            converged[index], n_iter[index] = estimator.converged_, estimator.n_iter_
+            lower_bound[index] = estimator.lower_bound_
             if single.notes:
                 notes[key] = single.notes
         return Mixtures(
@@ -274,24 +274,24 @@ class _Many:
                 key, single = self.groups.keys[0], self.singles[0]
                 raise ValueError(f"No group could be fitted. Group {key!r}: {single.error}")
             wanted = fitted[0].n_features_in_
-        for place, single in self.singles.items():
-            found = wanted if single.estimator is None else single.estimator.n_features_in_
-            if found != wanted:
-                columns = counted(found, "column")
+        for index, single in self.singles.items():
+            result = wanted if single.estimator is None else single.estimator.n_features_in_
+            if result != wanted:
+                columns = counted(result, "column")
                 sentence = f"It has {columns}, but the others have {wanted}. Groups need the same columns."
-                self.singles[place] = _Single(None, sentence)
+                self.singles[index] = _Single(None, sentence)
         return wanted
 
-    def _rounded(self, made: Places, means: Array, covariances: Array, family: Family) -> dict[Any, Sequence[str]]:
+    def _rounded(self, made: Indices, means: Array, covariances: Array, family: Family) -> dict[Any, Sequence[str]]:
         """What the estimator says of nearly singular covariances, for groups that the core has fitted."""
         if not len(made):
             return {}
         error = family.stacked(covariances[made], *means.shape[1:]).rounding.reshape(len(made), -1)
-        concerned = made[(error > ROUNDED).any(axis=1)]
+        concerned = made[(error > MIN_ROUNDING).any(axis=1)]
         notes: dict[Any, Sequence[str]] = {}
-        for place in concerned.tolist():
-            own = family.covariances(covariances[place, ...], *means.shape[1:])
-            notes[self.groups.keys[place]] = (rounding_sentence(own.rounding) or "",)
+        for index in concerned.tolist():
+            own = family.covariances(covariances[index, ...], *means.shape[1:])
+            notes[self.groups.keys[index]] = (rounding_sentence(own.rounding) or "",)
         return notes
 
 
@@ -303,11 +303,13 @@ def _sentences(mixtures: Mixtures) -> list[tuple[str, type[Warning]]]:
         if n_steps and not has_converged
     ]
     sentences: list[tuple[str, type[Warning]]] = []
-    for said, verb in ((mixtures.errors, "could not be fitted"), (mixtures.notes, "were fitted with a warning")):
-        if said:
-            first = next(iter(said))
-            example = said[first] if isinstance(said[first], str) else " ".join(said[first])
-            sentences.append((f"{_some(list(said), len(mixtures))} {verb}. Group {first!r}: {example}", RuntimeWarning))
+    for texts, verb in ((mixtures.errors, "could not be fitted"), (mixtures.notes, "were fitted with a warning")):
+        if texts:
+            first = next(iter(texts))
+            example = texts[first] if isinstance(texts[first], str) else " ".join(texts[first])
+            sentences.append(
+                (f"{_some(list(texts), len(mixtures))} {verb}. Group {first!r}: {example}", RuntimeWarning)
+            )
     if slow:
         sentence = f"{_some(slow, len(mixtures))} did not converge in max_iter steps. Raise max_iter or tol."
         sentences.append((sentence, ConvergenceWarning))
@@ -316,5 +318,5 @@ def _sentences(mixtures: Mixtures) -> list[tuple[str, type[Warning]]]:
 
 def _some(keys: list[Any], n_groups: int) -> str:
     """ "3 of 1,000 groups (1, 5, 'a')"."""
-    shown = ", ".join(f"{key!r:.40}" for key in keys[:_SHOWN]) + (", …" if len(keys) > _SHOWN else "")
+    shown = ", ".join(f"{key!r:.40}" for key in keys[:_MAX_SHOWN_KEYS]) + (", …" if len(keys) > _MAX_SHOWN_KEYS else "")
     return f"{len(keys):,} of {n_groups:,} groups ({shown})"

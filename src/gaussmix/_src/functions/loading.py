@@ -8,14 +8,14 @@ from io import BytesIO
 
 from gaussmix._src.estimators.base import Estimator
 from gaussmix._src.formats import model_file
-from gaussmix._src.formats.envelope import MANY_FORMAT, is_of
-from gaussmix._src.formats.files import holds_many, name_of
-from gaussmix._src.formats.record import Place
+from gaussmix._src.formats.envelope import MIXTURES_FORMAT, has_format
+from gaussmix._src.formats.files import describe_file, holds_mixtures
+from gaussmix._src.formats.record import PathOrFile
 from gaussmix._src.mixture.mixture import Mixture
 from gaussmix._src.mixture.mixtures import Mixtures
 
 
-def load(path: Place) -> Estimator | Mixture | Mixtures:
+def load(path: PathOrFile) -> Estimator | Mixture | Mixtures:
     """Read a model file as whatever it holds: a fitted estimator, a `Mixture`, or `Mixtures`; nothing in it is run.
 
     Parameters
@@ -43,20 +43,20 @@ def load(path: Place) -> Estimator | Mixture | Mixtures:
     'GaussianMixtureDetector'
     """
     if isinstance(path, str | os.PathLike):
-        has_many = holds_many(path)
+        has_many = holds_mixtures(path)
     elif has_many := hasattr(path, "read") and isinstance(contents := path.read(), bytes):
         path = BytesIO(contents)  # since a pipe can't be read twice
-        has_many = is_of(path, MANY_FORMAT)
+        has_many = has_format(path, MIXTURES_FORMAT)
         path.seek(0)
     if has_many:
         return Mixtures.load(path)
     model, record = model_file.read(path)
     saved = record.details.estimator
     if saved is None:
-        return Mixture.of(model, record.details.feature_names)
+        return Mixture.from_model(model, record.details.feature_names)
     package = import_module("gaussmix")
     kind = getattr(package, saved.name) if saved.name in package.__all__ else None
     if not isinstance(kind, type) or not issubclass(kind, Estimator):
         own = f"{saved.name:.60}"
-        raise ValueError(f"{name_of(path)} holds a fitted {own}, no class of gaussmix: read it by {own}.load.")
-    return kind._of_file(path, model, record)
+        raise ValueError(f"{describe_file(path)} holds a fitted {own}, no class of gaussmix: read it by {own}.load.")
+    return kind._from_file(path, model, record)

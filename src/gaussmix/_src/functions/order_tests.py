@@ -11,19 +11,19 @@ from scipy.stats import chi2
 from gaussmix._src.checks import check_count, check_finite, check_within
 from gaussmix._src.errors import listed
 from gaussmix._src.estimators.gaussian_mixture import GaussianMixture
-from gaussmix._src.fit.after.em_test import DEGREES, em_statistic
+from gaussmix._src.fit.after.em_test import LIMIT_DOF, em_statistic
 from gaussmix._src.fit.after.likelihood_ratio import are_repeats, likelihood_ratio
-from gaussmix._src.fit.fitted import library_of
-from gaussmix._src.mixture.shown import names_of
+from gaussmix._src.fit.fitted import frame_library
+from gaussmix._src.mixture.html import names_of
 from gaussmix._src.numerics.arrays import Rows
 from gaussmix._src.report.order_test import OrderTest
 from gaussmix._src.sources.array import ArraySource
 from gaussmix._src.sources.opening import is_table, open
 from gaussmix._src.validation.parameters import check_seed, check_tol, drawn_seed
 
-LEAST_NUMBERS = 10
-OF_FITS = {"tol": 1e-6, "max_iter": 1_000}  # other defaults than those of `GaussianMixture`
-TAKEN = *OF_FITS, "covariance_type", "reg_covar", "init_params", "n_init", "n_jobs"
+MIN_VALUES = 10
+FIT_DEFAULTS = {"tol": 1e-6, "max_iter": 1_000}  # other defaults than those of `GaussianMixture`
+FIT_PARAMETERS = *FIT_DEFAULTS, "covariance_type", "reg_covar", "init_params", "n_init", "n_jobs"
 
 
 def likelihood_ratio_test(
@@ -84,13 +84,13 @@ def likelihood_ratio_test(
     largest = smallest + 1 if larger is None else check_count("larger", larger, smallest + 1)
     n, rng, ratios = check_count("n", n, 1), check_seed(random_state), []
     rows: Any = open(X) if type(X) is not np.ndarray and is_table(X) else X  # which refuses missing cells
-    parameters = _of_fits(parameters, random_state)
+    parameters = _fit_parameters(parameters, random_state)
     tolerance = check_tol(parameters["tol"])
     if tolerance is None:
         raise ValueError("likelihood_ratio_test needs a number as tol, nats per row, for its refits. Give tol=1e-6.")
     for k in range(smallest, largest):
         fitted = GaussianMixture(k, **parameters).fit(rows)
-        problem = fitted._problem_of(rows)
+        problem = fitted._inference_problem(rows)
         if not isinstance(problem.source, ArraySource):
             raise ValueError("likelihood_ratio_test needs rows in memory. Read them, or some of them, into an array.")
         if problem.source.is_incomplete:
@@ -105,7 +105,7 @@ def likelihood_ratio_test(
         np.array([ratio.p_value for ratio in ratios]),
         f"Likelihood ratio test of mixtures against one component more, {n:,} bootstrap samples",
         np.array([ratio.drawn for ratio in ratios]),
-        library_of(X),
+        frame_library(X),
     )
 
 
@@ -155,7 +155,7 @@ def n_components_test(
     """
     largest, more = check_count("max_components", max_components, 1), check_count("more", more, 1)
     check_within("alpha", alpha, "a number between 0 and 1", lambda value: 0 < value < 1)
-    parameters, rng = _of_fits(parameters, random_state), check_seed(random_state)
+    parameters, rng = _fit_parameters(parameters, random_state), check_seed(random_state)
     source = GaussianMixture(**parameters).fit(X)._source(X)
     if source.whole is None:
         raise ValueError("n_components_test needs rows in memory. Read them, or some of them, into an array.")
@@ -166,11 +166,11 @@ def n_components_test(
             "max_components."
         )
     order = rng.permutation(len(rows))
-    halves = rows[np.sort(order[: len(rows) // 2])], rows[np.sort(order[len(rows) // 2 :])]
+    parts = rows[np.sort(order[: len(rows) // 2])], rows[np.sort(order[len(rows) // 2 :])]
     sizes, ratios = list[int](), list[float]()
     for k in range(1, largest + 1):
         logs = list[float]()
-        for one, other in (halves, halves[::-1]):
+        for one, other in (parts, parts[::-1]):
             alternative, null = (
                 GaussianMixture(size, **parameters).fit(half) for size, half in ((k + more, one), (k, other))
             )
@@ -189,13 +189,13 @@ def n_components_test(
         p_values,
         f"Test of mixtures against {more} component{'s' * (more > 1)} more, by halves of the rows",
         None,
-        library_of(X),
+        frame_library(X),
     )
 
 
 def _check_variances(fit: GaussianMixture, X: Rows) -> None:
     """Raise ValueError where a component has equal rows: densities at them are as high as the ridge lets them be."""
-    if are_repeats(fit._problem_of(X), [fit.mixture_.model], len(X)):
+    if are_repeats(fit._inference_problem(X), [fit.mixture_.model], len(X)):
         raise ValueError(
             "n_components_test needs rows that vary in each component, but one has only reg_covar as its variance, as "
             "where values repeat. Test fewer components, or set reg_covar to the variance of rounding."
@@ -233,17 +233,17 @@ def em_test(x: ArrayLike) -> OrderTest:
     if values.size != len(values):
         raise ValueError(f"em_test needs one feature, but x has the shape {values.shape}. Use likelihood_ratio_test.")
     values = values.ravel()
-    if len(values) < LEAST_NUMBERS or np.ptp(values) == 0:
-        raise ValueError(f"em_test needs at least {LEAST_NUMBERS} numbers that are not all equal.")
+    if len(values) < MIN_VALUES or np.ptp(values) == 0:
+        raise ValueError(f"em_test needs at least {MIN_VALUES} numbers that are not all equal.")
     statistic = em_statistic(values)
-    p_value = np.array([chi2.sf(statistic, DEGREES)])
+    p_value = np.array([chi2.sf(statistic, LIMIT_DOF)])
     about = "EM-test of one normal distribution against two"
-    return OrderTest(np.array([1]), np.array([statistic]), p_value, about, None, library_of(x))
+    return OrderTest(np.array([1]), np.array([statistic]), p_value, about, None, frame_library(x))
 
 
-def _of_fits(parameters: dict[str, Any], random_state: Any) -> dict[str, Any]:
+def _fit_parameters(parameters: dict[str, Any], random_state: Any) -> dict[str, Any]:
     """Parameters of the fits of a test, with one seed for all; raises TypeError for others."""
-    others = sorted(parameters.keys() - {*TAKEN})
+    others = sorted(parameters.keys() - {*FIT_PARAMETERS})
     if others:
-        raise TypeError(f"Tests of the number of components take {listed(TAKEN)}, not {others[0]!r}.")
-    return OF_FITS | parameters | {"random_state": int(drawn_seed(random_state)[0])}
+        raise TypeError(f"Tests of the number of components take {listed(FIT_PARAMETERS)}, not {others[0]!r}.")
+    return FIT_DEFAULTS | parameters | {"random_state": int(drawn_seed(random_state)[0])}

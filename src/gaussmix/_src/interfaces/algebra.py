@@ -45,12 +45,12 @@ class OtherAxes(NamedTuple):
 
     Parameters
     ----------
-    most_components : components whose own axes are tried: the largest.
+    max_components : components whose own axes are tried: the largest.
     sharp : times the variances that suit the axes of the pooled scatter.
     soft : times those that suit the axes of a component.
     """
 
-    most_components: int
+    max_components: int
     sharp: float
     soft: float
 

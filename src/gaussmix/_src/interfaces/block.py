@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gaussmix._src.interfaces.leaves import LEAF_ROWS, S, Tree, count_leaves
-from gaussmix._src.numerics.arrays import Array, Places, Rows
+from gaussmix._src.numerics.arrays import Array, Indices, Rows
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,13 +22,13 @@ class Block:
     first_row : number of the first row in the whole data.
     rows : (n_rows, n_features), float32 or float64 in data units, any strides; never written to. NaN is a missing cell.
     row_weight : (n_rows,) non-negative frequency weights; 1 when absent.
-    given : responsibilities (n_rows, n_components) or labels (n_rows,) int32. Engines read them by `Rule.GIVEN` only.
-        Labels may also be the `prior_places` of a fit.
+    assignment : responsibilities (n_rows, n_components) or labels (n_rows,) int32. Engines read them by
+        `Rule.ASSIGNMENT` only. Labels may also be the `prior_indices` of a fit.
     log_prior : (n_priors, n_components), what is known of the components of a row, added to log p(x, k), nats: 0 for
         one at least, and less for others, −inf where a component is not allowed. One more column, the last, is of the
         background where there is one. Nothing is known when absent.
-    prior_places : (n_rows,) int32, which row of `log_prior` belongs to each row, −1 where nothing is known; when absent
-        `log_prior` has a row for each.
+    prior_indices : (n_rows,) int32, which row of `log_prior` belongs to each row, −1 where nothing is known; when
+        absent `log_prior` has a row for each.
     error : covariances (n_rows, n_features, n_features) of the measurement errors of the rows, or variances where these
         are independent (n_rows, n_features), data units²; 0 when absent.
     """
@@ -36,9 +36,9 @@ class Block:
     first_row: int
     rows: Rows
     row_weight: Array | None = None
-    given: Array | NDArray[np.int32] | None = None
+    assignment: Array | NDArray[np.int32] | None = None
     log_prior: Array | None = None
-    prior_places: NDArray[np.int32] | None = None
+    prior_indices: NDArray[np.int32] | None = None
     error: Array | None = None
 
     @property
@@ -46,12 +46,12 @@ class Block:
         return int(self.rows.shape[0])
 
     @property
-    def has_holes(self) -> bool:
+    def has_missing(self) -> bool:
         """Whether a cell is missing."""
         return bool(self.n_rows) and bool(np.isnan(self.rows.min()))
 
     @property
-    def places(self) -> slice:
+    def row_slice(self) -> slice:
         """Where its rows are in arrays of all rows."""
         return slice(self.first_row, self.first_row + self.n_rows)
 
@@ -74,7 +74,7 @@ class Block:
 
     def between(self, first: int, last: int) -> Block:
         """Rows first … last − 1 of this block, a view."""
-        return self._of(self.first_row + first, lambda name: getattr(self, name)[first:last])
+        return self._replaced(self.first_row + first, lambda name: getattr(self, name)[first:last])
 
     def cut(self, n_rows: int = LEAF_ROWS) -> Iterator[Block]:
         """Cut into blocks of at most `n_rows` rows, views of this one; at least one, which may be empty."""
@@ -88,15 +88,21 @@ class Block:
             tree.add(of_leaf(leaf))
         return tree.total
 
-    def taken(self, places: Places, first_row: int) -> Block:
+    def taken(self, indices: Indices, first_row: int) -> Block:
         """Copy the rows at some places (n_places,) of this block to a block that begins with row `first_row`."""
-        return self._of(first_row, lambda name: np.ascontiguousarray(getattr(self, name)[places]))
+        return self._replaced(first_row, lambda name: np.ascontiguousarray(getattr(self, name)[indices]))
 
-    def _of(self, first_row: int, values: Callable[[str], Any]) -> Block:
+    def _replaced(self, first_row: int, values: Callable[[str], Any]) -> Block:
         """A block of other rows, given what holds for them in place of each array that has an entry for each row."""
-        names = "rows", "row_weight", "given", "error", "log_prior" if self.prior_places is None else "prior_places"
-        found = {name: values(name) for name in names if getattr(self, name) is not None}
-        return replace(self, first_row=first_row, **found)
+        names = (
+            "rows",
+            "row_weight",
+            "assignment",
+            "error",
+            "log_prior" if self.prior_indices is None else "prior_indices",
+        )
+        result = {name: values(name) for name in names if getattr(self, name) is not None}
+        return replace(self, first_row=first_row, **result)
 
     def row_log_prior(self, n_columns: int) -> Array | None:
         """What is known of each row, (n_rows, n_columns), 0 in a column that `log_prior` lacks; None if nothing is."""
@@ -104,7 +110,7 @@ class Block:
             return None
         table = np.zeros((len(self.log_prior) + 1, n_columns))  # the last row is that of place −1
         table[:-1, : self.log_prior.shape[1]] = self.log_prior[:, :n_columns]
-        return table[:-1] if self.prior_places is None else table[self.prior_places]
+        return table[:-1] if self.prior_indices is None else table[self.prior_indices]
 
     @classmethod
     def joined(cls, blocks: Iterable[Block]) -> Block:
@@ -112,7 +118,7 @@ class Block:
         first, *others = blocks
         if not others:
             return first
-        return first._of(
+        return first._replaced(
             first.first_row, lambda name: np.concatenate([getattr(block, name) for block in (first, *others)])
         )
 
@@ -135,7 +141,7 @@ class BlockState:
 
 
 @dataclass(frozen=True)
-class Profile:
+class RowStatistics:
     """What one pass finds out about all rows.
 
     Parameters
@@ -152,7 +158,7 @@ class Profile:
     largest_weight: float | None
 
     @classmethod
-    def of(cls, block: Block) -> Profile:
+    def from_block(cls, block: Block) -> RowStatistics:
         """The profile of the rows of a block."""
         weight = block.row_weight
         if weight is None:
@@ -160,17 +166,17 @@ class Profile:
         largest = float(weight.max(initial=0.0))
         return cls(block.n_rows, block.total_weight, int(np.count_nonzero(weight)), largest)
 
-    def __add__(self, other: Profile) -> Profile:
+    def __add__(self, other: RowStatistics) -> RowStatistics:
         """The profile of these rows and others."""
         largest = [each.largest_weight for each in (self, other) if each.largest_weight is not None]
-        return Profile(
+        return RowStatistics(
             self.n_rows + other.n_rows,
             self.total_weight + other.total_weight,
             self.n_positive + other.n_positive,
             max(largest, default=None),
         )
 
-    def scaled(self, factor: float) -> Profile:
+    def scaled(self, factor: float) -> RowStatistics:
         """The profile of the same rows with their weights multiplied by a power of 2."""
         largest = None if self.largest_weight is None else self.largest_weight * factor
         return replace(self, total_weight=self.total_weight * factor, largest_weight=largest)
@@ -193,20 +199,20 @@ def nodes(blocks: Iterable[Block]) -> Iterator[Block]:
 
 def _aligned(blocks: Iterable[Block]) -> Iterator[Block]:
     """The same rows in blocks that begin and end where leaves do."""
-    held: list[Block] = []  # the beginning of a leaf
+    pending: list[Block] = []  # the beginning of a leaf
     for block in blocks:
-        missing = LEAF_ROWS - sum(part.n_rows for part in held) if held else 0
+        missing = LEAF_ROWS - sum(part.n_rows for part in pending) if pending else 0
         if block.n_rows < missing:
-            held.append(block)
+            pending.append(block)
             continue
-        if held:
-            yield Block.joined([*held, block.between(0, missing)])
+        if pending:
+            yield Block.joined([*pending, block.between(0, missing)])
         whole = missing + (block.n_rows - missing) // LEAF_ROWS * LEAF_ROWS
         if whole > missing:
             yield block if (missing, whole) == (0, block.n_rows) else block.between(missing, whole)
-        held = [block.between(whole, block.n_rows)] if whole < block.n_rows else []
-    if held:
-        yield Block.joined(held)
+        pending = [block.between(whole, block.n_rows)] if whole < block.n_rows else []
+    if pending:
+        yield Block.joined(pending)
 
 
 Block.__module__ = "gaussmix.extend"  # where users import it from

@@ -27,9 +27,9 @@ class Sums(tuple[Any, ...]):
     def __add__(self, other: Any) -> Sums:
         return Sums(one + another for one, another in zip(self, other, strict=True))
 
-    def dealt(self, n_parts: int) -> list[Sums]:
-        """Each of the sums in parts, as by `Partial.dealt`."""
-        return [Sums(parts) for parts in zip(*(each.dealt(n_parts) for each in self), strict=True)]
+    def split_by_component(self, n_parts: int) -> list[Sums]:
+        """Each of the sums in parts, as by `BlockMoments.split_by_component`."""
+        return [Sums(parts) for parts in zip(*(each.split_by_component(n_parts) for each in self), strict=True)]
 
     @classmethod
     def joined(cls, parts: list[Sums]) -> Sums:
@@ -79,12 +79,12 @@ class Tree(Generic[S]):
             first, n_leaves = first & ~n_leaves, 2 * n_leaves
         self._nodes[first] = n_leaves, sums
 
-    def dealt(self, n_parts: int) -> list[Tree[Any]]:
-        """Trees of the parts of all sums (`Partial.dealt`), which are merged and sent apart."""
+    def split_by_component(self, n_parts: int) -> list[Tree[Any]]:
+        """Trees of the parts of all sums (`BlockMoments.split_by_component`), which are merged and sent apart."""
         trees = [Tree[Any]() for _ in range(n_parts)]
         for first, (n_leaves, sums) in self._nodes.items():
-            dealt: Any = sums
-            for tree, part in zip(trees, dealt.dealt(n_parts), strict=True):
+            split_by_component: Any = sums
+            for tree, part in zip(trees, split_by_component.split_by_component(n_parts), strict=True):
                 tree.add(part, n_leaves, first)
         return trees
 

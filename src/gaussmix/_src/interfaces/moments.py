@@ -8,15 +8,15 @@ from typing import Any, Self
 
 import numpy as np
 
-from gaussmix._src.interfaces.need import Need, Second
+from gaussmix._src.interfaces.moment_spec import MomentSpec, Second
 from gaussmix._src.numerics.arrays import Array
 
-# The fields of `Partial` that are sums over rows.
+# The fields of `BlockMoments` that are sums over rows.
 _SUMS = "mass", "first", "second", "log_likelihood", "row_weight", "visits", "observed", "background"
 
 
 @dataclass(frozen=True, eq=False)
-class Partial:
+class BlockMoments:
     """Sums over some rows i of weight s_i shared by responsibilities γ_ik, about an anchor a_k per component.
 
     Sums of different rows merge by `+`. `Engine.finish` makes `Moments` of the sums of all rows.
@@ -48,18 +48,18 @@ class Partial:
     anchor: Array
     log_likelihood: float
     row_weight: float
-    need: Need
+    need: MomentSpec
     visits: Array | None = None
     observed: Array | None = None
     background: float = 0.0
 
-    def __add__(self, other: Partial) -> Self:
+    def __add__(self, other: BlockMoments) -> Self:
         """Merge with the sums of other rows; the result is about this anchor."""
         if other.anchor is not self.anchor and not np.array_equal(other.anchor, self.anchor):
             other = other.about(self.anchor)
         return replace(self, **{name: _added(getattr(self, name), getattr(other, name)) for name in _SUMS})
 
-    def dealt(self, n_parts: int) -> list[Self]:
+    def split_by_component(self, n_parts: int) -> list[Self]:
         """The sums of consecutive components, in parts that merge to the same bits; the first is the largest.
 
         It also has what belongs to no component, such as the totals, and second moments that are pooled already.
@@ -69,11 +69,11 @@ class Partial:
         nothing: dict[str, Any] = dict.fromkeys(("log_likelihood", "row_weight", "background"), 0.0)
         nothing |= {"visits": None, "observed": None}
         rest = replace(self, second=None if is_pooled else second, need=replace(self.need, projection=None), **nothing)
-        for number in range(n_parts):
-            first, end = (-(-n_components * (number + more) // n_parts) for more in (0, 1))
+        for index in range(n_parts):
+            first, end = (-(-n_components * (index + more) // n_parts) for more in (0, 1))
             names = ["mass", "first", "anchor", *([] if rest.second is None else ["second"])]
             some: dict[str, Any] = {name: getattr(self, name)[first:end] for name in names}
-            parts.append(replace(rest if number else self, **some))
+            parts.append(replace(rest if index else self, **some))
         return parts
 
     @classmethod
@@ -134,7 +134,7 @@ def _added(one: Any, other: Any) -> Any:
 
 
 @dataclass(frozen=True, eq=False)
-class Moments(Partial):
+class Moments(BlockMoments):
     """The sums of all rows of a pass, finished by the engine: what an M-step starts from.
 
     Parameters
@@ -145,7 +145,7 @@ class Moments(Partial):
     facts: Any = None
 
     @classmethod
-    def of(cls, partial: Partial) -> Moments:
+    def from_sums(cls, partial: BlockMoments) -> Moments:
         """The sums of all rows, where nothing is left to complete."""
         return cls(**vars(partial))
 
@@ -174,7 +174,7 @@ class Scatter:
     degrees: Array
     second: Array
     n_features: int
-    need: Need
+    need: MomentSpec
 
     @property
     def n_components(self) -> int:
@@ -187,10 +187,10 @@ class Scatter:
 
     def part(self, components: Sequence[int]) -> Scatter:
         """Of some components, where it is not pooled."""
-        places, need = list(components), self.need
+        indices, need = list(components), self.need
         if need.projection is not None and len(need.projection) > 1:
-            need = replace(need, projection=need.projection[places])
-        return replace(self, degrees=self.degrees[places], second=self.second[places], need=need)
+            need = replace(need, projection=need.projection[indices])
+        return replace(self, degrees=self.degrees[indices], second=self.second[indices], need=need)
 
     def with_ridge(self, ridge: Array) -> Scatter:
         """Add `ridge` (n_features,), data units², to every variance that a family will make of this."""

@@ -14,14 +14,14 @@ from gaussmix._src.numerics.threads import cached_property
 LOG_2PI = 1.8378770664093456
 # Beyond this many standard deviations a row is far: up to here differences of squared distances are good to about 1e-8
 # nats a feature.
-FAR = 1e4
+MAX_REGULAR_DISTANCE = 1e4
 # Rows are whitened about one centre for all components only while every mean is nearer to it than this many standard
 # deviations: the rounding of W (x − c) − W (μ − c) is then below 1e3 ε.
-FARTHEST_MEAN = 1e3
-LOST_SHARE = 2.0**-40  # of the row weight: a component with less has no rows left to learn from
+MAX_MEAN_DISTANCE = 1e3
+MIN_COMPONENT_WEIGHT = 2.0**-40  # of the row weight: a component with less has no rows left to learn from
 MEAN_ROUNDING = 4 * float(np.finfo(np.float64).eps)  # a deviation below this part of the mean is rounding, not spread
 MAX_LOSS = 1e3  # second moments that are moved to the new means may lose so many times their relative error, ε
-LIMITS = LOST_SHARE, MEAN_ROUNDING, MAX_LOSS, FARTHEST_MEAN  # of steps in the core: see cpp/em/run_em.hpp
+LIMITS = MIN_COMPONENT_WEIGHT, MEAN_ROUNDING, MAX_LOSS, MAX_MEAN_DISTANCE  # of steps in the core: see cpp/em/run_em.hpp
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,7 +45,7 @@ class Parameters:
     log_sides: Array | None = None
 
     @classmethod
-    def of(
+    def from_mixture(
         cls,
         weights: Array,
         means: Array,
@@ -58,23 +58,23 @@ class Parameters:
         return cls(log_scale, means, whitening, log_background, log_sides)
 
     @cached_property
-    def far_limit(self) -> float:
+    def distant_limit(self) -> float:
         """The log density, nats, below which a row is far; −inf for one component, to which every row belongs.
 
         A row that is far from all components mostly belongs to the background, if there is one.
         """
-        return -np.inf if len(self.log_scale) == 1 else float(self.log_scale.max()) - FAR**2 / 2
+        return -np.inf if len(self.log_scale) == 1 else float(self.log_scale.max()) - MAX_REGULAR_DISTANCE**2 / 2
 
     @cached_property
-    def near_box(self) -> Array:
+    def inner_box(self) -> Array:
         """Ends of a box, (2, n_features), in which no row is far.
 
         Each component has such a box, because |W| |x − μ| bounds |W (x − μ)|. This is the widest of them.
         """
-        above = self.log_scale - self.far_limit - 2.0  # a margin above the rounding
+        above = self.log_scale - self.distant_limit - 2.0  # a margin above the rounding
         sides = np.broadcast_to(self.whitening.precision_diagonals() ** -0.5, self.means.shape)
         with np.errstate(all="ignore"):  # NaN is not an end of a box: then each row is looked at
-            lengths = (self.whitening.whiten_at_most(sides) ** 2).sum(axis=1) ** 0.5
+            lengths = (self.whitening.bound_whitened(sides) ** 2).sum(axis=1) ** 0.5
             reach = np.sqrt(np.maximum(2 * above, 0)) / lengths
             widths = np.log(np.maximum(reach, np.finfo(np.float64).tiny)) + np.log(sides).mean(axis=1)
             widest = int(widths.argmax())
@@ -84,10 +84,10 @@ class Parameters:
     def middle(self) -> Array | None:
         """The mean of the means, (n_features,), if it is near to all of them; else None."""
         middle = self.means.mean(axis=0)
-        return middle if self.is_near(middle) else None
+        return middle if self.is_common_centre(middle) else None
 
-    def is_near(self, centre: Array) -> bool:
+    def is_common_centre(self, centre: Array) -> bool:
         """Whether rows may be whitened about `centre` (n_features,) for all components: every mean is near to it."""
         with np.errstate(over="ignore"):
             whitened = self.whitening.whiten_each(self.means - centre)
-            return bool((whitened**2).sum(axis=1).max() <= FARTHEST_MEAN**2)
+            return bool((whitened**2).sum(axis=1).max() <= MAX_MEAN_DISTANCE**2)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from gaussmix._src.interfaces.block import Block
-from gaussmix._src.interfaces.need import Rule, Second
+from gaussmix._src.interfaces.moment_spec import Rule, Second
 from gaussmix._src.numerics.arrays import Array, Rows
 from gaussmix._src.numerics.core import native_target
 from gaussmix._src.numerics.rows import unit_of_weights
@@ -29,22 +29,22 @@ class Spread:
     unit: float = 1.0  # a power of 2 near the largest weight, so that no sum overflows
 
     @classmethod
-    def of(cls, block: Block) -> Spread:
+    def from_block(cls, block: Block) -> Spread:
         """Sum the rows of a block, which begins with a leaf."""
-        return block.sum_of(cls._of_leaf)
+        return block.sum_of(cls._from_leaf)
 
     @classmethod
-    def _of_leaf(cls, leaf: Block) -> Spread:
+    def _from_leaf(cls, leaf: Block) -> Spread:
         rows, weight, n_features, unit = leaf.rows, leaf.row_weight, leaf.rows.shape[1], 1.0
         if weight is not None:
             unit = unit_of_weights(float(weight.max(initial=0.0)))
             weight = weight / unit
         leaf = replace(leaf, row_weight=weight)
         total = leaf.total_weight
-        if weight is not None and leaf.has_holes:
+        if weight is not None and leaf.has_missing:
             leaf = leaf.taken(np.flatnonzero(weight), leaf.first_row)
             rows, weight = leaf.rows, leaf.row_weight
-        if not total or leaf.has_holes:
+        if not total or leaf.has_missing:
             nothing = np.nan if total else 0.0
             return cls(np.full(n_features, nothing), total, np.full((n_features, n_features), nothing), unit)
         mass, first, _ = _sums(rows, weight, np.zeros(n_features), Second.NONE)
@@ -74,9 +74,11 @@ class Spread:
         unit = max(self.unit, other.unit)
         one, another = self.unit / unit, other.unit / unit  # powers of 2
         weight, more = self.relative_weight * one, other.relative_weight * another
-        share, gap = more / (weight + more), other.mean - self.mean
-        scatter = self.relative_scatter * one + other.relative_scatter * another + weight * share * gap[:, None] * gap
-        return Spread(self.mean + share * gap, weight + more, scatter, unit)
+        fraction, gap = more / (weight + more), other.mean - self.mean
+        scatter = (
+            self.relative_scatter * one + other.relative_scatter * another + weight * fraction * gap[:, None] * gap
+        )
+        return Spread(self.mean + fraction * gap, weight + more, scatter, unit)
 
     def scaled(self, factor: float) -> Spread:
         """The spread of the same rows with their weights multiplied by a power of 2."""
@@ -94,7 +96,7 @@ def _sums(rows: Rows, row_weight: Array | None, about: Array, second: Second) ->
         None,
         *unread,
         None if second is Second.NONE else anchor,
-        Rule.GIVEN,
+        Rule.ASSIGNMENT,
         second,
         granted(),
     )

@@ -8,22 +8,22 @@ MIN_OVERLAP = 0.025  # default; clusters that overlap less are not merged
 
 if TYPE_CHECKING:
     from gaussmix._src.mixture import conversion as conversion
+    from gaussmix._src.mixture import html as html
     from gaussmix._src.mixture import levels as levels
     from gaussmix._src.mixture import sampling as sampling
-    from gaussmix._src.mixture import shown as shown
     from gaussmix._src.mixture.compare import distances as distances
     from gaussmix._src.mixture.compare import divergences as divergences
     from gaussmix._src.mixture.compare import ordering as ordering
     from gaussmix._src.mixture.compare import reduction as reduction
-    from gaussmix._src.mixture.line import level_sets as level_sets
     from gaussmix._src.mixture.masses import rectangles as rectangles
     from gaussmix._src.mixture.parts import combining as combining
     from gaussmix._src.mixture.parts import conditioning as conditioning
     from gaussmix._src.mixture.parts import expectations as expectations
     from gaussmix._src.mixture.parts import modality as modality
+    from gaussmix._src.mixture.univariate import level_sets as level_sets
 else:
     __getattr__ = modules(
         __name__,
-        "conversion levels sampling shown compare.distances compare.divergences compare.ordering compare.reduction "
-        "line.level_sets masses.rectangles parts.combining parts.conditioning parts.expectations parts.modality",
+        "conversion html levels sampling compare.distances compare.divergences compare.ordering compare.reduction "
+        "univariate.level_sets masses.rectangles parts.combining parts.conditioning parts.expectations parts.modality",
     )

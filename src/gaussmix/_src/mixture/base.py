@@ -19,17 +19,17 @@ from gaussmix._src.families.base import Family
 from gaussmix._src.interfaces.block import Block
 from gaussmix._src.interfaces.parameters import Parameters
 from gaussmix._src.interfaces.whitening.base import Whitening
-from gaussmix._src.mixture.features import Features, block_of, places
-from gaussmix._src.model import Model, flaw
-from gaussmix._src.numerics.arrays import Array, Places, copied, frozen
+from gaussmix._src.mixture.features import Features, as_block, feature_indices
+from gaussmix._src.model import Model, invalid_reason
+from gaussmix._src.numerics.arrays import Array, Indices, copied, frozen
 from gaussmix._src.numerics.threads import cached_property
 
 if TYPE_CHECKING:
-    from gaussmix._src.mixture.line.line import Line
+    from gaussmix._src.mixture.univariate.univariate_mixture import UnivariateMixture
 
 Method = TypeVar("Method", bound=Callable[..., Any])
 
-_ARRAYS = ("weights", "means", "covariances")
+_PARAMETER_ARRAYS = ("weights", "means", "covariances")
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,18 +52,18 @@ class MixtureBase:
                 f'family must be a covariance structure, such as FAMILIES["full"], not {self.family!r:.60}. '
                 "Mixture.from_parameters(weights, means, covariances, covariance_type=…) takes its name."
             )
-        for name in _ARRAYS:  # copied, so that nobody else can write to them
+        for name in _PARAMETER_ARRAYS:  # copied, so that nobody else can write to them
             object.__setattr__(self, name, frozen(copied(check_real(name, getattr(self, name)))))
         if self.noise is not None and not isinstance(self.noise, Background):
             raise ParameterTypeError(f"noise must be None or the noise of another mixture, not {self.noise!r:.60}.")
-        wrong = flaw(self.weights, self.means, self.covariances, self.family, self.noise, is_factored=False)
+        wrong = invalid_reason(self.weights, self.means, self.covariances, self.family, self.noise, is_factored=False)
         if wrong is not None:
             raise ValueError(f"This is no mixture: {wrong}.")
         if self.feature_names is not None:
             object.__setattr__(self, "feature_names", check_names(self.feature_names, self.n_features))
 
     @classmethod
-    def of(cls, model: Model, feature_names: tuple[str, ...] | None = None) -> Self:
+    def from_model(cls, model: Model, feature_names: tuple[str, ...] | None = None) -> Self:
         """Make the distribution of a model without checking or copying anything.
 
         Parameters
@@ -99,7 +99,7 @@ class MixtureBase:
     def _arrays(self) -> dict[str, Array]:
         """Weights, means, covariances and those of noise, by their names in files."""
         noise = {} if self.noise is None else self.noise.arrays()
-        return {name: getattr(self, name) for name in _ARRAYS} | noise
+        return {name: getattr(self, name) for name in _PARAMETER_ARRAYS} | noise
 
     def __hash__(self) -> int:
         return hash((self.family.name, self.feature_names, self.means.shape, *self.weights.tolist()))
@@ -133,19 +133,19 @@ class MixtureBase:
         """
         K = self.n_components
         if isinstance(component, slice):
-            places = [*range(K)[component]]
-            if not places:
+            feature_indices = [*range(K)[component]]
+            if not feature_indices:
                 raise IndexError(f"The slice has no component: the mixture has {counted(K, 'component')}.")
         elif isinstance(component, bool | np.bool_) or not isinstance(component, int | np.integer):
             raise ParameterTypeError(f"A component is a number or a slice of numbers, not {component!r:.60}.")
         elif not -K <= component < K:
             raise IndexError(f"There is no component {component}: the mixture has {K}, counted from 0.")
         else:
-            places = [int(component) % K]
-        some = self.model.take(places)
+            feature_indices = [int(component) % K]
+        some = self.model.take(feature_indices)
         total = some.weights.sum()
-        weights = some.weights / total if total > 0 else np.full(len(places), 1 / len(places))
-        return self.of(Model(weights, some.means, some.covariances, self.family), self.feature_names)
+        weights = some.weights / total if total > 0 else np.full(len(feature_indices), 1 / len(feature_indices))
+        return self.from_model(Model(weights, some.means, some.covariances, self.family), self.feature_names)
 
     def __iter__(self) -> Iterator[Self]:
         """Each component in turn, as a mixture of one."""
@@ -166,7 +166,7 @@ class MixtureBase:
     @property
     def without_noise(self) -> Self:
         """The components alone, whose weights sum to 1."""
-        return self.of(self.model.without_noise, self.feature_names)
+        return self.from_model(self.model.without_noise, self.feature_names)
 
     def with_feature_names(self, names: Iterable[str] | None) -> Self:
         """The same mixture with names for its features.
@@ -218,13 +218,13 @@ class MixtureBase:
         return self.model.parameters
 
     @cached_property
-    def _line(self) -> Line | None:
+    def _line(self) -> UnivariateMixture | None:
         """The distribution of the components on the line where there is one feature; None where there are several."""
         if self.n_features > 1:
             return None
-        from gaussmix._src.mixture.line.line import Line  # and all of scipy.special
+        from gaussmix._src.mixture.univariate.univariate_mixture import UnivariateMixture  # and all of scipy.special
 
-        return Line.of(self.model.without_noise)
+        return UnivariateMixture.from_model(self.model.without_noise)
 
     def _engine(self, n_jobs: int | None = None) -> CompleteEngine:
         """The engine of complete rows."""
@@ -240,11 +240,11 @@ class MixtureBase:
 
     def _block(self, rows: ArrayLike) -> Block:
         """Rows as engines take them; raises ValueError or TypeError."""
-        return block_of(rows, self.n_features, self.feature_names)
+        return as_block(rows, self.n_features, self.feature_names)
 
-    def _places(self, features: Features) -> Places:
+    def _feature_indices(self, features: Features) -> Indices:
         """Where features stand that are named or numbered, (n,); raises ValueError or TypeError."""
-        return places(features, self.n_features, self.feature_names)
+        return feature_indices(features, self.n_features, self.feature_names)
 
 
 def check_alone(what: str, mixtures: Iterable[object]) -> None:

@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gaussmix._src.engines.base import Engine
-from gaussmix._src.engines.complete.far import far_log_odds
-from gaussmix._src.families.base import shares_nothing
+from gaussmix._src.engines.complete.distant import distant_log_odds
+from gaussmix._src.families.base import is_separate
 from gaussmix._src.interfaces.block import Block
-from gaussmix._src.mixture.holes import tail_probability
+from gaussmix._src.mixture.missing_values import tail_probability
 from gaussmix._src.mixture.mixture import Mixture
 from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.numerics.elementary import log
@@ -34,16 +34,16 @@ class ClassMixtures:
     component_class: NDArray[np.intp]
 
     @classmethod
-    def of(cls, mixtures: Sequence[Mixture], prior: Array) -> ClassMixtures:
+    def from_mixtures(cls, mixtures: Sequence[Mixture], prior: Array) -> ClassMixtures:
         """From a mixture for each class and the classes' probabilities (n_classes,)."""
         sizes, family = [mixture.n_components for mixture in mixtures], mixtures[0].family
-        numbers = np.repeat(np.arange(len(mixtures)), sizes)
+        classes = np.repeat(np.arange(len(mixtures)), sizes)
         is_one = all(mixture.family == family for mixture in mixtures)
-        if not is_one or not shares_nothing(family, mixtures[0].n_features):
-            return cls(Mixture.concatenate(mixtures, prior), numbers)
+        if not is_one or not is_separate(family, mixtures[0].n_features):
+            return cls(Mixture.concatenate(mixtures, prior), classes)
         arrays = [(each.weights, each.means, each.covariances) for each in mixtures]
         weights, means, covariances = (np.concatenate(part) for part in zip(*arrays, strict=True))
-        return cls(Mixture(prior[numbers] * weights, means, covariances, family), numbers)
+        return cls(Mixture(prior[classes] * weights, means, covariances, family), classes)
 
     @cached_property
     def prior(self) -> Array:
@@ -59,9 +59,9 @@ class ClassMixtures:
     @cached_property
     def each(self) -> list[Mixture]:
         """p(x | c), the mixtures of the classes."""
-        places = [np.flatnonzero(self.component_class == number) for number in range(len(self.prior))]
+        places = [np.flatnonzero(self.component_class == index) for index in range(len(self.prior))]
         parts = [replace(self.mixture.model.take(mine), weights=self._weights_within[mine]) for mine in places]
-        return [Mixture.of(part, self.mixture.feature_names) for part in parts]
+        return [Mixture.from_model(part, self.mixture.feature_names) for part in parts]
 
     def log_odds(self, block: Block, engine: Engine[Any]) -> Array:
         """log p(x, c) of each row and class plus a number for each row, (n_rows, n_classes), nats.
@@ -69,14 +69,14 @@ class ClassMixtures:
         The number is 0 except for rows far from every mean: log densities cannot compare their classes.
         """
         first = np.searchsorted(self.component_class, np.arange(self.component_class[-1] + 1))
-        found, parameters = np.empty((block.n_rows, len(first))), self.mixture.parameters
+        result, parameters = np.empty((block.n_rows, len(first))), self.mixture.parameters
         for part in block.cut():
             log_density = engine.component_log_density(part, parameters)
-            far, far_odds = far_log_odds(part, parameters, engine.log_density)
-            log_density[far] = far_odds
-            places = slice(part.first_row - block.first_row, part.places.stop - block.first_row)
-            found[places] = np.logaddexp.reduceat(log_density, first, axis=1)
-        return found
+            distant, distant_odds = distant_log_odds(part, parameters, engine.log_density)
+            log_density[distant] = distant_odds
+            places = slice(part.first_row - block.first_row, part.row_slice.stop - block.first_row)
+            result[places] = np.logaddexp.reduceat(log_density, first, axis=1)
+        return result
 
     def log_probability(self, block: Block, engine: Engine[Any]) -> Array:
         """log p(c | x), (n_rows, n_classes), nats: the largest odds are taken out before exponentiating."""

@@ -13,7 +13,7 @@ from gaussmix._src.checks import check_names, check_real
 from gaussmix._src.covariances import Covariances, Dense
 from gaussmix._src.errors import ParameterTypeError
 from gaussmix._src.families.base import Family, family_named, unconstrained
-from gaussmix._src.model import Model, flaw, is_symmetric
+from gaussmix._src.model import Model, invalid_reason, is_symmetric
 from gaussmix._src.numerics.arrays import Array, copied
 
 if TYPE_CHECKING:
@@ -35,15 +35,15 @@ def from_parameters(
     family = covariance_type if isinstance(covariance_type, Family) else family_named(covariance_type)
     if (covariances is None) == (precisions is None):
         raise ValueError("Give covariances or precisions, one of the two.")
-    shares, centres = copied(check_real("weights", weights)), copied(check_real("means", means))
+    proportions, centres = copied(check_real("weights", weights)), copied(check_real("means", means))
     if precisions is None:
         matrices = copied(check_real("covariances", covariances))
     else:
-        given = copied(check_real("precisions", precisions))
-        _check(flaw(shares, centres, given, family, noun="precision"))
-        matrices = family.covariances(_symmetric(family, given), *centres.shape).inverse().array
-    _check(flaw(shares, centres, matrices, family))
-    return Model(shares, centres, family.covariances(_symmetric(family, matrices), *centres.shape), family)
+        precision_array = copied(check_real("precisions", precisions))
+        _check(invalid_reason(proportions, centres, precision_array, family, noun="precision"))
+        matrices = family.covariances(_symmetric(family, precision_array), *centres.shape).inverse().array
+    _check(invalid_reason(proportions, centres, matrices, family))
+    return Model(proportions, centres, family.covariances(_symmetric(family, matrices), *centres.shape), family)
 
 
 def from_sklearn(estimator: Any) -> tuple[Model, tuple[str, ...] | None]:
@@ -69,7 +69,7 @@ def from_torch(estimator: Any) -> Model:
         raise ParameterTypeError(f"{what}: give a fitted GaussianMixture of torchgmm or pycave, or its model_.")
     weights, means, factors = (_doubles(name, getattr(module, name)) for name in _OF_TORCH[1:])
     family = family_named(module.covariance_type)
-    _check(_flaw_of_factors(means, factors, family))
+    _check(_invalid_factors(means, factors, family))
     return from_parameters(_scaled(weights), means, _symmetric(family, of_factors(factors, family)), None, family)
 
 
@@ -81,7 +81,7 @@ def of_factors(factors: Array, family: Family) -> Array:
     return np.asarray(roots.swapaxes(-1, -2) @ roots)
 
 
-def _flaw_of_factors(means: Array, factors: Array, family: Family) -> str | None:
+def _invalid_factors(means: Array, factors: Array, family: Family) -> str | None:
     """Say what keeps factors of precisions from being inverted, as the end of a sentence; None if nothing does."""
     if means.ndim != 2 or factors.shape != family.shape(*means.shape):
         return f"precisions_cholesky of shape {factors.shape} doesn't go with means of shape {means.shape}"
@@ -93,7 +93,7 @@ def _flaw_of_factors(means: Array, factors: Array, family: Family) -> str | None
 
 def from_cuvs(weights: ArrayLike, means: ArrayLike, covariances: ArrayLike, covariance_type: str) -> Model:
     """The model in the buffers of cuVS, whose covariances are flat, and mostly of the precision of float32."""
-    family, shares, centres = family_named(covariance_type), _doubles("weights", weights), _doubles("means", means)
+    family, proportions, centres = family_named(covariance_type), _doubles("weights", weights), _doubles("means", means)
     flat = _doubles("covariances", covariances)
     if centres.ndim != 2 or flat.size != math.prod(shape := family.shape(*centres.shape)):
         raise ValueError(
@@ -103,13 +103,13 @@ def from_cuvs(weights: ArrayLike, means: ArrayLike, covariances: ArrayLike, cova
     matrices = flat.reshape(shape)
     if family.kind.is_matrix and np.isfinite(matrices).all() and not is_symmetric(matrices, _OF_FLOAT32):
         _check("a covariance is not symmetric")
-    return from_parameters(_scaled(shares), centres, _symmetric(family, matrices), None, family)
+    return from_parameters(_scaled(proportions), centres, _symmetric(family, matrices), None, family)
 
 
 def _scaled(weights: Array) -> Array:
     """Weights that sum to 1 up to the rounding of float64, or these, if none can be made of them."""
-    near_one = np.ldexp(weights, -int(np.frexp(weights.max(initial=0.0))[1]))  # exact, and its sum is finite
-    return near_one / near_one.sum() if near_one.sum() > 0 else weights
+    rounded = np.ldexp(weights, -int(np.frexp(weights.max(initial=0.0))[1]))  # exact, and its sum is finite
+    return rounded / rounded.sum() if rounded.sum() > 0 else weights
 
 
 def _doubles(name: str, values: Any) -> Array:

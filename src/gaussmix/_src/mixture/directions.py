@@ -10,7 +10,7 @@ import scipy.linalg
 from gaussmix._src.model import Model
 from gaussmix._src.numerics.arrays import Array
 
-_SMALL = float(np.sqrt(np.finfo(np.float64).eps))  # of eigenvalues: mclust's bound
+_MIN_EIGENVALUE = float(np.sqrt(np.finfo(np.float64).eps))  # of eigenvalues: mclust's bound
 
 
 class Directions(NamedTuple):
@@ -25,8 +25,8 @@ class Directions(NamedTuple):
     values: Array
 
 
-def directions(model: Model, mean_share: float) -> Directions:
-    """The directions of a model of components alone, by generalised eigenvectors; `mean_share` is λ.
+def directions(model: Model, mean_weight: float) -> Directions:
+    """The directions of a model of components alone, by generalised eigenvectors; `mean_weight` is λ.
 
     There is at least one, even if the components do not differ at all.
     """
@@ -45,16 +45,16 @@ def directions(model: Model, mean_share: float) -> Directions:
             "covariances. Leave out features that follow from others, or raise reg_covar."
         ) from None
     root = scipy.linalg.solve_triangular(lower, np.diag(1.0 / scale), lower=True)  # root Σ rootᵀ = I
-    kernel = mean_share * _square(root @ of_means @ root.T)
+    kernel = mean_weight * _square(root @ of_means @ root.T)
     for weight, covariance in zip(weights, each, strict=True):
-        kernel += (1.0 - mean_share) * weight * _square(root @ (covariance - within) @ root.T)
+        kernel += (1.0 - mean_weight) * weight * _square(root @ (covariance - within) @ root.T)
     values, vectors = np.linalg.eigh(kernel)
     values, axes = values[::-1], (root.T @ vectors[:, ::-1]).T
-    n_kept = max(1, int(np.count_nonzero(values > _SMALL)))
-    axes = axes[:n_kept] / np.linalg.norm(axes[:n_kept], axis=1, keepdims=True)
-    places = abs(axes).argmax(axis=1)
-    signs = np.sign(axes[np.arange(n_kept), places])
-    return Directions(centre, axes * signs[:, None], values[:n_kept])
+    n_directions = max(1, int(np.count_nonzero(values > _MIN_EIGENVALUE)))
+    axes = axes[:n_directions] / np.linalg.norm(axes[:n_directions], axis=1, keepdims=True)
+    indices = abs(axes).argmax(axis=1)
+    signs = np.sign(axes[np.arange(n_directions), indices])
+    return Directions(centre, axes * signs[:, None], values[:n_directions])
 
 
 def _square(matrix: Array) -> Array:

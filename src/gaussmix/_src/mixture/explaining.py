@@ -11,14 +11,14 @@ from numpy.typing import NDArray
 from gaussmix._src.engines.base import NOISE
 from gaussmix._src.errors import counted
 from gaussmix._src.interfaces.parameters import LOG_2PI
+from gaussmix._src.mixture.html import shorten
 from gaussmix._src.mixture.levels import log_tail
-from gaussmix._src.mixture.shown import shorten
 from gaussmix._src.model import Model
-from gaussmix._src.numerics.arrays import Array, Places
+from gaussmix._src.numerics.arrays import Array, Indices
 from gaussmix._src.numerics.frames import Frame, made_frame
 from gaussmix._src.numerics.rows import patterns
 
-_MOST_ROWS, _MOST_FEATURES = 10, 5  # of the text
+_MOST_ROWS, _MAX_FEATURES = 10, 5  # of the text
 _COLUMNS = "runner_up", "log_ratio", "log_weight_ratio", "log_density_ratio", "squared_distance", "tail_probability"
 
 
@@ -88,8 +88,8 @@ class Explanation:
         ----------
         row : index of the row.
         """
-        runner_up, share = int(self.runner_up[row]), self._share(row, int(self.component[row]))
-        head = f"row {row}: {_called(self.component[row])}, probability {share:.4g}"
+        runner_up, probability = int(self.runner_up[row]), self._probability(row, int(self.component[row]))
+        head = f"row {row}: {_called(self.component[row])}, probability {probability:.4g}"
         if runner_up == self.component[row]:
             lines = [f"{head}; there is no other"]
         else:
@@ -114,31 +114,31 @@ class Explanation:
         frame : in the library that the rows came in, with the index of a pandas frame; of an array as `tidy` of the
             estimators.
         """
-        probability = np.array([self._share(row, int(k)) for row, k in enumerate(self.component)])
+        probability = np.array([self._probability(row, int(k)) for row, k in enumerate(self.component)])
         columns: dict[str, Any] = {"component": self.component, "probability": probability}
         columns |= {name: getattr(self, name) for name in _COLUMNS}
         for what, parts in (("evidence", self.evidence), ("contribution", self.contributions)):
             columns |= {f"{what}_{name}": parts[:, j] for j, name in enumerate(self.names)}
-        frame = None if self.native is None else Frame.of(self.native)
+        frame = None if self.native is None else Frame.from_table(self.native)
         made = made_frame(columns, None if frame is None else frame.library)
         if frame is not None and frame.library == "pandas":
             made.index = self.native.index
         return made
 
-    def _share(self, row: int, component: int) -> float:
-        shares = self.responsibilities[row]
-        return float(1 - shares.sum() if component == NOISE else shares[component])
+    def _probability(self, row: int, component: int) -> float:
+        responsibilities = self.responsibilities[row]
+        return float(1 - responsibilities.sum() if component == NOISE else responsibilities[component])
 
     def _largest(self, parts: Array, digits: str, row: int | None = None) -> list[str]:
         """The features with the largest parts, and their values in a row where one is given."""
         order = [int(j) for j in np.argsort(-np.abs(parts), kind="stable") if not np.isnan(parts[j])]
-        found = []
-        for j in order[:_MOST_FEATURES]:
+        items = []
+        for j in order[:_MAX_FEATURES]:
             name, value = shorten(self.names[j]), ""
             if row is not None:
                 value = f" = {self.rows[row, j]:.4g} ({self.means[row, j]:.4g} ± {self.deviations[row, j]:.3g}):"
-            found.append(f"{name}{value} {parts[j]:{digits}}")
-        return [*found, *(["…"] if len(order) > _MOST_FEATURES else [])]
+            items.append(f"{name}{value} {parts[j]:{digits}}")
+        return [*items, *(["…"] if len(order) > _MAX_FEATURES else [])]
 
 
 def _called(component: int) -> str:
@@ -206,12 +206,12 @@ def explained(
     )
 
 
-def _units(sizes: Array) -> Places:
+def _units(sizes: Array) -> Indices:
     """Return exponents e so that the squares of sizes / 2^e are finite; 0 for sizes below 2^400."""
     return np.where(sizes > 2.0**400, np.frexp(sizes)[1], 0)
 
 
-def _tails(squared: Array, n_seen: Places) -> Array:
+def _tails(squared: Array, n_seen: Indices) -> Array:
     """P(χ² > squared) of as many degrees of freedom as a row has cells, (n_rows,); 1 for a row without cells."""
     tails = np.ones(len(squared))
     for degrees in np.unique(n_seen[n_seen > 0]).tolist():
@@ -220,7 +220,7 @@ def _tails(squared: Array, n_seen: Places) -> Array:
     return tails
 
 
-def _of_pattern(model: Model, rows: Array, seen: Places, error: Array | None, units: Places) -> tuple[Array, Array]:
+def _of_pattern(model: Model, rows: Array, seen: Indices, error: Array | None, units: Indices) -> tuple[Array, Array]:
     """Of rows with the same cells: the log density of each component and of noise at its mean, and contributions.
 
     Heights are (n_rows, n_components + 1), nats. Roots of the parts of squared distances are (n_rows, n_components + 1,
@@ -253,7 +253,7 @@ def _of_pattern(model: Model, rows: Array, seen: Places, error: Array | None, un
     return heights, roots
 
 
-def _with_errors(model: Model, offsets: Array, seen: Places, error: Array) -> tuple[Array, Array]:
+def _with_errors(model: Model, offsets: Array, seen: Indices, error: Array) -> tuple[Array, Array]:
     """Heights (n_rows, n_components) and roots (n_rows, n_components, n_seen) of rows with covariances Σ_k + S."""
     if error.ndim == 2:
         error = error[:, :, None] * np.eye(error.shape[1])

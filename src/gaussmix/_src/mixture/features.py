@@ -12,14 +12,14 @@ from gaussmix._src import numerics
 from gaussmix._src.checks import check_real
 from gaussmix._src.errors import ParameterTypeError, unknown_name
 from gaussmix._src.interfaces.block import Block
-from gaussmix._src.numerics.arrays import Places, Rows
+from gaussmix._src.numerics.arrays import Indices, Rows
 from gaussmix._src.numerics.rows import bad_cell, in_whole_steps
 
 Feature = int | str
 Features = Feature | Sequence[Feature] | NDArray[np.integer[Any]]
 
 
-def places(features: Features, n_features: int, names: tuple[str, ...] | None) -> Places:
+def feature_indices(features: Features, n_features: int, names: tuple[str, ...] | None) -> Indices:
     """Find where features stand, (n,): numbers, from the end where negative, or names; one or several.
 
     Raises ValueError for a feature that is unknown or named twice, and TypeError for what is neither a number nor a
@@ -28,16 +28,16 @@ def places(features: Features, n_features: int, names: tuple[str, ...] | None) -
     several: list[Any] = [features]
     if isinstance(features, Iterable) and not isinstance(features, str | Set):  # a set has no order
         several = [*features]
-    found = [place_of(feature, n_features, names) for feature in several]
-    if len(set(found)) < len(found):
-        twice = next(feature for feature, place in zip(several, found, strict=True) if found.count(place) > 1)
+    indices = [feature_index(feature, n_features, names) for feature in several]
+    if len(set(indices)) < len(indices):
+        twice = next(feature for feature, index in zip(several, indices, strict=True) if indices.count(index) > 1)
         raise ValueError(f"Feature {twice!r:.60} is named twice.")
-    return np.array(found, dtype=np.intp)
+    return np.array(indices, dtype=np.intp)
 
 
-def names_at(names: tuple[str, ...] | None, places: Places) -> tuple[str, ...] | None:
+def names_at(names: tuple[str, ...] | None, feature_indices: Indices) -> tuple[str, ...] | None:
     """Names of the features at some places; None where features have none."""
-    return None if names is None else tuple(names[place] for place in places)
+    return None if names is None else tuple(names[index] for index in feature_indices)
 
 
 def check_order(rows: object, names: tuple[str, ...] | None, called: str) -> None:
@@ -47,16 +47,16 @@ def check_order(rows: object, names: tuple[str, ...] | None, called: str) -> Non
     """
     if names is None:
         return
-    frame = numerics.frames.Frame.of(rows)
-    for place, column in enumerate(() if frame is None else frame.names):
-        if column in names and names[place : place + 1] != (column,):
+    frame = numerics.frames.Frame.from_table(rows)
+    for index, column in enumerate(() if frame is None else frame.names):
+        if column in names and names[index : index + 1] != (column,):
             raise ValueError(
-                f"{called} has {column!r} in column {place}, but the order of the features is {list(names)!r:.200}. "
+                f"{called} has {column!r} in column {index}, but the order of the features is {list(names)!r:.200}. "
                 "Put the columns in this order."
             )
 
 
-def block_of(
+def as_block(
     rows: ArrayLike,
     n_features: int,
     names: tuple[str, ...] | None = None,
@@ -80,8 +80,8 @@ def block_of(
     return Block(0, in_whole_steps(array))
 
 
-def place_of(feature: object, n_features: int, names: tuple[str, ...] | None, called: str = "feature") -> int:
-    """Where a feature stands; raises ValueError or TypeError. Parameters: `places`; `called` is what an error names."""
+def feature_index(feature: object, n_features: int, names: tuple[str, ...] | None, called: str = "feature") -> int:
+    """Where a feature stands; raises ValueError or TypeError. `called` is what an error names."""
     if isinstance(feature, str):
         if names is None:
             raise ValueError(

@@ -12,11 +12,11 @@ from scipy.special import gammaincc, gammainccinv, gammaincinv, gammaln, ndtri
 from gaussmix._src.engines.base import Engine
 from gaussmix._src.interfaces.block import Block
 from gaussmix._src.interfaces.parameters import Parameters
-from gaussmix._src.mixture.line.level_sets import LevelSets
-from gaussmix._src.mixture.line.line import Line, increasing_roots
 from gaussmix._src.mixture.masses.scrambles import N_SCRAMBLES, log_mean, scrambled
 from gaussmix._src.mixture.parts.modality import modes
-from gaussmix._src.mixture.sampling import cumulative_shares
+from gaussmix._src.mixture.sampling import cumulative_weights
+from gaussmix._src.mixture.univariate.level_sets import LevelSets
+from gaussmix._src.mixture.univariate.univariate_mixture import UnivariateMixture, increasing_roots
 from gaussmix._src.model import Model
 from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.numerics.elementary import log_sum
@@ -54,8 +54,8 @@ class LevelEllipsoid:
 def log_tails(levels: LevelSets | LevelEllipsoid | LevelSample, log_levels: Array) -> tuple[Array, Array]:
     """Log of the mass below levels (n,), nats, and its relative standard error; −inf and 0 for a level of −inf."""
     logs, errors = np.full(len(log_levels), -np.inf), np.zeros(len(log_levels))
-    known = log_levels > -np.inf  # a row farther out than squares of float64 reach has the level −inf
-    logs[known], errors[known] = levels.log_mass_below(log_levels[known])
+    is_finite = log_levels > -np.inf  # a row farther out than squares of float64 reach has the level −inf
+    logs[is_finite], errors[is_finite] = levels.log_mass_below(log_levels[is_finite])
     return logs, errors
 
 
@@ -63,7 +63,7 @@ def level_above(
     levels: LevelSets | LevelEllipsoid | LevelSample,
     log_masses: Array,
     model: Model,
-    line: Line | None,
+    line: UnivariateMixture | None,
     engine: Engine[Any],
 ) -> tuple[Array, Array]:
     """Log density below which lies a mass whose log is given, in the shape of that, nats, and its standard error."""
@@ -82,21 +82,21 @@ class LevelSample:
     Parameters
     ----------
     log_levels : (N_SCRAMBLES, n_points), ascending log densities, nats.
-    log_shares : (N_SCRAMBLES, n_points), log of the mass of each.
+    log_weights : (N_SCRAMBLES, n_points), log of the mass of each.
     log_masses : (N_SCRAMBLES, n_points + 1), log of the mass of the points before each, from −inf to 0.
     log_weights, log_peaks : (n_components,), log π_k and log π_k N(μ_k | μ_k, Σ_k), nats.
     n_features : d.
     """
 
     log_levels: Array
-    log_shares: Array
+    log_fractions: Array
     log_masses: Array
     log_weights: Array
     log_peaks: Array
     n_features: int
 
     @classmethod
-    def of(cls, model: Model, n_points: int, rng: np.random.Generator, engine: Engine[Any]) -> LevelSample:
+    def draw(cls, model: Model, n_points: int, rng: np.random.Generator, engine: Engine[Any]) -> LevelSample:
         """Draw about n_points."""
         weights, parameters, n_features = model.weights, model.parameters, model.n_features
         real = weights > 0
@@ -104,11 +104,11 @@ class LevelSample:
         rows, log_mass = _points(net, weights, parameters)
         log_density = engine.log_density(Block(0, rows), parameters).reshape(N_SCRAMBLES, -1)
         order = np.argsort(log_density, axis=1)
-        log_shares = np.take_along_axis(log_mass.reshape(order.shape), order, axis=1)
-        below = np.logaddexp.accumulate(log_shares, axis=1)
+        log_fractions = np.take_along_axis(log_mass.reshape(order.shape), order, axis=1)
+        below = np.logaddexp.accumulate(log_fractions, axis=1)
         return cls(
             np.take_along_axis(log_density, order, axis=1),
-            log_shares - below[:, -1:],
+            log_fractions - below[:, -1:],
             np.concatenate([np.full((N_SCRAMBLES, 1), -np.inf), below - below[:, -1:]], axis=1),
             np.log(weights[real]),
             parameters.log_scale[real],
@@ -120,10 +120,10 @@ class LevelSample:
 
         A mass that is too small for the points to find is given as the bound of `_log_bound`, with an error as large.
         """
-        places = np.array([np.searchsorted(levels, log_levels) for levels in self.log_levels])
-        log_masses = np.take_along_axis(self.log_masses, places, axis=1)
-        nearest = np.minimum(places, self.log_levels.shape[1] - 1)
-        log_mass, error = log_mean(log_masses, np.take_along_axis(self.log_shares, nearest, axis=1))
+        indices = np.array([np.searchsorted(levels, log_levels) for levels in self.log_levels])
+        log_masses = np.take_along_axis(self.log_masses, indices, axis=1)
+        nearest = np.minimum(indices, self.log_levels.shape[1] - 1)
+        log_mass, error = log_mean(log_masses, np.take_along_axis(self.log_fractions, nearest, axis=1))
         bound = self._log_bound(log_levels)
         too_deep = error > 0.5
         return np.where(too_deep, bound, np.minimum(log_mass, bound)), np.where(too_deep, 1.0, error)
@@ -155,28 +155,28 @@ def _points(net: Array, weights: Array, parameters: Parameters) -> tuple[Array, 
     far outside may belong to a wide component of little weight. The rest of this coordinate gives the
     radius. The other coordinates give the direction.
     """
-    shares = 0.5 * (weights + (weights > 0) / np.count_nonzero(weights))
-    ends = cumulative_shares(shares)
+    proportions = 0.5 * (weights + (weights > 0) / np.count_nonzero(weights))
+    ends = cumulative_weights(proportions)
     component = np.searchsorted(ends, net[:, 0], side="right")
     starts = np.concatenate([[0.0], ends])[component]
-    half_squares, log_mass = _radii((net[:, 0] - starts) / shares[component], net.shape[1] - 1)
+    half_squares, log_mass = _radii((net[:, 0] - starts) / proportions[component], net.shape[1] - 1)
     rows = ndtri(net[:, 1:])
     rows *= np.sqrt(2 * half_squares / (rows**2).sum(axis=1))[:, None]
     for k in np.flatnonzero(weights):
         own = np.flatnonzero(component == k)
         rows[own] = parameters.means[k] + parameters.whitening.colour(int(k), rows[own])
-    return rows, log_mass + np.log(weights[component] / shares[component])
+    return rows, log_mass + np.log(weights[component] / proportions[component])
 
 
-def _radii(share: Array, n_features: int) -> tuple[Array, Array]:
+def _radii(fraction: Array, n_features: int) -> tuple[Array, Array]:
     """Half squared radii for shares of (0, 1), and the log of the mass of each.
 
     With t = −log P(½χ² > y), half of the points have the density exp(−t) of a normal distribution, and half the
     density √D / 2 (D + t)^(−3/2), whose slow fall puts points far out, where there is hardly any mass.
     """
-    near = share < 0.5
+    is_central = fraction < 0.5
     with np.errstate(divide="ignore"):
-        depth = np.where(near, -np.log(2 * share), _DEPTH * ((2 - 2 * share) ** -2.0 - 1))
+        depth = np.where(is_central, -np.log(2 * fraction), _DEPTH * ((2 - 2 * fraction) ** -2.0 - 1))
     log_far = np.log(0.5 * np.sqrt(_DEPTH)) - 1.5 * np.log(_DEPTH + depth)
     return half_square(-depth, n_features), np.log(2.0) - np.logaddexp(0.0, log_far + depth)
 
@@ -197,26 +197,26 @@ def log_tail(half_squares: Array, n_features: int) -> Array:
 def half_square(log_tails: Array, n_features: int) -> Array:
     """The inverse of `log_tail`: y with log P(½χ² > y) as given, (n,), at most 0."""
     order = 0.5 * n_features
-    found: Array = gammainccinv(order, np.exp(np.maximum(log_tails, _LOG_DEEP)))
-    found[log_tails == -np.inf] = np.inf
+    result: Array = gammainccinv(order, np.exp(np.maximum(log_tails, _LOG_DEEP)))
+    result[log_tails == -np.inf] = np.inf
     deep = (log_tails < _LOG_DEEP) & (log_tails > -np.inf)
     wanted = log_tails[deep]
 
-    def excess(y: Array, numbers: NDArray[np.intp]) -> tuple[Array, Array]:
+    def excess(y: Array, indices: NDArray[np.intp]) -> tuple[Array, Array]:
         log_tail = _log_deep(y, order)
-        return wanted[numbers] - log_tail, np.exp((order - 1) * np.log(y) - y - gammaln(order) - log_tail)
+        return wanted[indices] - log_tail, np.exp((order - 1) * np.log(y) - y - gammaln(order) - log_tail)
 
     # Laurent & Massart (2000) lemma 1: P(χ² ≥ d + 2√(d t) + 2 t) ≤ exp(−t).
     high = order - wanted + np.sqrt(-2 * order * wanted)
-    found[deep] = increasing_roots(excess, found[deep], high, 1.0)
-    return found
+    result[deep] = increasing_roots(excess, result[deep], high, 1.0)
+    return result
 
 
 def _log_deep(y: Array, order: float) -> Array:
     term, total = np.ones_like(y), np.ones_like(y)
-    number = 1
+    step = 1
     while term.size and np.abs(term).max() > np.finfo(np.float64).eps:
-        term = term * (order - number) / y
+        term = term * (order - step) / y
         total += term
-        number += 1
+        step += 1
     return np.asarray((order - 1) * np.log(y) - y - gammaln(order) + np.log(total))

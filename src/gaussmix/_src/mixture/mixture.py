@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from gaussmix._src import formats, mixture
 from gaussmix._src.checks import Rng
 from gaussmix._src.families.base import Family
-from gaussmix._src.formats.record import Details, Place
+from gaussmix._src.formats.record import Details, PathOrFile
 from gaussmix._src.interfaces.parameters import Parameters
 from gaussmix._src.mixture.base import of_components
 from gaussmix._src.mixture.compare.comparisons import Comparisons
@@ -63,10 +63,10 @@ class Mixture(SciPyNames, Comparisons):
     """
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__}: {mixture.shown.line_of(self)}>"
+        return f"<{type(self).__name__}: {mixture.html.line_of(self)}>"
 
     def _repr_html_(self) -> str:
-        return mixture.shown.html_of(self)
+        return mixture.html.html_of(self)
 
     @classmethod
     def from_parameters(
@@ -105,7 +105,7 @@ class Mixture(SciPyNames, Comparisons):
         array([[0.25, 1.  ]])
         """
         model = mixture.conversion.from_parameters(weights, means, covariances, precisions, covariance_type)
-        return cls.of(model).with_feature_names(feature_names)
+        return cls.from_model(model).with_feature_names(feature_names)
 
     @classmethod
     def from_sklearn(cls, estimator: Any) -> Self:
@@ -131,7 +131,7 @@ class Mixture(SciPyNames, Comparisons):
         >>> Mixture.from_sklearn(theirs).means
         array([[1., 3.]])
         """
-        return cls.of(*mixture.conversion.from_sklearn(estimator))
+        return cls.from_model(*mixture.conversion.from_sklearn(estimator))
 
     @classmethod
     def from_torch(cls, estimator: Any) -> Self:
@@ -162,7 +162,7 @@ class Mixture(SciPyNames, Comparisons):
         >>> Mixture.from_torch(SimpleNamespace(covariance_type="spherical", **numbers)).covariances
         array([4.])
         """
-        return cls.of(mixture.conversion.from_torch(estimator))
+        return cls.from_model(mixture.conversion.from_torch(estimator))
 
     @classmethod
     def from_cuvs(
@@ -194,10 +194,10 @@ class Mixture(SciPyNames, Comparisons):
         array([[[2. , 0.5],
                 [0.5, 1. ]]])
         """
-        return cls.of(mixture.conversion.from_cuvs(weights, means, covariances, covariance_type))
+        return cls.from_model(mixture.conversion.from_cuvs(weights, means, covariances, covariance_type))
 
     @classmethod
-    def load(cls, path: Place) -> Self:
+    def load(cls, path: PathOrFile) -> Self:
         """Read a mixture from a model file, bit for bit as it was saved; nothing in the file is run.
 
         Parameters
@@ -212,7 +212,7 @@ class Mixture(SciPyNames, Comparisons):
         OSError : there is no such file, or it can't be read.
         """
         model, record = formats.model_file.read(path)
-        return cls.of(model, record.details.feature_names)
+        return cls.from_model(model, record.details.feature_names)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
@@ -228,7 +228,7 @@ class Mixture(SciPyNames, Comparisons):
         ValueError : the values make no mixture; the message says why.
         TypeError : values is not a dictionary.
         """
-        return cls.of(*formats.model_file.from_dict(values))
+        return cls.from_model(*formats.model_file.from_dict(values))
 
     def log_density(self, rows: ArrayLike, *, n_jobs: int | None = None) -> Array:
         """log p(x) of each row.
@@ -251,7 +251,7 @@ class Mixture(SciPyNames, Comparisons):
 
     def component_log_density(self, rows: ArrayLike, *, n_jobs: int | None = None) -> Array:
         """log N(x | μ_k, Σ_k) of each row and component, without weights; (n_rows, n_components), nats."""
-        equal = Parameters.of(np.ones(self.n_components), self.means, self.whitening)
+        equal = Parameters.from_mixture(np.ones(self.n_components), self.means, self.whitening)
         return self._engine(n_jobs).component_log_density(self._block(rows), equal)
 
     def responsibilities(self, rows: ArrayLike, *, n_jobs: int | None = None) -> Array:
@@ -350,7 +350,7 @@ class Mixture(SciPyNames, Comparisons):
         """
         return mixture.conversion.to_sklearn(self.model, self.feature_names)
 
-    def save(self, path: Place) -> None:
+    def save(self, path: PathOrFile) -> None:
         """Write the mixture to a model file, which appears whole or not at all.
 
         Parameters

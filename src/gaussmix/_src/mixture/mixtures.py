@@ -12,15 +12,15 @@ from numpy.typing import NDArray
 
 from gaussmix._src.errors import counted
 from gaussmix._src.families.base import Family
-from gaussmix._src.formats import many_file
-from gaussmix._src.formats.many_file import ManyRecord
-from gaussmix._src.formats.record import Place
+from gaussmix._src.formats import mixtures_file
+from gaussmix._src.formats.mixtures_file import MixturesRecord
+from gaussmix._src.formats.record import PathOrFile
 from gaussmix._src.mixture.mixture import Mixture
 from gaussmix._src.model import Model
 from gaussmix._src.numerics.arrays import Array, frozen
 from gaussmix._src.numerics.threads import cached_property
 
-_ARRAYS = ("weights", "means", "covariances", "converged", "n_iter", "lower_bound")
+_GROUP_ARRAYS = ("weights", "means", "covariances", "converged", "n_iter", "lower_bound")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -82,12 +82,12 @@ class Mixtures(Sequence[Mixture]):
         """Whether all fields are the same; NaN is equal to NaN."""
         if not isinstance(other, Mixtures):
             return NotImplemented
-        pairs = ((getattr(self, name), getattr(other, name)) for name in _ARRAYS)
+        pairs = ((getattr(self, name), getattr(other, name)) for name in _GROUP_ARRAYS)
         return self._plain() == other._plain() and all(np.array_equal(*pair, equal_nan=True) for pair in pairs)
 
     def _plain(self) -> tuple[Any, ...]:
         """Return everything that is not an array."""
-        notes = {key: [*said] for key, said in self.notes.items()}
+        notes = {key: [*texts] for key, texts in self.notes.items()}
         return self.keys, self.family, self.errors, notes, self.feature_names
 
     def __hash__(self) -> int:
@@ -101,19 +101,19 @@ class Mixtures(Sequence[Mixture]):
     def __getitem__(self, i: Any) -> Mixture: ...
     def __getitem__(self, i: Any) -> Mixture | list[Mixture]:
         if isinstance(i, slice):
-            return [self[place] for place in range(*i.indices(len(self)))]
+            return [self[nth] for nth in range(*i.indices(len(self)))]
         if isinstance(i, bool) or not hasattr(i, "__index__"):
             return self.at(i)
         try:
-            key = self.keys[place := range(len(self))[index(i)]]
+            key = self.keys[nth := range(len(self))[index(i)]]
         except IndexError:
             size = counted(len(self), "group")
             raise IndexError(f"There are {size}, and {i} is a place among them. Keys are for `at`.") from None
         if key in self.errors:
             raise ValueError(f"Group {key!r} has no mixture: {self.errors[key]}")
-        weights, means = self.weights[place], self.means[place]
-        covariances = self.family.covariances(self.covariances[place, ...], *means.shape)
-        return Mixture.of(Model(weights, means, covariances, self.family), self.feature_names)
+        weights, means = self.weights[nth], self.means[nth]
+        covariances = self.family.covariances(self.covariances[nth, ...], *means.shape)
+        return Mixture.from_model(Model(weights, means, covariances, self.family), self.feature_names)
 
     def __repr__(self) -> str:
         _, n_components, n_features = self.means.shape
@@ -133,16 +133,16 @@ class Mixtures(Sequence[Mixture]):
         ValueError : the group has no mixture; the message says why.
         """
         try:
-            place = self._places[key]
+            nth = self._positions[key]
         except KeyError:
             raise KeyError(f"No group has the key {key!r:.60}. `keys` has all, such as {self.keys[0]!r:.60}.") from None
-        return self[place]
+        return self[nth]
 
     def items(self) -> Iterator[tuple[Any, Mixture]]:
         """Key and mixture of each group that has one."""
-        return ((key, self[place]) for place, key in enumerate(self.keys) if key not in self.errors)
+        return ((key, self[nth]) for nth, key in enumerate(self.keys) if key not in self.errors)
 
-    def save(self, path: Place) -> None:
+    def save(self, path: PathOrFile) -> None:
         """Write all mixtures, with keys, outcomes and errors, to one file, which appears whole or not at all.
 
         Parameters
@@ -155,31 +155,31 @@ class Mixtures(Sequence[Mixture]):
         ValueError : a key is neither text nor a number, or the structure is not registered.
         OSError : the file can't be written.
         """
-        arrays = {name: np.asarray(getattr(self, name), np.float64) for name in _ARRAYS}
-        errors = {self._places[key]: sentence for key, sentence in self.errors.items()}
-        notes = {self._places[key]: sentences for key, sentences in self.notes.items()}
-        many_file.write(path, ManyRecord(self.family, arrays, self.keys, errors, notes, self.feature_names))
+        arrays = {name: np.asarray(getattr(self, name), np.float64) for name in _GROUP_ARRAYS}
+        errors = {self._positions[key]: sentence for key, sentence in self.errors.items()}
+        notes = {self._positions[key]: sentences for key, sentences in self.notes.items()}
+        mixtures_file.write(path, MixturesRecord(self.family, arrays, self.keys, errors, notes, self.feature_names))
 
     @classmethod
-    def load(cls, path: Place) -> Mixtures:
+    def load(cls, path: PathOrFile) -> Mixtures:
         """Read mixtures from a file, bit for bit as they were saved; nothing in the file is run.
 
         Parameters and errors are those of `Mixture.load`; the file is one that `save` or the command line wrote.
         """
-        record = many_file.read(path)
+        record = mixtures_file.read(path)
         kinds = {"converged": np.bool_, "n_iter": np.int64}
         arrays: dict[str, Any] = {
-            name: record.tensors[name].astype(kinds.get(name, np.float64), copy=False) for name in _ARRAYS
+            name: record.tensors[name].astype(kinds.get(name, np.float64), copy=False) for name in _GROUP_ARRAYS
         }
         errors, notes = (
-            {record.keys[place]: said for place, said in each.items()} for each in (record.errors, record.notes)
+            {record.keys[nth]: texts for nth, texts in each.items()} for each in (record.errors, record.notes)
         )
         more: dict[str, Any] = {"errors": errors, "notes": notes, "feature_names": record.feature_names}
         return cls(tuple(record.keys), family=record.family, **arrays, **more)
 
     @cached_property
-    def _places(self) -> dict[Any, int]:
-        return {key: place for place, key in enumerate(self.keys)}
+    def _positions(self) -> dict[Any, int]:
+        return {key: nth for nth, key in enumerate(self.keys)}
 
 
 Mixtures.__module__ = "gaussmix"  # where users import it from

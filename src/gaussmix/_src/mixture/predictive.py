@@ -17,11 +17,11 @@ from gaussmix._src.families.base import Family
 from gaussmix._src.interfaces.block import Block
 from gaussmix._src.interfaces.parameters import LOG_2PI
 from gaussmix._src.mixture.features import names_at
-from gaussmix._src.mixture.line.line import increasing_roots
 from gaussmix._src.mixture.mixture import Mixture
 from gaussmix._src.mixture.parts.conditioning import Conditional
-from gaussmix._src.mixture.parts.expectations import MOST_NUMBERS
-from gaussmix._src.numerics.arrays import Array, Places, Rows
+from gaussmix._src.mixture.parts.expectations import MAX_VALUES_AT_ONCE
+from gaussmix._src.mixture.univariate.univariate_mixture import increasing_roots
+from gaussmix._src.numerics.arrays import Array, Indices, Rows
 from gaussmix._src.numerics.elementary import log
 from gaussmix._src.numerics.rows import patterns
 from gaussmix._src.numerics.threads import cached_property
@@ -47,8 +47,8 @@ class Predictive:
     names: tuple[str, ...] | None = None
 
     @classmethod
-    def of(
-        cls, split: Conditional, weights: Array, rows: Rows, order: Places, names: tuple[str, ...] | None
+    def from_conditional(
+        cls, split: Conditional, weights: Array, rows: Rows, order: Indices, names: tuple[str, ...] | None
     ) -> Predictive:
         """Make it for the unknown features, brought to an order, of rows (n_rows, n_known) with p(k | known)."""
         means = split.each_mean(rows.astype(np.float64, copy=False))[:, :, order]
@@ -106,15 +106,15 @@ class Predictive:
         """
         n_rows, n_components, n_targets = self.means.shape
         deviations = np.sqrt(self._each.variances())
-        found = np.empty((n_rows, n_targets, len(p)))
-        few = max(1, MOST_NUMBERS // n_components)
-        for first in range(0, n_rows, few):
-            part = slice(first, first + few)
+        result = np.empty((n_rows, n_targets, len(p)))
+        n_at_once = max(1, MAX_VALUES_AT_ONCE // n_components)
+        for first in range(0, n_rows, n_at_once):
+            part = slice(first, first + n_at_once)
             for target in range(n_targets):
                 line = self.weights[part], self.means[part, :, target], deviations[:, target]
-                for place, share in enumerate(p.tolist()):
-                    found[part, target, place] = row_quantiles(*line, share)
-        return found
+                for j, level in enumerate(p.tolist()):
+                    result[part, target, j] = row_quantiles(*line, level)
+        return result
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,15 +122,15 @@ class Regression:
     """What a mixture says of the features at `targets` where the others, or all, are columns of a block: tasks."""
 
     mixture: Mixture
-    targets: Places
+    targets: Indices
     n_jobs: int | None
 
     @property
-    def _known(self) -> Places:
+    def _inputs(self) -> Indices:
         return np.delete(np.arange(self.mixture.n_features), self.targets)
 
     @property
-    def _order(self) -> Places:
+    def _order(self) -> Indices:
         """The rank of each target among the places of the targets in the mixture."""
         return np.argsort(np.argsort(self.targets))
 
@@ -139,14 +139,14 @@ class Regression:
         return self._by_pattern(block, Regression._mean, lambda targets: targets.mean)
 
     def _mean(self, rows: Rows) -> Array:
-        return self.mixture.conditional_mean(rows, self._known, n_jobs=self.n_jobs)[:, self._order]
+        return self.mixture.conditional_mean(rows, self._inputs, n_jobs=self.n_jobs)[:, self._order]
 
     def deviation(self, block: Block) -> Array:
         """The standard deviation of y given x, (n_rows, n_targets)."""
         return self._by_pattern(block, Regression._deviation, lambda targets: np.sqrt(np.diagonal(targets.covariance)))
 
     def _deviation(self, rows: Rows) -> Array:
-        covariances = self.mixture.conditional_covariance(rows, self._known, n_jobs=self.n_jobs)
+        covariances = self.mixture.conditional_covariance(rows, self._inputs, n_jobs=self.n_jobs)
         return np.sqrt(np.diagonal(covariances, axis1=1, axis2=2))[:, self._order]
 
     def predictive(self, block: Block) -> Predictive:
@@ -157,16 +157,16 @@ class Regression:
         if np.isnan(rows).any():
             raise ValueError("predict_mixture needs rows without missing cells: the others have mixtures of their own.")
         names = names_at(self.mixture.feature_names, self.targets)
-        weights = self.mixture.conditional_weights(rows, self._known, n_jobs=self.n_jobs)
-        return Predictive.of(self.mixture._split(self._known), weights, rows, self._order, names)
+        weights = self.mixture.conditional_weights(rows, self._inputs, n_jobs=self.n_jobs)
+        return Predictive.from_conditional(self.mixture._split(self._inputs), weights, rows, self._order, names)
 
-    def quantiles(self, block: Block, shares: Array) -> Array:
+    def quantiles(self, block: Block, levels: Array) -> Array:
         """Quantiles of each target given x, (n_rows, n_targets, n_quantiles)."""
 
         def alone(targets: Mixture) -> Array:
-            return np.stack([targets.marginal([place]).quantile(shares) for place in range(targets.n_features)])
+            return np.stack([targets.marginal([j]).quantile(levels) for j in range(targets.n_features)])
 
-        return self._by_pattern(block, lambda task, rows: task._predictive(rows).quantiles(shares), alone)
+        return self._by_pattern(block, lambda task, rows: task._predictive(rows).quantiles(levels), alone)
 
     def _by_pattern(
         self, block: Block, method: Callable[[Regression, Rows], Array], alone: Callable[[Mixture], Array]
@@ -180,22 +180,22 @@ class Regression:
         if not missing.any():
             return method(self, rows)
         groups, parts = [*patterns(missing)], []
-        for places, seen in groups:
-            marginal = self.mixture.marginal([*self._known[seen], *self.targets])
+        for indices, seen in groups:
+            marginal = self.mixture.marginal([*self._inputs[seen], *self.targets])
             targets = np.arange(len(seen), marginal.n_features)
             if seen.size:
                 task = replace(self, mixture=marginal, targets=targets)
-                parts.append(method(task, np.ascontiguousarray(rows[np.ix_(places, seen)])))
+                parts.append(method(task, np.ascontiguousarray(rows[np.ix_(indices, seen)])))
             else:
                 same = alone(marginal)
-                parts.append(np.broadcast_to(same, (len(places), *same.shape)))
-        order = np.argsort(np.concatenate([places for places, _ in groups]), kind="stable")
+                parts.append(np.broadcast_to(same, (len(indices), *same.shape)))
+        order = np.argsort(np.concatenate([indices for indices, _ in groups]), kind="stable")
         return np.asarray(np.concatenate(parts)[order])
 
     def _predictors(self, block: Block) -> Rows:
         """By rows, so that bits do not depend on how an array lies."""
         is_wide = block.rows.shape[1] == self.mixture.n_features
-        return np.ascontiguousarray(block.rows[:, self._known] if is_wide else block.rows)
+        return np.ascontiguousarray(block.rows[:, self._inputs] if is_wide else block.rows)
 
 
 def row_quantiles(weights: Array, means: Array, deviations: Array, p: float) -> Array:
@@ -207,11 +207,11 @@ def row_quantiles(weights: Array, means: Array, deviations: Array, p: float) -> 
         return -row_quantiles(weights, -means, deviations, 1 - p)
     height = np.exp(-0.5 * LOG_2PI) / deviations
 
-    def excess(at: Array, rows: Places) -> tuple[Array, Array]:
+    def excess(at: Array, rows: Indices) -> tuple[Array, Array]:
         """Log of (mass below) / p, and its slope."""
-        whitened, shares = (at[:, None] - means[rows]) / deviations, weights[rows]
-        mass = np.einsum("nk,nk->n", shares, ndtr(whitened))
-        density = np.einsum("nk,nk,k->n", shares, np.exp(-0.5 * whitened**2), height)
+        whitened, levels = (at[:, None] - means[rows]) / deviations, weights[rows]
+        mass = np.einsum("nk,nk->n", levels, ndtr(whitened))
+        density = np.einsum("nk,nk,k->n", levels, np.exp(-0.5 * whitened**2), height)
         return np.log(mass / p), density / mass
 
     # The quantile lies between those of the components alone; the mass below, between max_k π_k Φ_k and K times that.

@@ -22,18 +22,18 @@ Labels = NDArray[np.int64]
 def sample(model: Model, n_rows: int, rng: Rng, component: int | None, engine: Engine[Any]) -> tuple[Array, Labels]:
     """Draw rows (n_rows, n_features) in random order, and the component of each (n_rows,), from one or from all."""
     count, source = check_count("n_rows", n_rows, 0), generator(rng)
-    check_most_rows("n_rows", count, model.n_features)
+    check_array_size("n_rows", count, model.n_features)
     noise = model.noise if component is None else None
     weights = model.without_noise.weights if component is None else alone(component, model.n_components)
     rows, labels = draw(weights, model.means, model.whitening, count, source, engine)
     return (rows, labels) if noise is None else _with_noise(rows, labels, noise, source)
 
 
-def check_most_rows(name: str, n_rows: int, n_features: int) -> None:
+def check_array_size(name: str, n_rows: int, n_features: int) -> None:
     """Raise ValueError for more rows than an array can have."""
-    most = int(np.iinfo(np.intp).max) // (8 * n_features)  # bytes
-    if n_rows > most:
-        raise ValueError(f"{name}={n_rows} must be at most {most}, since an array has no more bytes. Draw fewer rows.")
+    limit = int(np.iinfo(np.intp).max) // (8 * n_features)  # bytes
+    if n_rows > limit:
+        raise ValueError(f"{name}={n_rows} must be at most {limit}, since an array has no more bytes. Draw fewer rows.")
 
 
 def _with_noise(rows: Array, labels: Labels, noise: Background, rng: np.random.Generator) -> tuple[Array, Labels]:
@@ -66,10 +66,10 @@ def draw(
     The generator gives a key of 64 bits, from which the engine makes every number. Rows come in random order.
     """
     key = int(rng.integers(2**64, dtype=np.uint64))
-    return engine.draw(n_rows, cumulative_shares(weights), means, whitening, key)
+    return engine.draw(n_rows, cumulative_weights(weights), means, whitening, key)
 
 
-def cumulative_shares(weights: Array) -> Array:
+def cumulative_weights(weights: Array) -> Array:
     """Cumulative weights (n_components,). The first to exceed a number of [0, 1) is the component of that number.
 
     No number has a component of weight 0. Weights may have any positive sum.

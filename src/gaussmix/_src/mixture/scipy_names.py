@@ -144,8 +144,8 @@ class SciPyNames(Conditionals, Parts, Masses):
         if mass.ndim:
             raise ParameterTypeError(f"confidence must be one number, not an array of shape {mass.shape}.")
         ends = [(1 - mass) / 2, (1 + mass) / 2]
-        found = np.array([self.marginal(feature).quantile(ends) for feature in range(self.n_features)])
-        return found[:, 0], found[:, 1]
+        result = np.array([self.marginal(feature).quantile(ends) for feature in range(self.n_features)])
+        return result[:, 0], result[:, 1]
 
 
 def _lengths(size: Any) -> tuple[int, ...]:

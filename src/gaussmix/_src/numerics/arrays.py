@@ -14,8 +14,8 @@ from gaussmix._src.errors import ParameterTypeError
 
 Array = NDArray[np.float64]
 Rows = NDArray[np.floating[Any]]  # (n_rows, n_features), float32 or float64, any strides
-Places = NDArray[np.intp]  # numbers of features, rows or components
-PIECE = 2**19  # numbers for one call of NumPy, 4 MB: about 2 ms, including the first touch of the memory
+Indices = NDArray[np.intp]  # numbers of features, rows or components
+PIECE_VALUES = 2**19  # values for one call of NumPy, 4 MB: about 2 ms, including the first touch of the memory
 
 
 def frozen(array: Array) -> Array:
@@ -30,7 +30,7 @@ def copied(values: NDArray[Any]) -> Array:
 
 
 @cache
-def below_diagonal(n: int) -> tuple[Places, Places]:
+def below_diagonal(n: int) -> tuple[Indices, Indices]:
     """The places i > j of a matrix (n, n)."""
     rows, columns = np.tril_indices(n, -1)
     return rows, columns
@@ -52,11 +52,11 @@ def pieces(shape: tuple[int, ...]) -> Iterator[slice]:
 
     What NumPy makes on the way takes little memory then.
     """
-    numbers = prod(shape)
-    if numbers <= PIECE:
+    values = prod(shape)
+    if values <= PIECE_VALUES:
         yield slice(0, shape[0] if shape else 1)
         return
-    step = max(1, PIECE * shape[0] // numbers)
+    step = max(1, PIECE_VALUES * shape[0] // values)
     for first in range(0, shape[0], step):
         yield slice(first, first + step)
 

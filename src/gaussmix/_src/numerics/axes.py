@@ -8,7 +8,7 @@ from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.numerics.contract import contract
 from gaussmix._src.numerics.core import native_target
 
-MOST_SWEEPS = 100
+MAX_SWEEPS = 100
 
 
 def principal_axes(matrices: Array) -> tuple[Array, Array]:
@@ -25,7 +25,7 @@ def principal_axes(matrices: Array) -> tuple[Array, Array]:
     return native_target().principal_axes(np.ascontiguousarray(matrices))
 
 
-def shared_axes(scatters: Array, start: Array, importance: Array | None, most: int = MOST_SWEEPS) -> Array:
+def shared_axes(scatters: Array, start: Array, importance: Array | None, max_sweeps: int = MAX_SWEEPS) -> Array:
     """Axes D that make Σ_k c_k log Π_j (DᵀS_kD)_jj smallest near `start`, by rotations that never raise it.
 
     Parameters
@@ -34,7 +34,7 @@ def shared_axes(scatters: Array, start: Array, importance: Array | None, most: i
     start : (d, d), orthonormal columns.
     importance : (n_components,), c_k. If these are the masses, D are Flury's common principal components (1984,
         Journal of the American Statistical Association 79). None minimises Σ_k Π_j (DᵀS_kD)_jj^(1/d) instead.
-    most : limit on sweeps over all pairs.
+    max_sweeps : limit on sweeps over all pairs.
 
     Notes
     -----
@@ -44,7 +44,7 @@ def shared_axes(scatters: Array, start: Array, importance: Array | None, most: i
     Advances in Data Analysis and Classification 8), by exact rotations.
     """
     start = np.ascontiguousarray(start)
-    return native_target().shared_axes(np.ascontiguousarray(scatters), start, importance, most)
+    return native_target().shared_axes(np.ascontiguousarray(scatters), start, importance, max_sweeps)
 
 
 def common_axes(covariances: Array) -> Array:
@@ -53,6 +53,6 @@ def common_axes(covariances: Array) -> Array:
     They are those of a weighted sum, then rotated in case the sum has equal variances.
     """
     sizes = np.trace(covariances, axis1=1, axis2=2)
-    places = np.arange(1.0, len(sizes) + 1)
-    mixed: Array = contract("kij,k->ij", covariances, 1 / (sizes * places))
-    return shared_axes(covariances, principal_axes(mixed[None])[1][0], 1 / places)
+    indices = np.arange(1.0, len(sizes) + 1)
+    mixed: Array = contract("kij,k->ij", covariances, 1 / (sizes * indices))
+    return shared_axes(covariances, principal_axes(mixed[None])[1][0], 1 / indices)

@@ -9,8 +9,8 @@ import numpy as np
 
 from gaussmix._src.numerics.arrays import Array
 
-MOST_AT_ONCE = 2**15  # products that are held together
-SHORT = 7  # products in a sum that NumPy's `reduce` adds up one after the other, and slowly
+MAX_PRODUCTS = 2**15  # products that are held together
+MAX_SHORT_SUM = 7  # products in a sum that NumPy's `reduce` adds up one after the other, and slowly
 
 
 def contract(subscripts: str, first: Array, second: Array) -> Array:
@@ -20,13 +20,13 @@ def contract(subscripts: str, first: Array, second: Array) -> Array:
     """
     one, other, axes = _plan(subscripts)
     left, right = first.transpose(one[0])[one[1]], second.transpose(other[0])[other[1]]
-    if left.size * right.size <= MOST_AT_ONCE:  # as for most M-steps
+    if left.size * right.size <= MAX_PRODUCTS:  # as for most M-steps
         return np.asarray(np.add.reduce(np.multiply(left, right, order="C"), axis=axes))
     # Products are made quickest where the numbers of a sum lie side by side.
     left, right = np.broadcast_arrays(np.ascontiguousarray(left), np.ascontiguousarray(right))
-    found = np.empty(left.shape[: axes[0]])
-    _sum_into(found, left, right, axes)
-    return found
+    result = np.empty(left.shape[: axes[0]])
+    _sum_into(result, left, right, axes)
+    return result
 
 
 @cache
@@ -37,26 +37,26 @@ def _plan(subscripts: str) -> tuple[Any, Any, tuple[int, ...]]:
     order = [*result, *(letter for letter in dict.fromkeys(one + other) if letter not in result)]
 
     def aligned(letters: str) -> tuple[list[int], tuple[slice | None, ...]]:
-        places = [letters.index(letter) for letter in order if letter in letters]
-        return places, tuple(slice(None) if letter in letters else None for letter in order)
+        indices = [letters.index(letter) for letter in order if letter in letters]
+        return indices, tuple(slice(None) if letter in letters else None for letter in order)
 
     return aligned(one), aligned(other), tuple(range(len(result) - len(order), 0))
 
 
-def _sum_into(found: Array, left: Array, right: Array, axes: tuple[int, ...]) -> None:
-    """Put the sums over the last axes into `found`, in pieces along its axes."""
-    axis = next((axis for axis, length in enumerate(found.shape) if length > 1), None)
-    if left.size <= MOST_AT_ONCE and axes == (-1,) and 1 < left.shape[-1] <= SHORT:
-        found[...] = 0.0
+def _sum_into(result: Array, left: Array, right: Array, axes: tuple[int, ...]) -> None:
+    """Put the sums over the last axes into `result`, in pieces along its axes."""
+    axis = next((axis for axis, length in enumerate(result.shape) if length > 1), None)
+    if left.size <= MAX_PRODUCTS and axes == (-1,) and 1 < left.shape[-1] <= MAX_SHORT_SUM:
+        result[...] = 0.0
         for i in range(left.shape[-1]):
-            found += left[..., i] * right[..., i]
+            result += left[..., i] * right[..., i]
         return
-    if left.size <= MOST_AT_ONCE or axis is None:
-        np.add.reduce(np.multiply(left, right, order="C"), axis=axes, out=found[...])
+    if left.size <= MAX_PRODUCTS or axis is None:
+        np.add.reduce(np.multiply(left, right, order="C"), axis=axes, out=result[...])
         return
-    length = found.shape[axis]
-    step = max(MOST_AT_ONCE * length // left.size, 1)
+    length = result.shape[axis]
+    step = max(MAX_PRODUCTS * length // left.size, 1)
     before = (slice(None),) * axis
     for start in range(0, length, step):
         part = (*before, slice(start, start + step))
-        _sum_into(found[part], left[part], right[part], axes)
+        _sum_into(result[part], left[part], right[part], axes)

@@ -8,30 +8,30 @@ from gaussmix._src.errors import SingularCovariance
 from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.numerics.core import native_target
 
-_AT_ONCE = 2**13  # numbers: all steps of `exponential` for so many stay in the cache
-_LEAST = -746.0  # e^x is 0 from here down
+_MAX_VALUES = 2**13  # numbers: all steps of `exponential` for so many stay in the cache
+_MIN_EXPONENT = -746.0  # e^x is 0 from here down
 _LN2_HIGH, _LN2_LOW = 0.693147180369123816490, 1.90821492927058770002e-10  # their sum is ln 2; n · high is exact
 
 
-def log(numbers: Array) -> Array:
+def log(values: Array) -> Array:
     """Natural logarithm of each number of an array with at least one dimension; −inf for 0.
 
     The last bit of NumPy's depends on the processor.
     """
-    return native_target().log(np.ascontiguousarray(numbers).ravel()).reshape(numbers.shape)
+    return native_target().log(np.ascontiguousarray(values).ravel()).reshape(values.shape)
 
 
-def exponential(numbers: Array) -> Array:
+def exponential(values: Array) -> Array:
     """e^x for x < 700, by sums and products alone, because the last bit of NumPy's exp depends on the processor."""
-    if numbers.size > _AT_ONCE:
-        found = np.empty(numbers.shape)
-        flat, every = found.reshape(-1), numbers.reshape(-1)
-        for first in range(0, len(flat), _AT_ONCE):
-            flat[first : first + _AT_ONCE] = exponential(every[first : first + _AT_ONCE])
-        return found
-    numbers = np.maximum(numbers, _LEAST)
-    power = np.rint(numbers / (_LN2_HIGH + _LN2_LOW))
-    rest = (numbers - power * _LN2_HIGH) - power * _LN2_LOW
+    if values.size > _MAX_VALUES:
+        result = np.empty(values.shape)
+        flat, n_all = result.reshape(-1), values.reshape(-1)
+        for first in range(0, len(flat), _MAX_VALUES):
+            flat[first : first + _MAX_VALUES] = exponential(n_all[first : first + _MAX_VALUES])
+        return result
+    values = np.maximum(values, _MIN_EXPONENT)
+    power = np.rint(values / (_LN2_HIGH + _LN2_LOW))
+    rest = (values - power * _LN2_HIGH) - power * _LN2_LOW
     series = np.ones_like(rest)
     for n in range(14, 0, -1):  # |rest| < 0.35: the remainder of the series is below 2⁻⁶²
         series = 1.0 + rest / n * series
@@ -74,16 +74,16 @@ def softmax_and_log_sum(log_terms: Array, axis: int = -1) -> tuple[Array, Array]
     terms = exponential(log_terms - largest)
     total = terms.sum(axis=axis, keepdims=True)
     with np.errstate(invalid="ignore"):
-        shares = terms / total
-    return shares, (log(total) + largest).squeeze(axis)
+        responsibilities = terms / total
+    return responsibilities, (log(total) + largest).squeeze(axis)
 
 
-def log_gamma(numbers: Array) -> Array:
+def log_gamma(values: Array) -> Array:
     """log Γ(x) of positive numbers, an array with at least one dimension."""
-    return gammas(numbers)[0]
+    return gammas(values)[0]
 
 
-def gammas(numbers: Array) -> tuple[Array, Array]:
+def gammas(values: Array) -> tuple[Array, Array]:
     """log Γ(x) and ψ(x) = d log Γ(x) / dx of positive numbers."""
-    logs, derivatives = native_target().gammas(np.ascontiguousarray(numbers).ravel())
-    return logs.reshape(numbers.shape), derivatives.reshape(numbers.shape)
+    logs, derivatives = native_target().gammas(np.ascontiguousarray(values).ravel())
+    return logs.reshape(values.shape), derivatives.reshape(values.shape)

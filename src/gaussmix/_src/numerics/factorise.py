@@ -11,8 +11,8 @@ from gaussmix._src.numerics.core import core, native_target
 
 # A covariance is singular to working precision where Σ_jj (Σ⁻¹)_jj reaches this many over the number of features: there
 # rounding decides the inverse. The C++ core has the same number; a test compares them.
-MOST_INFLATION = core.MOST_INFLATION
-ROUNDED = 1e-6  # nats: the smallest rounding of a log density that counts
+MAX_INFLATION = core.MAX_INFLATION
+MIN_ROUNDING = 1e-6  # nats: the smallest rounding of a log density that counts
 
 
 def factorise(covariances: Array) -> tuple[Array, Array, NDArray[np.bool_]]:

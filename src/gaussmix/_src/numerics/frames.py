@@ -40,7 +40,7 @@ class Frame:
     data: Any  # the same as narwhals has it
 
     @classmethod
-    def of(cls, table: Any) -> Frame | None:
+    def from_table(cls, table: Any) -> Frame | None:
         """The frame that something is; None where it is none. Raises ValueError where two columns have one name.
 
         Record batches of Arrow become tables, which copies nothing. For what has no columns, narwhals is not imported.
@@ -114,15 +114,15 @@ class Frame:
         is_single = bool(kinds) and all(str(kind) == "Float32" for kind in kinds.values())
         rows: Rows = np.empty(self.data.shape, np.float32 if is_single else np.float64, order="F")
         with np.errstate(over="ignore"):  # longer floats may become infinite, which is refused like infinity
-            for place, values in enumerate(self._columns()):
-                rows[:, place] = _numbers(called, self.names[place], values)
+            for index, values in enumerate(self._columns()):
+                rows[:, index] = _as_floats(called, self.names[index], values)
         return rows
 
     def integers(self) -> list[int]:
         """The places of columns of integers so long that a double may not tell them apart."""
         return [
-            place
-            for place, (name, kind) in enumerate(self.data.schema.items())
+            index
+            for index, (name, kind) in enumerate(self.data.schema.items())
             if str(kind) in _MERGING or (str(kind) == "Object" and are_integers(self.data.get_column(name).to_list()))
         ]
 
@@ -155,10 +155,10 @@ def _without_dictionaries(table: Any) -> Any:
         raise ValueError(
             f"The table of PyArrow is damaged: {str(error).partition(chr(10))[0]}. Write it anew."
         ) from None
-    for place, field in enumerate(table.schema):
+    for index, field in enumerate(table.schema):
         kind = field.type.value_type if pa.types.is_dictionary(field.type) else None
         if kind is not None and (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)):
-            table = table.set_column(place, field.with_type(kind), table.column(place).cast(kind))
+            table = table.set_column(index, field.with_type(kind), table.column(index).cast(kind))
     return table
 
 
@@ -201,16 +201,16 @@ def _check_kind(called: str, name: Any, kind: Any) -> None:
         raise ParameterTypeError(f"{called} {_OTHER.format(what=str(kind), where=where)}")
 
 
-def _numbers(called: str, name: Any, values: NDArray[Any]) -> NDArray[Any]:
+def _as_floats(called: str, name: Any, values: NDArray[Any]) -> NDArray[Any]:
     """The numbers of a column; raises as `Frame.rows`."""
     if values.dtype.kind in "fiub":
         return values
     if values.dtype.kind == "c":
         raise ValueError(COMPLEX)
-    return np.array([_number(called, name, row, cell) for row, cell in enumerate(values.tolist())], dtype=np.float64)
+    return np.array([_as_float(called, name, row, cell) for row, cell in enumerate(values.tolist())], dtype=np.float64)
 
 
-def _number(called: str, name: Any, row: int, cell: Any) -> float:
+def _as_float(called: str, name: Any, row: int, cell: Any) -> float:
     """The number in a cell of any type; NaN where it is missing."""
     where = f" in row {row}, column {name!r}"
     if isinstance(cell, str):

@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 from gaussmix._src.numerics.arrays import Array
 
 
-def mix(numbers: NDArray[np.uint64]) -> NDArray[np.uint64]:
+def mix(values: NDArray[np.uint64]) -> NDArray[np.uint64]:
     """splitmix64 of each number; Steele, Lea & Flood (2014), OOPSLA, figure 17."""
-    mixed = numbers + np.uint64(0x9E3779B97F4A7C15)
+    mixed = values + np.uint64(0x9E3779B97F4A7C15)
     mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return mixed ^ (mixed >> np.uint64(31))

@@ -9,20 +9,20 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from gaussmix._src.numerics.arrays import PIECE, Array, Places, Rows, pieces
+from gaussmix._src.numerics.arrays import PIECE_VALUES, Array, Indices, Rows, pieces
 
 AnyArray = TypeVar("AnyArray", bound=NDArray[Any])
 
-AT_A_TIME = 65_520  # rows for one call, whose mask stays in the cache
-SIDE_BY_SIDE = 1024  # numbers of rows that are compared together
-LARGEST = float(np.finfo(np.float64).max)
-LARGEST_WEIGHT = 1e150  # of all rows together
-SMALLEST_SPREAD = 1e-152  # a thousandth of its square still has all its digits
-MERGED_SHARE = 1e-8  # of a column's range: rounding integers by less leaves log densities good to about 1e-7
-MERGED_FROM = 2.0**53  # integers of this size may merge in a double
+ROWS_PER_CALL = 65_520  # rows for one call, whose mask stays in the cache
+COLUMNS_PER_CALL = 1024  # numbers of rows that are compared together
+MAX_DOUBLE = float(np.finfo(np.float64).max)
+MAX_TOTAL_WEIGHT = 1e150  # of all rows together
+MIN_SPREAD = 1e-152  # a thousandth of its square still has all its digits
+MAX_MERGE_FRACTION = 1e-8  # of a column's range: rounding integers by less leaves log densities good to about 1e-7
+MIN_MERGED_INTEGER = 2.0**53  # integers of this size may merge in a double
 
 
-def patterns(missing: NDArray[np.bool_]) -> Iterator[tuple[Places, Places]]:
+def patterns(missing: NDArray[np.bool_]) -> Iterator[tuple[Indices, Indices]]:
     """The places of rows that lack the same features, with the features that they have; complete rows come first."""
     is_complete = ~missing.any(axis=1)
     if is_complete.any():
@@ -30,9 +30,9 @@ def patterns(missing: NDArray[np.bool_]) -> Iterator[tuple[Places, Places]]:
     others = np.flatnonzero(~is_complete)
     packed, pattern = np.unique(np.packbits(missing[others], axis=1), axis=0, return_inverse=True)
     order = others[np.argsort(pattern.ravel(), kind="stable")]
-    for places in np.split(order, np.cumsum(np.bincount(pattern.ravel(), minlength=len(packed)))[:-1]):
-        if places.size:
-            yield places, np.flatnonzero(~missing[places[0]])
+    for indices in np.split(order, np.cumsum(np.bincount(pattern.ravel(), minlength=len(packed)))[:-1]):
+        if indices.size:
+            yield indices, np.flatnonzero(~missing[indices[0]])
 
 
 def in_whole_steps(array: AnyArray) -> AnyArray:
@@ -44,7 +44,7 @@ def in_whole_steps(array: AnyArray) -> AnyArray:
 
 def largest_of(n_rows: int) -> float:
     """The largest number that so many rows may hold: squared offsets add up without overflow."""
-    return float((LARGEST / (4 * n_rows)) ** 0.5)
+    return float((MAX_DOUBLE / (4 * n_rows)) ** 0.5)
 
 
 class BadCell(NamedTuple):
@@ -73,15 +73,15 @@ class BadCell(NamedTuple):
         return "Remove or fill such rows first."
 
 
-def bad_cell(rows: Rows, largest: float = LARGEST, *, may_miss: bool = False) -> BadCell | None:
+def bad_cell(rows: Rows, largest: float = MAX_DOUBLE, *, may_miss: bool = False) -> BadCell | None:
     """The first number that is NaN or larger than `largest` in size; None if there is none.
 
-    NaN passes where values `may_miss`. Works on `AT_A_TIME` rows at a time, so that it makes no mask of all rows.
+    NaN passes where values `may_miss`. Works on `ROWS_PER_CALL` rows at a time, so that it makes no mask of all rows.
     """
     if rows.dtype.kind == "f" and rows.dtype != np.float64:
         largest = min(largest, float(np.finfo(rows.dtype).max))  # else float32 would round it to inf, and let inf pass
-    for first in range(0, len(rows), AT_A_TIME):
-        part = rows[first : first + AT_A_TIME]
+    for first in range(0, len(rows), ROWS_PER_CALL):
+        part = rows[first : first + ROWS_PER_CALL]
         if -largest <= float(part.min()) and float(part.max()) <= largest:  # false for NaN
             continue
         with np.errstate(invalid="ignore"):
@@ -104,10 +104,10 @@ def merging_error(column: str, low: float, high: float, difference: float) -> Va
 def steps_of(low: float, high: float) -> float:
     """The distance of doubles of the size of integers between these; 0 where rounding them to doubles does no harm."""
     largest = float(max(abs(low), abs(high)))
-    if not largest >= MERGED_FROM:
+    if not largest >= MIN_MERGED_INTEGER:
         return 0.0
     step = float(np.spacing(largest))
-    return step if step > MERGED_SHARE * (high - low) else 0.0
+    return step if step > MAX_MERGE_FRACTION * (high - low) else 0.0
 
 
 def extreme_rows(rows: Rows, row_weight: Array | None = None) -> NDArray[np.intp]:
@@ -116,17 +116,17 @@ def extreme_rows(rows: Rows, row_weight: Array | None = None) -> NDArray[np.intp
     With weights (n_rows,), only rows of positive weight count. NaN counts only where a feature has nothing else.
     Uses argmin, because along the first axis NumPy's argmin is 2 to 10 times as fast as its min.
     """
-    if row_weight is None and rows.size <= PIECE:
+    if row_weight is None and rows.size <= PIECE_VALUES:
         return np.array(_extremes(rows))
     low, high = [], []
     for part in pieces(rows.shape):
-        numbers = np.arange(part.start, min(part.stop, len(rows)))
+        values = np.arange(part.start, min(part.stop, len(rows)))
         if row_weight is not None:
-            numbers = numbers[row_weight[part] > 0]
-        if len(numbers):
-            low_places, high_places = _extremes(rows[part] if row_weight is None else rows[numbers])
-            low.append(numbers[low_places])
-            high.append(numbers[high_places])
+            values = values[row_weight[part] > 0]
+        if len(values):
+            low_indices, high_indices = _extremes(rows[part] if row_weight is None else rows[values])
+            low.append(values[low_indices])
+            high.append(values[high_indices])
     if len(low) == 1:
         return np.array([low[0], high[0]])
     lowest, highest, columns = np.array(low), np.array(high), np.arange(rows.shape[1])
@@ -139,7 +139,7 @@ def extremes(rows: Rows, row_weight: Array | None = None) -> Rows:
 
     A zero has no sign: which of −0 and 0 NumPy finds depends on the processor.
     """
-    if row_weight is None and rows.flags.c_contiguous and rows.size > 16 * SIDE_BY_SIDE:
+    if row_weight is None and rows.flags.c_contiguous and rows.size > 16 * COLUMNS_PER_CALL:
         low, high = np.concatenate([_ends_of(rows[part]) for part in pieces(rows.shape)], axis=1)
         if not np.isnan(low.min()):
             columns = np.arange(rows.shape[1])
@@ -150,7 +150,7 @@ def extremes(rows: Rows, row_weight: Array | None = None) -> Rows:
 def _ends_of(rows: Rows) -> Rows:
     """Rows with the same extremes, (2, n, n_features): NumPy compares long rows quickest, so several make one."""
     n_rows, n_features = rows.shape
-    together = min(max(1, SIDE_BY_SIDE // n_features), n_rows)
+    together = min(max(1, COLUMNS_PER_CALL // n_features), n_rows)
     n_wide = n_rows // together * together
     wide, rest = rows[:n_wide].reshape(-1, together * n_features), rows[n_wide:]
     ends = wide.min(axis=0), wide.max(axis=0)
@@ -165,9 +165,9 @@ def _extremes(values: Rows) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     return np.where(missing, np.inf, values).argmin(axis=0), np.where(missing, -np.inf, values).argmax(axis=0)
 
 
-SMALLEST_EXPONENT = -1021  # of the unit of weights, so that it has a reciprocal
+MIN_EXPONENT = -1021  # of the unit of weights, so that it has a reciprocal
 
 
 def unit_of_weights(largest: float) -> float:
     """The power of 2 that brings weights below 1, where the largest is this."""
-    return 2.0 ** max(frexp(largest)[1], SMALLEST_EXPONENT)
+    return 2.0 ** max(frexp(largest)[1], MIN_EXPONENT)

@@ -21,10 +21,10 @@ else:
         def __get__(self, instance: Any, owner: type | None = None) -> Any:
             if instance is None:
                 return self
-            known = vars(instance)
-            if self.attrname not in known:
-                known[self.attrname] = self.func(instance)
-            return known[self.attrname]
+            cached = vars(instance)
+            if self.attrname not in cached:
+                cached[self.attrname] = self.func(instance)
+            return cached[self.attrname]
 
 
 @contextmanager

@@ -9,12 +9,12 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import ndtr
 
-from gaussmix._src.estimators.regressor import regressor_of
-from gaussmix._src.mixture.holes import tail_probability
+from gaussmix._src.estimators.regressor import as_regressor
+from gaussmix._src.mixture.missing_values import tail_probability
 from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.plot.display import Axes, Display
 from gaussmix._src.plot.palette import faded
-from gaussmix._src.plot.subject import beside, mixture_of, subject_of
+from gaussmix._src.plot.subject import beside, get_mixture, make_subject
 
 _N_BINS = 10
 _CONFIDENCE = 0.95
@@ -80,7 +80,7 @@ class CalibrationDisplay(Display):
         if is_regressor:
             values = _masses_below(estimator, X, y)
         else:  # the mass where the density is higher
-            subject = subject_of(estimator, X)
+            subject = make_subject(estimator, X)
             values = 1.0 - tail_probability(subject.needed_rows(cls.__name__), subject.mixture)
         return cls(values=values, is_central=is_regressor).plot(ax, **options)
 
@@ -119,7 +119,7 @@ class CalibrationDisplay(Display):
         return [self.line_, self.reference_, self.band_]
 
     def _draw_pit(self, ax: Axes, color: Any) -> list[Any]:
-        low, high = (_N_BINS * share for share in _chance(len(self.values), 1 / _N_BINS))
+        low, high = (_N_BINS * probability for probability in _chance(len(self.values), 1 / _N_BINS))
         how: dict[str, Any] = {"bins": _N_BINS, "range": (0, 1), "facecolor": faded(color, 0.45), "edgecolor": color}
         self.line_ = ax.hist(self.values, weights=np.full(len(self.values), _N_BINS / len(self.values)), **how)[2]
         self.line_.set_label("observed")
@@ -130,23 +130,25 @@ class CalibrationDisplay(Display):
         return [self.line_, self.reference_, self.band_]
 
 
-def _chance(n_rows: int, share: Any) -> tuple[Any, Any]:
+def _chance(n_rows: int, probability: Any) -> tuple[Any, Any]:
     """The smallest and the largest part of so many rows that is likely where each counts with some probability."""
     from scipy.stats import binom  # slow to import
 
     tail = 0.5 - 0.5 * _CONFIDENCE
-    return binom.ppf(tail, n_rows, share) / n_rows, binom.ppf(1 - tail, n_rows, share) / n_rows
+    return binom.ppf(tail, n_rows, probability) / n_rows, binom.ppf(1 - tail, n_rows, probability) / n_rows
 
 
 def _masses_below(regressor: Any, X: ArrayLike, y: ArrayLike | None) -> Array:
     """P(target ≤ y | x) of each row."""
-    mixture, places = mixture_of(regressor), np.atleast_1d(regressor.targets_)
-    if len(places) > 1:
+    mixture, indices = get_mixture(regressor), np.atleast_1d(regressor.targets_)
+    if len(indices) > 1:
         raise ValueError("CalibrationDisplay needs one target, and the regressor has several. Fit it with one.")
-    subject = subject_of(mixture, beside(X, y, mixture.feature_names))
+    subject = make_subject(mixture, beside(X, y, mixture.feature_names))
     rows = subject.needed_rows(CalibrationDisplay.__name__)
-    target, known = rows[:, places[0]], np.delete(rows, places, axis=1)
-    unnamed = regressor_of(mixture.with_feature_names(None), places.tolist(), regressor.n_jobs)
-    given = unnamed.predict_mixture(known)
-    deviations = np.sqrt(given.family.covariances(given.covariances, *given.means.shape[1:]).variances()[:, 0])
-    return np.asarray(np.einsum("nk,nk->n", given.weights, ndtr((target[:, None] - given.means[:, :, 0]) / deviations)))
+    target, inputs = rows[:, indices[0]], np.delete(rows, indices, axis=1)
+    unnamed = as_regressor(mixture.with_feature_names(None), indices.tolist(), regressor.n_jobs)
+    models = unnamed.predict_mixture(inputs)
+    deviations = np.sqrt(models.family.covariances(models.covariances, *models.means.shape[1:]).variances()[:, 0])
+    return np.asarray(
+        np.einsum("nk,nk->n", models.weights, ndtr((target[:, None] - models.means[:, :, 0]) / deviations))
+    )

@@ -14,12 +14,12 @@ from gaussmix._src.errors import ParameterTypeError
 from gaussmix._src.mixture.mixture import Mixture
 from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.plot.display import Axes, FeatureDisplay, component_handles, handle
-from gaussmix._src.plot.layers import MOST_POINTS, covered, draw_components, draw_histogram, draw_numbers, draw_rows
-from gaussmix._src.plot.palette import Look, looks_of
+from gaussmix._src.plot.layers import MAX_POINTS, covered, draw_components, draw_histogram, draw_indices, draw_rows
+from gaussmix._src.plot.palette import Pen, component_pens
 from gaussmix._src.plot.subject import Subject
 
 Options = Mapping[str, Any] | None
-THIN, PALE = 0.5, 0.35  # lines of mixtures that the truth might be as well
+UNCERTAIN_WIDTH, UNCERTAIN_ALPHA = 0.5, 0.35  # lines of mixtures that the truth might be as well
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
@@ -39,7 +39,7 @@ class ComponentDisplay(FeatureDisplay):
     means : (n_components, 1) or (n_components, 2), of the features shown, data units.
     covariances : (n_components, 1, 1) or (n_components, 2, 2), of the features shown, data units².
     feature_names : the names of the features shown, for the axes.
-    places : the numbers of the features shown, among those of the mixture.
+    features : the numbers of the features shown, among those of the mixture.
 
     Attributes
     ----------
@@ -49,7 +49,7 @@ class ComponentDisplay(FeatureDisplay):
         an image, and a collection of the rows far from all components. In one feature the bars of the histogram.
     components_ : for each component a list: its ellipses by level, or its curve.
     uncertain_ : for each mixture in `uncertainty` what `components_` has of one level.
-    numbers_ : the numbers at the means, where there are more components than colours.
+    texts_ : the numbers at the means, where there are more components than colours.
     legend_ : the legend at the right of the axes, or None.
     colors_ : the colour of each component.
 
@@ -73,14 +73,14 @@ class ComponentDisplay(FeatureDisplay):
     means: Array
     covariances: Array
     feature_names: Sequence[str]
-    places: Sequence[int] = (0, 1)
+    features: Sequence[int] = (0, 1)
 
     @classmethod
-    def of(cls, subject: Subject, shown: Sequence[int], known: tuple[Any, Any] | None = None) -> Self:
+    def from_fit(cls, subject: Subject, shown: Sequence[int], known: tuple[Any, Any] | None = None) -> Self:
         """Make the display of some features without drawing it; `known` are labels and certainty, where they are."""
         labels, certainty = subject.labels_and_certainty() if known is None else known
         rows, components = subject.shown(shown), subject.components(shown)
-        return cls(rows=rows, labels=labels, certainty=certainty, places=shown, **components)
+        return cls(rows=rows, labels=labels, certainty=certainty, features=shown, **components)
 
     def plot(
         self,
@@ -121,43 +121,43 @@ class ComponentDisplay(FeatureDisplay):
         """
         radii = checked_levels(levels)
         ax = self._on(ax)
-        looks = looks_of(len(self.weights), colors, ax.get_facecolor())
-        self.colors_: list[Any] = [look.color for look in looks]
+        pens = component_pens(len(self.weights), colors, ax.get_facecolor())
+        self.colors_: list[Any] = [pen.color for pen in pens]
         of_rows, is_line = dict(row_kwargs or {}), self.means.shape[1] == 1
         if is_line:
             self.rows_: Any = draw_histogram(ax, self.rows[:, 0], of_rows)
         else:
             box = covered(self.means, self.covariances)
-            self.rows_ = draw_rows(ax, self.rows, self.labels, self.certainty, looks, box, of_rows)
+            self.rows_ = draw_rows(ax, self.rows, self.labels, self.certainty, pens, box, of_rows)
         parts = self.weights, self.means, self.covariances
-        self.components_: list[Any] = draw_components(ax, *parts, looks, radii, dict(component_kwargs or {}))
-        is_many = not is_line and len(set(map(str, self.colors_))) < len(looks)
-        self.numbers_: list[Any] = draw_numbers(ax, self.means, looks) if is_many else []
+        self.components_: list[Any] = draw_components(ax, *parts, pens, radii, dict(component_kwargs or {}))
+        repeats_colors = not is_line and len(set(map(str, self.colors_))) < len(pens)
+        self.texts_: list[Any] = draw_indices(ax, self.means, pens) if repeats_colors else []
         others: Any = uncertainty.mixtures() if hasattr(uncertainty, "mixtures") else uncertainty
         if not isinstance(others, Sequence) or not all(isinstance(each, Mixture) for each in others):
             raise ParameterTypeError(
                 "uncertainty must be what inference or bootstrap found, or a list of mixtures, such as "
                 f"posterior_.sample(50), not {uncertainty!r:.60}."
             )
-        self.uncertain_: list[Any] = [self._draw_uncertain(ax, looks, radii[:1], each) for each in others]
+        self.uncertain_: list[Any] = [self._draw_uncertain(ax, pens, radii[:1], each) for each in others]
         self._name_axes(self.feature_names, "density")
-        return self._with_legend(self.handles(looks), legend)
+        return self._with_legend(self.handles(pens), legend)
 
-    def handles(self, looks: Sequence[Look]) -> list[Any]:
+    def handles(self, pens: Sequence[Pen]) -> list[Any]:
         """What a legend of this picture names."""
         is_line = self.means.shape[1] == 1
-        points = not is_line and 0 < len(self.rows) <= MOST_POINTS
+        points = not is_line and 0 < len(self.rows) <= MAX_POINTS
         noise = not is_line and bool((self.labels < 0).any())
-        handles = component_handles(looks, self.weights, points=points, lines=not points, noise=noise)
-        return [*handles, handle("their sum", self._ink, "--", linewidth=1)] if is_line and len(looks) > 1 else handles
+        handles = component_handles(pens, self.weights, points=points, lines=not points, noise=noise)
+        return [*handles, handle("their sum", self._ink, "--", linewidth=1)] if is_line and len(pens) > 1 else handles
 
-    def _draw_uncertain(self, ax: Axes, looks: list[Look], levels: list[float], other: Mixture) -> Any:
+    def _draw_uncertain(self, ax: Axes, pens: list[Pen], levels: list[float], other: Mixture) -> Any:
         """Thin ellipses or curves of another mixture; raises ValueError where it has other features or components."""
-        if other.n_components != len(looks) or other.n_features <= max(self.places):
+        if other.n_components != len(pens) or other.n_features <= max(self.features):
             raise ValueError("uncertainty must hold mixtures with the components and features of the drawn one.")
-        covariances = other.model.covariances.marginal(np.array(self.places)).dense()
-        means, style = other.means[:, list(self.places)], {"linewidth": THIN, "alpha": PALE}
-        return draw_components(ax, other.weights, means, covariances, looks, levels, style, has_fill=False)
+        covariances = other.model.covariances.marginal(np.array(self.features)).dense()
+        means, style = other.means[:, list(self.features)], {"linewidth": UNCERTAIN_WIDTH, "alpha": UNCERTAIN_ALPHA}
+        return draw_components(ax, other.weights, means, covariances, pens, levels, style, has_fill=False)
 
 
 def checked_levels(levels: Any) -> list[float]:

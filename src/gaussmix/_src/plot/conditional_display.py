@@ -9,13 +9,13 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike
 
-from gaussmix._src.estimators.regressor import regressor_of
-from gaussmix._src.mixture.features import place_of
+from gaussmix._src.estimators.regressor import as_regressor
+from gaussmix._src.mixture.features import feature_index
 from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.plot.display import Axes, Display, checked_masses
 from gaussmix._src.plot.layers import draw_plain_rows
 from gaussmix._src.plot.palette import faded
-from gaussmix._src.plot.subject import Feature, beside, mixture_of, names_of, subject_of
+from gaussmix._src.plot.subject import Feature, beside, choose_names, get_mixture, make_subject
 
 _N_POINTS = 201
 
@@ -97,27 +97,27 @@ class ConditionalDisplay(Display):
         ------
         ValueError, TypeError : feature and target are the same, or masses are not numbers between 0 and 1.
         """
-        mixture = mixture_of(estimator)
-        names = names_of(mixture.n_features, feature_names, mixture.feature_names)
+        mixture = get_mixture(estimator)
+        names = choose_names(mixture.n_features, feature_names, mixture.feature_names)
         last = np.atleast_1d(getattr(estimator, "targets_", -1))[0].item()
-        given = ("feature", feature), ("target", last if target is None else target)
-        places = [place_of(value, len(names), tuple(names), called) for called, value in given]
-        if places[0] == places[1]:
-            raise ValueError(f"feature and target are both {names[places[0]]!r}: choose two different ones.")
-        shares = checked_masses(masses)
-        subject = subject_of(mixture, beside(X, y, mixture.feature_names), feature_names)
-        rows = subject.shown(places)
-        pair = mixture.without_noise.marginal(places)
+        arguments = ("feature", feature), ("target", last if target is None else target)
+        indices = [feature_index(value, len(names), tuple(names), called) for called, value in arguments]
+        if indices[0] == indices[1]:
+            raise ValueError(f"feature and target are both {names[indices[0]]!r}: choose two different ones.")
+        probabilities = checked_masses(masses)
+        subject = make_subject(mixture, beside(X, y, mixture.feature_names), feature_names)
+        rows = subject.shown(indices)
+        pair = mixture.without_noise.marginal(indices)
         x = _span(pair.means[:, 0], np.sqrt(pair.model.covariances.dense()[:, 0, 0]), rows[:, 0])
-        regressor = regressor_of(pair.with_feature_names(None), [1])
-        tails = np.concatenate([0.5 - 0.5 * shares[::-1], [0.5], 0.5 + 0.5 * shares])
+        regressor = as_regressor(pair.with_feature_names(None), [1])
+        tails = np.concatenate([0.5 - 0.5 * probabilities[::-1], [0.5], 0.5 + 0.5 * probabilities])
         return cls(
             x=x,
             mean=np.asarray(regressor.predict(x[:, None]))[:, 0],
             quantiles=regressor.predict_quantiles(x[:, None], tails)[:, 0],
-            masses=shares,
+            masses=probabilities,
             rows=rows,
-            feature_names=[names[place] for place in places],
+            feature_names=[names[index] for index in indices],
         ).plot(ax, **options)
 
     def plot(self, ax: Axes | None = None, *, color: Any = None, legend: bool = True) -> Self:
@@ -146,8 +146,8 @@ class ConditionalDisplay(Display):
         self.bands_: list[Any] = []
         for k, mass in enumerate(self.masses[::-1].tolist()):
             edges = self.quantiles[:, k], self.quantiles[:, 2 * n - k]
-            look: dict[str, Any] = {"color": faded(color, 0.18 + 0.14 * k), "linewidth": 0, "zorder": 1.5}
-            self.bands_.append(ax.fill_between(self.x, *edges, label=f"{100 * mass:.4g}% of the rows", **look))
+            pen: dict[str, Any] = {"color": faded(color, 0.18 + 0.14 * k), "linewidth": 0, "zorder": 1.5}
+            self.bands_.append(ax.fill_between(self.x, *edges, label=f"{100 * mass:.4g}% of the rows", **pen))
         self.mean_: Any = ax.plot(self.x, self.mean, color=color, linewidth=1.8, zorder=4, label="mean")[0]
         self.median_: Any = ax.plot(
             self.x, self.quantiles[:, n], color=color, linewidth=1.2, linestyle="--", zorder=4, label="median"

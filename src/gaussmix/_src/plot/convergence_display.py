@@ -64,14 +64,14 @@ class ConvergenceDisplay(Display):
             check_is_fitted(estimator)
         if not hasattr(estimator, "lower_bounds_"):
             raise ParameterTypeError(f"{type(estimator).__name__} keeps no trace of EM: give a fitted GaussianMixture.")
-        kept = list(estimator.lower_bounds_)
+        best_trace = list(estimator.lower_bounds_)
         traces = [list(trace) for trace in getattr(getattr(estimator, "outcome_", None), "traces", [])]
-        if not kept:
+        if not best_trace:
             raise ValueError("EM made no step, so there is nothing to show. Raise max_iter.")
-        if kept not in traces:
-            traces.append(kept)
+        if best_trace not in traces:
+            traces.append(best_trace)
         raised = "bound" if isinstance(estimator, BayesianGaussianMixture) else LIKELIHOOD
-        return cls(traces=traces, best=traces.index(kept), raised=raised).plot(ax, **options)
+        return cls(traces=traces, best=traces.index(best_trace), raised=raised).plot(ax, **options)
 
     def plot(self, ax: Axes | None = None, *, color: Any = None, legend: bool = True) -> Self:
         """Draw.

@@ -10,13 +10,13 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from gaussmix._src.errors import ParameterTypeError, counted
-from gaussmix._src.fit.criteria import HIGHER, STABILITY, heading_of, structures
+from gaussmix._src.fit.criteria import HIGHER, STABILITY, name_criterion, structures
 from gaussmix._src.plot.display import Axes, Display, handle
-from gaussmix._src.plot.palette import looks_of
+from gaussmix._src.plot.palette import component_pens
 
-_BEST = 10  # candidates that decide the axis
+_N_BEST = 10  # candidates that decide the axis
 _MARGIN = 0.15  # of their range, above and below
-_MOST = 3.0  # times their range: if all candidates are in it, the axis shows all
+_MAX_RANGE_RATIO = 3.0  # times their range: if all candidates are in it, the axis shows all
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
@@ -81,9 +81,9 @@ class CriterionDisplay(Display):
             )
         check_is_fitted(estimator)
         results, wanted = estimator.results_, estimator.criterion if criterion is None else criterion
-        known = [name for name in ("bic", "icl", "aic", "aicc", *HIGHER) if name in results]
-        if wanted not in known:
-            raise ValueError(f"criterion={wanted!r:.60} is not one of {', '.join(map(repr, known))}.")
+        finite = [name for name in ("bic", "icl", "aic", "aicc", *HIGHER) if name in results]
+        if wanted not in finite:
+            raise ValueError(f"criterion={wanted!r:.60} is not one of {', '.join(map(repr, finite))}.")
         return cls(results=results, best_index=estimator.best_index_, criterion=wanted).plot(ax, **options)
 
     def plot(self, ax: Axes | None = None, *, colors: Sequence[Any] | None = None, legend: bool = True) -> Self:
@@ -92,18 +92,18 @@ class CriterionDisplay(Display):
         counts, values = (np.asarray(self.results[name], dtype=float) for name in ("n_components", self.criterion))
         names_of_candidates = np.array(structures(self.results))
         names = list(dict.fromkeys(names_of_candidates.tolist()))
-        looks = looks_of(len(names), colors, ax.get_facecolor())
+        pens = component_pens(len(names), colors, ax.get_facecolor())
         self.lines_: dict[str, Any] = {}
         self.failures_: dict[str, Any] = {}
         is_failed = np.array([why is not None for why in self.results["failure"]])
-        for nth, (name, look) in enumerate(zip(names, looks, strict=True)):
+        for nth, (name, pen) in enumerate(zip(names, pens, strict=True)):
             mine = np.flatnonzero(names_of_candidates == name)
             mine = mine[np.argsort(counts[mine], kind="stable")]
-            style = {"color": look.color, "marker": look.marker, "linestyle": look.line_style}
+            style = {"color": pen.color, "marker": pen.marker, "linestyle": pen.line_style}
             (self.lines_[name],) = ax.plot(counts[mine], values[mine], label=name, markersize=4, linewidth=1.2, **style)
             failed = counts[mine[is_failed[mine]]]
             if len(failed):
-                self.failures_[name] = self._cross(failed, nth, len(names), look.color)
+                self.failures_[name] = self._cross(failed, nth, len(names), pen.color)
         best = counts[self.best_index], values[self.best_index]
         label = f"chosen: {names_of_candidates[self.best_index]}, {best[0]:.0f}"
         self.best_: Any = self._ring(*best, label=label)
@@ -113,7 +113,7 @@ class CriterionDisplay(Display):
             style = {"marker": "^", "linestyle": "", "markersize": 8, "markerfacecolor": "none", "color": "0.5"}
             (self.peaks_,) = ax.plot(counts[at], values[at], **style)
         better = "higher is better" if self.criterion in HIGHER else "lower is better"
-        ax.set(xlabel="number of components", ylabel=f"{heading_of(self.criterion)} ({better})")
+        ax.set(xlabel="number of components", ylabel=f"{name_criterion(self.criterion)} ({better})")
         self._count_along_x(min_n_ticks=1)
         ax.set_xlim(counts.min() - 0.5, counts.max() + 0.5)
         self._show_the_best(values)
@@ -127,14 +127,14 @@ class CriterionDisplay(Display):
     def _show_the_best(self, values: Any) -> None:
         """Let the best candidates and the chosen one decide the axis; a note counts those that lie beyond it."""
         self.note_: Any = None
-        known = values[~np.isnan(values)]
-        cost = -known if self.criterion in HIGHER else known
-        best, last = (known[np.argsort(cost, kind="stable")[[0, min(_BEST, len(known)) - 1]]]).tolist()
+        finite = values[~np.isnan(values)]
+        cost = -finite if self.criterion in HIGHER else finite
+        best, last = (finite[np.argsort(cost, kind="stable")[[0, min(_N_BEST, len(finite)) - 1]]]).tolist()
         shown = np.array([best, last, values[self.best_index]])
         room = _MARGIN * np.ptp(shown)
         low, high = shown.min() - room, shown.max() + room
-        beyond = int(((known < low) | (known > high)).sum())
-        if not room or np.ptp(known) <= _MOST * np.ptp(shown):
+        beyond = int(((finite < low) | (finite > high)).sum())
+        if not room or np.ptp(finite) <= _MAX_RANGE_RATIO * np.ptp(shown):
             return
         self.ax_.set_ylim(low, high)
         is_below = self.criterion in HIGHER

@@ -11,7 +11,7 @@ import numpy as np
 from gaussmix._src.mixture.mixture import Mixture
 from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.plot.display import Axes, FeatureDisplay, checked_masses
-from gaussmix._src.plot.layers import covered, draw_histogram, draw_plain_rows, grid_of
+from gaussmix._src.plot.layers import covered, draw_histogram, draw_plain_rows, make_grid
 from gaussmix._src.plot.palette import faded
 from gaussmix._src.plot.subject import Subject
 
@@ -55,7 +55,7 @@ class DensityDisplay(FeatureDisplay):
     feature_names: Sequence[str]
 
     @classmethod
-    def of(cls, subject: Subject, shown: Sequence[int]) -> Self:
+    def from_fit(cls, subject: Subject, shown: Sequence[int]) -> Self:
         """Make the display of some features without drawing it."""
         mixture, names = subject.mixture.without_noise.marginal(shown), [subject.names[j] for j in shown]
         return cls(mixture=mixture, rows=subject.shown(shown), feature_names=names)
@@ -79,19 +79,19 @@ class DensityDisplay(FeatureDisplay):
         ------
         ValueError, TypeError : masses are not numbers above 0 and below 1, or a color is none.
         """
-        shares = checked_masses(masses)
+        probabilities = checked_masses(masses)
         ax = self._on(ax)
         color = self._line_color(color)
-        shares = shares[::-1]
-        self.levels_: Any = self.mixture.highest_density_level(shares)
-        shades = [faded(color, 1 - (1 - _OPACITY) ** (nth + 1)) for nth in range(len(shares))]
+        probabilities = probabilities[::-1]
+        self.levels_: Any = self.mixture.highest_density_level(probabilities)
+        shades = [faded(color, 1 - (1 - _OPACITY) ** (nth + 1)) for nth in range(len(probabilities))]
         is_line = self.mixture.n_features == 1
         (self._draw_line if is_line else self._draw_plane)(ax, color, shades)
         self._name_axes(self.feature_names, "density")
-        return self._with_legend(_handles(shares, shades, color), legend)
+        return self._with_legend(_handles(probabilities, shades, color), legend)
 
     def _draw_plane(self, ax: Axes, color: Any, shades: list[Any]) -> None:
-        x, y, points = grid_of(self.mixture, self.rows)
+        x, y, points = make_grid(self.mixture, self.rows)
         density = self.mixture.log_density(points).reshape(len(y), len(x))
         levels = self.levels_ + np.arange(len(self.levels_)) * 1e-12  # strictly ascending, even if two values are equal
         top = max(float(density.max()), float(levels[-1])) + 1.0
@@ -114,7 +114,7 @@ class DensityDisplay(FeatureDisplay):
             getattr(self.ax_, f"set_{name}lim")(ends.min() - margin, ends.max() + margin)
 
     def _draw_line(self, ax: Axes, color: Any, shades: list[Any]) -> None:
-        x = grid_of(self.mixture, self.rows)[0]
+        x = make_grid(self.mixture, self.rows)[0]
         density = np.exp(self.mixture.log_density(x[:, None]))
         self.rows_ = draw_histogram(ax, self.rows[:, 0], {})
         self.regions_ = [
@@ -125,10 +125,10 @@ class DensityDisplay(FeatureDisplay):
         ax.set_ylim(bottom=0.0)
 
 
-def _handles(shares: Array, shades: Sequence[Any], color: Any) -> list[Any]:
+def _handles(probabilities: Array, shades: Sequence[Any], color: Any) -> list[Any]:
     from matplotlib.patches import Patch
 
     return [
-        Patch(facecolor=shade, edgecolor=color, label=f"{100 * share:.4g}% of the mass")
-        for share, shade in zip(shares[::-1].tolist(), shades[::-1], strict=True)
+        Patch(facecolor=shade, edgecolor=color, label=f"{100 * probability:.4g}% of the mass")
+        for probability, shade in zip(probabilities[::-1].tolist(), shades[::-1], strict=True)
     ]

@@ -11,16 +11,16 @@ from numpy.typing import ArrayLike
 from gaussmix._src.checks import check_probabilities
 from gaussmix._src.errors import ParameterTypeError
 from gaussmix._src.numerics.arrays import Array
-from gaussmix._src.plot.palette import COLORS, Look, on_page
-from gaussmix._src.plot.subject import Features, Subject, chosen_features, subject_of
+from gaussmix._src.plot.palette import COLORS, Pen, on_page
+from gaussmix._src.plot.subject import Features, Subject, chosen_features, make_subject
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes as Axes
 else:  # matplotlib need not be installed to import this
     Axes = Any
 
-MOST_IN_LEGEND = 20
-_LONGEST_NAME = 60  # characters; a layout with a name of thousands takes minutes
+MAX_LEGEND_ENTRIES = 20
+_MAX_NAME_LENGTH = 60  # characters; a layout with a name of thousands takes minutes
 
 
 class Display:
@@ -112,11 +112,11 @@ class FeatureDisplay(Display):
             display shows nothing but rows, or a grid would have more than 8 features.
         TypeError : `estimator` has no mixture, X is not numbers, or a feature is neither a number nor a name.
         """
-        subject = subject_of(estimator, X, feature_names)
-        return cls.of(subject, chosen_features(features, subject.names, cls._most)).plot(ax, **options)
+        subject = make_subject(estimator, X, feature_names)
+        return cls.from_fit(subject, chosen_features(features, subject.names, cls._most)).plot(ax, **options)
 
     @classmethod
-    def of(cls, subject: Subject, shown: Sequence[int]) -> Any:
+    def from_fit(cls, subject: Subject, shown: Sequence[int]) -> Any:
         """Make the display of some features without drawing it."""
         raise NotImplementedError
 
@@ -126,7 +126,7 @@ def as_text(name: str) -> str:
 
     Every name that comes from the data goes through here. matplotlib draws "\\$" as a dollar.
     """
-    short = name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 1]}…"
+    short = name if len(name) <= _MAX_NAME_LENGTH else f"{name[: _MAX_NAME_LENGTH - 1]}…"
     return "".join(mark if mark.isprintable() or mark == "\n" else "?" for mark in short).replace("$", r"\$")
 
 
@@ -154,10 +154,10 @@ def import_pyplot() -> Any:
 
 def checked_masses(masses: Any) -> Array:
     """Masses of regions, ascending, each once; raises ValueError or TypeError."""
-    shares = np.unique(check_probabilities("masses", masses))
-    if not len(shares) or shares[0] == 0 or shares[-1] == 1:
+    probabilities = np.unique(check_probabilities("masses", masses))
+    if not len(probabilities) or probabilities[0] == 0 or probabilities[-1] == 1:
         raise ValueError(f"masses={masses!r:.60} must be numbers above 0 and below 1.")
-    return shares
+    return probabilities
 
 
 def legend_beside(ax: Axes, handles: Sequence[Any]) -> Any:
@@ -170,17 +170,17 @@ def legend_beside(ax: Axes, handles: Sequence[Any]) -> Any:
     return ax.legend(handles=handles, frameon=False, fontsize="small", **where)
 
 
-def component_handles(looks: Sequence[Look], weights: Any, *, points: bool, lines: bool, noise: bool) -> list[Any]:
+def component_handles(pens: Sequence[Pen], weights: Any, *, points: bool, lines: bool, noise: bool) -> list[Any]:
     """What a legend shows for each component: its marker, its line, its number and its weight.
 
     A legend of more than 20 would be longer than the picture: then it names none.
     """
-    if len(looks) > MOST_IN_LEGEND:
+    if len(pens) > MAX_LEGEND_ENTRIES:
         return []
     handles = []
-    for k, (look, weight) in enumerate(zip(looks, np.asarray(weights).tolist(), strict=True)):
-        line, marker = look.line_style if lines else "", look.marker if points else ""
-        handles.append(handle(f"component {k} ({weight:.0%})", look.color, line, marker, linewidth=1.3))
+    for k, (pen, weight) in enumerate(zip(pens, np.asarray(weights).tolist(), strict=True)):
+        line, marker = pen.line_style if lines else "", pen.marker if points else ""
+        handles.append(handle(f"component {k} ({weight:.0%})", pen.color, line, marker, linewidth=1.3))
     return [*handles, handle("noise", "0.5", marker="x")] if noise else handles
 
 

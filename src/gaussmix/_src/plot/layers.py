@@ -8,23 +8,23 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gaussmix._src.mixture.html import ellipse_of
 from gaussmix._src.mixture.mixture import Mixture
-from gaussmix._src.mixture.shown import ellipse_of
 from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.plot.display import Axes
-from gaussmix._src.plot.palette import NOISE_COLOR, Look, faded
+from gaussmix._src.plot.palette import NOISE_COLOR, Pen, faded
 
 Options = Mapping[str, Any]
 
-MOST_POINTS = 20_000  # rows that are drawn one by one; more become shades
+MAX_POINTS = 20_000  # rows that are drawn one by one; more become shades
 ROW_ALPHA = 0.6  # opacity of a row whose component is certain; a less certain row is paler
 FILL_ALPHA = 0.08  # opacity of one ellipse; nested ellipses add up
-_REACH = 5.0  # of shades, standard deviations around the components
-_MOST_ON_AXIS = 600  # points of a grid along one feature
+_SHADED_DEVIATIONS = 5.0  # of shades, standard deviations around the components
+_MAX_GRID_POINTS = 600  # points of a grid along one feature
 
 
 def draw_points(
-    ax: Axes, rows: Array, labels: NDArray[np.intp], opacity: Array, looks: Sequence[Look], options: Options,
+    ax: Axes, rows: Array, labels: NDArray[np.intp], opacity: Array, pens: Sequence[Pen], options: Options,
     sizes: Array | None = None,
 ) -> list[Any]:  # fmt: skip
     """Rows as points in the colours of their components; a collection for each component.
@@ -34,17 +34,17 @@ def draw_points(
     if sizes is None:
         sizes = np.full(len(rows), np.clip(18 * (2_000 / max(len(rows), 1)) ** 0.5, 4, 18))
     drawn = []
-    for k, look in [*enumerate(looks), (-1, Look(NOISE_COLOR, "x", ""))]:
+    for k, pen in [*enumerate(pens), (-1, Pen(NOISE_COLOR, "x", ""))]:
         mine = labels == k
         if k >= 0 or mine.any():
-            shades = np.tile(faded(look.color, 1.0), (int(mine.sum()), 1))
+            shades = np.tile(faded(pen.color, 1.0), (int(mine.sum()), 1))
             shades[:, 3] = opacity[mine]
-            style = {"color": shades, "marker": look.marker, "s": sizes[mine], "linewidths": 0.8 * (k < 0), "zorder": 2}
+            style = {"color": shades, "marker": pen.marker, "s": sizes[mine], "linewidths": 0.8 * (k < 0), "zorder": 2}
             drawn.append(ax.scatter(*rows[mine].T, **{**style, **options}))
     return drawn
 
 
-def draw_shades(ax: Axes, rows: Array, labels: NDArray[np.intp], looks: Sequence[Look], box: Array) -> Any:
+def draw_shades(ax: Axes, rows: Array, labels: NDArray[np.intp], pens: Sequence[Pen], box: Array) -> Any:
     """Rows as an image: the more rows in a cell, the less transparent it is; its colour is the mean of theirs.
 
     It covers the box (2, 2): the smallest and the largest number of each feature.
@@ -53,10 +53,10 @@ def draw_shades(ax: Axes, rows: Array, labels: NDArray[np.intp], looks: Sequence
     at = (rows - box[0]) / np.where(box[1] > box[0], box[1] - box[0], 1.0) * n_cells
     inside = ((at >= 0) & (at <= n_cells)).all(axis=1)
     cells = np.minimum(at[inside].astype(np.intp), n_cells - 1)
-    n_looks = len(looks) + 1  # the last one of noise
-    which = (cells[:, 1] * n_cells + cells[:, 0]) * n_looks + labels[inside] % n_looks
-    counts = np.bincount(which, minlength=n_cells**2 * n_looks).reshape(n_cells, n_cells, n_looks)
-    colors = np.array([faded(color, 1.0)[:3] for color in (*(look.color for look in looks), NOISE_COLOR)])
+    n_pens = len(pens) + 1  # the last one of noise
+    which = (cells[:, 1] * n_cells + cells[:, 0]) * n_pens + labels[inside] % n_pens
+    counts = np.bincount(which, minlength=n_cells**2 * n_pens).reshape(n_cells, n_cells, n_pens)
+    colors = np.array([faded(color, 1.0)[:3] for color in (*(pen.color for pen in pens), NOISE_COLOR)])
     total = counts.sum(axis=2)
     image = np.zeros((n_cells, n_cells, 4))
     image[..., :3] = counts @ colors / np.maximum(total, 1)[..., None]
@@ -70,62 +70,62 @@ def draw_shades(ax: Axes, rows: Array, labels: NDArray[np.intp], looks: Sequence
 
 
 def draw_rows(
-    ax: Axes, rows: Array, labels: NDArray[np.intp], certainty: Array, looks: Sequence[Look], box: Array,
+    ax: Axes, rows: Array, labels: NDArray[np.intp], certainty: Array, pens: Sequence[Pen], box: Array,
     options: Options,
 ) -> list[Any]:  # fmt: skip
     """Rows one by one; or more than 20,000 as shades, and those far from the components' box (2, 2) as points."""
     complete = ~np.isnan(rows).any(axis=1)
     if not complete.all():
         rows, labels, certainty = rows[complete], labels[complete], certainty[complete]
-    if len(rows) <= MOST_POINTS:
-        return draw_points(ax, rows, labels, np.minimum(ROW_ALPHA * certainty, 1.0), looks, options)
+    if len(rows) <= MAX_POINTS:
+        return draw_points(ax, rows, labels, np.minimum(ROW_ALPHA * certainty, 1.0), pens, options)
     low, high = rows.min(axis=0), rows.max(axis=0)
     inner = np.stack([np.clip(low, *box), np.clip(high, *box)])
     outside = ((rows < inner[0]) | (rows > inner[1])).any(axis=1)
-    if np.count_nonzero(outside) > MOST_POINTS or (inner[0] >= inner[1]).any():
+    if np.count_nonzero(outside) > MAX_POINTS or (inner[0] >= inner[1]).any():
         inner, outside = np.stack([low, high]), np.zeros(len(rows), dtype=bool)
-    colors = np.array([faded(color, ROW_ALPHA) for color in (*(look.color for look in looks), NOISE_COLOR)])
+    colors = np.array([faded(color, ROW_ALPHA) for color in (*(pen.color for pen in pens), NOISE_COLOR)])
     style = {"color": colors[labels[outside]], "s": 4, "linewidths": 0, "zorder": 2, **options}
-    return [draw_shades(ax, rows, labels, looks, inner), ax.scatter(*rows[outside].T, **style)]
+    return [draw_shades(ax, rows, labels, pens, inner), ax.scatter(*rows[outside].T, **style)]
 
 
 def draw_plain_rows(ax: Axes, rows: Array, ink: Any, opacity: float, box: Array, options: Options) -> list[Any]:
     """Rows in the colour of text, as `draw_rows` draws those of a single component."""
     labels, certainty = np.zeros(len(rows), dtype=np.intp), np.full(len(rows), opacity)
-    return draw_rows(ax, rows, labels, certainty, [Look(ink, "o", "-")], box, options)
+    return draw_rows(ax, rows, labels, certainty, [Pen(ink, "o", "-")], box, options)
 
 
-def covered(means: Array, covariances: Array, reach: float = _REACH) -> Array:
+def covered(means: Array, covariances: Array, reach: float = _SHADED_DEVIATIONS) -> Array:
     """The box (2, n_features) that holds all components to some standard deviations."""
     spread = reach * np.sqrt(np.diagonal(covariances, axis1=1, axis2=2))
     return np.stack([(means - spread).min(axis=0), (means + spread).max(axis=0)])
 
 
 def draw_components(
-    ax: Axes, weights: Array, means: Array, covariances: Array, looks: Sequence[Look], levels: Sequence[float],
+    ax: Axes, weights: Array, means: Array, covariances: Array, pens: Sequence[Pen], levels: Sequence[float],
     options: Options, *, has_fill: bool = True,
 ) -> list[list[Any]]:  # fmt: skip
     """For each component its ellipses in two features, or in one its curve; filled, in one with the intervals."""
     if means.shape[1] > 1:
-        return draw_ellipses(ax, means, covariances, looks, levels, options, FILL_ALPHA * has_fill)
+        return draw_ellipses(ax, means, covariances, pens, levels, options, FILL_ALPHA * has_fill)
     deviations = np.sqrt(covariances[:, 0, 0])
-    return draw_curves(ax, weights, means[:, 0], deviations, looks, levels if has_fill else None, options)
+    return draw_curves(ax, weights, means[:, 0], deviations, pens, levels if has_fill else None, options)
 
 
 def draw_ellipses(
-    ax: Axes, means: Array, covariances: Array, looks: Sequence[Look], levels: Sequence[float], options: Options,
+    ax: Axes, means: Array, covariances: Array, pens: Sequence[Pen], levels: Sequence[float], options: Options,
     fill: float = FILL_ALPHA,
 ) -> list[list[Any]]:  # fmt: skip
     """For each component the ellipses at some distances in standard deviations, the outer ones paler."""
     from matplotlib.patches import Ellipse
 
     drawn = []
-    for mean, covariance, look in zip(means, covariances, looks, strict=True):
+    for mean, covariance, pen in zip(means, covariances, pens, strict=True):
         longer, shorter, angle = ellipse_of(covariance)
         ellipses = []
         for nth, level in enumerate(levels, start=1):
-            style: dict[str, Any] = {"facecolor": faded(look.color, fill), "edgecolor": faded(look.color, nth**-0.4)}
-            style |= {"linewidth": 1.3, "linestyle": look.line_style}
+            style: dict[str, Any] = {"facecolor": faded(pen.color, fill), "edgecolor": faded(pen.color, nth**-0.4)}
+            style |= {"linewidth": 1.3, "linestyle": pen.line_style}
             size = 2 * level * longer, 2 * level * shorter
             ellipse = Ellipse(tuple(mean), *size, angle=angle, zorder=3, **{**style, **options})
             ellipses.append(ax.add_artist(ellipse))  # `add_patch` measures each, which takes longer than to draw it
@@ -146,7 +146,7 @@ def draw_histogram(ax: Axes, values: Array, options: Options) -> Any:
 
 
 def draw_curves(
-    ax: Axes, weights: Array, means: Array, deviations: Array, looks: Sequence[Look],
+    ax: Axes, weights: Array, means: Array, deviations: Array, pens: Sequence[Pen],
     levels: Sequence[float] | None, options: Options,
 ) -> list[list[Any]]:  # fmt: skip
     """For each component the curve of π_k N(x | μ_k, σ_k²), over intervals of some standard deviations; their sum.
@@ -155,14 +155,14 @@ def draw_curves(
     """
     points = points_for_curves(means, deviations, reach=max([4.0, *(levels or [])]))
     drawn, total = [], np.zeros(len(points))
-    for look, weight, mean, deviation in zip(looks, weights, means, deviations, strict=True):
+    for pen, weight, mean, deviation in zip(pens, weights, means, deviations, strict=True):
         curve = weight * normal_density(points, mean, deviation)
         total += curve
-        style = {"color": look.color, "linestyle": look.line_style, "zorder": 3}
+        style = {"color": pen.color, "linestyle": pen.line_style, "zorder": 3}
         drawn.append(ax.plot(points, curve, **{**style, **options}))
         for level in levels or []:
             inside = abs(points - mean) <= level * deviation
-            ax.fill_between(points, curve, where=inside, color=look.color, alpha=1.5 * FILL_ALPHA, linewidth=0)
+            ax.fill_between(points, curve, where=inside, color=pen.color, alpha=1.5 * FILL_ALPHA, linewidth=0)
     if len(weights) > 1 and levels is not None:
         (line,) = ax.plot(points, total, linewidth=1, linestyle="--", zorder=2)
         line.set_color(ax.xaxis.label.get_color())  # the colour of text, which is visible on this background
@@ -170,7 +170,7 @@ def draw_curves(
     return drawn
 
 
-def draw_numbers(ax: Axes, means: Array, looks: Sequence[Look]) -> list[Any]:
+def draw_indices(ax: Axes, means: Array, pens: Sequence[Pen]) -> list[Any]:
     """The number of each component at its mean (2,), on a rim of the page's colour: it is read over rows and lines."""
     from matplotlib.patheffects import withStroke
 
@@ -180,8 +180,8 @@ def draw_numbers(ax: Axes, means: Array, looks: Sequence[Look]) -> list[Any]:
     rim = withStroke(linewidth=2.5, foreground=faded(page, 0.85))
     how |= {"color": ax.xaxis.label.get_color(), "path_effects": [rim]}
     return [
-        ax.text(x, y, str(k), bbox={**badge, "edgecolor": look.color}, **how)
-        for k, ((x, y), look) in enumerate(zip(means.tolist(), looks, strict=True))
+        ax.text(x, y, str(k), bbox={**badge, "edgecolor": pen.color}, **how)
+        for k, ((x, y), pen) in enumerate(zip(means.tolist(), pens, strict=True))
     ]
 
 
@@ -201,15 +201,15 @@ def points_for_curves(means: Array, deviations: Array, reach: float, n_each: int
 
 def grid_axis(means: Array, deviations: Array, rows: Array) -> Array:
     """Where to compute a picture along one feature: over all components and rows, finer where a component is narrow."""
-    own = points_for_curves(means, deviations, 4.5, max(9, _MOST_ON_AXIS // 2 // len(means) // 2 * 2 + 1))
+    own = points_for_curves(means, deviations, 4.5, max(9, _MAX_GRID_POINTS // 2 // len(means) // 2 * 2 + 1))
     ends = np.concatenate([own[[0, -1]], rows])
     ends = ends[np.isfinite(ends)]
     low, high = ends.min(), ends.max()
     margin = 0.03 * (high - low)  # so that no row lies on the edge
-    return np.asarray(np.unique(np.concatenate([own, np.linspace(low - margin, high + margin, _MOST_ON_AXIS // 2)])))
+    return np.asarray(np.unique(np.concatenate([own, np.linspace(low - margin, high + margin, _MAX_GRID_POINTS // 2)])))
 
 
-def grid_of(mixture: Mixture, rows: Array) -> tuple[Array, Array, Array]:
+def make_grid(mixture: Mixture, rows: Array) -> tuple[Array, Array, Array]:
     """A grid over all components and rows of one or two features, finer where a component is narrow.
 
     Its x and y, which is empty where there is one feature, and its points by rows, (n_y · n_x, 2) or (n_x, 1).

@@ -13,7 +13,7 @@ from gaussmix._src.mixture import MIN_OVERLAP
 from gaussmix._src.mixture.compare.merging import merge_by_entropy
 from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.plot.display import Axes, Display
-from gaussmix._src.plot.subject import subject_of
+from gaussmix._src.plot.subject import make_subject
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
@@ -69,11 +69,11 @@ class MergingDisplay(Display):
         Parameters, return and errors are those of `ComponentDisplay.from_estimator`; X is needed. `min_overlap` is that
         of `GaussianMixture.merge`.
         """
-        subject = subject_of(estimator, X)
-        shares = subject.responsibilities(subject.needed_rows(cls.__name__))
-        found = merge_by_entropy(subject.mixture, shares, min_overlap=min_overlap)
-        merged = [_merged(found.cluster_of, row) for row in range(len(found.overlap))]
-        display = cls(entropy=found.entropy, merged=merged, overlap=found.overlap, n_clusters=found.n_clusters)
+        subject = make_subject(estimator, X)
+        responsibilities = subject.responsibilities(subject.needed_rows(cls.__name__))
+        merging = merge_by_entropy(subject.mixture, responsibilities, min_overlap=min_overlap)
+        merged = [_merged(merging.cluster_labels, row) for row in range(len(merging.overlap))]
+        display = cls(entropy=merging.entropy, merged=merged, overlap=merging.overlap, n_clusters=merging.n_clusters)
         return display.plot(ax, **options)
 
     def plot(self, ax: Axes | None = None, *, color: Any = None) -> Self:
@@ -94,9 +94,9 @@ class MergingDisplay(Display):
         return self
 
 
-def _merged(cluster_of: NDArray[np.intp], row: int) -> str:
+def _merged(cluster_labels: NDArray[np.intp], row: int) -> str:
     """The components of the cluster that has just been merged where there are row + 1 clusters."""
-    now, before = cluster_of[row], cluster_of[row + 1]
+    now, before = cluster_labels[row], cluster_labels[row + 1]
     new = next(c for c in range(row + 1) if len(set(before[now == c].tolist())) > 1)
     parts = np.flatnonzero(now == new).tolist()
     return "+".join(map(str, parts)) if len(parts) <= 6 else f"{len(parts)} components"

@@ -10,8 +10,8 @@ import numpy as np
 
 from gaussmix._src.plot.component_display import ComponentDisplay
 from gaussmix._src.plot.display import FeatureDisplay, as_text, legend_beside, new_figure
-from gaussmix._src.plot.palette import looks_of
-from gaussmix._src.plot.subject import MOST_FEATURES, Subject
+from gaussmix._src.plot.palette import component_pens
+from gaussmix._src.plot.subject import MAX_FEATURES, Subject
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
@@ -43,14 +43,14 @@ class PairDisplay(FeatureDisplay):
 
     cells: Sequence[Sequence[ComponentDisplay]]
 
-    _most = MOST_FEATURES
+    _most = MAX_FEATURES
 
     @classmethod
-    def of(cls, subject: Subject, shown: Sequence[int]) -> Self:
+    def from_fit(cls, subject: Subject, shown: Sequence[int]) -> Self:
         """Make the displays of some features without drawing them."""
         known = subject.labels_and_certainty()
         return cls(
-            cells=[[ComponentDisplay.of(subject, [i] if i == j else [j, i], known) for j in shown] for i in shown]
+            cells=[[ComponentDisplay.from_fit(subject, [i] if i == j else [j, i], known) for j in shown] for i in shown]
         )
 
     def plot(self, ax: Any = None, *, levels: Sequence[float] = (1, 2), legend: bool = True, **options: Any) -> Self:
@@ -80,9 +80,9 @@ class PairDisplay(FeatureDisplay):
             for j, cell in enumerate(row):
                 cell.plot(axes[i, j], levels=levels, legend=False, **options)
         self._quieten()
-        looks = looks_of(len(self.cells[0][0].weights), options.get("colors"), axes[0, 0].get_facecolor())
+        pens = component_pens(len(self.cells[0][0].weights), options.get("colors"), axes[0, 0].get_facecolor())
         typical = self.cells[0][-1]  # two features, where there are
-        self.legend_: Any = legend_beside(axes[0, -1], typical.handles(looks)) if legend else None
+        self.legend_: Any = legend_beside(axes[0, -1], typical.handles(pens)) if legend else None
         return self
 
     def _quieten(self) -> None:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from gaussmix._src.mixture.shown import COLORS as COLORS
+from gaussmix._src.mixture.html import COLORS as COLORS
 
 # Components beyond the number of colours get the next marker and the next line style.
 MARKERS = ("o", "^", "s", "D", "v", "P", "X")
@@ -15,7 +15,7 @@ LINE_STYLES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1.5, 1.2)), (0, (6, 1.5
 NOISE_COLOR = "0.5"
 
 
-class Look(NamedTuple):
+class Pen(NamedTuple):
     """How a component looks in every picture."""
 
     color: Any
@@ -23,7 +23,7 @@ class Look(NamedTuple):
     line_style: Any
 
 
-def looks_of(n_components: int, colors: Any = None, background: Any = "white") -> list[Look]:
+def component_pens(n_components: int, colors: Any = None, background: Any = "white") -> list[Pen]:
     """A look for each component; raises ValueError for what is not a colour.
 
     Markers and line styles change after each round of colours, so that many components look different. On a dark
@@ -32,7 +32,7 @@ def looks_of(n_components: int, colors: Any = None, background: Any = "white") -
     palette = [on_page(color, background) for color in COLORS] if colors is None else checked_colors(colors)
     n_distinct = len({faded(color, 1.0) for color in palette})
     return [
-        Look(
+        Pen(
             palette[k % len(palette)],
             MARKERS[k // n_distinct % len(MARKERS)],
             LINE_STYLES[k // n_distinct % len(LINE_STYLES)],

@@ -11,14 +11,14 @@ from numpy.typing import ArrayLike
 
 from gaussmix._src.checks import check_count
 from gaussmix._src.mixture.directions import directions
-from gaussmix._src.mixture.shown import shorten
+from gaussmix._src.mixture.html import shorten
 from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.plot.component_display import ComponentDisplay
 from gaussmix._src.plot.display import Axes
-from gaussmix._src.plot.subject import Subject, subject_of
-from gaussmix._src.validation.parameters import check_share
+from gaussmix._src.plot.subject import Subject, make_subject
+from gaussmix._src.validation.parameters import check_fraction
 
-_MOST_LETTERS = 42  # of an axis label
+_MAX_LABEL_LENGTH = 42  # of an axis label
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
@@ -55,7 +55,7 @@ class ProjectionDisplay(ComponentDisplay):
         X: ArrayLike | None = None,
         *,
         n_directions: int = 2,
-        mean_share: float = 1.0,
+        mean_weight: float = 1.0,
         feature_names: Sequence[str] | None = None,
         ax: Axes | None = None,
         **options: Any,
@@ -67,35 +67,37 @@ class ProjectionDisplay(ComponentDisplay):
         Parameters
         ----------
         n_directions : 1 or 2.
-        mean_share : as for `gaussmix.GaussianMixtureReducer`: 1 separates by means, less also by covariances.
+        mean_weight : as for `gaussmix.GaussianMixtureReducer`: 1 separates by means, less also by covariances.
 
         Raises
         ------
-        ValueError, TypeError : n_directions is neither 1 nor 2, or mean_share is not a number from 0 to 1.
+        ValueError, TypeError : n_directions is neither 1 nor 2, or mean_weight is not a number from 0 to 1.
         """
         if check_count("n_directions", n_directions, 1) > 2:
             raise ValueError(f"n_directions={n_directions} must be 1 or 2: a picture has no more.")
-        subject = subject_of(estimator, X, feature_names)
-        found = directions(subject.mixture.model.without_noise, check_share("mean_share", mean_share))
-        axes = found.axes[:n_directions]
+        subject = make_subject(estimator, X, feature_names)
+        result = directions(subject.mixture.model.without_noise, check_fraction("mean_weight", mean_weight))
+        axes = result.axes[:n_directions]
         if len(axes) < n_directions:
             axes = _with_another(axes, subject.mixture.n_features)
-        rows = None if subject.rows is None else (subject.rows - found.centre) @ axes.T
-        mixture = subject.mixture.without_noise.transform(axes, -axes @ found.centre)
-        shown = [shorten(name) for name in subject.names]
-        names = [f"direction {nth}\n{largest(axis, shown)}" for nth, axis in enumerate(axes)]
-        projected = ComponentDisplay.of(Subject(mixture, names, rows), range(len(axes)), subject.labels_and_certainty())
+        rows = None if subject.rows is None else (subject.rows - result.centre) @ axes.T
+        mixture = subject.mixture.without_noise.transform(axes, -axes @ result.centre)
+        html = [shorten(name) for name in subject.names]
+        names = [f"direction {nth}\n{largest(axis, html)}" for nth, axis in enumerate(axes)]
+        projected = ComponentDisplay.from_fit(
+            Subject(mixture, names, rows), range(len(axes)), subject.labels_and_certainty()
+        )
         return cls(**vars(projected), directions=axes).plot(ax, **options)
 
 
 def largest(axis: Array, names: Sequence[str]) -> str:
     """The features that a direction is made of most, as many as there is room for: "0.9 length − 0.4 width …"."""
     order = np.argsort(-abs(axis), kind="stable").tolist()
-    kept = [j for j in order if abs(axis[j]) >= 0.1 * abs(axis).max()]
+    named = [j for j in order if abs(axis[j]) >= 0.1 * abs(axis).max()]
     text = f"{axis[order[0]]:.2g} {names[order[0]]}"  # the largest is positive
-    for j in kept[1:]:
+    for j in named[1:]:
         longer = f"{text} {'−' if axis[j] < 0 else '+'} {abs(axis[j]):.2g} {names[j]}"
-        if len(longer) > _MOST_LETTERS:
+        if len(longer) > _MAX_LABEL_LENGTH:
             return f"{text} …"
         text = longer
     return text

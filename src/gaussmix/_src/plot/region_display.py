@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from gaussmix._src.mixture.mixture import Mixture
 from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.plot.display import Axes, FeatureDisplay, handle
-from gaussmix._src.plot.layers import draw_rows, grid_of
-from gaussmix._src.plot.palette import NOISE_COLOR, Look, faded, looks_of
-from gaussmix._src.plot.subject import Subject, shares_by_name
+from gaussmix._src.plot.layers import draw_rows, make_grid
+from gaussmix._src.plot.palette import NOISE_COLOR, Pen, component_pens, faded
+from gaussmix._src.plot.subject import Subject, named_probabilities
 
 _REGION_ALPHA = 0.22
 
@@ -70,11 +70,11 @@ class RegionDisplay(FeatureDisplay):
     has_noise: bool = False
 
     @classmethod
-    def of(cls, subject: Subject, shown: Sequence[int]) -> Self:
+    def from_fit(cls, subject: Subject, shown: Sequence[int]) -> Self:
         """Make the display of some features without drawing it."""
         is_all = shown == list(range(subject.mixture.n_features))
         mixture = subject.mixture if is_all else subject.mixture.marginal(shown)
-        x, y, points = grid_of(mixture, subject.shown(shown))
+        x, y, points = make_grid(mixture, subject.shown(shown))
         names, scores, labels = _decisions(subject, mixture, points)
         shape = (len(names), len(y), len(x)) if len(y) else (len(names), len(x))
         return cls(
@@ -91,52 +91,52 @@ class RegionDisplay(FeatureDisplay):
     def plot(self, ax: Axes | None = None, *, colors: Sequence[Any] | None = None, legend: bool = True) -> Self:
         """Draw. Parameters, return and errors are those of `ComponentDisplay.plot`; colors are of the decisions."""
         ax = self._on(ax)
-        looks = looks_of(len(self.names), colors, ax.get_facecolor())
+        pens = component_pens(len(self.names), colors, ax.get_facecolor())
         if self.has_noise:
-            looks[-1] = Look(NOISE_COLOR, "X", "-")
-        (self._draw_plane if len(self.y) else self._draw_line)(ax, looks)
+            pens[-1] = Pen(NOISE_COLOR, "X", "-")
+        (self._draw_plane if len(self.y) else self._draw_line)(ax, pens)
         self._name_axes(self.feature_names, "probability")
-        return self._with_legend(self._handles(looks), legend)
+        return self._with_legend(self._handles(pens), legend)
 
-    def _draw_plane(self, ax: Axes, looks: list[Look]) -> None:
+    def _draw_plane(self, ax: Axes, pens: list[Pen]) -> None:
         from matplotlib.colors import ListedColormap
 
-        colors = ListedColormap([faded(look.color, _REGION_ALPHA) for look in looks])
+        colors = ListedColormap([faded(pen.color, _REGION_ALPHA) for pen in pens])
         how: dict[str, Any] = {"shading": "nearest", "rasterized": True, "zorder": 0}
-        ends = -0.5, len(looks) - 0.5
+        ends = -0.5, len(pens) - 0.5
         decided = self.scores.argmax(axis=0)
         self.regions_: Any = ax.pcolormesh(self.x, self.y, decided, cmap=colors, vmin=ends[0], vmax=ends[1], **how)
         self.boundaries_: list[Any] = []
-        for k in range(len(looks) if len(looks) > 2 else 1):
+        for k in range(len(pens) if len(pens) > 2 else 1):
             others = np.delete(self.scores, k, axis=0)
             margin = self.scores[k] - (others.max(axis=0) if len(others) else -1.0)
             if margin.min() < 0 < margin.max():
                 how = {"levels": [0.0], "colors": [self._ink], "linewidths": 0.8, "zorder": 1.5}
                 self.boundaries_.append(ax.contour(self.x, self.y, margin, **how))
         certainty, box = np.full(len(self.rows), 1.3), np.array([[self.x[0], self.y[0]], [self.x[-1], self.y[-1]]])
-        self.rows_: Any = draw_rows(ax, self.rows, self.labels, certainty, looks, box, {})
+        self.rows_: Any = draw_rows(ax, self.rows, self.labels, certainty, pens, box, {})
         ax.set(xlim=(self.x[0], self.x[-1]), ylim=(self.y[0], self.y[-1]))
 
-    def _draw_line(self, ax: Axes, looks: list[Look]) -> None:
+    def _draw_line(self, ax: Axes, pens: list[Pen]) -> None:
         self.regions_ = []
         heights = self.scores if self.scores.min() >= 0 else (self.scores >= self.scores.max(axis=0)).astype(float)
-        for look, height in zip(looks, heights, strict=True):
-            self.regions_ += ax.plot(self.x, height, color=look.color, linestyle=look.line_style)
+        for pen, height in zip(pens, heights, strict=True):
+            self.regions_ += ax.plot(self.x, height, color=pen.color, linestyle=pen.line_style)
         changes = np.flatnonzero(np.diff(self.scores.argmax(axis=0)))
         at = 0.5 * (self.x[changes] + self.x[changes + 1])
         self.boundaries_ = [ax.axvline(x, color=self._ink, linewidth=0.8, linestyle=":") for x in at.tolist()]
         self.rows_ = []
-        for k, look in enumerate(looks):
+        for k, pen in enumerate(pens):
             mine = self.rows[self.labels == k, 0]
-            how: dict[str, Any] = {"color": look.color, "marker": "|", "linestyle": "", "markersize": 8, "alpha": 0.5}
+            how: dict[str, Any] = {"color": pen.color, "marker": "|", "linestyle": "", "markersize": 8, "alpha": 0.5}
             self.rows_ += ax.plot(mine, np.full(len(mine), -0.06), **how)
 
-    def _handles(self, looks: list[Look]) -> list[Any]:
-        pairs = list(zip(self.names, looks, strict=True))
+    def _handles(self, pens: list[Pen]) -> list[Any]:
+        pairs = list(zip(self.names, pens, strict=True))
         if not len(self.y):
-            return [handle(name, look.color, look.line_style) for name, look in pairs]
+            return [handle(name, pen.color, pen.line_style) for name, pen in pairs]
         how: dict[str, Any] = {"markersize": 7, "markeredgewidth": 0}
-        return [handle(name, look.color, marker=look.marker if len(self.rows) else "s", **how) for name, look in pairs]
+        return [handle(name, pen.color, marker=pen.marker if len(self.rows) else "s", **how) for name, pen in pairs]
 
 
 def _decisions(subject: Subject, mixture: Mixture, points: Array) -> tuple[list[str], Array, NDArray[np.intp]]:
@@ -146,15 +146,15 @@ def _decisions(subject: Subject, mixture: Mixture, points: Array) -> tuple[list[
         outside = _level(subject, mixture) - mixture.log_density(points)
         labels = np.empty(0, dtype=np.intp) if X is None else (estimator.predict(X) < 0).astype(np.intp)
         return ["inside", "outlier"], np.column_stack([np.zeros(len(outside)), outside]), labels
-    shares, own = mixture.responsibilities(points), subject.labels_and_certainty()[0]
+    probabilities, own = mixture.responsibilities(points), subject.labels_and_certainty()[0]
     if hasattr(estimator, "component_class_"):
-        places = estimator.component_class_
+        classes = estimator.component_class_
         names = [str(name) for name in estimator.classes_.tolist()]
-        scores = np.stack([shares[:, places == k].sum(axis=1) for k in range(len(names))], axis=1)
+        scores = np.stack([probabilities[:, classes == k].sum(axis=1) for k in range(len(names))], axis=1)
         labels = own if X is None else estimator.predict_proba(X).argmax(axis=1).astype(np.intp)
         return names, scores, labels
-    names, shares = shares_by_name(mixture, shares)
-    return names, shares, own % len(names)
+    names, probabilities = named_probabilities(mixture, probabilities)
+    return names, probabilities, own % len(names)
 
 
 def _level(subject: Subject, mixture: Mixture) -> float:

@@ -11,10 +11,10 @@ from numpy.typing import ArrayLike
 
 from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.plot.display import Axes, Display
-from gaussmix._src.plot.palette import NOISE_COLOR, faded, looks_of
-from gaussmix._src.plot.subject import shares_by_name, subject_of
+from gaussmix._src.plot.palette import NOISE_COLOR, component_pens, faded
+from gaussmix._src.plot.subject import make_subject, named_probabilities
 
-_MOST_BARS = 1_000  # of rows; more are averaged
+_MAX_BARS = 1_000  # of rows; more are averaged
 _HATCHES = ("", "///", "\\\\\\", "xxx", "...", "+++")
 
 
@@ -27,7 +27,7 @@ class ResponsibilityDisplay(Display):
 
     Parameters
     ----------
-    shares : (n_bars, n_components), or one column more for noise; each row sums to 1.
+    responsibilities : (n_bars, n_components), or one column more for noise; each row sums to 1.
     n_rows : how many rows there are.
     names : of the components.
 
@@ -42,11 +42,11 @@ class ResponsibilityDisplay(Display):
     >>> from gaussmix import FAMILIES, Mixture
     >>> from gaussmix.plot import ResponsibilityDisplay
     >>> m = Mixture([0.5, 0.5], [[0.0], [4.0]], [1.0, 1.0], FAMILIES["spherical"])
-    >>> ResponsibilityDisplay.from_estimator(m, [[2.0], [9.0], [-1.0]]).shares.round(2).tolist()
+    >>> ResponsibilityDisplay.from_estimator(m, [[2.0], [9.0], [-1.0]]).responsibilities.round(2).tolist()
     [[1.0, 0.0], [0.5, 0.5], [0.0, 1.0]]
     """
 
-    shares: Array
+    responsibilities: Array
     n_rows: int
     names: Sequence[str]
 
@@ -56,14 +56,14 @@ class ResponsibilityDisplay(Display):
 
         Parameters, return and errors are those of `ComponentDisplay.from_estimator`; X is needed, and needs rows.
         """
-        subject = subject_of(estimator, X)
+        subject = make_subject(estimator, X)
         rows = subject.needed_rows(cls.__name__)
-        names, shares = shares_by_name(subject.mixture, subject.responsibilities(rows))
-        labels = shares.argmax(axis=1)
-        shares = shares[np.lexsort([-shares.max(axis=1), labels])]
-        starts = np.linspace(0, len(shares), min(len(shares), _MOST_BARS) + 1).astype(int)
-        grouped = np.add.reduceat(shares, starts[:-1]) / np.diff(starts)[:, None]
-        return cls(shares=grouped, n_rows=len(shares), names=names).plot(ax, **options)
+        names, responsibilities = named_probabilities(subject.mixture, subject.responsibilities(rows))
+        labels = responsibilities.argmax(axis=1)
+        responsibilities = responsibilities[np.lexsort([-responsibilities.max(axis=1), labels])]
+        starts = np.linspace(0, len(responsibilities), min(len(responsibilities), _MAX_BARS) + 1).astype(int)
+        grouped = np.add.reduceat(responsibilities, starts[:-1]) / np.diff(starts)[:, None]
+        return cls(responsibilities=grouped, n_rows=len(responsibilities), names=names).plot(ax, **options)
 
     def plot(self, ax: Axes | None = None, *, colors: Sequence[Any] | None = None, legend: bool = True) -> Self:
         """Draw. Parameters, return and errors are those of `ComponentDisplay.plot`.
@@ -71,18 +71,18 @@ class ResponsibilityDisplay(Display):
         Components of one colour have different hatches.
         """
         ax = self._on(ax)
-        looks = looks_of(len(self.names), colors, ax.get_facecolor())
-        edges = np.linspace(0, self.n_rows, len(self.shares) + 1)
-        below = np.zeros(len(self.shares))
+        pens = component_pens(len(self.names), colors, ax.get_facecolor())
+        edges = np.linspace(0, self.n_rows, len(self.responsibilities) + 1)
+        below = np.zeros(len(self.responsibilities))
         self.areas_: list[Any] = []
         seen: dict[Any, int] = {}
-        for k, (name, look) in enumerate(zip(self.names, looks, strict=True)):
-            color = NOISE_COLOR if name == "noise" else look.color
+        for k, (name, pen) in enumerate(zip(self.names, pens, strict=True)):
+            color = NOISE_COLOR if name == "noise" else pen.color
             key = faded(color, 1.0)  # one colour has several forms
             nth = seen[key] = seen.get(key, -1) + 1
             how: dict[str, Any] = {"step": "post", "facecolor": color, "label": name, "linewidth": 0}
             how |= {"hatch": _HATCHES[nth % len(_HATCHES)], "edgecolor": ax.get_facecolor()}
-            above = below + self.shares[:, k]
+            above = below + self.responsibilities[:, k]
             self.areas_.append(ax.fill_between(edges, np.append(below, below[-1]), np.append(above, above[-1]), **how))
             below = above
         ax.set(xlim=(0, self.n_rows), ylim=(0, 1), xlabel="rows, by component and certainty")

@@ -12,16 +12,16 @@ from sklearn.utils.validation import check_is_fitted
 
 from gaussmix._src.checks import check_real
 from gaussmix._src.errors import ParameterTypeError, counted, invented_names
-from gaussmix._src.estimators.gaussian_mixture import estimator_of
-from gaussmix._src.mixture.features import check_order, place_of
+from gaussmix._src.estimators.gaussian_mixture import as_estimator
+from gaussmix._src.mixture.features import check_order, feature_index
 from gaussmix._src.mixture.mixture import Mixture
 from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.numerics.frames import Frame
 
-_PIECE = 65_536  # rows whose responsibilities are in memory at once
+_MAX_ROWS_PER_CALL = 65_536  # rows whose responsibilities are in memory at once
 Feature = int | str
 Features = Feature | Sequence[Feature] | None
-MOST_FEATURES = 8  # of a grid of pictures that can still be read
+MAX_FEATURES = 8  # of a grid of pictures that can still be read
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,8 +44,8 @@ class Subject:
 
     def responsibilities(self, rows: Array) -> Array:
         """p(k | x) by what each row has, (n_rows, n_components); raises ValueError as the estimators do."""
-        shares = estimator_of(self.mixture.with_feature_names(None)).predict_proba(rows)
-        return np.asarray(shares, dtype=np.float64)
+        probabilities = as_estimator(self.mixture.with_feature_names(None)).predict_proba(rows)
+        return np.asarray(probabilities, dtype=np.float64)
 
     def labels_and_certainty(self) -> tuple[NDArray[np.intp], Array]:
         """The most probable component of each row, −1 for noise, and its probability; both (n_rows,).
@@ -54,11 +54,11 @@ class Subject:
         """
         rows = np.empty((0, self.mixture.n_features)) if self.rows is None else self.rows
         labels, certainty = np.empty(len(rows), dtype=np.intp), np.empty(len(rows))
-        for first in range(0, len(rows), _PIECE):
-            piece = slice(first, first + _PIECE)
-            shares = self.responsibilities(rows[piece])
-            noise = 1.0 - shares.sum(axis=1) if self.mixture.noise is not None else np.zeros(len(shares))
-            labels[piece], certainty[piece] = shares.argmax(axis=1), shares.max(axis=1)
+        for first in range(0, len(rows), _MAX_ROWS_PER_CALL):
+            piece = slice(first, first + _MAX_ROWS_PER_CALL)
+            probabilities = self.responsibilities(rows[piece])
+            noise = 1.0 - probabilities.sum(axis=1) if self.mixture.noise is not None else np.zeros(len(probabilities))
+            labels[piece], certainty[piece] = probabilities.argmax(axis=1), probabilities.max(axis=1)
             is_noise = noise > certainty[piece]
             labels[piece][is_noise], certainty[piece][is_noise] = -1, noise[is_noise]
         return labels, certainty
@@ -85,11 +85,11 @@ class Subject:
         return self.rows
 
 
-def subject_of(estimator: Any, X: Any, feature_names: Sequence[str] | None = None) -> Subject:
+def make_subject(estimator: Any, X: Any, feature_names: Sequence[str] | None = None) -> Subject:
     """The mixture of a fitted estimator or a mixture itself, and rows; raises as `FeatureDisplay.from_estimator`."""
-    mixture, frame = mixture_of(estimator), Frame.of(X)
+    mixture, frame = get_mixture(estimator), Frame.from_table(X)
     its_own = None if frame is None else frame.names
-    names = names_of(mixture.n_features, feature_names, mixture.feature_names, its_own)
+    names = choose_names(mixture.n_features, feature_names, mixture.feature_names, its_own)
     if X is None:
         return Subject(mixture, names, None, estimator)
     check_order(X, mixture.feature_names, "X")
@@ -104,7 +104,7 @@ def subject_of(estimator: Any, X: Any, feature_names: Sequence[str] | None = Non
     return Subject(mixture, names, np.asarray(rows, dtype=np.float64), estimator, X)
 
 
-def mixture_of(estimator: Any) -> Mixture:
+def get_mixture(estimator: Any) -> Mixture:
     """The mixture of a fitted estimator, or the mixture itself; raises TypeError or NotFittedError."""
     if isinstance(estimator, Mixture):
         return estimator
@@ -119,12 +119,12 @@ def mixture_of(estimator: Any) -> Mixture:
     return found
 
 
-def shares_by_name(mixture: Mixture, shares: Array) -> tuple[list[str], Array]:
+def named_probabilities(mixture: Mixture, probabilities: Array) -> tuple[list[str], Array]:
     """Names of the components, and responsibilities (n_rows, n_components); both with noise as the last if there is."""
     names = [f"component {k}" for k in range(mixture.n_components)]
     if mixture.noise is None:
-        return names, shares
-    return [*names, "noise"], np.column_stack([shares, 1.0 - shares.sum(axis=1)])
+        return names, probabilities
+    return [*names, "noise"], np.column_stack([probabilities, 1.0 - probabilities.sum(axis=1)])
 
 
 def beside(X: Any, y: Any, names: tuple[str, ...] | None) -> Any:
@@ -141,7 +141,7 @@ def beside(X: Any, y: Any, names: tuple[str, ...] | None) -> Any:
     return np.column_stack([rows, targets])
 
 
-def names_of(n_features: int, given: Sequence[str] | None, *others: Iterable[Any] | None) -> list[str]:
+def choose_names(n_features: int, given: Sequence[str] | None, *others: Iterable[Any] | None) -> list[str]:
     """The names that are given, or the first others that are as many as the features, or x0, x1, … .
 
     Raises ValueError for given names that are not as many.
@@ -164,7 +164,7 @@ def chosen_features(features: Features, names: Sequence[str], most: int) -> list
 
     Raises ValueError for more than `most`.
     """
-    is_grid = most == MOST_FEATURES
+    is_grid = most == MAX_FEATURES
     if features is None and is_grid and len(names) > most:
         raise ValueError(
             f"There are {len(names)} features, and a grid of more than {most} can't be read: choose some by "
@@ -175,7 +175,7 @@ def chosen_features(features: Features, names: Sequence[str], most: int) -> list
         several = range(len(names) if is_grid else min(most, len(names)))
     elif isinstance(features, str) or np.ndim(features) == 0:
         several = [features]
-    chosen = [place_of(feature, len(names), tuple(names), "features") for feature in several]
+    chosen = [feature_index(feature, len(names), tuple(names), "features") for feature in several]
     if not 1 <= len(chosen) <= most or len(set(chosen)) != len(chosen):
         raise ValueError(f"features={features!r:.90} must be 1 to {most} different features.")
     return chosen

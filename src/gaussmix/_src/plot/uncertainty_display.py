@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 
 from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.plot.display import Axes, FeatureDisplay, component_handles, handle
-from gaussmix._src.plot.layers import MOST_POINTS, draw_ellipses, draw_points
-from gaussmix._src.plot.palette import NOISE_COLOR, looks_of
+from gaussmix._src.plot.layers import MAX_POINTS, draw_ellipses, draw_points
+from gaussmix._src.plot.palette import NOISE_COLOR, component_pens
 from gaussmix._src.plot.subject import Subject
 
-_SMALLEST, _LARGEST = 8.0, 110.0  # areas of points, points²
+_MIN_AREA, _MAX_AREA = 8.0, 110.0  # areas of points, points²
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
@@ -64,47 +64,47 @@ class UncertaintyDisplay(FeatureDisplay):
     has_noise: bool = False
 
     @classmethod
-    def of(cls, subject: Subject, shown: Sequence[int]) -> Self:
+    def from_fit(cls, subject: Subject, shown: Sequence[int]) -> Self:
         """Make the display of some features without drawing it."""
         subject.needed_rows(cls.__name__)
         labels, certainty = subject.labels_and_certainty()
         rows, noise = subject.shown(shown), subject.mixture.noise
-        kept = np.flatnonzero(~np.isnan(rows).any(axis=1))
-        if len(kept) > MOST_POINTS:
-            kept = np.sort(kept[np.argpartition(certainty[kept], MOST_POINTS)[:MOST_POINTS]])
+        some = np.flatnonzero(~np.isnan(rows).any(axis=1))
+        if len(some) > MAX_POINTS:
+            some = np.sort(some[np.argpartition(certainty[some], MAX_POINTS)[:MAX_POINTS]])
         has_noise, parts = noise is not None and noise.weight > 0, subject.components(shown)
         return cls(
-            rows=rows[kept], labels=labels[kept], uncertainty=1.0 - certainty[kept], has_noise=has_noise, **parts
+            rows=rows[some], labels=labels[some], uncertainty=1.0 - certainty[some], has_noise=has_noise, **parts
         )
 
     def plot(self, ax: Axes | None = None, *, colors: Sequence[Any] | None = None, legend: bool = True) -> Self:
         """Draw. Parameters, return and errors are those of `ComponentDisplay.plot`."""
         ax = self._on(ax)
-        looks = looks_of(len(self.weights), colors, ax.get_facecolor())
+        pens = component_pens(len(self.weights), colors, ax.get_facecolor())
         is_line = self.means.shape[1] == 1
         at = np.column_stack([self.rows, self.uncertainty]) if is_line else self.rows
         self.components_: list[Any] = []
         if not is_line:
-            self.components_ = draw_ellipses(ax, self.means, self.covariances, looks, [2.0], {"linewidth": 0.8}, 0.0)
+            self.components_ = draw_ellipses(ax, self.means, self.covariances, pens, [2.0], {"linewidth": 0.8}, 0.0)
         order = np.argsort(self.uncertainty, kind="stable")  # the most uncertain above
         strength = (self.uncertainty[order] / max(self._highest, 1e-9)).clip(0, 1)
-        sizes = _SMALLEST + (_LARGEST - _SMALLEST) * strength
+        sizes = _MIN_AREA + (_MAX_AREA - _MIN_AREA) * strength
         points = at[order], self.labels[order], 0.45 + 0.5 * strength
-        self.rows_: Any = draw_points(ax, *points, looks, {"zorder": 4}, sizes)
+        self.rows_: Any = draw_points(ax, *points, pens, {"zorder": 4}, sizes)
         self._name_axes(self.feature_names, "uncertainty")
-        return self._with_legend(self._handles(looks), legend)
+        return self._with_legend(self._handles(pens), legend)
 
     @property
     def _highest(self) -> float:
         """The uncertainty of a row that is equally likely everywhere."""
         return 1.0 - 1.0 / (len(self.weights) + self.has_noise)
 
-    def _handles(self, looks: Any) -> list[Any]:
+    def _handles(self, pens: Any) -> list[Any]:
         """The components, and what the size of a point says."""
         noise = bool((self.labels < 0).any())
-        handles = component_handles(looks, self.weights, points=True, lines=False, noise=noise)
-        for share in (0.0, 0.5, 1.0) if self._highest else ():
-            size = (_SMALLEST + (_LARGEST - _SMALLEST) * share) ** 0.5
-            label = f"uncertainty {share * self._highest:.2f}"
+        handles = component_handles(pens, self.weights, points=True, lines=False, noise=noise)
+        for fraction in (0.0, 0.5, 1.0) if self._highest else ():
+            size = (_MIN_AREA + (_MAX_AREA - _MIN_AREA) * fraction) ** 0.5
+            label = f"uncertainty {fraction * self._highest:.2f}"
             handles.append(handle(label, NOISE_COLOR, marker="o", markersize=size, mew=0))
         return handles

@@ -10,35 +10,35 @@ import numpy as np
 from gaussmix._src.checks import check_count
 from gaussmix._src.em.curvature.natural import NaturalScale
 from gaussmix._src.errors import name_components, warn
-from gaussmix._src.fit.after.bootstrap import MOST_STEPS, Refits, Resampling, are_quick, refits
+from gaussmix._src.fit.after.bootstrap import MAX_REFIT_STEPS, Refits, Resampling, are_quick, refits
 from gaussmix._src.fit.fitted import Fitted
 from gaussmix._src.fit.problem import Problem
 from gaussmix._src.mixture.mixture import Mixture
 from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.report.inference import (
-    LITTLE,
+    MAX_SHOWN_MIXTURES,
     OF_NOISE,
-    SHOWN,
+    WEAK_NOTE,
     Estimates,
     Function,
     Inference,
-    OfMixture,
+    MixtureEstimates,
     another_rows,
+    as_mixtures,
     check_unit,
-    inference_of,
-    mixtures_of,
-    of_little,
-    parameters_of,
-    says_little,
-    values_of,
+    compute_inference,
+    function_values,
+    is_weakly_identified,
+    parameter_entries,
+    weak_identification_note,
 )
 
-CHOSEN = Resampling("weighted", 199, concentration=0.8137)  # with it intervals held best where formulas fall short
-_HELD_BY_REFITS = ", those of these refits 96 %"
+RESAMPLING = Resampling("weighted", 199, concentration=0.8137)  # with it intervals held best where formulas fall short
+_REFIT_COVERAGE = ", those of these refits 96 %"
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Bootstrap(OfMixture):
+class Bootstrap(MixtureEstimates):
     """How sure the weights, means and covariances of a mixture are, by refits; and any function of it.
 
     Parameters
@@ -73,11 +73,11 @@ class Bootstrap(OfMixture):
         ------
         ValueError : the function is not finite for a refit.
         """
-        value = values_of(function, self.mixture)
-        found = np.array([values_of(function, each).ravel() for each in self.mixtures(self.n)])
-        return self._of_function(name, value, covariance_of(found, self.counts), found)
+        value = function_values(function, self.mixture)
+        found = np.array([function_values(function, each).ravel() for each in self.mixtures(self.n)])
+        return self._function_estimates(name, value, weighted_covariance(found, self.counts), found)
 
-    def mixtures(self, n: int = SHOWN) -> list[Mixture]:
+    def mixtures(self, n: int = MAX_SHOWN_MIXTURES) -> list[Mixture]:
         """The first refits, as mixtures, fewer than `n` where some collapsed or there are no more: for pictures.
 
         Parameters
@@ -85,11 +85,11 @@ class Bootstrap(OfMixture):
         n : how many.
         """
         assert self.draws is not None, "a bootstrap has them"
-        scale, model = NaturalScale.of(self.mixture.model), self.mixture.model
-        return mixtures_of((scale.model(draw, model) for draw in self.draws[: check_count("n", n, 1)]), self.mixture)
+        scale, model = NaturalScale.at_model(self.mixture.model), self.mixture.model
+        return as_mixtures((scale.model(draw, model) for draw in self.draws[: check_count("n", n, 1)]), self.mixture)
 
 
-def covariance_of(draws: Array, counts: Array | None) -> Array:
+def weighted_covariance(draws: Array, counts: Array | None) -> Array:
     """The covariance of the estimates (q, q) from draws (n, q).
 
     That of the draws; with counts that of the jackknife, Σ c_i (θ_i − θ̄)(θ_i − θ̄)ᵀ. Of rows of weight 1 that is Efron &
@@ -102,12 +102,12 @@ def covariance_of(draws: Array, counts: Array | None) -> Array:
     return np.asarray((counts[:, None] * centred).T @ centred)
 
 
-def chosen_of(fitted: Fitted, problem: Problem, rng: np.random.Generator, *, are_counts: bool) -> Inference | Bootstrap:
+def infer_fit(fitted: Fitted, problem: Problem, rng: np.random.Generator, *, are_counts: bool) -> Inference | Bootstrap:
     """How sure a fit is: by formula, or by refits where formulas fall short and refits take seconds.
 
     Parameters
     ----------
-    fitted, problem, are_counts : as for `inference_of`.
+    fitted, problem, are_counts : as for `compute_inference`.
     rng : of the refits.
 
     Raises
@@ -115,24 +115,24 @@ def chosen_of(fitted: Fitted, problem: Problem, rng: np.random.Generator, *, are
     ValueError : there is no formula.
     """
     has_precisions = not are_counts and problem.source.row_weight is not None
-    found = inference_of(fitted, problem, "sandwich" if has_precisions else "hessian", are_counts=are_counts)
+    found = compute_inference(fitted, problem, "sandwich" if has_precisions else "hessian", are_counts=are_counts)
     is_free = not found.maximum.frozen  # of frozen components refits would give errors near 0
-    if is_free and says_little(found.maximum) and are_quick(problem, found.mixture.model):
+    if is_free and is_weakly_identified(found.maximum) and are_quick(problem, found.mixture.model):
         try:
-            refitted = bootstrap_of(fitted, problem, CHOSEN._replace(are_counts=are_counts), rng, is_told=True)
+            refitted = run_bootstrap(fitted, problem, RESAMPLING._replace(are_counts=are_counts), rng, has_warning=True)
         except ValueError as error:
             found = replace(found, notes=(*found.notes, str(error)))
         else:
-            why = of_little(found.maximum, _HELD_BY_REFITS)
-            notes = [why if note.startswith(LITTLE) else note for note in found.notes]
+            why = weak_identification_note(found.maximum, _REFIT_COVERAGE)
+            notes = [why if note.startswith(WEAK_NOTE) else note for note in found.notes]
             return replace(refitted, notes=tuple(dict.fromkeys((*notes, *refitted.notes))))
     if has_precisions:
         found = replace(found, notes=(*found.notes, "The sandwich, because row weights are precisions."))
     return found
 
 
-def bootstrap_of(
-    fitted: Fitted, problem: Problem, how: Resampling, rng: np.random.Generator, *, is_told: bool = False
+def run_bootstrap(
+    fitted: Fitted, problem: Problem, how: Resampling, rng: np.random.Generator, *, has_warning: bool = False
 ) -> Bootstrap:
     """Refits of a fit, and what they say.
 
@@ -141,7 +141,7 @@ def bootstrap_of(
     fitted, problem : the fit, its rows and its objective.
     how : rows are drawn.
     rng : that draws them.
-    is_told : whether other rows than those of the fit have been warned of.
+    has_warning : whether other rows than those of the fit have been warned of.
 
     Raises
     ------
@@ -153,16 +153,16 @@ def bootstrap_of(
     """
     check_unit(fitted.mixture)
     found = refits(problem, fitted.mixture.model, how, rng, fitted.collapsed)
-    mixture = Mixture.of(found.model, fitted.mixture.feature_names)
+    mixture = Mixture.from_model(found.model, fitted.mixture.feature_names)
     others = another_rows(fitted, problem, found.before)
-    if not is_told:
+    if not has_warning:
         warn(others)
     counts = found.counts if how.kind == "jackknife" else None
     return Bootstrap(
-        **parameters_of(mixture),
-        covariance=covariance_of(found.draws, counts),
-        method=f"{found.n:,} refits, {_OF_RESAMPLING[how.kind]}",
-        notes=(*filter(None, [others]), *_of_refits(found)),
+        **parameter_entries(mixture),
+        covariance=weighted_covariance(found.draws, counts),
+        method=f"{found.n:,} refits, {_RESAMPLING_WORDS[how.kind]}",
+        notes=(*filter(None, [others]), *_refit_notes(found)),
         draws=found.draws,
         counts=counts,
         library=None if fitted.facts is None else fitted.facts.library,
@@ -174,7 +174,7 @@ def bootstrap_of(
     )
 
 
-_OF_RESAMPLING = {
+_RESAMPLING_WORDS = {
     "weighted": "to the rows with random weights",
     "nonparametric": "to rows drawn from the rows",
     "parametric": "to rows drawn from the mixture",
@@ -182,17 +182,17 @@ _OF_RESAMPLING = {
 }
 
 
-def _of_refits(found: Refits) -> list[str]:
+def _refit_notes(found: Refits) -> list[str]:
     """What became of the refits."""
     words = [
         (found.n_collapsed, "a component collapsed; they are left out"),
         (found.n_relabelled, "the components came in another order, and were brought back into it"),
         (found.n_elsewhere, "a component ended elsewhere, with less than half of its rows; they are counted"),
-        (found.n_unfinished, f"EM had not settled after {MOST_STEPS:,} steps"),
+        (found.n_unfinished, f"EM had not settled after {MAX_REFIT_STEPS:,} steps"),
     ]
-    notes = [f"In {number / found.n:.1%} of the refits {what}." for number, what in words if number]
-    if found.stuck:
-        which = name_components(found.stuck).capitalize()
+    notes = [f"In {count / found.n:.1%} of the refits {what}." for count, what in words if count]
+    if found.degenerate:
+        which = name_components(found.degenerate).capitalize()
         notes.append(f"{which}: collapsed or without rows in the fit, so that errors and intervals mean little there.")
     if found.model.noise is not None:
         notes.append(OF_NOISE)

@@ -13,34 +13,34 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import expit, logit, ndtri
 
 from gaussmix._src.checks import Rng, check_count, check_within, generator
-from gaussmix._src.em.curvature.coordinates import LEAST_BACKGROUND
+from gaussmix._src.em.curvature.coordinates import MIN_BACKGROUND_WEIGHT
 from gaussmix._src.em.curvature.jacobian import NotSmooth
 from gaussmix._src.em.curvature.natural import Kind, NaturalScale, Stacked
 from gaussmix._src.em.objective.trace import Frozen
 from gaussmix._src.em.priors.posterior import Posterior
 from gaussmix._src.errors import ParameterTypeError, counted, listed, name_components, warn
-from gaussmix._src.fit.after.inference import AT_RIDGE, SAME_HEIGHT, Climb, Maximum
+from gaussmix._src.fit.after.inference import MAX_RIDGE, OBJECTIVE_ROUNDING, Ascent, Maximum
 from gaussmix._src.fit.fitted import Fitted
 from gaussmix._src.fit.problem import Problem
+from gaussmix._src.mixture.html import names_of, table_html
 from gaussmix._src.mixture.mixture import Mixture
-from gaussmix._src.mixture.shown import names_of, table_html
 from gaussmix._src.model import Model
 from gaussmix._src.numerics.arrays import Array, frozen
 from gaussmix._src.numerics.frames import made_frame
 from gaussmix._src.report.summary import aligned, shortened
 
 Function = Callable[[Mixture], ArrayLike]
-LEVEL = 0.05
-MOST_ALPHA = 0.5  # with more, alpha is most likely meant as the probability of the interval
+DEFAULT_ALPHA = 0.05
+MAX_ALPHA = 0.5  # with more, alpha is most likely meant as the probability of the interval
 _ALPHA = "the probability outside of the interval, above 0 and at most 0.5, such as 0.05 for 95 %"
-SHOWN = 50  # mixtures in a picture
-NOTED, FAR = 0.05, 1.0  # standard errors from the fit to the maximum: with more there is a note, or a warning
-LARGEST_VARIANCE = 1e140  # data units²
-MOST_BESIDE = 3.0  # standard errors between a fit and the errors beside its numbers
-WEAK = 15.0  # nats of all rows: least curvature along any direction with which intervals by formula can be trusted
-SIMULATED = 100.0  # rows: the fewest of the simulated cases
-LITTLE = "The rows say little about some of the parameters."
-_HELD = " In simulated cases, 95 % intervals by formula held 90 %"
+MAX_SHOWN_MIXTURES = 50  # mixtures in a picture
+MIN_NOTED_DISTANCE, MIN_WARNED_DISTANCE = 0.05, 1.0  # standard errors between fit and maximum
+MAX_VARIANCE = 1e140  # data units²
+MAX_FIT_DISTANCE = 3.0  # standard errors between a fit and the errors beside its numbers
+MIN_RELIABLE_CURVATURE = 15.0  # nats of all rows: with less, intervals by formula fall short
+MIN_SIMULATED = 100.0  # rows: the fewest of the simulated cases
+WEAK_NOTE = "The rows say little about some of the parameters."
+_COVERAGE = " In simulated cases, 95 % intervals by formula held 90 %"
 _METHODS = {
     "hessian": "the Hessian of the objective",
     "outer": "the outer product of the scores",
@@ -92,7 +92,7 @@ class Estimates:
         """The covariance of the estimates, (q, q)."""
         return self.covariance
 
-    def conf_int(self, alpha: float = LEVEL, method: str | None = None) -> Array:
+    def conf_int(self, alpha: float = DEFAULT_ALPHA, method: str | None = None) -> Array:
         """Intervals that hold each number with probability 1 − alpha, (q, 2).
 
         Parameters
@@ -106,7 +106,7 @@ class Estimates:
         ------
         ValueError, TypeError : alpha is not a number above 0 and at most 0.5, or there is no such method here.
         """
-        check_within("alpha", alpha, _ALPHA, lambda value: 0 < value <= MOST_ALPHA)
+        check_within("alpha", alpha, _ALPHA, lambda value: 0 < value <= MAX_ALPHA)
         known = ("wald",) if self.draws is None or self.counts is not None else ("percentile", "centred", "wald")
         chosen = known[0] if method is None else method
         if chosen not in known:
@@ -115,24 +115,24 @@ class Estimates:
             assert self.draws is not None, "they are a bootstrap's"
             return np.asarray(np.quantile(self.draws, (alpha / 2, 1 - alpha / 2), axis=0).T)
         ends = np.empty((len(self.params), 2))
-        for place, (value, link) in enumerate(zip(self.params, self.links, strict=True)):
+        for index, (value, link) in enumerate(zip(self.params, self.links, strict=True)):
             there, back, slope = _LINKS[link]
-            if not self.bse[place] > 0:
-                ends[place] = value if self.bse[place] == 0 else np.nan
+            if not self.bse[index] > 0:
+                ends[index] = value if self.bse[index] == 0 else np.nan
                 continue
             if chosen == "wald":
-                reach = -float(ndtri(alpha / 2)) * self.bse[place] * slope(value)
+                reach = -float(ndtri(alpha / 2)) * self.bse[index] * slope(value)
                 moves = np.array([-reach, reach])
             else:
                 assert self.draws is not None, "they are a bootstrap's"
                 with np.errstate(divide="ignore"):
-                    drawn = there(self.draws[:, place])
+                    drawn = there(self.draws[:, index])
                 moves = np.quantile(drawn, (alpha / 2, 1 - alpha / 2)) - drawn.mean()
             with np.errstate(over="ignore"):  # an end may be infinite
-                ends[place] = back(there(value) + moves)
+                ends[index] = back(there(value) + moves)
         return ends
 
-    def tidy(self, alpha: float = LEVEL) -> Any:
+    def tidy(self, alpha: float = DEFAULT_ALPHA) -> Any:
         """The numbers as a data frame with the columns "term", "estimate", "std_error", "conf_low" and "conf_high".
 
         Parameters
@@ -146,7 +146,7 @@ class Estimates:
         of_numbers = {"estimate": np.array(self.params), "std_error": self.bse, "conf_low": low, "conf_high": high}
         return {"term": list(self.names), **of_numbers}
 
-    def summary(self, alpha: float = LEVEL) -> str:
+    def summary(self, alpha: float = DEFAULT_ALPHA) -> str:
         """The numbers in a page of text.
 
         Parameters
@@ -165,7 +165,9 @@ class Estimates:
 
     def _repr_html_(self) -> str:
         notes = "".join(f"<li>{escape(note)}</li>" for note in self.notes)
-        return f"<div><p>{self._title} by {self.method}</p>{table_html(*self._cells(LEVEL))}<ul>{notes}</ul></div>"
+        return (
+            f"<div><p>{self._title} by {self.method}</p>{table_html(*self._cells(DEFAULT_ALPHA))}<ul>{notes}</ul></div>"
+        )
 
     def _cells(self, alpha: float) -> tuple[list[str], list[list[str]]]:
         header = ["", "estimate", "std error", f"{100 * alpha / 2:.3g} %", f"{100 - 100 * alpha / 2:.3g} %"]
@@ -174,7 +176,7 @@ class Estimates:
         ]
 
 
-def with_intervals(found: Estimates, alpha: float = LEVEL) -> list[tuple[str, list[str], list[float]]]:
+def with_intervals(found: Estimates, alpha: float = DEFAULT_ALPHA) -> list[tuple[str, list[str], list[float]]]:
     """The name of each estimate; it, its standard error and the ends of its interval, as text and as numbers."""
     values = zip(found.params, found.bse, *found.conf_int(alpha).T, strict=True)
     return [(name, _digits(*each), [*map(float, each)]) for name, each in zip(found.names, values, strict=True)]
@@ -202,9 +204,9 @@ _LINKS: dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any], Callable[[fl
 }
 
 
-def parameters_of(mixture: Mixture) -> dict[str, Any]:
+def parameter_entries(mixture: Mixture) -> dict[str, Any]:
     """Names, numbers and links of all parameters of a mixture, as `Estimates` has them."""
-    scale, own = NaturalScale.of(mixture.model), names_of(mixture)
+    scale, own = NaturalScale.at_model(mixture.model), names_of(mixture)
     of_kind = {Kind.WEIGHT: "logit", Kind.VARIANCE: "log"}
     links = tuple(of_kind.get(term.kind, "") for term in scale.terms)
     names = tuple(term.name(own) for term in scale.terms)
@@ -212,7 +214,7 @@ def parameters_of(mixture: Mixture) -> dict[str, Any]:
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class OfMixture(Estimates):
+class MixtureEstimates(Estimates):
     """Estimates of all parameters of a mixture.
 
     Parameters
@@ -225,33 +227,33 @@ class OfMixture(Estimates):
 
     def _furthest(self, model: Model, chosen: NDArray[np.bool_] | bool = True) -> float:
         """The largest distance of a model from this one in any of the chosen parameters (q,), in standard errors."""
-        errors, distances = self.bse, np.abs(self.params - NaturalScale.of(model).values(model))
+        errors, distances = self.bse, np.abs(self.params - NaturalScale.at_model(model).values(model))
         chosen = chosen & (errors > 0)
         return float((distances[chosen] / errors[chosen]).max(initial=0.0))
 
-    def _of_function(self, name: str, value: Array, covariance: Array, draws: Array | None = None) -> Estimates:
+    def _function_estimates(self, name: str, value: Array, covariance: Array, draws: Array | None = None) -> Estimates:
         own: dict[str, Any] = {"method": self.method, "notes": self.notes, "library": self.library}
-        return Estimates(**numbers_of(name, value), **own, covariance=covariance, draws=draws, counts=self.counts)
+        return Estimates(**value_entries(name, value), **own, covariance=covariance, draws=draws, counts=self.counts)
 
 
-def interval_columns(sure: OfMixture, mixture: Mixture) -> dict[str, Array]:
+def interval_columns(sure: MixtureEstimates, mixture: Mixture) -> dict[str, Array]:
     """Standard errors and intervals of weights and means, (n_components,) and one for noise, for `tidy` of a fit.
 
     Raises ValueError for a mixture of another size, or several standard errors away.
     """
-    scale = NaturalScale.of(mixture.model)
-    if scale.terms != NaturalScale.of(sure.mixture.model).terms:
-        raise ValueError("sure must be what inference, bootstrap or posterior_ of this estimator found.")
+    scale = NaturalScale.at_model(mixture.model)
+    if scale.terms != NaturalScale.at_model(sure.mixture.model).terms:
+        raise ValueError("estimates must be what inference, bootstrap or posterior_ of this estimator found.")
     of_rows = np.array([term.kind in (Kind.WEIGHT, Kind.MEAN) for term in scale.terms])
     furthest = sure._furthest(mixture.model, of_rows)
-    if furthest > MOST_BESIDE:
+    if furthest > MAX_FIT_DISTANCE:
         raise ValueError(
-            f"sure is {furthest:.2g} standard errors from this mixture. It describes another fit, or this one "
-            "ended far from its maximum. Use tidy() of sure, or fit with a lower tol."
+            f"estimates is {furthest:.2g} standard errors from this mixture. It describes another fit, or this one "
+            "ended far from its maximum. Use tidy() of estimates, or fit with a lower tol."
         )
     low, high = sure.conf_int().T
     features, K, found = names_of(mixture), mixture.n_components, dict[str, Array]()
-    weights = [place for place, term in enumerate(scale.terms) if term.kind is Kind.WEIGHT]
+    weights = [index for index, term in enumerate(scale.terms) if term.kind is Kind.WEIGHT]
     none = np.full(len(weights) - K, np.nan)
     for name, numbers in {"std_error": sure.bse, "conf_low": low, "conf_high": high}.items():
         found[f"weight_{name}"] = numbers[weights]
@@ -261,7 +263,7 @@ def interval_columns(sure: OfMixture, mixture: Mixture) -> dict[str, Array]:
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Inference(OfMixture):
+class Inference(MixtureEstimates):
     """How sure the weights, means and covariances of a mixture are, and any function of it.
 
     The parameters are all weights, with that of noise after them, then the means, then the numbers of the covariances:
@@ -295,18 +297,18 @@ class Inference(OfMixture):
         ------
         ValueError : the function is not finite near the mixture.
         """
-        value = values_of(function, self.mixture)
+        value = function_values(function, self.mixture)
         own = self.mixture
 
-        def of_model(model: Model) -> Array:
-            return values_of(function, Mixture.of(model, own.feature_names)).ravel()
+        def values_at(model: Model) -> Array:
+            return function_values(function, Mixture.from_model(model, own.feature_names)).ravel()
 
         covariance = np.full((value.size, value.size), np.nan)
         if self.maximum.information.coordinates.size:  # else a single component is frozen
-            covariance = self.maximum.covariance(self.maximum.derivatives(of_model), self.kind)
-        return self._of_function(name, value, covariance)
+            covariance = self.maximum.covariance(self.maximum.derivatives(values_at), self.kind)
+        return self._function_estimates(name, value, covariance)
 
-    def mixtures(self, n: int = SHOWN, rng: Rng = 0) -> list[Mixture]:
+    def mixtures(self, n: int = MAX_SHOWN_MIXTURES, rng: Rng = 0) -> list[Mixture]:
         """Mixtures that differ as much as the estimate may, drawn from its normal approximation: for pictures.
 
         Parameters
@@ -315,20 +317,20 @@ class Inference(OfMixture):
         rng : a `numpy.random.Generator`, or the seed of one.
         """
         drawn = self.maximum.drawn(check_count("n", n, 1), self.kind, generator(rng))
-        return mixtures_of(drawn, self.mixture)
+        return as_mixtures(drawn, self.mixture)
 
 
-def numbers_of(name: str, value: Array) -> dict[str, Any]:
+def value_entries(name: str, value: Array) -> dict[str, Any]:
     """Names, numbers and links of the value of a function, as `Estimates` has them."""
     names = (name,) if not value.ndim else tuple(f"{name}[{i}]" for i in range(value.size))
     return {"names": names, "params": value.ravel(), "links": ("",) * value.size}
 
 
-def mixtures_of(models: Iterable[Model], like: Mixture) -> list[Mixture]:
-    return [Mixture.of(model, like.feature_names) for model in models]
+def as_mixtures(models: Iterable[Model], like: Mixture) -> list[Mixture]:
+    return [Mixture.from_model(model, like.feature_names) for model in models]
 
 
-def values_of(function: Function, mixture: Mixture) -> Array:
+def function_values(function: Function, mixture: Mixture) -> Array:
     """The numbers of a user's function; raises TypeError or ValueError if it is none, or they are not finite."""
     if not callable(function):
         raise ParameterTypeError(f"Give a function of a mixture that returns numbers, not {function!r:.60}.")
@@ -341,23 +343,23 @@ def values_of(function: Function, mixture: Mixture) -> Array:
 def check_unit(mixture: Mixture) -> None:
     """Raise ValueError where a variance of a variance would leave double precision."""
     variances = mixture.model.covariances.variances()
-    wrong = (variances > LARGEST_VARIANCE) | ((variances > 0) & (variances < 1 / LARGEST_VARIANCE))
+    wrong = (variances > MAX_VARIANCE) | ((variances > 0) & (variances < 1 / MAX_VARIANCE))
     if wrong.any():
         k, j = np.argwhere(wrong)[0]
         raise ValueError(
-            f"Standard errors need variances from {1 / LARGEST_VARIANCE:.0e} to {LARGEST_VARIANCE:.0e}, and that of "
+            f"Standard errors need variances from {1 / MAX_VARIANCE:.0e} to {MAX_VARIANCE:.0e}, and that of "
             f"{names_of(mixture)[j]} in component {k} is {variances[k, j]:.3g}. Give this column in another unit."
         )
 
 
-def inference_of(fitted: Fitted, problem: Problem, kind: str, *, are_counts: bool) -> Inference:
+def compute_inference(fitted: Fitted, problem: Problem, kind: str, *, are_counts: bool) -> Inference:
     """Standard errors of a fit at the maximum near it.
 
     Parameters
     ----------
     fitted : the fit.
     problem : its rows and its objective.
-    kind : of the covariance, one of `fit.after.inference.KINDS`.
+    kind : of the covariance, one of `fit.after.inference.INFORMATION_KINDS`.
     are_counts : whether row weights count rows. If not, the sandwich has their squares.
 
     Raises
@@ -371,17 +373,17 @@ def inference_of(fitted: Fitted, problem: Problem, kind: str, *, are_counts: boo
     check_unit(fitted.mixture)
     how = None if kind == "hessian" else are_counts or kind != "sandwich"
     try:
-        found = Maximum.near(problem, fitted.mixture.model, fitted.collapsed, are_counts=how)
+        found = Maximum.from_model(problem, fitted.mixture.model, fitted.collapsed, are_counts=how)
     except NotSmooth as error:
         raise ValueError(f"inference has no formula here: {error}. Use bootstrap(X).") from None
     covariance = found.natural_covariance(kind, problem.objective)
-    mixture = Mixture.of(found.model, fitted.mixture.feature_names)
+    mixture = Mixture.from_model(found.model, fitted.mixture.feature_names)
     others = another_rows(fitted, problem, found.before)
     warn(others)
-    at_ridge = Climb(problem, found.total_weight).ridge_shares(Stacked.of([found.model]))[0] > AT_RIDGE
+    at_ridge = Ascent(problem, found.total_weight).ridge_fractions(Stacked.from_models([found.model]))[0] > MAX_RIDGE
     columns = [names_of(mixture)[j] for j in np.flatnonzero(at_ridge[[*found.frozen]].any(axis=0))]
     inference = Inference(
-        **parameters_of(mixture),
+        **parameter_entries(mixture),
         covariance=covariance,
         method=_METHODS[kind],
         library=None if fitted.facts is None else fitted.facts.library,
@@ -390,16 +392,16 @@ def inference_of(fitted: Fitted, problem: Problem, kind: str, *, are_counts: boo
         kind=kind,
     )
     furthest = inference._furthest(fitted.mixture.model)
-    moved = _MOVED.format(furthest) if furthest > NOTED else None
-    if furthest > FAR and others is None:
-        warn(moved)
+    shift_note = _SHIFTED.format(furthest) if furthest > MIN_NOTED_DISTANCE else None
+    if furthest > MIN_WARNED_DISTANCE and others is None:
+        warn(shift_note)
     of_prior = _OF_PRIOR if isinstance(problem.objective, Posterior) and problem.objective.prior is not None else None
     lost = np.isnan(np.diagonal(covariance)) & ~found.has_none(problem.objective)
     rounded = None
     if lost.any() and not found.flat.shape[1]:
         rounded = _ROUNDED.format(listed(np.array(inference.names)[lost].tolist()))
-    told = filter(None, [others, moved, of_prior, rounded])
-    return replace(inference, notes=(*told, *_notes(found, covariance, columns)))
+    sentences = filter(None, [others, shift_note, of_prior, rounded])
+    return replace(inference, notes=(*sentences, *_notes(found, covariance, columns)))
 
 
 def another_rows(fitted: Fitted, problem: Problem, before: float) -> str | None:
@@ -409,20 +411,20 @@ def another_rows(fitted: Fitted, problem: Problem, before: float) -> str | None:
     """
     n_rows, heights = problem.source.n_rows, fitted.lower_bounds
     if fitted.facts is not None and fitted.facts.n_rows != n_rows:
-        return f"The fit had {counted(fitted.facts.n_rows, 'row')}, and X has {n_rows:,}. {_OTHERS}"
+        return f"The fit had {counted(fitted.facts.n_rows, 'row')}, and X has {n_rows:,}. {_OTHER_ROWS}"
     if not heights:
         return None
-    rounding = SAME_HEIGHT * max(1.0, abs(heights[-1]))
-    most = 2 * abs(heights[-1] - heights[-2]) if len(heights) > 1 else np.inf  # with a ridge it may also fall
-    if abs(before - heights[-1]) <= most + rounding:
+    rounding = OBJECTIVE_ROUNDING * max(1.0, abs(heights[-1]))
+    max_difference = 2 * abs(heights[-1] - heights[-2]) if len(heights) > 1 else np.inf  # with a ridge it may also fall
+    if abs(before - heights[-1]) <= max_difference + rounding:
         return None
     return (
         f"The objective of the fit ended at {heights[-1]:.6g} nats a row, and is {before:.6g} for this X: other rows, "
-        f"weights, labels or errors. {_OTHERS}"
+        f"weights, labels or errors. {_OTHER_ROWS}"
     )
 
 
-_OTHERS = "These numbers are of a fit to this X that begins at the mixture."
+_OTHER_ROWS = "These numbers are of a fit to this X that begins at the mixture."
 
 
 _OF_PRIOR = (
@@ -435,21 +437,21 @@ _ROUNDED = (
     "Standard errors of {} are unknown, because rounding leaves negative variances. Use kind='hessian', or "
     "bootstrap(X)."
 )
-_MOVED = "The estimates are those of the maximum, up to {:.2g} standard errors from those of the fit."
+_SHIFTED = "The estimates are those of the maximum, up to {:.2g} standard errors from those of the fit."
 
 
-def says_little(found: Maximum) -> bool:
+def is_weakly_identified(found: Maximum) -> bool:
     """Whether the rows say so little about some parameter that formulas fall short; False where it is not determined.
 
     Formulas take the objective for a parabola. It is one near a maximum, as far as a standard error if curvatures are
     large.
     """
-    return not found.flat.shape[1] and found.least_curvature < WEAK
+    return not found.flat.shape[1] and found.least_curvature < MIN_RELIABLE_CURVATURE
 
 
-def of_little(found: Maximum, further: str = "") -> str:
+def weak_identification_note(found: Maximum, further: str = "") -> str:
     """Say that the rows say little, and how often intervals held in simulated cases with as many rows."""
-    return LITTLE if found.total_weight < SIMULATED else f"{LITTLE}{_HELD}{further}."
+    return WEAK_NOTE if found.total_weight < MIN_SIMULATED else f"{WEAK_NOTE}{_COVERAGE}{further}."
 
 
 def _notes(found: Maximum, covariance: Array, at_ridge: Sequence[str]) -> list[str]:
@@ -474,11 +476,11 @@ def _notes(found: Maximum, covariance: Array, at_ridge: Sequence[str]) -> list[s
             f"{counted(found.flat.shape[1], 'direction')} the objective does not fall. The other standard errors hold "
             "if nothing moves there. Try other starts, or lower n_components."
         )
-    elif says_little(found):
-        notes.append(f"{of_little(found)} Use bootstrap(X).")
+    elif is_weakly_identified(found):
+        notes.append(f"{weak_identification_note(found)} Use bootstrap(X).")
     if found.model.noise is not None:
         notes.append(OF_NOISE)
-        if found.model.noise.weight <= LEAST_BACKGROUND:
+        if found.model.noise.weight <= MIN_BACKGROUND_WEIGHT:
             notes.append("Next to no row is noise, so its weight counts as known too.")
     return notes
 
@@ -491,4 +493,4 @@ _OF_FROZEN = {
 }
 
 
-Estimates.__module__ = OfMixture.__module__ = Inference.__module__ = "gaussmix"  # where users import them from
+Estimates.__module__ = MixtureEstimates.__module__ = Inference.__module__ = "gaussmix"  # where users import them from

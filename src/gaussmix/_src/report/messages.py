@@ -10,15 +10,15 @@ from sklearn.exceptions import ConvergenceWarning
 from gaussmix._src.em.objective.trace import Frozen, State, Trace
 from gaussmix._src.errors import LIKELIHOOD, FailureKind, Outcome, counted, name_components, warn
 from gaussmix._src.fit import after
-from gaussmix._src.fit.fitted import LEFT_OUT
+from gaussmix._src.fit.fitted import SKIPPED_STARTS
 from gaussmix._src.model import Model
 from gaussmix._src.numerics.arrays import Array
-from gaussmix._src.numerics.factorise import ROUNDED
+from gaussmix._src.numerics.factorise import MIN_ROUNDING
 
 if TYPE_CHECKING:
     from gaussmix._src.fit.candidates import Result, Table
 
-_ADVICE = {
+_FAILURE_ADVICE = {
     Frozen.LOST: "no row belongs there any more, and mean and covariance stay as they were. Lower n_components, or try "
     "another start (init_params, n_init).",
     Frozen.COLLAPSED: "mean and covariance were frozen before that. Raise reg_covar, lower n_components, or try "
@@ -32,7 +32,7 @@ _NOT_CONVERGED = (
 )
 
 
-TOO_FEW_REPEATS = "Too few repeats with K − 1, K and K + 1 components could be fitted to judge"
+INCOMPLETE_REPEATS = "Too few repeats with K − 1, K and K + 1 components could be fitted to judge"
 
 
 class CollapseWarning(ConvergenceWarning, RuntimeWarning):
@@ -46,7 +46,7 @@ class SearchWarning(RuntimeWarning):
     """What the user should know of a search as a whole, and not of the mixture that it chose."""
 
 
-def warn_of(run: State, left_out: Outcome | None = None, raised: str = LIKELIHOOD) -> None:
+def warn_about_run(run: State, left_out: Outcome | None = None, raised: str = LIKELIHOOD) -> None:
     """Warn about the end of the best run, by the name of what it raised, and about starts that were left out."""
     if run.trace.frozen:
         warn(frozen_sentence(run.trace), CollapseWarning)
@@ -56,13 +56,13 @@ def warn_of(run: State, left_out: Outcome | None = None, raised: str = LIKELIHOO
     elif run.outcome not in (Outcome.CONVERGED, Outcome.STOPPED) and run.trace.n_steps > 0:
         warn(_NOT_CONVERGED, ConvergenceWarning)
     if left_out is Outcome.TIME_LIMIT:
-        warn(LEFT_OUT[left_out], ConvergenceWarning)
+        warn(SKIPPED_STARTS[left_out], ConvergenceWarning)
 
 
 def frozen_sentence(trace: Trace) -> str | None:
     """Say which components are frozen, why, and what to do; None if none is."""
     sentences = []
-    for reason, advice in _ADVICE.items():
+    for reason, advice in _FAILURE_ADVICE.items():
         components = sorted(k for k, why in trace.frozen.items() if why is reason)
         if components:
             happened = reason.value if len(components) == 1 else reason.value.replace(" its ", " their ")
@@ -70,7 +70,7 @@ def frozen_sentence(trace: Trace) -> str | None:
     return " ".join(sentences) or None
 
 
-def few_rows_sentence(n_distinct: int, n_components: int) -> str:
+def distinct_rows_sentence(n_distinct: int, n_components: int) -> str:
     """Say that fewer distinct rows have positive weight than there are components."""
     return (
         f"X has {counted(n_distinct, 'distinct row')}, fewer than n_components={n_components}, so that several "
@@ -90,15 +90,15 @@ def constant_sentence(mixture: Model, constant: Sequence[int], names: Sequence[s
     )
 
 
-def not_begun_sentence(results: Sequence[Result]) -> str | None:
+def not_started_sentence(results: Sequence[Result]) -> str | None:
     """Say how many candidates of a search were not begun, and why; None if all were."""
-    failures = [result.failure for result in results if result.failure is not None and not result.was_begun]
+    failures = [result.failure for result in results if result.failure is not None and not result.was_started]
     if not failures:
         return None
-    number = f"before {len(failures)} of {counted(len(results), 'candidate')} were begun"
+    count = f"before {len(failures)} of {counted(len(results), 'candidate')} were begun"
     if failures[0].kind is FailureKind.NO_TIME:
-        return f"max_time seconds were over {number}; raise max_time or try fewer."
-    return f"A callback ended the search {number}."
+        return f"max_time seconds were over {count}; raise max_time or try fewer."
+    return f"A callback ended the search {count}."
 
 
 def dropped_sentence(results: Sequence[Result], chosen: Result, columns: str) -> str | None:
@@ -116,8 +116,8 @@ def dropped_sentence(results: Sequence[Result], chosen: Result, columns: str) ->
     from gaussmix._src.fit.candidates import reasons_and_advice  # only searches need it
 
     reasons, advice = reasons_and_advice(failed, columns)
-    number = f"{len(failed)} of {counted(len(results), 'candidate')}"
-    return f"{number} could not be fitted: {reasons} {advice} results_ has the reason of each."
+    count = f"{len(failed)} of {counted(len(results), 'candidate')}"
+    return f"{count} could not be fitted: {reasons} {advice} results_ has the reason of each."
 
 
 def stability_sentence(results: Table, best: int) -> str | None:
@@ -125,20 +125,20 @@ def stability_sentence(results: Table, best: int) -> str | None:
     if "stability" not in results:
         return None
     structures, counts = results["structure"], results["n_components"]
-    found = zip(structures, counts, results["is_peak"], strict=True)
-    peaks = [str(count) for structure, count, is_peak in found if is_peak and structure == structures[best]]
-    low = min((bic, place) for place, bic in enumerate(results["bic"]) if bic == bic)[1]
+    candidates = zip(structures, counts, results["is_peak"], strict=True)
+    peaks = [str(count) for structure, count, is_peak in candidates if is_peak and structure == structures[best]]
+    low = min((bic, index) for index, bic in enumerate(results["bic"]) if bic == bic)[1]
     of_peaks = f"Peaks of {structures[best]}: K = {', '.join(peaks)}. " if peaks else ""
-    judged = zip(structures, counts, results["stability"], results["failure"], strict=True)
-    missing = [f"{name} {count}" for name, count, value, why in judged if why is None and value != value and count > 1]
-    of_missing = f" {TOO_FEW_REPEATS} {', '.join(missing)}." if missing else ""
+    rated = zip(structures, counts, results["stability"], results["failure"], strict=True)
+    missing = [f"{name} {count}" for name, count, value, why in rated if why is None and value != value and count > 1]
+    of_missing = f" {INCOMPLETE_REPEATS} {', '.join(missing)}." if missing else ""
     chosen = f"Stability chose K = {counts[best]}. Where groups are clear, that is often one too many. {of_peaks}"
     return f"{chosen}BIC is lowest for {structures[low]}, K = {counts[low]}.{of_missing}"
 
 
 def rounding_sentence(error: Array) -> str | None:
     """Say which covariances are so nearly singular that log densities have lost digits; None if none is."""
-    concerned = (error > ROUNDED).nonzero()[0]
+    concerned = (error > MIN_ROUNDING).nonzero()[0]
     if not concerned.size:
         return None
     return (

@@ -12,15 +12,15 @@ from gaussmix._src.em.curvature.natural import NaturalScale
 from gaussmix._src.errors import counted
 from gaussmix._src.mixture.mixture import Mixture
 from gaussmix._src.numerics.arrays import Array
-from gaussmix._src.report.bootstrap import covariance_of
+from gaussmix._src.report.bootstrap import weighted_covariance
 from gaussmix._src.report.inference import (
     Estimates,
     Function,
-    OfMixture,
+    MixtureEstimates,
     check_unit,
-    numbers_of,
-    parameters_of,
-    values_of,
+    function_values,
+    parameter_entries,
+    value_entries,
 )
 
 
@@ -78,9 +78,9 @@ class MixturePosterior:
         """
         count, generated = check_count("n_samples", n_samples, 1), generator(rng)
         drawn = (self._approximation.drawn(generated) for _ in range(count))
-        return [Mixture.of(model).with_feature_names(self._mixture.feature_names) for model in drawn]
+        return [Mixture.from_model(model).with_feature_names(self._mixture.feature_names) for model in drawn]
 
-    def estimates(self, n_samples: int = 1000, rng: Rng = None) -> OfMixture:
+    def estimates(self, n_samples: int = 1000, rng: Rng = None) -> MixtureEstimates:
         """All weights, means and covariances with their standard deviations and credible intervals.
 
         Parameters
@@ -99,10 +99,10 @@ class MixturePosterior:
         ValueError, TypeError : a parameter can't be used, or the unit of a column is too large or too small.
         """
         check_unit(self._mixture)
-        scale = NaturalScale.of(self._mixture.model)
+        scale = NaturalScale.at_model(self._mixture.model)
         check_count("n_samples", n_samples, 2)
         draws = np.array([scale.values(each.model) for each in self.sample(n_samples, rng)])
-        return OfMixture(**vars(self._of_draws(draws, parameters_of(self._mixture))), mixture=self._mixture)
+        return MixtureEstimates(**vars(self._estimates(draws, parameter_entries(self._mixture))), mixture=self._mixture)
 
     def function(self, function: Function, name: str = "function", n_samples: int = 1000, rng: Rng = None) -> Estimates:
         """A function of the mixture with its credible interval.
@@ -121,15 +121,15 @@ class MixturePosterior:
         TypeError : it is not a function, or a parameter can't be used.
         ValueError : it is not finite for a draw, or a parameter can't be used.
         """
-        value = values_of(function, self._mixture)
+        value = function_values(function, self._mixture)
         check_count("n_samples", n_samples, 2)
-        draws = np.array([values_of(function, each).ravel() for each in self.sample(n_samples, rng)])
-        return self._of_draws(draws, numbers_of(name, value))
+        draws = np.array([function_values(function, each).ravel() for each in self.sample(n_samples, rng)])
+        return self._estimates(draws, value_entries(name, value))
 
-    def _of_draws(self, draws: Array, numbers: dict[str, Any]) -> Estimates:
+    def _estimates(self, draws: Array, names_and_values: dict[str, Any]) -> Estimates:
         method = f"{counted(len(draws), 'draw')} from the posterior"
-        covariance = covariance_of(draws, None)
-        return Estimates(**numbers, covariance=covariance, method=method, draws=draws, library=self._library)
+        covariance = weighted_covariance(draws, None)
+        return Estimates(**names_and_values, covariance=covariance, method=method, draws=draws, library=self._library)
 
 
 MixturePosterior.__module__ = "gaussmix"  # where users import it from

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 
 from gaussmix._src.checks import check_within
-from gaussmix._src.numerics.arrays import Array, Places, frozen
+from gaussmix._src.numerics.arrays import Array, Indices, frozen
 from gaussmix._src.numerics.frames import made_frame
 from gaussmix._src.report.summary import aligned
 
-LEVEL = 0.05
+DEFAULT_LEVEL = 0.05
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -29,7 +29,7 @@ class OrderTest:
     library : of data frames; None for the first that is installed.
     """
 
-    n_components: Places
+    n_components: Indices
     statistic: Array
     p_value: Array
     method: str
@@ -41,7 +41,7 @@ class OrderTest:
             if array is not None:
                 frozen(array)
 
-    def least_components(self, alpha: float = LEVEL) -> int:
+    def least_components(self, alpha: float = DEFAULT_LEVEL) -> int:
         """The first number of components that is not rejected in favour of more.
 
         There are at least so many with probability 1 − alpha: each test is made only where those before it reject, so
@@ -52,8 +52,8 @@ class OrderTest:
         alpha : level of each test, from 0 to 1.
         """
         check_within("alpha", alpha, "a number between 0 and 1", lambda value: 0 < value < 1)
-        kept = np.flatnonzero(self.p_value > alpha)
-        return int(self.n_components[kept[0]] if kept.size else self.n_components[-1] + 1)
+        accepted = np.flatnonzero(self.p_value > alpha)
+        return int(self.n_components[accepted[0]] if accepted.size else self.n_components[-1] + 1)
 
     def tidy(self) -> Any:
         """A row for each test, as a data frame: "n_components", "statistic" and "p_value"."""
@@ -66,7 +66,7 @@ class OrderTest:
         rows = [[str(k), f"{statistic:.4g}", f"{p:.3g}"] for k, statistic, p in tests]
         lines = [line.rstrip() for line in aligned([header, *rows])]
         least = self.least_components()
-        return "\n".join([self.method, "", *lines, "", f"At least {least} at a level of {LEVEL:g}."])
+        return "\n".join([self.method, "", *lines, "", f"At least {least} at a level of {DEFAULT_LEVEL:g}."])
 
     __repr__ = __str__
 

@@ -18,11 +18,11 @@ from gaussmix._src.errors import FailureKind, Outcome, ParameterTypeError, count
 from gaussmix._src.fit.criteria import Evidence, bic, icl
 from gaussmix._src.fit.fitted import Diagnosis, Fitted
 from gaussmix._src.interfaces.block import Block
-from gaussmix._src.interfaces.need import Need, Rule, Second
+from gaussmix._src.interfaces.moment_spec import MomentSpec, Rule, Second
 from gaussmix._src.mixture.compare.gaussians import nearest
 from gaussmix._src.mixture.explaining import Explanation, explained
+from gaussmix._src.mixture.html import names_of, sketch
 from gaussmix._src.mixture.mixture import Mixture
-from gaussmix._src.mixture.shown import names_of, sketch
 from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.numerics.frames import Frame, made_frame
 from gaussmix._src.report.messages import stability_sentence
@@ -34,7 +34,7 @@ from gaussmix._src.validation.rows import counted_weight
 EXACT = "The fit had X_error, but these numbers treat X as exact. Give X_error as well."
 
 
-def summary_of(
+def make_summary(
     kind: str, fitted: Fitted, rows: tuple[Source, Engine[Any]] | None = None, names: tuple[str, ...] | None = None
 ) -> Summary:
     """The summary of a fit by a kind of estimator, with names of features where the mixture has none.
@@ -42,30 +42,30 @@ def summary_of(
     `rows` is a source whose weights count rows, and its engine. With None, the summary tells what the fit kept.
     """
     mixture, facts = fitted.mixture, fitted.facts
-    known: dict[str, Any] = {"log_likelihood": None, "bic": None, "icl": None, "is_final": True}
+    values: dict[str, Any] = {"log_likelihood": None, "bic": None, "icl": None, "is_final": True}
     sizes = None if facts is None else _with_noise(mixture, mixture.weights * facts.row_weight, facts.row_weight)
     n_rows, warnings = None if facts is None else facts.n_rows, _warnings(fitted)
     if rows is not None:
         source, engine = rows
-        task = StepTask(engine, mixture.n_components, mixture.parameters, Need(Second.NONE))
+        task = StepTask(engine, mixture.n_components, mixture.parameters, MomentSpec(Second.NONE))
         soft, hard = task.over(source), replace(task, rule=Rule.HARD).over(source)
         evidence = Evidence(soft.log_likelihood, hard.log_likelihood, fitted.n_parameters, counted_weight(source))
-        known |= {"log_likelihood": evidence.log_likelihood, "bic": bic(evidence), "icl": icl(evidence)}
+        values |= {"log_likelihood": evidence.log_likelihood, "bic": bic(evidence), "icl": icl(evidence)}
         sizes, n_rows = _with_noise(mixture, soft.mass, soft.row_weight), source.n_rows
         if facts is not None and facts.has_errors and not source.has_errors:
             warnings.append(EXACT)
     elif facts is not None and facts.log_likelihood is not None:
         if fitted.results is not None:
-            known |= {name: fitted.results[name][fitted.best_index or 0] for name in ("log_likelihood", "bic", "icl")}
+            values |= {name: fitted.results[name][fitted.best_index or 0] for name in ("log_likelihood", "bic", "icl")}
         else:
             evidence = Evidence(facts.log_likelihood, np.nan, fitted.n_parameters, facts.row_weight)
-            known |= {"log_likelihood": facts.log_likelihood, "bic": bic(evidence), "is_final": False}
+            values |= {"log_likelihood": facts.log_likelihood, "bic": bic(evidence), "is_final": False}
     size = {"n_rows": n_rows, "n_features": mixture.n_features, "n_components": mixture.n_components}
-    found = {**size, "structure": mixture.family.name, "n_parameters": fitted.n_parameters, **known}
-    found |= _ending(fitted) | {"seconds": None if facts is None else facts.seconds}
+    items = {**size, "structure": mixture.family.name, "n_parameters": fitted.n_parameters, **values}
+    items |= _ending(fitted) | {"seconds": None if facts is None else facts.seconds}
     title = f"{kind}: {counted(mixture.n_components, 'component')}, {mixture.family.name}"
     names, library = names or names_of(mixture), None if facts is None else facts.library
-    return Summary(title, found, _columns(mixture, names, sizes), warnings, mixture, names, library)
+    return Summary(title, items, _columns(mixture, names, sizes), warnings, mixture, names, library)
 
 
 def augmented(
@@ -77,10 +77,10 @@ def augmented(
     """
     if not isinstance(source, ArraySource):
         raise ParameterTypeError("augment needs an array or a data frame in memory. For other rows, use predict(X).")
-    labels, shares = _labels_and_shares(mixture, source, engine)
+    labels, responsibilities = _labels_and_responsibilities(mixture, source, engine)
     log_density = source.each_row(density)
-    of_noise = np.maximum(1 - shares.sum(axis=1), 0.0) if mixture.noise is not None else 0.0
-    uncertainty = 1 - np.maximum(shares.max(axis=1), of_noise)
+    of_noise = np.maximum(1 - responsibilities.sum(axis=1), 0.0) if mixture.noise is not None else 0.0
+    uncertainty = 1 - np.maximum(responsibilities.max(axis=1), of_noise)
     columns = {"component": labels, "uncertainty": uncertainty, "log_density": log_density}
     if frame is not None:
         return frame.with_columns(columns)
@@ -88,24 +88,24 @@ def augmented(
     return made_frame({name: rows[:, j] for j, name in enumerate(names_of(mixture))} | columns)
 
 
-def explanation_of(mixture: Mixture, source: Source, engine: Engine[Any], frame: Frame | None) -> Explanation:
+def make_explanation(mixture: Mixture, source: Source, engine: Engine[Any], frame: Frame | None) -> Explanation:
     """Why rows belong to their components."""
     if not isinstance(source, ArraySource):
         raise ParameterTypeError("explain needs an array or a data frame in memory. Read some of the rows first.")
     block = next(iter(source.blocks()))
-    labels, shares = _labels_and_shares(mixture, source, engine)
+    labels, responsibilities = _labels_and_responsibilities(mixture, source, engine)
     native = None if frame is None else frame.native
     rows = block.rows.astype(np.float64)
-    return explained(mixture.model, rows, labels, shares, names_of(mixture), native, block.error)
+    return explained(mixture.model, rows, labels, responsibilities, names_of(mixture), native, block.error)
 
 
-def _labels_and_shares(mixture: Mixture, source: Source, engine: Engine[Any]) -> list[Any]:
+def _labels_and_responsibilities(mixture: Mixture, source: Source, engine: Engine[Any]) -> list[Any]:
     """The component of each row, (n_rows,), and p(k | x), (n_rows, n_components)."""
-    told = (partial(of_rows, parameters=mixture.parameters) for of_rows in (engine.labels, engine.responsibilities))
-    return [source.each_row(task) for task in told]
+    tasks = (partial(of_rows, parameters=mixture.parameters) for of_rows in (engine.labels, engine.responsibilities))
+    return [source.each_row(task) for task in tasks]
 
 
-def line_of(fitted: Fitted) -> str:
+def one_line(fitted: Fitted) -> str:
     """A line on the result: size, rows, log-likelihood, steps and time, as far as they are known."""
     mixture, facts = fitted.mixture, fitted.facts
     d = mixture.n_features
@@ -122,9 +122,9 @@ def line_of(fitted: Fitted) -> str:
     return ", ".join(parts)
 
 
-def html_of(fitted: Fitted) -> str:
-    """`line_of` and a small picture, for notebooks."""
-    return f"<div><p><b>{escape(line_of(fitted))}</b></p>{sketch(fitted.mixture)}</div>"
+def as_html(fitted: Fitted) -> str:
+    """`one_line` and a small picture, for notebooks."""
+    return f"<div><p><b>{escape(one_line(fitted))}</b></p>{sketch(fitted.mixture)}</div>"
 
 
 def described(estimator: BaseEstimator, n_char_max: int) -> str:
@@ -165,24 +165,24 @@ def _ending(fitted: Fitted) -> dict[str, Any]:
     """Why EM stopped, after how many steps, whether at a maximum, and how many starts agreed; None if unknown."""
     ending, converged = fitted.outcome, fitted.converged
     reason = None if converged is None else (Outcome.CONVERGED if converged else Outcome.STEP_LIMIT).sentence()
-    known = {"converged": converged, "n_iter": fitted.n_iter, "stopped": reason if ending is None else ending.reason}
-    of_end = "standing", "is_maximum", "remaining_gain", "changing_labels", "n_starts", "n_agreed"
-    return known | {name: getattr(ending, name, None) for name in of_end}
+    values = {"converged": converged, "n_iter": fitted.n_iter, "stopped": reason if ending is None else ending.reason}
+    of_end = "certificate", "is_maximum", "remaining_gain", "label_change_fraction", "n_starts", "n_starts_at_best"
+    return values | {name: getattr(ending, name, None) for name in of_end}
 
 
 def _warnings(fitted: Fitted) -> list[str]:
     """What was unusual: about components and features by name, and about candidates of a search."""
-    found = [] if fitted.outcome is None else [_sentence(each) for each in fitted.outcome.diagnostics]
+    items = [] if fitted.outcome is None else [_sentence(each) for each in fitted.outcome.diagnostics]
     failures = [] if fitted.results is None else fitted.results.get("failure", [])
-    kinds = [None if each is None else FailureKind.of_text(each) for each in failures]
-    failed = Counter(kind.words for kind in kinds if kind is not None and kind.was_begun)
+    kinds = [None if each is None else FailureKind.from_text(each) for each in failures]
+    failed = Counter(kind.words for kind in kinds if kind is not None and kind.was_started)
     if failed:
         reasons = ", ".join(f"{number} × {words}" for words, number in failed.most_common())
-        n_begun = counted(sum(kind is None or kind.was_begun for kind in kinds), "candidate")
-        found.append(f"{failed.total()} of {n_begun} could not be fitted: {reasons}. results_ has the reason of each.")
+        n_tried = counted(sum(kind is None or kind.was_started for kind in kinds), "candidate")
+        items.append(f"{failed.total()} of {n_tried} could not be fitted: {reasons}. results_ has the reason of each.")
     if fitted.results is not None and (sentence := stability_sentence(fitted.results, fitted.best_index or 0)):
-        found.append(sentence)
-    return found
+        items.append(sentence)
+    return items
 
 
 def _sentence(diagnosis: Diagnosis) -> str:

@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 
 from gaussmix._src.errors import counted
+from gaussmix._src.mixture.html import first_names, mean_and_deviation, shorten, sketch, table_html, weight_text
 from gaussmix._src.mixture.mixture import Mixture
-from gaussmix._src.mixture.shown import first_names, mean_and_deviation, share, shorten, sketch, table_html
 from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.numerics.frames import made_frame
 
-_WIDEST = 10  # columns of a table
-_LONGEST = 40  # rows of a table on a terminal
+_MAX_COLUMNS = 10  # columns of a table
+_MAX_ROWS = 40  # rows of a table on a terminal
 _TEX = {"\\": r"\textbackslash{}", "±": r"$\pm$", "−": "$-$", "…": r"\dots{}", "~": r"\textasciitilde{}"}
 _TEX |= {"^": r"\textasciicircum{}", **{character: f"\\{character}" for character in "&%$#_{}"}}
 
@@ -65,19 +65,19 @@ class Summary:
         """
         header, rows = self._cells()
         if width is None:
-            return "\n".join(line.rstrip() for line in aligned(_cut(header, rows, _WIDEST)))
+            return "\n".join(line.rstrip() for line in aligned(_cut(header, rows, _MAX_COLUMNS)))
         turned = [list(column) for column in zip(header, *rows, strict=True)]
         layouts = [(layout[0], shortened(layout[1:])) for layout in ([header, *rows], turned)]
-        tried = [aligned(_cut(*layout, most)) for most in range(_WIDEST, 1, -1) for layout in layouts]
+        tried = [aligned(_cut(*layout, n_columns)) for n_columns in range(_MAX_COLUMNS, 1, -1) for layout in layouts]
         found = next((lines for lines in tried if len(lines[0]) <= width), tried[-2])
         return "\n".join(line.rstrip() for line in found)
 
     def _repr_html_(self) -> str:
         facts = "".join(f"<li>{escape(name)}: {escape(value)}</li>" for name, value in self._lines())
         warnings = "".join(f"<li>{escape(sentence)}</li>" for sentence in self.warnings)
-        said = f"<p><b>Warnings</b></p><ul>{warnings}</ul>" if self.warnings else ""
+        warned = f"<p><b>Warnings</b></p><ul>{warnings}</ul>" if self.warnings else ""
         table = f'<div style="overflow-x:auto">{table_html(*self._table())}</div>'
-        return f"<div><p><b>{escape(self.title)}</b></p><ul>{facts}</ul>{table}{said}{sketch(self.mixture)}</div>"
+        return f"<div><p><b>{escape(self.title)}</b></p><ul>{facts}</ul>{table}{warned}{sketch(self.mixture)}</div>"
 
     def to_latex(self) -> str:
         """Two tables for LaTeX with the package booktabs: what was found in all, and the components."""
@@ -108,15 +108,15 @@ class Summary:
         if facts["n_iter"] is not None:
             why = "" if facts["stopped"] is None else f" {facts['stopped']}"
             lines.append(("stopped", f"after {counted(facts['n_iter'], 'step')}.{why}"))
-        if facts["standing"] is not None:
-            lines.append(("maximum", facts["standing"]))
+        if facts["certificate"] is not None:
+            lines.append(("maximum", facts["certificate"]))
         if (facts["n_starts"] or 0) > 1:
-            lines.append(("starts", f"{facts['n_agreed']} of {facts['n_starts']} agree with the best"))
+            lines.append(("starts", f"{facts['n_starts_at_best']} of {facts['n_starts']} agree with the best"))
         return lines
 
     def _table(self) -> tuple[list[str], list[list[str]]]:
         """Header and rows, of at most ten columns and one that counts the others."""
-        header, *rows = _cut(*self._cells(), _WIDEST)
+        header, *rows = _cut(*self._cells(), _MAX_COLUMNS)
         return header, rows
 
     def _cells(self) -> tuple[list[str], list[list[str]]]:
@@ -127,7 +127,7 @@ class Summary:
         table = [["component", *map(str, range(K))]]
         if "class" in columns:
             table.append(["class", *(shorten(str(each)) for each in columns["class"])])
-        table += [["weight", *map(share, mixture.weights)]]
+        table += [["weight", *map(weight_text, mixture.weights)]]
         if "size" in columns:
             table.append(["size", *(f"{size:.1f}" for size in columns["size"][:K])])
         for j, name in enumerate(self.names):
@@ -135,7 +135,7 @@ class Summary:
         table.append(["nearest", *("" if k < 0 else str(k) for k in columns["nearest"][:K])])
         table.append(["overlap", *("" if np.isnan(each) else f"{each:.3g}" for each in columns["overlap"][:K])])
         if mixture.noise is not None:
-            of_noise = {"component": "noise", "weight": share(mixture.noise.weight)}
+            of_noise = {"component": "noise", "weight": weight_text(mixture.noise.weight)}
             if "size" in columns:
                 of_noise["size"] = f"{columns['size'][K]:.1f}"
             for column in table:
@@ -155,15 +155,15 @@ def aligned(rows: list[list[str]]) -> list[str]:
 
 def shortened(rows: list[list[str]]) -> list[list[str]]:
     """The first rows, and one that counts the others."""
-    more = len(rows) - _LONGEST
-    return rows if more <= 0 else [*rows[:_LONGEST], [f"… {more} more", *[""] * (len(rows[0]) - 1)]]
+    more = len(rows) - _MAX_ROWS
+    return rows if more <= 0 else [*rows[:_MAX_ROWS], [f"… {more} more", *[""] * (len(rows[0]) - 1)]]
 
 
-def _cut(header: list[str], rows: list[list[str]], most: int) -> list[list[str]]:
+def _cut(header: list[str], rows: list[list[str]], n_columns: int) -> list[list[str]]:
     """Header and rows with so many columns, and one that counts the others."""
-    if len(header) <= most:
+    if len(header) <= n_columns:
         return [header, *rows]
-    return [[*header[:most], f"… {len(header) - most} more"], *([*row[:most], ""] for row in rows)]
+    return [[*header[:n_columns], f"… {len(header) - n_columns} more"], *([*row[:n_columns], ""] for row in rows)]
 
 
 def _tex_row(cells: Sequence[str]) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 from gaussmix._src.interfaces.block import Block
 from gaussmix._src.numerics.arrays import Array, Rows
 from gaussmix._src.numerics.threads import cached_property
-from gaussmix._src.sources.base import Given, Source, counted_anew
+from gaussmix._src.sources.base import Assignment, Source, counted_anew
 
 
 class ArraySource(Source):
@@ -20,7 +20,7 @@ class ArraySource(Source):
     ----------
     rows : (n_rows, n_features), float32 or float64 with any strides.
     row_weight : (n_rows,), at least 0; None where all are 1.
-    given : labels (n_rows,) or responsibilities (n_rows, n_components) of the rows, for `Rule.GIVEN`.
+    assignment : labels (n_rows,) or responsibilities (n_rows, n_components) of the rows, for `Rule.ASSIGNMENT`.
     error : as for `Block`.
     """
 
@@ -31,9 +31,13 @@ class ArraySource(Source):
     _blocks: Sequence[Block]
 
     def __init__(
-        self, rows: Rows, row_weight: Array | None = None, given: Given | None = None, error: Array | None = None
+        self,
+        rows: Rows,
+        row_weight: Array | None = None,
+        assignment: Assignment | None = None,
+        error: Array | None = None,
     ) -> None:
-        self._blocks, self.has_errors = [Block(0, rows, row_weight, given, error=error)], error is not None
+        self._blocks, self.has_errors = [Block(0, rows, row_weight, assignment, error=error)], error is not None
         (self.n_rows, self.n_features), self.dtype = rows.shape, rows.dtype
 
     def blocks(self) -> Sequence[Block]:

@@ -17,21 +17,21 @@ from typing import Any, ClassVar, Generic, Protocol, Self, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from gaussmix._src.interfaces.block import Block, BlockState, Profile, nodes
+from gaussmix._src.interfaces.block import Block, BlockState, RowStatistics, nodes
 from gaussmix._src.interfaces.leaves import LEAF_ROWS, Summable, Tree
 from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.numerics.rows import extreme_rows
 from gaussmix._src.numerics.threads import cached_property
-from gaussmix._src.sources.findings import Finding, findings, kinds_for
+from gaussmix._src.sources.row_statistics import RowStatistic, findings, kinds_for
 from gaussmix._src.sources.survey import are_drawn, hashes, sampled
 
 S = TypeVar("S", bound=Summable)
 S_co = TypeVar("S_co", bound=Summable, covariant=True)
 T = TypeVar("T")
-F = TypeVar("F", bound=Finding)
-Number = TypeVar("Number", bound=np.generic)
+F = TypeVar("F", bound=RowStatistic)
+RowResult = TypeVar("RowResult", bound=np.generic)
 log = logging.getLogger("gaussmix")
-Given = Array | NDArray[np.int32]  # responsibilities (n_rows, n_components) or labels (n_rows,)
+Assignment = Array | NDArray[np.int32]  # responsibilities (n_rows, n_components) or labels (n_rows,)
 
 
 class Task(Protocol[S_co]):
@@ -49,7 +49,7 @@ class Task(Protocol[S_co]):
 
 
 @dataclass(frozen=True, eq=False)
-class OfLeaves(Generic[S]):
+class LeafReduction(Generic[S]):
     """The task that adds up what a picklable function returns for each leaf."""
 
     of_leaf: Callable[[Block], S]
@@ -81,8 +81,8 @@ class Source(ABC):
     has_log_prior : blocks say what is known of the components of their rows.
     memory : bytes for the states kept with blocks; those for which there is no room are made again in every pass.
     is_read_again : every pass reads the rows from files, so that fits at the same time take more memory each.
-    is_far : a pass costs more than the work on the rows, so that the first one finds out all that may be asked.
-    most_fits : how many fits at the same time have their states kept, in other processes; None in this one.
+    is_remote : a pass costs more than the work on the rows, so that the first one finds out all that may be asked.
+    max_fits : how many fits at the same time have their states kept, in other processes; None in this one.
     """
 
     n_rows: int
@@ -95,12 +95,12 @@ class Source(ABC):
     has_log_prior: bool = False
     memory: float = inf
     is_read_again: bool = False
-    is_far: bool = False
-    most_fits: int | None = None
+    is_remote: bool = False
+    max_fits: int | None = None
 
     _origin: tuple[Source, float] | None = None  # the same rows, and what their weights were multiplied by
-    _kept: tuple[Hashable, dict[int, BlockState]] = None, {}  # a task's key; states by the first row
-    _found: dict[Hashable, Any]  # what passes found out about all rows
+    _states: tuple[Hashable, dict[int, BlockState]] = None, {}  # a task's key; states by the first row
+    _cache: dict[Hashable, Any]  # what passes found out about all rows
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__}: {self.n_rows} rows, {self.n_features} features, {self.dtype}>"
@@ -119,9 +119,9 @@ class Source(ABC):
 
     def map_merge(self, task: Task[S]) -> S:
         """Run a task on nodes of the tree of leaves, and merge what they say; the same bits however blocks are cut."""
-        if self._kept[0] != task.key:
-            self._kept = task.key, {}
-        states, whole = self._kept[1], self.whole
+        if self._states[0] != task.key:
+            self._states = task.key, {}
+        states, whole = self._states[1], self.whole
         if whole is not None:
             states[0] = states[0] if 0 in states else task.open(whole)
             return task.call(whole, states[0])
@@ -136,33 +136,33 @@ class Source(ABC):
 
     def sum_of(self, of_leaf: Callable[[Block], S]) -> S:
         """The sum of what a picklable function returns for each leaf of 65,520 rows."""
-        return self.map_merge(OfLeaves(of_leaf))
+        return self.map_merge(LeafReduction(of_leaf))
 
-    def found(self, key: Hashable, find: Callable[[], T]) -> T:
+    def cached(self, key: Hashable, find: Callable[[], T]) -> T:
         """What `find` returns, found once for each key."""
-        known = self.__dict__.setdefault("_found", {})
-        if key not in known:
-            known[key] = find()
-        return known[key]
+        cached = self.__dict__.setdefault("_cache", {})
+        if key not in cached:
+            cached[key] = find()
+        return cached[key]
 
     def map_rows(self, task: Callable[[Block], T]) -> Iterator[T]:
         """What a picklable function returns for each block, in the order of the rows."""
         return map(task, self.blocks())
 
-    def each_row(self, task: Callable[[Block], NDArray[Number]]) -> NDArray[Number]:
+    def each_row(self, task: Callable[[Block], NDArray[RowResult]]) -> NDArray[RowResult]:
         """What a picklable function returns for the rows of each block, as one array (n_rows, …)."""
         whole = self.whole
         if whole is not None:
             return task(whole)
         results = self.map_rows(task)
         result = next(results)
-        found, first = np.empty((self.n_rows, *result.shape[1:]), result.dtype), 0
+        value, first = np.empty((self.n_rows, *result.shape[1:]), result.dtype), 0
         for part in chain([result], results):
-            found[first : first + len(part)] = part
+            value[first : first + len(part)] = part
             first += len(part)
-        return found
+        return value
 
-    def per_row(self, task: Callable[[Block], NDArray[Number]], dtype: Any, shape: tuple[int, ...] = ()) -> Any:
+    def per_row(self, task: Callable[[Block], NDArray[RowResult]], dtype: Any, shape: tuple[int, ...] = ()) -> Any:
         """What `each_row` returns; where rows come from a lazy array, a lazy array of results with its chunks.
 
         A lazy array must know `dtype` and `shape`: those of the result for one row.
@@ -175,26 +175,30 @@ class Source(ABC):
         return self.may_miss or self.has_errors
 
     @cached_property
-    def profile(self) -> Profile:
+    def profile(self) -> RowStatistics:
         """Numbers and weights of all rows."""
-        return self.of_all(Profile)
+        return self.collect(RowStatistics)
 
-    def of_all(self, kind: type[F]) -> F:
+    def collect(self, kind: type[F]) -> F:
         """The finding of a kind about all rows, made once."""
         if self._origin is not None:
             origin, factor = self._origin
-            finding = origin.of_all(kind)
+            finding = origin.collect(kind)
             has_weights = factor != 1.0 and origin.profile.largest_weight is not None
             return finding.scaled(factor) if has_weights else finding
-        known, whole = self.__dict__.setdefault("_found", {}), self.whole
-        if kind not in known and whole is not None:
-            known[kind] = kind.of(whole)
-        if kind not in known:
-            first = kinds_for(self.n_features, may_miss=self.may_miss) if self.is_far and Profile not in known else []
-            known.update(self._find(first if kind in first else [*first, kind]))
-        return known[kind]
+        cached, whole = self.__dict__.setdefault("_cache", {}), self.whole
+        if kind not in cached and whole is not None:
+            cached[kind] = kind.from_block(whole)
+        if kind not in cached:
+            first = (
+                kinds_for(self.n_features, may_miss=self.may_miss)
+                if self.is_remote and RowStatistics not in cached
+                else []
+            )
+            cached.update(self._find(first if kind in first else [*first, kind]))
+        return cached[kind]
 
-    def _find(self, kinds: Sequence[type[Finding]]) -> Mapping[type[Finding], Any]:
+    def _find(self, kinds: Sequence[type[RowStatistic]]) -> Mapping[type[RowStatistic], Any]:
         """Findings about all rows, from one pass."""
         return dict(zip(kinds, self.sum_of(partial(findings, kinds=kinds)), strict=True))
 
@@ -216,7 +220,7 @@ class Source(ABC):
         if self._origin is not None:
             origin, factor = self._origin
             return _times(origin.sample(n_rows), factor)
-        return self.found(("sample", n_rows), partial(self._draw, n_rows))
+        return self.cached(("sample", n_rows), partial(self._draw, n_rows))
 
     def _draw(self, n_rows: int) -> Block:
         fair = self.profile.total_weight / n_rows
@@ -234,21 +238,21 @@ class Source(ABC):
 
     def fresh(self) -> Self:
         """The same rows without the states of their blocks: fits at the same time need a source each."""
-        self.__dict__.setdefault("_found", {})  # what is found out about the rows is theirs, too
+        self.__dict__.setdefault("_cache", {})  # what is found out about the rows is theirs, too
         twin = object.__new__(type(self))  # copy.copy takes longer than all of a small fit's steps
-        twin.__dict__.update(self.__dict__, _kept=(None, {}))
+        twin.__dict__.update(self.__dict__, _states=(None, {}))
         return twin
 
-    def with_given(self, given: Given) -> Source:
-        """The same rows, shared as `given` says: labels (n_rows,) or responsibilities (n_rows, n_components)."""
-        return self._with_origin(self.changed(partial(_with_given, given=given), self.n_rows))
+    def with_assignment(self, assignment: Assignment) -> Source:
+        """The same rows, shared as `assignment` says: labels (n_rows,) or responsibilities (n_rows, n_components)."""
+        return self._with_origin(self.changed(partial(_with_assignment, assignment=assignment), self.n_rows))
 
-    def with_log_prior(self, log_prior: Array, places: NDArray[np.int32] | None = None) -> Source:
+    def with_log_prior(self, log_prior: Array, indices: NDArray[np.int32] | None = None) -> Source:
         """The same rows and what is known of their components; as in `Block`, with places (n_rows,) of all rows.
 
         Without places, labels in `Block.given` are the places.
         """
-        change = partial(_with_log_prior, log_prior=log_prior, places=places)
+        change = partial(_with_log_prior, log_prior=log_prior, indices=indices)
         twin = self._with_origin(self.changed(change, self.n_rows))
         twin.has_log_prior = True
         return twin
@@ -280,7 +284,7 @@ class _Changed(Source):
     ) -> None:
         self.n_rows, self.dtype = n_rows, source.dtype
         self.n_features = source.n_features if columns is None else len(columns)
-        self.memory, self.is_read_again, self.is_far = source.memory, source.is_read_again, source.is_far
+        self.memory, self.is_read_again, self.is_remote = source.memory, source.is_read_again, source.is_remote
         self.may_miss, self.has_errors, self.has_log_prior = source.may_miss, source.has_errors, source.has_log_prior
         self._source, self._change = source, change
 
@@ -296,7 +300,7 @@ def counted_anew(blocks: Iterable[Block]) -> Iterator[Block]:
         n_rows += block.n_rows
 
 
-def in_leaves(block: Block, task: Callable[[Block], NDArray[Number]]) -> NDArray[Number]:
+def in_leaves(block: Block, task: Callable[[Block], NDArray[RowResult]]) -> NDArray[RowResult]:
     """What a task returns for the rows of each leaf: for work whose last bits depend on the rows that it gets at once.
 
     Then arrays and files, whose blocks begin with a leaf, give the same bits.
@@ -319,22 +323,22 @@ def _drawn(block: Block, fair: float) -> tuple[Block, NDArray[np.bool_]]:
     weight, drawn = block.row_weight, [np.zeros(0, dtype=np.intp)]
     for part in block.cut():  # for the sake of memory
         drawn.append(are_drawn(hashes(part), part.row_weight, fair).nonzero()[0] + part.first_row - block.first_row)
-    places = np.concatenate(drawn)
-    extreme = extreme_rows(block.rows, weight) if weight is None or weight.any() else places
-    every = np.sort(np.append(places, extreme), kind="stable")  # np.union1d takes ten times as long
-    every = every[np.diff(every, prepend=-1) > 0]
-    return replace(block.taken(every, block.first_row), given=None), np.isin(every, places)
+    indices = np.concatenate(drawn)
+    extreme = extreme_rows(block.rows, weight) if weight is None or weight.any() else indices
+    names = np.sort(np.append(indices, extreme), kind="stable")  # np.union1d takes ten times as long
+    names = names[np.diff(names, prepend=-1) > 0]
+    return replace(block.taken(names, block.first_row), assignment=None), np.isin(names, indices)
 
 
-def _with_given(block: Block, given: Given) -> Iterable[Block]:
-    return [replace(block, given=given[block.places])]
+def _with_assignment(block: Block, assignment: Assignment) -> Iterable[Block]:
+    return [replace(block, assignment=assignment[block.row_slice])]
 
 
-def _with_log_prior(block: Block, log_prior: Array, places: NDArray[np.int32] | None) -> Iterable[Block]:
-    if places is None and block.given is None:
-        return [replace(block, log_prior=log_prior[block.places])]
-    places_here: Any = block.given if places is None else places[block.places]
-    return [replace(block, log_prior=log_prior, prior_places=places_here)]
+def _with_log_prior(block: Block, log_prior: Array, indices: NDArray[np.int32] | None) -> Iterable[Block]:
+    if indices is None and block.assignment is None:
+        return [replace(block, log_prior=log_prior[block.row_slice])]
+    indices_here: Any = block.assignment if indices is None else indices[block.row_slice]
+    return [replace(block, log_prior=log_prior, prior_indices=indices_here)]
 
 
 def _reweighted(block: Block, factor: float) -> Iterable[Block]:
@@ -348,8 +352,8 @@ def _times(block: Block, factor: float) -> Block:
 
 def _part(block: Block, choose: Callable[[Block], NDArray[np.bool_]]) -> Iterable[Block]:
     """The chosen rows of a block; no block where there are none."""
-    places = choose(block).nonzero()[0]
-    return [block.taken(places, block.first_row)] if len(places) else []
+    indices = choose(block).nonzero()[0]
+    return [block.taken(indices, block.first_row)] if len(indices) else []
 
 
 Source.__module__ = "gaussmix.extend"  # where users import it from

@@ -10,13 +10,13 @@ from gaussmix._src.interfaces.block import Block
 from gaussmix._src.interfaces.leaves import LEAF_ROWS
 from gaussmix._src.numerics.arrays import Array, Rows
 from gaussmix._src.sources.base import Source
-from gaussmix._src.sources.files.base import LARGEST_CHUNK, Chosen, Reader, opened
+from gaussmix._src.sources.files.base import MAX_CHUNK_BYTES, Chosen, Reader, opened
 from gaussmix._src.sources.request import Request
 
 
-def open_hdf5(data: Any, asked: Request) -> Source:
+def open_hdf5(data: Any, request: Request) -> Source:
     """Open an `h5py.Dataset`, whose columns are called x0, x1 …; raises ValueError if it is not a table of numbers."""
-    return opened(_DatasetReader(data, asked), asked.memory)
+    return opened(_DatasetReader(data, request), request.memory)
 
 
 class _DatasetReader(Reader):
@@ -25,18 +25,18 @@ class _DatasetReader(Reader):
     order = "C"
     has_names = False
 
-    def __init__(self, data: Any, asked: Request) -> None:
+    def __init__(self, data: Any, request: Request) -> None:
         self.name = f"data set {data.name!r} of {data.file.filename}"
         if data.ndim != 2 or data.shape[1] == 0 or data.dtype.kind not in "biuf":
-            held = f"{data.dtype} of shape {data.shape}"
-            raise ValueError(f"The {self.name} holds {held}, not rows and columns of numbers.")
-        self._data, self.n_rows, self.weights, self.may_miss = data, len(data), asked.weights, asked.missing
-        every = invented_names(data.shape[1])
-        chosen = Chosen.of(f"The {self.name}", every, asked.columns, asked.weights, data.dtype)
-        self.names, self._places, self._weight_place, self.dtype, self.integers = chosen
+            partitions = f"{data.dtype} of shape {data.shape}"
+            raise ValueError(f"The {self.name} holds {partitions}, not rows and columns of numbers.")
+        self._data, self.n_rows, self.weights, self.may_miss = data, len(data), request.weights, request.missing
+        names = invented_names(data.shape[1])
+        chosen = Chosen.of(f"The {self.name}", names, request.columns, request.weights, data.dtype)
+        self.names, self._indices, self._weight_index, self.dtype, self.integers = chosen
 
     def parts(self) -> Iterator[Block]:
-        n_rows = max(LARGEST_CHUNK // max(self._data[:1].nbytes, 1), 1)  # of all columns
+        n_rows = max(MAX_CHUNK_BYTES // max(self._data[:1].nbytes, 1), 1)  # of all columns
         if self._data.chunks is not None:  # HDF5 reads whole chunks
             n_rows = -(-n_rows // self._data.chunks[0]) * self._data.chunks[0]
         n_rows = min(n_rows, LEAF_ROWS)
@@ -44,6 +44,6 @@ class _DatasetReader(Reader):
 
     def put_part(self, part: Block, first: int, rows: Rows, row_weight: Array | None) -> None:
         taken = part.rows[first : first + len(rows)]
-        rows[...] = taken if self._places == list(range(taken.shape[1])) else taken[:, self._places]
+        rows[...] = taken if self._indices == list(range(taken.shape[1])) else taken[:, self._indices]
         if row_weight is not None:
-            row_weight[...] = taken[:, self._weight_place]
+            row_weight[...] = taken[:, self._weight_index]

@@ -17,7 +17,7 @@ from gaussmix._src.sources.base import Source
 from gaussmix._src.sources.files.paths import EXTENSIONS
 from gaussmix._src.sources.request import Opener, Request
 
-MEMORY = "512 MB"
+DEFAULT_MEMORY = "512 MB"
 
 
 _BATCHES = "gaussmix._src.sources.files.batches"
@@ -53,7 +53,7 @@ def open(
     *,
     columns: Sequence[str] | None = None,
     weights: str | None = None,
-    memory: int | str = MEMORY,
+    memory: int | str = DEFAULT_MEMORY,
     missing: bool = False,
     cache: str | os.PathLike[str] | None = None,
 ) -> Source:
@@ -118,13 +118,13 @@ def is_table(data: Any) -> bool:
 
 def check_memory(memory: int | str) -> int:
     """Bytes of a number or a text such as "512 MB" or "2 GiB"."""
-    found = _SIZE.fullmatch(str(memory))
+    result = _SIZE.fullmatch(str(memory))
     try:
-        number = float(found[1]) if found else 0.0
+        index = float(result[1]) if result else 0.0
     except ValueError:
-        number = 0.0
-    unit = _UNITS[found[2].upper()] if found else 1
-    n_bytes = int(number * (1024 ** round(np.log10(unit) / 3) if found and found[3] else unit))
+        index = 0.0
+    unit = _UNITS[result[2].upper()] if result else 1
+    n_bytes = int(index * (1024 ** round(np.log10(unit) / 3) if result and result[3] else unit))
     if n_bytes < 1:
         raise ValueError(f"memory must be bytes or a text such as '512 MB', got {memory!r}.")
     return n_bytes
@@ -136,18 +136,18 @@ def _kind(data: Any) -> str:
         name = f"list of {_kind(data[0])}"
         return name if name in SOURCES else ""
     names = [f"{each.__module__.partition('.')[0].strip('_')}.{each.__name__}" for each in type(data).__mro__]
-    known = next((name for name in names if name in SOURCES), "")
-    if known or names[0].partition(".")[0] in IN_MEMORY:
-        return known
+    cached = next((name for name in names if name in SOURCES), "")
+    if cached or names[0].partition(".")[0] in IN_MEMORY:
+        return cached
     return next((name for name in names if name in plugins.points("gaussmix.sources")), "")
 
 
 def _registered(name: str) -> Opener | None:
     """What opens tables of this name, here or in another package; None if nothing does."""
-    found = SOURCES.get(name)
-    if not isinstance(found, str):
-        return found or plugins.load("gaussmix.sources", name)
-    module, _, function = found.partition(":")
+    result = SOURCES.get(name)
+    if not isinstance(result, str):
+        return result or plugins.load("gaussmix.sources", name)
+    module, _, function = result.partition(":")
     try:
         opener = getattr(import_module(module), function)
     except ImportError as error:
@@ -159,9 +159,9 @@ def _registered(name: str) -> Opener | None:
 
 def is_for_others(name: str) -> bool:
     """Whether another package opens the files of a path, a pattern or a folder, by their extension."""
-    from gaussmix._src.sources.files.listing import files_of
+    from gaussmix._src.sources.files.listing import list_files
 
-    return _opener_of_others(files_of(name)[0].suffix.lower()) is not None
+    return _opener_of_others(list_files(name)[0].suffix.lower()) is not None
 
 
 def _opener_of_others(extension: str) -> Opener | None:
@@ -171,11 +171,11 @@ def _opener_of_others(extension: str) -> Opener | None:
 
 def _of_files(name: str) -> Opener | None:
     """What opens the files of a path, a pattern or a folder."""
-    from gaussmix._src.sources.files.listing import files_of
-    from gaussmix._src.sources.files.npy import holds_numbers, open_npy  # for tables in files alone
+    from gaussmix._src.sources.files.listing import list_files
+    from gaussmix._src.sources.files.npy import is_numeric_array, open_npy  # for tables in files alone
 
-    first = files_of(name)[0]
+    first = list_files(name)[0]
     opener = _opener_of_others(first.suffix.lower())
-    if opener is None and isinstance(first, Path) and first.is_file() and holds_numbers(first):  # and no pipe
+    if opener is None and isinstance(first, Path) and first.is_file() and is_numeric_array(first):  # and no pipe
         return open_npy
     return opener or _registered("gaussmix.Files")

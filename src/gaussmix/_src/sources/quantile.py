@@ -14,57 +14,57 @@ from numpy.typing import NDArray
 
 from gaussmix._src.interfaces.block import Block, BlockState
 from gaussmix._src.numerics.arrays import Array
-from gaussmix._src.sources.base import OfLeaves, S, Source, Task
+from gaussmix._src.sources.base import LeafReduction, S, Source, Task
 
-COARSE = 42  # bits of keys that a first pass leaves out
-MOST = 1 << 14  # intervals or scores that come to this process; beyond, intervals are merged
+COARSE_BITS = 42  # bits of keys that a first pass leaves out
+MAX_INTERVALS = 1 << 14  # intervals or scores that come to this process; beyond, intervals are merged
 N_PASSES = 4  # the last one brings all scores of an interval; it is needed where many numbers near 0 almost tie
 SLACK = 1 + 1e-12  # in doubles 0.29 · 100 is less than 29, and so are sums of weights
-SIGN = np.uint64(1 << 63)
+SIGN_BIT = np.uint64(1 << 63)
 
 Keys = NDArray[np.uint64]
 
 
-class Near(NamedTuple):
+class QuantileNeighbourhood(NamedTuple):
     """The scores near a quantile.
 
     Parameters
     ----------
-    place : of the quantile among `scores`.
+    position : of the quantile among `scores`.
     scores : (n_scores,), rising.
     weights : (n_scores,), of the rows that have each score.
     below : weight of the rows with lower scores than these.
     """
 
-    place: int
+    position: int
     scores: Array
     weights: Array
     below: float
 
 
-def lowest_inside(source: Source, score: Callable[[Block], Array], share: float) -> float | None:
+def lowest_inside(source: Source, score: Callable[[Block], Array], fraction: float) -> float | None:
     """The lowest score such that rows with lower scores have at most a share of the weight; None if no row counts.
 
     The share is below 1. `score` is picklable. It returns a number for each row of a block, NaN for rows that do not
     count.
     """
-    near = near_quantile(source, OfLeaves(score), lambda total: share * total * SLACK)
-    return None if near is None else float(near.scores[near.place])
+    nearby = find_neighbourhood(source, LeafReduction(score), lambda total: fraction * total * SLACK)
+    return None if nearby is None else float(nearby.scores[nearby.position])
 
 
-def near_quantile(
+def find_neighbourhood(
     source: Source,
     task: Task[Array],
     limit: Callable[[float], float],
     *,
     between: tuple[float, float] = (-inf, inf),
     tie: float = 0.0,
-) -> Near | None:
+) -> QuantileNeighbourhood | None:
     """The lowest score such that rows with scores up to it have more than some weight, and the scores near it.
 
-    Each pass counts the rows in at most `MOST` intervals, and the next one cuts the interval of the quantile, until
-    scores need no intervals: after two passes for most tables, after one if few scores are `between` the limits. The
-    same bits however rows are cut.
+    Each pass counts the rows in at most `MAX_INTERVALS` intervals, and the next one cuts the interval of the quantile,
+    until scores need no intervals: after two passes for most tables, after one if few scores are `between` the limits.
+    The same bits however rows are cut.
 
     Parameters
     ----------
@@ -79,26 +79,28 @@ def near_quantile(
     near : None if the quantile is not there, or no row counts.
     """
     low, high = (_, highest) = _keys(np.array(between)).tolist()
-    shift, weight = 0 if isfinite(between[0]) else COARSE, -inf
-    for number in range(N_PASSES):
-        most = MOST if number < N_PASSES - 1 else sys.maxsize
-        found = source.map_merge(OfScores(task, partial(_weights_between, shift=shift, most=most, low=low, high=high)))
-        if number == 0:
-            weight = limit(found.below + float(found.weights.sum()))
-        reached = found.below + np.cumsum(found.weights)
-        if not len(reached) or (number == 0 and not found.below <= weight < reached[-1]):
+    shift, weight = 0 if isfinite(between[0]) else COARSE_BITS, -inf
+    for index in range(N_PASSES):
+        maximum = MAX_INTERVALS if index < N_PASSES - 1 else sys.maxsize
+        scores = source.map_merge(
+            ScoreReduction(task, partial(_weights_between, shift=shift, limit=maximum, low=low, high=high))
+        )
+        if index == 0:
+            weight = limit(scores.below + float(scores.weights.sum()))
+        reached = scores.below + np.cumsum(scores.weights)
+        if not len(reached) or (index == 0 and not scores.below <= weight < reached[-1]):
             return None
-        place = min(int(np.searchsorted(reached, weight, side="right")), len(reached) - 1)
-        if found.shift == 0:
+        position = min(int(np.searchsorted(reached, weight, side="right")), len(reached) - 1)
+        if scores.shift == 0:
             break
-        first, last = int(found.keys[place]) << found.shift, (int(found.keys[place]) + 1 << found.shift) - 1
+        first, last = int(scores.keys[position]) << scores.shift, (int(scores.keys[position]) + 1 << scores.shift) - 1
         low, high, shift = max(low, first), min(high, last), 0
         ends = _scores(np.array([low, high], dtype=np.uint64))
         if np.isfinite(ends).all():
             width = tie * max(1.0, *np.abs(ends))
             low, high = _keys(ends + np.array([-width, width])).tolist()
             high = min(high, highest)
-    return Near(place, _scores(found.keys), found.weights, found.below)
+    return QuantileNeighbourhood(position, _scores(scores.keys), scores.weights, scores.below)
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,30 +113,30 @@ class _Weights:
     keys : (n_keys,), rising.
     weights : (n_keys,).
     shift : how many bits the keys lack.
-    most : the largest number of keys; with more they lose bits.
+    limit : the largest number of keys; with more they lose bits.
     """
 
     below: float
     keys: Keys
     weights: Array
     shift: int
-    most: int
+    limit: int
 
     @classmethod
-    def of(cls, below: float, keys: Keys, weights: Array | None, shift: int, most: int) -> _Weights:
+    def from_keys(cls, below: float, keys: Keys, weights: Array | None, shift: int, limit: int) -> _Weights:
         """Add up the weights of equal keys; each is 1 where there are none."""
         first, last = (int(keys.min()), int(keys.max())) if len(keys) else (1, 0)
         if last - first >= len(keys):  # more bins than keys take longer than a sort
-            keys, places = np.unique(keys, return_inverse=True)
-            sums = np.bincount(places, weights)
+            keys, indices = np.unique(keys, return_inverse=True)
+            sums = np.bincount(indices, weights)
         else:
-            places = (keys - np.uint64(first)).astype(np.intp)
-            present = np.flatnonzero(np.bincount(places))
-            keys, sums = present.astype(np.uint64) + np.uint64(first), np.bincount(places, weights)[present]
-        found = cls(below, keys, sums.astype(np.float64), shift, most)
-        while len(found.keys) > most:
-            found = found.shifted(found.shift + 4)
-        return found
+            indices = (keys - np.uint64(first)).astype(np.intp)
+            present = np.flatnonzero(np.bincount(indices))
+            keys, sums = present.astype(np.uint64) + np.uint64(first), np.bincount(indices, weights)[present]
+        scores = cls(below, keys, sums.astype(np.float64), shift, limit)
+        while len(scores.keys) > limit:
+            scores = scores.shifted(scores.shift + 4)
+        return scores
 
     def shifted(self, shift: int) -> _Weights:
         """The weights by keys without their last `shift` bits; keys that become equal are one."""
@@ -148,11 +150,11 @@ class _Weights:
         shift = max(self.shift, other.shift)
         one, another = self.shifted(shift), other.shifted(shift)
         keys, weights = np.concatenate([one.keys, another.keys]), np.concatenate([one.weights, another.weights])
-        return self.of(self.below + other.below, keys, weights, shift, self.most)
+        return self.from_keys(self.below + other.below, keys, weights, shift, self.limit)
 
 
 @dataclass(frozen=True, eq=False)
-class OfScores(Generic[S]):
+class ScoreReduction(Generic[S]):
     """The task that adds up what a function makes of the scores and the weights of the rows of each leaf.
 
     Parameters
@@ -175,7 +177,7 @@ class OfScores(Generic[S]):
         return block.sum_of(lambda leaf: self.of_leaf(self.task.call(leaf, state), leaf.row_weight))
 
 
-def _weights_between(scores: Array, weight: Array | None, shift: int, most: int, low: int, high: int) -> _Weights:
+def _weights_between(scores: Array, weight: Array | None, shift: int, limit: int, low: int, high: int) -> _Weights:
     """The weights of rows by their scores; `low` and `high` are the keys of rows that count, with all their bits."""
     (highest,) = _scores(np.array([high], dtype=np.uint64))
     counts = scores <= highest if weight is None else (scores <= highest) & (weight > 0)
@@ -184,15 +186,15 @@ def _weights_between(scores: Array, weight: Array | None, shift: int, most: int,
     is_below = keys < low
     below = float(np.count_nonzero(is_below) if weight is None else weight[is_below].sum())
     keys, weight = keys[~is_below], None if weight is None else weight[~is_below]
-    return _Weights.of(below, keys >> np.uint64(shift), weight, shift, most)
+    return _Weights.from_keys(below, keys >> np.uint64(shift), weight, shift, limit)
 
 
 def _keys(scores: Array) -> Keys:
     """Integers in the order of the numbers; of 0 and −0 the same."""
     bits = (scores.astype(np.float64) + 0.0).view(np.uint64)
-    return np.where(bits & SIGN, ~bits, bits | SIGN)
+    return np.where(bits & SIGN_BIT, ~bits, bits | SIGN_BIT)
 
 
 def _scores(keys: Keys) -> Array:
     """The numbers that have these keys."""
-    return np.where(keys & SIGN, keys & ~SIGN, ~keys).astype(np.uint64).view(np.float64)
+    return np.where(keys & SIGN_BIT, keys & ~SIGN_BIT, ~keys).astype(np.uint64).view(np.float64)

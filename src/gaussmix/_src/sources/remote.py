@@ -20,14 +20,14 @@ from gaussmix._src.errors import warn
 from gaussmix._src.interfaces.block import Block
 from gaussmix._src.interfaces.leaves import LEAF_ROWS, Tree, count_leaves
 from gaussmix._src.numerics.threads import cached_property
-from gaussmix._src.sources.base import Number, S, Source, T, Task, log
+from gaussmix._src.sources.base import RowResult, S, Source, T, Task, log
 from gaussmix._src.sources.files.base import About
 from gaussmix._src.sources.traffic import FAN_IN, Traffic
 from gaussmix._src.version import package_version
 
-MOST_FITS = 4  # whose states are kept beside the same rows
-LARGEST_TARGET = 2**27  # bytes of rows that a worker holds at a time while it joins them
-TARGETS = 4  # for each worker, if there are leaves enough, so that workers have about as much to do
+MAX_FITS = 4  # whose states are kept beside the same rows
+MAX_TARGET_BYTES = 2**27  # bytes of rows that a worker holds at a time while it joins them
+TARGETS_PER_WORKER = 4  # for each worker, if there are leaves enough, so that workers have about as much to do
 # What gaussmix imports, and what Spark does to call it: a module of other work says nothing of gaussmix.
 _LACKS = re.compile(r"No module named '(gaussmix|joblib|narwhals|numpy|pyarrow|safetensors|scipy|sklearn)\b")
 _OTHER_VERSION = re.compile(r"ImportError: (The .*? has gaussmix .*?, as here, on all \w+\.)")
@@ -40,25 +40,25 @@ class Target(NamedTuple):
     ----------
     owner : the worker that is to have it; None where there is none.
     first_row : of the target.
-    places : numbers of partitions, and the first row and the one behind the last in each.
+    spans : numbers of partitions, and the first row and the one behind the last in each.
     """
 
     owner: str | None
     first_row: int
-    places: Sequence[tuple[int, int, int]]
+    spans: Sequence[tuple[int, int, int]]
 
 
 def laid_out(sizes: Sequence[int], row_bytes: int, n_threads: Mapping[str, int]) -> list[Target]:
     """The targets of partitions of so many rows, neighbours on one worker; workers have these numbers of threads."""
-    n_leaves = leaves_of_target(sum(sizes), row_bytes, TARGETS * max(len(n_threads), 1))
+    n_leaves = leaves_of_target(sum(sizes), row_bytes, TARGETS_PER_WORKER * max(len(n_threads), 1))
     cuts = targets(sizes, n_leaves * LEAF_ROWS)
     return [Target(owner, *cut) for owner, cut in zip(owners(n_threads, len(cuts)), cuts, strict=True)]
 
 
 def leaves_of_target(n_rows: int, row_bytes: int, n_tasks: int) -> int:
-    """How many leaves a target has: 2^m, at most `LARGEST_TARGET`, and few enough for so many tasks."""
-    most = min(LARGEST_TARGET // (LEAF_ROWS * row_bytes), count_leaves(n_rows) // n_tasks)
-    return 1 << (max(most, 1).bit_length() - 1)
+    """How many leaves a target has: 2^m, at most `MAX_TARGET_BYTES`, and few enough for so many tasks."""
+    limit = min(MAX_TARGET_BYTES // (LEAF_ROWS * row_bytes), count_leaves(n_rows) // n_tasks)
+    return 1 << (max(limit, 1).bit_length() - 1)
 
 
 def targets(sizes: Sequence[int], n_rows: int) -> list[tuple[int, list[tuple[int, int, int]]]]:
@@ -67,13 +67,13 @@ def targets(sizes: Sequence[int], n_rows: int) -> list[tuple[int, list[tuple[int
     `sizes` are the numbers of rows of the partitions.
     """
     ends = [*accumulate(sizes)]
-    found = []
+    result = []
     for first in range(0, ends[-1] if ends else 0, n_rows):
         end = min(first + n_rows, ends[-1])
         some = range(bisect_right(ends, first), bisect_left(ends, end) + 1)
-        starts = {number: ends[number] - sizes[number] for number in some if sizes[number]}
-        found.append((first, [(part, max(first - start, 0), end - start) for part, start in starts.items()]))
-    return found
+        starts = {index: ends[index] - sizes[index] for index in some if sizes[index]}
+        result.append((first, [(part, max(first - start, 0), end - start) for part, start in starts.items()]))
+    return result
 
 
 def owners(n_threads: Mapping[str, int], n_targets: int) -> list[str] | list[None]:
@@ -81,11 +81,11 @@ def owners(n_threads: Mapping[str, int], n_targets: int) -> list[str] | list[Non
     threads = sorted(n_threads.items())
     if not threads:  # they died since the rows were counted
         return [None] * n_targets
-    shares = list(accumulate(n for _, n in threads))
-    return [threads[bisect_right(shares, shares[-1] * target // n_targets)][0] for target in range(n_targets)]
+    fractions = list(accumulate(n for _, n in threads))
+    return [threads[bisect_right(fractions, fractions[-1] * target // n_targets)][0] for target in range(n_targets)]
 
 
-def few(trees: Sequence[T], merge: Callable[[Sequence[Sequence[T]]], Sequence[T]]) -> Sequence[T]:
+def merge_in_rounds(trees: Sequence[T], merge: Callable[[Sequence[Sequence[T]]], Sequence[T]]) -> Sequence[T]:
     """Merge trees in rounds, until at most `FAN_IN` are left: `merge` takes groups of trees and returns one for each.
 
     The trees stay where the rows are. What is here are references to them.
@@ -100,22 +100,22 @@ def merged(trees: Iterable[Tree[S]]) -> Tree[S]:
     return reduce(add, trees)
 
 
-def dealt(trees: Iterable[Tree[Any]], n_parts: int) -> Any:
+def split_by_component(trees: Iterable[Tree[Any]], n_parts: int) -> Any:
     """The tree of the nodes of all; where there are several parts, a list of their trees."""
     tree = merged(trees)
-    return tree if n_parts == 1 else tree.dealt(n_parts)
+    return tree if n_parts == 1 else tree.split_by_component(n_parts)
 
 
-def check_version(version: str, worker: str, places: str) -> None:
+def check_version(version: str, worker: str, hosts: str) -> None:
     """Raise ImportError, in a worker, where gaussmix is of another version."""
     if package_version() != version:
         raise ImportError(
             f"The {worker} on {platform.node()} has gaussmix {package_version()}. Install {version}, as here, on all "
-            f"{places}."
+            f"{hosts}."
         )
 
 
-def version_error(error: str, worker: str, places: str, advice: str = "") -> ImportError | None:
+def version_error(error: str, worker: str, hosts: str, advice: str = "") -> ImportError | None:
     """The error to raise where the text of a worker's error names another version, or a missing module; else None.
 
     `advice` is one more sentence for a worker that lacks modules.
@@ -126,7 +126,7 @@ def version_error(error: str, worker: str, places: str, advice: str = "") -> Imp
     lacks = _LACKS.search(error)
     if lacks is None:
         return None
-    install = f"Install gaussmix {package_version()} and what it needs on all {places}."
+    install = f"Install gaussmix {package_version()} and what it needs on all {hosts}."
     return ImportError(f"A {worker} has no {lacks[1]}. {install}{advice}")
 
 
@@ -162,16 +162,18 @@ class LazySource(Source):
     def _rows(self) -> Source:
         began, rows = perf_counter(), self._read()
         if isinstance(rows, Remote):
-            flaw = rows.flaw if rows.n_rows else f"{self._name} has no rows."
-            if flaw is not None:
-                raise ValueError(flaw)
+            invalid_reason = rows.invalid_reason if rows.n_rows else f"{self._name} has no rows."
+            if invalid_reason is not None:
+                raise ValueError(invalid_reason)
             log.info("loaded %s: %d rows, %.3g s", self._name, rows.n_rows, perf_counter() - began)
         return rows
 
-    n_rows, is_far, is_read_again, most_fits, whole = map(
-        _of_rows, ("n_rows", "is_far", "is_read_again", "most_fits", "whole")
+    n_rows, is_remote, is_read_again, max_fits, whole = map(
+        _of_rows, ("n_rows", "is_remote", "is_read_again", "max_fits", "whole")
     )
-    blocks, map_merge, map_rows, of_all, sample = map(_of_rows, ("blocks", "map_merge", "map_rows", "of_all", "sample"))
+    blocks, map_merge, map_rows, collect, sample = map(
+        _of_rows, ("blocks", "map_merge", "map_rows", "collect", "sample")
+    )
 
     def changed(
         self, change: Callable[[Block], Iterable[Block]], n_rows: int, columns: Sequence[int] | None = None
@@ -185,21 +187,21 @@ class LazySource(Source):
         twin._rows = self._rows.fresh()
         return twin
 
-    def per_row(self, task: Callable[[Block], NDArray[Number]], dtype: Any, shape: tuple[int, ...] = ()) -> Any:
+    def per_row(self, task: Callable[[Block], NDArray[RowResult]], dtype: Any, shape: tuple[int, ...] = ()) -> Any:
         return self._results(task, dtype, shape)
 
 
 States = dict[Hashable, tuple[Hashable, list[Any]]]  # by fit: the key of a task, and the state of each block
 
 
-class Held:
+class WorkerPartition:
     """Consecutive rows on a worker, as nodes of the tree of leaves, and the states that fits keep with them."""
 
     def __init__(self, blocks: Sequence[Block], states: States | None = None) -> None:
         self.blocks, self._states = blocks, {} if states is None else states
 
     def __reduce__(self) -> Any:
-        return Held, (self.blocks,)  # what is sent elsewhere goes without states
+        return WorkerPartition, (self.blocks,)  # what is sent elsewhere goes without states
 
     def sums(self, task: Task[S], fit: Hashable) -> Tree[S]:
         """What a task says of each node."""
@@ -210,7 +212,7 @@ class Held:
         for block, state in zip(self.blocks, states, strict=True):
             tree.add(task.call(block, state), block.n_leaves, block.first_row // LEAF_ROWS)
         self._states[fit] = task.key, states
-        while len(self._states) > MOST_FITS:
+        while len(self._states) > MAX_FITS:
             self._states.pop(next(iter(self._states)), None)
         return tree
 
@@ -222,8 +224,8 @@ class Held:
 class Remote(Source):
     """Rows that other processes have, in parts of whole leaves."""
 
-    is_far, most_fits = True, MOST_FITS
-    flaw: str | None  # the first number or weight that no fit can use, in a sentence
+    is_remote, max_fits = True, MAX_FITS
+    invalid_reason: str | None  # the first number or weight that no fit can use, in a sentence
 
     def __init__(self, about: About) -> None:
         self.n_features, self.dtype = len(about.names), about.dtype
@@ -231,11 +233,12 @@ class Remote(Source):
 
     @abstractmethod
     def each(self, work: Callable[..., T], *arguments: Any) -> Iterable[T]:
-        """What a function of `Held` and some arguments returns for each part of the rows, in their order."""
+        """What a function of `WorkerPartition` and some arguments returns for each part of the rows, in their order."""
 
     @abstractmethod
     def totals(self, n_parts: int, work: Callable[..., Tree[S]], *arguments: Any) -> list[S]:
-        """The sum of the trees that a function of `Held` and some arguments returns, merged where the rows are.
+        """The sum of the trees that a function of `WorkerPartition` and some arguments returns, merged where the rows
+        are.
 
         It is dealt to parts before trees of several workers are merged, and each part is merged by other tasks.
         """
@@ -250,12 +253,12 @@ class Remote(Source):
         sizes, n_parts = getattr(task, "sizes", None), 1
         if sizes is not None:
             sent = sizes(self.n_features)
-            n_parts = self.found(("traffic", *sent), lambda: self.traffic(*sent).checked()).n_parts
-        parts: list[Any] = self.totals(n_parts, Held.sums, task, self._fit)
-        return parts[0] if n_parts == 1 else parts[0].joined(parts)  # of a `Partial`, or of `Sums` of such
+            n_parts = self.cached(("traffic", *sent), lambda: self.traffic(*sent).checked()).n_parts
+        parts: list[Any] = self.totals(n_parts, WorkerPartition.sums, task, self._fit)
+        return parts[0] if n_parts == 1 else parts[0].joined(parts)  # of a `BlockMoments`, or of `Sums` of such
 
     def map_rows(self, task: Callable[[Block], T]) -> Iterator[T]:
-        return (result for found in self.each(Held.results, task) for result in found)
+        return (result for results in self.each(WorkerPartition.results, task) for result in results)
 
     def fresh(self) -> Self:
         twin = super().fresh()

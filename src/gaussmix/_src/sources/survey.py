@@ -10,19 +10,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gaussmix._src.interfaces.block import Block, Profile
+from gaussmix._src.interfaces.block import Block, RowStatistics
 from gaussmix._src.interfaces.leaves import LEAF_ROWS, Tree
-from gaussmix._src.numerics.arrays import Array, Places
+from gaussmix._src.numerics.arrays import Array, Indices
 from gaussmix._src.numerics.hashing import mix, uniform
 from gaussmix._src.numerics.rows import extreme_rows
-from gaussmix._src.sources.findings import Finding, findings
+from gaussmix._src.sources.row_statistics import RowStatistic, findings
 
-SPARE = 2_048  # rows kept beyond those expected: eight standard deviations
+SPARE_ROWS = 2_048  # rows kept beyond those expected: eight standard deviations
 
 
 def hashes(block: Block) -> Array:
     """A number from 0 to 1 for each row, which depends on the row's number alone."""
-    return uniform(mix(mix(np.arange(block.places.start, block.places.stop, dtype=np.uint64))))
+    return uniform(mix(mix(np.arange(block.row_slice.start, block.row_slice.stop, dtype=np.uint64))))
 
 
 def are_drawn(hashed: Array, row_weight: Array | None, fair: float) -> NDArray[np.bool_]:
@@ -36,26 +36,26 @@ def sampled(block: Block, drawn: NDArray[np.bool_], fair: float) -> Block:
     return sample if sample.row_weight is None else replace(sample, row_weight=np.maximum(sample.row_weight, fair))
 
 
-def _with_extremes(block: Block, chosen: NDArray[np.bool_]) -> tuple[Places, Block]:
+def _with_extremes(block: Block, chosen: NDArray[np.bool_]) -> tuple[Indices, Block]:
     """The places of the chosen rows and the extreme rows, and a copy of them."""
     chosen[extreme_rows(block.rows, block.row_weight)] = True
-    places = chosen.nonzero()[0]
-    return places, block.taken(places, 0)
+    indices = chosen.nonzero()[0]
+    return indices, block.taken(indices, 0)
 
 
 @dataclass
 class Survey:
-    """Collects, block after block, what `Source.of_all` says, and `Source.sample` of about as many rows as a leaf.
+    """Collects, block after block, what `Source.collect` returns, and `Source.sample` of about as many rows as a leaf.
 
     A row is sampled where its key, a hash of its number over its weight, is below 1 over the weight that a sampled row
     stands for. That weight is known at the end only. So the rows with the smallest keys are kept until then.
     """
 
     n_rows: int  # of all blocks
-    kinds: Sequence[type[Finding]] = (Profile,)  # of findings, one of them `Profile`
+    kinds: Sequence[type[RowStatistic]] = (RowStatistics,)  # of findings, one of them `RowStatistics`
     _findings: Tree[Any] = field(default_factory=Tree)
-    _kept: list[tuple[Array, Block]] = field(default_factory=list)  # hashes of their numbers, and rows
-    _n_kept: int = 0
+    _rows: list[tuple[Array, Block]] = field(default_factory=list)  # hashes of their numbers, and rows
+    _n_rows: int = 0
     _limit: float = np.inf  # rows with larger keys were dropped, or will be
 
     def add(self, block: Block) -> None:
@@ -67,14 +67,14 @@ class Survey:
             self._keep(part)
 
     @property
-    def findings(self) -> dict[type[Finding], Any]:
+    def findings(self) -> dict[type[RowStatistic], Any]:
         """What was found out, by its kind."""
         return dict(zip(self.kinds, self._findings.total, strict=True))
 
     def sample(self) -> Block | None:
         """The rows of `Source.sample` of as many rows as a leaf; None if too few were kept."""
-        fair = self.findings[Profile].total_weight / LEAF_ROWS
-        if not self._kept or self._limit * fair < 1 + 1e-9:
+        fair = self.findings[RowStatistics].total_weight / LEAF_ROWS
+        if not self._rows or self._limit * fair < 1 + 1e-9:
             return None
         hashed, block = self._joined()
         return sampled(block, are_drawn(hashed, block.row_weight, fair), fair)
@@ -83,21 +83,21 @@ class Survey:
         if part.row_weight is not None and not part.row_weight.any():
             return
         self._keep_smallest(hashes(part), part)
-        most = LEAF_ROWS + SPARE
-        if self._n_kept > 1.5 * most:
+        limit = LEAF_ROWS + SPARE_ROWS
+        if self._n_rows > 1.5 * limit:
             hashed, block = self._joined()
-            self._limit = min(self._limit, float(np.partition(_keys(hashed, block), most)[most]))
-            self._kept, self._n_kept = [], 0
+            self._limit = min(self._limit, float(np.partition(_keys(hashed, block), limit)[limit]))
+            self._rows, self._n_rows = [], 0
             self._keep_smallest(hashed, block)
 
     def _keep_smallest(self, hashed: Array, block: Block) -> None:
         """Keep the rows with keys below the limit, and the extreme rows."""
-        places, kept = _with_extremes(block, _keys(hashed, block) < self._limit)
-        self._kept.append((hashed[places], kept))
-        self._n_kept += len(places)
+        indices, retained = _with_extremes(block, _keys(hashed, block) < self._limit)
+        self._rows.append((hashed[indices], retained))
+        self._n_rows += len(indices)
 
     def _joined(self) -> tuple[Array, Block]:
-        hashed, blocks = zip(*self._kept, strict=True)
+        hashed, blocks = zip(*self._rows, strict=True)
         return np.concatenate(hashed), Block.joined(blocks)
 
 

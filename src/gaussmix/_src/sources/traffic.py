@@ -8,7 +8,7 @@ from math import inf
 from typing import Self
 
 FAN_IN = 8  # trees that are merged at once, each of about as many nodes
-LARGEST_MERGE = 2**30  # bytes of them, if there are components enough to deal out
+MAX_MERGE_BYTES = 2**30  # bytes of them, if there are components enough to deal out
 UNITS = {"GB": 1e9, "MB": 1e6, "kB": 1e3}
 
 
@@ -45,8 +45,8 @@ class Traffic:
 
     @property
     def n_parts(self) -> int:
-        """To how many parts components are dealt out. A task merges one part of the sums, in `LARGEST_MERGE` bytes."""
-        return max(min(-(-self.merging // LARGEST_MERGE), self.n_components), 1)
+        """Number of parts into which components are split. A task merges one part, in `MAX_MERGE_BYTES` bytes."""
+        return max(min(-(-self.merging // MAX_MERGE_BYTES), self.n_components), 1)
 
     @property
     def up(self) -> int:
@@ -60,17 +60,17 @@ class Traffic:
 
     def checked(self) -> Self:
         """Itself; raises MemoryError, with the numbers, for a pass that cannot work."""
-        sums = f"A pass brings {said(self.up)} of sums to this process"
+        sums = f"A pass brings {format_bytes(self.up)} of sums to this process"
         advice = "lower n_components, or choose a covariance_type with fewer parameters, such as 'diag'"
         if self.up > self.largest:
             raise MemoryError(
-                f"{sums}, and {self.setting} is {said(self.largest)}. Set it to {said(2 * self.up)} where the session "
-                f"begins, {advice}."
+                f"{sums}, and {self.setting} is {format_bytes(self.largest)}. Set it to {format_bytes(2 * self.up)} "
+                f"where the session begins, {advice}."
             )
         if self.memory > physical_memory():
             raise MemoryError(
-                f"{sums}, which takes {said(self.memory)} of memory. This machine has {said(physical_memory())}. Use a "
-                f"larger one, {advice}."
+                f"{sums}, which takes {format_bytes(self.memory)} of memory. This machine has "
+                f"{format_bytes(physical_memory())}. Use a larger one, {advice}."
             )
         return self
 
@@ -83,7 +83,7 @@ def physical_memory() -> float:
         return inf
 
 
-def said(n_bytes: float) -> str:
+def format_bytes(n_bytes: float) -> str:
     """A number of bytes for people: 1.5 MB."""
     unit = next((unit for unit, size in UNITS.items() if n_bytes >= size), "kB")
     return f"{n_bytes / UNITS[unit]:.3g} {unit}"

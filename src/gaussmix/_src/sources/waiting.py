@@ -14,7 +14,7 @@ from gaussmix._src.errors import warn
 
 T = TypeVar("T")
 
-LOOK = 0.25  # seconds between two looks at the workers
+POLL_SECONDS = 0.25  # seconds between two looks at the workers
 PATIENCE = 30.0  # seconds without a worker after which a warning says so, or the wait ends
 
 _deadline = ContextVar("deadline", default=inf)
@@ -61,9 +61,9 @@ def awaited(work: Future[T], has_workers: Callable[[], bool], cluster: str, advi
     TimeoutError : there is no worker, and the time of `waiting_for` is over.
     TimeIsOver : as `cut_in_time`.
     """
-    since, was_told = None, False
+    since, has_warned = None, False
     try:
-        while not wait([work], LOOK).done:
+        while not wait([work], POLL_SECONDS).done:
             if _is_cut.get() and monotonic() > _deadline.get():
                 raise TimeIsOver
             if has_workers():
@@ -76,8 +76,8 @@ def awaited(work: Future[T], has_workers: Callable[[], bool], cluster: str, advi
             idle = f"{cluster} has had no worker for {seconds:.0f} s"
             if monotonic() > _deadline.get():
                 raise TimeoutError(f"{idle}, and max_time is over. {advice}")
-            if not was_told:
-                was_told = True
+            if not has_warned:
+                has_warned = True
                 warn(f"{idle}, and the work waits for one. {advice}")
         return work.result()
     except BaseException:

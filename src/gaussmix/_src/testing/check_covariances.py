@@ -21,22 +21,22 @@ def check_covariances(covariances: Covariances, rng: np.random.Generator) -> Non
     if covariances.is_shared and not (dense == dense[:1]).all():
         raise AssertionError("components do not share what is_shared says they share")
     size, condition = np.abs(dense).max(), float(np.linalg.cond(dense).max())
-    few, many = 8 * n_features * EPS, 16 * n_features * condition * EPS
+    tight, loose = 8 * n_features * EPS, 16 * n_features * condition * EPS
     diagonals = np.diagonal(dense, axis1=1, axis2=2)
-    assert_close(covariances.variances(), diagonals, few, diagonals, "variances")
-    assert_close(covariances.simple().dense(), dense, few, size, "simple")
+    assert_close(covariances.variances(), diagonals, tight, diagonals, "variances")
+    assert_close(covariances.simple().dense(), dense, tight, size, "simple")
     assert_close(pickle.loads(pickle.dumps(covariances)).each, covariances.each, 0.0, 1.0, "a copy")
-    assert_close(covariances.at(covariances.coordinates()).dense(), dense, few, size, "at ∘ coordinates")
+    assert_close(covariances.at(covariances.coordinates()).dense(), dense, tight, size, "at ∘ coordinates")
     check_whitening(covariances.whitening, dense)
     assert_close(len(covariances.each), 1 if covariances.is_shared else n_components, 0.0, 1.0, "number of covariances")
     if covariances.is_shared and not covariances.whitening.is_shared:
         raise AssertionError("a shared covariance must make a shared whitening")
     inverse = covariances.inverse()
     unit = np.broadcast_to(np.eye(n_features), dense.shape)
-    assert_close(inverse.dense() @ dense, unit, many, 1.0, "inverse times itself")
-    assert_close(inverse.inverse().dense(), dense, many, size, "inverse ∘ inverse")
+    assert_close(inverse.dense() @ dense, unit, loose, 1.0, "inverse times itself")
+    assert_close(inverse.inverse().dense(), dense, loose, size, "inverse ∘ inverse")
     _check_components(covariances, dense, rng)
-    _check_features(covariances, dense, many, rng)
+    _check_features(covariances, dense, loose, rng)
 
 
 def _check_components(covariances: Covariances, dense: Array, rng: np.random.Generator) -> None:

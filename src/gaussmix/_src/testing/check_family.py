@@ -11,8 +11,8 @@ from gaussmix._src.covariances import Covariances
 from gaussmix._src.engines import choose
 from gaussmix._src.errors import SingularCovariance
 from gaussmix._src.families.base import Family
+from gaussmix._src.interfaces.moment_spec import Second
 from gaussmix._src.interfaces.moments import Scatter
-from gaussmix._src.interfaces.need import Second
 from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.testing.check_covariances import check_covariances
 from gaussmix._src.testing.check_fit import check_equivariance, check_monotone
@@ -20,7 +20,7 @@ from gaussmix._src.testing.closeness import EPS, assert_close
 
 SHAPES = [(1, 1), (3, 1), (1, 3), (2, 2), (3, 4), (2, 6)]  # n_components, n_features
 GAIN = 1e-12  # what an iterative `update` may have left to gain, of the expected log-likelihood
-STEP = 1e-5  # of numerical differentiation: its error is STEP² of the function's own size, its rounding ε / STEP
+DIFF_STEP = 1e-5  # of numerical differentiation: its error is STEP² of the function's own size, its rounding ε / STEP
 SLOPE = 1e-7  # some thousands of STEP² and of ε / STEP
 
 
@@ -107,13 +107,13 @@ def check_update_is_a_maximum(family: Family, n_components: int, n_features: int
     mass, full = random_scatters(rng, n_components, n_features)
     found = updated(family, mass, full)
 
-    def value(near: Array) -> float:  # what `update` makes of any scatter is of the structure
-        covariances = family.update(as_needed(family, mass, near), found)
+    def value(point: Array) -> float:  # what `update` makes of any scatter is of the structure
+        covariances = family.update(as_needed(family, mass, point), found)
         return expected_log_likelihood(covariances.dense(), mass, full)
 
     best, size = value(full), float(mass.sum()) * n_features
     for nudge in _nudges(mass, n_features):
-        slope = (value(full + nudge) - value(full - nudge)) / (2 * STEP)
+        slope = (value(full + nudge) - value(full - nudge)) / (2 * DIFF_STEP)
         if abs(slope) > SLOPE * size:
             raise AssertionError(
                 f"the expected log-likelihood rises by {abs(slope):.3g} nats per unit along the structure"
@@ -130,7 +130,7 @@ def _nudges(mass: Array, n_features: int) -> Iterator[Array]:
     for k, i, j in product(range(len(mass)), range(n_features), range(n_features)):
         if j <= i:
             nudge = np.zeros((len(mass), n_features, n_features))
-            nudge[k, i, j] = nudge[k, j, i] = STEP * mass[k]
+            nudge[k, i, j] = nudge[k, j, i] = DIFF_STEP * mass[k]
             yield nudge
 
 
@@ -155,14 +155,14 @@ def check_warm_start(family: Family, n_components: int, n_features: int, rng: np
     last = updated(family, *random_scatters(rng, *shape))
     for distance in (1.0, 1e-3):
         mass, full = random_scatters(rng, *shape)
-        near = (1 - distance) * mass[:, None, None] * last.dense() + distance * full
-        scatter = as_needed(family, mass, near, last)
+        point = (1 - distance) * mass[:, None, None] * last.dense() + distance * full
+        scatter = as_needed(family, mass, point, last)
         found = family.update(scatter, last)
-        before, after = (expected_log_likelihood(c.dense(), mass, near) for c in (last, found))
+        before, after = (expected_log_likelihood(c.dense(), mass, point) for c in (last, found))
         size = float(mass.sum()) * n_features
         if after < before - GAIN * size:
             raise AssertionError(f"`update` from the last covariances loses {before - after:.3g} nats on them")
-        again = expected_log_likelihood(family.update(scatter, found).dense(), mass, near)
+        again = expected_log_likelihood(family.update(scatter, found).dense(), mass, point)
         if abs(again - after) > GAIN * size and not family.is_step:
             raise AssertionError(f"`update` from its own covariances moves on by {again - after:.3g} nats")
         last = found
@@ -214,7 +214,7 @@ def check_n_parameters(family: Family, n_components: int, n_features: int, rng: 
     for nudge in _nudges(mass, n_features):
         scatters = (as_needed(family, mass, full + n, found) for n in (nudge, -nudge))
         ends = (family.update(each, found).dense() for each in scatters)
-        columns.append(np.subtract(*ends).ravel() / (2 * STEP))
+        columns.append(np.subtract(*ends).ravel() / (2 * DIFF_STEP))
     singular_values = np.linalg.svd(np.array(columns), compute_uv=False)
     rank = int((singular_values > 1e-6 * singular_values[0]).sum())
     claimed = family.n_parameters(n_components, n_features)

@@ -14,20 +14,20 @@ from numpy.typing import NDArray
 from gaussmix._src.covariances import Dense
 from gaussmix._src.em.step.accumulate import StepTask
 from gaussmix._src.engines import choose
-from gaussmix._src.interfaces.block import Block, BlockState, Profile
-from gaussmix._src.interfaces.moments import Partial
-from gaussmix._src.interfaces.need import Need, Second
+from gaussmix._src.interfaces.block import Block, BlockState, RowStatistics
+from gaussmix._src.interfaces.moment_spec import MomentSpec, Second
+from gaussmix._src.interfaces.moments import BlockMoments
 from gaussmix._src.interfaces.parameters import Parameters
 from gaussmix._src.interfaces.spread import Spread
 from gaussmix._src.numerics.arrays import Array, Rows
 from gaussmix._src.sources.array import ArraySource
 from gaussmix._src.sources.base import Source
-from gaussmix._src.sources.findings import Cells, Distinct, SeenTogether
+from gaussmix._src.sources.row_statistics import Cells, DistinctDigests, PairwiseObservedCounts
 from gaussmix._src.testing.closeness import EPS, assert_close, assert_same_bits
 
 N_ROWS, N_COMPONENTS = 3_000, 3
 ENGINE = choose(1)
-_rows, _weights, _given = attrgetter("rows"), attrgetter("weight"), attrgetter("given")
+_rows, _weights, _given = attrgetter("rows"), attrgetter("weight"), attrgetter("assignment")
 
 
 def check_source(make_source: Callable[[Rows, Array | None], Source], rng: np.random.Generator) -> None:
@@ -61,7 +61,7 @@ def _check_rows(source: Source, block: Block) -> None:
         raise AssertionError("n_rows, n_features or dtype is not that of the rows")
     for number in range(2):
         assert_same_bits(source.each_row(_rows), block.rows, f"rows of pass {number}")
-        assert_same_bits(source.each_row(_numbers), np.arange(block.n_rows), f"numbers of rows of pass {number}")
+        assert_same_bits(source.each_row(_row_indices), np.arange(block.n_rows), f"numbers of rows of pass {number}")
         assert_same_bits(source.each_row(_weights), block.weight, f"weights of pass {number}")
     if source.whole is not None:
         assert_same_bits(source.whole.rows, block.rows, "all rows as one block")
@@ -82,24 +82,24 @@ def _check_profile(source: Source, block: Block) -> None:
 
 def _check_findings(source: Source, in_memory: Source, what: str) -> None:
     """What is found out about all rows has the bits of the same rows in memory."""
-    for kind in (Profile, Cells, SeenTogether, Spread):
-        found, expected = vars(source.of_all(kind)), vars(in_memory.of_all(kind))
+    for kind in (RowStatistics, Cells, PairwiseObservedCounts, Spread):
+        found, expected = vars(source.collect(kind)), vars(in_memory.collect(kind))
         for name, value in expected.items():
             one, other = (np.asarray(each, dtype=np.float64) for each in (found[name], value))  # None is NaN
             assert_same_bits(one, other, f"{name} of {kind.__name__} of {what}")
-    n_distinct = [len(each.of_all(Distinct).digests) for each in (source, in_memory)]
+    n_distinct = [len(each.collect(DistinctDigests).digests) for each in (source, in_memory)]
     if n_distinct[0] != n_distinct[1]:
         raise AssertionError(f"{n_distinct[0]} distinct rows were found of {what}, not {n_distinct[1]}")
 
 
 def _check_passes(source: Source, block: Block, rng: np.random.Generator) -> None:
     """A pass gives the moments of all rows; a second pass, and one after another task, gives them again."""
-    parameters, need = _parameters(rng, source.n_features), Need(Second.FULL)
+    parameters, need = _parameters(rng, source.n_features), MomentSpec(Second.FULL)
     task = StepTask(ENGINE, N_COMPONENTS, parameters, need)
     expected = ENGINE.step(block, ENGINE.open(block, need, N_COMPONENTS), parameters, need)
     passes = (source, "a pass"), (source, "a second pass"), (source.fresh(), "a pass without the states of the first")
     for again, what in passes:
-        again.map_merge(StepTask(ENGINE, N_COMPONENTS, parameters, Need(Second.NONE)))
+        again.map_merge(StepTask(ENGINE, N_COMPONENTS, parameters, MomentSpec(Second.NONE)))
         sums = again.map_merge(task)
         for name in ("mass", "first", "second", "log_likelihood", "row_weight"):
             assert_same_bits(getattr(sums, name), getattr(expected, name), f"{name} of {what}")
@@ -109,12 +109,12 @@ def _parameters(rng: np.random.Generator, n_features: int) -> Parameters:
     """Of components some deviations apart."""
     covariances = Dense(np.eye(n_features)[None], N_COMPONENTS, n_features, is_shared=True)
     means = rng.normal(0.0, 2.0, size=(N_COMPONENTS, n_features))
-    return Parameters.of(rng.dirichlet(np.full(N_COMPONENTS, 3.0)), means, covariances.whitening)
+    return Parameters.from_mixture(rng.dirichlet(np.full(N_COMPONENTS, 3.0)), means, covariances.whitening)
 
 
 @dataclass(eq=False)
 class _Mark(BlockState):
-    found: tuple[Need, float] | None = None
+    found: tuple[MomentSpec, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -124,7 +124,7 @@ class _Marked(StepTask):
     def open(self, block: Block) -> _Mark:
         return _Mark(found=(self.need, block.rows.sum()))
 
-    def call(self, block: Block, state: Any) -> Partial:
+    def call(self, block: Block, state: Any) -> BlockMoments:
         if state.found != self.open(block).found:
             raise AssertionError("a block comes with the state of another block, or of another task")
         return super().call(block, super().open(block))
@@ -133,7 +133,7 @@ class _Marked(StepTask):
 def _check_states(source: Source, rng: np.random.Generator) -> None:
     """Each block comes with the state that was made for it by a task of the same key."""
     parameters = _parameters(rng, source.n_features)
-    for need in (Need(Second.NONE), Need(Second.FULL), Need(Second.FULL), Need(Second.NONE)):
+    for need in (MomentSpec(Second.NONE), MomentSpec(Second.FULL), MomentSpec(Second.FULL), MomentSpec(Second.NONE)):
         source.map_merge(_Marked(ENGINE, N_COMPONENTS, parameters, need))
 
 
@@ -169,22 +169,22 @@ def _check_sample(source: Source, twin: Source, block: Block) -> None:
 def _check_changes(source: Source, block: Block, rng: np.random.Generator) -> None:
     """Shares go to their rows; a part has the rows that were chosen; weights are multiplied."""
     labels = rng.integers(N_COMPONENTS, size=block.n_rows).astype(np.int32)
-    given = source.with_given(labels)
+    given = source.with_assignment(labels)
     assert_same_bits(given.each_row(_given), labels, "the labels of rows")
     assert_same_bits(given.each_row(_rows), block.rows, "rows with labels")
     chosen = (rng.random(block.n_rows) < 0.2) & (np.arange(block.n_rows) // 100 % 3 > 0)
     part = source.part(partial(_are_chosen, chosen=chosen), int(chosen.sum()))
     for task, expected in ((_rows, block.rows), (_weights, block.weight)):
         assert_same_bits(part.each_row(task), expected[chosen], "the rows of a part")
-    assert_same_bits(part.each_row(_numbers), np.arange(chosen.sum()), "numbers of the rows of a part")
-    assert_same_bits(part.with_given(labels[chosen]).each_row(_given), labels[chosen], "the labels of a part")
+    assert_same_bits(part.each_row(_row_indices), np.arange(chosen.sum()), "numbers of the rows of a part")
+    assert_same_bits(part.with_assignment(labels[chosen]).each_row(_given), labels[chosen], "the labels of a part")
     factor = 1.0 if block.row_weight is None else 0.25
     assert_same_bits(source.reweighted(0.25).each_row(_weights), factor * block.weight, "weights times a factor")
 
 
 def _are_chosen(block: Block, chosen: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    return chosen[block.places]
+    return chosen[block.row_slice]
 
 
-def _numbers(block: Block) -> NDArray[np.intp]:
-    return np.arange(block.places.start, block.places.stop)
+def _row_indices(block: Block) -> NDArray[np.intp]:
+    return np.arange(block.row_slice.start, block.row_slice.stop)

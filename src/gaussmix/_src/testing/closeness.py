@@ -23,9 +23,9 @@ def assert_close(actual: Any, expected: Any, tolerance: float, scale: Any, what:
     if actual.shape != expected.shape:
         raise AssertionError(f"{what} has shape {actual.shape}, not {expected.shape}")
     with np.errstate(invalid="ignore"):
-        near = (actual == expected) | (np.abs(actual - expected) <= tolerance * np.broadcast_to(scale, actual.shape))
-    if not near.all():
-        worst = tuple(int(i) for i in np.argwhere(~near)[0])
+        is_same = (actual == expected) | (np.abs(actual - expected) <= tolerance * np.broadcast_to(scale, actual.shape))
+    if not is_same.all():
+        worst = tuple(int(i) for i in np.argwhere(~is_same)[0])
         raise AssertionError(
             f"{what}{list(worst)} is {actual[worst]!r}, not {expected[worst]!r} "
             f"(apart {abs(actual[worst] - expected[worst]):.3g}, allowed {tolerance:.3g} × the scale)"

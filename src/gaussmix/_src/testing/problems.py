@@ -59,15 +59,15 @@ class Problem:
 
 
 def groups(
-    name: str, n_rows: int, n_features: int, n_components: int, *, apart: float, strangers: float = 0.2
+    name: str, n_rows: int, n_features: int, n_components: int, *, distance: float, strangers: float = 0.2
 ) -> Problem:
-    """Groups of unlike spread about points `apart` standard deviations from 0; a share of labels is wrong.
+    """Groups of unlike spread about points `distance` standard deviations from 0; a share of labels is wrong.
 
     The seed is the name, so that adding a problem changes no other.
     """
     rng = np.random.default_rng(zlib.crc32(name.encode()))
     centres = rng.normal(size=(n_components, n_features))
-    centres *= apart / np.sqrt((centres**2).sum(axis=1, keepdims=True))
+    centres *= distance / np.sqrt((centres**2).sum(axis=1, keepdims=True))
     factors = np.eye(n_features) + 0.4 * rng.normal(size=(n_components, n_features, n_features))
     labels = (np.arange(n_rows) % n_components).astype(np.int32)
     noise = rng.standard_normal((n_rows, n_features))
@@ -77,7 +77,7 @@ def groups(
     return Problem(rows, None, labels)
 
 
-def moved(problem: Problem, change: Callable[[Array], Array]) -> Problem:
+def transformed(problem: Problem, change: Callable[[Array], Array]) -> Problem:
     """The same labels for rows that are changed."""
     return replace(problem, rows=change(problem.rows))
 
@@ -90,14 +90,14 @@ def weighted(problem: Problem, seed: int) -> Problem:
 
 
 PROBLEMS: dict[str, Problem] = {
-    "one feature": groups("one feature", 211, 1, 2, apart=2.0),
-    "separate": groups("separate", 300, 2, 3, apart=8.0),
-    "overlapping": groups("overlapping", 400, 3, 3, apart=1.5),
-    "wide": groups("wide", 500, 9, 2, apart=2.0),
-    "far from 0": moved(groups("far from 0", 300, 2, 2, apart=3.0), lambda rows: rows + 1e5),
-    "unlike units": moved(  # so that covariances have condition 1e12
-        groups("unlike units", 300, 4, 2, apart=3.0), lambda rows: rows * np.geomspace(1.0, 1e6, 4)
+    "one feature": groups("one feature", 211, 1, 2, distance=2.0),
+    "separate": groups("separate", 300, 2, 3, distance=8.0),
+    "overlapping": groups("overlapping", 400, 3, 3, distance=1.5),
+    "wide": groups("wide", 500, 9, 2, distance=2.0),
+    "far from 0": transformed(groups("far from 0", 300, 2, 2, distance=3.0), lambda rows: rows + 1e5),
+    "unlike units": transformed(  # so that covariances have condition 1e12
+        groups("unlike units", 300, 4, 2, distance=3.0), lambda rows: rows * np.geomspace(1.0, 1e6, 4)
     ),
-    "weighted": weighted(groups("weighted", 300, 2, 3, apart=3.0), 1),
-    "repeated rows": moved(groups("repeated rows", 400, 1, 3, apart=1.5), lambda rows: np.round(rows, 1)),
+    "weighted": weighted(groups("weighted", 300, 2, 3, distance=3.0), 1),
+    "repeated rows": transformed(groups("repeated rows", 400, 1, 3, distance=1.5), lambda rows: np.round(rows, 1)),
 }

@@ -14,12 +14,12 @@ from sklearn.base import BaseEstimator
 
 from gaussmix._src.engines.calls import Groups
 from gaussmix._src.errors import ParameterTypeError, counted, listed
-from gaussmix._src.numerics.arrays import Array, Places, Rows, plain_array
+from gaussmix._src.numerics.arrays import Array, Indices, Rows, plain_array
 from gaussmix._src.numerics.frames import Frame
-from gaussmix._src.numerics.rows import LARGEST_WEIGHT, MERGED_FROM, in_whole_steps, unit_of_weights
+from gaussmix._src.numerics.rows import MAX_TOTAL_WEIGHT, MIN_MERGED_INTEGER, in_whole_steps, unit_of_weights
 from gaussmix._src.sources.base import Source
 from gaussmix._src.sources.opening import is_table
-from gaussmix._src.validation.parameters import check_numbers
+from gaussmix._src.validation.parameters import check_floats
 from gaussmix._src.validation.rows import as_rows
 
 
@@ -41,26 +41,26 @@ class Grouped:
     # why groups can't be fitted with the others, by their place
     refused: Mapping[int, str] = field(default_factory=dict)
 
-    def for_core(self) -> tuple[Groups, Places]:
+    def for_core(self) -> tuple[Groups, Indices]:
         """The groups that the core may look at, with weights below 1, and their places."""
         chosen, total, unit = np.flatnonzero(self.size), self.size.astype(np.float64), np.ones(len(self.keys))
         reduced = None
         if self.row_weight is not None:
             reduced = np.array(self.row_weight)
             chosen = np.array(
-                [place for place in chosen if self._reduce(reduced, int(place), total, unit)], dtype=np.intp
+                [index for index in chosen if self._reduce(reduced, int(index), total, unit)], dtype=np.intp
             )
         return Groups(self.rows, reduced, self.first[chosen], self.size[chosen], total[chosen], unit[chosen]), chosen
 
-    def _reduce(self, weights: Array, place: int, total: Array, unit: Array) -> bool:
+    def _reduce(self, weights: Array, index: int, total: Array, unit: Array) -> bool:
         """Bring the weights of a group below 1, as a fit does; false if they can't be used."""
-        weight = weights[self.first[place] : self.first[place] + self.size[place]]
+        weight = weights[self.first[index] : self.first[index] + self.size[index]]
         largest = float(weight.max())
-        if not (weight.min() >= 0 and largest > 0 and float(weight.sum()) <= LARGEST_WEIGHT):  # also where one is NaN
+        if not (weight.min() >= 0 and largest > 0 and float(weight.sum()) <= MAX_TOTAL_WEIGHT):  # also where one is NaN
             return False
-        unit[place] = unit_of_weights(largest)
-        weight *= 1 / unit[place]
-        total[place] = weight.sum()
+        unit[index] = unit_of_weights(largest)
+        weight *= 1 / unit[index]
+        total[index] = weight.sum()
         return True
 
 
@@ -73,7 +73,7 @@ def grouped(groups: Any, by: Any, offsets: Any, sample_weight: Any, template: Ba
         raise ParameterTypeError(
             "fit_many needs tables in memory: a list of arrays, an array with offsets, or a data frame."
         )
-    frame = Frame.of(groups)
+    frame = Frame.from_table(groups)
     if by is not None and offsets is not None:
         raise ValueError("by= and offsets= both assign rows to groups. Give one of them.")
     if by is not None:
@@ -82,9 +82,9 @@ def grouped(groups: Any, by: Any, offsets: Any, sample_weight: Any, template: Ba
             raise ParameterTypeError(f"by must be the name of a column of the data frame, not values ({what}).")
         if frame is None:
             raise ParameterTypeError(f"by={by!r:.60} needs groups to be a data frame.")
-        return _of_frame(frame, by, sample_weight, template)
+        return _from_frame(frame, by, sample_weight, template)
     if offsets is not None:
-        return _of_offsets(groups, offsets, sample_weight, template)
+        return _from_offsets(groups, offsets, sample_weight, template)
     if frame is not None or (isinstance(groups, np.ndarray) and groups.ndim < 3 and groups.dtype != object):
         wanted = "by=, the name of the column with the groups" if frame is not None else "offsets="
         raise ValueError(f"groups is a single table: give {wanted}, or a list of tables.")
@@ -94,10 +94,10 @@ def grouped(groups: Any, by: Any, offsets: Any, sample_weight: Any, template: Ba
         )
     tables = list(groups.values() if isinstance(groups, Mapping) else groups)
     keys = tuple(groups if isinstance(groups, Mapping) else range(len(tables)))
-    return _of_tables(keys, tables, _weights_of(sample_weight, keys))
+    return _from_tables(keys, tables, _group_weights(sample_weight, keys))
 
 
-def _weights_of(sample_weight: Any, keys: tuple[Any, ...]) -> Sequence[Any] | None:
+def _group_weights(sample_weight: Any, keys: tuple[Any, ...]) -> Sequence[Any] | None:
     """The weights of each of several tables."""
     if sample_weight is None:
         return None
@@ -110,7 +110,7 @@ def _weights_of(sample_weight: Any, keys: tuple[Any, ...]) -> Sequence[Any] | No
     return list(sample_weight)
 
 
-def _of_tables(keys: tuple[Any, ...], tables: list[Any], weights: Sequence[Any] | None) -> Grouped:
+def _from_tables(keys: tuple[Any, ...], tables: list[Any], weights: Sequence[Any] | None) -> Grouped:
     if not tables:
         raise ValueError("groups is empty: give at least one group.")
     for key, table in zip(keys, tables, strict=True):
@@ -126,22 +126,22 @@ def _of_tables(keys: tuple[Any, ...], tables: list[Any], weights: Sequence[Any] 
     width = widths.most_common(1)[0][0] if widths else 0
     kinds = Counter(rows.dtype for rows in plain if rows is not None)
     kind = kinds.most_common(1)[0][0] if kinds else np.dtype(np.float64)
-    for place, rows in enumerate(plain):
+    for index, rows in enumerate(plain):
         if rows is not None and rows.shape[1] != width:
             columns = counted(rows.shape[1], "column")
-            refused[place] = f"It has {columns}, but the others have {width}. Groups need the same columns."
-        if rows is not None and (rows.dtype != kind or place in refused):
-            plain[place] = None
+            refused[index] = f"It has {columns}, but the others have {width}. Groups need the same columns."
+        if rows is not None and (rows.dtype != kind or index in refused):
+            plain[index] = None
     size = np.array([0 if rows is None else len(rows) for rows in plain], dtype=np.int64)
     used = [rows for rows in plain if rows is not None]
     row_weight = None
     if weights is not None:
-        given = [each for rows, each in zip(plain, weights, strict=True) if rows is not None]
-        row_weight = np.concatenate([check_numbers("sample_weight", each) for each in given] or [np.empty(0)])
+        weighted = [each for rows, each in zip(plain, weights, strict=True) if rows is not None]
+        row_weight = np.concatenate([check_floats("sample_weight", each) for each in weighted] or [np.empty(0)])
     return Grouped(
         keys,
         tables.__getitem__,
-        (lambda place: None) if weights is None else weights.__getitem__,
+        (lambda index: None) if weights is None else weights.__getitem__,
         np.concatenate(used) if used else np.empty((0, max(width, 1))),
         row_weight,
         np.cumsum(size) - size,
@@ -153,12 +153,12 @@ def _of_tables(keys: tuple[Any, ...], tables: list[Any], weights: Sequence[Any] 
 
 def _common_names(tables: list[Any]) -> tuple[tuple[str, ...] | None, dict[int, str]]:
     """The names of the columns of frames, and sentences on the frames that have others."""
-    named = [(place, _columns(table)) for place, table in enumerate(tables) if hasattr(table, "columns")]
+    named = [(index, _columns(table)) for index, table in enumerate(tables) if hasattr(table, "columns")]
     if not named:
         return None, {}
     wanted = named[0][1]
     of_the_first = f"but those of the first group are {_shown(wanted)}."
-    refused = {place: f"Its columns are {_shown(names)}, {of_the_first}" for place, names in named if names != wanted}
+    refused = {index: f"Its columns are {_shown(names)}, {of_the_first}" for index, names in named if names != wanted}
     is_text = all(isinstance(name, str) for name in wanted) and len(named) == len(tables)
     return (tuple(wanted) if is_text else None), refused
 
@@ -178,12 +178,12 @@ def _plain(table: Any) -> Rows | None:
         if isinstance(table, np.ma.MaskedArray) or is_table(table) or isinstance(table, Source):
             return None
         try:
-            frame = Frame.of(table)
+            frame = Frame.from_table(table)
             if frame is not None:
                 if 0 in np.shape(table):
                     return None
-                found = frame.rows("It")
-                return None if _has_large(found[:, frame.integers()]) else found
+                result = frame.rows("It")
+                return None if _has_large(result[:, frame.integers()]) else result
             table = np.asarray(table)
         except (TypeError, ValueError, OverflowError):
             return None
@@ -196,7 +196,7 @@ def _plain(table: Any) -> Rows | None:
 
 def _has_large(integers: NDArray[Any]) -> bool:
     """Whether some integers are so large that they may merge in a double."""
-    return bool((np.abs(integers.astype(np.float64, copy=False)) >= MERGED_FROM).any())
+    return bool((np.abs(integers.astype(np.float64, copy=False)) >= MIN_MERGED_INTEGER).any())
 
 
 def _goes_with(weight: Any, rows: Rows | None) -> bool:
@@ -204,13 +204,13 @@ def _goes_with(weight: Any, rows: Rows | None) -> bool:
     if rows is None:
         return False
     try:
-        array = check_numbers("sample_weight", weight)
+        array = check_floats("sample_weight", weight)
     except (TypeError, ValueError):
         return False
     return array.shape == (len(rows),)
 
 
-def _of_offsets(table: Any, offsets: ArrayLike, sample_weight: Any, template: BaseEstimator) -> Grouped:
+def _from_offsets(table: Any, offsets: ArrayLike, sample_weight: Any, template: BaseEstimator) -> Grouped:
     """One table, in which group i has the rows offsets[i] … offsets[i + 1] − 1."""
     table = plain_array(table)
     rows = as_rows(template, table, 1, reset=True)
@@ -224,17 +224,17 @@ def _of_offsets(table: Any, offsets: ArrayLike, sample_weight: Any, template: Ba
         )
     falls = np.flatnonzero(np.diff(ends) < 0)
     if len(falls):
-        place = int(falls[0])
+        index = int(falls[0])
         raise ValueError(
-            f"offsets must rise, but offsets[{place}] is {ends[place]} and offsets[{place + 1}] {ends[place + 1]}."
+            f"offsets must rise, but offsets[{index}] is {ends[index]} and offsets[{index + 1}] {ends[index + 1]}."
         )
     weight = _row_weights(sample_weight, len(rows))
     first, size = ends[:-1], np.diff(ends)
     table = np.asarray(table)
     return Grouped(
         tuple(range(len(size))),
-        lambda place: table[ends[place] : ends[place + 1]],
-        lambda place: None if weight is None else weight[ends[place] : ends[place + 1]],
+        lambda index: table[ends[index] : ends[index + 1]],
+        lambda index: None if weight is None else weight[ends[index] : ends[index + 1]],
         in_whole_steps(rows),
         weight,
         first,
@@ -242,7 +242,7 @@ def _of_offsets(table: Any, offsets: ArrayLike, sample_weight: Any, template: Ba
     )
 
 
-def _of_frame(frame: Frame, by: Any, sample_weight: Any, template: BaseEstimator) -> Grouped:
+def _from_frame(frame: Frame, by: Any, sample_weight: Any, template: BaseEstimator) -> Grouped:
     """A frame, and the name of the column of groups."""
     if by not in frame.names:
         raise ValueError(f"by={by!r:.60} is not a column of the frame. Its columns are {_shown(frame.names)}.")
@@ -252,22 +252,22 @@ def _of_frame(frame: Frame, by: Any, sample_weight: Any, template: BaseEstimator
         raise ValueError(f"Column {by!r} has no group in row {missing}. Fill it, or drop the row.")
     if not names:
         raise ValueError("The frame has no rows.")
-    known: dict[Any, int] = {}
-    group = np.fromiter((known.setdefault(key, len(known)) for key in names), np.int64, len(names))
+    codes: dict[Any, int] = {}
+    group = np.fromiter((codes.setdefault(key, len(codes)) for key in names), np.int64, len(names))
     features = frame.data.drop([by])
     rows, weight = as_rows(template, features.to_native(), 1, reset=True), _row_weights(sample_weight, len(names))
     order = np.argsort(group, kind="stable")
-    size = np.bincount(group, minlength=len(known)).astype(np.int64)
+    size = np.bincount(group, minlength=len(codes)).astype(np.int64)
     first = np.cumsum(size) - size
 
-    def places(place: int) -> Places:
-        return order[first[place] : first[place] + size[place]]
+    def indices(index: int) -> Indices:
+        return order[first[index] : first[index] + size[index]]
 
     text = getattr(template, "feature_names_in_", None)
     return Grouped(
-        tuple(known),
-        lambda place: features[places(place)].to_native(),
-        lambda place: None if weight is None else weight[places(place)],
+        tuple(codes),
+        lambda index: features[indices(index)].to_native(),
+        lambda index: None if weight is None else weight[indices(index)],
         rows[order],
         None if weight is None else weight[order],
         first,
@@ -280,7 +280,7 @@ def _row_weights(sample_weight: Any, n_rows: int) -> Array | None:
     """Weights of all rows of one table."""
     if sample_weight is None:
         return None
-    weight = check_numbers("sample_weight", sample_weight)
+    weight = check_floats("sample_weight", sample_weight)
     if weight.shape != (n_rows,):
         raise ValueError(f"sample_weight.shape == {weight.shape}, expected {(n_rows,)}: one number for each row.")
     return weight

@@ -10,13 +10,13 @@ from numpy.typing import ArrayLike
 
 from gaussmix._src.errors import column_named
 from gaussmix._src.families.base import Family
-from gaussmix._src.interfaces.need import Second
+from gaussmix._src.interfaces.moment_spec import Second
 from gaussmix._src.numerics.arrays import Array, Rows, pieces
 from gaussmix._src.sources.array import ArraySource
 from gaussmix._src.sources.base import Source
-from gaussmix._src.sources.findings import SeenTogether
 from gaussmix._src.sources.opening import is_table
-from gaussmix._src.validation.parameters import check_column_names, check_numbers
+from gaussmix._src.sources.row_statistics import PairwiseObservedCounts
+from gaussmix._src.validation.parameters import check_column_names, check_floats
 
 ASYMMETRY = 1e-8  # of the deviations
 
@@ -26,9 +26,9 @@ def check_pairs(source: Source, families: Iterable[Family], names: Any) -> None:
     needy = next((each for each in families if each.need(None).second in (Second.FULL, Second.PROJECTED)), None)
     if not source.may_miss or needy is None:
         return
-    apart = np.argwhere(source.of_all(SeenTogether).n_rows == 0)
-    if len(apart):
-        one, other = (column_named(int(column), names) for column in apart[0])
+    differences = np.argwhere(source.collect(PairwiseObservedCounts).n_rows == 0)
+    if len(differences):
+        one, other = (column_named(int(column), names) for column in differences[0])
         raise ValueError(
             f"No row of X has values both in {one} and {other}, so their covariance can't be estimated. Drop one, "
             f'or use covariance_type="diag" instead of {needy.name!r}.'
@@ -64,7 +64,7 @@ def check_errors(
     not positive semidefinite. The message names the first row.
     """
     check_column_names("X_error", X_error, feature_names)
-    error, (n_rows, n_features) = check_numbers("X_error", X_error), rows.shape
+    error, (n_rows, n_features) = check_floats("X_error", X_error), rows.shape
     if error.ndim == 0:
         error = np.full(n_features, float(error))
     is_common = error.shape in ((n_features,), (n_features, n_features)) and error.shape != rows.shape
@@ -105,7 +105,7 @@ def _check_rows(error: Array, rows: Rows, first: int | None) -> None:
         seen = np.where(known, error, 0.0)
         with np.errstate(invalid="ignore"):
             lowest = np.linalg.eigvalsh(np.where(np.isfinite(seen), seen, 0.0))
-        flaws = {
+        invalid = {
             "holds NaN where X is known": (np.isnan(error) & known).any(axis=(1, 2)),
             "is not symmetric": (skew & known).any(axis=(1, 2)),
             "is infinite beside finite variances": (
@@ -114,11 +114,11 @@ def _check_rows(error: Array, rows: Rows, first: int | None) -> None:
             "is not positive semidefinite": lowest[:, 0] < -ASYMMETRY * np.abs(lowest[:, -1]),
         }
     else:
-        flaws = {
+        invalid = {
             "holds NaN where X is known": (np.isnan(error) & known).any(axis=1),
             "is negative; give standard deviations ≥ 0": (error < 0).any(axis=1),
         }
-    for what, wrong in flaws.items():
+    for what, wrong in invalid.items():
         if wrong.any():
             where = "" if first is None else f" of row {first + int(wrong.argmax())}"
             raise ValueError(f"X_error{where} {what}.")

@@ -13,12 +13,12 @@ from gaussmix._src.covariances import Covariances, LowRank
 from gaussmix._src.em.initialisation.base import AUTO, STARTS
 from gaussmix._src.errors import SingularCovariance, name_components, warn
 from gaussmix._src.families.base import Family
+from gaussmix._src.interfaces.moment_spec import Second
 from gaussmix._src.interfaces.moments import Scatter
-from gaussmix._src.interfaces.need import Second
 from gaussmix._src.numerics.arrays import Array, copied
 from gaussmix._src.numerics.rows import largest_of
 from gaussmix._src.sources.base import Source
-from gaussmix._src.validation.parameters import check_column_names, check_numbers
+from gaussmix._src.validation.parameters import check_column_names, check_floats
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class InitialParameters:
     covariances: Covariances | None = None
 
 
-def given_parameters(estimator: Any, family: Family, n_components: int, source: Source) -> InitialParameters:
+def check_init_parameters(estimator: Any, family: Family, n_components: int, source: Source) -> InitialParameters:
     """The parameters of an estimator that a fit starts from, checked; raises ValueError or TypeError."""
     shape, covariances = (n_components, source.n_features), None
     given = {what: getattr(estimator, f"{what}s_init") for what in ("covariance", "precision")}
@@ -53,12 +53,12 @@ def given_parameters(estimator: Any, family: Family, n_components: int, source: 
     )
 
 
-STRAY = 1e-4  # relative; numbers typed with five digits differ from a structure by less
+STRUCTURE_TOLERANCE = 1e-4  # relative; numbers typed with five digits differ from a structure by less
 
 
 def check_weights(weights_init: ArrayLike, n_components: int) -> Array:
     """Mixture weights (n_components,); the sentences begin as scikit-learn's do."""
-    weights = _numbers("weights", "weights_init", weights_init, (n_components,))
+    weights = _finite_array("weights", "weights_init", weights_init, (n_components,))
     outside = (weights < 0) | (weights > 1)
     if outside.any():
         # scikit-learn swaps the two numbers, and its own test suite matches the sentence; the rest is ours.
@@ -77,10 +77,10 @@ def check_weights(weights_init: ArrayLike, n_components: int) -> Array:
 
 def check_means(means_init: ArrayLike, n_components: int, n_features: int, largest: float = np.inf) -> Array:
     """Means (n_components, n_features), at most `largest` in size."""
-    means = _numbers("means", "means_init", means_init, (n_components, n_features))
-    far = np.argwhere(np.abs(means) > largest)
-    if len(far):
-        k, column = far[0].tolist()
+    means = _finite_array("means", "means_init", means_init, (n_components, n_features))
+    distant = np.argwhere(np.abs(means) > largest)
+    if len(distant):
+        k, column = distant[0].tolist()
         raise ValueError(
             f"means_init[{k}, {column}] is {means[k, column]:.3g}, and squared distances of rows from it overflow: "
             "give a mean near the rows."
@@ -91,7 +91,7 @@ def check_means(means_init: ArrayLike, n_components: int, n_features: int, large
 def check_covariances(values: ArrayLike, family: Family, n_components: int, n_features: int, what: str) -> Covariances:
     """Covariances or precisions (`what`) of a family's shape, positive definite and symmetric to the bit."""
     name, parameter = f"{family.name} {what}", f"{what}s_init"
-    matrices = _numbers(name, parameter, values, family.shape(n_components, n_features))
+    matrices = _finite_array(name, parameter, values, family.shape(n_components, n_features))
     required = "symmetric, positive-definite" if family.kind.is_matrix else "positive"
     message = f"'{name}' should be {required}"
     if family.kind.is_matrix:
@@ -99,20 +99,20 @@ def check_covariances(values: ArrayLike, family: Family, n_components: int, n_fe
         scale = roots[..., :, None] * roots[..., None, :]  # so that units don't matter
         asymmetric = np.abs(matrices - matrices.swapaxes(-1, -2)) > 1e-5 * np.abs(matrices) + 1e-8 * scale
         if asymmetric.any():
-            place = [int(i) for i in np.argwhere(asymmetric)[0]]
-            raise ValueError(f"{message}, but {parameter} is not symmetric at {place}.")
+            index = [int(i) for i in np.argwhere(asymmetric)[0]]
+            raise ValueError(f"{message}, but {parameter} is not symmetric at {index}.")
         matrices = 0.5 * matrices + 0.5 * matrices.swapaxes(-1, -2)
-    found = family.covariances(matrices, n_components, n_features)
+    result = family.covariances(matrices, n_components, n_features)
     try:
-        _ = found.whitening
+        _ = result.whitening
     except SingularCovariance as error:
         which = "" if family.is_shared else f" of {name_components(error.components)}"
         raise ValueError(f"{message}, but {parameter}{which} is not.") from None
-    warn(_stray_sentence(found, family, parameter))
-    return found
+    warn(_structure_sentence(result, family, parameter))
+    return result
 
 
-def _stray_sentence(found: Covariances, family: Family, parameter: str) -> str | None:
+def _structure_sentence(result: Covariances, family: Family, parameter: str) -> str | None:
     """Say that matrices do not have the structure; None if they have it.
 
     Matrices that have it come back from a maximisation on their own moments. Their inverses have it too.
@@ -123,22 +123,22 @@ def _stray_sentence(found: Covariances, family: Family, parameter: str) -> str |
     need = family.need(None)
     if need.pooled or need.second is Second.TRACE:
         return None  # an array of this shape has no room for more than the structure
-    n_components, n_features = found.n_components, found.n_features
-    nearest = family.update(Scatter(np.ones(n_components), found.each, n_features, need), found)
-    deviations = np.sqrt(found.variances())
-    size = deviations[:, :, None] * deviations[:, None, :] if found.is_matrix else deviations**2
-    apart = (np.abs(nearest.each - found.each) / size).reshape(n_components, -1)
-    if (apart <= STRAY).all():
+    n_components, n_features = result.n_components, result.n_features
+    nearest = family.update(Scatter(np.ones(n_components), result.each, n_features, need), result)
+    deviations = np.sqrt(result.variances())
+    size = deviations[:, :, None] * deviations[:, None, :] if result.is_matrix else deviations**2
+    differences = (np.abs(nearest.each - result.each) / size).reshape(n_components, -1)
+    if (differences <= STRUCTURE_TOLERANCE).all():
         return None
-    k = int(apart.max(axis=1).argmax())
+    k = int(differences.max(axis=1).argmax())
     return (
         f"{parameter} does not have the structure {family.name}: the nearest that has it differs by "
-        f"{100 * apart[k].max():.2g} % in component {k}. EM starts from it anyway, and its first step may lower "
+        f"{100 * differences[k].max():.2g} % in component {k}. EM starts from it anyway, and its first step may lower "
         "the likelihood. Check covariance_type, unless these come from a fit with frozen components."
     )
 
 
-def check_given(
+def check_assignment(
     given: Any, row_weight: Array | None, shape: tuple[int, int], *, returned: bool, has_noise: bool = False
 ) -> Array | NDArray[np.int32]:
     """Labels (n_rows,) or responsibilities `shape` = (n_rows, n_components) of a user, or of a callable (`returned`).
@@ -176,14 +176,14 @@ def check_given(
             f"{origin} {has}; give {names}integer labels of shape ({n_rows},) or responsibilities of shape "
             f"({n_rows}, {n_components})."
         )
-    shares = copied(array)
-    wrong = ~(np.abs(shares.sum(axis=1) - 1) <= 1e-6) | (shares < 0).any(axis=1)
+    table = copied(array)
+    wrong = ~(np.abs(table.sum(axis=1) - 1) <= 1e-6) | (table < 0).any(axis=1)
     if wrong.any():
         row = int(wrong.argmax())
-        raise ValueError(f"{origin}: the responsibilities of row {row} must be ≥ 0 and sum to 1, not {shares[row]}.")
-    mass = (shares if row_weight is None else row_weight[:, None] * shares).sum(axis=0)
+        raise ValueError(f"{origin}: the responsibilities of row {row} must be ≥ 0 and sum to 1, not {table[row]}.")
+    mass = (table if row_weight is None else row_weight[:, None] * table).sum(axis=0)
     _check_all_have_rows(origin, mass[:n_components])
-    return np.ascontiguousarray(shares[:, :n_components])
+    return np.ascontiguousarray(table[:, :n_components])
 
 
 def _check_all_have_rows(origin: str, mass: Array) -> None:
@@ -195,14 +195,14 @@ def _check_all_have_rows(origin: str, mass: Array) -> None:
         )
 
 
-def _numbers(name: str, parameter: str, values: ArrayLike, shape: tuple[int, ...]) -> Array:
+def _finite_array(name: str, parameter: str, values: ArrayLike, shape: tuple[int, ...]) -> Array:
     """Finite numbers of a shape in float64; `name` is what scikit-learn's sentences call the parameter."""
-    array = check_numbers(parameter, values)
+    array = check_floats(parameter, values)
     if array.shape != shape:
         raise ValueError(
             f"The parameter '{name}' should have the shape of {shape}, but got {array.shape} in {parameter}."
         )
     if not np.isfinite(array).all():
-        place = [int(i) for i in np.argwhere(~np.isfinite(array))[0]]
-        raise ValueError(f"{parameter}{place} is {array[tuple(place)]}; give finite numbers.")
+        index = [int(i) for i in np.argwhere(~np.isfinite(array))[0]]
+        raise ValueError(f"{parameter}{index} is {array[tuple(index)]}; give finite numbers.")
     return copied(array)  # the array is the user's, and a model makes its arrays read-only

@@ -10,12 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gaussmix._src.checks import check_real
-from gaussmix._src.em.initialisation.known import UNKNOWN, Known
+from gaussmix._src.em.initialisation.user_labels import UNKNOWN, UserLabels
 from gaussmix._src.errors import ParameterTypeError, listed
 from gaussmix._src.numerics.arrays import plain_array
 from gaussmix._src.numerics.frames import Frame
 from gaussmix._src.sources.base import Source
-from gaussmix._src.sources.labels import MOST, labelled, values_in
+from gaussmix._src.sources.labels import MAX_LABELS, labelled, values_in
 from gaussmix._src.sources.opening import is_table, open
 from gaussmix._src.validation.targets import coded, different
 
@@ -25,15 +25,15 @@ class Column(NamedTuple):
 
     Parameters
     ----------
-    place : of the column.
+    position : of the column.
     values : the different numbers in it, rising, without NaN; integers where all are whole.
     """
 
-    place: int
+    position: int
     values: NDArray[Any]
 
 
-def column_of(X: Any, name: str, called: str, *, may_miss: bool) -> tuple[Any, Any]:
+def take_column(X: Any, name: str, called: str, *, may_miss: bool) -> tuple[Any, Any]:
     """A frame in memory without a column, and the cells of this; or a source with the column, and a `Column`.
 
     `called` says which argument names the column.
@@ -42,7 +42,7 @@ def column_of(X: Any, name: str, called: str, *, may_miss: bool) -> tuple[Any, A
     """
     if is_table(X):
         X = open(X, missing=may_miss)
-    frame = None if isinstance(X, Source) else Frame.of(X)
+    frame = None if isinstance(X, Source) else Frame.from_table(X)
     names = X.feature_names if isinstance(X, Source) else None if frame is None else frame.names
     if names is None:
         raise ValueError(
@@ -62,8 +62,10 @@ def column_of(X: Any, name: str, called: str, *, may_miss: bool) -> tuple[Any, A
         return frame.only(each for each in names if each != name), frame.data[name].to_list()
     values = values_in(X, names.index(name))
     values = values[~np.isnan(values)]
-    if len(values) > MOST:
-        raise ValueError(f"{called}={name!r}: this column of X holds more than {MOST:,} different numbers: no labels.")
+    if len(values) > MAX_LABELS:
+        raise ValueError(
+            f"{called}={name!r}: this column of X holds more than {MAX_LABELS:,} different numbers: no labels."
+        )
     is_whole = (values == np.floor(values)).all() and (np.abs(values) < 2**53).all()
     return X, Column(names.index(name), values.astype(np.int64) if is_whole else values)
 
@@ -71,29 +73,29 @@ def column_of(X: Any, name: str, called: str, *, may_miss: bool) -> tuple[Any, A
 def without_labels(X: Any, labels: Any, label_components: Any, *, may_miss: bool) -> tuple[Any, Any]:
     """X without the column that labels name, and what this says; both as they are where labels are not a name.
 
-    Raises as `column_of` and `check_labels`.
+    Raises as `take_column` and `check_labels`.
     """
     if not isinstance(labels, str):
         return X, labels
-    X, found = column_of(X, labels, "labels", may_miss=may_miss)
+    X, found = take_column(X, labels, "labels", may_miss=may_miss)
     if not isinstance(found, Column):
         return X, found
-    known = _of_labels(found.values, _check_groups(label_components), f"column {labels!r} of X holds")
-    assert known.places is not None, "they are labels"
-    is_known = bool((known.places != UNKNOWN).any())
-    return labelled(X, *found, known.places), Known(known.groups if is_known else [])
+    known = _from_labels(found.values, _check_groups(label_components), f"column {labels!r} of X holds")
+    assert known.indices is not None, "they are labels"
+    is_known = bool((known.indices != UNKNOWN).any())
+    return labelled(X, *found, known.indices), UserLabels(known.groups if is_known else [])
 
 
-def check_labels(labels: Any, label_components: Any, n_rows: int, most: int) -> Known | None:
+def check_labels(labels: Any, label_components: Any, n_rows: int, max_components: int) -> UserLabels | None:
     """What labels say about the rows; None if they say nothing.
 
     Labels are (n_rows,) integers, −1, None or masked where unknown; or a table (n_rows, n_components) of allowed
     components (bool) or of prior responsibilities (numbers ≥ 0). `label_components` is {label: components}, None where
-    a label is the number of its component, and `most` the largest number of components that is fitted.
+    a label is the number of its component, and `max_components` the largest number of components that is fitted.
 
     Raises ValueError, TypeError: the length or type is wrong, or a row has no possible component. The message names it.
     """
-    if isinstance(labels, Known):  # of a column
+    if isinstance(labels, UserLabels):  # of a column
         return labels
     groups = _check_groups(label_components)
     if labels is None:
@@ -105,7 +107,7 @@ def check_labels(labels: Any, label_components: Any, n_rows: int, most: int) -> 
         array = np.asarray(labels)
     except ValueError as error:
         raise ValueError(f"labels is no array: {error}") from None
-    is_column = array.shape[1:] == (1,) and most > 1  # of labels rather than a table
+    is_column = array.shape[1:] == (1,) and max_components > 1  # of labels rather than a table
     if array.shape[:1] != (n_rows,) or array.ndim not in (1, 2) or is_column:
         raise ValueError(
             f"labels has shape {array.shape}; give one label for each of the {n_rows} rows, or a table of shape "
@@ -114,8 +116,8 @@ def check_labels(labels: Any, label_components: Any, n_rows: int, most: int) -> 
     if array.ndim == 2:
         if groups is not None:
             raise ValueError("label_components needs one label for each row, not a table.")
-        return Known(table=_check_table(labels if array.dtype == object else array))  # as frames with nulls are
-    return _of_labels(array, groups)
+        return UserLabels(table=_check_table(labels if array.dtype == object else array))  # as frames with nulls are
+    return _from_labels(array, groups)
 
 
 def _without_masks(labels: Any) -> Any:
@@ -151,7 +153,9 @@ def _check_groups(label_components: Any) -> dict[Any, list[int]] | None:
     return groups
 
 
-def _of_labels(array: NDArray[Any], groups: Mapping[Any, list[int]] | None, where: str = "labels[{row}] is") -> Known:
+def _from_labels(
+    array: NDArray[Any], groups: Mapping[Any, list[int]] | None, where: str = "labels[{row}] is"
+) -> UserLabels:
     """Labels (n_rows,) as numbers of groups; `where` begins the sentence about a wrong one."""
     if array.dtype.kind == "b":
         raise ParameterTypeError(
@@ -163,7 +167,7 @@ def _of_labels(array: NDArray[Any], groups: Mapping[Any, list[int]] | None, wher
             raise ValueError(
                 f"{where.format(row=row)} {array[row]}; a label is the number of a component, or {UNKNOWN}."
             )
-        return _of_components(array)
+        return _from_components(array)
     unknown = np.array([_is_unknown(label) for label in array.tolist()], dtype=bool)
     known = [_plain(label) for label in array[~unknown].tolist()]
     rows = np.flatnonzero(~unknown)
@@ -176,24 +180,24 @@ def _of_labels(array: NDArray[Any], groups: Mapping[Any, list[int]] | None, wher
                     "Give label_components for labels of other kinds."
                 )
         components[rows] = known
-        return _of_components(components)
+        return _from_components(components)
     places = np.full(len(array), UNKNOWN, np.int32)
-    number = {label: place for place, label in enumerate(groups)}
+    code = {label: position for position, label in enumerate(groups)}
     for row, label in zip(rows.tolist(), known, strict=True):
-        if label not in number:
-            named = listed([str(label) for label in number])
+        if label not in code:
+            named = listed([str(label) for label in code])
             raise ValueError(f"{where.format(row=row)} {label!r:.60}, but label_components names {named}.")
-        places[row] = number[label]
-    return Known(list(groups.values()), places)
+        places[row] = code[label]
+    return UserLabels(list(groups.values()), places)
 
 
-def _of_components(components: NDArray[Any]) -> Known:
+def _from_components(components: NDArray[Any]) -> UserLabels:
     """Of rows whose labels are their components, −1 where unknown."""
     values = np.sort(different(components))
     is_known = values >= 0
     codes = np.full(len(values), UNKNOWN, np.int32)
     codes[is_known] = np.arange(np.count_nonzero(is_known))
-    return Known(values[is_known][:, None].tolist(), coded(components, values, codes))
+    return UserLabels(values[is_known][:, None].tolist(), coded(components, values, codes))
 
 
 def _check_table(table: Any) -> NDArray[Any]:

@@ -17,15 +17,15 @@ from gaussmix._src.checks import check_count
 from gaussmix._src.em.collapse.remedies import Remedy
 from gaussmix._src.em.initialisation.base import AUTO, STARTS
 from gaussmix._src.errors import ParameterTypeError, listed, unknown_name
-from gaussmix._src.families.base import ALIASES, FAMILIES, Family, check_features, family_named, is_known, known_names
+from gaussmix._src.families.base import ALIASES, FAMILIES, Family, check_features, family_named, family_names, is_family
 from gaussmix._src.numerics.arrays import Array, plain_array
 
-FARTHEST = 1e150  # data units: squares of larger numbers overflow
+MAX_VALUE = 1e150  # data units: squares of larger numbers overflow
 
 
 def check_column_names(parameter: str, value: Any, feature_names: Sequence[str] | None) -> None:
     """Raise ValueError for a data frame whose columns have other names than those of X, or another order."""
-    frame = None if feature_names is None else numerics.frames.Frame.of(value)
+    frame = None if feature_names is None else numerics.frames.Frame.from_table(value)
     if frame is None or feature_names is None or not all(isinstance(name, str) for name in frame.names):
         return
     if frame.names != tuple(feature_names):
@@ -41,7 +41,7 @@ def check_name(parameter: str, value: Any, known: Collection[str]) -> str:
     return value
 
 
-def check_number(name: str, value: Any, hint: str = "") -> float:
+def check_nonnegative(name: str, value: Any, hint: str = "") -> float:
     """A finite number that is not negative."""
     if isinstance(value, bool) or not isinstance(value, (float, Real)):
         raise ParameterTypeError(f"{name} must be a number ≥ 0{hint}, not {value!r}.")
@@ -54,9 +54,9 @@ def check_number(name: str, value: Any, hint: str = "") -> float:
     return number
 
 
-def check_share(name: str, value: Any) -> float:
+def check_fraction(name: str, value: Any) -> float:
     """A number from 0 to 1."""
-    number = check_number(name, value, " and at most 1")
+    number = check_nonnegative(name, value, " and at most 1")
     if number > 1:
         raise ValueError(f"{name}={value!r} must be a number from 0 to 1.")
     return number
@@ -64,7 +64,7 @@ def check_share(name: str, value: Any) -> float:
 
 def check_trim(trim: Any) -> float:
     """The share of the row weight to leave out."""
-    share = check_number("trim", trim, " and below 1/2")
+    share = check_nonnegative("trim", trim, " and below 1/2")
     if not share < 0.5:
         raise ValueError(f"trim={trim!r} must be a share below 1/2: most rows belong to the mixture.")
     return share
@@ -82,15 +82,15 @@ def check_ridge(reg_covar: Any, families: Sequence[Family], prior: Any = None) -
             if not isinstance(prior, Dirichlet):
                 return 0.0
         return 0.0 if all(family.is_bounded for family in families) else None
-    ridge = check_number("reg_covar", reg_covar, ' or "auto"')
-    if ridge > FARTHEST**2:
-        raise ValueError(f"reg_covar={reg_covar!r} must be at most {FARTHEST**2:g}: its sums over the rows overflow.")
+    ridge = check_nonnegative("reg_covar", reg_covar, ' or "auto"')
+    if ridge > MAX_VALUE**2:
+        raise ValueError(f"reg_covar={reg_covar!r} must be at most {MAX_VALUE**2:g}: its sums over the rows overflow.")
     return ridge
 
 
 def check_tol(tol: Any) -> float | None:
     """Nats per unit of row weight; None for "auto"."""
-    return None if isinstance(tol, str) and tol == "auto" else check_number("tol", tol, ' or "auto"')
+    return None if isinstance(tol, str) and tol == "auto" else check_nonnegative("tol", tol, ' or "auto"')
 
 
 def check_acceleration(acceleration: Any) -> None:
@@ -157,7 +157,7 @@ def drawn_seed(random_state: Any) -> NDArray[np.int64]:
         ) from None
 
 
-def seed_kept(random_state: Any) -> Callable[[], None]:
+def seed_restorer(random_state: Any) -> Callable[[], None]:
     """Make a function that restores the present state of `random_state`, for a fit that then draws nothing from it."""
     if not (random_state is None or isinstance(random_state, np.random.RandomState)):
         return lambda: None
@@ -176,7 +176,7 @@ def check_start_names(init_params: Any) -> tuple[str, ...]:
 CHECKS: dict[str, Callable[[Any], Any]] = {
     "tol": check_tol,
     "max_iter": partial(check_count, "max_iter", smallest=0),
-    "max_time": partial(check_number, "max_time"),
+    "max_time": partial(check_nonnegative, "max_time"),
     "n_init": partial(check_count, "n_init", smallest=1),
     "trim": check_trim,
     "reg_covar": partial(check_ridge, families=()),
@@ -184,7 +184,7 @@ CHECKS: dict[str, Callable[[Any], Any]] = {
 }
 
 
-def check_numbers(parameter: str, values: ArrayLike) -> Array:
+def check_floats(parameter: str, values: ArrayLike) -> Array:
     """Real numbers of any shape in float64, copied only to convert; NaN and infinity pass.
 
     Masked cells, and nulls of a data frame, become NaN.
@@ -192,7 +192,7 @@ def check_numbers(parameter: str, values: ArrayLike) -> Array:
     Raises ValueError: text, complex numbers, lists of unequal length. TypeError: a column of a data frame holds neither
     numbers nor text; dates, times or durations.
     """
-    frame = numerics.frames.Frame.of(values)
+    frame = numerics.frames.Frame.from_table(values)
     try:
         array = np.asarray(plain_array(values)) if frame is None else frame.rows(parameter)
         if array.dtype.kind not in "cmM":
@@ -206,26 +206,26 @@ def check_numbers(parameter: str, values: ArrayLike) -> Array:
 
 MISSING = ("allow", "error")
 check_missing = partial(check_name, "missing", known=MISSING)  # what becomes of missing cells
-EVERY = "all"
-_WANTED = f'a structure, its name, several, or "{EVERY}"'
+ALL = "all"
+_WANTED = f'a structure, its name, several, or "{ALL}"'
 
 
 def check_family(estimator: Any) -> Family:
     """The structure that an estimator names; raises ValueError or TypeError for none, or several."""
-    given = estimator.covariance_type
-    if type(given) is str:
-        return family_named(given)
-    return _family(given, "a structure or its name (GaussianMixtureIC takes several)")
+    structure = estimator.covariance_type
+    if type(structure) is str:
+        return family_named(structure)
+    return _family(structure, "a structure or its name (GaussianMixtureIC takes several)")
 
 
-def _family(given: Any, wanted: str) -> Family:
-    if isinstance(given, Family):
-        return copy(given)  # what a fit has found must not change with the user's value
-    if not isinstance(given, str):
+def _family(structure: Any, wanted: str) -> Family:
+    if isinstance(structure, Family):
+        return copy(structure)  # what a fit has found must not change with the user's value
+    if not isinstance(structure, str):
         raise ParameterTypeError(
-            f"covariance_type must be {wanted}, not {given!r}. Names are {listed(known_names(), 99)}."
+            f"covariance_type must be {wanted}, not {structure!r}. Names are {listed(family_names(), 99)}."
         )
-    return family_named(given)
+    return family_named(structure)
 
 
 def shown(family: Family) -> Any:
@@ -253,35 +253,35 @@ def check_families(estimator: Any, n_features: int) -> list[Family]:
     "all" means every family registered for it that is defined for this number of features.
     """
     covariance_type = estimator.covariance_type
-    if _is_every(covariance_type):
+    if _means_all(covariance_type):
         of_one = {name for alias, name in ALIASES.items() if len(alias) == 1}
         return [family for family in FAMILIES.values() if family.in_all and (n_features > 1 or family.name in of_one)]
     families: dict[Family, None] = {}
-    for given in _named(covariance_type):
-        check_features(given, n_features)
-        families[_family(given, _WANTED)] = None
+    for structure in _named(covariance_type):
+        check_features(structure, n_features)
+        families[_family(structure, _WANTED)] = None
     return list(families)
 
 
 def names_several(covariance_type: Any) -> bool:
     """Whether it names several structures, so that arrays set by hand have no known structure."""
-    return _is_every(covariance_type) or not isinstance(covariance_type, str | Family)
+    return _means_all(covariance_type) or not isinstance(covariance_type, str | Family)
 
 
 def one_feature_notes(covariance_type: Any) -> list[str]:
     """Sentences that say what names of structures mean for one feature."""
-    named = [] if _is_every(covariance_type) else _named(covariance_type)
+    named = [] if _means_all(covariance_type) else _named(covariance_type)
     return [sentence for each in named if (sentence := check_features(each, 1)) is not None]
 
 
-def _is_every(covariance_type: Any) -> bool:
-    return isinstance(covariance_type, str) and covariance_type == EVERY
+def _means_all(covariance_type: Any) -> bool:
+    return isinstance(covariance_type, str) and covariance_type == ALL
 
 
 def _named(covariance_type: Any) -> Sequence[Any]:
     """Names and structures, as the user gave them."""
-    if isinstance(covariance_type, str) and not is_known(covariance_type):
-        raise unknown_name("covariance_type", covariance_type, (*known_names(), EVERY))
+    if isinstance(covariance_type, str) and not is_family(covariance_type):
+        raise unknown_name("covariance_type", covariance_type, (*family_names(), ALL))
     if isinstance(covariance_type, str | Family):
         return [covariance_type]
     return _several("covariance_type", covariance_type, _WANTED)
@@ -291,7 +291,7 @@ def _several(parameter: str, values: Any, wanted: str) -> Sequence[Any]:
     """The values of an iterable with at least one; raises TypeError or ValueError, which name the parameter."""
     if not isinstance(values, Iterable):
         raise ParameterTypeError(f"{parameter} must be {wanted}, not {values!r}.")
-    found = list(values)
-    if not found:
+    items = list(values)
+    if not items:
         raise ValueError(f"{parameter} is empty: give {wanted}.")
-    return found
+    return items

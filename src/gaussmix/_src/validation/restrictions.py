@@ -11,16 +11,16 @@ import numpy as np
 from gaussmix._src.background import NO_MARGINAL, Background
 from gaussmix._src.checks import check_finite
 from gaussmix._src.em.initialisation.noise_box import noise_of_rows
-from gaussmix._src.em.priors.posterior import Shares
+from gaussmix._src.em.priors.posterior import WeightUpdate
 from gaussmix._src.em.priors.terms import Terms
 from gaussmix._src.errors import ParameterTypeError, column_named
-from gaussmix._src.families.base import Family, shares_nothing
+from gaussmix._src.families.base import Family, is_separate
 from gaussmix._src.noise import Noise
 from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.priors import Dirichlet, NormalInverseWishart
 from gaussmix._src.restrictions import OF_COMPONENTS, Restrictions
 from gaussmix._src.sources.base import Source
-from gaussmix._src.sources.findings import Cells
+from gaussmix._src.sources.row_statistics import Cells
 
 
 def noise_of(noise: Any) -> Noise | None:
@@ -54,7 +54,7 @@ def check_background(noise: Noise | None, source: Source) -> Background | None:
         return Background(float(noise.weight), math.log(float(noise.volume)))  # type: ignore[arg-type]
     if box.shape[1] != source.n_features:
         raise ValueError(f"The volume of noise is a box of {box.shape[1]} features, but X has {source.n_features}.")
-    ends = source.of_all(Cells).ends
+    ends = source.collect(Cells).ends
     outside = np.flatnonzero((ends[0] < box[0]) | (ends[1] > box[1]))
     if outside.size:
         column = int(outside[0])
@@ -63,7 +63,7 @@ def check_background(noise: Noise | None, source: Source) -> Background | None:
             f"{column_named(column, source.feature_names)}, but X has numbers from {ends[0, column]:.6g} to "
             f"{ends[1, column]:.6g} there: the box must hold all rows."
         )
-    return Background.of_box(float(noise.weight), box)
+    return Background.from_box(float(noise.weight), box)
 
 
 DEFAULT = "default"
@@ -76,7 +76,7 @@ _VALUES = {
 }
 
 
-def given_terms(estimator: Any) -> list[str]:
+def set_terms(estimator: Any) -> list[str]:
     """The names of `prior` and `restrictions`, if they are set."""
     is_restricted = any(map(np.size, _restrictions_of(estimator).options.values()))
     return ["prior"] * (estimator.prior is not None) + ["restrictions"] * is_restricted
@@ -108,12 +108,14 @@ def check_terms(estimator: Any, families: Sequence[Family], n_components: int) -
     for family in families if places else ():
         if family.is_bounded:
             raise ValueError("fixed_covariances contradicts max_condition, a bound on all covariances. Remove one.")
-        if len(places) < n_components and not shares_nothing(family, _ANY_FEATURES):
+        if len(places) < n_components and not is_separate(family, _ANY_FEATURES):
             raise ValueError(
                 f"fixed_covariances must name all components with covariance_type={family.name!r}, whose covariances "
                 'depend on each other. Fix all of them, or choose a structure such as "full".'
             )
-    shares = Shares(added, bool(given.equal_weights), dict.fromkeys(fixed["fixed_weights"], 0.0), given.min_weight)
+    shares = WeightUpdate(
+        added, bool(given.equal_weights), dict.fromkeys(fixed["fixed_weights"], 0.0), given.min_weight
+    )
     return Terms(prior, shares, fixed["fixed_means"], places)
 
 

@@ -18,10 +18,10 @@ from gaussmix._src.interfaces.block import Block
 from gaussmix._src.interfaces.leaves import LEAF_ROWS
 from gaussmix._src.numerics.arrays import Array, Rows, copied, plain_array
 from gaussmix._src.numerics.rows import (
-    LARGEST,
-    LARGEST_WEIGHT,
-    MERGED_FROM,
-    SMALLEST_SPREAD,
+    MAX_DOUBLE,
+    MAX_TOTAL_WEIGHT,
+    MIN_MERGED_INTEGER,
+    MIN_SPREAD,
     bad_cell,
     extremes,
     in_whole_steps,
@@ -31,14 +31,14 @@ from gaussmix._src.numerics.rows import (
 )
 from gaussmix._src.sources.array import ArraySource
 from gaussmix._src.sources.base import Source
-from gaussmix._src.sources.findings import Cells, Fingerprint
 from gaussmix._src.sources.opening import IN_MEMORY, SEVERAL, is_table, open
-from gaussmix._src.validation.parameters import check_name, check_numbers
+from gaussmix._src.sources.row_statistics import Cells, Fingerprint
+from gaussmix._src.validation.parameters import check_floats, check_name
 
 MIN_ROWS = 2  # of a fit
-TINY = 2.0**-800  # weights below are so near to the smallest numbers that products with them lose digits
-MEANINGS = "frequency", "precision"
-check_meaning = partial(check_name, "weight_meaning", known=MEANINGS)
+MIN_WEIGHT = 2.0**-800  # weights below are so near to the smallest numbers that products with them lose digits
+WEIGHT_TYPES = "frequency", "precision"
+check_weight_type = partial(check_name, "weight_type", known=WEIGHT_TYPES)
 
 
 def check_source(
@@ -73,7 +73,7 @@ def check_source(
                 "A source of rows has its own row weights. Remove sample_weight, and name the column of weights: "
                 "gaussmix.open(…, weights=…)."
             )
-        return _fitted_to(estimator, X, is_stream=is_stream) if reset else _known_to(estimator, X)
+        return _fitted_to(estimator, X, is_stream=is_stream) if reset else _with_fitted_features(estimator, X)
     rows, is_missing = _check_rows(estimator, X, reset=reset, may_miss=may_miss, is_stream=is_stream)
     weight = None if sample_weight is None else check_row_weight(sample_weight, len(rows), may_vanish=is_stream)
     source = ArraySource(rows, weight)
@@ -96,8 +96,8 @@ def _fitted_to(estimator: BaseEstimator, X: Source, *, is_stream: bool) -> Sourc
                 f"{MIN_ROWS} is required by {type(estimator).__name__}."
             )
         if getattr(estimator, "checkpoint", None) is not None:
-            X.of_all(Fingerprint)  # by the pass that finds all else, and not by one of its own
-        low, high = X.of_all(Cells).ends
+            X.collect(Fingerprint)  # by the pass that finds all else, and not by one of its own
+        low, high = X.collect(Cells).ends
         _check_ends(low, high, X.feature_names)
         for column in X.integers:
             of_column = float(low[column]), float(high[column]), partial(_any_odd, X, column)
@@ -107,7 +107,7 @@ def _fitted_to(estimator: BaseEstimator, X: Source, *, is_stream: bool) -> Sourc
 
 def check_columns(source: Source, names: Any) -> Source:
     """The source, marked as complete if nothing is missing; raises ValueError for a column without a value."""
-    cells = source.of_all(Cells)
+    cells = source.collect(Cells)
     empty = np.flatnonzero(cells.n_seen == 0)
     if empty.size:
         column = int(empty[0])
@@ -130,7 +130,7 @@ def check_columns(source: Source, names: Any) -> Source:
     return source
 
 
-def _known_to(estimator: BaseEstimator, X: Source) -> Source:
+def _with_fitted_features(estimator: BaseEstimator, X: Source) -> Source:
     """A source with the features that an estimator was fitted to; raises ValueError for others."""
     before, name = getattr(estimator, "feature_names_in_", None), type(estimator).__name__
     if before is not None and X.feature_names is not None and list(before) != list(X.feature_names):
@@ -166,7 +166,7 @@ def _check_rows(
     Rows are copied only to convert. In each call of a stream, the bounds of numbers are those of `LEAF_ROWS` rows.
     """
     rows = as_rows(estimator, X, MIN_ROWS if reset and not is_stream else 1, reset=reset)
-    largest, names = LARGEST, vars(estimator).get("feature_names_in_")
+    largest, names = MAX_DOUBLE, vars(estimator).get("feature_names_in_")
     if reset or is_stream:
         largest = largest_of(LEAF_ROWS if is_stream else len(rows))
     cell = bad_cell(rows, largest)
@@ -174,7 +174,7 @@ def _check_rows(
     if is_missing:
         cell = bad_cell(rows, largest, may_miss=True)
     if cell is not None:
-        raise ValueError(f"Input X contains {cell.name}: {_place(cell.row, cell.column, names)}. {cell.advice}")
+        raise ValueError(f"Input X contains {cell.name}: {_at_cell(cell.row, cell.column, names)}. {cell.advice}")
     if reset and not is_stream:
         _check_spread(rows, X, names)
     return in_whole_steps(rows), is_missing
@@ -196,9 +196,9 @@ def as_rows(estimator: BaseEstimator, X: ArrayLike, least: int, *, reset: bool) 
 def _validated(estimator: BaseEstimator, X: Any, least: int, *, reset: bool) -> Rows:
     """Rows as scikit-learn converts them; errors as for `check_source`."""
     X = plain_array(X)
-    frame = numerics.frames.Frame.of(X)
+    frame = numerics.frames.Frame.from_table(X)
     if frame is not None:
-        return _of_frame(estimator, frame, least, reset=reset)
+        return _from_frame(estimator, frame, least, reset=reset)
     if _kind(X) in "mM":  # NumPy would count units since 1970, and take a missing time for −9.2e18
         raise ParameterTypeError(numerics.frames.times_sentence("Input X"))
     try:
@@ -218,7 +218,7 @@ def _validated(estimator: BaseEstimator, X: Any, least: int, *, reset: bool) -> 
     return rows
 
 
-def _of_frame(estimator: BaseEstimator, frame: numerics.frames.Frame, least: int, *, reset: bool) -> Rows:
+def _from_frame(estimator: BaseEstimator, frame: numerics.frames.Frame, least: int, *, reset: bool) -> Rows:
     """The rows of a data frame; scikit-learn compares its names with those of `fit`. Errors as for `check_source`."""
     validate_data(estimator, frame.native, reset=reset, skip_check_array=True)
     rows: Rows = check_array(
@@ -281,7 +281,7 @@ def _check_cells(X: ArrayLike, names: Any) -> None:
         except (TypeError, ValueError, OverflowError) as error:
             kind = ParameterTypeError if isinstance(error, TypeError) else ValueError
             raise kind(
-                f"Input X: {error}, in {_place(row, column, names)}. Give numbers: drop or encode such columns first."
+                f"Input X: {error}, in {_at_cell(row, column, names)}. Give numbers: drop or encode such columns first."
             ) from None
 
 
@@ -293,7 +293,7 @@ def _converts(X: ArrayLike, dtype: Any) -> bool:
     return True
 
 
-def _place(row: int, column: int, names: Any) -> str:
+def _at_cell(row: int, column: int, names: Any) -> str:
     """Say where a cell is."""
     return f"row {row}, {column_named(column, names)}"
 
@@ -302,7 +302,7 @@ def _check_spread(rows: Rows, X: Any, names: Any) -> None:
     """Raise ValueError for a column that varies by so little that squares vanish, or integers merge in a double."""
     low, high = extremes(rows).astype(np.float64)
     _check_ends(low, high, names)
-    large = ((low <= -MERGED_FROM) | (high >= MERGED_FROM)).nonzero()[0].tolist()
+    large = ((low <= -MIN_MERGED_INTEGER) | (high >= MIN_MERGED_INTEGER)).nonzero()[0].tolist()
     integers = _integers(X) if large else ()
     for column in large:
         if column in integers:
@@ -338,19 +338,19 @@ def _leaf_has_odd(leaf: Block, column: int, step: float) -> np.bool_:
 
 def _integers(X: Any) -> Collection[int]:
     """The places of columns of an array or a frame that hold integers."""
-    frame = numerics.frames.Frame.of(X)
+    frame = numerics.frames.Frame.from_table(X)
     if frame is not None:
         return frame.integers()
     array = np.asarray(X, dtype=object) if isinstance(X, list | tuple) else np.asarray(X)
     if array.dtype.kind == "O":
-        return [place for place, column in enumerate(array.T) if numerics.frames.are_integers(column)]
+        return [index for index, column in enumerate(array.T) if numerics.frames.are_integers(column)]
     return range(array.shape[1]) if array.dtype.kind in "iu" else ()
 
 
 def _check_ends(low: Array, high: Array, names: Any) -> None:
     """Raise ValueError for a column whose squares vanish; a column without values has NaN as its ends."""
     spread = high - low
-    vanishing = (spread > 0) & (spread < SMALLEST_SPREAD)
+    vanishing = (spread > 0) & (spread < MIN_SPREAD)
     if vanishing.any():
         column = int(vanishing.argmax())
         raise ValueError(
@@ -374,7 +374,7 @@ def check_row_weight(sample_weight: ArrayLike, n_rows: int, *, may_vanish: bool 
 
     Raises ValueError: no numbers, wrong shape, not finite, negative, 0 for every row, or so large that sums overflow.
     """
-    weight = check_numbers("sample_weight", sample_weight)
+    weight = check_floats("sample_weight", sample_weight)
     if weight.ndim == 0:
         weight = np.full(n_rows, float(weight))
     if weight.ndim != 1:
@@ -387,48 +387,48 @@ def check_row_weight(sample_weight: ArrayLike, n_rows: int, *, may_vanish: bool 
             hint = " A weight can't be missing: give 0 to leave the row out." if np.isnan(weight[row]) else ""
             raise ValueError(f"sample_weight must be {what}, but row {row} has {weight[row]}.{hint}")
     with np.errstate(over="ignore"):
-        if not weight.sum() <= LARGEST_WEIGHT:
+        if not weight.sum() <= MAX_TOTAL_WEIGHT:
             raise ValueError(
-                f"sample_weight adds up to more than {LARGEST_WEIGHT:g}; divide it by its maximum, {weight.max()}."
+                f"sample_weight adds up to more than {MAX_TOTAL_WEIGHT:g}; divide it by its maximum, {weight.max()}."
             )
     if not (weight.any() or may_vanish):
         raise ValueError("sample_weight is zero for every row; give some rows a positive weight.")
-    if 0 < weight.max(initial=0.0) < TINY:  # only their ratios matter, and a power of 2 changes none
-        weight = weight / TINY
+    if 0 < weight.max(initial=0.0) < MIN_WEIGHT:  # only their ratios matter, and a power of 2 changes none
+        weight = weight / MIN_WEIGHT
     return in_whole_steps(weight)
 
 
-def as_meant(source: Source, weight_meaning: str) -> Source:
+def scale_weights(source: Source, weight_type: str) -> Source:
     """The rows with weights that count rows: precisions sum to the number of rows of positive weight."""
-    is_precision = check_meaning(weight_meaning) == "precision"
+    is_precision = check_weight_type(weight_type) == "precision"
     return _summing_to_rows(source) if is_precision and source.profile.largest_weight is not None else source
 
 
 def _summing_to_rows(source: Source) -> Source:
     """The same rows with weights of mean 1 over those of positive weight with a value."""
-    scaled = source.reweighted(1 / TINY) if source.profile.total_weight < TINY else source
-    total, n_rows = _with_values(scaled)
+    scaled = source.reweighted(1 / MIN_WEIGHT) if source.profile.total_weight < MIN_WEIGHT else source
+    total, n_rows = _observed_rows(scaled)
     scaled = scaled.reweighted(n_rows / total)
     scaled.feature_names, scaled.may_miss = source.feature_names, source.may_miss
     return scaled
 
 
-def check_counts_of_rows(source: Source, weight_meaning: str = MEANINGS[0], *, is_silent: bool = False) -> Source:
+def check_counts_of_rows(source: Source, weight_type: str = WEIGHT_TYPES[0], *, is_silent: bool = False) -> Source:
     """Rows with weights for criteria such as BIC, which take the sum of the weights for the number of rows.
 
     Weights that sum to less than two rows, such as weights normalised to sum to 1, would turn the penalty log Σs off or
     around. They are shares: they are scaled so that they sum to the number of rows of positive weight, with a warning
     unless `is_silent`. Precisions are always scaled.
     """
-    source = as_meant(source, weight_meaning)
-    total, counted = _with_values(source)[0], counted_weight(source)
+    source = scale_weights(source, weight_type)
+    total, counted = _observed_rows(source)[0], counted_weight(source)
     if counted == total:
         return source
     if not is_silent:
         warn(
             f"sample_weight sums to {total:.3g}, less than two rows, and criteria such as BIC count rows: the weights "
             f"are taken for shares and scaled to sum to {counted:.0f}, the number of rows of positive weight. Give "
-            "frequencies: a row of weight 2 counts as two rows; or say weight_meaning='precision'."
+            "frequencies: a row of weight 2 counts as two rows; or say weight_type='precision'."
         )
     return _summing_to_rows(source)
 
@@ -440,16 +440,16 @@ def counted_weight(source: Source) -> float:
     """
     if source.profile.largest_weight is None and not source.may_miss:
         return float(source.profile.total_weight)
-    total, n_rows = _with_values(source)
+    total, n_rows = _observed_rows(source)
     return total if source.profile.largest_weight is None else counted_sum(total, n_rows)
 
 
-def _with_values(source: Source) -> tuple[float, int]:
+def _observed_rows(source: Source) -> tuple[float, int]:
     """Total weight and number of the rows of positive weight that have a value."""
     total, n_rows = float(source.profile.total_weight), source.profile.n_positive
     if not source.may_miss:
         return total, n_rows
-    cells = source.of_all(Cells)
+    cells = source.collect(Cells)
     return total - cells.empty_weight, n_rows - cells.n_empty
 
 

@@ -12,12 +12,12 @@ from sklearn.utils import column_or_1d
 
 from gaussmix._src.interfaces.block import Block
 from gaussmix._src.interfaces.leaves import leaves_of
-from gaussmix._src.mixture.features import Features, places
-from gaussmix._src.numerics.arrays import Array, Places, plain_array
+from gaussmix._src.mixture.features import Features, feature_indices
+from gaussmix._src.numerics.arrays import Array, Indices, plain_array
 from gaussmix._src.numerics.frames import Frame
 from gaussmix._src.numerics.rows import bad_cell
 from gaussmix._src.sources.base import Source
-from gaussmix._src.validation.parameters import check_numbers
+from gaussmix._src.validation.parameters import check_floats
 
 UNLABELLED = -1
 _UNLABELLED_TEXT = ("-1", "-1.0", "nan")  # what NumPy makes of -1 and NaN in a list that holds text too
@@ -36,14 +36,14 @@ def check_classes(y: ArrayLike | None, n_rows: int) -> tuple[NDArray[Any], NDArr
     if y is None:
         raise ValueError("A classifier requires y to be passed, but the target y is None.")
     column = _labels(y, n_rows, warn=True)
-    given = different(column)
-    if any(isinstance(value, float) and np.isinf(value) for value in given.tolist()):
+    cells = different(column)
+    if any(isinstance(value, float) and np.isinf(value) for value in cells.tolist()):
         _check_finite(column)
-    known = ~_is_unlabelled(given)
-    if len(set(given[known].tolist())) < 2:
-        known = np.ones(len(given), dtype=bool)
-    _check_one_kind(given[known])
-    named = np.asarray(given[known].tolist(), dtype=_type_of_numbers(y, given))  # objects become numbers or text
+    known = ~_is_unlabelled(cells)
+    if len(set(cells[known].tolist())) < 2:
+        known = np.ones(len(cells), dtype=bool)
+    _check_one_kind(cells[known])
+    named = np.asarray(cells[known].tolist(), dtype=_integer_type(y, cells))  # objects become numbers or text
     if not named.size:
         raise ValueError("y holds no class: every label is missing. Give the classes of some rows.")
     from sklearn.utils.multiclass import check_classification_targets  # slow to load, and only classes need it
@@ -52,12 +52,12 @@ def check_classes(y: ArrayLike | None, n_rows: int) -> tuple[NDArray[Any], NDArr
     classes, numbers = np.unique(named, return_inverse=True)
     if len(classes) < 2:
         raise ValueError(f"y holds one class only, {classes.tolist()[0]!r}: a classifier needs two or more.")
-    codes = np.full(len(given), UNLABELLED, dtype=np.int32)
+    codes = np.full(len(cells), UNLABELLED, dtype=np.int32)
     codes[known] = numbers
-    return classes, coded(column, given, codes)
+    return classes, coded(column, cells, codes)
 
 
-def known_classes(y: ArrayLike, n_rows: int, classes: NDArray[Any], *, has_unknown: bool) -> NDArray[np.int32]:
+def encode_labels(y: ArrayLike, n_rows: int, classes: NDArray[Any], *, has_unknown: bool) -> NDArray[np.int32]:
     """The number of each row's class in y, (n_rows,), as `check_classes` reads it; −1 where it is not known.
 
     −1 may be one of the `classes` that were learned, or say that a row has none of them (`has_unknown`). Classes that
@@ -66,20 +66,20 @@ def known_classes(y: ArrayLike, n_rows: int, classes: NDArray[Any], *, has_unkno
     Raises ValueError: y has another length than the rows, or holds no class.
     """
     column = _labels(y, n_rows)
-    given = different(column)
-    return coded(column, given, numbers_of(given, classes, has_unknown=has_unknown))
+    cells = different(column)
+    return coded(column, cells, encode_names(cells, classes, has_unknown=has_unknown))
 
 
-def numbers_of(given: NDArray[Any], classes: NDArray[Any], *, has_unknown: bool) -> NDArray[np.int32]:
-    """The number of the class that each value of `given` names, as for `known_classes`; `given` has no value twice."""
-    known = np.ones(len(given), dtype=bool)
+def encode_names(cells: NDArray[Any], classes: NDArray[Any], *, has_unknown: bool) -> NDArray[np.int32]:
+    """The number of the class that each value of `cells` names, as for `encode_labels`; `cells` has no value twice."""
+    known = np.ones(len(cells), dtype=bool)
     if not (has_unknown or _is_unlabelled(classes).any()):
-        known = ~_is_unlabelled(given)
+        known = ~_is_unlabelled(cells)
     if not known.any():
         raise ValueError("y holds no class: every label is missing. Give the classes of some rows.")
-    named = np.asarray(given[known].tolist())
-    codes = np.full(len(given), UNLABELLED, dtype=np.int32)
-    numbers = {name: number for number, name in enumerate(classes.tolist())}
+    named = np.asarray(cells[known].tolist())
+    codes = np.full(len(cells), UNLABELLED, dtype=np.int32)
+    numbers = {name: index for index, name in enumerate(classes.tolist())}
     codes[known] = [numbers.get(name, len(classes)) for name in named.tolist()]
     return codes
 
@@ -101,16 +101,16 @@ def coded(y: NDArray[Any], values: NDArray[Any], codes: NDArray[np.int32]) -> ND
         if code_of:
             found[part] = [UNLABELLED if _is_no_value(value) else code_of[value] for value in y[part].tolist()]
             continue
-        places = np.minimum(np.searchsorted(values, y[part]), len(values) - 1)
-        found[part] = np.where(values[places] == y[part], codes[places], UNLABELLED)
+        feature_indices = np.minimum(np.searchsorted(values, y[part]), len(values) - 1)
+        found[part] = np.where(values[feature_indices] == y[part], codes[feature_indices], UNLABELLED)
     return found
 
 
 def _labels(y: ArrayLike, n_rows: int, *, warn: bool = False) -> NDArray[Any]:
-    given: NDArray[Any] = column_or_1d(plain_array(y, None), warn=warn)
-    if len(given) != n_rows:
-        raise ValueError(f"y holds {len(given)} labels, but X has {n_rows} rows: inconsistent numbers of samples.")
-    return given
+    cells: NDArray[Any] = column_or_1d(plain_array(y, None), warn=warn)
+    if len(cells) != n_rows:
+        raise ValueError(f"y holds {len(cells)} labels, but X has {n_rows} rows: inconsistent numbers of samples.")
+    return cells
 
 
 def check_mass(mass: Array, classes: NDArray[Any]) -> None:
@@ -122,7 +122,7 @@ def check_mass(mass: Array, classes: NDArray[Any]) -> None:
 
 def check_priors(priors: ArrayLike, n_classes: int, *, is_complete: bool) -> Array:
     """Probabilities of the classes, (n_classes,); raises ValueError if they are not, or if EM would change them."""
-    prior = check_numbers("priors", priors)
+    prior = check_floats("priors", priors)
     if prior.shape != (n_classes,) or not (prior > 0).all() or not abs(prior.sum() - 1) < 1e-6:
         raise ValueError(f"priors={priors!r:.60} must be {n_classes} numbers > 0 that sum to 1, one for each class.")
     if not is_complete:
@@ -135,8 +135,8 @@ def no_class(classes: NDArray[Any]) -> int | str:
     label = "unknown" if classes.dtype.kind in "UO" else UNLABELLED
     if label in classes.tolist():
         raise ValueError(
-            f"With unknown above 0, rows of no known class are labelled {label!r}, but a class of y has this name. "
-            "Rename the class, or use tail_probability."
+            f"With reject_below above 0, rows of no known class are labelled {label!r}, but a class of y has this name."
+            " Rename the class, or use tail_probability."
         )
     return label
 
@@ -170,10 +170,10 @@ def _is_no_value(value: Any) -> bool:
         return True
 
 
-def _type_of_numbers(y: Any, given: NDArray[Any]) -> type[np.int64] | None:
+def _integer_type(y: Any, cells: NDArray[Any]) -> type[np.int64] | None:
     """Integers where a data frame's integers became floating because some are missing, else NumPy's choice."""
     name = str(getattr(y, "dtype", "")).lower().removeprefix("u")
-    return np.int64 if given.dtype.kind == "f" and name.startswith("int") else None
+    return np.int64 if cells.dtype.kind == "f" and name.startswith("int") else None
 
 
 def _check_one_kind(named: NDArray[Any]) -> None:
@@ -203,7 +203,7 @@ def check_target(y: ArrayLike | None, n_rows: int) -> Array:
         raise ValueError(
             "A regressor requires y to be passed, but the target y is None: give y, or name columns of X by targets."
         )
-    values = check_numbers("y", y)
+    values = check_floats("y", y)
     if values.ndim not in (1, 2) or 0 in values.shape[1:]:
         raise ValueError(f"y must have shape (n_samples,) or (n_samples, n_targets), not {values.shape}.")
     if len(values) != n_rows:
@@ -217,17 +217,17 @@ def check_target(y: ArrayLike | None, n_rows: int) -> Array:
 
 def target_names(y: Any, n_targets: int) -> tuple[str, ...]:
     """Names of the columns of a frame or of a series; y, or y0, y1 … if they have no names."""
-    frame = Frame.of(y)
+    frame = Frame.from_table(y)
     names: list[Any] = [getattr(y, "name", None)] if frame is None else list(frame.names)
     if len(names) == n_targets and all(isinstance(name, str) and name for name in names):
         return tuple(names)
-    return ("y",) if n_targets == 1 else tuple(f"y{number}" for number in range(n_targets))
+    return ("y",) if n_targets == 1 else tuple(f"y{index}" for index in range(n_targets))
 
 
-def check_targets(targets: Features, n_features: int, names: tuple[str, ...] | None) -> Places:
+def check_targets(targets: Features, n_features: int, names: tuple[str, ...] | None) -> Indices:
     """Places of the targets among the columns of X, (n_targets,); raises ValueError or TypeError."""
     try:
-        found = places(targets, n_features, names)
+        found = feature_indices(targets, n_features, names)
     except (TypeError, ValueError) as error:
         raise type(error)(f"targets={targets!r:.60}: {error}") from None
     if not 0 < len(found) < n_features:
@@ -236,7 +236,7 @@ def check_targets(targets: Features, n_features: int, names: tuple[str, ...] | N
     return found
 
 
-def copied_column(source: Source, targets: Places) -> tuple[int, int] | None:
+def copied_column(source: Source, targets: Indices) -> tuple[int, int] | None:
     """A target and another column with the same numbers; None if there is no such pair."""
     equal = np.all([*source.map_rows(partial(_equal_columns, targets=targets))], axis=0)
     for target, columns in zip(targets.tolist(), equal, strict=True):
@@ -247,7 +247,7 @@ def copied_column(source: Source, targets: Places) -> tuple[int, int] | None:
     return None
 
 
-def _equal_columns(block: Block, targets: Places) -> NDArray[np.bool_]:
+def _equal_columns(block: Block, targets: Indices) -> NDArray[np.bool_]:
     """Whether columns have the numbers of targets, (n_targets, n_features)."""
     rows = block.rows
     return np.array([(rows == rows[:, target, None]).all(axis=0) for target in targets])

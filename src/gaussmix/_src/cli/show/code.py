@@ -74,7 +74,7 @@ def _settings(search: GaussianMixtureIC) -> str:
     """The arguments of a search: what a page always says, and what is not as usual."""
     given, usual = search.get_params(), GaussianMixtureIC().get_params()
     named = ["covariance_type", "criterion", "random_state"]
-    named += [name for name in ("noise", "weight_meaning") if given[name] != usual[name]]
+    named += [name for name in ("noise", "weight_type") if given[name] != usual[name]]
     return ", ".join([repr(list(given["n_components"])), *(f"{name}={given[name]!r}" for name in named)])
 
 
@@ -90,11 +90,11 @@ def _rows(table: Files, columns: list[str], features: list[str]) -> str:
 def _read(table: Table, path: str, columns: list[str], features: list[str]) -> str:
     """An expression of the rows of one file. `path` is an expression too."""
     renamed = "" if columns == features else f".set_axis({features!r}, axis=1)"
-    places = [table.names.index(name) for name in columns]
+    indices = [table.names.index(name) for name in columns]
     if isinstance(table, CsvTable):
-        at = sorted(range(len(places)), key=places.__getitem__)  # pandas keeps the order of the file
+        at = sorted(range(len(indices)), key=indices.__getitem__)  # pandas keeps the order of the file
         names = [features[each] for each in at]
-        read = f"pd.read_csv({path}, {_dialect(table)}usecols={sorted(places)}, names={names!r})"
+        read = f"pd.read_csv({path}, {_dialect(table)}usecols={sorted(indices)}, names={names!r})"
         return read if names == features else f"{read}[{features!r}]"
     if isinstance(table, ParquetTable):
         return f"pd.read_parquet({path}, columns={columns!r}){renamed}"
@@ -104,7 +104,7 @@ def _read(table: Table, path: str, columns: list[str], features: list[str]) -> s
         return f"pa.ipc.open_stream({path}).read_pandas()[{columns!r}]{renamed}"
     if table.has_names:
         return f"pd.DataFrame(np.load({path}))[{columns!r}]{renamed}"
-    return f"pd.DataFrame(np.load({path}).reshape(-1, {len(table.names)})[:, {places}], columns={features!r})"
+    return f"pd.DataFrame(np.load({path}).reshape(-1, {len(table.names)})[:, {indices}], columns={features!r})"
 
 
 def _dialect(table: CsvTable) -> str:

@@ -12,14 +12,14 @@ from sklearn.exceptions import ConvergenceWarning
 
 QUIET = "gaussmix.quiet"  # the key of --quiet in what click keeps for a command
 _WITHOUT_NOISE = "Fit again without --noise"
-_THOUSANDS = {".": ".", ",": ",", " ": "' '", "'": '"\'"'}  # as a shell takes them
-_ADVICE = {  # for users of Python, and the same for users of the command line
+_SHELL_MARKS = {".": ".", ",": ",", " ": "' '", "'": '"\'"'}  # as a shell takes them
+_OPTION_ADVICE = {  # for users of Python, and the same for users of the command line
     "missing='allow'": "--missing",
     "mend these cells": "mend these cells, give --na TEXT where one means a missing value",
     "exclude the column": "give --exclude",
-    **{f"decimal ',' thousands {mark!r}": f"--decimal , --thousands {word}" for mark, word in _THOUSANDS.items()},
+    **{f"decimal ',' thousands {mark!r}": f"--decimal , --thousands {word}" for mark, word in _SHELL_MARKS.items()},
     "decimal ','": "--decimal ,",
-    **{f"thousands {mark!r}": f"--thousands {word}" for mark, word in _THOUSANDS.items()},
+    **{f"thousands {mark!r}": f"--thousands {word}" for mark, word in _SHELL_MARKS.items()},
     "say its encoding": "give --encoding",
     "memory=": "--memory",
     "cache=": "--cache",
@@ -32,9 +32,9 @@ _ADVICE = {  # for users of Python, and the same for users of the command line
     "Take without_noise": _WITHOUT_NOISE,
 }
 _FILL = "Remove or fill such rows first."  # advice that is another for each command
-_SAME_WORDS = "tol trim weight_meaning criterion max_condition max_iter max_time n_factors n_init reg_covar certify"
+_SAME_WORDS = "tol trim weight_type criterion max_condition max_iter max_time n_factors n_init reg_covar certify"
 _WORDS = {
-    **_ADVICE,
+    **_OPTION_ADVICE,
     "X": "DATA",
     "n_components": "-k",
     "covariance_type": "--structure",
@@ -50,7 +50,7 @@ def _pattern(words: Iterable[str]) -> re.Pattern[str]:
     return re.compile(r"(?<![\w'\"./\\-])(" + "|".join(map(re.escape, words)) + r")(?:(=)|(?![\w/\\-]|\.\w))")
 
 
-_WORD, _PHRASE = _pattern(_WORDS), _pattern(_ADVICE)
+_WORD, _PHRASE = _pattern(_WORDS), _pattern(_OPTION_ADVICE)
 
 
 def in_options(sentence: str, command: click.Command | None = None, *, is_of_table: bool = False) -> str:
@@ -60,8 +60,8 @@ def in_options(sentence: str, command: click.Command | None = None, *, is_of_tab
     parameter: only the advice in it is put into options. Options of the command that runs may be advised.
     """
     pattern = _PHRASE if is_of_table else _WORD
-    said = pattern.sub(lambda found: _WORDS[found[1]] + (" " if found[2] else ""), " ".join(sentence.split()))
-    return said if re.search(r"\binfinit[ey]\b", said) else said.replace(_FILL, _filling(command))
+    text = pattern.sub(lambda match: _WORDS[match[1]] + (" " if match[2] else ""), " ".join(sentence.split()))
+    return text if re.search(r"\binfinit[ey]\b", text) else text.replace(_FILL, _filling(command))
 
 
 def _filling(command: click.Command | None) -> str:

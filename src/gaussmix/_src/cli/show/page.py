@@ -14,31 +14,31 @@ from typing import Any
 
 import numpy as np
 
-from gaussmix._src.cli.show.findings import Findings, covariances_of
+from gaussmix._src.cli.show.report_data import ReportData, covariances_text
 from gaussmix._src.cli.show.reports import in_digits, mark
 from gaussmix._src.errors import counted
-from gaussmix._src.fit.criteria import HIGHER, heading_of
-from gaussmix._src.mixture.holes import tail_probability
-from gaussmix._src.mixture.shown import mean_and_deviation, share
+from gaussmix._src.fit.criteria import HIGHER, name_criterion
+from gaussmix._src.mixture.html import mean_and_deviation, weight_text
+from gaussmix._src.mixture.missing_values import tail_probability
 from gaussmix._src.plot.criterion_display import CriterionDisplay
 from gaussmix._src.plot.display import import_pyplot
 from gaussmix._src.plot.pair_display import PairDisplay
-from gaussmix._src.plot.palette import looks_of
+from gaussmix._src.plot.palette import component_pens
 from gaussmix._src.plot.uncertainty_display import UncertaintyDisplay
 from gaussmix._src.report.inference import with_intervals
 from gaussmix._src.version import package_version
 
-MOST_FEATURES = 5  # in the pair plot
-_MOST_ROWS = 5_000  # in a picture
-_MOST_ROWS_IN_PAIRS = 2_000  # in each of many small pictures
-_WORST = 10
-_KINDS = {"png": "image/png", "svg": "image/svg+xml"}
-_MEANING = {"frequency": "frequencies", "precision": "precisions, scaled to a mean of 1"}
+MAX_PAIR_FEATURES = 5  # in the pair plot
+_MAX_PICTURE_ROWS = 5_000  # in a picture
+_MAX_PAIR_ROWS = 2_000  # in each of many small pictures
+_N_WORST = 10
+_MEDIA_TYPES = {"png": "image/png", "svg": "image/svg+xml"}
+_WEIGHT_WORDS = {"frequency": "frequencies", "precision": "precisions, scaled to a mean of 1"}
 
 Cell = tuple[str, float]  # what is shown, and what sorts
 
 
-def page(findings: Findings, data: str, code: str) -> str:
+def page(findings: ReportData, data: str, code: str) -> str:
     """The page about a table of some name as text, with Python that makes the same fit; raises ImportError."""
     import_pyplot().switch_backend("Agg")
     n_rows, n_features = findings.rows.shape
@@ -49,7 +49,7 @@ def page(findings: Findings, data: str, code: str) -> str:
         lead=escape(f"{size}. Written by gaussmix {package_version()}."),
         words="\n".join(f"<p>{escape(sentence)}</p>" for sentence in findings.sentences()),
         components=_components(findings),
-        sure=_sure(findings),
+        inference=_inference(findings),
         pairs=_pairs(findings),
         criterion=_criterion(findings),
         uncertainty=_uncertainty(findings),
@@ -59,30 +59,30 @@ def page(findings: Findings, data: str, code: str) -> str:
     )
 
 
-def _components(findings: Findings) -> str:
+def _components(findings: ReportData) -> str:
     mixture = findings.mixture
-    columns = [[(share(weight), weight) for weight in mixture.weights.tolist()]]
+    columns = [[(weight_text(weight), weight) for weight in mixture.weights.tolist()]]
     columns.append([(f"{count:,}", count) for count in findings.counts.tolist()])
     for j in range(mixture.n_features):
         texts = mean_and_deviation(mixture.means[:, j], findings.deviations[:, j])
         columns.append(list(zip(texts, mixture.means[:, j].tolist(), strict=True)))
-    looks = looks_of(mixture.n_components, None, "white")
+    pens = component_pens(mixture.n_components, None, "white")
     first = [
-        (f'<span class="swatch" style="background: {_css(look.color)}"></span>{k}', float(k))
-        for k, look in enumerate(looks)
+        (f'<span class="swatch" style="background: {_css(pen.color)}"></span>{k}', float(k))
+        for k, pen in enumerate(pens)
     ]
     headings = ["component", "weight", "rows", *map(escape, findings.names)]
     return _table("Components", headings, zip(first, *columns, strict=True))
 
 
-def _sure(findings: Findings) -> str:
+def _inference(findings: ReportData) -> str:
     """Standard errors and intervals of weights and means."""
     found = findings.inference
     if found is None:
         return ""
     rows = [
-        [(escape(name), float(place)), *zip(texts, map(_sorted, numbers), strict=True)]
-        for place, (name, texts, numbers) in enumerate(with_intervals(found))
+        [(escape(name), float(index)), *zip(texts, map(_sorted, numbers), strict=True)]
+        for index, (name, texts, numbers) in enumerate(with_intervals(found))
         if not name.startswith(("variance", "covariance"))
     ]
     headings = ["", "estimate", "standard error", "95 %: from", "to"]
@@ -96,8 +96,8 @@ def _css(color: Any) -> str:
     return str(to_hex(color))
 
 
-def _worst(findings: Findings) -> str:
-    worst, mixture = np.argsort(findings.log_density, kind="stable")[:_WORST], findings.mixture
+def _worst(findings: ReportData) -> str:
+    worst, mixture = np.argsort(findings.log_density, kind="stable")[:_N_WORST], findings.mixture
     labels = findings.labels[worst].tolist()
     columns = [[(f"{row:,}", row) for row in worst.tolist()]]
     columns.append([(str(label) if label >= 0 else "noise", label) for label in labels])
@@ -132,18 +132,18 @@ def _table(name: str, headings: Sequence[str], rows: Iterable[Sequence[Cell]]) -
     )
 
 
-def _pairs(findings: Findings) -> str:
-    shown = findings.telling_features(MOST_FEATURES)
-    rows, how = _some_rows(findings, _MOST_ROWS_IN_PAIRS)
-    drawn = PairDisplay.from_estimator(findings.mixture, rows, features=shown, feature_names=list(findings.names))
-    names = findings.named(shown)
-    which = f"the {len(shown)} features that tell the components apart best" if len(shown) < len(findings.names) else ""
+def _pairs(findings: ReportData) -> str:
+    html = findings.distinguishing_features(MAX_PAIR_FEATURES)
+    rows, how = _some_rows(findings, _MAX_PAIR_ROWS)
+    drawn = PairDisplay.from_estimator(findings.mixture, rows, features=html, feature_names=list(findings.names))
+    names = findings.named(html)
+    which = f"the {len(html)} features that tell the components apart best" if len(html) < len(findings.names) else ""
     caption = f"Ellipses hold one and two standard deviations of each component. {how}{which and f'Shown: {which}.'}"
     made = _picture(drawn.figure_, f"Rows and components in {names}, two features at a time.", caption)
     return f'<div class="wide" tabindex="0" role="region" aria-label="Features, two at a time">{made}</div>'
 
 
-def _criterion(findings: Findings) -> str:
+def _criterion(findings: ReportData) -> str:
     search = findings.search
     if search is None or len(search.results_["structure"]) < 2:
         return ""
@@ -151,29 +151,27 @@ def _criterion(findings: Findings) -> str:
     pictures = []
     for criterion in [search.criterion, "bic"] if search.criterion in HIGHER else [search.criterion]:
         drawn = CriterionDisplay.from_estimator(search, criterion=criterion)
-        alt = f"{heading_of(criterion)} of every candidate over the number of components; chosen: {chosen}."
+        alt = f"{name_criterion(criterion)} of every candidate over the number of components; chosen: {chosen}."
         pictures.append(_picture(drawn.figure_, alt, "The ring is what was chosen.", "svg"))
     return "\n".join(["<h2>How many components</h2>", *pictures])
 
 
-def _uncertainty(findings: Findings) -> str:
+def _uncertainty(findings: ReportData) -> str:
     if findings.mixture.n_components == 1 and findings.mixture.noise is None:
         return "<p>There is a single component, so every row belongs to it.</p>"
-    shown = findings.telling_features(2)
-    rows, how = _some_rows(findings, _MOST_ROWS)
-    drawn = UncertaintyDisplay.from_estimator(
-        findings.mixture, rows, features=shown, feature_names=list(findings.names)
-    )
-    alt = f"Rows in {findings.named(shown)}; large points lie between components."
+    html = findings.distinguishing_features(2)
+    rows, how = _some_rows(findings, _MAX_PICTURE_ROWS)
+    drawn = UncertaintyDisplay.from_estimator(findings.mixture, rows, features=html, feature_names=list(findings.names))
+    alt = f"Rows in {findings.named(html)}; large points lie between components."
     return _picture(drawn.figure_, alt, f"The larger a point, the less certain its component. {how}")
 
 
-def _some_rows(findings: Findings, most: int) -> tuple[Any, str]:
+def _some_rows(findings: ReportData, limit: int) -> tuple[Any, str]:
     """Rows for a picture, and a sentence if they are not all."""
-    if len(findings.rows) <= most:
+    if len(findings.rows) <= limit:
         return findings.rows, ""
-    places = np.random.default_rng(0).choice(len(findings.rows), most, replace=False)
-    return findings.rows[np.sort(places)], f"The picture shows {most:,} rows drawn at random. "
+    indices = np.random.default_rng(0).choice(len(findings.rows), limit, replace=False)
+    return findings.rows[np.sort(indices)], f"The picture shows {limit:,} rows drawn at random. "
 
 
 def _picture(figure: Any, alt: str, caption: str, kind: str = "png") -> str:
@@ -181,26 +179,26 @@ def _picture(figure: Any, alt: str, caption: str, kind: str = "png") -> str:
     target = BytesIO()
     figure.savefig(target, format=kind, dpi=120, metadata={"Date": None} if kind == "svg" else None)
     import_pyplot().close(figure)
-    source = f"data:{_KINDS[kind]};base64,{b64encode(target.getvalue()).decode()}"
+    source = f"data:{_MEDIA_TYPES[kind]};base64,{b64encode(target.getvalue()).decode()}"
     return (
         f'<figure><img alt="{escape(alt)}" src="{source}">\n<figcaption>{escape(caption.strip())}</figcaption></figure>'
     )
 
 
-def _fit(findings: Findings) -> str:
+def _fit(findings: ReportData) -> str:
     mixture, search = findings.mixture, findings.search
-    lines = [f"{counted(mixture.n_components, 'component')}, {covariances_of(mixture.family)}"]
+    lines = [f"{counted(mixture.n_components, 'component')}, {covariances_text(mixture.family)}"]
     lines.append(
         f"Mean log-likelihood {findings.mean(findings.log_density):.4f} nats a row, {mixture.n_parameters} parameters"
     )
     if findings.row_weight is not None:
-        meaning = "" if search is None else f", which are {_MEANING[search.weight_meaning]}"
+        meaning = "" if search is None else f", which are {_WEIGHT_WORDS[search.weight_type]}"
         lines.append(f"Rows counted by their weights{meaning}")
     if not findings.is_complete.all():
         lines.append(f"{counted(int((~findings.is_complete).sum()), 'row')} with empty cells, by what else they hold")
     if search is not None:
         values = search.results_[search.criterion]
-        best = f"{heading_of(search.criterion)} {in_digits(values[search.best_index_], search.criterion)}"
+        best = f"{name_criterion(search.criterion)} {in_digits(values[search.best_index_], search.criterion)}"
         lines.append(f"{best}, the {mark(search.criterion)} of {counted(len(values), 'candidate')}")
         if mixture.noise is not None:
             lines.append("A uniform background beside the components, over the box of the rows")

@@ -43,7 +43,7 @@ class Bars(Progress):
         """
         before: dict[tuple[int | None, ...], float] = {}  # the value of the last step
 
-        def tell(step: Step) -> None:
+        def report(step: Step) -> None:
             nonlocal before
             now, *where = step.log_likelihood, step.candidate, step.start
             last = before.get((*where, step.iteration - 1))  # a resumed run begins with a later step
@@ -51,7 +51,7 @@ class Bars(Progress):
             self.below = f"step {step.iteration}: {now:.6g} nats a row{gain}"
             before = {(*where, step.iteration): now}
 
-        return tell
+        return report
 
     def fits(self, total: int) -> Callable[[], None]:
         """A bar of fits; call what is returned after each."""

@@ -17,35 +17,35 @@ from rich.table import Table
 
 from gaussmix._src.cli.model_file import ModelFile
 from gaussmix._src.cli.outputs import json_value
-from gaussmix._src.cli.show.findings import covariances_of
 from gaussmix._src.cli.show.notices import in_options
+from gaussmix._src.cli.show.report_data import covariances_text
 from gaussmix._src.errors import FailureKind, counted
 from gaussmix._src.estimators.gaussian_mixture_ic import GaussianMixtureIC
 from gaussmix._src.estimators.posterior_estimator import components_used
-from gaussmix._src.fit.criteria import HELD_OUT, HIGHER, heading_of, structures
-from gaussmix._src.fit.fitted import OF_RUNS, Ending, Fitted, RowFacts, records_of
+from gaussmix._src.fit.criteria import CROSS_VALIDATION, HIGHER, name_criterion, structures
+from gaussmix._src.fit.fitted import OF_RUNS, Ending, Fitted, RowFacts, read_records
 from gaussmix._src.formats.record import Damaged
 from gaussmix._src.formats.values import from_plain
+from gaussmix._src.mixture.html import first_names, shorten
 from gaussmix._src.mixture.mixture import Mixture
 from gaussmix._src.mixture.mixtures import Mixtures
-from gaussmix._src.mixture.shown import first_names, shorten
-from gaussmix._src.report.inference import OfMixture
+from gaussmix._src.report.inference import MixtureEstimates
 from gaussmix._src.report.messages import SearchWarning, stability_sentence
-from gaussmix._src.report.reading import summary_of
+from gaussmix._src.report.reading import make_summary
 from gaussmix._src.sources.tables.base import STANDARD
 
 _Record = TypeVar("_Record")
-_MOST_NAMES = 20
-_MOST_CANDIDATES = 10  # that are shown one by one, if several structures were tried
+_MAX_NAMES = 20
+_MAX_LISTED = 10  # that are shown one by one, if several structures were tried
 _FAILED = "–"
-_NARROWEST = 72  # a narrower terminal wraps lines; numbers must not be cut
+_MIN_WIDTH = 72  # a narrower terminal wraps lines; numbers must not be cut
 _NOT_SETTINGS = ("covariance_type", "n_components", "verbose", "verbose_interval")  # shown elsewhere, or without effect
 
 
 def console(*, stderr: bool = False) -> Console:
     """A console that prints names as they are, never narrower than tables need."""
     made = Console(highlight=False, markup=False, emoji=False, stderr=stderr)
-    made.width = max(made.width, _NARROWEST)
+    made.width = max(made.width, _MIN_WIDTH)
     return made
 
 
@@ -64,7 +64,7 @@ def show_fit(search: GaussianMixtureIC, about: Mapping[str, Any]) -> None:
     screen = console(stderr=about["model"] == STANDARD)  # the model goes to standard output
     weight = f" of total weight {about['row_weight']:g} ({shorten(about['weights'])})" if about["weights"] else ""
     size = f"{counted(about['n_rows'], 'row')}{weight}, {counted(len(names), 'feature')}"
-    screen.print(f"{_name_of(about['data'])}: {size} ({first_names(names)})\n", soft_wrap=True)
+    screen.print(f"{_display_name(about['data'])}: {size} ({first_names(names)})\n", soft_wrap=True)
     show_top(screen, search)
     show_matrix(screen, search)
     counts = search.results_["n_components"]
@@ -72,10 +72,10 @@ def show_fit(search: GaussianMixtureIC, about: Mapping[str, Any]) -> None:
         screen.print(f"K = {mixture.n_components} is the largest tried; a larger one may be better still.")
     if (sentence := stability_sentence(search.results_, search.best_index_)) is not None:
         screen.print(f"\n{sentence}", soft_wrap=True)
-    screen.print(f"\nK = {mixture.n_components}, {covariances_of(mixture.family)}, mean ± sd:\n")
+    screen.print(f"\nK = {mixture.n_components}, {covariances_text(mixture.family)}, mean ± sd:\n")
     screen.print(search.summary().table(screen.width), soft_wrap=True)
     ended = f"Ended after {counted(search.n_iter_, 'step')}. {in_options(search.outcome_.reason)}"
-    ended = " ".join(filter(None, [ended, in_options(search.outcome_.standing or "")]))
+    ended = " ".join(filter(None, [ended, in_options(search.outcome_.certificate or "")]))
     screen.print(f"\n{ended}", markup=False, highlight=False)
     screen.print(_written("Model", about["model"], "MODEL.gmm"), soft_wrap=True)
 
@@ -86,18 +86,18 @@ def show_top(console: Console, search: GaussianMixtureIC) -> None:
     names = structures(results)
     several = len(set(names)) > 1
     table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
-    for heading in (*["structure"] * several, "K", "log-likelihood", heading_of(criterion), "steps"):
+    for heading in (*["structure"] * several, "K", "log-likelihood", name_criterion(criterion), "steps"):
         table.add_column(heading, justify="left" if heading == "structure" else "right", no_wrap=True)
     table.add_column("converged")  # the only one that may wrap: a reason can be long
-    for place in _best_first(search) if several else range(len(names)):
-        row = {name: column[place] for name, column in results.items()}
-        begin = [*[names[place]] * several, str(row["n_components"])]
+    for index in _best_first(search) if several else range(len(names)):
+        row = {name: column[index] for name, column in results.items()}
+        begin = [*[names[index]] * several, str(row["n_components"])]
         if row["failure"] is not None:
-            why = "failed: " * FailureKind.of_text(row["failure"]).was_begun + in_options(row["failure"])
+            why = "failed: " * FailureKind.from_text(row["failure"]).was_started + in_options(row["failure"])
             table.add_row(*begin, *[_FAILED] * 3, why, style="dim")
             continue
-        is_best = place == search.best_index_
-        chosen = f"  ← {mark(criterion)} {heading_of(criterion)}" if is_best else ""
+        is_best = index == search.best_index_
+        chosen = f"  ← {mark(criterion)} {name_criterion(criterion)}" if is_best else ""
         ended = f"{'yes' if row['converged'] else 'no'}{chosen}"
         numbers = f"{row['log_likelihood']:.2f}", in_digits(row[criterion], criterion), str(row["n_iter"])
         table.add_row(*begin, *numbers, ended, style="bold" if is_best else None)
@@ -108,8 +108,8 @@ def _best_first(search: GaussianMixtureIC) -> list[int]:
     """The candidates with the best values in order, and the chosen one even if it is not among them ("cv")."""
     values = np.array(search.results_[search.criterion])
     order = np.argsort(-values if search.criterion in HIGHER else values, kind="stable")
-    shown: list[int] = [place for place in order.tolist() if math.isfinite(values[place])][:_MOST_CANDIDATES]
-    return shown if search.best_index_ in shown else [*shown[:-1], search.best_index_]
+    html: list[int] = [index for index in order.tolist() if math.isfinite(values[index])][:_MAX_LISTED]
+    return html if search.best_index_ in html else [*html[:-1], search.best_index_]
 
 
 def show_matrix(console: Console, search: GaussianMixtureIC) -> None:
@@ -125,27 +125,27 @@ def show_matrix(console: Console, search: GaussianMixtureIC) -> None:
     width = 3 + max(map(len, cells.values()))
     at_a_time = max(1, (console.width - max(len("structure"), *map(len, names))) // width)
     for first in range(0, len(counts), at_a_time):
-        shown = counts[first : first + at_a_time]
+        html = counts[first : first + at_a_time]
         table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
         table.add_column("structure", no_wrap=True)
-        for count in shown:
+        for count in html:
             table.add_column(f"K = {count}", justify="right", no_wrap=True)
         for name in names:
-            table.add_row(name, *(cells[name, count] for count in shown))
-        title = f"\n{heading_of(criterion)} of each; * marks the {mark(criterion)} {heading_of(criterion)}:\n"
+            table.add_row(name, *(cells[name, count] for count in html))
+        title = f"\n{name_criterion(criterion)} of each; * marks the {mark(criterion)} {name_criterion(criterion)}:\n"
         console.print("" if first else title)
         console.print(table)
-    kinds = Counter(FailureKind.of_text(why) for why in results["failure"] if why is not None)
-    failed = {kind.words: number for kind, number in kinds.items() if kind.was_begun}
-    left_out = [f"{number} {in_options(kind.words)}" for kind, number in kinds.items() if not kind.was_begun]
-    said = [f"{sum(failed.values())} failed: {', '.join(failed)}", *left_out] if failed else left_out
-    if said:
-        console.print("\n" + "\n".join(f"{_FAILED} {each}." for each in said), soft_wrap=True)
+    kinds = Counter(FailureKind.from_text(why) for why in results["failure"] if why is not None)
+    failed = {kind.words: n for kind, n in kinds.items() if kind.was_started}
+    left_out = [f"{n} {in_options(kind.words)}" for kind, n in kinds.items() if not kind.was_started]
+    sentences = [f"{sum(failed.values())} failed: {', '.join(failed)}", *left_out] if failed else left_out
+    if sentences:
+        console.print("\n" + "\n".join(f"{_FAILED} {each}." for each in sentences), soft_wrap=True)
 
 
 def mark(criterion: str) -> str:
     """What the chosen candidate is among all."""
-    if criterion == HELD_OUT:
+    if criterion == CROSS_VALIDATION:
         return "simplest within an error of the highest"
     return "highest" if criterion in HIGHER else "lowest"
 
@@ -167,8 +167,8 @@ def _written(what: str, model: str | None, example: str) -> str:
 def fit_notices(search: GaussianMixtureIC, warnings: Iterable[Warning]) -> Iterator[str]:
     """The warnings of a search and of the fit it chose, and which fits did not converge."""
     for warning in warnings:
-        said = str(warning).removesuffix(" results_ has the reason of each.")  # the table that follows has them
-        yield said if isinstance(warning, SearchWarning) else f"K = {search.n_components_}: {said}"
+        sentences = str(warning).removesuffix(" results_ has the reason of each.")  # the table that follows has them
+        yield sentences if isinstance(warning, SearchWarning) else f"K = {search.n_components_}: {sentences}"
     table = search.results_
     ended = zip(table["structure"], table["n_components"], table["converged"], table["failure"], strict=True)
     slow = [(structure, k) for structure, k, converged, failure in ended if not converged and failure is None]
@@ -201,8 +201,8 @@ def _candidate_as_json(row: dict[str, Any]) -> dict[str, Any]:
         named = {key: row[key] for key in ("structure", "n_components", "n_factors") if row.get(key) is not None}
         return {**named, "failed": row["failure"]}
     named = {"n_iter": "n_steps", "converged": "has_converged"}
-    shown = {named.get(key, key): value for key, value in row.items() if key not in ("failure", "seconds")}
-    return {key: json_value(value) for key, value in shown.items()}
+    html = {named.get(key, key): value for key, value in row.items() if key not in ("failure", "seconds")}
+    return {key: json_value(value) for key, value in html.items()}
 
 
 def _mixture_as_json(mixture: Mixture, **sizes: int) -> dict[str, Any]:
@@ -216,7 +216,7 @@ def _mixture_as_json(mixture: Mixture, **sizes: int) -> dict[str, Any]:
     }
 
 
-def show_many(mixtures: Mixtures, about: Mapping[str, Any]) -> None:
+def show_groups(mixtures: Mixtures, about: Mapping[str, Any]) -> None:
     """Print for people how many groups were fitted.
 
     `about` has the path of the table or of the file of the mixtures (`data`). After a fit it also has `by`, the column
@@ -229,32 +229,32 @@ def show_many(mixtures: Mixtures, about: Mapping[str, Any]) -> None:
     rows = "" if n_rows is None else f"{counted(n_rows, 'row')}, "
     column = "" if by is None else f" by {by!r}"
     size = f"{rows}{counted(n_features, 'feature')}{features}, {counted(len(mixtures), 'group')}{column}"
-    screen.print(f"{_name_of(about['data'])}: {size}", soft_wrap=True)
+    screen.print(f"{_display_name(about['data'])}: {size}", soft_wrap=True)
     n_fitted, took = len(mixtures) - len(errors), "" if seconds is None else f" in {seconds:.3g} s"
-    screen.print(f"K = {n_components}, {covariances_of(mixtures.family)}: {n_fitted:,} fitted{took}", soft_wrap=True)
+    screen.print(f"K = {n_components}, {covariances_text(mixtures.family)}: {n_fitted:,} fitted{took}", soft_wrap=True)
     n_slow = n_fitted - int(mixtures.converged.sum())
     if n_slow:
         screen.print(f"{n_slow:,} not converged; raise --max-iter or --tol.", soft_wrap=True)
-    for key, sentence in list(errors.items())[:_MOST_NAMES]:
+    for key, sentence in list(errors.items())[:_MAX_NAMES]:
         screen.print(f"Without a mixture: {key!r:.40}: {sentence}", soft_wrap=True, markup=False)
-    if len(errors) > _MOST_NAMES:
-        screen.print(f"… and {len(errors) - _MOST_NAMES:,} more without a mixture", soft_wrap=True)
+    if len(errors) > _MAX_NAMES:
+        screen.print(f"… and {len(errors) - _MAX_NAMES:,} more without a mixture", soft_wrap=True)
     if by is not None:
         screen.print(_written("Mixtures", model, "MANY.gmm"), soft_wrap=True)
 
 
-def many_as_json(mixtures: Mixtures, about: Mapping[str, Any]) -> dict[str, Any]:
-    """Mixtures of many groups for programs; `about` as `show_many` takes it."""
+def groups_as_json(mixtures: Mixtures, about: Mapping[str, Any]) -> dict[str, Any]:
+    """Mixtures of many groups for programs; `about` as `show_groups` takes it."""
     groups = [
         {"key": key, "failed": mixtures.errors[key]}
         if key in mixtures.errors
         else {
             "key": key,
-            "has_converged": bool(mixtures.converged[place]),
-            "n_steps": int(mixtures.n_iter[place]),
-            **_mixture_as_json(mixtures[place]),
+            "has_converged": bool(mixtures.converged[index]),
+            "n_steps": int(mixtures.n_iter[index]),
+            **_mixture_as_json(mixtures[index]),
         }
-        for place, key in enumerate(mixtures.keys)
+        for index, key in enumerate(mixtures.keys)
     ]
     return {
         **dict.fromkeys(("data", "by", "n_rows", "seconds", "model")),
@@ -269,27 +269,27 @@ def show_model(model: ModelFile) -> None:
     """Print a model file for people."""
     screen, mixture = console(), model.mixture
     size = f"{counted(mixture.n_components, 'component')}, {counted(mixture.n_features, 'feature')}"
-    screen.print(f"{model.name}: {size}, {covariances_of(mixture.family)}\n", soft_wrap=True)
+    screen.print(f"{model.name}: {size}, {covariances_text(mixture.family)}\n", soft_wrap=True)
     for heading, value in _headings(model):
         screen.print(f"{heading:<12}{value}", soft_wrap=True)
     screen.print("\nmean ± sd:\n")
-    components = summary_of("", Fitted(mixture.model), names=model.names)
+    components = make_summary("", Fitted(mixture.model), names=model.names)
     screen.print(components.table(screen.width), soft_wrap=True)
     if model.details.feature_names is None:
         screen.print("\nThe features have no names.")
 
 
-def show_inference(found: OfMixture) -> None:
+def show_inference(estimates: MixtureEstimates) -> None:
     """Print standard errors and intervals for people."""
-    console().print(f"\n{found}", soft_wrap=True)
+    console().print(f"\n{estimates}", soft_wrap=True)
 
 
-def inference_as_json(found: OfMixture) -> dict[str, Any]:
+def inference_as_json(estimates: MixtureEstimates) -> dict[str, Any]:
     """Standard errors and intervals for programs; null where there is none."""
-    low, high = found.conf_int().T
-    numbers = {"estimate": found.params, "std_error": found.bse, "conf_low": low, "conf_high": high}
+    low, high = estimates.conf_int().T
+    numbers = {"estimate": estimates.params, "std_error": estimates.bse, "conf_low": low, "conf_high": high}
     columns = {name: [json_value(value) for value in values.tolist()] for name, values in numbers.items()}
-    return {"method": found.method, "term": list(found.names), **columns, "notes": list(found.notes)}
+    return {"method": estimates.method, "term": list(estimates.names), **columns, "notes": list(estimates.notes)}
 
 
 def model_as_json(model: ModelFile) -> dict[str, Any]:
@@ -312,8 +312,8 @@ def _headings(model: ModelFile) -> list[tuple[str, str]]:
     lines = [("written by", f"gaussmix {details.package_version}, layout {model.layout}")]
     if details.feature_names is not None:
         names = [shorten(name) for name in details.feature_names]
-        more = f", … {len(names) - _MOST_NAMES:,} more" if len(names) > _MOST_NAMES else ""
-        lines.append(("features", ", ".join(names[:_MOST_NAMES]) + more))
+        more = f", … {len(names) - _MAX_NAMES:,} more" if len(names) > _MAX_NAMES else ""
+        lines.append(("features", ", ".join(names[:_MAX_NAMES]) + more))
     attributes = {} if estimator is None else estimator.attributes
     facts = fit or _record(RowFacts, attributes, "_facts_table")
     if facts is not None:
@@ -331,23 +331,23 @@ def _headings(model: ModelFile) -> list[tuple[str, str]]:
         lines.append(("lower bound", f"{model.posterior.lower_bound_:.2f} nats"))
     if "_outcome_table" in attributes:
         ending = _record(Ending, attributes, "_outcome_table")
-        said = ["unknown"] if ending is None else filter(None, [ending.reason, ending.standing])
-        lines += [("ended", each if fit is None else in_options(each)) for each in said]
+        sentences = ["unknown"] if ending is None else filter(None, [ending.reason, ending.certificate])
+        lines += [("ended", each if fit is None else in_options(each)) for each in sentences]
     settings = fit.settings if fit is not None else estimator.parameters if estimator is not None else {}
-    shown = [
+    html = [
         f"{name}={value}"
         for name, value in settings.items()
         if name not in _NOT_SETTINGS and value is not None and not isinstance(value, dict)
     ]
-    if shown:
-        lines.append(("settings", ", ".join(shown)))
+    if html:
+        lines.append(("settings", ", ".join(html)))
     return lines
 
 
 def _record(cls: type[_Record], attributes: Mapping[str, Any], key: str) -> _Record | None:
     """What an estimator in a file says under a key; None where it says nothing that can be read."""
     try:
-        return records_of(cls, from_plain(key, attributes[key]))[0]
+        return read_records(cls, from_plain(key, attributes[key]))[0]
     except (IndexError, KeyError, TypeError, ValueError, Damaged):
         return None
 
@@ -355,11 +355,11 @@ def _record(cls: type[_Record], attributes: Mapping[str, Any], key: str) -> _Rec
 def show_scores(data: str, scores: dict[str, Any]) -> None:
     """Print the scores of a table for people."""
     weighted = "" if scores["row_weight"] == scores["n_rows"] else f" of total weight {scores['row_weight']:g}"
-    click.echo(f"{_name_of(data)}: {counted(scores['n_rows'], 'row')}{weighted}\n")
+    click.echo(f"{_display_name(data)}: {counted(scores['n_rows'], 'row')}{weighted}\n")
     click.echo(f"mean log-likelihood  {scores['mean_log_likelihood']:.6f}")
     for name in ("bic", "aic") if "bic" in scores else ():
         click.echo(f"{name.upper()}                  {scores[name]:.2f}")
 
 
-def _name_of(path: str) -> str:
+def _display_name(path: str) -> str:
     return "standard input" if path == STANDARD else path

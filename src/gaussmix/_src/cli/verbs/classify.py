@@ -16,16 +16,16 @@ from gaussmix._src.errors import counted
 from gaussmix._src.estimators.classifier import GaussianMixtureClassifier
 from gaussmix._src.numerics.arrays import Array
 
-_KNOWN = {text: f"{text} " for text in ("-1", "-1.0")}  # classes here; the classifier takes such texts as no class
+_TEXTS = {text: f"{text} " for text in ("-1", "-1.0")}  # classes here; the classifier takes such texts as no class
 
-_COUNTS = "Components of each class: 1, 1:3 or 1,2,4; BIC chooses.  [default: 1]"
+_COUNTS_HELP = "Components of each class: 1, 1:3 or 1,2,4; BIC chooses.  [default: 1]"
 
 
 @click.command(cls=options.OnTables)
 @options.file("train", "LABELLED")
 @options.file("data", "DATA")
 @options.column("--labels", "The classes, in LABELLED.", required=True)
-@options.option("-k counts", _COUNTS, callback=options.counts, metavar="K")
+@options.option("-k counts", _COUNTS_HELP, callback=options.counts, metavar="K")
 @options.structure("; BIC chooses. tied makes linear borders.")
 @options.seed
 @options.row_by_row
@@ -49,29 +49,29 @@ def classify(
     it empty. DATA may be LABELLED itself.
     """
     check_target(writing.output, train, data)
-    learned = reading.open(train)
-    learned.check_has(labels)
-    names = reading.features(learned, [labels])
-    learned = reading.of_features(learned, names)
-    learned.check_numeric(names)
+    source = reading.open(train)
+    source.check_has(labels)
+    names = reading.features(source, [labels])
+    source = reading.of_features(source, names)
+    source.check_numeric(names)
     table = reading.open(data)
     table.check_numeric(names)
     table = reading.of_features(table, names)
-    print_notices(dict.fromkeys([*learned.notices, *table.notices]))
+    print_notices(dict.fromkeys([*source.notices, *table.notices]))
     structures: Any = covariance_type[0] if len(covariance_type) == 1 else covariance_type  # one needs no choice
     classifier = GaussianMixtureClassifier(counts, covariance_type=structures, random_state=random_state, n_jobs=jobs)
     with collected_warnings() as collected:
-        known = label_cells(learned, labels)
-        classifier.fit(learned.all_rows(names, may_miss=reading.missing), [_KNOWN.get(label, label) for label in known])
+        cells = label_cells(source, labels)
+        classifier.fit(source.all_rows(names, may_miss=reading.missing), [_TEXTS.get(label, label) for label in cells])
         n_rows, free = rows_at_once(len(table.names), reading.memory), dict[str, str]()
-        found = (_classes(classifier, part) for part in table.rows(names, n_rows, may_miss=reading.missing))
-        writing.write(joined(table.parts(n_rows, writing.numbers(names)), found, free), table)
-    n_known = sum(label is not None for label in known)
+        results = (_classes(classifier, part) for part in table.rows(names, n_rows, may_miss=reading.missing))
+        writing.write(joined(table.parts(n_rows, writing.numbers(names)), results, free), table)
+    n_labelled = sum(label is not None for label in cells)
     n_classes = len(classifier.classes_)
     size = "1 class" if n_classes == 1 else f"{n_classes} classes"
-    left_out = dict.fromkeys([*learned.left_out_notices, *table.left_out_notices])
-    learned_what = f"learned {size} from {counted(n_known, 'labelled row')}."
-    print_notices([*collected, *left_out, *taken_notices(table.name, free), learned_what])
+    left_out = dict.fromkeys([*source.left_out_notices, *table.left_out_notices])
+    summary = f"learned {size} from {counted(n_labelled, 'labelled row')}."
+    print_notices([*collected, *left_out, *taken_notices(table.name, free), summary])
 
 
 def _classes(classifier: GaussianMixtureClassifier, rows: Array) -> dict[str, Any]:

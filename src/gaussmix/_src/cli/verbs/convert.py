@@ -26,18 +26,18 @@ from gaussmix._src.estimators.detector import GaussianMixtureDetector
 from gaussmix._src.export.c import to_c
 from gaussmix._src.export.onnx_model import to_onnx
 from gaussmix._src.export.sql import to_sql
-from gaussmix._src.families.base import ALIASES, FAMILIES, Family, family_named, known_names
-from gaussmix._src.formats.model_file import family_of
+from gaussmix._src.families.base import ALIASES, FAMILIES, Family, family_named, family_names
+from gaussmix._src.formats.model_file import build_family
 from gaussmix._src.mixture.mixture import Mixture
 from gaussmix._src.numerics.arrays import Array
-from gaussmix._src.sources.opening import MEMORY, check_memory
-from gaussmix._src.sources.traffic import said
+from gaussmix._src.sources.opening import DEFAULT_MEMORY, check_memory
+from gaussmix._src.sources.traffic import format_bytes
 
 Exported = Mixture | GaussianMixtureDetector
 
 _MCLUST = {ours: alias for alias, ours in ALIASES.items() if len(alias) == 3}  # its names of families with another
 _ANY = "VVV"  # mclust's name of matrices that have nothing in common
-_ROUNDING = 1e-6  # relative; how far numbers of a file may be from the structure that it names
+_MAX_ROUNDING = 1e-6  # relative; how far numbers of a file may be from the structure that it names
 
 
 def read_json(contents: bytes) -> Mixture:
@@ -54,14 +54,14 @@ def read_json(contents: bytes) -> Mixture:
     parameters = values.get("parameters", values)
     if not isinstance(parameters, dict) or not {"pro", "mean", "sigma_tril"} <= parameters.keys():
         raise ValueError("it has neither the keys of gaussmix nor 'pro', 'mean' and 'sigma_tril' of mclust")
-    return _of_mclust(parameters, values.get("model", _ANY), values.get("Vinv"), values.get("feature_names"))
+    return _from_mclust(parameters, values.get("model", _ANY), values.get("Vinv"), values.get("feature_names"))
 
 
-def _of_mclust(parameters: Mapping[str, Any], model: str, inverse_volume: float | None, names: Any) -> Mixture:
-    if model not in known_names():
-        raise ValueError(f"its model {not_one_of(model, known_names())}")
-    weights = np.atleast_1d(_numbers(parameters, "pro"))
-    means, triangles = _numbers(parameters, "mean"), _numbers(parameters, "sigma_tril")
+def _from_mclust(parameters: Mapping[str, Any], model: str, inverse_volume: float | None, names: Any) -> Mixture:
+    if model not in family_names():
+        raise ValueError(f"its model {not_one_of(model, family_names())}")
+    weights = np.atleast_1d(_read_values(parameters, "pro"))
+    means, triangles = _read_values(parameters, "mean"), _read_values(parameters, "sigma_tril")
     if means.ndim < 2:  # R writes lists of one number as numbers
         means = means.reshape((-1, 1) if triangles.size in (1, means.size) else (1, -1))
     n_components, n_features = means.shape
@@ -87,21 +87,21 @@ def _of_mclust(parameters: Mapping[str, Any], model: str, inverse_volume: float 
     dense = np.zeros((n_components, n_features, n_features))
     dense[:, rows, columns] = dense[:, columns, rows] = triangles
     mixture = Mixture(weights, means, _compact(dense, family), family, names, noise)
-    kept = mixture.model.covariances.simple().lift(Dense).each
-    if np.abs(dense - kept).max() > _ROUNDING * np.abs(dense).max():
+    structured = mixture.model.covariances.simple().lift(Dense).each
+    if np.abs(dense - structured).max() > _MAX_ROUNDING * np.abs(dense).max():
         raise ValueError(f"the numbers of sigma_tril are no covariances of model {model!r}")
     return mixture
 
 
-def _numbers(parameters: Mapping[str, Any], name: str) -> Array:
+def _read_values(parameters: Mapping[str, Any], name: str) -> Array:
     """The numbers of a key, at most a list of lists of one length; raises ValueError."""
     try:
-        found = np.array(parameters[name], dtype=np.float64)
+        loaded = np.array(parameters[name], dtype=np.float64)
     except (ValueError, TypeError):
         raise ValueError(f"{name} must be numbers, in lists of one length") from None
-    if found.ndim > 2 or not found.size:
-        raise ValueError(f"{name} must be a list of numbers, or a list of such lists, but has shape {found.shape}")
-    return found
+    if loaded.ndim > 2 or not loaded.size:
+        raise ValueError(f"{name} must be a list of numbers, or a list of such lists, but has shape {loaded.shape}")
+    return loaded
 
 
 def _compact(dense: Array, family: Family) -> Array:
@@ -136,7 +136,7 @@ def write_mclust(mixture: Mixture) -> bytes:
     return json.dumps(values, ensure_ascii=False).encode() + b"\n"
 
 
-def read_npz(contents: bytes, memory: int = check_memory(MEMORY)) -> Mixture:
+def read_npz(contents: bytes, memory: int = check_memory(DEFAULT_MEMORY)) -> Mixture:
     """A mixture from arrays `weights`, `means`, `covariances`, and `covariance_type` if it is not "full".
 
     Arrays may be larger than their file if they fit into `memory`, bytes.
@@ -146,19 +146,21 @@ def read_npz(contents: bytes, memory: int = check_memory(MEMORY)) -> Mixture:
     with ZipFile(BytesIO(contents)) as file:
         size = sum(each.file_size for each in file.infolist())
     if size > max(memory, len(contents)):
-        raise ValueError(f"its arrays take {said(size)}, and --memory is {said(memory)}. Give --memory as much")
+        raise ValueError(
+            f"its arrays take {format_bytes(size)}, and --memory is {format_bytes(memory)}. Give --memory as much"
+        )
     with np.load(BytesIO(contents), allow_pickle=False) as arrays:
         values = {name: arrays[name] for name in arrays.files}
     missing = [name for name in ("weights", "means", "covariances") if name not in values]
     if missing:
         raise ValueError(f"it has no array {missing[0]!r}")
     name = str(values.get("covariance_type", ALIASES[_ANY]))
-    family = family_of(name, json.loads(str(values.get("family_options", "{}"))))
+    family = build_family(name, json.loads(str(values.get("family_options", "{}"))))
     if family is None:
         raise ValueError(f"its covariance_type {name!r} is not one of {', '.join(FAMILIES)}")
     names = values["feature_names"].tolist() if "feature_names" in values else None
     arrays_of = values["weights"], values["means"], values["covariances"]
-    return Mixture(*arrays_of, family, names, Background.of_arrays(values))
+    return Mixture(*arrays_of, family, names, Background.from_arrays(values))
 
 
 def write_npz(mixture: Mixture) -> bytes:
@@ -175,14 +177,14 @@ def write_npz(mixture: Mixture) -> bytes:
 
 def read_pickle(contents: bytes) -> Mixture:
     """A mixture of scikit-learn that joblib or pickle has written. Loading one runs code that is in the file."""
-    found = joblib.load(BytesIO(contents))
-    if isinstance(found, Mixture):
-        return found
-    if isinstance(found, SklearnMixture | BayesianGaussianMixture):
-        return Mixture.from_sklearn(found)
-    mixture = getattr(found, "mixture_", None)
+    loaded = joblib.load(BytesIO(contents))
+    if isinstance(loaded, Mixture):
+        return loaded
+    if isinstance(loaded, SklearnMixture | BayesianGaussianMixture):
+        return Mixture.from_sklearn(loaded)
+    mixture = getattr(loaded, "mixture_", None)
     if not isinstance(mixture, Mixture):
-        raise ValueError(f"it holds a {type(found).__name__}, not a mixture of scikit-learn or gaussmix")
+        raise ValueError(f"it holds a {type(loaded).__name__}, not a mixture of scikit-learn or gaussmix")
     return mixture
 
 
@@ -211,7 +213,7 @@ EXPORTS: dict[str, Callable[[Exported, str, str], bytes]] = {  # of a model, the
 }
 
 
-_OURS = ".gmm"
+_NATIVE_SUFFIX = ".gmm"
 
 
 @click.command()
@@ -220,7 +222,7 @@ _OURS = ".gmm"
 @options.flag("--mclust", "Write JSON as R's mclust names things, not as gaussmix does.")
 @options.choice("--dtype", "Numbers of ONNX.", ["float32", "float64"], default="float32")
 @options.flag("--trust", "Read a pickle, which runs the code that is in it: only from people you trust.")
-@options.memory_of("Compressed arrays of NumPy may take as much.")
+@options.memory_option("Compressed arrays of NumPy may take as much.")
 @options.quiet
 def convert(source: str, target: str, mclust: bool, dtype: str, trust: bool, memory: int) -> None:
     """Write the mixture of one file to another. Extensions say what they are.
@@ -236,10 +238,10 @@ def convert(source: str, target: str, mclust: bool, dtype: str, trust: bool, mem
     below which rows are outliers of a detector.
     """
     wanted, written = Path(source).suffix.lower(), Path(target).suffix.lower()
-    if wanted not in (_OURS, *READERS):
-        raise click.UsageError(f"{source}: {listed([_OURS, *READERS])} are read.")
-    if written not in (_OURS, *WRITERS, *EXPORTS):
-        raise click.UsageError(f"{target}: {listed([_OURS, *WRITERS, *EXPORTS])} are written.")
+    if wanted not in (_NATIVE_SUFFIX, *READERS):
+        raise click.UsageError(f"{source}: {listed([_NATIVE_SUFFIX, *READERS])} are read.")
+    if written not in (_NATIVE_SUFFIX, *WRITERS, *EXPORTS):
+        raise click.UsageError(f"{target}: {listed([_NATIVE_SUFFIX, *WRITERS, *EXPORTS])} are written.")
     if wanted in PICKLES and not trust:
         raise click.UsageError(
             f"{source} is a pickle, and reading one runs the code that is in it: add --trust if you know who wrote it."
@@ -248,7 +250,7 @@ def convert(source: str, target: str, mclust: bool, dtype: str, trust: bool, mem
         raise click.UsageError("--mclust needs an output that ends in .json.")
     check_target(target, source)
     mixture, detector = _read(source, wanted, memory)
-    if written == _OURS:
+    if written == _NATIVE_SUFFIX:
         with open_target(target, for_people=False) as file:
             mixture.save(file)
     else:
@@ -266,7 +268,7 @@ def convert(source: str, target: str, mclust: bool, dtype: str, trust: bool, mem
 
 def _read(source: str, extension: str, memory: int) -> tuple[Mixture, GaussianMixtureDetector | None]:
     """The mixture of a file, and the detector if it holds one; raises ValueError, which names the file, or OSError."""
-    if extension == _OURS:
+    if extension == _NATIVE_SUFFIX:
         opened = ModelFile.open(source)
         record = opened.details.estimator
         is_detector = record is not None and record.name == GaussianMixtureDetector.__name__

@@ -11,17 +11,17 @@ from gaussmix._src.cli.model_file import ModelFile
 from gaussmix._src.cli.show.notices import collected_warnings, print_notices
 from gaussmix._src.cli.show.reports import (
     echo_json,
+    groups_as_json,
     inference_as_json,
-    many_as_json,
     model_as_json,
+    show_groups,
     show_inference,
-    show_many,
     show_model,
 )
-from gaussmix._src.estimators.gaussian_mixture import GaussianMixture, estimator_of
-from gaussmix._src.formats.files import holds_many
+from gaussmix._src.estimators.gaussian_mixture import GaussianMixture, as_estimator
+from gaussmix._src.formats.files import holds_mixtures
 from gaussmix._src.mixture.mixtures import Mixtures
-from gaussmix._src.report.inference import OfMixture
+from gaussmix._src.report.inference import MixtureEstimates
 from gaussmix._src.sources.tables.base import STANDARD
 
 
@@ -46,12 +46,12 @@ def describe(
     MODEL.gmm may be "-", standard input. Of a file with the mixtures of many groups it says how many there are.
     Standard errors need the rows that the mixture was fitted to, which the file does not hold.
     """
-    if model != STANDARD and holds_many(model):
+    if model != STANDARD and holds_mixtures(model):
         groups = Mixtures.load(model)
         if as_json:
-            echo_json(many_as_json(groups, {"data": model}))
+            echo_json(groups_as_json(groups, {"data": model}))
         else:
-            show_many(groups, {"data": model})
+            show_groups(groups, {"data": model})
         return
     opened = ModelFile.open(model)
     found = None if data is None else _inference(opened, data, weights, reading, jobs)
@@ -65,7 +65,7 @@ def describe(
 
 def _inference(
     opened: ModelFile, data: str, weights: str | None, reading: options.Reading, jobs: int | None
-) -> OfMixture:
+) -> MixtureEstimates:
     """How sure the mixture of a file is, from the rows that it was fitted to."""
     saved = opened.details.estimator
     if saved is not None and saved.name != GaussianMixture.__name__:
@@ -73,7 +73,7 @@ def _inference(
         raise ValueError(f"--inference needs a GaussianMixture, but {opened.name} holds a {saved.name:.60}.{instead}")
     table, features = reading.matched(opened, data, weights)
     if saved is None:
-        estimator = estimator_of(opened.mixture.with_feature_names(opened.names))
+        estimator = as_estimator(opened.mixture.with_feature_names(opened.names))
     else:
         estimator = GaussianMixture._restored(saved, opened.mixture.model, opened.names, opened.details.dtype)
     estimator.n_jobs = jobs

@@ -20,14 +20,14 @@ from gaussmix._src.cli.model_file import write_search
 from gaussmix._src.cli.outputs import check_target, open_target
 from gaussmix._src.cli.show.notices import collected_warnings, is_quiet, print_notices
 from gaussmix._src.cli.show.progress import progress
-from gaussmix._src.cli.show.reports import echo_json, fit_as_json, fit_notices, many_as_json, show_fit, show_many
+from gaussmix._src.cli.show.reports import echo_json, fit_as_json, fit_notices, groups_as_json, show_fit, show_groups
 from gaussmix._src.em.initialisation.base import AUTO, STARTS
 from gaussmix._src.errors import invented_names, listed
 from gaussmix._src.estimators.gaussian_mixture_ic import GaussianMixtureIC, fit_stepwise
 from gaussmix._src.families.factor_analyzer import NOISES
 from gaussmix._src.fit.after.stability import neighbours
 from gaussmix._src.fit.candidates import Candidate
-from gaussmix._src.fit.criteria import HELD_OUT, HIGHER, STABILITY
+from gaussmix._src.fit.criteria import CROSS_VALIDATION, HIGHER, STABILITY
 from gaussmix._src.functions.fit_many import fit_many
 from gaussmix._src.mixture.mixtures import Mixtures
 from gaussmix._src.sources.base import Source
@@ -71,7 +71,7 @@ def parameter(name: str, metavar: str | None, help: str, flag: str = "") -> opti
 @parameter("trim", "SHARE", "Share of the row weight that each step leaves out: the least likely rows.")
 @options.criterion
 @options.weights
-@options.weight_meaning
+@options.weight_type
 @options.noise
 @options.column(
     "--labels", "Labels known for some rows, empty or -1 for others: numbers of components from 0 on, or names."
@@ -134,17 +134,17 @@ def fit(
     if by is not None:
         groups, about = fit_by(data, by, weights, reading, counts, model, jobs, parameters)
         if as_json:
-            echo_json(many_as_json(groups, about))
+            echo_json(groups_as_json(groups, about))
         elif not is_quiet():
-            show_many(groups, about)
+            show_groups(groups, about)
         return
     parameters = options.as_values(parameters)
     with collected_warnings() as collected:
-        table, kept = _table_of(data, reading, labels, weights)
+        table, retained = _get_rows(data, reading, labels, weights)
         known = None
         if table is not None and labels is not None:
             known, parameters["label_components"] = read_labels(table, labels, min(counts))
-        rows = reading.rows(kept, reading.columns, weights)
+        rows = reading.rows(retained, reading.columns, weights)
         collected += [] if table is None else map(RuntimeWarning, table.left_out_notices)
     names, n_rows = rows.feature_names, rows.n_rows
     if n_rows == 1:
@@ -166,7 +166,7 @@ def fit(
         show_fit(search, about)
 
 
-def _table_of(data: str, reading: options.Reading, labels: str | None, weights: str | None) -> tuple[Files | None, Any]:
+def _get_rows(data: str, reading: options.Reading, labels: str | None, weights: str | None) -> tuple[Files | None, Any]:
     """The table where only one of ours can be read so, and where rows are: columns of it, or the path."""
     is_plain = reading.is_plain and labels is None
     if data != STANDARD and is_plain and is_for_others(data):
@@ -186,12 +186,12 @@ def run_search(search: GaussianMixtureIC, rows: Source, labels: list[Any] | None
     """Fit the candidates of a search with a bar of progress, and print what was unusual."""
     candidates = [Candidate(*pair) for pair in check_candidates(search, rows.n_features)]
     around = neighbours(candidates, with_labels=labels is not None)
-    again = {HELD_OUT: len(candidates), STABILITY: len(around)}.get(search.criterion, 0)
+    again = {CROSS_VALIDATION: len(candidates), STABILITY: len(around)}.get(search.criterion, 0)
     fits = fit_stepwise(search, rows, labels)
     with progress() as bars, collected_warnings() as collected, closing(fits):
         advance = bars.fits(len(candidates) + search.n_folds * again)
         if isinstance(rows, FileSource):
-            rows.watch = bars.rows(rows.n_rows, rows.reader.bytes_of(1))
+            rows.on_progress = bars.rows(rows.n_rows, rows.reader.bytes_of(1))
             if not bars.disable and search.criterion not in HIGHER:  # the others support no callbacks
                 search.callbacks = [bars.steps(search.tol if search.prior is None else None)]
         for _ in fits:
@@ -260,10 +260,10 @@ def fit_by(
 ) -> tuple[Mixtures, dict[str, Any]]:
     """Fit a mixture to each group of a table, and write them all to one file.
 
-    Returns the mixtures, and what `show_many` says besides. Raises UsageError for an option that is for the choice
+    Returns the mixtures, and what `show_groups` says besides. Raises UsageError for an option that is for the choice
     among several fits, and ValueError or OSError where the table can't be used, or no group can be fitted.
     """
-    given = _given(counts, parameters) | {"missing": "allow" if reading.missing else "error"}
+    given = _set_parameters(counts, parameters) | {"missing": "allow" if reading.missing else "error"}
     table, row_weight = _read(data, by, weights, reading)
     began = perf_counter()
     with collected_warnings() as collected:
@@ -300,13 +300,13 @@ def _read(data: str, by: str, weights: str | None, reading: options.Reading) -> 
         raise BadTable(f"{table.name} has no rows.")
     for row, key in enumerate(read[by].to_pylist()):
         if key is None or key != key or str(key).strip() in ("", *reading.dialect.missing):
-            where = f"{table.place(row)}, column {by!r}"
+            where = f"{table.describe_location(row)}, column {by!r}"
             raise BadTable(f"{where}: the cell names no group. Fill the cell, or remove the row.")
     columns = {by: read[by]} | {name: doubles(read[name]) for name in features}
     return pa.table(columns), None if weights is None else doubles(read[weights])
 
 
-def _given(counts: tuple[int, ...], parameters: dict[str, Any]) -> dict[str, Any]:
+def _set_parameters(counts: tuple[int, ...], parameters: dict[str, Any]) -> dict[str, Any]:
     """The parameters that the user has given: those of `fit_many` have other defaults than those of a search."""
     for flag in options.given(_OF_SEARCHES):
         raise click.UsageError(f"{flag} has no meaning with --by, which makes a short fit for each group.")

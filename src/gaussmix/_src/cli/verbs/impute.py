@@ -16,7 +16,7 @@ from gaussmix._src.cli.show.progress import progress
 from gaussmix._src.errors import counted
 from gaussmix._src.interfaces.block import Block
 from gaussmix._src.interfaces.leaves import LEAF_ROWS
-from gaussmix._src.mixture.holes import Filling
+from gaussmix._src.mixture.missing_values import Filling
 from gaussmix._src.numerics.arrays import Array
 
 
@@ -24,7 +24,7 @@ from gaussmix._src.numerics.arrays import Array
 @options.file("model", "MODEL.gmm")
 @options.file("data", "DATA")
 @options.flag("--draw", "Fill with draws, which keep the spread, instead of means.")
-@options.seed_of("--seed", "Seed of the draws.")
+@options.seed_option("--seed", "Seed of the draws.")
 @options.writing
 @options.memory
 @options.reading

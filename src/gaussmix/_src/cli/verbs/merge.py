@@ -38,9 +38,9 @@ def merge(models: tuple[str, ...], output: str, weights: tuple[str, ...], n_comp
     if weights and len(weights) != len(models):
         raise click.UsageError(f"--weights needs {len(models)} numbers, one for each model.")
     opened = [ModelFile.open(model) for model in models]
-    shares = np.array(weights or _row_weights(opened), dtype=float)
+    values = np.array(weights or _row_weights(opened), dtype=float)
     mixtures = [model.mixture.with_feature_names(model.details.feature_names) for model in opened]
-    merged = mixtures[0] if len(mixtures) == 1 else Mixture.concatenate(mixtures, shares / shares.sum())
+    merged = mixtures[0] if len(mixtures) == 1 else Mixture.concatenate(mixtures, values / values.sum())
     if n_components is not None:
         merged = merged.reduce(n_components)
     with open_target(output, for_people=False) as file:

@@ -18,7 +18,7 @@ from gaussmix._src.plot.pair_display import PairDisplay
 from gaussmix._src.plot.uncertainty_display import UncertaintyDisplay
 
 _DISPLAYS: dict[str, Any] = {"pairs": PairDisplay, "components": ComponentDisplay, "uncertainty": UncertaintyDisplay}
-_KINDS = "Every two features; two features; or where the component of rows is in doubt."
+_KIND_HELP = "Every two features; two features; or where the component of rows is in doubt."
 _FORMATS = ("png", "svg", "pdf", "jpg", "webp")
 
 
@@ -26,7 +26,7 @@ _FORMATS = ("png", "svg", "pdf", "jpg", "webp")
 @options.file("model", "MODEL.gmm")
 @options.file("data", "[DATA]", required=False)
 @options.option("-o --output", f"Write to this file: {', '.join(_FORMATS)}.", required=True, metavar="PICTURE")
-@options.choice("--kind", _KINDS, _DISPLAYS, default="pairs")
+@options.choice("--kind", _KIND_HELP, _DISPLAYS, default="pairs")
 @options.columns("--features", "Features to show: up to 8, or 2.")
 @options.flag("--dark", "On a dark background.")
 @options.option("--dpi", "Dots per inch.", type=click.IntRange(20, 1200), default=150, metavar="N")

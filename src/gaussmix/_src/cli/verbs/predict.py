@@ -15,9 +15,9 @@ from gaussmix._src.cli.outputs import Writing, check_target, free_name, rows_at_
 from gaussmix._src.cli.show.notices import collected_warnings, print_notices
 from gaussmix._src.cli.show.progress import progress
 from gaussmix._src.estimators.mixture_estimator import MixtureEstimator
-from gaussmix._src.estimators.regressor import regressor_of
-from gaussmix._src.mixture.holes import tail_probability
+from gaussmix._src.estimators.regressor import as_regressor
 from gaussmix._src.mixture.levels import MASS
+from gaussmix._src.mixture.missing_values import tail_probability
 from gaussmix._src.numerics.arrays import Array
 
 _RESULTS = ("component", "probability", "log_density")
@@ -30,12 +30,12 @@ Columns = dict[str, np.ndarray[Any, Any]]
 @options.file("data", "DATA")
 @options.columns("--targets", "Predict these features from the others: mean and standard deviation.")
 @options.option(
-    "--quantiles", "Quantiles of the targets too, such as 0.05,0.95.", callback=options.shares, metavar="P,P"
+    "--quantiles", "Quantiles of the targets too, such as 0.05,0.95.", callback=options.quantile_levels, metavar="P,P"
 )
 @options.flag("--probabilities", "Add the probability of every component, and of noise.")
 @options.flag("--outliers", "Add a p-value, and whether it is below the threshold: an outlier.")
 @options.option(
-    "--threshold", "P-value below which a row is an outlier.  [0.05]", callback=options.open_share, metavar="P"
+    "--threshold", "P-value below which a row is an outlier.  [0.05]", callback=options.open_probability, metavar="P"
 )
 @options.row_by_row
 def predict(
@@ -115,14 +115,14 @@ def predictions(estimator: MixtureEstimator, rows: Array, n_shown: int) -> Colum
 
     If asked for, the probabilities of the first components follow, and that of noise.
     """
-    shares, labels = estimator.predict_proba(rows), estimator.predict(rows)
-    probability = np.where(labels < 0, 1.0 - shares.sum(axis=1), shares.max(axis=1))
+    quantile_levels, labels = estimator.predict_proba(rows), estimator.predict(rows)
+    probability = np.where(labels < 0, 1.0 - quantile_levels.sum(axis=1), quantile_levels.max(axis=1))
     values = labels, probability, estimator.score_samples(rows)
     found: Columns = dict(zip(_RESULTS, values, strict=True))
     if n_shown:
-        found |= {f"probability_{component}": shares[:, component] for component in range(n_shown)}
+        found |= {f"probability_{component}": quantile_levels[:, component] for component in range(n_shown)}
         if estimator.mixture_.noise is not None:
-            found["probability_noise"] = 1.0 - shares.sum(axis=1)
+            found["probability_noise"] = 1.0 - quantile_levels.sum(axis=1)
     return found
 
 
@@ -130,12 +130,12 @@ def predicted_targets(
     model: ModelFile, rows: Array, targets: tuple[str, ...], quantiles: tuple[str, ...], jobs: int | None
 ) -> Columns:
     """Mean, standard deviation and quantiles of each target, given the other features (n_rows, n_known)."""
-    regressor = regressor_of(model.mixture, [model.names.index(target) for target in targets], jobs)
+    regressor = as_regressor(model.mixture, [model.names.index(target) for target in targets], jobs)
     mean, deviation = regressor.predict(rows, return_std=True)
     values = regressor.predict_quantiles(rows, [float(quantile) for quantile in quantiles])
     results: Columns = {}
     for column, target in enumerate(targets):
         results |= {f"{target}_predicted": mean[:, column], f"{target}_std": deviation[:, column]}
-        for place, quantile in enumerate(quantiles):
-            results[f"{target}_{quantile}"] = values[:, column, place]
+        for index, quantile in enumerate(quantiles):
+            results[f"{target}_{quantile}"] = values[:, column, index]
     return results

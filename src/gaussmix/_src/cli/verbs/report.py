@@ -12,9 +12,9 @@ from gaussmix._src.cli import options
 from gaussmix._src.cli.model_file import ModelFile
 from gaussmix._src.cli.outputs import check_target, open_target
 from gaussmix._src.cli.show.code import code
-from gaussmix._src.cli.show.findings import Findings
 from gaussmix._src.cli.show.notices import collected_warnings, is_quiet, print_notices
 from gaussmix._src.cli.show.page import page
+from gaussmix._src.cli.show.report_data import ReportData
 from gaussmix._src.cli.verbs.fit import run_search
 from gaussmix._src.errors import listed
 from gaussmix._src.estimators.gaussian_mixture_ic import GaussianMixtureIC
@@ -22,7 +22,7 @@ from gaussmix._src.sources.array import ArraySource
 from gaussmix._src.sources.tables import Files
 from gaussmix._src.sources.tables.base import STANDARD
 
-_OF_A_FIT = ("counts", "covariance_type", "criterion", "random_state", "weight_meaning", "noise")
+_FIT_OPTIONS = ("counts", "covariance_type", "criterion", "random_state", "weight_type", "noise")
 
 
 @click.command(cls=options.OnTables)
@@ -33,7 +33,7 @@ _OF_A_FIT = ("counts", "covariance_type", "criterion", "random_state", "weight_m
 @options.criterion
 @options.seed
 @options.weights
-@options.weight_meaning
+@options.weight_type
 @options.noise
 @options.missing
 @options.reading
@@ -58,7 +58,7 @@ def report(
     """
     if data.lower().endswith(".gmm"):
         raise click.UsageError(f"{data} is a model, and a report needs its rows: gaussmix report DATA --model {data}.")
-    given = [] if model is None else options.given(_OF_A_FIT)
+    given = [] if model is None else options.given(_FIT_OPTIONS)
     if given:
         raise click.UsageError(f"--model replaces the fit: leave out {listed(given)}, or --model.")
     if output != STANDARD and Path(output).suffix.lower() not in ("", ".html", ".htm"):
@@ -66,9 +66,9 @@ def report(
     check_target(output, data, model)
     opened = None if model is None else ModelFile.open(model)
     table = reading.open(data)
-    kept = table.without(reading.exclude)
+    retained = table.without(reading.exclude)
     others = [] if weights is None else [weights]
-    names = opened.columns_of(kept, reading.columns) if opened else reading.features(table, others)
+    names = opened.match_columns(retained, reading.columns) if opened else reading.features(table, others)
     table = reading.of_features(table, names, weights)
     source = _source(reading, table, names, weights)
     search: GaussianMixtureIC | None = None
@@ -81,7 +81,7 @@ def report(
     shown = opened.names if opened else names
     (block,) = source.blocks()
     rows = np.asarray(block.rows, dtype=np.float64)
-    findings = Findings(mixture.with_feature_names(None), shown, rows, search, block.row_weight)
+    findings = ReportData(mixture.with_feature_names(None), shown, rows, search, block.row_weight)
     name = "standard input" if data == STANDARD else data
     has_gaps = not findings.is_complete.all()
     text = page(findings, name, code(table, names, shown, model, search, weights, has_gaps=has_gaps))

@@ -14,7 +14,7 @@ from gaussmix._src.cli.outputs import Writing, check_target, free_name
 @click.command()
 @options.file("model", "MODEL.gmm")
 @options.option("-n n_rows", "How many rows.", type=click.IntRange(1), required=True, metavar="N")
-@options.seed_of("--seed", "Seed of the draw.")
+@options.seed_option("--seed", "Seed of the draw.")
 @options.flag("--components", "Add a column with the component that each row was drawn from.")
 @options.writing
 @options.quiet

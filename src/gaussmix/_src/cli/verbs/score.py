@@ -21,14 +21,14 @@ from gaussmix._src.estimators.bayesian_gaussian_mixture import BayesianGaussianM
 @options.file("data", "DATA")
 @options.flag("--rows per_row", "Write the log density of each row instead, as a table.")
 @options.weights
-@options.weight_meaning
+@options.weight_type
 @options.row_by_row
 def score(
     model: str,
     data: str,
     per_row: bool,
     weights: str | None,
-    weight_meaning: str,
+    weight_type: str,
     writing: Writing,
     reading: options.Reading,
     jobs: int | None,
@@ -55,7 +55,7 @@ def score(
             parts = table.rows(features, n_rows, may_miss=reading.missing)
             writing.write(pa.table({"log_density": estimator.score_samples(part)}) for part in parts)
         else:
-            scores = scores_of(opened, reading.rows(table, features, weights), jobs, weight_meaning)
+            scores = compute_scores(opened, reading.rows(table, features, weights), jobs, weight_type)
     print_notices([*collected, *table.left_out_notices])
     if writing.as_json and not per_row:
         values = {name: json_value(value) for name, value in scores.items()}
@@ -64,9 +64,9 @@ def score(
         show_scores(data, scores)
 
 
-def scores_of(model: ModelFile, rows: Any, jobs: int | None, weight_meaning: str) -> dict[str, Any]:
+def compute_scores(model: ModelFile, rows: Any, jobs: int | None, weight_type: str) -> dict[str, Any]:
     """The scores by name of rows, a source: from one pass. A Bayesian fit has no criteria."""
-    estimator = model.estimator(jobs).set_params(weight_meaning=weight_meaning)
+    estimator = model.estimator(jobs).set_params(weight_type=weight_type)
     rows.feature_names = None  # the columns are matched already
     size = {"n_rows": rows.n_rows, "row_weight": rows.profile.total_weight}
     if isinstance(estimator, BayesianGaussianMixture):

@@ -15,9 +15,9 @@ from gaussmix._src.covariances import Covariances
 from gaussmix._src.em.bayes.student_mixture import StudentMixture
 from gaussmix._src.em.priors.concentration import Concentration, DirichletWeights, StickWeights
 from gaussmix._src.em.priors.posterior import Conjugate
-from gaussmix._src.engines.calls import Belief
+from gaussmix._src.engines.calls import PackedPrior
 from gaussmix._src.families.base import Family
-from gaussmix._src.interfaces.need import Second
+from gaussmix._src.interfaces.moment_spec import Second
 from gaussmix._src.interfaces.parameters import LOG_2PI, Parameters
 from gaussmix._src.model import Model
 from gaussmix._src.numerics.arrays import Array
@@ -60,7 +60,7 @@ class GaussWishart:
     @cached_property
     def covariance(self) -> Covariances:
         """S / ν, as the covariance of a component; raises `SingularCovariance` when it is factored."""
-        return self.family.kind.of(self.scale[None] / self.dof, 1, self.n_features, False)
+        return self.family.kind.from_array(self.scale[None] / self.dof, 1, self.n_features, False)
 
     def conjugate(self, unit: float = 1.0) -> Conjugate:
         """The prior as what it adds to sums of rows whose weights were divided by `unit`."""
@@ -73,22 +73,22 @@ class GaussWishart:
         """The prior as what it adds to sums of rows."""
         return self.conjugate()
 
-    def as_values(self, row_weight: float, unit: float) -> Belief:
+    def as_values(self, row_weight: float, unit: float) -> PackedPrior:
         """The prior for an engine, for rows of this total weight, whose weights were divided by `unit`."""
         concentration = self.concentration
-        most = concentration.n_components if isinstance(concentration, DirichletWeights) else 0
+        limit = concentration.n_components if isinstance(concentration, DirichletWeights) else 0
         roots = self.as_sums.roots(self.n_features) if self.form is Second.FULL else None
         scale = np.ascontiguousarray(self.scale).ravel()
         of_prior = self.mean, self.precision, self.dof, scale, roots, self.log_normaliser
         has_sticks = isinstance(concentration, StickWeights)
-        return Belief(has_sticks, concentration.alpha, most, *of_prior, row_weight, unit)
+        return PackedPrior(has_sticks, concentration.alpha, limit, *of_prior, row_weight, unit)
 
     @property
     def times(self) -> float:
         """Gamma distributions of one variance have d times the degrees of freedom."""
         return float(self.n_features) if self.form is Second.TRACE else 1.0
 
-    def _halves(self, dof: Array) -> Array:
+    def _gamma_arguments(self, dof: Array) -> Array:
         """Arguments of the gamma functions, (n, …)."""
         if self.form is Second.FULL:
             return np.asarray(0.5 * (dof[:, None] - np.arange(self.n_features)))
@@ -99,7 +99,7 @@ class GaussWishart:
 
         `dof` are ν, (n,), and `log_dets` are log |S / ν| of the posteriors.
         """
-        logs, derivatives = gammas(self._halves(dof))
+        logs, derivatives = gammas(self._gamma_arguments(dof))
         n_each = {Second.FULL: (1, 1), Second.TRACE: (self.n_features, 1)}.get(self.form, (self.n_features,) * 2)
         of_dof = self.n_features * log(0.5 * self.times * dof)
         normalisers = n_each[1] * logs.sum(axis=1) - 0.5 * dof * (of_dof + log_dets)
@@ -164,7 +164,7 @@ class Approximation:
         return self._of_covariances[1]
 
     @cached_property
-    def log_shares(self) -> Array:
+    def log_weights(self) -> Array:
         """Logs of the numbers that stand for the weights in the E-step, (n_components,); they sum to less than 1."""
         constants = 0.5 * self._of_covariances[0] - 0.5 * self.prior.n_features / self.precisions
         return self._of_weights[0] + constants
@@ -173,7 +173,7 @@ class Approximation:
     def parameters(self) -> Parameters:
         """The E-step: log r_nk = E log π_k + E log N(x_n | μ_k, Λ_k⁻¹) + constant; Bishop (2006) eq. 10.46."""
         whitening, d = self.covariances.whitening, self.prior.n_features
-        log_scale = self.log_shares + whitening.log_abs_det - 0.5 * d * LOG_2PI
+        log_scale = self.log_weights + whitening.log_abs_det - 0.5 * d * LOG_2PI
         return Parameters(log_scale, self.means, whitening)
 
     def divergences(self) -> Array:
@@ -189,8 +189,8 @@ class Approximation:
         """The part of the means alone, given Λ, (n_components,), nats."""
         prior = self.prior
         ratio = prior.precision / self.precisions
-        apart = (self.covariances.whitening.whiten_each(self.means - prior.mean) ** 2).sum(axis=1)
-        return 0.5 * (prior.n_features * (ratio - 1.0 - log(ratio)) + prior.precision * apart)
+        distance = (self.covariances.whitening.whiten_each(self.means - prior.mean) ** 2).sum(axis=1)
+        return 0.5 * (prior.n_features * (ratio - 1.0 - log(ratio)) + prior.precision * distance)
 
     @property
     def divergence(self) -> float:
@@ -205,9 +205,9 @@ class Approximation:
 
     def take(self, components: Any) -> Approximation:
         """Some of the components, in this order. Those that they share a covariance with keep their part in it."""
-        places = np.asarray(components, dtype=np.intp)
+        indices = np.asarray(components, dtype=np.intp)
         return replace(
-            self, mass=self.mass[places], means=self.means[places], covariances=self.covariances.take(places)
+            self, mass=self.mass[indices], means=self.means[indices], covariances=self.covariances.take(indices)
         )
 
     def beside_empty(self, n_empty: int) -> Approximation:
@@ -262,12 +262,12 @@ class Approximation:
         """
         weights = self.prior.concentration.expected(self.mass)
         rest = max(0.0, 1.0 - float(weights.sum()))
-        every, d = self.beside_empty(1), self.prior.n_features
-        dof = np.broadcast_to(every.dof, len(every.mass))
+        n_all, d = self.beside_empty(1), self.prior.n_features
+        dof = np.broadcast_to(n_all.dof, len(n_all.mass))
         if self.prior.form is Second.FULL:
             factor, df = dof / (dof + 1.0 - d), dof + 1.0 - d
         else:
             factor, df = np.ones(len(dof)), self.prior.times * dof
-        factor = factor * (1.0 + 1.0 / every.precisions)
+        factor = factor * (1.0 + 1.0 / n_all.precisions)
         is_product = self.prior.form is Second.DIAGONAL
-        return StudentMixture(np.append(weights, rest), every.means, every.covariances, factor, df, is_product)
+        return StudentMixture(np.append(weights, rest), n_all.means, n_all.covariances, factor, df, is_product)

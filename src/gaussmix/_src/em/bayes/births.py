@@ -12,44 +12,48 @@ from numpy.typing import NDArray
 from gaussmix._src.em.bayes.approximation import Approximation
 from gaussmix._src.em.initialisation.sample import Distinct
 from gaussmix._src.interfaces.block import Block
-from gaussmix._src.interfaces.need import Second
+from gaussmix._src.interfaces.moment_spec import Second
 from gaussmix._src.interfaces.spread import Spread
-from gaussmix._src.numerics.arrays import Array, Places
+from gaussmix._src.numerics.arrays import Array, Indices
 from gaussmix._src.numerics.axes import principal_axes
 from gaussmix._src.numerics.core import core, native_target
 from gaussmix._src.numerics.threads import cached_property
 
-AXES, LEAST_AXES = 32, 4  # most and fewest axes that halves are found along
-ROWS_PER_AXIS = 20  # rows of a half for each further axis
-LEAST_ROWS, ROWS_FOR_AXIS, HALF_SHARE = 100, 40, 8  # halves need 100 rows, 40 for each axis, and an eighth of all
-TINY = 1e-300  # replaces 0 in quotients
-MIN_ROWS_JUDGED = 8  # with fewer distinct rows, all make halves and none judges
-FARTHEST, NEAR = 256, 2048  # rows that are looked at there: the farthest, and so many of the others
-MIN_COMPLETE_WEIGHT = 0.25  # of the weight: with more of it in complete rows, the others make no halves
-HEAVY = 5.0  # all rows make halves also where one has so many times the mean weight
+MAX_AXES, MIN_AXES = 32, 4  # most and fewest axes that halves are found along
+MIN_ROWS_PER_AXIS = 20  # rows of a half for each further axis
+MIN_SPLIT_ROWS, ROWS_PER_SPLIT_AXIS, ROW_DIVISOR = (
+    100,
+    40,
+    8,
+)  # halves need 100 rows, 40 for each axis, and an eighth of all
+MIN_DIVISOR = 1e-300  # replaces 0 in quotients
+MIN_VALIDATED_ROWS = 8  # with fewer distinct rows, all make halves and none judges
+N_FARTHEST_ROWS, MAX_OTHER_ROWS = 256, 2048  # rows that are looked at there: the farthest, and so many of the others
+MIN_COMPLETE_FRACTION = 0.25  # of the weight: with more of it in complete rows, the others make no halves
+MAX_RELATIVE_WEIGHT = 5.0  # all rows make halves also where one has so many times the mean weight
 # (mean |x|)² / mean x² from the mean: 1 for two points, 3/4 for a uniform and 2/π for a normal distribution.
 LIKENESS_OF_TWO_POINTS = 0.7
 MIN_RELATIVE_VARIANCE = 1e-9  # of the largest variance: with less, a feature may be constant up to rounding
 
 
-class Cut(NamedTuple):
+class SplitData(NamedTuple):
     """Rows of a component with their weights, the same along the axes of its halves, and the halves."""
 
     rows: Array
     weight: Array
     along: Array
-    halves: core.Target.Halves
+    bisection: core.Target.Bisection
 
     @property
     def gain(self) -> float:
-        return self.halves.gain
+        return self.bisection.gain
 
     @property
     def is_no_chance(self) -> bool:
         """Whether halves that were found from every other row raise the density of the rows between."""
         if not np.isfinite(self.gain):
             return False
-        gains = native_target().gains_of_halves(self.halves, self.along[1::2])
+        gains = native_target().bisection_gains(self.bisection, self.along[1::2])
         return bool((self.weight[1::2] * gains).sum() > 0)
 
 
@@ -65,19 +69,23 @@ class Births:
         """Standard deviations of the sample, (n_features,), data units; not 0."""
         return np.sqrt(np.maximum(self.sample.filled.var(axis=0), np.finfo(np.float64).tiny))
 
-    def born(self, q: Approximation, labels: NDArray[np.int64], chosen: Places) -> tuple[Approximation, Places] | None:
+    def born(
+        self, q: Approximation, labels: NDArray[np.int64], chosen: Indices
+    ) -> tuple[Approximation, Indices] | None:
         """The posterior with two halves for each chosen component, and for each component what it was half of, or −1.
 
         None if no component can be halved. `labels`, (n_distinct,), are the likeliest components of the rows.
         """
-        found = {k: halves for k in chosen.tolist() if (halves := self._halves(q, np.flatnonzero(labels == k)))}
-        if not found:
+        splits = {
+            k: bisection for k in chosen.tolist() if (bisection := self._split_rows(q, np.flatnonzero(labels == k)))
+        }
+        if not splits:
             return None
-        of, prior = np.array(list(found)), q.prior
-        weights, places, forms = (np.array(each) for each in zip(*found.values(), strict=True))
+        of, prior = np.array(list(splits)), q.prior
+        weights, indices, forms = (np.array(each) for each in zip(*splits.values(), strict=True))
         masses, n_before = q.mass[of, None] * weights, len(q.mass)
-        mass, means = np.append(q.mass, masses[:, 1]), np.concatenate((q.means, places[:, 1]))
-        mass[of], means[of] = masses[:, 0], places[:, 0]
+        mass, means = np.append(q.mass, masses[:, 1]), np.concatenate((q.means, indices[:, 1]))
+        mass[of], means[of] = masses[:, 0], indices[:, 0]
         shape = (1,) * (forms.ndim - 2)
         if q.covariances.is_shared:
             within = np.repeat(q.covariances.each, n_before, axis=0)  # of the rows of each component
@@ -94,7 +102,7 @@ class Births:
         parents[of] = of
         return replace(q, mass=mass, means=means, covariances=covariances), parents
 
-    def _halves(self, q: Approximation, every: Places) -> tuple[Array, Array, Array] | None:
+    def _split_rows(self, q: Approximation, indices: Indices) -> tuple[Array, Array, Array] | None:
         """Weights (2,), means (2, n_features) and covariances (2, …) of two halves of rows; None if they are no better.
 
         Halves are found from every other row, along the longest axes. They are no better where they lower the density
@@ -102,82 +110,84 @@ class Births:
         one has the weight of many, all are needed to find halves. Where there are none, a few rows may be far from the
         others.
         """
-        if len(every) < core.FEWEST_ROWS_SPLIT:
+        if len(indices) < core.MIN_ROWS_SPLIT:
             return None
-        is_full, complete = q.prior.form is Second.FULL, every[self._of_complete[every] > 0]
-        if self._of_complete[complete].sum() > MIN_COMPLETE_WEIGHT * self.sample.weight[every].sum():
-            every = complete  # others would be cut by which cells they miss
-        found = self._cut(every, is_full) or self._cut_tails(every, is_full)
-        if found is None:
+        is_full, complete = q.prior.form is Second.FULL, indices[self._of_complete[indices] > 0]
+        if self._of_complete[complete].sum() > MIN_COMPLETE_FRACTION * self.sample.weight[indices].sum():
+            indices = complete  # others would be cut by which cells they miss
+        splits = self._cut(indices, is_full) or self._cut_tails(indices, is_full)
+        if splits is None:
             return None
-        rows, weight, along, halves = found
-        first = native_target().first_share(halves, along)
-        shares = weight * np.stack((first, 1.0 - first))
-        mass = shares.sum(axis=1)
+        rows, weight, along, bisection = splits
+        first = native_target().first_responsibility(bisection, along)
+        weights = weight * np.stack((first, 1.0 - first))
+        mass = weights.sum(axis=1)
         if not mass.all():
             return None
         if is_full:
-            spreads = [Spread.of(Block(0, rows, share)) for share in shares]
+            spreads = [Spread.from_block(Block(0, rows, responsibilities)) for responsibilities in weights]
             covariances = np.array([each.covariance for each in spreads])
             return mass / mass.sum(), np.array([each.mean for each in spreads]), covariances
-        means = np.einsum("hn,nd->hd", shares, rows) / mass[:, None]
-        covariances = np.einsum("hn,hnj->hj", shares, (rows - means[:, None]) ** 2) / mass[:, None]
+        means = np.einsum("hn,nd->hd", weights, rows) / mass[:, None]
+        covariances = np.einsum("hn,hnj->hj", weights, (rows - means[:, None]) ** 2) / mass[:, None]
         covariances = covariances.mean(axis=1) if q.prior.form is Second.TRACE else covariances
         return mass / mass.sum(), means, covariances
 
-    def _cut(self, every: Places, is_full: bool) -> Cut | None:
+    def _cut(self, indices: Indices, is_full: bool) -> SplitData | None:
         """Halves of a group; None if they are no better than one component."""
         n_features = len(self._scale)
-        most_axes = min(n_features, AXES)
-        places = _evenly(every, 2 * max(LEAST_ROWS, ROWS_FOR_AXIS * most_axes, len(every) // HALF_SHARE))
-        rows, weight = _without_rounding(self.sample.filled[places]), self.sample.weight[places]
-        is_judged = len(places) >= MIN_ROWS_JUDGED and self._has_even_weights(places)
-        n_axes = min(most_axes, max(LEAST_AXES, len(places) // (2 * ROWS_PER_AXIS)))
-        units, step = _units(rows, weight / weight.sum(), self._scale), 2 if is_judged else 1
+        max_axes = min(n_features, MAX_AXES)
+        positions = _evenly(
+            indices, 2 * max(MIN_SPLIT_ROWS, ROWS_PER_SPLIT_AXIS * max_axes, len(indices) // ROW_DIVISOR)
+        )
+        rows, weight = _without_rounding(self.sample.filled[positions]), self.sample.weight[positions]
+        is_validated = len(positions) >= MIN_VALIDATED_ROWS and self._has_even_weights(positions)
+        n_axes = min(max_axes, max(MIN_AXES, len(positions) // (2 * MIN_ROWS_PER_AXIS)))
+        units, step = _units(rows, weight / weight.sum(), self._scale), 2 if is_validated else 1
         ways = [(rows, u) if n_axes == n_features else _along_axes(rows, weight, n_axes, u) for u in units]
-        share = weight[::step] / weight[::step].sum()
+        fraction = weight[::step] / weight[::step].sum()
 
-        def cut(along: Array, scale: Array, cuts: Array | None) -> Cut:
-            halves = native_target().halved(along[::step], share, is_full, scale, cuts, not is_judged)
-            return Cut(self.sample.filled[places], weight, along, halves)
+        def cut(along: Array, scale: Array, cuts: Array | None) -> SplitData:
+            bisection = native_target().bisect(along[::step], fraction, is_full, scale, cuts, not is_validated)
+            return SplitData(self.sample.filled[positions], weight, along, bisection)
 
         across = max((cut(*way, self.rng.random(1 + n_axes)) for way in ways), key=lambda each: each.gain)
-        if not is_judged or len(places) <= 8 * n_axes:
+        if not is_validated or len(positions) <= 8 * n_axes:
             return across if np.isfinite(across.gain) else None
         if across.is_no_chance:
             return across
         within = cut(*ways[0], None)
         return within if within.is_no_chance else None
 
-    def _cut_tails(self, every: Places, is_full: bool) -> Cut | None:
+    def _cut_tails(self, indices: Indices, is_full: bool) -> SplitData | None:
         """Halves of a group in which a few rows are far from the others, or have most of the weight; None otherwise.
 
         A row is far if no half of the least usual weight could be: a half with a share p of the rows is at most
         (1 − p) / p variances from the mean. The farthest are all looked at, and the others stand for more.
         """
-        rows, weight = _without_rounding(self.sample.filled[every]), self.sample.weight[every]
-        share = weight / weight.sum()
-        squares = (rows - np.einsum("n,nj->j", share, rows)) ** 2
-        variances = np.maximum(np.einsum("n,nj->j", share, squares), _resolved(rows) ** 2 + TINY)
-        if (_largest(squares) * core.LEAST_WEIGHT_OF_HALF <= variances).all() and self._has_even_weights(every):
+        rows, weight = _without_rounding(self.sample.filled[indices]), self.sample.weight[indices]
+        fraction = weight / weight.sum()
+        squares = (rows - np.einsum("n,nj->j", fraction, rows)) ** 2
+        variances = np.maximum(np.einsum("n,nj->j", fraction, squares), _resolved(rows) ** 2 + MIN_DIVISOR)
+        if (_largest(squares) * core.MIN_SPLIT_WEIGHT <= variances).all() and self._has_even_weights(indices):
             return None
         order = np.argsort((squares / variances).max(axis=1) * weight, kind="stable")
-        near = order[:-FARTHEST]
-        some = near[_evenly(np.arange(len(near)), NEAR)]
-        places = np.concatenate((some, order[-FARTHEST:]))
-        rows, kept = rows[places], weight[places]
+        nearby = order[:-N_FARTHEST_ROWS]
+        some = nearby[_evenly(np.arange(len(nearby)), MAX_OTHER_ROWS)]
+        positions = np.concatenate((some, order[-N_FARTHEST_ROWS:]))
+        rows, retained = rows[positions], weight[positions]
         if some.size:
-            kept[: len(some)] *= weight[near].sum() / weight[some].sum()
+            retained[: len(some)] *= weight[nearby].sum() / weight[some].sum()
         cuts = self.rng.random(1 + len(self._scale))
-        halves = native_target().halved(
-            rows, kept / kept.sum(), is_full, self._scale, cuts, True, True, core.LEAST_WEIGHT_OF_TAILS
+        bisection = native_target().bisect(
+            rows, retained / retained.sum(), is_full, self._scale, cuts, True, True, core.MIN_TAIL_WEIGHT
         )
-        found = Cut(self.sample.filled[every[places]], kept, rows, halves)
-        return found if 0 < found.gain < np.inf else None
+        splits = SplitData(self.sample.filled[indices[positions]], retained, rows, bisection)
+        return splits if 0 < splits.gain < np.inf else None
 
-    def _has_even_weights(self, places: Places) -> bool:
+    def _has_even_weights(self, indices: Indices) -> bool:
         """Whether no complete row has the weight of many; rows without a single cell are alike and say nothing."""
-        return bool(self._of_complete[places].max() <= HEAVY * self.sample.weight[places].mean())
+        return bool(self._of_complete[indices].max() <= MAX_RELATIVE_WEIGHT * self.sample.weight[indices].mean())
 
     @cached_property
     def _of_complete(self) -> Array:
@@ -207,7 +217,7 @@ def _along_axes(rows: Array, weight: Array, n_axes: int, scale: Array) -> tuple[
     """Rows along their longest axes, (n_rows, n_axes), in the unit `scale` of each feature, and units of 1."""
     centre = np.einsum("n,nj->j", weight / weight.sum(), rows)
     offsets = (rows - centre) / np.maximum(scale, _resolved(rows))
-    axes = principal_axes(Spread.of(Block(0, offsets, weight)).covariance[None])[1][0]
+    axes = principal_axes(Spread.from_block(Block(0, offsets, weight)).covariance[None])[1][0]
     return np.einsum("ni,ij->nj", offsets, axes[:, :n_axes]), np.ones(n_axes)
 
 
@@ -231,8 +241,8 @@ def _units(rows: Array, weight: Array, scale: Array) -> list[Array]:
     return [scale, changed]
 
 
-def _evenly(places: Places, most: int) -> Places:
+def _evenly(indices: Indices, limit: int) -> Indices:
     """At most so many of the places, at equal distances."""
-    if len(places) <= most:
-        return places
-    return places[(2 * np.arange(most) + 1) * len(places) // (2 * most)]
+    if len(indices) <= limit:
+        return indices
+    return indices[(2 * np.arange(limit) + 1) * len(indices) // (2 * limit)]

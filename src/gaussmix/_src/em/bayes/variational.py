@@ -14,7 +14,7 @@ from typing import ClassVar
 from gaussmix._src.em.bayes.approximation import Approximation, GaussWishart
 from gaussmix._src.em.priors.posterior import Posterior
 from gaussmix._src.em.priors.terms import OverallMoments, Terms
-from gaussmix._src.engines.calls import Belief
+from gaussmix._src.engines.calls import PackedPrior
 from gaussmix._src.families.base import Family
 from gaussmix._src.interfaces.parameters import Parameters
 from gaussmix._src.model import Model
@@ -30,13 +30,13 @@ class Variational(Posterior):
 
     Parameters
     ----------
-    belief : the prior, in rows.
+    packed_prior : the prior, in rows.
     row_weight : n, in rows.
     unit : what the weights of the rows were divided by.
     """
 
     raised: ClassVar[str] = "bound"
-    belief: GaussWishart
+    packed_prior: GaussWishart
     row_weight: float
     unit: float = 1.0
 
@@ -46,16 +46,16 @@ class Variational(Posterior):
 
     def approximation(self, model: Model) -> Approximation:
         """q of a model."""
-        known: tuple[Model, Approximation] | None = vars(self).get("_last")
-        if known is None or known[0] is not model:  # each step asks twice
-            found = Approximation(self.belief, self.row_weight * model.weights, model.means, model.covariances)
-            known = vars(self)["_last"] = model, found
-        return known[1]
+        prior: tuple[Model, Approximation] | None = vars(self).get("_last")
+        if prior is None or prior[0] is not model:  # each step asks twice
+            result = Approximation(self.packed_prior, self.row_weight * model.weights, model.means, model.covariances)
+            prior = vars(self)["_last"] = model, result
+        return prior[1]
 
     def model(self, approximation: Approximation) -> Model:
         """The model of q."""
         mass = approximation.mass
-        return Model(mass / self.row_weight, approximation.means, approximation.covariances, self.belief.family)
+        return Model(mass / self.row_weight, approximation.means, approximation.covariances, self.packed_prior.family)
 
     def parameters(self, model: Model) -> Parameters:
         return self.approximation(model).parameters
@@ -64,16 +64,16 @@ class Variational(Posterior):
         """−KL(q ‖ p), which the bound has besides the sum over rows."""
         return -self.approximation(model).divergence / self.unit
 
-    def plain_terms(self, n_components: int) -> tuple[Array, Belief]:
-        return self.ridge, self.belief.as_values(self.row_weight, self.unit)
+    def plain_terms(self, n_components: int) -> tuple[Array, PackedPrior]:
+        return self.ridge, self.packed_prior.as_values(self.row_weight, self.unit)
 
     @property
-    def for_any(self) -> Variational:
+    def without_component_terms(self) -> Variational:
         return self
 
 
 # Makes the prior from the moments of all rows, and the ridge of the steps if their covariance is singular.
-BeliefOf = Callable[[OverallMoments], tuple[GaussWishart, Array | None]]
+PriorFrom = Callable[[OverallMoments], tuple[GaussWishart, Array | None]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,10 +82,10 @@ class Bayesian(Terms):
 
     Parameters
     ----------
-    belief : makes it from the moments of all rows.
+    packed_prior : makes it from the moments of all rows.
     """
 
-    belief: BeliefOf | None = None
+    packed_prior: PriorFrom | None = None
 
     @property
     def needs_moments(self) -> bool:
@@ -94,8 +94,10 @@ class Bayesian(Terms):
     def objective(
         self, ridge: Array, unit: float, n_components: int, family: Family, moments: OverallMoments | None
     ) -> Variational:
-        assert self.belief is not None, "always given"
+        assert self.packed_prior is not None, "always given"
         assert moments is not None, "a prior comes with moments"
-        belief, automatic = self.belief(moments)
+        packed_prior, automatic = self.packed_prior(moments)
         ridge = ridge if automatic is None else automatic  # one that was 0 or too small
-        return Variational(ridge, belief.conjugate(unit), belief=belief, row_weight=moments.row_weight, unit=unit)
+        return Variational(
+            ridge, packed_prior.conjugate(unit), packed_prior=packed_prior, row_weight=moments.row_weight, unit=unit
+        )

@@ -15,7 +15,7 @@ from gaussmix._src.errors import DegenerateError, Outcome
 from gaussmix._src.model import Model
 from gaussmix._src.numerics.arrays import Array
 
-MOST_REPAIRS = 10  # of a run
+MAX_REPAIRS = 10  # of a run
 
 
 class Remedy(Enum):
@@ -28,26 +28,26 @@ class Remedy(Enum):
 
 
 def run_with(
-    remedy: Remedy, run: Callable[..., Iterator[State]], objective: Objective, begun: State
+    remedy: Remedy, run: Callable[..., Iterator[State]], objective: Objective, initial: State
 ) -> Iterator[State]:
     """Run EM from a state, and apply a remedy to each component that gets stuck; traces say which did, and when.
 
     `FREEZE` is what `run_em` does. `DROP` removes the component. `REPAIR` replaces it by half of the heaviest
-    component, at most `MOST_REPAIRS` times in a run, and then freezes. `ERROR` raises `DegenerateError`; so do `DROP`
+    component, at most `MAX_REPAIRS` times in a run, and then freezes. `ERROR` raises `DegenerateError`; so do `DROP`
     and `REPAIR` if all components got stuck. `run` is `run_em` with its arguments but the model and the trace. A run
     can continue from any of its states too.
     """
-    model, trace = begun.model, begun.trace
+    model, trace = initial.model, initial.trace
     events = trace.events
     while True:
         changed: State | None = None
-        known = trace.frozen
+        frozen = trace.frozen
         for state in run(model=model, trace=trace):
-            stuck = [k for k in sorted(state.trace.frozen) if k not in known]
-            known = state.trace.frozen
-            if stuck and state.outcome is not Outcome.NON_FINITE:
-                changed, said = _remedied(remedy, state, stuck, events)
-                events += said
+            collapsed = [k for k in sorted(state.trace.frozen) if k not in frozen]
+            frozen = state.trace.frozen
+            if collapsed and state.outcome is not Outcome.NON_FINITE:
+                changed, recorded = _remedied(remedy, state, collapsed, events)
+                events += recorded
                 if changed is not None:
                     break
             yield state._replace(trace=replace(state.trace, events=events)) if events else state
@@ -57,28 +57,28 @@ def run_with(
 
 
 def _remedied(
-    remedy: Remedy, state: State, stuck: Sequence[int], before: Sequence[Event]
+    remedy: Remedy, state: State, collapsed: Sequence[int], before: Sequence[Event]
 ) -> tuple[State | None, tuple[Event, ...]]:
     """The state to continue from (None if the components stay frozen), and the events to record."""
-    made = [_event(state, k, remedy.value) for k in stuck]
-    moving = [k for k in range(state.model.n_components) if k not in stuck]
+    made = [_event(state, k, remedy.value) for k in collapsed]
+    moving = [k for k in range(state.model.n_components) if k not in collapsed]
     n_repairs = sum(event.remedy == Remedy.REPAIR.value for event in before)
-    is_too_often = remedy is Remedy.REPAIR and n_repairs + len(stuck) > MOST_REPAIRS
+    is_too_often = remedy is Remedy.REPAIR and n_repairs + len(collapsed) > MAX_REPAIRS
     if remedy is Remedy.FREEZE or is_too_often:
         return None, tuple(replace(event, remedy=Remedy.FREEZE.value) for event in made)
     if remedy is Remedy.ERROR or not moving:
-        cause = made[0].why.value + (", and so did all others" if len(stuck) > 1 and not moving else "")
+        cause = made[0].why.value + (", and so did all others" if len(collapsed) > 1 and not moving else "")
         raise DegenerateError(made[0].component, made[0].feature, made[0].step, cause)
-    model = kept(state.model.without_noise, moving)
+    model = keep_components(state.model.without_noise, moving)
     frozen = {moving.index(k): why for k, why in state.trace.frozen.items() if k in moving}
     if remedy is Remedy.REPAIR:
-        model = split(model, state.model.n_components).take(np.argsort([*moving, *stuck]))
+        model = split(model, state.model.n_components).take(np.argsort([*moving, *collapsed]))
         frozen = {k: why for k, why in state.trace.frozen.items() if k in moving}
     model = model.beside(state.model.noise)
     return State(model, replace(state.trace, frozen=frozen, memory={})), tuple(made)
 
 
-def kept(model: Model, components: Sequence[int]) -> Model:
+def keep_components(model: Model, components: Sequence[int]) -> Model:
     """Keep some components, and rescale their weights to the sum of all."""
     some = model.take(components)
     return replace(some, weights=some.weights * (model.weights.sum() / some.weights.sum()))
@@ -101,5 +101,5 @@ def spread(model: Model) -> Array:
     """Variances of the features in the whole mixture, (n_features,), data units²; 1 for a feature that has none."""
     weights = model.weights[:, None] / model.weights.sum()
     centre = (weights * model.means).sum(axis=0)
-    found: Array = (weights * (model.covariances.variances() + (model.means - centre) ** 2)).sum(axis=0)
-    return np.where(found > 0, found, 1.0)
+    result: Array = (weights * (model.covariances.variances() + (model.means - centre) ** 2)).sum(axis=0)
+    return np.where(result > 0, result, 1.0)

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from gaussmix._src.em.curvature.certificate import OptimalityCertificate
 from gaussmix._src.em.curvature.coordinates import are_same, bounds_met
-from gaussmix._src.em.curvature.information import Information, kept_rows
+from gaussmix._src.em.curvature.information import Information, used_rows
 from gaussmix._src.em.curvature.jacobian import NotSmooth
-from gaussmix._src.em.curvature.standing import Standing
 from gaussmix._src.em.objective.objective import Objective
 from gaussmix._src.em.objective.trace import Trace
 from gaussmix._src.em.trimming.trimming import Trimmed
@@ -23,17 +23,19 @@ from gaussmix._src.interfaces.parameters import Parameters
 from gaussmix._src.model import Model
 from gaussmix._src.sources.base import Source
 
-TRUSTED = 0.25  # Newton's step may gain this part more or less than it promises
+MAX_GAIN_ERROR = 0.25  # Newton's step may gain this part more or less than it promises
 MAX_NEXT_PROMISE = 0.15  # the next one may promise at most this part of what the first promises
 # Nats per unit of row weight: rounding, and what is not exact in the cost of a ridge, hide smaller gains.
 MIN_GAIN = 1e-8
-FURTHEST = 3.0  # the longest step of a mean or a log variance, in units of the component
+MAX_STEP_LENGTH = 3.0  # the longest step of a mean or a log variance, in units of the component
 
 
-def standing_of(model: Model, objective: Objective, trace: Trace, source: Source, engine: Engine[Any]) -> Standing:
+def find_certificate(
+    model: Model, objective: Objective, trace: Trace, source: Source, engine: Engine[Any]
+) -> OptimalityCertificate:
     """Find out how a model stands to a maximum.
 
-    Make three passes over the rows, or four for each parameter, as `Information.of`.
+    Make three passes over the rows, or four for each parameter, as `Information.at_model`.
 
     The gain is ½ gᵀ I⁻¹ g, Newton's decrement. It counts only if a pass at the end of Newton's step finds as much,
     and if the next step promises little: where the objective is not a parabola on the way there, as on a slow ridge,
@@ -44,43 +46,43 @@ def standing_of(model: Model, objective: Objective, trace: Trace, source: Source
     keep.
     """
     try:
-        information = Information.of(model, objective, trace, source, engine, are_counts=None)
+        information = Information.at_model(model, objective, trace, source, engine, are_counts=None)
     except NotSmooth as error:
-        return Standing(why_not=str(error))
+        return OptimalityCertificate(why_not=str(error))
     except SingularCovariance:  # so near that differences of parameters reach it
-        return Standing(False)
+        return OptimalityCertificate(False)
     with suppress(NotSmooth, SingularCovariance):
-        return _checked(information, objective, trace, source, engine) or Standing(False)
-    return Standing(False)
+        return _checked(information, objective, trace, source, engine) or OptimalityCertificate(False)
+    return OptimalityCertificate(False)
 
 
 def _checked(
     information: Information, objective: Objective, trace: Trace, source: Source, engine: Engine[Any]
-) -> Standing | None:
+) -> OptimalityCertificate | None:
     """Check that the objective rises as Newton's step promises; None if it does not, or if there is no such step."""
-    at, found = information.coordinates, information.newton
-    if found is None or not information.is_held:
+    at, result = information.coordinates, information.newton
+    if result is None or not information.is_at_bounds:
         return None
-    step, gain = found
-    if np.abs((at.jacobian @ step)[at.n_weights :]).max(initial=0.0) > FURTHEST:
+    step, gain = result
+    if np.abs((at.jacobian @ step)[at.n_weights :]).max(initial=0.0) > MAX_STEP_LENGTH:
         return None
     model, end = at.model, objective.feasible(at.at(step))
     if not are_same(bounds_met(end), at.bounds):
         return None
     compared = partial(_compared, engine=engine, sides=(model.parameters, end.parameters))
-    before, after, changed, total = kept_rows(source, engine, model).sum_of(compared)
+    before, after, changed, total = used_rows(source, engine, model).sum_of(compared)
     if isinstance(source, Trimmed):
-        after = kept_rows(source, engine, end).sum_of(compared)[1]
+        after = used_rows(source, engine, end).sum_of(compared)[1]
     risen = after - before + objective.log_prior(end) - objective.log_prior(model)
     risen = risen / total - (objective.cost(end) - objective.cost(model))
-    if abs(risen - gain) > TRUSTED * gain + MIN_GAIN:
+    if abs(risen - gain) > MAX_GAIN_ERROR * gain + MIN_GAIN:
         return None
     if gain > MIN_GAIN:
-        information = Information.of(end, objective, trace, source, engine, are_counts=None)
+        information = Information.at_model(end, objective, trace, source, engine, are_counts=None)
         after_end = information.newton
-        if after_end is None or after_end[1] > MAX_NEXT_PROMISE * gain or not information.is_held:
+        if after_end is None or after_end[1] > MAX_NEXT_PROMISE * gain or not information.is_at_bounds:
             return None
-    return Standing(True, gain, changed / total)
+    return OptimalityCertificate(True, gain, changed / total)
 
 
 def _compared(leaf: Block, engine: Engine[Any], sides: tuple[Parameters, Parameters]) -> Sums:

@@ -16,20 +16,20 @@ from gaussmix._src.covariances.dense import composed, squared
 from gaussmix._src.em.curvature.jacobian import Bounds, Loadings, NotSmooth, complement, of_covariances, of_loadings
 from gaussmix._src.em.objective.objective import Objective
 from gaussmix._src.em.objective.trace import Frozen, Trace
-from gaussmix._src.em.priors.posterior import Posterior, Shares
+from gaussmix._src.em.priors.posterior import Posterior, WeightUpdate
 from gaussmix._src.families.base import Family
 from gaussmix._src.interfaces.algebra import FactorAlgebra
-from gaussmix._src.interfaces.need import Second
+from gaussmix._src.interfaces.moment_spec import Second
 from gaussmix._src.model import Model
-from gaussmix._src.numerics.arrays import Array, Places, below_diagonal, block_diagonal
+from gaussmix._src.numerics.arrays import Array, Indices, below_diagonal, block_diagonal
 from gaussmix._src.numerics.axes import principal_axes
 from gaussmix._src.numerics.elementary import exponential
 from gaussmix._src.numerics.threads import cached_property
 
-AT_BOUND = 1 + 1e-9  # a weight at most so many times the least one that is allowed stays there
-MOST_COORDINATES = 4_000  # the information of more has 128 MB
-LEAST_BACKGROUND = 1e-9  # a smaller weight is on its way to 0, and has no direction
-_FARTHEST_LOGIT = 600.0  # of the weight of a background: its odds still have all digits
+WEIGHT_BOUND_FACTOR = 1 + 1e-9  # a weight at most so many times the least one that is allowed stays there
+MAX_COORDINATES = 4_000  # the information of more has 128 MB
+MIN_BACKGROUND_WEIGHT = 1e-9  # a smaller weight is on its way to 0, and has no direction
+_MAX_LOGIT = 600.0  # of the weight of a background: its odds still have all digits
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,7 +43,7 @@ class Group:
     has_prior : whether a prior of weights is about them.
     """
 
-    members: Places
+    members: Indices
     columns: slice
     has_prior: bool
 
@@ -75,22 +75,22 @@ class Coordinates:
     bounds: Bounds | None = None
 
     @classmethod
-    def of(cls, model: Model, objective: Objective, trace: Trace) -> Coordinates:
+    def at_model(cls, model: Model, objective: Objective, trace: Trace) -> Coordinates:
         """The coordinates of the models that EM moves among; raises `NotSmooth`."""
-        why = refusal(model.family, model.n_components, model.n_features)
+        why = unsupported_reason(model.family, model.n_components, model.n_features)
         if why:
             raise NotSmooth(why)
-        shares = objective.shares if isinstance(objective, Posterior) else Shares()
+        weights = objective.weighting if isinstance(objective, Posterior) else WeightUpdate()
         fixed_means = set(objective.fixed_means) if isinstance(objective, Posterior) else set()
         lost = {k for k, why in trace.frozen.items() if why is Frozen.LOST}
-        of_weights, groups = _of_weights(model, shares, lost)
+        of_weights, groups = _of_weights(model, weights, lost)
         K, d, is_shared = model.n_components, model.n_features, model.covariances.is_shared
         moving = np.array([k not in trace.frozen and k not in fixed_means for k in range(K)])
         of_means = np.eye(K * d)[:, np.repeat(moving, d)]
-        stuck = set() if is_shared else {*trace.frozen, *objective.fixed_covariances}
-        free = np.ones(1) if is_shared else np.array([float(k not in stuck) for k in range(K)])
+        frozen = set() if is_shared else {*trace.frozen, *objective.fixed_covariances}
+        free = np.ones(1) if is_shared else np.array([float(k not in frozen) for k in range(K)])
         algebra, bounds = model.family.free_algebra, bounds_met(model)
-        assert algebra is not None, "`refusal` says so"
+        assert algebra is not None, "`unsupported_reason` says so"
         if bounds is not None and trace.frozen:
             raise NotSmooth(f"the structure {model.family!r} bounds the variances beside those of frozen components")
         if isinstance(algebra, FactorAlgebra):
@@ -162,14 +162,14 @@ class Coordinates:
         weights = model.all_weights
         for group in self.groups:
             mine, total = group.members, weights[group.members].sum()
-            moved = (self.jacobian[mine, group.columns] * point[group.columns]).sum(axis=1)
+            shifted = (self.jacobian[mine, group.columns] * point[group.columns]).sum(axis=1)
             if group.has_prior:  # the components; `beside` gives them what the background leaves
-                raised = weights[mine] * exponential(moved - moved.max())
+                raised = weights[mine] * exponential(shifted - shifted.max())
                 weights = np.array(weights)
                 weights[mine] = raised * (total / raised.sum())
             else:
-                logit = math.log(weights[-1] / (1 - weights[-1])) + float(moved[-1] - moved[0])
-                odds = float(exponential(np.clip(logit, -_FARTHEST_LOGIT, _FARTHEST_LOGIT)))
+                logit = math.log(weights[-1] / (1 - weights[-1])) + float(shifted[-1] - shifted[0])
+                odds = float(exponential(np.clip(logit, -_MAX_LOGIT, _MAX_LOGIT)))
                 weights = weights / (1 - weights[-1]) / (1 + odds)
                 weights[-1] = odds / (1 + odds)
         noise = None if model.noise is None else model.noise.weighing(float(weights[-1]))
@@ -185,11 +185,11 @@ class Coordinates:
         return Model(weights[: model.n_components], means, covariances, model.family, noise)
 
     def _loadings_at(self, point: Array, loadings: Loadings) -> Array:
-        found = np.array(self.model.covariances.each)
+        result = np.array(self.model.covariances.each)
         own = point[self.size - loadings.noise.shape[-1] :]
-        found[..., :-1] += (loadings.moved * own).sum(axis=-1)
-        found[..., -1] *= exponential((loadings.noise * own).sum(axis=-1))
-        return found
+        result[..., :-1] += (loadings.shifted * own).sum(axis=-1)
+        result[..., -1] *= exponential((loadings.noise * own).sum(axis=-1))
+        return result
 
     def _covariances_at(self, point: Array, changes: Array, colours: Array) -> Array:
         d, second = self.model.n_features, self.model.covariances.second
@@ -212,13 +212,13 @@ class Coordinates:
         return composed(axes @ turned, self.variances * exponential(math.sqrt(2) * changes[:, :d]))
 
 
-def refusal(family: Family, n_components: int, n_features: int) -> str:
+def unsupported_reason(family: Family, n_components: int, n_features: int) -> str:
     """Why no mixture of a structure and size has coordinates, as the end of a sentence; empty if some have."""
     if family.free_algebra is None:
         return f"the structure {family!r} has no formula for it"
-    n_numbers = (1 if family.is_shared else n_components) * family.kind.second.n_numbers(n_features)
-    if n_components * (1 + n_features) + n_numbers > MOST_COORDINATES:
-        return f"a mixture of this size has more than {MOST_COORDINATES:,} parameters"
+    n_values = (1 if family.is_shared else n_components) * family.kind.second.n_values(n_features)
+    if n_components * (1 + n_features) + n_values > MAX_COORDINATES:
+        return f"a mixture of this size has more than {MAX_COORDINATES:,} parameters"
     return ""
 
 
@@ -237,19 +237,19 @@ def are_same(one: Bounds | None, other: Bounds | None) -> bool:
     return all(np.array_equal(mine, theirs) for mine, theirs in zip(one, other, strict=True))
 
 
-def _of_weights(model: Model, shares: Shares, lost: Collection[int]) -> tuple[Array, tuple[Group, ...]]:
+def _of_weights(model: Model, weighting: WeightUpdate, lost: Collection[int]) -> tuple[Array, tuple[Group, ...]]:
     """The Jacobian of the log weights, and groups of weights with a sum of their own."""
     K, noise = model.n_components, model.noise
-    columns, groups, shares_of_all = list[Array](), list[Group](), model.without_noise.weights
-    if noise is not None and LEAST_BACKGROUND < noise.weight < 1:
+    columns, groups, mean_weights = list[Array](), list[Group](), model.without_noise.weights
+    if noise is not None and MIN_BACKGROUND_WEIGHT < noise.weight < 1:
         change = np.full(K + 1, -noise.weight)
         change[K] += 1.0
         groups.append(Group(np.arange(K + 1), slice(0, 1), False))
         columns.append(change[:, None] / math.sqrt(noise.weight * (1 - noise.weight)))
-    is_open = np.array([k not in lost and k not in shares.fixed and not shares.is_equal for k in range(K)])
-    members = np.flatnonzero(is_open & (shares_of_all > AT_BOUND * shares.least))
+    is_open = np.array([k not in lost and k not in weighting.fixed and not weighting.is_equal for k in range(K)])
+    members = np.flatnonzero(is_open & (mean_weights > WEIGHT_BOUND_FACTOR * weighting.least))
     if len(members) > 1:
-        own = shares_of_all[members] / shares_of_all[members].sum()
+        own = mean_weights[members] / mean_weights[members].sum()
         changes = np.zeros((K + (noise is not None), len(members) - 1))
         changes[members] = complement(np.sqrt(own)) / np.sqrt(own)[:, None]
         groups.append(Group(members, slice(len(columns), len(columns) + len(members) - 1), True))

@@ -17,9 +17,9 @@ from gaussmix._src.em.priors.posterior import Posterior
 from gaussmix._src.em.trimming.trimming import Trimmed
 from gaussmix._src.engines.base import Engine
 from gaussmix._src.interfaces.leaves import Sums
-from gaussmix._src.interfaces.need import Second
+from gaussmix._src.interfaces.moment_spec import Second
 from gaussmix._src.model import Model
-from gaussmix._src.numerics.arrays import Array, Places, below_diagonal
+from gaussmix._src.numerics.arrays import Array, Indices, below_diagonal
 from gaussmix._src.numerics.factorise import factorise
 from gaussmix._src.sources.base import Source
 
@@ -59,7 +59,7 @@ class Information:
     forces: Array
 
     @classmethod
-    def of(
+    def at_model(
         cls,
         model: Model,
         objective: Objective,
@@ -74,8 +74,8 @@ class Information:
         `are_counts` says what row weights are, for `outer`. It costs one more pass where there are 2 p, in which each
         row is evaluated 2 p times. With None it is not made. Of trimmed rows those count that this model keeps.
         """
-        source = kept_rows(source, engine, model)
-        at, row_weight = Coordinates.of(model, objective, trace), source.profile.total_weight
+        source = used_rows(source, engine, model)
+        at, row_weight = Coordinates.at_model(model, objective, trace), source.profile.total_weight
         has_squares = are_counts is False and source.profile.largest_weight is not None
         with np.errstate(over="ignore", invalid="ignore"):  # then the information is not positive definite
             if is_one_pass(model, source):
@@ -87,7 +87,7 @@ class Information:
                 unknown, products = at.jacobian.T @ slopes(at, source, engine), Sums()
                 change = np.concatenate((np.zeros((at.n_weights, at.size)), np.eye(at.size)))
                 if are_counts is not None:
-                    products = source.sum_of(Differences.of(at, engine, has_squares=has_squares))
+                    products = source.sum_of(Differences.at_coordinates(at, engine, has_squares=has_squares))
             matrix, slope, forces = _complete(at, objective, own, row_weight)
             outer = np.empty((0, 0))
             if are_counts is not None:
@@ -96,7 +96,7 @@ class Information:
             return cls(at, slope / row_weight, _symmetric(matrix - unknown) / row_weight, outer, forces / row_weight)
 
     @property
-    def is_held(self) -> bool:
+    def is_at_bounds(self) -> bool:
         """Whether the objective rises beyond every bound that variances meet: then they stay at it near a maximum.
 
         The gradient G by B_k is definite among the axes at a bound: negative at the lower one, positive at the upper.
@@ -113,8 +113,8 @@ class Information:
             slope = np.diag(own[: low.shape[1]])
             if n_b > low.shape[1]:  # in the basis, what is on the diagonal has √2 times the size of what is not
                 slope[rows, columns] = slope[columns, rows] = own[d:] / math.sqrt(2)
-            for places, sign in (low[i] & ~high[i], -1.0), (high[i] & ~low[i], 1.0):
-                if places.any() and np.linalg.eigvalsh(sign * slope[np.ix_(places, places)]).min() <= 0:
+            for indices, sign in (low[i] & ~high[i], -1.0), (high[i] & ~low[i], 1.0):
+                if indices.any() and np.linalg.eigvalsh(sign * slope[np.ix_(indices, indices)]).min() <= 0:
                     return False
         return True
 
@@ -134,7 +134,7 @@ class Information:
         return step, 0.5 * float((whitened**2).sum())
 
 
-def kept_rows(source: Source, engine: Engine[Any], model: Model) -> Source:
+def used_rows(source: Source, engine: Engine[Any], model: Model) -> Source:
     """The rows that a step from a model uses: all, unless they are trimmed."""
     return source.without(engine, model.parameters) if isinstance(source, Trimmed) else source
 
@@ -148,7 +148,7 @@ def _symmetric(matrix: Array) -> Array:
     return 0.5 * (matrix + matrix.T)
 
 
-def _places(at: Coordinates, component: int) -> tuple[Places, Places]:
+def _jacobian_rows(at: Coordinates, component: int) -> tuple[Indices, Indices]:
     """Where the means and the covariances of a component are among the rows of the Jacobian."""
     K, d = at.model.means.shape
     n_b = len(at.basis)
@@ -160,73 +160,75 @@ def _places(at: Coordinates, component: int) -> tuple[Places, Places]:
 def _blocks(at: Coordinates, within: Array, row_weight: float) -> Array:
     """Σ s E(S_i S_iᵀ), (n_all, n_all), from the products of each component (n_components, n_own, n_own)."""
     K = at.model.n_components
-    found = np.zeros((len(at.jacobian),) * 2)
+    result = np.zeros((len(at.jacobian),) * 2)
     if at.n_weights > K:
-        found[K, K] = row_weight - within[:, 0, 0].sum()
+        result[K, K] = row_weight - within[:, 0, 0].sum()
     for k, own in enumerate(within):
-        places = np.concatenate(([k], *_places(at, k)))
-        found[places[:, None], places] += own
-    return found
+        indices = np.concatenate(([k], *_jacobian_rows(at, k)))
+        result[indices[:, None], indices] += own
+    return result
 
 
 def _complete(at: Coordinates, objective: Objective, own: Array, row_weight: float) -> tuple[Array, Array, Array]:
     """The information (p, p) of rows with known components and cells, and the gradients (p,) and (n_all,)."""
     model, mass = at.model, own[:, 0]
     K = model.n_components
-    of_all, gradient, of_turns = np.zeros((len(at.jacobian),) * 2), np.zeros(len(at.jacobian)), np.zeros((at.size,) * 2)
+    collect, gradient, of_turns = (
+        np.zeros((len(at.jacobian),) * 2),
+        np.zeros(len(at.jacobian)),
+        np.zeros((at.size,) * 2),
+    )
     of_ridge = np.zeros(at.size)
     gradient[:K] = mass
     if at.n_weights > K:
         gradient[K] = row_weight - mass.sum()
     for k, scatter in enumerate(_scatters(at, objective, own)):
-        means, covariances = _places(at, k)
-        of_all[means, means] += scatter.mass
+        means, covariances = _jacobian_rows(at, k)
+        collect[means, means] += scatter.mass
         crossed = (at.basis @ scatter.first).T
-        of_all[means[:, None], covariances] += crossed
-        of_all[covariances[:, None], means] += crossed.T
+        collect[means[:, None], covariances] += crossed
+        collect[covariances[:, None], means] += crossed.T
         gradient[means] += scatter.first
         gradient[covariances] += scatter.pull(at.basis)
         if at.angles is not None and at.variances is not None:
-            place = k if at.n_covariances > 1 else 0
-            turned = np.concatenate((at.jacobian[covariances[: model.n_features]], at.angles[place]))
-            of_turns += _within(_turned(scatter.second, at.variances[place]), turned)
+            index = k if at.n_covariances > 1 else 0
+            turned = np.concatenate((at.jacobian[covariances[: model.n_features]], at.angles[index]))
+            of_turns += _within(_turned(scatter.second, at.variances[index]), turned)
             continue
-        of_all[covariances[:, None], covariances] += _straight(at.basis, scatter.second)
+        collect[covariances[:, None], covariances] += _straight(at.basis, scatter.second)
         if at.loadings is not None and at.loadings.noise.size:  # nothing moves where all are frozen
             last = slice(at.size - at.loadings.noise.shape[-1], None)
             of_noise = scatter.degrees * _ridge_of_noise(at, objective, k)
             of_turns[last, last] += _bent(at, k, scatter, of_noise)
             of_ridge[last] += _of_noise(at, k, of_noise)
-    matrix = _within(of_all, at.jacobian) + of_turns
+    matrix = _within(collect, at.jacobian) + of_turns
     slope = gradient @ at.jacobian + of_ridge
-    concentration = objective.shares.concentration if isinstance(objective, Posterior) else 0.0
+    concentration = objective.weighting.concentration if isinstance(objective, Posterior) else 0.0
     weights = model.all_weights
     for group in at.groups:
         mine, columns = group.members, group.columns
         believed = np.broadcast_to(concentration, K)[mine] if group.has_prior else np.zeros(len(mine))
-        moved, own_share = at.jacobian[mine, columns], weights[mine] / weights[mine].sum()
+        shifted, own_weight = at.jacobian[mine, columns], weights[mine] / weights[mine].sum()
         count = float(gradient[mine].sum() + believed.sum())
-        matrix[columns, columns] += count * moved.T @ (moved * own_share[:, None])
-        slope[columns] += believed @ moved
+        matrix[columns, columns] += count * shifted.T @ (shifted * own_weight[:, None])
+        slope[columns] += believed @ shifted
     return matrix, slope, gradient
 
 
-def _shared(
-    at: Coordinates, objective: Objective, own: Array, slope: Array, row_weight: float, n_numbers: int
-) -> Array:
+def _shared(at: Coordinates, objective: Objective, own: Array, slope: Array, row_weight: float, n_values: int) -> Array:
     """What the ridge and the prior add to the scores of rows, as columns (n_numbers, p) for the numbers of a row.
 
     The first of these numbers are responsibilities, and that of the background. They sum to 1, so they carry what is
     alike for all rows of a component, and for all rows.
     """
-    added, ridge = np.zeros((n_numbers, at.size)), np.diag(np.sqrt(objective.ridge))
+    added, ridge = np.zeros((n_values, at.size)), np.diag(np.sqrt(objective.ridge))
     for k in range(at.model.n_components):
         if at.loadings is not None:
             of_noise = _of_noise(at, k, _ridge_of_noise(at, objective, k))
             added[k, at.size - len(of_noise) :] = of_noise
             continue
         pulls = 0.5 * at.basis.reshape(len(at.basis), -1) @ _squares(at.whiten(k, ridge)).ravel()
-        added[k] = pulls @ at.jacobian[_places(at, k)[1]]
+        added[k] = pulls @ at.jacobian[_jacobian_rows(at, k)[1]]
     of_rows = joined(at, own, row_weight) @ at.jacobian
     of_prior = slope - of_rows - own[:, 0] @ added[: len(own)]
     added[: at.n_weights] += of_prior / row_weight
@@ -258,7 +260,7 @@ class _Scatter:
 
 def _scatters(at: Coordinates, objective: Objective, own: Array) -> list[_Scatter]:
     """The scatters of all components."""
-    model, found = at.model, list[_Scatter]()
+    model, result = at.model, list[_Scatter]()
     d, second = model.n_features, at.second
     prior = objective.prior if isinstance(objective, Posterior) else None
     ridge = np.diag(np.sqrt(objective.ridge)) if at.loadings is None else np.zeros((d, d))
@@ -285,8 +287,8 @@ def _scatters(at: Coordinates, objective: Objective, own: Array) -> list[_Scatte
             squares = np.trace(squares) / d * np.eye(d)
         elif second is Second.DIAGONAL:
             squares = np.diag(np.diagonal(squares))
-        found.append(_Scatter(pulled, first, squares, degrees))
-    return found
+        result.append(_Scatter(pulled, first, squares, degrees))
+    return result
 
 
 def _squares(rows: Array) -> Array:
@@ -302,8 +304,8 @@ def _times(matrix: Array, jacobian: Array) -> Array:
     """M J."""
     counts, product = (jacobian != 0).sum(axis=0), np.empty((len(matrix), jacobian.shape[1]))
     single, several = np.flatnonzero(counts == 1), np.flatnonzero(counts != 1)
-    places = (jacobian[:, single] != 0).argmax(axis=0)
-    product[:, single] = matrix[:, places] * jacobian[places, single]
+    indices = (jacobian[:, single] != 0).argmax(axis=0)
+    product[:, single] = matrix[:, indices] * jacobian[indices, single]
     used = np.flatnonzero((jacobian[:, several] != 0).any(axis=1))
     product[:, several] = matrix[:, used] @ jacobian[used[:, None], several]
     return product
@@ -312,9 +314,9 @@ def _times(matrix: Array, jacobian: Array) -> Array:
 def _straight(basis: Array, second: Array) -> Array:
     """The second derivatives of ½ Σ zᵀ exp(−B) z by the coordinates of B: ½ tr(E_b E_c S), made symmetric."""
     n_b = len(basis)
-    moved = (basis @ second).reshape(n_b, -1)
-    halves = 0.5 * moved @ basis.reshape(n_b, -1).T  # E_c is symmetric
-    return 0.5 * (halves + halves.T)
+    shifted = (basis @ second).reshape(n_b, -1)
+    splits = 0.5 * shifted @ basis.reshape(n_b, -1).T  # E_c is symmetric
+    return 0.5 * (splits + splits.T)
 
 
 def _turned(second: Array, variances: Array) -> Array:
@@ -329,16 +331,16 @@ def _turned(second: Array, variances: Array) -> Array:
     scatter, inverse, each = second * roots[:, None] * roots, 1 / roots**2, np.arange(n)
     turns = np.zeros((n, d, d))
     turns[each, rows, columns], turns[each, columns, rows] = 1.0, -1.0
-    found = np.zeros((d + n, d + n))
-    found[np.arange(d), np.arange(d)] = np.diagonal(second)
+    result = np.zeros((d + n, d + n))
+    result[np.arange(d), np.arange(d)] = np.diagonal(second)
     crossed = np.sqrt(2) * scatter[rows, columns]
-    found[d + each, rows], found[d + each, columns] = crossed * inverse[rows], -crossed * inverse[columns]
-    found[:d, d:] = found[d:, :d].T
+    result[d + each, rows], result[d + each, columns] = crossed * inverse[rows], -crossed * inverse[columns]
+    result[:d, d:] = result[d:, :d].T
     first = scatter * (inverse[:, None] + inverse) @ turns
     middle = scatter @ turns * inverse
-    halves = -0.5 * (first - 2 * middle).reshape(n, -1) @ turns.reshape(n, -1).T
-    found[d:, d:] = 0.5 * (halves + halves.T)
-    return found
+    splits = -0.5 * (first - 2 * middle).reshape(n, -1) @ turns.reshape(n, -1).T
+    result[d:, d:] = 0.5 * (splits + splits.T)
+    return result
 
 
 def _bent(at: Coordinates, component: int, scatter: _Scatter, of_noise: Array) -> Array:
@@ -347,18 +349,18 @@ def _bent(at: Coordinates, component: int, scatter: _Scatter, of_noise: Array) -
     B is W (Σ(θ) − Σ) Wᵀ less half its square: M Mᵀ + ½ Ψ n² less half the square of what is of first order.
     """
     assert at.loadings is not None, "they are bent"
-    place = component if at.n_covariances > 1 else 0
-    factor, each = at.factors[place], at.model.covariances.each[place]
-    moved, noise = at.loadings.moved[place], at.loadings.noise[place]
+    index = component if at.n_covariances > 1 else 0
+    factor, each = at.factors[index], at.model.covariances.each[index]
+    shifted, noise = at.loadings.shifted[index], at.loadings.noise[index]
     d, n_b = noise.shape
     gap = scatter.second - scatter.degrees * np.eye(d)
-    straight = first_order(factor, each, moved, noise)
-    half = np.einsum("ij,jqb->biq", factor, moved)
-    of_loadings = (gap @ half).reshape(n_b, -1) @ half.reshape(n_b, -1).T
+    straight = first_order(factor, each, shifted, noise)
+    half_step = np.einsum("ij,jqb->biq", factor, shifted)
+    of_loadings = (gap @ half_step).reshape(n_b, -1) @ half_step.reshape(n_b, -1).T
     squared = (gap @ straight).reshape(n_b, -1) @ straight.reshape(n_b, -1).T
     curves = (gap @ factor * factor).sum(axis=0) * each[:, -1]
-    found = of_loadings - 0.5 * squared + noise.T @ (0.5 * curves[:, None] * noise)
-    return np.asarray(noise.T @ (0.5 * of_noise[:, None] * noise) - _symmetric(found))
+    result = of_loadings - 0.5 * squared + noise.T @ (0.5 * curves[:, None] * noise)
+    return np.asarray(noise.T @ (0.5 * of_noise[:, None] * noise) - _symmetric(result))
 
 
 def _ridge_of_noise(at: Coordinates, objective: Objective, component: int) -> Array:

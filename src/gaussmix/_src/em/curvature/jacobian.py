@@ -10,15 +10,15 @@ from numpy.typing import NDArray
 
 from gaussmix._src.covariances import Dense, LowRank
 from gaussmix._src.interfaces.algebra import Across, Algebra, FactorAlgebra
-from gaussmix._src.interfaces.need import Second
+from gaussmix._src.interfaces.moment_spec import Second
 from gaussmix._src.interfaces.whitening.low_rank import spectrum
 from gaussmix._src.model import Model
 from gaussmix._src.numerics.arrays import Array, below_diagonal, block_diagonal
 from gaussmix._src.numerics.axes import common_axes, principal_axes
 from gaussmix._src.numerics.factorise import factorise
 
-LEAST_SLOPE = 1e-6  # of what a rotation changes, as a unit; axes of equal variances have no direction
-LEAST_SPREAD = 1e-3  # of rows along a factor, in units of the noise; a weaker factor has no direction
+MIN_SLOPE = 1e-6  # of what a rotation changes, as a unit; axes of equal variances have no direction
+MIN_LOADING_SPREAD = 1e-3  # of rows along a factor, in units of the noise; a weaker factor has no direction
 
 Bounds = tuple[NDArray[np.bool_], NDArray[np.bool_]]
 
@@ -36,11 +36,11 @@ class Loadings:
 
     Parameters
     ----------
-    moved : M, (n, n_features, n_factors, n_b).
+    shifted : M, (n, n_features, n_factors, n_b).
     noise : n, (n, n_features, n_b).
     """
 
-    moved: Array
+    shifted: Array
     noise: Array
 
 
@@ -68,9 +68,9 @@ def of_covariances(
     elif second is Second.FULL:
         blocks = block_diagonal(of_diagonals, _across(len(free), np.eye(d * (d - 1) // 2), algebra.orientation))
     blocks = free[:, None, None] * blocks
-    kept = (blocks != 0).any(axis=(0, 1))
-    jacobian = blocks[:, :, kept].reshape(blocks.shape[0] * blocks.shape[1], int(kept.sum()))
-    return jacobian, factors, None if angles is None else angles[:, :, kept], variances
+    retained = (blocks != 0).any(axis=(0, 1))
+    jacobian = blocks[:, :, retained].reshape(blocks.shape[0] * blocks.shape[1], int(retained.sum()))
+    return jacobian, factors, None if angles is None else angles[:, :, retained], variances
 
 
 def _of_diagonals(n: int, d: int, volume: Across, shape: Across, second: Second) -> Array:
@@ -109,10 +109,10 @@ def _of_turns(variances: Array, importance: Array, orientation: Across) -> tuple
     slopes = ratios - 1 / ratios
     if orientation is Across.EQUAL:
         size = np.sqrt((importance[:, None] * slopes**2).sum(axis=0) / (importance.sum() or 1.0))
-        angles = _across(n, np.diag(1 / np.maximum(size, LEAST_SLOPE)), orientation)
+        angles = _across(n, np.diag(1 / np.maximum(size, MIN_SLOPE)), orientation)
     else:
         angles = _across(n, np.eye(len(rows)), orientation)
-        angles = angles / np.maximum(np.abs(slopes), LEAST_SLOPE)[:, :, None]
+        angles = angles / np.maximum(np.abs(slopes), MIN_SLOPE)[:, :, None]
     return slopes[:, :, None] * angles, angles
 
 
@@ -125,28 +125,28 @@ def of_loadings(model: Model, algebra: FactorAlgebra, free: Array) -> tuple[Arra
     if algebra.loadings is Across.EQUAL:
         frames = covariances.loadings[:1], covariances.noise.mean(axis=0, keepdims=True)
     roots, directions, spread, rotation = spectrum(*frames)
-    if spread.min() < LEAST_SPREAD:
+    if spread.min() < MIN_LOADING_SPREAD:
         raise NotSmooth("some factors have no loadings")
     each = np.array([_free_loadings(*of_one) for of_one in zip(roots, directions, rotation, strict=True)])
-    moved = each if algebra.loadings is Across.EQUAL else _own_columns(each)
-    moved = np.broadcast_to(moved, (n, *moved.shape[1:]))
+    shifted = each if algebra.loadings is Across.EQUAL else _own_columns(each)
+    shifted = np.broadcast_to(shifted, (n, *shifted.shape[1:]))
     noise = _across(n, np.ones((d, 1)) if algebra.is_isotropic else np.eye(d), algebra.noise)
-    if moved.shape[2] + noise.shape[2] != model.family.n_parameters(model.n_components, d):
+    if shifted.shape[2] + noise.shape[2] != model.family.n_parameters(model.n_components, d):
         raise NotSmooth("so many factors are not determined by the covariances")
-    n_moved = moved.shape[2]
-    moved = np.concatenate((moved, np.zeros((n, d * n_factors, noise.shape[2]))), axis=2)
-    noise = np.concatenate((np.zeros((n, d, n_moved)), noise), axis=2)
-    moved = (free[:, None, None] * moved).reshape(n, d, n_factors, -1)
+    n_shifted = shifted.shape[2]
+    shifted = np.concatenate((shifted, np.zeros((n, d * n_factors, noise.shape[2]))), axis=2)
+    noise = np.concatenate((np.zeros((n, d, n_shifted)), noise), axis=2)
+    shifted = (free[:, None, None] * shifted).reshape(n, d, n_factors, -1)
     noise = free[:, None, None] * noise
     factors, _, failed = factorise(covariances.simple().each)
     if failed.any():
         raise NotSmooth("a covariance is singular")
-    of_each = zip(factors, covariances.each, moved, noise, strict=True)
+    of_each = zip(factors, covariances.each, shifted, noise, strict=True)
     blocks = np.array([_of_matrices(first_order(*of_one)) for of_one in of_each])
     size = np.sqrt((blocks**2).sum(axis=1).max(axis=0))
-    kept = size > 0
-    moved, noise, blocks = (found[..., kept] / size[kept] for found in (moved, noise, blocks))
-    return factors, Loadings(moved, noise), blocks.reshape(math.prod(blocks.shape[:2]), blocks.shape[2])
+    retained = size > 0
+    shifted, noise, blocks = (result[..., retained] / size[retained] for result in (shifted, noise, blocks))
+    return factors, Loadings(shifted, noise), blocks.reshape(math.prod(blocks.shape[:2]), blocks.shape[2])
 
 
 def _free_loadings(roots: Array, directions: Array, rotation: Array) -> Array:
@@ -157,8 +157,8 @@ def _free_loadings(roots: Array, directions: Array, rotation: Array) -> Array:
         basis = basis @ complement(inside if inside[0] >= 0 else -inside)
     columns = [(directions[:, i], j) for j in range(q) for i in range(j, q)]
     columns += [(column, j) for j in range(q) for column in basis.T]
-    found = np.array([(column / roots)[:, None] * rotation[:, j] for column, j in columns])
-    return found.reshape(len(columns), d * q).T
+    result = np.array([(column / roots)[:, None] * rotation[:, j] for column, j in columns])
+    return result.reshape(len(columns), d * q).T
 
 
 def _own_columns(each: Array) -> Array:
@@ -169,10 +169,10 @@ def _own_columns(each: Array) -> Array:
     return own.reshape(n, m, n * c)
 
 
-def first_order(factor: Array, covariance: Array, moved: Array, noise: Array) -> Array:
+def first_order(factor: Array, covariance: Array, shifted: Array, noise: Array) -> Array:
     """W (M Λᵀ + Λ Mᵀ + diag(n ψ)) Wᵀ of each coordinate of a factor analyser, (n_b, n_features, n_features)."""
-    half = np.einsum("ij,jqb->bqi", factor, moved)
-    crossed = np.einsum("bqi,jq->bij", half, np.einsum("ij,jq->iq", factor, covariance[:, :-1]))
+    half_step = np.einsum("ij,jqb->bqi", factor, shifted)
+    crossed = np.einsum("bqi,jq->bij", half_step, np.einsum("ij,jq->iq", factor, covariance[:, :-1]))
     scaled = (noise * covariance[:, -1:]).T[:, None, :] * factor
     return np.asarray(crossed + crossed.swapaxes(1, 2) + np.einsum("bij,kj->bik", scaled, factor))
 

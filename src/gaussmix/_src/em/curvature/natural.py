@@ -15,10 +15,10 @@ from gaussmix._src.covariances import Covariances, Dense
 from gaussmix._src.em.curvature.coordinates import Coordinates
 from gaussmix._src.engines.base import NOISE, Engine
 from gaussmix._src.interfaces.block import Block
-from gaussmix._src.interfaces.need import Second
+from gaussmix._src.interfaces.moment_spec import Second
 from gaussmix._src.interfaces.parameters import Parameters
 from gaussmix._src.model import Model
-from gaussmix._src.numerics.arrays import Array, Places
+from gaussmix._src.numerics.arrays import Array, Indices
 from gaussmix._src.numerics.elementary import log, softmax
 from gaussmix._src.numerics.threads import cached_property
 
@@ -80,7 +80,7 @@ class NaturalScale:
     has_noise: bool
 
     @classmethod
-    def of(cls, model: Model) -> NaturalScale:
+    def at_model(cls, model: Model) -> NaturalScale:
         """The scale of a model, and of all of its size and structure."""
         K, d, covariances = model.n_components, model.n_features, model.covariances
         return cls(K, d, covariances.second, covariances.is_shared, model.noise is not None)
@@ -113,10 +113,10 @@ class NaturalScale:
 
     def values(self, model: Model) -> Array:
         """The parameters of a model of this size and structure, (q,)."""
-        numbers = self.numbers(model.covariances)[: 1 if self.is_shared else None]
-        return np.concatenate((model.all_weights, model.means.ravel(), numbers.ravel()))
+        columns = self.covariance_values(model.covariances)[: 1 if self.is_shared else None]
+        return np.concatenate((model.all_weights, model.means.ravel(), columns.ravel()))
 
-    def numbers(self, covariances: Covariances) -> Array:
+    def covariance_values(self, covariances: Covariances) -> Array:
         """The numbers of each covariance, (n, n_numbers)."""
         if self._is_matrix:
             return covariances.dense()[:, *self._triangle]
@@ -140,7 +140,7 @@ class NaturalScale:
         return Model(weights[:K], means.reshape(shape), dense, family, noise)
 
     @property
-    def _triangle(self) -> tuple[Places, Places]:
+    def _triangle(self) -> tuple[Indices, Indices]:
         """The lower triangle of a matrix, by rows."""
         rows, columns = np.tril_indices(self.n_features)
         return rows, columns
@@ -152,23 +152,23 @@ class NaturalScale:
         dΣ_k = L_k dB_k L_kᵀ; weights have logarithms as coordinates.
         """
         K, d, n_weights = self.n_components, self.n_features, at.n_weights
-        found, values = np.zeros((self.size, at.size)), self.values(at.model)
-        found[:n_weights] = values[:n_weights, None] * at.jacobian[:n_weights]
+        result, values = np.zeros((self.size, at.size)), self.values(at.model)
+        result[:n_weights] = values[:n_weights, None] * at.jacobian[:n_weights]
         first, of_means = n_weights, at.jacobian[n_weights : n_weights + K * d].reshape(K, d, at.size)
         colours = at.colours
         for k, changes in enumerate(of_means):
             used = np.flatnonzero(changes.any(axis=0))
-            colour, moved = colours[min(k, len(colours) - 1)], changes[:, used]
-            found[first : first + d, used] = _coloured(colour, moved)
+            colour, shifted = colours[min(k, len(colours) - 1)], changes[:, used]
+            result[first : first + d, used] = _coloured(colour, shifted)
             first += d
         rest = at.jacobian[first:]
         blocks = rest.reshape(at.n_covariances, len(rest) // at.n_covariances, at.size)  # size is 0 if none is free
         n_own = (self.size - first) // at.n_covariances
         for colour, changes in zip(colours, blocks, strict=True):
             used = np.flatnonzero(changes.any(axis=0))
-            found[first : first + n_own, used] = self._of_changes(at, colour, changes[:, used])
+            result[first : first + n_own, used] = self._of_changes(at, colour, changes[:, used])
             first += n_own
-        return found
+        return result
 
     def _of_changes(self, at: Coordinates, colour: Array, changes: Array) -> Array:
         """The changes of the numbers of a covariance, from those of the coordinates of its B (n_b, …)."""
@@ -177,13 +177,13 @@ class NaturalScale:
             return np.asarray(math.sqrt(2 / d) * colour.ravel()[0] ** 2 * changes)
         if self.second is Second.DIAGONAL:
             return np.asarray(math.sqrt(2) * colour[:, None] ** 2 * changes)
-        half = np.einsum("bij,kj->bik", at.basis, colour)
-        of_basis = np.einsum("ij,bjk->bik", colour, half)[:, *self._triangle]
+        half_step = np.einsum("bij,kj->bik", at.basis, colour)
+        of_basis = np.einsum("ij,bjk->bik", colour, half_step)[:, *self._triangle]
         return np.asarray(np.einsum("bn,bp->np", of_basis, changes))
 
 
-def _coloured(colour: Array, moved: Array) -> Array:
-    return colour[:, None] * moved if colour.ndim == 1 else np.einsum("ij,jp->ip", colour, moved)
+def _coloured(colour: Array, shifted: Array) -> Array:
+    return colour[:, None] * shifted if colour.ndim == 1 else np.einsum("ij,jp->ip", colour, shifted)
 
 
 @dataclass(frozen=True, eq=False)
@@ -206,7 +206,7 @@ class Stacked:
     arrays: Array
 
     @classmethod
-    def of(cls, models: Sequence[Model]) -> Stacked:
+    def from_models(cls, models: Sequence[Model]) -> Stacked:
         """Stack models of one size and structure, at least one."""
         return cls(
             models[0],
@@ -234,27 +234,27 @@ class Stacked:
         covariances = self.covariances
         if self.like.covariances.is_shared:
             covariances = covariances.take(np.repeat(np.arange(n), K))
-        of_all = self.weights.ravel(), self.means.reshape(n * K, d), covariances.whitening
-        parameters = Parameters.of(*of_all)
+        collect = self.weights.ravel(), self.means.reshape(n * K, d), covariances.whitening
+        parameters = Parameters.from_mixture(*collect)
         heights = engine.component_log_density(rows, parameters).reshape(-1, n, K)
         if self.like.noise is not None:
             background = np.broadcast_to(log(self.noise) - self.like.noise.log_volume, heights.shape[:2])
             heights = np.concatenate((heights, background[..., None]), axis=2)
         return np.asarray(softmax(heights)[..., :K].reshape(-1, n * K))
 
-    def values(self, orders: Places) -> Array:
+    def values(self, orders: Indices) -> Array:
         """The natural parameters of each model (n, q), with its components in an order (n, n_components)."""
-        n, scale = len(self.weights), NaturalScale.of(self.like)
-        numbers = scale.numbers(self.covariances)
-        numbers = numbers.reshape(n, -1, numbers.shape[1])
+        n, scale = len(self.weights), NaturalScale.at_model(self.like)
+        columns = scale.covariance_values(self.covariances)
+        columns = columns.reshape(n, -1, columns.shape[1])
         if not scale.is_shared:
-            numbers = np.take_along_axis(numbers, orders[:, :, None], axis=1)
+            columns = np.take_along_axis(columns, orders[:, :, None], axis=1)
         return np.concatenate(
             (
                 np.take_along_axis(self.weights, orders, axis=1),
                 self.noise[:, None][:, : int(scale.has_noise)],
                 np.take_along_axis(self.means, orders[:, :, None], axis=1).reshape(n, -1),
-                numbers.reshape(n, -1),
+                columns.reshape(n, -1),
             ),
             axis=1,
         )

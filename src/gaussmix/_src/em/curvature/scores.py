@@ -14,13 +14,13 @@ from gaussmix._src.em.step.accumulate import StepTask
 from gaussmix._src.engines.base import Engine
 from gaussmix._src.interfaces.block import Block
 from gaussmix._src.interfaces.leaves import TILE_ROWS, Sums
-from gaussmix._src.interfaces.need import Need, Rule, Second
+from gaussmix._src.interfaces.moment_spec import MomentSpec, Rule, Second
 from gaussmix._src.interfaces.parameters import Parameters
 from gaussmix._src.numerics.arrays import Array, below_diagonal
 from gaussmix._src.sources.base import Source
 
-MAX_SCORES_HELD = 2**20  # scores that are held at a time, 8 MB
-STEP = 1e-4  # of central differences: what they leave out is as small as the rounding
+MAX_SCORES = 2**20  # scores that are held at a time, 8 MB
+DIFFERENCE_STEP = 1e-4  # of central differences: what they leave out is as small as the rounding
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,15 +36,15 @@ class Scores:
     has_squares: bool = False
 
     def __call__(self, leaf: Block) -> Sums:
-        at, weight, found = self.coordinates, leaf.row_weight, list[Array]()
+        at, weight, result = self.coordinates, leaf.row_weight, list[Array]()
         factors = at.factors
         if factors.ndim < 3:
             factors = np.broadcast_to(factors, (len(factors), at.model.n_features))[:, None]
         squared = [replace(leaf, row_weight=weight**2)] if self.has_squares and weight is not None else []
         for part in [leaf, *squared]:
             between, within = self.engine.score_products(part, at.model.parameters, factors, at.second)
-            found += [self._in_order(between, within, part.total_weight), within]
-        return Sums(found[:3])
+            result += [self._in_order(between, within, part.total_weight), within]
+        return Sums(result[:3])
 
     def _in_order(self, products: Array, within: Array, row_weight: float) -> Array:
         """An engine's products (n_all, n_all) in the order of the Jacobian, with those of the background.
@@ -59,14 +59,14 @@ class Scores:
         order = np.concatenate((of_each[:, 0], of_each[:, 1 : 1 + d].ravel(), of_each[:, 1 + d :].ravel(), last))
         if at.n_weights > K:
             order = np.insert(order, K, 0)  # whatever stands there
-        found: Array = products[order[:, None], order]
+        result: Array = products[order[:, None], order]
         if at.n_weights == K:
-            return found
+            return result
         sums = joined(at, within[:, 0], row_weight)
-        of_noise = sums - found[:K].sum(axis=0)
+        of_noise = sums - result[:K].sum(axis=0)
         of_noise[K] = sums[K] - of_noise[:K].sum()
-        found[K], found[:, K] = of_noise, of_noise
-        return found
+        result[K], result[:, K] = of_noise, of_noise
+        return result
 
 
 def expected(at: Coordinates, source: Source, engine: Engine[Any], parameters: Parameters) -> Array:
@@ -75,7 +75,7 @@ def expected(at: Coordinates, source: Source, engine: Engine[Any], parameters: P
     These are the moments of a step of EM, in the units of the components at θ = 0.
     """
     model, second = at.model, at.second
-    (K, d), need = model.means.shape, Need(second)
+    (K, d), need = model.means.shape, MomentSpec(second)
     anchor = None if source.is_incomplete else model.means  # in float64, and for complete rows as fast as others
     task = StepTask(engine, K, parameters, need, anchor=anchor)
     moments = task.over(source).about(model.means)
@@ -104,10 +104,10 @@ def joined(at: Coordinates, own: Array, row_weight: float) -> Array:
 def slopes(at: Coordinates, source: Source, engine: Engine[Any]) -> Array:
     """∂ Σ s S_i / ∂θ, (n_all, p), by two passes for each coordinate."""
     columns, row_weight = [], source.profile.total_weight
-    for point in STEP * np.eye(at.size):
+    for point in DIFFERENCE_STEP * np.eye(at.size):
         ends = (expected(at, source, engine, at.at(end).parameters) for end in (point, -point))
         above, below = (joined(at, own, row_weight) for own in ends)
-        columns.append((above - below) / (2 * STEP))
+        columns.append((above - below) / (2 * DIFFERENCE_STEP))
     return np.array(columns).reshape(at.size, len(at.jacobian)).T
 
 
@@ -134,30 +134,32 @@ class Differences:
     has_squares: bool
 
     @classmethod
-    def of(cls, at: Coordinates, engine: Engine[Any], *, has_squares: bool) -> Differences:
+    def at_coordinates(cls, at: Coordinates, engine: Engine[Any], *, has_squares: bool) -> Differences:
         """By all coordinates."""
-        steps, model = STEP * np.eye(at.size), at.model
+        steps, model = DIFFERENCE_STEP * np.eye(at.size), at.model
         ends = [(at.at(step).parameters, at.at(-step).parameters) for step in steps]
         return cls(engine, model.parameters, ends, model.noise is not None, has_squares)
 
     def __call__(self, leaf: Block) -> Sums:
-        n_rows = MAX_SCORES_HELD // (TILE_ROWS * (len(self.here.means) + self.has_noise + len(self.ends))) * TILE_ROWS
+        n_rows = MAX_SCORES // (TILE_ROWS * (len(self.here.means) + self.has_noise + len(self.ends))) * TILE_ROWS
         return reduce(add, map(self._sums, leaf.cut(max(n_rows, TILE_ROWS))))
 
     def _sums(self, part: Block) -> Sums:
-        shares = self.engine.responsibilities(part, self.here).T
-        of_noise = [1 - shares.sum(axis=0)] if self.has_noise else []
+        responsibilities = self.engine.responsibilities(part, self.here).T
+        of_noise = [1 - responsibilities.sum(axis=0)] if self.has_noise else []
         log_density = self.engine.log_density
-        scores = [(log_density(part, one) - log_density(part, other)) / (2 * STEP) for one, other in self.ends]
-        numbers, weight = np.array([*shares, *of_noise, *scores]), part.weight
-        return Sums(squares(self.engine, numbers, each) for each in [weight, weight**2][: 1 + self.has_squares])
+        scores = [
+            (log_density(part, one) - log_density(part, other)) / (2 * DIFFERENCE_STEP) for one, other in self.ends
+        ]
+        values, weight = np.array([*responsibilities, *of_noise, *scores]), part.weight
+        return Sums(squares(self.engine, values, each) for each in [weight, weight**2][: 1 + self.has_squares])
 
 
 def squares(engine: Engine[Any], scores: Array, weight: Array) -> Array:
     """Σ w x xᵀ of the columns of scores, the same bits on every processor."""
-    need = Need(Second.FULL)
-    block = Block(0, scores.T, weight, given=np.zeros(len(weight), np.int32))
+    need = MomentSpec(Second.FULL)
+    block = Block(0, scores.T, weight, assignment=np.zeros(len(weight), np.int32))
     state, anchor = engine.open(block, need, 1), np.zeros((1, len(scores)))
-    second = engine.step(block, state, None, need, Rule.GIVEN, anchor).second
+    second = engine.step(block, state, None, need, Rule.ASSIGNMENT, anchor).second
     assert second is not None, "they were asked for"
     return second[0]

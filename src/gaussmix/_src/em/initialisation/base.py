@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from gaussmix._src.em.initialisation.sample import Distinct
 from gaussmix._src.engines.base import Engine
 from gaussmix._src.interfaces.block import Block
-from gaussmix._src.interfaces.need import Rule
+from gaussmix._src.interfaces.moment_spec import Rule
 from gaussmix._src.interfaces.parameters import Parameters
 from gaussmix._src.interfaces.whitening.diagonal import SphericalWhitening
 from gaussmix._src.numerics.arrays import Array
@@ -26,15 +26,15 @@ class Partition:
     Parameters
     ----------
     parameters : with `Rule.HARD`, rows go to the component that is most probable under these.
-    rule : with `Rule.GIVEN`, shares come from the blocks, or from `share`.
-    share : computes responsibilities (n_rows, n_components) of a block, in the process that has the rows; picklable.
+    rule : with `Rule.ASSIGNMENT`, shares come from the blocks, or from `responsibilities`.
+    scaled : computes responsibilities (n_rows, n_components) of a block, in the process that has the rows; picklable.
     searched : rows on which `em.search.split_and_merge` moves the components of the first model; None for no search.
     seed : of that search.
     """
 
     parameters: Parameters | None = None
-    rule: Rule = Rule.GIVEN
-    share: Callable[[Block], Array] | None = None
+    rule: Rule = Rule.ASSIGNMENT
+    responsibilities: Callable[[Block], Array] | None = None
     searched: Distinct | None = None
     seed: int = 0
 
@@ -46,11 +46,14 @@ class Partition:
         unit spheres that would depend on the unit of the rows. Where all centres are one, spheres stay as wide as they
         are.
         """
-        share, centres = getattr(self.share, "scaled", self.share), self.centres  # `GrossApart` has a partition inside
+        fraction, centres = (
+            getattr(self.responsibilities, "scaled", self.responsibilities),
+            self.centres,
+        )  # `WithOutliers` has a partition inside
         parameters = self.parameters
         if centres is not None and (centres != centres[0]).any():
-            parameters = centre_parameters(centres, width_of(centres))
-        return replace(self, parameters=parameters, share=share)
+            parameters = centre_parameters(centres, mean_distance(centres))
+        return replace(self, parameters=parameters, responsibilities=fraction)
 
     @property
     def centres(self) -> Array | None:
@@ -61,8 +64,8 @@ class Partition:
 
     def sharp(self, block: Block | None) -> Array | NDArray[np.int32] | None:
         """What gives each row of a block one component: centres, or its number (n_rows,); None where nothing does."""
-        centres, numbers = self.centres, getattr(self.share, "numbers", None)
-        return centres if block is None or numbers is None else numbers(block)
+        centres, values = self.centres, getattr(self.responsibilities, "row_labels", None)
+        return centres if block is None or values is None else values(block)
 
 
 class Start(Protocol):
@@ -80,7 +83,7 @@ STARTS = {
     "kmeans": "kmeans.kmeans",
     "search": "kmeans.search",
     "random_from_data": "random.random_rows",
-    "random": "random.random_shares",
+    "random": "random.random_responsibilities",
 }
 StartName = Literal["auto", "hierarchical", "k-means++", "kmeans", "search", "random_from_data", "random"]
 # What `init_params` may be: names; labels or responsibilities of the rows; a callable of (X, n_components, rng).
@@ -108,7 +111,7 @@ def nearest_centre(centres: Array) -> Partition:
     return Partition(centre_parameters(centres), Rule.HARD)
 
 
-def width_of(centres: Array) -> float:
+def mean_distance(centres: Array) -> float:
     """Typical distance of centres (n_components, n_features) from their middle, along a feature; 1 if they coincide.
 
     Medians keep a centre on a gross row from making spheres so wide that the distances of the others vanish compared

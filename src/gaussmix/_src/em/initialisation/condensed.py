@@ -5,54 +5,57 @@ from __future__ import annotations
 import numpy as np
 
 from gaussmix._src.em.initialisation.sample import Distinct
-from gaussmix._src.numerics.arrays import Array, Places
+from gaussmix._src.numerics.arrays import Array, Indices
 
-FEW_VALUES = 4_000  # so few are not condensed
-RUNS, TAIL = 250, 25  # the least number of runs of neighbours, and rows at each end that are runs of their own
-WIDE, MOST_GAPS = 3.0, 20  # times as wide as its neighbours is a run over a gap; and most such runs
+MAX_PLAIN_VALUES = 4_000  # so few are not condensed
+MIN_RUNS, N_TAIL_ROWS = (
+    250,
+    25,
+)  # the least number of runs of neighbours, and rows at each end that are runs of their own
+MIN_GAP_RATIO, MAX_GAPS = 3.0, 20  # times as wide as its neighbours is a run over a gap; and most such runs
 
 
 def condensed(sample: Distinct) -> Distinct:
     """Fewer rows of one feature with the same mean and variance, and nearly the same density.
 
     Each run of neighbours becomes two rows, at its mean plus and minus its standard deviation. Runs have about a part
-    in `RUNS` of the weight at most, and towards both ends a part in `TAIL` of the weight beyond them. Rows around
-    gaps stay as they are, and rows of negligible weight are left out.
+    in `MIN_RUNS` of the weight at most, and towards both ends a part in `N_TAIL_ROWS` of the weight beyond them. Rows
+    around gaps stay as they are, and rows of negligible weight are left out.
     """
     sample = sample.without_negligible
     values, weight = sample.rows[:, 0], sample.weight
-    if len(values) <= FEW_VALUES:
+    if len(values) <= MAX_PLAIN_VALUES:
         return sample
     first = _ends_of_runs(weight)
     mass, means, spread = _runs(values, weight, first)
     around = np.maximum(np.append(spread[1:], 0.0), np.append(0.0, spread[:-1]))
-    ends, apart = np.append(first, len(values)), np.empty(0, dtype=np.intp)
-    over_gaps = np.flatnonzero((spread > WIDE * around) & (np.diff(ends) <= FEW_VALUES // MOST_GAPS))
-    over_gaps = np.sort(over_gaps[np.argsort(-spread[over_gaps], kind="stable")[:MOST_GAPS]])
+    ends, is_separate = np.append(first, len(values)), np.empty(0, dtype=np.intp)
+    over_gaps = np.flatnonzero((spread > MIN_GAP_RATIO * around) & (np.diff(ends) <= MAX_PLAIN_VALUES // MAX_GAPS))
+    over_gaps = np.sort(over_gaps[np.argsort(-spread[over_gaps], kind="stable")[:MAX_GAPS]])
     if over_gaps.size:  # such runs are taken apart
-        apart = np.concatenate([np.arange(ends[run], ends[run + 1]) for run in over_gaps])
+        is_separate = np.concatenate([np.arange(ends[run], ends[run + 1]) for run in over_gaps])
         mass, means, spread = (np.delete(each, over_gaps) for each in (mass, means, spread))
     is_pair = spread > 0
     mass = np.where(is_pair, 0.5, 1.0) * mass
-    found = np.concatenate((means - spread, (means + spread)[is_pair], values[apart]))
-    order = np.argsort(found, kind="stable")
-    return Distinct(found[order, None], np.concatenate((mass, mass[is_pair], weight[apart]))[order])
+    result = np.concatenate((means - spread, (means + spread)[is_pair], values[is_separate]))
+    order = np.argsort(result, kind="stable")
+    return Distinct(result[order, None], np.concatenate((mass, mass[is_pair], weight[is_separate]))[order])
 
 
-def _ends_of_runs(weight: Array) -> Places:
+def _ends_of_runs(weight: Array) -> Indices:
     """Where runs of sorted rows begin."""
     n_rows, total = len(weight), weight.sum()
-    places, place = list[float](), 0.0  # where runs of the first half begin, counted in rows
-    while place < 0.5 * n_rows:
-        places.append(place)
-        place += min(max(1.0, place / TAIL), n_rows / RUNS)
-    begun = np.array([*places, 0.5 * n_rows])
+    indices, index = list[float](), 0.0  # where runs of the first half begin, counted in rows
+    while index < 0.5 * n_rows:
+        indices.append(index)
+        index += min(max(1.0, index / N_TAIL_ROWS), n_rows / MIN_RUNS)
+    run_starts = np.array([*indices, 0.5 * n_rows])
     middle = (np.cumsum(weight) - 0.5 * weight) * (n_rows / total)
-    first: Places = np.unique(np.searchsorted(middle, np.concatenate((begun, n_rows - begun))))
+    first: Indices = np.unique(np.searchsorted(middle, np.concatenate((run_starts, n_rows - run_starts))))
     return first[first < n_rows]
 
 
-def _runs(values: Array, weight: Array, first: Places) -> tuple[Array, Array, Array]:
+def _runs(values: Array, weight: Array, first: Indices) -> tuple[Array, Array, Array]:
     """Weight, mean and standard deviation of the rows of runs that begin at these places."""
     sizes, mass = np.diff(first, append=len(values)), np.add.reduceat(weight, first)
     offsets = values - np.repeat(values[first], sizes)

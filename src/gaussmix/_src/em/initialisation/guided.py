@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gaussmix._src.em.initialisation.base import Partition, centre_parameters, width_of
+from gaussmix._src.em.initialisation.base import Partition, centre_parameters, mean_distance
 from gaussmix._src.em.step.accumulate import StepTask
 from gaussmix._src.engines.base import Engine
 from gaussmix._src.interfaces.block import Block
-from gaussmix._src.interfaces.need import Need, Rule, Second
+from gaussmix._src.interfaces.moment_spec import MomentSpec, Rule, Second
 from gaussmix._src.interfaces.parameters import Parameters
 from gaussmix._src.interfaces.whitening.base import Whitening
 from gaussmix._src.numerics.arrays import Array, pieces
@@ -22,10 +22,10 @@ from gaussmix._src.numerics.contract import contract
 from gaussmix._src.numerics.elementary import exponential
 from gaussmix._src.sources.base import Source
 
-MOST_PASSES = 20  # of k-means over all rows
-SETTLED = 1e-4  # of the squared distance of centres from their mean
+MAX_KMEANS_PASSES = 20  # of k-means over all rows
+KMEANS_TOLERANCE = 1e-4  # of the squared distance of centres from their mean
 # The log density of noise in k-means: noise gets only the rows that no component may have.
-LEAST = -1e300
+NOISE_LOG_DENSITY = -1e300
 
 
 def guided(
@@ -43,41 +43,43 @@ def guided(
     if not source.has_log_prior:
         return partition
     if is_matched and partition.parameters is not None:
-        return replace(partition, parameters=replace(partition.parameters, log_background=LEAST))
+        return replace(partition, parameters=replace(partition.parameters, log_background=NOISE_LOG_DENSITY))
     from scipy.optimize import linear_sum_assignment  # slow to import
 
-    shares = partial(_shares, partition=partition, engine=engine)
-    agreement = source.sum_of(partial(_agreement, shares=shares, n_components=n_components))
+    responsibilities = partial(_responsibilities, partition=partition, engine=engine)
+    agreement = source.sum_of(partial(_agreement, responsibilities=responsibilities, n_components=n_components))
     _, order = linear_sum_assignment(-agreement)
     parameters, is_soft = partition.parameters, partition.rule is Rule.SOFT
     if parameters is None or not (is_soft or partition.centres is not None):
-        return Partition(share=partial(_guided, shares=shares, order=order))
+        return Partition(responsibilities=partial(_guided, responsibilities=responsibilities, order=order))
     whitening = parameters.whitening if is_soft else None
-    return Partition(_moved(parameters.means[order], whitening, source, engine), Rule.HARD)
+    return Partition(_constrained_kmeans(parameters.means[order], whitening, source, engine), Rule.HARD)
 
 
-def _moved(centres: Array, whitening: Whitening | None, source: Source, engine: Engine[Any]) -> Parameters:
+def _constrained_kmeans(centres: Array, whitening: Whitening | None, source: Source, engine: Engine[Any]) -> Parameters:
     """Constrained k-means over all rows, from the means of the rows with exactly one possible component.
 
     Distances are whitened; without a `whitening`, which all components share, they are those from spheres.
     """
-    sure = partial(_sure, n_components=len(centres))
-    first = StepTask(engine, len(centres), None, Need(Second.NONE), Rule.GIVEN, share=sure)
+    single_component = partial(_single_component, n_components=len(centres))
+    first = StepTask(
+        engine, len(centres), None, MomentSpec(Second.NONE), Rule.ASSIGNMENT, responsibilities=single_component
+    )
     around = _around(first.over(source).means(centres), whitening)
-    for _ in range(MOST_PASSES):
-        moments = StepTask(engine, len(centres), around, Need(Second.NONE), Rule.HARD).over(source)
+    for _ in range(MAX_KMEANS_PASSES):
+        moments = StepTask(engine, len(centres), around, MomentSpec(Second.NONE), Rule.HARD).over(source)
         centres, whiten = around.means, around.whitening.whiten_each
         around = _around(moments.means(centres), whitening)
         shift, offsets = around.means - centres, around.means - around.means.mean(axis=0)
-        if float((whiten(shift) ** 2).sum()) <= SETTLED * float((whiten(offsets) ** 2).sum()):
+        if float((whiten(shift) ** 2).sum()) <= KMEANS_TOLERANCE * float((whiten(offsets) ** 2).sum()):
             break
     return around
 
 
 def _around(centres: Array, whitening: Whitening | None) -> Parameters:
     """Components alike about the centres; spheres without a `whitening`."""
-    parameters = centre_parameters(centres, width_of(centres))
-    return replace(parameters, whitening=whitening or parameters.whitening, log_background=LEAST)
+    parameters = centre_parameters(centres, mean_distance(centres))
+    return replace(parameters, whitening=whitening or parameters.whitening, log_background=NOISE_LOG_DENSITY)
 
 
 def _possible(block: Block, n_components: int) -> Array:
@@ -86,33 +88,33 @@ def _possible(block: Block, n_components: int) -> Array:
     return np.ones((block.n_rows, n_components)) if log_prior is None else exponential(log_prior)
 
 
-def _shares(block: Block, partition: Partition, engine: Engine[Any]) -> Array:
+def _responsibilities(block: Block, partition: Partition, engine: Engine[Any]) -> Array:
     """Responsibilities (n_rows, n_components) under a partition; labels are ignored."""
-    block = replace(block, log_prior=None, prior_places=None)
-    if partition.share is not None:
-        return partition.share(block)
+    block = replace(block, log_prior=None, prior_indices=None)
+    if partition.responsibilities is not None:
+        return partition.responsibilities(block)
     assert partition.parameters is not None, "a partition by given labels is matched already"
     labels = engine.labels(block, partition.parameters)
     return np.asarray(labels[:, None] == np.arange(len(partition.parameters.means)), dtype=np.float64)
 
 
-def _sure(block: Block, n_components: int) -> Array:
+def _single_component(block: Block, n_components: int) -> Array:
     """Responsibilities of rows with exactly one possible component; 0 for other rows."""
     possible = _possible(block, n_components)
-    is_sure = (possible > 0).sum(axis=1, keepdims=True) == 1
-    return np.where(is_sure, possible, 0.0)
+    has_one_component = (possible > 0).sum(axis=1, keepdims=True) == 1
+    return np.where(has_one_component, possible, 0.0)
 
 
-def _guided(block: Block, shares: Callable[[Block], Array], order: NDArray[np.intp]) -> Array:
+def _guided(block: Block, responsibilities: Callable[[Block], Array], order: NDArray[np.intp]) -> Array:
     """Responsibilities under a partition, restricted to possible components; the labels' own if nothing is left."""
     possible = _possible(block, len(order))
-    found = shares(block)[:, order] * possible
-    found = np.where(found.sum(axis=1, keepdims=True) > 0, found, possible)
-    total = found.sum(axis=1, keepdims=True)
-    return np.asarray(found / np.where(total > 0, total, 1.0))
+    result = responsibilities(block)[:, order] * possible
+    result = np.where(result.sum(axis=1, keepdims=True) > 0, result, possible)
+    total = result.sum(axis=1, keepdims=True)
+    return np.asarray(result / np.where(total > 0, total, 1.0))
 
 
-def _agreement(leaf: Block, shares: Callable[[Block], Array], n_components: int) -> Array:
+def _agreement(leaf: Block, responsibilities: Callable[[Block], Array], n_components: int) -> Array:
     """For each component and part, the row weight of the part that the component may have."""
     agreement = np.zeros(())
     for piece in pieces((leaf.n_rows, n_components)):
@@ -120,5 +122,5 @@ def _agreement(leaf: Block, shares: Callable[[Block], Array], n_components: int)
         possible = _possible(part, n_components)
         if part.row_weight is not None:
             possible = possible * part.row_weight[:, None]
-        agreement = agreement + contract("ik,ij->kj", possible, shares(part))
+        agreement = agreement + contract("ik,ij->kj", possible, responsibilities(part))
     return agreement

@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gaussmix._src.em.initialisation.base import Partition, nearest_centre
-from gaussmix._src.em.initialisation.gross import gross_rows_apart
-from gaussmix._src.em.initialisation.sample import Distinct, variances_of
+from gaussmix._src.em.initialisation.outliers import separate_outliers
+from gaussmix._src.em.initialisation.sample import Distinct, robust_variances
 from gaussmix._src.engines.base import Engine
 from gaussmix._src.interfaces.block import Block
-from gaussmix._src.interfaces.need import Rule
+from gaussmix._src.interfaces.moment_spec import Rule
 from gaussmix._src.interfaces.parameters import Parameters
 from gaussmix._src.interfaces.whitening.triangular import TriangularWhitening
 from gaussmix._src.numerics.arrays import Array
@@ -24,8 +24,10 @@ from gaussmix._src.numerics.contract import contract
 from gaussmix._src.numerics.factorise import factorise
 from gaussmix._src.numerics.hashing import mix, uniform
 
-MOST_LEAVES = 2000  # time and memory grow with the square
-FLAT = 1e-10  # of the largest eigenvalue of the correlations: a direction with less is rounding noise
+MAX_LEAVES = 2000  # time and memory grow with the square
+MIN_RELATIVE_EIGENVALUE = (
+    1e-10  # of the largest eigenvalue of the correlations: a direction with less is rounding noise
+)
 
 
 class _Scaling(NamedTuple):
@@ -81,14 +83,14 @@ class Hierarchy:
     def cut(self, n_clusters: int) -> NDArray[np.intp]:
         """The cluster of each leaf, (n_leaves,), after n_leaves − n_clusters merges; cluster 0 has the most leaves."""
         n_leaves = len(self.leaves)
-        kept = n_leaves - n_clusters
+        retained = n_leaves - n_clusters
         parent = np.arange(2 * n_leaves - 1)
-        parent[self.merges[:kept]] = n_leaves + np.arange(kept)[:, None]
+        parent[self.merges[:retained]] = n_leaves + np.arange(retained)[:, None]
         while (parent[parent] != parent).any():
             parent = parent[parent]
         _, clusters, sizes = np.unique(parent[:n_leaves], return_inverse=True, return_counts=True)
-        number: NDArray[np.intp] = np.argsort(np.argsort(-sizes, kind="stable"))
-        return number[clusters]
+        index: NDArray[np.intp] = np.argsort(np.argsort(-sizes, kind="stable"))
+        return index[clusters]
 
 
 @dataclass(eq=False)
@@ -99,13 +101,13 @@ class _Tree:
     """
 
     one_at_a_time: Lock = field(default_factory=Lock)
-    found: Hierarchy | None = None
+    hierarchy: Hierarchy | None = None
 
 
 _TREES: WeakKeyDictionary[Distinct, _Tree] = WeakKeyDictionary()  # one tree serves all numbers of components
 
 
-def tree_of(sample: Distinct) -> Hierarchy:
+def build_hierarchy(sample: Distinct) -> Hierarchy:
     """Ward's hierarchy of a sample, built once and kept as long as the sample exists.
 
     Ward (1963), JASA 58, 236–244, on rows scaled as mclust's default does: each feature to unit variance, then each
@@ -115,28 +117,28 @@ def tree_of(sample: Distinct) -> Hierarchy:
 
     tree = _TREES.setdefault(sample, _Tree())
     with tree.one_at_a_time:
-        if tree.found is None:
+        if tree.hierarchy is None:
             scaling = _scaling(sample)
             leaves = _leaves(sample)
             offsets = sample.filled[leaves] - sample.filled[0]
             merges = np.empty((0, 2)) if len(leaves) == 1 else ward(contract("ni,ij->nj", offsets, scaling.axes))[:, :2]
             is_whole = len(np.unique(leaves)) == len(sample.weight)
-            tree.found = Hierarchy(leaves, merges.astype(np.intp), scaling, is_whole)
-        return tree.found
+            tree.hierarchy = Hierarchy(leaves, merges.astype(np.intp), scaling, is_whole)
+        return tree.hierarchy
 
 
-@gross_rows_apart
+@separate_outliers
 def hierarchical(sample: Distinct, engine: Engine[Any], n_components: int, rng: np.random.Generator) -> Partition:
     """Rows of the tree keep their cluster. If the tree lacks some rows, each row goes to the nearest cluster centre."""
     if n_components == 1:
         return nearest_centre(sample.filled[:1])
-    tree = tree_of(sample)
+    tree = build_hierarchy(sample)
     n_clusters = min(n_components, len(tree.leaves))
     clusters = tree.cut(n_clusters)
     if tree.is_whole and sample.rank is not None:
         labels = np.empty(len(sample.rows), dtype=np.intp)
         labels[tree.leaves] = clusters
-        return Partition(share=LeafLabels(labels, sample.rank, n_components))
+        return Partition(responsibilities=LeafLabels(labels, sample.rank, n_components))
     leaves = sample.filled[tree.leaves]
     centres = np.array([leaves[clusters == cluster].mean(axis=0) for cluster in range(n_clusters)])
     centres = np.resize(centres, (n_components, leaves.shape[1]))
@@ -152,9 +154,9 @@ class LeafLabels:
     n_components: int
 
     def __call__(self, block: Block) -> Array:
-        return (self.numbers(block)[:, None] == np.arange(self.n_components)).astype(np.float64)
+        return (self.row_labels(block)[:, None] == np.arange(self.n_components)).astype(np.float64)
 
-    def numbers(self, block: Block) -> NDArray[np.int32]:
+    def row_labels(self, block: Block) -> NDArray[np.int32]:
         """The component of each row, (n_rows,)."""
         rank = self.rank[block.first_row : block.first_row + block.n_rows]
         return self.labels[rank].astype(np.int32)
@@ -163,28 +165,30 @@ class LeafLabels:
 def _leaves(sample: Distinct) -> NDArray[np.intp]:
     """The distinct row of each leaf, (n_leaves,): a row of weight 2 has two, because SciPy's Ward takes no weights.
 
-    If there would be more than `MOST_LEAVES` leaves, or if weights are not whole multiples of the smallest,
-    `MOST_LEAVES` leaves are drawn: one from each of equal parts of the cumulative weight, at a place in the part that a
+    If there would be more than `MAX_LEAVES` leaves, or if weights are not whole multiples of the smallest,
+    `MAX_LEAVES` leaves are drawn: one from each of equal parts of the cumulative weight, at a place in the part that a
     hash of its number gives. The same sample gives the same leaves.
     """
     times = sample.weight / sample.weight.min()
-    if times.sum() <= MOST_LEAVES and (times == np.rint(times)).all():
+    if times.sum() <= MAX_LEAVES and (times == np.rint(times)).all():
         return np.repeat(np.arange(len(times)), times.astype(np.intp))
-    places = np.arange(MOST_LEAVES) + uniform(mix(np.arange(MOST_LEAVES, dtype=np.uint64)))
-    return sample.at(places / MOST_LEAVES)
+    indices = np.arange(MAX_LEAVES) + uniform(mix(np.arange(MAX_LEAVES, dtype=np.uint64)))
+    return sample.at(indices / MAX_LEAVES)
 
 
 def _scaling(sample: Distinct) -> _Scaling:
     """How Ward's hierarchy scales the rows of a sample."""
-    share = (sample.weight / sample.weight.sum())[:, None]
-    deviations = np.sqrt(variances_of(sample.filled, sample.weight))
+    fraction = (sample.weight / sample.weight.sum())[:, None]
+    deviations = np.sqrt(robust_variances(sample.filled, sample.weight))
     scale = 1.0 / np.where(deviations > 0, deviations, 1.0)
-    offsets = (sample.filled - (share * sample.filled).sum(axis=0)) * scale
+    offsets = (sample.filled - (fraction * sample.filled).sum(axis=0)) * scale
     is_wide = 1 < len(offsets) < len(scale)  # then products of rows are fewer than products of features
-    weighted = np.sqrt(share) * offsets
-    products = contract("ni,mi->nm", weighted, weighted) if is_wide else contract("ni,nj->ij", share * offsets, offsets)
-    eigenvalues, vectors = (found[0] for found in principal_axes(products[None]))
-    seen = eigenvalues > FLAT * max(eigenvalues[0], np.finfo(np.float64).tiny)
+    weighted = np.sqrt(fraction) * offsets
+    products = (
+        contract("ni,mi->nm", weighted, weighted) if is_wide else contract("ni,nj->ij", fraction * offsets, offsets)
+    )
+    eigenvalues, vectors = (result[0] for result in principal_axes(products[None]))
+    seen = eigenvalues > MIN_RELATIVE_EIGENVALUE * max(eigenvalues[0], np.finfo(np.float64).tiny)
     if is_wide:
         eigenvalues, vectors = eigenvalues[seen], contract("ni,nj->ij", weighted, vectors[:, seen])
         return _Scaling(scale, vectors / np.sqrt(eigenvalues), np.sqrt(np.sqrt(eigenvalues)))

@@ -13,22 +13,22 @@ from gaussmix._src.background import Background
 from gaussmix._src.em.initialisation.base import Partition
 from gaussmix._src.em.objective.objective import Objective
 from gaussmix._src.em.step.accumulate import StepTask
-from gaussmix._src.em.step.best_of import LEAST_TOLERANCE, highest
-from gaussmix._src.em.step.fast_path import model_of
+from gaussmix._src.em.step.best_of import MIN_RACE_TOLERANCE, highest
+from gaussmix._src.em.step.fast_path import final_model
 from gaussmix._src.em.step.maximise import initial_models
 from gaussmix._src.engines.base import Engine
-from gaussmix._src.engines.calls import Control, Groups, Recipe
+from gaussmix._src.engines.calls import Control, FitSettings, Groups
 from gaussmix._src.families.base import Family
 from gaussmix._src.interfaces.leaves import LEAF_ROWS
+from gaussmix._src.interfaces.moment_spec import MomentSpec, Second
 from gaussmix._src.interfaces.moments import Moments
-from gaussmix._src.interfaces.need import Need, Second
 from gaussmix._src.model import Model
 from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.numerics.threads import cached_property
 from gaussmix._src.sources.base import Source
 
 ROUNDING_OF_WEIGHT = 1e-9  # relative: if the components lack more than this of the row weight, the rest is noise
-DISTANCE_OF_HALVES = 0.1  # standard deviations between a component and each of its halves
+SPLIT_DISTANCE = 0.1  # standard deviations between a component and each of its halves
 
 
 @dataclass(eq=False)
@@ -43,10 +43,10 @@ class InitialMoments:
     n_components: int
     partition: Partition
     noise: Background | None = None
-    _made: dict[Need, Moments] = field(default_factory=dict, init=False)
+    _made: dict[MomentSpec, Moments] = field(default_factory=dict, init=False)
     _one_at_a_time: Lock = field(default_factory=Lock, init=False)
 
-    def about_means(self, need: Need) -> tuple[Moments, Array]:
+    def about_means(self, need: MomentSpec) -> tuple[Moments, Array]:
         """Sum the moments that `need` asks for about the means (n_components, n_features), data units; gives both.
 
         A component without rows gets its mean in the partition, or the mean of all rows if the partition has no means.
@@ -63,7 +63,7 @@ class InitialMoments:
         family: Family,
         objective: Objective,
         source: Source | None = None,
-        tolerance: float = LEAST_TOLERANCE,
+        tolerance: float = MIN_RACE_TOLERANCE,
     ) -> Model:
         """Make the first model by an M-step; raises `SingularCovariance` if a component has too few distinct rows.
 
@@ -74,9 +74,9 @@ class InitialMoments:
         rows = source or self.source
         sharp = self.partition.sharp(rows.whole)
         if sharp is not None and not family.has_alternatives:
-            found = self._by_core(rows, sharp, family, objective)
-            if found is not None:
-                return found.beside(self.noise)
+            result = self._by_core(rows, sharp, family, objective)
+            if result is not None:
+                return result.beside(self.noise)
         moments, means = self.about_means(family.need(None))
         noise = self.noise
         if noise is not None and moments.mass.sum() < moments.row_weight * (1 - ROUNDING_OF_WEIGHT):
@@ -104,27 +104,29 @@ class InitialMoments:
         if block is None or block.n_rows > LEAF_ROWS or block.log_prior is not None:
             return None
         start = start if start.flags.c_contiguous else start.copy()
-        recipe = Recipe(family.algebra, self.n_components, start, Control(terms[0], 0.0, 0))
-        fits = self.engine.fit_many(Groups.of_one(block, 1.0), recipe)
-        course = None if fits is None else fits.course()
-        return None if course is None else model_of(course, family)
+        settings = FitSettings(family.algebra, self.n_components, start, Control(terms[0], 0.0, 0))
+        fits = self.engine.fit_many(Groups.from_block(block, 1.0), settings)
+        history = None if fits is None else fits.run_history()
+        return None if history is None else final_model(history, family)
 
     @cached_property
     def _means(self) -> Array:
-        rough, parameters = self._sum(Need(Second.NONE), None), self.partition.parameters
+        rough, parameters = self._sum(MomentSpec(Second.NONE), None), self.partition.parameters
         centre = rough.anchor + rough.first.sum(axis=0) / rough.mass.sum()
         return rough.means(centre if parameters is None else parameters.means)
 
-    def _sum(self, need: Need, anchor: Array | None) -> Moments:
-        parameters, rule, share = self.partition.parameters, self.partition.rule, self.partition.share
-        task = StepTask(self.engine, self.n_components, parameters, need, rule, anchor=anchor, share=share)
+    def _sum(self, need: MomentSpec, anchor: Array | None) -> Moments:
+        parameters, rule, fraction = self.partition.parameters, self.partition.rule, self.partition.responsibilities
+        task = StepTask(
+            self.engine, self.n_components, parameters, need, rule, anchor=anchor, responsibilities=fraction
+        )
         return task.over(self.source)
 
 
 def split(model: Model, n_components: int) -> Model:
     """Split the heaviest component in two until there are `n_components`.
 
-    The halves keep its covariance. Their means move by `DISTANCE_OF_HALVES` to both sides in the feature in which it is
+    The halves keep its covariance. Their means move by `SPLIT_DISTANCE` to both sides in the feature in which it is
     widest compared with the mixture, and in the other features by regression on it. The likelihood hardly falls, and EM
     moves the halves apart if that raises it.
     """
@@ -135,12 +137,12 @@ def split(model: Model, n_components: int) -> Model:
         centre = (weights[:, None] * means).sum(axis=0)
         total = (weights[:, None] * (variances + (means - centre) ** 2)).sum(axis=0)
         widest = int((variances[k] / total).argmax())
-        step = DISTANCE_OF_HALVES * model.covariances.take([k]).dense()[0, widest] / np.sqrt(variances[k, widest])
-        model = in_halves(model, k, step)
+        step = SPLIT_DISTANCE * model.covariances.take([k]).dense()[0, widest] / np.sqrt(variances[k, widest])
+        model = split_component(model, k, step)
     return model.beside(noise)
 
 
-def in_halves(model: Model, component: int, step: Array) -> Model:
+def split_component(model: Model, component: int, step: Array) -> Model:
     """Two components of half the weight in place of one, a step (n_features,) to either side; the other one is last."""
     larger = model.take([*range(model.n_components), component])
     weights, means = np.array(larger.weights), np.array(larger.means)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from gaussmix._src.em.initialisation.base import Partition, centre_parameters, nearest_centre
-from gaussmix._src.em.initialisation.sample import Distinct, variances_of
+from gaussmix._src.em.initialisation.sample import Distinct, robust_variances
 from gaussmix._src.engines.base import Engine
 from gaussmix._src.interfaces.block import Block
 from gaussmix._src.numerics.arrays import Array
@@ -32,12 +32,14 @@ def spread_centres(sample: Distinct, n_components: int, rng: np.random.Generator
     Each centre is the best of 2 + log K rows drawn with probability ∝ D²: the one that lowers Σ D² most. They are
     distinct as long as there are distinct rows left.
     """
-    n_candidates, known = count_candidates(n_components), _known(sample)
+    n_candidates, observed = count_candidates(n_components), _complete_rows(sample)
     uniform = rng.random(1 + (n_components - 1) * n_candidates)
-    return known.rows[native_target().spread_centres(known.rows, known.weight, n_components, n_candidates, uniform)]
+    return observed.rows[
+        native_target().spread_centres(observed.rows, observed.weight, n_components, n_candidates, uniform)
+    ]
 
 
-def _known(sample: Distinct) -> Distinct:
+def _complete_rows(sample: Distinct) -> Distinct:
     """The complete rows; all, with means in missing cells, where few are complete."""
     complete = sample.complete
     enough = complete.weight.sum() > MIN_COMPLETE_WEIGHT * sample.weight.sum()
@@ -59,21 +61,21 @@ def search(sample: Distinct, engine: Engine[Any], n_components: int, rng: np.ran
 
     Moves are judged on complete rows. With few complete rows there are no moves.
     """
-    found, complete = kmeans(sample, engine, n_components, rng), sample.complete
+    result, complete = kmeans(sample, engine, n_components, rng), sample.complete
     if complete.weight.sum() <= MIN_COMPLETE_WEIGHT * sample.weight.sum():
-        return found
-    return replace(found, searched=complete, seed=int(rng.integers(2**63)))
+        return result
+    return replace(result, searched=complete, seed=int(rng.integers(2**63)))
 
 
 def lloyd(sample: Distinct, engine: Engine[Any], centres: Array) -> Array:
     """Move centres (n_components, n_features) to the means of their rows until they no longer move."""
-    sample = _known(sample)
-    total = np.cumsum(variances_of(sample.rows, sample.weight))[-1]  # one after the other, as the core adds them
-    settled = TOLERANCE * (float(total) / sample.rows.shape[1])
+    sample = _complete_rows(sample)
+    total = np.cumsum(robust_variances(sample.rows, sample.weight))[-1]  # one after the other, as the core adds them
+    tolerance = TOLERANCE * (float(total) / sample.rows.shape[1])
     centres, n_left = np.array(centres, dtype=np.float64), MAX_PASSES
     threads = allowed(engine.n_threads)
     while n_left > 0:
-        n_left = native_target().move_centres(sample.rows, sample.weight, centres, settled, n_left, threads)
+        n_left = native_target().move_centres(sample.rows, sample.weight, centres, tolerance, n_left, threads)
         if n_left > 0:  # before a pass in which a centre has no rows
             centres, n_left = _refilled(sample, engine, centres), n_left - 1
     return centres

@@ -15,18 +15,18 @@ from gaussmix._src.numerics.contract import contract
 from gaussmix._src.numerics.elementary import log
 from gaussmix._src.numerics.threads import one_blas_thread
 from gaussmix._src.sources.base import Source
-from gaussmix._src.sources.findings import Cells
+from gaussmix._src.sources.row_statistics import Cells
 
 EPS = float(np.finfo(np.float64).eps)
 
 
-def noise_of_rows(share: float, source: Source) -> Background:
+def noise_of_rows(fraction: float, source: Source) -> Background:
     """Make the background in the smaller of two boxes around all rows: along the features, or along the principal axes.
 
     This is mclust's `hypvol`. The background has a place only in a box along the features; the other box gives a
     volume. With missing cells the box is along the features.
     """
-    cells = source.of_all(Cells)
+    cells = source.collect(Cells)
     sides = cells.ends[1] - cells.ends[0]
     is_whole = cells.n_seen.min() == source.profile.n_positive
     principal, is_flat = None, not (sides > 0).all()
@@ -38,25 +38,25 @@ def noise_of_rows(share: float, source: Source) -> Background:
             "noise needs a volume, but the rows of X lie in a plane, which has none. Set it: Noise(volume=…)."
         )
     if principal is None or log(sides).sum() <= log(principal).sum():
-        return Background.of_box(share, cells.ends)
-    return Background(share, float(log(principal).sum()))
+        return Background.from_box(fraction, cells.ends)
+    return Background(fraction, float(log(principal).sum()))
 
 
 @one_blas_thread()
 def _principal_sides(source: Source) -> Array | None:
     """Lengths of the box along the principal axes, (n_features,); None if an extent is within rounding of another."""
-    spread = source.of_all(Spread)
-    variances, axes = (found[0] for found in principal_axes(spread.covariance[None]))
+    spread = source.collect(Spread)
+    variances, axes = (result[0] for result in principal_axes(spread.covariance[None]))
     if not (variances > EPS * variances.max()).all():
         return None
     ends_along = partial(_ends_along, centre=spread.mean, axes=axes)
-    ends = np.array([found for found in source.map_rows(ends_along) if found is not None])
+    ends = np.array([result for result in source.map_rows(ends_along) if result is not None])
     return ends[:, 1].max(axis=0) - ends[:, 0].min(axis=0)
 
 
 def _is_flat(source: Source) -> bool:
     """Whether the rows lie in a plane, up to rounding, whatever the units of their features."""
-    covariance = source.of_all(Spread).covariance
+    covariance = source.collect(Spread).covariance
     deviations = np.sqrt(np.diagonal(covariance))
     variances = principal_axes((covariance / deviations[:, None] / deviations)[None])[0][0]
     return bool(variances.min() <= 4 * len(variances) * EPS * variances.max())
@@ -64,11 +64,11 @@ def _is_flat(source: Source) -> bool:
 
 def _ends_along(block: Block, centre: Array, axes: Array) -> Array | None:
     """The smallest and the largest of the rows along each axis, (2, n_features)."""
-    places = np.arange(block.n_rows) if block.row_weight is None else np.flatnonzero(block.row_weight)
-    if not places.size:
+    indices = np.arange(block.n_rows) if block.row_weight is None else np.flatnonzero(block.row_weight)
+    if not indices.size:
         return None
     ends = np.array([np.full(len(centre), np.inf), np.full(len(centre), -np.inf)])
-    for part in pieces((len(places), len(centre))):
-        along = contract("nd,de->ne", block.rows[places[part]] - centre, axes)  # BLAS has bits of its own
+    for part in pieces((len(indices), len(centre))):
+        along = contract("nd,de->ne", block.rows[indices[part]] - centre, axes)  # BLAS has bits of its own
         ends = np.array([np.minimum(ends[0], along.min(axis=0)), np.maximum(ends[1], along.max(axis=0))])
     return ends

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gaussmix._src.em.initialisation.base import Partition, nearest_centre
-from gaussmix._src.em.initialisation.gross import gross_rows_apart
+from gaussmix._src.em.initialisation.outliers import separate_outliers
 from gaussmix._src.em.initialisation.sample import Distinct
 from gaussmix._src.engines.base import Engine
 from gaussmix._src.interfaces.block import Block
@@ -18,7 +18,7 @@ from gaussmix._src.numerics.elementary import log
 from gaussmix._src.numerics.hashing import mix, uniform
 
 
-@gross_rows_apart
+@separate_outliers
 def random_rows(sample: Distinct, engine: Engine[Any], n_components: int, rng: np.random.Generator) -> Partition:
     """Give each row to the nearest of K distinct rows, drawn without replacement with probability ∝ weight.
 
@@ -29,14 +29,16 @@ def random_rows(sample: Distinct, engine: Engine[Any], n_components: int, rng: n
     return nearest_centre(sample.filled[np.resize(chosen, n_components)])
 
 
-@gross_rows_apart
-def random_shares(sample: Distinct, engine: Engine[Any], n_components: int, rng: np.random.Generator) -> Partition:
+@separate_outliers
+def random_responsibilities(
+    sample: Distinct, engine: Engine[Any], n_components: int, rng: np.random.Generator
+) -> Partition:
     """Uniform random responsibilities, normalised; the same for equal rows, wherever they stand."""
-    return Partition(share=HashedShares(n_components, int(rng.integers(2**63)), sample.rank))
+    return Partition(responsibilities=HashedRows(n_components, int(rng.integers(2**63)), sample.rank))
 
 
 @dataclass(frozen=True)
-class HashedShares:
+class HashedRows:
     """Responsibilities as a hash of the key and of the row.
 
     The row is hashed by its rank among all, which does not depend on units and origin of the data; without ranks by its
@@ -49,8 +51,8 @@ class HashedShares:
 
     def __call__(self, block: Block) -> Array:
         streams: NDArray[np.uint64] = np.arange(1, self.n_components + 1, dtype=np.uint64)
-        shares = uniform(mix(self._row_hash(block)[:, None] + streams))
-        return shares / shares.sum(axis=1, keepdims=True)
+        responsibilities = uniform(mix(self._row_hash(block)[:, None] + streams))
+        return responsibilities / responsibilities.sum(axis=1, keepdims=True)
 
     def _row_hash(self, block: Block) -> NDArray[np.uint64]:
         row_hash = np.full(block.n_rows, self.key, dtype=np.uint64)

@@ -15,17 +15,17 @@ from gaussmix._src.numerics.threads import cached_property
 from gaussmix._src.sources.base import Source
 
 MIN_RELATIVE_WEIGHT = 1e-9  # of the mean weight: rows with less are not part of any sum
-NEARLY_ALL = 1.3  # times the wanted rows: so few are all taken
+NO_THINNING_FACTOR = 1.3  # times the wanted rows: so few are all taken
 
-ROWS_OF_PARTS = 2_000  # rows: with fewer, a search takes all of them, and begins from two starts
+MIN_ROWS_OF_PARTS = 2_000  # rows: with fewer, a search takes all of them, and begins from two starts
 KMEANS_ROWS = 200  # rows for each component: k-means before a further search draws about so many
 MIN_KMEANS_ROWS = 20  # different ones among them, or k-means reads all rows: a few heavy ones took the draws
 
 # The automatic ridge of a feature, as a share of a robust estimate of the variance of the feature.
-RIDGE_SHARE = 1e-6
-TRIMMED = 0.01  # share of the weight that is dropped at each end, plus one row
-MOST_TRIMMED = 0.45  # so that some rows are left
-CONSTANT = 2.0**-40, 2.0**-10  # least and largest spread of a constant column, relative to its value
+RIDGE_FRACTION = 1e-6
+TRIMMED_FRACTION = 0.01  # share of the weight that is dropped at each end, plus one row
+MAX_TRIMMED_FRACTION = 0.45  # so that some rows are left
+CONSTANT_SPREADS = 2.0**-40, 2.0**-10  # least and largest spread of a constant column, relative to its value
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,13 +78,13 @@ class Distinct:
         The extreme rows have the smallest or largest value of a feature; with them no outlier is lost. If they are not
         drawn, they get the weight that draws give them on average.
         """
-        if len(self.weight) <= NEARLY_ALL * wanted:
+        if len(self.weight) <= NO_THINNING_FACTOR * wanted:
             return self
         weight = np.bincount(self.at(np.sort(rng.random(wanted))), minlength=len(self.weight)).astype(np.float64)
         ends = self._ends
         weight[ends] = np.maximum(weight[ends], wanted * self.weight[ends] / self.weight.sum())
-        places = weight.nonzero()[0]
-        return Distinct(self.rows[places], weight[places])
+        indices = weight.nonzero()[0]
+        return Distinct(self.rows[indices], weight[indices])
 
     @cached_property
     def _ends(self) -> NDArray[np.intp]:
@@ -93,10 +93,10 @@ class Distinct:
     def for_search(self, n_components: int, rng: np.random.Generator) -> Distinct:
         """Draw the rows that k-means before a further search reads.
 
-        These are all rows if they are fewer than `ROWS_OF_PARTS`, or if a few heavy ones take most of the draws.
+        These are all rows if they are fewer than `MIN_ROWS_OF_PARTS`, or if a few heavy ones take most of the draws.
         """
-        few = self if len(self.rows) < ROWS_OF_PARTS else self.part(KMEANS_ROWS * n_components, rng)
-        return few if len(few.rows) >= MIN_KMEANS_ROWS * n_components else self
+        sample = self if len(self.rows) < MIN_ROWS_OF_PARTS else self.part(KMEANS_ROWS * n_components, rng)
+        return sample if len(sample.rows) >= MIN_KMEANS_ROWS * n_components else self
 
     @cached_property
     def middle(self) -> tuple[Array, Array]:
@@ -110,8 +110,8 @@ class Distinct:
             seen = ~np.isnan(values)
             values, weight = values[seen], self.weight[seen]
             if alike:
-                places = [len(values) // 8, len(values) - 1 - len(values) // 8]
-                ends[:, column] = np.partition(values, places)[places]
+                indices = [len(values) // 8, len(values) - 1 - len(values) // 8]
+                ends[:, column] = np.partition(values, indices)[indices]
                 continue
             order = np.argsort(values, kind="stable")
             reached = np.cumsum(weight[order])
@@ -130,13 +130,13 @@ def distinct_rows(source: Source) -> Distinct:
     missing = np.isnan(block.rows) if source.may_miss else None
     if missing is not None:  # NaN does not compare; infinity does
         block = replace(block, rows=np.where(missing, np.inf, block.rows))
-    found = Distinct(*native_target().distinct_rows(block.rows, block.row_weight))
+    result = Distinct(*native_target().distinct_rows(block.rows, block.row_weight))
     if missing is not None:
-        found = replace(found, rows=np.where(np.isinf(found.rows), np.nan, found.rows))
-    return found if block.n_rows == source.n_rows else replace(found, rank=None)
+        result = replace(result, rows=np.where(np.isinf(result.rows), np.nan, result.rows))
+    return result if block.n_rows == source.n_rows else replace(result, rank=None)
 
 
-def variances_of(rows: Array, weight: Array, trim: float | None = None) -> Array:
+def robust_variances(rows: Array, weight: Array, trim: float | None = None) -> Array:
     """Weighted variances of columns, (n_features,), of what is not missing; `trim` is the share dropped at each end.
 
     They are exactly 0 for equal values, because they are taken about a row. With a share one more row is dropped at
@@ -145,7 +145,7 @@ def variances_of(rows: Array, weight: Array, trim: float | None = None) -> Array
     is_seen = ~np.isnan(rows)
     if not is_seen.all():
         columns = ((rows[seen, [j]], weight[seen]) for j, seen in enumerate(is_seen.T))
-        return np.array([float(variances_of(values[:, None], some, trim)[0]) for values, some in columns])
+        return np.array([float(robust_variances(values[:, None], some, trim)[0]) for values, some in columns])
     if trim is None:
         return native_target().trimmed_variances(rows, weight, 0.0)
     total = np.cumsum(weight)[-1]  # one after the other: fit_many has the same bits
@@ -163,20 +163,22 @@ def automatic_ridge(sample: Distinct, trim: float = 0.0) -> Array:
     the others, but at least (2⁻⁴⁰ x)² and at most (2⁻¹⁰ x)² of its value x. The digits that a float32 or a text lacks
     then cost next to nothing. A column of zeros takes the median. If all columns are constant, 1 replaces the median.
     """
-    variances = variances_of(sample.rows, sample.weight, min(max(TRIMMED, trim), MOST_TRIMMED))
+    variances = robust_variances(sample.rows, sample.weight, min(max(TRIMMED_FRACTION, trim), MAX_TRIMMED_FRACTION))
     if not (variances > 0).all():
-        variances = np.where(variances > 0, variances, variances_of(sample.rows, sample.weight))
+        variances = np.where(variances > 0, variances, robust_variances(sample.rows, sample.weight))
     constant = ~(variances > 0)
     if constant.any():
         variances[constant] = _of_constants(np.fmax.reduce(np.abs(sample.rows), axis=0)[constant], variances[~constant])
-    return RIDGE_SHARE * variances
+    return RIDGE_FRACTION * variances
 
 
 def _of_constants(size: Array, others: Array) -> Array:
     """Variances for constant columns of these absolute values, given the variances of the other columns."""
     typical = np.median(others) if others.size else 1.0
-    least, most = ((share * size) ** 2 for share in CONSTANT)
-    return np.where(RIDGE_SHARE * most > 0, np.clip(typical, least, most), typical)  # the square of x may vanish
+    least, largest = ((fraction * size) ** 2 for fraction in CONSTANT_SPREADS)
+    return np.where(
+        RIDGE_FRACTION * largest > 0, np.clip(typical, least, largest), typical
+    )  # the square of x may vanish
 
 
 Distinct.__module__ = "gaussmix.extend"  # where users import it from

@@ -6,7 +6,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import ClassVar
 
-from gaussmix._src.engines.calls import Belief
+from gaussmix._src.engines.calls import PackedPrior
 from gaussmix._src.errors import LIKELIHOOD
 from gaussmix._src.interfaces.moments import Scatter
 from gaussmix._src.interfaces.parameters import Parameters
@@ -72,7 +72,7 @@ class Objective:
         return 0
 
     @property
-    def for_any(self) -> Objective:
+    def without_component_terms(self) -> Objective:
         """The objective without terms for single components, for starts with another order or number of components."""
         return self
 
@@ -86,6 +86,6 @@ class Objective:
             return 0.0
         return 0.5 * float((model.weights[:, None] * model.covariances.ridge_precisions() * self.ridge).sum())
 
-    def plain_terms(self, n_components: int) -> tuple[Array, Belief | None] | None:
+    def plain_terms(self, n_components: int) -> tuple[Array, PackedPrior | None] | None:
         """The ridge and the prior, if there is one; None if the core does not support all terms of the objective."""
         return (self.ridge, None) if type(self) is Objective else None

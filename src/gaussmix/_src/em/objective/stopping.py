@@ -12,8 +12,8 @@ from typing import NamedTuple, Self
 from gaussmix._src.errors import Outcome
 
 ROUNDING_OF_GAIN = 1e-14  # relative to the objective: smaller gains are rounding
-SETTLED, FINEST = 1e-5, 1e-10  # the first and the last tolerance of runs that end at a maximum
-MOST_LEFT = 1e-4  # nats per unit of row weight that such a run may leave to gain
+FIRST_TOLERANCE, MIN_TOLERANCE = 1e-5, 1e-10  # the first and the last tolerance of runs that end at a maximum
+MAX_REMAINING_GAIN = 1e-4  # nats per unit of row weight that such a run may leave to gain
 
 
 @dataclass(frozen=True)
@@ -27,35 +27,36 @@ class Stopping:
     deadline : time of `time.monotonic`, seconds, checked after each step, and before each move of a search. Sources in
         other processes also give a step up then.
     is_watched : whether a callback sees each step, so that an engine may not make several by itself.
-    most_left : what a run may leave to gain by Newton's decrement, nats per unit of row weight; a run that has met the
-        tolerance continues with the next lower power of ten until then. Infinity asks for no more than the tolerance.
+    max_remaining_gain : what a run may leave to gain by Newton's decrement, nats per unit of row weight; a run that has
+        met the tolerance continues with the next lower power of ten until then. Infinity asks for no more than the
+        tolerance.
     """
 
     tolerance: float = 1e-3
     max_steps: int = 100
     deadline: float = math.inf
     is_watched: bool = False
-    most_left: float = math.inf
+    max_remaining_gain: float = math.inf
 
     @classmethod
     def at_maximum(cls, max_steps: int) -> Self:
         """End at a maximum, or where gains are rounding."""
-        return cls(SETTLED, max_steps, most_left=MOST_LEFT)
+        return cls(FIRST_TOLERANCE, max_steps, max_remaining_gain=MAX_REMAINING_GAIN)
 
     @property
     def seeks_maximum(self) -> bool:
         """Whether a run goes on until little is left to gain."""
-        return self.most_left < math.inf
+        return self.max_remaining_gain < math.inf
 
-    def still_unmet(self, objective: Sequence[float]) -> Self | None:
+    def remaining_rule(self, objective: Sequence[float]) -> Self | None:
         """The rule with the tolerance that no step of a run has met yet, by the values of its objective.
 
-        None if that would be below `FINEST`. The values alone decide, so a run from a checkpoint goes on alike.
+        None if that would be below `MIN_TOLERANCE`. The values alone decide, so a run from a checkpoint goes on alike.
         """
         least, tolerance = min((abs(b - a) for a, b in pairwise(objective)), default=math.inf), self.tolerance
         while least < tolerance:
             tolerance /= 10
-        return replace(self, tolerance=tolerance) if tolerance >= FINEST else None
+        return replace(self, tolerance=tolerance) if tolerance >= MIN_TOLERANCE else None
 
     def until(self, deadline: float) -> Self:
         """The same rule with a deadline; infinity for none."""
@@ -94,7 +95,7 @@ def after_last_step(objective: Sequence[float]) -> float:
     return objective[-1] if len(objective) < 2 else 2 * objective[-1] - objective[-2]
 
 
-class Outlook(NamedTuple):
+class ConvergenceForecast(NamedTuple):
     """A prediction of the rest of a run.
 
     Parameters
@@ -109,7 +110,7 @@ class Outlook(NamedTuple):
     rate: float
 
 
-def outlook(objective: Sequence[float]) -> Outlook:
+def forecast_convergence(objective: Sequence[float]) -> ConvergenceForecast:
     """Extrapolate the objective before each step of a run: gains that fall by a constant rate a sum to g a / (1 − a).
 
     It tells runs of one maximum from others. It is not an estimate for users, because EM creeps along ridges.
@@ -117,10 +118,10 @@ def outlook(objective: Sequence[float]) -> Outlook:
     The larger of the last two rates counts: the first steps of EM gain much and say little about the rest.
     """
     if len(objective) < 3:
-        return Outlook(math.nan, math.nan)
+        return ConvergenceForecast(math.nan, math.nan)
     gains = [after - before for before, after in pairwise(objective[-4:])]
     rounding = ROUNDING_OF_GAIN * max(1.0, abs(objective[-1]))
     if gains[-1] <= rounding:
-        return Outlook(0.0, math.nan)
+        return ConvergenceForecast(0.0, math.nan)
     rate = max(after / before if before > rounding else math.inf for before, after in pairwise(gains))
-    return Outlook(gains[-1] * rate / (1 - rate) if rate < 1 else math.inf, rate)
+    return ConvergenceForecast(gains[-1] * rate / (1 - rate) if rate < 1 else math.inf, rate)

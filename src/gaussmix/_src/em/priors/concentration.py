@@ -27,9 +27,9 @@ class DirichletWeights:
     def moments(self, mass: Array) -> tuple[Array, Array]:
         """E log π_k, and log of the normaliser of q(π) less that of p(π), nats, of masses (…, n_components)."""
         total = self.n_components * self.alpha
-        of_all = total + mass.sum(axis=-1, keepdims=True)
+        collect = total + mass.sum(axis=-1, keepdims=True)
         constants = np.broadcast_to([total, self.alpha], (*mass.shape[:-1], 2))
-        logs, derivatives = gammas(np.concatenate((self.alpha + mass, of_all, constants), axis=-1))
+        logs, derivatives = gammas(np.concatenate((self.alpha + mass, collect, constants), axis=-1))
         normaliser = (logs[..., :-3] - logs[..., -1:]).sum(axis=-1) + logs[..., -2] - logs[..., -3]
         return derivatives[..., :-3] - derivatives[..., -3:-2], normaliser
 

@@ -12,9 +12,9 @@ import numpy as np
 
 from gaussmix._src.covariances import Covariances
 from gaussmix._src.em.objective.objective import Objective
-from gaussmix._src.engines.calls import Belief
+from gaussmix._src.engines.calls import PackedPrior
+from gaussmix._src.interfaces.moment_spec import Second
 from gaussmix._src.interfaces.moments import Scatter
-from gaussmix._src.interfaces.need import Second
 from gaussmix._src.interfaces.whitening.triangular import TriangularWhitening
 from gaussmix._src.model import Model
 from gaussmix._src.numerics.arrays import Array
@@ -24,7 +24,7 @@ from gaussmix._src.numerics.threads import cached_property
 
 
 @dataclass(frozen=True, eq=False)
-class Shares:
+class WeightUpdate:
     """The M-step of the weights: maximise Σ_k c_k log π_k over the weights that are allowed.
 
     Parameters
@@ -46,7 +46,7 @@ class Shares:
         return not (self.is_equal or self.fixed or self.least)
 
     @property
-    def for_any(self) -> Shares:
+    def without_component_terms(self) -> WeightUpdate:
         """These terms without those for single components."""
         concentration = self.concentration if np.ndim(self.concentration) == 0 else 0.0
         return replace(self, concentration=concentration, fixed={})
@@ -69,17 +69,17 @@ class Shares:
             return np.full(len(weights), 1.0 / len(weights))
         if self.is_free:
             return weights
-        found, is_open = np.array(weights), np.ones(len(weights), dtype=bool)
+        result, is_open = np.array(weights), np.ones(len(weights), dtype=bool)
         for component, value in self.fixed.items():
-            found[component], is_open[component] = value, False
+            result[component], is_open[component] = value, False
         while is_open.any():
-            rest, mass = 1.0 - float(found[~is_open].sum()), float(weights[is_open].sum())
-            found[is_open] = weights[is_open] * (rest / mass) if mass > 0 else rest / is_open.sum()
-            low = is_open & (found < self.least)
+            rest, mass = 1.0 - float(result[~is_open].sum()), float(weights[is_open].sum())
+            result[is_open] = weights[is_open] * (rest / mass) if mass > 0 else rest / is_open.sum()
+            low = is_open & (result < self.least)
             if not low.any():
                 break
-            found[low], is_open[low] = self.least, False
-        return found
+            result[low], is_open[low] = self.least, False
+        return result
 
     def log_prior(self, weights: Array) -> float:
         """Σ_k (α_k − 1) log π_k, nats."""
@@ -189,7 +189,7 @@ class Posterior(Objective):
     Parameters
     ----------
     prior : of means and covariances; None if there is none.
-    shares : allowed weights and their prior, as shares of the rows that are not noise.
+    weighting : allowed weights and their prior, as shares of the rows that are not noise.
     means : values of the fixed means, (n_fixed, n_features), data units.
     fixed_means : the components with fixed means.
     covariances : covariances of all components, with the values of the fixed ones.
@@ -197,7 +197,7 @@ class Posterior(Objective):
     """
 
     prior: Conjugate | None = None
-    shares: Shares = field(default_factory=Shares)
+    weighting: WeightUpdate = field(default_factory=WeightUpdate)
     means: Array | None = None
     fixed_means: Sequence[int] = ()
     covariances: Covariances | None = None
@@ -205,22 +205,22 @@ class Posterior(Objective):
 
     def constrain(self, weights: Array, means: Array, scatter: Scatter) -> tuple[Array, Array, Scatter]:
         mass = scatter.degrees
-        found = self._put(means if self.prior is None else self.prior.means(means, mass))
-        if found is not means:
-            moved = np.sqrt(mass)[:, None] * (means - found)
-            scatter = replace(scatter, second=scatter.second + scatter.need.squares(moved))
+        result = self._put(means if self.prior is None else self.prior.means(means, mass))
+        if result is not means:
+            shifted = np.sqrt(mass)[:, None] * (means - result)
+            scatter = replace(scatter, second=scatter.second + scatter.need.squares(shifted))
         if self.prior is not None:
-            scatter = self.prior.added_to(scatter, found)
-        weights = self.shares.best(weights, float(mass.sum()))
-        return weights, found, super().constrain(weights, found, scatter)[2]
+            scatter = self.prior.added_to(scatter, result)
+        weights = self.weighting.best(weights, float(mass.sum()))
+        return weights, result, super().constrain(weights, result, scatter)[2]
 
     def _put(self, means: Array) -> Array:
         """Put the fixed means in their places."""
         if self.means is None:
             return means
-        found = np.array(means)
-        found[list(self.fixed_means)] = self.means
-        return found
+        result = np.array(means)
+        result[list(self.fixed_means)] = self.means
+        return result
 
     @property
     def floor(self) -> Array:
@@ -231,27 +231,29 @@ class Posterior(Objective):
         return np.maximum(self.ridge, np.where(scale > 0, np.finfo(np.float64).tiny, 0.0))
 
     def log_prior(self, model: Model) -> float:
-        of_weights = self.shares.log_prior(model.without_noise.weights)
+        of_weights = self.weighting.log_prior(model.without_noise.weights)
         return of_weights if self.prior is None else of_weights + self.prior.log_density(model)
 
-    def plain_terms(self, n_components: int) -> tuple[Array, Belief] | None:
+    def plain_terms(self, n_components: int) -> tuple[Array, PackedPrior] | None:
         """None also for fixed parameters, bounds of weights, and a prior that differs among components."""
-        prior, shares = self.prior, self.shares
+        prior, weighting = self.prior, self.weighting
         is_fixed = self.fixed_means or self.fixed_covariances
-        if type(prior) is not Conjugate or is_fixed or not shares.is_free or np.ndim(shares.concentration):
+        if type(prior) is not Conjugate or is_fixed or not weighting.is_free or np.ndim(weighting.concentration):
             return None  # the core supports no other prior
         scale = prior.scale if prior.scale.ndim else prior.scale / len(prior.mean)
         roots = prior.roots(len(prior.mean)) if scale.ndim == 2 else None
         of_prior = prior.mean, prior.shrinkage, prior.degrees(n_components), np.array(scale).ravel(), roots
-        return self.ridge, Belief(False, float(shares.concentration), 0, *of_prior, 0.0, 1.0, 1.0, is_of_point=True)
+        return self.ridge, PackedPrior(
+            False, float(weighting.concentration), 0, *of_prior, 0.0, 1.0, 1.0, is_of_point=True
+        )
 
     def feasible(self, model: Model) -> Model:
-        found = model.without_noise
-        weights, means, covariances = self.shares.nearest(found.weights), self._put(model.means), model.covariances
+        result = model.without_noise
+        weights, means, covariances = self.weighting.nearest(result.weights), self._put(model.means), model.covariances
         if self.covariances is not None:
-            places = list(self.fixed_covariances)
-            covariances = covariances.put(places, self.covariances.take(places))
-        return replace(found, weights=weights, means=means, covariances=covariances).beside(model.noise)
+            indices = list(self.fixed_covariances)
+            covariances = covariances.put(indices, self.covariances.take(indices))
+        return replace(result, weights=weights, means=means, covariances=covariances).beside(model.noise)
 
     def n_fixed(self, model: Model) -> int:
         n_components, n_features = model.means.shape
@@ -260,8 +262,8 @@ class Posterior(Objective):
             rest = n_components - len(self.fixed_covariances)
             count = model.family.n_parameters
             n_covariances = count(n_components, n_features) - (count(rest, n_features) if rest else 0)
-        return self.shares.n_fixed(int(n_components)) + n_means + n_covariances
+        return self.weighting.n_fixed(int(n_components)) + n_means + n_covariances
 
     @property
-    def for_any(self) -> Posterior:
-        return Posterior(self.ridge, self.prior, self.shares.for_any)
+    def without_component_terms(self) -> Posterior:
+        return Posterior(self.ridge, self.prior, self.weighting.without_component_terms)

@@ -12,17 +12,17 @@ from gaussmix._src.covariances import Covariances
 from gaussmix._src.em.initialisation.base import Partition
 from gaussmix._src.em.initialisation.initial import InitialMoments
 from gaussmix._src.em.objective.objective import Objective
-from gaussmix._src.em.priors.posterior import Conjugate, Posterior, Shares
+from gaussmix._src.em.priors.posterior import Conjugate, Posterior, WeightUpdate
 from gaussmix._src.engines.base import Engine
 from gaussmix._src.errors import name_components
 from gaussmix._src.families.base import Family
-from gaussmix._src.interfaces.need import Need, Second
+from gaussmix._src.interfaces.moment_spec import MomentSpec, Second
 from gaussmix._src.interfaces.spread import Spread
 from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.numerics.threads import cached_property
 from gaussmix._src.priors import NormalInverseWishart
 from gaussmix._src.sources.base import Source
-from gaussmix._src.sources.findings import NARROW, Cells
+from gaussmix._src.sources.row_statistics import MAX_NARROW_FEATURES, Cells
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,13 +32,13 @@ class Terms:
     Parameters
     ----------
     prior : of means and covariances; None if there is none.
-    shares : restrictions and prior of the weights; the prior in rows.
+    weighting : restrictions and prior of the weights; the prior in rows.
     fixed_means, fixed_covariances : components with fixed means, and with fixed covariances.
     means, covariances : values of all components; None if nothing is fixed.
     """
 
     prior: NormalInverseWishart | None = None
-    shares: Shares = field(default_factory=Shares)
+    weighting: WeightUpdate = field(default_factory=WeightUpdate)
     fixed_means: Sequence[int] = ()
     fixed_covariances: Sequence[int] = ()
     means: Array | None = None
@@ -46,8 +46,8 @@ class Terms:
 
     @cached_property
     def is_empty(self) -> bool:
-        has_shares = not self.shares.is_free or np.any(self.shares.concentration)
-        return not (self.prior is not None or self.fixed_means or self.fixed_covariances or has_shares)
+        has_weight_terms = not self.weighting.is_free or np.any(self.weighting.concentration)
+        return not (self.prior is not None or self.fixed_means or self.fixed_covariances or has_weight_terms)
 
     @property
     def needs_moments(self) -> bool:
@@ -55,20 +55,20 @@ class Terms:
         return self.prior is not None
 
     @property
-    def has_numbers(self) -> bool:
+    def has_component_terms(self) -> bool:
         """Whether some term is for a single component."""
-        shares = self.shares
-        return bool(self.fixed_means or self.fixed_covariances or shares.fixed or np.ndim(shares.concentration))
+        weighting = self.weighting
+        return bool(self.fixed_means or self.fixed_covariances or weighting.fixed or np.ndim(weighting.concentration))
 
     def moments(self, source: Source, unit: float, engine: Engine[Any], *, is_matrix: bool) -> OverallMoments:
-        """The moments of all rows that the objective depends on; parameters as for `OverallMoments.of`."""
-        return OverallMoments.of(source, unit, engine, is_matrix=is_matrix)
+        """The moments of all rows that the objective depends on; parameters as for `OverallMoments.from_source`."""
+        return OverallMoments.from_source(source, unit, engine, is_matrix=is_matrix)
 
     def with_values(self, weights: Array | None, means: Array | None, covariances: Covariances | None) -> Terms:
         """Add the values of fixed parameters; raise ValueError if they contradict other parameters."""
         return replace(
             self,
-            shares=_with_weights(self.shares, weights),
+            weighting=_with_weights(self.weighting, weights),
             means=means if self.fixed_means else None,
             covariances=covariances if self.fixed_covariances else None,
         )
@@ -83,13 +83,13 @@ class Terms:
         if self.prior is not None:
             assert moments is not None, "a prior comes with moments"
             prior = _conjugate(self.prior, family, n_components, moments, unit)
-        places = list(self.fixed_means)
+        indices = list(self.fixed_means)
         return Posterior(
             ridge,
             prior,
-            replace(self.shares, concentration=np.asarray(self.shares.concentration) / unit),
-            None if self.means is None else self.means[places],
-            places,
+            replace(self.weighting, concentration=np.asarray(self.weighting.concentration) / unit),
+            None if self.means is None else self.means[indices],
+            indices,
             self.covariances,
             frozenset(self.fixed_covariances),
         )
@@ -108,21 +108,21 @@ class OverallMoments:
     automatic_ridge: Callable[[], Array] | None = None
 
     @classmethod
-    def of(cls, source: Source, unit: float, engine: Engine[Any], *, is_matrix: bool) -> OverallMoments:
+    def from_source(cls, source: Source, unit: float, engine: Engine[Any], *, is_matrix: bool) -> OverallMoments:
         """Compute them, with Bessel's correction, for rows whose weights were divided by `unit`.
 
         A column with the same number in every row has a variance of exactly 0: the rest of the sums is rounding.
         """
-        low, high = source.of_all(Cells).ends
+        low, high = source.collect(Cells).ends
         is_varied = np.where(low == high, 0.0, 1.0)
         if is_matrix:
             is_varied = is_varied[:, None] * is_varied
-        if not source.is_incomplete and (is_matrix or source.n_features <= NARROW):
-            spread = source.of_all(Spread)
+        if not source.is_incomplete and (is_matrix or source.n_features <= MAX_NARROW_FEATURES):
+            spread = source.collect(Spread)
             covariance = spread.covariance if is_matrix else np.diagonal(spread.covariance)
             weight = spread.weight * unit
             return cls(spread.mean, is_varied * covariance * _correction(weight, source), weight)
-        need = Need(Second.FULL if is_matrix else Second.DIAGONAL)
+        need = MomentSpec(Second.FULL if is_matrix else Second.DIAGONAL)
         sums, means = InitialMoments(source, engine, 1, Partition()).about_means(need)
         about = sums.about(means)
         assert about.second is not None, "it was asked for"
@@ -151,9 +151,9 @@ def _conjugate(
     ValueError : the prior has another number of features, or too few degrees of freedom for the structure.
     """
     n_features, (mean, scale) = len(moments.mean), prior.arrays()
-    for given in (mean, scale):
-        if given is not None and given.ndim and len(given) != n_features:
-            raise ValueError(f"prior has {len(given)} features, but X has {n_features}.")
+    for values in (mean, scale):
+        if values is not None and values.ndim and len(values) != n_features:
+            raise ValueError(f"prior has {len(values)} features, but X has {n_features}.")
     second = family.kind.second
     least = n_features - 1 if second is Second.FULL else 0
     dof = family.prior_dof(n_features) if prior.dof is None else prior.dof
@@ -166,19 +166,19 @@ def _conjugate(
         scale = _default_scale(family, n_components, moments)
     elif not scale.ndim:
         scale = np.full(n_features, float(scale))
-    numbers = (prior.shrinkage / unit, _in_form(scale, second) / unit, each / unit, once / unit)
-    return Conjugate(moments.mean if mean is None else mean, *numbers)
+    columns = (prior.shrinkage / unit, _in_form(scale, second) / unit, each / unit, once / unit)
+    return Conjugate(moments.mean if mean is None else mean, *columns)
 
 
 def _default_scale(family: Family, n_components: int, moments: OverallMoments) -> Array:
     """var(X) / K^(2/d), and the mean of its diagonal for structures without an orientation."""
     second, n_features = family.kind.second, len(moments.mean)
-    share = n_components ** (-2.0 / n_features)
+    fraction = n_components ** (-2.0 / n_features)
     if second is Second.FULL:
-        return np.asarray(share * moments.covariance)
+        return np.asarray(fraction * moments.covariance)
     if second is Second.PROJECTED:
-        return np.asarray(share * moments.variances)
-    return np.full(n_features, share * moments.variances.mean())
+        return np.asarray(fraction * moments.variances)
+    return np.full(n_features, fraction * moments.variances.mean())
 
 
 def _in_form(scale: Array, second: Second) -> Array:
@@ -190,27 +190,27 @@ def _in_form(scale: Array, second: Second) -> Array:
     return np.asarray(diagonal.mean()) if second is Second.TRACE else np.array(diagonal)
 
 
-def _with_weights(shares: Shares, weights: Array | None) -> Shares:
+def _with_weights(weighting: WeightUpdate, weights: Array | None) -> WeightUpdate:
     """Add the values of fixed weights; raise ValueError if the start's weights are not allowed."""
     if weights is None:
-        return shares
-    lost = np.flatnonzero((weights == 0) & (np.broadcast_to(shares.concentration, weights.shape) > 0))
+        return weighting
+    lost = np.flatnonzero((weights == 0) & (np.broadcast_to(weighting.concentration, weights.shape) > 0))
     if lost.size:
         which = name_components(lost.tolist())
         raise ValueError(f"weights_init is 0 for {which}, but the prior of the weights needs it above 0.")
-    if shares.is_equal and not np.allclose(weights, 1 / len(weights), rtol=0, atol=1e-6):
+    if weighting.is_equal and not np.allclose(weights, 1 / len(weights), rtol=0, atol=1e-6):
         raise ValueError("equal_weights=True needs equal weights_init. Remove one of the two.")
-    if not shares.fixed:
-        return shares
-    fixed = {component: float(weights[component]) for component in shares.fixed}
-    low = [component for component, weight in fixed.items() if weight < shares.least]
+    if not weighting.fixed:
+        return weighting
+    fixed = {component: float(weights[component]) for component in weighting.fixed}
+    low = [component for component, weight in fixed.items() if weight < weighting.least]
     if low:
-        raise ValueError(f"min_weight={shares.least:g} is above the fixed weight of {name_components(low)}.")
+        raise ValueError(f"min_weight={weighting.least:g} is above the fixed weight of {name_components(low)}.")
     n_others, rest = len(weights) - len(fixed), 1.0 - sum(fixed.values())
     if n_others and rest <= 0:
         raise ValueError("The weights in fixed_weights sum to 1 and leave nothing for the other components.")
-    if n_others and rest < n_others * shares.least:
+    if n_others and rest < n_others * weighting.least:
         raise ValueError(
-            f"fixed_weights leave {rest:.4g} for {n_others} components, less than min_weight={shares.least:g} for each."
+            f"fixed_weights leave {rest:.4g} for {n_others} components, less than min_weight={weighting.least:g} each."
         )
-    return replace(shares, fixed=fixed)
+    return replace(weighting, fixed=fixed)

@@ -18,18 +18,18 @@ from gaussmix._src.covariances import Diagonal
 from gaussmix._src.em.initialisation.base import Partition
 from gaussmix._src.em.initialisation.initial import InitialMoments
 from gaussmix._src.em.initialisation.kmeans import kmeans
-from gaussmix._src.em.initialisation.sample import ROWS_OF_PARTS, Distinct
+from gaussmix._src.em.initialisation.sample import MIN_ROWS_OF_PARTS, Distinct
 from gaussmix._src.em.objective.objective import Objective
 from gaussmix._src.em.objective.stopping import Stopping
 from gaussmix._src.em.objective.trace import State
 from gaussmix._src.em.step.loop import sound_end
 from gaussmix._src.engines.base import Engine
-from gaussmix._src.engines.calls import Judgement, SearchRecipe, Steps
+from gaussmix._src.engines.calls import AcceptanceSettings, SearchSettings, Steps
 from gaussmix._src.errors import SingularCovariance
 from gaussmix._src.families.base import Family, without_constraints
 from gaussmix._src.interfaces.algebra import Across, Algebra
 from gaussmix._src.interfaces.block import Block
-from gaussmix._src.interfaces.need import Second
+from gaussmix._src.interfaces.moment_spec import Second
 from gaussmix._src.interfaces.parameters import LIMITS
 from gaussmix._src.model import Model
 from gaussmix._src.numerics.arrays import Array
@@ -40,44 +40,52 @@ from gaussmix._src.sources.array import ArraySource
 
 # Rows per component on which moves are tried: for each parameter, and at least; the least where components share a
 # covariance, since a move is judged on all rows there. And the same for the second search.
-SEARCHED, POLISHED = (2, 250, 100), (40, 1_250, 400)
-FIRST_EM = Stopping(1e-4, 12)  # EM from the start
-SETTLING, SETTLING_LONGER = Stopping(1e-4, 15), Stopping(1e-5, 45)  # EM after moves, and more EM if that is not enough
-LAST = Stopping(1e-4, 30)  # EM on the larger sample
-JUDGING, LONGER = Stopping(1e-5, 4), Stopping(1e-5, 16)  # EM after a move, and more, as long as it is promising
-LOOK_AHEAD = 16  # a move is promising if so many more gains like the last suffice
+SEARCH_SAMPLE_SIZES, REFINE_SAMPLE_SIZES = (2, 250, 100), (40, 1_250, 400)
+SEARCH_START = Stopping(1e-4, 12)  # EM from the start
+AFTER_MOVE, AFTER_MOVE_LONGER = (
+    Stopping(1e-4, 15),
+    Stopping(1e-5, 45),
+)  # EM after moves, and more EM if that is not enough
+REFINEMENT = Stopping(1e-4, 30)  # EM on the larger sample
+MOVE_TRIAL, LONGER_TRIAL = (
+    Stopping(1e-5, 4),
+    Stopping(1e-5, 16),
+)  # EM after a move, and more, as long as it is promising
+PROMISING_FACTOR = 16  # a move is promising if so many more gains like the last suffice
 # If components share a covariance, each move is judged on all rows. It is refused at a glance, one step earlier, if
-# `AT_GLANCE` times `LOOK_AHEAD` more gains like the last would not suffice. A round ends if its first `FIRST_MOVES`
-# moves, the best by their bounds, are all refused at a glance.
-AT_GLANCE, FIRST_MOVES = 3, 5
+# `QUICK_FACTOR` times `PROMISING_FACTOR` more gains like the last would not suffice. A round ends if its first
+# `N_FIRST_MOVES` moves, the best by their bounds, are all refused at a glance.
+QUICK_FACTOR, N_FIRST_MOVES = 3, 5
 MIN_GAIN_OF_MOVE = 2e-5  # least gain of a move, nats per row
-LEAST_PATIENCE = 4  # moves in a row that do not help end a search
-LITTLE = 0.0025  # nats per row: if the best split gains less by its bound, half the patience is enough
-MOST_MOVES = 5  # for each component
-FEW_ROWS, SOME_ROWS = 2, 10  # distinct rows for each number in a mean and its variance
-FLAT = 5e-6  # relative to the mean covariance of the components at the start
-MISFIT = 4  # times what a split gains by chance: where the best one gains more by its bound, the model does not fit
-CLIMBS, SLOW = 5, 20  # starts of a search where EM is slow, and the steps of EM that show it
+MIN_PATIENCE = 4  # moves in a row that do not help end a search
+MIN_PROMISE = 0.0025  # nats per row: if the best split gains less by its bound, half the patience is enough
+MAX_MOVES = 5  # for each component
+MIN_ROWS_PER_VALUE, MIN_ROWS_IF_FLAT = 2, 10  # distinct rows for each number in a mean and its variance
+MAX_FLATNESS = 5e-6  # relative to the mean covariance of the components at the start
+MISFIT_FACTOR = (
+    4  # times what a split gains by chance: where the best one gains more by its bound, the model does not fit
+)
+N_ASCENTS, MIN_SLOW_STEPS = 5, 20  # starts of a search where EM is slow, and the steps of EM that show it
 # The work of a search, in steps of EM on all rows, for each step that EM made from k-means and for `MORE_STEPS` others.
 # With more, fits would take longer than scikit-learn's, whose steps take several times as long as ours. For matrices
 # and for variances it is divided by 2 more than the number of features; for one shared covariance it is not.
 WORK, WORK_OF_VARIANCES, WORK_OF_SHARED, MORE_STEPS = 55, 20, 9, 3
 WORK_OF_CROSSING = 2  # times as much is left when crossings begin
-CLOSING = 8  # most steps of EM after a search, for each of the same steps
+MAX_CLOSING_STEPS = 8  # most steps of EM after a search, for each of the same steps
 N_DRAWS = 4093  # a prime, so that numbers that are taken again are used for something else
 # Of the least variance that a bound allows, this part is the ridge of a search. All of it blurs the other components,
 # and none of it ends lower, too.
-BOUND_SHARE = 0.1
+BOUND_RATIO = 0.1
 USUAL_STEPS = 8  # EM makes about so many from k-means: used if their number is not known
 
 
 def silent(what: str) -> None:
-    """Print nothing: the default of `tell`."""
+    """Print nothing: the default of `report`."""
 
 
 @dataclass(eq=False)
 class LocalEM:
-    """EM of a search on complete rows in memory, as the core makes it; `tell` follows.
+    """EM of a search on complete rows in memory, as the core makes it; `report` follows.
 
     `left` counts down the pairs of a row and a component that a search may visit. It ends when none is left.
     """
@@ -86,13 +94,13 @@ class LocalEM:
     engine: Engine[Any]
     ridge: Array
     rng: np.random.Generator
-    is_unwanted: Callable[[], bool]
+    should_stop: Callable[[], bool]
     left: float
-    tell: Callable[[str], object]
+    report: Callable[[str], object]
 
     @property
     def is_over(self) -> bool:
-        return self.left <= 0 or self.is_unwanted()
+        return self.left <= 0 or self.should_stop()
 
     @property
     def algebra(self) -> Algebra:
@@ -119,9 +127,9 @@ def nearest(family: Family, n_components: int, rows: Array) -> Family:
     """
     if family.algebra is not None:
         return family
-    found = without_constraints(family.kind, family.is_shared)
-    if found.kind is family.kind or len(rows) >= core.SPLIT_ROWS * n_components * (rows.shape[1] + 1):
-        return found
+    family_in_core = without_constraints(family.kind, family.is_shared)
+    if family_in_core.kind is family.kind or len(rows) >= core.SPLIT_ROWS * n_components * (rows.shape[1] + 1):
+        return family_in_core
     return without_constraints(Diagonal, family.is_shared)
 
 
@@ -129,8 +137,10 @@ def _as_in(family: Family, model: Model, rows: Distinct, engine: Engine[Any], ri
     """The model in another structure: an M-step of it from the responsibilities; None if it finds no covariance."""
     if model.family == family:
         return model
-    shares = engine.responsibilities(Block(0, rows.rows), model.parameters)
-    first = InitialMoments(ArraySource(rows.rows, rows.weight, shares), engine, model.n_components, Partition())
+    responsibilities = engine.responsibilities(Block(0, rows.rows), model.parameters)
+    first = InitialMoments(
+        ArraySource(rows.rows, rows.weight, responsibilities), engine, model.n_components, Partition()
+    )
     try:
         return first.model(family, Objective(ridge))
     except SingularCovariance:
@@ -142,18 +152,18 @@ def split_and_merge(
 ) -> Model:
     """The model after `searched` without what the core does not know: the terms of the objective, and the structure.
 
-    Where variances have a bound on their ratios, `BOUND_SHARE` of the least that it allows at the start is a ridge, or
+    Where variances have a bound on their ratios, `BOUND_RATIO` of the least that it allows at the start is a ridge, or
     the search would find narrow components that the bound forbids.
     """
     if model.n_components == 1:
         return model
     engine = engine.complete
-    ridge = np.maximum(objective.floor, BOUND_SHARE * model.family.least_variance(model.covariances))
+    ridge = np.maximum(objective.floor, BOUND_RATIO * model.family.least_variance(model.covariances))
     start = _as_in(nearest(model.family, model.n_components, sample.rows), model, sample, engine, ridge)
     if start is None:
         return model
-    found = searched(start, sample, engine, ridge, rng, **how)
-    return model if found is start else _as_in(model.family, found, sample, engine, ridge) or model
+    result = searched(start, sample, engine, ridge, rng, **how)
+    return model if result is start else _as_in(model.family, result, sample, engine, ridge) or model
 
 
 @one_blas_thread()
@@ -163,9 +173,9 @@ def searched(
     engine: Engine[Any],
     ridge: Array,
     rng: np.random.Generator,
-    is_unwanted: Callable[[], bool] = lambda: False,
+    should_stop: Callable[[], bool] = lambda: False,
     n_steps: int = USUAL_STEPS,
-    tell: Callable[[str], object] = silent,
+    report: Callable[[str], object] = silent,
 ) -> Model:
     """Move components until no move has helped for some time, on a part of a sample that suffices.
 
@@ -176,84 +186,83 @@ def searched(
     rows of a part may have enough of all: where moves were refused, the search goes on with the whole sample.
 
     Where a split still promises much, the model does not fit the rows, and searches from other starts end elsewhere.
-    There the search begins from `CLIMBS` starts and crosses the ends, if that takes no longer than fits do: if EM made
-    `SLOW` steps before `model` (`n_steps`), and all these climbs read no more rows than the sample has.
+    There the search begins from `N_ASCENTS` starts and crosses the ends, if that takes no longer than fits do: if EM
+    made `MIN_SLOW_STEPS` steps before `model` (`n_steps`), and all these climbs read no more rows than the sample has.
 
-    The search ends once its EM has visited as many pairs of a row and a component as `work_of` allows; crossings, once
-    they begin, may visit `WORK_OF_CROSSING` times as many.
-    Before each move, the search calls `is_unwanted` and stops if it is true. Before each climb, it calls `tell` with a
-    description. It returns the model after the last move that helped and EM, or `model` if EM from each start freezes
-    a component.
+    The search ends once its EM has visited as many pairs of a row and a component as `search_work` allows; crossings,
+    once they begin, may visit `WORK_OF_CROSSING` times as many. Before each move, it calls `should_stop` and stops if
+    that is true. Before each climb, it calls `report` with a description. It returns the model after the last move that
+    helped and EM, or `model` if EM from each start freezes a component.
     """
     n_pairs = len(sample.rows) * model.n_components
-    work = work_of(model.family, model.n_features) * (n_steps + MORE_STEPS) * n_pairs  # to the bit as in the core
-    em = LocalEM(model.family, engine, ridge, rng, is_unwanted, work, tell)
-    rows, more = (_part(sample, em, model, wanted) for wanted in (SEARCHED, POLISHED))
-    found: _Climb | None = None
-    for number in range(2):
-        if found is not None and (len(sample.rows) >= ROWS_OF_PARTS or em.is_over):
+    work = search_work(model.family, model.n_features) * (n_steps + MORE_STEPS) * n_pairs  # to the bit as in the core
+    em = LocalEM(model.family, engine, ridge, rng, should_stop, work, report)
+    rows, more = (_part(sample, em, model, wanted) for wanted in (SEARCH_SAMPLE_SIZES, REFINE_SAMPLE_SIZES))
+    best: _Ascent | None = None
+    for index in range(2):
+        if best is not None and (len(sample.rows) >= MIN_ROWS_OF_PARTS or em.is_over):
             break
-        start = model if number == 0 else _another_start(rows, em, model.n_components)
-        settled = None if start is None or em.is_over else em.end(rows, start, FIRST_EM)
-        if settled is None:
+        start = model if index == 0 else _another_start(rows, em, model.n_components)
+        state = None if start is None or em.is_over else em.end(rows, start, SEARCH_START)
+        if state is None:
             continue
-        climb = _Climb(rows, em, settled).go(_patience(model.n_components))
-        if found is None or climb.is_better(found):
-            found = climb
-    if found is None:
+        ascent = _Ascent(rows, em, state).go(_patience(model.n_components))
+        if best is None or ascent.is_better(best):
+            best = ascent
+    if best is None:
         return model
-    found.swap()
-    has_refused = found.has_refused
-    is_affordable = n_steps >= SLOW and CLIMBS * len(rows.rows) <= len(sample.rows)
-    if is_affordable and found.is_misfit and not em.is_over:
+    best.swap()
+    has_refused = best.has_refused
+    is_affordable = n_steps >= MIN_SLOW_STEPS and N_ASCENTS * len(rows.rows) <= len(sample.rows)
+    if is_affordable and best.is_misfit and not em.is_over:
         em.left = WORK_OF_CROSSING * work
-        few = (_part(sample, em, model, SEARCHED) for _ in range(1, CLIMBS))
-        found = _crossing(found, few, more, em)
-    if len(sample.rows) < ROWS_OF_PARTS:  # cpp/em/fit_many.cpp makes the same search up to here
-        return found.model
-    patience = max(LEAST_PATIENCE, model.n_components)
+        subset = (_part(sample, em, model, SEARCH_SAMPLE_SIZES) for _ in range(1, N_ASCENTS))
+        best = _crossing(best, subset, more, em)
+    if len(sample.rows) < MIN_ROWS_OF_PARTS:  # cpp/em/fit_many.cpp makes the same search up to here
+        return best.model
+    patience = max(MIN_PATIENCE, model.n_components)
     for larger in more, sample:
-        has_refused |= found.has_refused
-        is_done = found.is_done if larger is more else not has_refused
-        most_steps = min(LAST.max_steps, int(em.left / (len(larger.rows) * model.n_components)))
-        is_known = len(larger.rows) == len(found.rows.rows) and found.patience == patience
-        if is_done or is_known or em.is_over or most_steps < 1:
+        has_refused |= best.has_refused
+        is_done = best.is_done if larger is more else not has_refused
+        max_steps = min(REFINEMENT.max_steps, int(em.left / (len(larger.rows) * model.n_components)))
+        is_repeated = len(larger.rows) == len(best.rows.rows) and best.patience == patience
+        if is_done or is_repeated or em.is_over or max_steps < 1:
             continue
-        if (polished := em.end(larger, found.model, replace(LAST, max_steps=most_steps))) is None:
+        if (polished := em.end(larger, best.model, replace(REFINEMENT, max_steps=max_steps))) is None:
             break
-        found = _Climb(larger, em, polished).go(patience)
-    return found.model
+        best = _Ascent(larger, em, polished).go(patience)
+    return best.model
 
 
-def _crossing(found: _Climb, parts: Iterable[Distinct], more: Distinct, em: LocalEM) -> _Climb:
+def _crossing(first: _Ascent, parts: Iterable[Distinct], more: Distinct, em: LocalEM) -> _Ascent:
     """Climb from another start on each of some parts; cross the best end with each other one, and climb from there.
 
     A higher end replaces the best one. Last comes the one that was best at first; if it still is, it is crossed with
     itself, which only tries its moves again.
     """
-    n_components, climbs = found.model.n_components, [found]
+    n_components, ascents = first.model.n_components, [first]
     for rows in parts:
         start = None if em.is_over else _another_start(rows, em, n_components)
-        settled = None if start is None else em.end(rows, start, FIRST_EM)
-        if settled is not None:
-            climbs.append(_Climb(rows, em, settled).go(_patience(n_components)))
+        state = None if start is None else em.end(rows, start, SEARCH_START)
+        if state is not None:
+            ascents.append(_Ascent(rows, em, state).go(_patience(n_components)))
 
-    def on_more(model: Model | None) -> Iterator[_Climb]:
-        if model is not None and (settled := em.end(more, model, LAST)) is not None:
-            yield _Climb(more, em, settled)
+    def on_more(model: Model | None) -> Iterator[_Ascent]:
+        if model is not None and (state := em.end(more, model, REFINEMENT)) is not None:
+            yield _Ascent(more, em, state)
 
-    ends = sorted((end for climb in climbs for end in on_more(climb.model)), key=lambda end: end.rank)
+    ends = sorted((end for ascent in ascents for end in on_more(ascent.model)), key=lambda end: end.rank)
     if not ends:
-        return found
+        return first
     best = ends[0]
     for other in ends[1:] + ends[:1]:
-        for child in on_more(None if em.is_over else _crossed(found.rows, em, best.model, other.model)):
+        for child in on_more(None if em.is_over else _crossed(first.rows, em, best.model, other.model)):
             best = child if child.go(_patience(n_components)).is_better(best) else best
     last = next(on_more(best.model), best)
-    return last.go(max(LEAST_PATIENCE, n_components))
+    return last.go(max(MIN_PATIENCE, n_components))
 
 
-def work_of(family: Family, n_features: int) -> float:
+def search_work(family: Family, n_features: int) -> float:
     """The work of a search, in steps of EM on all rows, for each step that EM made from its start."""
     if family.is_shared:
         return WORK_OF_SHARED
@@ -268,7 +277,7 @@ def search_by_core(
     close: Stopping,
     rngs: Sequence[np.random.Generator],
     least_weight: float,
-) -> SearchRecipe:
+) -> SearchSettings:
     """`split_and_merge` as plain values, with what it draws from each generator, for tables whose rows it uses all.
 
     `n_uniform` is how many numbers a k-means start draws, `close` EM after the search. Groups with less than
@@ -277,28 +286,28 @@ def search_by_core(
     n_starts = 2
     draws, uniform = np.empty((len(rngs), n_starts, N_DRAWS)), np.empty((len(rngs), n_starts - 1, n_uniform))
     for fit, rng in enumerate(rngs):
-        for number in range(n_starts):
-            if number:
-                rng.random(out=uniform[fit, number - 1])
-            rng.random(out=draws[fit, number])
-    return SearchRecipe(
-        least_weight, ROWS_OF_PARTS - 1, uniform, draws, _steps(FIRST_EM), _steps(close),
-        judgement_of(n_components, _patience(n_components)), _patience_of_swaps(n_components),
-        work_of(family, n_features), CLOSING, MORE_STEPS,
+        for index in range(n_starts):
+            if index:
+                rng.random(out=uniform[fit, index - 1])
+            rng.random(out=draws[fit, index])
+    return SearchSettings(
+        least_weight, MIN_ROWS_OF_PARTS - 1, uniform, draws, _steps(SEARCH_START), _steps(close),
+        acceptance_settings(n_components, _patience(n_components)), _patience_of_swaps(n_components),
+        search_work(family, n_features), MAX_CLOSING_STEPS, MORE_STEPS,
     )  # fmt: skip
 
 
-def judgement_of(
-    n_components: int, patience: int, most_moves: int | None = None, most_work: float = math.inf
-) -> Judgement:
-    """When the core accepts moves: in all at most `most_moves`, or `MOST_MOVES` for each component."""
-    return Judgement(
-        judging=_steps(JUDGING), longer=_steps(LONGER),
-        settling=_steps(SETTLING), settling_longer=_steps(SETTLING_LONGER),
-        gain=MIN_GAIN_OF_MOVE, look_ahead=LOOK_AHEAD, at_glance=AT_GLANCE, little=LITTLE, most_work=most_work,
-        most_moves=MOST_MOVES * n_components if most_moves is None else most_moves,
-        patience=patience, less_patience=max(LEAST_PATIENCE, patience // 2), first_moves=FIRST_MOVES,
-        few_rows=FEW_ROWS, some_rows=SOME_ROWS, flat=FLAT,
+def acceptance_settings(
+    n_components: int, patience: int, max_moves: int | None = None, max_work: float = math.inf
+) -> AcceptanceSettings:
+    """When the core accepts moves: in all at most `max_moves`, or `MAX_MOVES` for each component."""
+    return AcceptanceSettings(
+        judging=_steps(MOVE_TRIAL), longer=_steps(LONGER_TRIAL),
+        after_move=_steps(AFTER_MOVE), after_more=_steps(AFTER_MOVE_LONGER),
+        gain=MIN_GAIN_OF_MOVE, promising_factor=PROMISING_FACTOR, quick_factor=QUICK_FACTOR, min_promise=MIN_PROMISE,
+        max_work=max_work, max_moves=MAX_MOVES * n_components if max_moves is None else max_moves,
+        patience=patience, less_patience=max(MIN_PATIENCE, patience // 2), first_moves=N_FIRST_MOVES,
+        min_rows=MIN_ROWS_PER_VALUE, min_rows_if_flat=MIN_ROWS_IF_FLAT, flat=MAX_FLATNESS,
     )  # fmt: skip
 
 
@@ -307,7 +316,7 @@ def _steps(stopping: Stopping) -> Steps:
 
 
 def _patience(n_components: int) -> int:
-    return max(LEAST_PATIENCE, n_components // 4)
+    return max(MIN_PATIENCE, n_components // 4)
 
 
 def _patience_of_swaps(n_components: int) -> int:
@@ -328,8 +337,8 @@ def _crossed(rows: Distinct, em: LocalEM, one: Model, other: Model) -> Model | N
     """A model of the best components of two models with as many each; None if an M-step finds no covariance."""
     arrays = _arrays(one)
     of_core = *arrays, *_arrays(other), em.ridge, LIMITS, em.n_threads
-    is_found = native_target().cross(rows.rows, rows.weight, em.algebra, *of_core)
-    return _of_arrays(one, *arrays) if is_found else None
+    has_model = native_target().cross(rows.rows, rows.weight, em.algebra, *of_core)
+    return _of_arrays(one, *arrays) if has_model else None
 
 
 def _arrays(model: Model) -> tuple[Array, Array, Array]:
@@ -347,22 +356,22 @@ def _of_arrays(like: Model, weights: Array, means: Array, covariances: Array) ->
 
 def _part(sample: Distinct, em: LocalEM, model: Model, wanted: tuple[int, int, int]) -> Distinct:
     """Draw rows, as many as `wanted` says; all if they are few."""
-    if len(sample.rows) < ROWS_OF_PARTS:
+    if len(sample.rows) < MIN_ROWS_OF_PARTS:
         return sample
     n_components = model.n_components
     least = wanted[2] if model.family.is_shared else wanted[1]
     return sample.part(n_components * max(least, wanted[0] * model.n_parameters // n_components), em.rng)
 
 
-class _Climb:
+class _Ascent:
     """Tries moves of a settled state; parameters as in `searched`."""
 
-    def __init__(self, rows: Distinct, em: LocalEM, settled: State) -> None:
+    def __init__(self, rows: Distinct, em: LocalEM, state: State) -> None:
         self.rows, self._em = rows, em
-        self.model, self._height = settled.model, settled.trace.last
-        self._start, self._within = settled.trace.last, _within(settled.model)
-        self._draws, self._place = em.rng.random(N_DRAWS), 0
-        self._left = MOST_MOVES * settled.model.n_components
+        self.model, self._height = state.model, state.trace.last
+        self._start, self._within = state.trace.last, _within(state.model)
+        self._draws, self._cursor = em.rng.random(N_DRAWS), 0
+        self._left = MAX_MOVES * state.model.n_components
         self.patience = 0  # of the last moves
         self.has_refused = False  # a move that raises the likelihood, because it adds an unsound component
         self._is_hopeless, self._best_split = False, 0.0  # of the last ranking of moves
@@ -376,57 +385,58 @@ class _Climb:
 
     @property
     def is_misfit(self) -> bool:
-        """Whether a split promises `MISFIT` times what the parameters of a component gain on these rows by chance.
+        """Whether a split promises `MISFIT_FACTOR` times what the parameters of a component gain on these rows by
+        chance.
 
         Not where covariances depend on each other, or may do so: bounds on the gains of splits do not hold there.
         """
         if Across.EQUAL in self._em.algebra or self.is_done:
             return False
         by_chance = core.OVERFIT * self.model.n_parameters / self.model.n_components / len(self.rows.rows)
-        return self._best_split > MISFIT * by_chance
+        return self._best_split > MISFIT_FACTOR * by_chance
 
     @property
     def rank(self) -> tuple[int, float]:
         """The number of unsound components, and less the likelihood: the best climb has the least."""
         return self._n_unsound, -self._height
 
-    def is_better(self, other: _Climb) -> bool:
+    def is_better(self, other: _Ascent) -> bool:
         """Whether this climb has fewer unsound components and is not below the other's start, or is just higher."""
         if self._n_unsound < other._n_unsound:
             return self._height > other._start
         return self._n_unsound == other._n_unsound and self._height > other._height
 
-    def go(self, patience: int) -> _Climb:
+    def go(self, patience: int) -> _Ascent:
         """Try moves until `patience` in a row have not helped."""
         self.patience = patience
-        self._em.tell(f"Search on {len(self.rows.rows):,} rows from {self._height:.5f}")
+        self._em.report(f"Search on {len(self.rows.rows):,} rows from {self._height:.5f}")
         self._tried(patience, self._left, swaps=False)
         return self
 
-    def swap(self) -> _Climb:
+    def swap(self) -> _Ascent:
         """Try random moves, if covariances depend on each other: bounds on the gains of splits do not hold there.
 
         Where even the best move loses much by its bound, no swap is tried.
         """
         if self._em.family.is_shared and not self.is_done:
             n_components = self.model.n_components
-            self._tried(_patience_of_swaps(n_components), MOST_MOVES * n_components, swaps=True)
+            self._tried(_patience_of_swaps(n_components), MAX_MOVES * n_components, swaps=True)
         return self
 
-    def _tried(self, patience: int, most_moves: int, *, swaps: bool) -> None:
+    def _tried(self, patience: int, max_moves: int, *, swaps: bool) -> None:
         """Let the core try moves (cpp/em/climb.cpp). It tries none where EM of the rows is not as usual."""
         rows, em, model, arrays = self.rows, self._em, self.model, _arrays(self.model)
-        judgement = judgement_of(model.n_components, patience, most_moves, em.left)
-        n_moves, reached, work, n_unsound, place, is_hopeless, has_refused, best_split = native_target().climb(
+        judgement = acceptance_settings(model.n_components, patience, max_moves, em.left)
+        n_moves, reached, work, n_unsound, index, is_hopeless, has_refused, best_split = native_target().ascend(
             rows.rows, rows.weight, em.algebra, *arrays, em.ridge, LIMITS, self._height, self._within.reshape(-1),
-            judgement, swaps, self._draws, self._place, lambda: em.is_over, em.n_threads,
+            judgement, swaps, self._draws, self._cursor, lambda: em.is_over, em.n_threads,
         )  # fmt: skip
         em.left -= work
         if n_moves < 0:
             return
         if n_moves > 0:
             self.model, self._height = _of_arrays(model, *arrays), reached
-        self._n_unsound, self._place = n_unsound, place
+        self._n_unsound, self._cursor = n_unsound, index
         self.has_refused |= has_refused
         if not swaps:  # which rank no splits
             self._is_hopeless, self._best_split = is_hopeless, best_split

@@ -16,13 +16,13 @@ import numpy as np
 
 from gaussmix._src.background import Background
 from gaussmix._src.em.objective.trace import State, Trace
-from gaussmix._src.em.step.fast_path import FastPath, cost_of_step
+from gaussmix._src.em.step.fast_path import FastPath, step_cost
 from gaussmix._src.em.step.maximise import collapsed
 from gaussmix._src.errors import Outcome
 from gaussmix._src.families.base import Family
+from gaussmix._src.interfaces.moment_spec import Second
 from gaussmix._src.interfaces.moments import Scatter
-from gaussmix._src.interfaces.need import Second
-from gaussmix._src.interfaces.parameters import LOST_SHARE
+from gaussmix._src.interfaces.parameters import MIN_COMPONENT_WEIGHT
 from gaussmix._src.model import Model
 from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.numerics.elementary import exponential, log
@@ -30,13 +30,13 @@ from gaussmix._src.numerics.elementary import exponential, log
 # The first step after which a run is judged, and the number of steps between judgements.
 MIN_STEPS, STEPS_BETWEEN = 20, 10
 MIN_STEPS_LEFT = 40  # a run that seems to need more steps than this is accelerated
-OF_PROPOSAL = 4 * 10**6  # multiply-adds of a step in the core that take as long as a proposal in NumPy
+PROPOSAL_COST = 4 * 10**6  # multiply-adds of a step in the core that take as long as a proposal in NumPy
 MAX_PAIRS = 8  # past steps that L-BFGS uses
-MAX_NUMBERS_OF_PATH = 2**23  # limit on the size of these steps, 64 MB
-CURVATURE = 1e-10  # least cosine between a move and the change of the gradient that L-BFGS uses
-MOST_DOUBTS = 5  # consecutive steps that may gain little while a proposal promises more
+MAX_PATH_VALUES = 2**23  # limit on the size of these steps, 64 MB
+MIN_CURVATURE = 1e-10  # least cosine between a move and the change of the gradient that L-BFGS uses
+MAX_DOUBTS = 5  # consecutive steps that may gain little while a proposal promises more
 # Limits on the length of a proposal: the first relative to a step of EM, later ones to a refused or accepted proposal.
-REACH, SHRINKAGE, GROWTH = 5.0, 0.25, 2.0
+MAX_FIRST_LENGTH, SHRINK_FACTOR, GROWTH_FACTOR = 5.0, 0.25, 2.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,18 +85,18 @@ class Path:
     def recalled(cls, memory: Mapping[str, Array], family: Family) -> Path:
         """Restore a path from `Trace.memory`."""
         names = "points", "images", "weights", "means", "covariances", "numbers"
-        points, images, weights, means, covariances, numbers = (memory[name] for name in names)
-        noise = Background.of_arrays(memory)
+        points, images, weights, means, covariances, state = (memory[name] for name in names)
+        noise = Background.from_arrays(memory)
         after = Model(weights, means, family.covariances(covariances, *means.shape), family, noise)
-        height, length, longest, *counts = numbers.tolist()
+        height, length, longest, *counts = state.tolist()
         return cls(points, images, after, height, length, longest, *map(int, counts))
 
     def extended(self, point: Array, image: Array, after: Model, height: float) -> Path:
         """Add a step from an accepted point."""
-        n_kept = min(MAX_PAIRS, MAX_NUMBERS_OF_PATH // len(point))
-        points = np.concatenate((self.points[-n_kept:], point[None]))
-        images = np.concatenate((self.images[-n_kept:], image[None]))
-        longest = max(self.longest, GROWTH * self.length)
+        n_retained = min(MAX_PAIRS, MAX_PATH_VALUES // len(point))
+        points = np.concatenate((self.points[-n_retained:], point[None]))
+        images = np.concatenate((self.images[-n_retained:], image[None]))
+        longest = max(self.longest, GROWTH_FACTOR * self.length)
         n_refused = 0 if self.length else self.n_refused
         return replace(
             self, points=points, images=images, after=after, height=height, longest=longest, n_refused=n_refused
@@ -106,7 +106,11 @@ class Path:
         """The path after a refused proposal. Each consecutive refusal doubles the steps before the next proposal."""
         n_refused = self.n_refused + 1
         return replace(
-            self, length=0.0, longest=SHRINKAGE * self.length, n_refused=n_refused, n_waiting=2 ** (n_refused - 1) - 1
+            self,
+            length=0.0,
+            longest=SHRINK_FACTOR * self.length,
+            n_refused=n_refused,
+            n_waiting=2 ** (n_refused - 1) - 1,
         )
 
 
@@ -126,16 +130,16 @@ class Proposal:
     gain: float
 
     @classmethod
-    def of(cls, path: Path) -> Proposal:
+    def from_path(cls, path: Path) -> Proposal:
         residuals = path.images - path.points
         basis = np.concatenate((np.diff(path.points, axis=0), np.diff(residuals, axis=0), residuals[-1:]))
         lengths = _lengths(basis, path.after)
         gram = np.einsum("ix,jx->ij", lengths, lengths)
-        shares = _newton_step(gram)
-        length = math.sqrt(max(0.0, float(np.einsum("i,i->", np.einsum("ij,j->i", gram, shares), shares))))
+        coefficients = _newton_step(gram)
+        length = math.sqrt(max(0.0, float(np.einsum("i,i->", np.einsum("ij,j->i", gram, coefficients), coefficients))))
         part = min(1.0, path.longest / length) if length else 1.0
-        gain = 0.5 * float(np.einsum("i,i->", shares, gram[-1]))
-        return cls(part * np.einsum("i,ix->x", shares, basis), part * length, gain)
+        gain = 0.5 * float(np.einsum("i,i->", coefficients, gram[-1]))
+        return cls(part * np.einsum("i,ix->x", coefficients, basis), part * length, gain)
 
 
 def has_path(trace: Trace) -> bool:
@@ -159,21 +163,21 @@ class Acceleration:
         """Judge the pass from `before` to `state`, one step of EM later, and choose the model for the next pass."""
         trace = state.trace
         if not has_path(before.trace):
-            return self._begun(state)
+            return self._start_path(state)
         path = Path.recalled(before.trace.memory, before.model.family)
         height = trace.last - self.fast.objective.cost(before.model)
         if path.length and (trace.frozen or not path.height <= height < math.inf):
             return self._refused(path, before.trace, state)
         if trace.frozen or state.outcome is Outcome.NON_FINITE or _has_lost(state.model):
             return state
-        return self._gone_on(path, before.model, state, height)
+        return self._extend_path(path, before.model, state, height)
 
-    def _begun(self, state: State) -> State:
+    def _start_path(self, state: State) -> State:
         """Accelerate from the next step on, if the run is slow."""
         if state.outcome is not None or state.trace.frozen or not self._is_slow(state) or _has_lost(state.model):
             return state
         nothing = np.empty((0, len(_coordinates(state.model))))
-        return state if nothing.shape[1] > MAX_NUMBERS_OF_PATH else _on(state, Path(nothing, nothing, state.model))
+        return state if nothing.shape[1] > MAX_PATH_VALUES else _on(state, Path(nothing, nothing, state.model))
 
     def _is_slow(self, state: State) -> bool:
         """Whether gains have been falling, and need many more steps at the present rate until they are below `tol`.
@@ -188,7 +192,7 @@ class Acceleration:
         if not last > 0 or (np.diff(gains) >= 0).any():  # where they rise, the run leaves a saddle
             return False
         if self.fast.makes_steps_of(state.model):
-            long *= 1 + OF_PROPOSAL / (self.fast.source.n_rows * cost_of_step(state.model))
+            long *= 1 + PROPOSAL_COST / (self.fast.source.n_rows * step_cost(state.model))
         return tolerance == 0 or math.log(tolerance / last) / math.log(last / before) > long
 
     def _refused(self, path: Path, before: Trace, state: State) -> State:
@@ -197,16 +201,16 @@ class Acceleration:
         trace = Trace(log_likelihood, (*before.objective, before.last), before.frozen, state.trace.memory)
         return _on(State(path.after, trace, self._limited(trace)), path.refused())
 
-    def _gone_on(self, path: Path, model: Model, state: State, height: float) -> State:
+    def _extend_path(self, path: Path, model: Model, state: State, height: float) -> State:
         """Record a step, and propose a model from the recorded steps."""
         tolerance, gain, was_proposed = self.fast.stopping.tolerance, height - path.height, bool(path.length)
         path = path.extended(_coordinates(model), _coordinates(state.model), state.model, height)
-        move = Proposal.of(path)
+        move = Proposal.from_path(path)
         if len(path.points) == 1:  # the move is the step of EM
-            path = replace(path, longest=REACH * move.length)
+            path = replace(path, longest=MAX_FIRST_LENGTH * move.length)
         outcome, n_doubts = state.outcome, 0 if gain >= tolerance else path.n_doubts
         if outcome is Outcome.CONVERGED:
-            is_doubtful = gain > 0 and move.gain >= tolerance and not path.n_refused and n_doubts < MOST_DOUBTS
+            is_doubtful = gain > 0 and move.gain >= tolerance and not path.n_refused and n_doubts < MAX_DOUBTS
             if was_proposed or is_doubtful:
                 outcome, n_doubts = self._limited(state.trace), n_doubts + (not was_proposed)
         proposal = None
@@ -224,16 +228,16 @@ class Acceleration:
         """The model with these coordinates; None if no model has them."""
         n_weights, n_means = like.all_weights.size, like.means.size
         with np.errstate(over="ignore", invalid="ignore"):
-            shares = exponential(coordinates[:n_weights] - coordinates[:n_weights].max())
+            coefficients = exponential(coordinates[:n_weights] - coordinates[:n_weights].max())
             means = coordinates[n_weights:][:n_means].reshape(like.means.shape)
             rest = coordinates[n_weights + n_means :].reshape(len(like.covariances.each), -1)
             covariances = like.covariances.at(rest)
         if not (np.isfinite(coordinates).all() and np.isfinite(covariances.each).all()):
             return None
-        shares /= shares.sum()
-        weights, noise = np.array(shares[: like.n_components]), like.noise
+        coefficients /= coefficients.sum()
+        weights, noise = np.array(coefficients[: like.n_components]), like.noise
         if noise is not None:
-            noise = noise.weighing(float(shares[-1]))
+            noise = noise.weighing(float(coefficients[-1]))
         if not like.family.is_step:  # a structure may constrain covariances beyond their coordinates
             need = like.family.need(None)
             second = covariances.each[0] if need.pooled else (weights * covariances.each.T).T
@@ -247,7 +251,7 @@ class Acceleration:
 
 def _has_lost(model: Model) -> bool:
     """Whether a component has no weight, and so no log weight. A prior may have kept the component from freezing."""
-    return bool(model.weights.min() <= LOST_SHARE)
+    return bool(model.weights.min() <= MIN_COMPONENT_WEIGHT)
 
 
 def _on(state: State, path: Path) -> State:
@@ -256,8 +260,8 @@ def _on(state: State, path: Path) -> State:
 
 def _coordinates(model: Model) -> Array:
     """Log weights, means and coordinates of the covariances. Only the structure constrains these numbers."""
-    shares = np.maximum(model.all_weights, np.finfo(np.float64).tiny)  # noise may have lost its weight
-    parts = log(shares), model.means.ravel(), model.covariances.coordinates().ravel()
+    weights = np.maximum(model.all_weights, np.finfo(np.float64).tiny)  # noise may have lost its weight
+    parts = log(weights), model.means.ravel(), model.covariances.coordinates().ravel()
     return np.concatenate(parts)
 
 
@@ -267,15 +271,15 @@ def _lengths(changes: Array, model: Model) -> Array:
     Half the squared length of a result is the Kullback–Leibler divergence between the models before and after.
     """
     n_components, n_features = model.means.shape
-    shares, roots = model.all_weights, np.sqrt(model.weights)
-    ends = [len(shares), len(shares) + n_components * n_features]
+    weights, roots = model.all_weights, np.sqrt(model.weights)
+    ends = [len(weights), len(weights) + n_components * n_features]
     of_weights, of_means, rest = np.split(changes, ends, axis=1)
     offsets = of_means.reshape(-1, n_components, n_features)
     whitened = np.array([model.whitening.whiten_each(each) for each in offsets])
     covariances = model.covariances
     of_covariances = covariances.lengths(rest.reshape(len(changes), len(covariances.each), -1))
     importance = np.ones(1) if covariances.is_shared else roots
-    parts = of_weights * np.sqrt(shares), whitened * roots[:, None], of_covariances * importance[:, None]
+    parts = of_weights * np.sqrt(weights), whitened * roots[:, None], of_covariances * importance[:, None]
     return np.concatenate([part.reshape(len(changes), -1) for part in parts], axis=1)
 
 
@@ -288,7 +292,7 @@ def _newton_step(gram: Array) -> Array:
     m = len(gram) // 2
     curvature = -np.diagonal(gram, m)[:m]
     size = np.sqrt(np.diagonal(gram))
-    usable = np.flatnonzero(curvature > CURVATURE * size[:m] * size[m:-1])
+    usable = np.flatnonzero(curvature > MIN_CURVATURE * size[:m] * size[m:-1])
     step, taken = np.zeros(len(gram)), np.zeros(m)
     step[-1] = 1.0
     for i in usable[::-1]:

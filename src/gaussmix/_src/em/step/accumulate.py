@@ -14,43 +14,43 @@ from numpy.typing import NDArray
 from gaussmix._src.engines.base import Engine, Facts
 from gaussmix._src.interfaces.block import Block, BlockState
 from gaussmix._src.interfaces.leaves import TILE_ROWS
-from gaussmix._src.interfaces.moments import Moments, Partial
-from gaussmix._src.interfaces.need import Need, Rule
+from gaussmix._src.interfaces.moment_spec import MomentSpec, Rule
+from gaussmix._src.interfaces.moments import BlockMoments, Moments
 from gaussmix._src.interfaces.parameters import Parameters
 from gaussmix._src.interfaces.spread import Spread
 from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.numerics.threads import at_most
 from gaussmix._src.sources.base import Source
 
-MAX_SHARES_HELD = 2**22  # responsibilities that `share` makes at a time, 32 MB
+MAX_RESPONSIBILITIES = 2**22  # responsibilities that `responsibilities` makes at a time, 32 MB
 
 
 @dataclass(frozen=True)
 class StepTask:
-    """The arguments of `Engine.step` without the block; picklable where the engine and `share` are.
+    """The arguments of `Engine.step` without the block; picklable where the engine and `responsibilities` are.
 
     Parameters
     ----------
     engine, parameters, need, rule, anchor : as for `Engine.step`.
     n_components : K.
-    share : computes `Block.given` for a part of a block, in the process that has the rows; the rule is then
-        `Rule.GIVEN`. Under this rule a single component gets every row that is not given to the noise.
+    responsibilities : computes `Block.given` for a part of a block, in the process that has the rows; the rule is then
+        `Rule.ASSIGNMENT`. Under this rule a single component gets every row that is not given to the noise.
     facts : as for `Engine.step`: the facts of the pass before; None in the first pass.
     """
 
     engine: Engine[Any]
     n_components: int
     parameters: Parameters | None
-    need: Need
+    need: MomentSpec
     rule: Rule = Rule.SOFT
     anchor: Array | None = None
-    share: Callable[[Block], Array] | None = None
+    responsibilities: Callable[[Block], Array] | None = None
     facts: Facts | None = None
 
     def over(self, source: Source) -> Moments:
         """Make the pass: sums of every block, merged and finished."""
         facts = self.facts
-        if facts is None and self.rule is not Rule.GIVEN:
+        if facts is None and self.rule is not Rule.ASSIGNMENT:
             facts = look(source, self.engine, self.need)
         sums = source.map_merge(self if facts is self.facts else replace(self, facts=facts))
         return self.engine.finish(sums, self.parameters, self.need, facts)
@@ -61,27 +61,27 @@ class StepTask:
 
     def sizes(self, n_features: int) -> tuple[int, int, int]:
         """Return about how many bytes are sent for the task in a step of EM and for the sums of a node, and K."""
-        n_second = self.need.n_numbers(self.n_components, n_features)
-        is_known = self.rule is Rule.SOFT and self.facts is not None and self.facts.total is not None
-        sums = self.n_components * (1 + 2 * n_features) + (0 if is_known else n_second)
+        n_second = self.need.n_values(self.n_components, n_features)
+        was_tried = self.rule is Rule.SOFT and self.facts is not None and self.facts.total is not None
+        sums = self.n_components * (1 + 2 * n_features) + (0 if was_tried else n_second)
         return 16 * (self.n_components * (2 + 2 * n_features) + 2 * n_second), 8 * sums, self.n_components
 
     def open(self, block: Block) -> BlockState:
         return self.engine.open(block, self.need, self.n_components)
 
-    def call(self, block: Block, state: BlockState) -> Partial:
-        if self.share is not None:
-            return self._share_and_call(block, self.share)
-        if self.rule is Rule.GIVEN and self.n_components == 1:
-            block = replace(block, given=_of_one(block))
+    def call(self, block: Block, state: BlockState) -> BlockMoments:
+        if self.responsibilities is not None:
+            return self._call_in_parts(block, self.responsibilities)
+        if self.rule is Rule.ASSIGNMENT and self.n_components == 1:
+            block = replace(block, assignment=_of_one(block))
         return self.engine.step(block, state, self.parameters, self.need, self.rule, self.anchor, self.facts)
 
-    def _share_and_call(self, block: Block, share: Callable[[Block], Array]) -> Partial:
-        n_rows = max(1, MAX_SHARES_HELD // (TILE_ROWS * self.n_components)) * TILE_ROWS
-        shared = replace(self, share=None)
+    def _call_in_parts(self, block: Block, responsibilities: Callable[[Block], Array]) -> BlockMoments:
+        n_rows = max(1, MAX_RESPONSIBILITIES // (TILE_ROWS * self.n_components)) * TILE_ROWS
+        shared = replace(self, responsibilities=None)
 
-        def of_leaf(leaf: Block) -> Partial:
-            parts = (replace(part, given=share(part)) for part in leaf.cut(n_rows))
+        def of_leaf(leaf: Block) -> BlockMoments:
+            parts = (replace(part, assignment=responsibilities(part)) for part in leaf.cut(n_rows))
             return reduce(add, (shared.call(part, self.open(part)) for part in parts))
 
         return block.sum_of(of_leaf)
@@ -89,19 +89,19 @@ class StepTask:
 
 def _of_one(block: Block) -> Array | NDArray[np.int32]:
     """Responsibilities of a single component: 1 for each row that is not given to the noise."""
-    given = block.given
-    if given is not None and given.ndim == 2 and given.shape[1] == 1:
-        return given
-    if given is None or given.ndim == 2:
+    labels = block.assignment
+    if labels is not None and labels.ndim == 2 and labels.shape[1] == 1:
+        return labels
+    if labels is None or labels.ndim == 2:
         return np.broadcast_to(np.int32(0), block.n_rows)
-    return np.minimum(given, 0).astype(np.int32)
+    return np.minimum(labels, 0).astype(np.int32)
 
 
-def look(source: Source, engine: Engine[Any], need: Need) -> Facts:
+def look(source: Source, engine: Engine[Any], need: MomentSpec) -> Facts:
     """The engine's facts about all rows of a source, found once for each source and need."""
 
     def spread() -> Spread:
         with at_most(engine.n_threads):
-            return source.of_all(Spread)
+            return source.collect(Spread)
 
-    return source.found((engine, need), lambda: engine.look(source.profile, need, spread))
+    return source.cached((engine, need), lambda: engine.prepare(source.profile, need, spread))

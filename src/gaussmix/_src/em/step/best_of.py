@@ -10,7 +10,7 @@ import numpy as np
 from gaussmix._src.em.objective.objective import Objective
 from gaussmix._src.em.objective.stopping import Stopping
 from gaussmix._src.em.objective.trace import State, Trace, final, joined
-from gaussmix._src.em.step.many import copies, run_each
+from gaussmix._src.em.step.one_call import copies, run_each
 from gaussmix._src.engines.base import Engine
 from gaussmix._src.errors import NonFiniteLikelihood, Outcome, SingularCovariance
 from gaussmix._src.model import Model
@@ -23,8 +23,8 @@ from gaussmix._src.sources.base import Source
 # Relative, and nats for objectives below 1: runs that reach the same maximum differ by less, in any component order.
 ROUNDING_OF_RUNS = core.ROUNDING_OF_RUNS
 FIRST_STEPS, MAX_STEPS_OF_RACE = 4, 512  # runs are compared after 4, 8, 16, … 512 steps
-LEAST_TOLERANCE = 1e-6  # of these runs, nats per unit of row weight
-HOPE = 32.0  # a run may still gain this many times its gain in the second half of its steps
+MIN_RACE_TOLERANCE = 1e-6  # of these runs, nats per unit of row weight
+MAX_GAIN_FACTOR = 32.0  # a run may still gain this many times its gain in the second half of its steps
 MAX_GAP_OF_MODELS = 0.01  # nats: runs whose components differ by less on average lead to one maximum
 
 # A run of EM from a start, or from the state of an earlier run of the same start.
@@ -92,8 +92,8 @@ def highest(models: list[Model], source: Source, engine: Engine[Any], objective:
     runs = [(model, State(model, Trace())) for model in models]
     before, until = 0, FIRST_STEPS
     while len(runs) > 1 and until <= MAX_STEPS_OF_RACE:
-        few = Stopping(max(tolerance, LEAST_TOLERANCE), until - before)
-        runs = _hopeful(_continued(runs, source, engine, objective, few))
+        is_small = Stopping(max(tolerance, MIN_RACE_TOLERANCE), until - before)
+        runs = _hopeful(_continued(runs, source, engine, objective, is_small))
         before, until = until, 2 * until
     model, end = runs[0]
     return model if end.trace.frozen else end.model
@@ -105,12 +105,12 @@ def _continued(
     """The same runs after more steps, but those that had ended."""
     going = [state for _, state in runs if not _has_ended(state)]
     models, groups = [state.model for state in going], copies(source, len(going))
-    ends = run_each(engine, models, objective, stopping, lambda _: source, groups, _stuck_or_last)
+    ends = run_each(engine, models, objective, stopping, lambda _: source, groups, _collapsed_or_last)
     after = {id(state): joined(state.trace, end) for state, end in zip(going, ends, strict=True)}
     return [(model, after.get(id(state), state)) for model, state in runs]
 
 
-def _stuck_or_last(states: Iterable[State]) -> State:
+def _collapsed_or_last(states: Iterable[State]) -> State:
     """The first state with a component that got stuck, else the last one."""
     for state in states:
         if state.trace.frozen:
@@ -128,11 +128,11 @@ def _hopeful(runs: list[tuple[Model, State]]) -> list[tuple[Model, State]]:
     best = first[1].trace.last
     hopeful = [first, *(run for run in others if not _is_hopeless(run[1], best))]
     gaps = _gaps([state.model for _, state in hopeful]) if len(hopeful) > 1 else np.zeros((1, 1))
-    kept = list[int]()
+    retained = list[int]()
     for i in range(len(hopeful)):
-        if not (gaps[i, kept] <= MAX_GAP_OF_MODELS).any():
-            kept.append(i)
-    return [hopeful[i] for i in kept]
+        if not (gaps[i, retained] <= MAX_GAP_OF_MODELS).any():
+            retained.append(i)
+    return [hopeful[i] for i in retained]
 
 
 def _is_hopeless(state: State, best: float) -> bool:
@@ -174,5 +174,5 @@ def _rank_in_race(state: State) -> tuple[bool, float]:
 
 
 def _promise(trace: Trace) -> float:
-    """Bound the objective that a run may still reach: it gains at most `HOPE` times the gain of the second half."""
-    return trace.last + HOPE * (trace.last - trace.objective[(trace.n_steps - 1) // 2])
+    """Bound the objective that a run may still reach: at most `MAX_GAIN_FACTOR` times the gain of its second half."""
+    return trace.last + MAX_GAIN_FACTOR * (trace.last - trace.objective[(trace.n_steps - 1) // 2])

@@ -10,12 +10,12 @@ from gaussmix._src.em.objective.objective import Objective
 from gaussmix._src.em.objective.stopping import Stopping
 from gaussmix._src.em.step.accumulate import look
 from gaussmix._src.engines.base import Engine
-from gaussmix._src.engines.calls import Control, Course
+from gaussmix._src.engines.calls import Control, RunHistory
 from gaussmix._src.families.base import Family
 from gaussmix._src.interfaces.algebra import Algebra
 from gaussmix._src.interfaces.block import Block
 from gaussmix._src.interfaces.leaves import LEAF_ROWS
-from gaussmix._src.interfaces.need import Second
+from gaussmix._src.interfaces.moment_spec import Second
 from gaussmix._src.model import Model
 from gaussmix._src.numerics.threads import cached_property
 from gaussmix._src.sources.base import Source
@@ -33,27 +33,27 @@ class FastPath:
     stopping: Stopping
 
     def run(
-        self, model: Model, n_steps: int, previous: float, most: int | None = None
+        self, model: Model, n_steps: int, previous: float, max_steps: int | None = None
     ) -> tuple[Model, list[float], list[float]]:
         """Continue from a model, `n_steps` steps into a run, for as many steps as the engine makes by itself.
 
-        These are at most `most`, and as many as the stopping rule allows; `previous` is the objective before the last
-        step. On a busy processor they are fewer, so a caller goes on from the model until the rule ends the run. Gives
-        the model after them, and the mean log-likelihood and the objective before each; no number if Python must make
-        the next step.
+        These are at most `max_steps`, and as many as the stopping rule allows; `previous` is the objective before the
+        last step. On a busy processor they are fewer, so a caller goes on from the model until the rule ends the run.
+        Gives the model after them, and the mean log-likelihood and the objective before each; no number if Python must
+        make the next step.
         """
         if self._task is None or not self.makes_steps_of(model):
             return model, [], []
         (block, facts, algebra, control), left = self._task, self.stopping.max_steps - n_steps
-        left = left if most is None else min(left, most)
+        left = left if max_steps is None else min(left, max_steps)
         control = control._replace(max_steps=left, previous=previous)
         if model.noise is not None:
             control = control._replace(log_volume=model.noise.log_volume)
         start = model.all_weights, model.means, model.covariances.array
-        course = self.engine.run_em(block, facts, start, algebra, control)
-        if not course.log_likelihood:
+        history = self.engine.run_em(block, facts, start, algebra, control)
+        if not history.log_likelihood:
             return model, [], []
-        return model_of(course, self.family, model.noise), course.log_likelihood, course.objective
+        return final_model(history, self.family, model.noise), history.log_likelihood, history.objective
 
     def makes_steps_of(self, model: Model) -> bool:
         """Whether the engine makes the usual steps from a model."""
@@ -61,7 +61,9 @@ class FastPath:
             return False
         block, _, algebra, control = self._task
         has_background = model.noise is not None
-        return self.engine.makes_steps(block, self.n_components, algebra, control.belief, has_background=has_background)
+        return self.engine.makes_steps(
+            block, self.n_components, algebra, control.packed_prior, has_background=has_background
+        )
 
     @cached_property
     def _task(self) -> tuple[Block, Any, Algebra, Control] | None:
@@ -73,22 +75,22 @@ class FastPath:
         terms = self.objective.plain_terms(self.n_components) if type(self.stopping) is Stopping else None
         if algebra is None or terms is None or block is None or block.n_rows > LEAF_ROWS:
             return None
-        control = Control(terms[0], self.stopping.tolerance, 0, belief=terms[1])
+        control = Control(terms[0], self.stopping.tolerance, 0, packed_prior=terms[1])
         return block, look(self.source, self.engine, self.family.need(None)), algebra, control
 
 
-def model_of(course: Course, family: Family, noise: Background | None = None) -> Model:
+def final_model(history: RunHistory, family: Family, noise: Background | None = None) -> Model:
     """The model at the end of a course, with noise if it began so."""
-    shape = course.means.shape
-    found = family.covariances(course.covariances.reshape(family.shape(*shape)), *shape)
-    if course.whitening is not None:
-        vars(found)["whitening"] = course.whitening  # so that these covariances are not factored again
+    shape = history.means.shape
+    covariances = family.covariances(history.covariances.reshape(family.shape(*shape)), *shape)
+    if history.whitening is not None:
+        vars(covariances)["whitening"] = history.whitening  # so that these covariances are not factored again
     if noise is None:
-        return Model(course.weights, course.means, found, family)
-    return Model(course.weights[:-1], course.means, found, family, noise.weighing(float(course.weights[-1])))
+        return Model(history.weights, history.means, covariances, family)
+    return Model(history.weights[:-1], history.means, covariances, family, noise.weighing(float(history.weights[-1])))
 
 
-def cost_of_step(model: Model) -> float:
+def step_cost(model: Model) -> float:
     """The multiply-adds of a step of EM for each row, as measured."""
     (K, d), is_shared = model.means.shape, model.covariances.is_shared
     of_matrix = (0.3 if is_shared else 0.75) * d * (d + 1)

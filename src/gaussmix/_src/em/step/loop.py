@@ -64,25 +64,25 @@ def run_em(
     while state.outcome is None:
         model, trace = state.model, state.trace
         last = trace.last if trace.n_steps else previous
-        reached, log_likelihood, values, stuck = model, list[float](), list[float](), trace.frozen
+        reached, log_likelihood, values, frozen = model, list[float](), list[float](), trace.frozen
         if not trace.frozen:
-            most = None if faster is None else faster.limit(trace)
-            reached, log_likelihood, values = fast.run(model, trace.n_steps, last, 1 if stopping.is_watched else most)
+            limit = None if faster is None else faster.limit(trace)
+            reached, log_likelihood, values = fast.run(model, trace.n_steps, last, 1 if stopping.is_watched else limit)
         if not log_likelihood:
             try:
                 with cut_in_time(trace.n_steps > 0):
-                    moments, reached, stuck = em_step(source, engine, model, objective, trace.frozen, facts)
+                    moments, reached, frozen = em_step(source, engine, model, objective, trace.frozen, facts)
             except TimeIsOver:
                 yield State(model, replace(trace, memory={}), Outcome.TIME_LIMIT)
                 return
             facts = moments.facts
             log_likelihood = [moments.log_likelihood / moments.row_weight]
             values = [log_likelihood[0] + objective.log_prior(model) / moments.row_weight]
-        trace = Trace((*trace.log_likelihood, *log_likelihood), (*trace.objective, *values), stuck)
+        trace = Trace((*trace.log_likelihood, *log_likelihood), (*trace.objective, *values), frozen)
         outcome = stopping.after(trace.objective, previous)
         if outcome is Outcome.NON_FINITE:
             reached = model
-        if len(stuck) == model.n_components:
+        if len(frozen) == model.n_components:
             outcome = Outcome.DEGENERATE
         before, state = state, State(reached, trace, outcome)
         if faster is not None:
@@ -118,15 +118,15 @@ def em_step(
     components. `facts` are `Moments.facts` of the step before; None in a first step.
     """
     need = model.family.need(model.covariances)
-    is_far = need.pooled and loss(_centre(model), model) > MAX_LOSS
-    anchor = model.means if is_far else None
+    is_distant = need.pooled and loss(_centre(model), model) > MAX_LOSS
+    anchor = model.means if is_distant else None
     task = StepTask(engine, model.n_components, objective.parameters(model), need, anchor=anchor, facts=facts)
     moments = task.over(source)
-    following, stuck = next_model(moments, model, objective, frozen)
-    if len(stuck) > len(frozen) or loss(moments.anchor, following) > MAX_LOSS:
+    following, all_frozen = next_model(moments, model, objective, frozen)
+    if len(all_frozen) > len(frozen) or loss(moments.anchor, following) > MAX_LOSS:
         moments = replace(task, anchor=moments.means(model.means), facts=moments.facts).over(source)
-        following, stuck = next_model(moments, model, objective, frozen)
-    return moments, following, stuck
+        following, all_frozen = next_model(moments, model, objective, frozen)
+    return moments, following, all_frozen
 
 
 def _centre(model: Model) -> Array:

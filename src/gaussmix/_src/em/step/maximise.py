@@ -14,13 +14,13 @@ from gaussmix._src.em.objective.trace import Frozen
 from gaussmix._src.errors import SingularCovariance
 from gaussmix._src.families.base import Family
 from gaussmix._src.interfaces.moments import Moments, Scatter
-from gaussmix._src.interfaces.parameters import LOST_SHARE, MEAN_ROUNDING
+from gaussmix._src.interfaces.parameters import MEAN_ROUNDING, MIN_COMPONENT_WEIGHT
 from gaussmix._src.model import Model
 from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.numerics.contract import contract
 
 # Initial weight of an empty component, as a fraction of 1/K.
-EMPTY_SHARE = 0.01
+EMPTY_WEIGHT = 0.01
 # An empty component gets this share of the scatter of all rows. Shared covariances do not change by so little.
 EMPTY_SCATTER = 2.0**-60
 
@@ -47,30 +47,30 @@ def initial_models(
     """Make the models that EM may start from: first the model of the M-step, then the family's alternatives.
 
     An empty component starts at its mean of `default_means` (n_components, n_features), with the pooled covariance of
-    the others and the weight `EMPTY_SHARE` / K, so that it can still gain rows. A family with several first updates
+    the others and the weight `EMPTY_WEIGHT` / K, so that it can still gain rows. A family with several first updates
     gives the covariances after the last one as `current`; there are no alternatives then. Raises `SingularCovariance`
     if, in every model, a component has too few distinct rows for a covariance.
     """
     weights, means, scatter = maximise(moments, default_means)
-    empty = weights <= LOST_SHARE
-    weights = np.where(empty, EMPTY_SHARE / len(weights), weights)
+    empty = weights <= MIN_COMPONENT_WEIGHT
+    weights = np.where(empty, EMPTY_WEIGHT / len(weights), weights)
     weights, means, scatter = objective.constrain(weights / weights.sum(), means, _fill_empty(scatter, empty))
     means = np.where(empty[:, None], default_means, means) if empty.any() else means  # a prior would put them together
     first = family.update(scatter, current)
     if current is None:
         candidates = [first, *family.other_initial_covariances(scatter)]
     else:
-        places = np.flatnonzero(empty)  # these keep their covariances; a shared covariance is kept whole
-        candidates = [first.put(places, current.take(places)) if places.size else first]
+        indices = np.flatnonzero(empty)  # these keep their covariances; a shared covariance is kept whole
+        candidates = [first.put(indices, current.take(indices)) if indices.size else first]
     models, wrong = [], set[int]()
     for covariances in candidates:
         model = Model(weights, means, covariances, family)
-        found = collapsed(model, objective)
-        if not found:
+        result = collapsed(model, objective)
+        if not result:
             models.append(model)
-        wrong |= found
+        wrong |= result
     if not models:
-        raise SingularCovariance.of_fit(sorted(wrong))
+        raise SingularCovariance.from_components(sorted(wrong))
     return models
 
 
@@ -82,30 +82,32 @@ def next_model(
     noise = current.noise
     if noise is not None:
         noise = noise.weighing(float(moments.background / (moments.background + moments.mass.sum())))
-    lost = scatter.degrees / (moments.mass.sum() or 1.0) <= LOST_SHARE  # a prior may have degrees of freedom for it
-    stuck = {int(k): Frozen.LOST for k in np.flatnonzero(lost)} | dict(frozen)
+    lost = (
+        scatter.degrees / (moments.mass.sum() or 1.0) <= MIN_COMPONENT_WEIGHT
+    )  # a prior may have degrees of freedom for it
+    all_frozen = {int(k): Frozen.LOST for k in np.flatnonzero(lost)} | dict(frozen)
     while True:
-        if stuck:
-            is_stuck = np.isin(np.arange(len(means)), list(stuck))
-            means = np.where(is_stuck[:, None], current.means, means)
-        covariances = _moved(current, scatter, {*stuck, *objective.fixed_covariances})
+        if all_frozen:
+            is_frozen = np.isin(np.arange(len(means)), list(all_frozen))
+            means = np.where(is_frozen[:, None], current.means, means)
+        covariances = _update_covariances(current, scatter, {*all_frozen, *objective.fixed_covariances})
         model = Model(weights, means, covariances, current.family).beside(noise)
-        wrong = collapsed(model, objective) - set(stuck)
+        wrong = collapsed(model, objective) - set(all_frozen)
         if not wrong:
-            return model, stuck
-        stuck |= dict.fromkeys(sorted(wrong), Frozen.COLLAPSED)
+            return model, all_frozen
+        all_frozen |= dict.fromkeys(sorted(wrong), Frozen.COLLAPSED)
 
 
-def _moved(current: Model, scatter: Scatter, stuck: Collection[int]) -> Covariances:
+def _update_covariances(current: Model, scatter: Scatter, frozen: Collection[int]) -> Covariances:
     """Update the covariances of the components that still move.
 
     Frozen and fixed components do not contribute to shared covariances; otherwise the step could lower the likelihood.
     """
     covariances = current.covariances
-    moving = [k for k in range(current.n_components) if k not in stuck]
+    moving = [k for k in range(current.n_components) if k not in frozen]
     if not moving:
         return covariances
-    if not stuck or covariances.is_shared:
+    if not frozen or covariances.is_shared:
         return current.family.update(scatter, covariances)
     return covariances.put(moving, current.family.update(scatter.part(moving), covariances.take(moving)))
 

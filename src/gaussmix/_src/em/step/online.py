@@ -59,7 +59,7 @@ class Rate(Value):
         if self.half_life is not None and not STEP_ROWS <= self.half_life < inf:
             raise ValueError(f"half_life={self.half_life!r} must be None or at least {STEP_ROWS} rows (one step).")
 
-    def log_kept(self, seen: float, share: float) -> float:
+    def log_retention(self, seen: float, share: float) -> float:
         """share · log(1 − γ): the log of the factor by which a step scales earlier sums.
 
         Parameters
@@ -67,10 +67,10 @@ class Rate(Value):
         seen : t, row weight up to the end of the step, in units of that of a usual step; at least 1.
         share : row weight of the step, in the same units; 1 for a usual one.
         """
-        kept = log1p(-(seen**-self.decay)) if seen > 1 else 0.0  # rows so light that they change no digit
+        decay = log1p(-(seen**-self.decay)) if seen > 1 else 0.0  # rows so light that they change no digit
         if self.half_life is not None:
-            kept = min(kept, -log(2) * STEP_ROWS / self.half_life)
-        return share * kept
+            decay = min(decay, -log(2) * STEP_ROWS / self.half_life)
+        return share * decay
 
 
 def sums_per_weight(source: Source, engine: Engine[Any], model: Model) -> Moments:
@@ -82,18 +82,18 @@ def sums_per_weight(source: Source, engine: Engine[Any], model: Model) -> Moment
 
 
 def online_step(
-    source: Source, engine: Engine[Any], model: Model, sums: Moments, objective: Objective, log_kept: float
+    source: Source, engine: Engine[Any], model: Model, sums: Moments, objective: Objective, log_retention: float
 ) -> tuple[Moments, Model, Mapping[int, Frozen]]:
     """Mix the sums of new rows into those of earlier rows, both for a row weight of 1, and make the next model.
 
-    S ← (1 − γ) S + γ s with log(1 − γ) of `Rate.log_kept`; Cappé & Moulines (2009), JRSS B 71, eq. 9 and 10. The need
-    of the family must not depend on its covariances. Components that get stuck keep their mean and covariance in this
-    step; the next step tries them again, because new rows may reach them.
+    S ← (1 − γ) S + γ s with log(1 − γ) of `Rate.log_retention`; Cappé & Moulines (2009), JRSS B 71, eq. 9 and 10. The
+    need of the family must not depend on its covariances. Components that get stuck keep their mean and covariance in
+    this step; the next step tries them again, because new rows may reach them.
     """
     new = sums_per_weight(source, engine, model)
-    sums = new.scaled(-expm1(log_kept)) + sums.scaled(exp(log_kept))
-    following, stuck = next_model(sums, model, objective, {})
-    return sums, following, stuck
+    sums = new.scaled(-expm1(log_retention)) + sums.scaled(exp(log_retention))
+    following, frozen = next_model(sums, model, objective, {})
+    return sums, following, frozen
 
 
 Rate.__module__ = "gaussmix"  # where users import it from

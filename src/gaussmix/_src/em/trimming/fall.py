@@ -13,7 +13,7 @@ from gaussmix._src.interfaces.whitening.base import FactorShape
 from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.numerics.threads import one_blas_thread
 
-LEFT_OUT = 1e-6  # share of a density that components far from the row may have without a bound
+MAX_UNBOUNDED_FRACTION = 1e-6  # share of a density that components far from the row may have without a bound
 
 
 def fall(before: Parameters, after: Parameters) -> Callable[[Array], Array] | None:
@@ -21,8 +21,8 @@ def fall(before: Parameters, after: Parameters) -> Callable[[Array], Array] | No
 
     With r = ‖W (x − μ)‖ of a component before, its distance after is at most a r + b: a = ‖W' W⁻¹‖, b = ‖W' (μ − μ')‖.
     So log p(x, k) falls by at most D(r), which rises with r. Components with r above R have at most the share
-    `LEFT_OUT` of p(x), if R² / 2 is the largest log scale less log p(x), log K and the log of the share. The others
-    fall by at most D(R), and so does p(x).
+    `MAX_UNBOUNDED_FRACTION` of p(x), if R² / 2 is the largest log scale less log p(x), log K and the log of the share.
+    The others fall by at most D(R), and so does p(x).
     """
     shape = before.whitening.factor_shape
     if len(before.means) != len(after.means) or shape is not after.whitening.factor_shape:
@@ -36,7 +36,9 @@ def fall(before: Parameters, after: Parameters) -> Callable[[Array], Array] | No
         stretch = np.maximum(_stretches(before, after), 1.0)[present]
         shift = np.sqrt((after.whitening.whiten_each(before.means - after.means) ** 2).sum(axis=1))[present]
     drop = before.log_scale[present] - after.log_scale[present]
-    highest = max(float(before.log_scale.max()), before.log_background) + math.log(len(present) / LEFT_OUT)
+    highest = max(float(before.log_scale.max()), before.log_background) + math.log(
+        len(present) / MAX_UNBOUNDED_FRACTION
+    )
     # D is the largest of these at any distance, and so at most what the largest of each term makes.
     quadratic, linear, constant = (
         float(each.max()) for each in (stretch**2 - 1.0, 2.0 * stretch * shift, shift**2 + 2.0 * drop)
@@ -51,8 +53,8 @@ def _fallen(log_density: Array, highest: float, quadratic: float, linear: float,
     with np.errstate(over="ignore", invalid="ignore"):
         squares = np.maximum(2.0 * (highest - log_density), 0.0)
         fallen = quadratic * squares + linear * np.sqrt(squares) + constant
-        found = log_density - np.maximum(0.5 * fallen + 2.0 * LEFT_OUT, 0.0)
-    return np.where(np.isnan(found), -np.inf, found)
+        result = log_density - np.maximum(0.5 * fallen + 2.0 * MAX_UNBOUNDED_FRACTION, 0.0)
+    return np.where(np.isnan(result), -np.inf, result)
 
 
 @one_blas_thread()

@@ -19,7 +19,7 @@ import numpy as np
 from gaussmix._src.covariances import Diagonal
 from gaussmix._src.em.initialisation.base import Partition, centre_parameters, nearest_centre, start_named
 from gaussmix._src.em.initialisation.initial import InitialMoments
-from gaussmix._src.em.initialisation.sample import Distinct, variances_of
+from gaussmix._src.em.initialisation.sample import Distinct, robust_variances
 from gaussmix._src.em.objective.objective import Objective
 from gaussmix._src.em.objective.stopping import Stopping
 from gaussmix._src.em.objective.trace import State, final
@@ -32,65 +32,67 @@ from gaussmix._src.errors import SingularCovariance
 from gaussmix._src.families.base import without_constraints
 from gaussmix._src.interfaces.block import Block, BlockState
 from gaussmix._src.interfaces.leaves import Sums
-from gaussmix._src.interfaces.moments import Partial
-from gaussmix._src.interfaces.need import Rule
+from gaussmix._src.interfaces.moment_spec import Rule
+from gaussmix._src.interfaces.moments import BlockMoments
 from gaussmix._src.interfaces.parameters import Parameters
 from gaussmix._src.model import Model
 from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.sources.array import ArraySource
 from gaussmix._src.sources.base import F, S, Source, Task
-from gaussmix._src.sources.quantile import OfScores, near_quantile
+from gaussmix._src.sources.quantile import ScoreReduction, find_neighbourhood
 
-AHEAD = 0.5  # nats above the last cutoff: rows that may be below that are looked at
-MAX_SHARE_OF_LEAF = 0.5  # of the rows of a leaf: with more to look at, all are
+CUTOFF_MARGIN = 0.5  # nats above the last cutoff: rows that may be below that are looked at
+MAX_FRACTION_OF_LEAF = 0.5  # of the rows of a leaf: with more to look at, all are
 ROUNDING_OF_CUTOFF = 2.0**-40  # relative: log densities so near to the cutoff are equal to it, whatever rounding says
 N_TRIES = 20  # starts from random rows
-FIRST_EM, SETTLING = Stopping(1e-3, 5), Stopping(1e-4, 50)  # EM from each start, and from the best
-MOST_SETTLED = 3  # starts that get the longer EM
+START_STOPPING, BEST_STOPPING = Stopping(1e-3, 5), Stopping(1e-4, 50)  # EM from each start, and from the best
+MAX_REFINED_STARTS = 3  # starts that get the longer EM
 
 
-class Kept(NamedTuple):
+class TrimmingRule(NamedTuple):
     """Which rows a pass keeps.
 
     Parameters
     ----------
     cutoff : rows with a lower log density, nats, are left out.
     highest : rows with a log density from the cutoff to this one are tied.
-    share : the share of its weight that each tied row keeps, equal for all so that their order does not matter.
+    fraction : the share of its weight that each tied row keeps, equal for all so that their order does not matter.
     """
 
     cutoff: float
     highest: float
-    share: float
+    fraction: float
 
     def weight(self, log_density: Array, row_weight: Array | None) -> Array:
         """The row weights in the pass, (n_rows,), of rows with these log densities and weights."""
-        weight = np.where(log_density < self.cutoff, 0.0, np.where(log_density > self.highest, 1.0, self.share))
+        weight = np.where(log_density < self.cutoff, 0.0, np.where(log_density > self.highest, 1.0, self.fraction))
         return weight if row_weight is None else weight * row_weight
 
 
 def kept(
     source: Source, log_density: Task[Array], left_out: float, between: tuple[float, float] = (-inf, inf)
-) -> Kept | None:
+) -> TrimmingRule | None:
     """Leave out the least likely rows, up to a weight of `left_out`, which is less than the sum of the weights.
 
     The row at the cutoff keeps the part of its weight that is needed. None if the cutoff is not `between` these log
     densities; higher ones may be too low.
     """
-    near = near_quantile(source, log_density, lambda total: left_out, between=between, tie=2 * ROUNDING_OF_CUTOFF)
-    if near is None:
+    nearby = find_neighbourhood(
+        source, log_density, lambda total: left_out, between=between, tie=2 * ROUNDING_OF_CUTOFF
+    )
+    if nearby is None:
         return None
-    cutoff = float(near.scores[near.place])
+    cutoff = float(nearby.scores[nearby.position])
     slack = ROUNDING_OF_CUTOFF * max(1.0, abs(cutoff)) if isfinite(cutoff) else 0.0
     if min(cutoff - between[0], between[1] - cutoff) <= 4 * slack:
         return None
     low, high = cutoff - slack, cutoff + slack
     if source.profile.largest_weight is None:  # counts have no rounding
-        first, end = np.searchsorted(near.scores, low), np.searchsorted(near.scores, high, side="right")
-        lost, shared = near.below + float(near.weights[:first].sum()), float(near.weights[first:end].sum())
+        first, end = np.searchsorted(nearby.scores, low), np.searchsorted(nearby.scores, high, side="right")
+        lost, shared = nearby.below + float(nearby.weights[:first].sum()), float(nearby.weights[first:end].sum())
     else:  # the bits of these sums must not tell how the cutoff was found: a fit that goes on later finds it otherwise
-        lost, shared = source.map_merge(OfScores(log_density, partial(_weights_up_to, low=low, high=high)))
-    return Kept(low, high, min(max(1.0 - (left_out - lost) / shared, 0.0), 1.0))
+        lost, shared = source.map_merge(ScoreReduction(log_density, partial(_weights_up_to, low=low, high=high)))
+    return TrimmingRule(low, high, min(max(1.0 - (left_out - lost) / shared, 0.0), 1.0))
 
 
 def _weights_up_to(log_density: Array, row_weight: Array | None, low: float, high: float) -> Sums:
@@ -106,12 +108,12 @@ class Trimmed(Source):
     Passes without parameters, and methods other than `map_merge`, see all rows.
     """
 
-    def __init__(self, source: Source, share: float) -> None:
+    def __init__(self, source: Source, fraction: float) -> None:
         self.n_rows, self.n_features, self.dtype = source.n_rows, source.n_features, source.dtype
         self.memory, self.is_read_again = source.memory, source.is_read_again
         self.may_miss, self.has_errors, self.has_log_prior = source.may_miss, source.has_errors, source.has_log_prior
-        self._source, self._share = source.fresh(), share
-        self._last: _Last | None = None
+        self._source, self._fraction = source.fresh(), fraction
+        self._last: _LastPass | None = None
 
     def blocks(self) -> Iterable[Block]:
         return self._source.blocks()
@@ -121,8 +123,8 @@ class Trimmed(Source):
         """None: a block does not say which rows are left out."""
         return None
 
-    def of_all(self, kind: type[F]) -> F:
-        return self._source.of_all(kind)
+    def collect(self, kind: type[F]) -> F:
+        return self._source.collect(kind)
 
     def map_merge(self, task: Task[S]) -> S:
         if not isinstance(task, StepTask) or task.parameters is None:
@@ -130,18 +132,18 @@ class Trimmed(Source):
         if task.need.pooled and task.anchor is None:  # about an anchor, an engine reads no totals of all rows
             task = replace(task, anchor=task.parameters.means)
         last = self._at(task.engine, task.parameters)
-        return self._source.map_merge(_Without(task, last.log_density, last.kept))
+        return self._source.map_merge(_TrimmedStep(task, last.log_density, last.rule))
 
-    def kept(self, engine: Engine[Any], parameters: Parameters) -> Kept:
+    def rule(self, engine: Engine[Any], parameters: Parameters) -> TrimmingRule:
         """Which rows a pass with these parameters keeps; remembered for the next pass with them."""
-        return self._at(engine, parameters).kept
+        return self._at(engine, parameters).rule
 
     def without(self, engine: Engine[Any], parameters: Parameters) -> Source:
         """The rows that a pass with these parameters keeps, in any pass; the others have the weight 0."""
-        change = partial(_reweighted, log_density=_LogDensity(engine, parameters), kept=self.kept(engine, parameters))
+        change = partial(_reweighted, log_density=_LogDensity(engine, parameters), rule=self.rule(engine, parameters))
         return self._source.changed(change, self.n_rows)
 
-    def _at(self, engine: Engine[Any], parameters: Parameters) -> _Last:
+    def _at(self, engine: Engine[Any], parameters: Parameters) -> _LastPass:
         """What a pass with these parameters finds.
 
         Where log densities of the last parameters are kept with blocks, only rows whose log density may have fallen
@@ -151,18 +153,18 @@ class Trimmed(Source):
         last = self._last
         if last is not None and last.log_density.parameters is parameters:
             return last
-        left_out = self._share * self._source.profile.total_weight
-        log_density = _LogDensity(engine, parameters, 0 if last is None else last.log_density.number + 1)
+        left_out = self._fraction * self._source.profile.total_weight
+        log_density = _LogDensity(engine, parameters, 0 if last is None else last.log_density.step + 1)
         bounds = None if last is None or self.is_incomplete else fall(last.log_density.parameters, parameters)
-        few, found = log_density, None
+        task, result = log_density, None
         if last is not None and bounds is not None:
-            between = last.kept.cutoff - AHEAD, last.kept.highest + AHEAD
-            few = replace(log_density, top=between[1], bounds=bounds)
-            found = kept(self._source, few, left_out, between)
-        if found is None:
-            few, found = log_density, kept(self._source, log_density, left_out)
-        assert found is not None, "some row has weight"
-        self._last = _Last(few, found)
+            between = last.rule.cutoff - CUTOFF_MARGIN, last.rule.highest + CUTOFF_MARGIN
+            task = replace(log_density, top=between[1], bounds=bounds)
+            result = kept(self._source, task, left_out, between)
+        if result is None:
+            task, result = log_density, kept(self._source, log_density, left_out)
+        assert result is not None, "some row has weight"
+        self._last = _LastPass(task, result)
         return self._last
 
     def fresh(self) -> Self:
@@ -178,107 +180,109 @@ class _LogDensity:
     Parameters
     ----------
     engine, parameters : of the log densities.
-    number : of the parameters; the one before is that of the parameters from which bounds lead to these.
+    step : of the parameters; the one before is that of the parameters from which bounds lead to these.
     top : log densities above may be bounds.
     bounds : makes bounds of log densities before, or of bounds on them.
     """
 
     engine: Engine[Any]
     parameters: Parameters
-    number: int = 0
+    step: int = 0
     top: float = inf
     bounds: Callable[[Array], Array] | None = None
 
     key: ClassVar[str] = "trimmed rows"
 
-    def open(self, block: Block) -> _Beside:
-        return _Beside()
+    def open(self, block: Block) -> _TrimmingState:
+        return _TrimmingState()
 
-    def call(self, leaf: Block, state: _Beside) -> Array:
-        known = state.looks.get(leaf.first_row)
-        if known is None or known.number != self.number or known.top < self.top:
-            state.looks[leaf.first_row] = known = self._look(leaf, known)
-        return known.log_density
+    def call(self, leaf: Block, state: _TrimmingState) -> Array:
+        cached = state.by_leaf.get(leaf.first_row)
+        if cached is None or cached.step != self.step or cached.top < self.top:
+            state.by_leaf[leaf.first_row] = cached = self._evaluate(leaf, cached)
+        return cached.log_density
 
-    def _look(self, leaf: Block, before: _Look | None) -> _Look:
-        if before is not None and before.number == self.number - 1 and self.bounds is not None:
-            found = self.bounds(before.log_density)
-            places = np.flatnonzero(found <= self.top)
-            if len(places) <= MAX_SHARE_OF_LEAF * leaf.n_rows:
-                if len(places):
-                    found[places] = self.engine.log_density(leaf.taken(places, leaf.first_row), self.parameters)
-                return _Look(self.number, self.top, found)
-        return _Look(self.number, inf, self.engine.log_density(leaf, self.parameters))
+    def _evaluate(self, leaf: Block, before: _LeafDensities | None) -> _LeafDensities:
+        if before is not None and before.step == self.step - 1 and self.bounds is not None:
+            result = self.bounds(before.log_density)
+            indices = np.flatnonzero(result <= self.top)
+            if len(indices) <= MAX_FRACTION_OF_LEAF * leaf.n_rows:
+                if len(indices):
+                    result[indices] = self.engine.log_density(leaf.taken(indices, leaf.first_row), self.parameters)
+                return _LeafDensities(self.step, self.top, result)
+        return _LeafDensities(self.step, inf, self.engine.log_density(leaf, self.parameters))
 
 
-class _Look(NamedTuple):
+class _LeafDensities(NamedTuple):
     """The log densities of a leaf, (n_rows,), nats; above `top` they may be lower bounds."""
 
-    number: int
+    step: int
     top: float
     log_density: Array
 
 
 @dataclass(eq=False)
-class _Beside(BlockState):
+class _TrimmingState(BlockState):
     """What is kept with a block: log densities by the first row of their leaf, and the state of a task."""
 
-    looks: dict[int, _Look] = field(default_factory=dict)
+    by_leaf: dict[int, _LeafDensities] = field(default_factory=dict)
     key: Hashable = None
     state: BlockState = field(default_factory=BlockState)
 
     @property
     def n_bytes(self) -> int:
-        return self.state.n_bytes + sum(look.log_density.nbytes for look in self.looks.values())
+        return self.state.n_bytes + sum(entry.log_density.nbytes for entry in self.by_leaf.values())
 
-    def of(self, task: Task[Any], block: Block) -> Any:
+    def state_of(self, task: Task[Any], block: Block) -> Any:
         """The state of a task."""
         if self.key != task.key:
             self.key, self.state = task.key, task.open(block)
         return self.state
 
 
-class _Last(NamedTuple):
+class _LastPass(NamedTuple):
     """What the last pass looked at, and the rows it kept."""
 
     log_density: _LogDensity
-    kept: Kept
+    rule: TrimmingRule
 
 
 @dataclass(frozen=True, eq=False)
-class _Without:
+class _TrimmedStep:
     """A step for the rows that are kept."""
 
     task: StepTask
     log_density: _LogDensity
-    kept: Kept
+    rule: TrimmingRule
 
     @property
     def key(self) -> Hashable:
         return self.log_density.key
 
-    def open(self, block: Block) -> _Beside:
-        return _Beside()
+    def open(self, block: Block) -> _TrimmingState:
+        return _TrimmingState()
 
     def sizes(self, n_features: int) -> tuple[int, int, int]:
         """As of the task, but it sends the parameters twice."""
         task, node, n_components = self.task.sizes(n_features)
         return 2 * task, node, n_components
 
-    def call(self, block: Block, state: _Beside) -> Partial:
-        (part,) = _reweighted(block, self.log_density, self.kept, state)
-        return self.task.call(part, state.of(self.task, block))
+    def call(self, block: Block, state: _TrimmingState) -> BlockMoments:
+        (part,) = _reweighted(block, self.log_density, self.rule, state)
+        return self.task.call(part, state.state_of(self.task, block))
 
 
-def _reweighted(block: Block, log_density: _LogDensity, kept: Kept, state: _Beside | None = None) -> list[Block]:
-    state = state or _Beside()
-    weights = [kept.weight(log_density.call(leaf, state), leaf.row_weight) for leaf in block.cut()]
+def _reweighted(
+    block: Block, log_density: _LogDensity, rule: TrimmingRule, state: _TrimmingState | None = None
+) -> list[Block]:
+    state = state or _TrimmingState()
+    weights = [rule.weight(log_density.call(leaf, state), leaf.row_weight) for leaf in block.cut()]
     return [replace(block, row_weight=np.concatenate(weights))]
 
 
-def cutoff_of(source: Source, engine: Engine[Any], model: Model) -> float | None:
+def trimming_cutoff(source: Source, engine: Engine[Any], model: Model) -> float | None:
     """The log density, nats, below which a pass leaves rows out; None if it keeps all."""
-    return source.kept(engine, model.parameters).cutoff if isinstance(source, Trimmed) else None
+    return source.rule(engine, model.parameters).cutoff if isinstance(source, Trimmed) else None
 
 
 def _widths(sample: Distinct) -> Array:
@@ -287,18 +291,18 @@ def _widths(sample: Distinct) -> Array:
     Where the middle is one number, the standard deviation.
     """
     low, high = sample.middle
-    return np.where(high > low, high - low, np.sqrt(variances_of(sample.rows, sample.weight)))
+    return np.where(high > low, high - low, np.sqrt(robust_variances(sample.rows, sample.weight)))
 
 
 @dataclass(frozen=True)
 class Trim:
     """Leaves out a share of the row weight."""
 
-    share: float
+    fraction: float
 
     def source(self, source: Source) -> Source:
         """The rows of a source; each pass with parameters leaves out the least likely."""
-        return Trimmed(source, self.share)
+        return Trimmed(source, self.fraction)
 
     def nearest(self, means: Array, sample: Distinct) -> Partition:
         """Assign rows as `nearest_centre` does, by spheres as wide as the rows, so that units decide nothing."""
@@ -325,7 +329,7 @@ class Trim:
         rows = replace(sample, rows=sample.rows / widths)
         of_sample = ArraySource(rows.rows, rows.weight)
         of_sample.may_miss = bool(np.isnan(rows.rows).any())
-        source, objective = Trimmed(of_sample, self.share), Objective(ridge / widths**2)
+        source, objective = Trimmed(of_sample, self.fraction), Objective(ridge / widths**2)
         n_features = len(widths)
         family = without_constraints(Diagonal, is_shared=True)
         partitions = [start(rows, engine, n_components, rng).scaled]
@@ -334,13 +338,13 @@ class Trim:
         for partition in partitions:
             with suppress(SingularCovariance):
                 model = InitialMoments(source, engine, n_components, partition).model(family, objective)
-                if (run := sound_end(source, engine, model, objective, FIRST_EM)) is not None:
+                if (run := sound_end(source, engine, model, objective, START_STOPPING)) is not None:
                     runs.append(run)
         if not runs:
             return start(sample, engine, n_components, rng)
         runs.sort(key=rank)
-        ends = (final(run_em(source, engine, run.model, objective, SETTLING)) for run in runs[:MOST_SETTLED])
+        ends = (final(run_em(source, engine, run.model, objective, BEST_STOPPING)) for run in runs[:MAX_REFINED_STARTS])
         model = best_run([end] for end in ends).model
-        whitening = Diagonal.of(model.covariances.array * widths**2, n_components, n_features, True).whitening
+        whitening = Diagonal.from_array(model.covariances.array * widths**2, n_components, n_features, True).whitening
         # All log densities differ by a constant from those in data units, which would change their last digits.
         return Partition(Parameters(model.parameters.log_scale, model.means * widths, whitening), Rule.SOFT)

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from gaussmix._src.interfaces.need import Need
+from gaussmix._src.interfaces.moment_spec import MomentSpec
 from gaussmix._src.interfaces.parameters import Parameters
 from gaussmix._src.interfaces.whitening.base import FactorShape, Whitening
 from gaussmix._src.numerics.arrays import Array
@@ -44,10 +44,10 @@ def common_origin(parameters: Parameters, centre: Array | None = None) -> Array 
         return None
     if centre is None:
         return parameters.middle
-    return centre if parameters.is_near(centre) else None
+    return centre if parameters.is_common_centre(centre) else None
 
 
-def arguments_of(parameters: Parameters, whiten_once: bool = False) -> Arguments:
+def pack_parameters(parameters: Parameters, whiten_once: bool = False) -> Arguments:
     """Parameters as the core takes them, with one factor for each component or, to whiten once, with the shared one."""
     whitening, n_components = parameters.whitening, len(parameters.means)
     factors = whitening.factors if whiten_once else one_each(whitening, n_components)
@@ -61,7 +61,7 @@ def one_each(whitening: Whitening, n_components: int) -> Array:
     return whitening.factors.repeat(n_components, axis=0)
 
 
-def projection_of(need: Need, n_components: int) -> Array | None:
+def repeat_projection(need: MomentSpec, n_components: int) -> Array | None:
     """B_kᵀ for each component, (n_components, n_features, n_projected); None without a projection."""
     if need.projection is None:
         return None
@@ -70,6 +70,6 @@ def projection_of(need: Need, n_components: int) -> Array | None:
 
 
 def no_arguments(anchor: Array) -> Arguments:
-    """Placeholders under `Rule.GIVEN`, which reads no parameters."""
+    """Placeholders under `Rule.ASSIGNMENT`, which reads no parameters."""
     n_components = len(anchor)
     return Arguments(np.zeros(n_components), np.zeros(anchor.shape), int(FactorShape.SPHERICAL), np.ones(n_components))

@@ -13,28 +13,28 @@ from numpy.typing import NDArray
 from gaussmix._src.engines.base import Facts
 from gaussmix._src.engines.complete.arguments import (
     Arguments,
-    arguments_of,
     common_origin,
     no_arguments,
     one_each,
-    projection_of,
+    pack_parameters,
+    repeat_projection,
 )
 from gaussmix._src.engines.complete.run import InOneCall
 from gaussmix._src.engines.complete.visits import Counts, Labels, Ordering, Visit, Visits, could_pay, may_be_ordered
-from gaussmix._src.engines.joint import labels_of, log_density_of, responsibilities_of
-from gaussmix._src.interfaces.block import Block, BlockState, Profile
+from gaussmix._src.engines.joint import joint_labels, joint_log_density, joint_responsibilities
+from gaussmix._src.interfaces.block import Block, BlockState, RowStatistics
 from gaussmix._src.interfaces.leaves import LEAF_ROWS, Tree
-from gaussmix._src.interfaces.moments import Moments, Partial
-from gaussmix._src.interfaces.need import Need, Rule, Second
+from gaussmix._src.interfaces.moment_spec import MomentSpec, Rule, Second
+from gaussmix._src.interfaces.moments import BlockMoments, Moments
 from gaussmix._src.interfaces.parameters import Parameters
 from gaussmix._src.interfaces.spread import Spread
 from gaussmix._src.interfaces.whitening.base import FactorShape, Whitening
 from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.numerics.core import native_target
 
-PANEL = 4  # numbers that the core multiplies together
+PANEL_SIZE = 4  # numbers that the core multiplies together
 LOG_DENSITY, RESPONSIBILITIES, COMPONENTS, LABELS = range(4)  # outputs of `Target.evaluate`
-_OF_JOINT = {LOG_DENSITY: log_density_of, RESPONSIBILITIES: responsibilities_of, LABELS: labels_of}
+_OF_JOINT = {LOG_DENSITY: joint_log_density, RESPONSIBILITIES: joint_responsibilities, LABELS: joint_labels}
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class StepPlan(NamedTuple):
 
     arguments: Arguments
     anchor: Array
-    need: Need
+    need: MomentSpec
     rule: Rule
     origin: Array | None = None
     is_ordered: bool = False
@@ -93,11 +93,11 @@ class CompleteEngine(InOneCall):
     def complete(self) -> CompleteEngine:
         return self
 
-    def look(self, profile: Profile, need: Need, spread: Callable[[], Spread]) -> CompleteFacts:
-        is_pooled = need == Need(Second.FULL, pooled=True)
+    def prepare(self, profile: RowStatistics, need: MomentSpec, spread: Callable[[], Spread]) -> CompleteFacts:
+        is_pooled = need == MomentSpec(Second.FULL, pooled=True)
         return CompleteFacts(profile.n_rows, spread() if is_pooled else None)
 
-    def open(self, block: Block, need: Need, n_components: int) -> CompleteState:
+    def open(self, block: Block, need: MomentSpec, n_components: int) -> CompleteState:
         return CompleteState(n_components, visits=Visits(block.n_rows, n_components, block.rows.shape[1]))
 
     def step(
@@ -105,27 +105,27 @@ class CompleteEngine(InOneCall):
         block: Block,
         state: CompleteState,
         parameters: Parameters | None,
-        need: Need,
+        need: MomentSpec,
         rule: Rule = Rule.SOFT,
         anchor: Array | None = None,
         facts: CompleteFacts | None = None,
-    ) -> Partial:
+    ) -> BlockMoments:
         facts = facts or CompleteFacts(block.n_rows)
         plan = _plan(block, state.n_components, parameters, need, rule, anchor, facts)
         visit = Visit()
         if plan.is_ordered:
             label = partial(self._label, block)
             visit = state.visits.begin(plan.arguments, facts.ordering, label)
-        sums, n_far, n_near = self._sum(block, plan, visit)
-        if n_far and parameters is not None and rule is Rule.SOFT:
-            visit = visit.of_leaves(slice(None))
-            sums, n_near = self._sum_leaves(block, parameters, plan, visit)
+        sums, n_distant, n_active = self._sum(block, plan, visit)
+        if n_distant and parameters is not None and rule is Rule.SOFT:
+            visit = visit.in_leaves(slice(None))
+            sums, n_active = self._sum_leaves(block, parameters, plan, visit)
         if plan.is_ordered:
-            sums = replace(sums, visits=np.array(state.visits.end(visit, plan.arguments, facts.ordering, n_near)))
+            sums = replace(sums, visits=np.array(state.visits.end(visit, plan.arguments, facts.ordering, n_active)))
         return sums
 
     def finish(
-        self, sums: Partial, parameters: Parameters | None, need: Need, facts: CompleteFacts | None = None
+        self, sums: BlockMoments, parameters: Parameters | None, need: MomentSpec, facts: CompleteFacts | None = None
     ) -> Moments:
         second = sums.second
         if second is None and need.second is not Second.NONE:
@@ -139,76 +139,79 @@ class CompleteEngine(InOneCall):
                 second = np.asarray(second.sum(axis=0)) if need.pooled else second
         if facts is not None and parameters is not None and sums.visits is not None:
             counts = Counts(*sums.visits.tolist())
-            ordering = facts.ordering.after(arguments_of(parameters), counts, facts.n_rows)
+            ordering = facts.ordering.after(pack_parameters(parameters), counts, facts.n_rows)
             facts = replace(facts, ordering=ordering)
-        return replace(Moments.of(sums), second=second, need=need, visits=None, facts=facts)
+        return replace(Moments.from_sums(sums), second=second, need=need, visits=None, facts=facts)
 
-    def _sum(self, block: Block, plan: StepPlan, visit: Visit) -> tuple[Partial, int, float]:
+    def _sum(self, block: Block, plan: StepPlan, visit: Visit) -> tuple[BlockMoments, int, float]:
         """The sums that the core makes, how many rows are far, and about how many responsibilities are not 0."""
         need = plan.need
-        log_likelihood, mass, first, second, n_far, n_near, background = native_target().step(
-            block.rows, block.row_weight, block.given if plan.rule is Rule.GIVEN else None, plan.origin,
+        log_likelihood, mass, first, second, n_distant, n_active, background = native_target().step(
+            block.rows, block.row_weight, block.assignment if plan.rule is Rule.ASSIGNMENT else None, plan.origin,
             *plan.arguments, None if need.second is Second.NONE else plan.anchor, plan.rule, need.second,
-            self._n_threads, *visit, projection_of(need, len(plan.anchor)),
-            *((None, None) if plan.rule is Rule.GIVEN else (block.log_prior, block.prior_places)), plan.log_background,
+            self._n_threads, *visit, repeat_projection(need, len(plan.anchor)),
+            *((None, None) if plan.rule is Rule.ASSIGNMENT else (block.log_prior, block.prior_indices)),
+            plan.log_background,
         )  # fmt: skip
-        sums = Partial(
+        sums = BlockMoments(
             mass, first, second, plan.anchor, log_likelihood, block.total_weight, need, background=background,
         )  # fmt: skip
-        return sums, n_far, n_near
+        return sums, n_distant, n_active
 
-    def _sum_leaves(self, block: Block, parameters: Parameters, plan: StepPlan, visit: Visit) -> tuple[Partial, float]:
+    def _sum_leaves(
+        self, block: Block, parameters: Parameters, plan: StepPlan, visit: Visit
+    ) -> tuple[BlockMoments, float]:
         """Sum leaf by leaf, so that far rows change the last bits of sums in their own leaf only."""
-        from gaussmix._src.engines.complete.far import (  # few fits have such rows
-            far_places,
-            set_apart,
-            sums_of_far_rows,
+        from gaussmix._src.engines.complete.distant import (  # few fits have such rows
+            distant_rows,
+            split_block,
+            sum_distant_rows,
         )
 
-        tree, n_near = Tree[Partial](), 0.0
-        for number, leaf in enumerate(block.cut()):
-            first = number * LEAF_ROWS
-            part = visit.of_leaves(slice(first, first + LEAF_ROWS))
-            sums, n_far, near_in_leaf = self._sum(leaf, plan, part)
-            places = far_places(leaf, parameters, self.log_density) if n_far else np.empty(0, np.intp)
-            places = places[leaf.weight[places] > 0]
-            if len(places):
-                near, far = set_apart(leaf, places)
-                sums, _, near_in_leaf = self._sum(near, plan, part)
-                sums += sums_of_far_rows(far, self, parameters, plan.need, sums.anchor)
+        tree, n_active = Tree[BlockMoments](), 0.0
+        for index, leaf in enumerate(block.cut()):
+            first = index * LEAF_ROWS
+            part = visit.in_leaves(slice(first, first + LEAF_ROWS))
+            sums, n_distant, active_in_leaf = self._sum(leaf, plan, part)
+            indices = distant_rows(leaf, parameters, self.log_density) if n_distant else np.empty(0, np.intp)
+            indices = indices[leaf.weight[indices] > 0]
+            if len(indices):
+                nearby, distant = split_block(leaf, indices)
+                sums, _, active_in_leaf = self._sum(nearby, plan, part)
+                sums += sum_distant_rows(distant, self, parameters, plan.need, sums.anchor)
             tree.add(sums)
-            n_near += near_in_leaf
-        return tree.total, n_near
+            n_active += active_in_leaf
+        return tree.total, n_active
 
     def _label(self, block: Block, by: Arguments) -> Labels:
         """The likeliest component of each row, as a pass with these parameters wrote it."""
         labels = np.empty(block.n_rows, dtype=np.uint16)
         native_target().step(
             block.rows, None, None, None, *by, by.means, Rule.SOFT, Second.TRACE, self._n_threads,
-            None, labels, None, None, None, block.log_prior, block.prior_places,
+            None, labels, None, None, None, block.log_prior, block.prior_indices,
         )  # fmt: skip
         return labels
 
     def score_products(
         self, block: Block, parameters: Parameters, whitening: Array, second: Second
     ) -> tuple[Array, Array]:
-        likeliest = self._evaluate(replace(block, log_prior=None, prior_places=None), parameters, LABELS)
+        likeliest = self._evaluate(replace(block, log_prior=None, prior_indices=None), parameters, LABELS)
         order = likeliest.astype(np.uint16).argsort(kind="stable").astype(np.uint16)  # which leaves more components out
         between, within, _ = native_target().score_products(
-            block.rows, block.row_weight, *arguments_of(parameters), block.log_prior, block.prior_places,
+            block.rows, block.row_weight, *pack_parameters(parameters), block.log_prior, block.prior_indices,
             parameters.log_background, np.ascontiguousarray(whitening), second, order, self._n_threads,
         )  # fmt: skip
         # In panels: z and products of each component, or z of each and then products; at the end the responsibilities.
         (K, d), is_shared = parameters.means.shape, len(whitening) == 1
-        n_products = second.n_numbers(d)
+        n_products = second.n_values(d)
         n_own = d if is_shared else d + n_products
-        first = -(-n_own // PANEL) * PANEL * np.arange(K + 1)
-        shares = len(between) - -(-K // PANEL) * PANEL + np.arange(K)
-        each = np.concatenate((shares[:, None], first[:-1, None] + np.arange(n_own)), axis=1)
+        first = -(-n_own // PANEL_SIZE) * PANEL_SIZE * np.arange(K + 1)
+        responsibilities = len(between) - -(-K // PANEL_SIZE) * PANEL_SIZE + np.arange(K)
+        each = np.concatenate((responsibilities[:, None], first[:-1, None] + np.arange(n_own)), axis=1)
         products = first[-1] + np.arange(n_products if is_shared else 0)
-        every = np.concatenate((each.ravel(), products))
-        own = np.append(within.shape[1] - PANEL, np.arange(d + n_products))
-        return between[every[:, None], every], within[:, own[:, None], own]
+        n_all = np.concatenate((each.ravel(), products))
+        own = np.append(within.shape[1] - PANEL_SIZE, np.arange(d + n_products))
+        return between[n_all[:, None], n_all], within[:, own[:, None], own]
 
     def log_density(self, block: Block, parameters: Parameters) -> Array:
         return self._evaluate(block, parameters, LOG_DENSITY)
@@ -217,21 +220,21 @@ class CompleteEngine(InOneCall):
         return self._evaluate(block, parameters, COMPONENTS)
 
     def responsibilities(self, block: Block, parameters: Parameters) -> Array:
-        from gaussmix._src.engines.complete.far import correct_far_rows
+        from gaussmix._src.engines.complete.distant import correct_distant_rows
 
         shared = self._evaluate(block, parameters, RESPONSIBILITIES)
-        return correct_far_rows(shared, block, parameters, self.log_density)
+        return correct_distant_rows(shared, block, parameters, self.log_density)
 
     def labels(self, block: Block, parameters: Parameters) -> NDArray[np.int64]:
-        from gaussmix._src.engines.complete.far import MAX_ROWS_COMPARED_SINGLY, correct_far_rows
+        from gaussmix._src.engines.complete.distant import MAX_ROWS_COMPARED_SINGLY, correct_distant_rows
 
         if 0 < block.n_rows <= MAX_ROWS_COMPARED_SINGLY:  # one call of the core, and none to find far rows
             joint = self._evaluate(block, parameters, COMPONENTS)
-            if joint.max(axis=1).min() >= parameters.far_limit:
-                return labels_of(joint, block, parameters)
+            if joint.max(axis=1).min() >= parameters.distant_limit:
+                return joint_labels(joint, block, parameters)
         best: NDArray[np.int64] = self._evaluate(block, parameters, LABELS)
         best = best.view(np.int64)  # the core's type is C++'s long long, which NumPy prints under another name
-        return correct_far_rows(best, block, parameters, self.log_density)
+        return correct_distant_rows(best, block, parameters, self.log_density)
 
     def draw(
         self, n_rows: int, cumulative: Array, means: Array, whitening: Whitening, key: int
@@ -248,13 +251,13 @@ class CompleteEngine(InOneCall):
     def _evaluate(self, block: Block, parameters: Parameters, output: int) -> NDArray[Any]:
         prior = block.row_log_prior(len(parameters.means))
         if prior is not None:  # few ask this of rows that something is known of: speed does not matter
-            unknown = replace(block, log_prior=None, prior_places=None)
+            unknown = replace(block, log_prior=None, prior_indices=None)
             joint = self._evaluate(unknown, parameters, COMPONENTS) + prior
             return joint if output == COMPONENTS else _OF_JOINT[output](joint, block, parameters)
         origin = common_origin(parameters)
         if origin is not None:
             parameters = replace(parameters, means=parameters.means - origin)
-        arguments = arguments_of(parameters, whiten_once=origin is not None)
+        arguments = pack_parameters(parameters, whiten_once=origin is not None)
         n_threads, background = self._n_threads, parameters.log_background
         return native_target().evaluate(block.rows, origin, *arguments, output, n_threads, background)
 
@@ -263,7 +266,7 @@ def _plan(
     block: Block,
     n_components: int,
     parameters: Parameters | None,
-    need: Need,
+    need: MomentSpec,
     rule: Rule,
     anchor: Array | None,
     facts: CompleteFacts,
@@ -286,9 +289,9 @@ def _plan(
         if common_origin(parameters, centre) is not None:
             # Pooled moments about one common point: Σ_k Σ_i γ_ik uuᵀ = Σ_i uuᵀ is the scatter of all rows.
             centred = replace(parameters, means=parameters.means - centre)
-            arguments, about = arguments_of(centred, whiten_once=True), np.broadcast_to(centre, shape)
-            return StepPlan(arguments, about, Need(Second.NONE), rule, centre)
+            arguments, about = pack_parameters(centred, whiten_once=True), np.broadcast_to(centre, shape)
+            return StepPlan(arguments, about, MomentSpec(Second.NONE), rule, centre)
     is_ordered = rule is Rule.SOFT and may_be_ordered(parameters.whitening)
     is_ordered = is_ordered and could_pay(facts.n_rows, parameters.whitening.factor_shape, *shape)
     background = parameters.log_background
-    return StepPlan(arguments_of(parameters), about, each, rule, is_ordered=is_ordered, log_background=background)
+    return StepPlan(pack_parameters(parameters), about, each, rule, is_ordered=is_ordered, log_background=background)

@@ -23,21 +23,21 @@ from gaussmix._src.numerics.core import core, native_target
 Labels = NDArray[np.uint16]
 
 # Multiply-adds of a pass, which take about a millisecond. On shorter passes another order of the rows does not
-# pay, and the core may make many steps in one call; on some longer ones too, up to `complete.run.ORDERED_PASS`.
-LONG_PASS = 1e7
+# pay, and the core may make many steps in one call; on some longer ones too, up to `complete.run.MIN_ORDERED_WORK`.
+MIN_LONG_WORK = 1e7
 GROUP_ROWS = core.GROUP_ROWS  # rows that share their bounds
-MOST_BOUNDS = 2**23  # numbers, 32 MB
-MOST_COMPONENTS = 2**16  # that labels of two bytes tell apart
+MAX_BOUNDS = 2**23  # numbers, 32 MB
+MAX_COMPONENTS = 2**16  # that labels of two bytes tell apart
 
 # In an order by component, a pair of row and component that is not left out takes VISITED times its usual work, because
 # a group meets several components. Each row takes OUT_OF_TURN multiply-adds more: it is read out of turn, and its
 # bounds are looked through. An order pays if it takes less than the share MAX_WORK_OF_ORDER of the work without one.
-VISITED = 2.5
-OUT_OF_TURN = 1060.0
+VISIT_COST = 2.5
+ROW_COST = 1060.0
 MAX_WORK_OF_ORDER = 0.8
-MOTION = 8  # rows per feature: with fewer, measuring how components moved costs more than bounds save
+MIN_ROWS_PER_FEATURE = 8  # rows per feature: with fewer, measuring how components moved costs more than bounds save
 # Keep the old order and its bounds while it has at most this share of all groups more mixed groups than a fresh order.
-KEPT = 0.1
+MAX_MIXED_FRACTION = 0.1
 
 
 class Visit(NamedTuple):
@@ -56,7 +56,7 @@ class Visit(NamedTuple):
     bounds: NDArray[np.float32] | None = None
     motion: NDArray[np.float32] | None = None
 
-    def of_leaves(self, rows: slice) -> Visit:
+    def in_leaves(self, rows: slice) -> Visit:
         """The order and the labels of some leaves of the block; bounds are of whole blocks."""
         order = None if self.order is None else self.order[rows]
         return Visit(order, None if self.labels is None else self.labels[rows])
@@ -72,18 +72,19 @@ class Counts(NamedTuple):
 
     Parameters
     ----------
-    n_near : about how many responsibilities are above 0.
-    kept : how many rows have another label than the row that was visited before them; 0 if no labels were written.
-    fresh : the same in the order that the new labels give.
+    n_active : about how many responsibilities are above 0.
+    old_changes : how many rows have another label than the row that was visited before them; 0 if no labels were
+        written.
+    new_changes : the same in the order that the new labels give.
     """
 
-    n_near: float
-    kept: int = 0
-    fresh: int = 0
+    n_active: float
+    old_changes: int = 0
+    new_changes: int = 0
 
     def prefers_fresh(self, n_rows: int) -> bool:
         """Whether the order that the new labels give has clearly fewer mixed groups of `n_rows` rows."""
-        return self.kept > self.fresh + KEPT * -(-n_rows // GROUP_ROWS)
+        return self.old_changes > self.new_changes + MAX_MIXED_FRACTION * -(-n_rows // GROUP_ROWS)
 
 
 class Ordering(NamedTuple):
@@ -107,7 +108,7 @@ class Ordering(NamedTuple):
         """How to visit rows after a pass over all `n_rows` rows; refreshed after passes 2, 3, 5, 9 …, if that pays."""
         by, n_passes = self.by, self.n_passes + 1
         is_refresh = n_passes & (n_passes - 1) == 0
-        wants_labels = is_refresh and _pays(counts.n_near, done, n_rows)
+        wants_labels = is_refresh and _pays(counts.n_active, done, n_rows)
         if self.wants_labels and (by is None or counts.prefers_fresh(n_rows)):
             by = done
         return Ordering(None if is_refresh and not wants_labels else by, n_passes, wants_labels)
@@ -133,8 +134,8 @@ class Visits:
     @property
     def n_bytes(self) -> int:
         """Memory that orders and bounds take."""
-        kept = (self._order and self._order[1], self._bounds and self._bounds[0])
-        return sum(array.nbytes for array in kept if array is not None)
+        arrays = (self._order and self._order[1], self._bounds and self._bounds[0])
+        return sum(array.nbytes for array in arrays if array is not None)
 
     def begin(self, arguments: Arguments, ordering: Ordering, label: Callable[[Arguments], Labels]) -> Visit:
         """Choose order and bounds of a pass; `label` gives the labels of the rows if they are not known."""
@@ -156,13 +157,13 @@ class Visits:
         )  # fmt: skip
         return Visit(order, labels, values, motion)
 
-    def end(self, visit: Visit, done: Arguments, ordering: Ordering, n_near: float) -> Counts:
+    def end(self, visit: Visit, done: Arguments, ordering: Ordering, n_active: float) -> Counts:
         """Take note of the pass."""
-        counts = Counts(n_near)
+        counts = Counts(n_active)
         if visit.labels is not None:
             fresh = _by_label(visit.labels)
-            kept = 0 if visit.order is None else _changes(visit.labels, visit.order)
-            counts = Counts(n_near, kept, _changes(visit.labels, fresh))
+            old_changes = 0 if visit.order is None else _changes(visit.labels, visit.order)
+            counts = Counts(n_active, old_changes, _changes(visit.labels, fresh))
             # All rows decide which order is used next. Keeping the one that this block prefers takes half the memory.
             if visit.order is None or counts.prefers_fresh(self.n_rows):
                 self._order = done, fresh
@@ -172,25 +173,25 @@ class Visits:
 
     def _new_bounds(self) -> NDArray[np.float32] | None:
         n_groups = -(-self.n_rows // GROUP_ROWS)
-        if n_groups * self.n_components > MOST_BOUNDS or self.n_rows < MOTION * self.n_features:
+        if n_groups * self.n_components > MAX_BOUNDS or self.n_rows < MIN_ROWS_PER_FEATURE * self.n_features:
             return None
         return np.zeros((n_groups, self.n_components), dtype=np.float32)
 
 
-def _pays(n_near: float, arguments: Arguments, n_rows: int) -> bool:
+def _pays(n_active: float, arguments: Arguments, n_rows: int) -> bool:
     """Whether an order pays with so many responsibilities above 0."""
     n_components, n_features = arguments.means.shape
     work = work_per_row(FactorShape(arguments.factor_shape), n_components, n_features)
-    visited = VISITED * n_near * (work / n_components) + OUT_OF_TURN * n_rows
+    visited = VISIT_COST * n_active * (work / n_components) + ROW_COST * n_rows
     return bool(visited < MAX_WORK_OF_ORDER * n_rows * work)
 
 
 def could_pay(n_rows: int, factor_shape: FactorShape, n_components: int, n_features: int) -> bool:
     """Whether an order would pay if every row had a component to itself."""
     work = work_per_row(factor_shape, n_components, n_features)
-    if not 1 < n_components <= MOST_COMPONENTS or n_rows * work < LONG_PASS:
+    if not 1 < n_components <= MAX_COMPONENTS or n_rows * work < MIN_LONG_WORK:
         return False
-    return VISITED * work / n_components + OUT_OF_TURN < MAX_WORK_OF_ORDER * work
+    return VISIT_COST * work / n_components + ROW_COST < MAX_WORK_OF_ORDER * work
 
 
 def _by_label(labels: NDArray[np.uint16]) -> NDArray[np.uint16]:

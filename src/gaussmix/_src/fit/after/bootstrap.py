@@ -13,33 +13,33 @@ from scipy.optimize import linear_sum_assignment
 from gaussmix._src.em.curvature.natural import Stacked
 from gaussmix._src.em.objective.stopping import Stopping
 from gaussmix._src.em.objective.trace import Frozen, State, Trace
-from gaussmix._src.em.step.many import run_each
+from gaussmix._src.em.step.one_call import run_each
 from gaussmix._src.engines.base import Engine
 from gaussmix._src.engines.calls import Groups
 from gaussmix._src.errors import Outcome
-from gaussmix._src.fit.after.inference import Climb
+from gaussmix._src.fit.after.inference import Ascent
 from gaussmix._src.fit.problem import Problem
 from gaussmix._src.interfaces.block import Block
 from gaussmix._src.interfaces.leaves import LEAF_ROWS
 from gaussmix._src.mixture.sampling import sample
 from gaussmix._src.model import Model
-from gaussmix._src.numerics.arrays import Array, Places, Rows
+from gaussmix._src.numerics.arrays import Array, Indices, Rows
 from gaussmix._src.numerics.elementary import log
 from gaussmix._src.numerics.rows import unit_of_weights
 from gaussmix._src.sources.array import ArraySource
 from gaussmix._src.sources.base import Source
 
 RESAMPLINGS = "weighted", "nonparametric", "parametric", "jackknife"
-MOST_STEPS = 1_000  # of EM in a refit
-MOST_NUMBERS = 2**22  # weights or cells of drawn rows that are held at a time, 32 MB
-ROWS_TO_COMPARE = 2**13  # on which the components of a refit are found again
-AT_MAXIMUM = 1e-9  # nats per unit of row weight, of EM before the first refit
-DISSOLVED = 0.5  # similarity of the rows of a component before and after: with less, it is another one
-LEAST_PART = 1e-9  # of the largest weight: rows with less move nothing, and rounding would be all that is seen
-MOST_COLLAPSED = 1 / 3  # of the refits
-MOST_WORK = 1_000_000  # rows · components · (features² + 8) with which 200 refits by the core take at most some seconds
-SLOWER = 40  # times, refits that are not the core's, of few rows
-INCOMPLETE = 8  # times, those of rows that are known in part
+MAX_REFIT_STEPS = 1_000  # of EM in a refit
+MAX_VALUES_AT_ONCE = 2**22  # weights or cells of drawn rows that are held at a time, 32 MB
+MAX_COMPARED_ROWS = 2**13  # on which the components of a refit are found again
+MAXIMUM_TOL = 1e-9  # nats per unit of row weight, of EM before the first refit
+MIN_SIMILARITY = 0.5  # similarity of the rows of a component before and after: with less, it is another one
+MIN_RELATIVE_WEIGHT = 1e-9  # of the largest weight: rows with less move nothing, and rounding would be all that is seen
+MAX_COLLAPSED_FRACTION = 1 / 3  # of the refits
+MAX_FAST_WORK = 1_000_000  # rows · components · (features² + 8) of 200 refits by the core in a few seconds
+PYTHON_COST_FACTOR = 40  # times, refits that are not the core's, of few rows
+INCOMPLETE_COST_FACTOR = 8  # times, those of rows that are known in part
 
 
 class Refits(NamedTuple):
@@ -57,8 +57,8 @@ class Refits(NamedTuple):
     n_collapsed : in which a component fell onto too few rows, or lost them.
     n_relabelled : whose components had to be brought into order.
     n_elsewhere : that ended at another maximum: a component shares less than half of its rows with that of `model`.
-    n_unfinished : that had not settled after `MOST_STEPS` steps.
-    stuck : components that had collapsed or lost their rows in the fit itself.
+    n_unfinished : that had not settled after `MAX_REFIT_STEPS` steps.
+    degenerate : components that had collapsed or lost their rows in the fit itself.
     """
 
     model: Model
@@ -70,7 +70,7 @@ class Refits(NamedTuple):
     n_relabelled: int
     n_elsewhere: int
     n_unfinished: int
-    stuck: Sequence[int]
+    degenerate: Sequence[int]
 
 
 class Resampling(NamedTuple):
@@ -94,7 +94,7 @@ class Resampling(NamedTuple):
     are_counts: bool = True
 
 
-Made = Iterator[tuple[list[State], Array]]
+RefitEnds = Iterator[tuple[list[State], Array]]
 
 
 def are_quick(problem: Problem, model: Model) -> bool:
@@ -104,10 +104,10 @@ def are_quick(problem: Problem, model: Model) -> bool:
     is_usual = terms is not None
     if terms is not None and model.noise is not None:
         is_usual = terms[1] is None and not source.is_incomplete
-    is_by_core = is_usual and model.family.algebra is not None and data.known is None and data.trim is None
+    is_by_core = is_usual and model.family.algebra is not None and data.labels is None and data.trim is None
     work = source.n_rows * model.n_components * (model.n_features**2 + 8)
-    work *= SLOWER if not is_by_core else INCOMPLETE if source.is_incomplete else 1
-    return source.whole is not None and work <= MOST_WORK
+    work *= PYTHON_COST_FACTOR if not is_by_core else INCOMPLETE_COST_FACTOR if source.is_incomplete else 1
+    return source.whole is not None and work <= MAX_FAST_WORK
 
 
 def refits(
@@ -120,28 +120,28 @@ def refits(
     ValueError : more than a third of the refits collapsed, or these rows don't suit the kind.
     """
     total = problem.source.profile.total_weight * problem.data.unit
-    climb = Climb(problem, total)
-    settled = climb.settled(State(model, Trace(frozen=dict.fromkeys(collapsed, Frozen.COLLAPSED))), AT_MAXIMUM)
-    model, before = settled.model, settled.trace.objective[0]
-    compared, already = _Compared.of(problem, model), [*climb.stuck(model)]
+    ascent = Ascent(problem, total)
+    em_end = ascent.em_end(State(model, Trace(frozen=dict.fromkeys(collapsed, Frozen.COLLAPSED))), MAXIMUM_TOL)
+    model, before = em_end.model, em_end.trace.objective[0]
+    component_rows, already = _ComponentRows.from_model(problem, model), [*ascent.degenerate(model)]
     draws, counts, tally = list[Array](), list[Array](), np.zeros(4, int)
-    for states, some in _made(problem, model, how, rng):
-        found = Stacked.of([state.model for state in states])
-        stuck = climb.are_stuck(found)
+    for states, some in _refit_ends(problem, model, how, rng):
+        stacked = Stacked.from_models([state.model for state in states])
+        degenerate = ascent.are_degenerate(stacked)
         for place, state in enumerate(states):
-            stuck[place, [*state.trace.frozen]] = True
-        stuck[:, already] = False
-        kept = ~stuck.any(axis=1)
-        orders, similarities = compared.orders(found)
-        are_moved = (orders != np.arange(orders.shape[1])).any(axis=1)
-        are_elsewhere = similarities.min(axis=1) < DISSOLVED
+            degenerate[place, [*state.trace.frozen]] = True
+        degenerate[:, already] = False
+        used = ~degenerate.any(axis=1)
+        orders, similarities = component_rows.orders(stacked)
+        reordered = (orders != np.arange(orders.shape[1])).any(axis=1)
+        are_elsewhere = similarities.min(axis=1) < MIN_SIMILARITY
         are_unfinished = np.array([state.outcome is not Outcome.CONVERGED for state in states])
-        tally += [(~kept).sum(), (kept & are_moved).sum(), (kept & are_elsewhere).sum(), (kept & are_unfinished).sum()]
-        draws.append(found.values(orders)[kept])
-        counts.append(some[kept])
+        tally += [(~used).sum(), (used & reordered).sum(), (used & are_elsewhere).sum(), (used & are_unfinished).sum()]
+        draws.append(stacked.values(orders)[used])
+        counts.append(some[used])
     n_kept = sum(map(len, draws))
     n = int(tally[0]) + n_kept
-    if tally[0] > MOST_COLLAPSED * n:
+    if tally[0] > MAX_COLLAPSED_FRACTION * n:
         raise ValueError(
             f"bootstrap needs components that refits keep, but one collapsed in {tally[0]:,} of {n:,} refits. Lower "
             f"n_components, raise {'concentration or ' if how.concentration < 1 else ''}reg_covar, or set "
@@ -154,33 +154,33 @@ def refits(
     )  # fmt: skip
 
 
-def _made(problem: Problem, model: Model, how: Resampling, rng: np.random.Generator) -> Made:
+def _refit_ends(problem: Problem, model: Model, how: Resampling, rng: np.random.Generator) -> RefitEnds:
     """The ends of some refits at a time, and how often each counts."""
     if how.kind == "parametric":
         yield from _on_drawn_rows(problem, model, how, rng)
         return
     source = problem.source
     weight = np.ones(source.n_rows) if source.row_weight is None else source.row_weight
-    of_all, counts = weight * problem.data.unit, np.ones(how.n)
+    collect, counts = weight * problem.data.unit, np.ones(how.n)
     left_out = np.arange(0)
     if how.kind == "jackknife":
-        left_out = np.flatnonzero(weight > LEAST_PART * weight.max())
-        own = of_all[left_out] if how.are_counts else np.ones(len(left_out))
-        gone, total = np.minimum(own, 1.0), own.sum()
-        counts = own / gone * ((total - gone) / total) / gone
-    at_once = max(1, MOST_NUMBERS // source.n_rows)
+        left_out = np.flatnonzero(weight > MIN_RELATIVE_WEIGHT * weight.max())
+        own = collect[left_out] if how.are_counts else np.ones(len(left_out))
+        removed, total = np.minimum(own, 1.0), own.sum()
+        counts = own / removed * ((total - removed) / total) / removed
+    at_once = max(1, MAX_VALUES_AT_ONCE // source.n_rows)
     for first in range(0, len(counts), at_once):
         some = counts[first : first + at_once]
-        weights = _drawn_weights(how, of_all, len(some), left_out[first : first + at_once], rng)
+        weights = _drawn_weights(how, collect, len(some), left_out[first : first + at_once], rng)
         yield _on_weights(problem, model, how, weights), some
 
 
-def _drawn_weights(how: Resampling, weight: Array, n: int, left_out: Places, rng: np.random.Generator) -> Array:
+def _drawn_weights(how: Resampling, weight: Array, n: int, left_out: Indices, rng: np.random.Generator) -> Array:
     """Row weights (n, n_rows) of some refits, in place of these (n_rows,)."""
     if how.kind == "jackknife":
         weights = np.repeat(weight[None], n, axis=0)
-        gone = np.minimum(weight[left_out], 1.0) if how.are_counts else weight[left_out]
-        weights[np.arange(n), left_out] -= gone
+        removed = np.minimum(weight[left_out], 1.0) if how.are_counts else weight[left_out]
+        weights[np.arange(n), left_out] -= removed
         return weights
     if how.kind == "nonparametric":
         n_rows = round(float(weight.sum())) if how.are_counts else int(np.count_nonzero(weight))
@@ -201,7 +201,7 @@ def _on_weights(problem: Problem, model: Model, how: Resampling, weights: Array)
     """The ends of refits to the same rows with other weights, (n, n_rows)."""
     source, n_rows = problem.source, problem.source.n_rows
     block, groups = source.whole, None
-    data, known = problem.data, problem.data.known
+    data, known = problem.data, problem.data.labels
     if block is not None and known is None and data.trim is None:
         nothing, each = np.zeros(len(weights), np.int64), np.arange(len(weights)) * n_rows
         unit = unit_of_weights(float(weights.max()))
@@ -217,14 +217,14 @@ def _on_weights(problem: Problem, model: Model, how: Resampling, weights: Array)
         reweighted = reweighted if log_prior is None else reweighted.with_log_prior(*log_prior)
         return problem.data.trimmed(reweighted)
 
-    stopping = Stopping(how.tolerance, MOST_STEPS)
+    stopping = Stopping(how.tolerance, MAX_REFIT_STEPS)
     return run_each(problem.engine, [model] * len(weights), problem.objective, stopping, source_of, groups)
 
 
-def _on_drawn_rows(problem: Problem, model: Model, how: Resampling, rng: np.random.Generator) -> Made:
+def _on_drawn_rows(problem: Problem, model: Model, how: Resampling, rng: np.random.Generator) -> RefitEnds:
     """The ends of refits to rows that are drawn from the mixture, as many as were fitted."""
     n_rows = max(2, round(problem.source.profile.total_weight * problem.data.unit))
-    if problem.data.known is not None:
+    if problem.data.labels is not None:
         raise ValueError("kind='parametric' draws rows without labels. Use kind='weighted'.")
     if problem.source.is_incomplete:
         raise ValueError("kind='parametric' needs complete rows without errors. Use kind='weighted'.")
@@ -232,7 +232,7 @@ def _on_drawn_rows(problem: Problem, model: Model, how: Resampling, rng: np.rand
         raise ValueError("kind='parametric' needs noise in a box to draw from. Use kind='weighted'.")
     for tables in drawn_tables(model, n_rows, how.n, rng, problem.engine):
         each = np.arange(len(tables))
-        models, stopping = [model] * len(tables), Stopping(how.tolerance, MOST_STEPS)
+        models, stopping = [model] * len(tables), Stopping(how.tolerance, MAX_REFIT_STEPS)
         yield ends_on_tables(problem, models, tables, each, stopping), np.ones(len(tables))
 
 
@@ -240,13 +240,13 @@ def drawn_tables(
     model: Model, n_rows: int, n: int, rng: np.random.Generator, engine: Engine[Any]
 ) -> Iterator[list[Array]]:
     """Tables of rows drawn from a mixture, some of the `n` at a time."""
-    at_once = max(1, MOST_NUMBERS // (n_rows * model.n_features))
+    at_once = max(1, MAX_VALUES_AT_ONCE // (n_rows * model.n_features))
     for first in range(0, n, at_once):
         yield [sample(model, n_rows, rng, None, engine)[0] for _ in range(min(at_once, n - first))]
 
 
 def ends_on_tables(
-    problem: Problem, models: list[Model], tables: Sequence[Rows], places: Places, stopping: Stopping
+    problem: Problem, models: list[Model], tables: Sequence[Rows], places: Indices, stopping: Stopping
 ) -> list[State]:
     """The ends of EM from models, each on the table of its place; all tables have as many rows."""
     n_rows, n, groups = len(tables[0]), len(models), None
@@ -261,48 +261,48 @@ def ends_on_tables(
 
 
 def _weighing(block: Block, weight: Array) -> Iterable[Block]:
-    return [replace(block, row_weight=weight[block.places])]
+    return [replace(block, row_weight=weight[block.row_slice])]
 
 
 @dataclass(frozen=True, eq=False)
-class _Compared:
+class _ComponentRows:
     """The rows of each component, to find it again in other mixtures.
 
     Parameters
     ----------
     rows : some of the rows.
     engine : of the problem.
-    shares : (n_rows, n_components), responsibilities.
+    responsibilities : (n_rows, n_components), responsibilities.
     are_named : whether labels name the components, which then keep their order.
     """
 
     rows: Block
     engine: Engine[Any]
-    shares: Array
+    responsibilities: Array
     are_named: bool
 
     @classmethod
-    def of(cls, problem: Problem, model: Model) -> _Compared:
-        rows = problem.data.original.sample(ROWS_TO_COMPARE)
-        shares = Stacked.of([model]).responsibilities(rows, problem.engine)
-        return cls(rows, problem.engine, shares, problem.data.known is not None)
+    def from_model(cls, problem: Problem, model: Model) -> _ComponentRows:
+        rows = problem.data.original.sample(MAX_COMPARED_ROWS)
+        responsibilities = Stacked.from_models([model]).responsibilities(rows, problem.engine)
+        return cls(rows, problem.engine, responsibilities, problem.data.labels is not None)
 
-    def orders(self, found: Stacked) -> tuple[Places, Array]:
+    def orders(self, stacked: Stacked) -> tuple[Indices, Array]:
         """The component of each mixture that has the rows of each of these, and their similarity; (n, n_components).
 
         Tanimoto's similarity of the responsibilities, Σ γ γ' / (Σ γ² + Σ γ'² − Σ γ γ'), which is Jaccard's of sets.
         Below ½, Hennig (2007, Computational Statistics & Data Analysis 52) calls a cluster dissolved.
         """
-        n, K = found.weights.shape
+        n, K = stacked.weights.shape
         orders, similarities = np.tile(np.arange(K), (n, 1)), np.empty((n, K))
         weight = self.rows.weight
-        own = weight @ self.shares**2
-        at_once = max(1, MOST_NUMBERS // (self.rows.n_rows * K))
+        own = weight @ self.responsibilities**2
+        at_once = max(1, MAX_VALUES_AT_ONCE // (self.rows.n_rows * K))
         for first in range(0, n, at_once):
-            some = found.part(slice(first, first + at_once))
-            shares = some.responsibilities(self.rows, self.engine)
-            both = ((weight[:, None] * self.shares).T @ shares).reshape(K, -1, K).swapaxes(0, 1)
-            theirs = (weight @ shares**2).reshape(-1, 1, K)
+            some = stacked.part(slice(first, first + at_once))
+            responsibilities = some.responsibilities(self.rows, self.engine)
+            both = ((weight[:, None] * self.responsibilities).T @ responsibilities).reshape(K, -1, K).swapaxes(0, 1)
+            theirs = (weight @ responsibilities**2).reshape(-1, 1, K)
             similarity = both / np.maximum(own[:, None] + theirs - both, np.finfo(np.float64).tiny)
             for place, each in enumerate(similarity):
                 if not self.are_named and (each.argmax(axis=1) != np.arange(K)).any():

@@ -8,20 +8,20 @@ from typing import NamedTuple
 import numpy as np
 
 from gaussmix._src.em.curvature.natural import Stacked
-from gaussmix._src.em.initialisation.initial import in_halves
+from gaussmix._src.em.initialisation.initial import split_component
 from gaussmix._src.em.objective.stopping import Stopping
 from gaussmix._src.em.objective.trace import State
-from gaussmix._src.fit.after.bootstrap import MOST_STEPS, drawn_tables, ends_on_tables
-from gaussmix._src.fit.after.inference import AT_RIDGE, Climb
+from gaussmix._src.fit.after.bootstrap import MAX_REFIT_STEPS, drawn_tables, ends_on_tables
+from gaussmix._src.fit.after.inference import MAX_RIDGE, Ascent
 from gaussmix._src.fit.problem import Problem
 from gaussmix._src.model import Model
 from gaussmix._src.numerics.arrays import Array, Rows
 from gaussmix._src.numerics.axes import principal_axes
 
-MOST_AXES = 3  # along which a component is split
-APART = 1.0  # standard deviations from a component to the means of its halves
-FIRST = Stopping(1e-4, 30)  # EM from each split
-MOST_KEPT = 2  # of these, those that EM continues
+MAX_SPLIT_AXES = 3  # along which a component is split
+SPLIT_DISTANCE = 1.0  # standard deviations from a component to the means of its halves
+SPLIT_STOPPING = Stopping(1e-4, 30)  # EM from each split
+MAX_CONTINUED_SPLITS = 2  # of these, those that EM continues
 
 
 class Ratio(NamedTuple):
@@ -62,11 +62,11 @@ def likelihood_ratio(
     ------
     ValueError : a component of the mixture collapsed or lost its rows, or each larger one has one of equal rows.
     """
-    stopping, whole = Stopping(tolerance, MOST_STEPS), problem.source.whole
+    stopping, whole = Stopping(tolerance, MAX_REFIT_STEPS), problem.source.whole
     assert whole is not None, "checked by the caller"
     n_rows, drawn = whole.n_rows, list[Array]()
     model = ends_on_tables(problem, [model], [whole.rows], np.zeros(1, int), stopping)[0].model
-    if Climb(problem, n_rows).stuck(model):
+    if Ascent(problem, n_rows).degenerate(model):
         raise _nothing_to_compare(problem, [model], names)
     statistic = float(_statistics(problem, model, [whole.rows], stopping, names)[0])
     for tables in drawn_tables(model, n_rows, n, rng, problem.engine):
@@ -85,40 +85,40 @@ def _statistics(
     n_rows, each = len(tables[0]), np.arange(len(tables))
     smaller = ends_on_tables(problem, [model] * len(tables), tables, each, stopping)
     starts = [_splits(end.model) for end in smaller]
-    places = np.repeat(each, [len(some) for some in starts])
-    begun = ends_on_tables(problem, [start for some in starts for start in some], tables, places, FIRST)
-    order = np.lexsort((-_heights(problem, begun, n_rows), places))
-    first = np.searchsorted(places, each)
-    chosen = np.sort(np.concatenate([order[start : start + MOST_KEPT] for start in first]))
-    ends = ends_on_tables(problem, [begun[place].model for place in chosen], tables, places[chosen], stopping)
+    indices = np.repeat(each, [len(some) for some in starts])
+    split_ends = ends_on_tables(problem, [start for some in starts for start in some], tables, indices, SPLIT_STOPPING)
+    order = np.lexsort((-_heights(problem, split_ends, n_rows), indices))
+    first = np.searchsorted(indices, each)
+    chosen = np.sort(np.concatenate([order[start : start + MAX_CONTINUED_SPLITS] for start in first]))
+    ends = ends_on_tables(problem, [split_ends[index].model for index in chosen], tables, indices[chosen], stopping)
     larger = np.array([end.trace.last for end in smaller])
     heights = _heights(problem, ends, n_rows)
     if names is not None and are_repeats(problem, [end.model for end in ends], n_rows):
         raise _nothing_to_compare(problem, [end.model for end in ends], names)
-    np.maximum.at(larger, places[chosen], heights)
+    np.maximum.at(larger, indices[chosen], heights)
     return np.asarray(2 * n_rows * (larger - [end.trace.last for end in smaller]))
 
 
 def _heights(problem: Problem, ends: Sequence[State], n_rows: int) -> Array:
     """The objective at the ends of runs; −inf where a component collapsed or lost its rows."""
-    are_stuck = Climb(problem, n_rows).are_stuck(Stacked.of([end.model for end in ends]))
-    is_lost = are_stuck.any(axis=1) | np.array([bool(end.trace.frozen) for end in ends])
+    are_degenerate = Ascent(problem, n_rows).are_degenerate(Stacked.from_models([end.model for end in ends]))
+    is_lost = are_degenerate.any(axis=1) | np.array([bool(end.trace.frozen) for end in ends])
     return np.where(is_lost, -np.inf, [end.trace.last for end in ends])
 
 
 def are_repeats(problem: Problem, models: list[Model], n_rows: int) -> bool:
     """Whether each model has a collapsed component with more rows than rows in general position allow: d in each."""
-    found = Stacked.of(models)
-    is_held = Climb(problem, n_rows).ridge_shares(found).max(axis=2) > AT_RIDGE
-    return bool((is_held & (n_rows * found.weights > 2 * found.like.n_features + 1)).any(axis=1).all())
+    stacked = Stacked.from_models(models)
+    is_on_ridge = Ascent(problem, n_rows).ridge_fractions(stacked).max(axis=2) > MAX_RIDGE
+    return bool((is_on_ridge & (n_rows * stacked.weights > 2 * stacked.like.n_features + 1)).any(axis=1).all())
 
 
 def _nothing_to_compare(problem: Problem, models: list[Model], names: Sequence[str]) -> ValueError:
     """The error that no mixture of a size keeps its rows and varies, with the column where it does not."""
-    shares = Climb(problem, 1).ridge_shares(Stacked.of(models)).max(axis=(0, 1))
+    fractions = Ascent(problem, 1).ridge_fractions(Stacked.from_models(models)).max(axis=(0, 1))
     sizes = f"likelihood_ratio_test needs rows that vary in each component, but of {models[0].n_components}"
-    if shares.max() > AT_RIDGE:
-        column = names[shares.argmax()]
+    if fractions.max() > MAX_RIDGE:
+        column = names[fractions.argmax()]
         return ValueError(
             f"{sizes} one has only reg_covar as its variance in column {column!r}. "
             "Leave it out if it is constant, or test fewer components."
@@ -130,7 +130,7 @@ def _splits(model: Model) -> list[Model]:
     """The mixtures in which a component is two, apart along one of its longest axes."""
     values, axes = principal_axes(model.covariances.dense())
     return [
-        in_halves(model, k, APART * np.sqrt(values[k, axis]) * axes[k, :, axis])
+        split_component(model, k, SPLIT_DISTANCE * np.sqrt(values[k, axis]) * axes[k, :, axis])
         for k in range(model.n_components)
-        for axis in range(min(model.n_features, MOST_AXES))
+        for axis in range(min(model.n_features, MAX_SPLIT_AXES))
     ]

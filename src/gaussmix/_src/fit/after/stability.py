@@ -26,11 +26,11 @@ def neighbours(candidates: Sequence[Candidate], *, with_labels: bool) -> list[Ca
     Where labels of rows are known, none has fewer components than all candidates: it may lack one that a label names.
     Structure by structure, fewest components first.
     """
-    least = min(candidate.n_components for candidate in candidates) if with_labels else 1
+    min_components = min(candidate.n_components for candidate in candidates) if with_labels else 1
     around = (each._replace(n_components=each.n_components + more) for each in candidates for more in (-1, 0, 1))
     families = list(dict.fromkeys(each.family for each in candidates))
-    found = dict.fromkeys(each for each in around if each.n_components >= least)
-    return sorted(found, key=lambda each: (families.index(each.family), each.n_components))
+    match = dict.fromkeys(each for each in around if each.n_components >= min_components)
+    return sorted(match, key=lambda each: (families.index(each.family), each.n_components))
 
 
 def stability(
@@ -43,26 +43,26 @@ def stability(
     One pass over the rows for all. NaN for one component, and where no fits can be compared on one side.
     """
     steps = [(low, high) for low in repeats if (high := low._replace(n_components=low.n_components + 1)) in repeats]
-    places = {each: place for place, each in enumerate(repeats)}
-    of_steps = tuple((places[low], places[high]) for low, high in steps)
-    own, *tables = source.sum_of(_Crossed(engine, tuple(map(tuple, repeats.values())), of_steps))
-    found = {low: [fowlkes_mallows(table, own) for table in each] for (low, _), each in zip(steps, tables, strict=True)}
+    indices = {each: index for index, each in enumerate(repeats)}
+    of_steps = tuple((indices[low], indices[high]) for low, high in steps)
+    own, *tables = source.sum_of(_LabelTables(engine, tuple(map(tuple, repeats.values())), of_steps))
+    match = {low: [fowlkes_mallows(table, own) for table in each] for (low, _), each in zip(steps, tables, strict=True)}
     mean, deviation = np.full((2, len(candidates)), np.nan)
-    for place, each in enumerate(candidates):
-        sides = [found.get(each._replace(n_components=each.n_components - less), []) for less in (1, 0)]
+    for index, each in enumerate(candidates):
+        sides = [match.get(each._replace(n_components=each.n_components - less), []) for less in (1, 0)]
         if all(sides):
-            mean[place], deviation[place] = np.mean(sides[0] + sides[1]), np.std(sides[0] + sides[1])
+            mean[index], deviation[index] = np.mean(sides[0] + sides[1]), np.std(sides[0] + sides[1])
     return mean, deviation
 
 
 def peaks(candidates: Sequence[Candidate], values: Array) -> list[bool]:
     """Whether the value (n_candidates,) of each lies above those with one component less and one more."""
-    known: dict[Candidate, float] = dict(zip(candidates, values.tolist(), strict=True))
+    by_candidate: dict[Candidate, float] = dict(zip(candidates, values.tolist(), strict=True))
 
-    def beside(each: Candidate, more: int) -> float:
-        return known.get(each._replace(n_components=each.n_components + more), math.nan)
+    def value_at(each: Candidate, more: int) -> float:
+        return by_candidate.get(each._replace(n_components=each.n_components + more), math.nan)
 
-    return [known[each] > beside(each, -1) and known[each] > beside(each, 1) for each in candidates]
+    return [by_candidate[each] > value_at(each, -1) and by_candidate[each] > value_at(each, 1) for each in candidates]
 
 
 def fowlkes_mallows(table: Array, own: float) -> float:
@@ -76,7 +76,7 @@ def fowlkes_mallows(table: Array, own: float) -> float:
 
 
 @dataclass(frozen=True, eq=False)
-class _Crossed:
+class _LabelTables:
     """The weight of pairs of a row of a leaf with itself, and that of its rows by their labels in two fits.
 
     Parameters
@@ -98,20 +98,20 @@ class _Crossed:
         """For each step the tables of its pairs."""
         labels: dict[int, list[Any]] = {}
         for step in self.steps:
-            labels = {place: labels.get(place) or self._labels(leaf, place) for place in step}  # K + 1 is K of the next
-            rows, columns = (labels[place] for place in step)
-            n_rows, n_columns = (self._most(place) for place in step)
+            labels = {index: labels.get(index) or self._labels(leaf, index) for index in step}  # K + 1 is K of the next
+            rows, columns = (labels[index] for index in step)
+            n_rows, n_columns = (self._n_labels(index) for index in step)
             yield Sums(
-                np.bincount(later * n_columns + earlier, leaf.row_weight, n_rows * n_columns).reshape(n_rows, -1) + 0.0
-                for number, later in enumerate(rows)
-                for earlier in columns[:number]
-                if later is not None and earlier is not None
+                np.bincount(one * n_columns + other, leaf.row_weight, n_rows * n_columns).reshape(n_rows, -1) + 0.0
+                for repeat, one in enumerate(rows)
+                for other in columns[:repeat]
+                if one is not None and other is not None
             )
 
-    def _most(self, place: int) -> int:
+    def _n_labels(self, index: int) -> int:
         """The number of labels of a candidate, with noise; 1 without a fit."""
-        return 1 + max((len(each.means) for each in self.fits[place] if each is not None), default=0)
+        return 1 + max((len(each.means) for each in self.fits[index] if each is not None), default=0)
 
-    def _labels(self, leaf: Block, place: int) -> list[Any]:
+    def _labels(self, leaf: Block, index: int) -> list[Any]:
         """Labels of each repeat, counted from noise on; None where there is no fit."""
-        return [None if each is None else self.engine.labels(leaf, each) - NOISE for each in self.fits[place]]
+        return [None if each is None else self.engine.labels(leaf, each) - NOISE for each in self.fits[index]]

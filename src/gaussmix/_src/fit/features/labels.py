@@ -29,10 +29,10 @@ class Labels(FitFeature):
         assert known is not None, "there are labels"
         for n_components in counts:
             known.check_size(n_components, data.noise is not None)
-        return problem if known.is_empty else replace(problem, data=replace(data, known=known))
+        return problem if known.is_empty else replace(problem, data=replace(data, labels=known))
 
     def plan(self, plan: Plan, problem: Problem) -> Plan:
-        return plan if problem.data.known is None else replace(plan, may_search=False, in_one_call=False)
+        return plan if problem.data.labels is None else replace(plan, may_search=False, in_one_call=False)
 
     def fitted(self, fitted: Fitted, problem: Problem, run: State) -> Fitted:
-        return fitted if problem.data.known is None else fitted.without_likelihood()
+        return fitted if problem.data.labels is None else fitted.without_likelihood()

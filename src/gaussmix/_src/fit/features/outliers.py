@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from gaussmix._src.em.objective.trace import State
-from gaussmix._src.em.trimming.trimming import Trim, cutoff_of
+from gaussmix._src.em.trimming.trimming import Trim, trimming_cutoff
 from gaussmix._src.families.base import Family
 from gaussmix._src.fit.features.base import FitFeature
 from gaussmix._src.fit.fitted import Fitted
@@ -35,15 +35,15 @@ class Trimming(FitFeature):
     """Trimmed rows, which fit worst."""
 
     def used(self) -> Sequence[str]:
-        self._share = check_trim(self.estimator.trim)
-        return ("trim",) if self._share else ()
+        self._fraction = check_trim(self.estimator.trim)
+        return ("trim",) if self._fraction else ()
 
     def problem(self, problem: Problem, candidates: Sequence[tuple[Family, int]]) -> Problem:
-        return replace(problem, data=replace(problem.data, trim=Trim(self._share)))
+        return replace(problem, data=replace(problem.data, trim=Trim(self._fraction)))
 
     def plan(self, plan: Plan, problem: Problem) -> Plan:
         return replace(plan, may_search=False, in_one_call=False)
 
     def fitted(self, fitted: Fitted, problem: Problem, run: State) -> Fitted:
-        cutoff = cutoff_of(problem.source, problem.engine, run.model)
+        cutoff = trimming_cutoff(problem.source, problem.engine, run.model)
         return replace(fitted.without_likelihood(), cutoff=cutoff)

@@ -15,12 +15,12 @@ from gaussmix._src.fit.features.base import FitFeature
 from gaussmix._src.fit.fitted import Diagnosis, Fitted
 from gaussmix._src.fit.plan import Plan
 from gaussmix._src.fit.problem import Problem
-from gaussmix._src.validation.initial import given_parameters
+from gaussmix._src.validation.initial import check_init_parameters
 from gaussmix._src.validation.parameters import check_counts, check_family
-from gaussmix._src.validation.restrictions import check_terms, given_terms
+from gaussmix._src.validation.restrictions import check_terms, set_terms
 
 _INITIAL = "weights", "means", "covariances", "precisions"
-LEAST_ROWS = 0.5  # a component with less describes no row
+MIN_COMPONENT_ROWS = 0.5  # a component with less describes no row
 
 
 class Priors(FitFeature):
@@ -33,15 +33,15 @@ class Priors(FitFeature):
         if self._terms.is_empty:
             return ()
         options = getattr(estimator.restrictions, "options", {})
-        used = [*given_terms(estimator), *(name for name in options if np.size(options[name]))]
-        used += ["numbers of components"] if self._terms.has_numbers else []
-        return [*used, "prior of the weights"] if np.any(self._terms.shares.concentration) else used
+        used = [*set_terms(estimator), *(name for name in options if np.size(options[name]))]
+        used += ["numbers of components"] if self._terms.has_component_terms else []
+        return [*used, "prior of the weights"] if np.any(self._terms.weighting.concentration) else used
 
     def problem(self, problem: Problem, candidates: Sequence[tuple[Family, int]]) -> Problem:
         terms = self._terms
         if any(getattr(self.estimator, f"{name}_init", None) is not None for name in _INITIAL):
-            given = given_parameters(self.estimator, *candidates[0], problem.data.original)
-            terms = terms.with_values(given.weights, given.means, given.covariances)
+            user_init = check_init_parameters(self.estimator, *candidates[0], problem.data.original)
+            terms = terms.with_values(user_init.weights, user_init.means, user_init.covariances)
         return replace(problem, terms=terms)
 
     def plan(self, plan: Plan, problem: Problem) -> Plan:
@@ -49,31 +49,31 @@ class Priors(FitFeature):
 
     def fitted(self, fitted: Fitted, problem: Problem, run: State) -> Fitted:
         assert fitted.outcome is not None, "the fit has just ended"
-        held, found = held_by_prior(problem, run), list(fitted.outcome.diagnostics)
-        warn(held_sentence(held))
-        place = next((i for i, each in enumerate(found) if each.component is None), len(found))
+        idle, diagnoses = prior_components(problem, run), list(fitted.outcome.diagnostics)
+        warn(prior_components_sentence(idle))
+        index = next((i for i, each in enumerate(diagnoses) if each.component is None), len(diagnoses))
         cause = "next to no row belongs to it, and only the prior holds it"
-        found[place:place] = [Diagnosis(k, None, None, cause) for k in held]
-        outcome = replace(fitted.outcome, diagnostics=found)
+        diagnoses[index:index] = [Diagnosis(k, None, None, cause) for k in idle]
+        outcome = replace(fitted.outcome, diagnostics=diagnoses)
         fitted = replace(fitted, outcome=outcome, n_fixed=problem.objective.n_fixed(run.model))
         # Of a model selection, `facts` has the likelihood of the mixture; here EM raised something else.
         return fitted if fitted.results is not None else fitted.without_likelihood()
 
 
-def held_by_prior(problem: Problem, run: State) -> list[int]:
+def prior_components(problem: Problem, run: State) -> list[int]:
     """Components with less than half a row, which the prior of means and covariances alone keeps where they are."""
     objective = problem.objective
     if type(objective) is not Posterior or objective.prior is None:  # a variational one tells masses itself
         return []
-    few = np.flatnonzero(run.model.weights * problem.data.original.profile.total_weight < LEAST_ROWS).tolist()
-    return [k for k in few if k not in run.trace.frozen and k not in objective.shares.fixed]
+    light = np.flatnonzero(run.model.weights * problem.data.original.profile.total_weight < MIN_COMPONENT_ROWS).tolist()
+    return [k for k in light if k not in run.trace.frozen and k not in objective.weighting.fixed]
 
 
-def held_sentence(held: Sequence[int]) -> str | None:
+def prior_components_sentence(idle: Sequence[int]) -> str | None:
     """Say which components only the prior holds, and what to do; None if none."""
-    if not held:
+    if not idle:
         return None
     return (
-        f"{name_components(held)}: next to no row belongs there, and mean and covariance are those of the prior. Lower "
+        f"{name_components(idle)}: next to no row belongs there, and mean and covariance are those of the prior. Lower "
         "n_components, or give the prior less shrinkage and dof."
     )

@@ -1,4 +1,4 @@
-"""What the rows of a fit mean: `X_error`, measurement errors of X, and `weight_meaning`, what `sample_weight` says."""
+"""What the rows of a fit mean: `X_error`, measurement errors of X, and `weight_type`, what `sample_weight` says."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from gaussmix._src.fit.plan import Plan
 from gaussmix._src.fit.problem import Problem
 from gaussmix._src.sources.base import Source
 from gaussmix._src.validation.incomplete import with_errors
-from gaussmix._src.validation.rows import as_meant, check_columns, check_meaning
+from gaussmix._src.validation.rows import check_columns, check_weight_type, scale_weights
 
 
 class MeasurementErrors(FitFeature):
@@ -30,12 +30,12 @@ class MeasurementErrors(FitFeature):
         return replace(plan, may_search=False) if problem.source.has_errors else plan
 
 
-class WeightMeaning(FitFeature):
+class WeightType(FitFeature):
     """Weights that are precisions."""
 
     def used(self) -> Sequence[str]:
-        is_precision = check_meaning(self.estimator.weight_meaning) == "precision"
-        return ("weight_meaning='precision'",) if is_precision else ()
+        is_precision = check_weight_type(self.estimator.weight_type) == "precision"
+        return ("weight_type='precision'",) if is_precision else ()
 
     def rows(self, source: Source) -> Source:
-        return as_meant(source, self.estimator.weight_meaning)
+        return scale_weights(source, self.estimator.weight_type)

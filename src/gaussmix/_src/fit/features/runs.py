@@ -7,12 +7,12 @@ from dataclasses import replace
 from functools import partial
 
 from gaussmix._src.em.collapse.remedies import Remedy
-from gaussmix._src.em.curvature.coordinates import refusal
+from gaussmix._src.em.curvature.coordinates import unsupported_reason
 from gaussmix._src.em.objective.trace import State
 from gaussmix._src.em.step.best_of import Run
 from gaussmix._src.errors import DegenerateError
 from gaussmix._src.families.base import Family
-from gaussmix._src.fit.after.diagnostics import named
+from gaussmix._src.fit.after.diagnostics import with_feature_name
 from gaussmix._src.fit.features.base import FitFeature
 from gaussmix._src.fit.fit import check_certifiable
 from gaussmix._src.fit.plan import Plan
@@ -33,15 +33,15 @@ class Degenerate(FitFeature):
     def runs(self, runs: Iterable[Run], problem: Problem, plan: Plan) -> Iterable[Run]:
         return [partial(self._run, run, problem) for run in runs]
 
-    def _run(self, run: Run, problem: Problem, begun: State | None) -> Iterator[State]:
+    def _run(self, run: Run, problem: Problem, initial: State | None) -> Iterator[State]:
         """The states of a run, whose error has the name of the feature."""
         try:
-            yield from run(begun)
+            yield from run(initial)
         except DegenerateError as error:
-            raise named(error, problem.data.original, self.estimator._names) from None
+            raise with_feature_name(error, problem.data.original, self.estimator._names) from None
 
 
-class Acceleration(FitFeature):
+class AcceleratedRuns(FitFeature):
     """Accelerated EM."""
 
     def used(self) -> Sequence[str]:
@@ -56,16 +56,16 @@ class Certificate(FitFeature):
     """A fit that goes on to a maximum, or that finds out in any case, or in none, whether it is at one."""
 
     def used(self) -> Sequence[str]:
-        self._is_asked = check_certify(getattr(self.estimator, "certify", "auto"))
+        self._is_requested = check_certify(getattr(self.estimator, "certify", "auto"))
         self._seeks_maximum = check_tol(self.estimator.tol) is None
-        asked = [] if self._is_asked is None else [f"certify={self._is_asked}"]
-        return ["tol='auto'", *asked] if self._seeks_maximum else asked
+        requested = [] if self._is_requested is None else [f"certify={self._is_requested}"]
+        return ["tol='auto'", *requested] if self._seeks_maximum else requested
 
     def plan(self, plan: Plan, problem: Problem) -> Plan:
         stopping = plan.stopping.at_maximum(plan.stopping.max_steps) if self._seeks_maximum else plan.stopping
-        return replace(plan, stopping=stopping, certify=self._seeks_maximum or self._is_asked)
+        return replace(plan, stopping=stopping, certify=self._seeks_maximum or self._is_requested)
 
     def runs(self, runs: Iterable[Run], problem: Problem, plan: Plan) -> Iterable[Run]:
         if self._seeks_maximum:
-            check_certifiable(refusal(problem.family, problem.n_components, problem.source.n_features))
+            check_certifiable(unsupported_reason(problem.family, problem.n_components, problem.source.n_features))
         return runs

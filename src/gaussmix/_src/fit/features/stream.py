@@ -12,7 +12,7 @@ from gaussmix._src.em.step.online import STEP_ROWS, Rate
 from gaussmix._src.fit.features.base import FitFeature
 from gaussmix._src.fit.plan import Plan
 from gaussmix._src.fit.problem import Problem
-from gaussmix._src.validation.parameters import check_number, seed_kept
+from gaussmix._src.validation.parameters import check_nonnegative, seed_restorer
 
 
 class FirstRows(FitFeature):
@@ -20,11 +20,11 @@ class FirstRows(FitFeature):
 
     def used(self) -> Sequence[str]:
         check_rate(self.estimator.forgetting)
-        self._put_back = seed_kept(self.estimator.random_state)
+        self._restore_seed = seed_restorer(self.estimator.random_state)
         return ("partial_fit",) if "partial_fit" in self.arguments else ()
 
     def plan(self, plan: Plan, problem: Problem) -> Plan:
-        self._put_back()
+        self._restore_seed()
         return replace(plan, rng=np.random.default_rng(self.estimator._stream.seed))
 
 
@@ -34,7 +34,7 @@ def check_rate(forgetting: Any) -> Rate:
         return forgetting
     if forgetting is None:
         return Rate()
-    half_life = check_number("forgetting", forgetting, " (rows), None or a Rate")
+    half_life = check_nonnegative("forgetting", forgetting, " (rows), None or a Rate")
     if half_life < STEP_ROWS:
         raise ValueError(f"forgetting={forgetting!r} must be None, a Rate or at least {STEP_ROWS} rows, one step.")
     return Rate(half_life=half_life)

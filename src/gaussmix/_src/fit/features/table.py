@@ -15,16 +15,16 @@ if TYPE_CHECKING:
 # it, and the parameters and arguments of `fit` that ask for it by a value other than their default or None.
 FEATURES = {
     "features.rows:MeasurementErrors": ("X_error",),
-    "features.rows:WeightMeaning": ("weight_meaning",),
+    "features.rows:WeightType": ("weight_type",),
     "features.outliers:NoiseBackground": ("noise",),
     "features.labels:Labels": ("labels", "label_components"),
     "features.outliers:Trimming": ("trim",),
     "features.priors:Priors": ("prior", "restrictions"),
     "features.runs:Degenerate": ("degenerate",),
-    "features.starts:GivenParameters": (
+    "features.starts:InitialValues": (
         "weights_init", "means_init", "precisions_init", "covariances_init",
     ),
-    "features.runs:Acceleration": ("acceleration",),
+    "features.runs:AcceleratedRuns": ("acceleration",),
     "features.runs:Certificate": ("certify", "tol"),
     "features.starts:WarmStart": ("warm_start",),
     "features.stream:FirstRows": ("forgetting", "partial_fit"),
@@ -32,14 +32,14 @@ FEATURES = {
     "monitor:Monitor": ("callbacks", "max_time", "verbose", "verbose_interval", "_skl_callbacks"),
 }  # fmt: skip
 
-_BY_NUMBER = (
+_BY_INDEX = (
     "degenerate='drop' can't be combined with {} that name components by number. Set 'freeze', 'repair' or 'error'."
 )
 _SUM_TO_1 = "{} can't be combined with noise: these weights must sum to 1. Remove one."
 _IN_STREAM = "partial_fit does not support {}. Use fit."
 _IN_GROUPS = "fit_many does not support {}. Remove it, or fit the groups one by one."
 _NOT_IN_STREAM = (
-    "trim", "noise", "covariance_type='factor_analyzer'", "weight_meaning='precision'", "degenerate='drop'",
+    "trim", "noise", "covariance_type='factor_analyzer'", "weight_type='precision'", "degenerate='drop'",
     "degenerate='repair'", "degenerate='error'", "prior", "restrictions",
 )  # fmt: skip
 _NOT_IN_GROUPS = (
@@ -53,9 +53,9 @@ UNSUPPORTED = {
     '"kmeans".',
     ("trim", "init_params='search'"): 'init_params="search" does not support trim. Choose another start, or set '
     "trim=0.",
-    ("labels", "moves"): 'labels name components by number. Set moves=False and init_params="kmeans".',
-    ("labels", "degenerate='drop'"): _BY_NUMBER.format("labels"),
-    ("numbers of components", "degenerate='drop'"): _BY_NUMBER.format("restrictions"),
+    ("labels", "split_merge"): 'labels name components by number. Set split_merge=False and init_params="kmeans".',
+    ("labels", "degenerate='drop'"): _BY_INDEX.format("labels"),
+    ("numbers of components", "degenerate='drop'"): _BY_INDEX.format("restrictions"),
     ("fixed_weights", "noise"): _SUM_TO_1.format("fixed_weights"),
     ("min_weight", "noise"): _SUM_TO_1.format("min_weight"),
     ("precisions_init", "covariances_init"): "Give precisions_init or covariances_init, not both.",
@@ -77,7 +77,7 @@ UNSUPPORTED = {
 }
 
 
-def features_of(estimator: Any, arguments: Mapping[str, Any], *others: str, without: Collection[str] = ()) -> Features:
+def fit_features(estimator: Any, arguments: Mapping[str, Any], *others: str, without: Collection[str] = ()) -> Features:
     """The features that a fit uses, in the order in which they apply; none for a plain fit.
 
     Parameters
@@ -102,7 +102,7 @@ def features_of(estimator: Any, arguments: Mapping[str, Any], *others: str, with
         module, _, name = home.partition(":")
         feature: FitFeature = getattr(import_module(f"gaussmix._src.fit.{module}"), name)(estimator, arguments)
         features += [feature] if feature.uses else []
-    check_combination({*others, *_uses_of(estimator), *(name for feature in features for name in feature.uses)})
+    check_combination({*others, *_used_options(estimator), *(name for feature in features for name in feature.uses)})
     return features
 
 
@@ -124,7 +124,7 @@ def check_combination(uses: Set[str]) -> None:
             raise ValueError(sentence)
 
 
-def _uses_of(estimator: Any) -> Iterator[str]:
+def _used_options(estimator: Any) -> Iterator[str]:
     """What an estimator uses besides features, in the names of `UNSUPPORTED`."""
     yield _own_class(type(estimator)).__name__
     init = estimator.init_params
@@ -132,8 +132,8 @@ def _uses_of(estimator: Any) -> Iterator[str]:
         if isinstance(name, str):
             yield f"init_params={name!r}"
     yield f"criterion={getattr(estimator, 'criterion', None)!r}"
-    if getattr(estimator, "moves", False):
-        yield "moves"
+    if getattr(estimator, "split_merge", False):
+        yield "split_merge"
 
 
 @cache

@@ -66,7 +66,7 @@ class Whitening(ABC):
         """The factor of a component for all; `whiten_each` is then `whiten` without BLAS, which has bits of its own."""
         return replace(self, factors=self.factor(component)[None])
 
-    def whiten_at_most(self, offsets: Array) -> Array:
+    def bound_whitened(self, offsets: Array) -> Array:
         """Bounds on |W_k u| for every |u| ≤ `offsets` (n_components, n_features), element by element."""
         return replace(self, factors=np.abs(self.factors)).whiten_each(offsets)
 

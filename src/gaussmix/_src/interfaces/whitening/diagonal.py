@@ -31,7 +31,7 @@ class DiagonalWhitening(ElementWise):
     factor_shape: ClassVar[FactorShape] = FactorShape.DIAGONAL
 
     @classmethod
-    def of(cls, variances: Array) -> DiagonalWhitening:
+    def from_variances(cls, variances: Array) -> DiagonalWhitening:
         """From variances (n, n_features), data units²; raises `SingularCovariance` where not positive."""
         factors = inverse_root(variances)
         return cls(factors, log(factors).sum(axis=1))
@@ -49,7 +49,7 @@ class SphericalWhitening(ElementWise):
     factor_shape: ClassVar[FactorShape] = FactorShape.SPHERICAL
 
     @classmethod
-    def of(cls, variances: Array, n_features: int) -> SphericalWhitening:
+    def from_variances(cls, variances: Array, n_features: int) -> SphericalWhitening:
         """From variances (n,), data units²; raises `SingularCovariance` where not positive."""
         factors = inverse_root(variances)
         return cls(factors, n_features * log(factors))

@@ -12,7 +12,7 @@ from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.numerics.axes import principal_axes
 from gaussmix._src.numerics.contract import contract
 from gaussmix._src.numerics.elementary import inverse_root, log
-from gaussmix._src.numerics.factorise import MOST_INFLATION
+from gaussmix._src.numerics.factorise import MAX_INFLATION
 
 
 class LowRankWhitening(Whitening):
@@ -27,7 +27,7 @@ class LowRankWhitening(Whitening):
     factor_shape: ClassVar[FactorShape] = FactorShape.LOW_RANK
 
     @classmethod
-    def of(cls, loadings: Array, roots: Array, directions: Array, spread: Array) -> LowRankWhitening:
+    def from_loadings(cls, loadings: Array, roots: Array, directions: Array, spread: Array) -> LowRankWhitening:
         """From loadings Λ (n, n_features, n_factors), data units, and the first three numbers of their `spectrum`.
 
         Raises
@@ -37,7 +37,7 @@ class LowRankWhitening(Whitening):
         stretch = np.sqrt(1.0 + spread**2)
         growth = 1.0 + ((loadings * roots[..., None]) ** 2).sum(axis=2)  # Σ_jj / ψ_j
         shrinkage = 1.0 - ((directions * (spread / stretch)[:, None, :]) ** 2).sum(axis=2)  # ψ_j (Σ⁻¹)_jj
-        singular = (growth * shrinkage >= MOST_INFLATION / roots.shape[1]).any(axis=1)
+        singular = (growth * shrinkage >= MAX_INFLATION / roots.shape[1]).any(axis=1)
         if singular.any():
             raise SingularCovariance(np.flatnonzero(singular))
         factors = np.empty((*roots.shape, loadings.shape[2] + 1))
@@ -66,7 +66,7 @@ class LowRankWhitening(Whitening):
         along = self.alone(component)._along(offsets) - self.alone(reference)._along(offsets)
         return offsets * (own[:, -1] - other[:, -1]) - along
 
-    def whiten_at_most(self, offsets: Array) -> Array:
+    def bound_whitened(self, offsets: Array) -> Array:
         bounds = LowRankWhitening(np.abs(self.factors), self.log_abs_det)
         return bounds._whiten_each(offsets, 1.0)
 
@@ -136,7 +136,7 @@ def spectrum(loadings: Array, noise: Array) -> tuple[Array, Array, Array, Array]
         scaled, rotation = contract("kdq,kqr->kdr", scaled, axes), contract("kqr,krs->kqs", rotation, axes)
     spread = np.sqrt((scaled**2).sum(axis=1))
     directions = scaled / np.where(spread > 0, spread, 1.0)[:, None, :]
-    for later in range(1, directions.shape[2]):  # small columns have rounding errors along the large ones
-        larger, small = directions[..., :later], directions[..., later]
+    for following in range(1, directions.shape[2]):  # small columns have rounding errors along the large ones
+        larger, small = directions[..., :following], directions[..., following]
         small -= contract("kdq,kq->kd", larger, contract("kdq,kd->kq", larger, small))
     return roots, directions, spread, rotation

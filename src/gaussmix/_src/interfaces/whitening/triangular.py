@@ -22,7 +22,7 @@ class TriangularWhitening(Whitening):
     factor_shape: ClassVar[FactorShape] = FactorShape.TRIANGULAR
 
     @classmethod
-    def of(cls, covariances: Array) -> TriangularWhitening:
+    def from_covariances(cls, covariances: Array) -> TriangularWhitening:
         """From covariances (n, n_features, n_features), data units².
 
         Raises

@@ -227,7 +227,7 @@ class Comparisons(MixtureBase):
         array([0.3, 0.7])
         """
         order = mixture.ordering.canonical_order(self.model, by, feature, self.feature_names, reverse=reverse)
-        return self.of(self.model.take(order), self.feature_names)
+        return self.from_model(self.model.take(order), self.feature_names)
 
     @of_components
     def match_to(self, reference: Self) -> Self:
@@ -260,7 +260,7 @@ class Comparisons(MixtureBase):
         """
         common_names([self, reference])
         order = mixture.ordering.matched_order(self.model, reference.model)
-        return self.of(self.model.take(order), self.feature_names)
+        return self.from_model(self.model.take(order), self.feature_names)
 
     @of_components
     def reduce(self, n_components: int, *, refine: bool = False) -> Self:
@@ -298,4 +298,4 @@ class Comparisons(MixtureBase):
         (array([1., 9.]), array([2., 1.]))
         """
         reduced = mixture.reduction.reduce(self.model, n_components, refine=refine)
-        return self if reduced is self.model else self.of(reduced, self.feature_names)
+        return self if reduced is self.model else self.from_model(reduced, self.feature_names)

@@ -19,10 +19,10 @@ def distance(one: Model, other: Model, metric: str) -> float:
     """The distance in one of `METRICS`; raises ValueError where it is beyond the range of float64."""
     if metric not in METRICS:
         raise unknown_name("metric", metric, METRICS)
-    found = METRICS[metric](*Gaussians.pair(one, other))
-    if not np.isfinite(found):
+    result = METRICS[metric](*Gaussians.pair(one, other))
+    if not np.isfinite(result):
         raise ValueError(f"The distance {metric!r} is beyond the range of float64: rescale the features.")
-    return found
+    return result
 
 
 def _l2(p: Gaussians, q: Gaussians) -> float:
@@ -109,21 +109,21 @@ def _ways(
     has_mass, ends, n_ends = plan.T > 0, [], np.count_nonzero(wanted)
     while True:
         column = int(to_visit.argmin())
-        to_visit[column], so_far = np.inf, float(distance[column])
+        to_visit[column], lowest = np.inf, float(distance[column])
         if wanted[column] > 0:
             ends.append(column)
             if len(ends) == n_ends:
                 break
         for row in np.flatnonzero(has_mass[column] & (row_distance == np.inf)).tolist():
-            row_distance[row], from_column[row] = so_far, column
-            way = costs[row] + (row_price[row] + so_far) - column_price
-            np.maximum(way, so_far, out=way)
+            row_distance[row], from_column[row] = lowest, column
+            way = costs[row] + (row_price[row] + lowest) - column_price
+            np.maximum(way, lowest, out=way)
             is_shorter = way < distance
             for array in (distance, to_visit):
                 np.copyto(array, way, where=is_shorter)
             np.copyto(from_row, row, where=is_shorter)
-    row_price += np.minimum(row_distance, so_far)
-    column_price += np.minimum(distance, so_far)
+    row_price += np.minimum(row_distance, lowest)
+    column_price += np.minimum(distance, lowest)
     return ends, from_row.tolist(), from_column.tolist()
 
 

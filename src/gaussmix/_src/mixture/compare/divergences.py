@@ -27,18 +27,18 @@ from gaussmix._src.mixture.sampling import alone, draw
 from gaussmix._src.model import Model
 from gaussmix._src.numerics.arrays import Array, pieces
 from gaussmix._src.numerics.elementary import log_sum
-from gaussmix._src.numerics.rows import LARGEST
+from gaussmix._src.numerics.rows import MAX_DOUBLE
 
 _LOG_2 = float(np.log(2.0))
 # The variational bound falls from step to step. It stops after so many steps (with few components) or exponentials
 # (with many), or where a step lowers it by less than this share. 16 components take 10 ms, 500 half a second.
 _MOST_STEPS, _MOST_EXPONENTIALS = 1000, 10**7
-_LEAST_FALL = 1e-6
+_MIN_RELATIVE_FALL = 1e-6
 
 
 def entropy(model: Model, n_draws: int, rng: Rng, engine: Engine[Any]) -> Estimate[float]:
     """−∫ p log p."""
-    own = Gaussians.of(model)
+    own = Gaussians.from_model(model)
     if len(own.weights) == 1:
         return Estimate(float(own.entropies[0]), 0.0)
     return expectation(np.negative, [model], n_draws, rng, engine)
@@ -49,8 +49,8 @@ def kl(p: Model, q: Model, n_draws: int, rng: Rng, engine: Engine[Any]) -> Estim
     one, another = Gaussians.pair(p, q)
     if len(one.weights) == len(another.weights) == 1:
         return Estimate(within_range(float(kl_divergences(one, another)[0, 0])), 0.0)
-    found = expectation(np.subtract, [p, q], n_draws, rng, engine)
-    return Estimate(max(found.value, 0.0), found.error)
+    result = expectation(np.subtract, [p, q], n_draws, rng, engine)
+    return Estimate(max(result.value, 0.0), result.error)
 
 
 def js(p: Model, q: Model, n_draws: int, rng: Rng, engine: Engine[Any]) -> Estimate[float]:
@@ -72,7 +72,7 @@ def js(p: Model, q: Model, n_draws: int, rng: Rng, engine: Engine[Any]) -> Estim
 
 def entropy_bounds(model: Model) -> tuple[float, float]:
     """Σ_i π_i (h_i − log Σ_j π_j e^−D_ij), D Bhattacharyya's distances or divergences: Kolchinsky & Tracey (2017)."""
-    p = Gaussians.of(model)
+    p = Gaussians.from_model(model)
     distances = bhattacharyya_distances(p, p), kl_divergences(p, p)
     lower, upper = (float(p.weights @ (p.entropies - _attained(p, between))) for between in distances)
     return min(lower, upper), upper
@@ -117,7 +117,7 @@ def _variational_bound(p: Gaussians, q: Gaussians, divergences: Array) -> float:
         joint = log_psi - divergences
         of_rows = log_sum(joint, axis=1)
         before, bound = bound, float(p.weights @ (p.log_weights - of_rows))
-        if not bound < before * (1 - _LEAST_FALL):
+        if not bound < before * (1 - _MIN_RELATIVE_FALL):
             break
         log_phi = joint + (p.log_weights - of_rows)[:, None]
         log_psi = log_phi + (q.log_weights - log_sum(log_phi, axis=0))
@@ -138,15 +138,15 @@ def expectation(
     of, source, value, variance = models[0], generator(rng, 0), 0.0, 0.0
     weights = of.weights / of.weights.sum()
 
-    def drawn(component: int, moved: Sequence[Model], n_rows: int) -> Array:
+    def drawn(component: int, shifted: Sequence[Model], n_rows: int) -> Array:
         only = alone(component, of.n_components)
-        rows = draw(only, moved[0].means, of.whitening, n_rows, source, engine)[0]
-        return integrand(*(engine.log_density(Block(0, rows), model.parameters) for model in moved))
+        rows = draw(only, shifted[0].means, of.whitening, n_rows, source, engine)[0]
+        return integrand(*(engine.log_density(Block(0, rows), model.parameters) for model in shifted))
 
     for k in map(int, np.flatnonzero(weights)):
-        moved = [_about(model, of.means[k]) for model in models]
+        shifted = [_about(model, of.means[k]) for model in models]
         n_own = max(2, int(np.ceil(n_draws * weights[k])))
-        mean, squared_error = moments(partial(drawn, k, moved), n_own, of.n_features)
+        mean, squared_error = moments(partial(drawn, k, shifted), n_own, of.n_features)
         value += float(weights[k]) * mean
         variance += float(weights[k]) ** 2 * squared_error
     return Estimate(value, float(np.sqrt(variance)))
@@ -155,7 +155,7 @@ def expectation(
 def _about(model: Model, origin: Array) -> Model:
     """The model with `origin` moved to 0, with the factors that it has."""
     with np.errstate(over="ignore"):
-        means = np.clip(model.means - origin, -LARGEST, LARGEST)
+        means = np.clip(model.means - origin, -MAX_DOUBLE, MAX_DOUBLE)
     return replace(model, means=means)
 
 

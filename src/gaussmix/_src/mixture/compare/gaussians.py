@@ -18,11 +18,11 @@ from gaussmix._src.interfaces.whitening.base import Whitening
 from gaussmix._src.interfaces.whitening.diagonal import DiagonalWhitening
 from gaussmix._src.interfaces.whitening.triangular import TriangularWhitening
 from gaussmix._src.model import Model
-from gaussmix._src.numerics.arrays import Array, Places
+from gaussmix._src.numerics.arrays import Array, Indices
 from gaussmix._src.numerics.threads import cached_property, one_blas_thread
 
-FARTHEST = 1e150  # nats: greater distances count as this one, so that differences and squares are numbers
-TOO_FAR = "The mixtures are too far apart for float64: components are 1e70 standard deviations away."
+MAX_DISTANCE = 1e150  # nats: greater distances count as this one, so that differences and squares are numbers
+DISTANCE_OVERFLOW = "The mixtures are too far apart for float64: components are 1e70 standard deviations away."
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,7 +41,7 @@ class Gaussians:
     covariances: Array
 
     @classmethod
-    def of(cls, model: Model, *, axis_parallel: bool | None = None) -> Gaussians:
+    def from_model(cls, model: Model, *, axis_parallel: bool | None = None) -> Gaussians:
         """The components of a model, with vectors of variances where these suffice or `axis_parallel` asks for it.
 
         Raises `SingularCovariance`, which names covariances that are not positive definite.
@@ -58,7 +58,7 @@ class Gaussians:
     def pair(cls, one: Model, other: Model) -> tuple[Gaussians, Gaussians]:
         """The components of two models in the same form."""
         axis_parallel = not (_has_matrices(one) or _has_matrices(other))
-        return cls.of(one, axis_parallel=axis_parallel), cls.of(other, axis_parallel=axis_parallel)
+        return cls.from_model(one, axis_parallel=axis_parallel), cls.from_model(other, axis_parallel=axis_parallel)
 
     @property
     def n_features(self) -> int:
@@ -91,12 +91,16 @@ def _has_matrices(model: Model) -> bool:
 
 def within_range(nats: float) -> float:
     """The divergence or distance itself; raises ValueError where components were too far apart to find it."""
-    return check_range(nats, TOO_FAR, 1e-10 * FARTHEST)
+    return check_range(nats, DISTANCE_OVERFLOW, 1e-10 * MAX_DISTANCE)
 
 
 def whitening_of(covariances: Array) -> Whitening:
     """Factors of covariances (n, d, d) or variances (n, d); raises `SingularCovariance`."""
-    return DiagonalWhitening.of(covariances) if covariances.ndim == 2 else TriangularWhitening.of(covariances)
+    return (
+        DiagonalWhitening.from_variances(covariances)
+        if covariances.ndim == 2
+        else TriangularWhitening.from_covariances(covariances)
+    )
 
 
 @one_blas_thread()
@@ -111,7 +115,7 @@ def kl_divergences(these: Gaussians, those: Gaussians) -> Array:
         with np.errstate(over="ignore", invalid="ignore"):  # `within_range` reports it
             offsets = those.whitening.whiten(j, these.means - those.means[j])
             divergences[:, j] = _misfit(these.roots, those.whitening.factor(j)) + 0.5 * (offsets**2).sum(axis=1)
-    return np.minimum(divergences, FARTHEST)
+    return np.minimum(divergences, MAX_DISTANCE)
 
 
 def _misfit(roots: Array, factor: Array) -> Array:
@@ -130,7 +134,7 @@ def _misfit(roots: Array, factor: Array) -> Array:
 def log_overlaps(these: Gaussians, those: Gaussians) -> Array:
     """log ∫ N_i M_j = log N(μ_i; μ_j, Σ_i + Σ_j), (n, m), nats (per unit of data volume)."""
     overlaps = np.empty((len(these.weights), len(those.weights)))
-    for j, (squared, log_abs_det) in enumerate(_of_sums(these, those)):
+    for j, (squared, log_abs_det) in enumerate(_from_sums(these, those)):
         overlaps[:, j] = log_abs_det - 0.5 * squared
     return overlaps - 0.5 * these.n_features * LOG_2PI
 
@@ -140,19 +144,19 @@ def bhattacharyya_distances(these: Gaussians, those: Gaussians) -> Array:
     """−log ∫ √(N_i M_j), (n, m), nats; Kolchinsky & Tracey (2017), Chernoff's divergence with α = ½."""
     distances = np.empty((len(these.weights), len(those.weights)))
     own = these.whitening.log_abs_det
-    for j, (squared, log_abs_det) in enumerate(_of_sums(these, those)):
+    for j, (squared, log_abs_det) in enumerate(_from_sums(these, those)):
         volumes = 0.5 * (own + those.whitening.log_abs_det[j]) - log_abs_det
         distances[:, j] = 0.25 * squared + volumes - 0.5 * these.n_features * np.log(2.0)
     return distances
 
 
-def _of_sums(these: Gaussians, those: Gaussians) -> Iterator[tuple[Array, Array]]:
+def _from_sums(these: Gaussians, those: Gaussians) -> Iterator[tuple[Array, Array]]:
     """For each j: ‖W (μ_i − μ_j)‖² and log |det W| of the factors W of Σ_i + Σ_j, (n,) each."""
     for mean, covariance in zip(those.means, those.covariances, strict=True):
         whitening = whitening_of(these.covariances + covariance)
         with np.errstate(over="ignore"):
             squared = (whitening.whiten_each(these.means - mean) ** 2).sum(axis=1)
-        yield np.minimum(squared, FARTHEST), whitening.log_abs_det
+        yield np.minimum(squared, MAX_DISTANCE), whitening.log_abs_det
 
 
 @one_blas_thread()
@@ -175,7 +179,7 @@ def squared_wasserstein(these: Gaussians, those: Gaussians, unit: float) -> Arra
     return distances
 
 
-def nearest(model: Model) -> tuple[Places, Array]:
+def nearest(model: Model) -> tuple[Indices, Array]:
     """The component that overlaps most with each, and their overlap ∫ √(N_i N_j); Bhattacharyya (1943).
 
     Returns
@@ -189,7 +193,7 @@ def nearest(model: Model) -> tuple[Places, Array]:
     there = np.flatnonzero(model.weights > 0)
     if len(there) < 2:
         return neighbour, overlap
-    gaussians = Gaussians.of(model)
+    gaussians = Gaussians.from_model(model)
     try:
         distances = bhattacharyya_distances(gaussians, gaussians)
     except SingularCovariance:

@@ -18,13 +18,13 @@ from gaussmix._src.errors import counted
 from gaussmix._src.interfaces.block import Block
 from gaussmix._src.mixture import MIN_OVERLAP
 from gaussmix._src.mixture.base import check_alone
-from gaussmix._src.mixture.features import block_of
+from gaussmix._src.mixture.features import as_block
+from gaussmix._src.mixture.html import table_html
 from gaussmix._src.mixture.mixture import Mixture
-from gaussmix._src.mixture.shown import table_html
 from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.numerics.elementary import log
 
-MOST_NUMBERS = 2**20  # of pairs of clusters and rows at a time
+MAX_VALUES_AT_ONCE = 2**20  # of pairs of clusters and rows at a time
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -34,9 +34,9 @@ class Merging:
     Parameters
     ----------
     mixture : the one whose components are merged.
-    cluster_of : (n_components, n_components), the cluster of each component (column) in n + 1 clusters (row n).
+    cluster_labels : (n_components, n_components), the cluster of each component (column) in n + 1 clusters (row n).
     entropy : (n_components,), −Σ_i s_i Σ_j t_ij log t_ij of the clusters' responsibilities t and the rows' weights s,
-        nats, by row as `cluster_of`.
+        nats, by row as `cluster_labels`.
     overlap : (n_components − 1,), the overlap of the two clusters whose union leaves n + 1 clusters, from 0 to 1.
     n_clusters : where no two clusters overlap by `min_overlap` or more.
 
@@ -60,7 +60,7 @@ class Merging:
     """
 
     mixture: Mixture
-    cluster_of: NDArray[np.intp]
+    cluster_labels: NDArray[np.intp]
     entropy: Array
     overlap: Array
     n_clusters: int
@@ -82,7 +82,7 @@ class Merging:
 
     def _grouped(self, n_clusters: int) -> str:
         """The components of each cluster: "0 2 | 1"."""
-        clusters = self.cluster_of[n_clusters - 1]
+        clusters = self.cluster_labels[n_clusters - 1]
         return " | ".join(" ".join(map(str, np.flatnonzero(clusters == j))) for j in range(n_clusters))
 
     def responsibilities(self, rows: ArrayLike, n_clusters: int | None = None) -> Array:
@@ -98,7 +98,7 @@ class Merging:
         ValueError : rows or n_clusters can't be used.
         """
         mixture, clusters = self.mixture, self._clusters(n_clusters)
-        block = block_of(rows, mixture.n_features, mixture.feature_names, may_miss=True)
+        block = as_block(rows, mixture.n_features, mixture.feature_names, may_miss=True)
         engine = engine_for(is_incomplete=bool(np.isnan(block.rows).any()), n_jobs=None)
         return merged(engine.responsibilities(block, mixture.parameters), clusters)
 
@@ -108,9 +108,9 @@ class Merging:
 
     def _clusters(self, n_clusters: int | None) -> NDArray[np.intp]:
         wanted = self.n_clusters if n_clusters is None else check_count("n_clusters", n_clusters, 1)
-        if wanted > len(self.cluster_of):
-            raise ValueError(f"n_clusters={n_clusters!r} must be an integer from 1 to {len(self.cluster_of)}.")
-        return np.asarray(self.cluster_of[wanted - 1])
+        if wanted > len(self.cluster_labels):
+            raise ValueError(f"n_clusters={n_clusters!r} must be an integer from 1 to {len(self.cluster_labels)}.")
+        return np.asarray(self.cluster_labels[wanted - 1])
 
 
 def merge_by_entropy(
@@ -123,7 +123,7 @@ def merge_by_entropy(
 
 def merge_by_sums(
     mixture: Mixture,
-    share: Callable[[Block], Array],
+    evaluate: Callable[[Block], Array],
     total: Callable[[Callable[[Block], Array]], Array],
     min_overlap: float,
 ) -> Merging:
@@ -134,7 +134,8 @@ def merge_by_sums(
     Parameters
     ----------
     mixture : the components.
-    share : their responsibilities for the rows of a block, (n_rows, n_components); picklable where rows are elsewhere.
+    evaluate : their responsibilities for the rows of a block, (n_rows, n_components); picklable where rows are
+        elsewhere.
     total : sums what a picklable function returns for leaves over all rows.
     min_overlap : from 0 to 1.
 
@@ -144,30 +145,32 @@ def merge_by_sums(
     check_alone("merge", [mixture])
     check_within("min_overlap", min_overlap, "a number from 0 to 1", lambda value: 0 <= value <= 1)
     n_components = mixture.n_components
-    cluster_of = np.empty((n_components, n_components), dtype=np.intp)
+    cluster_labels = np.empty((n_components, n_components), dtype=np.intp)
     entropy, overlap = np.empty(n_components), np.empty(n_components - 1)
-    cluster_of[-1] = np.arange(n_components)
+    cluster_labels[-1] = np.arange(n_components)
     pairs = list(combinations(range(n_components), 2))
-    found = _Pairs(total(partial(_sums, share=share, clusters=cluster_of[-1], pairs=pairs)), n_components, pairs)
-    entropy[-1] = found.entropy()
+    sums = _Pairs(
+        total(partial(_sums, evaluate=evaluate, clusters=cluster_labels[-1], pairs=pairs)), n_components, pairs
+    )
+    entropy[-1] = sums.entropy()
     for n_clusters in range(n_components - 1, 0, -1):
-        pairs = found.in_order()
-        i, j = next((pair for pair in pairs if found.overlap[pair] >= min_overlap), pairs[0])
-        overlap[n_clusters - 1] = found.overlap[i, j]
-        found.merge(i, j)
-        entropy[n_clusters - 1] = found.entropy()
-        before = cluster_of[n_clusters]
-        cluster_of[n_clusters - 1] = np.where(before == j, i, before - (before > j))
+        pairs = sums.in_order()
+        i, j = next((pair for pair in pairs if sums.overlap[pair] >= min_overlap), pairs[0])
+        overlap[n_clusters - 1] = sums.overlap[i, j]
+        sums.merge(i, j)
+        entropy[n_clusters - 1] = sums.entropy()
+        before = cluster_labels[n_clusters]
+        cluster_labels[n_clusters - 1] = np.where(before == j, i, before - (before > j))
         new = [(min(i, other), max(i, other)) for other in range(n_clusters) if other != i]
         if new:
-            clusters = cluster_of[n_clusters - 1]
-            found.add(total(partial(_sums, share=share, clusters=clusters, pairs=new)), new)
-    apart = np.flatnonzero(overlap < min_overlap)
-    return Merging(mixture, cluster_of, entropy, overlap, int(apart[-1]) + 2 if apart.size else 1)
+            clusters = cluster_labels[n_clusters - 1]
+            sums.add(total(partial(_sums, evaluate=evaluate, clusters=clusters, pairs=new)), new)
+    separate = np.flatnonzero(overlap < min_overlap)
+    return Merging(mixture, cluster_labels, entropy, overlap, int(separate[-1]) + 2 if separate.size else 1)
 
 
 def _sums(
-    leaf: Block, share: Callable[[Block], Array], clusters: NDArray[np.intp], pairs: Sequence[tuple[int, int]]
+    leaf: Block, evaluate: Callable[[Block], Array], clusters: NDArray[np.intp], pairs: Sequence[tuple[int, int]]
 ) -> Array:
     """What `Merging` needs of clusters and of pairs of them, summed over the rows of a leaf.
 
@@ -177,32 +180,32 @@ def _sums(
 
     first, second = np.array(pairs, dtype=np.intp).reshape(-1, 2).T
 
-    def of_part(part: Block) -> Array:
-        shares = merged(share(part), clusters)
-        one, other = shares[:, first], shares[:, second]
+    def part_sums(part: Block) -> Array:
+        probabilities = merged(evaluate(part), clusters)
+        one, other = probabilities[:, first], probabilities[:, second]
         values = [
-            _entropy(shares),
-            shares,
+            _entropy(probabilities),
+            probabilities,
             _entropy(one + other),
             np.where(other >= one, one, 0.0),
             np.where(one >= other, other, 0.0),
         ]
         return np.concatenate([(part.weight[:, None] * each).sum(axis=0) for each in values])
 
-    return reduce(add, map(of_part, leaf.cut(max(1, MOST_NUMBERS // (1 + len(pairs))))))
+    return reduce(add, map(part_sums, leaf.cut(max(1, MAX_VALUES_AT_ONCE // (1 + len(pairs))))))
 
 
-def _entropy(shares: Array) -> Array:
+def _entropy(probabilities: Array) -> Array:
     """−t log t of each share; 0 log 0 is 0."""
-    return -shares * log(np.where(shares > 0, shares, 1.0))
+    return -probabilities * log(np.where(probabilities > 0, probabilities, 1.0))
 
 
 def merged(responsibilities: Array, clusters: NDArray[np.intp]) -> Array:
     """Responsibilities of clusters, (n_rows, n_clusters): sums over the components of each."""
-    shares = np.zeros((len(responsibilities), int(clusters.max()) + 1))
+    probabilities = np.zeros((len(responsibilities), int(clusters.max()) + 1))
     for component, cluster in enumerate(clusters):
-        shares[:, cluster] += responsibilities[:, component]
-    return shares
+        probabilities[:, cluster] += responsibilities[:, component]
+    return probabilities
 
 
 class _Pairs:

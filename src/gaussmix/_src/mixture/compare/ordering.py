@@ -6,16 +6,16 @@ import numpy as np
 
 from gaussmix._src.errors import ParameterTypeError, unknown_name
 from gaussmix._src.mixture.compare.gaussians import Gaussians, kl_divergences
-from gaussmix._src.mixture.features import Feature, places
+from gaussmix._src.mixture.features import Feature, feature_indices
 from gaussmix._src.model import Model
-from gaussmix._src.numerics.arrays import Places
+from gaussmix._src.numerics.arrays import Indices
 
 _ORDERS = ("weight", "mean", "size")
 
 
 def canonical_order(
     model: Model, by: str, feature: Feature | None, names: tuple[str, ...] | None, *, reverse: bool
-) -> Places:
+) -> Indices:
     """An order of the components, (n_components,), that does not depend on the one they have.
 
     Raises ValueError or TypeError for an unknown order or feature.
@@ -30,7 +30,7 @@ def canonical_order(
     if by == "mean" and feature is not None:
         if not isinstance(feature, str | int | np.integer):
             raise ParameterTypeError(f"feature must be one feature, a number or a name, not {feature!r:.60}.")
-        keys.insert(0, model.means[:, places(feature, model.n_features, names)[0]])
+        keys.insert(0, model.means[:, feature_indices(feature, model.n_features, names)[0]])
     elif by == "weight":
         keys.insert(0, -model.weights)
     elif by == "size":
@@ -39,7 +39,7 @@ def canonical_order(
     return order[::-1] if reverse else order
 
 
-def matched_order(model: Model, reference: Model) -> Places:
+def matched_order(model: Model, reference: Model) -> Indices:
     """The order (n_components,) in which each component stands next to the one of the reference that it resembles.
 
     Components that resemble none come last, the heaviest first.

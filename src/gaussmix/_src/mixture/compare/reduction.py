@@ -12,13 +12,13 @@ from gaussmix._src.covariances import Dense
 from gaussmix._src.errors import SingularCovariance
 from gaussmix._src.families.base import unconstrained
 from gaussmix._src.interfaces.whitening.triangular import TriangularWhitening
-from gaussmix._src.mixture.compare.gaussians import FARTHEST, Gaussians, kl_divergences
+from gaussmix._src.mixture.compare.gaussians import MAX_DISTANCE, Gaussians, kl_divergences
 from gaussmix._src.model import Model
 from gaussmix._src.numerics.arrays import Array, pieces
 from gaussmix._src.numerics.threads import one_blas_thread
 
 Labels = NDArray[np.intp]
-_MOST_REFINEMENTS = 100
+_MAX_REFINEMENTS = 100
 
 
 def reduce(model: Model, n_components: int, *, refine: bool) -> Model:
@@ -26,16 +26,16 @@ def reduce(model: Model, n_components: int, *, refine: bool) -> Model:
 
     Runnalls (2007), IEEE Trans. Aerosp. Electron. Syst. 43, 989–999; refinement by Davis & Dhillon (2006), NIPS.
     """
-    n_components, most = check_count("n_components", n_components, 1), model.n_components
-    if n_components > most:
-        raise ValueError(f"n_components={n_components} must be an integer from 1 to {most}, their number now.")
-    if n_components == most:
+    n_components, largest = check_count("n_components", n_components, 1), model.n_components
+    if n_components > largest:
+        raise ValueError(f"n_components={n_components} must be an integer from 1 to {largest}, their number now.")
+    if n_components == largest:
         return model
     there = np.flatnonzero(model.weights > 0)
     if len(there) <= n_components:
         others = np.flatnonzero(model.weights == 0)[: n_components - len(there)]
         return model.take(np.sort(np.append(there, others)))
-    parts = Gaussians.of(model, axis_parallel=False)
+    parts = Gaussians.from_model(model, axis_parallel=False)
     labels = _merged(parts, n_components)
     merged = _refined(parts, labels) if refine else _joined(parts, labels)
     covariances = Dense(merged.covariances, *merged.means.shape)
@@ -45,12 +45,12 @@ def reduce(model: Model, n_components: int, *, refine: bool) -> Model:
 @one_blas_thread()
 def _merged(parts: Gaussians, n_components: int) -> Labels:
     """Runnalls' greedy merging: the merged component of each part, (n,), counted from 0 in the order of first parts."""
-    live = _Live.of(parts)
+    live = _RemainingComponents.from_parts(parts)
     n = len(parts.weights)
     costs = np.full((n, n), np.inf)
     for i in range(n - 1):
-        later = np.arange(i + 1, n)
-        costs[i, later] = costs[later, i] = live.costs(i, later)
+        following = np.arange(i + 1, n)
+        costs[i, following] = costs[following, i] = live.costs(i, following)
     owner = np.arange(n)
     for n_left in range(n, n_components, -1):
         i, j = sorted(divmod(int(costs.argmin()), n))
@@ -69,7 +69,7 @@ def _merged(parts: Gaussians, n_components: int) -> Labels:
 
 
 @dataclass(eq=False)
-class _Live:
+class _RemainingComponents:
     """Components while they are merged, changed in place: weights, means, covariances and their log determinants."""
 
     weights: Array
@@ -78,7 +78,7 @@ class _Live:
     log_dets: Array
 
     @classmethod
-    def of(cls, parts: Gaussians) -> _Live:
+    def from_parts(cls, parts: Gaussians) -> _RemainingComponents:
         weights, means, covariances = (np.array(each) for each in (parts.weights, parts.means, parts.covariances))
         return cls(weights, means, covariances, -2 * parts.whitening.log_abs_det)
 
@@ -92,12 +92,12 @@ class _Live:
 
     def _log_dets(self, i: int, others: Labels) -> Array:
         """log |P_ij|, by |C + s δδᵀ| = |C| (1 + s δᵀC⁻¹δ): C is well-conditioned however far apart the means are."""
-        share = self.weights[others] / (self.weights[i] + self.weights[others])
-        within = self.covariances[i] + share[:, None, None] * (self.covariances[others] - self.covariances[i])
-        whitening = TriangularWhitening.of(within)
+        ratio = self.weights[others] / (self.weights[i] + self.weights[others])
+        within = self.covariances[i] + ratio[:, None, None] * (self.covariances[others] - self.covariances[i])
+        whitening = TriangularWhitening.from_covariances(within)
         with np.errstate(over="ignore"):
             squared = (whitening.whiten_each(self.means[others] - self.means[i]) ** 2).sum(axis=1)
-        return np.asarray(np.log1p(share * (1 - share) * np.minimum(squared, FARTHEST)) - 2 * whitening.log_abs_det)
+        return np.asarray(np.log1p(ratio * (1 - ratio) * np.minimum(squared, MAX_DISTANCE)) - 2 * whitening.log_abs_det)
 
     def merge(self, i: int, j: int) -> None:
         """Put the two together in place of the first; raises `SingularCovariance`."""
@@ -126,16 +126,16 @@ def _joined(parts: Gaussians, labels: Labels) -> Gaussians:
 def _refined(parts: Gaussians, labels: Labels) -> Gaussians:
     """Lower Σ_i w_i KL(p_i‖merged) until no part moves; in each component the part nearest to it stays."""
     merged = _joined(parts, labels)
-    for _ in range(_MOST_REFINEMENTS):
+    for _ in range(_MAX_REFINEMENTS):
         divergences = kl_divergences(parts, merged)
         own = divergences[np.arange(len(labels)), labels]
-        moved = divergences.argmin(axis=1)
-        moved = np.where(own > divergences.min(axis=1), moved, labels)
+        new_labels = divergences.argmin(axis=1)
+        new_labels = np.where(own > divergences.min(axis=1), new_labels, labels)
         for label in range(len(merged.weights)):
             members = np.flatnonzero(labels == label)
-            moved[members[own[members].argmin()]] = label
-        if (moved == labels).all():
+            new_labels[members[own[members].argmin()]] = label
+        if (new_labels == labels).all():
             break
-        labels = moved
+        labels = new_labels
         merged = _joined(parts, labels)
     return merged

@@ -11,19 +11,19 @@ from scipy.special import ndtr, owens_t
 
 from gaussmix._src.interfaces.parameters import LOG_2PI
 from gaussmix._src.mixture.masses.normal_interval import log_interval, mean_between
-from gaussmix._src.numerics.arrays import Array, Places, pieces
+from gaussmix._src.numerics.arrays import Array, Indices, pieces
 from gaussmix._src.numerics.elementary import log_sum
 
-_FAR = 40.0  # deviations: beyond lies 1e-350
-_SMALL = 1e-3  # mass below which differences of Owen's function have too few digits
-_NOTHING = 1e-20  # mass far below the rounding of 1
-_NEGLIGIBLE = 40.0  # nats: a part of a sum that is so far below another is 4e-18 of it
+_MAX_DEVIATIONS = 40.0  # deviations: beyond lies 1e-350
+_MIN_MASS = 1e-3  # mass below which differences of Owen's function have too few digits
+_MASS_ROUNDING = 1e-20  # mass far below the rounding of 1
+_MAX_LOG_GAP = 40.0  # nats: a part of a sum that is so far below another is 4e-18 of it
 # Deviations, and nats that the integrand changes: below both the rule is exact without a search for the peak.
 _SHORT, _LEVEL = 1.0, 10.0
 _DROP = 45.0  # nats below its peak the integrand is 1e-20 of it
 _TURN = np.array([-8.0, 0.0, 8.0])  # deviations over which Φ goes from 0 to 1
 _HALVINGS = 80  # bring 1e12 deviations down to a part of the narrowest peak, where features are nearly equal
-_EVALUATED = 160  # most numbers that are held for a row
+_MAX_EVALUATIONS = 160  # most numbers that are held for a row
 _NODES, _NODE_WEIGHTS = np.polynomial.legendre.leggauss(20)
 
 
@@ -37,11 +37,11 @@ def log_sums(log_weights: Array, lower: Array, upper: Array, correlations: Array
     """
     masses = _masses(lower, upper, correlations[:, None], rests[:, None])
     total = np.exp(log_weights) @ masses
-    log_total = np.log(np.clip(total, _SMALL, 1.0))
-    small = np.flatnonzero(total < _SMALL)
-    for part in pieces((len(small), len(masses), _EVALUATED)):
+    log_total = np.log(np.clip(total, _MIN_MASS, 1.0))
+    small = np.flatnonzero(total < _MIN_MASS)
+    for part in pieces((len(small), len(masses), _MAX_EVALUATIONS)):
         rows = small[part]
-        known = np.where(masses[:, rows] < _SMALL, np.nan, np.log(np.maximum(masses[:, rows], _SMALL)))
+        known = np.where(masses[:, rows] < _MIN_MASS, np.nan, np.log(np.maximum(masses[:, rows], _MIN_MASS)))
         log_total[rows] = _small_sums(log_weights, known, lower[:, rows], upper[:, rows], correlations, rests)
     return log_total
 
@@ -58,7 +58,7 @@ def _small_sums(
     is_first = np.arange(len(bounds))[:, None] == bounds.argmax(axis=0)
     for of_pass in (is_first, ~is_first):
         counts = of_pass & np.isnan(known) & (bounds > -np.inf)
-        k, row = np.nonzero(counts & (bounds > log_parts.max(axis=0) - _NEGLIGIBLE))
+        k, row = np.nonzero(counts & (bounds > log_parts.max(axis=0) - _MAX_LOG_GAP))
         if len(k):
             integrand = _Integrand(lower[k, row], upper[k, row], correlations[k, None], rests[k, None])
             log_parts[k, row] = log_weights[k] + _integral(integrand)
@@ -82,9 +82,9 @@ def _masses(lower: Array, upper: Array, rho: Array, rest: Array) -> Array:
 def _below(h: Array, k: Array, rho: Array, rest: Array) -> Array:
     """P(x < h, y < k), Owen (1956) eq. 2.1; infinite limits stand for what is far enough."""
     below_h, below_k = ndtr(h), ndtr(k)
-    counts = np.minimum(below_h, below_k) > _NOTHING
+    counts = np.minimum(below_h, below_k) > _MASS_ROUNDING
     mass = np.zeros(h.shape)
-    h, k = h[counts].clip(-_FAR, _FAR), k[counts].clip(-_FAR, _FAR)
+    h, k = h[counts].clip(-_MAX_DEVIATIONS, _MAX_DEVIATIONS), k[counts].clip(-_MAX_DEVIATIONS, _MAX_DEVIATIONS)
     rho, rest = (np.broadcast_to(array, mass.shape)[counts] for array in (rho, rest))
     h, k = (np.where((h == 0) & (k == 0), np.finfo(np.float64).tiny, limit) for limit in (h, k))
     differ = np.where((h * k < 0) | ((h * k == 0) & (h + k < 0)), 0.5, 0.0)
@@ -113,13 +113,13 @@ class _Integrand:
     rest: Array  # (n, 1)
 
     def log(self, x: Array) -> Array:
-        return log_interval(*self._given(x)) - 0.5 * (x**2 + LOG_2PI)
+        return log_interval(*self._conditional_limits(x)) - 0.5 * (x**2 + LOG_2PI)
 
     def slope(self, x: Array) -> Array:
         """The slope of the log of the integrand: −x + ρ E(z | x) / √(1 − ρ²)."""
-        return np.asarray(self.rho / self.rest * mean_between(*self._given(x)) - x)
+        return np.asarray(self.rho / self.rest * mean_between(*self._conditional_limits(x)) - x)
 
-    def part(self, rows: Places) -> _Integrand:
+    def part(self, rows: Indices) -> _Integrand:
         """Some of the rectangles."""
         return _Integrand(self.lower[rows], self.upper[rows], self.rho[rows], self.rest[rows])
 
@@ -130,7 +130,7 @@ class _Integrand:
             bends = (limits + self.rest[..., None] * _TURN) / self.rho[..., None]
         return np.where(np.isfinite(bends), bends, np.nan).reshape(len(limits), -1)
 
-    def _given(self, x: Array) -> tuple[Array, Array]:
+    def _conditional_limits(self, x: Array) -> tuple[Array, Array]:
         """Limits of the second feature in its deviations given the first."""
         return (self.lower[:, 1:] - self.rho * x) / self.rest, (self.upper[:, 1:] - self.rho * x) / self.rest
 

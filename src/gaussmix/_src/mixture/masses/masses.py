@@ -16,7 +16,7 @@ from gaussmix._src.numerics.threads import cached_property
 
 if TYPE_CHECKING:
     from gaussmix._src.mixture.levels import LevelEllipsoid, LevelSample
-    from gaussmix._src.mixture.line.level_sets import LevelSets
+    from gaussmix._src.mixture.univariate.level_sets import LevelSets
 
 N_POINTS = 2**13
 N_LEVEL_POINTS = 2**16
@@ -329,7 +329,7 @@ class Masses(MixtureBase):
             return self._exact_levels
         if rng is None and n_points == N_LEVEL_POINTS:
             return self._usual_levels
-        return mixture.levels.LevelSample.of(self.model, n_points, generator(rng, 0), self._engine())
+        return mixture.levels.LevelSample.draw(self.model, n_points, generator(rng, 0), self._engine())
 
     @cached_property
     def _exact_levels(self) -> LevelSets | LevelEllipsoid | None:
@@ -342,7 +342,7 @@ class Masses(MixtureBase):
 
     @cached_property
     def _usual_levels(self) -> LevelSample:
-        return mixture.levels.LevelSample.of(self.model, N_LEVEL_POINTS, np.random.default_rng(0), self._engine())
+        return mixture.levels.LevelSample.draw(self.model, N_LEVEL_POINTS, np.random.default_rng(0), self._engine())
 
 
 def _linear(log_mass: Array, error: Array, return_error: bool) -> Array | Estimate[Array]:

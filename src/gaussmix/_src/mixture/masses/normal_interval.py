@@ -10,8 +10,8 @@ from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.numerics.elementary import log_sum
 
 _NODES, _NODE_WEIGHTS = np.polynomial.legendre.leggauss(10)
-_FAR = 1e5  # deviations: beyond, the mean is the limit to ten digits
-_SHORT = 1.0  # nats: where the log density changes by less, ten nodes integrate the density to rounding
+_MAX_DEVIATIONS = 1e5  # deviations: beyond, the mean is the limit to ten digits
+_MAX_SMOOTH_GAP = 1.0  # nats: where the log density changes by less, ten nodes integrate the density to rounding
 
 
 def log_interval(lower: Array, upper: Array) -> Array:
@@ -27,7 +27,7 @@ def log_interval(lower: Array, upper: Array) -> Array:
         log_upper = log_ndtr(upper)
         ratio = np.where(lower == -np.inf, -np.inf, log_ndtr(lower) - log_upper)
         log_mass = np.where(length > 0, log_upper + np.log(-np.expm1(ratio)), -np.inf)
-        short = (length > 0) & (length * (np.abs(lower) + length) < _SHORT)
+        short = (length > 0) & (length * (np.abs(lower) + length) < _MAX_SMOOTH_GAP)
     log_mass = np.where(np.isneginf(log_upper) & (length > 0), -np.inf, log_mass)  # beyond all squares
     if short.any():
         log_mass[short] = _integral(lower[short], length[short])
@@ -39,8 +39,8 @@ def mean_between(lower: Array, upper: Array) -> Array:
     log_mass, nearest = log_interval(lower, upper), np.clip(0.0, lower, upper)
     with np.errstate(over="ignore", invalid="ignore"):
         mean = np.exp(-0.5 * (lower**2 + LOG_2PI) - log_mass) - np.exp(-0.5 * (upper**2 + LOG_2PI) - log_mass)
-        is_near = (np.abs(nearest) < _FAR) & np.isfinite(mean)
-    return np.clip(np.where(is_near, mean, nearest), lower, upper)
+        is_central = (np.abs(nearest) < _MAX_DEVIATIONS) & np.isfinite(mean)
+    return np.clip(np.where(is_central, mean, nearest), lower, upper)
 
 
 def _integral(lower: Array, length: Array) -> Array:

@@ -9,16 +9,16 @@ from scipy.special import log_ndtr, ndtri_exp
 from gaussmix._src.checks import check_real
 from gaussmix._src.interfaces.whitening.base import FactorShape
 from gaussmix._src.mixture.features import check_order
-from gaussmix._src.mixture.line.line import Line
 from gaussmix._src.mixture.masses import bivariate
 from gaussmix._src.mixture.masses.normal_interval import log_interval, mean_between
 from gaussmix._src.mixture.masses.scrambles import log_mean, scrambled
+from gaussmix._src.mixture.univariate.univariate_mixture import UnivariateMixture
 from gaussmix._src.model import Model
 from gaussmix._src.numerics.arrays import Array, pieces
 from gaussmix._src.numerics.elementary import log_sum
 
-_NUMBERS = 10  # for a row and a component, at a time
-_INFINITE = 1e100  # deviations: a tail beyond has no logarithm in float64, or hardly
+_VALUES_PER_CELL = 10  # for a row and a component, at a time
+_MAX_DEVIATIONS = 1e100  # deviations: a tail beyond has no logarithm in float64, or hardly
 
 
 def check_limits(values: ArrayLike, names: tuple[str, ...] | None, called: str) -> Array:
@@ -59,7 +59,7 @@ def check_rectangles(
 
 
 def log_masses(
-    model: Model, line: Line | None, lower: Array, upper: Array, n_points: int, rng: np.random.Generator
+    model: Model, line: UnivariateMixture | None, lower: Array, upper: Array, n_points: int, rng: np.random.Generator
 ) -> tuple[Array, Array]:
     """Log of the mass between lower ≤ upper (n, d), nats, and its standard error relative to it; each (n,).
 
@@ -101,7 +101,7 @@ def _pairs(model: Model, lower: Array, upper: Array) -> Array:
     rests = np.exp(-log_abs_det) / volumes  # from the determinant: right where ρ is near ±1
     log_weights = np.log(model.weights[real] / model.weights.sum())
     log_mass = np.empty(len(lower))
-    for part in pieces((len(lower), len(real), _NUMBERS)):
+    for part in pieces((len(lower), len(real), _VALUES_PER_CELL)):
         with np.errstate(over="ignore"):  # as above
             low, high = (
                 _finite_or_infinite((limit[part] - model.means[real, None]) / deviations[:, None])
@@ -123,15 +123,15 @@ def _correlated(
         deviations = np.sqrt(np.diagonal(dense[k]))
         correlation = dense[k] / np.outer(deviations, deviations)
         low, high = (_finite_or_infinite((limit - model.means[k]) / deviations) for limit in (lower, upper))
-        apart = (low < high).all(axis=1)
-        log_part[:, apart] = _log_masses_by(net, low[apart], high[apart], correlation)
+        separate = (low < high).all(axis=1)
+        log_part[:, separate] = _log_masses_by(net, low[separate], high[separate], correlation)
     log_weights = np.log(model.weights[real] / model.weights.sum())
     return log_mean(log_sum(log_parts + log_weights[:, None, None], axis=0))
 
 
 def _finite_or_infinite(limits: Array) -> Array:
     """Limits whose squares float64 can hold, or ±inf."""
-    return np.where(np.abs(limits) < _INFINITE, limits, np.copysign(np.inf, limits))
+    return np.where(np.abs(limits) < _MAX_DEVIATIONS, limits, np.copysign(np.inf, limits))
 
 
 def _log_masses_by(net: Array, lower: Array, upper: Array, correlation: Array) -> Array:
@@ -142,18 +142,18 @@ def _log_masses_by(net: Array, lower: Array, upper: Array, correlation: Array) -
     these limits.
     Genz (1992), J. Comput. Graph. Stat. 1, 141.
     """
-    log_shares = np.log(net.reshape(-1, net.shape[2])).T
+    log_proportions = np.log(net.reshape(-1, net.shape[2])).T
     found = np.empty((len(net), len(lower)))
-    for part in pieces((len(lower), lower.shape[1] * log_shares.shape[1])):
-        log_products = _log_products(*_in_order(lower[part], upper[part], correlation), log_shares)
+    for part in pieces((len(lower), lower.shape[1] * log_proportions.shape[1])):
+        log_products = _log_products(*_in_order(lower[part], upper[part], correlation), log_proportions)
         found[:, part] = log_sum(log_products.reshape(len(log_products), *net.shape[:2])).T - np.log(net.shape[1])
     return found
 
 
-def _log_products(lower: Array, upper: Array, factor: Array, log_shares: Array) -> Array:
+def _log_products(lower: Array, upper: Array, factor: Array, log_proportions: Array) -> Array:
     """Log of the product of the masses between the limits of each feature, (n_rows, n_points)."""
     n_rows, n_features = lower.shape
-    log_products = np.zeros((n_rows, log_shares.shape[1]))
+    log_products = np.zeros((n_rows, log_proportions.shape[1]))
     drawn = np.empty((n_features, *log_products.shape))
     for j in range(n_features):
         shift = np.einsum("nm,mnp->np", factor[:, j, :j], drawn[:j])
@@ -161,16 +161,16 @@ def _log_products(lower: Array, upper: Array, factor: Array, log_shares: Array) 
         log_mass = log_interval(low, high)
         log_products += log_mass
         if j < n_features - 1:
-            drawn[j] = _quantile(low, high, log_mass, log_shares[j])
+            drawn[j] = _quantile(low, high, log_mass, log_proportions[j])
     return log_products
 
 
-def _quantile(low: Array, high: Array, log_mass: Array, log_share: Array) -> Array:
+def _quantile(low: Array, high: Array, log_mass: Array, log_proportion: Array) -> Array:
     """The point below which a share of the mass between two limits lies, taken from the nearer tail."""
     with np.errstate(invalid="ignore"):  # −inf + inf: nothing to flip
         flipped = low + high > 0
     end = np.where(flipped, -high, low)
-    quantile = ndtri_exp(np.minimum(np.logaddexp(log_ndtr(end), log_share + log_mass), 0.0))
+    quantile = ndtri_exp(np.minimum(np.logaddexp(log_ndtr(end), log_proportion + log_mass), 0.0))
     return np.asarray(np.clip(np.where(flipped, -quantile, quantile), low, high))
 
 

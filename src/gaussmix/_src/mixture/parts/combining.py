@@ -13,14 +13,14 @@ from gaussmix._src.covariances import Covariances, Dense, Diagonal, Isotropic
 from gaussmix._src.errors import counted
 from gaussmix._src.families.base import unconstrained
 from gaussmix._src.interfaces.whitening.triangular import TriangularWhitening
-from gaussmix._src.model import SUM_TOLERANCE, Model, flaw, is_symmetric
+from gaussmix._src.model import SUM_TOLERANCE, Model, invalid_reason, is_symmetric
 from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.numerics.elementary import log
 from gaussmix._src.numerics.factorise import factorise
 
 # Standard deviations: up to here squared distances, and so log weights, are right to about 1e-8 nats a feature.
-_FARTHEST = 1e4
-_SMALLEST = np.finfo(np.float64).tiny  # of variances: smaller ones have fewer digits
+_MAX_DEVIATIONS = 1e4
+_MIN_VARIANCE = np.finfo(np.float64).tiny  # of variances: smaller ones have fewer digits
 
 Pairs = tuple[Array, Array, Array, Array]
 
@@ -38,7 +38,7 @@ def transform(model: Model, A: ArrayLike, b: ArrayLike | None) -> Model:
         covariances, means = model.covariances.simple().transform(matrix), model.means @ matrix.T + offset
         dense = covariances.lift(Dense).each
     variances = np.diagonal(dense, axis1=1, axis2=2)[:, matrix.any(axis=1)]
-    if not (np.isfinite(means).all() and np.isfinite(dense).all() and (variances >= _SMALLEST).all()):
+    if not (np.isfinite(means).all() and np.isfinite(dense).all() and (variances >= _MIN_VARIANCE).all()):
         raise ValueError("A x + b is beyond the range of float64: rescale A.")
     dependent = factorise(dense)[2]
     if dependent.any():
@@ -68,17 +68,17 @@ def product(one: Model, other: Model) -> Model:
     positive definite.
     """
     pair = [model.covariances.simple() for model in (one, other)]
-    kind = _most_general(pair)
+    kind = _common_form(pair)
     is_shared = all(covariances.is_shared for covariances in pair)
     first, second = (c.lift(Dense if kind is Dense else Diagonal).each for c in pair)
-    apart = other.means - one.means[:, None]
+    offsets = other.means - one.means[:, None]
     with np.errstate(over="ignore"):
-        log_scale, squared, steps, covariances = (_matrices if kind is Dense else _diagonals)(first, second, apart)
+        log_scale, squared, steps, covariances = (_matrices if kind is Dense else _diagonals)(first, second, offsets)
         log_weights = (log(one.weights)[:, None] + log(other.weights) + log_scale - 0.5 * squared).ravel()
     if is_shared:
         covariances = covariances[:1, :1]
     else:
-        covariances = np.broadcast_to(covariances, (*apart.shape[:2], *covariances.shape[2:]))
+        covariances = np.broadcast_to(covariances, (*offsets.shape[:2], *covariances.shape[2:]))
     each = covariances.reshape(-1, *covariances.shape[2:])
     means = (one.means[:, None] + steps).reshape(-1, one.n_features)
     each = each[:, 0] if kind is Isotropic else each
@@ -101,7 +101,7 @@ def concatenate(models: Sequence[Model], weights: ArrayLike) -> Model:
 
 def _sound(model: Model) -> Model:
     """The model itself; raises ValueError where rounding made it none: means overflowed, weights do not sum to 1."""
-    wrong = flaw(model.weights, model.means, model.covariances.array, model.family, is_factored=False)
+    wrong = invalid_reason(model.weights, model.means, model.covariances.array, model.family, is_factored=False)
     if wrong is not None:
         raise ValueError(f"This is no mixture: {wrong}.")
     return model
@@ -131,10 +131,10 @@ def _noise(covariance: ArrayLike, n_components: int, d: int) -> Covariances:
 
 def _lifted(all_of_them: Sequence[Covariances]) -> list[Covariances]:
     """Spherical, diagonal or dense covariances in the form of the most general of them."""
-    return [covariances.lift(_most_general(all_of_them)) for covariances in all_of_them]
+    return [covariances.lift(_common_form(all_of_them)) for covariances in all_of_them]
 
 
-def _most_general(all_of_them: Sequence[Covariances]) -> type[Isotropic | Diagonal | Dense]:
+def _common_form(all_of_them: Sequence[Covariances]) -> type[Isotropic | Diagonal | Dense]:
     return next(kind for kind in (Dense, Diagonal, Isotropic) if any(isinstance(c, kind) for c in all_of_them))
 
 
@@ -153,7 +153,7 @@ def _normalised(log_weights: Array, squared: Array) -> Array:
         return np.ones(1)
     likeliest = log_weights.argmax()
     distance = np.sqrt(squared.ravel()[likeliest])
-    if not distance <= _FARTHEST:
+    if not distance <= _MAX_DEVIATIONS:
         raise ValueError(
             f"These mixtures are {distance:.3g} standard deviations apart: the weights of their product would have no "
             "digits."
@@ -163,7 +163,7 @@ def _normalised(log_weights: Array, squared: Array) -> Array:
     return weights
 
 
-def _diagonals(first: Array, second: Array, apart: Array) -> Pairs:
+def _diagonals(first: Array, second: Array, offsets: Array) -> Pairs:
     """For variances (K, d) and (L, d) or one: log c + ½ ρ² + constant, ρ² = (ν − μ)ᵀ(Σ + T)⁻¹(ν − μ), m − μ and C.
 
     Each with the axes of the pairs, (K, L), first.
@@ -171,23 +171,23 @@ def _diagonals(first: Array, second: Array, apart: Array) -> Pairs:
     first, second = first[:, None], second[None]
     total = first + second
     share = first / total
-    squared = ((apart / np.sqrt(total)) ** 2).sum(axis=2)
-    return -0.5 * log(total).sum(axis=2), squared, share * apart, share * second
+    squared = ((offsets / np.sqrt(total)) ** 2).sum(axis=2)
+    return -0.5 * log(total).sum(axis=2), squared, share * offsets, share * second
 
 
-def _matrices(first: Array, second: Array, apart: Array) -> Pairs:
+def _matrices(first: Array, second: Array, offsets: Array) -> Pairs:
     """What `_diagonals` gives, for matrices, by a QR factorisation of each pair: without inverses and sums of matrices.
 
     With Σ⁻¹ = WᵀW, T⁻¹ = VᵀV and δ = ν − μ, the triangular factor of [[W, 0], [V, V δ]] is [[R, z], [0, ρ]]:
     C⁻¹ = RᵀR, m = μ + R⁻¹ z.
     """
-    n_features = apart.shape[2]
-    unit = np.ldexp(1.0, np.frexp(np.abs(apart).max(axis=2))[1] - 1)  # so that V δ is within float64
-    left, right = TriangularWhitening.of(first), TriangularWhitening.of(second)
-    stacked = np.zeros((*apart.shape[:2], 2 * n_features, n_features + 1))
+    n_features = offsets.shape[2]
+    unit = np.ldexp(1.0, np.frexp(np.abs(offsets).max(axis=2))[1] - 1)  # so that V δ is within float64
+    left, right = TriangularWhitening.from_covariances(first), TriangularWhitening.from_covariances(second)
+    stacked = np.zeros((*offsets.shape[:2], 2 * n_features, n_features + 1))
     stacked[:, :, :n_features, :-1] = left.factors[:, None]
     stacked[:, :, n_features:, :-1] = right.factors
-    stacked[:, :, n_features:, -1:] = right.factors @ (apart / unit[..., None])[..., None]
+    stacked[:, :, n_features:, -1:] = right.factors @ (offsets / unit[..., None])[..., None]
     factor = np.asarray(np.linalg.qr(stacked, mode="r"))
     triangle = factor[..., :-1, :-1]
     # Elimination of a matrix that is upper triangular leaves it as it is: this is back substitution.

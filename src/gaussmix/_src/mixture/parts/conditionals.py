@@ -20,7 +20,7 @@ from gaussmix._src.numerics.threads import cached_property
 if TYPE_CHECKING:
     from gaussmix._src.mixture.parts.conditioning import Conditional
 
-KEPT_SPLITS = 8  # into known and unknown features, with their factors
+MAX_CACHED_SPLITS = 8  # into known and unknown features, with their factors
 
 
 class Conditionals(MixtureBase):
@@ -50,10 +50,10 @@ class Conditionals(MixtureBase):
         array([[[9.]]])
         """
         self._check_box("marginal")
-        places = self._places(features)
-        if not len(places):
+        indices = self._feature_indices(features)
+        if not len(indices):
             raise ValueError("A marginal needs at least one feature.")
-        return self.of(self.model.marginal(places), names_at(self.feature_names, places))
+        return self.from_model(self.model.marginal(indices), names_at(self.feature_names, indices))
 
     def condition(self, values: Mapping[Feature, float]) -> Self:
         """Find the distribution of the other features where some are known: p(u | x) = Σ_k p(k | x) p(u | x, k).
@@ -86,10 +86,10 @@ class Conditionals(MixtureBase):
         if not isinstance(values, Mapping):
             raise ParameterTypeError(f"condition takes a dictionary of features and their values, not {values!r:.60}.")
         self._check_box("condition")
-        known = self._places([*values])
-        row = mixture.conditioning.known_values(values)
+        known = self._feature_indices([*values])
+        row = mixture.conditioning.condition_values(values)
         conditional = self._splits(tuple(known.tolist())).at(row, self._engine())
-        return self.of(conditional, names_at(self.feature_names, np.delete(np.arange(self.n_features), known)))
+        return self.from_model(conditional, names_at(self.feature_names, np.delete(np.arange(self.n_features), known)))
 
     @of_components
     def conditional_mean(self, X_known: ArrayLike, known: Features, *, n_jobs: int | None = None) -> Array:
@@ -156,7 +156,7 @@ class Conditionals(MixtureBase):
         array([[0.5, 0.5],
                [0. , 1. ]])
         """
-        return self._split(known, X_known).weights_of(X_known, self._engine(n_jobs))
+        return self._split(known, X_known).responsibilities(X_known, self._engine(n_jobs))
 
     @of_components
     def sample_conditional(
@@ -186,12 +186,12 @@ class Conditionals(MixtureBase):
 
     def _split(self, known: Features, rows: object = None) -> Conditional:
         """Split known from unknown features; `rows` may be a data frame, whose columns must be the known ones."""
-        places = self._places(known)
-        check_order(rows, names_at(self.feature_names, places), "X_known")
-        return self._splits(tuple(places.tolist()))
+        indices = self._feature_indices(known)
+        check_order(rows, names_at(self.feature_names, indices), "X_known")
+        return self._splits(tuple(indices.tolist()))
 
     @cached_property
     def _splits(self) -> Callable[[tuple[int, ...]], Conditional]:
         """Find a split by the places of the known features. The last few are kept with their factors."""
-        model, split = self.model, mixture.conditioning.Conditional.of
-        return lru_cache(KEPT_SPLITS)(lambda known: split(model, np.array(known, dtype=np.intp)))
+        model, split = self.model, mixture.conditioning.Conditional.from_model
+        return lru_cache(MAX_CACHED_SPLITS)(lambda known: split(model, np.array(known, dtype=np.intp)))

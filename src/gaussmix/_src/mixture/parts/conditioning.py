@@ -19,13 +19,13 @@ from gaussmix._src.families.base import Family
 from gaussmix._src.interfaces.block import Block
 from gaussmix._src.interfaces.whitening.base import Whitening
 from gaussmix._src.interfaces.whitening.diagonal import SphericalWhitening
-from gaussmix._src.mixture.features import Feature, block_of
-from gaussmix._src.mixture.parts.expectations import few_rows, mean_and_spread, quiet, weighted_mean
+from gaussmix._src.mixture.features import Feature, as_block
+from gaussmix._src.mixture.parts.expectations import mean_and_spread, quiet, row_pieces, weighted_mean
 from gaussmix._src.model import Model
-from gaussmix._src.numerics.arrays import Array, Places, Rows
+from gaussmix._src.numerics.arrays import Array, Indices, Rows
 from gaussmix._src.numerics.threads import one_blas_thread
 
-BEYOND = "X_known row {row} is so far away that the answer is beyond the range of float64."
+CONDITION_OVERFLOW = "X_known row {row} is so far away that the answer is beyond the range of float64."
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,7 +52,7 @@ class Conditional:
     noise: Background | None = None
 
     @classmethod
-    def of(cls, model: Model, known: Places) -> Conditional:
+    def from_model(cls, model: Model, known: Indices) -> Conditional:
         """Split a model; the features at `known` are known, in this order, and the others unknown, in theirs.
 
         Raises ValueError where no feature is known or all are, and `SingularCovariance` where a covariance has no
@@ -79,17 +79,17 @@ class Conditional:
 
     def at(self, row: Array, engine: Engine[Any]) -> Model:
         """The model of the unknown features for one row of known ones, (n_known,)."""
-        weights, means = self.weights_of(row[None], engine)[0], self.means_at(row)
+        weights, means = self.responsibilities(row[None], engine)[0], self.means_at(row)
         if not np.isfinite(means).all():
             raise ValueError("These values are so far away that the conditional means are beyond the range of float64.")
         noise = None if self.noise is None else self.noise.weighing(max(0.0, 1.0 - float(weights.sum())))
         return Model(weights, means, self.covariances, self.family, noise)
 
-    def weights_of(self, rows: ArrayLike, engine: Engine[Any]) -> Array:
+    def responsibilities(self, rows: ArrayLike, engine: Engine[Any]) -> Array:
         """γ, (n_rows, n_components), of rows (n_rows, n_known)."""
         return engine.responsibilities(self._block(rows), self.known.parameters)
 
-    def means_of(self, component: int, rows: Rows) -> Array:
+    def component_means(self, component: int, rows: Rows) -> Array:
         """m_k(x) of each row for one component, (n_rows, n_unknown)."""
         regression = self.regression[0 if len(self.regression) == 1 else component]
         return np.asarray(self.means[component] + (rows - self.known.means[component]) @ regression.T)
@@ -104,8 +104,8 @@ class Conditional:
         """m_k(x) of each row and component, (n_rows, n_components, n_unknown)."""
         means = np.empty((len(rows), *self.means.shape))
         for component in range(means.shape[1]):
-            means[:, component] = self.means_of(component, rows)
-        return check_range(means, BEYOND)
+            means[:, component] = self.component_means(component, rows)
+        return check_range(means, CONDITION_OVERFLOW)
 
     @quiet
     def mean(self, rows: ArrayLike, engine: Engine[Any]) -> Array:
@@ -113,8 +113,8 @@ class Conditional:
         block = self._block(rows)
         means = np.empty((block.n_rows, self.n_unknown))
         for part, values, shared in self._pieces(block, engine):
-            means[part] = weighted_mean(shared, partial(self.means_of, rows=values))
-        return check_range(means, BEYOND)
+            means[part] = weighted_mean(shared, partial(self.component_means, rows=values))
+        return check_range(means, CONDITION_OVERFLOW)
 
     @quiet
     def covariance(self, rows: ArrayLike, engine: Engine[Any]) -> Array:
@@ -123,16 +123,16 @@ class Conditional:
         block = self._block(rows)
         covariances = np.empty((block.n_rows, self.n_unknown, self.n_unknown))
         for part, values, shared in self._pieces(block, engine, self.n_unknown):
-            between = mean_and_spread(shared, partial(self.means_of, rows=values))[1]
+            between = mean_and_spread(shared, partial(self.component_means, rows=values))[1]
             covariances[part] = np.tensordot(shared, within, axes=1) + between
-        return check_range(covariances, BEYOND)
+        return check_range(covariances, CONDITION_OVERFLOW)
 
     @one_blas_thread()
     @quiet
     def draw(self, rows: ArrayLike, rng: np.random.Generator, engine: Engine[Any]) -> Array:
         """One draw of u for each row, (n_rows, n_unknown): a component by γ, then m_k(x) + W_k⁻¹ z."""
         block, key = self._block(rows), int(rng.integers(2**64, dtype=np.uint64))
-        standard, origin = SphericalWhitening.of(np.ones(1), self.n_unknown), np.zeros((1, self.n_unknown))
+        standard, origin = SphericalWhitening.from_variances(np.ones(1), self.n_unknown), np.zeros((1, self.n_unknown))
         drawn, _ = engine.draw(block.n_rows, np.array([np.inf]), origin, standard, key)
         for part, values, shared in self._pieces(block, engine):
             cumulative = shared.cumsum(axis=1)
@@ -140,25 +140,25 @@ class Conditional:
             for k in np.unique(labels):
                 mine = np.flatnonzero(labels == k)
                 coloured = self.whitening.colour(int(k), drawn[part][mine])
-                drawn[part][mine] = self.means_of(int(k), values[mine]) + coloured
-        return check_range(drawn, BEYOND)
+                drawn[part][mine] = self.component_means(int(k), values[mine]) + coloured
+        return check_range(drawn, CONDITION_OVERFLOW)
 
     def _pieces(self, block: Block, engine: Engine[Any], each: int = 1) -> Iterator[tuple[slice, Rows, Array]]:
         """Rows and γ, a few rows at a time, where `each` numbers are held for a row and an unknown feature."""
         array = self.n_unknown * each
         product = max(array * self.known.n_components, self.n_unknown * self.known.n_features)
-        return few_rows(self.known.parameters, block, engine, product=product, array=array)
+        return row_pieces(self.known.parameters, block, engine, product=product, array=array)
 
     def _block(self, rows: ArrayLike) -> Block:
-        return block_of(rows, self.known.n_features, called="X_known")
+        return as_block(rows, self.known.n_features, called="X_known")
 
 
-def known_values(values: Mapping[Feature, float]) -> Array:
+def condition_values(values: Mapping[Feature, float]) -> Array:
     """The values of known features, (n_known,); raises TypeError or ValueError, which names the feature."""
-    return np.array([_number(feature, value) for feature, value in values.items()])
+    return np.array([_finite_value(feature, value) for feature, value in values.items()])
 
 
-def _number(feature: Feature, value: object) -> float:
+def _finite_value(feature: Feature, value: object) -> float:
     number = np.asarray(value)
     if number.dtype.kind not in "fiub" or number.ndim:
         raise ParameterTypeError(f"The value of feature {feature!r:.60} must be a number, not {value!r:.60}.")

@@ -12,17 +12,17 @@ from gaussmix._src.checks import check_count, check_range
 from gaussmix._src.engines.base import Engine
 from gaussmix._src.interfaces.block import Block
 from gaussmix._src.interfaces.parameters import Parameters
-from gaussmix._src.mixture.features import block_of
+from gaussmix._src.mixture.features import as_block
 from gaussmix._src.model import Model
 from gaussmix._src.numerics.arrays import Array, Rows
 
-_MOST_MOMENTS = 2**27  # numbers of an array of moments: 1 GB
-BEYOND = "These moments are beyond the range of float64: rescale the features."
-MOST_ROWS = 16_384  # in one call of the engine: enough for its threads, and the responsibilities fit a cache
+_MAX_MOMENT_VALUES = 2**27  # numbers of an array of moments: 1 GB
+OVERFLOW = "These moments are beyond the range of float64: rescale the features."
+MAX_ROWS_PER_CALL = 16_384  # in one call of the engine: enough for its threads, and the responsibilities fit a cache
 # Multiplications of one matrix product on a piece: up to here OpenBLAS uses one thread. Its threads wait for each
 # other, and where processors are shared that took ten times as long.
-MOST_NUMBERS = 2**18
-FEWEST_ROWS = 256  # of a product: a larger matrix takes threads in any case, and is read once for so many
+MAX_VALUES_AT_ONCE = 2**18
+MIN_PRODUCT_ROWS = 256  # of a product: a larger matrix takes threads in any case, and is read once for so many
 
 quiet = np.errstate(over="ignore", invalid="ignore")  # `check_range` reports what is beyond the range
 
@@ -30,41 +30,41 @@ quiet = np.errstate(over="ignore", invalid="ignore")  # `check_range` reports wh
 @quiet
 def mean_and_spread_of_means(model: Model) -> tuple[Array, Array]:
     """The mean (n_features,) and the covariance of the μ_k, (n_features, n_features)."""
-    means, spreads = mean_and_spread(_shares(model)[None], lambda k: model.means[k : k + 1])
+    means, spreads = mean_and_spread(_proportions(model)[None], lambda k: model.means[k : k + 1])
     return means[0], spreads[0]
 
 
 @quiet
 def covariance(model: Model, spread_of_means: Array) -> Array:
     """Σ_k π_k Σ_k + the covariance of the μ_k, (n_features, n_features)."""
-    return check_range(np.tensordot(_shares(model), model.covariances.dense(), axes=1) + spread_of_means, BEYOND)
+    return check_range(np.tensordot(_proportions(model), model.covariances.dense(), axes=1) + spread_of_means, OVERFLOW)
 
 
 @quiet
 def moments(model: Model, order: int, about: ArrayLike | None, mean: Array) -> Array:
     """Joint moments of all features with each other about a point, or about the mean; `order` axes of n_features."""
     order, d = check_count("order", order, 0), model.n_features
-    if order * np.log2(d) > np.log2(_MOST_MOMENTS):
+    if order * np.log2(d) > np.log2(_MAX_MOMENT_VALUES):
         raise ValueError(
             f"Moments of order {order} of {d} features are {d}^{order} numbers: take the marginal of a few features "
             "first."
         )
     if about is not None and np.shape(about) != (d,):
         raise ValueError(f"about must have shape ({d},), not {np.shape(about)}.")
-    centre = mean if about is None else block_of(np.asarray(about)[None], d, called="about").rows[0].astype(np.float64)
+    centre = mean if about is None else as_block(np.asarray(about)[None], d, called="about").rows[0].astype(np.float64)
     total = np.zeros(order * (d,))
-    shares, dense = _shares(model), model.covariances.dense()
-    for k in np.flatnonzero(shares):
-        total += shares[k] * _of_component(order, model.means[k] - centre, dense[k])
-    return check_range(total, BEYOND)
+    weights, dense = _proportions(model), model.covariances.dense()
+    for k in np.flatnonzero(weights):
+        total += weights[k] * _component_moment(order, model.means[k] - centre, dense[k])
+    return check_range(total, OVERFLOW)
 
 
-def _shares(model: Model) -> Array:
+def _proportions(model: Model) -> Array:
     """Weights that sum to 1 to the last bits. Weights that a user typed need not."""
     return np.asarray(model.weights / model.weights.sum())
 
 
-def _of_component(order: int, offset: Array, covariance: Array) -> Array:
+def _component_moment(order: int, offset: Array, covariance: Array) -> Array:
     """E[y ⊗ … ⊗ y] of one component, `order` times, y = x − a with mean `offset`."""
     lower, found = np.ones(()), offset
     if order == 0:
@@ -78,15 +78,15 @@ def _of_component(order: int, offset: Array, covariance: Array) -> Array:
     return found
 
 
-def few_rows(
+def row_pieces(
     parameters: Parameters, block: Block, engine: Engine[Any], *, product: int, array: int
 ) -> Iterator[tuple[slice, Rows, Array]]:
     """Cut a block into pieces (slice, rows, responsibilities), in order, so that no array is rows times components.
 
     For one row, a matrix product makes `product` multiplications and an array holds `array` numbers.
     """
-    step = min(max(FEWEST_ROWS, MOST_NUMBERS // product), max(1, MOST_NUMBERS // array))
-    for part in block.cut(MOST_ROWS):
+    step = min(max(MIN_PRODUCT_ROWS, MAX_VALUES_AT_ONCE // product), max(1, MAX_VALUES_AT_ONCE // array))
+    for part in block.cut(MAX_ROWS_PER_CALL):
         shared = engine.responsibilities(part, parameters)
         for first in range(0, part.n_rows, step):
             piece = slice(first, first + step)

@@ -15,23 +15,23 @@ from numpy.typing import NDArray
 from gaussmix._src.checks import check_range
 from gaussmix._src.engines.base import Engine
 from gaussmix._src.interfaces.block import Block
-from gaussmix._src.mixture.features import block_of
-from gaussmix._src.mixture.line.level_sets import turns
-from gaussmix._src.mixture.line.line import Line
-from gaussmix._src.mixture.parts.expectations import few_rows, mean_and_spread, quiet, weighted_mean
+from gaussmix._src.mixture.features import as_block
+from gaussmix._src.mixture.parts.expectations import mean_and_spread, quiet, row_pieces, weighted_mean
+from gaussmix._src.mixture.univariate.level_sets import turns
+from gaussmix._src.mixture.univariate.univariate_mixture import UnivariateMixture
 from gaussmix._src.model import Model
 from gaussmix._src.numerics.arrays import Array, Rows
 
 # In deviations: ends of climbs that are nearer are one mode. Modes so near differ by 1e-12 in log density.
-_SAME = 1e-3
-_BEYOND = "The derivatives in row {row} are beyond the range of float64: rescale the features, or leave out the row."
-_STEPS = 2000  # a mean shift on a ridge is slow: one step makes 1% of the way, or less
-_NEAR = 0.1  # deviations: where Newton's step may take over without leaving the hill
+_MAX_MODE_DISTANCE = 1e-3
+_OVERFLOW = "The derivatives in row {row} are beyond the range of float64: rescale the features, or leave out the row."
+_MAX_STEPS = 2000  # a mean shift on a ridge is slow: one step makes 1% of the way, or less
+_MAX_NEWTON_STEP = 0.1  # deviations: where Newton's step may take over without leaving the hill
 _TOLERANCE = 1e-12  # deviations
-_FLAT = 1e-8  # curvature in deviations⁻² that rounding may make of none
+_CURVATURE_ROUNDING = 1e-8  # curvature in deviations⁻² that rounding may make of none
 # How far outside the places of boundaries labels are taken, relative to a place: much more than its rounding.
-_BESIDE = 1e-6
-_ASIDE = 1e-2  # deviations: the step off a saddle on which a climb ended
+_BOUNDARY_OFFSET = 1e-6
+_SADDLE_STEP = 1e-2  # deviations: the step off a saddle on which a climb ended
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,29 +40,29 @@ class Modes:
 
     Parameters
     ----------
-    places : (n_modes, n_features), data units.
-    log_density : (n_modes,), at these places, nats.
-    of_component : (n_components,), the mode at which the climb from each component's mean ends.
+    locations : (n_modes, n_features), data units.
+    log_density : (n_modes,), at these locations, nats.
+    component_index : (n_components,), the mode at which the climb from each component's mean ends.
     """
 
-    places: Array
+    locations: Array
     log_density: Array
-    of_component: NDArray[np.intp]
+    component_index: NDArray[np.intp]
 
 
-def modes(model: Model, line: Line | None, engine: Engine[Any]) -> Modes:
+def modes(model: Model, line: UnivariateMixture | None, engine: Engine[Any]) -> Modes:
     """Modes to which the components lead: all of them where there is one feature, and `line` its distribution."""
     if line is not None:
         cuts = turns(line)
-        ends, of_component = cuts[::2, None], np.searchsorted(cuts[1::2], model.means[:, 0])
+        ends, component_index = cuts[::2, None], np.searchsorted(cuts[1::2], model.means[:, 0])
     else:
-        ends, of_component = _distinct(_climbed(model, engine), np.sqrt(model.covariances.variances()))
+        ends, component_index = _distinct(_ascend(model, engine), np.sqrt(model.covariances.variances()))
     heights = engine.log_density(Block(0, ends), model.parameters)
     order = np.argsort(-heights, kind="stable")
-    return Modes(ends[order], heights[order], np.argsort(order)[of_component])
+    return Modes(ends[order], heights[order], np.argsort(order)[component_index])
 
 
-def _climbed(model: Model, engine: Engine[Any]) -> Array:
+def _ascend(model: Model, engine: Engine[Any]) -> Array:
     """Where climbs from the means end, (n_components, n_features).
 
     The mean shift goes from x to (Σ_k γ_k Σ_k⁻¹)⁻¹ Σ_k γ_k Σ_k⁻¹ μ_k; Carreira-Perpiñán (2000) eq. 8. Near its end,
@@ -71,27 +71,27 @@ def _climbed(model: Model, engine: Engine[Any]) -> Array:
     rows = model.means.copy()
     precisions = model.covariances.inverse().dense()
     moving = np.arange(len(rows))
-    for _ in range(_STEPS):
+    for _ in range(_MAX_STEPS):
         if not len(moving):
             break
-        shift, is_settled = _step(model, engine, precisions, rows[moving])
+        shift, has_converged = _step(model, engine, precisions, rows[moving])
         rows[moving] += shift
-        moving = moving[~is_settled]
+        moving = moving[~has_converged]
     return rows
 
 
 def _step(model: Model, engine: Engine[Any], precisions: Array, rows: Array) -> tuple[Array, NDArray[np.bool_]]:
     """The next step of each climb, and whether it is the last."""
-    shares = engine.responsibilities(Block(0, rows), model.parameters)
-    local = np.tensordot(shares, precisions, axes=1)
-    slope = gradient(model, block_of(rows, model.n_features), engine)  # raises where a climb leaves float64
+    responsibilities = engine.responsibilities(Block(0, rows), model.parameters)
+    local = np.tensordot(responsibilities, precisions, axes=1)
+    slope = gradient(model, as_block(rows, model.n_features), engine)  # raises where a climb leaves float64
     step: Array = np.asarray(np.linalg.solve(local, slope[..., None])[..., 0], np.float64)
-    is_near = np.einsum("nd,nd->n", step, slope) < _NEAR**2
-    is_settled = np.zeros(len(rows), dtype=np.bool_)
-    if is_near.any():
-        bend = hessian(model, block_of(rows[is_near], model.n_features), engine)
-        step[is_near], is_settled[is_near] = _last_steps(slope[is_near], bend, local[is_near])
-    return step, is_settled
+    is_concave = np.einsum("nd,nd->n", step, slope) < _MAX_NEWTON_STEP**2
+    has_converged = np.zeros(len(rows), dtype=np.bool_)
+    if is_concave.any():
+        bend = hessian(model, as_block(rows[is_concave], model.n_features), engine)
+        step[is_concave], has_converged[is_concave] = _last_steps(slope[is_concave], bend, local[is_concave])
+    return step, has_converged
 
 
 def _last_steps(slope: Array, bend: Array, local: Array) -> tuple[Array, NDArray[np.bool_]]:
@@ -102,47 +102,47 @@ def _last_steps(slope: Array, bend: Array, local: Array) -> tuple[Array, NDArray
     slopes = np.einsum("nde,nd->ne", axes, np.linalg.solve(roots, slope[..., None])[..., 0])
     with np.errstate(divide="ignore", invalid="ignore"):
         newton = slopes / -curvatures
-    is_newton = (curvatures < -_FLAT) & (np.abs(newton) < _NEAR)
+    is_newton = (curvatures < -_CURVATURE_ROUNDING) & (np.abs(newton) < _MAX_NEWTON_STEP)
     along = np.where(is_newton, newton, slopes)  # along other axes the step of the mean shift
     is_still = np.abs(along).max(axis=1) < _TOLERANCE
-    on_saddle = is_still & (curvatures[:, -1] > _FLAT)
-    along[on_saddle, -1] = _ASIDE
+    on_saddle = is_still & (curvatures[:, -1] > _CURVATURE_ROUNDING)
+    along[on_saddle, -1] = _SADDLE_STEP
     step = np.linalg.solve(roots.swapaxes(1, 2), np.einsum("nde,ne->nd", axes, along)[..., None])[..., 0]
     return step, is_still & ~on_saddle
 
 
 def _distinct(ends: Array, deviations: Array) -> tuple[Array, NDArray[np.intp]]:
     """The ends that differ from each other, and the number of the one that each end is."""
-    kept: list[int] = []
+    distinct: list[int] = []
     which = np.empty(len(ends), dtype=np.intp)
     for k, end in enumerate(ends):
-        near = np.abs(ends[kept] - end) <= _SAME * deviations.min(axis=0)
-        same = np.flatnonzero(near.all(axis=1))
-        if not len(same):
-            kept.append(k)
-        which[k] = same[0] if len(same) else len(kept) - 1
-    return ends[kept], which
+        is_close = np.abs(ends[distinct] - end) <= _MAX_MODE_DISTANCE * deviations.min(axis=0)
+        matches = np.flatnonzero(is_close.all(axis=1))
+        if not len(matches):
+            distinct.append(k)
+        which[k] = matches[0] if len(matches) else len(distinct) - 1
+    return ends[distinct], which
 
 
 @quiet
 def gradient(model: Model, block: Block, engine: Engine[Any]) -> Array:
     """∇ log p(x) = Σ_k γ_k g_k of each row, (n_rows, n_features), with g_k = Σ_k⁻¹ (μ_k − x) and γ_k = p(k | x)."""
-    found, d = np.zeros(block.rows.shape), model.n_features
-    for part, values, shared in few_rows(model.parameters, block, engine, product=d**2, array=d):
-        found[part] = weighted_mean(shared, partial(_pull, model, rows=values))
-    return check_range(found, _BEYOND)
+    result, d = np.zeros(block.rows.shape), model.n_features
+    for part, values, shared in row_pieces(model.parameters, block, engine, product=d**2, array=d):
+        result[part] = weighted_mean(shared, partial(_pull, model, rows=values))
+    return check_range(result, _OVERFLOW)
 
 
 @quiet
 def hessian(model: Model, block: Block, engine: Engine[Any]) -> Array:
     """Σ_k γ_k (g_k − g)(g_k − g)ᵀ − Σ_k γ_k Σ_k⁻¹ of each row, (n_rows, n_features, n_features), g the gradient."""
     precisions = model.covariances.inverse().dense()
-    found = np.empty((block.n_rows, *precisions[0].shape))
+    result = np.empty((block.n_rows, *precisions[0].shape))
     of_row = {"product": precisions.size, "array": precisions[0].size}
-    for part, values, shared in few_rows(model.parameters, block, engine, **of_row):
-        spread = mean_and_spread(shared, partial(_pull_apart, model, rows=values))[1]
-        found[part] = spread - np.tensordot(shared, precisions, axes=1)
-    return check_range(found, _BEYOND)
+    for part, values, shared in row_pieces(model.parameters, block, engine, **of_row):
+        spread = mean_and_spread(shared, partial(_relative_pull, model, rows=values))[1]
+        result[part] = spread - np.tensordot(shared, precisions, axes=1)
+    return check_range(result, _OVERFLOW)
 
 
 def _pull(model: Model, component: int, rows: Rows) -> Array:
@@ -150,12 +150,12 @@ def _pull(model: Model, component: int, rows: Rows) -> Array:
     return model.whitening.precision_times(component, model.means[component] - rows)
 
 
-def _pull_apart(model: Model, component: int, rows: Rows) -> Array:
+def _relative_pull(model: Model, component: int, rows: Rows) -> Array:
     """g_k without what all components have in common: where they share one covariance, only the mean differs."""
     if not model.whitening.is_shared:
         return _pull(model, component, rows)
-    apart = model.whitening.precision_times(component, (model.means[component] - model.means[0])[None])
-    return np.broadcast_to(apart, rows.shape)
+    gap = model.whitening.precision_times(component, (model.means[component] - model.means[0])[None])
+    return np.broadcast_to(gap, rows.shape)
 
 
 def decision_boundary(model: Model, engine: Engine[Any]) -> Array:
@@ -165,7 +165,7 @@ def decision_boundary(model: Model, engine: Engine[Any]) -> Array:
     places = crossings(model.parameters.log_scale[real], model.means[real, 0], deviations[real])
     if not len(places):
         return places
-    reach = deviations.max() + _BESIDE * np.abs(places).max()
+    reach = deviations.max() + _BOUNDARY_OFFSET * np.abs(places).max()
     edges = np.concatenate([[places[0] - reach], places, [places[-1] + reach]])
     labels = engine.labels(Block(0, (edges[:-1] + 0.5 * np.diff(edges))[:, None]), model.parameters)
     return np.asarray(places[labels[1:] != labels[:-1]])
@@ -181,15 +181,15 @@ def crossings(log_scale: Array, means: Array, deviations: Array) -> Array:
     narrow_first = np.argsort(deviations, kind="stable")  # roots then have the rounding of the narrower one
     log_scale, means, deviations = (array[narrow_first] for array in (log_scale, means, deviations))
     first, second = np.triu_indices(len(means), 1)
-    apart = (means[second] - means[first]) / deviations[first]
+    gap = (means[second] - means[first]) / deviations[first]
     ratio = deviations[first] / deviations[second]
     rise = log_scale[second] - log_scale[first]
-    square, half = 0.5 * (1 - ratio) * (1 + ratio), 0.5 * ratio**2 * apart
-    unit = np.maximum(np.abs(apart), 1.0)  # its square may be beyond float64
+    square, half = 0.5 * (1 - ratio) * (1 + ratio), 0.5 * ratio**2 * gap
+    unit = np.maximum(np.abs(gap), 1.0)  # its square may be beyond float64
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        root = unit * np.sqrt((0.5 * ratio * (apart / unit)) ** 2 - square * (rise / unit / unit))
+        root = unit * np.sqrt((0.5 * ratio * (gap / unit)) ** 2 - square * (rise / unit / unit))
         larger = -(half + np.copysign(root, half))
-        steps = np.stack([larger / square, (rise / unit - half * (apart / unit)) / (larger / unit)]) * deviations[first]
+        steps = np.stack([larger / square, (rise / unit - half * (gap / unit)) / (larger / unit)]) * deviations[first]
     places = steps + means[first]
     rounding = 8 * np.finfo(np.float64).eps * (np.abs(steps) + np.abs(means[first]) + deviations[first])
     order = np.argsort(places, axis=None)

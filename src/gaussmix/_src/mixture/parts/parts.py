@@ -48,7 +48,7 @@ class Parts(MixtureBase):
         >>> difference.means, difference.covariances
         (array([[3.]]), array([[[9.]]]))
         """
-        return self.of(mixture.combining.transform(self.model, A, b))
+        return self.from_model(mixture.combining.transform(self.model, A, b))
 
     @of_components
     def convolve(self, covariance: ArrayLike) -> Self:
@@ -77,7 +77,7 @@ class Parts(MixtureBase):
         >>> m.convolve(0.5).covariances
         array([1.5, 1.5])
         """
-        return self.of(mixture.combining.convolve(self.model, covariance), self.feature_names)
+        return self.from_model(mixture.combining.convolve(self.model, covariance), self.feature_names)
 
     @of_components
     def product(self, other: Self) -> Self:
@@ -112,7 +112,7 @@ class Parts(MixtureBase):
         (array([0.5, 2.5]), array([0.881, 0.119]))
         """
         names = common_names([self, other])
-        return self.of(mixture.combining.product(self.model, other.model), names)
+        return self.from_model(mixture.combining.product(self.model, other.model), names)
 
     @classmethod
     def concatenate(cls, mixtures: Iterable[Self], weights: ArrayLike) -> Self:
@@ -142,7 +142,7 @@ class Parts(MixtureBase):
         several = list(mixtures)
         check_alone("concatenate", several)
         names = common_names(several)
-        return cls.of(mixture.combining.concatenate([m.model for m in several], weights), names)
+        return cls.from_model(mixture.combining.concatenate([m.model for m in several], weights), names)
 
     @cached_property
     @of_components
@@ -265,7 +265,7 @@ class Parts(MixtureBase):
         >>> from gaussmix import FAMILIES, Mixture
         >>> m = Mixture([0.5, 0.2, 0.3], [[0.0], [1.0], [9.0]], [1.0, 1.0, 1.0], FAMILIES["spherical"])
         >>> modes = m.modes()
-        >>> modes.places.round(3), modes.of_component
+        >>> modes.locations.round(3), modes.component_index
         (array([[0.235],
                [9.   ]]), array([0, 0, 1]))
         """

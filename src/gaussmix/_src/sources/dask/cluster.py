@@ -26,15 +26,25 @@ from gaussmix._src.numerics.threads import at_most
 from gaussmix._src.sources import waiting
 from gaussmix._src.sources.base import S, Source, T, log_pass
 from gaussmix._src.sources.files.base import About
-from gaussmix._src.sources.remote import Held, Remote, Target, dealt, few, laid_out, merged
+from gaussmix._src.sources.remote import (
+    Remote,
+    Target,
+    WorkerPartition,
+    laid_out,
+    merge_in_rounds,
+    merged,
+    split_by_component,
+)
 from gaussmix._src.sources.traffic import Traffic
 from gaussmix._src.sources.waiting import awaited
 
-IN_GRAPH = 100_000  # bytes of a task; a larger one goes to each worker once, before the pass
-MOST_ATTEMPTS = 10  # passes begun again after what they need was lost
-MOST_KILLED = 3  # passes in which Dask gave up because workers died
-PAUSE = 0.5  # seconds before that
-_ASKED = WeakKeyDictionary[Any, set[str]]()  # by the client, the workers that said that they have this gaussmix
+MAX_GRAPH_BYTES = 100_000  # bytes of a task; a larger one goes to each worker once, before the pass
+MAX_ATTEMPTS = 10  # passes begun again after what they need was lost
+MAX_KILLED = 3  # passes in which Dask gave up because workers died
+RETRY_PAUSE = 0.5  # seconds before that
+_CHECKED_WORKERS = WeakKeyDictionary[
+    Any, set[str]
+]()  # by the client, the workers that said that they have this gaussmix
 
 
 def loaded(client: Any, parts: Sequence[Any], about: About) -> Source:
@@ -42,15 +52,15 @@ def loaded(client: Any, parts: Sequence[Any], about: About) -> Source:
 
     Raises ImportError: a worker has no gaussmix, or another version of it.
     """
-    workers, name = Workers(client, about.name), _unique("load")
+    workers, name = DaskWorkers(client, about.name), _unique("load")
     workers.n_threads()
     lists = [
-        dask.delayed(list, pure=False)([part], dask_key_name=f"{name}-{number}") for number, part in enumerate(parts)
+        dask.delayed(list, pure=False)([part], dask_key_name=f"{name}-{index}") for index, part in enumerate(parts)
     ]
-    return Cluster(workers, client.compute(lists), about)
+    return DaskCluster(workers, client.compute(lists), about)
 
 
-class Workers:
+class DaskWorkers:
     """The workers of a cluster. Each is asked once by a client which gaussmix it has, whenever it joins.
 
     A worker that can't import what a task names leaves the cluster, and the task waits for another. One with another
@@ -59,7 +69,7 @@ class Workers:
 
     def __init__(self, client: Any, table: str) -> None:
         self.client, self._table = client, table
-        self._asked = _ASKED.setdefault(client, set())
+        self._checked = _CHECKED_WORKERS.setdefault(client, set())
         self._cluster = f"The Dask cluster at {client.scheduler.address}"
 
     def n_threads(self) -> dict[str, int]:
@@ -69,11 +79,11 @@ class Workers:
         """
         if self.client.scheduler is None:  # it was closed
             raise self._lost()
-        found: dict[str, int] = self.answer(self.client.nthreads(asynchronous=True))
-        self._asked.intersection_update(found)
-        new = sorted(found.keys() - self._asked)
+        result: dict[str, int] = self.answer(self.client.nthreads(asynchronous=True))
+        self._checked.intersection_update(result)
+        new = sorted(result.keys() - self._checked)
         if not new:
-            return found
+            return result
         ours = metadata.version("gaussmix")
         answers = self.client.run(metadata.version, "gaussmix", workers=new, on_error="return")
         for worker, theirs in answers.items():
@@ -84,16 +94,16 @@ class Workers:
                     f"The worker {worker} has gaussmix {theirs}. Install {ours}, as here, on all workers."
                 )
             if theirs == ours:
-                self._asked.add(worker)
-        return found
+                self._checked.add(worker)
+        return result
 
     def answer(self, call: Coroutine[Any, Any, T]) -> T:
         """What the scheduler answers; raises ConnectionError where there is none."""
         from distributed.core import CommClosedError
 
-        work = self._begun(call)
+        work = self._submit(call)
         try:
-            while not wait([work], waiting.LOOK).done:
+            while not wait([work], waiting.POLL_SECONDS).done:
                 if self.client.status != "running":  # Dask tries for 30 s to reach it again
                     raise CommClosedError("the client is not connected")
             return work.result()
@@ -137,17 +147,17 @@ class Workers:
                         "where its rows can be computed again."
                     ) from error
                 n_attempts, n_killed = n_attempts + 1, n_killed + isinstance(error, KilledWorker)
-                if n_attempts == MOST_ATTEMPTS or n_killed == MOST_KILLED:
+                if n_attempts == MAX_ATTEMPTS or n_killed == MAX_KILLED:
                     raise self._died("in a pass", error) from error
             except Exception as error:
                 failed = next((_named(future) for future in needed if future.status == "error"), None)
                 if failed is not None and failed not in str(error):
                     error.add_note(f"It happened in {failed} of {self._table}.")
                 raise
-            sleep(PAUSE)  # until the client has heard what else was lost
+            sleep(RETRY_PAUSE)  # until the client has heard what else was lost
             lost = [future for future in needed if future.status == "error"]
 
-    def watch(self, futures: Sequence[Any]) -> None:
+    def limit_deaths(self, futures: Sequence[Any]) -> None:
         """Have the scheduler give tasks up, and what they need, when two workers died with them.
 
         Then `gathered` tries them one by one, and a third death tells which one it is. Dask would wait for four.
@@ -186,21 +196,21 @@ class Workers:
 
     def _awaited(self, futures: Sequence[Any]) -> list[Any]:
         return list(
-            awaited(self._begun(self._got(futures)), lambda: bool(self.n_threads()), self._cluster, self._advice)
+            awaited(self._submit(self._got(futures)), lambda: bool(self.n_threads()), self._cluster, self._advice)
         )
 
     async def _got(self, futures: Sequence[Any]) -> Any:
         """The results of futures, which are called off if this is: a `gather` that is called off itself complains."""
-        found = asyncio.ensure_future(self.client.gather(futures, asynchronous=True))
+        result = asyncio.ensure_future(self.client.gather(futures, asynchronous=True))
         try:
-            return await asyncio.shield(found)
+            return await asyncio.shield(result)
         finally:
-            if not found.done():
+            if not result.done():
                 with suppress(Exception):  # the client was closed, and with it they were
                     await self.client.cancel(futures, asynchronous=True)
-                await asyncio.gather(found, return_exceptions=True)
+                await asyncio.gather(result, return_exceptions=True)
 
-    def _begun(self, call: Coroutine[Any, Any, T]) -> Future[T]:
+    def _submit(self, call: Coroutine[Any, Any, T]) -> Future[T]:
         return asyncio.run_coroutine_threadsafe(call, self.client.loop.asyncio_loop)
 
     @property
@@ -222,7 +232,7 @@ class Workers:
         )
 
 
-class Cluster(Remote):
+class DaskCluster(Remote):
     """Rows in the memory of the workers of a cluster, cut into targets: 2^m leaves each, neighbours on one worker.
 
     Tasks are short and know nothing of each other, so a worker that is lost costs what it held and what it was doing.
@@ -232,45 +242,45 @@ class Cluster(Remote):
     `Block.first_row` is not read.
     """
 
-    def __init__(self, workers: Workers, parts: Sequence[Any], about: About) -> None:
+    def __init__(self, workers: DaskWorkers, parts: Sequence[Any], about: About) -> None:
         super().__init__(about)
         self._workers, self._client, self._about = workers, workers.client, about
-        workers.watch(parts)
+        workers.limit_deaths(parts)
         count_rows = partial(self._client.map, _rows_of, parts, key="gaussmix-count", pure=False)
         sizes = workers.gathered(parts, count_rows)
         self.n_rows = sum(sizes)
         cuts = laid_out(sizes, self.n_features * self.dtype.itemsize, workers.n_threads())
-        self._held = _aligned(workers.client, parts, cuts)
+        self._stored = _aligned(workers.client, parts, cuts)
         self._n_leaves = count_leaves(cuts[1].first_row if len(cuts) > 1 else self.n_rows)  # of a target
-        workers.watch(self._held)
+        workers.limit_deaths(self._stored)
 
     @property
-    def flaw(self) -> str | None:  # type: ignore[override]
+    def invalid_reason(self) -> str | None:  # type: ignore[override]
         about = replace(self._about, n_rows=self.n_rows)
-        return next((flaw for flaw in self.map_rows(about.flaw) if flaw is not None), None)
+        return next((why for why in self.map_rows(about.invalid_reason) if why is not None), None)
 
     def changed(
         self, change: Callable[[Block], Iterable[Block]], n_rows: int, columns: Sequence[int] | None = None
     ) -> Source:
         """As for every source, but the changed blocks are kept, and not made again in every pass."""
         sent = self._sent(change)
-        parts = self._client.map(_changed, self._held, change=sent, key="gaussmix-change", pure=False)
-        source = Cluster(self._workers, parts, self._about.only(columns))
+        parts = self._client.map(_changed, self._stored, change=sent, key="gaussmix-change", pure=False)
+        source = DaskCluster(self._workers, parts, self._about.only(columns))
         source.may_miss = self.may_miss
         return source
 
     def blocks(self) -> Iterator[Block]:
         """As for every source; a leaf at a time comes to this process."""
-        for part, number in product(self._held, range(self._n_leaves)):
-            submit = partial(self._client.map, _leaf, [part], number=number, key="gaussmix-leaf", pure=False)
+        for part, index in product(self._stored, range(self._n_leaves)):
+            submit = partial(self._client.map, _leaf, [part], index=index, key="gaussmix-leaf", pure=False)
             (leaf,) = self._workers.gathered([part], submit)
             yield from leaf
 
     def each(self, work: Callable[..., T], *arguments: Any) -> list[T]:
         began, submit = perf_counter(), partial(self._each_worker, _work, work, arguments)
-        found = dict(chain.from_iterable(self._workers.gathered(self._held, submit)))
-        log_pass(self, began, found)
-        return [found[number] for number in range(len(self._held))]
+        result = dict(chain.from_iterable(self._workers.gathered(self._stored, submit)))
+        log_pass(self, began, result)
+        return [result[index] for index in range(len(self._stored))]
 
     def totals(self, n_parts: int, work: Callable[..., Tree[S]], *arguments: Any) -> list[S]:
         """As for all rows elsewhere; each worker merges its trees, and then some merge those of a few others."""
@@ -280,16 +290,16 @@ class Cluster(Remote):
         def submit() -> list[Any]:
             every = self._each_worker(_work_and_merge, work, arguments, n_parts=n_parts)
             parts = [every] if n_parts == 1 else [of_part(every, number) for number in range(n_parts)]
-            return [self._client.submit(_total, few(trees, merge), key=_unique("merge")) for trees in parts]
+            return [self._client.submit(_total, merge_in_rounds(trees, merge), key=_unique("merge")) for trees in parts]
 
-        def of_part(every: list[Any], number: int) -> Any:  # else who merges a part would get all of them
+        def of_part(parts: list[Any], index: int) -> Any:  # else who merges a part would get all of them
             group = _unique("deal")  # of few tasks: Dask would spread those of a larger one over all workers
-            return map_all(_part, every, number=number, key=[(group, worker) for worker in range(len(every))])
+            return map_all(_part, parts, index=index, key=[(group, worker) for worker in range(len(parts))])
 
         began = perf_counter()
-        found: list[S] = self._workers.gathered(self._held, submit)
-        log_pass(self, began, found)
-        return found
+        result: list[S] = self._workers.gathered(self._stored, submit)
+        log_pass(self, began, result)
+        return result
 
     def traffic(self, task: int, node: int, n_components: int) -> Traffic:
         return Traffic(task, node, n_components, len(self._workers.n_threads()), count_leaves(self.n_rows))
@@ -299,7 +309,7 @@ class Cluster(Remote):
     ) -> list[Any]:
         """Futures of a task for each worker, in the order of the rows, which does work on the parts that are there."""
         n_threads, sent, groups = self._workers.n_threads(), self._sent((work, arguments)), self._groups()
-        parts = [[self._held[number] for number in group] for group in groups.values()]
+        parts = [[self._stored[index] for index in group] for group in groups.values()]
         threads = [n_threads.get(worker, 1) for worker in groups]
         return self._client.map(
             task, groups.values(), parts, threads, sent=sent, **how, key="gaussmix-pass", pure=False
@@ -307,11 +317,11 @@ class Cluster(Remote):
 
     def _groups(self) -> dict[str, list[int]]:
         """Numbers of the parts that each worker is to do: one task does them all, because each costs milliseconds."""
-        holders = self._client.who_has(self._held)
+        holders = self._client.who_has(self._stored)
         groups: dict[str, list[int]] = {}
-        for number, part in enumerate(self._held):
+        for index, part in enumerate(self._stored):
             worker = min(sorted(holders[part.key]), key=lambda each: len(groups.get(each, ())), default=part.key)
-            groups.setdefault(worker, []).append(number)
+            groups.setdefault(worker, []).append(index)
         return groups
 
     def _sent(self, what: Any) -> Any:
@@ -319,7 +329,7 @@ class Cluster(Remote):
         from distributed.protocol.pickle import dumps
 
         packed = dumps(what)
-        return packed if len(packed) <= IN_GRAPH else self._client.scatter(packed, broadcast=True, hash=False)
+        return packed if len(packed) <= MAX_GRAPH_BYTES else self._client.scatter(packed, broadcast=True, hash=False)
 
 
 def _unique(doing: str) -> str:
@@ -329,37 +339,37 @@ def _unique(doing: str) -> str:
 
 def _named(future: Any) -> str:
     """Which rows a future has: the number of their partition, or of the first of them, ends its key."""
-    key, _, number = future.key.rpartition("-")
-    return f"the rows from {int(number):,} on" if key.startswith("gaussmix-join") else f"partition {number}"
+    key, _, index = future.key.rpartition("-")
+    return f"the rows from {int(index):,} on" if key.startswith("gaussmix-join") else f"partition {index}"
 
 
 def _aligned(client: Any, parts: Sequence[Any], cuts: Sequence[Target]) -> list[Any]:
-    """Futures of `Held`, one for each target. Rows move to it once, from the partitions that have them.
+    """Futures of `WorkerPartition`, one for each target. Rows move to it once, from the partitions that have them.
 
     Targets that are neighbours are asked for on the same worker, so that its sums make few nodes.
     """
-    taken = [(parts[number], first, end) for _, _, places in cuts for number, first, end in places]
+    taken = [(parts[index], first, end) for _, _, indices in cuts for index, first, end in indices]
     cut, join, map_all = _unique("cut"), _unique("join"), client.map
-    names = [f"{cut}-{number}" for number in range(len(taken))]
+    names = [f"{cut}-{index}" for index in range(len(taken))]
     pieces = map_all(_piece, *zip(*taken, strict=True), key=names) if taken else []
-    held: list[Any] = []
+    partitions: list[Any] = []
     whole = iter(pieces)
-    every = [(owner, first, list(islice(whole, len(places)))) for owner, first, places in cuts]
-    for owner, group in groupby(every, itemgetter(0)):
+    columns = [(owner, first, list(islice(whole, len(indices)))) for owner, first, indices in cuts]
+    for owner, group in groupby(columns, itemgetter(0)):
         _, firsts, some = zip(*group, strict=True)
         names = [f"{join}-{first}" for first in firsts]
-        held += map_all(_join, firsts, some, workers=owner, allow_other_workers=owner is not None, key=names)
-    return held
+        partitions += map_all(_join, firsts, some, workers=owner, allow_other_workers=owner is not None, key=names)
+    return partitions
 
 
 def _bytes_of(block: Block) -> int:
     """For Dask, which brings small things to where it has room, and would move rows if it took them for small."""
-    arrays = block.rows, block.row_weight, block.given
+    arrays = block.rows, block.row_weight, block.assignment
     return sum(array.nbytes for array in arrays if array is not None)
 
 
 sizeof.register(Block, _bytes_of)
-sizeof.register(Held, lambda held: sum(map(_bytes_of, held.blocks)))
+sizeof.register(WorkerPartition, lambda held: sum(map(_bytes_of, held.blocks)))
 
 
 def _rows_of(part: Sequence[Block]) -> int:
@@ -368,45 +378,47 @@ def _rows_of(part: Sequence[Block]) -> int:
 
 def _piece(part: Sequence[Block], first: int, end: int) -> list[Block]:
     """Rows first … end − 1 of a partition."""
-    found = []
+    result = []
     for block in part:
         if first < block.n_rows and end > 0:
-            found.append(block.between(max(first, 0), min(end, block.n_rows)))
+            result.append(block.between(max(first, 0), min(end, block.n_rows)))
         first, end = first - block.n_rows, end - block.n_rows
-    return found
+    return result
 
 
-def _join(first_row: int, pieces: Sequence[Sequence[Block]]) -> Held:
+def _join(first_row: int, pieces: Sequence[Sequence[Block]]) -> WorkerPartition:
     whole = Block.joined([block for piece in pieces for block in piece])
-    return Held(list(nodes([replace(whole, first_row=first_row)])))
+    return WorkerPartition(list(nodes([replace(whole, first_row=first_row)])))
 
 
-def _work(numbers: Sequence[int], parts: Sequence[Held], n_threads: int, sent: bytes) -> list[tuple[int, Any]]:
+def _work(tasks: Sequence[int], parts: Sequence[WorkerPartition], n_threads: int, sent: bytes) -> list[tuple[int, Any]]:
     work, arguments = pickle.loads(sent)
     with at_most(n_threads):
-        return [(number, work(held, *arguments)) for number, held in zip(numbers, parts, strict=True)]
+        return [(index, work(partitions, *arguments)) for index, partitions in zip(tasks, parts, strict=True)]
 
 
-def _work_and_merge(numbers: Sequence[int], parts: Sequence[Held], n_threads: int, sent: bytes, n_parts: int) -> Any:
+def _work_and_merge(
+    tasks: Sequence[int], parts: Sequence[WorkerPartition], n_threads: int, sent: bytes, n_parts: int
+) -> Any:
     work, arguments = pickle.loads(sent)
     with at_most(n_threads):
-        return dealt((work(held, *arguments) for held in parts), n_parts)
+        return split_by_component((work(partitions, *arguments) for partitions in parts), n_parts)
 
 
-def _part(trees: Sequence[Tree[Any]], number: int) -> Tree[Any]:
-    return trees[number]
+def _part(trees: Sequence[Tree[Any]], index: int) -> Tree[Any]:
+    return trees[index]
 
 
 def _total(trees: Iterable[Tree[Any]]) -> Any:
     return merged(trees).total
 
 
-def _leaf(held: Held, number: int) -> list[Block]:
+def _leaf(partition: WorkerPartition, index: int) -> list[Block]:
     """A leaf of a target by its number there; none beyond the last."""
-    leaves = (leaf for block in held.blocks for leaf in block.cut())
-    return list(islice(leaves, number, number + 1))
+    leaves = (leaf for block in partition.blocks for leaf in block.cut())
+    return list(islice(leaves, index, index + 1))
 
 
-def _changed(held: Held, change: Any) -> list[Block]:
+def _changed(partition: WorkerPartition, change: Any) -> list[Block]:
     change = pickle.loads(change)
-    return [changed for block in held.blocks for changed in change(block)]
+    return [changed for block in partition.blocks for changed in change(block)]

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from gaussmix._src.interfaces.block import Block
 from gaussmix._src.numerics.arrays import Array, Rows
 from gaussmix._src.sources.files.base import About, Reader, check_columns
-from gaussmix._src.sources.files.listing import Stamps
-from gaussmix._src.sources.files.stores import AT_ONCE, at_once, stored_in
+from gaussmix._src.sources.files.listing import FileVersions
+from gaussmix._src.sources.files.stores import MAX_REQUESTS, at_once, stored_in
 from gaussmix._src.sources.request import Request
 from gaussmix._src.sources.tables import Files
 from gaussmix._src.sources.tables.arrow_table import ZSTD, codec_of
@@ -26,18 +26,18 @@ from gaussmix._src.sources.tables.base import (
     INDEX,
     INDEX_OF_FRAME,
     batch_rows,
+    describe_type,
     doubles,
     first_line,
     is_numeric,
-    kind_of,
     typed,
     valid,
     whole,
 )
 from gaussmix._src.sources.tables.typed_table import is_slow
 
-_LONG = pa.int64(), pa.uint64()
-_INDEX_OR_EMPTY = INDEX_OF_FRAME, kind_of(pa.null())
+_LONG_INTEGERS = pa.int64(), pa.uint64()
+_INDEX_OR_EMPTY = INDEX_OF_FRAME, describe_type(pa.null())
 
 
 class Columns:
@@ -55,9 +55,9 @@ class Columns:
                 raise ValueError(f"{name}, column {column!r}: {self.why_not_numeric(schema.field(column))}.")
         others = [field for field in schema if field.name != weights]
         index = [field.name for field in others if INDEX.fullmatch(field.name)]
-        every = [field for field in others if field.name not in index]
-        self.names: Sequence[str] = list(columns or (field.name for field in every if is_numeric(field.type)))
-        left_out = [] if columns else [field for field in every if not is_numeric(field.type)]
+        names = [field for field in others if field.name not in index]
+        self.names: Sequence[str] = list(columns or (field.name for field in names if is_numeric(field.type)))
+        left_out = [] if columns else [field for field in names if not is_numeric(field.type)]
         whys = [f"column {field.name!r}: {self.why_not_numeric(field)}." for field in left_out]
         if not self.names:
             raise ValueError(f"{name}, {whys[0]}" if whys else f"{name} has no column of numbers to fit.")
@@ -68,7 +68,9 @@ class Columns:
         self.notices = unfit + [f"left out {why}" for why in whys]
         is_single = all(schema.field(column).type in (pa.float32(), pa.float16()) for column in self.names)
         self.dtype = np.dtype(np.float32 if is_single else np.float64)
-        self.integers: Sequence[int] = [at for at, name in enumerate(self.names) if schema.field(name).type in _LONG]
+        self.integers: Sequence[int] = [
+            at for at, name in enumerate(self.names) if schema.field(name).type in _LONG_INTEGERS
+        ]
 
     def about(self, *, may_miss: bool, has_names: bool = True) -> About:
         """What other processes need to know of these columns."""
@@ -98,7 +100,7 @@ class Columns:
 
     def why_not_numeric(self, field: pa.Field) -> str:
         """What a column holds that is not numbers, as the end of a sentence."""
-        return kind_of(field.type)
+        return describe_type(field.type)
 
 
 def column_of_results(results: NDArray[Any]) -> pa.Array:
@@ -129,7 +131,7 @@ class TableReader(BatchReader):
     """The rows of a table in files or a pipe."""
 
     def __init__(self, table: Files, columns: Sequence[str] | None = None, weights: str | None = None) -> None:
-        self.table, self.stamps = table, table.stamps
+        self.table, self.versions = table, table.versions
         if columns is None:
             table.check_bad_cells([] if weights is None else [weights])
         super().__init__(table.name, table.schema, columns, weights)
@@ -138,7 +140,7 @@ class TableReader(BatchReader):
         self.is_slow = table.is_slow(self.read_columns)
         self.n_rows = 0 if self.is_slow else table.n_rows or 0
         self.n_together = table.n_together(self.read_columns)
-        self.identity = (*table.stamps.identity, *([table.complete, table.dialect] if table.files else []))
+        self.identity = (*table.versions.identity, *([table.complete, table.dialect] if table.files else []))
 
     def parts(self) -> Iterator[pa.RecordBatch]:
         return self.table.batches(self.read_columns, self.read_columns)
@@ -146,8 +148,8 @@ class TableReader(BatchReader):
     def why_not_numeric(self, field: pa.Field) -> str:
         return self.table.why_not_numeric(field.name, field.type)
 
-    def place(self, row: int) -> str:
-        return self.table.place(row)
+    def describe_location(self, row: int) -> str:
+        return self.table.describe_location(row)
 
 
 class DatasetReader(BatchReader):
@@ -160,12 +162,12 @@ class DatasetReader(BatchReader):
         weights: str | None,
         memory: int,
         name: str = "the dataset",
-        if_gone: str = "",
+        missing_advice: str = "",
     ) -> None:
-        self._dataset, self._if_gone, self.name = dataset, if_gone, name
+        self._dataset, self._if_gone, self.name = dataset, missing_advice, name
         files = getattr(dataset, "files", ())
-        self.stamps = Stamps([Path(file) for file in files if Path(file).exists()])
-        self._stored = [] if self.stamps.identity else [stored_in(dataset.filesystem, file) for file in files]
+        self.versions = FileVersions([Path(file) for file in files if Path(file).exists()])
+        self._stored = [] if self.versions.identity else [stored_in(dataset.filesystem, file) for file in files]
         fragments = self._fragments()
         with self._reading():
             schema = typed(dataset.schema, (fragment.physical_schema for fragment in fragments))
@@ -178,7 +180,7 @@ class DatasetReader(BatchReader):
         if self._stored:
             rows = [each.num_rows for fragment in fragments for each in getattr(fragment, "row_groups", ())]
             size = self.bytes_of(max(rows, default=batch_rows(len(self.read_columns))))
-            self._at_once = max(1, min(AT_ONCE, memory // (4 * size)))
+            self._at_once = max(1, min(MAX_REQUESTS, memory // (4 * size)))
         if not self.is_slow:
             self.n_rows = dataset.count_rows()
 
@@ -200,20 +202,20 @@ class DatasetReader(BatchReader):
         except pa.ArrowInvalid as error:
             raise ValueError(f"{self._unlike() or self.name} can't be read: {first_line(error)}.") from None
         except OSError as error:
-            is_gone = isinstance(error, FileNotFoundError)
-            hint = self._if_gone if is_gone else ""
+            is_missing_file = isinstance(error, FileNotFoundError)
+            hint = self._if_gone if is_missing_file else ""
             if error.filename is not None and not hint:  # of a stored file, which it names
                 raise
-            number = ENOENT if is_gone else error.errno or EIO
-            raise OSError(number, f"can't be read: {first_line(error)}{hint}", self.name) from None
+            index = ENOENT if is_missing_file else error.errno or EIO
+            raise OSError(index, f"can't be read: {first_line(error)}{hint}", self.name) from None
 
-    def place(self, row: int) -> str:
+    def describe_location(self, row: int) -> str:
         for fragment in self._fragments():
             n_rows = fragment.count_rows()
             if row < n_rows:
                 return f"{getattr(fragment, 'path', '') or self.name}, row {row}"
             row -= n_rows
-        return super().place(row)
+        return super().describe_location(row)
 
     def _unlike(self) -> str | None:
         """The first file with a column that holds no numbers, and this column, where there is one."""
@@ -247,9 +249,9 @@ class OnceReader(BatchReader):
 
     is_slow = True
 
-    def __init__(self, name: str, batches: pa.RecordBatchReader, asked: Request) -> None:
+    def __init__(self, name: str, batches: pa.RecordBatchReader, request: Request) -> None:
         self._once: Iterator[pa.RecordBatch] = iter(batches)
-        super().__init__(name, batches.schema, asked.columns, asked.weights)
+        super().__init__(name, batches.schema, request.columns, request.weights)
 
     def parts(self) -> Iterator[pa.RecordBatch]:
         once, self._once = self._once, iter(())

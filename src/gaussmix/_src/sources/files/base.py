@@ -17,21 +17,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gaussmix._src.errors import listed
-from gaussmix._src.interfaces.block import Block, Profile
+from gaussmix._src.interfaces.block import Block, RowStatistics
 from gaussmix._src.interfaces.leaves import LEAF_ROWS, count_leaves
 from gaussmix._src.numerics.arrays import Array, Rows
-from gaussmix._src.numerics.rows import LARGEST, LARGEST_WEIGHT, bad_cell, largest_of
+from gaussmix._src.numerics.rows import MAX_DOUBLE, MAX_TOTAL_WEIGHT, bad_cell, largest_of
 from gaussmix._src.numerics.threads import at_most
 from gaussmix._src.sources.array import ArraySource
 from gaussmix._src.sources.base import Source, log_pass
-from gaussmix._src.sources.files.listing import Stamps
-from gaussmix._src.sources.findings import Finding
+from gaussmix._src.sources.files.listing import FileVersions
+from gaussmix._src.sources.row_statistics import RowStatistic
 from gaussmix._src.sources.survey import Survey
 
 N_BUFFERS = 2  # one is filled while the other is worked on; a third one makes no pass faster
-LARGEST_CHUNK = 2**23  # bytes of rows; larger ones read no faster
-SHARE_OF_STATES = 0.14  # for what engines keep with blocks, as a share of the memory
-WAIT = 0.05  # seconds, after which Ctrl-C is heard
+MAX_CHUNK_BYTES = 2**23  # bytes of rows; larger ones read no faster
+STATES_FRACTION = 0.14  # for what engines keep with blocks, as a share of the memory
+WAIT_SECONDS = 0.05  # seconds, after which Ctrl-C is heard
 
 
 @dataclass(frozen=True)
@@ -51,11 +51,11 @@ class About:
         """Of the table with the columns at some places; None for all."""
         return self if columns is None else replace(self, names=[self.names[column] for column in columns])
 
-    def place(self, row: int) -> str:
+    def describe_location(self, row: int) -> str:
         """Where a row is."""
         return f"{self.name}, row {row}"
 
-    def flaw(self, block: Block) -> str | None:
+    def invalid_reason(self, block: Block) -> str | None:
         """What is wrong with the first row of a block that no fit can use; None where all are right."""
         try:
             check_numbers(self, block.first_row, block.rows, block.row_weight)
@@ -63,9 +63,11 @@ class About:
             return str(error)
         return None
 
-    def answer(self, task: Callable[[Block], NDArray[Any]], rows: Rows, place: Callable[[int], str]) -> NDArray[Any]:
+    def answer(
+        self, task: Callable[[Block], NDArray[Any]], rows: Rows, describe_location: Callable[[int], str]
+    ) -> NDArray[Any]:
         """What a task returns for rows that nobody has looked at, with one thread."""
-        check_cells(place, self.names, 0, rows, may_miss=self.may_miss)
+        check_cells(describe_location, self.names, 0, rows, may_miss=self.may_miss)
         with at_most(1):
             return task(Block(0, rows))
 
@@ -82,7 +84,7 @@ class Reader(ABC):
     has_names: bool = True  # whether the names are the table's own
     may_miss: bool = False  # cells of features may be missing
     integers: Sequence[int] = ()  # as for `Source`
-    stamps: Stamps = Stamps(())  # of the files, which may not change; none for other tables
+    versions: FileVersions = FileVersions(())  # of the files, which may not change; none for other tables
 
     @abstractmethod
     def parts(self) -> Iterator[Any]:
@@ -92,7 +94,7 @@ class Reader(ABC):
     def put_part(self, part: Any, first: int, rows: Rows, row_weight: Array | None) -> None:
         """Copy as many rows of a part as there is room for, from `first` on, and their weights."""
 
-    def place(self, row: int) -> str:
+    def describe_location(self, row: int) -> str:
         """Where a row is, for messages: its file, its row group and its number, counted from 0."""
         return f"{self.name}, row {row}"
 
@@ -110,7 +112,7 @@ class Cursor:
     """A place in the rows of a reader, from which the following rows are read."""
 
     def __init__(self, reader: Reader) -> None:
-        reader.stamps.check()
+        reader.versions.check()
         self._reader, self._parts = reader, reader.parts()
         self._part: Any = None
         self._row = self._n_rows = 0  # of the part
@@ -140,7 +142,7 @@ class Cursor:
         """Give back what is open. Raises OSError where files have changed since they were opened."""
         if hasattr(self._parts, "close"):
             self._parts.close()
-        self._reader.stamps.check()
+        self._reader.versions.check()
 
 
 class FileSource(Source):
@@ -151,16 +153,16 @@ class FileSource(Source):
     """
 
     whole = None
-    is_read_again = is_far = True
-    watch: Callable[[int], None] | None = None  # is called with the number of rows that were worked on
+    is_read_again = is_remote = True
+    on_progress: Callable[[int], None] | None = None  # is called with the number of rows that were worked on
 
     def __init__(self, reader: Reader, memory: int) -> None:
         self.n_rows, self.n_features, self.dtype = reader.n_rows, len(reader.names), reader.dtype
         self.feature_names = tuple(reader.names) if reader.has_names else None
-        self.reader, self.memory, self.may_miss = reader, int(SHARE_OF_STATES * memory), reader.may_miss
+        self.reader, self.memory, self.may_miss = reader, int(STATES_FRACTION * memory), reader.may_miss
         self.integers = reader.integers
-        most = max(min(LARGEST_CHUNK, memory // (4 * N_BUFFERS)) // reader.bytes_of(LEAF_ROWS), 1)
-        self._chunk_rows = min(1 << (most.bit_length() - 1), count_leaves(self.n_rows)) * LEAF_ROWS
+        limit = max(min(MAX_CHUNK_BYTES, memory // (4 * N_BUFFERS)) // reader.bytes_of(LEAF_ROWS), 1)
+        self._chunk_rows = min(1 << (limit.bit_length() - 1), count_leaves(self.n_rows)) * LEAF_ROWS
 
     def __repr__(self) -> str:
         return f"<FileSource {self.reader.name}: {self.n_rows} rows, {self.n_features} features, {self.dtype}>"
@@ -170,24 +172,24 @@ class FileSource(Source):
         with closing(_Ahead(self.reader, self._chunk_rows)) as blocks:
             for block in blocks:
                 yield block
-                if self.watch is not None:
-                    self.watch(block.n_rows)
+                if self.on_progress is not None:
+                    self.on_progress(block.n_rows)
         log_pass(self, began)
 
     def sample(self, n_rows: int) -> Block:
         if self.n_rows <= n_rows:
             # Copies, because the buffers of the blocks are used again.
             return Block.joined(block.taken(np.arange(block.n_rows), block.first_row) for block in self.blocks())
-        self.of_all(Profile)  # found out together with the sample
+        self.collect(RowStatistics)  # found out together with the sample
         return super().sample(n_rows)
 
-    def _find(self, kinds: Sequence[type[Finding]]) -> Mapping[Any, Any]:
-        if Profile not in kinds:
+    def _find(self, kinds: Sequence[type[RowStatistic]]) -> Mapping[Any, Any]:
+        if RowStatistics not in kinds:
             return super()._find(kinds)
         survey = Survey(self.n_rows, kinds)
         for block in self.blocks():
             survey.add(block)
-        _check_some_weight(self.reader, survey.findings[Profile])
+        _check_some_weight(self.reader, survey.findings[RowStatistics])
         sample = survey.sample()
         return survey.findings if sample is None else {**survey.findings, ("sample", LEAF_ROWS): sample}
 
@@ -201,28 +203,28 @@ class _Ahead:
     def __init__(self, reader: Reader, chunk_rows: int) -> None:
         self._reader, self._n_chunks, self._is_over = reader, -(-reader.n_rows // chunk_rows), False
         self._rooms: SimpleQueue[Block] = SimpleQueue()
-        self._found: SimpleQueue[tuple[Block, Block] | BaseException | None] = SimpleQueue()
+        self._results: SimpleQueue[tuple[Block, Block] | BaseException | None] = SimpleQueue()
         for _ in range(N_BUFFERS):
             self._rooms.put(reader.room(chunk_rows))
         self._thread = Thread(target=self._read_all, name="gaussmix-reader", daemon=True)
 
     def __iter__(self) -> Iterator[Block]:
         self._thread.start()
-        while (found := self._next()) is not None:
-            room, block = found
+        while (result := self._next()) is not None:
+            room, block = result
             yield block
             self._rooms.put(room)
-        self._reader.stamps.check()  # the thread may have been done long ago
+        self._reader.versions.check()  # the thread may have been done long ago
 
     def _next(self) -> tuple[Block, Block] | None:
         while True:
             try:
-                found = self._found.get(timeout=WAIT)
+                result = self._results.get(timeout=WAIT_SECONDS)
             except Empty:
                 continue  # lets Ctrl-C in
-            if isinstance(found, BaseException):
-                raise found
-            return found
+            if isinstance(result, BaseException):
+                raise result
+            return result
 
     def _read_all(self) -> None:
         try:
@@ -231,10 +233,10 @@ class _Ahead:
                     room = self._rooms.get()
                     if self._is_over:
                         return
-                    self._found.put((room, cursor.read(room)))
-            self._found.put(None)
+                    self._results.put((room, cursor.read(room)))
+            self._results.put(None)
         except BaseException as error:
-            self._found.put(error)
+            self._results.put(error)
 
     def close(self) -> None:
         """Stop reading."""
@@ -267,36 +269,38 @@ class Chosen(NamedTuple):
 
     names: list[str]
     places: list[int]
-    weight_place: int | None
+    weight_index: int | None
     dtype: np.dtype[Any]  # the type of the rows
     integers: list[int]
 
     @classmethod
-    def of(cls, name: str, every: Sequence[str], columns: Sequence[str] | None, weights: str | None, kind: Any) -> Self:
+    def of(
+        cls, name: str, all_columns: Sequence[str], columns: Sequence[str] | None, weights: str | None, kind: Any
+    ) -> Self:
         """Of an array of one type; features are by default all columns but the weights. Raises ValueError."""
-        check_columns(name, every, columns, weights)
-        places = {column: place for place, column in enumerate(every)}
-        names = list(columns or (column for column in every if column != weights))
+        check_columns(name, all_columns, columns, weights)
+        indices = {column: index for index, column in enumerate(all_columns)}
+        names = list(columns or (column for column in all_columns if column != weights))
         if not names:
             raise ValueError(f"{name} has no column of numbers to fit.")
         dtype = np.dtype(np.float32 if kind == np.float32 else np.float64)
-        weight_place = None if weights is None else places[weights]
-        return cls(names, [places[each] for each in names], weight_place, dtype, long_integers([kind] * len(names)))
+        weight_index = None if weights is None else indices[weights]
+        return cls(names, [indices[each] for each in names], weight_index, dtype, long_integers([kind] * len(names)))
 
 
 def long_integers(dtypes: Iterable[Any]) -> list[int]:
     """The places of columns, of types of NumPy, whose integers may merge in a double."""
-    return [place for place, dtype in enumerate(dtypes) if dtype.kind in "iu" and dtype.itemsize == 8]
+    return [index for index, dtype in enumerate(dtypes) if dtype.kind in "iu" and dtype.itemsize == 8]
 
 
-def _check_some_weight(reader: Reader, profile: Profile) -> None:
+def _check_some_weight(reader: Reader, profile: RowStatistics) -> None:
     if not profile.n_positive:
         raise ValueError(f"{reader.name}: every weight of column {reader.weights!r} is 0.")
 
 
-def check_columns(name: str, every: Sequence[Any], columns: Sequence[Any] | None, weights: Any) -> None:
-    """Raise ValueError for a choice among the columns of a table, `every`, that `gaussmix.open` can't mean."""
-    counts = Counter(every)
+def check_columns(name: str, all_columns: Sequence[Any], columns: Sequence[Any] | None, weights: Any) -> None:
+    """Raise ValueError for a choice among the columns of a table, `all_columns`, that `gaussmix.open` can't mean."""
+    counts = Counter(all_columns)
     twice = next((column for column, count in counts.items() if count > 1), None)
     if twice is not None:
         raise ValueError(f"{name} has two columns called {twice!r}: rename one.")
@@ -305,7 +309,7 @@ def check_columns(name: str, every: Sequence[Any], columns: Sequence[Any] | None
     chosen = list(columns or ())
     for column in (*chosen, *([weights] if weights is not None else [])):
         if column not in counts:
-            raise ValueError(f"{name} has no column {column!r}; it has {listed(list(every))}.")
+            raise ValueError(f"{name} has no column {column!r}; it has {listed(list(all_columns))}.")
     if weights in chosen:
         raise ValueError(f"{weights!r} can't be a feature and the weight.")
     if len(set(chosen)) < len(chosen):
@@ -313,29 +317,31 @@ def check_columns(name: str, every: Sequence[Any], columns: Sequence[Any] | None
 
 
 def check_cells(
-    place: Callable[[int], str],
+    describe_location: Callable[[int], str],
     names: Sequence[str],
     first_row: int,
     rows: Rows,
-    largest: float = LARGEST,
+    largest: float = MAX_DOUBLE,
     *,
     may_miss: bool = False,
 ) -> None:
     """Raise ValueError for the first number that is missing, infinite or too large: its place, and what to do."""
     cell = bad_cell(rows, largest, may_miss=may_miss)
     if cell is not None:
-        raise ValueError(f"{place(first_row + cell.row)}, column {names[cell.column]!r}: {cell.sentence}")
+        raise ValueError(f"{describe_location(first_row + cell.row)}, column {names[cell.column]!r}: {cell.sentence}")
 
 
 def check_numbers(reader: Reader | About, first_row: int, rows: Rows, row_weight: Array | None) -> None:
     """Raise ValueError for the first row that no fit can use: its place, and what to do."""
-    check_cells(reader.place, reader.names, first_row, rows, largest_of(reader.n_rows), may_miss=reader.may_miss)
+    check_cells(
+        reader.describe_location, reader.names, first_row, rows, largest_of(reader.n_rows), may_miss=reader.may_miss
+    )
     if row_weight is None:
         return
-    wrong = ~((row_weight >= 0) & (row_weight <= LARGEST_WEIGHT))
+    wrong = ~((row_weight >= 0) & (row_weight <= MAX_TOTAL_WEIGHT))
     if wrong.any():
         row = int(wrong.argmax())
-        where = f"{reader.place(first_row + row)}, column {reader.weights!r}"
+        where = f"{reader.describe_location(first_row + row)}, column {reader.weights!r}"
         if np.isnan(row_weight[row]):
             raise ValueError(f"{where}: the weight is missing (NaN or null). Give a number: 0 leaves the row out.")
-        raise ValueError(f"{where}: the weight {row_weight[row]:g} is not between 0 and {LARGEST_WEIGHT:g}.")
+        raise ValueError(f"{where}: the weight {row_weight[row]:g} is not between 0 and {MAX_TOTAL_WEIGHT:g}.")

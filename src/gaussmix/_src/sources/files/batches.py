@@ -25,68 +25,68 @@ from gaussmix._src.sources.request import Request
 from gaussmix._src.sources.tables import Files, open_table
 from gaussmix._src.sources.tables.base import BATCH_ROWS, Dialect, batch_rows
 
-HEADER = 128  # bytes, room for any number of rows
+HEADER_BYTES = 128  # bytes, room for any number of rows
 
 
-def open_files(data: Any, asked: Request) -> Source:
+def open_files(data: Any, request: Request) -> Source:
     """Open a path, a pattern, a folder, or files that were opened as a table."""
-    table = data if isinstance(data, Files) else open_table(os.fspath(data), dialect=Dialect(memory=asked.memory))
-    return _opened(TableReader(replace(table, memory=asked.memory), asked.columns, asked.weights), asked)
+    table = data if isinstance(data, Files) else open_table(os.fspath(data), dialect=Dialect(memory=request.memory))
+    return _opened(TableReader(replace(table, memory=request.memory), request.columns, request.weights), request)
 
 
-def open_dataset(data: Any, asked: Request) -> Source:
+def open_dataset(data: Any, request: Request) -> Source:
     """Open a `pyarrow.dataset.Dataset`."""
-    return _opened(DatasetReader(data, asked.columns, asked.weights, asked.memory), asked)
+    return _opened(DatasetReader(data, request.columns, request.weights, request.memory), request)
 
 
-def open_delta(data: Any, asked: Request) -> Source:
+def open_delta(data: Any, request: Request) -> Source:
     """Open a table of Delta, whose files are a data set."""
     dataset, name = data.to_pyarrow_dataset(), f"version {data.version()} of the table of Delta"
-    of_asked = asked.columns, asked.weights, asked.memory
-    return _opened(DatasetReader(dataset, *of_asked, name, "; `vacuum` removes files of old versions"), asked)
+    requested = request.columns, request.weights, request.memory
+    return _opened(DatasetReader(dataset, *requested, name, "; `vacuum` removes files of old versions"), request)
 
 
-def open_iceberg(data: Any, asked: Request) -> Source:
+def open_iceberg(data: Any, request: Request) -> Source:
     """Open a table of Iceberg, or a scan of one."""
     scan = data if hasattr(data, "to_arrow_batch_reader") else data.scan()
-    return _opened(OnceReader("the table of Iceberg", scan.to_arrow_batch_reader(), asked), asked)
+    return _opened(OnceReader("the table of Iceberg", scan.to_arrow_batch_reader(), request), request)
 
 
-def open_stream(data: Any, asked: Request) -> Source:
+def open_stream(data: Any, request: Request) -> Source:
     """Open a `pyarrow.RecordBatchReader`."""
-    return _opened(OnceReader("the record batches", data, asked), asked)
+    return _opened(OnceReader("the record batches", data, request), request)
 
 
-def open_relation(data: Any, asked: Request) -> Source:
+def open_relation(data: Any, request: Request) -> Source:
     """Open a relation of DuckDB."""
     read = getattr(data, "to_arrow_reader", None) or data.fetch_arrow_reader  # before DuckDB 1.5
-    return _opened(OnceReader("the relation", read(BATCH_ROWS), asked), asked)
+    return _opened(OnceReader("the relation", read(BATCH_ROWS), request), request)
 
 
-def open_lazy_frame(data: Any, asked: Request) -> Source:
+def open_lazy_frame(data: Any, request: Request) -> Source:
     """Open a lazy frame of polars, whose record batches are made one after the other."""
     batches = data.collect_batches(maintain_order=True)
     schema = data.head(0).collect().to_arrow().schema
     stream = pa.RecordBatchReader.from_batches(
         schema, (batch for part in batches for batch in part.to_arrow().cast(schema).to_batches())
     )
-    return _opened(OnceReader("the frame", stream, asked), asked)
+    return _opened(OnceReader("the frame", stream, request), request)
 
 
-def _opened(table: BatchReader, asked: Request) -> Source:
+def _opened(table: BatchReader, request: Request) -> Source:
     for notice in table.notices:
         warn(notice)
     together = table.bytes_of(table.n_together)
-    if together > asked.memory:
+    if together > request.memory:
         raise ValueError(
             f"{table.name} has {table.n_together} rows in a batch that can only be read as a whole: "
             f"{together / 1e6:.0f} MB. Give memory= as much, or write the file with smaller batches."
         )
-    reader = spooled(table) if table.is_slow and asked.cache is None else table
-    if asked.cache is not None:
-        reader = cached(table, asked.cache)
-    reader.may_miss = asked.missing
-    source = opened(reader, asked.memory)
+    reader = spooled(table) if table.is_slow and request.cache is None else table
+    if request.cache is not None:
+        reader = cached(table, request.cache)
+    reader.may_miss = request.missing
+    source = opened(reader, request.memory)
     if isinstance(reader, NpyReader) and isinstance(reader.spool, _Spool):
         if isinstance(source, FileSource):
             file = reader.files[0].path
@@ -102,15 +102,15 @@ def spooled(table: BatchReader) -> NpyReader:
 
     Raises OSError: the disk is full, or the table can't be read.
     """
-    place = tempfile.mkdtemp(prefix="gaussmix-")
-    path = Path(place) / "rows.npy"
+    index = tempfile.mkdtemp(prefix="gaussmix-")
+    path = Path(index) / "rows.npy"
     try:
         write(table, path, "set TMPDIR to a folder on a larger disk")
         reader = _copied(table, path)
     except BaseException:
-        _remove(place)
+        _remove(index)
         raise
-    reader.spool = _Spool(place)
+    reader.spool = _Spool(index)
     return reader
 
 
@@ -125,12 +125,12 @@ def cached(table: BatchReader, folder: Path) -> NpyReader:
     what = (table.identity, table.read_columns, table.weights, table.dtype.str)
     path = folder / f"gaussmix-{sha256(repr(what).encode()).hexdigest()[:32]}.npy"
     if not path.exists():
-        place = tempfile.mkdtemp(prefix="gaussmix-", dir=folder)
+        index = tempfile.mkdtemp(prefix="gaussmix-", dir=folder)
         try:
-            write(table, Path(place) / path.name, "name a folder on a larger disk by cache=")
-            os.replace(Path(place) / path.name, path)  # whole or not at all
+            write(table, Path(index) / path.name, "name a folder on a larger disk by cache=")
+            os.replace(Path(index) / path.name, path)  # whole or not at all
         finally:
-            _remove(place)
+            _remove(index)
     return _copied(table, path)
 
 
@@ -145,12 +145,12 @@ def _copied(table: BatchReader, path: Path) -> NpyReader:
 class _Spool:
     """Removes a folder once no reader of this process has it; copies of a reader have it, too."""
 
-    def __init__(self, place: str) -> None:
-        self._place, self._at_end = place, weakref.finalize(self, _remove, place)
+    def __init__(self, path: str) -> None:
+        self._path, self._at_end = path, weakref.finalize(self, _remove, path)
 
     def remove(self) -> None:
         """Remove the folder now. A Ctrl-C meanwhile reaches the caller; Python ignores one that comes at the end."""
-        _remove(self._place)
+        _remove(self._path)
         self._at_end.detach()
 
     def __deepcopy__(self, memo: object) -> _Spool:
@@ -167,7 +167,7 @@ def write(table: BatchReader, path: Path, advice: str) -> None:
     dtype = table.dtype if table.weights is None else np.dtype(np.float64)  # weights are never rounded
     try:
         with open(path, "wb") as file:
-            file.write(bytes(HEADER))
+            file.write(bytes(HEADER_BYTES))
             for whole in table.parts():
                 for first in range(0, whole.num_rows, step):
                     batch = whole.slice(first, step)
@@ -186,10 +186,15 @@ def write(table: BatchReader, path: Path, advice: str) -> None:
 
 def _header(n_rows: int, n_columns: int, dtype: np.dtype[np.generic]) -> bytes:
     what = f"{{'descr': '{dtype.str}', 'fortran_order': False, 'shape': ({n_rows}, {n_columns}), }}"
-    return b"\x93NUMPY\x01\x00" + (HEADER - 10).to_bytes(2, "little") + what.ljust(HEADER - 11).encode() + b"\n"
+    return (
+        b"\x93NUMPY\x01\x00"
+        + (HEADER_BYTES - 10).to_bytes(2, "little")
+        + what.ljust(HEADER_BYTES - 11).encode()
+        + b"\n"
+    )
 
 
-def _remove(place: str) -> None:
+def _remove(path: str) -> None:
     import shutil
 
-    shutil.rmtree(place, ignore_errors=True)
+    shutil.rmtree(path, ignore_errors=True)

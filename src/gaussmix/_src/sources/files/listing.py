@@ -10,24 +10,24 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gaussmix._src.sources.files.paths import (
-    CHANGED,
-    DELTA,
+    DELTA_FOLDER,
     EXTENSIONS,
+    FILE_CHANGED,
     SCHEME,
     check_versions,
-    found_files,
     is_url,
     local_name,
+    matching_files,
     without_secrets,
 )
 
 if TYPE_CHECKING:
     from gaussmix._src.sources.files.stores import StoredFile
 
-_MOST_KINDS = 4  # that an error names
+_MAX_KINDS = 4  # that an error names
 
 
-def files_of(name: str) -> list[Path] | list[StoredFile]:
+def list_files(name: str) -> list[Path] | list[StoredFile]:
     """The files of a path, a pattern, a folder or a URL, in the order of their names.
 
     Raises FileNotFoundError: there is none. ValueError: they have several extensions, or are of a table of Delta. Of
@@ -35,9 +35,9 @@ def files_of(name: str) -> list[Path] | list[StoredFile]:
     """
     if not name:
         raise FileNotFoundError(ENOENT, "the path is empty: name a file", name)
-    found: list[Path] | list[StoredFile] = _stored(name) if is_url(name) else found_files(name)
+    result: list[Path] | list[StoredFile] = _stored(name) if is_url(name) else matching_files(name)
     name = without_secrets(name)
-    if not found:
+    if not result:
         reason = os.strerror(ENOENT)
         if is_url(name) or glob.has_magic(name):
             reason = "no file has such a name"
@@ -47,18 +47,18 @@ def files_of(name: str) -> list[Path] | list[StoredFile]:
             reason += "; give a URL as text, since a Path leaves out one of its slashes"
         raise FileNotFoundError(ENOENT, reason, name)
     if not is_url(name) and not Path(local_name(name)).is_file():
-        folders = {file.parent for file in found if isinstance(file, Path)}
-        logs = (each / DELTA for folder in folders for each in (folder.resolve() / DELTA).parents)
+        folders = {file.parent for file in result if isinstance(file, Path)}
+        logs = (each / DELTA_FOLDER for folder in folders for each in (folder.resolve() / DELTA_FOLDER).parents)
         check_versions(next((str(log.parent) for log in logs if log.is_dir()), None))
-    kinds = sorted({each.suffix.lower() for each in found})
+    kinds = sorted({each.suffix.lower() for each in result})
     if len(kinds) > 1:
         readable = [kind for kind in kinds if any(kind in each for each in EXTENSIONS.values())]
-        others = f" and {len(kinds) - _MOST_KINDS} more" if len(kinds) > _MOST_KINDS else ""
+        others = f" and {len(kinds) - _MAX_KINDS} more" if len(kinds) > _MAX_KINDS else ""
         raise ValueError(
-            f"{name} names files of several kinds, {' and '.join(map(repr, kinds[:_MOST_KINDS]))}{others}: name one "
+            f"{name} names files of several kinds, {' and '.join(map(repr, kinds[:_MAX_KINDS]))}{others}: name one "
             f"kind, as in '{_of_one_kind(name, (readable or kinds)[-1])}'."
         )
-    return found
+    return result
 
 
 def _of_one_kind(name: str, kind: str) -> str:
@@ -80,26 +80,26 @@ def _stored(url: str) -> list[StoredFile]:
     return stored(url)
 
 
-class Stamps:
+class FileVersions:
     """Sizes and times of files when they were opened; stored files compare theirs in each request."""
 
     def __init__(self, files: Sequence[Path | StoredFile]) -> None:
         self._stored = [file for file in files if not isinstance(file, Path)]
-        self._stamps = {path: _stamp(path) for path in files if isinstance(path, Path)}
+        self._versions = {path: _file_version(path) for path in files if isinstance(path, Path)}
 
     def check(self) -> None:
         """Raise OSError for the first file that has changed or is gone."""
-        for path, stamp in self._stamps.items():
-            if _stamp(path) != stamp:
-                raise OSError(EIO, CHANGED, str(path))
+        for path, version in self._versions.items():
+            if _file_version(path) != version:
+                raise OSError(EIO, FILE_CHANGED, str(path))
 
     @property
     def identity(self) -> list[tuple[str, Hashable]]:
         """What changes when a file changes, besides the names of the files; empty where there are none."""
-        local = [(os.path.abspath(path), stamp) for path, stamp in self._stamps.items()]
-        return local + [(str(file), file.stamp) for file in self._stored]
+        local = [(os.path.abspath(path), version) for path, version in self._versions.items()]
+        return local + [(str(file), file.version) for file in self._stored]
 
 
-def _stamp(path: Path) -> tuple[int, int, int]:
+def _file_version(path: Path) -> tuple[int, int, int]:
     stat = os.stat(path)
     return stat.st_size, stat.st_mtime_ns, stat.st_ino

@@ -16,14 +16,14 @@ from numpy.typing import NDArray
 from gaussmix._src.errors import invented_names
 from gaussmix._src.numerics.arrays import Array, Rows
 from gaussmix._src.sources.files.base import Chosen, Reader, opened
-from gaussmix._src.sources.files.listing import Stamps, files_of
+from gaussmix._src.sources.files.listing import FileVersions, list_files
 
 if TYPE_CHECKING:
     from gaussmix._src.sources.base import Source
     from gaussmix._src.sources.request import Request
 
 MAGIC = b"\x93NUMPY"
-PIECE = 2**20  # bytes read at a time where numbers are converted or copied
+PIECE_BYTES = 2**20  # bytes read at a time where numbers are converted or copied
 
 
 class NpyFile(NamedTuple):
@@ -37,7 +37,7 @@ class NpyFile(NamedTuple):
     n_columns: int
 
     @classmethod
-    def of(cls, path: Path | str, file: Any) -> NpyFile:
+    def from_file(cls, path: Path | str, file: Any) -> NpyFile:
         """Read the header from an open file. Raises ValueError for what is not a table of numbers."""
         try:
             version = np.lib.format.read_magic(file)
@@ -57,19 +57,19 @@ class NpyFile(NamedTuple):
         return cls(Path(path), n_rows, start, is_by_columns and len(shape) == 2, dtype, n_columns)
 
 
-def open_npy(data: Any, asked: Request) -> Source:
+def open_npy(data: Any, request: Request) -> Source:
     """Open the .npy files of a path, a pattern or a folder."""
-    paths = [file for file in files_of(os.fspath(data)) if isinstance(file, Path)]
-    reader = NpyReader(paths, None, asked.columns, asked.weights)
-    reader.may_miss = asked.missing
-    return opened(reader, asked.memory)
+    paths = [file for file in list_files(os.fspath(data)) if isinstance(file, Path)]
+    reader = NpyReader(paths, None, request.columns, request.weights)
+    reader.may_miss = request.missing
+    return opened(reader, request.memory)
 
 
-def holds_numbers(path: Path) -> bool:
+def is_numeric_array(path: Path) -> bool:
     """Whether a file is meant to hold an array of numbers, and not of records with names."""
     with open(path, "rb") as file:
         try:
-            return not NpyFile.of(path, file).dtype.names
+            return not NpyFile.from_file(path, file).dtype.names
         except ValueError:
             file.seek(0)
             return path.suffix.lower() == ".npy" or file.read(len(MAGIC)) == MAGIC
@@ -102,14 +102,14 @@ class NpyReader(Reader):
                     f"{file.path} has {file.n_columns} columns of {file.dtype}, and {first.path} {first.n_columns} of "
                     f"{first.dtype}: all files must have the same columns."
                 )
-        every = names or invented_names(first.n_columns)
-        chosen = Chosen.of(self.name, every, columns, weights, first.dtype)
-        self.names, self.places, self.weight_place, _, self.integers = chosen
+        all_names = names or invented_names(first.n_columns)
+        chosen = Chosen.of(self.name, all_names, columns, weights, first.dtype)
+        self.names, self.column_indices, self.weight_index, _, self.integers = chosen
         self.weights, self.dtype = weights, dtype or chosen.dtype
         self.n_rows = sum(file.n_rows for file in self.files)
-        self.is_whole = self.places == list(range(first.n_columns)) and first.dtype == self.dtype
+        self.is_whole = self.column_indices == list(range(first.n_columns)) and first.dtype == self.dtype
         self.order = "F" if first.is_by_columns or not self.is_whole else "C"
-        self.stamps = Stamps([file.path for file in self.files])
+        self.versions = FileVersions([file.path for file in self.files])
 
     def parts(self) -> Iterator[_Open]:
         for file in self.files:
@@ -119,28 +119,28 @@ class NpyReader(Reader):
     def put_part(self, part: _Open, first: int, rows: Rows, row_weight: Array | None) -> None:
         file, size = part.file, part.file.dtype.itemsize
         if file.is_by_columns:
-            wanted = [*zip(self.places, rows.T, strict=True)]
-            if row_weight is not None and self.weight_place is not None:
-                wanted.append((self.weight_place, row_weight))
-            for place, column in wanted:
-                part.read((place * file.n_rows + first) * size, column)
+            wanted = [*zip(self.column_indices, rows.T, strict=True)]
+            if row_weight is not None and self.weight_index is not None:
+                wanted.append((self.weight_index, row_weight))
+            for offset, column in wanted:
+                part.read((offset * file.n_rows + first) * size, column)
             return None
         width = file.n_columns * size
         if self.is_whole:
             return part.read(first * width, rows)
-        step = max(1, PIECE // width)
+        step = max(1, PIECE_BYTES // width)
         buffer = np.empty((min(step, len(rows)), file.n_columns), file.dtype)
         for start in range(0, len(rows), step):
             piece = buffer[: min(step, len(rows) - start)]
             part.read((first + start) * width, piece)
-            rows[start : start + len(piece)] = piece[:, self.places]
+            rows[start : start + len(piece)] = piece[:, self.column_indices]
             if row_weight is not None:
-                row_weight[start : start + len(piece)] = piece[:, self.weight_place]
+                row_weight[start : start + len(piece)] = piece[:, self.weight_index]
         return None
 
-    def place(self, row: int) -> str:
+    def describe_location(self, row: int) -> str:
         if self.origin is not None:
-            return self.origin.place(row)
+            return self.origin.describe_location(row)
         for file in self.files:
             if row < file.n_rows:
                 return f"{file.path}, row {row}"
@@ -150,7 +150,7 @@ class NpyReader(Reader):
 
 def _header(path: Path) -> NpyFile:
     with open(path, "rb") as file:
-        return NpyFile.of(path, file)
+        return NpyFile.from_file(path, file)
 
 
 class _Open(NamedTuple):
@@ -164,9 +164,9 @@ class _Open(NamedTuple):
         """Read numbers from a place on into an array, converted where their type is another."""
         file, stream = self.file, self.stream
         if target.dtype != file.dtype or not target.flags.c_contiguous:
-            numbers = np.empty(target.shape, file.dtype)
-            self.read(at, numbers)
-            target[...] = numbers
+            values = np.empty(target.shape, file.dtype)
+            self.read(at, values)
+            target[...] = values
             return
         stream.seek(file.start + at)
         room = target.reshape(-1).view(np.uint8).data

@@ -16,8 +16,8 @@ EXTENSIONS = {
     "arrow": (".arrow", ".arrows", ".ipc", ".feather"),
     "npy": (".npy",),
 }
-DELTA = "_delta_log"  # the folder that a table of Delta has
-CHANGED = "changed while it was read; leave files as they are until the work has ended"
+DELTA_FOLDER = "_delta_log"  # the folder that a table of Delta has
+FILE_CHANGED = "changed while it was read; leave files as they are until the work has ended"
 SCHEME = re.compile(r"[a-z][a-z0-9+.-]+:/", re.IGNORECASE)  # two letters at least: C: is a disk
 _SECRET = re.compile(r"(?<=://)[^/@]*:[^/@]*@|\?.*")  # in URLs
 
@@ -46,7 +46,7 @@ def is_among(path: Path, name: str) -> bool:
     if is_url(name):
         return False
     name = local_name(name)
-    if path.exists() and any(path.samefile(each) for each in found_files(name)):
+    if path.exists() and any(path.samefile(each) for each in matching_files(name)):
         return True
     if os.path.exists(name):
         return os.path.isdir(name) and path.resolve().is_relative_to(Path(name).resolve())
@@ -60,7 +60,7 @@ def local_name(name: str) -> str:
     return url2pathname(name.removeprefix("file://").removeprefix("localhost")) if name.startswith("file://") else name
 
 
-def found_files(name: str) -> list[Path]:
+def matching_files(name: str) -> list[Path]:
     name = local_name(name)
     path = Path(name)
     if path.is_dir():

@@ -21,13 +21,13 @@ from urllib.parse import quote
 import pyarrow as pa
 
 from gaussmix._src.errors import warn
-from gaussmix._src.sources.files.paths import CHANGED, DELTA, check_versions, without_secrets
+from gaussmix._src.sources.files.paths import DELTA_FOLDER, FILE_CHANGED, check_versions, without_secrets
 
 T = TypeVar("T")
-AT_ONCE = 16  # requests
-LARGEST, LEAST = 2**22, 2**16  # bytes that one request asks for, if more are needed and if fewer
-WAITS = (0.1, 0.4, 1.6, 6.4)  # seconds before a request is made again
-SILENCE = 5.0  # seconds of failures after which a warning says that a store is asked again
+MAX_REQUESTS = 16  # requests
+MAX_REQUEST_BYTES, MIN_REQUEST_BYTES = 2**22, 2**16  # bytes that one request asks for, if more are needed and if fewer
+RETRY_WAITS = (0.1, 0.4, 1.6, 6.4)  # seconds before a request is made again
+MAX_SILENT_SECONDS = 5.0  # seconds of failures after which a warning says that a store is asked again
 _MAGIC = re.compile(r"[*\[]")
 # How the libraries of stores say so, where they raise nothing better.
 _REFUSED = re.compile(
@@ -37,7 +37,7 @@ _ABSENT = re.compile(r"\b404\b|NO_SUCH_|^NO SUCH |NOT_?FOUND", re.I)
 _UNREACHED = re.compile(
     r"(could not|cannot|failed to) (connect|resolve)|connection refused|getaddrinfo|name or service", re.I
 )
-_NAMES = re.compile(r"'[^']*'|\S+://\S+")  # in messages
+_QUOTED_NAMES = re.compile(r"'[^']*'|\S+://\S+")  # in messages
 
 
 class Store:
@@ -48,23 +48,23 @@ class Store:
 
     def is_file(self, path: str) -> bool | None:
         """Whether this is a file: false for a folder, None if there is neither."""
-        found = self._system.get_file_info(path)
-        return found.is_file if found.type else None
+        result = self._system.get_file_info(path)
+        return result.is_file if result.type else None
 
     def below(self, folder: str, depth: int | None) -> list[str]:
         """The files in a folder, and in `depth - 1` levels of folders in it; None for all."""
         from pyarrow.fs import FileSelector
 
-        found = self._system.get_file_info(FileSelector(folder, recursive=depth != 1))
-        return [each.path for each in found if each.is_file]
+        result = self._system.get_file_info(FileSelector(folder, recursive=depth != 1))
+        return [each.path for each in result if each.is_file]
 
     def read(self, path: str, first: int | None, count: int) -> tuple[Hashable, int, bytes]:
         """What changes when a file changes, its size, and `count` bytes from `first` on; None for the last ones."""
         with self._system.open_input_file(path) as file:
-            size, said = file.size(), file.metadata()
-            stamp = said.get("ETag", repr(said)) if said else self._system.get_file_info(path).mtime_ns
+            size, message = file.size(), file.metadata()
+            version = message.get("ETag", repr(message)) if message else self._system.get_file_info(path).mtime_ns
             start = max(size - count, 0) if first is None else first
-            return (size, stamp), size, file.read_at(min(count, size - start), start)
+            return (size, version), size, file.read_at(min(count, size - start), start)
 
 
 class _Fsspec(Store):
@@ -82,11 +82,11 @@ class _Fsspec(Store):
             raise OSError(EINVAL, "the server does not say how large the file is; download it first", path)
         start = max(about["size"] - count, 0) if first is None else first
         end = min(start + count, about["size"])
-        found = self._system.cat_file(path, start=start, end=end) if start < end else b""
-        if len(found) != end - start:
+        result = self._system.cat_file(path, start=start, end=end) if start < end else b""
+        if len(result) != end - start:
             raise OSError(EINVAL, "the server does not send parts of files; download the file first", path)
-        stamp = repr(sorted((key, value) for key, value in about.items() if key != "url"))  # which may be redirected
-        return stamp, about["size"], found
+        version = repr(sorted((key, value) for key, value in about.items() if key != "url"))  # which may be redirected
+        return version, about["size"], result
 
     def _info(self, path: str) -> dict[str, Any]:
         """What is known of a file now."""
@@ -103,7 +103,7 @@ class StoredFile:
 
     def __init__(self, store: Store, path: str, url: str) -> None:
         self._store, self._path, self._url = store, path, url
-        self.stamp: Hashable = None
+        self.version: Hashable = None
         self.size = 0  # known, like the stamp, after the first request
         self.suffix = PurePosixPath(url).suffix
 
@@ -115,17 +115,17 @@ class StoredFile:
 
         Raises OSError: the file has changed, is absent or refused, or the store does not answer, with what to do.
         """
-        stamp, self.size, found = patiently(self._url, partial(self._store.read, self._path, first, count))
-        if self.stamp not in (None, stamp):
-            raise OSError(EIO, CHANGED, self._url)
-        self.stamp = stamp
-        return found
+        version, self.size, result = patiently(self._url, partial(self._store.read, self._path, first, count))
+        if self.version not in (None, version):
+            raise OSError(EIO, FILE_CHANGED, self._url)
+        self.version = version
+        return result
 
     def opened(self, requests: Requests | None = None) -> pa.NativeFile:
         """The file, to be read from any place on; its bytes come from `requests` where they are under way."""
         opened = _Opened(self, requests)
-        if self.stamp is None:
-            opened.hold(self.read(None, LEAST), None)
+        if self.version is None:
+            opened.hold(self.read(None, MIN_REQUEST_BYTES), None)
         return pa.PythonFile(opened, "r")
 
 
@@ -137,7 +137,7 @@ def patiently(url: str, call: Callable[[], T], *, is_first: bool = False) -> T:
     refuses access, or does not answer.
     """
     began = time.monotonic()
-    for wait in (*WAITS, None):
+    for wait in (*RETRY_WAITS, None):
         try:
             return call()
         except (ValueError, ImportError, NotImplementedError):
@@ -146,7 +146,7 @@ def patiently(url: str, call: Callable[[], T], *, is_first: bool = False) -> T:
             final = _final(error, url, is_first=is_first, is_last=wait is None)
             if final is not None:
                 raise final from None
-            if time.monotonic() - began > SILENCE:
+            if time.monotonic() - began > MAX_SILENT_SECONDS:
                 began = inf
                 warn(f"{url}: the store fails, and is asked again ({_reason(error)}).")
         time.sleep(wait or 0.0)
@@ -156,20 +156,20 @@ def patiently(url: str, call: Callable[[], T], *, is_first: bool = False) -> T:
 def _final(error: Exception, url: str, *, is_first: bool, is_last: bool) -> OSError | None:
     """A failure in a sentence; None where the request may succeed later, unless this was the last."""
     errno, reason = getattr(error, "errno", None), _reason(error)
-    said = _NAMES.sub("", reason)
-    if isinstance(error, FileNotFoundError) or _ABSENT.search(said):
+    message = _QUOTED_NAMES.sub("", reason)
+    if isinstance(error, FileNotFoundError) or _ABSENT.search(message):
         return FileNotFoundError(ENOENT, "there is no such file, bucket or container", url)
-    if isinstance(error, PermissionError) or _REFUSED.search(said):
+    if isinstance(error, PermissionError) or _REFUSED.search(message):
         return PermissionError(EACCES, f"the store refuses access; check its credentials and region ({reason})", url)
     if "libhdfs" in reason:
         return OSError(EINVAL, f"the libraries of Hadoop are needed, and ARROW_LIBHDFS_DIR set ({reason})", url)
     if errno == EINVAL:
         return OSError(EINVAL, getattr(error, "strerror", reason), url)
-    if is_first and _UNREACHED.search(said):
+    if is_first and _UNREACHED.search(message):
         return OSError(EIO, f"no server is there; check the address and the network ({reason})", url)
     if is_last:
         advice = "check its address, or try again later"
-        return OSError(EIO, f"the store failed {len(WAITS) + 1} times; {advice} ({reason})", url)
+        return OSError(EIO, f"the store failed {len(RETRY_WAITS) + 1} times; {advice} ({reason})", url)
     return None
 
 
@@ -206,11 +206,11 @@ def stored(url: str) -> list[StoredFile]:
         if is_file or is_file is None:
             return [StoredFile(store, base, name(base))] if is_file else []
     depth = None if "**" in wanted or not wanted else len(wanted)
-    found = patiently(shown, partial(store.below, base, depth), is_first=True)
+    result = patiently(shown, partial(store.below, base, depth), is_first=True)
     chosen = []
-    for path in found:
+    for path in result:
         parts = PurePosixPath(path.removeprefix(base).lstrip("/")).parts
-        check_versions(shown if parts[:1] == (DELTA,) else None)
+        check_versions(shown if parts[:1] == (DELTA_FOLDER,) else None)
         if _matches(parts, wanted) if wanted else not any(part.startswith((".", "_")) for part in parts):
             chosen.append(path)
     return [StoredFile(store, path, name(path)) for path in sorted(chosen, key=lambda path: PurePosixPath(path).parts)]
@@ -262,7 +262,7 @@ def _store(scheme: str, base: str, query: str) -> tuple[Store, str, Callable[[st
     return _Fsspec(system), path, lambda path: without_secrets(str(system.unstrip_protocol(path)))
 
 
-def _begun(task: Callable[[], T]) -> Future[T]:
+def _run_in_thread(task: Callable[[], T]) -> Future[T]:
     """A task that is done by a thread of its own. It is a daemon, since Python must end while a store is slow."""
     work = Future[T]()
 
@@ -280,8 +280,8 @@ def at_once(tasks: Iterable[Callable[[], T]]) -> Iterator[T]:
     """What tasks return, in their order; so many are under way at once."""
     under_way = deque[Future[T]]()
     for task in tasks:
-        under_way.append(_begun(task))
-        if len(under_way) == AT_ONCE:
+        under_way.append(_run_in_thread(task))
+        if len(under_way) == MAX_REQUESTS:
             yield under_way.popleft().result()
     while under_way:
         yield under_way.popleft().result()
@@ -297,7 +297,7 @@ class Requests:
     """
 
     def __init__(self, wanted: Mapping[StoredFile, Iterable[tuple[int, int]]], largest: int) -> None:
-        self._order = {file: number for number, file in enumerate(wanted)}
+        self._order = {file: index for index, file in enumerate(wanted)}
         self._coming = at_once(
             partial(_read, file, start, min(largest, first + count - start))
             for file, ranges in wanted.items()
@@ -312,9 +312,9 @@ class Requests:
             self._next = self._next or next(self._coming, None)
             if self._next is None or self._order[self._next[0]] > self._order[file]:
                 return None
-            (owner, first, found), self._next = self._next, None
+            (owner, first, result), self._next = self._next, None
             if owner is file:
-                return found, first
+                return result, first
 
 
 def _read(file: StoredFile, first: int, count: int) -> tuple[StoredFile, int, bytes]:
@@ -322,10 +322,10 @@ def _read(file: StoredFile, first: int, count: int) -> tuple[StoredFile, int, by
 
 
 @dataclass
-class _Held:
+class _Chunk:
     """Bytes of a file, from a place on, and how many of them were not read."""
 
-    found: bytes
+    data: bytes
     first: int
     left: int
 
@@ -334,45 +334,49 @@ class _Opened:
     """A stored file as Python's readers take it. What was asked for ahead is in memory until it was read."""
 
     def __init__(self, file: StoredFile, requests: Requests | None) -> None:
-        self._file, self._requests, self._place, self.closed = file, requests, 0, False
-        self._held: list[_Held] = []
-        self._step = LEAST  # bytes to ask for where nothing was asked for ahead: more and more
+        self._file, self._requests, self._position, self.closed = file, requests, 0, False
+        self._chunks: list[_Chunk] = []
+        self._step = MIN_REQUEST_BYTES  # bytes to ask for where nothing was asked for ahead: more and more
 
-    def hold(self, found: bytes, first: int | None) -> _Held:
+    def hold(self, data: bytes, first: int | None) -> _Chunk:
         """Keep some bytes from a place on, or the last ones, until they are read."""
-        held = _Held(found, self._file.size - len(found) if first is None else first, len(found))
-        self._held.append(held)
-        return held
+        partitions = _Chunk(data, self._file.size - len(data) if first is None else first, len(data))
+        self._chunks.append(partitions)
+        return partitions
 
     def seek(self, offset: int, whence: int = SEEK_SET) -> int:
-        self._place = offset + (0 if whence == SEEK_SET else self._place if whence == SEEK_CUR else self._file.size)
-        return self._place
+        self._position = offset + (
+            0 if whence == SEEK_SET else self._position if whence == SEEK_CUR else self._file.size
+        )
+        return self._position
 
     def tell(self) -> int:
-        return self._place
+        return self._position
 
     def read(self, count: int = -1) -> bytes:
         """Bytes from here on."""
-        end, pieces = self._file.size if count < 0 else min(self._place + count, self._file.size), []
-        while self._place < end:
-            held = self._around(self._place, end)
-            piece = memoryview(held.found)[self._place - held.first : end - held.first]
+        end, pieces = self._file.size if count < 0 else min(self._position + count, self._file.size), []
+        while self._position < end:
+            partitions = self._around(self._position, end)
+            piece = memoryview(partitions.data)[self._position - partitions.first : end - partitions.first]
             pieces.append(piece)
-            self._place, held.left = self._place + len(piece), held.left - len(piece)
-            if held.left <= 0:
-                self._held.remove(held)
+            self._position, partitions.left = self._position + len(piece), partitions.left - len(piece)
+            if partitions.left <= 0:
+                self._chunks.remove(partitions)
         return b"".join(pieces)
 
-    def _around(self, place: int, end: int) -> _Held:
+    def _around(self, start: int, end: int) -> _Chunk:
         """The bytes around a place: what is held, or comes, or is asked for now, up to an end."""
-        held = next((each for each in self._held if 0 <= place - each.first < len(each.found)), None)
-        while held is None and self._requests is not None and (taken := self._requests.take(self._file)):
+        partitions = next((each for each in self._chunks if 0 <= start - each.first < len(each.data)), None)
+        while partitions is None and self._requests is not None and (taken := self._requests.take(self._file)):
             new = self.hold(*taken)
-            held = new if 0 <= place - new.first < len(new.found) else None
-        if held is None:
-            held = self.hold(self._file.read(place, min(max(end - place, self._step), self._file.size - place)), place)
-            self._step = min(2 * self._step, LARGEST)
-        return held
+            partitions = new if 0 <= start - new.first < len(new.data) else None
+        if partitions is None:
+            partitions = self.hold(
+                self._file.read(start, min(max(end - start, self._step), self._file.size - start)), start
+            )
+            self._step = min(2 * self._step, MAX_REQUEST_BYTES)
+        return partitions
 
     def close(self) -> None:
         self.closed = True

@@ -17,7 +17,7 @@ from gaussmix._src.interfaces.block import Block
 from gaussmix._src.sources.base import Source
 from gaussmix._src.sources.files.arrow import Columns, column_of_results
 from gaussmix._src.sources.files.base import About
-from gaussmix._src.sources.ray.cluster import Workers, begun, loaded
+from gaussmix._src.sources.ray.cluster import RayWorkers, loaded, start_task
 from gaussmix._src.sources.remote import LazySource
 from gaussmix._src.sources.request import Request
 from gaussmix._src.sources.tables.base import typed
@@ -25,14 +25,14 @@ from gaussmix._src.sources.tables.base import typed
 RESULT = "result"  # the column that predictions add to a data set
 
 
-def open_ray(data: Any, asked: Request) -> Source:
+def open_ray(data: Any, request: Request) -> Source:
     """Open a data set of Ray, or references of arrays or tables, whose rows stay with the nodes of the cluster."""
-    table = Table.of(data, asked)
+    table = RayTable.from_data(data, request)
     return LazySource(table.about, table.per_row, table.load, table.columns.notices)
 
 
 @dataclass(frozen=True)
-class Table:
+class RayTable:
     """Rows in Ray, and their columns that are features."""
 
     data: Any = field(repr=False)  # a `ray.data.Dataset`, or a list of references
@@ -41,7 +41,7 @@ class Table:
     n_columns: int  # of all that it has
 
     @classmethod
-    def of(cls, data: Any, asked: Request) -> Table:
+    def from_data(cls, data: Any, request: Request) -> RayTable:
         """Of a data set, a reference or several.
 
         Raises ValueError: a column is absent or holds no numbers. TypeError: a reference is of something else.
@@ -54,8 +54,8 @@ class Table:
             schema = _flat(schema.empty_table()).schema
         else:  # of references, of frames of pandas, of nulls alone, or of a block without rows
             schema, has_names = _schema_of(data, name)
-        found = Columns(name, schema, asked.columns, asked.weights)
-        return cls(data, found, found.about(may_miss=asked.missing, has_names=has_names), len(schema))
+        result = Columns(name, schema, request.columns, request.weights)
+        return cls(data, result, result.about(may_miss=request.missing, has_names=has_names), len(schema))
 
     def load(self) -> Source:
         """The rows, checked, on the nodes."""
@@ -66,7 +66,7 @@ class Table:
         """What a task returns for rows: a data set with a column more, or a reference for each part."""
         answer = partial(_answers, task=task, columns=self.columns, about=self.about)
         if not _is_set(self.data):
-            return [begun("answer", answer, part, number) for number, part in enumerate(self.data)]
+            return [start_task("answer", answer, part, index) for index, part in enumerate(self.data)]
         if RESULT in self.data.columns():
             raise ValueError(f"{self.about.name} has a column {RESULT!r}, which predictions add: rename it.")
         return self.data.map_batches(partial(_widened, answer=answer), batch_size=None, batch_format="pyarrow")
@@ -88,7 +88,7 @@ def _parts(data: Any) -> Sequence[Any]:
         options.preserve_order = before
 
 
-def _table(part: Any, where: str) -> pa.Table:
+def _table(part: Any, where: str) -> pa.RayTable:
     """An array or a table of any library as an Arrow table of plain columns."""
     if isinstance(part, np.ndarray):
         if part.ndim != 2 or part.dtype.kind not in "biuf":
@@ -104,7 +104,7 @@ def _table(part: Any, where: str) -> pa.Table:
         ) from None
 
 
-def _flat(table: pa.Table) -> pa.Table:
+def _flat(table: pa.RayTable) -> pa.RayTable:
     """The table with a column for each number of a column of vectors, which Ray makes of arrays."""
     columns: dict[str, Any] = {}
     for name, column in zip(table.column_names, table.columns, strict=True):
@@ -114,7 +114,7 @@ def _flat(table: pa.Table) -> pa.Table:
             continue
         empty = np.empty((0, shape[0]), column.type.value_type.to_pandas_dtype())
         rows = np.concatenate([empty, *(chunk.to_numpy_ndarray() for chunk in column.chunks)])
-        columns |= {f"{name}[{place}]": np.ascontiguousarray(each) for place, each in enumerate(rows.T)}
+        columns |= {f"{name}[{index}]": np.ascontiguousarray(each) for index, each in enumerate(rows.T)}
     return pa.table(columns)
 
 
@@ -127,46 +127,46 @@ def _schema_of(data: Any, name: str) -> tuple[pa.Schema, bool]:
     parts = data.limit(1).to_arrow_refs() if _is_set(data) else data
     if not parts:
         raise ValueError(f"{name} has no rows.")
-    workers, found = Workers(name), list[tuple[pa.Schema, bool, int]]()
-    for number, part in enumerate(parts):
-        found += workers.results(
-            [begun("look", _schema, part, number, name)], f"with partition {number} of {name}".format
+    workers, result = RayWorkers(name), list[tuple[pa.Schema, bool, int]]()
+    for index, part in enumerate(parts):
+        result += workers.results(
+            [start_task("look", _schema, part, index, name)], f"with partition {index} of {name}".format
         )
-        if found[-1][-1]:
+        if result[-1][-1]:
             break
-    schema, has_names, n_rows = found[-1] if found[-1][-1] else found[0]
+    schema, has_names, n_rows = result[-1] if result[-1][-1] else result[0]
     if n_rows and pa.null() in schema.types:
-        every = [begun("look", _schema, part, number, name) for number, part in enumerate(_parts(data))]
+        names = [start_task("look", _schema, part, index, name) for index, part in enumerate(_parts(data))]
         schema = typed(
-            schema, (other for other, _, _ in workers.results(every, f"with partition {{}} of {name}".format))
+            schema, (other for other, _, _ in workers.results(names, f"with partition {{}} of {name}".format))
         )
     return schema, has_names
 
 
-def _schema(part: Any, number: int, name: str) -> tuple[pa.Schema, bool, int]:
+def _schema(part: Any, index: int, name: str) -> tuple[pa.Schema, bool, int]:
     """The schema of a part, whether its columns have names of their own, and its number of rows."""
-    table = _table(part, f"partition {number} of {name}")
+    table = _table(part, f"partition {index} of {name}")
     return table.schema, not isinstance(part, np.ndarray), table.num_rows
 
 
-def _like_first(table: pa.Table, columns: Columns) -> pa.Table:
+def _like_first(table: pa.RayTable, columns: Columns) -> pa.RayTable:
     """The table with numbers for columns of nulls alone, whose type is not known."""
-    for place, name in enumerate(table.column_names):
+    for index, name in enumerate(table.column_names):
         if name in columns.read_columns and pa.types.is_null(table[name].type):
             kind = pa.float64() if name == columns.weights else pa.from_numpy_dtype(columns.dtype)
-            table = table.set_column(place, name, table[name].cast(kind))
+            table = table.set_column(index, name, table[name].cast(kind))
     return table
 
 
-def _count(part: Any, number: int, columns: Columns, n_columns: int) -> int:
+def _count(part: Any, index: int, columns: Columns, n_columns: int) -> int:
     """The number of rows of a part; ValueError where its columns are not those of the first."""
-    where = f"partition {number} of {columns.name}"
+    where = f"partition {index} of {columns.name}"
     table = _like_first(_table(part, where), columns)
     if not table.num_rows:  # then a filter of Ray has left no column either
         return 0
-    found = Columns(where, table.schema, columns.names, columns.weights)
-    if found.dtype != columns.dtype:
-        raise ValueError(f"{where} has features of {found.dtype}, and the first has {columns.dtype}: convert them.")
+    result = Columns(where, table.schema, columns.names, columns.weights)
+    if result.dtype != columns.dtype:
+        raise ValueError(f"{where} has features of {result.dtype}, and the first has {columns.dtype}: convert them.")
     if isinstance(part, np.ndarray) and table.num_columns != n_columns:
         raise ValueError(f"{where} is an array of {table.num_columns} columns, and the first has {n_columns}.")
     return int(table.num_rows)
@@ -181,14 +181,14 @@ def _block(part: Any, first: int, end: int | None, columns: Columns) -> Block:
 
 
 def _answers(
-    part: Any, number: int | None, task: Callable[[Block], NDArray[Any]], columns: Columns, about: About
+    part: Any, index: int | None, task: Callable[[Block], NDArray[Any]], columns: Columns, about: About
 ) -> NDArray[Any]:
     """What a task returns for rows that nobody has looked at."""
     rows = _block(part, 0, None, columns).rows
-    where = f"{about.name}, " + ("one of its rows" if number is None else f"partition {number}, row {{}} of it")
+    where = f"{about.name}, " + ("one of its rows" if index is None else f"partition {index}, row {{}} of it")
     return about.answer(task, rows, where.format)
 
 
-def _widened(table: pa.Table, answer: Callable[..., NDArray[Any]]) -> pa.Table:
+def _widened(table: pa.RayTable, answer: Callable[..., NDArray[Any]]) -> pa.RayTable:
     """The table with a column of answers, which are lists where a row has several."""
     return table.append_column(RESULT, column_of_results(answer(table, None)))

@@ -31,29 +31,29 @@ from gaussmix._src.sources.remote import LazySource, Remote, leaves_of_target, m
 from gaussmix._src.sources.request import Request
 from gaussmix._src.sources.spark import jobs, pieces
 from gaussmix._src.sources.spark.pieces import Layout
-from gaussmix._src.sources.spark.store import Store
-from gaussmix._src.sources.spark.table import Table
+from gaussmix._src.sources.spark.store import StateStore
+from gaussmix._src.sources.spark.table import SparkTable
 from gaussmix._src.sources.traffic import Traffic
 
-TASKS = 2  # for each core, if there are leaves enough, so that cores are done at about the same time
-MOST_TASKS = 16  # for each core: beyond, a task has several targets
-MOST_BYTES = "spark.driver.maxResultSize"
-MOST_TREES = 16  # that come to this process; more are merged on executors first
+TASKS_PER_CORE = 2  # for each core, if there are leaves enough, so that cores are done at about the same time
+MAX_TASKS = 16  # for each core: beyond, a task has several targets
+RESULT_SIZE_KEY = "spark.driver.maxResultSize"
+MAX_TREES = 16  # that come to this process; more are merged on executors first
 
 
-def open_spark(data: Any, asked: Request) -> Source:
+def open_spark(data: Any, request: Request) -> Source:
     """Open a Spark frame, whose rows stay with the executors."""
-    table = Table.of(data, asked)
+    table = SparkTable.from_data(data, request)
     return LazySource(table.about, table.per_row, partial(loaded, table), table.columns.notices)
 
 
-def loaded(table: Table) -> Source:
+def loaded(table: SparkTable) -> Source:
     """The rows of a frame, kept by the executors."""
-    frame = jobs.on_executors(table.numbers, partial(pieces.pieces, columns=table.columns), pieces.PIECES)
-    return Cluster(frame, table.about)
+    frame = jobs.on_executors(table.values, partial(pieces.pieces, columns=table.columns), pieces.PIECES)
+    return SparkCluster(frame, table.about)
 
 
-class Cluster(Remote):
+class SparkCluster(Remote):
     """Rows on the machines of executors, cut into targets: 2^m leaves each.
 
     Spark keeps the rows on disk as *pieces*, as the frame gave them (`pieces.PIECES`). A target is joined from pieces,
@@ -64,83 +64,83 @@ class Cluster(Remote):
 
     def __init__(self, frame: Any, about: About) -> None:
         super().__init__(about)
-        store = Store(uuid4().hex)
+        store = StateStore(uuid4().hex)
         self._life = _Life(frame.sparkSession, store)
         self._pieces = self._life.keep(frame, StorageLevel.DISK_ONLY)
-        found = jobs.answered(self._pieces.drop("content"), f"load {about.name}")
-        self.n_rows = int(found["n_rows"].to_numpy().sum())
-        self._layout, self.flaw = _laid_out(
-            found, replace(about, n_rows=self.n_rows), _count_cores(frame.sparkSession), store
+        result = jobs.answered(self._pieces.drop("content"), f"load {about.name}")
+        self.n_rows = int(result["n_rows"].to_numpy().sum())
+        self._layout, self.invalid_reason = _laid_out(
+            result, replace(about, n_rows=self.n_rows), _count_cores(frame.sparkSession), store
         )
-        if self.flaw is not None or not self.n_rows:
+        if self.invalid_reason is not None or not self.n_rows:
             self._pieces.unpersist()
             return
-        self._held = self._life.keep(self._joined(pieces.hold, pieces.HELD), StorageLevel.MEMORY_AND_DISK)
-        held = jobs.answered(self._held.drop("path"), f"join {about.name} to leaves").sort_by("number")
-        self._digests = held["digest"].to_numpy()
-        self.flaw = _first(held["flaw"])
+        self._stored = self._life.keep(self._joined(pieces.hold, pieces.STORED), StorageLevel.MEMORY_AND_DISK)
+        partitions = jobs.answered(self._stored.drop("path"), f"join {about.name} to leaves").sort_by("number")
+        self._digests = partitions["digest"].to_numpy()
+        self.invalid_reason = _first(partitions["flaw"])
 
     def changed(
         self, change: Callable[[Block], Iterable[Block]], n_rows: int, columns: Sequence[int] | None = None
     ) -> Source:
         """As for every source, but the changed blocks are kept, and not made again in every pass."""
-        most = pieces.rows_of_piece(self.n_features, self.dtype)
-        change_all = partial(pieces.make_and_change, change=change, most=most, digests=self._digests)
-        source = Cluster(self._joined(change_all, pieces.PIECES), self._layout.about.only(columns))
-        if source.flaw == self._layout.changed or source.n_rows != n_rows:
+        limit = pieces.rows_of_piece(self.n_features, self.dtype)
+        change_all = partial(pieces.make_and_change, change=change, max_bytes=limit, digests=self._digests)
+        source = SparkCluster(self._joined(change_all, pieces.PIECES), self._layout.about.only(columns))
+        if source.invalid_reason == self._layout.changed or source.n_rows != n_rows:
             raise OSError(self._layout.changed)
         source.may_miss = self.may_miss
         return source
 
     def blocks(self) -> Iterator[Block]:
         """As for every source; a piece at a time comes to this process."""
-        most = pieces.rows_of_piece(self.n_features, self.dtype)
-        how = {"results": partial(pieces.taken, most=most), "digests": self._digests}
-        for found in self._in_order(partial(pieces.visit, **how)):
-            self._check(found["number"], found["digest"])
-            if found["result"] is not None:
-                yield pickle.loads(found["result"])
+        limit = pieces.rows_of_piece(self.n_features, self.dtype)
+        how = {"results": partial(pieces.taken, max_bytes=limit), "digests": self._digests}
+        for results in self._in_order(partial(pieces.visit, **how)):
+            self._check(results["number"], results["digest"])
+            if results["result"] is not None:
+                yield pickle.loads(results["result"])
                 continue
-            make = self._joined(partial(pieces.make_and_visit, **how), pieces.RESULTS, [found["number"]])
+            make = self._joined(partial(pieces.make_and_visit, **how), pieces.RESULTS, [results["number"]])
             again = jobs.answered(make, "rows that were lost")
-            for number, _, digest, result in zip(*again.columns, strict=True):
-                self._check(number.as_py(), digest.as_py())
+            for index, _, digest, result in zip(*again.columns, strict=True):
+                self._check(index.as_py(), digest.as_py())
                 yield pickle.loads(result.as_buffer())
 
     def _in_order(self, work: Callable[..., Any]) -> Iterator[Any]:
         """What a function returns for targets, in their order, from one target after the other."""
-        if hasattr(self._held, "_jdf"):
-            return iter(jobs.on_executors(self._held, work, pieces.RESULTS).toLocalIterator())
-        parts = (self._held.filter(functions.col("number") == number) for number in range(self._layout.n_targets))
+        if hasattr(self._stored, "_jdf"):
+            return iter(jobs.on_executors(self._stored, work, pieces.RESULTS).toLocalIterator())
+        parts = (self._stored.filter(functions.col("number") == index) for index in range(self._layout.n_targets))
         return chain.from_iterable(  # the server of Connect would hold all
             jobs.on_executors(part, work, pieces.RESULTS).toLocalIterator() for part in parts
         )
 
     def each(self, work: Callable[..., T], *arguments: Any) -> list[T]:
         """As for all rows elsewhere; done once more for targets whose files are not found."""
-        found = self._results(1, work, arguments, lambda results: results)
-        return [pickle.loads(found[number, 0]) for number in range(self._layout.n_targets)]
+        result = self._results(1, work, arguments, lambda results: results)
+        return [pickle.loads(result[index, 0]) for index in range(self._layout.n_targets)]
 
     def totals(self, n_parts: int, work: Callable[..., Tree[S]], *arguments: Any) -> list[S]:
         """As for all rows elsewhere; each task merges its trees, and where there are many tasks, some merge others'."""
-        found = self._results(n_parts, work, arguments, partial(self._merge, n_parts=n_parts))
+        result = self._results(n_parts, work, arguments, partial(self._merge, n_parts=n_parts))
         parts: list[list[bytes]] = [[] for _ in range(n_parts)]
-        for (_, part), tree in found.items():
+        for (_, part), tree in result.items():
             parts[part] += [tree] if tree else []
         return [merged(map(pickle.loads, trees)).total for trees in parts]
 
     def traffic(self, task: int, node: int, n_components: int) -> Traffic:
-        n_leaves, n_trees = count_leaves(self.n_rows), -(-self._layout.n_targets // self._layout.n_merged(MOST_TREES))
-        most_nodes = n_trees + n_leaves.bit_count() - 1  # all but the last tree have one
-        largest = _bytes_of(self._held.sparkSession.conf.get(MOST_BYTES, "1g"))
-        return Traffic(task, node, n_components, self._layout.n_tasks, n_leaves, most_nodes, largest, MOST_BYTES)
+        n_leaves, n_trees = count_leaves(self.n_rows), -(-self._layout.n_targets // self._layout.n_merged(MAX_TREES))
+        max_nodes = n_trees + n_leaves.bit_count() - 1  # all but the last tree have one
+        largest = _bytes_of(self._stored.sparkSession.conf.get(RESULT_SIZE_KEY, "1g"))
+        return Traffic(task, node, n_components, self._layout.n_tasks, n_leaves, max_nodes, largest, RESULT_SIZE_KEY)
 
     def _merge(self, results: Any, n_parts: int) -> Any:
         """A frame of trees, merged to a few that come to this process, or to one for each of several parts."""
         merge, n_together = partial(pieces.merge, digests=self._digests), self._layout.n_together
         trees = results.mapInArrow(merge, pieces.RESULTS) if n_together > 1 else results
-        for most_trees in (MOST_TREES,) if n_parts == 1 else (MOST_TREES, 1):
-            before, n_together = n_together, self._layout.n_merged(most_trees)
+        for max_trees in (MAX_TREES,) if n_parts == 1 else (MAX_TREES, 1):
+            before, n_together = n_together, self._layout.n_merged(max_trees)
             if n_together > before:
                 gathered = self._sent_together(trees, "number", n_together, n_parts).sortWithinPartitions("number")
                 trees = gathered.mapInArrow(merge, pieces.RESULTS)
@@ -156,33 +156,33 @@ class Cluster(Remote):
     def _results(
         self, n_parts: int, work: Callable[..., T], arguments: Sequence[Any], change: Callable[[Any], Any]
     ) -> dict[tuple[int, int], bytes]:
-        """What a function of `Held` returns, by target and part, from a frame of results that `change` changes."""
+        """Return what a function of `WorkerPartition` does, by target and part, from a frame that `change` changes."""
         results = partial(pieces.done, work=(work, arguments), store=self._layout.store, n_parts=n_parts)
         visit = partial(pieces.visit, results=results, digests=self._digests)
         began = perf_counter()
-        found = self._answers(change(jobs.on_executors(self._held, visit, pieces.RESULTS)))
-        every = set(product(range(self._layout.n_targets), range(n_parts)))
-        if missing := every - found.keys():
-            targets = {number for number, _ in missing}
+        result = self._answers(change(jobs.on_executors(self._stored, visit, pieces.RESULTS)))
+        names = set(product(range(self._layout.n_targets), range(n_parts)))
+        if missing := names - result.keys():
+            targets = {index for index, _ in missing}
             if len(missing) < n_parts * len(targets):  # files were lost between parts, whose merged trees are of others
-                found, targets = {}, {number for number, _ in every}
+                result, targets = {}, {index for index, _ in names}
             make = partial(pieces.make_and_visit, results=results, digests=self._digests)
-            found |= self._answers(change(self._joined(make, pieces.RESULTS, sorted(targets))))
-        if len(found) < len(every):
+            result |= self._answers(change(self._joined(make, pieces.RESULTS, sorted(targets))))
+        if len(result) < len(names):
             raise OSError(self._layout.changed)
-        log_pass(self, began, found)
-        return found
+        log_pass(self, began, result)
+        return result
 
     def _answers(self, frame: Any) -> dict[tuple[int, int], bytes]:
         """By the numbers of the target and the part, where there is one."""
-        found = jobs.answered(frame, f"a pass over {self.n_rows:,} rows").to_pylist()
-        for target in found:
+        result = jobs.answered(frame, f"a pass over {self.n_rows:,} rows").to_pylist()
+        for target in result:
             self._check(target["number"], target["digest"])
-        return {(each["number"], each["part"]): each["result"] for each in found if each["result"] is not None}
+        return {(each["number"], each["part"]): each["result"] for each in result if each["result"] is not None}
 
-    def _check(self, number: int, digest: int) -> None:
+    def _check(self, index: int, digest: int) -> None:
         """Raise OSError if a target has other rows than at first."""
-        if digest != self._digests[number]:
+        if digest != self._digests[index]:
             raise OSError(self._layout.changed)
 
     def _joined(self, work: Callable[..., Any], schema: str, targets: Sequence[int] | None = None) -> Any:
@@ -198,7 +198,7 @@ class Cluster(Remote):
 class _Life:
     """Lives as long as a source, or one of its twins, that needs what executors keep."""
 
-    def __init__(self, session: Any, store: Store) -> None:
+    def __init__(self, session: Any, store: StateStore) -> None:
         self._frames: list[Any] = []
         weakref.finalize(self, _forget, session, store, self._frames).atexit = False  # then Spark removes all
 
@@ -218,39 +218,39 @@ def _count_cores(session: Any) -> int:
     return int(1 + numbered.agg(functions.max("part")).toArrow()[0][0].as_py())
 
 
-def _laid_out(found: pa.Table, about: About, n_cores: int, store: Store) -> tuple[Layout, str | None]:
+def _laid_out(table: pa.SparkTable, about: About, n_cores: int, store: StateStore) -> tuple[Layout, str | None]:
     """Where pieces are, by file and row or else by partition; and the first flaw of them."""
-    files = found["file"].combine_chunks().dictionary_encode()
+    files = table["file"].combine_chunks().dictionary_encode()
     paths = [PurePosixPath(unquote(file)) for file in files.dictionary.to_pylist()]  # in the order of `gaussmix.open`
     ranks = np.argsort(sorted(range(len(paths)), key=paths.__getitem__))
     names = "row", "part", "number", "n_rows"
-    row, part, number, n_rows = (found[name].to_numpy().astype(np.int64) for name in names)
-    order = np.lexsort((number, part, row, ranks[files.indices.to_numpy()]))
+    row, part, index, n_rows = (table[name].to_numpy().astype(np.int64) for name in names)
+    order = np.lexsort((index, part, row, ranks[files.indices.to_numpy()]))
     starts = np.empty_like(n_rows)
     starts[order] = np.cumsum(n_rows[order]) - n_rows[order]
-    places = pieces.place_of(part, number)
-    by_place = np.argsort(places)
-    n_leaves = leaves_of_target(about.n_rows, len(about.names) * about.dtype.itemsize, TASKS * n_cores)
+    indices = pieces.piece_key(part, index)
+    by_key = np.argsort(indices)
+    n_leaves = leaves_of_target(about.n_rows, len(about.names) * about.dtype.itemsize, TASKS_PER_CORE * n_cores)
     n_targets, n_together = -(-about.n_rows // (n_leaves * LEAF_ROWS)), 1
-    while n_targets > MOST_TASKS * n_cores * n_together:
+    while n_targets > MAX_TASKS * n_cores * n_together:
         n_together *= 2
-    layout = Layout(about, places[by_place], starts[by_place], n_leaves, n_together, store)
-    return layout, _first(found["flaw"].take(order))
+    layout = Layout(about, indices[by_key], starts[by_key], n_leaves, n_together, store)
+    return layout, _first(table["flaw"].take(order))
 
 
 def _bytes_of(size: str) -> float:
     """Of a size as Spark writes it: 1g, 512m; infinite for 0."""
-    number, unit = re.fullmatch(r"(\d+)([a-z]?)b?", size.strip().lower()).groups()  # type: ignore[union-attr]
-    return int(number) * 1024.0 ** " kmgtp".index(unit or " ") or inf
+    index, unit = re.fullmatch(r"(\d+)([a-z]?)b?", size.strip().lower()).groups()  # type: ignore[union-attr]
+    return int(index) * 1024.0 ** " kmgtp".index(unit or " ") or inf
 
 
-def _first(flaws: pa.ChunkedArray) -> str | None:
+def _first(reasons: pa.ChunkedArray) -> str | None:
     """The first flaw, where there is one."""
-    found = flaws.drop_null()
-    return found[0].as_py() if len(found) else None
+    result = reasons.drop_null()
+    return result[0].as_py() if len(result) else None
 
 
-def _forget(session: Any, store: Store, frames: Iterable[Any]) -> None:
+def _forget(session: Any, store: StateStore, frames: Iterable[Any]) -> None:
     """Remove what executors keep: in a thread, because this is called where Python collects garbage.
 
     Each executor gets a task where no core has other work; the files of others go when the executor ends.

@@ -21,15 +21,15 @@ from gaussmix._src.sources.remote import check_version, version_error
 from gaussmix._src.sources.waiting import awaited
 from gaussmix._src.version import package_version
 
-WHO = "Spark executor", "executors"  # and where gaussmix is needed, in messages
+WORKER_NOUNS = "Spark executor", "executors"  # and where gaussmix is needed, in messages
 PYTHON = (
     " If they have it, Spark runs another Python there, by default the python3 of PATH: set PYSPARK_PYTHON before the "
     "session begins, on this machine to sys.executable."
 )
-_DEATHS = re.compile(
+_DEATH_MESSAGES = re.compile(
     r"Task (\d+) in stage \S+ failed (\d+) times.*?(Python worker exited|ExecutorLostFailure)", re.DOTALL
 )
-_GONE = re.compile(r"FILE_NOT_EXIST\] Encountered error while reading file (\S+?)\.? ")
+_MISSING_FILE = re.compile(r"FILE_NOT_EXIST\] Encountered error while reading file (\S+?)\.? ")
 _UNLIKE = re.compile(
     r"DATA_TYPE_MISMATCH\] Encountered error while reading file (\S+)\. .*? column \[(.*?)\]\. "
     r"Expected Spark type (\S+), actual Parquet type (\S+)\. "
@@ -45,7 +45,7 @@ def on_executors(frame: Any, work: Callable[..., Iterator[pa.RecordBatch]], sche
 def _checked(
     batches: Batches, work: Callable[[Batches], Iterator[pa.RecordBatch]], version: str
 ) -> Iterator[pa.RecordBatch]:
-    check_version(version, *WHO)
+    check_version(version, *WORKER_NOUNS)
     _leave_alone(len(sys.modules))
     return work(batches)
 
@@ -60,7 +60,7 @@ def _leave_alone(n_modules: int) -> None:
     gc.freeze()
 
 
-def answered(frame: Any, doing: str) -> pa.Table:
+def answered(frame: Any, doing: str) -> pa.SparkTable:
     """The rows of a frame, from a job that Spark's UI calls "gaussmix" and what it does.
 
     Raises
@@ -72,7 +72,7 @@ def answered(frame: Any, doing: str) -> pa.Table:
     ValueError : a file has a column of another type.
     MemoryError : the rows are more than `spark.driver.maxResultSize`.
     """
-    session, tag, work = frame.sparkSession, f"gaussmix-{uuid4().hex}", Future[pa.Table]()
+    session, tag, work = frame.sparkSession, f"gaussmix-{uuid4().hex}", Future[pa.SparkTable]()
     context = getattr(session, "sparkContext", None)  # Spark Connect does not have one
     progress = _Progress()
 
@@ -100,10 +100,10 @@ def answered(frame: Any, doing: str) -> pa.Table:
         has_workers = progress.has_workers if context is None else partial(_has_executors, context)
         return awaited(work, has_workers, "The Spark application", _advice(context))
     except Exception as error:
-        known = _told(str(error))
-        if known is None:
+        messages = _describe_error(str(error))
+        if messages is None:
             raise
-        raise known from error
+        raise messages from error
     finally:
         if not work.done():
             session.interruptTag(tag)
@@ -132,30 +132,30 @@ def _has_executors(context: Any) -> bool:
 def _advice(context: Any) -> str:
     if context is None:  # the server tells of tasks alone
         return "See in its UI whether it gets executors, and whether other work holds all of them."
-    place = context.uiWebUrl or "its UI"
-    return f"See at {place} and in the logs of the cluster manager why it gets no executors."
+    index = context.uiWebUrl or "its UI"
+    return f"See at {index} and in the logs of the cluster manager why it gets no executors."
 
 
-def _told(error: str) -> Exception | None:
+def _describe_error(error: str) -> Exception | None:
     """What the text of an error of Spark says, in a sentence; None if that is not known."""
-    version = version_error(error, *WHO, PYTHON)
+    version = version_error(error, *WORKER_NOUNS, PYTHON)
     if version is not None:
         return version
-    deaths = _DEATHS.search(error)
+    deaths = _DEATH_MESSAGES.search(error)
     if deaths is not None:
         return RuntimeError(
             f"Partition {deaths[1]} of a job of Spark killed its worker {deaths[2]} times, as often as "
             "spark.task.maxFailures allows. Mostly workers lack memory: give smaller partitions, or larger executors."
         )
-    gone = _GONE.search(error)
-    if gone is not None:
+    missing_file = _MISSING_FILE.search(error)
+    if missing_file is not None:
         reason = "a file of the Spark frame is gone or was written anew; read the frame again"
-        return FileNotFoundError(ENOENT, reason, gone[1])
+        return FileNotFoundError(ENOENT, reason, missing_file[1])
     unlike = _UNLIKE.search(error)
     if unlike is not None:
-        file, column, wanted, found = unlike.groups()
+        file, column, wanted, result = unlike.groups()
         return ValueError(
-            f"{file}, column {column!r}: it holds {found}, and the Spark frame {wanted}: all files must have the same "
+            f"{file}, column {column!r}: it holds {result}, and the Spark frame {wanted}: all files must have the same "
             "columns."
         )
     if "spark.driver.maxResultSize" in error:

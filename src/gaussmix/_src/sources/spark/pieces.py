@@ -20,19 +20,19 @@ from gaussmix._src.interfaces.leaves import LEAF_ROWS, Tree
 from gaussmix._src.numerics.threads import at_most
 from gaussmix._src.sources.files.arrow import Columns
 from gaussmix._src.sources.files.base import About
-from gaussmix._src.sources.findings import checksum
-from gaussmix._src.sources.remote import Held
-from gaussmix._src.sources.spark.store import Store, read
+from gaussmix._src.sources.remote import WorkerPartition
+from gaussmix._src.sources.row_statistics import checksum
+from gaussmix._src.sources.spark.store import StateStore, read
 from gaussmix._src.sources.spark.table import FILE, ROW
 
-LARGEST_PIECE = 2**25  # bytes of rows that pass through Java as one value
-CHANGED = "has other rows than when it was first computed: order it by a key, or write it to Parquet files first"
+MAX_PIECE_BYTES = 2**25  # bytes of rows that pass through Java as one value
+ROWS_CHANGED = "has other rows than when it was first computed: order it by a key, or write it to Parquet files first"
 
-NOT_WHOLE = -1  # in place of the digest of a target whose rows are not all there
+INCOMPLETE_DIGEST = -1  # in place of the digest of a target whose rows are not all there
 
 PIECES = "file string, row long, part int, number int, n_rows long, flaw string, content binary"
 PARTS = "target int, first_row long, content binary"
-HELD = "number int, path string, digest long, flaw string"
+STORED = "number int, path string, digest long, flaw string"
 RESULTS = "number int, part int, digest long, result binary"  # a target and which of its results this is
 _TYPES = {"string": pa.string(), "int": pa.int32(), "long": pa.int64(), "binary": pa.binary()}
 Batches = Iterable[pa.RecordBatch]
@@ -43,16 +43,16 @@ class Layout:
     """Where pieces are among all rows, and how those are cut into targets of 2^m leaves each."""
 
     about: About  # the table
-    places: NDArray[np.int64] = field(repr=False)  # `place_of` each piece, rising
+    piece_keys: NDArray[np.int64] = field(repr=False)  # `piece_key` each piece, rising
     starts: NDArray[np.int64] = field(repr=False)  # the first row of each piece, in the same order
     n_leaves: int  # of a target
     n_together: int  # targets of a task, a power of 2
-    store: Store  # where targets are kept
+    store: StateStore  # where targets are kept
 
     @property
     def changed(self) -> str:
         """The error where the frame has other rows than when they were laid out."""
-        return f"{self.about.name} {CHANGED}."
+        return f"{self.about.name} {ROWS_CHANGED}."
 
     @property
     def n_targets(self) -> int:
@@ -64,18 +64,20 @@ class Layout:
         """How many tasks a pass has."""
         return -(-self.n_targets // self.n_together)
 
-    def n_merged(self, most_trees: int) -> int:
+    def n_merged(self, max_trees: int) -> int:
         """How many targets make a tree, a power of 2, for at most so many trees."""
         n_merged = self.n_together
-        while self.n_targets > n_merged * most_trees:
+        while self.n_targets > n_merged * max_trees:
             n_merged *= 2
         return n_merged
 
-    def start(self, part: int, number: int) -> int | None:
+    def start(self, part: int, index: int) -> int | None:
         """The first row of a piece; None if the piece was not there when pieces were laid out."""
-        place = place_of(np.int64(part), np.int64(number))
-        found = int(np.searchsorted(self.places, place))
-        return int(self.starts[found]) if found < len(self.places) and self.places[found] == place else None
+        position = piece_key(np.int64(part), np.int64(index))
+        result = int(np.searchsorted(self.piece_keys, position))
+        return (
+            int(self.starts[result]) if result < len(self.piece_keys) and self.piece_keys[result] == position else None
+        )
 
     def bounds(self, target: int) -> tuple[int, int]:
         """The first row of a target, and the one behind its last."""
@@ -83,19 +85,19 @@ class Layout:
         return target * size, min((target + 1) * size, self.about.n_rows)
 
 
-def place_of(part: NDArray[np.int64] | np.int64, number: NDArray[np.int64] | np.int64) -> Any:
+def piece_key(part: NDArray[np.int64] | np.int64, index: NDArray[np.int64] | np.int64) -> Any:
     """Of pieces: their partition and number in one."""
-    return (part << 32) | number
+    return (part << 32) | index
 
 
 def rows_of_piece(n_features: int, dtype: np.dtype[Any]) -> int:
     """The most rows that a piece has."""
-    return max(1, min(LEAF_ROWS, LARGEST_PIECE // (n_features * dtype.itemsize)))
+    return max(1, min(LEAF_ROWS, MAX_PIECE_BYTES // (n_features * dtype.itemsize)))
 
 
 def pieces(batches: Batches, columns: Columns) -> Iterator[pa.RecordBatch]:
     """The rows of a partition in pieces; where rows are at places in files, a piece has consecutive rows of one."""
-    most = rows_of_piece(len(columns.names), columns.dtype)
+    limit = rows_of_piece(len(columns.names), columns.dtype)
     made = _Made(columns, TaskContext.get().partitionId())
     names = [*columns.read_columns, FILE, ROW]
     for run in _runs(batch.rename_columns(names[: batch.num_columns]) for batch in batches):
@@ -104,10 +106,10 @@ def pieces(batches: Batches, columns: Columns) -> Iterator[pa.RecordBatch]:
             continue
         first = 0
         while first < run.num_rows:
-            some = run.slice(first, most - made.n_rows)
+            some = run.slice(first, limit - made.n_rows)
             made.add(some)
             first += some.num_rows
-            if made.n_rows == most:
+            if made.n_rows == limit:
                 yield from made.piece()
     yield from made.piece()
 
@@ -139,7 +141,7 @@ class _Made:
     """The rows of the next piece, as they come."""
 
     def __init__(self, columns: Columns, part: int) -> None:
-        self._columns, self._part, self._number = columns, part, 0
+        self._columns, self._part, self._next_number = columns, part, 0
         self._batches: list[pa.RecordBatch] = []
         self.n_rows = 0
 
@@ -153,33 +155,33 @@ class _Made:
             return
         rows = np.empty((self.n_rows, len(self._columns.names)), self._columns.dtype, order="F")
         weight = None if self._columns.weights is None else np.empty(self.n_rows)
-        first, flaw, place = 0, None, self._batches[0].slice(0, 1)
+        first, invalid_reason, index = 0, None, self._batches[0].slice(0, 1)
         try:
             for batch in self._batches:
                 part = slice(first, first + batch.num_rows)
                 self._columns.put(batch, rows[part], None if weight is None else weight[part])
                 first += batch.num_rows
         except ValueError as error:
-            flaw = str(error)
-        is_of_file = FILE in place.schema.names
-        file, row = (place.column(FILE)[0].as_py(), place.column(ROW)[0].as_py()) if is_of_file else ("", 0)
-        yield piece_of(Block(0, rows, weight), self._part, self._number, file, row, flaw)
-        self._batches, self.n_rows, self._number = [], 0, self._number + 1
+            invalid_reason = str(error)
+        is_of_file = FILE in index.schema.names
+        file, row = (index.column(FILE)[0].as_py(), index.column(ROW)[0].as_py()) if is_of_file else ("", 0)
+        yield make_piece(Block(0, rows, weight), self._part, self._next_number, file, row, invalid_reason)
+        self._batches, self.n_rows, self._next_number = [], 0, self._next_number + 1
 
 
-def piece_of(
-    block: Block, part: int, number: int, file: str = "", row: int = 0, flaw: str | None = None
+def make_piece(
+    block: Block, part: int, index: int, file: str = "", row: int = 0, invalid_reason: str | None = None
 ) -> pa.RecordBatch:
     """A block as a piece."""
-    return _record(PIECES, file, row, part, number, block.n_rows, flaw, pickle.dumps(block, 5))
+    return _record(PIECES, file, row, part, index, block.n_rows, invalid_reason, pickle.dumps(block, 5))
 
 
 def parts(batches: Batches, layout: Layout, targets: Sequence[int] | None = None) -> Iterator[pa.RecordBatch]:
     """Pieces, cut where targets end; with `targets`, only those of some."""
     size = layout.n_leaves * LEAF_ROWS
     for batch in batches:
-        for part, number, content in zip(*(batch.column(name) for name in ("part", "number", "content")), strict=True):
-            start = layout.start(part.as_py(), number.as_py())
+        for part, index, content in zip(*(batch.column(name) for name in ("part", "number", "content")), strict=True):
+            start = layout.start(part.as_py(), index.as_py())
             if start is None:
                 continue  # the frame has other rows now, and the digest of some target will say so
             block = replace(pickle.loads(content.as_buffer()), first_row=start)
@@ -194,24 +196,24 @@ def parts(batches: Batches, layout: Layout, targets: Sequence[int] | None = None
 
 @dataclass(frozen=True)
 class _Target:
-    number: int
+    index: int
     nodes: list[Block]
     digest: int
-    flaw: str | None
+    invalid_reason: str | None
 
 
 def _joined(batches: Batches, layout: Layout) -> Iterator[_Target]:
     """The targets of a partition, one after the other, each from its parts in any order."""
-    found = ((target.as_py(), content) for batch in batches for target, _, content in zip(*batch.columns, strict=True))
-    for target, records in groupby(found, itemgetter(0)):
+    result = ((target.as_py(), content) for batch in batches for target, _, content in zip(*batch.columns, strict=True))
+    for target, records in groupby(result, itemgetter(0)):
         blocks = sorted((pickle.loads(content.as_buffer()) for _, content in records), key=attrgetter("first_row"))
         first, end = layout.bounds(target)
         if [block.first_row for block in blocks] + [end] != [*accumulate((b.n_rows for b in blocks), initial=first)]:
-            yield _Target(target, [], NOT_WHOLE, layout.changed)
+            yield _Target(target, [], INCOMPLETE_DIGEST, layout.changed)
             continue
-        every = list(nodes(blocks))
-        flaws = (layout.about.flaw(block) for block in every)
-        yield _Target(target, every, _digest(every), next((flaw for flaw in flaws if flaw is not None), None))
+        names = list(nodes(blocks))
+        reasons = (layout.about.invalid_reason(block) for block in names)
+        yield _Target(target, names, _digest(names), next((why for why in reasons if why is not None), None))
 
 
 def _digest(blocks: Iterable[Block]) -> int:
@@ -225,19 +227,19 @@ def _digest(blocks: Iterable[Block]) -> int:
 def hold(batches: Batches, layout: Layout) -> Iterator[pa.RecordBatch]:
     """Join targets, and keep them in files."""
     for target in _joined(batches, layout):
-        path = layout.store.write(target.number, target.nodes, target.digest)
-        yield _record(HELD, target.number, path, target.digest, target.flaw)
+        path = layout.store.write(target.index, target.nodes, target.digest)
+        yield _record(STORED, target.index, path, target.digest, target.invalid_reason)
 
 
-Work = tuple[Callable[..., Any], Sequence[Any]]  # on the `Held` of a target, and its other arguments
+Work = tuple[Callable[..., Any], Sequence[Any]]  # on the `WorkerPartition` of a target, and its other arguments
 Results = Callable[[int, list[Block]], Iterable[bytes]]  # of a target, from its number and its rows
 
 
 def visit(batches: Batches, results: Results, digests: NDArray[np.int64]) -> Iterator[pa.RecordBatch]:
     """The results of those targets whose rows, with these digests, are kept on this machine."""
     for batch in batches:
-        for number, path, digest in zip(*(batch.column(place).to_pylist() for place in range(3)), strict=True):
-            yield from _told(number, digest, read(path, digests[number]), results)
+        for index, path, digest in zip(*(batch.column(position).to_pylist() for position in range(3)), strict=True):
+            yield from _result_batches(index, digest, read(path, digests[index]), results)
 
 
 def make_and_visit(
@@ -245,68 +247,72 @@ def make_and_visit(
 ) -> Iterator[pa.RecordBatch]:
     """Join targets again, keep them on this machine, and give their results, except where rows have changed."""
     for target in _joined(batches, layout):
-        kept = target.nodes if target.digest == digests[target.number] else None
-        if kept is not None:
-            layout.store.write(target.number, kept, target.digest)
-        yield from _told(target.number, target.digest, kept, results)
+        retained = target.nodes if target.digest == digests[target.index] else None
+        if retained is not None:
+            layout.store.write(target.index, retained, target.digest)
+        yield from _result_batches(target.index, target.digest, retained, results)
 
 
-def _told(number: int, digest: int, nodes: list[Block] | None, results: Results) -> Iterator[pa.RecordBatch]:
-    for part, result in enumerate([None] if nodes is None else results(number, nodes)):
-        yield _record(RESULTS, number, part, digest, result)
+def _result_batches(index: int, digest: int, nodes: list[Block] | None, results: Results) -> Iterator[pa.RecordBatch]:
+    for part, result in enumerate([None] if nodes is None else results(index, nodes)):
+        yield _record(RESULTS, index, part, digest, result)
 
 
-def done(number: int, nodes: list[Block], work: Work, store: Store, n_parts: int) -> Iterator[bytes]:
+def done(index: int, nodes: list[Block], work: Work, store: StateStore, n_parts: int) -> Iterator[bytes]:
     """What work on a target returns, as its only result; a tree that is dealt to several parts has one for each."""
     function, arguments = work
     with at_most(TaskContext.get().cpus()):
-        found = function(Held(nodes, store.states(number)), *arguments)
-    for part in [found] if n_parts == 1 else found.dealt(n_parts):
+        result = function(WorkerPartition(nodes, store.states(index)), *arguments)
+    for part in [result] if n_parts == 1 else result.split_by_component(n_parts):
         yield pickle.dumps(part, 5)
 
 
-def taken(number: int, nodes: list[Block], most: int) -> Iterator[bytes]:
+def taken(index: int, nodes: list[Block], max_bytes: int) -> Iterator[bytes]:
     """The rows of a target, in blocks of at most so many."""
-    return (pickle.dumps(part, 5) for block in nodes for part in block.cut(most))
+    return (pickle.dumps(part, 5) for block in nodes for part in block.cut(max_bytes))
 
 
 def merge(batches: Batches, digests: NDArray[np.int64]) -> Iterator[pa.RecordBatch]:
     """Merge the trees of each part: the first target with one gets their sum, and the others an empty result."""
-    kept: dict[int, tuple[int, Any]] = {}  # by part: the first target, and the tree, or the bytes of the only one
-    n_found = Counter[int]()
+    retained: dict[int, tuple[int, Any]] = {}  # by part: the first target, and the tree, or the bytes of the only one
+    n_present = Counter[int]()
     for batch in batches:
-        for number, part, digest, result in zip(*(column.to_pylist() for column in batch.columns), strict=True):
-            is_found = result is not None and digest == digests[number]
-            n_found[part] += is_found
-            if not (is_found and result):
-                yield _record(RESULTS, number, part, digest, result)
-            elif part not in kept:
-                kept[part] = number, result
+        for index, part, digest, result in zip(*(column.to_pylist() for column in batch.columns), strict=True):
+            has_model = result is not None and digest == digests[index]
+            n_present[part] += has_model
+            if not (has_model and result):
+                yield _record(RESULTS, index, part, digest, result)
+            elif part not in retained:
+                retained[part] = index, result
             else:
-                first, tree = kept[part]
+                first, tree = retained[part]
                 tree = tree if isinstance(tree, Tree) else pickle.loads(tree)
-                kept[part] = first, tree + pickle.loads(result)
-                yield _record(RESULTS, number, part, digest, b"")
-    for part, (number, tree) in kept.items():
+                retained[part] = first, tree + pickle.loads(result)
+                yield _record(RESULTS, index, part, digest, b"")
+    for part, (index, tree) in retained.items():
         if isinstance(tree, Tree):
-            tree = pickle.dumps(tree.closed() if n_found[part] == len(digests) else tree, 5)
-        yield _record(RESULTS, number, part, digests[number], tree)
+            tree = pickle.dumps(tree.closed() if n_present[part] == len(digests) else tree, 5)
+        yield _record(RESULTS, index, part, digests[index], tree)
 
 
 def make_and_change(
-    batches: Batches, layout: Layout, change: Callable[[Block], Iterable[Block]], most: int, digests: NDArray[np.int64]
+    batches: Batches,
+    layout: Layout,
+    change: Callable[[Block], Iterable[Block]],
+    max_bytes: int,
+    digests: NDArray[np.int64],
 ) -> Iterator[pa.RecordBatch]:
     """Pieces, of at most so many rows, of what a function makes of the blocks of targets."""
     for target in _joined(batches, layout):
-        if target.digest != digests[target.number]:
-            yield piece_of(Block(0, np.empty((0, 0))), target.number, 0, flaw=layout.changed)
+        if target.digest != digests[target.index]:
+            yield make_piece(Block(0, np.empty((0, 0))), target.index, 0, invalid_reason=layout.changed)
             continue
         changed = (made for block in target.nodes for made in change(block))
-        for number, block in enumerate(piece for made in changed for piece in made.cut(most)):
-            yield piece_of(block, target.number, number)
+        for index, block in enumerate(piece for made in changed for piece in made.cut(max_bytes)):
+            yield make_piece(block, target.index, index)
 
 
-def forget(batches: Batches, store: Store) -> Iterator[pa.RecordBatch]:
+def forget(batches: Batches, store: StateStore) -> Iterator[pa.RecordBatch]:
     """Remove the files of targets that are kept on this machine."""
     store.remove()
     for batch in batches:

@@ -14,14 +14,14 @@ from pathlib import Path
 from gaussmix._src.interfaces.block import Block
 from gaussmix._src.sources.remote import States
 
-ALIGNED = 64  # bytes
-MOST_BYTES = 2**28  # of states in a worker; those beyond are made again in every pass
+ALIGNMENT = 64  # bytes
+MAX_STATE_BYTES = 2**28  # of states in a worker; those beyond are made again in every pass
 
 _states: dict[str, dict[int, States]] = {}  # of this worker, by store and target
 
 
 @dataclass(frozen=True)
-class Store:
+class StateStore:
     """The rows of one source on executors, in files of a folder that Spark removes when the executor ends.
 
     Files and states are a cache: what is lost is made again.
@@ -57,10 +57,10 @@ class Store:
     def states(self, target: int) -> States:
         """What this worker keeps with a target for fits."""
         for other in [name for name in _states if name != self.name]:
-            if _n_bytes() > MOST_BYTES:
+            if _n_bytes() > MAX_STATE_BYTES:
                 del _states[other]
         mine = _states.setdefault(self.name, {})
-        if target not in mine and _n_bytes() > MOST_BYTES:
+        if target not in mine and _n_bytes() > MAX_STATE_BYTES:
             return {}
         return mine.setdefault(target, {})
 
@@ -77,7 +77,7 @@ def read(path: str, digest: int) -> list[Block] | None:
         return None
     buffers = []
     for size in sizes:
-        first += -first % ALIGNED
+        first += -first % ALIGNMENT
         buffers.append(mapped[first : first + size])
         first += size
     return pickle.loads(head, buffers=buffers)
@@ -89,10 +89,10 @@ def _write(path: Path, blocks: list[Block], digest: int) -> None:
     with path.open("wb") as file:
         pickle.dump((digest, head, [buffer.raw().nbytes for buffer in buffers]), file)
         for buffer in buffers:
-            file.write(bytes(-file.tell() % ALIGNED))
+            file.write(bytes(-file.tell() % ALIGNMENT))
             file.write(buffer.raw())
 
 
 def _n_bytes() -> int:
-    kept = (states for mine in _states.values() for fits in mine.values() for _, states in fits.values())
-    return sum(state.n_bytes for states in kept for state in states)
+    retained = (states for mine in _states.values() for fits in mine.values() for _, states in fits.values())
+    return sum(state.n_bytes for states in retained for state in states)

@@ -42,7 +42,7 @@ class _Columns(Columns):
 
 
 @dataclass(frozen=True)
-class Table:
+class SparkTable:
     """A Spark frame and its columns that are features."""
 
     frame: Any  # `pyspark.sql.DataFrame`, or the data frame of Spark Connect
@@ -50,7 +50,7 @@ class Table:
     about: About  # the same; its number of rows is not read
 
     @classmethod
-    def of(cls, frame: Any, asked: Request) -> Table:
+    def from_data(cls, frame: Any, request: Request) -> SparkTable:
         """Of a Spark frame.
 
         Raises ValueError: a column is absent or holds no numbers. TypeError: it is a frame of pandas on Spark.
@@ -60,8 +60,8 @@ class Table:
                 "X is a frame of pandas on Spark, which takes no columns of results: give X.to_spark()."
             )
         schema = pa.schema([(field.name, to_arrow_type(field.dataType)) for field in frame.schema.fields])
-        found = _Columns("the Spark frame", schema, asked.columns, asked.weights)
-        return cls(frame, found, found.about(may_miss=asked.missing))
+        result = _Columns("the Spark frame", schema, request.columns, request.weights)
+        return cls(frame, result, result.about(may_miss=request.missing))
 
     @cached_property
     def is_of_files(self) -> bool:
@@ -71,15 +71,15 @@ class Table:
         return bool(_FILES.match(last)) and all(map(_STEP.match, steps))
 
     @property
-    def numbers(self) -> Any:
+    def values(self) -> Any:
         """A frame of the features and the weights, and of the places of rows that come from files.
 
         Its columns are called by their numbers, because `mapInArrow` takes no names with dots.
         """
-        chosen = [column_of(name).alias(str(place)) for place, name in enumerate(self.columns.read_columns)]
+        chosen = [column_of(name).alias(str(index)) for index, name in enumerate(self.columns.read_columns)]
         if self.is_of_files:
-            place = self.frame.metadataColumn("_metadata")
-            chosen += [place.getField("file_path").alias(FILE), place.getField("row_index").alias(ROW)]
+            index = self.frame.metadataColumn("_metadata")
+            chosen += [index.getField("file_path").alias(FILE), index.getField("row_index").alias(ROW)]
         return self.frame.select(chosen)
 
     def per_row(self, task: Callable[[Block], NDArray[Any]], dtype: Any, shape: tuple[int, ...]) -> Any:

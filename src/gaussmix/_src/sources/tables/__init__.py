@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 
 from gaussmix._src.errors import counted, listed
 from gaussmix._src.numerics.threads import cached_property
-from gaussmix._src.sources.files.listing import Stamps, files_of
+from gaussmix._src.sources.files.listing import FileVersions, list_files
 from gaussmix._src.sources.files.paths import EXTENSIONS
 from gaussmix._src.sources.tables.arrow_table import read_arrow
 from gaussmix._src.sources.tables.base import STANDARD, BadTable, Dialect, Input, Table, typed
@@ -38,7 +38,7 @@ FORMATS = {
     "arrow": Format(read_arrow, EXTENSIONS["arrow"], (b"ARROW1", b"FEA1", _ARROW_STREAM)),
     "npy": Format(read_npy, EXTENSIONS["npy"], (b"\x93NUMPY",)),
 }
-GUESSED = Dialect()  # from the first two lines of a file
+DEFAULT_DIALECT = Dialect()  # from the first two lines of a file
 _NO_TABLE = "is no table that is read: write it as CSV"
 _UNREADABLE = (  # extensions, beginnings, and what to do
     ((".gmm",), (), "is a model, not a table: name the rows to read"),
@@ -58,7 +58,7 @@ _UNREADABLE = (  # extensions, beginnings, and what to do
 )
 
 
-def open_table(name: str, format: str | None = None, dialect: Dialect = GUESSED) -> Files:
+def open_table(name: str, format: str | None = None, dialect: Dialect = DEFAULT_DIALECT) -> Files:
     """Open a file, a pipe ("-" for standard input), or the files of a pattern, a folder or a URL as one table.
 
     `format` is a key of FORMATS. By default the extension of the first file decides, then its first bytes; else it is
@@ -67,7 +67,7 @@ def open_table(name: str, format: str | None = None, dialect: Dialect = GUESSED)
     Raises BadTable: a file is not of its format or of none that is read, or files have unlike columns. OSError: a file
     can't be opened.
     """
-    inputs = [Input.of(file, dialect) for file in ([STANDARD] if name == STANDARD else files_of(name))]
+    inputs = [Input.from_file(file, dialect) for file in ([STANDARD] if name == STANDARD else list_files(name))]
     start = inputs[0].first_bytes(8)
     if format is None:
         _check_readable(inputs[0].name, start)
@@ -75,10 +75,10 @@ def open_table(name: str, format: str | None = None, dialect: Dialect = GUESSED)
     format = format or format_by_name(inputs[0].name) or next(by_beginning, "csv")
     reads = (partial(FORMATS[format].read, each) for each in inputs)
     if inputs[0].stored is None:
-        return Files.of([read() for read in reads], dialect)
+        return Files.from_tables([read() for read in reads], dialect)
     from gaussmix._src.sources.files.stores import at_once
 
-    return Files.of(list(at_once(reads)), dialect)
+    return Files.from_tables(list(at_once(reads)), dialect)
 
 
 def format_by_name(path: str) -> str | None:
@@ -101,15 +101,15 @@ class Files(Table):
 
     # tables, stamps: the files, and when they changed last
     tables: Sequence[Table]
-    stamps: Stamps
-    dialect: Dialect = GUESSED  # of text
+    versions: FileVersions
+    dialect: Dialect = DEFAULT_DIALECT  # of text
     memory: int = 2**27  # bytes; up to a half of it is for what is asked for ahead of stored files
     complete: tuple[str, ...] = ()  # columns; rows that miss a value in one of them are left out
     # how many of these rows the last whole pass met, under the name "rows"
     n_left_out: dict[str, int] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, tables: Sequence[Table], dialect: Dialect = GUESSED) -> Files:
+    def from_tables(cls, tables: Sequence[Table], dialect: Dialect = DEFAULT_DIALECT) -> Files:
         """Join tables; raises BadTable if two have other columns."""
         first = tables[0]
         for table in tables[1:]:
@@ -119,7 +119,7 @@ class Files(Table):
         own = {field.name: getattr(first, field.name) for field in fields(Table)}
         for name in "notices", "files":
             own[name] = tuple(chain.from_iterable(getattr(table, name) for table in tables))
-        return cls(**own, tables=tables, stamps=Stamps(own["files"]), dialect=dialect)
+        return cls(**own, tables=tables, versions=FileVersions(own["files"]), dialect=dialect)
 
     def without(self, columns: Collection[str]) -> Files:
         """The same rows without some columns; raises BadTable if there is no such column, or none is left."""
@@ -145,20 +145,23 @@ class Files(Table):
         sizes = [None if self.complete else table.n_rows for table in self.tables]
         return None if None in sizes else sum(size for size in sizes if size is not None)
 
-    def batches(self, columns: Sequence[str], numbers: Collection[str] = ()) -> Iterator[pa.RecordBatch]:
-        self.stamps.check()
-        wanted, n_kept, n_left_out = list(dict.fromkeys((*columns, *self.complete))), 0, 0
+    def batches(self, columns: Sequence[str], numeric: Collection[str] = ()) -> Iterator[pa.RecordBatch]:
+        self.versions.check()
+        wanted, n_retained, n_left_out = list(dict.fromkeys((*columns, *self.complete))), 0, 0
         for table in self._under_way(wanted):
             try:
-                for batch in table.batches(wanted, numbers):
-                    kept = batch.filter(self._is_complete(batch)) if self.complete else batch
-                    n_kept, n_left_out = n_kept + kept.num_rows, n_left_out + batch.num_rows - kept.num_rows
-                    yield kept.select(list(columns))
+                for batch in table.batches(wanted, numeric):
+                    retained = batch.filter(self._is_complete(batch)) if self.complete else batch
+                    n_retained, n_left_out = (
+                        n_retained + retained.num_rows,
+                        n_left_out + batch.num_rows - retained.num_rows,
+                    )
+                    yield retained.select(list(columns))
             except (OSError, ValueError):
-                self.stamps.check()  # a file that has changed is the reason
+                self.versions.check()  # a file that has changed is the reason
                 raise
-        self.stamps.check()
-        if n_left_out and not n_kept:
+        self.versions.check()
+        if n_left_out and not n_retained:
             raise BadTable(f"{self.name}: each row misses a value in {listed(self.complete)}.")
         self.n_left_out["rows"] = n_left_out
 
@@ -167,10 +170,10 @@ class Files(Table):
         stored = {file: table for table in self.tables for file in table.files if not isinstance(file, Path)}
         if not stored:
             return self.tables
-        from gaussmix._src.sources.files.stores import AT_ONCE, LARGEST, LEAST, Requests
+        from gaussmix._src.sources.files.stores import MAX_REQUEST_BYTES, MAX_REQUESTS, MIN_REQUEST_BYTES, Requests
 
         wanted = {file: table.ranges(columns, self.memory // 4) for file, table in stored.items()}
-        requests = Requests(wanted, max(LEAST, min(LARGEST, self.memory // (4 * AT_ONCE))))
+        requests = Requests(wanted, max(MIN_REQUEST_BYTES, min(MAX_REQUEST_BYTES, self.memory // (4 * MAX_REQUESTS))))
         return [table.with_requests(requests) for table in self.tables]
 
     @property
@@ -185,20 +188,20 @@ class Files(Table):
     def n_together(self, columns: Collection[str]) -> int:
         return max(table.n_together(columns) for table in self.tables)
 
-    def place(self, row: int) -> str:
+    def describe_location(self, row: int) -> str:
         for table in self.tables:
             if not self.complete and table.n_rows is not None:
                 if row < table.n_rows:
-                    return table.place(row)
+                    return table.describe_location(row)
                 row -= table.n_rows
                 continue
             first = 0
             for batch in table.batches(self.complete or table.names[:1]):
-                kept = pc.indices_nonzero(self._is_complete(batch)) if self.complete else None
-                n_kept = batch.num_rows if kept is None else len(kept)
-                if row < n_kept:
-                    return table.place(first + (row if kept is None else kept[row].as_py()))
-                first, row = first + batch.num_rows, row - n_kept
+                retained = pc.indices_nonzero(self._is_complete(batch)) if self.complete else None
+                n_retained = batch.num_rows if retained is None else len(retained)
+                if row < n_retained:
+                    return table.describe_location(first + (row if retained is None else retained[row].as_py()))
+                first, row = first + batch.num_rows, row - n_retained
         raise IndexError(row)
 
     def why_not_numeric(self, name: str, kind: pa.DataType) -> str:

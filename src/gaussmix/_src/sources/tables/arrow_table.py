@@ -18,7 +18,7 @@ _START = 8  # bytes, before the stream in an Arrow file
 
 
 @dataclass(frozen=True)
-class _Numbers:
+class _ValueLayout:
     """Where the numbers of a column of a batch lie in a file that holds them as they are."""
 
     kind: pa.DataType  # their type
@@ -35,12 +35,12 @@ class _Numbers:
         )
 
 
-def _bits(file: pa.NativeFile, place: int, first: int, count: int) -> pa.Buffer:
+def _bits(file: pa.NativeFile, start: int, first: int, count: int) -> pa.Buffer:
     size = (count + 7) // 8
-    found = file.read_at(size, place + first // 8)
-    if len(found) < size:
+    result = file.read_at(size, start + first // 8)
+    if len(result) < size:
         raise OSError("it became shorter while it was read")
-    return pa.py_buffer(found)
+    return pa.py_buffer(result)
 
 
 @dataclass(frozen=True)
@@ -48,18 +48,18 @@ class _Batch:
     """A batch of an Arrow file: its number of rows, and the numbers that can be read without the rest."""
 
     n_rows: int
-    numbers: Mapping[str, _Numbers]
+    layouts: Mapping[str, _ValueLayout]
 
     @classmethod
-    def of(cls, batch: pa.RecordBatch, names: Sequence[str], mapped: pa.Buffer) -> _Batch:
+    def from_batch(cls, batch: pa.RecordBatch, names: Sequence[str], mapped: pa.Buffer) -> _Batch:
         """Of a batch in a file that is mapped, whose columns `names` hold numbers that are not compressed."""
-        numbers = {}
+        columns = {}
         for name in names:
             column = batch.column(name)
             validity, values = (each.address - mapped.address if each else None for each in column.buffers())
             if values is not None and 0 <= values < mapped.size:
-                numbers[name] = _Numbers(column.type, validity, values)
-        return cls(batch.num_rows, numbers)
+                columns[name] = _ValueLayout(column.type, validity, values)
+        return cls(batch.num_rows, columns)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,10 +75,10 @@ class ArrowFileTable(TypedTable):
     @cached_property
     def layout(self) -> list[_Batch]:
         """The batches. The file is mapped, and arrays of what is not compressed are made without reading it."""
-        numbers = [field for field in self.types if is_numeric(field.type)]
-        narrow = min(numbers, key=lambda field: field.type.bit_width, default=self.types.field(0)).name
+        values = [field for field in self.types if is_numeric(field.type)]
+        narrow = min(values, key=lambda field: field.type.bit_width, default=self.types.field(0)).name
         # Of compressed batches only the rows of one column are counted. Asked for some columns, Arrow copies.
-        options, names = (_only([narrow], self.types), []) if self.codec else (None, [each.name for each in numbers])
+        options, names = (_only([narrow], self.types), []) if self.codec else (None, [each.name for each in values])
         with (
             reading(self.source, "Arrow or Feather"),
             self.source.mapped() as mapped,
@@ -86,8 +86,8 @@ class ArrowFileTable(TypedTable):
         ):
             whole = mapped.read_buffer()
             batches = map(file.get_batch, range(file.num_record_batches))
-            kept = (batch.select(names or batch.schema.names) for batch in batches)
-            return [_Batch.of(valid(batch, self.name), names, whole) for batch in kept]
+            retained = (batch.select(names or batch.schema.names) for batch in batches)
+            return [_Batch.from_batch(valid(batch, self.name), names, whole) for batch in retained]
 
     @property
     def n_rows(self) -> int:
@@ -97,19 +97,19 @@ class ArrowFileTable(TypedTable):
         return self.codec == ZSTD
 
     def n_together(self, columns: Collection[str]) -> int:
-        return max((part.n_rows for part in self.layout if not part.numbers.keys() >= set(columns)), default=0)
+        return max((part.n_rows for part in self.layout if not part.layouts.keys() >= set(columns)), default=0)
 
     def _read(self, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
         step = batch_rows(len(columns))
         with self.source.opened() as opened, pa.ipc.open_file(opened, options=_only(columns, self.types)) as file:
-            for number, part in enumerate(self.layout):
-                with self._reading(f"batch {number}"):
-                    if not part.numbers.keys() >= set(columns):
-                        yield file.get_batch(number)
+            for index, part in enumerate(self.layout):
+                with self._reading(f"batch {index}"):
+                    if not part.layouts.keys() >= set(columns):
+                        yield file.get_batch(index)
                         continue
                     for first in range(0, part.n_rows, step):
                         count = min(step, part.n_rows - first)
-                        yield pa.record_batch({name: part.numbers[name].read(opened, first, count) for name in columns})
+                        yield pa.record_batch({name: part.layouts[name].read(opened, first, count) for name in columns})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,7 +135,7 @@ class MemoryTable(TypedTable):
 
     arrow: pa.Table
 
-    def ranges(self, columns: Collection[str], at_most: int) -> Iterator[tuple[int, int]]:
+    def ranges(self, columns: Collection[str], max_bytes: int) -> Iterator[tuple[int, int]]:
         return iter(())
 
     @property
@@ -154,26 +154,26 @@ def read_arrow(source: Input) -> TypedTable:
             from pyarrow import feather
 
             arrow = feather.read_table(source.opened())
-            return MemoryTable.of(source, arrow.schema, arrow=arrow)
+            return MemoryTable.from_input(source, arrow.schema, arrow=arrow)
         is_file = start.startswith(_ARROW_FILE)
         if is_file and source.stored is not None:
             with source.opened() as opened:
                 opened.seek(_START)
-                return ArrowStreamTable.of(source, pa.ipc.open_stream(opened).schema, start=_START)
+                return ArrowStreamTable.from_input(source, pa.ipc.open_stream(opened).schema, start=_START)
         with source.opened() as opened:
             types = (pa.ipc.open_file if is_file else pa.ipc.open_stream)(opened).schema
             return (
-                ArrowFileTable.of(source, types, codec=codec_of(opened))
+                ArrowFileTable.from_input(source, types, codec=codec_of(opened))
                 if is_file
-                else ArrowStreamTable.of(source, types)
+                else ArrowStreamTable.from_input(source, types)
             )
 
 
 def codec_of(file: pa.NativeFile) -> bytes:
     """How the compressed buffers of an Arrow file begin; b"" where they are not compressed. PyArrow does not say."""
-    place, body = 8, b""
+    start, body = 8, b""
     for _ in range(2):  # the message of the types has no body, the next one has
-        size = int.from_bytes(file.read_at(8, place)[4:], "little")
-        place += 8 + size
-        body = file.read_at(12, place)
+        size = int.from_bytes(file.read_at(8, start)[4:], "little")
+        start += 8 + size
+        body = file.read_at(12, start)
     return body[8:] if body[8:] in (ZSTD, _LZ4) else b""  # after the length of the first buffer

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from gaussmix._src.errors import listed
 from gaussmix._src.numerics.threads import cached_property
 from gaussmix._src.sources.files.base import check_cells
-from gaussmix._src.sources.opening import MEMORY, check_memory
+from gaussmix._src.sources.opening import DEFAULT_MEMORY, check_memory
 from gaussmix._src.sources.traffic import physical_memory
 
 if TYPE_CHECKING:
@@ -34,8 +34,8 @@ COLUMN_BYTES = 2**13  # that a column counts, whatever its rows: its readers wer
 STANDARD = "-"  # standard input or output
 INDEX_OF_FRAME = "it is the index of a data frame"
 INDEX = re.compile(r"__index_level_\d+__|Unnamed: 0|")  # how data frames name their index: in CSV not at all
-_COUNTED = 10  # rows: fewer may rise by one each by chance
-_NUMBER = re.compile(r"(?:^|[\W_])(?:id|idx|index|key|nr|no|number|row)$", re.IGNORECASE)
+_MIN_COUNTED_ROWS = 10  # rows: fewer may rise by one each by chance
+_INDEX_NAME = re.compile(r"(?:^|[\W_])(?:id|idx|index|key|nr|no|number|row)$", re.IGNORECASE)
 # How compressed bytes begin.
 _CODECS = {
     rb"\x1f\x8b": "gzip",
@@ -59,7 +59,9 @@ class Dialect:
     missing: tuple[str, ...] = ()  # texts that say that a number is missing, beside the usual ones
     thousands: str | None = None  # the mark between groups of three digits, if any; "." makes "," the decimal mark
     encoding: str | None = None  # as Python calls it; None if the user does not say
-    memory: int = field(default=check_memory(MEMORY), repr=False, compare=False)  # bytes; bounds what a line may take
+    memory: int = field(
+        default=check_memory(DEFAULT_MEMORY), repr=False, compare=False
+    )  # bytes; bounds what a line may take
 
     @property
     def longest(self) -> int:
@@ -84,7 +86,7 @@ class Input:
     requests: Requests | None = None  # of a stored file, what is under way
 
     @classmethod
-    def of(cls, file: str | Path | StoredFile, dialect: Dialect = Dialect()) -> Input:
+    def from_file(cls, file: str | Path | StoredFile, dialect: Dialect = Dialect()) -> Input:
         """Open a file or a pipe; "-" is standard input. Raises OSError."""
         name = str(file)
         if name == STANDARD:
@@ -94,12 +96,12 @@ class Input:
         with open(name, "rb") as opened:
             return cls(name, None if os.path.isfile(name) else opened.read(), dialect)
 
-    def first_bytes(self, number: int) -> bytes:
+    def first_bytes(self, n_bytes: int) -> bytes:
         """As many of the first bytes as there are."""
         if self.stored is not None:
-            return self.stored.read(0, number)
+            return self.stored.read(0, n_bytes)
         with self.opened() as file:
-            return bytes(file.read(number))
+            return bytes(file.read(n_bytes))
 
     @property
     def files(self) -> tuple[Path | StoredFile, ...]:
@@ -176,9 +178,9 @@ class Table(ABC):
         """Names and types of the columns; of text, the types of its first rows."""
 
     @cached_property
-    def places(self) -> Mapping[str, int]:
+    def column_indices(self) -> Mapping[str, int]:
         """The columns, and where each is among them."""
-        return {name: place for place, name in enumerate(self.names)}
+        return {name: index for index, name in enumerate(self.names)}
 
     @property
     def n_rows(self) -> int | None:
@@ -186,14 +188,14 @@ class Table(ABC):
         return None
 
     @abstractmethod
-    def batches(self, columns: Sequence[str], numbers: Collection[str] = ()) -> Iterator[pa.RecordBatch]:
-        """Columns in this order, some rows at a time. In text formats all are text but the columns `numbers`.
+    def batches(self, columns: Sequence[str], numeric: Collection[str] = ()) -> Iterator[pa.RecordBatch]:
+        """Columns in this order, some rows at a time. In text formats all are text but the columns `numeric`.
 
-        Raises BadTable, OSError: rows can't be read; one of the columns `numbers` holds text.
+        Raises BadTable, OSError: rows can't be read; one of the columns `numeric` holds text.
         """
 
     @abstractmethod
-    def place(self, row: int) -> str:
+    def describe_location(self, row: int) -> str:
         """Where a row is, for messages: its file, and its line or its number, counted from 0."""
 
     @abstractmethod
@@ -208,10 +210,10 @@ class Table(ABC):
         """The largest number of rows whose columns can only be read together; 0 where few can be."""
         return 0
 
-    def ranges(self, columns: Collection[str], at_most: int) -> Iterable[tuple[int, int]]:
+    def ranges(self, columns: Collection[str], max_bytes: int) -> Iterable[tuple[int, int]]:
         """Of a stored file: the places and numbers of bytes that some columns take, in the order of reading.
 
-        A reader may hold about `at_most` bytes.
+        A reader may hold about `max_bytes` bytes.
         """
         return [(0, file.size) for file in self.files if not isinstance(file, Path)]
 
@@ -230,8 +232,8 @@ class Table(ABC):
 
     def _other_names(self, other: Table) -> str | None:
         """The first column that only one of two tables has, or that both have the same in another order."""
-        absent = [f"no column {name!r}" for name in other.names if name not in self.places]
-        more = [f"column {name!r}" for name in self.names if name not in other.places]
+        absent = [f"no column {name!r}" for name in other.names if name not in self.column_indices]
+        more = [f"column {name!r}" for name in self.names if name not in other.column_indices]
         return next(iter(absent + more), "its columns in another order")
 
     def numeric_names(self, without: Collection[str] = ()) -> tuple[str, ...]:
@@ -242,13 +244,13 @@ class Table(ABC):
 
     def counting_names(self, names: Sequence[str]) -> list[str]:
         """Those of these columns that count the rows, by the first batch: from 0 or 1, or called like a number."""
-        whole_numbers = [name for name in names if self.has_names and pa.types.is_integer(self.schema.field(name).type)]
-        batch = next(self.batches(whole_numbers, whole_numbers), None) if whole_numbers else None
-        if batch is None or batch.num_rows < _COUNTED:
+        integers = [name for name in names if self.has_names and pa.types.is_integer(self.schema.field(name).type)]
+        batch = next(self.batches(integers, integers), None) if integers else None
+        if batch is None or batch.num_rows < _MIN_COUNTED_ROWS:
             return []
-        found = {name: doubles(batch.column(name)) for name in whole_numbers}
-        is_called = {name: values[0] in (0, 1) or _NUMBER.search(name) for name, values in found.items()}
-        counting = [name for name, values in found.items() if is_called[name] and (np.diff(values) == 1).all()]
+        result = {name: doubles(batch.column(name)) for name in integers}
+        is_called = {name: values[0] in (0, 1) or _INDEX_NAME.search(name) for name, values in result.items()}
+        counting = [name for name, values in result.items() if is_called[name] and (np.diff(values) == 1).all()]
         others = [name for name in names if is_numeric(self.schema.field(name).type) and name not in counting]
         return counting if others else []
 
@@ -259,14 +261,14 @@ class Table(ABC):
     def check_bad_cells(self, without: Collection[str] = ()) -> None:
         """Raise BadTable for a column of text that nearly is one of numbers: it would be left out by a typing error."""
         for name in self.names:
-            found = None if name in without else self.bad_cells(name)
-            if found is not None:
+            result = None if name in without else self.bad_cells(name)
+            if result is not None:
                 where, advice = f"{self.name}, column {name!r}", "mend these cells, or exclude the column"
-                raise BadTable(f"{where} holds numbers except {found}: {advice}.")
+                raise BadTable(f"{where} holds numbers except {result}: {advice}.")
 
     def check_has(self, name: str) -> None:
         """Raise BadTable for a column that is absent."""
-        if name not in self.places:
+        if name not in self.column_indices:
             raise BadTable(f"{self.name} has no column {name!r}; it has {listed(self.names)}.")
 
     def check_numeric(self, columns: Sequence[str]) -> None:
@@ -277,9 +279,9 @@ class Table(ABC):
             if not is_numeric(kind):
                 raise BadTable(f"{self.name}, column {name!r}: {self.why_not_numeric(name, kind)}.")
 
-    def parts(self, n_rows: int, numbers: Collection[str] = ()) -> Iterator[pa.Table]:
-        """All columns, `n_rows` rows at a time. Columns of text formats are text, except `numbers`."""
-        return in_parts(self.batches(self.names, numbers), n_rows)
+    def parts(self, n_rows: int, numeric: Collection[str] = ()) -> Iterator[pa.Table]:
+        """All columns, `n_rows` rows at a time. Columns of text formats are text, except `numeric`."""
+        return in_parts(self.batches(self.names, numeric), n_rows)
 
     def rows(self, columns: Sequence[str], n_rows: int, *, may_miss: bool = False) -> Iterator[NDArray[np.float64]]:
         """Columns as finite numbers (n_rows, n_columns), `n_rows` at a time, and NaN where cells `may_miss`.
@@ -291,7 +293,7 @@ class Table(ABC):
             rows = np.empty((part.num_rows, len(columns)))
             for column, name in enumerate(columns):
                 rows[:, column] = doubles(part[name])
-            check_cells(self.place, columns, first, rows, may_miss=may_miss)
+            check_cells(self.describe_location, columns, first, rows, may_miss=may_miss)
             yield rows
             first += len(rows)
         if not first:
@@ -326,17 +328,17 @@ def batch_rows(n_columns: int) -> int:
 
 def in_parts(batches: Iterator[pa.RecordBatch], n_rows: int) -> Iterator[pa.Table]:
     """The same rows, `n_rows` at a time."""
-    held: list[pa.RecordBatch] = []
+    partitions: list[pa.RecordBatch] = []
     missing = n_rows
     for batch in batches:
         while batch.num_rows >= missing:
-            yield pa.Table.from_batches([*held, batch.slice(0, missing)])
-            batch, held, missing = batch.slice(missing), [], n_rows
+            yield pa.Table.from_batches([*partitions, batch.slice(0, missing)])
+            batch, partitions, missing = batch.slice(missing), [], n_rows
         if batch.num_rows:
-            held.append(batch)
+            partitions.append(batch)
             missing -= batch.num_rows
-    if held:
-        yield pa.Table.from_batches(held)
+    if partitions:
+        yield pa.Table.from_batches(partitions)
 
 
 def doubles(column: pa.Array | pa.ChunkedArray) -> NDArray[np.float64]:
@@ -362,17 +364,17 @@ def is_numeric(kind: Any) -> bool:
 def typed(schema: pa.Schema, others: Iterable[pa.Schema]) -> pa.Schema:
     """The schema with a type for columns of nulls alone: that of the first other schema that has one."""
     empty = {field.name for field in schema if pa.types.is_null(field.type)}
-    found: dict[str, pa.Field] = {}
+    result: dict[str, pa.Field] = {}
     for other in others if empty else ():
-        found |= {field.name: field for field in other if field.name in empty and not pa.types.is_null(field.type)}
-        empty -= found.keys()
+        result |= {field.name: field for field in other if field.name in empty and not pa.types.is_null(field.type)}
+        empty -= result.keys()
         if not empty:
             break
-    fields = [found.get(field.name, field) if pa.types.is_null(field.type) else field for field in schema]
-    return pa.schema(fields, schema.metadata) if found else schema
+    fields = [result.get(field.name, field) if pa.types.is_null(field.type) else field for field in schema]
+    return pa.schema(fields, schema.metadata) if result else schema
 
 
-def kind_of(kind: Any) -> str:
+def describe_type(kind: Any) -> str:
     """What the values of a type that is not numeric are, as the end of a sentence."""
     if pa.types.is_null(kind):
         return "it is empty"

@@ -25,8 +25,8 @@ from gaussmix._src.sources.tables.base import (
     Input,
     Table,
     check_names,
+    describe_type,
     first_line,
-    kind_of,
     reading,
     typed,
 )
@@ -34,9 +34,9 @@ from gaussmix._src.sources.tables.base import (
 _DELIMITERS = ",;\t|"
 _BLANKS = " "  # any run of blanks and tabs
 NULLS = arrow_csv.ConvertOptions().null_values  # how text always says that a number is missing
-_LOOKED_AT = 20_000  # rows in which cells that are not numbers are looked for
-_FEW = 0.1  # a share of the cells: a column with fewer that are not numbers was meant to hold numbers
-_SHOWN = 3
+_MAX_CHECKED_ROWS = 20_000  # rows in which cells that are not numbers are looked for
+_MAX_TEXT_FRACTION = 0.1  # a share of the cells: a column with fewer that are not numbers was meant to hold numbers
+_MAX_SHOWN = 3
 _COMMA = " (where the comma is a decimal mark, say so: decimal ',')"
 _EITHER = " (where ',' marks thousands, say so: thousands ','; where it is a decimal mark: decimal ',')"
 # Marks between groups of digits, and what is written in their place too: blanks at which no line ends, an apostrophe.
@@ -46,13 +46,13 @@ _THOUSANDS = {
     " ": " \N{NO-BREAK SPACE}\N{NARROW NO-BREAK SPACE}",
     "'": "'\N{RIGHT SINGLE QUOTATION MARK}",
 }
-_TRIED = 2**20  # bytes, in which letters that are not UTF-8 are looked for
+_MAX_DECODED_BYTES = 2**20  # bytes, in which letters that are not UTF-8 are looked for
 _MARKS = {b"\xef\xbb\xbf": "utf-8", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}  # at the beginning of text
 _WESTERN = "cp1252"  # what Excel writes as CSV in Western Europe and America
-_LONGEST_HEADER = 1000  # lines, of a header whose quoted names go on over several
-_TOLD_BY = 20  # records, which show what the delimiter is
-_ROWS_OF_BLOCK = 16  # at least, if their lines are about as long as the first
-_HEADER_CHARACTERS = 2**22  # at most, of the lines that are looked at before the rest
+_MAX_HEADER_LINES = 1000  # lines, of a header whose quoted names go on over several
+_MAX_GUESS_RECORDS = 20  # records, which show what the delimiter is
+_MIN_BLOCK_ROWS = 16  # at least, if their lines are about as long as the first
+_MAX_HEADER_CHARACTERS = 2**22  # at most, of the lines that are looked at before the rest
 _TOO_LONG = "has more than {:,} characters: close the quote that is open, or give a larger memory=."
 _NAMED = re.compile(r'"?sep=(.)"?', re.IGNORECASE)  # Excel's first line
 
@@ -69,13 +69,13 @@ class _Cells:
     def add(self, line: int, text: str, hint: str) -> None:
         """Record a cell that is not a number."""
         self.n_bad += 1
-        self.bad += [(line, text)] if self.n_bad <= _SHOWN else []
+        self.bad += [(line, text)] if self.n_bad <= _MAX_SHOWN else []
         self.hints.add(hint)
 
     @property
     def is_text(self) -> bool:
         """Whether the column surely was not meant to hold numbers."""
-        return "" in self.hints and self.n_bad > 1 + _FEW * _LOOKED_AT
+        return "" in self.hints and self.n_bad > 1 + _MAX_TEXT_FRACTION * _MAX_CHECKED_ROWS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,86 +96,86 @@ class CsvTable(Table):
     def schema(self) -> pa.Schema:
         with self._reading(), self._stream(self.names) as batches:
             schema = batches.schema
-        for place, each in enumerate(schema) if self.thousands else ():
-            if pa.types.is_string(each.type) and (kind := self._grouped_type(place)) is not None:
-                schema = schema.set(place, each.with_type(kind))
+        for index, each in enumerate(schema) if self.thousands else ():
+            if pa.types.is_string(each.type) and (kind := self._grouped_type(index)) is not None:
+                schema = schema.set(index, each.with_type(kind))
         if all(pa.types.is_null(kind) for kind in schema.types) and next(self._data(), None) is None:
             raise BadTable(f"{self.name} has a header but no rows.")
-        return typed(schema, self._later_types([each.name for each in schema if pa.types.is_null(each.type)]))
+        return typed(schema, self._first_value_types([each.name for each in schema if pa.types.is_null(each.type)]))
 
-    def batches(self, columns: Sequence[str], numbers: Collection[str] = ()) -> Iterator[pa.RecordBatch]:
+    def batches(self, columns: Sequence[str], numeric: Collection[str] = ()) -> Iterator[pa.RecordBatch]:
         types = dict.fromkeys(columns, pa.string())
-        for name in numbers:
+        for name in numeric:
             kind = self.schema.field(name).type
             types[name] = kind if pa.types.is_boolean(kind) else pa.float64()
-        grouped = {name for name in numbers if self.thousands and pa.types.is_floating(types[name])}
+        grouped = {name for name in numeric if self.thousands and pa.types.is_floating(types[name])}
         types |= dict.fromkeys(grouped, pa.string())
-        with self._reading(numbers), self._stream(columns, types) as batches:
+        with self._reading(numeric), self._stream(columns, types) as batches:
             for batch in batches:
                 if grouped:
                     cells = zip(batch.schema.names, batch.columns, strict=True)
                     batch = pa.record_batch({key: self._ungrouped(x) if key in grouped else x for key, x in cells})
                 yield batch
 
-    def _later_types(self, names: Sequence[str]) -> Iterator[pa.Schema]:
+    def _first_value_types(self, names: Sequence[str]) -> Iterator[pa.Schema]:
         """What columns that begin empty hold where they have their first values."""
         with self._reading(), self._stream(names, dict.fromkeys(names, pa.string())) as batches:
             for batch in batches:
                 firsts = {name: self._present(batch.column(name)).drop_null()[:1].to_pylist() for name in names}
-                kinds = {name: self._is_number(text) for name, first in firsts.items() for text in first}
+                kinds = {name: self._is_numeric(text) for name, first in firsts.items() for text in first}
                 yield pa.schema(
-                    [(name, pa.float64() if is_number else pa.string()) for name, is_number in kinds.items()]
+                    [(name, pa.float64() if is_numeric else pa.string()) for name, is_numeric in kinds.items()]
                 )
 
     def unlike(self, other: Table) -> str | None:
         """Types of text are guesses."""
         return self._other_names(other) if self.names != other.names else None
 
-    def place(self, row: int) -> str:
+    def describe_location(self, row: int) -> str:
         """The line that a row ends on: not the row's number if lines are empty or fields span several."""
         return f"{self.name}, line {next(line for at, (line, _) in enumerate(self._data()) if at == row)}"
 
     def why_not_numeric(self, name: str, kind: pa.DataType) -> str:
         """For text, name the first value that is not a number: a typing error in a column of numbers shows."""
         if not pa.types.is_string(kind):
-            return kind_of(kind)
+            return describe_type(kind)
         for line, fields in self._data():
-            text = "".join(fields[self.places[name] :][:1]).strip()  # a line may be too short
-            if text not in self.missing and not self._is_number(text):
+            text = "".join(fields[self.column_indices[name] :][:1]).strip()  # a line may be too short
+            if text not in self.missing and not self._is_numeric(text):
                 return f"line {line} holds {quoted(text)}, not a number{self._hint(text)}"
         return "it does not hold numbers"
 
     def bad_cells(self, name: str) -> str | None:
-        found = self._cells.get(name)
-        if found is None or not found.bad or found.is_text:
+        result = self._cells.get(name)
+        if result is None or not result.bad or result.is_text:
             return None
-        is_few = found.n_bad <= max(1, _FEW * found.n_cells) and found.n_cells >= 3
-        if not (is_few or "" not in found.hints):
+        is_mostly_numeric = result.n_bad <= max(1, _MAX_TEXT_FRACTION * result.n_cells) and result.n_cells >= 3
+        if not (is_mostly_numeric or "" not in result.hints):
             return None
-        shown = ", ".join(f"{quoted(text)} in line {line}" for line, text in found.bad)
-        more = f" and {found.n_bad - _SHOWN:,} more" if found.n_bad > _SHOWN else ""
-        hints = found.hints
+        shown = ", ".join(f"{quoted(text)} in line {line}" for line, text in result.bad)
+        more = f" and {result.n_bad - _MAX_SHOWN:,} more" if result.n_bad > _MAX_SHOWN else ""
+        hints = result.hints
         return shown + more + ("" if "" in hints else max(hints - {_EITHER} or hints, key=len))
 
     @cached_property
     def _cells(self) -> dict[str, _Cells]:
         """Look through the first rows once, for all columns of text."""
         texts = [name for name, kind in zip(self.names, self.schema.types, strict=True) if pa.types.is_string(kind)]
-        every = {name: _Cells() for name in texts}
-        wanted = [(self.places[name], cells) for name, cells in every.items()]
-        for line, fields in islice(self._data(), _LOOKED_AT) if texts else ():
-            for place, cells in wanted:
-                text = fields[place].strip() if place < len(fields) else ""
+        names = {name: _Cells() for name in texts}
+        wanted = [(self.column_indices[name], cells) for name, cells in names.items()]
+        for line, fields in islice(self._data(), _MAX_CHECKED_ROWS) if texts else ():
+            for index, cells in wanted:
+                text = fields[index].strip() if index < len(fields) else ""
                 if text in self.missing:
                     continue
                 cells.n_cells += 1
-                if not self._is_number(text):
+                if not self._is_numeric(text):
                     cells.add(line, text, self._hint(text))
             if any(cells.is_text for _, cells in wanted):
-                wanted = [(place, cells) for place, cells in wanted if not cells.is_text]
+                wanted = [(index, cells) for index, cells in wanted if not cells.is_text]
             if not wanted:
                 break
-        return every
+        return names
 
     def _stream(self, columns: Sequence[str], types: Mapping[str, pa.DataType] | None = None) -> Any:
         """Columns of these types, or of those of their first rows."""
@@ -201,30 +201,30 @@ class CsvTable(Table):
     def _block(self) -> int:
         """Return the number of characters that are read at a time; a row may not have more."""
         dialect = self.source.dialect
-        return max(2**20, dialect.memory // 512, min(_ROWS_OF_BLOCK * self.width, dialect.longest))
+        return max(2**20, dialect.memory // 512, min(_MIN_BLOCK_ROWS * self.width, dialect.longest))
 
     @contextmanager
-    def _reading(self, numbers: Collection[str] = ()) -> Iterator[None]:
-        """Raise BadTable for what is not CSV, and for text in one of the columns `numbers`."""
+    def _reading(self, numeric: Collection[str] = ()) -> Iterator[None]:
+        """Raise BadTable for what is not CSV, and for text in one of the columns `numeric`."""
         with reading(self.source, "CSV"):
             try:
                 yield
             except pa.ArrowInvalid as error:
-                raise BadTable(self._why_unreadable(error, numbers)) from None
+                raise BadTable(self._why_unreadable(error, numeric)) from None
 
-    def _why_unreadable(self, error: Exception, numbers: Collection[str]) -> str:
-        """Name the first line with too many or too few values, or with text in one of the columns `numbers`."""
-        has_rows, places = False, [self.places[name] for name in numbers]
+    def _why_unreadable(self, error: Exception, numeric: Collection[str]) -> str:
+        """Name the first line with too many or too few values, or with text in one of the columns `numeric`."""
+        has_rows, indices = False, [self.column_indices[name] for name in numeric]
         for line, fields in self._data():
             has_rows = True
             if len(fields) != len(self.names):
                 values, columns = counted(len(fields), "value"), counted(len(self.names), "column")
                 advice = " Leave out lines of comments." if fields[0].startswith("#") else ""
                 return f"{self.name}, line {line}: {values} for {columns}.{advice}"
-            for place in places:
-                if not self._is_number(fields[place]) and fields[place] not in self.missing:
-                    cell = f"{quoted(fields[place])} is no number{self._hint(fields[place])}"
-                    return f"{self.name}, line {line}, column {self.names[place]!r}: {cell}."
+            for index in indices:
+                if not self._is_numeric(fields[index]) and fields[index] not in self.missing:
+                    cell = f"{quoted(fields[index])} is no number{self._hint(fields[index])}"
+                    return f"{self.name}, line {line}, column {self.names[index]!r}: {cell}."
         if has_rows and "straddl" in str(error):
             return f"{self.name} {_TOO_LONG.format(self._block)}"
         return (
@@ -233,15 +233,15 @@ class CsvTable(Table):
             else f"{self.name} has a header but no rows."
         )
 
-    def _is_number(self, text: str) -> bool:
+    def _is_numeric(self, text: str) -> bool:
         """Whether a cell is a number as this table writes them."""
-        return _is_number(text, self.decimal, self.thousands)
+        return _is_numeric(text, self.decimal, self.thousands)
 
     def _grouped_type(self, column: int) -> pa.DataType | None:
         """The type of a column if the first cells are numbers, some with thousands, or missing; else None."""
-        rows = islice(self._data(), _LOOKED_AT)
+        rows = islice(self._data(), _MAX_CHECKED_ROWS)
         cells = [text for _, fields in rows if (text := fields[column].strip()) not in self.missing]
-        if not cells or not all(map(self._is_number, cells)):
+        if not cells or not all(map(self._is_numeric, cells)):
             return None
         are_whole = all(text.lstrip("+-").replace(self.thousands or "", "").isdigit() for text in cells)
         return pa.int64() if are_whole else pa.float64()
@@ -263,7 +263,7 @@ class CsvTable(Table):
 
     def _hint(self, text: str) -> str:
         """What to do where text is a number with a decimal comma or with thousands; else nothing."""
-        if self.decimal == "." and _is_number(text, ","):
+        if self.decimal == "." and _is_numeric(text, ","):
             return _EITHER if self.thousands is None and _grouped(",", ".").fullmatch(text) else _COMMA
         for decimal, thousands in product((self.decimal, ","), _THOUSANDS if self.thousands is None else ()):
             if thousands != decimal and _grouped(thousands, decimal).fullmatch(text):
@@ -274,8 +274,8 @@ class CsvTable(Table):
     def _data(self) -> Iterator[tuple[int, list[str]]]:
         """Line numbers and fields, by Python's slow reader: for messages."""
         with _text(self.source, self.delimiter) as lines:
-            kept = islice(_decoded(lines, self.source), self.n_blank, None)
-            reader = csv.reader(kept, delimiter=self.delimiter)
+            retained = islice(_decoded(lines, self.source), self.n_blank, None)
+            reader = csv.reader(retained, delimiter=self.delimiter)
             rows = ((self.n_blank + reader.line_num, fields) for fields in reader if fields)
             if self.has_names:
                 next(rows, None)
@@ -296,11 +296,11 @@ def read_csv(source: Input) -> CsvTable:
     decimal commas. OSError: it can't be opened.
     """
     encoding, notices = _encoding(source)
-    said = source.dialect.decimal or ("," if source.dialect.thousands == "." else None)
-    source = replace(source, dialect=replace(source.dialect, encoding=encoding, decimal=said))
+    message = source.dialect.decimal or ("," if source.dialect.thousands == "." else None)
+    source = replace(source, dialect=replace(source.dialect, encoding=encoding, decimal=message))
     n_blank, first, delimiter = _first_line(source)
-    decimal = said or _decimal(first, delimiter, source.dialect.thousands)
-    if said is None and decimal == ",":
+    decimal = message or _decimal(first, delimiter, source.dialect.thousands)
+    if message is None and decimal == ",":
         notices = [*notices, f"{source.name} has commas in its numbers, which are read as decimal marks."]
     dialect = replace(source.dialect, decimal=decimal)
     fields = _fields(first, delimiter, source.name)
@@ -309,12 +309,12 @@ def read_csv(source: Input) -> CsvTable:
     missing = (*NULLS, *dialect.missing)
     has_header = dialect.has_header
     if has_header is None:
-        has_header = not _are_numbers(fields, dialect, missing)
+        has_header = not _are_numeric(fields, dialect, missing)
         begins = f"{source.name} begins with {quoted(first[0].strip())}"
-        if has_header and decimal == "." and _are_numbers(fields, replace(dialect, decimal=","), missing):
+        if has_header and decimal == "." and _are_numeric(fields, replace(dialect, decimal=","), missing):
             is_grouped = dialect.thousands is None and any(map(_grouped(",", ".").fullmatch, fields))
             raise BadTable(f"{begins}{_EITHER if is_grouped else _COMMA}; --header if these are names.")
-        if has_header and fields[0] and any(_is_number(field, decimal, dialect.thousands) for field in fields):
+        if has_header and fields[0] and any(_is_numeric(field, decimal, dialect.thousands) for field in fields):
             notices += [f"{begins}, which is read as names of columns; --no-header if these are values."]
         if not has_header:
             notices += [f"{source.name} begins with numbers, so it is read as having no header; --header if it has."]
@@ -323,7 +323,7 @@ def read_csv(source: Input) -> CsvTable:
     if has_header and _has_row_names(len(names), first[1:], delimiter, source.name):
         names = ("", *names)
     if names.count("") > 1:
-        names = tuple(name or f"Unnamed: {place}" for place, name in enumerate(names))  # as pandas calls them
+        names = tuple(name or f"Unnamed: {index}" for index, name in enumerate(names))  # as pandas calls them
     check_names(source.name, names)
     return CsvTable(
         name=source.name,
@@ -359,15 +359,15 @@ def _first_line(source: Input) -> tuple[int, list[str], str]:
         line = first[1] if any(map(first[1].count, _DELIMITERS)) else _squeezed(first[1].encode()).decode()
         marks = dialect.delimiter or _DELIMITERS + _BLANKS * (line is not first[1])
         dialect.check_width(source.name, max(map(line.rstrip().count, marks)) + 1)  # before they are cut
-        kept = _without_comments([first, *_few(lines)], dialect, source.name)
-    rest = [line for _, line in kept]
-    return kept[0][0], rest, _delimiter(rest, dialect, source.name)
+        retained = _without_comments([first, *_header_lines(lines)], dialect, source.name)
+    rest = [line for _, line in retained]
+    return retained[0][0], rest, _delimiter(rest, dialect, source.name)
 
 
-def _few(lines: Iterator[tuple[int, str]]) -> Iterator[tuple[int, str]]:
+def _header_lines(lines: Iterator[tuple[int, str]]) -> Iterator[tuple[int, str]]:
     """The next numbered lines, as many as may be a header's."""
-    room = _HEADER_CHARACTERS
-    for at, line in islice(lines, _LONGEST_HEADER):
+    room = _MAX_HEADER_CHARACTERS
+    for at, line in islice(lines, _MAX_HEADER_LINES):
         yield at, line
         room -= len(line)
         if room < 0:
@@ -376,7 +376,7 @@ def _few(lines: Iterator[tuple[int, str]]) -> Iterator[tuple[int, str]]:
 
 def _without_comments(lines: list[tuple[int, str]], dialect: Dialect, path: str) -> list[tuple[int, str]]:
     """The numbered lines from the first that is not a comment: "#" also begins names, as many as there are columns."""
-    n_marked = next((number for number, (_, line) in enumerate(lines) if not line.startswith("#")), 0)
+    n_marked = next((index for index, (_, line) in enumerate(lines) if not line.startswith("#")), 0)
     if not n_marked:
         return lines
     rest = [line for _, line in lines[n_marked:]]
@@ -390,13 +390,15 @@ def _delimiter(lines: Sequence[str], dialect: Dialect, path: str) -> str:
     """What the user says, or what the first lines show."""
     first, more, decimal, thousands = lines[0], lines[1:], dialect.decimal or ".", dialect.thousands
     marks = _DELIMITERS.replace(decimal, "")
-    if thousands and all(_is_number(line, decimal, thousands) for line in more or [first]):
+    if thousands and all(_is_numeric(line, decimal, thousands) for line in more or [first]):
         marks = marks.replace(thousands, "")  # there is one column
-    delimiter = dialect.delimiter or _told(lines, marks) or next((mark for mark in marks if mark in first), None)
+    delimiter = (
+        dialect.delimiter or _guess_delimiter(lines, marks) or next((mark for mark in marks if mark in first), None)
+    )
     if delimiter is None:
         counts = [len(line.split()) for line in (first.lstrip("# "), *more[:1])]
         is_blank = counts[0] > 1 and (len(counts) == 1 or counts[1] in (counts[0], counts[0] + 1))
-        is_cut = len(_fields([first], ",", path)) > 1 and not _is_number(first, ",", thousands)
+        is_cut = len(_fields([first], ",", path)) > 1 and not _is_numeric(first, ",", thousands)
         delimiter = _BLANKS if is_blank else "," if is_cut else marks[0]
     return delimiter
 
@@ -407,8 +409,8 @@ def _decimal(lines: Sequence[str], delimiter: str, thousands: str | None) -> str
         return "."
     cells = [text.strip() for record in _records(lines, delimiter) for text in record]
     are_thousands = _grouped(",", ".").fullmatch  # perhaps
-    has_comma = any("," in text and _is_number(text, ",", thousands) and not are_thousands(text) for text in cells)
-    has_point = any("." in text and _is_number(text, ".") for text in cells)
+    has_comma = any("," in text and _is_numeric(text, ",", thousands) and not are_thousands(text) for text in cells)
+    has_point = any("." in text and _is_numeric(text, ".") for text in cells)
     return "," if has_comma and not has_point else "."
 
 
@@ -421,34 +423,34 @@ def _has_row_names(n_names: int, lines: Sequence[str], delimiter: str, path: str
     return {len(record) for record in _records(lines, delimiter)} == {n_names + 1}
 
 
-def _told(lines: Sequence[str], marks: str) -> str | None:
+def _guess_delimiter(lines: Sequence[str], marks: str) -> str | None:
     """The mark that cuts lines into as many fields each, best into numbers and texts without other marks; or None."""
-    found: dict[str, tuple[float, float]] = {}
+    result: dict[str, tuple[float, float]] = {}
     for mark in marks:
         records = _records(lines, mark)
         n_names, *counts = map(len, records or [[]])
         if n_names > 1 and all(count in (n_names, n_names + 1) and count == counts[0] for count in counts):
             cells = [text.strip() for record in records[1:] or records for text in record]
-            are = [_is_number(text, ".") or _is_number(text, ",") for text in cells]
+            are = [_is_numeric(text, ".") or _is_numeric(text, ",") for text in cells]
             whole = [one or not any(other in text for other in marks) for one, text in zip(are, cells, strict=True)]
-            found[mark] = sum(whole) / len(whole), sum(are) / len(are)
-    return max(found, key=found.__getitem__, default=None)
+            result[mark] = sum(whole) / len(whole), sum(are) / len(are)
+    return max(result, key=result.__getitem__, default=None)
 
 
 def _records(lines: Sequence[str], delimiter: str) -> list[list[str]]:
     """The first records with fields; none where a delimiter makes no CSV of the lines."""
     try:
-        return list(islice(filter(None, csv.reader(lines, delimiter=delimiter)), _TOLD_BY))
+        return list(islice(filter(None, csv.reader(lines, delimiter=delimiter)), _MAX_GUESS_RECORDS))
     except csv.Error:
         return []
 
 
-def _are_numbers(fields: Sequence[str], dialect: Dialect, missing: Sequence[str]) -> bool:
+def _are_numeric(fields: Sequence[str], dialect: Dialect, missing: Sequence[str]) -> bool:
     """Whether a line holds numbers, and nothing else but missing cells; not pandas's header of 0, 1, 2, …"""
     counted_from_0 = [*map(str, range(len(fields)))]
     if fields == ["", *counted_from_0[:-1]] or (fields == counted_from_0 and len(fields) > 2):
         return False
-    are = [_is_number(field, dialect.decimal or ".", dialect.thousands) for field in fields]
+    are = [_is_numeric(field, dialect.decimal or ".", dialect.thousands) for field in fields]
     return any(are) and all(one or field in missing for one, field in zip(are, fields, strict=True))
 
 
@@ -457,17 +459,17 @@ def _encoding(source: Input) -> tuple[str, list[str]]:
 
     Raises BadTable where Python knows no such encoding.
     """
-    said = source.dialect.encoding
-    if said is not None:
+    message = source.dialect.encoding
+    if message is not None:
         try:
-            "".encode(said)  # refuses those that are not of text, such as zlib
-            return codecs.lookup(said).name, []
+            "".encode(message)  # refuses those that are not of text, such as zlib
+            return codecs.lookup(message).name, []
         except LookupError:
             raise BadTable(
-                f"Python knows no encoding {said!r} of text: name one such as 'cp1252' or 'utf-16'."
+                f"Python knows no encoding {message!r} of text: name one such as 'cp1252' or 'utf-16'."
             ) from None
     with reading(source, "CSV"), source.stream() as stream:
-        start = stream.read(_TRIED)
+        start = stream.read(_MAX_DECODED_BYTES)
     mark = next((name for mark, name in _MARKS.items() if start.startswith(mark)), None)
     if mark is not None or _is_text(start, "utf-8"):
         return mark or "utf-8", []
@@ -533,9 +535,9 @@ def _text(source: Input, delimiter: str) -> TextIOWrapper:
 def _decoded(lines: TextIOWrapper, source: Input) -> Iterator[str]:
     with reading(source, "CSV"):
         try:
-            for number, line in enumerate(iter(partial(lines.readline, source.dialect.longest + 1), ""), 1):
+            for index, line in enumerate(iter(partial(lines.readline, source.dialect.longest + 1), ""), 1):
                 if len(line) > source.dialect.longest:
-                    raise BadTable(f"{source.name}, line {number} {_TOO_LONG.format(source.dialect.longest)}")
+                    raise BadTable(f"{source.name}, line {index} {_TOO_LONG.format(source.dialect.longest)}")
                 yield line
         except UnicodeDecodeError:
             name = (source.dialect.encoding or "utf-8").upper()
@@ -558,7 +560,7 @@ def _grouped(thousands: str, decimal: str) -> re.Pattern[str]:
     return re.compile(rf"[+-]?[1-9][0-9]{{0,2}}(?:{mark}[0-9]{{3}})+(?:{re.escape(decimal)}[0-9]*)?")
 
 
-def _is_number(text: str, decimal: str, thousands: str | None = None) -> bool:
+def _is_numeric(text: str, decimal: str, thousands: str | None = None) -> bool:
     """Whether text is a number in CSV too: Python also takes 1_000, and digits of other scripts."""
     if thousands and _grouped(thousands, decimal).fullmatch(text.strip()):
         text = re.sub(f"[{_THOUSANDS[thousands]}]", "", text)

@@ -25,15 +25,15 @@ from gaussmix._src.sources.tables.base import (
     Table,
     batch_rows,
     check_names,
+    describe_type,
     first_line,
-    kind_of,
     no_memory,
     reading,
     valid,
 )
 
 SLOW_CODECS = {"ZSTD", "GZIP", "BROTLI", "BZ2"}  # decompressing them takes longer than a pass of EM
-SMALL_GROUP = 2**25  # bytes of columns, up to which a row group of Parquet is read without a buffer
+MAX_UNBUFFERED_BYTES = 2**25  # bytes of columns, up to which a row group of Parquet is read without a buffer
 _INDEX = re.compile(r"__index_level_\d+__")  # where pandas puts the index of a frame
 
 
@@ -45,7 +45,7 @@ class TypedTable(Table):
     types: pa.Schema
 
     @classmethod
-    def of(cls, source: Input, types: pa.Schema, *, has_names: bool = True, **more: Any) -> TypedTable:
+    def from_input(cls, source: Input, types: pa.Schema, *, has_names: bool = True, **more: Any) -> TypedTable:
         """A table whose columns are those of its types; raises BadTable if there are none, or two of the same name."""
         index = [column for column in types.names if _INDEX.fullmatch(column)]
         names = [column for column in types.names if column not in index]
@@ -67,7 +67,7 @@ class TypedTable(Table):
     def schema(self) -> pa.Schema:
         return pa.schema([self.types.field(name) for name in self.names], self.types.metadata)
 
-    def batches(self, columns: Sequence[str], numbers: Collection[str] = ()) -> Iterator[pa.RecordBatch]:
+    def batches(self, columns: Sequence[str], numeric: Collection[str] = ()) -> Iterator[pa.RecordBatch]:
         for batch in self._read(columns):
             yield valid(batch.select(list(columns)), self.name)
 
@@ -75,11 +75,11 @@ class TypedTable(Table):
     def _read(self, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
         """The rows, with at least these columns."""
 
-    def place(self, row: int) -> str:
+    def describe_location(self, row: int) -> str:
         return f"{self.name}, row {row}"
 
     def why_not_numeric(self, name: str, kind: pa.DataType) -> str:
-        return kind_of(kind)
+        return describe_type(kind)
 
     @contextmanager
     def _reading(self, what: str) -> Iterator[None]:
@@ -114,7 +114,7 @@ class ParquetTable(TypedTable):
         groups = (self.footer.row_group(group) for group in range(self.footer.num_row_groups))
         sizes = [sum(chunk.total_compressed_size for chunk in self._chunks(group, {*columns})) for group in groups]
         # Through a buffer, Arrow makes room for as much as a page claims before it reads it: not where all is small.
-        buffer = 2**16 if max(sizes, default=0) > SMALL_GROUP else 0
+        buffer = 2**16 if max(sizes, default=0) > MAX_UNBUFFERED_BYTES else 0
         reading = {"metadata": self.footer, "pre_buffer": False, "buffer_size": buffer}
         with self.source.opened() as opened, parquet.ParquetFile(opened, **reading) as file:
             if max(sizes, default=0) > opened.size():
@@ -123,18 +123,18 @@ class ParquetTable(TypedTable):
                 with self._reading(f"row group {group}"):
                     yield from file.iter_batches(batch_rows(len(columns)), row_groups=[group], **how)
 
-    def ranges(self, columns: Collection[str], at_most: int) -> Iterator[tuple[int, int]]:
+    def ranges(self, columns: Collection[str], max_bytes: int) -> Iterator[tuple[int, int]]:
         columns = {*columns}
         for group in map(self.footer.row_group, range(self.footer.num_row_groups)):
-            yield from _in_turn(sorted(map(_range, self._chunks(group, columns))), at_most)
+            yield from _in_turn(sorted(map(_range, self._chunks(group, columns))), max_bytes)
 
     def _chunks(self, group: Any, columns: Collection[str]) -> Iterator[Any]:
         """What a row group holds of some columns."""
-        for chunk in (group.column(place) for place in range(group.num_columns)):
+        for chunk in (group.column(start) for start in range(group.num_columns)):
             if (path := chunk.path_in_schema) in columns or path.partition(".")[0] in columns:
                 yield chunk
 
-    def place(self, row: int) -> str:
+    def describe_location(self, row: int) -> str:
         sizes = [self.footer.row_group(group).num_rows for group in range(self.footer.num_row_groups)]
         group, end = next((group, end) for group, end in enumerate(accumulate(sizes)) if row < end)
         return f"{self.name}, row group {group}, row {row - end + sizes[group]}"
@@ -147,10 +147,10 @@ def _range(chunk: Any) -> tuple[int, int]:
     return first, chunk.total_compressed_size
 
 
-def _in_turn(ranges: Sequence[tuple[int, int]], at_most: int) -> Iterator[tuple[int, int]]:
+def _in_turn(ranges: Sequence[tuple[int, int]], max_bytes: int) -> Iterator[tuple[int, int]]:
     """The bytes of columns: neighbours at once where all can be held, else a piece of each column in turn."""
-    if sum(count for _, count in ranges) > at_most:
-        size = max(2**16, at_most // (2 * len(ranges)))
+    if sum(count for _, count in ranges) > max_bytes:
+        size = max(2**16, max_bytes // (2 * len(ranges)))
         pieces = ((at / count, first + at, count - at) for first, count in ranges for at in range(0, count, size))
         yield from ((first, min(size, left)) for _, first, left in sorted(pieces))
         return
@@ -166,7 +166,7 @@ def is_slow(footer: Any, columns: Collection[str]) -> bool:
     if not footer.num_row_groups:
         return False
     group, columns = footer.row_group(0), {*columns}
-    chunks = (group.column(place) for place in range(footer.num_columns))
+    chunks = (group.column(start) for start in range(footer.num_columns))
     return any(chunk.compression in SLOW_CODECS for chunk in chunks if chunk.path_in_schema in columns)
 
 
@@ -177,7 +177,7 @@ def read_parquet(source: Input) -> TypedTable:
     with reading(source, "Parquet"), source.opened() as opened:
         footer = parquet.read_metadata(opened)
         types = footer.schema.to_arrow_schema()
-    return ParquetTable.of(source, types, footer=footer)
+    return ParquetTable.from_input(source, types, footer=footer)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -194,31 +194,31 @@ class NpyTable(TypedTable):
         step = batch_rows(self.file.n_columns)
         with self.source.opened() as opened:
             for first in range(0, self.n_rows, step):
-                every = self._rows(opened, first, min(step, self.n_rows - first), columns)
-                yield pa.record_batch({name: _native(column) for name, column in every.items()})
+                names = self._rows(opened, first, min(step, self.n_rows - first), columns)
+                yield pa.record_batch({name: _native(column) for name, column in names.items()})
 
-    def ranges(self, columns: Collection[str], at_most: int) -> Iterator[tuple[int, int]]:
+    def ranges(self, columns: Collection[str], max_bytes: int) -> Iterator[tuple[int, int]]:
         file, size, step = self.file, self.file.dtype.itemsize, batch_rows(self.file.n_columns)
         if not file.is_by_columns:
             yield file.start, self.n_rows * file.n_columns * size
             return
         for first in range(0, self.n_rows, step):
-            for place in (self.places[name] for name in columns):
-                yield file.start + (place * file.n_rows + first) * size, min(step, self.n_rows - first) * size
+            for start in (self.column_indices[name] for name in columns):
+                yield file.start + (start * file.n_rows + first) * size, min(step, self.n_rows - first) * size
 
     def _rows(self, opened: pa.NativeFile, first: int, count: int, columns: Sequence[str]) -> dict[str, NDArray[Any]]:
         """Some columns of some rows."""
         file, size = self.file, self.file.dtype.itemsize
-        places = {name: self.places[name] for name in columns}
+        indices = {name: self.column_indices[name] for name in columns}
         if file.is_by_columns:
-            starts = {name: (place * file.n_rows + first) * size for name, place in places.items()}
-            return {name: self._numbers(opened, start, count) for name, start in starts.items()}
-        rows = self._numbers(opened, first * file.n_columns * size, count * file.n_columns)
+            starts = {name: (offset * file.n_rows + first) * size for name, offset in indices.items()}
+            return {name: self._read_values(opened, start, count) for name, start in starts.items()}
+        rows = self._read_values(opened, first * file.n_columns * size, count * file.n_columns)
         if file.dtype.names:
             return {name: rows[name] for name in columns}
-        return {name: rows.reshape(count, -1)[:, place] for name, place in places.items()}
+        return {name: rows.reshape(count, -1)[:, offset] for name, offset in indices.items()}
 
-    def _numbers(self, opened: pa.NativeFile, start: int, count: int) -> NDArray[Any]:
+    def _read_values(self, opened: pa.NativeFile, start: int, count: int) -> NDArray[Any]:
         raw = opened.read_at(count * self.file.dtype.itemsize, self.file.start + start)
         if len(raw) < count * self.file.dtype.itemsize:
             raise OSError(EIO, "became shorter while it was read", self.name)
@@ -234,11 +234,13 @@ def read_npy(source: Input) -> TypedTable:
     """A NumPy array; only its header is read yet."""
     try:
         with source.opened() as opened:
-            file = NpyFile.of(source.name, opened)
+            file = NpyFile.from_file(source.name, opened)
     except ValueError as error:
         raise BadTable(str(error)) from None
     source.dialect.check_width(source.name, file.n_columns)
     names = file.dtype.names or invented_names(file.n_columns)
     kinds = [file.dtype[name] for name in file.dtype.names or ()] or [file.dtype] * file.n_columns
     types = [pa.array(_native(np.empty(0, kind))).type for kind in kinds]
-    return NpyTable.of(source, pa.schema(zip(names, types, strict=True)), has_names=bool(file.dtype.names), file=file)
+    return NpyTable.from_input(
+        source, pa.schema(zip(names, types, strict=True)), has_names=bool(file.dtype.names), file=file
+    )

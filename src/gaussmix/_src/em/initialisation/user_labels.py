@@ -16,27 +16,27 @@ UNKNOWN = -1  # the label of a row whose component is not known
 
 
 @dataclass(frozen=True, eq=False)
-class Known:
+class UserLabels:
     """Known labels of rows, for a mixture with any number of components.
 
     Parameters
     ----------
     groups : for each label, the components that its rows may have; None with a table.
-    places : (n_rows,) int32, the index of each row's label in `groups`, −1 for an unknown label; None with a table, and
-        where `Block.given` says it.
+    indices : (n_rows,) int32, the index of each row's label in `groups`, −1 for an unknown label; None with a table,
+        and where `Block.given` says it.
     table : (n_rows, n_columns), how possible each component is for a row, ≥ 0; None with labels.
     """
 
     groups: Sequence[Sequence[int]] | None = None
-    places: NDArray[np.int32] | None = None
+    indices: NDArray[np.int32] | None = None
     table: NDArray[Any] | None = None
 
     @property
     def is_empty(self) -> bool:
         """Whether the label of every row is unknown."""
-        if self.places is None:
+        if self.indices is None:
             return self.groups is not None and not self.groups
-        return not (self.places != UNKNOWN).any()
+        return not (self.indices != UNKNOWN).any()
 
     def least(self) -> int:
         """Least number of components that the labels need."""
@@ -66,7 +66,7 @@ class Known:
             is_allowed = np.zeros((len(self.groups), n_components + has_noise))
             for row, group in zip(is_allowed, self.groups, strict=True):
                 row[list(group)] = 1.0
-            return log(is_allowed), self.places
+            return log(is_allowed), self.indices
         assert self.table is not None, "labels or a table"
         prior = np.empty((len(self.table), n_components + has_noise))
         table = self.table.astype(np.float64)
@@ -78,9 +78,9 @@ class Known:
     def arrays(self) -> list[Any]:
         """All values, as arrays."""
         groups = [] if self.groups is None else [np.array(group, np.int64) for group in self.groups]
-        return [*groups, *(array for array in (self.places, self.table) if array is not None)]
+        return [*groups, *(array for array in (self.indices, self.table) if array is not None)]
 
-    def part(self, chosen: NDArray[np.bool_]) -> Known:
+    def part(self, chosen: NDArray[np.bool_]) -> UserLabels:
         """What is known about the chosen rows."""
-        places, table = (None if each is None else each[chosen] for each in (self.places, self.table))
-        return Known(self.groups, places, table)
+        indices, table = (None if each is None else each[chosen] for each in (self.indices, self.table))
+        return UserLabels(self.groups, indices, table)

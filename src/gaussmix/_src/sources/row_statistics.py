@@ -11,21 +11,21 @@ from typing import Any, ClassVar, Protocol, Self
 
 import numpy as np
 
-from gaussmix._src.interfaces.block import Block, Profile
+from gaussmix._src.interfaces.block import Block, RowStatistics
 from gaussmix._src.interfaces.leaves import LEAF_ROWS, Sums
 from gaussmix._src.interfaces.spread import Spread
 from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.numerics.hashing import mix
 from gaussmix._src.numerics.rows import extremes
 
-NARROW = 64  # features: with more, matrices of them are found when they are needed, in a pass of their own
+MAX_NARROW_FEATURES = 64  # features: with more, matrices of them are found when they are needed, in a pass of their own
 
 
-class Finding(Protocol):
+class RowStatistic(Protocol):
     """Something about rows that adds up."""
 
     @classmethod
-    def of(cls, leaf: Block, /) -> Self:
+    def from_block(cls, leaf: Block, /) -> Self:
         """The finding about the rows of a leaf."""
 
     def __add__(self, other: Any, /) -> Any:
@@ -50,14 +50,14 @@ class Cells:
     empty_weight: float
 
     @classmethod
-    def of(cls, leaf: Block) -> Cells:
+    def from_block(cls, leaf: Block) -> Cells:
         weight, n_features = leaf.row_weight, leaf.rows.shape[1]
         n_positive = leaf.n_rows if weight is None else int(np.count_nonzero(weight))
         ends = np.full((2, n_features), np.nan)
         if n_positive:
             ends[:] = extremes(leaf.rows, weight)
         n_seen = np.full(n_features, float(n_positive))
-        if not leaf.has_holes:
+        if not leaf.has_missing:
             return cls(ends, n_seen, np.zeros(n_features), 0, 0.0)
         is_missing = np.isnan(leaf.rows)
         is_present = np.ones(leaf.n_rows, dtype=np.bool_) if weight is None else weight > 0
@@ -81,40 +81,40 @@ class Cells:
 
 
 @dataclass(frozen=True, eq=False)
-class SeenTogether(Finding):
+class PairwiseObservedCounts(RowStatistic):
     """The number of rows of positive weight in which two features have values, (n_features, n_features)."""
 
     n_rows: Array
 
     @classmethod
-    def of(cls, leaf: Block) -> SeenTogether:
+    def from_block(cls, leaf: Block) -> PairwiseObservedCounts:
         is_seen = ~np.isnan(leaf.rows)
         if leaf.row_weight is not None:
             is_seen &= (leaf.row_weight > 0)[:, None]
         counted = is_seen.astype(np.float32)  # exact for so few rows
         return cls((counted.T @ counted).astype(np.float64))
 
-    def __add__(self, other: SeenTogether) -> SeenTogether:
-        return SeenTogether(self.n_rows + other.n_rows)
+    def __add__(self, other: PairwiseObservedCounts) -> PairwiseObservedCounts:
+        return PairwiseObservedCounts(self.n_rows + other.n_rows)
 
 
 @dataclass(frozen=True)
-class Distinct(Finding):
-    """Digests of distinct rows of positive weight: all where they are fewer than `MOST`."""
+class DistinctDigests(RowStatistic):
+    """Digests of distinct rows of positive weight: all where they are fewer than `MAX_DIGESTS`."""
 
-    MOST: ClassVar[int] = 64
+    MAX_DIGESTS: ClassVar[int] = 64
     digests: frozenset[bytes]
 
     @classmethod
-    def of(cls, leaf: Block) -> Distinct:
-        return cls(frozenset(blake2b(row, digest_size=16).digest() for row in some_distinct(leaf, cls.MOST)))
+    def from_block(cls, leaf: Block) -> DistinctDigests:
+        return cls(frozenset(blake2b(row, digest_size=16).digest() for row in some_distinct(leaf, cls.MAX_DIGESTS)))
 
-    def __add__(self, other: Distinct) -> Distinct:
-        return Distinct(frozenset(islice(self.digests | other.digests, self.MOST)))
+    def __add__(self, other: DistinctDigests) -> DistinctDigests:
+        return DistinctDigests(frozenset(islice(self.digests | other.digests, self.MAX_DIGESTS)))
 
 
 @dataclass(frozen=True)
-class Fingerprint(Finding):
+class Fingerprint(RowStatistic):
     """A number that tells other rows or weights, or another order of them; the same for any cut into blocks.
 
     The sum modulo 2⁶⁴ of a hash of the number and the CRC-32 of each leaf. It misses a change with probability 2⁻³².
@@ -123,9 +123,9 @@ class Fingerprint(Finding):
     total: int
 
     @classmethod
-    def of(cls, leaf: Block) -> Fingerprint:
-        number = leaf.first_row // LEAF_ROWS << 32 | checksum(leaf)
-        return cls(int(mix(np.array([number], dtype=np.uint64))[0]))
+    def from_block(cls, leaf: Block) -> Fingerprint:
+        count = leaf.first_row // LEAF_ROWS << 32 | checksum(leaf)
+        return cls(int(mix(np.array([count], dtype=np.uint64))[0]))
 
     def __add__(self, other: Fingerprint) -> Fingerprint:
         return Fingerprint((self.total + other.total) % 2**64)
@@ -133,31 +133,31 @@ class Fingerprint(Finding):
 
 def checksum(block: Block, before: int = 0) -> int:
     """The CRC-32 of the rows, weights and labels of a block, after that of the blocks before it."""
-    for array in (block.rows.T, block.row_weight, block.given):
+    for array in (block.rows.T, block.row_weight, block.assignment):
         if array is not None:
             before = zlib.crc32(np.ascontiguousarray(array).data, before)
     return before
 
 
-def kinds_for(n_features: int, *, may_miss: bool) -> list[type[Finding]]:
+def kinds_for(n_features: int, *, may_miss: bool) -> list[type[RowStatistic]]:
     """What the first pass over rows that are far away finds out."""
-    kinds: list[type[Finding]] = [Profile, Cells, Distinct]
-    if n_features <= NARROW:
-        kinds += [Spread, SeenTogether] if may_miss else [Spread]
+    kinds: list[type[RowStatistic]] = [RowStatistics, Cells, DistinctDigests]
+    if n_features <= MAX_NARROW_FEATURES:
+        kinds += [Spread, PairwiseObservedCounts] if may_miss else [Spread]
     return kinds
 
 
-def findings(leaf: Block, kinds: Sequence[type[Finding]]) -> Sums:
+def findings(leaf: Block, kinds: Sequence[type[RowStatistic]]) -> Sums:
     """The findings of some kinds about the rows of a leaf."""
-    return Sums(kind.of(leaf) for kind in kinds)
+    return Sums(kind.from_block(leaf) for kind in kinds)
 
 
-def some_distinct(block: Block, most: int) -> set[bytes]:
-    """Distinct rows of positive weight in a block, up to `most` of them; all where there are fewer."""
+def some_distinct(block: Block, max_rows: int) -> set[bytes]:
+    """Distinct rows of positive weight in a block, up to `max_rows` of them; all where there are fewer."""
     rows = block.rows if block.row_weight is None else block.rows[block.row_weight > 0]
     distinct: set[bytes] = set()
-    for row in rows[: 20 * most] + 0.0:  # so few are mostly enough; −0 and 0 are the same number
+    for row in rows[: 20 * max_rows] + 0.0:  # so few are mostly enough; −0 and 0 are the same number
         distinct.add(row.tobytes())
-        if len(distinct) == most:
+        if len(distinct) == max_rows:
             return distinct
-    return {row.tobytes() for row in np.unique(rows, axis=0)[:most] + 0.0}
+    return {row.tobytes() for row in np.unique(rows, axis=0)[:max_rows] + 0.0}

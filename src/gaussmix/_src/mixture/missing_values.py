@@ -8,18 +8,18 @@ import numpy as np
 
 from gaussmix._src.interfaces.block import Block
 from gaussmix._src.mixture.mixture import Mixture
-from gaussmix._src.numerics.arrays import Array, Places, Rows, narrowed
+from gaussmix._src.numerics.arrays import Array, Indices, Rows, narrowed
 from gaussmix._src.numerics.rows import patterns
 
 
 def tail_probability(rows: Rows, mixture: Mixture) -> Array:
     """The share of the mass that is less probable than each row, by the distribution of what it has, (n_rows,)."""
-    found = np.ones(len(rows))
-    for places, seen in patterns(np.isnan(rows)):
+    result = np.ones(len(rows))
+    for indices, seen in patterns(np.isnan(rows)):
         if seen.size:
             of_seen = mixture if seen.size == mixture.n_features else mixture.marginal(seen)
-            found[places] = of_seen.tail_probability(rows[np.ix_(places, seen)])
-    return found
+            result[indices] = of_seen.tail_probability(rows[np.ix_(indices, seen)])
+    return result
 
 
 @dataclass(frozen=True)
@@ -33,13 +33,13 @@ class Filling:
     def __call__(self, block: Block) -> Rows:
         rows, rng = block.rows, None if self.seed is None else np.random.default_rng([self.seed, block.first_row])
         filled = rows.astype(np.float64, order="C")
-        for places, known in patterns(np.isnan(rows)):
+        for indices, known in patterns(np.isnan(rows)):
             unknown = np.delete(np.arange(rows.shape[1]), known)
             if unknown.size:
-                filled[np.ix_(places, unknown)] = self._values(filled[np.ix_(places, known)], known, rng)
+                filled[np.ix_(indices, unknown)] = self._values(filled[np.ix_(indices, known)], known, rng)
         return narrowed(filled, rows.dtype)
 
-    def _values(self, values: Array, known: Places, rng: np.random.Generator | None) -> Array:
+    def _values(self, values: Array, known: Indices, rng: np.random.Generator | None) -> Array:
         """Values (n_rows, n_unknown) for rows that lack the same features, from their known ones (n_rows, n_known)."""
         mixture, n_jobs = self.mixture, self.n_jobs
         if rng is not None:

@@ -11,19 +11,19 @@ import numpy as np
 from gaussmix._src.checks import check_finite, check_positive
 from gaussmix._src.em.bayes.approximation import GaussWishart
 from gaussmix._src.em.bayes.variational import Bayesian
-from gaussmix._src.em.initialisation.sample import RIDGE_SHARE
+from gaussmix._src.em.initialisation.sample import RIDGE_FRACTION
 from gaussmix._src.em.priors.concentration import Concentration, DirichletWeights, StickWeights
 from gaussmix._src.em.priors.terms import OverallMoments
 from gaussmix._src.errors import SingularCovariance, column_named
 from gaussmix._src.families.base import Family, has_conjugate_prior
-from gaussmix._src.interfaces.need import Second
+from gaussmix._src.interfaces.moment_spec import Second
 from gaussmix._src.numerics.arrays import Array
-from gaussmix._src.validation.parameters import FARTHEST, check_family, check_name
+from gaussmix._src.validation.parameters import MAX_VALUE, check_family, check_name
 
 TYPES = ("dirichlet_process", "dirichlet_distribution")
-MOST_ROUNDED = 1e-2  # nats: a default prior whose log density is rounded by more is singular
-LEAST = 1e-100  # rows: of fewer, ratios overflow
-MOST = 1e9  # rows: of more, the logarithms of gamma functions have no digits left for the bound
+MAX_ROUNDING = 1e-2  # nats: a default prior whose log density is rounded by more is singular
+MIN_ROWS = 1e-100  # rows: of fewer, ratios overflow
+MAX_ROWS = 1e9  # rows: of more, the logarithms of gamma functions have no digits left for the bound
 
 
 def check_conjugate(estimator: Any) -> Family:
@@ -43,25 +43,25 @@ def check_prior(estimator: Any, family: Family, n_components: int, n_features: i
     The ridge, data units², is added to the variances of X if their covariance is singular. The automatic ridge is tried
     last.
     """
-    of_weights = _positive("weight_concentration_prior", estimator.weight_concentration_prior, 1.0 / n_components, MOST)
+    alpha = _positive("weight_concentration_prior", estimator.weight_concentration_prior, 1.0 / n_components, MAX_ROWS)
     kind = check_name("weight_concentration_prior_type", estimator.weight_concentration_prior_type, TYPES)
-    concentration: Concentration = DirichletWeights(of_weights, n_components)
+    concentration: Concentration = DirichletWeights(alpha, n_components)
     if kind == TYPES[0]:
-        concentration = StickWeights(of_weights)
+        concentration = StickWeights(alpha)
     precision = _positive("mean_precision_prior", estimator.mean_precision_prior, 1.0)
-    dof = _positive("degrees_of_freedom_prior", estimator.degrees_of_freedom_prior, float(n_features), MOST)
-    least = n_features - 1 if family.kind.second is Second.FULL else 0
-    if dof <= least:  # the sentence begins as scikit-learn's does
+    dof = _positive("degrees_of_freedom_prior", estimator.degrees_of_freedom_prior, float(n_features), MAX_ROWS)
+    limit = n_features - 1 if family.kind.second is Second.FULL else 0
+    if dof <= limit:  # the sentence begins as scikit-learn's does
         raise ValueError(
-            f"The parameter 'degrees_of_freedom_prior' should be greater than {least}, but got {dof:.3f}. With fewer, "
+            f"The parameter 'degrees_of_freedom_prior' should be greater than {limit}, but got {dof:.3f}. With fewer, "
             "there is no such prior of a covariance matrix."
         )
     mean, scale = _mean(estimator.mean_prior, n_features), _scale(estimator.covariance_prior, family, n_features)
     of_prior = family, concentration, precision, dof, mean, scale
-    return Bayesian(belief=partial(_belief, *of_prior, ridge, estimator._names))
+    return Bayesian(packed_prior=partial(_prior, *of_prior, ridge, estimator._names))
 
 
-def _belief(
+def _prior(
     family: Family,
     concentration: Concentration,
     precision: float,
@@ -76,14 +76,14 @@ def _belief(
     of_prior = family, concentration, moments.mean if mean is None else mean, precision, dof
     scales = _default_scales(moments, family.kind.second, ridge) if scale is None else [(scale, None)]
     for candidate, automatic in scales:
-        found = GaussWishart(*of_prior, candidate)
+        x = GaussWishart(*of_prior, candidate)
         try:
-            rounding = found.covariance.rounding.max()
+            rounding = x.covariance.rounding.max()
         except SingularCovariance:
             continue
-        if scale is not None or rounding <= MOST_ROUNDED:
-            return found, automatic
-    raise ValueError(_NOT_POSITIVE if scale is not None else _of_small(moments, names))
+        if scale is not None or rounding <= MAX_ROUNDING:
+            return x, automatic
+    raise ValueError(_NOT_POSITIVE if scale is not None else _variance_message(moments, names))
 
 
 def _default_scales(moments: OverallMoments, form: Second, ridge: float) -> Iterator[tuple[Array, Array | None]]:
@@ -93,23 +93,23 @@ def _default_scales(moments: OverallMoments, form: Second, ridge: float) -> Iter
     millionth of each variance, so that dependent columns keep their correlations in any units. If X has no more rows
     than columns, correlations are left out, because such rows say nothing about them.
     """
-    variances, is_few = moments.variances, moments.row_weight <= len(moments.mean)
+    variances, is_short = moments.variances, moments.row_weight <= len(moments.mean)
 
     def with_ridge(ridge: Array | float) -> Array:
         if form is not Second.FULL:
             return np.array(variances + ridge if form is Second.DIAGONAL else (variances + ridge).mean())
         added = np.diag(np.broadcast_to(ridge, variances.shape))
-        return np.asarray((np.diag(variances) if is_few else moments.covariance) + added)
+        return np.asarray((np.diag(variances) if is_short else moments.covariance) + added)
 
     yield with_ridge(0.0), None
     if ridge:
         yield with_ridge(ridge), None
     assert moments.automatic_ridge is not None, "moments of data have one"
-    automatic = np.maximum(moments.automatic_ridge(), RIDGE_SHARE * variances)
+    automatic = np.maximum(moments.automatic_ridge(), RIDGE_FRACTION * variances)
     yield with_ridge(automatic), automatic
 
 
-def _of_small(moments: OverallMoments, names: Sequence[str] | None) -> str:
+def _variance_message(moments: OverallMoments, names: Sequence[str] | None) -> str:
     """Say which column varies so little that its variance has no digits."""
     column = int(moments.variances.argmin())
     return (
@@ -121,22 +121,22 @@ def _of_small(moments: OverallMoments, names: Sequence[str] | None) -> str:
 _NOT_POSITIVE = "covariance_prior must be positive definite: give a covariance that some rows could have."
 
 
-def _positive(name: str, value: Any, otherwise: float, most: float = np.inf) -> float:
+def _positive(name: str, value: Any, default: float, upper: float = np.inf) -> float:
     if value is None:
-        return otherwise
-    if (found := check_positive(name, value)) > most:
-        raise ValueError(f"{name}={found:g} must be at most {most:g}: of larger numbers the bound would be rounding.")
-    if found < LEAST:
-        raise ValueError(f"{name}={found:g} must be at least {LEAST:g}: numbers divided by smaller ones overflow.")
-    return found
+        return default
+    if (x := check_positive(name, value)) > upper:
+        raise ValueError(f"{name}={x:g} must be at most {upper:g}: of larger numbers the bound would be rounding.")
+    if x < MIN_ROWS:
+        raise ValueError(f"{name}={x:g} must be at least {MIN_ROWS:g}: numbers divided by smaller ones overflow.")
+    return x
 
 
 def _mean(value: Any, n_features: int) -> Array | None:
     if value is None:
         return None
-    mean = _numbers("mean_prior", value, (n_features,))
-    if np.abs(mean).max() > FARTHEST:
-        raise ValueError(f"mean_prior must be within ±{FARTHEST:g}: squares of larger numbers overflow.")
+    mean = _finite_array("mean_prior", value, (n_features,))
+    if np.abs(mean).max() > MAX_VALUE:
+        raise ValueError(f"mean_prior must be within ±{MAX_VALUE:g}: squares of larger numbers overflow.")
     return mean
 
 
@@ -146,7 +146,7 @@ def _scale(value: Any, family: Family, n_features: int) -> Array | None:
         return None
     form = family.kind.second
     shape: tuple[int, ...] = {Second.FULL: (n_features, n_features), Second.DIAGONAL: (n_features,)}.get(form, ())
-    scale = _numbers("covariance_prior", value, shape)
+    scale = _finite_array("covariance_prior", value, shape)
     if form is Second.FULL and not np.allclose(scale, scale.T, rtol=1e-6, atol=0):
         raise ValueError("covariance_prior must be symmetric.")
     if form is not Second.FULL and not (scale > 0).all():
@@ -154,10 +154,10 @@ def _scale(value: Any, family: Family, n_features: int) -> Array | None:
     return scale
 
 
-def _numbers(name: str, value: Any, shape: tuple[int, ...]) -> Array:
+def _finite_array(name: str, value: Any, shape: tuple[int, ...]) -> Array:
     """Finite numbers of a shape."""
-    found = check_finite(name, value)
-    if found.shape != shape:
+    x = check_finite(name, value)
+    if x.shape != shape:
         wanted = f"shape {shape}" if shape else "a number"
-        raise ValueError(f"{name} has shape {found.shape}, but covariance_type and X need {wanted}.")
-    return found
+        raise ValueError(f"{name} has shape {x.shape}, but covariance_type and X need {wanted}.")
+    return x

@@ -20,12 +20,12 @@ from gaussmix._src.engines.base import Engine
 from gaussmix._src.interfaces.block import Block
 from gaussmix._src.numerics.arrays import Array, Rows, pieces
 
-REACH = 1e3  # times the width of the middle three quarters of a feature: rows farther out are gross
-MAX_FAR_WEIGHT = 0.125  # of the weight: if far rows have more, they are not outliers
+MAX_RELATIVE_DISTANCE = 1e3  # times the width of the middle three quarters of a feature: rows farther out are gross
+MAX_OUTLIER_WEIGHT = 0.125  # of the weight: if far rows have more, they are not outliers
 
 
 @dataclass(frozen=True, eq=False)
-class Gross:
+class Outliers:
     """Which rows are gross, and where they are.
 
     Parameters
@@ -33,13 +33,13 @@ class Gross:
     low, high : (n_features,), the ends of the middle three quarters of each feature.
     reach : (n_features,), the distance from the middle above which a row is gross, data units; infinite for a feature
         whose middle is one number.
-    places : (n_places, n_features), gross rows that are farther than `reach` from each other.
+    points : (n_places, n_features), gross rows that are farther than `reach` from each other.
     """
 
     low: Array
     high: Array
     reach: Array
-    places: Array
+    points: Array
 
     def outside(self, rows: Rows) -> NDArray[np.bool_]:
         """Whether each row is gross, (n_rows,)."""
@@ -47,83 +47,84 @@ class Gross:
 
     def nearest(self, rows: Rows) -> NDArray[np.intp]:
         """The nearest place of each row, (n_rows,); the first of equals."""
-        distances = [_distance(rows, place, place, self.reach) for place in self.places]
+        distances = [_distance(rows, point, point, self.reach) for point in self.points]
         return np.argmin(distances, axis=0)
 
 
 @dataclass(frozen=True, eq=False)
-class GrossApart:
+class WithOutliers:
     """Responsibilities of a partition in which the last components have the gross rows, one component per place.
 
     The partition shares the other rows among the first `n_others` components; if it has parameters, the engine finds
     the most probable of these.
     """
 
-    gross: Gross
+    gross: Outliers
     partition: Partition
     n_others: int
     engine: Engine[Any]
 
     @property
-    def scaled(self) -> GrossApart:
+    def scaled(self) -> WithOutliers:
         """These responsibilities with the partition of the other rows scaled, as `Partition.scaled` does."""
         return replace(self, partition=self.partition.scaled)
 
     def __call__(self, block: Block) -> Array:
-        partition, shares = self.partition, np.zeros((block.n_rows, self.n_others + len(self.gross.places)))
-        if partition.share is not None:
-            shares[:, : self.n_others] = partition.share(block)
+        partition, responsibilities = self.partition, np.zeros((block.n_rows, self.n_others + len(self.gross.points)))
+        if partition.responsibilities is not None:
+            responsibilities[:, : self.n_others] = partition.responsibilities(block)
         elif partition.parameters is not None:
-            shares[np.arange(block.n_rows), self.engine.labels(block, partition.parameters)] = 1.0
-        gross = self.gross.outside(block.rows).nonzero()[0]
-        shares[gross] = 0.0
-        shares[gross, self.n_others + self.gross.nearest(block.rows[gross])] = 1.0
-        return shares
+            responsibilities[np.arange(block.n_rows), self.engine.labels(block, partition.parameters)] = 1.0
+        outliers = self.gross.outside(block.rows).nonzero()[0]
+        responsibilities[outliers] = 0.0
+        responsibilities[outliers, self.n_others + self.gross.nearest(block.rows[outliers])] = 1.0
+        return responsibilities
 
 
-def gross_rows_apart(start: Start) -> Start:
+def separate_outliers(start: Start) -> Start:
     """Decorate a start: call it without the gross rows and their components, then add both again.
 
     The start makes one component less for each place of gross rows.
     """
 
     @wraps(start)
-    def apart(sample: Distinct, engine: Engine[Any], n_components: int, rng: np.random.Generator) -> Partition:
-        gross = find_gross(sample, n_components // 2)
-        if gross is None:
+    def separated(sample: Distinct, engine: Engine[Any], n_components: int, rng: np.random.Generator) -> Partition:
+        outliers = find_outliers(sample, n_components // 2)
+        if outliers is None:
             return start(sample, engine, n_components, rng)
-        n_others = n_components - len(gross.places)
-        others = start(_without(sample, gross), engine, n_others, rng)
-        return Partition(share=GrossApart(gross, others, n_others, engine))
+        n_others = n_components - len(outliers.points)
+        others = start(_without(sample, outliers), engine, n_others, rng)
+        return Partition(responsibilities=WithOutliers(outliers, others, n_others, engine))
 
-    return apart
+    return separated
 
 
-def find_gross(sample: Distinct, most_places: int) -> Gross | None:
+def find_outliers(sample: Distinct, max_outliers: int) -> Outliers | None:
     """Find the gross rows of a sample; None if there are none.
 
-    In some feature, a gross row is farther from the middle three quarters of the weight than `REACH` times their width.
-    The first place is the farthest gross row. Each next place is the row farthest from the middle and from the places
-    so far, while it is out of their reach: Gonzalez (1985), Theoretical Computer Science 38, 293–306.
+    In some feature, a gross row is farther from the middle three quarters of the weight than `MAX_RELATIVE_DISTANCE`
+    times their width. The first place is the farthest gross row. Each next place is the row farthest from the middle
+    and from the places so far, while it is out of their reach: Gonzalez (1985), Theoretical Computer Science 38,
+    293–306.
     """
-    if most_places == 0:
+    if max_outliers == 0:
         return None
     low, high = sample.middle
-    reach = np.where(high > low, REACH * (high - low), np.inf)
+    reach = np.where(high > low, MAX_RELATIVE_DISTANCE * (high - low), np.inf)
     corners = np.array([np.fmin.reduce(sample.rows, axis=0), np.fmax.reduce(sample.rows, axis=0)])
     if not (_distance(corners, low, high, reach) > 1).any():
         return None
     distance = _distance(sample.rows, low, high, reach)
-    gross = distance > 1
-    if sample.weight[gross].sum() > MAX_FAR_WEIGHT * sample.weight.sum():
+    is_outlier = distance > 1
+    if sample.weight[is_outlier].sum() > MAX_OUTLIER_WEIGHT * sample.weight.sum():
         return None
-    rows, distance = sample.rows[gross], distance[gross]
-    places: list[Array] = []
-    while len(places) < most_places and distance.max() > 1:
-        place = rows[distance.argmax()]
-        distance = np.minimum(distance, _distance(rows, place, place, reach))
-        places.append(place)
-    return Gross(low, high, reach, np.array(places))
+    rows, distance = sample.rows[is_outlier], distance[is_outlier]
+    points: list[Array] = []
+    while len(points) < max_outliers and distance.max() > 1:
+        point = rows[distance.argmax()]
+        distance = np.minimum(distance, _distance(rows, point, point, reach))
+        points.append(point)
+    return Outliers(low, high, reach, np.array(points))
 
 
 def _distance(rows: Rows, low: Array, high: Array, reach: Array) -> Array:
@@ -136,8 +137,8 @@ def _distance(rows: Rows, low: Array, high: Array, reach: Array) -> Array:
     return distance
 
 
-def _without(sample: Distinct, gross: Gross) -> Distinct:
+def _without(sample: Distinct, outliers: Outliers) -> Distinct:
     """The sample of the other rows, with ranks among these."""
-    others = ~gross.outside(sample.rows)
+    others = ~outliers.outside(sample.rows)
     rank = None if sample.rank is None else (np.cumsum(others) - 1)[sample.rank]
     return replace(sample, rows=np.ascontiguousarray(sample.rows[others]), weight=sample.weight[others], rank=rank)

@@ -11,26 +11,26 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from gaussmix._src.errors import counted, listed
-from gaussmix._src.estimators.gaussian_mixture import GaussianMixture, estimator_of
+from gaussmix._src.estimators.gaussian_mixture import GaussianMixture, as_estimator
 from gaussmix._src.estimators.gaussian_mixture_ic import GaussianMixtureIC
 from gaussmix._src.families.base import Family
+from gaussmix._src.mixture.html import mean_and_deviation
 from gaussmix._src.mixture.mixture import Mixture
-from gaussmix._src.mixture.shown import mean_and_deviation
 from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.numerics.threads import cached_property
-from gaussmix._src.report.inference import OfMixture
+from gaussmix._src.report.inference import MixtureEstimates
 from gaussmix._src.report.messages import stability_sentence
 from gaussmix._src.sources.array import ArraySource
 
-_RARE = 0.001  # share of draws that lie farther out than what is called unusual
-_SURE = 0.9
+_OUTSIDE_MASS = 0.001  # share of draws that lie farther out than what is called unusual
+_MIN_CERTAINTY = 0.9
 _EVIDENCE = ((2.0, "hardly"), (6.0, "somewhat"), (10.0, "clearly"))  # Kass & Raftery (1995), JASA 90, p. 777
-_MOST_FEATURES = 3
-_MOST_PRODUCTS = 2e9  # of scores, in inference: about a second
+_MAX_FEATURES = 3
+_MAX_PRODUCTS = 2e9  # of scores, in inference: about a second
 
 
 @dataclass(frozen=True)
-class Findings:
+class ReportData:
     """A mixture and the rows that it is to describe.
 
     Parameters
@@ -51,7 +51,7 @@ class Findings:
     @cached_property
     def _estimator(self) -> GaussianMixture:
         """What predicts rows with empty cells too."""
-        return estimator_of(self.mixture)
+        return as_estimator(self.mixture)
 
     @cached_property
     def is_complete(self) -> NDArray[np.bool_]:
@@ -64,10 +64,10 @@ class Findings:
         return np.asarray(self._estimator.score_samples(self.rows), dtype=np.float64)
 
     @cached_property
-    def inference(self) -> OfMixture | None:
+    def inference(self) -> MixtureEstimates | None:
         """How sure the numbers are; None where there is no formula, or where it takes long."""
         estimator, n_rows = self.search or self._estimator, len(self.rows)
-        if n_rows * self.mixture.n_parameters**2 > _MOST_PRODUCTS:
+        if n_rows * self.mixture.n_parameters**2 > _MAX_PRODUCTS:
             return None
         rows: Any = ArraySource(self.rows, self.row_weight)
         rows.may_miss = not self.is_complete.all()
@@ -79,7 +79,7 @@ class Findings:
                 return None
 
     @cached_property
-    def shares(self) -> Array:
+    def responsibilities(self) -> Array:
         """p(k | x), (n_rows, n_components)."""
         return np.asarray(self._estimator.predict_proba(self.rows), dtype=np.float64)
 
@@ -111,10 +111,10 @@ class Findings:
         """Standard deviations, (n_components, n_features), data units."""
         return np.sqrt(self.mixture.model.covariances.variances())
 
-    def telling_features(self, most: int) -> list[int]:
+    def distinguishing_features(self, n: int) -> list[int]:
         """The features whose means differ most between components, by the share of their variance, in table order."""
-        shares = self.mixture.weights @ self.standing**2
-        return sorted(np.argsort(-shares, kind="stable")[:most].tolist())
+        responsibilities = self.mixture.weights @ self.standing**2
+        return sorted(np.argsort(-responsibilities, kind="stable")[:n].tolist())
 
     def named(self, features: Sequence[int]) -> str:
         """The names of some features in quotes."""
@@ -133,7 +133,7 @@ class Findings:
 
     def _choice(self) -> Iterator[str]:
         n_components, search = self.mixture.n_components, self.search
-        covariances = covariances_of(self.mixture.family)
+        covariances = covariances_text(self.mixture.family)
         if n_components == 1:
             sign = "; there is no sign of groups" if self._is_compared else ""
             yield f"One normal distribution with {covariances} describes the rows{sign}."
@@ -154,8 +154,8 @@ class Findings:
             yield f"{n_components} is the largest number of groups that was tried: a larger one may be better still."
         if not search.converged_:
             yield "The fit had not converged: raise the limit on steps before trusting the numbers."
-        elif search.outcome_.standing is not None:
-            yield search.outcome_.standing
+        elif search.outcome_.certificate is not None:
+            yield search.outcome_.certificate
 
     @property
     def _is_compared(self) -> bool:
@@ -169,7 +169,7 @@ class Findings:
     def _component(self, k: int) -> str:
         """How a component stands out."""
         standing = self.standing[k]
-        order = [j for j in np.argsort(-np.abs(standing), kind="stable") if abs(standing[j]) >= 0.3][:_MOST_FEATURES]
+        order = [j for j in np.argsort(-np.abs(standing), kind="stable") if abs(standing[j]) >= 0.3][:_MAX_FEATURES]
         parts = []
         for j in order:
             value = mean_and_deviation(self.mixture.means[k : k + 1, j], self.deviations[k : k + 1, j])[0]
@@ -180,11 +180,11 @@ class Findings:
 
     def _separation(self) -> str:
         """How sure the components of the rows are."""
-        sure = self.mean(self.shares.max(axis=1) > _SURE)
-        kind = "well apart" if sure > 0.95 else "partly mixed" if sure > 0.7 else "strongly mixed"
-        how_many = "all" if sure == 1 else f"{100 * sure:.1f} %"
+        certain = self.mean(self.responsibilities.max(axis=1) > _MIN_CERTAINTY)
+        kind = "well apart" if certain > 0.95 else "partly mixed" if certain > 0.7 else "strongly mixed"
+        how_many = "all" if certain == 1 else f"{100 * certain:.1f} %"
         rows = "the rows" if self.row_weight is None else "the rows, by weight,"
-        return f"The groups are {kind}: {how_many} of {rows} have a component of probability above {_SURE:g}."
+        return f"The groups are {kind}: {how_many} of {rows} have a component of probability above {_MIN_CERTAINTY:g}."
 
     def _background(self, weight: float) -> str:
         """How much belongs to no component."""
@@ -194,23 +194,23 @@ class Findings:
 
     def _unusual(self) -> str:
         """How many rows are farther out than expected; rows with empty cells can't be compared with the others."""
-        level = float(np.asarray(self.mixture.highest_density_level(1 - _RARE)))
+        level = float(np.asarray(self.mixture.highest_density_level(1 - _OUTSIDE_MASS)))
         outside = self.log_density[self.is_complete] < level
-        region = f"the region that holds {100 * (1 - _RARE):.4g} % of the model's mass"
+        region = f"the region that holds {100 * (1 - _OUTSIDE_MASS):.4g} % of the model's mass"
         which = "" if self.is_complete.all() else " without empty cells"
         if self.row_weight is not None:
-            share = float(np.average(outside, weights=self.row_weight[self.is_complete]))
-            chance = f"Chance alone puts about {100 * _RARE:g} % there."
-            return f"{100 * share:.3g} % of the weight of rows{which} lies outside {region}. {chance}"
-        found, expected = int(outside.sum()), _RARE * len(outside)
-        verdict = "these are more" if found > expected + 3 * np.sqrt(expected) + 1 else "nothing unusual"
+            fraction = float(np.average(outside, weights=self.row_weight[self.is_complete]))
+            chance = f"Chance alone puts about {100 * _OUTSIDE_MASS:g} % there."
+            return f"{100 * fraction:.3g} % of the weight of rows{which} lies outside {region}. {chance}"
+        n_out, expected = int(outside.sum()), _OUTSIDE_MASS * len(outside)
+        verdict = "these are more" if n_out > expected + 3 * np.sqrt(expected) + 1 else "nothing unusual"
         return (
-            f"{counted(found, 'row')} of {len(outside):,}{which} {'lies' if found == 1 else 'lie'} outside {region}. "
+            f"{counted(n_out, 'row')} of {len(outside):,}{which} {'lies' if n_out == 1 else 'lie'} outside {region}. "
             f"Chance alone puts about {expected:.1f} there: {verdict}."
         )
 
 
-def covariances_of(family: Family) -> str:
+def covariances_text(family: Family) -> str:
     """ "tied covariances", with the options of the structure if it has some."""
     options = ", ".join(f"{name}={value}" for name, value in family.options.items())
     return f"{family.name} covariances ({options})" if options else f"{family.name} covariances"

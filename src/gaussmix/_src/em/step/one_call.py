@@ -10,10 +10,10 @@ import numpy as np
 from gaussmix._src.em.objective.objective import Objective
 from gaussmix._src.em.objective.stopping import Stopping
 from gaussmix._src.em.objective.trace import State, Trace, final
-from gaussmix._src.em.step.fast_path import model_of
+from gaussmix._src.em.step.fast_path import final_model
 from gaussmix._src.em.step.loop import run_em
 from gaussmix._src.engines.base import Engine
-from gaussmix._src.engines.calls import Control, Groups, InitialMixtures, Recipe
+from gaussmix._src.engines.calls import Control, FitSettings, Groups, InitialMixtures
 from gaussmix._src.errors import Outcome
 from gaussmix._src.interfaces.block import Block
 from gaussmix._src.interfaces.leaves import LEAF_ROWS
@@ -44,18 +44,18 @@ def run_each(
     end_of : chooses the end among the states of a run that the core does not make.
     """
     ends = {} if groups is None else _by_core(engine, models, objective, stopping, groups)
-    for place, model in enumerate(models):
-        if place not in ends:
-            ends[place] = end_of(run_em(source_of(place), engine, model, objective, stopping))
-    return [ends[place] for place in range(len(models))]
+    for index, model in enumerate(models):
+        if index not in ends:
+            ends[index] = end_of(run_em(source_of(index), engine, model, objective, stopping))
+    return [ends[index] for index in range(len(models))]
 
 
-def copies(source: Source, number: int) -> Groups | None:
+def copies(source: Source, n_copies: int) -> Groups | None:
     """The rows of a source so many times, for runs from several models; None where one call would not be faster."""
     block = source.whole
     if block is None or block.n_rows > MAX_ROWS_OF_ONE_CALL or block.log_prior is not None:
         return None
-    return Groups.of_one(block, 1.0, number)
+    return Groups.from_block(block, 1.0, n_copies)
 
 
 def _by_core(
@@ -66,27 +66,27 @@ def _by_core(
     terms = objective.plain_terms(n_components)
     if terms is None or algebra is None:
         return {}
-    ridge, belief = terms
+    ridge, packed_prior = terms
     volumes = {np.inf if model.noise is None else model.noise.log_volume for model in models}
     log_volume = volumes.pop()
-    if volumes or (belief is not None and not belief.is_of_point):
+    if volumes or (packed_prior is not None and not packed_prior.is_of_point):
         return {}
-    of_first = Block(0, groups.rows[: groups.size[0]]), n_components, algebra, belief
+    of_first = Block(0, groups.rows[: groups.size[0]]), n_components, algebra, packed_prior
     if not engine.makes_steps(*of_first, has_background=log_volume < np.inf):
         return {}
     arrays = ((model.all_weights, model.means, model.covariances.array) for model in models)
-    begun = InitialMixtures(*map(np.array, zip(*arrays, strict=True)))
-    control = Control(ridge, stopping.tolerance, stopping.max_steps, belief=belief, log_volume=log_volume)
-    fits = engine.fit_many(groups, Recipe(algebra, n_components, begun, control))
+    initial = InitialMixtures(*map(np.array, zip(*arrays, strict=True)))
+    control = Control(ridge, stopping.tolerance, stopping.max_steps, packed_prior=packed_prior, log_volume=log_volume)
+    fits = engine.fit_many(groups, FitSettings(algebra, n_components, initial, control))
     if fits is None:
         return {}
-    found = dict[int, State]()
-    for place, model in enumerate(models):
-        course, has_settled = fits.course(place), bool(fits.has_settled[place])
-        if course is None or not course.log_likelihood:
+    result = dict[int, State]()
+    for index, model in enumerate(models):
+        history, has_converged = fits.run_history(index), bool(fits.has_converged[index])
+        if history is None or not history.log_likelihood:
             continue
-        if has_settled or len(course.log_likelihood) == stopping.max_steps:
-            outcome = Outcome.CONVERGED if has_settled else Outcome.STEP_LIMIT
-            trace = Trace(tuple(course.log_likelihood), tuple(course.objective))
-            found[place] = State(model_of(course, model.family, model.noise), trace, outcome)
-    return found
+        if has_converged or len(history.log_likelihood) == stopping.max_steps:
+            outcome = Outcome.CONVERGED if has_converged else Outcome.STEP_LIMIT
+            trace = Trace(tuple(history.log_likelihood), tuple(history.objective))
+            result[index] = State(final_model(history, model.family, model.noise), trace, outcome)
+    return result

@@ -25,7 +25,7 @@ class Second(IntEnum):
         """Number of axes of the moments of one component, or of pooled ones."""
         return {Second.TRACE: 0, Second.DIAGONAL: 1}.get(self, 2)
 
-    def n_numbers(self, n_features: int) -> int:
+    def n_values(self, n_features: int) -> int:
         """Numbers of a covariance that is made from them: 1, a diagonal, or a triangle of a matrix."""
         return {Second.TRACE: 1, Second.DIAGONAL: n_features}.get(self, n_features * (n_features + 1) // 2)
 
@@ -35,11 +35,11 @@ class Rule(IntEnum):
 
     SOFT = 0  # by responsibility: EM
     HARD = 1  # to the most probable component: k-means under a shared spherical whitening
-    GIVEN = 2  # as `Block.given` says: an M-step first
+    ASSIGNMENT = 2  # as `Block.given` says: an M-step first
 
 
 @dataclass(frozen=True)
-class Need:
+class MomentSpec:
     """Second moments to accumulate.
 
     Parameters
@@ -53,13 +53,13 @@ class Need:
     pooled: bool = False
     projection: Array | None = field(default=None, compare=False)
 
-    def n_numbers(self, n_components: int, n_features: int) -> int:
+    def n_values(self, n_components: int, n_features: int) -> int:
         """The most numbers that second moments are sent as: pooled ones may be sent before they are pooled."""
         if self.second is Second.NONE:
             return 0
         if self.projection is not None:
             return n_components * n_features * (self.projection.shape[1] + 1)
-        return n_components * self.second.n_numbers(n_features)
+        return n_components * self.second.n_values(n_features)
 
     def squares(self, vectors: Array) -> Array:
         """v_k v_kᵀ of each row of `vectors` (n_components, n_features), in the form of the second moments."""
@@ -83,4 +83,4 @@ class Need:
         return squares
 
 
-Rule.__module__ = Need.__module__ = "gaussmix.extend"  # where users import them from
+Rule.__module__ = MomentSpec.__module__ = "gaussmix.extend"  # where users import them from

@@ -13,7 +13,7 @@ from gaussmix import (
     fit_many,
 )
 
-PRECISE = {"weight_meaning": "precision"}
+PRECISE = {"weight_type": "precision"}
 
 
 def table():
@@ -80,10 +80,10 @@ def test_weights_near_the_smallest_number_are_weights(smallest, how):
 @pytest.mark.parametrize("cls", [GaussianMixture, GaussianMixtureIC, GaussianMixtureDetector])
 def test_another_meaning_is_refused_and_leaves_the_estimator_as_it_was(cls):
     X, weight = table()
-    estimator = cls(weight_meaning="precisions")
-    with pytest.raises(ValueError, match=r"weight_meaning='precisions' is not one of 'frequency', 'precision'"):
+    estimator = cls(weight_type="precisions")
+    with pytest.raises(ValueError, match=r"weight_type='precisions' is not one of 'frequency', 'precision'"):
         estimator.fit(X, sample_weight=weight)
-    assert vars(estimator) == vars(cls(weight_meaning="precisions"))
+    assert vars(estimator) == vars(cls(weight_type="precisions"))
 
 
 def test_many_fits_have_the_bits_of_one():

@@ -9,14 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gaussmix._src.interfaces.parameters import LOG_2PI
-from gaussmix._src.mixture.line.line import FARTHEST, Line, increasing_roots
+from gaussmix._src.mixture.univariate.univariate_mixture import MAX_DEVIATIONS, UnivariateMixture, increasing_roots
 from gaussmix._src.numerics.arrays import Array, pieces
 from gaussmix._src.numerics.elementary import log_sum
 from gaussmix._src.numerics.threads import cached_property
 
 # In smallest deviations: a rise and a fall within this length change the density by less than its rounding.
-_NARROW = 1e-6
-_FLAT = 8 * float(np.finfo(np.float64).eps)  # nats
+_MIN_RELATIVE_WIDTH = 1e-6
+_LEVEL_ROUNDING = 8 * float(np.finfo(np.float64).eps)  # nats
 
 _EDGES = np.sqrt([0.0, 1.0, 3.0])  # deviations from a mean where a component's first three derivatives turn
 
@@ -25,7 +25,7 @@ _EDGES = np.sqrt([0.0, 1.0, 3.0])  # deviations from a mean where a component's 
 class LevelSets:
     """The line, cut at the turns of the density. Between two cuts, a rise, the density passes through a level once."""
 
-    line: Line
+    line: UnivariateMixture
 
     @cached_property
     def turns(self) -> Array:
@@ -61,22 +61,22 @@ class LevelSets:
         inner = (log_masses < 0) & (log_masses > -np.inf)
         wanted = log_masses[inner]
 
-        def excess(log_levels: Array, numbers: NDArray[np.intp]) -> tuple[Array, Array]:
+        def excess(log_levels: Array, indices: NDArray[np.intp]) -> tuple[Array, Array]:
             log_mass, slope = self._log_mass_and_slope(log_levels)
-            return log_mass - wanted[numbers], slope
+            return log_mass - wanted[indices], slope
 
         # Below a level l lies at most Σ_k π_k P(π_k N_k < l), and P(½χ² > y) ≤ exp(−y): at most exp(l) Σ_k √(2π) σ_k.
         low = wanted - np.log(self.line.deviations.sum()) - 0.5 * LOG_2PI
         levels[inner] = increasing_roots(excess, low, np.full(len(low), self.highest), 1.0)
         return levels, np.zeros_like(levels)
 
-    def _rises(self) -> Iterator[tuple[Line, float, float]]:
+    def _rises(self) -> Iterator[tuple[UnivariateMixture, float, float]]:
         """Every rise: those to the right, then those to the left as rises of the mirrored distribution."""
-        for line, places in ((self.line, self.turns), (self.line.mirrored, -self.turns[::-1])):
-            yield from ((line, *ends) for ends in zip([-np.inf, *places[1::2]], places[::2], strict=True))
+        for line, positions in ((self.line, self.turns), (self.line.mirrored, -self.turns[::-1])):
+            yield from ((line, *ends) for ends in zip([-np.inf, *positions[1::2]], positions[::2], strict=True))
 
 
-def _below(line: Line, left: float, right: float, log_levels: Array) -> tuple[Array, Array]:
+def _below(line: UnivariateMixture, left: float, right: float, log_levels: Array) -> tuple[Array, Array]:
     """Log mass below each level on a rise from left to right, and the length by which it grows with the level."""
     lowest = -np.inf if left == -np.inf else line.log_density(np.array([left]))
     highest = line.log_density(np.array([right]))
@@ -90,13 +90,13 @@ def _below(line: Line, left: float, right: float, log_levels: Array) -> tuple[Ar
     return log_mass, lengths
 
 
-def _crossings(line: Line, left: float, right: float, log_levels: Array) -> tuple[Array, Array]:
+def _crossings(line: UnivariateMixture, left: float, right: float, log_levels: Array) -> tuple[Array, Array]:
     """Where the density passes through each level on a rise, and the slope of its logarithm there."""
     slopes = np.empty_like(log_levels)
 
-    def excess(x: Array, numbers: NDArray[np.intp]) -> tuple[Array, Array]:
-        log_density, slopes[numbers] = line.log_density_and_slope(x)
-        return log_density - log_levels[numbers], slopes[numbers]
+    def excess(x: Array, indices: NDArray[np.intp]) -> tuple[Array, Array]:
+        log_density, slopes[indices] = line.log_density_and_slope(x)
+        return log_density - log_levels[indices], slopes[indices]
 
     if left == -np.inf:
         low, high = _first_ends(line, log_levels, right)
@@ -105,7 +105,7 @@ def _crossings(line: Line, left: float, right: float, log_levels: Array) -> tupl
     return increasing_roots(excess, low, high, line.deviations.min()), slopes
 
 
-def _first_ends(line: Line, log_levels: Array, right: float) -> tuple[Array, Array]:
+def _first_ends(line: UnivariateMixture, log_levels: Array, right: float) -> tuple[Array, Array]:
     """Ends between which the density first rises to a level: it is max_k π_k N_k at least, K times that at most."""
 
     def first(excess: Array) -> Array:
@@ -118,14 +118,14 @@ def _first_ends(line: Line, log_levels: Array, right: float) -> tuple[Array, Arr
     return low - slack, np.minimum(first(excess) + slack, right)
 
 
-def turns(line: Line) -> Array:
+def turns(line: UnivariateMixture) -> Array:
     """Modes and the minima between them, (2 n_modes − 1,), ascending; modes are first and last.
 
     Raises ValueError where components are so far apart that float64 has no logarithm of the density between them.
     """
     with np.errstate(over="ignore"):
         reach = (line.means[-1] - line.means[0]) / line.deviations.min()
-    if not reach < FARTHEST:
+    if not reach < MAX_DEVIATIONS:
         raise ValueError(
             f"The outermost means, {line.means[0]:.3g} and {line.means[-1]:.3g}, are {reach:.3g} standard deviations "
             "apart, and float64 has no logarithm of the density between them: ask about the components one by one."
@@ -136,25 +136,25 @@ def turns(line: Line) -> Array:
     has_turn = rises_after != rises
     low, high, rises = low[has_turn], high[has_turn], rises[has_turn]
 
-    def descent(x: Array, numbers: NDArray[np.intp]) -> tuple[Array, Array]:
+    def descent(x: Array, indices: NDArray[np.intp]) -> tuple[Array, Array]:
         first, second = line.slope_and_curvature(x)
-        return -rises[numbers] * first, -rises[numbers] * second
+        return -rises[indices] * first, -rises[indices] * second
 
     return _without_flat(line, increasing_roots(descent, low, high, line.deviations.min()))
 
 
-def _without_flat(line: Line, places: Array) -> Array:
+def _without_flat(line: UnivariateMixture, positions: Array) -> Array:
     """Leave out turns that rounding alone made: a mode and the minimum next to it in pairs, the flattest first."""
-    while len(places) > 1:
-        heights = np.abs(np.diff(line.log_density(places)))
+    while len(positions) > 1:
+        heights = np.abs(np.diff(line.log_density(positions)))
         flattest = int(heights.argmin())
-        if heights[flattest] > _FLAT:
+        if heights[flattest] > _LEVEL_ROUNDING:
             break
-        places = np.delete(places, [flattest, flattest + 1])
-    return places
+        positions = np.delete(positions, [flattest, flattest + 1])
+    return positions
 
 
-def _monotone_cells(line: Line) -> tuple[Array, Array]:
+def _monotone_cells(line: UnivariateMixture) -> tuple[Array, Array]:
     """Intervals that hold all turns. On each the density's derivative is monotone, so that it holds one turn at most.
 
     A component's first and second derivatives are monotone between the edges, so that their sums over an interval lie
@@ -172,7 +172,7 @@ def _monotone_cells(line: Line) -> tuple[Array, Array]:
     while cells.size:
         has_one_sign, is_monotone = (_has_one_sign(*each, cells.shape) for each in _derivatives(line, cells.ravel()))
         middle = cells[0] + 0.5 * (cells[1] - cells[0])
-        is_narrow = (cells[1] - cells[0] <= _NARROW * margin) | (middle <= cells[0]) | (middle >= cells[1])
+        is_narrow = (cells[1] - cells[0] <= _MIN_RELATIVE_WIDTH * margin) | (middle <= cells[0]) | (middle >= cells[1])
         kept.append(cells[:, ~has_one_sign & (is_monotone | is_narrow)])
         halved = ~(has_one_sign | is_monotone | is_narrow)
         cells = np.stack([np.append(cells[0, halved], middle[halved]), np.append(middle[halved], cells[1, halved])])
@@ -181,9 +181,9 @@ def _monotone_cells(line: Line) -> tuple[Array, Array]:
     return low[order], high[order]
 
 
-def _derivatives(line: Line, x: Array) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
+def _derivatives(line: UnivariateMixture, x: Array) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
     """Each component's part of the first and the second derivative of the density, as signs and logarithms (K, n)."""
-    whitened = np.clip(line.whiten(x), -FARTHEST, FARTHEST)
+    whitened = np.clip(line.whiten(x), -MAX_DEVIATIONS, MAX_DEVIATIONS)
     log_deviations = np.log(line.deviations / line.deviations.min())[:, None]
     log_parts = line.log_scale - 0.5 * whitened**2
     bend = (whitened - 1) * (whitened + 1)
@@ -203,8 +203,8 @@ def _has_one_sign(signs: Array, logs: Array, shape: tuple[int, ...]) -> NDArray[
     with np.errstate(invalid="ignore"):  # 0 · −inf, of two zeros
         other_is_less = np.where(sign == other_sign, sign * log > sign * other_log, sign > other_sign)
     least = _scaled_sum(np.where(other_is_less, other_sign, sign), np.where(other_is_less, other_log, log))
-    most = _scaled_sum(np.where(other_is_less, sign, other_sign), np.where(other_is_less, log, other_log))
-    return np.asarray((least > 0) | (most < 0))
+    largest = _scaled_sum(np.where(other_is_less, sign, other_sign), np.where(other_is_less, log, other_log))
+    return np.asarray((least > 0) | (largest < 0))
 
 
 def _scaled_sum(signs: Array, logs: Array) -> Array:

@@ -10,19 +10,19 @@ import numpy as np
 
 from gaussmix._src.errors import counted, invented_names
 from gaussmix._src.mixture.base import MixtureBase
-from gaussmix._src.numerics.arrays import Array, Places
+from gaussmix._src.numerics.arrays import Array, Indices
 
 MOST_FEATURES, MOST_COMPONENTS = 8, 30  # of a table in a notebook
 _MOST_NAMES, _MOST_WEIGHTS = 5, 6  # of a line
 WIDTH, HEIGHT = 340.0, 240.0  # pixels
 _LEFT, _BOTTOM, _EDGE = 20.0, 22.0, 8.0
-_FAR = 1e3  # deviations: the density is 0 there, as farther out
-MOST = 30  # components, the heaviest, that a small picture has room for
+MAX_DRAWN_DEVIATIONS = 1e3  # deviations: the density is 0 there, as farther out
+MAX_COMPONENTS = 30  # components, the heaviest, that a small picture has room for
 # Okabe and Ito (2008), Color Universal Design; Wong (2011), Nature Methods 8, 441: distinct with every kind of colour
 # vision. Of the eight, black and yellow are left out: one of them vanishes on a dark page, the other on a light one.
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
-_LONGEST_NAME = 24
-REACH = 2.0  # standard deviations: the ellipse of a component holds 86 % of it
+_MAX_NAME_LENGTH = 24
+RADIUS = 2.0  # standard deviations: the ellipse of a component holds 86 % of it
 
 
 def size_of(mixture: MixtureBase) -> str:
@@ -52,7 +52,7 @@ def table_of(mixture: MixtureBase) -> tuple[list[str], list[list[str]]]:
     """Header and rows: number, weight, and mean ± sd of the first features, of the first components and of noise."""
     K, d = min(mixture.n_components, MOST_COMPONENTS), min(mixture.n_features, MOST_FEATURES)
     deviations = np.sqrt(mixture.model.covariances.variances())
-    columns = [[str(k) for k in range(K)], [share(weight) for weight in mixture.weights[:K]]]
+    columns = [[str(k) for k in range(K)], [weight_text(weight) for weight in mixture.weights[:K]]]
     columns += [mean_and_deviation(mixture.means[:K, j], deviations[:K, j]) for j in range(d)]
     header = ["component", "weight", *map(shorten, names_of(mixture)[:d])]
     if d < mixture.n_features:
@@ -61,7 +61,7 @@ def table_of(mixture: MixtureBase) -> tuple[list[str], list[list[str]]]:
     if mixture.n_components > K:
         rows.append([f"… {mixture.n_components - K:,} more"])
     if mixture.noise is not None:
-        rows.append(["noise", share(mixture.noise.weight)])
+        rows.append(["noise", weight_text(mixture.noise.weight)])
     return header, rows
 
 
@@ -83,14 +83,14 @@ def sketch(mixture: MixtureBase) -> str:
     Components have the colours that they have in every picture, and carry their numbers, so no colour has to tell them
     apart. Axes and letters have the colour of the text around them, and are right on light and on dark pages.
     """
-    order = np.argsort(-mixture.weights, kind="stable")[:MOST]
+    order = np.argsort(-mixture.weights, kind="stable")[:MAX_COMPONENTS]
     drawn = order[mixture.weights[order] > 0] if (mixture.weights > 0).any() else order
     is_line = mixture.n_features == 1
-    shapes, said = (_curves if is_line else _ellipses)(mixture, drawn)
+    shapes, title = (_curves if is_line else _ellipses)(mixture, drawn)
     return (
         f'<svg role="img" width="{WIDTH:.0f}" height="{HEIGHT:.0f}" viewBox="0 0 {WIDTH:.0f} {HEIGHT:.0f}" '
         f'style="max-width:100%;height:auto" fill="none" stroke="currentColor" font-size="11" '
-        f'font-family="sans-serif"><title>{escape(said)}</title>{shapes}</svg>'
+        f'font-family="sans-serif"><title>{escape(title)}</title>{shapes}</svg>'
     )
 
 
@@ -111,11 +111,11 @@ def ellipse_of(covariance: Array) -> tuple[float, float, float]:
     return longer, shorter, float(np.degrees(np.arctan2(north, east)))
 
 
-def _ellipses(mixture: MixtureBase, drawn: Places) -> tuple[str, str]:
+def _ellipses(mixture: MixtureBase, drawn: Indices) -> tuple[str, str]:
     """Ellipses of the first two features, and what they are."""
     means = mixture.means[drawn, :2]
     covariances = mixture.model.covariances.take(drawn).marginal(np.array([0, 1])).dense()
-    reach = 1.1 * REACH * np.sqrt(np.diagonal(covariances, axis1=1, axis2=2))
+    reach = 1.1 * RADIUS * np.sqrt(np.diagonal(covariances, axis1=1, axis2=2))
     box = None if mixture.noise is None or mixture.noise.box is None else mixture.noise.box[:, :2]
     low, high = _range(means - reach, means + reach, box)
     scale = _room() / (high - low) * [1, -1]  # upwards on the page is minus
@@ -123,30 +123,30 @@ def _ellipses(mixture: MixtureBase, drawn: Places) -> tuple[str, str]:
     shapes = [] if box is None else [_rectangle((box - low) * scale + [_LEFT, HEIGHT - _BOTTOM])]
     for k, centre, covariance in zip(drawn.tolist(), centres, covariances * scale[:, None] * scale, strict=True):
         longer, shorter, angle = ellipse_of(covariance)
-        place = f"{centre[0]:.1f} {centre[1]:.1f}"
+        position = f"{centre[0]:.1f} {centre[1]:.1f}"
         shapes.append(
-            f'<ellipse rx="{REACH * longer:.1f}" ry="{REACH * shorter:.1f}" fill="{color_of(k)}" fill-opacity="0.12" '
-            f'stroke="{color_of(k)}" transform="translate({place}) rotate({angle:.1f})"/>'
+            f'<ellipse rx="{RADIUS * longer:.1f}" ry="{RADIUS * shorter:.1f}" fill="{color_of(k)}" fill-opacity="0.12" '
+            f'stroke="{color_of(k)}" transform="translate({position}) rotate({angle:.1f})"/>'
             f"{_text(centre[0], centre[1], str(k), 'middle')}"
         )
     names = names_of(mixture)
     base = HEIGHT - _BOTTOM
     beside = zip((base, base / 2, _EDGE), _along(names[1], low[1], high[1]), strict=True)
-    shapes += [_text(_LEFT - 7, up, *said, turned=True) for up, said in beside]
-    said = f"Components in {names[0]} and {names[1]}: ellipses reach two standard deviations from the means"
-    return "".join(shapes) + _ends(names[0], low[0], high[0]), said
+    shapes += [_text(_LEFT - 7, up, *title, turned=True) for up, title in beside]
+    title = f"Components in {names[0]} and {names[1]}: ellipses reach two standard deviations from the means"
+    return "".join(shapes) + _ends(names[0], low[0], high[0]), title
 
 
-def _curves(mixture: MixtureBase, drawn: Places) -> tuple[str, str]:
+def _curves(mixture: MixtureBase, drawn: Indices) -> tuple[str, str]:
     """The density of one feature, thick, and its parts."""
     means, deviations = mixture.means[drawn, 0], np.sqrt(mixture.model.covariances.variances()[drawn, 0])
     box = None if mixture.noise is None or mixture.noise.box is None else mixture.noise.box
     low, high = (
         end[0] for end in _range((means - 3.5 * deviations)[:, None], (means + 3.5 * deviations)[:, None], box)
     )
-    near = means[:, None] + deviations[:, None] * np.linspace(-3.5, 3.5, 29)
-    x = np.unique(np.concatenate([np.linspace(low, high, 161), near.ravel()]))
-    z = np.clip((x - means[:, None]) / deviations[:, None], -_FAR, _FAR)
+    nearby = means[:, None] + deviations[:, None] * np.linspace(-3.5, 3.5, 29)
+    x = np.unique(np.concatenate([np.linspace(low, high, 161), nearby.ravel()]))
+    z = np.clip((x - means[:, None]) / deviations[:, None], -MAX_DRAWN_DEVIATIONS, MAX_DRAWN_DEVIATIONS)
     parts = mixture.weights[drawn, None] * np.exp(-0.5 * z**2) / (deviations[:, None] * np.sqrt(2 * np.pi))
     whole = parts.sum(axis=0)
     if mixture.noise is not None and mixture.noise.box is not None:
@@ -208,8 +208,8 @@ def _ends(name: str, low: float, high: float) -> str:
     """The axes, the ends of the one that runs across, and its name."""
     base = HEIGHT - _BOTTOM
     corner = f'<path d="M{_LEFT} {_EDGE} V{base} H{WIDTH - _EDGE}" stroke-opacity="0.5"/>'
-    places = zip((_LEFT, WIDTH / 2, WIDTH - _EDGE), _along(name, low, high), strict=True)
-    return corner + "".join(_text(across, base + 15, *said) for across, said in places)
+    positions = zip((_LEFT, WIDTH / 2, WIDTH - _EDGE), _along(name, low, high), strict=True)
+    return corner + "".join(_text(across, base + 15, *title) for across, title in positions)
 
 
 def _along(name: str, low: float, high: float) -> list[tuple[str, str]]:
@@ -217,7 +217,7 @@ def _along(name: str, low: float, high: float) -> list[tuple[str, str]]:
     return [(f"{low:.4g}", "start"), (shorten(name), "middle"), (f"{high:.4g}", "end")]
 
 
-def share(weight: float) -> str:
+def weight_text(weight: float) -> str:
     """A weight with four decimals, or in scientific notation if they would all be 0."""
     return f"{weight:.4f}" if weight >= 0.00005 or weight == 0 else f"{weight:.1e}"
 
@@ -248,4 +248,4 @@ def first_names(names: Sequence[str]) -> str:
 def shorten(name: str) -> str:
     """A name without control characters, cut if it is long."""
     printable = name if name.isprintable() else repr(name)
-    return printable if len(printable) <= _LONGEST_NAME else f"{printable[: _LONGEST_NAME - 1]}…"
+    return printable if len(printable) <= _MAX_NAME_LENGTH else f"{printable[: _MAX_NAME_LENGTH - 1]}…"

@@ -34,7 +34,7 @@ class Linear:
 
 
 @dataclass(frozen=True, eq=False)
-class Numbers:
+class Coefficients:
     """log p(x, k) = constants_k − ½ ‖factors_k (x − means_k)‖².
 
     Parameters
@@ -54,7 +54,7 @@ class Numbers:
     offset: float | None
 
     @classmethod
-    def of(cls, model: Any) -> Numbers:
+    def from_model(cls, model: Any) -> Coefficients:
         """The numbers of a mixture or a fitted estimator; raises TypeError or NotFittedError."""
         offset = None
         if hasattr(model, "_exported"):

@@ -21,21 +21,21 @@ from typing import Any
 import numpy as np
 
 from gaussmix._src.families.base import FAMILIES, Family
-from gaussmix._src.formats.envelope import MANY_FORMAT, Header, Tensors, value_of
+from gaussmix._src.formats.envelope import MIXTURES_FORMAT, Header, Tensors, get_value
 from gaussmix._src.formats.files import checked, write_whole
-from gaussmix._src.formats.model_file import family_of
-from gaussmix._src.formats.record import Damaged, Place, are_lists
-from gaussmix._src.model import SUM_TOLERANCE, flaw, matrix_flaw
+from gaussmix._src.formats.model_file import build_family
+from gaussmix._src.formats.record import Damaged, PathOrFile, are_lists
+from gaussmix._src.model import SUM_TOLERANCE, invalid_matrix_reason, invalid_reason
 from gaussmix._src.numerics.arrays import Array, copied
 from gaussmix._src.version import package_version
 
-VERSION = 1
-_TENSORS = ("weights", "means", "covariances", "converged", "n_iter", "lower_bound")
+MIXTURES_VERSION = 1
+_GROUP_TENSORS = ("weights", "means", "covariances", "converged", "n_iter", "lower_bound")
 _KEY_TYPES = (str, int, float, type(None))
 
 
 @dataclass(frozen=True, eq=False)
-class ManyRecord:
+class MixturesRecord:
     """Mixtures of one structure and size, as plain values."""
 
     family: Family  # their structure
@@ -46,34 +46,32 @@ class ManyRecord:
     # the names of the features, which all share; None where they have none
     feature_names: tuple[str, ...] | None = None
 
-    def flaw(self) -> str | None:
+    def invalid_reason(self) -> str | None:
         """Say what keeps this from being mixtures, as the end of a sentence; None where it is."""
-        weights, means, covariances = (self.tensors[name] for name in _TENSORS[:3])
+        weights, means, covariances = (self.tensors[name] for name in _GROUP_TENSORS[:3])
         n_groups = len(self.keys)
         if weights.ndim != 2 or means.ndim != 3 or any(each.shape[:1] != (n_groups,) for each in self.tensors.values()):
             return f"its numbers are not those of {n_groups} groups"
-        if any(self.tensors[name].ndim != 1 for name in _TENSORS[3:]) or len(set(self.keys)) != n_groups:
+        if any(self.tensors[name].ndim != 1 for name in _GROUP_TENSORS[3:]) or len(set(self.keys)) != n_groups:
             return "two of its groups have the same key, or a group has several numbers of steps"
         n_iter = self.tensors["n_iter"]
         are_counts = (n_iter == np.clip(np.rint(n_iter), 0, 2.0**53)).all()
         if not (are_counts and np.isin(self.tensors["converged"], (0, 1)).all()):
             return "its 'n_iter' are not counts, or its 'converged' are not 0 or 1"
-        if not all(0 <= place < n_groups for place in (*self.errors, *self.notes)):
+        if not all(0 <= i < n_groups for i in (*self.errors, *self.notes)):
             return "it has an error or a note for a group that it lacks"
         if self.feature_names is not None and len(self.feature_names) != means.shape[2]:
             return f"it names {len(self.feature_names)} features, but its means have {means.shape[2]}"
-        for place in () if self._are_sound() else range(n_groups):
-            wrong = (
-                None if place in self.errors else flaw(weights[place], means[place], covariances[place], self.family)
-            )
+        for i in () if self._are_sound() else range(n_groups):
+            wrong = None if i in self.errors else invalid_reason(weights[i], means[i], covariances[i], self.family)
             if wrong is not None:
-                return f"in group {self.keys[place]!r:.40} {wrong}"
+                return f"in group {self.keys[i]!r:.40} {wrong}"
         return None
 
     def _are_sound(self) -> bool:
         """Whether the mixtures have no flaw, looked at all together, which is quicker than one by one."""
-        has_mixture = [place not in self.errors for place in range(len(self.keys))]
-        weights, means, covariances = (self.tensors[name][has_mixture] for name in _TENSORS[:3])
+        has_mixture = [i not in self.errors for i in range(len(self.keys))]
+        weights, means, covariances = (self.tensors[name][has_mixture] for name in _GROUP_TENSORS[:3])
         shape = means.shape[1:]
         if weights.shape[1] != shape[0] or not means.size or covariances.shape[1:] != self.family.shape(*shape):
             return False
@@ -81,10 +79,12 @@ class ManyRecord:
             return False
         with np.errstate(all="ignore"):
             each = self.family.stacked(covariances, *shape)
-            return bool((np.abs(weights.sum(axis=1) - 1) <= SUM_TOLERANCE).all()) and matrix_flaw(each) is None
+            return (
+                bool((np.abs(weights.sum(axis=1) - 1) <= SUM_TOLERANCE).all()) and invalid_matrix_reason(each) is None
+            )
 
 
-def write(place: Place, record: ManyRecord) -> None:
+def write(i: PathOrFile, record: MixturesRecord) -> None:
     """Write mixtures to a file, which appears whole or not at all.
 
     Raises ValueError: a key is neither text nor a number, the numbers make no mixtures, or their structure is not
@@ -93,39 +93,39 @@ def write(place: Place, record: ManyRecord) -> None:
     for key in record.keys:
         if not isinstance(key, _KEY_TYPES) or (isinstance(key, float) and not isfinite(key)):
             raise ValueError(f"A file can't hold the key {key!r:.40}: make keys text or finite numbers.")
-    wrong = record.flaw()
+    wrong = record.invalid_reason()
     if record.family.name not in FAMILIES:
         wrong = f"their structure {record.family.name!r} is not registered, so no program could read it"
     if wrong is not None:
         raise ValueError(f"These mixtures can't be saved: {wrong}.")
     header: Header = {
-        "format": MANY_FORMAT,
-        "version": VERSION,
+        "format": MIXTURES_FORMAT,
+        "version": MIXTURES_VERSION,
         "package_version": package_version(),
         "family": record.family.name,
         "family_options": dict(record.family.options),
         "feature_names": None if record.feature_names is None else list(record.feature_names),
         "keys": list(record.keys),
         "errors": sorted(record.errors.items()),
-        "notes": sorted((place, list(notes)) for place, notes in record.notes.items()),
+        "notes": sorted((i, list(notes)) for i, notes in record.notes.items()),
     }
-    write_whole(place, header, {name: record.tensors[name] for name in _TENSORS})
+    write_whole(i, header, {name: record.tensors[name] for name in _GROUP_TENSORS})
 
 
-def read(place: Place) -> ManyRecord:
+def read(i: PathOrFile) -> MixturesRecord:
     """Read mixtures; raises NotAModelFile, which says what is wrong, or OSError."""
-    return checked(place, MANY_FORMAT, {VERSION: _record})
+    return checked(i, MIXTURES_FORMAT, {MIXTURES_VERSION: _record})
 
 
-def _record(header: Header, tensors: Tensors) -> ManyRecord:
-    if set(tensors) != set(_TENSORS):
+def _record(header: Header, tensors: Tensors) -> MixturesRecord:
+    if set(tensors) != set(_GROUP_TENSORS):
         raise Damaged("it lacks some of its numbers, or holds others")
-    name = value_of(header, "family", str)
-    family = family_of(name, value_of(header, "family_options", dict))
+    name = get_value(header, "family", str)
+    family = build_family(name, get_value(header, "family_options", dict))
     if family is None:
         raise Damaged(f"it holds covariances of the structure {name!r:.40}, which this gaussmix lacks")
-    keys, names = value_of(header, "keys", list), value_of(header, "feature_names", list, type(None))
-    errors, notes = value_of(header, "errors", list), value_of(header, "notes", list)
+    keys, names = get_value(header, "keys", list), get_value(header, "feature_names", list, type(None))
+    errors, notes = get_value(header, "errors", list), get_value(header, "notes", list)
     is_right = are_lists(errors, int, str) and are_lists(notes, int, list)
     texts = chain(names or (), *(sentences for _, sentences in notes)) if is_right else ()
     is_right = is_right and all(isinstance(key, _KEY_TYPES) for key in keys)
@@ -133,5 +133,5 @@ def _record(header: Header, tensors: Tensors) -> ManyRecord:
         raise Damaged("a key, a name or an error in its header is of the wrong type")
     # Copied, since the arrays may lie in the bytes of the file.
     arrays = {name: copied(tensor) for name, tensor in tensors.items()}
-    said = {place: tuple(sentences) for place, sentences in notes}
-    return ManyRecord(family, arrays, tuple(keys), dict(errors), said, None if names is None else tuple(names))
+    lists = {i: tuple(sentences) for i, sentences in notes}
+    return MixturesRecord(family, arrays, tuple(keys), dict(errors), lists, None if names is None else tuple(names))

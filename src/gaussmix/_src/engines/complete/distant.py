@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from gaussmix._src.engines.base import NEGLIGIBLE_NATS, Engine
 from gaussmix._src.interfaces.block import Block
-from gaussmix._src.interfaces.moments import Partial
-from gaussmix._src.interfaces.need import Need, Rule
+from gaussmix._src.interfaces.moment_spec import MomentSpec, Rule
+from gaussmix._src.interfaces.moments import BlockMoments
 from gaussmix._src.interfaces.parameters import Parameters
 from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.numerics.elementary import softmax
@@ -27,36 +27,36 @@ from gaussmix._src.numerics.rows import extremes
 # Up to this number of rows are compared one by one.
 MAX_ROWS_COMPARED_SINGLY = 256
 # The first round finds the nearest component to rounding, the second settles ties, the third is a reserve.
-ROUNDS = 3
+MAX_ROUNDS = 3
 
 LogDensity = Callable[[Block, Parameters], Array]
 PerRow = TypeVar("PerRow", Array, NDArray[np.int64])
 
 
-def correct_far_rows(found: PerRow, block: Block, parameters: Parameters, log_density: LogDensity) -> PerRow:
+def correct_distant_rows(result: PerRow, block: Block, parameters: Parameters, log_density: LogDensity) -> PerRow:
     """Replace the results of an engine for far rows by results from their log odds.
 
     The engine of complete rows ends `responsibilities` and `labels` with this.
 
     Parameters
     ----------
-    found : responsibilities (n_rows, n_components) or labels (n_rows,) of the rows of the block; written to.
+    result : responsibilities (n_rows, n_components) or labels (n_rows,) of the rows of the block; written to.
     block : the rows.
     parameters : of the mixture.
     log_density : log p(x) of rows, as the engine computes it.
 
     Returns
     -------
-    found : the same array.
+    result : the same array.
     """
-    places, log_odds = far_log_odds(block, parameters, log_density)
-    if places.size:
+    indices, log_odds = distant_log_odds(block, parameters, log_density)
+    if indices.size:
         shared = softmax(log_odds)
-        found[places] = shared if found.ndim == 2 else shared.argmax(axis=1)
-    return found
+        result[indices] = shared if result.ndim == 2 else shared.argmax(axis=1)
+    return result
 
 
-def far_log_odds(block: Block, parameters: Parameters, log_density: LogDensity) -> tuple[NDArray[np.intp], Array]:
+def distant_log_odds(block: Block, parameters: Parameters, log_density: LogDensity) -> tuple[NDArray[np.intp], Array]:
     """Find the rows that are far from every mean, and the log odds of their components.
 
     Parameters
@@ -67,65 +67,69 @@ def far_log_odds(block: Block, parameters: Parameters, log_density: LogDensity) 
 
     Returns
     -------
-    places : (n_far,), of these rows in the block, as far as they are complete.
+    indices : (n_far,), of these rows in the block, as far as they are complete.
     log_odds : log p(x, k) − log p(x, r) with the nearest component r of each row, (n_far, n_components), nats.
     """
-    places = far_places(block, parameters, log_density)
-    if places.size:
-        places = places[~np.isnan(block.rows[places]).any(axis=1)]  # other rows keep the results of squared distances
-    if not places.size:
-        return places, np.empty((0, len(parameters.means)))
-    return places, _log_odds_of_nearest(block.taken(places, block.first_row), parameters)
+    indices = distant_rows(block, parameters, log_density)
+    if indices.size:
+        indices = indices[
+            ~np.isnan(block.rows[indices]).any(axis=1)
+        ]  # other rows keep the results of squared distances
+    if not indices.size:
+        return indices, np.empty((0, len(parameters.means)))
+    return indices, _log_odds_of_nearest(block.taken(indices, block.first_row), parameters)
 
 
-def far_places(block: Block, parameters: Parameters, log_density: LogDensity) -> NDArray[np.intp]:
+def distant_rows(block: Block, parameters: Parameters, log_density: LogDensity) -> NDArray[np.intp]:
     """Places of far rows, (n_far,).
 
     Where there are any, `step` counts some: it tests max_k log p(x, k), which exceeds log p(x) by rounding at most. For
     most blocks the smallest and largest number of each feature already show that no row is far.
     """
-    limit = parameters.far_limit - 1.0
+    limit = parameters.distant_limit - 1.0
     if not block.n_rows or limit == -np.inf:
         return np.empty(0, dtype=np.intp)
     # A background is near to every row.
-    if block.log_prior is None and (parameters.log_background >= limit or _are_near(block, parameters)):
+    if block.log_prior is None and (parameters.log_background >= limit or _are_in_box(block, parameters)):
         return np.empty(0, dtype=np.intp)
-    found = [
+    result = [
         part.first_row - block.first_row + np.flatnonzero(log_density(part, parameters) < limit) for part in block.cut()
     ]
-    return np.concatenate(found)
+    return np.concatenate(result)
 
 
-def _are_near(block: Block, parameters: Parameters) -> bool:
+def _are_in_box(block: Block, parameters: Parameters) -> bool:
     """Whether all rows are in a box in which no row is far."""
-    (low, high), rows = parameters.near_box, block.rows
+    (low, high), rows = parameters.inner_box, block.rows
     if len(rows) > MAX_ROWS_COMPARED_SINGLY:
         rows = extremes(rows)
     return bool(((low <= rows) & (rows <= high)).all())  # false for NaN
 
 
-def set_apart(block: Block, places: NDArray[np.intp]) -> tuple[Block, Block]:
-    """Divide a block: all its rows with weight 0 for those at `places`, (n_far,), and the rows at `places` alone."""
+def split_block(block: Block, indices: NDArray[np.intp]) -> tuple[Block, Block]:
+    """Divide a block: all its rows with weight 0 for those at `indices`, (n_far,), and the rows at `indices` alone."""
     weight = np.array(block.weight)
-    far = replace(block.taken(places, block.first_row), row_weight=weight[places])
-    weight[places] = 0.0
-    return replace(block, row_weight=weight), far
+    distant = replace(block.taken(indices, block.first_row), row_weight=weight[indices])
+    weight[indices] = 0.0
+    return replace(block, row_weight=weight), distant
 
 
-def sums_of_far_rows(far: Block, engine: Engine[Any], parameters: Parameters, need: Need, anchor: Array) -> Partial:
+def sum_distant_rows(
+    distant: Block, engine: Engine[Any], parameters: Parameters, need: MomentSpec, anchor: Array
+) -> BlockMoments:
     """The sums over far rows in a soft step, about an anchor."""
-    shared = softmax(_log_odds_of_nearest(far, parameters))
-    weight, far = far.weight, replace(far, given=_without_negligible(shared))
-    sums = engine.step(far, engine.open(far, need, len(anchor)), None, need, Rule.GIVEN, anchor)
-    log_density = engine.log_density(far, parameters)
+    shared = softmax(_log_odds_of_nearest(distant, parameters))
+    weight, distant = distant.weight, replace(distant, assignment=_without_negligible(shared))
+    sums = engine.step(distant, engine.open(distant, need, len(anchor)), None, need, Rule.ASSIGNMENT, anchor)
+    log_density = engine.log_density(distant, parameters)
     with np.errstate(over="ignore"):  # −∞, which the caller reports
         return replace(sums, log_likelihood=float((weight * log_density)[weight > 0].sum()))
 
 
 def _without_negligible(shared: Array) -> Array:
     """Responsibilities as `step` defines them: 0 where at most 2⁻⁶⁰ of the row's largest."""
-    kept = np.where(shared > np.exp(-NEGLIGIBLE_NATS) * shared.max(axis=1, keepdims=True), shared, 0.0)
-    return kept / kept.sum(axis=1, keepdims=True)
+    retained = np.where(shared > np.exp(-NEGLIGIBLE_NATS) * shared.max(axis=1, keepdims=True), shared, 0.0)
+    return retained / retained.sum(axis=1, keepdims=True)
 
 
 def _log_odds_of_nearest(block: Block, parameters: Parameters) -> Array:
@@ -136,7 +140,7 @@ def _log_odds_of_nearest(block: Block, parameters: Parameters) -> Array:
     rows, prior = block.rows.astype(np.float64), block.row_log_prior(len(parameters.means))
     nearest = np.zeros(len(rows), dtype=np.intp) if prior is None else prior.argmax(axis=1)
     log_odds = np.empty((len(rows), len(parameters.means)))
-    for _ in range(ROUNDS):
+    for _ in range(MAX_ROUNDS):
         for k in np.unique(nearest):
             log_odds[nearest == k] = _log_odds(rows[nearest == k], int(k), parameters)
         if prior is not None:
@@ -154,11 +158,11 @@ def _log_odds(rows: Array, reference: int, parameters: Parameters) -> Array:
     offsets = rows - np.ldexp(means[reference], -exponent[:, None])
     log_odds = np.empty((len(rows), len(means)))
     for k, mean in enumerate(means):
-        apart = means[reference] - mean
-        size = np.frexp(np.abs(apart).max())[1]
+        distance = means[reference] - mean
+        size = np.frexp(np.abs(distance).max())[1]
         own = whitening.alone(k)
-        moved = own.whiten_each(np.ldexp(apart, -size)[None])
-        difference = whitening.whiten_change(k, reference, offsets) + np.ldexp(moved, size - exponent[:, None])
+        shifted = own.whiten_each(np.ldexp(distance, -size)[None])
+        difference = whitening.whiten_change(k, reference, offsets) + np.ldexp(shifted, size - exponent[:, None])
         total = own.whiten_each(rows - np.ldexp(mean, -exponent[:, None]))
         total += whitening.alone(reference).whiten_each(offsets)
         (difference, low), (total, high) = _scaled(difference), _scaled(total)

@@ -20,18 +20,18 @@ from gaussmix._src.numerics.arrays import Array, pieces
 from gaussmix._src.numerics.elementary import log_sum
 from gaussmix._src.numerics.threads import cached_property
 
-FARTHEST = 1e150  # deviations, whose squares float64 has
-_MANY = 1024  # quantiles
+MAX_DEVIATIONS = 1e150  # deviations, whose squares float64 has
+_MAX_QUANTILES = 1024  # quantiles
 
 # At points (n,) of the functions numbered (n,): values, and slopes.
 Increasing = Callable[[Array, NDArray[np.intp]], tuple[Array, Array]]
 
-_PRECISION = 8 * float(np.finfo(np.float64).eps)
-_STEPS = 200  # bisection of the widest bracket there is takes as many as float64 has exponents and digits
+_ROOT_PRECISION = 8 * float(np.finfo(np.float64).eps)
+_MAX_BISECTIONS = 200  # bisection of the widest bracket there is takes as many as float64 has exponents and digits
 
 
 @dataclass(frozen=True, eq=False)
-class Line:
+class UnivariateMixture:
     """Σ_k π_k N(x | μ_k, σ_k²) without components of weight 0, in the order of the means.
 
     Parameters
@@ -45,7 +45,7 @@ class Line:
     deviations: Array
 
     @classmethod
-    def of(cls, model: Model) -> Line:
+    def from_model(cls, model: Model) -> UnivariateMixture:
         """Make it of a model of one feature, whose weights may be 0 and whose components come in any order."""
         weights, means, deviations = model.weights, model.means[:, 0], np.sqrt(model.covariances.variances()[:, 0])
         order = np.argsort(means, kind="stable")
@@ -53,9 +53,9 @@ class Line:
         return cls(weights[order] / weights[order].sum(), means[order], deviations[order])
 
     @cached_property
-    def mirrored(self) -> Line:
+    def mirrored(self) -> UnivariateMixture:
         """The distribution of −x."""
-        return Line(self.weights[::-1], -self.means[::-1], self.deviations[::-1])
+        return UnivariateMixture(self.weights[::-1], -self.means[::-1], self.deviations[::-1])
 
     @cached_property
     def log_weights(self) -> Array:
@@ -79,28 +79,28 @@ class Line:
     def log_density_and_slope(self, x: Array) -> tuple[Array, Array]:
         """log p(x) and its derivative, each (n,)."""
         whitened = self.whiten(x)
-        largest, share, total = self._shares(whitened)
-        return largest + np.log(total), -np.einsum("kn,kn,k->n", share, whitened, 1 / self.deviations) / total
+        largest, scaled, total = self._scaled_densities(whitened)
+        return largest + np.log(total), -np.einsum("kn,kn,k->n", scaled, whitened, 1 / self.deviations) / total
 
     def slope_and_curvature(self, x: Array) -> tuple[Array, Array]:
         """First and second derivative of log p(x), each (n,)."""
         whitened = self.whiten(x)
-        _, share, total = self._shares(whitened)
+        _, scaled, total = self._scaled_densities(whitened)
         whitened /= self.deviations[:, None]
-        first = -np.einsum("kn,kn->n", share, whitened) / total
-        second = np.einsum("kn,kn,kn->n", share, whitened, whitened) - self.deviations**-2 @ share
+        first = -np.einsum("kn,kn->n", scaled, whitened) / total
+        second = np.einsum("kn,kn,kn->n", scaled, whitened, whitened) - self.deviations**-2 @ scaled
         return first, second / total - first**2
 
-    def _shares(self, whitened: Array) -> tuple[Array, Array, Array]:
+    def _scaled_densities(self, whitened: Array) -> tuple[Array, Array, Array]:
         """Log of the largest π_k N_k; all π_k N_k divided by the largest; and the sum of these quotients."""
-        share = np.clip(whitened, -FARTHEST, FARTHEST)
-        np.square(share, out=share)
-        share *= -0.5
-        share += self.log_scale
-        largest = share.max(axis=0)
-        share -= largest
-        np.exp(share, out=share)
-        return largest, share, share.sum(axis=0)
+        scaled = np.clip(whitened, -MAX_DEVIATIONS, MAX_DEVIATIONS)
+        np.square(scaled, out=scaled)
+        scaled *= -0.5
+        scaled += self.log_scale
+        largest = scaled.max(axis=0)
+        scaled -= largest
+        np.exp(scaled, out=scaled)
+        return largest, scaled, scaled.sum(axis=0)
 
     def log_between(self, lower: Array, upper: Array) -> Array:
         """Log of the mass between lower and upper, each (n,) or (1,), nats."""
@@ -110,9 +110,9 @@ class Line:
     def log_cdf(self, x: Array) -> Array:
         """Log of the mass below each x (n,), nats."""
         log_mass = log_sum(self.log_weights + log_ndtr(self.whiten(x)), axis=0)
-        is_most = log_mass > -0.5
-        rest = self.log_weights + log_ndtr(-self.whiten(x[is_most]))  # has digits where log 1 has none
-        log_mass[is_most] = np.log1p(-np.exp(rest).sum(axis=0))
+        is_upper = log_mass > -0.5
+        rest = self.log_weights + log_ndtr(-self.whiten(x[is_upper]))  # has digits where log 1 has none
+        log_mass[is_upper] = np.log1p(-np.exp(rest).sum(axis=0))
         return log_mass
 
     def quantile(self, p: ArrayLike) -> Array:
@@ -124,7 +124,7 @@ class Line:
         return x.reshape(wanted.shape)[()]
 
 
-def inverse_cdf(line: Line, p: Array) -> Array:
+def inverse_cdf(line: UnivariateMixture, p: Array) -> Array:
     """Where the mass below is p, (n,); ∓inf for 0 and 1."""
     upper = p > 0.5
     x = np.empty(len(p))
@@ -133,22 +133,22 @@ def inverse_cdf(line: Line, p: Array) -> Array:
     return x
 
 
-def lower_quantile(line: Line, p: Array) -> Array:
+def lower_quantile(line: UnivariateMixture, p: Array) -> Array:
     """Where the mass below is p ≤ ½, (n,), to rounding; −∞ for 0."""
     x = np.full(len(p), -np.inf)
     positive = p > 0
     p = p[positive]
     below = np.concatenate([[0.0], np.cumsum(line.weights)])
 
-    def excess(at: Array, numbers: NDArray[np.intp]) -> tuple[Array, Array]:
-        return _log_ratio(line, at, below[np.searchsorted(line.means, at)] - p[numbers])
+    def excess(at: Array, indices: NDArray[np.intp]) -> tuple[Array, Array]:
+        return _log_ratio(line, at, below[np.searchsorted(line.means, at)] - p[indices])
 
     low, high = _bounds(line, p)
     x[positive] = increasing_roots(excess, low, high, line.deviations.min())
     return x
 
 
-def _log_ratio(line: Line, x: Array, whole: Array) -> tuple[Array, Array]:
+def _log_ratio(line: UnivariateMixture, x: Array, whole: Array) -> tuple[Array, Array]:
     """A function that is 0 where the mass below x is p, and its slope; `whole` is Σ_left π_k − p, (n,).
 
     With the components left of x and those right of it, Σ π_k Φ(z_k) = p reads Σ_right π_k Φ(−|z_k|) + (Σ_left π_k −
@@ -167,10 +167,10 @@ def _log_ratio(line: Line, x: Array, whole: Array) -> tuple[Array, Array]:
     return np.log(right / left), left_slope / left + (slopes.sum(axis=0) - left_slope) / right
 
 
-def _bounds(line: Line, p: Array) -> tuple[Array, Array]:
+def _bounds(line: UnivariateMixture, p: Array) -> tuple[Array, Array]:
     """Ends between which the quantiles of p > 0 lie. Of many, a few are found first and bound the others."""
-    if len(p) > _MANY:
-        ends = np.sort(p)[:: _MANY // 8]
+    if len(p) > _MAX_QUANTILES:
+        ends = np.sort(p)[:: _MAX_QUANTILES // 8]
         x = np.append(lower_quantile(line, ends), _bounds_alone(line, p.max(keepdims=True))[1])
         place = np.searchsorted(ends, p, side="right")
         low, high = x[place - 1], x[place]
@@ -180,7 +180,7 @@ def _bounds(line: Line, p: Array) -> tuple[Array, Array]:
     return low - slack, high + slack
 
 
-def _bounds_alone(line: Line, p: Array) -> tuple[Array, Array]:
+def _bounds_alone(line: UnivariateMixture, p: Array) -> tuple[Array, Array]:
     """Ends of quantiles: the mass below is at least max_k π_k Φ_k, and at most max_k Φ_k and K max_k π_k Φ_k."""
 
     def where(log_masses: Array) -> Array:
@@ -207,24 +207,24 @@ def increasing_roots(function: Increasing, low: Array, high: Array, length: floa
     low, high = low.copy(), high.copy()
     x = low + 0.5 * (high - low)
     step_before = high - low
-    numbers = np.flatnonzero(low < high)
-    for _ in range(_STEPS):
-        if not len(numbers):
+    indices = np.flatnonzero(low < high)
+    for _ in range(_MAX_BISECTIONS):
+        if not len(indices):
             break
-        at = x[numbers]
+        at = x[indices]
         with np.errstate(all="ignore"):
-            value, slope = function(at, numbers)
+            value, slope = function(at, indices)
             step = value / slope
-        low[numbers] = np.where(value <= 0, at, low[numbers])
-        high[numbers] = np.where(value >= 0, at, high[numbers])
-        below, above = low[numbers], high[numbers]
+        low[indices] = np.where(value <= 0, at, low[indices])
+        high[indices] = np.where(value >= 0, at, high[indices])
+        below, above = low[indices], high[indices]
         to = at - step
-        is_newton = (to >= below) & (to <= above) & (np.abs(step) <= 0.5 * np.abs(step_before[numbers]))
+        is_newton = (to >= below) & (to <= above) & (np.abs(step) <= 0.5 * np.abs(step_before[indices]))
         to = np.where(is_newton, to, below + 0.5 * (above - below))
-        step_before[numbers] = to - at
-        x[numbers] = to
+        step_before[indices] = to - at
+        x[indices] = to
         with np.errstate(divide="ignore"):
-            rounding = _PRECISION * (np.abs(to) + np.minimum(1 / slope, length))
+            rounding = _ROOT_PRECISION * (np.abs(to) + np.minimum(1 / slope, length))
         is_done = (np.abs(to - at) <= rounding) | (value == 0)
-        numbers = numbers[~is_done]
+        indices = indices[~is_done]
     return x

@@ -1,0 +1,83 @@
+"""Names are the field's: no private vocabulary, one class for a name, and constructors that say what they are built from."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+# Words whose every use in this repository meant something private, by the field's word for it.
+PRIVATE = {
+    "place": "index", "course": "trace, history", "belief": "prior", "standing": "certificate", "stuck": "collapsed, empty",
+    "gross": "outlying", "told": "reported", "tell": "report", "door": "validation", "waist": "interfaces",
+    "halves": "split", "given": "say what was passed", "held": "fixed, stored", "kept": "retained, stored",
+    "begun": "started, initial", "dealt": "split", "onward": "warm start", "outlook": "forecast", "settled": "converged",
+    "settle": "converge", "settling": "converging", "climb": "ascent", "judged": "evaluated", "recipe": "settings",
+    "fault": "singular column", "stamp": "version", "learned": "state", "flaw": "reason", "refusal": "reason",
+    "gone": "say what happened", "unwanted": "should stop", "meant": "say the meaning", "unmet": "remaining",
+    "asked": "requested", "hole": "missing value", "said": "described", "sure": "standard error, confidence",
+}  # fmt: skip
+MAX_SHARED_CLASS_NAMES = 3
+MAX_SHARED_CONSTANTS = 6  # names that mean something else in each of several files
+
+
+def words_of(name: str) -> set[str]:
+    """The words of an identifier, in the singular."""
+    words = {word.lower() for word in re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+", name)}
+    return words | {word.removesuffix("s") for word in words}
+
+
+def defined(tree: ast.AST) -> Iterator[str]:
+    """Classes, functions, parameters, attributes, constants and variables that a module defines."""
+    for node in ast.walk(tree):
+        if isinstance(node, (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
+            yield node.name
+        elif isinstance(node, ast.arg):
+            yield node.arg
+        elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
+            yield node.attr
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            yield node.id
+
+
+def python_files() -> list[Path]:
+    return sorted((ROOT / "src").rglob("*.py"))
+
+
+def test_no_name_is_of_the_private_vocabulary() -> None:
+    found = set()
+    for path in python_files():
+        names = [path.stem if path.stem != "__init__" else path.parent.name]
+        names += defined(ast.parse(path.read_text(encoding="utf-8")))
+        found |= {f"{path.relative_to(ROOT)}: {name}" for name in names if words_of(name) & PRIVATE.keys()}
+    code = re.compile(r'//[^\n]*|/\*.*?\*/|"(?:\\.|[^"\\])*"|\b[A-Za-z_]\w*', re.DOTALL)
+    for path in sorted((ROOT / "cpp").rglob("*.[ch]pp")):
+        names = [path.stem, *(name for name in code.findall(path.read_text(encoding="utf-8")) if name[0] not in '/"')]
+        found |= {f"{path.relative_to(ROOT)}: {name}" for name in names if words_of(name) & PRIVATE.keys()}
+    assert sorted(found) == []
+
+
+def test_a_class_has_a_name_of_its_own_and_so_has_a_constant() -> None:
+    classes, constants = defaultdict[str, set[Path]](set), defaultdict[str, dict[Path, str]](dict)
+    for path in python_files():
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.ClassDef):
+                classes[node.name].add(path)
+            elif isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
+                name = node.targets[0].id.lstrip("_")
+                if name.isupper():
+                    constants[name][path] = ast.unparse(node.value)
+    shared = sorted(name for name, paths in classes.items() if len(paths) > 1)
+    assert len(shared) <= MAX_SHARED_CLASS_NAMES, shared
+    different = sorted(name for name, values in constants.items() if len({*values.values()}) > 1)
+    assert len(different) <= MAX_SHARED_CONSTANTS, different
+
+
+def test_a_constructor_says_what_it_is_built_from() -> None:
+    trees = {path: ast.parse(path.read_text(encoding="utf-8")) for path in python_files()}
+    found = [f"{path.name}: {node.name}" for path, tree in trees.items() for node in ast.walk(tree)
+             if isinstance(node, ast.FunctionDef) and node.name in ("of", "_of")]  # fmt: skip
+    assert found == []

@@ -134,11 +134,17 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
     reject_below: float = 0.0
 
     classes_: NDArray[Any] = field(init=False)
+    """Labels of the classes (n_classes,), sorted."""
     component_class_: NDArray[np.intp] = field(init=False)
+    """Index of the class of each component, (n_components,)."""
     covariance_type_: NDArray[np.str_] = field(init=False)
+    """Structure of each class, (n_classes,)."""
     log_likelihood_: float = field(init=False)
+    """Log-likelihood of rows and classes, nats."""
     bic_: float = field(init=False)
+    """Bayesian information criterion of the whole classifier; lower is better."""
     class_count_: Array = field(init=False)
+    """Row weight of each class, (n_classes,)."""
 
     _attributes: ClassVar[Mapping[str, Reader]] = {
         "classes_": array_reader("iufbU"),

@@ -193,7 +193,7 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
                 rows, y = take_column(X, y, "y", may_miss=True)
             if isinstance(y, Column):
                 self.classes_, codes = check_classes(y.values, len(y.values))
-                rows = labelled(rows, y.place, y.values.astype(np.float64), codes)
+                rows = labelled(rows, y.position, y.values.astype(np.float64), codes)
             source = check_source(self, rows, sample_weight, reset=True, may_miss=True)
             if not isinstance(y, Column):
                 self.classes_, codes = check_classes(y, source.n_rows)
@@ -254,7 +254,7 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
         names, has_unknown = self._names_of_classes, self.reject_below > 0
         if isinstance(y, Column):
             codes = encode_names(y.values, names, has_unknown=has_unknown)
-            rows = labelled(rows, y.place, y.values.astype(np.float64), codes)
+            rows = labelled(rows, y.position, y.values.astype(np.float64), codes)
         source = self._source(rows, sample_weight)
         if not isinstance(y, Column):
             source = source.with_assignment(encode_labels(y, source.n_rows, names, has_unknown=has_unknown))

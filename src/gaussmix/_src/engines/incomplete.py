@@ -85,23 +85,15 @@ class IncompleteEngine(CompleteEngine):
         left, log_likelihood = float(weight[best == n_components].sum()), float((weight * log_joint.max(axis=1)).sum())
         return replace(sums, background=left, log_likelihood=log_likelihood)
 
-    def finish(
-        self, sums: BlockMoments, parameters: Parameters | None, need: MomentSpec, facts: object = None
-    ) -> Moments:
+    def finish(self, sums: BlockMoments, parameters: Parameters | None, need: MomentSpec, facts: Any = None) -> Moments:
         complete = sums if sums.observed is None else _completed(sums)
         return Moments.from_sums(replace(complete, second=_reduced(complete.second, need), need=need))
 
     def makes_steps(
-        self,
-        block: Block,
-        n_components: int,
-        algebra: Algebra,
-        packed_prior: PackedPrior | None,
-        *,
-        has_background: bool = False,
+        self, block: Block, n_components: int, algebra: Algebra, packed_prior: PackedPrior | None, has_background: bool
     ) -> bool:
         was_tried = not has_background and (packed_prior is None or packed_prior.is_of_point)
-        return was_tried and super().makes_steps(block, n_components, algebra, packed_prior)
+        return was_tried and super().makes_steps(block, n_components, algebra, packed_prior, False)
 
     def fit_many(self, groups: Groups, settings: FitSettings) -> Fits | None:
         return super().fit_many(groups, settings) if isinstance(settings.start, InitialMixtures) else None

@@ -72,12 +72,10 @@ class Spread:
         if not (self.relative_weight and other.relative_weight):
             return self if self.relative_weight else other
         unit = max(self.unit, other.unit)
-        one, another = self.unit / unit, other.unit / unit  # powers of 2
-        weight, more = self.relative_weight * one, other.relative_weight * another
+        one, two = self.unit / unit, other.unit / unit  # powers of 2
+        weight, more = self.relative_weight * one, other.relative_weight * two
         fraction, gap = more / (weight + more), other.mean - self.mean
-        scatter = (
-            self.relative_scatter * one + other.relative_scatter * another + weight * fraction * gap[:, None] * gap
-        )
+        scatter = self.relative_scatter * one + other.relative_scatter * two + weight * fraction * gap[:, None] * gap
         return Spread(self.mean + fraction * gap, weight + more, scatter, unit)
 
     def scaled(self, factor: float) -> Spread:

@@ -47,9 +47,9 @@ class Grouped:
         reduced = None
         if self.row_weight is not None:
             reduced = np.array(self.row_weight)
-            chosen = np.array(
-                [index for index in chosen if self._reduce(reduced, int(index), total, unit)], dtype=np.intp
-            )
+            chosen = chosen[
+                np.array([self._reduce(reduced, index, total, unit) for index in chosen.tolist()], dtype=bool)
+            ]
         return Groups(self.rows, reduced, self.first[chosen], self.size[chosen], total[chosen], unit[chosen]), chosen
 
     def _reduce(self, weights: Array, index: int, total: Array, unit: Array) -> bool:

@@ -125,11 +125,9 @@ def _without_masks(labels: Any) -> Any:
     if not isinstance(labels, np.ma.MaskedArray) or labels.ndim != 2:
         return plain_array(labels, None)
     is_masked = np.ma.getmaskarray(labels)
-    in_part = np.flatnonzero(is_masked.any(axis=1) & ~is_masked.all(axis=1))
-    if in_part.size:
-        raise ValueError(
-            f"labels of row {in_part[0]} is partly masked. Mask the whole row if nothing is known about it."
-        )
+    cut = np.flatnonzero(is_masked.any(axis=1) & ~is_masked.all(axis=1))
+    if cut.size:
+        raise ValueError(f"labels of row {cut[0]} is partly masked. Mask the whole row if nothing is known about it.")
     return labels.filled(1)
 
 

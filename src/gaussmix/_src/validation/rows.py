@@ -118,11 +118,9 @@ def check_columns(source: Source, names: Any) -> Source:
                 f"Input X has no value in {where} in {n_positive} of positive sample_weight. Give more rows a positive "
                 "weight, or drop the column."
             )
-        hint = (
-            " An X_error above 1.3e154 counts as infinite, because its square overflows." if source.has_errors else ""
-        )
+        why = " An X_error above 1.3e154 counts as infinite, because its square overflows." if source.has_errors else ""
         raise ValueError(
-            f"Input X has no value at all in {where}, so nothing can be learned about it. Drop the column.{hint}"
+            f"Input X has no value at all in {where}, so nothing can be learned about it. Drop the column.{why}"
         )
     if not cells.n_missing.any():
         source = source.fresh()

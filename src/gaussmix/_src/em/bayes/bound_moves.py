@@ -124,7 +124,7 @@ class BoundMoves:
         marks = np.full(model.n_components, SPLIT_REFUSED if was_tried else 0, dtype=np.int8)
         if self.marks is not None and is_new:
             marks[self.marks == NO_SPLIT] = NO_SPLIT
-        state, marks = self._pruned(state, marks)
+        state, marks = self._pruned(state, marks, np.full(len(marks), -1))
         while not self.should_stop():
             indices = np.flatnonzero(marks == 0)
             room = self.max_components - state.model.n_components
@@ -187,14 +187,11 @@ class BoundMoves:
         now, following = self._pruned(now, following, parents)
         return (now, following) if self._is_higher(now, state) else (state, tried)
 
-    def _pruned(
-        self, state: EvaluatedModel, marks: Marks, parents: Indices | None = None
-    ) -> tuple[EvaluatedModel, Marks]:
+    def _pruned(self, state: EvaluatedModel, marks: Marks, parents: Indices) -> tuple[EvaluatedModel, Marks]:
         """Merge components while the bound rises, and delete those that it hardly needs.
 
         Also gives which components need not be split again.
         """
-        parents = np.full(len(marks), -1) if parents is None else parents
         while state.model.n_components > 1 and not self.should_stop():
             tried = ((change, self.evaluate(change.model)) for change in self.changes(state))
             # Rounding is not a reason to keep more components.

@@ -116,10 +116,8 @@ class InitialMoments:
         return rough.means(centre if parameters is None else parameters.means)
 
     def _sum(self, need: MomentSpec, anchor: Array | None) -> Moments:
-        parameters, rule, fraction = self.partition.parameters, self.partition.rule, self.partition.responsibilities
-        task = StepTask(
-            self.engine, self.n_components, parameters, need, rule, anchor=anchor, responsibilities=fraction
-        )
+        parameters, rule, soft = self.partition.parameters, self.partition.rule, self.partition.responsibilities
+        task = StepTask(self.engine, self.n_components, parameters, need, rule, anchor=anchor, responsibilities=soft)
         return task.over(self.source)
 
 

@@ -82,9 +82,8 @@ def next_model(
     noise = current.noise
     if noise is not None:
         noise = noise.weighing(float(moments.background / (moments.background + moments.mass.sum())))
-    lost = (
-        scatter.degrees / (moments.mass.sum() or 1.0) <= MIN_COMPONENT_WEIGHT
-    )  # a prior may have degrees of freedom for it
+    # A prior may have degrees of freedom for a component without rows.
+    lost = scatter.degrees / (moments.mass.sum() or 1.0) <= MIN_COMPONENT_WEIGHT
     all_frozen = {int(k): Frozen.LOST for k in np.flatnonzero(lost)} | dict(frozen)
     while True:
         if all_frozen:

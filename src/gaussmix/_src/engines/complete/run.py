@@ -80,13 +80,7 @@ class InOneCall:
         return allowed(self.n_threads)
 
     def makes_steps(
-        self,
-        block: Block,
-        n_components: int,
-        algebra: Algebra,
-        packed_prior: PackedPrior | None,
-        *,
-        has_background: bool = False,
+        self, block: Block, n_components: int, algebra: Algebra, packed_prior: PackedPrior | None, has_background: bool
     ) -> bool:
         return (packed_prior is None or not has_background) and makes_steps(block, n_components, algebra)
 

@@ -62,10 +62,8 @@ class Columns:
         if not self.names:
             raise ValueError(f"{name}, {whys[0]}" if whys else f"{name} has no column of numbers to fit.")
         kinds = {} if columns else {name: schema.field(name).type for name in index}
-        unfit = [
-            f"left out column {name!r}: {_INDEX_OR_EMPTY[pa.types.is_null(kind)]}." for name, kind in kinds.items()
-        ]
-        self.notices = unfit + [f"left out {why}" for why in whys]
+        lost = [f"left out column {name!r}: {_INDEX_OR_EMPTY[pa.types.is_null(kind)]}." for name, kind in kinds.items()]
+        self.notices = lost + [f"left out {why}" for why in whys]
         is_single = all(schema.field(column).type in (pa.float32(), pa.float16()) for column in self.names)
         self.dtype = np.dtype(np.float32 if is_single else np.float64)
         self.integers: Sequence[int] = [

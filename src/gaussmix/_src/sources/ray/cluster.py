@@ -18,7 +18,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from gaussmix._src.interfaces.block import Block, nodes
 from gaussmix._src.interfaces.leaves import Tree, count_leaves
 from gaussmix._src.numerics.threads import at_most
-from gaussmix._src.sources.base import S, Source, T, log_pass
+from gaussmix._src.sources.base import Change, S, Source, T, log_pass
 from gaussmix._src.sources.files.base import About
 from gaussmix._src.sources.remote import (
     MAX_FITS,
@@ -90,7 +90,7 @@ class RayWorkers:
         """
         for _ in range(MAX_DEATHS - 1):
             try:
-                return list(self._awaited(submit()))
+                return list(self._awaited(submit(), _n_threads))
             except exceptions.RayError as error:
                 if not isinstance(_cause(error), exceptions.RayActorError):
                     raise self._describe_error(error, "in a pass") from error
@@ -101,7 +101,7 @@ class RayWorkers:
         self,
         futures: Sequence[Any],
         where: Callable[[int], str] = lambda _: "in a pass",
-        has_workers: Callable[[], bool] = lambda: bool(_n_threads()),
+        has_workers: Callable[[], object] = lambda: _n_threads(),
     ) -> list[Any]:
         """The results of tasks, which are called off where one fails; `where` says of a number what that one is.
 
@@ -119,9 +119,7 @@ class RayWorkers:
             raise self._describe_error(error, where(len(value))) from error
         return value
 
-    def _awaited(
-        self, futures: Sequence[Any], has_workers: Callable[[], bool] = lambda: bool(_n_threads())
-    ) -> Iterator[Any]:
+    def _awaited(self, futures: Sequence[Any], has_workers: Callable[[], object]) -> Iterator[Any]:
         advice = "Add nodes, or see by the command `ray status` whether other work holds all processors."
         n_done = 0
         try:
@@ -191,9 +189,7 @@ class RayCluster(Remote):
             )
         return self._blocks
 
-    def changed(
-        self, change: Callable[[Block], Iterable[Block]], n_rows: int, columns: Sequence[int] | None = None
-    ) -> Source:
+    def changed(self, change: Change, n_rows: int, columns: Sequence[int] | None = None) -> Source:
         """As for every source, but the changed blocks are kept, and not made again in every pass."""
         partitions, sent = self._references, ray.put(change)
         made = [start_task("change", _changed, block, sent, num_returns=2) for block in partitions]
@@ -278,10 +274,8 @@ class GaussmixWorker:
         while len(self._states) > MAX_FITS:
             del self._states[next(iter(self._states))]
         with at_most(n_threads):
-            names = zip(blocks, states, strict=True)
-            return gather(
-                work(WorkerPartition(list(nodes([ray.get(block)])), state), *arguments) for block, state in names
-            )
+            pairs = zip(blocks, states, strict=True)
+            return gather(work(WorkerPartition(list(nodes([ray.get(ref)])), state), *arguments) for ref, state in pairs)
 
     def merge(self, *trees: Tree[Any]) -> Tree[Any]:
         """The tree of the nodes of all."""
@@ -332,7 +326,7 @@ def _joined(
     return block, about.invalid_reason(block)
 
 
-def _changed(block: Block, change: Callable[[Block], Iterable[Block]]) -> tuple[Block | None, int]:
+def _changed(block: Block, change: Change) -> tuple[Block | None, int]:
     """The changed rows of a target, and how many there are."""
     blocks = [changed for each in nodes([block]) for changed in change(each)]
     return Block.joined(blocks) if blocks else None, sum(each.n_rows for each in blocks)

@@ -112,7 +112,5 @@ def _answers(
 ) -> Iterator[pa.Array]:
     """What a task returns for rows that nobody has looked at."""
     for structure in structures:
-        batch = pa.RecordBatch.from_struct_array(structure)
-        yield column_of_results(
-            about.answer(task, columns.block(batch).rows, lambda _: f"{about.name}, one of its rows")
-        )
+        rows = columns.block(pa.RecordBatch.from_struct_array(structure)).rows
+        yield column_of_results(about.answer(task, rows, lambda _: f"{about.name}, one of its rows"))

@@ -123,9 +123,7 @@ class CsvTable(Table):
             for batch in batches:
                 firsts = {name: self._present(batch.column(name)).drop_null()[:1].to_pylist() for name in names}
                 kinds = {name: self._is_numeric(text) for name, first in firsts.items() for text in first}
-                yield pa.schema(
-                    [(name, pa.float64() if is_numeric else pa.string()) for name, is_numeric in kinds.items()]
-                )
+                yield pa.schema({name: pa.float64() if numeric else pa.string() for name, numeric in kinds.items()})
 
     def unlike(self, other: Table) -> str | None:
         """Types of text are guesses."""
@@ -227,11 +225,9 @@ class CsvTable(Table):
                     return f"{self.name}, line {line}, column {self.names[index]!r}: {cell}."
         if has_rows and "straddl" in str(error):
             return f"{self.name} {_TOO_LONG.format(self._block)}"
-        return (
-            f"{self.name} can't be read as CSV: {first_line(error)}."
-            if has_rows
-            else f"{self.name} has a header but no rows."
-        )
+        if not has_rows:
+            return f"{self.name} has a header but no rows."
+        return f"{self.name} can't be read as CSV: {first_line(error)}."
 
     def _is_numeric(self, text: str) -> bool:
         """Whether a cell is a number as this table writes them."""
@@ -392,9 +388,8 @@ def _delimiter(lines: Sequence[str], dialect: Dialect, path: str) -> str:
     marks = _DELIMITERS.replace(decimal, "")
     if thousands and all(_is_numeric(line, decimal, thousands) for line in more or [first]):
         marks = marks.replace(thousands, "")  # there is one column
-    delimiter = (
-        dialect.delimiter or _guess_delimiter(lines, marks) or next((mark for mark in marks if mark in first), None)
-    )
+    delimiter = dialect.delimiter or _guess_delimiter(lines, marks)
+    delimiter = delimiter or next((mark for mark in marks if mark in first), None)
     if delimiter is None:
         counts = [len(line.split()) for line in (first.lstrip("# "), *more[:1])]
         is_blank = counts[0] > 1 and (len(counts) == 1 or counts[1] in (counts[0], counts[0] + 1))
@@ -475,9 +470,8 @@ def _encoding(source: Input) -> tuple[str, list[str]]:
         return mark or "utf-8", []
     if b"\0" in start or not _is_text(start, _WESTERN):
         return "utf-8", []  # whose reader says what is wrong
-    return _WESTERN, [
-        f"{source.name} is not UTF-8 text, so it is read as {_WESTERN}; say its encoding if it is another."
-    ]
+    notice = f"{source.name} is not UTF-8 text, so it is read as {_WESTERN}; say its encoding if it is another."
+    return _WESTERN, [notice]
 
 
 def _is_text(start: bytes, encoding: str) -> bool:

@@ -241,6 +241,5 @@ def read_npy(source: Input) -> TypedTable:
     names = file.dtype.names or invented_names(file.n_columns)
     kinds = [file.dtype[name] for name in file.dtype.names or ()] or [file.dtype] * file.n_columns
     types = [pa.array(_native(np.empty(0, kind))).type for kind in kinds]
-    return NpyTable.from_input(
-        source, pa.schema(zip(names, types, strict=True)), has_names=bool(file.dtype.names), file=file
-    )
+    schema = pa.schema(zip(names, types, strict=True))
+    return NpyTable.from_input(source, schema, has_names=bool(file.dtype.names), file=file)

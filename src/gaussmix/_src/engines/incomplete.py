@@ -15,16 +15,10 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from gaussmix._src.engines import joint
 from gaussmix._src.engines.calls import Fits, FitSettings, Groups, InitialMixtures, PackedPrior
 from gaussmix._src.engines.complete.engine import CompleteEngine, CompleteFacts
-from gaussmix._src.engines.joint import (
-    joint_labels,
-    joint_log_density,
-    joint_responsibilities,
-    log_background_density,
-    one_hot,
-    with_background,
-)
+from gaussmix._src.engines.joint import joint_labels, joint_log_density, joint_responsibilities, one_hot
 from gaussmix._src.interfaces.algebra import Algebra
 from gaussmix._src.interfaces.block import Block, BlockState, RowStatistics
 from gaussmix._src.interfaces.moment_spec import MomentSpec, Rule, Second
@@ -78,7 +72,7 @@ class IncompleteEngine(CompleteEngine):
         if parameters is None:
             assert leaf.assignment is not None
             return _observed(leaf, one_hot(leaf.assignment, n_components), need, anchor)
-        log_joint = with_background(self.component_log_density(leaf, parameters), leaf, parameters)
+        log_joint = joint.with_background(self.component_log_density(leaf, parameters), leaf, parameters)
         weight = leaf.weight
         best = log_joint.argmax(axis=1)
         sums = _observed(leaf, one_hot(best, n_components), need, anchor)
@@ -172,7 +166,7 @@ def _with_marginal_background(block: Block, parameters: Parameters) -> Block:
     n_columns = len(parameters.means) + 1
     prior = block.row_log_prior(n_columns)
     prior = np.zeros((block.n_rows, n_columns)) if prior is None else np.array(prior)
-    prior[:, -1] += log_background_density(block, parameters) - parameters.log_background
+    prior[:, -1] += joint.log_background_density(block, parameters) - parameters.log_background
     return replace(block, log_prior=prior, prior_indices=None)
 
 

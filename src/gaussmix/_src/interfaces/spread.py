@@ -86,16 +86,9 @@ class Spread:
 def _sums(rows: Rows, row_weight: Array | None, about: Array, second: Second) -> tuple[float, Array, Array | None]:
     """Mass, first moments and, if asked for, the second moments of rows about a point."""
     labels, anchor = np.broadcast_to(np.int32(0), len(rows)), np.ascontiguousarray(about[None])
-    unread = np.zeros(1), np.zeros_like(anchor), 0, np.ones(1)  # parameters
+    about_point = None if second is Second.NONE else anchor
+    unread = None, np.zeros(1), np.zeros_like(anchor), 0, np.ones(1)  # origin and parameters
     _, mass, first, squares, *_ = native_target().step(
-        rows,
-        row_weight,
-        labels,
-        None,
-        *unread,
-        None if second is Second.NONE else anchor,
-        Rule.ASSIGNMENT,
-        second,
-        granted(),
+        rows, row_weight, labels, *unread, about_point, Rule.ASSIGNMENT, second, granted()
     )
     return float(mass[0]), first[0], None if squares is None else squares[0]

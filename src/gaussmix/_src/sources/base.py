@@ -271,13 +271,7 @@ class Source(ABC):
 class _Changed(Source):
     """The blocks of another source, changed in every pass."""
 
-    def __init__(
-        self,
-        source: Source,
-        change: Change,
-        n_rows: int,
-        columns: Sequence[int] | None,
-    ) -> None:
+    def __init__(self, source: Source, change: Change, n_rows: int, columns: Sequence[int] | None) -> None:
         self.n_rows, self.dtype = n_rows, source.dtype
         self.n_features = source.n_features if columns is None else len(columns)
         self.memory, self.is_read_again, self.is_remote = source.memory, source.is_read_again, source.is_remote

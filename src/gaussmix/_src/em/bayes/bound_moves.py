@@ -37,10 +37,8 @@ MIN_GAIN_OF_STEP = 1e-4  # nats per row: after a smaller gain no more steps foll
 MAX_GAP_OF_BOUNDS = 1e-6  # nats per row: so near are bounds of few rows and of all rows that they end alike
 N_CUTS = 256  # random numbers that the core cuts components of a column by
 SURVEY_ROWS = 2**14  # rows that stand for all where it is estimated which moves pay
-SPLIT_REFUSED, NO_SPLIT = (
-    1,
-    2,
-)  # marks of components: their halves were refused, or none were found; 0 where none were tried
+# Marks of components: their halves were refused, or none were found; 0 where none were tried.
+SPLIT_REFUSED, NO_SPLIT = 1, 2
 
 Marks = NDArray[np.int8]
 

@@ -59,11 +59,7 @@ class InitialMoments:
             return self._made[need], self._means
 
     def model(
-        self,
-        family: Family,
-        objective: Objective,
-        source: Source | None = None,
-        tolerance: float = MIN_RACE_TOLERANCE,
+        self, family: Family, objective: Objective, source: Source | None = None, tolerance: float = MIN_RACE_TOLERANCE
     ) -> Model:
         """Make the first model by an M-step; raises `SingularCovariance` if a component has too few distinct rows.
 

@@ -42,15 +42,11 @@ from gaussmix._src.sources.array import ArraySource
 # covariance, since a move is judged on all rows there. And the same for the second search.
 SEARCH_SAMPLE_SIZES, REFINE_SAMPLE_SIZES = (2, 250, 100), (40, 1_250, 400)
 SEARCH_START = Stopping(1e-4, 12)  # EM from the start
-AFTER_MOVE, AFTER_MOVE_LONGER = (
-    Stopping(1e-4, 15),
-    Stopping(1e-5, 45),
-)  # EM after moves, and more EM if that is not enough
+# EM after moves, and more EM if that is not enough.
+AFTER_MOVE, AFTER_MOVE_LONGER = Stopping(1e-4, 15), Stopping(1e-5, 45)
 REFINEMENT = Stopping(1e-4, 30)  # EM on the larger sample
-MOVE_TRIAL, LONGER_TRIAL = (
-    Stopping(1e-5, 4),
-    Stopping(1e-5, 16),
-)  # EM after a move, and more, as long as it is promising
+# EM after a move, and more, as long as it is promising.
+MOVE_TRIAL, LONGER_TRIAL = Stopping(1e-5, 4), Stopping(1e-5, 16)
 PROMISING_FACTOR = 16  # a move is promising if so many more gains like the last suffice
 # If components share a covariance, each move is judged on all rows. It is refused at a glance, one step earlier, if
 # `QUICK_FACTOR` times `PROMISING_FACTOR` more gains like the last would not suffice. A round ends if its first

@@ -38,11 +38,7 @@ def maximise(moments: Moments, default_means: Array) -> tuple[Array, Array, Scat
 
 
 def initial_models(
-    moments: Moments,
-    family: Family,
-    objective: Objective,
-    default_means: Array,
-    current: Covariances | None = None,
+    moments: Moments, family: Family, objective: Objective, default_means: Array, current: Covariances | None = None
 ) -> list[Model]:
     """Make the models that EM may start from: first the model of the M-step, then the family's alternatives.
 

@@ -23,18 +23,10 @@ from dask.sizeof import sizeof
 from gaussmix._src.interfaces.block import Block, nodes
 from gaussmix._src.interfaces.leaves import Tree, count_leaves
 from gaussmix._src.numerics.threads import at_most
-from gaussmix._src.sources import waiting
+from gaussmix._src.sources import remote, waiting
 from gaussmix._src.sources.base import Change, S, Source, T, log_pass
 from gaussmix._src.sources.files.base import About
-from gaussmix._src.sources.remote import (
-    Remote,
-    Target,
-    WorkerPartition,
-    laid_out,
-    merge_in_rounds,
-    merged,
-    split_by_component,
-)
+from gaussmix._src.sources.remote import Remote, Target, WorkerPartition, merge_in_rounds, merged, split_by_component
 from gaussmix._src.sources.traffic import Traffic
 from gaussmix._src.sources.waiting import awaited
 
@@ -244,7 +236,7 @@ class DaskCluster(Remote):
         count_rows = partial(self._client.map, _rows_of, parts, key="gaussmix-count", pure=False)
         sizes = workers.gathered(parts, count_rows)
         self.n_rows = sum(sizes)
-        cuts = laid_out(sizes, self.n_features * self.dtype.itemsize, workers.n_threads())
+        cuts = remote.laid_out(sizes, self.n_features * self.dtype.itemsize, workers.n_threads())
         self._stored = _aligned(workers.client, parts, cuts)
         self._n_leaves = count_leaves(cuts[1].first_row if len(cuts) > 1 else self.n_rows)  # of a target
         workers.limit_deaths(self._stored)

@@ -18,20 +18,10 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from gaussmix._src.interfaces.block import Block, nodes
 from gaussmix._src.interfaces.leaves import Tree, count_leaves
 from gaussmix._src.numerics.threads import at_most
+from gaussmix._src.sources import remote
 from gaussmix._src.sources.base import Change, S, Source, T, log_pass
 from gaussmix._src.sources.files.base import About
-from gaussmix._src.sources.remote import (
-    MAX_FITS,
-    Remote,
-    States,
-    WorkerPartition,
-    check_version,
-    laid_out,
-    merge_in_rounds,
-    merged,
-    split_by_component,
-    version_error,
-)
+from gaussmix._src.sources.remote import Remote, States, WorkerPartition, check_version, merge_in_rounds, merged
 from gaussmix._src.sources.traffic import Traffic
 from gaussmix._src.sources.waiting import awaited
 from gaussmix._src.version import package_version
@@ -40,12 +30,8 @@ MAX_DEATHS = 3  # of workers in a task, or in a pass on one node
 WORKER_NOUNS = "Ray worker", "nodes"  # and where gaussmix is needed, in messages
 MAX_CALL_BYTES = 100_000  # bytes: Ray sends smaller results through this process
 
-_DEATH_ERRORS = (
-    exceptions.RayActorError,
-    exceptions.WorkerCrashedError,
-    exceptions.NodeDiedError,
-    exceptions.OutOfMemoryError,
-)
+_KILLED = exceptions.WorkerCrashedError, exceptions.NodeDiedError, exceptions.OutOfMemoryError
+_DEATH_ERRORS = exceptions.RayActorError, *_KILLED
 
 
 def loaded(
@@ -133,7 +119,7 @@ class RayWorkers:
     def _describe_error(self, error: Exception, where: str) -> BaseException:
         """An error of Ray in a sentence; the worker's own error where the work failed."""
         cause = _cause(error)
-        version = version_error(str(error), *WORKER_NOUNS)
+        version = remote.version_error(str(error), *WORKER_NOUNS)
         if version is not None:
             return version
         if isinstance(cause, exceptions.ObjectLostError):
@@ -168,7 +154,7 @@ class RayCluster(Remote):
         super().__init__(about)
         self._workers, self._about, self._key = workers, replace(about, n_rows=sum(sizes)), uuid4().hex
         self.n_rows = sum(sizes)
-        cuts = laid_out(sizes, self.n_features * self.dtype.itemsize, workers.n_threads)
+        cuts = remote.laid_out(sizes, self.n_features * self.dtype.itemsize, workers.n_threads)
         self._nodes: Sequence[Any] = [node for node, *_ in cuts]
         joined = []
         for node, first, indices in cuts:
@@ -215,7 +201,7 @@ class RayCluster(Remote):
         """As for all rows elsewhere; each actor merges its trees, and then some merge those of a few others."""
 
         def submit() -> Sequence[Any]:
-            names = self._visits(work, arguments, partial(split_by_component, n_parts=n_parts), n_parts)
+            names = self._visits(work, arguments, partial(remote.split_by_component, n_parts=n_parts), n_parts)
             actors = cycle([self._workers.actor(node) for node in dict.fromkeys(self._nodes)])
             parts = [names] if n_parts == 1 else zip(*names, strict=True)
 
@@ -242,10 +228,8 @@ class RayCluster(Remote):
         n_results: int = 1,
     ) -> list[Any]:
         """Futures of what each actor gathers of its targets, in the order of the rows."""
-        groups, sent = (
-            groupby(zip(self._nodes, self._references, strict=True), itemgetter(0)),
-            ray.put((work, arguments)),
-        )
+        groups = groupby(zip(self._nodes, self._references, strict=True), itemgetter(0))
+        sent = ray.put((work, arguments))
         return [
             self._workers.actor(node)
             .visit.options(num_returns=n_results)
@@ -271,7 +255,7 @@ class GaussmixWorker:
         work, arguments = sent
         states = self._states.pop(source, None) or [{} for _ in blocks]
         self._states[source] = states
-        while len(self._states) > MAX_FITS:
+        while len(self._states) > remote.MAX_FITS:
             del self._states[next(iter(self._states))]
         with at_most(n_threads):
             pairs = zip(blocks, states, strict=True)

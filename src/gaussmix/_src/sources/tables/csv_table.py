@@ -19,17 +19,8 @@ from pyarrow import csv as arrow_csv
 
 from gaussmix._src.errors import counted, invented_names, quoted
 from gaussmix._src.numerics.threads import cached_property
-from gaussmix._src.sources.tables.base import (
-    BadTable,
-    Dialect,
-    Input,
-    Table,
-    check_names,
-    describe_type,
-    first_line,
-    reading,
-    typed,
-)
+from gaussmix._src.sources.tables import base
+from gaussmix._src.sources.tables.base import BadTable, Dialect, Input, Table, reading, typed
 
 _DELIMITERS = ",;\t|"
 _BLANKS = " "  # any run of blanks and tabs
@@ -136,7 +127,7 @@ class CsvTable(Table):
     def why_not_numeric(self, name: str, kind: pa.DataType) -> str:
         """For text, name the first value that is not a number: a typing error in a column of numbers shows."""
         if not pa.types.is_string(kind):
-            return describe_type(kind)
+            return base.describe_type(kind)
         for line, fields in self._data():
             text = "".join(fields[self.column_indices[name] :][:1]).strip()  # a line may be too short
             if text not in self.missing and not self._is_numeric(text):
@@ -227,7 +218,7 @@ class CsvTable(Table):
             return f"{self.name} {_TOO_LONG.format(self._block)}"
         if not has_rows:
             return f"{self.name} has a header but no rows."
-        return f"{self.name} can't be read as CSV: {first_line(error)}."
+        return f"{self.name} can't be read as CSV: {base.first_line(error)}."
 
     def _is_numeric(self, text: str) -> bool:
         """Whether a cell is a number as this table writes them."""
@@ -320,7 +311,7 @@ def read_csv(source: Input) -> CsvTable:
         names = ("", *names)
     if names.count("") > 1:
         names = tuple(name or f"Unnamed: {index}" for index, name in enumerate(names))  # as pandas calls them
-    check_names(source.name, names)
+    base.check_names(source.name, names)
     return CsvTable(
         name=source.name,
         names=names,

@@ -193,7 +193,7 @@ class CompleteEngine(InOneCall):
     ) -> tuple[Array, Array]:
         likeliest = self._evaluate(replace(block, log_prior=None, prior_indices=None), parameters, LABELS)
         order = likeliest.astype(np.uint16).argsort(kind="stable").astype(np.uint16)  # which leaves more components out
-        between, within, _ = native_target().score_products(
+        between, within = native_target().score_products(
             block.rows, block.row_weight, *pack_parameters(parameters), block.log_prior, block.prior_indices,
             parameters.log_background, np.ascontiguousarray(whitening), second, order, self._n_threads,
         )  # fmt: skip

@@ -286,11 +286,9 @@ def _row_weights(sample_weight: Any, n_rows: int) -> Array | None:
     return weight
 
 
-def _without_large_integers(
-    table: NDArray[Any], first: NDArray[np.int64], size: NDArray[np.int64]
-) -> NDArray[np.int64]:
+def _without_large_integers(rows: NDArray[Any], first: NDArray[np.int64], size: NDArray[np.int64]) -> NDArray[np.int64]:
     """The sizes, 0 for groups of whole numbers that may have merged in a double: the estimator looks at them."""
-    if not _has_large(table):
+    if not _has_large(rows):
         return size
     ends = zip(first.tolist(), (first + size).tolist(), strict=True)
-    return np.where([_has_large(table[begin:end]) for begin, end in ends], 0, size)
+    return np.where([_has_large(rows[begin:end]) for begin, end in ends], 0, size)

@@ -117,7 +117,7 @@ def check_labels(labels: Any, label_components: Any, n_rows: int, max_components
         if groups is not None:
             raise ValueError("label_components needs one label for each row, not a table.")
         return UserLabels(table=_check_table(labels if array.dtype == object else array))  # as frames with nulls are
-    return _from_labels(array, groups)
+    return _from_labels(array, groups, "labels[{row}] is")
 
 
 def _without_masks(labels: Any) -> Any:
@@ -151,9 +151,7 @@ def _check_groups(label_components: Any) -> dict[Any, list[int]] | None:
     return groups
 
 
-def _from_labels(
-    array: NDArray[Any], groups: Mapping[Any, list[int]] | None, where: str = "labels[{row}] is"
-) -> UserLabels:
+def _from_labels(array: NDArray[Any], groups: Mapping[Any, list[int]] | None, where: str) -> UserLabels:
     """Labels (n_rows,) as numbers of groups; `where` begins the sentence about a wrong one."""
     if array.dtype.kind == "b":
         raise ParameterTypeError(

@@ -183,10 +183,8 @@ def _scaling(sample: Distinct) -> _Scaling:
     offsets = (sample.filled - (fraction * sample.filled).sum(axis=0)) * scale
     is_wide = 1 < len(offsets) < len(scale)  # then products of rows are fewer than products of features
     weighted = np.sqrt(fraction) * offsets
-    second = (
-        contract("ni,mi->nm", weighted, weighted) if is_wide else contract("ni,nj->ij", fraction * offsets, offsets)
-    )
-    eigenvalues, vectors = (result[0] for result in principal_axes(second[None]))
+    inner = contract("ni,mi->nm", weighted, weighted) if is_wide else contract("ni,nj->ij", fraction * offsets, offsets)
+    eigenvalues, vectors = (result[0] for result in principal_axes(inner[None]))
     seen = eigenvalues > MIN_RELATIVE_EIGENVALUE * max(eigenvalues[0], np.finfo(np.float64).tiny)
     if is_wide:
         eigenvalues, vectors = eigenvalues[seen], contract("ni,nj->ij", weighted, vectors[:, seen])

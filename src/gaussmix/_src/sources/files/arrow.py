@@ -53,11 +53,10 @@ class Columns:
         kinds = {} if columns else {name: schema.field(name).type for name in index}
         lost = [f"left out column {name!r}: {_INDEX_OR_EMPTY[pa.types.is_null(kind)]}." for name, kind in kinds.items()]
         self.notices = lost + [f"left out {why}" for why in whys]
-        is_single = all(schema.field(column).type in (pa.float32(), pa.float16()) for column in self.names)
+        types = [schema.field(column).type for column in self.names]
+        is_single = all(kind in (pa.float32(), pa.float16()) for kind in types)
         self.dtype = np.dtype(np.float32 if is_single else np.float64)
-        self.integers: Sequence[int] = [
-            at for at, name in enumerate(self.names) if schema.field(name).type in _LONG_INTEGERS
-        ]
+        self.integers: Sequence[int] = [at for at, kind in enumerate(types) if kind in _LONG_INTEGERS]
 
     def about(self, *, may_miss: bool, has_names: bool = True) -> About:
         """What other processes need to know of these columns."""

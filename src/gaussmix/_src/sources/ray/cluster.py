@@ -192,7 +192,7 @@ class RayCluster(Remote):
 
     def each(self, work: Callable[..., T], *arguments: Any) -> list[T]:
         began = perf_counter()
-        parts = self._workers.passed(lambda: self._visits(work, arguments, list))
+        parts = self._workers.passed(lambda: self._visits(work, arguments, list, 1))
         results = [result for some in parts for result in some]
         log_pass(self, began, results)
         return results
@@ -221,11 +221,7 @@ class RayCluster(Remote):
         return Traffic(task, node, n_components, n_workers, count_leaves(self.n_rows), n_nodes)
 
     def _visits(
-        self,
-        work: Callable[..., Any],
-        arguments: Sequence[Any],
-        gather: Callable[[Iterable[Any]], Any],
-        n_results: int = 1,
+        self, work: Callable[..., Any], arguments: Sequence[Any], gather: Callable[[Iterable[Any]], Any], n_results: int
     ) -> list[Any]:
         """Futures of what each actor gathers of its targets, in the order of the rows."""
         groups = groupby(zip(self._nodes, self._references, strict=True), itemgetter(0))

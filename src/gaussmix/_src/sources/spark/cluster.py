@@ -83,7 +83,7 @@ class SparkCluster(Remote):
     def changed(self, change: Change, n_rows: int, columns: Sequence[int] | None = None) -> Source:
         """As for every source, but the changed blocks are kept, and not made again in every pass."""
         limit = pieces.rows_of_piece(self.n_features, self.dtype)
-        change_all = partial(pieces.make_and_change, change=change, max_bytes=limit, digests=self._digests)
+        change_all = partial(pieces.make_and_change, change=change, size=limit, digests=self._digests)
         source = SparkCluster(self._joined(change_all, pieces.PIECES), self._layout.about.only(columns))
         if source.invalid_reason == self._layout.changed or source.n_rows != n_rows:
             raise OSError(self._layout.changed)

@@ -292,16 +292,14 @@ def merge(batches: Batches, digests: NDArray[np.int64]) -> Batches:
         yield _record(RESULTS, index, part, digests[index], tree)
 
 
-def make_and_change(
-    batches: Batches, layout: Layout, change: Change, max_bytes: int, digests: NDArray[np.int64]
-) -> Batches:
+def make_and_change(batches: Batches, layout: Layout, change: Change, size: int, digests: NDArray[np.int64]) -> Batches:
     """Pieces, of at most so many rows, of what a function makes of the blocks of targets."""
     for target in _joined(batches, layout):
         if target.digest != digests[target.index]:
             yield make_piece(Block(0, np.empty((0, 0))), target.index, 0, invalid_reason=layout.changed)
             continue
         changed = (made for block in target.nodes for made in change(block))
-        for index, block in enumerate(piece for made in changed for piece in made.cut(max_bytes)):
+        for index, block in enumerate(piece for made in changed for piece in made.cut(size)):
             yield make_piece(block, target.index, index)
 
 

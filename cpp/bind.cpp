@@ -88,7 +88,7 @@ EvaluateResult bound_evaluate(const Target& target, const Rows& rows, const Mayb
     }
 }
 
-std::tuple<Result<double>, Result<double>, Index> bound_score_products(
+std::tuple<Result<double>, Result<double>> bound_score_products(
     const Target& target, const Rows& rows, const RowWeight& row_weight, const Contiguous<double, 1>& log_scale,
     const Contiguous<double, 2>& means, int factor_shape, const Factors& factors, const Prior& log_prior,
     const PriorIndices& prior_indices, double log_background, const Contiguous<double, 3>& whitening, int second,
@@ -118,11 +118,10 @@ std::tuple<Result<double>, Result<double>, Index> bound_score_products(
                n_own = static_cast<std::size_t>(task.n_own * kPanelValues);
     NewArray<double> all({n_all, n_all});
     NewArray<double> own({count, n_own, n_own});
-    double n_distant = 0;
     without_gil(n_threads, [&](const Execution& execution) {
-        return add_scores(*target.kernels, task, parameters, execution, &n_distant, all.data(), own.data());
+        return add_scores(*target.kernels, task, parameters, execution, all.data(), own.data());
     });
-    return {all.release(), own.release(), static_cast<Index>(n_distant)};
+    return {all.release(), own.release()};
 }
 
 Result<float> bound_measure_motion(const Target& target, int factor_shape, const Contiguous<double, 2>& means_before,
@@ -213,7 +212,7 @@ void bind_targets(nb::module_& module) {
              "log_scale"_a, "means"_a, "factor_shape"_a, "factors"_a, "log_prior"_a.noconvert().none(),
              "prior_indices"_a.noconvert().none(), "log_background"_a, "whitening"_a, "second"_a,
              "order"_a.noconvert().none(), "n_threads"_a,
-             "Products of the scores of rows, in panels of four numbers: (of all, of each component, n_far).")
+             "Products of the scores of rows, in panels of four numbers: (of all, of each component).")
         .def("measure_motion", bound_measure_motion, "factor_shape"_a, "means_before"_a, "factors_before"_a.noconvert(),
              "means_after"_a, "factors_after"_a.noconvert(),
              "How components moved between two steps, as the second takes it to move `bounds`: (2, n_components).")

@@ -100,7 +100,6 @@ struct StepView {
 };
 
 constexpr Index kPanelValues = 4;
-constexpr Index kProductsBegin = 8;  // in the sums, after the number of far rows
 
 struct ScoresView {              // products of the scores of rows: see kernels/scores.hpp
     StepView step;               // Rule::soft, Second::none

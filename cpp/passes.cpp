@@ -80,7 +80,7 @@ void count_scores(ScoresView& task) {
 }
 
 bool add_scores(const KernelTable& kernels, const ScoresView& task, const ParametersView& parameters,
-                const Execution& execution, double* n_distant, double* all, double* own) {
+                const Execution& execution, double* all, double* own) {
     constexpr Index kSpan = 13 * kTileRows;  // so that merging its sums, as many as products of a row, costs 2 %
     const Index n_components = task.step.shape.n_components;
     const Index n_all = task.n_all * kPanelValues, n_own = task.n_own * kPanelValues;
@@ -103,9 +103,7 @@ bool add_scores(const KernelTable& kernels, const ScoresView& task, const Parame
         std::transform(from, from + sizes.sums, to, to, std::plus<double>());
     };
     if (execution.interrupt.has_come() || !process_spans(job, execution)) return false;
-    const double* sums = total.doubles();
-    *n_distant = *sums;
-    sums = unpack_products(sums + kProductsBegin, n_all, all);
+    const double* sums = unpack_products(total.doubles(), n_all, all);
     for (Index k = 0; k < n_components; ++k) sums = unpack_products(sums, n_own, own + k * n_own * n_own);
     return true;
 }

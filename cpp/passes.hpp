@@ -15,10 +15,10 @@ bool evaluate(const KernelTable& kernels, const Shape& shape, const RowsView& ro
 // Finds out how many panels the scores fill.
 void count_scores(ScoresView& task);
 
-// Sums products of scores, for each number of their panels: (n_all, n_all) and (n_components, n_own, n_own). Far rows are
-// counted, and their scores are not right. False if interrupted.
+// Sums products of scores, for each number of their panels: (n_all, n_all) and (n_components, n_own, n_own). The
+// scores of far rows are not right. False if interrupted.
 bool add_scores(const KernelTable& kernels, const ScoresView& task, const ParametersView& parameters,
-                const Execution& execution, double* n_distant, double* all, double* own);
+                const Execution& execution, double* all, double* own);
 
 // How components moved between two steps, (n_components,) each. False if interrupted.
 bool measure_motion(const KernelTable& kernels, const Shape& shape, const ParametersView& before,

@@ -436,19 +436,17 @@ void Mixture::write(const MixtureView& to) const {
     std::copy(log_abs_det.begin(), log_abs_det.end(), to.log_abs_det);
 }
 
-bool factorise(const KernelTable& kernels, const Algebra& algebra, Index n_features, Listener listener,
-               Mixture& mixture) {
-    return whiten(kernels, algebra.factor_shape(), static_cast<Index>(mixture.log_abs_det.size()), n_features,
+bool factorise(const KernelTable& kernels, const Algebra& algebra, Index d, Listener listener, Mixture& mixture) {
+    return whiten(kernels, algebra.factor_shape(), static_cast<Index>(mixture.log_abs_det.size()), d,
                   mixture.covariances.data(), listener, mixture.factors.data(), mixture.log_abs_det.data());
 }
 
-bool sum_all(const KernelTable& kernels, const EmView& task, const Execution& execution, double* centre,
-             double* second) {
+bool sum_all(const KernelTable& kernels, const EmView& task, const Execution& execution, double* mean, double* second) {
     const std::int32_t label = 0;
     double mass;
     Values first = room(task.rows.n_features);
-    std::fill_n(centre, task.rows.n_features, 0.0);
-    return gather(kernels, task, execution, 1, {&label, nullptr, 0, 0}, centre, &mass, first.data(), second);
+    std::fill_n(mean, task.rows.n_features, 0.0);
+    return gather(kernels, task, execution, 1, {&label, nullptr, 0, 0}, mean, &mass, first.data(), second);
 }
 
 bool begin_em(const KernelTable& kernels, const EmView& task, const Execution& execution,

@@ -75,12 +75,10 @@ struct Mixture {  // in memory of its own
 };
 
 // Finds the factors of the covariances. False where one is singular.
-bool factorise(const KernelTable& kernels, const Algebra& algebra, Index n_features, Listener listener,
-               Mixture& mixture);
+bool factorise(const KernelTable& kernels, const Algebra& algebra, Index d, Listener listener, Mixture& mixture);
 
 // Writes the mean of all rows, and their second sums about it. False where they have no weight, and if interrupted.
-bool sum_all(const KernelTable& kernels, const EmView& task, const Execution& execution, double* centre,
-             double* second);
+bool sum_all(const KernelTable& kernels, const EmView& task, const Execution& execution, double* mean, double* second);
 
 // Writes the mixture of an M-step on rows that have gone to the nearest of some centres, `mixture.means` at first, or
 // that components share as given. The update for given rows begins at the covariances of the mixture, if it needs some

@@ -44,16 +44,15 @@ double trace(const PackedPriorView& prior, const Algebra& algebra, Index d, cons
 }
 
 // |W (mean - m)|^2.
-double distance(const PackedPriorView& prior, const Algebra& algebra, Index d, const double* factor,
-                const double* mean) {
+double distance(const PackedPriorView& prior, const Algebra& algebra, Index d, const double* root, const double* mean) {
     double total = 0;
     for (Index i = 0; i < d; ++i) {
         double whitened = 0;
         switch (algebra.factor_shape()) {
-            case FactorShape::spherical: whitened = factor[0] * (mean[i] - prior.mean[i]); break;
-            case FactorShape::diagonal: whitened = factor[i] * (mean[i] - prior.mean[i]); break;
+            case FactorShape::spherical: whitened = root[0] * (mean[i] - prior.mean[i]); break;
+            case FactorShape::diagonal: whitened = root[i] * (mean[i] - prior.mean[i]); break;
             default:
-                for (Index j = 0; j <= i; ++j) whitened += factor[i * d + j] * (mean[j] - prior.mean[j]);
+                for (Index j = 0; j <= i; ++j) whitened += root[i * d + j] * (mean[j] - prior.mean[j]);
         }
         total += whitened * whitened;
     }

@@ -6,7 +6,7 @@
 //           of c: (z, products), and 1 in a panel of its own
 //           of S: g (z, products) of each component, then all g. Where all share a covariance, g z of each, the sums of g
 //           times the products, then all g
-//   sums    the number of far rows; of S, then of each component: for each pair of panels, the later first, 4 x 4
+//   sums    of S, then of each component: for each pair of panels, the later first, 4 x 4
 #pragma once
 #include "step.hpp"
 
@@ -23,13 +23,12 @@ constexpr Index products_size(Index n_panels) { return n_panels * (n_panels + 1)
 constexpr Index panel_offset(Index i) { return i / kSide * kPanelSize + i % kSide * kLanes; }
 
 struct Layout {
-    Index collect, of_each, sums_size;
+    Index of_each, sums_size;
     Index step, front, own, all, weighted, row_weight, responsibilities, masks, size;
 
     explicit Layout(const ScoresView& task) {
         const Shape& shape = task.step.shape;
-        collect = kProductsBegin;
-        of_each = collect + products_size(task.n_all);
+        of_each = products_size(task.n_all);
         sums_size = of_each + shape.n_components * products_size(task.n_own);
         Carver carver;
         step = carver.take(ScratchLayout(shape).size);
@@ -120,7 +119,7 @@ public:
                 sums + layout_.of_each + k * products_size(task_.n_own));
         }
         __builtin_memset(masks + n_separate, any, static_cast<std::size_t>(task_.n_all - n_separate));
-        add(layout_.all, masks, task_.n_all, layout_.row_weight, sums + layout_.collect);
+        add(layout_.all, masks, task_.n_all, layout_.row_weight, sums);
     }
 
 private:
@@ -229,8 +228,8 @@ inline void add(const ScoresView& task, const void* operands, Index first, Index
     const Layout layout(task);
     double* scratch = static_cast<double*>(room);
     double* front = reinterpret_cast<double*>(scratch + layout.front);
-    const SumsLayout of_front(task.step.shape, moments_size(task.step.shape));
-    __builtin_memset(front, 0, static_cast<std::size_t>(of_front.size) * sizeof(double));
+    const Index front_size = SumsLayout(task.step.shape, moments_size(task.step.shape)).size;
+    __builtin_memset(front, 0, static_cast<std::size_t>(front_size) * sizeof(double));
     StepView plain = task.step;
     plain.row_weight = {nullptr, 0};
     Step step(plain, static_cast<const double*>(operands), listener, scratch + layout.step, front);
@@ -241,7 +240,6 @@ inline void add(const ScoresView& task, const void* operands, Index first, Index
         if (!step.assign_tile(first, end) || poll.is_cancelled()) return;
         scores.add_tile(first, end, sums);
     }
-    sums[0] += front[of_front.n_distant];
 }
 
 }  // namespace gaussmix::GAUSSMIX_ISA::scores

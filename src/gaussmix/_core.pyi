@@ -114,9 +114,9 @@ class Target:
         second: int,
         order: numpy.typing.NDArray[numpy.uint16] | None,
         n_threads: int,
-    ) -> tuple[numpy.typing.NDArray[numpy.float64], numpy.typing.NDArray[numpy.float64], int]:
+    ) -> tuple[numpy.typing.NDArray[numpy.float64], numpy.typing.NDArray[numpy.float64]]:
         """
-        Products of the scores of rows, in panels of four numbers: (of all, of each component, n_far).
+        Products of the scores of rows, in panels of four numbers: (of all, of each component).
         """
 
     def measure_motion(

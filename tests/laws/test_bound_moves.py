@@ -137,7 +137,7 @@ def test_a_deletion_may_lower_the_bound_by_next_to_nothing(rows, engine, monkeyp
     alone = moves.objective.model(moves.objective.approximation(model).take([0]))
     monkeypatch.setattr(BoundMoves, "changes", lambda moves, state: iter([Change(alone, np.array([0]), pairs)]))
     monkeypatch.setattr(BoundMoves, "evaluate", lambda moves, model: EvaluatedModel(model, state.bound - lost, model))
-    found = moves._pruned(state, np.zeros(2, dtype=np.int8))[0].model
+    found = moves._pruned(state, np.zeros(2, dtype=np.int8), np.full(2, -1))[0].model
     assert (found is alone) == is_made
 
 

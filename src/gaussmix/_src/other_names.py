@@ -46,9 +46,7 @@ _ANSWERS = {
     "covariances_": "cov_ covariance_ covars_ covs_ sigma_ sigmas_",
     "lower_bound_": "inertia_",
     "lower_bound_, the mean of a row, or score(X)": "log_likelihood_ loglik_ loglikelihood_",
-    "predict_proba(X)": (
-        "membership_ memberships_ posterior_ predict_log_proba proba_ probabilities_ responsibilities_"
-    ),
+    "predict_proba(X)": "membership_ memberships_ posterior_ predict_log_proba proba_ probabilities_ responsibilities_",
     "n_components": "n_clusters",
     "mixture_.n_components": "n_clusters_ n_components_",
     "n_iter_": "n_iterations_",

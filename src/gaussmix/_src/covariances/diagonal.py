@@ -41,9 +41,7 @@ class Diagonal(Covariances):
     def lift(self, kind: type[Covariances]) -> Covariances:
         if kind is not Dense:
             return self
-        return Dense(
-            self.each[:, :, None] * np.eye(self.n_features), self.n_components, self.n_features, self.is_shared
-        )
+        return Dense(self.each[..., None] * np.eye(self.n_features), self.n_components, self.n_features, self.is_shared)
 
     def marginal(self, indices: Indices) -> Diagonal:
         return replace(self, each=self.each[:, indices], n_features=len(indices))

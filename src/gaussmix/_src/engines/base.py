@@ -163,13 +163,7 @@ class Engine(Protocol[StateT]):
         """
 
     def makes_steps(
-        self,
-        block: Block,
-        n_components: int,
-        algebra: Algebra,
-        packed_prior: PackedPrior | None,
-        *,
-        has_background: bool = False,
+        self, block: Block, n_components: int, algebra: Algebra, packed_prior: PackedPrior | None, has_background: bool
     ) -> bool:
         """Whether `run_em` and `fit_many` make the usual steps on rows, with a prior, if any, and a background."""
 

@@ -15,16 +15,10 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from gaussmix._src.engines import joint
 from gaussmix._src.engines.calls import Fits, FitSettings, Groups, InitialMixtures, PackedPrior
 from gaussmix._src.engines.complete.engine import CompleteEngine, CompleteFacts
-from gaussmix._src.engines.joint import (
-    joint_labels,
-    joint_log_density,
-    joint_responsibilities,
-    log_background_density,
-    one_hot,
-    with_background,
-)
+from gaussmix._src.engines.joint import joint_labels, joint_log_density, joint_responsibilities, one_hot
 from gaussmix._src.interfaces.algebra import Algebra
 from gaussmix._src.interfaces.block import Block, BlockState, RowStatistics
 from gaussmix._src.interfaces.moment_spec import MomentSpec, Rule, Second
@@ -78,30 +72,22 @@ class IncompleteEngine(CompleteEngine):
         if parameters is None:
             assert leaf.assignment is not None
             return _observed(leaf, one_hot(leaf.assignment, n_components), need, anchor)
-        log_joint = with_background(self.component_log_density(leaf, parameters), leaf, parameters)
+        log_joint = joint.with_background(self.component_log_density(leaf, parameters), leaf, parameters)
         weight = leaf.weight
         best = log_joint.argmax(axis=1)
         sums = _observed(leaf, one_hot(best, n_components), need, anchor)
         left, log_likelihood = float(weight[best == n_components].sum()), float((weight * log_joint.max(axis=1)).sum())
         return replace(sums, background=left, log_likelihood=log_likelihood)
 
-    def finish(
-        self, sums: BlockMoments, parameters: Parameters | None, need: MomentSpec, facts: object = None
-    ) -> Moments:
+    def finish(self, sums: BlockMoments, parameters: Parameters | None, need: MomentSpec, facts: Any = None) -> Moments:
         complete = sums if sums.observed is None else _completed(sums)
         return Moments.from_sums(replace(complete, second=_reduced(complete.second, need), need=need))
 
     def makes_steps(
-        self,
-        block: Block,
-        n_components: int,
-        algebra: Algebra,
-        packed_prior: PackedPrior | None,
-        *,
-        has_background: bool = False,
+        self, block: Block, n_components: int, algebra: Algebra, packed_prior: PackedPrior | None, has_background: bool
     ) -> bool:
         was_tried = not has_background and (packed_prior is None or packed_prior.is_of_point)
-        return was_tried and super().makes_steps(block, n_components, algebra, packed_prior)
+        return was_tried and super().makes_steps(block, n_components, algebra, packed_prior, False)
 
     def fit_many(self, groups: Groups, settings: FitSettings) -> Fits | None:
         return super().fit_many(groups, settings) if isinstance(settings.start, InitialMixtures) else None
@@ -180,7 +166,7 @@ def _with_marginal_background(block: Block, parameters: Parameters) -> Block:
     n_columns = len(parameters.means) + 1
     prior = block.row_log_prior(n_columns)
     prior = np.zeros((block.n_rows, n_columns)) if prior is None else np.array(prior)
-    prior[:, -1] += log_background_density(block, parameters) - parameters.log_background
+    prior[:, -1] += joint.log_background_density(block, parameters) - parameters.log_background
     return replace(block, log_prior=prior, prior_indices=None)
 
 

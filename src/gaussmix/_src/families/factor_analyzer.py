@@ -114,9 +114,8 @@ class FactorAnalyzer(Family):
         degrees = scatter.degrees.sum(keepdims=True) if self.is_shared else scatter.degrees
         second = scatter.second[None] if self.is_shared else scatter.second
         if current is None:
-            return LowRank.joined(
-                *self._first(degrees, second / degrees[:, None]), scatter.n_components, self.is_shared
-            )
+            first = self._first(degrees, second / degrees[:, None])
+            return LowRank.joined(*first, scatter.n_components, self.is_shared)
         assert isinstance(current, LowRank), "a factor analyser has no others"
         assert scatter.need.projection is not None, "`need` asks for it"
         moments = second / degrees[:, None, None]

@@ -79,9 +79,8 @@ class MixturesRecord:
             return False
         with np.errstate(all="ignore"):
             each = self.family.stacked(covariances, *shape)
-            return (
-                bool((np.abs(weights.sum(axis=1) - 1) <= SUM_TOLERANCE).all()) and invalid_matrix_reason(each) is None
-            )
+            excess = np.abs(weights.sum(axis=1) - 1)
+            return bool((excess <= SUM_TOLERANCE).all()) and invalid_matrix_reason(each) is None
 
 
 def write(i: PathOrFile, record: MixturesRecord) -> None:

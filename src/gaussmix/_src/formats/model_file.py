@@ -31,10 +31,8 @@ def write(path: PathOrFile, model: Model, details: Details | None = None) -> Non
     written.
     """
     family, weights, means, covariances = _saveable(model)
-    options = dict(family.options)
-    record = Record(
-        family.name, weights, means, covariances, details or Details(), family_options=options, noise=model.noise
-    )
+    details, options = details or Details(), dict(family.options)
+    record = Record(family.name, weights, means, covariances, details, family_options=options, noise=model.noise)
     wrong = record.invalid_reason()
     if wrong is not None:
         raise ValueError(f"This mixture can't be saved: {wrong}.")

@@ -23,9 +23,7 @@ class Damaged(Exception):
 
 def are_lists(items: Iterable[Any], *types: Any) -> bool:
     """Whether each item is a list of one value of each of these types."""
-    return all(
-        isinstance(item, list) and len(item) == len(types) and all(map(isinstance, item, types)) for item in items
-    )
+    return all(isinstance(one, list) and len(one) == len(types) and all(map(isinstance, one, types)) for one in items)
 
 
 @dataclass(frozen=True)

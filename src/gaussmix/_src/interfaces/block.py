@@ -94,13 +94,8 @@ class Block:
 
     def _replaced(self, first_row: int, values: Callable[[str], Any]) -> Block:
         """A block of other rows, given what holds for them in place of each array that has an entry for each row."""
-        names = (
-            "rows",
-            "row_weight",
-            "assignment",
-            "error",
-            "log_prior" if self.prior_indices is None else "prior_indices",
-        )
+        prior = "log_prior" if self.prior_indices is None else "prior_indices"
+        names = "rows", "row_weight", "assignment", "error", prior
         result = {name: values(name) for name in names if getattr(self, name) is not None}
         return replace(self, first_row=first_row, **result)
 

@@ -72,12 +72,10 @@ class Spread:
         if not (self.relative_weight and other.relative_weight):
             return self if self.relative_weight else other
         unit = max(self.unit, other.unit)
-        one, another = self.unit / unit, other.unit / unit  # powers of 2
-        weight, more = self.relative_weight * one, other.relative_weight * another
+        one, two = self.unit / unit, other.unit / unit  # powers of 2
+        weight, more = self.relative_weight * one, other.relative_weight * two
         fraction, gap = more / (weight + more), other.mean - self.mean
-        scatter = (
-            self.relative_scatter * one + other.relative_scatter * another + weight * fraction * gap[:, None] * gap
-        )
+        scatter = self.relative_scatter * one + other.relative_scatter * two + weight * fraction * gap[:, None] * gap
         return Spread(self.mean + fraction * gap, weight + more, scatter, unit)
 
     def scaled(self, factor: float) -> Spread:
@@ -88,16 +86,9 @@ class Spread:
 def _sums(rows: Rows, row_weight: Array | None, about: Array, second: Second) -> tuple[float, Array, Array | None]:
     """Mass, first moments and, if asked for, the second moments of rows about a point."""
     labels, anchor = np.broadcast_to(np.int32(0), len(rows)), np.ascontiguousarray(about[None])
-    unread = np.zeros(1), np.zeros_like(anchor), 0, np.ones(1)  # parameters
+    about_point = None if second is Second.NONE else anchor
+    unread = None, np.zeros(1), np.zeros_like(anchor), 0, np.ones(1)  # origin and parameters
     _, mass, first, squares, *_ = native_target().step(
-        rows,
-        row_weight,
-        labels,
-        None,
-        *unread,
-        None if second is Second.NONE else anchor,
-        Rule.ASSIGNMENT,
-        second,
-        granted(),
+        rows, row_weight, labels, *unread, about_point, Rule.ASSIGNMENT, second, granted()
     )
     return float(mass[0]), first[0], None if squares is None else squares[0]

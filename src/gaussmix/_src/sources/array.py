@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -10,7 +10,7 @@ import numpy as np
 from gaussmix._src.interfaces.block import Block
 from gaussmix._src.numerics.arrays import Array, Rows
 from gaussmix._src.numerics.threads import cached_property
-from gaussmix._src.sources.base import Assignment, Source, counted_anew
+from gaussmix._src.sources.base import Assignment, Change, Source, counted_anew
 
 
 class ArraySource(Source):
@@ -47,9 +47,7 @@ class ArraySource(Source):
     def whole(self) -> Block | None:
         return self._blocks[0] if len(self._blocks) == 1 else super().whole
 
-    def changed(
-        self, change: Callable[[Block], Iterable[Block]], n_rows: int, columns: Sequence[int] | None = None
-    ) -> ArraySource:
+    def changed(self, change: Change, n_rows: int, columns: Sequence[int] | None = None) -> ArraySource:
         """As for every source, but the changed blocks are kept, and not made again in every pass."""
         twin = ArraySource(np.empty((0, self.n_features if columns is None else len(columns)), self.dtype))
         twin._blocks = list(counted_anew(changed for block in self._blocks for changed in change(block)))

@@ -31,6 +31,7 @@ T = TypeVar("T")
 F = TypeVar("F", bound=RowStatistic)
 RowResult = TypeVar("RowResult", bound=np.generic)
 log = logging.getLogger("gaussmix")
+Change = Callable[[Block], Iterable[Block]]  # picklable
 Assignment = Array | NDArray[np.int32]  # responsibilities (n_rows, n_components) or labels (n_rows,)
 
 
@@ -190,11 +191,8 @@ class Source(ABC):
         if kind not in cached and whole is not None:
             cached[kind] = kind.from_block(whole)
         if kind not in cached:
-            first = (
-                kinds_for(self.n_features, may_miss=self.may_miss)
-                if self.is_remote and RowStatistics not in cached
-                else []
-            )
+            needs_all = self.is_remote and RowStatistics not in cached
+            first = kinds_for(self.n_features, may_miss=self.may_miss) if needs_all else []
             cached.update(self._find(first if kind in first else [*first, kind]))
         return cached[kind]
 
@@ -227,9 +225,7 @@ class Source(ABC):
         blocks, is_drawn = zip(*self.map_rows(partial(_drawn, fair=fair)), strict=True)
         return sampled(Block.joined(blocks), np.concatenate(is_drawn), fair)
 
-    def changed(
-        self, change: Callable[[Block], Iterable[Block]], n_rows: int, columns: Sequence[int] | None = None
-    ) -> Source:
+    def changed(self, change: Change, n_rows: int, columns: Sequence[int] | None = None) -> Source:
         """The `n_rows` rows in the blocks that a picklable function makes of each block; they are counted again.
 
         `columns` are the places of those that are left; None for all.
@@ -275,13 +271,7 @@ class Source(ABC):
 class _Changed(Source):
     """The blocks of another source, changed in every pass."""
 
-    def __init__(
-        self,
-        source: Source,
-        change: Callable[[Block], Iterable[Block]],
-        n_rows: int,
-        columns: Sequence[int] | None,
-    ) -> None:
+    def __init__(self, source: Source, change: Change, n_rows: int, columns: Sequence[int] | None) -> None:
         self.n_rows, self.dtype = n_rows, source.dtype
         self.n_features = source.n_features if columns is None else len(columns)
         self.memory, self.is_read_again, self.is_remote = source.memory, source.is_read_again, source.is_remote

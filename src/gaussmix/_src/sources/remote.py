@@ -20,7 +20,7 @@ from gaussmix._src.errors import warn
 from gaussmix._src.interfaces.block import Block
 from gaussmix._src.interfaces.leaves import LEAF_ROWS, Tree, count_leaves
 from gaussmix._src.numerics.threads import cached_property
-from gaussmix._src.sources.base import RowResult, S, Source, T, Task, log
+from gaussmix._src.sources.base import Change, RowResult, S, Source, T, Task, log
 from gaussmix._src.sources.files.base import About
 from gaussmix._src.sources.traffic import FAN_IN, Traffic
 from gaussmix._src.version import package_version
@@ -108,10 +108,9 @@ def split_by_component(trees: Iterable[Tree[Any]], n_parts: int) -> Any:
 
 def check_version(version: str, worker: str, hosts: str) -> None:
     """Raise ImportError, in a worker, where gaussmix is of another version."""
-    if package_version() != version:
+    if (ours := package_version()) != version:
         raise ImportError(
-            f"The {worker} on {platform.node()} has gaussmix {package_version()}. Install {version}, as here, on all "
-            f"{hosts}."
+            f"The {worker} on {platform.node()} has gaussmix {ours}. Install {version}, as here, on all {hosts}."
         )
 
 
@@ -175,9 +174,7 @@ class LazySource(Source):
         _of_rows, ("blocks", "map_merge", "map_rows", "collect", "sample")
     )
 
-    def changed(
-        self, change: Callable[[Block], Iterable[Block]], n_rows: int, columns: Sequence[int] | None = None
-    ) -> Source:
+    def changed(self, change: Change, n_rows: int, columns: Sequence[int] | None = None) -> Source:
         twin = self._rows.changed(change, n_rows, columns)
         twin.may_miss = self.may_miss
         return twin

@@ -44,7 +44,7 @@ def cut_in_time(is_cut: bool) -> AbstractContextManager[None]:
     return _holding(_is_cut, is_cut)
 
 
-def awaited(work: Future[T], has_workers: Callable[[], bool], cluster: str, advice: str) -> T:
+def awaited(work: Future[T], has_workers: Callable[[], object], cluster: str, advice: str) -> T:
     """The result of work in other processes.
 
     A warning says if a cluster has no workers, and what to look at. An interrupt cancels the work.
@@ -52,7 +52,7 @@ def awaited(work: Future[T], has_workers: Callable[[], bool], cluster: str, advi
     Parameters
     ----------
     work : begun elsewhere.
-    has_workers : whether anybody is there to do it; it may raise an error that ends the wait.
+    has_workers : returns something true if anybody is there to do it; it may raise an error that ends the wait.
     cluster : the beginning of a sentence, such as "The Dask cluster at tcp://…".
     advice : sentences: what to look at.
 

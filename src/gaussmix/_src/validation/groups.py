@@ -47,9 +47,9 @@ class Grouped:
         reduced = None
         if self.row_weight is not None:
             reduced = np.array(self.row_weight)
-            chosen = np.array(
-                [index for index in chosen if self._reduce(reduced, int(index), total, unit)], dtype=np.intp
-            )
+            chosen = chosen[
+                np.array([self._reduce(reduced, index, total, unit) for index in chosen.tolist()], dtype=bool)
+            ]
         return Groups(self.rows, reduced, self.first[chosen], self.size[chosen], total[chosen], unit[chosen]), chosen
 
     def _reduce(self, weights: Array, index: int, total: Array, unit: Array) -> bool:
@@ -286,11 +286,9 @@ def _row_weights(sample_weight: Any, n_rows: int) -> Array | None:
     return weight
 
 
-def _without_large_integers(
-    table: NDArray[Any], first: NDArray[np.int64], size: NDArray[np.int64]
-) -> NDArray[np.int64]:
+def _without_large_integers(rows: NDArray[Any], first: NDArray[np.int64], size: NDArray[np.int64]) -> NDArray[np.int64]:
     """The sizes, 0 for groups of whole numbers that may have merged in a double: the estimator looks at them."""
-    if not _has_large(table):
+    if not _has_large(rows):
         return size
     ends = zip(first.tolist(), (first + size).tolist(), strict=True)
-    return np.where([_has_large(table[begin:end]) for begin, end in ends], 0, size)
+    return np.where([_has_large(rows[begin:end]) for begin, end in ends], 0, size)

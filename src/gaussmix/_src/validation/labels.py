@@ -117,7 +117,7 @@ def check_labels(labels: Any, label_components: Any, n_rows: int, max_components
         if groups is not None:
             raise ValueError("label_components needs one label for each row, not a table.")
         return UserLabels(table=_check_table(labels if array.dtype == object else array))  # as frames with nulls are
-    return _from_labels(array, groups)
+    return _from_labels(array, groups, "labels[{row}] is")
 
 
 def _without_masks(labels: Any) -> Any:
@@ -125,11 +125,9 @@ def _without_masks(labels: Any) -> Any:
     if not isinstance(labels, np.ma.MaskedArray) or labels.ndim != 2:
         return plain_array(labels, None)
     is_masked = np.ma.getmaskarray(labels)
-    in_part = np.flatnonzero(is_masked.any(axis=1) & ~is_masked.all(axis=1))
-    if in_part.size:
-        raise ValueError(
-            f"labels of row {in_part[0]} is partly masked. Mask the whole row if nothing is known about it."
-        )
+    cut = np.flatnonzero(is_masked.any(axis=1) & ~is_masked.all(axis=1))
+    if cut.size:
+        raise ValueError(f"labels of row {cut[0]} is partly masked. Mask the whole row if nothing is known about it.")
     return labels.filled(1)
 
 
@@ -153,9 +151,7 @@ def _check_groups(label_components: Any) -> dict[Any, list[int]] | None:
     return groups
 
 
-def _from_labels(
-    array: NDArray[Any], groups: Mapping[Any, list[int]] | None, where: str = "labels[{row}] is"
-) -> UserLabels:
+def _from_labels(array: NDArray[Any], groups: Mapping[Any, list[int]] | None, where: str) -> UserLabels:
     """Labels (n_rows,) as numbers of groups; `where` begins the sentence about a wrong one."""
     if array.dtype.kind == "b":
         raise ParameterTypeError(

@@ -113,10 +113,8 @@ def check_terms(estimator: Any, families: Sequence[Family], n_components: int) -
                 f"fixed_covariances must name all components with covariance_type={family.name!r}, whose covariances "
                 'depend on each other. Fix all of them, or choose a structure such as "full".'
             )
-    shares = WeightUpdate(
-        added, bool(given.equal_weights), dict.fromkeys(fixed["fixed_weights"], 0.0), given.min_weight
-    )
-    return Terms(prior, shares, fixed["fixed_means"], places)
+    rule = WeightUpdate(added, bool(given.equal_weights), dict.fromkeys(fixed["fixed_weights"], 0.0), given.min_weight)
+    return Terms(prior, rule, fixed["fixed_means"], places)
 
 
 def _restrictions_of(estimator: Any) -> Restrictions:

@@ -17,18 +17,7 @@ from gaussmix._src.errors import ParameterTypeError, column_named, counted, list
 from gaussmix._src.interfaces.block import Block
 from gaussmix._src.interfaces.leaves import LEAF_ROWS
 from gaussmix._src.numerics.arrays import Array, Rows, copied, plain_array
-from gaussmix._src.numerics.rows import (
-    MAX_DOUBLE,
-    MAX_TOTAL_WEIGHT,
-    MIN_MERGED_INTEGER,
-    MIN_SPREAD,
-    bad_cell,
-    extremes,
-    in_whole_steps,
-    largest_of,
-    merging_error,
-    steps_of,
-)
+from gaussmix._src.numerics.rows import MAX_TOTAL_WEIGHT, MIN_MERGED_INTEGER, bad_cell, in_whole_steps, merging_error
 from gaussmix._src.sources.array import ArraySource
 from gaussmix._src.sources.base import Source
 from gaussmix._src.sources.opening import IN_MEMORY, SEVERAL, is_table, open
@@ -118,11 +107,9 @@ def check_columns(source: Source, names: Any) -> Source:
                 f"Input X has no value in {where} in {n_positive} of positive sample_weight. Give more rows a positive "
                 "weight, or drop the column."
             )
-        hint = (
-            " An X_error above 1.3e154 counts as infinite, because its square overflows." if source.has_errors else ""
-        )
+        why = " An X_error above 1.3e154 counts as infinite, because its square overflows." if source.has_errors else ""
         raise ValueError(
-            f"Input X has no value at all in {where}, so nothing can be learned about it. Drop the column.{hint}"
+            f"Input X has no value at all in {where}, so nothing can be learned about it. Drop the column.{why}"
         )
     if not cells.n_missing.any():
         source = source.fresh()
@@ -166,9 +153,9 @@ def _check_rows(
     Rows are copied only to convert. In each call of a stream, the bounds of numbers are those of `LEAF_ROWS` rows.
     """
     rows = as_rows(estimator, X, MIN_ROWS if reset and not is_stream else 1, reset=reset)
-    largest, names = MAX_DOUBLE, vars(estimator).get("feature_names_in_")
+    largest, names = numerics.rows.MAX_DOUBLE, vars(estimator).get("feature_names_in_")
     if reset or is_stream:
-        largest = largest_of(LEAF_ROWS if is_stream else len(rows))
+        largest = numerics.rows.largest_of(LEAF_ROWS if is_stream else len(rows))
     cell = bad_cell(rows, largest)
     is_missing = may_miss and cell is not None
     if is_missing:
@@ -300,7 +287,7 @@ def _at_cell(row: int, column: int, names: Any) -> str:
 
 def _check_spread(rows: Rows, X: Any, names: Any) -> None:
     """Raise ValueError for a column that varies by so little that squares vanish, or integers merge in a double."""
-    low, high = extremes(rows).astype(np.float64)
+    low, high = numerics.rows.extremes(rows).astype(np.float64)
     _check_ends(low, high, names)
     large = ((low <= -MIN_MERGED_INTEGER) | (high >= MIN_MERGED_INTEGER)).nonzero()[0].tolist()
     integers = _integers(X) if large else ()
@@ -319,7 +306,7 @@ def _check_integers(column: int, names: Any, low: float, high: float, have_odd: 
 
     `have_odd` says whether the column has others than multiples of twice a distance.
     """
-    step = steps_of(low, high)
+    step = numerics.rows.steps_of(low, high)
     if step and (low == high or have_odd(step)):
         raise merging_error(f"Input X, {column_named(column, names)},", low, high, high - low + step)
 
@@ -350,7 +337,7 @@ def _integers(X: Any) -> Collection[int]:
 def _check_ends(low: Array, high: Array, names: Any) -> None:
     """Raise ValueError for a column whose squares vanish; a column without values has NaN as its ends."""
     spread = high - low
-    vanishing = (spread > 0) & (spread < MIN_SPREAD)
+    vanishing = (spread > 0) & (spread < numerics.rows.MIN_SPREAD)
     if vanishing.any():
         column = int(vanishing.argmax())
         raise ValueError(

@@ -205,10 +205,8 @@ class Approximation:
 
     def take(self, components: Any) -> Approximation:
         """Some of the components, in this order. Those that they share a covariance with keep their part in it."""
-        indices = np.asarray(components, dtype=np.intp)
-        return replace(
-            self, mass=self.mass[indices], means=self.means[indices], covariances=self.covariances.take(indices)
-        )
+        which = np.asarray(components, dtype=np.intp)
+        return replace(self, mass=self.mass[which], means=self.means[which], covariances=self.covariances.take(which))
 
     def beside_empty(self, n_empty: int) -> Approximation:
         """This posterior with more components, `n_empty` without rows, which are as the prior has them."""

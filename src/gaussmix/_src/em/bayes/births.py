@@ -21,11 +21,8 @@ from gaussmix._src.numerics.threads import cached_property
 
 MAX_AXES, MIN_AXES = 32, 4  # most and fewest axes that halves are found along
 MIN_ROWS_PER_AXIS = 20  # rows of a half for each further axis
-MIN_SPLIT_ROWS, ROWS_PER_SPLIT_AXIS, ROW_DIVISOR = (
-    100,
-    40,
-    8,
-)  # halves need 100 rows, 40 for each axis, and an eighth of all
+# Halves need 100 rows, 40 for each axis, and an eighth of all.
+MIN_SPLIT_ROWS, ROWS_PER_SPLIT_AXIS, ROW_DIVISOR = 100, 40, 8
 MIN_DIVISOR = 1e-300  # replaces 0 in quotients
 MIN_VALIDATED_ROWS = 8  # with fewer distinct rows, all make halves and none judges
 N_FARTHEST_ROWS, MAX_OTHER_ROWS = 256, 2048  # rows that are looked at there: the farthest, and so many of the others
@@ -69,16 +66,12 @@ class Births:
         """Standard deviations of the sample, (n_features,), data units; not 0."""
         return np.sqrt(np.maximum(self.sample.filled.var(axis=0), np.finfo(np.float64).tiny))
 
-    def born(
-        self, q: Approximation, labels: NDArray[np.int64], chosen: Indices
-    ) -> tuple[Approximation, Indices] | None:
-        """The posterior with two halves for each chosen component, and for each component what it was half of, or −1.
+    def born(self, q: Approximation, labels: NDArray[np.int64], split: Indices) -> tuple[Approximation, Indices] | None:
+        """The posterior with two halves for each component to `split`, and of each what it was half of, or −1.
 
         None if no component can be halved. `labels`, (n_distinct,), are the likeliest components of the rows.
         """
-        splits = {
-            k: bisection for k in chosen.tolist() if (bisection := self._split_rows(q, np.flatnonzero(labels == k)))
-        }
+        splits = {k: pair for k in split.tolist() if (pair := self._split_rows(q, np.flatnonzero(labels == k)))}
         if not splits:
             return None
         of, prior = np.array(list(splits)), q.prior
@@ -137,22 +130,20 @@ class Births:
         """Halves of a group; None if they are no better than one component."""
         n_features = len(self._scale)
         max_axes = min(n_features, MAX_AXES)
-        positions = _evenly(
-            indices, 2 * max(MIN_SPLIT_ROWS, ROWS_PER_SPLIT_AXIS * max_axes, len(indices) // ROW_DIVISOR)
-        )
-        rows, weight = _without_rounding(self.sample.filled[positions]), self.sample.weight[positions]
-        is_validated = len(positions) >= MIN_VALIDATED_ROWS and self._has_even_weights(positions)
-        n_axes = min(max_axes, max(MIN_AXES, len(positions) // (2 * MIN_ROWS_PER_AXIS)))
+        chosen = _evenly(indices, 2 * max(MIN_SPLIT_ROWS, ROWS_PER_SPLIT_AXIS * max_axes, len(indices) // ROW_DIVISOR))
+        rows, weight = _without_rounding(self.sample.filled[chosen]), self.sample.weight[chosen]
+        is_validated = len(chosen) >= MIN_VALIDATED_ROWS and self._has_even_weights(chosen)
+        n_axes = min(max_axes, max(MIN_AXES, len(chosen) // (2 * MIN_ROWS_PER_AXIS)))
         units, step = _units(rows, weight / weight.sum(), self._scale), 2 if is_validated else 1
         ways = [(rows, u) if n_axes == n_features else _along_axes(rows, weight, n_axes, u) for u in units]
         fraction = weight[::step] / weight[::step].sum()
 
         def cut(along: Array, scale: Array, cuts: Array | None) -> SplitData:
             bisection = native_target().bisect(along[::step], fraction, is_full, scale, cuts, not is_validated)
-            return SplitData(self.sample.filled[positions], weight, along, bisection)
+            return SplitData(self.sample.filled[chosen], weight, along, bisection)
 
         across = max((cut(*way, self.rng.random(1 + n_axes)) for way in ways), key=lambda each: each.gain)
-        if not is_validated or len(positions) <= 8 * n_axes:
+        if not is_validated or len(chosen) <= 8 * n_axes:
             return across if np.isfinite(across.gain) else None
         if across.is_no_chance:
             return across

@@ -37,10 +37,8 @@ MIN_GAIN_OF_STEP = 1e-4  # nats per row: after a smaller gain no more steps foll
 MAX_GAP_OF_BOUNDS = 1e-6  # nats per row: so near are bounds of few rows and of all rows that they end alike
 N_CUTS = 256  # random numbers that the core cuts components of a column by
 SURVEY_ROWS = 2**14  # rows that stand for all where it is estimated which moves pay
-SPLIT_REFUSED, NO_SPLIT = (
-    1,
-    2,
-)  # marks of components: their halves were refused, or none were found; 0 where none were tried
+# Marks of components: their halves were refused, or none were found; 0 where none were tried.
+SPLIT_REFUSED, NO_SPLIT = 1, 2
 
 Marks = NDArray[np.int8]
 
@@ -124,7 +122,7 @@ class BoundMoves:
         marks = np.full(model.n_components, SPLIT_REFUSED if was_tried else 0, dtype=np.int8)
         if self.marks is not None and is_new:
             marks[self.marks == NO_SPLIT] = NO_SPLIT
-        state, marks = self._pruned(state, marks)
+        state, marks = self._pruned(state, marks, np.full(len(marks), -1))
         while not self.should_stop():
             indices = np.flatnonzero(marks == 0)
             room = self.max_components - state.model.n_components
@@ -187,14 +185,11 @@ class BoundMoves:
         now, following = self._pruned(now, following, parents)
         return (now, following) if self._is_higher(now, state) else (state, tried)
 
-    def _pruned(
-        self, state: EvaluatedModel, marks: Marks, parents: Indices | None = None
-    ) -> tuple[EvaluatedModel, Marks]:
+    def _pruned(self, state: EvaluatedModel, marks: Marks, parents: Indices) -> tuple[EvaluatedModel, Marks]:
         """Merge components while the bound rises, and delete those that it hardly needs.
 
         Also gives which components need not be split again.
         """
-        parents = np.full(len(marks), -1) if parents is None else parents
         while state.model.n_components > 1 and not self.should_stop():
             tried = ((change, self.evaluate(change.model)) for change in self.changes(state))
             # Rounding is not a reason to keep more components.

@@ -71,11 +71,8 @@ class StudentMixture:
             scale = np.sqrt(spread[:, None] * self.covariances.variances())
             distances = np.abs(rows[:, None, :] - self.means) / scale
             nearby = np.log1p(np.minimum(distances, _MIN_LOG_DISTANCE) ** 2)
-            return np.asarray(
-                np.where(
-                    distances < _MIN_LOG_DISTANCE, nearby, 2.0 * np.log(np.maximum(distances, _MIN_LOG_DISTANCE))
-                ).sum(axis=2)
-            )
+            large = 2.0 * np.log(np.maximum(distances, _MIN_LOG_DISTANCE))
+            return np.asarray(np.where(distances < _MIN_LOG_DISTANCE, nearby, large).sum(axis=2))
         alone = Parameters(np.zeros(len(spread)), self.means, self.covariances.whitening)
         result = np.log1p(-2.0 * engine.component_log_density(Block(0, rows), alone) / spread)
         distant = np.flatnonzero((result > _MAX_LOG_SQUARE).any(axis=1))

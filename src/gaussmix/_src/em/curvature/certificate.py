@@ -12,9 +12,8 @@ from gaussmix._src.sources.base import Source
 # Costs in multiply-adds of a step of EM: of one of the score products, of making a score, of each number of the matrix
 # times its height, in NumPy, and of a pass however few its rows are; and the other passes over the rows, in steps.
 PRODUCT_COST, SCORE_COST, MATRIX_COST, PASS_COST, N_OTHER_PASSES = 0.45, 10, 4, 10**7, 2
-MAX_COST_FRACTION = (
-    0.1  # of the cost of a fit: information that costs at most this part is found without being asked for
-)
+# Of the cost of a fit: information that costs at most this part is found without being asked for.
+MAX_COST_FRACTION = 0.1
 
 
 @dataclass(frozen=True)

@@ -173,12 +173,8 @@ def _complete(at: Coordinates, objective: Objective, own: Array, row_weight: flo
     """The information (p, p) of rows with known components and cells, and the gradients (p,) and (n_all,)."""
     model, mass = at.model, own[:, 0]
     K = model.n_components
-    collect, gradient, of_turns = (
-        np.zeros((len(at.jacobian),) * 2),
-        np.zeros(len(at.jacobian)),
-        np.zeros((at.size,) * 2),
-    )
-    of_ridge = np.zeros(at.size)
+    n_all, of_turns, of_ridge = len(at.jacobian), np.zeros((at.size, at.size)), np.zeros(at.size)
+    collect, gradient = np.zeros((n_all, n_all)), np.zeros(n_all)
     gradient[:K] = mass
     if at.n_weights > K:
         gradient[K] = row_weight - mass.sum()

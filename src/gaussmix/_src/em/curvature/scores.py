@@ -148,9 +148,7 @@ class Differences:
         responsibilities = self.engine.responsibilities(part, self.here).T
         of_noise = [1 - responsibilities.sum(axis=0)] if self.has_noise else []
         log_density = self.engine.log_density
-        scores = [
-            (log_density(part, one) - log_density(part, other)) / (2 * DIFFERENCE_STEP) for one, other in self.ends
-        ]
+        scores = [(log_density(part, up) - log_density(part, down)) / (2 * DIFFERENCE_STEP) for up, down in self.ends]
         values, weight = np.array([*responsibilities, *of_noise, *scores]), part.weight
         return Sums(squares(self.engine, values, each) for each in [weight, weight**2][: 1 + self.has_squares])
 

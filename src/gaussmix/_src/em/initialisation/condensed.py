@@ -8,10 +8,8 @@ from gaussmix._src.em.initialisation.sample import Distinct
 from gaussmix._src.numerics.arrays import Array, Indices
 
 MAX_PLAIN_VALUES = 4_000  # so few are not condensed
-MIN_RUNS, N_TAIL_ROWS = (
-    250,
-    25,
-)  # the least number of runs of neighbours, and rows at each end that are runs of their own
+# The least number of runs of neighbours, and rows at each end that are runs of their own.
+MIN_RUNS, N_TAIL_ROWS = 250, 25
 MIN_GAP_RATIO, MAX_GAPS = 3.0, 20  # times as wide as its neighbours is a run over a gap; and most such runs
 
 

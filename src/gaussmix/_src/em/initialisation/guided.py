@@ -61,10 +61,8 @@ def _constrained_kmeans(centres: Array, whitening: Whitening | None, source: Sou
 
     Distances are whitened; without a `whitening`, which all components share, they are those from spheres.
     """
-    single_component = partial(_single_component, n_components=len(centres))
-    first = StepTask(
-        engine, len(centres), None, MomentSpec(Second.NONE), Rule.ASSIGNMENT, responsibilities=single_component
-    )
+    certain = partial(_single_component, n_components=len(centres))
+    first = StepTask(engine, len(centres), None, MomentSpec(Second.NONE), Rule.ASSIGNMENT, responsibilities=certain)
     around = _around(first.over(source).means(centres), whitening)
     for _ in range(MAX_KMEANS_PASSES):
         moments = StepTask(engine, len(centres), around, MomentSpec(Second.NONE), Rule.HARD).over(source)

@@ -25,9 +25,8 @@ from gaussmix._src.numerics.factorise import factorise
 from gaussmix._src.numerics.hashing import mix, uniform
 
 MAX_LEAVES = 2000  # time and memory grow with the square
-MIN_RELATIVE_EIGENVALUE = (
-    1e-10  # of the largest eigenvalue of the correlations: a direction with less is rounding noise
-)
+# Of the largest eigenvalue of the correlations: a direction with less is rounding noise.
+MIN_RELATIVE_EIGENVALUE = 1e-10
 
 
 class _Scaling(NamedTuple):
@@ -184,10 +183,8 @@ def _scaling(sample: Distinct) -> _Scaling:
     offsets = (sample.filled - (fraction * sample.filled).sum(axis=0)) * scale
     is_wide = 1 < len(offsets) < len(scale)  # then products of rows are fewer than products of features
     weighted = np.sqrt(fraction) * offsets
-    products = (
-        contract("ni,mi->nm", weighted, weighted) if is_wide else contract("ni,nj->ij", fraction * offsets, offsets)
-    )
-    eigenvalues, vectors = (result[0] for result in principal_axes(products[None]))
+    inner = contract("ni,mi->nm", weighted, weighted) if is_wide else contract("ni,nj->ij", fraction * offsets, offsets)
+    eigenvalues, vectors = (result[0] for result in principal_axes(inner[None]))
     seen = eigenvalues > MIN_RELATIVE_EIGENVALUE * max(eigenvalues[0], np.finfo(np.float64).tiny)
     if is_wide:
         eigenvalues, vectors = eigenvalues[seen], contract("ni,nj->ij", weighted, vectors[:, seen])

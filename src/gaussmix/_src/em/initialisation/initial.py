@@ -59,11 +59,7 @@ class InitialMoments:
             return self._made[need], self._means
 
     def model(
-        self,
-        family: Family,
-        objective: Objective,
-        source: Source | None = None,
-        tolerance: float = MIN_RACE_TOLERANCE,
+        self, family: Family, objective: Objective, source: Source | None = None, tolerance: float = MIN_RACE_TOLERANCE
     ) -> Model:
         """Make the first model by an M-step; raises `SingularCovariance` if a component has too few distinct rows.
 
@@ -116,10 +112,8 @@ class InitialMoments:
         return rough.means(centre if parameters is None else parameters.means)
 
     def _sum(self, need: MomentSpec, anchor: Array | None) -> Moments:
-        parameters, rule, fraction = self.partition.parameters, self.partition.rule, self.partition.responsibilities
-        task = StepTask(
-            self.engine, self.n_components, parameters, need, rule, anchor=anchor, responsibilities=fraction
-        )
+        parameters, rule, soft = self.partition.parameters, self.partition.rule, self.partition.responsibilities
+        task = StepTask(self.engine, self.n_components, parameters, need, rule, anchor=anchor, responsibilities=soft)
         return task.over(self.source)
 
 

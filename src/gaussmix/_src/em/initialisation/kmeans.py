@@ -34,9 +34,8 @@ def spread_centres(sample: Distinct, n_components: int, rng: np.random.Generator
     """
     n_candidates, observed = count_candidates(n_components), _complete_rows(sample)
     uniform = rng.random(1 + (n_components - 1) * n_candidates)
-    return observed.rows[
-        native_target().spread_centres(observed.rows, observed.weight, n_components, n_candidates, uniform)
-    ]
+    indices = native_target().spread_centres(observed.rows, observed.weight, n_components, n_candidates, uniform)
+    return observed.rows[indices]
 
 
 def _complete_rows(sample: Distinct) -> Distinct:

@@ -176,9 +176,8 @@ def _of_constants(size: Array, others: Array) -> Array:
     """Variances for constant columns of these absolute values, given the variances of the other columns."""
     typical = np.median(others) if others.size else 1.0
     least, largest = ((fraction * size) ** 2 for fraction in CONSTANT_SPREADS)
-    return np.where(
-        RIDGE_FRACTION * largest > 0, np.clip(typical, least, largest), typical
-    )  # the square of x may vanish
+    # The square of x may vanish.
+    return np.where(RIDGE_FRACTION * largest > 0, np.clip(typical, least, largest), typical)
 
 
 Distinct.__module__ = "gaussmix.extend"  # where users import it from

@@ -243,9 +243,7 @@ class Posterior(Objective):
         scale = prior.scale if prior.scale.ndim else prior.scale / len(prior.mean)
         roots = prior.roots(len(prior.mean)) if scale.ndim == 2 else None
         of_prior = prior.mean, prior.shrinkage, prior.degrees(n_components), np.array(scale).ravel(), roots
-        return self.ridge, PackedPrior(
-            False, float(weighting.concentration), 0, *of_prior, 0.0, 1.0, 1.0, is_of_point=True
-        )
+        return self.ridge, PackedPrior(False, float(weighting.concentration), 0, *of_prior, 0.0, 1.0, 1.0, True)
 
     def feasible(self, model: Model) -> Model:
         result = model.without_noise

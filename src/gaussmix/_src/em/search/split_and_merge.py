@@ -42,15 +42,11 @@ from gaussmix._src.sources.array import ArraySource
 # covariance, since a move is judged on all rows there. And the same for the second search.
 SEARCH_SAMPLE_SIZES, REFINE_SAMPLE_SIZES = (2, 250, 100), (40, 1_250, 400)
 SEARCH_START = Stopping(1e-4, 12)  # EM from the start
-AFTER_MOVE, AFTER_MOVE_LONGER = (
-    Stopping(1e-4, 15),
-    Stopping(1e-5, 45),
-)  # EM after moves, and more EM if that is not enough
+# EM after moves, and more EM if that is not enough.
+AFTER_MOVE, AFTER_MOVE_LONGER = Stopping(1e-4, 15), Stopping(1e-5, 45)
 REFINEMENT = Stopping(1e-4, 30)  # EM on the larger sample
-MOVE_TRIAL, LONGER_TRIAL = (
-    Stopping(1e-5, 4),
-    Stopping(1e-5, 16),
-)  # EM after a move, and more, as long as it is promising
+# EM after a move, and more, as long as it is promising.
+MOVE_TRIAL, LONGER_TRIAL = Stopping(1e-5, 4), Stopping(1e-5, 16)
 PROMISING_FACTOR = 16  # a move is promising if so many more gains like the last suffice
 # If components share a covariance, each move is judged on all rows. It is refused at a glance, one step earlier, if
 # `QUICK_FACTOR` times `PROMISING_FACTOR` more gains like the last would not suffice. A round ends if its first
@@ -62,9 +58,8 @@ MIN_PROMISE = 0.0025  # nats per row: if the best split gains less by its bound,
 MAX_MOVES = 5  # for each component
 MIN_ROWS_PER_VALUE, MIN_ROWS_IF_FLAT = 2, 10  # distinct rows for each number in a mean and its variance
 MAX_FLATNESS = 5e-6  # relative to the mean covariance of the components at the start
-MISFIT_FACTOR = (
-    4  # times what a split gains by chance: where the best one gains more by its bound, the model does not fit
-)
+# Times what a split gains by chance: where the best one gains more by its bound, the model does not fit.
+MISFIT_FACTOR = 4
 N_ASCENTS, MIN_SLOW_STEPS = 5, 20  # starts of a search where EM is slow, and the steps of EM that show it
 # The work of a search, in steps of EM on all rows, for each step that EM made from k-means and for `MORE_STEPS` others.
 # With more, fits would take longer than scikit-learn's, whose steps take several times as long as ours. For matrices
@@ -137,10 +132,8 @@ def _as_in(family: Family, model: Model, rows: Distinct, engine: Engine[Any], ri
     """The model in another structure: an M-step of it from the responsibilities; None if it finds no covariance."""
     if model.family == family:
         return model
-    responsibilities = engine.responsibilities(Block(0, rows.rows), model.parameters)
-    first = InitialMoments(
-        ArraySource(rows.rows, rows.weight, responsibilities), engine, model.n_components, Partition()
-    )
+    source = ArraySource(rows.rows, rows.weight, engine.responsibilities(Block(0, rows.rows), model.parameters))
+    first = InitialMoments(source, engine, model.n_components, Partition())
     try:
         return first.model(family, Objective(ridge))
     except SingularCovariance:
@@ -343,9 +336,7 @@ def _crossed(rows: Distinct, em: LocalEM, one: Model, other: Model) -> Model | N
 
 def _arrays(model: Model) -> tuple[Array, Array, Array]:
     """Copies of weights, means and all numbers of covariances, which the core may write over."""
-    weights, means, covariances = (
-        np.array(each, order="C") for each in (model.weights, model.means, model.covariances.array)
-    )
+    weights, means, covariances = (each.copy() for each in (model.weights, model.means, model.covariances.array))
     return weights, means, covariances.reshape(-1)
 
 

@@ -69,16 +69,14 @@ class Path:
 
     def remembered(self) -> dict[str, Array]:
         """The path as arrays, for `Trace.memory`."""
-        after = self.after
+        after, counts = self.after, (self.n_refused, self.n_waiting, self.n_doubts)
         return {
             "points": self.points,
             "images": self.images,
             "weights": after.weights,
             "means": after.means,
             "covariances": after.covariances.array,
-            "numbers": np.array(
-                [self.height, self.length, self.longest, self.n_refused, self.n_waiting, self.n_doubts]
-            ),
+            "numbers": np.array([self.height, self.length, self.longest, *counts]),
         } | ({} if after.noise is None else after.noise.arrays())
 
     @classmethod
@@ -104,14 +102,8 @@ class Path:
 
     def refused(self) -> Path:
         """The path after a refused proposal. Each consecutive refusal doubles the steps before the next proposal."""
-        n_refused = self.n_refused + 1
-        return replace(
-            self,
-            length=0.0,
-            longest=SHRINK_FACTOR * self.length,
-            n_refused=n_refused,
-            n_waiting=2 ** (n_refused - 1) - 1,
-        )
+        n_refused, longest = self.n_refused, SHRINK_FACTOR * self.length
+        return replace(self, length=0.0, longest=longest, n_refused=n_refused + 1, n_waiting=2**n_refused - 1)
 
 
 @dataclass(frozen=True, eq=False)

@@ -60,10 +60,8 @@ class FastPath:
         if self._task is None:
             return False
         block, _, algebra, control = self._task
-        has_background = model.noise is not None
-        return self.engine.makes_steps(
-            block, self.n_components, algebra, control.packed_prior, has_background=has_background
-        )
+        prior, has_background = control.packed_prior, model.noise is not None
+        return self.engine.makes_steps(block, self.n_components, algebra, prior, has_background)
 
     @cached_property
     def _task(self) -> tuple[Block, Any, Algebra, Control] | None:

@@ -38,11 +38,7 @@ def maximise(moments: Moments, default_means: Array) -> tuple[Array, Array, Scat
 
 
 def initial_models(
-    moments: Moments,
-    family: Family,
-    objective: Objective,
-    default_means: Array,
-    current: Covariances | None = None,
+    moments: Moments, family: Family, objective: Objective, default_means: Array, current: Covariances | None = None
 ) -> list[Model]:
     """Make the models that EM may start from: first the model of the M-step, then the family's alternatives.
 
@@ -82,9 +78,8 @@ def next_model(
     noise = current.noise
     if noise is not None:
         noise = noise.weighing(float(moments.background / (moments.background + moments.mass.sum())))
-    lost = (
-        scatter.degrees / (moments.mass.sum() or 1.0) <= MIN_COMPONENT_WEIGHT
-    )  # a prior may have degrees of freedom for it
+    # A prior may have degrees of freedom for a component without rows.
+    lost = scatter.degrees / (moments.mass.sum() or 1.0) <= MIN_COMPONENT_WEIGHT
     all_frozen = {int(k): Frozen.LOST for k in np.flatnonzero(lost)} | dict(frozen)
     while True:
         if all_frozen:

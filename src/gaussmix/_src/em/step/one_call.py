@@ -72,7 +72,7 @@ def _by_core(
     if volumes or (packed_prior is not None and not packed_prior.is_of_point):
         return {}
     of_first = Block(0, groups.rows[: groups.size[0]]), n_components, algebra, packed_prior
-    if not engine.makes_steps(*of_first, has_background=log_volume < np.inf):
+    if not engine.makes_steps(*of_first, log_volume < np.inf):
         return {}
     arrays = ((model.all_weights, model.means, model.covariances.array) for model in models)
     initial = InitialMixtures(*map(np.array, zip(*arrays, strict=True)))

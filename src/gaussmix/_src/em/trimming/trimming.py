@@ -77,9 +77,7 @@ def kept(
     The row at the cutoff keeps the part of its weight that is needed. None if the cutoff is not `between` these log
     densities; higher ones may be too low.
     """
-    nearby = find_neighbourhood(
-        source, log_density, lambda total: left_out, between=between, tie=2 * ROUNDING_OF_CUTOFF
-    )
+    nearby = find_neighbourhood(source, log_density, lambda _: left_out, between=between, tie=2 * ROUNDING_OF_CUTOFF)
     if nearby is None:
         return None
     cutoff = float(nearby.scores[nearby.position])

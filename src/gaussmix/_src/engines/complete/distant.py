@@ -72,9 +72,8 @@ def distant_log_odds(block: Block, parameters: Parameters, log_density: LogDensi
     """
     indices = distant_rows(block, parameters, log_density)
     if indices.size:
-        indices = indices[
-            ~np.isnan(block.rows[indices]).any(axis=1)
-        ]  # other rows keep the results of squared distances
+        # Other rows keep the results of squared distances.
+        indices = indices[~np.isnan(block.rows[indices]).any(axis=1)]
     if not indices.size:
         return indices, np.empty((0, len(parameters.means)))
     return indices, _log_odds_of_nearest(block.taken(indices, block.first_row), parameters)
@@ -92,10 +91,7 @@ def distant_rows(block: Block, parameters: Parameters, log_density: LogDensity) 
     # A background is near to every row.
     if block.log_prior is None and (parameters.log_background >= limit or _are_in_box(block, parameters)):
         return np.empty(0, dtype=np.intp)
-    result = [
-        part.first_row - block.first_row + np.flatnonzero(log_density(part, parameters) < limit) for part in block.cut()
-    ]
-    return np.concatenate(result)
+    return np.flatnonzero(np.concatenate([log_density(part, parameters) for part in block.cut()]) < limit)
 
 
 def _are_in_box(block: Block, parameters: Parameters) -> bool:

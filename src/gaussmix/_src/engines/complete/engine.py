@@ -162,23 +162,19 @@ class CompleteEngine(InOneCall):
         self, block: Block, parameters: Parameters, plan: StepPlan, visit: Visit
     ) -> tuple[BlockMoments, float]:
         """Sum leaf by leaf, so that far rows change the last bits of sums in their own leaf only."""
-        from gaussmix._src.engines.complete.distant import (  # few fits have such rows
-            distant_rows,
-            split_block,
-            sum_distant_rows,
-        )
+        from gaussmix._src.engines.complete import distant  # few fits have such rows
 
         tree, n_active = Tree[BlockMoments](), 0.0
         for index, leaf in enumerate(block.cut()):
             first = index * LEAF_ROWS
             part = visit.in_leaves(slice(first, first + LEAF_ROWS))
             sums, n_distant, active_in_leaf = self._sum(leaf, plan, part)
-            indices = distant_rows(leaf, parameters, self.log_density) if n_distant else np.empty(0, np.intp)
+            indices = distant.distant_rows(leaf, parameters, self.log_density) if n_distant else np.empty(0, np.intp)
             indices = indices[leaf.weight[indices] > 0]
             if len(indices):
-                nearby, distant = split_block(leaf, indices)
+                nearby, others = distant.split_block(leaf, indices)
                 sums, _, active_in_leaf = self._sum(nearby, plan, part)
-                sums += sum_distant_rows(distant, self, parameters, plan.need, sums.anchor)
+                sums += distant.sum_distant_rows(others, self, parameters, plan.need, sums.anchor)
             tree.add(sums)
             n_active += active_in_leaf
         return tree.total, n_active
@@ -197,7 +193,7 @@ class CompleteEngine(InOneCall):
     ) -> tuple[Array, Array]:
         likeliest = self._evaluate(replace(block, log_prior=None, prior_indices=None), parameters, LABELS)
         order = likeliest.astype(np.uint16).argsort(kind="stable").astype(np.uint16)  # which leaves more components out
-        between, within, _ = native_target().score_products(
+        between, within = native_target().score_products(
             block.rows, block.row_weight, *pack_parameters(parameters), block.log_prior, block.prior_indices,
             parameters.log_background, np.ascontiguousarray(whitening), second, order, self._n_threads,
         )  # fmt: skip

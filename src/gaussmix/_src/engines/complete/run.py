@@ -6,18 +6,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from gaussmix._src.engines import calls
 from gaussmix._src.engines.base import Facts
-from gaussmix._src.engines.calls import (
-    MAX_STEPS_OF_CALL,
-    Control,
-    Fits,
-    FitSettings,
-    Groups,
-    InitialMixtures,
-    PackedPrior,
-    RunHistory,
-    Seeds,
-)
+from gaussmix._src.engines.calls import MAX_STEPS_OF_CALL, Control, Fits, FitSettings, Groups, PackedPrior, RunHistory
 from gaussmix._src.engines.complete.visits import MIN_LONG_WORK, could_pay, work_per_row
 from gaussmix._src.interfaces.algebra import Across, Algebra
 from gaussmix._src.interfaces.block import Block
@@ -80,13 +71,7 @@ class InOneCall:
         return allowed(self.n_threads)
 
     def makes_steps(
-        self,
-        block: Block,
-        n_components: int,
-        algebra: Algebra,
-        packed_prior: PackedPrior | None,
-        *,
-        has_background: bool = False,
+        self, block: Block, n_components: int, algebra: Algebra, packed_prior: PackedPrior | None, has_background: bool
     ) -> bool:
         return (packed_prior is None or not has_background) and makes_steps(block, n_components, algebra)
 
@@ -110,7 +95,7 @@ class InOneCall:
 
     def fit_many(self, groups: Groups, settings: FitSettings) -> Fits | None:
         algebra, start, control = settings.algebra, settings.start, settings.control
-        seeds = start if isinstance(start, Seeds) else Seeds(1, None, 0, 0.0)
+        seeds = start if isinstance(start, calls.Seeds) else calls.Seeds(1, None, 0, 0.0)
         unsuited = [
             size
             for size in {*groups.size.tolist()}
@@ -119,7 +104,7 @@ class InOneCall:
         suited = np.flatnonzero(~np.isin(groups.size, unsuited)) if unsuited else slice(None)
         if unsuited and not len(groups.size[suited]):
             return None
-        initial = start.select(suited) if isinstance(start, InitialMixtures) else None
+        initial = start.select(suited) if isinstance(start, calls.InitialMixtures) else None
         arrays: dict[str, Any] = {start.dtype.kind: start} if isinstance(start, np.ndarray) else {}
         result = native_target().fit_many(
             groups.rows, groups.row_weight, (groups.first[suited], groups.size[suited]),

@@ -47,11 +47,9 @@ class TriangularWhitening(Whitening):
         """Σ |W_k v|² over the rows v of `vectors` (n_vectors, n_features), for each factor."""
         n_factors, n_features = self.factors.shape[:2]
         # Log densities without their constants are −½ |W_k v|².
-        arguments = np.zeros(n_factors), np.zeros((n_factors, n_features)), int(self.factor_shape)
+        leading = np.zeros(n_factors), np.zeros((n_factors, n_features)), int(self.factor_shape)
         factors = np.ascontiguousarray(self.factors)
-        return np.asarray(
-            -2.0 * native_target().evaluate(vectors, None, *arguments, factors, COMPONENTS, 1).sum(axis=0)
-        )
+        return np.asarray(-2.0 * native_target().evaluate(vectors, None, *leading, factors, COMPONENTS, 1).sum(axis=0))
 
     def colour(self, component: int, whitened: Array) -> Array:
         from scipy.linalg import solve_triangular  # slow to import, and only draws need it

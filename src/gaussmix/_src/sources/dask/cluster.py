@@ -23,18 +23,10 @@ from dask.sizeof import sizeof
 from gaussmix._src.interfaces.block import Block, nodes
 from gaussmix._src.interfaces.leaves import Tree, count_leaves
 from gaussmix._src.numerics.threads import at_most
-from gaussmix._src.sources import waiting
-from gaussmix._src.sources.base import S, Source, T, log_pass
+from gaussmix._src.sources import remote, waiting
+from gaussmix._src.sources.base import Change, S, Source, T, log_pass
 from gaussmix._src.sources.files.base import About
-from gaussmix._src.sources.remote import (
-    Remote,
-    Target,
-    WorkerPartition,
-    laid_out,
-    merge_in_rounds,
-    merged,
-    split_by_component,
-)
+from gaussmix._src.sources.remote import Remote, Target, WorkerPartition, merge_in_rounds, merged, split_by_component
 from gaussmix._src.sources.traffic import Traffic
 from gaussmix._src.sources.waiting import awaited
 
@@ -42,9 +34,8 @@ MAX_GRAPH_BYTES = 100_000  # bytes of a task; a larger one goes to each worker o
 MAX_ATTEMPTS = 10  # passes begun again after what they need was lost
 MAX_KILLED = 3  # passes in which Dask gave up because workers died
 RETRY_PAUSE = 0.5  # seconds before that
-_CHECKED_WORKERS = WeakKeyDictionary[
-    Any, set[str]
-]()  # by the client, the workers that said that they have this gaussmix
+# By the client, the workers that said that they have this gaussmix.
+_CHECKED_WORKERS = WeakKeyDictionary[Any, set[str]]()
 
 
 def loaded(client: Any, parts: Sequence[Any], about: About) -> Source:
@@ -54,10 +45,8 @@ def loaded(client: Any, parts: Sequence[Any], about: About) -> Source:
     """
     workers, name = DaskWorkers(client, about.name), _unique("load")
     workers.n_threads()
-    lists = [
-        dask.delayed(list, pure=False)([part], dask_key_name=f"{name}-{index}") for index, part in enumerate(parts)
-    ]
-    return DaskCluster(workers, client.compute(lists), about)
+    made = [dask.delayed(list, pure=False)([part], dask_key_name=f"{name}-{index}") for index, part in enumerate(parts)]
+    return DaskCluster(workers, client.compute(made), about)
 
 
 class DaskWorkers:
@@ -195,9 +184,7 @@ class DaskWorkers:
                 raise self._died(f"with {_named(future)} of {self._table}", error) from error
 
     def _awaited(self, futures: Sequence[Any]) -> list[Any]:
-        return list(
-            awaited(self._submit(self._got(futures)), lambda: bool(self.n_threads()), self._cluster, self._advice)
-        )
+        return list(awaited(self._submit(self._got(futures)), self.n_threads, self._cluster, self._advice))
 
     async def _got(self, futures: Sequence[Any]) -> Any:
         """The results of futures, which are called off if this is: a `gather` that is called off itself complains."""
@@ -249,7 +236,7 @@ class DaskCluster(Remote):
         count_rows = partial(self._client.map, _rows_of, parts, key="gaussmix-count", pure=False)
         sizes = workers.gathered(parts, count_rows)
         self.n_rows = sum(sizes)
-        cuts = laid_out(sizes, self.n_features * self.dtype.itemsize, workers.n_threads())
+        cuts = remote.laid_out(sizes, self.n_features * self.dtype.itemsize, workers.n_threads())
         self._stored = _aligned(workers.client, parts, cuts)
         self._n_leaves = count_leaves(cuts[1].first_row if len(cuts) > 1 else self.n_rows)  # of a target
         workers.limit_deaths(self._stored)
@@ -259,9 +246,7 @@ class DaskCluster(Remote):
         about = replace(self._about, n_rows=self.n_rows)
         return next((why for why in self.map_rows(about.invalid_reason) if why is not None), None)
 
-    def changed(
-        self, change: Callable[[Block], Iterable[Block]], n_rows: int, columns: Sequence[int] | None = None
-    ) -> Source:
+    def changed(self, change: Change, n_rows: int, columns: Sequence[int] | None = None) -> Source:
         """As for every source, but the changed blocks are kept, and not made again in every pass."""
         sent = self._sent(change)
         parts = self._client.map(_changed, self._stored, change=sent, key="gaussmix-change", pure=False)
@@ -310,10 +295,8 @@ class DaskCluster(Remote):
         """Futures of a task for each worker, in the order of the rows, which does work on the parts that are there."""
         n_threads, sent, groups = self._workers.n_threads(), self._sent((work, arguments)), self._groups()
         parts = [[self._stored[index] for index in group] for group in groups.values()]
-        threads = [n_threads.get(worker, 1) for worker in groups]
-        return self._client.map(
-            task, groups.values(), parts, threads, sent=sent, **how, key="gaussmix-pass", pure=False
-        )
+        limits = [n_threads.get(worker, 1) for worker in groups]
+        return self._client.map(task, groups.values(), parts, limits, sent=sent, **how, key="gaussmix-pass", pure=False)
 
     def _groups(self) -> dict[str, list[int]]:
         """Numbers of the parts that each worker is to do: one task does them all, because each costs milliseconds."""
@@ -397,9 +380,7 @@ def _work(tasks: Sequence[int], parts: Sequence[WorkerPartition], n_threads: int
         return [(index, work(partitions, *arguments)) for index, partitions in zip(tasks, parts, strict=True)]
 
 
-def _work_and_merge(
-    tasks: Sequence[int], parts: Sequence[WorkerPartition], n_threads: int, sent: bytes, n_parts: int
-) -> Any:
+def _work_and_merge(tasks: list[int], parts: list[WorkerPartition], n_threads: int, sent: bytes, n_parts: int) -> Any:
     work, arguments = pickle.loads(sent)
     with at_most(n_threads):
         return split_by_component((work(partitions, *arguments) for partitions in parts), n_parts)

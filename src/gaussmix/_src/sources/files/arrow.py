@@ -20,24 +20,13 @@ from gaussmix._src.sources.files.base import About, Reader, check_columns
 from gaussmix._src.sources.files.listing import FileVersions
 from gaussmix._src.sources.files.stores import MAX_REQUESTS, at_once, stored_in
 from gaussmix._src.sources.request import Request
-from gaussmix._src.sources.tables import Files
+from gaussmix._src.sources.tables import Files, base
 from gaussmix._src.sources.tables.arrow_table import ZSTD, codec_of
-from gaussmix._src.sources.tables.base import (
-    INDEX,
-    INDEX_OF_FRAME,
-    batch_rows,
-    describe_type,
-    doubles,
-    first_line,
-    is_numeric,
-    typed,
-    valid,
-    whole,
-)
+from gaussmix._src.sources.tables.base import batch_rows, describe_type, first_line, is_numeric, typed
 from gaussmix._src.sources.tables.typed_table import is_slow
 
 _LONG_INTEGERS = pa.int64(), pa.uint64()
-_INDEX_OR_EMPTY = INDEX_OF_FRAME, describe_type(pa.null())
+_INDEX_OR_EMPTY = base.INDEX_OF_FRAME, describe_type(pa.null())
 
 
 class Columns:
@@ -54,7 +43,7 @@ class Columns:
             if not is_numeric(schema.field(column).type):
                 raise ValueError(f"{name}, column {column!r}: {self.why_not_numeric(schema.field(column))}.")
         others = [field for field in schema if field.name != weights]
-        index = [field.name for field in others if INDEX.fullmatch(field.name)]
+        index = [field.name for field in others if base.INDEX.fullmatch(field.name)]
         names = [field for field in others if field.name not in index]
         self.names: Sequence[str] = list(columns or (field.name for field in names if is_numeric(field.type)))
         left_out = [] if columns else [field for field in names if not is_numeric(field.type)]
@@ -62,15 +51,12 @@ class Columns:
         if not self.names:
             raise ValueError(f"{name}, {whys[0]}" if whys else f"{name} has no column of numbers to fit.")
         kinds = {} if columns else {name: schema.field(name).type for name in index}
-        unfit = [
-            f"left out column {name!r}: {_INDEX_OR_EMPTY[pa.types.is_null(kind)]}." for name, kind in kinds.items()
-        ]
-        self.notices = unfit + [f"left out {why}" for why in whys]
-        is_single = all(schema.field(column).type in (pa.float32(), pa.float16()) for column in self.names)
+        lost = [f"left out column {name!r}: {_INDEX_OR_EMPTY[pa.types.is_null(kind)]}." for name, kind in kinds.items()]
+        self.notices = lost + [f"left out {why}" for why in whys]
+        types = [schema.field(column).type for column in self.names]
+        is_single = all(kind in (pa.float32(), pa.float16()) for kind in types)
         self.dtype = np.dtype(np.float32 if is_single else np.float64)
-        self.integers: Sequence[int] = [
-            at for at, name in enumerate(self.names) if schema.field(name).type in _LONG_INTEGERS
-        ]
+        self.integers: Sequence[int] = [at for at, kind in enumerate(types) if kind in _LONG_INTEGERS]
 
     def about(self, *, may_miss: bool, has_names: bool = True) -> About:
         """What other processes need to know of these columns."""
@@ -84,11 +70,11 @@ class Columns:
     def put(self, batch: pa.RecordBatch, rows: Rows, row_weight: Array | None) -> None:
         """Copy the rows of a record batch, and their weights; null becomes NaN."""
         targets = [*rows.T] if row_weight is None else [*rows.T, row_weight]
-        batch = valid(batch, self.name)
+        batch = base.valid(batch, self.name)
         for name, target in zip(self.read_columns, targets, strict=False):
             column = batch.column(name)
             is_whole = pa.types.is_integer(column.type) and not column.null_count
-            target[...] = whole(column) if is_whole or pa.types.is_floating(column.type) else doubles(column)
+            target[...] = base.whole(column) if is_whole or pa.types.is_floating(column.type) else base.doubles(column)
 
     def block(self, table: pa.Table | pa.RecordBatch) -> Block:
         """The rows of a table, and their weights where it has them."""

@@ -67,7 +67,7 @@ class About:
         self, task: Callable[[Block], NDArray[Any]], rows: Rows, describe_location: Callable[[int], str]
     ) -> NDArray[Any]:
         """What a task returns for rows that nobody has looked at, with one thread."""
-        check_cells(describe_location, self.names, 0, rows, may_miss=self.may_miss)
+        check_cells(describe_location, self.names, 0, rows, self.may_miss)
         with at_most(1):
             return task(Block(0, rows))
 
@@ -317,25 +317,18 @@ def check_columns(name: str, all_columns: Sequence[Any], columns: Sequence[Any] 
 
 
 def check_cells(
-    describe_location: Callable[[int], str],
-    names: Sequence[str],
-    first_row: int,
-    rows: Rows,
-    largest: float = MAX_DOUBLE,
-    *,
-    may_miss: bool = False,
+    where: Callable[[int], str], names: Sequence[str], first: int, rows: Rows, may_miss: bool, limit: float = MAX_DOUBLE
 ) -> None:
     """Raise ValueError for the first number that is missing, infinite or too large: its place, and what to do."""
-    cell = bad_cell(rows, largest, may_miss=may_miss)
+    cell = bad_cell(rows, limit, may_miss=may_miss)
     if cell is not None:
-        raise ValueError(f"{describe_location(first_row + cell.row)}, column {names[cell.column]!r}: {cell.sentence}")
+        raise ValueError(f"{where(first + cell.row)}, column {names[cell.column]!r}: {cell.sentence}")
 
 
 def check_numbers(reader: Reader | About, first_row: int, rows: Rows, row_weight: Array | None) -> None:
     """Raise ValueError for the first row that no fit can use: its place, and what to do."""
-    check_cells(
-        reader.describe_location, reader.names, first_row, rows, largest_of(reader.n_rows), may_miss=reader.may_miss
-    )
+    largest = largest_of(reader.n_rows)
+    check_cells(reader.describe_location, reader.names, first_row, rows, reader.may_miss, largest)
     if row_weight is None:
         return
     wrong = ~((row_weight >= 0) & (row_weight <= MAX_TOTAL_WEIGHT))

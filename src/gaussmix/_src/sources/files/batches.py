@@ -186,12 +186,8 @@ def write(table: BatchReader, path: Path, advice: str) -> None:
 
 def _header(n_rows: int, n_columns: int, dtype: np.dtype[np.generic]) -> bytes:
     what = f"{{'descr': '{dtype.str}', 'fortran_order': False, 'shape': ({n_rows}, {n_columns}), }}"
-    return (
-        b"\x93NUMPY\x01\x00"
-        + (HEADER_BYTES - 10).to_bytes(2, "little")
-        + what.ljust(HEADER_BYTES - 11).encode()
-        + b"\n"
-    )
+    text = what.ljust(HEADER_BYTES - 11).encode() + b"\n"
+    return b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text
 
 
 def _remove(path: str) -> None:

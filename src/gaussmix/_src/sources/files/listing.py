@@ -9,17 +9,8 @@ from errno import EIO, ENOENT
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gaussmix._src.sources.files.paths import (
-    DELTA_FOLDER,
-    EXTENSIONS,
-    FILE_CHANGED,
-    SCHEME,
-    check_versions,
-    is_url,
-    local_name,
-    matching_files,
-    without_secrets,
-)
+from gaussmix._src.sources.files import paths
+from gaussmix._src.sources.files.paths import DELTA_FOLDER, EXTENSIONS, FILE_CHANGED, check_versions, is_url
 
 if TYPE_CHECKING:
     from gaussmix._src.sources.files.stores import StoredFile
@@ -35,18 +26,18 @@ def list_files(name: str) -> list[Path] | list[StoredFile]:
     """
     if not name:
         raise FileNotFoundError(ENOENT, "the path is empty: name a file", name)
-    result: list[Path] | list[StoredFile] = _stored(name) if is_url(name) else matching_files(name)
-    name = without_secrets(name)
+    result: list[Path] | list[StoredFile] = _stored(name) if is_url(name) else paths.matching_files(name)
+    name = paths.without_secrets(name)
     if not result:
         reason = os.strerror(ENOENT)
         if is_url(name) or glob.has_magic(name):
             reason = "no file has such a name"
         elif os.path.isdir(name):
             reason = "the folder holds no file"
-        if SCHEME.match(name) and "://" not in name:
+        if paths.SCHEME.match(name) and "://" not in name:
             reason += "; give a URL as text, since a Path leaves out one of its slashes"
         raise FileNotFoundError(ENOENT, reason, name)
-    if not is_url(name) and not Path(local_name(name)).is_file():
+    if not is_url(name) and not Path(paths.local_name(name)).is_file():
         folders = {file.parent for file in result if isinstance(file, Path)}
         logs = (each / DELTA_FOLDER for folder in folders for each in (folder.resolve() / DELTA_FOLDER).parents)
         check_versions(next((str(log.parent) for log in logs if log.is_dir()), None))

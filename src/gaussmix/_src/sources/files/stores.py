@@ -345,9 +345,7 @@ class _Opened:
         return partitions
 
     def seek(self, offset: int, whence: int = SEEK_SET) -> int:
-        self._position = offset + (
-            0 if whence == SEEK_SET else self._position if whence == SEEK_CUR else self._file.size
-        )
+        self._position = offset + {SEEK_SET: 0, SEEK_CUR: self._position}.get(whence, self._file.size)
         return self._position
 
     def tell(self) -> int:
@@ -372,9 +370,8 @@ class _Opened:
             new = self.hold(*taken)
             partitions = new if 0 <= start - new.first < len(new.data) else None
         if partitions is None:
-            partitions = self.hold(
-                self._file.read(start, min(max(end - start, self._step), self._file.size - start)), start
-            )
+            n_bytes = min(max(end - start, self._step), self._file.size - start)
+            partitions = self.hold(self._file.read(start, n_bytes), start)
             self._step = min(2 * self._step, MAX_REQUEST_BYTES)
         return partitions
 

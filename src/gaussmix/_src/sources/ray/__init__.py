@@ -129,17 +129,14 @@ def _schema_of(data: Any, name: str) -> tuple[pa.Schema, bool]:
         raise ValueError(f"{name} has no rows.")
     workers, result = RayWorkers(name), list[tuple[pa.Schema, bool, int]]()
     for index, part in enumerate(parts):
-        result += workers.results(
-            [start_task("look", _schema, part, index, name)], f"with partition {index} of {name}".format
-        )
+        task = start_task("look", _schema, part, index, name)
+        result += workers.results([task], f"with partition {index} of {name}".format)
         if result[-1][-1]:
             break
     schema, has_names, n_rows = result[-1] if result[-1][-1] else result[0]
     if n_rows and pa.null() in schema.types:
         names = [start_task("look", _schema, part, index, name) for index, part in enumerate(_parts(data))]
-        schema = typed(
-            schema, (other for other, _, _ in workers.results(names, f"with partition {{}} of {name}".format))
-        )
+        schema = typed(schema, (one for one, _, _ in workers.results(names, f"with partition {{}} of {name}".format)))
     return schema, has_names
 
 

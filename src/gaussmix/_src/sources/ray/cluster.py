@@ -18,20 +18,10 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from gaussmix._src.interfaces.block import Block, nodes
 from gaussmix._src.interfaces.leaves import Tree, count_leaves
 from gaussmix._src.numerics.threads import at_most
-from gaussmix._src.sources.base import S, Source, T, log_pass
+from gaussmix._src.sources import remote
+from gaussmix._src.sources.base import Change, S, Source, T, log_pass
 from gaussmix._src.sources.files.base import About
-from gaussmix._src.sources.remote import (
-    MAX_FITS,
-    Remote,
-    States,
-    WorkerPartition,
-    check_version,
-    laid_out,
-    merge_in_rounds,
-    merged,
-    split_by_component,
-    version_error,
-)
+from gaussmix._src.sources.remote import Remote, States, WorkerPartition, check_version, merge_in_rounds, merged
 from gaussmix._src.sources.traffic import Traffic
 from gaussmix._src.sources.waiting import awaited
 from gaussmix._src.version import package_version
@@ -40,12 +30,8 @@ MAX_DEATHS = 3  # of workers in a task, or in a pass on one node
 WORKER_NOUNS = "Ray worker", "nodes"  # and where gaussmix is needed, in messages
 MAX_CALL_BYTES = 100_000  # bytes: Ray sends smaller results through this process
 
-_DEATH_ERRORS = (
-    exceptions.RayActorError,
-    exceptions.WorkerCrashedError,
-    exceptions.NodeDiedError,
-    exceptions.OutOfMemoryError,
-)
+_KILLED = exceptions.WorkerCrashedError, exceptions.NodeDiedError, exceptions.OutOfMemoryError
+_DEATH_ERRORS = exceptions.RayActorError, *_KILLED
 
 
 def loaded(
@@ -90,7 +76,7 @@ class RayWorkers:
         """
         for _ in range(MAX_DEATHS - 1):
             try:
-                return list(self._awaited(submit()))
+                return list(self._awaited(submit(), _n_threads))
             except exceptions.RayError as error:
                 if not isinstance(_cause(error), exceptions.RayActorError):
                     raise self._describe_error(error, "in a pass") from error
@@ -101,7 +87,7 @@ class RayWorkers:
         self,
         futures: Sequence[Any],
         where: Callable[[int], str] = lambda _: "in a pass",
-        has_workers: Callable[[], bool] = lambda: bool(_n_threads()),
+        has_workers: Callable[[], object] = lambda: _n_threads(),
     ) -> list[Any]:
         """The results of tasks, which are called off where one fails; `where` says of a number what that one is.
 
@@ -119,9 +105,7 @@ class RayWorkers:
             raise self._describe_error(error, where(len(value))) from error
         return value
 
-    def _awaited(
-        self, futures: Sequence[Any], has_workers: Callable[[], bool] = lambda: bool(_n_threads())
-    ) -> Iterator[Any]:
+    def _awaited(self, futures: Sequence[Any], has_workers: Callable[[], object]) -> Iterator[Any]:
         advice = "Add nodes, or see by the command `ray status` whether other work holds all processors."
         n_done = 0
         try:
@@ -135,7 +119,7 @@ class RayWorkers:
     def _describe_error(self, error: Exception, where: str) -> BaseException:
         """An error of Ray in a sentence; the worker's own error where the work failed."""
         cause = _cause(error)
-        version = version_error(str(error), *WORKER_NOUNS)
+        version = remote.version_error(str(error), *WORKER_NOUNS)
         if version is not None:
             return version
         if isinstance(cause, exceptions.ObjectLostError):
@@ -170,7 +154,7 @@ class RayCluster(Remote):
         super().__init__(about)
         self._workers, self._about, self._key = workers, replace(about, n_rows=sum(sizes)), uuid4().hex
         self.n_rows = sum(sizes)
-        cuts = laid_out(sizes, self.n_features * self.dtype.itemsize, workers.n_threads)
+        cuts = remote.laid_out(sizes, self.n_features * self.dtype.itemsize, workers.n_threads)
         self._nodes: Sequence[Any] = [node for node, *_ in cuts]
         joined = []
         for node, first, indices in cuts:
@@ -191,9 +175,7 @@ class RayCluster(Remote):
             )
         return self._blocks
 
-    def changed(
-        self, change: Callable[[Block], Iterable[Block]], n_rows: int, columns: Sequence[int] | None = None
-    ) -> Source:
+    def changed(self, change: Change, n_rows: int, columns: Sequence[int] | None = None) -> Source:
         """As for every source, but the changed blocks are kept, and not made again in every pass."""
         partitions, sent = self._references, ray.put(change)
         made = [start_task("change", _changed, block, sent, num_returns=2) for block in partitions]
@@ -210,7 +192,7 @@ class RayCluster(Remote):
 
     def each(self, work: Callable[..., T], *arguments: Any) -> list[T]:
         began = perf_counter()
-        parts = self._workers.passed(lambda: self._visits(work, arguments, list))
+        parts = self._workers.passed(lambda: self._visits(work, arguments, list, 1))
         results = [result for some in parts for result in some]
         log_pass(self, began, results)
         return results
@@ -219,7 +201,7 @@ class RayCluster(Remote):
         """As for all rows elsewhere; each actor merges its trees, and then some merge those of a few others."""
 
         def submit() -> Sequence[Any]:
-            names = self._visits(work, arguments, partial(split_by_component, n_parts=n_parts), n_parts)
+            names = self._visits(work, arguments, partial(remote.split_by_component, n_parts=n_parts), n_parts)
             actors = cycle([self._workers.actor(node) for node in dict.fromkeys(self._nodes)])
             parts = [names] if n_parts == 1 else zip(*names, strict=True)
 
@@ -239,17 +221,11 @@ class RayCluster(Remote):
         return Traffic(task, node, n_components, n_workers, count_leaves(self.n_rows), n_nodes)
 
     def _visits(
-        self,
-        work: Callable[..., Any],
-        arguments: Sequence[Any],
-        gather: Callable[[Iterable[Any]], Any],
-        n_results: int = 1,
+        self, work: Callable[..., Any], arguments: Sequence[Any], gather: Callable[[Iterable[Any]], Any], n_results: int
     ) -> list[Any]:
         """Futures of what each actor gathers of its targets, in the order of the rows."""
-        groups, sent = (
-            groupby(zip(self._nodes, self._references, strict=True), itemgetter(0)),
-            ray.put((work, arguments)),
-        )
+        groups = groupby(zip(self._nodes, self._references, strict=True), itemgetter(0))
+        sent = ray.put((work, arguments))
         return [
             self._workers.actor(node)
             .visit.options(num_returns=n_results)
@@ -275,13 +251,11 @@ class GaussmixWorker:
         work, arguments = sent
         states = self._states.pop(source, None) or [{} for _ in blocks]
         self._states[source] = states
-        while len(self._states) > MAX_FITS:
+        while len(self._states) > remote.MAX_FITS:
             del self._states[next(iter(self._states))]
         with at_most(n_threads):
-            names = zip(blocks, states, strict=True)
-            return gather(
-                work(WorkerPartition(list(nodes([ray.get(block)])), state), *arguments) for block, state in names
-            )
+            pairs = zip(blocks, states, strict=True)
+            return gather(work(WorkerPartition(list(nodes([ray.get(ref)])), state), *arguments) for ref, state in pairs)
 
     def merge(self, *trees: Tree[Any]) -> Tree[Any]:
         """The tree of the nodes of all."""
@@ -332,7 +306,7 @@ def _joined(
     return block, about.invalid_reason(block)
 
 
-def _changed(block: Block, change: Callable[[Block], Iterable[Block]]) -> tuple[Block | None, int]:
+def _changed(block: Block, change: Change) -> tuple[Block | None, int]:
     """The changed rows of a target, and how many there are."""
     blocks = [changed for each in nodes([block]) for changed in change(each)]
     return Block.joined(blocks) if blocks else None, sum(each.n_rows for each in blocks)

@@ -25,7 +25,7 @@ from pyspark.sql import functions
 
 from gaussmix._src.interfaces.block import Block
 from gaussmix._src.interfaces.leaves import LEAF_ROWS, Tree, count_leaves
-from gaussmix._src.sources.base import S, Source, T, log_pass
+from gaussmix._src.sources.base import Change, S, Source, T, log_pass
 from gaussmix._src.sources.files.base import About
 from gaussmix._src.sources.remote import LazySource, Remote, leaves_of_target, merged
 from gaussmix._src.sources.request import Request
@@ -80,12 +80,10 @@ class SparkCluster(Remote):
         self._digests = partitions["digest"].to_numpy()
         self.invalid_reason = _first(partitions["flaw"])
 
-    def changed(
-        self, change: Callable[[Block], Iterable[Block]], n_rows: int, columns: Sequence[int] | None = None
-    ) -> Source:
+    def changed(self, change: Change, n_rows: int, columns: Sequence[int] | None = None) -> Source:
         """As for every source, but the changed blocks are kept, and not made again in every pass."""
         limit = pieces.rows_of_piece(self.n_features, self.dtype)
-        change_all = partial(pieces.make_and_change, change=change, max_bytes=limit, digests=self._digests)
+        change_all = partial(pieces.make_and_change, change=change, size=limit, digests=self._digests)
         source = SparkCluster(self._joined(change_all, pieces.PIECES), self._layout.about.only(columns))
         if source.invalid_reason == self._layout.changed or source.n_rows != n_rows:
             raise OSError(self._layout.changed)

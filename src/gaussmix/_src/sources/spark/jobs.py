@@ -34,17 +34,15 @@ _UNLIKE = re.compile(
     r"DATA_TYPE_MISMATCH\] Encountered error while reading file (\S+)\. .*? column \[(.*?)\]\. "
     r"Expected Spark type (\S+), actual Parquet type (\S+)\. "
 )
-Batches = Iterable[pa.RecordBatch]
+Batches = Iterator[pa.RecordBatch]
 
 
-def on_executors(frame: Any, work: Callable[..., Iterator[pa.RecordBatch]], schema: str) -> Any:
+def on_executors(frame: Any, work: Callable[..., Batches], schema: str) -> Any:
     """The frame that a function makes of batches, on executors with this version of gaussmix."""
     return frame.mapInArrow(partial(_checked, work=work, version=package_version()), schema)
 
 
-def _checked(
-    batches: Batches, work: Callable[[Batches], Iterator[pa.RecordBatch]], version: str
-) -> Iterator[pa.RecordBatch]:
+def _checked(batches: Batches, work: Callable[[Batches], Batches], version: str) -> Batches:
     check_version(version, *WORKER_NOUNS)
     _leave_alone(len(sys.modules))
     return work(batches)
@@ -155,8 +153,8 @@ def _describe_error(error: str) -> Exception | None:
     if unlike is not None:
         file, column, wanted, result = unlike.groups()
         return ValueError(
-            f"{file}, column {column!r}: it holds {result}, and the Spark frame {wanted}: all files must have the same "
-            "columns."
+            f"{file}, column {column!r}: it holds {result}, and the Spark frame {wanted}: "
+            "all files must have the same columns."
         )
     if "spark.driver.maxResultSize" in error:
         return MemoryError(

@@ -18,6 +18,7 @@ from pyspark import TaskContext
 from gaussmix._src.interfaces.block import Block, nodes
 from gaussmix._src.interfaces.leaves import LEAF_ROWS, Tree
 from gaussmix._src.numerics.threads import at_most
+from gaussmix._src.sources.base import Change
 from gaussmix._src.sources.files.arrow import Columns
 from gaussmix._src.sources.files.base import About
 from gaussmix._src.sources.remote import WorkerPartition
@@ -35,7 +36,7 @@ PARTS = "target int, first_row long, content binary"
 STORED = "number int, path string, digest long, flaw string"
 RESULTS = "number int, part int, digest long, result binary"  # a target and which of its results this is
 _TYPES = {"string": pa.string(), "int": pa.int32(), "long": pa.int64(), "binary": pa.binary()}
-Batches = Iterable[pa.RecordBatch]
+Batches = Iterator[pa.RecordBatch]
 
 
 @dataclass(frozen=True)
@@ -73,11 +74,9 @@ class Layout:
 
     def start(self, part: int, index: int) -> int | None:
         """The first row of a piece; None if the piece was not there when pieces were laid out."""
-        position = piece_key(np.int64(part), np.int64(index))
-        result = int(np.searchsorted(self.piece_keys, position))
-        return (
-            int(self.starts[result]) if result < len(self.piece_keys) and self.piece_keys[result] == position else None
-        )
+        key = piece_key(np.int64(part), np.int64(index))
+        result = int(np.searchsorted(self.piece_keys, key))
+        return int(self.starts[result]) if result < len(self.piece_keys) and self.piece_keys[result] == key else None
 
     def bounds(self, target: int) -> tuple[int, int]:
         """The first row of a target, and the one behind its last."""
@@ -95,7 +94,7 @@ def rows_of_piece(n_features: int, dtype: np.dtype[Any]) -> int:
     return max(1, min(LEAF_ROWS, MAX_PIECE_BYTES // (n_features * dtype.itemsize)))
 
 
-def pieces(batches: Batches, columns: Columns) -> Iterator[pa.RecordBatch]:
+def pieces(batches: Batches, columns: Columns) -> Batches:
     """The rows of a partition in pieces; where rows are at places in files, a piece has consecutive rows of one."""
     limit = rows_of_piece(len(columns.names), columns.dtype)
     made = _Made(columns, TaskContext.get().partitionId())
@@ -149,7 +148,7 @@ class _Made:
         self._batches.append(batch)
         self.n_rows += batch.num_rows
 
-    def piece(self) -> Iterator[pa.RecordBatch]:
+    def piece(self) -> Batches:
         """The rows since the last piece, as one; nothing where there are none."""
         if not self.n_rows:
             return
@@ -176,7 +175,7 @@ def make_piece(
     return _record(PIECES, file, row, part, index, block.n_rows, invalid_reason, pickle.dumps(block, 5))
 
 
-def parts(batches: Batches, layout: Layout, targets: Sequence[int] | None = None) -> Iterator[pa.RecordBatch]:
+def parts(batches: Batches, layout: Layout, targets: Sequence[int] | None = None) -> Batches:
     """Pieces, cut where targets end; with `targets`, only those of some."""
     size = layout.n_leaves * LEAF_ROWS
     for batch in batches:
@@ -224,7 +223,7 @@ def _digest(blocks: Iterable[Block]) -> int:
     return digest
 
 
-def hold(batches: Batches, layout: Layout) -> Iterator[pa.RecordBatch]:
+def hold(batches: Batches, layout: Layout) -> Batches:
     """Join targets, and keep them in files."""
     for target in _joined(batches, layout):
         path = layout.store.write(target.index, target.nodes, target.digest)
@@ -235,16 +234,14 @@ Work = tuple[Callable[..., Any], Sequence[Any]]  # on the `WorkerPartition` of a
 Results = Callable[[int, list[Block]], Iterable[bytes]]  # of a target, from its number and its rows
 
 
-def visit(batches: Batches, results: Results, digests: NDArray[np.int64]) -> Iterator[pa.RecordBatch]:
+def visit(batches: Batches, results: Results, digests: NDArray[np.int64]) -> Batches:
     """The results of those targets whose rows, with these digests, are kept on this machine."""
     for batch in batches:
         for index, path, digest in zip(*(batch.column(position).to_pylist() for position in range(3)), strict=True):
             yield from _result_batches(index, digest, read(path, digests[index]), results)
 
 
-def make_and_visit(
-    batches: Batches, layout: Layout, results: Results, digests: NDArray[np.int64]
-) -> Iterator[pa.RecordBatch]:
+def make_and_visit(batches: Batches, layout: Layout, results: Results, digests: NDArray[np.int64]) -> Batches:
     """Join targets again, keep them on this machine, and give their results, except where rows have changed."""
     for target in _joined(batches, layout):
         retained = target.nodes if target.digest == digests[target.index] else None
@@ -253,7 +250,7 @@ def make_and_visit(
         yield from _result_batches(target.index, target.digest, retained, results)
 
 
-def _result_batches(index: int, digest: int, nodes: list[Block] | None, results: Results) -> Iterator[pa.RecordBatch]:
+def _result_batches(index: int, digest: int, nodes: list[Block] | None, results: Results) -> Batches:
     for part, result in enumerate([None] if nodes is None else results(index, nodes)):
         yield _record(RESULTS, index, part, digest, result)
 
@@ -272,7 +269,7 @@ def taken(index: int, nodes: list[Block], max_bytes: int) -> Iterator[bytes]:
     return (pickle.dumps(part, 5) for block in nodes for part in block.cut(max_bytes))
 
 
-def merge(batches: Batches, digests: NDArray[np.int64]) -> Iterator[pa.RecordBatch]:
+def merge(batches: Batches, digests: NDArray[np.int64]) -> Batches:
     """Merge the trees of each part: the first target with one gets their sum, and the others an empty result."""
     retained: dict[int, tuple[int, Any]] = {}  # by part: the first target, and the tree, or the bytes of the only one
     n_present = Counter[int]()
@@ -295,24 +292,18 @@ def merge(batches: Batches, digests: NDArray[np.int64]) -> Iterator[pa.RecordBat
         yield _record(RESULTS, index, part, digests[index], tree)
 
 
-def make_and_change(
-    batches: Batches,
-    layout: Layout,
-    change: Callable[[Block], Iterable[Block]],
-    max_bytes: int,
-    digests: NDArray[np.int64],
-) -> Iterator[pa.RecordBatch]:
+def make_and_change(batches: Batches, layout: Layout, change: Change, size: int, digests: NDArray[np.int64]) -> Batches:
     """Pieces, of at most so many rows, of what a function makes of the blocks of targets."""
     for target in _joined(batches, layout):
         if target.digest != digests[target.index]:
             yield make_piece(Block(0, np.empty((0, 0))), target.index, 0, invalid_reason=layout.changed)
             continue
         changed = (made for block in target.nodes for made in change(block))
-        for index, block in enumerate(piece for made in changed for piece in made.cut(max_bytes)):
+        for index, block in enumerate(piece for made in changed for piece in made.cut(size)):
             yield make_piece(block, target.index, index)
 
 
-def forget(batches: Batches, store: StateStore) -> Iterator[pa.RecordBatch]:
+def forget(batches: Batches, store: StateStore) -> Batches:
     """Remove the files of targets that are kept on this machine."""
     store.remove()
     for batch in batches:

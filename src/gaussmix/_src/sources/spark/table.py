@@ -31,12 +31,8 @@ class _Columns(Columns):
     """Columns of a frame. Some may be those of Spark's own vectors."""
 
     def why_not_numeric(self, field: pa.Field) -> str:
-        if pa.types.is_struct(field.type) and [each.name for each in field.type] == [
-            "type",
-            "size",
-            "indices",
-            "values",
-        ]:
+        names = [each.name for each in field.type] if pa.types.is_struct(field.type) else []
+        if names == ["type", "size", "indices", "values"]:
             return "it holds vectors; fit them by gaussmix.spark.GaussianMixture, or give the columns they came from"
         return super().why_not_numeric(field)
 
@@ -112,7 +108,5 @@ def _answers(
 ) -> Iterator[pa.Array]:
     """What a task returns for rows that nobody has looked at."""
     for structure in structures:
-        batch = pa.RecordBatch.from_struct_array(structure)
-        yield column_of_results(
-            about.answer(task, columns.block(batch).rows, lambda _: f"{about.name}, one of its rows")
-        )
+        rows = columns.block(pa.RecordBatch.from_struct_array(structure)).rows
+        yield column_of_results(about.answer(task, rows, lambda _: f"{about.name}, one of its rows"))

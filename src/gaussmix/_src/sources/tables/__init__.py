@@ -152,10 +152,8 @@ class Files(Table):
             try:
                 for batch in table.batches(wanted, numeric):
                     retained = batch.filter(self._is_complete(batch)) if self.complete else batch
-                    n_retained, n_left_out = (
-                        n_retained + retained.num_rows,
-                        n_left_out + batch.num_rows - retained.num_rows,
-                    )
+                    n_retained += retained.num_rows
+                    n_left_out += batch.num_rows - retained.num_rows
                     yield retained.select(list(columns))
             except (OSError, ValueError):
                 self.versions.check()  # a file that has changed is the reason

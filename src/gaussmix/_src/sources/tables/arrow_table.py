@@ -29,10 +29,8 @@ class _ValueLayout:
     def read(self, file: pa.NativeFile, first: int, count: int) -> pa.Array:
         """The numbers of `count` rows; `first` is a multiple of 8."""
         validity = None if self.validity is None else _bits(file, self.validity, first, count)
-        width = self.kind.bit_width
-        return pa.Array.from_buffers(
-            self.kind, count, [validity, _bits(file, self.values, width * first, width * count)]
-        )
+        bits = self.kind.bit_width
+        return pa.Array.from_buffers(self.kind, count, [validity, _bits(file, self.values, bits * first, bits * count)])
 
 
 def _bits(file: pa.NativeFile, start: int, first: int, count: int) -> pa.Buffer:

@@ -59,9 +59,8 @@ class Dialect:
     missing: tuple[str, ...] = ()  # texts that say that a number is missing, beside the usual ones
     thousands: str | None = None  # the mark between groups of three digits, if any; "." makes "," the decimal mark
     encoding: str | None = None  # as Python calls it; None if the user does not say
-    memory: int = field(
-        default=check_memory(DEFAULT_MEMORY), repr=False, compare=False
-    )  # bytes; bounds what a line may take
+    # in bytes; bounds what a line may take
+    memory: int = field(default=check_memory(DEFAULT_MEMORY), repr=False, compare=False)
 
     @property
     def longest(self) -> int:
@@ -293,7 +292,7 @@ class Table(ABC):
             rows = np.empty((part.num_rows, len(columns)))
             for column, name in enumerate(columns):
                 rows[:, column] = doubles(part[name])
-            check_cells(self.describe_location, columns, first, rows, may_miss=may_miss)
+            check_cells(self.describe_location, columns, first, rows, may_miss)
             yield rows
             first += len(rows)
         if not first:

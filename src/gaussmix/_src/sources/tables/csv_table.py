@@ -19,17 +19,8 @@ from pyarrow import csv as arrow_csv
 
 from gaussmix._src.errors import counted, invented_names, quoted
 from gaussmix._src.numerics.threads import cached_property
-from gaussmix._src.sources.tables.base import (
-    BadTable,
-    Dialect,
-    Input,
-    Table,
-    check_names,
-    describe_type,
-    first_line,
-    reading,
-    typed,
-)
+from gaussmix._src.sources.tables import base
+from gaussmix._src.sources.tables.base import BadTable, Dialect, Input, Table, reading, typed
 
 _DELIMITERS = ",;\t|"
 _BLANKS = " "  # any run of blanks and tabs
@@ -123,9 +114,7 @@ class CsvTable(Table):
             for batch in batches:
                 firsts = {name: self._present(batch.column(name)).drop_null()[:1].to_pylist() for name in names}
                 kinds = {name: self._is_numeric(text) for name, first in firsts.items() for text in first}
-                yield pa.schema(
-                    [(name, pa.float64() if is_numeric else pa.string()) for name, is_numeric in kinds.items()]
-                )
+                yield pa.schema({name: pa.float64() if numeric else pa.string() for name, numeric in kinds.items()})
 
     def unlike(self, other: Table) -> str | None:
         """Types of text are guesses."""
@@ -138,7 +127,7 @@ class CsvTable(Table):
     def why_not_numeric(self, name: str, kind: pa.DataType) -> str:
         """For text, name the first value that is not a number: a typing error in a column of numbers shows."""
         if not pa.types.is_string(kind):
-            return describe_type(kind)
+            return base.describe_type(kind)
         for line, fields in self._data():
             text = "".join(fields[self.column_indices[name] :][:1]).strip()  # a line may be too short
             if text not in self.missing and not self._is_numeric(text):
@@ -227,11 +216,9 @@ class CsvTable(Table):
                     return f"{self.name}, line {line}, column {self.names[index]!r}: {cell}."
         if has_rows and "straddl" in str(error):
             return f"{self.name} {_TOO_LONG.format(self._block)}"
-        return (
-            f"{self.name} can't be read as CSV: {first_line(error)}."
-            if has_rows
-            else f"{self.name} has a header but no rows."
-        )
+        if not has_rows:
+            return f"{self.name} has a header but no rows."
+        return f"{self.name} can't be read as CSV: {base.first_line(error)}."
 
     def _is_numeric(self, text: str) -> bool:
         """Whether a cell is a number as this table writes them."""
@@ -324,7 +311,7 @@ def read_csv(source: Input) -> CsvTable:
         names = ("", *names)
     if names.count("") > 1:
         names = tuple(name or f"Unnamed: {index}" for index, name in enumerate(names))  # as pandas calls them
-    check_names(source.name, names)
+    base.check_names(source.name, names)
     return CsvTable(
         name=source.name,
         names=names,
@@ -392,9 +379,8 @@ def _delimiter(lines: Sequence[str], dialect: Dialect, path: str) -> str:
     marks = _DELIMITERS.replace(decimal, "")
     if thousands and all(_is_numeric(line, decimal, thousands) for line in more or [first]):
         marks = marks.replace(thousands, "")  # there is one column
-    delimiter = (
-        dialect.delimiter or _guess_delimiter(lines, marks) or next((mark for mark in marks if mark in first), None)
-    )
+    delimiter = dialect.delimiter or _guess_delimiter(lines, marks)
+    delimiter = delimiter or next((mark for mark in marks if mark in first), None)
     if delimiter is None:
         counts = [len(line.split()) for line in (first.lstrip("# "), *more[:1])]
         is_blank = counts[0] > 1 and (len(counts) == 1 or counts[1] in (counts[0], counts[0] + 1))
@@ -475,9 +461,8 @@ def _encoding(source: Input) -> tuple[str, list[str]]:
         return mark or "utf-8", []
     if b"\0" in start or not _is_text(start, _WESTERN):
         return "utf-8", []  # whose reader says what is wrong
-    return _WESTERN, [
-        f"{source.name} is not UTF-8 text, so it is read as {_WESTERN}; say its encoding if it is another."
-    ]
+    notice = f"{source.name} is not UTF-8 text, so it is read as {_WESTERN}; say its encoding if it is another."
+    return _WESTERN, [notice]
 
 
 def _is_text(start: bytes, encoding: str) -> bool:

@@ -18,19 +18,8 @@ from numpy.typing import NDArray
 from gaussmix._src.errors import invented_names
 from gaussmix._src.numerics.threads import cached_property
 from gaussmix._src.sources.files.npy import NpyFile
-from gaussmix._src.sources.tables.base import (
-    INDEX_OF_FRAME,
-    BadTable,
-    Input,
-    Table,
-    batch_rows,
-    check_names,
-    describe_type,
-    first_line,
-    no_memory,
-    reading,
-    valid,
-)
+from gaussmix._src.sources.tables import base
+from gaussmix._src.sources.tables.base import BadTable, Input, Table, batch_rows, reading
 
 SLOW_CODECS = {"ZSTD", "GZIP", "BROTLI", "BZ2"}  # decompressing them takes longer than a pass of EM
 MAX_UNBUFFERED_BYTES = 2**25  # bytes of columns, up to which a row group of Parquet is read without a buffer
@@ -51,12 +40,12 @@ class TypedTable(Table):
         names = [column for column in types.names if column not in index]
         if not names:
             raise BadTable(f"{source.name} has no columns.")
-        check_names(source.name, names)
+        base.check_names(source.name, names)
         return cls(
             name=source.name,
             names=tuple(names),
             has_names=has_names,
-            notices=tuple(f"left out column {column!r}: {INDEX_OF_FRAME}." for column in index),
+            notices=tuple(f"left out column {column!r}: {base.INDEX_OF_FRAME}." for column in index),
             files=source.files,
             source=source,
             types=types,
@@ -69,7 +58,7 @@ class TypedTable(Table):
 
     def batches(self, columns: Sequence[str], numeric: Collection[str] = ()) -> Iterator[pa.RecordBatch]:
         for batch in self._read(columns):
-            yield valid(batch.select(list(columns)), self.name)
+            yield base.valid(batch.select(list(columns)), self.name)
 
     @abstractmethod
     def _read(self, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
@@ -79,7 +68,7 @@ class TypedTable(Table):
         return f"{self.name}, row {row}"
 
     def why_not_numeric(self, name: str, kind: pa.DataType) -> str:
-        return describe_type(kind)
+        return base.describe_type(kind)
 
     @contextmanager
     def _reading(self, what: str) -> Iterator[None]:
@@ -87,11 +76,11 @@ class TypedTable(Table):
         try:
             yield
         except MemoryError as error:
-            raise no_memory(f"{self.name}, {what}", error) from None
+            raise base.no_memory(f"{self.name}, {what}", error) from None
         except (pa.ArrowException, OSError) as error:
             if getattr(error, "filename", None) == self.name:  # the sentence of a store
                 raise
-            raise OSError(EIO, f"{what} can't be read: {first_line(error)}", self.name) from None
+            raise OSError(EIO, f"{what} can't be read: {base.first_line(error)}", self.name) from None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -241,6 +230,5 @@ def read_npy(source: Input) -> TypedTable:
     names = file.dtype.names or invented_names(file.n_columns)
     kinds = [file.dtype[name] for name in file.dtype.names or ()] or [file.dtype] * file.n_columns
     types = [pa.array(_native(np.empty(0, kind))).type for kind in kinds]
-    return NpyTable.from_input(
-        source, pa.schema(zip(names, types, strict=True)), has_names=bool(file.dtype.names), file=file
-    )
+    schema = pa.schema(zip(names, types, strict=True))
+    return NpyTable.from_input(source, schema, has_names=bool(file.dtype.names), file=file)

@@ -29,9 +29,7 @@ from gaussmix._src.numerics.arrays import Array
 @options.memory
 @options.reading
 @options.jobs
-def impute(
-    model: str, data: str, draw: bool, seed: int, writing: Writing, reading: options.Reading, jobs: int | None
-) -> None:
+def impute(model: str, data: str, draw: bool, seed: int, writing: Writing, reading: options.Reading) -> None:
     """Fill the empty cells of DATA: with the mean that a model expects, given the other cells of the row.
 
     \b
@@ -47,7 +45,7 @@ def impute(
     if opened.mixture.noise is not None:
         raise ValueError(f"{opened.name} has noise, and noise has no mean to fill with. Fit a model without --noise.")
     table, features = reading.matched(opened, data)
-    fill = Filling(opened.mixture.with_feature_names(None), jobs, seed if draw else None)
+    fill = Filling(opened.mixture.with_feature_names(None), reading.jobs, seed if draw else None)
     # Each part seeds its draws: they must not depend on the memory, nor on columns that are not filled.
     n_rows = LEAF_ROWS if draw else rows_at_once(max(len(table.names), opened.mixture.n_components), reading.memory)
     n_filled = [0]

@@ -345,15 +345,10 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
         self.log_likelihood_, self.bic_ = found.log_likelihood, found.bic(total)
         self.class_count_ = known.mass
         mixture = found.classes.mixture.with_feature_names(self._names)
-        self._fitted = Fitted(
-            mixture.model,
-            mixture.feature_names,
-            known.data.original.dtype,
-            mixture.n_parameters - found.n_parameters,
-            n_iter=found.n_steps,
-            outcome=None if found.fitted is None else _ending(*found.fitted, self._names),
-            facts=facts,
-        )
+        outcome = None if found.fitted is None else _ending(*found.fitted, self._names)
+        n_fixed, dtype = mixture.n_parameters - found.n_parameters, known.data.original.dtype
+        what = mixture.model, mixture.feature_names, dtype, n_fixed
+        self._fitted = Fitted(*what, n_iter=found.n_steps, outcome=outcome, facts=facts)
         self._classes = ClassMixtures(mixture, self.component_class_)
 
     def _with_its_own(self, found: Summary) -> Summary:
@@ -367,13 +362,8 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
         of_classes = {"structure": structure, "log_likelihood": self.log_likelihood_, "bic": self.bic_}
         lines = [self._class_line(index) for index in range(min(n_classes, _MAX_SHOWN_CLASSES))]
         lines += [("…", f"{n_classes - _MAX_SHOWN_CLASSES} classes more")] if n_classes > _MAX_SHOWN_CLASSES else []
-        return replace(
-            found,
-            title=f"{type(self).__name__}: {size}",
-            facts={**found.facts, **of_classes, "is_final": True},
-            components=first | columns,
-            about=lines,
-        )
+        title, facts = f"{type(self).__name__}: {size}", {**found.facts, **of_classes, "is_final": True}
+        return replace(found, title=title, facts=facts, components=first | columns, about=lines)
 
     def _class_line(self, index: int) -> tuple[str, str]:
         """What there is to say of a class: heading and value."""

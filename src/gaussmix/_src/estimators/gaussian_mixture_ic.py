@@ -33,10 +33,9 @@ from gaussmix._src.fit.problem import Data, Problem
 from gaussmix._src.fit.search import Search
 from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.report.messages import INCOMPLETE_REPEATS, SearchWarning, dropped_sentence, not_started_sentence
-from gaussmix._src.sources.base import Source
 from gaussmix._src.validation import parameters
 from gaussmix._src.validation.incomplete import check_pairs
-from gaussmix._src.validation.rows import check_counts_of_rows
+from gaussmix._src.validation.rows import RowsLike, check_counts_of_rows
 
 
 @documented
@@ -205,13 +204,11 @@ class GaussianMixtureIC(LikelihoodEstimator):
         """Number of factors of each component of the best mixture; None where its structure has none."""
         return getattr(self.mixture_.family, "n_factors", None)
 
-    def _find(self, X: ArrayLike | Source, sample_weight: ArrayLike | None, features: Features) -> None:
+    def _find(self, X: RowsLike, sample_weight: ArrayLike | None, features: Features) -> None:
         for _ in self._fits(X, sample_weight, features):
             pass
 
-    def _fits(
-        self, X: ArrayLike | Source, sample_weight: ArrayLike | None, features: Features
-    ) -> Generator[Result, None, None]:
+    def _fits(self, X: RowsLike, sample_weight: ArrayLike | None, features: Features) -> Generator[Result, None, None]:
         """Yield what became of each fit when it is done; the estimator is fitted at the end."""
         check_hooks(self)
         began = perf_counter()
@@ -257,7 +254,7 @@ class GaussianMixtureIC(LikelihoodEstimator):
             warn(sentence, SearchWarning)
 
     def _checked(
-        self, X: ArrayLike | Source, sample_weight: ArrayLike | None, features: Features
+        self, X: RowsLike, sample_weight: ArrayLike | None, features: Features
     ) -> tuple[list[Candidate], Problem, Plan]:
         """What a search tries, and how, from everything that the user passed."""
         check_jobs(self.n_jobs)
@@ -315,9 +312,7 @@ def as_single(search: GaussianMixtureIC) -> GaussianMixture:
     return single
 
 
-def fit_stepwise(
-    search: GaussianMixtureIC, X: ArrayLike | Source, labels: ArrayLike | None
-) -> Generator[Result, None, None]:
+def fit_stepwise(search: GaussianMixtureIC, X: RowsLike, labels: ArrayLike | None) -> Generator[Result, None, None]:
     """Fit as `GaussianMixtureIC.fit` does, and yield what became of each candidate when it is done.
 
     With ``criterion="cv"`` the fits without each fold follow, with "stability" the repeats. Who stops iterating leaves

@@ -334,13 +334,10 @@ def _headings(model: ModelFile) -> list[tuple[str, str]]:
         sentences = ["unknown"] if ending is None else filter(None, [ending.reason, ending.certificate])
         lines += [("ended", each if fit is None else in_options(each)) for each in sentences]
     settings = fit.settings if fit is not None else estimator.parameters if estimator is not None else {}
-    html = [
-        f"{name}={value}"
-        for name, value in settings.items()
-        if name not in _NOT_SETTINGS and value is not None and not isinstance(value, dict)
-    ]
-    if html:
-        lines.append(("settings", ", ".join(html)))
+    plain = {name: value for name, value in settings.items() if value is not None and not isinstance(value, dict)}
+    texts = [f"{name}={value}" for name, value in plain.items() if name not in _NOT_SETTINGS]
+    if texts:
+        lines.append(("settings", ", ".join(texts)))
     return lines
 
 

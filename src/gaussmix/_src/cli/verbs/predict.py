@@ -100,11 +100,8 @@ def joined(parts: Iterable[pa.Table], results: Iterable[Columns], names: dict[st
 
 def taken_notices(table: str, names: dict[str, str]) -> list[str]:
     """Which new columns have other names, since the table has columns of theirs, as sentences."""
-    return [
-        f"{table} has a column {name!r} already, so the new one is called {free!r}."
-        for name, free in names.items()
-        if free != name
-    ]
+    taken = [(name, free) for name, free in names.items() if free != name]
+    return [f"{table} has a column {name!r} already, so the new one is called {free!r}." for name, free in taken]
 
 
 def predictions(estimator: MixtureEstimator, rows: Array, n_shown: int) -> Columns:

@@ -149,9 +149,8 @@ def merge_by_sums(
     entropy, overlap = np.empty(n_components), np.empty(n_components - 1)
     cluster_labels[-1] = np.arange(n_components)
     pairs = list(combinations(range(n_components), 2))
-    sums = _Pairs(
-        total(partial(_sums, evaluate=evaluate, clusters=cluster_labels[-1], pairs=pairs)), n_components, pairs
-    )
+    of_pairs = total(partial(_sums, evaluate=evaluate, clusters=cluster_labels[-1], pairs=pairs))
+    sums = _Pairs(of_pairs, n_components, pairs)
     entropy[-1] = sums.entropy()
     for n_clusters in range(n_components - 1, 0, -1):
         pairs = sums.in_order()

@@ -225,7 +225,7 @@ def _model_from_start(problem: Problem, plan: Plan, start: Start, index: int) ->
     data, user_init = problem.data, plan.user_init
     # Covariances that are given need not be found, so they can't be singular either.
     has_covariances = user_init is not None and user_init.covariances is not None
-    objective = (problem.objective_with(None) if has_covariances else problem.objective).without_component_terms
+    objective = (replace(problem, ridge=None) if has_covariances else problem).objective.without_component_terms
     if isinstance(start, str) and user_init is not None and user_init.means is not None:
         # Weights and covariances are to fit the given means.
         of_fit = problem.source, problem.engine, problem.n_components

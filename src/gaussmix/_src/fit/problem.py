@@ -122,12 +122,12 @@ class Data:
         """Maximum likelihood with this ridge on every variance, data units²; None for the automatic one."""
         return Objective(self.ridge if ridge is None else np.full(self.original.n_features, ridge))
 
-    def restricted(self, terms: Terms, ridge: float | None, problem: Problem) -> Objective:
+    def restricted(self, terms: Terms, problem: Problem) -> Objective:
         """What EM raises: `objective`, or with the prior and the fixed parameters of `terms` the posterior density."""
         is_matrix = problem.family.kind.second is Second.FULL
         if terms.needs_moments and is_matrix not in self._moments:
             self._moments[is_matrix] = terms.moments(self.source(), self.unit, problem.engine, is_matrix=is_matrix)
-        plain, moments = self.objective(ridge), self._moments.get(is_matrix)
+        plain, moments = self.objective(problem.ridge), self._moments.get(is_matrix)
         if moments is not None:  # not in `_moments`, because a cycle would keep the rows
             moments = replace(moments, automatic_ridge=lambda: self.ridge)
         return terms.objective(plain.ridge, self.unit, problem.n_components, problem.family, moments)
@@ -172,12 +172,8 @@ class Problem:
     @cached_property
     def objective(self) -> Objective:
         """What EM maximises."""
-        return self.objective_with(self.ridge)
-
-    def objective_with(self, ridge: float | None) -> Objective:
-        """What EM would maximise with another ridge; None for the automatic one."""
-        data, terms = self.data, self.terms
-        return data.objective(ridge) if terms is None else data.restricted(terms, ridge, self)
+        terms = self.terms
+        return self.data.objective(self.ridge) if terms is None else self.data.restricted(terms, self)
 
     @property
     def n_parameters(self) -> int:

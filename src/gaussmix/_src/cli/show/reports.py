@@ -245,17 +245,13 @@ def show_groups(mixtures: Mixtures, about: Mapping[str, Any]) -> None:
 
 def groups_as_json(mixtures: Mixtures, about: Mapping[str, Any]) -> dict[str, Any]:
     """Mixtures of many groups for programs; `about` as `show_groups` takes it."""
-    groups = [
-        {"key": key, "failed": mixtures.errors[key]}
-        if key in mixtures.errors
-        else {
-            "key": key,
-            "has_converged": bool(mixtures.converged[index]),
-            "n_steps": int(mixtures.n_iter[index]),
-            **_mixture_as_json(mixtures[index]),
-        }
-        for index, key in enumerate(mixtures.keys)
-    ]
+    groups = list[dict[str, Any]]()
+    for index, key in enumerate(mixtures.keys):
+        if key in mixtures.errors:
+            groups.append({"key": key, "failed": mixtures.errors[key]})
+        else:
+            ended = {"has_converged": bool(mixtures.converged[index]), "n_steps": int(mixtures.n_iter[index])}
+            groups.append({"key": key, **ended, **_mixture_as_json(mixtures[index])})
     return {
         **dict.fromkeys(("data", "by", "n_rows", "seconds", "model")),
         **about,

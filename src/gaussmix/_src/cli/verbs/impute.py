@@ -52,21 +52,21 @@ def impute(model: str, data: str, draw: bool, seed: int, writing: Writing, readi
     parts = table.parts(n_rows, writing.numbers(features))
     rows = table.rows(features, n_rows, may_miss=True)
     with collected_warnings() as collected, progress(writing.output):
-        writing.write(_filled(parts, rows, features, fill, n_filled, table.decimal), table)
+        pieces = zip(parts, rows, strict=True)
+        writing.write(_filled(pieces, features, fill, n_filled, table.decimal), table)
     print_notices([*collected, f"filled {counted(n_filled[0], 'cell')} of {table.name}."])
 
 
 def _filled(
-    parts: Iterable[pa.Table],
-    rows: Iterable[Array],
+    pieces: Iterable[tuple[pa.Table, Array]],
     features: tuple[str, ...],
     fill: Filling,
     n_filled: list[int],
     decimal: str,
 ) -> Iterator[pa.Table]:
-    """Each part of a table with its empty cells filled; `n_filled` counts them."""
+    """Each part of a table, which comes with its numbers, with its empty cells filled; `n_filled` counts them."""
     first = 0
-    for part, numbers in zip(parts, rows, strict=True):
+    for part, numbers in pieces:
         missing, found = np.isnan(numbers), fill(Block(first, numbers))
         n_filled[0] += int(missing.sum())
         for place, name in enumerate(features):

@@ -33,6 +33,8 @@ def lines_and_inner_imports(text: str) -> tuple[int, int]:
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, (ast.Constant, ast.JoinedStr)):  # whose text may have blank lines, and lines with #
             code.update(range(node.lineno, (node.end_lineno or 0) + 1))
+        elif isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):  # docstrings of attributes, too
+            docstrings.update(range(node.lineno, (node.end_lineno or 0) + 1))
         elif isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
             if ast.get_docstring(node, clean=False) is not None:
                 docstrings.update(range(node.body[0].lineno, (node.body[0].end_lineno or 0) + 1))

@@ -61,16 +61,24 @@ class MixtureAttributes(Estimator):
     """Arrays in the type of the training data if it can hold them; `mixture_` holds them in float64."""
 
     weights_: FittedArray = FittedArray(lambda model, dtype: model.weights.astype(dtype))
+    """Mixing proportions (n_components,), which sum to 1 less the weight of noise."""
     means_: FittedArray = FittedArray(lambda model, dtype: narrowed(model.means, dtype))
+    """Means (n_components, n_features), data units."""
     covariances_: FittedArray = FittedArray(lambda model, dtype: _narrowed_matrices(model.covariances.simple(), dtype))
+    """Covariances in the shape of the structure, (n_components, n_features, n_features) for "full"; data units²."""
     precisions_: FittedArray = FittedArray(lambda model, dtype: _narrowed_matrices(model.covariances.inverse(), dtype))
+    """Inverses of the covariances, in the same shape."""
     precisions_cholesky_: FittedArray = FittedArray(_precisions_cholesky)
+    """Upper triangular factors C of the precisions, C Cᵀ = Σ⁻¹; square roots for diagonal covariances."""
     loadings_: FittedArray = FittedArray(partial(_per_component, name="loadings"), is_settable=False)
+    """Loadings Λ (n_components, n_features, n_factors) of factor analysers."""
     noise_variances_: FittedArray = FittedArray(partial(_per_component, name="noise"), is_settable=False)
+    """Variances Ψ (n_components, n_features) of factor analysers, data units²."""
 
     _instead: ClassVar[Mapping[str, str]] = {}  # its own answers where those of OF_FITTED do not fit
     _rows: ref[Any] | NDArray[np.int64] | str  # of the fit, or their labels once these were made, or why there are none
     labels_: NDArray[np.int64]  # no property: notebooks read all of those to show an estimator
+    """Labels of the rows of the fit, `predict(X)`, made when they are first read."""
 
     @abstractmethod
     def predict(self, X: ArrayLike) -> NDArray[np.int64]: ...

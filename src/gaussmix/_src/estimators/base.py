@@ -73,10 +73,15 @@ class Estimator(BaseEstimator):
     """An estimator whose fit leaves a mixture, and attributes that a file can hold; its fields are its parameters."""
 
     converged_: ClassVar[FittedValue[bool]] = FittedValue()
+    """Whether EM converged within `max_iter` steps."""
     n_iter_: ClassVar[FittedValue[int]] = FittedValue()
+    """Number of EM steps of the best run."""
     lower_bound_: ClassVar[FittedValue[float]] = FittedValue()
+    """Objective at the end of the best run: mean log-likelihood, nats per row, with a prior its log density too."""
     lower_bounds_: ClassVar[FittedValue[list[float]]] = FittedValue()
+    """The objective after each step of the best run."""
     outcome_: ClassVar[FittedValue[Ending]] = FittedValue()
+    """How the fit ended: reason, certificate of a maximum, starts, diagnostics, collapsed components, traces."""
 
     n_components: Any
     covariance_type: Any
@@ -91,7 +96,9 @@ class Estimator(BaseEstimator):
     n_jobs: int | None = None
 
     n_features_in_: int = field(init=False)
+    """Number of columns of X."""
     feature_names_in_: NDArray[Any] = field(init=False)
+    """Names of the columns of X, if all are strings."""
     _attributes: ClassVar[Mapping[str, Reader]] = {}  # of its own, which `fit` sets beside `_fitted`; files hold them
     _needs_attributes: ClassVar[bool] = True  # whether methods can't answer without them
     # Names of the features, where a predictor fits this to numbers alone.

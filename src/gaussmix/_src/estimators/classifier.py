@@ -117,11 +117,17 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
     reject_below: float = 0.0
 
     classes_: NDArray[Any] = field(init=False)
+    """Labels of the classes (n_classes,), sorted."""
     component_class_: NDArray[np.intp] = field(init=False)
+    """Index of the class of each component, (n_components,)."""
     covariance_type_: NDArray[np.str_] = field(init=False)
+    """Structure of each class, (n_classes,)."""
     log_likelihood_: float = field(init=False)
+    """Log-likelihood of rows and classes, nats."""
     bic_: float = field(init=False)
+    """Bayesian information criterion of the whole classifier; lower is better."""
     class_count_: Array = field(init=False)
+    """Row weight of each class, (n_classes,)."""
 
     _attributes: ClassVar[Mapping[str, Reader]] = {
         "classes_": array_reader("iufbU"),
@@ -170,7 +176,7 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
                 rows, y = take_column(X, y, "y", may_miss=True)
             if isinstance(y, Column):
                 self.classes_, codes = targets.check_classes(y.values, len(y.values))
-                rows = labelled(rows, y.place, y.values.astype(np.float64), codes)
+                rows = labelled(rows, y.position, y.values.astype(np.float64), codes)
             source = check_source(self, rows, sample_weight, reset=True, may_miss=True)
             if not isinstance(y, Column):
                 self.classes_, codes = targets.check_classes(y, source.n_rows)
@@ -231,7 +237,7 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
         names, has_unknown = self._names_of_classes, self.reject_below > 0
         if isinstance(y, Column):
             codes = targets.encode_names(y.values, names, has_unknown=has_unknown)
-            rows = labelled(rows, y.place, y.values.astype(np.float64), codes)
+            rows = labelled(rows, y.position, y.values.astype(np.float64), codes)
         source = self._source(rows, sample_weight)
         if not isinstance(y, Column):
             source = source.with_assignment(targets.encode_labels(y, source.n_rows, names, has_unknown=has_unknown))

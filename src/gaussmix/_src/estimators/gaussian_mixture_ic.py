@@ -187,7 +187,9 @@ class GaussianMixtureIC(LikelihoodEstimator):
     max_iter: int = 1000
 
     results_: ClassVar[FittedValue[dict[str, list[Any]]]] = FittedValue()
+    """A list for each column of the table of candidates."""
     best_index_: ClassVar[FittedValue[int]] = FittedValue()
+    """Index of the best candidate in `results_`."""
 
     @property
     def n_components_(self) -> int:

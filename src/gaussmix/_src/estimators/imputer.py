@@ -71,6 +71,7 @@ class GaussianMixtureImputer(OneToOneFeatureMixin, TransformerMixin, MixturePred
     sample_posterior: bool = False
 
     n_missing_: NDArray[np.int64] = field(init=False)
+    """Number of missing values of each feature, (n_features,)."""
     _attributes: ClassVar[Mapping[str, Reader]] = {"n_missing_": array_reader("i")}
 
     def fit(self, X: ArrayLike, y: object = None, sample_weight: ArrayLike | None = None) -> Self:

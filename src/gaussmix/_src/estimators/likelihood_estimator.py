@@ -47,6 +47,7 @@ class LikelihoodEstimator(MixtureEstimator, ABC):
     checkpoint: str | os.PathLike[str] | None = None
 
     cutoff_: ClassVar[FittedValue[float]] = FittedValue()
+    """Log density, nats, below which `trim` left rows out."""
 
     def bic(self, X: ArrayLike, sample_weight: ArrayLike | None = None, *, X_error: ArrayLike | None = None) -> float:
         """Bayesian information criterion −2 log L + p log Σw; lower is better; Schwarz (1978). Raises as `predict`.

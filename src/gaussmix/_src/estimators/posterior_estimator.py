@@ -42,12 +42,19 @@ class PosteriorEstimator(MixtureEstimator, ABC):
     """An estimator whose fit is an approximate posterior of mixtures, and whose mixture is that of its means."""
 
     mass_: Array
+    """Expected number of rows of each component, (n_components,)."""
     weight_concentration_prior_type_: str
+    """The prior of the weights that was used."""
     weight_concentration_prior_: float
+    """Its concentration."""
     mean_precision_prior_: float
+    """Number of rows that the prior of the means counts as."""
     degrees_of_freedom_prior_: float
+    """Degrees of freedom of the prior of the covariances."""
     mean_prior_: Array
+    """Prior mean (n_features,), data units."""
     covariance_prior_: Array
+    """Prior scale of the covariances, in the shape of one covariance; data units²."""
     _instead: ClassVar[Mapping[str, str]] = {
         **dict.fromkeys(("aic", "aic_", "bic", "bic_"), "lower_bound_, which compares fits"),
         **dict.fromkeys(("bootstrap", "inference"), "posterior_, which says how sure it is"),

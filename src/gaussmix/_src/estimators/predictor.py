@@ -66,7 +66,9 @@ class MixturePredictor(Estimator, ABC):
     certify: bool | Literal["auto"] = "auto"
 
     results_: ClassVar[FittedValue[dict[str, list[Any]]]] = FittedValue()
+    """A list for each column of the table of candidates."""
     best_index_: ClassVar[FittedValue[int]] = FittedValue()
+    """Index of the best candidate in `results_`."""
 
     @property
     def _is_choice(self) -> bool:

@@ -84,6 +84,7 @@ class GaussianMixtureRegressor(RegressorMixin, MixturePredictor):
     targets: Features | None = None
 
     targets_: int | NDArray[np.int64] = field(init=False)
+    """Indices of the targets in `mixture_`."""
     _attributes: ClassVar[Mapping[str, Reader]] = {
         "targets_": lambda value: array_reader("i", 0)(value).item() if type(value) is int else array_reader("i")(value)
     }

@@ -32,7 +32,7 @@ class Mixture(SciPyNames, Comparisons):
     weights : (n_components,), π_k; sum to 1.
     means : (n_components, n_features), μ_k, data units.
     covariances : Σ_k in the compact form of the family (`family.shape`), data units².
-    family : the covariance structure, a member of `gaussmix._src.families.FAMILIES`.
+    family : the covariance structure, a member of `gaussmix.FAMILIES`.
     feature_names : one for each feature, by which it can be called; None where they have none.
     noise : of another mixture, a uniform background whose weight and `weights` sum to 1; None if there is none.
 

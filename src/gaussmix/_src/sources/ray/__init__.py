@@ -88,7 +88,7 @@ def _parts(data: Any) -> Sequence[Any]:
         options.preserve_order = before
 
 
-def _table(part: Any, where: str) -> pa.RayTable:
+def _table(part: Any, where: str) -> pa.Table:
     """An array or a table of any library as an Arrow table of plain columns."""
     if isinstance(part, np.ndarray):
         if part.ndim != 2 or part.dtype.kind not in "biuf":
@@ -104,7 +104,7 @@ def _table(part: Any, where: str) -> pa.RayTable:
         ) from None
 
 
-def _flat(table: pa.RayTable) -> pa.RayTable:
+def _flat(table: pa.Table) -> pa.Table:
     """The table with a column for each number of a column of vectors, which Ray makes of arrays."""
     columns: dict[str, Any] = {}
     for name, column in zip(table.column_names, table.columns, strict=True):
@@ -149,7 +149,7 @@ def _schema(part: Any, index: int, name: str) -> tuple[pa.Schema, bool, int]:
     return table.schema, not isinstance(part, np.ndarray), table.num_rows
 
 
-def _like_first(table: pa.RayTable, columns: Columns) -> pa.RayTable:
+def _like_first(table: pa.Table, columns: Columns) -> pa.Table:
     """The table with numbers for columns of nulls alone, whose type is not known."""
     for index, name in enumerate(table.column_names):
         if name in columns.read_columns and pa.types.is_null(table[name].type):
@@ -189,6 +189,6 @@ def _answers(
     return about.answer(task, rows, where.format)
 
 
-def _widened(table: pa.RayTable, answer: Callable[..., NDArray[Any]]) -> pa.RayTable:
+def _widened(table: pa.Table, answer: Callable[..., NDArray[Any]]) -> pa.Table:
     """The table with a column of answers, which are lists where a row has several."""
     return table.append_column(RESULT, column_of_results(answer(table, None)))

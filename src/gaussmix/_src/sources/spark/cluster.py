@@ -218,7 +218,7 @@ def _count_cores(session: Any) -> int:
     return int(1 + numbered.agg(functions.max("part")).toArrow()[0][0].as_py())
 
 
-def _laid_out(table: pa.SparkTable, about: About, n_cores: int, store: StateStore) -> tuple[Layout, str | None]:
+def _laid_out(table: pa.Table, about: About, n_cores: int, store: StateStore) -> tuple[Layout, str | None]:
     """Where pieces are, by file and row or else by partition; and the first flaw of them."""
     files = table["file"].combine_chunks().dictionary_encode()
     paths = [PurePosixPath(unquote(file)) for file in files.dictionary.to_pylist()]  # in the order of `gaussmix.open`

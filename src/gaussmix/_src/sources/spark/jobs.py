@@ -60,7 +60,7 @@ def _leave_alone(n_modules: int) -> None:
     gc.freeze()
 
 
-def answered(frame: Any, doing: str) -> pa.SparkTable:
+def answered(frame: Any, doing: str) -> pa.Table:
     """The rows of a frame, from a job that Spark's UI calls "gaussmix" and what it does.
 
     Raises
@@ -72,7 +72,7 @@ def answered(frame: Any, doing: str) -> pa.SparkTable:
     ValueError : a file has a column of another type.
     MemoryError : the rows are more than `spark.driver.maxResultSize`.
     """
-    session, tag, work = frame.sparkSession, f"gaussmix-{uuid4().hex}", Future[pa.SparkTable]()
+    session, tag, work = frame.sparkSession, f"gaussmix-{uuid4().hex}", Future[pa.Table]()
     context = getattr(session, "sparkContext", None)  # Spark Connect does not have one
     progress = _Progress()
 

@@ -82,7 +82,7 @@ def test_a_refit_to_the_rows_themselves_is_the_fit(case, monkeypatch):
 def test_components_are_found_again_by_their_rows():
     X = rows()
     model = fitted(X, n_components=3).mixture_.model
-    problem = fitted(X, n_components=3)._inference_problem(X)
+    problem = fitted(X, n_components=3)._inference_problem(X, None, None, None)
     orders = [[0, 1, 2], [2, 0, 1], [1, 0, 2]]
     found = Stacked.from_models([model.take(order) for order in orders])
     back, similarity = _ComponentRows.from_model(problem, model).orders(found)

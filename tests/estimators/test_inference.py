@@ -532,6 +532,6 @@ def test_refits_that_the_core_does_not_make_count_as_slower():
     for each, parameters in [(X, {}), (X, {"prior": "default"}), (X, {"noise": True}), (holes, {}), (X, both)]:
         gm = fitted(each, **parameters)
         for times in (1, 10, 50):
-            problem = gm._inference_problem(np.tile(each, (times, 1)))
+            problem = gm._inference_problem(np.tile(each, (times, 1)), None, None, None)
             quick.append(bootstrap.are_quick(problem, gm.mixture_.model))
     assert quick == [True] * 9 + [True, True, False] + [True, False, False]

@@ -218,6 +218,7 @@ class Reading:
     format, dialect : as `open_table` takes them.
     memory : how many bytes of rows to hold at a time.
     cache : a folder that keeps the numbers of files; None for no cache.
+    jobs : threads that read and work; None for every processor.
     """
 
     columns: tuple[str, ...]
@@ -228,6 +229,7 @@ class Reading:
     missing: bool = False
     memory: int = sys.maxsize
     cache: str | None = None
+    jobs: int | None = None
 
     @property
     def is_plain(self) -> bool:
@@ -324,9 +326,8 @@ quiet = flag(
     callback=lambda ctx, param, value: ctx.meta.update({QUIET: value}),
 )
 as_json = flag("--json as_json", "Print JSON for programs.")
-jobs = option(
-    "-j --jobs", "Threads; every processor by default. Changes no result.", type=int, callback=threads, metavar="N"
-)
+_JOBS_HELP = "Threads; every processor by default. Changes no result."
+jobs = option("-j --jobs", _JOBS_HELP, type=int, callback=threads, metavar="N")
 weights = column("--weights", "Weights of the rows: 2 counts as two such rows.")
 _WEIGHT_HELP = "Weights are frequencies, or precisions, which are scaled to a mean of 1."
 weight_type = choice("--weight-type", _WEIGHT_HELP, WEIGHT_TYPES, default=WEIGHT_TYPES[0])
@@ -349,7 +350,7 @@ memory = memory_option("Larger tables are read in parts.")
 cache = option("--cache", "Keep the numbers of DATA there, and read it once.", metavar="FOLDER")
 
 
-_OF_TABLES = {each.name for each in (*fields(Dialect), *fields(Reading))} | {"na", "cache"}
+_OF_TABLES = {each.name for each in (*fields(Dialect), *fields(Reading))} - {"jobs"} | {"na"}
 
 
 class OnTables(click.Command):
@@ -392,32 +393,18 @@ def reading(verb: Verb) -> Verb:
 
 
 _OF_TEXT = "has_header", "delimiter", "decimal", "thousands", "encoding"  # of what `Dialect` says, beside --na
+_HEADER_HELP = "The first line of CSV holds names, or data.  [default: names, unless it holds numbers only]"
+_NA_HELP = "Text of CSV that means an empty cell, as NA, N/A, NaN and null do; can be given several times."
+_ENCODING_HELP = "Encoding of CSV, such as cp1252 or utf-16.  [default: by its mark, or else UTF-8 or cp1252]"
+_DELIMITER_HELP = "Between the fields of CSV: a character, tab or blanks.  [default: by the first line]"
 _READING = (
-    option(
-        "--header/--no-header has_header",
-        "The first line of CSV holds names, or data.  [default: names, unless it holds numbers only]",
-        default=None,
-    ),
+    option("--header/--no-header has_header", _HEADER_HELP, default=None),
     flag("--drop-missing", "Leave out rows with an empty cell among the features, and count them."),
-    option(
-        "--na",
-        "Text of CSV that means an empty cell, as NA, N/A, NaN and null do; can be given several times.",
-        multiple=True,
-        metavar="TEXT",
-    ),
+    option("--na", _NA_HELP, multiple=True, metavar="TEXT"),
     choice("--decimal", "Decimal mark of the numbers in CSV.  [default: by the first lines]", ".,"),
     choice("--thousands", "Mark between groups of three digits in CSV, as in 1.234,5.", ",. '"),
-    option(
-        "--encoding",
-        "Encoding of CSV, such as cp1252 or utf-16.  [default: by its mark, or else UTF-8 or cp1252]",
-        metavar="NAME",
-    ),
-    option(
-        "--delimiter",
-        "Between the fields of CSV: a character, tab or blanks.  [default: by the first line]",
-        callback=delimiter,
-        metavar="C",
-    ),
+    option("--encoding", _ENCODING_HELP, metavar="NAME"),
+    option("--delimiter", _DELIMITER_HELP, callback=delimiter, metavar="C"),
     columns("--exclude", "Columns that are no features; they are still copied to the output."),
     columns("--columns", "Use these columns only."),
     choice("--format", "Format of DATA.  [default: by its extension or its first bytes]", FORMATS),

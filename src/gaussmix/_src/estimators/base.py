@@ -28,7 +28,7 @@ from gaussmix._src.model import Model
 from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.sources.base import Source
 from gaussmix._src.validation.parameters import MISSING, check_missing, check_seed
-from gaussmix._src.validation.rows import check_source
+from gaussmix._src.validation.rows import RowsLike, check_source
 
 if TYPE_CHECKING:
     from gaussmix._src.mixture.mixture import Mixture
@@ -264,9 +264,7 @@ class Estimator(BaseEstimator):
         """Raise NotFittedError before `fit`."""
         _ = self._fitted
 
-    def _source(
-        self, X: ArrayLike | Source, sample_weight: ArrayLike | None = None, X_error: ArrayLike | None = None
-    ) -> Source:
+    def _source(self, X: RowsLike, sample_weight: ArrayLike | None = None, X_error: ArrayLike | None = None) -> Source:
         """X checked, for a fitted estimator; raises NotFittedError, ValueError or TypeError."""
         self._check_fitted()
         source = check_source(self, X, sample_weight, reset=False, may_miss=self._may_miss)

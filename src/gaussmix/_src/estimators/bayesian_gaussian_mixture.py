@@ -26,11 +26,10 @@ from gaussmix._src.fit.fitted import RowFacts
 from gaussmix._src.fit.plan import ModelStart, Plan
 from gaussmix._src.fit.problem import Data, Problem
 from gaussmix._src.model import Model
-from gaussmix._src.sources.base import Source
 from gaussmix._src.validation.incomplete import check_pairs
 from gaussmix._src.validation.parameters import CHECKS, check_flag, check_ridge, check_start_names
 from gaussmix._src.validation.priors import TYPES, check_conjugate, check_prior
-from gaussmix._src.validation.rows import check_counts_of_rows, check_enough_rows
+from gaussmix._src.validation.rows import RowsLike, check_counts_of_rows, check_enough_rows
 
 BIRTH: Final = "birth"
 
@@ -167,7 +166,7 @@ class BayesianGaussianMixture(PosteriorEstimator):
     verbose: int = 0
     verbose_interval: int = 10
 
-    def _find(self, X: ArrayLike | Source, sample_weight: ArrayLike | None, features: Features) -> None:
+    def _find(self, X: RowsLike, sample_weight: ArrayLike | None, features: Features) -> None:
         began = perf_counter()
         problem, plan = self._checked(X, sample_weight, features)
         warn(check_features(self.covariance_type, problem.source.n_features))
@@ -179,9 +178,7 @@ class BayesianGaussianMixture(PosteriorEstimator):
         model = self._keep_posterior(objective.approximation(run.model), self.n_components)
         self._finish(replace(fitted, model=model), features, problem, run, X)
 
-    def _checked(
-        self, X: ArrayLike | Source, sample_weight: ArrayLike | None, features: Features
-    ) -> tuple[Problem, Plan]:
+    def _checked(self, X: RowsLike, sample_weight: ArrayLike | None, features: Features) -> tuple[Problem, Plan]:
         """Return what is fitted and how, from everything that the user passed."""
         check_hooks(self)
         n_components, family = check_count("n_components", self.n_components, 1), check_conjugate(self)
@@ -195,13 +192,12 @@ class BayesianGaussianMixture(PosteriorEstimator):
             raise ValueError('init_params="birth" needs split_merge=True. Choose another start, such as "kmeans".')
         names = ("kmeans",) if is_birth else check_start_names(self.init_params)
         source = check_counts_of_rows(fit_rows(self, X, sample_weight, features))
-        check_enough_rows(source, 1 if is_birth else n_components)
+        n_initial = 1 if is_birth else n_components
+        check_enough_rows(source, n_initial)
         terms = check_prior(self, family, n_components, source.n_features, ridge)
         if source.may_miss:
             check_pairs(source, [family], self._names)
-        problem = Problem(
-            Data(source), family, 1 if is_birth else n_components, self._engine(source), ridge, terms=terms
-        )
+        problem = Problem(Data(source), family, n_initial, self._engine(source), ridge, terms=terms)
         plan = Plan(
             Plan.repeat_starts("kmeans" if is_birth else self.init_params, names, n_init),
             self._rng(),

@@ -38,26 +38,9 @@ from gaussmix._src.report.messages import constant_sentence, warn_about_run
 from gaussmix._src.report.summary import Summary
 from gaussmix._src.sources.base import Source
 from gaussmix._src.sources.labels import labelled
+from gaussmix._src.validation import parameters, targets
 from gaussmix._src.validation.labels import Column, take_column
-from gaussmix._src.validation.parameters import (
-    CHECKS,
-    check_families,
-    check_family,
-    check_floats,
-    check_fraction,
-    check_ridge,
-    check_tol,
-    one_feature_notes,
-)
 from gaussmix._src.validation.rows import check_counts_of_rows, check_source
-from gaussmix._src.validation.targets import (
-    check_classes,
-    check_mass,
-    check_priors,
-    encode_labels,
-    encode_names,
-    no_class,
-)
 
 _MAX_SHOWN_CLASSES = 10  # classes that a summary shows
 
@@ -192,18 +175,18 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
             if isinstance(y, str):
                 rows, y = take_column(X, y, "y", may_miss=True)
             if isinstance(y, Column):
-                self.classes_, codes = check_classes(y.values, len(y.values))
+                self.classes_, codes = targets.check_classes(y.values, len(y.values))
                 rows = labelled(rows, y.position, y.values.astype(np.float64), codes)
             source = check_source(self, rows, sample_weight, reset=True, may_miss=True)
             if not isinstance(y, Column):
-                self.classes_, codes = check_classes(y, source.n_rows)
+                self.classes_, codes = targets.check_classes(y, source.n_rows)
                 source = source.with_assignment(codes)
             source = check_counts_of_rows(source, self.weight_type, is_silent=not self._is_choice)
             features = fit_features(self, {})
             known = LabelledRows(Data(source), len(self.classes_), self._engine(source), features)
-            check_mass(known.mass, self.classes_)
+            targets.check_mass(known.mass, self.classes_)
             self._check_parameters(source.n_features, is_complete=known.is_complete)
-            stopping = Stopping(check_tol(self.tol) or 0.0, CHECKS["max_iter"](self.max_iter))
+            stopping = Stopping(parameters.check_tol(self.tol) or 0.0, parameters.CHECKS["max_iter"](self.max_iter))
             if self.n_components is None:
                 found = self._one_component_each(known, stopping)
             else:
@@ -253,11 +236,11 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
             rows, y = take_column(X, y, "y", may_miss=True)
         names, has_unknown = self._names_of_classes, self.reject_below > 0
         if isinstance(y, Column):
-            codes = encode_names(y.values, names, has_unknown=has_unknown)
+            codes = targets.encode_names(y.values, names, has_unknown=has_unknown)
             rows = labelled(rows, y.position, y.values.astype(np.float64), codes)
         source = self._source(rows, sample_weight)
         if not isinstance(y, Column):
-            source = source.with_assignment(encode_labels(y, source.n_rows, names, has_unknown=has_unknown))
+            source = source.with_assignment(targets.encode_labels(y, source.n_rows, names, has_unknown=has_unknown))
         right = partial(self._labels(source), names=np.arange(len(names)))
         wrong_and_right, _ = source.sum_of(partial(count_classes, n_classes=2, labels=right))
         if not wrong_and_right.sum():
@@ -284,13 +267,13 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
 
     def _check_parameters(self, n_features: int, *, is_complete: bool) -> None:
         """Raise ValueError for parameters that don't go together."""
-        if check_fraction("reject_below", self.reject_below) > 0:
-            no_class(self.classes_)
+        if parameters.check_fraction("reject_below", self.reject_below) > 0:
+            targets.no_class(self.classes_)
         if self.priors is not None:
-            check_priors(self.priors, len(self.classes_), is_complete=is_complete)
+            targets.check_priors(self.priors, len(self.classes_), is_complete=is_complete)
         if is_complete or self.n_components is None:
             return
-        if self._is_choice or not is_separate(check_family(self), n_features):
+        if self._is_choice or not is_separate(parameters.check_family(self), n_features):
             free = ", ".join(repr(name) for name in sorted(FAMILIES) if is_separate(FAMILIES[name], n_features))
             raise ValueError(
                 "With rows of unknown class (y is -1 or missing) and several components for each class, give one "
@@ -300,10 +283,10 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
     def _one_component_each(self, known: LabelledRows, stopping: Stopping) -> ClassFit:
         """One component for each class, with the best of the structures that are named."""
         n_features = known.data.original.n_features
-        families = check_families(self, n_features)
-        for sentence in one_feature_notes(self.covariance_type) if n_features == 1 else ():
+        families = parameters.check_families(self, n_features)
+        for sentence in parameters.one_feature_notes(self.covariance_type) if n_features == 1 else ():
             warn(sentence)
-        ridge = check_ridge(self._chosen_reg_covar, families)
+        ridge = parameters.check_ridge(self._chosen_reg_covar, families)
         try:
             found = known.best_of_one_component_each(families, ridge, stopping)
         except SingularCovariance as error:
@@ -338,21 +321,21 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
                 fits.append(one.fit(mine))
         mixtures, n_steps = [fit.mixture_ for fit in fits], max(fit.n_iter_ for fit in fits)
         families = [mixture.family for mixture in mixtures]
-        ridge = check_ridge(self._chosen_reg_covar, families)
+        ridge = parameters.check_ridge(self._chosen_reg_covar, families)
         return known.several_components_each(mixtures, n_steps, ridge, stopping)
 
     def _labels(self, source: Source) -> partial[NDArray[Any]]:
         """The task that names the class of each row of a source."""
-        names, level = self._names_of_classes, check_fraction("reject_below", self.reject_below)
+        names, level = self._names_of_classes, parameters.check_fraction("reject_below", self.reject_below)
         return partial(self._classes.labels, engine=self._engine(source), names=names, level=level)
 
     @property
     def _names_of_classes(self) -> NDArray[Any]:
         """What `predict` may say: the classes, and what rows of none are called where there are such."""
         names = self.classes_
-        if not check_fraction("reject_below", self.reject_below):
+        if not parameters.check_fraction("reject_below", self.reject_below):
             return names
-        return np.append(names, np.where([True], no_class(names), names[:1]))
+        return np.append(names, np.where([True], targets.no_class(names), names[:1]))
 
     def _for_each_class(self, source: Source, method: Callable[..., Array], **how: Any) -> Array:
         """What a method of `ClassMixtures` says of each row and class, (n_samples, n_classes)."""
@@ -362,21 +345,16 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
         """Set the fitted attributes."""
         total = known.data.original.profile.total_weight
         if self.priors is not None:
-            found = found.with_prior(check_floats("priors", self.priors), total)
+            found = found.with_prior(parameters.check_floats("priors", self.priors), total)
         self.component_class_ = found.classes.component_class
         self.covariance_type_ = np.array(found.structures, np.str_)
         self.log_likelihood_, self.bic_ = found.log_likelihood, found.bic(total)
         self.class_count_ = known.mass
         mixture = found.classes.mixture.with_feature_names(self._names)
-        self._fitted = Fitted(
-            mixture.model,
-            mixture.feature_names,
-            known.data.original.dtype,
-            mixture.n_parameters - found.n_parameters,
-            n_iter=found.n_steps,
-            outcome=None if found.fitted is None else _ending(*found.fitted, self._names),
-            facts=facts,
-        )
+        outcome = None if found.fitted is None else _ending(*found.fitted, self._names)
+        n_fixed, dtype = mixture.n_parameters - found.n_parameters, known.data.original.dtype
+        what = mixture.model, mixture.feature_names, dtype, n_fixed
+        self._fitted = Fitted(*what, n_iter=found.n_steps, outcome=outcome, facts=facts)
         self._classes = ClassMixtures(mixture, self.component_class_)
 
     def _with_its_own(self, found: Summary) -> Summary:
@@ -390,13 +368,8 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
         of_classes = {"structure": structure, "log_likelihood": self.log_likelihood_, "bic": self.bic_}
         lines = [self._class_line(index) for index in range(min(n_classes, _MAX_SHOWN_CLASSES))]
         lines += [("…", f"{n_classes - _MAX_SHOWN_CLASSES} classes more")] if n_classes > _MAX_SHOWN_CLASSES else []
-        return replace(
-            found,
-            title=f"{type(self).__name__}: {size}",
-            facts={**found.facts, **of_classes, "is_final": True},
-            components=first | columns,
-            about=lines,
-        )
+        title, facts = f"{type(self).__name__}: {size}", {**found.facts, **of_classes, "is_final": True}
+        return replace(found, title=title, facts=facts, components=first | columns, about=lines)
 
     def _class_line(self, index: int) -> tuple[str, str]:
         """What there is to say of a class: heading and value."""

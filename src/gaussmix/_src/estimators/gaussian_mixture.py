@@ -26,9 +26,8 @@ from gaussmix._src.fit.fitted import Fitted, RowFacts
 from gaussmix._src.fit.plan import ModelStart, Plan
 from gaussmix._src.fit.problem import Data, Problem
 from gaussmix._src.formats.values import Reader, instance
-from gaussmix._src.sources.base import Source
-from gaussmix._src.validation.parameters import CHECKS, check_family, check_ridge, check_start_names, check_tol, shown
-from gaussmix._src.validation.rows import check_enough_rows
+from gaussmix._src.validation import parameters
+from gaussmix._src.validation.rows import RowsLike, check_enough_rows
 
 if TYPE_CHECKING:
     from gaussmix._src.em.step.online import Rate
@@ -319,7 +318,7 @@ class GaussianMixture(LikelihoodEstimator):
         estimators.streaming.learn(self, X, sample_weight)
         return self
 
-    def _find(self, X: ArrayLike | Source, sample_weight: ArrayLike | None, features: Features) -> Problem:
+    def _find(self, X: RowsLike, sample_weight: ArrayLike | None, features: Features) -> Problem:
         began = perf_counter()
         problem, plan = self._checked(X, sample_weight, features)
         source, family = problem.data.original, problem.family
@@ -333,16 +332,12 @@ class GaussianMixture(LikelihoodEstimator):
         self._finish(make_fitted(problem, plan, run, ends, facts, self._names), features, problem, run, X)
         return problem
 
-    def _checked(
-        self, X: ArrayLike | Source, sample_weight: ArrayLike | None, features: Features
-    ) -> tuple[Problem, Plan]:
+    def _checked(self, X: RowsLike, sample_weight: ArrayLike | None, features: Features) -> tuple[Problem, Plan]:
         """Return what is fitted and how, from everything that the user passed."""
         n_components, family, stopping, ridge, starts = self._settings()
         source = fit_rows(self, X, sample_weight, features)
         check_enough_rows(source, n_components)
-        unsupported_reason = family.unsupported_reason(source.n_features)
-        if unsupported_reason is not None:
-            raise ValueError(f"{unsupported_reason}.")
+        parameters.check_supported(family, source.n_features)
         if source.may_miss:
             validation.incomplete.check_pairs(source, [family], self._names)
         problem = Problem(Data(source), family, n_components, self._engine(source), ridge)
@@ -365,15 +360,15 @@ class GaussianMixture(LikelihoodEstimator):
                 f"GaussianMixtureIC({self.n_components!r:.60})."
             )
         n_components = check_count("n_components", self.n_components, 1)
-        family, names = check_family(self), changed(self)
+        family, names = parameters.check_family(self), changed(self)
         tolerance: Any = self.tol
         max_steps, starts = self.max_iter, [self.init_params]
         if not names.isdisjoint(("tol", "max_iter")):
-            tolerance, max_steps = check_tol(tolerance) or 0.0, CHECKS["max_iter"](max_steps)
-        ridge = check_ridge(self.reg_covar, [family], self.prior)
+            tolerance, max_steps = parameters.check_tol(tolerance) or 0.0, parameters.CHECKS["max_iter"](max_steps)
+        ridge = parameters.check_ridge(self.reg_covar, [family], self.prior)
         if not names.isdisjoint(("n_init", "init_params")):
-            n_init = CHECKS["n_init"](self.n_init)
-            starts = Plan.repeat_starts(self.init_params, check_start_names(self.init_params), n_init)
+            n_init = parameters.CHECKS["n_init"](self.n_init)
+            starts = Plan.repeat_starts(self.init_params, parameters.check_start_names(self.init_params), n_init)
         return n_components, family, Stopping(tolerance, max_steps), ridge, starts
 
     @property
@@ -412,7 +407,7 @@ class GaussianMixture(LikelihoodEstimator):
 
 def as_estimator(mixture: Mixture, n_jobs: int | None = None) -> GaussianMixture:
     """A fitted estimator of a mixture, to label and score rows with."""
-    noise = mixture.noise is not None
-    estimator = GaussianMixture(mixture.n_components, covariance_type=shown(mixture.family), noise=noise, n_jobs=n_jobs)
+    family, noise = parameters.shown(mixture.family), mixture.noise is not None
+    estimator = GaussianMixture(mixture.n_components, covariance_type=family, noise=noise, n_jobs=n_jobs)
     estimator._fitted = Fitted(mixture.model, mixture.feature_names)
     return estimator

@@ -21,16 +21,10 @@ from gaussmix._src.estimators.fitting import check_hooks, fit_rows, make_fitted,
 from gaussmix._src.estimators.gaussian_mixture import GaussianMixture
 from gaussmix._src.estimators.likelihood_estimator import LikelihoodEstimator
 from gaussmix._src.families import Family, Structure
+from gaussmix._src.fit import candidates
 from gaussmix._src.fit.after.diagnostics import SingularColumns
 from gaussmix._src.fit.after.stability import peaks
-from gaussmix._src.fit.candidates import (
-    Candidate,
-    Result,
-    highest_within_error,
-    lowest,
-    none_could_be_fitted,
-    results_table,
-)
+from gaussmix._src.fit.candidates import Candidate, Result
 from gaussmix._src.fit.criteria import CROSS_VALIDATION, STABILITY, check_criterion
 from gaussmix._src.fit.features.base import Features
 from gaussmix._src.fit.fitted import RowFacts
@@ -39,18 +33,9 @@ from gaussmix._src.fit.problem import Data, Problem
 from gaussmix._src.fit.search import Search
 from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.report.messages import INCOMPLETE_REPEATS, SearchWarning, dropped_sentence, not_started_sentence
-from gaussmix._src.sources.base import Source
+from gaussmix._src.validation import parameters
 from gaussmix._src.validation.incomplete import check_pairs
-from gaussmix._src.validation.parameters import (
-    CHECKS,
-    check_candidates,
-    check_ridge,
-    check_start_names,
-    check_tol,
-    one_feature_notes,
-    shown,
-)
-from gaussmix._src.validation.rows import check_counts_of_rows
+from gaussmix._src.validation.rows import RowsLike, check_counts_of_rows
 
 
 @documented
@@ -214,45 +199,44 @@ class GaussianMixtureIC(LikelihoodEstimator):
     @property
     def covariance_type_(self) -> str | Family:
         """Structure of the best mixture, as `GaussianMixture` takes it."""
-        return shown(self.mixture_.family)
+        return parameters.shown(self.mixture_.family)
 
     @property
     def n_factors_(self) -> int | None:
         """Number of factors of each component of the best mixture; None where its structure has none."""
         return getattr(self.mixture_.family, "n_factors", None)
 
-    def _find(self, X: ArrayLike | Source, sample_weight: ArrayLike | None, features: Features) -> None:
+    def _find(self, X: RowsLike, sample_weight: ArrayLike | None, features: Features) -> None:
         for _ in self._fits(X, sample_weight, features):
             pass
 
-    def _fits(
-        self, X: ArrayLike | Source, sample_weight: ArrayLike | None, features: Features
-    ) -> Generator[Result, None, None]:
+    def _fits(self, X: RowsLike, sample_weight: ArrayLike | None, features: Features) -> Generator[Result, None, None]:
         """Yield what became of each fit when it is done; the estimator is fitted at the end."""
         check_hooks(self)
         began = perf_counter()
         criterion, n_folds = check_criterion(self.criterion), check_count("n_folds", self.n_folds, 2)
-        candidates, problem, plan = self._checked(X, sample_weight, features)
+        tried, problem, plan = self._checked(X, sample_weight, features)
         source = problem.data.original
         if criterion == STABILITY:
-            _check_repeats(candidates, plan.starts)
+            _check_repeats(tried, plan.starts)
         if criterion == CROSS_VALIDATION and (n_rows := source.profile.n_positive) < n_folds:
             raise ValueError(f"n_folds={n_folds}, but there are only {n_rows} rows (of positive weight).")
-        search = Search(candidates, problem, plan, self.n_jobs, features)
+        search = Search(tried, problem, plan, self.n_jobs, features)
         results = yield from search.results(criterion)
         started = [result for result in results if result.was_started]
         failed = [result.candidate.family for result in started if result.failure is not None]
         causes, has_fit = SingularColumns.find(source, failed), any(result.evidence is not None for result in results)
         if not has_fit:
-            raise none_could_be_fitted(results, causes.sentence(self._names))
+            raise candidates.none_could_be_fitted(results, causes.sentence(self._names))
         if criterion == CROSS_VALIDATION:
             results, mean, error = yield from search.cross_validate(results, n_folds)
-            index, more = highest_within_error(results, mean, error), {"cv": mean.tolist(), "cv_error": error.tolist()}
+            index = candidates.highest_within_error(results, mean, error)
+            more = {"cv": mean.tolist(), "cv_error": error.tolist()}
         elif criterion == STABILITY:
             index, more = _choose_stable(results, *(yield from search.repeat_fits(n_folds)))
         else:
-            index, more = lowest(results, np.array(results_table(results)[criterion])), {}
-        table = results_table(results) | more
+            index, more = candidates.lowest(results, np.array(candidates.results_table(results)[criterion])), {}
+        table = candidates.results_table(results) | more
         best, not_started = results[index], not_started_sentence(results)
         assert best.run is not None, "what failed is never chosen"
         assert best.evidence is not None, "what has a run has a likelihood"
@@ -268,25 +252,25 @@ class GaussianMixtureIC(LikelihoodEstimator):
             warn(not_started, SearchWarning)
         sentence = dropped_sentence([each for each in results if each.was_started], best, causes.sentence(self._names))
         warn(sentence, SearchWarning)
-        for sentence in one_feature_notes(self.covariance_type) if source.n_features == 1 else ():
+        for sentence in parameters.one_feature_notes(self.covariance_type) if source.n_features == 1 else ():
             warn(sentence, SearchWarning)
 
     def _checked(
-        self, X: ArrayLike | Source, sample_weight: ArrayLike | None, features: Features
+        self, X: RowsLike, sample_weight: ArrayLike | None, features: Features
     ) -> tuple[list[Candidate], Problem, Plan]:
         """What a search tries, and how, from everything that the user passed."""
         check_jobs(self.n_jobs)
-        names = check_start_names(self.init_params)
+        names = parameters.check_start_names(self.init_params)
         if not names:
             raise ParameterTypeError(
                 f"init_params must be the name of a start or several, not {self.init_params!r:.60}."
             )
-        starts = Plan.repeat_starts(self.init_params, names, CHECKS["n_init"](self.n_init))
-        stopping = Stopping(check_tol(self.tol) or 0.0, CHECKS["max_iter"](self.max_iter))
+        starts = Plan.repeat_starts(self.init_params, names, parameters.CHECKS["n_init"](self.n_init))
+        stopping = Stopping(parameters.check_tol(self.tol) or 0.0, parameters.CHECKS["max_iter"](self.max_iter))
         source = check_counts_of_rows(fit_rows(self, X, sample_weight, features))
-        pairs = check_candidates(self, source.n_features)
+        pairs = parameters.check_candidates(self, source.n_features)
         families = [family for family, _ in pairs]
-        ridge = check_ridge(self.reg_covar, families, self.prior)
+        ridge = parameters.check_ridge(self.reg_covar, families, self.prior)
         if source.may_miss:
             check_pairs(source, families, self._names)
         problem = Problem(Data(source), *pairs[0], self._engine(source), ridge)
@@ -294,9 +278,9 @@ class GaussianMixtureIC(LikelihoodEstimator):
         return [Candidate(*pair) for pair in pairs], *with_features(features, problem, plan, pairs)
 
 
-def _check_repeats(candidates: Sequence[Candidate], starts: Sequence[Any]) -> None:
+def _check_repeats(tried: Sequence[Candidate], starts: Sequence[Any]) -> None:
     """Raise ValueError for what repeated fits can't judge."""
-    if all(candidate.n_components == 1 for candidate in candidates):
+    if all(candidate.n_components == 1 for candidate in tried):
         raise ValueError(
             f"criterion={STABILITY!r} compares labels of K components with those of K − 1 and K + 1, and can't judge "
             "n_components=1. Give larger numbers, such as range(2, 10), or choose another criterion."
@@ -317,22 +301,20 @@ def _choose_stable(results: Sequence[Result], mean: Array, error: Array) -> tupl
         )
     is_peak = peaks([result.candidate for result in results], mean)
     of_pairs = {"stability": mean.tolist(), "stability_sd": error.tolist(), "is_peak": is_peak}
-    return lowest(results, -mean), of_pairs
+    return candidates.lowest(results, -mean), of_pairs
 
 
 def as_single(search: GaussianMixtureIC) -> GaussianMixture:
     """The `GaussianMixture` that ends with the mixture that a search has chosen, with the same parameters."""
     names = GaussianMixture._get_param_names()
-    parameters = {name: value for name, value in search.get_params().items() if name in names}
-    parameters |= {"n_components": search.n_components_, "covariance_type": search.covariance_type_, "n_jobs": None}
-    single = GaussianMixture(**parameters)
+    settings = {name: value for name, value in search.get_params().items() if name in names}
+    settings |= {"n_components": search.n_components_, "covariance_type": search.covariance_type_, "n_jobs": None}
+    single = GaussianMixture(**settings)
     single._fitted = replace(search._fitted, results=None, best_index=None)
     return single
 
 
-def fit_stepwise(
-    search: GaussianMixtureIC, X: ArrayLike | Source, labels: ArrayLike | None
-) -> Generator[Result, None, None]:
+def fit_stepwise(search: GaussianMixtureIC, X: RowsLike, labels: ArrayLike | None) -> Generator[Result, None, None]:
     """Fit as `GaussianMixtureIC.fit` does, and yield what became of each candidate when it is done.
 
     With ``criterion="cv"`` the fits without each fold follow, with "stability" the repeats. Who stops iterating leaves

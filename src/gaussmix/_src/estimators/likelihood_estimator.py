@@ -21,7 +21,7 @@ from gaussmix._src.estimators.mixture_estimator import MixtureEstimator
 from gaussmix._src.fit import after
 from gaussmix._src.fit.problem import Data, Problem
 from gaussmix._src.validation.parameters import check_name, check_ridge, check_seed
-from gaussmix._src.validation.rows import MIN_ROWS, check_counts_of_rows, check_weight_type, counted_weight
+from gaussmix._src.validation.rows import MIN_ROWS, RowsLike, check_counts_of_rows, check_weight_type, counted_weight
 
 if TYPE_CHECKING:
     from gaussmix._src.noise import Noise
@@ -200,11 +200,7 @@ class LikelihoodEstimator(MixtureEstimator, ABC):
         return report.bootstrap.run_bootstrap(self._fit_facts(), problem, how, check_seed(random_state))
 
     def _inference_problem(
-        self,
-        X: ArrayLike,
-        sample_weight: ArrayLike | None = None,
-        labels: ArrayLike | None = None,
-        X_error: ArrayLike | None = None,
+        self, X: ArrayLike, sample_weight: ArrayLike | None, labels: ArrayLike | None, X_error: ArrayLike | None
     ) -> Problem:
         """What was fitted, with these rows."""
         X, labels = validation.labels.without_labels(X, labels, self.label_components, may_miss=self._may_miss)
@@ -225,9 +221,7 @@ class LikelihoodEstimator(MixtureEstimator, ABC):
         data = Data(source, known, model.noise, trim=trimming.trimming.Trim(float(self.trim)) if self.trim else None)
         return Problem(data, family, n_components, self._engine(source), ridge, terms=terms)
 
-    def _deviance(
-        self, X: ArrayLike, sample_weight: ArrayLike | None, X_error: ArrayLike | None
-    ) -> tuple[float, float]:
+    def _deviance(self, X: RowsLike, sample_weight: ArrayLike | None, X_error: ArrayLike | None) -> tuple[float, float]:
         """−2 log L and the number of rows as criteria count them."""
         source = check_counts_of_rows(self._source(X, sample_weight, X_error), self.weight_type)
         return -2.0 * self._log_likelihood(source)[0], counted_weight(source)

@@ -32,7 +32,7 @@ from gaussmix._src.numerics.arrays import Array, narrowed
 from gaussmix._src.sources.array import ArraySource
 from gaussmix._src.sources.base import Source, in_leaves
 from gaussmix._src.sources.row_statistics import Cells
-from gaussmix._src.validation.rows import check_counts_of_rows
+from gaussmix._src.validation.rows import RowsLike, check_counts_of_rows
 
 if TYPE_CHECKING:
     from sklearn.mixture import GaussianMixture as SklearnMixture
@@ -134,7 +134,7 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
         return self
 
     @abstractmethod
-    def _find(self, X: ArrayLike | Source, sample_weight: ArrayLike | None, features: Features) -> Any:
+    def _find(self, X: RowsLike, sample_weight: ArrayLike | None, features: Features) -> Any:
         """Fit with the features, and become what was found."""
 
     def _finish(self, fitted: Fitted, features: Features, problem: Problem, run: State, X: object) -> None:
@@ -168,9 +168,8 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
         """
         groups = getattr(self, "label_components", None)
         X, labels = validation.labels.without_labels(X, labels, groups, may_miss=self._may_miss)
-        found: NDArray[np.int64] = self.fit(X, sample_weight=sample_weight, labels=labels, X_error=X_error).predict(
-            X, X_error=X_error
-        )
+        self.fit(X, sample_weight=sample_weight, labels=labels, X_error=X_error)
+        found = self.predict(X, X_error=X_error)
         cutoff = self._fitted.cutoff
         if cutoff is None:
             return self._labelled(found)
@@ -519,9 +518,7 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
         self._check_fitted()
         return estimators.conversion.to_sklearn(self, self.mixture_)
 
-    def _source(
-        self, X: ArrayLike | Source, sample_weight: ArrayLike | None = None, X_error: ArrayLike | None = None
-    ) -> Source:
+    def _source(self, X: RowsLike, sample_weight: ArrayLike | None = None, X_error: ArrayLike | None = None) -> Source:
         source = super()._source(X, sample_weight, X_error)
         noise = self.mixture_.noise if source.may_miss else None
         if noise is not None and noise.box is None:

@@ -87,12 +87,8 @@ class PosteriorEstimator(MixtureEstimator, ABC):
         if self.mass_.shape != mixture.weights.shape or not (self.mass_ >= 0).all() or not self.mass_.any():
             raise Damaged("its 'mass_' is not a number of rows for each component")
         numbers = self.weight_concentration_prior_, self.mean_precision_prior_, self.degrees_of_freedom_prior_
-        shape = mixture.family.kind.shape(1, mixture.n_features, True)
-        if (
-            self.mean_prior_.shape != (mixture.n_features,)
-            or self.covariance_prior_.shape != shape
-            or min(numbers) <= 0
-        ):
+        shapes = (mixture.n_features,), mixture.family.kind.shape(1, mixture.n_features, True)
+        if (self.mean_prior_.shape, self.covariance_prior_.shape) != shapes or min(numbers) <= 0:
             raise Damaged("its prior does not go with its mixture")
 
     @property
@@ -101,10 +97,8 @@ class PosteriorEstimator(MixtureEstimator, ABC):
         family, alpha = self.mixture_.family, self.weight_concentration_prior_
         is_process = self.weight_concentration_prior_type_ == TYPES[0]
         concentration = StickWeights(alpha) if is_process else DirichletWeights(alpha, len(self.mass_))
-        return GaussWishart(
-            family, concentration, self.mean_prior_, self.mean_precision_prior_, self.degrees_of_freedom_prior_,
-            self.covariance_prior_,
-        )  # fmt: skip
+        of_means = self.mean_prior_, self.mean_precision_prior_
+        return GaussWishart(family, concentration, *of_means, self.degrees_of_freedom_prior_, self.covariance_prior_)
 
     @property
     def _full_posterior(self) -> Approximation:

@@ -35,7 +35,7 @@ from gaussmix._src.report.summary import Summary
 from gaussmix._src.sources.base import Source, in_leaves
 from gaussmix._src.sources.opening import is_table, open
 from gaussmix._src.validation.parameters import check_flag, check_floats
-from gaussmix._src.validation.rows import check_source, scale_weights
+from gaussmix._src.validation.rows import RowsLike, check_source, scale_weights
 from gaussmix._src.validation.targets import check_target, check_targets, copied_column, target_names
 
 
@@ -244,9 +244,7 @@ class GaussianMixtureRegressor(RegressorMixin, MixturePredictor):
         if self.mixture_.feature_names is not None:
             self.feature_names_in_: NDArray[Any] = np.delete(self.feature_names_in_, self._target_indices)
 
-    def _source(
-        self, X: ArrayLike | Source, sample_weight: ArrayLike | None = None, X_error: ArrayLike | None = None
-    ) -> Source:
+    def _source(self, X: RowsLike, sample_weight: ArrayLike | None = None, X_error: ArrayLike | None = None) -> Source:
         """The rows; of an array or a frame in memory without the columns of targets, which are not read."""
         check_is_fitted(self)
         if is_table(X):

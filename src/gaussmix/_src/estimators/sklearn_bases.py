@@ -41,24 +41,11 @@ if TYPE_CHECKING:
         def get_feature_names_out(self, input_features: ArrayLike | None = None) -> NDArray[Any]: ...
 
 else:
-    from sklearn.base import (
-        BaseEstimator,
-        ClassifierMixin,
-        ClassNamePrefixFeaturesOutMixin,
-        DensityMixin,
-        OneToOneFeatureMixin,
-        OutlierMixin,
-        RegressorMixin,
-        TransformerMixin,
-    )
-
-__all__ = [
-    "BaseEstimator",
-    "ClassNamePrefixFeaturesOutMixin",
-    "ClassifierMixin",
-    "DensityMixin",
-    "OneToOneFeatureMixin",
-    "OutlierMixin",
-    "RegressorMixin",
-    "TransformerMixin",
-]
+    from sklearn.base import BaseEstimator as BaseEstimator
+    from sklearn.base import ClassifierMixin as ClassifierMixin
+    from sklearn.base import ClassNamePrefixFeaturesOutMixin as ClassNamePrefixFeaturesOutMixin
+    from sklearn.base import DensityMixin as DensityMixin
+    from sklearn.base import OneToOneFeatureMixin as OneToOneFeatureMixin
+    from sklearn.base import OutlierMixin as OutlierMixin
+    from sklearn.base import RegressorMixin as RegressorMixin
+    from sklearn.base import TransformerMixin as TransformerMixin

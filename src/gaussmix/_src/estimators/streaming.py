@@ -28,7 +28,7 @@ from gaussmix._src.model import Model
 from gaussmix._src.report.messages import CollapseWarning, frozen_sentence
 from gaussmix._src.sources.array import ArraySource
 from gaussmix._src.sources.base import Source
-from gaussmix._src.validation.parameters import drawn_seed
+from gaussmix._src.validation.parameters import check_supported, drawn_seed
 from gaussmix._src.validation.rows import MIN_ROWS, check_source, counted_sum
 
 # The largest weight of an online step in units of the first rows, because weights of any size may follow them.
@@ -49,9 +49,7 @@ def learn(estimator: Any, X: ArrayLike | Source, sample_weight: ArrayLike | None
         source = check_source(estimator, X, sample_weight, reset=stream is None, is_stream=True)
         if stream is None:
             stream = Stream(source.dtype, drawn_seed(estimator.random_state))
-            unsupported_reason = family.unsupported_reason(source.n_features)
-            if unsupported_reason is not None:
-                raise ValueError(f"{unsupported_reason}.")
+            check_supported(family, source.n_features)
         if not np.can_cast(source.dtype, stream.dtype):
             raise ValueError("X is float64, but the stream began with float32. Convert X, or begin with float64.")
         if stream.state is None:
@@ -85,17 +83,13 @@ def _step(estimator: Any, portion: ArraySource, state: StreamState | None) -> St
     source, objective = Data(portion).source(), Objective(state.ridge)
     of_step = source, estimator._engine(), estimator._fitted.model, state.sums, objective, log_retention
     sums, model, frozen = online_step(*of_step)
-    trace, before = Trace(frozen=frozen), estimator._fitted.outcome
+    trace, fitted = Trace(frozen=frozen), estimator._fitted
+    before = fitted.outcome
     n_starts, n_starts_at_best = (1, 1) if before is None else (before.n_starts, before.n_starts_at_best)
     diagnostics = diagnose_components(State(model, trace), estimator._names)
     outcome = Ending(_FOLLOWED, None, None, None, None, n_starts, n_starts_at_best, trace.collapsed, diagnostics)
-    estimator._fitted = replace(
-        estimator._fitted,
-        model=model,
-        lower_bound=sums.log_likelihood,
-        outcome=outcome,
-        facts=None,  # they were of the first rows alone
-    )
+    # The facts were of the first rows alone.
+    estimator._fitted = replace(fitted, model=model, lower_bound=sums.log_likelihood, outcome=outcome, facts=None)
     warn(frozen_sentence(trace), CollapseWarning)
     return replace(state, sums=sums, seen=seen)
 

@@ -161,11 +161,5 @@ def _nodes(scope: Any, operator: Any, container: Any) -> None:
     for kind, inputs, outputs, more in graph.nodes:
         for name in outputs:
             names.setdefault(name, scope.get_unique_variable_name(name))
-        container.add_node(
-            kind,
-            [names[name] for name in inputs],
-            [names[name] for name in outputs],
-            op_version=OPSET,
-            name=scope.get_unique_operator_name(kind),
-            **more,
-        )
+        ends = [names[name] for name in inputs], [names[name] for name in outputs]
+        container.add_node(kind, *ends, op_version=OPSET, name=scope.get_unique_operator_name(kind), **more)

@@ -78,10 +78,8 @@ def to_sql(model: Any, table: str = "data", columns: Sequence[str] | None = None
     _check_distinct(names)
     values = [_joint(coefficients, k, names) for k in range(n_components)]
     if coefficients.noise is not None:  # `greatest` passes over NULL
-        values.append(
-            f"CASE WHEN {' OR '.join(f'{_column(n)} IS NULL' for n in names)} THEN NULL ELSE "
-            f"{_literal(coefficients.noise)} END"
-        )
+        is_null = " OR ".join(f"{_column(name)} IS NULL" for name in names)
+        values.append(f"CASE WHEN {is_null} THEN NULL ELSE {_literal(coefficients.noise)} END")
     joint = [f'"joint_{k}"' for k in range(len(values))]
     linear = coefficients.linear(coefficients.mixture.means.mean(axis=0))
     forms = [] if linear is None else _linear(linear, names)

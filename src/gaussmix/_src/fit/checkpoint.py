@@ -19,17 +19,11 @@ from typing import Any
 import numpy as np
 from sklearn.base import BaseEstimator
 
+from gaussmix._src import errors
 from gaussmix._src.background import Background
 from gaussmix._src.em.objective.trace import Event, Frozen, State, Trace
 from gaussmix._src.em.step.best_of import Run, better
-from gaussmix._src.errors import (
-    NonFiniteLikelihood,
-    NothingFitted,
-    Outcome,
-    ParameterTypeError,
-    SingularCovariance,
-    warn,
-)
+from gaussmix._src.errors import Outcome
 from gaussmix._src.families.base import Family
 from gaussmix._src.fit.features.base import FitFeature
 from gaussmix._src.fit.plan import ModelStart, Plan
@@ -49,12 +43,8 @@ from gaussmix._src.version import package_version
 SECONDS_BETWEEN_WRITES = 5.0  # between two checkpoints of a run
 _SEARCH = "search"  # the key of the state that the generator has when a search begins
 _RESUMABLE = None, Outcome.CONVERGED, Outcome.STEP_LIMIT  # other ends of a run are not those of the fit that goes on
-_FINAL = (
-    SingularCovariance,
-    NonFiniteLikelihood,
-    NothingFitted,
-    Warning,
-)  # errors that the same fit would end with again
+# Errors that the same fit would end with again.
+_FINAL = errors.SingularCovariance, errors.NonFiniteLikelihood, errors.NothingFitted, Warning
 FilePath = str | os.PathLike[str]
 
 
@@ -216,7 +206,7 @@ class Checkpoint(FitFeature):
             return
         if self.failure is not None and not self._has_warned:
             self._has_warned = True
-            warn(f"{self.failure} The fit goes on without a checkpoint.")
+            errors.warn(f"{self.failure} The fit goes on without a checkpoint.")
         self._noted_at = monotonic()
         self._writer = Thread(target=self._write, args=(self._record(), self._position), name="gaussmix-checkpoint")
         self._writer.start()
@@ -255,7 +245,7 @@ def check_path(position: Any) -> FilePath | None:
     """The value of `checkpoint`; raises TypeError unless it is a path or None."""
     if position is None or (isinstance(position, str | os.PathLike) and os.fspath(position)):
         return position
-    raise ParameterTypeError(f"checkpoint must be the path of a file or None, not {position!r}.")
+    raise errors.ParameterTypeError(f"checkpoint must be the path of a file or None, not {position!r}.")
 
 
 def _progress_record(status: FitProgress) -> ProgressRecord:
@@ -324,7 +314,7 @@ def fit_identity(
     known : arrays of what is known about the rows, if anything.
     """
     fingerprint, profile, sample = source.collect(Fingerprint), source.profile, source.sample(LEAF_ROWS)
-    errors = [] if not source.has_errors else [error for error in map(_error_of, source.blocks()) if error is not None]
+    variances = [] if not source.has_errors else [each for each in map(_error_of, source.blocks()) if each is not None]
     values = [np.uint64(fingerprint.total), sample.rows, *([] if sample.row_weight is None else [sample.row_weight])]
     weights = [profile.total_weight, profile.n_positive, profile.largest_weight]
     parameters = estimator.get_params(deep=False)
@@ -339,7 +329,7 @@ def fit_identity(
         "what X or sample_weight holds": _digest(values),
         "the fit to go on from": _digest(before),
         "what labels says": _digest(known),
-        "what X_error says": _digest(errors),
+        "what X_error says": _digest(variances),
     }
     return json.loads(json.dumps(identity))  # as it is read from a file: lists for tuples
 

@@ -39,6 +39,8 @@ from gaussmix._src.numerics.threads import cached_property
 from gaussmix._src.sources.base import Source
 from gaussmix._src.sources.row_statistics import some_distinct
 
+EmFit = tuple[State, Problem, Plan]  # the end of EM, what was fitted, and how
+
 
 @dataclass(frozen=True, eq=False)
 class ClassFit:
@@ -59,17 +61,14 @@ class ClassFit:
     n_parameters: int
     structures: list[str]
     n_steps: int
-    fitted: tuple[State, Problem, Plan] | None = None
+    fitted: EmFit | None = None
 
     def with_prior(self, prior: Array, row_weight: float) -> ClassFit:
         """The fit with given probabilities (n_classes,) of the classes; all rows must be of known class."""
         change = row_weight * float(self.classes.prior @ (np.log(prior) - np.log(self.classes.prior)))
-        return replace(
-            self,
-            classes=self.classes.with_prior(prior),
-            log_likelihood=self.log_likelihood + change,
-            n_parameters=self.n_parameters - len(prior) + 1,
-        )
+        log_likelihood, n_parameters = self.log_likelihood + change, self.n_parameters - len(prior) + 1
+        classes = self.classes.with_prior(prior)
+        return replace(self, classes=classes, log_likelihood=log_likelihood, n_parameters=n_parameters)
 
     def bic(self, row_weight: float) -> float:
         """−2 log L + p log Σs; lower is better. mclust's sign is opposite, and it counts no class probabilities."""
@@ -166,9 +165,7 @@ class LabelledRows:
             classes = replace(classes, mixture=Mixture.from_model(fitted[0].model))
         return self._class_fit(classes, size, [mixture.family.name for mixture in mixtures], n_steps, fitted)
 
-    def _fit(
-        self, family: Family, component_class: NDArray[np.intp], ridge: float | None, plan: Plan
-    ) -> tuple[State, Problem, Plan]:
+    def _fit(self, family: Family, component_class: NDArray[np.intp], ridge: float | None, plan: Plan) -> EmFit:
         problem = Problem(self._labelled_data(component_class), family, len(component_class), self.engine, ridge)
         for feature in self.features:
             plan = feature.plan(plan, problem)
@@ -190,12 +187,7 @@ class LabelledRows:
         return partial(_responsibilities, engine=self.engine, nearby=nearby)
 
     def _class_fit(
-        self,
-        classes: ClassMixtures,
-        n_parameters: int,
-        structures: list[str],
-        n_steps: int,
-        fitted: tuple[State, Problem, Plan] | None,
+        self, classes: ClassMixtures, n_parameters: int, structures: list[str], n_steps: int, fitted: EmFit | None
     ) -> ClassFit:
         """The mixtures of the classes, with their likelihood; the run counts if it made steps."""
         mixture = classes.mixture

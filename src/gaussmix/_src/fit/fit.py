@@ -225,10 +225,9 @@ def _model_from_start(problem: Problem, plan: Plan, start: Start, index: int) ->
     data, user_init = problem.data, plan.user_init
     # Covariances that are given need not be found, so they can't be singular either.
     has_covariances = user_init is not None and user_init.covariances is not None
-    objective = (problem.objective_with(None) if has_covariances else problem.objective).without_component_terms
-    if (
-        isinstance(start, str) and user_init is not None and user_init.means is not None
-    ):  # so that weights and covariances fit the given means
+    objective = (replace(problem, ridge=None) if has_covariances else problem).objective.without_component_terms
+    if isinstance(start, str) and user_init is not None and user_init.means is not None:
+        # Weights and covariances are to fit the given means.
         of_fit = problem.source, problem.engine, problem.n_components
         means = user_init.means
         nearest = nearest_centre(means) if data.trim is None else data.trim.nearest(means, data.sample)
@@ -311,9 +310,8 @@ def _source_from_user(problem: Problem, plan: Plan, start: Any) -> Source:
     shared = start(_rows_for_a_callable(data.source()), problem.n_components, plan.rng) if callable(start) else start
     shape = problem.source.n_rows, problem.n_components
     has_noise = data.noise is not None
-    responsibilities = validation.initial.check_assignment(
-        shared, problem.source.row_weight, shape, returned=callable(start), has_noise=has_noise
-    )
+    how = {"returned": callable(start), "has_noise": has_noise}
+    responsibilities = validation.initial.check_assignment(shared, problem.source.row_weight, shape, **how)
     return data.trimmed(data.source(responsibilities))
 
 

@@ -6,7 +6,6 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from math import inf
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Self, TypeVar, get_args, get_type_hints
 
@@ -337,7 +336,7 @@ def read_records(cls: type[Record], table: Any) -> list[Record]:
 def _read_facts(table: Any) -> RowFacts:
     """The rows of a fit, from a file; raises ValueError for numbers that no rows have."""
     facts = _read_record(RowFacts, table)
-    if not (facts.n_rows > 0 and 0 < facts.row_weight < inf):
+    if not (facts.n_rows > 0 and 0 < facts.row_weight < math.inf):
         raise ValueError(f"{facts.n_rows} rows of total weight {facts.row_weight} are no rows of a fit.")
     return facts
 

@@ -237,9 +237,8 @@ class CallbackTask:
 
     def begin(self, name: str) -> CallbackTask:
         """A part begins."""
-        part = CallbackTask(
-            self.context.subcontext(name, max_subtasks=self.max_parts.get(name, 0)), self.arguments, self.max_parts
-        )
+        context = self.context.subcontext(name, max_subtasks=self.max_parts.get(name, 0))
+        part = CallbackTask(context, self.arguments, self.max_parts)
         part.context.call_on_fit_task_begin(**self.arguments)
         return part
 

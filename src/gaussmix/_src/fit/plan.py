@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 # Row weight for each number in a mean and a full covariance, whatever the structure: with less, "auto" is not a search.
 MIN_SEARCH_ROWS = 20
 AFTER_SEARCH_TOL, AFTER_SEARCH_MAX_STEPS = 1e-5, 300  # of EM after a search; nats per unit of row weight
+_OF_RIDGE = RIDGE_FRACTION, TRIMMED_FRACTION, MIN_SPREAD  # how the core makes the automatic one
 MIN_SEARCH_STEPS = 20  # with a lower `max_iter`, "auto" is not a search
 StartCall = Callable[[Rows, int, np.random.Generator], Assignment]
 Init = str | Sequence[str] | Assignment | StartCall  # what `init_params` may be
@@ -243,9 +244,7 @@ def fit_settings(
         min_weight = weight_for_search(n_features, stopping.max_steps) if init == AUTO else 0.0
         of_search = n_components, n_features, uniform.shape[1], close_after_search(stopping), rngs
         search = search_by_core(family, *of_search, min_weight)
-    return FitSettings(
-        family.algebra, n_components, seeds, control, RIDGE_FRACTION, TRIMMED_FRACTION, MIN_SPREAD, search
-    )
+    return FitSettings(family.algebra, n_components, seeds, control, *_OF_RIDGE, search)
 
 
 def label_settings(
@@ -254,9 +253,7 @@ def label_settings(
     """A fit as plain values, from what `Partition.sharp` says of all rows, with a ridge (n_features,), data units²."""
     if sharp is None or family.algebra is None or family.has_alternatives:
         return None
-    return FitSettings(
-        family.algebra, n_components, sharp, _control(ridge, stopping), RIDGE_FRACTION, TRIMMED_FRACTION, MIN_SPREAD
-    )
+    return FitSettings(family.algebra, n_components, sharp, _control(ridge, stopping), *_OF_RIDGE)
 
 
 def _control(ridge: Array | None, stopping: Stopping) -> Control:

@@ -122,17 +122,15 @@ class Data:
         """Maximum likelihood with this ridge on every variance, data units²; None for the automatic one."""
         return Objective(self.ridge if ridge is None else np.full(self.original.n_features, ridge))
 
-    def restricted(
-        self, terms: Terms, ridge: float | None, family: Family, n_components: int, engine: Engine[Any]
-    ) -> Objective:
+    def restricted(self, terms: Terms, problem: Problem) -> Objective:
         """What EM raises: `objective`, or with the prior and the fixed parameters of `terms` the posterior density."""
-        is_matrix = family.kind.second is Second.FULL
+        is_matrix = problem.family.kind.second is Second.FULL
         if terms.needs_moments and is_matrix not in self._moments:
-            self._moments[is_matrix] = terms.moments(self.source(), self.unit, engine, is_matrix=is_matrix)
-        plain, moments = self.objective(ridge), self._moments.get(is_matrix)
+            self._moments[is_matrix] = terms.moments(self.source(), self.unit, problem.engine, is_matrix=is_matrix)
+        plain, moments = self.objective(problem.ridge), self._moments.get(is_matrix)
         if moments is not None:  # not in `_moments`, because a cycle would keep the rows
             moments = replace(moments, automatic_ridge=lambda: self.ridge)
-        return terms.objective(plain.ridge, self.unit, n_components, family, moments)
+        return terms.objective(plain.ridge, self.unit, problem.n_components, problem.family, moments)
 
     def part(self, choose: Callable[[Block], NDArray[np.bool_]], n_rows: int) -> Data:
         """The `n_rows` rows for which a picklable function of their block is true."""
@@ -174,20 +172,14 @@ class Problem:
     @cached_property
     def objective(self) -> Objective:
         """What EM maximises."""
-        return self.data.objective(self.ridge) if self.terms is None else self.objective_with(self.ridge)
-
-    def objective_with(self, ridge: float | None) -> Objective:
-        """What EM would maximise with another ridge; None for the automatic one."""
-        if self.terms is None:
-            return self.data.objective(ridge)
-        return self.data.restricted(self.terms, ridge, self.family, self.n_components, self.engine)
+        terms = self.terms
+        return self.data.objective(self.ridge) if terms is None else self.data.restricted(terms, self)
 
     @property
     def n_parameters(self) -> int:
         """Number of free parameters of the mixture, with those that the fit keeps fixed."""
-        return free_parameters(
-            self.family, self.n_components, self.source.n_features, has_noise=self.data.noise is not None
-        )
+        has_noise = self.data.noise is not None
+        return free_parameters(self.family, self.n_components, self.source.n_features, has_noise=has_noise)
 
     def continues(self, model: Model) -> bool:
         """Whether EM can continue from a model: it has the size and the structure of this problem."""

@@ -202,11 +202,8 @@ class Search:
             return set(self.candidates)
         position = lowest([results[candidate] for candidate in self.candidates], np.array(values))
         best, limit = self.candidates[position], values[position] + largest
-        return {
-            candidate
-            for candidate, value in zip(self.candidates, values, strict=True)
-            if candidate.family == best.family or value < limit
-        }
+        valued = zip(self.candidates, values, strict=True)
+        return {candidate for candidate, value in valued if candidate.family == best.family or value < limit}
 
     def cross_validate(
         self, results: Sequence[Result], n_folds: int
@@ -291,9 +288,8 @@ class Search:
         rng = self._idle.pop()
         rng.bit_generator.state = self._generator_state
         try:
-            result = self._run_plan(
-                problem, self._candidate_plan(candidate, should_stop, rng=rng, shared=shared), candidate, began
-            )
+            plan = self._candidate_plan(candidate, should_stop, rng=rng, shared=shared)
+            result = self._run_plan(problem, plan, candidate, began)
         finally:
             self._idle.append(rng)
         if result.evidence is not None:

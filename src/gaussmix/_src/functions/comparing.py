@@ -115,10 +115,8 @@ def _warn_of_other_rows(name: str, fit: Any, n_rows: int, weight: Any, error: Ar
         return
     total = float(n_rows if weight is None else weight.sum())
     if total >= 2 and not np.isclose(facts.row_weight, total, rtol=1e-6):  # less are shares, which fits scale
-        warn(
-            f"fits[{name!r}] was fitted to rows of weight {facts.row_weight:g}; those of X have {total:g}.",
-            RuntimeWarning,
-        )
+        sentence = f"fits[{name!r}] was fitted to rows of weight {facts.row_weight:g}; those of X have {total:g}."
+        warn(sentence, RuntimeWarning)
     if facts.has_errors and error is None:
         warn(f"fits[{name!r}] had X_error, but these numbers treat X as exact. Give X_error as well.", RuntimeWarning)
 
@@ -132,9 +130,8 @@ def _cross_validate(fit: Any, folds: NDArray[np.intp], X: Any, weight: Any, erro
     alone = {name: None for name in ("checkpoint",) if name in fit.get_params()}  # a file of the fit to all rows
     for index in range(folds.max() + 1):
         others, fold = np.flatnonzero(folds != index), np.flatnonzero(folds == index)
-        (w, e), (w_of_fold, e_of_fold) = (
-            [None if each is None else each[some] for each in (weight, error)] for some in (others, fold)
-        )
+        parts = ([None if each is None else each[some] for each in (weight, error)] for some in (others, fold))
+        (w, e), (w_of_fold, e_of_fold) = parts
         again = clone(fit).set_params(**alone).fit(rows_of(X, others), sample_weight=w, X_error=e)
         scores.append(again.score(rows_of(X, fold), sample_weight=w_of_fold, X_error=e_of_fold))
         weights.append(len(fold) if w_of_fold is None else w_of_fold.sum())

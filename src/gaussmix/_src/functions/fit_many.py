@@ -33,7 +33,7 @@ from gaussmix._src.numerics.factorise import MIN_ROUNDING
 from gaussmix._src.numerics.threads import at_most
 from gaussmix._src.report.messages import rounding_sentence
 from gaussmix._src.validation.groups import Grouped, grouped
-from gaussmix._src.validation.parameters import CHECKS, check_family, check_seed, drawn_seed
+from gaussmix._src.validation.parameters import CHECKS, check_family, check_seed, check_supported, drawn_seed
 
 _MAX_SHOWN_KEYS = 5  # keys in a warning
 _PRECISION_WEIGHTS = "weight_type='precision'"
@@ -179,9 +179,7 @@ class _GroupFits:
         n_init = CHECKS["n_init"](self.template.n_init)
         engine, init, rows = self.template._engine(), self.template.init_params, self.groups.rows
         if len(rows):
-            unsupported_reason = family.unsupported_reason(rows.shape[1])
-            if unsupported_reason is not None:
-                raise ValueError(f"{unsupported_reason}.")
+            check_supported(family, rows.shape[1])
             warn(check_features(self.template.covariance_type, rows.shape[1]))
         uses = {name for feature in self.features for name in feature.uses} - _CORE_OPTIONS
         if not len(rows) or (uses and not (uses == {_PRECISION_WEIGHTS} and self.groups.row_weight is None)):
@@ -297,19 +295,15 @@ class _GroupFits:
 
 def _sentences(mixtures: Mixtures) -> list[tuple[str, type[Warning]]]:
     """What a user should know of all fits together."""
-    slow = [
-        key
-        for key, has_converged, n_steps in zip(mixtures.keys, mixtures.converged, mixtures.n_iter, strict=True)
-        if n_steps and not has_converged
-    ]
+    ends = zip(mixtures.keys, mixtures.converged, mixtures.n_iter, strict=True)
+    slow = [key for key, has_converged, n_steps in ends if n_steps and not has_converged]
     sentences: list[tuple[str, type[Warning]]] = []
     for texts, verb in ((mixtures.errors, "could not be fitted"), (mixtures.notes, "were fitted with a warning")):
         if texts:
             first = next(iter(texts))
             example = texts[first] if isinstance(texts[first], str) else " ".join(texts[first])
-            sentences.append(
-                (f"{_some(list(texts), len(mixtures))} {verb}. Group {first!r}: {example}", RuntimeWarning)
-            )
+            sentence = f"{_some(list(texts), len(mixtures))} {verb}. Group {first!r}: {example}"
+            sentences.append((sentence, RuntimeWarning))
     if slow:
         sentence = f"{_some(slow, len(mixtures))} did not converge in max_iter steps. Raise max_iter or tol."
         sentences.append((sentence, ConvergenceWarning))

@@ -90,7 +90,7 @@ def likelihood_ratio_test(
         raise ValueError("likelihood_ratio_test needs a number as tol, nats per row, for its refits. Give tol=1e-6.")
     for k in range(smallest, largest):
         fitted = GaussianMixture(k, **parameters).fit(rows)
-        problem = fitted._inference_problem(rows)
+        problem = fitted._inference_problem(rows, None, None, None)
         if not isinstance(problem.source, ArraySource):
             raise ValueError("likelihood_ratio_test needs rows in memory. Read them, or some of them, into an array.")
         if problem.source.is_incomplete:
@@ -99,14 +99,10 @@ def likelihood_ratio_test(
             )
         names = names_of(fitted.mixture_)
         ratios.append(likelihood_ratio(problem, fitted.mixture_.model, n, tolerance, rng, names))
-    return OrderTest(
-        np.arange(smallest, largest),
-        np.array([ratio.statistic for ratio in ratios]),
-        np.array([ratio.p_value for ratio in ratios]),
-        f"Likelihood ratio test of mixtures against one component more, {n:,} bootstrap samples",
-        np.array([ratio.drawn for ratio in ratios]),
-        frame_library(X),
-    )
+    about = f"Likelihood ratio test of mixtures against one component more, {n:,} bootstrap samples"
+    statistic, drawn = np.array([ratio.statistic for ratio in ratios]), np.array([ratio.drawn for ratio in ratios])
+    p_value = np.array([ratio.p_value for ratio in ratios])
+    return OrderTest(np.arange(smallest, largest), statistic, p_value, about, drawn, frame_library(X))
 
 
 def n_components_test(
@@ -167,35 +163,28 @@ def n_components_test(
         )
     order = rng.permutation(len(rows))
     parts = rows[np.sort(order[: len(rows) // 2])], rows[np.sort(order[len(rows) // 2 :])]
-    sizes, ratios = list[int](), list[float]()
+    ratios = list[float]()
     for k in range(1, largest + 1):
         logs = list[float]()
         for one, other in (parts, parts[::-1]):
-            alternative, null = (
-                GaussianMixture(size, **parameters).fit(half) for size, half in ((k + more, one), (k, other))
-            )
+            alternative = GaussianMixture(k + more, **parameters).fit(one)
+            null = GaussianMixture(k, **parameters).fit(other)
             _check_variances(alternative, one)
             logs.append(len(other) * (alternative.score(other) - null.score(other)))
-        sizes.append(k)
         ratios.append(float(np.logaddexp(logs[0], logs[1]) - np.log(2)))
         p_values = np.exp(-np.maximum(np.array(ratios), 0.0))  # of the logarithms, since ratios overflow and underflow
         if p_values[-1] > alpha:
             break
     with np.errstate(over="ignore"):
         statistic = np.exp(np.array(ratios))
-    return OrderTest(
-        np.array(sizes),
-        statistic,
-        p_values,
-        f"Test of mixtures against {more} component{'s' * (more > 1)} more, by halves of the rows",
-        None,
-        frame_library(X),
-    )
+    sizes, words = np.arange(1, len(ratios) + 1), f"{more} component{'s' * (more > 1)} more"
+    about = f"Test of mixtures against {words}, by halves of the rows"
+    return OrderTest(sizes, statistic, p_values, about, None, frame_library(X))
 
 
 def _check_variances(fit: GaussianMixture, X: Rows) -> None:
     """Raise ValueError where a component has equal rows: densities at them are as high as the ridge lets them be."""
-    if are_repeats(fit._inference_problem(X), [fit.mixture_.model], len(X)):
+    if are_repeats(fit._inference_problem(X, None, None, None), [fit.mixture_.model], len(X)):
         raise ValueError(
             "n_components_test needs rows that vary in each component, but one has only reg_covar as its variance, as "
             "where values repeat. Test fewer components, or set reg_covar to the variance of rounding."

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,12 +11,15 @@ from numpy.typing import NDArray
 from gaussmix._src.engines.base import NOISE
 from gaussmix._src.errors import counted
 from gaussmix._src.interfaces.parameters import LOG_2PI
-from gaussmix._src.mixture.html import shorten
+from gaussmix._src.mixture.html import names_of, shorten
 from gaussmix._src.mixture.levels import log_tail
 from gaussmix._src.model import Model
 from gaussmix._src.numerics.arrays import Array, Indices
 from gaussmix._src.numerics.frames import Frame, made_frame
 from gaussmix._src.numerics.rows import patterns
+
+if TYPE_CHECKING:
+    from gaussmix._src.mixture.mixture import Mixture
 
 _MOST_ROWS, _MAX_FEATURES = 10, 5  # of the text
 _COLUMNS = "runner_up", "log_ratio", "log_weight_ratio", "log_density_ratio", "squared_distance", "tail_probability"
@@ -146,20 +149,14 @@ def _called(component: int) -> str:
 
 
 def explained(
-    model: Model,
-    rows: Array,
-    labels: NDArray[np.int64],
-    responsibilities: Array,
-    names: tuple[str, ...],
-    native: Any,
-    error: Array | None = None,
+    mixture: Mixture, rows: Array, labels: NDArray[np.int64], responsibilities: Array, native: Any, error: Array | None
 ) -> Explanation:
     """Explain rows (n_rows, n_features) in float64, whose cells may be NaN, from what an engine says of them.
 
-    `names` names the features. `native` is the data frame that held the rows. `error` is as in a `Block`.
+    `native` is the data frame that held the rows. `error` is as in a `Block`.
     """
     n_rows, d = rows.shape
-    K = model.n_components
+    model, K = mixture.model, mixture.n_components
     heights, roots = np.empty((n_rows, K + 1)), np.empty((n_rows, K + 1, d))
     # Rows so far out that squares would overflow are measured in other units, powers of 2.
     units = _units(np.fmax(np.nanmax(np.abs(rows), axis=1, initial=0.0), np.abs(model.means).max(initial=0.0)))
@@ -201,7 +198,7 @@ def explained(
         rows=rows,
         means=model.means[of_component],
         deviations=deviations[each, of_component],
-        names=names,
+        names=names_of(mixture),
         native=native,
     )
 
@@ -236,9 +233,8 @@ def _of_pattern(model: Model, rows: Array, seen: Indices, error: Array | None, u
     roots[:, K, seen] = 0.0
     if not len(seen):
         return heights, roots
-    offsets = np.ldexp(rows[:, None, seen], -units[:, None, None]) - np.ldexp(
-        model.means[:, seen], -units[:, None, None]
-    )
+    exponents = -units[:, None, None]
+    offsets = np.ldexp(rows[:, None, seen], exponents) - np.ldexp(model.means[:, seen], exponents)
     if error is not None:
         heights[:, :K], roots[:, :K, seen] = _with_errors(model, offsets, seen, error)
         return heights, roots

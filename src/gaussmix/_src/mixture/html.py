@@ -141,9 +141,8 @@ def _curves(mixture: MixtureBase, drawn: Indices) -> tuple[str, str]:
     """The density of one feature, thick, and its parts."""
     means, deviations = mixture.means[drawn, 0], np.sqrt(mixture.model.covariances.variances()[drawn, 0])
     box = None if mixture.noise is None or mixture.noise.box is None else mixture.noise.box
-    low, high = (
-        end[0] for end in _range((means - 3.5 * deviations)[:, None], (means + 3.5 * deviations)[:, None], box)
-    )
+    ends = _range((means - 3.5 * deviations)[:, None], (means + 3.5 * deviations)[:, None], box)
+    low, high = (end[0] for end in ends)
     nearby = means[:, None] + deviations[:, None] * np.linspace(-3.5, 3.5, 29)
     x = np.unique(np.concatenate([np.linspace(low, high, 161), nearby.ravel()]))
     z = np.clip((x - means[:, None]) / deviations[:, None], -MAX_DRAWN_DEVIATIONS, MAX_DRAWN_DEVIATIONS)
@@ -154,10 +153,8 @@ def _curves(mixture: MixtureBase, drawn: Indices) -> tuple[str, str]:
         whole = whole + np.where(inside, np.exp(mixture.noise.log_density), 0.0)
     across, up = _room() / [high - low, 1.08 * whole.max() or 1.0]  # all may be noise
     pixels = _LEFT + (x - low) * across
-    shapes = [
-        _line(pixels, HEIGHT - _BOTTOM - part * up, 1.0, color_of(k))
-        for k, part in zip(drawn.tolist(), parts, strict=True)
-    ]
+    curves = zip(drawn.tolist(), parts, strict=True)
+    shapes = [_line(pixels, HEIGHT - _BOTTOM - part * up, 1.0, color_of(k)) for k, part in curves]
     shapes.append(_line(pixels, HEIGHT - _BOTTOM - whole * up, 2.0))
     for k, part in zip(drawn.tolist(), parts, strict=True):
         top = int(part.argmax())

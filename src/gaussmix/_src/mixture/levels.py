@@ -51,7 +51,7 @@ class LevelEllipsoid:
         return self.highest - np.where(p > 0.5, outside, inside), np.zeros_like(p)
 
 
-def log_tails(levels: LevelSets | LevelEllipsoid | LevelSample, log_levels: Array) -> tuple[Array, Array]:
+def log_tails(levels: Levels, log_levels: Array) -> tuple[Array, Array]:
     """Log of the mass below levels (n,), nats, and its relative standard error; −inf and 0 for a level of −inf."""
     logs, errors = np.full(len(log_levels), -np.inf), np.zeros(len(log_levels))
     is_finite = log_levels > -np.inf  # a row farther out than squares of float64 reach has the level −inf
@@ -60,11 +60,7 @@ def log_tails(levels: LevelSets | LevelEllipsoid | LevelSample, log_levels: Arra
 
 
 def level_above(
-    levels: LevelSets | LevelEllipsoid | LevelSample,
-    log_masses: Array,
-    model: Model,
-    line: UnivariateMixture | None,
-    engine: Engine[Any],
+    levels: Levels, log_masses: Array, model: Model, line: UnivariateMixture | None, engine: Engine[Any]
 ) -> tuple[Array, Array]:
     """Log density below which lies a mass whose log is given, in the shape of that, nats, and its standard error."""
     wanted = log_masses.ravel()
@@ -131,12 +127,9 @@ class LevelSample:
     def level(self, log_masses: Array) -> tuple[Array, Array]:
         """The log density below which lies a mass whose log is given, (n,), nats, and its standard error."""
         level, error, part = np.full(len(log_masses), -np.inf), np.zeros(len(log_masses)), log_masses > -np.inf
-        levels = np.array(
-            [
-                levels[np.minimum(np.searchsorted(masses[1:], log_masses[part]), len(levels) - 1)]
-                for levels, masses in zip(self.log_levels, self.log_masses, strict=True)
-            ]
-        )
+        wanted, last = log_masses[part], self.log_levels.shape[1] - 1
+        each = zip(self.log_levels, self.log_masses, strict=True)
+        levels = np.array([own[np.minimum(np.searchsorted(masses[1:], wanted), last)] for own, masses in each])
         level[part], error[part] = levels.mean(axis=0), levels.std(axis=0, ddof=1) / np.sqrt(N_SCRAMBLES)
         return level, error
 
@@ -220,3 +213,6 @@ def _log_deep(y: Array, order: float) -> Array:
         total += term
         step += 1
     return np.asarray((order - 1) * np.log(y) - y - gammaln(order) + np.log(total))
+
+
+Levels = LevelSets | LevelEllipsoid | LevelSample

@@ -167,13 +167,10 @@ class Mixtures(Sequence[Mixture]):
         Parameters and errors are those of `Mixture.load`; the file is one that `save` or the command line wrote.
         """
         record = mixtures_file.read(path)
-        kinds = {"converged": np.bool_, "n_iter": np.int64}
-        arrays: dict[str, Any] = {
-            name: record.tensors[name].astype(kinds.get(name, np.float64), copy=False) for name in _GROUP_ARRAYS
-        }
-        errors, notes = (
-            {record.keys[nth]: texts for nth, texts in each.items()} for each in (record.errors, record.notes)
-        )
+        kinds: dict[str, Any] = dict.fromkeys(_GROUP_ARRAYS, np.float64) | {"converged": np.bool_, "n_iter": np.int64}
+        arrays: dict[str, Any] = {name: record.tensors[name].astype(kind, copy=False) for name, kind in kinds.items()}
+        errors = {record.keys[nth]: sentence for nth, sentence in record.errors.items()}
+        notes = {record.keys[nth]: sentences for nth, sentences in record.notes.items()}
         more: dict[str, Any] = {"errors": errors, "notes": notes, "feature_names": record.feature_names}
         return cls(tuple(record.keys), family=record.family, **arrays, **more)
 

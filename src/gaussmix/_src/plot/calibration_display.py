@@ -99,32 +99,30 @@ class CalibrationDisplay(Display):
             raise ValueError(f'kind={kind!r:.60} must be "coverage" or "pit".')
         ax = self._on(ax)
         color = self._line_color(color)
-        handles = (self._draw_coverage if kind == "coverage" else self._draw_pit)(ax, color)
+        band: dict[str, Any] = {"color": faded(self._ink, 0.15), "linewidth": 0, "label": "chance, 95%"}
+        right: dict[str, Any] = {"color": self._ink, "linewidth": 0.9, "linestyle": "--", "label": "right model"}
+        handles = (self._draw_coverage if kind == "coverage" else self._draw_pit)(ax, color, band, right)
         return self._with_legend(handles, legend)
 
-    def _draw_coverage(self, ax: Axes, color: Any) -> list[Any]:
+    def _draw_coverage(self, ax: Axes, color: Any, band: dict[str, Any], right: dict[str, Any]) -> list[Any]:
         promised = np.linspace(0, 1, 101)
         inside = np.sort(np.abs(2 * self.values - 1) if self.is_central else self.values)
         observed = np.searchsorted(inside, promised, side="right") / len(inside)
         low, high = _chance(len(inside), promised)
-        self.band_: Any = ax.fill_between(
-            promised, low, high, color=faded(self._ink, 0.15), linewidth=0, label="chance, 95%"
-        )
-        self.reference_: Any = ax.plot(
-            [0, 1], [0, 1], color=self._ink, linewidth=0.9, linestyle="--", label="right model"
-        )[0]
+        self.band_: Any = ax.fill_between(promised, low, high, **band)
+        self.reference_: Any = ax.plot([0, 1], [0, 1], **right)[0]
         self.line_: Any = ax.plot(promised, observed, color=color, linewidth=1.8, label="observed")[0]
         what = "intervals" if self.is_central else "regions"
         ax.set(xlabel=f"mass of the {what}", ylabel="share of rows inside", xlim=(0, 1), ylim=(0, 1), aspect="equal")
         return [self.line_, self.reference_, self.band_]
 
-    def _draw_pit(self, ax: Axes, color: Any) -> list[Any]:
+    def _draw_pit(self, ax: Axes, color: Any, band: dict[str, Any], right: dict[str, Any]) -> list[Any]:
         low, high = (_N_BINS * probability for probability in _chance(len(self.values), 1 / _N_BINS))
         how: dict[str, Any] = {"bins": _N_BINS, "range": (0, 1), "facecolor": faded(color, 0.45), "edgecolor": color}
         self.line_ = ax.hist(self.values, weights=np.full(len(self.values), _N_BINS / len(self.values)), **how)[2]
         self.line_.set_label("observed")
-        self.band_ = ax.axhspan(low, high, color=faded(self._ink, 0.15), linewidth=0, zorder=0, label="chance, 95%")
-        self.reference_ = ax.axhline(1.0, color=self._ink, linewidth=0.9, linestyle="--", label="right model")
+        self.band_ = ax.axhspan(low, high, zorder=0, **band)
+        self.reference_ = ax.axhline(1.0, **right)
         what = "mass below y given x" if self.is_central else "mass where the density is higher"
         ax.set(xlabel=what, ylabel="rows, times those expected", xlim=(0, 1))
         return [self.line_, self.reference_, self.band_]
@@ -149,6 +147,5 @@ def _masses_below(regressor: Any, X: ArrayLike, y: ArrayLike | None) -> Array:
     unnamed = as_regressor(mixture.with_feature_names(None), indices.tolist(), regressor.n_jobs)
     models = unnamed.predict_mixture(inputs)
     deviations = np.sqrt(models.family.covariances(models.covariances, *models.means.shape[1:]).variances()[:, 0])
-    return np.asarray(
-        np.einsum("nk,nk->n", models.weights, ndtr((target[:, None] - models.means[:, :, 0]) / deviations))
-    )
+    below = ndtr((target[:, None] - models.means[:, :, 0]) / deviations)
+    return np.asarray(np.einsum("nk,nk->n", models.weights, below))

@@ -111,14 +111,10 @@ class ConditionalDisplay(Display):
         x = _span(pair.means[:, 0], np.sqrt(pair.model.covariances.dense()[:, 0, 0]), rows[:, 0])
         regressor = as_regressor(pair.with_feature_names(None), [1])
         tails = np.concatenate([0.5 - 0.5 * probabilities[::-1], [0.5], 0.5 + 0.5 * probabilities])
-        return cls(
-            x=x,
-            mean=np.asarray(regressor.predict(x[:, None]))[:, 0],
-            quantiles=regressor.predict_quantiles(x[:, None], tails)[:, 0],
-            masses=probabilities,
-            rows=rows,
-            feature_names=[names[index] for index in indices],
-        ).plot(ax, **options)
+        mean, quantiles = regressor.predict(x[:, None]), regressor.predict_quantiles(x[:, None], tails)
+        parts: dict[str, Any] = {"mean": np.asarray(mean)[:, 0], "quantiles": quantiles[:, 0], "masses": probabilities}
+        feature_names = [names[index] for index in indices]
+        return cls(x=x, rows=rows, feature_names=feature_names, **parts).plot(ax, **options)
 
     def plot(self, ax: Axes | None = None, *, color: Any = None, legend: bool = True) -> Self:
         """Draw.
@@ -148,10 +144,10 @@ class ConditionalDisplay(Display):
             edges = self.quantiles[:, k], self.quantiles[:, 2 * n - k]
             pen: dict[str, Any] = {"color": faded(color, 0.18 + 0.14 * k), "linewidth": 0, "zorder": 1.5}
             self.bands_.append(ax.fill_between(self.x, *edges, label=f"{100 * mass:.4g}% of the rows", **pen))
-        self.mean_: Any = ax.plot(self.x, self.mean, color=color, linewidth=1.8, zorder=4, label="mean")[0]
-        self.median_: Any = ax.plot(
-            self.x, self.quantiles[:, n], color=color, linewidth=1.2, linestyle="--", zorder=4, label="median"
-        )[0]
+        style = {"color": color, "zorder": 4}
+        self.mean_: Any = ax.plot(self.x, self.mean, linewidth=1.8, label="mean", **style)[0]
+        style |= {"linewidth": 1.2, "linestyle": "--", "label": "median"}
+        self.median_: Any = ax.plot(self.x, self.quantiles[:, n], **style)[0]
         self._name_axes(self.feature_names)
         return self._with_legend([self.mean_, self.median_, *reversed(self.bands_)], legend)
 

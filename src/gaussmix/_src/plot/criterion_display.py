@@ -138,12 +138,9 @@ class CriterionDisplay(Display):
             return
         self.ax_.set_ylim(low, high)
         is_below = self.criterion in HIGHER
-        where: dict[str, Any] = {
-            "x": 0.99,
-            "y": 0.01 if is_below else 0.99,
-            "va": "bottom" if is_below else "top",
-            "bbox": {"facecolor": self.ax_.get_facecolor(), "edgecolor": "none", "pad": 1},  # over the lines
-        }
+        y, side = (0.01, "bottom") if is_below else (0.99, "top")
+        box = {"facecolor": self.ax_.get_facecolor(), "edgecolor": "none", "pad": 1}  # over the lines
+        where: dict[str, Any] = {"x": 0.99, "y": y, "va": side, "bbox": box}
         text = f"{'↓' if is_below else '↑'} {counted(beyond, 'worse candidate')}"
         self.note_ = self.ax_.text(s=text, transform=self.ax_.transAxes, fontsize="small", ha="right", **where)
 

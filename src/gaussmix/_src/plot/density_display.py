@@ -96,9 +96,8 @@ class DensityDisplay(FeatureDisplay):
         levels = self.levels_ + np.arange(len(self.levels_)) * 1e-12  # strictly ascending, even if two values are equal
         top = max(float(density.max()), float(levels[-1])) + 1.0
         self.regions_: Any = ax.contourf(x, y, density, levels=[*levels, top], colors=shades, zorder=1.5)
-        self.contours_: Any = ax.contour(
-            x, y, density, levels=levels, colors=[color], linewidths=1.2, linestyles="-", zorder=3
-        )
+        style: dict[str, Any] = {"colors": [color], "linewidths": 1.2, "linestyles": "-", "zorder": 3}
+        self.contours_: Any = ax.contour(x, y, density, levels=levels, **style)
         box = covered(self.mixture.means, self.mixture.model.covariances.dense())
         opacity = min(0.6, 15 * max(len(self.rows), 1) ** -0.5)
         self.rows_: Any = draw_plain_rows(ax, self.rows, self._ink, opacity, box, {"s": 6})
@@ -117,10 +116,8 @@ class DensityDisplay(FeatureDisplay):
         x = make_grid(self.mixture, self.rows)[0]
         density = np.exp(self.mixture.log_density(x[:, None]))
         self.rows_ = draw_histogram(ax, self.rows[:, 0], {})
-        self.regions_ = [
-            ax.fill_between(x, density, where=density >= np.exp(level), color=shades[0], linewidth=0)
-            for level in self.levels_
-        ]
+        style = {"color": shades[0], "linewidth": 0}
+        self.regions_ = [ax.fill_between(x, density, where=density >= np.exp(at), **style) for at in self.levels_]
         (self.contours_,) = ax.plot(x, density, color=color, linewidth=1.3)
         ax.set_ylim(bottom=0.0)
 
@@ -128,7 +125,6 @@ class DensityDisplay(FeatureDisplay):
 def _handles(probabilities: Array, shades: Sequence[Any], color: Any) -> list[Any]:
     from matplotlib.patches import Patch
 
-    return [
-        Patch(facecolor=shade, edgecolor=color, label=f"{100 * probability:.4g}% of the mass")
-        for probability, shade in zip(probabilities[::-1].tolist(), shades[::-1], strict=True)
-    ]
+    labels = [f"{100 * probability:.4g}% of the mass" for probability in probabilities[::-1].tolist()]
+    shaded = zip(labels, shades[::-1], strict=True)
+    return [Patch(facecolor=shade, edgecolor=color, label=label) for label, shade in shaded]

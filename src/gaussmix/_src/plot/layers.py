@@ -179,10 +179,8 @@ def draw_indices(ax: Axes, means: Array, pens: Sequence[Pen]) -> list[Any]:
     how: dict[str, Any] = {"ha": "center", "va": "center", "fontsize": "small", "weight": "bold", "zorder": 6}
     rim = withStroke(linewidth=2.5, foreground=faded(page, 0.85))
     how |= {"color": ax.xaxis.label.get_color(), "path_effects": [rim]}
-    return [
-        ax.text(x, y, str(k), bbox={**badge, "edgecolor": pen.color}, **how)
-        for k, ((x, y), pen) in enumerate(zip(means.tolist(), pens, strict=True))
-    ]
+    badges = [{**badge, "edgecolor": pen.color} for pen in pens]
+    return [ax.text(means[k, 0], means[k, 1], str(k), bbox=badge, **how) for k, badge in enumerate(badges)]
 
 
 def normal_density(points: Array, mean: float, deviation: float) -> Array:

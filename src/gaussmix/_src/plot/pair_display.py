@@ -49,9 +49,8 @@ class PairDisplay(FeatureDisplay):
     def from_fit(cls, subject: Subject, shown: Sequence[int]) -> Self:
         """Make the displays of some features without drawing them."""
         known = subject.labels_and_certainty()
-        return cls(
-            cells=[[ComponentDisplay.from_fit(subject, [i] if i == j else [j, i], known) for j in shown] for i in shown]
-        )
+        pairs = [[[i] if i == j else [j, i] for j in shown] for i in shown]
+        return cls(cells=[[ComponentDisplay.from_fit(subject, pair, known) for pair in row] for row in pairs])
 
     def plot(self, ax: Any = None, *, levels: Sequence[float] = (1, 2), legend: bool = True, **options: Any) -> Self:
         """Draw.

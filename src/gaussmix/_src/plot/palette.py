@@ -31,14 +31,8 @@ def component_pens(n_components: int, colors: Any = None, background: Any = "whi
     """
     palette = [on_page(color, background) for color in COLORS] if colors is None else checked_colors(colors)
     n_distinct = len({faded(color, 1.0) for color in palette})
-    return [
-        Pen(
-            palette[k % len(palette)],
-            MARKERS[k // n_distinct % len(MARKERS)],
-            LINE_STYLES[k // n_distinct % len(LINE_STYLES)],
-        )
-        for k in range(n_components)
-    ]
+    rounds = [(k // n_distinct, palette[k % len(palette)]) for k in range(n_components)]
+    return [Pen(color, MARKERS[nth % len(MARKERS)], LINE_STYLES[nth % len(LINE_STYLES)]) for nth, color in rounds]
 
 
 def on_page(color: Any, background: Any) -> Any:

@@ -84,9 +84,8 @@ class ProjectionDisplay(ComponentDisplay):
         mixture = subject.mixture.without_noise.transform(axes, -axes @ result.centre)
         html = [shorten(name) for name in subject.names]
         names = [f"direction {nth}\n{largest(axis, html)}" for nth, axis in enumerate(axes)]
-        projected = ComponentDisplay.from_fit(
-            Subject(mixture, names, rows), range(len(axes)), subject.labels_and_certainty()
-        )
+        known = subject.labels_and_certainty()
+        projected = ComponentDisplay.from_fit(Subject(mixture, names, rows), range(len(axes)), known)
         return cls(**vars(projected), directions=axes).plot(ax, **options)
 
 

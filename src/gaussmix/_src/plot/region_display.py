@@ -74,19 +74,12 @@ class RegionDisplay(FeatureDisplay):
         """Make the display of some features without drawing it."""
         is_all = shown == list(range(subject.mixture.n_features))
         mixture = subject.mixture if is_all else subject.mixture.marginal(shown)
-        x, y, points = make_grid(mixture, subject.shown(shown))
+        rows, features = subject.shown(shown), [subject.names[j] for j in shown]
+        x, y, points = make_grid(mixture, rows)
         names, scores, labels = _decisions(subject, mixture, points)
         shape = (len(names), len(y), len(x)) if len(y) else (len(names), len(x))
-        return cls(
-            names=names,
-            x=x,
-            y=y,
-            scores=scores.T.reshape(shape),
-            rows=subject.shown(shown),
-            labels=labels,
-            feature_names=[subject.names[j] for j in shown],
-            has_noise=mixture.noise is not None,
-        )
+        parts: dict[str, Any] = {"x": x, "y": y, "scores": scores.T.reshape(shape), "rows": rows, "labels": labels}
+        return cls(names=names, feature_names=features, has_noise=mixture.noise is not None, **parts)
 
     def plot(self, ax: Axes | None = None, *, colors: Sequence[Any] | None = None, legend: bool = True) -> Self:
         """Draw. Parameters, return and errors are those of `ComponentDisplay.plot`; colors are of the decisions."""

@@ -72,10 +72,8 @@ class UncertaintyDisplay(FeatureDisplay):
         some = np.flatnonzero(~np.isnan(rows).any(axis=1))
         if len(some) > MAX_POINTS:
             some = np.sort(some[np.argpartition(certainty[some], MAX_POINTS)[:MAX_POINTS]])
-        has_noise, parts = noise is not None and noise.weight > 0, subject.components(shown)
-        return cls(
-            rows=rows[some], labels=labels[some], uncertainty=1.0 - certainty[some], has_noise=has_noise, **parts
-        )
+        parts = subject.components(shown) | {"has_noise": noise is not None and noise.weight > 0}
+        return cls(rows=rows[some], labels=labels[some], uncertainty=1.0 - certainty[some], **parts)
 
     def plot(self, ax: Axes | None = None, *, colors: Sequence[Any] | None = None, legend: bool = True) -> Self:
         """Draw. Parameters, return and errors are those of `ComponentDisplay.plot`."""

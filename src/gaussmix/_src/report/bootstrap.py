@@ -15,23 +15,8 @@ from gaussmix._src.fit.fitted import Fitted
 from gaussmix._src.fit.problem import Problem
 from gaussmix._src.mixture.mixture import Mixture
 from gaussmix._src.numerics.arrays import Array
-from gaussmix._src.report.inference import (
-    MAX_SHOWN_MIXTURES,
-    OF_NOISE,
-    WEAK_NOTE,
-    Estimates,
-    Function,
-    Inference,
-    MixtureEstimates,
-    another_rows,
-    as_mixtures,
-    check_unit,
-    compute_inference,
-    function_values,
-    is_weakly_identified,
-    parameter_entries,
-    weak_identification_note,
-)
+from gaussmix._src.report import inference
+from gaussmix._src.report.inference import Estimates, Function, Inference, MixtureEstimates
 
 RESAMPLING = Resampling("weighted", 199, concentration=0.8137)  # with it intervals held best where formulas fall short
 _REFIT_COVERAGE = ", those of these refits 96 %"
@@ -73,11 +58,11 @@ class Bootstrap(MixtureEstimates):
         ------
         ValueError : the function is not finite for a refit.
         """
-        value = function_values(function, self.mixture)
-        found = np.array([function_values(function, each).ravel() for each in self.mixtures(self.n)])
+        value = inference.function_values(function, self.mixture)
+        found = np.array([inference.function_values(function, each).ravel() for each in self.mixtures(self.n)])
         return self._function_estimates(name, value, weighted_covariance(found, self.counts), found)
 
-    def mixtures(self, n: int = MAX_SHOWN_MIXTURES) -> list[Mixture]:
+    def mixtures(self, n: int = inference.MAX_SHOWN_MIXTURES) -> list[Mixture]:
         """The first refits, as mixtures, fewer than `n` where some collapsed or there are no more: for pictures.
 
         Parameters
@@ -86,7 +71,8 @@ class Bootstrap(MixtureEstimates):
         """
         assert self.draws is not None, "a bootstrap has them"
         scale, model = NaturalScale.at_model(self.mixture.model), self.mixture.model
-        return as_mixtures((scale.model(draw, model) for draw in self.draws[: check_count("n", n, 1)]), self.mixture)
+        models = (scale.model(draw, model) for draw in self.draws[: check_count("n", n, 1)])
+        return inference.as_mixtures(models, self.mixture)
 
 
 def weighted_covariance(draws: Array, counts: Array | None) -> Array:
@@ -115,16 +101,17 @@ def infer_fit(fitted: Fitted, problem: Problem, rng: np.random.Generator, *, are
     ValueError : there is no formula.
     """
     has_precisions = not are_counts and problem.source.row_weight is not None
-    found = compute_inference(fitted, problem, "sandwich" if has_precisions else "hessian", are_counts=are_counts)
+    kind = "sandwich" if has_precisions else "hessian"
+    found = inference.compute_inference(fitted, problem, kind, are_counts=are_counts)
     is_free = not found.maximum.frozen  # of frozen components refits would give errors near 0
-    if is_free and is_weakly_identified(found.maximum) and are_quick(problem, found.mixture.model):
+    if is_free and inference.is_weakly_identified(found.maximum) and are_quick(problem, found.mixture.model):
         try:
             refitted = run_bootstrap(fitted, problem, RESAMPLING._replace(are_counts=are_counts), rng, has_warning=True)
         except ValueError as error:
             found = replace(found, notes=(*found.notes, str(error)))
         else:
-            why = weak_identification_note(found.maximum, _REFIT_COVERAGE)
-            notes = [why if note.startswith(WEAK_NOTE) else note for note in found.notes]
+            why = inference.weak_identification_note(found.maximum, _REFIT_COVERAGE)
+            notes = [why if note.startswith(inference.WEAK_NOTE) else note for note in found.notes]
             return replace(refitted, notes=tuple(dict.fromkeys((*notes, *refitted.notes))))
     if has_precisions:
         found = replace(found, notes=(*found.notes, "The sandwich, because row weights are precisions."))
@@ -151,15 +138,15 @@ def run_bootstrap(
     -----
     RuntimeWarning : the rows are not those of the fit.
     """
-    check_unit(fitted.mixture)
+    inference.check_unit(fitted.mixture)
     found = refits(problem, fitted.mixture.model, how, rng, fitted.collapsed)
     mixture = Mixture.from_model(found.model, fitted.mixture.feature_names)
-    others = another_rows(fitted, problem, found.before)
+    others = inference.another_rows(fitted, problem, found.before)
     if not has_warning:
         warn(others)
     counts = found.counts if how.kind == "jackknife" else None
     return Bootstrap(
-        **parameter_entries(mixture),
+        **inference.parameter_entries(mixture),
         covariance=weighted_covariance(found.draws, counts),
         method=f"{found.n:,} refits, {_RESAMPLING_WORDS[how.kind]}",
         notes=(*filter(None, [others]), *_refit_notes(found)),
@@ -195,7 +182,7 @@ def _refit_notes(found: Refits) -> list[str]:
         which = name_components(found.degenerate).capitalize()
         notes.append(f"{which}: collapsed or without rows in the fit, so that errors and intervals mean little there.")
     if found.model.noise is not None:
-        notes.append(OF_NOISE)
+        notes.append(inference.OF_NOISE)
     return notes
 
 

@@ -165,15 +165,13 @@ class Estimates:
 
     def _repr_html_(self) -> str:
         notes = "".join(f"<li>{escape(note)}</li>" for note in self.notes)
-        return (
-            f"<div><p>{self._title} by {self.method}</p>{table_html(*self._cells(DEFAULT_ALPHA))}<ul>{notes}</ul></div>"
-        )
+        table = table_html(*self._cells(DEFAULT_ALPHA))
+        return f"<div><p>{self._title} by {self.method}</p>{table}<ul>{notes}</ul></div>"
 
     def _cells(self, alpha: float) -> tuple[list[str], list[list[str]]]:
         header = ["", "estimate", "std error", f"{100 * alpha / 2:.3g} %", f"{100 - 100 * alpha / 2:.3g} %"]
-        return header, [
-            [name if name.isprintable() else repr(name), *texts] for name, texts, _ in with_intervals(self, alpha)
-        ]
+        named = with_intervals(self, alpha)
+        return header, [[name if name.isprintable() else repr(name), *texts] for name, texts, _ in named]
 
 
 def with_intervals(found: Estimates, alpha: float = DEFAULT_ALPHA) -> list[tuple[str, list[str], list[float]]]:
@@ -382,15 +380,9 @@ def compute_inference(fitted: Fitted, problem: Problem, kind: str, *, are_counts
     warn(others)
     at_ridge = Ascent(problem, found.total_weight).ridge_fractions(Stacked.from_models([found.model]))[0] > MAX_RIDGE
     columns = [names_of(mixture)[j] for j in np.flatnonzero(at_ridge[[*found.frozen]].any(axis=0))]
-    inference = Inference(
-        **parameter_entries(mixture),
-        covariance=covariance,
-        method=_METHODS[kind],
-        library=None if fitted.facts is None else fitted.facts.library,
-        mixture=mixture,
-        maximum=found,
-        kind=kind,
-    )
+    library = None if fitted.facts is None else fitted.facts.library
+    entries = parameter_entries(mixture) | {"covariance": covariance, "method": _METHODS[kind], "library": library}
+    inference = Inference(**entries, mixture=mixture, maximum=found, kind=kind)
     furthest = inference._furthest(fitted.mixture.model)
     shift_note = _SHIFTED.format(furthest) if furthest > MIN_NOTED_DISTANCE else None
     if furthest > MIN_WARNED_DISTANCE and others is None:
@@ -463,11 +455,8 @@ def _notes(found: Maximum, covariance: Array, at_ridge: Sequence[str]) -> list[s
             notes.append(f"{name_components(components).capitalize()}: {words}.")
     if at_ridge:
         notes.append(f"Only reg_covar gives a variance in {listed(at_ridge)} there. Leave out what is constant.")
-    lost = {
-        term.component
-        for term, variance in zip(found.scale.terms, np.diagonal(covariance), strict=True)
-        if np.isnan(variance) and term.component not in found.frozen
-    }
+    unknown = [found.scale.terms[index] for index in np.flatnonzero(np.isnan(np.diagonal(covariance)))]
+    lost = {term.component for term in unknown} - found.frozen.keys()
     if found.flat.shape[1]:
         these = sorted(k for k in lost if k >= 0)
         which = name_components(these).capitalize() if these else "What all components share"

@@ -12,16 +12,9 @@ from gaussmix._src.em.curvature.natural import NaturalScale
 from gaussmix._src.errors import counted
 from gaussmix._src.mixture.mixture import Mixture
 from gaussmix._src.numerics.arrays import Array
+from gaussmix._src.report import inference
 from gaussmix._src.report.bootstrap import weighted_covariance
-from gaussmix._src.report.inference import (
-    Estimates,
-    Function,
-    MixtureEstimates,
-    check_unit,
-    function_values,
-    parameter_entries,
-    value_entries,
-)
+from gaussmix._src.report.inference import Estimates, Function, MixtureEstimates
 
 
 class MixturePosterior:
@@ -98,11 +91,12 @@ class MixturePosterior:
         ------
         ValueError, TypeError : a parameter can't be used, or the unit of a column is too large or too small.
         """
-        check_unit(self._mixture)
+        inference.check_unit(self._mixture)
         scale = NaturalScale.at_model(self._mixture.model)
         check_count("n_samples", n_samples, 2)
         draws = np.array([scale.values(each.model) for each in self.sample(n_samples, rng)])
-        return MixtureEstimates(**vars(self._estimates(draws, parameter_entries(self._mixture))), mixture=self._mixture)
+        found = self._estimates(draws, inference.parameter_entries(self._mixture))
+        return MixtureEstimates(**vars(found), mixture=self._mixture)
 
     def function(self, function: Function, name: str = "function", n_samples: int = 1000, rng: Rng = None) -> Estimates:
         """A function of the mixture with its credible interval.
@@ -121,10 +115,10 @@ class MixturePosterior:
         TypeError : it is not a function, or a parameter can't be used.
         ValueError : it is not finite for a draw, or a parameter can't be used.
         """
-        value = function_values(function, self._mixture)
+        value = inference.function_values(function, self._mixture)
         check_count("n_samples", n_samples, 2)
-        draws = np.array([function_values(function, each).ravel() for each in self.sample(n_samples, rng)])
-        return self._estimates(draws, value_entries(name, value))
+        draws = np.array([inference.function_values(function, each).ravel() for each in self.sample(n_samples, rng)])
+        return self._estimates(draws, inference.value_entries(name, value))
 
     def _estimates(self, draws: Array, names_and_values: dict[str, Any]) -> Estimates:
         method = f"{counted(len(draws), 'draw')} from the posterior"

@@ -96,7 +96,7 @@ def make_explanation(mixture: Mixture, source: Source, engine: Engine[Any], fram
     labels, responsibilities = _labels_and_responsibilities(mixture, source, engine)
     native = None if frame is None else frame.native
     rows = block.rows.astype(np.float64)
-    return explained(mixture.model, rows, labels, responsibilities, names_of(mixture), native, block.error)
+    return explained(mixture, rows, labels, responsibilities, native, block.error)
 
 
 def _labels_and_responsibilities(mixture: Mixture, source: Source, engine: Engine[Any]) -> list[Any]:

@@ -247,6 +247,13 @@ def check_counts(parameter: str, value: Any) -> list[int]:
     return list(dict.fromkeys(check_count(parameter, count, 1) for count in counts))
 
 
+def check_supported(family: Family, n_features: int) -> None:
+    """Raise ValueError for a structure that so few features do not allow."""
+    reason = family.unsupported_reason(n_features)
+    if reason is not None:
+        raise ValueError(f"{reason}.")
+
+
 def check_families(estimator: Any, n_features: int) -> list[Family]:
     """The structures that an estimator names, each once.
 

@@ -24,6 +24,8 @@ from gaussmix._src.sources.opening import IN_MEMORY, SEVERAL, is_table, open
 from gaussmix._src.sources.row_statistics import Cells, Fingerprint
 from gaussmix._src.validation.parameters import check_floats, check_name
 
+RowsLike = ArrayLike | Source  # what X may be inside: scikit-learn's methods say ArrayLike
+
 MIN_ROWS = 2  # of a fit
 MIN_WEIGHT = 2.0**-800  # weights below are so near to the smallest numbers that products with them lose digits
 WEIGHT_TYPES = "frequency", "precision"
@@ -32,7 +34,7 @@ check_weight_type = partial(check_name, "weight_type", known=WEIGHT_TYPES)
 
 def check_source(
     estimator: BaseEstimator,
-    X: ArrayLike | Source,
+    X: RowsLike,
     sample_weight: ArrayLike | None = None,
     *,
     reset: bool,

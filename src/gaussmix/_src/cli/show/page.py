@@ -67,10 +67,8 @@ def _components(findings: ReportData) -> str:
         texts = mean_and_deviation(mixture.means[:, j], findings.deviations[:, j])
         columns.append(list(zip(texts, mixture.means[:, j].tolist(), strict=True)))
     pens = component_pens(mixture.n_components, None, "white")
-    first = [
-        (f'<span class="swatch" style="background: {_css(pen.color)}"></span>{k}', float(k))
-        for k, pen in enumerate(pens)
-    ]
+    swatches = [f'<span class="swatch" style="background: {_css(pen.color)}"></span>' for pen in pens]
+    first = [(f"{swatch}{k}", float(k)) for k, swatch in enumerate(swatches)]
     headings = ["component", "weight", "rows", *map(escape, findings.names)]
     return _table("Components", headings, zip(first, *columns, strict=True))
 
@@ -123,9 +121,8 @@ def _cell(value: float) -> Cell:
 def _table(name: str, headings: Sequence[str], rows: Iterable[Sequence[Cell]]) -> str:
     """A table whose headings sort it."""
     head = "".join(f'<th scope="col"><button type="button">{heading}</button></th>' for heading in headings)
-    body = "\n".join(
-        "<tr>" + "".join(f'<td data-value="{value!r}">{text}</td>' for text, value in row) + "</tr>" for row in rows
-    )
+    lines = ("".join(f'<td data-value="{value!r}">{text}</td>' for text, value in row) for row in rows)
+    body = "\n".join(f"<tr>{line}</tr>" for line in lines)
     return (
         f'<div class="wide" tabindex="0" role="region" aria-label="{name}"><table>\n<thead><tr>{head}</tr></thead>\n'
         f"<tbody>\n{body}\n</tbody></table></div>"
@@ -180,17 +177,15 @@ def _picture(figure: Any, alt: str, caption: str, kind: str = "png") -> str:
     figure.savefig(target, format=kind, dpi=120, metadata={"Date": None} if kind == "svg" else None)
     import_pyplot().close(figure)
     source = f"data:{_MEDIA_TYPES[kind]};base64,{b64encode(target.getvalue()).decode()}"
-    return (
-        f'<figure><img alt="{escape(alt)}" src="{source}">\n<figcaption>{escape(caption.strip())}</figcaption></figure>'
-    )
+    image, below = f'<img alt="{escape(alt)}" src="{source}">', f"<figcaption>{escape(caption.strip())}</figcaption>"
+    return f"<figure>{image}\n{below}</figure>"
 
 
 def _fit(findings: ReportData) -> str:
     mixture, search = findings.mixture, findings.search
     lines = [f"{counted(mixture.n_components, 'component')}, {covariances_text(mixture.family)}"]
-    lines.append(
-        f"Mean log-likelihood {findings.mean(findings.log_density):.4f} nats a row, {mixture.n_parameters} parameters"
-    )
+    height = f"{findings.mean(findings.log_density):.4f} nats a row"
+    lines.append(f"Mean log-likelihood {height}, {mixture.n_parameters} parameters")
     if findings.row_weight is not None:
         meaning = "" if search is None else f", which are {_WEIGHT_WORDS[search.weight_type]}"
         lines.append(f"Rows counted by their weights{meaning}")

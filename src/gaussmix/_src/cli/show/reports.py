@@ -245,17 +245,13 @@ def show_groups(mixtures: Mixtures, about: Mapping[str, Any]) -> None:
 
 def groups_as_json(mixtures: Mixtures, about: Mapping[str, Any]) -> dict[str, Any]:
     """Mixtures of many groups for programs; `about` as `show_groups` takes it."""
-    groups = [
-        {"key": key, "failed": mixtures.errors[key]}
-        if key in mixtures.errors
-        else {
-            "key": key,
-            "has_converged": bool(mixtures.converged[index]),
-            "n_steps": int(mixtures.n_iter[index]),
-            **_mixture_as_json(mixtures[index]),
-        }
-        for index, key in enumerate(mixtures.keys)
-    ]
+    groups = list[dict[str, Any]]()
+    for index, key in enumerate(mixtures.keys):
+        if key in mixtures.errors:
+            groups.append({"key": key, "failed": mixtures.errors[key]})
+        else:
+            ended = {"has_converged": bool(mixtures.converged[index]), "n_steps": int(mixtures.n_iter[index])}
+            groups.append({"key": key, **ended, **_mixture_as_json(mixtures[index])})
     return {
         **dict.fromkeys(("data", "by", "n_rows", "seconds", "model")),
         **about,
@@ -334,13 +330,10 @@ def _headings(model: ModelFile) -> list[tuple[str, str]]:
         sentences = ["unknown"] if ending is None else filter(None, [ending.reason, ending.certificate])
         lines += [("ended", each if fit is None else in_options(each)) for each in sentences]
     settings = fit.settings if fit is not None else estimator.parameters if estimator is not None else {}
-    html = [
-        f"{name}={value}"
-        for name, value in settings.items()
-        if name not in _NOT_SETTINGS and value is not None and not isinstance(value, dict)
-    ]
-    if html:
-        lines.append(("settings", ", ".join(html)))
+    plain = {name: value for name, value in settings.items() if value is not None and not isinstance(value, dict)}
+    texts = [f"{name}={value}" for name, value in plain.items() if name not in _NOT_SETTINGS]
+    if texts:
+        lines.append(("settings", ", ".join(texts)))
     return lines
 
 

@@ -38,7 +38,6 @@ def classify(
     random_state: int,
     writing: Writing,
     reading: options.Reading,
-    jobs: int | None,
 ) -> None:
     """Learn a mixture for each class from LABELLED, and add to each row of DATA its class and that class's probability.
 
@@ -59,7 +58,8 @@ def classify(
     table = reading.of_features(table, names)
     print_notices(dict.fromkeys([*source.notices, *table.notices]))
     structures: Any = covariance_type[0] if len(covariance_type) == 1 else covariance_type  # one needs no choice
-    classifier = GaussianMixtureClassifier(counts, covariance_type=structures, random_state=random_state, n_jobs=jobs)
+    settings = {"covariance_type": structures, "random_state": random_state, "n_jobs": reading.jobs}
+    classifier = GaussianMixtureClassifier(counts, **settings)
     with collected_warnings() as collected:
         cells = label_cells(source, labels)
         classifier.fit(source.all_rows(names, may_miss=reading.missing), [_TEXTS.get(label, label) for label in cells])

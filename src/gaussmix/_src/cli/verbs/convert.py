@@ -261,9 +261,8 @@ def convert(source: str, target: str, mclust: bool, dtype: str, trust: bool, mem
         with open_target(target, for_people=True) as file:
             file.write(contents)
     if not is_quiet():
-        click.echo(
-            f"{source}: {counted(mixture.n_components, 'component')}, {mixture.family.name}; written to {target}"
-        )
+        size = f"{counted(mixture.n_components, 'component')}, {mixture.family.name}"
+        click.echo(f"{source}: {size}; written to {target}")
 
 
 def _read(source: str, extension: str, memory: int) -> tuple[Mixture, GaussianMixtureDetector | None]:

@@ -8,36 +8,26 @@ import click
 
 from gaussmix._src.cli import options
 from gaussmix._src.cli.model_file import ModelFile
+from gaussmix._src.cli.show import reports
 from gaussmix._src.cli.show.notices import collected_warnings, print_notices
-from gaussmix._src.cli.show.reports import (
-    echo_json,
-    groups_as_json,
-    inference_as_json,
-    model_as_json,
-    show_groups,
-    show_inference,
-    show_model,
-)
 from gaussmix._src.estimators.gaussian_mixture import GaussianMixture, as_estimator
 from gaussmix._src.formats.files import holds_mixtures
 from gaussmix._src.mixture.mixtures import Mixtures
 from gaussmix._src.report.inference import MixtureEstimates
 from gaussmix._src.sources.tables.base import STANDARD
 
+_INFERENCE_HELP = "Add standard errors and 95 % intervals, from DATA."
+
 
 @click.command(cls=options.OnTables)
 @options.file("model", "MODEL.gmm")
-@options.option(
-    "--inference data", "Add standard errors and 95 % intervals, from DATA.", metavar="DATA", type=click.Path()
-)
+@options.option("--inference data", _INFERENCE_HELP, metavar="DATA", type=click.Path())
 @options.weights
 @options.missing
 @options.reading
 @options.jobs
 @options.as_json
-def describe(
-    model: str, data: str | None, weights: str | None, reading: options.Reading, jobs: int | None, as_json: bool
-) -> None:
+def describe(model: str, data: str | None, weights: str | None, reading: options.Reading, as_json: bool) -> None:
     """Print what a model file holds: its components, and how they were fitted.
 
     \b
@@ -49,23 +39,22 @@ def describe(
     if model != STANDARD and holds_mixtures(model):
         groups = Mixtures.load(model)
         if as_json:
-            echo_json(groups_as_json(groups, {"data": model}))
+            reports.echo_json(reports.groups_as_json(groups, {"data": model}))
         else:
-            show_groups(groups, {"data": model})
+            reports.show_groups(groups, {"data": model})
         return
     opened = ModelFile.open(model)
-    found = None if data is None else _inference(opened, data, weights, reading, jobs)
+    found = None if data is None else _inference(opened, data, weights, reading)
     if as_json:
-        echo_json(model_as_json(opened) | ({} if found is None else {"inference": inference_as_json(found)}))
+        more = {} if found is None else {"inference": reports.inference_as_json(found)}
+        reports.echo_json(reports.model_as_json(opened) | more)
         return
-    show_model(opened)
+    reports.show_model(opened)
     if found is not None:
-        show_inference(found)
+        reports.show_inference(found)
 
 
-def _inference(
-    opened: ModelFile, data: str, weights: str | None, reading: options.Reading, jobs: int | None
-) -> MixtureEstimates:
+def _inference(opened: ModelFile, data: str, weights: str | None, reading: options.Reading) -> MixtureEstimates:
     """How sure the mixture of a file is, from the rows that it was fitted to."""
     saved = opened.details.estimator
     if saved is not None and saved.name != GaussianMixture.__name__:
@@ -76,7 +65,7 @@ def _inference(
         estimator = as_estimator(opened.mixture.with_feature_names(opened.names))
     else:
         estimator = GaussianMixture._restored(saved, opened.mixture.model, opened.names, opened.details.dtype)
-    estimator.n_jobs = jobs
+    estimator.n_jobs = reading.jobs
     rows: Any = reading.rows(table, features, weights)
     rows.feature_names = opened.names  # the columns are matched already
     with collected_warnings() as collected:

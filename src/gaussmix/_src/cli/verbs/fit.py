@@ -42,6 +42,12 @@ TERMINATED = 128 + signal.SIGTERM  # the exit code that a shell gives to a proce
 _NOT_MODELS = {each for format in FORMATS.values() for each in format.extensions}
 _NOT_MODELS |= {".json", ".npz", ".joblib", ".pkl", ".onnx", ".h", ".sql"}  # what `gaussmix convert` writes
 _DEFAULTS: dict[str, Any] = GaussianMixtureIC().get_params(deep=False)
+_FACTORS_HELP = "Numbers of factors of a factor_analyzer: 2, 1:3 or 2,4."
+_CONDITION_HELP = "Largest ratio of two eigenvalues of the covariances, for structures that have this bound."
+_LABELS_HELP = "Labels known for some rows, empty or -1 for others: numbers of components from 0 on, or names."
+_BY_HELP = "Fit a mixture to each group of rows with one value in this column; settings not given are fit_many's."
+_START_HELP = f"Kinds of start, several by commas: {', '.join([AUTO, *STARTS])}. search looks for a better maximum."
+_CHECKPOINT_HELP = "Note in this file where the fit stands; the same command goes on from it."
 _OF_SEARCHES = ("noise", "criterion", "certify", "memory", "cache", "checkpoint", "max_time")
 
 
@@ -56,38 +62,20 @@ def parameter(name: str, metavar: str | None, help: str, flag: str = "") -> opti
 @options.file("data", "DATA")
 @options.choosing
 @options.option("-o --output model", "Write the chosen mixture to this file.", metavar="MODEL.gmm")
-@options.option(
-    "--n-factors", "Numbers of factors of a factor_analyzer: 2, 1:3 or 2,4.", callback=options.counts, metavar="Q"
-)
+@options.option("--n-factors", _FACTORS_HELP, callback=options.counts, metavar="Q")
 @options.choice("--noise-variance", f"Noise of a factor_analyzer: {' or '.join(NOISES)}.", NOISES, default=NOISES[0])
 @options.flag("--shared-loadings", "One matrix of loadings for all components.")
 @options.flag("--shared-noise", "One noise for all components.")
-@options.option(
-    "--max-condition",
-    "Largest ratio of two eigenvalues of the covariances, for structures that have this bound.",
-    callback=options.by_rule,
-    metavar="C",
-)
+@options.option("--max-condition", _CONDITION_HELP, callback=options.by_rule, metavar="C")
 @parameter("trim", "SHARE", "Share of the row weight that each step leaves out: the least likely rows.")
 @options.criterion
 @options.weights
 @options.weight_type
 @options.noise
-@options.column(
-    "--labels", "Labels known for some rows, empty or -1 for others: numbers of components from 0 on, or names."
-)
-@options.option(
-    "--by",
-    "Fit a mixture to each group of rows with one value in this column; settings not given are fit_many's.",
-    metavar="COLUMN",
-)
+@options.column("--labels", _LABELS_HELP)
+@options.option("--by", _BY_HELP, metavar="COLUMN")
 @options.seed
-@parameter(
-    "init_params",
-    "START",
-    f"Kinds of start, several by commas: {', '.join([AUTO, *STARTS])}. search looks for a better maximum.",
-    flag="--start",
-)
+@parameter("init_params", "START", _START_HELP, flag="--start")
 @parameter("n_init", "N", "Starts of each kind that draws; the best is kept.")
 @parameter("tol", "NATS", "End when a step changes the mean log-likelihood by less; auto: at a maximum.")
 @options.flag("--certify", "Find out if the chosen mixture is a maximum, and what is left to gain.")
@@ -99,9 +87,7 @@ def parameter(name: str, metavar: str | None, help: str, flag: str = "") -> opti
 @options.missing
 @options.memory
 @options.cache
-@options.option(
-    "--checkpoint", "Note in this file where the fit stands; the same command goes on from it.", metavar="FILE"
-)
+@options.option("--checkpoint", _CHECKPOINT_HELP, metavar="FILE")
 @options.reading
 @options.jobs
 @options.as_json
@@ -115,7 +101,6 @@ def fit(
     checkpoint: str | None,
     reading: options.Reading,
     as_json: bool,
-    jobs: int | None,
     **parameters: Any,
 ) -> None:
     """Fit Gaussian mixtures to the numeric columns of DATA, and choose the number of components and the structure.
@@ -132,7 +117,7 @@ def fit(
     _check_usage(data, model, checkpoint, as_json=as_json)
     _check_columns(reading.columns, weights, by, labels)
     if by is not None:
-        groups, about = fit_by(data, by, weights, reading, counts, model, jobs, parameters)
+        groups, about = fit_by(data, by, weights, reading, counts, model, parameters)
         if as_json:
             echo_json(groups_as_json(groups, about))
         elif not is_quiet():
@@ -150,7 +135,7 @@ def fit(
     if n_rows == 1:
         raise ValueError(f"{data} has a single row; a fit needs at least two.")
     print_notices(collected)
-    search = GaussianMixtureIC(counts, **parameters, n_jobs=jobs, checkpoint=checkpoint)
+    search = GaussianMixtureIC(counts, **parameters, n_jobs=reading.jobs, checkpoint=checkpoint)
     with _terminated(checkpoint):
         run_search(search, rows, known)
     search.checkpoint = None  # the file is gone, and a model is the same with or without it
@@ -255,7 +240,6 @@ def fit_by(
     reading: options.Reading,
     counts: tuple[int, ...],
     model: str | None,
-    jobs: int | None,
     parameters: dict[str, Any],
 ) -> tuple[Mixtures, dict[str, Any]]:
     """Fit a mixture to each group of a table, and write them all to one file.
@@ -269,7 +253,7 @@ def fit_by(
     with collected_warnings() as collected:
         mixtures = fit_many(
             table, counts[0], by=by, sample_weight=row_weight, random_state=parameters["random_state"],
-            n_jobs=jobs, **given,
+            n_jobs=reading.jobs, **given,
         )  # fmt: skip
     seconds = perf_counter() - began
     print_notices(collected)

@@ -29,9 +29,7 @@ from gaussmix._src.numerics.arrays import Array
 @options.memory
 @options.reading
 @options.jobs
-def impute(
-    model: str, data: str, draw: bool, seed: int, writing: Writing, reading: options.Reading, jobs: int | None
-) -> None:
+def impute(model: str, data: str, draw: bool, seed: int, writing: Writing, reading: options.Reading) -> None:
     """Fill the empty cells of DATA: with the mean that a model expects, given the other cells of the row.
 
     \b
@@ -47,28 +45,28 @@ def impute(
     if opened.mixture.noise is not None:
         raise ValueError(f"{opened.name} has noise, and noise has no mean to fill with. Fit a model without --noise.")
     table, features = reading.matched(opened, data)
-    fill = Filling(opened.mixture.with_feature_names(None), jobs, seed if draw else None)
+    fill = Filling(opened.mixture.with_feature_names(None), reading.jobs, seed if draw else None)
     # Each part seeds its draws: they must not depend on the memory, nor on columns that are not filled.
     n_rows = LEAF_ROWS if draw else rows_at_once(max(len(table.names), opened.mixture.n_components), reading.memory)
     n_filled = [0]
     parts = table.parts(n_rows, writing.numbers(features))
     rows = table.rows(features, n_rows, may_miss=True)
     with collected_warnings() as collected, progress(writing.output):
-        writing.write(_filled(parts, rows, features, fill, n_filled, table.decimal), table)
+        pieces = zip(parts, rows, strict=True)
+        writing.write(_filled(pieces, features, fill, n_filled, table.decimal), table)
     print_notices([*collected, f"filled {counted(n_filled[0], 'cell')} of {table.name}."])
 
 
 def _filled(
-    parts: Iterable[pa.Table],
-    rows: Iterable[Array],
+    pieces: Iterable[tuple[pa.Table, Array]],
     features: tuple[str, ...],
     fill: Filling,
     n_filled: list[int],
     decimal: str,
 ) -> Iterator[pa.Table]:
-    """Each part of a table with its empty cells filled; `n_filled` counts them."""
+    """Each part of a table, which comes with its numbers, with its empty cells filled; `n_filled` counts them."""
     first = 0
-    for part, numbers in zip(parts, rows, strict=True):
+    for part, numbers in pieces:
         missing, found = np.isnan(numbers), fill(Block(first, numbers))
         n_filled[0] += int(missing.sum())
         for place, name in enumerate(features):

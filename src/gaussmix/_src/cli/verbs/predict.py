@@ -20,6 +20,8 @@ from gaussmix._src.mixture.levels import MASS
 from gaussmix._src.mixture.missing_values import tail_probability
 from gaussmix._src.numerics.arrays import Array
 
+_QUANTILES_HELP = "Quantiles of the targets too, such as 0.05,0.95."
+_THRESHOLD_HELP = "P-value below which a row is an outlier.  [0.05]"
 _RESULTS = ("component", "probability", "log_density")
 
 Columns = dict[str, np.ndarray[Any, Any]]
@@ -29,14 +31,10 @@ Columns = dict[str, np.ndarray[Any, Any]]
 @options.file("model", "MODEL.gmm")
 @options.file("data", "DATA")
 @options.columns("--targets", "Predict these features from the others: mean and standard deviation.")
-@options.option(
-    "--quantiles", "Quantiles of the targets too, such as 0.05,0.95.", callback=options.quantile_levels, metavar="P,P"
-)
+@options.option("--quantiles", _QUANTILES_HELP, callback=options.quantile_levels, metavar="P,P")
 @options.flag("--probabilities", "Add the probability of every component, and of noise.")
 @options.flag("--outliers", "Add a p-value, and whether it is below the threshold: an outlier.")
-@options.option(
-    "--threshold", "P-value below which a row is an outlier.  [0.05]", callback=options.open_probability, metavar="P"
-)
+@options.option("--threshold", _THRESHOLD_HELP, callback=options.open_probability, metavar="P")
 @options.row_by_row
 def predict(
     model: str,
@@ -48,7 +46,6 @@ def predict(
     threshold: float | None,
     writing: Writing,
     reading: options.Reading,
-    jobs: int | None,
 ) -> None:
     """Add to each row of DATA its most probable component, that component's probability and the log density.
 
@@ -71,12 +68,12 @@ def predict(
     check_target(writing.output, model, data)
     opened = ModelFile.open(model)
     table, features = reading.matched(opened, data, targets=targets)
-    estimator, n_components = opened.estimator(jobs), opened.mixture.n_components
+    estimator, n_components = opened.estimator(reading.jobs), opened.mixture.n_components
 
     def results(rows: Array) -> Columns:
         advance(len(rows))
         if targets:
-            return predicted_targets(opened, rows, targets, quantiles, jobs)
+            return predicted_targets(opened, rows, targets, quantiles, reading.jobs)
         found = predictions(estimator, rows, n_components if probabilities else 0)
         if outliers:
             p_value = tail_probability(rows, opened.mixture)
@@ -103,11 +100,8 @@ def joined(parts: Iterable[pa.Table], results: Iterable[Columns], names: dict[st
 
 def taken_notices(table: str, names: dict[str, str]) -> list[str]:
     """Which new columns have other names, since the table has columns of theirs, as sentences."""
-    return [
-        f"{table} has a column {name!r} already, so the new one is called {free!r}."
-        for name, free in names.items()
-        if free != name
-    ]
+    taken = [(name, free) for name, free in names.items() if free != name]
+    return [f"{table} has a column {name!r} already, so the new one is called {free!r}." for name, free in taken]
 
 
 def predictions(estimator: MixtureEstimator, rows: Array, n_shown: int) -> Columns:

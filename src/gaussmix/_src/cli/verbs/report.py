@@ -45,7 +45,6 @@ def report(
     counts: tuple[int, ...],
     weights: str | None,
     reading: options.Reading,
-    jobs: int | None,
     **parameters: Any,
 ) -> None:
     """Fit mixtures to DATA, choose the best, and write a page about it: words, tables and pictures.
@@ -75,7 +74,7 @@ def report(
     if opened is not None:
         mixture = opened.mixture
     else:
-        search = GaussianMixtureIC(counts, **parameters, n_jobs=jobs)
+        search = GaussianMixtureIC(counts, **parameters, n_jobs=reading.jobs)
         run_search(search, source)
         mixture = search.mixture_
     shown = opened.names if opened else names

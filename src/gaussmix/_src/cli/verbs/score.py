@@ -31,7 +31,6 @@ def score(
     weight_type: str,
     writing: Writing,
     reading: options.Reading,
-    jobs: int | None,
 ) -> None:
     """Print the mean log-likelihood of the rows of DATA under a model, and BIC and AIC (lower is better).
 
@@ -50,12 +49,12 @@ def score(
     table, features = reading.matched(opened, data, weights)
     with collected_warnings() as collected:
         if per_row:
-            estimator = opened.estimator(jobs)
+            estimator = opened.estimator(reading.jobs)
             n_rows = rows_at_once(max(len(features), estimator.mixture_.n_components), reading.memory)
             parts = table.rows(features, n_rows, may_miss=reading.missing)
             writing.write(pa.table({"log_density": estimator.score_samples(part)}) for part in parts)
         else:
-            scores = compute_scores(opened, reading.rows(table, features, weights), jobs, weight_type)
+            scores = compute_scores(opened, reading.rows(table, features, weights), reading.jobs, weight_type)
     print_notices([*collected, *table.left_out_notices])
     if writing.as_json and not per_row:
         values = {name: json_value(value) for name, value in scores.items()}

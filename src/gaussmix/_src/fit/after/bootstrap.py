@@ -148,10 +148,8 @@ def refits(
             "prior='default'."
         )
     n_collapsed, n_relabelled, n_elsewhere, n_unfinished = tally.tolist()
-    return Refits(
-        model, before, np.concatenate(draws), np.concatenate(counts), n, n_collapsed, n_relabelled, n_elsewhere,
-        n_unfinished, sorted(already),
-    )  # fmt: skip
+    numbers = n, n_collapsed, n_relabelled, n_elsewhere, n_unfinished
+    return Refits(model, before, np.concatenate(draws), np.concatenate(counts), *numbers, sorted(already))
 
 
 def _refit_ends(problem: Problem, model: Model, how: Resampling, rng: np.random.Generator) -> RefitEnds:
@@ -299,7 +297,8 @@ class _ComponentRows:
         own = weight @ self.responsibilities**2
         at_once = max(1, MAX_VALUES_AT_ONCE // (self.rows.n_rows * K))
         for first in range(0, n, at_once):
-            some = stacked.part(slice(first, first + at_once))
+            part = slice(first, first + at_once)
+            some = stacked.part(part)
             responsibilities = some.responsibilities(self.rows, self.engine)
             both = ((weight[:, None] * self.responsibilities).T @ responsibilities).reshape(K, -1, K).swapaxes(0, 1)
             theirs = (weight @ responsibilities**2).reshape(-1, 1, K)
@@ -307,7 +306,5 @@ class _ComponentRows:
             for place, each in enumerate(similarity):
                 if not self.are_named and (each.argmax(axis=1) != np.arange(K)).any():
                     orders[first + place] = linear_sum_assignment(-each)[1]
-            similarities[first : first + at_once] = np.take_along_axis(
-                similarity, orders[first : first + at_once, :, None], axis=2
-            )[:, :, 0]
+            similarities[part] = np.take_along_axis(similarity, orders[part, :, None], axis=2)[:, :, 0]
         return orders, similarities

@@ -156,18 +156,13 @@ def diagnose(run: State, constant: Sequence[int], names: Sequence[str] | None, n
 
 def diagnose_components(run: State, names: Sequence[str] | None) -> list[Diagnosis]:
     """Stuck and nearly singular components."""
-    result = [
-        Diagnosis(
-            event.component, feature_name(event.feature, names), event.step, f"{event.why.value}, {_DONE[event.remedy]}"
-        )
-        for event in run.trace.events
-    ]
+    result = list[Diagnosis]()
+    for event in run.trace.events:
+        cause = f"{event.why.value}, {_DONE[event.remedy]}"
+        result.append(Diagnosis(event.component, feature_name(event.feature, names), event.step, cause))
     noted = {event.component for event in run.trace.events}
-    result += [
-        Diagnosis(k, None, None, f"{why.value}, and is frozen")
-        for k, why in sorted(run.trace.frozen.items())
-        if k not in noted
-    ]
+    others = sorted((k, why) for k, why in run.trace.frozen.items() if k not in noted)
+    result += [Diagnosis(k, None, None, f"{why.value}, and is frozen") for k, why in others]
     error = run.model.covariances.rounding
     for k in (error > MIN_ROUNDING).nonzero()[0].tolist():
         cause = f"nearly singular covariance, so that rounding changes log densities by about {error[k]:.1g} nats"
@@ -201,6 +196,5 @@ def with_feature_name(error: DegenerateError, source: Source, names: Sequence[st
     """The same error with the name of the feature, or of a constant column if there is one."""
     feature = error.feature if isinstance(error.feature, int) else None
     constant = [] if feature is None else constant_columns(source)
-    return DegenerateError(
-        error.component, feature_name(constant[0] if constant else feature, names), error.step, error.cause
-    )
+    name = feature_name(constant[0] if constant else feature, names)
+    return DegenerateError(error.component, name, error.step, error.cause)

@@ -33,9 +33,8 @@ def em_statistic(values: Array) -> float:
     for _ in range(FREE_STEPS):
         responsibilities = _second_responsibilities(x, weights, means, variances)
         total = responsibilities.sum(axis=1)
-        weights = np.where(
-            total < len(x) / 2, np.minimum((total + 1) / (len(x) + 1), 0.5), np.maximum(total / (len(x) + 1), 0.5)
-        )
+        low, high = np.minimum((total + 1) / (len(x) + 1), 0.5), np.maximum(total / (len(x) + 1), 0.5)
+        weights = np.where(total < len(x) / 2, low, high)
         means, variances = _maximised(x, responsibilities)
     alone = _penalised_likelihood(x, np.array([0.5]), np.zeros((1, 2)), np.ones((1, 2)))
     return float(max(2 * (_penalised_likelihood(x, weights, means, variances).max() - alone[0]), 0.0))

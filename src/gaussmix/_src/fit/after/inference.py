@@ -132,16 +132,14 @@ class Maximum:
 
     def has_none(self, objective: Posterior | object) -> NDArray[np.bool_]:
         """Parameters (q,) of frozen components, and weights at their lower bound."""
-        least = (
-            objective.weighting.least if isinstance(objective, Posterior) and not objective.weighting.is_equal else 0.0
-        )
-        fixed = objective.weighting.fixed if isinstance(objective, Posterior) else {}
+        weighting = objective.weighting if isinstance(objective, Posterior) else None
+        least = 0.0 if weighting is None or weighting.is_equal else weighting.least
+        fixed = {} if weighting is None else weighting.fixed
         lost = {k for k, why in self.frozen.items() if why is Frozen.LOST}
         shares = self.model.without_noise.weights
         lost |= {k for k in np.flatnonzero(shares <= WEIGHT_BOUND_FACTOR * least).tolist() if k not in fixed}
-        return np.array(
-            [term.component in (lost if term.kind is Kind.WEIGHT else self.frozen) for term in self.scale.terms]
-        )
+        of_kind = {Kind.WEIGHT: lost}
+        return np.array([term.component in of_kind.get(term.kind, self.frozen) for term in self.scale.terms])
 
     def covariance(self, jacobian: Array, kind: str) -> Array:
         """The covariance (q, q) of parameters with these derivatives by the coordinates (q, p); NaN if not determined.

@@ -15,14 +15,9 @@ import numpy as np
 from gaussmix._src.checks import Rng, check_count, generator
 from gaussmix._src.engines.base import Engine
 from gaussmix._src.interfaces.block import Block
+from gaussmix._src.mixture.compare import gaussians
 from gaussmix._src.mixture.compare.estimate import Estimate
-from gaussmix._src.mixture.compare.gaussians import (
-    Gaussians,
-    bhattacharyya_distances,
-    kl_divergences,
-    log_overlaps,
-    within_range,
-)
+from gaussmix._src.mixture.compare.gaussians import Gaussians
 from gaussmix._src.mixture.sampling import alone, draw
 from gaussmix._src.model import Model
 from gaussmix._src.numerics.arrays import Array, pieces
@@ -48,7 +43,7 @@ def kl(p: Model, q: Model, n_draws: int, rng: Rng, engine: Engine[Any]) -> Estim
     """∫ p log (p / q), at least 0."""
     one, another = Gaussians.pair(p, q)
     if len(one.weights) == len(another.weights) == 1:
-        return Estimate(within_range(float(kl_divergences(one, another)[0, 0])), 0.0)
+        return Estimate(gaussians.within_range(float(gaussians.kl_divergences(one, another)[0, 0])), 0.0)
     result = expectation(np.subtract, [p, q], n_draws, rng, engine)
     return Estimate(max(result.value, 0.0), result.error)
 
@@ -73,7 +68,7 @@ def js(p: Model, q: Model, n_draws: int, rng: Rng, engine: Engine[Any]) -> Estim
 def entropy_bounds(model: Model) -> tuple[float, float]:
     """Σ_i π_i (h_i − log Σ_j π_j e^−D_ij), D Bhattacharyya's distances or divergences: Kolchinsky & Tracey (2017)."""
     p = Gaussians.from_model(model)
-    distances = bhattacharyya_distances(p, p), kl_divergences(p, p)
+    distances = gaussians.bhattacharyya_distances(p, p), gaussians.kl_divergences(p, p)
     lower, upper = (float(p.weights @ (p.entropies - _attained(p, between))) for between in distances)
     return min(lower, upper), upper
 
@@ -84,19 +79,19 @@ def kl_bounds(one: Model, other: Model) -> tuple[float, float]:
     The upper bound is the variational one where that is less.
     """
     p, q = Gaussians.pair(one, other)
-    divergences = kl_divergences(p, q)
-    overlaps = log_sum(q.log_weights + log_overlaps(p, q), axis=1)
-    lower = float(p.weights @ (_attained(p, kl_divergences(p, p)) - p.entropies - overlaps))
-    upper = float(p.weights @ (_attained(p, bhattacharyya_distances(p, p)) - _attained(q, divergences)))
-    upper = max(within_range(min(upper, _variational_bound(p, q, divergences))), 0.0)
+    divergences = gaussians.kl_divergences(p, q)
+    overlaps = log_sum(q.log_weights + gaussians.log_overlaps(p, q), axis=1)
+    lower = float(p.weights @ (_attained(p, gaussians.kl_divergences(p, p)) - p.entropies - overlaps))
+    upper = float(p.weights @ (_attained(p, gaussians.bhattacharyya_distances(p, p)) - _attained(q, divergences)))
+    upper = max(gaussians.within_range(min(upper, _variational_bound(p, q, divergences))), 0.0)
     return min(max(lower, 0.0), upper), upper
 
 
 def kl_variational(one: Model, other: Model) -> float:
     """Σ_i π_i log (Σ_j π_j e^−KL(p_i‖p_j) / Σ_j ω_j e^−KL(p_i‖q_j)), Hershey & Olsen (2007) eq. 20."""
     p, q = Gaussians.pair(one, other)
-    ratios = _attained(p, kl_divergences(p, p)) - _attained(q, kl_divergences(p, q))
-    return within_range(float(p.weights @ ratios))
+    ratios = _attained(p, gaussians.kl_divergences(p, p)) - _attained(q, gaussians.kl_divergences(p, q))
+    return gaussians.within_range(float(p.weights @ ratios))
 
 
 def _attained(q: Gaussians, distances: Array) -> Array:
@@ -168,7 +163,7 @@ def moments(draw: Callable[[int], Array], n_draws: int, n_features: int) -> tupl
     n_done, mean, squares = 0, 0.0, 0.0
     for part in pieces((n_draws, n_features)):
         numbers = draw(min(part.stop, n_draws) - part.start)
-        within_range(float(np.abs(numbers).max()))
+        gaussians.within_range(float(np.abs(numbers).max()))
         own_mean, n_before, n_done = float(numbers.mean()), n_done, n_done + len(numbers)
         ahead = own_mean - mean
         squares += float(((numbers - own_mean) ** 2).sum()) + ahead**2 * (n_before * len(numbers) / n_done)

@@ -96,11 +96,9 @@ def within_range(nats: float) -> float:
 
 def whitening_of(covariances: Array) -> Whitening:
     """Factors of covariances (n, d, d) or variances (n, d); raises `SingularCovariance`."""
-    return (
-        DiagonalWhitening.from_variances(covariances)
-        if covariances.ndim == 2
-        else TriangularWhitening.from_covariances(covariances)
-    )
+    if covariances.ndim == 2:
+        return DiagonalWhitening.from_variances(covariances)
+    return TriangularWhitening.from_covariances(covariances)
 
 
 @one_blas_thread()

@@ -24,6 +24,7 @@ from gaussmix._src.mixture.mixture import Mixture
 from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.numerics.elementary import log
 
+BlockTask = Callable[[Block], Array]
 MAX_VALUES_AT_ONCE = 2**20  # of pairs of clusters and rows at a time
 
 
@@ -122,10 +123,7 @@ def merge_by_entropy(
 
 
 def merge_by_sums(
-    mixture: Mixture,
-    evaluate: Callable[[Block], Array],
-    total: Callable[[Callable[[Block], Array]], Array],
-    min_overlap: float,
+    mixture: Mixture, evaluate: BlockTask, total: Callable[[BlockTask], Array], min_overlap: float
 ) -> Merging:
     """Merge two clusters at a time until one is left, in the order that `Merging` describes.
 
@@ -149,9 +147,8 @@ def merge_by_sums(
     entropy, overlap = np.empty(n_components), np.empty(n_components - 1)
     cluster_labels[-1] = np.arange(n_components)
     pairs = list(combinations(range(n_components), 2))
-    sums = _Pairs(
-        total(partial(_sums, evaluate=evaluate, clusters=cluster_labels[-1], pairs=pairs)), n_components, pairs
-    )
+    of_pairs = total(partial(_sums, evaluate=evaluate, clusters=cluster_labels[-1], pairs=pairs))
+    sums = _Pairs(of_pairs, n_components, pairs)
     entropy[-1] = sums.entropy()
     for n_clusters in range(n_components - 1, 0, -1):
         pairs = sums.in_order()
@@ -169,9 +166,7 @@ def merge_by_sums(
     return Merging(mixture, cluster_labels, entropy, overlap, int(separate[-1]) + 2 if separate.size else 1)
 
 
-def _sums(
-    leaf: Block, evaluate: Callable[[Block], Array], clusters: NDArray[np.intp], pairs: Sequence[tuple[int, int]]
-) -> Array:
+def _sums(leaf: Block, evaluate: BlockTask, clusters: NDArray[np.intp], pairs: Sequence[tuple[int, int]]) -> Array:
     """What `Merging` needs of clusters and of pairs of them, summed over the rows of a leaf.
 
     With n clusters and m pairs, (2 n + 3 m,): −Σ s t log t and Σ s t of each cluster; of each pair (j, l) −Σ s t log t

@@ -15,8 +15,7 @@ from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.numerics.threads import cached_property
 
 if TYPE_CHECKING:
-    from gaussmix._src.mixture.levels import LevelEllipsoid, LevelSample
-    from gaussmix._src.mixture.univariate.level_sets import LevelSets
+    from gaussmix._src.mixture.levels import Levels, LevelSample
 
 N_POINTS = 2**13
 N_LEVEL_POINTS = 2**16
@@ -323,7 +322,7 @@ class Masses(MixtureBase):
     def _log_levels(self, rows: ArrayLike) -> Array:
         return self._engine().log_density(self._block(rows), self.parameters)
 
-    def _levels(self, n_points: int, rng: Rng) -> LevelSets | LevelEllipsoid | LevelSample:
+    def _levels(self, n_points: int, rng: Rng) -> Levels:
         check_count("n_points", n_points, 1)
         if self._exact_levels is not None:
             return self._exact_levels
@@ -332,7 +331,7 @@ class Masses(MixtureBase):
         return mixture.levels.LevelSample.draw(self.model, n_points, generator(rng, 0), self._engine())
 
     @cached_property
-    def _exact_levels(self) -> LevelSets | LevelEllipsoid | None:
+    def _exact_levels(self) -> Levels | None:
         """The levels of one feature or of one component; None where only sampling finds them."""
         if self._line is not None:
             return mixture.level_sets.LevelSets(self._line)

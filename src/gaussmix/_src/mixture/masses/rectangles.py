@@ -103,10 +103,8 @@ def _pairs(model: Model, lower: Array, upper: Array) -> Array:
     log_mass = np.empty(len(lower))
     for part in pieces((len(lower), len(real), _VALUES_PER_CELL)):
         with np.errstate(over="ignore"):  # as above
-            low, high = (
-                _finite_or_infinite((limit[part] - model.means[real, None]) / deviations[:, None])
-                for limit in (lower, upper)
-            )
+            offsets = (limit[part] - model.means[real, None] for limit in (lower, upper))
+            low, high = (_finite_or_infinite(offset / deviations[:, None]) for offset in offsets)
         log_mass[part] = bivariate.log_sums(log_weights, low, high, dense[:, 0, 1] / volumes, rests)
     return log_mass
 

@@ -1,4 +1,4 @@
-"""A search for a higher maximum of the likelihood: the core tries moves and judges them (cpp/em/climb.cpp).
+"""A search for a higher maximum of the likelihood: the core tries moves and judges them (cpp/em/ascent.cpp).
 
 It is made without priors, noise and missing cells, in the nearest structure that the core knows.
 
@@ -424,7 +424,7 @@ class _Ascent:
         return self
 
     def _tried(self, patience: int, max_moves: int, *, swaps: bool) -> None:
-        """Let the core try moves (cpp/em/climb.cpp). It tries none where EM of the rows is not as usual."""
+        """Let the core try moves (cpp/em/ascent.cpp). It tries none where EM of the rows is not as usual."""
         rows, em, model, arrays = self.rows, self._em, self.model, _arrays(self.model)
         judgement = acceptance_settings(model.n_components, patience, max_moves, em.left)
         n_moves, reached, work, n_unsound, index, is_hopeless, has_refused, best_split = native_target().ascend(

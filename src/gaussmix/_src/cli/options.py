@@ -78,21 +78,21 @@ def as_values(parameters: Mapping[str, Any]) -> dict[str, Any]:
         found["restrictions"] = Restrictions(equal_weights=True)
     if not found.get("certify", True):
         del found["certify"]  # without the flag, the default
-    given = {name: found.pop(name, None) for name in _OF_STRUCTURES}
-    given = {name: value for name, value in given.items() if value not in (None, False, NOISES[0])}
-    if not given:
+    passed = {name: found.pop(name, None) for name in _OF_STRUCTURES}
+    passed = {name: value for name, value in passed.items() if value not in (None, False, NOISES[0])}
+    if not passed:
         return found
     names = found.get("covariance_type", [Full().name])
     takers = {} if names == ALL else {name: family_named(name).get_params() for name in names}
-    for name in given:
+    for name in passed:
         lacking = [repr(taker) for taker, own in takers.items() if _OF_STRUCTURES[name] not in own]
         if names == ALL or (lacking and (name == "max_condition" or len(lacking) == len(takers))):
             flag = f"--{name.replace('_', '-')}"
             raise click.UsageError(f"{flag} has no meaning with --structure {', '.join(lacking) or ALL}.")
-    numbers = given.pop("n_factors", (1,))
+    numbers = passed.pop("n_factors", (1,))
     found["covariance_type"] = []
     for structure, own in takers.items():
-        options = {_OF_STRUCTURES[name]: value for name, value in given.items() if _OF_STRUCTURES[name] in own}
+        options = {_OF_STRUCTURES[name]: value for name, value in passed.items() if _OF_STRUCTURES[name] in own}
         several = [options | {"n_factors": each} for each in numbers] if "n_factors" in own else [options]
         try:
             found["covariance_type"] += [family_named(structure, **each) for each in several]
@@ -191,7 +191,7 @@ def open_probability(ctx: click.Context, param: click.Parameter, value: str | No
     return number
 
 
-def given(names: Collection[str]) -> list[str]:
+def set_flags(names: Collection[str]) -> list[str]:
     """Those of these parameters that the user has set, by their options."""
     context = click.get_current_context()
     return [

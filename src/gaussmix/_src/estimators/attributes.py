@@ -211,9 +211,9 @@ class MixtureAttributes(Estimator):
         source = ArraySource(rows, assignment=responsibilities)
         first = InitialMoments(source, choose(), n_components, Partition())
         model = first.model(family, Objective(np.zeros(source.n_features)))
-        given = getattr(self, "precisions_init", None)
-        if given is not None:
+        values = getattr(self, "precisions_init", None)
+        if values is not None:
             shape = n_components, source.n_features
-            precisions = validation.initial.check_covariances(given, family, *shape, "precision")
+            precisions = validation.initial.check_covariances(values, family, *shape, "precision")
             model = replace(model, covariances=precisions.inverse())
         self._become(model, dtype=rows.dtype)

@@ -297,8 +297,8 @@ def make_details(estimator: Estimator, names: tuple[str, ...] | None = None, fit
     if names is None:
         names = estimator._fitted.feature_names
     name = type(estimator).__name__
-    given = {key: value for key, value in estimator.get_params(deep=False).items() if key != "callbacks"}  # functions
-    parameters = {key: plain(f"{name}: {key}", value) for key, value in given.items()}
+    values = {key: value for key, value in estimator.get_params(deep=False).items() if key != "callbacks"}  # functions
+    parameters = {key: plain(f"{name}: {key}", value) for key, value in values.items()}
     fitted = estimator._fitted
     attributes = {key: plain(key, value) for key, value in (fitted.plain() | estimator._own()).items()}
     dtype = fitted.dtype.name if fitted.dtype.name in _DTYPES else _DTYPES[-1]

@@ -352,11 +352,11 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
                 0  0.5000   3.0  1.000 ± 0.817        1  0.000102
                 1  0.5000   3.0  8.000 ± 0.817        0  0.000102
         """
-        told = type(self).__name__, self._fit_facts()
+        arguments = type(self).__name__, self._fit_facts()
         if X is None:
-            return report.reading.make_summary(*told)
+            return report.reading.make_summary(*arguments)
         source = check_counts_of_rows(self._source(X, sample_weight, X_error), self.weight_type)
-        return report.reading.make_summary(*told, (source, self._engine(source)))
+        return report.reading.make_summary(*arguments, (source, self._engine(source)))
 
     def tidy(self, estimates: MixtureEstimates | None = None) -> Any:
         """The components as a data frame: a row for each, and one for noise, component −1.

@@ -141,12 +141,12 @@ class PosteriorEstimator(MixtureEstimator, ABC):
     def posterior_(self) -> MixturePosterior:
         """What is believed of the components that have rows: draws of mixtures, and credible intervals."""
         indices = self._occupied[self._occupied <= self._reported[-1]]  # those of `_fit_facts`
-        mixture, facts = self._of_places(indices, self.mixture_.weights[indices]), self._fitted.facts
+        mixture, facts = self._take_components(indices, self.mixture_.weights[indices]), self._fitted.facts
         return MixturePosterior(self._full_posterior.take(indices), mixture, None if facts is None else facts.library)
 
     def _fit_facts(self) -> Fitted:
         indices = np.arange(self._reported[-1] + 1)
-        return replace(super()._fit_facts(), model=self._of_places(indices, self.mixture_.weights[indices]).model)
+        return replace(super()._fit_facts(), model=self._take_components(indices, self.mixture_.weights[indices]).model)
 
     def _exported(self) -> tuple[Mixture, None]:
         return self._fit_facts().mixture, None
@@ -156,9 +156,9 @@ class PosteriorEstimator(MixtureEstimator, ABC):
         """The mixture that has the responsibilities of the posterior; 0 for components without rows."""
         shares = np.zeros(self._occupied[-1] + 1)
         shares[self._occupied] = exponential(self._approximation.log_weights)
-        return self._of_places(np.arange(len(shares)), shares)
+        return self._take_components(np.arange(len(shares)), shares)
 
-    def _of_places(self, indices: NDArray[np.intp], weights: Array) -> Mixture:
+    def _take_components(self, indices: NDArray[np.intp], weights: Array) -> Mixture:
         """Some components with these weights, which are scaled to sum to 1. Other components have no rows."""
         model = replace(self.mixture_.model.take(indices), weights=weights / weights.sum())
         return Mixture.from_model(model, self.mixture_.feature_names)

@@ -113,14 +113,14 @@ class GaussianMixtureReducer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
 
     def _check_parameters(self) -> tuple[float, int | None]:
         """`mean_weight` and `n_directions`; raises TypeError or ValueError."""
-        n_kept = None if self.n_directions is None else check_count("n_directions", self.n_directions, 1)
-        return check_fraction("mean_weight", self.mean_weight), n_kept
+        n_axes = None if self.n_directions is None else check_count("n_directions", self.n_directions, 1)
+        return check_fraction("mean_weight", self.mean_weight), n_axes
 
     def _find_axes(self) -> Directions:
         """The directions of the mixture that are kept."""
-        mean_weight, n_kept = self._check_parameters()
+        mean_weight, n_axes = self._check_parameters()
         found = directions(self.mixture_.model, mean_weight)
-        return Directions(found.centre, found.axes[:n_kept], found.values[:n_kept])
+        return Directions(found.centre, found.axes[:n_axes], found.values[:n_axes])
 
     def _wake(self, own: Mapping[str, Any]) -> None:
         try:

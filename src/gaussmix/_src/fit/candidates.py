@@ -140,13 +140,13 @@ class Folds:
     n_folds: int
     key: int
 
-    def folds_at(self, places: slice) -> NDArray[np.intp]:
+    def folds_at(self, rows: slice) -> NDArray[np.intp]:
         """The fold of each of some consecutive rows."""
-        first, end = places.start // self.n_folds, -(-places.stop // self.n_folds)
+        first, end = rows.start // self.n_folds, -(-rows.stop // self.n_folds)
         numbers = np.arange(first * self.n_folds, end * self.n_folds, dtype=np.uint64)
         hashed = mix(mix(numbers) ^ np.uint64(self.key)).reshape(-1, self.n_folds)
         ranks: NDArray[np.intp] = hashed.argsort(axis=1, kind="stable").argsort(axis=1).ravel()
-        return ranks[places.start - first * self.n_folds :][: places.stop - places.start]
+        return ranks[rows.start - first * self.n_folds :][: rows.stop - rows.start]
 
     def size(self, fold: int, n_rows: int) -> int:
         """How many of the first rows are in a fold."""

@@ -189,15 +189,15 @@ def _run_in_engine(problem: Problem, plan: Plan, start: Start, index: int) -> St
     else:
         settings = fit_settings(start, *of_mixture, problem.source.n_features, problem.ridge, plan.stopping, plan.rng)
     fits = None if settings is None else engine.fit_many(Groups.from_block(block, data.unit), settings)
-    course = None if fits is None else fits.run_history()
-    if fits is None or course is None:
+    history = None if fits is None else fits.run_history()
+    if fits is None or history is None:
         plan.rng.bit_generator.state = before
         return None
     if problem.ridge is None:
         vars(data)["ridge"] = fits.ridge[0]  # so that nobody sorts the columns again
-    steps = course.log_likelihood
+    steps = history.log_likelihood
     outcome = plan.stopping.after(steps, float("-inf")) if steps else None
-    return State(final_model(course, problem.family), Trace(tuple(steps), tuple(steps)), outcome)
+    return State(final_model(history, problem.family), Trace(tuple(steps), tuple(steps)), outcome)
 
 
 def _initial_model(problem: Problem, plan: Plan, start: Start, index: int) -> Model:

@@ -101,7 +101,7 @@ class Ending:
         ends: Sequence[Trace],
         stopping: Stopping,
         left_out: Outcome | None,
-        standing: OptimalityCertificate,
+        certificate: OptimalityCertificate,
         raised: str = LIKELIHOOD,
         times: float = 1.0,
     ) -> Ending:
@@ -112,20 +112,20 @@ class Ending:
         assert run.outcome is not None, "the run has ended"
         reason = run.outcome.sentence(raised)
         if run.outcome is Outcome.CONVERGED and stopping.seeks_maximum:
-            reason = _AT_MAXIMUM if standing.is_maximum else _AT_NONE if standing.is_maximum is False else reason
+            reason = _AT_MAXIMUM if certificate.is_maximum else _AT_NONE if certificate.is_maximum is False else reason
         if run.outcome is Outcome.STEP_LIMIT and stopping.seeks_maximum:
             reason = _AT_LIMIT
         if run.outcome is Outcome.STEP_LIMIT and not run.trace.n_steps:
             reason = _NO_STEP
         if left_out is not None:
             reason += f" {SKIPPED_STARTS[left_out]}"
-        if standing.why_not:
-            reason += f" {_IS_UNKNOWN.format(why_not=standing.why_not)}"
+        if certificate.why_not:
+            reason += f" {_IS_UNKNOWN.format(why_not=certificate.why_not)}"
         n_starts_at_best = 1
         if len(ends) > 1:
             tolerance = max(stopping.tolerance, ROUNDING_OF_RUNS * max(1.0, abs(run.trace.last)))
             n_starts_at_best = max(1, sum(_agree(run.trace, end, tolerance) for end in ends if not end.collapsed))
-        values = standing.is_maximum, standing.remaining_gain, standing.label_change_fraction
+        values = certificate.is_maximum, certificate.remaining_gain, certificate.label_change_fraction
         estimated = forecast_convergence(run.trace.objective).rate
         rate = None if math.isnan(estimated) else estimated
         traces = [[times * each for each in end.objective] for end in ends]

@@ -63,10 +63,10 @@ class Data:
         """The rows with weights below 1, which changes no bit of a fit."""
         return self.original.reweighted(1 / self.unit)
 
-    def source(self, given: Assignment | None = None) -> Source:
+    def source(self, assignment: Assignment | None = None) -> Source:
         """The rows for one fit: weights below 1, and states of their own."""
         rows = self.original if self.unit == 1.0 else self._reduced
-        return rows.fresh() if given is None else rows.with_assignment(given)
+        return rows.fresh() if assignment is None else rows.with_assignment(assignment)
 
     def labelled(self, n_components: int) -> Source:
         """The same with the known components of rows, for a fit of so many components."""

@@ -33,14 +33,14 @@ class Subject:
     mixture : what is drawn.
     names : of its features.
     rows : (n_rows, n_features), data units, NaN where a cell is missing; None for no rows.
-    estimator, given : what the user gave: the estimator or mixture, and X.
+    estimator, data : what the user gave: the estimator or mixture, and X.
     """
 
     mixture: Mixture
     names: list[str]
     rows: Array | None
     estimator: Any = None
-    given: Any = None
+    data: Any = None
 
     def responsibilities(self, rows: Array) -> Array:
         """p(k | x) by what each row has, (n_rows, n_components); raises ValueError as the estimators do."""
@@ -141,17 +141,17 @@ def beside(X: Any, y: Any, names: tuple[str, ...] | None) -> Any:
     return np.column_stack([rows, targets])
 
 
-def choose_names(n_features: int, given: Sequence[str] | None, *others: Iterable[Any] | None) -> list[str]:
+def choose_names(n_features: int, chosen: Sequence[str] | None, *others: Iterable[Any] | None) -> list[str]:
     """The names that are given, or the first others that are as many as the features, or x0, x1, … .
 
     Raises ValueError for given names that are not as many.
     """
-    if given is not None:
-        if np.ndim(given) != 1 or len(given) != n_features:
+    if chosen is not None:
+        if np.ndim(chosen) != 1 or len(chosen) != n_features:
             raise ValueError(
-                f"feature_names={given!r} must be a list of {counted(n_features, 'name')}, one for each feature."
+                f"feature_names={chosen!r} must be a list of {counted(n_features, 'name')}, one for each feature."
             )
-        return [str(name) for name in given]
+        return [str(name) for name in chosen]
     for names in others:
         listed = [] if names is None else [str(name) for name in names]
         if len(listed) == n_features:

@@ -236,26 +236,26 @@ class MixtureEstimates(Estimates):
         return Estimates(**value_entries(name, value), **own, covariance=covariance, draws=draws, counts=self.counts)
 
 
-def interval_columns(sure: MixtureEstimates, mixture: Mixture) -> dict[str, Array]:
+def interval_columns(estimates: MixtureEstimates, mixture: Mixture) -> dict[str, Array]:
     """Standard errors and intervals of weights and means, (n_components,) and one for noise, for `tidy` of a fit.
 
     Raises ValueError for a mixture of another size, or several standard errors away.
     """
     scale = NaturalScale.at_model(mixture.model)
-    if scale.terms != NaturalScale.at_model(sure.mixture.model).terms:
+    if scale.terms != NaturalScale.at_model(estimates.mixture.model).terms:
         raise ValueError("estimates must be what inference, bootstrap or posterior_ of this estimator found.")
     of_rows = np.array([term.kind in (Kind.WEIGHT, Kind.MEAN) for term in scale.terms])
-    furthest = sure._furthest(mixture.model, of_rows)
+    furthest = estimates._furthest(mixture.model, of_rows)
     if furthest > MAX_FIT_DISTANCE:
         raise ValueError(
             f"estimates is {furthest:.2g} standard errors from this mixture. It describes another fit, or this one "
             "ended far from its maximum. Use tidy() of estimates, or fit with a lower tol."
         )
-    low, high = sure.conf_int().T
+    low, high = estimates.conf_int().T
     features, K, found = names_of(mixture), mixture.n_components, dict[str, Array]()
     weights = [index for index, term in enumerate(scale.terms) if term.kind is Kind.WEIGHT]
     none = np.full(len(weights) - K, np.nan)
-    for name, numbers in {"std_error": sure.bse, "conf_low": low, "conf_high": high}.items():
+    for name, numbers in {"std_error": estimates.bse, "conf_low": low, "conf_high": high}.items():
         found[f"weight_{name}"] = numbers[weights]
         means = numbers[len(weights) : len(weights) + K * len(features)].reshape(K, -1)
         found |= {f"mean_{feature}_{name}": np.append(means[:, j], none) for j, feature in enumerate(features)}

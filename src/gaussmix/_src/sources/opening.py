@@ -101,14 +101,14 @@ def open(
     >>> gaussmix.GaussianMixture(2, random_state=0).fit(gaussmix.open(path)).means_.shape
     (2, 2)
     """
-    asked = Request(columns, weights, check_memory(memory), missing, None if cache is None else Path(cache))
+    request = Request(columns, weights, check_memory(memory), missing, None if cache is None else Path(cache))
     opener = _of_files(os.fspath(data)) if isinstance(data, str | os.PathLike) else _registered(_kind(data))
     if opener is None:
         wrong = f"open takes a path, a pattern or a table that is not in memory, not {type(data).__name__}."
         raise ParameterTypeError(f"{wrong} {SEVERAL}" if isinstance(data, list | tuple) else wrong)
     if cache is not None and not isinstance(data, str | os.PathLike) and _kind(data) != "gaussmix.Files":
         raise ValueError(f"cache= keeps the numbers of files, not of a {type(data).__name__}: leave it out.")
-    return opener(data, asked)
+    return opener(data, request)
 
 
 def is_table(data: Any) -> bool:

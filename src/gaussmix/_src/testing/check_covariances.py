@@ -52,10 +52,10 @@ def _check_components(covariances: Covariances, dense: Array, rng: np.random.Gen
 
 def _check_features(covariances: Covariances, dense: Array, rounding: float, rng: np.random.Generator) -> None:
     n_features, size = covariances.n_features, np.abs(dense).max()
-    places = rng.permutation(n_features)[: max(1, n_features - 1)]
-    part = dense[:, places[:, None], places]
-    assert_close(covariances.marginal(places).dense(), part, 8 * n_features * EPS, size, "marginal")
-    for A in rng.normal(size=(1, n_features)), np.diag(rng.uniform(0.5, 2.0, n_features))[places]:
+    subset = rng.permutation(n_features)[: max(1, n_features - 1)]
+    part = dense[:, subset[:, None], subset]
+    assert_close(covariances.marginal(subset).dense(), part, 8 * n_features * EPS, size, "marginal")
+    for A in rng.normal(size=(1, n_features)), np.diag(rng.uniform(0.5, 2.0, n_features))[subset]:
         image = covariances.transform(A).dense()
         assert_close(image, A @ dense @ A.T, rounding, np.abs(image).max(), "transform")
     if covariances.transform(np.empty((0, n_features))).dense().shape != (len(dense), 0, 0):

@@ -27,7 +27,7 @@ from gaussmix._src.testing.closeness import EPS, assert_close, assert_same_bits
 
 N_ROWS, N_COMPONENTS = 3_000, 3
 ENGINE = choose(1)
-_rows, _weights, _given = attrgetter("rows"), attrgetter("weight"), attrgetter("assignment")
+_rows, _weights, _assignment = attrgetter("rows"), attrgetter("weight"), attrgetter("assignment")
 
 
 def check_source(make_source: Callable[[Rows, Array | None], Source], rng: np.random.Generator) -> None:
@@ -155,8 +155,8 @@ def _check_sample(source: Source, twin: Source, block: Block) -> None:
     chance[extreme] = 1.0
     if abs(some.n_rows - chance.sum()) > 6 * np.sqrt((chance * (1 - chance)).sum()):  # six standard deviations
         raise AssertionError(f"a sample of {N_ROWS // 3} rows has {some.n_rows}, not about {chance.sum():.0f}")
-    places = {row.tobytes(): i for i, row in enumerate(rows)}
-    found = np.array([places[row.tobytes()] for row in some.rows])
+    indices = {row.tobytes(): i for i, row in enumerate(rows)}
+    found = np.array([indices[row.tobytes()] for row in some.rows])
     assert_same_bits(found, np.unique(found), "rows of a sample, which keep their order")
     stands_for = np.ones(some.n_rows) if row_weight is None else np.maximum(weight[found], fair)
     assert_close(some.weight, stands_for, N_ROWS * EPS, fair, "weights of a sample")
@@ -169,15 +169,15 @@ def _check_sample(source: Source, twin: Source, block: Block) -> None:
 def _check_changes(source: Source, block: Block, rng: np.random.Generator) -> None:
     """Shares go to their rows; a part has the rows that were chosen; weights are multiplied."""
     labels = rng.integers(N_COMPONENTS, size=block.n_rows).astype(np.int32)
-    given = source.with_assignment(labels)
-    assert_same_bits(given.each_row(_given), labels, "the labels of rows")
-    assert_same_bits(given.each_row(_rows), block.rows, "rows with labels")
+    labelled = source.with_assignment(labels)
+    assert_same_bits(labelled.each_row(_assignment), labels, "the labels of rows")
+    assert_same_bits(labelled.each_row(_rows), block.rows, "rows with labels")
     chosen = (rng.random(block.n_rows) < 0.2) & (np.arange(block.n_rows) // 100 % 3 > 0)
     part = source.part(partial(_are_chosen, chosen=chosen), int(chosen.sum()))
     for task, expected in ((_rows, block.rows), (_weights, block.weight)):
         assert_same_bits(part.each_row(task), expected[chosen], "the rows of a part")
     assert_same_bits(part.each_row(_row_indices), np.arange(chosen.sum()), "numbers of the rows of a part")
-    assert_same_bits(part.with_assignment(labels[chosen]).each_row(_given), labels[chosen], "the labels of a part")
+    assert_same_bits(part.with_assignment(labels[chosen]).each_row(_assignment), labels[chosen], "the labels of a part")
     factor = 1.0 if block.row_weight is None else 0.25
     assert_same_bits(source.reweighted(0.25).each_row(_weights), factor * block.weight, "weights times a factor")
 

@@ -181,14 +181,14 @@ def _from_labels(
                 )
         components[rows] = known
         return _from_components(components)
-    places = np.full(len(array), UNKNOWN, np.int32)
+    codes = np.full(len(array), UNKNOWN, np.int32)
     code = {label: position for position, label in enumerate(groups)}
     for row, label in zip(rows.tolist(), known, strict=True):
         if label not in code:
             named = listed([str(label) for label in code])
             raise ValueError(f"{where.format(row=row)} {label!r:.60}, but label_components names {named}.")
-        places[row] = code[label]
-    return UserLabels(list(groups.values()), places)
+        codes[row] = code[label]
+    return UserLabels(list(groups.values()), codes)
 
 
 def _from_components(components: NDArray[Any]) -> UserLabels:

@@ -98,7 +98,7 @@ class ReportData:
         return float(np.average(np.asarray(values), weights=self.row_weight))
 
     @cached_property
-    def standing(self) -> Array:
+    def standardised_means(self) -> Array:
         """(μ_kj − μ_j) / σ_j of each component and feature; μ, σ of the whole mixture."""
         weights = self.mixture.weights / self.mixture.weights.sum()
         centre = weights @ self.mixture.means
@@ -113,7 +113,7 @@ class ReportData:
 
     def distinguishing_features(self, n: int) -> list[int]:
         """The features whose means differ most between components, by the share of their variance, in table order."""
-        responsibilities = self.mixture.weights @ self.standing**2
+        responsibilities = self.mixture.weights @ self.standardised_means**2
         return sorted(np.argsort(-responsibilities, kind="stable")[:n].tolist())
 
     def named(self, features: Sequence[int]) -> str:
@@ -168,12 +168,12 @@ class ReportData:
 
     def _component(self, k: int) -> str:
         """How a component stands out."""
-        standing = self.standing[k]
-        order = [j for j in np.argsort(-np.abs(standing), kind="stable") if abs(standing[j]) >= 0.3][:_MAX_FEATURES]
+        means = self.standardised_means[k]
+        order = [j for j in np.argsort(-np.abs(means), kind="stable") if abs(means[j]) >= 0.3][:_MAX_FEATURES]
         parts = []
         for j in order:
             value = mean_and_deviation(self.mixture.means[k : k + 1, j], self.deviations[k : k + 1, j])[0]
-            parts.append(f"{'high' if standing[j] > 0 else 'low'} {self.names[j]} ({value})")
+            parts.append(f"{'high' if means[j] > 0 else 'low'} {self.names[j]} ({value})")
         what = ", ".join(parts) if parts else "average in all features"
         size = f"{100 * self.mixture.weights[k]:.3g} % of the distribution, {counted(int(self.counts[k]), 'row')}"
         return f"Component {k} ({size}): {what}."

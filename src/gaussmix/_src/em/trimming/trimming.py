@@ -69,7 +69,7 @@ class TrimmingRule(NamedTuple):
         return weight if row_weight is None else weight * row_weight
 
 
-def kept(
+def leave_out(
     source: Source, log_density: Task[Array], left_out: float, between: tuple[float, float] = (-inf, inf)
 ) -> TrimmingRule | None:
     """Leave out the least likely rows, up to a weight of `left_out`, which is less than the sum of the weights.
@@ -160,9 +160,9 @@ class Trimmed(Source):
         if last is not None and bounds is not None:
             between = last.rule.cutoff - CUTOFF_MARGIN, last.rule.highest + CUTOFF_MARGIN
             task = replace(log_density, top=between[1], bounds=bounds)
-            result = kept(self._source, task, left_out, between)
+            result = leave_out(self._source, task, left_out, between)
         if result is None:
-            task, result = log_density, kept(self._source, log_density, left_out)
+            task, result = log_density, leave_out(self._source, log_density, left_out)
         assert result is not None, "some row has weight"
         self._last = _LastPass(task, result)
         return self._last

@@ -128,8 +128,8 @@ def refits(
     for states, some in _refit_ends(problem, model, how, rng):
         stacked = Stacked.from_models([state.model for state in states])
         degenerate = ascent.are_degenerate(stacked)
-        for place, state in enumerate(states):
-            degenerate[place, [*state.trace.frozen]] = True
+        for i, state in enumerate(states):
+            degenerate[i, [*state.trace.frozen]] = True
         degenerate[:, already] = False
         used = ~degenerate.any(axis=1)
         orders, similarities = component_rows.orders(stacked)
@@ -139,8 +139,8 @@ def refits(
         tally += [(~used).sum(), (used & reordered).sum(), (used & are_elsewhere).sum(), (used & are_unfinished).sum()]
         draws.append(stacked.values(orders)[used])
         counts.append(some[used])
-    n_kept = sum(map(len, draws))
-    n = int(tally[0]) + n_kept
+    n_draws = sum(map(len, draws))
+    n = int(tally[0]) + n_draws
     if tally[0] > MAX_COLLAPSED_FRACTION * n:
         raise ValueError(
             f"bootstrap needs components that refits keep, but one collapsed in {tally[0]:,} of {n:,} refits. Lower "
@@ -211,8 +211,8 @@ def _on_weights(problem: Problem, model: Model, how: Resampling, weights: Array)
 
     log_prior = None if known is None else known.log_prior(problem.n_components, model.noise is not None)
 
-    def source_of(place: int) -> Source:
-        weight = weights[place] / problem.data.unit  # priors count in this unit
+    def source_of(index: int) -> Source:
+        weight = weights[index] / problem.data.unit  # priors count in this unit
         reweighted = problem.data.original.changed(partial(_weighing, weight=weight), n_rows)
         reweighted = reweighted if log_prior is None else reweighted.with_log_prior(*log_prior)
         return problem.data.trimmed(reweighted)
@@ -246,16 +246,16 @@ def drawn_tables(
 
 
 def ends_on_tables(
-    problem: Problem, models: list[Model], tables: Sequence[Rows], places: Indices, stopping: Stopping
+    problem: Problem, models: list[Model], tables: Sequence[Rows], indices: Indices, stopping: Stopping
 ) -> list[State]:
     """The ends of EM from models, each on the table of its place; all tables have as many rows."""
     n_rows, n, groups = len(tables[0]), len(models), None
     if n_rows <= LEAF_ROWS and problem.data.trim is None:
         size, rows = np.full(n, n_rows), tables[0] if len(tables) == 1 else np.concatenate(tables)
-        groups = Groups(rows, None, places * n_rows, size, size.astype(float), np.ones(n))
+        groups = Groups(rows, None, indices * n_rows, size, size.astype(float), np.ones(n))
 
-    def source_of(place: int) -> Source:
-        return problem.data.trimmed(ArraySource(tables[places[place]]))
+    def source_of(index: int) -> Source:
+        return problem.data.trimmed(ArraySource(tables[indices[index]]))
 
     return run_each(problem.engine, models, problem.objective, stopping, source_of, groups)
 
@@ -304,9 +304,9 @@ class _ComponentRows:
             both = ((weight[:, None] * self.responsibilities).T @ responsibilities).reshape(K, -1, K).swapaxes(0, 1)
             theirs = (weight @ responsibilities**2).reshape(-1, 1, K)
             similarity = both / np.maximum(own[:, None] + theirs - both, np.finfo(np.float64).tiny)
-            for place, each in enumerate(similarity):
+            for i, each in enumerate(similarity):
                 if not self.are_named and (each.argmax(axis=1) != np.arange(K)).any():
-                    orders[first + place] = linear_sum_assignment(-each)[1]
+                    orders[first + i] = linear_sum_assignment(-each)[1]
             similarities[first : first + at_once] = np.take_along_axis(
                 similarity, orders[first : first + at_once, :, None], axis=2
             )[:, :, 0]

@@ -241,9 +241,9 @@ class _Pairs:
         self._mass[i] += self._mass[j]
         del self._entropy[j], self._mass[j]
         for known in (self._union, self.overlap):
-            kept = {(a - (a > j), b - (b > j)): value for (a, b), value in known.items() if not {a, b} & {i, j}}
+            remaining = {(a - (a > j), b - (b > j)): value for (a, b), value in known.items() if not {a, b} & {i, j}}
             known.clear()
-            known.update(kept)
+            known.update(remaining)
 
 
 Merging.__module__ = "gaussmix"  # where users import it from

@@ -27,7 +27,7 @@ def check_limits(values: ArrayLike, names: tuple[str, ...] | None, called: str) 
     array = check_real(called, values)
     wrong = np.argwhere(np.isnan(array))
     if len(wrong):
-        raise ValueError(f"{called} holds NaN at {tuple(int(place) for place in wrong[0])}: give numbers, or ±inf.")
+        raise ValueError(f"{called} holds NaN at {tuple(int(index) for index in wrong[0])}: give numbers, or ±inf.")
     return array.astype(np.float64)
 
 
@@ -49,8 +49,8 @@ def check_rectangles(
     except ValueError:
         low = np.empty(0)
     if low.ndim not in (1, 2) or low.shape[-1] != n_features:
-        given = f"{np.shape(lower)} and {np.shape(upper)}"
-        raise ValueError(f"lower and upper must have shape (n_rows, {n_features}), not {given}.")
+        shapes = f"{np.shape(lower)} and {np.shape(upper)}"
+        raise ValueError(f"lower and upper must have shape (n_rows, {n_features}), not {shapes}.")
     wrong = np.argwhere(low > high)
     if len(wrong):
         cell = tuple(wrong[0])
@@ -84,10 +84,10 @@ def _independent(model: Model, lower: Array, upper: Array) -> Array:
     real = np.flatnonzero(model.weights)
     log_parts = np.empty((len(lower), len(real)))
     for part in pieces(lower.shape):
-        for place, k in enumerate(real):
+        for index, k in enumerate(real):
             with np.errstate(over="ignore"):  # what overflows is infinitely far
                 low, high = ((limit[part] - model.means[k]) / deviations[k] for limit in (lower, upper))
-            log_parts[part, place] = log_interval(low, high).sum(axis=1)
+            log_parts[part, index] = log_interval(low, high).sum(axis=1)
     return log_sum(log_parts + np.log(model.weights[real] / model.weights.sum()))
 
 

@@ -162,13 +162,13 @@ def decision_boundary(model: Model, engine: Engine[Any]) -> Array:
     """Where the most probable component of a model of one feature changes, (n_boundaries,), ascending, data units."""
     deviations = np.sqrt(model.covariances.variances()[:, 0])
     real = np.flatnonzero(model.weights)
-    places = crossings(model.parameters.log_scale[real], model.means[real, 0], deviations[real])
-    if not len(places):
-        return places
-    reach = deviations.max() + _BOUNDARY_OFFSET * np.abs(places).max()
-    edges = np.concatenate([[places[0] - reach], places, [places[-1] + reach]])
+    points = crossings(model.parameters.log_scale[real], model.means[real, 0], deviations[real])
+    if not len(points):
+        return points
+    reach = deviations.max() + _BOUNDARY_OFFSET * np.abs(points).max()
+    edges = np.concatenate([[points[0] - reach], points, [points[-1] + reach]])
     labels = engine.labels(Block(0, (edges[:-1] + 0.5 * np.diff(edges))[:, None]), model.parameters)
-    return np.asarray(places[labels[1:] != labels[:-1]])
+    return np.asarray(points[labels[1:] != labels[:-1]])
 
 
 def crossings(log_scale: Array, means: Array, deviations: Array) -> Array:
@@ -190,12 +190,12 @@ def crossings(log_scale: Array, means: Array, deviations: Array) -> Array:
         root = unit * np.sqrt((0.5 * ratio * (gap / unit)) ** 2 - square * (rise / unit / unit))
         larger = -(half + np.copysign(root, half))
         steps = np.stack([larger / square, (rise / unit - half * (gap / unit)) / (larger / unit)]) * deviations[first]
-    places = steps + means[first]
+    points = steps + means[first]
     rounding = 8 * np.finfo(np.float64).eps * (np.abs(steps) + np.abs(means[first]) + deviations[first])
-    order = np.argsort(places, axis=None)
-    order = order[np.isfinite(places.ravel()[order])]
-    places, rounding = places.ravel()[order], rounding.ravel()[order]
-    return places[np.diff(places, prepend=-np.inf) > rounding]  # where three densities meet, each pair of them does
+    order = np.argsort(points, axis=None)
+    order = order[np.isfinite(points.ravel()[order])]
+    points, rounding = points.ravel()[order], rounding.ravel()[order]
+    return points[np.diff(points, prepend=-np.inf) > rounding]  # where three densities meet, each pair of them does
 
 
 Modes.__module__ = "gaussmix"  # where users import it from

@@ -114,7 +114,7 @@ def _of_array(data: Any, request: Request) -> DaskTable:
     if data.dtype.kind not in "biuf":
         raise ValueError(f"the Dask array holds {data.dtype}, not real numbers.")
     n_columns = data.shape[1]
-    chosen = Chosen.of("the Dask array", invented_names(n_columns), request.columns, weights, data.dtype)
+    chosen = Chosen.from_columns("the Dask array", invented_names(n_columns), request.columns, weights, data.dtype)
     names, indices, weight_index, dtype, integers = chosen
     how: dict[str, Any] = {"weight_index": weight_index, "dtype": dtype, "n_columns": n_columns}
     values = partial(_array_block, indices=None if indices == list(range(n_columns)) else indices, **how)

@@ -369,7 +369,7 @@ def _bytes_of(block: Block) -> int:
 
 
 sizeof.register(Block, _bytes_of)
-sizeof.register(WorkerPartition, lambda held: sum(map(_bytes_of, held.blocks)))
+sizeof.register(WorkerPartition, lambda partition: sum(map(_bytes_of, partition.blocks)))
 
 
 def _rows_of(part: Sequence[Block]) -> int:

@@ -48,7 +48,7 @@ class About:
     integers: Sequence[int] = ()
 
     def only(self, columns: Sequence[int] | None) -> About:
-        """Of the table with the columns at some places; None for all."""
+        """Of the table with the columns at some indices; None for all."""
         return self if columns is None else replace(self, names=[self.names[column] for column in columns])
 
     def describe_location(self, row: int) -> str:
@@ -268,13 +268,13 @@ class Chosen(NamedTuple):
     """The columns of an array that are features, and the one of weights."""
 
     names: list[str]
-    places: list[int]
+    indices: list[int]
     weight_index: int | None
     dtype: np.dtype[Any]  # the type of the rows
     integers: list[int]
 
     @classmethod
-    def of(
+    def from_columns(
         cls, name: str, all_columns: Sequence[str], columns: Sequence[str] | None, weights: str | None, kind: Any
     ) -> Self:
         """Of an array of one type; features are by default all columns but the weights. Raises ValueError."""
@@ -289,7 +289,7 @@ class Chosen(NamedTuple):
 
 
 def long_integers(dtypes: Iterable[Any]) -> list[int]:
-    """The places of columns, of types of NumPy, whose integers may merge in a double."""
+    """The indices of columns, of types of NumPy, whose integers may merge in a double."""
     return [index for index, dtype in enumerate(dtypes) if dtype.kind in "iu" and dtype.itemsize == 8]
 
 

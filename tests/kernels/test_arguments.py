@@ -58,10 +58,10 @@ def test_wrong_types(target, make_problem, name, value):
 
 
 @pytest.mark.parametrize("assignment", [np.zeros((10, 3)), np.zeros((9, 2)), np.zeros(9, np.int32), None])
-def test_wrong_given(target, make_problem, given):
+def test_wrong_given(target, make_problem, assignment):
     problem = make_problem(10, 3, 2, rule=2)
     with pytest.raises(ValueError, match="assignment"):
-        problem.but(assignment=given).step(target)
+        problem.but(assignment=assignment).step(target)
 
 
 def test_labels_alone_do_not_tell_the_number_of_components(target):

@@ -28,7 +28,7 @@ from gaussmix._src.em.priors.concentration import DirichletWeights, StickWeights
 from gaussmix._src.em.step import fast_path
 from gaussmix._src.em.step.accumulate import StepTask
 from gaussmix._src.em.step.loop import run_em
-from gaussmix._src.estimators.posterior_estimator import MIN_ROWS
+from gaussmix._src.estimators.posterior_estimator import MIN_MASS
 from gaussmix._src.families.base import has_conjugate_prior
 from gaussmix._src.fit import problem
 from gaussmix._src.interfaces.moment_spec import Second
@@ -368,7 +368,7 @@ def test_a_narrow_cluster_within_a_wide_one_is_found(n_features, deviations, see
     size = 600 // len(deviations), n_features
     X = np.concatenate([deviation * rng.normal(size=size) for deviation in deviations])
     found = BayesianGaussianMixture(10, random_state=seed).fit(X)
-    assert (found.mass_ > MIN_ROWS).sum() == len(deviations)
+    assert (found.mass_ > MIN_MASS).sum() == len(deviations)
 
 
 def test_a_constant_feature_is_no_axis_of_halves(rng):

@@ -21,7 +21,7 @@ from gaussmix._src.validation.parameters import MISSING
 from gaussmix._src.value import Value
 
 # In the mixture; changes no result; are not plain values.
-_NOT_SAVED = ("n_components", "n_jobs", "label_components", "callbacks")
+_OWN_PARAMETERS = ("n_components", "n_jobs", "label_components", "callbacks")
 
 
 @dataclass(frozen=True)
@@ -130,7 +130,7 @@ def write_search(
 ) -> None:
     """Write the chosen mixture of a search to rows of a total weight, and the `GaussianMixture` of the same end."""
     single = as_single(search)
-    shared = search.get_params(deep=False).keys() - _NOT_SAVED
+    shared = search.get_params(deep=False).keys() - _OWN_PARAMETERS
     settings = {key: value for key, value in single.get_params(deep=False).items() if key in shared}
     for key, value in settings.items():  # a file holds plain values
         if isinstance(value, list | Value):

@@ -33,7 +33,7 @@ from gaussmix._src.validation.parameters import check_name
 from gaussmix._src.validation.priors import TYPES
 
 HOW = ("predictive", "plugin")
-MIN_ROWS = 1e-3  # a component with fewer has next to none: it is not told of, and keeps its part in the E-step
+MIN_MASS = 1e-3  # a component with fewer has next to none: it is not told of, and keeps its part in the E-step
 _STEP_FACTOR = 10  # by which bounds of the same rows differ at most
 _ROUNDING = 1e-9  # relative: rounding
 
@@ -117,8 +117,8 @@ class PosteriorEstimator(MixtureEstimator, ABC):
 
     @property
     def _reported(self) -> NDArray[np.intp]:
-        """The components with more than `MIN_ROWS`, or than this part of the largest; never none."""
-        return np.flatnonzero(self.mass_ > MIN_ROWS * min(1.0, self.mass_.max()))
+        """The components with more than `MIN_MASS`, or than this part of the largest; never none."""
+        return np.flatnonzero(self.mass_ > MIN_MASS * min(1.0, self.mass_.max()))
 
     @property
     def weight_concentration_(self) -> Array | tuple[Array, ...]:

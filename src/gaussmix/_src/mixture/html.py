@@ -17,11 +17,11 @@ _MOST_NAMES, _MOST_WEIGHTS = 5, 6  # of a line
 WIDTH, HEIGHT = 340.0, 240.0  # pixels
 _LEFT, _BOTTOM, _EDGE = 20.0, 22.0, 8.0
 MAX_DRAWN_DEVIATIONS = 1e3  # deviations: the density is 0 there, as farther out
-MAX_COMPONENTS = 30  # components, the heaviest, that a small picture has room for
+MAX_DRAWN = 30  # components, the heaviest, that a small picture has room for
 # Okabe and Ito (2008), Color Universal Design; Wong (2011), Nature Methods 8, 441: distinct with every kind of colour
 # vision. Of the eight, black and yellow are left out: one of them vanishes on a dark page, the other on a light one.
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
-_MAX_NAME_LENGTH = 24
+_MAX_HTML_NAME = 24
 RADIUS = 2.0  # standard deviations: the ellipse of a component holds 86 % of it
 
 
@@ -83,7 +83,7 @@ def sketch(mixture: MixtureBase) -> str:
     Components have the colours that they have in every picture, and carry their numbers, so no colour has to tell them
     apart. Axes and letters have the colour of the text around them, and are right on light and on dark pages.
     """
-    order = np.argsort(-mixture.weights, kind="stable")[:MAX_COMPONENTS]
+    order = np.argsort(-mixture.weights, kind="stable")[:MAX_DRAWN]
     drawn = order[mixture.weights[order] > 0] if (mixture.weights > 0).any() else order
     is_line = mixture.n_features == 1
     shapes, title = (_curves if is_line else _ellipses)(mixture, drawn)
@@ -248,4 +248,4 @@ def first_names(names: Sequence[str]) -> str:
 def shorten(name: str) -> str:
     """A name without control characters, cut if it is long."""
     printable = name if name.isprintable() else repr(name)
-    return printable if len(printable) <= _MAX_NAME_LENGTH else f"{printable[: _MAX_NAME_LENGTH - 1]}…"
+    return printable if len(printable) <= _MAX_HTML_NAME else f"{printable[: _MAX_HTML_NAME - 1]}…"

@@ -18,10 +18,10 @@ from gaussmix._src.mixture.mixture import Mixture
 from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.numerics.frames import Frame
 
-_MAX_ROWS_PER_CALL = 65_536  # rows whose responsibilities are in memory at once
+_PIECE_ROWS = 65_536  # rows whose responsibilities are in memory at once
 Feature = int | str
 Features = Feature | Sequence[Feature] | None
-MAX_FEATURES = 8  # of a grid of pictures that can still be read
+MAX_GRID_FEATURES = 8  # of a grid of pictures that can still be read
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,8 +54,8 @@ class Subject:
         """
         rows = np.empty((0, self.mixture.n_features)) if self.rows is None else self.rows
         labels, certainty = np.empty(len(rows), dtype=np.intp), np.empty(len(rows))
-        for first in range(0, len(rows), _MAX_ROWS_PER_CALL):
-            piece = slice(first, first + _MAX_ROWS_PER_CALL)
+        for first in range(0, len(rows), _PIECE_ROWS):
+            piece = slice(first, first + _PIECE_ROWS)
             probabilities = self.responsibilities(rows[piece])
             noise = 1.0 - probabilities.sum(axis=1) if self.mixture.noise is not None else np.zeros(len(probabilities))
             labels[piece], certainty[piece] = probabilities.argmax(axis=1), probabilities.max(axis=1)
@@ -164,7 +164,7 @@ def chosen_features(features: Features, names: Sequence[str], most: int) -> list
 
     Raises ValueError for more than `most`.
     """
-    is_grid = most == MAX_FEATURES
+    is_grid = most == MAX_GRID_FEATURES
     if features is None and is_grid and len(names) > most:
         raise ValueError(
             f"There are {len(names)} features, and a grid of more than {most} can't be read: choose some by "

@@ -16,7 +16,7 @@ from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.numerics.frames import made_frame
 
 _MAX_COLUMNS = 10  # columns of a table
-_MAX_ROWS = 40  # rows of a table on a terminal
+_MAX_TABLE_ROWS = 40  # rows of a table on a terminal
 _TEX = {"\\": r"\textbackslash{}", "±": r"$\pm$", "−": "$-$", "…": r"\dots{}", "~": r"\textasciitilde{}"}
 _TEX |= {"^": r"\textasciicircum{}", **{character: f"\\{character}" for character in "&%$#_{}"}}
 
@@ -155,8 +155,8 @@ def aligned(rows: list[list[str]]) -> list[str]:
 
 def shortened(rows: list[list[str]]) -> list[list[str]]:
     """The first rows, and one that counts the others."""
-    more = len(rows) - _MAX_ROWS
-    return rows if more <= 0 else [*rows[:_MAX_ROWS], [f"… {more} more", *[""] * (len(rows[0]) - 1)]]
+    more = len(rows) - _MAX_TABLE_ROWS
+    return rows if more <= 0 else [*rows[:_MAX_TABLE_ROWS], [f"… {more} more", *[""] * (len(rows[0]) - 1)]]
 
 
 def _cut(header: list[str], rows: list[list[str]], n_columns: int) -> list[list[str]]:

@@ -44,7 +44,7 @@ SOURCES: dict[str, Opener | str] = {
 }
 IN_MEMORY = {"builtins", "numpy", "pandas", "scipy"}  # libraries whose tables no other package opens
 SEVERAL = "Name several files by a pattern, by their folder, or by pyarrow.dataset.dataset(files)."
-_UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
+_SIZE_SUFFIXES = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 _SIZE = re.compile(r"\s*([0-9.]+)\s*([KMGT]?)(i?)B?\s*", re.IGNORECASE)
 
 
@@ -123,7 +123,7 @@ def check_memory(memory: int | str) -> int:
         index = float(result[1]) if result else 0.0
     except ValueError:
         index = 0.0
-    unit = _UNITS[result[2].upper()] if result else 1
+    unit = _SIZE_SUFFIXES[result[2].upper()] if result else 1
     n_bytes = int(index * (1024 ** round(np.log10(unit) / 3) if result and result[3] else unit))
     if n_bytes < 1:
         raise ValueError(f"memory must be bytes or a text such as '512 MB', got {memory!r}.")

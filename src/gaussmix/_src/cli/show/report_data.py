@@ -25,8 +25,8 @@ from gaussmix._src.sources.array import ArraySource
 _OUTSIDE_MASS = 0.001  # share of draws that lie farther out than what is called unusual
 _MIN_CERTAINTY = 0.9
 _EVIDENCE = ((2.0, "hardly"), (6.0, "somewhat"), (10.0, "clearly"))  # Kass & Raftery (1995), JASA 90, p. 777
-_MAX_FEATURES = 3
-_MAX_PRODUCTS = 2e9  # of scores, in inference: about a second
+_MAX_NAMED = 3
+_MAX_SCORE_PRODUCTS = 2e9  # of scores, in inference: about a second
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class ReportData:
     def inference(self) -> MixtureEstimates | None:
         """How sure the numbers are; None where there is no formula, or where it takes long."""
         estimator, n_rows = self.search or self._estimator, len(self.rows)
-        if n_rows * self.mixture.n_parameters**2 > _MAX_PRODUCTS:
+        if n_rows * self.mixture.n_parameters**2 > _MAX_SCORE_PRODUCTS:
             return None
         rows: Any = ArraySource(self.rows, self.row_weight)
         rows.may_miss = not self.is_complete.all()
@@ -169,7 +169,7 @@ class ReportData:
     def _component(self, k: int) -> str:
         """How a component stands out."""
         means = self.standardised_means[k]
-        order = [j for j in np.argsort(-np.abs(means), kind="stable") if abs(means[j]) >= 0.3][:_MAX_FEATURES]
+        order = [j for j in np.argsort(-np.abs(means), kind="stable") if abs(means[j]) >= 0.3][:_MAX_NAMED]
         parts = []
         for j in order:
             value = mean_and_deviation(self.mixture.means[k : k + 1, j], self.deviations[k : k + 1, j])[0]

@@ -20,7 +20,7 @@ from gaussmix._src.mixture.levels import MASS
 from gaussmix._src.mixture.missing_values import tail_probability
 from gaussmix._src.numerics.arrays import Array
 
-_RESULTS = ("component", "probability", "log_density")
+_OUTPUT_COLUMNS = ("component", "probability", "log_density")
 
 Columns = dict[str, np.ndarray[Any, Any]]
 
@@ -118,7 +118,7 @@ def predictions(estimator: MixtureEstimator, rows: Array, n_shown: int) -> Colum
     quantile_levels, labels = estimator.predict_proba(rows), estimator.predict(rows)
     probability = np.where(labels < 0, 1.0 - quantile_levels.sum(axis=1), quantile_levels.max(axis=1))
     values = labels, probability, estimator.score_samples(rows)
-    found: Columns = dict(zip(_RESULTS, values, strict=True))
+    found: Columns = dict(zip(_OUTPUT_COLUMNS, values, strict=True))
     if n_shown:
         found |= {f"probability_{component}": quantile_levels[:, component] for component in range(n_shown)}
         if estimator.mixture_.noise is not None:

@@ -33,7 +33,7 @@ MIN_STEPS_LEFT = 40  # a run that seems to need more steps than this is accelera
 PROPOSAL_COST = 4 * 10**6  # multiply-adds of a step in the core that take as long as a proposal in NumPy
 MAX_PAIRS = 8  # past steps that L-BFGS uses
 MAX_PATH_VALUES = 2**23  # limit on the size of these steps, 64 MB
-MIN_CURVATURE = 1e-10  # least cosine between a move and the change of the gradient that L-BFGS uses
+MIN_COSINE = 1e-10  # least cosine between a move and the change of the gradient that L-BFGS uses
 MAX_DOUBTS = 5  # consecutive steps that may gain little while a proposal promises more
 # Limits on the length of a proposal: the first relative to a step of EM, later ones to a refused or accepted proposal.
 MAX_FIRST_LENGTH, SHRINK_FACTOR, GROWTH_FACTOR = 5.0, 0.25, 2.0
@@ -292,7 +292,7 @@ def _newton_step(gram: Array) -> Array:
     m = len(gram) // 2
     curvature = -np.diagonal(gram, m)[:m]
     size = np.sqrt(np.diagonal(gram))
-    usable = np.flatnonzero(curvature > MIN_CURVATURE * size[:m] * size[m:-1])
+    usable = np.flatnonzero(curvature > MIN_COSINE * size[:m] * size[m:-1])
     step, taken = np.zeros(len(gram)), np.zeros(m)
     step[-1] = 1.0
     for i in usable[::-1]:

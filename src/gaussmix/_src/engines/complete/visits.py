@@ -27,7 +27,7 @@ Labels = NDArray[np.uint16]
 MIN_LONG_WORK = 1e7
 GROUP_ROWS = core.GROUP_ROWS  # rows that share their bounds
 MAX_BOUNDS = 2**23  # numbers, 32 MB
-MAX_COMPONENTS = 2**16  # that labels of two bytes tell apart
+MAX_LABELLED = 2**16  # that labels of two bytes tell apart
 
 # In an order by component, a pair of row and component that is not left out takes VISITED times its usual work, because
 # a group meets several components. Each row takes OUT_OF_TURN multiply-adds more: it is read out of turn, and its
@@ -189,7 +189,7 @@ def _pays(n_active: float, arguments: Arguments, n_rows: int) -> bool:
 def could_pay(n_rows: int, factor_shape: FactorShape, n_components: int, n_features: int) -> bool:
     """Whether an order would pay if every row had a component to itself."""
     work = work_per_row(factor_shape, n_components, n_features)
-    if not 1 < n_components <= MAX_COMPONENTS or n_rows * work < MIN_LONG_WORK:
+    if not 1 < n_components <= MAX_LABELLED or n_rows * work < MIN_LONG_WORK:
         return False
     return VISIT_COST * work / n_components + ROW_COST < MAX_WORK_OF_ORDER * work
 

@@ -31,7 +31,7 @@ from gaussmix._src.sources.base import Source
 
 RESAMPLINGS = "weighted", "nonparametric", "parametric", "jackknife"
 MAX_REFIT_STEPS = 1_000  # of EM in a refit
-MAX_VALUES_AT_ONCE = 2**22  # weights or cells of drawn rows that are held at a time, 32 MB
+MAX_DRAWN_VALUES = 2**22  # weights or cells of drawn rows that are held at a time, 32 MB
 MAX_COMPARED_ROWS = 2**13  # on which the components of a refit are found again
 MAXIMUM_TOL = 1e-9  # nats per unit of row weight, of EM before the first refit
 MIN_SIMILARITY = 0.5  # similarity of the rows of a component before and after: with less, it is another one
@@ -168,7 +168,7 @@ def _refit_ends(problem: Problem, model: Model, how: Resampling, rng: np.random.
         own = collect[left_out] if how.are_counts else np.ones(len(left_out))
         removed, total = np.minimum(own, 1.0), own.sum()
         counts = own / removed * ((total - removed) / total) / removed
-    at_once = max(1, MAX_VALUES_AT_ONCE // source.n_rows)
+    at_once = max(1, MAX_DRAWN_VALUES // source.n_rows)
     for first in range(0, len(counts), at_once):
         some = counts[first : first + at_once]
         weights = _drawn_weights(how, collect, len(some), left_out[first : first + at_once], rng)
@@ -240,7 +240,7 @@ def drawn_tables(
     model: Model, n_rows: int, n: int, rng: np.random.Generator, engine: Engine[Any]
 ) -> Iterator[list[Array]]:
     """Tables of rows drawn from a mixture, some of the `n` at a time."""
-    at_once = max(1, MAX_VALUES_AT_ONCE // (n_rows * model.n_features))
+    at_once = max(1, MAX_DRAWN_VALUES // (n_rows * model.n_features))
     for first in range(0, n, at_once):
         yield [sample(model, n_rows, rng, None, engine)[0] for _ in range(min(at_once, n - first))]
 
@@ -297,7 +297,7 @@ class _ComponentRows:
         orders, similarities = np.tile(np.arange(K), (n, 1)), np.empty((n, K))
         weight = self.rows.weight
         own = weight @ self.responsibilities**2
-        at_once = max(1, MAX_VALUES_AT_ONCE // (self.rows.n_rows * K))
+        at_once = max(1, MAX_DRAWN_VALUES // (self.rows.n_rows * K))
         for first in range(0, n, at_once):
             some = stacked.part(slice(first, first + at_once))
             responsibilities = some.responsibilities(self.rows, self.engine)

@@ -24,7 +24,7 @@ from gaussmix._src.mixture.mixture import Mixture
 from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.numerics.elementary import log
 
-MAX_VALUES_AT_ONCE = 2**20  # of pairs of clusters and rows at a time
+MAX_PAIR_VALUES = 2**20  # of pairs of clusters and rows at a time
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -192,7 +192,7 @@ def _sums(
         ]
         return np.concatenate([(part.weight[:, None] * each).sum(axis=0) for each in values])
 
-    return reduce(add, map(part_sums, leaf.cut(max(1, MAX_VALUES_AT_ONCE // (1 + len(pairs))))))
+    return reduce(add, map(part_sums, leaf.cut(max(1, MAX_PAIR_VALUES // (1 + len(pairs))))))
 
 
 def _entropy(probabilities: Array) -> Array:

@@ -18,7 +18,7 @@ from gaussmix._src.numerics.arrays import Array, pieces
 from gaussmix._src.numerics.elementary import log_sum
 
 _VALUES_PER_CELL = 10  # for a row and a component, at a time
-_MAX_DEVIATIONS = 1e100  # deviations: a tail beyond has no logarithm in float64, or hardly
+_MAX_LIMIT = 1e100  # deviations: a tail beyond has no logarithm in float64, or hardly
 
 
 def check_limits(values: ArrayLike, names: tuple[str, ...] | None, called: str) -> Array:
@@ -131,7 +131,7 @@ def _correlated(
 
 def _finite_or_infinite(limits: Array) -> Array:
     """Limits whose squares float64 can hold, or ±inf."""
-    return np.where(np.abs(limits) < _MAX_DEVIATIONS, limits, np.copysign(np.inf, limits))
+    return np.where(np.abs(limits) < _MAX_LIMIT, limits, np.copysign(np.inf, limits))
 
 
 def _log_masses_by(net: Array, lower: Array, upper: Array, correlation: Array) -> Array:

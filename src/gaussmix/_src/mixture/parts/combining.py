@@ -19,8 +19,8 @@ from gaussmix._src.numerics.elementary import log
 from gaussmix._src.numerics.factorise import factorise
 
 # Standard deviations: up to here squared distances, and so log weights, are right to about 1e-8 nats a feature.
-_MAX_DEVIATIONS = 1e4
-_MIN_VARIANCE = np.finfo(np.float64).tiny  # of variances: smaller ones have fewer digits
+_MAX_SEPARATION = 1e4
+_MIN_NORMAL = np.finfo(np.float64).tiny  # of variances: smaller ones have fewer digits
 
 Pairs = tuple[Array, Array, Array, Array]
 
@@ -38,7 +38,7 @@ def transform(model: Model, A: ArrayLike, b: ArrayLike | None) -> Model:
         covariances, means = model.covariances.simple().transform(matrix), model.means @ matrix.T + offset
         dense = covariances.lift(Dense).each
     variances = np.diagonal(dense, axis1=1, axis2=2)[:, matrix.any(axis=1)]
-    if not (np.isfinite(means).all() and np.isfinite(dense).all() and (variances >= _MIN_VARIANCE).all()):
+    if not (np.isfinite(means).all() and np.isfinite(dense).all() and (variances >= _MIN_NORMAL).all()):
         raise ValueError("A x + b is beyond the range of float64: rescale A.")
     dependent = factorise(dense)[2]
     if dependent.any():
@@ -153,7 +153,7 @@ def _normalised(log_weights: Array, squared: Array) -> Array:
         return np.ones(1)
     likeliest = log_weights.argmax()
     distance = np.sqrt(squared.ravel()[likeliest])
-    if not distance <= _MAX_DEVIATIONS:
+    if not distance <= _MAX_SEPARATION:
         raise ValueError(
             f"These mixtures are {distance:.3g} standard deviations apart: the weights of their product would have no "
             "digits."

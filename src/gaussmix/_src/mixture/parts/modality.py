@@ -25,9 +25,9 @@ from gaussmix._src.numerics.arrays import Array, Rows
 # In deviations: ends of climbs that are nearer are one mode. Modes so near differ by 1e-12 in log density.
 _MAX_MODE_DISTANCE = 1e-3
 _OVERFLOW = "The derivatives in row {row} are beyond the range of float64: rescale the features, or leave out the row."
-_MAX_STEPS = 2000  # a mean shift on a ridge is slow: one step makes 1% of the way, or less
+_MAX_SHIFTS = 2000  # a mean shift on a ridge is slow: one step makes 1% of the way, or less
 _MAX_NEWTON_STEP = 0.1  # deviations: where Newton's step may take over without leaving the hill
-_TOLERANCE = 1e-12  # deviations
+_MAX_SHIFT = 1e-12  # deviations
 _CURVATURE_ROUNDING = 1e-8  # curvature in deviations⁻² that rounding may make of none
 # How far outside the places of boundaries labels are taken, relative to a place: much more than its rounding.
 _BOUNDARY_OFFSET = 1e-6
@@ -71,7 +71,7 @@ def _ascend(model: Model, engine: Engine[Any]) -> Array:
     rows = model.means.copy()
     precisions = model.covariances.inverse().dense()
     moving = np.arange(len(rows))
-    for _ in range(_MAX_STEPS):
+    for _ in range(_MAX_SHIFTS):
         if not len(moving):
             break
         shift, has_converged = _step(model, engine, precisions, rows[moving])
@@ -104,7 +104,7 @@ def _last_steps(slope: Array, bend: Array, local: Array) -> tuple[Array, NDArray
         newton = slopes / -curvatures
     is_newton = (curvatures < -_CURVATURE_ROUNDING) & (np.abs(newton) < _MAX_NEWTON_STEP)
     along = np.where(is_newton, newton, slopes)  # along other axes the step of the mean shift
-    is_still = np.abs(along).max(axis=1) < _TOLERANCE
+    is_still = np.abs(along).max(axis=1) < _MAX_SHIFT
     on_saddle = is_still & (curvatures[:, -1] > _CURVATURE_ROUNDING)
     along[on_saddle, -1] = _SADDLE_STEP
     step = np.linalg.solve(roots.swapaxes(1, 2), np.einsum("nde,ne->nd", axes, along)[..., None])[..., 0]

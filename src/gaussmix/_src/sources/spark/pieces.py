@@ -34,7 +34,7 @@ PIECES = "file string, row long, part int, number int, n_rows long, flaw string,
 PARTS = "target int, first_row long, content binary"
 STORED = "number int, path string, digest long, flaw string"
 RESULTS = "number int, part int, digest long, result binary"  # a target and which of its results this is
-_TYPES = {"string": pa.string(), "int": pa.int32(), "long": pa.int64(), "binary": pa.binary()}
+_ARROW_TYPES = {"string": pa.string(), "int": pa.int32(), "long": pa.int64(), "binary": pa.binary()}
 Batches = Iterable[pa.RecordBatch]
 
 
@@ -322,5 +322,5 @@ def forget(batches: Batches, store: StateStore) -> Iterator[pa.RecordBatch]:
 def _record(schema: str, *values: Any) -> pa.RecordBatch:
     """A batch of one row: the values of the columns of a schema."""
     columns = [column.split() for column in schema.split(", ")]
-    arrays = [pa.array([value], _TYPES[kind]) for value, (_, kind) in zip(values, columns, strict=True)]
+    arrays = [pa.array([value], _ARROW_TYPES[kind]) for value, (_, kind) in zip(values, columns, strict=True)]
     return pa.RecordBatch.from_arrays(arrays, [name for name, _ in columns])

@@ -182,9 +182,9 @@ class ReportData:
         """How sure the components of the rows are."""
         certain = self.mean(self.responsibilities.max(axis=1) > _MIN_CERTAINTY)
         kind = "well apart" if certain > 0.95 else "partly mixed" if certain > 0.7 else "strongly mixed"
-        how_many = "all" if certain == 1 else f"{100 * certain:.1f} %"
+        fraction = "all" if certain == 1 else f"{100 * certain:.1f} %"
         rows = "the rows" if self.row_weight is None else "the rows, by weight,"
-        return f"The groups are {kind}: {how_many} of {rows} have a component of probability above {_MIN_CERTAINTY:g}."
+        return f"The groups are {kind}: {fraction} of {rows} have a component of probability above {_MIN_CERTAINTY:g}."
 
     def _background(self, weight: float) -> str:
         """How much belongs to no component."""

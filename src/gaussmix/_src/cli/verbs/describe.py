@@ -54,13 +54,13 @@ def describe(
             show_groups(groups, {"data": model})
         return
     opened = ModelFile.open(model)
-    found = None if data is None else _inference(opened, data, weights, reading, jobs)
+    inference = None if data is None else _inference(opened, data, weights, reading, jobs)
     if as_json:
-        echo_json(model_as_json(opened) | ({} if found is None else {"inference": inference_as_json(found)}))
+        echo_json(model_as_json(opened) | ({} if inference is None else {"inference": inference_as_json(inference)}))
         return
     show_model(opened)
-    if found is not None:
-        show_inference(found)
+    if inference is not None:
+        show_inference(inference)
 
 
 def _inference(
@@ -80,6 +80,6 @@ def _inference(
     rows: Any = reading.rows(table, features, weights)
     rows.feature_names = opened.names  # the columns are matched already
     with collected_warnings() as collected:
-        found = estimator.inference(rows)
+        inference = estimator.inference(rows)
     print_notices([*collected, *table.left_out_notices])
-    return found
+    return inference

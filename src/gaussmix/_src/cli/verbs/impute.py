@@ -69,14 +69,14 @@ def _filled(
     """Each part of a table with its empty cells filled; `n_filled` counts them."""
     first = 0
     for part, numbers in zip(parts, rows, strict=True):
-        missing, found = np.isnan(numbers), fill(Block(first, numbers))
+        missing, imputed = np.isnan(numbers), fill(Block(first, numbers))
         n_filled[0] += int(missing.sum())
         for i, name in enumerate(features):
             if missing[:, i].any():
                 column = part[name]
-                values: pa.Array = pa.array(found[:, i])
+                values: pa.Array = pa.array(imputed[:, i])
                 if pa.types.is_string(column.type):
-                    values = pa.array([str(value).replace(".", decimal) for value in found[:, i].tolist()])
+                    values = pa.array([str(value).replace(".", decimal) for value in imputed[:, i].tolist()])
                 elif not pa.types.is_floating(column.type):
                     column = column.cast(pa.float64(), safe=False)
                 values = values.cast(column.type)

@@ -170,11 +170,11 @@ class MixtureAttributes(Estimator):
         self._rows = "fit did not find this mixture"
         self._expect_features()
 
-    def _labelled(self, found: NDArray[np.int64]) -> NDArray[np.int64]:
+    def _labelled(self, labels: NDArray[np.int64]) -> NDArray[np.int64]:
         """Labels of the rows of the fit, which are kept where they are an array."""
-        if isinstance(found, np.ndarray):
-            self._rows = found
-        return found
+        if isinstance(labels, np.ndarray):
+            self._rows = labels
+        return labels
 
     def _labels(self) -> NDArray[np.int64]:
         """`predict` of the rows of the fit, which are then kept; raises NotFittedError or AttributeError."""

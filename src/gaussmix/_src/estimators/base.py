@@ -100,10 +100,10 @@ class Estimator(BaseEstimator):
     @property
     def _fitted(self) -> Fitted:
         """What the fit found; raises NotFittedError before, and ValueError where arrays changed by hand can't be."""
-        found = vars(self)
-        if "_arrays" in found or "_fitted" not in found:
+        fields = vars(self)
+        if "_arrays" in fields or "_fitted" not in fields:
             self._update_fitted()
-        return found["_fitted"]
+        return fields["_fitted"]
 
     @_fitted.setter
     def _fitted(self, fitted: Fitted) -> None:
@@ -240,8 +240,8 @@ class Estimator(BaseEstimator):
     def _repr_html_inner(self) -> str:
         """What was found, and below it scikit-learn's box; before `fit` the box alone."""
         try:
-            found = report.reading.as_html(self._fit_facts()) if "_fitted" in vars(self) else ""
-            return found + super()._repr_html_inner()
+            page = report.reading.as_html(self._fit_facts()) if "_fitted" in vars(self) else ""
+            return page + super()._repr_html_inner()
         except ValueError:  # as above
             return f"<pre>{escape(repr(self))}</pre>"
 

@@ -192,11 +192,11 @@ class GaussianMixtureRegressor(RegressorMixin, MixturePredictor):
             ratios = 1 - unexplained / total
         return float(np.where(total > 0, ratios, unexplained == 0).mean())  # of a constant target as scikit-learn says
 
-    def _with_its_own(self, found: Summary) -> Summary:
-        targets = [found.names[i] for i in self._target_indices.tolist()]
-        others = [name for i, name in enumerate(found.names) if i not in self._target_indices]
+    def _with_its_own(self, summary: Summary) -> Summary:
+        targets = [summary.names[i] for i in self._target_indices.tolist()]
+        others = [name for i, name in enumerate(summary.names) if i not in self._target_indices]
         sides = (f"{', '.join(map(shorten, names[:5]))}{', …' * (len(names) > 5)}" for names in (targets, others))
-        return replace(found, about=[("predicts", " from ".join(sides))])
+        return replace(summary, about=[("predicts", " from ".join(sides))])
 
     def _shown_names(self) -> tuple[str, ...] | None:
         self._check_fitted()
@@ -222,12 +222,12 @@ class GaussianMixtureRegressor(RegressorMixin, MixturePredictor):
             values = check_target(y, source.n_rows)
             columns = values.reshape(source.n_rows, -1)
             names = None if names is None else (*names, *target_names(y, columns.shape[1]))
-            found = np.arange(n_features, n_features + columns.shape[1])
-            return columns, found if values.ndim == 2 else int(found[0]), names
+            indices = np.arange(n_features, n_features + columns.shape[1])
+            return columns, indices if values.ndim == 2 else int(indices[0]), names
         if y is not None:
             raise ValueError("Give y, or targets that name columns of X, not both.")
-        found = check_targets(self.targets, n_features, names)
-        return None, found if np.ndim(self.targets) else int(found[0]), names
+        indices = check_targets(self.targets, n_features, names)
+        return None, indices if np.ndim(self.targets) else int(indices[0]), names
 
     def _wake(self, own: Mapping[str, Any]) -> None:
         super()._wake(own)

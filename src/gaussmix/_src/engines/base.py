@@ -183,7 +183,7 @@ class Engine(Protocol[StateT]):
         Parameters
         ----------
         block : all rows.
-        facts : what `Engine.look` found out.
+        facts : what `Engine.prepare` made.
         start : weights, means and covariances in compact form.
         algebra : which covariances the family makes.
         control : when to stop.

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from gaussmix._src.em.step.accumulate import StepTask, look
+from gaussmix._src.em.step.accumulate import StepTask, collect_facts
 from gaussmix._src.engines.base import Engine
 from gaussmix._src.interfaces.block import Block
 from gaussmix._src.interfaces.leaves import Sums
@@ -42,7 +42,7 @@ class Evidence:
 def compute_evidence(mixture: Model, size: int, source: Source, engine: Engine[object], unit: float) -> Evidence:
     """Make one pass over the rows for a mixture with `size` free parameters; `unit` divided the row weights before."""
     need, parameters = MomentSpec(Second.NONE), mixture.parameters
-    facts = look(source, engine, need)
+    facts = collect_facts(source, engine, need)
     task = _SoftAndHard(engine, mixture.n_components, parameters, need, facts=facts)
     soft, hard = (engine.finish(sums, parameters, need, facts) for sums in source.map_merge(task))
     row_weight = soft.row_weight - (source.collect(Cells).empty_weight if source.may_miss else 0.0)

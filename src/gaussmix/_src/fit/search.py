@@ -37,12 +37,12 @@ from gaussmix._src.numerics.threads import cached_property
 MIN_THREADED_VALUES = 2**13  # numbers in X for all candidates: with fewer, beginning threads takes as long as fits
 _NOT_STARTED = {Outcome.TIME_LIMIT: FailureKind.NO_TIME, Outcome.STOPPED: FailureKind.STOPPED}
 Item = TypeVar("Item")
-Found = TypeVar("Found")
+Returned = TypeVar("Returned")
 
 
 def map_parallel(
-    work: Callable[[Item, Callable[[], bool]], Found], items: Sequence[Item], n_threads: int
-) -> Generator[Found, None, None]:
+    work: Callable[[Item, Callable[[], bool]], Returned], items: Sequence[Item], n_threads: int
+) -> Generator[Returned, None, None]:
     """Yield the result of each item, whenever one is done. Items are begun in their order.
 
     If `work` fails, on an interrupt, and if the iterator is closed, the threads end.
@@ -162,8 +162,8 @@ class Search:
         for result in sorted(results.values(), key=lambda result: result.candidate.n_components):
             by_family.setdefault(result.candidate.family, []).append(result)
         with closing(map_parallel(self._in_order, list(by_family.values()), self._n_threads[0])) as raised:
-            for found in raised:
-                results |= {result.candidate: result for result in found}
+            for fits in raised:
+                results |= {result.candidate: result for result in fits}
 
     def _search_winners(self, results: dict[Candidate, Result], criterion: str) -> None:
         """Search for higher maxima of the candidates that can win, until no other can.
@@ -184,8 +184,8 @@ class Search:
             if not worth:
                 return
             searched |= can_win
-            with closing(map_parallel(fits._fitted, worth, self._n_threads[0])) as found:
-                for result in found:
+            with closing(map_parallel(fits._fitted, worth, self._n_threads[0])) as higher_fits:
+                for result in higher_fits:
                     is_cut_short |= _is_cut_short(result)
                     before = results[result.candidate]
                     higher = _higher(result, before, self.candidate_problem(result.candidate))
@@ -312,15 +312,15 @@ class Search:
         results : of one structure, fewest components first.
         """
         highest: Result | None = None
-        found = []
+        ends = []
         for result in results:
             is_below = highest is not None and _log_likelihood(result) < _log_likelihood(highest)
             if highest is not None and is_below and self.plan.stop_reason() is None:
                 result = self._from_fewer(result, highest, should_stop)
             if highest is None or _log_likelihood(result) > _log_likelihood(highest):
                 highest = result
-            found.append(result)
-        return found
+            ends.append(result)
+        return ends
 
     def _from_fewer(self, result: Result, fewer: Result, should_stop: Callable[[], bool]) -> Result:
         """Fit a candidate from one with fewer components; its old result if that ends no higher."""

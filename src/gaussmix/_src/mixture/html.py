@@ -12,8 +12,8 @@ from gaussmix._src.errors import counted, invented_names
 from gaussmix._src.mixture.base import MixtureBase
 from gaussmix._src.numerics.arrays import Array, Indices
 
-MOST_FEATURES, MOST_COMPONENTS = 8, 30  # of a table in a notebook
-_MOST_NAMES, _MOST_WEIGHTS = 5, 6  # of a line
+MAX_FEATURES, MAX_COMPONENTS = 8, 30  # of a table in a notebook
+_MAX_NAMES, _MAX_WEIGHTS = 5, 6  # of a line
 WIDTH, HEIGHT = 340.0, 240.0  # pixels
 _LEFT, _BOTTOM, _EDGE = 20.0, 22.0, 8.0
 MAX_DRAWN_DEVIATIONS = 1e3  # deviations: the density is 0 there, as farther out
@@ -36,8 +36,8 @@ def size_of(mixture: MixtureBase) -> str:
 def line_of(mixture: MixtureBase) -> str:
     """The size, the names of the first features and the weights of the first components."""
     features = f" ({first_names(mixture.feature_names)})" if mixture.feature_names else ""
-    weights = ", ".join(f"{weight:.3g}" for weight in mixture.weights[:_MOST_WEIGHTS])
-    rest = ", …" if mixture.n_components > _MOST_WEIGHTS else ""
+    weights = ", ".join(f"{weight:.3g}" for weight in mixture.weights[:_MAX_WEIGHTS])
+    rest = ", …" if mixture.n_components > _MAX_WEIGHTS else ""
     noise = "" if mixture.noise is None else f", noise {mixture.noise.weight:.3g}"
     return f"{size_of(mixture)}{features}, weight{'s' * (mixture.n_components > 1)} {weights}{rest}{noise}"
 
@@ -50,7 +50,7 @@ def html_of(mixture: MixtureBase) -> str:
 
 def table_of(mixture: MixtureBase) -> tuple[list[str], list[list[str]]]:
     """Header and rows: number, weight, and mean ± sd of the first features, of the first components and of noise."""
-    K, d = min(mixture.n_components, MOST_COMPONENTS), min(mixture.n_features, MOST_FEATURES)
+    K, d = min(mixture.n_components, MAX_COMPONENTS), min(mixture.n_features, MAX_FEATURES)
     deviations = np.sqrt(mixture.model.covariances.variances())
     columns = [[str(k) for k in range(K)], [weight_text(weight) for weight in mixture.weights[:K]]]
     columns += [mean_and_deviation(mixture.means[:K, j], deviations[:K, j]) for j in range(d)]
@@ -242,7 +242,7 @@ def _with_own_digits(mean: float, sd: float) -> str:
 
 def first_names(names: Sequence[str]) -> str:
     """The first few names, with commas."""
-    return ", ".join([*map(shorten, names[:_MOST_NAMES]), *["…"][: len(names) - _MOST_NAMES]])
+    return ", ".join([*map(shorten, names[:_MAX_NAMES]), *["…"][: len(names) - _MAX_NAMES]])
 
 
 def shorten(name: str) -> str:

@@ -43,7 +43,7 @@ class PairDisplay(FeatureDisplay):
 
     cells: Sequence[Sequence[ComponentDisplay]]
 
-    _most = MAX_GRID_FEATURES
+    _max_features = MAX_GRID_FEATURES
 
     @classmethod
     def from_fit(cls, subject: Subject, shown: Sequence[int]) -> Self:

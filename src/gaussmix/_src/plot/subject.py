@@ -108,15 +108,15 @@ def get_mixture(estimator: Any) -> Mixture:
     """The mixture of a fitted estimator, or the mixture itself; raises TypeError or NotFittedError."""
     if isinstance(estimator, Mixture):
         return estimator
-    found = None
+    mixture = None
     if hasattr(estimator, "fit") and not isinstance(estimator, type):
         check_is_fitted(estimator)
-        found = estimator._exported()[0] if hasattr(estimator, "_exported") else getattr(estimator, "mixture_", None)
+        mixture = estimator._exported()[0] if hasattr(estimator, "_exported") else getattr(estimator, "mixture_", None)
     elif hasattr(estimator, "shape"):
         raise ParameterTypeError("Rows come second. Give a gaussmix estimator or a gaussmix.Mixture first.")
-    if not isinstance(found, Mixture):
+    if not isinstance(mixture, Mixture):
         raise ParameterTypeError(f"{estimator!r:.60} is not drawn: give a gaussmix estimator or a gaussmix.Mixture.")
-    return found
+    return mixture
 
 
 def named_probabilities(mixture: Mixture, probabilities: Array) -> tuple[list[str], Array]:
@@ -159,23 +159,23 @@ def choose_names(n_features: int, chosen: Sequence[str] | None, *others: Iterabl
     return list(invented_names(n_features))
 
 
-def chosen_features(features: Features, names: Sequence[str], most: int) -> list[int]:
+def chosen_features(features: Features, names: Sequence[str], max_features: int) -> list[int]:
     """Indices of different features, given by index or name; by default the first two, of a grid all.
 
-    Raises ValueError for more than `most`.
+    Raises ValueError for more than `max_features`.
     """
-    is_grid = most == MAX_GRID_FEATURES
-    if features is None and is_grid and len(names) > most:
+    is_grid = max_features == MAX_GRID_FEATURES
+    if features is None and is_grid and len(names) > max_features:
         raise ValueError(
-            f"There are {len(names)} features, and a grid of more than {most} can't be read: choose some by "
+            f"There are {len(names)} features, and a grid of more than {max_features} can't be read: choose some by "
             "features=[…]."
         )
     several: Any = features
     if features is None:
-        several = range(len(names) if is_grid else min(most, len(names)))
+        several = range(len(names) if is_grid else min(max_features, len(names)))
     elif isinstance(features, str) or np.ndim(features) == 0:
         several = [features]
     chosen = [feature_index(feature, len(names), tuple(names), "features") for feature in several]
-    if not 1 <= len(chosen) <= most or len(set(chosen)) != len(chosen):
-        raise ValueError(f"features={features!r:.90} must be 1 to {most} different features.")
+    if not 1 <= len(chosen) <= max_features or len(set(chosen)) != len(chosen):
+        raise ValueError(f"features={features!r:.90} must be 1 to {max_features} different features.")
     return chosen

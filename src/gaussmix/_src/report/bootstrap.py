@@ -74,8 +74,8 @@ class Bootstrap(MixtureEstimates):
         ValueError : the function is not finite for a refit.
         """
         value = function_values(function, self.mixture)
-        found = np.array([function_values(function, each).ravel() for each in self.mixtures(self.n)])
-        return self._function_estimates(name, value, weighted_covariance(found, self.counts), found)
+        values = np.array([function_values(function, each).ravel() for each in self.mixtures(self.n)])
+        return self._function_estimates(name, value, weighted_covariance(values, self.counts), values)
 
     def mixtures(self, n: int = MAX_SHOWN_MIXTURES) -> list[Mixture]:
         """The first refits, as mixtures, fewer than `n` where some collapsed or there are no more: for pictures.
@@ -115,20 +115,20 @@ def infer_fit(fitted: Fitted, problem: Problem, rng: np.random.Generator, *, are
     ValueError : there is no formula.
     """
     has_precisions = not are_counts and problem.source.row_weight is not None
-    found = compute_inference(fitted, problem, "sandwich" if has_precisions else "hessian", are_counts=are_counts)
-    is_free = not found.maximum.frozen  # of frozen components refits would give errors near 0
-    if is_free and is_weakly_identified(found.maximum) and are_quick(problem, found.mixture.model):
+    inference = compute_inference(fitted, problem, "sandwich" if has_precisions else "hessian", are_counts=are_counts)
+    is_free = not inference.maximum.frozen  # of frozen components refits would give errors near 0
+    if is_free and is_weakly_identified(inference.maximum) and are_quick(problem, inference.mixture.model):
         try:
             refitted = run_bootstrap(fitted, problem, RESAMPLING._replace(are_counts=are_counts), rng, has_warning=True)
         except ValueError as error:
-            found = replace(found, notes=(*found.notes, str(error)))
+            inference = replace(inference, notes=(*inference.notes, str(error)))
         else:
-            why = weak_identification_note(found.maximum, _REFIT_COVERAGE)
-            notes = [why if note.startswith(WEAK_NOTE) else note for note in found.notes]
+            why = weak_identification_note(inference.maximum, _REFIT_COVERAGE)
+            notes = [why if note.startswith(WEAK_NOTE) else note for note in inference.notes]
             return replace(refitted, notes=tuple(dict.fromkeys((*notes, *refitted.notes))))
     if has_precisions:
-        found = replace(found, notes=(*found.notes, "The sandwich, because row weights are precisions."))
-    return found
+        inference = replace(inference, notes=(*inference.notes, "The sandwich, because row weights are precisions."))
+    return inference
 
 
 def run_bootstrap(
@@ -152,25 +152,25 @@ def run_bootstrap(
     RuntimeWarning : the rows are not those of the fit.
     """
     check_unit(fitted.mixture)
-    found = refits(problem, fitted.mixture.model, how, rng, fitted.collapsed)
-    mixture = Mixture.from_model(found.model, fitted.mixture.feature_names)
-    others = another_rows(fitted, problem, found.before)
+    inference = refits(problem, fitted.mixture.model, how, rng, fitted.collapsed)
+    mixture = Mixture.from_model(inference.model, fitted.mixture.feature_names)
+    others = another_rows(fitted, problem, inference.before)
     if not has_warning:
         warn(others)
-    counts = found.counts if how.kind == "jackknife" else None
+    counts = inference.counts if how.kind == "jackknife" else None
     return Bootstrap(
         **parameter_entries(mixture),
-        covariance=weighted_covariance(found.draws, counts),
-        method=f"{found.n:,} refits, {_RESAMPLING_WORDS[how.kind]}",
-        notes=(*filter(None, [others]), *_refit_notes(found)),
-        draws=found.draws,
+        covariance=weighted_covariance(inference.draws, counts),
+        method=f"{inference.n:,} refits, {_RESAMPLING_WORDS[how.kind]}",
+        notes=(*filter(None, [others]), *_refit_notes(inference)),
+        draws=inference.draws,
         counts=counts,
         library=None if fitted.facts is None else fitted.facts.library,
         mixture=mixture,
-        n=found.n,
-        n_collapsed=found.n_collapsed,
-        n_relabelled=found.n_relabelled,
-        n_elsewhere=found.n_elsewhere,
+        n=inference.n,
+        n_collapsed=inference.n_collapsed,
+        n_relabelled=inference.n_relabelled,
+        n_elsewhere=inference.n_elsewhere,
     )
 
 
@@ -182,19 +182,19 @@ _RESAMPLING_WORDS = {
 }
 
 
-def _refit_notes(found: Refits) -> list[str]:
+def _refit_notes(refits: Refits) -> list[str]:
     """What became of the refits."""
     words = [
-        (found.n_collapsed, "a component collapsed; they are left out"),
-        (found.n_relabelled, "the components came in another order, and were brought back into it"),
-        (found.n_elsewhere, "a component ended elsewhere, with less than half of its rows; they are counted"),
-        (found.n_unfinished, f"EM had not settled after {MAX_REFIT_STEPS:,} steps"),
+        (refits.n_collapsed, "a component collapsed; they are left out"),
+        (refits.n_relabelled, "the components came in another order, and were brought back into it"),
+        (refits.n_elsewhere, "a component ended elsewhere, with less than half of its rows; they are counted"),
+        (refits.n_unfinished, f"EM had not settled after {MAX_REFIT_STEPS:,} steps"),
     ]
-    notes = [f"In {count / found.n:.1%} of the refits {what}." for count, what in words if count]
-    if found.degenerate:
-        which = name_components(found.degenerate).capitalize()
+    notes = [f"In {count / refits.n:.1%} of the refits {what}." for count, what in words if count]
+    if refits.degenerate:
+        which = name_components(refits.degenerate).capitalize()
         notes.append(f"{which}: collapsed or without rows in the fit, so that errors and intervals mean little there.")
-    if found.model.noise is not None:
+    if refits.model.noise is not None:
         notes.append(OF_NOISE)
     return notes
 

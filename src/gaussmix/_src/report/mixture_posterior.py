@@ -55,9 +55,9 @@ class MixturePosterior:
         self._approximation, self._mixture, self._library = approximation, mixture, library
 
     def __repr__(self) -> str:
-        found = self._approximation
-        components = counted(len(found.mass), "component")
-        return f"<MixturePosterior: {components}, {found.prior.family.name}, {found.mass.sum():,.0f} rows>"
+        state = self._approximation
+        components = counted(len(state.mass), "component")
+        return f"<MixturePosterior: {components}, {state.prior.family.name}, {state.mass.sum():,.0f} rows>"
 
     def sample(self, n_samples: int = 1, rng: Rng = None) -> list[Mixture]:
         """Draw mixtures.

@@ -69,8 +69,8 @@ class Summary:
         turned = [list(column) for column in zip(header, *rows, strict=True)]
         layouts = [(layout[0], shortened(layout[1:])) for layout in ([header, *rows], turned)]
         tried = [aligned(_cut(*layout, n_columns)) for n_columns in range(_MAX_COLUMNS, 1, -1) for layout in layouts]
-        found = next((lines for lines in tried if len(lines[0]) <= width), tried[-2])
-        return "\n".join(line.rstrip() for line in found)
+        fitting = next((lines for lines in tried if len(lines[0]) <= width), tried[-2])
+        return "\n".join(line.rstrip() for line in fitting)
 
     def _repr_html_(self) -> str:
         facts = "".join(f"<li>{escape(name)}: {escape(value)}</li>" for name, value in self._lines())

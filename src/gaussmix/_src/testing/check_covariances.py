@@ -66,9 +66,9 @@ def _check_features(covariances: Covariances, dense: Array, rounding: float, rng
     rest, regression = covariances.conditional(known, unknown)
     across = dense[:, unknown[:, None], known]
     expected = np.linalg.solve(dense[:, known[:, None], known], across.swapaxes(1, 2)).swapaxes(1, 2)
-    found = np.broadcast_to(regression, expected.shape)
+    actual = np.broadcast_to(regression, expected.shape)
     scale = np.abs(expected).max() + 1.0
-    assert_close(found, expected, rounding, scale, "regression")
+    assert_close(actual, expected, rounding, scale, "regression")
     left = dense[:, unknown[:, None], unknown] - expected @ across.swapaxes(1, 2)
     assert_close(rest.dense(), left, rounding, size, "conditional")
 
@@ -111,9 +111,9 @@ def check_whitening(whitening: Whitening, dense: Array) -> None:
         assert_close(
             each[k], whitening.whiten(k, offsets[k : k + 1])[0], tolerance, np.abs(each[k]).max(), "whiten_each"
         )
-        found = whitening.precision_times(k, offsets) * deviations
+        actual = whitening.precision_times(k, offsets) * deviations
         expected = (offsets @ dense_precision(whitening, k, n_features)) * deviations
-        assert_close(found, expected, tolerance, condition * np.abs(offsets / deviations).max(), "precision_times")
+        assert_close(actual, expected, tolerance, condition * np.abs(offsets / deviations).max(), "precision_times")
         _check_inverses(whitening, k, covariance, deviations, tolerance)
 
 
@@ -134,8 +134,8 @@ def _check_inverses(whitening: Whitening, k: int, covariance: Array, deviations:
     )
     unit = np.multiply.outer(deviations, deviations)
     precision = dense_precision(whitening, k, n_features)
-    found = whitening.precision_diagonals()[0 if whitening.is_shared else k]
+    actual = whitening.precision_diagonals()[0 if whitening.is_shared else k]
     expected = np.diagonal(precision)
-    assert_close(np.broadcast_to(found, n_features), expected, tolerance, expected, "diagonal of the precision")
+    assert_close(np.broadcast_to(actual, n_features), expected, tolerance, expected, "diagonal of the precision")
     product = (precision * unit) @ (covariance / unit)
     assert_close(product, np.eye(n_features), tolerance, 1.0, f"precision times covariance of component {k}")

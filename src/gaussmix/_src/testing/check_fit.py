@@ -73,9 +73,9 @@ def check_relabelling(family: Family, engine: Engine[Any], problem: str) -> None
     order = np.roll(np.arange(problem_data.n_components), 1)
     turned = replace(problem_data, labels=order.astype(np.int32)[problem_data.labels])
     expected, trace, outcome = fit(problem_data, family, engine)
-    found = fit(turned, family, engine)
+    actual = fit(turned, family, engine)
     permuted = expected.take(np.argsort(order))  # component k becomes component order[k]
-    _assert_same_fit(found, State(permuted, trace, outcome), problem_data.rows, problem)
+    _assert_same_fit(actual, State(permuted, trace, outcome), problem_data.rows, problem)
 
 
 def check_equivariance(family: Family, engine: Engine[Any], rng: np.random.Generator) -> None:
@@ -132,8 +132,8 @@ def random_map(equivariance: Equivariance, n_features: int, rng: np.random.Gener
     return matrix + 2 * np.eye(n_features)
 
 
-def _assert_same_fit(found: State, expected: State, rows: Array, what: str) -> None:
-    (mixture, trace, _), (expected_mixture, expected_trace, _) = found, expected
+def _assert_same_fit(actual: State, expected: State, rows: Array, what: str) -> None:
+    (mixture, trace, _), (expected_mixture, expected_trace, _) = actual, expected
     tolerance = max(_rounding(rows), expected_mixture.family.accuracy)
     assert_close(trace.log_likelihood, expected_trace.log_likelihood, tolerance, 1 + abs(trace.last), f"{what}: course")
     assert_close(mixture.weights, expected_mixture.weights, tolerance, 1.0, f"{what}: weights")

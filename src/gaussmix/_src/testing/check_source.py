@@ -83,9 +83,9 @@ def _check_profile(source: Source, block: Block) -> None:
 def _check_findings(source: Source, in_memory: Source, what: str) -> None:
     """What is found out about all rows has the bits of the same rows in memory."""
     for kind in (RowStatistics, Cells, PairwiseObservedCounts, Spread):
-        found, expected = vars(source.collect(kind)), vars(in_memory.collect(kind))
+        actual, expected = vars(source.collect(kind)), vars(in_memory.collect(kind))
         for name, value in expected.items():
-            one, other = (np.asarray(each, dtype=np.float64) for each in (found[name], value))  # None is NaN
+            one, other = (np.asarray(each, dtype=np.float64) for each in (actual[name], value))  # None is NaN
             assert_same_bits(one, other, f"{name} of {kind.__name__} of {what}")
     n_distinct = [len(each.collect(DistinctDigests).digests) for each in (source, in_memory)]
     if n_distinct[0] != n_distinct[1]:
@@ -114,7 +114,7 @@ def _parameters(rng: np.random.Generator, n_features: int) -> Parameters:
 
 @dataclass(eq=False)
 class _Mark(BlockState):
-    found: tuple[MomentSpec, float] | None = None
+    seen: tuple[MomentSpec, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -122,10 +122,10 @@ class _Marked(StepTask):
     """A pass in which the state of a block is the sum of its rows."""
 
     def open(self, block: Block) -> _Mark:
-        return _Mark(found=(self.need, block.rows.sum()))
+        return _Mark(seen=(self.need, block.rows.sum()))
 
     def call(self, block: Block, state: Any) -> BlockMoments:
-        if state.found != self.open(block).found:
+        if state.seen != self.open(block).seen:
             raise AssertionError("a block comes with the state of another block, or of another task")
         return super().call(block, super().open(block))
 
@@ -156,13 +156,13 @@ def _check_sample(source: Source, twin: Source, block: Block) -> None:
     if abs(some.n_rows - chance.sum()) > 6 * np.sqrt((chance * (1 - chance)).sum()):  # six standard deviations
         raise AssertionError(f"a sample of {N_ROWS // 3} rows has {some.n_rows}, not about {chance.sum():.0f}")
     indices = {row.tobytes(): i for i, row in enumerate(rows)}
-    found = np.array([indices[row.tobytes()] for row in some.rows])
-    assert_same_bits(found, np.unique(found), "rows of a sample, which keep their order")
-    stands_for = np.ones(some.n_rows) if row_weight is None else np.maximum(weight[found], fair)
+    actual = np.array([indices[row.tobytes()] for row in some.rows])
+    assert_same_bits(actual, np.unique(actual), "rows of a sample, which keep their order")
+    stands_for = np.ones(some.n_rows) if row_weight is None else np.maximum(weight[actual], fair)
     assert_close(some.weight, stands_for, N_ROWS * EPS, fair, "weights of a sample")
-    if not np.isin(np.flatnonzero(chance == 1.0), found).all():
+    if not np.isin(np.flatnonzero(chance == 1.0), actual).all():
         raise AssertionError("a row of more than the fair weight, or an extreme one, is missing in a sample")
-    if (weight[found] == 0).any():
+    if (weight[actual] == 0).any():
         raise AssertionError("a row of weight 0 is in a sample")
 
 

@@ -44,9 +44,9 @@ def with_errors(X: object, source: Source, X_error: ArrayLike, feature_names: Se
     if block is None:
         raise ValueError("X_error needs X to be an array or a data frame, not a source of rows.")
     rows, error, is_missing = check_errors(X_error, block.rows, source.may_miss, feature_names)
-    found = ArraySource(rows, block.row_weight, error=error)
-    found.feature_names, found.may_miss = source.feature_names, is_missing
-    return found
+    result = ArraySource(rows, block.row_weight, error=error)
+    result.feature_names, result.may_miss = source.feature_names, is_missing
+    return result
 
 
 def check_errors(

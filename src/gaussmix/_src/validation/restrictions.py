@@ -113,19 +113,19 @@ def check_terms(estimator: Any, families: Sequence[Family], n_components: int) -
                 f"fixed_covariances must name all components with covariance_type={family.name!r}, whose covariances "
                 'depend on each other. Fix all of them, or choose a structure such as "full".'
             )
-    shares = WeightUpdate(
+    weighting = WeightUpdate(
         added, bool(limits.equal_weights), dict.fromkeys(fixed["fixed_weights"], 0.0), limits.min_weight
     )
-    return Terms(prior, shares, fixed["fixed_means"], indices)
+    return Terms(prior, weighting, fixed["fixed_means"], indices)
 
 
 def _restrictions_of(estimator: Any) -> Restrictions:
-    found = estimator.restrictions
-    if found is None:
+    restrictions = estimator.restrictions
+    if restrictions is None:
         return Restrictions()
-    if not isinstance(found, Restrictions):
-        raise ParameterTypeError(f"restrictions must be None or a Restrictions, not {found!r:.60}.")
-    return found
+    if not isinstance(restrictions, Restrictions):
+        raise ParameterTypeError(f"restrictions must be None or a Restrictions, not {restrictions!r:.60}.")
+    return restrictions
 
 
 def _check_prior(prior: Any, n_components: int | None) -> tuple[NormalInverseWishart | None, float | Array]:

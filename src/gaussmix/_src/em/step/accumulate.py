@@ -19,7 +19,7 @@ from gaussmix._src.interfaces.moments import BlockMoments, Moments
 from gaussmix._src.interfaces.parameters import Parameters
 from gaussmix._src.interfaces.spread import Spread
 from gaussmix._src.numerics.arrays import Array
-from gaussmix._src.numerics.threads import at_most
+from gaussmix._src.numerics.threads import limit_threads
 from gaussmix._src.sources.base import Source
 
 MAX_RESPONSIBILITIES = 2**22  # responsibilities that `responsibilities` makes at a time, 32 MB
@@ -51,7 +51,7 @@ class StepTask:
         """Make the pass: sums of every block, merged and finished."""
         facts = self.facts
         if facts is None and self.rule is not Rule.ASSIGNMENT:
-            facts = look(source, self.engine, self.need)
+            facts = collect_facts(source, self.engine, self.need)
         sums = source.map_merge(self if facts is self.facts else replace(self, facts=facts))
         return self.engine.finish(sums, self.parameters, self.need, facts)
 
@@ -97,11 +97,11 @@ def _of_one(block: Block) -> Array | NDArray[np.int32]:
     return np.minimum(labels, 0).astype(np.int32)
 
 
-def look(source: Source, engine: Engine[Any], need: MomentSpec) -> Facts:
+def collect_facts(source: Source, engine: Engine[Any], need: MomentSpec) -> Facts:
     """The engine's facts about all rows of a source, found once for each source and need."""
 
     def spread() -> Spread:
-        with at_most(engine.n_threads):
+        with limit_threads(engine.n_threads):
             return source.collect(Spread)
 
     return source.cached((engine, need), lambda: engine.prepare(source.profile, need, spread))

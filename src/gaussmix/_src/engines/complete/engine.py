@@ -130,7 +130,7 @@ class CompleteEngine(InOneCall):
         second = sums.second
         if second is None and need.second is not Second.NONE:
             total = None if facts is None else facts.total
-            assert total is not None, "made by `look` for pooled moments"
+            assert total is not None, "made by `prepare` for pooled moments"
             second = total.scatter
         elif second is not None:
             with np.errstate(over="ignore", invalid="ignore"):

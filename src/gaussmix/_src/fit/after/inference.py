@@ -137,8 +137,8 @@ class Maximum:
         )
         fixed = objective.weighting.fixed if isinstance(objective, Posterior) else {}
         lost = {k for k, why in self.frozen.items() if why is Frozen.LOST}
-        shares = self.model.without_noise.weights
-        lost |= {k for k in np.flatnonzero(shares <= WEIGHT_BOUND_FACTOR * least).tolist() if k not in fixed}
+        weights = self.model.without_noise.weights
+        lost |= {k for k in np.flatnonzero(weights <= WEIGHT_BOUND_FACTOR * least).tolist() if k not in fixed}
         return np.array(
             [term.component in (lost if term.kind is Kind.WEIGHT else self.frozen) for term in self.scale.terms]
         )

@@ -149,8 +149,8 @@ def _integral(integrand: _Integrand) -> Array:
     lengths, log_parts = np.diff(cuts, axis=1), np.full((len(cuts), cuts.shape[1] - 1), -np.inf)
     row, piece = np.nonzero(lengths > 0)  # most limits have no turn between them
     first, length = cuts[row, piece][:, None], lengths[row, piece][:, None]
-    found = integrand.part(row).log(first + 0.5 * length * (1 + _NODES)) + np.log(0.5 * length * _NODE_WEIGHTS)
-    log_parts[row, piece] = log_sum(found)
+    log_values = integrand.part(row).log(first + 0.5 * length * (1 + _NODES)) + np.log(0.5 * length * _NODE_WEIGHTS)
+    log_parts[row, piece] = log_sum(log_values)
     total = log_sum(log_parts)
     # Beyond 1e9 deviations the logarithm has no digits left but the height of the peak: 45 nats are below its rounding.
     return np.where(low < high, total[:, None], integrand.log(peak))[:, 0]

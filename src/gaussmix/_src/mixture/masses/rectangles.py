@@ -143,11 +143,11 @@ def _log_masses_by(net: Array, lower: Array, upper: Array, correlation: Array) -
     Genz (1992), J. Comput. Graph. Stat. 1, 141.
     """
     log_proportions = np.log(net.reshape(-1, net.shape[2])).T
-    found = np.empty((len(net), len(lower)))
+    result = np.empty((len(net), len(lower)))
     for part in pieces((len(lower), lower.shape[1] * log_proportions.shape[1])):
         log_products = _log_products(*_in_order(lower[part], upper[part], correlation), log_proportions)
-        found[:, part] = log_sum(log_products.reshape(len(log_products), *net.shape[:2])).T - np.log(net.shape[1])
-    return found
+        result[:, part] = log_sum(log_products.reshape(len(log_products), *net.shape[:2])).T - np.log(net.shape[1])
+    return result
 
 
 def _log_products(lower: Array, upper: Array, factor: Array, log_proportions: Array) -> Array:

@@ -88,13 +88,13 @@ def product(one: Model, other: Model) -> Model:
 
 def concatenate(models: Sequence[Model], weights: ArrayLike) -> Model:
     """Σ_i w_i p_i(x), with the components of all models in their order."""
-    shares = check_finite("weights", weights, 1)
-    if len(shares) != len(models):
-        raise ValueError(f"weights must be one for each of {len(models)} mixtures, not {len(shares)}.")
-    if (shares < 0).any() or abs(shares.sum() - 1) > SUM_TOLERANCE:
-        raise ValueError(f"weights must be 0 or more and sum to 1, not {shares.tolist()!r:.60}.")
+    fractions = check_finite("weights", weights, 1)
+    if len(fractions) != len(models):
+        raise ValueError(f"weights must be one for each of {len(models)} mixtures, not {len(fractions)}.")
+    if (fractions < 0).any() or abs(fractions.sum() - 1) > SUM_TOLERANCE:
+        raise ValueError(f"weights must be 0 or more and sum to 1, not {fractions.tolist()!r:.60}.")
     covariances = _concatenated([model.covariances.simple() for model in models])
-    together = np.concatenate([share * model.weights for share, model in zip(shares, models, strict=True)])
+    together = np.concatenate([fraction * model.weights for fraction, model in zip(fractions, models, strict=True)])
     means = np.concatenate([model.means for model in models])
     return _sound(Model(together, means, covariances, unconstrained(covariances)))
 
@@ -170,9 +170,9 @@ def _diagonals(first: Array, second: Array, offsets: Array) -> Pairs:
     """
     first, second = first[:, None], second[None]
     total = first + second
-    share = first / total
+    ratio = first / total
     squared = ((offsets / np.sqrt(total)) ** 2).sum(axis=2)
-    return -0.5 * log(total).sum(axis=2), squared, share * offsets, share * second
+    return -0.5 * log(total).sum(axis=2), squared, ratio * offsets, ratio * second
 
 
 def _matrices(first: Array, second: Array, offsets: Array) -> Pairs:

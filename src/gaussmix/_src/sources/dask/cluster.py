@@ -22,7 +22,7 @@ from dask.sizeof import sizeof
 
 from gaussmix._src.interfaces.block import Block, nodes
 from gaussmix._src.interfaces.leaves import Tree, count_leaves
-from gaussmix._src.numerics.threads import at_most
+from gaussmix._src.numerics.threads import limit_threads
 from gaussmix._src.sources import waiting
 from gaussmix._src.sources.base import S, Source, T, log_pass
 from gaussmix._src.sources.files.base import About
@@ -288,8 +288,8 @@ class DaskCluster(Remote):
         merge = partial(map_all, merged, key="gaussmix-merge")
 
         def submit() -> list[Any]:
-            every = self._each_worker(_work_and_merge, work, arguments, n_parts=n_parts)
-            parts = [every] if n_parts == 1 else [of_part(every, number) for number in range(n_parts)]
+            all_workers = self._each_worker(_work_and_merge, work, arguments, n_parts=n_parts)
+            parts = [all_workers] if n_parts == 1 else [of_part(all_workers, number) for number in range(n_parts)]
             return [self._client.submit(_total, merge_in_rounds(trees, merge), key=_unique("merge")) for trees in parts]
 
         def of_part(parts: list[Any], index: int) -> Any:  # else who merges a part would get all of them
@@ -393,7 +393,7 @@ def _join(first_row: int, pieces: Sequence[Sequence[Block]]) -> WorkerPartition:
 
 def _work(tasks: Sequence[int], parts: Sequence[WorkerPartition], n_threads: int, sent: bytes) -> list[tuple[int, Any]]:
     work, arguments = pickle.loads(sent)
-    with at_most(n_threads):
+    with limit_threads(n_threads):
         return [(index, work(partitions, *arguments)) for index, partitions in zip(tasks, parts, strict=True)]
 
 
@@ -401,7 +401,7 @@ def _work_and_merge(
     tasks: Sequence[int], parts: Sequence[WorkerPartition], n_threads: int, sent: bytes, n_parts: int
 ) -> Any:
     work, arguments = pickle.loads(sent)
-    with at_most(n_threads):
+    with limit_threads(n_threads):
         return split_by_component((work(partitions, *arguments) for partitions in parts), n_parts)
 
 

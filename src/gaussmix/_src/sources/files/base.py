@@ -21,7 +21,7 @@ from gaussmix._src.interfaces.block import Block, RowStatistics
 from gaussmix._src.interfaces.leaves import LEAF_ROWS, count_leaves
 from gaussmix._src.numerics.arrays import Array, Rows
 from gaussmix._src.numerics.rows import MAX_DOUBLE, MAX_TOTAL_WEIGHT, bad_cell, largest_of
-from gaussmix._src.numerics.threads import at_most
+from gaussmix._src.numerics.threads import limit_threads
 from gaussmix._src.sources.array import ArraySource
 from gaussmix._src.sources.base import Source, log_pass
 from gaussmix._src.sources.files.listing import FileVersions
@@ -68,7 +68,7 @@ class About:
     ) -> NDArray[Any]:
         """What a task returns for rows that nobody has looked at, with one thread."""
         check_cells(describe_location, self.names, 0, rows, may_miss=self.may_miss)
-        with at_most(1):
+        with limit_threads(1):
             return task(Block(0, rows))
 
 

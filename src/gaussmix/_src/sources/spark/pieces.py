@@ -17,7 +17,7 @@ from pyspark import TaskContext
 
 from gaussmix._src.interfaces.block import Block, nodes
 from gaussmix._src.interfaces.leaves import LEAF_ROWS, Tree
-from gaussmix._src.numerics.threads import at_most
+from gaussmix._src.numerics.threads import limit_threads
 from gaussmix._src.sources.files.arrow import Columns
 from gaussmix._src.sources.files.base import About
 from gaussmix._src.sources.remote import WorkerPartition
@@ -261,7 +261,7 @@ def _result_batches(index: int, digest: int, nodes: list[Block] | None, results:
 def done(index: int, nodes: list[Block], work: Work, store: StateStore, n_parts: int) -> Iterator[bytes]:
     """What work on a target returns, as its only result; a tree that is dealt to several parts has one for each."""
     function, arguments = work
-    with at_most(TaskContext.get().cpus()):
+    with limit_threads(TaskContext.get().cpus()):
         result = function(WorkerPartition(nodes, store.states(index)), *arguments)
     for part in [result] if n_parts == 1 else result.split_by_component(n_parts):
         yield pickle.dumps(part, 5)

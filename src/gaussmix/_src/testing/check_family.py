@@ -61,17 +61,17 @@ def random_scatters(rng: np.random.Generator, n_components: int, n_features: int
 
 def as_needed(family: Family, mass: Array, full: Array, current: Covariances | None = None) -> Scatter:
     """Full scatter matrices in the form that a family asks for, where it starts or goes on from covariances."""
-    need = family.need(current)
+    spec = family.moment_spec(current)
     second = full
-    if need.projection is not None:
-        projection = np.broadcast_to(need.projection, (len(full), *need.projection.shape[1:]))
+    if spec.projection is not None:
+        projection = np.broadcast_to(spec.projection, (len(full), *spec.projection.shape[1:]))
         diagonals = np.diagonal(full, axis1=1, axis2=2)
         second = np.concatenate((full @ projection.transpose(0, 2, 1), diagonals[:, :, None]), axis=2)
-    elif need.second is not Second.FULL:
+    elif spec.second is not Second.FULL:
         second = np.diagonal(full, axis1=1, axis2=2)
-    if need.second is Second.TRACE:
+    if spec.second is Second.TRACE:
         second = second.sum(axis=1)
-    return Scatter(mass, second.sum(axis=0) if need.pooled else second, full.shape[1], need)
+    return Scatter(mass, second.sum(axis=0) if spec.pooled else second, full.shape[1], spec)
 
 
 def updated(family: Family, mass: Array, full: Array) -> Covariances:

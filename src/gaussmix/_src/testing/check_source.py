@@ -94,9 +94,9 @@ def _check_findings(source: Source, in_memory: Source, what: str) -> None:
 
 def _check_passes(source: Source, block: Block, rng: np.random.Generator) -> None:
     """A pass gives the moments of all rows; a second pass, and one after another task, gives them again."""
-    parameters, need = _parameters(rng, source.n_features), MomentSpec(Second.FULL)
-    task = StepTask(ENGINE, N_COMPONENTS, parameters, need)
-    expected = ENGINE.step(block, ENGINE.open(block, need, N_COMPONENTS), parameters, need)
+    parameters, spec = _parameters(rng, source.n_features), MomentSpec(Second.FULL)
+    task = StepTask(ENGINE, N_COMPONENTS, parameters, spec)
+    expected = ENGINE.step(block, ENGINE.open(block, spec, N_COMPONENTS), parameters, spec)
     passes = (source, "a pass"), (source, "a second pass"), (source.fresh(), "a pass without the states of the first")
     for again, what in passes:
         again.map_merge(StepTask(ENGINE, N_COMPONENTS, parameters, MomentSpec(Second.NONE)))
@@ -122,7 +122,7 @@ class _Marked(StepTask):
     """A pass in which the state of a block is the sum of its rows."""
 
     def open(self, block: Block) -> _Mark:
-        return _Mark(seen=(self.need, block.rows.sum()))
+        return _Mark(seen=(self.spec, block.rows.sum()))
 
     def call(self, block: Block, state: Any) -> BlockMoments:
         if state.seen != self.open(block).seen:
@@ -133,8 +133,8 @@ class _Marked(StepTask):
 def _check_states(source: Source, rng: np.random.Generator) -> None:
     """Each block comes with the state that was made for it by a task of the same key."""
     parameters = _parameters(rng, source.n_features)
-    for need in (MomentSpec(Second.NONE), MomentSpec(Second.FULL), MomentSpec(Second.FULL), MomentSpec(Second.NONE)):
-        source.map_merge(_Marked(ENGINE, N_COMPONENTS, parameters, need))
+    for spec in (MomentSpec(Second.NONE), MomentSpec(Second.FULL), MomentSpec(Second.FULL), MomentSpec(Second.NONE)):
+        source.map_merge(_Marked(ENGINE, N_COMPONENTS, parameters, spec))
 
 
 def _check_sample(source: Source, twin: Source, block: Block) -> None:

@@ -23,7 +23,7 @@ ASYMMETRY = 1e-8  # of the deviations
 
 def check_pairs(source: Source, families: Iterable[Family], names: Any) -> None:
     """Raise ValueError for two columns without a common row, if a structure needs their covariance."""
-    needy = next((each for each in families if each.need(None).second in (Second.FULL, Second.PROJECTED)), None)
+    needy = next((each for each in families if each.moment_spec(None).second in (Second.FULL, Second.PROJECTED)), None)
     if not source.may_miss or needy is None:
         return
     differences = np.argwhere(source.collect(PairwiseObservedCounts).n_rows == 0)

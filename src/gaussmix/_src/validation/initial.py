@@ -120,11 +120,11 @@ def _structure_sentence(result: Covariances, family: Family, parameter: str) -> 
     This is not an error: frozen components keep their covariances while the others change together, so the covariances
     of a fit may lack its structure.
     """
-    need = family.need(None)
-    if need.pooled or need.second is Second.TRACE:
+    spec = family.moment_spec(None)
+    if spec.pooled or spec.second is Second.TRACE:
         return None  # an array of this shape has no room for more than the structure
     n_components, n_features = result.n_components, result.n_features
-    nearest = family.update(Scatter(np.ones(n_components), result.each, n_features, need), result)
+    nearest = family.update(Scatter(np.ones(n_components), result.each, n_features, spec), result)
     deviations = np.sqrt(result.variances())
     size = deviations[:, :, None] * deviations[:, None, :] if result.is_matrix else deviations**2
     differences = (np.abs(nearest.each - result.each) / size).reshape(n_components, -1)

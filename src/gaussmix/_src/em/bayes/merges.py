@@ -119,11 +119,11 @@ def _mean_of_both(q: Approximation, one: Indices, other: Indices) -> Array:
 
 def _merged_scales(q: Approximation, one: Indices, other: Indices) -> Array:
     """S of pairs of components together, as sums: of one variance the sum over features."""
-    prior, need = q.prior, MomentSpec(q.prior.form)
+    prior, spec = q.prior, MomentSpec(q.prior.form)
     middle = _mean_of_both(q, one, other)
-    between = need.squares(np.sqrt(q.precisions[one])[:, None] * (q.means[one] - middle))
-    between = between + need.squares(np.sqrt(q.precisions[other])[:, None] * (q.means[other] - middle))
-    between = between - need.squares(np.sqrt(prior.precision) * (prior.mean - middle))
+    between = spec.squares(np.sqrt(q.precisions[one])[:, None] * (q.means[one] - middle))
+    between = between + spec.squares(np.sqrt(q.precisions[other])[:, None] * (q.means[other] - middle))
+    between = between - spec.squares(np.sqrt(prior.precision) * (prior.mean - middle))
     times = prior.times
     if q.covariances.is_shared:
         return np.asarray(times * q.dof[0] * q.covariances.each + between)

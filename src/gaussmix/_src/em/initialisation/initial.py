@@ -46,17 +46,17 @@ class InitialMoments:
     _made: dict[MomentSpec, Moments] = field(default_factory=dict, init=False)
     _one_at_a_time: Lock = field(default_factory=Lock, init=False)
 
-    def about_means(self, need: MomentSpec) -> tuple[Moments, Array]:
-        """Sum the moments that `need` asks for about the means (n_components, n_features), data units; gives both.
+    def about_means(self, spec: MomentSpec) -> tuple[Moments, Array]:
+        """Sum the moments that `spec` asks for about the means (n_components, n_features), data units; gives both.
 
         A component without rows gets its mean in the partition, or the mean of all rows if the partition has no means.
         """
         with self._one_at_a_time:
-            if need.projection is not None:  # which no other structure has
-                return self._sum(need, self._means), self._means
-            if need not in self._made:
-                self._made[need] = self._sum(need, self._means)
-            return self._made[need], self._means
+            if spec.projection is not None:  # which no other structure has
+                return self._sum(spec, self._means), self._means
+            if spec not in self._made:
+                self._made[spec] = self._sum(spec, self._means)
+            return self._made[spec], self._means
 
     def model(
         self,
@@ -77,7 +77,7 @@ class InitialMoments:
             result = self._by_core(rows, sharp, family, objective)
             if result is not None:
                 return result.beside(self.noise)
-        moments, means = self.about_means(family.need(None))
+        moments, means = self.about_means(family.moment_spec(None))
         noise = self.noise
         if noise is not None and moments.mass.sum() < moments.row_weight * (1 - ROUNDING_OF_WEIGHT):
             noise = noise.weighing(1 - moments.mass.sum() / moments.row_weight)
@@ -86,7 +86,7 @@ class InitialMoments:
         if len(models) > 1:
             model = highest(models, rows, self.engine, objective, tolerance)
         for _ in range(family.n_first_updates - 1):
-            moments, means = self.about_means(family.need(model.covariances))
+            moments, means = self.about_means(family.moment_spec(model.covariances))
             updated = initial_models(moments, family, objective, means, model.covariances)[0]
             model = updated.beside(noise)
         return model
@@ -115,10 +115,10 @@ class InitialMoments:
         centre = rough.anchor + rough.first.sum(axis=0) / rough.mass.sum()
         return rough.means(centre if parameters is None else parameters.means)
 
-    def _sum(self, need: MomentSpec, anchor: Array | None) -> Moments:
+    def _sum(self, spec: MomentSpec, anchor: Array | None) -> Moments:
         parameters, rule, fraction = self.partition.parameters, self.partition.rule, self.partition.responsibilities
         task = StepTask(
-            self.engine, self.n_components, parameters, need, rule, anchor=anchor, responsibilities=fraction
+            self.engine, self.n_components, parameters, spec, rule, anchor=anchor, responsibilities=fraction
         )
         return task.over(self.source)
 

@@ -239,11 +239,11 @@ class Acceleration:
         if noise is not None:
             noise = noise.weighing(float(coefficients[-1]))
         if not like.family.is_step:  # a structure may constrain covariances beyond their coordinates
-            need = like.family.need(None)
-            second = covariances.each[0] if need.pooled else (weights * covariances.each.T).T
-            if need.second is Second.TRACE:
+            spec = like.family.moment_spec(None)
+            second = covariances.each[0] if spec.pooled else (weights * covariances.each.T).T
+            if spec.second is Second.TRACE:
                 second = second * like.n_features
-            scatter = Scatter(weights, second, like.n_features, need)
+            scatter = Scatter(weights, second, like.n_features, spec)
             covariances = like.family.update(scatter, covariances)
         model = self.fast.objective.feasible(Model(weights, means, covariances, like.family, noise))
         return None if _has_lost(model) or collapsed(model, self.fast.objective) else model

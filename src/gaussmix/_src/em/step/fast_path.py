@@ -76,7 +76,7 @@ class FastPath:
         if algebra is None or terms is None or block is None or block.n_rows > LEAF_ROWS:
             return None
         control = Control(terms[0], self.stopping.tolerance, 0, packed_prior=terms[1])
-        return block, collect_facts(self.source, self.engine, self.family.need(None)), algebra, control
+        return block, collect_facts(self.source, self.engine, self.family.moment_spec(None)), algebra, control
 
 
 def final_model(history: RunHistory, family: Family, noise: Background | None = None) -> Model:

@@ -117,10 +117,10 @@ def em_step(
     and if moving them there would cost digits: in a first step from a far start, and for pooled moments of far
     components. `facts` are `Moments.facts` of the step before; None in a first step.
     """
-    need = model.family.need(model.covariances)
-    is_distant = need.pooled and loss(_centre(model), model) > MAX_LOSS
+    spec = model.family.moment_spec(model.covariances)
+    is_distant = spec.pooled and loss(_centre(model), model) > MAX_LOSS
     anchor = model.means if is_distant else None
-    task = StepTask(engine, model.n_components, objective.parameters(model), need, anchor=anchor, facts=facts)
+    task = StepTask(engine, model.n_components, objective.parameters(model), spec, anchor=anchor, facts=facts)
     moments = task.over(source)
     following, all_frozen = next_model(moments, model, objective, frozen)
     if len(all_frozen) > len(frozen) or loss(moments.anchor, following) > MAX_LOSS:

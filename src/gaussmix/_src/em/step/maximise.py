@@ -34,7 +34,7 @@ def maximise(moments: Moments, default_means: Array) -> tuple[Array, Array, Scat
     means = moments.means(default_means)
     second = moments.about(means).second
     assert second is not None
-    return weights, means, Scatter(moments.mass, second, means.shape[1], moments.need)
+    return weights, means, Scatter(moments.mass, second, means.shape[1], moments.spec)
 
 
 def initial_models(
@@ -135,7 +135,7 @@ def _fill_empty(scatter: Scatter, empty: NDArray[np.bool_]) -> Scatter:
     Families divide by the degrees of freedom, so these must be positive. They are too small to change shared
     covariances.
     """
-    if not empty.any() or scatter.need.pooled:
+    if not empty.any() or scatter.spec.pooled:
         return scatter
     degrees, second = np.array(scatter.degrees), np.array(scatter.second)
     degrees[empty], second[empty] = EMPTY_SCATTER * degrees.sum(), EMPTY_SCATTER * second.sum(axis=0)

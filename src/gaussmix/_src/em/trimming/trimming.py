@@ -129,7 +129,7 @@ class Trimmed(Source):
     def map_merge(self, task: Task[S]) -> S:
         if not isinstance(task, StepTask) or task.parameters is None:
             return self._source.map_merge(task)
-        if task.need.pooled and task.anchor is None:  # about an anchor, an engine reads no totals of all rows
+        if task.spec.pooled and task.anchor is None:  # about an anchor, an engine reads no totals of all rows
             task = replace(task, anchor=task.parameters.means)
         last = self._at(task.engine, task.parameters)
         return self._source.map_merge(_TrimmedStep(task, last.log_density, last.rule))

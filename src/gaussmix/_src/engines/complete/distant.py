@@ -115,12 +115,12 @@ def split_block(block: Block, indices: NDArray[np.intp]) -> tuple[Block, Block]:
 
 
 def sum_distant_rows(
-    distant: Block, engine: Engine[Any], parameters: Parameters, need: MomentSpec, anchor: Array
+    distant: Block, engine: Engine[Any], parameters: Parameters, spec: MomentSpec, anchor: Array
 ) -> BlockMoments:
     """The sums over far rows in a soft step, about an anchor."""
     shared = softmax(_log_odds_of_nearest(distant, parameters))
     weight, distant = distant.weight, replace(distant, assignment=_without_negligible(shared))
-    sums = engine.step(distant, engine.open(distant, need, len(anchor)), None, need, Rule.ASSIGNMENT, anchor)
+    sums = engine.step(distant, engine.open(distant, spec, len(anchor)), None, spec, Rule.ASSIGNMENT, anchor)
     log_density = engine.log_density(distant, parameters)
     with np.errstate(over="ignore"):  # −∞, which the caller reports
         return replace(sums, log_likelihood=float((weight * log_density)[weight > 0].sum()))

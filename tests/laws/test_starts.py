@@ -16,7 +16,7 @@ from gaussmix._src.em.initialisation.sample import automatic_ridge, distinct_row
 from gaussmix._src.em.objective.objective import Objective
 from gaussmix._src.em.objective.stopping import Stopping
 from gaussmix._src.em.objective.trace import State, Trace, final
-from gaussmix._src.em.step.best_of import _gaps, _hopeful
+from gaussmix._src.em.step.best_of import _contenders, _gaps
 from gaussmix._src.em.step.loop import run_em
 from gaussmix._src.model import Model
 from gaussmix._src.sources.array import ArraySource
@@ -271,7 +271,7 @@ def test_of_runs_that_are_alike_the_highest_goes_on_and_others_as_high_do_too(rn
         (model, State(model, Trace(heights[each], heights[each])))
         for model, each in [(near, "lower"), (one, "higher"), (other, "lower")]
     ]
-    assert [model for model, _ in _hopeful(runs)] == [one, other]
+    assert [model for model, _ in _contenders(runs)] == [one, other]
 
 
 class Flat(Hopeless):

@@ -74,7 +74,7 @@ class Engine(Protocol[StateT]):
         """
 
     def open(self, block: Block, spec: MomentSpec, n_components: int) -> StateT:
-        """Make the state that is kept with a block between passes. It may be lost, and is then made again.
+        """Make the state that is stored with a block between passes. It may be lost, and is then made again.
 
         It must not depend on the weights of the rows, which may change between passes.
         """
@@ -176,7 +176,7 @@ class Engine(Protocol[StateT]):
     def run_em(
         self, block: Block, facts: Any, start: tuple[Array, Array, Array], algebra: Algebra, control: Control
     ) -> RunHistory:
-        """Make steps of EM until the log-likelihood settles, time is up, or the next step is unusual.
+        """Make steps of EM until the log-likelihood converges, time is up, or the next step is unusual.
 
         `makes_steps` says for which rows and mixtures.
 
@@ -190,7 +190,7 @@ class Engine(Protocol[StateT]):
 
         Returns
         -------
-        course : the mixture reached and the log-likelihoods on the way. Its bits depend neither on the number of
+        history : the mixture reached and the log-likelihoods on the way. Its bits depend neither on the number of
             threads nor on when time is up.
         """
 
@@ -204,7 +204,7 @@ class Engine(Protocol[StateT]):
 
         Returns
         -------
-        fits : with the bits of a fit of each group alone, and of its parts one by one; None if the recipe does not suit
+        fits : with the bits of a fit of each group alone, and of its parts one by one; None if the settings do not suit
             the fast path. A single group may end before EM does: when time is up.
         """
 
@@ -222,7 +222,7 @@ class Engine(Protocol[StateT]):
 
         Returns
         -------
-        between : Σ s S_i S_iᵀ, (n_numbers, n_numbers): of each component its share, the means, and the products; where
-            there is a single W, the sums of the products come last.
+        between : Σ s S_i S_iᵀ, (n_numbers, n_numbers): of each component its responsibility, the means, and products;
+            where there is a single W, the sums of the products come last.
         within : Σ s γ_ik c_ik c_ikᵀ, (n_components, n_own, n_own).
         """

@@ -213,13 +213,13 @@ def _reduced(second: Array | None, spec: MomentSpec) -> Array | None:
     return result.sum(axis=0) if spec.pooled else result
 
 
-def _observed(leaf: Block, shared: Array, spec: MomentSpec, anchor: Array) -> BlockMoments:
+def _observed(leaf: Block, resp: Array, spec: MomentSpec, anchor: Array) -> BlockMoments:
     """Sums of the observed cells about an anchor, with `observed`."""
     weight = leaf.weight
     mass, first, observed, second = np.zeros(len(anchor)), np.zeros(anchor.shape), np.zeros(anchor.shape), []
     for k, mean in enumerate(anchor):  # neither BLAS nor einsum, whose bits depend on the processor
-        indices = np.flatnonzero(shared[:, k])
-        rows, fraction = np.ascontiguousarray(leaf.rows[indices]), weight[indices] * shared[indices, k]
+        indices = np.flatnonzero(resp[:, k])
+        rows, fraction = np.ascontiguousarray(leaf.rows[indices]), weight[indices] * resp[indices, k]
         is_seen = ~np.isnan(rows)
         offsets = np.where(is_seen, rows - mean, 0.0)
         mass[k], weighted = fraction.sum(), fraction[:, None] * offsets

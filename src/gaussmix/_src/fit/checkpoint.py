@@ -65,7 +65,7 @@ class FitProgress:
     Parameters
     ----------
     n_done : of the current run, from 0.
-    generator : state of the generator of the starts when that run was begun or noted.
+    generator : state of the generator of the starts when that run was started or noted.
     state : of that run; None before it begins.
     best : the end of the best run before it.
     ends : the ends of the runs before it with a finite likelihood.

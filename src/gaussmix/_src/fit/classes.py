@@ -82,7 +82,7 @@ class LabelledRows:
 
     Parameters
     ----------
-    data : the rows; `Block.given` is the class of each, in 0 … n_classes − 1, and −1 where it is not known.
+    data : the rows; `Block.assignment` is the class of each, in 0 … n_classes − 1, and −1 where it is not known.
     n_classes : at least 2.
     engine : sums over them.
     features : what the fits use besides.
@@ -223,7 +223,7 @@ def _responsibilities(block: Block, engine: Engine[Any], nearby: Parameters) -> 
 
 
 def count_classes(leaf: Block, n_classes: int, labels: Callable[[Block], NDArray[Any]] | None = None) -> Sums:
-    """The weights and the numbers of rows by `Block.given`, (n_classes,) each, where this is not −1.
+    """The weights and the numbers of rows by `Block.assignment`, (n_classes,) each, where this is not −1.
 
     With labels of rows, these count by 0 where the labels are wrong and by 1 where they are right.
     """

@@ -71,7 +71,7 @@ class Ending:
         saddle, on a ridge, and still far from a maximum. None if that was not found out; see `certify`.
     remaining_gain : what all further steps would add to `lower_bound_`, nats per row, by Newton's decrement; None
         unless the fit is at a maximum.
-    label_change_fraction : share of the row weight whose most probable component may still change; None as before.
+    label_change_fraction : part of the row weight whose most probable component may still change; None as before.
     rate : of convergence, the part of its gain that each step leaves for the next; 1 or more, also infinite, where
         gains did not fall, None if that is not known.
     n_starts : starts that were run.
@@ -141,7 +141,7 @@ class Ending:
 
 
 def _agree(one: Trace, other: Trace, tolerance: float) -> bool:
-    """Whether two runs may approach one maximum, judged by their gains."""
+    """Whether two runs may approach one maximum, by their gains."""
     left = [forecast_convergence(trace.objective).remaining for trace in (one, other)]
     return abs(one.last - other.last) <= tolerance + max((gain for gain in left if math.isfinite(gain)), default=0.0)
 

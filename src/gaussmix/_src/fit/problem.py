@@ -144,7 +144,7 @@ class Data:
 
 @dataclass(frozen=True, eq=False)
 class Problem:
-    """A mixture to fit to rows: what EM maximises, and what it does with a stuck component.
+    """A mixture to fit to rows: what EM maximises, and what it does with a degenerate component.
 
     Parameters
     ----------
@@ -152,7 +152,7 @@ class Problem:
     family, n_components : the structure of the covariances and the number of components.
     engine : sums over the rows.
     ridge : added to each variance, data units²; None for the automatic one.
-    remedy : for a stuck component.
+    remedy : for a degenerate component.
     terms : priors and fixed parameters; None if there is none.
     """
 
@@ -194,7 +194,7 @@ class Problem:
         is_alike = model.family == self.family and (model.noise is None) == (self.data.noise is None)
         return is_alike and model.means.shape == (self.n_components, self.source.n_features)
 
-    def here(self, model: Model) -> Model:
+    def adopt(self, model: Model) -> Model:
         """The model of another fit, with noise in the volume of these rows."""
         noise = self.data.noise
         if noise is None or model.noise is None:

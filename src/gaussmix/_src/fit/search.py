@@ -1,4 +1,4 @@
-"""Fit every candidate as a single mixture is fitted, and judge each by its rows, by others, or by repeated fits."""
+"""Fit every candidate as a single mixture is fitted, and evaluate each on its rows, by others, or by repeated fits."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ Returned = TypeVar("Returned")
 def map_parallel(
     work: Callable[[Item, Callable[[], bool]], Returned], items: Sequence[Item], n_threads: int
 ) -> Generator[Returned, None, None]:
-    """Yield the result of each item, whenever one is done. Items are begun in their order.
+    """Yield the result of each item, whenever one is done. Items are started in their order.
 
     If `work` fails, on an interrupt, and if the iterator is closed, the threads end.
 
@@ -211,7 +211,7 @@ class Search:
     def cross_validate(
         self, results: Sequence[Result], n_folds: int
     ) -> Generator[Result, None, tuple[list[Result], Array, Array]]:
-        """Fit every candidate without each fold in turn, and judge it by the rows of the fold.
+        """Fit every candidate without each fold in turn, and evaluate it on the rows of the fold.
 
         Parameters
         ----------
@@ -253,7 +253,7 @@ class Search:
     def repeat_fits(self, n_repeats: int) -> Generator[Result, None, tuple[Array, Array]]:
         """Fit every candidate, and those with a component less and a component more, from several draws of the starts.
 
-        "auto" is k-means here: it draws, and other starts end too alike to tell numbers of components apart.
+        "auto" is k-means here: it draws, and other starts end too alike to distinguish numbers of components.
 
         Yields
         ------

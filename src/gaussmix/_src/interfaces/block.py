@@ -89,7 +89,7 @@ class Block:
         return tree.total
 
     def taken(self, indices: Indices, first_row: int) -> Block:
-        """Copy the rows at some places (n_places,) of this block to a block that begins with row `first_row`."""
+        """Copy the rows at some indices (n_indices,) of this block to a block that begins with row `first_row`."""
         return self._replaced(first_row, lambda name: np.ascontiguousarray(getattr(self, name)[indices]))
 
     def _replaced(self, first_row: int, values: Callable[[str], Any]) -> Block:
@@ -108,7 +108,7 @@ class Block:
         """What is known of each row, (n_rows, n_columns), 0 in a column that `log_prior` lacks; None if nothing is."""
         if self.log_prior is None:
             return None
-        table = np.zeros((len(self.log_prior) + 1, n_columns))  # the last row is that of place −1
+        table = np.zeros((len(self.log_prior) + 1, n_columns))  # the last row is that of index −1
         table[:-1, : self.log_prior.shape[1]] = self.log_prior[:, :n_columns]
         return table[:-1] if self.prior_indices is None else table[self.prior_indices]
 
@@ -125,7 +125,7 @@ class Block:
 
 @dataclass(eq=False)
 class BlockState:
-    """What is kept with a block between passes. It may be lost, and is then made again.
+    """What is stored with a block between passes. It may be lost, and is then made again.
 
     Parameters
     ----------

@@ -78,7 +78,7 @@ class BlockMoments:
 
     @classmethod
     def joined(cls, parts: list[Self]) -> Self:
-        """The sums that were dealt to these parts. The list is emptied, so that few are there besides the whole."""
+        """The sums that were split into these parts. The list is emptied, so that few are there besides the whole."""
         first, end = parts[0], 0
         names = ["mass", "first", "anchor", *([] if parts[-1].second is None else ["second"])]
         shapes = {name: getattr(first, name).shape for name in names}

@@ -316,7 +316,7 @@ class Inference(MixtureEstimates):
         n : how many.
         rng : a `numpy.random.Generator`, or the seed of one.
         """
-        drawn = self.maximum.drawn(check_count("n", n, 1), self.kind, generator(rng))
+        drawn = self.maximum.draw(check_count("n", n, 1), self.kind, generator(rng))
         return as_mixtures(drawn, self.mixture)
 
 
@@ -396,7 +396,7 @@ def compute_inference(fitted: Fitted, problem: Problem, kind: str, *, are_counts
     if furthest > MIN_WARNED_DISTANCE and others is None:
         warn(shift_note)
     of_prior = _OF_PRIOR if isinstance(problem.objective, Posterior) and problem.objective.prior is not None else None
-    lost = np.isnan(np.diagonal(covariance)) & ~peak.has_none(problem.objective)
+    lost = np.isnan(np.diagonal(covariance)) & ~peak.has_no_error(problem.objective)
     rounded = None
     if lost.any() and not peak.flat.shape[1]:
         rounded = _ROUNDED.format(listed(np.array(inference.names)[lost].tolist()))

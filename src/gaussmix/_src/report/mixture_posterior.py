@@ -77,7 +77,7 @@ class MixturePosterior:
         ValueError, TypeError : n_samples is not an integer ≥ 1, or rng is not a generator.
         """
         count, generated = check_count("n_samples", n_samples, 1), generator(rng)
-        drawn = (self._approximation.drawn(generated) for _ in range(count))
+        drawn = (self._approximation.draw(generated) for _ in range(count))
         return [Mixture.from_model(model).with_feature_names(self._mixture.feature_names) for model in drawn]
 
     def estimates(self, n_samples: int = 1000, rng: Rng = None) -> MixtureEstimates:

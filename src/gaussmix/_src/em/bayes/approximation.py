@@ -222,7 +222,7 @@ class Approximation:
         covariances = replace(self.covariances, each=each, n_components=n_components + n_empty)
         return replace(self, mass=mass, means=means, covariances=covariances)
 
-    def drawn(self, rng: np.random.Generator) -> Model:
+    def draw(self, rng: np.random.Generator) -> Model:
         """A mixture drawn from q, of the components at hand; their weights are scaled to sum to 1."""
         prior, d = self.prior, self.prior.n_features
         dof = self.dof
@@ -237,7 +237,7 @@ class Approximation:
             each = prior.times * shape * self.covariances.each / rng.chisquare(prior.times * shape, size)
             offsets = np.sqrt(each if prior.form is Second.DIAGONAL else each[:, None]) * normal
         means = self.means + offsets / np.sqrt(self.precisions)[:, None]
-        weights = prior.concentration.drawn(self.mass, rng)
+        weights = prior.concentration.draw(self.mass, rng)
         covariances = replace(self.covariances, each=each)
         return Model(weights / weights.sum(), means, covariances, prior.family)
 

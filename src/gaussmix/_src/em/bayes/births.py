@@ -1,4 +1,4 @@
-"""Births of components: two halves in the place of one, found from rows of a sample."""
+"""Births of components: two halves replace one, found from rows of a sample."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ MIN_SPLIT_ROWS, ROWS_PER_SPLIT_AXIS, ROW_DIVISOR = (
     8,
 )  # halves need 100 rows, 40 for each axis, and an eighth of all
 MIN_DIVISOR = 1e-300  # replaces 0 in quotients
-MIN_VALIDATED_ROWS = 8  # with fewer distinct rows, all make halves and none judges
+MIN_VALIDATED_ROWS = 8  # with fewer distinct rows, all make halves and none validates
 N_FARTHEST_ROWS, MAX_OTHER_ROWS = 256, 2048  # rows that are looked at there: the farthest, and so many of the others
 MIN_COMPLETE_FRACTION = 0.25  # of the weight: with more of it in complete rows, the others make no halves
 MAX_RELATIVE_WEIGHT = 5.0  # all rows make halves also where one has so many times the mean weight
@@ -49,7 +49,7 @@ class SplitData(NamedTuple):
         return self.bisection.gain
 
     @property
-    def is_no_chance(self) -> bool:
+    def is_validated(self) -> bool:
         """Whether halves that were found from every other row raise the density of the rows between."""
         if not np.isfinite(self.gain):
             return False
@@ -69,7 +69,7 @@ class Births:
         """Standard deviations of the sample, (n_features,), data units; not 0."""
         return np.sqrt(np.maximum(self.sample.filled.var(axis=0), np.finfo(np.float64).tiny))
 
-    def born(
+    def split(
         self, q: Approximation, labels: NDArray[np.int64], chosen: Indices
     ) -> tuple[Approximation, Indices] | None:
         """The posterior with two halves for each chosen component, and for each component what it was half of, or −1.
@@ -154,15 +154,15 @@ class Births:
         across = max((cut(*way, self.rng.random(1 + n_axes)) for way in ways), key=lambda each: each.gain)
         if not is_validated or len(positions) <= 8 * n_axes:
             return across if np.isfinite(across.gain) else None
-        if across.is_no_chance:
+        if across.is_validated:
             return across
         within = cut(*ways[0], None)
-        return within if within.is_no_chance else None
+        return within if within.is_validated else None
 
     def _cut_tails(self, indices: Indices, is_full: bool) -> SplitData | None:
         """Halves of a group in which a few rows are far from the others, or have most of the weight; None otherwise.
 
-        A row is far if no half of the least usual weight could be: a half with a share p of the rows is at most
+        A row is far if no half of the least usual weight could be: a half with a fraction p of the rows is at most
         (1 − p) / p variances from the mean. The farthest are all looked at, and the others stand for more.
         """
         rows, weight = _without_rounding(self.sample.filled[indices]), self.sample.weight[indices]
@@ -242,7 +242,7 @@ def _units(rows: Array, weight: Array, scale: Array) -> list[Array]:
 
 
 def _evenly(indices: Indices, limit: int) -> Indices:
-    """At most so many of the places, at equal distances."""
+    """At most so many of the indices, at equal distances."""
     if len(indices) <= limit:
         return indices
     return indices[(2 * np.arange(limit) + 1) * len(indices) // (2 * limit)]

@@ -1,7 +1,7 @@
 """Merges and deletions of components: what the bound of variational Bayes gains by each, and what is left.
 
-A merge is judged without EM: by the normalisers of the posterior and Σ r log r of the pair, which one pass collects for
-the pairs that may pay. Hughes & Sudderth (2013), NIPS 26.
+A merge is evaluated without EM: by the normalisers of the posterior and Σ r log r of the pair, which one pass collects
+for the pairs that may pay. Hughes & Sudderth (2013), NIPS 26.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def merges(q: Approximation) -> tuple[NDArray[np.intp], Array, Array]:
 
 
 def merged(q: Approximation, pairs: NDArray[np.intp], scales: Array) -> tuple[Approximation, Indices]:
-    """The posterior with pairs of components merged, and the places that are left; `scales` are S of the pairs."""
+    """The posterior with pairs of components merged, and the indices that are left; `scales` are S of the pairs."""
     prior = q.prior
     mass, means = np.array(q.mass), np.array(q.means)
     one, other = pairs.T

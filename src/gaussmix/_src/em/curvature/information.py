@@ -207,11 +207,11 @@ def _complete(at: Coordinates, objective: Objective, own: Array, row_weight: flo
     weights = model.all_weights
     for group in at.groups:
         mine, columns = group.members, group.columns
-        believed = np.broadcast_to(concentration, K)[mine] if group.has_prior else np.zeros(len(mine))
+        of_prior = np.broadcast_to(concentration, K)[mine] if group.has_prior else np.zeros(len(mine))
         shifted, own_weight = at.jacobian[mine, columns], weights[mine] / weights[mine].sum()
-        count = float(gradient[mine].sum() + believed.sum())
+        count = float(gradient[mine].sum() + of_prior.sum())
         matrix[columns, columns] += count * shifted.T @ (shifted * own_weight[:, None])
-        slope[columns] += believed @ shifted
+        slope[columns] += of_prior @ shifted
     return matrix, slope, gradient
 
 

@@ -19,7 +19,7 @@ from gaussmix._src.interfaces.parameters import Parameters
 from gaussmix._src.numerics.arrays import Array, below_diagonal
 from gaussmix._src.sources.base import Source
 
-MAX_SCORES = 2**20  # scores that are held at a time, 8 MB
+MAX_SCORES = 2**20  # scores in memory at a time, 8 MB
 DIFFERENCE_STEP = 1e-4  # of central differences: what they leave out is as small as the rounding
 
 

@@ -35,7 +35,7 @@ SPLIT_DISTANCE = 0.1  # standard deviations between a component and each of its 
 class InitialMoments:
     """Moments of rows under a partition. Each kind of moments is summed once for all structures.
 
-    Threads read the rows one at a time. If the partition leaves rows to the noise, their share replaces its weight.
+    Threads read the rows one at a time. If the partition leaves rows to the noise, their fraction replaces its weight.
     """
 
     source: Source
@@ -143,7 +143,7 @@ def split(model: Model, n_components: int) -> Model:
 
 
 def split_component(model: Model, component: int, step: Array) -> Model:
-    """Two components of half the weight in place of one, a step (n_features,) to either side; the other one is last."""
+    """Two components of half the weight for one, a step (n_features,) to either side; the other one is last."""
     larger = model.take([*range(model.n_components), component])
     weights, means = np.array(larger.weights), np.array(larger.means)
     weights[[component, -1]] *= 0.5

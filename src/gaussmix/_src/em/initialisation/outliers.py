@@ -46,7 +46,7 @@ class Outliers:
         return _distance(rows, self.low, self.high, self.reach) > 1
 
     def nearest(self, rows: Rows) -> NDArray[np.intp]:
-        """The nearest place of each row, (n_rows,); the first of equals."""
+        """The nearest point of each row, (n_rows,); the first of equals."""
         distances = [_distance(rows, point, point, self.reach) for point in self.points]
         return np.argmin(distances, axis=0)
 

@@ -189,7 +189,7 @@ class Posterior(Objective):
     Parameters
     ----------
     prior : of means and covariances; None if there is none.
-    weighting : allowed weights and their prior, as shares of the rows that are not noise.
+    weighting : allowed weights and their prior, as fractions of the rows that are not noise.
     means : values of the fixed means, (n_fixed, n_features), data units.
     fixed_means : the components with fixed means.
     covariances : covariances of all components, with the values of the fixed ones.
@@ -215,7 +215,7 @@ class Posterior(Objective):
         return weights, result, super().constrain(weights, result, scatter)[2]
 
     def _put(self, means: Array) -> Array:
-        """Put the fixed means in their places."""
+        """Insert the fixed means."""
         if self.means is None:
             return means
         result = np.array(means)

@@ -27,7 +27,7 @@ from gaussmix._src.model import Model
 from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.numerics.elementary import exponential, log
 
-# The first step after which a run is judged, and the number of steps between judgements.
+# The first step after which a run is checked, and the number of steps between checks.
 MIN_STEPS, STEPS_BETWEEN = 20, 10
 MIN_STEPS_LEFT = 40  # a run that seems to need more steps than this is accelerated
 PROPOSAL_COST = 4 * 10**6  # multiply-adds of a step in the core that take as long as a proposal in NumPy
@@ -67,7 +67,7 @@ class Path:
     n_waiting: int = 0
     n_doubts: int = 0
 
-    def remembered(self) -> dict[str, Array]:
+    def as_arrays(self) -> dict[str, Array]:
         """The path as arrays, for `Trace.memory`."""
         after = self.after
         return {
@@ -82,7 +82,7 @@ class Path:
         } | ({} if after.noise is None else after.noise.arrays())
 
     @classmethod
-    def recalled(cls, memory: Mapping[str, Array], family: Family) -> Path:
+    def restore(cls, memory: Mapping[str, Array], family: Family) -> Path:
         """Restore a path from `Trace.memory`."""
         names = "points", "images", "weights", "means", "covariances", "numbers"
         points, images, weights, means, covariances, state = (memory[name] for name in names)
@@ -160,11 +160,11 @@ class Acceleration:
         return max(MIN_STEPS - trace.n_steps, STEPS_BETWEEN - trace.n_steps % STEPS_BETWEEN)
 
     def state_after(self, before: State, state: State) -> State:
-        """Judge the pass from `before` to `state`, one step of EM later, and choose the model for the next pass."""
+        """Check the pass from `before` to `state`, one step of EM later, and choose the model for the next pass."""
         trace = state.trace
         if not has_path(before.trace):
             return self._start_path(state)
-        path = Path.recalled(before.trace.memory, before.model.family)
+        path = Path.restore(before.trace.memory, before.model.family)
         height = trace.last - self.fast.objective.cost(before.model)
         if path.length and (trace.frozen or not path.height <= height < math.inf):
             return self._refused(path, before.trace, state)
@@ -255,7 +255,7 @@ def _has_lost(model: Model) -> bool:
 
 
 def _on(state: State, path: Path) -> State:
-    return state._replace(trace=replace(state.trace, memory=path.remembered()))
+    return state._replace(trace=replace(state.trace, memory=path.as_arrays()))
 
 
 def _coordinates(model: Model) -> Array:

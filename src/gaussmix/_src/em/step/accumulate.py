@@ -33,8 +33,8 @@ class StepTask:
     ----------
     engine, parameters, spec, rule, anchor : as for `Engine.step`.
     n_components : K.
-    responsibilities : computes `Block.given` for a part of a block, in the process that has the rows; the rule is then
-        `Rule.ASSIGNMENT`. Under this rule a single component gets every row that is not given to the noise.
+    responsibilities : computes `Block.assignment` for a part of a block, in the process that has the rows; the rule is
+        then `Rule.ASSIGNMENT`. Under this rule a single component gets every row that is not given to the noise.
     facts : as for `Engine.step`: the facts of the pass before; None in the first pass.
     """
 
@@ -78,11 +78,11 @@ class StepTask:
 
     def _call_in_parts(self, block: Block, responsibilities: Callable[[Block], Array]) -> BlockMoments:
         n_rows = max(1, MAX_RESPONSIBILITIES // (TILE_ROWS * self.n_components)) * TILE_ROWS
-        shared = replace(self, responsibilities=None)
+        task = replace(self, responsibilities=None)
 
         def of_leaf(leaf: Block) -> BlockMoments:
             parts = (replace(part, assignment=responsibilities(part)) for part in leaf.cut(n_rows))
-            return reduce(add, (shared.call(part, self.open(part)) for part in parts))
+            return reduce(add, (task.call(part, self.open(part)) for part in parts))
 
         return block.sum_of(of_leaf)
 

@@ -80,7 +80,7 @@ class FastPath:
 
 
 def final_model(history: RunHistory, family: Family, noise: Background | None = None) -> Model:
-    """The model at the end of a course, with noise if it began so."""
+    """The model at the end of a history, with noise if it began so."""
     shape = history.means.shape
     covariances = family.covariances(history.covariances.reshape(family.shape(*shape)), *shape)
     if history.whitening is not None:

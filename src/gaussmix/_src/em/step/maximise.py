@@ -21,7 +21,7 @@ from gaussmix._src.numerics.contract import contract
 
 # Initial weight of an empty component, as a fraction of 1/K.
 EMPTY_WEIGHT = 0.01
-# An empty component gets this share of the scatter of all rows. Shared covariances do not change by so little.
+# An empty component gets this part of the scatter of all rows. Shared covariances do not change by so little.
 EMPTY_SCATTER = 2.0**-60
 
 
@@ -77,7 +77,7 @@ def initial_models(
 def next_model(
     moments: Moments, current: Model, objective: Objective, frozen: Mapping[int, Frozen]
 ) -> tuple[Model, dict[int, Frozen]]:
-    """Make the model after a step, and tell which components keep mean and covariance: `frozen`, and new ones."""
+    """Make the model after a step, and say which components keep mean and covariance: `frozen`, and new ones."""
     weights, means, scatter = objective.constrain(*maximise(moments, current.means))
     noise = current.noise
     if noise is not None:
@@ -130,7 +130,7 @@ def loss(anchor: Array, model: Model) -> float:
 
 
 def _fill_empty(scatter: Scatter, empty: NDArray[np.bool_]) -> Scatter:
-    """Give empty components a tiny share of the scatter of all rows, so that their covariance is the pooled one.
+    """Give empty components a tiny part of the scatter of all rows, so that their covariance is the pooled one.
 
     Families divide by the degrees of freedom, so these must be positive. They are too small to change shared
     covariances.

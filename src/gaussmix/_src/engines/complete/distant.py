@@ -1,7 +1,7 @@
 """Responsibilities of complete rows that are far from every mean.
 
 At D standard deviations from a mean, rounding changes a squared distance by about ε D², and beyond 1e154 it overflows.
-Squared distances then no longer tell which component is nearest. Their *difference* keeps its digits in the form
+Squared distances then no longer show which component is nearest. Their *difference* keeps its digits in the form
 (b − a)·(b + a), with a = W_r (x − μ_r) and b = W_k (x − μ_k), if b − a = (W_k − W_r)(x − μ_r) + W_k (μ_r − μ_k) is
 computed from the right-hand side.
 """
@@ -26,7 +26,7 @@ from gaussmix._src.numerics.rows import extremes
 
 # Up to this number of rows are compared one by one.
 MAX_ROWS_COMPARED_SINGLY = 256
-# The first round finds the nearest component to rounding, the second settles ties, the third is a reserve.
+# The first round finds the nearest component to rounding, the second resolves ties, the third is a reserve.
 MAX_ROUNDS = 3
 
 LogDensity = Callable[[Block, Parameters], Array]
@@ -51,8 +51,8 @@ def correct_distant_rows(result: PerRow, block: Block, parameters: Parameters, l
     """
     indices, log_odds = distant_log_odds(block, parameters, log_density)
     if indices.size:
-        shared = softmax(log_odds)
-        result[indices] = shared if result.ndim == 2 else shared.argmax(axis=1)
+        resp = softmax(log_odds)
+        result[indices] = resp if result.ndim == 2 else resp.argmax(axis=1)
     return result
 
 
@@ -81,7 +81,7 @@ def distant_log_odds(block: Block, parameters: Parameters, log_density: LogDensi
 
 
 def distant_rows(block: Block, parameters: Parameters, log_density: LogDensity) -> NDArray[np.intp]:
-    """Places of far rows, (n_far,).
+    """Indices of far rows, (n_far,).
 
     Where there are any, `step` counts some: it tests max_k log p(x, k), which exceeds log p(x) by rounding at most. For
     most blocks the smallest and largest number of each feature already show that no row is far.
@@ -118,17 +118,17 @@ def sum_distant_rows(
     distant: Block, engine: Engine[Any], parameters: Parameters, spec: MomentSpec, anchor: Array
 ) -> BlockMoments:
     """The sums over far rows in a soft step, about an anchor."""
-    shared = softmax(_log_odds_of_nearest(distant, parameters))
-    weight, distant = distant.weight, replace(distant, assignment=_without_negligible(shared))
+    resp = softmax(_log_odds_of_nearest(distant, parameters))
+    weight, distant = distant.weight, replace(distant, assignment=_without_negligible(resp))
     sums = engine.step(distant, engine.open(distant, spec, len(anchor)), None, spec, Rule.ASSIGNMENT, anchor)
     log_density = engine.log_density(distant, parameters)
     with np.errstate(over="ignore"):  # −∞, which the caller reports
         return replace(sums, log_likelihood=float((weight * log_density)[weight > 0].sum()))
 
 
-def _without_negligible(shared: Array) -> Array:
+def _without_negligible(resp: Array) -> Array:
     """Responsibilities as `step` defines them: 0 where at most 2⁻⁶⁰ of the row's largest."""
-    retained = np.where(shared > np.exp(-NEGLIGIBLE_NATS) * shared.max(axis=1, keepdims=True), shared, 0.0)
+    retained = np.where(resp > np.exp(-NEGLIGIBLE_NATS) * resp.max(axis=1, keepdims=True), resp, 0.0)
     return retained / retained.sum(axis=1, keepdims=True)
 
 

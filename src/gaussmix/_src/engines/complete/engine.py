@@ -222,8 +222,8 @@ class CompleteEngine(InOneCall):
     def responsibilities(self, block: Block, parameters: Parameters) -> Array:
         from gaussmix._src.engines.complete.distant import correct_distant_rows
 
-        shared = self._evaluate(block, parameters, RESPONSIBILITIES)
-        return correct_distant_rows(shared, block, parameters, self.log_density)
+        resp = self._evaluate(block, parameters, RESPONSIBILITIES)
+        return correct_distant_rows(resp, block, parameters, self.log_density)
 
     def labels(self, block: Block, parameters: Parameters) -> NDArray[np.int64]:
         from gaussmix._src.engines.complete.distant import MAX_ROWS_COMPARED_SINGLY, correct_distant_rows

@@ -31,7 +31,7 @@ from gaussmix._src.sources.base import Source
 
 RESAMPLINGS = "weighted", "nonparametric", "parametric", "jackknife"
 MAX_REFIT_STEPS = 1_000  # of EM in a refit
-MAX_DRAWN_VALUES = 2**22  # weights or cells of drawn rows that are held at a time, 32 MB
+MAX_DRAWN_VALUES = 2**22  # weights or cells of drawn rows in memory at a time, 32 MB
 MAX_COMPARED_ROWS = 2**13  # on which the components of a refit are found again
 MAXIMUM_TOL = 1e-9  # nats per unit of row weight, of EM before the first refit
 MIN_SIMILARITY = 0.5  # similarity of the rows of a component before and after: with less, it is another one
@@ -57,7 +57,7 @@ class Refits(NamedTuple):
     n_collapsed : in which a component fell onto too few rows, or lost them.
     n_relabelled : whose components had to be brought into order.
     n_elsewhere : that ended at another maximum: a component shares less than half of its rows with that of `model`.
-    n_unfinished : that had not settled after `MAX_REFIT_STEPS` steps.
+    n_unfinished : that had not converged after `MAX_REFIT_STEPS` steps.
     degenerate : components that had collapsed or lost their rows in the fit itself.
     """
 
@@ -248,7 +248,7 @@ def drawn_tables(
 def ends_on_tables(
     problem: Problem, models: list[Model], tables: Sequence[Rows], indices: Indices, stopping: Stopping
 ) -> list[State]:
-    """The ends of EM from models, each on the table of its place; all tables have as many rows."""
+    """The ends of EM from models, each on the table of its index; all tables have as many rows."""
     n_rows, n, groups = len(tables[0]), len(models), None
     if n_rows <= LEAF_ROWS and problem.data.trim is None:
         size, rows = np.full(n, n_rows), tables[0] if len(tables) == 1 else np.concatenate(tables)

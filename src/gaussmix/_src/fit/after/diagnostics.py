@@ -43,7 +43,7 @@ def _dependent(scatter: Array) -> dict[int, list[int]]:
     """`dependent_columns` from a covariance matrix, by a Cholesky factor of the columns that follow from no others."""
     deviations = np.sqrt(np.diagonal(scatter))
     d, basis, result = len(scatter), list[int](), dict[int, list[int]]()
-    inverse = np.zeros((d, d))  # of the factor of the columns that are kept
+    inverse = np.zeros((d, d))  # of the factor of the columns that are retained
     for column in np.flatnonzero(deviations > 0).tolist():
         n = len(basis)
         correlations = scatter[basis, column] / (deviations[basis] * deviations[column])
@@ -75,7 +75,7 @@ class SingularColumns:
 
     @classmethod
     def find(cls, source: Source, failed: Collection[Family]) -> SingularColumns:
-        """The faults of the rows of a source, for structures whose fits failed."""
+        """The singular columns of the rows of a source, for structures whose fits failed."""
         if not failed:
             return cls()
         constant, n_rows = constant_columns(source), source.profile.n_positive
@@ -155,7 +155,7 @@ def diagnose(run: State, constant: Sequence[int], names: Sequence[str] | None, n
 
 
 def diagnose_components(run: State, names: Sequence[str] | None) -> list[Diagnosis]:
-    """Stuck and nearly singular components."""
+    """Degenerate and nearly singular components."""
     result = [
         Diagnosis(
             event.component, feature_name(event.feature, names), event.step, f"{event.why.value}, {_DONE[event.remedy]}"

@@ -89,7 +89,7 @@ def test_rows_are_drawn_by_weight():
     """Rounding may reach the end."""
     sample = distinct_rows(ArraySource(np.arange(3.0)[:, None], np.array([1.0, 2.0, 5.0])))
     rng = Assignment(0.0, 0.124, 0.126, 0.374, 0.376, 0.99, 1.0)
-    assert sample.at(rng.random(7)).tolist() == [0, 0, 1, 1, 2, 2, 2]
+    assert sample.draw(rng.random(7)).tolist() == [0, 0, 1, 1, 2, 2, 2]
 
 
 @pytest.mark.parametrize(("numbers", "chosen"), [((0.5, 0.5, 0.5), [2.0, 1.0]), ((0.9, 0.5, 0.1), [0.0, 1.0])])

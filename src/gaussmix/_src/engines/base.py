@@ -222,7 +222,7 @@ class Engine(Protocol[StateT]):
 
         Returns
         -------
-        between : Σ s S_i S_iᵀ, (n_numbers, n_numbers): of each component its responsibility, the means, and products;
+        between : Σ s S_i S_iᵀ, (n_values, n_values): of each component its responsibility, the means, and products;
             where there is a single W, the sums of the products come last.
         within : Σ s γ_ik c_ik c_ikᵀ, (n_components, n_own, n_own).
         """

@@ -65,13 +65,13 @@ class IncompleteEngine(CompleteEngine):
             anchor = np.zeros((state.n_components, block.rows.shape[1])) if parameters is None else parameters.means
         if parameters is None or rule is not Rule.SOFT:
             wanted = spec if spec.second is Second.NONE else _summed(spec)
-            return block.sum_of(lambda leaf: self._shared(leaf, parameters, state.n_components, wanted, anchor))
+            return block.sum_of(lambda leaf: self._sum_observed(leaf, parameters, state.n_components, wanted, anchor))
         n_threads, block = self._n_threads, _with_marginal_background(block, parameters)
         if np.array_equal(anchor, parameters.means):
             return _in_core(n_threads, block, parameters, _summed(spec))
         return block.sum_of(lambda leaf: _in_core(n_threads, leaf, parameters, _summed(spec)).about(anchor))
 
-    def _shared(
+    def _sum_observed(
         self, leaf: Block, parameters: Parameters | None, n_components: int, spec: MomentSpec, anchor: Array
     ) -> BlockMoments:
         """Sums of observed cells, before EM has a model or under the hard rule."""
@@ -136,8 +136,8 @@ class IncompleteEngine(CompleteEngine):
         if not is_complete.any():
             return of_joint(self._log_joint(block, parameters), block, parameters)
         complete, others = np.flatnonzero(is_complete), np.flatnonzero(~is_complete)
-        observed = of_complete(block.taken(complete, block.first_row), parameters)
-        part = block.taken(others, block.first_row)
+        observed = of_complete(block.take(complete, block.first_row), parameters)
+        part = block.take(others, block.first_row)
         result = np.empty((block.n_rows, *observed.shape[1:]), observed.dtype)
         result[complete], result[others] = observed, of_joint(self._log_joint(part, parameters), part, parameters)
         return result

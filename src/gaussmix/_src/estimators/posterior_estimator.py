@@ -64,7 +64,7 @@ class PosteriorEstimator(MixtureEstimator, ABC):
 
     def _keep_posterior(self, approximation: Approximation, n_components: int) -> Model:
         """Set the attributes of a posterior, with components without rows up to `n_components`; return its model."""
-        full = approximation.beside_empty(n_components - len(approximation.mass))
+        full = approximation.with_empty(n_components - len(approximation.mass))
         prior = approximation.prior
         weights = prior.concentration.expected(full.mass)
         self.mass_ = full.mass

@@ -236,10 +236,10 @@ def count_classes(leaf: Block, n_classes: int, labels: Callable[[Block], NDArray
 
 def _rows_of_class(block: Block, index: int) -> Iterable[Block]:
     indices = np.flatnonzero(block.assignment == index)
-    return [replace(block.taken(indices, block.first_row), assignment=None)] if indices.size else []
+    return [replace(block.take(indices, block.first_row), assignment=None)] if indices.size else []
 
 
 def _two_distinct(block: Block, n_classes: int) -> list[set[bytes]]:
     """Up to two distinct rows of positive weight of each class in a block."""
     indices = (np.flatnonzero(block.assignment == index) for index in range(n_classes))
-    return [some_distinct(block.taken(those, 0), 2) if those.size else set() for those in indices]
+    return [some_distinct(block.take(those, 0), 2) if those.size else set() for those in indices]

@@ -153,7 +153,7 @@ def _array(value: Any, shape: tuple[int, ...], kind: str) -> Any:
 def positive_rows(block: Block) -> Block:
     """The rows of positive weight: only they count, also for the end of a step."""
     weight = block.row_weight
-    return block if weight is None or weight.all() else block.taken(weight.nonzero()[0], 0)
+    return block if weight is None or weight.all() else block.take(weight.nonzero()[0], 0)
 
 
 def _source(blocks: Sequence[Block]) -> ArraySource:

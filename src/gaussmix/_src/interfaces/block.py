@@ -74,7 +74,7 @@ class Block:
 
     def between(self, first: int, last: int) -> Block:
         """Rows first … last − 1 of this block, a view."""
-        return self._replaced(self.first_row + first, lambda name: getattr(self, name)[first:last])
+        return self._replace(self.first_row + first, lambda name: getattr(self, name)[first:last])
 
     def cut(self, n_rows: int = LEAF_ROWS) -> Iterator[Block]:
         """Cut into blocks of at most `n_rows` rows, views of this one; at least one, which may be empty."""
@@ -88,11 +88,11 @@ class Block:
             tree.add(of_leaf(leaf))
         return tree.total
 
-    def taken(self, indices: Indices, first_row: int) -> Block:
+    def take(self, indices: Indices, first_row: int) -> Block:
         """Copy the rows at some indices (n_indices,) of this block to a block that begins with row `first_row`."""
-        return self._replaced(first_row, lambda name: np.ascontiguousarray(getattr(self, name)[indices]))
+        return self._replace(first_row, lambda name: np.ascontiguousarray(getattr(self, name)[indices]))
 
-    def _replaced(self, first_row: int, values: Callable[[str], Any]) -> Block:
+    def _replace(self, first_row: int, values: Callable[[str], Any]) -> Block:
         """A block of other rows, given what holds for them in place of each array that has an entry for each row."""
         names = (
             "rows",
@@ -118,7 +118,7 @@ class Block:
         first, *others = blocks
         if not others:
             return first
-        return first._replaced(
+        return first._replace(
             first.first_row, lambda name: np.concatenate([getattr(block, name) for block in (first, *others)])
         )
 

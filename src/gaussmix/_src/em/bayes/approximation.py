@@ -210,7 +210,7 @@ class Approximation:
             self, mass=self.mass[indices], means=self.means[indices], covariances=self.covariances.take(indices)
         )
 
-    def beside_empty(self, n_empty: int) -> Approximation:
+    def with_empty(self, n_empty: int) -> Approximation:
         """This posterior with more components, `n_empty` without rows, which are as the prior has them."""
         prior, n_components = self.prior, len(self.mass)
         mass = np.append(self.mass, np.zeros(n_empty))
@@ -262,7 +262,7 @@ class Approximation:
         """
         weights = self.prior.concentration.expected(self.mass)
         rest = max(0.0, 1.0 - float(weights.sum()))
-        n_all, d = self.beside_empty(1), self.prior.n_features
+        n_all, d = self.with_empty(1), self.prior.n_features
         dof = np.broadcast_to(n_all.dof, len(n_all.mass))
         if self.prior.form is Second.FULL:
             factor, df = dof / (dof + 1.0 - d), dof + 1.0 - d

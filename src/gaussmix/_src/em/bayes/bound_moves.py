@@ -172,12 +172,12 @@ class BoundMoves:
         """Split components, make steps, and merge again what need not be apart; the same if the bound does not rise."""
         q = self.objective.approximation(state.following)
         labels = self.engine.labels(Block(0, self.sample.filled), q.parameters)
-        born = self._births.split(q, labels, chosen)
+        split = self._births.split(q, labels, chosen)
         tried = np.array(marks)
         tried[chosen] = NO_SPLIT
-        if born is None:
+        if split is None:
             return state, tried
-        q, parents = born
+        q, parents = split
         tried[parents[parents >= 0]] = SPLIT_REFUSED
         now = self._after_steps(self.objective.model(q))
         # A component that was not split keeps its mark: without halves it is tried again, from other cuts.

@@ -216,7 +216,7 @@ def _complete(at: Coordinates, objective: Objective, own: Array, row_weight: flo
 
 
 def _shared(at: Coordinates, objective: Objective, own: Array, slope: Array, row_weight: float, n_values: int) -> Array:
-    """What the ridge and the prior add to the scores of rows, as columns (n_numbers, p) for the numbers of a row.
+    """What the ridge and the prior add to the scores of rows, as columns (n_values, p) for the numbers of a row.
 
     The first of these numbers are responsibilities, and that of the background. They sum to 1, so they carry what is
     alike for all rows of a component, and for all rows.

@@ -66,7 +66,7 @@ class Distinct:
         has_part = self.weight >= MIN_RELATIVE_WEIGHT * self.weight.mean()
         return self if has_part.all() else Distinct(self.rows[has_part], self.weight[has_part])
 
-    def at(self, uniform: Array) -> NDArray[np.intp]:
+    def draw(self, uniform: Array) -> NDArray[np.intp]:
         """The rows that numbers from [0, 1) draw, with probability ∝ weight; sorted numbers are found faster."""
         cumulative = np.cumsum(self.weight)
         drawn = np.searchsorted(cumulative, uniform * cumulative[-1], side="right")
@@ -80,7 +80,7 @@ class Distinct:
         """
         if len(self.weight) <= NO_THINNING_FACTOR * wanted:
             return self
-        weight = np.bincount(self.at(np.sort(rng.random(wanted))), minlength=len(self.weight)).astype(np.float64)
+        weight = np.bincount(self.draw(np.sort(rng.random(wanted))), minlength=len(self.weight)).astype(np.float64)
         ends = self._ends
         weight[ends] = np.maximum(weight[ends], wanted * self.weight[ends] / self.weight.sum())
         indices = weight.nonzero()[0]

@@ -177,7 +177,7 @@ class Acceleration:
         if state.outcome is not None or state.trace.frozen or not self._is_slow(state) or _has_lost(state.model):
             return state
         nothing = np.empty((0, len(_coordinates(state.model))))
-        return state if nothing.shape[1] > MAX_PATH_VALUES else _on(state, Path(nothing, nothing, state.model))
+        return state if nothing.shape[1] > MAX_PATH_VALUES else _with_path(state, Path(nothing, nothing, state.model))
 
     def _is_slow(self, state: State) -> bool:
         """Whether gains have been falling, and need many more steps at the present rate until they are below `tol`.
@@ -199,7 +199,7 @@ class Acceleration:
         """Return to the EM step from the last point. The refused pass still counts as a step."""
         log_likelihood = (*before.log_likelihood, before.log_likelihood[-1])
         trace = Trace(log_likelihood, (*before.objective, before.last), before.frozen, state.trace.memory)
-        return _on(State(path.after, trace, self._limited(trace)), path.refused())
+        return _with_path(State(path.after, trace, self._limited(trace)), path.refused())
 
     def _extend_path(self, path: Path, model: Model, state: State, height: float) -> State:
         """Record a step, and propose a model from the recorded steps."""
@@ -219,7 +219,7 @@ class Acceleration:
             proposal = self._model_at(path.points[-1] + move.change, state.model)
         length, n_waiting = 0.0 if proposal is None else move.length, max(0, path.n_waiting - 1)
         path = replace(path, length=length, n_waiting=n_waiting, n_doubts=n_doubts)
-        return _on(State(proposal or state.model, state.trace, outcome), path)
+        return _with_path(State(proposal or state.model, state.trace, outcome), path)
 
     def _limited(self, trace: Trace) -> Outcome | None:
         return Outcome.STEP_LIMIT if trace.n_steps >= self.fast.stopping.max_steps else None
@@ -254,7 +254,7 @@ def _has_lost(model: Model) -> bool:
     return bool(model.weights.min() <= MIN_COMPONENT_WEIGHT)
 
 
-def _on(state: State, path: Path) -> State:
+def _with_path(state: State, path: Path) -> State:
     return state._replace(trace=replace(state.trace, memory=path.as_arrays()))
 
 

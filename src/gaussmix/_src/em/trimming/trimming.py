@@ -208,7 +208,7 @@ class _LogDensity:
             indices = np.flatnonzero(result <= self.top)
             if len(indices) <= MAX_FRACTION_OF_LEAF * leaf.n_rows:
                 if len(indices):
-                    result[indices] = self.engine.log_density(leaf.taken(indices, leaf.first_row), self.parameters)
+                    result[indices] = self.engine.log_density(leaf.take(indices, leaf.first_row), self.parameters)
                 return _LeafDensities(self.step, self.top, result)
         return _LeafDensities(self.step, inf, self.engine.log_density(leaf, self.parameters))
 
@@ -333,7 +333,7 @@ class Trim:
         n_features = len(widths)
         family = without_constraints(Diagonal, is_shared=True)
         partitions = [start(rows, engine, n_components, rng).scaled]
-        partitions += [nearest_centre(rows.filled[rows.at(rng.random(n_components))]) for _ in range(N_TRIES)]
+        partitions += [nearest_centre(rows.filled[rows.draw(rng.random(n_components))]) for _ in range(N_TRIES)]
         runs = list[State]()
         for partition in partitions:
             with suppress(SingularCovariance):

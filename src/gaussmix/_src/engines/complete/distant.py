@@ -77,7 +77,7 @@ def distant_log_odds(block: Block, parameters: Parameters, log_density: LogDensi
         ]  # other rows keep the results of squared distances
     if not indices.size:
         return indices, np.empty((0, len(parameters.means)))
-    return indices, _log_odds_of_nearest(block.taken(indices, block.first_row), parameters)
+    return indices, _log_odds_of_nearest(block.take(indices, block.first_row), parameters)
 
 
 def distant_rows(block: Block, parameters: Parameters, log_density: LogDensity) -> NDArray[np.intp]:
@@ -109,7 +109,7 @@ def _are_in_box(block: Block, parameters: Parameters) -> bool:
 def split_block(block: Block, indices: NDArray[np.intp]) -> tuple[Block, Block]:
     """Divide a block: all its rows with weight 0 for those at `indices`, (n_far,), and the rows at `indices` alone."""
     weight = np.array(block.weight)
-    distant = replace(block.taken(indices, block.first_row), row_weight=weight[indices])
+    distant = replace(block.take(indices, block.first_row), row_weight=weight[indices])
     weight[indices] = 0.0
     return replace(block, row_weight=weight), distant
 

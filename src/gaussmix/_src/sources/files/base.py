@@ -179,7 +179,7 @@ class FileSource(Source):
     def sample(self, n_rows: int) -> Block:
         if self.n_rows <= n_rows:
             # Copies, because the buffers of the blocks are used again.
-            return Block.joined(block.taken(np.arange(block.n_rows), block.first_row) for block in self.blocks())
+            return Block.joined(block.take(np.arange(block.n_rows), block.first_row) for block in self.blocks())
         self.collect(RowStatistics)  # found out together with the sample
         return super().sample(n_rows)
 

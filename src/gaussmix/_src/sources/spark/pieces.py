@@ -267,7 +267,7 @@ def done(index: int, nodes: list[Block], work: Work, store: StateStore, n_parts:
         yield pickle.dumps(part, 5)
 
 
-def taken(index: int, nodes: list[Block], max_bytes: int) -> Iterator[bytes]:
+def take(index: int, nodes: list[Block], max_bytes: int) -> Iterator[bytes]:
     """The rows of a target, in blocks of at most so many."""
     return (pickle.dumps(part, 5) for block in nodes for part in block.cut(max_bytes))
 

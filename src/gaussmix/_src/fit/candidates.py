@@ -91,11 +91,11 @@ def highest_within_error(results: Sequence[Result], values: Array, errors: Array
 
 def simplest(results: Sequence[Result], among: NDArray[np.bool_]) -> int:
     """The result with the fewest parameters, then components, then the first structure known."""
-    known = list(FAMILIES)
+    order = list(FAMILIES)
 
     def size(index: int) -> tuple[int, int, int]:
         result, name = results[index], results[index].candidate.family.name
-        return result.n_parameters, result.candidate.n_components, known.index(name) if name in known else len(known)
+        return result.n_parameters, result.candidate.n_components, order.index(name) if name in order else len(order)
 
     return min(np.flatnonzero(among).tolist(), key=size)
 

@@ -123,8 +123,8 @@ class Checkpoint(FitFeature):
         """
         data = problem.data
         before = [value for start in plan.starts if isinstance(start, ModelStart) for value in start.arrays()]
-        known = [] if data.labels is None else data.labels.arrays()
-        identity = fit_identity(self.estimator, data.original, before, known)
+        labels = [] if data.labels is None else data.labels.arrays()
+        identity = fit_identity(self.estimator, data.original, before, labels)
         check_local(self._path)
         if self._path.exists():
             self._resume(identity)
@@ -312,7 +312,7 @@ _MAX_SHOWN_VALUES = 20  # numbers that a message shows
 
 
 def fit_identity(
-    estimator: BaseEstimator, source: Source, before: Sequence[Any] = (), known: Sequence[Any] = ()
+    estimator: BaseEstimator, source: Source, before: Sequence[Any] = (), labels: Sequence[Any] = ()
 ) -> dict[str, Json]:
     """What the bits of a fit depend on, as plain values: rows, settings and more.
 
@@ -321,7 +321,7 @@ def fit_identity(
     estimator : with its parameters.
     source : the rows with the weights that the user gave.
     before : arrays and numbers of the fit that it continues, if it does.
-    known : arrays of what is known about the rows, if anything.
+    labels : arrays of what is known about the rows, if anything.
     """
     fingerprint, profile, sample = source.collect(Fingerprint), source.profile, source.sample(LEAF_ROWS)
     errors = [] if not source.has_errors else [error for error in map(_error_of, source.blocks()) if error is not None]
@@ -338,7 +338,7 @@ def fit_identity(
         **settings,
         "what X or sample_weight holds": _digest(values),
         "the fit to go on from": _digest(before),
-        "what labels says": _digest(known),
+        "what labels says": _digest(labels),
         "what X_error says": _digest(errors),
     }
     return json.loads(json.dumps(identity))  # as it is read from a file: lists for tuples

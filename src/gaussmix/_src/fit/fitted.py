@@ -267,9 +267,9 @@ class Fitted:
 
     def plain(self) -> dict[str, Any]:
         """All besides the mixture and its type, as a model file holds it."""
-        known = {**vars(self), "n_parameters": self.n_parameters}
-        known |= {} if self.outcome is None else {name: getattr(self.outcome, name) for name in OF_RUNS}
-        values = {key: (known.get(name), write) for key, (name, write, _) in _COLUMNS.items()}
+        fields = {**vars(self), "n_parameters": self.n_parameters}
+        fields |= {} if self.outcome is None else {name: getattr(self.outcome, name) for name in OF_RUNS}
+        values = {key: (fields.get(name), write) for key, (name, write, _) in _COLUMNS.items()}
         return {key: write(value) for key, (value, write) in values.items() if value is not None}
 
     def without_likelihood(self) -> Fitted:

@@ -136,10 +136,10 @@ class Data:
 
     def part(self, choose: Callable[[Block], NDArray[np.bool_]], n_rows: int) -> Data:
         """The `n_rows` rows for which a picklable function of their block is true."""
-        known = self.labels
-        if known is not None and (known.indices is not None or known.table is not None):
-            known = known.part(self.original.each_row(choose))
-        return replace(self, original=self.original.part(choose, n_rows), labels=known)
+        labels = self.labels
+        if labels is not None and (labels.indices is not None or labels.table is not None):
+            labels = labels.part(self.original.each_row(choose))
+        return replace(self, original=self.original.part(choose, n_rows), labels=labels)
 
 
 @dataclass(frozen=True, eq=False)

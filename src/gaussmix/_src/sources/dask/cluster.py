@@ -350,15 +350,15 @@ def _aligned(client: Any, parts: Sequence[Any], cuts: Sequence[Target]) -> list[
     """
     taken = [(parts[index], first, end) for _, _, indices in cuts for index, first, end in indices]
     cut, join, map_all = _unique("cut"), _unique("join"), client.map
-    names = [f"{cut}-{index}" for index in range(len(taken))]
-    pieces = map_all(_piece, *zip(*taken, strict=True), key=names) if taken else []
+    keys = [f"{cut}-{index}" for index in range(len(taken))]
+    pieces = map_all(_piece, *zip(*taken, strict=True), key=keys) if taken else []
     partitions: list[Any] = []
     whole = iter(pieces)
     columns = [(owner, first, list(islice(whole, len(indices)))) for owner, first, indices in cuts]
     for owner, group in groupby(columns, itemgetter(0)):
         _, firsts, some = zip(*group, strict=True)
-        names = [f"{join}-{first}" for first in firsts]
-        partitions += map_all(_join, firsts, some, workers=owner, allow_other_workers=owner is not None, key=names)
+        keys = [f"{join}-{first}" for first in firsts]
+        partitions += map_all(_join, firsts, some, workers=owner, allow_other_workers=owner is not None, key=keys)
     return partitions
 
 

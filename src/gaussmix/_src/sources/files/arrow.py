@@ -55,9 +55,9 @@ class Columns:
                 raise ValueError(f"{name}, column {column!r}: {self.why_not_numeric(schema.field(column))}.")
         others = [field for field in schema if field.name != weights]
         index = [field.name for field in others if INDEX.fullmatch(field.name)]
-        names = [field for field in others if field.name not in index]
-        self.names: Sequence[str] = list(columns or (field.name for field in names if is_numeric(field.type)))
-        left_out = [] if columns else [field for field in names if not is_numeric(field.type)]
+        fields = [field for field in others if field.name not in index]
+        self.names: Sequence[str] = list(columns or (field.name for field in fields if is_numeric(field.type)))
+        left_out = [] if columns else [field for field in fields if not is_numeric(field.type)]
         whys = [f"column {field.name!r}: {self.why_not_numeric(field)}." for field in left_out]
         if not self.names:
             raise ValueError(f"{name}, {whys[0]}" if whys else f"{name} has no column of numbers to fit.")

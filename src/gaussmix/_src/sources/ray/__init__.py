@@ -136,9 +136,9 @@ def _schema_of(data: Any, name: str) -> tuple[pa.Schema, bool]:
             break
     schema, has_names, n_rows = result[-1] if result[-1][-1] else result[0]
     if n_rows and pa.null() in schema.types:
-        names = [start_task("look", _schema, part, index, name) for index, part in enumerate(_parts(data))]
+        tasks = [start_task("look", _schema, part, index, name) for index, part in enumerate(_parts(data))]
         schema = typed(
-            schema, (other for other, _, _ in workers.results(names, f"with partition {{}} of {name}".format))
+            schema, (other for other, _, _ in workers.results(tasks, f"with partition {{}} of {name}".format))
         )
     return schema, has_names
 

@@ -10,7 +10,7 @@
 #include <tuple>
 
 #include "bind.hpp"
-#include "em/climb.hpp"
+#include "em/ascent.hpp"
 #include "em/columns.hpp"
 #include "em/fit_many.hpp"
 #include "em/run_em.hpp"
@@ -230,12 +230,12 @@ Steps to_steps(const Stop& stop) {
     return {std::get<0>(stop), std::get<1>(stop)};
 }
 
-AcceptanceSettings to_acceptance(const Acceptance& judged) {
+AcceptanceSettings to_acceptance(const Acceptance& acceptance) {
     const auto join = [](const Stop& first, const Stop& longer, const Stop& after_move, const Stop& more,
                          auto... rest) {
         return AcceptanceSettings{to_steps(first), to_steps(longer), to_steps(after_move), to_steps(more), rest...};
     };
-    return std::apply(join, judged);
+    return std::apply(join, acceptance);
 }
 
 // How often moves helped, the log-likelihood, the pairs of a row and a component that EM has visited, how many
@@ -260,11 +260,11 @@ BoundAscent bound_ascend(const Target& target, const Rows& rows, const RowWeight
                          const Writable<double, 1>& weights, const Writable<double, 2>& means,
                          const Writable<double, 1>& covariances, const Contiguous<double, 1>& ridge,
                          const LimitValues& limits, double log_likelihood, const Contiguous<double, 1>& within,
-                         const Acceptance& judged, bool has_swaps, const Contiguous<double, 1>& uniform, Index cursor,
-                         const nb::typed<nb::callable, bool()>& should_stop, int n_threads) {
+                         const Acceptance& acceptance, bool has_swaps, const Contiguous<double, 1>& uniform,
+                         Index cursor, const nb::typed<nb::callable, bool()>& should_stop, int n_threads) {
     AscentView task{};
     task.em = view_searched(rows, row_weight, letters, weights, ridge, limits);
-    task.acceptance = to_acceptance(judged);
+    task.acceptance = to_acceptance(acceptance);
     const Index d = task.em.rows.n_features;
     require(static_cast<Index>(within.size()) == (task.em.algebra.second() == Second::full ? d * d : d),
             "within must have a number for each feature, or for each pair of features");
@@ -340,7 +340,7 @@ GroupsView view_groups(const Rows& rows, const RowWeight& row_weight, const std:
     return groups;
 }
 
-// Weights, means, covariances, factors, log |det|, ridges, numbers of steps, which have settled, log-likelihoods,
+// Weights, means, covariances, factors, log |det|, ridges, numbers of steps, which have converged, log-likelihoods,
 // objectives.
 using FitsResult = std::tuple<Result<double>, Result<double>, Result<double>, Result<double>, Result<double>,
                               Result<double>, Result<std::int64_t>, Result<bool>, Result<double>, Result<double>>;
@@ -385,13 +385,13 @@ FitSettingsView view_settings(std::size_t d, const Letters& letters, Index n_com
     return settings;
 }
 
-// The fields of engines.calls.SearchRecipe.
+// The fields of engines.calls.SearchSettings.
 using Searched = std::tuple<double, Index, Contiguous<double, 3>, Contiguous<double, 3>, Stop, Stop, Acceptance, Index,
                             double, double, Index>;
 
 std::optional<SearchView> view_search(const std::optional<Searched>& searched, const FitSettingsView& settings) {
     if (!searched) return std::nullopt;
-    const auto& [least_weight, max_rows, uniform, draws, first, close, judged, patience, work, closing, more_steps] =
+    const auto& [least_weight, max_rows, uniform, draws, first, close, accept, patience, work, closing, more_steps] =
         *searched;
     const auto n_starts = static_cast<std::size_t>(settings.n_starts);
     require(settings.uniform != nullptr && settings.max_steps > 0, "a search must have seeds and steps");
@@ -407,7 +407,7 @@ std::optional<SearchView> view_search(const std::optional<Searched>& searched, c
                       static_cast<Index>(draws.shape(2)),
                       to_steps(first),
                       to_steps(close),
-                      to_acceptance(judged),
+                      to_acceptance(accept),
                       patience,
                       work,
                       closing,

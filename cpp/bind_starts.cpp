@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "bind.hpp"
-#include "em/halves.hpp"
+#include "em/bisection.hpp"
 #include "em/kmeans.hpp"
 #include "em/sample.hpp"
 

@@ -13,7 +13,7 @@ import numpy as np
 from check_moments import assert_same_moments
 from common import LEAF_ROWS, Block, FactorShape, MomentSpec, Rule, Second
 from numpy.typing import NDArray
-from random_parameters import NEEDS, random_need, random_parameters
+from random_parameters import SPECS, random_parameters, random_spec
 from reference_engine import ReferenceEngine
 
 from gaussmix._src.engines.base import Engine
@@ -32,7 +32,7 @@ TOLERANCE = (
 
 
 def check_steps(engine: Engine[Any], rng: np.random.Generator) -> None:
-    """Every factor shape, need, rule, tail length and type: the reference's moments."""
+    """Every factor shape, spec, rule, tail length and type: the reference's moments."""
     for case in engine_cases(rng):
         actual, expected = _step(engine, case), _step(REFERENCE, case)
         assert_same_moments(actual, expected, _spread(case, expected.anchor), TOLERANCE, case.name)
@@ -46,7 +46,7 @@ def check_blocks(engine: Engine[Any], rng: np.random.Generator) -> None:
         expected = _step(REFERENCE, case)
         cut = 1 + case.block.n_rows // 3
         sums = [_sums(engine, replace(case, block=part), expected.anchor) for part in case.block.cut(cut)]
-        actual = engine.finish(reduce(add, sums), _shared_by(case), case.need)
+        actual = engine.finish(reduce(add, sums), _shared_by(case), case.spec)
         assert_same_moments(actual, expected, _spread(case, expected.anchor), TOLERANCE, f"{case.name}, in blocks")
 
 
@@ -60,20 +60,20 @@ def check_leaves(engine: Engine[Any], rng: np.random.Generator) -> None:
             rows[LEAF_ROWS + 7] = 1e9
         block, second = Block(0, rows, rng.random(n_rows)), Second.FULL if factor_shape > 1 else Second.TRACE
         case = EngineCase(block, parameters, MomentSpec(second, is_shared), Rule.SOFT)
-        expected, facts = _step(engine, case), _look(engine, block, case.need)
+        expected, facts = _step(engine, case), _look(engine, block, case.spec)
         for cuts in ([1], [2, 3], [1, 2, 3, 4]):
             ends = [0, *(cut * LEAF_ROWS for cut in cuts), n_rows]
             tree = Tree[BlockMoments]()
             for node in nodes(block.between(first, end) for first, end in pairwise(ends)):
                 tree.add(_sums(engine, replace(case, block=node), facts=facts), node.n_leaves)
-            found = engine.finish(tree.total, parameters, case.need, facts)
+            found = engine.finish(tree.total, parameters, case.spec, facts)
             _assert_same_bits(found, expected, f"{case.name}, cut at leaves {cuts}, far rows: {is_far}")
 
 
 def check_anchors(engine: Engine[Any], rng: np.random.Generator) -> None:
     """Sums about an anchor that is asked for are taken there, not moved there from far away: no digits are lost."""
     for case in list(engine_cases(rng))[::5]:
-        if case.need.second is Second.NONE:  # only means come of these, which have the rounding of rows anyway
+        if case.spec.second is Second.NONE:  # only means come of these, which have the rounding of rows anyway
             continue
         means = case.parameters.means
         far = means + 1e4 * rng.normal(size=means.shape)
@@ -142,14 +142,14 @@ def check_far_rows(engine: Engine[Any], rng: np.random.Generator) -> None:
             nearest = far.whitening.whiten_each(np.tile([1.0, 0.0], (3, 1)))
             rows[[7, 50], 0] = np.sqrt(distance**2 + rng.uniform(-4, 4)) / np.sqrt((nearest**2).sum(axis=1).min())
             rows[[7, 50], 1] = 0.0
-            block, need = Block(0, rows, rng.random(60)), MomentSpec(Second.FULL, is_shared)
-            state = engine.open(block, need, 3)
+            block, spec = Block(0, rows, rng.random(60)), MomentSpec(Second.FULL, is_shared)
+            state = engine.open(block, spec, 3)
             for parameters in (far, far, replace(far, means=np.array([[0.0, 0.0], rows[7], [0.0, 1.0]]))):
-                case = EngineCase(block, parameters, need, Rule.SOFT)
+                case = EngineCase(block, parameters, spec, Rule.SOFT)
                 anchor = parameters.means
                 expected = _step(REFERENCE, case, anchor)
-                sums = engine.step(block, state, parameters, need, Rule.SOFT, anchor)
-                moments = engine.finish(sums, parameters, need)
+                sums = engine.step(block, state, parameters, spec, Rule.SOFT, anchor)
+                moments = engine.finish(sums, parameters, spec)
                 what = f"a row at {distance:g}, {case.name}"
                 # Differences of squared distances are good to about 1e-8 nats there.
                 assert_same_moments(moments, expected, _spread(case, anchor), 1e-7, what)
@@ -218,17 +218,17 @@ def check_reproducible(make_engine: Callable[[int], Engine[Any]], rng: np.random
 
 
 def _step(engine: Engine[Any], case: EngineCase, anchor: Array | None = None) -> Moments:
-    facts = _look(engine, case.block, case.need)
-    return engine.finish(_sums(engine, case, anchor, facts), _shared_by(case), case.need, facts)
+    facts = _look(engine, case.block, case.spec)
+    return engine.finish(_sums(engine, case, anchor, facts), _shared_by(case), case.spec, facts)
 
 
 def _sums(engine: Engine[Any], case: EngineCase, anchor: Array | None = None, facts: Any = None) -> BlockMoments:
-    state = engine.open(case.block, case.need, len(case.parameters.means))
-    return engine.step(case.block, state, _shared_by(case), case.need, case.rule, anchor, facts)
+    state = engine.open(case.block, case.spec, len(case.parameters.means))
+    return engine.step(case.block, state, _shared_by(case), case.spec, case.rule, anchor, facts)
 
 
-def _look(engine: Engine[Any], block: Block, need: MomentSpec) -> Any:
-    return engine.prepare(RowStatistics.from_block(block), need, lambda: Spread.from_block(block))
+def _look(engine: Engine[Any], block: Block, spec: MomentSpec) -> Any:
+    return engine.prepare(RowStatistics.from_block(block), spec, lambda: Spread.from_block(block))
 
 
 def _shared_by(case: EngineCase) -> Parameters | None:
@@ -237,7 +237,7 @@ def _shared_by(case: EngineCase) -> Parameters | None:
 
 def _spread(case: EngineCase, anchor: Array) -> Array:
     """Σ s γ (x − a)², (n_components, n_features)."""
-    second = _step(REFERENCE, replace(case, need=MomentSpec(Second.DIAGONAL)), anchor).second
+    second = _step(REFERENCE, replace(case, spec=MomentSpec(Second.DIAGONAL)), anchor).second
     assert second is not None
     return second
 
@@ -262,21 +262,21 @@ class EngineCase:
 
     block: Block
     parameters: Parameters
-    need: MomentSpec
+    spec: MomentSpec
     rule: Rule
 
     @property
     def name(self) -> str:
         whitening, n_features = self.parameters.whitening, self.block.rows.shape[1]
         shared = "shared " if whitening.is_shared else ""
-        pooled = "pooled " if self.need.pooled else ""
+        pooled = "pooled " if self.spec.pooled else ""
         sizes = f"{self.block.n_rows} rows × {n_features} ({self.block.rows.dtype}), K = {len(self.parameters.means)}"
-        return f"{sizes}, {shared}{whitening.factor_shape.name}, {pooled}{self.need.second.name}, {self.rule.name}"
+        return f"{sizes}, {shared}{whitening.factor_shape.name}, {pooled}{self.spec.second.name}, {self.rule.name}"
 
 
 def engine_cases(rng: np.random.Generator) -> Iterator[EngineCase]:
     """Each factor shape × need × rule on some random sizes, then each size with random ones."""
-    kinds: list[Kind] = list(product(FactorShape, (False, True), NEEDS, Rule))
+    kinds: list[Kind] = list(product(FactorShape, (False, True), SPECS, Rule))
     shapes = list(product(N_ROWS, N_FEATURES))
     for kind in kinds:
         for i in rng.choice(len(shapes), 3):
@@ -288,11 +288,11 @@ def engine_cases(rng: np.random.Generator) -> Iterator[EngineCase]:
 
 def random_case(rng: np.random.Generator, n_rows: int, n_features: int, kind: Kind) -> EngineCase:
     """Rows near the means of random parameters, in any layout and either type, with weights or without."""
-    factor_shape, is_shared, need, rule = kind
+    factor_shape, is_shared, spec, rule = kind
     n_components = int(rng.choice(N_COMPONENTS))
     parameters = random_parameters(rng, n_components, n_features, factor_shape, is_shared)
     block = random_block(rng, n_rows, parameters, rule)
-    return EngineCase(block, parameters, random_need(rng, need, n_components, n_features), rule)
+    return EngineCase(block, parameters, random_spec(rng, spec, n_components, n_features), rule)
 
 
 def random_block(rng: np.random.Generator, n_rows: int, parameters: Parameters, rule: Rule) -> Block:

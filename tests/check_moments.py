@@ -8,7 +8,7 @@ from operator import add
 from typing import Any
 
 import numpy as np
-from random_parameters import random_need
+from random_parameters import random_spec
 
 from gaussmix._src.engines.base import Engine
 from gaussmix._src.interfaces.moment_spec import Second
@@ -18,13 +18,13 @@ from gaussmix._src.testing.closeness import EPS, assert_close
 from gaussmix.extend import Block, MomentSpec, Rule
 
 
-def check_moments(engine: Engine[Any], need: MomentSpec, rng: np.random.Generator) -> None:
+def check_moments(engine: Engine[Any], spec: MomentSpec, rng: np.random.Generator) -> None:
     """Hold the moments that an engine makes of shared rows against one another.
 
     Parameters
     ----------
     engine : makes the moments.
-    need : which second moments.
+    spec : which second moments.
     rng : draws the rows.
 
     Raises
@@ -40,31 +40,31 @@ def check_moments(engine: Engine[Any], need: MomentSpec, rng: np.random.Generato
     rows, anchor = rng.normal(1.0, 2.0, size=(n_rows, n_features)), rng.normal(size=(n_components, n_features))
     weight, shares = rng.uniform(0.5, 2.0, n_rows), rng.dirichlet(np.ones(n_components), n_rows)
     block, rounding = Block(0, rows, weight, shares), n_rows * EPS
-    need = random_need(rng, need, n_components, n_features)
-    whole, spread = _sums(engine, block, need, anchor), _spread(engine, block, anchor)
-    parts = [_sums(engine, part, need, anchor) for part in block.cut(17)]
+    spec = random_spec(rng, spec, n_components, n_features)
+    whole, spread = _sums(engine, block, spec, anchor), _spread(engine, block, anchor)
+    parts = [_sums(engine, part, spec, anchor) for part in block.cut(17)]
     for order in (range(len(parts)), reversed(range(len(parts))), rng.permutation(len(parts))):
         merged = reduce(add, [parts[i] for i in order])
         assert_same_moments(merged, whole, spread, rounding, "merged parts")
     elsewhere = anchor + rng.normal(size=anchor.shape)
     there = whole.about(elsewhere)
     wide = np.maximum(spread, _spread(engine, block, elsewhere))
-    assert_same_moments(there, _sums(engine, block, need, elsewhere), wide, 4 * rounding, "moments moved")
+    assert_same_moments(there, _sums(engine, block, spec, elsewhere), wide, 4 * rounding, "moments moved")
     assert_same_moments(there.about(anchor), whole, wide, 8 * rounding, "moments moved there and back")
     rest = reduce(add, parts[1:]).about(elsewhere)
     assert_same_moments(parts[0] + rest, whole, wide, 8 * rounding, "parts about two anchors")
     counts = np.arange(n_rows) % 3
-    counted = _sums(engine, replace(block, row_weight=counts.astype(np.float64)), need, anchor)
+    counted = _sums(engine, replace(block, row_weight=counts.astype(np.float64)), spec, anchor)
     repeated = Block(0, rows.repeat(counts, axis=0), None, shares.repeat(counts, axis=0))
     twice = _spread(engine, repeated, anchor)
-    assert_same_moments(_sums(engine, repeated, need, anchor), counted, twice, rounding, "repeated rows")
+    assert_same_moments(_sums(engine, repeated, spec, anchor), counted, twice, rounding, "repeated rows")
     halved = replace(block, row_weight=weight / 2)
-    assert_same_moments(whole.scaled(0.5), _sums(engine, halved, need, anchor), spread, 0.0, "sums scaled")
+    assert_same_moments(whole.scaled(0.5), _sums(engine, halved, spec, anchor), spread, 0.0, "sums scaled")
 
 
-def _sums(engine: Engine[Any], block: Block, need: MomentSpec, anchor: Array) -> Moments:
-    state = engine.open(block, need, len(anchor))
-    return engine.finish(engine.step(block, state, None, need, Rule.ASSIGNMENT, anchor), None, need)
+def _sums(engine: Engine[Any], block: Block, spec: MomentSpec, anchor: Array) -> Moments:
+    state = engine.open(block, spec, len(anchor))
+    return engine.finish(engine.step(block, state, None, spec, Rule.ASSIGNMENT, anchor), None, spec)
 
 
 def _spread(engine: Engine[Any], block: Block, anchor: Array) -> Array:
@@ -100,19 +100,19 @@ def assert_same_moments(
         if actual.second is not expected.second:
             raise AssertionError(f"second of {what} is there in one and absent in the other")
         return
-    scale = second_scale(expected.need, spread)
+    scale = second_scale(expected.spec, spread)
     assert_close(actual.second, expected.second, tolerance, scale, f"second of {what}")
 
 
-def second_scale(need: MomentSpec, spread: Array) -> Array:
-    """Bound on the sums of |second moments|, in the form that `need` names."""
-    if need.second is Second.FULL:
+def second_scale(spec: MomentSpec, spread: Array) -> Array:
+    """Bound on the sums of |second moments|, in the form that `spec` names."""
+    if spec.second is Second.FULL:
         scale: Array = np.sqrt(spread[:, :, None] * spread[:, None, :])
-    elif need.projection is not None:
+    elif spec.projection is not None:
         roots = np.sqrt(spread)
-        shape = len(spread), *need.projection.shape[1:]
-        projected = np.einsum("kqd,kd->kq", np.broadcast_to(np.abs(need.projection), shape), roots)
+        shape = len(spread), *spec.projection.shape[1:]
+        projected = np.einsum("kqd,kd->kq", np.broadcast_to(np.abs(spec.projection), shape), roots)
         scale = np.concatenate((roots[:, :, None] * projected[:, None, :], spread[:, :, None]), axis=2)
     else:
-        scale = spread.sum(axis=1) if need.second is Second.TRACE else spread
-    return scale.sum(axis=0) if need.pooled else scale
+        scale = spread.sum(axis=1) if spec.second is Second.TRACE else spread
+    return scale.sum(axis=0) if spec.pooled else scale

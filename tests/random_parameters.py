@@ -12,8 +12,8 @@ from gaussmix._src.interfaces.whitening.base import FactorShape
 from gaussmix._src.numerics.arrays import Array
 from gaussmix.extend import Covariances, Dense, Diagonal, Isotropic, LowRank, MomentSpec
 
-NEEDS = [MomentSpec(Second.NONE)]
-NEEDS += [MomentSpec(s, pooled) for s in Second if s is not Second.NONE for pooled in (False, True)]
+SPECS = [MomentSpec(Second.NONE)]
+SPECS += [MomentSpec(s, pooled) for s in Second if s is not Second.NONE for pooled in (False, True)]
 N_FACTORS = [1, 2, 3, 4, 5, 9]
 FORMS: dict[FactorShape, type[Covariances]] = {  # of the covariances whose whitening has such factors
     FactorShape.SPHERICAL: Isotropic,
@@ -23,12 +23,12 @@ FORMS: dict[FactorShape, type[Covariances]] = {  # of the covariances whose whit
 }
 
 
-def random_need(rng: np.random.Generator, need: MomentSpec, n_components: int, n_features: int) -> MomentSpec:
-    """The need, with a random projection where it takes one: the same for all components where it is pooled."""
-    if need.second is not Second.PROJECTED:
-        return need
-    shape = 1 if need.pooled else n_components, int(rng.choice(N_FACTORS)), n_features
-    return replace(need, projection=rng.normal(size=shape))
+def random_spec(rng: np.random.Generator, spec: MomentSpec, n_components: int, n_features: int) -> MomentSpec:
+    """The spec, with a random projection where it takes one: the same for all components where it is pooled."""
+    if spec.second is not Second.PROJECTED:
+        return spec
+    shape = 1 if spec.pooled else n_components, int(rng.choice(N_FACTORS)), n_features
+    return replace(spec, projection=rng.normal(size=shape))
 
 
 def random_parameters(

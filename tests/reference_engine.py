@@ -50,10 +50,10 @@ class ReferenceEngine(OneStep):
     def complete(self) -> ReferenceEngine:
         return self
 
-    def prepare(self, profile: RowStatistics, need: MomentSpec, spread: Callable[[], Spread]) -> Facts:
+    def prepare(self, profile: RowStatistics, spec: MomentSpec, spread: Callable[[], Spread]) -> Facts:
         return Facts(profile.n_rows)
 
-    def open(self, block: Block, need: MomentSpec, n_components: int) -> BlockState:
+    def open(self, block: Block, spec: MomentSpec, n_components: int) -> BlockState:
         return BlockState(n_components)
 
     def step(
@@ -61,20 +61,20 @@ class ReferenceEngine(OneStep):
         block: Block,
         state: BlockState,
         parameters: Parameters | None,
-        need: MomentSpec,
+        spec: MomentSpec,
         rule: Rule = Rule.SOFT,
         anchor: Array | None = None,
         facts: Facts | None = None,
     ) -> BlockMoments:
         if anchor is None:
             anchor = np.zeros((state.n_components, block.rows.shape[1])) if parameters is None else parameters.means
-        return block.sum_of(lambda leaf: self._sum_leaf(leaf, parameters, need, rule, anchor))
+        return block.sum_of(lambda leaf: self._sum_leaf(leaf, parameters, spec, rule, anchor))
 
     def _sum_leaf(
-        self, leaf: Block, parameters: Parameters | None, need: MomentSpec, rule: Rule, anchor: Array
+        self, leaf: Block, parameters: Parameters | None, spec: MomentSpec, rule: Rule, anchor: Array
     ) -> BlockMoments:
         n_components = len(anchor)
-        total = _moments(np.zeros(anchor.shape), np.zeros((0, n_components)), (0.0, 0.0, 0.0), anchor, need)
+        total = _moments(np.zeros(anchor.shape), np.zeros((0, n_components)), (0.0, 0.0, 0.0), anchor, spec)
         for part in leaf.cut(CHUNK_ROWS):
             shared, background, log_density = _share(part, parameters, rule, n_components)
             weight = part.weight
@@ -86,15 +86,15 @@ class ReferenceEngine(OneStep):
                 places = distant_rows(leaf, parameters, self.log_density)
                 if places.size:
                     near, far = split_block(leaf, places)
-                    sums = self._sum_leaf(near, parameters, need, rule, anchor)
-                    return sums + sum_distant_rows(far, self, parameters, need, anchor)
+                    sums = self._sum_leaf(near, parameters, spec, rule, anchor)
+                    return sums + sum_distant_rows(far, self, parameters, spec, anchor)
             rows = part.rows.astype(np.float64)
             totals = float(weight @ log_density), part.total_weight, float(weight @ background)
-            total += _moments(rows, weight[:, None] * shared, totals, anchor, need)
+            total += _moments(rows, weight[:, None] * shared, totals, anchor, spec)
         return total
 
     def finish(
-        self, sums: BlockMoments, parameters: Parameters | None, need: MomentSpec, facts: Facts | None = None
+        self, sums: BlockMoments, parameters: Parameters | None, spec: MomentSpec, facts: Facts | None = None
     ) -> Moments:
         return Moments.from_sums(sums)
 
@@ -157,15 +157,15 @@ def _share(block: Block, parameters: Parameters | None, rule: Rule, n_components
 
 
 def _moments(
-    rows: Array, shared: Array, totals: tuple[float, float, float], anchor: Array, need: MomentSpec
+    rows: Array, shared: Array, totals: tuple[float, float, float], anchor: Array, spec: MomentSpec
 ) -> BlockMoments:
     """Sums of rows shared (n_rows, n_components); totals: log-likelihood, row weight and mass of the background."""
     n_components, n_features = anchor.shape
     shapes = {Second.NONE: None, Second.TRACE: (), Second.DIAGONAL: (n_features,), Second.FULL: (n_features,) * 2}
-    if need.projection is not None:
-        shapes[Second.PROJECTED] = n_features, need.projection.shape[1] + 1
+    if spec.projection is not None:
+        shapes[Second.PROJECTED] = n_features, spec.projection.shape[1] + 1
     first = np.zeros(anchor.shape)
-    shape = shapes[need.second]
+    shape = shapes[spec.second]
     second = None if shape is None else np.zeros((n_components, *shape))
     for k in range(n_components if len(shared) else 0):
         offsets = np.where(shared[:, k, None] > 0, rows - anchor[k], 0.0)  # 0 × ∞ is 0 here
@@ -173,20 +173,20 @@ def _moments(
         if second is None:
             continue
         with np.errstate(over="ignore", invalid="ignore"):
-            if need.second is Second.FULL:
+            if spec.second is Second.FULL:
                 second[k] = (shared[:, k, None] * offsets).T @ offsets
-            elif need.projection is not None:
-                projected = offsets @ need.projection[k if len(need.projection) > 1 else 0].T
+            elif spec.projection is not None:
+                projected = offsets @ spec.projection[k if len(spec.projection) > 1 else 0].T
                 second[k, :, :-1] = (shared[:, k, None] * offsets).T @ projected
                 second[k, :, -1] = shared[:, k] @ offsets**2
             else:
                 squares = shared[:, k] @ offsets**2
-                second[k] = squares.sum() if need.second is Second.TRACE else squares
-    if second is not None and need.pooled:
+                second[k] = squares.sum() if spec.second is Second.TRACE else squares
+    if second is not None and spec.pooled:
         second = second.sum(axis=0)
     log_likelihood, row_weight, background = totals
     mass = shared.sum(axis=0)
-    return BlockMoments(mass, first, second, anchor, log_likelihood, row_weight, need, background=background)
+    return BlockMoments(mass, first, second, anchor, log_likelihood, row_weight, spec, background=background)
 
 
 def step_shares(log_joint: Array) -> tuple[Array, Array]:

@@ -11,7 +11,7 @@
 #include <utility>
 #include <vector>
 
-#include "halves.hpp"
+#include "bisection.hpp"
 #include "passes.hpp"
 
 namespace gaussmix {

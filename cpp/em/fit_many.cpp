@@ -136,7 +136,7 @@ private:
         return has_converged(history, steps.tolerance) || static_cast<Index>(history.size()) == steps.limit;
     }
 
-    // Where a climb has ended, or is to go on.
+    // Where an ascent has ended, or is to go on.
     struct Reached {
         Mixture mixture;
         Values within;  // of the mixture at first

@@ -3,7 +3,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "climb.hpp"
+#include "ascent.hpp"
 
 namespace gaussmix {
 
@@ -30,7 +30,7 @@ struct SearchView {         // from each start, as em/search/split_and_merge.py 
     const double* uniform;  // (starts of the fit, n_starts - 1, ...), for `spread_centres`
     const double* draws;    // (starts of the fit, n_starts, n_draws), for `ascend`
     Index n_draws;
-    Steps first, close;  // EM before each climb, and after the last one
+    Steps first, close;  // EM before each ascent, and after the last one
     AcceptanceSettings acceptance;
     Index patience_of_swaps;
     // Of a search and of EM after it, in steps of EM on all rows, for each step from the start and for some others.

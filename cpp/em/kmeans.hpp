@@ -1,4 +1,4 @@
-// k-means: greedy k-means++, and passes until centres settle. em/initialisation/kmeans.py gives centres without rows new places.
+// k-means: greedy k-means++, and passes until the centres converge. em/initialisation/kmeans.py moves centres without rows.
 #pragma once
 #include "spans.hpp"
 
@@ -23,8 +23,8 @@ struct CentresView {
     double* centres;  // (n_components, n_features), moved
 };
 
-// Moves centres to the means of their nearest rows until they settle. Stops before a pass that leaves a centre without
-// rows. Counts the passes that may still be made: 0 where the centres have settled. False if interrupted.
+// Moves centres to the means of their nearest rows until they converge. Stops before a pass that leaves a centre without
+// rows. Counts the passes that may still be made: 0 where the centres have converged. False if interrupted.
 bool move_centres(const KernelTable& kernels, const CentresView& task, const Execution& execution, Index& n_left);
 
 }  // namespace gaussmix

@@ -9,7 +9,7 @@
 #include <utility>
 #include <vector>
 
-#include "climb.hpp"
+#include "ascent.hpp"
 
 namespace gaussmix {
 

@@ -86,7 +86,7 @@ bool sum_all(const KernelTable& kernels, const EmView& task, const Execution& ex
 bool begin_em(const KernelTable& kernels, const EmView& task, const Execution& execution,
               const AssignmentView& assignment, MixtureView mixture, bool& has_model);
 
-// Appends the mean log-likelihood before each step that it makes. It stops when the objective has settled, when time is
+// Appends the mean log-likelihood before each step that it makes. It stops when the objective has converged, when time is
 // up, and before a step that would pass a limit; only then can it make no step at all. False if interrupted.
 // `objectives` takes the mean objective before each step, where there is a belief; otherwise it stays empty.
 bool run_em(const KernelTable& kernels, const EmView& task, const Execution& execution, MixtureView mixture,

@@ -24,7 +24,7 @@ struct Update {
     const Index n_components = scatter.n_components, d = scatter.n_features;
 
     // Sigma = sum_k S_k / sum_k N_k; for spheres divided by d as well.
-    void share() const {
+    void pool() const {
         const double divisor = sum(scatter.mass, n_components) * per_feature();
         for (Index i = 0; i < algebra.size(d); ++i) out[i] = scatter.second[i] / divisor;
     }
@@ -192,7 +192,7 @@ bool is_valid(const Algebra& algebra) {
 void update(const KernelTable& kernels, const Algebra& algebra, const SecondSumsView& scatter, const double* current,
             Listener listener, double* covariances) {
     const Update update{kernels, algebra, scatter, current, listener, covariances};
-    if (algebra.is_shared()) return update.share();
+    if (algebra.is_shared()) return update.pool();
     if (algebra.shape == Across::nothing) return update.divide();
     if (algebra.orientation == Across::nothing) return update.fit_variances(scatter.second, covariances);
     if (algebra.shape != algebra.orientation) return update.fit_along_axes();

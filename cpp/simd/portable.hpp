@@ -133,8 +133,8 @@ GAUSSMIX_INLINE Part select(PartMask m, Part yes, Part no) { return {m.v ? yes.v
 GAUSSMIX_INLINE PartMask operator|(PartMask a, PartMask b) { return {a.v | b.v}; }
 GAUSSMIX_INLINE bool any(PartMask m) {
     using Longs [[gnu::vector_size(16)]] = std::uint64_t;
-    const Longs halves = (Longs)m.v;
-    return (halves[0] | halves[1]) != 0;
+    const Longs longs = (Longs)m.v;
+    return (longs[0] | longs[1]) != 0;
 }
 GAUSSMIX_INLINE unsigned bits(PartMask m) {
     unsigned all = 0;

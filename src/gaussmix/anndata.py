@@ -86,12 +86,12 @@ def cluster(
     adata.obsm[f"{key_added}_proba"] = fitted.predict_proba(rows)
     covariances = mixture.model.covariances.simple()
     family = mixture.family if isinstance(covariances, mixture.family.kind) else mixture.family.relaxed(covariances)
-    found = {"weights": mixture.weights, "means": mixture.means, "covariances": covariances.array}
-    found |= {"covariance_type": family.name, "use_rep": use_rep or "X"}
+    record = {"weights": mixture.weights, "means": mixture.means, "covariances": covariances.array}
+    record |= {"covariance_type": family.name, "use_rep": use_rep or "X"}
     if is_choice:
         results = fitted.results_ | {"failure": [each or "" for each in fitted.results_["failure"]]}
-        found |= {"criterion": fitted.criterion, "results": DataFrame(results)}
-    adata.uns[key_added] = found
+        record |= {"criterion": fitted.criterion, "results": DataFrame(results)}
+    adata.uns[key_added] = record
     return fitted
 
 

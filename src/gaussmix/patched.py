@@ -76,9 +76,9 @@ def patch_sklearn(*, verbose: bool = True) -> Patch:
     if verbose and sys.stderr is not None:
         for name in _OURS:
             print(f"gaussmix: sklearn.mixture.{name} is now gaussmix.{name}.", file=sys.stderr)
-        if kept := _modules_with_theirs():
+        if unpatched := _modules_with_theirs():
             advice = "Call patch_sklearn() before they are imported, or import the classes there again."
-            print(f"gaussmix: scikit-learn's classes stay in {', '.join(kept)}. {advice}", file=sys.stderr)
+            print(f"gaussmix: scikit-learn's classes stay in {', '.join(unpatched)}. {advice}", file=sys.stderr)
     return patch
 
 

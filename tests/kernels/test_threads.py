@@ -3,7 +3,7 @@
 import threading
 import time
 
-from gaussmix._src.numerics.threads import allowed, at_most, cached_property, granted
+from gaussmix._src.numerics.threads import allowed, cached_property, granted, limit_threads
 
 
 def test_the_interpreter_is_free_meanwhile(target, make_problem):
@@ -49,8 +49,8 @@ def test_calls_at_the_same_time(target, make_problem, same_bits):
 
 
 def test_a_limit_on_threads_ends_with_its_block():
-    with at_most(2):
-        with at_most(3):
+    with limit_threads(2):
+        with limit_threads(3):
             assert allowed(8) == 2
         assert allowed(8) == granted() == 2
     assert allowed(8) == 8

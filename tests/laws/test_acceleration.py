@@ -147,14 +147,14 @@ def on_the_way(engine):
     given, family = SLOW["a mixture"][:2]
     stopping = Stopping(0.0, 60)
     course = states(given, family, engine, stopping)
-    proposed = (state for state in course if has_path(state.trace) and Path.recalled(state.trace.memory, family).length)
+    proposed = (state for state in course if has_path(state.trace) and Path.restore(state.trace.memory, family).length)
     return next(proposed), acceleration_of(given, family, engine, stopping)
 
 
 @pytest.mark.parametrize("what", ["lower", "not a number", "infinite", "frozen"])
 def test_a_proposal_that_is_no_better_is_refused(what, engine):
     before, acceleration = on_the_way(engine)
-    path = Path.recalled(before.trace.memory, before.model.family)
+    path = Path.restore(before.trace.memory, before.model.family)
     value = {"lower": path.height - 1e-9, "not a number": np.nan, "infinite": np.inf}.get(what, path.height + 1)
     frozen = {0: Frozen.COLLAPSED} if what == "frozen" else {}
     bad = Trace((*before.trace.log_likelihood, value), (*before.trace.objective, value), frozen)
@@ -166,7 +166,7 @@ def test_a_proposal_that_is_no_better_is_refused(what, engine):
     assert not after.trace.frozen
     assert after.model.means.tobytes() == path.after.means.tobytes()
     assert after.model.covariances.array.tobytes() == path.after.covariances.array.tobytes()
-    left = Path.recalled(after.trace.memory, before.model.family)
+    left = Path.restore(after.trace.memory, before.model.family)
     assert left.length == 0 < left.longest < path.length
 
 

@@ -28,7 +28,7 @@ from gaussmix._src.em.priors.concentration import DirichletWeights, StickWeights
 from gaussmix._src.em.step import fast_path
 from gaussmix._src.em.step.accumulate import StepTask
 from gaussmix._src.em.step.loop import run_em
-from gaussmix._src.estimators.posterior_estimator import MIN_ROWS
+from gaussmix._src.estimators.posterior_estimator import MIN_MASS
 from gaussmix._src.families.base import has_conjugate_prior
 from gaussmix._src.fit import problem
 from gaussmix._src.interfaces.moment_spec import Second
@@ -81,7 +81,7 @@ def test_halves_of_a_cluster_merge_again(rows, family, engine, weights) -> None:
     assert (0, 1) in changes[0].pairs
     assert all(2 not in pair or 3 in pair for change in changes for pair in change.pairs)
     assert moves.evaluate(changes[0].model).bound > state.bound
-    found = moves.raised(model)
+    found = moves.improve(model)
     assert found is not None
     np.testing.assert_allclose(found.weights, [0.6, 0.4], atol=0.01)
 
@@ -125,8 +125,8 @@ def test_what_lowers_the_bound_is_refused(rows, family, engine, monkeypatch) -> 
     worse = Change(alone, np.array([0]), [(0, 1)])
     monkeypatch.setattr(BoundMoves, "changes", lambda moves, state: iter([worse]))
     q = moves.objective.approximation(alone)
-    monkeypatch.setattr(Births, "born", lambda births, q_before, labels, chosen: (q, np.array([-1])))
-    assert moves.raised(model) is None
+    monkeypatch.setattr(Births, "split", lambda births, q_before, labels, chosen: (q, np.array([-1])))
+    assert moves.improve(model) is None
 
 
 @pytest.mark.parametrize(("lost", "pairs", "is_made"), [(5e-4, [], True), (2e-3, [], False), (5e-4, [(0, 1)], False)])
@@ -137,7 +137,7 @@ def test_a_deletion_may_lower_the_bound_by_next_to_nothing(rows, engine, monkeyp
     alone = moves.objective.model(moves.objective.approximation(model).take([0]))
     monkeypatch.setattr(BoundMoves, "changes", lambda moves, state: iter([Change(alone, np.array([0]), pairs)]))
     monkeypatch.setattr(BoundMoves, "evaluate", lambda moves, model: EvaluatedModel(model, state.bound - lost, model))
-    found = moves._pruned(state, np.zeros(2, dtype=np.int8), np.full(2, -1))[0].model
+    found = moves._prune(state, np.zeros(2, dtype=np.int8), np.full(2, -1))[0].model
     assert (found is alone) == is_made
 
 
@@ -169,7 +169,7 @@ def test_a_column_settles_where_em_and_moves_raise_the_bound_no_more(family, wei
     np.testing.assert_allclose([6060 * model.weights.min(), 6060 * model.weights.max()], [60, 3000], atol=90)
     end = final(run_em(source, Stepwise(engine), model, objective, Stopping(1e-8, 100)))
     assert 6060.0 * end.trace.last - bound < 1e-3
-    after = moves.raised(end.model)
+    after = moves.improve(end.model)
     assert after is None or moves.evaluate(after).bound - bound < 2e-2
     moves = BoundMoves(*of_moves, 8, np.random.default_rng(0), lambda: False)
     late = moves.improve_column(start, sample, Stopping(1e-8, 1000, deadline=0.0))
@@ -206,7 +206,7 @@ def test_weights_in_another_unit_make_the_same_moves(rows, family, engine) -> No
     plain, model = moves_of(rows, family, engine, StickWeights(0.5), quarters(rows), weights)
     reduced, other = moves_of(rows, family, engine, StickWeights(0.5), quarters(rows), weights / 4, 4.0)
     assert reduced.evaluate(other).bound == pytest.approx(plain.evaluate(model).bound, rel=1e-12)
-    one, two = plain.raised(model), reduced.raised(other)
+    one, two = plain.improve(model), reduced.improve(other)
     assert one is not None
     assert two is not None
     np.testing.assert_allclose(one.means, two.means, rtol=1e-9)
@@ -234,7 +234,7 @@ def test_halves_share_the_rows_of_their_component(rows, family, engine) -> None:
     moves, model = moves_of(rows, family, engine, StickWeights(0.5), np.repeat([[0.6, 0.4]], 200, axis=0))
     q = moves.objective.approximation(model)
     births, labels = Births(moves.sample, np.random.default_rng(0)), np.zeros(200, dtype=np.int64)
-    born = births.born(q, labels, np.array([0, 1]))  # the second is nobody's likeliest component
+    born = births.split(q, labels, np.array([0, 1]))  # the second is nobody's likeliest component
     assert born is not None
     after, parents = born
     np.testing.assert_array_equal(parents, [0, -1, 0])
@@ -270,13 +270,13 @@ def test_a_component_without_halves_is_cut_again_from_all_rows_alone(monkeypatch
     """Parts have about 2,500 and 10,000 of the rows. On the first, halves of one of three clusters are refused."""
     monkeypatch.setattr(problem, "MIN_PART_VALUES", 2**12)
     rng, tries = np.random.default_rng(0), []
-    born = Births.born
+    born = Births.split
 
     def counted(births, q, labels, chosen):
         tries.append((len(births.sample.rows), len(chosen)))
         return born(births, q, labels, chosen)
 
-    monkeypatch.setattr(Births, "born", counted)
+    monkeypatch.setattr(Births, "split", counted)
     rows = rng.normal(size=(40_000, 2)) + 20.0 * rng.integers(3, size=(40_000, 1))
     found = BayesianGaussianMixture(12, random_state=0).fit(rows)
     assert (found.mass_ > 0).sum() == 3
@@ -368,7 +368,7 @@ def test_a_narrow_cluster_within_a_wide_one_is_found(n_features, deviations, see
     size = 600 // len(deviations), n_features
     X = np.concatenate([deviation * rng.normal(size=size) for deviation in deviations])
     found = BayesianGaussianMixture(10, random_state=seed).fit(X)
-    assert (found.mass_ > MIN_ROWS).sum() == len(deviations)
+    assert (found.mass_ > MIN_MASS).sum() == len(deviations)
 
 
 def test_a_constant_feature_is_no_axis_of_halves(rng):

@@ -65,7 +65,7 @@ def test_the_axes_of_the_largest_components_are_tried(rng):
     degrees = np.array([5.0, 60.0, 20.0, 90.0, 1.0, 30.0, 80.0, 10.0, 70.0, 40.0])
     axes = np.linalg.qr(rng.normal(size=(10, 3, 3)))[0]
     second = degrees[:, None, None] * composed(axes, np.tile([9.0, 4.0, 1.0], (10, 1)))
-    scatter = Scatter(degrees, second, 3, FAMILIES["VVE"].need(None))
+    scatter = Scatter(degrees, second, 3, FAMILIES["VVE"].moment_spec(None))
     tried = [each.each for each in FAMILIES["VVE"].other_initial_covariances(scatter)]
     assert len(tried) == 1 + OTHER_AXES.max_components
     for k, own in enumerate(second / degrees[:, None, None]):  # which a component keeps along its own axes
@@ -78,7 +78,7 @@ def test_the_axes_of_the_largest_components_are_tried(rng):
 @pytest.mark.parametrize(("n_components", "n_features", "expected"), [(1, 3, 0), (3, 1, 0), (2, 3, 3), (3, 2, 4)])
 def test_other_axes_are_tried_where_components_could_differ_in_them(n_components, n_features, expected, rng):
     degrees, second = random_scatters(rng, n_components, n_features)
-    scatter = Scatter(degrees, second, n_features, FAMILIES["VVE"].need(None))
+    scatter = Scatter(degrees, second, n_features, FAMILIES["VVE"].moment_spec(None))
     assert len(FAMILIES["VVE"].other_initial_covariances(scatter)) == expected
 
 

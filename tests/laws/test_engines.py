@@ -9,7 +9,7 @@ from check_engine import CHECKS, check_reproducible
 from check_moments import check_moments
 from common import Block, Model, Rule, Second
 from every_engine import ENGINES
-from random_parameters import NEEDS, random_need
+from random_parameters import SPECS, random_spec
 
 from gaussmix import FAMILIES
 from gaussmix._src.engines.complete.distant import MAX_ROWS_COMPARED_SINGLY, distant_rows
@@ -61,40 +61,40 @@ def test_a_far_row_is_found_among_few_and_among_many(engine, n_rows, rng):
     assert distant_rows(Block(0, rows), parameters, engine.log_density).tolist() == [7]
 
 
-@pytest.mark.parametrize("need", NEEDS, ids=str)
-def test_moments_merge_move_and_weigh(engine, need, rng):
-    check_moments(engine, need, rng)
+@pytest.mark.parametrize("spec", SPECS, ids=str)
+def test_moments_merge_move_and_weigh(engine, spec, rng):
+    check_moments(engine, spec, rng)
 
 
-@pytest.mark.parametrize("need", NEEDS, ids=str)
-def test_sums_that_are_sent_have_the_same_bits_and_matrices_half_the_bytes(engine, need, rng):
+@pytest.mark.parametrize("spec", SPECS, ids=str)
+def test_sums_that_are_sent_have_the_same_bits_and_matrices_half_the_bytes(engine, spec, rng):
     n_features, n_components = 30, 4
     block = Block(0, rng.normal(size=(50, n_features)), None, rng.dirichlet(np.ones(n_components), 50))
-    need = random_need(rng, need, n_components, n_features)
-    state = engine.open(block, need, n_components)
-    sums = engine.step(block, state, None, need, Rule.ASSIGNMENT, np.zeros((n_components, n_features)))
+    spec = random_spec(rng, spec, n_components, n_features)
+    state = engine.open(block, spec, n_components)
+    sums = engine.step(block, state, None, spec, Rule.ASSIGNMENT, np.zeros((n_components, n_features)))
     packed = pickle.dumps(sums, 5)
     found = pickle.loads(packed)
     assert vars(found).keys() == vars(sums).keys()
     for name, value in vars(sums).items():
         if isinstance(value, np.ndarray):
             assert_same_bits(getattr(found, name), value, name)
-        elif name != "need":
+        elif name != "spec":
             assert getattr(found, name) == value
-    if need.second is Second.FULL and sums.second is not None:
+    if spec.second is Second.FULL and sums.second is not None:
         others = sum(array.nbytes for array in (sums.mass, sums.first, sums.anchor))
         assert len(packed) - others < 0.6 * sums.second.nbytes
 
 
-@pytest.mark.parametrize("need", NEEDS, ids=str)
-def test_sums_that_are_dealt_to_parts_of_components_merge_to_the_same_bits(engine, need, rng):
+@pytest.mark.parametrize("spec", SPECS, ids=str)
+def test_sums_that_are_dealt_to_parts_of_components_merge_to_the_same_bits(engine, spec, rng):
     n_features, n_components = 3, 7
-    need = random_need(rng, need, n_components, n_features)
+    spec = random_spec(rng, spec, n_components, n_features)
     tree = Tree()
     for leaf in range(5):
         block = Block(0, rng.normal(size=(50, n_features)), None, rng.dirichlet(np.ones(n_components), 50))
-        state = engine.open(block, need, n_components)
-        sums = engine.step(block, state, None, need, Rule.ASSIGNMENT, np.zeros((n_components, n_features)))
+        state = engine.open(block, spec, n_components)
+        sums = engine.step(block, state, None, spec, Rule.ASSIGNMENT, np.zeros((n_components, n_features)))
         sums = replace(sums, log_likelihood=rng.normal(), background=rng.random(), visits=rng.random(3))
         tree.add(Sums([sums, sums + sums]), 1, leaf)
     parts = pickle.loads(pickle.dumps(tree.split_by_component(3), 5))
@@ -105,4 +105,4 @@ def test_sums_that_are_dealt_to_parts_of_components_merge_to_the_same_bits(engin
             one, other = getattr(found, name), getattr(expected, name)
             assert (one is None) == (other is None)
             assert one is None or np.array_equal(one, other)
-        assert found.need == expected.need
+        assert found.spec == expected.spec

@@ -36,7 +36,7 @@ def test_a_kind_of_moments_is_summed_once_and_gives_every_structure_its_own_star
         for one, other in zip(numbers(shared), numbers(alone), strict=True):
             np.testing.assert_array_equal(one, other)
     further = sum(family.n_first_updates - 1 for family in FAMILIES.values())
-    assert source.n_passes == 1 + len({family.need(None) for family in FAMILIES.values()}) + further
+    assert source.n_passes == 1 + len({family.moment_spec(None) for family in FAMILIES.values()}) + further
 
 
 @pytest.mark.parametrize("name", ["full", "diag", "spherical", "VEV"])

@@ -10,7 +10,7 @@ from gaussmix import FAMILIES
 from gaussmix._src.testing.closeness import assert_same_bits
 from gaussmix.testing import PROBLEMS
 
-NEEDS = [MomentSpec(Second.FULL), MomentSpec(Second.DIAGONAL), MomentSpec(Second.NONE)]
+SPECS = [MomentSpec(Second.FULL), MomentSpec(Second.DIAGONAL), MomentSpec(Second.NONE)]
 
 
 def prior_of(rng, n_rows, n_components):
@@ -28,10 +28,10 @@ def joint_of(parameters, rows, log_prior):
     return parameters.log_scale - 0.5 * squares + log_prior
 
 
-@pytest.mark.parametrize("need", NEEDS, ids=lambda need: need.second.name)
+@pytest.mark.parametrize("spec", SPECS, ids=lambda spec: spec.second.name)
 @pytest.mark.parametrize("background", [-np.inf, -4.0])
 @pytest.mark.parametrize("name", ["full", "tied", "diag", "spherical"])
-def test_a_prior_for_each_row_enters_its_log_odds(name, background, need, engine, rng):
+def test_a_prior_for_each_row_enters_its_log_odds(name, background, spec, engine, rng):
     problem = PROBLEMS["weighted"]
     parameters = replace(problem.start(FAMILIES[name]).parameters, log_background=background)
     rows, weight, n_columns = problem.rows, problem.row_weight, 3 + (background > -np.inf)
@@ -41,12 +41,12 @@ def test_a_prior_for_each_row_enters_its_log_odds(name, background, need, engine
     density = np.logaddexp.reduce(joint, axis=1)
     shares = weight[:, None] * np.exp(joint - density[:, None])
     block = Block(0, rows, weight, log_prior=log_prior)
-    found = engine.step(block, engine.open(block, need, 3), parameters, need)
+    found = engine.step(block, engine.open(block, spec, 3), parameters, spec)
     np.testing.assert_allclose(found.mass, shares[:, :3].sum(axis=0), rtol=1e-9)
     np.testing.assert_allclose(found.background, shares[:, 3:].sum(), rtol=1e-9)
     assert found.log_likelihood == pytest.approx(float(weight @ density), rel=1e-12)
     np.testing.assert_allclose(engine.log_density(block, parameters), density, rtol=1e-11)
-    hard = engine.step(block, engine.open(block, need, 3), parameters, need, Rule.HARD)
+    hard = engine.step(block, engine.open(block, spec, 3), parameters, spec, Rule.HARD)
     best = joint.argmax(axis=1)
     np.testing.assert_allclose(hard.mass, np.bincount(best, weight, 4)[:3], rtol=1e-12)
     np.testing.assert_array_equal(engine.labels(block, parameters), np.where(best < 3, best, -1))
@@ -54,11 +54,11 @@ def test_a_prior_for_each_row_enters_its_log_odds(name, background, need, engine
 
 def test_places_in_a_table_say_the_same_as_a_row_for_each(engine, rng):
     problem = PROBLEMS["overlapping"]
-    parameters, need, n_rows = problem.start(FAMILIES["full"]).parameters, MomentSpec(Second.FULL), len(problem.rows)
+    parameters, spec, n_rows = problem.start(FAMILIES["full"]).parameters, MomentSpec(Second.FULL), len(problem.rows)
     table, places = prior_of(rng, 5, 3), rng.integers(-1, 5, size=n_rows).astype(np.int32)
     spread = np.where(places[:, None] < 0, 0.0, table[places])
     short, long = Block(0, problem.rows, None, None, table, places), Block(0, problem.rows, None, None, spread)
-    found, expected = (engine.step(each, engine.open(each, need, 3), parameters, need) for each in (short, long))
+    found, expected = (engine.step(each, engine.open(each, spec, 3), parameters, spec) for each in (short, long))
     for name in ("mass", "first", "second", "log_likelihood"):
         assert_same_bits(getattr(found, name), getattr(expected, name), name)
 
@@ -77,6 +77,6 @@ def test_rows_far_from_the_components_that_they_may_have_are_shared_among_these(
     block = Block(0, rows, log_prior=np.array([[0.0, 0.0, -np.inf]]), prior_indices=np.zeros(3, np.int32))
     odds = np.log(0.3 / 0.2) + 3 * rows[:, 1] - 4.5  # of the second, exactly
     expected = (1 / (1 + np.exp(odds))).sum()
-    need = MomentSpec(Second.NONE)
-    found = engine.step(block, engine.open(block, need, 3), model.parameters, need)
+    spec = MomentSpec(Second.NONE)
+    found = engine.step(block, engine.open(block, spec, 3), model.parameters, spec)
     np.testing.assert_allclose(found.mass, [expected, 3 - expected, 0.0], rtol=1e-9)

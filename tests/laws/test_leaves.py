@@ -109,15 +109,15 @@ def test_only_soft_steps_set_far_rows_apart(rule, table, rng):
     """Also where a soft step with the same state has set rows apart before."""
     rows = forms(table[0])
     model, _ = start(FAMILIES["diag"], rows)
-    engine, need = ENGINES["complete"](1), model.family.need(None)
+    engine, spec = ENGINES["complete"](1), model.family.moment_spec(None)
     labels = rng.integers(N_COMPONENTS, size=N_ROWS, dtype=np.int32)
     block = Block(0, rows, assignment=labels)
-    state = engine.open(block, need, N_COMPONENTS)
-    engine.step(block, state, model.parameters, need, Rule.SOFT, model.means)
+    state = engine.open(block, spec, N_COMPONENTS)
+    engine.step(block, state, model.parameters, spec, Rule.SOFT, model.means)
     parameters = model.parameters if rule is Rule.HARD else None
     found, expected = (
-        engine.step(block, each, parameters, need, rule, model.means)
-        for each in (state, engine.open(block, need, N_COMPONENTS))
+        engine.step(block, each, parameters, spec, rule, model.means)
+        for each in (state, engine.open(block, spec, N_COMPONENTS))
     )
     for name in ("mass", "first", "second"):
         np.testing.assert_array_equal(getattr(found, name), getattr(expected, name))

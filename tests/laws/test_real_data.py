@@ -50,15 +50,15 @@ def _start(rng: np.random.Generator, family: Family) -> dict[str, Array]:
     roots = rng.normal(size=(N_COMPONENTS, N_FEATURES, N_FEATURES)) + 2 * np.eye(N_FEATURES)
     dense = np.einsum("kij,klj->kil", roots, roots)
     means = rng.normal(size=(N_COMPONENTS, N_FEATURES)) + np.array([[0.0], [2.0]])
-    covariances = family.update(_scatter(family.need(None), np.full(N_COMPONENTS, 30.0), 30.0 * dense), None)
+    covariances = family.update(_scatter(family.moment_spec(None), np.full(N_COMPONENTS, 30.0), 30.0 * dense), None)
     return {"weights_init": np.array([0.4, 0.6]), "means_init": means, "covariances_init": covariances.array}
 
 
-def _scatter(need: MomentSpec, mass: Array, second: Array) -> Scatter:
+def _scatter(spec: MomentSpec, mass: Array, second: Array) -> Scatter:
     """What a family asks for, of matrices (K, d, d)."""
     diagonal = np.einsum("kii->ki", second)
-    made = {Second.TRACE: diagonal.sum(axis=1), Second.DIAGONAL: diagonal, Second.FULL: second}[need.second]
-    return Scatter(mass, made.sum(axis=0) if need.pooled else made, second.shape[1], need)
+    made = {Second.TRACE: diagonal.sum(axis=1), Second.DIAGONAL: diagonal, Second.FULL: second}[spec.second]
+    return Scatter(mass, made.sum(axis=0) if spec.pooled else made, second.shape[1], spec)
 
 
 def _assert_one_step(structure: str, features: frozenset[str], rng: np.random.Generator, **bound: float) -> None:
@@ -101,7 +101,7 @@ def _assert_one_step(structure: str, features: frozenset[str], rng: np.random.Ge
             weights = of_prior
             log_prior += float((np.array(PRIOR["prior"].weights) - 1.0) @ np.log(start["weights_init"]))
     second = about_new_means(sums, start["means_init"], means)
-    scatter = _scatter(family.need(before), sums.mass, second)
+    scatter = _scatter(family.moment_spec(before), sums.mass, second)
     if "prior" in features:
         scatter = _with_prior(family, scatter, means)
     after = family.update(scatter, before)
@@ -133,9 +133,9 @@ def _with_prior(family: Family, scatter: Scatter, means: Array) -> Scatter:
     prior = PRIOR["prior"]
     offsets = means - prior.mean
     drawn = prior.shrinkage * np.einsum("ki,kj->kij", offsets, offsets)
-    of_means = _scatter(scatter.need, scatter.degrees, drawn).second
+    of_means = _scatter(scatter.spec, scatter.degrees, drawn).second
     each, once = family.prior_degrees(prior.dof, N_FEATURES, 1.0)
-    scale = _scatter(replace(scatter.need, pooled=False), scatter.degrees[:1], _scale(family)[None]).second[0]
+    scale = _scatter(replace(scatter.spec, pooled=False), scatter.degrees[:1], _scale(family)[None]).second[0]
     degrees = scatter.degrees + each + once / N_COMPONENTS
     return replace(scatter, degrees=degrees, second=scatter.second + of_means + scale)
 

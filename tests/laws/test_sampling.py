@@ -42,14 +42,14 @@ def make_mixture(rng, name, n_components=4, n_features=3):
     """Overlapping components of uneven weights and correlated features."""
     roots = rng.normal(size=(n_components, n_features, 2 * n_features)) / np.sqrt(2 * n_features)
     dense = roots @ roots.transpose(0, 2, 1)
-    need, mass = FAMILIES[name].need(None), np.ones(n_components)
+    spec, mass = FAMILIES[name].moment_spec(None), np.ones(n_components)
     second = {
         Second.TRACE: np.einsum("kii->k", dense),
         Second.DIAGONAL: np.einsum("kii->ki", dense),
         Second.FULL: dense,
-    }[need.second]
-    second = second.sum(axis=0) if need.pooled else second
-    covariances = FAMILIES[name].update(Scatter(mass, second, n_features, need), None).array
+    }[spec.second]
+    second = second.sum(axis=0) if spec.pooled else second
+    covariances = FAMILIES[name].update(Scatter(mass, second, n_features, spec), None).array
     weights = rng.dirichlet(np.full(n_components, 3.0))
     return Mixture(weights, 2 * rng.normal(size=(n_components, n_features)), covariances, FAMILIES[name])
 

@@ -115,10 +115,10 @@ def test_tasks_go_where_the_rows_are(start, engine, rng):
     """A pickled copy of a task has its key and makes the same bits, even if a start shares rows there."""
     problem = PROBLEMS["weighted"]
     partition = start_named(start)(distinct_rows(problem.source), engine, 3, rng)
-    model, need = problem.start(FAMILIES["full"]), MomentSpec(Second.FULL)
+    model, spec = problem.start(FAMILIES["full"]), MomentSpec(Second.FULL)
     tasks = [
-        StepTask(engine, 3, partition.parameters, need, partition.rule, model.means, partition.responsibilities),
-        StepTask(engine, 3, model.parameters, need),
+        StepTask(engine, 3, partition.parameters, spec, partition.rule, model.means, partition.responsibilities),
+        StepTask(engine, 3, model.parameters, spec),
     ]
     for task in tasks:
         copy = pickle.loads(pickle.dumps(task))

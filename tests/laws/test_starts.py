@@ -16,7 +16,7 @@ from gaussmix._src.em.initialisation.sample import automatic_ridge, distinct_row
 from gaussmix._src.em.objective.objective import Objective
 from gaussmix._src.em.objective.stopping import Stopping
 from gaussmix._src.em.objective.trace import State, Trace, final
-from gaussmix._src.em.step.best_of import _gaps, _hopeful
+from gaussmix._src.em.step.best_of import _contenders, _gaps
 from gaussmix._src.em.step.loop import run_em
 from gaussmix._src.model import Model
 from gaussmix._src.sources.array import ArraySource
@@ -89,7 +89,7 @@ def test_rows_are_drawn_by_weight():
     """Rounding may reach the end."""
     sample = distinct_rows(ArraySource(np.arange(3.0)[:, None], np.array([1.0, 2.0, 5.0])))
     rng = Assignment(0.0, 0.124, 0.126, 0.374, 0.376, 0.99, 1.0)
-    assert sample.at(rng.random(7)).tolist() == [0, 0, 1, 1, 2, 2, 2]
+    assert sample.draw(rng.random(7)).tolist() == [0, 0, 1, 1, 2, 2, 2]
 
 
 @pytest.mark.parametrize(("numbers", "chosen"), [((0.5, 0.5, 0.5), [2.0, 1.0]), ((0.9, 0.5, 0.1), [0.0, 1.0])])
@@ -271,7 +271,7 @@ def test_of_runs_that_are_alike_the_highest_goes_on_and_others_as_high_do_too(rn
         (model, State(model, Trace(heights[each], heights[each])))
         for model, each in [(near, "lower"), (one, "higher"), (other, "lower")]
     ]
-    assert [model for model, _ in _hopeful(runs)] == [one, other]
+    assert [model for model, _ in _contenders(runs)] == [one, other]
 
 
 class Flat(Hopeless):

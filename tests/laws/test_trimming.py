@@ -1,4 +1,4 @@
-"""Laws of trimmed passes: which rows are kept, that EM climbs, and that nothing depends on order or blocks."""
+"""Laws of trimmed passes: which rows are retained, that EM ascends, and that nothing depends on order or blocks."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ from reference_engine import ReferenceEngine
 
 from gaussmix import FAMILIES, Mixture
 from gaussmix._src.em.trimming.fall import fall
-from gaussmix._src.em.trimming.trimming import Trimmed, kept
+from gaussmix._src.em.trimming.trimming import Trimmed, leave_out
 from gaussmix._src.interfaces.block import BlockState
 from gaussmix.extend import Partition, nearest_centre
 
@@ -37,8 +37,8 @@ class OfColumn:
 
 def remaining_weight(density, weight, left_out):
     """Of rows with these log densities and weights; the same however rows are cut."""
-    found = kept(ArraySource(density[:, None], weight), OfColumn(), left_out)
-    assert found == kept(ManyBlocks(density[:, None], weight), OfColumn(), left_out)
+    found = leave_out(ArraySource(density[:, None], weight), OfColumn(), left_out)
+    assert found == leave_out(ManyBlocks(density[:, None], weight), OfColumn(), left_out)
     return found.weight(density, weight)
 
 

@@ -161,13 +161,13 @@ def test_a_fit_climbs_where_units_of_features_are_far_apart(structure):
 @pytest.mark.parametrize("kind", ["holes", "errors"])
 def test_expected_sums_do_not_depend_on_the_unit(kind, structure, factor):
     """About the means, and about another anchor."""
-    need, sums = FAMILIES[structure].need(None), []
+    spec, sums = FAMILIES[structure].moment_spec(None), []
     for mixture, unit in zip(both(kind, factor, covariance_type=structure, max_iter=0), (factor, 1.0), strict=True):
         rows, given, _ = table(kind, unit)
         block = Block(0, rows, error=given["X_error"] ** 2 if given else None)
         parameters = mixture.mixture_.model.parameters
         for anchor in parameters.means, parameters.means + unit:
-            sums.append(IncompleteEngine(2).step(block, N_COMPONENTS, parameters, need, anchor=anchor))
+            sums.append(IncompleteEngine(2).step(block, N_COMPONENTS, parameters, spec, anchor=anchor))
     for found, expected in zip(sums[:2], sums[2:], strict=True):
         np.testing.assert_allclose(found.mass, expected.mass, rtol=1e-11)
         np.testing.assert_allclose(found.first / factor, expected.first, rtol=1e-11, atol=1e-9)

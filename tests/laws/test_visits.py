@@ -53,12 +53,12 @@ def test_clusters_apart_are_visited_in_order(clusters, structure):
     assert_same_moments(moments, fresh, spread, 1e-12, structure)
 
 
-def step_of_engine(rows, mixture, need):
+def step_of_engine(rows, mixture, spec):
     """Moments about the means."""
     source, engine = ArraySource(rows), ENGINES["complete"](1)
-    state = engine.open(source.whole, need, N_COMPONENTS)
-    sums = engine.step(source.whole, state, mixture.parameters, need, anchor=mixture.means)
-    return engine.finish(sums, mixture.parameters, need)
+    state = engine.open(source.whole, spec, N_COMPONENTS)
+    sums = engine.step(source.whole, state, mixture.parameters, spec, anchor=mixture.means)
+    return engine.finish(sums, mixture.parameters, spec)
 
 
 @pytest.mark.parametrize("structure", STRUCTURES)

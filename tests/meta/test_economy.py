@@ -14,12 +14,12 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 MOST = {
-    "src": 31416,
-    "cpp": 11201,
-    "tests": 30407,
+    "src": 30930,
+    "cpp": 11222,
+    "tests": 30525,
     "bench": 2145,
     "tools": 624,
-    "files": 894,
+    "files": 892,
     "inner imports of tests": 362,
     "monkeypatched names": 80,
 }

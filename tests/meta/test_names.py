@@ -1,4 +1,4 @@
-"""Names are the field's: no private vocabulary, one class for a name, and constructors that say what they are built from."""
+"""Names are the field's: no private words, one class for a name, constructors that say what they are built from."""
 
 from __future__ import annotations
 
@@ -9,17 +9,19 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-# Words whose every use in this repository meant something private, by the field's word for it.
+# Words that meant something private here. The field says: index, trace, prior, certificate, collapsed, outlier, report,
+# validation, split, fixed, initial, warm start, forecast, converge, ascent, settings, missing value, requested, weight.
 PRIVATE = {
-    "place": "index", "course": "trace, history", "belief": "prior", "standing": "certificate", "stuck": "collapsed, empty",
-    "gross": "outlying", "told": "reported", "tell": "report", "door": "validation", "waist": "interfaces",
-    "halves": "split", "given": "say what was passed", "held": "fixed, stored", "kept": "retained, stored",
-    "begun": "started, initial", "dealt": "split", "onward": "warm start", "outlook": "forecast", "settled": "converged",
-    "settle": "converge", "settling": "converging", "climb": "ascent", "judged": "evaluated", "recipe": "settings",
-    "fault": "singular column", "stamp": "version", "learned": "state", "flaw": "reason", "refusal": "reason",
-    "gone": "say what happened", "unwanted": "should stop", "meant": "say the meaning", "unmet": "remaining",
-    "asked": "requested", "hole": "missing value", "said": "described", "sure": "standard error, confidence",
+    "place", "course", "belief", "standing", "stuck", "gross", "told", "tell", "door", "waist", "halves", "given",
+    "held", "kept", "begun", "dealt", "onward", "outlook", "settled", "settle", "settling", "climb", "judged",
+    "recipe", "fault", "stamp", "learned", "flaw", "refusal", "gone", "unwanted", "meant", "unmet", "asked", "hole",
+    "said", "sure", "look", "hope", "far", "apart", "few", "most", "every", "found", "share",
 }  # fmt: skip
+# Words of this list in names that others have chosen.
+ALLOWED = {
+    "src/gaussmix/_src/em/step/online.py: share",  # a parameter that is public
+    "src/gaussmix/_src/sources/files/stores.py: tell",  # a method of files
+}
 MAX_SHARED_CLASS_NAMES = 3
 MAX_SHARED_CONSTANTS = 6  # names that mean something else in each of several files
 
@@ -52,12 +54,12 @@ def test_no_name_is_of_the_private_vocabulary() -> None:
     for path in python_files():
         names = [path.stem if path.stem != "__init__" else path.parent.name]
         names += defined(ast.parse(path.read_text(encoding="utf-8")))
-        found |= {f"{path.relative_to(ROOT)}: {name}" for name in names if words_of(name) & PRIVATE.keys()}
+        found |= {f"{path.relative_to(ROOT)}: {name}" for name in names if words_of(name) & PRIVATE}
     code = re.compile(r'//[^\n]*|/\*.*?\*/|"(?:\\.|[^"\\])*"|\b[A-Za-z_]\w*', re.DOTALL)
     for path in sorted((ROOT / "cpp").rglob("*.[ch]pp")):
         names = [path.stem, *(name for name in code.findall(path.read_text(encoding="utf-8")) if name[0] not in '/"')]
-        found |= {f"{path.relative_to(ROOT)}: {name}" for name in names if words_of(name) & PRIVATE.keys()}
-    assert sorted(found) == []
+        found |= {f"{path.relative_to(ROOT)}: {name}" for name in names if words_of(name) & PRIVATE}
+    assert sorted(found ^ ALLOWED) == []
 
 
 def test_a_class_has_a_name_of_its_own_and_so_has_a_constant() -> None:

@@ -62,7 +62,7 @@ class OfEEI(Conjugate):
     def added_to(self, scatter, means):
         mass = scatter.degrees
         drawn = np.sqrt(self.shrinkage * mass / (self.shrinkage + mass))[:, None] * (means - self.mean)
-        second = scatter.second + self.scale + scatter.need.squares(drawn)
+        second = scatter.second + self.scale + scatter.spec.squares(drawn)
         return replace(scatter, degrees=mass + self.once / len(mass), second=second)
 
 

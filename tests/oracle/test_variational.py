@@ -201,9 +201,9 @@ def test_components_without_rows_change_nothing(has_sticks) -> None:
     rows = np.random.default_rng(10).normal(size=(50, 2))
     objective = prior_of("full", rows, 5, has_sticks=has_sticks)[1]
     q = objective.approximation(m_step(rows, np.random.default_rng(11).dirichlet(np.ones(3), 50), objective))
-    assert q.beside_empty(2).divergence == pytest.approx(q.divergence, abs=1e-10)
+    assert q.with_empty(2).divergence == pytest.approx(q.divergence, abs=1e-10)
     np.testing.assert_allclose(
-        q.beside_empty(2).predictive.log_density(Block(0, rows), choose()),
+        q.with_empty(2).predictive.log_density(Block(0, rows), choose()),
         q.predictive.log_density(Block(0, rows), choose()),
         rtol=1e-12,
     )

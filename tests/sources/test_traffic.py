@@ -27,7 +27,7 @@ def test_sizes_are_those_of_what_is_sent(structure, rng):
     gm = GaussianMixture(n_components, covariance_type=structure, random_state=0, tol=1.0, reg_covar=0.1).fit(rows)
     model, source = gm.mixture_.model, ArraySource(rows)
     engine: Engine = choose(1)
-    task = StepTask(engine, n_components, model.parameters, model.family.need(model.covariances))
+    task = StepTask(engine, n_components, model.parameters, model.family.moment_spec(model.covariances))
     task = replace(task, facts=task.over(source).facts)
     most, node, of = task.sizes(n_features)
     assert of == n_components

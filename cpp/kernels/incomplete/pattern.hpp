@@ -44,7 +44,7 @@ struct Pattern {
     Index present(Index i) const { return features[i]; }
     Index missing(Index i) const { return features[n_present + i]; }
     // Whether the precision of the missing ones takes less work than the covariance of the present ones.
-    bool has_few_missing() const { return 4 * n_missing <= 7 * n_present; }
+    bool uses_downdate() const { return 4 * n_missing <= 7 * n_present; }
 
     // Of a row; `room` holds n_features.
     static Pattern of(const RowsView& rows, Index row, Index* room) {
@@ -73,7 +73,7 @@ public:
     // Of components 8 v and on; returns log |S_oo|.
     Vec condition(const Pattern& pattern, Index v, const Conditional& out) const {
         const Index n = pattern.n_missing, o = pattern.n_present;
-        if (pattern.has_few_missing()) {
+        if (pattern.uses_downdate()) {
             for (Index a = 0; a < n; ++a) {
                 for (Index b = 0; b <= a; ++b)
                     precision(pattern.missing(a), pattern.missing(b), v).store(out.covariance + index(a, b) * kLanes);
@@ -97,7 +97,7 @@ public:
     // The regression also where few are missing: -Lambda_mm^-1 Lambda_mo.
     void regress(const Pattern& pattern, Index v, const Conditional& out) const {
         const Index n = pattern.n_missing, o = pattern.n_present;
-        if (!pattern.has_few_missing()) return;
+        if (!pattern.uses_downdate()) return;
         for (Index i = 0; i < o; ++i) {
             for (Index a = 0; a < n; ++a) {
                 Vec sum = Vec::zero();
@@ -113,7 +113,7 @@ public:
     void complete(const Pattern& pattern, Index v, const Conditional& c, Index stride, double* u) const {
         const Index n = pattern.n_missing, o = pattern.n_present;
         const auto present = [&](Index i) { return Vec::load(u + pattern.present(i) * stride); };
-        if (!pattern.has_few_missing()) {
+        if (!pattern.uses_downdate()) {
             return multiply(
                 n, o, [&](Index a) { return c.regression + a * o * kLanes; }, [](Index i) { return i * kLanes; },
                 present, [&](Index a, Vec mean) { mean.store(u + pattern.missing(a) * stride); });

@@ -81,7 +81,7 @@ public:
         const Index o = pattern_.n_present, K = shape_.n_components;
         double n_distant, n_active, log_likelihood = 0, background = 0;
         const MomentsView moments{
-            &log_likelihood,        &n_distant,     &n_active, room_ + layout_.mass, room_ + layout_.first,
+            &log_likelihood,        &n_distant, &n_active, room_ + layout_.mass, room_ + layout_.first,
             room_ + layout_.second, &background};
         kernels().unpack(dense_, room_ + layout_.sums, moments);
         alignas(64) double one[kLanes] = {log_likelihood}, other[kLanes] = {background};
@@ -116,7 +116,7 @@ private:
                 const Sizes sizes =
                     kernels().sizes({shape.n_components, o, FactorShape::triangular, false, Rule::soft, Second::full});
                 limit = {larger(limit.operands, sizes.operands), larger(limit.scratch, sizes.scratch),
-                        larger(limit.sums, sizes.sums)};
+                         larger(limit.sums, sizes.sums)};
             }
             constexpr Index bytes = sizeof(double);
             Carver carver;

@@ -57,7 +57,7 @@ _ANSWERS = {
     "predict_proba(X): 1 less the highest of a row": "uncertainty_",
 }
 OF_FITTED = {name: answer for answer, names in _ANSWERS.items() for name in names.split()}
-_STARTS = "init_params, which takes a function (X, n_components, rng), or means_init and weights_init"
+_START_PARAMETERS = "init_params, which takes a function (X, n_components, rng), or means_init and weights_init"
 _STRUCTURE = "a covariance_type of your own (a gaussmix._src.families.base.Family)"
 _STEPS = "callbacks, max_time or verbose"
 # What subclasses define of them, and what does it here.
@@ -68,8 +68,8 @@ HOOKS = {
     "_estimate_log_weights": "restrictions=Restrictions(equal_weights=True) or prior=Dirichlet(…)",
     "_estimate_weighted_log_prob": f"labels in fit, restrictions, or {_STRUCTURE}",
     "_estimate_log_prob_resp": "labels in fit, trim or noise",
-    "_initialize": _STARTS,
-    "_initialize_parameters": _STARTS,
+    "_initialize": _START_PARAMETERS,
+    "_initialize_parameters": _START_PARAMETERS,
     "_compute_lower_bound": 'callbacks, which can end a fit, or tol="auto"',
     "_check_parameters": "a fit of your own, which calls super().fit",
     "_print_verbose_msg_init_beg": _STEPS,

@@ -89,10 +89,10 @@ class Restrictions(Value):
                 raise ParameterTypeError(f"{name} must be a list of numbers of components, but it holds {number!r}.")
             if number < 0:
                 raise ValueError(f"{name} names component {number}. Components are numbered from 0.")
-        found = sorted({int(number) for number in numbers})
-        if len(found) < len(numbers):
+        result = sorted({int(number) for number in numbers})
+        if len(result) < len(numbers):
             raise ValueError(f"{name}={value!r} names a component twice.")
-        return found
+        return result
 
 
 Restrictions.__module__ = "gaussmix"  # where users import it from

@@ -7,7 +7,7 @@ from typing import Any
 from gaussmix._src.cli.options import parse_number
 from gaussmix._src.sources.tables.base import BadTable, Table
 
-_UNKNOWN = ("", "na", "n/a", "nan", "null", "none")
+_NO_LABEL = ("", "na", "n/a", "nan", "null", "none")
 
 
 def label_cells(table: Table, column: str) -> list[Any]:
@@ -17,7 +17,7 @@ def label_cells(table: Table, column: str) -> list[Any]:
     """
     table.check_has(column)
     cells = (str(cell).strip() for batch in table.batches([column]) for cell in batch[0].to_pylist())
-    return [None if text.lower() in _UNKNOWN or text in table.missing else text for text in cells]
+    return [None if text.lower() in _NO_LABEL or text in table.missing else text for text in cells]
 
 
 def read_labels(table: Table, column: str, limit: int) -> tuple[list[Any], dict[str, list[int]] | None]:

@@ -21,7 +21,7 @@ from gaussmix._src.validation.parameters import MISSING
 from gaussmix._src.value import Value
 
 # In the mixture; changes no result; are not plain values.
-_NOT_SAVED = ("n_components", "n_jobs", "label_components", "callbacks")
+_OWN_PARAMETERS = ("n_components", "n_jobs", "label_components", "callbacks")
 
 
 @dataclass(frozen=True)
@@ -74,8 +74,8 @@ class ModelFile:
     def n_parameters(self) -> int:
         """Number of free parameters; equal weights are none, and components without rows have none."""
         estimator = self.details.estimator
-        found = None if estimator is None or self.posterior is not None else estimator.attributes.get("n_parameters_")
-        return found if isinstance(found, int) else self.mixture.n_parameters
+        n = None if estimator is None or self.posterior is not None else estimator.attributes.get("n_parameters_")
+        return n if isinstance(n, int) else self.mixture.n_parameters
 
     def match_columns(
         self, table: Table, columns: tuple[str, ...] = (), without: str | None = None, targets: tuple[str, ...] = ()
@@ -92,7 +92,7 @@ class ModelFile:
             columns = wanted  # the same names in another order rename nothing
         if columns or wanted is None or not table.has_names:
             candidates = columns or table.numeric_names(without=[without] if without is not None else [])
-            found = self._by_position(table.name, candidates, inputs)
+            matched = self._by_position(table.name, candidates, inputs)
         else:
             missing = [name for name in wanted if name not in table.column_indices]
             if missing:
@@ -100,9 +100,9 @@ class ModelFile:
                     f"{table.name} has no column {listed(missing)}, which {self.name} needs; it has "
                     f"{listed(table.names)}."
                 )
-            found = wanted
-        table.check_numeric(found)
-        return found
+            matched = wanted
+        table.check_numeric(matched)
+        return matched
 
     def _input_features(self, targets: tuple[str, ...]) -> tuple[str, ...]:
         """The features that are not targets."""
@@ -120,8 +120,8 @@ class ModelFile:
             return columns
         if len(columns) != self.mixture.n_features:
             beside = " beside the targets" if len(inputs) < len(self.names) else ""
-            found = counted(len(columns), "numeric column")
-            raise ValueError(f"{table} has {found}, but {self.name} has {len(inputs)} features{beside}.")
+            text = counted(len(columns), "numeric column")
+            raise ValueError(f"{table} has {text}, but {self.name} has {len(inputs)} features{beside}.")
         return tuple(columns[self.names.index(name)] for name in inputs)
 
 
@@ -130,7 +130,7 @@ def write_search(
 ) -> None:
     """Write the chosen mixture of a search to rows of a total weight, and the `GaussianMixture` of the same end."""
     single = as_single(search)
-    shared = search.get_params(deep=False).keys() - _NOT_SAVED
+    shared = search.get_params(deep=False).keys() - _OWN_PARAMETERS
     settings = {key: value for key, value in single.get_params(deep=False).items() if key in shared}
     for key, value in settings.items():  # a file holds plain values
         if isinstance(value, list | Value):

@@ -42,7 +42,7 @@ def counts(ctx: click.Context, param: click.Parameter, value: str | None) -> tup
     """Numbers of components or factors in rising order, from 3, 1:6 (both ends included), 2,4,8 or a mix of them."""
     if value is None:
         return None
-    found: set[int] = set()
+    chosen: set[int] = set()
     for part in value.split(","):
         first, colon, last = part.partition(":")
         try:
@@ -52,10 +52,10 @@ def counts(ctx: click.Context, param: click.Parameter, value: str | None) -> tup
             raise click.BadParameter(f"{value!r} is not a count; write 3, 1:6 or 2,4,8.") from None
         if not 1 <= low <= high:
             raise click.BadParameter(f"{part!r} must begin at 1 or more and rise; write 3, 1:6 or 2,4,8.")
-        if high - low + len(found) >= _MAX_CANDIDATES:
+        if high - low + len(chosen) >= _MAX_CANDIDATES:
             raise click.BadParameter(f"{value!r} asks for more than {_MAX_CANDIDATES} fits.")
-        found.update(range(low, high + 1))
-    return tuple(sorted(found))
+        chosen.update(range(low, high + 1))
+    return tuple(sorted(chosen))
 
 
 def structures(ctx: click.Context, param: click.Parameter, value: str) -> str | list[str]:
@@ -73,44 +73,44 @@ def structures(ctx: click.Context, param: click.Parameter, value: str) -> str | 
 
 def as_values(parameters: Mapping[str, Any]) -> dict[str, Any]:
     """Parameters of an estimator from options of the command line, which are flat; raises UsageError."""
-    found = dict(parameters)
-    if found.pop("equal_weights", False):
-        found["restrictions"] = Restrictions(equal_weights=True)
-    if not found.get("certify", True):
-        del found["certify"]  # without the flag, the default
-    given = {name: found.pop(name, None) for name in _OF_STRUCTURES}
-    given = {name: value for name, value in given.items() if value not in (None, False, NOISES[0])}
-    if not given:
-        return found
-    names = found.get("covariance_type", [Full().name])
+    settings = dict(parameters)
+    if settings.pop("equal_weights", False):
+        settings["restrictions"] = Restrictions(equal_weights=True)
+    if not settings.get("certify", True):
+        del settings["certify"]  # without the flag, the default
+    passed = {name: settings.pop(name, None) for name in _OF_STRUCTURES}
+    passed = {name: value for name, value in passed.items() if value not in (None, False, NOISES[0])}
+    if not passed:
+        return settings
+    names = settings.get("covariance_type", [Full().name])
     takers = {} if names == ALL else {name: family_named(name).get_params() for name in names}
-    for name in given:
+    for name in passed:
         lacking = [repr(taker) for taker, own in takers.items() if _OF_STRUCTURES[name] not in own]
         if names == ALL or (lacking and (name == "max_condition" or len(lacking) == len(takers))):
             flag = f"--{name.replace('_', '-')}"
             raise click.UsageError(f"{flag} has no meaning with --structure {', '.join(lacking) or ALL}.")
-    numbers = given.pop("n_factors", (1,))
-    found["covariance_type"] = []
+    numbers = passed.pop("n_factors", (1,))
+    settings["covariance_type"] = []
     for structure, own in takers.items():
-        options = {_OF_STRUCTURES[name]: value for name, value in given.items() if _OF_STRUCTURES[name] in own}
+        options = {_OF_STRUCTURES[name]: value for name, value in passed.items() if _OF_STRUCTURES[name] in own}
         several = [options | {"n_factors": each} for each in numbers] if "n_factors" in own else [options]
         try:
-            found["covariance_type"] += [family_named(structure, **each) for each in several]
+            settings["covariance_type"] += [family_named(structure, **each) for each in several]
         except (TypeError, ValueError) as error:
             raise click.UsageError(in_options(str(error))) from None
-    return found
+    return settings
 
 
 def by_rule(ctx: click.Context, param: click.Parameter, value: str | None) -> Any:
     """What sets a parameter: a number, text, or several by commas. It is checked by the rule of that parameter."""
     parts = [] if value is None else [parse_number(part.strip()) for part in value.split(",")]
-    found = None if not parts else parts if len(parts) > 1 else parts[0]
+    checked = None if not parts else parts if len(parts) > 1 else parts[0]
     try:
-        if found is not None and param.name in CHECKS:
-            CHECKS[param.name](found)
+        if checked is not None and param.name in CHECKS:
+            CHECKS[param.name](checked)
     except (TypeError, ValueError) as error:
         raise click.BadParameter(in_options(str(error))) from None
-    return found
+    return checked
 
 
 def parse_number(text: str) -> int | float | str:
@@ -127,12 +127,12 @@ def numbers(end: float, what: str) -> Callable[[click.Context, click.Parameter, 
     """Numbers above 0 and below `end` separated by commas, as the user wrote them."""
 
     def read(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[str, ...]:
-        found = [part.strip() for part in value.split(",")] if value else []
-        for part in found:
+        texts = [part.strip() for part in value.split(",")] if value else []
+        for part in texts:
             number = parse_number(part)
             if isinstance(number, str) or not 0 < number < end:
                 raise click.BadParameter(f"{part!r} is not {what}.")
-        return tuple(found)
+        return tuple(texts)
 
     return read
 
@@ -150,12 +150,12 @@ def threads(ctx: click.Context, param: click.Parameter, value: int | None) -> in
 def size(ctx: click.Context, param: click.Parameter, value: str) -> int:
     """Bytes."""
     try:
-        found = check_memory(value)
+        n_bytes = check_memory(value)
     except ValueError as error:
         raise click.BadParameter(str(error)) from None
-    if found < _MIN_MEMORY:
-        raise click.BadParameter(f"{value!r} is {counted(found, 'byte')}; write 512MB or 3GB.")
-    return found
+    if n_bytes < _MIN_MEMORY:
+        raise click.BadParameter(f"{value!r} is {counted(n_bytes, 'byte')}; write 512MB or 3GB.")
+    return n_bytes
 
 
 def column_names(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]) -> tuple[str, ...]:
@@ -177,10 +177,10 @@ def delimiter(ctx: click.Context, param: click.Parameter, value: str | None) -> 
     """A character, or its name; every run of blanks is " "."""
     if value is None:
         return None
-    found = _MARK_NAMES.get(value.lower(), value)
-    if len(found) != 1 or found in '"\r\n':
+    mark = _MARK_NAMES.get(value.lower(), value)
+    if len(mark) != 1 or mark in '"\r\n':
         raise click.BadParameter(f"{value!r} is not a single character, tab or blanks.")
-    return found
+    return mark
 
 
 def open_probability(ctx: click.Context, param: click.Parameter, value: str | None) -> float | None:
@@ -191,7 +191,7 @@ def open_probability(ctx: click.Context, param: click.Parameter, value: str | No
     return number
 
 
-def given(names: Collection[str]) -> list[str]:
+def set_flags(names: Collection[str]) -> list[str]:
     """Those of these parameters that the user has set, by their options."""
     context = click.get_current_context()
     return [
@@ -244,26 +244,26 @@ class Reading:
         """The columns that count the rows, which are not features unless the user names them; a notice says which."""
         if self.columns:
             return []
-        found = table.counting_names([name for name in table.names if name not in (*self.exclude, *without)])
+        names = table.counting_names([name for name in table.names if name not in (*self.exclude, *without)])
         print_notices(
             f"left out column {name!r}: it counts the rows. If it is a feature, name all features by --columns."
-            for name in found
+            for name in names
         )
-        return found
+        return names
 
     def features(self, table: Files, without: Collection[str] = ()) -> tuple[str, ...]:
         """The columns that the user names, or else all of numbers; notices name the others."""
         if self.columns:
             return self.columns
         rest = table.without([*self.exclude, *self.counting(table, without)])
-        found = rest.numeric_names(without)
-        taken = {*found, *without}
+        names = rest.numeric_names(without)
+        taken = {*names, *without}
         others = {name: rest.schema.field(name).type for name in rest.names if name not in taken}
         print_notices(
             f"left out column {name!r}: {INDEX_OF_FRAME if is_numeric(kind) else rest.why_not_numeric(name, kind)}."
             for name, kind in others.items()
         )
-        return found
+        return names
 
     def of_features(self, table: Files, features: tuple[str, ...], *others: str | None) -> Files:
         """The same table; if so asked, without rows that miss a value in these columns."""
@@ -358,9 +358,9 @@ class OnTables(click.Command):
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write both lists."""
-        found = [each for each in self.get_params(ctx) if isinstance(each, click.Option)]
+        shown = [each for each in self.get_params(ctx) if isinstance(each, click.Option)]
         for title, of_tables in (("Options", False), ("Options of tables", True)):
-            records = [each.get_help_record(ctx) for each in found if (each.name in _OF_TABLES) is of_tables]
+            records = [each.get_help_record(ctx) for each in shown if (each.name in _OF_TABLES) is of_tables]
             with formatter.section(title):
                 formatter.write_dl([record for record in records if record is not None])
 

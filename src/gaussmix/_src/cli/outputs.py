@@ -47,9 +47,9 @@ def check_target(target: str, *inputs: str | None) -> None:
         raise IsADirectoryError(errno.EISDIR, "is a folder, so it can't be written", target)
     if not path.parent.is_dir():
         raise FileNotFoundError(errno.ENOENT, "there is no such folder to write to", str(path.parent))
-    for given in inputs:
-        if given not in (None, "", STANDARD) and is_among(path, given):
-            sentence = f"{target} is among the files of the input {given}: write the output elsewhere."
+    for input_path in inputs:
+        if input_path not in (None, "", STANDARD) and is_among(path, input_path):
+            sentence = f"{target} is among the files of the input {input_path}: write the output elsewhere."
             raise click.UsageError(sentence)
 
 

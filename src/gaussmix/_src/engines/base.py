@@ -56,7 +56,7 @@ class Engine(Protocol[StateT]):
     def complete(self) -> Engine[Any]:
         """The engine of complete rows, with as many threads."""
 
-    def prepare(self, profile: RowStatistics, need: MomentSpec, spread: Callable[[], Spread]) -> Facts:
+    def prepare(self, profile: RowStatistics, spec: MomentSpec, spread: Callable[[], Spread]) -> Facts:
         """Find out what steps over single blocks must know of all rows, before the first pass.
 
         Some decisions of a step depend on all rows, for example on their number. They read these facts and not the
@@ -65,7 +65,7 @@ class Engine(Protocol[StateT]):
         Parameters
         ----------
         profile : of all rows.
-        need : the second moments that the passes sum.
+        spec : the second moments that the passes sum.
         spread : finds the mean and the covariance of all rows.
 
         Returns
@@ -73,8 +73,8 @@ class Engine(Protocol[StateT]):
         facts : picklable.
         """
 
-    def open(self, block: Block, need: MomentSpec, n_components: int) -> StateT:
-        """Make the state that is kept with a block between passes. It may be lost, and is then made again.
+    def open(self, block: Block, spec: MomentSpec, n_components: int) -> StateT:
+        """Make the state that is stored with a block between passes. It may be lost, and is then made again.
 
         It must not depend on the weights of the rows, which may change between passes.
         """
@@ -84,7 +84,7 @@ class Engine(Protocol[StateT]):
         block: Block,
         state: StateT,
         parameters: Parameters | None,
-        need: MomentSpec,
+        spec: MomentSpec,
         rule: Rule = Rule.SOFT,
         anchor: Array | None = None,
         facts: Any = None,
@@ -97,10 +97,10 @@ class Engine(Protocol[StateT]):
         Parameters
         ----------
         block : rows (n_rows, n_features), their weights and what is known of their components.
-        state : what `open` made for this block, need and number of components.
+        state : what `open` made for this block, spec and number of components.
         parameters : of the mixture whose components share the rows; None under `Rule.ASSIGNMENT`, which reads
             `block.assignment`.
-        need : the second moments to sum.
+        spec : the second moments to sum.
         rule : how a row is shared.
         anchor : (n_components, n_features), the points to take the sums about, in float64; None leaves the choice
             to the engine, which returns it: the means, or others if that is cheaper. Without second moments the
@@ -113,7 +113,7 @@ class Engine(Protocol[StateT]):
             overflows counts as the largest double, so neither mass nor log-likelihood is ever NaN.
         """
 
-    def finish(self, sums: BlockMoments, parameters: Parameters | None, need: MomentSpec, facts: Any = None) -> Moments:
+    def finish(self, sums: BlockMoments, parameters: Parameters | None, spec: MomentSpec, facts: Any = None) -> Moments:
         """Make the moments that a family needs of the sums of all blocks, once for each pass.
 
         What would round differently for each block is done here: pooling, and whatever is multiplied by a total.
@@ -121,7 +121,7 @@ class Engine(Protocol[StateT]):
         Parameters
         ----------
         sums : of all blocks.
-        parameters, need, facts : as for the steps.
+        parameters, spec, facts : as for the steps.
         """
 
     def log_density(self, block: Block, parameters: Parameters) -> Array:
@@ -170,21 +170,21 @@ class Engine(Protocol[StateT]):
     def run_em(
         self, block: Block, facts: Any, start: tuple[Array, Array, Array], algebra: Algebra, control: Control
     ) -> RunHistory:
-        """Make steps of EM until the log-likelihood settles, time is up, or the next step is unusual.
+        """Make steps of EM until the log-likelihood converges, time is up, or the next step is unusual.
 
         `makes_steps` says for which rows and mixtures.
 
         Parameters
         ----------
         block : all rows.
-        facts : what `Engine.look` found out.
+        facts : what `Engine.prepare` made.
         start : weights, means and covariances in compact form.
         algebra : which covariances the family makes.
         control : when to stop.
 
         Returns
         -------
-        course : the mixture reached and the log-likelihoods on the way. Its bits depend neither on the number of
+        history : the mixture reached and the log-likelihoods on the way. Its bits depend neither on the number of
             threads nor on when time is up.
         """
 
@@ -198,7 +198,7 @@ class Engine(Protocol[StateT]):
 
         Returns
         -------
-        fits : with the bits of a fit of each group alone, and of its parts one by one; None if the recipe does not suit
+        fits : with the bits of a fit of each group alone, and of its parts one by one; None if the settings do not suit
             the fast path. A single group may end before EM does: when time is up.
         """
 
@@ -216,7 +216,7 @@ class Engine(Protocol[StateT]):
 
         Returns
         -------
-        between : Σ s S_i S_iᵀ, (n_numbers, n_numbers): of each component its share, the means, and the products; where
-            there is a single W, the sums of the products come last.
+        between : Σ s S_i S_iᵀ, (n_values, n_values): of each component its responsibility, the means, and products;
+            where there is a single W, the sums of the products come last.
         within : Σ s γ_ik c_ik c_ikᵀ, (n_components, n_own, n_own).
         """

@@ -65,7 +65,7 @@ class Control(NamedTuple):
     previous : the objective of the step that preceded this run (−inf if none); used for the first convergence test.
     packed_prior : the prior, if the objective has one; `Engine.fit_many` takes only that of a point.
     log_volume : log V of a uniform background, data units to the power of d; infinite for none. Its weight then comes
-        after those of the components. `Engine.fit_many` takes it only where the mixtures are begun.
+        after those of the components. `Engine.fit_many` takes it only where the mixtures are initialised.
     """
 
     ridge: Array | None
@@ -86,7 +86,7 @@ class RunHistory(NamedTuple):
     covariances : after the last step, in compact form, data units².
     whitening : factors of these covariances, with the bits of the family's own; None if no M-step was made.
     log_likelihood : mean before each step, nats per unit of row weight; empty if the first step is unusual.
-    objective : the same with the part of a belief, if there is one.
+    objective : the same with the log prior, if there is one.
     """
 
     weights: Array
@@ -135,7 +135,7 @@ class Seeds(NamedTuple):
     ----------
     n_candidates : rows drawn for each centre but the first; the best is chosen.
     uniform : (n_starts, 1 + (n_components − 1) n_candidates), drawn from [0, 1); the same in every group. EM runs from
-        each start, and the highest run is kept, the first of runs that `best_of.ROUNDING_OF_RUNS` calls equal.
+        each start, and the highest run is the result, the first of runs that `best_of.ROUNDING_OF_RUNS` calls equal.
     max_passes, tolerance : of k-means; it stops when centres move by less than this part of the mean variance.
     """
 
@@ -171,7 +171,7 @@ Steps = tuple[float, int]  # of EM: tolerance, nats per unit of row weight, and 
 class AcceptanceSettings(NamedTuple):
     """When moves of a search are accepted; `em.search.split_and_merge` says what each number does."""
 
-    judging: Steps
+    first: Steps
     longer: Steps
     after_move: Steps
     after_more: Steps
@@ -190,7 +190,7 @@ class AcceptanceSettings(NamedTuple):
 
 
 class SearchSettings(NamedTuple):
-    """A search from each start of a recipe, for groups whose rows it uses all; see `em.search.split_and_merge`.
+    """A search from each start of a fit, for groups whose rows it uses all; see `em.search.split_and_merge`.
 
     Parameters
     ----------
@@ -199,7 +199,7 @@ class SearchSettings(NamedTuple):
     uniform : (n_starts, n_searched − 1, 1 + (n_components − 1) n_candidates), for the further starts of each search.
     draws : (n_starts, n_searched, n_draws), for the moves from each of its starts.
     first, close : EM before the moves and after them.
-    judgement : when moves are accepted; what is left of `work` takes the place of its most work.
+    judgement : when moves are accepted; what is left of `work` replaces its `max_work`.
     patience_of_swaps : for structures with one covariance.
     work, closing : limits on the search and on EM after it, in steps of EM on all rows: for each step that EM made from
         the start, and for `more_steps` others.
@@ -211,7 +211,7 @@ class SearchSettings(NamedTuple):
     draws: Array
     first: Steps
     close: Steps
-    judgement: AcceptanceSettings
+    acceptance: AcceptanceSettings
     patience_of_swaps: int
     work: float
     closing: float
@@ -258,7 +258,7 @@ class Fits(NamedTuple):
         before EM does is unusual.
     has_converged : (n_groups,), whether the last step changed the log-likelihood by less than the tolerance.
     log_likelihood : mean before each step, nats per unit of row weight, one group after the other.
-    objective : the same with the part of a belief; without one the log-likelihoods.
+    objective : the same with the log prior; without one the log-likelihoods.
     whitening : factors of the covariances of a single group, with the bits of the family's own; None for several.
     """
 
@@ -283,7 +283,7 @@ class Fits(NamedTuple):
         return Fits(*[*n_all, self.log_likelihood, self.objective])
 
     def run_history(self, index: int = 0) -> RunHistory | None:
-        """The course of a group; None if Python must fit it."""
+        """The history of a group; None if Python must fit it."""
         if self.n_steps[index] < 0:
             return None
         first = int(np.maximum(self.n_steps[:index], 0).sum()) if index else 0

@@ -42,7 +42,7 @@ class IncompleteEngine(CompleteEngine):
     def complete(self) -> CompleteEngine:
         return CompleteEngine(self.n_threads)
 
-    def prepare(self, profile: RowStatistics, need: MomentSpec, spread: Callable[[], Spread]) -> CompleteFacts:
+    def prepare(self, profile: RowStatistics, spec: MomentSpec, spread: Callable[[], Spread]) -> CompleteFacts:
         return CompleteFacts(profile.n_rows)
 
     def step(
@@ -50,7 +50,7 @@ class IncompleteEngine(CompleteEngine):
         block: Block,
         state: BlockState,
         parameters: Parameters | None,
-        need: MomentSpec,
+        spec: MomentSpec,
         rule: Rule = Rule.SOFT,
         anchor: Array | None = None,
         facts: object = None,
@@ -58,30 +58,30 @@ class IncompleteEngine(CompleteEngine):
         if anchor is None:
             anchor = np.zeros((state.n_components, block.rows.shape[1])) if parameters is None else parameters.means
         if parameters is None or rule is not Rule.SOFT:
-            wanted = need if need.second is Second.NONE else _summed(need)
-            return block.sum_of(lambda leaf: self._shared(leaf, parameters, state.n_components, wanted, anchor))
+            wanted = spec if spec.second is Second.NONE else _summed(spec)
+            return block.sum_of(lambda leaf: self._sum_observed(leaf, parameters, state.n_components, wanted, anchor))
         n_threads, block = self._n_threads, _with_marginal_background(block, parameters)
         if np.array_equal(anchor, parameters.means):
-            return _in_core(n_threads, block, parameters, _summed(need))
-        return block.sum_of(lambda leaf: _in_core(n_threads, leaf, parameters, _summed(need)).about(anchor))
+            return _in_core(n_threads, block, parameters, _summed(spec))
+        return block.sum_of(lambda leaf: _in_core(n_threads, leaf, parameters, _summed(spec)).about(anchor))
 
-    def _shared(
-        self, leaf: Block, parameters: Parameters | None, n_components: int, need: MomentSpec, anchor: Array
+    def _sum_observed(
+        self, leaf: Block, parameters: Parameters | None, n_components: int, spec: MomentSpec, anchor: Array
     ) -> BlockMoments:
         """Sums of observed cells, before EM has a model or under the hard rule."""
         if parameters is None:
             assert leaf.assignment is not None
-            return _observed(leaf, one_hot(leaf.assignment, n_components), need, anchor)
+            return _observed(leaf, one_hot(leaf.assignment, n_components), spec, anchor)
         log_joint = joint.with_background(self.component_log_density(leaf, parameters), leaf, parameters)
         weight = leaf.weight
         best = log_joint.argmax(axis=1)
-        sums = _observed(leaf, one_hot(best, n_components), need, anchor)
+        sums = _observed(leaf, one_hot(best, n_components), spec, anchor)
         left, log_likelihood = float(weight[best == n_components].sum()), float((weight * log_joint.max(axis=1)).sum())
         return replace(sums, background=left, log_likelihood=log_likelihood)
 
-    def finish(self, sums: BlockMoments, parameters: Parameters | None, need: MomentSpec, facts: Any = None) -> Moments:
+    def finish(self, sums: BlockMoments, parameters: Parameters | None, spec: MomentSpec, facts: Any = None) -> Moments:
         complete = sums if sums.observed is None else _completed(sums)
-        return Moments.from_sums(replace(complete, second=_reduced(complete.second, need), need=need))
+        return Moments.from_sums(replace(complete, second=_reduced(complete.second, spec), spec=spec))
 
     def makes_steps(
         self, block: Block, n_components: int, algebra: Algebra, packed_prior: PackedPrior | None, has_background: bool
@@ -122,8 +122,8 @@ class IncompleteEngine(CompleteEngine):
         if not is_complete.any():
             return of_joint(self._log_joint(block, parameters), block, parameters)
         complete, others = np.flatnonzero(is_complete), np.flatnonzero(~is_complete)
-        observed = of_complete(block.taken(complete, block.first_row), parameters)
-        part = block.taken(others, block.first_row)
+        observed = of_complete(block.take(complete, block.first_row), parameters)
+        part = block.take(others, block.first_row)
         result = np.empty((block.n_rows, *observed.shape[1:]), observed.dtype)
         result[complete], result[others] = observed, of_joint(self._log_joint(part, parameters), part, parameters)
         return result
@@ -170,54 +170,54 @@ def _with_marginal_background(block: Block, parameters: Parameters) -> Block:
     return replace(block, log_prior=prior, prior_indices=None)
 
 
-def _in_core(n_threads: int, block: Block, parameters: Parameters, need: MomentSpec) -> BlockMoments:
+def _in_core(n_threads: int, block: Block, parameters: Parameters, spec: MomentSpec) -> BlockMoments:
     """The expected sums of a block about the means, by the core."""
     observed = _core_arguments(block, parameters)
     log_likelihood, mass, background, first, second = native_target().step_incomplete(
-        observed[0], block.row_weight, *observed[1:], parameters.log_background, need.second, n_threads
+        observed[0], block.row_weight, *observed[1:], parameters.log_background, spec.second, n_threads
     )
     total = block.total_weight
-    return BlockMoments(mass, first, second, parameters.means, log_likelihood, total, need, background=background)
+    return BlockMoments(mass, first, second, parameters.means, log_likelihood, total, spec, background=background)
 
 
-def _summed(need: MomentSpec) -> MomentSpec:
+def _summed(spec: MomentSpec) -> MomentSpec:
     """The second moments that are summed for each component, before `finish` reduces them."""
-    return MomentSpec(Second.FULL if need.second in (Second.FULL, Second.PROJECTED) else Second.DIAGONAL)
+    return MomentSpec(Second.FULL if spec.second in (Second.FULL, Second.PROJECTED) else Second.DIAGONAL)
 
 
-def _reduced(second: Array | None, need: MomentSpec) -> Array | None:
+def _reduced(second: Array | None, spec: MomentSpec) -> Array | None:
     """Reduce the second moments of `_summed` to those that are needed."""
-    if second is None or need.second is Second.NONE:
+    if second is None or spec.second is Second.NONE:
         return None
     result = second
-    if need.second is Second.TRACE:
+    if spec.second is Second.TRACE:
         result = second.sum(axis=1)
-    elif need.projection is not None:
-        projection = np.broadcast_to(need.projection, (len(second), *need.projection.shape[1:]))
+    elif spec.projection is not None:
+        projection = np.broadcast_to(spec.projection, (len(second), *spec.projection.shape[1:]))
         projected = contract("kij,kqj->kiq", second, projection)
         result = np.concatenate([projected, np.einsum("kii->ki", second)[..., None]], axis=2)
-    return result.sum(axis=0) if need.pooled else result
+    return result.sum(axis=0) if spec.pooled else result
 
 
-def _observed(leaf: Block, shared: Array, need: MomentSpec, anchor: Array) -> BlockMoments:
+def _observed(leaf: Block, resp: Array, spec: MomentSpec, anchor: Array) -> BlockMoments:
     """Sums of the observed cells about an anchor, with `observed`."""
     weight = leaf.weight
     mass, first, observed, second = np.zeros(len(anchor)), np.zeros(anchor.shape), np.zeros(anchor.shape), []
     for k, mean in enumerate(anchor):  # neither BLAS nor einsum, whose bits depend on the processor
-        indices = np.flatnonzero(shared[:, k])
-        rows, fraction = np.ascontiguousarray(leaf.rows[indices]), weight[indices] * shared[indices, k]
+        indices = np.flatnonzero(resp[:, k])
+        rows, fraction = np.ascontiguousarray(leaf.rows[indices]), weight[indices] * resp[indices, k]
         is_seen = ~np.isnan(rows)
         offsets = np.where(is_seen, rows - mean, 0.0)
         mass[k], weighted = fraction.sum(), fraction[:, None] * offsets
         first[k], observed[k] = weighted.sum(axis=0), np.where(is_seen, fraction[:, None], 0.0).sum(axis=0)
-        if need.second is Second.NONE:
+        if spec.second is Second.NONE:
             continue
-        if need.second is Second.DIAGONAL:
+        if spec.second is Second.DIAGONAL:
             second.append((weighted * offsets).sum(axis=0))
         else:
             second.append(np.array([(each[:, None] * offsets).sum(axis=0) for each in weighted.T]))
     squares = np.array(second) if second else None
-    return BlockMoments(mass, first, squares, anchor, 0.0, leaf.total_weight, need, observed=observed)
+    return BlockMoments(mass, first, squares, anchor, 0.0, leaf.total_weight, spec, observed=observed)
 
 
 def _completed(sums: BlockMoments) -> BlockMoments:

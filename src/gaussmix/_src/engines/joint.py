@@ -52,5 +52,5 @@ def joint_labels(log_joint: Array, block: Block, parameters: Parameters) -> NDAr
 
 def one_hot(labels: NDArray[Any], n_components: int) -> Array:
     """Responsibilities (n_rows, n_components) from labels; given responsibilities are returned unchanged."""
-    shared = labels if labels.ndim == 2 else labels[:, None] == np.arange(n_components)
-    return shared.astype(np.float64)
+    resp = labels if labels.ndim == 2 else labels[:, None] == np.arange(n_components)
+    return resp.astype(np.float64)

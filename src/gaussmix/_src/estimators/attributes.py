@@ -178,11 +178,11 @@ class MixtureAttributes(Estimator):
         self._rows = "fit did not find this mixture"
         self._expect_features()
 
-    def _labelled(self, found: NDArray[np.int64]) -> NDArray[np.int64]:
+    def _labelled(self, labels: NDArray[np.int64]) -> NDArray[np.int64]:
         """Labels of the rows of the fit, which are kept where they are an array."""
-        if isinstance(found, np.ndarray):
-            self._rows = found
-        return found
+        if isinstance(labels, np.ndarray):
+            self._rows = labels
+        return labels
 
     def _labels(self) -> NDArray[np.int64]:
         """`predict` of the rows of the fit, which are then kept; raises NotFittedError or AttributeError."""
@@ -219,9 +219,9 @@ class MixtureAttributes(Estimator):
         source = ArraySource(rows, assignment=responsibilities)
         first = InitialMoments(source, choose(), n_components, Partition())
         model = first.model(family, Objective(np.zeros(source.n_features)))
-        given = getattr(self, "precisions_init", None)
-        if given is not None:
+        values = getattr(self, "precisions_init", None)
+        if values is not None:
             shape = n_components, source.n_features
-            precisions = validation.initial.check_covariances(given, family, *shape, "precision")
+            precisions = validation.initial.check_covariances(values, family, *shape, "precision")
             model = replace(model, covariances=precisions.inverse())
         self._become(model, dtype=rows.dtype)

@@ -107,10 +107,10 @@ class Estimator(BaseEstimator):
     @property
     def _fitted(self) -> Fitted:
         """What the fit found; raises NotFittedError before, and ValueError where arrays changed by hand can't be."""
-        found = vars(self)
-        if "_arrays" in found or "_fitted" not in found:
+        fields = vars(self)
+        if "_arrays" in fields or "_fitted" not in fields:
             self._update_fitted()
-        return found["_fitted"]
+        return fields["_fitted"]
 
     @_fitted.setter
     def _fitted(self, fitted: Fitted) -> None:
@@ -247,8 +247,8 @@ class Estimator(BaseEstimator):
     def _repr_html_inner(self) -> str:
         """What was found, and below it scikit-learn's box; before `fit` the box alone."""
         try:
-            found = report.reading.as_html(self._fit_facts()) if "_fitted" in vars(self) else ""
-            return found + super()._repr_html_inner()
+            page = report.reading.as_html(self._fit_facts()) if "_fitted" in vars(self) else ""
+            return page + super()._repr_html_inner()
         except ValueError:  # as above
             return f"<pre>{escape(repr(self))}</pre>"
 
@@ -302,8 +302,8 @@ def make_details(estimator: Estimator, names: tuple[str, ...] | None = None, fit
     if names is None:
         names = estimator._fitted.feature_names
     name = type(estimator).__name__
-    given = {key: value for key, value in estimator.get_params(deep=False).items() if key != "callbacks"}  # functions
-    parameters = {key: plain(f"{name}: {key}", value) for key, value in given.items()}
+    values = {key: value for key, value in estimator.get_params(deep=False).items() if key != "callbacks"}  # functions
+    parameters = {key: plain(f"{name}: {key}", value) for key, value in values.items()}
     fitted = estimator._fitted
     attributes = {key: plain(key, value) for key, value in (fitted.plain() | estimator._own()).items()}
     dtype = fitted.dtype.name if fitted.dtype.name in _DTYPES else _DTYPES[-1]

@@ -188,12 +188,12 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
             self._check_parameters(source.n_features, is_complete=known.is_complete)
             stopping = Stopping(parameters.check_tol(self.tol) or 0.0, parameters.CHECKS["max_iter"](self.max_iter))
             if self.n_components is None:
-                found = self._one_component_each(known, stopping)
+                best = self._one_component_each(known, stopping)
             else:
-                found = self._several_components_each(known, stopping, began)
-            self._publish_classes(found, known, RowFacts.from_source(source, rows, None, began))
-            if found.fitted is not None:
-                warn_about_run(found.fitted[0])
+                best = self._several_components_each(known, stopping, began)
+            self._publish_classes(best, known, RowFacts.from_source(source, rows, None, began))
+            if best.fitted is not None:
+                warn_about_run(best.fitted[0])
         return self
 
     def predict(self, X: ArrayLike) -> NDArray[Any]:
@@ -288,7 +288,7 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
             warn(sentence)
         ridge = parameters.check_ridge(self._chosen_reg_covar, families)
         try:
-            found = known.best_of_one_component_each(families, ridge, stopping)
+            fit = known.best_of_one_component_each(families, ridge, stopping)
         except SingularCovariance as error:
             classes = ", ".join(repr(self.classes_.tolist()[index]) for index in error.components)
             causes = SingularColumns.find(known.data.original, families).sentence(self._names)
@@ -300,15 +300,15 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
                 "others."
             ) from None
         if ridge is None:
-            model = found.classes.mixture.model
+            model = fit.classes.mixture.model
             constant = ridge_columns(model, known.data.ridge, known.data.original)
             warn(constant_sentence(model, constant, self._names))
-        for index in () if found.classes.mixture.family.is_shared else known.without_spread():
+        for index in () if fit.classes.mixture.family.is_shared else known.without_spread():
             warn(
                 f"Class {self.classes_.tolist()[index]!r}: all its rows are equal, so that its covariance is "
                 "reg_covar alone. Choose a covariance_type that classes share, such as 'tied', or leave the class out."
             )
-        return found
+        return fit
 
     def _several_components_each(self, known: LabelledRows, stopping: Stopping, began: float) -> ClassFit:
         fits = []
@@ -341,24 +341,24 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
         """What a method of `ClassMixtures` says of each row and class, (n_samples, n_classes)."""
         return source.per_row(partial(method, self._classes, **how), np.float64, (len(self.classes_),))
 
-    def _publish_classes(self, found: ClassFit, known: LabelledRows, facts: RowFacts) -> None:
+    def _publish_classes(self, best: ClassFit, known: LabelledRows, facts: RowFacts) -> None:
         """Set the fitted attributes."""
         total = known.data.original.profile.total_weight
         if self.priors is not None:
-            found = found.with_prior(parameters.check_floats("priors", self.priors), total)
-        self.component_class_ = found.classes.component_class
-        self.covariance_type_ = np.array(found.structures, np.str_)
-        self.log_likelihood_, self.bic_ = found.log_likelihood, found.bic(total)
+            best = best.with_prior(parameters.check_floats("priors", self.priors), total)
+        self.component_class_ = best.classes.component_class
+        self.covariance_type_ = np.array(best.structures, np.str_)
+        self.log_likelihood_, self.bic_ = best.log_likelihood, best.bic(total)
         self.class_count_ = known.mass
-        mixture = found.classes.mixture.with_feature_names(self._names)
-        outcome = None if found.fitted is None else _ending(*found.fitted, self._names)
-        n_fixed, dtype = mixture.n_parameters - found.n_parameters, known.data.original.dtype
+        mixture = best.classes.mixture.with_feature_names(self._names)
+        outcome = None if best.fitted is None else _ending(*best.fitted, self._names)
+        n_fixed, dtype = mixture.n_parameters - best.n_parameters, known.data.original.dtype
         what = mixture.model, mixture.feature_names, dtype, n_fixed
-        self._fitted = Fitted(*what, n_iter=found.n_steps, outcome=outcome, facts=facts)
+        self._fitted = Fitted(*what, n_iter=best.n_steps, outcome=outcome, facts=facts)
         self._classes = ClassMixtures(mixture, self.component_class_)
 
-    def _with_its_own(self, found: Summary) -> Summary:
-        columns, structures, n_classes = dict(found.components), self.covariance_type_.tolist(), len(self.classes_)
+    def _with_its_own(self, summary: Summary) -> Summary:
+        columns, structures, n_classes = dict(summary.components), self.covariance_type_.tolist(), len(self.classes_)
         first = {"component": columns.pop("component"), "class": self.classes_[self.component_class_]}
         if self.priors is not None:  # weights are not shares of the rows
             within = self.mixture_.weights / self.class_prior_[self.component_class_]
@@ -368,8 +368,8 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
         of_classes = {"structure": structure, "log_likelihood": self.log_likelihood_, "bic": self.bic_}
         lines = [self._class_line(index) for index in range(min(n_classes, _MAX_SHOWN_CLASSES))]
         lines += [("…", f"{n_classes - _MAX_SHOWN_CLASSES} classes more")] if n_classes > _MAX_SHOWN_CLASSES else []
-        title, facts = f"{type(self).__name__}: {size}", {**found.facts, **of_classes, "is_final": True}
-        return replace(found, title=title, facts=facts, components=first | columns, about=lines)
+        title, facts = f"{type(self).__name__}: {size}", {**summary.facts, **of_classes, "is_final": True}
+        return replace(summary, title=title, facts=facts, components=first | columns, about=lines)
 
     def _class_line(self, index: int) -> tuple[str, str]:
         """What there is to say of a class: heading and value."""

@@ -20,8 +20,8 @@ _OF_THE_RUN = ("converged_", "n_iter_", "lower_bound_", "lower_bounds_")
 def shared_parameters(estimator: Any) -> dict[str, Any]:
     """The parameters of a mixture estimator of scikit-learn that have a meaning here."""
     names = "n_components", "covariance_type", "reg_covar", *_PARAMETERS, *_OF_THE_START
-    given = estimator.get_params(deep=False) if hasattr(estimator, "get_params") else {}
-    return {name: given[name] for name in names if name in given}
+    values = estimator.get_params(deep=False) if hasattr(estimator, "get_params") else {}
+    return {name: values[name] for name in names if name in values}
 
 
 def fit_facts(estimator: Any) -> dict[str, Any]:
@@ -34,8 +34,8 @@ def fit_facts(estimator: Any) -> dict[str, Any]:
 def to_sklearn(estimator: Any, mixture: Mixture) -> SklearnMixture:
     """A fitted estimator of scikit-learn with the mixture, and with the parameters that both know."""
     made = mixture.to_sklearn()
-    given = {name: getattr(estimator, name) for name in ("reg_covar", *_PARAMETERS) if hasattr(estimator, name)}
-    made.set_params(**{name: value for name, value in given.items() if not isinstance(value, str)})  # "auto" is ours
+    values = {name: getattr(estimator, name) for name in ("reg_covar", *_PARAMETERS) if hasattr(estimator, name)}
+    made.set_params(**{name: value for name, value in values.items() if not isinstance(value, str)})  # "auto" is ours
     for name, value in fit_facts(estimator).items():
         setattr(made, name, value)
     if estimator._fitted.dtype == np.float32:

@@ -27,7 +27,7 @@ y : ignored; pipelines pass it.
 {_WEIGHT}"""
 
 # The text of each part, as it stands in a docstring.
-_PARTS = {
+_DOC_PARTS = {
     "letters": """\
 They are EII VII EEI VEI EVI VVI EEE VEE EVE VVE EEV VEV EVV VVV, and as other names of the same: VVV "full",
 EEE "tied", VVI "diag", VII "spherical".""",
@@ -67,7 +67,7 @@ def documented(cls: Class) -> Class:
     ``<Parameters of Base>`` stands for that section of the docstring of a base class. The signature of a dataclass has
     the order of its docstring.
     """
-    parts = dict(_PARTS)
+    parts = dict(_DOC_PARTS)
     for base, section in product(cls.__mro__, ("Parameters", "Attributes")):
         after = (inspect.getdoc(base) or "").partition(f"{section}\n{'-' * len(section)}\n")[2]
         parts[f"{section} of {base.__name__}"] = after.partition("\n\n")[0]

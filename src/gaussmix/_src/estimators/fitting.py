@@ -122,7 +122,7 @@ def make_fitted(
     ending = Ending.from_run(run, ends, stopping, left_out, certificate, objective.raised, times)
     if stopping.seeks_maximum and run.outcome is Outcome.CONVERGED and certificate.is_maximum is False:
         warn(ending.reason, ConvergenceWarning)
-    found = [*(after.diagnostics.diagnose(run, constant, names, note) if is_odd else ()), *(of_search or ())]
+    notes = [*(after.diagnostics.diagnose(run, constant, names, note) if is_odd else ()), *(of_search or ())]
     reason = ending.reason if not_started is None else f"{ending.reason} {not_started}"
     return Fitted(
         run.model,
@@ -132,24 +132,24 @@ def make_fitted(
         n_iter=trace.n_steps,
         lower_bound=times * trace.last,
         lower_bounds=[times * each for each in trace.objective],
-        outcome=replace(ending, reason=reason, diagnostics=found),
+        outcome=replace(ending, reason=reason, diagnostics=notes),
         facts=facts,
     )
 
 
-def count_distinct(source: Source, most: int) -> int:
-    """The number of distinct rows of positive weight, counted up to `most`."""
+def count_distinct(source: Source, max_rows: int) -> int:
+    """The number of distinct rows of positive weight, counted up to `max_rows`."""
     block = source.whole
     if block is not None and block.n_rows <= LEAF_ROWS:
-        return len(some_distinct(block, most))
-    if source.is_remote and most <= DistinctDigests.MAX_DIGESTS:
-        return min(most, len(source.collect(DistinctDigests).digests))
+        return len(some_distinct(block, max_rows))
+    if source.is_remote and max_rows <= DistinctDigests.MAX_DIGESTS:
+        return min(max_rows, len(source.collect(DistinctDigests).digests))
     distinct: set[bytes] = set()
-    for some in source.map_rows(partial(some_distinct, max_rows=most)):
+    for some in source.map_rows(partial(some_distinct, max_rows=max_rows)):
         distinct |= some
-        if len(distinct) >= most:
+        if len(distinct) >= max_rows:
             break
-    return min(most, len(distinct))
+    return min(max_rows, len(distinct))
 
 
 def ridge_columns(mixture: Model, ridge: Array, source: Source) -> list[int]:

@@ -349,7 +349,7 @@ class GaussianMixture(LikelihoodEstimator):
         if not hasattr(self, "mixture_") or not problem.continues(self._fitted.model):
             return None
         reached = getattr(self, "lower_bound_", float("-inf"))
-        return ModelStart(problem.here(self._fitted.model), reached, self._fitted.collapsed)
+        return ModelStart(problem.adopt(self._fitted.model), reached, self._fitted.collapsed)
 
     def _settings(self) -> tuple[int, Family, Stopping, float | None, list[Any]]:
         """The parameters that no rows are needed to check."""

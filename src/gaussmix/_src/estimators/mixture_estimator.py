@@ -169,16 +169,16 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
         groups = getattr(self, "label_components", None)
         X, labels = validation.labels.without_labels(X, labels, groups, may_miss=self._may_miss)
         self.fit(X, sample_weight=sample_weight, labels=labels, X_error=X_error)
-        found = self.predict(X, X_error=X_error)
+        predicted = self.predict(X, X_error=X_error)
         cutoff = self._fitted.cutoff
         if cutoff is None:
-            return self._labelled(found)
+            return self._labelled(predicted)
         rows = self._source(X, X_error=X_error)
         n_components = self.mixture_.n_components
         known = validation.labels.check_labels(labels, groups, rows.n_rows, n_components)
         source = Data(rows, known, self.mixture_.model.noise).labelled(n_components)
         is_retained = partial(_is_above_cutoff, engine=self._engine(source), cutoff=cutoff)
-        return self._labelled(np.where(self._per_row(source, is_retained, np.bool_), found, -1))
+        return self._labelled(np.where(self._per_row(source, is_retained, np.bool_), predicted, -1))
 
     def predict(self, X: ArrayLike, *, X_error: ArrayLike | None = None) -> NDArray[np.int64]:
         """The most probable component of each row, (n_samples,); the first of equals, and −1 for noise.
@@ -213,8 +213,8 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
         Parameters and errors as for `predict`.
         """
         source = self._source(X, X_error=X_error)
-        found = source.per_row(self._density(source), np.float64, ())
-        return narrowed(found, source.dtype) if isinstance(found, np.ndarray) else found
+        values = source.per_row(self._density(source), np.float64, ())
+        return narrowed(values, source.dtype) if isinstance(values, np.ndarray) else values
 
     def denoise(self, X: ArrayLike, X_error: ArrayLike | None = None) -> tuple[Array, Array]:
         """What the true rows are, given what was measured: their means and covariances under the mixture.
@@ -244,8 +244,8 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
         from gaussmix._src.engines.incomplete import IncompleteEngine
 
         engine = IncompleteEngine(n_threads(self.n_jobs))
-        found = [engine.expected_rows(block, self.mixture_.parameters) for block in source.blocks()]
-        return found[0]
+        rows = [engine.expected_rows(block, self.mixture_.parameters) for block in source.blocks()]
+        return rows[0]
 
     def score(
         self,
@@ -305,8 +305,8 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
 
         source = self._source(X, sample_weight, X_error)
         own = self._labelling
-        share = partial(self._engine(source).responsibilities, parameters=own.parameters)
-        return merge_by_sums(own, share, source.sum_of, min_overlap)
+        assign = partial(self._engine(source).responsibilities, parameters=own.parameters)
+        return merge_by_sums(own, assign, source.sum_of, min_overlap)
 
     def summary(
         self, X: ArrayLike | None = None, sample_weight: ArrayLike | None = None, *, X_error: ArrayLike | None = None
@@ -351,11 +351,11 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
                 0  0.5000   3.0  1.000 ± 0.817        1  0.000102
                 1  0.5000   3.0  8.000 ± 0.817        0  0.000102
         """
-        told = type(self).__name__, self._fit_facts()
+        arguments = type(self).__name__, self._fit_facts()
         if X is None:
-            return report.reading.make_summary(*told)
+            return report.reading.make_summary(*arguments)
         source = check_counts_of_rows(self._source(X, sample_weight, X_error), self.weight_type)
-        return report.reading.make_summary(*told, (source, self._engine(source)))
+        return report.reading.make_summary(*arguments, (source, self._engine(source)))
 
     def tidy(self, estimates: MixtureEstimates | None = None) -> Any:
         """The components as a data frame: a row for each, and one for noise, component −1.

@@ -33,7 +33,7 @@ from gaussmix._src.validation.parameters import check_name
 from gaussmix._src.validation.priors import TYPES
 
 HOW = ("predictive", "plugin")
-MIN_ROWS = 1e-3  # a component with fewer has next to none: it is not told of, and keeps its part in the E-step
+MIN_MASS = 1e-3  # a component with fewer has next to none: it is not told of, and keeps its part in the E-step
 _STEP_FACTOR = 10  # by which bounds of the same rows differ at most
 _ROUNDING = 1e-9  # relative: rounding
 
@@ -69,10 +69,10 @@ class PosteriorEstimator(MixtureEstimator, ABC):
         "covariance_prior_": lambda value: np.asarray(value, dtype=np.float64),
     }
 
-    def _keep_posterior(self, found: Approximation, n_components: int) -> Model:
+    def _keep_posterior(self, approximation: Approximation, n_components: int) -> Model:
         """Set the attributes of a posterior, with components without rows up to `n_components`; return its model."""
-        full = found.beside_empty(n_components - len(found.mass))
-        prior = found.prior
+        full = approximation.with_empty(n_components - len(approximation.mass))
+        prior = approximation.prior
         weights = prior.concentration.expected(full.mass)
         self.mass_ = full.mass
         self.weight_concentration_prior_type_ = TYPES[isinstance(prior.concentration, DirichletWeights)]
@@ -118,14 +118,14 @@ class PosteriorEstimator(MixtureEstimator, ABC):
 
     @property
     def _reported(self) -> NDArray[np.intp]:
-        """The components with more than `MIN_ROWS`, or than this part of the largest; never none."""
-        return np.flatnonzero(self.mass_ > MIN_ROWS * min(1.0, self.mass_.max()))
+        """The components with more than `MIN_MASS`, or than this part of the largest; never none."""
+        return np.flatnonzero(self.mass_ > MIN_MASS * min(1.0, self.mass_.max()))
 
     @property
     def weight_concentration_(self) -> Array | tuple[Array, ...]:
         """Parameters of the posterior of the weights."""
-        found = self._prior.concentration.posterior(self.mass_)
-        return found if len(found) > 1 else found[0]
+        values = self._prior.concentration.posterior(self.mass_)
+        return values if len(values) > 1 else values[0]
 
     @property
     def mean_precision_(self) -> Array:
@@ -142,12 +142,12 @@ class PosteriorEstimator(MixtureEstimator, ABC):
     def posterior_(self) -> MixturePosterior:
         """What is believed of the components that have rows: draws of mixtures, and credible intervals."""
         indices = self._occupied[self._occupied <= self._reported[-1]]  # those of `_fit_facts`
-        mixture, facts = self._of_places(indices, self.mixture_.weights[indices]), self._fitted.facts
+        mixture, facts = self._take_components(indices, self.mixture_.weights[indices]), self._fitted.facts
         return MixturePosterior(self._full_posterior.take(indices), mixture, None if facts is None else facts.library)
 
     def _fit_facts(self) -> Fitted:
         indices = np.arange(self._reported[-1] + 1)
-        return replace(super()._fit_facts(), model=self._of_places(indices, self.mixture_.weights[indices]).model)
+        return replace(super()._fit_facts(), model=self._take_components(indices, self.mixture_.weights[indices]).model)
 
     def _exported(self) -> tuple[Mixture, None]:
         return self._fit_facts().mixture, None
@@ -155,11 +155,11 @@ class PosteriorEstimator(MixtureEstimator, ABC):
     @property
     def _labelling(self) -> Mixture:
         """The mixture that has the responsibilities of the posterior; 0 for components without rows."""
-        shares = np.zeros(self._occupied[-1] + 1)
-        shares[self._occupied] = exponential(self._approximation.log_weights)
-        return self._of_places(np.arange(len(shares)), shares)
+        weights = np.zeros(self._occupied[-1] + 1)
+        weights[self._occupied] = exponential(self._approximation.log_weights)
+        return self._take_components(np.arange(len(weights)), weights)
 
-    def _of_places(self, indices: NDArray[np.intp], weights: Array) -> Mixture:
+    def _take_components(self, indices: NDArray[np.intp], weights: Array) -> Mixture:
         """Some components with these weights, which are scaled to sum to 1. Other components have no rows."""
         model = replace(self.mixture_.model.take(indices), weights=weights / weights.sum())
         return Mixture.from_model(model, self.mixture_.feature_names)
@@ -186,7 +186,7 @@ class PosteriorEstimator(MixtureEstimator, ABC):
         ValueError, TypeError : X can't be used.
         """
         lines = [("components", components_used(self)), ("lower bound", f"{self.lower_bound_:.2f} nats")]
-        found, others = super().summary(), None
+        page, others = super().summary(), None
         if X is not None:
             self._source(X, sample_weight, X_error)  # has the features of the fit
             again = partial(self._again, X, sample_weight, X_error)
@@ -196,8 +196,8 @@ class PosteriorEstimator(MixtureEstimator, ABC):
                 for words, factor in (("half", 0.5), ("twice", 2.0)):
                     other = again(**{name: factor * vars(self)[f"{name}_"]})
                     lines.append((f"{words} {name}", f"{components_used(other)}, bound {other.lower_bound_:.2f} nats"))
-        facts = {name: each for name, each in found.facts.items() if name != "icl"}
-        return replace(found, about=lines, facts=facts, warnings=[*found.warnings, *filter(None, [others])])
+        facts = {name: each for name, each in page.facts.items() if name != "icl"}
+        return replace(page, about=lines, facts=facts, warnings=[*page.warnings, *filter(None, [others])])
 
     def _again(self, X: ArrayLike, sample_weight: ArrayLike | None, X_error: ArrayLike | None, **changes: Any) -> Self:
         """The fit with other parameters, from where this one ended."""
@@ -267,8 +267,8 @@ class PosteriorEstimator(MixtureEstimator, ABC):
         ValueError, TypeError : X or `how` can't be used.
         """
         source = self._source(X, X_error=X_error)
-        found = source.per_row(self._density(source, how), np.float64, ())
-        return narrowed(found, source.dtype) if isinstance(found, np.ndarray) else found
+        values = source.per_row(self._density(source, how), np.float64, ())
+        return narrowed(values, source.dtype) if isinstance(values, np.ndarray) else values
 
     def score(
         self,
@@ -305,9 +305,9 @@ def _among_all(
     block: Block, method: Callable[..., Any], parameters: Parameters, indices: NDArray[np.intp], shape: tuple[int, ...]
 ) -> Any:
     """Labels, or responsibilities of so many components, from those of the components at some places."""
-    found = method(block, parameters=parameters)
+    values = method(block, parameters=parameters)
     if not shape:
-        return indices[found].astype(np.int64)
-    full = np.zeros((block.n_rows, *shape), dtype=found.dtype)
-    full[:, indices] = found
+        return indices[values].astype(np.int64)
+    full = np.zeros((block.n_rows, *shape), dtype=values.dtype)
+    full[:, indices] = values
     return full

@@ -86,9 +86,9 @@ class MixturePredictor(Estimator, ABC):
     def _fit_mixture(self, rows: Source, X: object, names: Sequence[str] | None) -> None:
         """Fit or choose the mixture of rows that the user gave as X; `names` are of their features, for warnings."""
         fitted: Any = self._mixture_estimator(names)  # an estimator that takes a source
-        found = fitted.fit(rows)._fitted
-        facts = None if found.facts is None else replace(found.facts, library=frame_library(X))
-        self._fitted = replace(found, facts=facts)
+        state = fitted.fit(rows)._fitted
+        facts = None if state.facts is None else replace(state.facts, library=frame_library(X))
+        self._fitted = replace(state, facts=facts)
 
     def summary(self) -> Summary:
         """What the fit found, in a page: `print` it, end a cell of a notebook with it, or take its `to_latex()`.
@@ -121,12 +121,12 @@ class MixturePredictor(Estimator, ABC):
                 0  0.5000   3.0  1.000 ± 0.817        1  0.000102
                 1  0.5000   3.0  8.000 ± 0.817        0  0.000102
         """
-        found = make_summary(type(self).__name__, self._fit_facts(), names=self._shown_names())
-        known = {name: value for name, value in found.facts.items() if name != "icl" or value is not None}
-        return self._with_its_own(replace(found, facts=known))
+        page = make_summary(type(self).__name__, self._fit_facts(), names=self._shown_names())
+        known = {name: value for name, value in page.facts.items() if name != "icl" or value is not None}
+        return self._with_its_own(replace(page, facts=known))
 
     @abstractmethod
-    def _with_its_own(self, found: Summary) -> Summary:
+    def _with_its_own(self, summary: Summary) -> Summary:
         """A summary of the mixture, with what there is to say of the prediction."""
 
     def _shown_names(self) -> tuple[str, ...] | None:

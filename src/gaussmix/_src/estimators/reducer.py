@@ -113,14 +113,14 @@ class GaussianMixtureReducer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
 
     def _check_parameters(self) -> tuple[float, int | None]:
         """`mean_weight` and `n_directions`; raises TypeError or ValueError."""
-        n_kept = None if self.n_directions is None else check_count("n_directions", self.n_directions, 1)
-        return check_fraction("mean_weight", self.mean_weight), n_kept
+        n_axes = None if self.n_directions is None else check_count("n_directions", self.n_directions, 1)
+        return check_fraction("mean_weight", self.mean_weight), n_axes
 
     def _find_axes(self) -> Directions:
         """The directions of the mixture that are kept."""
-        mean_weight, n_kept = self._check_parameters()
-        found = directions(self.mixture_.model, mean_weight)
-        return Directions(found.centre, found.axes[:n_kept], found.values[:n_kept])
+        mean_weight, n_axes = self._check_parameters()
+        chosen = directions(self.mixture_.model, mean_weight)
+        return Directions(chosen.centre, chosen.axes[:n_axes], chosen.values[:n_axes])
 
     def _wake(self, own: Mapping[str, Any]) -> None:
         try:
@@ -134,13 +134,13 @@ class GaussianMixtureReducer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         <raises>
         """
         source = self._source(X)
-        found = self._directions
-        task = partial(_projected, found=found)
-        return source.per_row(task, source.dtype, (len(found.axes),))
+        chosen = self._directions
+        task = partial(_projected, axes=chosen)
+        return source.per_row(task, source.dtype, (len(chosen.axes),))
 
-    def _with_its_own(self, found: Summary) -> Summary:
+    def _with_its_own(self, summary: Summary) -> Summary:
         separation = ", ".join(f"{value:.4g}" for value in self.separation_[:5]) + ", …" * (len(self.separation_) > 5)
-        return replace(found, about=[("directions", f"{len(self.separation_)}, separation {separation}")])
+        return replace(summary, about=[("directions", f"{len(self.separation_)}, separation {separation}")])
 
     @property
     def components_(self) -> Array:
@@ -160,8 +160,8 @@ class GaussianMixtureReducer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
     @property
     def reduced_mixture_(self) -> Mixture:
         """The distribution of what `transform` gives."""
-        found = self._directions
-        return self.mixture_.transform(found.axes, -found.axes @ found.centre)
+        chosen = self._directions
+        return self.mixture_.transform(chosen.axes, -chosen.axes @ chosen.centre)
 
     @property
     def _n_features_out(self) -> int:
@@ -174,5 +174,5 @@ class GaussianMixtureReducer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         return self._axes
 
 
-def _projected(block: Block, found: Directions) -> Rows:
-    return narrowed((block.rows - found.centre) @ found.axes.T, block.rows.dtype)
+def _projected(block: Block, axes: Directions) -> Rows:
+    return narrowed((block.rows - axes.centre) @ axes.axes.T, block.rows.dtype)

@@ -193,11 +193,11 @@ class GaussianMixtureRegressor(RegressorMixin, MixturePredictor):
             ratios = 1 - unexplained / total
         return float(np.where(total > 0, ratios, unexplained == 0).mean())  # of a constant target as scikit-learn says
 
-    def _with_its_own(self, found: Summary) -> Summary:
-        targets = [found.names[place] for place in self._target_indices.tolist()]
-        others = [name for place, name in enumerate(found.names) if place not in self._target_indices]
-        said = (f"{', '.join(map(shorten, names[:5]))}{', …' * (len(names) > 5)}" for names in (targets, others))
-        return replace(found, about=[("predicts", " from ".join(said))])
+    def _with_its_own(self, summary: Summary) -> Summary:
+        targets = [summary.names[i] for i in self._target_indices.tolist()]
+        others = [name for i, name in enumerate(summary.names) if i not in self._target_indices]
+        sides = (f"{', '.join(map(shorten, names[:5]))}{', …' * (len(names) > 5)}" for names in (targets, others))
+        return replace(summary, about=[("predicts", " from ".join(sides))])
 
     def _shown_names(self) -> tuple[str, ...] | None:
         self._check_fitted()
@@ -223,18 +223,18 @@ class GaussianMixtureRegressor(RegressorMixin, MixturePredictor):
             values = check_target(y, source.n_rows)
             columns = values.reshape(source.n_rows, -1)
             names = None if names is None else (*names, *target_names(y, columns.shape[1]))
-            found = np.arange(n_features, n_features + columns.shape[1])
-            return columns, found if values.ndim == 2 else int(found[0]), names
+            indices = np.arange(n_features, n_features + columns.shape[1])
+            return columns, indices if values.ndim == 2 else int(indices[0]), names
         if y is not None:
             raise ValueError("Give y, or targets that name columns of X, not both.")
-        found = check_targets(self.targets, n_features, names)
-        return None, found if np.ndim(self.targets) else int(found[0]), names
+        indices = check_targets(self.targets, n_features, names)
+        return None, indices if np.ndim(self.targets) else int(indices[0]), names
 
     def _wake(self, own: Mapping[str, Any]) -> None:
         super()._wake(own)
-        places, n_features = self._target_indices, self.mixture_.n_features
-        inside = (places >= 0) & (places < n_features)
-        if not inside.all() or not 0 < len(set(places.tolist())) == len(places) < n_features:
+        indices, n_features = self._target_indices, self.mixture_.n_features
+        inside = (indices >= 0) & (indices < n_features)
+        if not inside.all() or not 0 < len(set(indices.tolist())) == len(indices) < n_features:
             raise Damaged("its 'targets_' are not some of its features")
 
     def _expect_features(self) -> None:
@@ -278,16 +278,16 @@ class GaussianMixtureRegressor(RegressorMixin, MixturePredictor):
 
 def _sums(block: Block, targets: Indices) -> Array:
     """The sum of the weights of rows, and those of their targets times their weights."""
-    told = block.rows[:, targets].astype(np.float64)
-    if np.isnan(told).any():
+    values = block.rows[:, targets].astype(np.float64)
+    if np.isnan(values).any():
         raise ValueError("Input contains NaN: score needs the target of every row.")
-    return np.array([block.weight.sum(), *(told * block.weight[:, None]).sum(axis=0)])
+    return np.array([block.weight.sum(), *(values * block.weight[:, None]).sum(axis=0)])
 
 
 def _squares(block: Block, task: Regression, around: Array) -> Array:
     """The weighted sums of squares of targets about E[y | x], and about a point."""
-    told, weight = block.rows[:, task.targets].astype(np.float64), block.weight[:, None]
-    return np.stack([(weight * (told - each) ** 2).sum(axis=0) for each in (in_leaves(block, task.mean), around)])
+    values, weight = block.rows[:, task.targets].astype(np.float64), block.weight[:, None]
+    return np.stack([(weight * (values - each) ** 2).sum(axis=0) for each in (in_leaves(block, task.mean), around)])
 
 
 def _first_target(block: Block, method: Callable[[Block], Array]) -> Array:

@@ -81,8 +81,8 @@ class Graph:
         squares = self.add("Mul", whitened, whitened)
         distances = self.add("ReduceSum", squares, self.integers([2]), keepdims=0)
         distances = self.add("Min", distances, self.real(np.finfo(self.dtype).max / 4))  # ∞ − ∞ would be NaN
-        halves = self.add("Mul", self.add("Transpose", distances, perm=[1, 0]), self.real(-0.5))
-        joint = self.add("Add", halves, self.real(coefficients.constants))
+        scaled = self.add("Mul", self.add("Transpose", distances, perm=[1, 0]), self.real(-0.5))
+        joint = self.add("Add", scaled, self.real(coefficients.constants))
         if coefficients.noise is None:
             return joint
         first = self.add("Slice", joint, self.integers([0]), self.integers([1]), self.integers([1]))

@@ -83,7 +83,7 @@ def to_sql(model: Any, table: str = "data", columns: Sequence[str] | None = None
     joint = [f'"joint_{k}"' for k in range(len(values))]
     linear = coefficients.linear(coefficients.mixture.means.mean(axis=0))
     forms = [] if linear is None else _linear(linear, names)
-    shares = [f'exp({column} - "top")' for column in joint]
+    relative = [f'exp({column} - "top")' for column in joint]
     labels = [*range(n_components), -1][: len(joint)]
     cases = " ".join(f'WHEN {column} = "top" THEN {label}' for column, label in zip(joint, labels, strict=True))
     is_low = "" if coefficients.offset is None else f'{_LOG_DENSITY} < {_literal(coefficients.offset)} AS "outlier"'
@@ -96,9 +96,9 @@ def to_sql(model: Any, table: str = "data", columns: Sequence[str] | None = None
         joints=",\n".join(f"        {line}" for line in lines),
         columns=", ".join(joint),
         compared=_compared(joint, linear),
-        exponentials=" + ".join(shares),
+        exponentials=" + ".join(relative),
         cases=cases,
-        probabilities=",\n".join(f'    {shares[k]} / "total" AS "probability_{k}"' for k in range(n_components)),
+        probabilities=",\n".join(f'    {relative[k]} / "total" AS "probability_{k}"' for k in range(n_components)),
         log_density=_LOG_DENSITY,
         outlier=is_low and f",\n    {is_low}",
     )

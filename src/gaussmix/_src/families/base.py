@@ -105,7 +105,7 @@ class Family(Value, ABC):
         """Why data of so many features can't have this structure; None if they can."""
         return None
 
-    def need(self, current: Covariances | None) -> MomentSpec:
+    def moment_spec(self, current: Covariances | None) -> MomentSpec:
         """Say which second moments `update` reads.
 
         Parameters
@@ -121,7 +121,7 @@ class Family(Value, ABC):
 
         Parameters
         ----------
-        scatter : second sums about the new means, as `need` asked for them, and their degrees of freedom, which are
+        scatter : second sums about the new means, as `spec` asked for them, and their degrees of freedom, which are
             positive; where moments are pooled, only their sum is.
         current : the last covariances, from which an iterative structure starts; None at the first step.
 

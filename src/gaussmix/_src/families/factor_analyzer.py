@@ -103,7 +103,7 @@ class FactorAnalyzer(Family):
         loadings, noise = (Across.EQUAL if each else Across.OWN for each in (self.shared_loadings, self.shared_noise))
         return FactorAlgebra(loadings, noise, self.noise == NOISES[1])
 
-    def need(self, current: Covariances | None) -> MomentSpec:
+    def moment_spec(self, current: Covariances | None) -> MomentSpec:
         """Variances at first; later moments along β_k too, which makes a row's expected factors."""
         if current is None:
             return MomentSpec(Second.DIAGONAL, pooled=self.is_shared)
@@ -117,10 +117,10 @@ class FactorAnalyzer(Family):
             first = self._first(degrees, second / degrees[:, None])
             return LowRank.joined(*first, scatter.n_components, self.is_shared)
         assert isinstance(current, LowRank), "a factor analyser has no others"
-        assert scatter.need.projection is not None, "`need` asks for it"
+        assert scatter.spec.projection is not None, "`spec` asks for it"
         moments = second / degrees[:, None, None]
         crossed, variances = moments[..., :-1], moments[..., -1]  # of rows with factors, and of rows
-        factors = contract("kqd,kdr->kqr", scatter.need.projection, crossed) + current.posterior[1]
+        factors = contract("kqd,kdr->kqr", scatter.spec.projection, crossed) + current.posterior[1]
         factors = 0.5 * (factors + factors.swapaxes(1, 2))
         if self.shared_loadings and not self.is_shared:
             loadings, noise = _common(degrees, crossed, variances, factors, current.noise)

@@ -45,12 +45,12 @@ class FitMoves:
         """The state that moves reach on few rows, then on more, and then on all, which need few passes; else `initial`.
 
         Of one feature few rows stand for all, and the core makes steps of EM too: births that failed on them need no
-        other try, and they tell which merges pay.
+        other try, and they show which merges pay.
         """
         data, plan, moves = self._problem.data, self._plan, self._moves
         condensed = data.condensed
         if condensed is None:
-            parts = [moves.on(rows) for rows in data.parts(plan.rng)]
+            parts = [moves.for_rows(rows) for rows in data.parts(plan.rng)]
             marks = None
             for each in (*parts, moves) if parts else ():
                 each.marks = None if each is moves else marks
@@ -71,5 +71,5 @@ def _after(moves: BoundMoves, state: State, *, is_new: bool = False) -> State | 
     """The state after moves, to go on from; None if no move raises the bound."""
     if state.trace.n_steps and moves.have_converged(state.trace.last):
         return None
-    model = moves.raised(state.model, is_new=is_new)
+    model = moves.improve(state.model, is_new=is_new)
     return None if model is None else State(model, state.trace)

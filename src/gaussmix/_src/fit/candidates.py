@@ -91,11 +91,11 @@ def highest_within_error(results: Sequence[Result], values: Array, errors: Array
 
 def simplest(results: Sequence[Result], among: NDArray[np.bool_]) -> int:
     """The result with the fewest parameters, then components, then the first structure known."""
-    known = list(FAMILIES)
+    order = list(FAMILIES)
 
     def size(index: int) -> tuple[int, int, int]:
         result, name = results[index], results[index].candidate.family.name
-        return result.n_parameters, result.candidate.n_components, known.index(name) if name in known else len(known)
+        return result.n_parameters, result.candidate.n_components, order.index(name) if name in order else len(order)
 
     return min(np.flatnonzero(among).tolist(), key=size)
 
@@ -140,13 +140,13 @@ class Folds:
     n_folds: int
     key: int
 
-    def folds_at(self, places: slice) -> NDArray[np.intp]:
+    def folds_at(self, rows: slice) -> NDArray[np.intp]:
         """The fold of each of some consecutive rows."""
-        first, end = places.start // self.n_folds, -(-places.stop // self.n_folds)
+        first, end = rows.start // self.n_folds, -(-rows.stop // self.n_folds)
         numbers = np.arange(first * self.n_folds, end * self.n_folds, dtype=np.uint64)
         hashed = mix(mix(numbers) ^ np.uint64(self.key)).reshape(-1, self.n_folds)
         ranks: NDArray[np.intp] = hashed.argsort(axis=1, kind="stable").argsort(axis=1).ravel()
-        return ranks[places.start - first * self.n_folds :][: places.stop - places.start]
+        return ranks[rows.start - first * self.n_folds :][: rows.stop - rows.start]
 
     def size(self, fold: int, n_rows: int) -> int:
         """How many of the first rows are in a fold."""

@@ -55,7 +55,7 @@ class FitProgress:
     Parameters
     ----------
     n_done : of the current run, from 0.
-    generator : state of the generator of the starts when that run was begun or noted.
+    generator : state of the generator of the starts when that run was started or noted.
     state : of that run; None before it begins.
     best : the end of the best run before it.
     ends : the ends of the runs before it with a finite likelihood.
@@ -113,8 +113,8 @@ class Checkpoint(FitFeature):
         """
         data = problem.data
         before = [value for start in plan.starts if isinstance(start, ModelStart) for value in start.arrays()]
-        known = [] if data.labels is None else data.labels.arrays()
-        identity = fit_identity(self.estimator, data.original, before, known)
+        labels = [] if data.labels is None else data.labels.arrays()
+        identity = fit_identity(self.estimator, data.original, before, labels)
         check_local(self._path)
         if self._path.exists():
             self._resume(identity)
@@ -302,7 +302,7 @@ _MAX_SHOWN_VALUES = 20  # numbers that a message shows
 
 
 def fit_identity(
-    estimator: BaseEstimator, source: Source, before: Sequence[Any] = (), known: Sequence[Any] = ()
+    estimator: BaseEstimator, source: Source, before: Sequence[Any] = (), labels: Sequence[Any] = ()
 ) -> dict[str, Json]:
     """What the bits of a fit depend on, as plain values: rows, settings and more.
 
@@ -311,7 +311,7 @@ def fit_identity(
     estimator : with its parameters.
     source : the rows with the weights that the user gave.
     before : arrays and numbers of the fit that it continues, if it does.
-    known : arrays of what is known about the rows, if anything.
+    labels : arrays of what is known about the rows, if anything.
     """
     fingerprint, profile, sample = source.collect(Fingerprint), source.profile, source.sample(LEAF_ROWS)
     variances = [] if not source.has_errors else [each for each in map(_error_of, source.blocks()) if each is not None]
@@ -328,7 +328,7 @@ def fit_identity(
         **settings,
         "what X or sample_weight holds": _digest(values),
         "the fit to go on from": _digest(before),
-        "what labels says": _digest(known),
+        "what labels says": _digest(labels),
         "what X_error says": _digest(variances),
     }
     return json.loads(json.dumps(identity))  # as it is read from a file: lists for tuples

@@ -81,7 +81,7 @@ class LabelledRows:
 
     Parameters
     ----------
-    data : the rows; `Block.given` is the class of each, in 0 … n_classes − 1, and −1 where it is not known.
+    data : the rows; `Block.assignment` is the class of each, in 0 … n_classes − 1, and −1 where it is not known.
     n_classes : at least 2.
     engine : sums over them.
     features : what the fits use besides.
@@ -215,7 +215,7 @@ def _responsibilities(block: Block, engine: Engine[Any], nearby: Parameters) -> 
 
 
 def count_classes(leaf: Block, n_classes: int, labels: Callable[[Block], NDArray[Any]] | None = None) -> Sums:
-    """The weights and the numbers of rows by `Block.given`, (n_classes,) each, where this is not −1.
+    """The weights and the numbers of rows by `Block.assignment`, (n_classes,) each, where this is not −1.
 
     With labels of rows, these count by 0 where the labels are wrong and by 1 where they are right.
     """
@@ -227,11 +227,11 @@ def count_classes(leaf: Block, n_classes: int, labels: Callable[[Block], NDArray
 
 
 def _rows_of_class(block: Block, index: int) -> Iterable[Block]:
-    places = np.flatnonzero(block.assignment == index)
-    return [replace(block.taken(places, block.first_row), assignment=None)] if places.size else []
+    indices = np.flatnonzero(block.assignment == index)
+    return [replace(block.take(indices, block.first_row), assignment=None)] if indices.size else []
 
 
 def _two_distinct(block: Block, n_classes: int) -> list[set[bytes]]:
     """Up to two distinct rows of positive weight of each class in a block."""
-    places = (np.flatnonzero(block.assignment == index) for index in range(n_classes))
-    return [some_distinct(block.taken(those, 0), 2) if those.size else set() for those in places]
+    indices = (np.flatnonzero(block.assignment == index) for index in range(n_classes))
+    return [some_distinct(block.take(those, 0), 2) if those.size else set() for those in indices]

@@ -1,4 +1,4 @@
-"""The one way to run a fit: EM from each start of a plan, and the highest run is kept."""
+"""The one way to run a fit: EM from each start of a plan, and the highest run is the result."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ from gaussmix._src.sources.base import Source
 if TYPE_CHECKING:
     from gaussmix._src.fit.features.base import Features
 
-MIN_PREFIT_ROWS = 4 * LEAF_ROWS  # rows: with more, EM settles on the sample of the starts first
+MIN_PREFIT_ROWS = 4 * LEAF_ROWS  # rows: with more, EM converges on the sample of the starts first
 
 
 class Fit(NamedTuple):
@@ -65,7 +65,7 @@ def fit(problem: Problem, plan: Plan, features: Features = ()) -> Fit:
     ------
     SingularCovariance, NonFiniteLikelihood : as `best_run`.
     DegenerateError : as `run_with`.
-    ValueError : the fit is to end at a maximum, but could not tell one.
+    ValueError : the fit is to end at a maximum, but could not certify one.
     """
     plan, ends = plan.named(problem), list[Trace]()
     runs: Iterable[Run] = [partial(_run_from, problem, plan, index) for index in range(len(plan.starts))]
@@ -128,7 +128,7 @@ def _is_at_maximum(problem: Problem, state: State, max_remaining_gain: float) ->
 
 
 def check_certifiable(why_not: str) -> None:
-    """Raise ValueError if a fit that is to end at a maximum can't tell one."""
+    """Raise ValueError if a fit that is to end at a maximum can't certify one."""
     if why_not:
         raise ValueError(f'tol="auto" is not possible here: {why_not}. Set tol to a number.')
 
@@ -189,15 +189,15 @@ def _run_in_engine(problem: Problem, plan: Plan, start: Start, index: int) -> St
     else:
         settings = fit_settings(start, *of_mixture, problem.source.n_features, problem.ridge, plan.stopping, plan.rng)
     fits = None if settings is None else engine.fit_many(Groups.from_block(block, data.unit), settings)
-    course = None if fits is None else fits.run_history()
-    if fits is None or course is None:
+    history = None if fits is None else fits.run_history()
+    if fits is None or history is None:
         plan.rng.bit_generator.state = before
         return None
     if problem.ridge is None:
         vars(data)["ridge"] = fits.ridge[0]  # so that nobody sorts the columns again
-    steps = course.log_likelihood
+    steps = history.log_likelihood
     outcome = plan.stopping.after(steps, float("-inf")) if steps else None
-    return State(final_model(course, problem.family), Trace(tuple(steps), tuple(steps)), outcome)
+    return State(final_model(history, problem.family), Trace(tuple(steps), tuple(steps)), outcome)
 
 
 def _initial_model(problem: Problem, plan: Plan, start: Start, index: int) -> Model:
@@ -221,7 +221,7 @@ def _initial_model(problem: Problem, plan: Plan, start: Start, index: int) -> Mo
 
 
 def _model_from_start(problem: Problem, plan: Plan, start: Start, index: int) -> Model:
-    """The model of an M-step on the rows as a start shares them, or of EM on the sample from there."""
+    """The model of an M-step on the rows as a start assigns them, or of EM on the sample from there."""
     data, user_init = problem.data, plan.user_init
     # Covariances that are given need not be found, so they can't be singular either.
     has_covariances = user_init is not None and user_init.covariances is not None
@@ -295,7 +295,7 @@ def _new_draw(problem: Problem, plan: Plan, start: Any, source: Source) -> Draw:
 
 
 def _partition(problem: Problem, plan: Plan, name: str) -> Partition:
-    """How a named start shares the rows, regardless of labels."""
+    """How a named start assigns the rows, regardless of labels."""
     data, of_sample = problem.data, (problem.data.sample, problem.engine, problem.n_components)
     if data.trim is None:
         return start_named(name)(*of_sample, plan.rng)

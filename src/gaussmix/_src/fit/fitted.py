@@ -70,7 +70,7 @@ class Ending:
         saddle, on a ridge, and still far from a maximum. None if that was not found out; see `certify`.
     remaining_gain : what all further steps would add to `lower_bound_`, nats per row, by Newton's decrement; None
         unless the fit is at a maximum.
-    label_change_fraction : share of the row weight whose most probable component may still change; None as before.
+    label_change_fraction : part of the row weight whose most probable component may still change; None as before.
     rate : of convergence, the part of its gain that each step leaves for the next; 1 or more, also infinite, where
         gains did not fall, None if that is not known.
     n_starts : starts that were run.
@@ -100,7 +100,7 @@ class Ending:
         ends: Sequence[Trace],
         stopping: Stopping,
         left_out: Outcome | None,
-        standing: OptimalityCertificate,
+        certificate: OptimalityCertificate,
         raised: str = LIKELIHOOD,
         times: float = 1.0,
     ) -> Ending:
@@ -111,20 +111,20 @@ class Ending:
         assert run.outcome is not None, "the run has ended"
         reason = run.outcome.sentence(raised)
         if run.outcome is Outcome.CONVERGED and stopping.seeks_maximum:
-            reason = _AT_MAXIMUM if standing.is_maximum else _AT_NONE if standing.is_maximum is False else reason
+            reason = _AT_MAXIMUM if certificate.is_maximum else _AT_NONE if certificate.is_maximum is False else reason
         if run.outcome is Outcome.STEP_LIMIT and stopping.seeks_maximum:
             reason = _AT_LIMIT
         if run.outcome is Outcome.STEP_LIMIT and not run.trace.n_steps:
             reason = _NO_STEP
         if left_out is not None:
             reason += f" {SKIPPED_STARTS[left_out]}"
-        if standing.why_not:
-            reason += f" {_IS_UNKNOWN.format(why_not=standing.why_not)}"
+        if certificate.why_not:
+            reason += f" {_IS_UNKNOWN.format(why_not=certificate.why_not)}"
         n_starts_at_best = 1
         if len(ends) > 1:
             tolerance = max(stopping.tolerance, ROUNDING_OF_RUNS * max(1.0, abs(run.trace.last)))
             n_starts_at_best = max(1, sum(_agree(run.trace, end, tolerance) for end in ends if not end.collapsed))
-        values = standing.is_maximum, standing.remaining_gain, standing.label_change_fraction
+        values = certificate.is_maximum, certificate.remaining_gain, certificate.label_change_fraction
         estimated = forecast_convergence(run.trace.objective).rate
         rate = None if math.isnan(estimated) else estimated
         traces = [[times * each for each in end.objective] for end in ends]
@@ -140,7 +140,7 @@ class Ending:
 
 
 def _agree(one: Trace, other: Trace, tolerance: float) -> bool:
-    """Whether two runs may approach one maximum, judged by their gains."""
+    """Whether two runs may approach one maximum, by their gains."""
     left = [forecast_convergence(trace.objective).remaining for trace in (one, other)]
     return abs(one.last - other.last) <= tolerance + max((gain for gain in left if math.isfinite(gain)), default=0.0)
 
@@ -266,9 +266,9 @@ class Fitted:
 
     def plain(self) -> dict[str, Any]:
         """All besides the mixture and its type, as a model file holds it."""
-        known = {**vars(self), "n_parameters": self.n_parameters}
-        known |= {} if self.outcome is None else {name: getattr(self.outcome, name) for name in OF_RUNS}
-        values = {key: (known.get(name), write) for key, (name, write, _) in _COLUMNS.items()}
+        fields = {**vars(self), "n_parameters": self.n_parameters}
+        fields |= {} if self.outcome is None else {name: getattr(self.outcome, name) for name in OF_RUNS}
+        values = {key: (fields.get(name), write) for key, (name, write, _) in _COLUMNS.items()}
         return {key: write(value) for key, (value, write) in values.items() if value is not None}
 
     def without_likelihood(self) -> Fitted:

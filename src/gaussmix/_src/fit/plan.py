@@ -68,7 +68,7 @@ class Draw:
 
     Parameters
     ----------
-    moments : of all rows, as the start shares them.
+    moments : of all rows, as the start assigns them.
     sample_moments : moments of the sample of the starts; None unless the start is a name.
     after : the state of the generator after the draw.
     """
@@ -94,7 +94,7 @@ class SharedStarts:
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """How a mixture is fitted: EM runs from each start, and the run that ends highest is kept.
+    """How a mixture is fitted: EM runs from each start, and the result is the run that ends highest.
 
     Parameters
     ----------
@@ -220,9 +220,9 @@ def fit_settings(
     init : the name of a start, if it is one. "auto", of one start, is a search for groups that are heavy enough.
     family, n_components, n_features : of the mixture.
     ridge : added to every variance, data units²; None for the automatic one.
-    stopping : when EM ends. With another rule, or callbacks, the recipe stops after the first M-step.
-    rng : for the draws of the starts, if there is a recipe.
-    n_starts : how often `init` begins; the highest run is kept.
+    stopping : when EM ends. With another rule, or callbacks, the fit stops after the first M-step.
+    rng : for the draws of the starts, if the fit draws.
+    n_starts : how often `init` begins; the highest run is the result.
     """
     may_search = isinstance(init, str) and (init == "search" or (init == AUTO and n_components > 1))
     n_passes = _PASSES.get(init) if isinstance(init, str) else None

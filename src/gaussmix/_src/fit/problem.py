@@ -63,10 +63,10 @@ class Data:
         """The rows with weights below 1, which changes no bit of a fit."""
         return self.original.reweighted(1 / self.unit)
 
-    def source(self, given: Assignment | None = None) -> Source:
+    def source(self, assignment: Assignment | None = None) -> Source:
         """The rows for one fit: weights below 1, and states of their own."""
         rows = self.original if self.unit == 1.0 else self._reduced
-        return rows.fresh() if given is None else rows.with_assignment(given)
+        return rows.fresh() if assignment is None else rows.with_assignment(assignment)
 
     def labelled(self, n_components: int) -> Source:
         """The same with the known components of rows, for a fit of so many components."""
@@ -134,15 +134,15 @@ class Data:
 
     def part(self, choose: Callable[[Block], NDArray[np.bool_]], n_rows: int) -> Data:
         """The `n_rows` rows for which a picklable function of their block is true."""
-        known = self.labels
-        if known is not None and (known.indices is not None or known.table is not None):
-            known = known.part(self.original.each_row(choose))
-        return replace(self, original=self.original.part(choose, n_rows), labels=known)
+        labels = self.labels
+        if labels is not None and (labels.indices is not None or labels.table is not None):
+            labels = labels.part(self.original.each_row(choose))
+        return replace(self, original=self.original.part(choose, n_rows), labels=labels)
 
 
 @dataclass(frozen=True, eq=False)
 class Problem:
-    """A mixture to fit to rows: what EM maximises, and what it does with a stuck component.
+    """A mixture to fit to rows: what EM maximises, and what it does with a degenerate component.
 
     Parameters
     ----------
@@ -150,7 +150,7 @@ class Problem:
     family, n_components : the structure of the covariances and the number of components.
     engine : sums over the rows.
     ridge : added to each variance, data units²; None for the automatic one.
-    remedy : for a stuck component.
+    remedy : for a degenerate component.
     terms : priors and fixed parameters; None if there is none.
     """
 
@@ -186,7 +186,7 @@ class Problem:
         is_alike = model.family == self.family and (model.noise is None) == (self.data.noise is None)
         return is_alike and model.means.shape == (self.n_components, self.source.n_features)
 
-    def here(self, model: Model) -> Model:
+    def adopt(self, model: Model) -> Model:
         """The model of another fit, with noise in the volume of these rows."""
         noise = self.data.noise
         if noise is None or model.noise is None:

@@ -1,4 +1,4 @@
-"""Fit every candidate as a single mixture is fitted, and judge each by its rows, by others, or by repeated fits."""
+"""Fit every candidate as a single mixture is fitted, and evaluate each on its rows, by others, or by repeated fits."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ from gaussmix._src.numerics.threads import cached_property
 MIN_THREADED_VALUES = 2**13  # numbers in X for all candidates: with fewer, beginning threads takes as long as fits
 _NOT_STARTED = {Outcome.TIME_LIMIT: FailureKind.NO_TIME, Outcome.STOPPED: FailureKind.STOPPED}
 Item = TypeVar("Item")
-Found = TypeVar("Found")
+Returned = TypeVar("Returned")
 
 
 def map_parallel(
-    work: Callable[[Item, Callable[[], bool]], Found], items: Sequence[Item], n_threads: int
-) -> Generator[Found, None, None]:
-    """Yield the result of each item, whenever one is done. Items are begun in their order.
+    work: Callable[[Item, Callable[[], bool]], Returned], items: Sequence[Item], n_threads: int
+) -> Generator[Returned, None, None]:
+    """Yield the result of each item, whenever one is done. Items are started in their order.
 
     If `work` fails, on an interrupt, and if the iterator is closed, the threads end.
 
@@ -162,8 +162,8 @@ class Search:
         for result in sorted(results.values(), key=lambda result: result.candidate.n_components):
             by_family.setdefault(result.candidate.family, []).append(result)
         with closing(map_parallel(self._in_order, list(by_family.values()), self._n_threads[0])) as raised:
-            for found in raised:
-                results |= {result.candidate: result for result in found}
+            for fits in raised:
+                results |= {result.candidate: result for result in fits}
 
     def _search_winners(self, results: dict[Candidate, Result], criterion: str) -> None:
         """Search for higher maxima of the candidates that can win, until no other can.
@@ -184,8 +184,8 @@ class Search:
             if not worth:
                 return
             searched |= can_win
-            with closing(map_parallel(fits._fitted, worth, self._n_threads[0])) as found:
-                for result in found:
+            with closing(map_parallel(fits._fitted, worth, self._n_threads[0])) as higher_fits:
+                for result in higher_fits:
                     is_cut_short |= _is_cut_short(result)
                     before = results[result.candidate]
                     higher = _higher(result, before, self.candidate_problem(result.candidate))
@@ -208,7 +208,7 @@ class Search:
     def cross_validate(
         self, results: Sequence[Result], n_folds: int
     ) -> Generator[Result, None, tuple[list[Result], Array, Array]]:
-        """Fit every candidate without each fold in turn, and judge it by the rows of the fold.
+        """Fit every candidate without each fold in turn, and evaluate it on the rows of the fold.
 
         Parameters
         ----------
@@ -250,7 +250,7 @@ class Search:
     def repeat_fits(self, n_repeats: int) -> Generator[Result, None, tuple[Array, Array]]:
         """Fit every candidate, and those with a component less and a component more, from several draws of the starts.
 
-        "auto" is k-means here: it draws, and other starts end too alike to tell numbers of components apart.
+        "auto" is k-means here: it draws, and other starts end too alike to distinguish numbers of components.
 
         Yields
         ------
@@ -308,15 +308,15 @@ class Search:
         results : of one structure, fewest components first.
         """
         highest: Result | None = None
-        found = []
+        ends = []
         for result in results:
             is_below = highest is not None and _log_likelihood(result) < _log_likelihood(highest)
             if highest is not None and is_below and self.plan.stop_reason() is None:
                 result = self._from_fewer(result, highest, should_stop)
             if highest is None or _log_likelihood(result) > _log_likelihood(highest):
                 highest = result
-            found.append(result)
-        return found
+            ends.append(result)
+        return ends
 
     def _from_fewer(self, result: Result, fewer: Result, should_stop: Callable[[], bool]) -> Result:
         """Fit a candidate from one with fewer components; its old result if that ends no higher."""

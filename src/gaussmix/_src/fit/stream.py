@@ -124,22 +124,22 @@ class Stream:
                 raise ValueError
             stream = replace(stream, blocks=(Block(0, rows.astype(dtype), weight),))
         if "mass" in table:
-            need = model.family.need(model.covariances)
-            stream = replace(stream, state=_read_state(table, need, model))
+            spec = model.family.moment_spec(model.covariances)
+            stream = replace(stream, state=_read_state(table, spec, model))
         return stream
 
 
-def _read_state(table: dict[str, Any], need: MomentSpec, model: Model) -> StreamState:
+def _read_state(table: dict[str, Any], spec: MomentSpec, model: Model) -> StreamState:
     """The sums in a table; raises ValueError."""
     means = model.means
     shapes = dict.fromkeys(("first", "anchor"), means.shape)
-    shapes |= {"mass": means.shape[:1], "ridge": means.shape[1:], "second": need.squares(means).shape}
+    shapes |= {"mass": means.shape[:1], "ridge": means.shape[1:], "second": spec.squares(means).shape}
     arrays = {name: _array(table[name], shape, "f") for name, shape in shapes.items()}
     log_likelihood, unit, seen = (float(_array(table[name], (), "f")) for name in ("log_likelihood", "unit", "seen"))
     ridge = arrays.pop("ridge")
     if not (unit > 0 and seen >= 1 and (ridge >= 0).all() and (arrays["mass"] >= 0).all() and arrays["mass"].any()):
         raise ValueError
-    return StreamState(Moments(**arrays, log_likelihood=log_likelihood, row_weight=1.0, need=need), ridge, unit, seen)
+    return StreamState(Moments(**arrays, log_likelihood=log_likelihood, row_weight=1.0, spec=spec), ridge, unit, seen)
 
 
 def _array(value: Any, shape: tuple[int, ...], kind: str) -> Any:
@@ -153,7 +153,7 @@ def _array(value: Any, shape: tuple[int, ...], kind: str) -> Any:
 def positive_rows(block: Block) -> Block:
     """The rows of positive weight: only they count, also for the end of a step."""
     weight = block.row_weight
-    return block if weight is None or weight.all() else block.taken(weight.nonzero()[0], 0)
+    return block if weight is None or weight.all() else block.take(weight.nonzero()[0], 0)
 
 
 def _source(blocks: Sequence[Block]) -> ArraySource:

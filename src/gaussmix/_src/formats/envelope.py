@@ -57,8 +57,8 @@ def unpack(file: BinaryIO, format: str = FORMAT) -> tuple[Header, Tensors]:
     beginning = _beginning(file)
     header, seal = _header(beginning[8:], format)
     try:
-        found = deserialize(beginning + file.read())  # type: ignore[no-untyped-call]
-        tensors = {name: _tensor(tensor) for name, tensor in found}
+        stored = deserialize(beginning + file.read())  # type: ignore[no-untyped-call]
+        tensors = {name: _tensor(tensor) for name, tensor in stored}
     except SafetensorError:
         raise _broken() from None
     if seal != _digest(header, tensors):
@@ -114,9 +114,9 @@ def _header(contents: bytes, format: str) -> tuple[Header, str | None]:
         _canonical(header)  # refuses what `pack` never writes: NaN, endless nesting
     except (ValueError, RecursionError):
         raise Damaged("its header is damaged") from None
-    found = header.get("format") if isinstance(header, dict) else None
-    if found != format:
-        raise Damaged(_OTHER_FORMATS.get(found, _FOREIGN) if isinstance(found, str) else _FOREIGN)
+    name = header.get("format") if isinstance(header, dict) else None
+    if name != format:
+        raise Damaged(_OTHER_FORMATS.get(name, _FOREIGN) if isinstance(name, str) else _FOREIGN)
     return header, header.pop("sha256", None)
 
 

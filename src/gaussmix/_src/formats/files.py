@@ -84,8 +84,8 @@ def _check_path(target: object, wanted: str) -> None:
     """Raise TypeError for what is neither a path nor a binary file with a method `wanted`; for a URL `check_local`."""
     is_binary = hasattr(target, wanted) and not isinstance(target, TextIOBase)
     if not isinstance(target, str | os.PathLike) and not is_binary:
-        given = "a text file" if isinstance(target, TextIOBase) else f"{target!r:.40}"
-        raise ParameterTypeError(f"Give a path as str or pathlib.Path, or a binary file to {wanted}, not {given}.")
+        shown = "a text file" if isinstance(target, TextIOBase) else f"{target!r:.40}"
+        raise ParameterTypeError(f"Give a path as str or pathlib.Path, or a binary file to {wanted}, not {shown}.")
     if isinstance(target, str | os.PathLike):
         check_local(target)
 

@@ -18,7 +18,7 @@ from gaussmix._src.formats.record import Details, PathOrFile, Record
 from gaussmix._src.model import Model, invalid_reason
 from gaussmix._src.numerics.arrays import Array, copied
 
-_FORMAT = {"format": "gaussmix-mixture", "version": 1}  # of dictionaries; files have the same
+_MARKER = {"format": "gaussmix-mixture", "version": 1}  # of dictionaries; files have the same
 _MODEL_ARRAYS = ("weights", "means", "covariances")
 
 
@@ -61,14 +61,14 @@ def to_dict(model: Model, names: tuple[str, ...] | None) -> dict[str, Any]:
     options = {"family_options": dict(family.options)} if family.options else {}
     plain = {name: array.tolist() for name, array in zip(_MODEL_ARRAYS, arrays, strict=True)}
     noise = {} if model.noise is None else {name: array.tolist() for name, array in model.noise.arrays().items()}
-    return {**_FORMAT, "family": family.name, **options, **plain, **noise, **named}
+    return {**_MARKER, "family": family.name, **options, **plain, **noise, **named}
 
 
 def from_dict(values: Mapping[str, Any]) -> tuple[Model, tuple[str, ...] | None]:
     """The model in a dictionary of `to_dict`, and its names; raises TypeError or ValueError."""
     if not isinstance(values, Mapping):
         raise ParameterTypeError(f"Give a dictionary that `to_dict` made, not {values!r:.60}.")
-    for key, wanted in _FORMAT.items():
+    for key, wanted in _MARKER.items():
         if values.get(key) != wanted:
             raise ValueError(f"This is no mixture that this gaussmix knows: its {key!r} is not {wanted!r}.")
     name = values.get("family")

@@ -170,7 +170,7 @@ def _as_types(array: Any, types: Sequence[Any]) -> Any:
 def _range(integers: list[int]) -> range:
     """The range of these numbers; raises ValueError where they are none."""
     step = integers[1] - integers[0] if len(integers) > 1 else 1
-    found = range(integers[0], integers[-1] + step, step) if integers else range(0)
-    if list(found) != integers:
+    candidates = range(integers[0], integers[-1] + step, step) if integers else range(0)
+    if list(candidates) != integers:
         raise ValueError
-    return found
+    return candidates

@@ -95,8 +95,8 @@ def compare(
         if check_count("cv", cv, 2) > n_rows:
             raise ValueError(f"cv={cv}, but there are only {n_rows} rows (of positive weight).")
         fold = Folds(cv, 0).folds_at(slice(0, n_rows))
-        found = [_cross_validate(fit, fold, rows, weight, error) for fit in fits.values()]
-        columns["cv"], columns["cv_se"] = ([*part] for part in np.transpose(found))
+        scores = [_cross_validate(fit, fold, rows, weight, error) for fit in fits.values()]
+        columns["cv"], columns["cv_se"] = ([*part] for part in np.transpose(scores))
     return made_frame({name: [values[i] for i in order] for name, values in columns.items()}, summaries[0].library)
 
 

@@ -30,7 +30,7 @@ from gaussmix._src.fit.search import map_parallel
 from gaussmix._src.mixture.mixtures import Mixtures
 from gaussmix._src.numerics.arrays import Array, Indices
 from gaussmix._src.numerics.factorise import MIN_ROUNDING
-from gaussmix._src.numerics.threads import at_most
+from gaussmix._src.numerics.threads import limit_threads
 from gaussmix._src.report.messages import rounding_sentence
 from gaussmix._src.validation.groups import Grouped, grouped
 from gaussmix._src.validation.parameters import CHECKS, check_family, check_seed, check_supported, drawn_seed
@@ -217,7 +217,7 @@ class _GroupFits:
         refused = self.groups.refused.get(index)
         if refused is not None:
             return _Single(None, refused)
-        estimator, limit = clone(self.template), nullcontext() if max_threads is None else at_most(max_threads)
+        estimator, limit = clone(self.template), nullcontext() if max_threads is None else limit_threads(max_threads)
         others = warnings.catch_warnings(record=True) if max_threads is None else nullcontext()  # not for threads
         with record_warnings() as texts, limit, others as caught:
             if caught is not None:

@@ -43,12 +43,12 @@ def load(path: PathOrFile) -> Estimator | Mixture | Mixtures:
     'GaussianMixtureDetector'
     """
     if isinstance(path, str | os.PathLike):
-        has_many = holds_mixtures(path)
-    elif has_many := hasattr(path, "read") and isinstance(contents := path.read(), bytes):
+        has_mixtures = holds_mixtures(path)
+    elif has_mixtures := hasattr(path, "read") and isinstance(contents := path.read(), bytes):
         path = BytesIO(contents)  # since a pipe can't be read twice
-        has_many = has_format(path, MIXTURES_FORMAT)
+        has_mixtures = has_format(path, MIXTURES_FORMAT)
         path.seek(0)
-    if has_many:
+    if has_mixtures:
         return Mixtures.load(path)
     model, record = model_file.read(path)
     saved = record.details.estimator

@@ -74,7 +74,7 @@ class Block:
 
     def between(self, first: int, last: int) -> Block:
         """Rows first … last − 1 of this block, a view."""
-        return self._replaced(self.first_row + first, lambda name: getattr(self, name)[first:last])
+        return self._replace(self.first_row + first, lambda name: getattr(self, name)[first:last])
 
     def cut(self, n_rows: int = LEAF_ROWS) -> Iterator[Block]:
         """Cut into blocks of at most `n_rows` rows, views of this one; at least one, which may be empty."""
@@ -88,11 +88,11 @@ class Block:
             tree.add(of_leaf(leaf))
         return tree.total
 
-    def taken(self, indices: Indices, first_row: int) -> Block:
-        """Copy the rows at some places (n_places,) of this block to a block that begins with row `first_row`."""
-        return self._replaced(first_row, lambda name: np.ascontiguousarray(getattr(self, name)[indices]))
+    def take(self, indices: Indices, first_row: int) -> Block:
+        """Copy the rows at some indices (n_indices,) of this block to a block that begins with row `first_row`."""
+        return self._replace(first_row, lambda name: np.ascontiguousarray(getattr(self, name)[indices]))
 
-    def _replaced(self, first_row: int, values: Callable[[str], Any]) -> Block:
+    def _replace(self, first_row: int, values: Callable[[str], Any]) -> Block:
         """A block of other rows, given what holds for them in place of each array that has an entry for each row."""
         prior = "log_prior" if self.prior_indices is None else "prior_indices"
         names = "rows", "row_weight", "assignment", "error", prior
@@ -103,7 +103,7 @@ class Block:
         """What is known of each row, (n_rows, n_columns), 0 in a column that `log_prior` lacks; None if nothing is."""
         if self.log_prior is None:
             return None
-        table = np.zeros((len(self.log_prior) + 1, n_columns))  # the last row is that of place −1
+        table = np.zeros((len(self.log_prior) + 1, n_columns))  # the last row is that of index −1
         table[:-1, : self.log_prior.shape[1]] = self.log_prior[:, :n_columns]
         return table[:-1] if self.prior_indices is None else table[self.prior_indices]
 
@@ -113,14 +113,14 @@ class Block:
         first, *others = blocks
         if not others:
             return first
-        return first._replaced(
+        return first._replace(
             first.first_row, lambda name: np.concatenate([getattr(block, name) for block in (first, *others)])
         )
 
 
 @dataclass(eq=False)
 class BlockState:
-    """What is kept with a block between passes. It may be lost, and is then made again.
+    """What is stored with a block between passes. It may be lost, and is then made again.
 
     Parameters
     ----------

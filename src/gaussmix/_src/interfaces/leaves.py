@@ -33,7 +33,7 @@ class Sums(tuple[Any, ...]):
 
     @classmethod
     def joined(cls, parts: list[Sums]) -> Sums:
-        """The sums that were dealt to these parts."""
+        """The sums that were split into these parts."""
         return cls(each[0].joined(list(each)) for each in zip(*parts, strict=True))
 
 
@@ -83,8 +83,8 @@ class Tree(Generic[S]):
         """Trees of the parts of all sums (`BlockMoments.split_by_component`), which are merged and sent apart."""
         trees = [Tree[Any]() for _ in range(n_parts)]
         for first, (n_leaves, sums) in self._nodes.items():
-            split_by_component: Any = sums
-            for tree, part in zip(trees, split_by_component.split_by_component(n_parts), strict=True):
+            splittable: Any = sums
+            for tree, part in zip(trees, splittable.split_by_component(n_parts), strict=True):
                 tree.add(part, n_leaves, first)
         return trees
 

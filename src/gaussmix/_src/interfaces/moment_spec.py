@@ -35,7 +35,7 @@ class Rule(IntEnum):
 
     SOFT = 0  # by responsibility: EM
     HARD = 1  # to the most probable component: k-means under a shared spherical whitening
-    ASSIGNMENT = 2  # as `Block.given` says: an M-step first
+    ASSIGNMENT = 2  # as `Block.assignment` says: an M-step first
 
 
 @dataclass(frozen=True)

@@ -25,11 +25,11 @@ class BlockMoments:
     ----------
     mass : (n_components,), N_k = Σ_i s_i γ_ik.
     first : (n_components, n_features), Σ_i s_i γ_ik (x_i − a_k), data units.
-    second : what `need` names, about the anchor, data units²; None for `Second.NONE`.
+    second : what `spec` names, about the anchor, data units²; None for `Second.NONE`.
     anchor : (n_components, n_features), the points the sums are taken about.
     log_likelihood : Σ_i s_i log p(x_i), nats, a total.
     row_weight : Σ_i s_i.
-    need : which second moments these are. It may be less or more than the family asked for: `Engine.finish` makes the
+    spec : which second moments these are. It may be less or more than the family asked for: `Engine.finish` makes the
         family's second moments of these.
     visits : what decides about the order in which the next pass reads the rows; None if nothing does.
     observed : (n_components, n_features), the mass in which each feature is observed, if moments are of observed cells
@@ -48,7 +48,7 @@ class BlockMoments:
     anchor: Array
     log_likelihood: float
     row_weight: float
-    need: MomentSpec
+    spec: MomentSpec
     visits: Array | None = None
     observed: Array | None = None
     background: float = 0.0
@@ -65,10 +65,10 @@ class BlockMoments:
         It also has what belongs to no component, such as the totals, and second moments that are pooled already.
         """
         n_components, second, parts = len(self.mass), self.second, list[Self]()
-        is_pooled = second is not None and second.ndim == self.need.second.n_axes
+        is_pooled = second is not None and second.ndim == self.spec.second.n_axes
         nothing: dict[str, Any] = dict.fromkeys(("log_likelihood", "row_weight", "background"), 0.0)
         nothing |= {"visits": None, "observed": None}
-        rest = replace(self, second=None if is_pooled else second, need=replace(self.need, projection=None), **nothing)
+        rest = replace(self, second=None if is_pooled else second, spec=replace(self.spec, projection=None), **nothing)
         for index in range(n_parts):
             first, end = (-(-n_components * (index + more) // n_parts) for more in (0, 1))
             names = ["mass", "first", "anchor", *([] if rest.second is None else ["second"])]
@@ -78,7 +78,7 @@ class BlockMoments:
 
     @classmethod
     def joined(cls, parts: list[Self]) -> Self:
-        """The sums that were dealt to these parts. The list is emptied, so that few are there besides the whole."""
+        """The sums that were split into these parts. The list is emptied, so that few are there besides the whole."""
         first, end = parts[0], 0
         names = ["mass", "first", "anchor", *([] if parts[-1].second is None else ["second"])]
         shapes = {name: getattr(first, name).shape for name in names}
@@ -94,7 +94,7 @@ class BlockMoments:
         """What is sent between processes: of symmetric second moments, the triangle."""
         state = dict(vars(self))
         second = self.second
-        if second is not None and self.need.second is Second.FULL and np.array_equal(second, second.swapaxes(-1, -2)):
+        if second is not None and self.spec.second is Second.FULL and np.array_equal(second, second.swapaxes(-1, -2)):
             row, column = np.tril_indices(second.shape[-1])
             state |= {"second": second[..., row, column], "_packed": True}
         return state
@@ -123,7 +123,7 @@ class BlockMoments:
         if self.second is None:
             return replace(self, first=first, anchor=anchor)
         root_mass = np.sqrt(np.where(self.mass > 0, self.mass, 1.0))[:, None]
-        squares = self.need.squares
+        squares = self.spec.squares
         second = self.second - squares(self.first / root_mass) + squares(first / root_mass)
         return replace(self, first=first, second=second, anchor=anchor)
 
@@ -166,15 +166,15 @@ class Scatter:
     ----------
     degrees : (n_components,), what `second` is divided by to be a covariance: the mass N_k, and the degrees of freedom
         that a prior adds. Where moments are pooled only the sum of them means something.
-    second : as `need` names it, data units², with what a prior or a ridge adds.
+    second : as `spec` names it, data units², with what a prior or a ridge adds.
     n_features : number of columns.
-    need : which second moments these are.
+    spec : which second moments these are.
     """
 
     degrees: Array
     second: Array
     n_features: int
-    need: MomentSpec
+    spec: MomentSpec
 
     @property
     def n_components(self) -> int:
@@ -187,22 +187,22 @@ class Scatter:
 
     def part(self, components: Sequence[int]) -> Scatter:
         """Of some components, where it is not pooled."""
-        indices, need = list(components), self.need
-        if need.projection is not None and len(need.projection) > 1:
-            need = replace(need, projection=need.projection[indices])
-        return replace(self, degrees=self.degrees[indices], second=self.second[indices], need=need)
+        indices, spec = list(components), self.spec
+        if spec.projection is not None and len(spec.projection) > 1:
+            spec = replace(spec, projection=spec.projection[indices])
+        return replace(self, degrees=self.degrees[indices], second=self.second[indices], spec=spec)
 
     def with_ridge(self, ridge: Array) -> Scatter:
         """Add `ridge` (n_features,), data units², to every variance that a family will make of this."""
         if not ridge.any():
             return self
-        degrees = self.degrees.sum() if self.need.pooled else self.degrees
-        if self.need.second is Second.TRACE:
+        degrees = self.degrees.sum() if self.spec.pooled else self.degrees
+        if self.spec.second is Second.TRACE:
             return replace(self, second=self.second + degrees * ridge.sum())
         second = variances = np.array(self.second)
-        if self.need.second is Second.FULL:
+        if self.spec.second is Second.FULL:
             variances = np.einsum("...ii->...i", second)
-        elif self.need.second is Second.PROJECTED:  # the last column; what is projected has no noise
+        elif self.spec.second is Second.PROJECTED:  # the last column; what is projected has no noise
             variances = second[..., -1]
         variances += np.multiply.outer(degrees, ridge)
         return replace(self, second=second)

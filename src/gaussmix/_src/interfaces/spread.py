@@ -42,7 +42,7 @@ class Spread:
         leaf = replace(leaf, row_weight=weight)
         total = leaf.total_weight
         if weight is not None and leaf.has_missing:
-            leaf = leaf.taken(np.flatnonzero(weight), leaf.first_row)
+            leaf = leaf.take(np.flatnonzero(weight), leaf.first_row)
             rows, weight = leaf.rows, leaf.row_weight
         if not total or leaf.has_missing:
             nothing = np.nan if total else 0.0

@@ -133,18 +133,18 @@ class MixtureBase:
         """
         K = self.n_components
         if isinstance(component, slice):
-            feature_indices = [*range(K)[component]]
-            if not feature_indices:
+            indices = [*range(K)[component]]
+            if not indices:
                 raise IndexError(f"The slice has no component: the mixture has {counted(K, 'component')}.")
         elif isinstance(component, bool | np.bool_) or not isinstance(component, int | np.integer):
             raise ParameterTypeError(f"A component is a number or a slice of numbers, not {component!r:.60}.")
         elif not -K <= component < K:
             raise IndexError(f"There is no component {component}: the mixture has {K}, counted from 0.")
         else:
-            feature_indices = [int(component) % K]
-        some = self.model.take(feature_indices)
+            indices = [int(component) % K]
+        some = self.model.take(indices)
         total = some.weights.sum()
-        weights = some.weights / total if total > 0 else np.full(len(feature_indices), 1 / len(feature_indices))
+        weights = some.weights / total if total > 0 else np.full(len(indices), 1 / len(indices))
         return self.from_model(Model(weights, some.means, some.covariances, self.family), self.feature_names)
 
     def __iter__(self) -> Iterator[Self]:

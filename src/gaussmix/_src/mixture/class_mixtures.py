@@ -59,8 +59,8 @@ class ClassMixtures:
     @cached_property
     def each(self) -> list[Mixture]:
         """p(x | c), the mixtures of the classes."""
-        places = [np.flatnonzero(self.component_class == index) for index in range(len(self.prior))]
-        parts = [replace(self.mixture.model.take(mine), weights=self._weights_within[mine]) for mine in places]
+        indices = [np.flatnonzero(self.component_class == index) for index in range(len(self.prior))]
+        parts = [replace(self.mixture.model.take(mine), weights=self._weights_within[mine]) for mine in indices]
         return [Mixture.from_model(part, self.mixture.feature_names) for part in parts]
 
     def log_odds(self, block: Block, engine: Engine[Any]) -> Array:
@@ -74,8 +74,8 @@ class ClassMixtures:
             log_density = engine.component_log_density(part, parameters)
             distant, distant_odds = distant_log_odds(part, parameters, engine.log_density)
             log_density[distant] = distant_odds
-            places = slice(part.first_row - block.first_row, part.row_slice.stop - block.first_row)
-            result[places] = np.logaddexp.reduceat(log_density, first, axis=1)
+            indices = slice(part.first_row - block.first_row, part.row_slice.stop - block.first_row)
+            result[indices] = np.logaddexp.reduceat(log_density, first, axis=1)
         return result
 
     def log_probability(self, block: Block, engine: Engine[Any]) -> Array:

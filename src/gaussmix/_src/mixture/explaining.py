@@ -21,7 +21,7 @@ from gaussmix._src.numerics.rows import patterns
 if TYPE_CHECKING:
     from gaussmix._src.mixture.mixture import Mixture
 
-_MOST_ROWS, _MAX_FEATURES = 10, 5  # of the text
+_MAX_ROWS_SHOWN, _MAX_TERMS = 10, 5  # of the text
 _COLUMNS = "runner_up", "log_ratio", "log_weight_ratio", "log_density_ratio", "squared_distance", "tail_probability"
 
 
@@ -78,8 +78,8 @@ class Explanation:
         return len(self.component)
 
     def __str__(self) -> str:
-        lines = [line for row in range(min(len(self), _MOST_ROWS)) for line in self.text(row)]
-        left = len(self) - _MOST_ROWS
+        lines = [line for row in range(min(len(self), _MAX_ROWS_SHOWN)) for line in self.text(row)]
+        left = len(self) - _MAX_ROWS_SHOWN
         return "\n".join([*lines, *([f"… and {counted(left, 'more row')}"] if left > 0 else [])])
 
     __repr__ = __str__
@@ -136,12 +136,12 @@ class Explanation:
         """The features with the largest parts, and their values in a row where one is given."""
         order = [int(j) for j in np.argsort(-np.abs(parts), kind="stable") if not np.isnan(parts[j])]
         items = []
-        for j in order[:_MAX_FEATURES]:
+        for j in order[:_MAX_TERMS]:
             name, value = shorten(self.names[j]), ""
             if row is not None:
                 value = f" = {self.rows[row, j]:.4g} ({self.means[row, j]:.4g} ± {self.deviations[row, j]:.3g}):"
             items.append(f"{name}{value} {parts[j]:{digits}}")
-        return [*items, *(["…"] if len(order) > _MAX_FEATURES else [])]
+        return [*items, *(["…"] if len(order) > _MAX_TERMS else [])]
 
 
 def _called(component: int) -> str:

@@ -12,16 +12,16 @@ from gaussmix._src.errors import counted, invented_names
 from gaussmix._src.mixture.base import MixtureBase
 from gaussmix._src.numerics.arrays import Array, Indices
 
-MOST_FEATURES, MOST_COMPONENTS = 8, 30  # of a table in a notebook
-_MOST_NAMES, _MOST_WEIGHTS = 5, 6  # of a line
+MAX_FEATURES, MAX_COMPONENTS = 8, 30  # of a table in a notebook
+_MAX_NAMES, _MAX_WEIGHTS = 5, 6  # of a line
 WIDTH, HEIGHT = 340.0, 240.0  # pixels
 _LEFT, _BOTTOM, _EDGE = 20.0, 22.0, 8.0
 MAX_DRAWN_DEVIATIONS = 1e3  # deviations: the density is 0 there, as farther out
-MAX_COMPONENTS = 30  # components, the heaviest, that a small picture has room for
+MAX_DRAWN = 30  # components, the heaviest, that a small picture has room for
 # Okabe and Ito (2008), Color Universal Design; Wong (2011), Nature Methods 8, 441: distinct with every kind of colour
 # vision. Of the eight, black and yellow are left out: one of them vanishes on a dark page, the other on a light one.
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
-_MAX_NAME_LENGTH = 24
+_MAX_HTML_NAME = 24
 RADIUS = 2.0  # standard deviations: the ellipse of a component holds 86 % of it
 
 
@@ -36,8 +36,8 @@ def size_of(mixture: MixtureBase) -> str:
 def line_of(mixture: MixtureBase) -> str:
     """The size, the names of the first features and the weights of the first components."""
     features = f" ({first_names(mixture.feature_names)})" if mixture.feature_names else ""
-    weights = ", ".join(f"{weight:.3g}" for weight in mixture.weights[:_MOST_WEIGHTS])
-    rest = ", …" if mixture.n_components > _MOST_WEIGHTS else ""
+    weights = ", ".join(f"{weight:.3g}" for weight in mixture.weights[:_MAX_WEIGHTS])
+    rest = ", …" if mixture.n_components > _MAX_WEIGHTS else ""
     noise = "" if mixture.noise is None else f", noise {mixture.noise.weight:.3g}"
     return f"{size_of(mixture)}{features}, weight{'s' * (mixture.n_components > 1)} {weights}{rest}{noise}"
 
@@ -50,7 +50,7 @@ def html_of(mixture: MixtureBase) -> str:
 
 def table_of(mixture: MixtureBase) -> tuple[list[str], list[list[str]]]:
     """Header and rows: number, weight, and mean ± sd of the first features, of the first components and of noise."""
-    K, d = min(mixture.n_components, MOST_COMPONENTS), min(mixture.n_features, MOST_FEATURES)
+    K, d = min(mixture.n_components, MAX_COMPONENTS), min(mixture.n_features, MAX_FEATURES)
     deviations = np.sqrt(mixture.model.covariances.variances())
     columns = [[str(k) for k in range(K)], [weight_text(weight) for weight in mixture.weights[:K]]]
     columns += [mean_and_deviation(mixture.means[:K, j], deviations[:K, j]) for j in range(d)]
@@ -83,7 +83,7 @@ def sketch(mixture: MixtureBase) -> str:
     Components have the colours that they have in every picture, and carry their numbers, so no colour has to tell them
     apart. Axes and letters have the colour of the text around them, and are right on light and on dark pages.
     """
-    order = np.argsort(-mixture.weights, kind="stable")[:MAX_COMPONENTS]
+    order = np.argsort(-mixture.weights, kind="stable")[:MAX_DRAWN]
     drawn = order[mixture.weights[order] > 0] if (mixture.weights > 0).any() else order
     is_line = mixture.n_features == 1
     shapes, title = (_curves if is_line else _ellipses)(mixture, drawn)
@@ -239,10 +239,10 @@ def _with_own_digits(mean: float, sd: float) -> str:
 
 def first_names(names: Sequence[str]) -> str:
     """The first few names, with commas."""
-    return ", ".join([*map(shorten, names[:_MOST_NAMES]), *["…"][: len(names) - _MOST_NAMES]])
+    return ", ".join([*map(shorten, names[:_MAX_NAMES]), *["…"][: len(names) - _MAX_NAMES]])
 
 
 def shorten(name: str) -> str:
     """A name without control characters, cut if it is long."""
     printable = name if name.isprintable() else repr(name)
-    return printable if len(printable) <= _MAX_NAME_LENGTH else f"{printable[: _MAX_NAME_LENGTH - 1]}…"
+    return printable if len(printable) <= _MAX_HTML_NAME else f"{printable[: _MAX_HTML_NAME - 1]}…"

@@ -170,8 +170,8 @@ def _radii(fraction: Array, n_features: int) -> tuple[Array, Array]:
     is_central = fraction < 0.5
     with np.errstate(divide="ignore"):
         depth = np.where(is_central, -np.log(2 * fraction), _DEPTH * ((2 - 2 * fraction) ** -2.0 - 1))
-    log_far = np.log(0.5 * np.sqrt(_DEPTH)) - 1.5 * np.log(_DEPTH + depth)
-    return half_square(-depth, n_features), np.log(2.0) - np.logaddexp(0.0, log_far + depth)
+    log_distant = np.log(0.5 * np.sqrt(_DEPTH)) - 1.5 * np.log(_DEPTH + depth)
+    return half_square(-depth, n_features), np.log(2.0) - np.logaddexp(0.0, log_distant + depth)
 
 
 def log_tail(half_squares: Array, n_features: int) -> Array:

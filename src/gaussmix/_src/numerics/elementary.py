@@ -9,7 +9,7 @@ from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.numerics.core import native_target
 
 _MAX_VALUES = 2**13  # numbers: all steps of `exponential` for so many stay in the cache
-_MIN_EXPONENT = -746.0  # e^x is 0 from here down
+_MIN_LOG = -746.0  # e^x is 0 from here down
 _LN2_HIGH, _LN2_LOW = 0.693147180369123816490, 1.90821492927058770002e-10  # their sum is ln 2; n · high is exact
 
 
@@ -29,7 +29,7 @@ def exponential(values: Array) -> Array:
         for first in range(0, len(flat), _MAX_VALUES):
             flat[first : first + _MAX_VALUES] = exponential(n_all[first : first + _MAX_VALUES])
         return result
-    values = np.maximum(values, _MIN_EXPONENT)
+    values = np.maximum(values, _MIN_LOG)
     power = np.rint(values / (_LN2_HIGH + _LN2_LOW))
     rest = (values - power * _LN2_HIGH) - power * _LN2_LOW
     series = np.ones_like(rest)

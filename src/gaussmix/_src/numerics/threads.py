@@ -28,7 +28,7 @@ else:
 
 
 @contextmanager
-def at_most(n_threads: int) -> Iterator[None]:
+def limit_threads(n_threads: int) -> Iterator[None]:
     """Give calls that this thread makes at most so many threads."""
     before = vars(_limit).copy()
     _limit.n_threads = allowed(n_threads)
@@ -45,7 +45,7 @@ def allowed(n_threads: int) -> int:
 
 
 def granted() -> int:
-    """How many threads a call without a number of its own may have: those of `at_most`, else one."""
+    """How many threads a call without a number of its own may have: those of `limit_threads`, else one."""
     return getattr(_limit, "n_threads", 1)
 
 

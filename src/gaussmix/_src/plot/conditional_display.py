@@ -17,7 +17,7 @@ from gaussmix._src.plot.layers import draw_plain_rows
 from gaussmix._src.plot.palette import faded
 from gaussmix._src.plot.subject import Feature, beside, choose_names, get_mixture, make_subject
 
-_N_POINTS = 201
+_GRID_SIZE = 201
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
@@ -156,4 +156,4 @@ def _span(means: Array, deviations: Array, rows: Array) -> Array:
     """Where to predict: over the rows, or without rows over the components to 3 σ."""
     rows = rows[~np.isnan(rows)]
     ends = rows if len(rows) else np.concatenate([means - 3 * deviations, means + 3 * deviations])
-    return np.linspace(ends.min(), ends.max(), _N_POINTS)
+    return np.linspace(ends.min(), ends.max(), _GRID_SIZE)

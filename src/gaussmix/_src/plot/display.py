@@ -74,7 +74,7 @@ class Display:
 class FeatureDisplay(Display):
     """A picture of a mixture in some of its features, with rows or without."""
 
-    _most: ClassVar[int] = 2  # features that are shown
+    _max_features: ClassVar[int] = 2  # features that are shown
 
     @classmethod
     def from_estimator(
@@ -113,7 +113,7 @@ class FeatureDisplay(Display):
         TypeError : `estimator` has no mixture, X is not numbers, or a feature is neither a number nor a name.
         """
         subject = make_subject(estimator, X, feature_names)
-        return cls.from_fit(subject, chosen_features(features, subject.names, cls._most)).plot(ax, **options)
+        return cls.from_fit(subject, chosen_features(features, subject.names, cls._max_features)).plot(ax, **options)
 
     @classmethod
     def from_fit(cls, subject: Subject, shown: Sequence[int]) -> Any:

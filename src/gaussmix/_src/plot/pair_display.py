@@ -11,7 +11,7 @@ import numpy as np
 from gaussmix._src.plot.component_display import ComponentDisplay
 from gaussmix._src.plot.display import FeatureDisplay, as_text, legend_beside, new_figure
 from gaussmix._src.plot.palette import component_pens
-from gaussmix._src.plot.subject import MAX_FEATURES, Subject
+from gaussmix._src.plot.subject import MAX_GRID_FEATURES, Subject
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
@@ -43,7 +43,7 @@ class PairDisplay(FeatureDisplay):
 
     cells: Sequence[Sequence[ComponentDisplay]]
 
-    _most = MAX_FEATURES
+    _max_features = MAX_GRID_FEATURES
 
     @classmethod
     def from_fit(cls, subject: Subject, shown: Sequence[int]) -> Self:

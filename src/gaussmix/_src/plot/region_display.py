@@ -134,7 +134,7 @@ class RegionDisplay(FeatureDisplay):
 
 def _decisions(subject: Subject, mixture: Mixture, points: Array) -> tuple[list[str], Array, NDArray[np.intp]]:
     """Names of the decisions, their scores at points (n_points, n_decisions), and the decisions for the rows."""
-    estimator, X = subject.estimator, subject.given
+    estimator, X = subject.estimator, subject.data
     if hasattr(estimator, "offset_") and hasattr(estimator, "p_values"):
         outside = _level(subject, mixture) - mixture.log_density(points)
         labels = np.empty(0, dtype=np.intp) if X is None else (estimator.predict(X) < 0).astype(np.intp)

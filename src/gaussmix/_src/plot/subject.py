@@ -18,10 +18,10 @@ from gaussmix._src.mixture.mixture import Mixture
 from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.numerics.frames import Frame
 
-_MAX_ROWS_PER_CALL = 65_536  # rows whose responsibilities are in memory at once
+_PIECE_ROWS = 65_536  # rows whose responsibilities are in memory at once
 Feature = int | str
 Features = Feature | Sequence[Feature] | None
-MAX_FEATURES = 8  # of a grid of pictures that can still be read
+MAX_GRID_FEATURES = 8  # of a grid of pictures that can still be read
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,14 +33,14 @@ class Subject:
     mixture : what is drawn.
     names : of its features.
     rows : (n_rows, n_features), data units, NaN where a cell is missing; None for no rows.
-    estimator, given : what the user gave: the estimator or mixture, and X.
+    estimator, data : what the user gave: the estimator or mixture, and X.
     """
 
     mixture: Mixture
     names: list[str]
     rows: Array | None
     estimator: Any = None
-    given: Any = None
+    data: Any = None
 
     def responsibilities(self, rows: Array) -> Array:
         """p(k | x) by what each row has, (n_rows, n_components); raises ValueError as the estimators do."""
@@ -54,8 +54,8 @@ class Subject:
         """
         rows = np.empty((0, self.mixture.n_features)) if self.rows is None else self.rows
         labels, certainty = np.empty(len(rows), dtype=np.intp), np.empty(len(rows))
-        for first in range(0, len(rows), _MAX_ROWS_PER_CALL):
-            piece = slice(first, first + _MAX_ROWS_PER_CALL)
+        for first in range(0, len(rows), _PIECE_ROWS):
+            piece = slice(first, first + _PIECE_ROWS)
             probabilities = self.responsibilities(rows[piece])
             noise = 1.0 - probabilities.sum(axis=1) if self.mixture.noise is not None else np.zeros(len(probabilities))
             labels[piece], certainty[piece] = probabilities.argmax(axis=1), probabilities.max(axis=1)
@@ -105,15 +105,15 @@ def get_mixture(estimator: Any) -> Mixture:
     """The mixture of a fitted estimator, or the mixture itself; raises TypeError or NotFittedError."""
     if isinstance(estimator, Mixture):
         return estimator
-    found = None
+    mixture = None
     if hasattr(estimator, "fit") and not isinstance(estimator, type):
         check_is_fitted(estimator)
-        found = estimator._exported()[0] if hasattr(estimator, "_exported") else getattr(estimator, "mixture_", None)
+        mixture = estimator._exported()[0] if hasattr(estimator, "_exported") else getattr(estimator, "mixture_", None)
     elif hasattr(estimator, "shape"):
         raise ParameterTypeError("Rows come second. Give a gaussmix estimator or a gaussmix.Mixture first.")
-    if not isinstance(found, Mixture):
+    if not isinstance(mixture, Mixture):
         raise ParameterTypeError(f"{estimator!r:.60} is not drawn: give a gaussmix estimator or a gaussmix.Mixture.")
-    return found
+    return mixture
 
 
 def named_probabilities(mixture: Mixture, probabilities: Array) -> tuple[list[str], Array]:
@@ -138,17 +138,17 @@ def beside(X: Any, y: Any, names: tuple[str, ...] | None) -> Any:
     return np.column_stack([rows, targets])
 
 
-def choose_names(n_features: int, given: Sequence[str] | None, *others: Iterable[Any] | None) -> list[str]:
+def choose_names(n_features: int, chosen: Sequence[str] | None, *others: Iterable[Any] | None) -> list[str]:
     """The names that are given, or the first others that are as many as the features, or x0, x1, … .
 
     Raises ValueError for given names that are not as many.
     """
-    if given is not None:
-        if np.ndim(given) != 1 or len(given) != n_features:
+    if chosen is not None:
+        if np.ndim(chosen) != 1 or len(chosen) != n_features:
             raise ValueError(
-                f"feature_names={given!r} must be a list of {counted(n_features, 'name')}, one for each feature."
+                f"feature_names={chosen!r} must be a list of {counted(n_features, 'name')}, one for each feature."
             )
-        return [str(name) for name in given]
+        return [str(name) for name in chosen]
     for names in others:
         listed = [] if names is None else [str(name) for name in names]
         if len(listed) == n_features:
@@ -156,23 +156,23 @@ def choose_names(n_features: int, given: Sequence[str] | None, *others: Iterable
     return list(invented_names(n_features))
 
 
-def chosen_features(features: Features, names: Sequence[str], most: int) -> list[int]:
+def chosen_features(features: Features, names: Sequence[str], max_features: int) -> list[int]:
     """Indices of different features, given by index or name; by default the first two, of a grid all.
 
-    Raises ValueError for more than `most`.
+    Raises ValueError for more than `max_features`.
     """
-    is_grid = most == MAX_FEATURES
-    if features is None and is_grid and len(names) > most:
+    is_grid = max_features == MAX_GRID_FEATURES
+    if features is None and is_grid and len(names) > max_features:
         raise ValueError(
-            f"There are {len(names)} features, and a grid of more than {most} can't be read: choose some by "
+            f"There are {len(names)} features, and a grid of more than {max_features} can't be read: choose some by "
             "features=[…]."
         )
     several: Any = features
     if features is None:
-        several = range(len(names) if is_grid else min(most, len(names)))
+        several = range(len(names) if is_grid else min(max_features, len(names)))
     elif isinstance(features, str) or np.ndim(features) == 0:
         several = [features]
     chosen = [feature_index(feature, len(names), tuple(names), "features") for feature in several]
-    if not 1 <= len(chosen) <= most or len(set(chosen)) != len(chosen):
-        raise ValueError(f"features={features!r:.90} must be 1 to {most} different features.")
+    if not 1 <= len(chosen) <= max_features or len(set(chosen)) != len(chosen):
+        raise ValueError(f"features={features!r:.90} must be 1 to {max_features} different features.")
     return chosen

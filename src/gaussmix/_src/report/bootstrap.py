@@ -59,8 +59,8 @@ class Bootstrap(MixtureEstimates):
         ValueError : the function is not finite for a refit.
         """
         value = inference.function_values(function, self.mixture)
-        found = np.array([inference.function_values(function, each).ravel() for each in self.mixtures(self.n)])
-        return self._function_estimates(name, value, weighted_covariance(found, self.counts), found)
+        draws = np.array([inference.function_values(function, each).ravel() for each in self.mixtures(self.n)])
+        return self._function_estimates(name, value, weighted_covariance(draws, self.counts), draws)
 
     def mixtures(self, n: int = inference.MAX_SHOWN_MIXTURES) -> list[Mixture]:
         """The first refits, as mixtures, fewer than `n` where some collapsed or there are no more: for pictures.
@@ -102,20 +102,20 @@ def infer_fit(fitted: Fitted, problem: Problem, rng: np.random.Generator, *, are
     """
     has_precisions = not are_counts and problem.source.row_weight is not None
     kind = "sandwich" if has_precisions else "hessian"
-    found = inference.compute_inference(fitted, problem, kind, are_counts=are_counts)
-    is_free = not found.maximum.frozen  # of frozen components refits would give errors near 0
-    if is_free and inference.is_weakly_identified(found.maximum) and are_quick(problem, found.mixture.model):
+    estimates = inference.compute_inference(fitted, problem, kind, are_counts=are_counts)
+    is_free = not estimates.maximum.frozen  # of frozen components refits would give errors near 0
+    if is_free and inference.is_weakly_identified(estimates.maximum) and are_quick(problem, estimates.mixture.model):
         try:
             refitted = run_bootstrap(fitted, problem, RESAMPLING._replace(are_counts=are_counts), rng, has_warning=True)
         except ValueError as error:
-            found = replace(found, notes=(*found.notes, str(error)))
+            estimates = replace(estimates, notes=(*estimates.notes, str(error)))
         else:
-            why = inference.weak_identification_note(found.maximum, _REFIT_COVERAGE)
-            notes = [why if note.startswith(inference.WEAK_NOTE) else note for note in found.notes]
+            why = inference.weak_identification_note(estimates.maximum, _REFIT_COVERAGE)
+            notes = [why if note.startswith(inference.WEAK_NOTE) else note for note in estimates.notes]
             return replace(refitted, notes=tuple(dict.fromkeys((*notes, *refitted.notes))))
     if has_precisions:
-        found = replace(found, notes=(*found.notes, "The sandwich, because row weights are precisions."))
-    return found
+        estimates = replace(estimates, notes=(*estimates.notes, "The sandwich, because row weights are precisions."))
+    return estimates
 
 
 def run_bootstrap(
@@ -139,25 +139,25 @@ def run_bootstrap(
     RuntimeWarning : the rows are not those of the fit.
     """
     inference.check_unit(fitted.mixture)
-    found = refits(problem, fitted.mixture.model, how, rng, fitted.collapsed)
-    mixture = Mixture.from_model(found.model, fitted.mixture.feature_names)
-    others = inference.another_rows(fitted, problem, found.before)
+    ends = refits(problem, fitted.mixture.model, how, rng, fitted.collapsed)
+    mixture = Mixture.from_model(ends.model, fitted.mixture.feature_names)
+    others = inference.another_rows(fitted, problem, ends.before)
     if not has_warning:
         warn(others)
-    counts = found.counts if how.kind == "jackknife" else None
+    counts = ends.counts if how.kind == "jackknife" else None
     return Bootstrap(
         **inference.parameter_entries(mixture),
-        covariance=weighted_covariance(found.draws, counts),
-        method=f"{found.n:,} refits, {_RESAMPLING_WORDS[how.kind]}",
-        notes=(*filter(None, [others]), *_refit_notes(found)),
-        draws=found.draws,
+        covariance=weighted_covariance(ends.draws, counts),
+        method=f"{ends.n:,} refits, {_RESAMPLING_WORDS[how.kind]}",
+        notes=(*filter(None, [others]), *_refit_notes(ends)),
+        draws=ends.draws,
         counts=counts,
         library=None if fitted.facts is None else fitted.facts.library,
         mixture=mixture,
-        n=found.n,
-        n_collapsed=found.n_collapsed,
-        n_relabelled=found.n_relabelled,
-        n_elsewhere=found.n_elsewhere,
+        n=ends.n,
+        n_collapsed=ends.n_collapsed,
+        n_relabelled=ends.n_relabelled,
+        n_elsewhere=ends.n_elsewhere,
     )
 
 
@@ -169,19 +169,19 @@ _RESAMPLING_WORDS = {
 }
 
 
-def _refit_notes(found: Refits) -> list[str]:
+def _refit_notes(refits: Refits) -> list[str]:
     """What became of the refits."""
     words = [
-        (found.n_collapsed, "a component collapsed; they are left out"),
-        (found.n_relabelled, "the components came in another order, and were brought back into it"),
-        (found.n_elsewhere, "a component ended elsewhere, with less than half of its rows; they are counted"),
-        (found.n_unfinished, f"EM had not settled after {MAX_REFIT_STEPS:,} steps"),
+        (refits.n_collapsed, "a component collapsed; they are left out"),
+        (refits.n_relabelled, "the components came in another order, and were brought back into it"),
+        (refits.n_elsewhere, "a component ended elsewhere, with less than half of its rows; they are counted"),
+        (refits.n_unfinished, f"EM had not settled after {MAX_REFIT_STEPS:,} steps"),
     ]
-    notes = [f"In {count / found.n:.1%} of the refits {what}." for count, what in words if count]
-    if found.degenerate:
-        which = name_components(found.degenerate).capitalize()
+    notes = [f"In {count / refits.n:.1%} of the refits {what}." for count, what in words if count]
+    if refits.degenerate:
+        which = name_components(refits.degenerate).capitalize()
         notes.append(f"{which}: collapsed or without rows in the fit, so that errors and intervals mean little there.")
-    if found.model.noise is not None:
+    if refits.model.noise is not None:
         notes.append(inference.OF_NOISE)
     return notes
 

@@ -174,10 +174,10 @@ class Estimates:
         return header, [[name if name.isprintable() else repr(name), *texts] for name, texts, _ in named]
 
 
-def with_intervals(found: Estimates, alpha: float = DEFAULT_ALPHA) -> list[tuple[str, list[str], list[float]]]:
+def with_intervals(estimates: Estimates, alpha: float = DEFAULT_ALPHA) -> list[tuple[str, list[str], list[float]]]:
     """The name of each estimate; it, its standard error and the ends of its interval, as text and as numbers."""
-    values = zip(found.params, found.bse, *found.conf_int(alpha).T, strict=True)
-    return [(name, _digits(*each), [*map(float, each)]) for name, each in zip(found.names, values, strict=True)]
+    values = zip(estimates.params, estimates.bse, *estimates.conf_int(alpha).T, strict=True)
+    return [(name, _digits(*each), [*map(float, each)]) for name, each in zip(estimates.names, values, strict=True)]
 
 
 def _digits(value: float, error: float, low: float, high: float) -> list[str]:
@@ -234,30 +234,30 @@ class MixtureEstimates(Estimates):
         return Estimates(**value_entries(name, value), **own, covariance=covariance, draws=draws, counts=self.counts)
 
 
-def interval_columns(sure: MixtureEstimates, mixture: Mixture) -> dict[str, Array]:
+def interval_columns(estimates: MixtureEstimates, mixture: Mixture) -> dict[str, Array]:
     """Standard errors and intervals of weights and means, (n_components,) and one for noise, for `tidy` of a fit.
 
     Raises ValueError for a mixture of another size, or several standard errors away.
     """
     scale = NaturalScale.at_model(mixture.model)
-    if scale.terms != NaturalScale.at_model(sure.mixture.model).terms:
+    if scale.terms != NaturalScale.at_model(estimates.mixture.model).terms:
         raise ValueError("estimates must be what inference, bootstrap or posterior_ of this estimator found.")
     of_rows = np.array([term.kind in (Kind.WEIGHT, Kind.MEAN) for term in scale.terms])
-    furthest = sure._furthest(mixture.model, of_rows)
+    furthest = estimates._furthest(mixture.model, of_rows)
     if furthest > MAX_FIT_DISTANCE:
         raise ValueError(
             f"estimates is {furthest:.2g} standard errors from this mixture. It describes another fit, or this one "
             "ended far from its maximum. Use tidy() of estimates, or fit with a lower tol."
         )
-    low, high = sure.conf_int().T
-    features, K, found = names_of(mixture), mixture.n_components, dict[str, Array]()
+    low, high = estimates.conf_int().T
+    features, K, columns = names_of(mixture), mixture.n_components, dict[str, Array]()
     weights = [index for index, term in enumerate(scale.terms) if term.kind is Kind.WEIGHT]
     none = np.full(len(weights) - K, np.nan)
-    for name, numbers in {"std_error": sure.bse, "conf_low": low, "conf_high": high}.items():
-        found[f"weight_{name}"] = numbers[weights]
+    for name, numbers in {"std_error": estimates.bse, "conf_low": low, "conf_high": high}.items():
+        columns[f"weight_{name}"] = numbers[weights]
         means = numbers[len(weights) : len(weights) + K * len(features)].reshape(K, -1)
-        found |= {f"mean_{feature}_{name}": np.append(means[:, j], none) for j, feature in enumerate(features)}
-    return found
+        columns |= {f"mean_{feature}_{name}": np.append(means[:, j], none) for j, feature in enumerate(features)}
+    return columns
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -314,7 +314,7 @@ class Inference(MixtureEstimates):
         n : how many.
         rng : a `numpy.random.Generator`, or the seed of one.
         """
-        drawn = self.maximum.drawn(check_count("n", n, 1), self.kind, generator(rng))
+        drawn = self.maximum.draw(check_count("n", n, 1), self.kind, generator(rng))
         return as_mixtures(drawn, self.mixture)
 
 
@@ -371,29 +371,29 @@ def compute_inference(fitted: Fitted, problem: Problem, kind: str, *, are_counts
     check_unit(fitted.mixture)
     how = None if kind == "hessian" else are_counts or kind != "sandwich"
     try:
-        found = Maximum.from_model(problem, fitted.mixture.model, fitted.collapsed, are_counts=how)
+        peak = Maximum.from_model(problem, fitted.mixture.model, fitted.collapsed, are_counts=how)
     except NotSmooth as error:
         raise ValueError(f"inference has no formula here: {error}. Use bootstrap(X).") from None
-    covariance = found.natural_covariance(kind, problem.objective)
-    mixture = Mixture.from_model(found.model, fitted.mixture.feature_names)
-    others = another_rows(fitted, problem, found.before)
+    covariance = peak.natural_covariance(kind, problem.objective)
+    mixture = Mixture.from_model(peak.model, fitted.mixture.feature_names)
+    others = another_rows(fitted, problem, peak.before)
     warn(others)
-    at_ridge = Ascent(problem, found.total_weight).ridge_fractions(Stacked.from_models([found.model]))[0] > MAX_RIDGE
-    columns = [names_of(mixture)[j] for j in np.flatnonzero(at_ridge[[*found.frozen]].any(axis=0))]
+    at_ridge = Ascent(problem, peak.total_weight).ridge_fractions(Stacked.from_models([peak.model]))[0] > MAX_RIDGE
+    columns = [names_of(mixture)[j] for j in np.flatnonzero(at_ridge[[*peak.frozen]].any(axis=0))]
     library = None if fitted.facts is None else fitted.facts.library
     entries = parameter_entries(mixture) | {"covariance": covariance, "method": _METHODS[kind], "library": library}
-    inference = Inference(**entries, mixture=mixture, maximum=found, kind=kind)
+    inference = Inference(**entries, mixture=mixture, maximum=peak, kind=kind)
     furthest = inference._furthest(fitted.mixture.model)
     shift_note = _SHIFTED.format(furthest) if furthest > MIN_NOTED_DISTANCE else None
     if furthest > MIN_WARNED_DISTANCE and others is None:
         warn(shift_note)
     of_prior = _OF_PRIOR if isinstance(problem.objective, Posterior) and problem.objective.prior is not None else None
-    lost = np.isnan(np.diagonal(covariance)) & ~found.has_none(problem.objective)
+    lost = np.isnan(np.diagonal(covariance)) & ~peak.has_no_error(problem.objective)
     rounded = None
-    if lost.any() and not found.flat.shape[1]:
+    if lost.any() and not peak.flat.shape[1]:
         rounded = _ROUNDED.format(listed(np.array(inference.names)[lost].tolist()))
     sentences = filter(None, [others, shift_note, of_prior, rounded])
-    return replace(inference, notes=(*sentences, *_notes(found, covariance, columns)))
+    return replace(inference, notes=(*sentences, *_notes(peak, covariance, columns)))
 
 
 def another_rows(fitted: Fitted, problem: Problem, before: float) -> str | None:
@@ -432,44 +432,44 @@ _ROUNDED = (
 _SHIFTED = "The estimates are those of the maximum, up to {:.2g} standard errors from those of the fit."
 
 
-def is_weakly_identified(found: Maximum) -> bool:
+def is_weakly_identified(peak: Maximum) -> bool:
     """Whether the rows say so little about some parameter that formulas fall short; False where it is not determined.
 
     Formulas take the objective for a parabola. It is one near a maximum, as far as a standard error if curvatures are
     large.
     """
-    return not found.flat.shape[1] and found.least_curvature < MIN_RELIABLE_CURVATURE
+    return not peak.flat.shape[1] and peak.least_curvature < MIN_RELIABLE_CURVATURE
 
 
-def weak_identification_note(found: Maximum, further: str = "") -> str:
+def weak_identification_note(peak: Maximum, further: str = "") -> str:
     """Say that the rows say little, and how often intervals held in simulated cases with as many rows."""
-    return WEAK_NOTE if found.total_weight < MIN_SIMULATED else f"{WEAK_NOTE}{_COVERAGE}{further}."
+    return WEAK_NOTE if peak.total_weight < MIN_SIMULATED else f"{WEAK_NOTE}{_COVERAGE}{further}."
 
 
-def _notes(found: Maximum, covariance: Array, at_ridge: Sequence[str]) -> list[str]:
+def _notes(peak: Maximum, covariance: Array, at_ridge: Sequence[str]) -> list[str]:
     """What to know of the numbers of a maximum; `at_ridge` are columns where only the ridge gives a variance."""
     notes = []
     for why, words in _OF_FROZEN.items():
-        components = sorted(k for k, each in found.frozen.items() if each is why)
+        components = sorted(k for k, each in peak.frozen.items() if each is why)
         if components:
             notes.append(f"{name_components(components).capitalize()}: {words}.")
     if at_ridge:
         notes.append(f"Only reg_covar gives a variance in {listed(at_ridge)} there. Leave out what is constant.")
-    unknown = [found.scale.terms[index] for index in np.flatnonzero(np.isnan(np.diagonal(covariance)))]
-    lost = {term.component for term in unknown} - found.frozen.keys()
-    if found.flat.shape[1]:
+    unknown = [peak.scale.terms[index] for index in np.flatnonzero(np.isnan(np.diagonal(covariance)))]
+    lost = {term.component for term in unknown} - peak.frozen.keys()
+    if peak.flat.shape[1]:
         these = sorted(k for k in lost if k >= 0)
         which = name_components(these).capitalize() if these else "What all components share"
         notes.append(
             f"{which}: no standard error, because the fit is at no maximum: in "
-            f"{counted(found.flat.shape[1], 'direction')} the objective does not fall. The other standard errors hold "
+            f"{counted(peak.flat.shape[1], 'direction')} the objective does not fall. The other standard errors hold "
             "if nothing moves there. Try other starts, or lower n_components."
         )
-    elif is_weakly_identified(found):
-        notes.append(f"{weak_identification_note(found)} Use bootstrap(X).")
-    if found.model.noise is not None:
+    elif is_weakly_identified(peak):
+        notes.append(f"{weak_identification_note(peak)} Use bootstrap(X).")
+    if peak.model.noise is not None:
         notes.append(OF_NOISE)
-        if found.model.noise.weight <= MIN_BACKGROUND_WEIGHT:
+        if peak.model.noise.weight <= MIN_BACKGROUND_WEIGHT:
             notes.append("Next to no row is noise, so its weight counts as known too.")
     return notes
 

@@ -48,9 +48,9 @@ class MixturePosterior:
         self._approximation, self._mixture, self._library = approximation, mixture, library
 
     def __repr__(self) -> str:
-        found = self._approximation
-        components = counted(len(found.mass), "component")
-        return f"<MixturePosterior: {components}, {found.prior.family.name}, {found.mass.sum():,.0f} rows>"
+        state = self._approximation
+        components = counted(len(state.mass), "component")
+        return f"<MixturePosterior: {components}, {state.prior.family.name}, {state.mass.sum():,.0f} rows>"
 
     def sample(self, n_samples: int = 1, rng: Rng = None) -> list[Mixture]:
         """Draw mixtures.
@@ -70,7 +70,7 @@ class MixturePosterior:
         ValueError, TypeError : n_samples is not an integer ≥ 1, or rng is not a generator.
         """
         count, generated = check_count("n_samples", n_samples, 1), generator(rng)
-        drawn = (self._approximation.drawn(generated) for _ in range(count))
+        drawn = (self._approximation.draw(generated) for _ in range(count))
         return [Mixture.from_model(model).with_feature_names(self._mixture.feature_names) for model in drawn]
 
     def estimates(self, n_samples: int = 1000, rng: Rng = None) -> MixtureEstimates:
@@ -95,8 +95,8 @@ class MixturePosterior:
         scale = NaturalScale.at_model(self._mixture.model)
         check_count("n_samples", n_samples, 2)
         draws = np.array([scale.values(each.model) for each in self.sample(n_samples, rng)])
-        found = self._estimates(draws, inference.parameter_entries(self._mixture))
-        return MixtureEstimates(**vars(found), mixture=self._mixture)
+        estimates = self._estimates(draws, inference.parameter_entries(self._mixture))
+        return MixtureEstimates(**vars(estimates), mixture=self._mixture)
 
     def function(self, function: Function, name: str = "function", n_samples: int = 1000, rng: Rng = None) -> Estimates:
         """A function of the mixture with its credible interval.

@@ -16,7 +16,7 @@ from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.numerics.frames import made_frame
 
 _MAX_COLUMNS = 10  # columns of a table
-_MAX_ROWS = 40  # rows of a table on a terminal
+_MAX_TABLE_ROWS = 40  # rows of a table on a terminal
 _TEX = {"\\": r"\textbackslash{}", "±": r"$\pm$", "−": "$-$", "…": r"\dots{}", "~": r"\textasciitilde{}"}
 _TEX |= {"^": r"\textasciicircum{}", **{character: f"\\{character}" for character in "&%$#_{}"}}
 
@@ -69,8 +69,8 @@ class Summary:
         turned = [list(column) for column in zip(header, *rows, strict=True)]
         layouts = [(layout[0], shortened(layout[1:])) for layout in ([header, *rows], turned)]
         tried = [aligned(_cut(*layout, n_columns)) for n_columns in range(_MAX_COLUMNS, 1, -1) for layout in layouts]
-        found = next((lines for lines in tried if len(lines[0]) <= width), tried[-2])
-        return "\n".join(line.rstrip() for line in found)
+        fitting = next((lines for lines in tried if len(lines[0]) <= width), tried[-2])
+        return "\n".join(line.rstrip() for line in fitting)
 
     def _repr_html_(self) -> str:
         facts = "".join(f"<li>{escape(name)}: {escape(value)}</li>" for name, value in self._lines())
@@ -155,8 +155,8 @@ def aligned(rows: list[list[str]]) -> list[str]:
 
 def shortened(rows: list[list[str]]) -> list[list[str]]:
     """The first rows, and one that counts the others."""
-    more = len(rows) - _MAX_ROWS
-    return rows if more <= 0 else [*rows[:_MAX_ROWS], [f"… {more} more", *[""] * (len(rows[0]) - 1)]]
+    more = len(rows) - _MAX_TABLE_ROWS
+    return rows if more <= 0 else [*rows[:_MAX_TABLE_ROWS], [f"… {more} more", *[""] * (len(rows[0]) - 1)]]
 
 
 def _cut(header: list[str], rows: list[list[str]], n_columns: int) -> list[list[str]]:

@@ -315,9 +315,9 @@ def _drawn(block: Block, fair: float) -> tuple[Block, NDArray[np.bool_]]:
         drawn.append(are_drawn(hashes(part), part.row_weight, fair).nonzero()[0] + part.first_row - block.first_row)
     indices = np.concatenate(drawn)
     extreme = extreme_rows(block.rows, weight) if weight is None or weight.any() else indices
-    names = np.sort(np.append(indices, extreme), kind="stable")  # np.union1d takes ten times as long
-    names = names[np.diff(names, prepend=-1) > 0]
-    return replace(block.taken(names, block.first_row), assignment=None), np.isin(names, indices)
+    chosen = np.sort(np.append(indices, extreme), kind="stable")  # np.union1d takes ten times as long
+    chosen = chosen[np.diff(chosen, prepend=-1) > 0]
+    return replace(block.take(chosen, block.first_row), assignment=None), np.isin(chosen, indices)
 
 
 def _with_assignment(block: Block, assignment: Assignment) -> Iterable[Block]:
@@ -343,7 +343,7 @@ def _times(block: Block, factor: float) -> Block:
 def _part(block: Block, choose: Callable[[Block], NDArray[np.bool_]]) -> Iterable[Block]:
     """The chosen rows of a block; no block where there are none."""
     indices = choose(block).nonzero()[0]
-    return [block.taken(indices, block.first_row)] if len(indices) else []
+    return [block.take(indices, block.first_row)] if len(indices) else []
 
 
 Source.__module__ = "gaussmix.extend"  # where users import it from

@@ -32,7 +32,7 @@ class _DatasetReader(Reader):
             raise ValueError(f"The {self.name} holds {partitions}, not rows and columns of numbers.")
         self._data, self.n_rows, self.weights, self.may_miss = data, len(data), request.weights, request.missing
         names = invented_names(data.shape[1])
-        chosen = Chosen.of(f"The {self.name}", names, request.columns, request.weights, data.dtype)
+        chosen = Chosen.from_columns(f"The {self.name}", names, request.columns, request.weights, data.dtype)
         self.names, self._indices, self._weight_index, self.dtype, self.integers = chosen
 
     def parts(self) -> Iterator[Block]:

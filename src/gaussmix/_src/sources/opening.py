@@ -44,7 +44,7 @@ SOURCES: dict[str, Opener | str] = {
 }
 IN_MEMORY = {"builtins", "numpy", "pandas", "scipy"}  # libraries whose tables no other package opens
 SEVERAL = "Name several files by a pattern, by their folder, or by pyarrow.dataset.dataset(files)."
-_UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
+_SIZE_SUFFIXES = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 _SIZE = re.compile(r"\s*([0-9.]+)\s*([KMGT]?)(i?)B?\s*", re.IGNORECASE)
 
 
@@ -101,14 +101,14 @@ def open(
     >>> gaussmix.GaussianMixture(2, random_state=0).fit(gaussmix.open(path)).means_.shape
     (2, 2)
     """
-    asked = Request(columns, weights, check_memory(memory), missing, None if cache is None else Path(cache))
+    request = Request(columns, weights, check_memory(memory), missing, None if cache is None else Path(cache))
     opener = _of_files(os.fspath(data)) if isinstance(data, str | os.PathLike) else _registered(_kind(data))
     if opener is None:
         wrong = f"open takes a path, a pattern or a table that is not in memory, not {type(data).__name__}."
         raise ParameterTypeError(f"{wrong} {SEVERAL}" if isinstance(data, list | tuple) else wrong)
     if cache is not None and not isinstance(data, str | os.PathLike) and _kind(data) != "gaussmix.Files":
         raise ValueError(f"cache= keeps the numbers of files, not of a {type(data).__name__}: leave it out.")
-    return opener(data, asked)
+    return opener(data, request)
 
 
 def is_table(data: Any) -> bool:
@@ -123,7 +123,7 @@ def check_memory(memory: int | str) -> int:
         index = float(result[1]) if result else 0.0
     except ValueError:
         index = 0.0
-    unit = _UNITS[result[2].upper()] if result else 1
+    unit = _SIZE_SUFFIXES[result[2].upper()] if result else 1
     n_bytes = int(index * (1024 ** round(np.log10(unit) / 3) if result and result[3] else unit))
     if n_bytes < 1:
         raise ValueError(f"memory must be bytes or a text such as '512 MB', got {memory!r}.")

@@ -40,7 +40,7 @@ def _with_extremes(block: Block, chosen: NDArray[np.bool_]) -> tuple[Indices, Bl
     """The places of the chosen rows and the extreme rows, and a copy of them."""
     chosen[extreme_rows(block.rows, block.row_weight)] = True
     indices = chosen.nonzero()[0]
-    return indices, block.taken(indices, 0)
+    return indices, block.take(indices, 0)
 
 
 @dataclass

@@ -52,10 +52,10 @@ def _check_components(covariances: Covariances, dense: Array, rng: np.random.Gen
 
 def _check_features(covariances: Covariances, dense: Array, rounding: float, rng: np.random.Generator) -> None:
     n_features, size = covariances.n_features, np.abs(dense).max()
-    places = rng.permutation(n_features)[: max(1, n_features - 1)]
-    part = dense[:, places[:, None], places]
-    assert_close(covariances.marginal(places).dense(), part, 8 * n_features * EPS, size, "marginal")
-    for A in rng.normal(size=(1, n_features)), np.diag(rng.uniform(0.5, 2.0, n_features))[places]:
+    subset = rng.permutation(n_features)[: max(1, n_features - 1)]
+    part = dense[:, subset[:, None], subset]
+    assert_close(covariances.marginal(subset).dense(), part, 8 * n_features * EPS, size, "marginal")
+    for A in rng.normal(size=(1, n_features)), np.diag(rng.uniform(0.5, 2.0, n_features))[subset]:
         image = covariances.transform(A).dense()
         assert_close(image, A @ dense @ A.T, rounding, np.abs(image).max(), "transform")
     if covariances.transform(np.empty((0, n_features))).dense().shape != (len(dense), 0, 0):
@@ -66,9 +66,9 @@ def _check_features(covariances: Covariances, dense: Array, rounding: float, rng
     rest, regression = covariances.conditional(known, unknown)
     across = dense[:, unknown[:, None], known]
     expected = np.linalg.solve(dense[:, known[:, None], known], across.swapaxes(1, 2)).swapaxes(1, 2)
-    found = np.broadcast_to(regression, expected.shape)
+    actual = np.broadcast_to(regression, expected.shape)
     scale = np.abs(expected).max() + 1.0
-    assert_close(found, expected, rounding, scale, "regression")
+    assert_close(actual, expected, rounding, scale, "regression")
     left = dense[:, unknown[:, None], unknown] - expected @ across.swapaxes(1, 2)
     assert_close(rest.dense(), left, rounding, size, "conditional")
 
@@ -110,9 +110,9 @@ def check_whitening(whitening: Whitening, dense: Array) -> None:
         assert_close(log_abs_det[k], expected, tolerance, scale, f"log_abs_det of component {k}")
         alone, size = whitening.whiten(k, offsets[k : k + 1])[0], np.abs(each[k]).max()
         assert_close(each[k], alone, tolerance, size, "whiten_each")
-        found = whitening.precision_times(k, offsets) * deviations
+        actual = whitening.precision_times(k, offsets) * deviations
         expected = (offsets @ dense_precision(whitening, k, n_features)) * deviations
-        assert_close(found, expected, tolerance, condition * np.abs(offsets / deviations).max(), "precision_times")
+        assert_close(actual, expected, tolerance, condition * np.abs(offsets / deviations).max(), "precision_times")
         _check_inverses(whitening, k, covariance, deviations, tolerance)
 
 
@@ -131,8 +131,8 @@ def _check_inverses(whitening: Whitening, k: int, covariance: Array, deviations:
     assert_close(back / deviations, scaled, tolerance, np.abs(scaled).max(), "colour ∘ whiten")
     unit = np.multiply.outer(deviations, deviations)
     precision = dense_precision(whitening, k, n_features)
-    found = whitening.precision_diagonals()[0 if whitening.is_shared else k]
+    actual = whitening.precision_diagonals()[0 if whitening.is_shared else k]
     expected = np.diagonal(precision)
-    assert_close(np.broadcast_to(found, n_features), expected, tolerance, expected, "diagonal of the precision")
+    assert_close(np.broadcast_to(actual, n_features), expected, tolerance, expected, "diagonal of the precision")
     product = (precision * unit) @ (covariance / unit)
     assert_close(product, np.eye(n_features), tolerance, 1.0, f"precision times covariance of component {k}")

@@ -61,17 +61,17 @@ def random_scatters(rng: np.random.Generator, n_components: int, n_features: int
 
 def as_needed(family: Family, mass: Array, full: Array, current: Covariances | None = None) -> Scatter:
     """Full scatter matrices in the form that a family asks for, where it starts or goes on from covariances."""
-    need = family.need(current)
+    spec = family.moment_spec(current)
     second = full
-    if need.projection is not None:
-        projection = np.broadcast_to(need.projection, (len(full), *need.projection.shape[1:]))
+    if spec.projection is not None:
+        projection = np.broadcast_to(spec.projection, (len(full), *spec.projection.shape[1:]))
         diagonals = np.diagonal(full, axis1=1, axis2=2)
         second = np.concatenate((full @ projection.transpose(0, 2, 1), diagonals[:, :, None]), axis=2)
-    elif need.second is not Second.FULL:
+    elif spec.second is not Second.FULL:
         second = np.diagonal(full, axis1=1, axis2=2)
-    if need.second is Second.TRACE:
+    if spec.second is Second.TRACE:
         second = second.sum(axis=1)
-    return Scatter(mass, second.sum(axis=0) if need.pooled else second, full.shape[1], need)
+    return Scatter(mass, second.sum(axis=0) if spec.pooled else second, full.shape[1], spec)
 
 
 def updated(family: Family, mass: Array, full: Array) -> Covariances:
@@ -93,9 +93,9 @@ def expected_log_likelihood(dense: Array, mass: Array, full: Array) -> float:
 def check_shapes(family: Family, n_components: int, n_features: int, rng: np.random.Generator) -> None:
     """`update` makes covariances of the family's own form, which is a value as `check_covariances` asks."""
     covariances = updated(family, *random_scatters(rng, n_components, n_features))
-    found = type(covariances), covariances.is_shared, covariances.n_components, covariances.n_features
-    if found != (family.kind, family.is_shared, n_components, n_features):
-        raise AssertionError(f"update makes {found}, not the family's own form")
+    actual = type(covariances), covariances.is_shared, covariances.n_components, covariances.n_features
+    if actual != (family.kind, family.is_shared, n_components, n_features):
+        raise AssertionError(f"update makes {actual}, not the family's own form")
     assert_close(covariances.array.shape, family.shape(n_components, n_features), 0.0, 1.0, "shape of update")
     back = family.covariances(covariances.array, n_components, n_features)
     assert_close(back.each, covariances.each, 0.0, 1.0, "covariances from their array")
@@ -105,10 +105,10 @@ def check_shapes(family: Family, n_components: int, n_features: int, rng: np.ran
 def check_update_is_a_maximum(family: Family, n_components: int, n_features: int, rng: np.random.Generator) -> None:
     """The expected log-likelihood is level in every direction of the structure, and nowhere larger."""
     mass, full = random_scatters(rng, n_components, n_features)
-    found = updated(family, mass, full)
+    actual = updated(family, mass, full)
 
     def value(point: Array) -> float:  # what `update` makes of any scatter is of the structure
-        covariances = family.update(as_needed(family, mass, point), found)
+        covariances = family.update(as_needed(family, mass, point), actual)
         return expected_log_likelihood(covariances.dense(), mass, full)
 
     best, size = value(full), float(mass.sum()) * n_features
@@ -157,15 +157,15 @@ def check_warm_start(family: Family, n_components: int, n_features: int, rng: np
         mass, full = random_scatters(rng, *shape)
         point = (1 - distance) * mass[:, None, None] * last.dense() + distance * full
         scatter = as_needed(family, mass, point, last)
-        found = family.update(scatter, last)
-        before, after = (expected_log_likelihood(c.dense(), mass, point) for c in (last, found))
+        actual = family.update(scatter, last)
+        before, after = (expected_log_likelihood(c.dense(), mass, point) for c in (last, actual))
         size = float(mass.sum()) * n_features
         if after < before - GAIN * size:
             raise AssertionError(f"`update` from the last covariances loses {before - after:.3g} nats on them")
-        again = expected_log_likelihood(family.update(scatter, found).dense(), mass, point)
+        again = expected_log_likelihood(family.update(scatter, actual).dense(), mass, point)
         if abs(again - after) > GAIN * size and not family.is_step:
             raise AssertionError(f"`update` from its own covariances moves on by {again - after:.3g} nats")
-        last = found
+        last = actual
 
 
 def check_singular(family: Family, n_components: int, n_features: int, rng: np.random.Generator) -> None:
@@ -202,18 +202,18 @@ def check_algebra(family: Family, n_components: int, n_features: int, rng: np.ra
     if family.algebra is None:
         return
     scatter = as_needed(family, *random_scatters(rng, n_components, n_features))
-    expected, found = family.update(scatter, None), Family.update(family, scatter, None)
+    expected, actual = family.update(scatter, None), Family.update(family, scatter, None)
     tolerance = max(8 * n_components * n_features**2 * EPS, family.accuracy)
-    assert_close(found.array, expected.array, tolerance, np.abs(expected.each).max(), "covariances by the algebra")
+    assert_close(actual.array, expected.array, tolerance, np.abs(expected.each).max(), "covariances by the algebra")
 
 
 def check_n_parameters(family: Family, n_components: int, n_features: int, rng: np.random.Generator) -> None:
     """`n_parameters` is the dimension of the structure: the rank of scatter ↦ covariances."""
     mass, full = random_scatters(rng, n_components, n_features)
-    found, columns = updated(family, mass, full), []
+    actual, columns = updated(family, mass, full), []
     for nudge in _nudges(mass, n_features):
-        scatters = (as_needed(family, mass, full + n, found) for n in (nudge, -nudge))
-        ends = (family.update(each, found).dense() for each in scatters)
+        scatters = (as_needed(family, mass, full + n, actual) for n in (nudge, -nudge))
+        ends = (family.update(each, actual).dense() for each in scatters)
         columns.append(np.subtract(*ends).ravel() / (2 * DIFF_STEP))
     singular_values = np.linalg.svd(np.array(columns), compute_uv=False)
     rank = int((singular_values > 1e-6 * singular_values[0]).sum())

@@ -44,19 +44,19 @@ def check_monotone(family: Family, engine: Engine[Any], problem: str) -> None:
     """
     rows = PROBLEMS[problem].rows
     mixture, trace, _ = fit(PROBLEMS[problem], family, engine)
-    course = np.array(trace.log_likelihood)
+    history = np.array(trace.log_likelihood)
     # Rows are off by ε of their size, which shifts log densities by at most as much in standard deviations.
     deviations = np.sqrt(mixture.covariances.variances()).min(axis=0)
-    rounding = (8 * np.abs(course).max() + 8 * (np.abs(rows).max(axis=0) / deviations).max()) * EPS
+    rounding = (8 * np.abs(history).max() + 8 * (np.abs(rows).max(axis=0) / deviations).max()) * EPS
     # Elements of Σ are off by ε of their size, and that is not a motion within the structure, where likelihoods are
     # level. Of Σ_jj (Σ⁻¹)_jj a log density has as many times the relative error of Σ.
     inflation = mixture.covariances.variances() * mixture.whitening.precision_diagonals()
     rounding += EPS * rows.shape[1] * float(inflation.max())
-    drops = np.flatnonzero(np.diff(course) < -rounding)
+    drops = np.flatnonzero(np.diff(history) < -rounding)
     if drops.size:
         step = int(drops[0])
         raise AssertionError(
-            f"{problem}: step {step + 1} lowers the mean log-likelihood by {-np.diff(course)[step]:.3g}"
+            f"{problem}: step {step + 1} lowers the mean log-likelihood by {-np.diff(history)[step]:.3g}"
         )
     numbers = {"weights": mixture.weights, "means": mixture.means, "covariances": mixture.covariances.each}
     for name, values in numbers.items():
@@ -69,13 +69,13 @@ def check_relabelling(family: Family, engine: Engine[Any], problem: str) -> None
 
     Parameters and errors are those of `check_monotone`.
     """
-    given = PROBLEMS[problem]
-    order = np.roll(np.arange(given.n_components), 1)
-    turned = replace(given, labels=order.astype(np.int32)[given.labels])
-    expected, trace, outcome = fit(given, family, engine)
-    found = fit(turned, family, engine)
+    problem_data = PROBLEMS[problem]
+    order = np.roll(np.arange(problem_data.n_components), 1)
+    turned = replace(problem_data, labels=order.astype(np.int32)[problem_data.labels])
+    expected, trace, outcome = fit(problem_data, family, engine)
+    actual = fit(turned, family, engine)
     permuted = expected.take(np.argsort(order))  # component k becomes component order[k]
-    _assert_same_fit(found, State(permuted, trace, outcome), given.rows, problem)
+    _assert_same_fit(actual, State(permuted, trace, outcome), problem_data.rows, problem)
 
 
 def check_equivariance(family: Family, engine: Engine[Any], rng: np.random.Generator) -> None:
@@ -92,14 +92,14 @@ def check_equivariance(family: Family, engine: Engine[Any], rng: np.random.Gener
     ------
     AssertionError : weights, means, covariances or likelihoods do not follow the map.
     """
-    given = PROBLEMS["overlapping"]
-    n_features = given.rows.shape[1]
+    problem_data = PROBLEMS["overlapping"]
+    n_features = problem_data.rows.shape[1]
     matrix, shift = random_map(family.equivariance, n_features, rng), np.asarray(rng.normal(size=n_features))
-    mapped = replace(given, rows=given.rows @ matrix.T + shift)
-    before, trace, _ = fit(given, family, engine)
-    after, mapped_trace, _ = fit(mapped, family, engine, start=_mapped_start(given.start(family), matrix, shift))
+    mapped = replace(problem_data, rows=problem_data.rows @ matrix.T + shift)
+    before, trace, _ = fit(problem_data, family, engine)
+    after, mapped_trace, _ = fit(mapped, family, engine, start=_mapped_start(problem_data.start(family), matrix, shift))
     condition = float(np.linalg.cond(matrix)) ** 2
-    tolerance = max(_rounding(given.rows) * condition, family.accuracy)
+    tolerance = max(_rounding(problem_data.rows) * condition, family.accuracy)
     what = family.equivariance.value
     assert_close(after.weights, before.weights, tolerance, 1.0, f"weights under {what}")
     size = np.abs(after.means).max() + np.abs(mapped.rows).max()
@@ -132,8 +132,8 @@ def random_map(equivariance: Equivariance, n_features: int, rng: np.random.Gener
     return matrix + 2 * np.eye(n_features)
 
 
-def _assert_same_fit(found: State, expected: State, rows: Array, what: str) -> None:
-    (mixture, trace, _), (expected_mixture, expected_trace, _) = found, expected
+def _assert_same_fit(actual: State, expected: State, rows: Array, what: str) -> None:
+    (mixture, trace, _), (expected_mixture, expected_trace, _) = actual, expected
     tolerance = max(_rounding(rows), expected_mixture.family.accuracy)
     assert_close(trace.log_likelihood, expected_trace.log_likelihood, tolerance, 1 + abs(trace.last), f"{what}: course")
     assert_close(mixture.weights, expected_mixture.weights, tolerance, 1.0, f"{what}: weights")

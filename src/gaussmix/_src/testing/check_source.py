@@ -27,7 +27,7 @@ from gaussmix._src.testing.closeness import EPS, assert_close, assert_same_bits
 
 N_ROWS, N_COMPONENTS = 3_000, 3
 ENGINE = choose(1)
-_rows, _weights, _given = attrgetter("rows"), attrgetter("weight"), attrgetter("assignment")
+_rows, _weights, _assignment = attrgetter("rows"), attrgetter("weight"), attrgetter("assignment")
 
 
 def check_source(make_source: Callable[[Rows, Array | None], Source], rng: np.random.Generator) -> None:
@@ -83,9 +83,9 @@ def _check_profile(source: Source, block: Block) -> None:
 def _check_findings(source: Source, in_memory: Source, what: str) -> None:
     """What is found out about all rows has the bits of the same rows in memory."""
     for kind in (RowStatistics, Cells, PairwiseObservedCounts, Spread):
-        found, expected = vars(source.collect(kind)), vars(in_memory.collect(kind))
+        actual, expected = vars(source.collect(kind)), vars(in_memory.collect(kind))
         for name, value in expected.items():
-            one, other = (np.asarray(each, dtype=np.float64) for each in (found[name], value))  # None is NaN
+            one, other = (np.asarray(each, dtype=np.float64) for each in (actual[name], value))  # None is NaN
             assert_same_bits(one, other, f"{name} of {kind.__name__} of {what}")
     n_distinct = [len(each.collect(DistinctDigests).digests) for each in (source, in_memory)]
     if n_distinct[0] != n_distinct[1]:
@@ -94,9 +94,9 @@ def _check_findings(source: Source, in_memory: Source, what: str) -> None:
 
 def _check_passes(source: Source, block: Block, rng: np.random.Generator) -> None:
     """A pass gives the moments of all rows; a second pass, and one after another task, gives them again."""
-    parameters, need = _parameters(rng, source.n_features), MomentSpec(Second.FULL)
-    task = StepTask(ENGINE, N_COMPONENTS, parameters, need)
-    expected = ENGINE.step(block, ENGINE.open(block, need, N_COMPONENTS), parameters, need)
+    parameters, spec = _parameters(rng, source.n_features), MomentSpec(Second.FULL)
+    task = StepTask(ENGINE, N_COMPONENTS, parameters, spec)
+    expected = ENGINE.step(block, ENGINE.open(block, spec, N_COMPONENTS), parameters, spec)
     passes = (source, "a pass"), (source, "a second pass"), (source.fresh(), "a pass without the states of the first")
     for again, what in passes:
         again.map_merge(StepTask(ENGINE, N_COMPONENTS, parameters, MomentSpec(Second.NONE)))
@@ -114,7 +114,7 @@ def _parameters(rng: np.random.Generator, n_features: int) -> Parameters:
 
 @dataclass(eq=False)
 class _Mark(BlockState):
-    found: tuple[MomentSpec, float] | None = None
+    seen: tuple[MomentSpec, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -122,10 +122,10 @@ class _Marked(StepTask):
     """A pass in which the state of a block is the sum of its rows."""
 
     def open(self, block: Block) -> _Mark:
-        return _Mark(found=(self.need, block.rows.sum()))
+        return _Mark(seen=(self.spec, block.rows.sum()))
 
     def call(self, block: Block, state: Any) -> BlockMoments:
-        if state.found != self.open(block).found:
+        if state.seen != self.open(block).seen:
             raise AssertionError("a block comes with the state of another block, or of another task")
         return super().call(block, super().open(block))
 
@@ -133,8 +133,8 @@ class _Marked(StepTask):
 def _check_states(source: Source, rng: np.random.Generator) -> None:
     """Each block comes with the state that was made for it by a task of the same key."""
     parameters = _parameters(rng, source.n_features)
-    for need in (MomentSpec(Second.NONE), MomentSpec(Second.FULL), MomentSpec(Second.FULL), MomentSpec(Second.NONE)):
-        source.map_merge(_Marked(ENGINE, N_COMPONENTS, parameters, need))
+    for spec in (MomentSpec(Second.NONE), MomentSpec(Second.FULL), MomentSpec(Second.FULL), MomentSpec(Second.NONE)):
+        source.map_merge(_Marked(ENGINE, N_COMPONENTS, parameters, spec))
 
 
 def _check_sample(source: Source, twin: Source, block: Block) -> None:
@@ -155,29 +155,29 @@ def _check_sample(source: Source, twin: Source, block: Block) -> None:
     chance[extreme] = 1.0
     if abs(some.n_rows - chance.sum()) > 6 * np.sqrt((chance * (1 - chance)).sum()):  # six standard deviations
         raise AssertionError(f"a sample of {N_ROWS // 3} rows has {some.n_rows}, not about {chance.sum():.0f}")
-    places = {row.tobytes(): i for i, row in enumerate(rows)}
-    found = np.array([places[row.tobytes()] for row in some.rows])
-    assert_same_bits(found, np.unique(found), "rows of a sample, which keep their order")
-    stands_for = np.ones(some.n_rows) if row_weight is None else np.maximum(weight[found], fair)
+    indices = {row.tobytes(): i for i, row in enumerate(rows)}
+    actual = np.array([indices[row.tobytes()] for row in some.rows])
+    assert_same_bits(actual, np.unique(actual), "rows of a sample, which keep their order")
+    stands_for = np.ones(some.n_rows) if row_weight is None else np.maximum(weight[actual], fair)
     assert_close(some.weight, stands_for, N_ROWS * EPS, fair, "weights of a sample")
-    if not np.isin(np.flatnonzero(chance == 1.0), found).all():
+    if not np.isin(np.flatnonzero(chance == 1.0), actual).all():
         raise AssertionError("a row of more than the fair weight, or an extreme one, is missing in a sample")
-    if (weight[found] == 0).any():
+    if (weight[actual] == 0).any():
         raise AssertionError("a row of weight 0 is in a sample")
 
 
 def _check_changes(source: Source, block: Block, rng: np.random.Generator) -> None:
     """Shares go to their rows; a part has the rows that were chosen; weights are multiplied."""
     labels = rng.integers(N_COMPONENTS, size=block.n_rows).astype(np.int32)
-    given = source.with_assignment(labels)
-    assert_same_bits(given.each_row(_given), labels, "the labels of rows")
-    assert_same_bits(given.each_row(_rows), block.rows, "rows with labels")
+    labelled = source.with_assignment(labels)
+    assert_same_bits(labelled.each_row(_assignment), labels, "the labels of rows")
+    assert_same_bits(labelled.each_row(_rows), block.rows, "rows with labels")
     chosen = (rng.random(block.n_rows) < 0.2) & (np.arange(block.n_rows) // 100 % 3 > 0)
     part = source.part(partial(_are_chosen, chosen=chosen), int(chosen.sum()))
     for task, expected in ((_rows, block.rows), (_weights, block.weight)):
         assert_same_bits(part.each_row(task), expected[chosen], "the rows of a part")
     assert_same_bits(part.each_row(_row_indices), np.arange(chosen.sum()), "numbers of the rows of a part")
-    assert_same_bits(part.with_assignment(labels[chosen]).each_row(_given), labels[chosen], "the labels of a part")
+    assert_same_bits(part.with_assignment(labels[chosen]).each_row(_assignment), labels[chosen], "the labels of a part")
     factor = 1.0 if block.row_weight is None else 0.25
     assert_same_bits(source.reweighted(0.25).each_row(_weights), factor * block.weight, "weights times a factor")
 

@@ -45,13 +45,13 @@ def check_start(start: Start, engine: Engine[Any], family: Family, rng: np.rando
             "rows of weight 1": (repeated[order], np.ones(len(order))),
         }
         for what, (form, weight) in ways.items():
-            found = _started(start, engine, family, n_components, form, weight, seed)
+            actual = _started(start, engine, family, n_components, form, weight, seed)
             tolerance = 8 * len(repeated) * EPS  # of sums of as many terms, in another order
-            assert_close(found.weights, expected.weights, tolerance, 1.0, f"weights of {what}")
-            assert_close(found.means, expected.means, tolerance, np.abs(rows).max(), f"means of {what}")
+            assert_close(actual.weights, expected.weights, tolerance, 1.0, f"weights of {what}")
+            assert_close(actual.means, expected.means, tolerance, np.abs(rows).max(), f"means of {what}")
             size = rows.var(axis=0).max() + np.abs(rows).max() ** 2
             tolerance = max(tolerance, family.accuracy)
-            assert_close(found.covariances.each, expected.covariances.each, tolerance, size, f"covariances of {what}")
+            assert_close(actual.covariances.each, expected.covariances.each, tolerance, size, f"covariances of {what}")
 
 
 def _started(

@@ -23,7 +23,7 @@ ASYMMETRY = 1e-8  # of the deviations
 
 def check_pairs(source: Source, families: Iterable[Family], names: Any) -> None:
     """Raise ValueError for two columns without a common row, if a structure needs their covariance."""
-    needy = next((each for each in families if each.need(None).second in (Second.FULL, Second.PROJECTED)), None)
+    needy = next((each for each in families if each.moment_spec(None).second in (Second.FULL, Second.PROJECTED)), None)
     if not source.may_miss or needy is None:
         return
     differences = np.argwhere(source.collect(PairwiseObservedCounts).n_rows == 0)
@@ -44,9 +44,9 @@ def with_errors(X: object, source: Source, X_error: ArrayLike, feature_names: Se
     if block is None:
         raise ValueError("X_error needs X to be an array or a data frame, not a source of rows.")
     rows, error, is_missing = check_errors(X_error, block.rows, source.may_miss, feature_names)
-    found = ArraySource(rows, block.row_weight, error=error)
-    found.feature_names, found.may_miss = source.feature_names, is_missing
-    return found
+    result = ArraySource(rows, block.row_weight, error=error)
+    result.feature_names, result.may_miss = source.feature_names, is_missing
+    return result
 
 
 def check_errors(

@@ -33,8 +33,8 @@ class InitialParameters:
 def check_init_parameters(estimator: Any, family: Family, n_components: int, source: Source) -> InitialParameters:
     """The parameters of an estimator that a fit starts from, checked; raises ValueError or TypeError."""
     shape, covariances = (n_components, source.n_features), None
-    given = {what: getattr(estimator, f"{what}s_init") for what in ("covariance", "precision")}
-    for what, values in given.items():
+    arrays = {what: getattr(estimator, f"{what}s_init") for what in ("covariance", "precision")}
+    for what, values in arrays.items():
         if values is None:
             continue
         if family.kind is LowRank:
@@ -120,11 +120,11 @@ def _structure_sentence(result: Covariances, family: Family, parameter: str) -> 
     This is not an error: frozen components keep their covariances while the others change together, so the covariances
     of a fit may lack its structure.
     """
-    need = family.need(None)
-    if need.pooled or need.second is Second.TRACE:
+    spec = family.moment_spec(None)
+    if spec.pooled or spec.second is Second.TRACE:
         return None  # an array of this shape has no room for more than the structure
     n_components, n_features = result.n_components, result.n_features
-    nearest = family.update(Scatter(np.ones(n_components), result.each, n_features, need), result)
+    nearest = family.update(Scatter(np.ones(n_components), result.each, n_features, spec), result)
     deviations = np.sqrt(result.variances())
     size = deviations[:, :, None] * deviations[:, None, :] if result.is_matrix else deviations**2
     differences = (np.abs(nearest.each - result.each) / size).reshape(n_components, -1)
@@ -139,7 +139,7 @@ def _structure_sentence(result: Covariances, family: Family, parameter: str) -> 
 
 
 def check_assignment(
-    given: Any, row_weight: Array | None, shape: tuple[int, int], *, returned: bool, has_noise: bool = False
+    assignment: Any, row_weight: Array | None, shape: tuple[int, int], *, returned: bool, has_noise: bool = False
 ) -> Array | NDArray[np.int32]:
     """Labels (n_rows,) or responsibilities `shape` = (n_rows, n_components) of a user, or of a callable (`returned`).
 
@@ -151,11 +151,11 @@ def check_assignment(
     origin = "what the callable init_params returned" if returned else "init_params"
     n_rows, n_components = shape
     try:
-        array = np.asarray(given)
+        array = np.asarray(assignment)
     except ValueError as error:
         raise ValueError(f"{origin} is no array: {error}") from None
-    if np.ma.is_masked(given):
-        row = np.argwhere(np.ma.getmaskarray(given))[0, 0]
+    if np.ma.is_masked(assignment):
+        row = np.argwhere(np.ma.getmaskarray(assignment))[0, 0]
         raise ValueError(f"{origin} is masked in row {row}: give each row a component, or labels=… for those known.")
     if array.shape == (n_rows,) and array.dtype.kind in "iu":
         if array.min() < -has_noise or array.max() >= n_components:
@@ -170,7 +170,7 @@ def check_assignment(
         raise ValueError(f"{origin} holds labels of type {array.dtype}; make them integers, as by .astype(int).")
     widths = (n_components, n_components + 1) if has_noise else (n_components,)
     if array.ndim != 2 or len(array) != n_rows or array.shape[1] not in widths or array.dtype.kind not in "fiub":
-        has = f"has shape {array.shape} and type {array.dtype}" if array.ndim else f"is {shorten(given)}"
+        has = f"has shape {array.shape} and type {array.dtype}" if array.ndim else f"is {shorten(assignment)}"
         names = "" if returned else f"one of {', '.join(map(repr, [AUTO, *STARTS]))}, "
         raise ValueError(
             f"{origin} {has}; give {names}integer labels of shape ({n_rows},) or responsibilities of shape "

@@ -77,13 +77,13 @@ def without_labels(X: Any, labels: Any, label_components: Any, *, may_miss: bool
     """
     if not isinstance(labels, str):
         return X, labels
-    X, found = take_column(X, labels, "labels", may_miss=may_miss)
-    if not isinstance(found, Column):
-        return X, found
-    known = _from_labels(found.values, _check_groups(label_components), f"column {labels!r} of X holds")
+    X, column = take_column(X, labels, "labels", may_miss=may_miss)
+    if not isinstance(column, Column):
+        return X, column
+    known = _from_labels(column.values, _check_groups(label_components), f"column {labels!r} of X holds")
     assert known.indices is not None, "they are labels"
     is_known = bool((known.indices != UNKNOWN).any())
-    return labelled(X, *found, known.indices), UserLabels(known.groups if is_known else [])
+    return labelled(X, *column, known.indices), UserLabels(known.groups if is_known else [])
 
 
 def check_labels(labels: Any, label_components: Any, n_rows: int, max_components: int) -> UserLabels | None:
@@ -177,14 +177,14 @@ def _from_labels(array: NDArray[Any], groups: Mapping[Any, list[int]] | None, wh
                 )
         components[rows] = known
         return _from_components(components)
-    places = np.full(len(array), UNKNOWN, np.int32)
+    codes = np.full(len(array), UNKNOWN, np.int32)
     code = {label: position for position, label in enumerate(groups)}
     for row, label in zip(rows.tolist(), known, strict=True):
         if label not in code:
             named = listed([str(label) for label in code])
             raise ValueError(f"{where.format(row=row)} {label!r:.60}, but label_components names {named}.")
-        places[row] = code[label]
-    return UserLabels(list(groups.values()), places)
+        codes[row] = code[label]
+    return UserLabels(list(groups.values()), codes)
 
 
 def _from_components(components: NDArray[Any]) -> UserLabels:

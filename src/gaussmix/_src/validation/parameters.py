@@ -64,10 +64,10 @@ def check_fraction(name: str, value: Any) -> float:
 
 def check_trim(trim: Any) -> float:
     """The share of the row weight to leave out."""
-    share = check_nonnegative("trim", trim, " and below 1/2")
-    if not share < 0.5:
+    fraction = check_nonnegative("trim", trim, " and below 1/2")
+    if not fraction < 0.5:
         raise ValueError(f"trim={trim!r} must be a share below 1/2: most rows belong to the mixture.")
-    return share
+    return fraction
 
 
 def check_ridge(reg_covar: Any, families: Sequence[Family], prior: Any = None) -> float | None:

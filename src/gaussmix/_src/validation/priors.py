@@ -21,9 +21,9 @@ from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.validation.parameters import MAX_VALUE, check_family, check_name
 
 TYPES = ("dirichlet_process", "dirichlet_distribution")
-MAX_ROUNDING = 1e-2  # nats: a default prior whose log density is rounded by more is singular
-MIN_ROWS = 1e-100  # rows: of fewer, ratios overflow
-MAX_ROWS = 1e9  # rows: of more, the logarithms of gamma functions have no digits left for the bound
+MAX_ERROR = 1e-2  # nats: a default prior whose log density is rounded by more is singular
+MIN_PRIOR = 1e-100  # rows: of fewer, ratios overflow
+MAX_PRIOR = 1e9  # rows: of more, the logarithms of gamma functions have no digits left for the bound
 
 
 def check_conjugate(estimator: Any) -> Family:
@@ -43,13 +43,13 @@ def check_prior(estimator: Any, family: Family, n_components: int, n_features: i
     The ridge, data units², is added to the variances of X if their covariance is singular. The automatic ridge is tried
     last.
     """
-    alpha = _positive("weight_concentration_prior", estimator.weight_concentration_prior, 1.0 / n_components, MAX_ROWS)
+    alpha = _positive("weight_concentration_prior", estimator.weight_concentration_prior, 1.0 / n_components, MAX_PRIOR)
     kind = check_name("weight_concentration_prior_type", estimator.weight_concentration_prior_type, TYPES)
     concentration: Concentration = DirichletWeights(alpha, n_components)
     if kind == TYPES[0]:
         concentration = StickWeights(alpha)
     precision = _positive("mean_precision_prior", estimator.mean_precision_prior, 1.0)
-    dof = _positive("degrees_of_freedom_prior", estimator.degrees_of_freedom_prior, float(n_features), MAX_ROWS)
+    dof = _positive("degrees_of_freedom_prior", estimator.degrees_of_freedom_prior, float(n_features), MAX_PRIOR)
     limit = n_features - 1 if family.kind.second is Second.FULL else 0
     if dof <= limit:  # the sentence begins as scikit-learn's does
         raise ValueError(
@@ -81,7 +81,7 @@ def _prior(
             rounding = x.covariance.rounding.max()
         except SingularCovariance:
             continue
-        if scale is not None or rounding <= MAX_ROUNDING:
+        if scale is not None or rounding <= MAX_ERROR:
             return x, automatic
     raise ValueError(_NOT_POSITIVE if scale is not None else _variance_message(moments, names))
 
@@ -126,8 +126,8 @@ def _positive(name: str, value: Any, default: float, upper: float = np.inf) -> f
         return default
     if (x := check_positive(name, value)) > upper:
         raise ValueError(f"{name}={x:g} must be at most {upper:g}: of larger numbers the bound would be rounding.")
-    if x < MIN_ROWS:
-        raise ValueError(f"{name}={x:g} must be at least {MIN_ROWS:g}: numbers divided by smaller ones overflow.")
+    if x < MIN_PRIOR:
+        raise ValueError(f"{name}={x:g} must be at least {MIN_PRIOR:g}: numbers divided by smaller ones overflow.")
     return x
 
 

@@ -91,39 +91,40 @@ def check_terms(estimator: Any, families: Sequence[Family], n_components: int) -
     """
     is_search = hasattr(estimator, "criterion")
     prior, added = _check_prior(estimator.prior, None if is_search else n_components)
-    given = _restrictions_of(estimator)
-    if given.min_weight > 1 / n_components:
-        raise ValueError(f"min_weight={given.min_weight:g} must be at most 1 / n_components, {1 / n_components:.4g}.")
-    fixed = {name: given.components(name) for name in OF_COMPONENTS}
-    for name, places in fixed.items():
-        if places and is_search:
+    limits = _restrictions_of(estimator)
+    if limits.min_weight > 1 / n_components:
+        raise ValueError(f"min_weight={limits.min_weight:g} must be at most 1 / n_components, {1 / n_components:.4g}.")
+    fixed = {name: limits.components(name) for name in OF_COMPONENTS}
+    for name, indices in fixed.items():
+        if indices and is_search:
             raise ValueError(f"{name} is for GaussianMixture: a search has several numbers of components.")
-        if places and places[-1] >= n_components:
+        if indices and indices[-1] >= n_components:
             raise ValueError(
-                f"{name} names component {places[-1]}, but the last is n_components − 1 = {n_components - 1}."
+                f"{name} names component {indices[-1]}, but the last is n_components − 1 = {n_components - 1}."
             )
-        if places and all(getattr(estimator, source) is None for source in _VALUES[name]):
+        if indices and all(getattr(estimator, source) is None for source in _VALUES[name]):
             raise ValueError(f"{name} needs {' or '.join(_VALUES[name])}, which holds the values.")
-    places = fixed["fixed_covariances"]
-    for family in families if places else ():
+    indices = fixed["fixed_covariances"]
+    for family in families if indices else ():
         if family.is_bounded:
             raise ValueError("fixed_covariances contradicts max_condition, a bound on all covariances. Remove one.")
-        if len(places) < n_components and not is_separate(family, _ANY_FEATURES):
+        if len(indices) < n_components and not is_separate(family, _ANY_FEATURES):
             raise ValueError(
                 f"fixed_covariances must name all components with covariance_type={family.name!r}, whose covariances "
                 'depend on each other. Fix all of them, or choose a structure such as "full".'
             )
-    rule = WeightUpdate(added, bool(given.equal_weights), dict.fromkeys(fixed["fixed_weights"], 0.0), given.min_weight)
-    return Terms(prior, rule, fixed["fixed_means"], places)
+    fixed_weights = dict.fromkeys(fixed["fixed_weights"], 0.0)
+    weighting = WeightUpdate(added, bool(limits.equal_weights), fixed_weights, limits.min_weight)
+    return Terms(prior, weighting, fixed["fixed_means"], indices)
 
 
 def _restrictions_of(estimator: Any) -> Restrictions:
-    found = estimator.restrictions
-    if found is None:
+    restrictions = estimator.restrictions
+    if restrictions is None:
         return Restrictions()
-    if not isinstance(found, Restrictions):
-        raise ParameterTypeError(f"restrictions must be None or a Restrictions, not {found!r:.60}.")
-    return found
+    if not isinstance(restrictions, Restrictions):
+        raise ParameterTypeError(f"restrictions must be None or a Restrictions, not {restrictions!r:.60}.")
+    return restrictions
 
 
 def _check_prior(prior: Any, n_components: int | None) -> tuple[NormalInverseWishart | None, float | Array]:

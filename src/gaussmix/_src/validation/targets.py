@@ -87,23 +87,23 @@ def encode_names(cells: NDArray[Any], classes: NDArray[Any], *, has_unknown: boo
 def different(y: NDArray[Any]) -> NDArray[Any]:
     """The different values in y, without missing ones; of numbers and text they rise."""
     if y.dtype.kind == "O":
-        found = np.fromiter(dict.fromkeys(value for part in leaves_of(len(y)) for value in y[part].tolist()), object)
+        cells = np.fromiter(dict.fromkeys(value for part in leaves_of(len(y)) for value in y[part].tolist()), object)
     else:
-        found = reduce(lambda one, part: np.unique(np.concatenate([one, np.unique(y[part])])), leaves_of(len(y)), y[:0])
-    return found[~_is_missing(found)]
+        cells = reduce(lambda one, part: np.unique(np.concatenate([one, np.unique(y[part])])), leaves_of(len(y)), y[:0])
+    return cells[~_is_missing(cells)]
 
 
 def coded(y: NDArray[Any], values: NDArray[Any], codes: NDArray[np.int32]) -> NDArray[np.int32]:
     """The code of each value in y, (n_rows,), given those of the different ones; −1 where one is missing."""
-    found = np.full(len(y), UNLABELLED, dtype=np.int32)
+    array = np.full(len(y), UNLABELLED, dtype=np.int32)
     code_of = dict(zip(values.tolist(), codes.tolist(), strict=True)) if y.dtype.kind == "O" else {}
     for part in leaves_of(len(y)) if len(values) else ():
         if code_of:
-            found[part] = [UNLABELLED if _is_no_value(value) else code_of[value] for value in y[part].tolist()]
+            array[part] = [UNLABELLED if _is_no_value(value) else code_of[value] for value in y[part].tolist()]
             continue
-        feature_indices = np.minimum(np.searchsorted(values, y[part]), len(values) - 1)
-        found[part] = np.where(values[feature_indices] == y[part], codes[feature_indices], UNLABELLED)
-    return found
+        positions = np.minimum(np.searchsorted(values, y[part]), len(values) - 1)
+        array[part] = np.where(values[positions] == y[part], codes[positions], UNLABELLED)
+    return array
 
 
 def _labels(y: ArrayLike, n_rows: int, *, warn: bool = False) -> NDArray[Any]:
@@ -227,13 +227,13 @@ def target_names(y: Any, n_targets: int) -> tuple[str, ...]:
 def check_targets(targets: Features, n_features: int, names: tuple[str, ...] | None) -> Indices:
     """Places of the targets among the columns of X, (n_targets,); raises ValueError or TypeError."""
     try:
-        found = feature_indices(targets, n_features, names)
+        indices = feature_indices(targets, n_features, names)
     except (TypeError, ValueError) as error:
         raise type(error)(f"targets={targets!r:.60}: {error}") from None
-    if not 0 < len(found) < n_features:
-        every = "every column" if len(found) else "no column"
-        raise ValueError(f"targets names {every} of X: name some, and leave at least one to predict from.")
-    return found
+    if not 0 < len(indices) < n_features:
+        which = "every column" if len(indices) else "no column"
+        raise ValueError(f"targets names {which} of X: name some, and leave at least one to predict from.")
+    return indices
 
 
 def copied_column(source: Source, targets: Indices) -> tuple[int, int] | None:

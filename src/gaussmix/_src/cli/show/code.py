@@ -72,10 +72,10 @@ def code(
 
 def _settings(search: GaussianMixtureIC) -> str:
     """The arguments of a search: what a page always says, and what is not as usual."""
-    given, usual = search.get_params(), GaussianMixtureIC().get_params()
+    values, usual = search.get_params(), GaussianMixtureIC().get_params()
     named = ["covariance_type", "criterion", "random_state"]
-    named += [name for name in ("noise", "weight_type") if given[name] != usual[name]]
-    return ", ".join([repr(list(given["n_components"])), *(f"{name}={given[name]!r}" for name in named)])
+    named += [name for name in ("noise", "weight_type") if values[name] != usual[name]]
+    return ", ".join([repr(list(values["n_components"])), *(f"{name}={values[name]!r}" for name in named)])
 
 
 def _rows(table: Files, columns: list[str], features: list[str]) -> str:

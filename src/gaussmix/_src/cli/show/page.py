@@ -75,16 +75,16 @@ def _components(findings: ReportData) -> str:
 
 def _inference(findings: ReportData) -> str:
     """Standard errors and intervals of weights and means."""
-    found = findings.inference
-    if found is None:
+    estimates = findings.inference
+    if estimates is None:
         return ""
     rows = [
         [(escape(name), float(index)), *zip(texts, map(_sorted, numbers), strict=True)]
-        for index, (name, texts, numbers) in enumerate(with_intervals(found))
+        for index, (name, texts, numbers) in enumerate(with_intervals(estimates))
         if not name.startswith(("variance", "covariance"))
     ]
     headings = ["", "estimate", "standard error", "95 %: from", "to"]
-    notes = "".join(f"<p>{escape(note)}</p>" for note in (f"By {found.method}.", *found.notes))
+    notes = "".join(f"<p>{escape(note)}</p>" for note in (f"By {estimates.method}.", *estimates.notes))
     return f"<h2>How sure</h2>\n{_table('How sure', headings, rows)}\n{notes}"
 
 

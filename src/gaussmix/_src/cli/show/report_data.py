@@ -25,8 +25,8 @@ from gaussmix._src.sources.array import ArraySource
 _OUTSIDE_MASS = 0.001  # share of draws that lie farther out than what is called unusual
 _MIN_CERTAINTY = 0.9
 _EVIDENCE = ((2.0, "hardly"), (6.0, "somewhat"), (10.0, "clearly"))  # Kass & Raftery (1995), JASA 90, p. 777
-_MAX_FEATURES = 3
-_MAX_PRODUCTS = 2e9  # of scores, in inference: about a second
+_MAX_NAMED = 3
+_MAX_SCORE_PRODUCTS = 2e9  # of scores, in inference: about a second
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class ReportData:
     def inference(self) -> MixtureEstimates | None:
         """How sure the numbers are; None where there is no formula, or where it takes long."""
         estimator, n_rows = self.search or self._estimator, len(self.rows)
-        if n_rows * self.mixture.n_parameters**2 > _MAX_PRODUCTS:
+        if n_rows * self.mixture.n_parameters**2 > _MAX_SCORE_PRODUCTS:
             return None
         rows: Any = ArraySource(self.rows, self.row_weight)
         rows.may_miss = not self.is_complete.all()
@@ -98,7 +98,7 @@ class ReportData:
         return float(np.average(np.asarray(values), weights=self.row_weight))
 
     @cached_property
-    def standing(self) -> Array:
+    def standardised_means(self) -> Array:
         """(μ_kj − μ_j) / σ_j of each component and feature; μ, σ of the whole mixture."""
         weights = self.mixture.weights / self.mixture.weights.sum()
         centre = weights @ self.mixture.means
@@ -113,7 +113,7 @@ class ReportData:
 
     def distinguishing_features(self, n: int) -> list[int]:
         """The features whose means differ most between components, by the share of their variance, in table order."""
-        responsibilities = self.mixture.weights @ self.standing**2
+        responsibilities = self.mixture.weights @ self.standardised_means**2
         return sorted(np.argsort(-responsibilities, kind="stable")[:n].tolist())
 
     def named(self, features: Sequence[int]) -> str:
@@ -168,12 +168,12 @@ class ReportData:
 
     def _component(self, k: int) -> str:
         """How a component stands out."""
-        standing = self.standing[k]
-        order = [j for j in np.argsort(-np.abs(standing), kind="stable") if abs(standing[j]) >= 0.3][:_MAX_FEATURES]
+        means = self.standardised_means[k]
+        order = [j for j in np.argsort(-np.abs(means), kind="stable") if abs(means[j]) >= 0.3][:_MAX_NAMED]
         parts = []
         for j in order:
             value = mean_and_deviation(self.mixture.means[k : k + 1, j], self.deviations[k : k + 1, j])[0]
-            parts.append(f"{'high' if standing[j] > 0 else 'low'} {self.names[j]} ({value})")
+            parts.append(f"{'high' if means[j] > 0 else 'low'} {self.names[j]} ({value})")
         what = ", ".join(parts) if parts else "average in all features"
         size = f"{100 * self.mixture.weights[k]:.3g} % of the distribution, {counted(int(self.counts[k]), 'row')}"
         return f"Component {k} ({size}): {what}."
@@ -182,9 +182,9 @@ class ReportData:
         """How sure the components of the rows are."""
         certain = self.mean(self.responsibilities.max(axis=1) > _MIN_CERTAINTY)
         kind = "well apart" if certain > 0.95 else "partly mixed" if certain > 0.7 else "strongly mixed"
-        how_many = "all" if certain == 1 else f"{100 * certain:.1f} %"
+        fraction = "all" if certain == 1 else f"{100 * certain:.1f} %"
         rows = "the rows" if self.row_weight is None else "the rows, by weight,"
-        return f"The groups are {kind}: {how_many} of {rows} have a component of probability above {_MIN_CERTAINTY:g}."
+        return f"The groups are {kind}: {fraction} of {rows} have a component of probability above {_MIN_CERTAINTY:g}."
 
     def _background(self, weight: float) -> str:
         """How much belongs to no component."""

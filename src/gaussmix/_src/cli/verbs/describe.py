@@ -44,14 +44,14 @@ def describe(model: str, data: str | None, weights: str | None, reading: options
             reports.show_groups(groups, {"data": model})
         return
     opened = ModelFile.open(model)
-    found = None if data is None else _inference(opened, data, weights, reading)
+    inference = None if data is None else _inference(opened, data, weights, reading)
     if as_json:
-        more = {} if found is None else {"inference": reports.inference_as_json(found)}
+        more = {} if inference is None else {"inference": reports.inference_as_json(inference)}
         reports.echo_json(reports.model_as_json(opened) | more)
         return
     reports.show_model(opened)
-    if found is not None:
-        reports.show_inference(found)
+    if inference is not None:
+        reports.show_inference(inference)
 
 
 def _inference(opened: ModelFile, data: str, weights: str | None, reading: options.Reading) -> MixtureEstimates:
@@ -69,6 +69,6 @@ def _inference(opened: ModelFile, data: str, weights: str | None, reading: optio
     rows: Any = reading.rows(table, features, weights)
     rows.feature_names = opened.names  # the columns are matched already
     with collected_warnings() as collected:
-        found = estimator.inference(rows)
+        inference = estimator.inference(rows)
     print_notices([*collected, *table.left_out_notices])
-    return found
+    return inference

@@ -247,13 +247,13 @@ def fit_by(
     Returns the mixtures, and what `show_groups` says besides. Raises UsageError for an option that is for the choice
     among several fits, and ValueError or OSError where the table can't be used, or no group can be fitted.
     """
-    given = _set_parameters(counts, parameters) | {"missing": "allow" if reading.missing else "error"}
+    passed = _set_parameters(counts, parameters) | {"missing": "allow" if reading.missing else "error"}
     table, row_weight = _read(data, by, weights, reading)
     began = perf_counter()
     with collected_warnings() as collected:
         mixtures = fit_many(
             table, counts[0], by=by, sample_weight=row_weight, random_state=parameters["random_state"],
-            n_jobs=reading.jobs, **given,
+            n_jobs=reading.jobs, **passed,
         )  # fmt: skip
     seconds = perf_counter() - began
     print_notices(collected)
@@ -292,13 +292,13 @@ def _read(data: str, by: str, weights: str | None, reading: options.Reading) -> 
 
 def _set_parameters(counts: tuple[int, ...], parameters: dict[str, Any]) -> dict[str, Any]:
     """The parameters that the user has given: those of `fit_many` have other defaults than those of a search."""
-    for flag in options.given(_OF_SEARCHES):
+    for flag in options.set_flags(_OF_SEARCHES):
         raise click.UsageError(f"{flag} has no meaning with --by, which makes a short fit for each group.")
-    given = {name: value for name, value in parameters.items() if options.given([name]) and name != "random_state"}
-    given = options.as_values(given)
-    structures = given.get("covariance_type", [])
+    passed = {name: value for name, value in parameters.items() if options.set_flags([name]) and name != "random_state"}
+    passed = options.as_values(passed)
+    structures = passed.get("covariance_type", [])
     if len(counts) > 1 or isinstance(structures, str) or len(structures) > 1:
         raise click.UsageError("--by makes one fit for each group: give one number after -k and one structure.")
-    if "covariance_type" in given:
-        given["covariance_type"] = structures[0]
-    return given
+    if "covariance_type" in passed:
+        passed["covariance_type"] = structures[0]
+    return passed

@@ -67,18 +67,18 @@ def _filled(
     """Each part of a table, which comes with its numbers, with its empty cells filled; `n_filled` counts them."""
     first = 0
     for part, numbers in pieces:
-        missing, found = np.isnan(numbers), fill(Block(first, numbers))
+        missing, imputed = np.isnan(numbers), fill(Block(first, numbers))
         n_filled[0] += int(missing.sum())
-        for place, name in enumerate(features):
-            if missing[:, place].any():
+        for i, name in enumerate(features):
+            if missing[:, i].any():
                 column = part[name]
-                values: pa.Array = pa.array(found[:, place])
+                values: pa.Array = pa.array(imputed[:, i])
                 if pa.types.is_string(column.type):
-                    values = pa.array([str(value).replace(".", decimal) for value in found[:, place].tolist()])
+                    values = pa.array([str(value).replace(".", decimal) for value in imputed[:, i].tolist()])
                 elif not pa.types.is_floating(column.type):
                     column = column.cast(pa.float64(), safe=False)
                 values = values.cast(column.type)
-                kept = pa.compute.if_else(pa.array(missing[:, place]), values, column)
-                part = part.set_column(part.column_names.index(name), name, kept)
+                filled = pa.compute.if_else(pa.array(missing[:, i]), values, column)
+                part = part.set_column(part.column_names.index(name), name, filled)
         yield part
         first += len(numbers)

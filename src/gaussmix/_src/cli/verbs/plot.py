@@ -19,13 +19,13 @@ from gaussmix._src.plot.uncertainty_display import UncertaintyDisplay
 
 _DISPLAYS: dict[str, Any] = {"pairs": PairDisplay, "components": ComponentDisplay, "uncertainty": UncertaintyDisplay}
 _KIND_HELP = "Every two features; two features; or where the component of rows is in doubt."
-_FORMATS = ("png", "svg", "pdf", "jpg", "webp")
+_PICTURE_FORMATS = ("png", "svg", "pdf", "jpg", "webp")
 
 
 @click.command(cls=options.OnTables)
 @options.file("model", "MODEL.gmm")
 @options.file("data", "[DATA]", required=False)
-@options.option("-o --output", f"Write to this file: {', '.join(_FORMATS)}.", required=True, metavar="PICTURE")
+@options.option("-o --output", f"Write to this file: {', '.join(_PICTURE_FORMATS)}.", required=True, metavar="PICTURE")
 @options.choice("--kind", _KIND_HELP, _DISPLAYS, default="pairs")
 @options.columns("--features", "Features to show: up to 8, or 2.")
 @options.flag("--dark", "On a dark background.")
@@ -49,8 +49,8 @@ def plot(
     The rows must fit into memory. MODEL.gmm or DATA may be "-", standard input.
     """
     format = Path(output).suffix.lower().removeprefix(".").replace("jpeg", "jpg")
-    if format not in _FORMATS:
-        raise click.UsageError(f"a picture is written as {listed(_FORMATS)}: name its file so after -o.")
+    if format not in _PICTURE_FORMATS:
+        raise click.UsageError(f"a picture is written as {listed(_PICTURE_FORMATS)}: name its file so after -o.")
     if kind == "uncertainty" and data is None:
         raise click.UsageError("--kind uncertainty needs rows: name DATA after the model.")
     check_target(output, model, data)

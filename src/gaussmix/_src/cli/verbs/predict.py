@@ -22,7 +22,7 @@ from gaussmix._src.numerics.arrays import Array
 
 _QUANTILES_HELP = "Quantiles of the targets too, such as 0.05,0.95."
 _THRESHOLD_HELP = "P-value below which a row is an outlier.  [0.05]"
-_RESULTS = ("component", "probability", "log_density")
+_OUTPUT_COLUMNS = ("component", "probability", "log_density")
 
 Columns = dict[str, np.ndarray[Any, Any]]
 
@@ -74,25 +74,25 @@ def predict(
         advance(len(rows))
         if targets:
             return predicted_targets(opened, rows, targets, quantiles, reading.jobs)
-        found = predictions(estimator, rows, n_components if probabilities else 0)
+        outputs = predictions(estimator, rows, n_components if probabilities else 0)
         if outliers:
             p_value = tail_probability(rows, opened.mixture)
-            found |= {"p_value": p_value, "outlier": p_value < (1 - MASS if threshold is None else threshold)}
-        return found
+            outputs |= {"p_value": p_value, "outlier": p_value < (1 - MASS if threshold is None else threshold)}
+        return outputs
 
     n_rows = rows_at_once(max(len(table.names), estimator.mixture_.n_components), reading.memory)
     names = dict[str, str]()
     with collected_warnings() as collected, progress(writing.output) as bars:
         advance = bars.rows(table.n_rows, 8 * len(features))
-        found = map(results, table.rows(features, n_rows, may_miss=reading.missing))
-        writing.write(joined(table.parts(n_rows, writing.numbers(features)), found, names), table)
+        outputs = map(results, table.rows(features, n_rows, may_miss=reading.missing))
+        writing.write(joined(table.parts(n_rows, writing.numbers(features)), outputs, names), table)
     print_notices([*map(str, collected), *table.left_out_notices, *taken_notices(table.name, names)])
 
 
 def joined(parts: Iterable[pa.Table], results: Iterable[Columns], names: dict[str, str]) -> Iterator[pa.Table]:
     """Each part of a table with the results of its rows, under names that are noted in `names`."""
-    for part, found in zip(parts, results, strict=True):
-        for name, values in found.items():
+    for part, outputs in zip(parts, results, strict=True):
+        for name, values in outputs.items():
             names.setdefault(name, free_name(name, part.column_names))
             part = part.append_column(names[name], pa.array(values))
         yield part
@@ -112,12 +112,12 @@ def predictions(estimator: MixtureEstimator, rows: Array, n_shown: int) -> Colum
     quantile_levels, labels = estimator.predict_proba(rows), estimator.predict(rows)
     probability = np.where(labels < 0, 1.0 - quantile_levels.sum(axis=1), quantile_levels.max(axis=1))
     values = labels, probability, estimator.score_samples(rows)
-    found: Columns = dict(zip(_RESULTS, values, strict=True))
+    results: Columns = dict(zip(_OUTPUT_COLUMNS, values, strict=True))
     if n_shown:
-        found |= {f"probability_{component}": quantile_levels[:, component] for component in range(n_shown)}
+        results |= {f"probability_{component}": quantile_levels[:, component] for component in range(n_shown)}
         if estimator.mixture_.noise is not None:
-            found["probability_noise"] = 1.0 - quantile_levels.sum(axis=1)
-    return found
+            results["probability_noise"] = 1.0 - quantile_levels.sum(axis=1)
+    return results
 
 
 def predicted_targets(

@@ -57,9 +57,9 @@ def report(
     """
     if data.lower().endswith(".gmm"):
         raise click.UsageError(f"{data} is a model, and a report needs its rows: gaussmix report DATA --model {data}.")
-    given = [] if model is None else options.given(_FIT_OPTIONS)
-    if given:
-        raise click.UsageError(f"--model replaces the fit: leave out {listed(given)}, or --model.")
+    passed = [] if model is None else options.set_flags(_FIT_OPTIONS)
+    if passed:
+        raise click.UsageError(f"--model replaces the fit: leave out {listed(passed)}, or --model.")
     if output != STANDARD and Path(output).suffix.lower() not in ("", ".html", ".htm"):
         raise click.UsageError(f"{output}: the report is an HTML page. Let its name end in .html.")
     check_target(output, data, model)

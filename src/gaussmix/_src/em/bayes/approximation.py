@@ -208,7 +208,7 @@ class Approximation:
         which = np.asarray(components, dtype=np.intp)
         return replace(self, mass=self.mass[which], means=self.means[which], covariances=self.covariances.take(which))
 
-    def beside_empty(self, n_empty: int) -> Approximation:
+    def with_empty(self, n_empty: int) -> Approximation:
         """This posterior with more components, `n_empty` without rows, which are as the prior has them."""
         prior, n_components = self.prior, len(self.mass)
         mass = np.append(self.mass, np.zeros(n_empty))
@@ -220,7 +220,7 @@ class Approximation:
         covariances = replace(self.covariances, each=each, n_components=n_components + n_empty)
         return replace(self, mass=mass, means=means, covariances=covariances)
 
-    def drawn(self, rng: np.random.Generator) -> Model:
+    def draw(self, rng: np.random.Generator) -> Model:
         """A mixture drawn from q, of the components at hand; their weights are scaled to sum to 1."""
         prior, d = self.prior, self.prior.n_features
         dof = self.dof
@@ -235,7 +235,7 @@ class Approximation:
             each = prior.times * shape * self.covariances.each / rng.chisquare(prior.times * shape, size)
             offsets = np.sqrt(each if prior.form is Second.DIAGONAL else each[:, None]) * normal
         means = self.means + offsets / np.sqrt(self.precisions)[:, None]
-        weights = prior.concentration.drawn(self.mass, rng)
+        weights = prior.concentration.draw(self.mass, rng)
         covariances = replace(self.covariances, each=each)
         return Model(weights / weights.sum(), means, covariances, prior.family)
 
@@ -260,7 +260,7 @@ class Approximation:
         """
         weights = self.prior.concentration.expected(self.mass)
         rest = max(0.0, 1.0 - float(weights.sum()))
-        n_all, d = self.beside_empty(1), self.prior.n_features
+        n_all, d = self.with_empty(1), self.prior.n_features
         dof = np.broadcast_to(n_all.dof, len(n_all.mass))
         if self.prior.form is Second.FULL:
             factor, df = dof / (dof + 1.0 - d), dof + 1.0 - d

@@ -1,4 +1,4 @@
-"""Births of components: two halves in the place of one, found from rows of a sample."""
+"""Births of components: two halves replace one, found from rows of a sample."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ MIN_ROWS_PER_AXIS = 20  # rows of a half for each further axis
 # Halves need 100 rows, 40 for each axis, and an eighth of all.
 MIN_SPLIT_ROWS, ROWS_PER_SPLIT_AXIS, ROW_DIVISOR = 100, 40, 8
 MIN_DIVISOR = 1e-300  # replaces 0 in quotients
-MIN_VALIDATED_ROWS = 8  # with fewer distinct rows, all make halves and none judges
+MIN_VALIDATED_ROWS = 8  # with fewer distinct rows, all make halves and none validates
 N_FARTHEST_ROWS, MAX_OTHER_ROWS = 256, 2048  # rows that are looked at there: the farthest, and so many of the others
 MIN_COMPLETE_FRACTION = 0.25  # of the weight: with more of it in complete rows, the others make no halves
 MAX_RELATIVE_WEIGHT = 5.0  # all rows make halves also where one has so many times the mean weight
@@ -46,7 +46,7 @@ class SplitData(NamedTuple):
         return self.bisection.gain
 
     @property
-    def is_no_chance(self) -> bool:
+    def is_validated(self) -> bool:
         """Whether halves that were found from every other row raise the density of the rows between."""
         if not np.isfinite(self.gain):
             return False
@@ -66,12 +66,14 @@ class Births:
         """Standard deviations of the sample, (n_features,), data units; not 0."""
         return np.sqrt(np.maximum(self.sample.filled.var(axis=0), np.finfo(np.float64).tiny))
 
-    def born(self, q: Approximation, labels: NDArray[np.int64], split: Indices) -> tuple[Approximation, Indices] | None:
-        """The posterior with two halves for each component to `split`, and of each what it was half of, or −1.
+    def split(
+        self, q: Approximation, labels: NDArray[np.int64], chosen: Indices
+    ) -> tuple[Approximation, Indices] | None:
+        """The posterior with two halves for each chosen component, and for each component what it was half of, or −1.
 
         None if no component can be halved. `labels`, (n_distinct,), are the likeliest components of the rows.
         """
-        splits = {k: pair for k in split.tolist() if (pair := self._split_rows(q, np.flatnonzero(labels == k)))}
+        splits = {k: pair for k in chosen.tolist() if (pair := self._split_rows(q, np.flatnonzero(labels == k)))}
         if not splits:
             return None
         of, prior = np.array(list(splits)), q.prior
@@ -145,15 +147,15 @@ class Births:
         across = max((cut(*way, self.rng.random(1 + n_axes)) for way in ways), key=lambda each: each.gain)
         if not is_validated or len(chosen) <= 8 * n_axes:
             return across if np.isfinite(across.gain) else None
-        if across.is_no_chance:
+        if across.is_validated:
             return across
         within = cut(*ways[0], None)
-        return within if within.is_no_chance else None
+        return within if within.is_validated else None
 
     def _cut_tails(self, indices: Indices, is_full: bool) -> SplitData | None:
         """Halves of a group in which a few rows are far from the others, or have most of the weight; None otherwise.
 
-        A row is far if no half of the least usual weight could be: a half with a share p of the rows is at most
+        A row is far if no half of the least usual weight could be: a half with a fraction p of the rows is at most
         (1 − p) / p variances from the mean. The farthest are all looked at, and the others stand for more.
         """
         rows, weight = _without_rounding(self.sample.filled[indices]), self.sample.weight[indices]
@@ -233,7 +235,7 @@ def _units(rows: Array, weight: Array, scale: Array) -> list[Array]:
 
 
 def _evenly(indices: Indices, limit: int) -> Indices:
-    """At most so many of the places, at equal distances."""
+    """Return at most `limit` of the indices, at equal distances."""
     if len(indices) <= limit:
         return indices
     return indices[(2 * np.arange(limit) + 1) * len(indices) // (2 * limit)]

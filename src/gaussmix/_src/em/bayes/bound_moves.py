@@ -52,7 +52,7 @@ class EvaluatedModel(NamedTuple):
 
 
 class Change(NamedTuple):
-    """The model after merges or deletions, the places of the components that are left, and the merged pairs."""
+    """The model after merges or deletions, the indices of the components that are left, and the merged pairs."""
 
     model: Model
     retained: Indices
@@ -80,11 +80,11 @@ class BoundMoves:
     rng: np.random.Generator
     should_stop: Callable[[], bool]
     tried_at: float = field(default=-np.inf, init=False)  # the bound when births of all components were last tried
-    converged_bound: float = field(default=-np.inf, init=False)  # the bound where few rows settled that stand for all
+    converged_bound: float = field(default=-np.inf, init=False)  # the bound where rows that stand for all converged
     marks: Marks | None = field(default=None, init=False)  # of the components, after births from fewer rows
     _facts: Any = field(default=None, init=False)  # of the engine, from the last pass
 
-    def on(self, rows: Distinct) -> BoundMoves:
+    def for_rows(self, rows: Distinct) -> BoundMoves:
         """The moves of the posterior of some rows."""
         source = ArraySource(rows.rows, rows.weight)
         source.may_miss = self.source.may_miss
@@ -111,7 +111,7 @@ class BoundMoves:
         """Whether all rows, with this bound per row, end where no move paid on few rows."""
         return abs(bound - self.converged_bound / self.objective.row_weight) < MAX_GAP_OF_BOUNDS
 
-    def raised(self, model: Model, *, is_new: bool = False) -> Model | None:
+    def improve(self, model: Model, *, is_new: bool = False) -> Model | None:
         """The model a step after the moves that raise the bound; None if none does.
 
         A new model is of other rows: EM comes first, and there is always one after it. Components that fewer rows had
@@ -122,7 +122,7 @@ class BoundMoves:
         marks = np.full(model.n_components, SPLIT_REFUSED if was_tried else 0, dtype=np.int8)
         if self.marks is not None and is_new:
             marks[self.marks == NO_SPLIT] = NO_SPLIT
-        state, marks = self._pruned(state, marks, np.full(len(marks), -1))
+        state, marks = self._prune(state, marks, np.full(len(marks), -1))
         while not self.should_stop():
             indices = np.flatnonzero(marks == 0)
             room = self.max_components - state.model.n_components
@@ -170,22 +170,22 @@ class BoundMoves:
         """Split components, make steps, and merge again what need not be apart; the same if the bound does not rise."""
         q = self.objective.approximation(state.following)
         labels = self.engine.labels(Block(0, self.sample.filled), q.parameters)
-        born = self._births.born(q, labels, chosen)
+        split = self._births.split(q, labels, chosen)
         tried = np.array(marks)
         tried[chosen] = NO_SPLIT
-        if born is None:
+        if split is None:
             return state, tried
-        q, parents = born
+        q, parents = split
         tried[parents[parents >= 0]] = SPLIT_REFUSED
         now = self._after_steps(self.objective.model(q))
         # A component that was not split keeps its mark: without halves it is tried again, from other cuts.
         # Halves have no mark, unless they merge again.
         following, unsplit = np.zeros(len(parents), dtype=np.int8), np.flatnonzero(parents < 0)
         following[unsplit] = marks[unsplit]
-        now, following = self._pruned(now, following, parents)
+        now, following = self._prune(now, following, parents)
         return (now, following) if self._is_higher(now, state) else (state, tried)
 
-    def _pruned(self, state: EvaluatedModel, marks: Marks, parents: Indices) -> tuple[EvaluatedModel, Marks]:
+    def _prune(self, state: EvaluatedModel, marks: Marks, parents: Indices) -> tuple[EvaluatedModel, Marks]:
         """Merge components while the bound rises, and delete those that it hardly needs.
 
         Also gives which components need not be split again.
@@ -210,7 +210,7 @@ class BoundMoves:
     def changes(self, state: EvaluatedModel) -> Iterator[Change]:
         """Sets of merges, or of deletions, that should raise the bound: the largest first, then the best alone.
 
-        Few rows tell which; where they promise too much, all rows are asked.
+        Few rows show which; where they promise too much, all rows are asked.
         """
         after = self.objective.approximation(state.following)
         pairs, gains, scales = merges(after)
@@ -277,7 +277,7 @@ class BoundMoves:
 
 
 def _disjoint_pairs(pairs: NDArray[np.intp], gains: Array) -> list[int]:
-    """Places of pairs that gain, the best first, no component twice."""
+    """Indices of pairs that gain, the best first, no component twice."""
     chosen, used = list[int](), set[int]()
     for index in np.argsort(-gains, kind="stable").tolist():
         one, other = pairs[index].tolist()

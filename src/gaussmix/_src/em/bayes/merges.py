@@ -1,7 +1,7 @@
 """Merges and deletions of components: what the bound of variational Bayes gains by each, and what is left.
 
-A merge is judged without EM: by the normalisers of the posterior and Σ r log r of the pair, which one pass collects for
-the pairs that may pay. Hughes & Sudderth (2013), NIPS 26.
+A merge is evaluated without EM: by the normalisers of the posterior and Σ r log r of the pair, which one pass collects
+for the pairs that may pay. Hughes & Sudderth (2013), NIPS 26.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def merges(q: Approximation) -> tuple[NDArray[np.intp], Array, Array]:
 
 
 def merged(q: Approximation, pairs: NDArray[np.intp], scales: Array) -> tuple[Approximation, Indices]:
-    """The posterior with pairs of components merged, and the places that are left; `scales` are S of the pairs."""
+    """The posterior with pairs of components merged, and the indices that are left; `scales` are S of the pairs."""
     prior = q.prior
     mass, means = np.array(q.mass), np.array(q.means)
     one, other = pairs.T
@@ -119,11 +119,11 @@ def _mean_of_both(q: Approximation, one: Indices, other: Indices) -> Array:
 
 def _merged_scales(q: Approximation, one: Indices, other: Indices) -> Array:
     """S of pairs of components together, as sums: of one variance the sum over features."""
-    prior, need = q.prior, MomentSpec(q.prior.form)
+    prior, spec = q.prior, MomentSpec(q.prior.form)
     middle = _mean_of_both(q, one, other)
-    between = need.squares(np.sqrt(q.precisions[one])[:, None] * (q.means[one] - middle))
-    between = between + need.squares(np.sqrt(q.precisions[other])[:, None] * (q.means[other] - middle))
-    between = between - need.squares(np.sqrt(prior.precision) * (prior.mean - middle))
+    between = spec.squares(np.sqrt(q.precisions[one])[:, None] * (q.means[one] - middle))
+    between = between + spec.squares(np.sqrt(q.precisions[other])[:, None] * (q.means[other] - middle))
+    between = between - spec.squares(np.sqrt(prior.precision) * (prior.mean - middle))
     times = prior.times
     if q.covariances.is_shared:
         return np.asarray(times * q.dof[0] * q.covariances.each + between)

@@ -23,7 +23,7 @@ from gaussmix._src.numerics.arrays import Array
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Variational(Posterior):
-    """The bound, of models whose weights are shares of the rows, N_k / n, and whose covariances are S_k / ν_k.
+    """The bound, of models whose weights are fractions of the rows, N_k / n, and whose covariances are S_k / ν_k.
 
     Such a model and n are the whole posterior. A model may have fewer components than the prior: the others have no
     rows, so that the bound of both is the same.

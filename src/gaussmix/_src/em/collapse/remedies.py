@@ -1,4 +1,4 @@
-"""Remedies for a component that gets stuck: freeze it, drop it, repair it, or raise an error."""
+"""Remedies for a component that degenerates: freeze it, drop it, repair it, or raise an error."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ class Remedy(Enum):
 def run_with(
     remedy: Remedy, run: Callable[..., Iterator[State]], objective: Objective, initial: State
 ) -> Iterator[State]:
-    """Run EM from a state, and apply a remedy to each component that gets stuck; traces say which did, and when.
+    """Run EM from a state, and apply a remedy to each component that degenerates; traces say which did, and when.
 
     `FREEZE` is what `run_em` does. `DROP` removes the component. `REPAIR` replaces it by half of the heaviest
     component, at most `MAX_REPAIRS` times in a run, and then freezes. `ERROR` raises `DegenerateError`; so do `DROP`
-    and `REPAIR` if all components got stuck. `run` is `run_em` with its arguments but the model and the trace. A run
+    and `REPAIR` if all components degenerated. `run` is `run_em` with its arguments but the model and the trace. A run
     can continue from any of its states too.
     """
     model, trace = initial.model, initial.trace
@@ -46,7 +46,7 @@ def run_with(
             collapsed = [k for k in sorted(state.trace.frozen) if k not in frozen]
             frozen = state.trace.frozen
             if collapsed and state.outcome is not Outcome.NON_FINITE:
-                changed, recorded = _remedied(remedy, state, collapsed, events)
+                changed, recorded = _apply_remedy(remedy, state, collapsed, events)
                 events += recorded
                 if changed is not None:
                     break
@@ -56,7 +56,7 @@ def run_with(
         model, trace = objective.feasible(changed.model), replace(changed.trace, events=events)
 
 
-def _remedied(
+def _apply_remedy(
     remedy: Remedy, state: State, collapsed: Sequence[int], before: Sequence[Event]
 ) -> tuple[State | None, tuple[Event, ...]]:
     """The state to continue from (None if the components stay frozen), and the events to record."""

@@ -25,7 +25,7 @@ class OptimalityCertificate:
     is_maximum : whether one is so near that Newton's step reaches it. False at a saddle, on a ridge, and where the
         model is still far. None if that is not known.
     remaining_gain : what the objective gains on the way there, nats per unit of row weight; only near a maximum.
-    label_change_fraction : share of the row weight whose most probable component is another there; near a maximum.
+    label_change_fraction : part of the row weight whose most probable component is another there; near a maximum.
     why_not : why it is not known, as the end of a sentence; empty if it is known, or was not asked for.
     """
 

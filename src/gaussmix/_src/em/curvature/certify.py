@@ -1,4 +1,4 @@
-"""How a model stands to a maximum of the objective, told by its gradient and its information."""
+"""How a model stands to a maximum of the objective, by its gradient and its information."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def find_certificate(
     the decrement may be wrong by any factor.
 
     The objective of trimmed rows is the highest that any choice of as many rows has. It has the derivatives of
-    that of the kept rows, unless rows tie at the cutoff. Both ends of Newton's step count with the rows that they
+    that of the retained rows, unless rows tie at the cutoff. Both ends of Newton's step count with the rows that they
     keep.
     """
     try:

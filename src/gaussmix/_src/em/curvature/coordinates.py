@@ -38,7 +38,7 @@ class Group:
 
     Parameters
     ----------
-    members : their places among the weights; the background has the last place.
+    members : their indices among the weights; the background has the last index.
     columns : of the Jacobian.
     has_prior : whether a prior of weights is about them.
     """

@@ -203,16 +203,16 @@ def _complete(at: Coordinates, objective: Objective, own: Array, row_weight: flo
     weights = model.all_weights
     for group in at.groups:
         mine, columns = group.members, group.columns
-        believed = np.broadcast_to(concentration, K)[mine] if group.has_prior else np.zeros(len(mine))
+        of_prior = np.broadcast_to(concentration, K)[mine] if group.has_prior else np.zeros(len(mine))
         shifted, own_weight = at.jacobian[mine, columns], weights[mine] / weights[mine].sum()
-        count = float(gradient[mine].sum() + believed.sum())
+        count = float(gradient[mine].sum() + of_prior.sum())
         matrix[columns, columns] += count * shifted.T @ (shifted * own_weight[:, None])
-        slope[columns] += believed @ shifted
+        slope[columns] += of_prior @ shifted
     return matrix, slope, gradient
 
 
 def _shared(at: Coordinates, objective: Objective, own: Array, slope: Array, row_weight: float, n_values: int) -> Array:
-    """What the ridge and the prior add to the scores of rows, as columns (n_numbers, p) for the numbers of a row.
+    """What the ridge and the prior add to the scores of rows, as columns (n_values, p) for the numbers of a row.
 
     The first of these numbers are responsibilities, and that of the background. They sum to 1, so they carry what is
     alike for all rows of a component, and for all rows.

@@ -117,7 +117,7 @@ class NaturalScale:
         return np.concatenate((model.all_weights, model.means.ravel(), columns.ravel()))
 
     def covariance_values(self, covariances: Covariances) -> Array:
-        """The numbers of each covariance, (n, n_numbers)."""
+        """The numbers of each covariance, (n, n_values)."""
         if self._is_matrix:
             return covariances.dense()[:, *self._triangle]
         return covariances.variances()[:, : 1 if self.second is Second.TRACE else None]

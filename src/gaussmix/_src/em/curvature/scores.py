@@ -19,7 +19,7 @@ from gaussmix._src.interfaces.parameters import Parameters
 from gaussmix._src.numerics.arrays import Array, below_diagonal
 from gaussmix._src.sources.base import Source
 
-MAX_SCORES = 2**20  # scores that are held at a time, 8 MB
+MAX_SCORES = 2**20  # scores in memory at a time, 8 MB
 DIFFERENCE_STEP = 1e-4  # of central differences: what they leave out is as small as the rounding
 
 
@@ -75,9 +75,9 @@ def expected(at: Coordinates, source: Source, engine: Engine[Any], parameters: P
     These are the moments of a step of EM, in the units of the components at θ = 0.
     """
     model, second = at.model, at.second
-    (K, d), need = model.means.shape, MomentSpec(second)
+    (K, d), spec = model.means.shape, MomentSpec(second)
     anchor = None if source.is_incomplete else model.means  # in float64, and for complete rows as fast as others
-    task = StepTask(engine, K, parameters, need, anchor=anchor)
+    task = StepTask(engine, K, parameters, spec, anchor=anchor)
     moments = task.over(source).about(model.means)
     assert moments.second is not None, "they were asked for"
     mass, squares = moments.mass[:, None], moments.second
@@ -155,9 +155,9 @@ class Differences:
 
 def squares(engine: Engine[Any], scores: Array, weight: Array) -> Array:
     """Σ w x xᵀ of the columns of scores, the same bits on every processor."""
-    need = MomentSpec(Second.FULL)
+    spec = MomentSpec(Second.FULL)
     block = Block(0, scores.T, weight, assignment=np.zeros(len(weight), np.int32))
-    state, anchor = engine.open(block, need, 1), np.zeros((1, len(scores)))
-    second = engine.step(block, state, None, need, Rule.ASSIGNMENT, anchor).second
+    state, anchor = engine.open(block, spec, 1), np.zeros((1, len(scores)))
+    second = engine.step(block, state, None, spec, Rule.ASSIGNMENT, anchor).second
     assert second is not None, "they were asked for"
     return second[0]

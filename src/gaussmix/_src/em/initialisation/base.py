@@ -26,7 +26,7 @@ class Partition:
     Parameters
     ----------
     parameters : with `Rule.HARD`, rows go to the component that is most probable under these.
-    rule : with `Rule.ASSIGNMENT`, shares come from the blocks, or from `responsibilities`.
+    rule : with `Rule.ASSIGNMENT`, the assignment comes from the blocks, or from `responsibilities`.
     scaled : computes responsibilities (n_rows, n_components) of a block, in the process that has the rows; picklable.
     searched : rows on which `em.search.split_and_merge` moves the components of the first model; None for no search.
     seed : of that search.
@@ -114,7 +114,7 @@ def nearest_centre(centres: Array) -> Partition:
 def mean_distance(centres: Array) -> float:
     """Typical distance of centres (n_components, n_features) from their middle, along a feature; 1 if they coincide.
 
-    Medians keep a centre on a gross row from making spheres so wide that the distances of the others vanish compared
+    Medians keep a centre on an outlier from making spheres so wide that the distances of the others vanish compared
     with labels, errors and the constants of missing cells.
     """
     squares = ((centres - np.median(centres, axis=0)) ** 2).mean(axis=1)

@@ -54,7 +54,7 @@ def _ends_of_runs(weight: Array) -> Indices:
 
 
 def _runs(values: Array, weight: Array, first: Indices) -> tuple[Array, Array, Array]:
-    """Weight, mean and standard deviation of the rows of runs that begin at these places."""
+    """Weight, mean and standard deviation of the rows of runs that begin at these indices."""
     sizes, mass = np.diff(first, append=len(values)), np.add.reduceat(weight, first)
     offsets = values - np.repeat(values[first], sizes)
     shift = np.add.reduceat(weight * offsets, first) / mass

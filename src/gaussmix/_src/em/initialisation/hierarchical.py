@@ -172,7 +172,7 @@ def _leaves(sample: Distinct) -> NDArray[np.intp]:
     if times.sum() <= MAX_LEAVES and (times == np.rint(times)).all():
         return np.repeat(np.arange(len(times)), times.astype(np.intp))
     indices = np.arange(MAX_LEAVES) + uniform(mix(np.arange(MAX_LEAVES, dtype=np.uint64)))
-    return sample.at(indices / MAX_LEAVES)
+    return sample.draw(indices / MAX_LEAVES)
 
 
 def _scaling(sample: Distinct) -> _Scaling:

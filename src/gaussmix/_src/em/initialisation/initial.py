@@ -35,7 +35,7 @@ SPLIT_DISTANCE = 0.1  # standard deviations between a component and each of its 
 class InitialMoments:
     """Moments of rows under a partition. Each kind of moments is summed once for all structures.
 
-    Threads read the rows one at a time. If the partition leaves rows to the noise, their share replaces its weight.
+    Threads read the rows one at a time. If the partition leaves rows to the noise, their fraction replaces its weight.
     """
 
     source: Source
@@ -46,17 +46,17 @@ class InitialMoments:
     _made: dict[MomentSpec, Moments] = field(default_factory=dict, init=False)
     _one_at_a_time: Lock = field(default_factory=Lock, init=False)
 
-    def about_means(self, need: MomentSpec) -> tuple[Moments, Array]:
-        """Sum the moments that `need` asks for about the means (n_components, n_features), data units; gives both.
+    def about_means(self, spec: MomentSpec) -> tuple[Moments, Array]:
+        """Sum the moments that `spec` asks for about the means (n_components, n_features), data units; gives both.
 
         A component without rows gets its mean in the partition, or the mean of all rows if the partition has no means.
         """
         with self._one_at_a_time:
-            if need.projection is not None:  # which no other structure has
-                return self._sum(need, self._means), self._means
-            if need not in self._made:
-                self._made[need] = self._sum(need, self._means)
-            return self._made[need], self._means
+            if spec.projection is not None:  # which no other structure has
+                return self._sum(spec, self._means), self._means
+            if spec not in self._made:
+                self._made[spec] = self._sum(spec, self._means)
+            return self._made[spec], self._means
 
     def model(
         self, family: Family, objective: Objective, source: Source | None = None, tolerance: float = MIN_RACE_TOLERANCE
@@ -73,7 +73,7 @@ class InitialMoments:
             result = self._by_core(rows, sharp, family, objective)
             if result is not None:
                 return result.beside(self.noise)
-        moments, means = self.about_means(family.need(None))
+        moments, means = self.about_means(family.moment_spec(None))
         noise = self.noise
         if noise is not None and moments.mass.sum() < moments.row_weight * (1 - ROUNDING_OF_WEIGHT):
             noise = noise.weighing(1 - moments.mass.sum() / moments.row_weight)
@@ -82,7 +82,7 @@ class InitialMoments:
         if len(models) > 1:
             model = highest(models, rows, self.engine, objective, tolerance)
         for _ in range(family.n_first_updates - 1):
-            moments, means = self.about_means(family.need(model.covariances))
+            moments, means = self.about_means(family.moment_spec(model.covariances))
             updated = initial_models(moments, family, objective, means, model.covariances)[0]
             model = updated.beside(noise)
         return model
@@ -137,7 +137,7 @@ def split(model: Model, n_components: int) -> Model:
 
 
 def split_component(model: Model, component: int, step: Array) -> Model:
-    """Two components of half the weight in place of one, a step (n_features,) to either side; the other one is last."""
+    """Two components of half the weight for one, a step (n_features,) to either side; the other one is last."""
     larger = model.take([*range(model.n_components), component])
     weights, means = np.array(larger.weights), np.array(larger.means)
     weights[[component, -1]] *= 0.5

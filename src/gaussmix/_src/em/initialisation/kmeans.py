@@ -58,7 +58,7 @@ def kmeans(sample: Distinct, engine: Engine[Any], n_components: int, rng: np.ran
 def search(sample: Distinct, engine: Engine[Any], n_components: int, rng: np.random.Generator) -> Partition:
     """As "kmeans"; then components are merged and split while that raises the likelihood (Ueda et al. 2000).
 
-    Moves are judged on complete rows. With few complete rows there are no moves.
+    Moves are evaluated on complete rows. With few complete rows there are no moves.
     """
     result, complete = kmeans(sample, engine, n_components, rng), sample.complete
     if complete.weight.sum() <= MIN_COMPLETE_WEIGHT * sample.weight.sum():

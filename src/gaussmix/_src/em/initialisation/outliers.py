@@ -1,7 +1,7 @@
-"""Gross rows: outliers so remote that any component with a share of them gets its mean and covariance from them alone.
+"""Outliers: rows so remote that any component with a part of them gets its mean and covariance from them alone.
 
 A random start shares every row among all components. One row a million standard deviations away then gives each
-component so large a covariance that it no longer distinguishes the other rows. So gross rows get components of their
+component so large a covariance that it no longer distinguishes the other rows. So outliers get components of their
 own, and the other rows are shared as if there were none.
 """
 
@@ -20,20 +20,20 @@ from gaussmix._src.engines.base import Engine
 from gaussmix._src.interfaces.block import Block
 from gaussmix._src.numerics.arrays import Array, Rows, pieces
 
-MAX_RELATIVE_DISTANCE = 1e3  # times the width of the middle three quarters of a feature: rows farther out are gross
+MAX_RELATIVE_DISTANCE = 1e3  # times the width of the middle three quarters of a feature: rows farther out are outliers
 MAX_OUTLIER_WEIGHT = 0.125  # of the weight: if far rows have more, they are not outliers
 
 
 @dataclass(frozen=True, eq=False)
 class Outliers:
-    """Which rows are gross, and where they are.
+    """Which rows are outliers, and where they are.
 
     Parameters
     ----------
     low, high : (n_features,), the ends of the middle three quarters of each feature.
-    reach : (n_features,), the distance from the middle above which a row is gross, data units; infinite for a feature
-        whose middle is one number.
-    points : (n_places, n_features), gross rows that are farther than `reach` from each other.
+    reach : (n_features,), the distance from the middle above which a row is an outlier, data units; infinite for a
+        feature whose middle is one number.
+    points : (n_points, n_features), outliers that are farther than `reach` from each other.
     """
 
     low: Array
@@ -42,24 +42,24 @@ class Outliers:
     points: Array
 
     def outside(self, rows: Rows) -> NDArray[np.bool_]:
-        """Whether each row is gross, (n_rows,)."""
+        """Whether each row is an outlier, (n_rows,)."""
         return _distance(rows, self.low, self.high, self.reach) > 1
 
     def nearest(self, rows: Rows) -> NDArray[np.intp]:
-        """The nearest place of each row, (n_rows,); the first of equals."""
+        """The nearest point of each row, (n_rows,); the first of equals."""
         distances = [_distance(rows, point, point, self.reach) for point in self.points]
         return np.argmin(distances, axis=0)
 
 
 @dataclass(frozen=True, eq=False)
 class WithOutliers:
-    """Responsibilities of a partition in which the last components have the gross rows, one component per place.
+    """Responsibilities of a partition in which the last components have the outliers, one component per point.
 
     The partition shares the other rows among the first `n_others` components; if it has parameters, the engine finds
     the most probable of these.
     """
 
-    gross: Outliers
+    outliers: Outliers
     partition: Partition
     n_others: int
     engine: Engine[Any]
@@ -70,21 +70,21 @@ class WithOutliers:
         return replace(self, partition=self.partition.scaled)
 
     def __call__(self, block: Block) -> Array:
-        partition, responsibilities = self.partition, np.zeros((block.n_rows, self.n_others + len(self.gross.points)))
+        partition, result = self.partition, np.zeros((block.n_rows, self.n_others + len(self.outliers.points)))
         if partition.responsibilities is not None:
-            responsibilities[:, : self.n_others] = partition.responsibilities(block)
+            result[:, : self.n_others] = partition.responsibilities(block)
         elif partition.parameters is not None:
-            responsibilities[np.arange(block.n_rows), self.engine.labels(block, partition.parameters)] = 1.0
-        outliers = self.gross.outside(block.rows).nonzero()[0]
-        responsibilities[outliers] = 0.0
-        responsibilities[outliers, self.n_others + self.gross.nearest(block.rows[outliers])] = 1.0
-        return responsibilities
+            result[np.arange(block.n_rows), self.engine.labels(block, partition.parameters)] = 1.0
+        outside = self.outliers.outside(block.rows).nonzero()[0]
+        result[outside] = 0.0
+        result[outside, self.n_others + self.outliers.nearest(block.rows[outside])] = 1.0
+        return result
 
 
 def separate_outliers(start: Start) -> Start:
-    """Decorate a start: call it without the gross rows and their components, then add both again.
+    """Decorate a start: call it without the outliers and their components, then add both again.
 
-    The start makes one component less for each place of gross rows.
+    The start makes one component less for each point of outliers.
     """
 
     @wraps(start)
@@ -100,11 +100,11 @@ def separate_outliers(start: Start) -> Start:
 
 
 def find_outliers(sample: Distinct, max_outliers: int) -> Outliers | None:
-    """Find the gross rows of a sample; None if there are none.
+    """Find the outliers of a sample; None if there are none.
 
-    In some feature, a gross row is farther from the middle three quarters of the weight than `MAX_RELATIVE_DISTANCE`
-    times their width. The first place is the farthest gross row. Each next place is the row farthest from the middle
-    and from the places so far, while it is out of their reach: Gonzalez (1985), Theoretical Computer Science 38,
+    In some feature, an outlier is farther from the middle three quarters of the weight than `MAX_RELATIVE_DISTANCE`
+    times their width. The first point is the farthest outlier. Each next point is the row farthest from the middle
+    and from the points so far, while it is out of their reach: Gonzalez (1985), Theoretical Computer Science 38,
     293–306.
     """
     if max_outliers == 0:

@@ -21,9 +21,9 @@ MIN_ROWS_OF_PARTS = 2_000  # rows: with fewer, a search takes all of them, and b
 KMEANS_ROWS = 200  # rows for each component: k-means before a further search draws about so many
 MIN_KMEANS_ROWS = 20  # different ones among them, or k-means reads all rows: a few heavy ones took the draws
 
-# The automatic ridge of a feature, as a share of a robust estimate of the variance of the feature.
+# The automatic ridge of a feature, as a fraction of a robust estimate of the variance of the feature.
 RIDGE_FRACTION = 1e-6
-TRIMMED_FRACTION = 0.01  # share of the weight that is dropped at each end, plus one row
+TRIMMED_FRACTION = 0.01  # of the weight, dropped at each end, plus one row
 MAX_TRIMMED_FRACTION = 0.45  # so that some rows are left
 CONSTANT_SPREADS = 2.0**-40, 2.0**-10  # least and largest spread of a constant column, relative to its value
 
@@ -66,7 +66,7 @@ class Distinct:
         has_part = self.weight >= MIN_RELATIVE_WEIGHT * self.weight.mean()
         return self if has_part.all() else Distinct(self.rows[has_part], self.weight[has_part])
 
-    def at(self, uniform: Array) -> NDArray[np.intp]:
+    def draw(self, uniform: Array) -> NDArray[np.intp]:
         """The rows that numbers from [0, 1) draw, with probability ∝ weight; sorted numbers are found faster."""
         cumulative = np.cumsum(self.weight)
         drawn = np.searchsorted(cumulative, uniform * cumulative[-1], side="right")
@@ -80,7 +80,7 @@ class Distinct:
         """
         if len(self.weight) <= NO_THINNING_FACTOR * wanted:
             return self
-        weight = np.bincount(self.at(np.sort(rng.random(wanted))), minlength=len(self.weight)).astype(np.float64)
+        weight = np.bincount(self.draw(np.sort(rng.random(wanted))), minlength=len(self.weight)).astype(np.float64)
         ends = self._ends
         weight[ends] = np.maximum(weight[ends], wanted * self.weight[ends] / self.weight.sum())
         indices = weight.nonzero()[0]
@@ -137,9 +137,9 @@ def distinct_rows(source: Source) -> Distinct:
 
 
 def robust_variances(rows: Array, weight: Array, trim: float | None = None) -> Array:
-    """Weighted variances of columns, (n_features,), of what is not missing; `trim` is the share dropped at each end.
+    """Weighted variances of columns, (n_features,), of what is not missing; `trim` is the fraction dropped at each end.
 
-    They are exactly 0 for equal values, because they are taken about a row. With a share one more row is dropped at
+    They are exactly 0 for equal values, because they are taken about a row. With a fraction one more row is dropped at
     each end; if nothing is left, they are 0 too.
     """
     is_seen = ~np.isnan(rows)
@@ -158,8 +158,8 @@ def robust_variances(rows: Array, weight: Array, trim: float | None = None) -> A
 def automatic_ridge(sample: Distinct, trim: float = 0.0) -> Array:
     """1e-6 of a robust variance of each feature, (n_features,), data units².
 
-    The robust variance leaves out ceil(1 %) + 1 of the weight at each end, and a larger share if `trim` says that more
-    may be outliers; if it is 0, the whole variance counts. A constant column has no variance: it takes the median of
+    The robust variance leaves out ceil(1 %) + 1 of the weight at each end, and more if `trim` says that more may
+    be outliers; if it is 0, the whole variance counts. A constant column has no variance: it takes the median of
     the others, but at least (2⁻⁴⁰ x)² and at most (2⁻¹⁰ x)² of its value x. The digits that a float32 or a text lacks
     then cost next to nothing. A column of zeros takes the median. If all columns are constant, 1 replaces the median.
     """

@@ -23,7 +23,7 @@ class UserLabels:
     ----------
     groups : for each label, the components that its rows may have; None with a table.
     indices : (n_rows,) int32, the index of each row's label in `groups`, −1 for an unknown label; None with a table,
-        and where `Block.given` says it.
+        and where `Block.assignment` says it.
     table : (n_rows, n_columns), how possible each component is for a row, ≥ 0; None with labels.
     """
 
@@ -57,7 +57,7 @@ class UserLabels:
             )
 
     def log_prior(self, n_components: int, has_noise: bool) -> tuple[Array, NDArray[np.int32] | None]:
-        """Make `Block.log_prior` of all rows, and the rows' places in it.
+        """Make `Block.log_prior` of all rows, and the rows' indices in it.
 
         A row with a known label cannot be noise. In a table without a column for noise, noise is as possible as the
         least possible component.

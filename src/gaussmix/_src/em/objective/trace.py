@@ -22,7 +22,7 @@ class Frozen(Enum):
 
 @dataclass(frozen=True)
 class Event:
-    """A component that got stuck, and what was done about it.
+    """A component that degenerated, and what was done about it.
 
     Parameters
     ----------
@@ -50,7 +50,7 @@ class Trace:
     objective : what EM raises, before each step: the mean log-likelihood and what a prior adds to it.
     frozen : component → why its mean and covariance no longer move.
     memory : the path of an accelerated run; empty once the run has ended.
-    events : components that got stuck, as `em.collapse.remedies` records them.
+    events : components that degenerated, as `em.collapse.remedies` records them.
     """
 
     log_likelihood: Sequence[float] = ()

@@ -37,7 +37,7 @@ class DirichletWeights:
         """E π_k, (n_components,). The rest, 1 less their sum, is the weight of components without rows."""
         return (self.alpha + mass) / (self.n_components * self.alpha + mass.sum())
 
-    def drawn(self, mass: Array, rng: np.random.Generator) -> Array:
+    def draw(self, mass: Array, rng: np.random.Generator) -> Array:
         """A draw of the weights from q(π), (n_components,); components without rows have the rest."""
         rest = (self.n_components - len(mass)) * self.alpha
         shape = np.append(self.alpha + mass, rest) if rest > 0 else self.alpha + mass
@@ -72,7 +72,7 @@ class StickWeights:
         here, after = self.posterior(mass)
         return _broken(here / (here + after))
 
-    def drawn(self, mass: Array, rng: np.random.Generator) -> Array:
+    def draw(self, mass: Array, rng: np.random.Generator) -> Array:
         here, after = self.posterior(mass)
         return _broken(rng.beta(here, after))
 

@@ -131,19 +131,19 @@ class Conjugate:
         """Add Λ, the squares of the prior of the means, and the degrees of freedom to a scatter about `means`."""
         second = scatter.second + self._scale_for(scatter)
         if self.shrinkage:
-            second = second + scatter.need.squares(np.sqrt(self.shrinkage) * (means - self.mean))
+            second = second + scatter.spec.squares(np.sqrt(self.shrinkage) * (means - self.mean))
         return replace(scatter, degrees=scatter.degrees + self.degrees(scatter.n_components), second=second)
 
     def _scale_for(self, scatter: Scatter) -> Array:
         """Λ in the form of the second sums of a component."""
-        need = scatter.need
-        if need.second is not Second.PROJECTED:
+        spec = scatter.spec
+        if spec.second is not Second.PROJECTED:
             return self.scale
-        assert need.projection is not None, "a projection goes with Second.PROJECTED"
-        crossed = self.scale[:, None] * need.projection.swapaxes(1, 2)
+        assert spec.projection is not None, "a projection goes with Second.PROJECTED"
+        crossed = self.scale[:, None] * spec.projection.swapaxes(1, 2)
         variances = np.broadcast_to(self.scale[:, None], (*crossed.shape[:2], 1))
         both = np.concatenate((crossed, variances), axis=2)
-        return both[0] if need.pooled else both
+        return both[0] if spec.pooled else both
 
     def log_density(self, model: Model) -> float:
         """Log density of a model, nats, up to a constant."""
@@ -189,7 +189,7 @@ class Posterior(Objective):
     Parameters
     ----------
     prior : of means and covariances; None if there is none.
-    weighting : allowed weights and their prior, as shares of the rows that are not noise.
+    weighting : allowed weights and their prior, as fractions of the rows that are not noise.
     means : values of the fixed means, (n_fixed, n_features), data units.
     fixed_means : the components with fixed means.
     covariances : covariances of all components, with the values of the fixed ones.
@@ -208,14 +208,14 @@ class Posterior(Objective):
         result = self._put(means if self.prior is None else self.prior.means(means, mass))
         if result is not means:
             shifted = np.sqrt(mass)[:, None] * (means - result)
-            scatter = replace(scatter, second=scatter.second + scatter.need.squares(shifted))
+            scatter = replace(scatter, second=scatter.second + scatter.spec.squares(shifted))
         if self.prior is not None:
             scatter = self.prior.added_to(scatter, result)
         weights = self.weighting.best(weights, float(mass.sum()))
         return weights, result, super().constrain(weights, result, scatter)[2]
 
     def _put(self, means: Array) -> Array:
-        """Put the fixed means in their places."""
+        """Insert the fixed means."""
         if self.means is None:
             return means
         result = np.array(means)

@@ -122,8 +122,8 @@ class OverallMoments:
             covariance = spread.covariance if is_matrix else np.diagonal(spread.covariance)
             weight = spread.weight * unit
             return cls(spread.mean, is_varied * covariance * _correction(weight, source), weight)
-        need = MomentSpec(Second.FULL if is_matrix else Second.DIAGONAL)
-        sums, means = InitialMoments(source, engine, 1, Partition()).about_means(need)
+        spec = MomentSpec(Second.FULL if is_matrix else Second.DIAGONAL)
+        sums, means = InitialMoments(source, engine, 1, Partition()).about_means(spec)
         about = sums.about(means)
         assert about.second is not None, "it was asked for"
         weight = sums.row_weight * unit
@@ -137,7 +137,7 @@ class OverallMoments:
 
 def _correction(total: float, source: Source) -> float:
     """Bessel's, n / (n − 1), for rows of this total weight."""
-    n_rows = total if total >= 2 else source.profile.n_positive  # such small weights are shares
+    n_rows = total if total >= 2 else source.profile.n_positive  # such small weights are fractions
     return n_rows / max(n_rows - 1.0, 1.0)
 
 

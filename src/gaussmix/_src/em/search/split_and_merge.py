@@ -1,4 +1,4 @@
-"""A search for a higher maximum of the likelihood: the core tries moves and judges them (cpp/em/climb.cpp).
+"""A search for a higher maximum of the likelihood: the core tries moves and evaluates them (cpp/em/ascent.cpp).
 
 It is made without priors, noise and missing cells, in the nearest structure that the core knows.
 
@@ -39,7 +39,7 @@ from gaussmix._src.numerics.threads import allowed, one_blas_thread
 from gaussmix._src.sources.array import ArraySource
 
 # Rows per component on which moves are tried: for each parameter, and at least; the least where components share a
-# covariance, since a move is judged on all rows there. And the same for the second search.
+# covariance, since a move is evaluated on all rows there. And the same for the second search.
 SEARCH_SAMPLE_SIZES, REFINE_SAMPLE_SIZES = (2, 250, 100), (40, 1_250, 400)
 SEARCH_START = Stopping(1e-4, 12)  # EM from the start
 # EM after moves, and more EM if that is not enough.
@@ -48,7 +48,7 @@ REFINEMENT = Stopping(1e-4, 30)  # EM on the larger sample
 # EM after a move, and more, as long as it is promising.
 MOVE_TRIAL, LONGER_TRIAL = Stopping(1e-5, 4), Stopping(1e-5, 16)
 PROMISING_FACTOR = 16  # a move is promising if so many more gains like the last suffice
-# If components share a covariance, each move is judged on all rows. It is refused at a glance, one step earlier, if
+# If components share a covariance, each move is evaluated on all rows. It is refused at a glance, one step earlier, if
 # `QUICK_FACTOR` times `PROMISING_FACTOR` more gains like the last would not suffice. A round ends if its first
 # `N_FIRST_MOVES` moves, the best by their bounds, are all refused at a glance.
 QUICK_FACTOR, N_FIRST_MOVES = 3, 5
@@ -180,12 +180,12 @@ def searched(
 
     Where a split still promises much, the model does not fit the rows, and searches from other starts end elsewhere.
     There the search begins from `N_ASCENTS` starts and crosses the ends, if that takes no longer than fits do: if EM
-    made `MIN_SLOW_STEPS` steps before `model` (`n_steps`), and all these climbs read no more rows than the sample has.
+    made `MIN_SLOW_STEPS` steps before `model` (`n_steps`), and all these ascents read no more rows than the sample has.
 
     The search ends once its EM has visited as many pairs of a row and a component as `search_work` allows; crossings,
     once they begin, may visit `WORK_OF_CROSSING` times as many. Before each move, it calls `should_stop` and stops if
-    that is true. Before each climb, it calls `report` with a description. It returns the model after the last move that
-    helped and EM, or `model` if EM from each start freezes a component.
+    that is true. Before each ascent, it calls `report` with a description. It returns the model after the last move
+    that helped and EM, or `model` if EM from each start freezes a component.
     """
     n_pairs = len(sample.rows) * model.n_components
     work = search_work(model.family, model.n_features) * (n_steps + MORE_STEPS) * n_pairs  # to the bit as in the core
@@ -228,7 +228,7 @@ def searched(
 
 
 def _crossing(first: _Ascent, parts: Iterable[Distinct], more: Distinct, em: LocalEM) -> _Ascent:
-    """Climb from another start on each of some parts; cross the best end with each other one, and climb from there.
+    """Ascend from another start on each of some parts; cross the best end with each other one, and ascend from there.
 
     A higher end replaces the best one. Last comes the one that was best at first; if it still is, it is crossed with
     itself, which only tries its moves again.
@@ -295,7 +295,7 @@ def acceptance_settings(
 ) -> AcceptanceSettings:
     """When the core accepts moves: in all at most `max_moves`, or `MAX_MOVES` for each component."""
     return AcceptanceSettings(
-        judging=_steps(MOVE_TRIAL), longer=_steps(LONGER_TRIAL),
+        first=_steps(MOVE_TRIAL), longer=_steps(LONGER_TRIAL),
         after_move=_steps(AFTER_MOVE), after_more=_steps(AFTER_MOVE_LONGER),
         gain=MIN_GAIN_OF_MOVE, promising_factor=PROMISING_FACTOR, quick_factor=QUICK_FACTOR, min_promise=MIN_PROMISE,
         max_work=max_work, max_moves=MAX_MOVES * n_components if max_moves is None else max_moves,
@@ -355,7 +355,7 @@ def _part(sample: Distinct, em: LocalEM, model: Model, wanted: tuple[int, int, i
 
 
 class _Ascent:
-    """Tries moves of a settled state; parameters as in `searched`."""
+    """Tries moves of a converged state; parameters as in `searched`."""
 
     def __init__(self, rows: Distinct, em: LocalEM, state: State) -> None:
         self.rows, self._em = rows, em
@@ -388,11 +388,11 @@ class _Ascent:
 
     @property
     def rank(self) -> tuple[int, float]:
-        """The number of unsound components, and less the likelihood: the best climb has the least."""
+        """The number of unsound components, and less the likelihood: the best ascent has the least."""
         return self._n_unsound, -self._height
 
     def is_better(self, other: _Ascent) -> bool:
-        """Whether this climb has fewer unsound components and is not below the other's start, or is just higher."""
+        """Whether this ascent has fewer unsound components and is not below the other's start, or is just higher."""
         if self._n_unsound < other._n_unsound:
             return self._height > other._start
         return self._n_unsound == other._n_unsound and self._height > other._height
@@ -415,12 +415,12 @@ class _Ascent:
         return self
 
     def _tried(self, patience: int, max_moves: int, *, swaps: bool) -> None:
-        """Let the core try moves (cpp/em/climb.cpp). It tries none where EM of the rows is not as usual."""
+        """Let the core try moves (cpp/em/ascent.cpp). It tries none where EM of the rows is not as usual."""
         rows, em, model, arrays = self.rows, self._em, self.model, _arrays(self.model)
-        judgement = acceptance_settings(model.n_components, patience, max_moves, em.left)
+        acceptance = acceptance_settings(model.n_components, patience, max_moves, em.left)
         n_moves, reached, work, n_unsound, index, is_hopeless, has_refused, best_split = native_target().ascend(
             rows.rows, rows.weight, em.algebra, *arrays, em.ridge, LIMITS, self._height, self._within.reshape(-1),
-            judgement, swaps, self._draws, self._cursor, lambda: em.is_over, em.n_threads,
+            acceptance, swaps, self._draws, self._cursor, lambda: em.is_over, em.n_threads,
         )  # fmt: skip
         em.left -= work
         if n_moves < 0:

@@ -27,13 +27,13 @@ from gaussmix._src.model import Model
 from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.numerics.elementary import exponential, log
 
-# The first step after which a run is judged, and the number of steps between judgements.
+# The first step after which a run is checked, and the number of steps between checks.
 MIN_STEPS, STEPS_BETWEEN = 20, 10
 MIN_STEPS_LEFT = 40  # a run that seems to need more steps than this is accelerated
 PROPOSAL_COST = 4 * 10**6  # multiply-adds of a step in the core that take as long as a proposal in NumPy
 MAX_PAIRS = 8  # past steps that L-BFGS uses
 MAX_PATH_VALUES = 2**23  # limit on the size of these steps, 64 MB
-MIN_CURVATURE = 1e-10  # least cosine between a move and the change of the gradient that L-BFGS uses
+MIN_COSINE = 1e-10  # least cosine between a move and the change of the gradient that L-BFGS uses
 MAX_DOUBTS = 5  # consecutive steps that may gain little while a proposal promises more
 # Limits on the length of a proposal: the first relative to a step of EM, later ones to a refused or accepted proposal.
 MAX_FIRST_LENGTH, SHRINK_FACTOR, GROWTH_FACTOR = 5.0, 0.25, 2.0
@@ -67,7 +67,7 @@ class Path:
     n_waiting: int = 0
     n_doubts: int = 0
 
-    def remembered(self) -> dict[str, Array]:
+    def as_arrays(self) -> dict[str, Array]:
         """The path as arrays, for `Trace.memory`."""
         after, counts = self.after, (self.n_refused, self.n_waiting, self.n_doubts)
         return {
@@ -80,7 +80,7 @@ class Path:
         } | ({} if after.noise is None else after.noise.arrays())
 
     @classmethod
-    def recalled(cls, memory: Mapping[str, Array], family: Family) -> Path:
+    def restore(cls, memory: Mapping[str, Array], family: Family) -> Path:
         """Restore a path from `Trace.memory`."""
         names = "points", "images", "weights", "means", "covariances", "numbers"
         points, images, weights, means, covariances, state = (memory[name] for name in names)
@@ -152,11 +152,11 @@ class Acceleration:
         return max(MIN_STEPS - trace.n_steps, STEPS_BETWEEN - trace.n_steps % STEPS_BETWEEN)
 
     def state_after(self, before: State, state: State) -> State:
-        """Judge the pass from `before` to `state`, one step of EM later, and choose the model for the next pass."""
+        """Check the pass from `before` to `state`, one step of EM later, and choose the model for the next pass."""
         trace = state.trace
         if not has_path(before.trace):
             return self._start_path(state)
-        path = Path.recalled(before.trace.memory, before.model.family)
+        path = Path.restore(before.trace.memory, before.model.family)
         height = trace.last - self.fast.objective.cost(before.model)
         if path.length and (trace.frozen or not path.height <= height < math.inf):
             return self._refused(path, before.trace, state)
@@ -169,7 +169,7 @@ class Acceleration:
         if state.outcome is not None or state.trace.frozen or not self._is_slow(state) or _has_lost(state.model):
             return state
         nothing = np.empty((0, len(_coordinates(state.model))))
-        return state if nothing.shape[1] > MAX_PATH_VALUES else _on(state, Path(nothing, nothing, state.model))
+        return state if nothing.shape[1] > MAX_PATH_VALUES else _with_path(state, Path(nothing, nothing, state.model))
 
     def _is_slow(self, state: State) -> bool:
         """Whether gains have been falling, and need many more steps at the present rate until they are below `tol`.
@@ -191,7 +191,7 @@ class Acceleration:
         """Return to the EM step from the last point. The refused pass still counts as a step."""
         log_likelihood = (*before.log_likelihood, before.log_likelihood[-1])
         trace = Trace(log_likelihood, (*before.objective, before.last), before.frozen, state.trace.memory)
-        return _on(State(path.after, trace, self._limited(trace)), path.refused())
+        return _with_path(State(path.after, trace, self._limited(trace)), path.refused())
 
     def _extend_path(self, path: Path, model: Model, state: State, height: float) -> State:
         """Record a step, and propose a model from the recorded steps."""
@@ -211,7 +211,7 @@ class Acceleration:
             proposal = self._model_at(path.points[-1] + move.change, state.model)
         length, n_waiting = 0.0 if proposal is None else move.length, max(0, path.n_waiting - 1)
         path = replace(path, length=length, n_waiting=n_waiting, n_doubts=n_doubts)
-        return _on(State(proposal or state.model, state.trace, outcome), path)
+        return _with_path(State(proposal or state.model, state.trace, outcome), path)
 
     def _limited(self, trace: Trace) -> Outcome | None:
         return Outcome.STEP_LIMIT if trace.n_steps >= self.fast.stopping.max_steps else None
@@ -231,11 +231,11 @@ class Acceleration:
         if noise is not None:
             noise = noise.weighing(float(coefficients[-1]))
         if not like.family.is_step:  # a structure may constrain covariances beyond their coordinates
-            need = like.family.need(None)
-            second = covariances.each[0] if need.pooled else (weights * covariances.each.T).T
-            if need.second is Second.TRACE:
+            spec = like.family.moment_spec(None)
+            second = covariances.each[0] if spec.pooled else (weights * covariances.each.T).T
+            if spec.second is Second.TRACE:
                 second = second * like.n_features
-            scatter = Scatter(weights, second, like.n_features, need)
+            scatter = Scatter(weights, second, like.n_features, spec)
             covariances = like.family.update(scatter, covariances)
         model = self.fast.objective.feasible(Model(weights, means, covariances, like.family, noise))
         return None if _has_lost(model) or collapsed(model, self.fast.objective) else model
@@ -246,8 +246,8 @@ def _has_lost(model: Model) -> bool:
     return bool(model.weights.min() <= MIN_COMPONENT_WEIGHT)
 
 
-def _on(state: State, path: Path) -> State:
-    return state._replace(trace=replace(state.trace, memory=path.remembered()))
+def _with_path(state: State, path: Path) -> State:
+    return state._replace(trace=replace(state.trace, memory=path.as_arrays()))
 
 
 def _coordinates(model: Model) -> Array:
@@ -284,7 +284,7 @@ def _newton_step(gram: Array) -> Array:
     m = len(gram) // 2
     curvature = -np.diagonal(gram, m)[:m]
     size = np.sqrt(np.diagonal(gram))
-    usable = np.flatnonzero(curvature > MIN_CURVATURE * size[:m] * size[m:-1])
+    usable = np.flatnonzero(curvature > MIN_COSINE * size[:m] * size[m:-1])
     step, taken = np.zeros(len(gram)), np.zeros(m)
     step[-1] = 1.0
     for i in usable[::-1]:

@@ -19,7 +19,7 @@ from gaussmix._src.interfaces.moments import BlockMoments, Moments
 from gaussmix._src.interfaces.parameters import Parameters
 from gaussmix._src.interfaces.spread import Spread
 from gaussmix._src.numerics.arrays import Array
-from gaussmix._src.numerics.threads import at_most
+from gaussmix._src.numerics.threads import limit_threads
 from gaussmix._src.sources.base import Source
 
 MAX_RESPONSIBILITIES = 2**22  # responsibilities that `responsibilities` makes at a time, 32 MB
@@ -31,17 +31,17 @@ class StepTask:
 
     Parameters
     ----------
-    engine, parameters, need, rule, anchor : as for `Engine.step`.
+    engine, parameters, spec, rule, anchor : as for `Engine.step`.
     n_components : K.
-    responsibilities : computes `Block.given` for a part of a block, in the process that has the rows; the rule is then
-        `Rule.ASSIGNMENT`. Under this rule a single component gets every row that is not given to the noise.
+    responsibilities : computes `Block.assignment` for a part of a block, in the process that has the rows; the rule is
+        then `Rule.ASSIGNMENT`. Under this rule a single component gets every row that is not given to the noise.
     facts : as for `Engine.step`: the facts of the pass before; None in the first pass.
     """
 
     engine: Engine[Any]
     n_components: int
     parameters: Parameters | None
-    need: MomentSpec
+    spec: MomentSpec
     rule: Rule = Rule.SOFT
     anchor: Array | None = None
     responsibilities: Callable[[Block], Array] | None = None
@@ -51,38 +51,38 @@ class StepTask:
         """Make the pass: sums of every block, merged and finished."""
         facts = self.facts
         if facts is None and self.rule is not Rule.ASSIGNMENT:
-            facts = look(source, self.engine, self.need)
+            facts = collect_facts(source, self.engine, self.spec)
         sums = source.map_merge(self if facts is self.facts else replace(self, facts=facts))
-        return self.engine.finish(sums, self.parameters, self.need, facts)
+        return self.engine.finish(sums, self.parameters, self.spec, facts)
 
     @property
     def key(self) -> Hashable:
-        return self.engine, self.need, self.n_components
+        return self.engine, self.spec, self.n_components
 
     def sizes(self, n_features: int) -> tuple[int, int, int]:
         """Return about how many bytes are sent for the task in a step of EM and for the sums of a node, and K."""
-        n_second = self.need.n_values(self.n_components, n_features)
+        n_second = self.spec.n_values(self.n_components, n_features)
         was_tried = self.rule is Rule.SOFT and self.facts is not None and self.facts.total is not None
         sums = self.n_components * (1 + 2 * n_features) + (0 if was_tried else n_second)
         return 16 * (self.n_components * (2 + 2 * n_features) + 2 * n_second), 8 * sums, self.n_components
 
     def open(self, block: Block) -> BlockState:
-        return self.engine.open(block, self.need, self.n_components)
+        return self.engine.open(block, self.spec, self.n_components)
 
     def call(self, block: Block, state: BlockState) -> BlockMoments:
         if self.responsibilities is not None:
             return self._call_in_parts(block, self.responsibilities)
         if self.rule is Rule.ASSIGNMENT and self.n_components == 1:
             block = replace(block, assignment=_of_one(block))
-        return self.engine.step(block, state, self.parameters, self.need, self.rule, self.anchor, self.facts)
+        return self.engine.step(block, state, self.parameters, self.spec, self.rule, self.anchor, self.facts)
 
     def _call_in_parts(self, block: Block, responsibilities: Callable[[Block], Array]) -> BlockMoments:
         n_rows = max(1, MAX_RESPONSIBILITIES // (TILE_ROWS * self.n_components)) * TILE_ROWS
-        shared = replace(self, responsibilities=None)
+        task = replace(self, responsibilities=None)
 
         def of_leaf(leaf: Block) -> BlockMoments:
             parts = (replace(part, assignment=responsibilities(part)) for part in leaf.cut(n_rows))
-            return reduce(add, (shared.call(part, self.open(part)) for part in parts))
+            return reduce(add, (task.call(part, self.open(part)) for part in parts))
 
         return block.sum_of(of_leaf)
 
@@ -97,11 +97,11 @@ def _of_one(block: Block) -> Array | NDArray[np.int32]:
     return np.minimum(labels, 0).astype(np.int32)
 
 
-def look(source: Source, engine: Engine[Any], need: MomentSpec) -> Facts:
-    """The engine's facts about all rows of a source, found once for each source and need."""
+def collect_facts(source: Source, engine: Engine[Any], spec: MomentSpec) -> Facts:
+    """The engine's facts about all rows of a source, found once for each source and spec."""
 
     def spread() -> Spread:
-        with at_most(engine.n_threads):
+        with limit_threads(engine.n_threads):
             return source.collect(Spread)
 
-    return source.cached((engine, need), lambda: engine.prepare(source.profile, need, spread))
+    return source.cached((engine, spec), lambda: engine.prepare(source.profile, spec, spread))

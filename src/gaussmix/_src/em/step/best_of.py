@@ -85,15 +85,15 @@ def is_higher(one: float, other: float) -> bool:
 def highest(models: list[Model], source: Source, engine: Engine[Any], objective: Objective, tolerance: float) -> Model:
     """Run EM from several models and return the model that the best run reached; the first of equal runs.
 
-    Runs that cannot become the best any more, or in which a component gets stuck, drop out until one is left. If that
-    run is stuck too, its first model is returned, and the fit from it reports what got stuck. After Maron & Moore
+    Runs that cannot become the best any more, or in which a component degenerates, drop out until one is left. If that
+    run degenerates too, its first model is returned, and the fit from it reports what degenerated. After Maron & Moore
     (1997), Artificial Intelligence Review 11.
     """
     runs = [(model, State(model, Trace())) for model in models]
     before, until = 0, FIRST_STEPS
     while len(runs) > 1 and until <= MAX_STEPS_OF_RACE:
         is_small = Stopping(max(tolerance, MIN_RACE_TOLERANCE), until - before)
-        runs = _hopeful(_continued(runs, source, engine, objective, is_small))
+        runs = _contenders(_continued(runs, source, engine, objective, is_small))
         before, until = until, 2 * until
     model, end = runs[0]
     return model if end.trace.frozen else end.model
@@ -111,7 +111,7 @@ def _continued(
 
 
 def _collapsed_or_last(states: Iterable[State]) -> State:
-    """The first state with a component that got stuck, else the last one."""
+    """The first state with a component that degenerated, else the last one."""
     for state in states:
         if state.trace.frozen:
             break
@@ -122,17 +122,17 @@ def _has_ended(state: State) -> bool:
     return bool(state.trace.frozen) or state.outcome not in (None, Outcome.STEP_LIMIT)
 
 
-def _hopeful(runs: list[tuple[Model, State]]) -> list[tuple[Model, State]]:
+def _contenders(runs: list[tuple[Model, State]]) -> list[tuple[Model, State]]:
     """The highest run first, then the runs that may still end above it and do not follow another one."""
     first, *others = sorted(runs, key=lambda run: _rank_in_race(run[1]))
     best = first[1].trace.last
-    hopeful = [first, *(run for run in others if not _is_hopeless(run[1], best))]
-    gaps = _gaps([state.model for _, state in hopeful]) if len(hopeful) > 1 else np.zeros((1, 1))
+    contenders = [first, *(run for run in others if not _is_hopeless(run[1], best))]
+    gaps = _gaps([state.model for _, state in contenders]) if len(contenders) > 1 else np.zeros((1, 1))
     retained = list[int]()
-    for i in range(len(hopeful)):
+    for i in range(len(contenders)):
         if not (gaps[i, retained] <= MAX_GAP_OF_MODELS).any():
             retained.append(i)
-    return [hopeful[i] for i in retained]
+    return [contenders[i] for i in retained]
 
 
 def _is_hopeless(state: State, best: float) -> bool:
@@ -169,7 +169,7 @@ def rank(state: State) -> tuple[bool, float]:
 
 
 def _rank_in_race(state: State) -> tuple[bool, float]:
-    """As `rank`, with stuck runs last: the core does not make their next step."""
+    """As `rank`, with degenerate runs last: the core does not make their next step."""
     return (True, 0.0) if state.trace.frozen else rank(state)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from gaussmix._src.background import Background
 from gaussmix._src.em.objective.objective import Objective
 from gaussmix._src.em.objective.stopping import Stopping
-from gaussmix._src.em.step.accumulate import look
+from gaussmix._src.em.step.accumulate import collect_facts
 from gaussmix._src.engines.base import Engine
 from gaussmix._src.engines.calls import Control, RunHistory
 from gaussmix._src.families.base import Family
@@ -74,11 +74,11 @@ class FastPath:
         if algebra is None or terms is None or block is None or block.n_rows > LEAF_ROWS:
             return None
         control = Control(terms[0], self.stopping.tolerance, 0, packed_prior=terms[1])
-        return block, look(self.source, self.engine, self.family.need(None)), algebra, control
+        return block, collect_facts(self.source, self.engine, self.family.moment_spec(None)), algebra, control
 
 
 def final_model(history: RunHistory, family: Family, noise: Background | None = None) -> Model:
-    """The model at the end of a course, with noise if it began so."""
+    """The model at the end of a history, with noise if it began so."""
     shape = history.means.shape
     covariances = family.covariances(history.covariances.reshape(family.shape(*shape)), *shape)
     if history.whitening is not None:

@@ -34,7 +34,7 @@ def run_em(
     *,
     is_accelerated: bool = False,
 ) -> Iterator[State]:
-    """Raise the objective of a model until it settles; Bishop (2006) section 9.2.2.
+    """Raise the objective of a model until it converges; Bishop (2006) section 9.2.2.
 
     To stop a run, stop iterating. A run from the model and the trace of a state continues the run of that state, to the
     same bits.
@@ -111,16 +111,16 @@ def em_step(
     frozen: Mapping[int, Frozen],
     facts: Any = None,
 ) -> tuple[Moments, Model, Mapping[int, Frozen]]:
-    """Make one E-step and one M-step; gives the moments, the model, and the frozen components with those stuck now.
+    """Make one E-step and one M-step; gives the moments, the model, and the frozen components with the new ones.
 
-    The engine chooses the anchor of the sums. The sums are made again about the new means if a component gets stuck,
+    The engine chooses the anchor of the sums. The sums are made again about the new means if a component degenerates,
     and if moving them there would cost digits: in a first step from a far start, and for pooled moments of far
     components. `facts` are `Moments.facts` of the step before; None in a first step.
     """
-    need = model.family.need(model.covariances)
-    is_distant = need.pooled and loss(_centre(model), model) > MAX_LOSS
+    spec = model.family.moment_spec(model.covariances)
+    is_distant = spec.pooled and loss(_centre(model), model) > MAX_LOSS
     anchor = model.means if is_distant else None
-    task = StepTask(engine, model.n_components, objective.parameters(model), need, anchor=anchor, facts=facts)
+    task = StepTask(engine, model.n_components, objective.parameters(model), spec, anchor=anchor, facts=facts)
     moments = task.over(source)
     following, all_frozen = next_model(moments, model, objective, frozen)
     if len(all_frozen) > len(frozen) or loss(moments.anchor, following) > MAX_LOSS:

@@ -21,7 +21,7 @@ from gaussmix._src.numerics.contract import contract
 
 # Initial weight of an empty component, as a fraction of 1/K.
 EMPTY_WEIGHT = 0.01
-# An empty component gets this share of the scatter of all rows. Shared covariances do not change by so little.
+# An empty component gets this part of the scatter of all rows. Shared covariances do not change by so little.
 EMPTY_SCATTER = 2.0**-60
 
 
@@ -34,7 +34,7 @@ def maximise(moments: Moments, default_means: Array) -> tuple[Array, Array, Scat
     means = moments.means(default_means)
     second = moments.about(means).second
     assert second is not None
-    return weights, means, Scatter(moments.mass, second, means.shape[1], moments.need)
+    return weights, means, Scatter(moments.mass, second, means.shape[1], moments.spec)
 
 
 def initial_models(
@@ -73,7 +73,7 @@ def initial_models(
 def next_model(
     moments: Moments, current: Model, objective: Objective, frozen: Mapping[int, Frozen]
 ) -> tuple[Model, dict[int, Frozen]]:
-    """Make the model after a step, and tell which components keep mean and covariance: `frozen`, and new ones."""
+    """Make the model after a step, and say which components keep mean and covariance: `frozen`, and new ones."""
     weights, means, scatter = objective.constrain(*maximise(moments, current.means))
     noise = current.noise
     if noise is not None:
@@ -125,12 +125,12 @@ def loss(anchor: Array, model: Model) -> float:
 
 
 def _fill_empty(scatter: Scatter, empty: NDArray[np.bool_]) -> Scatter:
-    """Give empty components a tiny share of the scatter of all rows, so that their covariance is the pooled one.
+    """Give empty components a tiny part of the scatter of all rows, so that their covariance is the pooled one.
 
     Families divide by the degrees of freedom, so these must be positive. They are too small to change shared
     covariances.
     """
-    if not empty.any() or scatter.need.pooled:
+    if not empty.any() or scatter.spec.pooled:
         return scatter
     degrees, second = np.array(scatter.degrees), np.array(scatter.second)
     degrees[empty], second[empty] = EMPTY_SCATTER * degrees.sum(), EMPTY_SCATTER * second.sum(axis=0)

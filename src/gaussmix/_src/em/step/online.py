@@ -29,7 +29,7 @@ class Rate(Value):
     Parameters
     ----------
     decay : float, default 0.7
-        Above 0.5 and at most 1: step t gives its rows the share (t + 1)^−decay, and all rows before them the rest. At 1
+        Above 0.5 and at most 1: step t gives its rows the weight (t + 1)^−decay, and all rows before the rest. At 1
         all steps count the same; the lower, the sooner early ones are forgotten.
     half_life : float, default None
         Rows after which a row counts at most half, at least 5,040. For data that drift. None is right where all rows
@@ -75,8 +75,8 @@ class Rate(Value):
 
 def sums_per_weight(source: Source, engine: Engine[Any], model: Model) -> Moments:
     """Moments of rows about the model's means, divided by the total row weight."""
-    need = model.family.need(model.covariances)
-    task = StepTask(engine, model.n_components, model.parameters, need, anchor=model.means)
+    spec = model.family.moment_spec(model.covariances)
+    task = StepTask(engine, model.n_components, model.parameters, spec, anchor=model.means)
     moments = task.over(source)
     return moments.scaled(1 / moments.row_weight)
 
@@ -87,7 +87,7 @@ def online_step(
     """Mix the sums of new rows into those of earlier rows, both for a row weight of 1, and make the next model.
 
     S ← (1 − γ) S + γ s with log(1 − γ) of `Rate.log_retention`; Cappé & Moulines (2009), JRSS B 71, eq. 9 and 10. The
-    need of the family must not depend on its covariances. Components that get stuck keep their mean and covariance in
+    spec of the family must not depend on its covariances. Components that degenerate keep their mean and covariance in
     this step; the next step tries them again, because new rows may reach them.
     """
     new = sums_per_weight(source, engine, model)

@@ -13,15 +13,15 @@ from gaussmix._src.interfaces.whitening.base import FactorShape
 from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.numerics.threads import one_blas_thread
 
-MAX_UNBOUNDED_FRACTION = 1e-6  # share of a density that components far from the row may have without a bound
+MAX_UNBOUNDED_FRACTION = 1e-6  # part of a density that components far from the row may have without a bound
 
 
 def fall(before: Parameters, after: Parameters) -> Callable[[Array], Array] | None:
     """Make a function from lower bounds on log densities before a step to bounds after it; None if no bound is useful.
 
     With r = ‖W (x − μ)‖ of a component before, its distance after is at most a r + b: a = ‖W' W⁻¹‖, b = ‖W' (μ − μ')‖.
-    So log p(x, k) falls by at most D(r), which rises with r. Components with r above R have at most the share
-    `MAX_UNBOUNDED_FRACTION` of p(x), if R² / 2 is the largest log scale less log p(x), log K and the log of the share.
+    So log p(x, k) falls by at most D(r), which rises with r. Components with r above R have at most the part
+    `MAX_UNBOUNDED_FRACTION` of p(x), if R² / 2 is the largest log scale less log p(x), log K and the log of the part.
     The others fall by at most D(R), and so does p(x).
     """
     shape = before.whitening.factor_shape

@@ -56,7 +56,7 @@ class TrimmingRule(NamedTuple):
     ----------
     cutoff : rows with a lower log density, nats, are left out.
     highest : rows with a log density from the cutoff to this one are tied.
-    fraction : the share of its weight that each tied row keeps, equal for all so that their order does not matter.
+    fraction : the part of its weight that each tied row keeps, equal for all so that their order does not matter.
     """
 
     cutoff: float
@@ -69,7 +69,7 @@ class TrimmingRule(NamedTuple):
         return weight if row_weight is None else weight * row_weight
 
 
-def kept(
+def leave_out(
     source: Source, log_density: Task[Array], left_out: float, between: tuple[float, float] = (-inf, inf)
 ) -> TrimmingRule | None:
     """Leave out the least likely rows, up to a weight of `left_out`, which is less than the sum of the weights.
@@ -87,10 +87,10 @@ def kept(
     low, high = cutoff - slack, cutoff + slack
     if source.profile.largest_weight is None:  # counts have no rounding
         first, end = np.searchsorted(nearby.scores, low), np.searchsorted(nearby.scores, high, side="right")
-        lost, shared = nearby.below + float(nearby.weights[:first].sum()), float(nearby.weights[first:end].sum())
-    else:  # the bits of these sums must not tell how the cutoff was found: a fit that goes on later finds it otherwise
-        lost, shared = source.map_merge(ScoreReduction(log_density, partial(_weights_up_to, low=low, high=high)))
-    return TrimmingRule(low, high, min(max(1.0 - (left_out - lost) / shared, 0.0), 1.0))
+        lost, tied = nearby.below + float(nearby.weights[:first].sum()), float(nearby.weights[first:end].sum())
+    else:  # the bits of these sums must not depend on how the cutoff was found: a resumed fit finds it otherwise
+        lost, tied = source.map_merge(ScoreReduction(log_density, partial(_weights_up_to, low=low, high=high)))
+    return TrimmingRule(low, high, min(max(1.0 - (left_out - lost) / tied, 0.0), 1.0))
 
 
 def _weights_up_to(log_density: Array, row_weight: Array | None, low: float, high: float) -> Sums:
@@ -101,7 +101,7 @@ def _weights_up_to(log_density: Array, row_weight: Array | None, low: float, hig
 
 
 class Trimmed(Source):
-    """The rows of another source; each pass with parameters leaves out the least likely, a share of the row weight.
+    """The rows of another source; each pass with parameters leaves out the least likely, a fraction of the row weight.
 
     Passes without parameters, and methods other than `map_merge`, see all rows.
     """
@@ -127,7 +127,7 @@ class Trimmed(Source):
     def map_merge(self, task: Task[S]) -> S:
         if not isinstance(task, StepTask) or task.parameters is None:
             return self._source.map_merge(task)
-        if task.need.pooled and task.anchor is None:  # about an anchor, an engine reads no totals of all rows
+        if task.spec.pooled and task.anchor is None:  # about an anchor, an engine reads no totals of all rows
             task = replace(task, anchor=task.parameters.means)
         last = self._at(task.engine, task.parameters)
         return self._source.map_merge(_TrimmedStep(task, last.log_density, last.rule))
@@ -145,7 +145,7 @@ class Trimmed(Source):
         """What a pass with these parameters finds.
 
         Where log densities of the last parameters are kept with blocks, only rows whose log density may have fallen
-        below the cutoff since then are evaluated (`em.trimming.fall`). The other rows are kept. Rows with missing cells
+        below the cutoff since then are evaluated (`em.trimming.fall`). The other rows stay. Rows with missing cells
         or with errors have no bounds.
         """
         last = self._last
@@ -154,15 +154,15 @@ class Trimmed(Source):
         left_out = self._fraction * self._source.profile.total_weight
         log_density = _LogDensity(engine, parameters, 0 if last is None else last.log_density.step + 1)
         bounds = None if last is None or self.is_incomplete else fall(last.log_density.parameters, parameters)
-        task, result = log_density, None
+        task, rule = log_density, None
         if last is not None and bounds is not None:
             between = last.rule.cutoff - CUTOFF_MARGIN, last.rule.highest + CUTOFF_MARGIN
             task = replace(log_density, top=between[1], bounds=bounds)
-            result = kept(self._source, task, left_out, between)
-        if result is None:
-            task, result = log_density, kept(self._source, log_density, left_out)
-        assert result is not None, "some row has weight"
-        self._last = _LastPass(task, result)
+            rule = leave_out(self._source, task, left_out, between)
+        if rule is None:
+            task, rule = log_density, leave_out(self._source, log_density, left_out)
+        assert rule is not None, "some row has weight"
+        self._last = _LastPass(task, rule)
         return self._last
 
     def fresh(self) -> Self:
@@ -206,7 +206,7 @@ class _LogDensity:
             indices = np.flatnonzero(result <= self.top)
             if len(indices) <= MAX_FRACTION_OF_LEAF * leaf.n_rows:
                 if len(indices):
-                    result[indices] = self.engine.log_density(leaf.taken(indices, leaf.first_row), self.parameters)
+                    result[indices] = self.engine.log_density(leaf.take(indices, leaf.first_row), self.parameters)
                 return _LeafDensities(self.step, self.top, result)
         return _LeafDensities(self.step, inf, self.engine.log_density(leaf, self.parameters))
 
@@ -221,7 +221,7 @@ class _LeafDensities(NamedTuple):
 
 @dataclass(eq=False)
 class _TrimmingState(BlockState):
-    """What is kept with a block: log densities by the first row of their leaf, and the state of a task."""
+    """What is stored with a block: log densities by the first row of their leaf, and the state of a task."""
 
     by_leaf: dict[int, _LeafDensities] = field(default_factory=dict)
     key: Hashable = None
@@ -239,7 +239,7 @@ class _TrimmingState(BlockState):
 
 
 class _LastPass(NamedTuple):
-    """What the last pass looked at, and the rows it kept."""
+    """The log densities of the last pass, and its rule."""
 
     log_density: _LogDensity
     rule: TrimmingRule
@@ -247,7 +247,7 @@ class _LastPass(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class _TrimmedStep:
-    """A step for the rows that are kept."""
+    """A step for the retained rows."""
 
     task: StepTask
     log_density: _LogDensity
@@ -294,7 +294,7 @@ def _widths(sample: Distinct) -> Array:
 
 @dataclass(frozen=True)
 class Trim:
-    """Leaves out a share of the row weight."""
+    """Leaves out a fraction of the row weight."""
 
     fraction: float
 
@@ -331,7 +331,7 @@ class Trim:
         n_features = len(widths)
         family = without_constraints(Diagonal, is_shared=True)
         partitions = [start(rows, engine, n_components, rng).scaled]
-        partitions += [nearest_centre(rows.filled[rows.at(rng.random(n_components))]) for _ in range(N_TRIES)]
+        partitions += [nearest_centre(rows.filled[rows.draw(rng.random(n_components))]) for _ in range(N_TRIES)]
         runs = list[State]()
         for partition in partitions:
             with suppress(SingularCovariance):

@@ -61,11 +61,11 @@ def one_each(whitening: Whitening, n_components: int) -> Array:
     return whitening.factors.repeat(n_components, axis=0)
 
 
-def repeat_projection(need: MomentSpec, n_components: int) -> Array | None:
+def repeat_projection(spec: MomentSpec, n_components: int) -> Array | None:
     """B_kᵀ for each component, (n_components, n_features, n_projected); None without a projection."""
-    if need.projection is None:
+    if spec.projection is None:
         return None
-    each = np.broadcast_to(need.projection, (n_components, *need.projection.shape[1:]))
+    each = np.broadcast_to(spec.projection, (n_components, *spec.projection.shape[1:]))
     return np.ascontiguousarray(each.swapaxes(1, 2))
 
 

@@ -1,7 +1,7 @@
 """Responsibilities of complete rows that are far from every mean.
 
 At D standard deviations from a mean, rounding changes a squared distance by about ε D², and beyond 1e154 it overflows.
-Squared distances then no longer tell which component is nearest. Their *difference* keeps its digits in the form
+Squared distances then no longer show which component is nearest. Their *difference* keeps its digits in the form
 (b − a)·(b + a), with a = W_r (x − μ_r) and b = W_k (x − μ_k), if b − a = (W_k − W_r)(x − μ_r) + W_k (μ_r − μ_k) is
 computed from the right-hand side.
 """
@@ -26,7 +26,7 @@ from gaussmix._src.numerics.rows import extremes
 
 # Up to this number of rows are compared one by one.
 MAX_ROWS_COMPARED_SINGLY = 256
-# The first round finds the nearest component to rounding, the second settles ties, the third is a reserve.
+# The first round finds the nearest component to rounding, the second resolves ties, the third is a reserve.
 MAX_ROUNDS = 3
 
 LogDensity = Callable[[Block, Parameters], Array]
@@ -51,8 +51,8 @@ def correct_distant_rows(result: PerRow, block: Block, parameters: Parameters, l
     """
     indices, log_odds = distant_log_odds(block, parameters, log_density)
     if indices.size:
-        shared = softmax(log_odds)
-        result[indices] = shared if result.ndim == 2 else shared.argmax(axis=1)
+        resp = softmax(log_odds)
+        result[indices] = resp if result.ndim == 2 else resp.argmax(axis=1)
     return result
 
 
@@ -76,11 +76,11 @@ def distant_log_odds(block: Block, parameters: Parameters, log_density: LogDensi
         indices = indices[~np.isnan(block.rows[indices]).any(axis=1)]
     if not indices.size:
         return indices, np.empty((0, len(parameters.means)))
-    return indices, _log_odds_of_nearest(block.taken(indices, block.first_row), parameters)
+    return indices, _log_odds_of_nearest(block.take(indices, block.first_row), parameters)
 
 
 def distant_rows(block: Block, parameters: Parameters, log_density: LogDensity) -> NDArray[np.intp]:
-    """Places of far rows, (n_far,).
+    """Indices of far rows, (n_far,).
 
     Where there are any, `step` counts some: it tests max_k log p(x, k), which exceeds log p(x) by rounding at most. For
     most blocks the smallest and largest number of each feature already show that no row is far.
@@ -105,26 +105,26 @@ def _are_in_box(block: Block, parameters: Parameters) -> bool:
 def split_block(block: Block, indices: NDArray[np.intp]) -> tuple[Block, Block]:
     """Divide a block: all its rows with weight 0 for those at `indices`, (n_far,), and the rows at `indices` alone."""
     weight = np.array(block.weight)
-    distant = replace(block.taken(indices, block.first_row), row_weight=weight[indices])
+    distant = replace(block.take(indices, block.first_row), row_weight=weight[indices])
     weight[indices] = 0.0
     return replace(block, row_weight=weight), distant
 
 
 def sum_distant_rows(
-    distant: Block, engine: Engine[Any], parameters: Parameters, need: MomentSpec, anchor: Array
+    distant: Block, engine: Engine[Any], parameters: Parameters, spec: MomentSpec, anchor: Array
 ) -> BlockMoments:
     """The sums over far rows in a soft step, about an anchor."""
-    shared = softmax(_log_odds_of_nearest(distant, parameters))
-    weight, distant = distant.weight, replace(distant, assignment=_without_negligible(shared))
-    sums = engine.step(distant, engine.open(distant, need, len(anchor)), None, need, Rule.ASSIGNMENT, anchor)
+    resp = softmax(_log_odds_of_nearest(distant, parameters))
+    weight, distant = distant.weight, replace(distant, assignment=_without_negligible(resp))
+    sums = engine.step(distant, engine.open(distant, spec, len(anchor)), None, spec, Rule.ASSIGNMENT, anchor)
     log_density = engine.log_density(distant, parameters)
     with np.errstate(over="ignore"):  # −∞, which the caller reports
         return replace(sums, log_likelihood=float((weight * log_density)[weight > 0].sum()))
 
 
-def _without_negligible(shared: Array) -> Array:
+def _without_negligible(resp: Array) -> Array:
     """Responsibilities as `step` defines them: 0 where at most 2⁻⁶⁰ of the row's largest."""
-    retained = np.where(shared > np.exp(-NEGLIGIBLE_NATS) * shared.max(axis=1, keepdims=True), shared, 0.0)
+    retained = np.where(resp > np.exp(-NEGLIGIBLE_NATS) * resp.max(axis=1, keepdims=True), resp, 0.0)
     return retained / retained.sum(axis=1, keepdims=True)
 
 

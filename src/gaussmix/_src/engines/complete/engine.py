@@ -67,7 +67,7 @@ class StepPlan(NamedTuple):
     ----------
     arguments : parameters as the core takes them.
     anchor : (n_components, n_features), the points the sums are about.
-    need : the second moments that the core sums.
+    spec : the second moments that the core sums.
     rule : how a row is shared.
     origin : (n_features,), rows are read as their distance from it; None for 0.
     is_ordered : the rows may be visited in another order.
@@ -76,7 +76,7 @@ class StepPlan(NamedTuple):
 
     arguments: Arguments
     anchor: Array
-    need: MomentSpec
+    spec: MomentSpec
     rule: Rule
     origin: Array | None = None
     is_ordered: bool = False
@@ -93,11 +93,11 @@ class CompleteEngine(InOneCall):
     def complete(self) -> CompleteEngine:
         return self
 
-    def prepare(self, profile: RowStatistics, need: MomentSpec, spread: Callable[[], Spread]) -> CompleteFacts:
-        is_pooled = need == MomentSpec(Second.FULL, pooled=True)
+    def prepare(self, profile: RowStatistics, spec: MomentSpec, spread: Callable[[], Spread]) -> CompleteFacts:
+        is_pooled = spec == MomentSpec(Second.FULL, pooled=True)
         return CompleteFacts(profile.n_rows, spread() if is_pooled else None)
 
-    def open(self, block: Block, need: MomentSpec, n_components: int) -> CompleteState:
+    def open(self, block: Block, spec: MomentSpec, n_components: int) -> CompleteState:
         return CompleteState(n_components, visits=Visits(block.n_rows, n_components, block.rows.shape[1]))
 
     def step(
@@ -105,13 +105,13 @@ class CompleteEngine(InOneCall):
         block: Block,
         state: CompleteState,
         parameters: Parameters | None,
-        need: MomentSpec,
+        spec: MomentSpec,
         rule: Rule = Rule.SOFT,
         anchor: Array | None = None,
         facts: CompleteFacts | None = None,
     ) -> BlockMoments:
         facts = facts or CompleteFacts(block.n_rows)
-        plan = _plan(block, state.n_components, parameters, need, rule, anchor, facts)
+        plan = _plan(block, state.n_components, parameters, spec, rule, anchor, facts)
         visit = Visit()
         if plan.is_ordered:
             label = partial(self._label, block)
@@ -125,36 +125,36 @@ class CompleteEngine(InOneCall):
         return sums
 
     def finish(
-        self, sums: BlockMoments, parameters: Parameters | None, need: MomentSpec, facts: CompleteFacts | None = None
+        self, sums: BlockMoments, parameters: Parameters | None, spec: MomentSpec, facts: CompleteFacts | None = None
     ) -> Moments:
         second = sums.second
-        if second is None and need.second is not Second.NONE:
+        if second is None and spec.second is not Second.NONE:
             total = None if facts is None else facts.total
-            assert total is not None, "made by `look` for pooled moments"
+            assert total is not None, "made by `prepare` for pooled moments"
             second = total.scatter
         elif second is not None:
             with np.errstate(over="ignore", invalid="ignore"):
-                if need.second is Second.TRACE:
+                if spec.second is Second.TRACE:
                     second = np.add.accumulate(second, axis=1)[:, -1]  # `sum` adds up in another order
-                second = np.asarray(second.sum(axis=0)) if need.pooled else second
+                second = np.asarray(second.sum(axis=0)) if spec.pooled else second
         if facts is not None and parameters is not None and sums.visits is not None:
             counts = Counts(*sums.visits.tolist())
             ordering = facts.ordering.after(pack_parameters(parameters), counts, facts.n_rows)
             facts = replace(facts, ordering=ordering)
-        return replace(Moments.from_sums(sums), second=second, need=need, visits=None, facts=facts)
+        return replace(Moments.from_sums(sums), second=second, spec=spec, visits=None, facts=facts)
 
     def _sum(self, block: Block, plan: StepPlan, visit: Visit) -> tuple[BlockMoments, int, float]:
         """The sums that the core makes, how many rows are far, and about how many responsibilities are not 0."""
-        need = plan.need
+        spec = plan.spec
         log_likelihood, mass, first, second, n_distant, n_active, background = native_target().step(
             block.rows, block.row_weight, block.assignment if plan.rule is Rule.ASSIGNMENT else None, plan.origin,
-            *plan.arguments, None if need.second is Second.NONE else plan.anchor, plan.rule, need.second,
-            self._n_threads, *visit, repeat_projection(need, len(plan.anchor)),
+            *plan.arguments, None if spec.second is Second.NONE else plan.anchor, plan.rule, spec.second,
+            self._n_threads, *visit, repeat_projection(spec, len(plan.anchor)),
             *((None, None) if plan.rule is Rule.ASSIGNMENT else (block.log_prior, block.prior_indices)),
             plan.log_background,
         )  # fmt: skip
         sums = BlockMoments(
-            mass, first, second, plan.anchor, log_likelihood, block.total_weight, need, background=background,
+            mass, first, second, plan.anchor, log_likelihood, block.total_weight, spec, background=background,
         )  # fmt: skip
         return sums, n_distant, n_active
 
@@ -174,7 +174,7 @@ class CompleteEngine(InOneCall):
             if len(indices):
                 nearby, others = distant.split_block(leaf, indices)
                 sums, _, active_in_leaf = self._sum(nearby, plan, part)
-                sums += distant.sum_distant_rows(others, self, parameters, plan.need, sums.anchor)
+                sums += distant.sum_distant_rows(others, self, parameters, plan.spec, sums.anchor)
             tree.add(sums)
             n_active += active_in_leaf
         return tree.total, n_active
@@ -218,8 +218,8 @@ class CompleteEngine(InOneCall):
     def responsibilities(self, block: Block, parameters: Parameters) -> Array:
         from gaussmix._src.engines.complete.distant import correct_distant_rows
 
-        shared = self._evaluate(block, parameters, RESPONSIBILITIES)
-        return correct_distant_rows(shared, block, parameters, self.log_density)
+        resp = self._evaluate(block, parameters, RESPONSIBILITIES)
+        return correct_distant_rows(resp, block, parameters, self.log_density)
 
     def labels(self, block: Block, parameters: Parameters) -> NDArray[np.int64]:
         from gaussmix._src.engines.complete.distant import MAX_ROWS_COMPARED_SINGLY, correct_distant_rows
@@ -262,21 +262,21 @@ def _plan(
     block: Block,
     n_components: int,
     parameters: Parameters | None,
-    need: MomentSpec,
+    spec: MomentSpec,
     rule: Rule,
     anchor: Array | None,
     facts: CompleteFacts,
 ) -> StepPlan:
     """Decide about origin and anchor; of the block only the number of its features decides."""
     shape = n_components, block.rows.shape[1]
-    second = Second.DIAGONAL if need.second is Second.TRACE else need.second  # features are added up in `finish`
+    second = Second.DIAGONAL if spec.second is Second.TRACE else spec.second  # features are added up in `finish`
     if second is Second.NONE:  # then any point is as good
         about = np.zeros(shape)
     elif anchor is not None:
         about = np.ascontiguousarray(anchor)
     else:
         about = np.zeros(shape) if parameters is None else np.ascontiguousarray(parameters.means)
-    each = replace(need, second=second, pooled=False)  # pooled in `finish`
+    each = replace(spec, second=second, pooled=False)  # pooled in `finish`
     if parameters is None:
         return StepPlan(no_arguments(about), about, each, rule)
     has_background = parameters.log_background > -np.inf  # which has a part of the scatter

@@ -27,16 +27,16 @@ Labels = NDArray[np.uint16]
 MIN_LONG_WORK = 1e7
 GROUP_ROWS = core.GROUP_ROWS  # rows that share their bounds
 MAX_BOUNDS = 2**23  # numbers, 32 MB
-MAX_COMPONENTS = 2**16  # that labels of two bytes tell apart
+MAX_LABELLED = 2**16  # that labels of two bytes distinguish
 
 # In an order by component, a pair of row and component that is not left out takes VISITED times its usual work, because
 # a group meets several components. Each row takes OUT_OF_TURN multiply-adds more: it is read out of turn, and its
-# bounds are looked through. An order pays if it takes less than the share MAX_WORK_OF_ORDER of the work without one.
+# bounds are looked through. An order pays if it takes less than the fraction MAX_WORK_OF_ORDER of the work without one.
 VISIT_COST = 2.5
 ROW_COST = 1060.0
 MAX_WORK_OF_ORDER = 0.8
 MIN_ROWS_PER_FEATURE = 8  # rows per feature: with fewer, measuring how components moved costs more than bounds save
-# Keep the old order and its bounds while it has at most this share of all groups more mixed groups than a fresh order.
+# Keep the old order and its bounds while it has at most this part of all groups more mixed groups than a fresh order.
 MAX_MIXED_FRACTION = 0.1
 
 
@@ -45,7 +45,7 @@ class Visit(NamedTuple):
 
     Parameters
     ----------
-    order : (n_rows,), the place in its leaf of the row that is visited.
+    order : (n_rows,), the index in its leaf of the row that is visited.
     labels : (n_rows,), written: the likeliest component of each row.
     bounds : (n_groups, n_components), lower bounds on distances; moved, used and renewed.
     motion : (2, n_components), how components moved since the bounds were made.
@@ -116,7 +116,7 @@ class Ordering(NamedTuple):
 
 @dataclass(eq=False)
 class Visits:
-    """The orders and bounds that are kept with a block. Any of them may be lost: no bit depends on that.
+    """The orders and bounds that are stored with a block. Any of them may be lost: no bit depends on that.
 
     Parameters
     ----------
@@ -189,13 +189,13 @@ def _pays(n_active: float, arguments: Arguments, n_rows: int) -> bool:
 def could_pay(n_rows: int, factor_shape: FactorShape, n_components: int, n_features: int) -> bool:
     """Whether an order would pay if every row had a component to itself."""
     work = work_per_row(factor_shape, n_components, n_features)
-    if not 1 < n_components <= MAX_COMPONENTS or n_rows * work < MIN_LONG_WORK:
+    if not 1 < n_components <= MAX_LABELLED or n_rows * work < MIN_LONG_WORK:
         return False
     return VISIT_COST * work / n_components + ROW_COST < MAX_WORK_OF_ORDER * work
 
 
 def _by_label(labels: NDArray[np.uint16]) -> NDArray[np.uint16]:
-    """Places of rows in their leaf, sorted by label; rows of one label keep their order."""
+    """Indices of rows in their leaf, sorted by label; rows of one label keep their order."""
     order = np.empty(len(labels), dtype=np.uint16)
     for part in leaves_of(len(labels)):
         order[part] = np.argsort(labels[part], kind="stable")

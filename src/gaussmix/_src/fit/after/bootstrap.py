@@ -31,7 +31,7 @@ from gaussmix._src.sources.base import Source
 
 RESAMPLINGS = "weighted", "nonparametric", "parametric", "jackknife"
 MAX_REFIT_STEPS = 1_000  # of EM in a refit
-MAX_VALUES_AT_ONCE = 2**22  # weights or cells of drawn rows that are held at a time, 32 MB
+MAX_DRAWN_VALUES = 2**22  # weights or cells of drawn rows in memory at a time, 32 MB
 MAX_COMPARED_ROWS = 2**13  # on which the components of a refit are found again
 MAXIMUM_TOL = 1e-9  # nats per unit of row weight, of EM before the first refit
 MIN_SIMILARITY = 0.5  # similarity of the rows of a component before and after: with less, it is another one
@@ -57,7 +57,7 @@ class Refits(NamedTuple):
     n_collapsed : in which a component fell onto too few rows, or lost them.
     n_relabelled : whose components had to be brought into order.
     n_elsewhere : that ended at another maximum: a component shares less than half of its rows with that of `model`.
-    n_unfinished : that had not settled after `MAX_REFIT_STEPS` steps.
+    n_unfinished : that had not converged after `MAX_REFIT_STEPS` steps.
     degenerate : components that had collapsed or lost their rows in the fit itself.
     """
 
@@ -128,8 +128,8 @@ def refits(
     for states, some in _refit_ends(problem, model, how, rng):
         stacked = Stacked.from_models([state.model for state in states])
         degenerate = ascent.are_degenerate(stacked)
-        for place, state in enumerate(states):
-            degenerate[place, [*state.trace.frozen]] = True
+        for i, state in enumerate(states):
+            degenerate[i, [*state.trace.frozen]] = True
         degenerate[:, already] = False
         used = ~degenerate.any(axis=1)
         orders, similarities = component_rows.orders(stacked)
@@ -139,8 +139,8 @@ def refits(
         tally += [(~used).sum(), (used & reordered).sum(), (used & are_elsewhere).sum(), (used & are_unfinished).sum()]
         draws.append(stacked.values(orders)[used])
         counts.append(some[used])
-    n_kept = sum(map(len, draws))
-    n = int(tally[0]) + n_kept
+    n_draws = sum(map(len, draws))
+    n = int(tally[0]) + n_draws
     if tally[0] > MAX_COLLAPSED_FRACTION * n:
         raise ValueError(
             f"bootstrap needs components that refits keep, but one collapsed in {tally[0]:,} of {n:,} refits. Lower "
@@ -166,7 +166,7 @@ def _refit_ends(problem: Problem, model: Model, how: Resampling, rng: np.random.
         own = collect[left_out] if how.are_counts else np.ones(len(left_out))
         removed, total = np.minimum(own, 1.0), own.sum()
         counts = own / removed * ((total - removed) / total) / removed
-    at_once = max(1, MAX_VALUES_AT_ONCE // source.n_rows)
+    at_once = max(1, MAX_DRAWN_VALUES // source.n_rows)
     for first in range(0, len(counts), at_once):
         some = counts[first : first + at_once]
         weights = _drawn_weights(how, collect, len(some), left_out[first : first + at_once], rng)
@@ -209,8 +209,8 @@ def _on_weights(problem: Problem, model: Model, how: Resampling, weights: Array)
 
     log_prior = None if known is None else known.log_prior(problem.n_components, model.noise is not None)
 
-    def source_of(place: int) -> Source:
-        weight = weights[place] / problem.data.unit  # priors count in this unit
+    def source_of(index: int) -> Source:
+        weight = weights[index] / problem.data.unit  # priors count in this unit
         reweighted = problem.data.original.changed(partial(_weighing, weight=weight), n_rows)
         reweighted = reweighted if log_prior is None else reweighted.with_log_prior(*log_prior)
         return problem.data.trimmed(reweighted)
@@ -238,22 +238,22 @@ def drawn_tables(
     model: Model, n_rows: int, n: int, rng: np.random.Generator, engine: Engine[Any]
 ) -> Iterator[list[Array]]:
     """Tables of rows drawn from a mixture, some of the `n` at a time."""
-    at_once = max(1, MAX_VALUES_AT_ONCE // (n_rows * model.n_features))
+    at_once = max(1, MAX_DRAWN_VALUES // (n_rows * model.n_features))
     for first in range(0, n, at_once):
         yield [sample(model, n_rows, rng, None, engine)[0] for _ in range(min(at_once, n - first))]
 
 
 def ends_on_tables(
-    problem: Problem, models: list[Model], tables: Sequence[Rows], places: Indices, stopping: Stopping
+    problem: Problem, models: list[Model], tables: Sequence[Rows], indices: Indices, stopping: Stopping
 ) -> list[State]:
-    """The ends of EM from models, each on the table of its place; all tables have as many rows."""
+    """The ends of EM from models, each on the table of its index; all tables have as many rows."""
     n_rows, n, groups = len(tables[0]), len(models), None
     if n_rows <= LEAF_ROWS and problem.data.trim is None:
         size, rows = np.full(n, n_rows), tables[0] if len(tables) == 1 else np.concatenate(tables)
-        groups = Groups(rows, None, places * n_rows, size, size.astype(float), np.ones(n))
+        groups = Groups(rows, None, indices * n_rows, size, size.astype(float), np.ones(n))
 
-    def source_of(place: int) -> Source:
-        return problem.data.trimmed(ArraySource(tables[places[place]]))
+    def source_of(index: int) -> Source:
+        return problem.data.trimmed(ArraySource(tables[indices[index]]))
 
     return run_each(problem.engine, models, problem.objective, stopping, source_of, groups)
 
@@ -295,7 +295,7 @@ class _ComponentRows:
         orders, similarities = np.tile(np.arange(K), (n, 1)), np.empty((n, K))
         weight = self.rows.weight
         own = weight @ self.responsibilities**2
-        at_once = max(1, MAX_VALUES_AT_ONCE // (self.rows.n_rows * K))
+        at_once = max(1, MAX_DRAWN_VALUES // (self.rows.n_rows * K))
         for first in range(0, n, at_once):
             part = slice(first, first + at_once)
             some = stacked.part(part)
@@ -303,8 +303,8 @@ class _ComponentRows:
             both = ((weight[:, None] * self.responsibilities).T @ responsibilities).reshape(K, -1, K).swapaxes(0, 1)
             theirs = (weight @ responsibilities**2).reshape(-1, 1, K)
             similarity = both / np.maximum(own[:, None] + theirs - both, np.finfo(np.float64).tiny)
-            for place, each in enumerate(similarity):
+            for i, each in enumerate(similarity):
                 if not self.are_named and (each.argmax(axis=1) != np.arange(K)).any():
-                    orders[first + place] = linear_sum_assignment(-each)[1]
+                    orders[first + i] = linear_sum_assignment(-each)[1]
             similarities[part] = np.take_along_axis(similarity, orders[part, :, None], axis=2)[:, :, 0]
         return orders, similarities

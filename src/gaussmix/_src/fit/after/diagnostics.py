@@ -21,7 +21,7 @@ from gaussmix._src.sources.base import Source
 from gaussmix._src.sources.row_statistics import Cells
 
 _MIN_REST = 1e-10  # of its variance, left when others are known: less is rounding
-_MIN_SLOPE = 1e-4  # of a standardised coefficient: a column with less is none of those that determine another
+_MIN_COEF = 1e-4  # of a standardised coefficient: a column with less is none of those that determine another
 _MAX_EXPLAINED = 3  # columns that a sentence explains
 
 
@@ -43,7 +43,7 @@ def _dependent(scatter: Array) -> dict[int, list[int]]:
     """`dependent_columns` from a covariance matrix, by a Cholesky factor of the columns that follow from no others."""
     deviations = np.sqrt(np.diagonal(scatter))
     d, basis, result = len(scatter), list[int](), dict[int, list[int]]()
-    inverse = np.zeros((d, d))  # of the factor of the columns that are kept
+    inverse = np.zeros((d, d))  # of the factor of the columns that are retained
     for column in np.flatnonzero(deviations > 0).tolist():
         n = len(basis)
         correlations = scatter[basis, column] / (deviations[basis] * deviations[column])
@@ -51,7 +51,7 @@ def _dependent(scatter: Array) -> dict[int, list[int]]:
         rest = 1 - projected @ projected
         weights = inverse[:n, :n].T @ projected
         if rest <= _MIN_REST:
-            result[column] = [index for index, weight in zip(basis, weights, strict=True) if abs(weight) > _MIN_SLOPE]
+            result[column] = [index for index, weight in zip(basis, weights, strict=True) if abs(weight) > _MIN_COEF]
             continue
         inverse[n, :n], inverse[n, n] = -weights / np.sqrt(rest), 1 / np.sqrt(rest)
         basis.append(column)
@@ -75,7 +75,7 @@ class SingularColumns:
 
     @classmethod
     def find(cls, source: Source, failed: Collection[Family]) -> SingularColumns:
-        """The faults of the rows of a source, for structures whose fits failed."""
+        """The singular columns of the rows of a source, for structures whose fits failed."""
         if not failed:
             return cls()
         constant, n_rows = constant_columns(source), source.profile.n_positive

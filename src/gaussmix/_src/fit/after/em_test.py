@@ -8,7 +8,7 @@ from gaussmix._src.numerics.arrays import Array
 
 INITIAL_WEIGHTS = 0.1, 0.3, 0.5  # of the second component, at first
 VARIANCE_PENALTY = 0.25  # of a variance far from that of all rows
-FIXED_WEIGHT_STEPS, FREE_STEPS = 300, 3  # of EM with the share at first, and without
+FIXED_WEIGHT_STEPS, FREE_STEPS = 300, 3  # of EM with the weight fixed at first, and without
 MIN_VARIANCE = 0.05  # least variance of a start, of that of all numbers
 LIMIT_DOF = 2  # of freedom of the limit, χ²
 
@@ -16,7 +16,7 @@ LIMIT_DOF = 2  # of freedom of the limit, χ²
 def em_statistic(values: Array) -> float:
     """The statistic of numbers (n,), nats: twice the gain of a penalised likelihood of two components over one.
 
-    The penalty of a share α is log(1 − |1 − 2 α|), that of a variance −¼ (s² / σ² + log(σ² / s²)) with the variance s²
+    The penalty of a weight α is log(1 − |1 − 2 α|), that of a variance −¼ (s² / σ² + log(σ² / s²)) with the variance s²
     of all numbers: sections 2.1 and 3 of the article. χ² with two degrees of freedom is the limit for one normal
     distribution. Shares, penalties and the number of steps are those of the authors' R package MixtureInf 1.1.
     """
@@ -41,7 +41,7 @@ def em_statistic(values: Array) -> float:
 
 
 def _starts(x: Array) -> tuple[Array, Array, Array]:
-    """Shares (m,), means and variances (m, 2): for each share the ends apart, or one within the other."""
+    """Weights (m,), means and variances (m, 2): for each weight the two ends, or one within the other."""
     ordered, starts = np.sort(x), list[tuple[float, list[float], list[float]]]()
     for weight in INITIAL_WEIGHTS:
         cut = max(1, round(weight * len(x)))

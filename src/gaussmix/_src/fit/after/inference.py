@@ -30,7 +30,7 @@ MAX_NEWTON_STEPS = 20
 NEGLIGIBLE_GAIN = 1e-12  # nats, of all rows: what is left to gain moves no parameter by more than 1e-6 standard errors
 MAX_GAIN_RATIO = 0.5  # a step of Newton's method leaves less than this part of the gain, or EM goes on
 MIN_COMPONENT_ROWS = 1.0  # rows: a component with less has lost its rows
-MAX_RIDGE = 0.9  # share of the ridge in a variance, given the other features, that is no longer that of the rows
+MAX_RIDGE = 0.9  # part of the ridge in a variance, given the other features, that is no longer that of the rows
 MIN_CURVATURE = 1e-9  # curvature per unit of row weight; that of rows with known components is about 1
 MAX_FLAT_PART = 1e-4  # of the square of a derivative, along flat directions: with more, a parameter is not determined
 STEP_SIZE = 1e-3  # of coordinates, for derivatives of a user's function, in units of standard errors
@@ -40,14 +40,14 @@ OBJECTIVE_ROUNDING = 1e-6  # nats per unit of row weight: rounding, which includ
 
 @dataclass(frozen=True, eq=False)
 class Maximum:
-    """The end of a climb from a model, and the information there.
+    """The end of an ascent from a model, and the information there.
 
     Parameters
     ----------
     model : there.
     frozen : components whose mean and covariance do not move, and why.
     information : there.
-    before : the objective where the climb began, nats per unit of row weight.
+    before : the objective where the ascent began, nats per unit of row weight.
     total_weight : of the rows, as it counts rows.
     """
 
@@ -126,18 +126,18 @@ class Maximum:
     def natural_covariance(self, kind: str, objective: Posterior | object) -> Array:
         """The covariance (q, q) of the natural parameters; NaN of those that have none, 0 of those that are known."""
         result = self.covariance(self.scale.jacobian(self.information.coordinates), kind)
-        lost = self.has_none(objective)
+        lost = self.has_no_error(objective)
         result[lost] = result[:, lost] = np.nan
         return result
 
-    def has_none(self, objective: Posterior | object) -> NDArray[np.bool_]:
+    def has_no_error(self, objective: Posterior | object) -> NDArray[np.bool_]:
         """Parameters (q,) of frozen components, and weights at their lower bound."""
         weighting = objective.weighting if isinstance(objective, Posterior) else None
         least = 0.0 if weighting is None or weighting.is_equal else weighting.least
         fixed = {} if weighting is None else weighting.fixed
         lost = {k for k, why in self.frozen.items() if why is Frozen.LOST}
-        shares = self.model.without_noise.weights
-        lost |= {k for k in np.flatnonzero(shares <= WEIGHT_BOUND_FACTOR * least).tolist() if k not in fixed}
+        weights = self.model.without_noise.weights
+        lost |= {k for k in np.flatnonzero(weights <= WEIGHT_BOUND_FACTOR * least).tolist() if k not in fixed}
         of_kind = {Kind.WEIGHT: lost}
         return np.array([term.component in of_kind.get(term.kind, self.frozen) for term in self.scale.terms])
 
@@ -177,7 +177,7 @@ class Maximum:
             result = whitened @ whitened.T
         return np.asarray(result / self.total_weight)
 
-    def drawn(self, n: int, kind: str, rng: np.random.Generator) -> list[Model]:
+    def draw(self, n: int, kind: str, rng: np.random.Generator) -> list[Model]:
         """Models whose coordinates are drawn from the normal distribution that the covariance of a kind describes."""
         at, (steep, _) = self.information.coordinates, self._axes
         covariance = self.covariance(steep.T, kind)
@@ -235,7 +235,7 @@ class Ascent:
         return lost, self.ridge_fractions(result).max(axis=2) > MAX_RIDGE
 
     def ridge_fractions(self, result: Stacked) -> Array:
-        """Shares of the ridge in the variances given the other features, (n, n_components, n_features).
+        """Parts of the ridge in the variances given the other features, (n, n_components, n_features).
 
         0 where components share their covariance: no single one can collapse.
         """
@@ -255,10 +255,10 @@ class Ascent:
         """The maximum by Newton's method, and the information there; None if it does not converge."""
         information, before = self.information(state), np.inf
         for _ in range(MAX_NEWTON_STEPS):
-            result = information.newton
-            if result is None or result[1] > MAX_GAIN_RATIO * before:
+            newton = information.newton
+            if newton is None or newton[1] > MAX_GAIN_RATIO * before:
                 return None
-            step, before = result
+            step, before = newton
             if before * self.total_weight <= NEGLIGIBLE_GAIN:
                 return state, information
             at = information.coordinates

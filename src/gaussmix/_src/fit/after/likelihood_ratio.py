@@ -19,7 +19,7 @@ from gaussmix._src.numerics.arrays import Array, Rows
 from gaussmix._src.numerics.axes import principal_axes
 
 MAX_SPLIT_AXES = 3  # along which a component is split
-SPLIT_DISTANCE = 1.0  # standard deviations from a component to the means of its halves
+TEST_SPLIT_DISTANCE = 1.0  # standard deviations from a component to the means of its halves
 SPLIT_STOPPING = Stopping(1e-4, 30)  # EM from each split
 MAX_CONTINUED_SPLITS = 2  # of these, those that EM continues
 
@@ -130,7 +130,7 @@ def _splits(model: Model) -> list[Model]:
     """The mixtures in which a component is two, apart along one of its longest axes."""
     values, axes = principal_axes(model.covariances.dense())
     return [
-        split_component(model, k, SPLIT_DISTANCE * np.sqrt(values[k, axis]) * axes[k, :, axis])
+        split_component(model, k, TEST_SPLIT_DISTANCE * np.sqrt(values[k, axis]) * axes[k, :, axis])
         for k in range(model.n_components)
         for axis in range(min(model.n_features, MAX_SPLIT_AXES))
     ]

@@ -29,8 +29,8 @@ def neighbours(candidates: Sequence[Candidate], *, with_labels: bool) -> list[Ca
     min_components = min(candidate.n_components for candidate in candidates) if with_labels else 1
     around = (each._replace(n_components=each.n_components + more) for each in candidates for more in (-1, 0, 1))
     families = list(dict.fromkeys(each.family for each in candidates))
-    match = dict.fromkeys(each for each in around if each.n_components >= min_components)
-    return sorted(match, key=lambda each: (families.index(each.family), each.n_components))
+    alike = dict.fromkeys(each for each in around if each.n_components >= min_components)
+    return sorted(alike, key=lambda each: (families.index(each.family), each.n_components))
 
 
 def stability(
@@ -46,10 +46,10 @@ def stability(
     indices = {each: index for index, each in enumerate(repeats)}
     of_steps = tuple((indices[low], indices[high]) for low, high in steps)
     own, *tables = source.sum_of(_LabelTables(engine, tuple(map(tuple, repeats.values())), of_steps))
-    match = {low: [fowlkes_mallows(table, own) for table in each] for (low, _), each in zip(steps, tables, strict=True)}
+    agree = {low: [fowlkes_mallows(table, own) for table in each] for (low, _), each in zip(steps, tables, strict=True)}
     mean, deviation = np.full((2, len(candidates)), np.nan)
     for index, each in enumerate(candidates):
-        sides = [match.get(each._replace(n_components=each.n_components - less), []) for less in (1, 0)]
+        sides = [agree.get(each._replace(n_components=each.n_components - less), []) for less in (1, 0)]
         if all(sides):
             mean[index], deviation[index] = np.mean(sides[0] + sides[1]), np.std(sides[0] + sides[1])
     return mean, deviation
@@ -82,7 +82,7 @@ class _LabelTables:
     Parameters
     ----------
     fits : of each candidate, its repeats.
-    steps : the places of the candidates to compare: every repeat of the first with the earlier ones of the second.
+    steps : the indices of the candidates to compare: every repeat of the first with the earlier ones of the second.
     """
 
     engine: Engine[Any]

@@ -25,11 +25,11 @@ class Labels(FitFeature):
 
     def problem(self, problem: Problem, candidates: Sequence[tuple[Family, int]]) -> Problem:
         data, counts = problem.data, {count for _, count in candidates}
-        known = check_labels(self._labels, self._groups, data.original.n_rows, max(counts))
-        assert known is not None, "there are labels"
+        labels = check_labels(self._labels, self._groups, data.original.n_rows, max(counts))
+        assert labels is not None, "there are labels"
         for n_components in counts:
-            known.check_size(n_components, data.noise is not None)
-        return problem if known.is_empty else replace(problem, data=replace(data, labels=known))
+            labels.check_size(n_components, data.noise is not None)
+        return problem if labels.is_empty else replace(problem, data=replace(data, labels=labels))
 
     def plan(self, plan: Plan, problem: Problem) -> Plan:
         return plan if problem.data.labels is None else replace(plan, may_search=False, in_one_call=False)

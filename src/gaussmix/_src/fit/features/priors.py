@@ -20,7 +20,7 @@ from gaussmix._src.validation.parameters import check_counts, check_family
 from gaussmix._src.validation.restrictions import check_terms, set_terms
 
 _INITIAL = "weights", "means", "covariances", "precisions"
-MIN_COMPONENT_ROWS = 0.5  # a component with less describes no row
+MIN_DESCRIBED_ROWS = 0.5  # a component with less describes no row
 
 
 class Priors(FitFeature):
@@ -65,7 +65,7 @@ def prior_components(problem: Problem, run: State) -> list[int]:
     objective = problem.objective
     if type(objective) is not Posterior or objective.prior is None:  # a variational one tells masses itself
         return []
-    light = np.flatnonzero(run.model.weights * problem.data.original.profile.total_weight < MIN_COMPONENT_ROWS).tolist()
+    light = np.flatnonzero(run.model.weights * problem.data.original.profile.total_weight < MIN_DESCRIBED_ROWS).tolist()
     return [k for k in light if k not in run.trace.frozen and k not in objective.weighting.fixed]
 
 

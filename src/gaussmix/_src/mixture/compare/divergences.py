@@ -27,7 +27,7 @@ from gaussmix._src.numerics.rows import MAX_DOUBLE
 _LOG_2 = float(np.log(2.0))
 # The variational bound falls from step to step. It stops after so many steps (with few components) or exponentials
 # (with many), or where a step lowers it by less than this share. 16 components take 10 ms, 500 half a second.
-_MOST_STEPS, _MOST_EXPONENTIALS = 1000, 10**7
+_MAX_STEPS, _MAX_EXPONENTIALS = 1000, 10**7
 _MIN_RELATIVE_FALL = 1e-6
 
 
@@ -108,7 +108,7 @@ def _variational_bound(p: Gaussians, q: Gaussians, divergences: Array) -> float:
     """
     log_psi = q.log_weights + p.log_weights[:, None]
     bound = np.inf
-    for _ in range(min(_MOST_STEPS, _MOST_EXPONENTIALS // divergences.size + 1)):
+    for _ in range(min(_MAX_STEPS, _MAX_EXPONENTIALS // divergences.size + 1)):
         joint = log_psi - divergences
         of_rows = log_sum(joint, axis=1)
         before, bound = bound, float(p.weights @ (p.log_weights - of_rows))

@@ -25,7 +25,7 @@ from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.numerics.elementary import log
 
 BlockTask = Callable[[Block], Array]
-MAX_VALUES_AT_ONCE = 2**20  # of pairs of clusters and rows at a time
+MAX_PAIR_VALUES = 2**20  # of pairs of clusters and rows at a time
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -187,7 +187,7 @@ def _sums(leaf: Block, evaluate: BlockTask, clusters: NDArray[np.intp], pairs: S
         ]
         return np.concatenate([(part.weight[:, None] * each).sum(axis=0) for each in values])
 
-    return reduce(add, map(part_sums, leaf.cut(max(1, MAX_VALUES_AT_ONCE // (1 + len(pairs))))))
+    return reduce(add, map(part_sums, leaf.cut(max(1, MAX_PAIR_VALUES // (1 + len(pairs))))))
 
 
 def _entropy(probabilities: Array) -> Array:
@@ -236,9 +236,9 @@ class _Pairs:
         self._mass[i] += self._mass[j]
         del self._entropy[j], self._mass[j]
         for known in (self._union, self.overlap):
-            kept = {(a - (a > j), b - (b > j)): value for (a, b), value in known.items() if not {a, b} & {i, j}}
+            remaining = {(a - (a > j), b - (b > j)): value for (a, b), value in known.items() if not {a, b} & {i, j}}
             known.clear()
-            known.update(kept)
+            known.update(remaining)
 
 
 Merging.__module__ = "gaussmix"  # where users import it from

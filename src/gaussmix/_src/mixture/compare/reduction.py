@@ -113,13 +113,13 @@ def _joined(parts: Gaussians, labels: Labels) -> Gaussians:
     """One component for each label, with the moments of its parts."""
     weights = np.zeros(int(labels.max()) + 1)
     np.add.at(weights, labels, parts.weights)
-    shares = parts.weights / weights[labels]
+    fractions = parts.weights / weights[labels]
     means = np.zeros((len(weights), parts.n_features))
-    np.add.at(means, labels, shares[:, None] * parts.means)
+    np.add.at(means, labels, fractions[:, None] * parts.means)
     offsets = parts.means - means[labels]
     covariances = np.zeros((len(weights), parts.n_features, parts.n_features))
     spreads = parts.covariances + offsets[:, :, None] * offsets[:, None, :]
-    np.add.at(covariances, labels, shares[:, None, None] * spreads)
+    np.add.at(covariances, labels, fractions[:, None, None] * spreads)
     return Gaussians(weights, means, covariances)
 
 

@@ -14,7 +14,7 @@ from gaussmix._src.mixture.masses.normal_interval import log_interval, mean_betw
 from gaussmix._src.numerics.arrays import Array, Indices, pieces
 from gaussmix._src.numerics.elementary import log_sum
 
-_MAX_DEVIATIONS = 40.0  # deviations: beyond lies 1e-350
+_MAX_BOUND = 40.0  # deviations: beyond lies 1e-350
 _MIN_MASS = 1e-3  # mass below which differences of Owen's function have too few digits
 _MASS_ROUNDING = 1e-20  # mass far below the rounding of 1
 _MAX_LOG_GAP = 40.0  # nats: a part of a sum that is so far below another is 4e-18 of it
@@ -84,7 +84,7 @@ def _below(h: Array, k: Array, rho: Array, rest: Array) -> Array:
     below_h, below_k = ndtr(h), ndtr(k)
     counts = np.minimum(below_h, below_k) > _MASS_ROUNDING
     mass = np.zeros(h.shape)
-    h, k = h[counts].clip(-_MAX_DEVIATIONS, _MAX_DEVIATIONS), k[counts].clip(-_MAX_DEVIATIONS, _MAX_DEVIATIONS)
+    h, k = h[counts].clip(-_MAX_BOUND, _MAX_BOUND), k[counts].clip(-_MAX_BOUND, _MAX_BOUND)
     rho, rest = (np.broadcast_to(array, mass.shape)[counts] for array in (rho, rest))
     h, k = (np.where((h == 0) & (k == 0), np.finfo(np.float64).tiny, limit) for limit in (h, k))
     differ = np.where((h * k < 0) | ((h * k == 0) & (h + k < 0)), 0.5, 0.0)
@@ -149,8 +149,8 @@ def _integral(integrand: _Integrand) -> Array:
     lengths, log_parts = np.diff(cuts, axis=1), np.full((len(cuts), cuts.shape[1] - 1), -np.inf)
     row, piece = np.nonzero(lengths > 0)  # most limits have no turn between them
     first, length = cuts[row, piece][:, None], lengths[row, piece][:, None]
-    found = integrand.part(row).log(first + 0.5 * length * (1 + _NODES)) + np.log(0.5 * length * _NODE_WEIGHTS)
-    log_parts[row, piece] = log_sum(found)
+    log_values = integrand.part(row).log(first + 0.5 * length * (1 + _NODES)) + np.log(0.5 * length * _NODE_WEIGHTS)
+    log_parts[row, piece] = log_sum(log_values)
     total = log_sum(log_parts)
     # Beyond 1e9 deviations the logarithm has no digits left but the height of the peak: 45 nats are below its rounding.
     return np.where(low < high, total[:, None], integrand.log(peak))[:, 0]

@@ -316,8 +316,8 @@ class Masses(MixtureBase):
         return float(self._level_where(np.array(log_mass))[0])
 
     def _level_where(self, log_masses: Array, n_points: int = N_LEVEL_POINTS, rng: Rng = None) -> tuple[Array, Array]:
-        found = self._levels(n_points, rng), log_masses, self.model, self._line, self._engine()
-        return mixture.levels.level_above(*found)
+        arguments = self._levels(n_points, rng), log_masses, self.model, self._line, self._engine()
+        return mixture.levels.level_above(*arguments)
 
     def _log_levels(self, rows: ArrayLike) -> Array:
         return self._engine().log_density(self._block(rows), self.parameters)

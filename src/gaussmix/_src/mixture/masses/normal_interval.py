@@ -10,7 +10,7 @@ from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.numerics.elementary import log_sum
 
 _NODES, _NODE_WEIGHTS = np.polynomial.legendre.leggauss(10)
-_MAX_DEVIATIONS = 1e5  # deviations: beyond, the mean is the limit to ten digits
+_MAX_CENTRAL = 1e5  # deviations: beyond, the mean is the limit to ten digits
 _MAX_SMOOTH_GAP = 1.0  # nats: where the log density changes by less, ten nodes integrate the density to rounding
 
 
@@ -39,7 +39,7 @@ def mean_between(lower: Array, upper: Array) -> Array:
     log_mass, nearest = log_interval(lower, upper), np.clip(0.0, lower, upper)
     with np.errstate(over="ignore", invalid="ignore"):
         mean = np.exp(-0.5 * (lower**2 + LOG_2PI) - log_mass) - np.exp(-0.5 * (upper**2 + LOG_2PI) - log_mass)
-        is_central = (np.abs(nearest) < _MAX_DEVIATIONS) & np.isfinite(mean)
+        is_central = (np.abs(nearest) < _MAX_CENTRAL) & np.isfinite(mean)
     return np.clip(np.where(is_central, mean, nearest), lower, upper)
 
 

@@ -18,7 +18,7 @@ from gaussmix._src.numerics.arrays import Array, pieces
 from gaussmix._src.numerics.elementary import log_sum
 
 _VALUES_PER_CELL = 10  # for a row and a component, at a time
-_MAX_DEVIATIONS = 1e100  # deviations: a tail beyond has no logarithm in float64, or hardly
+_MAX_LIMIT = 1e100  # deviations: a tail beyond has no logarithm in float64, or hardly
 
 
 def check_limits(values: ArrayLike, names: tuple[str, ...] | None, called: str) -> Array:
@@ -27,7 +27,7 @@ def check_limits(values: ArrayLike, names: tuple[str, ...] | None, called: str) 
     array = check_real(called, values)
     wrong = np.argwhere(np.isnan(array))
     if len(wrong):
-        raise ValueError(f"{called} holds NaN at {tuple(int(place) for place in wrong[0])}: give numbers, or ±inf.")
+        raise ValueError(f"{called} holds NaN at {tuple(int(index) for index in wrong[0])}: give numbers, or ±inf.")
     return array.astype(np.float64)
 
 
@@ -49,8 +49,8 @@ def check_rectangles(
     except ValueError:
         low = np.empty(0)
     if low.ndim not in (1, 2) or low.shape[-1] != n_features:
-        given = f"{np.shape(lower)} and {np.shape(upper)}"
-        raise ValueError(f"lower and upper must have shape (n_rows, {n_features}), not {given}.")
+        shapes = f"{np.shape(lower)} and {np.shape(upper)}"
+        raise ValueError(f"lower and upper must have shape (n_rows, {n_features}), not {shapes}.")
     wrong = np.argwhere(low > high)
     if len(wrong):
         cell = tuple(wrong[0])
@@ -84,10 +84,10 @@ def _independent(model: Model, lower: Array, upper: Array) -> Array:
     real = np.flatnonzero(model.weights)
     log_parts = np.empty((len(lower), len(real)))
     for part in pieces(lower.shape):
-        for place, k in enumerate(real):
+        for index, k in enumerate(real):
             with np.errstate(over="ignore"):  # what overflows is infinitely far
                 low, high = ((limit[part] - model.means[k]) / deviations[k] for limit in (lower, upper))
-            log_parts[part, place] = log_interval(low, high).sum(axis=1)
+            log_parts[part, index] = log_interval(low, high).sum(axis=1)
     return log_sum(log_parts + np.log(model.weights[real] / model.weights.sum()))
 
 
@@ -129,7 +129,7 @@ def _correlated(
 
 def _finite_or_infinite(limits: Array) -> Array:
     """Limits whose squares float64 can hold, or ±inf."""
-    return np.where(np.abs(limits) < _MAX_DEVIATIONS, limits, np.copysign(np.inf, limits))
+    return np.where(np.abs(limits) < _MAX_LIMIT, limits, np.copysign(np.inf, limits))
 
 
 def _log_masses_by(net: Array, lower: Array, upper: Array, correlation: Array) -> Array:
@@ -141,11 +141,11 @@ def _log_masses_by(net: Array, lower: Array, upper: Array, correlation: Array) -
     Genz (1992), J. Comput. Graph. Stat. 1, 141.
     """
     log_proportions = np.log(net.reshape(-1, net.shape[2])).T
-    found = np.empty((len(net), len(lower)))
+    result = np.empty((len(net), len(lower)))
     for part in pieces((len(lower), lower.shape[1] * log_proportions.shape[1])):
         log_products = _log_products(*_in_order(lower[part], upper[part], correlation), log_proportions)
-        found[:, part] = log_sum(log_products.reshape(len(log_products), *net.shape[:2])).T - np.log(net.shape[1])
-    return found
+        result[:, part] = log_sum(log_products.reshape(len(log_products), *net.shape[:2])).T - np.log(net.shape[1])
+    return result
 
 
 def _log_products(lower: Array, upper: Array, factor: Array, log_proportions: Array) -> Array:

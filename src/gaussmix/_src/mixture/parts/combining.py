@@ -19,8 +19,8 @@ from gaussmix._src.numerics.elementary import log
 from gaussmix._src.numerics.factorise import factorise
 
 # Standard deviations: up to here squared distances, and so log weights, are right to about 1e-8 nats a feature.
-_MAX_DEVIATIONS = 1e4
-_MIN_VARIANCE = np.finfo(np.float64).tiny  # of variances: smaller ones have fewer digits
+_MAX_SEPARATION = 1e4
+_MIN_NORMAL = np.finfo(np.float64).tiny  # of variances: smaller ones have fewer digits
 
 Pairs = tuple[Array, Array, Array, Array]
 
@@ -38,7 +38,7 @@ def transform(model: Model, A: ArrayLike, b: ArrayLike | None) -> Model:
         covariances, means = model.covariances.simple().transform(matrix), model.means @ matrix.T + offset
         dense = covariances.lift(Dense).each
     variances = np.diagonal(dense, axis1=1, axis2=2)[:, matrix.any(axis=1)]
-    if not (np.isfinite(means).all() and np.isfinite(dense).all() and (variances >= _MIN_VARIANCE).all()):
+    if not (np.isfinite(means).all() and np.isfinite(dense).all() and (variances >= _MIN_NORMAL).all()):
         raise ValueError("A x + b is beyond the range of float64: rescale A.")
     dependent = factorise(dense)[2]
     if dependent.any():
@@ -88,13 +88,13 @@ def product(one: Model, other: Model) -> Model:
 
 def concatenate(models: Sequence[Model], weights: ArrayLike) -> Model:
     """Σ_i w_i p_i(x), with the components of all models in their order."""
-    shares = check_finite("weights", weights, 1)
-    if len(shares) != len(models):
-        raise ValueError(f"weights must be one for each of {len(models)} mixtures, not {len(shares)}.")
-    if (shares < 0).any() or abs(shares.sum() - 1) > SUM_TOLERANCE:
-        raise ValueError(f"weights must be 0 or more and sum to 1, not {shares.tolist()!r:.60}.")
+    fractions = check_finite("weights", weights, 1)
+    if len(fractions) != len(models):
+        raise ValueError(f"weights must be one for each of {len(models)} mixtures, not {len(fractions)}.")
+    if (fractions < 0).any() or abs(fractions.sum() - 1) > SUM_TOLERANCE:
+        raise ValueError(f"weights must be 0 or more and sum to 1, not {fractions.tolist()!r:.60}.")
     covariances = _concatenated([model.covariances.simple() for model in models])
-    together = np.concatenate([share * model.weights for share, model in zip(shares, models, strict=True)])
+    together = np.concatenate([fraction * model.weights for fraction, model in zip(fractions, models, strict=True)])
     means = np.concatenate([model.means for model in models])
     return _sound(Model(together, means, covariances, unconstrained(covariances)))
 
@@ -153,7 +153,7 @@ def _normalised(log_weights: Array, squared: Array) -> Array:
         return np.ones(1)
     likeliest = log_weights.argmax()
     distance = np.sqrt(squared.ravel()[likeliest])
-    if not distance <= _MAX_DEVIATIONS:
+    if not distance <= _MAX_SEPARATION:
         raise ValueError(
             f"These mixtures are {distance:.3g} standard deviations apart: the weights of their product would have no "
             "digits."
@@ -170,9 +170,9 @@ def _diagonals(first: Array, second: Array, offsets: Array) -> Pairs:
     """
     first, second = first[:, None], second[None]
     total = first + second
-    share = first / total
+    ratio = first / total
     squared = ((offsets / np.sqrt(total)) ** 2).sum(axis=2)
-    return -0.5 * log(total).sum(axis=2), squared, share * offsets, share * second
+    return -0.5 * log(total).sum(axis=2), squared, ratio * offsets, ratio * second
 
 
 def _matrices(first: Array, second: Array, offsets: Array) -> Pairs:

@@ -66,16 +66,16 @@ def _proportions(model: Model) -> Array:
 
 def _component_moment(order: int, offset: Array, covariance: Array) -> Array:
     """E[y ⊗ … ⊗ y] of one component, `order` times, y = x − a with mean `offset`."""
-    lower, found = np.ones(()), offset
+    lower, current = np.ones(()), offset
     if order == 0:
         return lower
     for n in range(2, order + 1):
         pairs = np.multiply.outer(covariance, lower)
-        higher = np.multiply.outer(offset, found)
+        higher = np.multiply.outer(offset, current)
         for j in range(1, n):
             higher += np.moveaxis(pairs, 1, j)
-        lower, found = found, higher
-    return found
+        lower, current = current, higher
+    return current
 
 
 def row_pieces(

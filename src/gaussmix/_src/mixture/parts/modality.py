@@ -25,9 +25,9 @@ from gaussmix._src.numerics.arrays import Array, Rows
 # In deviations: ends of climbs that are nearer are one mode. Modes so near differ by 1e-12 in log density.
 _MAX_MODE_DISTANCE = 1e-3
 _OVERFLOW = "The derivatives in row {row} are beyond the range of float64: rescale the features, or leave out the row."
-_MAX_STEPS = 2000  # a mean shift on a ridge is slow: one step makes 1% of the way, or less
+_MAX_SHIFTS = 2000  # a mean shift on a ridge is slow: one step makes 1% of the way, or less
 _MAX_NEWTON_STEP = 0.1  # deviations: where Newton's step may take over without leaving the hill
-_TOLERANCE = 1e-12  # deviations
+_MAX_SHIFT = 1e-12  # deviations
 _CURVATURE_ROUNDING = 1e-8  # curvature in deviations⁻² that rounding may make of none
 # How far outside the places of boundaries labels are taken, relative to a place: much more than its rounding.
 _BOUNDARY_OFFSET = 1e-6
@@ -71,7 +71,7 @@ def _ascend(model: Model, engine: Engine[Any]) -> Array:
     rows = model.means.copy()
     precisions = model.covariances.inverse().dense()
     moving = np.arange(len(rows))
-    for _ in range(_MAX_STEPS):
+    for _ in range(_MAX_SHIFTS):
         if not len(moving):
             break
         shift, has_converged = _step(model, engine, precisions, rows[moving])
@@ -104,7 +104,7 @@ def _last_steps(slope: Array, bend: Array, local: Array) -> tuple[Array, NDArray
         newton = slopes / -curvatures
     is_newton = (curvatures < -_CURVATURE_ROUNDING) & (np.abs(newton) < _MAX_NEWTON_STEP)
     along = np.where(is_newton, newton, slopes)  # along other axes the step of the mean shift
-    is_still = np.abs(along).max(axis=1) < _TOLERANCE
+    is_still = np.abs(along).max(axis=1) < _MAX_SHIFT
     on_saddle = is_still & (curvatures[:, -1] > _CURVATURE_ROUNDING)
     along[on_saddle, -1] = _SADDLE_STEP
     step = np.linalg.solve(roots.swapaxes(1, 2), np.einsum("nde,ne->nd", axes, along)[..., None])[..., 0]
@@ -162,13 +162,13 @@ def decision_boundary(model: Model, engine: Engine[Any]) -> Array:
     """Where the most probable component of a model of one feature changes, (n_boundaries,), ascending, data units."""
     deviations = np.sqrt(model.covariances.variances()[:, 0])
     real = np.flatnonzero(model.weights)
-    places = crossings(model.parameters.log_scale[real], model.means[real, 0], deviations[real])
-    if not len(places):
-        return places
-    reach = deviations.max() + _BOUNDARY_OFFSET * np.abs(places).max()
-    edges = np.concatenate([[places[0] - reach], places, [places[-1] + reach]])
+    points = crossings(model.parameters.log_scale[real], model.means[real, 0], deviations[real])
+    if not len(points):
+        return points
+    reach = deviations.max() + _BOUNDARY_OFFSET * np.abs(points).max()
+    edges = np.concatenate([[points[0] - reach], points, [points[-1] + reach]])
     labels = engine.labels(Block(0, (edges[:-1] + 0.5 * np.diff(edges))[:, None]), model.parameters)
-    return np.asarray(places[labels[1:] != labels[:-1]])
+    return np.asarray(points[labels[1:] != labels[:-1]])
 
 
 def crossings(log_scale: Array, means: Array, deviations: Array) -> Array:
@@ -190,12 +190,12 @@ def crossings(log_scale: Array, means: Array, deviations: Array) -> Array:
         root = unit * np.sqrt((0.5 * ratio * (gap / unit)) ** 2 - square * (rise / unit / unit))
         larger = -(half + np.copysign(root, half))
         steps = np.stack([larger / square, (rise / unit - half * (gap / unit)) / (larger / unit)]) * deviations[first]
-    places = steps + means[first]
+    points = steps + means[first]
     rounding = 8 * np.finfo(np.float64).eps * (np.abs(steps) + np.abs(means[first]) + deviations[first])
-    order = np.argsort(places, axis=None)
-    order = order[np.isfinite(places.ravel()[order])]
-    places, rounding = places.ravel()[order], rounding.ravel()[order]
-    return places[np.diff(places, prepend=-np.inf) > rounding]  # where three densities meet, each pair of them does
+    order = np.argsort(points, axis=None)
+    order = order[np.isfinite(points.ravel()[order])]
+    points, rounding = points.ravel()[order], rounding.ravel()[order]
+    return points[np.diff(points, prepend=-np.inf) > rounding]  # where three densities meet, each pair of them does
 
 
 Modes.__module__ = "gaussmix"  # where users import it from

@@ -168,15 +168,15 @@ def _monotone_cells(line: UnivariateMixture) -> tuple[Array, Array]:
     edges = np.concatenate([line.means[:, None] - steps, line.means[:, None] + steps]).ravel()
     edges = np.unique(np.concatenate([edges[(edges > lowest) & (edges < highest)], [lowest, highest]]))
     cells = np.stack([edges[:-1], edges[1:]])
-    kept = []
+    open_cells = []
     while cells.size:
         has_one_sign, is_monotone = (_has_one_sign(*each, cells.shape) for each in _derivatives(line, cells.ravel()))
         middle = cells[0] + 0.5 * (cells[1] - cells[0])
         is_narrow = (cells[1] - cells[0] <= _MIN_RELATIVE_WIDTH * margin) | (middle <= cells[0]) | (middle >= cells[1])
-        kept.append(cells[:, ~has_one_sign & (is_monotone | is_narrow)])
+        open_cells.append(cells[:, ~has_one_sign & (is_monotone | is_narrow)])
         halved = ~(has_one_sign | is_monotone | is_narrow)
         cells = np.stack([np.append(cells[0, halved], middle[halved]), np.append(middle[halved], cells[1, halved])])
-    low, high = np.concatenate(kept, axis=1)
+    low, high = np.concatenate(open_cells, axis=1)
     order = np.argsort(low)
     return low[order], high[order]
 

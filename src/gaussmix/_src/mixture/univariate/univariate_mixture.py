@@ -172,8 +172,8 @@ def _bounds(line: UnivariateMixture, p: Array) -> tuple[Array, Array]:
     if len(p) > _MAX_QUANTILES:
         ends = np.sort(p)[:: _MAX_QUANTILES // 8]
         x = np.append(lower_quantile(line, ends), _bounds_alone(line, p.max(keepdims=True))[1])
-        place = np.searchsorted(ends, p, side="right")
-        low, high = x[place - 1], x[place]
+        index = np.searchsorted(ends, p, side="right")
+        low, high = x[index - 1], x[index]
     else:
         low, high = _bounds_alone(line, p)
     slack = 4 * np.finfo(np.float64).eps * (np.abs(low) + np.abs(high) + line.deviations.max())

@@ -114,7 +114,7 @@ def _of_array(data: Any, request: Request) -> DaskTable:
     if data.dtype.kind not in "biuf":
         raise ValueError(f"the Dask array holds {data.dtype}, not real numbers.")
     n_columns = data.shape[1]
-    chosen = Chosen.of("the Dask array", invented_names(n_columns), request.columns, weights, data.dtype)
+    chosen = Chosen.from_columns("the Dask array", invented_names(n_columns), request.columns, weights, data.dtype)
     names, indices, weight_index, dtype, integers = chosen
     how: dict[str, Any] = {"weight_index": weight_index, "dtype": dtype, "n_columns": n_columns}
     values = partial(_array_block, indices=None if indices == list(range(n_columns)) else indices, **how)
@@ -172,14 +172,14 @@ def _kind(dtype: Any) -> str:
 def _array_block(
     chunk: Any, index: int, indices: Sequence[int] | None, weight_index: int | None, dtype: Any, n_columns: int
 ) -> Block:
-    names = np.asarray(chunk)
-    if names.ndim != 2 or names.shape[1] != n_columns or names.dtype.kind not in "biuf":
+    array = np.asarray(chunk)
+    if array.ndim != 2 or array.shape[1] != n_columns or array.dtype.kind not in "biuf":
         raise ValueError(
-            f"partition {index} of the Dask array has the shape {names.shape} and holds {names.dtype}, not real "
+            f"partition {index} of the Dask array has the shape {array.shape} and holds {array.dtype}, not real "
             f"numbers in {n_columns} columns. Make all partitions alike."
         )
-    rows = names if indices is None else names[:, indices]
-    weight = None if weight_index is None else names[:, weight_index].astype(np.float64)
+    rows = array if indices is None else array[:, indices]
+    weight = None if weight_index is None else array[:, weight_index].astype(np.float64)
     return Block(0, rows.astype(dtype, copy=False), weight)
 
 

@@ -22,7 +22,7 @@ from dask.sizeof import sizeof
 
 from gaussmix._src.interfaces.block import Block, nodes
 from gaussmix._src.interfaces.leaves import Tree, count_leaves
-from gaussmix._src.numerics.threads import at_most
+from gaussmix._src.numerics.threads import limit_threads
 from gaussmix._src.sources import remote, waiting
 from gaussmix._src.sources.base import Change, S, Source, T, log_pass
 from gaussmix._src.sources.files.base import About
@@ -273,8 +273,8 @@ class DaskCluster(Remote):
         merge = partial(map_all, merged, key="gaussmix-merge")
 
         def submit() -> list[Any]:
-            every = self._each_worker(_work_and_merge, work, arguments, n_parts=n_parts)
-            parts = [every] if n_parts == 1 else [of_part(every, number) for number in range(n_parts)]
+            all_workers = self._each_worker(_work_and_merge, work, arguments, n_parts=n_parts)
+            parts = [all_workers] if n_parts == 1 else [of_part(all_workers, number) for number in range(n_parts)]
             return [self._client.submit(_total, merge_in_rounds(trees, merge), key=_unique("merge")) for trees in parts]
 
         def of_part(parts: list[Any], index: int) -> Any:  # else who merges a part would get all of them
@@ -333,15 +333,15 @@ def _aligned(client: Any, parts: Sequence[Any], cuts: Sequence[Target]) -> list[
     """
     taken = [(parts[index], first, end) for _, _, indices in cuts for index, first, end in indices]
     cut, join, map_all = _unique("cut"), _unique("join"), client.map
-    names = [f"{cut}-{index}" for index in range(len(taken))]
-    pieces = map_all(_piece, *zip(*taken, strict=True), key=names) if taken else []
+    keys = [f"{cut}-{index}" for index in range(len(taken))]
+    pieces = map_all(_piece, *zip(*taken, strict=True), key=keys) if taken else []
     partitions: list[Any] = []
     whole = iter(pieces)
     columns = [(owner, first, list(islice(whole, len(indices)))) for owner, first, indices in cuts]
     for owner, group in groupby(columns, itemgetter(0)):
         _, firsts, some = zip(*group, strict=True)
-        names = [f"{join}-{first}" for first in firsts]
-        partitions += map_all(_join, firsts, some, workers=owner, allow_other_workers=owner is not None, key=names)
+        keys = [f"{join}-{first}" for first in firsts]
+        partitions += map_all(_join, firsts, some, workers=owner, allow_other_workers=owner is not None, key=keys)
     return partitions
 
 
@@ -352,7 +352,7 @@ def _bytes_of(block: Block) -> int:
 
 
 sizeof.register(Block, _bytes_of)
-sizeof.register(WorkerPartition, lambda held: sum(map(_bytes_of, held.blocks)))
+sizeof.register(WorkerPartition, lambda partition: sum(map(_bytes_of, partition.blocks)))
 
 
 def _rows_of(part: Sequence[Block]) -> int:
@@ -376,13 +376,13 @@ def _join(first_row: int, pieces: Sequence[Sequence[Block]]) -> WorkerPartition:
 
 def _work(tasks: Sequence[int], parts: Sequence[WorkerPartition], n_threads: int, sent: bytes) -> list[tuple[int, Any]]:
     work, arguments = pickle.loads(sent)
-    with at_most(n_threads):
+    with limit_threads(n_threads):
         return [(index, work(partitions, *arguments)) for index, partitions in zip(tasks, parts, strict=True)]
 
 
 def _work_and_merge(tasks: list[int], parts: list[WorkerPartition], n_threads: int, sent: bytes, n_parts: int) -> Any:
     work, arguments = pickle.loads(sent)
-    with at_most(n_threads):
+    with limit_threads(n_threads):
         return split_by_component((work(partitions, *arguments) for partitions in parts), n_parts)
 
 

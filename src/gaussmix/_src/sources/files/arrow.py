@@ -150,7 +150,7 @@ class DatasetReader(BatchReader):
         name: str = "the dataset",
         missing_advice: str = "",
     ) -> None:
-        self._dataset, self._if_gone, self.name = dataset, missing_advice, name
+        self._dataset, self._missing_advice, self.name = dataset, missing_advice, name
         files = getattr(dataset, "files", ())
         self.versions = FileVersions([Path(file) for file in files if Path(file).exists()])
         self._stored = [] if self.versions.identity else [stored_in(dataset.filesystem, file) for file in files]
@@ -189,7 +189,7 @@ class DatasetReader(BatchReader):
             raise ValueError(f"{self._unlike() or self.name} can't be read: {first_line(error)}.") from None
         except OSError as error:
             is_missing_file = isinstance(error, FileNotFoundError)
-            hint = self._if_gone if is_missing_file else ""
+            hint = self._missing_advice if is_missing_file else ""
             if error.filename is not None and not hint:  # of a stored file, which it names
                 raise
             index = ENOENT if is_missing_file else error.errno or EIO

@@ -21,7 +21,7 @@ from gaussmix._src.interfaces.block import Block, RowStatistics
 from gaussmix._src.interfaces.leaves import LEAF_ROWS, count_leaves
 from gaussmix._src.numerics.arrays import Array, Rows
 from gaussmix._src.numerics.rows import MAX_DOUBLE, MAX_TOTAL_WEIGHT, bad_cell, largest_of
-from gaussmix._src.numerics.threads import at_most
+from gaussmix._src.numerics.threads import limit_threads
 from gaussmix._src.sources.array import ArraySource
 from gaussmix._src.sources.base import Source, log_pass
 from gaussmix._src.sources.files.listing import FileVersions
@@ -48,7 +48,7 @@ class About:
     integers: Sequence[int] = ()
 
     def only(self, columns: Sequence[int] | None) -> About:
-        """Of the table with the columns at some places; None for all."""
+        """Of the table with the columns at some indices; None for all."""
         return self if columns is None else replace(self, names=[self.names[column] for column in columns])
 
     def describe_location(self, row: int) -> str:
@@ -68,7 +68,7 @@ class About:
     ) -> NDArray[Any]:
         """What a task returns for rows that nobody has looked at, with one thread."""
         check_cells(describe_location, self.names, 0, rows, self.may_miss)
-        with at_most(1):
+        with limit_threads(1):
             return task(Block(0, rows))
 
 
@@ -179,7 +179,7 @@ class FileSource(Source):
     def sample(self, n_rows: int) -> Block:
         if self.n_rows <= n_rows:
             # Copies, because the buffers of the blocks are used again.
-            return Block.joined(block.taken(np.arange(block.n_rows), block.first_row) for block in self.blocks())
+            return Block.joined(block.take(np.arange(block.n_rows), block.first_row) for block in self.blocks())
         self.collect(RowStatistics)  # found out together with the sample
         return super().sample(n_rows)
 
@@ -268,13 +268,13 @@ class Chosen(NamedTuple):
     """The columns of an array that are features, and the one of weights."""
 
     names: list[str]
-    places: list[int]
+    indices: list[int]
     weight_index: int | None
     dtype: np.dtype[Any]  # the type of the rows
     integers: list[int]
 
     @classmethod
-    def of(
+    def from_columns(
         cls, name: str, all_columns: Sequence[str], columns: Sequence[str] | None, weights: str | None, kind: Any
     ) -> Self:
         """Of an array of one type; features are by default all columns but the weights. Raises ValueError."""
@@ -289,7 +289,7 @@ class Chosen(NamedTuple):
 
 
 def long_integers(dtypes: Iterable[Any]) -> list[int]:
-    """The places of columns, of types of NumPy, whose integers may merge in a double."""
+    """The indices of columns, of types of NumPy, whose integers may merge in a double."""
     return [index for index, dtype in enumerate(dtypes) if dtype.kind in "iu" and dtype.itemsize == 8]
 
 

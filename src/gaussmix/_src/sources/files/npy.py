@@ -103,7 +103,7 @@ class NpyReader(Reader):
                     f"{first.dtype}: all files must have the same columns."
                 )
         all_names = names or invented_names(first.n_columns)
-        chosen = Chosen.of(self.name, all_names, columns, weights, first.dtype)
+        chosen = Chosen.from_columns(self.name, all_names, columns, weights, first.dtype)
         self.names, self.column_indices, self.weight_index, _, self.integers = chosen
         self.weights, self.dtype = weights, dtype or chosen.dtype
         self.n_rows = sum(file.n_rows for file in self.files)

@@ -28,7 +28,7 @@ MAX_REQUESTS = 16  # requests
 MAX_REQUEST_BYTES, MIN_REQUEST_BYTES = 2**22, 2**16  # bytes that one request asks for, if more are needed and if fewer
 RETRY_WAITS = (0.1, 0.4, 1.6, 6.4)  # seconds before a request is made again
 MAX_SILENT_SECONDS = 5.0  # seconds of failures after which a warning says that a store is asked again
-_MAGIC = re.compile(r"[*\[]")
+_WILDCARD = re.compile(r"[*\[]")
 # How the libraries of stores say so, where they raise nothing better.
 _REFUSED = re.compile(
     r"\b40[13]\b|ACCESS_DENIED|PERMISSION_?DENIED|UNAUTH|AUTHENTICAT|AUTHORIZ|FORBIDDEN|INVALID_ACCESS|SIGNATURE", re.I
@@ -219,7 +219,7 @@ def stored(url: str) -> list[StoredFile]:
 def _split(address: str) -> tuple[str, list[str]]:
     """The folder or file that an address names without a pattern, and the parts of the pattern below it."""
     parts = address.rstrip("/").split("/")
-    n_plain = next((at for at, part in enumerate(parts) if _MAGIC.search(part)), len(parts))
+    n_plain = next((at for at, part in enumerate(parts) if _WILDCARD.search(part)), len(parts))
     return "/".join(parts[:n_plain]), parts[n_plain:]
 
 

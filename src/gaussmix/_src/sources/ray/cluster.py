@@ -17,7 +17,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from gaussmix._src.interfaces.block import Block, nodes
 from gaussmix._src.interfaces.leaves import Tree, count_leaves
-from gaussmix._src.numerics.threads import at_most
+from gaussmix._src.numerics.threads import limit_threads
 from gaussmix._src.sources import remote
 from gaussmix._src.sources.base import Change, S, Source, T, log_pass
 from gaussmix._src.sources.files.base import About
@@ -253,7 +253,7 @@ class GaussmixWorker:
         self._states[source] = states
         while len(self._states) > remote.MAX_FITS:
             del self._states[next(iter(self._states))]
-        with at_most(n_threads):
+        with limit_threads(n_threads):
             pairs = zip(blocks, states, strict=True)
             return gather(work(WorkerPartition(list(nodes([ray.get(ref)])), state), *arguments) for ref, state in pairs)
 

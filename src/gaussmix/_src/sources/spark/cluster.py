@@ -93,7 +93,7 @@ class SparkCluster(Remote):
     def blocks(self) -> Iterator[Block]:
         """As for every source; a piece at a time comes to this process."""
         limit = pieces.rows_of_piece(self.n_features, self.dtype)
-        how = {"results": partial(pieces.taken, max_bytes=limit), "digests": self._digests}
+        how = {"results": partial(pieces.take, max_bytes=limit), "digests": self._digests}
         for results in self._in_order(partial(pieces.visit, **how)):
             self._check(results["number"], results["digest"])
             if results["result"] is not None:

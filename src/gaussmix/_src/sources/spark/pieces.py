@@ -17,7 +17,7 @@ from pyspark import TaskContext
 
 from gaussmix._src.interfaces.block import Block, nodes
 from gaussmix._src.interfaces.leaves import LEAF_ROWS, Tree
-from gaussmix._src.numerics.threads import at_most
+from gaussmix._src.numerics.threads import limit_threads
 from gaussmix._src.sources.base import Change
 from gaussmix._src.sources.files.arrow import Columns
 from gaussmix._src.sources.files.base import About
@@ -35,7 +35,7 @@ PIECES = "file string, row long, part int, number int, n_rows long, flaw string,
 PARTS = "target int, first_row long, content binary"
 STORED = "number int, path string, digest long, flaw string"
 RESULTS = "number int, part int, digest long, result binary"  # a target and which of its results this is
-_TYPES = {"string": pa.string(), "int": pa.int32(), "long": pa.int64(), "binary": pa.binary()}
+_ARROW_TYPES = {"string": pa.string(), "int": pa.int32(), "long": pa.int64(), "binary": pa.binary()}
 Batches = Iterator[pa.RecordBatch]
 
 
@@ -258,13 +258,13 @@ def _result_batches(index: int, digest: int, nodes: list[Block] | None, results:
 def done(index: int, nodes: list[Block], work: Work, store: StateStore, n_parts: int) -> Iterator[bytes]:
     """What work on a target returns, as its only result; a tree that is dealt to several parts has one for each."""
     function, arguments = work
-    with at_most(TaskContext.get().cpus()):
+    with limit_threads(TaskContext.get().cpus()):
         result = function(WorkerPartition(nodes, store.states(index)), *arguments)
     for part in [result] if n_parts == 1 else result.split_by_component(n_parts):
         yield pickle.dumps(part, 5)
 
 
-def taken(index: int, nodes: list[Block], max_bytes: int) -> Iterator[bytes]:
+def take(index: int, nodes: list[Block], max_bytes: int) -> Iterator[bytes]:
     """The rows of a target, in blocks of at most so many."""
     return (pickle.dumps(part, 5) for block in nodes for part in block.cut(max_bytes))
 
@@ -313,5 +313,5 @@ def forget(batches: Batches, store: StateStore) -> Batches:
 def _record(schema: str, *values: Any) -> pa.RecordBatch:
     """A batch of one row: the values of the columns of a schema."""
     columns = [column.split() for column in schema.split(", ")]
-    arrays = [pa.array([value], _TYPES[kind]) for value, (_, kind) in zip(values, columns, strict=True)]
+    arrays = [pa.array([value], _ARROW_TYPES[kind]) for value, (_, kind) in zip(values, columns, strict=True)]
     return pa.RecordBatch.from_arrays(arrays, [name for name, _ in columns])

@@ -23,7 +23,7 @@ from gaussmix._src.sources.tables.base import BadTable, Input, Table, batch_rows
 
 SLOW_CODECS = {"ZSTD", "GZIP", "BROTLI", "BZ2"}  # decompressing them takes longer than a pass of EM
 MAX_UNBUFFERED_BYTES = 2**25  # bytes of columns, up to which a row group of Parquet is read without a buffer
-_INDEX = re.compile(r"__index_level_\d+__")  # where pandas puts the index of a frame
+_PANDAS_INDEX = re.compile(r"__index_level_\d+__")  # where pandas puts the index of a frame
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +36,7 @@ class TypedTable(Table):
     @classmethod
     def from_input(cls, source: Input, types: pa.Schema, *, has_names: bool = True, **more: Any) -> TypedTable:
         """A table whose columns are those of its types; raises BadTable if there are none, or two of the same name."""
-        index = [column for column in types.names if _INDEX.fullmatch(column)]
+        index = [column for column in types.names if _PANDAS_INDEX.fullmatch(column)]
         names = [column for column in types.names if column not in index]
         if not names:
             raise BadTable(f"{source.name} has no columns.")

@@ -1,4 +1,4 @@
-#include "halves.hpp"
+#include "bisection.hpp"
 
 #include <algorithm>
 #include <cmath>

@@ -1,4 +1,4 @@
-#include "climb.hpp"
+#include "ascent.hpp"
 
 #include <algorithm>
 #include <cmath>
@@ -53,7 +53,7 @@ public:
     // Makes rounds of moves until one does not help.
     AscentResult ascend(const MixtureView& out) {
         while (left_ > 0 && work_ < acceptance_.max_work && !execution_.interrupt.has_come()) {
-            std::vector<Candidate> result = judged();
+            std::vector<Candidate> result = helpful_moves();
             if (result.empty()) break;
             bool helps = accept(result);
             for (std::size_t i = 0; i < result.size() && result.size() > 1 && !helps; ++i) {
@@ -82,7 +82,7 @@ private:
 
     // Moves that help on their own parts and touch different components, until so many in a row do not help. The one
     // that gains most comes first.
-    std::vector<Candidate> judged() {
+    std::vector<Candidate> helpful_moves() {
         std::vector<Candidate> result;
         Indices touched;
         Ranking ranking;

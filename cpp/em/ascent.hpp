@@ -1,7 +1,7 @@
-// A climb of a search: moves of a mixture are tried and judged until none has helped for some time.
+// One ascent of a search: moves of a mixture are tried and judged until none has helped for some time.
 // em/search/split_and_merge.py says on which rows and from where.
 #pragma once
-#include "halves.hpp"
+#include "bisection.hpp"
 
 namespace gaussmix {
 
@@ -32,7 +32,7 @@ struct AscentView {
 };
 
 struct AscentResult {
-    Index n_moves;          // rounds of moves that helped; -1 where EM of the rows is not as usual: Python must climb
+    Index n_moves;          // rounds of moves that helped; -1 where EM of the rows is not as usual: Python must search
     double log_likelihood;  // mean before the last step of EM
     double work;            // pairs that its EM has visited
     Index n_unsound;        // components
@@ -45,7 +45,7 @@ struct AscentResult {
 // Of the components by their weights, with NumPy's bits: (n_features, n_features), or variances without covariances.
 Values mean_covariance(const Algebra& algebra, Index n_components, Index n_features, const Mixture& mixture);
 
-// Moves components of a mixture in which EM has settled at `climbed.log_likelihood`, until no move has helped for some
+// Moves components of a mixture in which EM has converged at `result.log_likelihood`, until no move has helped for some
 // time. The mixture after the last moves that helped replaces it. Several threads judge moves at once. What they judge
 // after a move that helps is judged again, so that their number changes no bit. False if interrupted.
 bool ascend(const KernelTable& kernels, const AscentView& task, const Execution& execution, MixtureView mixture,

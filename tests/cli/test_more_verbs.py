@@ -17,12 +17,7 @@ import pytest
 from sklearn.datasets import load_iris
 from sklearn.mixture import GaussianMixture as SklearnMixture
 
-from gaussmix import (
-    GaussianMixture,
-    GaussianMixtureClassifier,
-    GaussianMixtureDetector,
-    Mixture,
-)
+from gaussmix import GaussianMixture, GaussianMixtureClassifier, GaussianMixtureDetector, Mixture
 
 MCLUST = Path(__file__).parents[1] / "oracle" / "mclust"
 FAITHFUL = Path(__file__).parents[2] / "examples" / "faithful.csv"

@@ -88,12 +88,8 @@ def test_no_error_is_an_error_of_nothing(rows, holed):
 @pytest.mark.parametrize("structure", ["full", "diag"])
 def test_all_forms_of_errors_say_the_same(structure, holed):
     deviations = np.array([0.2, 0.5, 1.0])
-    forms = [
-        deviations,
-        np.tile(deviations, (300, 1)),
-        np.diag(deviations**2),
-        np.tile(np.diag(deviations**2), (300, 1, 1)),
-    ]
+    square = np.diag(deviations**2)
+    forms = [deviations, np.tile(deviations, (300, 1)), square, np.tile(square, (300, 1, 1))]
     first, *others = (fitted(holed, X_error=form, covariance_type=structure) for form in forms)
     for other in others:
         assert_same(first, other)
@@ -226,9 +222,8 @@ def test_unknown_words_and_sources_are_refused(tmp_path):
 def test_an_error_whose_square_overflows_is_infinite(rows):
     error = np.ones(rows.shape)
     error[3, 1] = 1e200
-    assert (
-        fitted(rows, X_error=error).lower_bound_ == fitted(rows, X_error=np.where(error > 1, np.inf, 1.0)).lower_bound_
-    )
+    infinite = np.where(error > 1, np.inf, 1.0)
+    assert fitted(rows, X_error=error).lower_bound_ == fitted(rows, X_error=infinite).lower_bound_
 
 
 @pytest.mark.parametrize("X_error", [None, 1e-9])

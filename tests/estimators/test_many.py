@@ -176,11 +176,8 @@ def test_a_group_of_a_frame_that_cannot_be_fitted_names_its_column(library, tabl
     frame, _ = table
     first = frame.index[frame["sensor"] == "west"][0]
     frame.loc[first, "b"] = np.inf
-    given = {
-        "pandas": frame,
-        "polars": pl.from_pandas(frame),
-        "arrow": pa.Table.from_pandas(frame, preserve_index=False),
-    }
+    as_arrow = pa.Table.from_pandas(frame, preserve_index=False)
+    given = {"pandas": frame, "polars": pl.from_pandas(frame), "arrow": as_arrow}
     mixtures = fit_quietly(given[library], 2, by="sensor", random_state=0)
     assert list(mixtures.errors) == ["west"]
     assert "row 0, column 'b'" in mixtures.errors["west"]
@@ -409,9 +406,8 @@ def assert_same(found, made):
     assert found.family == made.family
     for name in ("keys", "errors", "feature_names"):
         assert getattr(found, name) == getattr(made, name)
-    assert {key: list(each) for key, each in found.notes.items()} == {
-        key: list(each) for key, each in made.notes.items()
-    }
+    of_found, of_made = ({key: list(each) for key, each in some.notes.items()} for some in (found, made))
+    assert of_found == of_made
 
 
 def test_files_hold_keys_and_notes(mixtures, tmp_path):

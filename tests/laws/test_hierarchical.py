@@ -21,11 +21,9 @@ def joint_labels(rows, n_components, engine, weight=None):
     """The component of each row by the start."""
     partition = start_named("hierarchical")(distinct_rows(ArraySource(rows, weight)), engine, n_components, None)
     block = Block(0, rows)
-    return (
-        engine.labels(block, partition.parameters)
-        if partition.responsibilities is None
-        else partition.responsibilities(block).argmax(1)
-    )
+    if partition.responsibilities is None:
+        return engine.labels(block, partition.parameters)
+    return partition.responsibilities(block).argmax(1)
 
 
 def same_partition(first, second):

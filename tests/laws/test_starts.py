@@ -131,11 +131,8 @@ def test_condensed_rows_have_the_moments_of_all_and_keep_the_ends(is_weighted, r
         assert sums[0] == pytest.approx(sums[1], rel=rounding)
     if not is_weighted:
         np.testing.assert_array_equal(few.rows[[0, 1, -2, -1]], every.rows[[0, 1, -2, -1]])
-    at, collect = (
-        few.rows[:, 0] == 1.5,
-        every.rows[:, 0] == 1.5,
-    )  # a number that many rows have is not mixed with others
-    assert few.weight[at].sum() == every.weight[collect].sum()
+    at, of_all = few.rows[:, 0] == 1.5, every.rows[:, 0] == 1.5  # a number that many rows have is not mixed with others
+    assert few.weight[at].sum() == every.weight[of_all].sum()
     assert condensed(few) is few
 
 
@@ -180,10 +177,8 @@ def test_a_hash_of_rows_tells_small_numbers_apart():
 
 def test_seeds_have_keys_of_their_own():
     sample = distinct_rows(ArraySource(np.arange(4.0)[:, None]))
-    keys = {
-        start_named("random")(sample, None, 2, np.random.default_rng(seed)).responsibilities.key for seed in range(200)
-    }
-    assert len(keys) == 200
+    partitions = [start_named("random")(sample, None, 2, np.random.default_rng(seed)) for seed in range(200)]
+    assert len({partition.responsibilities.key for partition in partitions}) == 200
 
 
 def started(name, rows, engine, n_components=3, seed=7):

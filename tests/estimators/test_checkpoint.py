@@ -209,10 +209,8 @@ def test_weights_of_any_size_are_trimmed_as_if_never_stopped(seed, n_states, pat
 
 def test_a_warm_start_goes_on(rows, path, stop_at):
     def warm():
-        fitted = GaussianMixture(4, tol=1e-9, max_iter=3, init_params="kmeans", random_state=3, warm_start=True).fit(
-            rows
-        )
-        return fitted.set_params(max_iter=9)
+        fitted = GaussianMixture(4, tol=1e-9, max_iter=3, init_params="kmeans", random_state=3, warm_start=True)
+        return fitted.fit(rows).set_params(max_iter=9)
 
     expected = everything(warm().fit(rows))
     for n_states in range(6):

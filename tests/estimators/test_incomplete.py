@@ -282,11 +282,11 @@ EMPTY = np.r_[ROWS, np.full((50, ROWS.shape[1]), np.nan)]
 @pytest.mark.parametrize("weight", [None, 3.0])
 def test_rows_without_any_value_do_not_count_in_criteria(weight):
     gm = GaussianMixture(2, random_state=0).fit(ROWS)
-    of_rows, collect = (None if weight is None else np.full(len(rows), weight) for rows in (ROWS, EMPTY))
-    assert gm.bic(EMPTY, collect) == pytest.approx(gm.bic(ROWS, of_rows), rel=1e-12)
-    assert gm.aic(EMPTY, collect) == pytest.approx(gm.aic(ROWS, of_rows), rel=1e-12)
-    told = gm.summary(EMPTY, collect).facts["bic"]
-    assert told == pytest.approx(gm.bic(EMPTY, collect), rel=1e-12)
+    of_rows, of_all = (None if weight is None else np.full(len(rows), weight) for rows in (ROWS, EMPTY))
+    assert gm.bic(EMPTY, of_all) == pytest.approx(gm.bic(ROWS, of_rows), rel=1e-12)
+    assert gm.aic(EMPTY, of_all) == pytest.approx(gm.aic(ROWS, of_rows), rel=1e-12)
+    told = gm.summary(EMPTY, of_all).facts["bic"]
+    assert told == pytest.approx(gm.bic(EMPTY, of_all), rel=1e-12)
 
 
 def test_rows_without_any_value_do_not_count_where_weights_are_shares_or_precisions():

@@ -482,9 +482,8 @@ def test_where_formulas_fall_short_it_takes_refits_and_says_why(meaning):
 def test_without_refits_it_says_what_formulas_are_worth(why, monkeypatch):
     X = rows(apart=1.5)
     gm = fitted(X)
-    monkeypatch.setattr(
-        bootstrap, *(("MAX_FAST_WORK", 1) if why == "refits take long" else ("MAX_COLLAPSED_FRACTION", -1))
-    )
+    limits = {"refits take long": ("MAX_FAST_WORK", 1), "refits collapse": ("MAX_COLLAPSED_FRACTION", -1)}
+    monkeypatch.setattr(bootstrap, *limits[why])
     found = gm.inference(X)
     assert isinstance(found, Inference)
     assert found.notes[0].endswith("Use bootstrap(X).")

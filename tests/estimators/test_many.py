@@ -120,10 +120,8 @@ def test_unusual_groups(rng):
     groups[11] = groups[11].tolist()
     mixtures = assert_law(groups, 3)
     assert sorted(mixtures.errors) == [1, 2, 3, 7, 8]
-    assert (
-        mixtures.errors[1]
-        == "Input X contains infinity: row 0, column 0 (counted from 0). Remove or fill such rows first."
-    )
+    said = "Input X contains infinity: row 0, column 0 (counted from 0). Remove or fill such rows first."
+    assert mixtures.errors[1] == said
     assert np.isnan(mixtures.weights[1]).all()
     assert mixtures.n_iter[1] == 0
 

@@ -75,9 +75,8 @@ def test_targets_may_be_a_frame_of_their_own(library):
     Y = np.column_stack([X[:, 0] + X[:, 1], X[:, 0] - X[:, 2]]) + 0.1 * X[::-1, :2]
     fitted = GaussianMixtureRegressor().fit(library(columns_of(X)), library(columns_of(Y, names)))
     assert list(fitted.mixture_.feature_names) == [*NAMES, *names]
-    np.testing.assert_array_equal(
-        fitted.predict(library(columns_of(X))), GaussianMixtureRegressor().fit(X, Y).predict(X)
-    )
+    expected = GaussianMixtureRegressor().fit(X, Y).predict(X)
+    np.testing.assert_array_equal(fitted.predict(library(columns_of(X))), expected)
 
 
 @pytest.mark.parametrize(

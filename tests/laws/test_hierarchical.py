@@ -45,9 +45,8 @@ def test_a_cut_is_scipy_s(n_components, n_features, engine, rng):
 def test_whitened_distances_are_those_that_rows_are_merged_by(n_features, rng):
     rows = rng.normal(size=(40, n_features)) @ rng.normal(size=(n_features, n_features))
     whitening = build_hierarchy(distinct_rows(ArraySource(rows))).scaling.whitening
-    near, far = (
-        np.linalg.norm(values[:20] - values[20:], axis=1) for values in (whitening.whiten(0, rows), scaled(rows))
-    )
+    whitened = whitening.whiten(0, rows), scaled(rows)
+    near, far = (np.linalg.norm(values[:20] - values[20:], axis=1) for values in whitened)
     ratio = near / far
     np.testing.assert_allclose(ratio, ratio[0], rtol=1e-12)
     assert (np.triu(whitening.factors[0], 1) == 0).all()

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 import gaussmix
-from gaussmix import GaussianMixture, GaussianMixtureIC, GaussianMixtureImputer, Mixture, NotAModelFile
+from gaussmix import GaussianMixture, GaussianMixtureClassifier, GaussianMixtureIC, Mixture, NotAModelFile
 from gaussmix._src.formats import model_file
 from gaussmix._src.formats.envelope import pack, unpack
 
@@ -93,11 +93,9 @@ ESTIMATORS = {
     "GaussianMixture": lambda X: GaussianMixture(3, covariance_type="factor_analyzer", random_state=0).fit(X),
     "GaussianMixtureIC": lambda X: GaussianMixtureIC([1, 2], covariance_type=["full", "diag"], random_state=0).fit(X),
     "GaussianMixtureDetector": lambda X: gaussmix.GaussianMixtureDetector(2, random_state=0).fit(X),
-    "GaussianMixtureImputer": lambda X: GaussianMixtureImputer(2, random_state=0).fit(X),
+    "GaussianMixtureImputer": lambda X: gaussmix.GaussianMixtureImputer(2, random_state=0).fit(X),
     "GaussianMixtureRegressor": lambda X: gaussmix.GaussianMixtureRegressor(2, targets=[2, 0], random_state=0).fit(X),
-    "GaussianMixtureClassifier": lambda X: gaussmix.GaussianMixtureClassifier(2, random_state=0).fit(
-        X, np.arange(len(X)) % 3
-    ),
+    "GaussianMixtureClassifier": lambda X: GaussianMixtureClassifier(2, random_state=0).fit(X, np.arange(len(X)) % 3),
 }
 FORGED = [
     {"array": [7, -1], "dtype": "int64"},

@@ -9,15 +9,9 @@ import numpy as np
 from common import Block, MomentSpec, Rule, Second
 from numpy.typing import NDArray
 
+from gaussmix._src.engines import joint
 from gaussmix._src.engines.base import NEGLIGIBLE_NATS, Facts
 from gaussmix._src.engines.complete.distant import correct_distant_rows, distant_rows, split_block, sum_distant_rows
-from gaussmix._src.engines.joint import (
-    joint_labels,
-    joint_log_density,
-    joint_responsibilities,
-    one_hot,
-    with_background,
-)
 from gaussmix._src.engines.randomness import Words, _counter, _uniform, label_uniforms, philox
 from gaussmix._src.interfaces.block import BlockState, RowStatistics
 from gaussmix._src.interfaces.moments import BlockMoments, Moments
@@ -99,7 +93,7 @@ class ReferenceEngine(OneStep):
         return Moments.from_sums(sums)
 
     def log_density(self, block: Block, parameters: Parameters) -> Array:
-        return joint_log_density(self.component_log_density(block, parameters), block, parameters)
+        return joint.joint_log_density(self.component_log_density(block, parameters), block, parameters)
 
     def component_log_density(self, block: Block, parameters: Parameters) -> Array:
         log_joint = np.empty((block.n_rows, len(parameters.means)))
@@ -109,11 +103,11 @@ class ReferenceEngine(OneStep):
         return log_joint
 
     def responsibilities(self, block: Block, parameters: Parameters) -> Array:
-        shared = joint_responsibilities(self.component_log_density(block, parameters), block, parameters)
+        shared = joint.joint_responsibilities(self.component_log_density(block, parameters), block, parameters)
         return correct_distant_rows(shared, block, parameters, self.log_density)
 
     def labels(self, block: Block, parameters: Parameters) -> NDArray[np.int64]:
-        best = joint_labels(self.component_log_density(block, parameters), block, parameters)
+        best = joint.joint_labels(self.component_log_density(block, parameters), block, parameters)
         return correct_distant_rows(best, block, parameters, self.log_density)
 
     def draw(
@@ -147,10 +141,10 @@ def _share(block: Block, parameters: Parameters | None, rule: Rule, n_components
     """Responsibilities (n_rows, n_components) under a rule, those of the background, and log p(x) of each row."""
     if parameters is None:
         assert block.assignment is not None
-        return one_hot(block.assignment, n_components), np.zeros(block.n_rows), np.zeros(block.n_rows)
-    log_joint = with_background(_log_joint(block, parameters), block, parameters)
+        return joint.one_hot(block.assignment, n_components), np.zeros(block.n_rows), np.zeros(block.n_rows)
+    log_joint = joint.with_background(_log_joint(block, parameters), block, parameters)
     if rule is Rule.HARD:
-        shared, log_density = one_hot(log_joint.argmax(axis=1), log_joint.shape[1]), log_joint.max(axis=1)
+        shared, log_density = joint.one_hot(log_joint.argmax(axis=1), log_joint.shape[1]), log_joint.max(axis=1)
     else:
         shared, log_density = step_shares(log_joint)
     return shared[:, :n_components], shared[:, n_components:].sum(axis=1), log_density

@@ -13,20 +13,15 @@ import sys
 
 def foreign_symbols(isa: str, listing: str) -> list[str]:
     """Weak or unique definitions in the output of `nm -C --defined-only` outside gaussmix::<isa>."""
-    foreign = []
-    for line in listing.splitlines():
-        _, kind, name = line.split(maxsplit=2)
-        if kind in "WVu" and f"gaussmix::{isa}::" not in name:
-            foreign.append(name)
-    return foreign
+    symbols = (line.split(maxsplit=2) for line in listing.splitlines())
+    return [name for _, kind, name in symbols if kind in "WVu" and f"gaussmix::{isa}::" not in name]
 
 
 def main(isa: str, *objects: str) -> int:
     """Print the foreign symbols of the objects; 1 if there are any."""
-    foreign = []
-    for path in objects:
-        nm = subprocess.run(["nm", "-C", "--defined-only", path], check=True, capture_output=True, text=True)
-        foreign += foreign_symbols(isa, nm.stdout)
+    nm = ["nm", "-C", "--defined-only"]
+    listings = (subprocess.run([*nm, path], check=True, capture_output=True, text=True).stdout for path in objects)
+    foreign = [name for listing in listings for name in foreign_symbols(isa, listing)]
     for name in foreign:
         print(f"{isa}: {name} is shared with code for other processors: keep std out of the kernels")
     return int(bool(foreign))

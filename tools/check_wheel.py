@@ -24,14 +24,7 @@ PACKAGE = Path(__file__).parents[1] / "src" / "gaussmix"
 
 PAGE = "gaussmix/cli/show/page.html"  # of reports
 IN_WHEEL = [PAGE, "gaussmix/py.typed", "gaussmix/_core.pyi", "gaussmix-*.dist-info/licenses/LICENSE"]
-ONLY_IN_WHEEL = [
-    PAGE,
-    "gaussmix/*.py",
-    "gaussmix/_core.*",
-    "gaussmix/py.typed",
-    "gaussmix-*.dist-info/*",
-    "gaussmix.libs/*",
-]
+ONLY_IN_WHEEL = [*IN_WHEEL, "gaussmix/*.py", "gaussmix/_core.*", "gaussmix-*.dist-info/*", "gaussmix.libs/*"]
 EXTENSION = re.compile(r"gaussmix/_core\.[^/]*(so|pyd)$")
 # From 3.12 on, one wheel by the stable ABI, but not for 3.14 without the GIL. What the extension of each is called:
 TAGS = {
@@ -85,11 +78,9 @@ def _kernel_faults(extension: bytes, backends: set[str]) -> Iterator[str]:
         is_there = isa.encode() + b"\0" in extension
         if is_there != (isa in backends):
             yield f"there are kernels named {isa}" if is_there else f"no kernels named {isa}"
-    code = _disassembled(extension)
-    if code:
-        for isa in sorted(backends & INSTRUCTIONS.keys()):
-            if not INSTRUCTIONS[isa].search(code):
-                yield f"no {isa} instructions"
+    if code := _disassembled(extension):
+        wanted = sorted(backends & INSTRUCTIONS.keys())
+        yield from (f"no {isa} instructions" for isa in wanted if not INSTRUCTIONS[isa].search(code))
 
 
 def _disassembled(extension: bytes) -> str:

@@ -170,10 +170,8 @@ def arm64_wheel() -> Path:
     shutil.rmtree(wheels, ignore_errors=True)
     settings = [f"build-dir={build / 'build'}"]
     settings += ["cmake.define." + definition.removeprefix("-D") for definition in crossing(build, *PYTHON)]
-    os.environ |= {
-        "_PYTHON_HOST_PLATFORM": "linux-aarch64",
-        "SETUPTOOLS_EXT_SUFFIX": ".cpython-311-aarch64-linux-gnu.so",
-    }
+    os.environ["_PYTHON_HOST_PLATFORM"] = "linux-aarch64"
+    os.environ["SETUPTOOLS_EXT_SUFFIX"] = ".cpython-311-aarch64-linux-gnu.so"
     pip = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "-w", wheels]
     run(*pip, *(f"--config-settings={setting}" for setting in settings), ROOT)
     (wheel,) = wheels.glob("*.whl")

@@ -43,9 +43,8 @@ def members(cls: type) -> Iterator[str]:
         return
     for name in sorted(dir(cls)):
         owner = next(base for base in cls.__mro__ if name in vars(base))
-        is_theirs = not owner.__module__.startswith("gaussmix") or type(vars(owner)[name]).__module__.startswith(
-            "sklearn"
-        )
+        kind = type(vars(owner)[name])
+        is_theirs = not owner.__module__.startswith("gaussmix") or kind.__module__.startswith("sklearn")
         of_structures = issubclass(cls, Family) and not hasattr(Value, name)  # for who writes one, not for users
         is_parameter = issubclass(cls, BaseEstimator) and name in inspect.signature(cls).parameters
         if is_theirs or of_structures or is_parameter or (name.startswith("_") and name != "__init__"):

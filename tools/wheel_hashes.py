@@ -29,11 +29,8 @@ def differences(folder: Path) -> Iterator[str]:
         yield f"{len(wheels)} wheels are too few to compare"
     written = {wheel: wheel.with_suffix(".txt") for wheel in wheels}
     yield from (f"there are no hashes of {wheel.name}" for wheel in wheels if not written[wheel].exists())
-    hashes = {
-        wheel.stem: dict(line.rsplit(": ", 1) for line in file.read_text(encoding="utf-8").splitlines())
-        for wheel, file in written.items()
-        if file.exists()
-    }
+    texts = {wheel.stem: file.read_text(encoding="utf-8") for wheel, file in written.items() if file.exists()}
+    hashes = {stem: dict(line.rsplit(": ", 1) for line in text.splitlines()) for stem, text in texts.items()}
     first = next(iter(hashes), "")
     for wheel, found in hashes.items():
         if not found:

@@ -17,12 +17,7 @@ import pytest
 from sklearn.datasets import load_iris
 from sklearn.mixture import GaussianMixture as SklearnMixture
 
-from gaussmix import (
-    GaussianMixture,
-    GaussianMixtureClassifier,
-    GaussianMixtureDetector,
-    Mixture,
-)
+from gaussmix import GaussianMixture, GaussianMixtureClassifier, GaussianMixtureDetector, Mixture
 
 MCLUST = Path(__file__).parents[1] / "oracle" / "mclust"
 FAITHFUL = Path(__file__).parents[2] / "examples" / "faithful.csv"
@@ -99,9 +94,8 @@ class TestClassify:
         np.testing.assert_allclose([float(row[6]) for row in rows], probability, atol=1e-12)
 
     def test_other_rows_need_the_features_only(self, cli, iris, csv_file):
-        result = cli(
-            "classify", iris, csv_file("d,c,b,a\n0.2,1.4,3.5,5.1\n"), "--labels", "species", "-s", "tied", "-q"
-        )
+        rows = csv_file("d,c,b,a\n0.2,1.4,3.5,5.1\n")
+        result = cli("classify", iris, rows, "--labels", "species", "-s", "tied", "-q")
         assert (result.exit_code, result.stderr) == (0, "")
         assert table(result.stdout)[1][0][4] == "setosa"
 
@@ -280,10 +274,8 @@ def test_completion_scripts_are_printed(shell, cli, monkeypatch):
     [("gaussmix ", 1, "report"), ("gaussmix fit --crit", 2, "--criterion"), ("gaussmix fit ", 2, "file")],
 )
 def test_commands_options_and_files_are_completed(words, at, expected):
-    environment = {**os.environ, "_GAUSSMIX_COMPLETE": "bash_complete", "COMP_WORDS": words, "COMP_CWORD": str(at)}
-    run = subprocess.run(
-        [sys.executable, "-m", "gaussmix"], env=environment, capture_output=True, text=True, check=True
-    )
+    variables = {**os.environ, "_GAUSSMIX_COMPLETE": "bash_complete", "COMP_WORDS": words, "COMP_CWORD": str(at)}
+    run = subprocess.run([sys.executable, "-m", "gaussmix"], env=variables, capture_output=True, text=True, check=True)
     assert expected in run.stdout
 
 

@@ -66,15 +66,11 @@ def test_a_weight_counts_as_so_many_rows(cli, csv_file, tmp_path):
 
 def test_precisions_count_as_rows(cli, csv_file, tmp_path):
     rows = [(1, 2), (3, 4), (5, 7), (2, 2), (4, 6)]
-    one, many = (
-        csv_file("x,y,w\n" + "".join(f"{x},{y},{scale}\n" for x, y in rows), f"{scale}.csv") for scale in (1, 50)
-    )
-    arguments = ["--weights", "w", "--weight-type", "precision", "--json"]
-    fits = [
-        json.loads(cli("fit", table, "-k", 1, *arguments, "-o", tmp_path / "m.gmm").stdout) for table in (one, many)
-    ]
+    one, many = (csv_file("x,y,w\n" + "".join(f"{x},{y},{w}\n" for x, y in rows), f"{w}.csv") for w in (1, 50))
+    options = ["--weights", "w", "--weight-type", "precision", "--json"]
+    fits = [json.loads(cli("fit", table, "-k", 1, *options, "-o", tmp_path / "m.gmm").stdout) for table in (one, many)]
     assert fits[0]["candidates"][0]["bic"] == pytest.approx(fits[1]["candidates"][0]["bic"], rel=1e-12)
-    scores = [json.loads(cli("score", tmp_path / "m.gmm", table, *arguments).stdout) for table in (one, many)]
+    scores = [json.loads(cli("score", tmp_path / "m.gmm", table, *options).stdout) for table in (one, many)]
     assert scores[0]["bic"] == pytest.approx(scores[1]["bic"], rel=1e-12)
     plain = json.loads(cli("score", tmp_path / "m.gmm", many, "--weights", "w", "--json").stdout)
     assert abs(plain["bic"]) > 10 * abs(scores[0]["bic"])
@@ -145,9 +141,8 @@ def test_columns_by_place_where_names_differ(verb, cli, model, csv_file):
     assert renamed.exit_code == 0
     same = csv_file("eruptions,waiting\n3.6,79\n1.8,54\n", "same.csv")
     for order in ("eruptions,waiting", "waiting,eruptions"):
-        expected, found = (
-            json.loads(r.stdout) for r in (cli(verb, model, same, "--columns", order, "--json"), renamed)
-        )
+        named = cli(verb, model, same, "--columns", order, "--json")
+        expected, found = (json.loads(result.stdout) for result in (named, renamed))
         if verb == "score":
             assert found["bic"] == expected["bic"]
         else:

@@ -10,14 +10,8 @@ import pyarrow as pa
 import pytest
 from scipy import sparse
 
-from gaussmix import (
-    GaussianMixture,
-    GaussianMixtureClassifier,
-    GaussianMixtureDetector,
-    GaussianMixtureIC,
-    GaussianMixtureImputer,
-    GaussianMixtureRegressor,
-)
+import gaussmix
+from gaussmix import GaussianMixture, GaussianMixtureClassifier, GaussianMixtureIC, GaussianMixtureImputer
 
 ROWS = np.arange(60.0).reshape(20, 3) % 7
 NAMES = ["height", "width", "depth"]
@@ -229,9 +223,9 @@ def test_predictors_name_a_constant_column(names, rng):
     for fit in (
         lambda: GaussianMixtureIC([1, 2], covariance_type="diag", reg_covar="auto", random_state=0).fit(X),
         lambda: GaussianMixtureClassifier().fit(X, y),
-        lambda: GaussianMixtureDetector().fit(X),
+        lambda: gaussmix.GaussianMixtureDetector().fit(X),
         lambda: GaussianMixtureImputer().fit(X),
-        lambda: GaussianMixtureRegressor().fit(X, rows[:, 0] + y),
+        lambda: gaussmix.GaussianMixtureRegressor().fit(X, rows[:, 0] + y),
     ):
         with pytest.warns(RuntimeWarning, match=rf"^Column {where} of X is {CONSTANT}") as caught:
             fit()

@@ -71,14 +71,7 @@ def test_with_full_covariances_it_is_scikit_learn_s_posterior(three) -> None:
     theirs = Theirs(n_components=3, reg_covar=0, **settings).fit(three)
     ours = BayesianGaussianMixture(3, **COURSE, **settings).fit(three)
     order, other = np.argsort(ours.means_[:, 0]), np.argsort(theirs.means_[:, 0])
-    for name in (
-        "weights_",
-        "means_",
-        "covariances_",
-        "mean_precision_",
-        "degrees_of_freedom_",
-        "weight_concentration_",
-    ):
+    for name in "weights_", "means_", "covariances_", "mean_precision_", "degrees_of_freedom_", "weight_concentration_":
         np.testing.assert_allclose(getattr(ours, name)[order], getattr(theirs, name)[other], rtol=1e-5, err_msg=name)
     np.testing.assert_allclose(ours.score_samples(three, how="plugin"), theirs.score_samples(three), atol=1e-5)
     np.testing.assert_allclose(ours.predict_proba(three)[:, order], theirs.predict_proba(three)[:, other], atol=1e-5)
@@ -208,11 +201,8 @@ def test_labels_hold_without_moves(near) -> None:
     assert (found.predict(near[:10]) == 1).mean() > 0.7
     with pytest.raises(ValueError, match=r"labels name components by number\. Set split_merge=False"):
         BayesianGaussianMixture(2).fit(near, labels=labels)
-    for wrong, sentence in (
-        (labels + 2, "labels name component 3; with n_components=2"),
-        (np.eye(3)[labels], "has 3 "),
-    ):
-        with pytest.raises(ValueError, match=sentence):
+    for wrong, said in ((labels + 2, "labels name component 3; with n_components=2"), (np.eye(3)[labels], "has 3 ")):
+        with pytest.raises(ValueError, match=said):
             BayesianGaussianMixture(2, **COURSE).fit(near, labels=wrong)
 
 

@@ -60,9 +60,8 @@ def test_weights_and_errors_count_as_in_the_fits():
         again = GaussianMixture(1).fit(X[others], sample_weight=heavy[others])
         scores.append(again.score(X[fold], sample_weight=heavy[fold]))
         weights.append(heavy[fold].sum())
-    assert compare(fit, X[:60], sample_weight=heavy, cv=3)["cv"][0] == pytest.approx(
-        np.average(scores, weights=weights)
-    )
+    expected = np.average(scores, weights=weights)
+    assert compare(fit, X[:60], sample_weight=heavy, cv=3)["cv"][0] == pytest.approx(expected)
 
 
 def test_other_rows_than_those_of_a_fit_are_noticed():

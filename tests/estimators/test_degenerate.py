@@ -80,9 +80,8 @@ def test_without_a_component_the_fit_is_that_of_the_others(how):
     assert fitted.converged_
     assert fitted.predict_proba(X).shape == (len(X), 2)
     assert fitted.weights_.sum() == pytest.approx(1, abs=1e-14)
-    others = {name: values[:2] for name, values in start([0, 0], [8, 8], [20, 4]).items()} | {
-        "weights_init": [0.5, 0.5]
-    }
+    others = {name: values[:2] for name, values in start([0, 0], [8, 8], [20, 4]).items()}
+    others["weights_init"] = [0.5, 0.5]
     alone = GaussianMixture(2, reg_covar=0, tol=1e-10, max_iter=2000, **others).fit(X)
     assert fitted.score(X) == pytest.approx(alone.score(X), rel=1e-6)
     np.testing.assert_allclose(fitted.means_, alone.means_, rtol=1e-2)

@@ -88,12 +88,8 @@ def test_no_error_is_an_error_of_nothing(rows, holed):
 @pytest.mark.parametrize("structure", ["full", "diag"])
 def test_all_forms_of_errors_say_the_same(structure, holed):
     deviations = np.array([0.2, 0.5, 1.0])
-    forms = [
-        deviations,
-        np.tile(deviations, (300, 1)),
-        np.diag(deviations**2),
-        np.tile(np.diag(deviations**2), (300, 1, 1)),
-    ]
+    square = np.diag(deviations**2)
+    forms = [deviations, np.tile(deviations, (300, 1)), square, np.tile(square, (300, 1, 1))]
     first, *others = (fitted(holed, X_error=form, covariance_type=structure) for form in forms)
     for other in others:
         assert_same(first, other)
@@ -226,9 +222,8 @@ def test_unknown_words_and_sources_are_refused(tmp_path):
 def test_an_error_whose_square_overflows_is_infinite(rows):
     error = np.ones(rows.shape)
     error[3, 1] = 1e200
-    assert (
-        fitted(rows, X_error=error).lower_bound_ == fitted(rows, X_error=np.where(error > 1, np.inf, 1.0)).lower_bound_
-    )
+    infinite = np.where(error > 1, np.inf, 1.0)
+    assert fitted(rows, X_error=error).lower_bound_ == fitted(rows, X_error=infinite).lower_bound_
 
 
 @pytest.mark.parametrize("X_error", [None, 1e-9])
@@ -287,11 +282,11 @@ EMPTY = np.r_[ROWS, np.full((50, ROWS.shape[1]), np.nan)]
 @pytest.mark.parametrize("weight", [None, 3.0])
 def test_rows_without_any_value_do_not_count_in_criteria(weight):
     gm = GaussianMixture(2, random_state=0).fit(ROWS)
-    of_rows, collect = (None if weight is None else np.full(len(rows), weight) for rows in (ROWS, EMPTY))
-    assert gm.bic(EMPTY, collect) == pytest.approx(gm.bic(ROWS, of_rows), rel=1e-12)
-    assert gm.aic(EMPTY, collect) == pytest.approx(gm.aic(ROWS, of_rows), rel=1e-12)
-    told = gm.summary(EMPTY, collect).facts["bic"]
-    assert told == pytest.approx(gm.bic(EMPTY, collect), rel=1e-12)
+    of_rows, of_all = (None if weight is None else np.full(len(rows), weight) for rows in (ROWS, EMPTY))
+    assert gm.bic(EMPTY, of_all) == pytest.approx(gm.bic(ROWS, of_rows), rel=1e-12)
+    assert gm.aic(EMPTY, of_all) == pytest.approx(gm.aic(ROWS, of_rows), rel=1e-12)
+    told = gm.summary(EMPTY, of_all).facts["bic"]
+    assert told == pytest.approx(gm.bic(EMPTY, of_all), rel=1e-12)
 
 
 def test_rows_without_any_value_do_not_count_where_weights_are_shares_or_precisions():

@@ -8,17 +8,8 @@ import numpy as np
 import pytest
 from scipy.stats import multivariate_normal, norm
 
-from gaussmix import (
-    FAMILIES,
-    Bootstrap,
-    Dirichlet,
-    GaussianMixture,
-    GaussianMixtureIC,
-    Inference,
-    Mixture,
-    Noise,
-    Restrictions,
-)
+import gaussmix
+from gaussmix import FAMILIES, Bootstrap, Dirichlet, GaussianMixture, Inference, Mixture, Noise, Restrictions
 from gaussmix._src.em.curvature.natural import NaturalScale
 from gaussmix._src.fit.after import bootstrap
 from gaussmix._src.fit.after.inference import INFORMATION_KINDS, Ascent
@@ -337,7 +328,7 @@ def test_other_rows_are_noticed(change):
 
 def test_a_search_has_it_too():
     X = rows()
-    search = GaussianMixtureIC(range(1, 3), covariance_type="full", random_state=0).fit(X)
+    search = gaussmix.GaussianMixtureIC(range(1, 3), covariance_type="full", random_state=0).fit(X)
     np.testing.assert_allclose(np.sort(search.inference(X).bse), np.sort(fitted(X).inference(X).bse), rtol=1e-3)
 
 
@@ -491,9 +482,8 @@ def test_where_formulas_fall_short_it_takes_refits_and_says_why(meaning):
 def test_without_refits_it_says_what_formulas_are_worth(why, monkeypatch):
     X = rows(apart=1.5)
     gm = fitted(X)
-    monkeypatch.setattr(
-        bootstrap, *(("MAX_FAST_WORK", 1) if why == "refits take long" else ("MAX_COLLAPSED_FRACTION", -1))
-    )
+    limits = {"refits take long": ("MAX_FAST_WORK", 1), "refits collapse": ("MAX_COLLAPSED_FRACTION", -1)}
+    monkeypatch.setattr(bootstrap, *limits[why])
     found = gm.inference(X)
     assert isinstance(found, Inference)
     assert found.notes[0].endswith("Use bootstrap(X).")

@@ -68,9 +68,8 @@ def test_a_part_goes_to_the_label_of_most_weight():
     known = UserLabels([(0,), (1,)], labels).log_prior(2, False)
     for row_weight, order in ((None, [1, 0]), (weight, [0, 1])):
         source = ArraySource(rows, row_weight).with_log_prior(*known)
-        found = guided(
-            Partition(responsibilities=lambda block: np.eye(2)[block.rows[:, 0].astype(int)]), source, choose(1), 2
-        )
+        partition = Partition(responsibilities=lambda block: np.eye(2)[block.rows[:, 0].astype(int)])
+        found = guided(partition, source, choose(1), 2)
         shares = found.responsibilities(source.whole)
         assert [shares[4].argmax(), shares[9].argmax()] == order
 
@@ -137,9 +136,8 @@ def test_a_label_may_have_several_components(groups, rng):
 
 def test_y_stays_ignored(groups):
     rows, truth = groups
-    assert GaussianMixture(3, random_state=0).fit(rows, truth).mixture_ == (
-        GaussianMixture(3, random_state=0).fit(rows).mixture_
-    )
+    gm = GaussianMixture(3, random_state=0)
+    assert gm.fit(rows, truth).mixture_ == gm.fit(rows).mixture_
 
 
 @pytest.mark.parametrize("criterion", ["bic", "icl", "cv"])

@@ -120,10 +120,8 @@ def test_unusual_groups(rng):
     groups[11] = groups[11].tolist()
     mixtures = assert_law(groups, 3)
     assert sorted(mixtures.errors) == [1, 2, 3, 7, 8]
-    assert (
-        mixtures.errors[1]
-        == "Input X contains infinity: row 0, column 0 (counted from 0). Remove or fill such rows first."
-    )
+    said = "Input X contains infinity: row 0, column 0 (counted from 0). Remove or fill such rows first."
+    assert mixtures.errors[1] == said
     assert np.isnan(mixtures.weights[1]).all()
     assert mixtures.n_iter[1] == 0
 
@@ -176,11 +174,8 @@ def test_a_group_of_a_frame_that_cannot_be_fitted_names_its_column(library, tabl
     frame, _ = table
     first = frame.index[frame["sensor"] == "west"][0]
     frame.loc[first, "b"] = np.inf
-    given = {
-        "pandas": frame,
-        "polars": pl.from_pandas(frame),
-        "arrow": pa.Table.from_pandas(frame, preserve_index=False),
-    }
+    as_arrow = pa.Table.from_pandas(frame, preserve_index=False)
+    given = {"pandas": frame, "polars": pl.from_pandas(frame), "arrow": as_arrow}
     mixtures = fit_quietly(given[library], 2, by="sensor", random_state=0)
     assert list(mixtures.errors) == ["west"]
     assert "row 0, column 'b'" in mixtures.errors["west"]
@@ -409,9 +404,8 @@ def assert_same(found, made):
     assert found.family == made.family
     for name in ("keys", "errors", "feature_names"):
         assert getattr(found, name) == getattr(made, name)
-    assert {key: list(each) for key, each in found.notes.items()} == {
-        key: list(each) for key, each in made.notes.items()
-    }
+    of_found, of_made = ({key: list(each) for key, each in some.notes.items()} for some in (found, made))
+    assert of_found == of_made
 
 
 def test_files_hold_keys_and_notes(mixtures, tmp_path):

@@ -235,18 +235,14 @@ def test_held_out_rows_decide_by_one_standard_error(X):
 def test_folds_are_random_and_of_equal_size(n_folds):
     """Each part of the rows is as in all of them; numbers of rows say nothing about their folds."""
     folds, n_rows = Folds(n_folds, 7), 60_000 + n_folds // 2
-    collect = folds.folds_at(slice(0, n_rows))
-    sizes = np.bincount(collect, minlength=n_folds)
+    of_all = folds.folds_at(slice(0, n_rows))
+    sizes = np.bincount(of_all, minlength=n_folds)
     assert sizes.tolist() == [folds.size(fold, n_rows) for fold in range(n_folds)]
     assert np.ptp(sizes) <= 1
     for first, end in (0, 1), (5, 5), (3, 40_001), (59_999, n_rows):
-        np.testing.assert_array_equal(folds.folds_at(slice(first, end)), collect[first:end])
+        np.testing.assert_array_equal(folds.folds_at(slice(first, end)), of_all[first:end])
     other = Folds(n_folds, 8).folds_at(slice(0, n_rows))
-    for one, another in (
-        (collect, other),
-        (collect[:-n_folds], collect[n_folds:]),
-        (collect, np.arange(n_rows) % n_folds),
-    ):
+    for one, another in (of_all, other), (of_all[:-n_folds], of_all[n_folds:]), (of_all, np.arange(n_rows) % n_folds):
         deviation = np.sqrt((1 - 1 / n_folds) / n_folds / len(one))
         assert abs((one == another).mean() - 1 / n_folds) < 5 * deviation
 

@@ -18,15 +18,7 @@ from sklearn.base import clone
 from sklearn.pipeline import make_pipeline
 
 import gaussmix
-from gaussmix import (
-    FAMILIES,
-    Dirichlet,
-    GaussianMixture,
-    GaussianMixtureDetector,
-    GaussianMixtureIC,
-    Mixture,
-    Restrictions,
-)
+from gaussmix import FAMILIES, Dirichlet, GaussianMixture, GaussianMixtureIC, Mixture, Restrictions
 from gaussmix._src.em.step.online import STEP_ROWS
 from gaussmix._src.estimators.gaussian_mixture import as_estimator
 from gaussmix._src.fit.fitted import Ending
@@ -160,16 +152,10 @@ def test_a_single_component_and_one_without_weight_have_no_neighbour():
 @pytest.mark.parametrize("library", LIBRARIES)
 def test_frames_come_in_the_library_of_the_data(library, X):
     table = LIBRARIES[library](dict(zip("abc", X.T, strict=True)))
-    fitted = GaussianMixture(3, random_state=0).fit(table)
-    for made in (
-        fitted.tidy(),
-        fitted.glance(),
-        fitted.glance(table),
-        fitted.augment(table),
-        fitted.summary().to_frame(),
-    ):
-        assert type(made) is type(table)
-    again = pickle.loads(pickle.dumps(fitted))
+    gm = GaussianMixture(3, random_state=0).fit(table)
+    for frame in (gm.tidy(), gm.glance(), gm.glance(table), gm.augment(table), gm.summary().to_frame()):
+        assert type(frame) is type(table)
+    again = pickle.loads(pickle.dumps(gm))
     assert type(again.tidy()) is type(table)
 
 
@@ -215,7 +201,7 @@ def test_augment_finds_the_features_among_other_columns(gm, frame):
         gm.augment(with_text.drop(columns="mass_g"))
 
 
-@pytest.mark.parametrize("kind", [GaussianMixture, GaussianMixtureDetector])
+@pytest.mark.parametrize("kind", [GaussianMixture, gaussmix.GaussianMixtureDetector])
 def test_explain_finds_the_features_among_other_columns(kind, frame):
     fitted, with_text = kind(2, random_state=0).fit(frame), frame.assign(place="north")[::-1]
     pd.testing.assert_frame_equal(fitted.explain(with_text).to_frame(), fitted.explain(frame[::-1]).to_frame())

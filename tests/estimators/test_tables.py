@@ -11,14 +11,8 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from gaussmix import (
-    GaussianMixture,
-    GaussianMixtureClassifier,
-    GaussianMixtureDetector,
-    GaussianMixtureIC,
-    GaussianMixtureImputer,
-    GaussianMixtureRegressor,
-)
+import gaussmix
+from gaussmix import GaussianMixture, GaussianMixtureIC, GaussianMixtureImputer, GaussianMixtureRegressor
 from gaussmix._src.numerics.frames import Frame
 
 NAMES = ["width", "height", "depth"]
@@ -65,8 +59,8 @@ def test_each_estimator_takes_each_frame(library):
     y, frame = np.repeat([0, 1], 45), library(columns_of(X))
     for cls, arguments, method in (
         (GaussianMixtureIC, (), "predict"),
-        (GaussianMixtureClassifier, (y,), "predict_proba"),
-        (GaussianMixtureDetector, (), "score_samples"),
+        (gaussmix.GaussianMixtureClassifier, (y,), "predict_proba"),
+        (gaussmix.GaussianMixtureDetector, (), "score_samples"),
         (GaussianMixtureImputer, (), "transform"),
         (GaussianMixtureRegressor, (X[:, 0] - X[:, 1],), "predict"),
     ):
@@ -81,9 +75,8 @@ def test_targets_may_be_a_frame_of_their_own(library):
     Y = np.column_stack([X[:, 0] + X[:, 1], X[:, 0] - X[:, 2]]) + 0.1 * X[::-1, :2]
     fitted = GaussianMixtureRegressor().fit(library(columns_of(X)), library(columns_of(Y, names)))
     assert list(fitted.mixture_.feature_names) == [*NAMES, *names]
-    np.testing.assert_array_equal(
-        fitted.predict(library(columns_of(X))), GaussianMixtureRegressor().fit(X, Y).predict(X)
-    )
+    expected = GaussianMixtureRegressor().fit(X, Y).predict(X)
+    np.testing.assert_array_equal(fitted.predict(library(columns_of(X))), expected)
 
 
 @pytest.mark.parametrize(

@@ -3,15 +3,8 @@
 import numpy as np
 import pytest
 
-from gaussmix import (
-    GaussianMixture,
-    GaussianMixtureClassifier,
-    GaussianMixtureDetector,
-    GaussianMixtureIC,
-    GaussianMixtureImputer,
-    GaussianMixtureRegressor,
-    fit_many,
-)
+import gaussmix
+from gaussmix import GaussianMixture, GaussianMixtureClassifier, GaussianMixtureDetector, GaussianMixtureRegressor
 
 PRECISE = {"weight_type": "precision"}
 
@@ -51,12 +44,11 @@ def test_predictors_count_rows():
     y = np.repeat([0, 1], [70, 50])
     classifiers = [GaussianMixtureClassifier(**how).fit(X, y, w) for how, w in (({}, weight), (PRECISE, 1e-4 * weight))]
     assert classifiers[0].bic_ == pytest.approx(classifiers[1].bic_, rel=1e-12)
-    for cls in (GaussianMixtureDetector, GaussianMixtureImputer, GaussianMixtureRegressor):
+    for cls in (GaussianMixtureDetector, gaussmix.GaussianMixtureImputer, GaussianMixtureRegressor):
         arguments = (X[:, :1], X[:, 1]) if cls is GaussianMixtureRegressor else (X,)
         wanted = cls(2, random_state=0).fit(*arguments, sample_weight=weight)
-        found = cls(2, random_state=0, **PRECISE).fit(
-            *arguments, sample_weight=1e-4 * weight
-        )  # another ridge otherwise
+        # Another ridge otherwise.
+        found = cls(2, random_state=0, **PRECISE).fit(*arguments, sample_weight=1e-4 * weight)
         np.testing.assert_allclose(found.mixture_.covariances, wanted.mixture_.covariances, rtol=1e-9)
 
 
@@ -77,7 +69,7 @@ def test_weights_near_the_smallest_number_are_weights(smallest, how):
     assert classifier.bic_ == pytest.approx(GaussianMixtureClassifier().fit(X, y).bic_, rel=1e-10)
 
 
-@pytest.mark.parametrize("cls", [GaussianMixture, GaussianMixtureIC, GaussianMixtureDetector])
+@pytest.mark.parametrize("cls", [GaussianMixture, gaussmix.GaussianMixtureIC, GaussianMixtureDetector])
 def test_another_meaning_is_refused_and_leaves_the_estimator_as_it_was(cls):
     X, weight = table()
     estimator = cls(weight_type="precisions")
@@ -88,6 +80,7 @@ def test_another_meaning_is_refused_and_leaves_the_estimator_as_it_was(cls):
 
 def test_many_fits_have_the_bits_of_one():
     X, weight = table()
-    found = fit_many([X, X[::-1]], 2, sample_weight=[30 * weight, 30 * weight[::-1]], random_state=0, **PRECISE)
-    single = GaussianMixture(2, random_state=0, **PRECISE).fit(X, sample_weight=30 * weight)
+    weight *= 30
+    found = gaussmix.fit_many([X, X[::-1]], 2, sample_weight=[weight, weight[::-1]], random_state=0, **PRECISE)
+    single = GaussianMixture(2, random_state=0, **PRECISE).fit(X, sample_weight=weight)
     assert found[0] == single.mixture_

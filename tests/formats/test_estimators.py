@@ -13,17 +13,7 @@ from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 
 import gaussmix
-from gaussmix import (
-    FAMILIES,
-    GaussianMixture,
-    GaussianMixtureClassifier,
-    GaussianMixtureDetector,
-    GaussianMixtureIC,
-    GaussianMixtureRegressor,
-    Mixture,
-    NotAModelFile,
-    fit_many,
-)
+from gaussmix import FAMILIES, GaussianMixture, GaussianMixtureDetector, GaussianMixtureIC, Mixture, NotAModelFile
 from gaussmix._src.estimators.base import make_details
 from gaussmix._src.formats import model_file
 from gaussmix._src.formats.envelope import pack, unpack
@@ -169,7 +159,11 @@ def test_a_mixture_set_by_hand_is_saved(rng, tmp_path):
     again = there_and_back(by_hand, tmp_path / "m.gmm")
     assert np.array_equal(again.means_, by_hand.means_)
     assert np.array_equal(again.score_samples(rows), mixture.log_density(rows))
-    for predictor in (GaussianMixtureDetector(), GaussianMixtureRegressor(), GaussianMixtureClassifier()):
+    for predictor in (
+        GaussianMixtureDetector(),
+        gaussmix.GaussianMixtureRegressor(),
+        gaussmix.GaussianMixtureClassifier(),
+    ):
         with pytest.raises(AttributeError, match="mixture_"):  # what predicts from it is of another
             predictor.mixture_ = mixture
 
@@ -177,7 +171,9 @@ def test_a_mixture_set_by_hand_is_saved(rng, tmp_path):
 @pytest.mark.parametrize("lacks", ["bic", "icl", "log_likelihood", "structure", "failure", "all", "bic_", "name"])
 def test_a_header_that_lacks_something_is_refused(lacks, rng):
     rows, file, said = rng.normal(size=(60, 2)), io.BytesIO(), "its 'results_' are no table"
-    model = GaussianMixtureClassifier() if lacks in ("bic_", "name") else GaussianMixtureIC([1, 2], random_state=0)
+    model = (
+        gaussmix.GaussianMixtureClassifier() if lacks in ("bic_", "name") else GaussianMixtureIC([1, 2], random_state=0)
+    )
     model.fit(rows, np.arange(60) % 2).save(file)
     header, tensors = unpack(io.BytesIO(file.getvalue()))
     if lacks == "bic_":
@@ -226,7 +222,7 @@ def test_another_estimator_is_not_taken_for_this_one(rng, tmp_path):
 def test_any_file_is_read_as_what_it_holds(rng, tmp_path):
     rows = rng.normal(size=(60, 2))
     search = GaussianMixtureIC([1, 2]).fit(rows)
-    many = fit_many({"a": rows[:30], "b": rows[30:]}, random_state=0)
+    many = gaussmix.fit_many({"a": rows[:30], "b": rows[30:]}, random_state=0)
     path = tmp_path / "m.gmm"
     models = [GaussianMixtureDetector().fit(rows), search, search.mixture_, many]
     for model in models:

@@ -59,9 +59,8 @@ def same(one, other):
 @pytest.mark.parametrize("n_features", [1, 4])
 def test_every_family_comes_back_bit_for_bit(name, n_features, rng, tmp_path):
     mixture = mixture_of(FAMILIES[name], rng, n_features=n_features)
-    details = Details(
-        tuple("abcd"[:n_features]), "float64", FitRecord(7, 8.5, -3.25, 2, False, {"tol": 1e-3, "x": None})
-    )
+    record = FitRecord(7, 8.5, -3.25, 2, False, {"tol": 1e-3, "x": None})
+    details = Details(tuple("abcd"[:n_features]), "float64", record)
     save(tmp_path / "m.gmm", mixture, details)
     loaded, described = load(tmp_path / "m.gmm")
     assert same(loaded, mixture)

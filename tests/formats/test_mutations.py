@@ -11,16 +11,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from gaussmix import (
-    GaussianMixture,
-    GaussianMixtureClassifier,
-    GaussianMixtureDetector,
-    GaussianMixtureIC,
-    GaussianMixtureImputer,
-    GaussianMixtureRegressor,
-    Mixture,
-    NotAModelFile,
-)
+import gaussmix
+from gaussmix import GaussianMixture, GaussianMixtureClassifier, GaussianMixtureIC, Mixture, NotAModelFile
 from gaussmix._src.formats import model_file
 from gaussmix._src.formats.envelope import pack, unpack
 
@@ -100,9 +92,9 @@ def forged(header, junk, share_dropped, rng):
 ESTIMATORS = {
     "GaussianMixture": lambda X: GaussianMixture(3, covariance_type="factor_analyzer", random_state=0).fit(X),
     "GaussianMixtureIC": lambda X: GaussianMixtureIC([1, 2], covariance_type=["full", "diag"], random_state=0).fit(X),
-    "GaussianMixtureDetector": lambda X: GaussianMixtureDetector(2, random_state=0).fit(X),
-    "GaussianMixtureImputer": lambda X: GaussianMixtureImputer(2, random_state=0).fit(X),
-    "GaussianMixtureRegressor": lambda X: GaussianMixtureRegressor(2, targets=[2, 0], random_state=0).fit(X),
+    "GaussianMixtureDetector": lambda X: gaussmix.GaussianMixtureDetector(2, random_state=0).fit(X),
+    "GaussianMixtureImputer": lambda X: gaussmix.GaussianMixtureImputer(2, random_state=0).fit(X),
+    "GaussianMixtureRegressor": lambda X: gaussmix.GaussianMixtureRegressor(2, targets=[2, 0], random_state=0).fit(X),
     "GaussianMixtureClassifier": lambda X: GaussianMixtureClassifier(2, random_state=0).fit(X, np.arange(len(X)) % 3),
 }
 FORGED = [

@@ -65,9 +65,8 @@ def test_small_variances_keep_their_digits(target, rng, order):
     )
     matrix = correlations * np.outer(sizes, sizes)
     with mpmath.workdps(80):
-        exact = sorted(
-            (float(v) for v in mpmath.eigsy(mpmath.matrix(matrix.tolist()), eigvals_only=True)), reverse=True
-        )
+        values = mpmath.eigsy(mpmath.matrix(matrix.tolist()), eigvals_only=True)
+        exact = sorted(map(float, values), reverse=True)
     spectra, axes = target.principal_axes(matrix[None])
     unit = np.diagonal(correlations) ** -0.5
     condition = np.linalg.cond(correlations * np.outer(unit, unit))

@@ -91,7 +91,6 @@ def test_one_warning_names_the_option(forced, n_warnings):
         "    for k in 1, 2: gaussmix.GaussianMixture(k).fit([[0.0], [1.0], [5.0], [7.0]])\n"
         "print(sum('(avx512)' in text and 'GAUSSMIX_INSTRUCTION_SETS=all' in text for text in map(str, said)))\n"
     )
-    answer = subprocess.check_output(
-        [sys.executable, "-c", program], env=os.environ | {"GAUSSMIX_ISA": forced}, text=True
-    )
+    environment = os.environ | {"GAUSSMIX_ISA": forced}
+    answer = subprocess.check_output([sys.executable, "-c", program], env=environment, text=True)
     assert answer.strip() == n_warnings

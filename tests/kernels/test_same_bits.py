@@ -106,10 +106,8 @@ def test_strides_of_weights_and_responsibilities(target, make_problem, same_bits
     problem = make_problem(100, 4, 3, rule=2)
     wide = np.repeat(problem.row_weight, 3)[::3]
     for layout in (np.asfortranarray, every_other, LAYOUTS["features reversed"]):
-        same_bits(
-            problem.but(assignment=layout(problem.assignment), row_weight=wide).step(target), problem.step(target)
-        )
+        strided = problem.but(assignment=layout(problem.assignment), row_weight=wide)
+        same_bits(strided.step(target), problem.step(target))
     labels = np.arange(100, dtype=np.int32) % 3
-    same_bits(
-        problem.but(assignment=np.repeat(labels, 2)[::2]).step(target), problem.but(assignment=labels).step(target)
-    )
+    strided = problem.but(assignment=np.repeat(labels, 2)[::2])
+    same_bits(strided.step(target), problem.but(assignment=labels).step(target))

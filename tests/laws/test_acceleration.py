@@ -85,10 +85,8 @@ def test_a_slow_run_ends_as_high_as_em_in_far_fewer_passes(case):
 
 @families
 def test_a_run_that_is_not_slow_has_the_bits_of_em(family, engine):
-    given = PROBLEMS["separate"]
-    plain, fast = (
-        states(given, family, engine, Stopping(1e-6, 200), is_accelerated=wanted)[-1] for wanted in (False, True)
-    )
+    given, stopping = PROBLEMS["separate"], Stopping(1e-6, 200)
+    plain, fast = (states(given, family, engine, stopping, is_accelerated=wanted)[-1] for wanted in (False, True))
     assert fast.trace == plain.trace
     assert fast.outcome is plain.outcome
     assert fast.model.means.tobytes() == plain.model.means.tobytes()
@@ -122,17 +120,9 @@ def test_the_limit_is_one_of_passes_and_the_end_is_after_a_step(limit, engine):
 
 def test_frozen_components_are_for_em(engine):
     given, family = SLOW["a mixture"][:2]
-    ends = [
-        states(
-            given,
-            family,
-            engine,
-            Stopping(0.0, 40),
-            is_accelerated=wanted,
-            trace=Trace(frozen={1: Frozen.COLLAPSED}),
-        )
-        for wanted in (False, True)
-    ]
+    arguments = given, family, engine, Stopping(0.0, 40)
+    trace = Trace(frozen={1: Frozen.COLLAPSED})
+    ends = [states(*arguments, is_accelerated=wanted, trace=trace) for wanted in (False, True)]
     assert not any(has_path(state.trace) for state in ends[1])
     assert ends[0][-1].trace == ends[1][-1].trace
 

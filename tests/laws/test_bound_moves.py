@@ -51,12 +51,10 @@ def moves_of(rows, family, engine, weights, shares, row_weight=None, unit=1.0):
     """The moves of a posterior, and the model after an M-step from responsibilities."""
     covariance = np.cov(rows.T)
     scale = {Second.FULL: covariance, Second.DIAGONAL: np.diag(covariance), Second.TRACE: np.array(covariance[0, 0])}
-    packed_prior = GaussWishart(family, weights, rows.mean(axis=0), 1.0, 2.0, scale[family.kind.second])
+    prior = GaussWishart(family, weights, rows.mean(axis=0), 1.0, 2.0, scale[family.kind.second])
     source = ArraySource(rows, row_weight)
     total = unit * source.profile.total_weight
-    objective = Variational(
-        np.zeros(2), packed_prior.conjugate(unit), packed_prior=packed_prior, row_weight=total, unit=unit
-    )
+    objective = Variational(np.zeros(2), prior.conjugate(unit), packed_prior=prior, row_weight=total, unit=unit)
     given = ArraySource(rows, row_weight, assignment=shares)
     model = InitialMoments(given, engine, shares.shape[1], Partition()).model(family, objective)
     rng = np.random.default_rng(0)
@@ -149,11 +147,9 @@ def test_a_column_settles_where_em_and_moves_raise_the_bound_no_more(family, wei
     rows = np.concatenate([rng.normal(place, spread, (size, 1)) for place, spread, size in parts])
     few = condensed(distinct_rows(ArraySource(rows)))
     scale = rows.var(axis=0).reshape(family.shape(1, 1)[1:])
-    packed_prior = GaussWishart(family, weights, rows.mean(axis=0), 1.0, 2.0, scale)
+    prior = GaussWishart(family, weights, rows.mean(axis=0), 1.0, 2.0, scale)
     source = ArraySource(few.rows, few.weight / 4.0)
-    objective = Variational(
-        np.zeros(1), packed_prior.conjugate(4.0), packed_prior=packed_prior, row_weight=6060.0, unit=4.0
-    )
+    objective = Variational(np.zeros(1), prior.conjugate(4.0), packed_prior=prior, row_weight=6060.0, unit=4.0)
     given = ArraySource(few.rows, few.weight / 4.0, assignment=np.ones((len(few.rows), 1)))
     start = InitialMoments(given, engine, 1, Partition()).model(family, objective)
     sample = replace(few, weight=few.weight / 4.0)

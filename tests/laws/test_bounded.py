@@ -9,15 +9,7 @@ import pytest
 from gaussmix import FAMILIES
 from gaussmix._src.families import family_named
 from gaussmix._src.families.bounded import clamped
-from gaussmix._src.testing.check_family import (
-    as_needed,
-    check_exact_moments,
-    check_singular,
-    check_update_is_a_maximum,
-    check_warm_start,
-    expected_log_likelihood,
-    random_scatters,
-)
+from gaussmix._src.testing import check_family as laws
 from gaussmix._src.testing.check_fit import fit
 from gaussmix.testing import PROBLEMS, check_equivariance, check_family, check_monotone, check_relabelling
 
@@ -75,26 +67,26 @@ def test_far_from_the_bound_a_structure_keeps_all_its_laws(name, rng):
 def test_an_update_at_the_bound_is_a_maximum(name, most, rng):
     family = family_named(name, max_condition=most)
     for n_components, n_features in [(1, 3), (3, 1), (3, 4)]:
-        check_update_is_a_maximum(family, n_components, n_features, rng)
-        check_exact_moments(family, n_components, n_features, rng)
-        check_warm_start(family, n_components, n_features, rng)
-        check_singular(family, n_components, n_features, rng)
+        laws.check_update_is_a_maximum(family, n_components, n_features, rng)
+        laws.check_exact_moments(family, n_components, n_features, rng)
+        laws.check_warm_start(family, n_components, n_features, rng)
+        laws.check_singular(family, n_components, n_features, rng)
 
 
 @names
 def test_no_covariances_within_the_bound_are_better(name, rng):
     """Random ones of the structure, clamped to a random interval."""
     family, free = family_named(name, max_condition=3.0), FAMILIES[name]
-    mass, full = random_scatters(rng, 3, 4)
-    best = expected_log_likelihood(family.update(as_needed(family, mass, full), None).dense(), mass, full)
+    mass, full = laws.random_scatters(rng, 3, 4)
+    best = laws.expected_log_likelihood(family.update(laws.as_needed(family, mass, full), None).dense(), mass, full)
     for _ in range(50):
-        _, other = random_scatters(rng, 3, 4)
+        _, other = laws.random_scatters(rng, 3, 4)
         near = (1 - (share := rng.random())) * full + share * other
-        values, axes = np.linalg.eigh(free.update(as_needed(free, mass, near), None).dense())
+        values, axes = np.linalg.eigh(free.update(laws.as_needed(free, mass, near), None).dense())
         least = rng.uniform(values.min() / 3, values.max())
         clamps = np.clip(values, least, 3 * least)
         dense = np.einsum("kij,kj,klj->kil", axes, clamps, axes)
-        assert expected_log_likelihood(dense, mass, full) <= best + 1e-12 * abs(best)
+        assert laws.expected_log_likelihood(dense, mass, full) <= best + 1e-12 * abs(best)
 
 
 @pytest.mark.heavy(but=4)
@@ -112,8 +104,8 @@ def test_fits_climb_move_with_the_data_and_keep_the_bound(name, engine, rng):
 
 @names
 def test_at_1_all_covariances_are_one_sphere(name, rng):
-    family, mass, full = family_named(name, max_condition=1), *random_scatters(rng, 3, 4)
-    found = family.update(as_needed(family, mass, full), None).dense()
+    family, mass, full = family_named(name, max_condition=1), *laws.random_scatters(rng, 3, 4)
+    found = family.update(laws.as_needed(family, mass, full), None).dense()
     variance = np.trace(full, axis1=1, axis2=2).sum() / (4 * mass.sum())
     np.testing.assert_allclose(found, np.broadcast_to(variance * np.eye(4), found.shape), rtol=1e-14, atol=1e-14)
     assert family.n_parameters(3, 4) == 1

@@ -85,9 +85,8 @@ def test_a_component_that_collapses_is_frozen_and_named(name, engine, rng):
     rows = spot(rng)
     family = FAMILIES[name]
     start = round_mixture(family, [[0.0, 0.0], [6.0, 6.0]])
-    mixture, trace, outcome = final(
-        run_em(ArraySource(rows), engine, start, Objective(np.zeros(2)), Stopping(1e-9, 200))
-    )
+    states = run_em(ArraySource(rows), engine, start, Objective(np.zeros(2)), Stopping(1e-9, 200))
+    mixture, trace, outcome = final(states)
     assert trace.frozen == {1: Frozen.COLLAPSED}
     assert outcome is Outcome.CONVERGED
     assert finite(mixture)
@@ -147,9 +146,8 @@ def test_all_components_on_equal_rows_is_degenerate_or_refused(family, engine):
     with pytest.raises(SingularCovariance, match=r"components 0, 1\."):
         Problem(rows, None, labels).start(family)
     start = round_mixture(family, [[0.0, 0.0], [3.0, 1.0]])
-    mixture, trace, outcome = final(
-        run_em(ArraySource(rows), engine, start, Objective(np.zeros(2)), Stopping(0.0, 200))
-    )
+    states = run_em(ArraySource(rows), engine, start, Objective(np.zeros(2)), Stopping(0.0, 200))
+    mixture, trace, outcome = final(states)
     assert outcome is Outcome.DEGENERATE
     assert sorted(trace.frozen) == [0, 1]
     assert finite(mixture)

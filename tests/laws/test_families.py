@@ -8,14 +8,7 @@ import pytest
 
 from gaussmix import FAMILIES, Diag, Full, Tied
 from gaussmix._src.families import ALIASES, family_named
-from gaussmix._src.testing.check_family import (
-    GAIN,
-    SHAPES,
-    as_needed,
-    expected_log_likelihood,
-    random_scatters,
-    updated,
-)
+from gaussmix._src.testing import check_family as laws
 from gaussmix.testing import check_equivariance, check_family
 
 MCLUST = ["EII", "VII", "EEI", "VEI", "EVI", "VVI", "EEE", "VEE", "EVE", "VVE", "EEV", "VEV", "EVV", "VVV"]
@@ -61,12 +54,12 @@ def test_fits_move_along_with_the_data(family, engine, rng):
     check_equivariance(family, engine, rng)
 
 
-@pytest.mark.parametrize(("n_components", "n_features"), SHAPES)
+@pytest.mark.parametrize(("n_components", "n_features"), laws.SHAPES)
 @pytest.mark.parametrize("name", ["full", "tied", "diag", "spherical", "EII", "EEI"])
 def test_a_ridge_is_added_to_each_variance(name, n_components, n_features, rng):
     """As it stands, or its mean over features where there is one variance; covariances stay."""
     family, ridge = FAMILIES[name], rng.uniform(0.1, 1.0, n_features)
-    scatter = as_needed(family, *random_scatters(rng, n_components, n_features))
+    scatter = laws.as_needed(family, *laws.random_scatters(rng, n_components, n_features))
     before, after = (family.update(each, None).dense() for each in (scatter, scatter.with_ridge(ridge)))
     added = np.full(n_features, ridge.mean()) if name in ("spherical", "EII") else ridge
     np.testing.assert_allclose(after, before + np.diag(added), rtol=1e-14, atol=1e-14)
@@ -75,9 +68,9 @@ def test_a_ridge_is_added_to_each_variance(name, n_components, n_features, rng):
 @pytest.mark.parametrize("name", ["VEI", "VEE", "VEV"])
 def test_volumes_are_found_at_the_end_of_the_range_of_float64(name, rng):
     family, unit = FAMILIES[name], 2.0**1000
-    mass, full = random_scatters(rng, 3, 4)
-    expected = family.update(as_needed(family, mass, full), None)
-    found = family.update(as_needed(family, mass, full * unit), None)
+    mass, full = laws.random_scatters(rng, 3, 4)
+    expected = family.update(laws.as_needed(family, mass, full), None)
+    found = family.update(laws.as_needed(family, mass, full * unit), None)
     np.testing.assert_allclose(found.each / unit, expected.each, rtol=1e-12)  # each search ends within 1e-13
 
 
@@ -88,12 +81,13 @@ def is_nested(smaller, larger):
 
 def check_nested(smaller, larger, rng):
     """What a structure can do, one that contains it can do as well: for the same scatters it is no less likely."""
-    for shape in SHAPES:
-        mass, full = random_scatters(rng, *shape)
+    for shape in laws.SHAPES:
+        mass, full = laws.random_scatters(rng, *shape)
         values = [
-            expected_log_likelihood(updated(family, mass, full).dense(), mass, full) for family in (smaller, larger)
+            laws.expected_log_likelihood(laws.updated(family, mass, full).dense(), mass, full)
+            for family in (smaller, larger)
         ]
-        if values[1] < values[0] - GAIN * float(mass.sum()) * shape[1]:
+        if values[1] < values[0] - laws.GAIN * float(mass.sum()) * shape[1]:
             raise AssertionError(f"{larger.name} is {values[0] - values[1]:.3g} nats less likely than {smaller.name}")
 
 

@@ -21,11 +21,9 @@ def joint_labels(rows, n_components, engine, weight=None):
     """The component of each row by the start."""
     partition = start_named("hierarchical")(distinct_rows(ArraySource(rows, weight)), engine, n_components, None)
     block = Block(0, rows)
-    return (
-        engine.labels(block, partition.parameters)
-        if partition.responsibilities is None
-        else partition.responsibilities(block).argmax(1)
-    )
+    if partition.responsibilities is None:
+        return engine.labels(block, partition.parameters)
+    return partition.responsibilities(block).argmax(1)
 
 
 def same_partition(first, second):
@@ -47,9 +45,8 @@ def test_a_cut_is_scipy_s(n_components, n_features, engine, rng):
 def test_whitened_distances_are_those_that_rows_are_merged_by(n_features, rng):
     rows = rng.normal(size=(40, n_features)) @ rng.normal(size=(n_features, n_features))
     whitening = build_hierarchy(distinct_rows(ArraySource(rows))).scaling.whitening
-    near, far = (
-        np.linalg.norm(values[:20] - values[20:], axis=1) for values in (whitening.whiten(0, rows), scaled(rows))
-    )
+    whitened = whitening.whiten(0, rows), scaled(rows)
+    near, far = (np.linalg.norm(values[:20] - values[20:], axis=1) for values in whitened)
     ratio = near / far
     np.testing.assert_allclose(ratio, ratio[0], rtol=1e-12)
     assert (np.triu(whitening.factors[0], 1) == 0).all()

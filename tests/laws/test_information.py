@@ -219,9 +219,8 @@ def test_the_remaining_gain_at_a_bound_is_what_further_steps_gain(name, most):
     standing = find_certificate(run.model, problem.objective, run.trace, problem.source, problem.engine)
     assert standing.is_maximum
     end = final(run_em(problem.source, problem.engine, run.model, problem.objective, Stopping(1e-14, 20_000))).model
-    before, after = (
-        problem.engine.log_density(problem.source.whole, each.parameters).mean() for each in (run.model, end)
-    )
+    block = problem.source.whole
+    before, after = (problem.engine.log_density(block, each.parameters).mean() for each in (run.model, end))
     assert standing.remaining_gain == pytest.approx(after - before, rel=0.2, abs=1e-9)
 
 

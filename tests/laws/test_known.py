@@ -67,12 +67,8 @@ def test_rows_far_from_the_components_that_they_may_have_are_shared_among_these(
     """Two components are allowed, 1e6 standard deviations away; the third, which is not, is at the rows."""
     means = np.array([[0.0, 0.0], [0.0, 3.0], [1e6, 0.0]])
     start = PROBLEMS["overlapping"].start(FAMILIES["spherical"])
-    model = replace(
-        start,
-        weights=np.array([0.2, 0.3, 0.5]),
-        means=means,
-        covariances=start.family.covariances(np.ones(3), 3, 2),
-    )
+    covariances = start.family.covariances(np.ones(3), 3, 2)
+    model = replace(start, weights=np.array([0.2, 0.3, 0.5]), means=means, covariances=covariances)
     rows = np.array([[1e6, 1.0], [1e6, 2.0], [1e6, 1.5]])
     block = Block(0, rows, log_prior=np.array([[0.0, 0.0, -np.inf]]), prior_indices=np.zeros(3, np.int32))
     odds = np.log(0.3 / 0.2) + 3 * rows[:, 1] - 4.5  # of the second, exactly

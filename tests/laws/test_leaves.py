@@ -142,11 +142,8 @@ def test_orders_that_are_lost_are_made_again(name, dtype, is_far, rng):
     rows = rows.astype(dtype)
     if is_far:
         rows[[5, 2 * LEAF_ROWS]] = 1e9
-    ridge, stopping, engine = (
-        Objective(np.full(6, 1e-3)),
-        Stopping(1e-12 if dtype == "f8" else 2e-6, 7),
-        ENGINES["complete"](2),
-    )
+    ridge, engine = Objective(np.full(6, 1e-3)), ENGINES["complete"](2)
+    stopping = Stopping(1e-12 if dtype == "f8" else 2e-6, 7)
     *_, expected = run_em(ArraySource(rows), engine, model, ridge, stopping)
     for ends in ([LEAF_ROWS], [2 * LEAF_ROWS, 3 * LEAF_ROWS]):
         orders, cut = [], Scattered(Block(0, rows), ends, rng)

@@ -58,9 +58,8 @@ def test_extreme_rows_are_the_first_of_equals(weighted, few_numbers, rng):
 @pytest.mark.parametrize("hole", [None, (3, 0), (slice(None), 0)])
 @pytest.mark.parametrize("n_features", [1, 3, 1023, 1024, 1025, 3000])
 def test_extremes_of_many_rows_have_the_bits_of_those_one_by_one(n_features, hole, dtype, rng):
-    rows = rng.choice(
-        np.array([-1.0, -0.0, 0.0, 0.5, np.inf], dtype=dtype), size=(20_000 // n_features + 5, n_features)
-    )
+    values = np.array([-1.0, -0.0, 0.0, 0.5, np.inf], dtype=dtype)
+    rows = rng.choice(values, size=(20_000 // n_features + 5, n_features))
     rows[:, 1:2] = np.copysign(0.0, rows[:, 1:2])
     if hole is not None:
         rows[hole] = np.nan

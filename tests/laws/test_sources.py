@@ -43,9 +43,8 @@ def test_changed_sources_keep_them_too(make, rng):
 
 
 def test_an_empty_part_of_an_array_can_be_changed_again(rng):
-    part = ArraySource(rng.standard_normal((5, 2)).astype(np.float32)).part(
-        lambda block: np.zeros(5, dtype=np.bool_), 0
-    )
+    source = ArraySource(rng.standard_normal((5, 2)).astype(np.float32))
+    part = source.part(lambda block: np.zeros(5, dtype=np.bool_), 0)
     again = part.with_assignment(np.empty(0, np.int32))
     assert (list(again.blocks()), again.n_rows, again.n_features, again.dtype) == ([], 0, 2, np.float32)
 
@@ -54,9 +53,8 @@ def test_shares_of_a_start_do_not_read_labels(engine, rng):
     """Responsibilities of a start are those that it gives, whatever is known of the rows."""
     problem = PROBLEMS["overlapping"]
     partition = start_named("random")(distinct_rows(problem.source), engine, 3, rng)
-    task = StepTask(
-        engine, 3, None, MomentSpec(Second.FULL), Rule.ASSIGNMENT, responsibilities=partition.responsibilities
-    )
+    assigned = partition.responsibilities
+    task = StepTask(engine, 3, None, MomentSpec(Second.FULL), Rule.ASSIGNMENT, responsibilities=assigned)
     known = labelled(problem.source, problem.labels, np.arange(3))
     found, expected = known.map_merge(task), problem.source.map_merge(task)
     for name in ("mass", "first", "second"):

@@ -38,14 +38,9 @@ def drawn(family, n_rows=N_ROWS):
     dense = turned * size[:, None] @ turned.transpose(0, 2, 1)
     shape = {"full": dense, "VVE": dense, "tied": dense[0], "diag": size, "spherical": size[:, 0]}
     labels = rng.integers(N_COMPONENTS, size=n_rows)
-    rows = means[labels] + np.einsum(
-        "nij,nj->ni", np.linalg.cholesky(dense)[labels], rng.normal(size=(n_rows, N_FEATURES))
-    )
-    return rows, {
-        "weights_init": np.full(N_COMPONENTS, 1 / N_COMPONENTS),
-        "means_init": means,
-        "covariances_init": shape[family],
-    }
+    factors, weights = np.linalg.cholesky(dense), np.full(N_COMPONENTS, 1 / N_COMPONENTS)
+    rows = means[labels] + np.einsum("nij,nj->ni", factors[labels], rng.normal(size=(n_rows, N_FEATURES)))
+    return rows, {"weights_init": weights, "means_init": means, "covariances_init": shape[family]}
 
 
 def fitted(rows, family="full", n_components=N_COMPONENTS, **parameters):

@@ -74,7 +74,7 @@ def test_minus_zero_is_zero(name, engine, rng):
     np.testing.assert_allclose(started(name, signed, engine).means, started(name, rows, engine).means, atol=1e-13)
 
 
-class Assignment:
+class FixedDraws:
     """A generator that draws given numbers."""
 
     def __init__(self, *numbers):
@@ -88,7 +88,7 @@ class Assignment:
 def test_rows_are_drawn_by_weight():
     """Rounding may reach the end."""
     sample = distinct_rows(ArraySource(np.arange(3.0)[:, None], np.array([1.0, 2.0, 5.0])))
-    rng = Assignment(0.0, 0.124, 0.126, 0.374, 0.376, 0.99, 1.0)
+    rng = FixedDraws(0.0, 0.124, 0.126, 0.374, 0.376, 0.99, 1.0)
     assert sample.draw(rng.random(7)).tolist() == [0, 0, 1, 1, 2, 2, 2]
 
 
@@ -97,7 +97,7 @@ def test_random_rows_are_those_of_the_largest_root_of_a_uniform_number(numbers, 
     """u^(1 / weight), which is Efraimidis and Spirakis' draw by weight without replacement."""
     sample = distinct_rows(ArraySource(np.arange(3.0)[:, None], np.array([1.0, 2.0, 5.0])))
     assert np.argsort(np.array(numbers) ** (1 / sample.weight))[::-1][:2].tolist() == chosen
-    partition = start_named("random_from_data")(sample, None, 2, Assignment(*numbers))
+    partition = start_named("random_from_data")(sample, None, 2, FixedDraws(*numbers))
     assert partition.parameters.means[:, 0].tolist() == chosen
 
 
@@ -131,11 +131,8 @@ def test_condensed_rows_have_the_moments_of_all_and_keep_the_ends(is_weighted, r
         assert sums[0] == pytest.approx(sums[1], rel=rounding)
     if not is_weighted:
         np.testing.assert_array_equal(few.rows[[0, 1, -2, -1]], every.rows[[0, 1, -2, -1]])
-    at, collect = (
-        few.rows[:, 0] == 1.5,
-        every.rows[:, 0] == 1.5,
-    )  # a number that many rows have is not mixed with others
-    assert few.weight[at].sum() == every.weight[collect].sum()
+    at, of_all = few.rows[:, 0] == 1.5, every.rows[:, 0] == 1.5  # a number that many rows have is not mixed with others
+    assert few.weight[at].sum() == every.weight[of_all].sum()
     assert condensed(few) is few
 
 
@@ -180,10 +177,8 @@ def test_a_hash_of_rows_tells_small_numbers_apart():
 
 def test_seeds_have_keys_of_their_own():
     sample = distinct_rows(ArraySource(np.arange(4.0)[:, None]))
-    keys = {
-        start_named("random")(sample, None, 2, np.random.default_rng(seed)).responsibilities.key for seed in range(200)
-    }
-    assert len(keys) == 200
+    partitions = [start_named("random")(sample, None, 2, np.random.default_rng(seed)) for seed in range(200)]
+    assert len({partition.responsibilities.key for partition in partitions}) == 200
 
 
 def started(name, rows, engine, n_components=3, seed=7):

@@ -14,18 +14,7 @@ import pytest
 
 import gaussmix
 
-LIBRARIES = {
-    "numpy",
-    "scipy",
-    "sklearn",
-    "pandas",
-    "pyarrow",
-    "rich",
-    "matplotlib",
-    "joblib",
-    "safetensors",
-    "narwhals",
-}
+PACKAGES = {"numpy", "scipy", "sklearn", "pandas", "pyarrow", "rich", "matplotlib", "joblib", "safetensors", "narwhals"}
 
 LOADED = """
 import json, sys
@@ -74,7 +63,7 @@ def loaded(statement: str, code: int = 0) -> set[str]:
 def test_what_needs_no_library_loads_none(statement: str, code: int) -> None:
     modules = loaded(statement, code)
     assert "gaussmix" in modules
-    assert sorted(LIBRARIES & modules) == []
+    assert sorted(PACKAGES & modules) == []
 
 
 @pytest.mark.heavy
@@ -84,14 +73,14 @@ def test_a_fit_loads_what_it_needs_of_scikit_learn_and_nothing_else_that_is_slow
         "from gaussmix import GaussianMixture; GaussianMixture(2).fit([[0, 0], [0, 1], [1, 0], [5, 5], [5, 6], [6, 5]])"
     )
     beyond = loaded(fit) - loaded(needed)
-    assert sorted(name for name in beyond if name.partition(".")[0] in LIBRARIES) == []
+    assert sorted(name for name in beyond if name.partition(".")[0] in PACKAGES) == []
     others = {"estimators.classifier", "estimators.regressor", "estimators.detector", "fit.search", "plot", "cli"}
     assert sorted(name for name in others if f"gaussmix._src.{name}" in beyond) == []
 
 
 def test_a_mixture_loads_numpy_and_no_other_library() -> None:
     modules = loaded("from gaussmix import Mixture; repr(Mixture.from_parameters([1.0], [[0.0]], [[[1.0]]]))")
-    assert sorted(LIBRARIES & modules) == ["numpy"]
+    assert sorted(PACKAGES & modules) == ["numpy"]
 
 
 def typed(package: ModuleType) -> dict[str, str]:

@@ -312,9 +312,8 @@ def test_the_variational_bound_is_the_divergence_of_the_weights_where_components
 def test_distance_from_the_origin_costs_no_digits(name, far):
     """Also where a deviation is less than the spacing of float64: the result is that of the parameters, not of rows."""
     family = FAMILIES[name]
-    one, two = (
-        Mixture([0.5, 0.5], [[0.0], [far]], np.reshape(v, family.shape(2, 1)), family) for v in ([1, 1], [4, 4])
-    )
+    covariances = (np.reshape(variances, family.shape(2, 1)) for variances in ([1, 1], [4, 4]))
+    one, two = (Mixture([0.5, 0.5], [[0.0], [far]], each, family) for each in covariances)
     lower, upper = one.entropy_bounds()  # these meet, as components are apart
     entropy, kl = one.entropy(n_draws=10_000), one.kl(two, n_draws=10_000)
     assert lower - 5 * entropy.error <= entropy.value <= upper + 5 * entropy.error

@@ -85,9 +85,8 @@ def test_weights_of_a_far_row_are_right(far):
     weights = conditional(mixture, [far], [0], digits=350)[0]
     assert 0.1 < weights[0] < 0.9
     found = mixture.conditional_weights([[far], [-far]], [0])
-    tolerance = (
-        64 * EPS if far > MAX_REGULAR_DISTANCE else 4 * EPS * far**2
-    )  # nearer by, engines subtract squared distances
+    # Nearer by, engines subtract squared distances.
+    tolerance = 64 * EPS if far > MAX_REGULAR_DISTANCE else 4 * EPS * far**2
     np.testing.assert_allclose(found[0], weights, rtol=0, atol=tolerance)
     np.testing.assert_allclose(found.sum(axis=1), 1.0, rtol=0, atol=4 * EPS)
     np.testing.assert_array_equal(mixture.condition({0: far}).weights, found[0])

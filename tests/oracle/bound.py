@@ -79,8 +79,8 @@ def _of_weights(prior: Prior, mass: Array) -> float:
     if prior.has_sticks:
         after = alpha + np.append(np.cumsum(mass[::-1])[::-1][1:], 0.0)
         return float((betaln(1 + mass, after) - betaln(1.0, alpha)).sum())
-    collect = gammaln(k * alpha) - gammaln(k * alpha + mass.sum())
-    return float(collect + (gammaln(alpha + mass) - gammaln(alpha)).sum())
+    of_all = gammaln(k * alpha) - gammaln(k * alpha + mass.sum())
+    return float(of_all + (gammaln(alpha + mass) - gammaln(alpha)).sum())
 
 
 def evidence_of_one(rows: Array, prior: Prior) -> float:

@@ -152,9 +152,8 @@ def test_a_formula_takes_the_same_steps_to_the_same_numbers(name, fit):
 @pytest.mark.parametrize(("name", "fit"), cases(lambda name, model, n_components: model in SEARCHED))
 def test_a_search_ends_as_high_as_any_other(name, fit):
     """As mclust at either tolerance, and as a monotone EM in NumPy where there is one."""
-    reached = [
-        value for value in (fit["default"]["loglik"], fit["tight"]["loglik"], fit["monotone"]) if value is not None
-    ]
+    values = fit["default"]["loglik"], fit["tight"]["loglik"], fit["monotone"]
+    reached = [value for value in values if value is not None]
     if not reached:
         with pytest.raises(SingularCovariance):
             fitted(name, fit, "tight")

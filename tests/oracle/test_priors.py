@@ -79,12 +79,12 @@ def test_a_step_is_the_formula_of_the_paper(model, data):
         sums[k] += kappa * counts[k] / (kappa + counts[k]) * np.outer(means[k] - place, means[k] - place)
     expected = []
     for k in range(n_components):
-        collect = scale + (sums.sum(axis=0) if model[0] == "E" else sums[k])
+        of_all = scale + (sums.sum(axis=0) if model[0] == "E" else sums[k])
         if model[1:] == "II":
-            collect = (scale[0, 0] + np.trace(collect - scale)) * np.eye(d)
+            of_all = (scale[0, 0] + np.trace(of_all - scale)) * np.eye(d)
         if model[2] == "I":
-            collect = np.diag(np.diag(collect))
-        expected.append(collect / denominators(model, nu, n, counts[k], d, n_components))
+            of_all = np.diag(np.diag(of_all))
+        expected.append(of_all / denominators(model, nu, n, counts[k], d, n_components))
     gm = GaussianMixture(3, covariance_type=model, prior="default", init_params=labels, max_iter=0).fit(rows)
     np.testing.assert_allclose(gm.mixture_.model.covariances.dense(), expected, rtol=1e-10, atol=1e-12)
     shrunk = (counts[:, None] * means + kappa * place) / (counts + kappa)[:, None]

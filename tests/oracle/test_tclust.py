@@ -49,12 +49,9 @@ def test_the_same_rows_are_left_out_and_the_groups_are_the_same(ours):
 
 def test_the_trimmed_likelihood_is_above_that_of_tclusts_groups(ours, of_tclust):
     """EM from tclust's mixture climbs, and the default start finds no lower a maximum."""
+    weights, means, covariances = of_tclust.weights, of_tclust.means, of_tclust.covariances
     log_density = np.sort(of_tclust.log_density(ROWS))[-N_KEPT:].mean()
-    start = {
-        "weights_init": of_tclust.weights,
-        "means_init": of_tclust.means,
-        "covariances_init": of_tclust.covariances,
-    }
+    start = {"weights_init": weights, "means_init": means, "covariances_init": covariances}
     going = GaussianMixture(3, trim=SHARE, covariance_type=Full(MOST), tol=1e-9, max_iter=5000, **start).fit(ROWS)
     assert going.lower_bounds_[0] == pytest.approx(log_density, rel=1e-12)
     assert going.lower_bound_ > log_density

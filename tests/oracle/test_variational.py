@@ -52,9 +52,8 @@ def objective_of(packed_prior, row_weight):
 
 def m_step(rows, shares, objective):
     source = ArraySource(rows, assignment=shares)
-    return InitialMoments(source, choose(), shares.shape[1], Partition()).model(
-        objective.packed_prior.family, objective
-    )
+    moments = InitialMoments(source, choose(), shares.shape[1], Partition())
+    return moments.model(objective.packed_prior.family, objective)
 
 
 def bound_of(rows, model, objective):

@@ -8,16 +8,8 @@ import sklearn.mixture
 from matplotlib.colors import to_rgb
 from sklearn.exceptions import NotFittedError
 
-from gaussmix import (
-    FAMILIES,
-    BayesianGaussianMixture,
-    GaussianMixture,
-    GaussianMixtureClassifier,
-    GaussianMixtureDetector,
-    GaussianMixtureRegressor,
-    Mixture,
-    Noise,
-)
+import gaussmix
+from gaussmix import FAMILIES, BayesianGaussianMixture, GaussianMixture, GaussianMixtureDetector, Mixture, Noise
 from gaussmix._src.plot.palette import COLORS, component_pens
 from gaussmix.plot import ComponentDisplay
 
@@ -241,7 +233,9 @@ def test_what_cannot_be_drawn_is_one_sentence(options, kind, said):
         ComponentDisplay.from_estimator(mixture, MEANS, **options)
 
 
-@pytest.mark.parametrize("Estimator", [GaussianMixtureClassifier, GaussianMixtureRegressor, GaussianMixtureDetector])
+@pytest.mark.parametrize(
+    "Estimator", [gaussmix.GaussianMixtureClassifier, gaussmix.GaussianMixtureRegressor, GaussianMixtureDetector]
+)
 def test_every_estimator_of_a_mixture_shows_its_components(Estimator, rng):
     """Also one whose predictions are classes or numbers, or has no probabilities."""
     X, y = rng.normal(size=(60, 2)), np.repeat([0, 1], 30)

@@ -4,14 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from gaussmix import (
-    FAMILIES,
-    BayesianGaussianMixture,
-    GaussianMixture,
-    GaussianMixtureIC,
-    GaussianMixtureRegressor,
-    Mixture,
-)
+import gaussmix
+from gaussmix import FAMILIES, GaussianMixture, GaussianMixtureIC, GaussianMixtureRegressor, Mixture
 from gaussmix._src.background import Background
 from gaussmix.plot import (
     CalibrationDisplay,
@@ -113,7 +107,7 @@ def test_convergence_is_the_trace(mixture):
     np.testing.assert_array_equal(best.get_xdata(), np.arange(1, gm.n_iter_ + 1))
     assert display.legend_.get_texts()[0].get_text() == f"kept: ends at {gm.lower_bound_:.6g}"
     assert display.ax_.get_ylabel() == "mean log-likelihood, nats"
-    bayesian = ConvergenceDisplay.from_estimator(BayesianGaussianMixture(3, random_state=0).fit(X))
+    bayesian = ConvergenceDisplay.from_estimator(gaussmix.BayesianGaussianMixture(3, random_state=0).fit(X))
     assert bayesian.ax_.get_ylabel() == "bound, nats"
 
 

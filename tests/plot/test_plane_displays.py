@@ -4,14 +4,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
-from gaussmix import (
-    FAMILIES,
-    GaussianMixture,
-    GaussianMixtureClassifier,
-    GaussianMixtureDetector,
-    GaussianMixtureReducer,
-    Mixture,
-)
+import gaussmix
+from gaussmix import FAMILIES, GaussianMixture, GaussianMixtureDetector, GaussianMixtureReducer, Mixture
 from gaussmix.plot import ComponentDisplay, DensityDisplay, PairDisplay, ProjectionDisplay, RegionDisplay
 
 
@@ -148,7 +142,7 @@ def places(display):
 
 def test_classes_are_those_that_predict_says(data):
     X, y = data
-    classifier = GaussianMixtureClassifier([1, 2], random_state=0).fit(X, y)
+    classifier = gaussmix.GaussianMixtureClassifier([1, 2], random_state=0).fit(X, y)
     display = RegionDisplay.from_estimator(classifier, X)
     drawn = np.array(display.names)[np.asarray(display.regions_.get_array(), dtype=int).ravel()]
     np.testing.assert_array_equal(drawn, classifier.predict(places(display)))

@@ -2,16 +2,12 @@
 
 import numpy as np
 
-from gaussmix import (
-    GaussianMixtureClassifier,
-    GaussianMixtureDetector,
-    GaussianMixtureImputer,
-    GaussianMixtureRegressor,
-)
+import gaussmix
+from gaussmix import GaussianMixtureClassifier, GaussianMixtureDetector, GaussianMixtureImputer
 
 ESTIMATORS = {
-    "regressor": GaussianMixtureRegressor(),
-    "regressor of 3": GaussianMixtureRegressor(3),
+    "regressor": gaussmix.GaussianMixtureRegressor(),
+    "regressor of 3": gaussmix.GaussianMixtureRegressor(3),
     "classifier": GaussianMixtureClassifier(),
     "classifier of shared covariance": GaussianMixtureClassifier(covariance_type="tied"),
     "classifier of mixtures": GaussianMixtureClassifier(2),

@@ -147,11 +147,8 @@ def test_priors_are_the_shares_or_those_that_are_given(classes):
     log_joint = given._classes.log_odds(Block(0, X), given._engine())[np.arange(len(y)), y]
     assert given.log_likelihood_ == pytest.approx((1.0 + (y == 2)) @ log_joint, rel=1e-12)
     assert given.n_parameters_ == classifier.n_parameters_ - 2
-    change = (
-        given.predict_log_proba(X)
-        - classifier.predict_log_proba(X)
-        - np.log(given.class_prior_ / classifier.class_prior_)
-    )
+    odds = np.log(given.class_prior_ / classifier.class_prior_)
+    change = given.predict_log_proba(X) - classifier.predict_log_proba(X) - odds
     np.testing.assert_allclose(change, change[:, :1] * np.ones(3), atol=1e-9)
 
 
@@ -228,9 +225,8 @@ def test_no_class_is_called_as_rows_of_none_are(names, label, classes):
 def test_a_class_loses_no_more_than_what_unknown_says(classes):
     """Within 5 standard errors, of 10,000 draws of a class that is rare."""
     X, y = classes
-    classifier = GaussianMixtureClassifier(covariance_type="tied", reject_below=0.05, priors=[0.98, 0.01, 0.01]).fit(
-        X, y
-    )
+    classifier = GaussianMixtureClassifier(covariance_type="tied", reject_below=0.05, priors=[0.98, 0.01, 0.01])
+    classifier.fit(X, y)
     drawn, _ = classifier.class_mixture(1).sample(10_000, np.random.default_rng(0))
     lost = (classifier.predict(drawn) == -1).mean()
     assert lost < 0.05 + 5 * np.sqrt(0.05 * 0.95 / 10_000)

@@ -14,19 +14,8 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from gaussmix import (
-    BayesianGaussianMixture,
-    FactorAnalyzer,
-    GaussianMixture,
-    GaussianMixtureClassifier,
-    GaussianMixtureDetector,
-    GaussianMixtureIC,
-    GaussianMixtureImputer,
-    GaussianMixtureRegressor,
-    Mixture,
-    NotAModelFile,
-    Restrictions,
-)
+import gaussmix
+from gaussmix import GaussianMixture, GaussianMixtureDetector, GaussianMixtureIC, GaussianMixtureRegressor, Restrictions
 
 NAMES = ["height", "width", "depth"]
 every = pytest.mark.parametrize("name", ESTIMATORS)
@@ -37,8 +26,8 @@ MIXTURES = {
     "prior": GaussianMixture(2, prior="default", restrictions=Restrictions(equal_weights=True)),
     "choice": GaussianMixtureIC([1, 2], covariance_type=["full", "diag"], init_params=["kmeans", "hierarchical"]),
     "folds": GaussianMixtureIC([1, 2], criterion="cv", n_folds=2),
-    "posterior": BayesianGaussianMixture(5),
-    "tied posterior": BayesianGaussianMixture(
+    "posterior": gaussmix.BayesianGaussianMixture(5),
+    "tied posterior": gaussmix.BayesianGaussianMixture(
         5, covariance_type="tied", weight_concentration_prior_type="dirichlet_distribution"
     ),
 }
@@ -84,7 +73,7 @@ def test_a_file_keeps_every_attribute(name, rng, tmp_path):
         expected = getattr(estimator, key)
         assert type(getattr(woken, key)) is type(expected), key
         np.testing.assert_equal(getattr(woken, key), expected)
-    assert Mixture.load(tmp_path / "m.gmm").feature_names == estimator.mixture_.feature_names
+    assert gaussmix.Mixture.load(tmp_path / "m.gmm").feature_names == estimator.mixture_.feature_names
     other = GaussianMixtureDetector if type(estimator) is GaussianMixture else GaussianMixture
     with pytest.raises(ValueError, match="holds a fitted"):
         other.load(tmp_path / "m.gmm")
@@ -95,7 +84,7 @@ def test_a_file_keeps_every_attribute(name, rng, tmp_path):
 )
 def test_classes_of_every_type_wake_up(labels, rng):
     X, y = table(rng)
-    classifier = GaussianMixtureClassifier().fit(X, np.array(labels)[y] if labels != [1.5, 2.0] else y + 1.0)
+    classifier = gaussmix.GaussianMixtureClassifier().fit(X, np.array(labels)[y] if labels != [1.5, 2.0] else y + 1.0)
     woken = reloaded(classifier)
     assert woken.classes_.dtype == classifier.classes_.dtype
     np.testing.assert_array_equal(woken.predict(X), classifier.predict(X))
@@ -114,7 +103,7 @@ def test_a_regressor_of_columns_wakes_up(rng):
 
 @every
 def test_factor_analysers_serve_and_wake_up(name, rng):
-    estimator, X = fitted(name, rng, covariance_type=FactorAnalyzer(2), max_iter=2000)
+    estimator, X = fitted(name, rng, covariance_type=gaussmix.FactorAnalyzer(2), max_iter=2000)
     assert estimator.mixture_.family.n_factors == 2
     assert_same(answers(reloaded(estimator), X), answers(estimator, X))
 
@@ -123,8 +112,8 @@ def test_an_attribute_of_the_wrong_type_is_named(rng, tmp_path):
     classifier, _ = fitted("classifier", rng)
     classifier.bic_ = "much"
     classifier.save(tmp_path / "m.gmm")
-    with pytest.raises(NotAModelFile, match="'bic_' in its header is of the wrong type"):
-        GaussianMixtureClassifier.load(tmp_path / "m.gmm")
+    with pytest.raises(gaussmix.NotAModelFile, match="'bic_' in its header is of the wrong type"):
+        gaussmix.GaussianMixtureClassifier.load(tmp_path / "m.gmm")
 
 
 @pytest.mark.heavy(but=5)
@@ -174,7 +163,7 @@ METHODS = [
 def test_what_kind_of_estimator_each_is():
     kinds = [sklearn.utils.get_tags(estimator).estimator_type for estimator in ESTIMATORS.values()]
     assert kinds == ["regressor"] * 2 + ["classifier"] * 3 + ["outlier_detector"] * 2 + [None] * 2
-    assert sklearn.utils.get_tags(GaussianMixtureImputer()).input_tags.allow_nan
+    assert sklearn.utils.get_tags(gaussmix.GaussianMixtureImputer()).input_tags.allow_nan
     assert not sklearn.utils.get_tags(GaussianMixtureRegressor(targets=0)).target_tags.required
     assert repr(GaussianMixtureRegressor(3, targets="y")) == "GaussianMixtureRegressor(n_components=3, targets='y')"
 

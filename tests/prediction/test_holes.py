@@ -112,9 +112,8 @@ def labelled(rows):
 def test_a_classifier_decides_by_what_a_row_has(parameters, rows, holed):
     classifier = GaussianMixtureClassifier(random_state=0, reject_below=0.01, **parameters).fit(rows, labelled(rows))
     rows, holed = rows[:30], holed[:30]  # tail probabilities take long
-    shares, tails, labels = (
-        getattr(classifier, name)(holed) for name in ("predict_proba", "tail_probability", "predict")
-    )
+    methods = "predict_proba", "tail_probability", "predict"
+    shares, tails, labels = (getattr(classifier, method)(holed) for method in methods)
     mixtures = [classifier.class_mixture(label) for label in classifier.classes_]
     np.testing.assert_allclose(shares[0], classifier.class_prior_, rtol=1e-12)
     for i in np.flatnonzero(~np.isnan(holed).all(axis=1))[:8]:

@@ -10,13 +10,7 @@ from sklearn.exceptions import UndefinedMetricWarning
 from sklearn.metrics import r2_score
 
 import gaussmix
-from gaussmix import (
-    GaussianMixture,
-    GaussianMixtureClassifier,
-    GaussianMixtureDetector,
-    GaussianMixtureImputer,
-    GaussianMixtureRegressor,
-)
+from gaussmix import GaussianMixture, GaussianMixtureClassifier, GaussianMixtureImputer, GaussianMixtureRegressor
 
 N_ROWS, NAMES, SMALL = 2 * LEAF_ROWS + 1_234, ["a", "b", "c"], "3 MB"  # too little for the rows
 FEW = {"random_state": 0, "max_iter": 3, "tol": 0.0}
@@ -230,7 +224,7 @@ def test_a_column_without_a_value_is_named(table, tmp_path):
 
 
 def test_a_detector_answers_for_files(table, folder):
-    detector = GaussianMixtureDetector(contamination=0.1, **FEW).fit(table[0])
+    detector = gaussmix.GaussianMixtureDetector(contamination=0.1, **FEW).fit(table[0])
     source = opened(folder, "rows", False)
     for name in "predict", "score_samples", "decision_function", "p_values":
         assert_same_bits(getattr(detector, name)(source), getattr(detector, name)(table[0]), name)

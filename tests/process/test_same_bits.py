@@ -13,9 +13,8 @@ from gaussmix import FAMILIES, _core
 def digests(names, **environment):
     """Digests of the fits of `tests/fit_hashes.py`, in an interpreter of its own."""
     command = [sys.executable, Path(__file__).parents[1] / "fit_hashes.py", *names]
-    done = subprocess.run(
-        command, env=os.environ | environment, capture_output=True, text=True, check=True, timeout=300
-    )
+    variables = os.environ | environment
+    done = subprocess.run(command, env=variables, capture_output=True, text=True, check=True, timeout=300)
     lines = dict(line.split(": ") for line in done.stdout.splitlines())
     assert {name.split()[0] for name in lines} == set(names)
     return lines

@@ -22,16 +22,8 @@ import streamed
 from common import LEAF_ROWS, Block, assert_same_bits, assert_same_fit
 from sklearn.base import clone
 
-from gaussmix import (
-    BayesianGaussianMixture,
-    GaussianMixture,
-    GaussianMixtureClassifier,
-    GaussianMixtureDetector,
-    GaussianMixtureIC,
-    GaussianMixtureImputer,
-    GaussianMixtureRegressor,
-    open,
-)
+import gaussmix
+from gaussmix import GaussianMixture, GaussianMixtureClassifier, GaussianMixtureImputer, GaussianMixtureRegressor, open
 from gaussmix._src.interfaces.leaves import Tree
 from gaussmix._src.interfaces.moments import BlockMoments
 from gaussmix._src.sources import remote, traffic, waiting
@@ -197,7 +189,7 @@ def test_changed_rows_may_miss_cells(call, cluster, rng):
     if "and cv" not in call:
         streamed.check_same_bits(call, frame[streamed.NAMES[:2]], frame, rows)
         return
-    search = partial(GaussianMixtureIC, [3], covariance_type="diag", criterion="cv", n_folds=3, **streamed.FEW)
+    search = partial(gaussmix.GaussianMixtureIC, [3], covariance_type="diag", criterion="cv", n_folds=3, **streamed.FEW)
     if call == "labels and cv":
         found, expected = search().fit(frame, labels="label"), search().fit(rows[:, :2], labels=rows[:, 2].astype(int))
     else:
@@ -231,7 +223,7 @@ def test_a_posterior_has_the_bits_of_one_in_memory(table, cluster):
     """With weights, whole or with missing cells; births, merges and the predictive density are those in memory."""
     whole, path = table
     rows, weight = whole[:, :N_FEATURES], whole[:, -1]
-    bayesian = BayesianGaussianMixture(6, random_state=0, max_iter=10)
+    bayesian = gaussmix.BayesianGaussianMixture(6, random_state=0, max_iter=10)
     expected = clone(bayesian).fit(rows, sample_weight=weight)
     source = open(frame_of(path, CUTS["ragged"]), columns=NAMES, weights="weight")
     found = clone(bayesian).fit(source)
@@ -252,15 +244,12 @@ def test_estimators_that_predict_give_lazy_results_and_those_in_memory(table, cl
     whole, path = table
     rows, lazy, frame = whole[:, :N_FEATURES], array_of(path, CUTS["ragged"]), frame_of(path, CUTS["a few"])[NAMES]
     settings, y = {"max_iter": 2, "tol": 0.0, "random_state": 0}, np.where(rows[:, 0] > 0, "up", "down")
+    classifier = GaussianMixtureClassifier(reject_below=0.01, **settings)
     for X, estimator, names in (
-        (
-            lazy,
-            GaussianMixtureClassifier(reject_below=0.01, **settings),
-            ("predict", "predict_proba", "tail_probability"),
-        ),
+        (lazy, classifier, ("predict", "predict_proba", "tail_probability")),
         (lazy, GaussianMixtureRegressor(2, targets=[2, 0], **settings), ("predict",)),
         (frame, GaussianMixtureRegressor(2, targets="b", **settings), ("predict",)),
-        (lazy, GaussianMixtureDetector(**settings), ("predict", "decision_function", "p_values")),
+        (lazy, gaussmix.GaussianMixtureDetector(**settings), ("predict", "decision_function", "p_values")),
     ):
         is_classifier = isinstance(estimator, GaussianMixtureClassifier)
         columns = rows if X is lazy else pd.DataFrame(rows, columns=NAMES)

@@ -9,13 +9,7 @@ from common import LEAF_ROWS, ArraySource, Block, assert_same_bits
 from many_blocks import ManyBlocks
 
 import gaussmix
-from gaussmix import (
-    GaussianMixture,
-    GaussianMixtureDetector,
-    GaussianMixtureIC,
-    GaussianMixtureImputer,
-    NormalInverseWishart,
-)
+from gaussmix import GaussianMixture, GaussianMixtureIC, GaussianMixtureImputer, NormalInverseWishart
 from gaussmix._src.interfaces.block import RowStatistics, nodes
 from gaussmix._src.interfaces.spread import Spread
 from gaussmix._src.sources.quantile import lowest_inside
@@ -229,7 +223,7 @@ def test_no_row_counts():
 
 def test_contamination_of_a_file_has_the_bits_of_that_in_memory(tmp_path, rng):
     rows = rng.normal(size=(150_000, 2))
-    detector = partial(GaussianMixtureDetector, 2, contamination=0.07, random_state=0, tol=1.0)
+    detector = partial(gaussmix.GaussianMixtureDetector, 2, contamination=0.07, random_state=0, tol=1.0)
     source = source_of(tmp_path, rows)
     source.each_row = None
     found, expected = detector().fit(source), detector().fit(rows)

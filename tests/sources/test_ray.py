@@ -23,14 +23,8 @@ import streamed
 from common import LEAF_ROWS, assert_same_bits, assert_same_fit
 from sklearn.base import clone
 
-from gaussmix import (
-    BayesianGaussianMixture,
-    GaussianMixture,
-    GaussianMixtureClassifier,
-    GaussianMixtureImputer,
-    GaussianMixtureRegressor,
-    open,
-)
+import gaussmix
+from gaussmix import GaussianMixture, GaussianMixtureClassifier, GaussianMixtureImputer, GaussianMixtureRegressor, open
 from gaussmix._src.sources import waiting
 from gaussmix._src.version import package_version
 from gaussmix.testing import check_source
@@ -187,7 +181,7 @@ def test_a_block_may_lose_all_its_rows_to_a_filter(whole):
 
 
 def test_a_posterior_has_the_bits_of_one_in_memory(whole, ragged):
-    bayesian = BayesianGaussianMixture(6, random_state=0, max_iter=3)
+    bayesian = gaussmix.BayesianGaussianMixture(6, random_state=0, max_iter=3)
     assert_same_fit(clone(bayesian).fit(ragged), clone(bayesian).fit(whole[:, :-1]))
 
 

@@ -23,13 +23,8 @@ import pyarrow.parquet as pq
 import pytest
 from sklearn.base import clone
 
-from gaussmix import (
-    BayesianGaussianMixture,
-    GaussianMixture,
-    GaussianMixtureClassifier,
-    GaussianMixtureImputer,
-    GaussianMixtureRegressor,
-)
+import gaussmix
+from gaussmix import BayesianGaussianMixture, GaussianMixture, GaussianMixtureClassifier, GaussianMixtureImputer
 from gaussmix._src.interfaces.leaves import LEAF_ROWS, Tree
 from gaussmix._src.sources import traffic, waiting
 from gaussmix._src.sources.opening import open
@@ -245,7 +240,7 @@ def test_estimators_that_predict_give_columns(whole, spark, folder):
     classifier = GaussianMixtureClassifier(reject_below=0.001, **settings).fit(frame, y)
     expected = GaussianMixtureClassifier(reject_below=0.001, **settings).fit(table, y)
     assert_same_bits(classifier.mixture_.means, expected.mixture_.means, "means")
-    regressor = GaussianMixtureRegressor(2, targets=["c", "b"], **settings).fit(table)
+    regressor = gaussmix.GaussianMixtureRegressor(2, targets=["c", "b"], **settings).fit(table)
     answers = {"label": classifier.predict(frame), "cb": regressor.predict(frame)}
     answers["q"] = regressor.predict_quantiles(frame, [0.1, 0.5])
     chosen = frame.where("a > 6").select("a", *(column.alias(name) for name, column in answers.items()))

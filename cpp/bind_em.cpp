@@ -396,19 +396,10 @@ std::optional<SearchView> view_search(const std::optional<Searched>& searched, c
             "uniform must have a start less than draws, and both must have the starts of the fit");
     require(draws.shape(2) > 0, "draws must have numbers");
     if (uniform.shape(1) > 0) check_spread(settings.n_components, settings.n_candidates, uniform.shape(2));
-    return SearchView{least_weight,
-                      max_rows,
-                      static_cast<Index>(draws.shape(1)),
-                      uniform.data(),
-                      draws.data(),
-                      static_cast<Index>(draws.shape(2)),
-                      to_steps(first),
-                      to_steps(close),
-                      to_acceptance(accept),
-                      patience,
-                      work,
-                      closing,
-                      more_steps};
+    const auto n_runs = static_cast<Index>(draws.shape(1)), n_draws = static_cast<Index>(draws.shape(2));
+    return SearchView{least_weight, max_rows,        n_runs,          uniform.data(),        draws.data(),
+                      n_draws,      to_steps(first), to_steps(close), to_acceptance(accept), patience,
+                      work,         closing,         more_steps};
 }
 
 // Weights, means and covariances of each group.

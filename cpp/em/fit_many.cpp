@@ -146,12 +146,8 @@ private:
 
     bool ascend_from(const EmView& em, Index index, bool has_swaps, Reached& reached, double& left) const {
         const SearchView& search = *settings_.search;
-        AscentView task{em,
-                        reached.within.data(),
-                        search.acceptance,
-                        has_swaps,
-                        search.draws + index * search.n_draws,
-                        search.n_draws};
+        const double* draws = search.draws + index * search.n_draws;
+        AscentView task{em, reached.within.data(), search.acceptance, has_swaps, draws, search.n_draws};
         if (has_swaps) task.acceptance.patience = search.patience_of_swaps;
         task.acceptance.max_work = left;
         if (!ascend(kernels_, task, execution_, reached.mixture.view(), reached.result)) return false;

@@ -327,15 +327,14 @@ std::vector<Removal> Moves::removals() const {
 double Moves::pooled(Index k, Index l) const {
     const double total = mixture_.weights[k] + mixture_.weights[l], part = mixture_.weights[k] / total;
     const double *mean = mixture_.means.data() + k * d_, *other = mixture_.means.data() + l * d_;
-    const auto between = [&](Index j) { return mean[j] - other[j]; };
+    const auto gap = [&](Index j) { return mean[j] - other[j]; };
     const auto d = static_cast<double>(d_);
     double log_det = 0;
     if (is_full_) {
         const double *first = covariance(mixture_, k), *second = covariance(mixture_, l);
         Values both = room(d_ * d_), factor(both);
         for (Index i = 0; i < d_ * d_; ++i) {
-            both[i] =
-                part * first[i] + (1 - part) * second[i] + part * (1 - part) * (between(i / d_) * between(i % d_));
+            both[i] = part * first[i] + (1 - part) * second[i] + part * (1 - part) * (gap(i / d_) * gap(i % d_));
         }
         if (!Factoriser(kernels_, d_)(both.data(), listener_, factor.data(), &log_det)) return -kInfinity;
         log_det *= -2;
@@ -343,7 +342,7 @@ double Moves::pooled(Index k, Index l) const {
         Values both = room(d_), logarithms(both);
         for (Index j = 0; j < d_; ++j) {
             both[j] = part * variance(mixture_, k, j) + (1 - part) * variance(mixture_, l, j) +
-                      part * (1 - part) * (between(j) * between(j));
+                      part * (1 - part) * (gap(j) * gap(j));
         }
         if (algebra_.second() == Second::trace) both.assign(both.size(), sum(both.data(), d_) / d);
         kernels_.log(both.data(), d_, logarithms.data());

@@ -43,10 +43,8 @@ StepResult bound_step(const Target& target, const Rows& rows, const RowWeight& r
     // Places are checked, not that each comes once: that is up to the engine.
     task.rows.order = view_order(order, shape, task.rows.n_rows);
     task.visit = view_visit(labels, bounds, motion, shape, task.rows.n_rows);
-    const auto count = static_cast<std::size_t>(shape.n_components),
-               features = static_cast<std::size_t>(shape.n_features);
-    NewArray<double> mass({count});
-    NewArray<double> first({count, features});
+    const auto count = static_cast<std::size_t>(shape.n_components), d = static_cast<std::size_t>(shape.n_features);
+    NewArray<double> mass({count}), first({count, d});
     std::optional<NewArray<double>> second_moments = new_second(shape);
     double log_likelihood = 0, n_distant = 0, n_active = 0, background = 0;
     const MomentsView out{&log_likelihood, &n_distant,   &n_active,
@@ -203,8 +201,7 @@ void bind_targets(nb::module_& module) {
              "bounds"_a.noconvert().none() = nb::none(), "motion"_a.noconvert().none() = nb::none(),
              "projection"_a.none() = nb::none(), "log_prior"_a.noconvert().none() = nb::none(),
              "prior_indices"_a.noconvert().none() = nb::none(), "log_background"_a = -__builtin_inf(),
-             "Sum responsibility-weighted moments: (log_likelihood, mass, first, second, n_far, n_near, background's "
-             "mass).")
+             "Sum weighted moments: (log_likelihood, mass, first, second, n_distant, n_active, background's mass).")
         .def("evaluate", bound_evaluate, "rows"_a.noconvert(), "origin"_a.none(), "log_scale"_a, "means"_a,
              "factor_shape"_a, "factors"_a, "output"_a, "n_threads"_a, "log_background"_a = -__builtin_inf(),
              "Log density, responsibilities, weighted log densities or label of each row.")

@@ -107,16 +107,15 @@ Result<double> joined(const std::vector<Values>& each) {
 using PackedPrior = std::tuple<bool, double, Index, Contiguous<double, 1>, double, double, Contiguous<double, 1>,
                                Maybe<2>, double, double, double, bool>;
 
-std::optional<PackedPriorView> view_packed_prior(const std::optional<PackedPrior>& prior, const Algebra& algebra,
-                                                 Index n_features) {
+std::optional<PackedPriorView> view_prior(const std::optional<PackedPrior>& prior, const Algebra& algebra, Index d) {
     if (!prior) return std::nullopt;
     const auto& [has_sticks, alpha, limit, mean, precision, dof, scale, roots, log_normaliser, row_weight, unit,
                  is_of_point] = *prior;
-    const auto d = static_cast<std::size_t>(n_features);
-    require(mean.size() == d, "the mean of a prior must have shape (n_features,)");
-    require(scale.size() == static_cast<std::size_t>(algebra.size(n_features)),
+    const auto columns = static_cast<std::size_t>(d);
+    require(mean.size() == columns, "the mean of a prior must have shape (n_features,)");
+    require(scale.size() == static_cast<std::size_t>(algebra.size(d)),
             "the scale of a prior must be of the algebra's size");
-    require((algebra.second() == Second::full) == roots.has_value() && (!roots || roots->size() == d * d),
+    require((algebra.second() == Second::full) == roots.has_value() && (!roots || roots->size() == columns * columns),
             "the roots of a prior must have shape (n_features, n_features), and go with a matrix");
     return PackedPriorView{has_sticks,     alpha,      limit,        mean.data(),
                            precision,      dof,        scale.data(), roots ? roots->data() : nullptr,
@@ -152,7 +151,7 @@ EmResult bound_run_em(const Target& target, const Rows& rows, const RowWeight& r
     task.previous = previous;
     task.max_steps = max_steps;
     task.seconds = seconds;
-    const std::optional<PackedPriorView> prior_view = view_packed_prior(prior, task.algebra, task.rows.n_features);
+    const std::optional<PackedPriorView> prior_view = view_prior(prior, task.algebra, task.rows.n_features);
     task.prior = prior_view ? &*prior_view : nullptr;
     Written mixture(task, weights, means, covariances);
     Values log_likelihoods, objectives;
@@ -192,7 +191,7 @@ ColumnResult bound_improve_column(const Target& target, const Rows& rows, const 
     em.tolerance = tolerance;
     em.max_steps = max_steps;
     em.seconds = seconds;
-    const std::optional<PackedPriorView> prior_view = view_packed_prior(prior, em.algebra, em.rows.n_features);
+    const std::optional<PackedPriorView> prior_view = view_prior(prior, em.algebra, em.rows.n_features);
     em.prior = &*prior_view;
     task.limit = limit;
     task.gain = gain;
@@ -221,7 +220,7 @@ GammasResult bound_gammas(const Target& target, const Contiguous<double, 1>& val
 }
 
 using Stop = std::tuple<double, Index>;  // tolerance and most steps of EM
-// The fields of a `AcceptanceSettings`, in their order.
+// The fields of an `AcceptanceSettings`, in their order.
 using Acceptance = std::tuple<Stop, Stop, Stop, Stop, double, double, double, double, double, Index, Index, Index,
                               Index, double, double, double>;
 
@@ -231,9 +230,8 @@ Steps to_steps(const Stop& stop) {
 }
 
 AcceptanceSettings to_acceptance(const Acceptance& acceptance) {
-    const auto join = [](const Stop& first, const Stop& longer, const Stop& after_move, const Stop& more,
-                         auto... rest) {
-        return AcceptanceSettings{to_steps(first), to_steps(longer), to_steps(after_move), to_steps(more), rest...};
+    const auto join = [](const Stop& first, const Stop& longer, const Stop& moved, const Stop& more, auto... rest) {
+        return AcceptanceSettings{to_steps(first), to_steps(longer), to_steps(moved), to_steps(more), rest...};
     };
     return std::apply(join, acceptance);
 }
@@ -348,12 +346,11 @@ using FitsResult = std::tuple<Result<double>, Result<double>, Result<double>, Re
 // The component of each row.
 using Components = Contiguous<std::int32_t, 1>;
 
-FitSettingsView view_settings(std::size_t d, const Letters& letters, Index n_components, const Maybe<2>& centres,
-                              const std::optional<Components>& assignment, Index n_candidates, const Maybe<2>& uniform,
-                              const std::tuple<Index, double>& kmeans, const Maybe<1>& ridge,
-                              const std::tuple<double, double>& automatic, double smallest_spread,
-                              const LimitValues& limits, double tolerance, Index max_steps, double seconds,
-                              bool has_initial) {
+FitSettingsView view_fit(std::size_t d, const Letters& letters, Index n_components, const Maybe<2>& centres,
+                         const std::optional<Components>& assignment, Index n_candidates, const Maybe<2>& uniform,
+                         const std::tuple<Index, double>& kmeans, const Maybe<1>& ridge,
+                         const std::tuple<double, double>& automatic, double smallest_spread, const LimitValues& limits,
+                         double tolerance, Index max_steps, double seconds, bool has_initial) {
     FitSettingsView settings{};
     settings.algebra = to_algebra(letters);
     require(n_components > 0, "n_components is 0");
@@ -399,19 +396,10 @@ std::optional<SearchView> view_search(const std::optional<Searched>& searched, c
             "uniform must have a start less than draws, and both must have the starts of the fit");
     require(draws.shape(2) > 0, "draws must have numbers");
     if (uniform.shape(1) > 0) check_spread(settings.n_components, settings.n_candidates, uniform.shape(2));
-    return SearchView{least_weight,
-                      max_rows,
-                      static_cast<Index>(draws.shape(1)),
-                      uniform.data(),
-                      draws.data(),
-                      static_cast<Index>(draws.shape(2)),
-                      to_steps(first),
-                      to_steps(close),
-                      to_acceptance(accept),
-                      patience,
-                      work,
-                      closing,
-                      more_steps};
+    const auto n_runs = static_cast<Index>(draws.shape(1)), n_draws = static_cast<Index>(draws.shape(2));
+    return SearchView{least_weight, max_rows,        n_runs,          uniform.data(),        draws.data(),
+                      n_draws,      to_steps(first), to_steps(close), to_acceptance(accept), patience,
+                      work,         closing,         more_steps};
 }
 
 // Weights, means and covariances of each group.
@@ -426,30 +414,29 @@ FitsResult bound_fit_many(const Target& target, const Rows& rows, const RowWeigh
                           const std::tuple<double, double>& automatic, double smallest_spread,
                           const LimitValues& limits, double tolerance, Index max_steps, double seconds,
                           const std::optional<Searched>& searched, const std::optional<InitialMixtures>& initial,
-                          const std::optional<PackedPrior>& prior, const Incompleteness& incompleteness, int n_threads,
+                          const std::optional<PackedPrior>& prior, const Incompleteness& partial, int n_threads,
                           double log_volume) {
     GroupsView groups = view_groups(rows, row_weight, ranges, first_weight, weights);
-    groups.is_incomplete = std::get<0>(incompleteness);
-    groups.error = view_incompleteness(incompleteness, groups.rows);
+    groups.is_incomplete = std::get<0>(partial);
+    groups.error = view_incompleteness(partial, groups.rows);
     const bool has_background = log_volume < kInfinity;
     require(initial || !(prior || groups.is_incomplete || has_background),
             "a prior, a background, and rows known in part, must go with initial");
     require(!has_background || !(prior || groups.is_incomplete), kAlone);
     const auto d = static_cast<std::size_t>(groups.rows.n_features);
-    FitSettingsView settings =
-        view_settings(d, letters, n_components, centres, assignment, n_candidates, uniform, kmeans, ridge, automatic,
-                      smallest_spread, limits, tolerance, max_steps, seconds, initial.has_value());
+    FitSettingsView task =
+        view_fit(d, letters, n_components, centres, assignment, n_candidates, uniform, kmeans, ridge, automatic,
+                 smallest_spread, limits, tolerance, max_steps, seconds, initial.has_value());
     require(!assignment || (groups.n_groups == 1 && groups.n_rows[0] == static_cast<Index>(assignment->size())),
             "assignment must have the component of each row of a single group");
-    const std::optional<SearchView> search = view_search(searched, settings);
-    settings.search = search ? &*search : nullptr;
-    const std::optional<PackedPriorView> prior_view =
-        view_packed_prior(prior, settings.algebra, groups.rows.n_features);
-    settings.prior = prior_view ? &*prior_view : nullptr;
+    const std::optional<SearchView> search = view_search(searched, task);
+    task.search = search ? &*search : nullptr;
+    const std::optional<PackedPriorView> prior_view = view_prior(prior, task.algebra, groups.rows.n_features);
+    task.prior = prior_view ? &*prior_view : nullptr;
     const auto n_groups = static_cast<std::size_t>(groups.n_groups), k = static_cast<std::size_t>(n_components);
-    settings.log_volume = log_volume;
-    const auto n_covariances = settings.algebra.is_shared() ? 1 : k, n_weights = k + has_background;
-    const auto size = n_covariances * static_cast<std::size_t>(settings.algebra.size(groups.rows.n_features));
+    task.log_volume = log_volume;
+    const auto n_covariances = task.algebra.is_shared() ? 1 : k, n_weights = k + has_background;
+    const auto size = n_covariances * static_cast<std::size_t>(task.algebra.size(groups.rows.n_features));
     NewArray<double> result({n_groups, n_weights}), covariances({n_groups, size}), factors({n_groups, size});
     NewArray<double> log_abs_det({n_groups, n_covariances}), ridges({n_groups, d});
     NewArray<double> means({n_groups, k, d});
@@ -467,9 +454,8 @@ FitsResult bound_fit_many(const Target& target, const Rows& rows, const RowWeigh
     std::vector<Values> histories(n_groups), objectives(n_groups);
     const FitsView out{result.data(), means.data(),   covariances.data(),   factors.data(), log_abs_det.data(),
                        ridges.data(), n_steps.data(), has_converged.data(), histories,      objectives};
-    without_gil(n_threads, [&](const Execution& execution) {
-        return fit_many(*target.kernels, groups, settings, execution, out);
-    });
+    without_gil(n_threads,
+                [&](const Execution& execution) { return fit_many(*target.kernels, groups, task, execution, out); });
     return {result.release(), means.release(),   covariances.release(),   factors.release(), log_abs_det.release(),
             ridges.release(), n_steps.release(), has_converged.release(), joined(histories), joined(objectives)};
 }
@@ -478,8 +464,7 @@ Result<double> bound_update(const Target& target, const Letters& letters, const 
                             const Contiguous<double, 1>& second, Index n_features, const Maybe<1>& current) {
     const Algebra algebra = to_algebra(letters);
     require(n_features > 0 && mass.size() > 0, "n_features or n_components is 0");
-    const std::size_t size =
-        (algebra.is_shared() ? 1 : mass.size()) * static_cast<std::size_t>(algebra.size(n_features));
+    const auto size = (algebra.is_shared() ? 1 : mass.size()) * static_cast<std::size_t>(algebra.size(n_features));
     require(second.size() == size, "second must be of the algebra's size");
     require(!current || current->size() == size, "current must be of the algebra's size");
     NewArray<double> covariances({size});

@@ -58,8 +58,7 @@ IncompleteStepResult bound_step_incomplete(const Target& target, const Rows& row
         view_incomplete(rows, log_prior, indices, error, log_weight, means, factors, log_background, to_second(second));
     view.task.row_weight = view_row_weight(row_weight, view.task.rows.n_rows);
     const std::size_t count = means.shape(0), features = means.shape(1);
-    NewArray<double> mass({count});
-    NewArray<double> first({count, features});
+    NewArray<double> mass({count}), first({count, features});
     std::optional<NewArray<double>> second_moments = new_second(view.task.shape);
     double log_likelihood = 0, background = 0;
     const MomentsView out{&log_likelihood, nullptr,      nullptr,

@@ -134,8 +134,7 @@ void bind_starts(nb::class_<Target>& type) {
         .def("bisect", bound_halved, "rows"_a, "weight"_a, "is_full"_a, "scale"_a, "cut"_a.none(),
              "has_heavy"_a = false, "has_tails"_a = false, "least_weight"_a = kLeastWeight,
              "Split rows into halves by EM from each cut, and return the best halves.")
-        .def("bisection_gains", of_bisection<gains>, "bisection"_a, "rows"_a,
-             "Gain of log density by halves for each row.")
+        .def("bisection_gains", of_bisection<gains>, "bisection"_a, "rows"_a, "Gain of log density of each row.")
         .def("first_responsibility", of_bisection<first_responsibility>, "bisection"_a, "rows"_a,
              "Responsibilities of the first of two halves for each row.");
     nb::class_<Bisection>(type, "Bisection", "Two components in the place of one.")

@@ -140,7 +140,7 @@ private:
             end = ended(moves_.whole(), trial, acceptance_.after_more, execution_, work_);
         }
         View view;
-        if (!end || end->last <= aim || !moves_.view_rows(trial, view)) return false;
+        if (!end || end->last <= aim || !moves_.expect(trial, view)) return false;
         const Index n_unsound = count_unsound(trial, view);
         if (n_unsound > n_unsound_) {
             has_refused_ = true;
@@ -362,10 +362,9 @@ bool cross(const KernelTable& kernels, const EmView& em, const Execution& execut
         if (!moves.view_first()) break;
         const Values posteriors = moves.merged(std::max<Index>(1, (count - em.n_components + 2) / 3), count);
         pooled = Mixture(em.algebra, count, em.rows.n_features);
-        bool has_initial = false;
-        if (!begin_em(kernels, task.em, execution, {nullptr, posteriors.data(), count, 1}, pooled.view(),
-                      has_initial) ||
-            !has_initial) {
+        bool is_fitted = false;
+        if (!begin_em(kernels, task.em, execution, {nullptr, posteriors.data(), count, 1}, pooled.view(), is_fitted) ||
+            !is_fitted) {
             break;
         }
         if (count == em.n_components) {

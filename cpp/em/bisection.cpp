@@ -20,22 +20,21 @@ constexpr double kFlattest = 1e-12;
 Algebra algebra_of(bool is_full) { return {Across::own, Across::own, is_full ? Across::own : Across::nothing}; }
 
 // Replaces the mean variances and axes of a group by what whitens it; finds its longest axis.
-Index whiten(const KernelTable& kernels, bool is_full, Index d, const Values& scale, Values& second,
-             Listener listener) {
+Index whiten(const KernelTable& kernels, bool is_full, Index d, const Values& unit, Values& second, Listener listener) {
     Values values(second), axes;
     if (is_full) {
-        for (Index i = 0; i < d * d; ++i) second[i] /= scale[i / d] * scale[i % d];
+        for (Index i = 0; i < d * d; ++i) second[i] /= unit[i / d] * unit[i % d];
         values = room(d), axes = room(d * d);
         principal_axes(kernels, 1, d, second.data(), listener, values.data(), axes.data());
     } else {
-        for (Index j = 0; j < d; ++j) values[j] /= scale[j] * scale[j];
+        for (Index j = 0; j < d; ++j) values[j] /= unit[j] * unit[j];
     }
     const double largest = *std::max_element(values.begin(), values.end());
     for (double& value : values) value = std::max(value, std::max(kFlattest * largest, kFlattest));
     for (Index j = 0; j < d; ++j) {
         const double root = std::sqrt(values[j]);
-        if (!is_full) second[j] = 1 / (root * scale[j]);
-        for (Index i = 0; i < d && is_full; ++i) second[j * d + i] = axes[i * d + j] / root / scale[i];
+        if (!is_full) second[j] = 1 / (root * unit[j]);
+        for (Index i = 0; i < d && is_full; ++i) second[j * d + i] = axes[i * d + j] / root / unit[i];
     }
     return std::max_element(values.begin(), values.end()) - values.begin();
 }
@@ -178,11 +177,10 @@ Bisection bisect(const KernelTable& kernels, const GroupView& group, bool is_ful
         const double gain = converge_from(is_second, other);
         if (gain > bisection.gain) bisection.gain = gain, bisection.mixture = other;
     };
-    const auto is_distant = [&](Index row) { return squares[row] > spread; };
-    const auto is_across = [&](Index row) { return rows[row * d + longest] > 0; };
-    bisection.gain = cuts.random == nullptr ? converge_from(is_distant, bisection.mixture)
-                                            : converge_from(is_across, bisection.mixture);
-    if (cuts.random != nullptr) {
+    const bool is_random = cuts.random != nullptr;
+    const auto is_second = [&](Index row) { return is_random ? rows[row * d + longest] > 0 : squares[row] > spread; };
+    bisection.gain = converge_from(is_second, bisection.mixture);
+    if (is_random) {
         const double index = quantile(along, group.weight, kShortestCut + (1 - 2 * kShortestCut) * cuts.random[0]);
         compete([&](Index row) { return along[row] > index; });
     }

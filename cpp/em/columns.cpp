@@ -542,13 +542,12 @@ private:
     // Takes Σ r log r from the gains of pairs: `Survey` of em/bayes/bound_moves.py.
     void survey(const Mixture& model, std::vector<Merge>& merges) const {
         const Index n = size(model);
-        Mixture bounds_before = model;
-        if (!factorise(kernels_, task_.em.algebra, 1, execution_.interrupt.listener(), bounds_before)) return;
-        const Values scale = log_scale(bounds_before);
+        Mixture before = model;
+        if (!factorise(kernels_, task_.em.algebra, 1, execution_.interrupt.listener(), before)) return;
+        const Values scale = log_scale(before);
         Values posteriors = room(n_rows_ * n), values, logs;
         const Shape shape{n, 1, FactorShape::spherical, false, Rule::soft, Second::none};
-        const ParametersView parameters{scale.data(), bounds_before.means.data(), bounds_before.factors.data(),
-                                        nullptr};
+        const ParametersView parameters{scale.data(), before.means.data(), before.factors.data(), nullptr};
         if (!evaluate(kernels_, shape, task_.em.rows, parameters, Output::responsibilities, execution_,
                       posteriors.data())) {
             return;

@@ -146,12 +146,8 @@ private:
 
     bool ascend_from(const EmView& em, Index index, bool has_swaps, Reached& reached, double& left) const {
         const SearchView& search = *settings_.search;
-        AscentView task{em,
-                        reached.within.data(),
-                        search.acceptance,
-                        has_swaps,
-                        search.draws + index * search.n_draws,
-                        search.n_draws};
+        const double* draws = search.draws + index * search.n_draws;
+        AscentView task{em, reached.within.data(), search.acceptance, has_swaps, draws, search.n_draws};
         if (has_swaps) task.acceptance.patience = search.patience_of_swaps;
         task.acceptance.max_work = left;
         if (!ascend(kernels_, task, execution_, reached.mixture.view(), reached.result)) return false;
@@ -218,16 +214,13 @@ private:
     }
 
     // `_Climb.is_better` of em/search/split_and_merge.py.
-    static bool is_better(const Reached& one, const Reached& other) {
-        if (one.result.n_unsound < other.result.n_unsound) return one.result.log_likelihood > other.start;
-        return one.result.n_unsound == other.result.n_unsound &&
-               one.result.log_likelihood > other.result.log_likelihood;
+    static bool is_better(const Reached& a, const Reached& b) {
+        if (a.result.n_unsound < b.result.n_unsound) return a.result.log_likelihood > b.start;
+        return a.result.n_unsound == b.result.n_unsound && a.result.log_likelihood > b.result.log_likelihood;
     }
 
     // Whether a run is not equal up to rounding, but higher.
-    static bool is_higher(double one, double other) {
-        return one > other + kRoundingOfRuns * std::max(1.0, std::fabs(other));
-    }
+    static bool is_higher(double a, double b) { return a > b + kRoundingOfRuns * std::max(1.0, std::fabs(b)); }
 
     bool has_ended(const Values& history) const {
         return has_converged(history, settings_.tolerance) || static_cast<Index>(history.size()) == settings_.max_steps;

@@ -7,8 +7,8 @@
 
 namespace gaussmix {
 
-constexpr double kRoundingOfRuns =
-    1e-10;  // relative, and nats for objectives below 1: runs whose ends differ by less are equal
+// Runs whose ends differ by less are equal: relative, and nats for objectives below 1.
+constexpr double kRoundingOfRuns = 1e-10;
 
 struct GroupsView {
     RowsView rows;             // of all groups

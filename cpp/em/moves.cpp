@@ -24,10 +24,9 @@ Indices Ranking::Pair::touched() const {
     return touched;
 }
 
-Ranking::Ranking(const std::vector<Removal>& removals, const Indices& components,
-                 const std::map<Index, Split>& splits) {
+Ranking::Ranking(const std::vector<Removal>& removals, const Indices& ranked, const std::map<Index, Split>& splits) {
     for (const Removal& removal : removals) {
-        for (const Index k : components) {
+        for (const Index k : ranked) {
             if (k != removal.freed && k != removal.heir) {
                 pairs_.push_back({removal.gain + splits.at(k).gain, removal, k});
             }
@@ -104,9 +103,7 @@ bool Moves::begin() {
     return run_em(kernels_, em, execution_, probe.view(), history) && !history.empty() && view_first();
 }
 
-bool Moves::view_first() {
-    return factorise(kernels_, algebra_, d_, listener_, mixture_) && view_rows(mixture_, view_);
-}
+bool Moves::view_first() { return factorise(kernels_, algebra_, d_, listener_, mixture_) && expect(mixture_, view_); }
 
 void Moves::replace(Mixture mixture, View view) {
     mixture_ = std::move(mixture);
@@ -138,7 +135,7 @@ void Moves::put(const Indices& components, const Mixture& part, Mixture& to) con
     }
 }
 
-bool Moves::view_rows(const Mixture& mixture, View& view) const {
+bool Moves::expect(const Mixture& mixture, View& view) const {
     const Index size = algebra_.size(d_);
     Values log_scale = room(n_components_), factors;
     kernels_.log(mixture.weights.data(), n_components_, log_scale.data());
@@ -242,8 +239,7 @@ Split Moves::split(Index k, Values index) {
     const Index limit = std::max(kLocalRows, kLocalRowsPerFeature * (d_ + 1)), n_own = static_cast<Index>(own.size());
     Indices indices;
     for (Index i = 0; i < limit && n_own > limit; ++i) {  // at even distances
-        const double at =
-            (static_cast<double>(i) + drawn[0]) * (static_cast<double>(n_own) / static_cast<double>(limit));
+        const auto at = (static_cast<double>(i) + drawn[0]) * (static_cast<double>(n_own) / static_cast<double>(limit));
         indices.push_back(own[std::min(static_cast<Index>(at), n_own - 1)]);
     }
     if (n_own <= limit) indices = own;
@@ -269,12 +265,11 @@ Split Moves::split(Index k, Values index) {
 // Sum of r log r over some rows.
 template <class Responsibility>
 double Moves::entropy(const Indices& indices, Responsibility&& of) const {
-    Values posteriors(indices.size()), logarithms(indices.size());
-    std::transform(indices.begin(), indices.end(), posteriors.begin(), of);
-    kernels_.log(posteriors.data(), static_cast<Index>(posteriors.size()), logarithms.data());
+    Values r(indices.size()), logs(indices.size());
+    std::transform(indices.begin(), indices.end(), r.begin(), of);
+    kernels_.log(r.data(), static_cast<Index>(r.size()), logs.data());
     double total = 0;
-    for (std::size_t i = 0; i < indices.size(); ++i)
-        total += row_fraction_[indices[i]] * (posteriors[i] * logarithms[i]);
+    for (std::size_t i = 0; i < indices.size(); ++i) total += row_fraction_[indices[i]] * (r[i] * logs[i]);
     return total;
 }
 
@@ -294,25 +289,22 @@ std::vector<Removal> Moves::removals() const {
     for (Index k = 0; k < n_components_; ++k) {
         separated[k] = entropy(view_.indices[k], [&](Index row) { return posterior(view_, row, k); });
     }
-    std::vector<Removal> pairs, result;
+    std::vector<Removal> result;
     for (Index heir = 0; heir < n_components_; ++heir) {
         for (Index k = heir + 1; k < n_components_ && !execution_.interrupt.has_come(); ++k) {
-            pairs.push_back({pooled(heir, k) - (alone[heir] + separated[heir]) - (alone[k] + separated[k]), k, heir});
+            result.push_back({pooled(heir, k) - (alone[heir] + separated[heir]) - (alone[k] + separated[k]), k, heir});
         }
     }
     const auto above = [](const Removal& a, const Removal& b) { return a.gain > b.gain; };
-    std::stable_sort(pairs.begin(), pairs.end(), above);
-    pairs.resize(std::min(pairs.size(), static_cast<std::size_t>(2 * n_components_)));
-    for (Removal& pair : pairs) {
-        const auto both = [&](Index row) {
-            return posterior(view_, row, pair.heir) + posterior(view_, row, pair.freed);
-        };
+    std::stable_sort(result.begin(), result.end(), above);
+    result.resize(std::min(result.size(), static_cast<std::size_t>(2 * n_components_)));
+    for (Removal& pair : result) {
+        const auto both = [&](Index i) { return posterior(view_, i, pair.heir) + posterior(view_, i, pair.freed); };
         const Indices &first = view_.indices[pair.heir], &second = view_.indices[pair.freed];
         Indices indices;
         indices.reserve(first.size() + second.size());
         std::set_union(first.begin(), first.end(), second.begin(), second.end(), std::back_inserter(indices));
         pair.gain -= entropy(indices, both) - separated[pair.heir] - separated[pair.freed];
-        result.push_back(pair);
     }
     for (Index k = 0; k < n_components_; ++k) {  // what the density of all loses with the component
         const Indices& indices = view_.indices[k];
@@ -335,15 +327,14 @@ std::vector<Removal> Moves::removals() const {
 double Moves::pooled(Index k, Index l) const {
     const double total = mixture_.weights[k] + mixture_.weights[l], part = mixture_.weights[k] / total;
     const double *mean = mixture_.means.data() + k * d_, *other = mixture_.means.data() + l * d_;
-    const auto between = [&](Index j) { return mean[j] - other[j]; };
+    const auto gap = [&](Index j) { return mean[j] - other[j]; };
     const auto d = static_cast<double>(d_);
     double log_det = 0;
     if (is_full_) {
         const double *first = covariance(mixture_, k), *second = covariance(mixture_, l);
         Values both = room(d_ * d_), factor(both);
         for (Index i = 0; i < d_ * d_; ++i) {
-            both[i] =
-                part * first[i] + (1 - part) * second[i] + part * (1 - part) * (between(i / d_) * between(i % d_));
+            both[i] = part * first[i] + (1 - part) * second[i] + part * (1 - part) * (gap(i / d_) * gap(i % d_));
         }
         if (!Factoriser(kernels_, d_)(both.data(), listener_, factor.data(), &log_det)) return -kInfinity;
         log_det *= -2;
@@ -351,7 +342,7 @@ double Moves::pooled(Index k, Index l) const {
         Values both = room(d_), logarithms(both);
         for (Index j = 0; j < d_; ++j) {
             both[j] = part * variance(mixture_, k, j) + (1 - part) * variance(mixture_, l, j) +
-                      part * (1 - part) * (between(j) * between(j));
+                      part * (1 - part) * (gap(j) * gap(j));
         }
         if (algebra_.second() == Second::trace) both.assign(both.size(), sum(both.data(), d_) / d);
         kernels_.log(both.data(), d_, logarithms.data());

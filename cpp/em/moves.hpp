@@ -59,7 +59,7 @@ public:
     };
 
     Ranking() = default;
-    Ranking(const std::vector<Removal>& removals, const Indices& components, const std::map<Index, Split>& splits);
+    Ranking(const std::vector<Removal>& removals, const Indices& ranked, const std::map<Index, Split>& splits);
 
     const Pair* best() const { return pairs_.empty() ? nullptr : pairs_.data(); }  // at first; null if there is none
 
@@ -97,7 +97,7 @@ public:
     void replace(Mixture mixture, View view);
 
     EmView whole() const;
-    bool view_rows(const Mixture& mixture, View& view) const;  // false if interrupted
+    bool expect(const Mixture& mixture, View& view) const;  // false if interrupted
     void put(const Indices& components, const Mixture& part, Mixture& to) const;
     const double* covariance(const Mixture& mixture, Index k) const;
     double variance(const Mixture& mixture, Index k, Index j) const;

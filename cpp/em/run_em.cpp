@@ -90,18 +90,17 @@ public:
         const double* covariances = assignment.responsibilities == nullptr ? nullptr : nearby.covariances.data();
         return gather(kernels_, task_, execution_, n_components_, assignment, nearby.means.data(), mass_.data(),
                       first_.data(), second_.data()) &&
-               (has_one_matrix_ ? fraction(nearby, following)
-                                : maximise(nearby.means.data(), covariances, following)) &&
+               (has_one_matrix_ ? pool(nearby, following) : maximise(nearby.means.data(), covariances, following)) &&
                is_sound(following, nearby.means.data());
     }
 
     // One E- and M-step; both numbers are means. False where one of the limits is passed, and if interrupted.
     bool step(const Mixture& current, Mixture& following, double& log_likelihood, double& objective) {
         sum_about(task_.has_one_matrix() && is_close(current));
-        double n_distant = 0, n_active;
-        const MomentsView sums{&log_likelihood, &n_distant, &n_active, mass_.data(), first_.data(), second_.data()};
+        double total, n_distant = 0, n_active;
+        const MomentsView sums{&total, &n_distant, &n_active, mass_.data(), first_.data(), second_.data()};
         if (!expect(current, current.means.data(), sums)) return false;
-        log_likelihood /= task_.total_weight;
+        log_likelihood = total / task_.total_weight;
         if (n_distant > 0 || !std::isfinite(log_likelihood)) return false;
         objective = log_likelihood;
         if (task_.prior != nullptr) objective += added_by_prior(current) / (task_.prior->unit * task_.total_weight);
@@ -111,10 +110,8 @@ public:
         if (task_.is_incomplete) return false;
         sum_about(false);
         const Values nearby = following.means;  // sums about these lose no digits when they move to the new means
-        double again;
-        return expect(current, nearby.data(),
-                      {&again, &n_distant, &n_active, mass_.data(), first_.data(), second_.data()}) &&
-               maximise(nearby.data(), covariances, following) && is_sound(following, nearby.data());
+        return expect(current, nearby.data(), sums) && maximise(nearby.data(), covariances, following) &&
+               is_sound(following, nearby.data());
     }
 
 private:
@@ -260,7 +257,7 @@ private:
 
     // The same where second sums are about means near the new ones, and one full covariance is made of their sum: all in
     // the order of `initial_models`.
-    bool fraction(const Mixture& nearby, Mixture& following) {
+    bool pool(const Mixture& nearby, Mixture& following) {
         Values& weights = following.weights;
         const double total = sum_in_pairs(mass_.data(), n_components_);
         for (Index k = 0; k < n_components_; ++k) {

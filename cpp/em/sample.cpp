@@ -99,23 +99,21 @@ bool are_equal(const RowsView& rows, Index one, Index other) {
 // The numbers of one row.
 template <class Element>
 void copy_row(const RowsView& rows, Index row, double* out) {
-    const Element* row_values = static_cast<const Element*>(rows.data) + row * rows.row_stride;
-    for (Index column = 0; column < rows.n_features; ++column)
-        out[column] = row_values[column * rows.column_stride] + 0.0;
+    const Element* values = static_cast<const Element*>(rows.data) + row * rows.row_stride;
+    for (Index column = 0; column < rows.n_features; ++column) out[column] = values[column * rows.column_stride] + 0.0;
 }
 
 // Weights as parts of their sum, and the place of the largest, the first of equals.
 struct Fractions {
     explicit Fractions(Values weight)
-        : each(std::move(weight)), limit(std::max_element(each.begin(), each.end()) - each.begin()) {
+        : each(std::move(weight)), largest(std::max_element(each.begin(), each.end()) - each.begin()) {
         const double total = std::accumulate(each.begin(), each.end(), 0.0);
         for (double& fraction : each) fraction /= total;
     }
-    explicit Fractions(Index n_rows)
-        : each(static_cast<std::size_t>(n_rows), 1 / static_cast<double>(n_rows)), limit(0) {}
+    explicit Fractions(Index n_rows) : each(static_cast<std::size_t>(n_rows), 1 / static_cast<double>(n_rows)) {}
 
     Values each;
-    Index limit;
+    Index largest = 0;
 };
 
 constexpr Index kInLine = 8;   // numbers of a row that lie in a cache line: their columns are read together
@@ -128,7 +126,7 @@ std::array<double, n_columns> variances(const std::array<const double*, n_column
                                         const Fractions& fractions) {
     const auto n_rows = static_cast<Index>(fractions.each.size());
     std::array<double, n_columns> nearby, mean{}, spread{};
-    for (std::size_t j = 0; j < n_columns; ++j) nearby[j] = values[j][fractions.limit * stride];
+    for (std::size_t j = 0; j < n_columns; ++j) nearby[j] = values[j][fractions.largest * stride];
     for (Index i = 0; i < n_rows; ++i) {
         for (std::size_t j = 0; j < n_columns; ++j) mean[j] += fractions.each[i] * (values[j][i * stride] - nearby[j]);
     }
@@ -141,9 +139,7 @@ std::array<double, n_columns> variances(const std::array<const double*, n_column
     return spread;
 }
 
-double variance(const Values& values, const Fractions& fractions) {
-    return variances<1>({values.data()}, 1, fractions)[0];
-}
+double variance(const Values& values, const Fractions& weight) { return variances<1>({values.data()}, 1, weight)[0]; }
 
 // The value that `index` others come before. A few values tell about where it is: only those before there are parted.
 template <class Before>

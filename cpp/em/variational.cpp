@@ -66,21 +66,20 @@ double log_density(const KernelTable& kernels, const PackedPriorView& prior, con
     const double* factors = mixture.factors.data();
     const Index n_covariances = algebra.is_shared() ? 1 : n_components, size = algebra.size(n_features);
     const double n_each = static_cast<double>(n_components / n_covariances);
-    double total = 0, of_weights = 0;
+    double nats = 0, of_weights = 0;
     for (Index i = 0; i < n_covariances; ++i) {
-        total +=
-            trace(prior, algebra, n_features, factors + i * size) - 2 * n_each * prior.dof * mixture.log_abs_det[i];
+        nats += trace(prior, algebra, n_features, factors + i * size) - 2 * n_each * prior.dof * mixture.log_abs_det[i];
     }
     for (Index k = 0; k < n_components; ++k) {
         const double *factor = factors + (algebra.is_shared() ? 0 : k) * size, *mean = &mixture.means[k * n_features];
-        total += prior.precision * distance(prior, algebra, n_features, factor, mean);
+        nats += prior.precision * distance(prior, algebra, n_features, factor, mean);
     }
     if (prior.alpha != 0) {
         Values logs = room(n_components);
         kernels.log(mixture.weights.data(), n_components, logs.data());
         of_weights = prior.alpha * sum(logs.data(), n_components);
     }
-    return of_weights - 0.5 * total;
+    return of_weights - 0.5 * nats;
 }
 
 void gammas(const KernelTable& kernels, const double* values, Index count, double* logs, double* derivatives) {

@@ -206,12 +206,11 @@ std::vector<Values> other_covariances(const KernelTable& kernels, const Algebra&
     const Index n_components = scatter.n_components, d = scatter.n_features, size = d * d;
     std::vector<Values> result;
     if (n_components == 1 || d == 1) return result;
-    std::vector<Index> largest(static_cast<std::size_t>(n_components));
-    std::iota(largest.begin(), largest.end(), 0);
-    std::stable_sort(largest.begin(), largest.end(),
-                     [&](Index k, Index l) { return scatter.mass[k] > scatter.mass[l]; });
-    largest.resize(static_cast<std::size_t>(std::min(n_components, other.limit)));
-    std::sort(largest.begin(), largest.end());
+    std::vector<Index> chosen(static_cast<std::size_t>(n_components));
+    std::iota(chosen.begin(), chosen.end(), 0);
+    std::stable_sort(chosen.begin(), chosen.end(), [&](Index k, Index l) { return scatter.mass[k] > scatter.mass[l]; });
+    chosen.resize(static_cast<std::size_t>(std::min(n_components, other.limit)));
+    std::sort(chosen.begin(), chosen.end());
     const auto add = [&](Values axes, double factor) {
         Values covariances = room(n_components * size);
         const Update update{kernels, algebra, scatter, nullptr, listener, covariances.data()};
@@ -222,7 +221,7 @@ std::vector<Values> other_covariances(const KernelTable& kernels, const Algebra&
     };
     const ScattersView scatters{n_components, d, scatter.second, nullptr};
     add(pooled_axes(kernels, scatters, listener), other.sharp);
-    for (const Index k : largest) {
+    for (const Index k : chosen) {
         add(own_axes(kernels, {1, d, scatter.second + k * size, nullptr}, listener).axes, other.soft);
     }
     return result;

@@ -73,14 +73,14 @@ inline void add_log_prior(const GroupView& group, Index n_components, Vec (&best
 
 // All of W is one panel: one loop over the components, no call and no elimination within it.
 template <int D>
-void one_panel(const DensityView& p, const GroupView& group, Prefetch& next_rows, Vec (&best)[kGroupVectors]) {
+void one_panel(const DensityView& p, const GroupView& group, Prefetch& next, Vec (&best)[kGroupVectors]) {
     const double* mean = p.means();
     const double* factor = p.factors();
     double* out = group.densities;
     Vec top[kGroupVectors];
     GAUSSMIX_UNROLL for (int v = 0; v < kGroupVectors; ++v) top[v] = best[v];
     for (Index k = 0; k < p.shape.n_components; ++k, out += kGroupRows) {
-        next_rows.fetch_piece();
+        next.fetch_piece();
         Vec squares[kGroupVectors] = {Vec::zero(), Vec::zero(), Vec::zero()};
         const panels::Panel<panels::Leaves::squares> panel{nullptr, 0, group.rows, mean, factor, nullptr};
         panels::whiten_panel<D>(panel, squares);
@@ -156,8 +156,7 @@ private:
 };
 
 // Components one by one, as far as they may count.
-inline void visit_components(const DensityView& p, const GroupView& group, Prefetch& next_rows,
-                             Vec (&best)[kGroupVectors]) {
+inline void visit_components(const DensityView& p, const GroupView& group, Prefetch& next, Vec (&best)[kGroupVectors]) {
     const Index n_components = p.shape.n_components, d = p.shape.n_features;
     ComponentOrder order(p, group);
     for (Index k = order.next(best); k >= 0; k = order.next(best)) {
@@ -169,7 +168,7 @@ inline void visit_components(const DensityView& p, const GroupView& group, Prefe
             }
             limit[v] = p.may_eliminate ? distance_limit(log_scale[v], best[v]) : Vec::broadcast(__builtin_inf());
         }
-        next_rows.fetch_piece();
+        next.fetch_piece();
         const bool is_close = squared_distance(p, group, k, limit, squares);
         if (group.bounds.is_valid()) group.bounds.distance[k] = bounds::distance(squares);
         if (is_close) {
@@ -178,7 +177,7 @@ inline void visit_components(const DensityView& p, const GroupView& group, Prefe
         }
         if (group.poll->is_cancelled(kGroupRows * (d + 1) * d / 2)) return;
     }
-    next_rows.fetch_all();
+    next.fetch_all();
     if (group.bounds.is_valid()) return;
     alignas(64) double largest[kLanes];
     best[0].store(largest);
@@ -188,10 +187,10 @@ inline void visit_components(const DensityView& p, const GroupView& group, Prefe
 }
 
 template <flat::Scale kScale>
-void flat_densities(const DensityView& p, const GroupView& group, const double* rows, Prefetch& next_rows,
+void flat_densities(const DensityView& p, const GroupView& group, const double* rows, Prefetch& next,
                     Vec (&best)[kGroupVectors]) {
     const flat::Components components{p.means(), p.factors(), p.log_scale()};
-    flat::log_densities<kScale>(rows, components, p.shape.n_components, p.shape.n_features, *group.poll, next_rows,
+    flat::log_densities<kScale>(rows, components, p.shape.n_components, p.shape.n_features, *group.poll, next,
                                 group.densities, best);
 }
 
@@ -207,27 +206,26 @@ inline void low_rank_densities(const DensityView& p, const GroupView& group, Vec
 }
 
 // What it leaves is not complete where poll is over.
-inline void log_densities(const DensityView& p, const GroupView& group, Prefetch next_rows,
-                          Vec (&best)[kGroupVectors]) {
+inline void log_densities(const DensityView& p, const GroupView& group, Prefetch next, Vec (&best)[kGroupVectors]) {
     const Index d = p.shape.n_features;
     GAUSSMIX_UNROLL for (int v = 0; v < kGroupVectors; ++v) best[v] = Vec::broadcast(-__builtin_inf());
     const bool has_panels = p.shape.factor_shape == FactorShape::triangular && !p.shape.is_shared && d > kPanelRows;
-    if (has_panels || group.bounds.is_valid()) return visit_components(p, group, next_rows, best);
+    if (has_panels || group.bounds.is_valid()) return visit_components(p, group, next, best);
     for (Index k = 0; k < p.shape.n_components; ++k) group.active[k] |= group.bit;
     if (p.shape.factor_shape == FactorShape::spherical) {
-        flat_densities<flat::Scale::per_component>(p, group, group.rows, next_rows, best);
+        flat_densities<flat::Scale::per_component>(p, group, group.rows, next, best);
     } else if (p.shape.factor_shape == FactorShape::diagonal) {
-        flat_densities<flat::Scale::per_feature>(p, group, group.rows, next_rows, best);
+        flat_densities<flat::Scale::per_feature>(p, group, group.rows, next, best);
     } else if (p.shape.factor_shape == FactorShape::low_rank) {
-        next_rows.fetch_all();
+        next.fetch_all();
         low_rank_densities(p, group, best);
         if (group.prior != nullptr) add_log_prior(group, p.shape.n_components, best);
         return;
     } else if (p.shape.is_shared) {
         panels::whiten(group.rows, p.factors(), d, group.differences);
-        flat_densities<flat::Scale::none>(p, group, group.differences, next_rows, best);
+        flat_densities<flat::Scale::none>(p, group, group.differences, next, best);
     } else {
-        with_constant(d, [&](auto n_features) { one_panel<decltype(n_features)::value>(p, group, next_rows, best); });
+        with_constant(d, [&](auto n_features) { one_panel<decltype(n_features)::value>(p, group, next, best); });
     }
     if (group.prior != nullptr) add_log_prior(group, p.shape.n_components, best);
     group.poll->is_cancelled(kGroupRows * (p.shape.n_components + (p.shape.is_shared ? d / 2 : 0)) * d);

@@ -85,10 +85,9 @@ private:
         const Index n_factors = view_.shape.n_factors, stride = n_factors + 1;
         for (Index i = 0; i < n_features_; ++i) scratch_.scales[i] = -1 / w[i * stride + n_factors];
         for (Index l = 0; l < n_factors; ++l) {
-            double square = 0;
-            for (Index i = 0; i < n_features_; ++i)
-                square = __builtin_fma(w[i * stride + l], w[i * stride + l], square);
-            scratch_.scales[n_features_ + l] = 1 / (1 - square);
+            double sum = 0;
+            for (Index i = 0; i < n_features_; ++i) sum = __builtin_fma(w[i * stride + l], w[i * stride + l], sum);
+            scratch_.scales[n_features_ + l] = 1 / (1 - sum);
         }
     }
 

@@ -106,14 +106,8 @@ inline void evaluate(const Shape& shape, const RowsView& rows, Output output, vo
     double* scratch = static_cast<double*>(room);
     double* l = scratch + layout.densities;
     const double background = parameters.operands[operands_layout.background];
-    const GroupView group{scratch + layout.rows,
-                          l,
-                          scratch + layout.differences,
-                          reinterpret_cast<unsigned char*>(scratch + layout.active),
-                          1,
-                          {},
-                          &likeliest,
-                          &poll};
+    auto* active = reinterpret_cast<unsigned char*>(scratch + layout.active);
+    const GroupView group{scratch + layout.rows, l, scratch + layout.differences, active, 1, {}, &likeliest, &poll};
     for (; first < last; first += kGroupRows) {
         const GroupRows results{first, smaller(Index{kGroupRows}, last - first)};
         Vec best[kGroupVectors];

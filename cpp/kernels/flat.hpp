@@ -61,14 +61,14 @@ GAUSSMIX_INLINE void log_densities_of(const double* rows, const Components& p, I
 }
 
 template <Scale kScale>
-void log_densities(const double* rows, Components p, Index n_components, Index n_features, Poll& poll,
-                   Prefetch& next_rows, double* out, Vec (&best)[kGroupVectors]) {
+void log_densities(const double* rows, Components p, Index n_components, Index n_features, Poll& poll, Prefetch& next,
+                   double* out, Vec (&best)[kGroupVectors]) {
     constexpr int kTogether = 4;
     constexpr Index kMaxFeatures = 256;  // with fewer, it is soon enough to ask after all components
     for (Index left = n_components; left > 0; left -= kTogether, out += kTogether * kGroupRows) {
         if (n_features > kMaxFeatures && poll.is_cancelled(kTogether * kGroupRows * 2 * n_features)) return;
         // Some at a time: where all are fetched at once, this waits for memory (12 % of a step of 200,000 x 16, K = 16).
-        for (int c = 0; c < kTogether; ++c) next_rows.fetch_piece();
+        for (int c = 0; c < kTogether; ++c) next.fetch_piece();
         with_constant(smaller(Index{kTogether}, left), [&](auto count) {
             constexpr int C = smaller(decltype(count)::value, kTogether);
             log_densities_of<C, kScale>(rows, p, n_features, out, best);

@@ -144,9 +144,8 @@ inline void read_row_weight(const RowWeightView& weight, const RowsView& rows, I
 inline void read_assignment(const AssignmentView& assignment, Index n_rows, Index first, Index n_components,
                             double* out, unsigned char* active, unsigned char group_bit) {
     if (assignment.labels == nullptr) {
-        const double* responsibilities = assignment.responsibilities;
-        read_group({responsibilities, false, n_rows, n_components, assignment.row_stride, assignment.column_stride,
-                    nullptr, nullptr},
+        read_group({assignment.responsibilities, false, n_rows, n_components, assignment.row_stride,
+                    assignment.column_stride, nullptr, nullptr},
                    first, out);
     }
     alignas(64) double label[kGroupRows];

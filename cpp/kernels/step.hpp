@@ -95,8 +95,8 @@ private:
                                    group.active, group.bit);
         }
         Vec best[kGroupVectors];
-        const Prefetch next_rows(task_.rows, first + kGroupRows, shape_.n_components);
-        log_densities({shape_, operands_layout_, operands_, true}, group, next_rows, best);
+        const Prefetch next(task_.rows, first + kGroupRows, shape_.n_components);
+        log_densities({shape_, operands_layout_, operands_, true}, group, next, best);
         if (poll_.is_cancelled()) return;
         if (std::uint16_t* labels = task_.visit.labels; labels != nullptr) {
             write_likeliest(group, shape_.n_components, best, distant_limit_, task_.rows, first, labels);

@@ -80,7 +80,7 @@ class Target:
         float,
     ]:
         """
-        Sum responsibility-weighted moments: (log_likelihood, mass, first, second, n_far, n_near, background's mass).
+        Sum weighted moments: (log_likelihood, mass, first, second, n_distant, n_active, background's mass).
         """
 
     def evaluate(
@@ -558,7 +558,7 @@ class Target:
     def bisection_gains(
         self, bisection: Target.Bisection, rows: numpy.typing.NDArray[numpy.float64]
     ) -> numpy.typing.NDArray[numpy.float64]:
-        """Gain of log density by halves for each row."""
+        """Gain of log density of each row."""
 
     def first_responsibility(
         self, bisection: Target.Bisection, rows: numpy.typing.NDArray[numpy.float64]

@@ -67,16 +67,15 @@ public:
         const bool has_means = for_each_posterior(poll, [&](Index k, Vec responsibility) {
             for (Index i = 0; i < d_; ++i) add_to(row_mean(i), responsibility * expected(k, i));
         });
-        const bool is_done =
-            has_means && for_each_posterior(poll, [&](Index k, Vec responsibility) {
-                for (Index i = 0; i < d_; ++i) {
-                    const Vec offset = expected(k, i) - Vec::load(row_mean(i));
-                    for (Index j = 0; j <= i; ++j) {
-                        const Vec other = expected(k, j) - Vec::load(row_mean(j));
-                        add_to(product(i, j), responsibility * fma(offset, other, covariance<0>(k, i, j)));
-                    }
-                }
-            });
+        const bool is_done = has_means && for_each_posterior(poll, [&](Index k, Vec r) {
+                                 for (Index i = 0; i < d_; ++i) {
+                                     const Vec offset = expected(k, i) - Vec::load(row_mean(i));
+                                     for (Index j = 0; j <= i; ++j) {
+                                         const Vec other = expected(k, j) - Vec::load(row_mean(j));
+                                         add_to(product(i, j), r * fma(offset, other, covariance<0>(k, i, j)));
+                                     }
+                                 }
+                             });
         if (!is_done) return false;
         for (int lane = 0; lane < batch.n_rows; ++lane) {
             const Index row = batch.row[lane];

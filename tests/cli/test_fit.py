@@ -360,7 +360,7 @@ def test_a_terminated_fit_goes_on(cli, shell, tmp_path, rng, counts):
     np.save(data, rng.normal(size=(50_000, 4)))
     command = ["fit", data, "-k", counts, "-s", "full", "--tol", "0", "--max-iter", "300", "--checkpoint", path]
     # A short interval, so that the test knows when the fit is on its way.
-    prelude = "import gaussmix._src.fit.checkpoint as checkpoint; checkpoint.SECONDS = 0.05"
+    prelude = "import gaussmix._src.fit.checkpoint as checkpoint; checkpoint.SECONDS_BETWEEN_WRITES = 0.05"
     process = shell(*command, "-o", tmp_path / "never.gmm", prelude=prelude)
     while not path.exists():
         assert process.poll() is None, "the fit ended before the signal"

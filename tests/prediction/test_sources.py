@@ -68,7 +68,7 @@ def test_a_classifier_of_a_file_has_the_bits_of_one_in_memory(n_components, n_un
     rows, y, _, _ = table
     y = np.where(np.arange(N_ROWS) % 5 < n_unknown, None, y)
     source = opened(folder, "rows", is_weighted)
-    settings = {"n_components": n_components, "unknown": 0 if n_components else 1e-4, **FEW}
+    settings = {"n_components": n_components, "reject_below": 0 if n_components else 1e-4, **FEW}
     expected = GaussianMixtureClassifier(**settings).fit(rows, y, **weight_of(table, is_weighted))
     found = GaussianMixtureClassifier(**settings).fit(source, y)
     assert_same_mixture(found, expected)

@@ -199,7 +199,7 @@ class SearchSettings(NamedTuple):
     uniform : (n_starts, n_searched − 1, 1 + (n_components − 1) n_candidates), for the further starts of each search.
     draws : (n_starts, n_searched, n_draws), for the moves from each of its starts.
     first, close : EM before the moves and after them.
-    judgement : when moves are accepted; what is left of `work` replaces its `max_work`.
+    acceptance : when moves are accepted; what is left of `work` replaces its `max_work`.
     patience_of_swaps : for structures with one covariance.
     work, closing : limits on the search and on EM after it, in steps of EM on all rows: for each step that EM made from
         the start, and for `more_steps` others.

@@ -27,7 +27,8 @@ class Partition:
     ----------
     parameters : with `Rule.HARD`, rows go to the component that is most probable under these.
     rule : with `Rule.ASSIGNMENT`, the assignment comes from the blocks, or from `responsibilities`.
-    scaled : computes responsibilities (n_rows, n_components) of a block, in the process that has the rows; picklable.
+    responsibilities : computes responsibilities (n_rows, n_components) of a block, in the process that has the rows;
+        picklable.
     searched : rows on which `em.search.split_and_merge` moves the components of the first model; None for no search.
     seed : of that search.
     """

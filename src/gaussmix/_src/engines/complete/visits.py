@@ -29,8 +29,8 @@ GROUP_ROWS = core.GROUP_ROWS  # rows that share their bounds
 MAX_BOUNDS = 2**23  # numbers, 32 MB
 MAX_LABELLED = 2**16  # that labels of two bytes distinguish
 
-# In an order by component, a pair of row and component that is not left out takes VISITED times its usual work, because
-# a group meets several components. Each row takes OUT_OF_TURN multiply-adds more: it is read out of turn, and its
+# In an order by component, a pair of row and component that is not left out takes VISIT_COST times its usual work,
+# because a group meets several components. Each row takes ROW_COST multiply-adds more: it is read out of turn, and its
 # bounds are looked through. An order pays if it takes less than the fraction MAX_WORK_OF_ORDER of the work without one.
 VISIT_COST = 2.5
 ROW_COST = 1060.0

@@ -50,7 +50,7 @@ struct RowWeightView {  // null data: every weight is 1
     Index stride;
 };
 
-struct AssignmentView {  // one of the two, for Rule::given; both null otherwise
+struct AssignmentView {  // one of the two, for Rule::assignment; both null otherwise
     const std::int32_t* labels;
     const double* responsibilities;
     Index row_stride, column_stride;

@@ -295,13 +295,13 @@ private:
 
     void steps(Index d, Factors kind) {
         Hash doubles, floats, columns, priors, bounds, outputs;
-        for (const Rule rule : {Rule::soft, Rule::hard, Rule::given}) {
+        for (const Rule rule : {Rule::soft, Rule::hard, Rule::assignment}) {
             for (const Second second :
                  {Second::none, Second::trace, Second::diagonal, Second::full, Second::projected}) {
                 const Index seed = ((d * 5 + kind) * 3 + static_cast<Index>(rule)) * 5 + static_cast<Index>(second);
                 const Problem p(333, d, 6, kind, rule, second, seed);
                 StepView task{p.shape, p.view(false), {p.weight.data(), 1}, {}, {}};
-                if (rule == Rule::given) task.given = {nullptr, p.given.data(), p.K, 1};
+                if (rule == Rule::assignment) task.assignment = {nullptr, p.given.data(), p.K, 1};
                 const bool has_bounds =
                     rule == Rule::soft && kind <= triangular && second != Second::none && second != Second::projected;
                 step_into(doubles, p, task);
@@ -311,7 +311,7 @@ private:
                 step_into(columns, p, task);
                 task.rows = p.view(false);
                 task.row_weight = {};
-                if (rule != Rule::given) {
+                if (rule != Rule::assignment) {
                     task.prior = {p.prior.data(), p.K, 1, p.K, nullptr, 0};
                     step_into(priors, p, task);
                     task.prior = {};
@@ -377,11 +377,10 @@ private:
             const Doubles whitening = Random(d).normals(p.K * d * d);
             task.factors = whitening.data();
             count_scores(task);
-            const Index n_all = task.n_all * kPanelNumbers, n_own = task.n_own * kPanelNumbers;
+            const Index n_all = task.n_all * kPanelValues, n_own = task.n_own * kPanelValues;
             Doubles all(size_of(n_all * n_all)), own(size_of(p.K * n_own * n_own));
-            double n_distant = 0;
-            add_scores(kernels_, task, p.parameters(), execution_, &n_distant, all.data(), own.data());
-            hash.add(all), hash.add(own), hash.add(n_distant);
+            add_scores(kernels_, task, p.parameters(), execution_, all.data(), own.data());
+            hash.add(all), hash.add(own);
         }
         hash.print("scores d=" + std::to_string(d));
     }
@@ -426,7 +425,7 @@ private:
             for (const Across shape : kAcross) {
                 for (const Across orientation : kAcross) {
                     const Algebra algebra{volume, shape, orientation};
-                    if (!is_known(algebra)) continue;
+                    if (!is_valid(algebra)) continue;
                     fit(algebra, false);
                     fit(algebra, true);
                 }
@@ -452,36 +451,36 @@ private:
                                            1e9,       20,         8,          4,          5,    2,  10, 5e-6};
         const SearchView search{0,   n,   2, uniform.data(), draws.data(), 211, {1e-4, 30}, {1e-5, 300}, judgement, 20,
                                 1e3, 1e3, 2};
-        const RecipeView recipe{algebra,
-                                K,
-                                nullptr,
-                                {},
-                                2,
-                                4,
-                                uniform.data(),
-                                20,
-                                1e-4,
-                                nullptr,
-                                1e-6,
-                                0.05,
-                                1e-12,
-                                {1e-3, 1e-15, 1e3, 1e6},
-                                1e-7,
-                                60,
-                                1e9,
-                                is_searched ? &search : nullptr};
+        const FitSettingsView settings{algebra,
+                                       K,
+                                       nullptr,
+                                       {},
+                                       2,
+                                       4,
+                                       uniform.data(),
+                                       20,
+                                       1e-4,
+                                       nullptr,
+                                       1e-6,
+                                       0.05,
+                                       1e-12,
+                                       {1e-3, 1e-15, 1e3, 1e6},
+                                       1e-7,
+                                       60,
+                                       1e9,
+                                       is_searched ? &search : nullptr};
         const std::int64_t first = 0, n_rows = n;
         const double total = static_cast<double>(n), unit = 1;
         const Index n_factors = algebra.is_shared() ? 1 : K;
         Doubles weights(size_of(K)), means(size_of(K * d)), covariances(size_of(n_factors * algebra.size(d)));
         Doubles factors(covariances.size()), log_abs_det(size_of(n_factors)), ridge(size_of(d));
         std::int64_t n_steps = 0;
-        bool has_settled = false;
-        std::vector<Numbers> log_likelihood(1), objective(1);
-        fit_many(kernels_, {plain_rows(rows.data(), n, d), {}, 1, &first, &first, &n_rows, &total, &unit}, recipe,
+        bool has_converged = false;
+        std::vector<Values> log_likelihood(1), objective(1);
+        fit_many(kernels_, {plain_rows(rows.data(), n, d), {}, 1, &first, &first, &n_rows, &total, &unit}, settings,
                  execution_,
                  {weights.data(), means.data(), covariances.data(), factors.data(), log_abs_det.data(), ridge.data(),
-                  &n_steps, &has_settled, log_likelihood, objective});
+                  &n_steps, &has_converged, log_likelihood, objective});
         Hash hash;
         hash.add(weights), hash.add(means), hash.add(covariances), hash.add(factors), hash.add(log_abs_det),
             hash.add(ridge);

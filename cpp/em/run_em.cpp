@@ -110,7 +110,8 @@ public:
         if (task_.is_incomplete) return false;
         sum_about(false);
         const Values nearby = following.means;  // sums about these lose no digits when they move to the new means
-        return expect(current, nearby.data(), sums) && maximise(nearby.data(), covariances, following) &&
+        const MomentsView again{&total, &n_distant, &n_active, mass_.data(), first_.data(), second_.data()};  // moved
+        return expect(current, nearby.data(), again) && maximise(nearby.data(), covariances, following) &&
                is_sound(following, nearby.data());
     }
 

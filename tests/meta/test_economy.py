@@ -15,8 +15,8 @@ import pytest
 ROOT = Path(__file__).parents[2]
 MOST = {
     "src": 30930,
-    "cpp": 11161,
-    "tests": 30239,
+    "cpp": 11162,
+    "tests": 30238,
     "bench": 2145,
     "tools": 604,
     "files": 890,

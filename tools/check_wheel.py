@@ -22,8 +22,8 @@ from zipfile import ZipFile
 
 PACKAGE = Path(__file__).parents[1] / "src" / "gaussmix"
 
-PAGE = "gaussmix/cli/show/page.html"  # of reports
-IN_WHEEL = [PAGE, "gaussmix/py.typed", "gaussmix/_core.pyi", "gaussmix-*.dist-info/licenses/LICENSE"]
+PAGE = "gaussmix/_src/cli/show/page.html"  # of reports
+IN_WHEEL = [PAGE, "gaussmix/py.typed", "gaussmix/_core.pyi", "gaussmix/__init__.pyi", "gaussmix-*/licenses/LICENSE"]
 ONLY_IN_WHEEL = [*IN_WHEEL, "gaussmix/*.py", "gaussmix/_core.*", "gaussmix-*.dist-info/*", "gaussmix.libs/*"]
 EXTENSION = re.compile(r"gaussmix/_core\.[^/]*(so|pyd)$")
 # From 3.12 on, one wheel by the stable ABI, but not for 3.14 without the GIL. What the extension of each is called:

@@ -9,7 +9,7 @@ namespace gaussmix {
 
 namespace {
 
-constexpr Index kFewestRows = 8192, kMaxRows = 65536;  // of a block
+constexpr Index kMinRows = 8192, kMaxRows = 65536;  // rows of a block
 constexpr Index kMaxBuckets = 65536;
 
 struct Scratch {
@@ -27,7 +27,7 @@ struct Scratch {
 
 // Few components for so many rows that most groups of lanes are full, and few enough rows to stay in the cache.
 Index rows_in_block(const Shape& shape) {
-    Index rows = kFewestRows;
+    Index rows = kMinRows;
     while (rows < 64 * shape.n_components && rows < kMaxRows) rows *= 2;
     return rows;
 }

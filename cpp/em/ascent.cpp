@@ -230,7 +230,7 @@ private:
             return cached != unmoved_.end() ? cached->second : unmoved_[n_steps] = find();
         };
         const Unmoved result = of_part();
-        candidate.work += result.work;  // of everyone who asks, so that it does not depend on who asks first
+        candidate.work += result.work;  // charged to every caller, so that the order of callers does not matter
         return result.last;
     }
 

@@ -141,7 +141,7 @@ Bisection bisect(const KernelTable& kernels, const GroupView& group, bool is_ful
     task.algebra = algebra;
     if (!sum_all(kernels, task, execution, bisection.middle.data(), bisection.whitening.data())) return bisection;
     Values units(scale, scale + d);
-    const auto each_value = [&](auto&& visit) {  // of all rows; a division for each would take half the time
+    const auto each_value = [&](auto&& visit) {  // visits all rows; a division for each would take half the time
         for (Index row = 0, i = 0; row < n; ++row) {
             for (Index j = 0; j < d; ++j, ++i) visit(row, i, j);
         }
@@ -152,7 +152,7 @@ Bisection bisect(const KernelTable& kernels, const GroupView& group, bool is_ful
     Values rows = whitened(bisection, group.rows, n), means = room(d);
     const Values ridge(static_cast<std::size_t>(d), kRidge);
     each_value([&](Index row, Index i, Index j) { means[j] += group.weight[row] * rows[i]; });
-    each_value([&](Index, Index i, Index j) { rows[i] -= means[j]; });  // of a constant feature only rounding is left
+    each_value([&](Index, Index i, Index j) { rows[i] -= means[j]; });  // a constant feature becomes rounding
 
     Values along = room(n), squares = room(n), largest = room(d);
     double spread = 0;

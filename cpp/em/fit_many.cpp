@@ -139,7 +139,7 @@ private:
     // Where an ascent has ended, or is to go on.
     struct Reached {
         Mixture mixture;
-        Values within;  // of the mixture at first
+        Values within;  // mean covariance of the first mixture
         double start;   // log-likelihood
         AscentResult result;
     };

@@ -7,7 +7,7 @@
 namespace gaussmix {
 
 struct DistinctRows {
-    std::vector<Index> indices;  // of a row each, in lexicographic order
+    std::vector<Index> indices;  // one row for each, in lexicographic order
     Values weight;               // of all rows that are equal to it
     std::vector<Index> rank;     // of each row of the table; without a meaning where its weight is 0
 };

@@ -71,7 +71,7 @@ def __getattr__(name: str) -> object:
 
 
 def _hint(name: str) -> str:
-    """What to use instead of a name that is not here, as the end of a sentence; empty where nothing is near."""
+    """Return what to use instead of an unknown name, as the end of a sentence; empty if no name is similar."""
     if name.startswith("_"):  # programs ask for names that begin so
         return ""
     if import_module("importlib.util").find_spec(f"gaussmix.{name}"):

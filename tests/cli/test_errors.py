@@ -205,7 +205,7 @@ CANNOT = [
     ("predict m.gmm input.csv --targets waitin", "--targets 'waitin' is not one of 'eruptions', 'waiting'. Did"),
     ("predict m.gmm input.csv --targets waiting,eruptions", "--targets names every feature of"),
     ("predict m.gmm waiting.csv --targets waiting", "has no column 'eruptions', which"),
-    ("predict m.gmm bare.csv --targets waiting", "has 1 features beside the targets."),
+    ("predict m.gmm bare.csv --targets waiting", "has 1 features in addition to the targets."),
     ("score m.gmm input.csv --weights foo", "has no column 'foo'; it has 'eruptions', 'waiting'."),
     *((f"{verb} damaged.gmm {rest}", NOT_A_MODEL) for verb, rest in (("predict", "input.csv"), ("describe", ""))),
     *(

@@ -119,9 +119,9 @@ class ModelFile:
         if len(columns) == len(inputs):
             return columns
         if len(columns) != self.mixture.n_features:
-            beside = " beside the targets" if len(inputs) < len(self.names) else ""
+            more = " in addition to the targets" if len(inputs) < len(self.names) else ""
             text = counted(len(columns), "numeric column")
-            raise ValueError(f"{table} has {text}, but {self.name} has {len(inputs)} features{beside}.")
+            raise ValueError(f"{table} has {text}, but {self.name} has {len(inputs)} features{more}.")
         return tuple(columns[self.names.index(name)] for name in inputs)
 
 

@@ -26,7 +26,7 @@ _OUTSIDE_MASS = 0.001  # share of draws that lie farther out than what is called
 _MIN_CERTAINTY = 0.9
 _EVIDENCE = ((2.0, "hardly"), (6.0, "somewhat"), (10.0, "clearly"))  # Kass & Raftery (1995), JASA 90, p. 777
 _MAX_NAMED = 3
-_MAX_SCORE_PRODUCTS = 2e9  # of scores, in inference: about a second
+_MAX_SCORE_PRODUCTS = 2e9  # products of scores that inference makes in about a second
 
 
 @dataclass(frozen=True)

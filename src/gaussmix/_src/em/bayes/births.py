@@ -26,7 +26,7 @@ MIN_SPLIT_ROWS, ROWS_PER_SPLIT_AXIS, ROW_DIVISOR = 100, 40, 8
 MIN_DIVISOR = 1e-300  # replaces 0 in quotients
 MIN_VALIDATED_ROWS = 8  # with fewer distinct rows, all make halves and none validates
 N_FARTHEST_ROWS, MAX_OTHER_ROWS = 256, 2048  # rows that are looked at there: the farthest, and so many of the others
-MIN_COMPLETE_FRACTION = 0.25  # of the weight: with more of it in complete rows, the others make no halves
+MIN_COMPLETE_FRACTION = 0.25  # if complete rows have a larger fraction of the weight, only they are split
 MAX_RELATIVE_WEIGHT = 5.0  # all rows make halves also where one has so many times the mean weight
 # (mean |x|)² / mean x² from the mean: 1 for two points, 3/4 for a uniform and 2/π for a normal distribution.
 LIKENESS_OF_TWO_POINTS = 0.7

@@ -15,7 +15,7 @@ from gaussmix._src.errors import DegenerateError, Outcome
 from gaussmix._src.model import Model
 from gaussmix._src.numerics.arrays import Array
 
-MAX_REPAIRS = 10  # of a run
+MAX_REPAIRS = 10  # repairs in one run
 
 
 class Remedy(Enum):

@@ -24,7 +24,7 @@ from typing import Any
 
 import numpy as np
 
-from gaussmix import Mixture, SingularCovariance
+from gaussmix import Mixture, SingularCovarianceError
 from gaussmix._src.em.initialisation.initial import InitialMoments
 from gaussmix._src.em.objective.objective import Objective
 from gaussmix._src.em.objective.trace import final
@@ -160,7 +160,7 @@ def our_fit(reference: Reference, entry: dict[str, Any], start: Model | None = N
     try:
         first = InitialMoments(source, engine, entry["G"], Partition())
         start = start or first.model(family_named(entry["model"]), objective)
-    except SingularCovariance:
+    except SingularCovarianceError:
         return None
     mixture, trace, _ = final(run_em(source, engine, start, objective, MclustStopping(TIGHT, total=len(rows))))
     if trace.frozen:

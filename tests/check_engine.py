@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 from check_moments import assert_same_moments
-from common import LEAF_ROWS, Block, FactorShape, MomentSpec, Rule, Second
+from common import LEAF_ROWS, AssignmentRule, Block, FactorShape, MomentSpec, Second
 from numpy.typing import NDArray
 from random_parameters import SPECS, random_parameters, random_spec
 from reference_engine import ReferenceEngine
@@ -55,11 +55,11 @@ def check_leaves(engine: Engine[Any], rng: np.random.Generator) -> None:
     n_rows, has_far = 4 * LEAF_ROWS + 5_000, (False, True)
     for factor_shape, is_shared, is_far in product(FactorShape, (False, True), has_far):
         parameters = random_parameters(rng, 3, 2, factor_shape, is_shared)
-        rows = np.array(random_block(rng, n_rows, parameters, Rule.SOFT).rows)
+        rows = np.array(random_block(rng, n_rows, parameters, AssignmentRule.SOFT).rows)
         if is_far:
             rows[LEAF_ROWS + 7] = 1e9
         block, second = Block(0, rows, rng.random(n_rows)), Second.FULL if factor_shape > 1 else Second.TRACE
-        case = EngineCase(block, parameters, MomentSpec(second, is_shared), Rule.SOFT)
+        case = EngineCase(block, parameters, MomentSpec(second, is_shared), AssignmentRule.SOFT)
         expected, facts = _step(engine, case), _look(engine, block, case.spec)
         for cuts in ([1], [2, 3], [1, 2, 3, 4]):
             ends = [0, *(cut * LEAF_ROWS for cut in cuts), n_rows]
@@ -81,7 +81,9 @@ def check_anchors(engine: Engine[Any], rng: np.random.Generator) -> None:
         rows, distant = case.block.rows.astype(np.float64), replace(case.parameters, means=far)
         distant_case = replace(case, parameters=distant) if len(means) == 1 else case
         equal = np.full((len(rows), len(means)), 1.0 / len(means))
-        shifted = replace(case, rule=Rule.ASSIGNMENT, block=replace(case.block, rows=rows + 1e4, assignment=equal))
+        shifted = replace(
+            case, rule=AssignmentRule.ASSIGNMENT, block=replace(case.block, rows=rows + 1e4, assignment=equal)
+        )
         for moved, anchor in ((case, far), (distant_case, means), (shifted, means + 1e4)):
             actual, expected = _step(engine, moved, anchor), _step(REFERENCE, moved, anchor)
             assert_same_bits(actual.anchor, anchor, f"anchor of {moved.name}")
@@ -93,8 +95,8 @@ def check_far_groups(engine: Engine[Any], rng: np.random.Generator) -> None:
     for factor_shape, is_shared, n_features in product(FactorShape, (False, True), (1, 3, 6)):
         near = random_parameters(rng, 3, n_features, factor_shape, is_shared)
         parameters = replace(near, means=np.round(near.means) * 2.0**20)
-        block = random_block(rng, 100, parameters, Rule.SOFT)
-        case = EngineCase(block, parameters, MomentSpec(Second.FULL, is_shared), Rule.SOFT)
+        block = random_block(rng, 100, parameters, AssignmentRule.SOFT)
+        case = EngineCase(block, parameters, MomentSpec(Second.FULL, is_shared), AssignmentRule.SOFT)
         expected, found = (e.log_density(block, parameters) for e in (REFERENCE, engine))
         assert_close(found, expected, TOLERANCE, 1 + np.abs(expected), f"log_density of far groups, {case.name}")
         actual, sums = (_step(e, case, parameters.means) for e in (engine, REFERENCE))
@@ -112,7 +114,7 @@ def _layout_cases(rng: np.random.Generator) -> Iterator[tuple[EngineCase, list[R
         parameters = random_parameters(rng, 3, n_features, factor_shape)
         doubles = random_parameters(rng, 150, n_features, factor_shape).means
         for rows in (doubles, doubles.astype(np.float32)):
-            case = EngineCase(Block(0, rows, rng.random(150)), parameters, MomentSpec(Second.FULL), Rule.SOFT)
+            case = EngineCase(Block(0, rows, rng.random(150)), parameters, MomentSpec(Second.FULL), AssignmentRule.SOFT)
             yield case, list(all_layouts(rows))
 
 
@@ -124,7 +126,7 @@ def check_ties(engine: Engine[Any], rng: np.random.Generator) -> None:
         twins = replace(parameters, means=means, log_scale=log_scale)
         block = Block(0, rng.standard_normal((31, n_features)))
         assert_same_bits(engine.labels(block, twins), np.zeros(31), "labels of equal components")
-        mass = _step(engine, EngineCase(block, twins, MomentSpec(Second.NONE), Rule.HARD)).mass
+        mass = _step(engine, EngineCase(block, twins, MomentSpec(Second.NONE), AssignmentRule.HARD)).mass
         assert_same_bits(mass, [31.0, 0.0, 0.0], "mass of equal components under the hard rule")
 
 
@@ -145,10 +147,10 @@ def check_far_rows(engine: Engine[Any], rng: np.random.Generator) -> None:
             block, spec = Block(0, rows, rng.random(60)), MomentSpec(Second.FULL, is_shared)
             state = engine.open(block, spec, 3)
             for parameters in (far, far, replace(far, means=np.array([[0.0, 0.0], rows[7], [0.0, 1.0]]))):
-                case = EngineCase(block, parameters, spec, Rule.SOFT)
+                case = EngineCase(block, parameters, spec, AssignmentRule.SOFT)
                 anchor = parameters.means
                 expected = _step(REFERENCE, case, anchor)
-                sums = engine.step(block, state, parameters, spec, Rule.SOFT, anchor)
+                sums = engine.step(block, state, parameters, spec, AssignmentRule.SOFT, anchor)
                 moments = engine.finish(sums, parameters, spec)
                 what = f"a row at {distance:g}, {case.name}"
                 # Differences of squared distances are good to about 1e-8 nats there.
@@ -203,8 +205,8 @@ def check_reproducible(make_engine: Callable[[int], Engine[Any]], rng: np.random
     one = make_engine(1)
     for n_features, is_shared in ((2, False), (6, False), (5, True)):
         parameters = random_parameters(rng, 3, n_features, FactorShape.TRIANGULAR, is_shared)
-        rows = random_block(rng, 2 * LEAF_ROWS + 1_234, parameters, Rule.SOFT).rows
-        case = EngineCase(Block(0, rows), parameters, MomentSpec(Second.FULL, is_shared), Rule.SOFT)
+        rows = random_block(rng, 2 * LEAF_ROWS + 1_234, parameters, AssignmentRule.SOFT).rows
+        case = EngineCase(Block(0, rows), parameters, MomentSpec(Second.FULL, is_shared), AssignmentRule.SOFT)
         expected, density = _step(one, case), one.log_density(case.block, parameters)
         for n_threads in (2, 3, 8):
             engine = make_engine(n_threads)
@@ -232,7 +234,7 @@ def _look(engine: Engine[Any], block: Block, spec: MomentSpec) -> Any:
 
 
 def _shared_by(case: EngineCase) -> Parameters | None:
-    return None if case.rule is Rule.ASSIGNMENT else case.parameters
+    return None if case.rule is AssignmentRule.ASSIGNMENT else case.parameters
 
 
 def _spread(case: EngineCase, anchor: Array) -> Array:
@@ -253,7 +255,7 @@ N_ROWS = [0, 1, 2, 7, 8, 9, 23, 24, 25, 47, 143, 144, 145, 289]
 N_FEATURES = [1, 2, 3, 4, 5, 7, 8, 9, 12, 16, 17, 33]
 N_COMPONENTS = [1, 2, 3, 5, 9]
 
-Kind = tuple[FactorShape, bool, MomentSpec, Rule]  # with or without one whitening for all
+Kind = tuple[FactorShape, bool, MomentSpec, AssignmentRule]  # with or without one whitening for all
 
 
 @dataclass(frozen=True, eq=False)
@@ -263,7 +265,7 @@ class EngineCase:
     block: Block
     parameters: Parameters
     spec: MomentSpec
-    rule: Rule
+    rule: AssignmentRule
 
     @property
     def name(self) -> str:
@@ -276,7 +278,7 @@ class EngineCase:
 
 def engine_cases(rng: np.random.Generator) -> Iterator[EngineCase]:
     """Each factor shape × need × rule on some random sizes, then each size with random ones."""
-    kinds: list[Kind] = list(product(FactorShape, (False, True), SPECS, Rule))
+    kinds: list[Kind] = list(product(FactorShape, (False, True), SPECS, AssignmentRule))
     shapes = list(product(N_ROWS, N_FEATURES))
     for kind in kinds:
         for i in rng.choice(len(shapes), 3):
@@ -295,15 +297,15 @@ def random_case(rng: np.random.Generator, n_rows: int, n_features: int, kind: Ki
     return EngineCase(block, parameters, random_spec(rng, spec, n_components, n_features), rule)
 
 
-def random_block(rng: np.random.Generator, n_rows: int, parameters: Parameters, rule: Rule) -> Block:
+def random_block(rng: np.random.Generator, n_rows: int, parameters: Parameters, rule: AssignmentRule) -> Block:
     """Rows about the means, shared as the rule wants them, of either type and in one of the layouts of arrays."""
     n_components, n_features = parameters.means.shape
     rows = parameters.means[rng.integers(n_components, size=n_rows)] + rng.standard_normal((n_rows, n_features))
     weight = rng.choice([0.0, 0.5, 1.0, 3.0], size=n_rows) if rng.random() < 0.5 else None
     given: Array | NDArray[np.int32] | None = None
-    if rule is Rule.ASSIGNMENT and rng.random() < 0.5:
+    if rule is AssignmentRule.ASSIGNMENT and rng.random() < 0.5:
         given = rng.integers(n_components, size=n_rows).astype(np.int32)
-    elif rule is Rule.ASSIGNMENT:
+    elif rule is AssignmentRule.ASSIGNMENT:
         given = rng.dirichlet(np.ones(n_components), size=n_rows)
     layouts = list(all_layouts(rows.astype(np.float32) if rng.random() < 0.25 else rows))
     return Block(0, layouts[int(rng.integers(len(layouts)))], weight, given)

@@ -15,7 +15,7 @@ from gaussmix._src.interfaces.moment_spec import Second
 from gaussmix._src.interfaces.moments import BlockMoments, Moments
 from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.testing.closeness import EPS, assert_close
-from gaussmix.extend import Block, MomentSpec, Rule
+from gaussmix.extend import AssignmentRule, Block, MomentSpec
 
 
 def check_moments(engine: Engine[Any], spec: MomentSpec, rng: np.random.Generator) -> None:
@@ -64,7 +64,7 @@ def check_moments(engine: Engine[Any], spec: MomentSpec, rng: np.random.Generato
 
 def _sums(engine: Engine[Any], block: Block, spec: MomentSpec, anchor: Array) -> Moments:
     state = engine.open(block, spec, len(anchor))
-    return engine.finish(engine.step(block, state, None, spec, Rule.ASSIGNMENT, anchor), None, spec)
+    return engine.finish(engine.step(block, state, None, spec, AssignmentRule.ASSIGNMENT, anchor), None, spec)
 
 
 def _spread(engine: Engine[Any], block: Block, anchor: Array) -> Array:

@@ -18,12 +18,13 @@ from gaussmix._src.sources.array import ArraySource
 from gaussmix._src.sources.files.base import FileSource
 from gaussmix._src.testing.closeness import EPS, assert_close, assert_same_bits
 from gaussmix._src.testing.problems import groups, transformed
-from gaussmix.extend import Block, MomentSpec, Rule
+from gaussmix.extend import AssignmentRule, Block, MomentSpec
 
 __all__ = [
     "EPS",
     "LEAF_ROWS",
     "ArraySource",
+    "AssignmentRule",
     "Block",
     "FactorShape",
     "FileSource",
@@ -32,7 +33,6 @@ __all__ = [
     "Model",
     "MomentSpec",
     "Objective",
-    "Rule",
     "Second",
     "State",
     "Stopping",

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from common import Block, MomentSpec, Rule, Second
+from common import AssignmentRule, Block, MomentSpec, Second
 from numpy.typing import NDArray
 
 from gaussmix._src.engines import joint
@@ -56,7 +56,7 @@ class ReferenceEngine(OneStep):
         state: BlockState,
         parameters: Parameters | None,
         spec: MomentSpec,
-        rule: Rule = Rule.SOFT,
+        rule: AssignmentRule = AssignmentRule.SOFT,
         anchor: Array | None = None,
         facts: Facts | None = None,
     ) -> BlockMoments:
@@ -65,7 +65,7 @@ class ReferenceEngine(OneStep):
         return block.sum_of(lambda leaf: self._sum_leaf(leaf, parameters, spec, rule, anchor))
 
     def _sum_leaf(
-        self, leaf: Block, parameters: Parameters | None, spec: MomentSpec, rule: Rule, anchor: Array
+        self, leaf: Block, parameters: Parameters | None, spec: MomentSpec, rule: AssignmentRule, anchor: Array
     ) -> BlockMoments:
         n_components = len(anchor)
         total = _moments(np.zeros(anchor.shape), np.zeros((0, n_components)), (0.0, 0.0, 0.0), anchor, spec)
@@ -73,7 +73,7 @@ class ReferenceEngine(OneStep):
             shared, background, log_density = _share(part, parameters, rule, n_components)
             weight = part.weight
             if (
-                rule is Rule.SOFT
+                rule is AssignmentRule.SOFT
                 and parameters is not None
                 and (log_density[weight > 0] < parameters.distant_limit).any()
             ):
@@ -137,13 +137,15 @@ def _log_joint(block: Block, parameters: Parameters) -> Array:
     return log_joint if prior is None else log_joint + prior
 
 
-def _share(block: Block, parameters: Parameters | None, rule: Rule, n_components: int) -> tuple[Array, Array, Array]:
+def _share(
+    block: Block, parameters: Parameters | None, rule: AssignmentRule, n_components: int
+) -> tuple[Array, Array, Array]:
     """Responsibilities (n_rows, n_components) under a rule, those of the background, and log p(x) of each row."""
     if parameters is None:
         assert block.assignment is not None
         return joint.one_hot(block.assignment, n_components), np.zeros(block.n_rows), np.zeros(block.n_rows)
     log_joint = joint.with_background(_log_joint(block, parameters), block, parameters)
-    if rule is Rule.HARD:
+    if rule is AssignmentRule.HARD:
         shared, log_density = joint.one_hot(log_joint.argmax(axis=1), log_joint.shape[1]), log_joint.max(axis=1)
     else:
         shared, log_density = step_shares(log_joint)

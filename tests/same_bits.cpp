@@ -83,7 +83,7 @@ struct Problem {
     Doubles rows, weight, given, origin, log_scale, means, factors, anchor, projection, prior;
     std::vector<float> floats;
 
-    Problem(Index n_rows, Index n_features, Index n_components, Factors kind, Rule rule, Second second, Index seed)
+    Problem(Index n_rows, Index n_features, Index n_components, Factors kind, AssignmentRule rule, Second second, Index seed)
         : n(n_rows), d(n_features), K(n_components) {
         Random random(seed);
         const auto below = [&](Index bound) {
@@ -234,7 +234,7 @@ private:
 
         const Index n = 4096;  // exponentials of any gap, by responsibilities of two components
         const Doubles rows = random.normals(n, 30), log_scale{0, 0}, means{0, 0.5}, factors{1, 1.5};
-        const Shape shape{2, 1, FactorShape::spherical, false, Rule::soft, Second::none};
+        const Shape shape{2, 1, FactorShape::spherical, false, AssignmentRule::soft, Second::none};
         Doubles table(size_of(2 * n));
         evaluate(kernels_, shape, plain_rows(rows.data(), n, 1),
                  {log_scale.data(), means.data(), factors.data(), nullptr}, Output::responsibilities, execution_,
@@ -247,7 +247,7 @@ private:
     void extremes(double scale) {
         Hash hash;
         for (const Factors kind : {spherical, diagonal, triangular}) {
-            Problem p(200, 5, 3, kind, Rule::soft, kind == triangular ? Second::full : Second::diagonal, 77);
+            Problem p(200, 5, 3, kind, AssignmentRule::soft, kind == triangular ? Second::full : Second::diagonal, 77);
             for (double& x : p.rows) x *= scale;
             p.rows[11] = INFINITY, p.rows[30] = -INFINITY;
             p.floats.clear();
@@ -295,15 +295,15 @@ private:
 
     void steps(Index d, Factors kind) {
         Hash doubles, floats, columns, priors, bounds, outputs;
-        for (const Rule rule : {Rule::soft, Rule::hard, Rule::assignment}) {
+        for (const AssignmentRule rule : {AssignmentRule::soft, AssignmentRule::hard, AssignmentRule::assignment}) {
             for (const Second second :
                  {Second::none, Second::trace, Second::diagonal, Second::full, Second::projected}) {
                 const Index seed = ((d * 5 + kind) * 3 + static_cast<Index>(rule)) * 5 + static_cast<Index>(second);
                 const Problem p(333, d, 6, kind, rule, second, seed);
                 StepView task{p.shape, p.view(false), {p.weight.data(), 1}, {}, {}};
-                if (rule == Rule::assignment) task.assignment = {nullptr, p.given.data(), p.K, 1};
+                if (rule == AssignmentRule::assignment) task.assignment = {nullptr, p.given.data(), p.K, 1};
                 const bool has_bounds =
-                    rule == Rule::soft && kind <= triangular && second != Second::none && second != Second::projected;
+                    rule == AssignmentRule::soft && kind <= triangular && second != Second::none && second != Second::projected;
                 step_into(doubles, p, task);
                 task.rows = p.view(true);
                 step_into(floats, p, task);
@@ -311,13 +311,13 @@ private:
                 step_into(columns, p, task);
                 task.rows = p.view(false);
                 task.row_weight = {};
-                if (rule != Rule::assignment) {
+                if (rule != AssignmentRule::assignment) {
                     task.prior = {p.prior.data(), p.K, 1, p.K, nullptr, 0};
                     step_into(priors, p, task);
                     task.prior = {};
                 }
                 if (has_bounds) visits(bounds, p, task);
-                if (rule == Rule::soft && second == Second::full) evaluate_and_draw(outputs, p);
+                if (rule == AssignmentRule::soft && second == Second::full) evaluate_and_draw(outputs, p);
             }
         }
         const std::string name = std::string(" ") + kFactors[kind] + " d=" + std::to_string(d);
@@ -368,7 +368,7 @@ private:
     void scores(Index d) {
         Hash hash;
         for (const Factors kind : {spherical, diagonal, triangular, shared}) {
-            const Problem p(1111, d, 6, kind, Rule::soft, Second::none, d + 17 * kind);
+            const Problem p(1111, d, 6, kind, AssignmentRule::soft, Second::none, d + 17 * kind);
             ScoresView task{};
             task.step = {p.shape, p.view(false), {p.weight.data(), 1}, {}, {}};
             task.second = kind >= triangular ? Second::full : kind == diagonal ? Second::diagonal : Second::trace;
@@ -387,7 +387,7 @@ private:
 
     void incomplete_rows(Index d, Index K) {
         const Index n = 1200;
-        Problem p(n, d, K, triangular, Rule::soft, Second::full, d * 31 + K);
+        Problem p(n, d, K, triangular, AssignmentRule::soft, Second::full, d * 31 + K);
         Random random(d + K);
         for (Index i = 0; i < n; ++i) {
             for (Index j = 0; j < d; ++j) {  // one pattern that is frequent, and many that are rare
@@ -492,7 +492,7 @@ private:
 
     void time(Index d, Factors kind, bool is_float) {
         const Index n = 20000, K = 16;
-        const Problem p(n, d, K, kind, Rule::soft, kind == triangular ? Second::full : Second::diagonal, 5);
+        const Problem p(n, d, K, kind, AssignmentRule::soft, kind == triangular ? Second::full : Second::diagonal, 5);
         double least = 1e9;
         for (int i = 0; i < 9; ++i) {
             Moments out(p.shape);

@@ -1,17 +1,17 @@
 """The public names, for editors and type checkers, which do not run `__getattr__` of __init__.py."""
 
-from gaussmix._src.em.step.online import Rate as Rate
+from gaussmix._src.em.step.online import ForgettingRate as ForgettingRate
 from gaussmix._src.errors import DegenerateError as DegenerateError
-from gaussmix._src.errors import NotAModelFile as NotAModelFile
+from gaussmix._src.errors import InvalidModelFileError as InvalidModelFileError
 from gaussmix._src.errors import Outcome as Outcome
-from gaussmix._src.errors import SingularCovariance as SingularCovariance
+from gaussmix._src.errors import SingularCovarianceError as SingularCovarianceError
 from gaussmix._src.estimators.bayesian_gaussian_mixture import BayesianGaussianMixture as BayesianGaussianMixture
 from gaussmix._src.estimators.classifier import GaussianMixtureClassifier as GaussianMixtureClassifier
 from gaussmix._src.estimators.detector import GaussianMixtureDetector as GaussianMixtureDetector
 from gaussmix._src.estimators.gaussian_mixture import GaussianMixture as GaussianMixture
 from gaussmix._src.estimators.gaussian_mixture_ic import GaussianMixtureIC as GaussianMixtureIC
 from gaussmix._src.estimators.imputer import GaussianMixtureImputer as GaussianMixtureImputer
-from gaussmix._src.estimators.reducer import GaussianMixtureReducer as GaussianMixtureReducer
+from gaussmix._src.estimators.reducer import GaussianMixtureDimensionReducer as GaussianMixtureDimensionReducer
 from gaussmix._src.estimators.regressor import GaussianMixtureRegressor as GaussianMixtureRegressor
 from gaussmix._src.families import FAMILIES as FAMILIES
 from gaussmix._src.families.factor_analyzer import FactorAnalyzer as FactorAnalyzer
@@ -22,11 +22,11 @@ from gaussmix._src.families.structures import Full as Full
 from gaussmix._src.families.structures import Spherical as Spherical
 from gaussmix._src.families.structures import Tied as Tied
 from gaussmix._src.functions.comparing import compare as compare
+from gaussmix._src.functions.component_number_tests import em_test as em_test
+from gaussmix._src.functions.component_number_tests import likelihood_ratio_test as likelihood_ratio_test
+from gaussmix._src.functions.component_number_tests import n_components_test as n_components_test
 from gaussmix._src.functions.fit_many import fit_many as fit_many
 from gaussmix._src.functions.loading import load as load
-from gaussmix._src.functions.order_tests import em_test as em_test
-from gaussmix._src.functions.order_tests import likelihood_ratio_test as likelihood_ratio_test
-from gaussmix._src.functions.order_tests import n_components_test as n_components_test
 from gaussmix._src.mixture.compare.estimate import Estimate as Estimate
 from gaussmix._src.mixture.compare.merging import Merging as Merging
 from gaussmix._src.mixture.explaining import Explanation as Explanation
@@ -38,11 +38,11 @@ from gaussmix._src.noise import Noise as Noise
 from gaussmix._src.priors import Dirichlet as Dirichlet
 from gaussmix._src.priors import NormalInverseWishart as NormalInverseWishart
 from gaussmix._src.report.bootstrap import Bootstrap as Bootstrap
-from gaussmix._src.report.inference import Estimates as Estimates
+from gaussmix._src.report.component_number_test import ComponentNumberTest as ComponentNumberTest
 from gaussmix._src.report.inference import Inference as Inference
 from gaussmix._src.report.inference import MixtureEstimates as MixtureEstimates
+from gaussmix._src.report.inference import ParameterEstimates as ParameterEstimates
 from gaussmix._src.report.mixture_posterior import MixturePosterior as MixturePosterior
-from gaussmix._src.report.order_test import OrderTest as OrderTest
 from gaussmix._src.report.summary import Summary as Summary
 from gaussmix._src.restrictions import Restrictions as Restrictions
 from gaussmix._src.sources.opening import open as open

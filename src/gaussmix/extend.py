@@ -6,40 +6,40 @@ The developers' pages "Add a covariance structure", "Add a source" and "Add a st
 
 from gaussmix._src.covariances import Covariances, Dense, Diagonal, Isotropic, LowRank
 from gaussmix._src.em.initialisation.base import Partition, nearest_centre
-from gaussmix._src.em.initialisation.sample import Distinct
+from gaussmix._src.em.initialisation.sample import DistinctRows
 from gaussmix._src.families.base import Equivariance, Family, register
 from gaussmix._src.interfaces.block import Block
-from gaussmix._src.interfaces.moment_spec import MomentSpec, Rule
+from gaussmix._src.interfaces.moment_spec import AssignmentRule, MomentSpec
 from gaussmix._src.interfaces.moments import Scatter
 from gaussmix._src.numerics.axes import principal_axes
-from gaussmix._src.numerics.contract import contract
 from gaussmix._src.numerics.factorise import factorise
+from gaussmix._src.numerics.portable_einsum import portable_einsum
 from gaussmix._src.sources.base import Source
 from gaussmix._src.sources.files.base import check_columns
+from gaussmix._src.sources.open_options import OpenOptions
 from gaussmix._src.sources.opening import SOURCES
-from gaussmix._src.sources.request import Request
 
 __all__ = [
     "SOURCES",
+    "AssignmentRule",
     "Block",
     "Covariances",
     "Dense",
     "Diagonal",
-    "Distinct",
+    "DistinctRows",
     "Equivariance",
     "Family",
     "Isotropic",
     "LowRank",
     "MomentSpec",
+    "OpenOptions",
     "Partition",
-    "Request",
-    "Rule",
     "Scatter",
     "Source",
     "check_columns",
-    "contract",
     "factorise",
     "nearest_centre",
+    "portable_einsum",
     "principal_axes",
     "register",
 ]

@@ -6,8 +6,8 @@ Each check raises AssertionError with what was found, what should have been, and
 from gaussmix._src.testing.check_covariances import check_whitening
 from gaussmix._src.testing.check_family import check_family
 from gaussmix._src.testing.check_fit import check_equivariance, check_monotone, check_relabelling
+from gaussmix._src.testing.check_initialisation import check_initialisation
 from gaussmix._src.testing.check_source import check_source
-from gaussmix._src.testing.check_start import check_start
 from gaussmix._src.testing.problems import PROBLEMS, Problem
 
 __all__ = [
@@ -15,9 +15,9 @@ __all__ = [
     "Problem",
     "check_equivariance",
     "check_family",
+    "check_initialisation",
     "check_monotone",
     "check_relabelling",
     "check_source",
-    "check_start",
     "check_whitening",
 ]

@@ -202,7 +202,7 @@ def test_the_rule_of_stopping_reaches_the_estimator_and_the_end_is_said(cli, fai
     assert f"ended       {said}" in described
     assert "The fit is near a maximum" not in described  # which would be said twice
     assert load(tmp_path / "m.gmm")[1].fit.settings["tol"] == "auto"
-    outcome = json.loads(cli("fit", faithful, "-k", 2, "--certify", "--json").stdout)["outcome"]
+    outcome = json.loads(cli("fit", faithful, "-k", 2, "--check-maximum", "--json").stdout)["outcome"]
     assert outcome["is_maximum"]
     assert 0 <= outcome["remaining_gain"] < 1e-4
     outcome = json.loads(cli("fit", faithful, "-k", 2, "--json").stdout)["outcome"]

@@ -133,7 +133,7 @@ def test_outliers_have_small_p_values(cli, model, csv_file):
     result = cli("predict", model, csv_file("eruptions,waiting\n3.6,79\n1.8,95\n"), "--outliers", "--json")
     records = json.loads(result.stdout)
     mixture, _ = load(model)
-    expected = mixture.tail_probability([[3.6, 79.0], [1.8, 95.0]])
+    expected = mixture.density_p_value([[3.6, 79.0], [1.8, 95.0]])
     assert [record["p_value"] for record in records] == expected.tolist()
     assert [record["outlier"] for record in records] == [False, True]
     assert list(records[0])[2:] == ["component", "probability", "log_density", "p_value", "outlier"]

@@ -290,10 +290,10 @@ def test_what_repeats_and_folds_say_stands_beside_bic(criterion, cli, faithful, 
 
 def test_whether_the_fit_is_near_a_maximum_is_said_where_it_is_known():
     rows = np.random.default_rng(0).normal(size=(200, 2)) + np.repeat([[0.0, 0.0], [9.0, 0.0]], 100, axis=0)
-    for certify in (True, False):
-        search = GaussianMixtureIC(2, covariance_type="full", certify=certify).fit(rows)
+    for check_maximum in (True, False):
+        search = GaussianMixtureIC(2, covariance_type="full", check_maximum=check_maximum).fit(rows)
         said = " ".join(ReportData(search.mixture_, ("a", "b"), rows, search).sentences())
-        assert ("The fit is near a maximum; " in said) is certify
+        assert ("The fit is near a maximum; " in said) is check_maximum
 
 
 def test_an_error_of_empty_cells_names_only_options_that_the_command_has(cli, tmp_path, csv_file):

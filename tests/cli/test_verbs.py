@@ -222,7 +222,7 @@ def test_a_fit_to_missing_values_and_predictions_are_those_of_the_estimator(cli,
     found = list(csv.DictReader(io.StringIO(cli("predict", model, table, "--missing", "--outliers").stdout)))
     np.testing.assert_allclose([float(row["log_density"]) for row in found], alone.score_samples(ROWS), rtol=1e-6)
     parts = [alone.mixture_.marginal(np.flatnonzero(~np.isnan(row))) for row in ROWS]
-    tails = [part.tail_probability(row[None, ~np.isnan(row)])[0] for part, row in zip(parts, ROWS, strict=True)]
+    tails = [part.density_p_value(row[None, ~np.isnan(row)])[0] for part, row in zip(parts, ROWS, strict=True)]
     np.testing.assert_allclose([float(row["p_value"]) for row in found], tails, rtol=1e-6)
     scores = json.loads(cli("score", model, table, "--missing", "--json").stdout)
     assert scores["mean_log_likelihood"] == pytest.approx(alone.score(ROWS), rel=1e-6)

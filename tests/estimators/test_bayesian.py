@@ -321,7 +321,7 @@ def test_a_file_whose_posterior_is_damaged_is_refused(near, tmp_path) -> None:
     found = BayesianGaussianMixture(5, random_state=0).fit(near)
     found.mass_ = found.mass_[:2]
     found.save(tmp_path / "short.gmm")
-    with pytest.raises(gaussmix.NotAModelFile, match="'mass_' is not a number of rows for each component"):
+    with pytest.raises(gaussmix.InvalidModelFileError, match="'mass_' is not a number of rows for each component"):
         BayesianGaussianMixture.load(tmp_path / "short.gmm")
 
 
@@ -524,7 +524,7 @@ def test_what_says_which_component_a_row_has_agrees_with_predict(near, covarianc
     np.testing.assert_allclose(why.responsibilities, shares[:, :last], atol=1e-12)
     each = np.arange(len(rows))
     assert np.isfinite(why.log_ratio).all()
-    told = np.log(shares[each, why.component]) - np.log(shares[each, why.runner_up])
+    told = np.log(shares[each, why.component]) - np.log(shares[each, why.second_component])
     np.testing.assert_allclose(why.log_ratio, told, atol=1e-8)
     merging = found.merge(rows)
     assert merging.mixture.n_components == last

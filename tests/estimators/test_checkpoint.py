@@ -409,7 +409,7 @@ def test_a_fit_that_is_stopped_before_its_first_step_leaves_no_file(rows, path):
 def test_a_fit_that_fails_leaves_no_file(path):
     rows = np.repeat([[0.0, 0.0], [1.0, 1.0]], 5, axis=0)
     estimator = GaussianMixture(2, reg_covar=0, random_state=0, checkpoint=path, **STARTS)
-    with pytest.raises(gaussmix.SingularCovariance):
+    with pytest.raises(gaussmix.SingularCovarianceError):
         estimator.fit(rows)
     assert not path.exists()
 

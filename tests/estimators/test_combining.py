@@ -124,7 +124,7 @@ ASKING: dict[str, tuple[Any, Callable[[GaussianMixture], bool]]] = {
     "precisions_init": (SHAPES, lambda fit: fit.covariances_.shape == SHAPES.shape),
     "covariances_init": (SHAPES, lambda fit: fit.covariances_.shape == SHAPES.shape),
     "acceleration": ("auto", lambda fit: fit.n_iter_ > 0),
-    "certify": (True, lambda fit: fit.outcome_.is_maximum is not None or "not known" in fit.outcome_.reason),
+    "check_maximum": (True, lambda fit: fit.outcome_.is_maximum is not None or "not known" in fit.outcome_.reason),
     "tol": ("auto", lambda fit: fit.n_iter_ > 1),
     "warm_start": (True, lambda fit: fit.n_iter_ > 0),
     "forgetting": (10_000, lambda fit: fit.n_iter_ > 0),

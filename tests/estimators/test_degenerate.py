@@ -9,7 +9,14 @@ import pandas as pd
 import pytest
 from sklearn.exceptions import ConvergenceWarning
 
-from gaussmix import DegenerateError, Dirichlet, GaussianMixture, GaussianMixtureIC, Restrictions, SingularCovariance
+from gaussmix import (
+    DegenerateError,
+    Dirichlet,
+    GaussianMixture,
+    GaussianMixtureIC,
+    Restrictions,
+    SingularCovarianceError,
+)
 
 COLLAPSED = "collapsed onto too few distinct rows"
 LOST = "lost its mass"
@@ -117,7 +124,7 @@ def test_an_error_names_all_of_it_and_leaves_the_estimator_as_it_was(how, featur
     with pytest.raises(DegenerateError) as caught:
         estimator.fit(spiked().iloc[: 120 if how is LOSING else 125])
     error = caught.value
-    assert isinstance(error, SingularCovariance)
+    assert isinstance(error, SingularCovarianceError)
     assert (error.component, error.feature, error.step) == (2, feature, 1)
     where = "" if feature is None else f", first in feature {feature!r}"
     assert str(error).startswith(f"In step 1 of EM component 2 {error.cause}{where}. Raise reg_covar, ")
@@ -139,16 +146,18 @@ def test_a_column_that_follows_from_others_is_named(as_frame, rng):
     X = pd.DataFrame(rng.normal(size=(90, 3)), columns=["width", "height", "depth"])
     X["inches"] = X["width"] / 2.54
     which = "Column 'inches' follows from column 'width'" if as_frame else "Column 3 follows from column 0 "
-    with pytest.raises(SingularCovariance, match=f"scale the input data. {which}.*Leave it out, or .* Concerned: comp"):
+    with pytest.raises(
+        SingularCovarianceError, match=f"scale the input data. {which}.*Leave it out, or .* Concerned: comp"
+    ):
         GaussianMixture(2, reg_covar=0, random_state=0).fit(X if as_frame else X.to_numpy())
-    with pytest.raises(SingularCovariance, match=r"Column 'depth' .* constant.*Leave it out"):
+    with pytest.raises(SingularCovarianceError, match=r"Column 'depth' .* constant.*Leave it out"):
         GaussianMixture(2, covariance_type="diag", reg_covar=0, random_state=0).fit(X.assign(depth=1.0))
 
 
 @pytest.mark.parametrize("remedy", ["drop", "repair"])
 def test_a_start_may_have_components_on_too_few_rows(remedy):
     """Here k-means finds a cluster of the rows whose `wait` is the same: otherwise there is no start."""
-    with pytest.raises(SingularCovariance, match="Concerned: component"):
+    with pytest.raises(SingularCovarianceError, match="Concerned: component"):
         GaussianMixture(3, reg_covar=0, random_state=0).fit(spiked())
     fitted = GaussianMixture(3, reg_covar=0, random_state=0, degenerate=remedy, max_iter=1000).fit(spiked())
     assert fitted.mixture_.n_components == (2 if remedy == "drop" else 3)

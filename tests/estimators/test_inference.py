@@ -372,7 +372,7 @@ def test_noise_that_takes_no_row_has_no_error_and_the_fit_is_at_a_maximum(rng):
     X = rng.normal(size=(100, 2))
     X[:10, 0] = np.nan
     far = Noise(volume=[[-1e3, -1e3], [1e3, 1e3]])
-    gm = GaussianMixture(1, noise=far, certify=True, random_state=0).fit(X)
+    gm = GaussianMixture(1, noise=far, check_maximum=True, random_state=0).fit(X)
     assert gm.outcome_.is_maximum
     found = gm.inference(X)
     assert "Next to no row is noise" in str(found)

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pytest
 from sklearn.exceptions import ConvergenceWarning
 
-from gaussmix import FAMILIES, FactorAnalyzer, GaussianMixture, Mixtures, NotAModelFile, fit_many
+from gaussmix import FAMILIES, FactorAnalyzer, GaussianMixture, InvalidModelFileError, Mixtures, fit_many
 from gaussmix._src.formats.envelope import MIXTURES_FORMAT, pack, unpack
 
 BY_CORE = [name for name, family in FAMILIES.items() if family.algebra and name not in ("EVE", "VVE")]
@@ -467,14 +467,14 @@ def test_damage_is_named(name, mixtures, tmp_path):
     change, match = DAMAGE[name]
     mixtures.save(tmp_path / "many.gmm")
     changed(tmp_path / "many.gmm", change)
-    with pytest.raises(NotAModelFile, match=rf"many\.gmm is not a usable gaussmix model: .*{match}"):
+    with pytest.raises(InvalidModelFileError, match=rf"many\.gmm is not a usable gaussmix model: .*{match}"):
         Mixtures.load(tmp_path / "many.gmm")
 
 
 def test_each_kind_of_file_names_its_reader(mixtures, tmp_path):
     mixtures.save(tmp_path / "many.gmm")
     mixtures[0].save(tmp_path / "one.gmm")
-    with pytest.raises(NotAModelFile, match=r"mixtures of many groups, which gaussmix\.Mixtures\.load reads"):
+    with pytest.raises(InvalidModelFileError, match=r"mixtures of many groups, which gaussmix\.Mixtures\.load reads"):
         type(mixtures[0]).load(tmp_path / "many.gmm")
-    with pytest.raises(NotAModelFile, match=r"a single mixture, which gaussmix\.Mixture\.load reads"):
+    with pytest.raises(InvalidModelFileError, match=r"a single mixture, which gaussmix\.Mixture\.load reads"):
         Mixtures.load(tmp_path / "one.gmm")

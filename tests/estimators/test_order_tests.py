@@ -69,11 +69,11 @@ def test_they_find_three_groups():
     drawn = likelihood_ratio_test(X, 1, 4, n=39, random_state=0)
     np.testing.assert_array_equal(drawn.n_components, [1, 2, 3])
     assert drawn.p_value[:2].tolist() == [1 / 40, 1 / 40]
-    assert drawn.least_components() == 3
+    assert drawn.min_components() == 3
     halves = n_components_test(X, 5, random_state=0)
-    assert halves.least_components() == 3
+    assert halves.min_components() == 3
     np.testing.assert_allclose(halves.p_value, np.minimum(1, 1 / halves.statistic), rtol=1e-12)
-    assert n_components_test(X, 2, random_state=0).least_components() == 3  # "more than was tested"
+    assert n_components_test(X, 2, random_state=0).min_components() == 3  # "more than was tested"
 
 
 def test_values_that_repeat_are_no_evidence_of_components():
@@ -81,7 +81,7 @@ def test_values_that_repeat_are_no_evidence_of_components():
     rounded = rows(0.0, n=600).round()
     with pytest.raises(ValueError, match="n_components_test needs rows that vary in each component"):
         n_components_test(rounded, 4, random_state=0)
-    assert n_components_test(rounded, 4, reg_covar=1 / 12, random_state=0).least_components() == 1
+    assert n_components_test(rounded, 4, reg_covar=1 / 12, random_state=0).min_components() == 1
 
 
 def test_files_are_read_for_the_likelihood_ratio(tmp_path):
@@ -120,8 +120,8 @@ def test_the_em_test():
     X = rows(0.0, 3.0)
     found = em_test(X)
     assert found.p_value[0] == pytest.approx(chi2.sf(found.statistic[0], 2))
-    assert found.least_components() == 2
-    assert em_test(rows(0.0)).least_components() == 1
+    assert found.min_components() == 2
+    assert em_test(rows(0.0)).min_components() == 1
     assert em_test(1e6 * X[:, 0] - 5e5).statistic == pytest.approx(found.statistic)  # no unit
     for unit in (1e-310, 1e-200, 1e200, 1e305):
         assert em_test(unit * X).statistic == pytest.approx(found.statistic, rel=1e-9)
@@ -165,7 +165,7 @@ def test_what_they_refuse():
         (lambda: likelihood_ratio_test(X, 1, tol="small"), TypeError, "tol"),
         (lambda: n_components_test(X[:20], 9), ValueError, "four rows for each"),
         (lambda: n_components_test(X, alpha=0), ValueError, "alpha"),
-        (lambda: n_components_test(X).least_components(2), ValueError, "alpha"),
+        (lambda: n_components_test(X).min_components(2), ValueError, "alpha"),
     ]:
         with pytest.raises(error, match=words):
             call()

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.pipeline import make_pipeline
 
-from gaussmix import GaussianMixture, GaussianMixtureReducer
+from gaussmix import GaussianMixture, GaussianMixtureDimensionReducer
 from gaussmix._src.mixture.directions import directions
 
 
@@ -14,10 +14,10 @@ def X(rng):
     return rows + np.repeat([[0, 0, 0, 0], [5, 0, 0, 0], [0, 0, 0.6, 0]], 40, axis=0)
 
 
-@pytest.mark.parametrize("mean_weight", [0.0, 0.3, 1.0])
-def test_it_solves_the_generalised_eigenproblem(X, mean_weight):
+@pytest.mark.parametrize("mean_fraction", [0.0, 0.3, 1.0])
+def test_it_solves_the_generalised_eigenproblem(X, mean_fraction):
     """M v = l Σ v, with M as Scrucca (2014) writes it."""
-    reducer = GaussianMixtureReducer(3, mean_weight=mean_weight, random_state=0).fit(X)
+    reducer = GaussianMixtureDimensionReducer(3, mean_fraction=mean_fraction, random_state=0).fit(X)
     mixture = reducer.mixture_
     covariance = mixture.covariance
     inverse, within = np.linalg.inv(covariance), np.einsum("k,kij->ij", mixture.weights, mixture.covariances)
@@ -25,12 +25,12 @@ def test_it_solves_the_generalised_eigenproblem(X, mean_weight):
     of_means = np.einsum("k,ki,kj->ij", mixture.weights, offsets, offsets)
     apart = mixture.covariances - within
     of_covariances = np.einsum("k,kij,jl,klm->im", mixture.weights, apart, inverse, apart)
-    kernel = mean_weight * of_means @ inverse @ of_means + (1 - mean_weight) * of_covariances
-    for axis, value in zip(reducer.components_, reducer.separation_, strict=True):
+    kernel = mean_fraction * of_means @ inverse @ of_means + (1 - mean_fraction) * of_covariances
+    for axis, value in zip(reducer.components_, reducer.eigenvalues_, strict=True):
         np.testing.assert_allclose(kernel @ axis, value * covariance @ axis, atol=1e-9 * np.abs(kernel).max())
         assert np.linalg.norm(axis) == pytest.approx(1)
-    assert len(reducer.components_) == (2 if mean_weight == 1 else 4)
-    assert (np.diff(reducer.separation_) <= 0).all()
+    assert len(reducer.components_) == (2 if mean_fraction == 1 else 4)
+    assert (np.diff(reducer.eigenvalues_) <= 0).all()
 
 
 def test_units_do_not_matter(X):
@@ -44,7 +44,7 @@ def test_units_do_not_matter(X):
 
 
 def test_rows_follow_the_reduced_mixture(X):
-    reducer = GaussianMixtureReducer(3, n_directions=1, random_state=0).fit(X)
+    reducer = GaussianMixtureDimensionReducer(3, n_directions=1, random_state=0).fit(X)
     Z = reducer.transform(X)
     assert Z.shape == (120, 1)
     np.testing.assert_allclose(Z, (X - reducer.mean_) @ reducer.components_.T, atol=1e-12)
@@ -55,33 +55,37 @@ def test_rows_follow_the_reduced_mixture(X):
 
 
 def test_it_goes_into_a_pipeline_and_a_file(X, tmp_path):
-    pipeline = make_pipeline(GaussianMixtureReducer(3, random_state=0), GaussianMixture(3, random_state=0)).fit(X)
+    pipeline = make_pipeline(
+        GaussianMixtureDimensionReducer(3, random_state=0), GaussianMixture(3, random_state=0)
+    ).fit(X)
     assert pipeline.predict(X).shape == (120,)
     reducer = pipeline[0]
     reducer.save(tmp_path / "r.gmm")
-    np.testing.assert_array_equal(GaussianMixtureReducer.load(tmp_path / "r.gmm").transform(X), reducer.transform(X))
+    np.testing.assert_array_equal(
+        GaussianMixtureDimensionReducer.load(tmp_path / "r.gmm").transform(X), reducer.transform(X)
+    )
 
 
 def test_directions_are_those_of_the_fit(X):
-    reducer = GaussianMixtureReducer(3, random_state=0).fit(X)
+    reducer = GaussianMixtureDimensionReducer(3, random_state=0).fit(X)
     before = reducer.transform(X)
-    reducer.set_params(n_directions=0, mean_weight=0.0)
+    reducer.set_params(n_directions=0, mean_fraction=0.0)
     np.testing.assert_array_equal(reducer.transform(X), before)
     assert reducer.get_feature_names_out().shape == before.shape[1:]
 
 
 def test_one_component_has_no_direction(X):
     with pytest.warns(RuntimeWarning, match="The mixture has one component, so no direction separates"):
-        GaussianMixtureReducer(random_state=0).fit(X)
+        GaussianMixtureDimensionReducer(random_state=0).fit(X)
 
 
 def test_before_fit_it_says_so():
-    with pytest.raises(AttributeError, match="This GaussianMixtureReducer instance is not fitted yet"):
-        _ = GaussianMixtureReducer().components_
+    with pytest.raises(AttributeError, match="This GaussianMixtureDimensionReducer instance is not fitted yet"):
+        _ = GaussianMixtureDimensionReducer().components_
 
 
 def test_a_missing_cell_has_no_place(X):
-    reducer = GaussianMixtureReducer(2, random_state=0).fit(X)
+    reducer = GaussianMixtureDimensionReducer(2, random_state=0).fit(X)
     X[3, 1] = np.nan
     with pytest.raises(ValueError, match="NaN"):
         reducer.transform(X)
@@ -90,11 +94,11 @@ def test_a_missing_cell_has_no_place(X):
 @pytest.mark.parametrize(
     ("options", "error", "said"),
     [
-        ({"mean_weight": 2}, ValueError, "mean_weight=2 must be a number from 0 to 1"),
-        ({"mean_weight": "all"}, TypeError, "mean_weight must be a number ≥ 0 and at most 1, not 'all'"),
+        ({"mean_fraction": 2}, ValueError, "mean_fraction=2 must be a number from 0 to 1"),
+        ({"mean_fraction": "all"}, TypeError, "mean_fraction must be a number ≥ 0 and at most 1, not 'all'"),
         ({"n_directions": 0}, ValueError, "n_directions=0 must be an integer ≥ 1"),
     ],
 )
 def test_bad_parameters_are_one_sentence(X, options, error, said):
     with pytest.raises(error, match=said):
-        GaussianMixtureReducer(2, **options).fit(X)
+        GaussianMixtureDimensionReducer(2, **options).fit(X)

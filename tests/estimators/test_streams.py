@@ -14,7 +14,7 @@ from many_blocks import ManyBlocks
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
 
-from gaussmix import FAMILIES, Dirichlet, GaussianMixture, NotAModelFile, Rate, Restrictions
+from gaussmix import FAMILIES, Dirichlet, ForgettingRate, GaussianMixture, InvalidModelFileError, Restrictions
 from gaussmix._src.em.step.online import STEP_ROWS
 from gaussmix._src.estimators.base import make_details
 from gaussmix._src.formats import model_file
@@ -105,7 +105,7 @@ def test_a_step_counts_by_its_weight(weight, forgetting, rng):
     rows = rows_of(rng, LEAF_ROWS + 2 * STEP_ROWS)
     rows[LEAF_ROWS:] += 5
     row_weight = np.where(np.arange(len(rows)) < LEAF_ROWS, 1.0, weight)
-    stream = streamed(n_components=1, forgetting=Rate(0.6, forgetting))
+    stream = streamed(n_components=1, forgetting=ForgettingRate(0.6, forgetting))
     stream.partial_fit(rows, sample_weight=row_weight)
     mean, seen = rows[:LEAF_ROWS].mean(axis=0), 1.0
     for part in np.split(rows[LEAF_ROWS:], 2):
@@ -129,11 +129,11 @@ def test_a_step_counts_by_its_weight(weight, forgetting, rng):
 )
 def test_what_is_no_rate_is_refused(given, kind, sentence):
     with pytest.raises(kind, match=sentence):
-        Rate(**given)
+        ForgettingRate(**given)
 
 
 def test_half_of_the_past_is_left_after_a_half_life():
-    rate, n_steps = Rate(1.0, 10 * STEP_ROWS), 10
+    rate, n_steps = ForgettingRate(1.0, 10 * STEP_ROWS), 10
     kept = sum(rate.log_retention(1e6 + step, 1.0) for step in range(n_steps))
     assert exp(kept) == pytest.approx(0.5)
     assert rate.log_retention(1e6, 10.0) == pytest.approx(-log(2))
@@ -165,7 +165,7 @@ def test_a_drift_is_followed_if_the_past_is_forgotten(rng):
     rows = rows_of(rng, LEAF_ROWS + 30 * STEP_ROWS)
     rows += np.maximum(np.arange(len(rows)) - LEAF_ROWS, 0)[:, None] / 50_000
     forgetful = streamed(forgetting=2 * STEP_ROWS).partial_fit(rows)
-    mindful = streamed(forgetting=Rate(decay=1)).partial_fit(rows)
+    mindful = streamed(forgetting=ForgettingRate(decay=1)).partial_fit(rows)
     assert forgetful.score(rows[-STEP_ROWS:]) > mindful.score(rows[-STEP_ROWS:]) + 0.5
 
 
@@ -208,7 +208,11 @@ WRONG = {
     "too large": ({}, lambda rows: 1e153 * rows, "Its square overflows"),
     "size": ({"n_components": 3}, lambda rows: rows, "n_components=3 and covariance_type='full' are not those with"),
     "structure": ({"covariance_type": "diag"}, lambda rows: rows, "covariance_type='diag' are not those with which"),
-    "half-life": ({"forgetting": 100}, lambda rows: rows, "forgetting=100 must be None, a Rate or at least 5040"),
+    "half-life": (
+        {"forgetting": 100},
+        lambda rows: rows,
+        "forgetting=100 must be None, a ForgettingRate or at least 5040",
+    ),
 }
 
 
@@ -275,7 +279,7 @@ def test_what_no_stream_supports_is_named(given, named, rng):
 def test_a_parameter_is_checked_before_rows_are_held(rng):
     with pytest.raises(ValueError, match="n_components=0"):
         streamed(n_components=0).partial_fit(rows_of(rng, 100))
-    with pytest.raises(TypeError, match=r"forgetting must be a number ≥ 0 \(rows\), None or a Rate"):
+    with pytest.raises(TypeError, match=r"forgetting must be a number ≥ 0 \(rows\), None or a ForgettingRate"):
         streamed(forgetting="never").fit(rows_of(rng, 100))
 
 
@@ -330,7 +334,7 @@ def test_a_stream_that_contradicts_its_mixture_is_not_loaded(what, rng, tmp_path
         del attributes["n_samples_seen_"]
     estimator = replace(details.estimator, attributes=attributes)
     model_file.write(tmp_path / "stream.gmm", stream.mixture_.model, replace(details, estimator=estimator))
-    with pytest.raises(NotAModelFile, match="its '_stream_table' is not that of its mixture"):
+    with pytest.raises(InvalidModelFileError, match="its '_stream_table' is not that of its mixture"):
         GaussianMixture.load(tmp_path / "stream.gmm")
 
 

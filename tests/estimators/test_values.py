@@ -19,13 +19,13 @@ from gaussmix import (
     Diag,
     Dirichlet,
     FactorAnalyzer,
+    ForgettingRate,
     Full,
     GaussianMixture,
     GaussianMixtureIC,
     Mixture,
     Noise,
     NormalInverseWishart,
-    Rate,
     Restrictions,
     Spherical,
     Tied,
@@ -52,7 +52,7 @@ VALUES = {
         Dirichlet(np.array([1.0, 2.0])),
     ],
     "restrictions": [Restrictions(), Restrictions(equal_weights=True), Restrictions(min_weight=0.1)],
-    "forgetting": [Rate(), Rate(0.6, 20_000)],
+    "forgetting": [ForgettingRate(), ForgettingRate(0.6, 20_000)],
 }
 CASES = [(parameter, value) for parameter, values in VALUES.items() for value in values]
 each = pytest.mark.parametrize(("parameter", "value"), CASES, ids=str)

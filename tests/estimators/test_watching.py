@@ -125,8 +125,8 @@ def test_starts_without_time_are_named_where_the_first_start_had_too_little_too(
         ({"callbacks": [ProgressBar()]}, TypeError, r"ProgressBar is a callback of scikit-learn\. .*set_callbacks"),
         ({"max_time": -1}, ValueError, "max_time=-1 must be a finite number"),
         ({"max_time": "1s"}, TypeError, "max_time must be a number"),
-        ({"certify": "yes"}, ValueError, "certify must be \"auto\", True or False, not 'yes'"),
-        ({"certify": 1}, TypeError, "certify must be"),
+        ({"check_maximum": "yes"}, ValueError, "check_maximum must be \"auto\", True or False, not 'yes'"),
+        ({"check_maximum": 1}, TypeError, "check_maximum must be"),
         ({"tol": "small"}, TypeError, 'tol must be a number ≥ 0 or "auto"'),
     ],
 )
@@ -256,7 +256,7 @@ class Opaque(Full):
 
 def test_what_has_no_certificate_is_said():
     how = {"random_state": 0, "init_params": "kmeans", "tol": 0.1, "covariance_type": Opaque()}
-    fitted, why = GaussianMixture(2, certify=True, **how).fit(SLOW), "the structure Opaque"
+    fitted, why = GaussianMixture(2, check_maximum=True, **how).fit(SLOW), "the structure Opaque"
     assert fitted.outcome_.is_maximum is None
     assert f"It is not known whether the fit is near a maximum: {why}" in fitted.outcome_.reason
     assert "It is not known" not in GaussianMixture(2, **how).fit(SLOW).outcome_.reason
@@ -283,9 +283,9 @@ HOLES = np.where(np.arange(SLOW.size).reshape(SLOW.shape) % 5, SLOW, np.nan)
     ids=["holes", "errors", "factors"],
 )
 def test_what_takes_many_passes_has_a_certificate_where_it_is_asked_for(how, rows, error):
-    for certify in "auto", True:
-        fitted = GaussianMixture(2, certify=certify, tol=0.1, init_params="kmeans", random_state=0, **how)
-        assert (fitted.fit(rows, X_error=error).outcome_.is_maximum is None) is (certify == "auto")
+    for check_maximum in "auto", True:
+        fitted = GaussianMixture(2, check_maximum=check_maximum, tol=0.1, init_params="kmeans", random_state=0, **how)
+        assert (fitted.fit(rows, X_error=error).outcome_.is_maximum is None) is (check_maximum == "auto")
 
 
 def test_what_can_have_no_certificate_is_refused_before_em():
@@ -297,7 +297,10 @@ def test_what_can_have_no_certificate_is_refused_before_em():
 
 
 def test_a_certificate_is_made_where_it_is_asked_for_or_costs_little():
-    certified = [GaussianMixture(**PLAIN, certify=certify).fit(SLOW).outcome_ for certify in ("auto", False, True)]
+    certified = [
+        GaussianMixture(**PLAIN, check_maximum=check_maximum).fit(SLOW).outcome_
+        for check_maximum in ("auto", False, True)
+    ]
     assert [ending.is_maximum for ending in certified] == [None, None, False]  # EM creeps, and is still far
     assert [ending.certificate is None for ending in certified] == [True, True, False]
     slow = GaussianMixture(**PLAIN, tol=0, max_iter=8_000).set_params(covariance_type="spherical")
@@ -308,7 +311,7 @@ def test_a_certificate_is_made_where_it_is_asked_for_or_costs_little():
 @pytest.mark.parametrize(("n_components", "tol", "seed"), [(5, 1e-4, 64), (4, 1e-5, 464)])
 def test_no_gain_is_said_on_a_ridge_where_further_steps_gain_far_more_than_one_of_newton(n_components, tol, seed):
     """One of Newton's steps gains what it promises, 2e-4 and 3e-5 nats a row; EM then gains .04 and .12."""
-    how = {"covariance_type": "EVV", "random_state": seed, "certify": True}
+    how = {"covariance_type": "EVV", "random_state": seed, "check_maximum": True}
     ended = GaussianMixture(n_components, tol=tol, max_iter=1000, **how).fit(load_iris().data)
     assert (ended.outcome_.is_maximum, ended.outcome_.remaining_gain) == (False, None)
     reached = ended.lower_bound_
@@ -317,7 +320,7 @@ def test_no_gain_is_said_on_a_ridge_where_further_steps_gain_far_more_than_one_o
 
 
 def test_a_fit_says_how_it_ended(X):
-    fitted = GaussianMixture(3, n_init=4, init_params="kmeans", random_state=0, tol=1e-6, certify=False).fit(X)
+    fitted = GaussianMixture(3, n_init=4, init_params="kmeans", random_state=0, tol=1e-6, check_maximum=False).fit(X)
     ending = fitted.outcome_
     assert ending.reason == "The mean log-likelihood changed by less than tol."
     assert (ending.n_starts, ending.n_starts_at_best) == (4, 4)
@@ -457,10 +460,10 @@ def test_a_search_stops_each_candidate_by_the_rule_of_a_fit(X):
     alone = GaussianMixture(chosen.n_components_, random_state=0, **how).fit(SLOW)
     assert (chosen.mixture_, chosen.outcome_) == (alone.mixture_, alone.outcome_)
     assert chosen.outcome_.reason.startswith("Less than 1e-4 nats per row are left")
-    certified = GaussianMixtureIC([2, 3], certify=True, tol=1e-7, max_iter=1000, **start).fit(SLOW)
+    certified = GaussianMixtureIC([2, 3], check_maximum=True, tol=1e-7, max_iter=1000, **start).fit(SLOW)
     assert certified.outcome_.is_maximum
-    with pytest.raises(ValueError, match="certify must be"):
-        GaussianMixtureIC([2, 3], certify="no").fit(X)
+    with pytest.raises(ValueError, match="check_maximum must be"):
+        GaussianMixtureIC([2, 3], check_maximum="no").fit(X)
 
 
 def test_callbacks_of_scikit_learn_have_a_task_for_each_candidate():

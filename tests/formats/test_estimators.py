@@ -13,7 +13,14 @@ from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 
 import gaussmix
-from gaussmix import FAMILIES, GaussianMixture, GaussianMixtureDetector, GaussianMixtureIC, Mixture, NotAModelFile
+from gaussmix import (
+    FAMILIES,
+    GaussianMixture,
+    GaussianMixtureDetector,
+    GaussianMixtureIC,
+    InvalidModelFileError,
+    Mixture,
+)
 from gaussmix._src.estimators.base import make_details
 from gaussmix._src.formats import model_file
 from gaussmix._src.formats.envelope import pack, unpack
@@ -185,7 +192,7 @@ def test_a_header_that_lacks_something_is_refused(lacks, rng):
     else:
         table = header["estimator"]["attributes"]["results_"]["table"]
         table[:] = [] if lacks == "all" else [each for each in table if each[0] != lacks]
-    with pytest.raises(NotAModelFile, match=said):
+    with pytest.raises(InvalidModelFileError, match=said):
         type(model).load(io.BytesIO(pack(header, tensors)))
 
 
@@ -240,7 +247,7 @@ def test_what_no_class_of_ours_wrote_is_refused(rng, tmp_path):
         gaussmix.load(path)
     path.write_bytes(b"nothing")
     for place in (path, io.BytesIO(b"nothing")):
-        with pytest.raises(NotAModelFile, match="is not a usable gaussmix model"):
+        with pytest.raises(InvalidModelFileError, match="is not a usable gaussmix model"):
             gaussmix.load(place)
     for place in (None, io.StringIO("nothing")):
         with pytest.raises(TypeError, match="Give a path as str or pathlib"):
@@ -295,7 +302,7 @@ def test_false_contents_are_named(name, rng):
     details = make_details(estimator)
     values = {**getattr(details.estimator, part), **changes}
     details = replace(details, estimator=replace(details.estimator, **{part: values}))
-    with pytest.raises(NotAModelFile, match=complaint):
+    with pytest.raises(InvalidModelFileError, match=complaint):
         loaded_with(details, estimator.mixture_)
 
 
@@ -311,7 +318,7 @@ def test_unknown_attributes_are_ignored(rng):
 
 def test_a_type_no_estimator_reads_is_named(rng):
     estimator = GaussianMixture(2).fit(rng.normal(size=(40, 2)))
-    with pytest.raises(NotAModelFile, match="its data were 'int8'"):
+    with pytest.raises(InvalidModelFileError, match="its data were 'int8'"):
         loaded_with(replace(make_details(estimator), dtype="int8"), estimator.mixture_)
 
 

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save as save_tensors
 
-from gaussmix import FAMILIES, Mixture, NotAModelFile
+from gaussmix import FAMILIES, InvalidModelFileError, Mixture
 from gaussmix._src.formats import files, model_file
 from gaussmix._src.formats.envelope import pack
 from gaussmix._src.formats.record import Details, FitRecord
@@ -134,7 +134,7 @@ FOREIGN = {
 def test_foreign_files_are_turned_away(name, tmp_path):
     contents, reason = FOREIGN[name]
     (tmp_path / "m.gmm").write_bytes(contents)
-    with pytest.raises(NotAModelFile, match=reason):
+    with pytest.raises(InvalidModelFileError, match=reason):
         load(tmp_path / "m.gmm")
 
 
@@ -158,7 +158,7 @@ def test_a_url_is_no_place_for_a_model(place, tmp_path, monkeypatch):
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
 def test_a_pipe_does_not_keep_us_waiting(tmp_path):
     os.mkfifo(tmp_path / "m.gmm")
-    with pytest.raises(NotAModelFile, match="not a regular file"):
+    with pytest.raises(InvalidModelFileError, match="not a regular file"):
         load(tmp_path / "m.gmm")
 
 
@@ -209,7 +209,7 @@ def test_false_contents_are_named(name, tmp_path):
     header, tensors, reason = FALSE[name]
     tensors = {key: value for key, value in {**TENSORS, **tensors}.items() if value is not None}
     (tmp_path / "m.gmm").write_bytes(pack({**HEADER, **header}, tensors))
-    with pytest.raises(NotAModelFile, match=reason):
+    with pytest.raises(InvalidModelFileError, match=reason):
         load(tmp_path / "m.gmm")
 
 

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 import gaussmix
-from gaussmix import GaussianMixture, GaussianMixtureClassifier, GaussianMixtureIC, Mixture, NotAModelFile
+from gaussmix import GaussianMixture, GaussianMixtureClassifier, GaussianMixtureIC, InvalidModelFileError, Mixture
 from gaussmix._src.formats import model_file
 from gaussmix._src.formats.envelope import pack, unpack
 
@@ -53,7 +53,7 @@ def test_a_changed_byte_a_cut_or_an_extension_is_noticed(name, times, rng):
     for changed in changes:
         try:
             assert what_it_holds(changed) == original
-        except NotAModelFile as error:
+        except InvalidModelFileError as error:
             complaints.add(str(error))
         else:
             assert len(changed) == len(contents)
@@ -128,7 +128,7 @@ def test_what_contradicts_itself_under_a_true_seal_is_one_sentence(name, times, 
         try:
             estimator = type(fitted).load(contents)
         except ValueError as error:
-            complaints.add(str(error) if isinstance(error, NotAModelFile) or "holds a" in str(error) else "\n")
+            complaints.add(str(error) if isinstance(error, InvalidModelFileError) or "holds a" in str(error) else "\n")
             continue
         n_loaded += 1
         assert np.isfinite(estimator.mixture_.log_density(estimator.mixture_.means)).all()
@@ -161,7 +161,7 @@ def test_changed_numbers_under_a_true_seal_are_a_mixture_or_refused(times, rng):
             changed[name] = changed[name].reshape(-1)[: rng.integers(4)]
         try:
             mixture = Mixture.load(io.BytesIO(pack(header, changed)))
-        except NotAModelFile:
+        except InvalidModelFileError:
             continue
         loaded += 1
         assert not np.isnan(mixture.log_density(mixture.means)).any()
@@ -173,7 +173,7 @@ def test_a_total_weight_that_is_not_positive_is_refused(weight):
     header, tensors = unpack(io.BytesIO(estimator_file()))
     columns = dict(header["estimator"]["attributes"]["_facts_table"]["table"])
     columns["row_weight"][0] = weight
-    with pytest.raises(NotAModelFile, match="'_facts_table' in its header is of the wrong type"):
+    with pytest.raises(InvalidModelFileError, match="'_facts_table' in its header is of the wrong type"):
         GaussianMixture.load(io.BytesIO(pack(header, tensors)))
 
 
@@ -185,5 +185,5 @@ def test_a_shape_beyond_all_memory_is_one_sentence():
     header["extra"] = {"dtype": "F64", "shape": [0, 2**63], "data_offsets": [0, 0]}
     text = json.dumps(header).encode()
     text += b" " * (-len(text) % 8)
-    with pytest.raises(NotAModelFile):
+    with pytest.raises(InvalidModelFileError):
         model_file.read(io.BytesIO(len(text).to_bytes(8, "little") + text + contents[8 + length :]))

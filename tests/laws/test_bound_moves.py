@@ -35,7 +35,7 @@ from gaussmix._src.interfaces.moment_spec import Second
 from gaussmix._src.model import Model
 from gaussmix._src.numerics.core import core, native_target
 from gaussmix._src.sources.array import ArraySource
-from gaussmix.extend import Distinct, Partition
+from gaussmix.extend import DistinctRows, Partition
 
 conjugate = [family for family in FAMILIES.values() if has_conjugate_prior(family)]
 families = pytest.mark.parametrize("family", conjugate, ids=lambda family: family.name)
@@ -371,6 +371,6 @@ def test_a_constant_feature_is_no_axis_of_halves(rng):
     """Only rounding differs in it, and one standard deviation of the sample is rounding too."""
     rows, weight = rng.normal(size=(333, 40)), np.ones(333)
     rows[:, 7] = 1234.5
-    scale = Births(Distinct(rows, weight), rng)._scale
+    scale = Births(DistinctRows(rows, weight), rng)._scale
     assert np.abs(births._along_axes(rows, weight, 8, scale)[0]).max() < 10
     assert len(births._units(rows, weight / 333, scale)) == 1

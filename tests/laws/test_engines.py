@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from check_engine import CHECKS, check_reproducible
 from check_moments import check_moments
-from common import Block, Model, Rule, Second
+from common import AssignmentRule, Block, Model, Second
 from every_engine import ENGINES
 from random_parameters import SPECS, random_spec
 
@@ -72,7 +72,7 @@ def test_sums_that_are_sent_have_the_same_bits_and_matrices_half_the_bytes(engin
     block = Block(0, rng.normal(size=(50, n_features)), None, rng.dirichlet(np.ones(n_components), 50))
     spec = random_spec(rng, spec, n_components, n_features)
     state = engine.open(block, spec, n_components)
-    sums = engine.step(block, state, None, spec, Rule.ASSIGNMENT, np.zeros((n_components, n_features)))
+    sums = engine.step(block, state, None, spec, AssignmentRule.ASSIGNMENT, np.zeros((n_components, n_features)))
     packed = pickle.dumps(sums, 5)
     found = pickle.loads(packed)
     assert vars(found).keys() == vars(sums).keys()
@@ -94,7 +94,7 @@ def test_sums_that_are_dealt_to_parts_of_components_merge_to_the_same_bits(engin
     for leaf in range(5):
         block = Block(0, rng.normal(size=(50, n_features)), None, rng.dirichlet(np.ones(n_components), 50))
         state = engine.open(block, spec, n_components)
-        sums = engine.step(block, state, None, spec, Rule.ASSIGNMENT, np.zeros((n_components, n_features)))
+        sums = engine.step(block, state, None, spec, AssignmentRule.ASSIGNMENT, np.zeros((n_components, n_features)))
         sums = replace(sums, log_likelihood=rng.normal(), background=rng.random(), visits=rng.random(3))
         tree.add(Sums([sums, sums + sums]), 1, leaf)
     parts = pickle.loads(pickle.dumps(tree.split_by_component(3), 5))

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from common import InitialMoments
 
-from gaussmix import FactorAnalyzer, SingularCovariance
+from gaussmix import FactorAnalyzer, SingularCovarianceError
 from gaussmix._src.em.step.maximise import initial_models
 from gaussmix._src.families.factor_analyzer import NOISES
 from gaussmix._src.testing.check_family import SHAPES, as_needed, check_n_parameters, random_scatters, updated
@@ -121,7 +121,7 @@ def test_what_rounding_leaves_of_constant_features_is_refused_as_no_variance(kin
     """Sums of squares that are moved to the new means may end below 0."""
     family = FactorAnalyzer(1, *kind)
     scatter = as_needed(family, np.ones(2), np.broadcast_to(-1e-18 * np.eye(3), (2, 3, 3)))
-    with pytest.raises(SingularCovariance):
+    with pytest.raises(SingularCovarianceError):
         _ = family.update(scatter, None).whitening
 
 

@@ -207,7 +207,7 @@ def test_a_bound_that_only_rounding_passes_is_met():
     flat = rng.normal(size=(200, 2)) @ [[1.0, 0.9], [0.0, 1e-5]] + 5.0
     rows = np.concatenate((rng.normal(size=(300, 2)), flat, 0.1 * rng.normal(size=(150, 2)) + [9.0, 0.0]))
     family = replace(FAMILIES["full"], max_condition=1e8)
-    gm = GaussianMixture(3, covariance_type=family, certify=True, max_iter=500, random_state=0).fit(rows)
+    gm = GaussianMixture(3, covariance_type=family, check_maximum=True, max_iter=500, random_state=0).fit(rows)
     assert gm.outcome_.is_maximum
 
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from common import Block, MomentSpec, Rule, Second
+from common import AssignmentRule, Block, MomentSpec, Second
 
 from gaussmix import FAMILIES
 from gaussmix._src.testing.closeness import assert_same_bits
@@ -46,7 +46,7 @@ def test_a_prior_for_each_row_enters_its_log_odds(name, background, spec, engine
     np.testing.assert_allclose(found.background, shares[:, 3:].sum(), rtol=1e-9)
     assert found.log_likelihood == pytest.approx(float(weight @ density), rel=1e-12)
     np.testing.assert_allclose(engine.log_density(block, parameters), density, rtol=1e-11)
-    hard = engine.step(block, engine.open(block, spec, 3), parameters, spec, Rule.HARD)
+    hard = engine.step(block, engine.open(block, spec, 3), parameters, spec, AssignmentRule.HARD)
     best = joint.argmax(axis=1)
     np.testing.assert_allclose(hard.mass, np.bincount(best, weight, 4)[:3], rtol=1e-12)
     np.testing.assert_array_equal(engine.labels(block, parameters), np.where(best < 3, best, -1))

@@ -6,7 +6,7 @@ from operator import add
 
 import numpy as np
 import pytest
-from common import LEAF_ROWS, ArraySource, Block, Objective, Rule, Stopping, run_em
+from common import LEAF_ROWS, ArraySource, AssignmentRule, Block, Objective, Stopping, run_em
 from every_engine import ENGINES
 from many_blocks import clusters_apart, labelled
 
@@ -104,7 +104,7 @@ def test_a_fit_has_the_same_bits_however_its_rows_are_cut(name, is_weighted, dty
         assert_same_course(one, Scattered(whole, ends, rng), engine, FAMILIES[name], rows, tolerance=1e-5)
 
 
-@pytest.mark.parametrize("rule", [Rule.HARD, Rule.ASSIGNMENT])
+@pytest.mark.parametrize("rule", [AssignmentRule.HARD, AssignmentRule.ASSIGNMENT])
 def test_only_soft_steps_set_far_rows_apart(rule, table, rng):
     """Also where a soft step with the same state has set rows apart before."""
     rows = forms(table[0])
@@ -113,8 +113,8 @@ def test_only_soft_steps_set_far_rows_apart(rule, table, rng):
     labels = rng.integers(N_COMPONENTS, size=N_ROWS, dtype=np.int32)
     block = Block(0, rows, assignment=labels)
     state = engine.open(block, spec, N_COMPONENTS)
-    engine.step(block, state, model.parameters, spec, Rule.SOFT, model.means)
-    parameters = model.parameters if rule is Rule.HARD else None
+    engine.step(block, state, model.parameters, spec, AssignmentRule.SOFT, model.means)
+    parameters = model.parameters if rule is AssignmentRule.HARD else None
     found, expected = (
         engine.step(block, each, parameters, spec, rule, model.means)
         for each in (state, engine.open(block, spec, N_COMPONENTS))

@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from gaussmix import FAMILIES, SingularCovariance
+from gaussmix import FAMILIES, SingularCovarianceError
 from gaussmix._src.em.initialisation.base import STARTS, start_named
 from gaussmix._src.em.initialisation.sample import automatic_ridge
 from gaussmix._src.engines.complete.engine import CompleteEngine
@@ -36,7 +36,7 @@ def test_any_finite_rows_are_fitted_or_refused(rows, n_components, name, start, 
     partition = start_named(start)(sample, engine, n_components, np.random.default_rng(seed))
     try:
         first = InitialMoments(source, engine, n_components, partition).model(FAMILIES[name], Objective(ridge))
-    except SingularCovariance:
+    except SingularCovarianceError:
         return
     mixture, trace, _ = final(run_em(source, engine, first, Objective(ridge), Stopping(1e-3, 10)))
     for values in (mixture.weights, mixture.means, mixture.covariances.each, trace.log_likelihood):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from common import Frozen, State, Trace
 
-from gaussmix import FAMILIES, Mixture, Outcome, SingularCovariance
+from gaussmix import FAMILIES, Mixture, Outcome, SingularCovarianceError
 from gaussmix._src.em.step.best_of import best_run
 from gaussmix._src.errors import NonFiniteLikelihood
 
@@ -21,7 +21,7 @@ class Fails:
     """A run whose start has no covariances."""
 
     def __iter__(self):
-        raise SingularCovariance([1])
+        raise SingularCovarianceError([1])
 
 
 NOT_FINITE = ends(float("nan"), outcome=Outcome.NON_FINITE)
@@ -46,7 +46,7 @@ def test_a_run_that_failed_never_wins(bad, order):
     assert best_run([bad, ends(-5.0)][::order]).trace.last == -5.0
 
 
-@pytest.mark.parametrize(("bad", "error"), [(Fails(), SingularCovariance), (NOT_FINITE, NonFiniteLikelihood)])
+@pytest.mark.parametrize(("bad", "error"), [(Fails(), SingularCovarianceError), (NOT_FINITE, NonFiniteLikelihood)])
 def test_where_all_fail_the_last_failure_is_raised(bad, error):
     with pytest.raises(error):
         best_run([ends(float("nan"), outcome=Outcome.NON_FINITE), bad])

@@ -5,7 +5,7 @@ from functools import partial
 
 import numpy as np
 import pytest
-from common import ArraySource, MomentSpec, Rule, Second, Stopping, distinct_rows, final, run_em
+from common import ArraySource, AssignmentRule, MomentSpec, Second, Stopping, distinct_rows, final, run_em
 from many_blocks import ManyBlocks, labelled
 
 from gaussmix import FAMILIES, Mixture
@@ -54,7 +54,7 @@ def test_shares_of_a_start_do_not_read_labels(engine, rng):
     problem = PROBLEMS["overlapping"]
     partition = start_named("random")(distinct_rows(problem.source), engine, 3, rng)
     assigned = partition.responsibilities
-    task = StepTask(engine, 3, None, MomentSpec(Second.FULL), Rule.ASSIGNMENT, responsibilities=assigned)
+    task = StepTask(engine, 3, None, MomentSpec(Second.FULL), AssignmentRule.ASSIGNMENT, responsibilities=assigned)
     known = labelled(problem.source, problem.labels, np.arange(3))
     found, expected = known.map_merge(task), problem.source.map_merge(task)
     for name in ("mass", "first", "second"):
@@ -67,7 +67,7 @@ def test_known_labels_decide(engine):
     start = problem.start(FAMILIES["full"])
     task = StepTask(engine, 3, start.parameters, MomentSpec(Second.FULL), anchor=start.means + 1.0)
     found = labelled(problem.source, problem.labels, np.arange(3)).map_merge(task)
-    given = StepTask(engine, 3, None, MomentSpec(Second.FULL), Rule.ASSIGNMENT, anchor=start.means + 1.0)
+    given = StepTask(engine, 3, None, MomentSpec(Second.FULL), AssignmentRule.ASSIGNMENT, anchor=start.means + 1.0)
     expected = problem.source.map_merge(given)
     for name in ("mass", "first", "second"):
         wanted = getattr(expected, name)

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from gaussmix import FAMILIES, Full, SingularCovariance
+from gaussmix import FAMILIES, Full, SingularCovarianceError
 from gaussmix._src.em.initialisation import kmeans
 from gaussmix._src.em.initialisation.base import DETERMINISTIC, STARTS, repeated, start_named
 from gaussmix._src.em.initialisation.condensed import condensed
@@ -21,14 +21,14 @@ from gaussmix._src.em.step.loop import run_em
 from gaussmix._src.model import Model
 from gaussmix._src.sources.array import ArraySource
 from gaussmix._src.testing.closeness import assert_same_bits
-from gaussmix.extend import Block, Distinct, Partition
-from gaussmix.testing import check_start
+from gaussmix.extend import Block, DistinctRows, Partition
+from gaussmix.testing import check_initialisation
 
 
 @pytest.mark.parametrize("family", ["full", "tied", "diag", "spherical"])  # closed forms: nothing but rounding
 @pytest.mark.parametrize("name", STARTS)
 def test_a_start_sees_the_distribution_only(name, family, engine, rng):
-    check_start(start_named(name), engine, FAMILIES[family], rng)
+    check_initialisation(start_named(name), engine, FAMILIES[family], rng)
 
 
 @pytest.mark.parametrize(("factor", "shift"), [(2.0**-20, 0.0), (2.0**20, 0.0), (1.0, 2.0**20), (0.5, -(2.0**15))])
@@ -114,7 +114,7 @@ def test_the_ridge_is_positive_where_nothing_is_left_of_the_weights(n_rows):
 def test_rows_beside_a_heavy_one_are_condensed_too(rng):
     values = np.sort(rng.normal(size=20_000))
     weight = np.where(np.arange(20_000) == 7, 1e9, 1.0)
-    few = condensed(Distinct(values[:, None], weight))
+    few = condensed(DistinctRows(values[:, None], weight))
     assert len(few.rows) < 4_500
     assert few.weight.sum() == pytest.approx(weight.sum(), rel=1e-12)
 
@@ -277,7 +277,7 @@ class Flat(Hopeless):
 
 def test_where_every_beginning_is_singular_the_components_are_named(engine, rng):
     source = ArraySource(rng.normal(size=(40, 2)), assignment=np.repeat(np.arange(2, dtype=np.int32), 20))
-    with pytest.raises(SingularCovariance) as raised:
+    with pytest.raises(SingularCovarianceError) as raised:
         InitialMoments(source, engine, 2, Partition()).model(Flat(), Objective(np.zeros(2)))
     assert raised.value.components == (0, 1)
 
@@ -301,7 +301,7 @@ def test_a_start_that_draws_nothing_is_made_once():
 
 def test_kmeans_before_a_further_search_reads_all_rows_if_a_few_take_most_of_the_draws(rng):
     rows, weight = rng.normal(size=(20_000, 8)), np.ones(20_000)
-    assert len(Distinct(rows, weight).for_search(64, rng).rows) < 200 * 64
+    assert len(DistinctRows(rows, weight).for_search(64, rng).rows) < 200 * 64
     weight[0] = 1e7
-    heavy = Distinct(rows, weight)
+    heavy = DistinctRows(rows, weight)
     assert heavy.for_search(64, rng) is heavy

@@ -5,7 +5,7 @@ import pytest
 from common import FactorShape
 from random_parameters import FORMS, random_covariances
 
-from gaussmix import SingularCovariance
+from gaussmix import SingularCovarianceError
 from gaussmix._src.interfaces.whitening.triangular import TriangularWhitening
 from gaussmix.testing import check_whitening
 
@@ -61,7 +61,7 @@ def test_what_has_no_factor_is_named(factor_shape, bad, rng):
         covariances[[1, 3], 2, -1] = bad
     else:
         covariances[[1, 3], 2, 2] = bad
-    with pytest.raises(SingularCovariance, match=r"components 1, 3\.") as caught:
+    with pytest.raises(SingularCovarianceError, match=r"components 1, 3\.") as caught:
         _ = FORMS[factor_shape](covariances, 4, 3).whitening
     assert caught.value.components == (1, 3)
 
@@ -71,7 +71,7 @@ def test_a_feature_twice_has_no_factor(n_features, rng):
     """Its pivot is what rounding leaves of p − √p², and no more."""
     covariance = random_covariances(rng, 1, n_features, FactorShape.TRIANGULAR)
     twice = covariance[:, [*range(n_features), 0]][:, :, [*range(n_features), 0]]
-    with pytest.raises(SingularCovariance):
+    with pytest.raises(SingularCovarianceError):
         TriangularWhitening.from_covariances(twice)
 
 
@@ -82,7 +82,7 @@ def test_as_many_rows_as_features_have_no_factor(n_features, rng):
         rows = rng.standard_normal((100, n_features, n_features)) + spread * rng.standard_normal((100, 1, n_features))
         offsets = rows - rows.mean(axis=1, keepdims=True)
         covariances = offsets.transpose(0, 2, 1) @ offsets / n_features
-        with pytest.raises(SingularCovariance) as caught:
+        with pytest.raises(SingularCovarianceError) as caught:
             TriangularWhitening.from_covariances(covariances)
         assert caught.value.components == tuple(range(100))
 

@@ -6,7 +6,7 @@ from common import EPS, assert_close, transformed
 from fifty_digits import DIGITS, components, deviations, doubles, rounding
 from mpmath import mp
 
-from gaussmix import FAMILIES, Mixture, SingularCovariance
+from gaussmix import FAMILIES, Mixture, SingularCovarianceError
 from gaussmix.testing import PROBLEMS
 
 NAMES = ("a", "b", "c")
@@ -205,7 +205,7 @@ def test_concatenating_a_mixture_with_itself_is_the_mixture(mixture, family, rng
         (lambda m: m.transform(np.ones((4, 3)) + np.eye(4, 3)), ValueError, "The rows of A, 4 for 3 features, depend"),
         (lambda m: m.transform(np.zeros((1, 3))), ValueError, "The rows of A"),
         (lambda m: m.transform(np.empty((0, 3))), ValueError, "A must have shape"),
-        (lambda m: SINGULAR.transform([[1.0, 1.0]]), SingularCovariance, "component 0"),
+        (lambda m: SINGULAR.transform([[1.0, 1.0]]), SingularCovarianceError, "component 0"),
         (lambda m: m.convolve(-1.0), ValueError, "covariance is not positive"),
         (lambda m: m.convolve([[1, 2, 0], [2, 1, 0], [0, 0, 1]]), ValueError, "covariance is not positive"),
         (lambda m: m.convolve([[1, 2, 0], [0, 1, 0], [0, 0, 1]]), ValueError, "covariance is not symmetric"),
@@ -215,7 +215,7 @@ def test_concatenating_a_mixture_with_itself_is_the_mixture(mixture, family, rng
         (lambda m: m.product(m.marginal([0, 1])), ValueError, "have 2 and 3 features. They need the same"),
         (lambda m: m.product(m.with_feature_names(["c", "b", "a"])), ValueError, "different features, .'a', 'b'"),
         (lambda m: m.product(2.0), TypeError, "A mixture is needed, not 2.0"),
-        (lambda m: SINGULAR.product(SINGULAR), SingularCovariance, "component 0"),
+        (lambda m: SINGULAR.product(SINGULAR), SingularCovarianceError, "component 0"),
         (lambda m: m.transform(1e154 * np.eye(3)).convolve(1.7e308), ValueError, "sum with covariance is beyond the"),
         (lambda m: m.transform(1e160 * np.eye(3)), ValueError, "A x \\+ b is beyond the range of float64: rescale A"),
         (lambda m: m.transform(1e-170 * np.eye(3)), ValueError, "beyond the range of float64"),

@@ -9,7 +9,7 @@ import pytest
 from common import groups
 from scipy import stats
 
-from gaussmix import FAMILIES, Mixture, SingularCovariance
+from gaussmix import FAMILIES, Mixture, SingularCovarianceError
 
 SIX_SIGMA = stats.norm.isf(5e-10)
 LOG_2 = np.log(2.0)
@@ -245,7 +245,7 @@ def test_another_that_cannot_be_compared_is_refused(ask):
 def test_a_singular_covariance_is_named(ask):
     flat = Mixture([0.0, 0.5, 0.5], np.zeros((3, 2)), [np.eye(2), np.eye(2), np.ones((2, 2))], FAMILIES["full"])
     round_one = Mixture([0.2, 0.3, 0.5], np.zeros((3, 2)), np.ones(3), FAMILIES["spherical"])
-    with pytest.raises(SingularCovariance, match="component 2"):
+    with pytest.raises(SingularCovarianceError, match="component 2"):
         ask(round_one, flat)
 
 

@@ -37,23 +37,23 @@ def test_parts_add_up_and_are_squares_of_the_nearest_uncorrelated_variables(mixt
     np.testing.assert_allclose(why.contributions.sum(axis=1), why.squared_distance, rtol=1e-14)
     for row, k in enumerate(why.component):
         offset, covariance = rows[row] - mixture.means[k], mixture.covariances[k]
-        deviations = np.sqrt(np.diagonal(covariance))
-        correlation = covariance / np.outer(deviations, deviations)
-        expected = np.linalg.solve(sqrtm(correlation), offset / deviations) ** 2
+        standard_deviations = np.sqrt(np.diagonal(covariance))
+        correlation = covariance / np.outer(standard_deviations, standard_deviations)
+        expected = np.linalg.solve(sqrtm(correlation), offset / standard_deviations) ** 2
         np.testing.assert_allclose(why.contributions[row], expected, rtol=1e-7, atol=1e-12)
         np.testing.assert_allclose(why.squared_distance[row], offset @ np.linalg.solve(covariance, offset), rtol=1e-10)
-        np.testing.assert_allclose(why.tail_probability[row], stats.chi2(4).sf(why.squared_distance[row]), rtol=1e-10)
+        np.testing.assert_allclose(why.chi2_p_value[row], stats.chi2(4).sf(why.squared_distance[row]), rtol=1e-10)
 
 
 def test_the_log_ratio_is_that_to_the_runner_up_and_has_three_parts(mixture, rows):
     why, each = fitted(mixture).explain(rows), np.arange(len(rows))
     log_joint = np.log(mixture.weights) + mixture.component_log_density(rows)
     order = np.argsort(-log_joint, axis=1)
-    np.testing.assert_array_equal(why.runner_up, order[:, 1])
+    np.testing.assert_array_equal(why.second_component, order[:, 1])
     np.testing.assert_allclose(
         why.log_ratio, log_joint[each, order[:, 0]] - log_joint[each, order[:, 1]], rtol=1e-9, atol=1e-9
     )
-    parts = why.log_weight_ratio + why.log_density_ratio + why.evidence.sum(axis=1)
+    parts = why.log_weight_ratio + why.log_density_ratio + why.feature_log_ratio.sum(axis=1)
     np.testing.assert_allclose(parts, why.log_ratio, rtol=1e-11, atol=1e-11)
     np.testing.assert_array_equal(why.responsibilities, mixture.responsibilities(rows))
 
@@ -77,7 +77,7 @@ def test_units_do_not_matter(mixture, rows):
     other = mixture.transform(np.diag(scale))
     one, two = fitted(mixture).explain(rows), fitted(other).explain(rows * scale)
     np.testing.assert_allclose(two.contributions, one.contributions, rtol=1e-9, atol=1e-12)
-    np.testing.assert_allclose(two.evidence, one.evidence, rtol=1e-9, atol=1e-9)
+    np.testing.assert_allclose(two.feature_log_ratio, one.feature_log_ratio, rtol=1e-9, atol=1e-9)
 
 
 def test_cells_that_are_missing_have_no_part(mixture, rows):
@@ -89,8 +89,8 @@ def test_cells_that_are_missing_have_no_part(mixture, rows):
     assert np.isnan(why.contributions[::2, 1]).all()
     np.testing.assert_allclose(why.contributions[::2][:, [0, 2, 3]], of_some.contributions, rtol=1e-12)
     np.testing.assert_allclose(why.log_ratio[::2], of_some.log_ratio, rtol=1e-9, atol=1e-9)
-    np.testing.assert_allclose(why.tail_probability[::2], of_some.tail_probability, rtol=1e-12)
-    assert (why.squared_distance[3], why.tail_probability[3]) == (0.0, 1.0)
+    np.testing.assert_allclose(why.chi2_p_value[::2], of_some.chi2_p_value, rtol=1e-12)
+    assert (why.squared_distance[3], why.chi2_p_value[3]) == (0.0, 1.0)
     np.testing.assert_allclose(why.log_ratio[3], np.log(0.5 / 0.3))
     assert "every cell of the row is missing" in str(fitted(mixture).explain(holes[3:4]))
 
@@ -102,19 +102,23 @@ def test_noise_is_a_candidate_like_another(rng):
     why = gm.explain(X)
     assert set(why.component) == {-1, 0}
     np.testing.assert_array_equal(why.component, gm.predict(X))
-    np.testing.assert_array_equal(why.runner_up, -1 - why.component)
+    np.testing.assert_array_equal(why.second_component, -1 - why.component)
     share = gm.predict_proba(X)[:, 0]
     near = (share > 1e-6) & (share < 1 - 1e-6)
     expected = np.where(why.component == 0, 1, -1) * np.log(share / (1 - share), where=near, out=np.zeros(len(X)))
     np.testing.assert_allclose(why.log_ratio[near], expected[near], rtol=1e-7, atol=1e-9)
-    parts = why.log_weight_ratio + why.log_density_ratio + why.evidence.sum(axis=1)
+    parts = why.log_weight_ratio + why.log_density_ratio + why.feature_log_ratio.sum(axis=1)
     np.testing.assert_allclose(parts, why.log_ratio, rtol=1e-11, atol=1e-11)
     assert "noise, probability" in str(gm.explain(X[why.component == -1][:1]))
 
 
 def test_a_single_component_has_no_runner_up():
     why = fitted(Mixture([1.0], [[0.0]], [4.0], FAMILIES["spherical"])).explain([[4.0]])
-    assert (why.runner_up.tolist(), why.log_ratio.tolist(), why.squared_distance.tolist()) == ([0], [np.inf], [4.0])
+    assert (why.second_component.tolist(), why.log_ratio.tolist(), why.squared_distance.tolist()) == (
+        [0],
+        [np.inf],
+        [4.0],
+    )
     assert str(why) == (
         "row 0: component 0, probability 1; there is no other\n"
         "  squared distance 4 (1 in the mean, p = 0.046):\n"
@@ -139,7 +143,7 @@ def test_the_frame_is_of_the_library_of_the_rows(library, rng):
     table = found.to_frame()
     assert type(table) is library.DataFrame
     np.testing.assert_array_equal(table["contribution_b"], found.contributions[:, 1])
-    np.testing.assert_array_equal(table["evidence_a"], found.evidence[:, 0])
+    np.testing.assert_array_equal(table["evidence_a"], found.feature_log_ratio[:, 0])
     np.testing.assert_allclose(table["probability"], found.responsibilities.max(axis=1))
 
 
@@ -165,10 +169,10 @@ def test_rows_whose_squared_distance_overflows_are_explained(size):
     rng = np.random.default_rng(0)
     X = np.concatenate([rng.normal(size=(40, 2)), rng.normal(size=(40, 2)) + 6])
     why = GaussianMixture(2, random_state=0).fit(X).explain([[size, 0.0]])
-    assert why.tail_probability == 0
+    assert why.chi2_p_value == 0
     assert why.log_ratio > 0
     assert np.isfinite(why.squared_distance) == (size < 1e154)
-    assert not np.isnan(why.evidence).any()
+    assert not np.isnan(why.feature_log_ratio).any()
     assert "p = 0" in str(why)
     for structure, power in (("full", 3.0), ("diag", None)):
         found = BayesianGaussianMixture(2, covariance_type=structure, random_state=0).fit(X)

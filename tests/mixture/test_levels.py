@@ -74,15 +74,15 @@ def exact_tail(mixture, row):
 
 @pytest.mark.heavy(but=2)
 @lines
-def test_tail_probability_of_one_feature(name):
+def test_density_p_value_of_one_feature(name):
     """The level has the rounding of a log density, |log p| ε, and the mass moves by as much of it or less far out."""
     mixture = line(name)
     rows = mixture.quantile([1e-30, 1e-8, 1e-3, 0.07, 0.2, 0.45, 0.6, 0.9, 0.999])
-    found = mixture.tail_probability(rows[:, None])
+    found = mixture.density_p_value(rows[:, None])
     with mp.workdps(50):
         exact = np.array([float(exact_tail(mixture, row)) for row in rows])
     np.testing.assert_allclose(found, exact, rtol=1e-12)
-    np.testing.assert_allclose(mixture.log_tail_probability(rows[:, None]), np.log(exact), rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(mixture.log_density_p_value(rows[:, None]), np.log(exact), rtol=1e-12, atol=1e-12)
 
 
 @lines
@@ -109,9 +109,9 @@ def test_one_component_is_exact(family, rng):
     mixture = Mixture([1.0], np.ones((1, 3)), covariances.reshape(shape), family)
     rows = 1 + rng.normal(size=(50, 3)) * rng.uniform(0, 20, size=(50, 1))
     squares = ((rows - 1) ** 2).sum(axis=1) / 4
-    error = mixture.tail_probability(rows, return_error=True).error
+    error = mixture.density_p_value(rows, return_error=True).error
     # Heights cancel where a row is near the mean: an absolute ε of the peak's log density, some nats.
-    np.testing.assert_allclose(mixture.log_tail_probability(rows), chi2.logsf(squares, 3), rtol=64 * EPS, atol=64 * EPS)
+    np.testing.assert_allclose(mixture.log_density_p_value(rows), chi2.logsf(squares, 3), rtol=64 * EPS, atol=64 * EPS)
     assert not error.any()
     p = np.array([0.0, 0.2, 0.95, 1 - 1e-9])
     peak = mixture.log_density(mixture.means)[0]
@@ -131,12 +131,12 @@ def test_chi_squared_however_deep(n_features):
 
 
 @pytest.mark.parametrize("n_features", [2, 5])
-def test_tail_probability_of_several_features(n_features):
+def test_density_p_value_of_several_features(n_features):
     """Within the stated error, which is small down to 1e-17."""
     mixture = apart(n_features)
     rows = np.zeros((6, n_features))
     rows[:, 1] = [0.5, 1.0, 2.0, 4.0, 6.0, 8.0]
-    tail, error = mixture.tail_probability(rows, return_error=True)
+    tail, error = mixture.density_p_value(rows, return_error=True)
     exact = chi2.sf(rows[:, 1] ** 2, n_features)
     assert (np.abs(tail - exact) <= 6 * error).all()  # of 8 scrambles: less than once in 2000 by Student's t
     assert (error < 0.05 * exact).all()
@@ -153,7 +153,7 @@ def test_unlike_components_have_their_own_shares(narrow):
     rows = np.array([[1e4, step, 0.0] for step in (50.0, 100.0, 200.0, 400.0, 600.0)])
     heights = mixture.parameters.log_scale[:, None] - mixture.log_density(rows)
     exact = mixture.weights @ chi2.sf(2 * np.maximum(heights, 0), 3)
-    tail, error = mixture.tail_probability(rows, return_error=True)
+    tail, error = mixture.density_p_value(rows, return_error=True)
     assert (np.abs(tail - exact) <= 6 * error).all()
     assert (error < 0.05 * exact).all()
 
@@ -169,28 +169,28 @@ def test_errors_are_honest_where_all_scrambles_agree():
     """With features this independent of direction, a net has the same number of points outside in every scramble."""
     mixture, rows = apart(8), np.zeros((300, 8))
     rows[:, 1] = np.linspace(0.5, 7, 300)
-    tail, error = mixture.tail_probability(rows, return_error=True)
+    tail, error = mixture.density_p_value(rows, return_error=True)
     assert (np.abs(tail - chi2.sf(rows[:, 1] ** 2, 8)) <= 6 * error + 1e-14).all()
 
 
 def test_what_is_too_deep_to_tell_is_bounded_and_never_0():
     mixture = apart(3)
     rows = np.array([[0.0, 30.0, 0.0], [0.0, 300.0, 0.0], [0.0, 1e200, 0.0]])
-    log_tail = mixture.log_tail_probability(rows)
+    log_tail = mixture.log_density_p_value(rows)
     np.testing.assert_allclose(log_tail[:2], chi2.logsf(30.0**2, 3) * np.array([1, 0]) + [0, -45_000 + 6.2], rtol=1e-2)
-    tail, error = mixture.tail_probability(rows, return_error=True)
+    tail, error = mixture.density_p_value(rows, return_error=True)
     assert tail[0] > 0
     assert error[0] == tail[0]
     assert log_tail[2] < -1e300  # as deep as float64 goes
 
 
-def test_a_row_keeps_its_tail_probability_in_company():
+def test_a_row_keeps_its_density_p_value_in_company():
     mixture = Mixture.from_model(PROBLEMS["separate"].start(FAMILIES["full"]))
     rows = np.vstack([mixture.means, mixture.means + 50.0])
-    together = mixture.tail_probability(rows)
-    alone = [mixture.tail_probability(row[None])[0] for row in rows]
+    together = mixture.density_p_value(rows)
+    alone = [mixture.density_p_value(row[None])[0] for row in rows]
     np.testing.assert_allclose(together, alone, rtol=8 * EPS)  # NumPy rounds vectors and single numbers its own way
-    other = mixture.tail_probability(rows[:2], n_points=4096, rng=np.random.default_rng(3))
+    other = mixture.density_p_value(rows[:2], n_points=4096, rng=np.random.default_rng(3))
     assert (other != together[:2]).any()
     np.testing.assert_allclose(other, together[:2], atol=0.05)
 
@@ -199,8 +199,8 @@ def test_a_weight_of_0_and_no_rows():
     means = np.array([[0.0, 0.0], [3.0, 3.0], [1.0, 0.0]])
     with_zero = Mixture([0.5, 0.0, 0.5], means, [1.0, 2.0, 1.0], FAMILIES["spherical"])
     without = Mixture([0.5, 0.5], means[[0, 2]], [1.0, 1.0], FAMILIES["spherical"])
-    np.testing.assert_allclose(with_zero.tail_probability(means), without.tail_probability(means), rtol=8 * EPS)
-    assert with_zero.tail_probability(np.empty((0, 2))).shape == (0,)
+    np.testing.assert_allclose(with_zero.density_p_value(means), without.density_p_value(means), rtol=8 * EPS)
+    assert with_zero.density_p_value(np.empty((0, 2))).shape == (0,)
     assert isinstance(with_zero.highest_density_level(0.5), float)
     assert isinstance(with_zero.highest_density_level(0.5, return_error=True), Estimate)
 
@@ -210,9 +210,9 @@ def test_a_weight_of_0_and_no_rows():
     [
         (lambda m: m.highest_density_level(1.5), "p holds 1.5: give probabilities"),
         (lambda m: m.in_highest_density_region([[0.0, 0.0]], -1), "p holds -1.0"),
-        (lambda m: m.tail_probability([[0.0, np.nan]]), "contains NaN: row 0, column 1"),
-        (lambda m: m.tail_probability([[0.0]]), r"must have shape \(n_rows, 2\)"),
-        (lambda m: m.tail_probability([[0.0, 0.0]], n_points=0), "n_points=0 must be an integer ≥ 1"),
+        (lambda m: m.density_p_value([[0.0, np.nan]]), "contains NaN: row 0, column 1"),
+        (lambda m: m.density_p_value([[0.0]]), r"must have shape \(n_rows, 2\)"),
+        (lambda m: m.density_p_value([[0.0, 0.0]], n_points=0), "n_points=0 must be an integer ≥ 1"),
     ],
 )
 def test_bad_input_is_named(call, said):
@@ -235,14 +235,14 @@ def test_turns_of_components_far_apart(far):
     """Two equal components; halving of the interval between them takes few cells, because it uses logarithms."""
     mixture = Mixture([0.5, 0.5], [[0.0], [far]], [1.0, 1.0], FAMILIES["spherical"])
     np.testing.assert_allclose(turns(mixture._line), [0.0, 0.5 * far, far], rtol=4 * EPS, atol=EPS)
-    found = mixture.tail_probability([[0.0], [2.0], [0.5 * far]])
+    found = mixture.density_p_value([[0.0], [2.0], [0.5 * far]])
     np.testing.assert_allclose(found, [1.0, 2 * ndtr(-2.0), 0.0], rtol=4 * EPS * far, atol=0)
 
 
 @pytest.mark.parametrize(("variance", "said"), [(1.0, r"1e\+200"), (1e-240, "inf")])
 def test_components_that_float64_can_not_tell_the_distance_of_are_refused(variance, said):
     mixture = Mixture([0.5, 0.5], [[0.0], [1e200]], [variance, variance], FAMILIES["spherical"])
-    for ask in (mixture.modes, lambda: mixture.tail_probability([[0.0]])):
+    for ask in (mixture.modes, lambda: mixture.density_p_value([[0.0]])):
         with pytest.raises(ValueError, match=rf"0 and 1e\+200, are {said} standard deviations apart.*one by one"):
             ask()
 

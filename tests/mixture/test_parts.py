@@ -5,7 +5,7 @@ import pytest
 from common import EPS, assert_close
 from fifty_digits import conditional, deviations, rounding
 
-from gaussmix import FAMILIES, Mixture, SingularCovariance
+from gaussmix import FAMILIES, Mixture, SingularCovarianceError
 from gaussmix._src.interfaces.parameters import MAX_REGULAR_DISTANCE
 from gaussmix.testing import PROBLEMS
 
@@ -73,7 +73,7 @@ def test_nearly_singular_covariances_are_as_exact_as_they_can_be(gap):
 def test_singular_covariances_are_refused():
     matrices = np.array([np.eye(3), np.ones((3, 3))])
     mixture = Mixture([0.5, 0.5], np.zeros((2, 3)), matrices, FAMILIES["full"])
-    with pytest.raises(SingularCovariance, match="component 1"):
+    with pytest.raises(SingularCovarianceError, match="component 1"):
         mixture.condition({0: 1.0})
 
 

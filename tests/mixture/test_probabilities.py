@@ -208,8 +208,8 @@ def test_as_far_as_float64_goes(name, n_features):
     np.testing.assert_array_equal(mixture.cdf(rows), 0)
     rest = np.logaddexp(*((n_features - 1) * log_ndtr([0.0, -1.0]))) + np.log(0.5)
     np.testing.assert_allclose(mixture.log_cdf(-rows), rest, atol=1e-12)
-    assert (mixture.log_tail_probability(rows) < -0.4e14).all()
-    assert not mixture.tail_probability(rows).any()
+    assert (mixture.log_density_p_value(rows) < -0.4e14).all()
+    assert not mixture.density_p_value(rows).any()
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from common import groups
 
-from gaussmix import FAMILIES, Mixture, SingularCovariance
+from gaussmix import FAMILIES, Mixture, SingularCovarianceError
 from gaussmix._src.mixture.compare.gaussians import Gaussians
 from gaussmix._src.mixture.compare.reduction import _refined
 
@@ -154,7 +154,7 @@ def test_what_is_no_number_of_components_is_refused(n_components):
 
 
 def test_a_singular_covariance_is_named():
-    with pytest.raises(SingularCovariance, match="component 1"):
+    with pytest.raises(SingularCovarianceError, match="component 1"):
         Mixture([0.5, 0.5], np.zeros((2, 2)), [np.eye(2), np.ones((2, 2))], FAMILIES["full"]).reduce(1)
 
 

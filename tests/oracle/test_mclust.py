@@ -10,7 +10,7 @@ from mclust_extras import FITS
 from mclust_rule import MclustStopping, RecordingSource, run_from_labels
 from tables import rows_of
 
-from gaussmix import FAMILIES, Outcome, SingularCovariance
+from gaussmix import FAMILIES, Outcome, SingularCovarianceError
 from gaussmix._src.engines import choose
 from gaussmix._src.families import family_named
 from gaussmix._src.interfaces.parameters import LOG_2PI
@@ -101,7 +101,7 @@ def bic_or_failed_components(name, n_components, family, engine):
     source = ArraySource(rows, assignment=read_labels(name, n_components))
     try:
         mixture, trace, _ = run_from_labels(source, engine, n_components, family, MclustStopping(1e-5, total=len(rows)))
-    except SingularCovariance as error:
+    except SingularCovarianceError as error:
         return None, error.components
     return -2 * trace.last * len(rows) + mixture.n_parameters * np.log(len(rows)), tuple(trace.frozen)
 
@@ -127,7 +127,7 @@ def fitted(name, fit, kind):
     stopping = MclustStopping(FITS[name][f"control_{kind}"]["tol"][0], total=len(rows))
     mixture, trace, _ = run_from_labels(source, engine, fit["G"], family_named(fit["model"]), stopping)
     if trace.frozen:
-        raise SingularCovariance(trace.frozen)
+        raise SingularCovarianceError(trace.frozen)
     total = trace.last * len(rows)
     surest = np.log(engine.responsibilities(source.whole, source.parameters).max(axis=1)).sum()
     icl = 2 * total - mixture.n_parameters * np.log(len(rows)) + 2 * surest
@@ -138,7 +138,7 @@ def fitted(name, fit, kind):
 @pytest.mark.parametrize(("name", "fit"), cases(lambda name, model, n_components: model not in SEARCHED))
 def test_a_formula_takes_the_same_steps_to_the_same_numbers(name, fit):
     if fit["default"]["loglik"] is None:
-        with pytest.raises(SingularCovariance):
+        with pytest.raises(SingularCovarianceError):
             fitted(name, fit, "default")
         return
     log_likelihood, n_steps, n_parameters, icl = fitted(name, fit, "default")
@@ -155,7 +155,7 @@ def test_a_search_ends_as_high_as_any_other(name, fit):
     values = fit["default"]["loglik"], fit["tight"]["loglik"], fit["monotone"]
     reached = [value for value in values if value is not None]
     if not reached:
-        with pytest.raises(SingularCovariance):
+        with pytest.raises(SingularCovarianceError):
             fitted(name, fit, "tight")
         return
     log_likelihood, _, n_parameters, _ = fitted(name, fit, "tight")

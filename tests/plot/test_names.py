@@ -8,15 +8,15 @@ from gaussmix._src.plot.display import as_text, new_figure
 from gaussmix.plot import (
     ComponentDisplay,
     ConditionalDisplay,
+    DecisionRegionDisplay,
     DensityDisplay,
     PairDisplay,
     ProjectionDisplay,
-    RegionDisplay,
     UncertaintyDisplay,
 )
 
 NAMES = ["$$", "$\\frac$", "price $ per $", "a\\$b$", "\x1b[0m", "\udcff"]
-DISPLAYS = [ComponentDisplay, DensityDisplay, PairDisplay, ProjectionDisplay, RegionDisplay, UncertaintyDisplay]
+DISPLAYS = [ComponentDisplay, DensityDisplay, PairDisplay, ProjectionDisplay, DecisionRegionDisplay, UncertaintyDisplay]
 
 
 def drawn(display):

@@ -8,9 +8,9 @@ import gaussmix
 from gaussmix import FAMILIES, GaussianMixture, GaussianMixtureIC, GaussianMixtureRegressor, Mixture
 from gaussmix._src.background import Background
 from gaussmix.plot import (
-    CalibrationDisplay,
     ConditionalDisplay,
     ConvergenceDisplay,
+    CoverageDisplay,
     CriterionDisplay,
     MergingDisplay,
     ResponsibilityDisplay,
@@ -272,7 +272,7 @@ def test_other_features_are_integrated_out():
 
 
 def test_coverage_of_a_regressor_is_that_of_its_intervals(regressor, data):
-    display = CalibrationDisplay.from_estimator(regressor, *data)
+    display = CoverageDisplay.from_estimator(regressor, *data)
     promised, observed = display.line_.get_data()
     X, y = data
     for mass in (0.2, 0.5, 0.9):
@@ -282,7 +282,7 @@ def test_coverage_of_a_regressor_is_that_of_its_intervals(regressor, data):
 
 
 def test_the_transform_is_the_mass_below(regressor, data):
-    display = CalibrationDisplay.from_estimator(regressor, *data, kind="pit")
+    display = CoverageDisplay.from_estimator(regressor, *data, kind="pit")
     quantiles = regressor.predict_quantiles(data[0], np.arange(1, 10) / 10)
     counts = np.bincount((data[1][:, None] >= quantiles).sum(axis=1), minlength=10)
     np.testing.assert_allclose([bar.get_height() for bar in display.line_], counts / len(data[1]) * 10)
@@ -293,14 +293,14 @@ def test_a_regressor_of_a_frame_is_judged_without_a_warning(targets, data):
     frame = pd.DataFrame({"x": data[0][:, 0], "y": data[1]})
     rows = (frame[["x"]], frame["y"]) if targets is None else (frame,)
     regressors = (GaussianMixtureRegressor(targets=targets), *rows), (GaussianMixtureRegressor(), *data)
-    named, plain = (CalibrationDisplay.from_estimator(each.fit(*rows), *rows) for each, *rows in regressors)
+    named, plain = (CoverageDisplay.from_estimator(each.fit(*rows), *rows) for each, *rows in regressors)
     np.testing.assert_array_equal(named.values, plain.values)
 
 
 def test_coverage_of_a_mixture_is_that_of_its_regions():
     mixture = Mixture([0.5, 0.5], [[0.0], [4.0]], [1.0, 1.0], FAMILIES["spherical"])
     rows = mixture.sample(500, rng=0)[0]
-    promised, observed = CalibrationDisplay.from_estimator(mixture, rows).line_.get_data()
+    promised, observed = CoverageDisplay.from_estimator(mixture, rows).line_.get_data()
     for mass in (0.2, 0.5, 0.9):
         inside = mixture.in_highest_density_region(rows, mass).mean()
         assert observed[np.isclose(promised, mass)][0] == pytest.approx(inside, abs=1.5 / 500)
@@ -308,9 +308,9 @@ def test_coverage_of_a_mixture_is_that_of_its_regions():
 
 def test_what_cannot_be_judged_is_one_sentence(regressor, data):
     with pytest.raises(ValueError, match='kind=\'both\' must be "coverage" or "pit"'):
-        CalibrationDisplay.from_estimator(regressor, *data, kind="both")
+        CoverageDisplay.from_estimator(regressor, *data, kind="both")
     with pytest.raises(ValueError, match="X has 300 rows and y has 2"):
-        CalibrationDisplay.from_estimator(regressor, data[0], data[1][:2])
+        CoverageDisplay.from_estimator(regressor, data[0], data[1][:2])
     two = GaussianMixtureRegressor().fit(data[0], np.column_stack([data[1], data[1] ** 2]))
     with pytest.raises(ValueError, match="needs one target, and the regressor has several"):
-        CalibrationDisplay.from_estimator(two, data[0], np.column_stack([data[1], data[1]]))
+        CoverageDisplay.from_estimator(two, data[0], np.column_stack([data[1], data[1]]))

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 import gaussmix
-from gaussmix import FAMILIES, GaussianMixture, GaussianMixtureDetector, GaussianMixtureReducer, Mixture
-from gaussmix.plot import ComponentDisplay, DensityDisplay, PairDisplay, ProjectionDisplay, RegionDisplay
+from gaussmix import FAMILIES, GaussianMixture, GaussianMixtureDetector, GaussianMixtureDimensionReducer, Mixture
+from gaussmix.plot import ComponentDisplay, DecisionRegionDisplay, DensityDisplay, PairDisplay, ProjectionDisplay
 
 
 @pytest.fixture
@@ -107,7 +107,7 @@ def X(rng):
 
 
 def test_it_shows_what_the_reducer_gives(X):
-    reducer = GaussianMixtureReducer(3, random_state=0).fit(X)
+    reducer = GaussianMixtureDimensionReducer(3, random_state=0).fit(X)
     gm = GaussianMixture(3, random_state=0).fit(X)
     display = ProjectionDisplay.from_estimator(gm, X)
     np.testing.assert_allclose(display.directions, reducer.components_)
@@ -143,7 +143,7 @@ def places(display):
 def test_classes_are_those_that_predict_says(data):
     X, y = data
     classifier = gaussmix.GaussianMixtureClassifier([1, 2], random_state=0).fit(X, y)
-    display = RegionDisplay.from_estimator(classifier, X)
+    display = DecisionRegionDisplay.from_estimator(classifier, X)
     drawn = np.array(display.names)[np.asarray(display.regions_.get_array(), dtype=int).ravel()]
     np.testing.assert_array_equal(drawn, classifier.predict(places(display)))
     np.testing.assert_array_equal(np.array(display.names)[display.labels], classifier.predict(X))
@@ -153,7 +153,7 @@ def test_classes_are_those_that_predict_says(data):
 @pytest.mark.parametrize("contamination", ["auto", 0.2])
 def test_outliers_are_those_that_predict_says(data, contamination):
     detector = GaussianMixtureDetector(3, contamination=contamination, random_state=0).fit(data[0])
-    display = RegionDisplay.from_estimator(detector, data[0])
+    display = DecisionRegionDisplay.from_estimator(detector, data[0])
     drawn = 1 - 2 * np.asarray(display.regions_.get_array()).ravel()
     np.testing.assert_array_equal(drawn, detector.predict(places(display)))
     np.testing.assert_array_equal(1 - 2 * display.labels, detector.predict(data[0]))
@@ -162,7 +162,7 @@ def test_outliers_are_those_that_predict_says(data, contamination):
 def test_noise_is_a_decision_too(rng):
     X = np.concatenate([rng.normal(size=(100, 2)), [[30.0, 40.0]]])
     gm = GaussianMixture(1, noise=True, random_state=0).fit(X)
-    display = RegionDisplay.from_estimator(gm, X)
+    display = DecisionRegionDisplay.from_estimator(gm, X)
     drawn = np.asarray(display.regions_.get_array(), dtype=int).ravel()
     np.testing.assert_array_equal(np.where(drawn == 1, -1, drawn), gm.predict(places(display)))
     assert display.names == ["component 0", "noise"]
@@ -170,13 +170,13 @@ def test_noise_is_a_decision_too(rng):
 
 def test_boundaries_are_where_two_are_equally_probable():
     mixture = Mixture([0.5, 0.5], [[0.0, 0.0], [4.0, 0.0]], [1.0, 1.0], FAMILIES["spherical"])
-    (boundary,) = RegionDisplay.from_estimator(mixture).boundaries_
+    (boundary,) = DecisionRegionDisplay.from_estimator(mixture).boundaries_
     np.testing.assert_allclose(boundary.get_paths()[0].vertices[:, 0], 2.0, atol=1e-2)
 
 
 def test_one_feature_shows_probabilities():
     mixture = Mixture([0.5, 0.5], [[0.0, 0.0], [4.0, 0.0]], [1.0, 1.0], FAMILIES["spherical"])
-    display = RegionDisplay.from_estimator(mixture, features=0)
+    display = DecisionRegionDisplay.from_estimator(mixture, features=0)
     shares = mixture.marginal([0]).responsibilities(display.x[:, None])
     for line, share in zip(display.regions_, shares.T, strict=True):
         np.testing.assert_array_equal(line.get_xydata(), np.column_stack([display.x, share]))
@@ -187,7 +187,7 @@ def test_features_that_are_not_shown_are_integrated_out():
     """The marginal of a detector has the region of the same mass."""
     X = np.random.default_rng(0).normal(size=(200, 3))
     detector = GaussianMixtureDetector(mass=0.9).fit(X)
-    display = RegionDisplay.from_estimator(detector, features=[0, 2])
+    display = DecisionRegionDisplay.from_estimator(detector, features=[0, 2])
     marginal = detector.mixture_.marginal([0, 2])
     inside = marginal.in_highest_density_region(places(display), 0.9)
     np.testing.assert_array_equal(np.asarray(display.regions_.get_array()).ravel() == 0, inside)

@@ -203,10 +203,10 @@ def test_rows_far_out_in_every_class_are_unknown(n_components, classes):
     classifier = GaussianMixtureClassifier(n_components, reject_below=1e-3, random_state=0).fit(X, y)
     assert classifier.predict(far).tolist() == [-1, 0, -1]
     assert classifier.fit(X, np.array(["a", "b", "c"])[y]).predict(far).tolist() == ["unknown", "a", "unknown"]
-    tail = classifier.tail_probability(X)
+    tail = classifier.density_p_value(X)
     assert tail.shape == (len(X), 3)
     for c, label in enumerate("abc"):
-        np.testing.assert_array_equal(tail[:, c], classifier.class_mixture(label).tail_probability(X))
+        np.testing.assert_array_equal(tail[:, c], classifier.class_mixture(label).density_p_value(X))
     assert classifier.set_params(reject_below=0.0).predict(far).tolist() != ["unknown", "a", "unknown"]
 
 

@@ -112,7 +112,7 @@ def test_an_attribute_of_the_wrong_type_is_named(rng, tmp_path):
     classifier, _ = fitted("classifier", rng)
     classifier.bic_ = "much"
     classifier.save(tmp_path / "m.gmm")
-    with pytest.raises(gaussmix.NotAModelFile, match="'bic_' in its header is of the wrong type"):
+    with pytest.raises(gaussmix.InvalidModelFileError, match="'bic_' in its header is of the wrong type"):
         gaussmix.GaussianMixtureClassifier.load(tmp_path / "m.gmm")
 
 
@@ -149,7 +149,7 @@ METHODS = [
     "predict",
     "predict_proba",
     "predict_log_proba",
-    "tail_probability",
+    "density_p_value",
     "predict_quantiles",
     "predict_mixture",
     "decision_function",

@@ -5,9 +5,9 @@ from cases import ESTIMATORS
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.estimator_checks import check_dataframe_column_names_consistency, check_estimator
 
-from gaussmix import GaussianMixtureReducer
+from gaussmix import GaussianMixtureDimensionReducer
 
-EVERY = ESTIMATORS | {"reducer": GaussianMixtureReducer(2, random_state=0)}
+EVERY = ESTIMATORS | {"reducer": GaussianMixtureDimensionReducer(2, random_state=0)}
 # Check → why it is skipped, by scikit-learn itself.
 SKIPPED = {"check_array_api_input": "runs with SCIPY_ARRAY_API=1 and arrays of other libraries"}
 # Estimator → check → why it is refused, in a sentence.

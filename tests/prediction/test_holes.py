@@ -62,7 +62,7 @@ def test_a_detector_compares_rows_with_holes_by_what_they_have(parameters, offse
     for i in np.flatnonzero(~np.isnan(holed).all(axis=1))[:12]:
         seen = np.flatnonzero(~np.isnan(holed[i]))
         part = detector.mixture_.marginal(seen)
-        assert p_values[i] == pytest.approx(part.tail_probability(holed[i : i + 1, seen])[0], rel=1e-9)
+        assert p_values[i] == pytest.approx(part.density_p_value(holed[i : i + 1, seen])[0], rel=1e-9)
         level = part.log_density(holed[i : i + 1, seen])[0] - excess[i]
         assert (part.log_density(drawn[:, seen]) > level).mean() == pytest.approx(mass, abs=5 * 200_000**-0.5)
     np.testing.assert_array_equal(sides, np.where(excess < 0, -1, 1))
@@ -112,7 +112,7 @@ def labelled(rows):
 def test_a_classifier_decides_by_what_a_row_has(parameters, rows, holed):
     classifier = GaussianMixtureClassifier(random_state=0, reject_below=0.01, **parameters).fit(rows, labelled(rows))
     rows, holed = rows[:30], holed[:30]  # tail probabilities take long
-    methods = "predict_proba", "tail_probability", "predict"
+    methods = "predict_proba", "density_p_value", "predict"
     shares, tails, labels = (getattr(classifier, method)(holed) for method in methods)
     mixtures = [classifier.class_mixture(label) for label in classifier.classes_]
     np.testing.assert_allclose(shares[0], classifier.class_prior_, rtol=1e-12)
@@ -121,7 +121,7 @@ def test_a_classifier_decides_by_what_a_row_has(parameters, rows, holed):
         parts = [mixture.marginal(seen) for mixture in mixtures]
         joint = classifier.class_prior_ * [np.exp(part.log_density(holed[i : i + 1, seen])[0]) for part in parts]
         np.testing.assert_allclose(shares[i], joint / joint.sum(), rtol=1e-9)
-        expected = [part.tail_probability(holed[i : i + 1, seen])[0] for part in parts]
+        expected = [part.density_p_value(holed[i : i + 1, seen])[0] for part in parts]
         np.testing.assert_allclose(tails[i], expected, rtol=1e-9)
         best = classifier.classes_[joint.argmax()] if max(expected) >= 0.01 else "unknown"
         assert labels[i] == best

@@ -10,8 +10,8 @@ from gaussmix import (
     GaussianMixture,
     GaussianMixtureClassifier,
     GaussianMixtureDetector,
+    GaussianMixtureDimensionReducer,
     GaussianMixtureImputer,
-    GaussianMixtureReducer,
     GaussianMixtureRegressor,
 )
 
@@ -41,7 +41,7 @@ def said(estimator, heading):
 @pytest.mark.parametrize("name", [*ESTIMATORS, "reducer"])
 def test_every_one_has_a_summary_in_all_forms_before_and_after_a_file(name, rng, tmp_path):
     X, y = table(rng)
-    estimator = GaussianMixtureReducer(2) if name == "reducer" else clone(ESTIMATORS[name])
+    estimator = GaussianMixtureDimensionReducer(2) if name == "reducer" else clone(ESTIMATORS[name])
     fitted = estimator.fit(X, y)
     text = str(fitted.summary())
     assert text.startswith(f"{type(fitted).__name__}: ")
@@ -125,8 +125,8 @@ def test_missing_cells_are_counted_by_feature(frame):
 
 
 def test_directions_are_counted(frame):
-    reducer = GaussianMixtureReducer(2, random_state=0).fit(frame)
-    assert said(reducer, "directions") == f"1, separation {reducer.separation_[0]:.4g}"
+    reducer = GaussianMixtureDimensionReducer(2, random_state=0).fit(frame)
+    assert said(reducer, "directions") == f"1, separation {reducer.eigenvalues_[0]:.4g}"
 
 
 def test_what_bic_chose_from_is_kept(frame):
@@ -138,7 +138,7 @@ def test_what_bic_chose_from_is_kept(frame):
 
 
 @pytest.mark.parametrize(
-    "kind", [GaussianMixtureDetector, GaussianMixtureImputer, GaussianMixtureReducer, GaussianMixtureRegressor]
+    "kind", [GaussianMixtureDetector, GaussianMixtureImputer, GaussianMixtureDimensionReducer, GaussianMixtureRegressor]
 )
 def test_the_rule_of_stopping_reaches_the_fit(kind, frame):
     how = {"tol": "auto", "max_iter": 1000, "random_state": 0}
@@ -153,8 +153,8 @@ def test_the_rule_of_stopping_reaches_rows_of_unknown_class(frame, y):
     classifier = GaussianMixtureClassifier(tol="auto", max_iter=1000).fit(frame, some)
     assert classifier.outcome_.is_maximum
     assert classifier.outcome_.remaining_gain < 1e-4
-    with pytest.raises(ValueError, match="certify must be"):
-        GaussianMixtureClassifier(certify="no").fit(frame, y)
+    with pytest.raises(ValueError, match="check_maximum must be"):
+        GaussianMixtureClassifier(check_maximum="no").fit(frame, y)
 
 
 @pytest.mark.parametrize(

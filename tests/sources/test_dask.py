@@ -246,7 +246,7 @@ def test_estimators_that_predict_give_lazy_results_and_those_in_memory(table, cl
     settings, y = {"max_iter": 2, "tol": 0.0, "random_state": 0}, np.where(rows[:, 0] > 0, "up", "down")
     classifier = GaussianMixtureClassifier(reject_below=0.01, **settings)
     for X, estimator, names in (
-        (lazy, classifier, ("predict", "predict_proba", "tail_probability")),
+        (lazy, classifier, ("predict", "predict_proba", "density_p_value")),
         (lazy, GaussianMixtureRegressor(2, targets=[2, 0], **settings), ("predict",)),
         (frame, GaussianMixtureRegressor(2, targets="b", **settings), ("predict",)),
         (lazy, gaussmix.GaussianMixtureDetector(**settings), ("predict", "decision_function", "p_values")),

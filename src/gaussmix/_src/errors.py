@@ -91,7 +91,7 @@ class ParameterTypeError(TypeError, ValueError):
     """A parameter or an argument has the wrong type; a ValueError too, as scikit-learn's `InvalidParameterError` is."""
 
 
-class SingularCovariance(ValueError):
+class SingularCovarianceError(ValueError):
     """Covariances that have no Cholesky factor to working precision.
 
     A fit ends with it where `reg_covar` is 0, and a feature is constant, follows from others, or has too few distinct
@@ -112,11 +112,11 @@ class SingularCovariance(ValueError):
         )
         super().__init__(f"{self.sentence} Concerned: {name_components(self.components)}.")
 
-    def __reduce__(self) -> tuple[type[SingularCovariance], tuple[Any, ...]]:
+    def __reduce__(self) -> tuple[type[SingularCovarianceError], tuple[Any, ...]]:
         return type(self), (self.components, self.sentence)
 
     @classmethod
-    def from_components(cls, components: Iterable[int]) -> SingularCovariance:
+    def from_components(cls, components: Iterable[int]) -> SingularCovarianceError:
         """The error of a fit whose components sit on too few distinct rows."""
         return cls(  # scikit-learn's sentence, word for word: programs match it
             components,
@@ -126,7 +126,7 @@ class SingularCovariance(ValueError):
         )
 
 
-class DegenerateError(SingularCovariance):
+class DegenerateError(SingularCovarianceError):
     """A component collapsed or lost its mass, and the fit was told to end there.
 
     Parameters
@@ -167,7 +167,7 @@ class NonFiniteLikelihood(ValueError):
         super().__init__(Outcome.NON_FINITE.value)
 
 
-class NotAModelFile(ValueError):
+class InvalidModelFileError(ValueError):
     """The file is damaged, truncated or not a gaussmix model."""
 
 
@@ -262,6 +262,6 @@ def column_named(column: int, names: Sequence[str] | None) -> str:
     return f"column {where} (counted from 0)"
 
 
-Outcome.__module__ = SingularCovariance.__module__ = DegenerateError.__module__ = NotAModelFile.__module__ = (
-    "gaussmix"  # where users import them from
-)
+Outcome.__module__ = SingularCovarianceError.__module__ = DegenerateError.__module__ = (
+    InvalidModelFileError.__module__
+) = "gaussmix"  # where users import them from

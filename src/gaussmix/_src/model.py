@@ -10,7 +10,7 @@ import numpy as np
 
 from gaussmix._src.background import Background
 from gaussmix._src.covariances import Covariances
-from gaussmix._src.errors import SingularCovariance, name_components
+from gaussmix._src.errors import SingularCovarianceError, name_components
 from gaussmix._src.families.base import Family
 from gaussmix._src.interfaces.parameters import Parameters
 from gaussmix._src.interfaces.whitening.base import Whitening
@@ -69,12 +69,12 @@ class Model:
 
     @property
     def whitening(self) -> Whitening:
-        """Factors W_k with Σ_k⁻¹ = W_kᵀ W_k; raises `SingularCovariance`."""
+        """Factors W_k with Σ_k⁻¹ = W_kᵀ W_k; raises `SingularCovarianceError`."""
         return self.covariances.whitening
 
     @cached_property
     def parameters(self) -> Parameters:
-        """What an engine needs for the E-step; raises `SingularCovariance`."""
+        """What an engine needs for the E-step; raises `SingularCovarianceError`."""
         noise = self.noise
         background = () if noise is None else (noise.log_density, noise.log_sides)
         return Parameters.from_mixture(self.weights, self.means, self.whitening, *background)
@@ -162,7 +162,7 @@ def invalid_matrix_reason(covariances: Covariances, noun: str = "covariance") ->
         return f"a {noun} matrix is not symmetric"
     try:
         usable = np.isfinite(covariances.whitening.log_abs_det).all()
-    except SingularCovariance as error:
+    except SingularCovarianceError as error:
         return f"the {noun} of {name_components(error.components)} is not positive definite"
     return None if usable else f"its {noun}s are beyond the range of float64"
 

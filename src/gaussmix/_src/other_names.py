@@ -13,7 +13,7 @@ OF_PACKAGE = {
     "mclustbic": "GaussianMixtureIC",
     "mclustbootstraplrt": "n_components_test",
     "mclustda": "GaussianMixtureClassifier",
-    "mclustdr": "GaussianMixtureReducer",
+    "mclustdr": "GaussianMixtureDimensionReducer",
     "predict": "the method predict of a fitted estimator",
     "read_csv": "open(path)",
     "sample": "the method sample of a fitted estimator or mixture",
@@ -53,7 +53,7 @@ _ANSWERS = {
     "weights_": "pi_",
     "GaussianMixtureIC, which compares several candidates": "results_",
     "score_samples(X)": "scores_",
-    "predict_proba(X), or GaussianMixtureReducer": "transform",
+    "predict_proba(X), or GaussianMixtureDimensionReducer": "transform",
     "predict_proba(X): 1 less the highest of a row": "uncertainty_",
 }
 OF_FITTED = {name: answer for answer, names in _ANSWERS.items() for name in names.split()}

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from gaussmix.extend import Block, Request, Source, check_columns
+from gaussmix.extend import Block, OpenOptions, Source, check_columns
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class SqliteSource(Source):
 
     dtype = np.dtype(np.float64)
 
-    def __init__(self, rows: Rows, asked: Request) -> None:
+    def __init__(self, rows: Rows, asked: OpenOptions) -> None:
         self._rows, self._weights = rows, asked.weights
         with closing(sqlite3.connect(rows.path)) as database:
             every = [name for name, *_ in database.execute(f'SELECT * FROM "{rows.table}" LIMIT 0').description]
@@ -48,11 +48,11 @@ class SqliteSource(Source):
                 first += len(found)
 
 
-def open_rows(data: Rows, asked: Request) -> Source:
+def open_rows(data: Rows, asked: OpenOptions) -> Source:
     """Open a table of a database."""
     return SqliteSource(data, asked)
 
 
-def open_sqlite(data: Any, asked: Request) -> Source:
+def open_sqlite(data: Any, asked: OpenOptions) -> Source:
     """Open the table `rows` of a file."""
     return SqliteSource(Rows(os.fspath(data), "rows"), asked)

@@ -44,7 +44,7 @@ class ModelFile:
 
     @classmethod
     def open(cls, path: str) -> ModelFile:
-        """Read a file, or standard input for "-". Raises NotAModelFile or OSError."""
+        """Read a file, or standard input for "-". Raises InvalidModelFileError or OSError."""
         if path != STANDARD and format_by_name(path) is not None:
             raise ValueError(f"{path} is a table, not a model. Name the model first, and then the table.")
         model, record = model_file.read(sys.stdin.buffer if path == STANDARD else path)

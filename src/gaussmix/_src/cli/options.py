@@ -76,8 +76,8 @@ def as_values(parameters: Mapping[str, Any]) -> dict[str, Any]:
     settings = dict(parameters)
     if settings.pop("equal_weights", False):
         settings["restrictions"] = Restrictions(equal_weights=True)
-    if not settings.get("certify", True):
-        del settings["certify"]  # without the flag, the default
+    if not settings.get("check_maximum", True):
+        del settings["check_maximum"]  # without the flag, the default
     passed = {name: settings.pop(name, None) for name in _OF_STRUCTURES}
     passed = {name: value for name, value in passed.items() if value not in (None, False, NOISES[0])}
     if not passed:

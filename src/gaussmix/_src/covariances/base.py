@@ -94,7 +94,7 @@ class Covariances(ABC):
 
     @cached_property
     def whitening(self) -> Whitening:
-        """Factors W_k with Σ_k⁻¹ = W_kᵀ W_k; raises `SingularCovariance`, which names the components without one."""
+        """Factors W_k with Σ_k⁻¹ = W_kᵀ W_k; raises `SingularCovarianceError`, which names components without one."""
         return self._whitening()
 
     @abstractmethod
@@ -122,7 +122,7 @@ class Covariances(ABC):
         return self
 
     def inverse(self) -> Covariances:
-        """The precisions Σ_k⁻¹, in the form of `simple`; raises `SingularCovariance`."""
+        """The precisions Σ_k⁻¹, in the form of `simple`; raises `SingularCovarianceError`."""
         return replace(self.simple(), each=self.whitening.precisions())
 
     def take(self, components: Sequence[int] | Indices) -> Self:
@@ -153,7 +153,7 @@ class Covariances(ABC):
 
         Raises
         ------
-        SingularCovariance : a covariance has no Cholesky factor to working precision.
+        SingularCovarianceError : a covariance has no Cholesky factor to working precision.
         """
 
     @abstractmethod

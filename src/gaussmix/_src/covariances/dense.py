@@ -8,13 +8,13 @@ from dataclasses import replace
 import numpy as np
 
 from gaussmix._src.covariances.base import Covariances
-from gaussmix._src.errors import SingularCovariance
+from gaussmix._src.errors import SingularCovarianceError
 from gaussmix._src.interfaces.moment_spec import Second
 from gaussmix._src.interfaces.whitening.triangular import TriangularWhitening
 from gaussmix._src.numerics.arrays import Array, Indices, below_diagonal
-from gaussmix._src.numerics.contract import contract
 from gaussmix._src.numerics.elementary import exponential, log
 from gaussmix._src.numerics.factorise import factorise, lower_roots
+from gaussmix._src.numerics.portable_einsum import portable_einsum
 
 
 class Dense(Covariances):
@@ -43,7 +43,7 @@ class Dense(Covariances):
         """With W = D^(−½) M⁻¹, these are W dM D^½ and ½ dlog D times √2."""
         below, logarithms = self._parted(changes)
         factors = self.whitening.factors
-        relative = contract("kij,mkjl->mkil", factors, below) / np.einsum("kii->ki", factors)[:, None, :]
+        relative = portable_einsum("kij,mkjl->mkil", factors, below) / np.einsum("kii->ki", factors)[:, None, :]
         return np.concatenate((relative[..., *below_diagonal(self.n_features)], math.sqrt(0.5) * logarithms), axis=-1)
 
     def _parted(self, coordinates: Array) -> tuple[Array, Array]:
@@ -72,7 +72,7 @@ class Dense(Covariances):
         ordered = self.marginal(np.concatenate((known, unknown))).each
         failed = factorise(ordered)[2]
         if failed.any():
-            raise SingularCovariance(np.flatnonzero(failed))
+            raise SingularCovarianceError(np.flatnonzero(failed))
         lower = np.asarray(np.linalg.cholesky(ordered), np.float64)
         n_observed = len(known)
         # Elimination of a matrix that is upper triangular leaves it as it is: this is back substitution.
@@ -89,7 +89,7 @@ class Dense(Covariances):
 
 def squared(roots: Array) -> Array:
     """R Rᵀ of each (m, n), symmetric to the bit."""
-    return contract("kij,klj->kil", roots, roots)
+    return portable_einsum("kij,klj->kil", roots, roots)
 
 
 def composed(axes: Array, variances: Array) -> Array:

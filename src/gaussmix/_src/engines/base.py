@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from gaussmix._src.engines.calls import Control, Fits, FitSettings, Groups, PackedPrior, RunHistory
 from gaussmix._src.interfaces.algebra import Algebra
 from gaussmix._src.interfaces.block import Block, RowStatistics
-from gaussmix._src.interfaces.moment_spec import MomentSpec, Rule, Second
+from gaussmix._src.interfaces.moment_spec import AssignmentRule, MomentSpec, Second
 from gaussmix._src.interfaces.moments import BlockMoments, Moments
 from gaussmix._src.interfaces.parameters import Parameters
 from gaussmix._src.interfaces.spread import Spread
@@ -85,7 +85,7 @@ class Engine(Protocol[StateT]):
         state: StateT,
         parameters: Parameters | None,
         spec: MomentSpec,
-        rule: Rule = Rule.SOFT,
+        rule: AssignmentRule = AssignmentRule.SOFT,
         anchor: Array | None = None,
         facts: Any = None,
     ) -> BlockMoments:
@@ -98,7 +98,7 @@ class Engine(Protocol[StateT]):
         ----------
         block : rows (n_rows, n_features), their weights and what is known of their components.
         state : what `open` made for this block, spec and number of components.
-        parameters : of the mixture whose components share the rows; None under `Rule.ASSIGNMENT`, which reads
+        parameters : of the mixture whose components share the rows; None under `AssignmentRule.ASSIGNMENT`, which reads
             `block.assignment`.
         spec : the second moments to sum.
         rule : how a row is shared.
@@ -109,8 +109,8 @@ class Engine(Protocol[StateT]):
 
         Returns
         -------
-        partial : `log_likelihood` in nats, summed over rows; 0 under `Rule.ASSIGNMENT`. A squared distance that
-            overflows counts as the largest double, so neither mass nor log-likelihood is ever NaN.
+        partial : `log_likelihood` in nats, summed over rows; 0 under `AssignmentRule.ASSIGNMENT`. A squared distance
+            that overflows counts as the largest double, so neither mass nor log-likelihood is ever NaN.
         """
 
     def finish(self, sums: BlockMoments, parameters: Parameters | None, spec: MomentSpec, facts: Any = None) -> Moments:

@@ -21,15 +21,15 @@ from gaussmix._src.engines.complete.engine import CompleteEngine, CompleteFacts
 from gaussmix._src.engines.joint import joint_labels, joint_log_density, joint_responsibilities, one_hot
 from gaussmix._src.interfaces.algebra import Algebra
 from gaussmix._src.interfaces.block import Block, BlockState, RowStatistics
-from gaussmix._src.interfaces.moment_spec import MomentSpec, Rule, Second
+from gaussmix._src.interfaces.moment_spec import AssignmentRule, MomentSpec, Second
 from gaussmix._src.interfaces.moments import BlockMoments, Moments
 from gaussmix._src.interfaces.parameters import LOG_2PI, Parameters
 from gaussmix._src.interfaces.spread import Spread
 from gaussmix._src.interfaces.whitening.base import FactorShape, Whitening
 from gaussmix._src.numerics.arrays import Array, Rows
-from gaussmix._src.numerics.contract import contract
 from gaussmix._src.numerics.core import native_target
 from gaussmix._src.numerics.factorise import factorise
+from gaussmix._src.numerics.portable_einsum import portable_einsum
 
 
 @dataclass(frozen=True)
@@ -51,13 +51,13 @@ class IncompleteEngine(CompleteEngine):
         state: BlockState,
         parameters: Parameters | None,
         spec: MomentSpec,
-        rule: Rule = Rule.SOFT,
+        rule: AssignmentRule = AssignmentRule.SOFT,
         anchor: Array | None = None,
         facts: object = None,
     ) -> BlockMoments:
         if anchor is None:
             anchor = np.zeros((state.n_components, block.rows.shape[1])) if parameters is None else parameters.means
-        if parameters is None or rule is not Rule.SOFT:
+        if parameters is None or rule is not AssignmentRule.SOFT:
             wanted = spec if spec.second is Second.NONE else _summed(spec)
             return block.sum_of(lambda leaf: self._sum_observed(leaf, parameters, state.n_components, wanted, anchor))
         n_threads, block = self._n_threads, _with_marginal_background(block, parameters)
@@ -151,7 +151,9 @@ def _triangular(whitening: Whitening, n_components: int, n_features: int) -> Arr
     """Factors as triangular matrices, (n_components, n_features, n_features)."""
     if whitening.factor_shape is FactorShape.LOW_RANK:
         roots = np.array([whitening.colour(k, np.eye(n_features)) for k in range(len(whitening.factors))])
-        factors, *_ = factorise(contract("kji,kjl->kil", roots, roots))  # without BLAS, which has bits of its own
+        factors, *_ = factorise(
+            portable_einsum("kji,kjl->kil", roots, roots)
+        )  # without BLAS, which has bits of its own
     elif whitening.factor_shape is FactorShape.TRIANGULAR:
         factors = whitening.factors
     else:
@@ -194,7 +196,7 @@ def _reduced(second: Array | None, spec: MomentSpec) -> Array | None:
         result = second.sum(axis=1)
     elif spec.projection is not None:
         projection = np.broadcast_to(spec.projection, (len(second), *spec.projection.shape[1:]))
-        projected = contract("kij,kqj->kiq", second, projection)
+        projected = portable_einsum("kij,kqj->kiq", second, projection)
         result = np.concatenate([projected, np.einsum("kii->ki", second)[..., None]], axis=2)
     return result.sum(axis=0) if spec.pooled else result
 

@@ -173,7 +173,8 @@ class Estimator(BaseEstimator):
 
         Raises
         ------
-        NotAModelFile : the file is damaged, truncated, of a later layout or something else; the message says which.
+        InvalidModelFileError : the file is damaged, truncated, of a later layout or something else; the message says
+            which.
         TypeError : path is neither a path nor a binary file.
         ValueError : it holds a mixture alone, or another estimator.
         OSError : there is no such file, or it can't be read.

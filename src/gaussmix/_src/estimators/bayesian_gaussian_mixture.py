@@ -204,7 +204,7 @@ class BayesianGaussianMixture(PosteriorEstimator):
             Stopping(tolerance / source.profile.total_weight, max_steps),
             is_accelerated=has_moves,  # without moves the course is scikit-learn's, to the step
             moves=partial(FitMoves, n_components) if has_moves else None,
-            certify=False,
+            check_maximum=False,
             in_one_call=False,
         )
         return with_features(features, problem, plan, [(family, n_components)])

@@ -14,7 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from gaussmix._src.em.objective.stopping import Stopping
 from gaussmix._src.em.objective.trace import State
-from gaussmix._src.errors import SingularCovariance, about, counted, warn
+from gaussmix._src.errors import SingularCovarianceError, about, counted, warn
 from gaussmix._src.estimators.base import unchanged_on_failure
 from gaussmix._src.estimators.docs import documented
 from gaussmix._src.estimators.fitting import ridge_columns
@@ -63,7 +63,7 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
     priors : (n_classes,), default None
         Probabilities of the classes in the order of `classes_`, > 0; their shares of the training rows by default.
     reject_below : float, default 0
-        `predict` labels a row -1, or "unknown" if classes are text, when its `tail_probability` is below this share in
+        `predict` labels a row -1, or "unknown" if classes are text, when its `density_p_value` is below this share in
         every class.
     <Parameters of MixturePredictor>
 
@@ -217,12 +217,12 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
         source = self._source(X)
         return self._for_each_class(source, ClassMixtures.log_probability, engine=self._engine(source))
 
-    def tail_probability(self, X: ArrayLike) -> Array:
+    def density_p_value(self, X: ArrayLike) -> Array:
         """The share of a class's mass where its density is below that at the row, (n_samples, n_classes): p-values.
 
-        See `Mixture.tail_probability`. Raises as `predict`.
+        See `Mixture.density_p_value`. Raises as `predict`.
         """
-        return self._for_each_class(self._source(X), ClassMixtures.tail_probability)
+        return self._for_each_class(self._source(X), ClassMixtures.density_p_value)
 
     def score(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
         """The share of rows, by weight, whose class `predict` finds; rows whose class y does not know do not count.
@@ -289,7 +289,7 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
         ridge = parameters.check_ridge(self._chosen_reg_covar, families)
         try:
             fit = known.best_of_one_component_each(families, ridge, stopping)
-        except SingularCovariance as error:
+        except SingularCovarianceError as error:
             classes = ", ".join(repr(self.classes_.tolist()[index]) for index in error.components)
             causes = SingularColumns.find(known.data.original, families).sentence(self._names)
             if causes:
@@ -315,7 +315,9 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
         for index, label in enumerate(self.classes_.tolist()):
             mine: Any = known.class_rows(index)
             with about(f"Class {label!r}"):
-                one = self._mixture_estimator(self._names).set_params(certify=False)  # `outcome_` is of all together
+                one = self._mixture_estimator(self._names).set_params(
+                    check_maximum=False
+                )  # `outcome_` is of all together
                 if self.max_time is not None:  # what is left of it
                     one.set_params(max_time=max(0.0, self.max_time - (perf_counter() - began)))
                 fits.append(one.fit(mine))
@@ -398,6 +400,6 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
 
 def _ending(run: State, problem: Problem, plan: Plan, names: Sequence[str] | None) -> Ending:
     """How EM for all classes together ended."""
-    certificate = find_certificate(problem, run, [run.trace], is_requested=plan.certify)
+    certificate = find_certificate(problem, run, [run.trace], is_requested=plan.check_maximum)
     ending = Ending.from_run(run, [run.trace], plan.stopping, None, certificate)
     return replace(ending, diagnostics=diagnose_components(run, names))

@@ -22,7 +22,7 @@ from gaussmix._src.formats.values import Reader, instance
 from gaussmix._src.interfaces.block import Block
 from gaussmix._src.mixture.explaining import Explanation
 from gaussmix._src.mixture.levels import MASS
-from gaussmix._src.mixture.missing_values import tail_probability
+from gaussmix._src.mixture.missing_values import density_p_value
 from gaussmix._src.mixture.mixture import Mixture
 from gaussmix._src.numerics.arrays import Array, Indices
 from gaussmix._src.numerics.rows import patterns
@@ -148,10 +148,10 @@ class GaussianMixtureDetector(OutlierMixin, MixturePredictor):
     def p_values(self, X: ArrayLike) -> Array:
         """The share of the mixture's mass that is less probable than a row, (n_samples,).
 
-        Uniform on [0, 1] for rows drawn from the mixture; see `Mixture.tail_probability`. Raises as `score_samples`.
+        Uniform on [0, 1] for rows drawn from the mixture; see `Mixture.density_p_value`. Raises as `score_samples`.
         """
         source = self._source(X)
-        return source.per_row(partial(_tail_probability, mixture=self.mixture_), np.float64)
+        return source.per_row(partial(_density_p_value, mixture=self.mixture_), np.float64)
 
     def explain(self, X: ArrayLike) -> Explanation:
         """Which features make rows outliers, and the component that each row is most likely from.
@@ -263,8 +263,8 @@ class _Excess:
         return self._levels[key]
 
 
-def _tail_probability(block: Block, mixture: Mixture) -> Array:
-    return tail_probability(block.rows, mixture)
+def _density_p_value(block: Block, mixture: Mixture) -> Array:
+    return density_p_value(block.rows, mixture)
 
 
 def _complete_log_density(block: Block, log_density: Callable[[Block], Array]) -> Array:

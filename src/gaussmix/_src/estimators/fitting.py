@@ -118,7 +118,7 @@ def make_fitted(
     if constant and not problem.ridge:  # with 0 only the default prior of a Bayesian fit makes one
         warn(report.messages.constant_sentence(run.model, constant, names))
     stopping = plan.stopping
-    certificate = find_certificate(problem, run, ends, is_requested=plan.certify)
+    certificate = find_certificate(problem, run, ends, is_requested=plan.check_maximum)
     ending = Ending.from_run(run, ends, stopping, left_out, certificate, objective.raised, times)
     if stopping.seeks_maximum and run.outcome is Outcome.CONVERGED and certificate.is_maximum is False:
         warn(ending.reason, ConvergenceWarning)

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike
 from gaussmix._src import estimators, mixture, validation
 from gaussmix._src.checks import check_count
 from gaussmix._src.em.objective.stopping import Stopping
-from gaussmix._src.errors import ParameterTypeError, SingularCovariance, warn
+from gaussmix._src.errors import ParameterTypeError, SingularCovarianceError, warn
 from gaussmix._src.estimators.docs import documented
 from gaussmix._src.estimators.fitting import check_hooks, fit_rows, make_fitted, with_features
 from gaussmix._src.estimators.likelihood_estimator import LikelihoodEstimator
@@ -30,7 +30,7 @@ from gaussmix._src.validation import parameters
 from gaussmix._src.validation.rows import RowsLike, check_enough_rows
 
 if TYPE_CHECKING:
-    from gaussmix._src.em.step.online import Rate
+    from gaussmix._src.em.step.online import ForgettingRate
     from gaussmix._src.fit.features.base import Features
     from gaussmix._src.fit.stream import Stream
     from gaussmix._src.mixture.mixture import Mixture
@@ -64,9 +64,10 @@ class GaussianMixture(LikelihoodEstimator):
         best of 21 starts with one variance per feature leads. Neykov et al. (2007), García-Escudero et al. (2008).
     tol : float or "auto", default 1e-3
         EM ends when a step changes the mean log-likelihood (nats per unit of sample weight) by less. Where EM creeps,
-        that is far from the maximum. With "auto" it goes on until less than 1e-4 nats are left to gain, as `certify`
-        finds out; raise `max_iter` then, since 100 steps often do not suffice. It needs rows that have a certificate.
-    certify : bool or "auto", default "auto"
+        that is far from the maximum. With "auto" it goes on until less than 1e-4 nats are left to gain, as
+        `check_maximum` finds out; raise `max_iter` then, since 100 steps often do not suffice. It needs rows that have
+        a certificate.
+    check_maximum : bool or "auto", default "auto"
         Whether `fit` finds out if it ended at a maximum, and what is left to gain: `outcome_`. It takes three passes
         over the rows, which cost the more the more parameters there are; four passes for each parameter where rows have
         missing cells or errors, and for factor analysers. "auto" finds it out where that costs at most a tenth of the
@@ -129,9 +130,9 @@ class GaussianMixture(LikelihoodEstimator):
         covariances, which keeps components from collapsing and counts for a few rows. `Dirichlet` is of weights alone.
     restrictions : Restrictions or None, default None
         What the fit may not change: equal weights, a smallest weight, and means, covariances and weights that stay.
-    forgetting : float, Rate or None, default None
+    forgetting : float, ForgettingRate or None, default None
         For `partial_fit`, a half-life in rows, at least 5,040: so many rows later, a row counts at most half. For data
-        that drift. None is right where all rows come from one distribution. See `Rate` for more.
+        that drift. None is right where all rows come from one distribution. See `ForgettingRate` for more.
     <missing>
     callbacks : list of functions or None, default None
         Each is called after every step of EM over all rows with a record that has `start` (number of the start, from
@@ -168,10 +169,10 @@ class GaussianMixture(LikelihoodEstimator):
     converged_ : bool
     outcome_ : record
         How the fit ended: `reason`, a sentence; `is_maximum`, True near a maximum, False at a saddle, on a ridge or
-        far from a maximum, None if `certify` did not find it out; near a maximum `remaining_gain`, what all further
-        steps would add to `lower_bound_`, nats per row, and `label_change_fraction`, the share of the labels that they
-        may change; `rate`, the part of its gain that each step leaves for the next; `n_starts` that were run; and
-        `n_starts_at_best` of them, whose last values differ from the best by no more than `tol` and what they would
+        far from a maximum, None if `check_maximum` did not find it out; near a maximum `remaining_gain`, what all
+        further steps would add to `lower_bound_`, nats per row, and `label_change_fraction`, the share of the labels
+        that they may change; `rate`, the part of its gain that each step leaves for the next; `n_starts` that were run;
+        and `n_starts_at_best` of them, whose last values differ from the best by no more than `tol` and what they would
         still gain.
         `collapsed` lists the components that fell onto too few distinct rows and were frozen, because the likelihood of
         such a fit can't be compared with other likelihoods. If `reg_covar` is above 0, no component is frozen, but
@@ -208,7 +209,7 @@ class GaussianMixture(LikelihoodEstimator):
     Dempster, Laird & Rubin (1977), JRSS B 39; Bishop (2006), Pattern Recognition and Machine Learning, 9.2; Celeux &
     Govaert (1995), Pattern Recognition 28, for the structures; McLachlan & Peel (2000), Finite Mixture Models, chapter
     8, Tipping & Bishop (1999), Neural Computation 11, and McNicholas & Murphy (2008), Statistics and Computing 18, for
-    "factor_analyzer". Louis (1982), JRSS B 44, and Oakes (1999), JRSS B 61, for `certify`.
+    "factor_analyzer". Louis (1982), JRSS B 44, and Oakes (1999), JRSS B 61, for `check_maximum`.
 
     Examples
     --------
@@ -231,7 +232,7 @@ class GaussianMixture(LikelihoodEstimator):
     precisions_init: ArrayLike | None = None
     covariances_init: ArrayLike | None = None
     warm_start: bool = False
-    forgetting: float | Rate | None = None
+    forgetting: float | ForgettingRate | None = None
     verbose: int = 0
     verbose_interval: int = 10
 
@@ -326,7 +327,7 @@ class GaussianMixture(LikelihoodEstimator):
             warn(check_features(self.covariance_type, source.n_features))
         try:
             run, ends = fit(problem, plan, features)
-        except SingularCovariance as error:
+        except SingularCovarianceError as error:
             raise after.diagnostics.explain_error(error, source, family, self._names) from None
         facts = RowFacts.from_source(source, X, run.trace.last if run.trace.n_steps else None, began)
         self._finish(make_fitted(problem, plan, run, ends, facts, self._names), features, problem, run, X)

@@ -69,7 +69,7 @@ class GaussianMixtureIC(LikelihoodEstimator):
     tol : float or "auto", default 1e-6
         EM ends when a step changes the mean log-likelihood (nats per unit of sample weight) by less. Criteria
         compare totals, so the default is smaller than that of `GaussianMixture`. "auto" as for `GaussianMixture`.
-    certify : bool or "auto", default "auto"
+    check_maximum : bool or "auto", default "auto"
         Whether to find out if the chosen mixture is at a maximum, as for `GaussianMixture`.
     reg_covar : float or "auto", default 0
         Added to every variance, data units². With 0 a component that falls onto too few rows has no likelihood, and

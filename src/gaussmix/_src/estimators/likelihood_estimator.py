@@ -37,7 +37,7 @@ class LikelihoodEstimator(MixtureEstimator, ABC):
 
     init_params: Initialisation = "auto"
     trim: float = 0.0
-    certify: bool | Literal["auto"] = "auto"
+    check_maximum: bool | Literal["auto"] = "auto"
     acceleration: Literal["auto"] | None = None
     noise: bool | float | Noise = False
     label_components: Mapping[Any, Sequence[int]] | None = None

@@ -504,7 +504,7 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
         ------
         NotFittedError : before `fit`.
         ValueError : the mixture has noise, and mixtures of scikit-learn have none.
-        SingularCovariance : a covariance is not positive definite.
+        SingularCovarianceError : a covariance is not positive definite.
 
         Examples
         --------

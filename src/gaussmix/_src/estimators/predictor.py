@@ -34,7 +34,7 @@ class MixturePredictor(Estimator, ABC):
     tol : float or "auto", default 1e-3
         EM ends when a step changes the mean log-likelihood (nats per unit of sample weight) by less; "auto" ends
         it at a maximum, as for `GaussianMixture`.
-    certify : bool or "auto", default "auto"
+    check_maximum : bool or "auto", default "auto"
         Whether `fit` finds out if EM ended at a maximum, as for `GaussianMixture`.
     reg_covar : "auto" or float, default "auto"
         Added to every variance, data units². "auto" is 1e-6 of a robust variance of each feature; where BIC chooses, 0.
@@ -63,7 +63,7 @@ class MixturePredictor(Estimator, ABC):
 
     covariance_type: Structures = "full"
     init_params: Initialisation = "auto"
-    certify: bool | Literal["auto"] = "auto"
+    check_maximum: bool | Literal["auto"] = "auto"
 
     results_: ClassVar[FittedValue[dict[str, list[Any]]]] = FittedValue()
     """A list for each column of the table of candidates."""

@@ -1,4 +1,4 @@
-"""`GaussianMixtureReducer`: the directions that separate the components of a mixture best."""
+"""`GaussianMixtureDimensionReducer`: the directions that separate the components of a mixture best."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from gaussmix._src.validation.rows import check_source, scale_weights
 
 @documented
 @dataclass(eq=False, repr=False, kw_only=True)
-class GaussianMixtureReducer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, MixturePredictor):
+class GaussianMixtureDimensionReducer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, MixturePredictor):
     """Reduce rows to the few directions in which the components of a mixture differ (MclustDR).
 
     With the mean μ, the covariance Σ and the mean covariance S = Σ_k π_k Σ_k of the mixture, the directions are the
@@ -40,8 +40,8 @@ class GaussianMixtureReducer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
     n_components : int or iterable of int, default 1
         Number of components; of several BIC chooses.
     n_directions : int or None, default None
-        Directions to keep; None for all along which components differ: with `mean_weight` 1 at most n_components − 1.
-    mean_weight : float, default 1
+        Directions to keep; None for all along which components differ: with `mean_fraction` 1 at most n_components − 1.
+    mean_fraction : float, default 1
         λ, from 0 to 1: how much differences of the means count compared with the covariances'. mclust's `lambda`.
     <choice>
     <Parameters of MixturePredictor>
@@ -52,7 +52,7 @@ class GaussianMixtureReducer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         The fitted distribution, in float64.
     components_ : (n_kept, n_features)
         The directions, each of length 1, as in `sklearn.decomposition.PCA`.
-    separation_ : (n_kept,)
+    eigenvalues_ : (n_kept,)
         The eigenvalues l, the largest first.
     mean_ : (n_features,)
         The mean of the mixture, which `transform` takes away, data units.
@@ -61,23 +61,23 @@ class GaussianMixtureReducer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
     References
     ----------
     Scrucca (2010), Statistics and Computing 20, 471–484; Scrucca (2014), Advances in Data Analysis and Classification
-    8, 147–165, for `mean_weight`.
+    8, 147–165, for `mean_fraction`.
 
     Examples
     --------
     >>> import numpy as np
-    >>> from gaussmix import GaussianMixtureReducer
+    >>> from gaussmix import GaussianMixtureDimensionReducer
     >>> rng = np.random.default_rng(0)
     >>> X = rng.normal(size=(90, 4))
     >>> X[:30, 3] += 9
-    >>> reducer = GaussianMixtureReducer(2, covariance_type="spherical", random_state=0).fit(X)
+    >>> reducer = GaussianMixtureDimensionReducer(2, covariance_type="spherical", random_state=0).fit(X)
     >>> reducer.transform(X).shape, abs(reducer.components_).round(1).tolist()
     ((90, 1), [[0.0, 0.0, 0.0, 1.0]])
     """
 
     n_components: Counts = field(default=1, kw_only=False)
     n_directions: int | None = None
-    mean_weight: float = 1.0
+    mean_fraction: float = 1.0
 
     @property
     def _may_miss(self) -> bool:
@@ -104,7 +104,7 @@ class GaussianMixtureReducer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
             source = scale_weights(check_source(self, X, sample_weight, reset=True), self.weight_type)
             self._fit_mixture(source, X, self._names)
             self._axes = self._find_axes()
-            if self.mixture_.n_components == 1 and self.mean_weight == 1:
+            if self.mixture_.n_components == 1 and self.mean_fraction == 1:
                 warn(
                     "The mixture has one component, so no direction separates components. Give n_components above 1, "
                     "or a list."
@@ -112,14 +112,14 @@ class GaussianMixtureReducer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         return self
 
     def _check_parameters(self) -> tuple[float, int | None]:
-        """`mean_weight` and `n_directions`; raises TypeError or ValueError."""
+        """`mean_fraction` and `n_directions`; raises TypeError or ValueError."""
         n_axes = None if self.n_directions is None else check_count("n_directions", self.n_directions, 1)
-        return check_fraction("mean_weight", self.mean_weight), n_axes
+        return check_fraction("mean_fraction", self.mean_fraction), n_axes
 
     def _find_axes(self) -> Directions:
         """The directions of the mixture that are kept."""
-        mean_weight, n_axes = self._check_parameters()
-        chosen = directions(self.mixture_.model, mean_weight)
+        mean_fraction, n_axes = self._check_parameters()
+        chosen = directions(self.mixture_.model, mean_fraction)
         return Directions(chosen.centre, chosen.axes[:n_axes], chosen.values[:n_axes])
 
     def _wake(self, own: Mapping[str, Any]) -> None:
@@ -139,8 +139,8 @@ class GaussianMixtureReducer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         return source.per_row(task, source.dtype, (len(chosen.axes),))
 
     def _with_its_own(self, summary: Summary) -> Summary:
-        separation = ", ".join(f"{value:.4g}" for value in self.separation_[:5]) + ", …" * (len(self.separation_) > 5)
-        return replace(summary, about=[("directions", f"{len(self.separation_)}, separation {separation}")])
+        separation = ", ".join(f"{value:.4g}" for value in self.eigenvalues_[:5]) + ", …" * (len(self.eigenvalues_) > 5)
+        return replace(summary, about=[("directions", f"{len(self.eigenvalues_)}, separation {separation}")])
 
     @property
     def components_(self) -> Array:
@@ -148,7 +148,7 @@ class GaussianMixtureReducer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         return self._directions.axes
 
     @property
-    def separation_(self) -> Array:
+    def eigenvalues_(self) -> Array:
         """The eigenvalues, (n_kept,), the largest first."""
         return self._directions.values
 

@@ -15,7 +15,7 @@ from sklearn.utils import Tags, _safe_indexing
 from sklearn.utils.validation import check_is_fitted
 
 from gaussmix._src.engines import check_jobs
-from gaussmix._src.errors import SingularCovariance, warn
+from gaussmix._src.errors import SingularCovarianceError, warn
 from gaussmix._src.estimators.base import unchanged_on_failure
 from gaussmix._src.estimators.docs import documented
 from gaussmix._src.estimators.mixture_estimator import MixtureEstimator
@@ -120,7 +120,7 @@ class GaussianMixtureRegressor(RegressorMixin, MixturePredictor):
             joint = source if columns is None else _beside(source, columns, self._mixture_estimator(names))
             try:
                 self._fit_mixture(joint, X, names)
-            except SingularCovariance as error:
+            except SingularCovarianceError as error:
                 raise _explained(joint, self._target_indices, error) from None
             self._expect_features()
         return self
@@ -309,7 +309,7 @@ def _beside(source: Source, columns: Array, fitted: MixtureEstimator) -> Source:
     return check_source(fitted, np.column_stack([block.rows, columns]), block.row_weight, reset=True, may_miss=True)
 
 
-def _explained(source: Source, targets: Indices, error: SingularCovariance) -> ValueError:
+def _explained(source: Source, targets: Indices, error: SingularCovarianceError) -> ValueError:
     """The error of a fit; if a target is a predictor too, an error that says so."""
     copies = copied_column(source, targets)
     if copies is None:

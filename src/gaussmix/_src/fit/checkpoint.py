@@ -44,7 +44,7 @@ SECONDS_BETWEEN_WRITES = 5.0  # between two checkpoints of a run
 _SEARCH = "search"  # the key of the state that the generator has when a search begins
 _RESUMABLE = None, Outcome.CONVERGED, Outcome.STEP_LIMIT  # other ends of a run are not those of the fit that goes on
 # Errors that the same fit would end with again.
-_FINAL = errors.SingularCovariance, errors.NonFiniteLikelihood, errors.NothingFitted, Warning
+_FINAL = errors.SingularCovarianceError, errors.NonFiniteLikelihood, errors.NothingFitted, Warning
 FilePath = str | os.PathLike[str]
 
 

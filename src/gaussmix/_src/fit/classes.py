@@ -21,7 +21,7 @@ from gaussmix._src.em.objective.stopping import Stopping
 from gaussmix._src.em.objective.trace import State
 from gaussmix._src.em.step.accumulate import StepTask
 from gaussmix._src.engines.base import Engine
-from gaussmix._src.errors import SingularCovariance
+from gaussmix._src.errors import SingularCovarianceError
 from gaussmix._src.families.base import Family
 from gaussmix._src.fit.features.base import Features
 from gaussmix._src.fit.fit import fit
@@ -130,18 +130,18 @@ class LabelledRows:
 
         Raises
         ------
-        SingularCovariance : no family has covariances; it lists the classes that have too few distinct rows.
+        SingularCovarianceError : no family has covariances; it lists the classes that have too few distinct rows.
         """
         start = Partition(responsibilities=None if self.is_complete else self._initial_responsibilities())
         shared, class_index, fits = SharedStarts(), np.arange(self.n_classes), list[ClassFit]()
-        failure: SingularCovariance | None = None
+        failure: SingularCovarianceError | None = None
         for family in families:
             is_closed = self.is_complete and not family.is_step and not self.data.original.may_miss
             how = replace(stopping, max_steps=0) if is_closed else stopping
             try:
                 plan = Plan([start], _unused(), how, shared=shared)
                 fitted = self._fit(family, class_index, ridge, plan)
-            except SingularCovariance as error:
+            except SingularCovarianceError as error:
                 failure = error
                 continue
             model, names = fitted[0].model, [family.name] * self.n_classes

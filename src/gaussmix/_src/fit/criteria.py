@@ -14,7 +14,7 @@ from gaussmix._src.em.step.accumulate import StepTask, collect_facts
 from gaussmix._src.engines.base import Engine
 from gaussmix._src.interfaces.block import Block
 from gaussmix._src.interfaces.leaves import Sums
-from gaussmix._src.interfaces.moment_spec import MomentSpec, Rule, Second
+from gaussmix._src.interfaces.moment_spec import AssignmentRule, MomentSpec, Second
 from gaussmix._src.model import Model
 from gaussmix._src.sources.base import Source
 from gaussmix._src.sources.row_statistics import Cells
@@ -53,7 +53,9 @@ class _SoftAndHard(StepTask):
     """A soft step and a hard step in one pass."""
 
     def call(self, block: Block, state: Any) -> Any:
-        hard = StepTask(self.engine, self.n_components, self.parameters, self.spec, Rule.HARD, facts=self.facts)
+        hard = StepTask(
+            self.engine, self.n_components, self.parameters, self.spec, AssignmentRule.HARD, facts=self.facts
+        )
         return Sums([super().call(block, state), hard.call(block, state)])
 
 

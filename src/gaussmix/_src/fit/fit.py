@@ -25,7 +25,7 @@ from gaussmix._src.em.step.fast_path import final_model
 from gaussmix._src.em.step.loop import run_em, sound_end
 from gaussmix._src.em.step.one_call import MAX_ROWS_OF_ONE_CALL
 from gaussmix._src.engines.calls import Groups
-from gaussmix._src.errors import NonFiniteLikelihood, Outcome, SingularCovariance
+from gaussmix._src.errors import NonFiniteLikelihood, Outcome, SingularCovarianceError
 from gaussmix._src.fit.plan import Draw, ModelStart, Plan, Start, close_after_search, fit_settings, label_settings
 from gaussmix._src.fit.problem import Problem
 from gaussmix._src.interfaces.leaves import LEAF_ROWS
@@ -63,7 +63,7 @@ def fit(problem: Problem, plan: Plan, features: Features = ()) -> Fit:
 
     Raises
     ------
-    SingularCovariance, NonFiniteLikelihood : as `best_run`.
+    SingularCovarianceError, NonFiniteLikelihood : as `best_run`.
     DegenerateError : as `run_with`.
     ValueError : the fit is to end at a maximum, but could not certify one.
     """
@@ -165,7 +165,7 @@ def _first_state(problem: Problem, plan: Plan, start: Start, index: int) -> Stat
         return made
     try:
         model = _initial_model(problem, plan, start, index)
-    except SingularCovariance:
+    except SingularCovarianceError:
         if plan.fallback is None or not (isinstance(start, str) and start == "search"):
             raise
         model = _initial_model(problem, plan, plan.fallback, index)
@@ -241,7 +241,7 @@ def _model_from_start(problem: Problem, plan: Plan, start: Start, index: int) ->
     how = problem.source, plan.stopping.tolerance
     try:
         return _search_from(problem, plan, first.model(problem.family, objective, *how), first.partition, objective)
-    except SingularCovariance:
+    except SingularCovarianceError:
         if problem.remedy is Remedy.FREEZE:
             raise
     return first.model(problem.family, data.objective(None), *how)  # the first step finds what collapses
@@ -332,7 +332,7 @@ def _fit_sample(problem: Problem, plan: Plan, draw: Draw, objective: Objective) 
     sample = data.trimmed(rows)
     try:
         start = draw.sample_moments.model(problem.family, objective, sample, plan.stopping.tolerance)
-    except SingularCovariance:
+    except SingularCovarianceError:
         return None
     end = _end(problem, plan, sample, start, objective, plan.stopping)
     if partition.searched is None:

@@ -67,7 +67,7 @@ class Ending:
     ----------
     reason : a sentence.
     is_maximum : whether the fit is at a maximum, or so near that one step of Newton's method reaches it. False at a
-        saddle, on a ridge, and still far from a maximum. None if that was not found out; see `certify`.
+        saddle, on a ridge, and still far from a maximum. None if that was not found out; see `check_maximum`.
     remaining_gain : what all further steps would add to `lower_bound_`, nats per row, by Newton's decrement; None
         unless the fit is at a maximum.
     label_change_fraction : part of the row weight whose most probable component may still change; None as before.

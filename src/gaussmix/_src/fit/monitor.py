@@ -17,7 +17,7 @@ import numpy as np
 from gaussmix._src.checks import check_count
 from gaussmix._src.em.objective.trace import State
 from gaussmix._src.em.step.best_of import Run, better
-from gaussmix._src.errors import Outcome, ParameterTypeError, SingularCovariance
+from gaussmix._src.errors import Outcome, ParameterTypeError, SingularCovarianceError
 from gaussmix._src.fit.features.base import FitFeature
 from gaussmix._src.fit.fitted import Fitted
 from gaussmix._src.fit.plan import Plan
@@ -156,7 +156,7 @@ class Monitor(FitFeature):
         open_parts = [] if of_start is None else [of_start]
         try:
             yield from self._called(run(initial), start, candidate, open_parts)
-        except SingularCovariance:  # another start may have covariances
+        except SingularCovarianceError:  # another start may have covariances
             for part in reversed(open_parts):
                 part.end(None)
             raise

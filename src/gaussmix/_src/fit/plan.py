@@ -112,7 +112,7 @@ class Plan:
     fallback : the start that takes the place of a search that "auto" chose and that has no covariances; None if there
         is none.
     moves : makes the moves of variational Bayes, which change the number of components; None without moves.
-    certify : whether to find out if the fit ends at a maximum; None to find that out where it is cheap.
+    check_maximum : whether to find out if the fit ends at a maximum; None to find that out where it is cheap.
     may_search : whether "auto" may be a search.
     in_one_call : whether the core may make the first state of a run, or all of them, by itself.
     stop_reason : says why no more runs may begin; None if they may.
@@ -133,7 +133,7 @@ class Plan:
     stage: str = ""
     fallback: str | None = None
     moves: Callable[[Problem, Plan], Any] | None = None
-    certify: bool | None = None
+    check_maximum: bool | None = None
     may_search: bool = True
     in_one_call: bool = True
     stop_reason: Callable[[], Outcome | None] = lambda: None

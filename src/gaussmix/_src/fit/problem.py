@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from gaussmix._src.background import Background
 from gaussmix._src.em import initialisation
 from gaussmix._src.em.collapse.remedies import Remedy
-from gaussmix._src.em.initialisation.sample import Distinct, automatic_ridge, distinct_rows
+from gaussmix._src.em.initialisation.sample import DistinctRows, automatic_ridge, distinct_rows
 from gaussmix._src.em.objective.objective import Objective
 from gaussmix._src.engines.base import Engine
 from gaussmix._src.families.base import Family
@@ -80,12 +80,12 @@ class Data:
         return source if self.trim is None else self.trim.source(source)
 
     @cached_property
-    def sample(self) -> Distinct:
+    def sample(self) -> DistinctRows:
         """Rows for starts and for the automatic ridge."""
         return distinct_rows(self.source())
 
     @cached_property
-    def condensed(self) -> Distinct | None:
+    def condensed(self) -> DistinctRows | None:
         """Few rows of one feature that stand for all, with their weights; None where rows are more than numbers."""
         source = self.original
         if source.n_features > 1 or source.is_incomplete:
@@ -94,7 +94,7 @@ class Data:
         total = source.profile.total_weight / self.unit
         return replace(subset, weight=subset.weight * (total / subset.weight.sum()))
 
-    def parts(self, rng: np.random.Generator) -> Iterator[Distinct]:
+    def parts(self, rng: np.random.Generator) -> Iterator[DistinctRows]:
         """Parts of the sample, each with more rows than the one before, and weights that sum to a part of all weight.
 
         There is none where rows are few, or have errors.

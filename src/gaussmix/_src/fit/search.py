@@ -21,7 +21,7 @@ from gaussmix._src.em.initialisation.base import AUTO
 from gaussmix._src.em.initialisation.initial import split
 from gaussmix._src.em.objective.trace import State, Trace
 from gaussmix._src.engines import engine_for, n_threads
-from gaussmix._src.errors import Failure, FailureKind, NonFiniteLikelihood, Outcome, SingularCovariance
+from gaussmix._src.errors import Failure, FailureKind, NonFiniteLikelihood, Outcome, SingularCovarianceError
 from gaussmix._src.families.base import Family
 from gaussmix._src.fit.after.stability import Repeats, neighbours, stability
 from gaussmix._src.fit.candidates import Candidate, Folds, Result, fold_likelihoods, lowest, mean_and_error
@@ -345,7 +345,7 @@ class Search:
         evidence, size = None, problem.n_parameters
         try:
             run, ends = fit(problem, plan, self.features)
-        except SingularCovariance as error:
+        except SingularCovarianceError as error:
             failure = Failure(FailureKind.SINGULAR, error.components)
         except NonFiniteLikelihood:
             failure = Failure(FailureKind.NON_FINITE, details="rescale the columns of X")

@@ -14,7 +14,7 @@ from io import TextIOBase
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from gaussmix._src.errors import NotAModelFile, ParameterTypeError
+from gaussmix._src.errors import InvalidModelFileError, ParameterTypeError
 from gaussmix._src.formats.envelope import MIXTURES_FORMAT, Header, Tensors, has_format, pack, unpack
 from gaussmix._src.formats.record import Damaged, PathOrFile
 
@@ -45,8 +45,8 @@ def checked(target: PathOrFile, format: str, layouts: Mapping[int, Callable[[Hea
     It is bit for bit as it was saved. Nothing has checked whether its numbers make a mixture. A layout is never removed
     from `layouts`, because files last longer than programs.
 
-    Raises NotAModelFile: the file is damaged, truncated, of a later layout or of another kind; the message says which.
-    OSError: there is no such file, or it can't be read.
+    Raises InvalidModelFileError: the file is damaged, truncated, of a later layout or of another kind; the message says
+    which. OSError: there is no such file, or it can't be read.
     """
     try:
         header, tensors = unpacked(target, format)
@@ -70,9 +70,9 @@ def holds_mixtures(path: str | os.PathLike[str]) -> bool:
         return has_format(file, MIXTURES_FORMAT)
 
 
-def not_usable(target: PathOrFile, why: str) -> NotAModelFile:
+def not_usable(target: PathOrFile, why: str) -> InvalidModelFileError:
     """The error for a file that is not a model; `why` ends its sentence."""
-    return NotAModelFile(f"{describe_file(target)} is not a usable gaussmix model: {why}.")
+    return InvalidModelFileError(f"{describe_file(target)} is not a usable gaussmix model: {why}.")
 
 
 def describe_file(target: PathOrFile) -> str:

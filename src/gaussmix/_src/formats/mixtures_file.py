@@ -112,7 +112,7 @@ def write(i: PathOrFile, record: MixturesRecord) -> None:
 
 
 def read(i: PathOrFile) -> MixturesRecord:
-    """Read mixtures; raises NotAModelFile, which says what is wrong, or OSError."""
+    """Read mixtures; raises InvalidModelFileError, which says what is wrong, or OSError."""
     return checked(i, MIXTURES_FORMAT, {MIXTURES_VERSION: _record})
 
 

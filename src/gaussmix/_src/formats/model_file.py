@@ -40,7 +40,7 @@ def write(path: PathOrFile, model: Model, details: Details | None = None) -> Non
 
 
 def read(path: PathOrFile) -> tuple[Model, Record]:
-    """Read a model, and the record it comes from; raises NotAModelFile or OSError."""
+    """Read a model, and the record it comes from; raises InvalidModelFileError or OSError."""
     record: Record = checked(path, FORMAT, {v1.VERSION: v1.read})
     family = build_family(record.family, record.family_options)
     if family is None:

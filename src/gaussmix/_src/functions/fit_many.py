@@ -37,7 +37,7 @@ from gaussmix._src.validation.parameters import CHECKS, check_family, check_seed
 
 _MAX_SHOWN_KEYS = 5  # keys in a warning
 _PRECISION_WEIGHTS = "weight_type='precision'"
-_CORE_OPTIONS = {"degenerate='repair'", "degenerate='error'", "certify=False"}  # up to a step that needs them
+_CORE_OPTIONS = {"degenerate='repair'", "degenerate='error'", "check_maximum=False"}  # up to a step that needs them
 
 
 def fit_many(

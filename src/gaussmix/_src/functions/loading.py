@@ -28,7 +28,7 @@ def load(path: PathOrFile) -> Estimator | Mixture | Mixtures:
 
     Raises
     ------
-    NotAModelFile : the file is damaged, truncated, of a later layout or something else; the message says which.
+    InvalidModelFileError : the file is damaged, truncated, of a later layout or something else; the message says which.
     TypeError : path is neither a path nor a binary file.
     ValueError : it holds an estimator of a class that is not in gaussmix.
     OSError : there is no such file, or it can't be read.

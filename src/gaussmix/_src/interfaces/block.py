@@ -23,7 +23,7 @@ class Block:
     rows : (n_rows, n_features), float32 or float64 in data units, any strides; never written to. NaN is a missing cell.
     row_weight : (n_rows,) non-negative frequency weights; 1 when absent.
     assignment : responsibilities (n_rows, n_components) or labels (n_rows,) int32. Engines read them by
-        `Rule.ASSIGNMENT` only. Labels may also be the `prior_indices` of a fit.
+        `AssignmentRule.ASSIGNMENT` only. Labels may also be the `prior_indices` of a fit.
     log_prior : (n_priors, n_components), what is known of the components of a row, added to log p(x, k), nats: 0 for
         one at least, and less for others, −inf where a component is not allowed. One more column, the last, is of the
         background where there is one. Nothing is known when absent.

@@ -8,7 +8,7 @@ from enum import IntEnum
 import numpy as np
 
 from gaussmix._src.numerics.arrays import Array
-from gaussmix._src.numerics.contract import contract
+from gaussmix._src.numerics.portable_einsum import portable_einsum
 
 
 class Second(IntEnum):
@@ -30,7 +30,7 @@ class Second(IntEnum):
         return {Second.TRACE: 1, Second.DIAGONAL: n_features}.get(self, n_features * (n_features + 1) // 2)
 
 
-class Rule(IntEnum):
+class AssignmentRule(IntEnum):
     """How a row is shared among components; the numbers are those of the C++ core."""
 
     SOFT = 0  # by responsibility: EM
@@ -64,7 +64,7 @@ class MomentSpec:
     def squares(self, vectors: Array) -> Array:
         """v_k v_kᵀ of each row of `vectors` (n_components, n_features), in the form of the second moments."""
         if self.second is Second.FULL and self.pooled:
-            return contract("ki,kj->ij", vectors, vectors)
+            return portable_einsum("ki,kj->ij", vectors, vectors)
         if self.second is Second.FULL:
             return vectors[:, :, None] * vectors[:, None, :]
         if self.second is Second.PROJECTED:
@@ -76,11 +76,11 @@ class MomentSpec:
     def _projected_squares(self, vectors: Array) -> Array:
         assert self.projection is not None, "a projection goes with Second.PROJECTED"
         shape = len(vectors), *self.projection.shape[1:]
-        projected = contract("kqd,kd->kq", np.broadcast_to(self.projection, shape), vectors)
+        projected = portable_einsum("kqd,kd->kq", np.broadcast_to(self.projection, shape), vectors)
         squares = np.empty((*vectors.shape, shape[1] + 1))
         squares[..., :-1] = vectors[..., None] * projected[:, None, :]
         squares[..., -1] = vectors**2
         return squares
 
 
-Rule.__module__ = MomentSpec.__module__ = "gaussmix.extend"  # where users import them from
+AssignmentRule.__module__ = MomentSpec.__module__ = "gaussmix.extend"  # where users import them from

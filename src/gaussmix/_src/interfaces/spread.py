@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from gaussmix._src.interfaces.block import Block
-from gaussmix._src.interfaces.moment_spec import Rule, Second
+from gaussmix._src.interfaces.moment_spec import AssignmentRule, Second
 from gaussmix._src.numerics.arrays import Array, Rows
 from gaussmix._src.numerics.core import native_target
 from gaussmix._src.numerics.rows import unit_of_weights
@@ -89,6 +89,6 @@ def _sums(rows: Rows, row_weight: Array | None, about: Array, second: Second) ->
     about_point = None if second is Second.NONE else anchor
     unread = None, np.zeros(1), np.zeros_like(anchor), 0, np.ones(1)  # origin and parameters
     _, mass, first, squares, *_ = native_target().step(
-        rows, row_weight, labels, *unread, about_point, Rule.ASSIGNMENT, second, granted()
+        rows, row_weight, labels, *unread, about_point, AssignmentRule.ASSIGNMENT, second, granted()
     )
     return float(mass[0]), first[0], None if squares is None else squares[0]

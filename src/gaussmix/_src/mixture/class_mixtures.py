@@ -13,7 +13,7 @@ from gaussmix._src.engines.base import Engine
 from gaussmix._src.engines.complete.distant import distant_log_odds
 from gaussmix._src.families.base import is_separate
 from gaussmix._src.interfaces.block import Block
-from gaussmix._src.mixture.missing_values import tail_probability
+from gaussmix._src.mixture.missing_values import density_p_value
 from gaussmix._src.mixture.mixture import Mixture
 from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.numerics.elementary import log
@@ -88,9 +88,9 @@ class ClassMixtures:
         """p(c | x), (n_rows, n_classes)."""
         return np.exp(self.log_probability(block, engine))
 
-    def tail_probability(self, block: Block) -> Array:
+    def density_p_value(self, block: Block) -> Array:
         """The share of the mass of each class where its density is below that at the row, (n_rows, n_classes)."""
-        return np.column_stack([tail_probability(block.rows, mixture) for mixture in self.each])
+        return np.column_stack([density_p_value(block.rows, mixture) for mixture in self.each])
 
     def labels(self, block: Block, engine: Engine[Any], names: NDArray[Any], level: float) -> NDArray[Any]:
         """The name of the most probable class of each row, (n_rows,).
@@ -99,7 +99,7 @@ class ClassMixtures:
         """
         best = self.log_odds(block, engine).argmax(axis=1)
         if level > 0:
-            best[self.tail_probability(block).max(axis=1) < level] = len(names) - 1
+            best[self.density_p_value(block).max(axis=1) < level] = len(names) - 1
         return np.asarray(names[best])
 
     @property

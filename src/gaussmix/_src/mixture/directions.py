@@ -25,8 +25,8 @@ class Directions(NamedTuple):
     values: Array
 
 
-def directions(model: Model, mean_weight: float) -> Directions:
-    """The directions of a model of components alone, by generalised eigenvectors; `mean_weight` is λ.
+def directions(model: Model, mean_fraction: float) -> Directions:
+    """The directions of a model of components alone, by generalised eigenvectors; `mean_fraction` is λ.
 
     There is at least one, even if the components do not differ at all.
     """
@@ -45,9 +45,9 @@ def directions(model: Model, mean_weight: float) -> Directions:
             "covariances. Leave out features that follow from others, or raise reg_covar."
         ) from None
     root = scipy.linalg.solve_triangular(lower, np.diag(1.0 / scale), lower=True)  # root Σ rootᵀ = I
-    kernel = mean_weight * _square(root @ of_means @ root.T)
+    kernel = mean_fraction * _square(root @ of_means @ root.T)
     for weight, covariance in zip(weights, each, strict=True):
-        kernel += (1.0 - mean_weight) * weight * _square(root @ (covariance - within) @ root.T)
+        kernel += (1.0 - mean_fraction) * weight * _square(root @ (covariance - within) @ root.T)
     values, vectors = np.linalg.eigh(kernel)
     values, axes = values[::-1], (root.T @ vectors[:, ::-1]).T
     n_directions = max(1, int(np.count_nonzero(values > _MIN_EIGENVALUE)))

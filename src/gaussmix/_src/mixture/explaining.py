@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from gaussmix._src.mixture.mixture import Mixture
 
 _MAX_ROWS_SHOWN, _MAX_TERMS = 10, 5  # of the text
-_COLUMNS = "runner_up", "log_ratio", "log_weight_ratio", "log_density_ratio", "squared_distance", "tail_probability"
+_COLUMNS = "second_component", "log_ratio", "log_weight_ratio", "log_density_ratio", "squared_distance", "chi2_p_value"
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,19 +32,21 @@ class Explanation:
     Parameters
     ----------
     component : (n_rows,), what `predict` says; −1 is noise.
-    runner_up : (n_rows,), the next most probable component, or noise; equal to `component` where there is no other.
-    log_ratio : (n_rows,), log p(component | x) − log p(runner_up | x), nats; inf where there is no other.
+    second_component : (n_rows,), the next most probable component, or noise; equal to `component` where there is no
+        other.
+    log_ratio : (n_rows,), log p(component | x) − log p(second_component | x), nats; inf where there is no other.
     responsibilities : (n_rows, n_components), p(k | x).
     log_weight_ratio : (n_rows,), the part of `log_ratio` that the weights have.
     log_density_ratio : (n_rows,), the part that the heights of the two densities at their means have: a narrow
         component is high.
-    evidence : (n_rows, n_features), the part of each feature, ½ (its contribution to the distance from the runner-up
-        less that from the component). The three parts sum to `log_ratio`.
+    feature_log_ratio : (n_rows, n_features), the part of each feature, ½ (its contribution to the distance from the
+        runner-up less that from the component). The three parts sum to `log_ratio`.
     squared_distance : (n_rows,), (x − μ)ᵀ Σ⁻¹ (x − μ) from `component`; of noise, from the most probable component.
     contributions : (n_rows, n_features), ≥ 0: the part of each feature. They sum to `squared_distance`.
-    tail_probability : (n_rows,), how many rows of that component lie farther out: the upper tail of χ².
+    chi2_p_value : (n_rows,), how many rows of that component lie farther out: the upper tail of χ².
     rows : (n_rows, n_features), what is explained, data units.
-    means, deviations : (n_rows, n_features), of that component, data units; the error of a cell widens its deviation.
+    means, standard_deviations : (n_rows, n_features), of that component, data units; the error of a cell widens its
+        deviation.
     names : of the features.
     native : the data frame that the rows came in; None for an array.
 
@@ -58,18 +60,18 @@ class Explanation:
     """
 
     component: NDArray[np.int64]
-    runner_up: NDArray[np.int64]
+    second_component: NDArray[np.int64]
     log_ratio: Array
     responsibilities: Array
     log_weight_ratio: Array
     log_density_ratio: Array
-    evidence: Array
+    feature_log_ratio: Array
     squared_distance: Array
     contributions: Array
-    tail_probability: Array
+    chi2_p_value: Array
     rows: Array
     means: Array
-    deviations: Array
+    standard_deviations: Array
     names: tuple[str, ...]
     native: Any = None
 
@@ -91,21 +93,24 @@ class Explanation:
         ----------
         row : index of the row.
         """
-        runner_up, probability = int(self.runner_up[row]), self._probability(row, int(self.component[row]))
+        second_component, probability = (
+            int(self.second_component[row]),
+            self._probability(row, int(self.component[row])),
+        )
         head = f"row {row}: {_called(self.component[row])}, probability {probability:.4g}"
-        if runner_up == self.component[row]:
+        if second_component == self.component[row]:
             lines = [f"{head}; there is no other"]
         else:
-            parts = self._largest(self.evidence[row], "+.3g")
+            parts = self._largest(self.feature_log_ratio[row], "+.3g")
             parts += [f"weight {self.log_weight_ratio[row]:+.3g}", f"density {self.log_density_ratio[row]:+.3g}"]
-            lines = [f"{head}; {self.log_ratio[row]:.3g} nats above {_called(runner_up)}"]
-            lines.append(f"  for it and against {_called(runner_up)}: {', '.join(parts)}")
+            lines = [f"{head}; {self.log_ratio[row]:.3g} nats above {_called(second_component)}"]
+            lines.append(f"  for it and against {_called(second_component)}: {', '.join(parts)}")
         if np.isnan(self.contributions[row]).all():
             return [*lines, "  every cell of the row is missing"]
         n_seen = int((~np.isnan(self.contributions[row])).sum())
         lines.append(
             f"  squared distance {self.squared_distance[row]:.3g} ({n_seen} in the mean, "
-            f"p = {self.tail_probability[row]:.2g}):"
+            f"p = {self.chi2_p_value[row]:.2g}):"
         )
         return lines + [f"    {each}" for each in self._largest(self.contributions[row], ".3g", row)]
 
@@ -120,7 +125,7 @@ class Explanation:
         probability = np.array([self._probability(row, int(k)) for row, k in enumerate(self.component)])
         columns: dict[str, Any] = {"component": self.component, "probability": probability}
         columns |= {name: getattr(self, name) for name in _COLUMNS}
-        for what, parts in (("evidence", self.evidence), ("contribution", self.contributions)):
+        for what, parts in (("feature_log_ratio", self.feature_log_ratio), ("contribution", self.contributions)):
             columns |= {f"{what}_{name}": parts[:, j] for j, name in enumerate(self.names)}
         frame = None if self.native is None else Frame.from_table(self.native)
         made = made_frame(columns, None if frame is None else frame.library)
@@ -139,7 +144,9 @@ class Explanation:
         for j in order[:_MAX_TERMS]:
             name, value = shorten(self.names[j]), ""
             if row is not None:
-                value = f" = {self.rows[row, j]:.4g} ({self.means[row, j]:.4g} ± {self.deviations[row, j]:.3g}):"
+                value = (
+                    f" = {self.rows[row, j]:.4g} ({self.means[row, j]:.4g} ± {self.standard_deviations[row, j]:.3g}):"
+                )
             items.append(f"{name}{value} {parts[j]:{digits}}")
         return [*items, *(["…"] if len(order) > _MAX_TERMS else [])]
 
@@ -160,9 +167,11 @@ def explained(
     heights, roots = np.empty((n_rows, K + 1)), np.empty((n_rows, K + 1, d))
     # Rows so far out that squares would overflow are measured in other units, powers of 2.
     units = _units(np.fmax(np.nanmax(np.abs(rows), axis=1, initial=0.0), np.abs(model.means).max(initial=0.0)))
-    deviations = np.broadcast_to(np.sqrt(model.covariances.variances()), (n_rows, K, d))
+    standard_deviations = np.broadcast_to(np.sqrt(model.covariances.variances()), (n_rows, K, d))
     if error is not None:
-        deviations = np.sqrt(deviations**2 + (error if error.ndim == 2 else np.einsum("nii->ni", error))[:, None])
+        standard_deviations = np.sqrt(
+            standard_deviations**2 + (error if error.ndim == 2 else np.einsum("nii->ni", error))[:, None]
+        )
     for chosen, seen in patterns(np.isnan(rows)):
         some = None if error is None else error[chosen]
         heights[chosen], roots[chosen] = _of_pattern(model, rows[chosen], seen, some, units[chosen])
@@ -182,22 +191,22 @@ def explained(
     with np.errstate(over="ignore"):  # what is beyond all doubles is infinite
         contributions = np.ldexp(roots[each, of_component], units[:, None]) ** 2
         squared = np.nansum(contributions, axis=1)
-        evidence = np.ldexp(0.5 * (other - mine) * (other + mine), 2 * units[:, None])
+        feature_log_ratio = np.ldexp(0.5 * (other - mine) * (other + mine), 2 * units[:, None])
         log_ratio = np.ldexp(log_joint[each, best] - log_joint[each, next_best], 2 * units)
     return Explanation(
         component=np.where(best == K, NOISE, best).astype(np.int64),
-        runner_up=np.where(next_best == K, NOISE, next_best).astype(np.int64),
+        second_component=np.where(next_best == K, NOISE, next_best).astype(np.int64),
         log_ratio=np.where(is_alone, np.inf, log_ratio),
         responsibilities=responsibilities,
         log_weight_ratio=np.where(is_alone, np.inf, log_weights[best] - np.where(is_alone, 0, log_weights[next_best])),
         log_density_ratio=heights[each, best] - heights[each, next_best],
-        evidence=evidence,
+        feature_log_ratio=feature_log_ratio,
         squared_distance=squared,
         contributions=contributions,
-        tail_probability=_tails(squared, (~np.isnan(rows)).sum(axis=1)),
+        chi2_p_value=_tails(squared, (~np.isnan(rows)).sum(axis=1)),
         rows=rows,
         means=model.means[of_component],
-        deviations=deviations[each, of_component],
+        standard_deviations=standard_deviations[each, of_component],
         names=names_of(mixture),
         native=native,
     )
@@ -239,12 +248,12 @@ def _of_pattern(model: Model, rows: Array, seen: Indices, error: Array | None, u
         heights[:, :K], roots[:, :K, seen] = _with_errors(model, offsets, seen, error)
         return heights, roots
     covariances = model.covariances if len(seen) == d else model.covariances.marginal(seen)
-    whitening, deviations = covariances.whitening, np.sqrt(covariances.variances())
+    whitening, standard_deviations = covariances.whitening, np.sqrt(covariances.variances())
     heights[:, :K] = whitening.log_abs_det - 0.5 * len(seen) * LOG_2PI
     for k in range(K):
         whitened = whitening.whiten(k, offsets[:, k])
         # W diag(σ) = U H with H = R^(−½), so that R^(−½) z = Uᵀ W (x − μ): a rotation keeps the sum to rounding.
-        left, _, right = np.linalg.svd(whitening.whiten(k, np.diag(deviations[k])).T)
+        left, _, right = np.linalg.svd(whitening.whiten(k, np.diag(standard_deviations[k])).T)
         roots[:, k, seen] = whitened @ (left @ right)
     return heights, roots
 
@@ -254,10 +263,10 @@ def _with_errors(model: Model, offsets: Array, seen: Indices, error: Array) -> t
     if error.ndim == 2:
         error = error[:, :, None] * np.eye(error.shape[1])
     total = model.covariances.dense()[:, seen][:, :, seen] + error[:, None, seen][..., seen]
-    deviations = np.sqrt(np.einsum("nkii->nki", total))
-    values, vectors = np.linalg.eigh(total / (deviations[..., None] * deviations[..., None, :]))
-    turned = np.einsum("nkij,nki->nkj", vectors, offsets / deviations)
-    heights = -np.log(deviations).sum(axis=2) - 0.5 * np.log(values).sum(axis=2) - 0.5 * len(seen) * LOG_2PI
+    standard_deviations = np.sqrt(np.einsum("nkii->nki", total))
+    values, vectors = np.linalg.eigh(total / (standard_deviations[..., None] * standard_deviations[..., None, :]))
+    turned = np.einsum("nkij,nki->nkj", vectors, offsets / standard_deviations)
+    heights = -np.log(standard_deviations).sum(axis=2) - 0.5 * np.log(values).sum(axis=2) - 0.5 * len(seen) * LOG_2PI
     return heights, np.einsum("nkij,nkj->nki", vectors, turned / np.sqrt(values))
 
 

@@ -12,13 +12,13 @@ from gaussmix._src.numerics.arrays import Array, Indices, Rows, narrowed
 from gaussmix._src.numerics.rows import patterns
 
 
-def tail_probability(rows: Rows, mixture: Mixture) -> Array:
+def density_p_value(rows: Rows, mixture: Mixture) -> Array:
     """The share of the mass that is less probable than each row, by the distribution of what it has, (n_rows,)."""
     result = np.ones(len(rows))
     for indices, seen in patterns(np.isnan(rows)):
         if seen.size:
             of_seen = mixture if seen.size == mixture.n_features else mixture.marginal(seen)
-            result[indices] = of_seen.tail_probability(rows[np.ix_(indices, seen)])
+            result[indices] = of_seen.density_p_value(rows[np.ix_(indices, seen)])
     return result
 
 

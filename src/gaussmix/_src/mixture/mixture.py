@@ -42,7 +42,7 @@ class Mixture(SciPyNames, Comparisons):
         Shapes or names don't go together, a number is not finite, a weight is negative or they don't sum to 1.
     TypeError
         `family` is not a `Family`, numbers are not real, or names are not a list of text.
-    SingularCovariance
+    SingularCovarianceError
         At the first use of a density, where a covariance is not positive definite.
 
     Notes
@@ -207,7 +207,8 @@ class Mixture(SciPyNames, Comparisons):
 
         Raises
         ------
-        NotAModelFile : the file is damaged, truncated, of a later layout or something else; the message says which.
+        InvalidModelFileError : the file is damaged, truncated, of a later layout or something else; the message says
+            which.
         TypeError : path is neither a path nor a binary file.
         OSError : there is no such file, or it can't be read.
         """
@@ -339,7 +340,7 @@ class Mixture(SciPyNames, Comparisons):
 
         Raises
         ------
-        SingularCovariance : a covariance is not positive definite.
+        SingularCovarianceError : a covariance is not positive definite.
 
         Examples
         --------

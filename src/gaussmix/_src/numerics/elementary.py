@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from gaussmix._src.errors import SingularCovariance
+from gaussmix._src.errors import SingularCovarianceError
 from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.numerics.core import native_target
 
@@ -41,12 +41,12 @@ def exponential(values: Array) -> Array:
 def inverse_root(variances: Array) -> Array:
     """v^(−½) of variances whose first axis is the component.
 
-    Raises SingularCovariance: some are not positive, finite numbers, or so small that digits are missing (below
+    Raises SingularCovarianceError: some are not positive, finite numbers, or so small that digits are missing (below
     2.2e-308); the message names their components.
     """
     usable = (variances >= np.finfo(np.float64).tiny) & np.isfinite(variances)
     if not usable.all():
-        raise SingularCovariance(np.flatnonzero(~usable.reshape(len(usable), -1).all(axis=1)))
+        raise SingularCovarianceError(np.flatnonzero(~usable.reshape(len(usable), -1).all(axis=1)))
     return np.asarray(1.0 / np.sqrt(variances))
 
 

@@ -25,8 +25,8 @@ _MAX_LABEL_LENGTH = 42  # of an axis label
 class ProjectionDisplay(ComponentDisplay):
     """Rows and components in the directions that separate the components best (MclustDR, Scrucca 2010).
 
-    Make it with `from_estimator`. The directions are those of `gaussmix.GaussianMixtureReducer`. All else is as for
-    `ComponentDisplay`: the ellipses are those of the mixture in this plane, which hides no feature.
+    Make it with `from_estimator`. The directions are those of `gaussmix.GaussianMixtureDimensionReducer`. All else is
+    as for `ComponentDisplay`: the ellipses are those of the mixture in this plane, which hides no feature.
 
     Parameters
     ----------
@@ -55,7 +55,7 @@ class ProjectionDisplay(ComponentDisplay):
         X: ArrayLike | None = None,
         *,
         n_directions: int = 2,
-        mean_weight: float = 1.0,
+        mean_fraction: float = 1.0,
         feature_names: Sequence[str] | None = None,
         ax: Axes | None = None,
         **options: Any,
@@ -67,16 +67,17 @@ class ProjectionDisplay(ComponentDisplay):
         Parameters
         ----------
         n_directions : 1 or 2.
-        mean_weight : as for `gaussmix.GaussianMixtureReducer`: 1 separates by means, less also by covariances.
+        mean_fraction : as for `gaussmix.GaussianMixtureDimensionReducer`: 1 separates by means, less also by
+            covariances.
 
         Raises
         ------
-        ValueError, TypeError : n_directions is neither 1 nor 2, or mean_weight is not a number from 0 to 1.
+        ValueError, TypeError : n_directions is neither 1 nor 2, or mean_fraction is not a number from 0 to 1.
         """
         if check_count("n_directions", n_directions, 1) > 2:
             raise ValueError(f"n_directions={n_directions} must be 1 or 2: a picture has no more.")
         subject = make_subject(estimator, X, feature_names)
-        result = directions(subject.mixture.model.without_noise, check_fraction("mean_weight", mean_weight))
+        result = directions(subject.mixture.model.without_noise, check_fraction("mean_fraction", mean_fraction))
         axes = result.axes[:n_directions]
         if len(axes) < n_directions:
             axes = _with_another(axes, subject.mixture.n_features)

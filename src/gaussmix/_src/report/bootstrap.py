@@ -16,7 +16,7 @@ from gaussmix._src.fit.problem import Problem
 from gaussmix._src.mixture.mixture import Mixture
 from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.report import inference
-from gaussmix._src.report.inference import Estimates, Function, Inference, MixtureEstimates
+from gaussmix._src.report.inference import Function, Inference, MixtureEstimates, ParameterEstimates
 
 RESAMPLING = Resampling("weighted", 199, concentration=0.8137)  # with it intervals held best where formulas fall short
 _REFIT_COVERAGE = ", those of these refits 96 %"
@@ -28,22 +28,23 @@ class Bootstrap(MixtureEstimates):
 
     Parameters
     ----------
-    names, params, covariance, links, method, notes, draws, counts, library : as for `Estimates`; the parameters are
-        those of `Inference`. `params` are the maximum that the refits began at.
+    names, params, covariance, links, method, notes, draws, counts, library : as for `ParameterEstimates`; the
+        parameters are those of `Inference`. `params` are the maximum that the refits began at.
     mixture : the one with `params`.
     n : refits that were made.
     n_collapsed : of them, in which a component collapsed; `draws` has no row for these.
     n_relabelled : whose components ended in another order. `draws` has them in that of `mixture`.
-    n_elsewhere : that ended at another maximum, where a component has less than half of its rows. `draws` has them.
+    n_at_other_maximum : that ended at another maximum, where a component has less than half of its rows. `draws` has
+        them.
     """
 
     n: int = field(kw_only=True)
     n_collapsed: int = field(kw_only=True)
     n_relabelled: int = field(kw_only=True)
-    n_elsewhere: int = field(kw_only=True)
+    n_at_other_maximum: int = field(kw_only=True)
     _title: ClassVar[str] = "Bootstrap"
 
-    def function(self, function: Function, name: str = "function") -> Estimates:
+    def function(self, function: Function, name: str = "function") -> ParameterEstimates:
         """How sure a function of the mixture is, by its values at every refit.
 
         Parameters
@@ -157,7 +158,7 @@ def run_bootstrap(
         n=ends.n,
         n_collapsed=ends.n_collapsed,
         n_relabelled=ends.n_relabelled,
-        n_elsewhere=ends.n_elsewhere,
+        n_at_other_maximum=ends.n_at_other_maximum,
     )
 
 
@@ -174,7 +175,7 @@ def _refit_notes(refits: Refits) -> list[str]:
     words = [
         (refits.n_collapsed, "a component collapsed; they are left out"),
         (refits.n_relabelled, "the components came in another order, and were brought back into it"),
-        (refits.n_elsewhere, "a component ended elsewhere, with less than half of its rows; they are counted"),
+        (refits.n_at_other_maximum, "a component ended elsewhere, with less than half of its rows; they are counted"),
         (refits.n_unfinished, f"EM had not settled after {MAX_REFIT_STEPS:,} steps"),
     ]
     notes = [f"In {count / refits.n:.1%} of the refits {what}." for count, what in words if count]

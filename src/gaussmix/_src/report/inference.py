@@ -49,7 +49,7 @@ _METHODS = {
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Estimates:
+class ParameterEstimates:
     """Numbers of a mixture, and how sure they are.
 
     Parameters
@@ -174,7 +174,9 @@ class Estimates:
         return header, [[name if name.isprintable() else repr(name), *texts] for name, texts, _ in named]
 
 
-def with_intervals(estimates: Estimates, alpha: float = DEFAULT_ALPHA) -> list[tuple[str, list[str], list[float]]]:
+def with_intervals(
+    estimates: ParameterEstimates, alpha: float = DEFAULT_ALPHA
+) -> list[tuple[str, list[str], list[float]]]:
     """The name of each estimate; it, its standard error and the ends of its interval, as text and as numbers."""
     values = zip(estimates.params, estimates.bse, *estimates.conf_int(alpha).T, strict=True)
     return [(name, _digits(*each), [*map(float, each)]) for name, each in zip(estimates.names, values, strict=True)]
@@ -203,7 +205,7 @@ _LINKS: dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any], Callable[[fl
 
 
 def parameter_entries(mixture: Mixture) -> dict[str, Any]:
-    """Names, numbers and links of all parameters of a mixture, as `Estimates` has them."""
+    """Names, numbers and links of all parameters of a mixture, as `ParameterEstimates` has them."""
     scale, own = NaturalScale.at_model(mixture.model), names_of(mixture)
     of_kind = {Kind.WEIGHT: "logit", Kind.VARIANCE: "log"}
     links = tuple(of_kind.get(term.kind, "") for term in scale.terms)
@@ -212,12 +214,12 @@ def parameter_entries(mixture: Mixture) -> dict[str, Any]:
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class MixtureEstimates(Estimates):
+class MixtureEstimates(ParameterEstimates):
     """Estimates of all parameters of a mixture.
 
     Parameters
     ----------
-    names, params, covariance, links, method, notes, draws, counts, library : as for `Estimates`.
+    names, params, covariance, links, method, notes, draws, counts, library : as for `ParameterEstimates`.
     mixture : the one with `params`.
     """
 
@@ -229,9 +231,13 @@ class MixtureEstimates(Estimates):
         chosen = chosen & (errors > 0)
         return float((distances[chosen] / errors[chosen]).max(initial=0.0))
 
-    def _function_estimates(self, name: str, value: Array, covariance: Array, draws: Array | None = None) -> Estimates:
+    def _function_estimates(
+        self, name: str, value: Array, covariance: Array, draws: Array | None = None
+    ) -> ParameterEstimates:
         own: dict[str, Any] = {"method": self.method, "notes": self.notes, "library": self.library}
-        return Estimates(**value_entries(name, value), **own, covariance=covariance, draws=draws, counts=self.counts)
+        return ParameterEstimates(
+            **value_entries(name, value), **own, covariance=covariance, draws=draws, counts=self.counts
+        )
 
 
 def interval_columns(estimates: MixtureEstimates, mixture: Mixture) -> dict[str, Array]:
@@ -269,7 +275,7 @@ class Inference(MixtureEstimates):
 
     Parameters
     ----------
-    names, params, covariance, links, method, notes, draws, counts, library : as for `Estimates`.
+    names, params, covariance, links, method, notes, draws, counts, library : as for `ParameterEstimates`.
     mixture : the one at the maximum, with `params`.
     maximum : where it stands.
     kind : "hessian", "outer" or "sandwich".
@@ -279,7 +285,7 @@ class Inference(MixtureEstimates):
     kind: str = field(kw_only=True)
     _title: ClassVar[str] = "Inference"
 
-    def function(self, function: Function, name: str = "function") -> Estimates:
+    def function(self, function: Function, name: str = "function") -> ParameterEstimates:
         """How sure a function of the mixture is, by the delta method.
 
         Parameters
@@ -319,7 +325,7 @@ class Inference(MixtureEstimates):
 
 
 def value_entries(name: str, value: Array) -> dict[str, Any]:
-    """Names, numbers and links of the value of a function, as `Estimates` has them."""
+    """Names, numbers and links of the value of a function, as `ParameterEstimates` has them."""
     names = (name,) if not value.ndim else tuple(f"{name}[{i}]" for i in range(value.size))
     return {"names": names, "params": value.ravel(), "links": ("",) * value.size}
 
@@ -482,4 +488,6 @@ _OF_FROZEN = {
 }
 
 
-Estimates.__module__ = MixtureEstimates.__module__ = Inference.__module__ = "gaussmix"  # where users import them from
+ParameterEstimates.__module__ = MixtureEstimates.__module__ = Inference.__module__ = (
+    "gaussmix"  # where users import them from
+)

@@ -14,7 +14,7 @@ from gaussmix._src.mixture.mixture import Mixture
 from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.report import inference
 from gaussmix._src.report.bootstrap import weighted_covariance
-from gaussmix._src.report.inference import Estimates, Function, MixtureEstimates
+from gaussmix._src.report.inference import Function, MixtureEstimates, ParameterEstimates
 
 
 class MixturePosterior:
@@ -98,7 +98,9 @@ class MixturePosterior:
         estimates = self._estimates(draws, inference.parameter_entries(self._mixture))
         return MixtureEstimates(**vars(estimates), mixture=self._mixture)
 
-    def function(self, function: Function, name: str = "function", n_samples: int = 1000, rng: Rng = None) -> Estimates:
+    def function(
+        self, function: Function, name: str = "function", n_samples: int = 1000, rng: Rng = None
+    ) -> ParameterEstimates:
         """A function of the mixture with its credible interval.
 
         Parameters
@@ -120,10 +122,12 @@ class MixturePosterior:
         draws = np.array([inference.function_values(function, each).ravel() for each in self.sample(n_samples, rng)])
         return self._estimates(draws, inference.value_entries(name, value))
 
-    def _estimates(self, draws: Array, names_and_values: dict[str, Any]) -> Estimates:
+    def _estimates(self, draws: Array, names_and_values: dict[str, Any]) -> ParameterEstimates:
         method = f"{counted(len(draws), 'draw')} from the posterior"
         covariance = weighted_covariance(draws, None)
-        return Estimates(**names_and_values, covariance=covariance, method=method, draws=draws, library=self._library)
+        return ParameterEstimates(
+            **names_and_values, covariance=covariance, method=method, draws=draws, library=self._library
+        )
 
 
 MixturePosterior.__module__ = "gaussmix"  # where users import it from

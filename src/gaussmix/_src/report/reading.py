@@ -18,7 +18,7 @@ from gaussmix._src.errors import FailureKind, Outcome, ParameterTypeError, count
 from gaussmix._src.fit.criteria import Evidence, bic, icl
 from gaussmix._src.fit.fitted import Diagnosis, Fitted
 from gaussmix._src.interfaces.block import Block
-from gaussmix._src.interfaces.moment_spec import MomentSpec, Rule, Second
+from gaussmix._src.interfaces.moment_spec import AssignmentRule, MomentSpec, Second
 from gaussmix._src.mixture.compare.gaussians import nearest
 from gaussmix._src.mixture.explaining import Explanation, explained
 from gaussmix._src.mixture.html import names_of, sketch
@@ -48,7 +48,7 @@ def make_summary(
     if rows is not None:
         source, engine = rows
         task = StepTask(engine, mixture.n_components, mixture.parameters, MomentSpec(Second.NONE))
-        soft, hard = task.over(source), replace(task, rule=Rule.HARD).over(source)
+        soft, hard = task.over(source), replace(task, rule=AssignmentRule.HARD).over(source)
         evidence = Evidence(soft.log_likelihood, hard.log_likelihood, fitted.n_parameters, counted_weight(source))
         values |= {"log_likelihood": evidence.log_likelihood, "bic": bic(evidence), "icl": icl(evidence)}
         sizes, n_rows = _with_noise(mixture, soft.mass, soft.row_weight), source.n_rows

@@ -20,7 +20,8 @@ class ArraySource(Source):
     ----------
     rows : (n_rows, n_features), float32 or float64 with any strides.
     row_weight : (n_rows,), at least 0; None where all are 1.
-    assignment : labels (n_rows,) or responsibilities (n_rows, n_components) of the rows, for `Rule.ASSIGNMENT`.
+    assignment : labels (n_rows,) or responsibilities (n_rows, n_components) of the rows, for
+        `AssignmentRule.ASSIGNMENT`.
     error : as for `Block`.
     """
 

@@ -11,10 +11,10 @@ from gaussmix._src.interfaces.leaves import LEAF_ROWS
 from gaussmix._src.numerics.arrays import Array, Rows
 from gaussmix._src.sources.base import Source
 from gaussmix._src.sources.files.base import MAX_CHUNK_BYTES, Chosen, Reader, opened
-from gaussmix._src.sources.request import Request
+from gaussmix._src.sources.open_options import OpenOptions
 
 
-def open_hdf5(data: Any, request: Request) -> Source:
+def open_hdf5(data: Any, request: OpenOptions) -> Source:
     """Open an `h5py.Dataset`, whose columns are called x0, x1 …; raises ValueError if it is not a table of numbers."""
     return opened(_DatasetReader(data, request), request.memory)
 
@@ -25,7 +25,7 @@ class _DatasetReader(Reader):
     order = "C"
     has_names = False
 
-    def __init__(self, data: Any, request: Request) -> None:
+    def __init__(self, data: Any, request: OpenOptions) -> None:
         self.name = f"data set {data.name!r} of {data.file.filename}"
         if data.ndim != 2 or data.shape[1] == 0 or data.dtype.kind not in "biuf":
             partitions = f"{data.dtype} of shape {data.shape}"

@@ -15,7 +15,7 @@ from gaussmix._src import plugins
 from gaussmix._src.errors import ParameterTypeError
 from gaussmix._src.sources.base import Source
 from gaussmix._src.sources.files.paths import EXTENSIONS
-from gaussmix._src.sources.request import Opener, Request
+from gaussmix._src.sources.open_options import Opener, OpenOptions
 
 DEFAULT_MEMORY = "512 MB"
 
@@ -101,7 +101,7 @@ def open(
     >>> gaussmix.GaussianMixture(2, random_state=0).fit(gaussmix.open(path)).means_.shape
     (2, 2)
     """
-    request = Request(columns, weights, check_memory(memory), missing, None if cache is None else Path(cache))
+    request = OpenOptions(columns, weights, check_memory(memory), missing, None if cache is None else Path(cache))
     opener = _of_files(os.fspath(data)) if isinstance(data, str | os.PathLike) else _registered(_kind(data))
     if opener is None:
         wrong = f"open takes a path, a pattern or a table that is not in memory, not {type(data).__name__}."

@@ -9,7 +9,7 @@ import numpy as np
 
 from gaussmix._src.covariances import Covariances
 from gaussmix._src.engines import choose
-from gaussmix._src.errors import SingularCovariance
+from gaussmix._src.errors import SingularCovarianceError
 from gaussmix._src.families.base import Family
 from gaussmix._src.interfaces.moment_spec import Second
 from gaussmix._src.interfaces.moments import Scatter
@@ -180,7 +180,7 @@ def check_singular(family: Family, n_components: int, n_features: int, rng: np.r
                 if not np.isfinite(covariances.each).all():
                     raise AssertionError("singular scatter makes covariances of NaN or infinity")
                 usable = bool(np.isfinite(covariances.whitening.factors).all())
-            except SingularCovariance as error:
+            except SingularCovarianceError as error:
                 usable = bool(error.components)
             if not usable:
                 raise AssertionError("singular scatter makes covariances whose whitening holds no numbers")

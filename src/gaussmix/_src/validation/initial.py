@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from gaussmix._src.covariances import Covariances, LowRank
 from gaussmix._src.em.initialisation.base import AUTO, STARTS
-from gaussmix._src.errors import SingularCovariance, name_components, warn
+from gaussmix._src.errors import SingularCovarianceError, name_components, warn
 from gaussmix._src.families.base import Family
 from gaussmix._src.interfaces.moment_spec import Second
 from gaussmix._src.interfaces.moments import Scatter
@@ -105,7 +105,7 @@ def check_covariances(values: ArrayLike, family: Family, n_components: int, n_fe
     result = family.covariances(matrices, n_components, n_features)
     try:
         _ = result.whitening
-    except SingularCovariance as error:
+    except SingularCovarianceError as error:
         which = "" if family.is_shared else f" of {name_components(error.components)}"
         raise ValueError(f"{message}, but {parameter}{which} is not.") from None
     warn(_structure_sentence(result, family, parameter))

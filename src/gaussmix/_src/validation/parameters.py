@@ -100,14 +100,14 @@ def check_acceleration(acceleration: Any) -> None:
         raise wrong(f'acceleration must be "auto" or None, not {acceleration!r}.')
 
 
-def check_certify(certify: Any) -> bool | None:
+def check_maximum_option(check_maximum: Any) -> bool | None:
     """Whether the end of a fit is certified; None where it is if that is cheap."""
-    if isinstance(certify, str) and certify == "auto":
+    if isinstance(check_maximum, str) and check_maximum == "auto":
         return None
-    if isinstance(certify, (bool, np.bool_)):
-        return bool(certify)
-    wrong = ValueError if isinstance(certify, str) else ParameterTypeError
-    raise wrong(f'certify must be "auto", True or False, not {certify!r}.')
+    if isinstance(check_maximum, (bool, np.bool_)):
+        return bool(check_maximum)
+    wrong = ValueError if isinstance(check_maximum, str) else ParameterTypeError
+    raise wrong(f'check_maximum must be "auto", True or False, not {check_maximum!r}.')
 
 
 def check_remedy(degenerate: Any) -> Remedy:

@@ -14,7 +14,7 @@ from gaussmix._src.em.bayes.variational import Bayesian
 from gaussmix._src.em.initialisation.sample import RIDGE_FRACTION
 from gaussmix._src.em.priors.concentration import Concentration, DirichletWeights, StickWeights
 from gaussmix._src.em.priors.terms import OverallMoments
-from gaussmix._src.errors import SingularCovariance, column_named
+from gaussmix._src.errors import SingularCovarianceError, column_named
 from gaussmix._src.families.base import Family, has_conjugate_prior
 from gaussmix._src.interfaces.moment_spec import Second
 from gaussmix._src.numerics.arrays import Array
@@ -79,7 +79,7 @@ def _prior(
         x = GaussWishart(*of_prior, candidate)
         try:
             rounding = x.covariance.rounding.max()
-        except SingularCovariance:
+        except SingularCovarianceError:
             continue
         if scale is not None or rounding <= MAX_ERROR:
             return x, automatic

@@ -136,7 +136,7 @@ def no_class(classes: NDArray[Any]) -> int | str:
     if label in classes.tolist():
         raise ValueError(
             f"With reject_below above 0, rows of no known class are labelled {label!r}, but a class of y has this name."
-            " Rename the class, or use tail_probability."
+            " Rename the class, or use density_p_value."
         )
     return label
 

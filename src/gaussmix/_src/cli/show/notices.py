@@ -32,7 +32,7 @@ _OPTION_ADVICE = {  # for users of Python, and the same for users of the command
     "Take without_noise": _WITHOUT_NOISE,
 }
 _FILL = "Remove or fill such rows first."  # advice that is another for each command
-_SAME_WORDS = "tol trim weight_type criterion max_condition max_iter max_time n_factors n_init reg_covar certify"
+_SAME_WORDS = "tol trim weight_type criterion max_condition max_iter max_time n_factors n_init reg_covar check_maximum"
 _WORDS = {
     **_OPTION_ADVICE,
     "X": "DATA",

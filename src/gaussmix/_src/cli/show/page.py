@@ -19,7 +19,7 @@ from gaussmix._src.cli.show.reports import in_digits, mark
 from gaussmix._src.errors import counted
 from gaussmix._src.fit.criteria import HIGHER, name_criterion
 from gaussmix._src.mixture.html import mean_and_deviation, weight_text
-from gaussmix._src.mixture.missing_values import tail_probability
+from gaussmix._src.mixture.missing_values import density_p_value
 from gaussmix._src.plot.criterion_display import CriterionDisplay
 from gaussmix._src.plot.display import import_pyplot
 from gaussmix._src.plot.pair_display import PairDisplay
@@ -103,7 +103,7 @@ def _worst(findings: ReportData) -> str:
     headings = ["row, from 0", "component", "log density, nats"]
     if mixture.noise is None:
         headings.append("p-value")
-        columns.append([(f"{p:.2g}", p) for p in tail_probability(findings.rows[worst], mixture).tolist()])
+        columns.append([(f"{p:.2g}", p) for p in density_p_value(findings.rows[worst], mixture).tolist()])
     columns += [list(map(_cell, column)) for column in findings.rows[worst].T.tolist()]
     return _table("Rows that fit worst", [*headings, *map(escape, findings.names)], zip(*columns, strict=True))
 

@@ -48,7 +48,7 @@ _LABELS_HELP = "Labels known for some rows, empty or -1 for others: numbers of c
 _BY_HELP = "Fit a mixture to each group of rows with one value in this column; settings not given are fit_many's."
 _START_HELP = f"Kinds of start, several by commas: {', '.join([AUTO, *STARTS])}. search looks for a better maximum."
 _CHECKPOINT_HELP = "Note in this file where the fit stands; the same command goes on from it."
-_OF_SEARCHES = ("noise", "criterion", "certify", "memory", "cache", "checkpoint", "max_time")
+_OF_SEARCHES = ("noise", "criterion", "check_maximum", "memory", "cache", "checkpoint", "max_time")
 
 
 def parameter(name: str, metavar: str | None, help: str, flag: str = "") -> options.Decorator:
@@ -78,7 +78,7 @@ def parameter(name: str, metavar: str | None, help: str, flag: str = "") -> opti
 @parameter("init_params", "START", _START_HELP, flag="--start")
 @parameter("n_init", "N", "Starts of each kind that draws; the best is kept.")
 @parameter("tol", "NATS", "End when a step changes the mean log-likelihood by less; auto: at a maximum.")
-@options.flag("--certify", "Find out if the chosen mixture is a maximum, and what is left to gain.")
+@options.flag("--check-maximum", "Find out if the chosen mixture is a maximum, and what is left to gain.")
 @parameter("max_iter", "N", "Limit on EM steps.")
 @parameter("max_time", "SECONDS", "Begin no more fits after so many seconds, and choose the best of those made.")
 @parameter("reg_covar", "NUMBER", "Added to every variance.")

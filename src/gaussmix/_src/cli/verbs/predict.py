@@ -17,7 +17,7 @@ from gaussmix._src.cli.show.progress import progress
 from gaussmix._src.estimators.mixture_estimator import MixtureEstimator
 from gaussmix._src.estimators.regressor import as_regressor
 from gaussmix._src.mixture.levels import MASS
-from gaussmix._src.mixture.missing_values import tail_probability
+from gaussmix._src.mixture.missing_values import density_p_value
 from gaussmix._src.numerics.arrays import Array
 
 _QUANTILES_HELP = "Quantiles of the targets too, such as 0.05,0.95."
@@ -76,7 +76,7 @@ def predict(
             return predicted_targets(opened, rows, targets, quantiles, reading.jobs)
         outputs = predictions(estimator, rows, n_components if probabilities else 0)
         if outliers:
-            p_value = tail_probability(rows, opened.mixture)
+            p_value = density_p_value(rows, opened.mixture)
             outputs |= {"p_value": p_value, "outlier": p_value < (1 - MASS if threshold is None else threshold)}
         return outputs
 

@@ -59,7 +59,7 @@ class GaussWishart:
 
     @cached_property
     def covariance(self) -> Covariances:
-        """S / ν, as the covariance of a component; raises `SingularCovariance` when it is factored."""
+        """S / ν, as the covariance of a component; raises `SingularCovarianceError` when it is factored."""
         return self.family.kind.from_array(self.scale[None] / self.dof, 1, self.n_features, False)
 
     def conjugate(self, unit: float = 1.0) -> Conjugate:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gaussmix._src.em.bayes.approximation import Approximation
-from gaussmix._src.em.initialisation.sample import Distinct
+from gaussmix._src.em.initialisation.sample import DistinctRows
 from gaussmix._src.interfaces.block import Block
 from gaussmix._src.interfaces.moment_spec import Second
 from gaussmix._src.interfaces.spread import Spread
@@ -58,7 +58,7 @@ class SplitData(NamedTuple):
 class Births:
     """Births from the rows of a sample; `rng` cuts components into halves."""
 
-    sample: Distinct
+    sample: DistinctRows
     rng: np.random.Generator
 
     @cached_property

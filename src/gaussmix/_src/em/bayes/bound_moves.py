@@ -18,7 +18,7 @@ from gaussmix._src.em.bayes.approximation import Approximation
 from gaussmix._src.em.bayes.births import Births
 from gaussmix._src.em.bayes.merges import deletions, merged, merges, survey
 from gaussmix._src.em.bayes.variational import Variational
-from gaussmix._src.em.initialisation.sample import Distinct
+from gaussmix._src.em.initialisation.sample import DistinctRows
 from gaussmix._src.em.objective.stopping import Stopping
 from gaussmix._src.em.step.fast_path import FastPath
 from gaussmix._src.em.step.loop import em_step
@@ -75,7 +75,7 @@ class BoundMoves:
     source: Source
     engine: Engine[Any]
     objective: Variational
-    sample: Distinct
+    sample: DistinctRows
     max_components: int
     rng: np.random.Generator
     should_stop: Callable[[], bool]
@@ -84,7 +84,7 @@ class BoundMoves:
     marks: Marks | None = field(default=None, init=False)  # of the components, after births from fewer rows
     _facts: Any = field(default=None, init=False)  # of the engine, from the last pass
 
-    def for_rows(self, rows: Distinct) -> BoundMoves:
+    def for_rows(self, rows: DistinctRows) -> BoundMoves:
         """The moves of the posterior of some rows."""
         source = ArraySource(rows.rows, rows.weight)
         source.may_miss = self.source.may_miss
@@ -254,7 +254,7 @@ class BoundMoves:
         entropy, left = rows.sum_of(of_leaf)
         return self.objective.unit * entropy, self.objective.unit * left
 
-    def improve_column(self, model: Model, sample: Distinct, stopping: Stopping) -> tuple[Model, float] | None:
+    def improve_column(self, model: Model, sample: DistinctRows, stopping: Stopping) -> tuple[Model, float] | None:
         """Moves and EM on few rows of one feature, in one call of the core: the model, and its bound, nats.
 
         It ends early at the deadline. None if components share a variance.

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from gaussmix._src.em.bayes.approximation import Approximation
 from gaussmix._src.engines.base import Engine
-from gaussmix._src.errors import SingularCovariance
+from gaussmix._src.errors import SingularCovarianceError
 from gaussmix._src.interfaces.block import Block
 from gaussmix._src.interfaces.leaves import Sums
 from gaussmix._src.interfaces.moment_spec import MomentSpec
@@ -146,7 +146,7 @@ def _log_dets(second: Array, dof: Array, q: Approximation) -> tuple[Array, NDArr
         try:
             result = prior.family.kind.from_array(each, len(dof), prior.n_features, False).whitening.log_abs_det
             return -2.0 * result, is_usable
-        except SingularCovariance as error:
+        except SingularCovarianceError as error:
             is_usable[list(error.components)] = False
             each = np.array(each)
             each[list(error.components)] = prior.covariance.each[0]

@@ -16,7 +16,7 @@ from gaussmix._src.em.objective.objective import Objective
 from gaussmix._src.em.objective.trace import Trace
 from gaussmix._src.em.trimming.trimming import Trimmed
 from gaussmix._src.engines.base import Engine
-from gaussmix._src.errors import SingularCovariance
+from gaussmix._src.errors import SingularCovarianceError
 from gaussmix._src.interfaces.block import Block
 from gaussmix._src.interfaces.leaves import Sums
 from gaussmix._src.interfaces.parameters import Parameters
@@ -49,9 +49,9 @@ def find_certificate(
         information = Information.at_model(model, objective, trace, source, engine, are_counts=None)
     except NotSmooth as error:
         return OptimalityCertificate(why_not=str(error))
-    except SingularCovariance:  # so near that differences of parameters reach it
+    except SingularCovarianceError:  # so near that differences of parameters reach it
         return OptimalityCertificate(False)
-    with suppress(NotSmooth, SingularCovariance):
+    with suppress(NotSmooth, SingularCovarianceError):
         return _checked(information, objective, trace, source, engine) or OptimalityCertificate(False)
     return OptimalityCertificate(False)
 

@@ -14,7 +14,7 @@ from gaussmix._src.em.step.accumulate import StepTask
 from gaussmix._src.engines.base import Engine
 from gaussmix._src.interfaces.block import Block
 from gaussmix._src.interfaces.leaves import TILE_ROWS, Sums
-from gaussmix._src.interfaces.moment_spec import MomentSpec, Rule, Second
+from gaussmix._src.interfaces.moment_spec import AssignmentRule, MomentSpec, Second
 from gaussmix._src.interfaces.parameters import Parameters
 from gaussmix._src.numerics.arrays import Array, below_diagonal
 from gaussmix._src.sources.base import Source
@@ -158,6 +158,6 @@ def squares(engine: Engine[Any], scores: Array, weight: Array) -> Array:
     spec = MomentSpec(Second.FULL)
     block = Block(0, scores.T, weight, assignment=np.zeros(len(weight), np.int32))
     state, anchor = engine.open(block, spec, 1), np.zeros((1, len(scores)))
-    second = engine.step(block, state, None, spec, Rule.ASSIGNMENT, anchor).second
+    second = engine.step(block, state, None, spec, AssignmentRule.ASSIGNMENT, anchor).second
     assert second is not None, "they were asked for"
     return second[0]

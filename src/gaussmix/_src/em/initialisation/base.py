@@ -10,10 +10,10 @@ from typing import Any, Final, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from gaussmix._src.em.initialisation.sample import Distinct
+from gaussmix._src.em.initialisation.sample import DistinctRows
 from gaussmix._src.engines.base import Engine
 from gaussmix._src.interfaces.block import Block
-from gaussmix._src.interfaces.moment_spec import Rule
+from gaussmix._src.interfaces.moment_spec import AssignmentRule
 from gaussmix._src.interfaces.parameters import Parameters
 from gaussmix._src.interfaces.whitening.diagonal import SphericalWhitening
 from gaussmix._src.numerics.arrays import Array
@@ -25,8 +25,8 @@ class Partition:
 
     Parameters
     ----------
-    parameters : with `Rule.HARD`, rows go to the component that is most probable under these.
-    rule : with `Rule.ASSIGNMENT`, the assignment comes from the blocks, or from `responsibilities`.
+    parameters : with `AssignmentRule.HARD`, rows go to the component that is most probable under these.
+    rule : with `AssignmentRule.ASSIGNMENT`, the assignment comes from the blocks, or from `responsibilities`.
     responsibilities : computes responsibilities (n_rows, n_components) of a block, in the process that has the rows;
         picklable.
     searched : rows on which `em.search.split_and_merge` moves the components of the first model; None for no search.
@@ -34,9 +34,9 @@ class Partition:
     """
 
     parameters: Parameters | None = None
-    rule: Rule = Rule.ASSIGNMENT
+    rule: AssignmentRule = AssignmentRule.ASSIGNMENT
     responsibilities: Callable[[Block], Array] | None = None
-    searched: Distinct | None = None
+    searched: DistinctRows | None = None
     seed: int = 0
 
     @property
@@ -59,7 +59,7 @@ class Partition:
     @property
     def centres(self) -> Array | None:
         """Centres (n_components, n_features) if each row goes to the nearest one; otherwise None."""
-        if self.rule is not Rule.HARD or self.parameters is None:
+        if self.rule is not AssignmentRule.HARD or self.parameters is None:
             return None
         return self.parameters.means if isinstance(self.parameters.whitening, SphericalWhitening) else None
 
@@ -73,7 +73,7 @@ class Start(Protocol):
     """Makes a partition from a sample, which does not depend on the order of the rows."""
 
     def __call__(
-        self, sample: Distinct, engine: Engine[Any], n_components: int, rng: np.random.Generator
+        self, sample: DistinctRows, engine: Engine[Any], n_components: int, rng: np.random.Generator
     ) -> Partition: ...
 
 
@@ -109,7 +109,7 @@ def repeated(names: Iterable[str], n_times: int) -> list[str]:
 
 def nearest_centre(centres: Array) -> Partition:
     """The partition that gives each row to its nearest centre (n_components, n_features)."""
-    return Partition(centre_parameters(centres), Rule.HARD)
+    return Partition(centre_parameters(centres), AssignmentRule.HARD)
 
 
 def mean_distance(centres: Array) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from gaussmix._src.em.initialisation.sample import Distinct
+from gaussmix._src.em.initialisation.sample import DistinctRows
 from gaussmix._src.numerics.arrays import Array, Indices
 
 MAX_PLAIN_VALUES = 4_000  # so few are not condensed
@@ -13,7 +13,7 @@ MIN_RUNS, N_TAIL_ROWS = 250, 25
 MIN_GAP_RATIO, MAX_GAPS = 3.0, 20  # times as wide as its neighbours is a run over a gap; and most such runs
 
 
-def condensed(sample: Distinct) -> Distinct:
+def condensed(sample: DistinctRows) -> DistinctRows:
     """Fewer rows of one feature with the same mean and variance, and nearly the same density.
 
     Each run of neighbours becomes two rows, at its mean plus and minus its standard deviation. Runs have about a part
@@ -37,7 +37,7 @@ def condensed(sample: Distinct) -> Distinct:
     mass = np.where(is_pair, 0.5, 1.0) * mass
     result = np.concatenate((means - spread, (means + spread)[is_pair], values[is_separate]))
     order = np.argsort(result, kind="stable")
-    return Distinct(result[order, None], np.concatenate((mass, mass[is_pair], weight[is_separate]))[order])
+    return DistinctRows(result[order, None], np.concatenate((mass, mass[is_pair], weight[is_separate]))[order])
 
 
 def _ends_of_runs(weight: Array) -> Indices:

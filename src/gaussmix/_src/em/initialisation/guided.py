@@ -14,12 +14,12 @@ from gaussmix._src.em.initialisation.base import Partition, centre_parameters, m
 from gaussmix._src.em.step.accumulate import StepTask
 from gaussmix._src.engines.base import Engine
 from gaussmix._src.interfaces.block import Block
-from gaussmix._src.interfaces.moment_spec import MomentSpec, Rule, Second
+from gaussmix._src.interfaces.moment_spec import AssignmentRule, MomentSpec, Second
 from gaussmix._src.interfaces.parameters import Parameters
 from gaussmix._src.interfaces.whitening.base import Whitening
 from gaussmix._src.numerics.arrays import Array, pieces
-from gaussmix._src.numerics.contract import contract
 from gaussmix._src.numerics.elementary import exponential
+from gaussmix._src.numerics.portable_einsum import portable_einsum
 from gaussmix._src.sources.base import Source
 
 MAX_KMEANS_PASSES = 20  # of k-means over all rows
@@ -49,11 +49,11 @@ def guided(
     responsibilities = partial(_responsibilities, partition=partition, engine=engine)
     agreement = source.sum_of(partial(_agreement, responsibilities=responsibilities, n_components=n_components))
     _, order = linear_sum_assignment(-agreement)
-    parameters, is_soft = partition.parameters, partition.rule is Rule.SOFT
+    parameters, is_soft = partition.parameters, partition.rule is AssignmentRule.SOFT
     if parameters is None or not (is_soft or partition.centres is not None):
         return Partition(responsibilities=partial(_guided, responsibilities=responsibilities, order=order))
     whitening = parameters.whitening if is_soft else None
-    return Partition(_constrained_kmeans(parameters.means[order], whitening, source, engine), Rule.HARD)
+    return Partition(_constrained_kmeans(parameters.means[order], whitening, source, engine), AssignmentRule.HARD)
 
 
 def _constrained_kmeans(centres: Array, whitening: Whitening | None, source: Source, engine: Engine[Any]) -> Parameters:
@@ -62,10 +62,12 @@ def _constrained_kmeans(centres: Array, whitening: Whitening | None, source: Sou
     Distances are whitened; without a `whitening`, which all components share, they are those from spheres.
     """
     certain = partial(_single_component, n_components=len(centres))
-    first = StepTask(engine, len(centres), None, MomentSpec(Second.NONE), Rule.ASSIGNMENT, responsibilities=certain)
+    first = StepTask(
+        engine, len(centres), None, MomentSpec(Second.NONE), AssignmentRule.ASSIGNMENT, responsibilities=certain
+    )
     around = _around(first.over(source).means(centres), whitening)
     for _ in range(MAX_KMEANS_PASSES):
-        moments = StepTask(engine, len(centres), around, MomentSpec(Second.NONE), Rule.HARD).over(source)
+        moments = StepTask(engine, len(centres), around, MomentSpec(Second.NONE), AssignmentRule.HARD).over(source)
         centres, whiten = around.means, around.whitening.whiten_each
         around = _around(moments.means(centres), whitening)
         shift, offsets = around.means - centres, around.means - around.means.mean(axis=0)
@@ -120,5 +122,5 @@ def _agreement(leaf: Block, responsibilities: Callable[[Block], Array], n_compon
         possible = _possible(part, n_components)
         if part.row_weight is not None:
             possible = possible * part.row_weight[:, None]
-        agreement = agreement + contract("ik,ij->kj", possible, responsibilities(part))
+        agreement = agreement + portable_einsum("ik,ij->kj", possible, responsibilities(part))
     return agreement

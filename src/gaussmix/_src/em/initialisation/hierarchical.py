@@ -12,17 +12,17 @@ from numpy.typing import NDArray
 
 from gaussmix._src.em.initialisation.base import Partition, nearest_centre
 from gaussmix._src.em.initialisation.outliers import separate_outliers
-from gaussmix._src.em.initialisation.sample import Distinct, robust_variances
+from gaussmix._src.em.initialisation.sample import DistinctRows, robust_variances
 from gaussmix._src.engines.base import Engine
 from gaussmix._src.interfaces.block import Block
-from gaussmix._src.interfaces.moment_spec import Rule
+from gaussmix._src.interfaces.moment_spec import AssignmentRule
 from gaussmix._src.interfaces.parameters import Parameters
 from gaussmix._src.interfaces.whitening.triangular import TriangularWhitening
 from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.numerics.axes import principal_axes
-from gaussmix._src.numerics.contract import contract
 from gaussmix._src.numerics.factorise import factorise
 from gaussmix._src.numerics.hashing import mix, uniform
+from gaussmix._src.numerics.portable_einsum import portable_einsum
 
 MAX_LEAVES = 2000  # time and memory grow with the square
 # Of the largest eigenvalue of the correlations: a direction with less is rounding noise.
@@ -55,10 +55,10 @@ class _Scaling(NamedTuple):
     def whitening(self) -> TriangularWhitening:
         """A whitening with the same distances."""
         roots = self.vectors * self.quarter / self.scale[:, None]
-        inverse = contract("ij,kj->ik", roots, roots)
+        inverse = portable_einsum("ij,kj->ik", roots, roots)
         if len(self.quarter) < len(self.scale):  # other directions are flat
             axes = self.vectors / self.scale[:, None]
-            inverse += np.diag(self.scale**-2) - contract("ij,kj->ik", axes, axes)
+            inverse += np.diag(self.scale**-2) - portable_einsum("ij,kj->ik", axes, axes)
         return TriangularWhitening(factorise(inverse[None])[0], np.zeros(1))
 
 
@@ -103,10 +103,10 @@ class _Tree:
     hierarchy: Hierarchy | None = None
 
 
-_TREES: WeakKeyDictionary[Distinct, _Tree] = WeakKeyDictionary()  # one tree serves all numbers of components
+_TREES: WeakKeyDictionary[DistinctRows, _Tree] = WeakKeyDictionary()  # one tree serves all numbers of components
 
 
-def build_hierarchy(sample: Distinct) -> Hierarchy:
+def build_hierarchy(sample: DistinctRows) -> Hierarchy:
     """Ward's hierarchy of a sample, built once and kept as long as the sample exists.
 
     Ward (1963), JASA 58, 236–244, on rows scaled as mclust's default does: each feature to unit variance, then each
@@ -120,14 +120,18 @@ def build_hierarchy(sample: Distinct) -> Hierarchy:
             scaling = _scaling(sample)
             leaves = _leaves(sample)
             offsets = sample.filled[leaves] - sample.filled[0]
-            merges = np.empty((0, 2)) if len(leaves) == 1 else ward(contract("ni,ij->nj", offsets, scaling.axes))[:, :2]
+            merges = (
+                np.empty((0, 2))
+                if len(leaves) == 1
+                else ward(portable_einsum("ni,ij->nj", offsets, scaling.axes))[:, :2]
+            )
             is_whole = len(np.unique(leaves)) == len(sample.weight)
             tree.hierarchy = Hierarchy(leaves, merges.astype(np.intp), scaling, is_whole)
         return tree.hierarchy
 
 
 @separate_outliers
-def hierarchical(sample: Distinct, engine: Engine[Any], n_components: int, rng: np.random.Generator) -> Partition:
+def hierarchical(sample: DistinctRows, engine: Engine[Any], n_components: int, rng: np.random.Generator) -> Partition:
     """Rows of the tree keep their cluster. If the tree lacks some rows, each row goes to the nearest cluster centre."""
     if n_components == 1:
         return nearest_centre(sample.filled[:1])
@@ -141,7 +145,7 @@ def hierarchical(sample: Distinct, engine: Engine[Any], n_components: int, rng: 
     leaves = sample.filled[tree.leaves]
     centres = np.array([leaves[clusters == cluster].mean(axis=0) for cluster in range(n_clusters)])
     centres = np.resize(centres, (n_components, leaves.shape[1]))
-    return Partition(Parameters(np.zeros(n_components), centres, tree.scaling.whitening), Rule.HARD)
+    return Partition(Parameters(np.zeros(n_components), centres, tree.scaling.whitening), AssignmentRule.HARD)
 
 
 @dataclass(frozen=True, eq=False)
@@ -161,7 +165,7 @@ class LeafLabels:
         return self.labels[rank].astype(np.int32)
 
 
-def _leaves(sample: Distinct) -> NDArray[np.intp]:
+def _leaves(sample: DistinctRows) -> NDArray[np.intp]:
     """The distinct row of each leaf, (n_leaves,): a row of weight 2 has two, because SciPy's Ward takes no weights.
 
     If there would be more than `MAX_LEAVES` leaves, or if weights are not whole multiples of the smallest,
@@ -175,7 +179,7 @@ def _leaves(sample: Distinct) -> NDArray[np.intp]:
     return sample.draw(indices / MAX_LEAVES)
 
 
-def _scaling(sample: Distinct) -> _Scaling:
+def _scaling(sample: DistinctRows) -> _Scaling:
     """How Ward's hierarchy scales the rows of a sample."""
     fraction = (sample.weight / sample.weight.sum())[:, None]
     deviations = np.sqrt(robust_variances(sample.filled, sample.weight))
@@ -183,10 +187,14 @@ def _scaling(sample: Distinct) -> _Scaling:
     offsets = (sample.filled - (fraction * sample.filled).sum(axis=0)) * scale
     is_wide = 1 < len(offsets) < len(scale)  # then products of rows are fewer than products of features
     weighted = np.sqrt(fraction) * offsets
-    inner = contract("ni,mi->nm", weighted, weighted) if is_wide else contract("ni,nj->ij", fraction * offsets, offsets)
+    inner = (
+        portable_einsum("ni,mi->nm", weighted, weighted)
+        if is_wide
+        else portable_einsum("ni,nj->ij", fraction * offsets, offsets)
+    )
     eigenvalues, vectors = (result[0] for result in principal_axes(inner[None]))
     seen = eigenvalues > MIN_RELATIVE_EIGENVALUE * max(eigenvalues[0], np.finfo(np.float64).tiny)
     if is_wide:
-        eigenvalues, vectors = eigenvalues[seen], contract("ni,nj->ij", weighted, vectors[:, seen])
+        eigenvalues, vectors = eigenvalues[seen], portable_einsum("ni,nj->ij", weighted, vectors[:, seen])
         return _Scaling(scale, vectors / np.sqrt(eigenvalues), np.sqrt(np.sqrt(eigenvalues)))
     return _Scaling(scale, vectors, np.sqrt(np.sqrt(np.where(seen, eigenvalues, 1.0))))

@@ -61,7 +61,7 @@ class InitialMoments:
     def model(
         self, family: Family, objective: Objective, source: Source | None = None, tolerance: float = MIN_RACE_TOLERANCE
     ) -> Model:
-        """Make the first model by an M-step; raises `SingularCovariance` if a component has too few distinct rows.
+        """Make the first model by an M-step; raises `SingularCovarianceError` if a component has too few distinct rows.
 
         If the family has several initial covariances, EM runs from each, and the model that the best run reached is
         returned. These runs read `source`, the same rows, which is needed if other threads use these moments. They use

@@ -1,4 +1,4 @@
-"""k-means on the engine, from centres that k-means++ draws: EM with one unit sphere for all and `Rule.HARD`."""
+"""k-means on the engine, from centres that k-means++ draws: EM with one unit sphere and `AssignmentRule.HARD`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from gaussmix._src.em.initialisation.base import Partition, centre_parameters, nearest_centre
-from gaussmix._src.em.initialisation.sample import Distinct, robust_variances
+from gaussmix._src.em.initialisation.sample import DistinctRows, robust_variances
 from gaussmix._src.engines.base import Engine
 from gaussmix._src.interfaces.block import Block
 from gaussmix._src.numerics.arrays import Array
@@ -21,12 +21,14 @@ MIN_COMPLETE_WEIGHT = 0.25  # of the weight: rows without missing cells that a s
 TOLERANCE = 1e-4  # of the mean variance of a feature, as scikit-learn's KMeans
 
 
-def kmeans_plus_plus(sample: Distinct, engine: Engine[Any], n_components: int, rng: np.random.Generator) -> Partition:
+def kmeans_plus_plus(
+    sample: DistinctRows, engine: Engine[Any], n_components: int, rng: np.random.Generator
+) -> Partition:
     """Give each row to the nearest of the centres that greedy k-means++ draws."""
     return nearest_centre(spread_centres(sample, n_components, rng))
 
 
-def spread_centres(sample: Distinct, n_components: int, rng: np.random.Generator) -> Array:
+def spread_centres(sample: DistinctRows, n_components: int, rng: np.random.Generator) -> Array:
     """Greedy k-means++, Arthur & Vassilvitskii (2007): centres (n_components, n_features).
 
     Each centre is the best of 2 + log K rows drawn with probability ∝ D²: the one that lowers Σ D² most. They are
@@ -38,7 +40,7 @@ def spread_centres(sample: Distinct, n_components: int, rng: np.random.Generator
     return observed.rows[indices]
 
 
-def _complete_rows(sample: Distinct) -> Distinct:
+def _complete_rows(sample: DistinctRows) -> DistinctRows:
     """The complete rows; all, with means in missing cells, where few are complete."""
     complete = sample.complete
     enough = complete.weight.sum() > MIN_COMPLETE_WEIGHT * sample.weight.sum()
@@ -50,12 +52,12 @@ def count_candidates(n_components: int) -> int:
     return 2 + int(math.log(n_components))
 
 
-def kmeans(sample: Distinct, engine: Engine[Any], n_components: int, rng: np.random.Generator) -> Partition:
+def kmeans(sample: DistinctRows, engine: Engine[Any], n_components: int, rng: np.random.Generator) -> Partition:
     """Give each row to the nearest centre of k-means (Lloyd 1982) on at most about 65,520 rows."""
     return nearest_centre(lloyd(sample, engine, spread_centres(sample, n_components, rng)))
 
 
-def search(sample: Distinct, engine: Engine[Any], n_components: int, rng: np.random.Generator) -> Partition:
+def search(sample: DistinctRows, engine: Engine[Any], n_components: int, rng: np.random.Generator) -> Partition:
     """As "kmeans"; then components are merged and split while that raises the likelihood (Ueda et al. 2000).
 
     Moves are evaluated on complete rows. With few complete rows there are no moves.
@@ -66,7 +68,7 @@ def search(sample: Distinct, engine: Engine[Any], n_components: int, rng: np.ran
     return replace(result, searched=complete, seed=int(rng.integers(2**63)))
 
 
-def lloyd(sample: Distinct, engine: Engine[Any], centres: Array) -> Array:
+def lloyd(sample: DistinctRows, engine: Engine[Any], centres: Array) -> Array:
     """Move centres (n_components, n_features) to the means of their rows until they no longer move."""
     sample = _complete_rows(sample)
     total = np.cumsum(robust_variances(sample.rows, sample.weight))[-1]  # one after the other, as the core adds them
@@ -80,7 +82,7 @@ def lloyd(sample: Distinct, engine: Engine[Any], centres: Array) -> Array:
     return centres
 
 
-def _refilled(sample: Distinct, engine: Engine[Any], centres: Array) -> Array:
+def _refilled(sample: DistinctRows, engine: Engine[Any], centres: Array) -> Array:
     """Put centres without rows on the rows farthest from their own centre."""
     distances = -2.0 * engine.component_log_density(Block(0, sample.rows), centre_parameters(centres))
     empty = np.bincount(distances.argmin(axis=1), minlength=len(centres)) == 0

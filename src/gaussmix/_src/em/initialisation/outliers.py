@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gaussmix._src.em.initialisation.base import Partition, Start
-from gaussmix._src.em.initialisation.sample import Distinct
+from gaussmix._src.em.initialisation.sample import DistinctRows
 from gaussmix._src.engines.base import Engine
 from gaussmix._src.interfaces.block import Block
 from gaussmix._src.numerics.arrays import Array, Rows, pieces
@@ -88,7 +88,7 @@ def separate_outliers(start: Start) -> Start:
     """
 
     @wraps(start)
-    def separated(sample: Distinct, engine: Engine[Any], n_components: int, rng: np.random.Generator) -> Partition:
+    def separated(sample: DistinctRows, engine: Engine[Any], n_components: int, rng: np.random.Generator) -> Partition:
         outliers = find_outliers(sample, n_components // 2)
         if outliers is None:
             return start(sample, engine, n_components, rng)
@@ -99,7 +99,7 @@ def separate_outliers(start: Start) -> Start:
     return separated
 
 
-def find_outliers(sample: Distinct, max_outliers: int) -> Outliers | None:
+def find_outliers(sample: DistinctRows, max_outliers: int) -> Outliers | None:
     """Find the outliers of a sample; None if there are none.
 
     In some feature, an outlier is farther from the middle three quarters of the weight than `MAX_RELATIVE_DISTANCE`
@@ -137,7 +137,7 @@ def _distance(rows: Rows, low: Array, high: Array, reach: Array) -> Array:
     return distance
 
 
-def _without(sample: Distinct, outliers: Outliers) -> Distinct:
+def _without(sample: DistinctRows, outliers: Outliers) -> DistinctRows:
     """The sample of the other rows, with ranks among these."""
     others = ~outliers.outside(sample.rows)
     rank = None if sample.rank is None else (np.cumsum(others) - 1)[sample.rank]

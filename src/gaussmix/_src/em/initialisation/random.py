@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from gaussmix._src.em.initialisation.base import Partition, nearest_centre
 from gaussmix._src.em.initialisation.outliers import separate_outliers
-from gaussmix._src.em.initialisation.sample import Distinct
+from gaussmix._src.em.initialisation.sample import DistinctRows
 from gaussmix._src.engines.base import Engine
 from gaussmix._src.interfaces.block import Block
 from gaussmix._src.numerics.arrays import Array
@@ -19,7 +19,7 @@ from gaussmix._src.numerics.hashing import mix, uniform
 
 
 @separate_outliers
-def random_rows(sample: Distinct, engine: Engine[Any], n_components: int, rng: np.random.Generator) -> Partition:
+def random_rows(sample: DistinctRows, engine: Engine[Any], n_components: int, rng: np.random.Generator) -> Partition:
     """Give each row to the nearest of K distinct rows, drawn without replacement with probability ∝ weight.
 
     Efraimidis & Spirakis (2006): the K rows with the largest log(u) / weight, u uniform.
@@ -31,7 +31,7 @@ def random_rows(sample: Distinct, engine: Engine[Any], n_components: int, rng: n
 
 @separate_outliers
 def random_responsibilities(
-    sample: Distinct, engine: Engine[Any], n_components: int, rng: np.random.Generator
+    sample: DistinctRows, engine: Engine[Any], n_components: int, rng: np.random.Generator
 ) -> Partition:
     """Uniform random responsibilities, normalised; the same for equal rows, wherever they stand."""
     return Partition(responsibilities=HashedRows(n_components, int(rng.integers(2**63)), sample.rank))

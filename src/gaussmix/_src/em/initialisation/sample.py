@@ -29,7 +29,7 @@ CONSTANT_SPREADS = 2.0**-40, 2.0**-10  # least and largest spread of a constant 
 
 
 @dataclass(frozen=True, eq=False)
-class Distinct:
+class DistinctRows:
     """Distinct rows of a sample in lexicographic order.
 
     Parameters
@@ -44,10 +44,10 @@ class Distinct:
     rank: NDArray[np.intp] | None = None
 
     @property
-    def complete(self) -> Distinct:
+    def complete(self) -> DistinctRows:
         """The rows without missing cells."""
         missing = np.isnan(self.rows).any(axis=1)
-        return Distinct(self.rows[~missing], self.weight[~missing]) if missing.any() else self
+        return DistinctRows(self.rows[~missing], self.weight[~missing]) if missing.any() else self
 
     @cached_property
     def filled(self) -> Array:
@@ -61,10 +61,10 @@ class Distinct:
         return np.where(missing, means, self.rows)
 
     @property
-    def without_negligible(self) -> Distinct:
+    def without_negligible(self) -> DistinctRows:
         """The rows that have a part in sums: others together have less than `MIN_RELATIVE_WEIGHT` of the weight."""
         has_part = self.weight >= MIN_RELATIVE_WEIGHT * self.weight.mean()
-        return self if has_part.all() else Distinct(self.rows[has_part], self.weight[has_part])
+        return self if has_part.all() else DistinctRows(self.rows[has_part], self.weight[has_part])
 
     def draw(self, uniform: Array) -> NDArray[np.intp]:
         """The rows that numbers from [0, 1) draw, with probability ∝ weight; sorted numbers are found faster."""
@@ -72,7 +72,7 @@ class Distinct:
         drawn = np.searchsorted(cumulative, uniform * cumulative[-1], side="right")
         return np.minimum(drawn, len(cumulative) - 1)
 
-    def part(self, wanted: int, rng: np.random.Generator) -> Distinct:
+    def part(self, wanted: int, rng: np.random.Generator) -> DistinctRows:
         """Draw about `wanted` rows by weight, and add the extreme rows; return all rows if that is nearly all.
 
         The extreme rows have the smallest or largest value of a feature; with them no outlier is lost. If they are not
@@ -84,13 +84,13 @@ class Distinct:
         ends = self._ends
         weight[ends] = np.maximum(weight[ends], wanted * self.weight[ends] / self.weight.sum())
         indices = weight.nonzero()[0]
-        return Distinct(self.rows[indices], weight[indices])
+        return DistinctRows(self.rows[indices], weight[indices])
 
     @cached_property
     def _ends(self) -> NDArray[np.intp]:
         return extreme_rows(self.rows)
 
-    def for_search(self, n_components: int, rng: np.random.Generator) -> Distinct:
+    def for_search(self, n_components: int, rng: np.random.Generator) -> DistinctRows:
         """Draw the rows that k-means before a further search reads.
 
         These are all rows if they are fewer than `MIN_ROWS_OF_PARTS`, or if a few heavy ones take most of the draws.
@@ -121,7 +121,7 @@ class Distinct:
         return ends[0], ends[1]
 
 
-def distinct_rows(source: Source) -> Distinct:
+def distinct_rows(source: Source) -> DistinctRows:
     """The distinct rows of a source, or of about 65,520 rows chosen by weight and a hash of their number.
 
     Rows of weight 0 count as absent; their rank has no meaning.
@@ -130,7 +130,7 @@ def distinct_rows(source: Source) -> Distinct:
     missing = np.isnan(block.rows) if source.may_miss else None
     if missing is not None:  # NaN does not compare; infinity does
         block = replace(block, rows=np.where(missing, np.inf, block.rows))
-    result = Distinct(*native_target().distinct_rows(block.rows, block.row_weight))
+    result = DistinctRows(*native_target().distinct_rows(block.rows, block.row_weight))
     if missing is not None:
         result = replace(result, rows=np.where(np.isinf(result.rows), np.nan, result.rows))
     return result if block.n_rows == source.n_rows else replace(result, rank=None)
@@ -155,7 +155,7 @@ def robust_variances(rows: Array, weight: Array, trim: float | None = None) -> A
     return native_target().trimmed_variances(rows, weight, dropped)
 
 
-def automatic_ridge(sample: Distinct, trim: float = 0.0) -> Array:
+def automatic_ridge(sample: DistinctRows, trim: float = 0.0) -> Array:
     """1e-6 of a robust variance of each feature, (n_features,), data units².
 
     The robust variance leaves out ceil(1 %) + 1 of the weight at each end, and more if `trim` says that more may
@@ -180,4 +180,4 @@ def _of_constants(size: Array, others: Array) -> Array:
     return np.where(RIDGE_FRACTION * largest > 0, np.clip(typical, least, largest), typical)
 
 
-Distinct.__module__ = "gaussmix.extend"  # where users import it from
+DistinctRows.__module__ = "gaussmix.extend"  # where users import it from

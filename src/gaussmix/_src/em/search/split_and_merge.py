@@ -18,14 +18,14 @@ from gaussmix._src.covariances import Diagonal
 from gaussmix._src.em.initialisation.base import Partition
 from gaussmix._src.em.initialisation.initial import InitialMoments
 from gaussmix._src.em.initialisation.kmeans import kmeans
-from gaussmix._src.em.initialisation.sample import MIN_ROWS_OF_PARTS, Distinct
+from gaussmix._src.em.initialisation.sample import MIN_ROWS_OF_PARTS, DistinctRows
 from gaussmix._src.em.objective.objective import Objective
 from gaussmix._src.em.objective.stopping import Stopping
 from gaussmix._src.em.objective.trace import State
 from gaussmix._src.em.step.loop import sound_end
 from gaussmix._src.engines.base import Engine
 from gaussmix._src.engines.calls import AcceptanceSettings, SearchSettings, Steps
-from gaussmix._src.errors import SingularCovariance
+from gaussmix._src.errors import SingularCovarianceError
 from gaussmix._src.families.base import Family, without_constraints
 from gaussmix._src.interfaces.algebra import Across, Algebra
 from gaussmix._src.interfaces.block import Block
@@ -33,8 +33,8 @@ from gaussmix._src.interfaces.moment_spec import Second
 from gaussmix._src.interfaces.parameters import LIMITS
 from gaussmix._src.model import Model
 from gaussmix._src.numerics.arrays import Array
-from gaussmix._src.numerics.contract import contract
 from gaussmix._src.numerics.core import core, native_target
+from gaussmix._src.numerics.portable_einsum import portable_einsum
 from gaussmix._src.numerics.threads import allowed, one_blas_thread
 from gaussmix._src.sources.array import ArraySource
 
@@ -106,7 +106,7 @@ class LocalEM:
     def n_threads(self) -> int:
         return allowed(self.engine.n_threads)
 
-    def end(self, rows: Distinct, model: Model, stopping: Stopping) -> State | None:
+    def end(self, rows: DistinctRows, model: Model, stopping: Stopping) -> State | None:
         """Run EM; None if a component freezes or the likelihood is not finite."""
         end = sound_end(ArraySource(rows.rows, rows.weight), self.engine, model, Objective(self.ridge), stopping)
         if end is not None:
@@ -128,7 +128,7 @@ def nearest(family: Family, n_components: int, rows: Array) -> Family:
     return without_constraints(Diagonal, family.is_shared)
 
 
-def _as_in(family: Family, model: Model, rows: Distinct, engine: Engine[Any], ridge: Array) -> Model | None:
+def _as_in(family: Family, model: Model, rows: DistinctRows, engine: Engine[Any], ridge: Array) -> Model | None:
     """The model in another structure: an M-step of it from the responsibilities; None if it finds no covariance."""
     if model.family == family:
         return model
@@ -136,12 +136,12 @@ def _as_in(family: Family, model: Model, rows: Distinct, engine: Engine[Any], ri
     first = InitialMoments(source, engine, model.n_components, Partition())
     try:
         return first.model(family, Objective(ridge))
-    except SingularCovariance:
+    except SingularCovarianceError:
         return None
 
 
 def split_and_merge(
-    model: Model, sample: Distinct, engine: Engine[Any], objective: Objective, rng: np.random.Generator, **how: Any
+    model: Model, sample: DistinctRows, engine: Engine[Any], objective: Objective, rng: np.random.Generator, **how: Any
 ) -> Model:
     """The model after `searched` without what the core does not know: the terms of the objective, and the structure.
 
@@ -162,7 +162,7 @@ def split_and_merge(
 @one_blas_thread()
 def searched(
     model: Model,
-    sample: Distinct,
+    sample: DistinctRows,
     engine: Engine[Any],
     ridge: Array,
     rng: np.random.Generator,
@@ -227,7 +227,7 @@ def searched(
     return best.model
 
 
-def _crossing(first: _Ascent, parts: Iterable[Distinct], more: Distinct, em: LocalEM) -> _Ascent:
+def _crossing(first: _Ascent, parts: Iterable[DistinctRows], more: DistinctRows, em: LocalEM) -> _Ascent:
     """Ascend from another start on each of some parts; cross the best end with each other one, and ascend from there.
 
     A higher end replaces the best one. Last comes the one that was best at first; if it still is, it is crossed with
@@ -316,17 +316,17 @@ def _patience_of_swaps(n_components: int) -> int:
     return max(20, 2 * n_components)
 
 
-def _another_start(rows: Distinct, em: LocalEM, n_components: int) -> Model | None:
+def _another_start(rows: DistinctRows, em: LocalEM, n_components: int) -> Model | None:
     """The model of an M-step from k-means on some rows; None if a component has too few rows for a covariance."""
     partition = kmeans(rows.for_search(n_components, em.rng), em.engine, n_components, em.rng)
     source = ArraySource(rows.rows, rows.weight)
     try:
         return InitialMoments(source, em.engine, n_components, partition).model(em.family, Objective(em.ridge))
-    except SingularCovariance:
+    except SingularCovarianceError:
         return None
 
 
-def _crossed(rows: Distinct, em: LocalEM, one: Model, other: Model) -> Model | None:
+def _crossed(rows: DistinctRows, em: LocalEM, one: Model, other: Model) -> Model | None:
     """A model of the best components of two models with as many each; None if an M-step finds no covariance."""
     arrays = _arrays(one)
     of_core = *arrays, *_arrays(other), em.ridge, LIMITS, em.n_threads
@@ -345,7 +345,7 @@ def _of_arrays(like: Model, weights: Array, means: Array, covariances: Array) ->
     return Model(weights, means, like.family.covariances(covariances, *means.shape), like.family)
 
 
-def _part(sample: Distinct, em: LocalEM, model: Model, wanted: tuple[int, int, int]) -> Distinct:
+def _part(sample: DistinctRows, em: LocalEM, model: Model, wanted: tuple[int, int, int]) -> DistinctRows:
     """Draw rows, as many as `wanted` says; all if they are few."""
     if len(sample.rows) < MIN_ROWS_OF_PARTS:
         return sample
@@ -357,7 +357,7 @@ def _part(sample: Distinct, em: LocalEM, model: Model, wanted: tuple[int, int, i
 class _Ascent:
     """Tries moves of a converged state; parameters as in `searched`."""
 
-    def __init__(self, rows: Distinct, em: LocalEM, state: State) -> None:
+    def __init__(self, rows: DistinctRows, em: LocalEM, state: State) -> None:
         self.rows, self._em = rows, em
         self.model, self._height = state.model, state.trace.last
         self._start, self._within = state.trace.last, _within(state.model)
@@ -436,5 +436,5 @@ class _Ascent:
 def _within(model: Model) -> Array:
     """The mean covariance of the components: a matrix if the structure has matrices, else variances."""
     if model.family.kind.second is Second.FULL:
-        return contract("k,kij->ij", model.weights, model.covariances.dense())
-    return contract("k,kj->j", model.weights, model.covariances.variances())
+        return portable_einsum("k,kij->ij", model.weights, model.covariances.dense())
+    return portable_einsum("k,kj->j", model.weights, model.covariances.variances())

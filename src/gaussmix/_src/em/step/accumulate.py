@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from gaussmix._src.engines.base import Engine, Facts
 from gaussmix._src.interfaces.block import Block, BlockState
 from gaussmix._src.interfaces.leaves import TILE_ROWS
-from gaussmix._src.interfaces.moment_spec import MomentSpec, Rule
+from gaussmix._src.interfaces.moment_spec import AssignmentRule, MomentSpec
 from gaussmix._src.interfaces.moments import BlockMoments, Moments
 from gaussmix._src.interfaces.parameters import Parameters
 from gaussmix._src.interfaces.spread import Spread
@@ -34,7 +34,8 @@ class StepTask:
     engine, parameters, spec, rule, anchor : as for `Engine.step`.
     n_components : K.
     responsibilities : computes `Block.assignment` for a part of a block, in the process that has the rows; the rule is
-        then `Rule.ASSIGNMENT`. Under this rule a single component gets every row that is not given to the noise.
+        then `AssignmentRule.ASSIGNMENT`. Under this rule a single component gets every row that is not given to the
+        noise.
     facts : as for `Engine.step`: the facts of the pass before; None in the first pass.
     """
 
@@ -42,7 +43,7 @@ class StepTask:
     n_components: int
     parameters: Parameters | None
     spec: MomentSpec
-    rule: Rule = Rule.SOFT
+    rule: AssignmentRule = AssignmentRule.SOFT
     anchor: Array | None = None
     responsibilities: Callable[[Block], Array] | None = None
     facts: Facts | None = None
@@ -50,7 +51,7 @@ class StepTask:
     def over(self, source: Source) -> Moments:
         """Make the pass: sums of every block, merged and finished."""
         facts = self.facts
-        if facts is None and self.rule is not Rule.ASSIGNMENT:
+        if facts is None and self.rule is not AssignmentRule.ASSIGNMENT:
             facts = collect_facts(source, self.engine, self.spec)
         sums = source.map_merge(self if facts is self.facts else replace(self, facts=facts))
         return self.engine.finish(sums, self.parameters, self.spec, facts)
@@ -62,7 +63,7 @@ class StepTask:
     def sizes(self, n_features: int) -> tuple[int, int, int]:
         """Return about how many bytes are sent for the task in a step of EM and for the sums of a node, and K."""
         n_second = self.spec.n_values(self.n_components, n_features)
-        was_tried = self.rule is Rule.SOFT and self.facts is not None and self.facts.total is not None
+        was_tried = self.rule is AssignmentRule.SOFT and self.facts is not None and self.facts.total is not None
         sums = self.n_components * (1 + 2 * n_features) + (0 if was_tried else n_second)
         return 16 * (self.n_components * (2 + 2 * n_features) + 2 * n_second), 8 * sums, self.n_components
 
@@ -72,7 +73,7 @@ class StepTask:
     def call(self, block: Block, state: BlockState) -> BlockMoments:
         if self.responsibilities is not None:
             return self._call_in_parts(block, self.responsibilities)
-        if self.rule is Rule.ASSIGNMENT and self.n_components == 1:
+        if self.rule is AssignmentRule.ASSIGNMENT and self.n_components == 1:
             block = replace(block, assignment=_of_one(block))
         return self.engine.step(block, state, self.parameters, self.spec, self.rule, self.anchor, self.facts)
 

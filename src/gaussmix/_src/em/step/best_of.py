@@ -12,12 +12,12 @@ from gaussmix._src.em.objective.stopping import Stopping
 from gaussmix._src.em.objective.trace import State, Trace, final, joined
 from gaussmix._src.em.step.one_call import copies, run_each
 from gaussmix._src.engines.base import Engine
-from gaussmix._src.errors import NonFiniteLikelihood, Outcome, SingularCovariance
+from gaussmix._src.errors import NonFiniteLikelihood, Outcome, SingularCovarianceError
 from gaussmix._src.model import Model
 from gaussmix._src.numerics.arrays import Array
-from gaussmix._src.numerics.contract import contract
 from gaussmix._src.numerics.core import core
 from gaussmix._src.numerics.factorise import factorise
+from gaussmix._src.numerics.portable_einsum import portable_einsum
 from gaussmix._src.sources.base import Source
 
 # Relative, and nats for objectives below 1: runs that reach the same maximum differ by less, in any component order.
@@ -39,12 +39,12 @@ def best_run(runs: Iterable[Iterable[State]], ends: list[Trace] | None = None) -
 
     Parameters
     ----------
-    runs : the states of each run; a run raises `SingularCovariance` if its start has no covariances.
+    runs : the states of each run; a run raises `SingularCovarianceError` if its start has no covariances.
     ends : gets the trace of each run that ended with a finite likelihood.
 
     Raises
     ------
-    SingularCovariance : no start had covariances; the error of the last one.
+    SingularCovarianceError : no start had covariances; the error of the last one.
     NonFiniteLikelihood : the likelihood of the last start was not a finite number, and no other start did better.
     """
     best: State | None = None
@@ -52,7 +52,7 @@ def best_run(runs: Iterable[Iterable[State]], ends: list[Trace] | None = None) -
     for states in runs:
         try:
             end = final(states)
-        except SingularCovariance as error:
+        except SingularCovarianceError as error:
             failure = error
             continue
         if end.outcome is Outcome.NON_FINITE:
@@ -150,15 +150,17 @@ def _gaps(models: list[Model]) -> Array:
     covariances = np.array([model.covariances.dense() for model in models])
     n, K, d = means.shape
     factors = factorise(covariances.reshape(n * K, d, d))[0].reshape(n, K, d, d)
-    precisions = contract("rkji,rkjl->rkil", factors, factors)
+    precisions = portable_einsum("rkji,rkjl->rkil", factors, factors)
     means = means - means.mean(axis=0)
-    pulled = contract("rkij,rkj->rki", precisions, means)
-    rest = contract("rki,rki->rk", pulled, means) - d
+    pulled = portable_einsum("rkij,rkj->rki", precisions, means)
+    rest = portable_einsum("rki,rki->rk", pulled, means) - d
     # tr(P Σ') − d + δᵀ P δ is one product of the numbers of a model and those of another one.
     own = np.concatenate((precisions.reshape(n, K, d * d), -2 * pulled, rest[:, :, None]), axis=2)
     squares = (covariances + means[:, :, :, None] * means[:, :, None]).reshape(n, K, d * d)
-    one_way = contract("rka,ska->rsk", own, np.concatenate((squares, means, np.ones((n, K, 1))), axis=2))
-    return contract("rsk,rsk->rs", 0.25 * (one_way + one_way.swapaxes(0, 1)), 0.5 * (weights[:, None] + weights))
+    one_way = portable_einsum("rka,ska->rsk", own, np.concatenate((squares, means, np.ones((n, K, 1))), axis=2))
+    return portable_einsum(
+        "rsk,rsk->rs", 0.25 * (one_way + one_way.swapaxes(0, 1)), 0.5 * (weights[:, None] + weights)
+    )
 
 
 def rank(state: State) -> tuple[bool, float]:

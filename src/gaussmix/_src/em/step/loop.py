@@ -14,7 +14,7 @@ from gaussmix._src.em.step.accumulate import StepTask
 from gaussmix._src.em.step.fast_path import FastPath
 from gaussmix._src.em.step.maximise import loss, next_model
 from gaussmix._src.engines.base import Engine
-from gaussmix._src.errors import Outcome, SingularCovariance
+from gaussmix._src.errors import Outcome, SingularCovarianceError
 from gaussmix._src.interfaces.moments import Moments
 from gaussmix._src.interfaces.parameters import MAX_LOSS
 from gaussmix._src.model import Model
@@ -98,7 +98,7 @@ def sound_end(
     """The end of `run_em`; None if a component freezes or the likelihood is not finite."""
     try:
         end = final(run_em(source, engine, model, objective, stopping, **how))
-    except SingularCovariance:
+    except SingularCovarianceError:
         return None
     return None if end.trace.frozen or end.outcome is Outcome.NON_FINITE else end
 

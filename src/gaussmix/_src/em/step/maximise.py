@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 from gaussmix._src.covariances import Covariances
 from gaussmix._src.em.objective.objective import Objective
 from gaussmix._src.em.objective.trace import Frozen
-from gaussmix._src.errors import SingularCovariance
+from gaussmix._src.errors import SingularCovarianceError
 from gaussmix._src.families.base import Family
 from gaussmix._src.interfaces.moments import Moments, Scatter
 from gaussmix._src.interfaces.parameters import MEAN_ROUNDING, MIN_COMPONENT_WEIGHT
 from gaussmix._src.model import Model
 from gaussmix._src.numerics.arrays import Array
-from gaussmix._src.numerics.contract import contract
+from gaussmix._src.numerics.portable_einsum import portable_einsum
 
 # Initial weight of an empty component, as a fraction of 1/K.
 EMPTY_WEIGHT = 0.01
@@ -44,8 +44,8 @@ def initial_models(
 
     An empty component starts at its mean of `default_means` (n_components, n_features), with the pooled covariance of
     the others and the weight `EMPTY_WEIGHT` / K, so that it can still gain rows. A family with several first updates
-    gives the covariances after the last one as `current`; there are no alternatives then. Raises `SingularCovariance`
-    if, in every model, a component has too few distinct rows for a covariance.
+    gives the covariances after the last one as `current`; there are no alternatives then. Raises
+    `SingularCovarianceError` if, in every model, a component has too few distinct rows for a covariance.
     """
     weights, means, scatter = maximise(moments, default_means)
     empty = weights <= MIN_COMPONENT_WEIGHT
@@ -66,7 +66,7 @@ def initial_models(
             models.append(model)
         wrong |= result
     if not models:
-        raise SingularCovariance.from_components(sorted(wrong))
+        raise SingularCovarianceError.from_components(sorted(wrong))
     return models
 
 
@@ -121,7 +121,7 @@ def loss(anchor: Array, model: Model) -> float:
     if not model.covariances.is_shared:
         return float((whitened**2).sum(axis=1).max())
     scaled = whitened * np.sqrt(model.weights)[:, None]
-    return float(np.abs(contract("ij,kj->ik", scaled, scaled)).sum(axis=1).max())
+    return float(np.abs(portable_einsum("ij,kj->ik", scaled, scaled)).sum(axis=1).max())
 
 
 def _fill_empty(scatter: Scatter, empty: NDArray[np.bool_]) -> Scatter:
@@ -159,6 +159,6 @@ def _singular(model: Model) -> tuple[int, ...]:
     """Components whose covariance has no Cholesky factor; all components if they share it."""
     try:
         _ = model.whitening
-    except SingularCovariance as error:
+    except SingularCovarianceError as error:
         return tuple(range(model.n_components)) if model.covariances.is_shared else error.components
     return ()

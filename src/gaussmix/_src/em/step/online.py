@@ -23,7 +23,7 @@ STEP_ROWS = 5_040  # 35 of the core's tiles; 13 steps are a leaf
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Rate(Value):
+class ForgettingRate(Value):
     """How fast a stream is forgotten, as `GaussianMixture(forgetting=…)` takes it.
 
     Parameters
@@ -42,9 +42,9 @@ class Rate(Value):
 
     Examples
     --------
-    >>> from gaussmix import GaussianMixture, Rate
-    >>> GaussianMixture(2, forgetting=Rate(half_life=100_000)).forgetting
-    Rate(half_life=100000)
+    >>> from gaussmix import GaussianMixture, ForgettingRate
+    >>> GaussianMixture(2, forgetting=ForgettingRate(half_life=100_000)).forgetting
+    ForgettingRate(half_life=100000)
     """
 
     decay: float = 0.7
@@ -86,9 +86,9 @@ def online_step(
 ) -> tuple[Moments, Model, Mapping[int, Frozen]]:
     """Mix the sums of new rows into those of earlier rows, both for a row weight of 1, and make the next model.
 
-    S ← (1 − γ) S + γ s with log(1 − γ) of `Rate.log_retention`; Cappé & Moulines (2009), JRSS B 71, eq. 9 and 10. The
-    spec of the family must not depend on its covariances. Components that degenerate keep their mean and covariance in
-    this step; the next step tries them again, because new rows may reach them.
+    S ← (1 − γ) S + γ s with log(1 − γ) of `ForgettingRate.log_retention`; Cappé & Moulines (2009), JRSS B 71, eq. 9 and
+    10. The spec of the family must not depend on its covariances. Components that degenerate keep their mean and
+    covariance in this step; the next step tries them again, because new rows may reach them.
     """
     new = sums_per_weight(source, engine, model)
     sums = new.scaled(-expm1(log_retention)) + sums.scaled(exp(log_retention))
@@ -96,4 +96,4 @@ def online_step(
     return sums, following, frozen
 
 
-Rate.__module__ = "gaussmix"  # where users import it from
+ForgettingRate.__module__ = "gaussmix"  # where users import it from

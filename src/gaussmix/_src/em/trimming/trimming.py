@@ -19,7 +19,7 @@ import numpy as np
 from gaussmix._src.covariances import Diagonal
 from gaussmix._src.em.initialisation.base import Partition, centre_parameters, nearest_centre, start_named
 from gaussmix._src.em.initialisation.initial import InitialMoments
-from gaussmix._src.em.initialisation.sample import Distinct, robust_variances
+from gaussmix._src.em.initialisation.sample import DistinctRows, robust_variances
 from gaussmix._src.em.objective.objective import Objective
 from gaussmix._src.em.objective.stopping import Stopping
 from gaussmix._src.em.objective.trace import State, final
@@ -28,11 +28,11 @@ from gaussmix._src.em.step.best_of import best_run, rank
 from gaussmix._src.em.step.loop import run_em, sound_end
 from gaussmix._src.em.trimming.fall import fall
 from gaussmix._src.engines.base import Engine
-from gaussmix._src.errors import SingularCovariance
+from gaussmix._src.errors import SingularCovarianceError
 from gaussmix._src.families.base import without_constraints
 from gaussmix._src.interfaces.block import Block, BlockState
 from gaussmix._src.interfaces.leaves import Sums
-from gaussmix._src.interfaces.moment_spec import Rule
+from gaussmix._src.interfaces.moment_spec import AssignmentRule
 from gaussmix._src.interfaces.moments import BlockMoments
 from gaussmix._src.interfaces.parameters import Parameters
 from gaussmix._src.model import Model
@@ -283,7 +283,7 @@ def trimming_cutoff(source: Source, engine: Engine[Any], model: Model) -> float 
     return source.rule(engine, model.parameters).cutoff if isinstance(source, Trimmed) else None
 
 
-def _widths(sample: Distinct) -> Array:
+def _widths(sample: DistinctRows) -> Array:
     """Widths of the middle three quarters of each feature, (n_features,), data units; 0 for a constant feature.
 
     Where the middle is one number, the standard deviation.
@@ -302,14 +302,14 @@ class Trim:
         """The rows of a source; each pass with parameters leaves out the least likely."""
         return Trimmed(source, self.fraction)
 
-    def nearest(self, means: Array, sample: Distinct) -> Partition:
+    def nearest(self, means: Array, sample: DistinctRows) -> Partition:
         """Assign rows as `nearest_centre` does, by spheres as wide as the rows, so that units decide nothing."""
-        return Partition(centre_parameters(means, float(_widths(sample).max()) or 1.0), Rule.HARD)
+        return Partition(centre_parameters(means, float(_widths(sample).max()) or 1.0), AssignmentRule.HARD)
 
     def partition(
         self,
         name: str,
-        sample: Distinct,
+        sample: DistinctRows,
         engine: Engine[Any],
         n_components: int,
         ridge: Array,
@@ -334,7 +334,7 @@ class Trim:
         partitions += [nearest_centre(rows.filled[rows.draw(rng.random(n_components))]) for _ in range(N_TRIES)]
         runs = list[State]()
         for partition in partitions:
-            with suppress(SingularCovariance):
+            with suppress(SingularCovarianceError):
                 model = InitialMoments(source, engine, n_components, partition).model(family, objective)
                 if (run := sound_end(source, engine, model, objective, START_STOPPING)) is not None:
                     runs.append(run)
@@ -345,4 +345,4 @@ class Trim:
         model = best_run([end] for end in ends).model
         whitening = Diagonal.from_array(model.covariances.array * widths**2, n_components, n_features, True).whitening
         # All log densities differ by a constant from those in data units, which would change their last digits.
-        return Partition(Parameters(model.parameters.log_scale, model.means * widths, whitening), Rule.SOFT)
+        return Partition(Parameters(model.parameters.log_scale, model.means * widths, whitening), AssignmentRule.SOFT)

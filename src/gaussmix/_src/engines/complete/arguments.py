@@ -70,6 +70,6 @@ def repeat_projection(spec: MomentSpec, n_components: int) -> Array | None:
 
 
 def no_arguments(anchor: Array) -> Arguments:
-    """Placeholders under `Rule.ASSIGNMENT`, which reads no parameters."""
+    """Placeholders under `AssignmentRule.ASSIGNMENT`, which reads no parameters."""
     n_components = len(anchor)
     return Arguments(np.zeros(n_components), np.zeros(anchor.shape), int(FactorShape.SPHERICAL), np.ones(n_components))

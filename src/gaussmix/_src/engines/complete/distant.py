@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from gaussmix._src.engines.base import NEGLIGIBLE_NATS, Engine
 from gaussmix._src.interfaces.block import Block
-from gaussmix._src.interfaces.moment_spec import MomentSpec, Rule
+from gaussmix._src.interfaces.moment_spec import AssignmentRule, MomentSpec
 from gaussmix._src.interfaces.moments import BlockMoments
 from gaussmix._src.interfaces.parameters import Parameters
 from gaussmix._src.numerics.arrays import Array
@@ -116,7 +116,7 @@ def sum_distant_rows(
     """The sums over far rows in a soft step, about an anchor."""
     resp = softmax(_log_odds_of_nearest(distant, parameters))
     weight, distant = distant.weight, replace(distant, assignment=_without_negligible(resp))
-    sums = engine.step(distant, engine.open(distant, spec, len(anchor)), None, spec, Rule.ASSIGNMENT, anchor)
+    sums = engine.step(distant, engine.open(distant, spec, len(anchor)), None, spec, AssignmentRule.ASSIGNMENT, anchor)
     log_density = engine.log_density(distant, parameters)
     with np.errstate(over="ignore"):  # −∞, which the caller reports
         return replace(sums, log_likelihood=float((weight * log_density)[weight > 0].sum()))

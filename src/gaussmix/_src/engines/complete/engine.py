@@ -24,7 +24,7 @@ from gaussmix._src.engines.complete.visits import Counts, Labels, Ordering, Visi
 from gaussmix._src.engines.joint import joint_labels, joint_log_density, joint_responsibilities
 from gaussmix._src.interfaces.block import Block, BlockState, RowStatistics
 from gaussmix._src.interfaces.leaves import LEAF_ROWS, Tree
-from gaussmix._src.interfaces.moment_spec import MomentSpec, Rule, Second
+from gaussmix._src.interfaces.moment_spec import AssignmentRule, MomentSpec, Second
 from gaussmix._src.interfaces.moments import BlockMoments, Moments
 from gaussmix._src.interfaces.parameters import Parameters
 from gaussmix._src.interfaces.spread import Spread
@@ -77,7 +77,7 @@ class StepPlan(NamedTuple):
     arguments: Arguments
     anchor: Array
     spec: MomentSpec
-    rule: Rule
+    rule: AssignmentRule
     origin: Array | None = None
     is_ordered: bool = False
     log_background: float = -np.inf
@@ -106,7 +106,7 @@ class CompleteEngine(InOneCall):
         state: CompleteState,
         parameters: Parameters | None,
         spec: MomentSpec,
-        rule: Rule = Rule.SOFT,
+        rule: AssignmentRule = AssignmentRule.SOFT,
         anchor: Array | None = None,
         facts: CompleteFacts | None = None,
     ) -> BlockMoments:
@@ -117,7 +117,7 @@ class CompleteEngine(InOneCall):
             label = partial(self._label, block)
             visit = state.visits.begin(plan.arguments, facts.ordering, label)
         sums, n_distant, n_active = self._sum(block, plan, visit)
-        if n_distant and parameters is not None and rule is Rule.SOFT:
+        if n_distant and parameters is not None and rule is AssignmentRule.SOFT:
             visit = visit.in_leaves(slice(None))
             sums, n_active = self._sum_leaves(block, parameters, plan, visit)
         if plan.is_ordered:
@@ -147,10 +147,10 @@ class CompleteEngine(InOneCall):
         """The sums that the core makes, how many rows are far, and about how many responsibilities are not 0."""
         spec = plan.spec
         log_likelihood, mass, first, second, n_distant, n_active, background = native_target().step(
-            block.rows, block.row_weight, block.assignment if plan.rule is Rule.ASSIGNMENT else None, plan.origin,
-            *plan.arguments, None if spec.second is Second.NONE else plan.anchor, plan.rule, spec.second,
+            block.rows, block.row_weight, block.assignment if plan.rule is AssignmentRule.ASSIGNMENT else None,
+            plan.origin, *plan.arguments, None if spec.second is Second.NONE else plan.anchor, plan.rule, spec.second,
             self._n_threads, *visit, repeat_projection(spec, len(plan.anchor)),
-            *((None, None) if plan.rule is Rule.ASSIGNMENT else (block.log_prior, block.prior_indices)),
+            *((None, None) if plan.rule is AssignmentRule.ASSIGNMENT else (block.log_prior, block.prior_indices)),
             plan.log_background,
         )  # fmt: skip
         sums = BlockMoments(
@@ -183,7 +183,7 @@ class CompleteEngine(InOneCall):
         """The likeliest component of each row, as a pass with these parameters wrote it."""
         labels = np.empty(block.n_rows, dtype=np.uint16)
         native_target().step(
-            block.rows, None, None, None, *by, by.means, Rule.SOFT, Second.TRACE, self._n_threads,
+            block.rows, None, None, None, *by, by.means, AssignmentRule.SOFT, Second.TRACE, self._n_threads,
             None, labels, None, None, None, block.log_prior, block.prior_indices,
         )  # fmt: skip
         return labels
@@ -263,7 +263,7 @@ def _plan(
     n_components: int,
     parameters: Parameters | None,
     spec: MomentSpec,
-    rule: Rule,
+    rule: AssignmentRule,
     anchor: Array | None,
     facts: CompleteFacts,
 ) -> StepPlan:
@@ -287,7 +287,7 @@ def _plan(
             centred = replace(parameters, means=parameters.means - centre)
             arguments, about = pack_parameters(centred, whiten_once=True), np.broadcast_to(centre, shape)
             return StepPlan(arguments, about, MomentSpec(Second.NONE), rule, centre)
-    is_ordered = rule is Rule.SOFT and may_be_ordered(parameters.whitening)
+    is_ordered = rule is AssignmentRule.SOFT and may_be_ordered(parameters.whitening)
     is_ordered = is_ordered and could_pay(facts.n_rows, parameters.whitening.factor_shape, *shape)
     background = parameters.log_background
     return StepPlan(pack_parameters(parameters), about, each, rule, is_ordered=is_ordered, log_background=background)

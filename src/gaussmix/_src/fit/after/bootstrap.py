@@ -56,7 +56,8 @@ class Refits(NamedTuple):
     n : how many were made.
     n_collapsed : in which a component fell onto too few rows, or lost them.
     n_relabelled : whose components had to be brought into order.
-    n_elsewhere : that ended at another maximum: a component shares less than half of its rows with that of `model`.
+    n_at_other_maximum : that ended at another maximum: a component shares less than half of its rows with that of
+        `model`.
     n_unfinished : that had not converged after `MAX_REFIT_STEPS` steps.
     degenerate : components that had collapsed or lost their rows in the fit itself.
     """
@@ -68,7 +69,7 @@ class Refits(NamedTuple):
     n: int
     n_collapsed: int
     n_relabelled: int
-    n_elsewhere: int
+    n_at_other_maximum: int
     n_unfinished: int
     degenerate: Sequence[int]
 
@@ -147,8 +148,8 @@ def refits(
             f"n_components, raise {'concentration or ' if how.concentration < 1 else ''}reg_covar, or set "
             "prior='default'."
         )
-    n_collapsed, n_relabelled, n_elsewhere, n_unfinished = tally.tolist()
-    numbers = n, n_collapsed, n_relabelled, n_elsewhere, n_unfinished
+    n_collapsed, n_relabelled, n_at_other_maximum, n_unfinished = tally.tolist()
+    numbers = n, n_collapsed, n_relabelled, n_at_other_maximum, n_unfinished
     return Refits(model, before, np.concatenate(draws), np.concatenate(counts), *numbers, sorted(already))
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from gaussmix._src.em.objective.trace import State
-from gaussmix._src.errors import DegenerateError, SingularCovariance, counted, listed
+from gaussmix._src.errors import DegenerateError, SingularCovarianceError, counted, listed
 from gaussmix._src.families.base import Family
 from gaussmix._src.fit.fitted import Diagnosis
 from gaussmix._src.interfaces.moment_spec import Second
@@ -183,13 +183,13 @@ def feature_name(feature: int | None, names: Sequence[str] | None) -> str | int 
 
 
 def explain_error(
-    error: SingularCovariance, source: Source, family: Family, names: Sequence[str] | None
-) -> SingularCovariance:
+    error: SingularCovarianceError, source: Source, family: Family, names: Sequence[str] | None
+) -> SingularCovarianceError:
     """The same error with the columns that make covariances singular, if there are some, unless it says more."""
     if isinstance(error, DegenerateError):
         return error
     sentence = SingularColumns.find(source, [family]).sentence(names)
-    return SingularCovariance(error.components, f"{error.sentence} {sentence}") if sentence else error
+    return SingularCovarianceError(error.components, f"{error.sentence} {sentence}") if sentence else error
 
 
 def with_feature_name(error: DegenerateError, source: Source, names: Sequence[str] | None) -> DegenerateError:

@@ -17,7 +17,7 @@ from gaussmix._src.em.objective.stopping import FIRST_TOLERANCE, MIN_TOLERANCE, 
 from gaussmix._src.em.objective.trace import Frozen, State, Trace, final, joined
 from gaussmix._src.em.priors.posterior import Posterior
 from gaussmix._src.em.step.loop import run_em
-from gaussmix._src.errors import SingularCovariance
+from gaussmix._src.errors import SingularCovarianceError
 from gaussmix._src.fit.problem import Problem
 from gaussmix._src.model import Model
 from gaussmix._src.numerics.arrays import Array
@@ -268,6 +268,6 @@ class Ascent:
             state = state._replace(model=self.problem.objective.feasible(at.at(step)))
             try:
                 information = self.information(state)
-            except SingularCovariance:
+            except SingularCovarianceError:
                 return None
         return None

@@ -1,4 +1,4 @@
-"""How the runs of EM go and end: `acceleration`, `degenerate`, and `certify` and ``tol="auto"``."""
+"""How the runs of EM go and end: `acceleration`, `degenerate`, and `check_maximum` and ``tol="auto"``."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from gaussmix._src.fit.features.base import FitFeature
 from gaussmix._src.fit.fit import check_certifiable
 from gaussmix._src.fit.plan import Plan
 from gaussmix._src.fit.problem import Problem
-from gaussmix._src.validation.parameters import check_acceleration, check_certify, check_remedy, check_tol
+from gaussmix._src.validation.parameters import check_acceleration, check_maximum_option, check_remedy, check_tol
 
 
 class Degenerate(FitFeature):
@@ -56,14 +56,14 @@ class Certificate(FitFeature):
     """A fit that goes on to a maximum, or that finds out in any case, or in none, whether it is at one."""
 
     def used(self) -> Sequence[str]:
-        self._is_requested = check_certify(getattr(self.estimator, "certify", "auto"))
+        self._is_requested = check_maximum_option(getattr(self.estimator, "check_maximum", "auto"))
         self._seeks_maximum = check_tol(self.estimator.tol) is None
-        requested = [] if self._is_requested is None else [f"certify={self._is_requested}"]
+        requested = [] if self._is_requested is None else [f"check_maximum={self._is_requested}"]
         return ["tol='auto'", *requested] if self._seeks_maximum else requested
 
     def plan(self, plan: Plan, problem: Problem) -> Plan:
         stopping = plan.stopping.at_maximum(plan.stopping.max_steps) if self._seeks_maximum else plan.stopping
-        return replace(plan, stopping=stopping, certify=self._seeks_maximum or self._is_requested)
+        return replace(plan, stopping=stopping, check_maximum=self._seeks_maximum or self._is_requested)
 
     def runs(self, runs: Iterable[Run], problem: Problem, plan: Plan) -> Iterable[Run]:
         if self._seeks_maximum:

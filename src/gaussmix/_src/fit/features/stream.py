@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from gaussmix._src.em.step.online import STEP_ROWS, Rate
+from gaussmix._src.em.step.online import STEP_ROWS, ForgettingRate
 from gaussmix._src.fit.features.base import FitFeature
 from gaussmix._src.fit.plan import Plan
 from gaussmix._src.fit.problem import Problem
@@ -28,13 +28,15 @@ class FirstRows(FitFeature):
         return replace(plan, rng=np.random.default_rng(self.estimator._stream.seed))
 
 
-def check_rate(forgetting: Any) -> Rate:
+def check_rate(forgetting: Any) -> ForgettingRate:
     """How fast a stream is forgotten."""
-    if isinstance(forgetting, Rate):
+    if isinstance(forgetting, ForgettingRate):
         return forgetting
     if forgetting is None:
-        return Rate()
-    half_life = check_nonnegative("forgetting", forgetting, " (rows), None or a Rate")
+        return ForgettingRate()
+    half_life = check_nonnegative("forgetting", forgetting, " (rows), None or a ForgettingRate")
     if half_life < STEP_ROWS:
-        raise ValueError(f"forgetting={forgetting!r} must be None, a Rate or at least {STEP_ROWS} rows, one step.")
-    return Rate(half_life=half_life)
+        raise ValueError(
+            f"forgetting={forgetting!r} must be None, a ForgettingRate or at least {STEP_ROWS} rows, one step."
+        )
+    return ForgettingRate(half_life=half_life)

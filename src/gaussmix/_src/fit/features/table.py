@@ -25,7 +25,7 @@ FEATURES = {
         "weights_init", "means_init", "precisions_init", "covariances_init",
     ),
     "features.runs:AcceleratedRuns": ("acceleration",),
-    "features.runs:Certificate": ("certify", "tol"),
+    "features.runs:Certificate": ("check_maximum", "tol"),
     "features.starts:WarmStart": ("warm_start",),
     "features.stream:FirstRows": ("forgetting", "partial_fit"),
     "checkpoint:Checkpoint": ("checkpoint",),
@@ -44,7 +44,7 @@ _NOT_IN_STREAM = (
 )  # fmt: skip
 _NOT_IN_GROUPS = (
     "callbacks", "max_time", "checkpoint", "weights_init", "means_init", "precisions_init", "covariances_init",
-    "warm_start", "noise", "verbose", "degenerate='drop'", "certify=True",
+    "warm_start", "noise", "verbose", "degenerate='drop'", "check_maximum=True",
 )  # fmt: skip
 
 # Two things that no fit can use together, and what the error says. The first pair of a fit is the one that is named.

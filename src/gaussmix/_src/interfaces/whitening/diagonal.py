@@ -32,7 +32,7 @@ class DiagonalWhitening(ElementWise):
 
     @classmethod
     def from_variances(cls, variances: Array) -> DiagonalWhitening:
-        """From variances (n, n_features), data units²; raises `SingularCovariance` where not positive."""
+        """From variances (n, n_features), data units²; raises `SingularCovarianceError` where not positive."""
         factors = inverse_root(variances)
         return cls(factors, log(factors).sum(axis=1))
 
@@ -50,7 +50,7 @@ class SphericalWhitening(ElementWise):
 
     @classmethod
     def from_variances(cls, variances: Array, n_features: int) -> SphericalWhitening:
-        """From variances (n,), data units²; raises `SingularCovariance` where not positive."""
+        """From variances (n,), data units²; raises `SingularCovarianceError` where not positive."""
         factors = inverse_root(variances)
         return cls(factors, n_features * log(factors))
 

@@ -6,13 +6,13 @@ from typing import ClassVar
 
 import numpy as np
 
-from gaussmix._src.errors import SingularCovariance
+from gaussmix._src.errors import SingularCovarianceError
 from gaussmix._src.interfaces.whitening.base import FactorShape, Whitening
 from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.numerics.axes import principal_axes
-from gaussmix._src.numerics.contract import contract
 from gaussmix._src.numerics.elementary import inverse_root, log
 from gaussmix._src.numerics.factorise import MAX_INFLATION
+from gaussmix._src.numerics.portable_einsum import portable_einsum
 
 
 class LowRankWhitening(Whitening):
@@ -32,14 +32,15 @@ class LowRankWhitening(Whitening):
 
         Raises
         ------
-        SingularCovariance : Σ_jj (Σ⁻¹)_jj ≥ 1 / (8 d ε) for some j as for matrices; the message names their components.
+        SingularCovarianceError : Σ_jj (Σ⁻¹)_jj ≥ 1 / (8 d ε) for some j as for matrices; the message names their
+            components.
         """
         stretch = np.sqrt(1.0 + spread**2)
         growth = 1.0 + ((loadings * roots[..., None]) ** 2).sum(axis=2)  # Σ_jj / ψ_j
         shrinkage = 1.0 - ((directions * (spread / stretch)[:, None, :]) ** 2).sum(axis=2)  # ψ_j (Σ⁻¹)_jj
         singular = (growth * shrinkage >= MAX_INFLATION / roots.shape[1]).any(axis=1)
         if singular.any():
-            raise SingularCovariance(np.flatnonzero(singular))
+            raise SingularCovarianceError(np.flatnonzero(singular))
         factors = np.empty((*roots.shape, loadings.shape[2] + 1))
         factors[..., :-1] = directions * np.sqrt(spread**2 / (stretch * (1.0 + stretch)))[:, None, :]
         factors[..., -1] = roots
@@ -58,8 +59,8 @@ class LowRankWhitening(Whitening):
     def _along(self, offsets: Array) -> Array:
         scaled = offsets * self.factors[..., -1]
         directions = np.broadcast_to(self.factors[..., :-1], (*scaled.shape, self.factors.shape[2] - 1))
-        along = contract("kdq,kd->kq", directions, scaled)  # without BLAS, which has bits of its own
-        return contract("kdq,kq->kd", directions, along)
+        along = portable_einsum("kdq,kd->kq", directions, scaled)  # without BLAS, which has bits of its own
+        return portable_einsum("kdq,kq->kd", directions, along)
 
     def whiten_change(self, component: int, reference: int, offsets: Array) -> Array:
         own, other = self.factor(component), self.factor(reference)
@@ -73,8 +74,10 @@ class LowRankWhitening(Whitening):
     def colour(self, component: int, whitened: Array) -> Array:
         factor = self.factor(component)
         directions = factor[:, :-1]
-        along = contract("nd,dq->nq", whitened, directions) / (1.0 - (directions**2).sum(axis=0))  # without BLAS
-        return (whitened + contract("nq,dq->nd", along, directions)) / factor[:, -1]
+        along = portable_einsum("nd,dq->nq", whitened, directions) / (
+            1.0 - (directions**2).sum(axis=0)
+        )  # without BLAS
+        return (whitened + portable_einsum("nq,dq->nd", along, directions)) / factor[:, -1]
 
     def precision_times(self, component: int, offsets: Array) -> Array:
         factor = self.factor(component)
@@ -83,7 +86,7 @@ class LowRankWhitening(Whitening):
     def precisions(self) -> Array:
         roots = self.factors[..., -1]
         scaled = self._gram_factor() * roots[..., None]
-        precisions: Array = -contract("kiq,kjq->kij", scaled, scaled)
+        precisions: Array = -portable_einsum("kiq,kjq->kij", scaled, scaled)
         np.einsum("kii->ki", precisions)[...] += roots**2
         return precisions
 
@@ -121,22 +124,25 @@ def spectrum(loadings: Array, noise: Array) -> tuple[Array, Array, Array, Array]
 
     Raises
     ------
-    SingularCovariance : some noise variances are not positive, or loadings are beyond the range of float64 compared
-        with them.
+    SingularCovarianceError : some noise variances are not positive, or loadings are beyond the range of float64
+        compared with them.
     """
     roots = inverse_root(noise)
     scaled = loadings * roots[..., None]
     with np.errstate(over="ignore"):
         usable = np.isfinite((scaled**2).sum(axis=(1, 2)))
     if not usable.all():
-        raise SingularCovariance(np.flatnonzero(~usable))
+        raise SingularCovarianceError(np.flatnonzero(~usable))
     rotation = np.broadcast_to(np.eye(scaled.shape[2]), (len(scaled), *2 * scaled.shape[2:]))
     for _ in range(2):  # large columns round small ones the first time
-        axes = principal_axes(contract("kdq,kdr->kqr", scaled, scaled))[1]
-        scaled, rotation = contract("kdq,kqr->kdr", scaled, axes), contract("kqr,krs->kqs", rotation, axes)
+        axes = principal_axes(portable_einsum("kdq,kdr->kqr", scaled, scaled))[1]
+        scaled, rotation = (
+            portable_einsum("kdq,kqr->kdr", scaled, axes),
+            portable_einsum("kqr,krs->kqs", rotation, axes),
+        )
     spread = np.sqrt((scaled**2).sum(axis=1))
     directions = scaled / np.where(spread > 0, spread, 1.0)[:, None, :]
     for following in range(1, directions.shape[2]):  # small columns have rounding errors along the large ones
         larger, small = directions[..., :following], directions[..., following]
-        small -= contract("kdq,kq->kd", larger, contract("kdq,kd->kq", larger, small))
+        small -= portable_einsum("kdq,kq->kd", larger, portable_einsum("kdq,kd->kq", larger, small))
     return roots, directions, spread, rotation

@@ -6,12 +6,12 @@ from typing import ClassVar
 
 import numpy as np
 
-from gaussmix._src.errors import SingularCovariance
+from gaussmix._src.errors import SingularCovarianceError
 from gaussmix._src.interfaces.whitening.base import FactorShape, Whitening
 from gaussmix._src.numerics.arrays import Array
-from gaussmix._src.numerics.contract import contract
 from gaussmix._src.numerics.core import native_target
 from gaussmix._src.numerics.factorise import factorise
+from gaussmix._src.numerics.portable_einsum import portable_einsum
 
 COMPONENTS = 2  # the output of `Target.evaluate`: weighted log densities
 
@@ -27,21 +27,21 @@ class TriangularWhitening(Whitening):
 
         Raises
         ------
-        SingularCovariance : some are not positive definite to working precision, or have variances so small that
+        SingularCovarianceError : some are not positive definite to working precision, or have variances so small that
             digits are missing; the message names them.
         """
         factors, log_abs_det, failed = factorise(covariances)
         variances = np.diagonal(covariances, axis1=1, axis2=2)
         failed = failed | (variances < np.finfo(np.float64).tiny).any(axis=1)
         if failed.any():
-            raise SingularCovariance(np.flatnonzero(failed))
+            raise SingularCovarianceError(np.flatnonzero(failed))
         return cls(factors, log_abs_det)
 
     def whiten(self, component: int, offsets: Array) -> Array:
         return offsets @ self.factor(component).T
 
     def whiten_each(self, offsets: Array) -> Array:
-        return contract("kij,kj->ki", self.factors, offsets)  # without BLAS, which has bits of its own
+        return portable_einsum("kij,kj->ki", self.factors, offsets)  # without BLAS, which has bits of its own
 
     def total_squares(self, vectors: Array) -> Array:
         """Σ |W_k v|² over the rows v of `vectors` (n_vectors, n_features), for each factor."""

@@ -281,7 +281,7 @@ class Comparisons(MixtureBase):
         ValueError : n_components is not from 1 to their number, or so small that components some 1e7 standard
             deviations apart would be merged.
         TypeError : n_components is not an integer.
-        SingularCovariance : a covariance is not positive definite.
+        SingularCovarianceError : a covariance is not positive definite.
 
         Notes
         -----

@@ -12,7 +12,7 @@ import numpy as np
 
 from gaussmix._src.checks import check_range
 from gaussmix._src.covariances import Diagonal, Isotropic
-from gaussmix._src.errors import SingularCovariance
+from gaussmix._src.errors import SingularCovarianceError
 from gaussmix._src.interfaces.parameters import LOG_2PI
 from gaussmix._src.interfaces.whitening.base import Whitening
 from gaussmix._src.interfaces.whitening.diagonal import DiagonalWhitening
@@ -44,7 +44,7 @@ class Gaussians:
     def from_model(cls, model: Model, *, axis_parallel: bool | None = None) -> Gaussians:
         """The components of a model, with vectors of variances where these suffice or `axis_parallel` asks for it.
 
-        Raises `SingularCovariance`, which names covariances that are not positive definite.
+        Raises `SingularCovarianceError`, which names covariances that are not positive definite.
         """
         if not np.isfinite(model.whitening.log_abs_det).all():
             raise ValueError("The covariances of this mixture are beyond the range of float64: rescale the features.")
@@ -95,7 +95,7 @@ def within_range(nats: float) -> float:
 
 
 def whitening_of(covariances: Array) -> Whitening:
-    """Factors of covariances (n, d, d) or variances (n, d); raises `SingularCovariance`."""
+    """Factors of covariances (n, d, d) or variances (n, d); raises `SingularCovarianceError`."""
     if covariances.ndim == 2:
         return DiagonalWhitening.from_variances(covariances)
     return TriangularWhitening.from_covariances(covariances)
@@ -194,7 +194,7 @@ def nearest(model: Model) -> tuple[Indices, Array]:
     gaussians = Gaussians.from_model(model)
     try:
         distances = bhattacharyya_distances(gaussians, gaussians)
-    except SingularCovariance:
+    except SingularCovarianceError:
         return neighbour, overlap
     np.fill_diagonal(distances, np.inf)
     neighbour[there] = there[distances.argmin(axis=1)]

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from gaussmix._src.checks import check_count
 from gaussmix._src.covariances import Dense
-from gaussmix._src.errors import SingularCovariance
+from gaussmix._src.errors import SingularCovarianceError
 from gaussmix._src.families.base import unconstrained
 from gaussmix._src.interfaces.whitening.triangular import TriangularWhitening
 from gaussmix._src.mixture.compare.gaussians import MAX_DISTANCE, Gaussians, kl_divergences
@@ -56,7 +56,7 @@ def _merged(parts: Gaussians, n_components: int) -> Labels:
         i, j = sorted(divmod(int(costs.argmin()), n))
         try:
             live.merge(i, j)
-        except SingularCovariance:
+        except SingularCovarianceError:
             raise ValueError(
                 f"n_components={n_components} would merge components that are too far apart for float64 to hold their "
                 f"common covariance: {n_left} is the least that can be had."
@@ -100,7 +100,7 @@ class _RemainingComponents:
         return np.asarray(np.log1p(ratio * (1 - ratio) * np.minimum(squared, MAX_DISTANCE)) - 2 * whitening.log_abs_det)
 
     def merge(self, i: int, j: int) -> None:
-        """Put the two together in place of the first; raises `SingularCovariance`."""
+        """Put the two together in place of the first; raises `SingularCovarianceError`."""
         pair = Gaussians(*(each[[i, j]] for each in (self.weights, self.means, self.covariances)))
         with np.errstate(over="ignore"):
             both = _joined(pair, np.zeros(2, dtype=np.intp))

@@ -172,15 +172,15 @@ class Masses(MixtureBase):
         return self._line.quantile(p)
 
     @overload
-    def tail_probability(
+    def density_p_value(
         self, rows: ArrayLike, *, n_points: int = ..., rng: Rng = ..., return_error: Literal[False] = ...
     ) -> Array: ...
     @overload
-    def tail_probability(
+    def density_p_value(
         self, rows: ArrayLike, *, n_points: int = ..., rng: Rng = ..., return_error: Literal[True]
     ) -> Estimate[Array]: ...
     @of_components
-    def tail_probability(
+    def density_p_value(
         self, rows: ArrayLike, *, n_points: int = N_LEVEL_POINTS, rng: Rng = None, return_error: bool = False
     ) -> Array | Estimate[Array]:
         """Mass where the density is lower than at each row: the p-value of "this row comes from the mixture".
@@ -206,26 +206,26 @@ class Masses(MixtureBase):
         -----
         Some of the points lie far out and have small weights, so that a mass of 1e-15 has a relative error of some
         percent. A mass that they can't tell from 0 is given as its bound Σ_k π_k P(π_k N_k < level), with an error as
-        large, and never as 0. Below 1e-308 float64 has no number for it: see `log_tail_probability`.
+        large, and never as 0. Below 1e-308 float64 has no number for it: see `log_density_p_value`.
 
         Examples
         --------
         >>> from gaussmix import FAMILIES, Mixture
         >>> m = Mixture([0.5, 0.5], [[0.0], [10.0]], [1.0, 1.0], FAMILIES["spherical"])
-        >>> m.tail_probability([[0.0], [2.0], [5.0]]).round(4)  # 5 lies in the middle and is an outlier
+        >>> m.density_p_value([[0.0], [2.0], [5.0]]).round(4)  # 5 lies in the middle and is an outlier
         array([1.    , 0.0455, 0.    ])
         """
         return _linear(*self._log_tails(rows, n_points, rng), return_error)
 
     @of_components
-    def log_tail_probability(self, rows: ArrayLike, *, n_points: int = N_LEVEL_POINTS, rng: Rng = None) -> Array:
-        """Log of `tail_probability`, (n_rows,), nats, however far out a row lies.
+    def log_density_p_value(self, rows: ArrayLike, *, n_points: int = N_LEVEL_POINTS, rng: Rng = None) -> Array:
+        """Log of `density_p_value`, (n_rows,), nats, however far out a row lies.
 
         Examples
         --------
         >>> from gaussmix import FAMILIES, Mixture
         >>> m = Mixture([0.5, 0.5], [[0.0], [10.0]], [1.0, 1.0], FAMILIES["spherical"])
-        >>> m.log_tail_probability([[-60.0]]).round(3)
+        >>> m.log_density_p_value([[-60.0]]).round(3)
         array([-1805.014])
         """
         return self._log_tails(rows, n_points, rng)[0]
@@ -247,7 +247,7 @@ class Masses(MixtureBase):
         Parameters
         ----------
         p : (n_p,) or any other shape, probabilities.
-        n_points, rng, return_error : as in `tail_probability`.
+        n_points, rng, return_error : as in `density_p_value`.
 
         Returns
         -------

@@ -33,7 +33,7 @@ def transform(model: Model, A: ArrayLike, b: ArrayLike | None) -> Model:
     offset = np.zeros(len(matrix)) if b is None else check_finite("b", b, 1)
     if offset.shape != (len(matrix),):
         raise ValueError(f"b must have shape ({len(matrix)},), not {offset.shape}.")
-    _ = model.whitening  # raises SingularCovariance: a failure further on is then A's doing
+    _ = model.whitening  # raises SingularCovarianceError: a failure further on is then A's doing
     with np.errstate(over="ignore", invalid="ignore"):
         covariances, means = model.covariances.simple().transform(matrix), model.means @ matrix.T + offset
         dense = covariances.lift(Dense).each
@@ -64,7 +64,7 @@ def product(one: Model, other: Model) -> Model:
     """The normalised product p(x) q(x) / ∫ p q: N(x | μ, Σ) N(x | ν, T) = c N(x | m, C), C⁻¹ = Σ⁻¹ + T⁻¹, of each pair.
 
     The pairs of the first component with every one of the other model come first. Raises ValueError where mixtures are
-    so far apart that the weights of pairs would have no digits, and `SingularCovariance` where a covariance is not
+    so far apart that the weights of pairs would have no digits, and `SingularCovarianceError` where a covariance is not
     positive definite.
     """
     pair = [model.covariances.simple() for model in (one, other)]

@@ -73,7 +73,7 @@ class Conditionals(MixtureBase):
         ------
         ValueError : a feature is unknown, no feature or every feature is given, or a value is not finite.
         TypeError : `values` is not a dictionary, or a value is not a number.
-        SingularCovariance : a covariance is not positive definite.
+        SingularCovarianceError : a covariance is not positive definite.
 
         Examples
         --------
@@ -110,7 +110,7 @@ class Conditionals(MixtureBase):
         ValueError : a feature is unknown, no feature or every feature is given, or X_known has another shape or
             numbers that are not finite.
         TypeError : X_known are not real numbers.
-        SingularCovariance : a covariance is not positive definite.
+        SingularCovarianceError : a covariance is not positive definite.
 
         Examples
         --------

@@ -55,7 +55,7 @@ class Conditional:
     def from_model(cls, model: Model, known: Indices) -> Conditional:
         """Split a model; the features at `known` are known, in this order, and the others unknown, in theirs.
 
-        Raises ValueError where no feature is known or all are, and `SingularCovariance` where a covariance has no
+        Raises ValueError where no feature is known or all are, and `SingularCovarianceError` where a covariance has no
         Cholesky factor to working precision.
         """
         unknown = np.delete(np.arange(model.n_features), known)
@@ -74,7 +74,7 @@ class Conditional:
 
     @property
     def whitening(self) -> Whitening:
-        """Factors W_k with C_k⁻¹ = W_kᵀ W_k; raises `SingularCovariance`."""
+        """Factors W_k with C_k⁻¹ = W_kᵀ W_k; raises `SingularCovarianceError`."""
         return self.covariances.whitening
 
     def at(self, row: Array, engine: Engine[Any]) -> Model:

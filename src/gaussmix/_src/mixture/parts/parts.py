@@ -38,7 +38,7 @@ class Parts(MixtureBase):
         ValueError : A or b has another shape or is not finite, the rows of A are linearly dependent, so that A x + b
             has no density, or the result is beyond the range of float64.
         TypeError : A or b are not real numbers.
-        SingularCovariance : a covariance is not positive definite.
+        SingularCovarianceError : a covariance is not positive definite.
 
         Examples
         --------
@@ -97,7 +97,7 @@ class Parts(MixtureBase):
         ValueError : the features are not the same, or the mixtures are more than 1e4 standard deviations apart, where
             the weights of pairs would have no digits.
         TypeError : other is not a mixture.
-        SingularCovariance : a covariance is not positive definite.
+        SingularCovarianceError : a covariance is not positive definite.
 
         Notes
         -----

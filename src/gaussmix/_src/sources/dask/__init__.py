@@ -19,14 +19,14 @@ from gaussmix._src.numerics.arrays import Array, Rows
 from gaussmix._src.sources.base import Source
 from gaussmix._src.sources.dask.cluster import DaskWorkers, loaded
 from gaussmix._src.sources.files.base import About, Chosen, Reader, check_columns, long_integers, opened
+from gaussmix._src.sources.open_options import OpenOptions
 from gaussmix._src.sources.remote import LazySource
-from gaussmix._src.sources.request import Request
 
 # What objects in a column may be, by pandas, so that they are numbers.
 _NUMERIC_KINDS = {"boolean", "decimal", "floating", "integer", "mixed-integer-float"}
 
 
-def open_dask(data: Any, request: Request) -> Source:
+def open_dask(data: Any, request: OpenOptions) -> Source:
     """Open a Dask array, frame or series.
 
     Where there is a `distributed.Client`, the rows stay in the memory of its workers, and passes go there. Elsewhere
@@ -63,7 +63,7 @@ class DaskTable:
     left_out: Sequence[str] = ()  # sentences: columns that hold no numbers
 
     @classmethod
-    def from_data(cls, data: Any, request: Request) -> DaskTable:
+    def from_data(cls, data: Any, request: OpenOptions) -> DaskTable:
         """Of a Dask array or frame.
 
         Raises ValueError: a column is absent or holds no numbers, or an array has other than two dimensions.
@@ -109,7 +109,7 @@ class PartReader(Reader):
             row_weight[...] = taken.row_weight
 
 
-def _of_array(data: Any, request: Request) -> DaskTable:
+def _of_array(data: Any, request: OpenOptions) -> DaskTable:
     weights = request.weights
     if data.dtype.kind not in "biuf":
         raise ValueError(f"the Dask array holds {data.dtype}, not real numbers.")
@@ -133,7 +133,7 @@ def _is_persisted(data: da.Array) -> bool:
     return any(isinstance(each, Future) for each in data.dask.values())
 
 
-def _of_frame(data: Any, request: Request) -> DaskTable:
+def _of_frame(data: Any, request: OpenOptions) -> DaskTable:
     columns, weights = request.columns, request.weights
     check_columns("the Dask frame", list(data.columns), columns, weights)
     all_names = {name: _kind(dtype) for name, dtype in data.dtypes.items()}

@@ -19,7 +19,7 @@ from gaussmix._src.numerics.arrays import Array, Rows
 from gaussmix._src.sources.files.base import About, Reader, check_columns
 from gaussmix._src.sources.files.listing import FileVersions
 from gaussmix._src.sources.files.stores import MAX_REQUESTS, at_once, stored_in
-from gaussmix._src.sources.request import Request
+from gaussmix._src.sources.open_options import OpenOptions
 from gaussmix._src.sources.tables import Files, base
 from gaussmix._src.sources.tables.arrow_table import ZSTD, codec_of
 from gaussmix._src.sources.tables.base import batch_rows, describe_type, first_line, is_numeric, typed
@@ -235,7 +235,7 @@ class OnceReader(BatchReader):
 
     is_slow = True
 
-    def __init__(self, name: str, batches: pa.RecordBatchReader, request: Request) -> None:
+    def __init__(self, name: str, batches: pa.RecordBatchReader, request: OpenOptions) -> None:
         self._once: Iterator[pa.RecordBatch] = iter(batches)
         super().__init__(name, batches.schema, request.columns, request.weights)
 

@@ -21,49 +21,49 @@ from gaussmix._src.sources.base import Source
 from gaussmix._src.sources.files.arrow import BatchReader, DatasetReader, OnceReader, TableReader
 from gaussmix._src.sources.files.base import FileSource, opened
 from gaussmix._src.sources.files.npy import NpyReader
-from gaussmix._src.sources.request import Request
+from gaussmix._src.sources.open_options import OpenOptions
 from gaussmix._src.sources.tables import Files, open_table
 from gaussmix._src.sources.tables.base import BATCH_ROWS, Dialect, batch_rows
 
 HEADER_BYTES = 128  # bytes, room for any number of rows
 
 
-def open_files(data: Any, request: Request) -> Source:
+def open_files(data: Any, request: OpenOptions) -> Source:
     """Open a path, a pattern, a folder, or files that were opened as a table."""
     table = data if isinstance(data, Files) else open_table(os.fspath(data), dialect=Dialect(memory=request.memory))
     return _opened(TableReader(replace(table, memory=request.memory), request.columns, request.weights), request)
 
 
-def open_dataset(data: Any, request: Request) -> Source:
+def open_dataset(data: Any, request: OpenOptions) -> Source:
     """Open a `pyarrow.dataset.Dataset`."""
     return _opened(DatasetReader(data, request.columns, request.weights, request.memory), request)
 
 
-def open_delta(data: Any, request: Request) -> Source:
+def open_delta(data: Any, request: OpenOptions) -> Source:
     """Open a table of Delta, whose files are a data set."""
     dataset, name = data.to_pyarrow_dataset(), f"version {data.version()} of the table of Delta"
     requested = request.columns, request.weights, request.memory
     return _opened(DatasetReader(dataset, *requested, name, "; `vacuum` removes files of old versions"), request)
 
 
-def open_iceberg(data: Any, request: Request) -> Source:
+def open_iceberg(data: Any, request: OpenOptions) -> Source:
     """Open a table of Iceberg, or a scan of one."""
     scan = data if hasattr(data, "to_arrow_batch_reader") else data.scan()
     return _opened(OnceReader("the table of Iceberg", scan.to_arrow_batch_reader(), request), request)
 
 
-def open_stream(data: Any, request: Request) -> Source:
+def open_stream(data: Any, request: OpenOptions) -> Source:
     """Open a `pyarrow.RecordBatchReader`."""
     return _opened(OnceReader("the record batches", data, request), request)
 
 
-def open_relation(data: Any, request: Request) -> Source:
+def open_relation(data: Any, request: OpenOptions) -> Source:
     """Open a relation of DuckDB."""
     read = getattr(data, "to_arrow_reader", None) or data.fetch_arrow_reader  # before DuckDB 1.5
     return _opened(OnceReader("the relation", read(BATCH_ROWS), request), request)
 
 
-def open_lazy_frame(data: Any, request: Request) -> Source:
+def open_lazy_frame(data: Any, request: OpenOptions) -> Source:
     """Open a lazy frame of polars, whose record batches are made one after the other."""
     batches = data.collect_batches(maintain_order=True)
     schema = data.head(0).collect().to_arrow().schema
@@ -73,7 +73,7 @@ def open_lazy_frame(data: Any, request: Request) -> Source:
     return _opened(OnceReader("the frame", stream, request), request)
 
 
-def _opened(table: BatchReader, request: Request) -> Source:
+def _opened(table: BatchReader, request: OpenOptions) -> Source:
     for notice in table.notices:
         warn(notice)
     together = table.bytes_of(table.n_together)

@@ -20,7 +20,7 @@ from gaussmix._src.sources.files.listing import FileVersions, list_files
 
 if TYPE_CHECKING:
     from gaussmix._src.sources.base import Source
-    from gaussmix._src.sources.request import Request
+    from gaussmix._src.sources.open_options import OpenOptions
 
 MAGIC = b"\x93NUMPY"
 PIECE_BYTES = 2**20  # bytes read at a time where numbers are converted or copied
@@ -57,7 +57,7 @@ class NpyFile(NamedTuple):
         return cls(Path(path), n_rows, start, is_by_columns and len(shape) == 2, dtype, n_columns)
 
 
-def open_npy(data: Any, request: Request) -> Source:
+def open_npy(data: Any, request: OpenOptions) -> Source:
     """Open the .npy files of a path, a pattern or a folder."""
     paths = [file for file in list_files(os.fspath(data)) if isinstance(file, Path)]
     reader = NpyReader(paths, None, request.columns, request.weights)

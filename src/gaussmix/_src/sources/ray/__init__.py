@@ -17,15 +17,15 @@ from gaussmix._src.interfaces.block import Block
 from gaussmix._src.sources.base import Source
 from gaussmix._src.sources.files.arrow import Columns, column_of_results
 from gaussmix._src.sources.files.base import About
+from gaussmix._src.sources.open_options import OpenOptions
 from gaussmix._src.sources.ray.cluster import RayWorkers, loaded, start_task
 from gaussmix._src.sources.remote import LazySource
-from gaussmix._src.sources.request import Request
 from gaussmix._src.sources.tables.base import typed
 
 RESULT = "result"  # the column that predictions add to a data set
 
 
-def open_ray(data: Any, request: Request) -> Source:
+def open_ray(data: Any, request: OpenOptions) -> Source:
     """Open a data set of Ray, or references of arrays or tables, whose rows stay with the nodes of the cluster."""
     table = RayTable.from_data(data, request)
     return LazySource(table.about, table.per_row, table.load, table.columns.notices)
@@ -41,7 +41,7 @@ class RayTable:
     n_columns: int  # of all that it has
 
     @classmethod
-    def from_data(cls, data: Any, request: Request) -> RayTable:
+    def from_data(cls, data: Any, request: OpenOptions) -> RayTable:
         """Of a data set, a reference or several.
 
         Raises ValueError: a column is absent or holds no numbers. TypeError: a reference is of something else.

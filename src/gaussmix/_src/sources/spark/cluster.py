@@ -27,8 +27,8 @@ from gaussmix._src.interfaces.block import Block
 from gaussmix._src.interfaces.leaves import LEAF_ROWS, Tree, count_leaves
 from gaussmix._src.sources.base import Change, S, Source, T, log_pass
 from gaussmix._src.sources.files.base import About
+from gaussmix._src.sources.open_options import OpenOptions
 from gaussmix._src.sources.remote import LazySource, Remote, leaves_of_target, merged
-from gaussmix._src.sources.request import Request
 from gaussmix._src.sources.spark import jobs, pieces
 from gaussmix._src.sources.spark.pieces import Layout
 from gaussmix._src.sources.spark.store import StateStore
@@ -41,7 +41,7 @@ RESULT_SIZE_KEY = "spark.driver.maxResultSize"
 MAX_TREES = 16  # that come to this process; more are merged on executors first
 
 
-def open_spark(data: Any, request: Request) -> Source:
+def open_spark(data: Any, request: OpenOptions) -> Source:
     """Open a Spark frame, whose rows stay with the executors."""
     table = SparkTable.from_data(data, request)
     return LazySource(table.about, table.per_row, partial(loaded, table), table.columns.notices)

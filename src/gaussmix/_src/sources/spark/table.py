@@ -20,7 +20,7 @@ from gaussmix._src.interfaces.block import Block
 from gaussmix._src.numerics.threads import cached_property
 from gaussmix._src.sources.files.arrow import Columns, column_of_results
 from gaussmix._src.sources.files.base import About
-from gaussmix._src.sources.request import Request
+from gaussmix._src.sources.open_options import OpenOptions
 
 FILE, ROW = "gaussmix file", "gaussmix row"  # where Parquet files have a row: their path, and the number in it
 _STEP = re.compile(r"[\s:+-]*(Project|Filter) ")
@@ -46,7 +46,7 @@ class SparkTable:
     about: About  # the same; its number of rows is not read
 
     @classmethod
-    def from_data(cls, frame: Any, request: Request) -> SparkTable:
+    def from_data(cls, frame: Any, request: OpenOptions) -> SparkTable:
         """Of a Spark frame.
 
         Raises ValueError: a column is absent or holds no numbers. TypeError: it is a frame of pandas on Spark.

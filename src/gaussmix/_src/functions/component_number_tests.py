@@ -16,7 +16,7 @@ from gaussmix._src.fit.after.likelihood_ratio import are_repeats, likelihood_rat
 from gaussmix._src.fit.fitted import frame_library
 from gaussmix._src.mixture.html import names_of
 from gaussmix._src.numerics.arrays import Rows
-from gaussmix._src.report.order_test import OrderTest
+from gaussmix._src.report.component_number_test import ComponentNumberTest
 from gaussmix._src.sources.array import ArraySource
 from gaussmix._src.sources.opening import is_table, open
 from gaussmix._src.validation.parameters import check_seed, check_tol, drawn_seed
@@ -34,7 +34,7 @@ def likelihood_ratio_test(
     n: int = 999,
     random_state: int | np.random.RandomState | None = None,
     **parameters: Any,
-) -> OrderTest:
+) -> ComponentNumberTest:
     """Test a number of components against one more, by a parametric bootstrap.
 
     Parameters
@@ -51,8 +51,8 @@ def likelihood_ratio_test(
 
     Returns
     -------
-    test : OrderTest
-        Statistics 2 (log L' − log L), nats, and p-values; `least_components(alpha)`.
+    test : ComponentNumberTest
+        Statistics 2 (log L' − log L), nats, and p-values; `min_components(alpha)`.
 
     Raises
     ------
@@ -77,7 +77,7 @@ def likelihood_ratio_test(
     >>> test = likelihood_ratio_test(X, 1, 3, n=99, random_state=0)
     >>> test.p_value.round(2)
     array([0.01, 0.36])
-    >>> test.least_components()
+    >>> test.min_components()
     2
     """
     smallest = check_count("n_components", n_components, 1)
@@ -102,7 +102,7 @@ def likelihood_ratio_test(
     about = f"Likelihood ratio test of mixtures against one component more, {n:,} bootstrap samples"
     statistic, drawn = np.array([ratio.statistic for ratio in ratios]), np.array([ratio.drawn for ratio in ratios])
     p_value = np.array([ratio.p_value for ratio in ratios])
-    return OrderTest(np.arange(smallest, largest), statistic, p_value, about, drawn, frame_library(X))
+    return ComponentNumberTest(np.arange(smallest, largest), statistic, p_value, about, drawn, frame_library(X))
 
 
 def n_components_test(
@@ -113,7 +113,7 @@ def n_components_test(
     alpha: float = 0.05,
     random_state: int | np.random.RandomState | None = None,
     **parameters: Any,
-) -> OrderTest:
+) -> ComponentNumberTest:
     """Test 1, 2, 3 … components against more, until one is not rejected: there are at least so many.
 
     Nguyen, Fryer & McLachlan (2023), "Order selection with confidence for finite mixture models", Journal of the Korean
@@ -134,8 +134,8 @@ def n_components_test(
 
     Returns
     -------
-    test : OrderTest
-        `least_components(alpha)` is exceeded by the true number, or equal to it, with probability 1 − alpha.
+    test : ComponentNumberTest
+        `min_components(alpha)` is exceeded by the true number, or equal to it, with probability 1 − alpha.
 
     Raises
     ------
@@ -146,7 +146,7 @@ def n_components_test(
     >>> import numpy as np
     >>> from gaussmix import n_components_test
     >>> X = np.random.default_rng(0).normal(np.repeat([0.0, 6.0], 100))[:, None]
-    >>> n_components_test(X, random_state=0).least_components()
+    >>> n_components_test(X, random_state=0).min_components()
     2
     """
     largest, more = check_count("max_components", max_components, 1), check_count("more", more, 1)
@@ -179,7 +179,7 @@ def n_components_test(
         statistic = np.exp(np.array(ratios))
     sizes, words = np.arange(1, len(ratios) + 1), f"{more} component{'s' * (more > 1)} more"
     about = f"Test of mixtures against {words}, by halves of the rows"
-    return OrderTest(sizes, statistic, p_values, about, None, frame_library(X))
+    return ComponentNumberTest(sizes, statistic, p_values, about, None, frame_library(X))
 
 
 def _check_variances(fit: GaussianMixture, X: Rows) -> None:
@@ -191,7 +191,7 @@ def _check_variances(fit: GaussianMixture, X: Rows) -> None:
         )
 
 
-def em_test(x: ArrayLike) -> OrderTest:
+def em_test(x: ArrayLike) -> ComponentNumberTest:
     """Test one normal distribution of a feature against two, by the EM-test.
 
     It needs no drawn rows: its limit is χ² with two degrees of freedom. Chen & Li (2009), "Hypothesis test for normal
@@ -203,7 +203,7 @@ def em_test(x: ArrayLike) -> OrderTest:
 
     Returns
     -------
-    test : OrderTest
+    test : ComponentNumberTest
         `statistic`, nats, and `p_value`; for about a hundred numbers or more.
 
     Raises
@@ -215,7 +215,7 @@ def em_test(x: ArrayLike) -> OrderTest:
     >>> import numpy as np
     >>> from gaussmix import em_test
     >>> x = np.random.default_rng(0).normal(np.repeat([0.0, 4.0], 100))
-    >>> em_test(x).least_components()
+    >>> em_test(x).min_components()
     2
     """
     values = check_finite("x", x)
@@ -227,7 +227,7 @@ def em_test(x: ArrayLike) -> OrderTest:
     statistic = em_statistic(values)
     p_value = np.array([chi2.sf(statistic, LIMIT_DOF)])
     about = "EM-test of one normal distribution against two"
-    return OrderTest(np.array([1]), np.array([statistic]), p_value, about, None, frame_library(x))
+    return ComponentNumberTest(np.array([1]), np.array([statistic]), p_value, about, None, frame_library(x))
 
 
 def _fit_parameters(parameters: dict[str, Any], random_state: Any) -> dict[str, Any]:

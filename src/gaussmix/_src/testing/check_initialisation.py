@@ -18,7 +18,7 @@ from gaussmix._src.sources.array import ArraySource
 from gaussmix._src.testing.closeness import EPS, assert_close
 
 
-def check_start(start: Start, engine: Engine[Any], family: Family, rng: np.random.Generator) -> None:
+def check_initialisation(start: Start, engine: Engine[Any], family: Family, rng: np.random.Generator) -> None:
     """Make the same start of the same distribution, written down in different ways.
 
     Parameters

@@ -20,7 +20,7 @@ _REGION_ALPHA = 0.22
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
-class RegionDisplay(FeatureDisplay):
+class DecisionRegionDisplay(FeatureDisplay):
     """The regions where an estimator decides alike: the classes of a classifier, the components of a mixture, or the
     inside and the outside of a detector.
 
@@ -52,10 +52,10 @@ class RegionDisplay(FeatureDisplay):
     --------
     >>> import numpy as np
     >>> from gaussmix import GaussianMixtureClassifier
-    >>> from gaussmix.plot import RegionDisplay
+    >>> from gaussmix.plot import DecisionRegionDisplay
     >>> rng = np.random.default_rng(0)
     >>> X, y = np.concatenate([rng.normal(size=(50, 2)), rng.normal(4, 1, size=(50, 2))]), np.repeat(["a", "b"], 50)
-    >>> display = RegionDisplay.from_estimator(GaussianMixtureClassifier().fit(X, y), X)
+    >>> display = DecisionRegionDisplay.from_estimator(GaussianMixtureClassifier().fit(X, y), X)
     >>> display.names
     ['a', 'b']
     """

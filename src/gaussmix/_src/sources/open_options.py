@@ -11,7 +11,7 @@ from gaussmix._src.sources.base import Source
 
 
 @dataclass(frozen=True)
-class Request:
+class OpenOptions:
     """What the user of `open` asks for; see there.
 
     Parameters
@@ -29,7 +29,7 @@ class Request:
     cache: Path | None = None
 
 
-Opener = Callable[[Any, Request], Source]
+Opener = Callable[[Any, OpenOptions], Source]
 
 
-Request.__module__ = "gaussmix.extend"  # where users import it from
+OpenOptions.__module__ = "gaussmix.extend"  # where users import it from

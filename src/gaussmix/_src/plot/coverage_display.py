@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 from scipy.special import ndtr
 
 from gaussmix._src.estimators.regressor import as_regressor
-from gaussmix._src.mixture.missing_values import tail_probability
+from gaussmix._src.mixture.missing_values import density_p_value
 from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.plot.display import Axes, Display
 from gaussmix._src.plot.palette import faded
@@ -21,7 +21,7 @@ _CONFIDENCE = 0.95
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
-class CalibrationDisplay(Display):
+class CoverageDisplay(Display):
     """How many rows lie inside the regions that a mixture says hold 10%, 50% or 90% of them.
 
     Make it with `from_estimator`, with rows that `fit` has not seen. Of a regressor the regions are the intervals in
@@ -47,9 +47,9 @@ class CalibrationDisplay(Display):
     Examples
     --------
     >>> from gaussmix import FAMILIES, Mixture
-    >>> from gaussmix.plot import CalibrationDisplay
+    >>> from gaussmix.plot import CoverageDisplay
     >>> m = Mixture([1.0], [[0.0]], [1.0], FAMILIES["spherical"])
-    >>> display = CalibrationDisplay.from_estimator(m, [[0.0], [1.0], [-2.0]])
+    >>> display = CoverageDisplay.from_estimator(m, [[0.0], [1.0], [-2.0]])
     >>> display.values.round(2).tolist()
     [0.0, 0.68, 0.95]
     """
@@ -81,7 +81,7 @@ class CalibrationDisplay(Display):
             values = _masses_below(estimator, X, y)
         else:  # the mass where the density is higher
             subject = make_subject(estimator, X)
-            values = 1.0 - tail_probability(subject.needed_rows(cls.__name__), subject.mixture)
+            values = 1.0 - density_p_value(subject.needed_rows(cls.__name__), subject.mixture)
         return cls(values=values, is_central=is_regressor).plot(ax, **options)
 
     def plot(self, ax: Axes | None = None, *, kind: str = "coverage", color: Any = None, legend: bool = True) -> Self:
@@ -140,9 +140,9 @@ def _masses_below(regressor: Any, X: ArrayLike, y: ArrayLike | None) -> Array:
     """P(target ≤ y | x) of each row."""
     mixture, indices = get_mixture(regressor), np.atleast_1d(regressor.targets_)
     if len(indices) > 1:
-        raise ValueError("CalibrationDisplay needs one target, and the regressor has several. Fit it with one.")
+        raise ValueError("CoverageDisplay needs one target, and the regressor has several. Fit it with one.")
     subject = make_subject(mixture, beside(X, y, mixture.feature_names))
-    rows = subject.needed_rows(CalibrationDisplay.__name__)
+    rows = subject.needed_rows(CoverageDisplay.__name__)
     target, inputs = rows[:, indices[0]], np.delete(rows, indices, axis=1)
     unnamed = as_regressor(mixture.with_feature_names(None), indices.tolist(), regressor.n_jobs)
     models = unnamed.predict_mixture(inputs)

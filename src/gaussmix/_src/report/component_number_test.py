@@ -16,7 +16,7 @@ DEFAULT_LEVEL = 0.05
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class OrderTest:
+class ComponentNumberTest:
     """Tests of mixtures against larger ones, in sequence.
 
     Parameters
@@ -41,7 +41,7 @@ class OrderTest:
             if array is not None:
                 frozen(array)
 
-    def least_components(self, alpha: float = DEFAULT_LEVEL) -> int:
+    def min_components(self, alpha: float = DEFAULT_LEVEL) -> int:
         """The first number of components that is not rejected in favour of more.
 
         There are at least so many with probability 1 − alpha: each test is made only where those before it reject, so
@@ -65,10 +65,10 @@ class OrderTest:
         tests = zip(self.n_components.tolist(), self.statistic.tolist(), self.p_value.tolist(), strict=True)
         rows = [[str(k), f"{statistic:.4g}", f"{p:.3g}"] for k, statistic, p in tests]
         lines = [line.rstrip() for line in aligned([header, *rows])]
-        least = self.least_components()
+        least = self.min_components()
         return "\n".join([self.method, "", *lines, "", f"At least {least} at a level of {DEFAULT_LEVEL:g}."])
 
     __repr__ = __str__
 
 
-OrderTest.__module__ = "gaussmix"  # where users import it from
+ComponentNumberTest.__module__ = "gaussmix"  # where users import it from

@@ -185,7 +185,7 @@ def verdict(reference: Reference, entry: dict[str, Any], ours: Fit | None, their
         return "equal"
     if gain > 0:
         return "higher"
-    climbed = our_fit(reference, entry, reference.mixture(entry, entry["model"]).model)
+    climbed = our_fit(reference, entry, reference.mixture(entry, entry["model"])._model)
     is_above = climbed is not None and climbed.log_likelihood >= best - NEAR * abs(best)
     return "another maximum" if is_above else "DIFFERS"
 

@@ -25,7 +25,7 @@ def compare(n_tables: int = 10) -> dict[str, tuple[float, float, float]]:
         for name, noise in (("plain", False), ("with noise", True)):
             fitted = GaussianMixture(2, noise=noise, tol=1e-6, max_iter=1000, random_state=seed).fit(rows)
             matched = fitted.mixture_.without_noise.match_to(truth.mixture_)
-            found, wanted = matched.model.covariances.variances(), truth.mixture_.model.covariances.variances()
+            found, wanted = matched._model.covariances.variances(), truth.mixture_._model.covariances.variances()
             shift = np.abs(matched.means - truth.means_) / np.sqrt(wanted)
             growth = np.abs(np.sqrt(found / wanted) - 1)
             results[name].append((shift.mean(), growth.mean(), (fitted.predict(junk) == -1).mean()))

@@ -23,7 +23,7 @@ def detectors() -> dict[str, OutlierMixin]:
     mixture = {"n_components": [1, 2, 3, 4], "max_iter": 1000, "random_state": 0}
     return {
         "mixture": GaussianMixtureDetector(contamination=ALLOWED, **mixture),
-        "mixture, by its mass": GaussianMixtureDetector(mass=1 - ALLOWED, **mixture),
+        "mixture, by its mass": GaussianMixtureDetector(coverage=1 - ALLOWED, **mixture),
         "elliptic envelope": EllipticEnvelope(contamination=ALLOWED, random_state=0),
         "isolation forest": IsolationForest(contamination=ALLOWED, random_state=0),
         "local outlier factor": LocalOutlierFactor(novelty=True, contamination=ALLOWED),

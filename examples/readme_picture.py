@@ -90,7 +90,7 @@ def draw(page: str) -> Figure:
     few = rows[::8]
     fit = GaussianMixture(2, random_state=0).fit(few)
     about = {
-        "uncertainty": fit.bootstrap(few, n=99, random_state=0).mixtures(8),
+        "uncertainty": fit.bootstrap(few, n_resamples=99, random_state=0).sample_mixtures(8),
         "feature_names": NAMES,
         "colors": colors,
     }

@@ -49,7 +49,7 @@ def clusters_apart(
     rows = centres[rng.integers(60, size=n_rows)] + rng.normal(size=(n_rows, 6))
     covariances = np.broadcast_to(np.eye(6) if family.kind.is_matrix else 1.0, family.shape(60, 6))
     means = centres + 0.3 * rng.normal(size=centres.shape)
-    return rows, Mixture(np.full(60, 1 / 60), means, covariances, family).model
+    return rows, Mixture(np.full(60, 1 / 60), means, covariances, family)._model
 
 
 def labelled(source: Source, labels, component_label) -> Source:

@@ -70,7 +70,7 @@ def write_files(folder: Path, n_rows: int) -> dict[str, Path]:
 
 def step(source: Source, n_jobs: int) -> Callable[[], object]:
     """One step of EM over a source."""
-    model = mixture().model
+    model = mixture()._model
     task = StepTask(choose(n_jobs), N_COMPONENTS, model.parameters, model.family.moment_spec(None), anchor=model.means)
     return lambda: task.over(source)
 

@@ -33,7 +33,7 @@ from gaussmix._src.mixture.explaining import Explanation as Explanation
 from gaussmix._src.mixture.mixture import Mixture as Mixture
 from gaussmix._src.mixture.mixtures import Mixtures as Mixtures
 from gaussmix._src.mixture.parts.modality import Modes as Modes
-from gaussmix._src.mixture.predictive import Predictive as Predictive
+from gaussmix._src.mixture.predictive import PredictiveDistribution as PredictiveDistribution
 from gaussmix._src.noise import Noise as Noise
 from gaussmix._src.priors import Dirichlet as Dirichlet
 from gaussmix._src.priors import NormalInverseWishart as NormalInverseWishart

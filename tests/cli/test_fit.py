@@ -22,7 +22,7 @@ SETTINGS = {"tol": 1e-6, "reg_covar": 0.0, "max_iter": 1000, "init_params": "aut
 
 def load(place):
     model, record = model_file.read(place)
-    return Mixture.from_model(model), record.details
+    return Mixture._from_model(model), record.details
 
 
 def test_old_faithful_has_two_components(cli, faithful, tmp_path):

@@ -15,7 +15,7 @@ from gaussmix._src.formats import model_file
 
 def load(place):
     model, record = model_file.read(place)
-    return Mixture.from_model(model), record.details
+    return Mixture._from_model(model), record.details
 
 
 def read(text, delimiter=","):

@@ -167,7 +167,7 @@ def test_outliers_are_left_out(cli, csv_file, tmp_path):
     assert cli("fit", table, *arguments).exit_code == 0
     mixture = Mixture.load(tmp_path / "m.gmm")
     assert np.abs(mixture.means).max() < 6
-    assert mixture.family.options == {"max_condition": 4.0}
+    assert mixture.family.non_default_params == {"max_condition": 4.0}
     assert "max_condition=4" in cli("describe", tmp_path / "m.gmm").stdout
 
 

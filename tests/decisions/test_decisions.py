@@ -90,7 +90,7 @@ def test_a_start_agrees_with_the_best_where_it_had_the_difference_still_to_gain(
     """The best one has settled; two others had 0.02 to gain, and are 0.01 and 0.1 below it."""
     best = Trace((0.0,) * 4, [-1.5, -1.0, -1.0, -1.0])
     near, far = (Trace((0.0,) * 3, [last - 0.06, last - 0.02, last]) for last in (-1.01, -1.1))
-    model = Mixture([1.0], [[0.0]], [[[1.0]]], FAMILIES["full"]).model
+    model = Mixture([1.0], [[0.0]], [[[1.0]]], FAMILIES["full"])._model
     run = State(model, best, Outcome.CONVERGED)
     ending = Ending.from_run(run, [best, near, far], Stopping(1e-3), None, OptimalityCertificate())
     assert (ending.n_starts, ending.n_starts_at_best) == (3, 2)

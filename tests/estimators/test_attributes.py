@@ -90,7 +90,7 @@ def test_components_are_sorted_as_in_programs_for_scikit_learn(X, covariance_typ
         fitted.covariances_ = fitted.covariances_[order]
     assert fitted.score(X) == pytest.approx(score, rel=1e-12)
     np.testing.assert_array_equal(fitted.mixture_.means, before.means[order])
-    np.testing.assert_array_equal(fitted.mixture_.covariances, before.model.take(order).covariances.array)
+    np.testing.assert_array_equal(fitted.mixture_.covariances, before._model.take(order).covariances.array)
     assert (fitted.converged_, fitted.lower_bound_, fitted.n_parameters_) == (True, bound, before.n_parameters)
 
 

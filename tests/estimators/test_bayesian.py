@@ -261,7 +261,7 @@ def test_a_limit_may_be_above_the_number_of_rows(three) -> None:
     assert "twice mean_precision_prior" in str(found.summary(few))
     assert len(few) < len(found.weights_) == 10
     many = gaussmix.fit_many({"few": few}, estimator=BayesianGaussianMixture(10, random_state=0))
-    assert many.at("few") == found.mixture_
+    assert many.get_mixture("few") == found.mixture_
 
 
 def test_the_score_is_the_mean_of_the_predictive_density(near) -> None:
@@ -372,7 +372,7 @@ def test_a_constant_column_changes_no_cluster(three, covariance_type, number) ->
         with pytest.warns(RuntimeWarning, match="Column 1 .* is constant") as caught:
             found = BayesianGaussianMixture(5, **how).fit(constant)
         assert [each.filename for each in caught] == [__file__]
-        assert found.mixture_.model.covariances.variances()[:, 1].max() < 1e-4
+        assert found.mixture_._model.covariances.variances()[:, 1].max() < 1e-4
         assert [each.feature for each in found.outcome_.diagnostics] == [1]
     else:
         found = BayesianGaussianMixture(5, **how).fit(constant)
@@ -425,7 +425,7 @@ def test_a_ridge_is_the_variance_of_a_constant_column(three, covariance_type, co
     if covariance_type not in ("spherical", "EII"):
         prior = found.covariance_prior_
         assert (prior if prior.ndim == 1 else np.diag(prior))[1] == 1e-6
-        assert (found.mixture_.model.covariances.variances()[:, 1] < 3e-6).all()
+        assert (found.mixture_._model.covariances.variances()[:, 1] < 3e-6).all()
 
 
 @pytest.mark.parametrize("structure", ["full", "diag", "spherical"])
@@ -492,7 +492,7 @@ def test_many_groups_have_the_bits_of_one(three, near) -> None:
         found = gaussmix.fit_many(columns, estimator=estimator)
     for place, key in enumerate("ab"):
         alone = BayesianGaussianMixture(4, random_state=0).fit(columns[key])
-        assert found.at(key) == alone.mixture_
+        assert found.get_mixture(key) == alone.mixture_
         assert found.lower_bound[place] == alone.lower_bound_
     assert list(found.errors) == ["few"]
     with pytest.raises(ValueError, match="those of its estimator"):
@@ -561,19 +561,19 @@ def test_credible_intervals(three) -> None:
     assert list(sure.tidy()["term"]) == list(sure.names)
     table = found.tidy(sure)
     np.testing.assert_array_equal(table[["mean_a_conf_low", "mean_a_conf_high"]], sure.conf_int()[[3, 5, 7]])
-    at = posterior.function(lambda mixture: mixture.log_density(three[:4]), "height", n_samples=50, rng=0)
+    at = posterior.estimate(lambda mixture: mixture.log_density(three[:4]), "height", n_samples=50, rng=0)
     np.testing.assert_array_equal(at.params, posterior._mixture.log_density(three[:4]))
     assert at.conf_int().shape == (4, 2)
     assert str(at).startswith("Estimates by 50 draws from the posterior")
     with pytest.raises(TypeError, match="posterior_ found of all parameters, not Estimates"):
         found.tidy(at)
     with pytest.raises(TypeError, match="Give a function of a mixture that returns numbers, not 'means'"):
-        posterior.function("means")
+        posterior.estimate("means")
     with pytest.raises(ValueError, match="n_samples=1 must be an integer ≥ 2"):
         posterior.estimates(1)
     for function in (lambda mixture: None, lambda mixture: "a", lambda mixture: np.nan):
         with pytest.raises(ValueError, match="The function must return finite numbers for mixtures"):
-            posterior.function(function, n_samples=2)
+            posterior.estimate(function, n_samples=2)
 
 
 def test_credible_intervals_need_a_unit_in_which_squares_of_variances_are_numbers(rng) -> None:

@@ -39,7 +39,7 @@ def test_the_bits_depend_neither_on_threads_nor_on_the_path_nor_on_the_pieces(fa
         found = fitted(X, weight, covariance_type=family, noise=noise, n_jobs=2).bootstrap(X, **how)
         np.testing.assert_array_equal(found.cov_params(), expected.cov_params())
         np.testing.assert_array_equal(found.params, expected.params)
-    assert expected.n == (N if kind == "jackknife" else 7)
+    assert expected.n_resamples == (N if kind == "jackknife" else 7)
 
 
 LABELS = np.where(np.arange(N) % 3 == 0, (rows().sum(axis=1) > 4).astype(int), -1)
@@ -74,14 +74,14 @@ def test_a_refit_to_the_rows_themselves_is_the_fit(case, monkeypatch):
     assert np.isfinite(drawn.draws).all()
     monkeypatch.setattr(module, "_drawn_weights", lambda how, collect, n, *_: np.repeat(collect[None], n, axis=0))
     found = gm.bootstrap(X, 2, **how)
-    scale = NaturalScale.at_model(gm.mixture_.model)
-    np.testing.assert_allclose(found.params, scale.values(gm.mixture_.model), rtol=1e-3, atol=1e-3)
+    scale = NaturalScale.at_model(gm.mixture_._model)
+    np.testing.assert_allclose(found.params, scale.values(gm.mixture_._model), rtol=1e-3, atol=1e-3)
     np.testing.assert_allclose(found.draws, np.tile(found.params, (2, 1)), rtol=2e-4, atol=2e-4)
 
 
 def test_components_are_found_again_by_their_rows():
     X = rows()
-    model = fitted(X, n_components=3).mixture_.model
+    model = fitted(X, n_components=3).mixture_._model
     problem = fitted(X, n_components=3)._inference_problem(X, None, None, None)
     orders = [[0, 1, 2], [2, 0, 1], [1, 0, 2]]
     found = Stacked.from_models([model.take(order) for order in orders])
@@ -93,18 +93,18 @@ def test_components_are_found_again_by_their_rows():
 @pytest.mark.parametrize("family", FAMILIES)
 def test_draws_are_mixtures_again(family):
     X = rows()
-    model = fitted(X, covariance_type=family, noise=True, tol=1e-3).mixture_.model
+    model = fitted(X, covariance_type=family, noise=True, tol=1e-3).mixture_._model
     scale = NaturalScale.at_model(model)
     again = scale.model(scale.values(model), model)
     np.testing.assert_allclose(again.covariances.dense(), model.covariances.dense())
     np.testing.assert_array_equal(again.means, model.means)
-    assert Mixture.from_model(again).noise.weight == model.noise.weight
+    assert Mixture._from_model(again).noise.weight == model.noise.weight
 
 
 def test_a_function_is_that_of_every_refit():
     X = rows()
     found = fitted(X).bootstrap(X, 20, random_state=0)
-    gap = found.function(lambda mixture: mixture.means[0] - mixture.means[1], "gap")
+    gap = found.estimate(lambda mixture: mixture.means[0] - mixture.means[1], "gap")
     first, second = (found.draws[:, found.names.index(f"mean[{k}, x0]")] for k in (0, 1))
     np.testing.assert_array_equal(gap.draws[:, 0], first - second)
     assert gap.bse[0] == pytest.approx(np.std(first - second, ddof=1))
@@ -112,7 +112,7 @@ def test_a_function_is_that_of_every_refit():
     with pytest.raises(ValueError, match="'wald'"):
         of_rows.conf_int(method="percentile")
     place = found.names.index("mean[0, x1]")
-    assert of_rows.function(lambda mixture: mixture.means[0, 1]).bse[0] == pytest.approx(of_rows.bse[place])
+    assert of_rows.estimate(lambda mixture: mixture.means[0, 1]).bse[0] == pytest.approx(of_rows.bse[place])
 
 
 def test_intervals():
@@ -162,7 +162,7 @@ def test_components_that_labels_name_keep_their_order():
 def test_what_became_of_the_refits_is_told():
     X = rows(60, apart=1.0)
     found = fitted(X, tol=1e-4).bootstrap(X, 150, "nonparametric", random_state=0)
-    assert found.n == 150
+    assert found.n_resamples == 150
     assert len(found.draws) == 150 - found.n_collapsed
     assert found.n_at_other_maximum > 0
     text = str(found)

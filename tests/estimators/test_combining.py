@@ -64,7 +64,9 @@ USES: dict[str, Callable[[dict[str, Any], dict[str, Any]], object]] = {
     "Bayesian mixture": _bayes,
     "choice of a mixture": lambda parameters, of_fit: GaussianMixtureIC(**parameters).fit(**of_fit),
     "`inference`": lambda parameters, of_fit: GaussianMixture(**parameters).fit(**of_fit).inference(**of_fit),
-    "`bootstrap`": lambda parameters, of_fit: GaussianMixture(**parameters).fit(**of_fit).bootstrap(n=2, **of_fit),
+    "`bootstrap`": lambda parameters, of_fit: (
+        GaussianMixture(**parameters).fit(**of_fit).bootstrap(n_resamples=2, **of_fit)
+    ),
 }
 
 

@@ -285,7 +285,7 @@ def test_rows_without_any_value_do_not_count_in_criteria(weight):
     of_rows, of_all = (None if weight is None else np.full(len(rows), weight) for rows in (ROWS, EMPTY))
     assert gm.bic(EMPTY, of_all) == pytest.approx(gm.bic(ROWS, of_rows), rel=1e-12)
     assert gm.aic(EMPTY, of_all) == pytest.approx(gm.aic(ROWS, of_rows), rel=1e-12)
-    told = gm.summary(EMPTY, of_all).facts["bic"]
+    told = gm.summary(EMPTY, of_all).statistics["bic"]
     assert told == pytest.approx(gm.bic(EMPTY, of_all), rel=1e-12)
 
 
@@ -305,8 +305,8 @@ def test_a_search_counts_rows_that_have_a_value():
     for place in range(2):
         size, log_likelihood = (gm.results_[name][place] for name in ("n_parameters", "log_likelihood"))
         assert gm.results_["bic"][place] == pytest.approx(-2 * log_likelihood + size * np.log(n_rows), rel=1e-12)
-    summary = GaussianMixture(1, tol=1e-10, max_iter=1000).fit(EMPTY).summary().facts
-    full = GaussianMixture(1, tol=1e-10, max_iter=1000).fit(ROWS).summary().facts
+    summary = GaussianMixture(1, tol=1e-10, max_iter=1000).fit(EMPTY).summary().statistics
+    full = GaussianMixture(1, tol=1e-10, max_iter=1000).fit(ROWS).summary().statistics
     assert summary["log_likelihood"] == pytest.approx(full["log_likelihood"], rel=1e-6)
     assert summary["bic"] == pytest.approx(full["bic"], rel=1e-6)
 
@@ -353,7 +353,7 @@ def test_what_is_told_of_rows_knows_their_errors(rows, rng):
     error = rng.uniform(0.5, 2.0, size=rows.shape)
     noisy = pd.DataFrame(rows + error * rng.normal(size=rows.shape), columns=["a", "b", "c"])
     found = fitted(noisy, X_error=error)
-    facts = found.summary(noisy, X_error=error).facts
+    facts = found.summary(noisy, X_error=error).statistics
     assert facts["log_likelihood"] == pytest.approx(found.score_samples(noisy, X_error=error).sum(), rel=1e-12)
     assert facts["bic"] == pytest.approx(found.bic(noisy, X_error=error), rel=1e-12)
     assert found.glance(noisy, X_error=error)["bic"][0] == facts["bic"]

@@ -176,7 +176,9 @@ def test_it_goes_on_to_the_maximum(parameters):
     found = early.inference(X, kind="sandwich")
     np.testing.assert_allclose(found.params, late.params, atol=1e-5 * late.bse.max())
     np.testing.assert_allclose(found.bse, late.bse, rtol=1e-4)
-    moved = np.abs(NaturalScale.at_model(early.mixture_.model).values(early.mixture_.model) - found.params) / found.bse
+    moved = (
+        np.abs(NaturalScale.at_model(early.mixture_._model).values(early.mixture_._model) - found.params) / found.bse
+    )
     assert any("of the maximum" in note for note in found.notes) == (moved.max() > 0.05)
     assert late.notes == tuple(note for note in found.notes if "noise" in note or "prior" in note)
     assert any("prior moves" in note for note in late.notes) == (parameters.get("prior") == "default")
@@ -185,16 +187,16 @@ def test_it_goes_on_to_the_maximum(parameters):
 def test_a_function_has_the_error_of_the_delta_method():
     X = rows()
     found = fitted(X).inference(X)
-    gap = found.function(lambda mixture: mixture.means[0] - mixture.means[1], "gap")
+    gap = found.estimate(lambda mixture: mixture.means[0] - mixture.means[1], "gap")
     place = [found.names.index(name) for name in ("mean[0, x0]", "mean[1, x0]")]
     of_means = found.cov_params()[np.ix_(place, place)]
     assert gap.names == ("gap[0]", "gap[1]")
     assert gap.bse[0] ** 2 == pytest.approx(of_means[0, 0] + of_means[1, 1] - 2 * of_means[0, 1], rel=1e-6)
-    ratio = found.function(lambda mixture: np.log(mixture.weights[0]))
+    ratio = found.estimate(lambda mixture: np.log(mixture.weights[0]))
     assert ratio.names == ("function",)
     assert ratio.bse[0] == pytest.approx(found.bse[0] / found.params[0], rel=1e-6)
     with pytest.raises(ValueError, match="finite"):
-        found.function(lambda mixture: np.nan)
+        found.estimate(lambda mixture: np.nan)
 
 
 def test_components_that_cannot_be_told_apart_have_no_errors_and_the_others_have():
@@ -287,7 +289,7 @@ def test_rows_that_are_all_equal_leave_no_errors():
     assert found.bse[0] == 0
     assert np.isnan(found.bse[1:]).all()
     assert found.notes[0].startswith("Component 0: no standard errors of mean and covariance after a collapse")
-    assert np.isnan(found.function(lambda mixture: mixture.mean).bse).all()
+    assert np.isnan(found.estimate(lambda mixture: mixture.mean).bse).all()
 
 
 def test_a_component_without_rows_is_named_and_the_others_have_errors():
@@ -347,7 +349,7 @@ def test_what_it_does_not_know_is_refused():
         fitted(X).inference(X).conf_int(1.5)
     for function, error in ((3, TypeError), (lambda mixture: "a", ValueError), (lambda mixture: None, ValueError)):
         with pytest.raises(error, match=r"of a mixture that returns numbers, not 3|must return finite numbers"):
-            fitted(X).inference(X).function(function)
+            fitted(X).inference(X).estimate(function)
     with pytest.raises(ValueError, match="wald"):
         fitted(X).inference(X).conf_int(method="percentile")
 
@@ -475,7 +477,7 @@ def test_where_formulas_fall_short_it_takes_refits_and_says_why(meaning):
     formula = gm.inference(X, kind="hessian", **given)
     assert isinstance(formula, Inference)
     assert formula.notes == (found.notes[0].replace(", those of these refits 96 %.", ". Use bootstrap(X)."),)
-    assert formula.maximum.least_curvature < 15
+    assert formula.optimum.least_curvature < 15
 
 
 @pytest.mark.parametrize("why", ["refits take long", "refits collapse"])
@@ -523,5 +525,5 @@ def test_refits_that_the_core_does_not_make_count_as_slower():
         gm = fitted(each, **parameters)
         for times in (1, 10, 50):
             problem = gm._inference_problem(np.tile(each, (times, 1)), None, None, None)
-            quick.append(bootstrap.are_quick(problem, gm.mixture_.model))
+            quick.append(bootstrap.are_quick(problem, gm.mixture_._model))
     assert quick == [True] * 9 + [True, True, False] + [True, False, False]

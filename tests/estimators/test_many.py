@@ -166,7 +166,7 @@ def test_frames(library, is_weighted, table):
         own = GaussianMixture(2, random_state=0)
         own.fit(frame.loc[chosen, ["a", "b"]], sample_weight=weight[chosen] if is_weighted else None)
         assert mixture == own.mixture_
-        assert mixtures.at(key) == mixture
+        assert mixtures.get_mixture(key) == mixture
 
 
 @pytest.mark.parametrize("library", ["pandas", "polars", "arrow"])
@@ -201,7 +201,7 @@ def test_a_dictionary_and_its_weights(rng):
     mixtures = fit_many(groups, 2, sample_weight=weights, random_state=0)
     assert mixtures.keys == ("x", "y", "z")
     own = GaussianMixture(2, random_state=0).fit(groups["y"], sample_weight=weights["y"])
-    assert mixtures.at("y") == own.mixture_
+    assert mixtures.get_mixture("y") == own.mixture_
 
 
 def test_frames_in_a_list_have_the_same_columns(rng):

@@ -77,7 +77,7 @@ def test_bad_bounds_are_refused(most, error, words):
 
 def test_a_choice_is_among_structures_with_the_bound(rows):
     found = GaussianMixtureIC(range(1, 4), covariance_type=[Full(30), Diag(30)], random_state=0).fit(rows)
-    assert found.mixture_.family.options == {"max_condition": 30.0}
+    assert found.mixture_.family.non_default_params == {"max_condition": 30.0}
     assert ratio(found) <= 30 * (1 + 1e-9)
     assert found.results_["failure"] == [None] * 6
     assert set(found.results_["structure"]) == {"full", "diag"}

@@ -164,7 +164,7 @@ def test_what_is_of_components_alone_refuses_noise(rows):
         lambda: mixture.covariance,
         lambda: mixture.modes(),
         lambda: mixture.quantile(0.5),
-        lambda: plain.kl(mixture),
+        lambda: plain.kl_divergence(mixture),
         lambda: mixture.entropy(),
         lambda: mixture.reduce(1),
         lambda: mixture.to_sklearn(),
@@ -225,7 +225,7 @@ def test_rows_in_a_plane_have_no_volume(rows):
 def test_features_of_unlike_units_are_no_plane(rows):
     """Along the principal axes the small features would be rounding."""
     units = [1e-9, 1e9]
-    noise = GaussianMixture(2, noise=True, random_state=0).fit(rows * units).mixture_.model.noise
+    noise = GaussianMixture(2, noise=True, random_state=0).fit(rows * units).mixture_._model.noise
     assert noise.log_volume == pytest.approx(np.log(np.ptp(rows * units, axis=0)).sum(), rel=1e-12)
     flat = np.column_stack((rows * units, rows.sum(axis=1)))
     with pytest.raises(ValueError, match="lie in a plane"):
@@ -234,8 +234,8 @@ def test_features_of_unlike_units_are_no_plane(rows):
 
 def test_a_warm_start_takes_the_noise_of_its_own_rows(rows):
     warm = GaussianMixture(2, noise=True, warm_start=True, random_state=0).fit(rows)
-    moved = warm.fit(10 * rows).mixture_.model.noise
-    fresh = GaussianMixture(2, noise=True, random_state=0).fit(10 * rows).mixture_.model.noise
+    moved = warm.fit(10 * rows).mixture_._model.noise
+    fresh = GaussianMixture(2, noise=True, random_state=0).fit(10 * rows).mixture_._model.noise
     assert moved.log_volume == fresh.log_volume
 
 
@@ -243,7 +243,7 @@ def test_a_row_of_weight_0_says_nothing_of_the_noise(rows):
     holed = np.r_[rows, [[np.nan, 1.0]]]
     weighted = GaussianMixture(2, noise=True, random_state=0).fit(holed, sample_weight=np.r_[np.ones(len(rows)), 0.0])
     alone = GaussianMixture(2, noise=True, random_state=0).fit(rows)
-    assert weighted.mixture_.model.noise.log_volume == pytest.approx(alone.mixture_.model.noise.log_volume, rel=1e-9)
+    assert weighted.mixture_._model.noise.log_volume == pytest.approx(alone.mixture_._model.noise.log_volume, rel=1e-9)
 
 
 def test_a_complete_file_needs_no_box_of_noise(rows, tmp_path):
@@ -252,7 +252,7 @@ def test_a_complete_file_needs_no_box_of_noise(rows, tmp_path):
     np.save(tmp_path / "rows.npy", turned)
     np.save(tmp_path / "holed.npy", np.r_[turned, [[np.nan, 1.0]]])
     gm = GaussianMixture(2, noise=True, random_state=0).fit(turned)
-    assert gm.mixture_.noise.box is None
+    assert gm.mixture_.noise.bounds is None
     np.testing.assert_array_equal(gm.predict(tmp_path / "rows.npy"), gm.predict(turned))
     np.testing.assert_array_equal(gm.score_samples(tmp_path / "rows.npy"), gm.score_samples(turned))
     with pytest.raises(ValueError, match="X has missing cells"):

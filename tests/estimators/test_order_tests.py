@@ -22,10 +22,10 @@ def test_statistics_are_not_negative_and_have_the_same_bits_on_threads(family):
     X = rows(0.0, 1.0, d=2)
     how = {"n": 5, "random_state": 3, "covariance_type": family}
     test = likelihood_ratio_test(X, 1, 3, n_jobs=1, **how)
-    assert (test.drawn >= 0).all()
+    assert (test.null_statistics >= 0).all()
     assert (test.statistic >= 0).all()
     again = likelihood_ratio_test(X, 1, 3, n_jobs=2, **how)
-    np.testing.assert_array_equal(again.drawn, test.drawn)
+    np.testing.assert_array_equal(again.null_statistics, test.null_statistics)
     np.testing.assert_array_equal(again.statistic, test.statistic)
 
 
@@ -35,7 +35,7 @@ def test_the_statistic_is_that_of_the_best_fits():
         GaussianMixture(k, random_state=0, init_params="search", tol=1e-7, max_iter=5000).fit(X).score(X) * len(X)
         for k in (2, 3)
     ]
-    found = likelihood_ratio_test(X, 2, n=1, random_state=0)
+    found = likelihood_ratio_test(X, 2, n_resamples=1, random_state=0)
     assert found.statistic[0] == pytest.approx(2 * (heights[1] - heights[0]), abs=0.02)
 
 
@@ -48,17 +48,20 @@ def test_a_component_that_only_the_ridge_holds_up_is_no_evidence(reg_covar):
         warned = pytest.warns() if k == 1 and reg_covar == "auto" else nullcontext()
         words = rf"of {k} one has only reg_covar as its variance in column 'x1'\. Leave it out if it is constant"
         with warned, pytest.raises(ValueError, match=words):
-            likelihood_ratio_test(np.column_stack([X, column]), k, n=3, reg_covar=reg_covar, random_state=0)
+            likelihood_ratio_test(np.column_stack([X, column]), k, n_resamples=3, reg_covar=reg_covar, random_state=0)
     tail = np.array([0.0] * 40 + [1e-3, 1.0])[:, None]  # a single component varies, and no half of it does
     with pytest.raises(ValueError, match="of 2 one"):
-        likelihood_ratio_test(tail, 1, n=3, reg_covar=1e-6, random_state=0)
+        likelihood_ratio_test(tail, 1, n_resamples=3, reg_covar=1e-6, random_state=0)
 
 
 @pytest.mark.heavy
 def test_the_level_of_the_likelihood_ratio_test():
     """p-values of rows from the smaller mixture are uniform: their mean is ½ ± 0.029 and 5 % are below 0.05."""
     p = np.array(
-        [likelihood_ratio_test(rows(0.0, seed=seed), 1, n=99, random_state=seed).p_value[0] for seed in range(100)]
+        [
+            likelihood_ratio_test(rows(0.0, seed=seed), 1, n_resamples=99, random_state=seed).p_value[0]
+            for seed in range(100)
+        ]
     )
     assert abs(p.mean() - 0.5) < 4 * 0.029
     assert (p <= 0.05).mean() < 0.05 + 4 * np.sqrt(0.05 * 0.95 / 100)
@@ -66,7 +69,7 @@ def test_the_level_of_the_likelihood_ratio_test():
 
 def test_they_find_three_groups():
     X = rows(0.0, 6.0, 14.0)
-    drawn = likelihood_ratio_test(X, 1, 4, n=39, random_state=0)
+    drawn = likelihood_ratio_test(X, 1, 4, n_resamples=39, random_state=0)
     np.testing.assert_array_equal(drawn.n_components, [1, 2, 3])
     assert drawn.p_value[:2].tolist() == [1 / 40, 1 / 40]
     assert drawn.min_components() == 3
@@ -88,7 +91,7 @@ def test_files_are_read_for_the_likelihood_ratio(tmp_path):
     np.save(tmp_path / "x.npy", rows(0.0))
     how = {"n": 3, "random_state": 0}
     found, same = (likelihood_ratio_test(x, 1, **how) for x in (tmp_path / "x.npy", rows(0.0)))
-    np.testing.assert_array_equal(found.drawn, same.drawn)
+    np.testing.assert_array_equal(found.null_statistics, same.null_statistics)
 
 
 def test_halves_keep_the_level():
@@ -145,7 +148,7 @@ def test_steps_of_the_em_test_never_lower_what_it_raises():
 
 
 def test_they_are_told():
-    found = likelihood_ratio_test(rows(0.0, 6.0), 1, n=19, random_state=0)
+    found = likelihood_ratio_test(rows(0.0, 6.0), 1, n_resamples=19, random_state=0)
     assert "At least 2 at a level of 0.05." in str(found)
     assert list(found.tidy().columns) == ["n_components", "statistic", "p_value"]
     assert "by halves of the rows" in str(n_components_test(rows(0.0, 6.0), random_state=0))
@@ -156,9 +159,9 @@ def test_what_they_refuse():
     holes = X.copy()
     holes[3] = np.nan
     for call, error, words in [
-        (lambda: likelihood_ratio_test(X, 2, 2), ValueError, "larger=2"),
+        (lambda: likelihood_ratio_test(X, 2, 2), ValueError, "n_components_alternative=2"),
         (lambda: likelihood_ratio_test(X, 0), ValueError, "n_components"),
-        (lambda: likelihood_ratio_test(X, 1, n=0), ValueError, "n=0"),
+        (lambda: likelihood_ratio_test(X, 1, n_resamples=0), ValueError, "n=0"),
         (lambda: likelihood_ratio_test(X, 1, noise=True), TypeError, "not 'noise'"),
         (lambda: likelihood_ratio_test(np.column_stack([X, holes]), 1), ValueError, r"missing cells \(NaN\)"),
         (lambda: likelihood_ratio_test(X, 1, tol="auto"), ValueError, "a number as tol"),

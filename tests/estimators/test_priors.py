@@ -162,7 +162,7 @@ def test_twenty_components_on_fifty_rows_end_finite_and_sensible(covariance_type
     assert gm.converged_
     assert not gm.outcome_.collapsed
     assert np.isfinite(gm.score_samples(FEW)).all()
-    deviations = np.sqrt(gm.mixture_.model.covariances.variances())
+    deviations = np.sqrt(gm.mixture_._model.covariances.variances())
     assert (deviations > 0.1 * FEW.std(axis=0)).all()
     assert (deviations < 2.0 * FEW.std(axis=0)).all()
     # Twenty components say less of other rows than one does, but not that they are impossible.

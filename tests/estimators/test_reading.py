@@ -66,13 +66,13 @@ def test_weights_count_as_they_do_for_bic(gm, frame, rng):
 def test_weights_that_are_shares_count_rows_without_the_rows_too(frame):
     weight = np.full(len(frame), 0.001)
     fitted = GaussianMixture(2, tol=1e-9, max_iter=1000, random_state=0).fit(frame, sample_weight=weight)
-    assert fitted.summary().facts["bic"] == pytest.approx(fitted.bic(frame, weight), rel=1e-6)
+    assert fitted.summary().statistics["bic"] == pytest.approx(fitted.bic(frame, weight), rel=1e-6)
     assert fitted.tidy()["size"].sum() == pytest.approx(len(frame))
 
 
 def test_a_fit_without_a_step_knows_no_likelihood(frame):
     fitted = GaussianMixture(2, max_iter=0, random_state=0).fit(frame)
-    facts = fitted.summary().facts
+    facts = fitted.summary().statistics
     assert (facts["log_likelihood"], facts["bic"]) == (None, None)
     assert "nats" not in repr(fitted)
     assert facts["stopped"] == "max_iter=0 allows no step; raise max_iter."
@@ -99,17 +99,17 @@ def test_without_rows_it_says_what_the_fit_knows(gm, frame):
 )
 def test_what_em_raised_is_only_called_a_log_likelihood_where_it_is_one(options, frame):
     fitted = GaussianMixture(3, random_state=0, **options).fit(frame)
-    assert fitted.summary().facts["log_likelihood"] is None
+    assert fitted.summary().statistics["log_likelihood"] is None
     assert "nats a row" not in repr(fitted)
-    assert fitted.summary(frame).facts["bic"] == pytest.approx(fitted.bic(frame), rel=1e-13)
+    assert fitted.summary(frame).statistics["bic"] == pytest.approx(fitted.bic(frame), rel=1e-13)
 
 
 def test_a_search_knows_its_criteria(frame):
     search = GaussianMixtureIC(range(2, 5), covariance_type=["diag", "full"], random_state=0).fit(frame)
-    facts = search.summary().facts
+    facts = search.summary().statistics
     for name in ("log_likelihood", "bic", "icl"):
         assert facts[name] == search.results_[name][search.best_index_]
-        assert facts[name] == pytest.approx(search.summary(frame).facts[name], rel=1e-10)
+        assert facts[name] == pytest.approx(search.summary(frame).statistics[name], rel=1e-10)
     assert search.tidy().shape == (search.n_components_, 3 + 2 * 3 + 2)
     assert search.explain(frame[:2]).component.tolist() == search.predict(frame[:2]).tolist()
     assert len(search.augment(frame)) == len(frame)
@@ -119,10 +119,10 @@ def test_a_search_knows_its_criteria(frame):
 def test_a_search_shows_no_criteria_that_are_not_of_the_rows(how, frame):
     search = GaussianMixtureIC([2], covariance_type="full", random_state=0, trim=0.1 if how == "trim" else 0.0)
     search.fit(frame, labels=[0, *[None] * (len(frame) - 1)] if how == "labels" else None)
-    facts = search.summary().facts
+    facts = search.summary().statistics
     assert [facts[name] for name in ("log_likelihood", "bic", "icl")] == [None] * 3
     assert np.isfinite(search.results_["bic"][search.best_index_])
-    assert search.summary(frame).facts["bic"] == pytest.approx(search.bic(frame), rel=1e-13)
+    assert search.summary(frame).statistics["bic"] == pytest.approx(search.bic(frame), rel=1e-13)
 
 
 def test_components_are_described_by_their_numbers(gm):
@@ -312,7 +312,7 @@ def test_a_stream_that_holds_its_rows_knows_what_a_fit_knows(rng):
     for some in (rows[:60], rows[60:]):
         gm.partial_fit(some, sample_weight=np.full(len(some), 3.0))
     assert gm.tidy()["size"].sum() == pytest.approx(300)
-    facts = gm.summary().facts
+    facts = gm.summary().statistics
     assert facts["log_likelihood"] == pytest.approx(300 * gm.lower_bound_, rel=1e-13)
     assert (facts["n_rows"], facts["bic"]) == (100, pytest.approx(gm.bic(rows, np.full(100, 3.0)), abs=0.6))
     assert gm.partial_fit(rows[:1], sample_weight=[0.0]).glance()["n_rows"].tolist() == [101]
@@ -325,7 +325,7 @@ def test_a_stream_that_makes_steps_counts_the_weights_of_all_its_rows(rng, tmp_p
         gm.partial_fit(rows[start:end], sample_weight=weight[start:end])
         assert gm.tidy()["size"].sum() == pytest.approx(weight[:end].sum(), rel=1e-12)
         is_fit = end == LEAF_ROWS  # the log-likelihood is that of all rows, or none
-        assert (gm.summary().facts["log_likelihood"] is not None) == is_fit
+        assert (gm.summary().statistics["log_likelihood"] is not None) == is_fit
     gm.save(tmp_path / "stream.gmm")
     pd.testing.assert_frame_equal(GaussianMixture.load(tmp_path / "stream.gmm").tidy(), gm.tidy())
 

@@ -36,7 +36,7 @@ def test_it_solves_the_generalised_eigenproblem(X, mean_fraction):
 def test_units_do_not_matter(X):
     units = np.array([1e6, 1e-6, 3.0, 0.1])
     mixture = GaussianMixture(3, random_state=0).fit(X).mixture_
-    one, other = directions(mixture.model, 0.5), directions(mixture.transform(np.diag(units)).model, 0.5)
+    one, other = directions(mixture._model, 0.5), directions(mixture.transform(np.diag(units))._model, 0.5)
     np.testing.assert_allclose(other.values, one.values, rtol=1e-9)
     scaled = other.axes * units
     scaled /= np.linalg.norm(scaled, axis=1, keepdims=True)

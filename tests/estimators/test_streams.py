@@ -134,9 +134,9 @@ def test_what_is_no_rate_is_refused(given, kind, sentence):
 
 def test_half_of_the_past_is_left_after_a_half_life():
     rate, n_steps = ForgettingRate(1.0, 10 * STEP_ROWS), 10
-    kept = sum(rate.log_retention(1e6 + step, 1.0) for step in range(n_steps))
+    kept = sum(rate.log_decay_factor(1e6 + step, 1.0) for step in range(n_steps))
     assert exp(kept) == pytest.approx(0.5)
-    assert rate.log_retention(1e6, 10.0) == pytest.approx(-log(2))
+    assert rate.log_decay_factor(1e6, 10.0) == pytest.approx(-log(2))
 
 
 def test_rows_of_weight_0_leave_no_trace(rng):
@@ -333,7 +333,7 @@ def test_a_stream_that_contradicts_its_mixture_is_not_loaded(what, rng, tmp_path
     if not changes:
         del attributes["n_samples_seen_"]
     estimator = replace(details.estimator, attributes=attributes)
-    model_file.write(tmp_path / "stream.gmm", stream.mixture_.model, replace(details, estimator=estimator))
+    model_file.write(tmp_path / "stream.gmm", stream.mixture_._model, replace(details, estimator=estimator))
     with pytest.raises(InvalidModelFileError, match="its '_stream_table' is not that of its mixture"):
         GaussianMixture.load(tmp_path / "stream.gmm")
 

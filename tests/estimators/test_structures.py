@@ -22,7 +22,7 @@ def rows():
 @pytest.mark.parametrize("name", NAMES)
 def test_an_estimator_of_any_structure_is_whole(name, rows, tmp_path):
     gm = GaussianMixture(2, covariance_type=name, random_state=0).fit(rows)
-    family, covariances = gm.mixture_.family, gm.mixture_.model.covariances
+    family, covariances = gm.mixture_.family, gm.mixture_._model.covariances
     dense, shown = covariances.dense(), covariances.simple()
     assert family is family_named(name)
     assert gm.covariances_.shape == gm.precisions_.shape == shown.array.shape

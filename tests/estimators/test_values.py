@@ -69,7 +69,7 @@ def test_a_value_is_made_again_by_what_it_shows(parameter, value):
     for other in again, copy.deepcopy(value), pickle.loads(pickle.dumps(value)), clone(value):
         assert other == value
         assert hash(other) == hash(value)
-        assert other.options == value.options
+        assert other.non_default_params == value.non_default_params
     assert value != "a name"
 
 

@@ -31,4 +31,4 @@ if __name__ == "__main__":
     target = Path(__file__).with_name(sys.argv[1])
     if target.exists():
         sys.exit(f"{target.name} exists: a sample is never written again.")
-    model_file.write(target, MIXTURE.model, DETAILS)
+    model_file.write(target, MIXTURE._model, DETAILS)

@@ -37,7 +37,7 @@ def save(place, mixture, details=None):
 
 def load(place):
     model, record = model_file.read(place)
-    return Mixture.from_model(model), record.details
+    return Mixture._from_model(model), record.details
 
 
 def mixture_of(family, rng, n_components=3, n_features=4):

@@ -114,7 +114,7 @@ def test_at_1_all_covariances_are_one_sphere(name, rng):
 @names
 def test_a_bound_is_part_of_the_structure(name):
     family = family_named(name, max_condition=8)
-    assert family.options == {"max_condition": 8.0}
+    assert family.non_default_params == {"max_condition": 8.0}
     assert (copy.deepcopy(family), pickle.loads(pickle.dumps(family))) == (family, family)
     assert family != family_named(name, max_condition=9)
     assert family_named(name, max_condition=None) == FAMILIES[name]

@@ -73,7 +73,7 @@ def round_mixture(family, means):
     """Equal weights and unit spheres about the means."""
     n_components, n_features = np.shape(means)
     covariances = updated(family, np.ones(n_components), np.repeat(np.eye(n_features)[None], n_components, axis=0))
-    return Mixture(np.full(n_components, 1 / n_components), np.array(means), covariances.array, family).model
+    return Mixture(np.full(n_components, 1 / n_components), np.array(means), covariances.array, family)._model
 
 
 def finite(mixture):

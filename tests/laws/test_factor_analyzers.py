@@ -100,7 +100,7 @@ def test_a_marginal_of_fewer_features_than_factors_counts_the_numbers_of_its_mat
 def test_a_family_is_a_value(kind):
     family = FactorAnalyzer(2, *kind)
     assert family == FactorAnalyzer(2, *kind) != FactorAnalyzer(3, *kind)
-    for other in pickle.loads(pickle.dumps(family)), copy.deepcopy(family), FactorAnalyzer(**family.options):
+    for other in pickle.loads(pickle.dumps(family)), copy.deepcopy(family), FactorAnalyzer(**family.non_default_params):
         assert other == family
 
 

@@ -168,7 +168,7 @@ def two_groups(rng, twins):
 
 def round_mixture(family, means, weights):
     covariances = updated(family, np.ones(len(means)), np.repeat(np.eye(2)[None], len(means), axis=0))
-    return Mixture(np.array(weights), np.array(means), covariances.array, family).model
+    return Mixture(np.array(weights), np.array(means), covariances.array, family)._model
 
 
 @families
@@ -256,7 +256,7 @@ def test_what_is_decided_between_passes_is_not_left_to_the_engine(
     rows = rng.normal(size=(9_000, n_features)).astype(dtype)
     family = FAMILIES["full"]
     unit = np.repeat(np.eye(n_features)[None], n_components, axis=0)
-    start = Mixture(np.full(n_components, 1 / n_components), rows[:n_components].astype("f8"), unit, family).model
+    start = Mixture(np.full(n_components, 1 / n_components), rows[:n_components].astype("f8"), unit, family)._model
     for engine in (complete, ENGINES["complete"](8)):
         objective, stopping = Objective(np.zeros(n_features)), Stopping(0.0, 2)
         fast = FastPath(ArraySource(rows), engine, family, n_components, objective, stopping)

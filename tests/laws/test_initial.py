@@ -63,7 +63,7 @@ def test_a_component_without_rows_has_the_pooled_covariance_at_its_place(name, h
 def test_a_split_moves_the_halves_along_the_feature_that_is_widest_compared_with_the_mixture():
     """Feature 0 has the larger variances, but most of its spread is between components; feature 1 is far from 0."""
     covariances = np.array([[[4.0, 1.0], [1.0, 1.0]], [[4.0, 0.0], [0.0, 1.0]]])
-    given = Mixture([0.6, 0.4], [[0.0, 100.0], [6.0, 100.0]], covariances, FAMILIES["full"]).model
+    given = Mixture([0.6, 0.4], [[0.0, 100.0], [6.0, 100.0]], covariances, FAMILIES["full"])._model
     model = split(given, 3)
     np.testing.assert_allclose(model.weights, [0.3, 0.4, 0.3])
     step = 0.1 * covariances[0, 1]

@@ -28,7 +28,7 @@ def coordinates(trace=None, n_features=D, **parameters):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # two steps are not enough
         gm.fit(rows(n_features))
-    return Coordinates.at_model(gm.mixture_.model, problem.objective, trace or Trace())
+    return Coordinates.at_model(gm.mixture_._model, problem.objective, trace or Trace())
 
 
 def assert_right(at):

@@ -8,7 +8,7 @@ from gaussmix import FAMILIES, Mixture, Outcome, SingularCovarianceError
 from gaussmix._src.em.step.best_of import best_run
 from gaussmix._src.errors import NonFiniteLikelihood
 
-MODEL = Mixture(np.ones(1), np.zeros((1, 1)), np.ones(1), FAMILIES["spherical"]).model
+MODEL = Mixture(np.ones(1), np.zeros((1, 1)), np.ones(1), FAMILIES["spherical"])._model
 
 
 def ends(*objective, outcome=Outcome.CONVERGED, frozen=None):

@@ -119,7 +119,7 @@ def test_log_density_says_of_drawn_rows_what_it_says_of_numpys(engine, rng, name
     """Two samples of log p(x): ours, and one of NumPy's generator by another factorisation of the covariances."""
     mixture = make_mixture(rng, name)
     rows, labels = engine.draw(50_000, cumulative_weights(mixture.weights), mixture.means, mixture.whitening, KEY)
-    dense = mixture.model.covariances.dense()
+    dense = mixture._model.covariances.dense()
     counts = rng.multinomial(len(rows), mixture.weights)
     theirs = np.vstack(
         [rng.multivariate_normal(*of, size=n) for *of, n in zip(mixture.means, dense, counts, strict=True)]

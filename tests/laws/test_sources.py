@@ -72,7 +72,7 @@ def test_known_labels_decide(engine):
     for name in ("mass", "first", "second"):
         wanted = getattr(expected, name)
         np.testing.assert_allclose(getattr(found, name), wanted, rtol=1e-12, atol=1e-12 * np.abs(wanted).max())
-    log_joint = Mixture.from_model(start).component_log_density(problem.rows) + np.log(start.weights)
+    log_joint = Mixture._from_model(start).component_log_density(problem.rows) + np.log(start.weights)
     total = problem.row_weight @ log_joint[np.arange(len(log_joint)), problem.labels]
     assert found.log_likelihood == pytest.approx(total, rel=1e-12)
 
@@ -82,7 +82,7 @@ def test_a_label_of_several_components_leaves_the_choice_among_them(engine):
     start = problem.start(FAMILIES["full"])
     source = labelled(problem.source, np.zeros(len(problem.rows), dtype=int), np.array([0, 1, 0]))
     found = source.map_merge(StepTask(engine, 3, start.parameters, MomentSpec(Second.NONE)))
-    joint = np.exp(Mixture.from_model(start).component_log_density(problem.rows)) * start.weights * [1, 0, 1]
+    joint = np.exp(Mixture._from_model(start).component_log_density(problem.rows)) * start.weights * [1, 0, 1]
     np.testing.assert_allclose(found.mass, (joint / joint.sum(axis=1, keepdims=True)).sum(axis=0), atol=1e-9)
     assert found.log_likelihood == pytest.approx(np.log(joint.sum(axis=1)).sum(), rel=1e-12)
 

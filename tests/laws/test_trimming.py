@@ -89,7 +89,7 @@ def test_a_trimmed_step_is_one_on_the_rows_that_are_kept(family, rows, engine, r
     weight, share = rng.uniform(0.1, 2.0, size=len(rows)), 0.13
     source = Trimmed(ArraySource(rows, weight), share)
     model = first_model(source, engine, family)
-    density = np.array([Mixture.from_model(model).log_density(row[None])[0] for row in rows])
+    density = np.array([Mixture._from_model(model).log_density(row[None])[0] for row in rows])
     remaining = remaining_weight(density, weight, share * weight.sum())
     assert remaining.sum() == pytest.approx((1 - share) * weight.sum())
     moments, after, _ = em_step(source, engine, model, NO_RIDGE, {})
@@ -151,7 +151,7 @@ def test_log_densities_fall_no_more_than_is_bounded(family, rng):
             )
             for each in (rows, moved)
         )
-        old, new = (Mixture.from_model(model).log_density(rows) for model in (before, after))
+        old, new = (Mixture._from_model(model).log_density(rows) for model in (before, after))
         bounds = fall(before.parameters, after.parameters)
         if bounds is None:
             assert family.kind.__name__ == "LowRank"

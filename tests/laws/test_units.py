@@ -165,7 +165,7 @@ def test_expected_sums_do_not_depend_on_the_unit(kind, structure, factor):
     for mixture, unit in zip(both(kind, factor, covariance_type=structure, max_iter=0), (factor, 1.0), strict=True):
         rows, given, _ = table(kind, unit)
         block = Block(0, rows, error=given["X_error"] ** 2 if given else None)
-        parameters = mixture.mixture_.model.parameters
+        parameters = mixture.mixture_._model.parameters
         for anchor in parameters.means, parameters.means + unit:
             sums.append(IncompleteEngine(2).step(block, N_COMPONENTS, parameters, spec, anchor=anchor))
     for found, expected in zip(sums[:2], sums[2:], strict=True):

@@ -53,4 +53,4 @@ def test_a_fit_keeps_no_result_for_the_next() -> None:
     other = GaussianMixture(3, random_state=0).fit(ROWS)
     assert one.mixture_.means.tobytes() == other.mixture_.means.tobytes()
     assert not np.shares_memory(one.mixture_.means, other.mixture_.means)
-    assert one.mixture_.model.covariances is not other.mixture_.model.covariances
+    assert one.mixture_._model.covariances is not other.mixture_._model.covariances

@@ -20,12 +20,12 @@ pairs = pytest.mark.parametrize(("first", "second"), [(f, s) for f in PLAIN for 
 @pytest.fixture
 def mixture(family):
     """Three components of 3 features, with names."""
-    return Mixture.from_model(PROBLEMS["overlapping"].start(family)).with_feature_names(NAMES)
+    return Mixture._from_model(PROBLEMS["overlapping"].start(family)).with_feature_names(NAMES)
 
 
 def another(name, size=0.7):
     """A mixture of the same features elsewhere."""
-    return Mixture.from_model(transformed(PROBLEMS["overlapping"], lambda rows: rows + size).start(FAMILIES[name]))
+    return Mixture._from_model(transformed(PROBLEMS["overlapping"], lambda rows: rows + size).start(FAMILIES[name]))
 
 
 def dense(mixture):
@@ -127,7 +127,7 @@ def test_product(first, second):
 @pytest.mark.parametrize("is_first", [True, False])
 def test_product_of_shared_covariances_with_one_component(name, of_one, is_first):
     shared = another(name, 0.0)
-    first = another(of_one).model.take([0])
+    first = another(of_one)._model.take([0])
     alone = Mixture([1.0], first.means, first.covariances.array, first.family)
     one, other = (shared, alone) if is_first else (alone, shared)
     assert_same(one.product(other), exact_product(one, other), rounding(one) + rounding(other))

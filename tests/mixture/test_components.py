@@ -16,7 +16,7 @@ WEIGHTED = Mixture([0.2, 0.3, 0.5], [[0.0, 1.0], [3.0, 1.0], [5.0, 5.0]], np.one
 
 @pytest.mark.parametrize("family", FAMILIES.values(), ids=lambda family: family.name)
 def test_components_make_the_mixture_again_and_are_whole_mixtures(family, tmp_path):
-    mixture = Mixture.from_model(PROBLEMS["overlapping"].start(family))
+    mixture = Mixture._from_model(PROBLEMS["overlapping"].start(family))
     rows = mixture.means + 0.5
     density = sum(weight * component.pdf(rows) for weight, component in zip(mixture.weights, mixture, strict=True))
     np.testing.assert_allclose(density, mixture.pdf(rows), rtol=1e-12)
@@ -40,7 +40,7 @@ def test_a_component_without_weight_is_a_mixture_too():
 
 
 def test_noise_is_no_component():
-    noise = Background.from_box(0.5, np.array([[-9.0, -9.0], [9.0, 9.0]]))
+    noise = Background.from_bounds(0.5, np.array([[-9.0, -9.0], [9.0, 9.0]]))
     noisy = Mixture([0.2, 0.3], WEIGHTED.means[:2], WEIGHTED.covariances[:2], WEIGHTED.family, noise=noise)
     assert len(noisy) == 2
     assert [component.noise for component in noisy] == [None, None]
@@ -74,7 +74,7 @@ PLAIN = Mixture([0.4, 0.6], [[0.0, 1.0], [3.0, 1.0]], [[1.0, 2.0], [3.0, 4.0]], 
 
 @pytest.mark.parametrize("family", FAMILIES.values(), ids=lambda family: family.name)
 def test_what_comes_back_is_equal(family, tmp_path):
-    mixture = Mixture.from_model(PROBLEMS["overlapping"].start(family))
+    mixture = Mixture._from_model(PROBLEMS["overlapping"].start(family))
     mixture.save(tmp_path / "m.gmm")
     arrays = mixture.weights, mixture.means, mixture.covariances
     for other in (
@@ -106,7 +106,7 @@ def changed(place, by=None):
         PLAIN.with_feature_names(None),
         PLAIN.with_feature_names(["b", "a"]),
         PLAIN.marginal(["a"]),
-        PLAIN.model,
+        PLAIN._model,
         "a mixture",
     ],
     ids=["weight", "mean", "covariance", "no names", "other names", "other features", "its model", "text"],

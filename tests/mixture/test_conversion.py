@@ -20,7 +20,7 @@ PAIR = {**TWO, "covariances": [[[2.0, 0.5], [0.5, 1.0]], [[1.0, 0.0], [0.0, 3.0]
 
 
 def made(family, n_components=3):
-    return Mixture.from_model(groups("p", 90, 3, n_components, distance=2.0).start(family))
+    return Mixture._from_model(groups("p", 90, 3, n_components, distance=2.0).start(family))
 
 
 @STRUCTURES
@@ -33,9 +33,9 @@ def test_parameters_make_the_mixture_that_has_them(family):
         assert (again.family, again.feature_names) == (family, ("a", "b", "c"))
     if family.kind is LowRank:  # whose precisions are not of its form
         return
-    precisions = mixture.model.covariances.inverse().array
+    precisions = mixture._model.covariances.inverse().array
     by_precisions = Mixture.from_parameters(*given, precisions=precisions, covariance_type=family.name)
-    dense = mixture.model.covariances.dense()
+    dense = mixture._model.covariances.dense()
     np.testing.assert_allclose(
         by_precisions.covariances, mixture.covariances, rtol=1e-9, atol=1e-12 * np.abs(dense).max()
     )

@@ -54,14 +54,14 @@ def assert_exact(mixture, rows):
 @families
 @pytest.mark.parametrize("problem", ["overlapping", "unlike units", "far from 0"])
 def test_gradient_and_hessian(family, problem):
-    mixture = Mixture.from_model(PROBLEMS[problem].start(family))
+    mixture = Mixture._from_model(PROBLEMS[problem].start(family))
     assert_exact(mixture, np.vstack([PROBLEMS[problem].rows[:3], mixture.means[:1], mixture.mean]))
 
 
 @families
 @pytest.mark.parametrize("far", [1e2, 1e6, 1e8])
 def test_gradient_and_hessian_far_away(family, far):
-    mixture = Mixture.from_model(PROBLEMS["separate"].start(family))
+    mixture = Mixture._from_model(PROBLEMS["separate"].start(family))
     assert_exact(mixture, far * np.array([[1.0, 0.3], [-0.2, 1.0], [1.0, 0.0]]))
 
 
@@ -83,7 +83,7 @@ def test_zero_weights_and_enormous_rows():
 
 @pytest.mark.parametrize("rows", [[[1.0]], [[np.nan, 0.0, 0.0]]])
 def test_rows_that_are_none_are_refused(rows):
-    mixture = Mixture.from_model(PROBLEMS["overlapping"].start(FAMILIES["full"]))
+    mixture = Mixture._from_model(PROBLEMS["overlapping"].start(FAMILIES["full"]))
     for derivative in (mixture.gradient, mixture.hessian):
         with pytest.raises(ValueError, match="rows"):
             derivative(rows)

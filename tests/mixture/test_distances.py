@@ -17,7 +17,7 @@ OTHER = Mixture([0.5, 0.2, 0.3], [[-0.5], [2.0], [4.0]], [1.5, 0.5, 2.0], FAMILI
 
 def made(name, family, n_components=3, n_features=3):
     """A mixture of overlapping components; others have other names."""
-    return Mixture.from_model(groups(name, 90, n_features, n_components, distance=2.0).start(family))
+    return Mixture._from_model(groups(name, 90, n_features, n_components, distance=2.0).start(family))
 
 
 def dense(mixture):
@@ -143,7 +143,7 @@ def test_a_split_component_has_moved_nowhere(percent, rng):
 @pytest.mark.parametrize("metric", METRICS)
 def test_laws_of_a_distance(family, metric):
     p, q, r = made("p", family), made("q", family, 2), made("r", family, 4)
-    turned = Mixture.from_model(p.model.take([2, 0, 1]))
+    turned = Mixture._from_model(p._model.take([2, 0, 1]))
     assert p.distance(p, metric) == 0
     # Sums in another order: ε of ∫ p², before the root is taken.
     assert turned.distance(p, metric) < np.sqrt(100 * EPSILON)

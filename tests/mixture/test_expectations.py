@@ -50,7 +50,7 @@ def exact_mean(mixture):
 @families
 @pytest.mark.parametrize("problem", ["overlapping", "unlike units", "far from 0"])
 def test_mean_and_covariance(family, problem):
-    mixture = Mixture.from_model(PROBLEMS[problem].start(family))
+    mixture = Mixture._from_model(PROBLEMS[problem].start(family))
     n_features, spread = mixture.n_features, np.sqrt(np.diag(mixture.covariance))
     size = np.abs(mixture.means).max(axis=0) + spread
     with mp.workdps(DIGITS):
@@ -71,8 +71,8 @@ def test_mean_and_covariance(family, problem):
 @pytest.mark.parametrize("raw", [False, True])
 def test_moments(family, order, raw):
     """To c ε times what was summed: (order)! pairings of numbers of the size of a deviation or an offset."""
-    mixture = Mixture.from_model(PROBLEMS["overlapping"].start(family))
-    found = mixture.moments(order, about=np.zeros(3) if raw else None)
+    mixture = Mixture._from_model(PROBLEMS["overlapping"].start(family))
+    found = mixture.moments(order, center=np.zeros(3) if raw else None)
     assert found.shape == order * (3,)
     offset = np.abs(mixture.means - (0 if raw else mixture.mean)).max()
     size = prod(range(1, order + 1)) * (offset + deviations(mixture).max()) ** order
@@ -102,7 +102,7 @@ def test_moments_of_one_gaussian_are_scipys():
     mixture = Mixture([1.0], [[0.7]], [2.25], FAMILIES["spherical"])
     for order in range(1, 8):
         expected = stats.norm(0.7, 1.5).moment(order)
-        np.testing.assert_allclose(mixture.moments(order, about=[0.0]).item(), expected, rtol=64 * EPS)
+        np.testing.assert_allclose(mixture.moments(order, center=[0.0]).item(), expected, rtol=64 * EPS)
 
 
 def test_weights_that_sum_to_nearly_one_are_shares():
@@ -125,4 +125,4 @@ def test_weights_that_sum_to_nearly_one_are_shares():
 )
 def test_moments_that_cannot_be_are_refused(arguments, error, said):
     with pytest.raises(error, match=said):
-        Mixture.from_model(PROBLEMS["overlapping"].start(FAMILIES["full"])).moments(*arguments)
+        Mixture._from_model(PROBLEMS["overlapping"].start(FAMILIES["full"])).moments(*arguments)

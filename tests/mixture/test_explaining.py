@@ -63,7 +63,7 @@ def test_every_structure_is_explained(name, rng):
     X = np.concatenate([rng.normal(0, 1, size=(60, 3)), rng.normal(4, 2, size=(60, 3))])
     gm = GaussianMixture(2, covariance_type=name, random_state=0).fit(X)
     why = gm.explain(X)
-    covariances = gm.mixture_.model.covariances.dense()
+    covariances = gm.mixture_._model.covariances.dense()
     offsets = X - gm.means_[why.component]
     squared = np.einsum("nd,nd->n", offsets, np.linalg.solve(covariances[why.component], offsets[..., None])[..., 0])
     np.testing.assert_allclose(why.contributions.sum(axis=1), squared, rtol=1e-9)
@@ -189,7 +189,7 @@ def test_extreme_mixtures_are_shown_and_refused_in_a_sentence():
     with pytest.raises(ValueError, match=r"^n_rows=9223372036854775808 must be at most 576460752303423487"):
         far.sample(2**63)
     with pytest.raises(ValueError, match="rounding hides the covariances"):
-        directions(Mixture([0.5, 0.5], [[0.0, 0.0], [1e10, 1e10]], [np.eye(2)] * 2, FAMILIES["full"]).model, 1.0)
+        directions(Mixture([0.5, 0.5], [[0.0, 0.0], [1e10, 1e10]], [np.eye(2)] * 2, FAMILIES["full"])._model, 1.0)
 
 
 @pytest.mark.parametrize(

@@ -104,7 +104,7 @@ def test_one_component_is_exact(family, rng):
     covariances = 4.0 * np.broadcast_to(
         np.eye(3) if family.kind.is_matrix else np.ones(3)[: shape[-1] if shape else 1], shape or (1,)
     )
-    if family.options:  # no loadings, and the noise
+    if family.non_default_params:  # no loadings, and the noise
         covariances = np.stack((np.zeros((1, 3)), np.full((1, 3), 4.0)), axis=2)
     mixture = Mixture([1.0], np.ones((1, 3)), covariances.reshape(shape), family)
     rows = 1 + rng.normal(size=(50, 3)) * rng.uniform(0, 20, size=(50, 1))
@@ -185,7 +185,7 @@ def test_what_is_too_deep_to_tell_is_bounded_and_never_0():
 
 
 def test_a_row_keeps_its_density_p_value_in_company():
-    mixture = Mixture.from_model(PROBLEMS["separate"].start(FAMILIES["full"]))
+    mixture = Mixture._from_model(PROBLEMS["separate"].start(FAMILIES["full"]))
     rows = np.vstack([mixture.means, mixture.means + 50.0])
     together = mixture.density_p_value(rows)
     alone = [mixture.density_p_value(row[None])[0] for row in rows]

@@ -17,11 +17,11 @@ def line(weights, means, variances):
 @families
 @pytest.mark.parametrize("problem", ["one feature", "separate", "overlapping", "wide", "unlike units"])
 def test_modes_are_stationary_and_concave(family, problem):
-    mixture = Mixture.from_model(PROBLEMS[problem].start(family))
+    mixture = Mixture._from_model(PROBLEMS[problem].start(family))
     modes = mixture.modes()
-    units = np.sqrt(mixture.model.covariances.variances()).min(axis=0)
+    units = np.sqrt(mixture._model.covariances.variances()).min(axis=0)
     # A last step is below 1e-12 deviations; the gradient has the rounding of precisions times offsets.
-    condition = max(np.linalg.cond(c / np.outer(units, units)) for c in mixture.model.covariances.dense())
+    condition = max(np.linalg.cond(c / np.outer(units, units)) for c in mixture._model.covariances.dense())
     assert np.abs(mixture.gradient(modes.locations) * units).max() < 1e-11 * condition
     assert np.linalg.eigvalsh(mixture.hessian(modes.locations) * np.outer(units, units)).max() < 0
     np.testing.assert_array_equal(modes.log_density, np.sort(mixture.log_density(modes.locations))[::-1])

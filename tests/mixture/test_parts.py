@@ -18,7 +18,7 @@ families = pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES)
 @pytest.fixture
 def mixture(family):
     """Two components of 9 features, with names."""
-    return Mixture.from_model(PROBLEMS["wide"].start(family)).with_feature_names(NAMES)
+    return Mixture._from_model(PROBLEMS["wide"].start(family)).with_feature_names(NAMES)
 
 
 def ill_conditioned(correlation, n_features=4):
@@ -56,7 +56,7 @@ def assert_exact(mixture, rows, known):
 @families
 @pytest.mark.parametrize("problem", ["wide", "unlike units", "far from 0", "overlapping"])
 def test_condition_and_conditional_mean_covariance_and_weights(family, problem, rng):
-    mixture = Mixture.from_model(PROBLEMS[problem].start(family))
+    mixture = Mixture._from_model(PROBLEMS[problem].start(family))
     known = rng.permutation(mixture.n_features)[: mixture.n_features // 2 + 1]
     known = known[: mixture.n_features - 1].tolist()
     rows = PROBLEMS[problem].rows[:4][:, known]
@@ -174,7 +174,7 @@ def test_sample_conditional_takes_components_by_their_conditional_weights(rng):
 
 
 def test_sample_conditional_is_repeatable(rng):
-    mixture = Mixture.from_model(PROBLEMS["wide"].start(FAMILIES["full"]))
+    mixture = Mixture._from_model(PROBLEMS["wide"].start(FAMILIES["full"]))
     rows = rng.normal(size=(50, 2))
     drawn = mixture.sample_conditional(rows, [0, 1], np.random.default_rng(1))
     few = mixture.sample_conditional(rows[:20], [0, 1], np.random.default_rng(1))
@@ -193,7 +193,7 @@ def test_a_component_of_no_weight_and_one_component_alone(rng):
 
 
 def test_rows_in_float32_and_integers(rng):
-    mixture = Mixture.from_model(PROBLEMS["wide"].start(FAMILIES["full"]))
+    mixture = Mixture._from_model(PROBLEMS["wide"].start(FAMILIES["full"]))
     rows = rng.integers(-3, 3, size=(5, 2))
     expected = mixture.conditional_mean(rows.astype(np.float64), [2, 3])
     for dtype in (np.float32, np.int64):
@@ -203,7 +203,7 @@ def test_rows_in_float32_and_integers(rng):
 
 
 def test_names_given_later_are_those_of_the_conditional():
-    mixture = Mixture.from_model(PROBLEMS["wide"].start(FAMILIES["full"]))
+    mixture = Mixture._from_model(PROBLEMS["wide"].start(FAMILIES["full"]))
     assert mixture.condition({0: 1.0}).feature_names is None
     assert mixture.with_feature_names(NAMES).condition({"a": 1.0}).feature_names == NAMES[1:]
 
@@ -228,6 +228,6 @@ def test_names_given_later_are_those_of_the_conditional():
     ],
 )
 def test_what_cannot_be_asked_is_refused(asked, error, said):
-    mixture = Mixture.from_model(PROBLEMS["wide"].start(FAMILIES["full"])).with_feature_names(NAMES)
+    mixture = Mixture._from_model(PROBLEMS["wide"].start(FAMILIES["full"])).with_feature_names(NAMES)
     with pytest.raises(error, match=said):
         asked(mixture)

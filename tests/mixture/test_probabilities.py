@@ -153,7 +153,7 @@ def test_probability_of_independent_features(name):
     scale = np.sqrt(1.5)
     parts = np.prod(ndtr((upper - means) / scale) - ndtr((lower - means) / scale), axis=1)
     assert mixture.probability(lower, upper) == pytest.approx(parts @ [0.25, 0.75], rel=16 * EPS)
-    dense = Mixture([0.25, 0.75], means, mixture.model.covariances.dense(), FAMILIES["full"])
+    dense = Mixture([0.25, 0.75], means, mixture._model.covariances.dense(), FAMILIES["full"])
     value, error = dense.probability(lower, upper, return_error=True)
     assert abs(value - mixture.probability(lower, upper)) <= 6 * error + 16 * EPS
     far = np.full((1, 3), -60.0)

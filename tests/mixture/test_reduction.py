@@ -15,7 +15,7 @@ STRUCTURES = pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES)
 
 
 def made(name, family, n_components=12, n_features=3):
-    return Mixture.from_model(groups(name, 20 * n_components, n_features, n_components, distance=2.0).start(family))
+    return Mixture._from_model(groups(name, 20 * n_components, n_features, n_components, distance=2.0).start(family))
 
 
 def dense(mixture):

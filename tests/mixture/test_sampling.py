@@ -48,7 +48,7 @@ def test_a_component_that_is_not_there_is_named(component, error, said):
         lambda rng: CORRELATED.cdf([[0.1, 0.2, 0.3]], rng=rng),
         lambda rng: CORRELATED.highest_density_level(0.5, rng=rng),
         lambda rng: APART.entropy(rng=rng).value,
-        lambda rng: CORRELATED.js(CORRELATED.convolve(1.0), n_draws=100, rng=rng).value,
+        lambda rng: CORRELATED.js_divergence(CORRELATED.convolve(1.0), n_draws=100, rng=rng).value,
     ],
     ids=["sample", "sample_conditional", "cdf", "highest_density_level", "entropy", "js"],
 )

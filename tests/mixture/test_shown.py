@@ -19,7 +19,7 @@ TWO = Mixture(
     ["<b>bill</b>", "body & mass"],
 )
 LINE = Mixture([0.5, 0.5], [[0.0], [5.0]], [1.0, 4.0], FAMILIES["spherical"])
-BOX = Background.from_box(0.1, np.array([[-5.0, -5.0], [12.0, 9.0]]))
+BOX = Background.from_bounds(0.1, np.array([[-5.0, -5.0], [12.0, 9.0]]))
 NOISY = Mixture([0.4, 0.5], TWO.means, TWO.covariances, TWO.family, noise=BOX)
 
 
@@ -35,7 +35,7 @@ def test_the_line_says_how_large_it_is_and_fits_on_it():
         f"<Mixture: 50 components, spherical, 40 features (0, 1, 2, 3, 4, …), weights {'0.02, ' * 6}…>"
     )
     q2 = FactorAnalyzer(2)
-    assert "factor_analyzer (n_factors=2" in repr(Mixture.from_model(PROBLEMS["overlapping"].start(q2)))
+    assert "factor_analyzer (n_factors=2" in repr(Mixture._from_model(PROBLEMS["overlapping"].start(q2)))
 
 
 def test_the_table_has_every_number_and_no_markup_of_names():

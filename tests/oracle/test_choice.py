@@ -38,7 +38,7 @@ def test_bic_and_icl_are_those_of_mclust(name):
         )
         with pytest.warns(ConvergenceWarning):
             gm.fit(rows)
-        evidence = compute_evidence(gm.mixture_.model, gm.mixture_.n_parameters, ArraySource(rows), choose(), 1.0)
+        evidence = compute_evidence(gm.mixture_._model, gm.mixture_.n_parameters, ArraySource(rows), choose(), 1.0)
         assert bic(evidence) == pytest.approx(-fit["bic"], rel=1e-9), fit
         assert icl(evidence) == pytest.approx(-fit["icl"], rel=1e-6), fit
 

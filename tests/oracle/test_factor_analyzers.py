@@ -51,7 +51,7 @@ def test_densities_are_those_of_the_matrices(n_factors, engine, rng):
     covariances[..., :-1] = rng.normal(size=(3, 20, n_factors))
     mixture = Mixture(np.full(3, 1 / 3), 3 * rng.normal(size=(3, 20)), covariances, family)
     rows, _ = mixture.sample(200, rng)
-    dense = mixture.model.covariances.dense()
+    dense = mixture._model.covariances.dense()
     each = [multivariate_normal(mean, matrix) for mean, matrix in zip(mixture.means, dense, strict=True)]
     expected = np.array([one.logpdf(rows) for one in each]).T
     # SciPy's error, of a matrix with condition 1e3 or so, of squared distances up to 1e5.

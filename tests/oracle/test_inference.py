@@ -70,12 +70,14 @@ def test_likelihood_ratios_are_at_least_those_of_mclust(model):
     One component has one maximum, so the first statistic is the same. Its sums tell how high each size got.
     """
     theirs = TESTS[model]
-    found = likelihood_ratio_test(FAITHFUL, 1, 1 + len(theirs["lrt"]), n=199, random_state=0, covariance_type=model)
+    found = likelihood_ratio_test(
+        FAITHFUL, 1, 1 + len(theirs["lrt"]), n_resamples=199, random_state=0, covariance_type=model
+    )
     assert found.statistic[0] == pytest.approx(theirs["lrt"][0], abs=5e-3)
     assert (np.cumsum(found.statistic) > np.cumsum(theirs["lrt"]) - 5e-3).all()
     assert found.p_value[0] == 1 / 200
     places = [1, 2, 3, 4]  # 25, 50, 75 and 90 %
-    drawn = np.quantile(found.drawn, np.array([0.25, 0.5, 0.75, 0.9]), axis=1).T
+    drawn = np.quantile(found.null_statistics, np.array([0.25, 0.5, 0.75, 0.9]), axis=1).T
     assert (drawn > np.array(theirs["boot_quantiles"])[:, places] - 1.5).all()
     assert (drawn < np.array(theirs["boot_quantiles"])[:, places] + 6).all()
 

@@ -85,7 +85,7 @@ DIRECTIONS = json.loads((Path(__file__).parent / "mclust_dr.json").read_text())
 def test_directions_are_those_of_mclust(case):
     """mclust takes the covariance of the rows for Σ, which EM equals to the tolerance it stopped at: 1e-5 of 1."""
     mixture = Mixture(*(np.array(DIRECTIONS[name]) for name in ("weights", "means", "covariances")), FAMILIES["full"])
-    found = directions(mixture.model, case["lambda"])
+    found = directions(mixture._model, case["lambda"])
     assert len(found.axes) == case["numdir"]
     basis = np.array(case["basis"]).T
     signs = np.sign(np.einsum("ij,ij->i", basis, found.axes))

@@ -86,7 +86,7 @@ def test_a_step_is_the_formula_of_the_paper(model, data):
             of_all = np.diag(np.diag(of_all))
         expected.append(of_all / denominators(model, nu, n, counts[k], d, n_components))
     gm = GaussianMixture(3, covariance_type=model, prior="default", init_params=labels, max_iter=0).fit(rows)
-    np.testing.assert_allclose(gm.mixture_.model.covariances.dense(), expected, rtol=1e-10, atol=1e-12)
+    np.testing.assert_allclose(gm.mixture_._model.covariances.dense(), expected, rtol=1e-10, atol=1e-12)
     shrunk = (counts[:, None] * means + kappa * place) / (counts + kappa)[:, None]
     np.testing.assert_allclose(gm.means_, shrunk, rtol=1e-12)
 

@@ -30,7 +30,7 @@ def mixture(request, rng):
         1: variances[0] if is_shared else variances.mean(axis=1),
         0: variances.mean(),
     }
-    if family.options:
+    if family.non_default_params:
         return Mixture(WEIGHTS, MEANS, np.concatenate((roots[..., :1], variances[..., None]), axis=2), family)
     return Mixture(WEIGHTS, MEANS, compact[len(family.shape(2, 3))], family)
 
@@ -262,8 +262,8 @@ def test_the_uncertainty_of_ellipses_is_other_mixtures():
     X = np.random.default_rng(0).normal(np.repeat([0.0, 6.0], 60)[:, None], size=(120, 3))
     gm = GaussianMixture(2, random_state=0).fit(X)
     for mixtures in (
-        gm.inference(X, kind="sandwich").mixtures(400),
-        gm.bootstrap(X, 400, random_state=0).mixtures(400),
+        gm.inference(X, kind="sandwich").sample_mixtures(400),
+        gm.bootstrap(X, 400, random_state=0).sample_mixtures(400),
     ):
         display = ComponentDisplay.from_estimator(gm, X, features=[2, 0], uncertainty=mixtures)
         assert len(display.uncertain_) == 400
@@ -273,7 +273,7 @@ def test_the_uncertainty_of_ellipses_is_other_mixtures():
         errors = gm.inference(X, kind="sandwich").bse[[4, 2, 7, 5]].reshape(2, 2)
         np.testing.assert_allclose(centres.std(axis=0), errors, rtol=0.2)
     whole = ComponentDisplay.from_estimator(gm, X, uncertainty=gm.inference(X))
-    assert len(whole.uncertain_) == len(gm.inference(X).mixtures())
+    assert len(whole.uncertain_) == len(gm.inference(X).sample_mixtures())
     line = ComponentDisplay.from_estimator(gm, X, features=[1], uncertainty=mixtures[:3])
     assert [len(curves) for curves in line.uncertain_] == [2, 2, 2]
     with pytest.raises(ValueError, match="components and features of the drawn one"):

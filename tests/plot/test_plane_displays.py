@@ -186,7 +186,7 @@ def test_one_feature_shows_probabilities():
 def test_features_that_are_not_shown_are_integrated_out():
     """The marginal of a detector has the region of the same mass."""
     X = np.random.default_rng(0).normal(size=(200, 3))
-    detector = GaussianMixtureDetector(mass=0.9).fit(X)
+    detector = GaussianMixtureDetector(coverage=0.9).fit(X)
     display = DecisionRegionDisplay.from_estimator(detector, features=[0, 2])
     marginal = detector.mixture_.marginal([0, 2])
     inside = marginal.in_highest_density_region(places(display), 0.9)

@@ -15,7 +15,7 @@ def X(rng):
 
 def test_one_component_is_the_robust_old_rule(X):
     """Outside lies what chi² of d degrees of freedom says."""
-    detector = GaussianMixtureDetector(mass=0.9, reg_covar=0).fit(X)
+    detector = GaussianMixtureDetector(coverage=0.9, reg_covar=0).fit(X)
     offsets = X - X.mean(axis=0)
     squared = np.einsum("ij,ij->i", offsets @ np.linalg.inv(np.cov(X.T, bias=True)), offsets)
     np.testing.assert_allclose(detector.p_values(X), chi2.sf(squared, 2), rtol=1e-9)
@@ -24,15 +24,15 @@ def test_one_component_is_the_robust_old_rule(X):
 
 @pytest.mark.heavy
 @pytest.mark.parametrize("structure", sorted(FAMILIES))
-@pytest.mark.parametrize("mass", [0.8, 0.99])
-def test_new_rows_are_outliers_as_often_as_the_mass_says(structure, mass, X):
+@pytest.mark.parametrize("coverage", [0.8, 0.99])
+def test_new_rows_are_outliers_as_often_as_the_mass_says(structure, coverage, X):
     """Within 5 standard errors of 20,000 draws, and of the level's quasi-Monte Carlo."""
-    detector = GaussianMixtureDetector(2, mass=mass, covariance_type=structure, random_state=0).fit(X)
+    detector = GaussianMixtureDetector(2, coverage=coverage, covariance_type=structure, random_state=0).fit(X)
     rows, _ = detector.mixture_.sample(20_000, np.random.default_rng(1))
     share = (detector.predict(rows) == -1).mean()
-    assert share == pytest.approx(1 - mass, abs=5 * np.sqrt(mass * (1 - mass) / 20_000))
+    assert share == pytest.approx(1 - coverage, abs=5 * np.sqrt(coverage * (1 - coverage) / 20_000))
     assert kstest(detector.p_values(rows), "uniform").pvalue > 1e-4
-    agree = (detector.p_values(rows) < 1 - mass) == (detector.predict(rows) == -1)
+    agree = (detector.p_values(rows) < 1 - coverage) == (detector.predict(rows) == -1)
     assert agree.mean() > 0.999  # two estimates of one level
 
 
@@ -91,9 +91,9 @@ def test_a_row_between_two_groups_is_an_outlier(X):
         ({"contamination": -0.1}, ValueError, "contamination=-0.1 must be a number above 0 and at most 0.5"),
         ({"contamination": "half"}, TypeError, "contamination must be a number above 0 and at most 0.5, or"),
         ({"contamination": np.nan}, ValueError, "contamination=nan must be a number above 0"),
-        ({"mass": 1.0}, ValueError, "mass=1.0 must be a number above 0 and below 1."),
-        ({"mass": 99}, ValueError, "mass=99 must be a number above 0 and below 1."),
-        ({"mass": None}, TypeError, "mass must be a number"),
+        ({"coverage": 1.0}, ValueError, "coverage=1.0 must be a number above 0 and below 1."),
+        ({"coverage": 99}, ValueError, "coverage=99 must be a number above 0 and below 1."),
+        ({"coverage": None}, TypeError, "coverage must be a number"),
     ],
 )
 def test_thresholds_that_make_no_sense_are_refused(parameters, kind, sentence, X):

@@ -172,7 +172,7 @@ class Own(GaussianMixtureDetector):
     """A user's estimator with a parameter of its own, and others left as they are."""
 
     def __init__(self, n_components=1, extra=3):
-        super().__init__(n_components, mass=0.9)
+        super().__init__(n_components, coverage=0.9)
         self.extra = extra
 
 
@@ -180,7 +180,7 @@ def test_a_subclass_has_its_own_parameters(rng):
     rows = rng.normal(size=(60, 2))
     own = clone(Own(extra=5))
     assert own.get_params() == {"n_components": 1, "extra": 5}
-    assert own.fit(rows).offset_ == GaussianMixtureDetector(mass=0.9).fit(rows).offset_
+    assert own.fit(rows).offset_ == GaussianMixtureDetector(coverage=0.9).fit(rows).offset_
 
 
 @every

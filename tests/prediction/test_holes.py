@@ -50,7 +50,7 @@ def test_a_regressor_is_fitted_to_rows_with_holes(rows, holed):
 
 @pytest.mark.heavy(but=1)
 @pytest.mark.parametrize("offset", [None, -3.0, -8.0])
-@pytest.mark.parametrize("parameters", [{"mass": 0.9}, {"contamination": 0.1}], ids=str)
+@pytest.mark.parametrize("parameters", [{"coverage": 0.9}, {"contamination": 0.1}], ids=str)
 def test_a_detector_compares_rows_with_holes_by_what_they_have(parameters, offset, holed):
     detector = GaussianMixtureDetector(2, random_state=0, **parameters).fit(holed)
     if offset is not None:
@@ -66,7 +66,7 @@ def test_a_detector_compares_rows_with_holes_by_what_they_have(parameters, offse
         level = part.log_density(holed[i : i + 1, seen])[0] - excess[i]
         assert (part.log_density(drawn[:, seen]) > level).mean() == pytest.approx(mass, abs=5 * 200_000**-0.5)
     np.testing.assert_array_equal(sides, np.where(excess < 0, -1, 1))
-    detector.set_params(mass=0.5, contamination="auto")
+    detector.set_params(coverage=0.5, contamination="auto")
     np.testing.assert_array_equal(detector.decision_function(holed), excess)
     if offset is None:
         assert np.mean(sides < 0) == pytest.approx(0.1, abs=0.05)
@@ -139,7 +139,7 @@ def test_a_classifier_is_fitted_to_rows_with_holes(family, rows, holed):
     np.testing.assert_allclose(classifier.mixture_.weights, joint.weights_, rtol=1e-9)
     np.testing.assert_allclose(classifier.mixture_.means, joint.means_, rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(
-        classifier.mixture_.model.covariances.dense(), joint.mixture_.model.covariances.dense(), rtol=1e-4, atol=1e-6
+        classifier.mixture_._model.covariances.dense(), joint.mixture_._model.covariances.dense(), rtol=1e-4, atol=1e-6
     )
     if family == "full":  # classes then share nothing
         for label in classifier.classes_:

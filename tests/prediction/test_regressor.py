@@ -86,7 +86,7 @@ def test_every_structure_predicts(structure, rng):
     predictive = regressor.predict_mixture(X)
     masses = predictive.weights[:, None, :] * norm.cdf(
         (quantiles[:, :, None] - predictive.means[:, None, :, 0])
-        / np.sqrt(predictive[0].model.covariances.variances()[:, 0])
+        / np.sqrt(predictive[0]._model.covariances.variances()[:, 0])
     )
     np.testing.assert_allclose(masses.sum(axis=2), np.tile([0.001, 0.5, 0.999], (120, 1)), rtol=1e-10)
     np.testing.assert_allclose(

@@ -25,7 +25,7 @@ def test_sizes_are_those_of_what_is_sent(structure, rng):
     n_components, n_features = 6, 20
     rows = rng.normal(size=(400, n_features)) + 4 * rng.integers(3, size=(400, 1))
     gm = GaussianMixture(n_components, covariance_type=structure, random_state=0, tol=1.0, reg_covar=0.1).fit(rows)
-    model, source = gm.mixture_.model, ArraySource(rows)
+    model, source = gm.mixture_._model, ArraySource(rows)
     engine: Engine = choose(1)
     task = StepTask(engine, n_components, model.parameters, model.family.moment_spec(model.covariances))
     task = replace(task, facts=task.over(source).facts)

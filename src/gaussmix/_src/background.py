@@ -22,22 +22,22 @@ class Background:
     ----------
     weight : π₀, its share of all rows. Those of the components sum to 1 − π₀.
     log_volume : log V, V in data units^d.
-    box : (2, n_features), the corners with the smallest and the largest numbers, where the background is a box; None
+    bounds : (2, n_features), the corners with the smallest and the largest numbers, where the background is a box; None
         where only the volume is known.
     """
 
     weight: float
     log_volume: float
-    box: Array | None = None
+    bounds: Array | None = None
 
     def __post_init__(self) -> None:
-        if self.box is not None:
-            frozen(self.box)
+        if self.bounds is not None:
+            frozen(self.bounds)
 
     @classmethod
-    def from_box(cls, weight: float, box: Array) -> Background:
+    def from_bounds(cls, weight: float, bounds: Array) -> Background:
         """The background in a box (2, n_features)."""
-        return cls(weight, float(log(box[1] - box[0]).sum()), box)
+        return cls(weight, float(log(bounds[1] - bounds[0]).sum()), bounds)
 
     @property
     def log_density(self) -> float:
@@ -47,7 +47,7 @@ class Background:
     @property
     def log_sides(self) -> Array | None:
         """Logs of the sides of the box, (n_features,); None where only the volume is known."""
-        return None if self.box is None else log(self.box[1] - self.box[0])
+        return None if self.bounds is None else log(self.bounds[1] - self.bounds[0])
 
     def weighing(self, weight: float) -> Background:
         """The same with another weight."""
@@ -55,8 +55,8 @@ class Background:
 
     def log_mass(self, lower: Array, upper: Array) -> Array:
         """log of what lies between limits (n, n_features), (n,), nats; only of a box."""
-        assert self.box is not None, "a volume has no place"
-        low, high = self.box
+        assert self.bounds is not None, "a volume has no place"
+        low, high = self.bounds
         inside = np.maximum(np.minimum(upper, high) - np.maximum(lower, low), 0.0) / (high - low)
         with np.errstate(divide="ignore"):
             log_mass: Array = np.log(self.weight) + np.log(inside).sum(axis=1)
@@ -64,13 +64,13 @@ class Background:
 
     def marginal(self, indices: Indices) -> Background:
         """The background of the features at `indices`; only of a box."""
-        assert self.box is not None, "a volume has no marginal"
-        return Background.from_box(self.weight, self.box[:, indices])
+        assert self.bounds is not None, "a volume has no marginal"
+        return Background.from_bounds(self.weight, self.bounds[:, indices])
 
     def arrays(self) -> dict[str, Array]:
         """As arrays of numbers, for files."""
         arrays = {"noise": np.array([self.weight, self.log_volume])}
-        return arrays if self.box is None else {**arrays, "noise_box": self.box}
+        return arrays if self.bounds is None else {**arrays, "noise_box": self.bounds}
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, Array]) -> Background | None:
@@ -89,9 +89,9 @@ class Background:
             return f"the weight of its noise is {self.weight:.7g}, not a number from 0 to 1"
         if not math.isfinite(self.log_volume):
             return "the volume of its noise is 0 or not finite"
-        if self.box is not None and (self.box.ndim != 2 or len(self.box) != 2):
-            return f"the box of its noise has shape {self.box.shape}, not (2, n_features)"
-        if self.box is not None and not (np.isfinite(self.box).all() and (self.box[0] < self.box[1]).all()):
+        if self.bounds is not None and (self.bounds.ndim != 2 or len(self.bounds) != 2):
+            return f"the box of its noise has shape {self.bounds.shape}, not (2, n_features)"
+        if self.bounds is not None and not (np.isfinite(self.bounds).all() and (self.bounds[0] < self.bounds[1]).all()):
             return "the box of its noise is empty or not finite"
         return None
 

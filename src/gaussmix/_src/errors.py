@@ -101,19 +101,19 @@ class SingularCovarianceError(ValueError):
     Parameters
     ----------
     components : indices of the components, counted from 0.
-    sentence : what happened and what to do. By default: such covariances have no density.
+    message : what happened and what to do. By default: such covariances have no density.
     """
 
-    def __init__(self, components: Iterable[int], sentence: str | None = None) -> None:
+    def __init__(self, components: Iterable[int], message: str | None = None) -> None:
         self.components: tuple[int, ...] = tuple(int(k) for k in components)
-        self.sentence: str = sentence or (
+        self.message: str = message or (
             "A covariance is not positive definite to working precision, so that there is no density. Add to its "
             "variances, or leave out features that follow from others."
         )
-        super().__init__(f"{self.sentence} Concerned: {name_components(self.components)}.")
+        super().__init__(f"{self.message} Concerned: {name_components(self.components)}.")
 
     def __reduce__(self) -> tuple[type[SingularCovarianceError], tuple[Any, ...]]:
-        return type(self), (self.components, self.sentence)
+        return type(self), (self.components, self.message)
 
     @classmethod
     def from_components(cls, components: Iterable[int]) -> SingularCovarianceError:
@@ -150,7 +150,7 @@ class DegenerateError(SingularCovarianceError):
         )
 
     def __str__(self) -> str:
-        return self.sentence
+        return self.message
 
     def __reduce__(self) -> tuple[type[DegenerateError], tuple[Any, ...]]:
         return type(self), (self.component, self.feature, self.step, self.cause)

@@ -145,8 +145,8 @@ def invalid_reason(
         return f"weight {int((weights < 0).argmax())} is negative"
     if noise is not None and noise.invalid_reason is not None:
         return noise.invalid_reason
-    if noise is not None and noise.box is not None and noise.box.shape != (2, means.shape[1]):
-        return f"the box of its noise has shape {noise.box.shape}, not {(2, means.shape[1])}"
+    if noise is not None and noise.bounds is not None and noise.bounds.shape != (2, means.shape[1]):
+        return f"the box of its noise has shape {noise.bounds.shape}, not {(2, means.shape[1])}"
     total = weights.sum() + (0.0 if noise is None else noise.weight)
     if abs(total - 1) > SUM_TOLERANCE:
         return f"its weights sum to {total:.7g}, not to 1{'' if noise is None else ', with that of the noise'}"

@@ -60,7 +60,7 @@ class Noise(Value):
             )
 
     @property
-    def box(self) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]] | None:
+    def bounds(self) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]] | None:
         """The corners of the box, (2, n_features); None where `volume` is a number or None."""
         values = None if self.volume is None else check_finite("volume", self.volume)
         return None if values is None or values.ndim == 0 else values

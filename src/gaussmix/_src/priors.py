@@ -114,7 +114,7 @@ class NormalInverseWishart(Value):
     weights: float | ArrayLike | None = None
 
     def __post_init__(self) -> None:
-        mean, scale = self.arrays()
+        mean, scale = self._arrays()
         if mean is not None and (mean.ndim != 1 or not mean.size):
             raise ValueError(f"mean must have the shape (n_features,), not {mean.shape}.")
         check_within("shrinkage", self.shrinkage, "a finite number ≥ 0", lambda index: 0 <= index < np.inf)
@@ -127,7 +127,7 @@ class NormalInverseWishart(Value):
         if self.weights is not None:
             _check_concentration(self.weights)
 
-    def arrays(self) -> tuple[Array | None, Array | None]:
+    def _arrays(self) -> tuple[Array | None, Array | None]:
         """`mean` (n_features,) and `scale` (), (n_features,) or (n_features, n_features), or None, as arrays."""
         mean = None if self.mean is None else check_finite("mean", self.mean)
         return mean, None if self.scale is None else check_finite("scale", self.scale)

@@ -60,11 +60,11 @@ class Restrictions(Value):
             raise ParameterTypeError(f"equal_weights must be True or False, not {self.equal_weights!r}.")
         check_within("min_weight", self.min_weight, "a number from 0 to 1", lambda weight: 0 <= weight <= 1)
         for name in OF_COMPONENTS:
-            self.components(name)
-        if self.equal_weights and self.components("fixed_weights"):
+            self.fixed_components(name)
+        if self.equal_weights and self.fixed_components("fixed_weights"):
             raise ValueError("equal_weights=True contradicts fixed_weights. Remove one of them.")
 
-    def components(self, name: str) -> list[int]:
+    def fixed_components(self, name: str) -> list[int]:
         """The components that a parameter names, in rising order.
 
         Parameters

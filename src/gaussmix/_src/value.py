@@ -31,7 +31,7 @@ class Value:
         return {name: parameter.default for name, parameter in signature(cls).parameters.items()}
 
     @property
-    def options(self) -> dict[str, Any]:
+    def non_default_params(self) -> dict[str, Any]:
         """The parameters that differ from their defaults, arrays as lists."""
         values, usual = self.get_params(), self._defaults()
         changed = {name: plain(value) for name, value in values.items() if value is not usual[name]}
@@ -65,13 +65,13 @@ class Value:
         return self
 
     def __eq__(self, other: object) -> bool:
-        return self is other or (type(self) is type(other) and self.options == other.options)
+        return self is other or (type(self) is type(other) and self.non_default_params == other.non_default_params)
 
     def __hash__(self) -> int:
         return hash(type(self))  # parameters may change
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in self.options.items())})"
+        return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in self.non_default_params.items())})"
 
 
 def plain(value: Any) -> Any:

@@ -49,7 +49,7 @@ class ModelFile:
             raise ValueError(f"{path} is a table, not a model. Name the model first, and then the table.")
         model, record = model_file.read(sys.stdin.buffer if path == STANDARD else path)
         name = "standard input" if path == STANDARD else path
-        mixture, saved, posterior = Mixture.from_model(model), record.details.estimator, None
+        mixture, saved, posterior = Mixture._from_model(model), record.details.estimator, None
         if saved is not None and saved.name == BayesianGaussianMixture.__name__:
             try:
                 posterior = BayesianGaussianMixture._restored(saved, model, None, record.details.dtype)

@@ -94,7 +94,7 @@ class MixtureAttributes(Estimator):
 
         if not isinstance(mixture, Mixture):
             raise ParameterTypeError(f"mixture_ must be a gaussmix.Mixture, not {mixture!r:.60}.")
-        self._become(mixture.model, mixture.feature_names)
+        self._become(mixture._model, mixture.feature_names)
         vars(self._fitted)["mixture"] = mixture  # with what it has computed already
 
     @property
@@ -210,7 +210,7 @@ class MixtureAttributes(Estimator):
 
         weights, means, covariances = (np.asarray(value) for value in params[:3])
         proportions = weights / weights.sum()  # scikit-learn's own estimates are masses
-        self._become(Mixture(proportions, means, covariances, check_family(self)).model, dtype=means.dtype)
+        self._become(Mixture(proportions, means, covariances, check_family(self))._model, dtype=means.dtype)
 
     def _initialize(self, X: ArrayLike, resp: ArrayLike) -> None:
         """Become the start that responsibilities (n_samples, n_components) give, with `precisions_init` if set."""

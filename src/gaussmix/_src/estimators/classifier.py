@@ -300,7 +300,7 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
                 "others."
             ) from None
         if ridge is None:
-            model = fit.classes.mixture.model
+            model = fit.classes.mixture._model
             constant = ridge_columns(model, known.data.ridge, known.data.original)
             warn(constant_sentence(model, constant, self._names))
         for index in () if fit.classes.mixture.family.is_shared else known.without_spread():
@@ -355,7 +355,7 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
         mixture = best.classes.mixture.with_feature_names(self._names)
         outcome = None if best.fitted is None else _ending(*best.fitted, self._names)
         n_fixed, dtype = mixture.n_parameters - best.n_parameters, known.data.original.dtype
-        what = mixture.model, mixture.feature_names, dtype, n_fixed
+        what = mixture._model, mixture.feature_names, dtype, n_fixed
         self._fitted = Fitted(*what, n_iter=best.n_steps, outcome=outcome, facts=facts)
         self._classes = ClassMixtures(mixture, self.component_class_)
 
@@ -370,8 +370,8 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
         of_classes = {"structure": structure, "log_likelihood": self.log_likelihood_, "bic": self.bic_}
         lines = [self._class_line(index) for index in range(min(n_classes, _MAX_SHOWN_CLASSES))]
         lines += [("…", f"{n_classes - _MAX_SHOWN_CLASSES} classes more")] if n_classes > _MAX_SHOWN_CLASSES else []
-        title, facts = f"{type(self).__name__}: {size}", {**summary.facts, **of_classes, "is_final": True}
-        return replace(summary, title=title, facts=facts, components=first | columns, about=lines)
+        title, facts = f"{type(self).__name__}: {size}", {**summary.statistics, **of_classes, "is_final": True}
+        return replace(summary, title=title, statistics=facts, components=first | columns, extra_lines=lines)
 
     def _class_line(self, index: int) -> tuple[str, str]:
         """What there is to say of a class: heading and value."""

@@ -44,10 +44,10 @@ class GaussianMixtureDetector(OutlierMixin, MixturePredictor):
     n_components : int or iterable of int, default 1
         Number of components; of several BIC chooses.
     contamination : "auto" or float in (0, 0.5], default "auto"
-        The share of the training rows that are called outliers; with "auto", `mass` decides.
-    mass : float in (0, 1), default 0.95
-        With `contamination` "auto", the mass of the fitted mixture inside the region. A share of 1 − mass of new rows
-        from the mixture is called outliers.
+        The share of the training rows that are called outliers; with "auto", `coverage` decides.
+    coverage : float in (0, 1), default 0.95
+        With `contamination` "auto", the mass of the fitted mixture inside the region. A share of 1 − coverage of new
+        rows from the mixture is called outliers.
     <choice>
     <Parameters of MixturePredictor>
 
@@ -78,7 +78,7 @@ class GaussianMixtureDetector(OutlierMixin, MixturePredictor):
 
     n_components: Counts = field(default=1, kw_only=False)
     contamination: float | str = _AUTO
-    mass: float = MASS
+    coverage: float = MASS
 
     _attributes: ClassVar[Mapping[str, Reader]] = {"offset_": instance(float)}
 
@@ -112,14 +112,14 @@ class GaussianMixtureDetector(OutlierMixin, MixturePredictor):
             parameters.
         """
         with unchanged_on_failure(self):
-            rate, mass = self._contamination(), _inside("mass", self.mass, 1.0)
+            rate, coverage = self._contamination(), _inside("coverage", self.coverage, 1.0)
             source = scale_weights(check_source(self, X, sample_weight, reset=True, may_miss=True), self.weight_type)
             self._fit_mixture(source, X, self._names)
             if rate is None:
-                self.offset_ = float(self.mixture_.highest_density_level(mass))
+                self.offset_ = float(self.mixture_.highest_density_level(coverage))
             else:
                 self.offset_ = self._lowest_of_complete_rows(source, rate)
-        warn(_overfit_sentence(source.profile.n_positive, self.n_parameters_, 1 - mass if rate is None else rate))
+        warn(_overfit_sentence(source.profile.n_positive, self.n_parameters_, 1 - coverage if rate is None else rate))
         return self
 
     def score_samples(self, X: ArrayLike) -> Array:
@@ -198,8 +198,10 @@ class GaussianMixtureDetector(OutlierMixin, MixturePredictor):
 
     def _with_its_own(self, result: Summary) -> Summary:
         rate = self._contamination()
-        how = f"mass={_inside('mass', self.mass, 1.0):g}" if rate is None else f"contamination={rate:g}"
-        return replace(result, about=[("outliers", f"log density below {self.offset_:.6g} nats, fitted with {how}")])
+        how = f"coverage={_inside('coverage', self.coverage, 1.0):g}" if rate is None else f"contamination={rate:g}"
+        return replace(
+            result, extra_lines=[("outliers", f"log density below {self.offset_:.6g} nats, fitted with {how}")]
+        )
 
     def _contamination(self) -> float | None:
         """The share of the training rows, None if the mixture decides."""

@@ -410,5 +410,5 @@ def as_estimator(mixture: Mixture, n_jobs: int | None = None) -> GaussianMixture
     """A fitted estimator of a mixture, to label and score rows with."""
     family, noise = parameters.shown(mixture.family), mixture.noise is not None
     estimator = GaussianMixture(mixture.n_components, covariance_type=family, noise=noise, n_jobs=n_jobs)
-    estimator._fitted = Fitted(mixture.model, mixture.feature_names)
+    estimator._fitted = Fitted(mixture._model, mixture.feature_names)
     return estimator

@@ -152,12 +152,12 @@ class GaussianMixtureImputer(OneToOneFeatureMixin, TransformerMixin, MixturePred
             raise Damaged("its 'n_missing_' are not those of its features")
 
     def _with_its_own(self, summary: Summary) -> Summary:
-        n_rows, incomplete = summary.facts["n_rows"], np.flatnonzero(self.n_missing_)
+        n_rows, incomplete = summary.statistics["n_rows"], np.flatnonzero(self.n_missing_)
         worst = incomplete[np.argsort(-self.n_missing_[incomplete], kind="stable")]
         each = ", ".join(f"{shorten(summary.names[j])} {self.n_missing_[j]:,}" for j in worst[:5].tolist())
         each += ", …" * (len(worst) > 5)
         total = f"{self.n_missing_.sum():,} of {counted(n_rows * len(self.n_missing_), 'cell')}"
-        return replace(summary, about=[("missing", f"{total}: {each}" if each else total)])
+        return replace(summary, extra_lines=[("missing", f"{total}: {each}" if each else total)])
 
     def _drawn_seed(self, source: Source) -> int:
         if isinstance(source, LazySource):

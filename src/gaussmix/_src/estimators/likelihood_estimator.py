@@ -137,7 +137,7 @@ class LikelihoodEstimator(MixtureEstimator, ABC):
     def bootstrap(
         self,
         X: ArrayLike,
-        n: int | None = None,
+        n_resamples: int | None = None,
         kind: str = "weighted",
         *,
         sample_weight: ArrayLike | None = None,
@@ -152,7 +152,7 @@ class LikelihoodEstimator(MixtureEstimator, ABC):
         Parameters
         ----------
         X, sample_weight, labels, X_error : as for `inference`. With labels components keep their order.
-        n : refits. None for 999, or for one without each row with "jackknife", which takes no number.
+        n_resamples : refits. None for 999, or for one without each row with "jackknife", which takes no number.
         kind : "weighted", to the rows with weights drawn from a Dirichlet distribution, so that no component loses all
             its rows (Newton & Raftery 1994); "nonparametric", to rows that are drawn again; "parametric", to rows that
             are drawn from the mixture; "jackknife", each row is left out in turn.
@@ -188,14 +188,16 @@ class LikelihoodEstimator(MixtureEstimator, ABC):
         array([-0.11,  0.15])
         """
         check_name("kind", kind, after.bootstrap.RESAMPLINGS)
-        if kind == "jackknife" and n is not None:
+        if kind == "jackknife" and n_resamples is not None:
             raise ValueError("n must be None with kind='jackknife', which leaves out each row once.")
-        n = 999 if n is None else check_count("n", n, 2)
+        n_resamples = 999 if n_resamples is None else check_count("n_resamples", n_resamples, 2)
         check_within("concentration", concentration, "a number from 0.1 on", lambda value: 0.1 <= value < np.inf)
         if kind != "weighted" and concentration != 1:
             raise ValueError(f"concentration belongs to kind='weighted'. Leave it out with kind={kind!r}.")
         are_counts = check_weight_type(self.weight_type) == "frequency"
-        how = after.bootstrap.Resampling(kind, n, float(concentration), check_positive("tol", tol), are_counts)
+        how = after.bootstrap.Resampling(
+            kind, n_resamples, float(concentration), check_positive("tol", tol), are_counts
+        )
         problem = self._inference_problem(X, sample_weight, labels, X_error)
         return report.bootstrap.run_bootstrap(self._fit_facts(), problem, how, check_seed(random_state))
 
@@ -207,7 +209,7 @@ class LikelihoodEstimator(MixtureEstimator, ABC):
         source = check_counts_of_rows(self._source(X, sample_weight, X_error), self.weight_type)
         if source.n_rows < MIN_ROWS:
             raise ValueError(f"X has {counted(source.n_rows, 'row')}, but needs all rows of the fit. Give them.")
-        model = self.mixture_.model
+        model = self.mixture_._model
         family, n_components = model.family, model.n_components
         terms = None
         if validation.restrictions.set_terms(self):

@@ -176,7 +176,7 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
         rows = self._source(X, X_error=X_error)
         n_components = self.mixture_.n_components
         known = validation.labels.check_labels(labels, groups, rows.n_rows, n_components)
-        source = Data(rows, known, self.mixture_.model.noise).labelled(n_components)
+        source = Data(rows, known, self.mixture_._model.noise).labelled(n_components)
         is_retained = partial(_is_above_cutoff, engine=self._engine(source), cutoff=cutoff)
         return self._labelled(np.where(self._per_row(source, is_retained, np.bool_), predicted, -1))
 
@@ -237,7 +237,7 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
         NotFittedError, ValueError, TypeError : as `predict`; X is not in memory; or the mixture has noise.
         """
         source = self._source(X, X_error=X_error)
-        if self.mixture_.model.noise is not None:
+        if self.mixture_._model.noise is not None:
             raise ValueError("denoise does not support noise. Fit with noise=False.")
         if not isinstance(source, ArraySource):
             raise ValueError("denoise needs an array or a data frame in memory. Read some of the rows at a time.")
@@ -409,7 +409,9 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
         summary = self.summary(X, sample_weight, X_error=X_error)
         if report.reading.EXACT in summary.warnings:
             warn(report.reading.EXACT, RuntimeWarning)
-        return numerics.frames.made_frame({name: [value] for name, value in summary.facts.items()}, summary.library)
+        return numerics.frames.made_frame(
+            {name: [value] for name, value in summary.statistics.items()}, summary.frame_library
+        )
 
     def augment(self, X: ArrayLike, *, X_error: ArrayLike | None = None) -> Any:
         """The rows with what the mixture says of each, as a data frame.
@@ -521,7 +523,7 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
     def _source(self, X: RowsLike, sample_weight: ArrayLike | None = None, X_error: ArrayLike | None = None) -> Source:
         source = super()._source(X, sample_weight, X_error)
         noise = self.mixture_.noise if source.may_miss else None
-        if noise is not None and noise.box is None:
+        if noise is not None and noise.bounds is None:
             if source.collect(Cells).n_missing.any():
                 raise ValueError(f"X has missing cells, and {NO_MARGINAL}. Fit with a box as the volume of noise.")
             source = source.fresh()

@@ -103,7 +103,7 @@ class PosteriorEstimator(MixtureEstimator, ABC):
     @property
     def _full_posterior(self) -> Approximation:
         """The posterior of all components."""
-        model = self.mixture_.model
+        model = self.mixture_._model
         return Approximation(self._prior, self.mass_, model.means, model.covariances)
 
     @property
@@ -147,7 +147,9 @@ class PosteriorEstimator(MixtureEstimator, ABC):
 
     def _fit_facts(self) -> Fitted:
         indices = np.arange(self._reported[-1] + 1)
-        return replace(super()._fit_facts(), model=self._take_components(indices, self.mixture_.weights[indices]).model)
+        return replace(
+            super()._fit_facts(), model=self._take_components(indices, self.mixture_.weights[indices])._model
+        )
 
     def _exported(self) -> tuple[Mixture, None]:
         return self._fit_facts().mixture, None
@@ -161,8 +163,8 @@ class PosteriorEstimator(MixtureEstimator, ABC):
 
     def _take_components(self, indices: NDArray[np.intp], weights: Array) -> Mixture:
         """Some components with these weights, which are scaled to sum to 1. Other components have no rows."""
-        model = replace(self.mixture_.model.take(indices), weights=weights / weights.sum())
-        return Mixture.from_model(model, self.mixture_.feature_names)
+        model = replace(self.mixture_._model.take(indices), weights=weights / weights.sum())
+        return Mixture._from_model(model, self.mixture_.feature_names)
 
     def summary(
         self, X: ArrayLike | None = None, sample_weight: ArrayLike | None = None, *, X_error: ArrayLike | None = None
@@ -196,8 +198,8 @@ class PosteriorEstimator(MixtureEstimator, ABC):
                 for words, factor in (("half", 0.5), ("twice", 2.0)):
                     other = again(**{name: factor * vars(self)[f"{name}_"]})
                     lines.append((f"{words} {name}", f"{components_used(other)}, bound {other.lower_bound_:.2f} nats"))
-        facts = {name: each for name, each in page.facts.items() if name != "icl"}
-        return replace(page, about=lines, facts=facts, warnings=[*page.warnings, *filter(None, [others])])
+        facts = {name: each for name, each in page.statistics.items() if name != "icl"}
+        return replace(page, extra_lines=lines, statistics=facts, warnings=[*page.warnings, *filter(None, [others])])
 
     def _again(self, X: ArrayLike, sample_weight: ArrayLike | None, X_error: ArrayLike | None, **changes: Any) -> Self:
         """The fit with other parameters, from where this one ended."""
@@ -232,10 +234,10 @@ class PosteriorEstimator(MixtureEstimator, ABC):
         "bic", "icl" and "is_final".
         """
         summary = super().summary()
-        facts = {"lower_bound" if name == "bic" else name: each for name, each in summary.facts.items()}
+        facts = {"lower_bound" if name == "bic" else name: each for name, each in summary.statistics.items()}
         facts["lower_bound"] = self.lower_bound_
         left_out = "log_likelihood", "icl", "is_final"
-        return made_frame({name: [each] for name, each in facts.items() if name not in left_out}, summary.library)
+        return made_frame({name: [each] for name, each in facts.items() if name not in left_out}, summary.frame_library)
 
     def _become(self, model: Model, names: tuple[str, ...] | None = None, dtype: np.dtype[Any] | None = None) -> None:
         raise ValueError(

@@ -88,7 +88,7 @@ class MixturePredictor(Estimator, ABC):
         fitted: Any = self._mixture_estimator(names)  # an estimator that takes a source
         state = fitted.fit(rows)._fitted
         facts = None if state.facts is None else replace(state.facts, library=frame_library(X))
-        self._fitted = replace(state, facts=facts)
+        self._fitted = replace(state, statistics=facts)
 
     def summary(self) -> Summary:
         """What the fit found, in a page: `print` it, end a cell of a notebook with it, or take its `to_latex()`.
@@ -111,7 +111,7 @@ class MixturePredictor(Estimator, ABC):
         GaussianMixtureDetector: 2 components, full
         <BLANKLINE>
         data            6 rows of 1 feature (x0)
-        outliers        log density below -3.33009 nats, fitted with mass=0.95
+        outliers        log density below -3.33009 nats, fitted with coverage=0.95
         log-likelihood  -11.46 nats, before the last step
         parameters      5
         BIC             31.87, lower is better
@@ -122,8 +122,8 @@ class MixturePredictor(Estimator, ABC):
                 1  0.5000   3.0  8.000 ± 0.817        0  0.000102
         """
         page = make_summary(type(self).__name__, self._fit_facts(), names=self._shown_names())
-        known = {name: value for name, value in page.facts.items() if name != "icl" or value is not None}
-        return self._with_its_own(replace(page, facts=known))
+        known = {name: value for name, value in page.statistics.items() if name != "icl" or value is not None}
+        return self._with_its_own(replace(page, statistics=known))
 
     @abstractmethod
     def _with_its_own(self, summary: Summary) -> Summary:

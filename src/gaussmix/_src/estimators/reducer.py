@@ -119,7 +119,7 @@ class GaussianMixtureDimensionReducer(ClassNamePrefixFeaturesOutMixin, Transform
     def _find_axes(self) -> Directions:
         """The directions of the mixture that are kept."""
         mean_fraction, n_axes = self._check_parameters()
-        chosen = directions(self.mixture_.model, mean_fraction)
+        chosen = directions(self.mixture_._model, mean_fraction)
         return Directions(chosen.centre, chosen.axes[:n_axes], chosen.values[:n_axes])
 
     def _wake(self, own: Mapping[str, Any]) -> None:
@@ -140,7 +140,7 @@ class GaussianMixtureDimensionReducer(ClassNamePrefixFeaturesOutMixin, Transform
 
     def _with_its_own(self, summary: Summary) -> Summary:
         separation = ", ".join(f"{value:.4g}" for value in self.eigenvalues_[:5]) + ", …" * (len(self.eigenvalues_) > 5)
-        return replace(summary, about=[("directions", f"{len(self.eigenvalues_)}, separation {separation}")])
+        return replace(summary, extra_lines=[("directions", f"{len(self.eigenvalues_)}, separation {separation}")])
 
     @property
     def components_(self) -> Array:

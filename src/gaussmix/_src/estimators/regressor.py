@@ -28,7 +28,7 @@ from gaussmix._src.interfaces.block import Block
 from gaussmix._src.mixture.features import Features
 from gaussmix._src.mixture.html import names_of, shorten
 from gaussmix._src.mixture.mixture import Mixture
-from gaussmix._src.mixture.predictive import Predictive, Regression
+from gaussmix._src.mixture.predictive import PredictiveDistribution, Regression
 from gaussmix._src.numerics.arrays import Array, Indices
 from gaussmix._src.numerics.frames import Frame
 from gaussmix._src.report.summary import Summary
@@ -169,13 +169,13 @@ class GaussianMixtureRegressor(RegressorMixin, MixturePredictor):
         source = self._source(X)
         return self._per_row(source, partial(self._task.quantiles, levels=levels), (len(levels),))
 
-    def predict_mixture(self, X: ArrayLike) -> Predictive:
+    def predict_mixture(self, X: ArrayLike) -> PredictiveDistribution:
         """The whole distribution p(y | x) of each row: item i of the result is a `Mixture` of the targets.
 
         Parameters and errors as for `predict`. The result is in memory, wherever X is.
         """
         source = self._source(X)
-        return Predictive.joined([*source.map_rows(self._task.predictive)])
+        return PredictiveDistribution.concatenate([*source.map_rows(self._task.predictive)])
 
     def score(self, X: ArrayLike, y: ArrayLike | None = None, sample_weight: ArrayLike | None = None) -> float:
         """R², the share of the variance of y that `predict` explains; y from X where `targets` names its columns."""
@@ -197,7 +197,7 @@ class GaussianMixtureRegressor(RegressorMixin, MixturePredictor):
         targets = [summary.names[i] for i in self._target_indices.tolist()]
         others = [name for i, name in enumerate(summary.names) if i not in self._target_indices]
         sides = (f"{', '.join(map(shorten, names[:5]))}{', …' * (len(names) > 5)}" for names in (targets, others))
-        return replace(summary, about=[("predicts", " from ".join(sides))])
+        return replace(summary, extra_lines=[("predicts", " from ".join(sides))])
 
     def _shown_names(self) -> tuple[str, ...] | None:
         self._check_fitted()
@@ -324,6 +324,6 @@ def as_regressor(mixture: Mixture, targets: Sequence[int], n_jobs: int | None = 
     """A fitted estimator of a mixture that predicts the features at some places from the others."""
     regressor = GaussianMixtureRegressor(mixture.n_components, targets=list(targets), n_jobs=n_jobs)
     regressor.targets_ = np.array(targets)
-    regressor._fitted = Fitted(mixture.model, mixture.feature_names)
+    regressor._fitted = Fitted(mixture._model, mixture.feature_names)
     regressor._expect_features()
     return regressor

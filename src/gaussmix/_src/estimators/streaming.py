@@ -79,9 +79,9 @@ def _step(estimator: Any, portion: ArraySource, state: StreamState | None) -> St
         return StreamState(sums, fitting.objective.ridge, profile.total_weight / profile.n_rows, seen=1.0)
     fraction = min(profile.total_weight / state.unit / STEP_ROWS, MAX_STEP_FRACTION)
     seen = state.seen + fraction
-    log_retention = check_rate(estimator.forgetting).log_retention(seen, fraction)
+    log_decay_factor = check_rate(estimator.forgetting).log_decay_factor(seen, fraction)
     source, objective = Data(portion).source(), Objective(state.ridge)
-    of_step = source, estimator._engine(), estimator._fitted.model, state.sums, objective, log_retention
+    of_step = source, estimator._engine(), estimator._fitted.model, state.sums, objective, log_decay_factor
     sums, model, frozen = online_step(*of_step)
     trace, fitted = Trace(frozen=frozen), estimator._fitted
     before = fitted.outcome

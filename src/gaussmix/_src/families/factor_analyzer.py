@@ -82,7 +82,7 @@ class FactorAnalyzer(Family):
     @property
     def options(self) -> dict[str, Any]:
         """The number of factors, and other parameters that differ from their defaults."""
-        return {"n_factors": int(self.n_factors), **super().options}
+        return {"n_factors": int(self.n_factors), **super().non_default_params}
 
     def unsupported_reason(self, n_features: int) -> Failure | None:
         if self.n_factors < n_features:

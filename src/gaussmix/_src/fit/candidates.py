@@ -189,7 +189,7 @@ def results_table(results: Sequence[Result]) -> Table:
 
 def _names(families: Collection[Family]) -> dict[Family, str]:
     """The name of each structure; where structures of one name differ in other options than `n_factors`, the value."""
-    options = ((family.name, {**family.options, "n_factors": None}) for family in families)
+    options = ((family.name, {**family.non_default_params, "n_factors": None}) for family in families)
     kinds = {(name, repr(sorted(each.items()))) for name, each in options}
     several = Counter(name for name, _ in kinds)
     return {family: family.name if several[family.name] == 1 else repr(family) for family in families}

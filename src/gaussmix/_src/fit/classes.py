@@ -145,7 +145,7 @@ class LabelledRows:
                 failure = error
                 continue
             model, names = fitted[0].model, [family.name] * self.n_classes
-            classes = ClassMixtures(Mixture.from_model(model), class_index)
+            classes = ClassMixtures(Mixture._from_model(model), class_index)
             fits.append(self._class_fit(classes, model.n_parameters, names, 1, fitted))
         if not fits:
             assert failure is not None, "at least one family"
@@ -159,10 +159,10 @@ class LabelledRows:
         classes, fitted = ClassMixtures.from_mixtures(mixtures, self.mass / self.mass.sum()), None
         size = sum(mixture.n_parameters for mixture in mixtures) + len(mixtures) - 1
         if not self.is_complete:
-            model = classes.mixture.model
+            model = classes.mixture._model
             plan = Plan([ModelStart(model)], _unused(), stopping)
             fitted = self._fit(model.family, classes.component_class, ridge, plan)
-            classes = replace(classes, mixture=Mixture.from_model(fitted[0].model))
+            classes = replace(classes, mixture=Mixture._from_model(fitted[0].model))
         return self._class_fit(classes, size, [mixture.family.name for mixture in mixtures], n_steps, fitted)
 
     def _fit(self, family: Family, component_class: NDArray[np.intp], ridge: float | None, plan: Plan) -> EmFit:

@@ -248,7 +248,7 @@ class Fitted:
         """The distribution."""
         from gaussmix._src.mixture.mixture import Mixture  # whose many methods a fit does not need
 
-        return Mixture.from_model(self.model, self.feature_names)
+        return Mixture._from_model(self.model, self.feature_names)
 
     def __getstate__(self) -> dict[str, Any]:
         """Return the state without the mixture, which is made again from the model."""

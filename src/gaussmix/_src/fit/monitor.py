@@ -128,7 +128,7 @@ class Monitor(FitFeature):
                     self._left_out[candidate] = Outcome.STOPPED
                 break
         if task is not None and candidate is not None:
-            self._was_stopped |= task.end(None if self._best is None else Mixture.from_model(self._best.model))
+            self._was_stopped |= task.end(None if self._best is None else Mixture._from_model(self._best.model))
 
     def fitted(self, fitted: Fitted, problem: Problem, run: State) -> Fitted:
         if self._task is not None:
@@ -173,7 +173,7 @@ class Monitor(FitFeature):
             if state.trace.n_steps > n_steps:
                 n_steps, now = state.trace.n_steps, perf_counter()
                 speed = self._n_rows / max(now - before, 1e-9)
-                mixture = Mixture.from_model(state.model).with_feature_names(self._names)
+                mixture = Mixture._from_model(state.model).with_feature_names(self._names)
                 value = state.trace.log_likelihood[-1]
                 step = Step(start, n_steps, value, mixture, now - self._began, speed, candidate)
                 was_called = is_last and index == 0  # before the checkpoint that has this end
@@ -187,7 +187,7 @@ class Monitor(FitFeature):
                 before = perf_counter()
             if is_last and open_parts:
                 self._best = better(self._best, state)
-                self._was_start_last |= open_parts.pop().end(Mixture.from_model(state.model))
+                self._was_start_last |= open_parts.pop().end(Mixture._from_model(state.model))
             yield state
             if is_last:
                 return

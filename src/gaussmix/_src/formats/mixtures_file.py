@@ -102,7 +102,7 @@ def write(i: PathOrFile, record: MixturesRecord) -> None:
         "version": MIXTURES_VERSION,
         "package_version": package_version(),
         "family": record.family.name,
-        "family_options": dict(record.family.options),
+        "family_options": dict(record.family.non_default_params),
         "feature_names": None if record.feature_names is None else list(record.feature_names),
         "keys": list(record.keys),
         "errors": sorted(record.errors.items()),

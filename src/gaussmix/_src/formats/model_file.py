@@ -31,7 +31,7 @@ def write(path: PathOrFile, model: Model, details: Details | None = None) -> Non
     written.
     """
     family, weights, means, covariances = _saveable(model)
-    details, options = details or Details(), dict(family.options)
+    details, options = details or Details(), dict(family.non_default_params)
     record = Record(family.name, weights, means, covariances, details, family_options=options, noise=model.noise)
     wrong = record.invalid_reason()
     if wrong is not None:
@@ -58,7 +58,7 @@ def to_dict(model: Model, names: tuple[str, ...] | None) -> dict[str, Any]:
     """A dictionary of plain values; raises ValueError as `write` does."""
     family, *arrays = _saveable(model)
     named = {} if names is None else {"feature_names": list(names)}
-    options = {"family_options": dict(family.options)} if family.options else {}
+    options = {"family_options": dict(family.non_default_params)} if family.non_default_params else {}
     plain = {name: array.tolist() for name, array in zip(_MODEL_ARRAYS, arrays, strict=True)}
     noise = {} if model.noise is None else {name: array.tolist() for name, array in model.noise.arrays().items()}
     return {**_MARKER, "family": family.name, **options, **plain, **noise, **named}

@@ -77,7 +77,7 @@ def plain(name: str, value: Any) -> Json:
         is_structure, own = isinstance(value, Family), getattr(value, "name", type(value).__name__)
         if type(value) is not (type(FAMILIES.get(own)) if is_structure else VALUES.get(own)):
             raise ValueError(f"{name} is {value!r:.80}, which is not registered, so no program could read its file.")
-        parameters = [[key, plain(key, each)] for key, each in value.options.items()]
+        parameters = [[key, plain(key, each)] for key, each in value.non_default_params.items()]
         return {"structure" if is_structure else "value": own, "parameters": parameters}
     if isinstance(value, list | tuple) and any(isinstance(each, Value) for each in value):
         return {"several": [plain(name, each) for each in value]}

@@ -29,9 +29,9 @@ FIT_PARAMETERS = *FIT_DEFAULTS, "covariance_type", "reg_covar", "init_params", "
 def likelihood_ratio_test(
     X: ArrayLike,
     n_components: int,
-    larger: int | None = None,
+    n_components_alternative: int | None = None,
     *,
-    n: int = 999,
+    n_resamples: int = 999,
     random_state: int | np.random.RandomState | None = None,
     **parameters: Any,
 ) -> ComponentNumberTest:
@@ -41,9 +41,9 @@ def likelihood_ratio_test(
     ----------
     X : (n_samples, n_features), complete rows in memory, data units.
     n_components : of the smaller mixture.
-    larger : of the larger mixture; by default it has one component more. If it has several more, each number in
-        between is tested against the next one.
-    n : how often rows are drawn from each smaller mixture.
+    n_components_alternative : of the larger mixture; by default it has one component more. If it has several more, each
+        number in between is tested against the next one.
+    n_resamples : how often rows are drawn from each smaller mixture.
     random_state : seed of the draws and of the fits.
     **parameters
         Of `GaussianMixture`: `covariance_type`, `reg_covar`, `init_params`, `n_init`, `n_jobs`, `tol` (1e-6 by default)
@@ -74,15 +74,19 @@ def likelihood_ratio_test(
     >>> import numpy as np
     >>> from gaussmix import likelihood_ratio_test
     >>> X = np.random.default_rng(0).normal(np.repeat([0.0, 4.0], 100))[:, None]
-    >>> test = likelihood_ratio_test(X, 1, 3, n=99, random_state=0)
+    >>> test = likelihood_ratio_test(X, 1, 3, n_resamples=99, random_state=0)
     >>> test.p_value.round(2)
     array([0.01, 0.36])
     >>> test.min_components()
     2
     """
     smallest = check_count("n_components", n_components, 1)
-    largest = smallest + 1 if larger is None else check_count("larger", larger, smallest + 1)
-    n, rng, ratios = check_count("n", n, 1), check_seed(random_state), []
+    largest = (
+        smallest + 1
+        if n_components_alternative is None
+        else check_count("n_components_alternative", n_components_alternative, smallest + 1)
+    )
+    n_resamples, rng, ratios = check_count("n_resamples", n_resamples, 1), check_seed(random_state), []
     rows: Any = open(X) if type(X) is not np.ndarray and is_table(X) else X  # which refuses missing cells
     parameters = _fit_parameters(parameters, random_state)
     tolerance = check_tol(parameters["tol"])
@@ -98,8 +102,8 @@ def likelihood_ratio_test(
                 "likelihood_ratio_test needs complete rows, but X has missing cells (NaN). Use n_components_test."
             )
         names = names_of(fitted.mixture_)
-        ratios.append(likelihood_ratio(problem, fitted.mixture_.model, n, tolerance, rng, names))
-    about = f"Likelihood ratio test of mixtures against one component more, {n:,} bootstrap samples"
+        ratios.append(likelihood_ratio(problem, fitted.mixture_._model, n_resamples, tolerance, rng, names))
+    about = f"Likelihood ratio test of mixtures against one component more, {n_resamples:,} bootstrap samples"
     statistic, drawn = np.array([ratio.statistic for ratio in ratios]), np.array([ratio.drawn for ratio in ratios])
     p_value = np.array([ratio.p_value for ratio in ratios])
     return ComponentNumberTest(np.arange(smallest, largest), statistic, p_value, about, drawn, frame_library(X))
@@ -109,7 +113,7 @@ def n_components_test(
     X: ArrayLike,
     max_components: int = 9,
     *,
-    more: int = 1,
+    n_extra: int = 1,
     alpha: float = 0.05,
     random_state: int | np.random.RandomState | None = None,
     **parameters: Any,
@@ -126,7 +130,7 @@ def n_components_test(
     ----------
     X : (n_samples, n_features), rows in memory, data units.
     max_components : the largest size that is tested.
-    more : how many components more the larger mixture has.
+    n_extra : how many components more the larger mixture has.
     alpha : level: the first size with a larger p-value is the last one that is tested.
     random_state : seed of the halves and of the fits.
     **parameters
@@ -149,16 +153,16 @@ def n_components_test(
     >>> n_components_test(X, random_state=0).min_components()
     2
     """
-    largest, more = check_count("max_components", max_components, 1), check_count("more", more, 1)
+    largest, n_extra = check_count("max_components", max_components, 1), check_count("n_extra", n_extra, 1)
     check_within("alpha", alpha, "a number between 0 and 1", lambda value: 0 < value < 1)
     parameters, rng = _fit_parameters(parameters, random_state), check_seed(random_state)
     source = GaussianMixture(**parameters).fit(X)._source(X)
     if source.whole is None:
         raise ValueError("n_components_test needs rows in memory. Read them, or some of them, into an array.")
     rows = source.whole.rows
-    if len(rows) < 4 * (largest + more):
+    if len(rows) < 4 * (largest + n_extra):
         raise ValueError(
-            f"n_components_test needs four rows for each component, but X has {len(rows)} for {largest + more}. Lower "
+            f"n_components_test needs four rows for each component, but X has {len(rows)} for {largest + n_extra}. Lower "
             "max_components."
         )
     order = rng.permutation(len(rows))
@@ -167,7 +171,7 @@ def n_components_test(
     for k in range(1, largest + 1):
         logs = list[float]()
         for one, other in (parts, parts[::-1]):
-            alternative = GaussianMixture(k + more, **parameters).fit(one)
+            alternative = GaussianMixture(k + n_extra, **parameters).fit(one)
             null = GaussianMixture(k, **parameters).fit(other)
             _check_variances(alternative, one)
             logs.append(len(other) * (alternative.score(other) - null.score(other)))
@@ -177,14 +181,14 @@ def n_components_test(
             break
     with np.errstate(over="ignore"):
         statistic = np.exp(np.array(ratios))
-    sizes, words = np.arange(1, len(ratios) + 1), f"{more} component{'s' * (more > 1)} more"
+    sizes, words = np.arange(1, len(ratios) + 1), f"{n_extra} component{'s' * (n_extra > 1)} more"
     about = f"Test of mixtures against {words}, by halves of the rows"
     return ComponentNumberTest(sizes, statistic, p_values, about, None, frame_library(X))
 
 
 def _check_variances(fit: GaussianMixture, X: Rows) -> None:
     """Raise ValueError where a component has equal rows: densities at them are as high as the ridge lets them be."""
-    if are_repeats(fit._inference_problem(X, None, None, None), [fit.mixture_.model], len(X)):
+    if are_repeats(fit._inference_problem(X, None, None, None), [fit.mixture_._model], len(X)):
         raise ValueError(
             "n_components_test needs rows that vary in each component, but one has only reg_covar as its variance, as "
             "where values repeat. Test fewer components, or set reg_covar to the variance of rounding."

@@ -53,7 +53,7 @@ def load(path: PathOrFile) -> Estimator | Mixture | Mixtures:
     model, record = model_file.read(path)
     saved = record.details.estimator
     if saved is None:
-        return Mixture.from_model(model, record.details.feature_names)
+        return Mixture._from_model(model, record.details.feature_names)
     package = import_module("gaussmix")
     kind = getattr(package, saved.name) if saved.name in package.__all__ else None
     if not isinstance(kind, type) or not issubclass(kind, Estimator):

@@ -63,7 +63,7 @@ class MixtureBase:
             object.__setattr__(self, "feature_names", check_names(self.feature_names, self.n_features))
 
     @classmethod
-    def from_model(cls, model: Model, feature_names: tuple[str, ...] | None = None) -> Self:
+    def _from_model(cls, model: Model, feature_names: tuple[str, ...] | None = None) -> Self:
         """Make the distribution of a model without checking or copying anything.
 
         Parameters
@@ -142,10 +142,10 @@ class MixtureBase:
             raise IndexError(f"There is no component {component}: the mixture has {K}, counted from 0.")
         else:
             indices = [int(component) % K]
-        some = self.model.take(indices)
+        some = self._model.take(indices)
         total = some.weights.sum()
         weights = some.weights / total if total > 0 else np.full(len(indices), 1 / len(indices))
-        return self.from_model(Model(weights, some.means, some.covariances, self.family), self.feature_names)
+        return self._from_model(Model(weights, some.means, some.covariances, self.family), self.feature_names)
 
     def __iter__(self) -> Iterator[Self]:
         """Each component in turn, as a mixture of one."""
@@ -158,7 +158,7 @@ class MixtureBase:
         return alone
 
     @cached_property
-    def model(self) -> Model:
+    def _model(self) -> Model:
         """The numbers and their structure, as EM, engines and files share them."""
         covariances = self.family.covariances(self.covariances, *self.means.shape)
         return Model(self.weights, self.means, covariances, self.family, self.noise)
@@ -166,7 +166,7 @@ class MixtureBase:
     @property
     def without_noise(self) -> Self:
         """The components alone, whose weights sum to 1."""
-        return self.from_model(self.model.without_noise, self.feature_names)
+        return self._from_model(self._model.without_noise, self.feature_names)
 
     def with_feature_names(self, names: Iterable[str] | None) -> Self:
         """The same mixture with names for its features.
@@ -205,17 +205,17 @@ class MixtureBase:
     @property
     def n_parameters(self) -> int:
         """Free parameters: K − 1 weights, K·d means, what the family counts for the covariances, and 2 for noise."""
-        return self.model.n_parameters
+        return self._model.n_parameters
 
     @property
     def whitening(self) -> Whitening:
         """Factors W_k with Σ_k⁻¹ = W_kᵀ W_k."""
-        return self.model.whitening
+        return self._model.whitening
 
     @property
     def parameters(self) -> Parameters:
         """What an engine needs for the E-step."""
-        return self.model.parameters
+        return self._model.parameters
 
     @cached_property
     def _line(self) -> UnivariateMixture | None:
@@ -224,7 +224,7 @@ class MixtureBase:
             return None
         from gaussmix._src.mixture.univariate.univariate_mixture import UnivariateMixture  # and all of scipy.special
 
-        return UnivariateMixture.from_model(self.model.without_noise)
+        return UnivariateMixture.from_model(self._model.without_noise)
 
     def _engine(self, n_jobs: int | None = None) -> CompleteEngine:
         """The engine of complete rows."""
@@ -232,7 +232,7 @@ class MixtureBase:
 
     def _check_box(self, what: str) -> None:
         """Raise ValueError for noise that has a volume but no place."""
-        if self.noise is not None and self.noise.box is None:
+        if self.noise is not None and self.noise.bounds is None:
             raise ValueError(
                 f"{what} needs the box of the noise, and this mixture has only its volume. Fit with a box as the "
                 "volume of noise, or take without_noise."

@@ -60,8 +60,8 @@ class ClassMixtures:
     def each(self) -> list[Mixture]:
         """p(x | c), the mixtures of the classes."""
         indices = [np.flatnonzero(self.component_class == index) for index in range(len(self.prior))]
-        parts = [replace(self.mixture.model.take(mine), weights=self._weights_within[mine]) for mine in indices]
-        return [Mixture.from_model(part, self.mixture.feature_names) for part in parts]
+        parts = [replace(self.mixture._model.take(mine), weights=self._weights_within[mine]) for mine in indices]
+        return [Mixture._from_model(part, self.mixture.feature_names) for part in parts]
 
     def log_odds(self, block: Block, engine: Engine[Any]) -> Array:
         """log p(x, c) of each row and class plus a number for each row, (n_rows, n_classes), nats.

@@ -48,7 +48,7 @@ class Explanation:
     means, standard_deviations : (n_rows, n_features), of that component, data units; the error of a cell widens its
         deviation.
     names : of the features.
-    native : the data frame that the rows came in; None for an array.
+    input_frame : the data frame that the rows came in; None for an array.
 
     Notes
     -----
@@ -73,20 +73,20 @@ class Explanation:
     means: Array
     standard_deviations: Array
     names: tuple[str, ...]
-    native: Any = None
+    input_frame: Any = None
 
     def __len__(self) -> int:
         """Number of rows."""
         return len(self.component)
 
     def __str__(self) -> str:
-        lines = [line for row in range(min(len(self), _MAX_ROWS_SHOWN)) for line in self.text(row)]
+        lines = [line for row in range(min(len(self), _MAX_ROWS_SHOWN)) for line in self.describe_row(row)]
         left = len(self) - _MAX_ROWS_SHOWN
         return "\n".join([*lines, *([f"… and {counted(left, 'more row')}"] if left > 0 else [])])
 
     __repr__ = __str__
 
-    def text(self, row: int) -> list[str]:
+    def describe_row(self, row: int) -> list[str]:
         """Describe a row in lines of text: its component, the evidence for it, and what makes the row unlikely.
 
         Parameters
@@ -127,10 +127,10 @@ class Explanation:
         columns |= {name: getattr(self, name) for name in _COLUMNS}
         for what, parts in (("feature_log_ratio", self.feature_log_ratio), ("contribution", self.contributions)):
             columns |= {f"{what}_{name}": parts[:, j] for j, name in enumerate(self.names)}
-        frame = None if self.native is None else Frame.from_table(self.native)
+        frame = None if self.input_frame is None else Frame.from_table(self.input_frame)
         made = made_frame(columns, None if frame is None else frame.library)
         if frame is not None and frame.library == "pandas":
-            made.index = self.native.index
+            made.index = self.input_frame.index
         return made
 
     def _probability(self, row: int, component: int) -> float:
@@ -163,7 +163,7 @@ def explained(
     `native` is the data frame that held the rows. `error` is as in a `Block`.
     """
     n_rows, d = rows.shape
-    model, K = mixture.model, mixture.n_components
+    model, K = mixture._model, mixture.n_components
     heights, roots = np.empty((n_rows, K + 1)), np.empty((n_rows, K + 1, d))
     # Rows so far out that squares would overflow are measured in other units, powers of 2.
     units = _units(np.fmax(np.nanmax(np.abs(rows), axis=1, initial=0.0), np.abs(model.means).max(initial=0.0)))
@@ -208,7 +208,7 @@ def explained(
         means=model.means[of_component],
         standard_deviations=standard_deviations[each, of_component],
         names=names_of(mixture),
-        native=native,
+        input_frame=native,
     )
 
 

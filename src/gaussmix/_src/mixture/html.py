@@ -28,7 +28,7 @@ RADIUS = 2.0  # standard deviations: the ellipse of a component holds 86 % of it
 def size_of(mixture: MixtureBase) -> str:
     """ "2 components, full, 2 features", and the options of the structure."""
     family = mixture.family
-    options = ", ".join(f"{name}={value}" for name, value in family.options.items())
+    options = ", ".join(f"{name}={value}" for name, value in family.non_default_params.items())
     structure = f"{family.name} ({options})" if options else family.name
     return f"{counted(mixture.n_components, 'component')}, {structure}, {counted(mixture.n_features, 'feature')}"
 
@@ -51,7 +51,7 @@ def html_of(mixture: MixtureBase) -> str:
 def table_of(mixture: MixtureBase) -> tuple[list[str], list[list[str]]]:
     """Header and rows: number, weight, and mean ± sd of the first features, of the first components and of noise."""
     K, d = min(mixture.n_components, MAX_COMPONENTS), min(mixture.n_features, MAX_FEATURES)
-    deviations = np.sqrt(mixture.model.covariances.variances())
+    deviations = np.sqrt(mixture._model.covariances.variances())
     columns = [[str(k) for k in range(K)], [weight_text(weight) for weight in mixture.weights[:K]]]
     columns += [mean_and_deviation(mixture.means[:K, j], deviations[:K, j]) for j in range(d)]
     header = ["component", "weight", *map(shorten, names_of(mixture)[:d])]
@@ -114,9 +114,9 @@ def ellipse_of(covariance: Array) -> tuple[float, float, float]:
 def _ellipses(mixture: MixtureBase, drawn: Indices) -> tuple[str, str]:
     """Ellipses of the first two features, and what they are."""
     means = mixture.means[drawn, :2]
-    covariances = mixture.model.covariances.take(drawn).marginal(np.array([0, 1])).dense()
+    covariances = mixture._model.covariances.take(drawn).marginal(np.array([0, 1])).dense()
     reach = 1.1 * RADIUS * np.sqrt(np.diagonal(covariances, axis1=1, axis2=2))
-    box = None if mixture.noise is None or mixture.noise.box is None else mixture.noise.box[:, :2]
+    box = None if mixture.noise is None or mixture.noise.bounds is None else mixture.noise.bounds[:, :2]
     low, high = _range(means - reach, means + reach, box)
     scale = _room() / (high - low) * [1, -1]  # upwards on the page is minus
     centres = (means - low) * scale + [_LEFT, HEIGHT - _BOTTOM]
@@ -139,8 +139,8 @@ def _ellipses(mixture: MixtureBase, drawn: Indices) -> tuple[str, str]:
 
 def _curves(mixture: MixtureBase, drawn: Indices) -> tuple[str, str]:
     """The density of one feature, thick, and its parts."""
-    means, deviations = mixture.means[drawn, 0], np.sqrt(mixture.model.covariances.variances()[drawn, 0])
-    box = None if mixture.noise is None or mixture.noise.box is None else mixture.noise.box
+    means, deviations = mixture.means[drawn, 0], np.sqrt(mixture._model.covariances.variances()[drawn, 0])
+    box = None if mixture.noise is None or mixture.noise.bounds is None else mixture.noise.bounds
     ends = _range((means - 3.5 * deviations)[:, None], (means + 3.5 * deviations)[:, None], box)
     low, high = (end[0] for end in ends)
     nearby = means[:, None] + deviations[:, None] * np.linspace(-3.5, 3.5, 29)
@@ -148,8 +148,8 @@ def _curves(mixture: MixtureBase, drawn: Indices) -> tuple[str, str]:
     z = np.clip((x - means[:, None]) / deviations[:, None], -MAX_DRAWN_DEVIATIONS, MAX_DRAWN_DEVIATIONS)
     parts = mixture.weights[drawn, None] * np.exp(-0.5 * z**2) / (deviations[:, None] * np.sqrt(2 * np.pi))
     whole = parts.sum(axis=0)
-    if mixture.noise is not None and mixture.noise.box is not None:
-        inside = (x >= mixture.noise.box[0, 0]) & (x <= mixture.noise.box[1, 0])
+    if mixture.noise is not None and mixture.noise.bounds is not None:
+        inside = (x >= mixture.noise.bounds[0, 0]) & (x <= mixture.noise.bounds[1, 0])
         whole = whole + np.where(inside, np.exp(mixture.noise.log_density), 0.0)
     across, up = _room() / [high - low, 1.08 * whole.max() or 1.0]  # all may be noise
     pixels = _LEFT + (x - low) * across

@@ -105,7 +105,7 @@ class Mixture(SciPyNames, Comparisons):
         array([[0.25, 1.  ]])
         """
         model = mixture.conversion.from_parameters(weights, means, covariances, precisions, covariance_type)
-        return cls.from_model(model).with_feature_names(feature_names)
+        return cls._from_model(model).with_feature_names(feature_names)
 
     @classmethod
     def from_sklearn(cls, estimator: Any) -> Self:
@@ -131,7 +131,7 @@ class Mixture(SciPyNames, Comparisons):
         >>> Mixture.from_sklearn(theirs).means
         array([[1., 3.]])
         """
-        return cls.from_model(*mixture.conversion.from_sklearn(estimator))
+        return cls._from_model(*mixture.conversion.from_sklearn(estimator))
 
     @classmethod
     def from_torch(cls, estimator: Any) -> Self:
@@ -162,7 +162,7 @@ class Mixture(SciPyNames, Comparisons):
         >>> Mixture.from_torch(SimpleNamespace(covariance_type="spherical", **numbers)).covariances
         array([4.])
         """
-        return cls.from_model(mixture.conversion.from_torch(estimator))
+        return cls._from_model(mixture.conversion.from_torch(estimator))
 
     @classmethod
     def from_cuvs(
@@ -194,7 +194,7 @@ class Mixture(SciPyNames, Comparisons):
         array([[[2. , 0.5],
                 [0.5, 1. ]]])
         """
-        return cls.from_model(mixture.conversion.from_cuvs(weights, means, covariances, covariance_type))
+        return cls._from_model(mixture.conversion.from_cuvs(weights, means, covariances, covariance_type))
 
     @classmethod
     def load(cls, path: PathOrFile) -> Self:
@@ -213,7 +213,7 @@ class Mixture(SciPyNames, Comparisons):
         OSError : there is no such file, or it can't be read.
         """
         model, record = formats.model_file.read(path)
-        return cls.from_model(model, record.details.feature_names)
+        return cls._from_model(model, record.details.feature_names)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
@@ -229,7 +229,7 @@ class Mixture(SciPyNames, Comparisons):
         ValueError : the values make no mixture; the message says why.
         TypeError : values is not a dictionary.
         """
-        return cls.from_model(*formats.model_file.from_dict(values))
+        return cls._from_model(*formats.model_file.from_dict(values))
 
     def log_density(self, rows: ArrayLike, *, n_jobs: int | None = None) -> Array:
         """log p(x) of each row.
@@ -325,7 +325,7 @@ class Mixture(SciPyNames, Comparisons):
         """
         if component is None:
             self._check_box("sample")
-        rows, labels = mixture.sampling.sample(self.model, n_rows, rng, component, self._engine(n_jobs))
+        rows, labels = mixture.sampling.sample(self._model, n_rows, rng, component, self._engine(n_jobs))
         return (rows, labels) if return_labels else rows
 
     @of_components
@@ -349,7 +349,7 @@ class Mixture(SciPyNames, Comparisons):
         >>> m.to_sklearn().predict([[0.3], [3.0]])
         array([0, 1])
         """
-        return mixture.conversion.to_sklearn(self.model, self.feature_names)
+        return mixture.conversion.to_sklearn(self._model, self.feature_names)
 
     def save(self, path: PathOrFile) -> None:
         """Write the mixture to a model file, which appears whole or not at all.
@@ -364,7 +364,7 @@ class Mixture(SciPyNames, Comparisons):
         ValueError : the numbers are not a mixture: weights don't sum to 1, a covariance is not positive definite.
         OSError : the file can't be written.
         """
-        formats.model_file.write(path, self.model, Details(self.feature_names))
+        formats.model_file.write(path, self._model, Details(self.feature_names))
 
     def to_dict(self) -> dict[str, Any]:
         """Make a dictionary of plain values, for JSON; `from_dict` gives the mixture back bit for bit.
@@ -373,7 +373,7 @@ class Mixture(SciPyNames, Comparisons):
         ------
         ValueError : the numbers are not a mixture, as in `save`.
         """
-        return formats.model_file.to_dict(self.model, self.feature_names)
+        return formats.model_file.to_dict(self._model, self.feature_names)
 
 
 Mixture.__module__ = "gaussmix"  # where users import it from

@@ -43,9 +43,9 @@ class Mixtures(Sequence[Mixture]):
 
     Notes
     -----
-    A whole number in brackets is a place: ``mixtures[0]`` is the mixture of the first group. `at` takes keys that are
-    whole numbers, too. Both raise ValueError, with its sentence, where a group has no mixture. `items` goes over the
-    groups that have one.
+    A whole number in brackets is a place: ``mixtures[0]`` is the mixture of the first group. `get_mixture` takes keys
+    that are whole numbers, too. Both raise ValueError, with its sentence, where a group has no mixture. `items` goes
+    over the groups that have one.
 
     Examples
     --------
@@ -55,7 +55,7 @@ class Mixtures(Sequence[Mixture]):
     >>> mixtures = fit_many({"a": rows[:30], "b": rows[30:]}, random_state=0)
     >>> mixtures.keys
     ('a', 'b')
-    >>> mixtures["b"] == mixtures.at("b") == mixtures[1]
+    >>> mixtures["b"] == mixtures.get_mixture("b") == mixtures[1]
     True
     """
 
@@ -103,24 +103,24 @@ class Mixtures(Sequence[Mixture]):
         if isinstance(i, slice):
             return [self[nth] for nth in range(*i.indices(len(self)))]
         if isinstance(i, bool) or not hasattr(i, "__index__"):
-            return self.at(i)
+            return self.get_mixture(i)
         try:
             key = self.keys[nth := range(len(self))[index(i)]]
         except IndexError:
             size = counted(len(self), "group")
-            raise IndexError(f"There are {size}, and {i} is a place among them. Keys are for `at`.") from None
+            raise IndexError(f"There are {size}, and {i} is a place among them. Keys are for `get_mixture`.") from None
         if key in self.errors:
             raise ValueError(f"Group {key!r} has no mixture: {self.errors[key]}")
         weights, means = self.weights[nth], self.means[nth]
         covariances = self.family.covariances(self.covariances[nth, ...], *means.shape)
-        return Mixture.from_model(Model(weights, means, covariances, self.family), self.feature_names)
+        return Mixture._from_model(Model(weights, means, covariances, self.family), self.feature_names)
 
     def __repr__(self) -> str:
         _, n_components, n_features = self.means.shape
         size = f"K={n_components}, {counted(n_features, 'feature')}, {self.family.name!r}"
         return f"<Mixtures of {counted(len(self), 'group')}: {size}; {len(self.errors):,} without a mixture>"
 
-    def at(self, key: Any) -> Mixture:
+    def get_mixture(self, key: Any) -> Mixture:
         """The mixture of a group.
 
         Parameters

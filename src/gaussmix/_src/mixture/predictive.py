@@ -28,7 +28,7 @@ from gaussmix._src.numerics.threads import cached_property
 
 
 @dataclass(frozen=True, eq=False)
-class Predictive:
+class PredictiveDistribution:
     """p(y | x) = Σ_k γ_k(x) N(y | m_k(x), C_k) of each row x; `predictive[i]` is that of row i, a `Mixture`.
 
     Parameters
@@ -47,16 +47,16 @@ class Predictive:
     names: tuple[str, ...] | None = None
 
     @classmethod
-    def from_conditional(
+    def _from_conditional(
         cls, split: Conditional, weights: Array, rows: Rows, order: Indices, names: tuple[str, ...] | None
-    ) -> Predictive:
+    ) -> PredictiveDistribution:
         """Make it for the unknown features, brought to an order, of rows (n_rows, n_known) with p(k | known)."""
         means = split.each_mean(rows.astype(np.float64, copy=False))[:, :, order]
         covariances = split.covariances.marginal(order)
         return cls(weights, means, covariances.array, split.family.relaxed(covariances), names)
 
     @classmethod
-    def joined(cls, parts: Sequence[Predictive]) -> Predictive:
+    def concatenate(cls, parts: Sequence[PredictiveDistribution]) -> PredictiveDistribution:
         """Join the predictions of consecutive rows."""
         weights, means = (np.concatenate(each) for each in zip(*((p.weights, p.means) for p in parts), strict=True))
         return replace(parts[0], weights=weights, means=means)
@@ -149,16 +149,18 @@ class Regression:
         covariances = self.mixture.conditional_covariance(rows, self._inputs, n_jobs=self.n_jobs)
         return np.sqrt(np.diagonal(covariances, axis1=1, axis2=2))[:, self._order]
 
-    def predictive(self, block: Block) -> Predictive:
+    def predictive(self, block: Block) -> PredictiveDistribution:
         """p(y | x)."""
-        return Predictive.joined([self._predictive(self._predictors(leaf)) for leaf in block.cut()])
+        return PredictiveDistribution.concatenate([self._predictive(self._predictors(leaf)) for leaf in block.cut()])
 
-    def _predictive(self, rows: Rows) -> Predictive:
+    def _predictive(self, rows: Rows) -> PredictiveDistribution:
         if np.isnan(rows).any():
             raise ValueError("predict_mixture needs rows without missing cells: the others have mixtures of their own.")
         names = names_at(self.mixture.feature_names, self.targets)
         weights = self.mixture.conditional_weights(rows, self._inputs, n_jobs=self.n_jobs)
-        return Predictive.from_conditional(self.mixture._split(self._inputs), weights, rows, self._order, names)
+        return PredictiveDistribution._from_conditional(
+            self.mixture._split(self._inputs), weights, rows, self._order, names
+        )
 
     def quantiles(self, block: Block, levels: Array) -> Array:
         """Quantiles of each target given x, (n_rows, n_targets, n_quantiles)."""
@@ -226,4 +228,4 @@ def row_quantiles(weights: Array, means: Array, deviations: Array, p: float) -> 
     return increasing_roots(excess, low - slack, high + slack, float(deviations.max()))
 
 
-Predictive.__module__ = "gaussmix"  # where users import it from
+PredictiveDistribution.__module__ = "gaussmix"  # where users import it from

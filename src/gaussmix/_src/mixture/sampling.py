@@ -38,10 +38,10 @@ def check_array_size(name: str, n_rows: int, n_features: int) -> None:
 
 def _with_noise(rows: Array, labels: Labels, noise: Background, rng: np.random.Generator) -> tuple[Array, Labels]:
     """Put noise in the place of some rows, each a function of its number, as the rows of components are."""
-    assert noise.box is not None, "checked by the caller"
+    assert noise.bounds is not None, "checked by the caller"
     which, *keys = rng.integers(2**64, size=1 + rows.shape[1], dtype=np.uint64).tolist()
     is_noise = label_uniforms(which, 0, len(rows)) < noise.weight
-    for column, (key, low, high) in enumerate(zip(keys, *noise.box, strict=True)):
+    for column, (key, low, high) in enumerate(zip(keys, *noise.bounds, strict=True)):
         rows[is_noise, column] = low + (high - low) * label_uniforms(key, 0, len(rows))[is_noise]
     labels[is_noise] = NOISE
     return rows, labels

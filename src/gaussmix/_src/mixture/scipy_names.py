@@ -101,7 +101,7 @@ class SciPyNames(Conditionals, Parts, Masses):
         rng: Any = random_state
         if isinstance(random_state, np.random.RandomState):
             rng = np.random.default_rng(random_state.randint(2**32, size=4, dtype=np.uint64))
-        rows, _ = mixture.sampling.sample(self.model, prod(shape), rng, None, self._engine())
+        rows, _ = mixture.sampling.sample(self._model, prod(shape), rng, None, self._engine())
         return rows.reshape(*shape, self.n_features)
 
     @of_components

@@ -133,7 +133,7 @@ class ComponentDisplay(FeatureDisplay):
         self.components_: list[Any] = draw_components(ax, *parts, pens, radii, dict(component_kwargs or {}))
         repeats_colors = not is_line and len(set(map(str, self.colors_))) < len(pens)
         self.texts_: list[Any] = draw_indices(ax, self.means, pens) if repeats_colors else []
-        others: Any = uncertainty.mixtures() if hasattr(uncertainty, "mixtures") else uncertainty
+        others: Any = uncertainty.sample_mixtures() if hasattr(uncertainty, "sample_mixtures") else uncertainty
         if not isinstance(others, Sequence) or not all(isinstance(each, Mixture) for each in others):
             raise ParameterTypeError(
                 "uncertainty must be what inference or bootstrap found, or a list of mixtures, such as "
@@ -155,7 +155,7 @@ class ComponentDisplay(FeatureDisplay):
         """Thin ellipses or curves of another mixture; raises ValueError where it has other features or components."""
         if other.n_components != len(pens) or other.n_features <= max(self.features):
             raise ValueError("uncertainty must hold mixtures with the components and features of the drawn one.")
-        covariances = other.model.covariances.marginal(np.array(self.features)).dense()
+        covariances = other._model.covariances.marginal(np.array(self.features)).dense()
         means, style = other.means[:, list(self.features)], {"linewidth": UNCERTAIN_WIDTH, "alpha": UNCERTAIN_ALPHA}
         return draw_components(ax, other.weights, means, covariances, pens, levels, style, has_fill=False)
 

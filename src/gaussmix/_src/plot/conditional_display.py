@@ -108,7 +108,7 @@ class ConditionalDisplay(Display):
         subject = make_subject(mixture, beside(X, y, mixture.feature_names), feature_names)
         rows = subject.shown(indices)
         pair = mixture.without_noise.marginal(indices)
-        x = _span(pair.means[:, 0], np.sqrt(pair.model.covariances.dense()[:, 0, 0]), rows[:, 0])
+        x = _span(pair.means[:, 0], np.sqrt(pair._model.covariances.dense()[:, 0, 0]), rows[:, 0])
         regressor = as_regressor(pair.with_feature_names(None), [1])
         tails = np.concatenate([0.5 - 0.5 * probabilities[::-1], [0.5], 0.5 + 0.5 * probabilities])
         mean, quantiles = regressor.predict(x[:, None]), regressor.predict_quantiles(x[:, None], tails)

@@ -212,7 +212,7 @@ def make_grid(mixture: Mixture, rows: Array) -> tuple[Array, Array, Array]:
 
     Its x and y, which is empty where there is one feature, and its points by rows, (n_y · n_x, 2) or (n_x, 1).
     """
-    means, deviations = mixture.means, np.sqrt(np.diagonal(mixture.model.covariances.dense(), axis1=1, axis2=2))
+    means, deviations = mixture.means, np.sqrt(np.diagonal(mixture._model.covariances.dense(), axis1=1, axis2=2))
     axes = [grid_axis(means[:, j], deviations[:, j], rows[:, j]) for j in range(mixture.n_features)]
     if len(axes) == 1:
         return axes[0], np.empty(0), axes[0][:, None]

@@ -77,7 +77,7 @@ class ProjectionDisplay(ComponentDisplay):
         if check_count("n_directions", n_directions, 1) > 2:
             raise ValueError(f"n_directions={n_directions} must be 1 or 2: a picture has no more.")
         subject = make_subject(estimator, X, feature_names)
-        result = directions(subject.mixture.model.without_noise, check_fraction("mean_fraction", mean_fraction))
+        result = directions(subject.mixture._model.without_noise, check_fraction("mean_fraction", mean_fraction))
         axes = result.axes[:n_directions]
         if len(axes) < n_directions:
             axes = _with_another(axes, subject.mixture.n_features)

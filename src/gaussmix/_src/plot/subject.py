@@ -70,7 +70,7 @@ class Subject:
     def components(self, features: Sequence[int]) -> dict[str, Any]:
         """Weights, means and dense covariances of the components in some features, and the names of these."""
         means, names = self.mixture.means[:, features], [self.names[j] for j in features]
-        covariances = self.mixture.model.covariances.marginal(np.array(features)).dense()
+        covariances = self.mixture._model.covariances.marginal(np.array(features)).dense()
         return {"weights": self.mixture.weights, "means": means, "covariances": covariances, "feature_names": names}
 
     def needed_rows(self, display: str) -> Array:

@@ -28,28 +28,28 @@ class Bootstrap(MixtureEstimates):
 
     Parameters
     ----------
-    names, params, covariance, links, method, notes, draws, counts, library : as for `ParameterEstimates`; the
-        parameters are those of `Inference`. `params` are the maximum that the refits began at.
+    names, params, covariance, links, method, notes, draws, draw_weights, frame_library : as for `ParameterEstimates`;
+        the parameters are those of `Inference`. `params` are the maximum that the refits began at.
     mixture : the one with `params`.
-    n : refits that were made.
+    n_resamples : refits that were made.
     n_collapsed : of them, in which a component collapsed; `draws` has no row for these.
     n_relabelled : whose components ended in another order. `draws` has them in that of `mixture`.
     n_at_other_maximum : that ended at another maximum, where a component has less than half of its rows. `draws` has
         them.
     """
 
-    n: int = field(kw_only=True)
+    n_resamples: int = field(kw_only=True)
     n_collapsed: int = field(kw_only=True)
     n_relabelled: int = field(kw_only=True)
     n_at_other_maximum: int = field(kw_only=True)
     _title: ClassVar[str] = "Bootstrap"
 
-    def function(self, function: Function, name: str = "function") -> ParameterEstimates:
+    def estimate(self, function: Function, name: str = "function") -> ParameterEstimates:
         """How sure a function of the mixture is, by its values at every refit.
 
         Parameters
         ----------
-        function, name : as for `Inference.function`.
+        function, name : as for `Inference.estimate`.
 
         Returns
         -------
@@ -60,19 +60,22 @@ class Bootstrap(MixtureEstimates):
         ValueError : the function is not finite for a refit.
         """
         value = inference.function_values(function, self.mixture)
-        draws = np.array([inference.function_values(function, each).ravel() for each in self.mixtures(self.n)])
-        return self._function_estimates(name, value, weighted_covariance(draws, self.counts), draws)
+        draws = np.array(
+            [inference.function_values(function, each).ravel() for each in self.sample_mixtures(self.n_resamples)]
+        )
+        return self._function_estimates(name, value, weighted_covariance(draws, self.draw_weights), draws)
 
-    def mixtures(self, n: int = inference.MAX_SHOWN_MIXTURES) -> list[Mixture]:
-        """The first refits, as mixtures, fewer than `n` where some collapsed or there are no more: for pictures.
+    def sample_mixtures(self, n_samples: int = inference.MAX_SHOWN_MIXTURES) -> list[Mixture]:
+        """The first refits, as mixtures, fewer than `n_samples` where some collapsed or there are no more: for
+        pictures.
 
         Parameters
         ----------
-        n : how many.
+        n_samples : how many.
         """
         assert self.draws is not None, "a bootstrap has them"
-        scale, model = NaturalScale.at_model(self.mixture.model), self.mixture.model
-        models = (scale.model(draw, model) for draw in self.draws[: check_count("n", n, 1)])
+        scale, model = NaturalScale.at_model(self.mixture._model), self.mixture._model
+        models = (scale.model(draw, model) for draw in self.draws[: check_count("n_samples", n_samples, 1)])
         return inference.as_mixtures(models, self.mixture)
 
 
@@ -104,14 +107,14 @@ def infer_fit(fitted: Fitted, problem: Problem, rng: np.random.Generator, *, are
     has_precisions = not are_counts and problem.source.row_weight is not None
     kind = "sandwich" if has_precisions else "hessian"
     estimates = inference.compute_inference(fitted, problem, kind, are_counts=are_counts)
-    is_free = not estimates.maximum.frozen  # of frozen components refits would give errors near 0
-    if is_free and inference.is_weakly_identified(estimates.maximum) and are_quick(problem, estimates.mixture.model):
+    is_free = not estimates.optimum.frozen  # of frozen components refits would give errors near 0
+    if is_free and inference.is_weakly_identified(estimates.optimum) and are_quick(problem, estimates.mixture._model):
         try:
             refitted = run_bootstrap(fitted, problem, RESAMPLING._replace(are_counts=are_counts), rng, has_warning=True)
         except ValueError as error:
             estimates = replace(estimates, notes=(*estimates.notes, str(error)))
         else:
-            why = inference.weak_identification_note(estimates.maximum, _REFIT_COVERAGE)
+            why = inference.weak_identification_note(estimates.optimum, _REFIT_COVERAGE)
             notes = [why if note.startswith(inference.WEAK_NOTE) else note for note in estimates.notes]
             return replace(refitted, notes=tuple(dict.fromkeys((*notes, *refitted.notes))))
     if has_precisions:
@@ -140,8 +143,8 @@ def run_bootstrap(
     RuntimeWarning : the rows are not those of the fit.
     """
     inference.check_unit(fitted.mixture)
-    ends = refits(problem, fitted.mixture.model, how, rng, fitted.collapsed)
-    mixture = Mixture.from_model(ends.model, fitted.mixture.feature_names)
+    ends = refits(problem, fitted.mixture._model, how, rng, fitted.collapsed)
+    mixture = Mixture._from_model(ends.model, fitted.mixture.feature_names)
     others = inference.another_rows(fitted, problem, ends.before)
     if not has_warning:
         warn(others)
@@ -152,10 +155,10 @@ def run_bootstrap(
         method=f"{ends.n:,} refits, {_RESAMPLING_WORDS[how.kind]}",
         notes=(*filter(None, [others]), *_refit_notes(ends)),
         draws=ends.draws,
-        counts=counts,
-        library=None if fitted.facts is None else fitted.facts.library,
+        draw_weights=counts,
+        frame_library=None if fitted.facts is None else fitted.facts.library,
         mixture=mixture,
-        n=ends.n,
+        n_resamples=ends.n,
         n_collapsed=ends.n_collapsed,
         n_relabelled=ends.n_relabelled,
         n_at_other_maximum=ends.n_at_other_maximum,

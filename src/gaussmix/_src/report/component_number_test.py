@@ -25,19 +25,19 @@ class ComponentNumberTest:
     statistic : (m,), of each test: twice the log likelihood ratio, nats, or the mean likelihood ratio of the halves.
     p_value : (m,).
     method : what was tested, as a line.
-    drawn : (m, n), statistics of rows that were drawn from the smaller mixture; None where none were.
-    library : of data frames; None for the first that is installed.
+    null_statistics : (m, n), statistics of rows that were drawn from the smaller mixture; None where none were.
+    frame_library : of data frames; None for the first that is installed.
     """
 
     n_components: Indices
     statistic: Array
     p_value: Array
     method: str
-    drawn: Array | None = None
-    library: str | None = None
+    null_statistics: Array | None = None
+    frame_library: str | None = None
 
     def __post_init__(self) -> None:
-        for array in (self.statistic, self.p_value, self.drawn):
+        for array in (self.statistic, self.p_value, self.null_statistics):
             if array is not None:
                 frozen(array)
 
@@ -58,7 +58,7 @@ class ComponentNumberTest:
     def tidy(self) -> Any:
         """A row for each test, as a data frame: "n_components", "statistic" and "p_value"."""
         columns = {"n_components": self.n_components, "statistic": self.statistic, "p_value": self.p_value}
-        return made_frame({name: np.array(values) for name, values in columns.items()}, self.library)
+        return made_frame({name: np.array(values) for name, values in columns.items()}, self.frame_library)
 
     def __str__(self) -> str:
         header = ["components", "statistic", "p"]

@@ -62,9 +62,9 @@ class ParameterEstimates:
     method : how they were found, as a line.
     notes : what to know of them, a sentence each.
     draws : (n, q), of a bootstrap, a row for each refit; None for formulas.
-    counts : (n,), what the square of each refit of the jackknife counts; its draws have no quantiles. None for the
-        bootstrap.
-    library : of data frames; None for the first that is installed.
+    draw_weights : (n,), what the square of each refit of the jackknife counts; its draws have no quantiles. None for
+        the bootstrap.
+    frame_library : of data frames; None for the first that is installed.
     """
 
     names: tuple[str, ...]
@@ -74,8 +74,8 @@ class ParameterEstimates:
     method: str
     notes: tuple[str, ...] = ()
     draws: Array | None = None
-    counts: Array | None = None
-    library: str | None = None
+    draw_weights: Array | None = None
+    frame_library: str | None = None
     _title: ClassVar[str] = "Estimates"
 
     def __post_init__(self) -> None:
@@ -107,7 +107,7 @@ class ParameterEstimates:
         ValueError, TypeError : alpha is not a number above 0 and at most 0.5, or there is no such method here.
         """
         check_within("alpha", alpha, _ALPHA, lambda value: 0 < value <= MAX_ALPHA)
-        known = ("wald",) if self.draws is None or self.counts is not None else ("percentile", "centred", "wald")
+        known = ("wald",) if self.draws is None or self.draw_weights is not None else ("percentile", "centred", "wald")
         chosen = known[0] if method is None else method
         if chosen not in known:
             raise ValueError(f"method={method!r:.40} is not one of {', '.join(map(repr, known))}.")
@@ -139,7 +139,7 @@ class ParameterEstimates:
         ----------
         alpha : as for `conf_int`.
         """
-        return made_frame(self._columns(alpha), self.library)
+        return made_frame(self._columns(alpha), self.frame_library)
 
     def _columns(self, alpha: float) -> dict[str, Any]:
         low, high = self.conf_int(alpha).T
@@ -206,11 +206,11 @@ _LINKS: dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any], Callable[[fl
 
 def parameter_entries(mixture: Mixture) -> dict[str, Any]:
     """Names, numbers and links of all parameters of a mixture, as `ParameterEstimates` has them."""
-    scale, own = NaturalScale.at_model(mixture.model), names_of(mixture)
+    scale, own = NaturalScale.at_model(mixture._model), names_of(mixture)
     of_kind = {Kind.WEIGHT: "logit", Kind.VARIANCE: "log"}
     links = tuple(of_kind.get(term.kind, "") for term in scale.terms)
     names = tuple(term.name(own) for term in scale.terms)
-    return {"names": names, "params": scale.values(mixture.model), "links": links}
+    return {"names": names, "params": scale.values(mixture._model), "links": links}
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -219,7 +219,7 @@ class MixtureEstimates(ParameterEstimates):
 
     Parameters
     ----------
-    names, params, covariance, links, method, notes, draws, counts, library : as for `ParameterEstimates`.
+    names, params, covariance, links, method, notes, draws, draw_weights, frame_library : as for `ParameterEstimates`.
     mixture : the one with `params`.
     """
 
@@ -234,9 +234,9 @@ class MixtureEstimates(ParameterEstimates):
     def _function_estimates(
         self, name: str, value: Array, covariance: Array, draws: Array | None = None
     ) -> ParameterEstimates:
-        own: dict[str, Any] = {"method": self.method, "notes": self.notes, "library": self.library}
+        own: dict[str, Any] = {"method": self.method, "notes": self.notes, "frame_library": self.frame_library}
         return ParameterEstimates(
-            **value_entries(name, value), **own, covariance=covariance, draws=draws, counts=self.counts
+            **value_entries(name, value), **own, covariance=covariance, draws=draws, draw_weights=self.draw_weights
         )
 
 
@@ -245,11 +245,11 @@ def interval_columns(estimates: MixtureEstimates, mixture: Mixture) -> dict[str,
 
     Raises ValueError for a mixture of another size, or several standard errors away.
     """
-    scale = NaturalScale.at_model(mixture.model)
-    if scale.terms != NaturalScale.at_model(estimates.mixture.model).terms:
+    scale = NaturalScale.at_model(mixture._model)
+    if scale.terms != NaturalScale.at_model(estimates.mixture._model).terms:
         raise ValueError("estimates must be what inference, bootstrap or posterior_ of this estimator found.")
     of_rows = np.array([term.kind in (Kind.WEIGHT, Kind.MEAN) for term in scale.terms])
-    furthest = estimates._furthest(mixture.model, of_rows)
+    furthest = estimates._furthest(mixture._model, of_rows)
     if furthest > MAX_FIT_DISTANCE:
         raise ValueError(
             f"estimates is {furthest:.2g} standard errors from this mixture. It describes another fit, or this one "
@@ -275,17 +275,17 @@ class Inference(MixtureEstimates):
 
     Parameters
     ----------
-    names, params, covariance, links, method, notes, draws, counts, library : as for `ParameterEstimates`.
+    names, params, covariance, links, method, notes, draws, draw_weights, frame_library : as for `ParameterEstimates`.
     mixture : the one at the maximum, with `params`.
-    maximum : where it stands.
+    optimum : where it stands.
     kind : "hessian", "outer" or "sandwich".
     """
 
-    maximum: Maximum = field(kw_only=True)
+    optimum: Maximum = field(kw_only=True)
     kind: str = field(kw_only=True)
     _title: ClassVar[str] = "Inference"
 
-    def function(self, function: Function, name: str = "function") -> ParameterEstimates:
+    def estimate(self, function: Function, name: str = "function") -> ParameterEstimates:
         """How sure a function of the mixture is, by the delta method.
 
         Parameters
@@ -305,22 +305,22 @@ class Inference(MixtureEstimates):
         own = self.mixture
 
         def values_at(model: Model) -> Array:
-            return function_values(function, Mixture.from_model(model, own.feature_names)).ravel()
+            return function_values(function, Mixture._from_model(model, own.feature_names)).ravel()
 
         covariance = np.full((value.size, value.size), np.nan)
-        if self.maximum.information.coordinates.size:  # else a single component is frozen
-            covariance = self.maximum.covariance(self.maximum.derivatives(values_at), self.kind)
+        if self.optimum.information.coordinates.size:  # else a single component is frozen
+            covariance = self.optimum.covariance(self.optimum.derivatives(values_at), self.kind)
         return self._function_estimates(name, value, covariance)
 
-    def mixtures(self, n: int = MAX_SHOWN_MIXTURES, rng: Rng = 0) -> list[Mixture]:
+    def sample_mixtures(self, n_samples: int = MAX_SHOWN_MIXTURES, rng: Rng = 0) -> list[Mixture]:
         """Mixtures that differ as much as the estimate may, drawn from its normal approximation: for pictures.
 
         Parameters
         ----------
-        n : how many.
+        n_samples : how many.
         rng : a `numpy.random.Generator`, or the seed of one.
         """
-        drawn = self.maximum.draw(check_count("n", n, 1), self.kind, generator(rng))
+        drawn = self.optimum.draw(check_count("n_samples", n_samples, 1), self.kind, generator(rng))
         return as_mixtures(drawn, self.mixture)
 
 
@@ -331,7 +331,7 @@ def value_entries(name: str, value: Array) -> dict[str, Any]:
 
 
 def as_mixtures(models: Iterable[Model], like: Mixture) -> list[Mixture]:
-    return [Mixture.from_model(model, like.feature_names) for model in models]
+    return [Mixture._from_model(model, like.feature_names) for model in models]
 
 
 def function_values(function: Function, mixture: Mixture) -> Array:
@@ -346,7 +346,7 @@ def function_values(function: Function, mixture: Mixture) -> Array:
 
 def check_unit(mixture: Mixture) -> None:
     """Raise ValueError where a variance of a variance would leave double precision."""
-    variances = mixture.model.covariances.variances()
+    variances = mixture._model.covariances.variances()
     wrong = (variances > MAX_VARIANCE) | ((variances > 0) & (variances < 1 / MAX_VARIANCE))
     if wrong.any():
         k, j = np.argwhere(wrong)[0]
@@ -377,19 +377,23 @@ def compute_inference(fitted: Fitted, problem: Problem, kind: str, *, are_counts
     check_unit(fitted.mixture)
     how = None if kind == "hessian" else are_counts or kind != "sandwich"
     try:
-        peak = Maximum.from_model(problem, fitted.mixture.model, fitted.collapsed, are_counts=how)
+        peak = Maximum.from_model(problem, fitted.mixture._model, fitted.collapsed, are_counts=how)
     except NotSmooth as error:
         raise ValueError(f"inference has no formula here: {error}. Use bootstrap(X).") from None
     covariance = peak.natural_covariance(kind, problem.objective)
-    mixture = Mixture.from_model(peak.model, fitted.mixture.feature_names)
+    mixture = Mixture._from_model(peak.model, fitted.mixture.feature_names)
     others = another_rows(fitted, problem, peak.before)
     warn(others)
     at_ridge = Ascent(problem, peak.total_weight).ridge_fractions(Stacked.from_models([peak.model]))[0] > MAX_RIDGE
     columns = [names_of(mixture)[j] for j in np.flatnonzero(at_ridge[[*peak.frozen]].any(axis=0))]
     library = None if fitted.facts is None else fitted.facts.library
-    entries = parameter_entries(mixture) | {"covariance": covariance, "method": _METHODS[kind], "library": library}
-    inference = Inference(**entries, mixture=mixture, maximum=peak, kind=kind)
-    furthest = inference._furthest(fitted.mixture.model)
+    entries = parameter_entries(mixture) | {
+        "covariance": covariance,
+        "method": _METHODS[kind],
+        "frame_library": library,
+    }
+    inference = Inference(**entries, mixture=mixture, optimum=peak, kind=kind)
+    furthest = inference._furthest(fitted.mixture._model)
     shift_note = _SHIFTED.format(furthest) if furthest > MIN_NOTED_DISTANCE else None
     if furthest > MIN_WARNED_DISTANCE and others is None:
         warn(shift_note)

@@ -27,7 +27,7 @@ class MixturePosterior:
     ----------
     approximation : of the components that have rows.
     mixture : of these components, by the means of the posterior.
-    library : of data frames; None for the first that is installed.
+    frame_library : of data frames; None for the first that is installed.
 
     Examples
     --------
@@ -44,8 +44,8 @@ class MixturePosterior:
     variance[0, x0]     3.961      0.282  3.468   4.573
     """
 
-    def __init__(self, approximation: Approximation, mixture: Mixture, library: str | None = None) -> None:
-        self._approximation, self._mixture, self._library = approximation, mixture, library
+    def __init__(self, approximation: Approximation, mixture: Mixture, frame_library: str | None = None) -> None:
+        self._approximation, self._mixture, self._library = approximation, mixture, frame_library
 
     def __repr__(self) -> str:
         state = self._approximation
@@ -71,7 +71,7 @@ class MixturePosterior:
         """
         count, generated = check_count("n_samples", n_samples, 1), generator(rng)
         drawn = (self._approximation.draw(generated) for _ in range(count))
-        return [Mixture.from_model(model).with_feature_names(self._mixture.feature_names) for model in drawn]
+        return [Mixture._from_model(model).with_feature_names(self._mixture.feature_names) for model in drawn]
 
     def estimates(self, n_samples: int = 1000, rng: Rng = None) -> MixtureEstimates:
         """All weights, means and covariances with their standard deviations and credible intervals.
@@ -92,20 +92,20 @@ class MixturePosterior:
         ValueError, TypeError : a parameter can't be used, or the unit of a column is too large or too small.
         """
         inference.check_unit(self._mixture)
-        scale = NaturalScale.at_model(self._mixture.model)
+        scale = NaturalScale.at_model(self._mixture._model)
         check_count("n_samples", n_samples, 2)
-        draws = np.array([scale.values(each.model) for each in self.sample(n_samples, rng)])
+        draws = np.array([scale.values(each._model) for each in self.sample(n_samples, rng)])
         estimates = self._estimates(draws, inference.parameter_entries(self._mixture))
         return MixtureEstimates(**vars(estimates), mixture=self._mixture)
 
-    def function(
+    def estimate(
         self, function: Function, name: str = "function", n_samples: int = 1000, rng: Rng = None
     ) -> ParameterEstimates:
         """A function of the mixture with its credible interval.
 
         Parameters
         ----------
-        function, name : as for `Inference.function`, such as ``lambda mixture: mixture.log_density(X)``.
+        function, name : as for `Inference.estimate`, such as ``lambda mixture: mixture.log_density(X)``.
         n_samples, rng : as for `estimates`.
 
         Returns
@@ -126,7 +126,7 @@ class MixturePosterior:
         method = f"{counted(len(draws), 'draw')} from the posterior"
         covariance = weighted_covariance(draws, None)
         return ParameterEstimates(
-            **names_and_values, covariance=covariance, method=method, draws=draws, library=self._library
+            **names_and_values, covariance=covariance, method=method, draws=draws, frame_library=self._library
         )
 
 

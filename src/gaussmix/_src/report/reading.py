@@ -144,12 +144,12 @@ def _with_noise(mixture: Mixture, sizes: Array, total: float) -> Array:
 def _columns(mixture: Mixture, names: Sequence[str], sizes: Array | None) -> dict[str, Array]:
     """A row for each component, and one for noise."""
     n_noise = 0 if mixture.noise is None else 1
-    neighbour, overlap = nearest(mixture.model)
-    deviations = np.sqrt(mixture.model.covariances.variances())
+    neighbour, overlap = nearest(mixture._model)
+    deviations = np.sqrt(mixture._model.covariances.variances())
     none = np.full(n_noise, np.nan)
     columns: dict[str, Array] = {
         "component": np.array([*range(mixture.n_components), *[NOISE] * n_noise]),
-        "weight": np.array(mixture.model.all_weights),
+        "weight": np.array(mixture._model.all_weights),
     }
     if sizes is not None:
         columns["size"] = np.array(sizes)

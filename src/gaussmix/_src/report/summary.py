@@ -28,23 +28,23 @@ class Summary:
     Parameters
     ----------
     title : what was fitted.
-    facts : what `glance` says, by name.
+    statistics : what `glance` says, by name.
     components : columns by name, a row for each component and one for noise: what `tidy` says.
     warnings : what was unusual, a sentence for each.
     mixture : the result.
     names : of the features.
-    library : of data frames; None for the first that is installed.
-    about : what else there is to say, below the line on the data: headings and values.
+    frame_library : of data frames; None for the first that is installed.
+    extra_lines : what else there is to say, below the line on the data: headings and values.
     """
 
     title: str
-    facts: Mapping[str, Any]
+    statistics: Mapping[str, Any]
     components: Mapping[str, Array]
     warnings: Sequence[str]
     mixture: Mixture
     names: tuple[str, ...]
-    library: str | None = None
-    about: Sequence[tuple[str, str]] = ()
+    frame_library: str | None = None
+    extra_lines: Sequence[tuple[str, str]] = ()
 
     def __str__(self) -> str:
         lines = self._lines()
@@ -89,13 +89,16 @@ class Summary:
 
     def to_frame(self) -> Any:
         """The components as a data frame, as `tidy` gives them."""
-        return made_frame(self.components, self.library)
+        return made_frame(self.components, self.frame_library)
 
     def _lines(self) -> list[tuple[str, str]]:
         """Names and values of what is known of the fit as a whole."""
-        facts = self.facts
+        facts = self.statistics
         seen = "" if facts["n_rows"] is None else f"{counted(facts['n_rows'], 'row')} of "
-        lines = [("data", f"{seen}{counted(facts['n_features'], 'feature')} ({first_names(self.names)})"), *self.about]
+        lines = [
+            ("data", f"{seen}{counted(facts['n_features'], 'feature')} ({first_names(self.names)})"),
+            *self.extra_lines,
+        ]
         if facts["log_likelihood"] is not None:
             before = "" if facts["is_final"] else ", before the last step"
             before += ": summary(X) gives the final one" if before and "icl" in facts else ""
@@ -123,7 +126,7 @@ class Summary:
         """Header and rows; the features are rows where they are more than the components."""
         mixture, columns = self.mixture, self.components
         K = mixture.n_components
-        deviations = np.sqrt(mixture.model.covariances.variances())
+        deviations = np.sqrt(mixture._model.covariances.variances())
         table = [["component", *map(str, range(K))]]
         if "class" in columns:
             table.append(["class", *(shorten(str(each)) for each in columns["class"])])

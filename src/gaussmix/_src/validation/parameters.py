@@ -230,7 +230,7 @@ def _family(structure: Any, wanted: str) -> Family:
 
 def shown(family: Family) -> Any:
     """What a user would give as `covariance_type`: the name of a structure, or one with options of its own."""
-    return copy(family) if family.options else family.name
+    return copy(family) if family.non_default_params else family.name
 
 
 def check_candidates(estimator: Any, n_features: int) -> list[tuple[Family, int]]:

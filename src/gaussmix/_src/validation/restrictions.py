@@ -45,7 +45,7 @@ def check_background(noise: Noise | None, source: Source) -> Background | None:
         return None
     if noise.volume is None:
         return noise_of_rows(float(noise.weight), source)
-    box = noise.box
+    box = noise.bounds
     if box is None:
         if source.may_miss:
             raise ValueError(
@@ -63,7 +63,7 @@ def check_background(noise: Noise | None, source: Source) -> Background | None:
             f"{column_named(column, source.feature_names)}, but X has numbers from {ends[0, column]:.6g} to "
             f"{ends[1, column]:.6g} there: the box must hold all rows."
         )
-    return Background.from_box(float(noise.weight), box)
+    return Background.from_bounds(float(noise.weight), box)
 
 
 DEFAULT = "default"
@@ -78,7 +78,7 @@ _VALUES = {
 
 def set_terms(estimator: Any) -> list[str]:
     """The names of `prior` and `restrictions`, if they are set."""
-    is_restricted = any(map(np.size, _restrictions_of(estimator).options.values()))
+    is_restricted = any(map(np.size, _restrictions_of(estimator).non_default_params.values()))
     return ["prior"] * (estimator.prior is not None) + ["restrictions"] * is_restricted
 
 
@@ -94,7 +94,7 @@ def check_terms(estimator: Any, families: Sequence[Family], n_components: int) -
     limits = _restrictions_of(estimator)
     if limits.min_weight > 1 / n_components:
         raise ValueError(f"min_weight={limits.min_weight:g} must be at most 1 / n_components, {1 / n_components:.4g}.")
-    fixed = {name: limits.components(name) for name in OF_COMPONENTS}
+    fixed = {name: limits.fixed_components(name) for name in OF_COMPONENTS}
     for name, indices in fixed.items():
         if indices and is_search:
             raise ValueError(f"{name} is for GaussianMixture: a search has several numbers of components.")

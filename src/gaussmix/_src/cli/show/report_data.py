@@ -109,7 +109,7 @@ class ReportData:
     @property
     def deviations(self) -> Array:
         """Standard deviations, (n_components, n_features), data units."""
-        return np.sqrt(self.mixture.model.covariances.variances())
+        return np.sqrt(self.mixture._model.covariances.variances())
 
     def distinguishing_features(self, n: int) -> list[int]:
         """The features whose means differ most between components, by the share of their variance, in table order."""
@@ -212,5 +212,5 @@ class ReportData:
 
 def covariances_text(family: Family) -> str:
     """ "tied covariances", with the options of the structure if it has some."""
-    options = ", ".join(f"{name}={value}" for name, value in family.options.items())
+    options = ", ".join(f"{name}={value}" for name, value in family.non_default_params.items())
     return f"{family.name} covariances ({options})" if options else f"{family.name} covariances"

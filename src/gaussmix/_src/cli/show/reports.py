@@ -208,7 +208,7 @@ def _candidate_as_json(row: dict[str, Any]) -> dict[str, Any]:
 def _mixture_as_json(mixture: Mixture, **sizes: int) -> dict[str, Any]:
     return {
         "structure": mixture.family.name,
-        "options": mixture.family.options,
+        "options": mixture.family.non_default_params,
         **sizes,
         "weights": mixture.weights.tolist(),
         "means": mixture.means.tolist(),
@@ -269,7 +269,7 @@ def show_model(model: ModelFile) -> None:
     for heading, value in _headings(model):
         screen.print(f"{heading:<12}{value}", soft_wrap=True)
     screen.print("\nmean ± sd:\n")
-    components = make_summary("", Fitted(mixture.model), names=model.names)
+    components = make_summary("", Fitted(mixture._model), names=model.names)
     screen.print(components.table(screen.width), soft_wrap=True)
     if model.details.feature_names is None:
         screen.print("\nThe features have no names.")

@@ -64,7 +64,7 @@ def _inference(opened: ModelFile, data: str, weights: str | None, reading: optio
     if saved is None:
         estimator = as_estimator(opened.mixture.with_feature_names(opened.names))
     else:
-        estimator = GaussianMixture._restored(saved, opened.mixture.model, opened.names, opened.details.dtype)
+        estimator = GaussianMixture._restored(saved, opened.mixture._model, opened.names, opened.details.dtype)
     estimator.n_jobs = reading.jobs
     rows: Any = reading.rows(table, features, weights)
     rows.feature_names = opened.names  # the columns are matched already

@@ -38,7 +38,7 @@ def noise_of_rows(fraction: float, source: Source) -> Background:
             "noise needs a volume, but the rows of X lie in a plane, which has none. Set it: Noise(volume=…)."
         )
     if principal is None or log(sides).sum() <= log(principal).sum():
-        return Background.from_box(fraction, cells.ends)
+        return Background.from_bounds(fraction, cells.ends)
     return Background(fraction, float(log(principal).sum()))
 
 

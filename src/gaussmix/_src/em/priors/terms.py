@@ -150,7 +150,7 @@ def _conjugate(
     ------
     ValueError : the prior has another number of features, or too few degrees of freedom for the structure.
     """
-    n_features, (mean, scale) = len(moments.mean), prior.arrays()
+    n_features, (mean, scale) = len(moments.mean), prior._arrays()
     for values in (mean, scale):
         if values is not None and values.ndim and len(values) != n_features:
             raise ValueError(f"prior has {len(values)} features, but X has {n_features}.")

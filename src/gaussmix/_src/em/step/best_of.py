@@ -158,9 +158,7 @@ def _gaps(models: list[Model]) -> Array:
     own = np.concatenate((precisions.reshape(n, K, d * d), -2 * pulled, rest[:, :, None]), axis=2)
     squares = (covariances + means[:, :, :, None] * means[:, :, None]).reshape(n, K, d * d)
     one_way = portable_einsum("rka,ska->rsk", own, np.concatenate((squares, means, np.ones((n, K, 1))), axis=2))
-    return portable_einsum(
-        "rsk,rsk->rs", 0.25 * (one_way + one_way.swapaxes(0, 1)), 0.5 * (weights[:, None] + weights)
-    )
+    return portable_einsum("rsk,rsk->rs", 0.25 * (one_way + one_way.swapaxes(0, 1)), 0.5 * (weights[:, None] + weights))
 
 
 def rank(state: State) -> tuple[bool, float]:

@@ -59,18 +59,20 @@ class ForgettingRate(Value):
         if self.half_life is not None and not STEP_ROWS <= self.half_life < inf:
             raise ValueError(f"half_life={self.half_life!r} must be None or at least {STEP_ROWS} rows (one step).")
 
-    def log_retention(self, seen: float, share: float) -> float:
-        """share · log(1 − γ): the log of the factor by which a step scales earlier sums.
+    def log_decay_factor(self, total_weight: float, step_weight: float) -> float:
+        """step_weight · log(1 − γ): the log of the factor by which a step scales earlier sums.
 
         Parameters
         ----------
-        seen : t, row weight up to the end of the step, in units of that of a usual step; at least 1.
-        share : row weight of the step, in the same units; 1 for a usual one.
+        total_weight : t, row weight up to the end of the step, in units of that of a usual step; at least 1.
+        step_weight : row weight of the step, in the same units; 1 for a usual one.
         """
-        decay = log1p(-(seen**-self.decay)) if seen > 1 else 0.0  # rows so light that they change no digit
+        decay = (
+            log1p(-(total_weight**-self.decay)) if total_weight > 1 else 0.0
+        )  # rows so light that they change no digit
         if self.half_life is not None:
             decay = min(decay, -log(2) * STEP_ROWS / self.half_life)
-        return share * decay
+        return step_weight * decay
 
 
 def sums_per_weight(source: Source, engine: Engine[Any], model: Model) -> Moments:
@@ -82,16 +84,16 @@ def sums_per_weight(source: Source, engine: Engine[Any], model: Model) -> Moment
 
 
 def online_step(
-    source: Source, engine: Engine[Any], model: Model, sums: Moments, objective: Objective, log_retention: float
+    source: Source, engine: Engine[Any], model: Model, sums: Moments, objective: Objective, log_decay_factor: float
 ) -> tuple[Moments, Model, Mapping[int, Frozen]]:
     """Mix the sums of new rows into those of earlier rows, both for a row weight of 1, and make the next model.
 
-    S ← (1 − γ) S + γ s with log(1 − γ) of `ForgettingRate.log_retention`; Cappé & Moulines (2009), JRSS B 71, eq. 9 and
-    10. The spec of the family must not depend on its covariances. Components that degenerate keep their mean and
+    S ← (1 − γ) S + γ s with log(1 − γ) of `ForgettingRate.log_decay_factor`; Cappé & Moulines (2009), JRSS B 71, eq. 9
+    and 10. The spec of the family must not depend on its covariances. Components that degenerate keep their mean and
     covariance in this step; the next step tries them again, because new rows may reach them.
     """
     new = sums_per_weight(source, engine, model)
-    sums = new.scaled(-expm1(log_retention)) + sums.scaled(exp(log_retention))
+    sums = new.scaled(-expm1(log_decay_factor)) + sums.scaled(exp(log_decay_factor))
     following, frozen = next_model(sums, model, objective, {})
     return sums, following, frozen
 

@@ -227,7 +227,7 @@ def _on_drawn_rows(problem: Problem, model: Model, how: Resampling, rng: np.rand
         raise ValueError("kind='parametric' draws rows without labels. Use kind='weighted'.")
     if problem.source.is_incomplete:
         raise ValueError("kind='parametric' needs complete rows without errors. Use kind='weighted'.")
-    if model.noise is not None and model.noise.box is None:
+    if model.noise is not None and model.noise.bounds is None:
         raise ValueError("kind='parametric' needs noise in a box to draw from. Use kind='weighted'.")
     for tables in drawn_tables(model, n_rows, how.n, rng, problem.engine):
         each = np.arange(len(tables))

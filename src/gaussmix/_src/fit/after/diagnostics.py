@@ -189,7 +189,7 @@ def explain_error(
     if isinstance(error, DegenerateError):
         return error
     sentence = SingularColumns.find(source, [family]).sentence(names)
-    return SingularCovarianceError(error.components, f"{error.sentence} {sentence}") if sentence else error
+    return SingularCovarianceError(error.components, f"{error.message} {sentence}") if sentence else error
 
 
 def with_feature_name(error: DegenerateError, source: Source, names: Sequence[str] | None) -> DegenerateError:

@@ -32,7 +32,7 @@ class Priors(FitFeature):
         self._terms = check_terms(estimator, families, max(check_counts("n_components", estimator.n_components)))
         if self._terms.is_empty:
             return ()
-        options = getattr(estimator.restrictions, "options", {})
+        options = getattr(estimator.restrictions, "non_default_params", {})
         used = [*set_terms(estimator), *(name for name in options if np.size(options[name]))]
         used += ["numbers of components"] if self._terms.has_component_terms else []
         return [*used, "prior of the weights"] if np.any(self._terms.weighting.concentration) else used

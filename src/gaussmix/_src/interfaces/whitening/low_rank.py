@@ -74,9 +74,7 @@ class LowRankWhitening(Whitening):
     def colour(self, component: int, whitened: Array) -> Array:
         factor = self.factor(component)
         directions = factor[:, :-1]
-        along = portable_einsum("nd,dq->nq", whitened, directions) / (
-            1.0 - (directions**2).sum(axis=0)
-        )  # without BLAS
+        along = portable_einsum("nd,dq->nq", whitened, directions) / (1.0 - (directions**2).sum(axis=0))  # without BLAS
         return (whitened + portable_einsum("nq,dq->nd", along, directions)) / factor[:, -1]
 
     def precision_times(self, component: int, offsets: Array) -> Array:

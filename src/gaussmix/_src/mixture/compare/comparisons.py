@@ -17,7 +17,9 @@ class Comparisons(MixtureBase):
     """Divergences, distances and entropy; components put in order, matched and merged."""
 
     @of_components
-    def kl(self, other: Self, *, n_draws: int = DRAWS, rng: Rng = None, n_jobs: int | None = None) -> Estimate[float]:
+    def kl_divergence(
+        self, other: Self, *, n_draws: int = DRAWS, rng: Rng = None, n_jobs: int | None = None
+    ) -> Estimate[float]:
         """Kullback–Leibler divergence ∫ p log (p / q) from this mixture to another, by Monte Carlo.
 
         Parameters
@@ -29,8 +31,8 @@ class Comparisons(MixtureBase):
 
         Returns
         -------
-        kl : Estimate, `value` ≥ 0 and its standard `error`, nats; exact between single Gaussians. The same in any
-            unit of the data.
+        kl_divergence : Estimate, `value` ≥ 0 and its standard `error`, nats; exact between single Gaussians. The same
+            in any unit of the data.
 
         Raises
         ------
@@ -46,18 +48,18 @@ class Comparisons(MixtureBase):
         --------
         >>> from gaussmix import FAMILIES, Mixture
         >>> m = Mixture([0.5, 0.5], [[0.0], [4.0]], [1.0, 1.0], FAMILIES["spherical"])
-        >>> value, error = m.kl(Mixture([1.0], [[2.0]], [5.0], FAMILIES["spherical"]))
+        >>> value, error = m.kl_divergence(Mixture([1.0], [[2.0]], [5.0], FAMILIES["spherical"]))
         >>> round(value, 1)
         0.2
         """
         common_names([self, other])
-        return mixture.divergences.kl(self.model, other.model, n_draws, rng, self._engine(n_jobs))
+        return mixture.divergences.kl(self._model, other._model, n_draws, rng, self._engine(n_jobs))
 
     @of_components
     def kl_bounds(self, other: Self) -> tuple[float, float]:
         """Bounds of the Kullback–Leibler divergence to another mixture, in closed form.
 
-        Parameters and errors are those of `kl`.
+        Parameters and errors are those of `kl_divergence`.
 
         Returns
         -------
@@ -77,13 +79,13 @@ class Comparisons(MixtureBase):
         (0.0, 0.0)
         """
         common_names([self, other])
-        return mixture.divergences.kl_bounds(self.model, other.model)
+        return mixture.divergences.kl_bounds(self._model, other._model)
 
     @of_components
     def kl_variational(self, other: Self) -> float:
         """The Kullback–Leibler divergence to another mixture, nearly, without draws.
 
-        Parameters and errors are those of `kl`.
+        Parameters and errors are those of `kl_divergence`.
 
         Returns
         -------
@@ -103,34 +105,36 @@ class Comparisons(MixtureBase):
         True
         """
         common_names([self, other])
-        return mixture.divergences.kl_variational(self.model, other.model)
+        return mixture.divergences.kl_variational(self._model, other._model)
 
     @of_components
-    def js(self, other: Self, *, n_draws: int = DRAWS, rng: Rng = None, n_jobs: int | None = None) -> Estimate[float]:
+    def js_divergence(
+        self, other: Self, *, n_draws: int = DRAWS, rng: Rng = None, n_jobs: int | None = None
+    ) -> Estimate[float]:
         """Jensen–Shannon divergence ½ KL(p‖m) + ½ KL(q‖m) with m = ½ p + ½ q, by Monte Carlo; Lin (1991) eq. 4.1.
 
-        Parameters and errors are those of `kl`; `n_draws` rows are drawn from each mixture.
+        Parameters and errors are those of `kl_divergence`; `n_draws` rows are drawn from each mixture.
 
         Returns
         -------
-        js : Estimate, `value` from 0 to log 2 and its standard `error`, nats. Symmetric: both mixtures are
+        js_divergence : Estimate, `value` from 0 to log 2 and its standard `error`, nats. Symmetric: both mixtures are
             drawn with the same random numbers. The error is that of the worst case, in which both halves err alike.
 
         Examples
         --------
         >>> from gaussmix import FAMILIES, Mixture
         >>> m = Mixture([0.5, 0.5], [[0.0], [4.0]], [1.0, 1.0], FAMILIES["spherical"])
-        >>> m.js(m).value
+        >>> m.js_divergence(m).value
         0.0
         """
         common_names([self, other])
-        return mixture.divergences.js(self.model, other.model, n_draws, rng, self._engine(n_jobs))
+        return mixture.divergences.js(self._model, other._model, n_draws, rng, self._engine(n_jobs))
 
     @of_components
     def entropy(self, *, n_draws: int = DRAWS, rng: Rng = None, n_jobs: int | None = None) -> Estimate[float]:
         """Differential entropy −∫ p log p, by Monte Carlo; for one component exactly.
 
-        Parameters and errors are those of `kl`.
+        Parameters and errors are those of `kl_divergence`.
 
         Returns
         -------
@@ -145,7 +149,7 @@ class Comparisons(MixtureBase):
         >>> lower < value < upper
         True
         """
-        return mixture.divergences.entropy(self.model, n_draws, rng, self._engine(n_jobs))
+        return mixture.divergences.entropy(self._model, n_draws, rng, self._engine(n_jobs))
 
     @of_components
     def entropy_bounds(self) -> tuple[float, float]:
@@ -162,7 +166,7 @@ class Comparisons(MixtureBase):
         >>> Mixture([1.0], [[0.0]], [1.0], FAMILIES["spherical"]).entropy_bounds()
         (1.4189385332046727, 1.4189385332046727)
         """
-        return mixture.divergences.entropy_bounds(self.model)
+        return mixture.divergences.entropy_bounds(self._model)
 
     @of_components
     def distance(self, other: Self, metric: str = "mw2") -> float:
@@ -198,7 +202,7 @@ class Comparisons(MixtureBase):
         1.0
         """
         common_names([self, other])
-        return mixture.distances.distance(self.model, other.model, metric)
+        return mixture.distances.distance(self._model, other._model, metric)
 
     @of_components
     def sorted(self, by: str = "weight", *, feature: Feature | None = None, reverse: bool = False) -> Self:
@@ -226,8 +230,8 @@ class Comparisons(MixtureBase):
         >>> m.sorted("mean", feature="y").weights
         array([0.3, 0.7])
         """
-        order = mixture.ordering.canonical_order(self.model, by, feature, self.feature_names, reverse=reverse)
-        return self.from_model(self.model.take(order), self.feature_names)
+        order = mixture.ordering.canonical_order(self._model, by, feature, self.feature_names, reverse=reverse)
+        return self._from_model(self._model.take(order), self.feature_names)
 
     @of_components
     def match_to(self, reference: Self) -> Self:
@@ -259,8 +263,8 @@ class Comparisons(MixtureBase):
                [4.1]])
         """
         common_names([self, reference])
-        order = mixture.ordering.matched_order(self.model, reference.model)
-        return self.from_model(self.model.take(order), self.feature_names)
+        order = mixture.ordering.matched_order(self._model, reference._model)
+        return self._from_model(self._model.take(order), self.feature_names)
 
     @of_components
     def reduce(self, n_components: int, *, refine: bool = False) -> Self:
@@ -297,5 +301,5 @@ class Comparisons(MixtureBase):
         >>> m.means[:, 0], m.covariances[:, 0, 0]
         (array([1., 9.]), array([2., 1.]))
         """
-        reduced = mixture.reduction.reduce(self.model, n_components, refine=refine)
-        return self if reduced is self.model else self.from_model(reduced, self.feature_names)
+        reduced = mixture.reduction.reduce(self._model, n_components, refine=refine)
+        return self if reduced is self._model else self._from_model(reduced, self.feature_names)

@@ -293,7 +293,7 @@ class Masses(MixtureBase):
     def _log_masses(self, lower: Array, upper: Array, n_points: int, rng: Rng) -> tuple[Array, Array]:
         check_count("n_points", n_points, 1)
         self._check_box("a probability")
-        model = self.model.without_noise
+        model = self._model.without_noise
         log_mass, error = mixture.rectangles.log_masses(model, self._line, lower, upper, n_points, generator(rng, 0))
         if self.noise is None:
             return log_mass, error
@@ -316,7 +316,7 @@ class Masses(MixtureBase):
         return float(self._level_where(np.array(log_mass))[0])
 
     def _level_where(self, log_masses: Array, n_points: int = N_LEVEL_POINTS, rng: Rng = None) -> tuple[Array, Array]:
-        arguments = self._levels(n_points, rng), log_masses, self.model, self._line, self._engine()
+        arguments = self._levels(n_points, rng), log_masses, self._model, self._line, self._engine()
         return mixture.levels.level_above(*arguments)
 
     def _log_levels(self, rows: ArrayLike) -> Array:
@@ -328,7 +328,7 @@ class Masses(MixtureBase):
             return self._exact_levels
         if rng is None and n_points == N_LEVEL_POINTS:
             return self._usual_levels
-        return mixture.levels.LevelSample.draw(self.model, n_points, generator(rng, 0), self._engine())
+        return mixture.levels.LevelSample.draw(self._model, n_points, generator(rng, 0), self._engine())
 
     @cached_property
     def _exact_levels(self) -> Levels | None:
@@ -341,7 +341,7 @@ class Masses(MixtureBase):
 
     @cached_property
     def _usual_levels(self) -> LevelSample:
-        return mixture.levels.LevelSample.draw(self.model, N_LEVEL_POINTS, np.random.default_rng(0), self._engine())
+        return mixture.levels.LevelSample.draw(self._model, N_LEVEL_POINTS, np.random.default_rng(0), self._engine())
 
 
 def _linear(log_mass: Array, error: Array, return_error: bool) -> Array | Estimate[Array]:

@@ -53,7 +53,7 @@ class Conditionals(MixtureBase):
         indices = self._feature_indices(features)
         if not len(indices):
             raise ValueError("A marginal needs at least one feature.")
-        return self.from_model(self.model.marginal(indices), names_at(self.feature_names, indices))
+        return self._from_model(self._model.marginal(indices), names_at(self.feature_names, indices))
 
     def condition(self, values: Mapping[Feature, float]) -> Self:
         """Find the distribution of the other features where some are known: p(u | x) = Σ_k p(k | x) p(u | x, k).
@@ -89,7 +89,7 @@ class Conditionals(MixtureBase):
         known = self._feature_indices([*values])
         row = mixture.conditioning.condition_values(values)
         conditional = self._splits(tuple(known.tolist())).at(row, self._engine())
-        return self.from_model(conditional, names_at(self.feature_names, np.delete(np.arange(self.n_features), known)))
+        return self._from_model(conditional, names_at(self.feature_names, np.delete(np.arange(self.n_features), known)))
 
     @of_components
     def conditional_mean(self, X_known: ArrayLike, known: Features, *, n_jobs: int | None = None) -> Array:
@@ -193,5 +193,5 @@ class Conditionals(MixtureBase):
     @cached_property
     def _splits(self) -> Callable[[tuple[int, ...]], Conditional]:
         """Find a split by the places of the known features. The last few are kept with their factors."""
-        model, split = self.model, mixture.conditioning.Conditional.from_model
+        model, split = self._model, mixture.conditioning.Conditional.from_model
         return lru_cache(MAX_CACHED_SPLITS)(lambda known: split(model, np.array(known, dtype=np.intp)))

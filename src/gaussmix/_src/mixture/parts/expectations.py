@@ -41,7 +41,7 @@ def covariance(model: Model, spread_of_means: Array) -> Array:
 
 
 @quiet
-def moments(model: Model, order: int, about: ArrayLike | None, mean: Array) -> Array:
+def moments(model: Model, order: int, center: ArrayLike | None, mean: Array) -> Array:
     """Joint moments of all features with each other about a point, or about the mean; `order` axes of n_features."""
     order, d = check_count("order", order, 0), model.n_features
     if order * np.log2(d) > np.log2(_MAX_MOMENT_VALUES):
@@ -49,9 +49,11 @@ def moments(model: Model, order: int, about: ArrayLike | None, mean: Array) -> A
             f"Moments of order {order} of {d} features are {d}^{order} numbers: take the marginal of a few features "
             "first."
         )
-    if about is not None and np.shape(about) != (d,):
-        raise ValueError(f"about must have shape ({d},), not {np.shape(about)}.")
-    centre = mean if about is None else as_block(np.asarray(about)[None], d, called="about").rows[0].astype(np.float64)
+    if center is not None and np.shape(center) != (d,):
+        raise ValueError(f"about must have shape ({d},), not {np.shape(center)}.")
+    centre = (
+        mean if center is None else as_block(np.asarray(center)[None], d, called="center").rows[0].astype(np.float64)
+    )
     total = np.zeros(order * (d,))
     weights, dense = _proportions(model), model.covariances.dense()
     for k in np.flatnonzero(weights):

@@ -48,7 +48,7 @@ class Parts(MixtureBase):
         >>> difference.means, difference.covariances
         (array([[3.]]), array([[[9.]]]))
         """
-        return self.from_model(mixture.combining.transform(self.model, A, b))
+        return self._from_model(mixture.combining.transform(self._model, A, b))
 
     @of_components
     def convolve(self, covariance: ArrayLike) -> Self:
@@ -77,7 +77,7 @@ class Parts(MixtureBase):
         >>> m.convolve(0.5).covariances
         array([1.5, 1.5])
         """
-        return self.from_model(mixture.combining.convolve(self.model, covariance), self.feature_names)
+        return self._from_model(mixture.combining.convolve(self._model, covariance), self.feature_names)
 
     @of_components
     def product(self, other: Self) -> Self:
@@ -112,7 +112,7 @@ class Parts(MixtureBase):
         (array([0.5, 2.5]), array([0.881, 0.119]))
         """
         names = common_names([self, other])
-        return self.from_model(mixture.combining.product(self.model, other.model), names)
+        return self._from_model(mixture.combining.product(self._model, other._model), names)
 
     @classmethod
     def concatenate(cls, mixtures: Iterable[Self], weights: ArrayLike) -> Self:
@@ -142,7 +142,7 @@ class Parts(MixtureBase):
         several = list(mixtures)
         check_alone("concatenate", several)
         names = common_names(several)
-        return cls.from_model(mixture.combining.concatenate([m.model for m in several], weights), names)
+        return cls._from_model(mixture.combining.concatenate([m._model for m in several], weights), names)
 
     @cached_property
     @of_components
@@ -162,7 +162,7 @@ class Parts(MixtureBase):
     @of_components
     def covariance(self) -> Array:
         """Cov[x] = Σ_k π_k (Σ_k + (μ_k − E[x])(μ_k − E[x])ᵀ), (n_features, n_features), data units²."""
-        return frozen(mixture.expectations.covariance(self.model, self._mean_and_spread[1]))
+        return frozen(mixture.expectations.covariance(self._model, self._mean_and_spread[1]))
 
     @of_components
     def moments(self, order: int, about: ArrayLike | None = None) -> Array:
@@ -171,7 +171,7 @@ class Parts(MixtureBase):
         Parameters
         ----------
         order : 0 or more; 2 gives the covariance, 3 the skewness before standardisation.
-        about : a, (n_features,), data units; the mean by default. Zeros give raw moments, which have fewer digits
+        center : a, (n_features,), data units; the mean by default. Zeros give raw moments, which have fewer digits
             where the mean is many standard deviations from 0.
 
         Returns
@@ -181,7 +181,7 @@ class Parts(MixtureBase):
         Raises
         ------
         ValueError : order is negative, the array would have more than 2²⁷ numbers, a moment is beyond the range of
-            float64, or `about` is not n_features finite numbers.
+            float64, or `center` is not n_features finite numbers.
         TypeError : order is not an integer.
 
         Notes
@@ -195,10 +195,10 @@ class Parts(MixtureBase):
         >>> m = Mixture([0.75, 0.25], [[0.0], [4.0]], [1.0, 1.0], FAMILIES["spherical"])
         >>> m.moments(3)
         array([[[6.]]])
-        >>> m.moments(1, about=[0.0])
+        >>> m.moments(1, center=[0.0])
         array([1.])
         """
-        return mixture.expectations.moments(self.model, order, about, self.mean)
+        return mixture.expectations.moments(self._model, order, about, self.mean)
 
     @of_components
     def gradient(self, rows: ArrayLike, *, n_jobs: int | None = None) -> Array:
@@ -222,7 +222,7 @@ class Parts(MixtureBase):
         array([[      0.],
                [-999996.]])
         """
-        return mixture.modality.gradient(self.model, self._block(rows), self._engine(n_jobs))
+        return mixture.modality.gradient(self._model, self._block(rows), self._engine(n_jobs))
 
     @of_components
     def hessian(self, rows: ArrayLike, *, n_jobs: int | None = None) -> Array:
@@ -243,7 +243,7 @@ class Parts(MixtureBase):
         <BLANKLINE>
                [[-1.]]])
         """
-        return mixture.modality.hessian(self.model, self._block(rows), self._engine(n_jobs))
+        return mixture.modality.hessian(self._model, self._block(rows), self._engine(n_jobs))
 
     @of_components
     def modes(self) -> Modes:
@@ -269,7 +269,7 @@ class Parts(MixtureBase):
         (array([[0.235],
                [9.   ]]), array([0, 0, 1]))
         """
-        return mixture.modality.modes(self.model, self._line, self._engine())
+        return mixture.modality.modes(self._model, self._line, self._engine())
 
     @of_components
     def decision_boundary(self) -> Array:
@@ -295,9 +295,9 @@ class Parts(MixtureBase):
             raise ValueError(
                 f"decision_boundary needs one feature, and this mixture has {self.n_features}. Take a marginal first."
             )
-        return mixture.modality.decision_boundary(self.model, self._engine())
+        return mixture.modality.decision_boundary(self._model, self._engine())
 
     @cached_property
     def _mean_and_spread(self) -> tuple[Array, Array]:
         """The mean (n_features,) and the covariance of the means of the components."""
-        return mixture.expectations.mean_and_spread_of_means(self.model)
+        return mixture.expectations.mean_and_spread_of_means(self._model)

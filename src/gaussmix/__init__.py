@@ -30,7 +30,7 @@ _NAMES = {
     "_src.mixture.mixture": "Mixture",
     "_src.mixture.mixtures": "Mixtures",
     "_src.mixture.parts.modality": "Modes",
-    "_src.mixture.predictive": "Predictive",
+    "_src.mixture.predictive": "PredictiveDistribution",
     "_src.noise": "Noise",
     "_src.priors": "Dirichlet NormalInverseWishart",
     "_src.report.bootstrap": "Bootstrap",

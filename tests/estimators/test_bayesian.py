@@ -280,7 +280,7 @@ def test_callbacks_follow_the_bound_and_may_end_the_fit(three, capsys) -> None:
     found = BayesianGaussianMixture(8, random_state=0, callbacks=[steps.append], verbose=2).fit(three)
     assert [step.iteration for step in steps] == [*range(1, found.n_iter_ + 1)]
     posterior = replace(found._approximation, mass=steps[-2].mixture.weights * len(three))
-    before = replace(posterior, means=steps[-2].mixture.means, covariances=steps[-2].mixture.model.covariances)
+    before = replace(posterior, means=steps[-2].mixture.means, covariances=steps[-2].mixture._model.covariances)
     assert len(three) * steps[-1].log_likelihood - before.divergence == pytest.approx(found.lower_bound_, rel=1e-12)
     assert f"lower bound {found.lower_bound_:.5f}." in capsys.readouterr().out
     ended = BayesianGaussianMixture(8, random_state=0, callbacks=[lambda step: True]).fit(three)
@@ -565,7 +565,7 @@ def test_credible_intervals(three) -> None:
     np.testing.assert_array_equal(at.params, posterior._mixture.log_density(three[:4]))
     assert at.conf_int().shape == (4, 2)
     assert str(at).startswith("Estimates by 50 draws from the posterior")
-    with pytest.raises(TypeError, match="posterior_ found of all parameters, not Estimates"):
+    with pytest.raises(TypeError, match="posterior_ found of all parameters, not ParameterEstimates"):
         found.tidy(at)
     with pytest.raises(TypeError, match="Give a function of a mixture that returns numbers, not 'means'"):
         posterior.estimate("means")

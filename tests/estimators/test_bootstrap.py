@@ -31,7 +31,7 @@ def fitted(X=None, weight=None, error=None, **parameters):
 )
 def test_the_bits_depend_neither_on_threads_nor_on_the_path_nor_on_the_pieces(family, kind, noise, monkeypatch):
     X, weight = rows(), np.random.default_rng(0).integers(1, 3, N).astype(float)
-    how = {"n": None if kind == "jackknife" else 7, "kind": kind, "sample_weight": weight, "random_state": 5}
+    how = {"n_resamples": None if kind == "jackknife" else 7, "kind": kind, "sample_weight": weight, "random_state": 5}
     expected = fitted(X, weight, covariance_type=family, noise=noise, n_jobs=1).bootstrap(X, **how)
     for patch in (None, (module, "MAX_DRAWN_VALUES", 3 * N * D), (one_call, "_by_core", lambda *given: {})):
         if patch is not None:
@@ -201,9 +201,9 @@ def test_bad_parameters():
     gm = fitted(X)
     for given, error, words in [
         ({"kind": "pairs"}, ValueError, "'weighted', 'nonparametric'"),
-        ({"n": 1}, ValueError, "n=1"),
-        ({"n": 2.5}, TypeError, "integer"),
-        ({"n": 999, "kind": "jackknife"}, ValueError, "each row once"),
+        ({"n_resamples": 1}, ValueError, "n_resamples=1"),
+        ({"n_resamples": 2.5}, TypeError, "integer"),
+        ({"n_resamples": 999, "kind": "jackknife"}, ValueError, "each row once"),
         ({"concentration": 1e-8}, ValueError, "from 0.1 on"),
         ({"concentration": 0.8, "kind": "parametric"}, ValueError, "belongs to kind='weighted'"),
         ({"tol": -1.0}, ValueError, "above 0"),

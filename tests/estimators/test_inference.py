@@ -31,7 +31,7 @@ def fitted(X=None, weight=None, **parameters):
 
 def row_heights(X, mixture):
     """log p of each row by the parameters but the last weight, with SciPy's densities."""
-    scale = NaturalScale.at_model(mixture.model)
+    scale = NaturalScale.at_model(mixture._model)
     first = scale.n_components + scale.n_components * D
 
     def heights(params):

@@ -372,17 +372,17 @@ def mixtures(rng):
 
 def test_a_sequence(mixtures):
     assert len(mixtures) == 4
-    assert mixtures[-1] == mixtures[3] == mixtures["d"] == mixtures.at("d")
+    assert mixtures[-1] == mixtures[3] == mixtures["d"] == mixtures.get_mixture("d")
     assert mixtures[0.5] == mixtures[np.int64(2)]
     assert mixtures[2:] == [mixtures[2], mixtures[3]]
     assert [key for key, _ in mixtures.items()] == ["a", 0.5, "d"]
     assert repr(mixtures) == "<Mixtures of 4 groups: K=2, 2 features, 'full'; 1 without a mixture>"
     with pytest.raises(IndexError, match="There are 4 groups, and 4 is a place among them"):
         mixtures[4]
-    for ask in lambda: mixtures["b"], lambda: mixtures.at("b"):
+    for ask in lambda: mixtures["b"], lambda: mixtures.get_mixture("b"):
         with pytest.raises(KeyError, match="No group has the key 'b'"):
             ask()
-    for ask in lambda: mixtures[1], lambda: mixtures.at(2):
+    for ask in lambda: mixtures[1], lambda: mixtures.get_mixture(2):
         with pytest.raises(ValueError, match=r"^Group 2 has no mixture: Found array with 1 sample"):
             ask()
     with pytest.raises(ValueError, match="read-only"):

@@ -17,7 +17,7 @@ def rows(rng):
 
 
 def ratio(gm):
-    values = np.linalg.eigvalsh(gm.mixture_.model.covariances.dense())
+    values = np.linalg.eigvalsh(gm.mixture_._model.covariances.dense())
     return values.max() / values.min()
 
 

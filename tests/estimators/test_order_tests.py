@@ -20,7 +20,7 @@ def rows(*places, n=60, seed=0, d=1):
 @pytest.mark.parametrize("family", ["full", "tied", "VEI"])
 def test_statistics_are_not_negative_and_have_the_same_bits_on_threads(family):
     X = rows(0.0, 1.0, d=2)
-    how = {"n": 5, "random_state": 3, "covariance_type": family}
+    how = {"n_resamples": 5, "random_state": 3, "covariance_type": family}
     test = likelihood_ratio_test(X, 1, 3, n_jobs=1, **how)
     assert (test.null_statistics >= 0).all()
     assert (test.statistic >= 0).all()
@@ -89,7 +89,7 @@ def test_values_that_repeat_are_no_evidence_of_components():
 
 def test_files_are_read_for_the_likelihood_ratio(tmp_path):
     np.save(tmp_path / "x.npy", rows(0.0))
-    how = {"n": 3, "random_state": 0}
+    how = {"n_resamples": 3, "random_state": 0}
     found, same = (likelihood_ratio_test(x, 1, **how) for x in (tmp_path / "x.npy", rows(0.0)))
     np.testing.assert_array_equal(found.null_statistics, same.null_statistics)
 
@@ -161,7 +161,7 @@ def test_what_they_refuse():
     for call, error, words in [
         (lambda: likelihood_ratio_test(X, 2, 2), ValueError, "n_components_alternative=2"),
         (lambda: likelihood_ratio_test(X, 0), ValueError, "n_components"),
-        (lambda: likelihood_ratio_test(X, 1, n_resamples=0), ValueError, "n=0"),
+        (lambda: likelihood_ratio_test(X, 1, n_resamples=0), ValueError, "n_resamples=0"),
         (lambda: likelihood_ratio_test(X, 1, noise=True), TypeError, "not 'noise'"),
         (lambda: likelihood_ratio_test(np.column_stack([X, holes]), 1), ValueError, r"missing cells \(NaN\)"),
         (lambda: likelihood_ratio_test(X, 1, tol="auto"), ValueError, "a number as tol"),

@@ -43,7 +43,7 @@ def components(summary):
 
 
 def test_the_numbers_of_rows_are_those_of_the_estimator(gm, frame):
-    facts = gm.summary(frame).facts
+    facts = gm.summary(frame).statistics
     shares = gm.predict_proba(frame)
     np.testing.assert_allclose(facts["log_likelihood"], gm.score_samples(frame).sum(), rtol=1e-13)
     np.testing.assert_allclose(facts["bic"], gm.bic(frame), rtol=1e-13)
@@ -56,7 +56,7 @@ def test_the_numbers_of_rows_are_those_of_the_estimator(gm, frame):
 
 def test_weights_count_as_they_do_for_bic(gm, frame, rng):
     weight = rng.integers(1, 5, size=len(frame)).astype(float)
-    facts = gm.summary(frame, weight).facts
+    facts = gm.summary(frame, weight).statistics
     np.testing.assert_allclose(facts["bic"], gm.bic(frame, weight), rtol=1e-13)
     sizes = gm.summary(frame, weight).components["size"]
     np.testing.assert_allclose(sizes, weight @ gm.predict_proba(frame), rtol=1e-12)
@@ -80,9 +80,11 @@ def test_a_fit_without_a_step_knows_no_likelihood(frame):
 
 def test_without_rows_it_says_what_the_fit_knows(gm, frame):
     summary = gm.summary()
-    assert summary.facts["log_likelihood"] == pytest.approx(180 * gm.lower_bound_, rel=1e-13)
-    assert summary.facts["log_likelihood"] <= gm.score_samples(frame).sum() + 1e-8  # the ridge may cost the last digits
-    assert summary.facts["icl"] is None
+    assert summary.statistics["log_likelihood"] == pytest.approx(180 * gm.lower_bound_, rel=1e-13)
+    assert (
+        summary.statistics["log_likelihood"] <= gm.score_samples(frame).sum() + 1e-8
+    )  # the ridge may cost the last digits
+    assert summary.statistics["icl"] is None
     assert "before the last step: summary(X) gives the final one" in str(summary)
     np.testing.assert_allclose(summary.components["size"], 180 * gm.weights_, rtol=1e-14)
 

@@ -257,7 +257,7 @@ def test_what_no_class_of_ours_wrote_is_refused(rng, tmp_path):
 def loaded_with(details, mixture):
     """The estimator in a file that says these details."""
     file = io.BytesIO()
-    model_file.write(file, mixture.model, details)
+    model_file.write(file, mixture._model, details)
     return GaussianMixture.load(io.BytesIO(file.getvalue()))
 
 

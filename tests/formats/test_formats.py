@@ -32,7 +32,7 @@ def made():
 
 
 def save(place, mixture, details=None):
-    model_file.write(place, mixture.model, details)
+    model_file.write(place, mixture._model, details)
 
 
 def load(place):

@@ -53,7 +53,7 @@ def log_density(mixture):
 
 def components(mixture):
     """(weight, mean, covariance) of each component, exactly as the doubles are."""
-    dense = mixture.model.covariances.dense()
+    dense = mixture._model.covariances.dense()
     for weight, mean, covariance in zip(mixture.weights, mixture.means, dense, strict=True):
         yield mp.mpf(float(weight)), mp.matrix(mean.tolist()), mp.matrix(covariance.tolist())
 
@@ -65,7 +65,7 @@ def doubles(matrix):
 
 def deviations(mixture):
     """Standard deviations of features within components, (K, d)."""
-    return np.sqrt(mixture.model.covariances.variances())
+    return np.sqrt(mixture._model.covariances.variances())
 
 
 def rounding(mixture):
@@ -74,7 +74,7 @@ def rounding(mixture):
     Of covariances scaled to a unit diagonal (theorem 10.5). Where means are far from 0, ε |μ| / σ is lost in
     their differences before anything begins.
     """
-    dense, scale = mixture.model.covariances.dense(), deviations(mixture)
+    dense, scale = mixture._model.covariances.dense(), deviations(mixture)
     condition = max(np.linalg.cond(c / np.outer(s, s)) for c, s in zip(dense, scale, strict=True))
     return 16 * mixture.n_features * condition * EPS * max(1.0, float(np.abs(mixture.means / scale).max()))
 

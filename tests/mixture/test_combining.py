@@ -29,7 +29,7 @@ def another(name, size=0.7):
 
 
 def dense(mixture):
-    return mixture.model.covariances.dense()
+    return mixture._model.covariances.dense()
 
 
 def matrix(numbers):

@@ -21,7 +21,7 @@ def made(name, family, n_components=3, n_features=3):
 
 
 def dense(mixture):
-    return mixture.model.covariances.dense()
+    return mixture._model.covariances.dense()
 
 
 def density(mixture, points):

@@ -44,7 +44,7 @@ def assert_exact(mixture, rows, known):
         for found, what in ((shared[i], "conditional_weights"), (one.weights, "condition: weights")):
             assert_close(found, weights, tolerance, 1 + squared, what)
         assert_close(one.means, means, tolerance, reach * units, "condition: means")
-        dense = one.model.covariances.dense()
+        dense = one._model.covariances.dense()
         assert_close(dense, covariances, tolerance, np.outer(units, units), "condition: covariances")
         whole = weights @ means
         assert_close(mean[i], whole, tolerance * (1 + squared), reach * units, "conditional_mean")
@@ -115,7 +115,7 @@ def test_components_far_apart_keep_their_digits():
 def test_marginal(mixture, family):
     places = [4, 0, 7]
     marginal = mixture.marginal(places)
-    dense, part = (m.model.covariances.dense() for m in (mixture, marginal))
+    dense, part = (m._model.covariances.dense() for m in (mixture, marginal))
     np.testing.assert_array_equal(part, dense[:, places][:, :, places])
     np.testing.assert_array_equal(marginal.means, mixture.means[:, places])
     np.testing.assert_array_equal(marginal.weights, mixture.weights)

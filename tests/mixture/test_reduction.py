@@ -19,7 +19,7 @@ def made(name, family, n_components=12, n_features=3):
 
 
 def dense(mixture):
-    return mixture.model.covariances.dense()
+    return mixture._model.covariances.dense()
 
 
 def moments(weights, means, covariances):

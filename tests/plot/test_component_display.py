@@ -51,7 +51,7 @@ def test_an_ellipse_is_where_its_distance_is_its_level(mixture, rows):
     """Points of the ellipse lie `level` standard deviations from the mean, (x − μ)ᵀ Σ⁻¹ (x − μ) = level², by a
     solver that the display does not use."""
     display = ComponentDisplay.from_estimator(mixture, rows, features=[2, 0], levels=(3, 1.5))
-    dense = mixture.model.covariances.dense()
+    dense = mixture._model.covariances.dense()
     for k, ellipses in enumerate(display.components_):
         assert len(ellipses) == 2
         for ellipse, level in zip(ellipses, (1.5, 3), strict=True):
@@ -77,7 +77,7 @@ def test_rows_have_the_colour_of_their_component_paler_where_in_doubt(mixture, r
 
 def test_one_feature_is_drawn_as_curves_that_hold_the_weights(mixture, rows):
     display = ComponentDisplay.from_estimator(mixture, rows, features=1, levels=[6])
-    dense = mixture.model.covariances.dense()
+    dense = mixture._model.covariances.dense()
     for k, (curve,) in enumerate(display.components_):
         points, density = curve.get_data()
         assert np.trapezoid(density, points) == pytest.approx(WEIGHTS[k], rel=1e-2)  # by a rule of steps ≤ σ / 13

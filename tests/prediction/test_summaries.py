@@ -110,7 +110,7 @@ def test_targets_are_said_by_name(frame):
 
 def test_the_level_of_outliers_is_said(frame):
     detector = GaussianMixtureDetector().fit(frame)
-    assert said(detector, "outliers") == f"log density below {detector.offset_:.6g} nats, fitted with mass=0.95"
+    assert said(detector, "outliers") == f"log density below {detector.offset_:.6g} nats, fitted with coverage=0.95"
     assert said(GaussianMixtureDetector(contamination=0.1).fit(frame), "outliers").endswith(
         "nats, fitted with contamination=0.1"
     )

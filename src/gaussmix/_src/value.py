@@ -71,7 +71,8 @@ class Value:
         return hash(type(self))  # parameters may change
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in self.non_default_params.items())})"
+        shown = ", ".join(f"{name}={value!r}" for name, value in self.non_default_params.items())
+        return f"{type(self).__name__}({shown})"
 
 
 def plain(value: Any) -> Any:

@@ -88,7 +88,7 @@ class MixturePredictor(Estimator, ABC):
         fitted: Any = self._mixture_estimator(names)  # an estimator that takes a source
         state = fitted.fit(rows)._fitted
         facts = None if state.facts is None else replace(state.facts, library=frame_library(X))
-        self._fitted = replace(state, statistics=facts)
+        self._fitted = replace(state, facts=facts)
 
     def summary(self) -> Summary:
         """What the fit found, in a page: `print` it, end a cell of a notebook with it, or take its `to_latex()`.

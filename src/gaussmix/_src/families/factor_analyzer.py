@@ -80,7 +80,7 @@ class FactorAnalyzer(Family):
                 raise ParameterTypeError(f"{name} must be True or False, not {getattr(self, name)!r}.")
 
     @property
-    def options(self) -> dict[str, Any]:
+    def non_default_params(self) -> dict[str, Any]:
         """The number of factors, and other parameters that differ from their defaults."""
         return {"n_factors": int(self.n_factors), **super().non_default_params}
 

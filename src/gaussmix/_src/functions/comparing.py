@@ -82,16 +82,16 @@ def compare(
     rows, weight, error = _present(X, sample_weight, X_error)
     summaries = [fit.summary(rows, weight, X_error=error) for fit in fits.values()]
     for (name, fit), summary in zip(fits.items(), summaries, strict=True):
-        if "icl" not in summary.facts:
+        if "icl" not in summary.statistics:
             raise ParameterTypeError(f"fits[{name!r}] has no BIC. Compare Bayesian fits by their lower_bound_.")
-        _warn_of_other_rows(name, fit, summary.facts["n_rows"], weight, X_error)
-    columns = {"name": [*fits]} | {name: [each.facts[name] for each in summaries] for name in SHOWN_COLUMNS}
+        _warn_of_other_rows(name, fit, summary.statistics["n_rows"], weight, X_error)
+    columns = {"name": [*fits]} | {name: [each.statistics[name] for each in summaries] for name in SHOWN_COLUMNS}
     order = np.argsort(columns["bic"], kind="stable")
     labels = [fit.predict(rows, X_error=error) for fit in fits.values()]
     columns["bic_above"] = [bic - columns["bic"][order[0]] for bic in columns["bic"]]
     columns["agreement"] = [adjusted_rand_score(labels[order[0]], each) for each in labels]
     if cv is not None:
-        n_rows = summaries[0].facts["n_rows"]
+        n_rows = summaries[0].statistics["n_rows"]
         if check_count("cv", cv, 2) > n_rows:
             raise ValueError(f"cv={cv}, but there are only {n_rows} rows (of positive weight).")
         fold = Folds(cv, 0).folds_at(slice(0, n_rows))

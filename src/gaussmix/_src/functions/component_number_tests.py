@@ -162,8 +162,8 @@ def n_components_test(
     rows = source.whole.rows
     if len(rows) < 4 * (largest + n_extra):
         raise ValueError(
-            f"n_components_test needs four rows for each component, but X has {len(rows)} for {largest + n_extra}. Lower "
-            "max_components."
+            f"n_components_test needs four rows for each component, but X has {len(rows)} for {largest + n_extra}. "
+            "Lower max_components."
         )
     order = rng.permutation(len(rows))
     parts = rows[np.sort(order[: len(rows) // 2])], rows[np.sort(order[len(rows) // 2 :])]

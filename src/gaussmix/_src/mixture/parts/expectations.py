@@ -50,7 +50,7 @@ def moments(model: Model, order: int, center: ArrayLike | None, mean: Array) -> 
             "first."
         )
     if center is not None and np.shape(center) != (d,):
-        raise ValueError(f"about must have shape ({d},), not {np.shape(center)}.")
+        raise ValueError(f"center must have shape ({d},), not {np.shape(center)}.")
     centre = (
         mean if center is None else as_block(np.asarray(center)[None], d, called="center").rows[0].astype(np.float64)
     )

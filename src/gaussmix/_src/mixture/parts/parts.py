@@ -165,7 +165,7 @@ class Parts(MixtureBase):
         return frozen(mixture.expectations.covariance(self._model, self._mean_and_spread[1]))
 
     @of_components
-    def moments(self, order: int, about: ArrayLike | None = None) -> Array:
+    def moments(self, order: int, center: ArrayLike | None = None) -> Array:
         """Joint moments E[Π_j (x_ij − a_ij)] of all features with each other, central ones by default.
 
         Parameters
@@ -198,7 +198,7 @@ class Parts(MixtureBase):
         >>> m.moments(1, center=[0.0])
         array([1.])
         """
-        return mixture.expectations.moments(self._model, order, about, self.mean)
+        return mixture.expectations.moments(self._model, order, center, self.mean)
 
     @of_components
     def gradient(self, rows: ArrayLike, *, n_jobs: int | None = None) -> Array:

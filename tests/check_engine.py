@@ -45,7 +45,7 @@ def check_blocks(engine: Engine[Any], rng: np.random.Generator) -> None:
             continue
         expected = _step(REFERENCE, case)
         cut = 1 + case.block.n_rows // 3
-        sums = [_sums(engine, replace(case, block=part), expected.anchor) for part in case.block.cut(cut)]
+        sums = [_sums(engine, replace(case, block=part), expected.anchor) for part in case.block.split(cut)]
         actual = engine.finish(reduce(add, sums), _shared_by(case), case.spec)
         assert_same_moments(actual, expected, _spread(case, expected.anchor), TOLERANCE, f"{case.name}, in blocks")
 
@@ -64,7 +64,7 @@ def check_leaves(engine: Engine[Any], rng: np.random.Generator) -> None:
         for cuts in ([1], [2, 3], [1, 2, 3, 4]):
             ends = [0, *(cut * LEAF_ROWS for cut in cuts), n_rows]
             tree = Tree[BlockMoments]()
-            for node in nodes(block.between(first, end) for first, end in pairwise(ends)):
+            for node in nodes(block.row_range(first, end) for first, end in pairwise(ends)):
                 tree.add(_sums(engine, replace(case, block=node), facts=facts), node.n_leaves)
             found = engine.finish(tree.total, parameters, case.spec, facts)
             _assert_same_bits(found, expected, f"{case.name}, cut at leaves {cuts}, far rows: {is_far}")
@@ -271,7 +271,7 @@ class EngineCase:
     def name(self) -> str:
         whitening, n_features = self.parameters.whitening, self.block.rows.shape[1]
         shared = "shared " if whitening.is_shared else ""
-        pooled = "pooled " if self.spec.pooled else ""
+        pooled = "pooled " if self.spec.is_pooled else ""
         sizes = f"{self.block.n_rows} rows × {n_features} ({self.block.rows.dtype}), K = {len(self.parameters.means)}"
         return f"{sizes}, {shared}{whitening.factor_shape.name}, {pooled}{self.spec.second.name}, {self.rule.name}"
 

@@ -42,7 +42,7 @@ def check_moments(engine: Engine[Any], spec: MomentSpec, rng: np.random.Generato
     block, rounding = Block(0, rows, weight, shares), n_rows * EPS
     spec = random_spec(rng, spec, n_components, n_features)
     whole, spread = _sums(engine, block, spec, anchor), _spread(engine, block, anchor)
-    parts = [_sums(engine, part, spec, anchor) for part in block.cut(17)]
+    parts = [_sums(engine, part, spec, anchor) for part in block.split(17)]
     for order in (range(len(parts)), reversed(range(len(parts))), rng.permutation(len(parts))):
         merged = reduce(add, [parts[i] for i in order])
         assert_same_moments(merged, whole, spread, rounding, "merged parts")
@@ -115,4 +115,4 @@ def second_scale(spec: MomentSpec, spread: Array) -> Array:
         scale = np.concatenate((roots[:, :, None] * projected[:, None, :], spread[:, :, None]), axis=2)
     else:
         scale = spread.sum(axis=1) if spec.second is Second.TRACE else spread
-    return scale.sum(axis=0) if spec.pooled else scale
+    return scale.sum(axis=0) if spec.is_pooled else scale

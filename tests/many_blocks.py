@@ -37,7 +37,7 @@ def cut(block: Block) -> Iterator[Block]:
     sizes, times, first = cycle(SIZES), 1 + block.n_rows // 3000, 0
     while first < block.n_rows:
         size = min(next(sizes) * times, max(1, block.n_rows - 1))
-        yield block.between(first, first + size)
+        yield block.row_range(first, first + size)
         first += size
 
 

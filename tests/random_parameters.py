@@ -27,7 +27,7 @@ def random_spec(rng: np.random.Generator, spec: MomentSpec, n_components: int, n
     """The spec, with a random projection where it takes one: the same for all components where it is pooled."""
     if spec.second is not Second.PROJECTED:
         return spec
-    shape = 1 if spec.pooled else n_components, int(rng.choice(N_FACTORS)), n_features
+    shape = 1 if spec.is_pooled else n_components, int(rng.choice(N_FACTORS)), n_features
     return replace(spec, projection=rng.normal(size=shape))
 
 

@@ -69,7 +69,7 @@ class ReferenceEngine(OneStep):
     ) -> BlockMoments:
         n_components = len(anchor)
         total = _moments(np.zeros(anchor.shape), np.zeros((0, n_components)), (0.0, 0.0, 0.0), anchor, spec)
-        for part in leaf.cut(CHUNK_ROWS):
+        for part in leaf.split(CHUNK_ROWS):
             shared, background, log_density = _share(part, parameters, rule, n_components)
             weight = part.weight
             if (
@@ -97,7 +97,7 @@ class ReferenceEngine(OneStep):
 
     def component_log_density(self, block: Block, parameters: Parameters) -> Array:
         log_joint = np.empty((block.n_rows, len(parameters.means)))
-        for part in block.cut(CHUNK_ROWS):
+        for part in block.split(CHUNK_ROWS):
             first = part.first_row - block.first_row
             log_joint[first : first + part.n_rows] = _log_joint(part, parameters)
         return log_joint
@@ -178,7 +178,7 @@ def _moments(
             else:
                 squares = shared[:, k] @ offsets**2
                 second[k] = squares.sum() if spec.second is Second.TRACE else squares
-    if second is not None and spec.pooled:
+    if second is not None and spec.is_pooled:
         second = second.sum(axis=0)
     log_likelihood, row_weight, background = totals
     mass = shared.sum(axis=0)

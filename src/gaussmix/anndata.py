@@ -84,7 +84,7 @@ def cluster(
     names = [*(["-1"] if mixture.noise is not None or labels.min() < 0 else []), *map(str, range(mixture.n_components))]
     adata.obs[key_added] = Categorical(labels.astype(str), categories=names)
     adata.obsm[f"{key_added}_proba"] = fitted.predict_proba(rows)
-    covariances = mixture._model.covariances.simple()
+    covariances = mixture._model.covariances.to_simple_form()
     family = mixture.family if isinstance(covariances, mixture.family.kind) else mixture.family.relaxed(covariances)
     record = {"weights": mixture.weights, "means": mixture.means, "covariances": covariances.array}
     record |= {"covariance_type": family.name, "use_rep": use_rep or "X"}

@@ -23,7 +23,7 @@ def rows():
 def test_an_estimator_of_any_structure_is_whole(name, rows, tmp_path):
     gm = GaussianMixture(2, covariance_type=name, random_state=0).fit(rows)
     family, covariances = gm.mixture_.family, gm.mixture_._model.covariances
-    dense, shown = covariances.dense(), covariances.simple()
+    dense, shown = covariances.dense(), covariances.to_simple_form()
     assert family is family_named(name)
     assert gm.covariances_.shape == gm.precisions_.shape == shown.array.shape
     product = type(shown).from_array(gm.precisions_, 2, 3, shown.is_shared).dense() @ dense

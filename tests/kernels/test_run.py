@@ -53,7 +53,7 @@ def test_every_target_makes_the_same_covariances(targets, name, rng):
     full, mass = root @ root.swapaxes(1, 2), rng.uniform(1, 9, 3)
     second = {1: np.trace(full, axis1=1, axis2=2), 2: np.diagonal(full, axis1=1, axis2=2), 3: full}
     spec = FAMILIES[name].moment_spec(None)
-    scatter = second[spec.second].sum(axis=0) if spec.pooled else second[spec.second]
+    scatter = second[spec.second].sum(axis=0) if spec.is_pooled else second[spec.second]
     first = [target.update(ALGEBRAS[name], mass, scatter.reshape(-1), 4, None) for target in targets]
     then = [target.update(ALGEBRAS[name], mass, scatter.reshape(-1), 4, first[0]) for target in targets]
     for made in first, then:

@@ -128,8 +128,8 @@ def test_a_feature_that_is_mostly_one_number_tells_nothing(rng):
 def test_the_middle_takes_a_weight_for_a_number_of_rows(n_rows, rng):
     rows, counts = rng.normal(size=(n_rows, 2)), rng.integers(0, 4, size=n_rows)
     counts[0] = 1
-    repeated = distinct_rows(ArraySource(rows.repeat(counts, axis=0))).middle
-    weighted = distinct_rows(ArraySource(rows, counts.astype(np.float64))).middle
+    repeated = distinct_rows(ArraySource(rows.repeat(counts, axis=0))).central_range
+    weighted = distinct_rows(ArraySource(rows, counts.astype(np.float64))).central_range
     expected = np.sort(rows.repeat(counts, axis=0), axis=0)[[counts.sum() // 8, -1 - counts.sum() // 8]]
     assert (np.array(weighted) == expected).all()
     assert (np.array(repeated) == expected).all()

@@ -30,7 +30,7 @@ class Scattered(Source):
         self._states = {}
 
     def blocks(self):
-        return (self._block.between(first, end) for first, end in pairwise([0, *self._ends, self.n_rows]))
+        return (self._block.row_range(first, end) for first, end in pairwise([0, *self._ends, self.n_rows]))
 
     def map_merge(self, task):
         parts, done, tree = list(nodes(self.blocks())), {}, Tree()
@@ -167,10 +167,10 @@ def test_labels_known_for_some_rows_keep_the_bits(name, table, rng):
 def test_a_profile_does_not_depend_on_how_rows_are_cut(table, rng):
     rows, weights = table
     weights[::7] = 0.0
-    expected = ArraySource(rows, weights).profile
+    expected = ArraySource(rows, weights).row_statistics
     assert expected == RowStatistics(N_ROWS, expected.total_weight, int((weights > 0).sum()), float(weights.max()))
     for ends in CUTS.values():
-        assert Scattered(Block(0, rows, weights), ends, rng).profile == expected
+        assert Scattered(Block(0, rows, weights), ends, rng).row_statistics == expected
 
 
 def test_nodes_are_aligned_powers_of_two_and_copy_no_more_than_they_must(table, rng):

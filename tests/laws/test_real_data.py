@@ -58,7 +58,7 @@ def _scatter(spec: MomentSpec, mass: Array, second: Array) -> Scatter:
     """What a family asks for, of matrices (K, d, d)."""
     diagonal = np.einsum("kii->ki", second)
     made = {Second.TRACE: diagonal.sum(axis=1), Second.DIAGONAL: diagonal, Second.FULL: second}[spec.second]
-    return Scatter(mass, made.sum(axis=0) if spec.pooled else made, second.shape[1], spec)
+    return Scatter(mass, made.sum(axis=0) if spec.is_pooled else made, second.shape[1], spec)
 
 
 def _assert_one_step(structure: str, features: frozenset[str], rng: np.random.Generator, **bound: float) -> None:
@@ -135,7 +135,7 @@ def _with_prior(family: Family, scatter: Scatter, means: Array) -> Scatter:
     drawn = prior.shrinkage * np.einsum("ki,kj->kij", offsets, offsets)
     of_means = _scatter(scatter.spec, scatter.degrees, drawn).second
     each, once = family.prior_degrees(prior.dof, N_FEATURES, 1.0)
-    scale = _scatter(replace(scatter.spec, pooled=False), scatter.degrees[:1], _scale(family)[None]).second[0]
+    scale = _scatter(replace(scatter.spec, is_pooled=False), scatter.degrees[:1], _scale(family)[None]).second[0]
     degrees = scatter.degrees + each + once / N_COMPONENTS
     return replace(scatter, degrees=degrees, second=scatter.second + of_means + scale)
 

@@ -48,7 +48,7 @@ def make_mixture(rng, name, n_components=4, n_features=3):
         Second.DIAGONAL: np.einsum("kii->ki", dense),
         Second.FULL: dense,
     }[spec.second]
-    second = second.sum(axis=0) if spec.pooled else second
+    second = second.sum(axis=0) if spec.is_pooled else second
     covariances = FAMILIES[name].update(Scatter(mass, second, n_features, spec), None).array
     weights = rng.dirichlet(np.full(n_components, 3.0))
     return Mixture(weights, 2 * rng.normal(size=(n_components, n_features)), covariances, FAMILIES[name])

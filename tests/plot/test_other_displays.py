@@ -59,7 +59,7 @@ def test_noise_has_the_rest(rng):
     X = np.concatenate([rng.normal(size=(100, 2)), [[30.0, 40.0]]])
     gm = GaussianMixture(1, noise=True, random_state=0).fit(X)
     display = ResponsibilityDisplay.from_estimator(gm, X)
-    assert display.names == ["component 0", "noise"]
+    assert display.component_names == ["component 0", "noise"]
     np.testing.assert_allclose(display.responsibilities.sum(axis=1), 1)
     with pytest.raises(ValueError, match="X has no rows to show"):
         ResponsibilityDisplay.from_estimator(gm, np.empty((0, 2)))
@@ -79,10 +79,13 @@ def test_merging_is_that_of_the_estimator(mixture):
     assert display.line_.get_xdata().tolist() == [1, 2, 3, 4]
     assert display.best_.get_offsets()[0, 0] == merging.n_clusters
     for count in (1, 2, 3):
-        parts = [int(part) for part in display.merged[count - 1].split("+")]
+        parts = [int(part) for part in display.merged_components[count - 1].split("+")]
         assert len(set(merging.cluster_labels[count - 1][parts])) == 1
         assert len(set(merging.cluster_labels[count][parts])) == 2
-        assert display.texts_[count - 1].get_text() == f"{display.merged[count - 1]}: {merging.overlap[count - 1]:.1%}"
+        assert (
+            display.texts_[count - 1].get_text()
+            == f"{display.merged_components[count - 1]}: {merging.overlap[count - 1]:.1%}"
+        )
     assert MergingDisplay.from_estimator(gm, X, min_overlap=1).best_.get_offsets()[0, 0] == 4
 
 
@@ -102,7 +105,7 @@ def test_convergence_is_the_trace(mixture):
         np.testing.assert_array_equal(line.get_ydata(), trace)
     assert max(trace[-1] for trace in gm.outcome_.traces) == pytest.approx(gm.lower_bound_)
     assert [text.get_text() for text in display.legend_.get_texts()][1] == "2 other starts"
-    best = display.lines_[display.best]
+    best = display.lines_[display.best_index]
     np.testing.assert_array_equal(best.get_ydata(), gm.lower_bounds_)
     np.testing.assert_array_equal(best.get_xdata(), np.arange(1, gm.n_iter_ + 1))
     assert display.legend_.get_texts()[0].get_text() == f"kept: ends at {gm.lower_bound_:.6g}"
@@ -239,7 +242,7 @@ def regressor(data):
 
 
 def test_lines_are_what_the_regressor_predicts(regressor, data):
-    display = ConditionalDisplay.from_estimator(regressor, *data, masses=[0.8])
+    display = ConditionalDisplay.from_estimator(regressor, *data, coverages=[0.8])
     x = display.x[:, None]
     np.testing.assert_allclose(display.mean_.get_ydata(), regressor.predict(x), rtol=1e-9)
     low, median, high = regressor.predict_quantiles(x, [0.1, 0.5, 0.9]).T
@@ -258,7 +261,7 @@ def test_other_features_are_integrated_out():
     roots = rng.normal(size=(2, 3, 3))
     covariances = roots @ roots.transpose(0, 2, 1) + np.eye(3)
     mixture = Mixture([0.4, 0.6], rng.normal(size=(2, 3)) * 3, covariances, FAMILIES["full"], ["a", "b", "c"])
-    display = ConditionalDisplay.from_estimator(mixture, feature="a", target="c", masses=[0.9, 0.5])
+    display = ConditionalDisplay.from_estimator(mixture, feature="a", target="c", coverages=[0.9, 0.5])
     assert (display.ax_.get_xlabel(), display.ax_.get_ylabel()) == ("a", "c")
     for place in (0, 77, 200):
         given = mixture.marginal(["a", "c"]).condition({"a": display.x[place]})

@@ -17,7 +17,7 @@ def mixture():
 
 def test_contours_hold_their_masses(mixture):
     """Of 100,000 rows drawn from the mixture, as many lie inside as should, to 5 standard errors."""
-    display = DensityDisplay.from_estimator(mixture, masses=[0.9, 0.5])
+    display = DensityDisplay.from_estimator(mixture, coverages=[0.9, 0.5])
     np.testing.assert_allclose(display.contours_.levels, display.levels_, rtol=1e-9)
     density = mixture.log_density(mixture.sample(100_000, rng=0)[0])
     for mass, level in zip([0.9, 0.5], display.levels_, strict=True):
@@ -27,7 +27,7 @@ def test_contours_hold_their_masses(mixture):
 
 
 def test_one_feature_is_a_curve_over_its_regions(mixture):
-    display = DensityDisplay.from_estimator(mixture, features="length", masses=[0.5])
+    display = DensityDisplay.from_estimator(mixture, features="length", coverages=[0.5])
     x, height = display.contours_.get_data()
     marginal = mixture.marginal(["length"])
     np.testing.assert_allclose(height, np.exp(marginal.log_density(x[:, None])))
@@ -47,7 +47,7 @@ def test_rows_are_in_view(mixture):
 @pytest.mark.parametrize("masses", [[], [0.0], [0.5, 1.0]])
 def test_masses_are_between_0_and_1(mixture, masses):
     with pytest.raises(ValueError, match="must be numbers above 0 and below 1"):
-        DensityDisplay.from_estimator(mixture, masses=masses)
+        DensityDisplay.from_estimator(mixture, coverages=masses)
 
 
 @pytest.fixture
@@ -60,7 +60,7 @@ def test_cells_are_pictures_of_their_two_features(mixture_pairs, rng):
     rows = mixture_pairs.sample(50, rng)[0]
     display = PairDisplay.from_estimator(mixture_pairs, rows, levels=[1.5])
     for (i, j), ax in np.ndenumerate(display.axes_):
-        cell = display.cells[i][j]
+        cell = display.component_displays[i][j]
         alone = ComponentDisplay.from_estimator(mixture_pairs, rows, features=[i] if i == j else [j, i], levels=[1.5])
         assert cell.ax_ is ax
         np.testing.assert_array_equal(cell.means, alone.means)
@@ -144,9 +144,9 @@ def test_classes_are_those_that_predict_says(data):
     X, y = data
     classifier = gaussmix.GaussianMixtureClassifier([1, 2], random_state=0).fit(X, y)
     display = DecisionRegionDisplay.from_estimator(classifier, X)
-    drawn = np.array(display.names)[np.asarray(display.regions_.get_array(), dtype=int).ravel()]
+    drawn = np.array(display.region_names)[np.asarray(display.regions_.get_array(), dtype=int).ravel()]
     np.testing.assert_array_equal(drawn, classifier.predict(places(display)))
-    np.testing.assert_array_equal(np.array(display.names)[display.labels], classifier.predict(X))
+    np.testing.assert_array_equal(np.array(display.region_names)[display.labels], classifier.predict(X))
     assert [len(points.get_offsets()) for points in display.rows_] == np.bincount(display.labels).tolist()
 
 
@@ -165,7 +165,7 @@ def test_noise_is_a_decision_too(rng):
     display = DecisionRegionDisplay.from_estimator(gm, X)
     drawn = np.asarray(display.regions_.get_array(), dtype=int).ravel()
     np.testing.assert_array_equal(np.where(drawn == 1, -1, drawn), gm.predict(places(display)))
-    assert display.names == ["component 0", "noise"]
+    assert display.region_names == ["component 0", "noise"]
 
 
 def test_boundaries_are_where_two_are_equally_probable():

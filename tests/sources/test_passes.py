@@ -148,7 +148,7 @@ def test_findings_have_the_same_bits_however_rows_are_cut(has_weights, may_miss,
         rows[rng.random(rows.shape) < 0.2] = np.nan
     expected, survey = ArraySource(rows, weights), Survey(N_ROWS, KINDS)
     by_columns = Block(0, np.asfortranarray(rows), weights)
-    for node in nodes(by_columns.cut(50_000)):
+    for node in nodes(by_columns.split(50_000)):
         survey.add(node)
     for kind in KINDS:
         for name, value in vars(expected.collect(kind)).items():

@@ -64,7 +64,7 @@ class Covariances(ABC):
         """
 
     @abstractmethod
-    def at(self, coordinates: Array) -> Self:
+    def from_coordinates(self, coordinates: Array) -> Self:
         """Other covariances of this form, from their coordinates."""
 
     @abstractmethod
@@ -101,7 +101,7 @@ class Covariances(ABC):
     def _whitening(self) -> Whitening: ...
 
     @cached_property
-    def rounding(self) -> Array:
+    def rounding_error(self) -> Array:
         """About how much rounding changes log densities of each component, (n_components,), nats.
 
         The rounding of Σ is multiplied by Σ_jj (Σ⁻¹)_jj, the ratio of the variance of feature j to the variance that
@@ -110,11 +110,11 @@ class Covariances(ABC):
         inflation = (self.variances() * self.whitening.precision_diagonals()).max(axis=1)
         return self.n_features * float(np.finfo(np.float64).eps) * inflation
 
-    def simple(self) -> Covariances:
+    def to_simple_form(self) -> Covariances:
         """The same covariances as `Isotropic`, `Diagonal` or `Dense`: the form that estimators show."""
         return self
 
-    def lift(self, kind: type[Covariances]) -> Covariances:
+    def to_form(self, kind: type[Covariances]) -> Covariances:
         """The same covariances of the form of `simple` in the form `kind`; unchanged if `kind` is less general.
 
         The order is `Isotropic`, `Diagonal`, `Dense`.
@@ -123,14 +123,14 @@ class Covariances(ABC):
 
     def inverse(self) -> Covariances:
         """The precisions Σ_k⁻¹, in the form of `simple`; raises `SingularCovarianceError`."""
-        return replace(self.simple(), each=self.whitening.precisions())
+        return replace(self.to_simple_form(), each=self.whitening.precisions())
 
     def take(self, components: Sequence[int] | Indices) -> Self:
         """The covariances of some components, in this order."""
         indices = np.asarray(components, dtype=np.intp)
         return replace(self, each=self.each if self.is_shared else self.each[indices], n_components=len(indices))
 
-    def put(self, components: Sequence[int] | Indices, others: Covariances) -> Self:
+    def replace_components(self, components: Sequence[int] | Indices, others: Covariances) -> Self:
         """Replace the covariances of some components by others of this form; a shared one is replaced whole."""
         each = others.each
         if not self.is_shared:

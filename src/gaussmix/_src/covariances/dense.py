@@ -34,7 +34,7 @@ class Dense(Covariances):
         below = (lower / roots[:, None, :])[:, *below_diagonal(self.n_features)]
         return np.concatenate((below, 2 * log(roots)), axis=1)
 
-    def at(self, coordinates: Array) -> Dense:
+    def from_coordinates(self, coordinates: Array) -> Dense:
         below, logarithms = self._parted(coordinates)
         np.einsum("kii->ki", below)[...] = 1.0
         return replace(self, each=squared(below * exponential(0.5 * logarithms)[:, None, :]))

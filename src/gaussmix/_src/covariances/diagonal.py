@@ -23,7 +23,7 @@ class Diagonal(Covariances):
     def coordinates(self) -> Array:
         return log(self.each)
 
-    def at(self, coordinates: Array) -> Diagonal:
+    def from_coordinates(self, coordinates: Array) -> Diagonal:
         return replace(self, each=exponential(coordinates))
 
     def lengths(self, changes: Array) -> Array:
@@ -38,7 +38,7 @@ class Diagonal(Covariances):
     def _whitening(self) -> DiagonalWhitening:
         return DiagonalWhitening.from_variances(self.each)
 
-    def lift(self, kind: type[Covariances]) -> Covariances:
+    def to_form(self, kind: type[Covariances]) -> Covariances:
         if kind is not Dense:
             return self
         return Dense(self.each[..., None] * np.eye(self.n_features), self.n_components, self.n_features, self.is_shared)

@@ -23,7 +23,7 @@ class Isotropic(Covariances):
     def coordinates(self) -> Array:
         return log(self.each)[:, None]
 
-    def at(self, coordinates: Array) -> Isotropic:
+    def from_coordinates(self, coordinates: Array) -> Isotropic:
         return replace(self, each=exponential(coordinates[:, 0]))
 
     def lengths(self, changes: Array) -> Array:
@@ -38,11 +38,11 @@ class Isotropic(Covariances):
     def _whitening(self) -> SphericalWhitening:
         return SphericalWhitening.from_variances(self.each, self.n_features)
 
-    def lift(self, kind: type[Covariances]) -> Covariances:
+    def to_form(self, kind: type[Covariances]) -> Covariances:
         if kind is Isotropic:
             return self
         variances = np.broadcast_to(self.each[:, None], (len(self.each), self.n_features))
-        return Diagonal(variances, self.n_components, self.n_features, self.is_shared).lift(kind)
+        return Diagonal(variances, self.n_components, self.n_features, self.is_shared).to_form(kind)
 
     def marginal(self, indices: Indices) -> Isotropic:
         return replace(self, n_features=len(indices))
@@ -54,7 +54,7 @@ class Isotropic(Covariances):
         scales = np.abs(A).max(axis=1, initial=0.0) ** 2
         if is_scaled_selection(A) and (scales == scales[:1]).all():
             return replace(self, each=self.each * next(iter(scales), 1.0), n_features=len(A))
-        return self.lift(Diagonal).transform(A)
+        return self.to_form(Diagonal).transform(A)
 
 
 Isotropic.__module__ = "gaussmix.extend"  # where users import it from

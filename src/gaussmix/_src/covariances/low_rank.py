@@ -24,7 +24,7 @@ class LowRank(Covariances):
     second = Second.PROJECTED
 
     @classmethod
-    def joined(cls, loadings: Array, noise: Array, n_components: int, is_shared: bool) -> LowRank:
+    def from_loadings(cls, loadings: Array, noise: Array, n_components: int, is_shared: bool) -> LowRank:
         """From loadings (n, n_features, n_factors), data units, and noise variances (n, n_features), data units²."""
         each = np.concatenate((loadings, noise[..., None]), axis=2)
         return cls(each, n_components, each.shape[1], is_shared)
@@ -58,11 +58,11 @@ class LowRank(Covariances):
         """Λ and log ψ."""
         return np.concatenate((self.loadings.reshape(len(self.each), -1), log(self.noise)), axis=1)
 
-    def at(self, coordinates: Array) -> LowRank:
+    def from_coordinates(self, coordinates: Array) -> LowRank:
         n_loadings = self.n_features * (self.each.shape[2] - 1)
         loadings = coordinates[:, :n_loadings].reshape(self.loadings.shape)
         noise = exponential(coordinates[:, n_loadings:])
-        return LowRank.joined(loadings, noise, self.n_components, self.is_shared)
+        return LowRank.from_loadings(loadings, noise, self.n_components, self.is_shared)
 
     def lengths(self, changes: Array) -> Array:
         """W dΛ with Wᵀ W = (Ψ + ½ Λ Λᵀ)⁻¹, and dlog ψ / √2.
@@ -87,12 +87,12 @@ class LowRank(Covariances):
         return self._for_all((self.loadings**2).sum(axis=2) + self.noise)
 
     def dense(self) -> Array:
-        return self.simple().dense()
+        return self.to_simple_form().dense()
 
     def _whitening(self) -> LowRankWhitening:
         return LowRankWhitening.from_loadings(self.loadings, *self._spectrum[:3])
 
-    def simple(self) -> Dense:
+    def to_simple_form(self) -> Dense:
         matrices: Array = portable_einsum("kiq,kjq->kij", self.loadings, self.loadings)
         np.einsum("kii->ki", matrices)[...] += self.noise
         return Dense(matrices, self.n_components, self.n_features, self.is_shared)
@@ -106,10 +106,10 @@ class LowRank(Covariances):
         rest = self.marginal(unknown)
         loadings = portable_einsum("kdq,kqr->kdr", rest.loadings, symmetric_root(left))
         regression = portable_einsum("kdq,kqe->kde", rest.loadings, projection)
-        return LowRank.joined(loadings, rest.noise, self.n_components, self.is_shared), regression
+        return LowRank.from_loadings(loadings, rest.noise, self.n_components, self.is_shared), regression
 
     def transform(self, A: Array) -> Dense:
-        return self.simple().transform(A)
+        return self.to_simple_form().transform(A)
 
 
 def symmetric_root(matrices: Array) -> Array:

@@ -198,7 +198,7 @@ def _reduced(second: Array | None, spec: MomentSpec) -> Array | None:
         projection = np.broadcast_to(spec.projection, (len(second), *spec.projection.shape[1:]))
         projected = portable_einsum("kij,kqj->kiq", second, projection)
         result = np.concatenate([projected, np.einsum("kii->ki", second)[..., None]], axis=2)
-    return result.sum(axis=0) if spec.pooled else result
+    return result.sum(axis=0) if spec.is_pooled else result
 
 
 def _observed(leaf: Block, resp: Array, spec: MomentSpec, anchor: Array) -> BlockMoments:

@@ -51,7 +51,7 @@ def _narrowed_matrices(matrices: Covariances, dtype: np.dtype[Any]) -> Floats:
 
 
 def _precisions_cholesky(model: Model, dtype: np.dtype[Any]) -> Floats:
-    shown = model.covariances.simple()
+    shown = model.covariances.to_simple_form()
     factors = shown.whitening.factors
     upper = factors.transpose(0, 2, 1) if shown.is_matrix else factors
     return _narrowed_matrices(replace(shown, each=upper), dtype)
@@ -64,7 +64,9 @@ class MixtureAttributes(Estimator):
     """Mixing proportions (n_components,), which sum to 1 less the weight of noise."""
     means_: FittedArray = FittedArray(lambda model, dtype: narrowed(model.means, dtype))
     """Means (n_components, n_features), data units."""
-    covariances_: FittedArray = FittedArray(lambda model, dtype: _narrowed_matrices(model.covariances.simple(), dtype))
+    covariances_: FittedArray = FittedArray(
+        lambda model, dtype: _narrowed_matrices(model.covariances.to_simple_form(), dtype)
+    )
     """Covariances in the shape of the structure, (n_components, n_features, n_features) for "full"; data units²."""
     precisions_: FittedArray = FittedArray(lambda model, dtype: _narrowed_matrices(model.covariances.inverse(), dtype))
     """Inverses of the covariances, in the same shape."""

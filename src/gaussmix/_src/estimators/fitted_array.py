@@ -104,7 +104,7 @@ def _covariances_from(name: str, matrices: Array, digits: float, family: Family,
 
 def _check_agreement(first: str, name: str, covariances: Covariances, other: Covariances, digits: float) -> None:
     """Raise ValueError where two attributes are not of the same covariances."""
-    rounding = 10 * covariances.rounding * (digits / np.finfo(np.float64).eps)  # how far it takes matrices apart
+    rounding = 10 * covariances.rounding_error * (digits / np.finfo(np.float64).eps)  # how far it takes matrices apart
     allowed = MAX_DISAGREEMENT + (rounding.max(keepdims=True) if covariances.is_shared else rounding)
     with np.errstate(all="ignore"):
         if covariances.is_matrix:

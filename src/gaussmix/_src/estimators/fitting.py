@@ -109,7 +109,7 @@ def make_fitted(
     is_short = n_distinct < problem.n_components
     note = report.messages.distinct_rows_sentence(n_distinct, problem.n_components) if is_short else None
     constant = ridge_columns(run.model, objective.floor, rows)
-    is_rounded = bool((run.model.covariances.rounding > MIN_ROUNDING).any())
+    is_rounded = bool((run.model.covariances.rounding_error > MIN_ROUNDING).any())
     is_odd = is_rounded or bool(trace.frozen or trace.events or constant or note)
     if is_odd or left_out is not None or run.outcome is not Outcome.CONVERGED:
         report.messages.warn_about_run(run, left_out, objective.raised)

@@ -526,7 +526,7 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
         if noise is not None and noise.bounds is None:
             if source.collect(Cells).n_missing.any():
                 raise ValueError(f"X has missing cells, and {NO_MARGINAL}. Fit with a box as the volume of noise.")
-            source = source.fresh()
+            source = source.without_states()
             source.may_miss = False  # of a file, which was not known to be complete
         return source
 

@@ -65,7 +65,7 @@ class Coefficients:
                 "A Mixture, or a fitted GaussianMixture, GaussianMixtureIC or GaussianMixtureDetector is needed, not "
                 f"{type(model).__name__}{advice}."
             )
-        covariances = model._model.covariances.simple()
+        covariances = model._model.covariances.to_simple_form()
         factors = covariances.whitening.factors
         if not covariances.is_matrix:
             factors = factors.reshape(len(factors), -1)

@@ -112,7 +112,7 @@ class Family(Value, ABC):
         ----------
         current : the covariances that `update` will start from; None at the first step.
         """
-        return MomentSpec(self.kind.second, pooled=self.is_shared)
+        return MomentSpec(self.kind.second, is_pooled=self.is_shared)
 
     def update(self, scatter: Scatter, current: Covariances | None) -> Covariances:
         """Maximise the expected log-likelihood over covariances of this structure.

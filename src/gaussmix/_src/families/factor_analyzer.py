@@ -106,16 +106,16 @@ class FactorAnalyzer(Family):
     def moment_spec(self, current: Covariances | None) -> MomentSpec:
         """Variances at first; later moments along β_k too, which makes a row's expected factors."""
         if current is None:
-            return MomentSpec(Second.DIAGONAL, pooled=self.is_shared)
+            return MomentSpec(Second.DIAGONAL, is_pooled=self.is_shared)
         assert isinstance(current, LowRank), "a factor analyser has no others"
-        return MomentSpec(Second.PROJECTED, pooled=self.is_shared, projection=current.posterior[0])
+        return MomentSpec(Second.PROJECTED, is_pooled=self.is_shared, projection=current.posterior[0])
 
     def update(self, scatter: Scatter, current: Covariances | None) -> Covariances:
         degrees = scatter.degrees.sum(keepdims=True) if self.is_shared else scatter.degrees
         second = scatter.second[None] if self.is_shared else scatter.second
         if current is None:
             first = self._first(degrees, second / degrees[:, None])
-            return LowRank.joined(*first, scatter.n_components, self.is_shared)
+            return LowRank.from_loadings(*first, scatter.n_components, self.is_shared)
         assert isinstance(current, LowRank), "a factor analyser has no others"
         assert scatter.spec.projection is not None, "`spec` asks for it"
         moments = second / degrees[:, None, None]
@@ -126,7 +126,7 @@ class FactorAnalyzer(Family):
             loadings, noise = _common(degrees, crossed, variances, factors, current.noise)
         else:
             loadings, noise = _own(crossed, variances, factors)
-        return LowRank.joined(loadings, self._tied(degrees, noise), scatter.n_components, self.is_shared)
+        return LowRank.from_loadings(loadings, self._tied(degrees, noise), scatter.n_components, self.is_shared)
 
     def _first(self, degrees: Array, variances: Array) -> tuple[Array, Array]:
         """Half of each variance to the noise and half to factors in fixed directions, for EM to turn."""

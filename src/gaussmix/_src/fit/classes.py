@@ -150,7 +150,7 @@ class LabelledRows:
         if not fits:
             assert failure is not None, "at least one family"
             raise failure
-        return min(fits, key=lambda fit: fit.bic(self.data.original.profile.total_weight))
+        return min(fits, key=lambda fit: fit.bic(self.data.original.row_statistics.total_weight))
 
     def several_components_each(
         self, mixtures: Sequence[Mixture], n_steps: int, ridge: float | None, stopping: Stopping
@@ -179,7 +179,7 @@ class LabelledRows:
     def _initial_responsibilities(self) -> Callable[[Block], Array]:
         """Makes responsibilities (n_rows, n_classes): 1 for a known class, else by distance in standard deviations."""
         first = InitialMoments(self.data.source(), self.engine, self.n_classes, Partition())
-        moments, means = first.about_means(MomentSpec(Second.DIAGONAL, pooled=True))
+        moments, means = first.about_means(MomentSpec(Second.DIAGONAL, is_pooled=True))
         assert moments.second is not None
         known = moments.mass.sum()
         variances = moments.second / known + self.data.ridge

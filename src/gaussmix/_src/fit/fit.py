@@ -251,9 +251,9 @@ def _search_from(
     problem: Problem, plan: Plan, model: Model, partition: Partition, objective: Objective, n_steps: int = USUAL_STEPS
 ) -> Model:
     """The model after the moves of a search, if the start asks for one; EM made `n_steps` before `model`."""
-    if partition.searched is None:
+    if partition.search_rows is None:
         return model
-    of_search = partition.searched, problem.engine, objective, np.random.default_rng(partition.seed)
+    of_search = partition.search_rows, problem.engine, objective, np.random.default_rng(partition.seed)
     how: dict[str, Any] = {"should_stop": plan.is_over, "n_steps": n_steps, "report": plan.report}
     alone = split_and_merge(model.without_noise, *of_search, **how)
     return alone.beside(model.noise)
@@ -324,7 +324,7 @@ def _fit_sample(problem: Problem, plan: Plan, draw: Draw, objective: Objective) 
     data, partition = problem.data, draw.moments.partition
     has_positions = partition.parameters is not None and (data.trim is not None or partition.centres is not None)
     is_plain = data.labels is None and not problem.source.has_errors and plan.user_init is None
-    pays = partition.searched is not None or problem.source.n_rows > MIN_PREFIT_ROWS
+    pays = partition.search_rows is not None or problem.source.n_rows > MIN_PREFIT_ROWS
     if draw.sample_moments is None or not (is_plain and has_positions and pays and plan.stopping.max_steps > 0):
         return None
     rows = ArraySource(data.sample.rows, data.sample.weight)
@@ -335,7 +335,7 @@ def _fit_sample(problem: Problem, plan: Plan, draw: Draw, objective: Objective) 
     except SingularCovarianceError:
         return None
     end = _end(problem, plan, sample, start, objective, plan.stopping)
-    if partition.searched is None:
+    if partition.search_rows is None:
         return None if end is None else end.model
     initial, n_steps = (start, USUAL_STEPS) if end is None else (end.model, end.trace.n_steps)
     result = _search_from(problem, plan, initial, partition, objective, n_steps)

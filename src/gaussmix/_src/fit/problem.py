@@ -55,7 +55,7 @@ class Data:
     @cached_property
     def unit(self) -> float:
         """The power of 2 that weights are divided by, so that weighted squares neither overflow nor vanish."""
-        largest = self.original.profile.largest_weight
+        largest = self.original.row_statistics.largest_weight
         return 1.0 if largest is None else unit_of_weights(largest)
 
     @cached_property
@@ -66,7 +66,7 @@ class Data:
     def source(self, assignment: Assignment | None = None) -> Source:
         """The rows for one fit: weights below 1, and states of their own."""
         rows = self.original if self.unit == 1.0 else self._reduced
-        return rows.fresh() if assignment is None else rows.with_assignment(assignment)
+        return rows.without_states() if assignment is None else rows.with_assignment(assignment)
 
     def labelled(self, n_components: int) -> Source:
         """The same with the known components of rows, for a fit of so many components."""
@@ -91,7 +91,7 @@ class Data:
         if source.n_features > 1 or source.is_incomplete:
             return None
         subset = initialisation.condensed.condensed(self.sample)
-        total = source.profile.total_weight / self.unit
+        total = source.row_statistics.total_weight / self.unit
         return replace(subset, weight=subset.weight * (total / subset.weight.sum()))
 
     def parts(self, rng: np.random.Generator) -> Iterator[DistinctRows]:
@@ -106,8 +106,8 @@ class Data:
             sizes.append(sizes[-1] // PART_GROWTH)
         for size in reversed(sizes):
             if size >= min_size and not source.has_errors:
-                subset = self.sample.part(size, rng)
-                weight = size / source.n_rows * source.profile.total_weight / self.unit
+                subset = self.sample.subsample(size, rng)
+                weight = size / source.n_rows * source.row_statistics.total_weight / self.unit
                 yield replace(subset, weight=subset.weight * (weight / subset.weight.sum()))
 
     @cached_property

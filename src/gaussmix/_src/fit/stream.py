@@ -83,13 +83,13 @@ class Stream:
         rest : the rows that were not used.
         """
         missing = (LEAF_ROWS if self.state is None else STEP_ROWS) - self.n_rows
-        part, rest = block.between(0, missing), block.between(missing, max(missing, block.n_rows))
+        part, rest = block.row_range(0, missing), block.row_range(missing, max(missing, block.n_rows))
         part = Block(0, part.rows.astype(self.dtype, copy=False), part.weight)
         if part.n_rows == missing:
             return replace(self, blocks=()), _source([*self.blocks, part]), rest
         blocks = [*self.blocks, Block(0, np.array(part.rows, order="C"), np.array(part.row_weight))]
         while len(blocks) > 1 and blocks[-2].n_rows <= 2 * blocks[-1].n_rows:
-            blocks[-2:] = [Block.joined(blocks[-2:])]
+            blocks[-2:] = [Block.concatenate(blocks[-2:])]
         return replace(self, blocks=tuple(blocks)), None, rest
 
     @property
@@ -101,7 +101,7 @@ class Stream:
         """As plain values, for a file."""
         values: dict[str, list[Any]] = {"dtype": [self.dtype.name], "seed": [self.seed]}
         if self.blocks:
-            block = Block.joined(self.blocks)
+            block = Block.concatenate(self.blocks)
             values |= {"rows": [block.rows], "weight": [block.row_weight]}
         if self.state is not None:
             state = self.state
@@ -158,5 +158,5 @@ def positive_rows(block: Block) -> Block:
 
 def _source(blocks: Sequence[Block]) -> ArraySource:
     """Rows for a fit, without weights if all are 1."""
-    block = Block.joined(blocks)
+    block = Block.concatenate(blocks)
     return ArraySource(block.rows, None if (block.weight == 1).all() else block.row_weight)

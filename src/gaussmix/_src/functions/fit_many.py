@@ -284,12 +284,12 @@ class _GroupFits:
         """What the estimator says of nearly singular covariances, for groups that the core has fitted."""
         if not len(made):
             return {}
-        error = family.stacked(covariances[made], *means.shape[1:]).rounding.reshape(len(made), -1)
+        error = family.stacked(covariances[made], *means.shape[1:]).rounding_error.reshape(len(made), -1)
         concerned = made[(error > MIN_ROUNDING).any(axis=1)]
         notes: dict[Any, Sequence[str]] = {}
         for index in concerned.tolist():
             own = family.covariances(covariances[index, ...], *means.shape[1:])
-            notes[self.groups.keys[index]] = (rounding_sentence(own.rounding) or "",)
+            notes[self.groups.keys[index]] = (rounding_sentence(own.rounding_error) or "",)
         return notes
 
 

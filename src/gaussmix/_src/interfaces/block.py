@@ -72,19 +72,19 @@ class Block:
         """How many leaves of the tree it has rows of, if it begins with a leaf."""
         return count_leaves(self.n_rows)
 
-    def between(self, first: int, last: int) -> Block:
+    def row_range(self, first: int, last: int) -> Block:
         """Rows first … last − 1 of this block, a view."""
         return self._replace(self.first_row + first, lambda name: getattr(self, name)[first:last])
 
-    def cut(self, n_rows: int = LEAF_ROWS) -> Iterator[Block]:
+    def split(self, n_rows: int = LEAF_ROWS) -> Iterator[Block]:
         """Cut into blocks of at most `n_rows` rows, views of this one; at least one, which may be empty."""
         for start in range(0, max(self.n_rows, 1), n_rows):
-            yield self if self.n_rows <= n_rows else self.between(start, start + n_rows)
+            yield self if self.n_rows <= n_rows else self.row_range(start, start + n_rows)
 
     def sum_of(self, of_leaf: Callable[[Block], S]) -> S:
         """The sum of what a function returns for each leaf of the block, in the order of the tree."""
         tree = Tree[S]()
-        for leaf in self.cut():
+        for leaf in self.split():
             tree.add(of_leaf(leaf))
         return tree.total
 
@@ -108,7 +108,7 @@ class Block:
         return table[:-1] if self.prior_indices is None else table[self.prior_indices]
 
     @classmethod
-    def joined(cls, blocks: Iterable[Block]) -> Block:
+    def concatenate(cls, blocks: Iterable[Block]) -> Block:
         """Join consecutive blocks and what they say of their rows; a single block is returned as it is."""
         first, *others = blocks
         if not others:
@@ -188,7 +188,7 @@ def nodes(blocks: Iterable[Block]) -> Iterator[Block]:
             size = 1 << ((end - first).bit_length() - 1)
             size = min(size, first & -first) if first else size
             start = first * LEAF_ROWS - block.first_row
-            yield block if size == block.n_leaves else block.between(start, start + size * LEAF_ROWS)
+            yield block if size == block.n_leaves else block.row_range(start, start + size * LEAF_ROWS)
             first += size
 
 
@@ -201,13 +201,13 @@ def _aligned(blocks: Iterable[Block]) -> Iterator[Block]:
             pending.append(block)
             continue
         if pending:
-            yield Block.joined([*pending, block.between(0, missing)])
+            yield Block.concatenate([*pending, block.row_range(0, missing)])
         whole = missing + (block.n_rows - missing) // LEAF_ROWS * LEAF_ROWS
         if whole > missing:
-            yield block if (missing, whole) == (0, block.n_rows) else block.between(missing, whole)
-        pending = [block.between(whole, block.n_rows)] if whole < block.n_rows else []
+            yield block if (missing, whole) == (0, block.n_rows) else block.row_range(missing, whole)
+        pending = [block.row_range(whole, block.n_rows)] if whole < block.n_rows else []
     if pending:
-        yield Block.joined(pending)
+        yield Block.concatenate(pending)
 
 
 Block.__module__ = "gaussmix.extend"  # where users import it from

@@ -50,7 +50,7 @@ class MomentSpec:
     """
 
     second: Second
-    pooled: bool = False
+    is_pooled: bool = False
     projection: Array | None = field(default=None, compare=False)
 
     def n_values(self, n_components: int, n_features: int) -> int:
@@ -63,7 +63,7 @@ class MomentSpec:
 
     def squares(self, vectors: Array) -> Array:
         """v_k v_kᵀ of each row of `vectors` (n_components, n_features), in the form of the second moments."""
-        if self.second is Second.FULL and self.pooled:
+        if self.second is Second.FULL and self.is_pooled:
             return portable_einsum("ki,kj->ij", vectors, vectors)
         if self.second is Second.FULL:
             return vectors[:, :, None] * vectors[:, None, :]
@@ -71,7 +71,7 @@ class MomentSpec:
             squares: Array = self._projected_squares(vectors)
         else:
             squares = vectors**2 if self.second is Second.DIAGONAL else (vectors**2).sum(axis=1)
-        return squares.sum(axis=0) if self.pooled else squares
+        return squares.sum(axis=0) if self.is_pooled else squares
 
     def _projected_squares(self, vectors: Array) -> Array:
         assert self.projection is not None, "a projection goes with Second.PROJECTED"

@@ -196,7 +196,7 @@ class Scatter:
         """Add `ridge` (n_features,), data units², to every variance that a family will make of this."""
         if not ridge.any():
             return self
-        degrees = self.degrees.sum() if self.spec.pooled else self.degrees
+        degrees = self.degrees.sum() if self.spec.is_pooled else self.degrees
         if self.spec.second is Second.TRACE:
             return replace(self, second=self.second + degrees * ridge.sum())
         second = variances = np.array(self.second)

@@ -120,7 +120,7 @@ def to_sklearn(model: Model, names: tuple[str, ...] | None) -> GaussianMixture:
     """A fitted estimator of scikit-learn that has the distribution."""
     from sklearn.mixture._gaussian_mixture import GaussianMixture  # scikit-learn's own under `patch_sklearn` too
 
-    covariances = _as_sklearn_has_it(model.covariances.simple())
+    covariances = _as_sklearn_has_it(model.covariances.to_simple_form())
     family, whitening = unconstrained(covariances), covariances.whitening
     factors = whitening.factors.swapaxes(1, 2) if covariances.is_matrix else whitening.factors
     estimator = GaussianMixture(model.n_components, covariance_type=family.name)

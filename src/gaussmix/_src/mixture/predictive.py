@@ -151,7 +151,7 @@ class Regression:
 
     def predictive(self, block: Block) -> PredictiveDistribution:
         """p(y | x)."""
-        return PredictiveDistribution.concatenate([self._predictive(self._predictors(leaf)) for leaf in block.cut()])
+        return PredictiveDistribution.concatenate([self._predictive(self._predictors(leaf)) for leaf in block.split()])
 
     def _predictive(self, rows: Rows) -> PredictiveDistribution:
         if np.isnan(rows).any():

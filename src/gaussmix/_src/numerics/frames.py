@@ -118,7 +118,7 @@ class Frame:
                 rows[:, index] = _as_floats(called, self.names[index], values)
         return rows
 
-    def integers(self) -> list[int]:
+    def integer_columns(self) -> list[int]:
         """The places of columns of integers so long that a double may not tell them apart."""
         return [
             index

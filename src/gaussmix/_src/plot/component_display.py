@@ -141,9 +141,9 @@ class ComponentDisplay(FeatureDisplay):
             )
         self.uncertain_: list[Any] = [self._draw_uncertain(ax, pens, radii[:1], each) for each in others]
         self._name_axes(self.feature_names, "density")
-        return self._with_legend(self.handles(pens), legend)
+        return self._with_legend(self._legend_handles(pens), legend)
 
-    def handles(self, pens: Sequence[Pen]) -> list[Any]:
+    def _legend_handles(self, pens: Sequence[Pen]) -> list[Any]:
         """What a legend of this picture names."""
         is_line = self.means.shape[1] == 1
         points = not is_line and 0 < len(self.rows) <= MAX_POINTS

@@ -31,8 +31,8 @@ class ConditionalDisplay(Display):
     ----------
     x : (n_points,), values of the feature, data units.
     mean : (n_points,), E[target | x], data units.
-    quantiles : (n_points, 2 n_masses + 1), ascending; the median is in the middle.
-    masses : (n_masses,), of the bands, ascending.
+    quantiles : (n_points, 2 n_coverages + 1), ascending; the median is in the middle.
+    coverages : (n_coverages,), of the bands, ascending.
     rows : (n_rows, 2), feature and target, data units; without rows (0, 2).
     feature_names : of the feature and the target.
 
@@ -60,7 +60,7 @@ class ConditionalDisplay(Display):
     x: Array
     mean: Array
     quantiles: Array
-    masses: Array
+    coverages: Array
     rows: Array
     feature_names: Sequence[str]
 
@@ -73,7 +73,7 @@ class ConditionalDisplay(Display):
         *,
         feature: Feature = 0,
         target: Feature | None = None,
-        masses: Sequence[float] = (0.5, 0.9),
+        coverages: Sequence[float] = (0.5, 0.9),
         feature_names: Sequence[str] | None = None,
         ax: Axes | None = None,
         **options: Any,
@@ -90,12 +90,12 @@ class ConditionalDisplay(Display):
             all features of the mixture; None for no rows.
         feature : the feature that is known, by its place in the mixture or by name.
         target : what is predicted, likewise; by default the (first) target of the regressor, or the last feature.
-        masses : of the bands, above 0 and below 1.
+        coverages : of the bands, above 0 and below 1.
         feature_names : one for each feature of the mixture; by default those of the mixture.
 
         Raises
         ------
-        ValueError, TypeError : feature and target are the same, or masses are not numbers between 0 and 1.
+        ValueError, TypeError : feature and target are the same, or coverages are not numbers between 0 and 1.
         """
         mixture = get_mixture(estimator)
         names = choose_names(mixture.n_features, feature_names, mixture.feature_names)
@@ -104,7 +104,7 @@ class ConditionalDisplay(Display):
         indices = [feature_index(value, len(names), tuple(names), called) for called, value in arguments]
         if indices[0] == indices[1]:
             raise ValueError(f"feature and target are both {names[indices[0]]!r}: choose two different ones.")
-        probabilities = checked_masses(masses)
+        probabilities = checked_masses(coverages)
         subject = make_subject(mixture, beside(X, y, mixture.feature_names), feature_names)
         rows = subject.shown(indices)
         pair = mixture.without_noise.marginal(indices)
@@ -112,7 +112,11 @@ class ConditionalDisplay(Display):
         regressor = as_regressor(pair.with_feature_names(None), [1])
         tails = np.concatenate([0.5 - 0.5 * probabilities[::-1], [0.5], 0.5 + 0.5 * probabilities])
         mean, quantiles = regressor.predict(x[:, None]), regressor.predict_quantiles(x[:, None], tails)
-        parts: dict[str, Any] = {"mean": np.asarray(mean)[:, 0], "quantiles": quantiles[:, 0], "masses": probabilities}
+        parts: dict[str, Any] = {
+            "mean": np.asarray(mean)[:, 0],
+            "quantiles": quantiles[:, 0],
+            "coverages": probabilities,
+        }
         feature_names = [names[index] for index in indices]
         return cls(x=x, rows=rows, feature_names=feature_names, **parts).plot(ax, **options)
 
@@ -138,9 +142,9 @@ class ConditionalDisplay(Display):
         low, high = self.quantiles.min(axis=0), self.quantiles.max(axis=0)
         box = np.array([[self.x[0], low[0]], [self.x[-1], high[-1]]])
         self.rows_: Any = draw_plain_rows(ax, self.rows, self._ink, 0.7, box, {})
-        n = len(self.masses)
+        n = len(self.coverages)
         self.bands_: list[Any] = []
-        for k, mass in enumerate(self.masses[::-1].tolist()):
+        for k, mass in enumerate(self.coverages[::-1].tolist()):
             edges = self.quantiles[:, k], self.quantiles[:, 2 * n - k]
             pen: dict[str, Any] = {"color": faded(color, 0.18 + 0.14 * k), "linewidth": 0, "zorder": 1.5}
             self.bands_.append(ax.fill_between(self.x, *edges, label=f"{100 * mass:.4g}% of the rows", **pen))

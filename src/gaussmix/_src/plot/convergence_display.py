@@ -44,8 +44,8 @@ class ConvergenceDisplay(Display):
     """
 
     traces: Sequence[Sequence[float]]
-    best: int
-    raised: str = LIKELIHOOD
+    best_index: int
+    objective_name: str = LIKELIHOOD
 
     @classmethod
     def from_estimator(cls, estimator: Any, *, ax: Axes | None = None, **options: Any) -> Self:
@@ -71,7 +71,7 @@ class ConvergenceDisplay(Display):
         if best_trace not in traces:
             traces.append(best_trace)
         raised = "bound" if isinstance(estimator, BayesianGaussianMixture) else LIKELIHOOD
-        return cls(traces=traces, best=traces.index(best_trace), raised=raised).plot(ax, **options)
+        return cls(traces=traces, best_index=traces.index(best_trace), objective_name=raised).plot(ax, **options)
 
     def plot(self, ax: Axes | None = None, *, color: Any = None, legend: bool = True) -> Self:
         """Draw.
@@ -83,14 +83,14 @@ class ConvergenceDisplay(Display):
         color = self._line_color(color)
         self.lines_: list[Any] = []
         for nth, trace in enumerate(self.traces):
-            is_best = nth == self.best
+            is_best = nth == self.best_index
             how: dict[str, Any] = {"color": color if is_best else "0.5", "zorder": 3 if is_best else 2}
             how |= {"linewidth": 1.8 if is_best else 0.9, "marker": "o", "markersize": 3.5 if is_best else 2.5}
             self.lines_ += ax.plot(np.arange(1, len(trace) + 1), trace, **how)
-        self.lines_[self.best].set_label(f"kept: ends at {self.traces[self.best][-1]:.6g}")
-        others = [line for nth, line in enumerate(self.lines_) if nth != self.best]
+        self.lines_[self.best_index].set_label(f"kept: ends at {self.traces[self.best_index][-1]:.6g}")
+        others = [line for nth, line in enumerate(self.lines_) if nth != self.best_index]
         if others:
             others[0].set_label(f"{len(others)} other {'start' if len(others) == 1 else 'starts'}")
-        ax.set(xlabel="step of EM", ylabel=f"{self.raised}, nats")
+        ax.set(xlabel="step of EM", ylabel=f"{self.objective_name}, nats")
         self._count_along_x(min_n_ticks=1)
-        return self._with_legend([self.lines_[self.best], *others[:1]], legend)
+        return self._with_legend([self.lines_[self.best_index], *others[:1]], legend)

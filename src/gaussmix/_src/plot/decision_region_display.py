@@ -60,7 +60,7 @@ class DecisionRegionDisplay(FeatureDisplay):
     ['a', 'b']
     """
 
-    names: list[str]
+    region_names: list[str]
     x: Array
     y: Array
     scores: Array
@@ -79,12 +79,12 @@ class DecisionRegionDisplay(FeatureDisplay):
         names, scores, labels = _decisions(subject, mixture, points)
         shape = (len(names), len(y), len(x)) if len(y) else (len(names), len(x))
         parts: dict[str, Any] = {"x": x, "y": y, "scores": scores.T.reshape(shape), "rows": rows, "labels": labels}
-        return cls(names=names, feature_names=features, has_noise=mixture.noise is not None, **parts)
+        return cls(region_names=names, feature_names=features, has_noise=mixture.noise is not None, **parts)
 
     def plot(self, ax: Axes | None = None, *, colors: Sequence[Any] | None = None, legend: bool = True) -> Self:
         """Draw. Parameters, return and errors are those of `ComponentDisplay.plot`; colors are of the decisions."""
         ax = self._on(ax)
-        pens = component_pens(len(self.names), colors, ax.get_facecolor())
+        pens = component_pens(len(self.region_names), colors, ax.get_facecolor())
         if self.has_noise:
             pens[-1] = Pen(NOISE_COLOR, "X", "-")
         (self._draw_plane if len(self.y) else self._draw_line)(ax, pens)
@@ -125,7 +125,7 @@ class DecisionRegionDisplay(FeatureDisplay):
             self.rows_ += ax.plot(mine, np.full(len(mine), -0.06), **how)
 
     def _handles(self, pens: list[Pen]) -> list[Any]:
-        pairs = list(zip(self.names, pens, strict=True))
+        pairs = list(zip(self.region_names, pens, strict=True))
         if not len(self.y):
             return [handle(name, pen.color, pen.line_style) for name, pen in pairs]
         how: dict[str, Any] = {"markersize": 7, "markeredgewidth": 0}

@@ -35,7 +35,7 @@ class DensityDisplay(FeatureDisplay):
     Attributes
     ----------
     ax_, figure_ : the axes drawn on, and their figure. `plot` sets these and all that follow.
-    levels_ : (n_masses,), the log densities of the contours, nats, ascending: the largest mass first.
+    levels_ : (n_coverages,), the log densities of the contours, nats, ascending: the largest mass first.
     contours_ : the `matplotlib.contour.QuadContourSet` of two features, or the curve of one.
     regions_ : the filled contours of two features, or a region for each mass of one.
     rows_ : what shows the rows.
@@ -46,7 +46,7 @@ class DensityDisplay(FeatureDisplay):
     >>> from gaussmix import FAMILIES, Mixture
     >>> from gaussmix.plot import DensityDisplay
     >>> m = Mixture([0.5, 0.5], [[0.0, 0.0], [4.0, 1.0]], [1.0, 1.0], FAMILIES["spherical"])
-    >>> DensityDisplay.from_estimator(m, masses=[0.5, 0.9]).levels_.round(2)
+    >>> DensityDisplay.from_estimator(m, coverages=[0.5, 0.9]).levels_.round(2)
     array([-4.63, -3.22])
     """
 
@@ -64,7 +64,7 @@ class DensityDisplay(FeatureDisplay):
         self,
         ax: Axes | None = None,
         *,
-        masses: Sequence[float] = (0.5, 0.8, 0.95),
+        coverages: Sequence[float] = (0.5, 0.8, 0.95),
         color: Any = None,
         legend: bool = True,
     ) -> Self:
@@ -72,14 +72,14 @@ class DensityDisplay(FeatureDisplay):
 
         Parameters
         ----------
-        masses : of the regions, above 0 and below 1.
+        coverages : of the regions, above 0 and below 1.
         color : of all regions, more transparent the larger they are; blue by default.
 
         Raises
         ------
-        ValueError, TypeError : masses are not numbers above 0 and below 1, or a color is none.
+        ValueError, TypeError : coverages are not numbers above 0 and below 1, or a color is none.
         """
-        probabilities = checked_masses(masses)
+        probabilities = checked_masses(coverages)
         ax = self._on(ax)
         color = self._line_color(color)
         probabilities = probabilities[::-1]

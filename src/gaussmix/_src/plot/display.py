@@ -154,9 +154,9 @@ def import_pyplot() -> Any:
 
 def checked_masses(masses: Any) -> Array:
     """Masses of regions, ascending, each once; raises ValueError or TypeError."""
-    probabilities = np.unique(check_probabilities("masses", masses))
+    probabilities = np.unique(check_probabilities("coverages", masses))
     if not len(probabilities) or probabilities[0] == 0 or probabilities[-1] == 1:
-        raise ValueError(f"masses={masses!r:.60} must be numbers above 0 and below 1.")
+        raise ValueError(f"coverages={masses!r:.60} must be numbers above 0 and below 1.")
     return probabilities
 
 

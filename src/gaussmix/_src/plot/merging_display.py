@@ -50,7 +50,7 @@ class MergingDisplay(Display):
     """
 
     entropy: Array
-    merged: Sequence[str]
+    merged_components: Sequence[str]
     overlap: Array
     n_clusters: int
 
@@ -73,7 +73,9 @@ class MergingDisplay(Display):
         responsibilities = subject.responsibilities(subject.needed_rows(cls.__name__))
         merging = merge_by_entropy(subject.mixture, responsibilities, min_overlap=min_overlap)
         merged = [_merged(merging.cluster_labels, row) for row in range(len(merging.overlap))]
-        display = cls(entropy=merging.entropy, merged=merged, overlap=merging.overlap, n_clusters=merging.n_clusters)
+        display = cls(
+            entropy=merging.entropy, merged_components=merged, overlap=merging.overlap, n_clusters=merging.n_clusters
+        )
         return display.plot(ax, **options)
 
     def plot(self, ax: Axes | None = None, *, color: Any = None) -> Self:
@@ -86,7 +88,9 @@ class MergingDisplay(Display):
         self.texts_: list[Any] = []
         how: dict[str, Any] = {"textcoords": "offset points", "xytext": (0, 11), "ha": "center", "va": "bottom"}
         how |= {"rotation": 90, "color": self._ink, "fontsize": "small"}
-        for count, text, overlap in zip(range(1, len(counts)), self.merged, self.overlap.tolist(), strict=True):
+        for count, text, overlap in zip(
+            range(1, len(counts)), self.merged_components, self.overlap.tolist(), strict=True
+        ):
             self.texts_.append(ax.annotate(f"{text}: {overlap:.1%}", (count, self.entropy[count - 1]), **how))
         ax.set(xlabel="number of clusters", ylabel="entropy of the responsibilities, nats")
         self._count_along_x(min_n_ticks=1)

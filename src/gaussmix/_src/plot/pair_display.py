@@ -41,7 +41,7 @@ class PairDisplay(FeatureDisplay):
     ((3, 3), 'x0', 'x2')
     """
 
-    cells: Sequence[Sequence[ComponentDisplay]]
+    component_displays: Sequence[Sequence[ComponentDisplay]]
 
     _max_features = MAX_GRID_FEATURES
 
@@ -50,7 +50,9 @@ class PairDisplay(FeatureDisplay):
         """Make the displays of some features without drawing them."""
         known = subject.labels_and_certainty()
         pairs = [[[i] if i == j else [j, i] for j in shown] for i in shown]
-        return cls(cells=[[ComponentDisplay.from_fit(subject, pair, known) for pair in row] for row in pairs])
+        return cls(
+            component_displays=[[ComponentDisplay.from_fit(subject, pair, known) for pair in row] for row in pairs]
+        )
 
     def plot(self, ax: Any = None, *, levels: Sequence[float] = (1, 2), legend: bool = True, **options: Any) -> Self:
         """Draw.
@@ -69,24 +71,26 @@ class PairDisplay(FeatureDisplay):
         ------
         ImportError, TypeError, ValueError : as for `ComponentDisplay.plot`, or ax is not as many axes as pictures.
         """
-        n = len(self.cells)
+        n = len(self.component_displays)
         axes = new_grid(n) if ax is None else np.asarray(ax, dtype=object)
         if axes.shape != (n, n):
             raise ValueError(f"ax must be ({n}, {n}) axes, one for each picture, not an array of shape {axes.shape}.")
         self.axes_: Any = axes
         self.figure_: Any = axes[0, 0].figure
-        for i, row in enumerate(self.cells):
+        for i, row in enumerate(self.component_displays):
             for j, cell in enumerate(row):
                 cell.plot(axes[i, j], levels=levels, legend=False, **options)
         self._quieten()
-        pens = component_pens(len(self.cells[0][0].weights), options.get("colors"), axes[0, 0].get_facecolor())
-        typical = self.cells[0][-1]  # two features, where there are
-        self.legend_: Any = legend_beside(axes[0, -1], typical.handles(pens)) if legend else None
+        pens = component_pens(
+            len(self.component_displays[0][0].weights), options.get("colors"), axes[0, 0].get_facecolor()
+        )
+        typical = self.component_displays[0][-1]  # two features, where there are
+        self.legend_: Any = legend_beside(axes[0, -1], typical._legend_handles(pens)) if legend else None
         return self
 
     def _quieten(self) -> None:
         """Name each feature once below and once at the left, and show no scale of densities."""
-        names = [as_text(row[i].feature_names[0]) for i, row in enumerate(self.cells)]
+        names = [as_text(row[i].feature_names[0]) for i, row in enumerate(self.component_displays)]
         for (i, j), ax in np.ndenumerate(self.axes_):
             ax.set_xlabel(names[j] if i == len(names) - 1 else "")
             ax.set_ylabel(names[i] if j == 0 and len(names) > 1 else ax.get_ylabel() if len(names) == 1 else "")

@@ -48,7 +48,7 @@ class ResponsibilityDisplay(Display):
 
     responsibilities: Array
     n_rows: int
-    names: Sequence[str]
+    component_names: Sequence[str]
 
     @classmethod
     def from_estimator(cls, estimator: Any, X: ArrayLike, *, ax: Axes | None = None, **options: Any) -> Self:
@@ -63,7 +63,7 @@ class ResponsibilityDisplay(Display):
         responsibilities = responsibilities[np.lexsort([-responsibilities.max(axis=1), labels])]
         starts = np.linspace(0, len(responsibilities), min(len(responsibilities), _MAX_BARS) + 1).astype(int)
         grouped = np.add.reduceat(responsibilities, starts[:-1]) / np.diff(starts)[:, None]
-        return cls(responsibilities=grouped, n_rows=len(responsibilities), names=names).plot(ax, **options)
+        return cls(responsibilities=grouped, n_rows=len(responsibilities), component_names=names).plot(ax, **options)
 
     def plot(self, ax: Axes | None = None, *, colors: Sequence[Any] | None = None, legend: bool = True) -> Self:
         """Draw. Parameters, return and errors are those of `ComponentDisplay.plot`.
@@ -71,12 +71,12 @@ class ResponsibilityDisplay(Display):
         Components of one colour have different hatches.
         """
         ax = self._on(ax)
-        pens = component_pens(len(self.names), colors, ax.get_facecolor())
+        pens = component_pens(len(self.component_names), colors, ax.get_facecolor())
         edges = np.linspace(0, self.n_rows, len(self.responsibilities) + 1)
         below = np.zeros(len(self.responsibilities))
         self.areas_: list[Any] = []
         seen: dict[Any, int] = {}
-        for k, (name, pen) in enumerate(zip(self.names, pens, strict=True)):
+        for k, (name, pen) in enumerate(zip(self.component_names, pens, strict=True)):
             color = NOISE_COLOR if name == "noise" else pen.color
             key = faded(color, 1.0)  # one colour has several forms
             nth = seen[key] = seen.get(key, -1) + 1
@@ -88,4 +88,4 @@ class ResponsibilityDisplay(Display):
         ax.set(xlim=(0, self.n_rows), ylim=(0, 1), xlabel="rows, by component and certainty")
         ax.set_ylabel("probability of the component")
         self._count_along_x(nbins=5)
-        return self._with_legend(self.areas_, legend and len(self.names) <= 20)
+        return self._with_legend(self.areas_, legend and len(self.component_names) <= 20)

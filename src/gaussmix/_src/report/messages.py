@@ -50,7 +50,7 @@ def warn_about_run(run: State, left_out: Outcome | None = None, raised: str = LI
     """Warn about the end of the best run, by the name of what it raised, and about starts that were left out."""
     if run.trace.frozen:
         warn(frozen_sentence(run.trace), CollapseWarning)
-    warn(rounding_sentence(run.model.covariances.rounding))
+    warn(rounding_sentence(run.model.covariances.rounding_error))
     if run.outcome is Outcome.TIME_LIMIT:
         warn(run.outcome.sentence(raised), ConvergenceWarning)
     elif run.outcome not in (Outcome.CONVERGED, Outcome.STOPPED) and run.trace.n_steps > 0:

@@ -77,7 +77,7 @@ class Source(ABC):
     dtype : float32 or float64, the type of the rows in every block.
     feature_names : of the columns; None where they have none.
     may_miss : cells may be missing: NaN.
-    integers : places of the columns whose numbers were integers of 64 bits, which may have merged in a double.
+    integer_columns : places of the columns whose numbers were integers of 64 bits, which may have merged in a double.
     has_errors : blocks say how large measurement errors are.
     has_log_prior : blocks say what is known of the components of their rows.
     memory : bytes for the states kept with blocks; those for which there is no room are made again in every pass.
@@ -91,7 +91,7 @@ class Source(ABC):
     dtype: np.dtype[Any]
     feature_names: tuple[str, ...] | None = None
     may_miss: bool = False
-    integers: Sequence[int] = ()
+    integer_columns: Sequence[int] = ()
     has_errors: bool = False
     has_log_prior: bool = False
     memory: float = inf
@@ -116,7 +116,7 @@ class Source(ABC):
     @cached_property
     def whole(self) -> Block | None:
         """All rows as one block; None where they do not fit into a leaf."""
-        return Block.joined(self.blocks()) if self.n_rows <= LEAF_ROWS else None
+        return Block.concatenate(self.blocks()) if self.n_rows <= LEAF_ROWS else None
 
     def map_merge(self, task: Task[S]) -> S:
         """Run a task on nodes of the tree of leaves, and merge what they say; the same bits however blocks are cut."""
@@ -176,7 +176,7 @@ class Source(ABC):
         return self.may_miss or self.has_errors
 
     @cached_property
-    def profile(self) -> RowStatistics:
+    def row_statistics(self) -> RowStatistics:
         """Numbers and weights of all rows."""
         return self.collect(RowStatistics)
 
@@ -185,7 +185,7 @@ class Source(ABC):
         if self._origin is not None:
             origin, factor = self._origin
             finding = origin.collect(kind)
-            has_weights = factor != 1.0 and origin.profile.largest_weight is not None
+            has_weights = factor != 1.0 and origin.row_statistics.largest_weight is not None
             return finding.scaled(factor) if has_weights else finding
         cached, whole = self.__dict__.setdefault("_cache", {}), self.whole
         if kind not in cached and whole is not None:
@@ -203,7 +203,7 @@ class Source(ABC):
     @property
     def row_weight(self) -> Array | None:
         """The weights of all rows, (n_rows,), in memory; None where all are 1."""
-        return None if self.profile.largest_weight is None else self.each_row(attrgetter("weight"))
+        return None if self.row_statistics.largest_weight is None else self.each_row(attrgetter("weight"))
 
     def sample(self, n_rows: int) -> Block:
         """All rows where there are at most `n_rows`, else about that many chosen by a hash of the row number.
@@ -214,16 +214,16 @@ class Source(ABC):
         overlooks an outlier; they count as if they had been drawn.
         """
         if self.n_rows <= n_rows:
-            return Block.joined(self.blocks())
+            return Block.concatenate(self.blocks())
         if self._origin is not None:
             origin, factor = self._origin
             return _times(origin.sample(n_rows), factor)
         return self.cached(("sample", n_rows), partial(self._draw, n_rows))
 
     def _draw(self, n_rows: int) -> Block:
-        fair = self.profile.total_weight / n_rows
+        fair = self.row_statistics.total_weight / n_rows
         blocks, is_drawn = zip(*self.map_rows(partial(_drawn, fair=fair)), strict=True)
-        return sampled(Block.joined(blocks), np.concatenate(is_drawn), fair)
+        return sampled(Block.concatenate(blocks), np.concatenate(is_drawn), fair)
 
     def changed(self, change: Change, n_rows: int, columns: Sequence[int] | None = None) -> Source:
         """The `n_rows` rows in the blocks that a picklable function makes of each block; they are counted again.
@@ -232,7 +232,7 @@ class Source(ABC):
         """
         return _Changed(self, change, n_rows, columns)
 
-    def fresh(self) -> Self:
+    def without_states(self) -> Self:
         """The same rows without the states of their blocks: fits at the same time need a source each."""
         self.__dict__.setdefault("_cache", {})  # what is found out about the rows is theirs, too
         twin = object.__new__(type(self))  # copy.copy takes longer than all of a small fit's steps
@@ -295,7 +295,7 @@ def in_leaves(block: Block, task: Callable[[Block], NDArray[RowResult]]) -> NDAr
 
     Then arrays and files, whose blocks begin with a leaf, give the same bits.
     """
-    return np.concatenate([task(leaf) for leaf in block.cut()])
+    return np.concatenate([task(leaf) for leaf in block.split()])
 
 
 def log_pass(source: Source, began: float, answers: Any = None) -> None:
@@ -311,7 +311,7 @@ def log_pass(source: Source, began: float, answers: Any = None) -> None:
 def _drawn(block: Block, fair: float) -> tuple[Block, NDArray[np.bool_]]:
     """The rows of a block that a sample may have, and whether each was drawn (n_drawn,): others are extreme here."""
     weight, drawn = block.row_weight, [np.zeros(0, dtype=np.intp)]
-    for part in block.cut():  # for the sake of memory
+    for part in block.split():  # for the sake of memory
         drawn.append(are_drawn(hashes(part), part.row_weight, fair).nonzero()[0] + part.first_row - block.first_row)
     indices = np.concatenate(drawn)
     extreme = extreme_rows(block.rows, weight) if weight is None or weight.any() else indices

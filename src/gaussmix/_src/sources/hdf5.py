@@ -33,7 +33,7 @@ class _DatasetReader(Reader):
         self._data, self.n_rows, self.weights, self.may_miss = data, len(data), request.weights, request.missing
         names = invented_names(data.shape[1])
         chosen = Chosen.from_columns(f"The {self.name}", names, request.columns, request.weights, data.dtype)
-        self.names, self._indices, self._weight_index, self.dtype, self.integers = chosen
+        self.names, self._indices, self._weight_index, self.dtype, self.integer_columns = chosen
 
     def parts(self) -> Iterator[Block]:
         n_rows = max(MAX_CHUNK_BYTES // max(self._data[:1].nbytes, 1), 1)  # of all columns

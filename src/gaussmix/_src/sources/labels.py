@@ -31,7 +31,7 @@ def labelled(source: Source, column: int, values: Array, indices: NDArray[np.int
     twin = source.changed(change, source.n_rows, retained)
     names = source.feature_names
     twin.feature_names = None if names is None else tuple(names[each] for each in retained)
-    twin.integers = [at for at, each in enumerate(retained) if each in source.integers]
+    twin.integer_columns = [at for at, each in enumerate(retained) if each in source.integer_columns]
     return twin
 
 

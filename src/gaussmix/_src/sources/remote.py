@@ -151,7 +151,10 @@ class LazySource(Source):
         for notice in notices:
             warn(f"{about.name}: {notice}")
         self.n_features, self.dtype, self.may_miss = len(about.names), about.dtype, about.may_miss
-        self.feature_names, self.integers = tuple(about.names) if about.has_names else None, about.integers
+        self.feature_names, self.integer_columns = (
+            tuple(about.names) if about.has_names else None,
+            about.integer_columns,
+        )
         self._name, self._results, self._read = about.name, results, read
 
     def __repr__(self) -> str:
@@ -179,9 +182,9 @@ class LazySource(Source):
         twin.may_miss = self.may_miss
         return twin
 
-    def fresh(self) -> Self:
-        twin = super().fresh()
-        twin._rows = self._rows.fresh()
+    def without_states(self) -> Self:
+        twin = super().without_states()
+        twin._rows = self._rows.without_states()
         return twin
 
     def per_row(self, task: Callable[[Block], NDArray[RowResult]], dtype: Any, shape: tuple[int, ...] = ()) -> Any:
@@ -257,7 +260,7 @@ class Remote(Source):
     def map_rows(self, task: Callable[[Block], T]) -> Iterator[T]:
         return (result for results in self.each(WorkerPartition.results, task) for result in results)
 
-    def fresh(self) -> Self:
-        twin = super().fresh()
+    def without_states(self) -> Self:
+        twin = super().without_states()
         twin._fit = uuid4().hex
         return twin

@@ -63,7 +63,7 @@ class Survey:
         self._findings.add(block.sum_of(partial(findings, kinds=self.kinds)), block.n_leaves)
         if self.n_rows <= LEAF_ROWS or not (block.row_weight is None or block.row_weight.any()):
             return
-        for part in block.cut():
+        for part in block.split():
             self._keep(part)
 
     @property
@@ -98,7 +98,7 @@ class Survey:
 
     def _joined(self) -> tuple[Array, Block]:
         hashed, blocks = zip(*self._rows, strict=True)
-        return np.concatenate(hashed), Block.joined(blocks)
+        return np.concatenate(hashed), Block.concatenate(blocks)
 
 
 def _keys(hashed: Array, block: Block) -> Array:

@@ -24,9 +24,11 @@ def check_covariances(covariances: Covariances, rng: np.random.Generator) -> Non
     tight, loose = 8 * n_features * EPS, 16 * n_features * condition * EPS
     diagonals = np.diagonal(dense, axis1=1, axis2=2)
     assert_close(covariances.variances(), diagonals, tight, diagonals, "variances")
-    assert_close(covariances.simple().dense(), dense, tight, size, "simple")
+    assert_close(covariances.to_simple_form().dense(), dense, tight, size, "simple")
     assert_close(pickle.loads(pickle.dumps(covariances)).each, covariances.each, 0.0, 1.0, "a copy")
-    assert_close(covariances.at(covariances.coordinates()).dense(), dense, tight, size, "at ∘ coordinates")
+    assert_close(
+        covariances.from_coordinates(covariances.coordinates()).dense(), dense, tight, size, "at ∘ coordinates"
+    )
     check_whitening(covariances.whitening, dense)
     assert_close(len(covariances.each), 1 if covariances.is_shared else n_components, 0.0, 1.0, "number of covariances")
     if covariances.is_shared and not covariances.whitening.is_shared:
@@ -44,7 +46,7 @@ def _check_components(covariances: Covariances, dense: Array, rng: np.random.Gen
     taken = covariances.take(order)
     assert_close(taken.dense(), dense[order], 0.0, 1.0, "take")
     other = replace(covariances, each=2 * covariances.each)
-    put = covariances.put(order[:1], other.take(order[-1:])).dense()
+    put = covariances.replace_components(order[:1], other.take(order[-1:])).dense()
     expected = np.array(other.dense() if covariances.is_shared else dense)
     expected[order[0]] = other.dense()[order[-1]]
     assert_close(put, expected, 0.0, 1.0, "put")

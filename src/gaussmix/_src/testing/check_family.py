@@ -71,7 +71,7 @@ def as_needed(family: Family, mass: Array, full: Array, current: Covariances | N
         second = np.diagonal(full, axis1=1, axis2=2)
     if spec.second is Second.TRACE:
         second = second.sum(axis=1)
-    return Scatter(mass, second.sum(axis=0) if spec.pooled else second, full.shape[1], spec)
+    return Scatter(mass, second.sum(axis=0) if spec.is_pooled else second, full.shape[1], spec)
 
 
 def updated(family: Family, mass: Array, full: Array) -> Covariances:

@@ -116,7 +116,9 @@ def _mapped_start(start: Model, matrix: Array, shift: Array) -> Model | None:
     if not isinstance(start.covariances, LowRank):
         return None
     last = start.covariances
-    mapped = LowRank.joined(matrix @ last.loadings, last.noise @ (matrix**2).T, last.n_components, last.is_shared)
+    mapped = LowRank.from_loadings(
+        matrix @ last.loadings, last.noise @ (matrix**2).T, last.n_components, last.is_shared
+    )
     return Model(start.weights, start.means @ matrix.T + shift, mapped, start.family)
 
 

@@ -69,7 +69,7 @@ def _check_rows(source: Source, block: Block) -> None:
 
 def _check_profile(source: Source, block: Block) -> None:
     """The profile is that of the rows."""
-    weight, profile = block.weight, source.profile
+    weight, profile = block.weight, source.row_statistics
     assert_close(profile.total_weight, weight.sum(), N_ROWS * EPS, weight.sum(), "total_weight")
     expected: Any = (np.count_nonzero(weight), None if block.row_weight is None else weight.max())
     if (profile.n_positive, profile.largest_weight) != expected:
@@ -97,7 +97,11 @@ def _check_passes(source: Source, block: Block, rng: np.random.Generator) -> Non
     parameters, spec = _parameters(rng, source.n_features), MomentSpec(Second.FULL)
     task = StepTask(ENGINE, N_COMPONENTS, parameters, spec)
     expected = ENGINE.step(block, ENGINE.open(block, spec, N_COMPONENTS), parameters, spec)
-    passes = (source, "a pass"), (source, "a second pass"), (source.fresh(), "a pass without the states of the first")
+    passes = (
+        (source, "a pass"),
+        (source, "a second pass"),
+        (source.without_states(), "a pass without the states of the first"),
+    )
     for again, what in passes:
         again.map_merge(StepTask(ENGINE, N_COMPONENTS, parameters, MomentSpec(Second.NONE)))
         sums = again.map_merge(task)

@@ -183,7 +183,7 @@ def _plain(table: Any) -> Rows | None:
                 if 0 in np.shape(table):
                     return None
                 result = frame.rows("It")
-                return None if _has_large(result[:, frame.integers()]) else result
+                return None if _has_large(result[:, frame.integer_columns()]) else result
             table = np.asarray(table)
         except (TypeError, ValueError, OverflowError):
             return None

@@ -121,7 +121,7 @@ def _structure_sentence(result: Covariances, family: Family, parameter: str) -> 
     of a fit may lack its structure.
     """
     spec = family.moment_spec(None)
-    if spec.pooled or spec.second is Second.TRACE:
+    if spec.is_pooled or spec.second is Second.TRACE:
         return None  # an array of this shape has no room for more than the structure
     n_components, n_features = result.n_components, result.n_features
     nearest = family.update(Scatter(np.ones(n_components), result.each, n_features, spec), result)

@@ -78,7 +78,7 @@ def _prior(
     for candidate, automatic in scales:
         x = GaussWishart(*of_prior, candidate)
         try:
-            rounding = x.covariance.rounding.max()
+            rounding = x.covariance.rounding_error.max()
         except SingularCovarianceError:
             continue
         if scale is not None or rounding <= MAX_ERROR:

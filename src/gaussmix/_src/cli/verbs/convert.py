@@ -87,7 +87,7 @@ def _from_mclust(parameters: Mapping[str, Any], model: str, inverse_volume: floa
     dense = np.zeros((n_components, n_features, n_features))
     dense[:, rows, columns] = dense[:, columns, rows] = triangles
     mixture = Mixture(weights, means, _compact(dense, family), family, names, noise)
-    structured = mixture._model.covariances.simple().lift(Dense).each
+    structured = mixture._model.covariances.to_simple_form().to_form(Dense).each
     if np.abs(dense - structured).max() > _MAX_ROUNDING * np.abs(dense).max():
         raise ValueError(f"the numbers of sigma_tril are no covariances of model {model!r}")
     return mixture
@@ -121,7 +121,7 @@ def write_json(mixture: Mixture) -> bytes:
 
 def write_mclust(mixture: Mixture) -> bytes:
     """The JSON of mclust, as `read_json` takes it."""
-    dense = mixture._model.covariances.simple().lift(Dense).each
+    dense = mixture._model.covariances.to_simple_form().to_form(Dense).each
     dense = np.broadcast_to(dense, (mixture.n_components, *dense.shape[1:]))
     name = _MCLUST.get(mixture.family.name, mixture.family.name)
     weights = mixture.weights.tolist()

@@ -138,7 +138,7 @@ def of_loadings(model: Model, algebra: FactorAlgebra, free: Array) -> tuple[Arra
     noise = np.concatenate((np.zeros((n, d, n_shifted)), noise), axis=2)
     shifted = (free[:, None, None] * shifted).reshape(n, d, n_factors, -1)
     noise = free[:, None, None] * noise
-    factors, _, failed = factorise(covariances.simple().each)
+    factors, _, failed = factorise(covariances.to_simple_form().each)
     if failed.any():
         raise NotSmooth("a covariance is singular")
     of_each = zip(factors, covariances.each, shifted, noise, strict=True)

@@ -103,7 +103,7 @@ def joined(at: Coordinates, own: Array, row_weight: float) -> Array:
 
 def slopes(at: Coordinates, source: Source, engine: Engine[Any]) -> Array:
     """∂ Σ s S_i / ∂θ, (n_all, p), by two passes for each coordinate."""
-    columns, row_weight = [], source.profile.total_weight
+    columns, row_weight = [], source.row_statistics.total_weight
     for point in DIFFERENCE_STEP * np.eye(at.size):
         ends = (expected(at, source, engine, at.at(end).parameters) for end in (point, -point))
         above, below = (joined(at, own, row_weight) for own in ends)
@@ -142,7 +142,7 @@ class Differences:
 
     def __call__(self, leaf: Block) -> Sums:
         n_rows = MAX_SCORES // (TILE_ROWS * (len(self.here.means) + self.has_noise + len(self.ends))) * TILE_ROWS
-        return reduce(add, map(self._sums, leaf.cut(max(n_rows, TILE_ROWS))))
+        return reduce(add, map(self._sums, leaf.split(max(n_rows, TILE_ROWS))))
 
     def _sums(self, part: Block) -> Sums:
         responsibilities = self.engine.responsibilities(part, self.here).T

@@ -36,7 +36,7 @@ class Partition:
     parameters: Parameters | None = None
     rule: AssignmentRule = AssignmentRule.ASSIGNMENT
     responsibilities: Callable[[Block], Array] | None = None
-    searched: DistinctRows | None = None
+    search_rows: DistinctRows | None = None
     seed: int = 0
 
     @property

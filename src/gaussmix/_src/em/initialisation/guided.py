@@ -118,7 +118,7 @@ def _agreement(leaf: Block, responsibilities: Callable[[Block], Array], n_compon
     """For each component and part, the row weight of the part that the component may have."""
     agreement = np.zeros(())
     for piece in pieces((leaf.n_rows, n_components)):
-        part = leaf.between(*piece.indices(leaf.n_rows)[:2])
+        part = leaf.row_range(*piece.indices(leaf.n_rows)[:2])
         possible = _possible(part, n_components)
         if part.row_weight is not None:
             possible = possible * part.row_weight[:, None]

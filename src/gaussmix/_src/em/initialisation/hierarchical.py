@@ -119,7 +119,7 @@ def build_hierarchy(sample: DistinctRows) -> Hierarchy:
         if tree.hierarchy is None:
             scaling = _scaling(sample)
             leaves = _leaves(sample)
-            offsets = sample.filled[leaves] - sample.filled[0]
+            offsets = sample.mean_imputed[leaves] - sample.mean_imputed[0]
             merges = (
                 np.empty((0, 2))
                 if len(leaves) == 1
@@ -134,7 +134,7 @@ def build_hierarchy(sample: DistinctRows) -> Hierarchy:
 def hierarchical(sample: DistinctRows, engine: Engine[Any], n_components: int, rng: np.random.Generator) -> Partition:
     """Rows of the tree keep their cluster. If the tree lacks some rows, each row goes to the nearest cluster centre."""
     if n_components == 1:
-        return nearest_centre(sample.filled[:1])
+        return nearest_centre(sample.mean_imputed[:1])
     tree = build_hierarchy(sample)
     n_clusters = min(n_components, len(tree.leaves))
     clusters = tree.cut(n_clusters)
@@ -142,7 +142,7 @@ def hierarchical(sample: DistinctRows, engine: Engine[Any], n_components: int, r
         labels = np.empty(len(sample.rows), dtype=np.intp)
         labels[tree.leaves] = clusters
         return Partition(responsibilities=LeafLabels(labels, sample.rank, n_components))
-    leaves = sample.filled[tree.leaves]
+    leaves = sample.mean_imputed[tree.leaves]
     centres = np.array([leaves[clusters == cluster].mean(axis=0) for cluster in range(n_clusters)])
     centres = np.resize(centres, (n_components, leaves.shape[1]))
     return Partition(Parameters(np.zeros(n_components), centres, tree.scaling.whitening), AssignmentRule.HARD)
@@ -182,9 +182,9 @@ def _leaves(sample: DistinctRows) -> NDArray[np.intp]:
 def _scaling(sample: DistinctRows) -> _Scaling:
     """How Ward's hierarchy scales the rows of a sample."""
     fraction = (sample.weight / sample.weight.sum())[:, None]
-    deviations = np.sqrt(robust_variances(sample.filled, sample.weight))
+    deviations = np.sqrt(robust_variances(sample.mean_imputed, sample.weight))
     scale = 1.0 / np.where(deviations > 0, deviations, 1.0)
-    offsets = (sample.filled - (fraction * sample.filled).sum(axis=0)) * scale
+    offsets = (sample.mean_imputed - (fraction * sample.mean_imputed).sum(axis=0)) * scale
     is_wide = 1 < len(offsets) < len(scale)  # then products of rows are fewer than products of features
     weighted = np.sqrt(fraction) * offsets
     inner = (

@@ -42,9 +42,9 @@ def spread_centres(sample: DistinctRows, n_components: int, rng: np.random.Gener
 
 def _complete_rows(sample: DistinctRows) -> DistinctRows:
     """The complete rows; all, with means in missing cells, where few are complete."""
-    complete = sample.complete
+    complete = sample.complete_rows
     enough = complete.weight.sum() > MIN_COMPLETE_WEIGHT * sample.weight.sum()
-    return complete if enough else replace(sample, rows=sample.filled)
+    return complete if enough else replace(sample, rows=sample.mean_imputed)
 
 
 def count_candidates(n_components: int) -> int:
@@ -62,10 +62,10 @@ def search(sample: DistinctRows, engine: Engine[Any], n_components: int, rng: np
 
     Moves are evaluated on complete rows. With few complete rows there are no moves.
     """
-    result, complete = kmeans(sample, engine, n_components, rng), sample.complete
+    result, complete = kmeans(sample, engine, n_components, rng), sample.complete_rows
     if complete.weight.sum() <= MIN_COMPLETE_WEIGHT * sample.weight.sum():
         return result
-    return replace(result, searched=complete, seed=int(rng.integers(2**63)))
+    return replace(result, search_rows=complete, seed=int(rng.integers(2**63)))
 
 
 def lloyd(sample: DistinctRows, engine: Engine[Any], centres: Array) -> Array:

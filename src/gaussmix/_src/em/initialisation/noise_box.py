@@ -28,7 +28,7 @@ def noise_of_rows(fraction: float, source: Source) -> Background:
     """
     cells = source.collect(Cells)
     sides = cells.ends[1] - cells.ends[0]
-    is_whole = cells.n_seen.min() == source.profile.n_positive
+    is_whole = cells.n_seen.min() == source.row_statistics.n_positive
     principal, is_flat = None, not (sides > 0).all()
     if source.n_features > 1 and is_whole and not is_flat:
         principal = _principal_sides(source)

@@ -109,7 +109,7 @@ def find_outliers(sample: DistinctRows, max_outliers: int) -> Outliers | None:
     """
     if max_outliers == 0:
         return None
-    low, high = sample.middle
+    low, high = sample.central_range
     reach = np.where(high > low, MAX_RELATIVE_DISTANCE * (high - low), np.inf)
     corners = np.array([np.fmin.reduce(sample.rows, axis=0), np.fmax.reduce(sample.rows, axis=0)])
     if not (_distance(corners, low, high, reach) > 1).any():

@@ -44,13 +44,13 @@ class DistinctRows:
     rank: NDArray[np.intp] | None = None
 
     @property
-    def complete(self) -> DistinctRows:
+    def complete_rows(self) -> DistinctRows:
         """The rows without missing cells."""
         missing = np.isnan(self.rows).any(axis=1)
         return DistinctRows(self.rows[~missing], self.weight[~missing]) if missing.any() else self
 
     @cached_property
-    def filled(self) -> Array:
+    def mean_imputed(self) -> Array:
         """The rows with the mean of a feature in its missing cells."""
         missing = np.isnan(self.rows)
         if not missing.any():
@@ -72,7 +72,7 @@ class DistinctRows:
         drawn = np.searchsorted(cumulative, uniform * cumulative[-1], side="right")
         return np.minimum(drawn, len(cumulative) - 1)
 
-    def part(self, wanted: int, rng: np.random.Generator) -> DistinctRows:
+    def subsample(self, wanted: int, rng: np.random.Generator) -> DistinctRows:
         """Draw about `wanted` rows by weight, and add the extreme rows; return all rows if that is nearly all.
 
         The extreme rows have the smallest or largest value of a feature; with them no outlier is lost. If they are not
@@ -95,11 +95,11 @@ class DistinctRows:
 
         These are all rows if they are fewer than `MIN_ROWS_OF_PARTS`, or if a few heavy ones take most of the draws.
         """
-        sample = self if len(self.rows) < MIN_ROWS_OF_PARTS else self.part(KMEANS_ROWS * n_components, rng)
+        sample = self if len(self.rows) < MIN_ROWS_OF_PARTS else self.subsample(KMEANS_ROWS * n_components, rng)
         return sample if len(sample.rows) >= MIN_KMEANS_ROWS * n_components else self
 
     @cached_property
-    def middle(self) -> tuple[Array, Array]:
+    def central_range(self) -> tuple[Array, Array]:
         """The ends of the middle three quarters of the weight, (n_features,) each.
 
         The smallest value with more than an eighth of the weight at or below it, and the largest with more at or above.

@@ -143,7 +143,7 @@ class Conjugate:
         crossed = self.scale[:, None] * spec.projection.swapaxes(1, 2)
         variances = np.broadcast_to(self.scale[:, None], (*crossed.shape[:2], 1))
         both = np.concatenate((crossed, variances), axis=2)
-        return both[0] if spec.pooled else both
+        return both[0] if spec.is_pooled else both
 
     def log_density(self, model: Model) -> float:
         """Log density of a model, nats, up to a constant."""
@@ -250,7 +250,7 @@ class Posterior(Objective):
         weights, means, covariances = self.weighting.nearest(result.weights), self._put(model.means), model.covariances
         if self.covariances is not None:
             indices = list(self.fixed_covariances)
-            covariances = covariances.put(indices, self.covariances.take(indices))
+            covariances = covariances.replace_components(indices, self.covariances.take(indices))
         return replace(result, weights=weights, means=means, covariances=covariances).beside(model.noise)
 
     def n_fixed(self, model: Model) -> int:

@@ -351,7 +351,7 @@ def _part(sample: DistinctRows, em: LocalEM, model: Model, wanted: tuple[int, in
         return sample
     n_components = model.n_components
     least = wanted[2] if model.family.is_shared else wanted[1]
-    return sample.part(n_components * max(least, wanted[0] * model.n_parameters // n_components), em.rng)
+    return sample.subsample(n_components * max(least, wanted[0] * model.n_parameters // n_components), em.rng)
 
 
 class _Ascent:

@@ -223,7 +223,7 @@ class Acceleration:
             coefficients = exponential(coordinates[:n_weights] - coordinates[:n_weights].max())
             means = coordinates[n_weights:][:n_means].reshape(like.means.shape)
             rest = coordinates[n_weights + n_means :].reshape(len(like.covariances.each), -1)
-            covariances = like.covariances.at(rest)
+            covariances = like.covariances.from_coordinates(rest)
         if not (np.isfinite(coordinates).all() and np.isfinite(covariances.each).all()):
             return None
         coefficients /= coefficients.sum()
@@ -232,7 +232,7 @@ class Acceleration:
             noise = noise.weighing(float(coefficients[-1]))
         if not like.family.is_step:  # a structure may constrain covariances beyond their coordinates
             spec = like.family.moment_spec(None)
-            second = covariances.each[0] if spec.pooled else (weights * covariances.each.T).T
+            second = covariances.each[0] if spec.is_pooled else (weights * covariances.each.T).T
             if spec.second is Second.TRACE:
                 second = second * like.n_features
             scatter = Scatter(weights, second, like.n_features, spec)

@@ -82,7 +82,7 @@ class StepTask:
         task = replace(self, responsibilities=None)
 
         def of_leaf(leaf: Block) -> BlockMoments:
-            parts = (replace(part, assignment=responsibilities(part)) for part in leaf.cut(n_rows))
+            parts = (replace(part, assignment=responsibilities(part)) for part in leaf.split(n_rows))
             return reduce(add, (task.call(part, self.open(part)) for part in parts))
 
         return block.sum_of(of_leaf)
@@ -105,4 +105,4 @@ def collect_facts(source: Source, engine: Engine[Any], spec: MomentSpec) -> Fact
         with limit_threads(engine.n_threads):
             return source.collect(Spread)
 
-    return source.cached((engine, spec), lambda: engine.prepare(source.profile, spec, spread))
+    return source.cached((engine, spec), lambda: engine.prepare(source.row_statistics, spec, spread))

@@ -118,7 +118,7 @@ def em_step(
     components. `facts` are `Moments.facts` of the step before; None in a first step.
     """
     spec = model.family.moment_spec(model.covariances)
-    is_distant = spec.pooled and loss(_centre(model), model) > MAX_LOSS
+    is_distant = spec.is_pooled and loss(_centre(model), model) > MAX_LOSS
     anchor = model.means if is_distant else None
     task = StepTask(engine, model.n_components, objective.parameters(model), spec, anchor=anchor, facts=facts)
     moments = task.over(source)

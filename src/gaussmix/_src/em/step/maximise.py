@@ -57,7 +57,7 @@ def initial_models(
         candidates = [first, *family.other_initial_covariances(scatter)]
     else:
         indices = np.flatnonzero(empty)  # these keep their covariances; a shared covariance is kept whole
-        candidates = [first.put(indices, current.take(indices)) if indices.size else first]
+        candidates = [first.replace_components(indices, current.take(indices)) if indices.size else first]
     models, wrong = [], set[int]()
     for covariances in candidates:
         model = Model(weights, means, covariances, family)
@@ -104,7 +104,7 @@ def _update_covariances(current: Model, scatter: Scatter, frozen: Collection[int
         return covariances
     if not frozen or covariances.is_shared:
         return current.family.update(scatter, covariances)
-    return covariances.put(moving, current.family.update(scatter.part(moving), covariances.take(moving)))
+    return covariances.replace_components(moving, current.family.update(scatter.part(moving), covariances.take(moving)))
 
 
 def loss(anchor: Array, model: Model) -> float:
@@ -130,7 +130,7 @@ def _fill_empty(scatter: Scatter, empty: NDArray[np.bool_]) -> Scatter:
     Families divide by the degrees of freedom, so these must be positive. They are too small to change shared
     covariances.
     """
-    if not empty.any() or scatter.spec.pooled:
+    if not empty.any() or scatter.spec.is_pooled:
         return scatter
     degrees, second = np.array(scatter.degrees), np.array(scatter.second)
     degrees[empty], second[empty] = EMPTY_SCATTER * degrees.sum(), EMPTY_SCATTER * second.sum(axis=0)

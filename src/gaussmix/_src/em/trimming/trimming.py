@@ -85,7 +85,7 @@ def leave_out(
     if min(cutoff - between[0], between[1] - cutoff) <= 4 * slack:
         return None
     low, high = cutoff - slack, cutoff + slack
-    if source.profile.largest_weight is None:  # counts have no rounding
+    if source.row_statistics.largest_weight is None:  # counts have no rounding
         first, end = np.searchsorted(nearby.scores, low), np.searchsorted(nearby.scores, high, side="right")
         lost, tied = nearby.below + float(nearby.weights[:first].sum()), float(nearby.weights[first:end].sum())
     else:  # the bits of these sums must not depend on how the cutoff was found: a resumed fit finds it otherwise
@@ -110,7 +110,7 @@ class Trimmed(Source):
         self.n_rows, self.n_features, self.dtype = source.n_rows, source.n_features, source.dtype
         self.memory, self.is_read_again = source.memory, source.is_read_again
         self.may_miss, self.has_errors, self.has_log_prior = source.may_miss, source.has_errors, source.has_log_prior
-        self._source, self._fraction = source.fresh(), fraction
+        self._source, self._fraction = source.without_states(), fraction
         self._last: _LastPass | None = None
 
     def blocks(self) -> Iterable[Block]:
@@ -127,7 +127,7 @@ class Trimmed(Source):
     def map_merge(self, task: Task[S]) -> S:
         if not isinstance(task, StepTask) or task.parameters is None:
             return self._source.map_merge(task)
-        if task.spec.pooled and task.anchor is None:  # about an anchor, an engine reads no totals of all rows
+        if task.spec.is_pooled and task.anchor is None:  # about an anchor, an engine reads no totals of all rows
             task = replace(task, anchor=task.parameters.means)
         last = self._at(task.engine, task.parameters)
         return self._source.map_merge(_TrimmedStep(task, last.log_density, last.rule))
@@ -151,7 +151,7 @@ class Trimmed(Source):
         last = self._last
         if last is not None and last.log_density.parameters is parameters:
             return last
-        left_out = self._fraction * self._source.profile.total_weight
+        left_out = self._fraction * self._source.row_statistics.total_weight
         log_density = _LogDensity(engine, parameters, 0 if last is None else last.log_density.step + 1)
         bounds = None if last is None or self.is_incomplete else fall(last.log_density.parameters, parameters)
         task, rule = log_density, None
@@ -165,9 +165,9 @@ class Trimmed(Source):
         self._last = _LastPass(task, rule)
         return self._last
 
-    def fresh(self) -> Self:
-        twin = super().fresh()
-        twin._source, twin._last = self._source.fresh(), None
+    def without_states(self) -> Self:
+        twin = super().without_states()
+        twin._source, twin._last = self._source.without_states(), None
         return twin
 
 
@@ -274,7 +274,7 @@ def _reweighted(
     block: Block, log_density: _LogDensity, rule: TrimmingRule, state: _TrimmingState | None = None
 ) -> list[Block]:
     state = state or _TrimmingState()
-    weights = [rule.weight(log_density.call(leaf, state), leaf.row_weight) for leaf in block.cut()]
+    weights = [rule.weight(log_density.call(leaf, state), leaf.row_weight) for leaf in block.split()]
     return [replace(block, row_weight=np.concatenate(weights))]
 
 
@@ -288,7 +288,7 @@ def _widths(sample: DistinctRows) -> Array:
 
     Where the middle is one number, the standard deviation.
     """
-    low, high = sample.middle
+    low, high = sample.central_range
     return np.where(high > low, high - low, np.sqrt(robust_variances(sample.rows, sample.weight)))
 
 
@@ -331,7 +331,7 @@ class Trim:
         n_features = len(widths)
         family = without_constraints(Diagonal, is_shared=True)
         partitions = [start(rows, engine, n_components, rng).scaled]
-        partitions += [nearest_centre(rows.filled[rows.draw(rng.random(n_components))]) for _ in range(N_TRIES)]
+        partitions += [nearest_centre(rows.mean_imputed[rows.draw(rng.random(n_components))]) for _ in range(N_TRIES)]
         runs = list[State]()
         for partition in partitions:
             with suppress(SingularCovarianceError):

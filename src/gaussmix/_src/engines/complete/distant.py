@@ -91,7 +91,7 @@ def distant_rows(block: Block, parameters: Parameters, log_density: LogDensity) 
     # A background is near to every row.
     if block.log_prior is None and (parameters.log_background >= limit or _are_in_box(block, parameters)):
         return np.empty(0, dtype=np.intp)
-    return np.flatnonzero(np.concatenate([log_density(part, parameters) for part in block.cut()]) < limit)
+    return np.flatnonzero(np.concatenate([log_density(part, parameters) for part in block.split()]) < limit)
 
 
 def _are_in_box(block: Block, parameters: Parameters) -> bool:

@@ -94,7 +94,7 @@ class CompleteEngine(InOneCall):
         return self
 
     def prepare(self, profile: RowStatistics, spec: MomentSpec, spread: Callable[[], Spread]) -> CompleteFacts:
-        is_pooled = spec == MomentSpec(Second.FULL, pooled=True)
+        is_pooled = spec == MomentSpec(Second.FULL, is_pooled=True)
         return CompleteFacts(profile.n_rows, spread() if is_pooled else None)
 
     def open(self, block: Block, spec: MomentSpec, n_components: int) -> CompleteState:
@@ -136,7 +136,7 @@ class CompleteEngine(InOneCall):
             with np.errstate(over="ignore", invalid="ignore"):
                 if spec.second is Second.TRACE:
                     second = np.add.accumulate(second, axis=1)[:, -1]  # `sum` adds up in another order
-                second = np.asarray(second.sum(axis=0)) if spec.pooled else second
+                second = np.asarray(second.sum(axis=0)) if spec.is_pooled else second
         if facts is not None and parameters is not None and sums.visits is not None:
             counts = Counts(*sums.visits.tolist())
             ordering = facts.ordering.after(pack_parameters(parameters), counts, facts.n_rows)
@@ -165,7 +165,7 @@ class CompleteEngine(InOneCall):
         from gaussmix._src.engines.complete import distant  # few fits have such rows
 
         tree, n_active = Tree[BlockMoments](), 0.0
-        for index, leaf in enumerate(block.cut()):
+        for index, leaf in enumerate(block.split()):
             first = index * LEAF_ROWS
             part = visit.in_leaves(slice(first, first + LEAF_ROWS))
             sums, n_distant, active_in_leaf = self._sum(leaf, plan, part)
@@ -276,7 +276,7 @@ def _plan(
         about = np.ascontiguousarray(anchor)
     else:
         about = np.zeros(shape) if parameters is None else np.ascontiguousarray(parameters.means)
-    each = replace(spec, second=second, pooled=False)  # pooled in `finish`
+    each = replace(spec, second=second, is_pooled=False)  # pooled in `finish`
     if parameters is None:
         return StepPlan(no_arguments(about), about, each, rule)
     has_background = parameters.log_background > -np.inf  # which has a part of the scatter

@@ -78,7 +78,7 @@ class SingularColumns:
         """The singular columns of the rows of a source, for structures whose fits failed."""
         if not failed:
             return cls()
-        constant, n_rows = constant_columns(source), source.profile.n_positive
+        constant, n_rows = constant_columns(source), source.row_statistics.n_positive
         if all(family.kind.second <= Second.DIAGONAL for family in failed):
             return cls(constant)
         if n_rows <= source.n_features:
@@ -163,7 +163,7 @@ def diagnose_components(run: State, names: Sequence[str] | None) -> list[Diagnos
     noted = {event.component for event in run.trace.events}
     others = sorted((k, why) for k, why in run.trace.frozen.items() if k not in noted)
     result += [Diagnosis(k, None, None, f"{why.value}, and is frozen") for k, why in others]
-    error = run.model.covariances.rounding
+    error = run.model.covariances.rounding_error
     for k in (error > MIN_ROUNDING).nonzero()[0].tolist():
         cause = f"nearly singular covariance, so that rounding changes log densities by about {error[k]:.1g} nats"
         result.append(Diagnosis(k, feature_name(_best_determined(run.model, k), names), None, cause))

@@ -65,7 +65,9 @@ def prior_components(problem: Problem, run: State) -> list[int]:
     objective = problem.objective
     if type(objective) is not Posterior or objective.prior is None:  # a variational one tells masses itself
         return []
-    light = np.flatnonzero(run.model.weights * problem.data.original.profile.total_weight < MIN_DESCRIBED_ROWS).tolist()
+    light = np.flatnonzero(
+        run.model.weights * problem.data.original.row_statistics.total_weight < MIN_DESCRIBED_ROWS
+    ).tolist()
     return [k for k in light if k not in run.trace.frozen and k not in objective.weighting.fixed]
 
 

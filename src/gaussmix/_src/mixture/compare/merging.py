@@ -187,7 +187,7 @@ def _sums(leaf: Block, evaluate: BlockTask, clusters: NDArray[np.intp], pairs: S
         ]
         return np.concatenate([(part.weight[:, None] * each).sum(axis=0) for each in values])
 
-    return reduce(add, map(part_sums, leaf.cut(max(1, MAX_PAIR_VALUES // (1 + len(pairs))))))
+    return reduce(add, map(part_sums, leaf.split(max(1, MAX_PAIR_VALUES // (1 + len(pairs))))))
 
 
 def _entropy(probabilities: Array) -> Array:

@@ -35,8 +35,8 @@ def transform(model: Model, A: ArrayLike, b: ArrayLike | None) -> Model:
         raise ValueError(f"b must have shape ({len(matrix)},), not {offset.shape}.")
     _ = model.whitening  # raises SingularCovarianceError: a failure further on is then A's doing
     with np.errstate(over="ignore", invalid="ignore"):
-        covariances, means = model.covariances.simple().transform(matrix), model.means @ matrix.T + offset
-        dense = covariances.lift(Dense).each
+        covariances, means = model.covariances.to_simple_form().transform(matrix), model.means @ matrix.T + offset
+        dense = covariances.to_form(Dense).each
     variances = np.diagonal(dense, axis1=1, axis2=2)[:, matrix.any(axis=1)]
     if not (np.isfinite(means).all() and np.isfinite(dense).all() and (variances >= _MIN_NORMAL).all()):
         raise ValueError("A x + b is beyond the range of float64: rescale A.")
@@ -52,7 +52,7 @@ def transform(model: Model, A: ArrayLike, b: ArrayLike | None) -> Model:
 def convolve(model: Model, covariance: ArrayLike) -> Model:
     """The distribution of x + e with independent Gaussian noise e of mean 0."""
     noise = _noise(covariance, model.n_components, model.n_features)
-    own, noise = _lifted([model.covariances.simple(), noise])
+    own, noise = _lifted([model.covariances.to_simple_form(), noise])
     with np.errstate(over="ignore"):
         covariances = replace(own, each=own.each + noise.each)
     if not np.isfinite(covariances.each).all():
@@ -67,10 +67,10 @@ def product(one: Model, other: Model) -> Model:
     so far apart that the weights of pairs would have no digits, and `SingularCovarianceError` where a covariance is not
     positive definite.
     """
-    pair = [model.covariances.simple() for model in (one, other)]
+    pair = [model.covariances.to_simple_form() for model in (one, other)]
     kind = _common_form(pair)
     is_shared = all(covariances.is_shared for covariances in pair)
-    first, second = (c.lift(Dense if kind is Dense else Diagonal).each for c in pair)
+    first, second = (c.to_form(Dense if kind is Dense else Diagonal).each for c in pair)
     offsets = other.means - one.means[:, None]
     with np.errstate(over="ignore"):
         log_scale, squared, steps, covariances = (_matrices if kind is Dense else _diagonals)(first, second, offsets)
@@ -93,7 +93,7 @@ def concatenate(models: Sequence[Model], weights: ArrayLike) -> Model:
         raise ValueError(f"weights must be one for each of {len(models)} mixtures, not {len(fractions)}.")
     if (fractions < 0).any() or abs(fractions.sum() - 1) > SUM_TOLERANCE:
         raise ValueError(f"weights must be 0 or more and sum to 1, not {fractions.tolist()!r:.60}.")
-    covariances = _concatenated([model.covariances.simple() for model in models])
+    covariances = _concatenated([model.covariances.to_simple_form() for model in models])
     together = np.concatenate([fraction * model.weights for fraction, model in zip(fractions, models, strict=True)])
     means = np.concatenate([model.means for model in models])
     return _sound(Model(together, means, covariances, unconstrained(covariances)))
@@ -113,7 +113,7 @@ def _noise(covariance: ArrayLike, n_components: int, d: int) -> Covariances:
     if noise.shape not in ((), (d,), (d, d)):
         raise ValueError(f"covariance must be a number, or of shape ({d},) or ({d}, {d}), not {noise.shape}.")
     form = (Isotropic, Diagonal, Dense)[noise.ndim]
-    matrix = form(noise[None], n_components, d, is_shared=True).lift(Dense).each[0]
+    matrix = form(noise[None], n_components, d, is_shared=True).to_form(Dense).each[0]
     if not is_symmetric(matrix):
         raise ValueError("covariance is not symmetric: give, for instance, (C + C.T) / 2.")
     deviations = np.sqrt(np.abs(np.diagonal(matrix)))
@@ -131,7 +131,7 @@ def _noise(covariance: ArrayLike, n_components: int, d: int) -> Covariances:
 
 def _lifted(all_of_them: Sequence[Covariances]) -> list[Covariances]:
     """Spherical, diagonal or dense covariances in the form of the most general of them."""
-    return [covariances.lift(_common_form(all_of_them)) for covariances in all_of_them]
+    return [covariances.to_form(_common_form(all_of_them)) for covariances in all_of_them]
 
 
 def _common_form(all_of_them: Sequence[Covariances]) -> type[Isotropic | Diagonal | Dense]:

@@ -88,7 +88,7 @@ def row_pieces(
     For one row, a matrix product makes `product` multiplications and an array holds `array` numbers.
     """
     step = min(max(MIN_PRODUCT_ROWS, MAX_VALUES_AT_ONCE // product), max(1, MAX_VALUES_AT_ONCE // array))
-    for part in block.cut(MAX_ROWS_PER_CALL):
+    for part in block.split(MAX_ROWS_PER_CALL):
         shared = engine.responsibilities(part, parameters)
         for first in range(0, part.n_rows, step):
             piece = slice(first, first + step)

@@ -96,14 +96,14 @@ class PartReader(Reader):
     def __init__(self, table: DaskTable) -> None:
         about, self._table = table.about, table
         self.name, self.names, self.dtype, self.weights = about.name, about.names, about.dtype, about.weights
-        self.has_names, self.may_miss, self.integers = about.has_names, about.may_miss, about.integers
+        self.has_names, self.may_miss, self.integer_columns = about.has_names, about.may_miss, about.integer_columns
         self.n_rows = sum(table.sizes or dask.compute(*[part.n_rows for part in table.parts]))
 
     def parts(self) -> Iterator[Block]:
         return (dask.compute(part)[0] for part in self._table.parts)
 
     def put_part(self, part: Block, first: int, rows: Rows, row_weight: Array | None) -> None:
-        taken = part.between(first, first + len(rows))
+        taken = part.row_range(first, first + len(rows))
         rows[...] = taken.rows
         if row_weight is not None:
             row_weight[...] = taken.row_weight

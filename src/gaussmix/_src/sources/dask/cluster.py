@@ -364,13 +364,13 @@ def _piece(part: Sequence[Block], first: int, end: int) -> list[Block]:
     result = []
     for block in part:
         if first < block.n_rows and end > 0:
-            result.append(block.between(max(first, 0), min(end, block.n_rows)))
+            result.append(block.row_range(max(first, 0), min(end, block.n_rows)))
         first, end = first - block.n_rows, end - block.n_rows
     return result
 
 
 def _join(first_row: int, pieces: Sequence[Sequence[Block]]) -> WorkerPartition:
-    whole = Block.joined([block for piece in pieces for block in piece])
+    whole = Block.concatenate([block for piece in pieces for block in piece])
     return WorkerPartition(list(nodes([replace(whole, first_row=first_row)])))
 
 
@@ -396,7 +396,7 @@ def _total(trees: Iterable[Tree[Any]]) -> Any:
 
 def _leaf(partition: WorkerPartition, index: int) -> list[Block]:
     """A leaf of a target by its number there; none beyond the last."""
-    leaves = (leaf for block in partition.blocks for leaf in block.cut())
+    leaves = (leaf for block in partition.blocks for leaf in block.split())
     return list(islice(leaves, index, index + 1))
 
 

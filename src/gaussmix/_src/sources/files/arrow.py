@@ -56,11 +56,11 @@ class Columns:
         types = [schema.field(column).type for column in self.names]
         is_single = all(kind in (pa.float32(), pa.float16()) for kind in types)
         self.dtype = np.dtype(np.float32 if is_single else np.float64)
-        self.integers: Sequence[int] = [at for at, kind in enumerate(types) if kind in _LONG_INTEGERS]
+        self.integer_columns: Sequence[int] = [at for at, kind in enumerate(types) if kind in _LONG_INTEGERS]
 
     def about(self, *, may_miss: bool, has_names: bool = True) -> About:
         """What other processes need to know of these columns."""
-        return About(self.name, self.names, self.weights, self.dtype, 0, may_miss, has_names, self.integers)
+        return About(self.name, self.names, self.weights, self.dtype, 0, may_miss, has_names, self.integer_columns)
 
     @property
     def read_columns(self) -> list[str]:

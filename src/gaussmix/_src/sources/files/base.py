@@ -45,7 +45,7 @@ class About:
     n_rows: int = 0
     may_miss: bool = False
     has_names: bool = True
-    integers: Sequence[int] = ()
+    integer_columns: Sequence[int] = ()
 
     def only(self, columns: Sequence[int] | None) -> About:
         """Of the table with the columns at some indices; None for all."""
@@ -83,7 +83,7 @@ class Reader(ABC):
     order: str = "F"  # "C" or "F", how rows lie in the buffers that cursors fill fastest
     has_names: bool = True  # whether the names are the table's own
     may_miss: bool = False  # cells of features may be missing
-    integers: Sequence[int] = ()  # as for `Source`
+    integer_columns: Sequence[int] = ()  # as for `Source`
     versions: FileVersions = FileVersions(())  # of the files, which may not change; none for other tables
 
     @abstractmethod
@@ -124,14 +124,14 @@ class Cursor:
         Raises OSError, or ValueError with the place, for what can't be read or used.
         """
         reader, first = self._reader, 0
-        block = replace(room, first_row=self._n_read).between(0, reader.n_rows - self._n_read)
+        block = replace(room, first_row=self._n_read).row_range(0, reader.n_rows - self._n_read)
         while first < block.n_rows:
             if self._row == self._n_rows:
                 self._part, self._row = next(self._parts, None), 0
                 if self._part is None:
                     raise OSError(EIO, f"has fewer rows than the {reader.n_rows} it had before", reader.name)
                 self._n_rows = getattr(self._part, "num_rows" if hasattr(self._part, "num_rows") else "n_rows")
-            some = block.between(first, first + self._n_rows - self._row)
+            some = block.row_range(first, first + self._n_rows - self._row)
             reader.put_part(self._part, self._row, some.rows, some.row_weight)
             first, self._row = first + some.n_rows, self._row + some.n_rows
         check_numbers(reader, self._n_read, block.rows, block.row_weight)
@@ -160,7 +160,7 @@ class FileSource(Source):
         self.n_rows, self.n_features, self.dtype = reader.n_rows, len(reader.names), reader.dtype
         self.feature_names = tuple(reader.names) if reader.has_names else None
         self.reader, self.memory, self.may_miss = reader, int(STATES_FRACTION * memory), reader.may_miss
-        self.integers = reader.integers
+        self.integer_columns = reader.integer_columns
         limit = max(min(MAX_CHUNK_BYTES, memory // (4 * N_BUFFERS)) // reader.bytes_of(LEAF_ROWS), 1)
         self._chunk_rows = min(1 << (limit.bit_length() - 1), count_leaves(self.n_rows)) * LEAF_ROWS
 
@@ -179,7 +179,7 @@ class FileSource(Source):
     def sample(self, n_rows: int) -> Block:
         if self.n_rows <= n_rows:
             # Copies, because the buffers of the blocks are used again.
-            return Block.joined(block.take(np.arange(block.n_rows), block.first_row) for block in self.blocks())
+            return Block.concatenate(block.take(np.arange(block.n_rows), block.first_row) for block in self.blocks())
         self.collect(RowStatistics)  # found out together with the sample
         return super().sample(n_rows)
 
@@ -258,9 +258,9 @@ def opened(reader: Reader, memory: int) -> Source:
     with closing(Cursor(reader)) as cursor:
         block = cursor.read(reader.room(reader.n_rows))
     source = ArraySource(block.rows, block.row_weight)
-    _check_some_weight(reader, source.profile)
+    _check_some_weight(reader, source.row_statistics)
     source.feature_names = tuple(reader.names) if reader.has_names else None
-    source.may_miss, source.integers = reader.may_miss, reader.integers
+    source.may_miss, source.integer_columns = reader.may_miss, reader.integer_columns
     return source
 
 
@@ -271,7 +271,7 @@ class Chosen(NamedTuple):
     indices: list[int]
     weight_index: int | None
     dtype: np.dtype[Any]  # the type of the rows
-    integers: list[int]
+    integer_columns: list[int]
 
     @classmethod
     def from_columns(

@@ -138,7 +138,7 @@ def _copied(table: BatchReader, path: Path) -> NpyReader:
     """A reader of the numbers of a table that a file is a copy of."""
     reader = NpyReader([path], table.read_columns, table.names, table.weights, table.dtype)
     reader.name, reader.origin, reader.has_names = table.name, table, table.has_names
-    reader.integers = table.integers
+    reader.integer_columns = table.integer_columns
     return reader
 
 

@@ -104,7 +104,7 @@ class NpyReader(Reader):
                 )
         all_names = names or invented_names(first.n_columns)
         chosen = Chosen.from_columns(self.name, all_names, columns, weights, first.dtype)
-        self.names, self.column_indices, self.weight_index, _, self.integers = chosen
+        self.names, self.column_indices, self.weight_index, _, self.integer_columns = chosen
         self.weights, self.dtype = weights, dtype or chosen.dtype
         self.n_rows = sum(file.n_rows for file in self.files)
         self.is_whole = self.column_indices == list(range(first.n_columns)) and first.dtype == self.dtype

@@ -181,7 +181,7 @@ class RayCluster(Remote):
         made = [start_task("change", _changed, block, sent, num_returns=2) for block in partitions]
         sizes = self._workers.results([size for _, size in made])
         blocks, about = [block for block, _ in made], self._about.only(columns)
-        source = RayCluster(self._workers, blocks, sizes, about, Block.between)
+        source = RayCluster(self._workers, blocks, sizes, about, Block.row_range)
         source.may_miss = self.may_miss
         return source
 
@@ -300,7 +300,7 @@ def _joined(
     first_row: int, bounds: Sequence[tuple[int, int]], about: About, cut: Callable[..., Block], *parts: Any
 ) -> tuple[Block, str | None]:
     """A target, and the first number in it that no fit can use."""
-    block = Block.joined([cut(part, first, end) for part, (first, end) in zip(parts, bounds, strict=True)])
+    block = Block.concatenate([cut(part, first, end) for part, (first, end) in zip(parts, bounds, strict=True)])
     rows = block.rows if block.rows.flags.forc else block.rows.copy(order="F")  # else each worker would copy them
     block = replace(block, first_row=first_row, rows=rows)
     return block, about.invalid_reason(block)
@@ -309,4 +309,4 @@ def _joined(
 def _changed(block: Block, change: Change) -> tuple[Block | None, int]:
     """The changed rows of a target, and how many there are."""
     blocks = [changed for each in nodes([block]) for changed in change(each)]
-    return Block.joined(blocks) if blocks else None, sum(each.n_rows for each in blocks)
+    return Block.concatenate(blocks) if blocks else None, sum(each.n_rows for each in blocks)

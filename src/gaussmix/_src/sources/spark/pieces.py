@@ -189,7 +189,7 @@ def parts(batches: Batches, layout: Layout, targets: Sequence[int] | None = None
                 target = (start + first) // size
                 end = min(block.n_rows, (target + 1) * size - start)
                 if targets is None or target in targets:
-                    yield _record(PARTS, target, start + first, pickle.dumps(block.between(first, end), 5))
+                    yield _record(PARTS, target, start + first, pickle.dumps(block.row_range(first, end), 5))
                 first = end
 
 
@@ -266,7 +266,7 @@ def done(index: int, nodes: list[Block], work: Work, store: StateStore, n_parts:
 
 def take(index: int, nodes: list[Block], max_bytes: int) -> Iterator[bytes]:
     """The rows of a target, in blocks of at most so many."""
-    return (pickle.dumps(part, 5) for block in nodes for part in block.cut(max_bytes))
+    return (pickle.dumps(part, 5) for block in nodes for part in block.split(max_bytes))
 
 
 def merge(batches: Batches, digests: NDArray[np.int64]) -> Batches:
@@ -299,7 +299,7 @@ def make_and_change(batches: Batches, layout: Layout, change: Change, size: int,
             yield make_piece(Block(0, np.empty((0, 0))), target.index, 0, invalid_reason=layout.changed)
             continue
         changed = (made for block in target.nodes for made in change(block))
-        for index, block in enumerate(piece for made in changed for piece in made.cut(size)):
+        for index, block in enumerate(piece for made in changed for piece in made.split(size)):
             yield make_piece(block, target.index, index)
 
 

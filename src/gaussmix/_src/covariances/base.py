@@ -115,14 +115,14 @@ class Covariances(ABC):
         return self
 
     def to_form(self, kind: type[Covariances]) -> Covariances:
-        """The same covariances of the form of `simple` in the form `kind`; unchanged if `kind` is less general.
+        """The same covariances of the form of `to_simple_form` in the form `kind`; unchanged if `kind` is less general.
 
         The order is `Isotropic`, `Diagonal`, `Dense`.
         """
         return self
 
     def inverse(self) -> Covariances:
-        """The precisions Σ_k⁻¹, in the form of `simple`; raises `SingularCovarianceError`."""
+        """The precisions Σ_k⁻¹, in the form of `to_simple_form`; raises `SingularCovarianceError`."""
         return replace(self.to_simple_form(), each=self.whitening.precisions())
 
     def take(self, components: Sequence[int] | Indices) -> Self:

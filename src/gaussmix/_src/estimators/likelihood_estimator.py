@@ -123,7 +123,7 @@ class LikelihoodEstimator(MixtureEstimator, ABC):
             mean[1, x0]    7.9124     0.0725   7.7702  8.0545
         variance[0, x0]    0.9278     0.0946   0.7598  1.1330
         variance[1, x0]     1.048      0.106    0.860   1.277
-        >>> gap = found.function(lambda mixture: abs(mixture.means[0, 0] - mixture.means[1, 0]))
+        >>> gap = found.estimate(lambda mixture: abs(mixture.means[0, 0] - mixture.means[1, 0]))
         >>> gap.conf_int().round(2)
         array([[7.7 , 8.09]])
         """

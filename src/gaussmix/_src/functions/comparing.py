@@ -97,7 +97,9 @@ def compare(
         fold = Folds(cv, 0).folds_at(slice(0, n_rows))
         scores = [_cross_validate(fit, fold, rows, weight, error) for fit in fits.values()]
         columns["cv"], columns["cv_se"] = ([*part] for part in np.transpose(scores))
-    return made_frame({name: [values[i] for i in order] for name, values in columns.items()}, summaries[0].library)
+    return made_frame(
+        {name: [values[i] for i in order] for name, values in columns.items()}, summaries[0].frame_library
+    )
 
 
 def _present(X: Any, *of_rows: ArrayLike | None) -> tuple[Any, ...]:

@@ -23,8 +23,8 @@ class ConvergenceDisplay(Display):
     Parameters
     ----------
     traces : for each start its values, nats. Nothing is shown of a start that failed.
-    best : the place of the run that was kept.
-    raised : the name of the values.
+    best_index : the place of the run that was kept.
+    objective_name : the name of the values.
 
     Attributes
     ----------

@@ -31,7 +31,7 @@ class DecisionRegionDisplay(FeatureDisplay):
 
     Parameters
     ----------
-    names : of the decisions, such as classes.
+    region_names : of the decisions, such as classes.
     x, y : where regions were computed, data units; y is empty in one feature.
     scores : (n_decisions, n_y, n_x), or (n_decisions, n_x): the largest decides. Of mixtures and classifiers they are
         probabilities; of detectors 0 and the level less the log density, nats.
@@ -56,7 +56,7 @@ class DecisionRegionDisplay(FeatureDisplay):
     >>> rng = np.random.default_rng(0)
     >>> X, y = np.concatenate([rng.normal(size=(50, 2)), rng.normal(4, 1, size=(50, 2))]), np.repeat(["a", "b"], 50)
     >>> display = DecisionRegionDisplay.from_estimator(GaussianMixtureClassifier().fit(X, y), X)
-    >>> display.names
+    >>> display.region_names
     ['a', 'b']
     """
 

@@ -27,7 +27,7 @@ class MergingDisplay(Display):
     Parameters
     ----------
     entropy : (n_components,), nats, of 1, 2, … clusters.
-    merged : (n_components − 1,), what was merged to get 1, 2, … clusters, such as "0+3".
+    merged_components : (n_components − 1,), what was merged to get 1, 2, … clusters, such as "0+3".
     overlap : (n_components − 1,), the overlap of the two that were merged, 0 to 1.
     n_clusters : where no two clusters overlap.
 
@@ -45,7 +45,7 @@ class MergingDisplay(Display):
     >>> from gaussmix.plot import MergingDisplay
     >>> m = Mixture([0.25, 0.25, 0.5], [[0.0], [1.0], [9.0]], [1.0, 1.0, 1.0], FAMILIES["spherical"])
     >>> display = MergingDisplay.from_estimator(m, m.sample(300, rng=0)[0])
-    >>> display.merged, display.n_clusters
+    >>> display.merged_components, display.n_clusters
     (['0+1+2', '0+1'], 2)
     """
 

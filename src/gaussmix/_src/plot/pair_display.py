@@ -22,7 +22,7 @@ class PairDisplay(FeatureDisplay):
 
     Parameters
     ----------
-    cells : n_shown lists of n_shown displays; the first list is the upper row of the grid.
+    component_displays : n_shown lists of n_shown displays; the first list is the upper row of the grid.
 
     Attributes
     ----------

@@ -29,7 +29,7 @@ class ResponsibilityDisplay(Display):
     ----------
     responsibilities : (n_bars, n_components), or one column more for noise; each row sums to 1.
     n_rows : how many rows there are.
-    names : of the components.
+    component_names : of the components.
 
     Attributes
     ----------

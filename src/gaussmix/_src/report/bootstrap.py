@@ -66,8 +66,7 @@ class Bootstrap(MixtureEstimates):
         return self._function_estimates(name, value, weighted_covariance(draws, self.draw_weights), draws)
 
     def sample_mixtures(self, n_samples: int = inference.MAX_SHOWN_MIXTURES) -> list[Mixture]:
-        """The first refits, as mixtures, fewer than `n_samples` where some collapsed or there are no more: for
-        pictures.
+        """The first refits, as mixtures, for pictures: fewer than `n_samples` where some collapsed or none is left.
 
         Parameters
         ----------

@@ -12,8 +12,8 @@ from gaussmix._src.interfaces.block import Block
 from gaussmix._src.interfaces.moment_spec import AssignmentRule, MomentSpec
 from gaussmix._src.interfaces.moments import Scatter
 from gaussmix._src.numerics.axes import principal_axes
+from gaussmix._src.numerics.einsum import einsum
 from gaussmix._src.numerics.factorise import factorise
-from gaussmix._src.numerics.portable_einsum import portable_einsum
 from gaussmix._src.sources.base import Source
 from gaussmix._src.sources.files.base import check_columns
 from gaussmix._src.sources.open_options import OpenOptions
@@ -37,9 +37,9 @@ __all__ = [
     "Scatter",
     "Source",
     "check_columns",
+    "einsum",
     "factorise",
     "nearest_centre",
-    "portable_einsum",
     "principal_axes",
     "register",
 ]

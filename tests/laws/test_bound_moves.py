@@ -53,7 +53,7 @@ def moves_of(rows, family, engine, weights, shares, row_weight=None, unit=1.0):
     scale = {Second.FULL: covariance, Second.DIAGONAL: np.diag(covariance), Second.TRACE: np.array(covariance[0, 0])}
     prior = GaussWishart(family, weights, rows.mean(axis=0), 1.0, 2.0, scale[family.kind.second])
     source = ArraySource(rows, row_weight)
-    total = unit * source.row_statistics.total_weight
+    total = unit * source.row_totals.total_weight
     objective = Variational(np.zeros(2), prior.conjugate(unit), packed_prior=prior, row_weight=total, unit=unit)
     given = ArraySource(rows, row_weight, assignment=shares)
     model = InitialMoments(given, engine, shares.shape[1], Partition()).model(family, objective)

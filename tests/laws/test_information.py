@@ -53,7 +53,7 @@ def heights(problem, run):
         traces = (model.covariances.ridge_precisions() * objective.ridge).sum(axis=1)
         of_prior = objective.log_prior(model) - 0.5 * degrees * traces.sum()
         of_rows = problem.engine.log_density(whole, model.parameters) - 0.5 * shares @ traces
-        return of_rows + of_prior / problem.source.row_statistics.total_weight
+        return of_rows + of_prior / problem.source.row_totals.total_weight
 
     return heights_of
 

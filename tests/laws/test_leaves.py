@@ -167,10 +167,10 @@ def test_labels_known_for_some_rows_keep_the_bits(name, table, rng):
 def test_a_profile_does_not_depend_on_how_rows_are_cut(table, rng):
     rows, weights = table
     weights[::7] = 0.0
-    expected = ArraySource(rows, weights).row_statistics
+    expected = ArraySource(rows, weights).row_totals
     assert expected == RowStatistics(N_ROWS, expected.total_weight, int((weights > 0).sum()), float(weights.max()))
     for ends in CUTS.values():
-        assert Scattered(Block(0, rows, weights), ends, rng).row_statistics == expected
+        assert Scattered(Block(0, rows, weights), ends, rng).row_totals == expected
 
 
 def test_nodes_are_aligned_powers_of_two_and_copy_no_more_than_they_must(table, rng):

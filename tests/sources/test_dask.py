@@ -152,7 +152,7 @@ def test_a_table_that_loses_rows_between_passes_is_named(table, cluster):
     rows, n_rows = table[0][:, :-1], [N_ROWS]
     part = da.from_delayed(dask.delayed(lambda: rows[: n_rows[0]], pure=False)(), rows.shape, "f8")
     source = open(part, memory="3 MB")
-    assert source.row_statistics.n_rows == N_ROWS
+    assert source.row_totals.n_rows == N_ROWS
     n_rows[0] = N_ROWS - 1
     with pytest.raises(OSError, match=f"has fewer rows than the {N_ROWS} it had before: 'the Dask array'"):
         mixture().fit(source)

@@ -324,7 +324,7 @@ def test_files_that_are_lost_are_made_again_and_go_with_the_source(whole, spark,
     gc.collect()
     before = set(folders(spark))
     source = open(ragged.select(NAMES))
-    assert source.row_statistics.n_rows == N_ROWS
+    assert source.row_totals.n_rows == N_ROWS
     (mine,) = set(folders(spark)) - before
     files = sorted(mine.iterdir())
     for file in files[::2]:
@@ -364,7 +364,7 @@ def test_executors_merge_sums(n_parts, whole, spark, ragged, monkeypatch):
     gc.collect()
     before = set(folders(spark))
     source = open(ragged.select(NAMES))
-    assert source.row_statistics.n_rows == N_ROWS
+    assert source.row_totals.n_rows == N_ROWS
     layout = source._rows._layout
     assert (layout.n_targets, layout.n_together, layout.n_tasks) == (4, 2, 2)
     (mine,) = set(folders(spark)) - before
@@ -397,7 +397,7 @@ def test_a_frame_that_has_other_rows_when_it_is_computed_again_is_refused(spark,
     np.save(path, whole)
     before = set(folders(spark))
     source = open(frame_of(spark, path, RAGGED).select(NAMES))
-    assert source.row_statistics.n_rows == N_ROWS
+    assert source.row_totals.n_rows == N_ROWS
     (mine,) = set(folders(spark)) - before
     source._rows._pieces.unpersist(blocking=True)
     refused = partial(pytest.raises, OSError, match="the Spark frame has other rows than when it was first computed")
@@ -590,7 +590,7 @@ def test_results_beyond_the_limit_of_spark_are_told(spark):
 
 def test_max_time_ends_a_wait_for_executors(spark, ragged, monkeypatch):
     source = open(ragged.select(NAMES))
-    assert source.row_statistics.n_rows == N_ROWS
+    assert source.row_totals.n_rows == N_ROWS
     monkeypatch.setattr(waiting, "POLL_SECONDS", 0.0)
     monkeypatch.setattr(waiting, "PATIENCE", 0.01)
     monkeypatch.setattr(jobs, "_has_executors", lambda context: False)

@@ -12,9 +12,9 @@ from gaussmix._src.errors import SingularCovarianceError
 from gaussmix._src.interfaces.moment_spec import Second
 from gaussmix._src.interfaces.whitening.triangular import TriangularWhitening
 from gaussmix._src.numerics.arrays import Array, Indices, below_diagonal
+from gaussmix._src.numerics.einsum import einsum
 from gaussmix._src.numerics.elementary import exponential, log
 from gaussmix._src.numerics.factorise import factorise, lower_roots
-from gaussmix._src.numerics.portable_einsum import portable_einsum
 
 
 class Dense(Covariances):
@@ -43,7 +43,7 @@ class Dense(Covariances):
         """With W = D^(−½) M⁻¹, these are W dM D^½ and ½ dlog D times √2."""
         below, logarithms = self._parted(changes)
         factors = self.whitening.factors
-        relative = portable_einsum("kij,mkjl->mkil", factors, below) / np.einsum("kii->ki", factors)[:, None, :]
+        relative = einsum("kij,mkjl->mkil", factors, below) / np.einsum("kii->ki", factors)[:, None, :]
         return np.concatenate((relative[..., *below_diagonal(self.n_features)], math.sqrt(0.5) * logarithms), axis=-1)
 
     def _parted(self, coordinates: Array) -> tuple[Array, Array]:
@@ -89,7 +89,7 @@ class Dense(Covariances):
 
 def squared(roots: Array) -> Array:
     """R Rᵀ of each (m, n), symmetric to the bit."""
-    return portable_einsum("kij,klj->kil", roots, roots)
+    return einsum("kij,klj->kil", roots, roots)
 
 
 def composed(axes: Array, variances: Array) -> Array:

@@ -13,8 +13,8 @@ from gaussmix._src.interfaces.moment_spec import Second
 from gaussmix._src.interfaces.whitening.low_rank import LowRankWhitening, spectrum
 from gaussmix._src.numerics.arrays import Array, Indices
 from gaussmix._src.numerics.axes import principal_axes
+from gaussmix._src.numerics.einsum import einsum
 from gaussmix._src.numerics.elementary import exponential, log
-from gaussmix._src.numerics.portable_einsum import portable_einsum
 from gaussmix._src.numerics.threads import cached_property
 
 
@@ -51,8 +51,8 @@ class LowRank(Covariances):
         """
         roots, directions, spread, turn = self._spectrum
         scaled = turn * (spread / (1.0 + spread**2))[:, None, :]
-        projection = portable_einsum("krq,kdq->krd", scaled, directions * roots[..., None])
-        return projection, portable_einsum("kqs,krs->kqr", turn / (1.0 + spread**2)[:, None, :], turn)
+        projection = einsum("krq,kdq->krd", scaled, directions * roots[..., None])
+        return projection, einsum("kqs,krs->kqr", turn / (1.0 + spread**2)[:, None, :], turn)
 
     def coordinates(self) -> Array:
         """Λ and log ψ."""
@@ -93,7 +93,7 @@ class LowRank(Covariances):
         return LowRankWhitening.from_loadings(self.loadings, *self._spectrum[:3])
 
     def to_simple_form(self) -> Dense:
-        matrices: Array = portable_einsum("kiq,kjq->kij", self.loadings, self.loadings)
+        matrices: Array = einsum("kiq,kjq->kij", self.loadings, self.loadings)
         np.einsum("kii->ki", matrices)[...] += self.noise
         return Dense(matrices, self.n_components, self.n_features, self.is_shared)
 
@@ -104,8 +104,8 @@ class LowRank(Covariances):
         """As in the base class. The factors stay; given the known features, their covariance is P of `posterior`."""
         projection, left = self.marginal(known).posterior
         rest = self.marginal(unknown)
-        loadings = portable_einsum("kdq,kqr->kdr", rest.loadings, symmetric_root(left))
-        regression = portable_einsum("kdq,kqe->kde", rest.loadings, projection)
+        loadings = einsum("kdq,kqr->kdr", rest.loadings, symmetric_root(left))
+        regression = einsum("kdq,kqe->kde", rest.loadings, projection)
         return LowRank.from_loadings(loadings, rest.noise, self.n_components, self.is_shared), regression
 
     def transform(self, A: Array) -> Dense:
@@ -115,7 +115,7 @@ class LowRank(Covariances):
 def symmetric_root(matrices: Array) -> Array:
     """The symmetric root of positive semidefinite matrices (n, n_factors, n_factors)."""
     values, axes = principal_axes(matrices)
-    return portable_einsum("kqs,krs->kqr", axes * np.sqrt(values)[:, None, :], axes)
+    return einsum("kqs,krs->kqr", axes * np.sqrt(values)[:, None, :], axes)
 
 
 LowRank.__module__ = "gaussmix.extend"  # where users import it from

@@ -28,8 +28,8 @@ from gaussmix._src.interfaces.spread import Spread
 from gaussmix._src.interfaces.whitening.base import FactorShape, Whitening
 from gaussmix._src.numerics.arrays import Array, Rows
 from gaussmix._src.numerics.core import native_target
+from gaussmix._src.numerics.einsum import einsum
 from gaussmix._src.numerics.factorise import factorise
-from gaussmix._src.numerics.portable_einsum import portable_einsum
 
 
 @dataclass(frozen=True)
@@ -151,9 +151,7 @@ def _triangular(whitening: Whitening, n_components: int, n_features: int) -> Arr
     """Factors as triangular matrices, (n_components, n_features, n_features)."""
     if whitening.factor_shape is FactorShape.LOW_RANK:
         roots = np.array([whitening.colour(k, np.eye(n_features)) for k in range(len(whitening.factors))])
-        factors, *_ = factorise(
-            portable_einsum("kji,kjl->kil", roots, roots)
-        )  # without BLAS, which has bits of its own
+        factors, *_ = factorise(einsum("kji,kjl->kil", roots, roots))  # without BLAS, which has bits of its own
     elif whitening.factor_shape is FactorShape.TRIANGULAR:
         factors = whitening.factors
     else:
@@ -196,7 +194,7 @@ def _reduced(second: Array | None, spec: MomentSpec) -> Array | None:
         result = second.sum(axis=1)
     elif spec.projection is not None:
         projection = np.broadcast_to(spec.projection, (len(second), *spec.projection.shape[1:]))
-        projected = portable_einsum("kij,kqj->kiq", second, projection)
+        projected = einsum("kij,kqj->kiq", second, projection)
         result = np.concatenate([projected, np.einsum("kii->ki", second)[..., None]], axis=2)
     return result.sum(axis=0) if spec.is_pooled else result
 

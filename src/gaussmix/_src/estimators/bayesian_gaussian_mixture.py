@@ -201,7 +201,7 @@ class BayesianGaussianMixture(PosteriorEstimator):
         plan = Plan(
             Plan.repeat_starts("kmeans" if is_birth else self.init_params, names, n_init),
             self._rng(),
-            Stopping(tolerance / source.row_statistics.total_weight, max_steps),
+            Stopping(tolerance / source.row_totals.total_weight, max_steps),
             is_accelerated=has_moves,  # without moves the course is scikit-learn's, to the step
             moves=partial(FitMoves, n_components) if has_moves else None,
             check_maximum=False,

@@ -345,7 +345,7 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
 
     def _publish_classes(self, best: ClassFit, known: LabelledRows, facts: RowFacts) -> None:
         """Set the fitted attributes."""
-        total = known.data.original.row_statistics.total_weight
+        total = known.data.original.row_totals.total_weight
         if self.priors is not None:
             best = best.with_prior(parameters.check_floats("priors", self.priors), total)
         self.component_class_ = best.classes.component_class

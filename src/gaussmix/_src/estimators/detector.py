@@ -120,9 +120,7 @@ class GaussianMixtureDetector(OutlierMixin, MixturePredictor):
             else:
                 self.offset_ = self._lowest_of_complete_rows(source, rate)
         warn(
-            _overfit_sentence(
-                source.row_statistics.n_positive, self.n_parameters_, 1 - coverage if rate is None else rate
-            )
+            _overfit_sentence(source.row_totals.n_positive, self.n_parameters_, 1 - coverage if rate is None else rate)
         )
         return self
 

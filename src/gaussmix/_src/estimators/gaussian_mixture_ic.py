@@ -219,7 +219,7 @@ class GaussianMixtureIC(LikelihoodEstimator):
         source = problem.data.original
         if criterion == STABILITY:
             _check_repeats(tried, plan.starts)
-        if criterion == CROSS_VALIDATION and (n_rows := source.row_statistics.n_positive) < n_folds:
+        if criterion == CROSS_VALIDATION and (n_rows := source.row_totals.n_positive) < n_folds:
             raise ValueError(f"n_folds={n_folds}, but there are only {n_rows} rows (of positive weight).")
         search = Search(tried, problem, plan, self.n_jobs, features)
         results = yield from search.results(criterion)

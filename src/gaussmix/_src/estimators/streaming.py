@@ -72,7 +72,7 @@ def learn(estimator: Any, X: ArrayLike | Source, sample_weight: ArrayLike | None
 
 def _step(estimator: Any, portion: ArraySource, state: StreamState | None) -> StreamState:
     """Fit the first rows, or make an online step."""
-    profile = portion.row_statistics
+    profile = portion.row_totals
     if state is None:
         fitting = _fit(estimator, portion)
         sums = sums_per_weight(fitting.data.source(), fitting.engine, estimator._fitted.model)

@@ -16,9 +16,9 @@ from gaussmix._src.interfaces.algebra import Across, FactorAlgebra
 from gaussmix._src.interfaces.moment_spec import MomentSpec, Second
 from gaussmix._src.interfaces.moments import Scatter
 from gaussmix._src.numerics.arrays import Array
+from gaussmix._src.numerics.einsum import einsum
 from gaussmix._src.numerics.factorise import factorise
 from gaussmix._src.numerics.hashing import mix, uniform
-from gaussmix._src.numerics.portable_einsum import portable_einsum
 
 NOISES = ("diagonal", "isotropic")
 ROUNDING_OF_VARIANCE = 4 * float(np.finfo(np.float64).eps)  # of a variance: what subtraction leaves of it is no less
@@ -120,7 +120,7 @@ class FactorAnalyzer(Family):
         assert scatter.spec.projection is not None, "`spec` asks for it"
         moments = second / degrees[:, None, None]
         crossed, variances = moments[..., :-1], moments[..., -1]  # of rows with factors, and of rows
-        factors = portable_einsum("kqd,kdr->kqr", scatter.spec.projection, crossed) + current.posterior[1]
+        factors = einsum("kqd,kdr->kqr", scatter.spec.projection, crossed) + current.posterior[1]
         factors = 0.5 * (factors + factors.swapaxes(1, 2))
         if self.shared_loadings and not self.is_shared:
             loadings, noise = _common(degrees, crossed, variances, factors, current.noise)
@@ -181,7 +181,7 @@ class FactorAnalyzer(Family):
 def _own(crossed: Array, variances: Array, factors: Array) -> tuple[Array, Array]:
     """Loadings of each component: Λ = C βᵀ E[f fᵀ]⁻¹, times the root of E[f fᵀ]; what they leave of the variances."""
     inverse, _, failed = factorise(factors)
-    loadings = portable_einsum("kdq,krq->kdr", crossed, np.where(failed[:, None, None], 0.0, inverse))
+    loadings = einsum("kdq,krq->kdr", crossed, np.where(failed[:, None, None], 0.0, inverse))
     noise = np.maximum(variances - (loadings**2).sum(axis=2), ROUNDING_OF_VARIANCE * variances)
     return loadings, np.where(failed[:, None], 0.0, noise)  # which `whitening` refuses
 
@@ -189,15 +189,13 @@ def _own(crossed: Array, variances: Array, factors: Array) -> tuple[Array, Array
 def _common(degrees: Array, crossed: Array, variances: Array, factors: Array, noise: Array) -> tuple[Array, Array]:
     """Loadings of all components, given the noise of each, a regression for each feature; then what they leave."""
     precision = degrees[:, None] / noise  # (n_components, n_features)
-    inverse, _, failed = factorise(portable_einsum("kd,kqr->dqr", precision, factors))
-    wanted = portable_einsum("kd,kdq->dq", precision, crossed)
-    half = portable_einsum("drq,dq->dr", np.where(failed[:, None, None], 0.0, inverse), wanted)
-    loadings = portable_einsum("drq,dr->dq", np.where(failed[:, None, None], 0.0, inverse), half)
-    explained = portable_einsum(
-        "dq,kdq->kd", loadings, 2.0 * crossed - portable_einsum("dr,krq->kdq", loadings, factors)
-    )
+    inverse, _, failed = factorise(einsum("kd,kqr->dqr", precision, factors))
+    wanted = einsum("kd,kdq->dq", precision, crossed)
+    half = einsum("drq,dq->dr", np.where(failed[:, None, None], 0.0, inverse), wanted)
+    loadings = einsum("drq,dr->dq", np.where(failed[:, None, None], 0.0, inverse), half)
+    explained = einsum("dq,kdq->kd", loadings, 2.0 * crossed - einsum("dr,krq->kdq", loadings, factors))
     together = (degrees[:, None, None] * factors).sum(axis=0) / degrees.sum()
-    loadings = portable_einsum("dq,qr->dr", loadings, symmetric_root(together[None])[0])
+    loadings = einsum("dq,qr->dr", loadings, symmetric_root(together[None])[0])
     return np.broadcast_to(loadings, crossed.shape), np.maximum(variances - explained, ROUNDING_OF_VARIANCE * variances)
 
 

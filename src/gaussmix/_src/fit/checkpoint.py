@@ -313,7 +313,7 @@ def fit_identity(
     before : arrays and numbers of the fit that it continues, if it does.
     labels : arrays of what is known about the rows, if anything.
     """
-    fingerprint, profile, sample = source.collect(Fingerprint), source.row_statistics, source.sample(LEAF_ROWS)
+    fingerprint, profile, sample = source.collect(Fingerprint), source.row_totals, source.sample(LEAF_ROWS)
     variances = [] if not source.has_errors else [each for each in map(_error_of, source.blocks()) if each is not None]
     values = [np.uint64(fingerprint.total), sample.rows, *([] if sample.row_weight is None else [sample.row_weight])]
     weights = [profile.total_weight, profile.n_positive, profile.largest_weight]

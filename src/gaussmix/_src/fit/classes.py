@@ -150,7 +150,7 @@ class LabelledRows:
         if not fits:
             assert failure is not None, "at least one family"
             raise failure
-        return min(fits, key=lambda fit: fit.bic(self.data.original.row_statistics.total_weight))
+        return min(fits, key=lambda fit: fit.bic(self.data.original.row_totals.total_weight))
 
     def several_components_each(
         self, mixtures: Sequence[Mixture], n_steps: int, ridge: float | None, stopping: Stopping

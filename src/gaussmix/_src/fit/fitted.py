@@ -180,9 +180,7 @@ class RowFacts:
         """The facts of a fit that ends now, from its mean log-likelihood and the `perf_counter` at its beginning."""
         weight = counted_weight(source)
         empty = source.collect(Cells).empty_weight if source.may_miss else 0.0
-        per_row = source.row_statistics.total_weight / (
-            source.row_statistics.total_weight - empty
-        )  # the mean is of all rows
+        per_row = source.row_totals.total_weight / (source.row_totals.total_weight - empty)  # the mean is of all rows
         total = None if log_likelihood is None else log_likelihood * weight * per_row
         library = None if type(X) is np.ndarray else frame_library(X)
         return cls(source.n_rows, weight, total, source.has_errors, library, perf_counter() - began)

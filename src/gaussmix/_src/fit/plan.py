@@ -189,7 +189,7 @@ def search_pays(problem: Problem, stopping: Stopping) -> bool:
     rows = problem.data.original
     if problem.n_components == 1:
         return False
-    return rows.row_statistics.total_weight >= weight_for_search(rows.n_features, stopping.max_steps)
+    return rows.row_totals.total_weight >= weight_for_search(rows.n_features, stopping.max_steps)
 
 
 def weight_for_search(n_features: int, max_steps: int) -> float:

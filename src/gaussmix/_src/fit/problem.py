@@ -55,7 +55,7 @@ class Data:
     @cached_property
     def unit(self) -> float:
         """The power of 2 that weights are divided by, so that weighted squares neither overflow nor vanish."""
-        largest = self.original.row_statistics.largest_weight
+        largest = self.original.row_totals.largest_weight
         return 1.0 if largest is None else unit_of_weights(largest)
 
     @cached_property
@@ -91,7 +91,7 @@ class Data:
         if source.n_features > 1 or source.is_incomplete:
             return None
         subset = initialisation.condensed.condensed(self.sample)
-        total = source.row_statistics.total_weight / self.unit
+        total = source.row_totals.total_weight / self.unit
         return replace(subset, weight=subset.weight * (total / subset.weight.sum()))
 
     def parts(self, rng: np.random.Generator) -> Iterator[DistinctRows]:
@@ -107,7 +107,7 @@ class Data:
         for size in reversed(sizes):
             if size >= min_size and not source.has_errors:
                 subset = self.sample.subsample(size, rng)
-                weight = size / source.n_rows * source.row_statistics.total_weight / self.unit
+                weight = size / source.n_rows * source.row_totals.total_weight / self.unit
                 yield replace(subset, weight=subset.weight * (weight / subset.weight.sum()))
 
     @cached_property

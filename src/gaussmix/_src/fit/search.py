@@ -226,7 +226,7 @@ class Search:
         error : (n_candidates,), its standard error.
         """
         data = self.problem.data
-        n_rows = data.original.row_statistics.n_positive
+        n_rows = data.original.row_totals.n_positive
         if n_rows < data.original.n_rows:
             data = data.part(_has_weight, n_rows)
         folds, by_fold, validated = Folds(n_folds, int(self.plan.rng.integers(2**63))), [], list(results)
@@ -276,7 +276,7 @@ class Search:
         """Fit a candidate from every start, or say why it has no fit."""
         began, problem = perf_counter(), self.candidate_problem(candidate, engine=self._engine)
         failure = candidate.family.unsupported_reason(problem.source.n_features)
-        n_rows = problem.data.original.row_statistics.n_positive
+        n_rows = problem.data.original.row_totals.n_positive
         if failure is None and candidate.n_components > n_rows:
             failure = Failure(FailureKind.NOT_ENOUGH_ROWS, details=str(n_rows))
         stop_reason = self.plan.stop_reason()

@@ -8,7 +8,7 @@ from enum import IntEnum
 import numpy as np
 
 from gaussmix._src.numerics.arrays import Array
-from gaussmix._src.numerics.portable_einsum import portable_einsum
+from gaussmix._src.numerics.einsum import einsum
 
 
 class Second(IntEnum):
@@ -64,7 +64,7 @@ class MomentSpec:
     def squares(self, vectors: Array) -> Array:
         """v_k v_kᵀ of each row of `vectors` (n_components, n_features), in the form of the second moments."""
         if self.second is Second.FULL and self.is_pooled:
-            return portable_einsum("ki,kj->ij", vectors, vectors)
+            return einsum("ki,kj->ij", vectors, vectors)
         if self.second is Second.FULL:
             return vectors[:, :, None] * vectors[:, None, :]
         if self.second is Second.PROJECTED:
@@ -76,7 +76,7 @@ class MomentSpec:
     def _projected_squares(self, vectors: Array) -> Array:
         assert self.projection is not None, "a projection goes with Second.PROJECTED"
         shape = len(vectors), *self.projection.shape[1:]
-        projected = portable_einsum("kqd,kd->kq", np.broadcast_to(self.projection, shape), vectors)
+        projected = einsum("kqd,kd->kq", np.broadcast_to(self.projection, shape), vectors)
         squares = np.empty((*vectors.shape, shape[1] + 1))
         squares[..., :-1] = vectors[..., None] * projected[:, None, :]
         squares[..., -1] = vectors**2

@@ -6,7 +6,7 @@ import numpy as np
 
 from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.numerics.core import native_target
-from gaussmix._src.numerics.portable_einsum import portable_einsum
+from gaussmix._src.numerics.einsum import einsum
 
 MAX_SWEEPS = 100
 
@@ -54,5 +54,5 @@ def common_axes(covariances: Array) -> Array:
     """
     sizes = np.trace(covariances, axis1=1, axis2=2)
     indices = np.arange(1.0, len(sizes) + 1)
-    mixed: Array = portable_einsum("kij,k->ij", covariances, 1 / (sizes * indices))
+    mixed: Array = einsum("kij,k->ij", covariances, 1 / (sizes * indices))
     return shared_axes(covariances, principal_axes(mixed[None])[1][0], 1 / indices)

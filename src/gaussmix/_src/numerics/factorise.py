@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.numerics.core import core, native_target
-from gaussmix._src.numerics.portable_einsum import portable_einsum
+from gaussmix._src.numerics.einsum import einsum
 
 # A covariance is singular to working precision where Σ_jj (Σ⁻¹)_jj reaches this many over the number of features: there
 # rounding decides the inverse. The C++ core has the same number; a test compares them.
@@ -28,6 +28,6 @@ def lower_roots(covariances: Array) -> Array:
     """The Cholesky factors L of covariances (n, d, d) that `factorise` takes, without LAPACK, whose bits differ."""
     roots = np.zeros(covariances.shape)
     for j in range(covariances.shape[1]):
-        left = covariances[:, j:, j] - portable_einsum("kil,kl->ki", roots[:, j:, :j], roots[:, j, :j])
+        left = covariances[:, j:, j] - einsum("kil,kl->ki", roots[:, j:, :j], roots[:, j, :j])
         roots[:, j:, j] = left / np.sqrt(left[:, :1])
     return roots

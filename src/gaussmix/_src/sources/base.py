@@ -176,7 +176,7 @@ class Source(ABC):
         return self.may_miss or self.has_errors
 
     @cached_property
-    def row_statistics(self) -> RowStatistics:
+    def row_totals(self) -> RowStatistics:
         """Numbers and weights of all rows."""
         return self.collect(RowStatistics)
 
@@ -185,7 +185,7 @@ class Source(ABC):
         if self._origin is not None:
             origin, factor = self._origin
             finding = origin.collect(kind)
-            has_weights = factor != 1.0 and origin.row_statistics.largest_weight is not None
+            has_weights = factor != 1.0 and origin.row_totals.largest_weight is not None
             return finding.scaled(factor) if has_weights else finding
         cached, whole = self.__dict__.setdefault("_cache", {}), self.whole
         if kind not in cached and whole is not None:
@@ -203,7 +203,7 @@ class Source(ABC):
     @property
     def row_weight(self) -> Array | None:
         """The weights of all rows, (n_rows,), in memory; None where all are 1."""
-        return None if self.row_statistics.largest_weight is None else self.each_row(attrgetter("weight"))
+        return None if self.row_totals.largest_weight is None else self.each_row(attrgetter("weight"))
 
     def sample(self, n_rows: int) -> Block:
         """All rows where there are at most `n_rows`, else about that many chosen by a hash of the row number.
@@ -221,7 +221,7 @@ class Source(ABC):
         return self.cached(("sample", n_rows), partial(self._draw, n_rows))
 
     def _draw(self, n_rows: int) -> Block:
-        fair = self.row_statistics.total_weight / n_rows
+        fair = self.row_totals.total_weight / n_rows
         blocks, is_drawn = zip(*self.map_rows(partial(_drawn, fair=fair)), strict=True)
         return sampled(Block.concatenate(blocks), np.concatenate(is_drawn), fair)
 

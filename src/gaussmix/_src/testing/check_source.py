@@ -69,7 +69,7 @@ def _check_rows(source: Source, block: Block) -> None:
 
 def _check_profile(source: Source, block: Block) -> None:
     """The profile is that of the rows."""
-    weight, profile = block.weight, source.row_statistics
+    weight, profile = block.weight, source.row_totals
     assert_close(profile.total_weight, weight.sum(), N_ROWS * EPS, weight.sum(), "total_weight")
     expected: Any = (np.count_nonzero(weight), None if block.row_weight is None else weight.max())
     if (profile.n_positive, profile.largest_weight) != expected:

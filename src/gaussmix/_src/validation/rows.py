@@ -104,7 +104,7 @@ def check_columns(source: Source, names: Any) -> Source:
         column = int(empty[0])
         where = column_named(column, names)
         if cells.n_missing[column] < source.n_rows:
-            n_positive = counted(source.row_statistics.n_positive, "row")
+            n_positive = counted(source.row_totals.n_positive, "row")
             raise ValueError(
                 f"Input X has no value in {where} in {n_positive} of positive sample_weight. Give more rows a positive "
                 "weight, or drop the column."
@@ -140,7 +140,7 @@ def check_enough_rows(source: Source, n_components: int) -> None:
         raise ValueError(
             f"Expected n_samples >= n_components but got n_components = {n_components}, n_samples = {source.n_rows}"
         )
-    n_positive = source.row_statistics.n_positive
+    n_positive = source.row_totals.n_positive
     if n_positive < n_components:
         raise ValueError(
             f"Expected at least n_components={n_components} rows of positive sample_weight, but got {n_positive}."
@@ -390,12 +390,12 @@ def check_row_weight(sample_weight: ArrayLike, n_rows: int, *, may_vanish: bool 
 def scale_weights(source: Source, weight_type: str) -> Source:
     """The rows with weights that count rows: precisions sum to the number of rows of positive weight."""
     is_precision = check_weight_type(weight_type) == "precision"
-    return _summing_to_rows(source) if is_precision and source.row_statistics.largest_weight is not None else source
+    return _summing_to_rows(source) if is_precision and source.row_totals.largest_weight is not None else source
 
 
 def _summing_to_rows(source: Source) -> Source:
     """The same rows with weights of mean 1 over those of positive weight with a value."""
-    scaled = source.reweighted(1 / MIN_WEIGHT) if source.row_statistics.total_weight < MIN_WEIGHT else source
+    scaled = source.reweighted(1 / MIN_WEIGHT) if source.row_totals.total_weight < MIN_WEIGHT else source
     total, n_rows = _observed_rows(scaled)
     scaled = scaled.reweighted(n_rows / total)
     scaled.feature_names, scaled.may_miss = source.feature_names, source.may_miss
@@ -427,15 +427,15 @@ def counted_weight(source: Source) -> float:
 
     Rows without any value do not count.
     """
-    if source.row_statistics.largest_weight is None and not source.may_miss:
-        return float(source.row_statistics.total_weight)
+    if source.row_totals.largest_weight is None and not source.may_miss:
+        return float(source.row_totals.total_weight)
     total, n_rows = _observed_rows(source)
-    return total if source.row_statistics.largest_weight is None else counted_sum(total, n_rows)
+    return total if source.row_totals.largest_weight is None else counted_sum(total, n_rows)
 
 
 def _observed_rows(source: Source) -> tuple[float, int]:
     """Total weight and number of the rows of positive weight that have a value."""
-    total, n_rows = float(source.row_statistics.total_weight), source.row_statistics.n_positive
+    total, n_rows = float(source.row_totals.total_weight), source.row_totals.n_positive
     if not source.may_miss:
         return total, n_rows
     cells = source.collect(Cells)

@@ -139,7 +139,7 @@ def fit(
     with _terminated(checkpoint):
         run_search(search, rows, known)
     search.checkpoint = None  # the file is gone, and a model is the same with or without it
-    total = rows.row_statistics.total_weight
+    total = rows.row_totals.total_weight
     if model is not None:
         with open_target(model, for_people=False) as file:
             write_search(file, search, names, n_rows, total)

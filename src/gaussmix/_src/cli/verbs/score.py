@@ -67,7 +67,7 @@ def compute_scores(model: ModelFile, rows: Any, jobs: int | None, weight_type: s
     """The scores by name of rows, a source: from one pass. A Bayesian fit has no criteria."""
     estimator = model.estimator(jobs).set_params(weight_type=weight_type)
     rows.feature_names = None  # the columns are matched already
-    size = {"n_rows": rows.n_rows, "row_weight": rows.row_statistics.total_weight}
+    size = {"n_rows": rows.n_rows, "row_weight": rows.row_totals.total_weight}
     if isinstance(estimator, BayesianGaussianMixture):
         return {**size, "mean_log_likelihood": estimator.score(rows)}
     deviance, total = estimator._deviance(rows, None, None)

@@ -244,9 +244,7 @@ class BoundMoves:
         if self.source.n_rows <= SURVEY_ROWS:
             return self.source
         sample = self.sample.subsample(SURVEY_ROWS, self.rng)
-        source = ArraySource(
-            sample.rows, sample.weight * (self.source.row_statistics.total_weight / sample.weight.sum())
-        )
+        source = ArraySource(sample.rows, sample.weight * (self.source.row_totals.total_weight / sample.weight.sum()))
         source.may_miss = self.source.may_miss
         return source
 

@@ -75,8 +75,8 @@ class Information:
         row is evaluated 2 p times. With None it is not made. Of trimmed rows those count that this model keeps.
         """
         source = used_rows(source, engine, model)
-        at, row_weight = Coordinates.at_model(model, objective, trace), source.row_statistics.total_weight
-        has_squares = are_counts is False and source.row_statistics.largest_weight is not None
+        at, row_weight = Coordinates.at_model(model, objective, trace), source.row_totals.total_weight
+        has_squares = are_counts is False and source.row_totals.largest_weight is not None
         with np.errstate(over="ignore", invalid="ignore"):  # then the information is not positive definite
             if is_one_pass(model, source):
                 between, within, *squared = source.sum_of(Scores(engine, at, has_squares))

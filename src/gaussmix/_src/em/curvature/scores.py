@@ -103,7 +103,7 @@ def joined(at: Coordinates, own: Array, row_weight: float) -> Array:
 
 def slopes(at: Coordinates, source: Source, engine: Engine[Any]) -> Array:
     """∂ Σ s S_i / ∂θ, (n_all, p), by two passes for each coordinate."""
-    columns, row_weight = [], source.row_statistics.total_weight
+    columns, row_weight = [], source.row_totals.total_weight
     for point in DIFFERENCE_STEP * np.eye(at.size):
         ends = (expected(at, source, engine, at.at(end).parameters) for end in (point, -point))
         above, below = (joined(at, own, row_weight) for own in ends)

@@ -18,8 +18,8 @@ from gaussmix._src.interfaces.moment_spec import AssignmentRule, MomentSpec, Sec
 from gaussmix._src.interfaces.parameters import Parameters
 from gaussmix._src.interfaces.whitening.base import Whitening
 from gaussmix._src.numerics.arrays import Array, pieces
+from gaussmix._src.numerics.einsum import einsum
 from gaussmix._src.numerics.elementary import exponential
-from gaussmix._src.numerics.portable_einsum import portable_einsum
 from gaussmix._src.sources.base import Source
 
 MAX_KMEANS_PASSES = 20  # of k-means over all rows
@@ -122,5 +122,5 @@ def _agreement(leaf: Block, responsibilities: Callable[[Block], Array], n_compon
         possible = _possible(part, n_components)
         if part.row_weight is not None:
             possible = possible * part.row_weight[:, None]
-        agreement = agreement + portable_einsum("ik,ij->kj", possible, responsibilities(part))
+        agreement = agreement + einsum("ik,ij->kj", possible, responsibilities(part))
     return agreement

@@ -20,9 +20,9 @@ from gaussmix._src.interfaces.parameters import Parameters
 from gaussmix._src.interfaces.whitening.triangular import TriangularWhitening
 from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.numerics.axes import principal_axes
+from gaussmix._src.numerics.einsum import einsum
 from gaussmix._src.numerics.factorise import factorise
 from gaussmix._src.numerics.hashing import mix, uniform
-from gaussmix._src.numerics.portable_einsum import portable_einsum
 
 MAX_LEAVES = 2000  # time and memory grow with the square
 # Of the largest eigenvalue of the correlations: a direction with less is rounding noise.
@@ -55,10 +55,10 @@ class _Scaling(NamedTuple):
     def whitening(self) -> TriangularWhitening:
         """A whitening with the same distances."""
         roots = self.vectors * self.quarter / self.scale[:, None]
-        inverse = portable_einsum("ij,kj->ik", roots, roots)
+        inverse = einsum("ij,kj->ik", roots, roots)
         if len(self.quarter) < len(self.scale):  # other directions are flat
             axes = self.vectors / self.scale[:, None]
-            inverse += np.diag(self.scale**-2) - portable_einsum("ij,kj->ik", axes, axes)
+            inverse += np.diag(self.scale**-2) - einsum("ij,kj->ik", axes, axes)
         return TriangularWhitening(factorise(inverse[None])[0], np.zeros(1))
 
 
@@ -120,11 +120,7 @@ def build_hierarchy(sample: DistinctRows) -> Hierarchy:
             scaling = _scaling(sample)
             leaves = _leaves(sample)
             offsets = sample.mean_imputed[leaves] - sample.mean_imputed[0]
-            merges = (
-                np.empty((0, 2))
-                if len(leaves) == 1
-                else ward(portable_einsum("ni,ij->nj", offsets, scaling.axes))[:, :2]
-            )
+            merges = np.empty((0, 2)) if len(leaves) == 1 else ward(einsum("ni,ij->nj", offsets, scaling.axes))[:, :2]
             is_whole = len(np.unique(leaves)) == len(sample.weight)
             tree.hierarchy = Hierarchy(leaves, merges.astype(np.intp), scaling, is_whole)
         return tree.hierarchy
@@ -187,14 +183,10 @@ def _scaling(sample: DistinctRows) -> _Scaling:
     offsets = (sample.mean_imputed - (fraction * sample.mean_imputed).sum(axis=0)) * scale
     is_wide = 1 < len(offsets) < len(scale)  # then products of rows are fewer than products of features
     weighted = np.sqrt(fraction) * offsets
-    inner = (
-        portable_einsum("ni,mi->nm", weighted, weighted)
-        if is_wide
-        else portable_einsum("ni,nj->ij", fraction * offsets, offsets)
-    )
+    inner = einsum("ni,mi->nm", weighted, weighted) if is_wide else einsum("ni,nj->ij", fraction * offsets, offsets)
     eigenvalues, vectors = (result[0] for result in principal_axes(inner[None]))
     seen = eigenvalues > MIN_RELATIVE_EIGENVALUE * max(eigenvalues[0], np.finfo(np.float64).tiny)
     if is_wide:
-        eigenvalues, vectors = eigenvalues[seen], portable_einsum("ni,nj->ij", weighted, vectors[:, seen])
+        eigenvalues, vectors = eigenvalues[seen], einsum("ni,nj->ij", weighted, vectors[:, seen])
         return _Scaling(scale, vectors / np.sqrt(eigenvalues), np.sqrt(np.sqrt(eigenvalues)))
     return _Scaling(scale, vectors, np.sqrt(np.sqrt(np.where(seen, eigenvalues, 1.0))))

@@ -11,8 +11,8 @@ from gaussmix._src.interfaces.block import Block
 from gaussmix._src.interfaces.spread import Spread
 from gaussmix._src.numerics.arrays import Array, pieces
 from gaussmix._src.numerics.axes import principal_axes
+from gaussmix._src.numerics.einsum import einsum
 from gaussmix._src.numerics.elementary import log
-from gaussmix._src.numerics.portable_einsum import portable_einsum
 from gaussmix._src.numerics.threads import one_blas_thread
 from gaussmix._src.sources.base import Source
 from gaussmix._src.sources.row_statistics import Cells
@@ -28,7 +28,7 @@ def noise_of_rows(fraction: float, source: Source) -> Background:
     """
     cells = source.collect(Cells)
     sides = cells.ends[1] - cells.ends[0]
-    is_whole = cells.n_seen.min() == source.row_statistics.n_positive
+    is_whole = cells.n_seen.min() == source.row_totals.n_positive
     principal, is_flat = None, not (sides > 0).all()
     if source.n_features > 1 and is_whole and not is_flat:
         principal = _principal_sides(source)
@@ -69,6 +69,6 @@ def _ends_along(block: Block, centre: Array, axes: Array) -> Array | None:
         return None
     ends = np.array([np.full(len(centre), np.inf), np.full(len(centre), -np.inf)])
     for part in pieces((len(indices), len(centre))):
-        along = portable_einsum("nd,de->ne", block.rows[indices[part]] - centre, axes)  # BLAS has bits of its own
+        along = einsum("nd,de->ne", block.rows[indices[part]] - centre, axes)  # BLAS has bits of its own
         ends = np.array([np.minimum(ends[0], along.min(axis=0)), np.maximum(ends[1], along.max(axis=0))])
     return ends

@@ -137,7 +137,7 @@ class OverallMoments:
 
 def _correction(total: float, source: Source) -> float:
     """Bessel's, n / (n − 1), for rows of this total weight."""
-    n_rows = total if total >= 2 else source.row_statistics.n_positive  # such small weights are fractions
+    n_rows = total if total >= 2 else source.row_totals.n_positive  # such small weights are fractions
     return n_rows / max(n_rows - 1.0, 1.0)
 
 

@@ -34,7 +34,7 @@ from gaussmix._src.interfaces.parameters import LIMITS
 from gaussmix._src.model import Model
 from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.numerics.core import core, native_target
-from gaussmix._src.numerics.portable_einsum import portable_einsum
+from gaussmix._src.numerics.einsum import einsum
 from gaussmix._src.numerics.threads import allowed, one_blas_thread
 from gaussmix._src.sources.array import ArraySource
 
@@ -436,5 +436,5 @@ class _Ascent:
 def _within(model: Model) -> Array:
     """The mean covariance of the components: a matrix if the structure has matrices, else variances."""
     if model.family.kind.second is Second.FULL:
-        return portable_einsum("k,kij->ij", model.weights, model.covariances.dense())
-    return portable_einsum("k,kj->j", model.weights, model.covariances.variances())
+        return einsum("k,kij->ij", model.weights, model.covariances.dense())
+    return einsum("k,kj->j", model.weights, model.covariances.variances())

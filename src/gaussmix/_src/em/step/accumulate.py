@@ -105,4 +105,4 @@ def collect_facts(source: Source, engine: Engine[Any], spec: MomentSpec) -> Fact
         with limit_threads(engine.n_threads):
             return source.collect(Spread)
 
-    return source.cached((engine, spec), lambda: engine.prepare(source.row_statistics, spec, spread))
+    return source.cached((engine, spec), lambda: engine.prepare(source.row_totals, spec, spread))

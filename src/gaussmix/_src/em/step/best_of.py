@@ -16,8 +16,8 @@ from gaussmix._src.errors import NonFiniteLikelihood, Outcome, SingularCovarianc
 from gaussmix._src.model import Model
 from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.numerics.core import core
+from gaussmix._src.numerics.einsum import einsum
 from gaussmix._src.numerics.factorise import factorise
-from gaussmix._src.numerics.portable_einsum import portable_einsum
 from gaussmix._src.sources.base import Source
 
 # Relative, and nats for objectives below 1: runs that reach the same maximum differ by less, in any component order.
@@ -150,15 +150,15 @@ def _gaps(models: list[Model]) -> Array:
     covariances = np.array([model.covariances.dense() for model in models])
     n, K, d = means.shape
     factors = factorise(covariances.reshape(n * K, d, d))[0].reshape(n, K, d, d)
-    precisions = portable_einsum("rkji,rkjl->rkil", factors, factors)
+    precisions = einsum("rkji,rkjl->rkil", factors, factors)
     means = means - means.mean(axis=0)
-    pulled = portable_einsum("rkij,rkj->rki", precisions, means)
-    rest = portable_einsum("rki,rki->rk", pulled, means) - d
+    pulled = einsum("rkij,rkj->rki", precisions, means)
+    rest = einsum("rki,rki->rk", pulled, means) - d
     # tr(P Σ') − d + δᵀ P δ is one product of the numbers of a model and those of another one.
     own = np.concatenate((precisions.reshape(n, K, d * d), -2 * pulled, rest[:, :, None]), axis=2)
     squares = (covariances + means[:, :, :, None] * means[:, :, None]).reshape(n, K, d * d)
-    one_way = portable_einsum("rka,ska->rsk", own, np.concatenate((squares, means, np.ones((n, K, 1))), axis=2))
-    return portable_einsum("rsk,rsk->rs", 0.25 * (one_way + one_way.swapaxes(0, 1)), 0.5 * (weights[:, None] + weights))
+    one_way = einsum("rka,ska->rsk", own, np.concatenate((squares, means, np.ones((n, K, 1))), axis=2))
+    return einsum("rsk,rsk->rs", 0.25 * (one_way + one_way.swapaxes(0, 1)), 0.5 * (weights[:, None] + weights))
 
 
 def rank(state: State) -> tuple[bool, float]:

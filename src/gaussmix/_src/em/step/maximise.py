@@ -17,7 +17,7 @@ from gaussmix._src.interfaces.moments import Moments, Scatter
 from gaussmix._src.interfaces.parameters import MEAN_ROUNDING, MIN_COMPONENT_WEIGHT
 from gaussmix._src.model import Model
 from gaussmix._src.numerics.arrays import Array
-from gaussmix._src.numerics.portable_einsum import portable_einsum
+from gaussmix._src.numerics.einsum import einsum
 
 # Initial weight of an empty component, as a fraction of 1/K.
 EMPTY_WEIGHT = 0.01
@@ -121,7 +121,7 @@ def loss(anchor: Array, model: Model) -> float:
     if not model.covariances.is_shared:
         return float((whitened**2).sum(axis=1).max())
     scaled = whitened * np.sqrt(model.weights)[:, None]
-    return float(np.abs(portable_einsum("ij,kj->ik", scaled, scaled)).sum(axis=1).max())
+    return float(np.abs(einsum("ij,kj->ik", scaled, scaled)).sum(axis=1).max())
 
 
 def _fill_empty(scatter: Scatter, empty: NDArray[np.bool_]) -> Scatter:

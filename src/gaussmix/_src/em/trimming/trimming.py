@@ -85,7 +85,7 @@ def leave_out(
     if min(cutoff - between[0], between[1] - cutoff) <= 4 * slack:
         return None
     low, high = cutoff - slack, cutoff + slack
-    if source.row_statistics.largest_weight is None:  # counts have no rounding
+    if source.row_totals.largest_weight is None:  # counts have no rounding
         first, end = np.searchsorted(nearby.scores, low), np.searchsorted(nearby.scores, high, side="right")
         lost, tied = nearby.below + float(nearby.weights[:first].sum()), float(nearby.weights[first:end].sum())
     else:  # the bits of these sums must not depend on how the cutoff was found: a resumed fit finds it otherwise
@@ -151,7 +151,7 @@ class Trimmed(Source):
         last = self._last
         if last is not None and last.log_density.parameters is parameters:
             return last
-        left_out = self._fraction * self._source.row_statistics.total_weight
+        left_out = self._fraction * self._source.row_totals.total_weight
         log_density = _LogDensity(engine, parameters, 0 if last is None else last.log_density.step + 1)
         bounds = None if last is None or self.is_incomplete else fall(last.log_density.parameters, parameters)
         task, rule = log_density, None

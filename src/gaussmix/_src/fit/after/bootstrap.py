@@ -120,7 +120,7 @@ def refits(
     ------
     ValueError : more than a third of the refits collapsed, or these rows don't suit the kind.
     """
-    total = problem.source.row_statistics.total_weight * problem.data.unit
+    total = problem.source.row_totals.total_weight * problem.data.unit
     ascent = Ascent(problem, total)
     em_end = ascent.em_end(State(model, Trace(frozen=dict.fromkeys(collapsed, Frozen.COLLAPSED))), MAXIMUM_TOL)
     model, before = em_end.model, em_end.trace.objective[0]
@@ -222,7 +222,7 @@ def _on_weights(problem: Problem, model: Model, how: Resampling, weights: Array)
 
 def _on_drawn_rows(problem: Problem, model: Model, how: Resampling, rng: np.random.Generator) -> RefitEnds:
     """The ends of refits to rows that are drawn from the mixture, as many as were fitted."""
-    n_rows = max(2, round(problem.source.row_statistics.total_weight * problem.data.unit))
+    n_rows = max(2, round(problem.source.row_totals.total_weight * problem.data.unit))
     if problem.data.labels is not None:
         raise ValueError("kind='parametric' draws rows without labels. Use kind='weighted'.")
     if problem.source.is_incomplete:

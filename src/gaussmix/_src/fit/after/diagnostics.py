@@ -78,7 +78,7 @@ class SingularColumns:
         """The singular columns of the rows of a source, for structures whose fits failed."""
         if not failed:
             return cls()
-        constant, n_rows = constant_columns(source), source.row_statistics.n_positive
+        constant, n_rows = constant_columns(source), source.row_totals.n_positive
         if all(family.kind.second <= Second.DIAGONAL for family in failed):
             return cls(constant)
         if n_rows <= source.n_features:

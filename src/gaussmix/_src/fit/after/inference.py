@@ -80,7 +80,7 @@ class Maximum:
         if problem.data.trim:
             raise NotSmooth("trim leaves out other rows at each step")
         unit = problem.data.unit
-        ascent = Ascent(problem, problem.source.row_statistics.total_weight * unit)
+        ascent = Ascent(problem, problem.source.row_totals.total_weight * unit)
         has_ridge = problem.objective.floor.all()
         frozen = {} if has_ridge else dict.fromkeys(collapsed, Frozen.COLLAPSED)
         state, newton_end, tolerance, before = State(model, Trace(frozen=frozen)), None, FIRST_TOLERANCE, None

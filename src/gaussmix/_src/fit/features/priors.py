@@ -66,7 +66,7 @@ def prior_components(problem: Problem, run: State) -> list[int]:
     if type(objective) is not Posterior or objective.prior is None:  # a variational one tells masses itself
         return []
     light = np.flatnonzero(
-        run.model.weights * problem.data.original.row_statistics.total_weight < MIN_DESCRIBED_ROWS
+        run.model.weights * problem.data.original.row_totals.total_weight < MIN_DESCRIBED_ROWS
     ).tolist()
     return [k for k in light if k not in run.trace.frozen and k not in objective.weighting.fixed]
 

@@ -10,9 +10,9 @@ from gaussmix._src.errors import SingularCovarianceError
 from gaussmix._src.interfaces.whitening.base import FactorShape, Whitening
 from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.numerics.axes import principal_axes
+from gaussmix._src.numerics.einsum import einsum
 from gaussmix._src.numerics.elementary import inverse_root, log
 from gaussmix._src.numerics.factorise import MAX_INFLATION
-from gaussmix._src.numerics.portable_einsum import portable_einsum
 
 
 class LowRankWhitening(Whitening):
@@ -59,8 +59,8 @@ class LowRankWhitening(Whitening):
     def _along(self, offsets: Array) -> Array:
         scaled = offsets * self.factors[..., -1]
         directions = np.broadcast_to(self.factors[..., :-1], (*scaled.shape, self.factors.shape[2] - 1))
-        along = portable_einsum("kdq,kd->kq", directions, scaled)  # without BLAS, which has bits of its own
-        return portable_einsum("kdq,kq->kd", directions, along)
+        along = einsum("kdq,kd->kq", directions, scaled)  # without BLAS, which has bits of its own
+        return einsum("kdq,kq->kd", directions, along)
 
     def whiten_change(self, component: int, reference: int, offsets: Array) -> Array:
         own, other = self.factor(component), self.factor(reference)
@@ -74,8 +74,8 @@ class LowRankWhitening(Whitening):
     def colour(self, component: int, whitened: Array) -> Array:
         factor = self.factor(component)
         directions = factor[:, :-1]
-        along = portable_einsum("nd,dq->nq", whitened, directions) / (1.0 - (directions**2).sum(axis=0))  # without BLAS
-        return (whitened + portable_einsum("nq,dq->nd", along, directions)) / factor[:, -1]
+        along = einsum("nd,dq->nq", whitened, directions) / (1.0 - (directions**2).sum(axis=0))  # without BLAS
+        return (whitened + einsum("nq,dq->nd", along, directions)) / factor[:, -1]
 
     def precision_times(self, component: int, offsets: Array) -> Array:
         factor = self.factor(component)
@@ -84,7 +84,7 @@ class LowRankWhitening(Whitening):
     def precisions(self) -> Array:
         roots = self.factors[..., -1]
         scaled = self._gram_factor() * roots[..., None]
-        precisions: Array = -portable_einsum("kiq,kjq->kij", scaled, scaled)
+        precisions: Array = -einsum("kiq,kjq->kij", scaled, scaled)
         np.einsum("kii->ki", precisions)[...] += roots**2
         return precisions
 
@@ -133,14 +133,11 @@ def spectrum(loadings: Array, noise: Array) -> tuple[Array, Array, Array, Array]
         raise SingularCovarianceError(np.flatnonzero(~usable))
     rotation = np.broadcast_to(np.eye(scaled.shape[2]), (len(scaled), *2 * scaled.shape[2:]))
     for _ in range(2):  # large columns round small ones the first time
-        axes = principal_axes(portable_einsum("kdq,kdr->kqr", scaled, scaled))[1]
-        scaled, rotation = (
-            portable_einsum("kdq,kqr->kdr", scaled, axes),
-            portable_einsum("kqr,krs->kqs", rotation, axes),
-        )
+        axes = principal_axes(einsum("kdq,kdr->kqr", scaled, scaled))[1]
+        scaled, rotation = (einsum("kdq,kqr->kdr", scaled, axes), einsum("kqr,krs->kqs", rotation, axes))
     spread = np.sqrt((scaled**2).sum(axis=1))
     directions = scaled / np.where(spread > 0, spread, 1.0)[:, None, :]
     for following in range(1, directions.shape[2]):  # small columns have rounding errors along the large ones
         larger, small = directions[..., :following], directions[..., following]
-        small -= portable_einsum("kdq,kq->kd", larger, portable_einsum("kdq,kd->kq", larger, small))
+        small -= einsum("kdq,kq->kd", larger, einsum("kdq,kd->kq", larger, small))
     return roots, directions, spread, rotation

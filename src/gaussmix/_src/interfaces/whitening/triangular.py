@@ -10,8 +10,8 @@ from gaussmix._src.errors import SingularCovarianceError
 from gaussmix._src.interfaces.whitening.base import FactorShape, Whitening
 from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.numerics.core import native_target
+from gaussmix._src.numerics.einsum import einsum
 from gaussmix._src.numerics.factorise import factorise
-from gaussmix._src.numerics.portable_einsum import portable_einsum
 
 COMPONENTS = 2  # the output of `Target.evaluate`: weighted log densities
 
@@ -41,7 +41,7 @@ class TriangularWhitening(Whitening):
         return offsets @ self.factor(component).T
 
     def whiten_each(self, offsets: Array) -> Array:
-        return portable_einsum("kij,kj->ki", self.factors, offsets)  # without BLAS, which has bits of its own
+        return einsum("kij,kj->ki", self.factors, offsets)  # without BLAS, which has bits of its own
 
     def total_squares(self, vectors: Array) -> Array:
         """Σ |W_k v|² over the rows v of `vectors` (n_vectors, n_features), for each factor."""

@@ -258,7 +258,7 @@ def opened(reader: Reader, memory: int) -> Source:
     with closing(Cursor(reader)) as cursor:
         block = cursor.read(reader.room(reader.n_rows))
     source = ArraySource(block.rows, block.row_weight)
-    _check_some_weight(reader, source.row_statistics)
+    _check_some_weight(reader, source.row_totals)
     source.feature_names = tuple(reader.names) if reader.has_names else None
     source.may_miss, source.integer_columns = reader.may_miss, reader.integer_columns
     return source

@@ -13,7 +13,7 @@ MAX_PRODUCTS = 2**15  # products that are held together
 MAX_SHORT_SUM = 7  # products in a sum that NumPy's `reduce` adds up one after the other, and slowly
 
 
-def portable_einsum(subscripts: str, first: Array, second: Array) -> Array:
+def einsum(subscripts: str, first: Array, second: Array) -> Array:
     """`np.einsum` of two arrays by products and sums that are each rounded: NumPy's own are fused on arm64.
 
     A number of the result has the same bits whatever else is computed with it.

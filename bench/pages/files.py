@@ -83,7 +83,7 @@ def read(path: Path) -> None:
 
 def look(path: Path) -> RowStatistics:
     """Make the first pass over a file."""
-    return open(path, memory=MEMORY).row_statistics
+    return open(path, memory=MEMORY).row_totals
 
 
 def timed(call: Callable[[], object]) -> tuple[float, float]:

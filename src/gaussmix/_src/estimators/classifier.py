@@ -291,7 +291,7 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
             fit = known.best_of_one_component_each(families, ridge, stopping)
         except SingularCovariance as error:
             classes = ", ".join(repr(self.classes_.tolist()[index]) for index in error.components)
-            causes = SingularColumns.find(known.data.original, families).sentence(self._names)
+            causes = SingularColumns.find(known.data.original, families).describe(self._names)
             if causes:
                 raise ValueError(f"The covariance of class {classes} is singular. {causes}") from None
             raise ValueError(

@@ -122,7 +122,7 @@ def make_fitted(
     ending = Ending.from_run(run, ends, stopping, left_out, certificate, objective.raised, times)
     if stopping.seeks_maximum and run.outcome is Outcome.CONVERGED and certificate.is_maximum is False:
         warn(ending.reason, ConvergenceWarning)
-    notes = [*(after.diagnostics.diagnose(run, constant, names, note) if is_odd else ()), *(of_search or ())]
+    notes = [*(after.diagnostics.diagnose_run(run, constant, names, note) if is_odd else ()), *(of_search or ())]
     reason = ending.reason if not_started is None else f"{ending.reason} {not_started}"
     return Fitted(
         run.model,
@@ -157,4 +157,4 @@ def ridge_columns(mixture: Model, ridge: Array, source: Source) -> list[int]:
     is_ridge = mixture.covariances.variances().max(axis=0) <= 2 * ridge  # nowhere without a ridge
     if not is_ridge.any():  # the rows need not be read
         return []
-    return [column for column in after.diagnostics.constant_columns(source) if is_ridge[column]]
+    return [column for column in after.diagnostics.find_constant_columns(source) if is_ridge[column]]

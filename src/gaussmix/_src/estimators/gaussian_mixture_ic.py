@@ -23,7 +23,7 @@ from gaussmix._src.estimators.likelihood_estimator import LikelihoodEstimator
 from gaussmix._src.families import Family, Structure
 from gaussmix._src.fit import candidates
 from gaussmix._src.fit.after.diagnostics import SingularColumns
-from gaussmix._src.fit.after.stability import peaks
+from gaussmix._src.fit.after.stability import find_peaks
 from gaussmix._src.fit.candidates import Candidate, Result
 from gaussmix._src.fit.criteria import CROSS_VALIDATION, STABILITY, check_criterion
 from gaussmix._src.fit.features.base import Features
@@ -227,7 +227,7 @@ class GaussianMixtureIC(LikelihoodEstimator):
         failed = [result.candidate.family for result in started if result.failure is not None]
         causes, has_fit = SingularColumns.find(source, failed), any(result.evidence is not None for result in results)
         if not has_fit:
-            raise candidates.none_could_be_fitted(results, causes.sentence(self._names))
+            raise candidates.none_could_be_fitted(results, causes.describe(self._names))
         if criterion == CROSS_VALIDATION:
             results, mean, error = yield from search.cross_validate(results, n_folds)
             index = candidates.highest_within_error(results, mean, error)
@@ -250,7 +250,7 @@ class GaussianMixtureIC(LikelihoodEstimator):
         self._finish(replace(fitted, results=table, best_index=index), features, of_best, best.run, X)
         if any(result.failure is not None and result.failure.kind is FailureKind.NO_TIME for result in results):
             warn(not_started, SearchWarning)
-        sentence = dropped_sentence([each for each in results if each.was_started], best, causes.sentence(self._names))
+        sentence = dropped_sentence([each for each in results if each.was_started], best, causes.describe(self._names))
         warn(sentence, SearchWarning)
         for sentence in parameters.one_feature_notes(self.covariance_type) if source.n_features == 1 else ():
             warn(sentence, SearchWarning)
@@ -299,7 +299,7 @@ def _choose_stable(results: Sequence[Result], mean: Array, error: Array) -> tupl
         raise NothingFitted(
             f"{INCOMPLETE_REPEATS} any candidate by stability. Choose another criterion, or other n_components."
         )
-    is_peak = peaks([result.candidate for result in results], mean)
+    is_peak = find_peaks([result.candidate for result in results], mean)
     of_pairs = {"stability": mean.tolist(), "stability_sd": error.tolist(), "is_peak": is_peak}
     return candidates.lowest(results, -mean), of_pairs
 

@@ -187,7 +187,7 @@ class LikelihoodEstimator(MixtureEstimator, ABC):
         >>> found.conf_int()[2].round(2)
         array([-0.11,  0.15])
         """
-        check_name("kind", kind, after.bootstrap.RESAMPLINGS)
+        check_name("kind", kind, after.bootstrap.RESAMPLING_KINDS)
         if kind == "jackknife" and n is not None:
             raise ValueError("n must be None with kind='jackknife', which leaves out each row once.")
         n = 999 if n is None else check_count("n", n, 2)

@@ -23,7 +23,7 @@ from gaussmix._src.em.objective.trace import State, Trace
 from gaussmix._src.engines import engine_for, n_threads
 from gaussmix._src.errors import Failure, FailureKind, NonFiniteLikelihood, Outcome, SingularCovariance
 from gaussmix._src.families.base import Family
-from gaussmix._src.fit.after.stability import Repeats, neighbours, stability
+from gaussmix._src.fit.after.stability import RepeatedFits, add_neighbours, compute_stability
 from gaussmix._src.fit.candidates import Candidate, Folds, Result, fold_likelihoods, lowest, mean_and_error
 from gaussmix._src.fit.criteria import CRITERIA, compute_evidence
 from gaussmix._src.fit.features.base import Features
@@ -261,7 +261,7 @@ class Search:
         mean, deviation : as for `stability`.
         """
         with_labels = self.problem.data.labels is not None
-        repeats: Repeats = {candidate: [] for candidate in neighbours(self.candidates, with_labels=with_labels)}
+        repeats: RepeatedFits = {candidate: [] for candidate in add_neighbours(self.candidates, has_labels=with_labels)}
         for index in range(n_repeats):
             rng = np.random.default_rng(int(self.plan.rng.integers(2**63)))
             plan = replace(self.plan.with_auto("kmeans"), rng=rng, stage=f"repeat {index} ")
@@ -270,7 +270,7 @@ class Search:
                 repeats[result.candidate].append(None if run is None else run.model.parameters)
         rows = self.problem.data.original
         engine = engine_for(is_incomplete=rows.is_incomplete, n_jobs=n_threads(self.n_jobs))
-        return stability(self.candidates, repeats, rows, engine)
+        return compute_stability(self.candidates, repeats, rows, engine)
 
     def _fitted(self, candidate: Candidate, should_stop: Callable[[], bool]) -> Result:
         """Fit a candidate from every start, or say why it has no fit."""

@@ -10,7 +10,7 @@ import numpy as np
 from gaussmix._src.checks import check_count
 from gaussmix._src.em.curvature.natural import NaturalScale
 from gaussmix._src.errors import name_components, warn
-from gaussmix._src.fit.after.bootstrap import MAX_REFIT_STEPS, Refits, Resampling, are_quick, refits
+from gaussmix._src.fit.after.bootstrap import MAX_REFIT_STEPS, Refits, Resampling, are_refits_fast, refit_resamples
 from gaussmix._src.fit.fitted import Fitted
 from gaussmix._src.fit.problem import Problem
 from gaussmix._src.mixture.mixture import Mixture
@@ -103,10 +103,10 @@ def infer_fit(fitted: Fitted, problem: Problem, rng: np.random.Generator, *, are
     has_precisions = not are_counts and problem.source.row_weight is not None
     kind = "sandwich" if has_precisions else "hessian"
     estimates = inference.compute_inference(fitted, problem, kind, are_counts=are_counts)
-    is_free = not estimates.maximum.frozen  # of frozen components refits would give errors near 0
-    if is_free and inference.is_weakly_identified(estimates.maximum) and are_quick(problem, estimates.mixture.model):
+    is_free = not estimates.maximum.frozen_components  # of frozen components refits would give errors near 0
+    if is_free and inference.is_weakly_identified(estimates.maximum) and are_refits_fast(problem, estimates.mixture.model):
         try:
-            refitted = run_bootstrap(fitted, problem, RESAMPLING._replace(are_counts=are_counts), rng, has_warning=True)
+            refitted = run_bootstrap(fitted, problem, RESAMPLING._replace(has_frequency_weights=are_counts), rng, has_warning=True)
         except ValueError as error:
             estimates = replace(estimates, notes=(*estimates.notes, str(error)))
         else:
@@ -132,32 +132,32 @@ def run_bootstrap(
 
     Raises
     ------
-    ValueError : as `fit.after.bootstrap.refits`, or the unit of the rows is too large or too small.
+    ValueError : as `fit.after.bootstrap.refit_resamples`, or the unit of the rows is too large or too small.
 
     Warns
     -----
     RuntimeWarning : the rows are not those of the fit.
     """
     inference.check_unit(fitted.mixture)
-    ends = refits(problem, fitted.mixture.model, how, rng, fitted.collapsed)
+    ends = refit_resamples(problem, fitted.mixture.model, how, rng, fitted.collapsed)
     mixture = Mixture.from_model(ends.model, fitted.mixture.feature_names)
-    others = inference.another_rows(fitted, problem, ends.before)
+    others = inference.another_rows(fitted, problem, ends.initial_objective)
     if not has_warning:
         warn(others)
-    counts = ends.counts if how.kind == "jackknife" else None
+    counts = ends.draw_weights if how.kind == "jackknife" else None
     return Bootstrap(
         **inference.parameter_entries(mixture),
-        covariance=weighted_covariance(ends.draws, counts),
-        method=f"{ends.n:,} refits, {_RESAMPLING_WORDS[how.kind]}",
+        covariance=weighted_covariance(ends.parameter_draws, counts),
+        method=f"{ends.n_refits:,} refits, {_RESAMPLING_WORDS[how.kind]}",
         notes=(*filter(None, [others]), *_refit_notes(ends)),
-        draws=ends.draws,
+        draws=ends.parameter_draws,
         counts=counts,
         library=None if fitted.facts is None else fitted.facts.library,
         mixture=mixture,
-        n=ends.n,
+        n=ends.n_refits,
         n_collapsed=ends.n_collapsed,
         n_relabelled=ends.n_relabelled,
-        n_elsewhere=ends.n_elsewhere,
+        n_elsewhere=ends.n_other_maxima,
     )
 
 
@@ -174,12 +174,12 @@ def _refit_notes(refits: Refits) -> list[str]:
     words = [
         (refits.n_collapsed, "a component collapsed; they are left out"),
         (refits.n_relabelled, "the components came in another order, and were brought back into it"),
-        (refits.n_elsewhere, "a component ended elsewhere, with less than half of its rows; they are counted"),
-        (refits.n_unfinished, f"EM had not settled after {MAX_REFIT_STEPS:,} steps"),
+        (refits.n_other_maxima, "a component ended elsewhere, with less than half of its rows; they are counted"),
+        (refits.n_unconverged, f"EM had not settled after {MAX_REFIT_STEPS:,} steps"),
     ]
-    notes = [f"In {count / refits.n:.1%} of the refits {what}." for count, what in words if count]
-    if refits.degenerate:
-        which = name_components(refits.degenerate).capitalize()
+    notes = [f"In {count / refits.n_refits:.1%} of the refits {what}." for count, what in words if count]
+    if refits.degenerate_components:
+        which = name_components(refits.degenerate_components).capitalize()
         notes.append(f"{which}: collapsed or without rows in the fit, so that errors and intervals mean little there.")
     if refits.model.noise is not None:
         notes.append(inference.OF_NOISE)

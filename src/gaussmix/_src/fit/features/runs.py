@@ -12,7 +12,7 @@ from gaussmix._src.em.objective.trace import State
 from gaussmix._src.em.step.best_of import Run
 from gaussmix._src.errors import DegenerateError
 from gaussmix._src.families.base import Family
-from gaussmix._src.fit.after.diagnostics import with_feature_name
+from gaussmix._src.fit.after.diagnostics import add_feature_name
 from gaussmix._src.fit.features.base import FitFeature
 from gaussmix._src.fit.fit import check_certifiable
 from gaussmix._src.fit.plan import Plan
@@ -38,7 +38,7 @@ class Degenerate(FitFeature):
         try:
             yield from run(initial)
         except DegenerateError as error:
-            raise with_feature_name(error, problem.data.original, self.estimator._names) from None
+            raise add_feature_name(error, problem.data.original, self.estimator._names) from None
 
 
 class AcceleratedRuns(FitFeature):

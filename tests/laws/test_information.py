@@ -36,7 +36,7 @@ def begun(rows=None, n_steps=1, weight=None, labels=None, error=None, **paramete
     problem, plan = checked(estimator, rows, weight, labels, error)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return problem, fit(problem, plan).run
+        return problem, fit(problem, plan).final_state
 
 
 def information_of(problem, run, **how):

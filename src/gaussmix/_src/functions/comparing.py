@@ -94,7 +94,7 @@ def compare(
         n_rows = summaries[0].facts["n_rows"]
         if check_count("cv", cv, 2) > n_rows:
             raise ValueError(f"cv={cv}, but there are only {n_rows} rows (of positive weight).")
-        fold = Folds(cv, 0).folds_at(slice(0, n_rows))
+        fold = Folds(cv, 0).assign_folds(slice(0, n_rows))
         scores = [_cross_validate(fit, fold, rows, weight, error) for fit in fits.values()]
         columns["cv"], columns["cv_se"] = ([*part] for part in np.transpose(scores))
     return made_frame({name: [values[i] for i in order] for name, values in columns.items()}, summaries[0].library)

@@ -11,7 +11,7 @@ from gaussmix._src.checks import check_count
 from gaussmix._src.em.curvature.natural import NaturalScale
 from gaussmix._src.errors import name_components, warn
 from gaussmix._src.fit.after.bootstrap import MAX_REFIT_STEPS, Refits, Resampling, are_refits_fast, refit_resamples
-from gaussmix._src.fit.fitted import Fitted
+from gaussmix._src.fit.fitted import FitResult
 from gaussmix._src.fit.problem import Problem
 from gaussmix._src.mixture.mixture import Mixture
 from gaussmix._src.numerics.arrays import Array
@@ -88,7 +88,7 @@ def weighted_covariance(draws: Array, counts: Array | None) -> Array:
     return np.asarray((counts[:, None] * centred).T @ centred)
 
 
-def infer_fit(fitted: Fitted, problem: Problem, rng: np.random.Generator, *, are_counts: bool) -> Inference | Bootstrap:
+def infer_fit(fitted: FitResult, problem: Problem, rng: np.random.Generator, *, are_counts: bool) -> Inference | Bootstrap:
     """How sure a fit is: by formula, or by refits where formulas fall short and refits take seconds.
 
     Parameters
@@ -104,9 +104,15 @@ def infer_fit(fitted: Fitted, problem: Problem, rng: np.random.Generator, *, are
     kind = "sandwich" if has_precisions else "hessian"
     estimates = inference.compute_inference(fitted, problem, kind, are_counts=are_counts)
     is_free = not estimates.maximum.frozen_components  # of frozen components refits would give errors near 0
-    if is_free and inference.is_weakly_identified(estimates.maximum) and are_refits_fast(problem, estimates.mixture.model):
+    if (
+        is_free
+        and inference.is_weakly_identified(estimates.maximum)
+        and are_refits_fast(problem, estimates.mixture.model)
+    ):
         try:
-            refitted = run_bootstrap(fitted, problem, RESAMPLING._replace(has_frequency_weights=are_counts), rng, has_warning=True)
+            refitted = run_bootstrap(
+                fitted, problem, RESAMPLING._replace(has_frequency_weights=are_counts), rng, has_warning=True
+            )
         except ValueError as error:
             estimates = replace(estimates, notes=(*estimates.notes, str(error)))
         else:
@@ -119,7 +125,7 @@ def infer_fit(fitted: Fitted, problem: Problem, rng: np.random.Generator, *, are
 
 
 def run_bootstrap(
-    fitted: Fitted, problem: Problem, how: Resampling, rng: np.random.Generator, *, has_warning: bool = False
+    fitted: FitResult, problem: Problem, how: Resampling, rng: np.random.Generator, *, has_warning: bool = False
 ) -> Bootstrap:
     """Refits of a fit, and what they say.
 
@@ -152,7 +158,7 @@ def run_bootstrap(
         notes=(*filter(None, [others]), *_refit_notes(ends)),
         draws=ends.parameter_draws,
         counts=counts,
-        library=None if fitted.facts is None else fitted.facts.library,
+        library=None if fitted.row_summary is None else fitted.row_summary.dataframe_library,
         mixture=mixture,
         n=ends.n_refits,
         n_collapsed=ends.n_collapsed,

@@ -20,7 +20,7 @@ from gaussmix._src.em.objective.trace import Frozen
 from gaussmix._src.em.priors.posterior import Posterior
 from gaussmix._src.errors import ParameterTypeError, counted, listed, name_components, warn
 from gaussmix._src.fit.after.inference import MAX_RIDGE_FRACTION, OBJECTIVE_ROUNDING, ObjectiveMaximiser, LocalMaximum
-from gaussmix._src.fit.fitted import Fitted
+from gaussmix._src.fit.fitted import FitResult
 from gaussmix._src.fit.problem import Problem
 from gaussmix._src.mixture.html import names_of, table_html
 from gaussmix._src.mixture.mixture import Mixture
@@ -350,7 +350,7 @@ def check_unit(mixture: Mixture) -> None:
         )
 
 
-def compute_inference(fitted: Fitted, problem: Problem, kind: str, *, are_counts: bool) -> Inference:
+def compute_inference(fitted: FitResult, problem: Problem, kind: str, *, are_counts: bool) -> Inference:
     """Standard errors of a fit at the maximum near it.
 
     Parameters
@@ -378,9 +378,12 @@ def compute_inference(fitted: Fitted, problem: Problem, kind: str, *, are_counts
     mixture = Mixture.from_model(peak.model, fitted.mixture.feature_names)
     others = another_rows(fitted, problem, peak.initial_objective)
     warn(others)
-    at_ridge = ObjectiveMaximiser(problem, peak.total_weight).ridge_fractions(Stacked.from_models([peak.model]))[0] > MAX_RIDGE_FRACTION
+    at_ridge = (
+        ObjectiveMaximiser(problem, peak.total_weight).ridge_fractions(Stacked.from_models([peak.model]))[0]
+        > MAX_RIDGE_FRACTION
+    )
     columns = [names_of(mixture)[j] for j in np.flatnonzero(at_ridge[[*peak.frozen_components]].any(axis=0))]
-    library = None if fitted.facts is None else fitted.facts.library
+    library = None if fitted.row_summary is None else fitted.row_summary.dataframe_library
     entries = parameter_entries(mixture) | {"covariance": covariance, "method": _METHODS[kind], "library": library}
     inference = Inference(**entries, mixture=mixture, maximum=peak, kind=kind)
     furthest = inference._furthest(fitted.mixture.model)
@@ -396,14 +399,14 @@ def compute_inference(fitted: Fitted, problem: Problem, kind: str, *, are_counts
     return replace(inference, notes=(*sentences, *_notes(peak, covariance, columns)))
 
 
-def another_rows(fitted: Fitted, problem: Problem, before: float) -> str | None:
+def another_rows(fitted: FitResult, problem: Problem, before: float) -> str | None:
     """Say that these are not the rows of the fit, by their number or by their likelihood; None if they may be.
 
     `before` is the objective of the mixture here. The fit knows its own before the last step, and its last gain.
     """
     n_rows, heights = problem.source.n_rows, fitted.lower_bounds
-    if fitted.facts is not None and fitted.facts.n_rows != n_rows:
-        return f"The fit had {counted(fitted.facts.n_rows, 'row')}, and X has {n_rows:,}. {_OTHER_ROWS}"
+    if fitted.row_summary is not None and fitted.row_summary.n_rows != n_rows:
+        return f"The fit had {counted(fitted.row_summary.n_rows, 'row')}, and X has {n_rows:,}. {_OTHER_ROWS}"
     if not heights:
         return None
     rounding = OBJECTIVE_ROUNDING * max(1.0, abs(heights[-1]))

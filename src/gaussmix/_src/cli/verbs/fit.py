@@ -27,7 +27,7 @@ from gaussmix._src.estimators.gaussian_mixture_ic import GaussianMixtureIC, fit_
 from gaussmix._src.families.factor_analyzer import NOISES
 from gaussmix._src.fit.after.stability import add_neighbours
 from gaussmix._src.fit.candidates import Candidate
-from gaussmix._src.fit.criteria import CROSS_VALIDATION, HIGHER, STABILITY
+from gaussmix._src.fit.criteria import CROSS_VALIDATION, HIGHER_IS_BETTER, STABILITY
 from gaussmix._src.functions.fit_many import fit_many
 from gaussmix._src.mixture.mixtures import Mixtures
 from gaussmix._src.sources.base import Source
@@ -177,7 +177,7 @@ def run_search(search: GaussianMixtureIC, rows: Source, labels: list[Any] | None
         advance = bars.fits(len(candidates) + search.n_folds * again)
         if isinstance(rows, FileSource):
             rows.on_progress = bars.rows(rows.n_rows, rows.reader.bytes_of(1))
-            if not bars.disable and search.criterion not in HIGHER:  # the others support no callbacks
+            if not bars.disable and search.criterion not in HIGHER_IS_BETTER:  # the others support no callbacks
                 search.callbacks = [bars.steps(search.tol if search.prior is None else None)]
         for _ in fits:
             advance()

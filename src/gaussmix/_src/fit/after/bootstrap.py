@@ -104,7 +104,7 @@ def are_refits_fast(problem: Problem, model: Model) -> bool:
     is_usual = terms is not None
     if terms is not None and model.noise is not None:
         is_usual = terms[1] is None and not source.is_incomplete
-    is_by_core = is_usual and model.family.algebra is not None and data.labels is None and data.trim is None
+    is_by_core = is_usual and model.family.algebra is not None and data.labels is None and data.trimming is None
     work = source.n_rows * model.n_components * (model.n_features**2 + 8)
     work *= PYTHON_COST_FACTOR if not is_by_core else INCOMPLETE_COST_FACTOR if source.is_incomplete else 1
     return source.whole is not None and work <= MAX_FAST_REFIT_COST
@@ -119,9 +119,11 @@ def refit_resamples(
     ------
     ValueError : more than a third of the refits collapsed, or these rows don't suit the kind.
     """
-    total = problem.source.profile.total_weight * problem.data.unit
+    total = problem.source.profile.total_weight * problem.data.weight_unit
     ascent = ObjectiveMaximiser(problem, total)
-    em_end = ascent.run_em_to_end(State(model, Trace(frozen=dict.fromkeys(collapsed, Frozen.COLLAPSED))), REFIT_START_TOL)
+    em_end = ascent.run_em_to_end(
+        State(model, Trace(frozen=dict.fromkeys(collapsed, Frozen.COLLAPSED))), REFIT_START_TOL
+    )
     model, before = em_end.model, em_end.trace.objective[0]
     component_rows, already = _ComponentMatcher.from_model(problem, model), [*ascent.find_degenerate(model)]
     draws, counts, tally = list[Array](), list[Array](), np.zeros(4, int)
@@ -159,7 +161,7 @@ def _iterate_refits(problem: Problem, model: Model, resampling: Resampling, rng:
         return
     source = problem.source
     weight = np.ones(source.n_rows) if source.row_weight is None else source.row_weight
-    collect, counts = weight * problem.data.unit, np.ones(resampling.n_resamples)
+    collect, counts = weight * problem.data.weight_unit, np.ones(resampling.n_resamples)
     left_out = np.arange(0)
     if resampling.kind == "jackknife":
         left_out = np.flatnonzero(weight > MIN_RELATIVE_WEIGHT * weight.max())
@@ -173,16 +175,26 @@ def _iterate_refits(problem: Problem, model: Model, resampling: Resampling, rng:
         yield _refit_reweighted_rows(problem, model, resampling, weights), some
 
 
-def _draw_row_weights(resampling: Resampling, row_weight: Array, n_refits: int, omitted_rows: Indices, rng: np.random.Generator) -> Array:
+def _draw_row_weights(
+    resampling: Resampling, row_weight: Array, n_refits: int, omitted_rows: Indices, rng: np.random.Generator
+) -> Array:
     """Row weights (n, n_rows) of some refits, in place of these (n_rows,)."""
     if resampling.kind == "jackknife":
         weights = np.repeat(row_weight[None], n_refits, axis=0)
-        removed = np.minimum(row_weight[omitted_rows], 1.0) if resampling.has_frequency_weights else row_weight[omitted_rows]
+        removed = (
+            np.minimum(row_weight[omitted_rows], 1.0) if resampling.has_frequency_weights else row_weight[omitted_rows]
+        )
         weights[np.arange(n_refits), omitted_rows] -= removed
         return weights
     if resampling.kind == "nonparametric":
-        n_rows = round(float(row_weight.sum())) if resampling.has_frequency_weights else int(np.count_nonzero(row_weight))
-        chances = row_weight / row_weight.sum() if resampling.has_frequency_weights else (row_weight > 0) / np.count_nonzero(row_weight)
+        n_rows = (
+            round(float(row_weight.sum())) if resampling.has_frequency_weights else int(np.count_nonzero(row_weight))
+        )
+        chances = (
+            row_weight / row_weight.sum()
+            if resampling.has_frequency_weights
+            else (row_weight > 0) / np.count_nonzero(row_weight)
+        )
         drawn = rng.multinomial(n_rows, chances, size=n_refits).astype(np.float64)
         return drawn if resampling.has_frequency_weights else drawn * row_weight
     if resampling.has_frequency_weights and (resampling.concentration != 1 or (row_weight != 1).any()):
@@ -200,28 +212,30 @@ def _refit_reweighted_rows(problem: Problem, model: Model, resampling: Resamplin
     source, n_rows = problem.source, problem.source.n_rows
     block, groups = source.whole, None
     data, known = problem.data, problem.data.labels
-    if block is not None and known is None and data.trim is None:
+    if block is not None and known is None and data.trimming is None:
         nothing, each = np.zeros(len(row_weights), np.int64), np.arange(len(row_weights)) * n_rows
         unit = unit_of_weights(float(row_weights.max()))
         below_1 = row_weights / unit
-        totals = below_1.sum(axis=1), np.full(len(row_weights), unit / problem.data.unit)  # priors count in this unit
+        totals = below_1.sum(axis=1), np.full(len(row_weights), unit / problem.data.weight_unit)  # priors count in this unit
         groups = Groups(block.rows, below_1.ravel(), nothing, nothing + n_rows, *totals, each, block.error)
 
     log_prior = None if known is None else known.log_prior(problem.n_components, model.noise is not None)
 
     def make_source(index: int) -> Source:
-        weight = row_weights[index] / problem.data.unit  # priors count in this unit
-        reweighted = problem.data.original.changed(partial(_replace_row_weight, row_weight=weight), n_rows)
+        weight = row_weights[index] / problem.data.weight_unit  # priors count in this unit
+        reweighted = problem.data.original_source.changed(partial(_replace_row_weight, row_weight=weight), n_rows)
         reweighted = reweighted if log_prior is None else reweighted.with_log_prior(*log_prior)
-        return problem.data.trimmed(reweighted)
+        return problem.data.trim_source(reweighted)
 
     stopping = Stopping(resampling.em_tolerance, MAX_REFIT_STEPS)
     return run_each(problem.engine, [model] * len(row_weights), problem.objective, stopping, make_source, groups)
 
 
-def _refit_simulated_rows(problem: Problem, model: Model, resampling: Resampling, rng: np.random.Generator) -> RefitBatches:
+def _refit_simulated_rows(
+    problem: Problem, model: Model, resampling: Resampling, rng: np.random.Generator
+) -> RefitBatches:
     """The ends of refits to rows that are drawn from the mixture, as many as were fitted."""
-    n_rows = max(2, round(problem.source.profile.total_weight * problem.data.unit))
+    n_rows = max(2, round(problem.source.profile.total_weight * problem.data.weight_unit))
     if problem.data.labels is not None:
         raise ValueError("kind='parametric' draws rows without labels. Use kind='weighted'.")
     if problem.source.is_incomplete:
@@ -248,12 +262,12 @@ def run_em_on_tables(
 ) -> list[State]:
     """The ends of EM from models, each on the table of its index; all tables have as many rows."""
     n_rows, n, groups = len(tables[0]), len(models), None
-    if n_rows <= LEAF_ROWS and problem.data.trim is None:
+    if n_rows <= LEAF_ROWS and problem.data.trimming is None:
         size, rows = np.full(n, n_rows), tables[0] if len(tables) == 1 else np.concatenate(tables)
         groups = Groups(rows, None, table_indices * n_rows, size, size.astype(float), np.ones(n))
 
     def make_source(index: int) -> Source:
-        return problem.data.trimmed(ArraySource(tables[table_indices[index]]))
+        return problem.data.trim_source(ArraySource(tables[table_indices[index]]))
 
     return run_each(problem.engine, models, problem.objective, stopping, make_source, groups)
 
@@ -281,7 +295,7 @@ class _ComponentMatcher:
 
     @classmethod
     def from_model(cls, problem: Problem, model: Model) -> _ComponentMatcher:
-        rows = problem.data.original.sample(MAX_COMPARED_ROWS)
+        rows = problem.data.original_source.sample(MAX_COMPARED_ROWS)
         responsibilities = Stacked.from_models([model]).responsibilities(rows, problem.engine)
         return cls(rows, problem.engine, responsibilities, problem.data.labels is not None)
 

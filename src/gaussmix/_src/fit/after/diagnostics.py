@@ -51,7 +51,9 @@ def _find_dependent_in_covariance(covariance: Array) -> dict[int, list[int]]:
         rest = 1 - projected @ projected
         weights = inverse[:n, :n].T @ projected
         if rest <= _MIN_RESIDUAL_VARIANCE:
-            result[column] = [index for index, weight in zip(basis, weights, strict=True) if abs(weight) > _MIN_COEFFICIENT]
+            result[column] = [
+                index for index, weight in zip(basis, weights, strict=True) if abs(weight) > _MIN_COEFFICIENT
+            ]
             continue
         inverse[n, :n], inverse[n, n] = -weights / np.sqrt(rest), 1 / np.sqrt(rest)
         basis.append(column)
@@ -106,7 +108,9 @@ class SingularColumns:
     def diagnose_columns(self, names: Sequence[str] | None) -> list[Diagnosis]:
         """The columns that made candidates of a search fail."""
         sentences = dict.fromkeys(self.constant, "is constant")
-        sentences |= {column: f"follows from {_columns_phrase(others, names)}" for column, others in self.dependent.items()}
+        sentences |= {
+            column: f"follows from {_columns_phrase(others, names)}" for column, others in self.dependent.items()
+        }
         causes = ((index, f"the column {what}, so that candidates failed") for index, what in sorted(sentences.items()))
         return [Diagnosis(None, feature_name(index, names), None, cause) for index, cause in causes]
 
@@ -135,7 +139,9 @@ _REMEDY_PHRASES = {
 }
 
 
-def diagnose_run(final_state: State, constant_columns: Sequence[int], feature_names: Sequence[str] | None, rows_warning: str | None) -> list[Diagnosis]:
+def diagnose_run(
+    final_state: State, constant_columns: Sequence[int], feature_names: Sequence[str] | None, rows_warning: str | None
+) -> list[Diagnosis]:
     """What was unusual about a run of EM.
 
     Parameters
@@ -166,7 +172,9 @@ def diagnose_components(final_state: State, feature_names: Sequence[str] | None)
     error = final_state.model.covariances.rounding
     for k in (error > MIN_ROUNDING).nonzero()[0].tolist():
         cause = f"nearly singular covariance, so that rounding changes log densities by about {error[k]:.1g} nats"
-        result.append(Diagnosis(k, feature_name(_most_dependent_feature(final_state.model, k), feature_names), None, cause))
+        result.append(
+            Diagnosis(k, feature_name(_most_dependent_feature(final_state.model, k), feature_names), None, cause)
+        )
     return result
 
 

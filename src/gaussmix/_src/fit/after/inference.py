@@ -30,9 +30,13 @@ MAX_NEWTON_STEPS = 20
 NEGLIGIBLE_GAIN = 1e-12  # nats, of all rows: what is left to gain moves no parameter by more than 1e-6 standard errors
 MAX_GAIN_RATIO = 0.5  # a step of Newton's method leaves less than this part of the gain, or EM goes on
 MIN_COMPONENT_ROWS = 1.0  # rows: a component with less has lost its rows
-MAX_RIDGE_FRACTION = 0.9  # part of the ridge in a variance, given the other features, that is no longer that of the rows
+MAX_RIDGE_FRACTION = (
+    0.9  # part of the ridge in a variance, given the other features, that is no longer that of the rows
+)
 MIN_CURVATURE = 1e-9  # curvature per unit of row weight; that of rows with known components is about 1
-MAX_FLAT_FRACTION = 1e-4  # of the square of a derivative, along flat directions: with more, a parameter is not determined
+MAX_FLAT_FRACTION = (
+    1e-4  # of the square of a derivative, along flat directions: with more, a parameter is not determined
+)
 FINITE_DIFFERENCE_STEP = 1e-3  # of coordinates, for derivatives of a user's function, in units of standard errors
 MAX_VARIANCE_ROUNDING = 1e-8  # of the inverse information: a negative variance of at most this is a rounded 0
 OBJECTIVE_ROUNDING = 1e-6  # nats per unit of row weight: rounding, which includes the rounding of float32 rows
@@ -59,7 +63,12 @@ class LocalMaximum:
 
     @classmethod
     def from_model(
-        cls, problem: Problem, model: Model, collapsed: Collection[int] = (), *, has_frequency_weights: bool | None = True
+        cls,
+        problem: Problem,
+        model: Model,
+        collapsed: Collection[int] = (),
+        *,
+        has_frequency_weights: bool | None = True,
     ) -> LocalMaximum:
         """Raise the objective from a model until nothing that counts is left to gain.
 
@@ -77,9 +86,9 @@ class LocalMaximum:
         ------
         NotSmooth : there is no formula for the information.
         """
-        if problem.data.trim:
+        if problem.data.trimming:
             raise NotSmooth("trim leaves out other rows at each step")
-        unit = problem.data.unit
+        unit = problem.data.weight_unit
         ascent = ObjectiveMaximiser(problem, problem.source.profile.total_weight * unit)
         has_ridge = problem.objective.floor.all()
         frozen = {} if has_ridge else dict.fromkeys(collapsed, Frozen.COLLAPSED)
@@ -139,7 +148,9 @@ class LocalMaximum:
         weights = self.model.without_noise.weights
         lost |= {k for k in np.flatnonzero(weights <= WEIGHT_BOUND_FACTOR * least).tolist() if k not in fixed}
         of_kind = {Kind.WEIGHT: lost}
-        return np.array([term.component in of_kind.get(term.kind, self.frozen_components) for term in self.parameter_vector.terms])
+        return np.array(
+            [term.component in of_kind.get(term.kind, self.frozen_components) for term in self.parameter_vector.terms]
+        )
 
     def delta_method_covariance(self, jacobian: Array, kind: str) -> Array:
         """The covariance (q, q) of parameters with these derivatives by the coordinates (q, p); NaN if not determined.
@@ -188,7 +199,9 @@ class LocalMaximum:
     def differentiate(self, function: Callable[[Model], Array]) -> Array:
         """The derivatives of a function of the model by the coordinates, (m, p), by central differences."""
         at = self.information.coordinates
-        steps = FINITE_DIFFERENCE_STEP / np.sqrt(np.maximum(np.diagonal(self.information.matrix), MIN_CURVATURE) * self.total_weight)
+        steps = FINITE_DIFFERENCE_STEP / np.sqrt(
+            np.maximum(np.diagonal(self.information.matrix), MIN_CURVATURE) * self.total_weight
+        )
         columns = []
         for index, step in enumerate(np.minimum(steps, FINITE_DIFFERENCE_STEP)):
             point = np.zeros(at.size)
@@ -207,7 +220,11 @@ class ObjectiveMaximiser:
     def run_em_to_end(self, state: State, tolerance: float) -> State:
         """The end of EM, with components frozen that have lost their rows, or that only the ridge holds up."""
         problem = self.problem
-        rows, objective, stopping = (problem.source, problem.engine), problem.objective, Stopping(tolerance, MAX_EM_STEPS)
+        rows, objective, stopping = (
+            (problem.source, problem.engine),
+            problem.objective,
+            Stopping(tolerance, MAX_EM_STEPS),
+        )
         before = Trace()
         while True:
             model, frozen = state.model, state.trace.frozen

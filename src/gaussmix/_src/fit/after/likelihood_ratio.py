@@ -43,7 +43,12 @@ class LikelihoodRatioTest(NamedTuple):
 
 
 def run_likelihood_ratio_test(
-    problem: Problem, model: Model, n_simulations: int, em_tolerance: float, rng: np.random.Generator, feature_names: Sequence[str]
+    problem: Problem,
+    model: Model,
+    n_simulations: int,
+    em_tolerance: float,
+    rng: np.random.Generator,
+    feature_names: Sequence[str],
 ) -> LikelihoodRatioTest:
     """Compare a mixture with one of a component more, which begins where each component in turn is split.
 
@@ -75,7 +80,11 @@ def run_likelihood_ratio_test(
 
 
 def _compute_statistics(
-    problem: Problem, model: Model, tables: Sequence[Rows], stopping: Stopping, feature_names: Sequence[str] | None = None
+    problem: Problem,
+    model: Model,
+    tables: Sequence[Rows],
+    stopping: Stopping,
+    feature_names: Sequence[str] | None = None,
 ) -> Array:
     """2 (log L' − log L) of tables of the same number of rows, nats.
 
@@ -86,7 +95,9 @@ def _compute_statistics(
     smaller = run_em_on_tables(problem, [model] * len(tables), tables, each, stopping)
     starts = [_split_models(end.model) for end in smaller]
     indices = np.repeat(each, [len(some) for some in starts])
-    split_ends = run_em_on_tables(problem, [start for some in starts for start in some], tables, indices, SPLIT_STOPPING)
+    split_ends = run_em_on_tables(
+        problem, [start for some in starts for start in some], tables, indices, SPLIT_STOPPING
+    )
     order = np.lexsort((-_final_objectives(problem, split_ends, n_rows), indices))
     first = np.searchsorted(indices, each)
     chosen = np.sort(np.concatenate([order[start : start + MAX_CONTINUED_SPLITS] for start in first]))
@@ -101,7 +112,9 @@ def _compute_statistics(
 
 def _final_objectives(problem: Problem, final_states: Sequence[State], n_rows: int) -> Array:
     """The objective at the ends of runs; −inf where a component collapsed or lost its rows."""
-    are_degenerate = ObjectiveMaximiser(problem, n_rows).degenerate_mask(Stacked.from_models([end.model for end in final_states]))
+    are_degenerate = ObjectiveMaximiser(problem, n_rows).degenerate_mask(
+        Stacked.from_models([end.model for end in final_states])
+    )
     is_lost = are_degenerate.any(axis=1) | np.array([bool(end.trace.frozen) for end in final_states])
     return np.where(is_lost, -np.inf, [end.trace.last for end in final_states])
 

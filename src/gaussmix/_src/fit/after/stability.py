@@ -71,7 +71,10 @@ def fowlkes_mallows(contingency_table: Array, self_pairs: float) -> float:
     √(T/P) √(T/Q); T, P and Q count the pairs of rows with equal labels in both, the first and the second; Fowlkes &
     Mallows (1983), JASA 78, section 2. A pair counts the product of its weights; `self_pairs` are pairs of a row with itself.
     """
-    both, first, second = (float((sums**2).sum() - self_pairs) for sums in (contingency_table, contingency_table.sum(axis=1), contingency_table.sum(axis=0)))
+    both, first, second = (
+        float((sums**2).sum() - self_pairs)
+        for sums in (contingency_table, contingency_table.sum(axis=1), contingency_table.sum(axis=0))
+    )
     return math.sqrt(both / first) * math.sqrt(both / second) if min(both, first, second) > 0 else 0.0
 
 
@@ -114,4 +117,6 @@ class _ContingencyTables:
 
     def _labels(self, leaf: Block, index: int) -> list[Any]:
         """Labels of each repeat, counted from noise on; None where there is no fit."""
-        return [None if each is None else self.engine.labels(leaf, each) - NOISE for each in self.repeated_parameters[index]]
+        return [
+            None if each is None else self.engine.labels(leaf, each) - NOISE for each in self.repeated_parameters[index]
+        ]

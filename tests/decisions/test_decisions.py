@@ -12,15 +12,15 @@ from gaussmix import FAMILIES, GaussianMixture, Mixture, Outcome
 from gaussmix._src.em.curvature.certificate import OptimalityCertificate
 from gaussmix._src.em.objective.stopping import forecast_convergence
 from gaussmix._src.errors import Failure, FailureKind
-from gaussmix._src.fit.candidates import Candidate, CandidateResult, select_within_error, select_lowest, describe_failures
+from gaussmix._src.fit.candidates import Candidate, Result, describe_failures, select_lowest, select_within_error
 from gaussmix._src.fit.criteria import CriterionInputs, aic, aicc
 from gaussmix._src.fit.fitted import Ending
 
 
-def results(*sizes: int) -> list[CandidateResult]:
+def results(*sizes: int) -> list[Result]:
     """Candidates of one structure with these numbers of parameters."""
     candidate = Candidate(FAMILIES["full"], 1)
-    return [CandidateResult(candidate, None, size, None, None, 0.0) for size in sizes]
+    return [Result(candidate, None, size, None, None, 0.0) for size in sizes]
 
 
 @pytest.mark.parametrize("best", [-1e4, -3.0, 0.0, 1e6])
@@ -45,7 +45,7 @@ def test_aicc_is_finite_from_two_rows_more_than_parameters() -> None:
 def test_advice_that_helps_against_several_failures_is_given_once() -> None:
     candidate = Candidate(FAMILIES["full"], 1)
     kinds = FailureKind.NOT_ENOUGH_ROWS, FailureKind.SINGULAR, FailureKind.SINGULAR
-    failed = [CandidateResult(candidate, None, 1, None, Failure(kind), 0.0) for kind in kinds]
+    failed = [Result(candidate, None, 1, None, Failure(kind), 0.0) for kind in kinds]
     assert describe_failures(failed) == (
         "2 × singular covariance, 1 × fewer rows than components.",
         "Lower n_components, raise reg_covar, or drop columns that are constant or follow from others.",

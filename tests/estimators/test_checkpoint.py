@@ -438,6 +438,6 @@ def test_the_end_of_each_start_is_noted(rows, path, monkeypatch):
     """Also where no start takes so long that it is noted in between."""
     written = []
     monkeypatch.setattr(checkpoints, "SECONDS_BETWEEN_WRITES", np.inf)
-    monkeypatch.setattr(checkpoints.Checkpoint, "_write_in_background", lambda self: written.append(self._make_record().fits[""]))
+    monkeypatch.setattr(checkpoints.Checkpoint, "_write_async", lambda made: written.append(made._record().fits[""]))
     GaussianMixture(4, init_params="random", n_init=3, random_state=3, checkpoint=path).fit(rows)
     assert [(stand.n_done, len(stand.ends), stand.state) for stand in written] == [(1, 1, None), (2, 2, None)]

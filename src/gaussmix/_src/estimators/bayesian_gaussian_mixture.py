@@ -24,7 +24,7 @@ from gaussmix._src.fit.features.base import FitOptions
 from gaussmix._src.fit.fit import fit
 from gaussmix._src.fit.fitted import RowSummary
 from gaussmix._src.fit.plan import ModelStart, Plan
-from gaussmix._src.fit.problem import TrainingData, Problem
+from gaussmix._src.fit.problem import Problem, TrainingData
 from gaussmix._src.model import Model
 from gaussmix._src.validation.incomplete import check_pairs
 from gaussmix._src.validation.parameters import CHECKS, check_flag, check_ridge, check_start_names

@@ -23,11 +23,11 @@ from gaussmix._src.estimators.sklearn_bases import ClassifierMixin
 from gaussmix._src.families.base import FAMILIES, is_separate
 from gaussmix._src.fit.after.diagnostics import SingularColumns, diagnose_components
 from gaussmix._src.fit.classes import ClassFit, LabelledRows, count_classes
-from gaussmix._src.fit.features.table import find_fit_options
+from gaussmix._src.fit.features.table import find_options
 from gaussmix._src.fit.fit import find_certificate
 from gaussmix._src.fit.fitted import Ending, FitResult, RowSummary
 from gaussmix._src.fit.plan import Plan
-from gaussmix._src.fit.problem import TrainingData, Problem
+from gaussmix._src.fit.problem import Problem, TrainingData
 from gaussmix._src.formats.record import Damaged
 from gaussmix._src.formats.values import Reader, array_reader, instance
 from gaussmix._src.mixture.class_mixtures import ClassMixtures
@@ -182,7 +182,7 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
                 self.classes_, codes = targets.check_classes(y, source.n_rows)
                 source = source.with_assignment(codes)
             source = check_counts_of_rows(source, self.weight_type, is_silent=not self._is_choice)
-            options = find_fit_options(self, {})
+            options = find_options(self, {})
             known = LabelledRows(TrainingData(source), len(self.classes_), self._engine(source), options)
             targets.check_mass(known.class_weights, self.classes_)
             self._check_parameters(source.n_features, is_complete=known.is_fully_labelled)

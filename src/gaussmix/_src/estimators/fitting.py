@@ -16,7 +16,7 @@ from gaussmix._src.errors import Outcome, warn
 from gaussmix._src.estimators.base import unchanged_on_failure
 from gaussmix._src.families.base import Family
 from gaussmix._src.fit import after
-from gaussmix._src.fit.features.table import find_fit_options
+from gaussmix._src.fit.features.table import find_options
 from gaussmix._src.fit.fit import find_certificate
 from gaussmix._src.fit.fitted import Diagnosis, Ending, FitResult, RowSummary
 from gaussmix._src.fit.plan import Plan
@@ -61,7 +61,7 @@ def start_fit(
         if isinstance(labels, str):
             groups = getattr(estimator, "label_components", None)
             X, arguments["labels"] = validation.labels.without_labels(X, labels, groups, may_miss=estimator._may_miss)
-        options = find_fit_options(estimator, arguments)
+        options = find_options(estimator, arguments)
         for option in options:
             stack.enter_context(option)
         yield X, options

@@ -24,7 +24,7 @@ from gaussmix._src.fit.features.table import find_nondefault_parameters
 from gaussmix._src.fit.fit import fit
 from gaussmix._src.fit.fitted import FitResult, RowSummary
 from gaussmix._src.fit.plan import ModelStart, Plan
-from gaussmix._src.fit.problem import TrainingData, Problem
+from gaussmix._src.fit.problem import Problem, TrainingData
 from gaussmix._src.formats.values import Reader, instance
 from gaussmix._src.validation import parameters
 from gaussmix._src.validation.rows import RowsLike, check_enough_rows

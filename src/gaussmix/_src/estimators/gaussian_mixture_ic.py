@@ -24,12 +24,12 @@ from gaussmix._src.families import Family, Structure
 from gaussmix._src.fit import candidates
 from gaussmix._src.fit.after.diagnostics import SingularColumns
 from gaussmix._src.fit.after.stability import find_peaks
-from gaussmix._src.fit.candidates import Candidate, CandidateResult
+from gaussmix._src.fit.candidates import Candidate, Result
 from gaussmix._src.fit.criteria import CROSS_VALIDATION, STABILITY, check_criterion
 from gaussmix._src.fit.features.base import FitOptions
 from gaussmix._src.fit.fitted import RowSummary
 from gaussmix._src.fit.plan import Plan
-from gaussmix._src.fit.problem import TrainingData, Problem
+from gaussmix._src.fit.problem import Problem, TrainingData
 from gaussmix._src.fit.search import Search
 from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.report.messages import INCOMPLETE_REPEATS, SearchWarning, dropped_sentence, not_started_sentence
@@ -210,7 +210,7 @@ class GaussianMixtureIC(LikelihoodEstimator):
         for _ in self._fits(X, sample_weight, options):
             pass
 
-    def _fits(self, X: RowsLike, sample_weight: ArrayLike | None, options: FitOptions) -> Generator[CandidateResult, None, None]:
+    def _fits(self, X: RowsLike, sample_weight: ArrayLike | None, options: FitOptions) -> Generator[Result, None, None]:
         """Yield what became of each fit when it is done; the estimator is fitted at the end."""
         check_hooks(self)
         began = perf_counter()
@@ -225,7 +225,7 @@ class GaussianMixtureIC(LikelihoodEstimator):
         results = yield from search.results(criterion)
         started = [result for result in results if result.was_started]
         failed = [result.candidate.family for result in started if result.failure is not None]
-        causes, has_fit = SingularColumns.find(source, failed), any(result.criterion_inputs is not None for result in results)
+        causes, has_fit = SingularColumns.find(source, failed), any(each.criterion_inputs for each in results)
         if not has_fit:
             raise candidates.nothing_fitted_error(results, causes.describe(self._names))
         if criterion == CROSS_VALIDATION:
@@ -235,8 +235,8 @@ class GaussianMixtureIC(LikelihoodEstimator):
         elif criterion == STABILITY:
             index, more = _choose_stable(results, *(yield from search.repeat_fits(n_folds)))
         else:
-            index, more = candidates.select_lowest(results, np.array(candidates.make_results_table(results)[criterion])), {}
-        table = candidates.make_results_table(results) | more
+            index, more = candidates.select_lowest(results, np.array(candidates.make_table(results)[criterion])), {}
+        table = candidates.make_table(results) | more
         best, not_started = results[index], not_started_sentence(results)
         assert best.final_state is not None, "what failed is never chosen"
         assert best.criterion_inputs is not None, "what has a run has a likelihood"
@@ -292,7 +292,7 @@ def _check_repeats(tried: Sequence[Candidate], starts: Sequence[Any]) -> None:
         )
 
 
-def _choose_stable(results: Sequence[CandidateResult], mean: Array, error: Array) -> tuple[int, dict[str, list[Any]]]:
+def _choose_stable(results: Sequence[Result], mean: Array, error: Array) -> tuple[int, dict[str, list[Any]]]:
     """The most stable, and columns of the table; `mean` and `error` (n_results,) are of pairs of repeats."""
     mean = np.where([result.failure is None for result in results], mean, np.nan)
     if np.isnan(mean).all():
@@ -314,7 +314,7 @@ def as_single(search: GaussianMixtureIC) -> GaussianMixture:
     return single
 
 
-def fit_stepwise(search: GaussianMixtureIC, X: RowsLike, labels: ArrayLike | None) -> Generator[CandidateResult, None, None]:
+def fit_stepwise(search: GaussianMixtureIC, X: RowsLike, labels: ArrayLike | None) -> Generator[Result, None, None]:
     """Fit as `GaussianMixtureIC.fit` does, and yield what became of each candidate when it is done.
 
     With ``criterion="cv"`` the fits without each fold follow, with "stability" the repeats. Who stops iterating leaves

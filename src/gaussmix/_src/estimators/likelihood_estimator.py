@@ -19,7 +19,7 @@ from gaussmix._src.errors import counted
 from gaussmix._src.estimators.base import FittedValue
 from gaussmix._src.estimators.mixture_estimator import MixtureEstimator
 from gaussmix._src.fit import after
-from gaussmix._src.fit.problem import TrainingData, Problem
+from gaussmix._src.fit.problem import Problem, TrainingData
 from gaussmix._src.validation.parameters import check_name, check_ridge, check_seed
 from gaussmix._src.validation.rows import MIN_ROWS, RowsLike, check_counts_of_rows, check_weight_type, counted_weight
 
@@ -218,7 +218,8 @@ class LikelihoodEstimator(MixtureEstimator, ABC):
         if known is not None:
             known.check_size(n_components, model.noise is not None)
             known = None if known.is_empty else known
-        data = TrainingData(source, known, model.noise, trimming=trimming.trimming.Trim(float(self.trim)) if self.trim else None)
+        trim = trimming.trimming.Trim(float(self.trim)) if self.trim else None
+        data = TrainingData(source, known, model.noise, trim)
         return Problem(data, family, n_components, self._engine(source), ridge, terms=terms)
 
     def _deviance(self, X: RowsLike, sample_weight: ArrayLike | None, X_error: ArrayLike | None) -> tuple[float, float]:

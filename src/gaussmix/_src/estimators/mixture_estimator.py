@@ -23,7 +23,7 @@ from gaussmix._src.estimators.attributes import MixtureAttributes
 from gaussmix._src.estimators.docs import documented
 from gaussmix._src.estimators.fitting import start_fit
 from gaussmix._src.estimators.sklearn_bases import DensityMixin
-from gaussmix._src.fit.problem import TrainingData, Problem
+from gaussmix._src.fit.problem import Problem, TrainingData
 from gaussmix._src.interfaces.block import Block
 from gaussmix._src.interfaces.leaves import Sums
 from gaussmix._src.interfaces.parameters import Parameters

@@ -143,7 +143,8 @@ class PosteriorEstimator(MixtureEstimator, ABC):
         """What is believed of the components that have rows: draws of mixtures, and credible intervals."""
         indices = self._occupied[self._occupied <= self._reported[-1]]  # those of `_fit_facts`
         mixture, facts = self._take_components(indices, self.mixture_.weights[indices]), self._fitted.row_summary
-        return MixturePosterior(self._full_posterior.take(indices), mixture, None if facts is None else facts.dataframe_library)
+        library = None if facts is None else facts.dataframe_library
+        return MixturePosterior(self._full_posterior.take(indices), mixture, library)
 
     def _fit_facts(self) -> FitResult:
         indices = np.arange(self._reported[-1] + 1)

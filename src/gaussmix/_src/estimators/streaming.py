@@ -19,9 +19,9 @@ from gaussmix._src.estimators.base import unchanged_on_failure
 from gaussmix._src.fit.after.diagnostics import diagnose_components
 from gaussmix._src.fit.features.base import FitOptions
 from gaussmix._src.fit.features.stream import check_forgetting
-from gaussmix._src.fit.features.table import check_combination, find_fit_options
+from gaussmix._src.fit.features.table import check_combination, find_options
 from gaussmix._src.fit.fitted import Ending, FitResult, RowSummary
-from gaussmix._src.fit.problem import TrainingData, Problem
+from gaussmix._src.fit.problem import Problem, TrainingData
 from gaussmix._src.fit.stream import Stream, StreamState, drop_weightless_rows
 from gaussmix._src.formats.record import Damaged
 from gaussmix._src.model import Model
@@ -116,7 +116,7 @@ def _fit(estimator: Any, source: ArraySource) -> Problem:
 
 def _features(estimator: Any) -> FitOptions:
     """The features that the fit of a stream uses; raises ValueError for those that need all rows."""
-    return find_fit_options(estimator, {"partial_fit": True}, ignored_parameters=("warm_start", "checkpoint"))
+    return find_options(estimator, {"partial_fit": True}, ignored_parameters=("warm_start", "checkpoint"))
 
 
 def with_rows_seen(fitted: FitResult, stream: Stream) -> FitResult:

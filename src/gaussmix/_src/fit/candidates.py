@@ -32,7 +32,7 @@ class Candidate(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class CandidateResult:
+class Result:
     """The result of a candidate.
 
     Parameters
@@ -63,7 +63,7 @@ class CandidateResult:
 CRITERION_ROUNDING = 1e-10  # relative: one Gaussian under two structures has the same criterion up to rounding
 
 
-def select_lowest(results: Sequence[CandidateResult], values: Array) -> int:
+def select_lowest(results: Sequence[Result], values: Array) -> int:
     """The result of the lowest value, (n_results,); of equals the one with the fewest parameters.
 
     Raises
@@ -77,7 +77,7 @@ def select_lowest(results: Sequence[CandidateResult], values: Array) -> int:
     return select_simplest(results, usable & (values <= best + CRITERION_ROUNDING * abs(best)))
 
 
-def select_within_error(results: Sequence[CandidateResult], values: Array, errors: Array) -> int:
+def select_within_error(results: Sequence[Result], values: Array, errors: Array) -> int:
     """The simplest result within one standard error of the highest value; Breiman et al. (1984), CART, section 3.4.3.
 
     Raises as `lowest`.
@@ -89,7 +89,7 @@ def select_within_error(results: Sequence[CandidateResult], values: Array, error
     return select_simplest(results, usable & (values >= values[best] - errors[best]))
 
 
-def select_simplest(results: Sequence[CandidateResult], is_eligible: NDArray[np.bool_]) -> int:
+def select_simplest(results: Sequence[Result], is_eligible: NDArray[np.bool_]) -> int:
     """The result with the fewest parameters, then components, then the first structure known."""
     order = list(FAMILIES)
 
@@ -100,13 +100,13 @@ def select_simplest(results: Sequence[CandidateResult], is_eligible: NDArray[np.
     return min(np.flatnonzero(is_eligible).tolist(), key=size)
 
 
-def nothing_fitted_error(results: Sequence[CandidateResult], columns: str = "") -> NothingFitted:
+def nothing_fitted_error(results: Sequence[Result], columns: str = "") -> NothingFitted:
     """The error for candidates that all failed; `columns` as for `describe_failures`."""
     none = "The only candidate could not" if len(results) == 1 else f"None of {len(results)} candidates could"
     return NothingFitted(f"{none} be fitted: {' '.join(describe_failures(results, columns))}")
 
 
-def describe_failures(failed: Sequence[CandidateResult], columns: str = "") -> tuple[str, str]:
+def describe_failures(failed: Sequence[Result], columns: str = "") -> tuple[str, str]:
     """How many candidates failed for each reason, and what may help, each once: two sentences.
 
     Parameters
@@ -158,7 +158,7 @@ class Folds:
         return np.equal(self.assign_folds(block.row_slice), fold) != complement
 
 
-def held_out_likelihoods(results: Sequence[CandidateResult], source: Source, engine: Engine[Any]) -> Array:
+def held_out_likelihoods(results: Sequence[Result], source: Source, engine: Engine[Any]) -> Array:
     """Mean log-likelihood of rows that no fit has seen, nats per unit of weight; NaN for candidates that failed."""
     means = np.full(len(results), np.nan)
     for index, result in enumerate(results):
@@ -169,7 +169,7 @@ def held_out_likelihoods(results: Sequence[CandidateResult], source: Source, eng
     return means
 
 
-def mean_and_standard_error(fold_values: Array) -> tuple[Array, Array]:
+def mean_and_error(fold_values: Array) -> tuple[Array, Array]:
     """Mean over folds (n_folds, n_candidates) and its standard error, (n_candidates,) each."""
     n_folds = len(fold_values)
     mean = fold_values.mean(axis=0)
@@ -179,7 +179,7 @@ def mean_and_standard_error(fold_values: Array) -> tuple[Array, Array]:
 ResultsTable = dict[str, list[Any]]
 
 
-def make_results_table(results: Sequence[CandidateResult]) -> ResultsTable:
+def make_table(results: Sequence[Result]) -> ResultsTable:
     """A list for each column, with a row for each candidate; a candidate that failed has NaN, except for its size."""
     has_factors = any(hasattr(result.candidate.family, "n_factors") for result in results)
     names = _structure_names({result.candidate.family for result in results})
@@ -195,7 +195,7 @@ def _structure_names(families: Collection[Family]) -> dict[Family, str]:
     return {family: family.name if several[family.name] == 1 else repr(family) for family in families}
 
 
-def _table_row(result: CandidateResult, names: Mapping[Family, str], has_factors: bool) -> dict[str, Any]:
+def _table_row(result: Result, names: Mapping[Family, str], has_factors: bool) -> dict[str, Any]:
     family, evidence = result.candidate.family, result.criterion_inputs
     run = result.final_state
     return {

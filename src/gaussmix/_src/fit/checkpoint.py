@@ -42,7 +42,7 @@ from gaussmix._src.version import package_version
 
 SECONDS_BETWEEN_WRITES = 5.0  # between two checkpoints of a run
 _SEARCH_KEY = "search"  # the key of the state that the generator has when a search begins
-_RESUMABLE_OUTCOMES = None, Outcome.CONVERGED, Outcome.STEP_LIMIT  # other ends of a run are not those of the fit that goes on
+_RESUMABLE_OUTCOMES = None, Outcome.CONVERGED, Outcome.STEP_LIMIT  # a fit that goes on has no other ends of a run
 # Errors that the same fit would end with again.
 _REPEATABLE_ERRORS = errors.SingularCovariance, errors.NonFiniteLikelihood, errors.NothingFitted, Warning
 FilePath = str | os.PathLike[str]
@@ -144,9 +144,10 @@ class Checkpoint(FitOption):
             for end in made:
                 if end.outcome is not Outcome.NON_FINITE:
                     status.best_state, status.final_states = better(status.best_state, end), (*status.final_states, end)
-            status.n_runs_done, status.run_state, status.generator_state = status.n_runs_done + 1, None, generator.bit_generator.state
+            status.n_runs_done += 1
+            status.run_state, status.generator_state = None, generator.bit_generator.state
             if status.n_runs_done < len(runs):
-                self._write_in_background()
+                self._write_async()
         if not status.final_states:  # no start had an end: the fit has failed, and is tried again if the search goes on
             del self._progress[key]
 
@@ -178,13 +179,13 @@ class Checkpoint(FitOption):
         return FitProgress(record.n_done, record.generator, state, best, ends)
 
     def _record_states(
-        self, run: Run, status: FitProgress, generator: np.random.Generator, last_states: list[State], initial: State | None
+        self, run: Run, status: FitProgress, generator: np.random.Generator, last: list[State], initial: State | None
     ) -> Iterator[State]:
         for state in run(status.run_state):
             status.run_state, status.generator_state = state, generator.bit_generator.state
-            last_states[:] = [state]  # now, because who looks at the run may not ask for more after its end
+            last[:] = [state]  # now, because who looks at the run may not ask for more after its end
             if state.outcome is None and monotonic() - self._last_write_time > SECONDS_BETWEEN_WRITES:
-                self._write_in_background()
+                self._write_async()
             yield state
 
     def _write_after_interrupt(self) -> None:
@@ -192,7 +193,7 @@ class Checkpoint(FitOption):
         status = self._progress.get(self._current_key)
         outcome = None if status is None or status.run_state is None else status.run_state.outcome
         if self._position != self._written_position and outcome in _RESUMABLE_OUTCOMES:
-            self._write(self._make_record(), self._position)
+            self._write(self._record(), self._position)
 
     @property
     def _position(self) -> tuple[str, int, int]:
@@ -200,7 +201,7 @@ class Checkpoint(FitOption):
         status = self._progress.get(self._current_key, FitProgress())
         return self._current_key, status.n_runs_done, 0 if status.run_state is None else status.run_state.trace.n_steps
 
-    def _write_in_background(self) -> None:
+    def _write_async(self) -> None:
         """Write a checkpoint while the fit goes on, unless the last one is still being written."""
         if self._writer_thread is not None and self._writer_thread.is_alive():
             return
@@ -208,7 +209,8 @@ class Checkpoint(FitOption):
             self._has_warned = True
             errors.warn(f"{self.failure} The fit goes on without a checkpoint.")
         self._last_write_time = monotonic()
-        self._writer_thread = Thread(target=self._write, args=(self._make_record(), self._position), name="gaussmix-checkpoint")
+        record = self._record(), self._position
+        self._writer_thread = Thread(target=self._write, args=record, name="gaussmix-checkpoint")
         self._writer_thread.start()
 
     def _write(self, record: CheckpointRecord, position: tuple[str, int, int]) -> None:
@@ -219,7 +221,7 @@ class Checkpoint(FitOption):
         else:
             self.failure, self._written_position = None, position
 
-    def _make_record(self) -> CheckpointRecord:
+    def _record(self) -> CheckpointRecord:
         made = {key: _make_progress_record(status) for key, status in self._progress.items()}
         return CheckpointRecord(self._identity, self._pending | made)
 
@@ -314,7 +316,8 @@ def fit_identity(
     labels : arrays of what is known about the rows, if anything.
     """
     fingerprint, profile, sample = source.collect(Fingerprint), source.profile, source.sample(LEAF_ROWS)
-    variances = [] if not source.has_errors else [each for each in map(_block_errors, source.blocks()) if each is not None]
+    errors_of = map(_block_errors, source.blocks()) if source.has_errors else ()
+    variances = [each for each in errors_of if each is not None]
     values = [np.uint64(fingerprint.total), sample.rows, *([] if sample.row_weight is None else [sample.row_weight])]
     weights = [profile.total_weight, profile.n_positive, profile.largest_weight]
     parameters = estimator.get_params(deep=False)

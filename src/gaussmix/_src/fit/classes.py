@@ -26,7 +26,7 @@ from gaussmix._src.families.base import Family
 from gaussmix._src.fit.features.base import FitOptions
 from gaussmix._src.fit.fit import fit
 from gaussmix._src.fit.plan import ModelStart, Plan, SharedStarts
-from gaussmix._src.fit.problem import TrainingData, Problem
+from gaussmix._src.fit.problem import Problem, TrainingData
 from gaussmix._src.interfaces.block import Block
 from gaussmix._src.interfaces.leaves import Sums
 from gaussmix._src.interfaces.moment_spec import MomentSpec, Second
@@ -123,9 +123,7 @@ class LabelledRows:
                 break
         return [index for index, mine in enumerate(distinct) if len(mine) == 1]
 
-    def fit_one_component_each(
-        self, families: Sequence[Family], ridge: float | None, stopping: Stopping
-    ) -> ClassFit:
+    def fit_one_component_each(self, families: Sequence[Family], ridge: float | None, stopping: Stopping) -> ClassFit:
         """The fit with a component for each class and the structure of lowest BIC; of equals the first.
 
         Raises

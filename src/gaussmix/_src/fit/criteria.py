@@ -28,7 +28,7 @@ class CriterionInputs:
     Parameters
     ----------
     log_likelihood : Σ_i s_i log p(x_i), nats, a total.
-    classification_likelihood : Σ_i s_i max_k log p(x_i, k), nats: the likelihood with each row in its most probable component.
+    classification_likelihood : Σ_i s_i max_k log p(x_i, k), nats: that with each row in its most probable component.
     n_parameters : number of free parameters.
     row_weight : Σ_i s_i of rows with at least one value; the number of these rows if there are no weights.
     """
@@ -39,14 +39,16 @@ class CriterionInputs:
     row_weight: float
 
 
-def compute_criterion_inputs(mixture: Model, n_parameters: int, source: Source, engine: Engine[object], weight_unit: float) -> CriterionInputs:
-    """Make one pass over the rows for a mixture with `n_parameters` free parameters; `weight_unit` divided the row weights before."""
-    spec, parameters = MomentSpec(Second.NONE), mixture.parameters
+def compute_inputs(
+    model: Model, n_parameters: int, source: Source, engine: Engine[Any], unit: float
+) -> CriterionInputs:
+    """Make one pass over the rows for a mixture with so many free parameters; `unit` divided the row weights before."""
+    spec, parameters = MomentSpec(Second.NONE), model.parameters
     facts = collect_facts(source, engine, spec)
-    task = _SoftAndHardStep(engine, mixture.n_components, parameters, spec, facts=facts)
+    task = _SoftAndHardStep(engine, model.n_components, parameters, spec, facts=facts)
     soft, hard = (engine.finish(sums, parameters, spec, facts) for sums in source.map_merge(task))
     row_weight = soft.row_weight - (source.collect(Cells).empty_weight if source.may_miss else 0.0)
-    return CriterionInputs(soft.log_likelihood * weight_unit, hard.log_likelihood * weight_unit, n_parameters, row_weight * weight_unit)
+    return CriterionInputs(soft.log_likelihood * unit, hard.log_likelihood * unit, n_parameters, row_weight * unit)
 
 
 class _SoftAndHardStep(StepTask):

@@ -26,7 +26,15 @@ from gaussmix._src.em.step.loop import run_em, sound_end
 from gaussmix._src.em.step.one_call import MAX_ROWS_OF_ONE_CALL
 from gaussmix._src.engines.calls import Groups
 from gaussmix._src.errors import NonFiniteLikelihood, Outcome, SingularCovariance
-from gaussmix._src.fit.plan import StartDraw, ModelStart, Plan, Start, stopping_after_search, make_fit_settings, make_label_settings
+from gaussmix._src.fit.plan import (
+    ModelStart,
+    Plan,
+    Start,
+    StartDraw,
+    fit_settings,
+    label_settings,
+    stopping_after_search,
+)
 from gaussmix._src.fit.problem import Problem
 from gaussmix._src.interfaces.leaves import LEAF_ROWS
 from gaussmix._src.model import Model
@@ -150,7 +158,8 @@ def find_certificate(
     n_steps = sum(end.n_steps for end in run_traces)
     if is_requested is None and not is_cheap(final_state.model, problem.source, n_steps):
         return OptimalityCertificate()
-    result = curvature.certify.find_certificate(final_state.model, problem.objective, final_state.trace, problem.source, problem.engine)
+    model, trace, rows = final_state.model, final_state.trace, (problem.source, problem.engine)
+    result = curvature.certify.find_certificate(model, problem.objective, trace, *rows)
     return result if is_requested else replace(result, why_not="")
 
 
@@ -185,9 +194,9 @@ def _run_in_engine(problem: Problem, plan: Plan, start: Start, start_index: int)
     of_mixture = problem.family, problem.n_components
     if isinstance(start, str) and start in DETERMINISTIC:
         sharp = _draw_start(problem, plan, start, start_index).moments.partition.sharp(block)
-        settings = make_label_settings(sharp, *of_mixture, problem.objective.ridge, plan.stopping)
+        settings = label_settings(sharp, *of_mixture, problem.objective.ridge, plan.stopping)
     else:
-        settings = make_fit_settings(start, *of_mixture, problem.source.n_features, problem.ridge, plan.stopping, plan.rng)
+        settings = fit_settings(start, *of_mixture, problem.source.n_features, problem.ridge, plan.stopping, plan.rng)
     fits = None if settings is None else engine.fit_many(Groups.from_block(block, data.weight_unit), settings)
     history = None if fits is None else fits.run_history()
     if fits is None or history is None:
@@ -231,7 +240,8 @@ def _model_from_start(problem: Problem, plan: Plan, start: Start, start_index: i
         of_fit = problem.source, problem.engine, problem.n_components
         means = user_init.means
         nearest = nearest_centre(means) if data.trimming is None else data.trimming.nearest(means, data.sample)
-        first = _initial_moments(problem, problem.source, initialisation.guided.guided(nearest, *of_fit, is_matched=True))
+        partition = initialisation.guided.guided(nearest, *of_fit, is_matched=True)
+        first = _initial_moments(problem, problem.source, partition)
     else:
         draw = _draw_start(problem, plan, start, start_index)
         sample_fit = _fit_sample(problem, plan, draw, objective)
@@ -240,14 +250,14 @@ def _model_from_start(problem: Problem, plan: Plan, start: Start, start_index: i
         first = draw.moments
     how = problem.source, plan.stopping.tolerance
     try:
-        return _search_from_model(problem, plan, first.model(problem.family, objective, *how), first.partition, objective)
+        return _split_and_merge(problem, plan, first.model(problem.family, objective, *how), first.partition, objective)
     except SingularCovariance:
         if problem.remedy is Remedy.FREEZE:
             raise
     return first.model(problem.family, data.likelihood_objective(None), *how)  # the first step finds what collapses
 
 
-def _search_from_model(
+def _split_and_merge(
     problem: Problem, plan: Plan, model: Model, partition: Partition, objective: Objective, n_steps: int = USUAL_STEPS
 ) -> Model:
     """The model after the moves of a search, if the start asks for one; EM made `n_steps` before `model`."""
@@ -334,22 +344,24 @@ def _fit_sample(problem: Problem, plan: Plan, draw: StartDraw, objective: Object
         start = draw.sample_moments.model(problem.family, objective, sample, plan.stopping.tolerance)
     except SingularCovariance:
         return None
-    end = _run_em_to_end(problem, plan, sample, start, objective, plan.stopping)
+    end = _run_em(problem, plan, sample, start, objective, plan.stopping)
     if partition.searched is None:
         return None if end is None else end.model
     initial, n_steps = (start, USUAL_STEPS) if end is None else (end.model, end.trace.n_steps)
-    result = _search_from_model(problem, plan, initial, partition, objective, n_steps)
-    searched = _run_em_to_end(problem, plan, sample, result, objective, stopping_after_search(plan.stopping, n_steps))
+    result = _split_and_merge(problem, plan, initial, partition, objective, n_steps)
+    searched = _run_em(problem, plan, sample, result, objective, stopping_after_search(plan.stopping, n_steps))
     if end is None or searched is None:
         return next((state.model for state in (end, searched) if state is not None), None)
     if not is_higher(searched.trace.last, after_last_step(end.trace.objective)):
         # Another step tells what EM has reached.
-        end = _run_em_to_end(problem, plan, sample, end.model, objective, replace(plan.stopping, max_steps=1)) or end
+        end = _run_em(problem, plan, sample, end.model, objective, replace(plan.stopping, max_steps=1)) or end
     # Compared exactly: a tolerance relative to the log-likelihood would let the unit of the rows choose.
     return (searched if searched.trace.last > end.trace.last else end).model
 
 
-def _run_em_to_end(problem: Problem, plan: Plan, source: Source, start: Model, objective: Objective, stopping: Stopping) -> State | None:
+def _run_em(
+    problem: Problem, plan: Plan, source: Source, start: Model, objective: Objective, stopping: Stopping
+) -> State | None:
     """The end of EM from a model; None if a component freezes."""
     plan.report_progress(f"EM on {source.n_rows:,} source")
     return sound_end(source, problem.engine, start, objective, stopping, is_accelerated=plan.is_accelerated)

@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 
 _NO_STEP_REASON = "max_iter=0 allows no step; raise max_iter."
 _STEP_LIMIT_REASON = "max_iter steps were made before the maximum; raise max_iter, or set tol to a number."
-_MAXIMUM_REASON = "Less than 1e-4 nats per row are left to gain."
-_NO_MAXIMUM_REASON = "Steps no longer change the mean log-likelihood, but the fit is not at a maximum: try other starts."
+_MAX_REASON = "Less than 1e-4 nats per row are left to gain."
+_NO_MAX_REASON = "Steps no longer change the mean log-likelihood, but the fit is not at a maximum: try other starts."
 _NEAR_MAXIMUM_PREFIX = "The fit is near a maximum; "
 _REMAINING_GAIN_SENTENCE = "{gain:.2g} nats a row may remain, and {labels:.2g} % of the labels may change."
 _NOT_MAXIMUM_SENTENCE = (
@@ -111,7 +111,8 @@ class Ending:
         assert final_state.outcome is not None, "the run has ended"
         reason = final_state.outcome.sentence(objective_name)
         if final_state.outcome is Outcome.CONVERGED and stopping.seeks_maximum:
-            reason = _MAXIMUM_REASON if certificate.is_maximum else _NO_MAXIMUM_REASON if certificate.is_maximum is False else reason
+            is_maximum = certificate.is_maximum
+            reason = _MAX_REASON if is_maximum else _NO_MAX_REASON if is_maximum is False else reason
         if final_state.outcome is Outcome.STEP_LIMIT and stopping.seeks_maximum:
             reason = _STEP_LIMIT_REASON
         if final_state.outcome is Outcome.STEP_LIMIT and not final_state.trace.n_steps:
@@ -123,23 +124,25 @@ class Ending:
         n_starts_at_best = 1
         if len(run_traces) > 1:
             tolerance = max(stopping.tolerance, ROUNDING_OF_RUNS * max(1.0, abs(final_state.trace.last)))
-            n_starts_at_best = max(1, sum(_may_share_maximum(final_state.trace, end, tolerance) for end in run_traces if not end.collapsed))
+            others = [trace for trace in run_traces if not trace.collapsed]
+            n_starts_at_best = max(1, sum(_may_agree(final_state.trace, trace, tolerance) for trace in others))
         values = certificate.is_maximum, certificate.remaining_gain, certificate.label_change_fraction
         estimated = forecast_convergence(final_state.trace.objective).rate
         rate = None if math.isnan(estimated) else estimated
         traces = [[objective_scale * each for each in end.objective] for end in run_traces]
-        return cls(reason, *values, rate, max(1, len(run_traces)), n_starts_at_best, final_state.trace.collapsed, traces=traces)
+        numbers = max(1, len(run_traces)), n_starts_at_best
+        return cls(reason, *values, rate, *numbers, final_state.trace.collapsed, traces=traces)
 
     @property
     def certificate(self) -> str | None:
         """Whether the fit is a maximum, as a sentence, or what `reason` leaves to say; None if that is nothing."""
         if self.remaining_gain is not None and self.label_change_fraction is not None:
             left = _REMAINING_GAIN_SENTENCE.format(gain=self.remaining_gain, labels=100 * self.label_change_fraction)
-            return left if _MAXIMUM_REASON in self.reason else _NEAR_MAXIMUM_PREFIX + left
-        return _NOT_MAXIMUM_SENTENCE if self.is_maximum is False and _NO_MAXIMUM_REASON not in self.reason else None
+            return left if _MAX_REASON in self.reason else _NEAR_MAXIMUM_PREFIX + left
+        return _NOT_MAXIMUM_SENTENCE if self.is_maximum is False and _NO_MAX_REASON not in self.reason else None
 
 
-def _may_share_maximum(one: Trace, other: Trace, tolerance: float) -> bool:
+def _may_agree(one: Trace, other: Trace, tolerance: float) -> bool:
     """Whether two runs may approach one maximum, by their gains."""
     left = [forecast_convergence(trace.objective).remaining for trace in (one, other)]
     return abs(one.last - other.last) <= tolerance + max((gain for gain in left if math.isfinite(gain)), default=0.0)
@@ -165,7 +168,8 @@ class RowSummary:
         it. None if EM raised something else: with a prior, with labels, or of a part of the rows.
     has_errors : whether the rows have measurement errors.
     dataframe_library : of the data frame that they came in; None for an array or a file.
-    seconds : how long the fit took. Of a fit that was loaded this and `dataframe_library` are None: equal fits make equal files.
+    seconds : how long the fit took. Of a fit that was loaded this and the library are None: equal fits make equal
+        files.
     """
 
     n_rows: int
@@ -194,8 +198,8 @@ def dataframe_library(X: object) -> str | None:
 
 Record = TypeVar("Record")
 _UNSAVED_FIELDS = "dataframe_library", "seconds"  # not saved, so that equal fits make equal files
-SEPARATELY_SAVED_FIELDS = "collapsed", "diagnostics", "traces"  # fields of `Ending` that files hold under keys of their own
-_FIELDS_OUTSIDE_TABLES = *_UNSAVED_FIELDS, *SEPARATELY_SAVED_FIELDS
+OWN_KEY_FIELDS = "collapsed", "diagnostics", "traces"  # of `Ending`; files hold them under keys of their own
+_UNTABLED_FIELDS = *_UNSAVED_FIELDS, *OWN_KEY_FIELDS
 _FLOAT64 = np.dtype(np.float64)
 _NUMBER_COLUMNS = frozenset({"log_likelihood", "bic", "icl"})  # columns of `results_` that summaries show
 _SUMMARY_COLUMNS = _NUMBER_COLUMNS | {"structure", "n_components", "failure"}
@@ -232,16 +236,16 @@ class FitResult:
     best_index: int | None = None
 
     @classmethod
-    def from_user_model(cls, model: Model, feature_names: tuple[str, ...] | None, previous: FitResult | None = None) -> FitResult:
+    def from_user_model(cls, model: Model, names: tuple[str, ...] | None, previous: Self | None = None) -> Self:
         """The fit before with a model that the user set; only a model of the same size keeps how the run went."""
         if previous is None:
-            return cls(model, feature_names)
+            return cls(model, names)
         old, facts, outcome = previous.model, previous.row_summary, previous.outcome
         if old.means.shape != model.means.shape or old.family != model.family:
-            return cls(model, feature_names, previous.dtype, results=previous.results, best_index=previous.best_index)
+            return cls(model, names, previous.dtype, results=previous.results, best_index=previous.best_index)
         facts = None if facts is None else replace(facts, log_likelihood=None)  # that was of the model before
         outcome = None if outcome is None else replace(outcome, collapsed=[], diagnostics=[])
-        return replace(previous, model=model, feature_names=feature_names, row_summary=facts, outcome=outcome, cutoff=None)
+        return replace(previous, model=model, feature_names=names, row_summary=facts, outcome=outcome, cutoff=None)
 
     @cached_property
     def mixture(self) -> Mixture:
@@ -267,13 +271,14 @@ class FitResult:
     def to_saved_values(self) -> dict[str, Any]:
         """All besides the mixture and its type, as a model file holds it."""
         fields = {**vars(self), "n_parameters": self.n_parameters}
-        fields |= {} if self.outcome is None else {name: getattr(self.outcome, name) for name in SEPARATELY_SAVED_FIELDS}
+        fields |= {} if self.outcome is None else {name: getattr(self.outcome, name) for name in OWN_KEY_FIELDS}
         values = {key: (fields.get(name), write) for key, (name, write, _) in _SAVED_FIELDS.items()}
         return {key: write(value) for key, (value, write) in values.items() if value is not None}
 
     def without_likelihood(self) -> FitResult:
         """The same without the log-likelihood of the rows: EM raised something else."""
-        return self if self.row_summary is None else replace(self, row_summary=replace(self.row_summary, log_likelihood=None))
+        rows = self.row_summary
+        return self if rows is None else replace(self, row_summary=replace(rows, log_likelihood=None))
 
     @classmethod
     def from_file(
@@ -283,7 +288,7 @@ class FitResult:
         values = read_values({key: read for key, (_, _, read) in _SAVED_FIELDS.items()}, saved)
         n_parameters = values.pop("n_parameters_", model.n_parameters)
         fields = {_SAVED_FIELDS[key][0]: value for key, value in values.items()}
-        of_runs = {name: fields.pop(name) for name in SEPARATELY_SAVED_FIELDS if name in fields}
+        of_runs = {name: fields.pop(name) for name in OWN_KEY_FIELDS if name in fields}
         if "outcome" in fields:
             fields["outcome"] = replace(fields["outcome"], **of_runs)
         fitted = cls(model, feature_names, dtype, model.n_parameters - n_parameters, **fields)
@@ -320,7 +325,8 @@ def read_values(readers: Mapping[str, Reader], saved: Mapping[str, Any]) -> dict
 
 def read_records(cls: type[Record], table: Any) -> list[Record]:
     """Records from a model file, each field a column, integers counts; raises TypeError or ValueError for others."""
-    kinds = {name: get_args(kind) or (kind,) for name, kind in get_type_hints(cls).items() if name not in _FIELDS_OUTSIDE_TABLES}
+    hints = {name: kind for name, kind in get_type_hints(cls).items() if name not in _UNTABLED_FIELDS}
+    kinds = {name: get_args(kind) or (kind,) for name, kind in hints.items()}
     if not isinstance(table, dict) or table.keys() != kinds.keys():
         raise TypeError
     rows = list(zip(*(table[name] for name in kinds), strict=True))
@@ -348,7 +354,7 @@ def _read_record(cls: type[Record], table: Any) -> Record:
 
 def _records_to_table(records: Sequence[Any], cls: type) -> dict[str, list[Any]]:
     """Records as a model file holds them: a column for each field."""
-    names = [name for name in get_type_hints(cls) if name not in _FIELDS_OUTSIDE_TABLES]
+    names = [name for name in get_type_hints(cls) if name not in _UNTABLED_FIELDS]
     return {name: [getattr(each, name) for each in records] for name in names}
 
 

@@ -77,7 +77,8 @@ class Monitor(FitOption):
         self._was_last_start = False
         self._was_stopped = False
         self._skip_reasons: dict[int | None, Outcome] = {}  # why starts of a candidate were, where some were
-        uses = {"callbacks": self._has_callbacks, "max_time": self._max_seconds is not None, "verbose": self._verbose > 0}
+        has_limit = self._max_seconds is not None
+        uses = {"callbacks": self._has_callbacks, "max_time": has_limit, "verbose": self._verbose > 0}
         return [name for name, is_used in uses.items() if is_used]
 
     def __enter__(self) -> Self:
@@ -93,8 +94,8 @@ class Monitor(FitOption):
         self._exit_stack.__exit__(kind, error, at)
 
     def adapt_plan(self, plan: Plan, problem: Problem) -> Plan:
-        self._n_rows, self._feature_names, self._start_time = problem.data.original_source.n_rows, self.estimator._names, perf_counter()
-        stopping = plan.stopping
+        self._n_rows, self._feature_names = problem.data.original_source.n_rows, self.estimator._names
+        self._start_time, stopping = perf_counter(), plan.stopping
         if self._has_tasks:
             max_parts = {"candidate": len(plan.starts), "start": stopping.max_steps}
             n_parts = len(plan.starts) if plan.n_candidates is None else plan.n_candidates
@@ -102,7 +103,8 @@ class Monitor(FitOption):
             self._fit_task = CallbackTask.from_fit(self.estimator, X, y, sample_weight, n_parts, max_parts)
         if self._has_callbacks or self._max_seconds is not None:
             stopping = replace(stopping, deadline=self._deadline, is_watched=True)
-        return replace(plan, stopping=stopping, stop_reason=self._stop_reason, skip_reasons=self._skip_reasons, report_progress=self._print_message)
+        plan = replace(plan, stopping=stopping, stop_reason=self._stop_reason, skip_reasons=self._skip_reasons)
+        return replace(plan, report_progress=self._print_message)
 
     def _stop_reason(self) -> Outcome | None:
         """Why no more runs may begin; None if they may."""
@@ -128,7 +130,8 @@ class Monitor(FitOption):
                     self._skip_reasons[candidate] = Outcome.STOPPED
                 break
         if task is not None and candidate is not None:
-            self._was_stopped |= task.end(None if self._best_state is None else Mixture.from_model(self._best_state.model))
+            best = self._best_state
+            self._was_stopped |= task.end(None if best is None else Mixture.from_model(best.model))
 
     def adapt_result(self, fitted: FitResult, problem: Problem, run: State) -> FitResult:
         if self._fit_task is not None:
@@ -226,7 +229,8 @@ class CallbackTask:
 
         metadata = None if sample_weight is None else {"sample_weight": sample_weight}
         arguments = {"estimator": estimator, "X": X, "y": y, "metadata": metadata}
-        task = cls(CallbackSupportMixin._init_callback_context(estimator, max_subtasks=n_subtasks), arguments, max_parts)
+        context = CallbackSupportMixin._init_callback_context(estimator, max_subtasks=n_subtasks)
+        task = cls(context, arguments, max_parts)
         task.context.call_on_fit_task_begin(**arguments)
         return task
 
@@ -268,7 +272,7 @@ def check_callbacks(callbacks: Any) -> Sequence[Callback]:
 def _print_progress(
     run: Run, start_index: int, has_details: bool, interval: int, objective_scale: float, initial: State | None
 ) -> Iterator[State]:
-    """Pass the states of a run on, and print how far it has come as it is made, with `objective_scale` the objective."""
+    """Pass the states of a run on, and print how far it has come, with the objective times `objective_scale`."""
     print(f"Initialization {start_index}")
     began = last = perf_counter()
     n_printed = 0

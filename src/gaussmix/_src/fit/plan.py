@@ -109,8 +109,8 @@ class Plan:
     candidate : in a model selection, its row of `results_`; else None.
     n_candidates : in a model selection, their number; else None.
     stage_name : in a model selection, which of the fits of the candidate this is.
-    fallback_start : the start that takes the place of a search that "auto" chose and that has no covariances; None if there
-        is none.
+    fallback_start : the start that takes the place of a search that "auto" chose and that has no covariances; None if
+        there is none.
     make_moves : makes the moves of variational Bayes, which change the number of components; None without moves.
     certify : whether to find out if the fit ends at a maximum; None to find that out where it is cheap.
     may_search : whether "auto" may be a search.
@@ -166,9 +166,9 @@ class Plan:
         return replace(self, starts=starts, fallback_start=fallback_start)
 
     @staticmethod
-    def repeat_starts(init_params: Init, start_names: Sequence[str], n_init: int) -> list[Any]:
-        """`n_init` starts of each kind that draws. `start_names` are those in `init_params`."""
-        return repeated(start_names, n_init) if start_names else [init_params] * (n_init if callable(init_params) else 1)
+    def repeat_starts(init_params: Init, names: Sequence[str], n_init: int) -> list[Any]:
+        """`n_init` starts of each kind that draws. `names` are those in `init_params`."""
+        return repeated(names, n_init) if names else [init_params] * (n_init if callable(init_params) else 1)
 
 
 def _is_auto(start: Start) -> bool:
@@ -203,7 +203,7 @@ def min_search_weight(n_features: int, max_steps: int) -> float:
 _KMEANS_PASSES = {"kmeans": MAX_PASSES, "k-means++": 0, "search": MAX_PASSES, AUTO: MAX_PASSES}
 
 
-def make_fit_settings(
+def fit_settings(
     init_params: object,
     family: Family,
     n_components: int,
@@ -224,8 +224,8 @@ def make_fit_settings(
     rng : for the draws of the starts, if the fit draws.
     n_starts : how often `init_params` begins; the highest run is the result.
     """
-    may_search = isinstance(init_params, str) and (init_params == "search" or (init_params == AUTO and n_components > 1))
-    n_passes = _KMEANS_PASSES.get(init_params) if isinstance(init_params, str) else None
+    name = init_params if isinstance(init_params, str) else ""
+    may_search, n_passes = name == "search" or (name == AUTO and n_components > 1), _KMEANS_PASSES.get(name)
     if n_passes is None or family.algebra is None or family.has_alternatives:
         return None
     ridges = None if ridge is None else np.full(n_features, ridge)
@@ -247,7 +247,7 @@ def make_fit_settings(
     return FitSettings(family.algebra, n_components, seeds, control, *_RIDGE_SETTINGS, search)
 
 
-def make_label_settings(
+def label_settings(
     assignment: Array | NDArray[np.int32] | None, family: Family, n_components: int, ridge: Array, stopping: Stopping
 ) -> FitSettings | None:
     """A fit as plain values, from what `Partition.sharp` says of all rows, with a ridge (n_features,), data units²."""

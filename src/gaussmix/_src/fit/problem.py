@@ -50,7 +50,7 @@ class TrainingData:
     labels: UserLabels | None = None
     noise: Background | None = None
     trimming: Trim | None = None
-    _overall_moments: dict[bool, OverallMoments] = field(default_factory=dict, init=False)  # by whether they have matrices
+    _overall_moments: dict[bool, OverallMoments] = field(default_factory=dict, init=False)  # whether as matrices
 
     @cached_property
     def weight_unit(self) -> float:
@@ -123,10 +123,11 @@ class TrainingData:
         return Objective(self.default_ridge if ridge is None else np.full(self.original_source.n_features, ridge))
 
     def posterior_objective(self, terms: Terms, problem: Problem) -> Objective:
-        """What EM raises: `likelihood_objective`, or with the prior and the fixed parameters of `terms` the posterior density."""
+        """What EM raises: the likelihood, or with the prior and fixed parameters of `terms` the posterior density."""
         is_matrix = problem.family.kind.second is Second.FULL
         if terms.needs_moments and is_matrix not in self._overall_moments:
-            self._overall_moments[is_matrix] = terms.moments(self.make_source(), self.weight_unit, problem.engine, is_matrix=is_matrix)
+            rows = self.make_source(), self.weight_unit, problem.engine
+            self._overall_moments[is_matrix] = terms.moments(*rows, is_matrix=is_matrix)
         plain, moments = self.likelihood_objective(problem.ridge), self._overall_moments.get(is_matrix)
         if moments is not None:  # not in `_moments`, because a cycle would keep the rows
             moments = replace(moments, automatic_ridge=lambda: self.default_ridge)
@@ -172,8 +173,8 @@ class Problem:
     @cached_property
     def objective(self) -> Objective:
         """What EM maximises."""
-        terms = self.terms
-        return self.data.likelihood_objective(self.ridge) if terms is None else self.data.posterior_objective(terms, self)
+        data, terms = self.data, self.terms
+        return data.likelihood_objective(self.ridge) if terms is None else data.posterior_objective(terms, self)
 
     @property
     def n_parameters(self) -> int:

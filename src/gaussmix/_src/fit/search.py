@@ -24,8 +24,8 @@ from gaussmix._src.engines import engine_for, n_threads
 from gaussmix._src.errors import Failure, FailureKind, NonFiniteLikelihood, Outcome, SingularCovariance
 from gaussmix._src.families.base import Family
 from gaussmix._src.fit.after.stability import RepeatedFits, add_neighbours, compute_stability
-from gaussmix._src.fit.candidates import Candidate, Folds, CandidateResult, held_out_likelihoods, select_lowest, mean_and_standard_error
-from gaussmix._src.fit.criteria import CRITERIA, compute_criterion_inputs
+from gaussmix._src.fit.candidates import Candidate, Folds, Result, held_out_likelihoods, mean_and_error, select_lowest
+from gaussmix._src.fit.criteria import CRITERIA, compute_inputs
 from gaussmix._src.fit.features.base import FitOptions
 from gaussmix._src.fit.fit import fit
 from gaussmix._src.fit.plan import ModelStart, Plan, SharedStarts
@@ -116,7 +116,7 @@ class Search:
         at_a_time = 1 if is_one_by_one else min(max_fits or threads, len(self.candidates))
         return at_a_time, max(1, threads // at_a_time)
 
-    def results(self, criterion: str = "") -> Generator[CandidateResult, None, list[CandidateResult]]:
+    def results(self, criterion: str = "") -> Generator[Result, None, list[Result]]:
         """Fit every candidate.
 
         With callbacks or `max_time`, candidates with the fewest components come first. If time is up before one is
@@ -141,7 +141,7 @@ class Search:
         is_choice = criterion in CRITERIA and len(self.candidates) > 1
         plan = self.plan.replace_auto("hierarchical") if is_choice else self.plan
         fits = replace(self, plan=plan)
-        results: dict[Candidate, CandidateResult] = {}
+        results: dict[Candidate, Result] = {}
         with closing(map_parallel(fits._fit_candidate, self._order_candidates(), at_a_time)) as fitted:
             for result in fitted:
                 results[result.candidate] = result
@@ -156,31 +156,31 @@ class Search:
         sign = 1 if self.plan.stopping.is_watched else -1
         return sorted(self.candidates, key=lambda candidate: sign * candidate.n_components)
 
-    def _make_monotone(self, results: dict[Candidate, CandidateResult]) -> None:
+    def _make_monotone(self, results: dict[Candidate, Result]) -> None:
         """Let more components of a structure fit no worse than fewer."""
-        by_family: dict[Family, list[CandidateResult]] = {}
+        by_family: dict[Family, list[Result]] = {}
         for result in sorted(results.values(), key=lambda result: result.candidate.n_components):
             by_family.setdefault(result.candidate.family, []).append(result)
         with closing(map_parallel(self._refit_in_order, list(by_family.values()), self._thread_counts[0])) as raised:
             for fits in raised:
                 results |= {result.candidate: result for result in fits}
 
-    def _search_winners(self, results: dict[Candidate, CandidateResult], criterion: str) -> None:
+    def _search_winners(self, results: dict[Candidate, Result], criterion: str) -> None:
         """Search for higher maxima of the candidates that can win, until no other can.
 
         These are all candidates of the best structure, and those that would be the best if a search lowered their
-        criterion as much as the largest_gain fall so far. If the time or a callback ends that, `plan.left_out` says why.
+        criterion as much as the largest fall so far. If the time or a callback ends that, `plan.skip_reasons` says why.
         """
-        searched, largest_gain, is_cut_short = set[Candidate](), 0.0, False
+        searched, max_gain, is_cut_short = set[Candidate](), 0.0, False
         searches = [start for start in self.plan.starts if start == AUTO]
         has_fit = any(result.criterion_inputs is not None for result in results.values())
         while not is_cut_short:
-            can_win = self._possible_winners(results, criterion, largest_gain) - searched
+            can_win = self._possible_winners(results, criterion, max_gain) - searched
             stage = f"{self.plan.stage_name}search {len(searched)} "
             fits = replace(self, plan=replace(self.plan, starts=searches, stage_name=stage))
             if has_fit:
                 fits._has_fit.set()
-            worth = [candidate for candidate in self._order_candidates() if candidate in can_win and fits._uses_search(candidate)]
+            worth = [each for each in self._order_candidates() if each in can_win and fits._uses_search(each)]
             if not worth:
                 return
             searched |= can_win
@@ -189,25 +189,26 @@ class Search:
                     is_cut_short |= _is_cut_short(result)
                     before = results[result.candidate]
                     higher = _higher_result(result, before, self.candidate_problem(result.candidate))
-                    largest_gain = max(largest_gain, _criterion_value(before, criterion) - _criterion_value(higher, criterion))
+                    gain = _criterion_value(before, criterion) - _criterion_value(higher, criterion)
+                    max_gain = max(max_gain, gain)
                     results[result.candidate] = higher
             fits._make_monotone(results)
         why = self.plan.stop_reason() or Outcome.TIME_LIMIT
         self.plan.skip_reasons.update(dict.fromkeys(range(len(self.candidates)), why))
 
-    def _possible_winners(self, results: dict[Candidate, CandidateResult], criterion: str, largest_gain: float) -> set[Candidate]:
-        """All candidates of the best structure, and those whose criterion is higher by less than the largest_gain fall."""
+    def _possible_winners(self, results: dict[Candidate, Result], criterion: str, max_gain: float) -> set[Candidate]:
+        """All candidates of the best structure, and those whose criterion is higher by less than the largest fall."""
         values = [_criterion_value(results[candidate], criterion) for candidate in self.candidates]
         if not np.isfinite(values).any():
             return set(self.candidates)
         position = select_lowest([results[candidate] for candidate in self.candidates], np.array(values))
-        best, limit = self.candidates[position], values[position] + largest_gain
+        best, limit = self.candidates[position], values[position] + max_gain
         valued = zip(self.candidates, values, strict=True)
         return {candidate for candidate, value in valued if candidate.family == best.family or value < limit}
 
     def cross_validate(
-        self, results: Sequence[CandidateResult], n_folds: int
-    ) -> Generator[CandidateResult, None, tuple[list[CandidateResult], Array, Array]]:
+        self, results: Sequence[Result], n_folds: int
+    ) -> Generator[Result, None, tuple[list[Result], Array, Array]]:
         """Fit every candidate without each fold in turn, and evaluate it on the rows of the fold.
 
         Parameters
@@ -243,11 +244,11 @@ class Search:
                 if result.failure is not None and validated[position].failure is None:
                     why = Failure(FailureKind.WITHOUT_A_FOLD, cause=result.failure)
                     validated[position] = replace(validated[position], failure=why, criterion_inputs=None)
-        mean, error = mean_and_standard_error(np.array(by_fold))
+        mean, error = mean_and_error(np.array(by_fold))
         failed = np.array([result.failure is not None for result in validated])
         return validated, np.where(failed, np.nan, mean), np.where(failed, np.nan, error)
 
-    def repeat_fits(self, n_repeats: int) -> Generator[CandidateResult, None, tuple[Array, Array]]:
+    def repeat_fits(self, n_repeats: int) -> Generator[Result, None, tuple[Array, Array]]:
         """Fit every candidate, and those with a component less and a component more, from several draws of the starts.
 
         "auto" is k-means here: it draws, and other starts end too alike to distinguish numbers of components.
@@ -272,7 +273,7 @@ class Search:
         engine = engine_for(is_incomplete=rows.is_incomplete, n_jobs=n_threads(self.n_jobs))
         return compute_stability(self.candidates, repeats, rows, engine)
 
-    def _fit_candidate(self, candidate: Candidate, should_stop: Callable[[], bool]) -> CandidateResult:
+    def _fit_candidate(self, candidate: Candidate, should_stop: Callable[[], bool]) -> Result:
         """Fit a candidate from every start, or say why it has no fit."""
         began, problem = perf_counter(), self.candidate_problem(candidate, engine=self._engine)
         failure = candidate.family.unsupported_reason(problem.source.n_features)
@@ -283,12 +284,12 @@ class Search:
         if failure is None and (stop_reason is Outcome.STOPPED or (stop_reason is not None and self._has_fit.is_set())):
             failure = Failure(_SKIP_FAILURES[stop_reason])
         if failure is not None:
-            return CandidateResult(candidate, None, problem.n_parameters, None, failure, perf_counter() - began)
+            return Result(candidate, None, problem.n_parameters, None, failure, perf_counter() - began)
         shared = self._shared_starts[candidate.n_components]
         rng = self._idle_generators.pop()
         rng.bit_generator.state = self._generator_state
         try:
-            plan = self._candidate_plan(candidate, should_stop, rng=rng, shared=shared)
+            plan = self._candidate_plan(candidate, should_stop, rng=rng, shared_starts=shared)
             result = self._run_plan(problem, plan, candidate, began)
         finally:
             self._idle_generators.append(rng)
@@ -296,7 +297,7 @@ class Search:
             self._has_fit.set()
         return result
 
-    def _refit_in_order(self, results: Sequence[CandidateResult], should_stop: Callable[[], bool]) -> list[CandidateResult]:
+    def _refit_in_order(self, results: Sequence[Result], should_stop: Callable[[], bool]) -> list[Result]:
         """Let more components fit no worse than fewer.
 
         The greatest likelihood never falls with the number of components. Where a candidate ends below one with fewer,
@@ -307,7 +308,7 @@ class Search:
         ----------
         results : of one structure, fewest components first.
         """
-        highest: CandidateResult | None = None
+        highest: Result | None = None
         ends = []
         for result in results:
             is_below = highest is not None and _log_likelihood(result) < _log_likelihood(highest)
@@ -318,7 +319,7 @@ class Search:
             ends.append(result)
         return ends
 
-    def _refit_from_fewer(self, result: CandidateResult, smaller_result: CandidateResult, should_stop: Callable[[], bool]) -> CandidateResult:
+    def _refit_from_fewer(self, result: Result, smaller_result: Result, should_stop: Callable[[], bool]) -> Result:
         """Fit a candidate from one with smaller_result components; its old result if that ends no higher."""
         began, problem = perf_counter(), self.candidate_problem(result.candidate, engine=self._engine)
         assert smaller_result.final_state is not None, "what has a likelihood has a run"
@@ -337,7 +338,7 @@ class Search:
         index = self.candidates.index(candidate)
         return replace(self.plan, should_stop=should_stop, ends_at_collapse=True, candidate=index, **changes)
 
-    def _run_plan(self, problem: Problem, plan: Plan, candidate: Candidate, start_time: float) -> CandidateResult:
+    def _run_plan(self, problem: Problem, plan: Plan, candidate: Candidate, start_time: float) -> Result:
         """Make the runs of a plan. A best run with a collapsed component fails: its likelihood can't be compared."""
         run: State | None = None
         ends: Sequence[Trace] = ()
@@ -353,8 +354,8 @@ class Search:
             failure, run = Failure(FailureKind.COLLAPSED, tuple(run.trace.collapsed)), None
         if run is not None and not plan.should_stop():
             size -= problem.objective.n_fixed(run.model)
-            evidence = compute_criterion_inputs(run.model, size, problem.source, problem.engine, problem.data.weight_unit)
-        return CandidateResult(candidate, run, size, evidence, failure, perf_counter() - start_time, ends)
+            evidence = compute_inputs(run.model, size, problem.source, problem.engine, problem.data.weight_unit)
+        return Result(candidate, run, size, evidence, failure, perf_counter() - start_time, ends)
 
 
 def _has_positive_weight(block: Block) -> NDArray[np.bool_]:
@@ -362,29 +363,31 @@ def _has_positive_weight(block: Block) -> NDArray[np.bool_]:
     return block.row_weight > 0
 
 
-def _is_cut_short(result: CandidateResult) -> bool:
+def _is_cut_short(result: Result) -> bool:
     """Whether the time, or a callback, left a fit out or ended it."""
     return not result.was_started or (result.final_state is not None and result.final_state.outcome in _SKIP_FAILURES)
 
 
-def _log_likelihood(result: CandidateResult) -> float:
+def _log_likelihood(result: Result) -> float:
     """Of all rows, nats; NaN without one, so that comparisons are false."""
     return math.nan if result.criterion_inputs is None else result.criterion_inputs.log_likelihood
 
 
-def _criterion_value(result: CandidateResult, criterion: str) -> float:
+def _criterion_value(result: Result, criterion: str) -> float:
     """The criterion of a result; NaN without one, so that comparisons are false."""
     return math.nan if result.criterion_inputs is None else CRITERIA[criterion](result.criterion_inputs)
 
 
-def _higher_result(refit: CandidateResult, previous: CandidateResult, problem: Problem) -> CandidateResult:
+def _higher_result(refit: Result, previous: Result, problem: Problem) -> Result:
     """The result with the higher objective, and the ends and seconds of both; the one previous if they are equal."""
     higher = refit if _objective_value(refit, problem) > _objective_value(previous, problem) else previous
-    return replace(higher, run_traces=(*previous.run_traces, *refit.run_traces), seconds=previous.seconds + refit.seconds)
+    run_traces = *previous.run_traces, *refit.run_traces
+    return replace(higher, run_traces=run_traces, seconds=previous.seconds + refit.seconds)
 
 
-def _objective_value(result: CandidateResult, problem: Problem) -> float:
+def _objective_value(result: Result, problem: Problem) -> float:
     """The log-likelihood plus the log prior, nats; −inf for a candidate that failed."""
     if result.final_state is None or result.criterion_inputs is None:
         return -math.inf
-    return result.criterion_inputs.log_likelihood + problem.objective.log_prior(result.final_state.model) * problem.data.weight_unit
+    log_prior = problem.objective.log_prior(result.final_state.model)
+    return result.criterion_inputs.log_likelihood + log_prior * problem.data.weight_unit

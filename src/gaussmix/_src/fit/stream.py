@@ -30,8 +30,8 @@ class StreamState:
     moments : of all rows so far, for a row weight of 1.
     ridge : (n_features,), added to every variance, data units².
     weight_unit : the mean weight of the first rows, in which the weights of later ones are counted.
-    seen_weight : row weight since the first fit, in units of that of `STEP_ROWS` rows; that fit counts 1, however many rows
-        it had, so that little remains of what it found before it converged.
+    seen_weight : row weight since the first fit, in units of that of `STEP_ROWS` rows; that fit counts 1, however many
+        rows it had, so that little remains of what it found before it converged.
     """
 
     moments: Moments
@@ -48,8 +48,8 @@ class Stream:
     ----------
     dtype : of the rows, that of the first ones.
     seed : of the start.
-    waiting_blocks : rows that wait, and their weights. Each block is more than twice as long as the next, so that a row is
-        copied few times however short the calls are.
+    waiting_blocks : rows that wait, and their weights. Each block is more than twice as long as the next, so that a row
+        is copied few times however short the calls are.
     state : None until the first `LEAF_ROWS` rows are there.
     n_rows_seen : rows of all calls, of any weight.
     """
@@ -135,7 +135,8 @@ def _read_state(table: dict[str, Any], spec: MomentSpec, model: Model) -> Stream
     shapes = dict.fromkeys(("first", "anchor"), means.shape)
     shapes |= {"mass": means.shape[:1], "ridge": means.shape[1:], "second": spec.squares(means).shape}
     arrays = {name: _check_array(table[name], shape, "f") for name, shape in shapes.items()}
-    log_likelihood, unit, seen = (float(_check_array(table[name], (), "f")) for name in ("log_likelihood", "unit", "seen"))
+    scalars = (float(_check_array(table[name], (), "f")) for name in ("log_likelihood", "unit", "seen"))
+    log_likelihood, unit, seen = scalars
     ridge = arrays.pop("ridge")
     if not (unit > 0 and seen >= 1 and (ridge >= 0).all() and (arrays["mass"] >= 0).all() and arrays["mass"].any()):
         raise ValueError

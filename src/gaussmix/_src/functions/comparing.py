@@ -110,7 +110,7 @@ def _present(X: Any, *of_rows: ArrayLike | None) -> tuple[Any, ...]:
 
 
 def _warn_of_other_rows(name: str, fit: Any, n_rows: int, weight: Any, error: ArrayLike | None) -> None:
-    facts = fit._fitted.facts
+    facts = fit._fitted.row_summary
     if facts is None:
         return
     total = float(n_rows if weight is None else weight.sum())

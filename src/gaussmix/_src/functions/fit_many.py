@@ -24,8 +24,8 @@ from gaussmix._src.estimators.bayesian_gaussian_mixture import BayesianGaussianM
 from gaussmix._src.estimators.gaussian_mixture import GaussianMixture
 from gaussmix._src.families.base import Family, check_features
 from gaussmix._src.fit.features.base import FitOptions
-from gaussmix._src.fit.features.table import find_fit_options
-from gaussmix._src.fit.plan import make_fit_settings, min_search_weight
+from gaussmix._src.fit.features.table import find_options
+from gaussmix._src.fit.plan import fit_settings, min_search_weight
 from gaussmix._src.fit.search import map_parallel
 from gaussmix._src.mixture.mixtures import Mixtures
 from gaussmix._src.numerics.arrays import Array, Indices
@@ -118,7 +118,7 @@ def fit_many(
     True
     """
     template = _make_template(estimator, n_components, parameters)
-    options = find_fit_options(template, {}, "fit_many", ignored_parameters=("label_components",))
+    options = find_options(template, {}, "fit_many", ignored_parameters=("label_components",))
     drawn = drawn_seed(template.random_state)
     if not isinstance(template.random_state, Integral):  # every fit has the same seed
         template.random_state = int(drawn[0])
@@ -188,7 +188,7 @@ class _GroupFits:
         if init == AUTO and n_init > 1:  # a group that is searched draws more for each of its starts
             are_heavy = some.total_weight * some.unit >= min_search_weight(rows.shape[1], stopping.max_steps)
             init = "kmeans" if n_components == 1 or not are_heavy.any() else "search" if are_heavy.all() else AUTO
-        settings = make_fit_settings(init, family, n_components, rows.shape[1], ridge, stopping, rng, n_init)
+        settings = fit_settings(init, family, n_components, rows.shape[1], ridge, stopping, rng, n_init)
         if settings is None or not settings.control.max_steps:
             return None
         fits = engine.fit_many(some, settings)

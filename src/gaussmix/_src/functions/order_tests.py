@@ -100,11 +100,8 @@ def likelihood_ratio_test(
         names = names_of(fitted.mixture_)
         ratios.append(run_likelihood_ratio_test(problem, fitted.mixture_.model, n, tolerance, rng, names))
     about = f"Likelihood ratio test of mixtures against one component more, {n:,} bootstrap samples"
-    statistic, drawn = (
-        np.array([ratio.statistic for ratio in ratios]),
-        np.array([ratio.null_statistics for ratio in ratios]),
-    )
-    p_value = np.array([ratio.p_value for ratio in ratios])
+    statistic, p_value = np.array([each.statistic for each in ratios]), np.array([each.p_value for each in ratios])
+    drawn = np.array([each.null_statistics for each in ratios])
     return OrderTest(np.arange(smallest, largest), statistic, p_value, about, drawn, dataframe_library(X))
 
 

@@ -88,12 +88,12 @@ def weighted_covariance(draws: Array, counts: Array | None) -> Array:
     return np.asarray((counts[:, None] * centred).T @ centred)
 
 
-def infer_fit(fitted: FitResult, problem: Problem, rng: np.random.Generator, *, are_counts: bool) -> Inference | Bootstrap:
+def infer_fit(fit: FitResult, problem: Problem, rng: np.random.Generator, *, are_counts: bool) -> Inference | Bootstrap:
     """How sure a fit is: by formula, or by refits where formulas fall short and refits take seconds.
 
     Parameters
     ----------
-    fitted, problem, are_counts : as for `compute_inference`.
+    fit, problem, are_counts : as for `compute_inference`.
     rng : of the refits.
 
     Raises
@@ -102,17 +102,13 @@ def infer_fit(fitted: FitResult, problem: Problem, rng: np.random.Generator, *, 
     """
     has_precisions = not are_counts and problem.source.row_weight is not None
     kind = "sandwich" if has_precisions else "hessian"
-    estimates = inference.compute_inference(fitted, problem, kind, are_counts=are_counts)
+    estimates = inference.compute_inference(fit, problem, kind, are_counts=are_counts)
     is_free = not estimates.maximum.frozen_components  # of frozen components refits would give errors near 0
-    if (
-        is_free
-        and inference.is_weakly_identified(estimates.maximum)
-        and are_refits_fast(problem, estimates.mixture.model)
-    ):
+    is_weak = is_free and inference.is_weakly_identified(estimates.maximum)
+    if is_weak and are_refits_fast(problem, estimates.mixture.model):
         try:
-            refitted = run_bootstrap(
-                fitted, problem, RESAMPLING._replace(has_frequency_weights=are_counts), rng, has_warning=True
-            )
+            resampling = RESAMPLING._replace(has_frequency_weights=are_counts)
+            refitted = run_bootstrap(fit, problem, resampling, rng, has_warning=True)
         except ValueError as error:
             estimates = replace(estimates, notes=(*estimates.notes, str(error)))
         else:

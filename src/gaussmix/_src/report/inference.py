@@ -19,7 +19,7 @@ from gaussmix._src.em.curvature.natural import Kind, NaturalScale, Stacked
 from gaussmix._src.em.objective.trace import Frozen
 from gaussmix._src.em.priors.posterior import Posterior
 from gaussmix._src.errors import ParameterTypeError, counted, listed, name_components, warn
-from gaussmix._src.fit.after.inference import MAX_RIDGE_FRACTION, OBJECTIVE_ROUNDING, ObjectiveMaximiser, LocalMaximum
+from gaussmix._src.fit.after.inference import MAX_RIDGE_FRACTION, OBJECTIVE_ROUNDING, LocalMaximum, ObjectiveMaximiser
 from gaussmix._src.fit.fitted import FitResult
 from gaussmix._src.fit.problem import Problem
 from gaussmix._src.mixture.html import names_of, table_html
@@ -371,17 +371,15 @@ def compute_inference(fitted: FitResult, problem: Problem, kind: str, *, are_cou
     check_unit(fitted.mixture)
     how = None if kind == "hessian" else are_counts or kind != "sandwich"
     try:
-        peak = LocalMaximum.from_model(problem, fitted.mixture.model, fitted.collapsed, has_frequency_weights=how)
+        peak = LocalMaximum.from_model(problem, fitted.mixture.model, fitted.collapsed, is_frequency=how)
     except NotSmooth as error:
         raise ValueError(f"inference has no formula here: {error}. Use bootstrap(X).") from None
     covariance = peak.parameter_covariance(kind, problem.objective)
     mixture = Mixture.from_model(peak.model, fitted.mixture.feature_names)
     others = another_rows(fitted, problem, peak.initial_objective)
     warn(others)
-    at_ridge = (
-        ObjectiveMaximiser(problem, peak.total_weight).ridge_fractions(Stacked.from_models([peak.model]))[0]
-        > MAX_RIDGE_FRACTION
-    )
+    fractions = ObjectiveMaximiser(problem, peak.total_weight).ridge_fractions(Stacked.from_models([peak.model]))
+    at_ridge = fractions[0] > MAX_RIDGE_FRACTION
     columns = [names_of(mixture)[j] for j in np.flatnonzero(at_ridge[[*peak.frozen_components]].any(axis=0))]
     library = None if fitted.row_summary is None else fitted.row_summary.dataframe_library
     entries = parameter_entries(mixture) | {"covariance": covariance, "method": _METHODS[kind], "library": library}
@@ -465,8 +463,8 @@ def _notes(peak: LocalMaximum, covariance: Array, at_ridge: Sequence[str]) -> li
         which = name_components(these).capitalize() if these else "What all components share"
         notes.append(
             f"{which}: no standard error, because the fit is at no maximum: in "
-            f"{counted(peak.flat_directions.shape[1], 'direction')} the objective does not fall. The other standard errors hold "
-            "if nothing moves there. Try other starts, or lower n_components."
+            f"{counted(peak.flat_directions.shape[1], 'direction')} the objective does not fall. The other standard errors "
+            "hold if nothing moves there. Try other starts, or lower n_components."
         )
     elif is_weakly_identified(peak):
         notes.append(f"{weak_identification_note(peak)} Use bootstrap(X).")

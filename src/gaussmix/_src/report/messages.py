@@ -16,7 +16,7 @@ from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.numerics.factorise import MIN_ROUNDING
 
 if TYPE_CHECKING:
-    from gaussmix._src.fit.candidates import CandidateResult, ResultsTable
+    from gaussmix._src.fit.candidates import Result, ResultsTable
 
 _FAILURE_ADVICE = {
     Frozen.LOST: "no row belongs there any more, and mean and covariance stay as they were. Lower n_components, or try "
@@ -90,7 +90,7 @@ def constant_sentence(mixture: Model, constant: Sequence[int], names: Sequence[s
     )
 
 
-def not_started_sentence(results: Sequence[CandidateResult]) -> str | None:
+def not_started_sentence(results: Sequence[Result]) -> str | None:
     """Say how many candidates of a search were not begun, and why; None if all were."""
     failures = [result.failure for result in results if result.failure is not None and not result.was_started]
     if not failures:
@@ -101,7 +101,7 @@ def not_started_sentence(results: Sequence[CandidateResult]) -> str | None:
     return f"A callback ended the search {count}."
 
 
-def dropped_sentence(results: Sequence[CandidateResult], chosen: CandidateResult, columns: str) -> str | None:
+def dropped_sentence(results: Sequence[Result], chosen: Result, columns: str) -> str | None:
     """Say how many candidates failed, why, and what to do, if that may have changed the choice; None otherwise.
 
     It may if most failed, if one failed with no more components than the chosen one, or if `columns` says that columns

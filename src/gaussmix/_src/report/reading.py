@@ -49,7 +49,8 @@ def make_summary(
         source, engine = rows
         task = StepTask(engine, mixture.n_components, mixture.parameters, MomentSpec(Second.NONE))
         soft, hard = task.over(source), replace(task, rule=Rule.HARD).over(source)
-        evidence = CriterionInputs(soft.log_likelihood, hard.log_likelihood, fitted.n_parameters, counted_weight(source))
+        likelihoods = soft.log_likelihood, hard.log_likelihood
+        evidence = CriterionInputs(*likelihoods, fitted.n_parameters, counted_weight(source))
         values |= {"log_likelihood": evidence.log_likelihood, "bic": bic(evidence), "icl": icl(evidence)}
         sizes, n_rows = _with_noise(mixture, soft.mass, soft.row_weight), source.n_rows
         if facts is not None and facts.has_errors and not source.has_errors:

@@ -49,10 +49,10 @@ class Refits(NamedTuple):
     ----------
     model : the mixture that they began at, at its maximum.
     initial_objective : the objective of the fit, nats per unit of row weight.
-    parameter_draws : (n_kept, q), natural parameters of each refit, its components in the order of `model`; without those that
-        collapsed.
-    draw_weights : (n_kept,), what the square of each counts: 1, or in the jackknife w / g² · (N − g) / N, of a row of weight
-        w without g of it, among rows of weight N. If weights don't count rows, each counts (N − 1) / N of N rows.
+    parameter_draws : (n_kept, q), natural parameters of each refit, its components in the order of `model`; without
+        those that collapsed.
+    draw_weights : (n_kept,), what the square of each counts: 1, or in the jackknife w / g² · (N − g) / N, of a row of
+        weight w without g of it, among rows of weight N. If weights don't count rows, each counts (N − 1) / N.
     n_refits : how many were made.
     n_collapsed : in which a component fell onto too few rows, or lost them.
     n_relabelled : whose components had to be brought into order.
@@ -121,9 +121,8 @@ def refit_resamples(
     """
     total = problem.source.profile.total_weight * problem.data.weight_unit
     ascent = ObjectiveMaximiser(problem, total)
-    em_end = ascent.run_em_to_end(
-        State(model, Trace(frozen=dict.fromkeys(collapsed, Frozen.COLLAPSED))), REFIT_START_TOL
-    )
+    initial = State(model, Trace(frozen=dict.fromkeys(collapsed, Frozen.COLLAPSED)))
+    em_end = ascent.run_em_to_end(initial, REFIT_START_TOL)
     model, before = em_end.model, em_end.trace.objective[0]
     component_rows, already = _ComponentMatcher.from_model(problem, model), [*ascent.find_degenerate(model)]
     draws, counts, tally = list[Array](), list[Array](), np.zeros(4, int)
@@ -157,7 +156,7 @@ def refit_resamples(
 def _iterate_refits(problem: Problem, model: Model, resampling: Resampling, rng: np.random.Generator) -> RefitBatches:
     """The ends of some refits at a time, and how often each counts."""
     if resampling.kind == "parametric":
-        yield from _refit_simulated_rows(problem, model, resampling, rng)
+        yield from _refit_drawn_rows(problem, model, resampling, rng)
         return
     source = problem.source
     weight = np.ones(source.n_rows) if source.row_weight is None else source.row_weight
@@ -175,35 +174,26 @@ def _iterate_refits(problem: Problem, model: Model, resampling: Resampling, rng:
         yield _refit_reweighted_rows(problem, model, resampling, weights), some
 
 
-def _draw_row_weights(
-    resampling: Resampling, row_weight: Array, n_refits: int, omitted_rows: Indices, rng: np.random.Generator
-) -> Array:
+def _draw_row_weights(how: Resampling, row_weight: Array, n: int, omitted: Indices, rng: np.random.Generator) -> Array:
     """Row weights (n, n_rows) of some refits, in place of these (n_rows,)."""
-    if resampling.kind == "jackknife":
-        weights = np.repeat(row_weight[None], n_refits, axis=0)
-        removed = (
-            np.minimum(row_weight[omitted_rows], 1.0) if resampling.has_frequency_weights else row_weight[omitted_rows]
-        )
-        weights[np.arange(n_refits), omitted_rows] -= removed
+    is_frequency = how.has_frequency_weights
+    if how.kind == "jackknife":
+        weights = np.repeat(row_weight[None], n, axis=0)
+        removed = np.minimum(row_weight[omitted], 1.0) if is_frequency else row_weight[omitted]
+        weights[np.arange(n), omitted] -= removed
         return weights
-    if resampling.kind == "nonparametric":
-        n_rows = (
-            round(float(row_weight.sum())) if resampling.has_frequency_weights else int(np.count_nonzero(row_weight))
-        )
-        chances = (
-            row_weight / row_weight.sum()
-            if resampling.has_frequency_weights
-            else (row_weight > 0) / np.count_nonzero(row_weight)
-        )
-        drawn = rng.multinomial(n_rows, chances, size=n_refits).astype(np.float64)
-        return drawn if resampling.has_frequency_weights else drawn * row_weight
-    if resampling.has_frequency_weights and (resampling.concentration != 1 or (row_weight != 1).any()):
+    if how.kind == "nonparametric":
+        n_rows = round(float(row_weight.sum())) if is_frequency else int(np.count_nonzero(row_weight))
+        chances = row_weight / row_weight.sum() if is_frequency else (row_weight > 0) / np.count_nonzero(row_weight)
+        drawn = rng.multinomial(n_rows, chances, size=n).astype(np.float64)
+        return drawn if is_frequency else drawn * row_weight
+    if is_frequency and (how.concentration != 1 or (row_weight != 1).any()):
         # as many rows of weight 1: their Dirichlet numbers add up to gamma numbers
-        gammas = rng.standard_gamma(resampling.concentration * row_weight, size=(n_refits, len(row_weight)))
-    elif resampling.concentration != 1:
-        gammas = rng.standard_gamma(resampling.concentration, size=(n_refits, len(row_weight))) * row_weight
+        gammas = rng.standard_gamma(how.concentration * row_weight, size=(n, len(row_weight)))
+    elif how.concentration != 1:
+        gammas = rng.standard_gamma(how.concentration, size=(n, len(row_weight))) * row_weight
     else:
-        gammas = -log(1 - rng.random(n_refits * len(row_weight))).reshape(n_refits, -1) * row_weight
+        gammas = -log(1 - rng.random(n * len(row_weight))).reshape(n, -1) * row_weight
     return np.asarray(gammas * (row_weight.sum() / gammas.sum(axis=1, keepdims=True)))
 
 
@@ -216,7 +206,7 @@ def _refit_reweighted_rows(problem: Problem, model: Model, resampling: Resamplin
         nothing, each = np.zeros(len(row_weights), np.int64), np.arange(len(row_weights)) * n_rows
         unit = unit_of_weights(float(row_weights.max()))
         below_1 = row_weights / unit
-        totals = below_1.sum(axis=1), np.full(len(row_weights), unit / problem.data.weight_unit)  # priors count in this unit
+        totals = below_1.sum(axis=1), np.full(len(row_weights), unit / data.weight_unit)  # priors count in this unit
         groups = Groups(block.rows, below_1.ravel(), nothing, nothing + n_rows, *totals, each, block.error)
 
     log_prior = None if known is None else known.log_prior(problem.n_components, model.noise is not None)
@@ -231,9 +221,7 @@ def _refit_reweighted_rows(problem: Problem, model: Model, resampling: Resamplin
     return run_each(problem.engine, [model] * len(row_weights), problem.objective, stopping, make_source, groups)
 
 
-def _refit_simulated_rows(
-    problem: Problem, model: Model, resampling: Resampling, rng: np.random.Generator
-) -> RefitBatches:
+def _refit_drawn_rows(problem: Problem, model: Model, resampling: Resampling, rng: np.random.Generator) -> RefitBatches:
     """The ends of refits to rows that are drawn from the mixture, as many as were fitted."""
     n_rows = max(2, round(problem.source.profile.total_weight * problem.data.weight_unit))
     if problem.data.labels is not None:

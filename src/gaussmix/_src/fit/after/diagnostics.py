@@ -40,7 +40,7 @@ def find_dependent_columns(source: Source) -> dict[int, list[int]]:
 
 @one_blas_thread()
 def _find_dependent_in_covariance(covariance: Array) -> dict[int, list[int]]:
-    """`find_dependent_columns` from a covariance matrix, by a Cholesky factor of the columns that follow from no others."""
+    """Dependent columns of a covariance matrix, by a Cholesky factor of the columns that follow from no others."""
     deviations = np.sqrt(np.diagonal(covariance))
     d, basis, result = len(covariance), list[int](), dict[int, list[int]]()
     inverse = np.zeros((d, d))  # of the factor of the columns that are retained
@@ -51,9 +51,7 @@ def _find_dependent_in_covariance(covariance: Array) -> dict[int, list[int]]:
         rest = 1 - projected @ projected
         weights = inverse[:n, :n].T @ projected
         if rest <= _MIN_RESIDUAL_VARIANCE:
-            result[column] = [
-                index for index, weight in zip(basis, weights, strict=True) if abs(weight) > _MIN_COEFFICIENT
-            ]
+            result[column] = [index for index, each in zip(basis, weights, strict=True) if abs(each) > _MIN_COEFFICIENT]
             continue
         inverse[n, :n], inverse[n, n] = -weights / np.sqrt(rest), 1 / np.sqrt(rest)
         basis.append(column)
@@ -92,7 +90,7 @@ class SingularColumns:
         sentences = [f"{name_columns(self.constant, names)} constant."] if self.constant else []
         for column, others in list(self.dependent.items())[:_MAX_EXPLAINED_COLUMNS]:
             alone = str(column) if names is None else repr(str(names[column]))
-            sentences.append(f"Column {alone} follows from {_columns_phrase(others, names)}.")
+            sentences.append(f"Column {alone} follows from {_phrase_columns(others, names)}.")
         if len(self.dependent) > _MAX_EXPLAINED_COLUMNS:
             sentences.append(f"{len(self.dependent) - _MAX_EXPLAINED_COLUMNS} more follow from others.")
         if sentences:
@@ -109,7 +107,7 @@ class SingularColumns:
         """The columns that made candidates of a search fail."""
         sentences = dict.fromkeys(self.constant, "is constant")
         sentences |= {
-            column: f"follows from {_columns_phrase(others, names)}" for column, others in self.dependent.items()
+            index: f"follows from {_phrase_columns(others, names)}" for index, others in self.dependent.items()
         }
         causes = ((index, f"the column {what}, so that candidates failed") for index, what in sorted(sentences.items()))
         return [Diagnosis(None, feature_name(index, names), None, cause) for index, cause in causes]
@@ -118,14 +116,14 @@ class SingularColumns:
 def name_columns(columns: Sequence[int], names: Sequence[str] | None) -> str:
     """Say "Column 2 (counted from 0) of X is" or "Columns 'a', 'b' of X are"."""
     several = len(columns) > 1
-    return f"Column{'s' * several} {_column_names_phrase(columns, names)} of X {'are' if several else 'is'}"
+    return f"Column{'s' * several} {_list_columns_columns(columns, names)} of X {'are' if several else 'is'}"
 
 
-def _columns_phrase(columns: Sequence[int], names: Sequence[str] | None) -> str:
-    return f"column{'s' * (len(columns) > 1)} {_column_names_phrase(columns, names)}"
+def _phrase_columns(columns: Sequence[int], names: Sequence[str] | None) -> str:
+    return f"column{'s' * (len(columns) > 1)} {_list_columns_columns(columns, names)}"
 
 
-def _column_names_phrase(columns: Sequence[int], names: Sequence[str] | None) -> str:
+def _list_columns_columns(columns: Sequence[int], names: Sequence[str] | None) -> str:
     if names is not None:
         return listed([str(names[column]) for column in columns])
     rest = f" and {len(columns) - 10} more" if len(columns) > 10 else ""
@@ -140,23 +138,23 @@ _REMEDY_PHRASES = {
 
 
 def diagnose_run(
-    final_state: State, constant_columns: Sequence[int], feature_names: Sequence[str] | None, rows_warning: str | None
+    final_state: State, constant: Sequence[int], names: Sequence[str] | None, rows_note: str | None
 ) -> list[Diagnosis]:
     """What was unusual about a run of EM.
 
     Parameters
     ----------
     final_state : its end.
-    constant_columns : constant columns, whose variance is the ridge alone.
-    feature_names : of the features; None if they have none.
-    rows_warning : what `distinct_rows_sentence` says of the rows.
+    constant : constant columns, whose variance is the ridge alone.
+    names : of the features; None if they have none.
+    rows_note : what `distinct_rows_sentence` says of the rows.
     """
-    result = diagnose_components(final_state, feature_names)
-    for column in constant_columns:
+    result = diagnose_components(final_state, names)
+    for column in constant:
         cause = "the column is constant, so that all of its variance is reg_covar"
-        result.append(Diagnosis(None, feature_name(column, feature_names), None, cause))
-    if rows_warning is not None:
-        result.append(Diagnosis(None, None, None, rows_warning.partition(", so that")[0]))
+        result.append(Diagnosis(None, feature_name(column, names), None, cause))
+    if rows_note is not None:
+        result.append(Diagnosis(None, None, None, rows_note.partition(", so that")[0]))
     return result
 
 
@@ -172,9 +170,8 @@ def diagnose_components(final_state: State, feature_names: Sequence[str] | None)
     error = final_state.model.covariances.rounding
     for k in (error > MIN_ROUNDING).nonzero()[0].tolist():
         cause = f"nearly singular covariance, so that rounding changes log densities by about {error[k]:.1g} nats"
-        result.append(
-            Diagnosis(k, feature_name(_most_dependent_feature(final_state.model, k), feature_names), None, cause)
-        )
+        feature = _most_dependent_feature(final_state.model, k)
+        result.append(Diagnosis(k, feature_name(feature, feature_names), None, cause))
     return result
 
 

@@ -28,9 +28,7 @@ def em_test_statistic(values: Array) -> float:
         responsibilities = _second_responsibilities(x, weights, means, variances)
         means, variances = _m_step(x, responsibilities)
     heights = _penalised_log_likelihood(x, weights, means, variances)
-    indices = [
-        np.flatnonzero(weights == weight)[heights[weights == weight].argmax()] for weight in INITIAL_SECOND_WEIGHTS
-    ]
+    indices = [np.flatnonzero(weights == each)[heights[weights == each].argmax()] for each in INITIAL_SECOND_WEIGHTS]
     weights, means, variances = weights[indices], means[indices], variances[indices]
     for _ in range(FREE_WEIGHT_STEPS):
         responsibilities = _second_responsibilities(x, weights, means, variances)

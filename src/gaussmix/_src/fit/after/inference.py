@@ -30,13 +30,9 @@ MAX_NEWTON_STEPS = 20
 NEGLIGIBLE_GAIN = 1e-12  # nats, of all rows: what is left to gain moves no parameter by more than 1e-6 standard errors
 MAX_GAIN_RATIO = 0.5  # a step of Newton's method leaves less than this part of the gain, or EM goes on
 MIN_COMPONENT_ROWS = 1.0  # rows: a component with less has lost its rows
-MAX_RIDGE_FRACTION = (
-    0.9  # part of the ridge in a variance, given the other features, that is no longer that of the rows
-)
+MAX_RIDGE_FRACTION = 0.9  # part of the ridge in a variance, given the other features; with more it is not of the rows
 MIN_CURVATURE = 1e-9  # curvature per unit of row weight; that of rows with known components is about 1
-MAX_FLAT_FRACTION = (
-    1e-4  # of the square of a derivative, along flat directions: with more, a parameter is not determined
-)
+MAX_FLAT_FRACTION = 1e-4  # of the square of a derivative, in flat directions: with more, a parameter is undetermined
 FINITE_DIFFERENCE_STEP = 1e-3  # of coordinates, for derivatives of a user's function, in units of standard errors
 MAX_VARIANCE_ROUNDING = 1e-8  # of the inverse information: a negative variance of at most this is a rounded 0
 OBJECTIVE_ROUNDING = 1e-6  # nats per unit of row weight: rounding, which includes the rounding of float32 rows
@@ -63,12 +59,7 @@ class LocalMaximum:
 
     @classmethod
     def from_model(
-        cls,
-        problem: Problem,
-        model: Model,
-        collapsed: Collection[int] = (),
-        *,
-        has_frequency_weights: bool | None = True,
+        cls, problem: Problem, model: Model, collapsed: Collection[int] = (), *, is_frequency: bool | None = True
     ) -> LocalMaximum:
         """Raise the objective from a model until nothing that counts is left to gain.
 
@@ -80,7 +71,7 @@ class LocalMaximum:
         problem : whose objective it is.
         model : where to begin.
         collapsed : components that are frozen, unless a ridge keeps them from collapsing.
-        has_frequency_weights : whether row weights count rows in the outer product of the scores; None for no outer product.
+        is_frequency : whether row weights count rows in the outer product of the scores; None for no outer product.
 
         Raises
         ------
@@ -99,9 +90,9 @@ class LocalMaximum:
             newton_end = ascent.run_newton(state)
             tolerance /= 10
         state, information = newton_end or (state, None)
-        if information is None or has_frequency_weights is not None:
-            information = ascent.compute_information(state, has_frequency_weights)
-        if has_frequency_weights is False:  # the square of a weight has the square of its unit
+        if information is None or is_frequency is not None:
+            information = ascent.compute_information(state, is_frequency)
+        if is_frequency is False:  # the square of a weight has the square of its unit
             information = replace(information, outer=information.outer * unit)
         assert before is not None, "EM made a step"
         return cls(state.model, state.trace.frozen, information, before, ascent.total_weight)
@@ -148,9 +139,8 @@ class LocalMaximum:
         weights = self.model.without_noise.weights
         lost |= {k for k in np.flatnonzero(weights <= WEIGHT_BOUND_FACTOR * least).tolist() if k not in fixed}
         of_kind = {Kind.WEIGHT: lost}
-        return np.array(
-            [term.component in of_kind.get(term.kind, self.frozen_components) for term in self.parameter_vector.terms]
-        )
+        terms, frozen = self.parameter_vector.terms, self.frozen_components
+        return np.array([term.component in of_kind.get(term.kind, frozen) for term in terms])
 
     def delta_method_covariance(self, jacobian: Array, kind: str) -> Array:
         """The covariance (q, q) of parameters with these derivatives by the coordinates (q, p); NaN if not determined.
@@ -199,10 +189,8 @@ class LocalMaximum:
     def differentiate(self, function: Callable[[Model], Array]) -> Array:
         """The derivatives of a function of the model by the coordinates, (m, p), by central differences."""
         at = self.information.coordinates
-        steps = FINITE_DIFFERENCE_STEP / np.sqrt(
-            np.maximum(np.diagonal(self.information.matrix), MIN_CURVATURE) * self.total_weight
-        )
-        columns = []
+        curvatures, columns = np.maximum(np.diagonal(self.information.matrix), MIN_CURVATURE), []
+        steps = FINITE_DIFFERENCE_STEP / np.sqrt(curvatures * self.total_weight)
         for index, step in enumerate(np.minimum(steps, FINITE_DIFFERENCE_STEP)):
             point = np.zeros(at.size)
             point[index] = step
@@ -220,12 +208,8 @@ class ObjectiveMaximiser:
     def run_em_to_end(self, state: State, tolerance: float) -> State:
         """The end of EM, with components frozen that have lost their rows, or that only the ridge holds up."""
         problem = self.problem
-        rows, objective, stopping = (
-            (problem.source, problem.engine),
-            problem.objective,
-            Stopping(tolerance, MAX_EM_STEPS),
-        )
-        before = Trace()
+        rows, objective = (problem.source, problem.engine), problem.objective
+        stopping, before = Stopping(tolerance, MAX_EM_STEPS), Trace()
         while True:
             model, frozen = state.model, state.trace.frozen
             initial = Trace(frozen=frozen)
@@ -261,12 +245,12 @@ class ObjectiveMaximiser:
             return np.zeros_like(mixtures.means)
         return (mixtures.covariances.ridge_precisions() * floor).reshape(mixtures.means.shape)
 
-    def compute_information(self, state: State, has_frequency_weights: bool | None = None) -> Information:
+    def compute_information(self, state: State, is_frequency: bool | None = None) -> Information:
         problem, family = self.problem, state.model.family
         if bounds_met(state.model) is not None:
             raise NotSmooth(f"the structure {family!r} bounds the variances")
         of = state.model, problem.objective, state.trace, problem.source, problem.engine
-        return Information.at_model(*of, are_counts=has_frequency_weights)
+        return Information.at_model(*of, are_counts=is_frequency)
 
     def run_newton(self, state: State) -> tuple[State, Information] | None:
         """The maximum by Newton's method, and the information there; None if it does not converge."""

@@ -11,7 +11,7 @@ from gaussmix._src.em.curvature.natural import Stacked
 from gaussmix._src.em.initialisation.initial import split_component
 from gaussmix._src.em.objective.stopping import Stopping
 from gaussmix._src.em.objective.trace import State
-from gaussmix._src.fit.after.bootstrap import MAX_REFIT_STEPS, simulate_tables, run_em_on_tables
+from gaussmix._src.fit.after.bootstrap import MAX_REFIT_STEPS, run_em_on_tables, simulate_tables
 from gaussmix._src.fit.after.inference import MAX_RIDGE_FRACTION, ObjectiveMaximiser
 from gaussmix._src.fit.problem import Problem
 from gaussmix._src.model import Model
@@ -43,12 +43,7 @@ class LikelihoodRatioTest(NamedTuple):
 
 
 def run_likelihood_ratio_test(
-    problem: Problem,
-    model: Model,
-    n_simulations: int,
-    em_tolerance: float,
-    rng: np.random.Generator,
-    feature_names: Sequence[str],
+    problem: Problem, model: Model, n_simulations: int, tolerance: float, rng: np.random.Generator, names: Sequence[str]
 ) -> LikelihoodRatioTest:
     """Compare a mixture with one of a component more, which begins where each component in turn is split.
 
@@ -59,62 +54,56 @@ def run_likelihood_ratio_test(
     problem : of the smaller mixture: rows in memory, all of the same weight, and no other terms than a ridge.
     model : of the smaller mixture, near its maximum.
     n_simulations : how often rows are drawn.
-    em_tolerance : of EM, nats per unit of row weight.
+    tolerance : of EM, nats per unit of row weight.
     rng : draws come from it.
-    feature_names : of the features.
+    names : of the features.
 
     Raises
     ------
     ValueError : a component of the mixture collapsed or lost its rows, or each larger one has one of equal rows.
     """
-    stopping, whole = Stopping(em_tolerance, MAX_REFIT_STEPS), problem.source.whole
+    stopping, whole = Stopping(tolerance, MAX_REFIT_STEPS), problem.source.whole
     assert whole is not None, "checked by the caller"
     n_rows, drawn = whole.n_rows, list[Array]()
     model = run_em_on_tables(problem, [model], [whole.rows], np.zeros(1, int), stopping)[0].model
     if ObjectiveMaximiser(problem, n_rows).find_degenerate(model):
-        raise _all_degenerate_error(problem, [model], feature_names)
-    statistic = float(_compute_statistics(problem, model, [whole.rows], stopping, feature_names)[0])
+        raise _all_degenerate_error(problem, [model], names)
+    statistic = float(_compute_statistics(problem, model, [whole.rows], stopping, names)[0])
     for tables in simulate_tables(model, n_rows, n_simulations, rng, problem.engine):
         drawn.append(_compute_statistics(problem, model, tables, stopping))
     return LikelihoodRatioTest(statistic, np.concatenate(drawn))
 
 
 def _compute_statistics(
-    problem: Problem,
-    model: Model,
-    tables: Sequence[Rows],
-    stopping: Stopping,
-    feature_names: Sequence[str] | None = None,
+    problem: Problem, model: Model, tables: Sequence[Rows], stopping: Stopping, names: Sequence[str] | None = None
 ) -> Array:
     """2 (log L' − log L) of tables of the same number of rows, nats.
 
-    The larger mixture may have a component of the smaller one twice, so that no statistic is negative. With `feature_names`,
+    The larger mixture may have a component of the smaller one twice, so that no statistic is negative. With `names`,
     raises ValueError where each larger mixture has a component of equal rows.
     """
     n_rows, each = len(tables[0]), np.arange(len(tables))
     smaller = run_em_on_tables(problem, [model] * len(tables), tables, each, stopping)
     starts = [_split_models(end.model) for end in smaller]
     indices = np.repeat(each, [len(some) for some in starts])
-    split_ends = run_em_on_tables(
-        problem, [start for some in starts for start in some], tables, indices, SPLIT_STOPPING
-    )
+    split_models = [start for some in starts for start in some]
+    split_ends = run_em_on_tables(problem, split_models, tables, indices, SPLIT_STOPPING)
     order = np.lexsort((-_final_objectives(problem, split_ends, n_rows), indices))
     first = np.searchsorted(indices, each)
     chosen = np.sort(np.concatenate([order[start : start + MAX_CONTINUED_SPLITS] for start in first]))
     ends = run_em_on_tables(problem, [split_ends[index].model for index in chosen], tables, indices[chosen], stopping)
     larger = np.array([end.trace.last for end in smaller])
     heights = _final_objectives(problem, ends, n_rows)
-    if feature_names is not None and all_repeat_rows(problem, [end.model for end in ends], n_rows):
-        raise _all_degenerate_error(problem, [end.model for end in ends], feature_names)
+    if names is not None and all_repeat_rows(problem, [end.model for end in ends], n_rows):
+        raise _all_degenerate_error(problem, [end.model for end in ends], names)
     np.maximum.at(larger, indices[chosen], heights)
     return np.asarray(2 * n_rows * (larger - [end.trace.last for end in smaller]))
 
 
 def _final_objectives(problem: Problem, final_states: Sequence[State], n_rows: int) -> Array:
     """The objective at the ends of runs; −inf where a component collapsed or lost its rows."""
-    are_degenerate = ObjectiveMaximiser(problem, n_rows).degenerate_mask(
-        Stacked.from_models([end.model for end in final_states])
-    )
+    mixtures = Stacked.from_models([end.model for end in final_states])
+    are_degenerate = ObjectiveMaximiser(problem, n_rows).degenerate_mask(mixtures)
     is_lost = are_degenerate.any(axis=1) | np.array([bool(end.trace.frozen) for end in final_states])
     return np.where(is_lost, -np.inf, [end.trace.last for end in final_states])
 
@@ -126,12 +115,12 @@ def all_repeat_rows(problem: Problem, models: list[Model], n_rows: int) -> bool:
     return bool((is_on_ridge & (n_rows * stacked.weights > 2 * stacked.like.n_features + 1)).any(axis=1).all())
 
 
-def _all_degenerate_error(problem: Problem, models: list[Model], feature_names: Sequence[str]) -> ValueError:
+def _all_degenerate_error(problem: Problem, models: list[Model], names: Sequence[str]) -> ValueError:
     """The error that no mixture of a size keeps its rows and varies, with the column where it does not."""
     fractions = ObjectiveMaximiser(problem, 1).ridge_fractions(Stacked.from_models(models)).max(axis=(0, 1))
     sizes = f"likelihood_ratio_test needs rows that vary in each component, but of {models[0].n_components}"
     if fractions.max() > MAX_RIDGE_FRACTION:
-        column = feature_names[fractions.argmax()]
+        column = names[fractions.argmax()]
         return ValueError(
             f"{sizes} one has only reg_covar as its variance in column {column!r}. "
             "Leave it out if it is constant, or test fewer components."

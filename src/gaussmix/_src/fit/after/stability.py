@@ -65,16 +65,13 @@ def find_peaks(candidates: Sequence[Candidate], values: Array) -> list[bool]:
     return [by_candidate[each] > value_at(each, -1) and by_candidate[each] > value_at(each, 1) for each in candidates]
 
 
-def fowlkes_mallows(contingency_table: Array, self_pairs: float) -> float:
+def fowlkes_mallows(table: Array, self_pairs: float) -> float:
     """The index of a contingency table: of two rows with the same label in one fit, how often they have it in both.
 
     √(T/P) √(T/Q); T, P and Q count the pairs of rows with equal labels in both, the first and the second; Fowlkes &
-    Mallows (1983), JASA 78, section 2. A pair counts the product of its weights; `self_pairs` are pairs of a row with itself.
+    Mallows (1983), JASA 78, section 2. A pair counts the product of its weights; `self_pairs` are rows with themselves.
     """
-    both, first, second = (
-        float((sums**2).sum() - self_pairs)
-        for sums in (contingency_table, contingency_table.sum(axis=1), contingency_table.sum(axis=0))
-    )
+    both, first, second = (float((sums**2).sum() - self_pairs) for sums in (table, table.sum(axis=1), table.sum(0)))
     return math.sqrt(both / first) * math.sqrt(both / second) if min(both, first, second) > 0 else 0.0
 
 
@@ -85,7 +82,7 @@ class _ContingencyTables:
     Parameters
     ----------
     repeated_parameters : of each candidate, its repeats.
-    compared_pairs : the indices of the candidates to compare: every repeat of the first with the earlier ones of the second.
+    compared_pairs : indices of candidates to compare: every repeat of the first with the earlier ones of the second.
     """
 
     engine: Engine[Any]
@@ -117,6 +114,5 @@ class _ContingencyTables:
 
     def _labels(self, leaf: Block, index: int) -> list[Any]:
         """Labels of each repeat, counted from noise on; None where there is no fit."""
-        return [
-            None if each is None else self.engine.labels(leaf, each) - NOISE for each in self.repeated_parameters[index]
-        ]
+        repeats = self.repeated_parameters[index]
+        return [None if each is None else self.engine.labels(leaf, each) - NOISE for each in repeats]

@@ -20,8 +20,9 @@ if TYPE_CHECKING:
 class FitOption(ABC):
     """Something that a fit uses besides rows, a structure and starts. It is also the context in which the fit runs.
 
-    It is made before rows are read, and checks the parameters that ask for it. `uses` says what of it the fit uses, in
-    the names of `UNSUPPORTED_PAIRS`. If that is nothing, because the values mean the same as the defaults, it is left out.
+    It is made before rows are read, and checks the parameters that ask for it. `used_names` says what of it the fit
+    uses, in the names of `UNSUPPORTED_PAIRS`. If that is nothing, because the values mean the same as the defaults, it
+    is left out.
 
     Parameters
     ----------

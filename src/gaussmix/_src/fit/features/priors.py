@@ -65,7 +65,8 @@ def find_prior_only_components(problem: Problem, final_state: State) -> list[int
     objective = problem.objective
     if type(objective) is not Posterior or objective.prior is None:  # a variational one tells masses itself
         return []
-    light = np.flatnonzero(final_state.model.weights * problem.data.original_source.profile.total_weight < MIN_DESCRIBED_ROWS).tolist()
+    total_weight = problem.data.original_source.profile.total_weight
+    light = np.flatnonzero(final_state.model.weights * total_weight < MIN_DESCRIBED_ROWS).tolist()
     return [k for k in light if k not in final_state.trace.frozen and k not in objective.weighting.fixed]
 
 
@@ -74,6 +75,6 @@ def describe_prior_only_components(components: Sequence[int]) -> str | None:
     if not components:
         return None
     return (
-        f"{name_components(components)}: next to no row belongs there, and mean and covariance are those of the prior. Lower "
-        "n_components, or give the prior less shrinkage and dof."
+        f"{name_components(components)}: next to no row belongs there, and mean and covariance are those of the prior. "
+        "Lower n_components, or give the prior less shrinkage and dof."
     )

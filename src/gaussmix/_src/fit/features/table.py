@@ -9,7 +9,7 @@ from inspect import signature
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from gaussmix._src.fit.features.base import FitOptions, FitOption
+    from gaussmix._src.fit.features.base import FitOption, FitOptions
 
 # In the order in which they apply: the class of a feature in a module of `fit`, which is imported when a fit first uses
 # it, and the parameters and arguments of `fit` that ask for it by a value other than their default or None.
@@ -77,7 +77,9 @@ UNSUPPORTED_PAIRS = {
 }
 
 
-def find_fit_options(estimator: Any, arguments: Mapping[str, Any], *other_names: str, ignored_parameters: Collection[str] = ()) -> FitOptions:
+def find_options(
+    estimator: Any, arguments: Mapping[str, Any], *other_names: str, ignored_parameters: Collection[str] = ()
+) -> FitOptions:
     """The features that a fit uses, in the order in which they apply; none for a plain fit.
 
     Parameters
@@ -91,7 +93,8 @@ def find_fit_options(estimator: Any, arguments: Mapping[str, Any], *other_names:
     ------
     ValueError, TypeError : a parameter can't be used, or two features can't be combined.
     """
-    names = find_nondefault_parameters(estimator) - set(ignored_parameters) | {name for name, value in arguments.items() if value is not None}
+    given = {name for name, value in arguments.items() if value is not None}
+    names = find_nondefault_parameters(estimator) - set(ignored_parameters) | given
     if not isinstance(estimator.tol, str):  # every fit uses a number
         names.discard("tol")
     homes = [home for home, asking in OPTION_PARAMETERS.items() if not names.isdisjoint(asking)]
@@ -102,7 +105,8 @@ def find_fit_options(estimator: Any, arguments: Mapping[str, Any], *other_names:
         module, _, name = home.partition(":")
         option: FitOption = getattr(import_module(f"gaussmix._src.fit.{module}"), name)(estimator, arguments)
         options += [option] if option.used_names else []
-    check_combination({*other_names, *_other_used_names(estimator), *(name for option in options for name in option.used_names)})
+    used_names = {name for option in options for name in option.used_names}
+    check_combination({*other_names, *_other_used_names(estimator), *used_names})
     return options
 
 

@@ -282,7 +282,7 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
 
     def _one_component_each(self, known: LabelledRows, stopping: Stopping) -> ClassFit:
         """One component for each class, with the best of the structures that are named."""
-        n_features = known.data.original_source.n_features
+        n_features = known.data.raw_source.n_features
         families = parameters.check_families(self, n_features)
         for sentence in parameters.one_feature_notes(self.covariance_type) if n_features == 1 else ():
             warn(sentence)
@@ -291,7 +291,7 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
             fit = known.fit_one_component_each(families, ridge, stopping)
         except SingularCovariance as error:
             classes = ", ".join(repr(self.classes_.tolist()[index]) for index in error.components)
-            causes = SingularColumns.find(known.data.original_source, families).describe(self._names)
+            causes = SingularColumns.find(known.data.raw_source, families).describe(self._names)
             if causes:
                 raise ValueError(f"The covariance of class {classes} is singular. {causes}") from None
             raise ValueError(
@@ -301,7 +301,7 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
             ) from None
         if ridge is None:
             model = fit.classes.mixture.model
-            constant = ridge_columns(model, known.data.default_ridge, known.data.original_source)
+            constant = ridge_columns(model, known.data.default_ridge, known.data.raw_source)
             warn(constant_sentence(model, constant, self._names))
         for index in () if fit.classes.mixture.family.is_shared else known.find_constant_classes():
             warn(
@@ -343,7 +343,7 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
 
     def _publish_classes(self, best: ClassFit, known: LabelledRows, facts: RowSummary) -> None:
         """Set the fitted attributes."""
-        total = known.data.original_source.profile.total_weight
+        total = known.data.raw_source.profile.total_weight
         if self.priors is not None:
             best = best.with_prior(parameters.check_floats("priors", self.priors), total)
         self.component_class_ = best.classes.component_class
@@ -352,7 +352,7 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
         self.class_count_ = known.class_weights
         mixture = best.classes.mixture.with_feature_names(self._names)
         outcome = None if best.em_fit is None else _ending(*best.em_fit, self._names)
-        n_fixed, dtype = mixture.n_parameters - best.n_parameters, known.data.original_source.dtype
+        n_fixed, dtype = mixture.n_parameters - best.n_parameters, known.data.raw_source.dtype
         what = mixture.model, mixture.feature_names, dtype, n_fixed
         self._fitted = FitResult(*what, n_iter=best.n_steps, outcome=outcome, row_summary=facts)
         self._classes = ClassMixtures(mixture, self.component_class_)

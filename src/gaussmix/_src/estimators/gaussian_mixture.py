@@ -20,7 +20,7 @@ from gaussmix._src.estimators.likelihood_estimator import LikelihoodEstimator
 from gaussmix._src.families import Family, Structure
 from gaussmix._src.families.base import check_features
 from gaussmix._src.fit import after
-from gaussmix._src.fit.features.table import find_nondefault_parameters
+from gaussmix._src.fit.features.table import changed_parameters
 from gaussmix._src.fit.fit import fit
 from gaussmix._src.fit.fitted import FitResult, RowSummary
 from gaussmix._src.fit.plan import ModelStart, Plan
@@ -321,13 +321,13 @@ class GaussianMixture(LikelihoodEstimator):
     def _find(self, X: RowsLike, sample_weight: ArrayLike | None, options: FitOptions) -> Problem:
         began = perf_counter()
         problem, plan = self._checked(X, sample_weight, options)
-        source, family = problem.data.original_source, problem.family
+        source, family = problem.data.raw_source, problem.family
         if source.n_features == 1 or self.covariance_type in ("E", "V"):
             warn(check_features(self.covariance_type, source.n_features))
         try:
             run, ends = fit(problem, plan, options)
         except SingularCovariance as error:
-            raise after.diagnostics.explain_singular_error(error, source, family, self._names) from None
+            raise after.diagnostics.explain_singular(error, source, family, self._names) from None
         facts = RowSummary.from_source(source, X, run.trace.last if run.trace.n_steps else None, began)
         self._finish(make_fitted(problem, plan, run, ends, facts, self._names), options, problem, run, X)
         return problem
@@ -360,7 +360,7 @@ class GaussianMixture(LikelihoodEstimator):
                 f"GaussianMixtureIC({self.n_components!r:.60})."
             )
         n_components = check_count("n_components", self.n_components, 1)
-        family, names = parameters.check_family(self), find_nondefault_parameters(self)
+        family, names = parameters.check_family(self), changed_parameters(self)
         tolerance: Any = self.tol
         max_steps, starts = self.max_iter, [self.init_params]
         if not names.isdisjoint(("tol", "max_iter")):

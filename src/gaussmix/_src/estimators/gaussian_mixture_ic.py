@@ -216,7 +216,7 @@ class GaussianMixtureIC(LikelihoodEstimator):
         began = perf_counter()
         criterion, n_folds = check_criterion(self.criterion), check_count("n_folds", self.n_folds, 2)
         tried, problem, plan = self._checked(X, sample_weight, options)
-        source = problem.data.original_source
+        source = problem.data.raw_source
         if criterion == STABILITY:
             _check_repeats(tried, plan.starts)
         if criterion == CROSS_VALIDATION and (n_rows := source.profile.n_positive) < n_folds:

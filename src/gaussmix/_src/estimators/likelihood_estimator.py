@@ -218,8 +218,7 @@ class LikelihoodEstimator(MixtureEstimator, ABC):
         if known is not None:
             known.check_size(n_components, model.noise is not None)
             known = None if known.is_empty else known
-        trim = trimming.trimming.Trim(float(self.trim)) if self.trim else None
-        data = TrainingData(source, known, model.noise, trim)
+        data = TrainingData(source, known, model.noise, trimming.trimming.Trim(float(self.trim)) if self.trim else None)
         return Problem(data, family, n_components, self._engine(source), ridge, terms=terms)
 
     def _deviance(self, X: RowsLike, sample_weight: ArrayLike | None, X_error: ArrayLike | None) -> tuple[float, float]:

@@ -141,7 +141,7 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
         """Become what a fit found; `labels_` finds its rows in memory while somebody else keeps them."""
         for option in options:
             fitted = option.adapt_result(fitted, problem, run)
-        self._fitted, source = fitted, problem.data.original_source
+        self._fitted, source = fitted, problem.data.raw_source
         if source.has_errors:
             self._rows = "predict does not know X_error"
         elif fitted.cutoff is not None:

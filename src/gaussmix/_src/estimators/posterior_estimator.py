@@ -143,7 +143,7 @@ class PosteriorEstimator(MixtureEstimator, ABC):
         """What is believed of the components that have rows: draws of mixtures, and credible intervals."""
         indices = self._occupied[self._occupied <= self._reported[-1]]  # those of `_fit_facts`
         mixture, facts = self._take_components(indices, self.mixture_.weights[indices]), self._fitted.row_summary
-        library = None if facts is None else facts.dataframe_library
+        library = None if facts is None else facts.frame_library
         return MixturePosterior(self._full_posterior.take(indices), mixture, library)
 
     def _fit_facts(self) -> FitResult:

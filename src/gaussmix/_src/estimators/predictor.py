@@ -13,7 +13,7 @@ from gaussmix._src.estimators.gaussian_mixture import GaussianMixture
 from gaussmix._src.estimators.gaussian_mixture_ic import GaussianMixtureIC
 from gaussmix._src.estimators.mixture_estimator import MixtureEstimator
 from gaussmix._src.families import Family, Structure
-from gaussmix._src.fit.fitted import dataframe_library
+from gaussmix._src.fit.fitted import frame_library
 from gaussmix._src.report.reading import make_summary
 from gaussmix._src.report.summary import Summary
 from gaussmix._src.sources.base import Source
@@ -87,8 +87,7 @@ class MixturePredictor(Estimator, ABC):
         """Fit or choose the mixture of rows that the user gave as X; `names` are of their features, for warnings."""
         fitted: Any = self._mixture_estimator(names)  # an estimator that takes a source
         state = fitted.fit(rows)._fitted
-        summary = state.row_summary
-        summary = None if summary is None else replace(summary, dataframe_library=dataframe_library(X))
+        summary = None if state.row_summary is None else replace(state.row_summary, frame_library=frame_library(X))
         self._fitted = replace(state, row_summary=summary)
 
     def summary(self) -> Summary:

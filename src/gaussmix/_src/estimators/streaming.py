@@ -116,7 +116,7 @@ def _fit(estimator: Any, source: ArraySource) -> Problem:
 
 def _features(estimator: Any) -> FitOptions:
     """The features that the fit of a stream uses; raises ValueError for those that need all rows."""
-    return find_options(estimator, {"partial_fit": True}, ignored_parameters=("warm_start", "checkpoint"))
+    return find_options(estimator, {"partial_fit": True}, ignored=("warm_start", "checkpoint"))
 
 
 def with_rows_seen(fitted: FitResult, stream: Stream) -> FitResult:

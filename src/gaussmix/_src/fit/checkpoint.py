@@ -85,7 +85,7 @@ class Checkpoint(FitOption):
         self._progress: dict[str, FitProgress] = {}
         self._current_key = ""
         self._written_position, self._last_write_time = ("", 0, 0), monotonic()
-        self._writer_thread: Thread | None = None
+        self._writer: Thread | None = None
         self.failure: str | None = None  # why the last write failed, a sentence
         self._has_warned = False
         return () if position is None else ("checkpoint",)
@@ -93,8 +93,8 @@ class Checkpoint(FitOption):
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         if not self._identity:  # the fit has not come to its plan
             return
-        if self._writer_thread is not None:
-            self._writer_thread.join()
+        if self._writer is not None:
+            self._writer.join()
         if error is None or isinstance(error, _REPEATABLE_ERRORS):
             with suppress(FileNotFoundError):
                 self._path.unlink()
@@ -114,7 +114,7 @@ class Checkpoint(FitOption):
         data = problem.data
         before = [value for start in plan.starts if isinstance(start, ModelStart) for value in start.identity_values()]
         labels = [] if data.labels is None else data.labels.arrays()
-        identity = fit_identity(self.estimator, data.original_source, before, labels)
+        identity = fit_identity(self.estimator, data.raw_source, before, labels)
         check_local(self._path)
         if self._path.exists():
             self._resume(identity)
@@ -203,15 +203,14 @@ class Checkpoint(FitOption):
 
     def _write_async(self) -> None:
         """Write a checkpoint while the fit goes on, unless the last one is still being written."""
-        if self._writer_thread is not None and self._writer_thread.is_alive():
+        if self._writer is not None and self._writer.is_alive():
             return
         if self.failure is not None and not self._has_warned:
             self._has_warned = True
             errors.warn(f"{self.failure} The fit goes on without a checkpoint.")
         self._last_write_time = monotonic()
-        record = self._record(), self._position
-        self._writer_thread = Thread(target=self._write, args=record, name="gaussmix-checkpoint")
-        self._writer_thread.start()
+        self._writer = Thread(target=self._write, args=(self._record(), self._position), name="gaussmix-checkpoint")
+        self._writer.start()
 
     def _write(self, record: CheckpointRecord, position: tuple[str, int, int]) -> None:
         try:
@@ -316,8 +315,7 @@ def fit_identity(
     labels : arrays of what is known about the rows, if anything.
     """
     fingerprint, profile, sample = source.collect(Fingerprint), source.profile, source.sample(LEAF_ROWS)
-    errors_of = map(_block_errors, source.blocks()) if source.has_errors else ()
-    variances = [each for each in errors_of if each is not None]
+    variances = [] if not source.has_errors else [each for each in map(_x_errors, source.blocks()) if each is not None]
     values = [np.uint64(fingerprint.total), sample.rows, *([] if sample.row_weight is None else [sample.row_weight])]
     weights = [profile.total_weight, profile.n_positive, profile.largest_weight]
     parameters = estimator.get_params(deep=False)
@@ -337,7 +335,7 @@ def fit_identity(
     return json.loads(json.dumps(identity))  # as it is read from a file: lists for tuples
 
 
-def _block_errors(block: Block) -> Any:
+def _x_errors(block: Block) -> Any:
     """The measurement errors of a block; the first alone where all rows have it."""
     return block.error if block.error is None or block.error.strides[0] else block.error[:1]
 

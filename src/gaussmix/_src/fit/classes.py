@@ -100,23 +100,23 @@ class LabelledRows:
     @property
     def is_fully_labelled(self) -> bool:
         """Every row has a class."""
-        return int(self._class_totals[1].sum()) == self.data.original_source.n_rows
+        return int(self._class_totals[1].sum()) == self.data.raw_source.n_rows
 
     @cached_property
     def _class_totals(self) -> tuple[Array, Array]:
         """Weight and number of the rows of each class, (n_classes,)."""
-        weights, n_rows = self.data.original_source.sum_of(partial(count_classes, n_classes=self.n_classes))
+        weights, n_rows = self.data.raw_source.sum_of(partial(count_classes, n_classes=self.n_classes))
         return weights, n_rows
 
     def class_rows(self, index: int) -> Source:
         """The rows of a class."""
         n_rows = int(self._class_totals[1][index])
-        return self.data.original_source.changed(partial(_rows_of_class, index=index), n_rows)
+        return self.data.raw_source.changed(partial(_rows_of_class, index=index), n_rows)
 
     def find_constant_classes(self) -> list[int]:
         """Classes whose rows are all equal; none if rows of unknown class may join them."""
         distinct: list[set[bytes]] = [set() for _ in range(self.n_classes if self.is_fully_labelled else 0)]
-        for some in self.data.original_source.map_rows(partial(_find_two_distinct, n_classes=len(distinct))):
+        for some in self.data.raw_source.map_rows(partial(_find_two_distinct, n_classes=len(distinct))):
             for mine, more in zip(distinct, some, strict=True):
                 mine |= more
             if all(len(mine) > 1 for mine in distinct):
@@ -134,7 +134,7 @@ class LabelledRows:
         shared, class_index, fits = SharedStarts(), np.arange(self.n_classes), list[ClassFit]()
         failure: SingularCovariance | None = None
         for family in families:
-            is_closed = self.is_fully_labelled and not family.is_step and not self.data.original_source.may_miss
+            is_closed = self.is_fully_labelled and not family.is_step and not self.data.raw_source.may_miss
             how = replace(stopping, max_steps=0) if is_closed else stopping
             try:
                 plan = Plan([start], _unused_generator(), how, shared_starts=shared)
@@ -148,7 +148,7 @@ class LabelledRows:
         if not fits:
             assert failure is not None, "at least one family"
             raise failure
-        return min(fits, key=lambda fit: fit.bic(self.data.original_source.profile.total_weight))
+        return min(fits, key=lambda fit: fit.bic(self.data.raw_source.profile.total_weight))
 
     def fit_several_components_each(
         self, mixtures: Sequence[Mixture], n_steps: int, ridge: float | None, stopping: Stopping

@@ -39,15 +39,13 @@ class CriterionInputs:
     row_weight: float
 
 
-def compute_inputs(
-    model: Model, n_parameters: int, source: Source, engine: Engine[Any], unit: float
-) -> CriterionInputs:
+def compute_inputs(model: Model, n_parameters: int, rows: Source, engine: Engine[Any], unit: float) -> CriterionInputs:
     """Make one pass over the rows for a mixture with so many free parameters; `unit` divided the row weights before."""
     spec, parameters = MomentSpec(Second.NONE), model.parameters
-    facts = collect_facts(source, engine, spec)
+    facts = collect_facts(rows, engine, spec)
     task = _SoftAndHardStep(engine, model.n_components, parameters, spec, facts=facts)
-    soft, hard = (engine.finish(sums, parameters, spec, facts) for sums in source.map_merge(task))
-    row_weight = soft.row_weight - (source.collect(Cells).empty_weight if source.may_miss else 0.0)
+    soft, hard = (engine.finish(sums, parameters, spec, facts) for sums in rows.map_merge(task))
+    row_weight = soft.row_weight - (rows.collect(Cells).empty_weight if rows.may_miss else 0.0)
     return CriterionInputs(soft.log_likelihood * unit, hard.log_likelihood * unit, n_parameters, row_weight * unit)
 
 

@@ -26,15 +26,7 @@ from gaussmix._src.em.step.loop import run_em, sound_end
 from gaussmix._src.em.step.one_call import MAX_ROWS_OF_ONE_CALL
 from gaussmix._src.engines.calls import Groups
 from gaussmix._src.errors import NonFiniteLikelihood, Outcome, SingularCovariance
-from gaussmix._src.fit.plan import (
-    ModelStart,
-    Plan,
-    Start,
-    StartDraw,
-    fit_settings,
-    label_settings,
-    stopping_after_search,
-)
+from gaussmix._src.fit.plan import ModelStart, Plan, Start, StartDraw, fit_settings, label_settings, search_stopping
 from gaussmix._src.fit.problem import Problem
 from gaussmix._src.interfaces.leaves import LEAF_ROWS
 from gaussmix._src.model import Model
@@ -240,8 +232,7 @@ def _model_from_start(problem: Problem, plan: Plan, start: Start, start_index: i
         of_fit = problem.source, problem.engine, problem.n_components
         means = user_init.means
         nearest = nearest_centre(means) if data.trimming is None else data.trimming.nearest(means, data.sample)
-        partition = initialisation.guided.guided(nearest, *of_fit, is_matched=True)
-        first = _initial_moments(problem, problem.source, partition)
+        first = _start_moments(problem, problem.source, initialisation.guided.guided(nearest, *of_fit, is_matched=True))
     else:
         draw = _draw_start(problem, plan, start, start_index)
         sample_fit = _fit_sample(problem, plan, draw, objective)
@@ -269,7 +260,7 @@ def _split_and_merge(
     return alone.beside(model.noise)
 
 
-def _initial_moments(problem: Problem, source: Source, partition: Partition) -> InitialMoments:
+def _start_moments(problem: Problem, source: Source, partition: Partition) -> InitialMoments:
     return InitialMoments(source, problem.engine, problem.n_components, partition, problem.data.noise)
 
 
@@ -296,12 +287,12 @@ def _make_draw(problem: Problem, plan: Plan, start: Any, source: Source) -> Star
         partition = initialisation.guided.guided(_make_partition(problem, plan, start), *of_fit)
         rows = ArraySource(data.sample.rows, data.sample.weight)
         rows.may_miss = source.may_miss
-        sample_moments = _initial_moments(problem, data.trim_source(rows), partition)
+        sample_moments = _start_moments(problem, data.trim_source(rows), partition)
     elif isinstance(start, Partition):
         partition = start
     else:
         partition, source = Partition(), _source_from_user(problem, plan, start)
-    return StartDraw(_initial_moments(problem, source, partition), sample_moments, plan.rng.bit_generator.state)
+    return StartDraw(_start_moments(problem, source, partition), sample_moments, plan.rng.bit_generator.state)
 
 
 def _make_partition(problem: Problem, plan: Plan, start_name: str) -> Partition:
@@ -349,7 +340,7 @@ def _fit_sample(problem: Problem, plan: Plan, draw: StartDraw, objective: Object
         return None if end is None else end.model
     initial, n_steps = (start, USUAL_STEPS) if end is None else (end.model, end.trace.n_steps)
     result = _split_and_merge(problem, plan, initial, partition, objective, n_steps)
-    searched = _run_em(problem, plan, sample, result, objective, stopping_after_search(plan.stopping, n_steps))
+    searched = _run_em(problem, plan, sample, result, objective, search_stopping(plan.stopping, n_steps))
     if end is None or searched is None:
         return next((state.model for state in (end, searched) if state is not None), None)
     if not is_higher(searched.trace.last, after_last_step(end.trace.objective)):

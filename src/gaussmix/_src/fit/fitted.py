@@ -96,7 +96,7 @@ class Ending:
     @classmethod
     def from_run(
         cls,
-        final_state: State,
+        state: State,
         run_traces: Sequence[Trace],
         stopping: Stopping,
         skip_reason: Outcome | None,
@@ -108,30 +108,29 @@ class Ending:
 
         `objective_name` is what EM raised, and `objective_scale` the factor with which its values are reported.
         """
-        assert final_state.outcome is not None, "the run has ended"
-        reason = final_state.outcome.sentence(objective_name)
-        if final_state.outcome is Outcome.CONVERGED and stopping.seeks_maximum:
+        assert state.outcome is not None, "the run has ended"
+        reason = state.outcome.sentence(objective_name)
+        if state.outcome is Outcome.CONVERGED and stopping.seeks_maximum:
             is_maximum = certificate.is_maximum
             reason = _MAX_REASON if is_maximum else _NO_MAX_REASON if is_maximum is False else reason
-        if final_state.outcome is Outcome.STEP_LIMIT and stopping.seeks_maximum:
+        if state.outcome is Outcome.STEP_LIMIT and stopping.seeks_maximum:
             reason = _STEP_LIMIT_REASON
-        if final_state.outcome is Outcome.STEP_LIMIT and not final_state.trace.n_steps:
+        if state.outcome is Outcome.STEP_LIMIT and not state.trace.n_steps:
             reason = _NO_STEP_REASON
         if skip_reason is not None:
             reason += f" {SKIP_REASONS[skip_reason]}"
         if certificate.why_not:
             reason += f" {_UNKNOWN_MAXIMUM_SENTENCE.format(why_not=certificate.why_not)}"
-        n_starts_at_best = 1
+        n_at_best = 1
         if len(run_traces) > 1:
-            tolerance = max(stopping.tolerance, ROUNDING_OF_RUNS * max(1.0, abs(final_state.trace.last)))
+            tolerance = max(stopping.tolerance, ROUNDING_OF_RUNS * max(1.0, abs(state.trace.last)))
             others = [trace for trace in run_traces if not trace.collapsed]
-            n_starts_at_best = max(1, sum(_may_agree(final_state.trace, trace, tolerance) for trace in others))
+            n_at_best = max(1, sum(_may_agree(state.trace, trace, tolerance) for trace in others))
         values = certificate.is_maximum, certificate.remaining_gain, certificate.label_change_fraction
-        estimated = forecast_convergence(final_state.trace.objective).rate
+        estimated = forecast_convergence(state.trace.objective).rate
         rate = None if math.isnan(estimated) else estimated
         traces = [[objective_scale * each for each in end.objective] for end in run_traces]
-        numbers = max(1, len(run_traces)), n_starts_at_best
-        return cls(reason, *values, rate, *numbers, final_state.trace.collapsed, traces=traces)
+        return cls(reason, *values, rate, max(1, len(run_traces)), n_at_best, state.trace.collapsed, traces=traces)
 
     @property
     def certificate(self) -> str | None:
@@ -167,7 +166,7 @@ class RowSummary:
     log_likelihood : of the rows, nats, a total: before the last step of EM, or of the mixture where a search has found
         it. None if EM raised something else: with a prior, with labels, or of a part of the rows.
     has_errors : whether the rows have measurement errors.
-    dataframe_library : of the data frame that they came in; None for an array or a file.
+    frame_library : of the data frame that they came in; None for an array or a file.
     seconds : how long the fit took. Of a fit that was loaded this and the library are None: equal fits make equal
         files.
     """
@@ -176,7 +175,7 @@ class RowSummary:
     row_weight: float
     log_likelihood: float | None
     has_errors: bool = False
-    dataframe_library: str | None = None
+    frame_library: str | None = None
     seconds: float | None = None
 
     @classmethod
@@ -186,20 +185,20 @@ class RowSummary:
         empty = source.collect(Cells).empty_weight if source.may_miss else 0.0
         per_row = source.profile.total_weight / (source.profile.total_weight - empty)  # the mean is of all rows
         total = None if log_likelihood is None else log_likelihood * weight * per_row
-        library = None if type(X) is np.ndarray else dataframe_library(X)
+        library = None if type(X) is np.ndarray else frame_library(X)
         return cls(source.n_rows, weight, total, source.has_errors, library, perf_counter() - start_time)
 
 
-def dataframe_library(X: object) -> str | None:
+def frame_library(X: object) -> str | None:
     """The library of the data frame that rows came in; None for an array or a file."""
     frame = None if isinstance(X, Source) else numerics.frames.Frame.from_table(X)
     return None if frame is None else frame.library
 
 
 Record = TypeVar("Record")
-_UNSAVED_FIELDS = "dataframe_library", "seconds"  # not saved, so that equal fits make equal files
-OWN_KEY_FIELDS = "collapsed", "diagnostics", "traces"  # of `Ending`; files hold them under keys of their own
-_UNTABLED_FIELDS = *_UNSAVED_FIELDS, *OWN_KEY_FIELDS
+_UNSAVED_FIELDS = "frame_library", "seconds"  # not saved, so that equal fits make equal files
+RUN_FIELDS = "collapsed", "diagnostics", "traces"  # of `Ending`; files hold them under keys of their own
+_UNTABLED_FIELDS = *_UNSAVED_FIELDS, *RUN_FIELDS
 _FLOAT64 = np.dtype(np.float64)
 _NUMBER_COLUMNS = frozenset({"log_likelihood", "bic", "icl"})  # columns of `results_` that summaries show
 _SUMMARY_COLUMNS = _NUMBER_COLUMNS | {"structure", "n_components", "failure"}
@@ -271,7 +270,7 @@ class FitResult:
     def to_saved_values(self) -> dict[str, Any]:
         """All besides the mixture and its type, as a model file holds it."""
         fields = {**vars(self), "n_parameters": self.n_parameters}
-        fields |= {} if self.outcome is None else {name: getattr(self.outcome, name) for name in OWN_KEY_FIELDS}
+        fields |= {} if self.outcome is None else {name: getattr(self.outcome, name) for name in RUN_FIELDS}
         values = {key: (fields.get(name), write) for key, (name, write, _) in _SAVED_FIELDS.items()}
         return {key: write(value) for key, (value, write) in values.items() if value is not None}
 
@@ -288,7 +287,7 @@ class FitResult:
         values = read_values({key: read for key, (_, _, read) in _SAVED_FIELDS.items()}, saved)
         n_parameters = values.pop("n_parameters_", model.n_parameters)
         fields = {_SAVED_FIELDS[key][0]: value for key, value in values.items()}
-        of_runs = {name: fields.pop(name) for name in OWN_KEY_FIELDS if name in fields}
+        of_runs = {name: fields.pop(name) for name in RUN_FIELDS if name in fields}
         if "outcome" in fields:
             fields["outcome"] = replace(fields["outcome"], **of_runs)
         fitted = cls(model, feature_names, dtype, model.n_parameters - n_parameters, **fields)

@@ -63,8 +63,8 @@ class Monitor(FitOption):
 
     def check_parameters(self) -> Sequence[str]:
         estimator = self.estimator
-        self._max_seconds = None if estimator.max_time is None else CHECKS["max_time"](estimator.max_time)
-        self._deadline = math.inf if self._max_seconds is None else monotonic() + self._max_seconds
+        self._max_time = None if estimator.max_time is None else CHECKS["max_time"](estimator.max_time)
+        self._deadline = math.inf if self._max_time is None else monotonic() + self._max_time
         self._callbacks = check_callbacks(getattr(estimator, "callbacks", None))
         self._has_tasks = "_skl_callbacks" in vars(estimator) and "X" in self.arguments  # they do not follow a stream
         self._verbose = check_verbose(getattr(estimator, "verbose", 0))
@@ -73,12 +73,11 @@ class Monitor(FitOption):
         self.is_sequential = self._has_callbacks or self._verbose > 0
         self._fit_task: CallbackTask | None = None  # the fit, for scikit-learn's callbacks
         self._n_started: Counter[int | None] = Counter()  # starts of each candidate
-        self._best_state: State | None = None  # of the last runs, where scikit-learn's callbacks look
+        self._best_end: State | None = None  # of the last runs, where scikit-learn's callbacks look
         self._was_last_start = False
         self._was_stopped = False
         self._skip_reasons: dict[int | None, Outcome] = {}  # why starts of a candidate were, where some were
-        has_limit = self._max_seconds is not None
-        uses = {"callbacks": self._has_callbacks, "max_time": has_limit, "verbose": self._verbose > 0}
+        uses = {"callbacks": self._has_callbacks, "max_time": self._max_time is not None, "verbose": self._verbose > 0}
         return [name for name, is_used in uses.items() if is_used]
 
     def __enter__(self) -> Self:
@@ -86,22 +85,22 @@ class Monitor(FitOption):
             from sklearn.callback import with_callbacks
 
             self._exit_stack.callback(with_callbacks(lambda estimator: None), self.estimator)
-        if self._max_seconds is not None:
-            self._exit_stack.enter_context(waiting_for(self._max_seconds))
+        if self._max_time is not None:
+            self._exit_stack.enter_context(waiting_for(self._max_time))
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self._exit_stack.__exit__(kind, error, at)
 
     def adapt_plan(self, plan: Plan, problem: Problem) -> Plan:
-        self._n_rows, self._feature_names = problem.data.original_source.n_rows, self.estimator._names
+        self._n_rows, self._feature_names = problem.data.raw_source.n_rows, self.estimator._names
         self._start_time, stopping = perf_counter(), plan.stopping
         if self._has_tasks:
             max_parts = {"candidate": len(plan.starts), "start": stopping.max_steps}
             n_parts = len(plan.starts) if plan.n_candidates is None else plan.n_candidates
             X, y, sample_weight = (self.arguments[name] for name in ("X", "y", "sample_weight"))
             self._fit_task = CallbackTask.from_fit(self.estimator, X, y, sample_weight, n_parts, max_parts)
-        if self._has_callbacks or self._max_seconds is not None:
+        if self._has_callbacks or self._max_time is not None:
             stopping = replace(stopping, deadline=self._deadline, is_watched=True)
         plan = replace(plan, stopping=stopping, stop_reason=self._stop_reason, skip_reasons=self._skip_reasons)
         return replace(plan, report_progress=self._print_message)
@@ -130,8 +129,7 @@ class Monitor(FitOption):
                     self._skip_reasons[candidate] = Outcome.STOPPED
                 break
         if task is not None and candidate is not None:
-            best = self._best_state
-            self._was_stopped |= task.end(None if best is None else Mixture.from_model(best.model))
+            self._was_stopped |= task.end(None if self._best_end is None else Mixture.from_model(self._best_end.model))
 
     def adapt_result(self, fitted: FitResult, problem: Problem, run: State) -> FitResult:
         if self._fit_task is not None:
@@ -146,7 +144,7 @@ class Monitor(FitOption):
 
     def _next_task(self, candidate: int | None) -> CallbackTask | None:
         """The task of the next starts; a candidate has one only in its first fit."""
-        self._best_state, self._was_last_start = None, False
+        self._best_end, self._was_last_start = None, False
         if self._fit_task is None or candidate is None:
             return self._fit_task
         return None if self._n_started[candidate] else self._fit_task.begin_subtask("candidate")
@@ -189,7 +187,7 @@ class Monitor(FitOption):
                     state, is_last = State(state.model, replace(state.trace, memory={}), Outcome.STOPPED), True
                 before = perf_counter()
             if is_last and open_parts:
-                self._best_state = better(self._best_state, state)
+                self._best_end = better(self._best_end, state)
                 self._was_last_start |= open_parts.pop().end(Mixture.from_model(state.model))
             yield state
             if is_last:
@@ -222,15 +220,14 @@ class CallbackTask:
 
     @classmethod
     def from_fit(
-        cls, estimator: Any, X: Any, y: Any, sample_weight: Any, n_subtasks: int, max_parts: Mapping[str, int]
+        cls, estimator: Any, X: Any, y: Any, sample_weight: Any, n_tasks: int, max_parts: Mapping[str, int]
     ) -> CallbackTask:
         """The task of the whole fit, with at most `max_subtasks` parts."""
         from sklearn.callback import CallbackSupportMixin
 
         metadata = None if sample_weight is None else {"sample_weight": sample_weight}
         arguments = {"estimator": estimator, "X": X, "y": y, "metadata": metadata}
-        context = CallbackSupportMixin._init_callback_context(estimator, max_subtasks=n_subtasks)
-        task = cls(context, arguments, max_parts)
+        task = cls(CallbackSupportMixin._init_callback_context(estimator, max_subtasks=n_tasks), arguments, max_parts)
         task.context.call_on_fit_task_begin(**arguments)
         return task
 

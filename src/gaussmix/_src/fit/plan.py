@@ -175,7 +175,7 @@ def _is_auto(start: Start) -> bool:
     return isinstance(start, str) and start == AUTO
 
 
-def stopping_after_search(stopping: Stopping, n_steps: float = math.inf) -> Stopping:
+def search_stopping(stopping: Stopping, n_steps: float = math.inf) -> Stopping:
     """When EM ends after the moves of a search; EM made `n_steps` before it."""
     max_steps = min(AFTER_SEARCH_MAX_STEPS, MAX_CLOSING_STEPS * (n_steps + MORE_STEPS))
     return replace(stopping, tolerance=min(stopping.tolerance, AFTER_SEARCH_TOL), max_steps=int(max_steps))
@@ -186,7 +186,7 @@ def is_search_worthwhile(problem: Problem, stopping: Stopping) -> bool:
 
     It is not for one component, and not where rows are few: a higher likelihood is no better clustering there.
     """
-    rows = problem.data.original_source
+    rows = problem.data.raw_source
     if problem.n_components == 1:
         return False
     return rows.profile.total_weight >= min_search_weight(rows.n_features, stopping.max_steps)
@@ -242,7 +242,7 @@ def fit_settings(
     search = None
     if may_search:
         min_weight = min_search_weight(n_features, stopping.max_steps) if init_params == AUTO else 0.0
-        of_search = n_components, n_features, uniform.shape[1], stopping_after_search(stopping), rngs
+        of_search = n_components, n_features, uniform.shape[1], search_stopping(stopping), rngs
         search = search_by_core(family, *of_search, min_weight)
     return FitSettings(family.algebra, n_components, seeds, control, *_RIDGE_SETTINGS, search)
 

@@ -40,13 +40,13 @@ class TrainingData:
 
     Parameters
     ----------
-    original_source : the rows, with the weights that the user gave.
+    raw_source : the rows, with the weights that the user gave.
     labels : known components of rows; None if there is none.
     noise : the background with its initial weight; None if there is none.
     trimming : leaves out rows; None if it leaves out none.
     """
 
-    original_source: Source
+    raw_source: Source
     labels: UserLabels | None = None
     noise: Background | None = None
     trimming: Trim | None = None
@@ -55,24 +55,24 @@ class TrainingData:
     @cached_property
     def weight_unit(self) -> float:
         """The power of 2 that weights are divided by, so that weighted squares neither overflow nor vanish."""
-        largest = self.original_source.profile.largest_weight
+        largest = self.raw_source.profile.largest_weight
         return 1.0 if largest is None else unit_of_weights(largest)
 
     @cached_property
     def _scaled_source(self) -> Source:
         """The rows with weights below 1, which changes no bit of a fit."""
-        return self.original_source.reweighted(1 / self.weight_unit)
+        return self.raw_source.reweighted(1 / self.weight_unit)
 
     def make_source(self, assignment: Assignment | None = None) -> Source:
         """The rows for one fit: weights below 1, and states of their own."""
-        rows = self.original_source if self.weight_unit == 1.0 else self._scaled_source
+        rows = self.raw_source if self.weight_unit == 1.0 else self._scaled_source
         return rows.fresh() if assignment is None else rows.with_assignment(assignment)
 
     def labelled_source(self, n_components: int) -> Source:
         """The same with the known components of rows, for a fit of so many components."""
         if self.labels is None:
             return self.make_source()
-        rows = self.original_source if self.weight_unit == 1.0 else self._scaled_source
+        rows = self.raw_source if self.weight_unit == 1.0 else self._scaled_source
         return rows.with_log_prior(*self.labels.log_prior(n_components, self.noise is not None))
 
     def trim_source(self, source: Source) -> Source:
@@ -87,7 +87,7 @@ class TrainingData:
     @cached_property
     def condensed_rows(self) -> Distinct | None:
         """Few rows of one feature that stand for all, with their weights; None where rows are more than numbers."""
-        source = self.original_source
+        source = self.raw_source
         if source.n_features > 1 or source.is_incomplete:
             return None
         subset = initialisation.condensed.condensed(self.sample)
@@ -99,7 +99,7 @@ class TrainingData:
 
         There is none where rows are few, or have errors.
         """
-        source, d = self.original_source, self.original_source.n_features
+        source, d = self.raw_source, self.raw_source.n_features
         min_size = max(-(-MIN_SUBSAMPLE_VALUES // d), MIN_SUBSAMPLE_ROWS_PER_FEATURE * d)
         sizes = [min(source.n_rows // SUBSAMPLE_GROWTH, LEAF_ROWS)]
         while sizes[-1] // SUBSAMPLE_GROWTH >= min_size:
@@ -120,7 +120,7 @@ class TrainingData:
 
     def likelihood_objective(self, ridge: float | None) -> Objective:
         """Maximum likelihood with this ridge on every variance, data units²; None for the automatic one."""
-        return Objective(self.default_ridge if ridge is None else np.full(self.original_source.n_features, ridge))
+        return Objective(self.default_ridge if ridge is None else np.full(self.raw_source.n_features, ridge))
 
     def posterior_objective(self, terms: Terms, problem: Problem) -> Objective:
         """What EM raises: the likelihood, or with the prior and fixed parameters of `terms` the posterior density."""
@@ -137,8 +137,8 @@ class TrainingData:
         """The `n_rows` rows for which a picklable function of their block is true."""
         labels = self.labels
         if labels is not None and (labels.indices is not None or labels.table is not None):
-            labels = labels.part(self.original_source.each_row(is_selected))
-        return replace(self, original_source=self.original_source.part(is_selected, n_rows), labels=labels)
+            labels = labels.part(self.raw_source.each_row(is_selected))
+        return replace(self, raw_source=self.raw_source.part(is_selected, n_rows), labels=labels)
 
 
 @dataclass(frozen=True, eq=False)

@@ -93,7 +93,7 @@ class Search:
 
     def __post_init__(self) -> None:
         at_a_time, threads = self._thread_counts
-        self._engine = engine_for(is_incomplete=self.problem.data.original_source.is_incomplete, n_jobs=threads)
+        self._engine = engine_for(is_incomplete=self.problem.data.raw_source.is_incomplete, n_jobs=threads)
         self._generator_state = self.plan.rng.bit_generator.state
         self._idle_generators = [deepcopy(self.plan.rng) for _ in range(at_a_time)]  # each takes 40 µs
         self._shared_starts = {candidate.n_components: SharedStarts() for candidate in self.candidates}
@@ -109,7 +109,7 @@ class Search:
 
         Where other processes have the rows, passes mostly wait, and processors here do not matter.
         """
-        threads, rows = n_threads(self.n_jobs), self.problem.data.original_source
+        threads, rows = n_threads(self.n_jobs), self.problem.data.raw_source
         is_small = rows.n_rows * rows.n_features * len(self.candidates) < MIN_THREADED_VALUES
         is_one_by_one = is_small or rows.is_read_again or any(each.is_sequential for each in self.options)
         max_fits = rows.max_fits if self.n_jobs is None and rows.whole is None else None
@@ -227,11 +227,11 @@ class Search:
         error : (n_candidates,), its standard error.
         """
         data = self.problem.data
-        n_rows = data.original_source.profile.n_positive
-        if n_rows < data.original_source.n_rows:
+        n_rows = data.raw_source.profile.n_positive
+        if n_rows < data.raw_source.n_rows:
             data = data.select_rows(_has_positive_weight, n_rows)
         folds, by_fold, validated = Folds(n_folds, int(self.plan.rng.integers(2**63))), [], list(results)
-        engine = engine_for(is_incomplete=data.original_source.is_incomplete, n_jobs=n_threads(self.n_jobs))
+        engine = engine_for(is_incomplete=data.raw_source.is_incomplete, n_jobs=n_threads(self.n_jobs))
         for index in range(n_folds):
             size = folds.fold_size(index, n_rows)
             others = data.select_rows(partial(folds.is_in_fold, fold=index, complement=True), n_rows - size)
@@ -269,7 +269,7 @@ class Search:
             for result in (yield from replace(self, candidates=[*repeats], plan=plan).results()):
                 run = result.final_state if result.failure is None else None
                 repeats[result.candidate].append(None if run is None else run.model.parameters)
-        rows = self.problem.data.original_source
+        rows = self.problem.data.raw_source
         engine = engine_for(is_incomplete=rows.is_incomplete, n_jobs=n_threads(self.n_jobs))
         return compute_stability(self.candidates, repeats, rows, engine)
 
@@ -277,7 +277,7 @@ class Search:
         """Fit a candidate from every start, or say why it has no fit."""
         began, problem = perf_counter(), self.candidate_problem(candidate, engine=self._engine)
         failure = candidate.family.unsupported_reason(problem.source.n_features)
-        n_rows = problem.data.original_source.profile.n_positive
+        n_rows = problem.data.raw_source.profile.n_positive
         if failure is None and candidate.n_components > n_rows:
             failure = Failure(FailureKind.NOT_ENOUGH_ROWS, details=str(n_rows))
         stop_reason = self.plan.stop_reason()
@@ -378,11 +378,10 @@ def _criterion_value(result: Result, criterion: str) -> float:
     return math.nan if result.criterion_inputs is None else CRITERIA[criterion](result.criterion_inputs)
 
 
-def _higher_result(refit: Result, previous: Result, problem: Problem) -> Result:
-    """The result with the higher objective, and the ends and seconds of both; the one previous if they are equal."""
-    higher = refit if _objective_value(refit, problem) > _objective_value(previous, problem) else previous
-    run_traces = *previous.run_traces, *refit.run_traces
-    return replace(higher, run_traces=run_traces, seconds=previous.seconds + refit.seconds)
+def _higher_result(refit: Result, first: Result, problem: Problem) -> Result:
+    """The result with the higher objective, and the ends and seconds of both; the first if they are equal."""
+    higher = refit if _objective_value(refit, problem) > _objective_value(first, problem) else first
+    return replace(higher, run_traces=(*first.run_traces, *refit.run_traces), seconds=first.seconds + refit.seconds)
 
 
 def _objective_value(result: Result, problem: Problem) -> float:

@@ -116,10 +116,10 @@ class Stream:
         dtype, n_features = np.dtype(table["dtype"]), model.n_features
         if dtype.name not in ("float32", "float64"):
             raise ValueError
-        stream = cls(dtype, _check_array(table["seed"], (4,), "i"), n_rows_seen=n_rows_seen)
+        stream = cls(dtype, _to_array(table["seed"], (4,), "i"), n_rows_seen=n_rows_seen)
         if "rows" in table:
-            rows = _check_array(table["rows"], (len(table["rows"]), n_features), "f")
-            weight = _check_array(table["weight"], (len(rows),), "f")
+            rows = _to_array(table["rows"], (len(table["rows"]), n_features), "f")
+            weight = _to_array(table["weight"], (len(rows),), "f")
             if not (weight > 0).all() or len(rows) >= (STEP_ROWS if "mass" in table else LEAF_ROWS):
                 raise ValueError
             stream = replace(stream, waiting_blocks=(Block(0, rows.astype(dtype), weight),))
@@ -134,16 +134,15 @@ def _read_state(table: dict[str, Any], spec: MomentSpec, model: Model) -> Stream
     means = model.means
     shapes = dict.fromkeys(("first", "anchor"), means.shape)
     shapes |= {"mass": means.shape[:1], "ridge": means.shape[1:], "second": spec.squares(means).shape}
-    arrays = {name: _check_array(table[name], shape, "f") for name, shape in shapes.items()}
-    scalars = (float(_check_array(table[name], (), "f")) for name in ("log_likelihood", "unit", "seen"))
-    log_likelihood, unit, seen = scalars
+    arrays = {name: _to_array(table[name], shape, "f") for name, shape in shapes.items()}
+    log_likelihood, unit, seen = (float(_to_array(table[name], (), "f")) for name in ("log_likelihood", "unit", "seen"))
     ridge = arrays.pop("ridge")
     if not (unit > 0 and seen >= 1 and (ridge >= 0).all() and (arrays["mass"] >= 0).all() and arrays["mass"].any()):
         raise ValueError
     return StreamState(Moments(**arrays, log_likelihood=log_likelihood, row_weight=1.0, spec=spec), ridge, unit, seen)
 
 
-def _check_array(value: Any, shape: tuple[int, ...], kind: str) -> Any:
+def _to_array(value: Any, shape: tuple[int, ...], kind: str) -> Any:
     """Finite numbers of a kind and shape; raises ValueError."""
     array = np.asarray(value)
     if array.dtype.kind != kind or array.shape != shape or not np.isfinite(array).all():

@@ -118,7 +118,7 @@ def fit_many(
     True
     """
     template = _make_template(estimator, n_components, parameters)
-    options = find_options(template, {}, "fit_many", ignored_parameters=("label_components",))
+    options = find_options(template, {}, "fit_many", ignored=("label_components",))
     drawn = drawn_seed(template.random_state)
     if not isinstance(template.random_state, Integral):  # every fit has the same seed
         template.random_state = int(drawn[0])

@@ -13,7 +13,7 @@ from gaussmix._src.errors import listed
 from gaussmix._src.estimators.gaussian_mixture import GaussianMixture
 from gaussmix._src.fit.after.em_test import CHI2_DOF, em_test_statistic
 from gaussmix._src.fit.after.likelihood_ratio import all_repeat_rows, run_likelihood_ratio_test
-from gaussmix._src.fit.fitted import dataframe_library
+from gaussmix._src.fit.fitted import frame_library
 from gaussmix._src.mixture.html import names_of
 from gaussmix._src.numerics.arrays import Rows
 from gaussmix._src.report.order_test import OrderTest
@@ -102,7 +102,7 @@ def likelihood_ratio_test(
     about = f"Likelihood ratio test of mixtures against one component more, {n:,} bootstrap samples"
     statistic, p_value = np.array([each.statistic for each in ratios]), np.array([each.p_value for each in ratios])
     drawn = np.array([each.null_statistics for each in ratios])
-    return OrderTest(np.arange(smallest, largest), statistic, p_value, about, drawn, dataframe_library(X))
+    return OrderTest(np.arange(smallest, largest), statistic, p_value, about, drawn, frame_library(X))
 
 
 def n_components_test(
@@ -179,7 +179,7 @@ def n_components_test(
         statistic = np.exp(np.array(ratios))
     sizes, words = np.arange(1, len(ratios) + 1), f"{more} component{'s' * (more > 1)} more"
     about = f"Test of mixtures against {words}, by halves of the rows"
-    return OrderTest(sizes, statistic, p_values, about, None, dataframe_library(X))
+    return OrderTest(sizes, statistic, p_values, about, None, frame_library(X))
 
 
 def _check_variances(fit: GaussianMixture, X: Rows) -> None:
@@ -227,7 +227,7 @@ def em_test(x: ArrayLike) -> OrderTest:
     statistic = em_test_statistic(values)
     p_value = np.array([chi2.sf(statistic, CHI2_DOF)])
     about = "EM-test of one normal distribution against two"
-    return OrderTest(np.array([1]), np.array([statistic]), p_value, about, None, dataframe_library(x))
+    return OrderTest(np.array([1]), np.array([statistic]), p_value, about, None, frame_library(x))
 
 
 def _fit_parameters(parameters: dict[str, Any], random_state: Any) -> dict[str, Any]:

@@ -154,7 +154,7 @@ def run_bootstrap(
         notes=(*filter(None, [others]), *_refit_notes(ends)),
         draws=ends.parameter_draws,
         counts=counts,
-        library=None if fitted.row_summary is None else fitted.row_summary.dataframe_library,
+        library=None if fitted.row_summary is None else fitted.row_summary.frame_library,
         mixture=mixture,
         n=ends.n_refits,
         n_collapsed=ends.n_collapsed,

@@ -381,7 +381,7 @@ def compute_inference(fitted: FitResult, problem: Problem, kind: str, *, are_cou
     fractions = ObjectiveMaximiser(problem, peak.total_weight).ridge_fractions(Stacked.from_models([peak.model]))
     at_ridge = fractions[0] > MAX_RIDGE_FRACTION
     columns = [names_of(mixture)[j] for j in np.flatnonzero(at_ridge[[*peak.frozen_components]].any(axis=0))]
-    library = None if fitted.row_summary is None else fitted.row_summary.dataframe_library
+    library = None if fitted.row_summary is None else fitted.row_summary.frame_library
     entries = parameter_entries(mixture) | {"covariance": covariance, "method": _METHODS[kind], "library": library}
     inference = Inference(**entries, mixture=mixture, maximum=peak, kind=kind)
     furthest = inference._furthest(fitted.mixture.model)
@@ -463,8 +463,8 @@ def _notes(peak: LocalMaximum, covariance: Array, at_ridge: Sequence[str]) -> li
         which = name_components(these).capitalize() if these else "What all components share"
         notes.append(
             f"{which}: no standard error, because the fit is at no maximum: in "
-            f"{counted(peak.flat_directions.shape[1], 'direction')} the objective does not fall. The other standard errors "
-            "hold if nothing moves there. Try other starts, or lower n_components."
+            f"{counted(peak.flat_directions.shape[1], 'direction')} the objective does not fall. The other standard "
+            "errors hold if nothing moves there. Try other starts, or lower n_components."
         )
     elif is_weakly_identified(peak):
         notes.append(f"{weak_identification_note(peak)} Use bootstrap(X).")

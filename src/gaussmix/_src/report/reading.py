@@ -49,9 +49,8 @@ def make_summary(
         source, engine = rows
         task = StepTask(engine, mixture.n_components, mixture.parameters, MomentSpec(Second.NONE))
         soft, hard = task.over(source), replace(task, rule=Rule.HARD).over(source)
-        likelihoods = soft.log_likelihood, hard.log_likelihood
-        evidence = CriterionInputs(*likelihoods, fitted.n_parameters, counted_weight(source))
-        values |= {"log_likelihood": evidence.log_likelihood, "bic": bic(evidence), "icl": icl(evidence)}
+        inputs = CriterionInputs(soft.log_likelihood, hard.log_likelihood, fitted.n_parameters, counted_weight(source))
+        values |= {"log_likelihood": inputs.log_likelihood, "bic": bic(inputs), "icl": icl(inputs)}
         sizes, n_rows = _with_noise(mixture, soft.mass, soft.row_weight), source.n_rows
         if facts is not None and facts.has_errors and not source.has_errors:
             warnings.append(EXACT)
@@ -59,13 +58,13 @@ def make_summary(
         if fitted.results is not None:
             values |= {name: fitted.results[name][fitted.best_index or 0] for name in ("log_likelihood", "bic", "icl")}
         else:
-            evidence = CriterionInputs(facts.log_likelihood, np.nan, fitted.n_parameters, facts.row_weight)
-            values |= {"log_likelihood": facts.log_likelihood, "bic": bic(evidence), "is_final": False}
+            inputs = CriterionInputs(facts.log_likelihood, np.nan, fitted.n_parameters, facts.row_weight)
+            values |= {"log_likelihood": facts.log_likelihood, "bic": bic(inputs), "is_final": False}
     size = {"n_rows": n_rows, "n_features": mixture.n_features, "n_components": mixture.n_components}
     items = {**size, "structure": mixture.family.name, "n_parameters": fitted.n_parameters, **values}
     items |= _ending(fitted) | {"seconds": None if facts is None else facts.seconds}
     title = f"{kind}: {counted(mixture.n_components, 'component')}, {mixture.family.name}"
-    names, library = names or names_of(mixture), None if facts is None else facts.dataframe_library
+    names, library = names or names_of(mixture), None if facts is None else facts.frame_library
     return Summary(title, items, _columns(mixture, names, sizes), warnings, mixture, names, library)
 
 

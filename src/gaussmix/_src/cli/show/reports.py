@@ -23,7 +23,7 @@ from gaussmix._src.errors import FailureKind, counted
 from gaussmix._src.estimators.gaussian_mixture_ic import GaussianMixtureIC
 from gaussmix._src.estimators.posterior_estimator import components_used
 from gaussmix._src.fit.criteria import CROSS_VALIDATION, HIGHER_IS_BETTER, criterion_title, structure_names
-from gaussmix._src.fit.fitted import OWN_KEY_FIELDS, Ending, FitResult, RowSummary, read_records
+from gaussmix._src.fit.fitted import RUN_FIELDS, Ending, FitResult, RowSummary, read_records
 from gaussmix._src.formats.record import Damaged
 from gaussmix._src.formats.values import from_plain
 from gaussmix._src.mixture.html import first_names, shorten
@@ -191,9 +191,7 @@ def fit_as_json(search: GaussianMixtureIC, about: Mapping[str, Any]) -> dict[str
         "criterion": search.criterion,
         "candidates": [_candidate_as_json(dict(zip(search.results_, row, strict=True))) for row in rows],
         "chosen": _mixture_as_json(search.mixture_, n_components=search.n_components_),
-        "outcome": {
-            key: json_value(each) for key, each in asdict(search.outcome_).items() if key not in OWN_KEY_FIELDS
-        },
+        "outcome": {key: json_value(each) for key, each in asdict(search.outcome_).items() if key not in RUN_FIELDS},
     }
 
 

@@ -121,8 +121,7 @@ def refit_resamples(
     """
     total = problem.source.profile.total_weight * problem.data.weight_unit
     ascent = ObjectiveMaximiser(problem, total)
-    initial = State(model, Trace(frozen=dict.fromkeys(collapsed, Frozen.COLLAPSED)))
-    em_end = ascent.run_em_to_end(initial, REFIT_START_TOL)
+    em_end = ascent.run_em_from(State(model, Trace(frozen=dict.fromkeys(collapsed, Frozen.COLLAPSED))), REFIT_START_TOL)
     model, before = em_end.model, em_end.trace.objective[0]
     component_rows, already = _ComponentMatcher.from_model(problem, model), [*ascent.find_degenerate(model)]
     draws, counts, tally = list[Array](), list[Array](), np.zeros(4, int)
@@ -213,7 +212,7 @@ def _refit_reweighted_rows(problem: Problem, model: Model, resampling: Resamplin
 
     def make_source(index: int) -> Source:
         weight = row_weights[index] / problem.data.weight_unit  # priors count in this unit
-        reweighted = problem.data.original_source.changed(partial(_replace_row_weight, row_weight=weight), n_rows)
+        reweighted = problem.data.raw_source.changed(partial(_replace_row_weight, row_weight=weight), n_rows)
         reweighted = reweighted if log_prior is None else reweighted.with_log_prior(*log_prior)
         return problem.data.trim_source(reweighted)
 
@@ -233,7 +232,7 @@ def _refit_drawn_rows(problem: Problem, model: Model, resampling: Resampling, rn
     for tables in simulate_tables(model, n_rows, resampling.n_resamples, rng, problem.engine):
         each = np.arange(len(tables))
         models, stopping = [model] * len(tables), Stopping(resampling.em_tolerance, MAX_REFIT_STEPS)
-        yield run_em_on_tables(problem, models, tables, each, stopping), np.ones(len(tables))
+        yield fit_tables(problem, models, tables, each, stopping), np.ones(len(tables))
 
 
 def simulate_tables(
@@ -245,7 +244,7 @@ def simulate_tables(
         yield [sample(model, n_rows, rng, None, engine)[0] for _ in range(min(at_once, n_tables - first))]
 
 
-def run_em_on_tables(
+def fit_tables(
     problem: Problem, models: list[Model], tables: Sequence[Rows], table_indices: Indices, stopping: Stopping
 ) -> list[State]:
     """The ends of EM from models, each on the table of its index; all tables have as many rows."""
@@ -283,7 +282,7 @@ class _ComponentMatcher:
 
     @classmethod
     def from_model(cls, problem: Problem, model: Model) -> _ComponentMatcher:
-        rows = problem.data.original_source.sample(MAX_COMPARED_ROWS)
+        rows = problem.data.raw_source.sample(MAX_COMPARED_ROWS)
         responsibilities = Stacked.from_models([model]).responsibilities(rows, problem.engine)
         return cls(rows, problem.engine, responsibilities, problem.data.labels is not None)
 

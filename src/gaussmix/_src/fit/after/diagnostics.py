@@ -23,6 +23,7 @@ from gaussmix._src.sources.row_statistics import Cells
 _MIN_RESIDUAL_VARIANCE = 1e-10  # of its variance, left when others are known: less is rounding
 _MIN_COEFFICIENT = 1e-4  # of a standardised coefficient: a column with less is none of those that determine another
 _MAX_EXPLAINED_COLUMNS = 3  # columns that a sentence explains
+Names = Sequence[str] | None  # of features; None where they have none
 
 
 def find_constant_columns(source: Source) -> list[int]:
@@ -85,12 +86,12 @@ class SingularColumns:
             return cls(constant, n_rows=n_rows)
         return cls(constant, find_dependent_columns(source))
 
-    def describe(self, names: Sequence[str] | None) -> str:
+    def describe(self, names: Names) -> str:
         """Name them, and say what to do; "" if there are none."""
         sentences = [f"{name_columns(self.constant, names)} constant."] if self.constant else []
         for column, others in list(self.dependent.items())[:_MAX_EXPLAINED_COLUMNS]:
             alone = str(column) if names is None else repr(str(names[column]))
-            sentences.append(f"Column {alone} follows from {_phrase_columns(others, names)}.")
+            sentences.append(f"Column {alone} follows from {_columns_text(others, names)}.")
         if len(self.dependent) > _MAX_EXPLAINED_COLUMNS:
             sentences.append(f"{len(self.dependent) - _MAX_EXPLAINED_COLUMNS} more follow from others.")
         if sentences:
@@ -103,27 +104,25 @@ class SingularColumns:
             )
         return " ".join(sentences)
 
-    def diagnose_columns(self, names: Sequence[str] | None) -> list[Diagnosis]:
+    def diagnose_columns(self, names: Names) -> list[Diagnosis]:
         """The columns that made candidates of a search fail."""
         sentences = dict.fromkeys(self.constant, "is constant")
-        sentences |= {
-            index: f"follows from {_phrase_columns(others, names)}" for index, others in self.dependent.items()
-        }
+        sentences |= {index: f"follows from {_columns_text(others, names)}" for index, others in self.dependent.items()}
         causes = ((index, f"the column {what}, so that candidates failed") for index, what in sorted(sentences.items()))
         return [Diagnosis(None, feature_name(index, names), None, cause) for index, cause in causes]
 
 
-def name_columns(columns: Sequence[int], names: Sequence[str] | None) -> str:
+def name_columns(columns: Sequence[int], names: Names) -> str:
     """Say "Column 2 (counted from 0) of X is" or "Columns 'a', 'b' of X are"."""
     several = len(columns) > 1
     return f"Column{'s' * several} {_list_columns_columns(columns, names)} of X {'are' if several else 'is'}"
 
 
-def _phrase_columns(columns: Sequence[int], names: Sequence[str] | None) -> str:
+def _columns_text(columns: Sequence[int], names: Names) -> str:
     return f"column{'s' * (len(columns) > 1)} {_list_columns_columns(columns, names)}"
 
 
-def _list_columns_columns(columns: Sequence[int], names: Sequence[str] | None) -> str:
+def _list_columns_columns(columns: Sequence[int], names: Names) -> str:
     if names is not None:
         return listed([str(names[column]) for column in columns])
     rest = f" and {len(columns) - 10} more" if len(columns) > 10 else ""
@@ -137,9 +136,7 @@ _REMEDY_PHRASES = {
 }
 
 
-def diagnose_run(
-    final_state: State, constant: Sequence[int], names: Sequence[str] | None, rows_note: str | None
-) -> list[Diagnosis]:
+def diagnose_run(final_state: State, constant: Sequence[int], names: Names, rows_note: str | None) -> list[Diagnosis]:
     """What was unusual about a run of EM.
 
     Parameters
@@ -158,20 +155,19 @@ def diagnose_run(
     return result
 
 
-def diagnose_components(final_state: State, feature_names: Sequence[str] | None) -> list[Diagnosis]:
+def diagnose_components(final_state: State, names: Names) -> list[Diagnosis]:
     """Stuck and nearly singular components."""
     result = list[Diagnosis]()
     for event in final_state.trace.events:
         cause = f"{event.why.value}, {_REMEDY_PHRASES[event.remedy]}"
-        result.append(Diagnosis(event.component, feature_name(event.feature, feature_names), event.step, cause))
+        result.append(Diagnosis(event.component, feature_name(event.feature, names), event.step, cause))
     noted = {event.component for event in final_state.trace.events}
     others = sorted((k, why) for k, why in final_state.trace.frozen.items() if k not in noted)
     result += [Diagnosis(k, None, None, f"{why.value}, and is frozen") for k, why in others]
     error = final_state.model.covariances.rounding
     for k in (error > MIN_ROUNDING).nonzero()[0].tolist():
         cause = f"nearly singular covariance, so that rounding changes log densities by about {error[k]:.1g} nats"
-        feature = _most_dependent_feature(final_state.model, k)
-        result.append(Diagnosis(k, feature_name(feature, feature_names), None, cause))
+        result.append(Diagnosis(k, feature_name(_most_dependent_feature(final_state.model, k), names), None, cause))
     return result
 
 
@@ -182,14 +178,12 @@ def _most_dependent_feature(model: Model, component: int) -> int:
     return int(inflation[component].argmax())
 
 
-def feature_name(feature: int | None, names: Sequence[str] | None) -> str | int | None:
+def feature_name(feature: int | None, names: Names) -> str | int | None:
     """A feature by its name, if it has one."""
     return feature if feature is None or names is None else str(names[feature])
 
 
-def explain_singular_error(
-    error: SingularCovariance, source: Source, family: Family, names: Sequence[str] | None
-) -> SingularCovariance:
+def explain_singular(error: SingularCovariance, source: Source, family: Family, names: Names) -> SingularCovariance:
     """The same error with the columns that make covariances singular, if there are some, unless it says more."""
     if isinstance(error, DegenerateError):
         return error
@@ -197,7 +191,7 @@ def explain_singular_error(
     return SingularCovariance(error.components, f"{error.sentence} {sentence}") if sentence else error
 
 
-def add_feature_name(error: DegenerateError, source: Source, names: Sequence[str] | None) -> DegenerateError:
+def add_feature_name(error: DegenerateError, source: Source, names: Names) -> DegenerateError:
     """The same error with the name of the feature, or of a constant column if there is one."""
     feature = error.feature if isinstance(error.feature, int) else None
     constant = [] if feature is None else find_constant_columns(source)

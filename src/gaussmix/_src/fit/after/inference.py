@@ -85,7 +85,7 @@ class LocalMaximum:
         frozen = {} if has_ridge else dict.fromkeys(collapsed, Frozen.COLLAPSED)
         state, newton_end, tolerance, before = State(model, Trace(frozen=frozen)), None, FIRST_TOLERANCE, None
         while newton_end is None and tolerance >= MIN_TOLERANCE:
-            state = ascent.run_em_to_end(state, tolerance)
+            state = ascent.run_em_from(state, tolerance)
             before = state.trace.objective[0] if before is None else before
             newton_end = ascent.run_newton(state)
             tolerance /= 10
@@ -205,7 +205,7 @@ class ObjectiveMaximiser:
     problem: Problem
     total_weight: float
 
-    def run_em_to_end(self, state: State, tolerance: float) -> State:
+    def run_em_from(self, state: State, tolerance: float) -> State:
         """The end of EM, with components frozen that have lost their rows, or that only the ridge holds up."""
         problem = self.problem
         rows, objective = (problem.source, problem.engine), problem.objective

@@ -11,7 +11,7 @@ from gaussmix._src.em.curvature.natural import Stacked
 from gaussmix._src.em.initialisation.initial import split_component
 from gaussmix._src.em.objective.stopping import Stopping
 from gaussmix._src.em.objective.trace import State
-from gaussmix._src.fit.after.bootstrap import MAX_REFIT_STEPS, run_em_on_tables, simulate_tables
+from gaussmix._src.fit.after.bootstrap import MAX_REFIT_STEPS, fit_tables, simulate_tables
 from gaussmix._src.fit.after.inference import MAX_RIDGE_FRACTION, ObjectiveMaximiser
 from gaussmix._src.fit.problem import Problem
 from gaussmix._src.model import Model
@@ -65,7 +65,7 @@ def run_likelihood_ratio_test(
     stopping, whole = Stopping(tolerance, MAX_REFIT_STEPS), problem.source.whole
     assert whole is not None, "checked by the caller"
     n_rows, drawn = whole.n_rows, list[Array]()
-    model = run_em_on_tables(problem, [model], [whole.rows], np.zeros(1, int), stopping)[0].model
+    model = fit_tables(problem, [model], [whole.rows], np.zeros(1, int), stopping)[0].model
     if ObjectiveMaximiser(problem, n_rows).find_degenerate(model):
         raise _all_degenerate_error(problem, [model], names)
     statistic = float(_compute_statistics(problem, model, [whole.rows], stopping, names)[0])
@@ -83,15 +83,14 @@ def _compute_statistics(
     raises ValueError where each larger mixture has a component of equal rows.
     """
     n_rows, each = len(tables[0]), np.arange(len(tables))
-    smaller = run_em_on_tables(problem, [model] * len(tables), tables, each, stopping)
+    smaller = fit_tables(problem, [model] * len(tables), tables, each, stopping)
     starts = [_split_models(end.model) for end in smaller]
     indices = np.repeat(each, [len(some) for some in starts])
-    split_models = [start for some in starts for start in some]
-    split_ends = run_em_on_tables(problem, split_models, tables, indices, SPLIT_STOPPING)
+    split_ends = fit_tables(problem, [start for some in starts for start in some], tables, indices, SPLIT_STOPPING)
     order = np.lexsort((-_final_objectives(problem, split_ends, n_rows), indices))
     first = np.searchsorted(indices, each)
     chosen = np.sort(np.concatenate([order[start : start + MAX_CONTINUED_SPLITS] for start in first]))
-    ends = run_em_on_tables(problem, [split_ends[index].model for index in chosen], tables, indices[chosen], stopping)
+    ends = fit_tables(problem, [split_ends[index].model for index in chosen], tables, indices[chosen], stopping)
     larger = np.array([end.trace.last for end in smaller])
     heights = _final_objectives(problem, ends, n_rows)
     if names is not None and all_repeat_rows(problem, [end.model for end in ends], n_rows):

@@ -81,12 +81,12 @@ class _ContingencyTables:
 
     Parameters
     ----------
-    repeated_parameters : of each candidate, its repeats.
+    repeats : of each candidate, its repeats.
     compared_pairs : indices of candidates to compare: every repeat of the first with the earlier ones of the second.
     """
 
     engine: Engine[Any]
-    repeated_parameters: tuple[tuple[Parameters | None, ...], ...]
+    repeats: tuple[tuple[Parameters | None, ...], ...]
     compared_pairs: tuple[tuple[int, int], ...]
 
     def __call__(self, leaf: Block) -> Sums:
@@ -110,9 +110,8 @@ class _ContingencyTables:
 
     def _n_labels(self, index: int) -> int:
         """The number of labels of a candidate, with noise; 1 without a fit."""
-        return 1 + max((len(each.means) for each in self.repeated_parameters[index] if each is not None), default=0)
+        return 1 + max((len(each.means) for each in self.repeats[index] if each is not None), default=0)
 
     def _labels(self, leaf: Block, index: int) -> list[Any]:
         """Labels of each repeat, counted from noise on; None where there is no fit."""
-        repeats = self.repeated_parameters[index]
-        return [None if each is None else self.engine.labels(leaf, each) - NOISE for each in repeats]
+        return [None if each is None else self.engine.labels(leaf, each) - NOISE for each in self.repeats[index]]

@@ -25,7 +25,7 @@ class KnownLabels(FitOption):
 
     def adapt_problem(self, problem: Problem, candidates: Sequence[tuple[Family, int]]) -> Problem:
         data, counts = problem.data, {count for _, count in candidates}
-        labels = check_labels(self._labels, self._groups, data.original_source.n_rows, max(counts))
+        labels = check_labels(self._labels, self._groups, data.raw_source.n_rows, max(counts))
         assert labels is not None, "there are labels"
         for n_components in counts:
             labels.check_size(n_components, data.noise is not None)

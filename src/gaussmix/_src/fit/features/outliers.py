@@ -24,7 +24,7 @@ class NoiseBackground(FitOption):
         return () if self._noise is None else ("noise",)
 
     def adapt_problem(self, problem: Problem, candidates: Sequence[tuple[Family, int]]) -> Problem:
-        noise = check_background(self._noise, problem.data.original_source)
+        noise = check_background(self._noise, problem.data.raw_source)
         return replace(problem, data=replace(problem.data, noise=noise))
 
     def adapt_plan(self, plan: Plan, problem: Problem) -> Plan:

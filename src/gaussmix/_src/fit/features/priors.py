@@ -40,7 +40,7 @@ class Priors(FitOption):
     def adapt_problem(self, problem: Problem, candidates: Sequence[tuple[Family, int]]) -> Problem:
         terms = self._terms
         if any(getattr(self.estimator, f"{name}_init", None) is not None for name in _INITIAL):
-            user_init = check_init_parameters(self.estimator, *candidates[0], problem.data.original_source)
+            user_init = check_init_parameters(self.estimator, *candidates[0], problem.data.raw_source)
             terms = terms.with_values(user_init.weights, user_init.means, user_init.covariances)
         return replace(problem, terms=terms)
 
@@ -65,7 +65,7 @@ def find_prior_only_components(problem: Problem, final_state: State) -> list[int
     objective = problem.objective
     if type(objective) is not Posterior or objective.prior is None:  # a variational one tells masses itself
         return []
-    total_weight = problem.data.original_source.profile.total_weight
+    total_weight = problem.data.raw_source.profile.total_weight
     light = np.flatnonzero(final_state.model.weights * total_weight < MIN_DESCRIBED_ROWS).tolist()
     return [k for k in light if k not in final_state.trace.frozen and k not in objective.weighting.fixed]
 

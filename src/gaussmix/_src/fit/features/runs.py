@@ -38,7 +38,7 @@ class DegenerateRemedy(FitOption):
         try:
             yield from run(initial)
         except DegenerateError as error:
-            raise add_feature_name(error, problem.data.original_source, self.estimator._names) from None
+            raise add_feature_name(error, problem.data.raw_source, self.estimator._names) from None
 
 
 class AcceleratedRuns(FitOption):

@@ -21,8 +21,7 @@ class InitialValues(FitOption):
         return [name for name in _PARAMETER_NAMES if getattr(self.estimator, name) is not None]
 
     def adapt_plan(self, plan: Plan, problem: Problem) -> Plan:
-        candidate, rows = (problem.family, problem.n_components), problem.data.original_source
-        user_init = check_init_parameters(self.estimator, *candidate, rows)
+        user_init = check_init_parameters(self.estimator, problem.family, problem.n_components, problem.data.raw_source)
         is_complete = not (user_init.weights is None or user_init.means is None or user_init.covariances is None)
         draws_nothing = is_complete or (user_init.means is not None and check_start_names(self.estimator.init_params))
         starts = plan.starts[:1] if draws_nothing else plan.starts

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Set
+from collections.abc import Iterator, Mapping, Sequence, Set
 from functools import cache
 from importlib import import_module
 from inspect import signature
@@ -77,24 +77,21 @@ UNSUPPORTED_PAIRS = {
 }
 
 
-def find_options(
-    estimator: Any, arguments: Mapping[str, Any], *other_names: str, ignored_parameters: Collection[str] = ()
-) -> FitOptions:
+def find_options(estimator: Any, arguments: Mapping[str, Any], *others: str, ignored: Sequence[str] = ()) -> FitOptions:
     """The features that a fit uses, in the order in which they apply; none for a plain fit.
 
     Parameters
     ----------
     estimator : with its parameters.
     arguments : those of `fit`, by name.
-    other_names : what else the fit uses that `UNSUPPORTED_PAIRS` names.
-    ignored_parameters : parameters that this kind of fit ignores.
+    others : what else the fit uses that `UNSUPPORTED_PAIRS` names.
+    ignored : parameters that this kind of fit ignores.
 
     Raises
     ------
     ValueError, TypeError : a parameter can't be used, or two features can't be combined.
     """
-    given = {name for name, value in arguments.items() if value is not None}
-    names = find_nondefault_parameters(estimator) - set(ignored_parameters) | given
+    names = changed_parameters(estimator) - {*ignored} | {key for key, value in arguments.items() if value is not None}
     if not isinstance(estimator.tol, str):  # every fit uses a number
         names.discard("tol")
     homes = [home for home, asking in OPTION_PARAMETERS.items() if not names.isdisjoint(asking)]
@@ -105,12 +102,11 @@ def find_options(
         module, _, name = home.partition(":")
         option: FitOption = getattr(import_module(f"gaussmix._src.fit.{module}"), name)(estimator, arguments)
         options += [option] if option.used_names else []
-    used_names = {name for option in options for name in option.used_names}
-    check_combination({*other_names, *_other_used_names(estimator), *used_names})
+    check_combination({*others, *_other_used_names(estimator), *(name for each in options for name in each.used_names)})
     return options
 
 
-def find_nondefault_parameters(estimator: Any) -> set[str]:
+def changed_parameters(estimator: Any) -> set[str]:
     """The parameters of an estimator that do not have their defaults, which need no check."""
     values = vars(estimator)
     return {

@@ -523,5 +523,5 @@ def test_refits_that_the_core_does_not_make_count_as_slower():
         gm = fitted(each, **parameters)
         for times in (1, 10, 50):
             problem = gm._inference_problem(np.tile(each, (times, 1)), None, None, None)
-            quick.append(bootstrap.are_refits_fast(problem, gm.mixture_.model))
+            quick.append(bootstrap.is_refit_fast(problem, gm.mixture_.model))
     assert quick == [True] * 9 + [True, True, False] + [True, False, False]

@@ -50,8 +50,7 @@ class VariationalMoves:
         data, plan, moves = self._problem.data, self._plan, self._moves
         condensed = data.condensed_rows
         if condensed is None:
-            parts = [moves.for_rows(rows) for rows in data.draw_subsamples(plan.rng)]
-            marks = None
+            parts, marks = [moves.for_rows(rows) for rows in data.draw_subsamples(plan.rng)], None
             for each in (*parts, moves) if parts else ():
                 each.marks = None if each is moves else marks
                 initial = _improve_state(each, initial, is_new=True) or initial

@@ -171,8 +171,7 @@ def held_out_likelihoods(results: Sequence[Result], source: Source, engine: Engi
 
 def mean_and_error(fold_values: Array) -> tuple[Array, Array]:
     """Mean over folds (n_folds, n_candidates) and its standard error, (n_candidates,) each."""
-    n_folds = len(fold_values)
-    mean = fold_values.mean(axis=0)
+    n_folds, mean = len(fold_values), fold_values.mean(axis=0)
     return mean, np.sqrt(((fold_values - mean) ** 2).sum(axis=0) / (n_folds * (n_folds - 1)))
 
 

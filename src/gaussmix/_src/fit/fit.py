@@ -105,8 +105,7 @@ def _run_to_end(problem: Problem, plan: Plan, initial: State, last_objective: fl
         stopping = plan.stopping.remaining_rule(initial.trace.objective)
     while stopping is not None:
         run = partial(run_em, problem.source, problem.engine, objective=problem.objective, stopping=stopping)
-        run = partial(run, previous=last_objective, is_accelerated=plan.is_accelerated)
-        stopping = None
+        run, stopping = partial(run, previous=last_objective, is_accelerated=plan.is_accelerated), None
         for state in run_with(problem.remedy, run, problem.objective, initial):
             initial = state
             if state.outcome is Outcome.CONVERGED and plan.stopping.seeks_maximum:

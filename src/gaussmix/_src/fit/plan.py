@@ -238,8 +238,7 @@ def fit_settings(
         rng.random(out=start)
         if may_search:
             rngs.append(np.random.default_rng(int(rng.integers(2**63))))
-    seeds = Seeds(n_candidates, uniform, n_passes, TOLERANCE)
-    search = None
+    seeds, search = Seeds(n_candidates, uniform, n_passes, TOLERANCE), None
     if may_search:
         min_weight = min_search_weight(n_features, stopping.max_steps) if init_params == AUTO else 0.0
         of_search = n_components, n_features, uniform.shape[1], search_stopping(stopping), rngs

@@ -90,8 +90,7 @@ class TrainingData:
         source = self.raw_source
         if source.n_features > 1 or source.is_incomplete:
             return None
-        subset = initialisation.condensed.condensed(self.sample)
-        total = source.profile.total_weight / self.weight_unit
+        subset, total = initialisation.condensed.condensed(self.sample), source.profile.total_weight / self.weight_unit
         return replace(subset, weight=subset.weight * (total / subset.weight.sum()))
 
     def draw_subsamples(self, rng: np.random.Generator) -> Iterator[Distinct]:

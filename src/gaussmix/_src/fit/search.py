@@ -235,8 +235,7 @@ class Search:
         for index in range(n_folds):
             size = folds.fold_size(index, n_rows)
             others = data.select_rows(partial(folds.is_in_fold, fold=index, complement=True), n_rows - size)
-            problem = replace(self.problem, data=others)
-            plan = replace(self.plan, stage_name=f"without fold {index} ")
+            problem, plan = replace(self.problem, data=others), replace(self.plan, stage_name=f"without fold {index} ")
             fitted = yield from replace(self, problem=problem, plan=plan).results()
             fold = data.select_rows(partial(folds.is_in_fold, fold=index), size)
             by_fold.append(held_out_likelihoods(fitted, fold.make_source(), engine))
@@ -285,8 +284,7 @@ class Search:
             failure = Failure(_SKIP_FAILURES[stop_reason])
         if failure is not None:
             return Result(candidate, None, problem.n_parameters, None, failure, perf_counter() - began)
-        shared = self._shared_starts[candidate.n_components]
-        rng = self._idle_generators.pop()
+        shared, rng = self._shared_starts[candidate.n_components], self._idle_generators.pop()
         rng.bit_generator.state = self._generator_state
         try:
             plan = self._candidate_plan(candidate, should_stop, rng=rng, shared_starts=shared)

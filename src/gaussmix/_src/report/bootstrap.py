@@ -10,7 +10,7 @@ import numpy as np
 from gaussmix._src.checks import check_count
 from gaussmix._src.em.curvature.natural import NaturalScale
 from gaussmix._src.errors import name_components, warn
-from gaussmix._src.fit.after.bootstrap import MAX_REFIT_STEPS, Refits, Resampling, are_refits_fast, refit_resamples
+from gaussmix._src.fit.after.bootstrap import MAX_REFIT_STEPS, Refits, Resampling, is_refit_fast, refit_resamples
 from gaussmix._src.fit.fitted import FitResult
 from gaussmix._src.fit.problem import Problem
 from gaussmix._src.mixture.mixture import Mixture
@@ -104,11 +104,13 @@ def infer_fit(fit: FitResult, problem: Problem, rng: np.random.Generator, *, are
     kind = "sandwich" if has_precisions else "hessian"
     estimates = inference.compute_inference(fit, problem, kind, are_counts=are_counts)
     is_free = not estimates.maximum.frozen_components  # of frozen components refits would give errors near 0
-    is_weak = is_free and inference.is_weakly_identified(estimates.maximum)
-    if is_weak and are_refits_fast(problem, estimates.mixture.model):
+    if (
+        is_free
+        and inference.is_weakly_identified(estimates.maximum)
+        and is_refit_fast(problem, estimates.mixture.model)
+    ):
         try:
-            resampling = RESAMPLING._replace(has_frequency_weights=are_counts)
-            refitted = run_bootstrap(fit, problem, resampling, rng, has_warning=True)
+            refitted = run_bootstrap(fit, problem, RESAMPLING._replace(is_frequency=are_counts), rng, has_warning=True)
         except ValueError as error:
             estimates = replace(estimates, notes=(*estimates.notes, str(error)))
         else:

@@ -84,20 +84,20 @@ class Resampling(NamedTuple):
     n_resamples : how often; the jackknife leaves out every row.
     concentration : of the Dirichlet distribution; 1 for a uniform one.
     em_tolerance : of EM, nats per unit of row weight.
-    has_frequency_weights : whether row weights count rows.
+    is_frequency : whether row weights count rows.
     """
 
     kind: str
     n_resamples: int
     concentration: float = 1.0
     em_tolerance: float = 1e-6
-    has_frequency_weights: bool = True
+    is_frequency: bool = True
 
 
 RefitBatches = Iterator[tuple[list[State], Array]]
 
 
-def are_refits_fast(problem: Problem, model: Model) -> bool:
+def is_refit_fast(problem: Problem, model: Model) -> bool:
     """Whether 200 refits to weighted rows take seconds, by their number and by who makes them."""
     source, objective = problem.source, problem.objective
     terms, data = objective.plain_terms(model.n_components), problem.data
@@ -163,7 +163,7 @@ def _iterate_refits(problem: Problem, model: Model, resampling: Resampling, rng:
     left_out = np.arange(0)
     if resampling.kind == "jackknife":
         left_out = np.flatnonzero(weight > MIN_RELATIVE_WEIGHT * weight.max())
-        own = collect[left_out] if resampling.has_frequency_weights else np.ones(len(left_out))
+        own = collect[left_out] if resampling.is_frequency else np.ones(len(left_out))
         removed, total = np.minimum(own, 1.0), own.sum()
         counts = own / removed * ((total - removed) / total) / removed
     at_once = max(1, MAX_DRAWN_VALUES // source.n_rows)
@@ -175,18 +175,17 @@ def _iterate_refits(problem: Problem, model: Model, resampling: Resampling, rng:
 
 def _draw_row_weights(how: Resampling, row_weight: Array, n: int, omitted: Indices, rng: np.random.Generator) -> Array:
     """Row weights (n, n_rows) of some refits, in place of these (n_rows,)."""
-    is_frequency = how.has_frequency_weights
     if how.kind == "jackknife":
         weights = np.repeat(row_weight[None], n, axis=0)
-        removed = np.minimum(row_weight[omitted], 1.0) if is_frequency else row_weight[omitted]
+        removed = np.minimum(row_weight[omitted], 1.0) if how.is_frequency else row_weight[omitted]
         weights[np.arange(n), omitted] -= removed
         return weights
     if how.kind == "nonparametric":
-        n_rows = round(float(row_weight.sum())) if is_frequency else int(np.count_nonzero(row_weight))
-        chances = row_weight / row_weight.sum() if is_frequency else (row_weight > 0) / np.count_nonzero(row_weight)
+        n_rows = round(float(row_weight.sum())) if how.is_frequency else int(np.count_nonzero(row_weight))
+        chances = row_weight / row_weight.sum() if how.is_frequency else (row_weight > 0) / np.count_nonzero(row_weight)
         drawn = rng.multinomial(n_rows, chances, size=n).astype(np.float64)
-        return drawn if is_frequency else drawn * row_weight
-    if is_frequency and (how.concentration != 1 or (row_weight != 1).any()):
+        return drawn if how.is_frequency else drawn * row_weight
+    if how.is_frequency and (how.concentration != 1 or (row_weight != 1).any()):
         # as many rows of weight 1: their Dirichlet numbers add up to gamma numbers
         gammas = rng.standard_gamma(how.concentration * row_weight, size=(n, len(row_weight)))
     elif how.concentration != 1:
@@ -295,8 +294,7 @@ class _ComponentMatcher:
         n, K = mixtures.weights.shape
         orders, similarities = np.tile(np.arange(K), (n, 1)), np.empty((n, K))
         weight = self.rows.weight
-        own = weight @ self.responsibilities**2
-        at_once = max(1, MAX_DRAWN_VALUES // (self.rows.n_rows * K))
+        own, at_once = weight @ self.responsibilities**2, max(1, MAX_DRAWN_VALUES // (self.rows.n_rows * K))
         for first in range(0, n, at_once):
             part = slice(first, first + at_once)
             some = mixtures.part(part)

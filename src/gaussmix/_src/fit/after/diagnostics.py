@@ -46,11 +46,9 @@ def _find_dependent_in_covariance(covariance: Array) -> dict[int, list[int]]:
     d, basis, result = len(covariance), list[int](), dict[int, list[int]]()
     inverse = np.zeros((d, d))  # of the factor of the columns that are retained
     for column in np.flatnonzero(deviations > 0).tolist():
-        n = len(basis)
-        correlations = covariance[basis, column] / (deviations[basis] * deviations[column])
+        n, correlations = len(basis), covariance[basis, column] / (deviations[basis] * deviations[column])
         projected = inverse[:n, :n] @ correlations
-        rest = 1 - projected @ projected
-        weights = inverse[:n, :n].T @ projected
+        rest, weights = 1 - projected @ projected, inverse[:n, :n].T @ projected
         if rest <= _MIN_RESIDUAL_VARIANCE:
             result[column] = [index for index, each in zip(basis, weights, strict=True) if abs(each) > _MIN_COEFFICIENT]
             continue

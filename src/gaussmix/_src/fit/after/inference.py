@@ -138,9 +138,8 @@ class LocalMaximum:
         lost = {k for k, why in self.frozen_components.items() if why is Frozen.LOST}
         weights = self.model.without_noise.weights
         lost |= {k for k in np.flatnonzero(weights <= WEIGHT_BOUND_FACTOR * least).tolist() if k not in fixed}
-        of_kind = {Kind.WEIGHT: lost}
-        terms, frozen = self.parameter_vector.terms, self.frozen_components
-        return np.array([term.component in of_kind.get(term.kind, frozen) for term in terms])
+        of_kind, frozen = {Kind.WEIGHT: lost}, self.frozen_components
+        return np.array([term.component in of_kind.get(term.kind, frozen) for term in self.parameter_vector.terms])
 
     def delta_method_covariance(self, jacobian: Array, kind: str) -> Array:
         """The covariance (q, q) of parameters with these derivatives by the coordinates (q, p); NaN if not determined.
@@ -155,8 +154,7 @@ class LocalMaximum:
             matrix = steep.T @ matrix @ steep
             if outer.size:
                 outer = steep.T @ outer @ steep
-            touched = ((jacobian @ flat) ** 2).sum(axis=1)
-            along = jacobian @ steep
+            touched, along = ((jacobian @ flat) ** 2).sum(axis=1), jacobian @ steep
             along[touched > MAX_FLAT_FRACTION * (jacobian**2).sum(axis=1)] = np.nan
         if not matrix.size:
             return np.where(np.isnan(along).any(axis=1) | jacobian.any(axis=1), np.nan, 0.0) * np.ones((len(along), 1))

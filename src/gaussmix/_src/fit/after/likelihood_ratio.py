@@ -91,20 +91,18 @@ def _compute_statistics(
     first = np.searchsorted(indices, each)
     chosen = np.sort(np.concatenate([order[start : start + MAX_CONTINUED_SPLITS] for start in first]))
     ends = fit_tables(problem, [split_ends[index].model for index in chosen], tables, indices[chosen], stopping)
-    larger = np.array([end.trace.last for end in smaller])
-    heights = _final_objectives(problem, ends, n_rows)
+    larger, heights = np.array([end.trace.last for end in smaller]), _final_objectives(problem, ends, n_rows)
     if names is not None and all_repeat_rows(problem, [end.model for end in ends], n_rows):
         raise _all_degenerate_error(problem, [end.model for end in ends], names)
     np.maximum.at(larger, indices[chosen], heights)
     return np.asarray(2 * n_rows * (larger - [end.trace.last for end in smaller]))
 
 
-def _final_objectives(problem: Problem, final_states: Sequence[State], n_rows: int) -> Array:
+def _final_objectives(problem: Problem, states: Sequence[State], n_rows: int) -> Array:
     """The objective at the ends of runs; −inf where a component collapsed or lost its rows."""
-    mixtures = Stacked.from_models([end.model for end in final_states])
-    are_degenerate = ObjectiveMaximiser(problem, n_rows).degenerate_mask(mixtures)
-    is_lost = are_degenerate.any(axis=1) | np.array([bool(end.trace.frozen) for end in final_states])
-    return np.where(is_lost, -np.inf, [end.trace.last for end in final_states])
+    is_lost = ObjectiveMaximiser(problem, n_rows).degenerate_mask(Stacked.from_models([end.model for end in states]))
+    is_lost = is_lost.any(axis=1) | np.array([bool(end.trace.frozen) for end in states])
+    return np.where(is_lost, -np.inf, [end.trace.last for end in states])
 
 
 def all_repeat_rows(problem: Problem, models: list[Model], n_rows: int) -> bool:

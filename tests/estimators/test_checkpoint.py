@@ -42,7 +42,7 @@ def path(tmp_path):
 def stop_at(monkeypatch):
     """Let fits stop after so many states; None lets them go on to their end. The core makes few steps in a call."""
     monkeypatch.setattr("gaussmix._src.engines.complete.run.MAX_CALL_SECONDS", 0.0)
-    noted = checkpoints.Checkpoint._note_states
+    noted = checkpoints.Checkpoint._record_states
 
     def set_limit(n_states):
         seen = iter(range(n_states)) if n_states is not None else iter(int, 1)
@@ -53,7 +53,7 @@ def stop_at(monkeypatch):
                     raise Stop
                 yield state
 
-        monkeypatch.setattr(checkpoints.Checkpoint, "_note_states", stopping)
+        monkeypatch.setattr(checkpoints.Checkpoint, "_record_states", stopping)
 
     return set_limit
 

@@ -250,7 +250,7 @@ def test_a_negative_variance_is_0_within_rounding_and_unknown_beyond(part, monke
         found = at_fit(*given, **named)
         return replace(found, outer=-part * found.matrix)
 
-    monkeypatch.setattr(ObjectiveMaximiser, "information", rounded)
+    monkeypatch.setattr(ObjectiveMaximiser, "compute_information", rounded)
     found = gm.inference(rows(), kind="sandwich")
     if part < 0.1:
         np.testing.assert_array_equal(found.bse, 0)

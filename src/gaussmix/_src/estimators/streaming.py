@@ -97,14 +97,14 @@ def _step(estimator: Any, portion: ArraySource, state: StreamState | None) -> St
 def fit_waiting(estimator: Any) -> None:
     """Fit the rows that wait for the first steps; raises NotFittedError if they are too few."""
     stream, n_components = estimator._stream, estimator.n_components
-    if stream.n_rows < max(n_components, MIN_ROWS):
+    if stream.n_waiting_rows < max(n_components, MIN_ROWS):
         wanted = f"the {MIN_ROWS} of a fit" if n_components < MIN_ROWS else f"n_components={n_components}"
         raise NotFittedError(
-            f"This {type(estimator).__name__} has seen {counted(stream.n_rows, 'row')} of positive weight, fewer than "
+            f"This {type(estimator).__name__} has seen {counted(stream.n_waiting_rows, 'row')} of positive weight, fewer than "
             f"{wanted}: call partial_fit with more."
         )
     with unchanged_on_failure(estimator):
-        _fit(estimator, stream.waiting)
+        _fit(estimator, stream.waiting_source)
 
 
 def _fit(estimator: Any, source: ArraySource) -> Problem:

@@ -53,8 +53,7 @@ class VariationalMoves:
             parts, marks = [moves.for_rows(rows) for rows in data.draw_subsamples(plan.rng)], None
             for each in (*parts, moves) if parts else ():
                 each.marks = None if each is moves else marks
-                initial = _improve_state(each, initial, is_new=True) or initial
-                marks = each.marks
+                initial, marks = _improve_state(each, initial, is_new=True) or initial, each.marks
             return initial
         stopping = replace(plan.stopping, max_steps=CONDENSED_STEP_FACTOR * plan.stopping.max_steps)
         result = moves.improve_column(initial.model, condensed, stopping)

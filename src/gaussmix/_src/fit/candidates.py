@@ -195,15 +195,14 @@ def _structure_names(families: Collection[Family]) -> dict[Family, str]:
 
 
 def _table_row(result: Result, names: Mapping[Family, str], has_factors: bool) -> dict[str, Any]:
-    family, evidence = result.candidate.family, result.criterion_inputs
-    run = result.final_state
+    family, inputs, run = result.candidate.family, result.criterion_inputs, result.final_state
     return {
         "structure": names[family],
         "n_components": result.candidate.n_components,
         **({"n_factors": getattr(family, "n_factors", None)} if has_factors else {}),
-        "log_likelihood": math.nan if evidence is None else evidence.log_likelihood,
+        "log_likelihood": math.nan if inputs is None else inputs.log_likelihood,
         "n_parameters": result.n_parameters,
-        **{name: math.nan if evidence is None else value(evidence) for name, value in CRITERIA.items()},
+        **{name: math.nan if inputs is None else value(inputs) for name, value in CRITERIA.items()},
         "converged": run is not None and run.outcome is Outcome.CONVERGED,
         "n_iter": 0 if run is None else run.trace.n_steps,
         "seconds": result.seconds,

@@ -50,15 +50,15 @@ FilePath = str | os.PathLike[str]
 
 @dataclass
 class FitProgress:
-    """How far one fit has come: the current run, and the final_states of the runs before it.
+    """How far one fit has come: the current run, and the ends of the runs before it.
 
     Parameters
     ----------
     n_runs_done : of the current run, from 0.
-    generator_state : run_state of the generator_state of the starts when that run was started or noted.
+    generator_state : state of the generator of the starts when that run was started or noted.
     run_state : of that run; None before it begins.
-    best_state : the end of the best_state run before it.
-    final_states : the final_states of the runs before it with a finite likelihood.
+    best_state : the end of the best run before it.
+    final_states : the ends of the runs before it with a finite likelihood.
     """
 
     n_runs_done: int = 0
@@ -371,5 +371,5 @@ def check_identity(path: str, saved: Mapping[str, Json], current: Mapping[str, J
             how = f"was {saved.get(what)!r:.60} and is {value!r:.60}" if is_shown else "differs"
             raise ValueError(
                 f"{path} is the checkpoint of another fit: {what} {how}. Give the same data and settings to resume "
-                "it, remove the file to begin anew, or path another."
+                "it, remove the file to begin anew, or name another."
             )

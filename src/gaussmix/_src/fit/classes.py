@@ -44,7 +44,7 @@ EmFit = tuple[State, Problem, Plan]  # the end of EM, what was fitted, and how
 
 @dataclass(frozen=True, eq=False)
 class ClassFit:
-    """The mixtures of the classes, and how they were em_fit.
+    """The mixtures of the classes, and how they were fitted.
 
     Parameters
     ----------
@@ -53,7 +53,7 @@ class ClassFit:
     n_parameters : free ones, the classes' probabilities among them.
     structures : the name of the structure of each class.
     n_steps : EM steps, the most that a class took.
-    em_fit : the end of EM, what was em_fit, and how; None if EM made no step.
+    em_fit : the end of EM, what was fitted, and how; None if EM made no step.
     """
 
     classes: ClassMixtures

@@ -353,7 +353,7 @@ def _run_em(
     problem: Problem, plan: Plan, source: Source, start: Model, objective: Objective, stopping: Stopping
 ) -> State | None:
     """The end of EM from a model; None if a component freezes."""
-    plan.report_progress(f"EM on {source.n_rows:,} source")
+    plan.report_progress(f"EM on {source.n_rows:,} rows")
     return sound_end(source, problem.engine, start, objective, stopping, is_accelerated=plan.is_accelerated)
 
 

@@ -74,8 +74,7 @@ class Monitor(FitOption):
         self._fit_task: CallbackTask | None = None  # the fit, for scikit-learn's callbacks
         self._n_started: Counter[int | None] = Counter()  # starts of each candidate
         self._best_end: State | None = None  # of the last runs, where scikit-learn's callbacks look
-        self._was_last_start = False
-        self._was_stopped = False
+        self._was_last_start = self._was_stopped = False
         self._skip_reasons: dict[int | None, Outcome] = {}  # why starts of a candidate were, where some were
         uses = {"callbacks": self._has_callbacks, "max_time": self._max_time is not None, "verbose": self._verbose > 0}
         return [name for name, is_used in uses.items() if is_used]
@@ -222,7 +221,7 @@ class CallbackTask:
     def from_fit(
         cls, estimator: Any, X: Any, y: Any, sample_weight: Any, n_tasks: int, max_parts: Mapping[str, int]
     ) -> CallbackTask:
-        """The task of the whole fit, with at most `max_subtasks` parts."""
+        """The task of the whole fit, with at most `n_tasks` parts."""
         from sklearn.callback import CallbackSupportMixin
 
         metadata = None if sample_weight is None else {"sample_weight": sample_weight}

@@ -50,7 +50,7 @@ def map_parallel(
     Parameters
     ----------
     function : called with an item and a function that says whether the result is unwanted; if so, any result will do.
-    items : what to function on.
+    items : what to work on.
     n_threads : at a time; 1 runs everything on the calling thread.
 
     Raises
@@ -189,8 +189,7 @@ class Search:
                     is_cut_short |= _is_cut_short(result)
                     before = results[result.candidate]
                     higher = _higher_result(result, before, self.candidate_problem(result.candidate))
-                    gain = _criterion_value(before, criterion) - _criterion_value(higher, criterion)
-                    max_gain = max(max_gain, gain)
+                    max_gain = max(max_gain, _criterion_value(before, criterion) - _criterion_value(higher, criterion))
                     results[result.candidate] = higher
             fits._make_monotone(results)
         why = self.plan.stop_reason() or Outcome.TIME_LIMIT
@@ -318,11 +317,11 @@ class Search:
         return ends
 
     def _refit_from_fewer(self, result: Result, smaller_result: Result, should_stop: Callable[[], bool]) -> Result:
-        """Fit a candidate from one with smaller_result components; its old result if that ends no higher."""
+        """Fit a candidate from one with fewer components; its old result if that ends no higher."""
         began, problem = perf_counter(), self.candidate_problem(result.candidate, engine=self._engine)
         assert smaller_result.final_state is not None, "what has a likelihood has a run"
         start = ModelStart(split(smaller_result.final_state.model, problem.n_components))
-        stage = f"{self.plan.stage_name}from smaller_result "
+        stage = f"{self.plan.stage_name}from fewer "
         plan = self._candidate_plan(result.candidate, should_stop, starts=[start], stage_name=stage)
         again = self._run_plan(problem, plan, result.candidate, began)
         return _higher_result(again, result, problem)

@@ -1,4 +1,4 @@
-"""What a feature of a fit is: five methods, each of which returns its argument unchanged by default."""
+"""What an option of a fit is: five methods, each of which returns its argument unchanged by default."""
 
 from __future__ import annotations
 

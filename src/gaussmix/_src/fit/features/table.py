@@ -118,14 +118,14 @@ def changed_parameters(estimator: Any) -> set[str]:
 
 
 def check_combination(used_names: Set[str]) -> None:
-    """Raise ValueError if two things that a fit used_names can't be combined."""
+    """Raise ValueError if two things that a fit uses can't be combined."""
     for pair, sentence in UNSUPPORTED_PAIRS.items():
         if used_names >= set(pair):
             raise ValueError(sentence)
 
 
 def _other_used_names(estimator: Any) -> Iterator[str]:
-    """What an estimator uses besides features, in the names of `UNSUPPORTED_PAIRS`."""
+    """What an estimator uses besides options, in the names of `UNSUPPORTED_PAIRS`."""
     yield _library_class(type(estimator)).__name__
     init = estimator.init_params
     for name in init if isinstance(init, list | tuple) else (init,):

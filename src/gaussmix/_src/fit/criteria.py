@@ -40,7 +40,7 @@ class CriterionInputs:
 
 
 def compute_inputs(model: Model, n_parameters: int, rows: Source, engine: Engine[Any], unit: float) -> CriterionInputs:
-    """Make one pass over the rows for a mixture with so many free parameters; `unit` divided the row weights before."""
+    """Make one pass over the rows for a mixture; `n_parameters` are free, and `unit` divided the row weights before."""
     spec, parameters = MomentSpec(Second.NONE), model.parameters
     facts = collect_facts(rows, engine, spec)
     task = _SoftAndHardStep(engine, model.n_components, parameters, spec, facts=facts)

@@ -197,7 +197,7 @@ def frame_library(X: object) -> str | None:
 
 Record = TypeVar("Record")
 _UNSAVED_FIELDS = "frame_library", "seconds"  # not saved, so that equal fits make equal files
-RUN_FIELDS = "collapsed", "diagnostics", "traces"  # of `Ending`; files hold them under keys of their own
+RUN_FIELDS = "collapsed", "diagnostics", "traces"  # fields of `Ending` with keys of their own in files
 _UNTABLED_FIELDS = *_UNSAVED_FIELDS, *RUN_FIELDS
 _FLOAT64 = np.dtype(np.float64)
 _NUMBER_COLUMNS = frozenset({"log_likelihood", "bic", "icl"})  # columns of `results_` that summaries show

@@ -23,7 +23,7 @@ from gaussmix._src.sources.row_statistics import Cells
 _MIN_RESIDUAL_VARIANCE = 1e-10  # of its variance, left when others are known: less is rounding
 _MIN_COEFFICIENT = 1e-4  # of a standardised coefficient: a column with less is none of those that determine another
 _MAX_EXPLAINED_COLUMNS = 3  # columns that a sentence explains
-Names = Sequence[str] | None  # of features; None where they have none
+Names = Sequence[str] | None  # names of features; None where they have none
 
 
 def find_constant_columns(source: Source) -> list[int]:

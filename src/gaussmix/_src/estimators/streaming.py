@@ -100,8 +100,8 @@ def fit_waiting(estimator: Any) -> None:
     if stream.n_waiting_rows < max(n_components, MIN_ROWS):
         wanted = f"the {MIN_ROWS} of a fit" if n_components < MIN_ROWS else f"n_components={n_components}"
         raise NotFittedError(
-            f"This {type(estimator).__name__} has seen {counted(stream.n_waiting_rows, 'row')} of positive weight, fewer "
-            f"than {wanted}: call partial_fit with more."
+            f"This {type(estimator).__name__} has seen {counted(stream.n_waiting_rows, 'row')} of positive weight, "
+            f"fewer than {wanted}: call partial_fit with more."
         )
     with unchanged_on_failure(estimator):
         _fit(estimator, stream.waiting_source)

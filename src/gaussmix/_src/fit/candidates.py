@@ -158,7 +158,7 @@ class Folds:
         return np.equal(self.assign_folds(block.row_slice), fold) != complement
 
 
-def held_out_likelihoods(results: Sequence[Result], source: Source, engine: Engine[Any]) -> Array:
+def fold_likelihoods(results: Sequence[Result], source: Source, engine: Engine[Any]) -> Array:
     """Mean log-likelihood of rows that no fit has seen, nats per unit of weight; NaN for candidates that failed."""
     means = np.full(len(results), np.nan)
     for index, result in enumerate(results):

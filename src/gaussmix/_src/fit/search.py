@@ -24,7 +24,7 @@ from gaussmix._src.engines import engine_for, n_threads
 from gaussmix._src.errors import Failure, FailureKind, NonFiniteLikelihood, Outcome, SingularCovariance
 from gaussmix._src.families.base import Family
 from gaussmix._src.fit.after.stability import RepeatedFits, add_neighbours, compute_stability
-from gaussmix._src.fit.candidates import Candidate, Folds, Result, held_out_likelihoods, mean_and_error, select_lowest
+from gaussmix._src.fit.candidates import Candidate, Folds, Result, fold_likelihoods, mean_and_error, select_lowest
 from gaussmix._src.fit.criteria import CRITERIA, compute_inputs
 from gaussmix._src.fit.features.base import FitOptions
 from gaussmix._src.fit.fit import fit
@@ -237,7 +237,7 @@ class Search:
             problem, plan = replace(self.problem, data=others), replace(self.plan, stage_name=f"without fold {index} ")
             fitted = yield from replace(self, problem=problem, plan=plan).results()
             fold = data.select_rows(partial(folds.is_in_fold, fold=index), size)
-            by_fold.append(held_out_likelihoods(fitted, fold.make_source(), engine))
+            by_fold.append(fold_likelihoods(fitted, fold.make_source(), engine))
             for position, result in enumerate(fitted):
                 if result.failure is not None and validated[position].failure is None:
                     why = Failure(FailureKind.WITHOUT_A_FOLD, cause=result.failure)

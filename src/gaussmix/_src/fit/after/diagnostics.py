@@ -165,11 +165,11 @@ def diagnose_components(final_state: State, names: Names) -> list[Diagnosis]:
     error = final_state.model.covariances.rounding
     for k in (error > MIN_ROUNDING).nonzero()[0].tolist():
         cause = f"nearly singular covariance, so that rounding changes log densities by about {error[k]:.1g} nats"
-        result.append(Diagnosis(k, feature_name(_most_dependent_feature(final_state.model, k), names), None, cause))
+        result.append(Diagnosis(k, feature_name(_max_inflation_feature(final_state.model, k), names), None, cause))
     return result
 
 
-def _most_dependent_feature(model: Model, component: int) -> int:
+def _max_inflation_feature(model: Model, component: int) -> int:
     """The feature that the other features determine most closely in a component."""
     covariances = model.covariances
     inflation = covariances.variances() * covariances.whitening.precision_diagonals()

@@ -35,7 +35,7 @@ AFTER_SEARCH_TOL, AFTER_SEARCH_MAX_STEPS = 1e-5, 300  # of EM after a search; na
 _RIDGE_SETTINGS = RIDGE_FRACTION, TRIMMED_FRACTION, MIN_SPREAD  # how the core makes the automatic one
 MIN_SEARCH_STEPS = 20  # with a lower `max_iter`, "auto" is not a search
 StartFunction = Callable[[Rows, int, np.random.Generator], Assignment]
-Init = str | Sequence[str] | Assignment | StartFunction  # what `init_params` may be
+InitParams = str | Sequence[str] | Assignment | StartFunction  # what `init_params` may be
 
 
 @dataclass(frozen=True, eq=False)
@@ -166,7 +166,7 @@ class Plan:
         return replace(self, starts=starts, fallback_start=fallback_start)
 
     @staticmethod
-    def repeat_starts(init_params: Init, names: Sequence[str], n_init: int) -> list[Any]:
+    def repeat_starts(init_params: InitParams, names: Sequence[str], n_init: int) -> list[Any]:
         """`n_init` starts of each kind that draws. `names` are those in `init_params`."""
         return repeated(names, n_init) if names else [init_params] * (n_init if callable(init_params) else 1)
 

@@ -113,14 +113,14 @@ class SingularColumns:
 def name_columns(columns: Sequence[int], names: Names) -> str:
     """Say "Column 2 (counted from 0) of X is" or "Columns 'a', 'b' of X are"."""
     several = len(columns) > 1
-    return f"Column{'s' * several} {_list_columns_columns(columns, names)} of X {'are' if several else 'is'}"
+    return f"Column{'s' * several} {_list_columns(columns, names)} of X {'are' if several else 'is'}"
 
 
 def _columns_text(columns: Sequence[int], names: Names) -> str:
-    return f"column{'s' * (len(columns) > 1)} {_list_columns_columns(columns, names)}"
+    return f"column{'s' * (len(columns) > 1)} {_list_columns(columns, names)}"
 
 
-def _list_columns_columns(columns: Sequence[int], names: Names) -> str:
+def _list_columns(columns: Sequence[int], names: Names) -> str:
     if names is not None:
         return listed([str(names[column]) for column in columns])
     rest = f" and {len(columns) - 10} more" if len(columns) > 10 else ""

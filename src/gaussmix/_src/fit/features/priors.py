@@ -19,8 +19,8 @@ from gaussmix._src.validation.initial import check_init_parameters
 from gaussmix._src.validation.parameters import check_counts, check_family
 from gaussmix._src.validation.restrictions import check_terms, set_terms
 
-_INITIAL = "weights", "means", "covariances", "precisions"
-MIN_DESCRIBED_ROWS = 0.5  # a component with less describes no row
+_INIT_PREFIXES = "weights", "means", "covariances", "precisions"
+MIN_EXPECTED_ROWS = 0.5  # a component with less describes no row
 
 
 class Priors(FitOption):
@@ -39,7 +39,7 @@ class Priors(FitOption):
 
     def adapt_problem(self, problem: Problem, candidates: Sequence[tuple[Family, int]]) -> Problem:
         terms = self._terms
-        if any(getattr(self.estimator, f"{name}_init", None) is not None for name in _INITIAL):
+        if any(getattr(self.estimator, f"{name}_init", None) is not None for name in _INIT_PREFIXES):
             user_init = check_init_parameters(self.estimator, *candidates[0], problem.data.raw_source)
             terms = terms.with_values(user_init.weights, user_init.means, user_init.covariances)
         return replace(problem, terms=terms)
@@ -66,7 +66,7 @@ def find_prior_only_components(problem: Problem, final_state: State) -> list[int
     if type(objective) is not Posterior or objective.prior is None:  # a variational one tells masses itself
         return []
     total_weight = problem.data.raw_source.profile.total_weight
-    light = np.flatnonzero(final_state.model.weights * total_weight < MIN_DESCRIBED_ROWS).tolist()
+    light = np.flatnonzero(final_state.model.weights * total_weight < MIN_EXPECTED_ROWS).tolist()
     return [k for k in light if k not in final_state.trace.frozen and k not in objective.weighting.fixed]
 
 

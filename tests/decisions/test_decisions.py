@@ -12,8 +12,8 @@ from gaussmix import FAMILIES, GaussianMixture, Mixture, Outcome
 from gaussmix._src.em.curvature.certificate import OptimalityCertificate
 from gaussmix._src.em.objective.stopping import forecast_convergence
 from gaussmix._src.errors import Failure, FailureKind
-from gaussmix._src.fit.candidates import Candidate, Result, highest_within_error, lowest, reasons_and_advice
-from gaussmix._src.fit.criteria import Evidence, aic, aicc
+from gaussmix._src.fit.candidates import Candidate, Result, describe_failures, select_lowest, select_within_error
+from gaussmix._src.fit.criteria import CriterionInputs, aic, aicc
 from gaussmix._src.fit.fitted import Ending
 
 
@@ -26,27 +26,27 @@ def results(*sizes: int) -> list[Result]:
 @pytest.mark.parametrize("best", [-1e4, -3.0, 0.0, 1e6])
 def test_criteria_that_rounding_may_have_parted_are_equal(best: float) -> None:
     step = 1e-10 * abs(best)
-    assert lowest(results(9, 5), np.array([best, best + 0.5 * step])) == 1
-    assert lowest(results(9, 5), np.array([best, best + max(2 * step, 1e-9)])) == 0
+    assert select_lowest(results(9, 5), np.array([best, best + 0.5 * step])) == 1
+    assert select_lowest(results(9, 5), np.array([best, best + max(2 * step, 1e-9)])) == 0
 
 
 def test_a_candidate_exactly_one_error_below_the_highest_is_within_it() -> None:
-    assert highest_within_error(results(9, 5), np.array([2.0, 1.5]), np.array([0.5, 9.0])) == 1
-    assert highest_within_error(results(9, 5), np.array([2.0, 1.25]), np.array([0.5, 9.0])) == 0
-    assert highest_within_error(results(9, 5), np.array([2.0, 1.25]), np.array([0.0, 9.0])) == 0
+    assert select_within_error(results(9, 5), np.array([2.0, 1.5]), np.array([0.5, 9.0])) == 1
+    assert select_within_error(results(9, 5), np.array([2.0, 1.25]), np.array([0.5, 9.0])) == 0
+    assert select_within_error(results(9, 5), np.array([2.0, 1.25]), np.array([0.0, 9.0])) == 0
 
 
 def test_aicc_is_finite_from_two_rows_more_than_parameters() -> None:
-    evidence = Evidence(log_likelihood=-7.0, classified=-7.0, n_parameters=3, row_weight=5.0)
+    evidence = CriterionInputs(log_likelihood=-7.0, classification_likelihood=-7.0, n_parameters=3, row_weight=5.0)
     assert aicc(evidence) == aic(evidence) + 2 * 3 * 4 / 1
-    assert aicc(Evidence(-7.0, -7.0, 3, 4.0)) == math.inf
+    assert aicc(CriterionInputs(-7.0, -7.0, 3, 4.0)) == math.inf
 
 
 def test_advice_that_helps_against_several_failures_is_given_once() -> None:
     candidate = Candidate(FAMILIES["full"], 1)
     kinds = FailureKind.NOT_ENOUGH_ROWS, FailureKind.SINGULAR, FailureKind.SINGULAR
     failed = [Result(candidate, None, 1, None, Failure(kind), 0.0) for kind in kinds]
-    assert reasons_and_advice(failed) == (
+    assert describe_failures(failed) == (
         "2 × singular covariance, 1 × fewer rows than components.",
         "Lower n_components, raise reg_covar, or drop columns that are constant or follow from others.",
     )

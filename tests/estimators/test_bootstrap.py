@@ -9,7 +9,7 @@ from gaussmix import FAMILIES, GaussianMixture, Mixture, Restrictions
 from gaussmix._src.em.curvature.natural import NaturalScale, Stacked
 from gaussmix._src.em.step import one_call
 from gaussmix._src.fit.after import bootstrap as module
-from gaussmix._src.fit.after.bootstrap import RESAMPLINGS, _ComponentRows
+from gaussmix._src.fit.after.bootstrap import RESAMPLING_KINDS, _ComponentMatcher
 
 N, D = 90, 2
 
@@ -27,7 +27,7 @@ def fitted(X=None, weight=None, error=None, **parameters):
 @pytest.mark.parametrize("family", ["full", "tied", "diag", "EII"])
 @pytest.mark.parametrize(
     ("kind", "noise"),
-    [(kind, False) for kind in RESAMPLINGS] + [(kind, True) for kind in RESAMPLINGS if kind != "parametric"],
+    [(kind, False) for kind in RESAMPLING_KINDS] + [(kind, True) for kind in RESAMPLING_KINDS if kind != "parametric"],
 )
 def test_the_bits_depend_neither_on_threads_nor_on_the_path_nor_on_the_pieces(family, kind, noise, monkeypatch):
     X, weight = rows(), np.random.default_rng(0).integers(1, 3, N).astype(float)
@@ -72,7 +72,7 @@ def test_a_refit_to_the_rows_themselves_is_the_fit(case, monkeypatch):
     drawn = gm.bootstrap(X, 6, random_state=0, **how)
     assert (drawn.bse[~np.isin(drawn.links, ["logit"])] > 0).any()
     assert np.isfinite(drawn.draws).all()
-    monkeypatch.setattr(module, "_drawn_weights", lambda how, collect, n, *_: np.repeat(collect[None], n, axis=0))
+    monkeypatch.setattr(module, "_draw_row_weights", lambda how, collect, n, *_: np.repeat(collect[None], n, axis=0))
     found = gm.bootstrap(X, 2, **how)
     scale = NaturalScale.at_model(gm.mixture_._model)
     np.testing.assert_allclose(found.params, scale.values(gm.mixture_._model), rtol=1e-3, atol=1e-3)
@@ -85,7 +85,7 @@ def test_components_are_found_again_by_their_rows():
     problem = fitted(X, n_components=3)._inference_problem(X, None, None, None)
     orders = [[0, 1, 2], [2, 0, 1], [1, 0, 2]]
     found = Stacked.from_models([model.take(order) for order in orders])
-    back, similarity = _ComponentRows.from_model(problem, model).orders(found)
+    back, similarity = _ComponentMatcher.from_model(problem, model).match_components(found)
     np.testing.assert_allclose(similarity, 1)
     np.testing.assert_array_equal(found.values(back), np.tile(NaturalScale.at_model(model).values(model), (3, 1)))
 

@@ -42,7 +42,7 @@ def path(tmp_path):
 def stop_at(monkeypatch):
     """Let fits stop after so many states; None lets them go on to their end. The core makes few steps in a call."""
     monkeypatch.setattr("gaussmix._src.engines.complete.run.MAX_CALL_SECONDS", 0.0)
-    noted = checkpoints.Checkpoint._note_states
+    noted = checkpoints.Checkpoint._record_states
 
     def set_limit(n_states):
         seen = iter(range(n_states)) if n_states is not None else iter(int, 1)
@@ -53,7 +53,7 @@ def stop_at(monkeypatch):
                     raise Stop
                 yield state
 
-        monkeypatch.setattr(checkpoints.Checkpoint, "_note_states", stopping)
+        monkeypatch.setattr(checkpoints.Checkpoint, "_record_states", stopping)
 
     return set_limit
 
@@ -438,6 +438,6 @@ def test_the_end_of_each_start_is_noted(rows, path, monkeypatch):
     """Also where no start takes so long that it is noted in between."""
     written = []
     monkeypatch.setattr(checkpoints, "SECONDS_BETWEEN_WRITES", np.inf)
-    monkeypatch.setattr(checkpoints.Checkpoint, "_write_beside", lambda self: written.append(self._record().fits[""]))
+    monkeypatch.setattr(checkpoints.Checkpoint, "_write_async", lambda made: written.append(made._record().fits[""]))
     GaussianMixture(4, init_params="random", n_init=3, random_state=3, checkpoint=path).fit(rows)
     assert [(stand.n_done, len(stand.ends), stand.state) for stand in written] == [(1, 1, None), (2, 2, None)]

@@ -11,7 +11,7 @@ import pytest
 
 import gaussmix
 from gaussmix import BayesianGaussianMixture, FactorAnalyzer, Full, GaussianMixture, GaussianMixtureIC, Restrictions
-from gaussmix._src.fit.features.table import FEATURES, UNSUPPORTED
+from gaussmix._src.fit.features.table import OPTION_PARAMETERS, UNSUPPORTED_PAIRS
 
 PAGE = Path(__file__).parents[2] / "docs/guide/combining.md"
 RNG = np.random.default_rng(0)
@@ -113,12 +113,12 @@ FEW = slice(0, 60)
 MEANS, SHAPES = ROWS[[0, 1]], np.broadcast_to(np.eye(3), (2, 3, 3))
 # A value of each parameter that uses a feature of a fit, and what is true of such a fit.
 ASKING: dict[str, tuple[Any, Callable[[GaussianMixture], bool]]] = {
-    "X_error": (np.full(3, 0.3), lambda fit: fit._fitted.facts.has_errors),
-    "weight_type": ("precision", lambda fit: fit._fitted.facts.row_weight == 60),
+    "X_error": (np.full(3, 0.3), lambda fit: fit._fitted.row_summary.has_errors),
+    "weight_type": ("precision", lambda fit: fit._fitted.row_summary.row_weight == 60),
     "noise": (True, lambda fit: fit.noise_weight_ > 0),
-    "labels": (OPTIONS["`labels`"][1]["labels"][FEW], lambda fit: fit._fitted.facts.log_likelihood is None),
+    "labels": (OPTIONS["`labels`"][1]["labels"][FEW], lambda fit: fit._fitted.row_summary.log_likelihood is None),
     "trim": (0.05, lambda fit: np.isfinite(fit.cutoff_)),
-    "prior": ("default", lambda fit: fit._fitted.facts.log_likelihood is None),
+    "prior": ("default", lambda fit: fit._fitted.row_summary.log_likelihood is None),
     "restrictions": (Restrictions(equal_weights=True), lambda fit: np.ptp(fit.weights_) < 1e-9),
     "degenerate": ("repair", lambda fit: not fit.outcome_.collapsed),
     "weights_init": ([0.5, 0.5], lambda fit: len(fit.outcome_.traces) == 1),
@@ -150,7 +150,7 @@ def with_features(*names: str) -> Iterator[tuple[GaussianMixture, dict[str, Any]
 
 
 def test_every_feature_is_tried() -> None:
-    assert {name for names in FEATURES.values() for name in names} - OTHERS == ASKING.keys()
+    assert {name for names in OPTION_PARAMETERS.values() for name in names} - OTHERS == ASKING.keys()
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -171,4 +171,4 @@ def test_two_features_give_a_right_fit_or_one_clear_error(
             assert np.isfinite(estimator.lower_bound_), (name, other)
             assert [each for each in (name, other) if not ASKING[each][1](estimator)] == [], (name, other)
         assert len(set(ends)) == 1, (name, other)
-        assert isinstance(ends[0], bytes) or ends[0] in UNSUPPORTED.values(), (name, other)
+        assert isinstance(ends[0], bytes) or ends[0] in UNSUPPORTED_PAIRS.values(), (name, other)

@@ -36,7 +36,7 @@ def test_the_table_has_what_the_estimators_say():
 
 def test_held_out_scores_are_those_of_scikit_learn():
     found = compare(fits(), X, cv=4).set_index("name")
-    folds = PredefinedSplit(Folds(4, 0).folds_at(slice(0, len(X))))
+    folds = PredefinedSplit(Folds(4, 0).assign_folds(slice(0, len(X))))
     for name in fits():
         scores = cross_val_score(GaussianMixture(int(name), random_state=0), X, cv=folds)
         assert found["cv"][name] == pytest.approx(scores.mean())
@@ -56,7 +56,7 @@ def test_weights_and_errors_count_as_in_the_fits():
     heavy = np.r_[np.full(10, 100.0), np.ones(50)]
     fit = {"a": GaussianMixture(1).fit(X[:60], sample_weight=heavy)}
     scores, weights = [], []
-    for others, fold in PredefinedSplit(Folds(3, 0).folds_at(slice(0, 60))).split():
+    for others, fold in PredefinedSplit(Folds(3, 0).assign_folds(slice(0, 60))).split():
         again = GaussianMixture(1).fit(X[others], sample_weight=heavy[others])
         scores.append(again.score(X[fold], sample_weight=heavy[fold]))
         weights.append(heavy[fold].sum())

@@ -12,7 +12,7 @@ import gaussmix
 from gaussmix import FAMILIES, Bootstrap, Dirichlet, GaussianMixture, Inference, Mixture, Noise, Restrictions
 from gaussmix._src.em.curvature.natural import NaturalScale
 from gaussmix._src.fit.after import bootstrap
-from gaussmix._src.fit.after.inference import INFORMATION_KINDS, Ascent
+from gaussmix._src.fit.after.inference import INFORMATION_KINDS, ObjectiveMaximiser
 from gaussmix._src.interfaces.moment_spec import Second
 
 N, K, D = 240, 2, 2
@@ -246,13 +246,13 @@ def test_where_only_the_ridge_holds_components_up_none_has_errors(structure, rng
 def test_a_negative_variance_is_0_within_rounding_and_unknown_beyond(part, monkeypatch):
     gm = fitted()
     true = gm.inference(rows(), kind="sandwich")
-    at_fit = Ascent.information
+    at_fit = ObjectiveMaximiser.compute_information
 
     def rounded(*given, **named):
         found = at_fit(*given, **named)
         return replace(found, outer=-part * found.matrix)
 
-    monkeypatch.setattr(Ascent, "information", rounded)
+    monkeypatch.setattr(ObjectiveMaximiser, "compute_information", rounded)
     found = gm.inference(rows(), kind="sandwich")
     if part < 0.1:
         np.testing.assert_array_equal(found.bse, 0)
@@ -484,7 +484,7 @@ def test_where_formulas_fall_short_it_takes_refits_and_says_why(meaning):
 def test_without_refits_it_says_what_formulas_are_worth(why, monkeypatch):
     X = rows(apart=1.5)
     gm = fitted(X)
-    limits = {"refits take long": ("MAX_FAST_WORK", 1), "refits collapse": ("MAX_COLLAPSED_FRACTION", -1)}
+    limits = {"refits take long": ("MAX_FAST_REFIT_COST", 1), "refits collapse": ("MAX_COLLAPSED_FRACTION", -1)}
     monkeypatch.setattr(bootstrap, *limits[why])
     found = gm.inference(X)
     assert isinstance(found, Inference)
@@ -525,5 +525,5 @@ def test_refits_that_the_core_does_not_make_count_as_slower():
         gm = fitted(each, **parameters)
         for times in (1, 10, 50):
             problem = gm._inference_problem(np.tile(each, (times, 1)), None, None, None)
-            quick.append(bootstrap.are_quick(problem, gm.mixture_._model))
+            quick.append(bootstrap.is_refit_fast(problem, gm.mixture_._model))
     assert quick == [True] * 9 + [True, True, False] + [True, False, False]

@@ -235,13 +235,13 @@ def test_held_out_rows_decide_by_one_standard_error(X):
 def test_folds_are_random_and_of_equal_size(n_folds):
     """Each part of the rows is as in all of them; numbers of rows say nothing about their folds."""
     folds, n_rows = Folds(n_folds, 7), 60_000 + n_folds // 2
-    of_all = folds.folds_at(slice(0, n_rows))
+    of_all = folds.assign_folds(slice(0, n_rows))
     sizes = np.bincount(of_all, minlength=n_folds)
-    assert sizes.tolist() == [folds.size(fold, n_rows) for fold in range(n_folds)]
+    assert sizes.tolist() == [folds.fold_size(fold, n_rows) for fold in range(n_folds)]
     assert np.ptp(sizes) <= 1
     for first, end in (0, 1), (5, 5), (3, 40_001), (59_999, n_rows):
-        np.testing.assert_array_equal(folds.folds_at(slice(first, end)), of_all[first:end])
-    other = Folds(n_folds, 8).folds_at(slice(0, n_rows))
+        np.testing.assert_array_equal(folds.assign_folds(slice(first, end)), of_all[first:end])
+    other = Folds(n_folds, 8).assign_folds(slice(0, n_rows))
     for one, another in (of_all, other), (of_all[:-n_folds], of_all[n_folds:]), (of_all, np.arange(n_rows) % n_folds):
         deviation = np.sqrt((1 - 1 / n_folds) / n_folds / len(one))
         assert abs((one == another).mean() - 1 / n_folds) < 5 * deviation
@@ -252,7 +252,7 @@ def test_held_out_means_and_errors_are_those_of_folds(labels, X):
     """The same folds, fitted one by one; held-out rows are judged without their labels."""
     chosen = GaussianMixtureIC([2], covariance_type="full", criterion="cv", n_folds=4, random_state=1)
     chosen.fit(X, labels=labels)
-    fold = Folds(4, int(check_seed(1).integers(2**63))).folds_at(slice(0, len(X)))
+    fold = Folds(4, int(check_seed(1).integers(2**63))).assign_folds(slice(0, len(X)))
     scores = []
     for number in range(4):
         gm = GaussianMixture(2, init_params="hierarchical", reg_covar=0, tol=1e-6, max_iter=1000)

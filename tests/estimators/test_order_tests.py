@@ -139,11 +139,11 @@ def test_the_em_test():
 def test_steps_of_the_em_test_never_lower_what_it_raises():
     x = rows(0.0, 2.0)[:, 0]
     x = (x - x.mean()) / x.std()
-    shares, means, variances = em_module._starts(x)
-    heights = [em_module._penalised_likelihood(x, shares, means, variances)]
+    shares, means, variances = em_module._initial_parameters(x)
+    heights = [em_module._penalised_log_likelihood(x, shares, means, variances)]
     for _ in range(30):
-        means, variances = em_module._maximised(x, em_module._second_responsibilities(x, shares, means, variances))
-        heights.append(em_module._penalised_likelihood(x, shares, means, variances))
+        means, variances = em_module._m_step(x, em_module._second_responsibilities(x, shares, means, variances))
+        heights.append(em_module._penalised_log_likelihood(x, shares, means, variances))
     assert (np.diff(heights, axis=0) >= -1e-10).all()
 
 

@@ -176,7 +176,7 @@ def test_a_step_forgets_what_is_of_the_first_rows_alone(rng):
     stream.partial_fit(rows[LEAF_ROWS:])
     assert stream.outcome_.reason == "Online steps followed the fit to the first rows."
     assert (stream.outcome_.rate, stream.outcome_.traces) == (None, [])
-    assert stream._fitted.facts is None
+    assert stream._fitted.row_summary is None
 
 
 def test_fit_forgets_the_stream(rng):
@@ -327,7 +327,7 @@ DAMAGE = {
 def test_a_stream_that_contradicts_its_mixture_is_not_loaded(what, rng, tmp_path):
     stream, changes = streamed().partial_fit(rows_of(rng)), DAMAGE[what]
     details = make_details(stream)
-    table = {name: changes.get(name, lambda same: same)(cell) for name, (cell,) in stream._stream.table().items()}
+    table = {name: changes.get(name, lambda same: same)(cell) for name, (cell,) in stream._stream.to_table().items()}
     plain = {"table": [[name, [_plain(cell)]] for name, cell in table.items()]}
     attributes = {**details.estimator.attributes, "_stream_table": plain}
     if not changes:

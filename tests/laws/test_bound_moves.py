@@ -254,7 +254,7 @@ def test_parts_of_the_rows_are_only_a_start(rng, monkeypatch) -> None:
     monkeypatch.setattr(fast_path, "LEAF_ROWS", 100)  # so that each step of EM is a pass
     found = []
     for least in (1000, 10**9):
-        monkeypatch.setattr(problem, "MIN_PART_VALUES", least)
+        monkeypatch.setattr(problem, "MIN_SUBSAMPLE_VALUES", least)
         passes.clear()
         found.append((BayesianGaussianMixture(12, random_state=0).fit(rows), passes.count(8000)))
     (with_parts, n_passes), (without, n_more) = found
@@ -264,7 +264,7 @@ def test_parts_of_the_rows_are_only_a_start(rng, monkeypatch) -> None:
 
 def test_a_component_without_halves_is_cut_again_from_all_rows_alone(monkeypatch) -> None:
     """Parts have about 2,500 and 10,000 of the rows. On the first, halves of one of three clusters are refused."""
-    monkeypatch.setattr(problem, "MIN_PART_VALUES", 2**12)
+    monkeypatch.setattr(problem, "MIN_SUBSAMPLE_VALUES", 2**12)
     rng, tries = np.random.default_rng(0), []
     born = Births.split
 
@@ -282,10 +282,10 @@ def test_a_component_without_halves_is_cut_again_from_all_rows_alone(monkeypatch
 
 def test_parts_have_the_weight_of_their_rows(rng) -> None:
     rows, weight = rng.normal(size=(350_000, 12)), rng.integers(1, 5, 350_000).astype(float)
-    data = problem.Data(ArraySource(rows, weight))
-    totals = [data.unit * part.weight.sum() for part in data.parts(np.random.default_rng(0))]
+    data = problem.TrainingData(ArraySource(rows, weight))
+    totals = [data.weight_unit * part.weight.sum() for part in data.draw_subsamples(np.random.default_rng(0))]
     np.testing.assert_allclose(totals, weight.sum() * np.array([16_380, 65_520]) / 350_000, rtol=0.02)
-    assert not list(problem.Data(ArraySource(rows[:100])).parts(np.random.default_rng(0)))
+    assert not list(problem.TrainingData(ArraySource(rows[:100])).draw_subsamples(np.random.default_rng(0)))
 
 
 @pytest.mark.parametrize("is_full", [True, False], ids=["covariances", "variances"])

@@ -114,7 +114,7 @@ def test_a_step_with_a_prior_or_noise_or_of_incomplete_rows_is_that_of_the_loop(
     rows = with_holes(rows, rng) if "is_missing" in given else rows
     estimator = GaussianMixture(2, covariance_type=family, max_iter=1, random_state=0, reg_covar=1e-3, **parameters)
     problem, plan = checked(estimator, rows, 30 * rng.random(150), error=given.get("error"))
-    start = fit_of(problem, plan).run.model
+    start = fit_of(problem, plan).final_state.model
     assert problem.source.is_incomplete is bool(given)
     check_steps(problem.source, problem.engine, start, problem.objective, case)
 

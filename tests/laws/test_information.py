@@ -36,7 +36,7 @@ def begun(rows=None, n_steps=1, weight=None, labels=None, error=None, **paramete
     problem, plan = checked(estimator, rows, weight, labels, error)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return problem, fit(problem, plan).run
+        return problem, fit(problem, plan).final_state
 
 
 def information_of(problem, run, **how):
@@ -242,7 +242,7 @@ def test_variances_are_held_at_a_bound_that_those_of_the_rows_exceed(spread, is_
 
 def trimmed_height(problem, model, share):
     """The mean log density of the likeliest rows."""
-    log_density = np.sort(problem.engine.log_density(problem.data.source().whole, model.parameters))
+    log_density = np.sort(problem.engine.log_density(problem.data.make_source().whole, model.parameters))
     return log_density[round(share * len(log_density)) :].mean()
 
 

@@ -12,7 +12,7 @@ from gaussmix import open as open_files
 from gaussmix._src.em.initialisation.sample import distinct_rows
 from gaussmix._src.em.search.split_and_merge import REFINE_SAMPLE_SIZES, SEARCH_SAMPLE_SIZES, split_and_merge
 from gaussmix._src.engines import choose
-from gaussmix._src.fit.problem import Data
+from gaussmix._src.fit.problem import TrainingData
 from gaussmix._src.model import Model
 from gaussmix._src.sources.array import ArraySource
 from gaussmix._src.testing.closeness import assert_same_bits
@@ -113,11 +113,11 @@ def test_where_there_is_nothing_to_find_the_answer_is_that_of_the_plain_start(ro
 
 def searched(rows, weight=None, n_jobs=1, seed=0):
     sample, engine = distinct_rows(ArraySource(rows, weight)), choose(n_jobs)
-    data = Data(ArraySource(rows, weight))
+    data = TrainingData(ArraySource(rows, weight))
     places = np.linspace(0, len(sample.rows) - 1, 6).astype(int)
     covariances = FAMILIES["full"].covariances(np.tile(9 * np.eye(2), (6, 1, 1)), 6, 2)
     start = Model(np.full(6, 1 / 6), sample.rows[places], covariances, FAMILIES["full"])
-    return split_and_merge(start, sample, engine, data.objective(1e-3), np.random.default_rng(seed))
+    return split_and_merge(start, sample, engine, data.likelihood_objective(1e-3), np.random.default_rng(seed))
 
 
 def test_order_and_number_of_equal_rows_and_threads_change_no_bit(rng):

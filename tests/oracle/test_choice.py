@@ -14,7 +14,7 @@ from tables import rows_of
 from gaussmix import GaussianMixture, GaussianMixtureIC, Mixture
 from gaussmix._src.engines import choose
 from gaussmix._src.families import family_named
-from gaussmix._src.fit.criteria import bic, compute_evidence, icl
+from gaussmix._src.fit.criteria import bic, compute_inputs, icl
 from gaussmix._src.mixture.compare.merging import merge_by_entropy
 
 TABLES = OPTIONS["criteria"]["fits"]
@@ -38,7 +38,7 @@ def test_bic_and_icl_are_those_of_mclust(name):
         )
         with pytest.warns(ConvergenceWarning):
             gm.fit(rows)
-        evidence = compute_evidence(gm.mixture_._model, gm.mixture_.n_parameters, ArraySource(rows), choose(), 1.0)
+        evidence = compute_inputs(gm.mixture_._model, gm.mixture_.n_parameters, ArraySource(rows), choose(), 1.0)
         assert bic(evidence) == pytest.approx(-fit["bic"], rel=1e-9), fit
         assert icl(evidence) == pytest.approx(-fit["icl"], rel=1e-6), fit
 

@@ -18,7 +18,7 @@ from gaussmix._src.errors import counted, not_one_of
 from gaussmix._src.families.base import FAMILIES, family_named, family_names, is_family
 from gaussmix._src.families.factor_analyzer import NOISES
 from gaussmix._src.families.structures import Full
-from gaussmix._src.fit.criteria import CRITERIA, HIGHER
+from gaussmix._src.fit.criteria import CRITERIA, HIGHER_IS_BETTER
 from gaussmix._src.restrictions import Restrictions
 from gaussmix._src.sources.base import Source
 from gaussmix._src.sources.opening import DEFAULT_MEMORY, check_memory, open
@@ -336,7 +336,7 @@ criterion = option(
     "--criterion",
     "What decides: the lowest of these; the highest of cv, the likelihood of held-out rows, or of stability, the "
     "agreement of labels of repeated fits.",
-    type=click.Choice([*CRITERIA, *HIGHER], case_sensitive=False),
+    type=click.Choice([*CRITERIA, *HIGHER_IS_BETTER], case_sensitive=False),
     default="bic",
 )
 

@@ -22,7 +22,7 @@ from gaussmix._src.engines import choose
 from gaussmix._src.errors import ParameterTypeError, listed
 from gaussmix._src.estimators.base import Estimator
 from gaussmix._src.estimators.fitted_array import MATRICES, ArraySnapshot, FittedArray, Floats, build_model, lacking
-from gaussmix._src.fit.fitted import Fitted
+from gaussmix._src.fit.fitted import FitResult
 from gaussmix._src.model import Model
 from gaussmix._src.numerics.arrays import narrowed
 from gaussmix._src.sources.array import ArraySource
@@ -135,7 +135,7 @@ class MixtureAttributes(Estimator):
                 raise AttributeError(f"{kind} has no {name}. Use {other}.")
             return object.__getattribute__(self, name)  # raises, in Python's words or those of an attribute
 
-    def _stored(self) -> Fitted | None:
+    def _stored(self) -> FitResult | None:
         """The fit, without what was changed by hand since; None if there is none."""
         return vars(self).get("_fitted")
 
@@ -175,7 +175,7 @@ class MixtureAttributes(Estimator):
 
     def _become(self, model: Model, names: tuple[str, ...] | None = None, dtype: np.dtype[Any] | None = None) -> None:
         """Become a model that was set by hand, with arrays of a type."""
-        fitted = Fitted.by_hand(model, names, self._stored())
+        fitted = FitResult.from_user_model(model, names, self._stored())
         self._fitted = fitted if dtype is None else replace(fitted, dtype=dtype)
         self._rows = "fit did not find this mixture"
         self._expect_features()

@@ -20,7 +20,7 @@ from gaussmix._src import formats, report, validation
 from gaussmix._src.engines import engine_for
 from gaussmix._src.engines.base import Engine
 from gaussmix._src.estimators.sklearn_bases import BaseEstimator
-from gaussmix._src.fit.fitted import Ending, Fitted, read_values
+from gaussmix._src.fit.fitted import Ending, FitResult, read_values
 from gaussmix._src.formats.record import Damaged, Details, EstimatorRecord, FitRecord, PathOrFile, Record
 from gaussmix._src.formats.values import Reader, from_plain, plain
 from gaussmix._src.interfaces.block import Block
@@ -105,7 +105,7 @@ class Estimator(BaseEstimator):
     _names_without_frame: Sequence[str] | None = field(init=False, default=None)
 
     @property
-    def _fitted(self) -> Fitted:
+    def _fitted(self) -> FitResult:
         """What the fit found; raises NotFittedError before, and ValueError where arrays changed by hand can't be."""
         fields = vars(self)
         if "_arrays" in fields or "_fitted" not in fields:
@@ -113,7 +113,7 @@ class Estimator(BaseEstimator):
         return fields["_fitted"]
 
     @_fitted.setter
-    def _fitted(self, fitted: Fitted) -> None:
+    def _fitted(self, fitted: FitResult) -> None:
         before = vars(self).get("_fitted")
         if before is None or before.model is not fitted.model:
             for name in ("_arrays", "_rows"):  # of the mixture before
@@ -208,7 +208,7 @@ class Estimator(BaseEstimator):
         lacking = [key for key in cls._attributes if key not in saved.attributes]
         if lacking and cls._needs_attributes:
             raise Damaged(f"it lacks {lacking[0]!r}")
-        estimator._fitted = Fitted.from_file(model, names, np.dtype(dtype), saved.attributes)
+        estimator._fitted = FitResult.from_file(model, names, np.dtype(dtype), saved.attributes)
         estimator._wake(read_values(cls._attributes, saved.attributes))
         estimator._expect_features()
         return estimator
@@ -257,7 +257,7 @@ class Estimator(BaseEstimator):
         html = {"text/html": self._repr_html_inner()} if get_config()["display"] == "diagram" else {}
         return {"text/plain": repr(self), **html}
 
-    def _fit_facts(self) -> Fitted:
+    def _fit_facts(self) -> FitResult:
         """What the fit knows, for summaries and other reports; raises NotFittedError."""
         return self._fitted
 
@@ -306,7 +306,7 @@ def make_details(estimator: Estimator, names: tuple[str, ...] | None = None, fit
     values = {key: value for key, value in estimator.get_params(deep=False).items() if key != "callbacks"}  # functions
     parameters = {key: plain(f"{name}: {key}", value) for key, value in values.items()}
     fitted = estimator._fitted
-    attributes = {key: plain(key, value) for key, value in (fitted.plain() | estimator._own()).items()}
+    attributes = {key: plain(key, value) for key, value in (fitted.to_saved_values() | estimator._own()).items()}
     dtype = fitted.dtype.name if fitted.dtype.name in _DTYPES else _DTYPES[-1]
     return Details(names, dtype, fit, EstimatorRecord(name, parameters, attributes))
 

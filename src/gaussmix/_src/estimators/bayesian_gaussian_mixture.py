@@ -19,12 +19,12 @@ from gaussmix._src.estimators.fitting import check_hooks, fit_rows, make_fitted,
 from gaussmix._src.estimators.posterior_estimator import PosteriorEstimator
 from gaussmix._src.families import Structure
 from gaussmix._src.families.base import Family, check_features
-from gaussmix._src.fit.bound_moves import FitMoves
-from gaussmix._src.fit.features.base import Features
+from gaussmix._src.fit.bound_moves import VariationalMoves
+from gaussmix._src.fit.features.base import FitOptions
 from gaussmix._src.fit.fit import fit
-from gaussmix._src.fit.fitted import RowFacts
+from gaussmix._src.fit.fitted import RowSummary
 from gaussmix._src.fit.plan import ModelStart, Plan
-from gaussmix._src.fit.problem import Data, Problem
+from gaussmix._src.fit.problem import Problem, TrainingData
 from gaussmix._src.model import Model
 from gaussmix._src.validation.incomplete import check_pairs
 from gaussmix._src.validation.parameters import CHECKS, check_flag, check_ridge, check_start_names
@@ -166,19 +166,19 @@ class BayesianGaussianMixture(PosteriorEstimator):
     verbose: int = 0
     verbose_interval: int = 10
 
-    def _find(self, X: RowsLike, sample_weight: ArrayLike | None, features: Features) -> None:
+    def _find(self, X: RowsLike, sample_weight: ArrayLike | None, options: FitOptions) -> None:
         began = perf_counter()
-        problem, plan = self._checked(X, sample_weight, features)
+        problem, plan = self._checked(X, sample_weight, options)
         warn(check_features(self.covariance_type, problem.source.n_features))
-        run, ends = fit(problem, plan, features)
-        facts = RowFacts.from_source(problem.data.original, X, None, began)
+        run, ends = fit(problem, plan, options)
+        facts = RowSummary.from_source(problem.data.raw_source, X, None, began)
         fitted = make_fitted(problem, plan, run, ends, facts, self._names)
         objective = problem.objective
         assert isinstance(objective, Variational), "made by `check_prior`"
         model = self._keep_posterior(objective.approximation(run.model), self.n_components)
-        self._finish(replace(fitted, model=model), features, problem, run, X)
+        self._finish(replace(fitted, model=model), options, problem, run, X)
 
-    def _checked(self, X: RowsLike, sample_weight: ArrayLike | None, features: Features) -> tuple[Problem, Plan]:
+    def _checked(self, X: RowsLike, sample_weight: ArrayLike | None, options: FitOptions) -> tuple[Problem, Plan]:
         """Return what is fitted and how, from everything that the user passed."""
         check_hooks(self)
         n_components, family = check_count("n_components", self.n_components, 1), check_conjugate(self)
@@ -191,23 +191,23 @@ class BayesianGaussianMixture(PosteriorEstimator):
         if is_birth and not has_moves:
             raise ValueError('init_params="birth" needs split_merge=True. Choose another start, such as "kmeans".')
         names = ("kmeans",) if is_birth else check_start_names(self.init_params)
-        source = check_counts_of_rows(fit_rows(self, X, sample_weight, features))
+        source = check_counts_of_rows(fit_rows(self, X, sample_weight, options))
         n_initial = 1 if is_birth else n_components
         check_enough_rows(source, n_initial)
         terms = check_prior(self, family, n_components, source.n_features, ridge)
         if source.may_miss:
             check_pairs(source, [family], self._names)
-        problem = Problem(Data(source), family, n_initial, self._engine(source), ridge, terms=terms)
+        problem = Problem(TrainingData(source), family, n_initial, self._engine(source), ridge, terms=terms)
         plan = Plan(
             Plan.repeat_starts("kmeans" if is_birth else self.init_params, names, n_init),
             self._rng(),
             Stopping(tolerance / source.row_totals.total_weight, max_steps),
             is_accelerated=has_moves,  # without moves the course is scikit-learn's, to the step
-            moves=partial(FitMoves, n_components) if has_moves else None,
+            make_moves=partial(VariationalMoves, n_components) if has_moves else None,
             check_maximum=False,
-            in_one_call=False,
+            can_run_in_engine=False,
         )
-        return with_features(features, problem, plan, [(family, n_components)])
+        return with_features(options, problem, plan, [(family, n_components)])
 
     def _model_start(self, problem: Problem) -> ModelStart | None:
         """The start of a fit that continues from the one before; None if there is none like it."""

@@ -23,11 +23,11 @@ from gaussmix._src.estimators.sklearn_bases import ClassifierMixin
 from gaussmix._src.families.base import FAMILIES, is_separate
 from gaussmix._src.fit.after.diagnostics import SingularColumns, diagnose_components
 from gaussmix._src.fit.classes import ClassFit, LabelledRows, count_classes
-from gaussmix._src.fit.features.table import fit_features
+from gaussmix._src.fit.features.table import find_options
 from gaussmix._src.fit.fit import find_certificate
-from gaussmix._src.fit.fitted import Ending, Fitted, RowFacts
+from gaussmix._src.fit.fitted import Ending, FitResult, RowSummary
 from gaussmix._src.fit.plan import Plan
-from gaussmix._src.fit.problem import Data, Problem
+from gaussmix._src.fit.problem import Problem, TrainingData
 from gaussmix._src.formats.record import Damaged
 from gaussmix._src.formats.values import Reader, array_reader, instance
 from gaussmix._src.mixture.class_mixtures import ClassMixtures
@@ -182,18 +182,18 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
                 self.classes_, codes = targets.check_classes(y, source.n_rows)
                 source = source.with_assignment(codes)
             source = check_counts_of_rows(source, self.weight_type, is_silent=not self._is_choice)
-            features = fit_features(self, {})
-            known = LabelledRows(Data(source), len(self.classes_), self._engine(source), features)
-            targets.check_mass(known.mass, self.classes_)
-            self._check_parameters(source.n_features, is_complete=known.is_complete)
+            options = find_options(self, {})
+            known = LabelledRows(TrainingData(source), len(self.classes_), self._engine(source), options)
+            targets.check_mass(known.class_weights, self.classes_)
+            self._check_parameters(source.n_features, is_complete=known.is_fully_labelled)
             stopping = Stopping(parameters.check_tol(self.tol) or 0.0, parameters.CHECKS["max_iter"](self.max_iter))
             if self.n_components is None:
                 best = self._one_component_each(known, stopping)
             else:
                 best = self._several_components_each(known, stopping, began)
-            self._publish_classes(best, known, RowFacts.from_source(source, rows, None, began))
-            if best.fitted is not None:
-                warn_about_run(best.fitted[0])
+            self._publish_classes(best, known, RowSummary.from_source(source, rows, None, began))
+            if best.em_fit is not None:
+                warn_about_run(best.em_fit[0])
         return self
 
     def predict(self, X: ArrayLike) -> NDArray[Any]:
@@ -282,16 +282,16 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
 
     def _one_component_each(self, known: LabelledRows, stopping: Stopping) -> ClassFit:
         """One component for each class, with the best of the structures that are named."""
-        n_features = known.data.original.n_features
+        n_features = known.data.raw_source.n_features
         families = parameters.check_families(self, n_features)
         for sentence in parameters.one_feature_notes(self.covariance_type) if n_features == 1 else ():
             warn(sentence)
         ridge = parameters.check_ridge(self._chosen_reg_covar, families)
         try:
-            fit = known.best_of_one_component_each(families, ridge, stopping)
+            fit = known.fit_one_component_each(families, ridge, stopping)
         except SingularCovarianceError as error:
             classes = ", ".join(repr(self.classes_.tolist()[index]) for index in error.components)
-            causes = SingularColumns.find(known.data.original, families).sentence(self._names)
+            causes = SingularColumns.find(known.data.raw_source, families).describe(self._names)
             if causes:
                 raise ValueError(f"The covariance of class {classes} is singular. {causes}") from None
             raise ValueError(
@@ -301,9 +301,9 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
             ) from None
         if ridge is None:
             model = fit.classes.mixture._model
-            constant = ridge_columns(model, known.data.ridge, known.data.original)
+            constant = ridge_columns(model, known.data.default_ridge, known.data.raw_source)
             warn(constant_sentence(model, constant, self._names))
-        for index in () if fit.classes.mixture.family.is_shared else known.without_spread():
+        for index in () if fit.classes.mixture.family.is_shared else known.find_constant_classes():
             warn(
                 f"Class {self.classes_.tolist()[index]!r}: all its rows are equal, so that its covariance is "
                 "reg_covar alone. Choose a covariance_type that classes share, such as 'tied', or leave the class out."
@@ -324,7 +324,7 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
         mixtures, n_steps = [fit.mixture_ for fit in fits], max(fit.n_iter_ for fit in fits)
         families = [mixture.family for mixture in mixtures]
         ridge = parameters.check_ridge(self._chosen_reg_covar, families)
-        return known.several_components_each(mixtures, n_steps, ridge, stopping)
+        return known.fit_several_components_each(mixtures, n_steps, ridge, stopping)
 
     def _labels(self, source: Source) -> partial[NDArray[Any]]:
         """The task that names the class of each row of a source."""
@@ -343,20 +343,20 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
         """What a method of `ClassMixtures` says of each row and class, (n_samples, n_classes)."""
         return source.per_row(partial(method, self._classes, **how), np.float64, (len(self.classes_),))
 
-    def _publish_classes(self, best: ClassFit, known: LabelledRows, facts: RowFacts) -> None:
+    def _publish_classes(self, best: ClassFit, known: LabelledRows, facts: RowSummary) -> None:
         """Set the fitted attributes."""
-        total = known.data.original.row_totals.total_weight
+        total = known.data.raw_source.row_totals.total_weight
         if self.priors is not None:
             best = best.with_prior(parameters.check_floats("priors", self.priors), total)
         self.component_class_ = best.classes.component_class
         self.covariance_type_ = np.array(best.structures, np.str_)
         self.log_likelihood_, self.bic_ = best.log_likelihood, best.bic(total)
-        self.class_count_ = known.mass
+        self.class_count_ = known.class_weights
         mixture = best.classes.mixture.with_feature_names(self._names)
-        outcome = None if best.fitted is None else _ending(*best.fitted, self._names)
-        n_fixed, dtype = mixture.n_parameters - best.n_parameters, known.data.original.dtype
+        outcome = None if best.em_fit is None else _ending(*best.em_fit, self._names)
+        n_fixed, dtype = mixture.n_parameters - best.n_parameters, known.data.raw_source.dtype
         what = mixture._model, mixture.feature_names, dtype, n_fixed
-        self._fitted = Fitted(*what, n_iter=best.n_steps, outcome=outcome, facts=facts)
+        self._fitted = FitResult(*what, n_iter=best.n_steps, outcome=outcome, row_summary=facts)
         self._classes = ClassMixtures(mixture, self.component_class_)
 
     def _with_its_own(self, summary: Summary) -> Summary:
@@ -378,7 +378,7 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
         n_components = int(np.count_nonzero(self.component_class_ == index))
         parts = [f"weight {weight_text(self.class_prior_[index])}", counted(n_components, "component")]
         parts.append(str(self.covariance_type_[index]))
-        facts = self._fitted.facts
+        facts = self._fitted.row_summary
         is_complete = facts is None or self.class_count_.sum() >= facts.row_weight * (1 - 1e-9)
         parts.append(f"{self.class_count_[index]:,.10g} {'' if is_complete else 'labelled '}rows")
         return f"class {shorten(str(self.classes_[index]))}", ", ".join(parts)

@@ -15,7 +15,7 @@ from gaussmix._src.covariances import Covariances, LowRank
 from gaussmix._src.errors import listed, name_components
 from gaussmix._src.estimators.base import FittedAttribute
 from gaussmix._src.families.base import Family
-from gaussmix._src.fit.fitted import Fitted
+from gaussmix._src.fit.fitted import FitResult
 from gaussmix._src.model import SUM_TOLERANCE, Model
 from gaussmix._src.numerics.arrays import Array, copied
 from gaussmix._src.validation.parameters import check_floats
@@ -176,7 +176,7 @@ class FittedArray(FittedAttribute[Floats]):
         array: ArraySnapshot | None = vars(estimator).get("_arrays", {}).get(self._name)
         if array is not None:
             return array.values
-        fitted: Fitted = estimator._stored() or estimator._fitted
+        fitted: FitResult = estimator._stored() or estimator._fitted
         if not self._is_fixed(fitted):
             return self._snapshot(estimator, fitted).values
         values = self.snapshot_of(fitted).values
@@ -184,7 +184,7 @@ class FittedArray(FittedAttribute[Floats]):
         return values
 
     def __set__(self, estimator: Any, value: Any) -> None:
-        fitted: Fitted | None = estimator._stored()
+        fitted: FitResult | None = estimator._stored()
         if self._is_fixed(fitted):
             raise AttributeError(unsettable(self._name, (fitted or estimator._fitted).model.family))
         arrays = vars(estimator).setdefault("_arrays", {})
@@ -199,14 +199,14 @@ class FittedArray(FittedAttribute[Floats]):
         is_alike = array is not None and array.values.shape == array_set.shape  # else equal bytes say nothing
         arrays[self._name] = ArraySnapshot(array_set, array.before if is_alike else None)
 
-    def snapshot_of(self, fitted: Fitted) -> ArraySnapshot:
+    def snapshot_of(self, fitted: FitResult) -> ArraySnapshot:
         """The array of a fit."""
         values = np.array(self._of_model(fitted.model, fitted.dtype), order="C")
         return ArraySnapshot(values, bytearray(values.data))
 
-    def _is_fixed(self, fitted: Fitted | None) -> bool:
+    def _is_fixed(self, fitted: FitResult | None) -> bool:
         is_of_factors = fitted is not None and fitted.model.family.kind is LowRank and self._name in MATRICES
         return is_of_factors or not self._is_settable
 
-    def _snapshot(self, estimator: Any, fitted: Fitted) -> ArraySnapshot:
+    def _snapshot(self, estimator: Any, fitted: FitResult) -> ArraySnapshot:
         return vars(estimator).setdefault("_arrays", {}).setdefault(self._name, self.snapshot_of(fitted))

@@ -16,9 +16,9 @@ from gaussmix._src.errors import Outcome, warn
 from gaussmix._src.estimators.base import unchanged_on_failure
 from gaussmix._src.families.base import Family
 from gaussmix._src.fit import after
-from gaussmix._src.fit.features.table import fit_features
+from gaussmix._src.fit.features.table import find_options
 from gaussmix._src.fit.fit import find_certificate
-from gaussmix._src.fit.fitted import Diagnosis, Ending, Fitted, RowFacts
+from gaussmix._src.fit.fitted import Diagnosis, Ending, FitResult, RowSummary
 from gaussmix._src.fit.plan import Plan
 from gaussmix._src.fit.problem import Problem
 from gaussmix._src.interfaces.leaves import LEAF_ROWS
@@ -30,7 +30,7 @@ from gaussmix._src.sources.row_statistics import DistinctDigests, some_distinct
 from gaussmix._src.validation.rows import check_source
 
 if TYPE_CHECKING:
-    from gaussmix._src.fit.features.base import Features
+    from gaussmix._src.fit.features.base import FitOptions
 
 
 def check_hooks(estimator: Any) -> None:
@@ -50,7 +50,7 @@ def check_hooks(estimator: Any) -> None:
 @contextmanager
 def start_fit(
     estimator: Any, X: Any, y: object, sample_weight: Any, labels: Any, X_error: Any
-) -> Iterator[tuple[Any, Features]]:
+) -> Iterator[tuple[Any, FitOptions]]:
     """Fit an estimator in a block, which gets X without a column of labels, and the features that the fit uses.
 
     If the block fails, the estimator is what it was.
@@ -61,28 +61,28 @@ def start_fit(
         if isinstance(labels, str):
             groups = getattr(estimator, "label_components", None)
             X, arguments["labels"] = validation.labels.without_labels(X, labels, groups, may_miss=estimator._may_miss)
-        features = fit_features(estimator, arguments)
-        for feature in features:
-            stack.enter_context(feature)
-        yield X, features
+        options = find_options(estimator, arguments)
+        for option in options:
+            stack.enter_context(option)
+        yield X, options
 
 
-def fit_rows(estimator: Any, X: Any, sample_weight: Any, features: Features) -> Source:
+def fit_rows(estimator: Any, X: Any, sample_weight: Any, options: FitOptions) -> Source:
     """The rows of a fit, checked; raises ValueError or TypeError."""
     source = check_source(estimator, X, sample_weight, reset=True, may_miss=estimator._may_miss)
-    for feature in features:
-        source = feature.rows(source)
+    for option in options:
+        source = option.adapt_source(source)
     return source
 
 
 def with_features(
-    features: Features, problem: Problem, plan: Plan, candidates: Sequence[tuple[Family, int]]
+    options: FitOptions, problem: Problem, plan: Plan, candidates: Sequence[tuple[Family, int]]
 ) -> tuple[Problem, Plan]:
     """What is fitted, and how, with the features that the fit uses; raises ValueError or TypeError."""
-    for feature in features:
-        problem = feature.problem(problem, candidates)
-    for feature in features:
-        plan = feature.plan(plan, problem)
+    for option in options:
+        problem = option.adapt_problem(problem, candidates)
+    for option in options:
+        plan = option.adapt_plan(plan, problem)
     return problem, plan
 
 
@@ -91,20 +91,20 @@ def make_fitted(
     plan: Plan,
     run: State,
     ends: Sequence[Trace],
-    facts: RowFacts,
+    facts: RowSummary,
     names: Sequence[str] | None,
     *,
     candidate: int | None = None,
     of_search: Sequence[Diagnosis] | None = None,
     not_started: str | None = None,
-) -> Fitted:
+) -> FitResult:
     """What the best run found, with warnings of what the user should know of it.
 
     `run` is its end, and `ends` are the traces of all runs. After a search, `candidate` is the number of the best,
     `of_search` are its diagnoses, and `not_started` is why candidates were not begun; None if all were.
     """
-    rows, trace, objective, times = problem.data.original, run.trace, problem.objective, problem.objective.times
-    left_out = plan.left_out.get(candidate) if not_started is None else None
+    rows, trace, objective, times = problem.data.raw_source, run.trace, problem.objective, problem.objective.times
+    left_out = plan.skip_reasons.get(candidate) if not_started is None else None
     n_distinct = count_distinct(rows, problem.n_components)
     is_short = n_distinct < problem.n_components
     note = report.messages.distinct_rows_sentence(n_distinct, problem.n_components) if is_short else None
@@ -122,9 +122,9 @@ def make_fitted(
     ending = Ending.from_run(run, ends, stopping, left_out, certificate, objective.raised, times)
     if stopping.seeks_maximum and run.outcome is Outcome.CONVERGED and certificate.is_maximum is False:
         warn(ending.reason, ConvergenceWarning)
-    notes = [*(after.diagnostics.diagnose(run, constant, names, note) if is_odd else ()), *(of_search or ())]
+    notes = [*(after.diagnostics.diagnose_run(run, constant, names, note) if is_odd else ()), *(of_search or ())]
     reason = ending.reason if not_started is None else f"{ending.reason} {not_started}"
-    return Fitted(
+    return FitResult(
         run.model,
         None if names is None else tuple(map(str, names)),
         rows.dtype,
@@ -133,7 +133,7 @@ def make_fitted(
         lower_bound=times * trace.last,
         lower_bounds=[times * each for each in trace.objective],
         outcome=replace(ending, reason=reason, diagnostics=notes),
-        facts=facts,
+        row_summary=facts,
     )
 
 
@@ -157,4 +157,4 @@ def ridge_columns(mixture: Model, ridge: Array, source: Source) -> list[int]:
     is_ridge = mixture.covariances.variances().max(axis=0) <= 2 * ridge  # nowhere without a ridge
     if not is_ridge.any():  # the rows need not be read
         return []
-    return [column for column in after.diagnostics.constant_columns(source) if is_ridge[column]]
+    return [column for column in after.diagnostics.find_constant_columns(source) if is_ridge[column]]

@@ -20,18 +20,18 @@ from gaussmix._src.estimators.likelihood_estimator import LikelihoodEstimator
 from gaussmix._src.families import Family, Structure
 from gaussmix._src.families.base import check_features
 from gaussmix._src.fit import after
-from gaussmix._src.fit.features.table import changed
+from gaussmix._src.fit.features.table import changed_parameters
 from gaussmix._src.fit.fit import fit
-from gaussmix._src.fit.fitted import Fitted, RowFacts
+from gaussmix._src.fit.fitted import FitResult, RowSummary
 from gaussmix._src.fit.plan import ModelStart, Plan
-from gaussmix._src.fit.problem import Data, Problem
+from gaussmix._src.fit.problem import Problem, TrainingData
 from gaussmix._src.formats.values import Reader, instance
 from gaussmix._src.validation import parameters
 from gaussmix._src.validation.rows import RowsLike, check_enough_rows
 
 if TYPE_CHECKING:
     from gaussmix._src.em.step.online import ForgettingRate
-    from gaussmix._src.fit.features.base import Features
+    from gaussmix._src.fit.features.base import FitOptions
     from gaussmix._src.fit.stream import Stream
     from gaussmix._src.mixture.mixture import Mixture
     from gaussmix._src.model import Model
@@ -319,38 +319,38 @@ class GaussianMixture(LikelihoodEstimator):
         estimators.streaming.learn(self, X, sample_weight)
         return self
 
-    def _find(self, X: RowsLike, sample_weight: ArrayLike | None, features: Features) -> Problem:
+    def _find(self, X: RowsLike, sample_weight: ArrayLike | None, options: FitOptions) -> Problem:
         began = perf_counter()
-        problem, plan = self._checked(X, sample_weight, features)
-        source, family = problem.data.original, problem.family
+        problem, plan = self._checked(X, sample_weight, options)
+        source, family = problem.data.raw_source, problem.family
         if source.n_features == 1 or self.covariance_type in ("E", "V"):
             warn(check_features(self.covariance_type, source.n_features))
         try:
-            run, ends = fit(problem, plan, features)
+            run, ends = fit(problem, plan, options)
         except SingularCovarianceError as error:
-            raise after.diagnostics.explain_error(error, source, family, self._names) from None
-        facts = RowFacts.from_source(source, X, run.trace.last if run.trace.n_steps else None, began)
-        self._finish(make_fitted(problem, plan, run, ends, facts, self._names), features, problem, run, X)
+            raise after.diagnostics.explain_singular(error, source, family, self._names) from None
+        facts = RowSummary.from_source(source, X, run.trace.last if run.trace.n_steps else None, began)
+        self._finish(make_fitted(problem, plan, run, ends, facts, self._names), options, problem, run, X)
         return problem
 
-    def _checked(self, X: RowsLike, sample_weight: ArrayLike | None, features: Features) -> tuple[Problem, Plan]:
+    def _checked(self, X: RowsLike, sample_weight: ArrayLike | None, options: FitOptions) -> tuple[Problem, Plan]:
         """Return what is fitted and how, from everything that the user passed."""
         n_components, family, stopping, ridge, starts = self._settings()
-        source = fit_rows(self, X, sample_weight, features)
+        source = fit_rows(self, X, sample_weight, options)
         check_enough_rows(source, n_components)
         parameters.check_supported(family, source.n_features)
         if source.may_miss:
             validation.incomplete.check_pairs(source, [family], self._names)
-        problem = Problem(Data(source), family, n_components, self._engine(source), ridge)
+        problem = Problem(TrainingData(source), family, n_components, self._engine(source), ridge)
         plan = Plan(starts, self._rng(), stopping)
-        return with_features(features, problem, plan, [(family, n_components)]) if features else (problem, plan)
+        return with_features(options, problem, plan, [(family, n_components)]) if options else (problem, plan)
 
     def _model_start(self, problem: Problem) -> ModelStart | None:
         """The start of a fit that continues from the one before; None if there is none like it."""
-        if not hasattr(self, "mixture_") or not problem.continues(self._fitted.model):
+        if not hasattr(self, "mixture_") or not problem.can_continue_from(self._fitted.model):
             return None
         reached = getattr(self, "lower_bound_", float("-inf"))
-        return ModelStart(problem.adopt(self._fitted.model), reached, self._fitted.collapsed)
+        return ModelStart(problem.adopt_model(self._fitted.model), reached, self._fitted.collapsed)
 
     def _settings(self) -> tuple[int, Family, Stopping, float | None, list[Any]]:
         """The parameters that no rows are needed to check."""
@@ -361,7 +361,7 @@ class GaussianMixture(LikelihoodEstimator):
                 f"GaussianMixtureIC({self.n_components!r:.60})."
             )
         n_components = check_count("n_components", self.n_components, 1)
-        family, names = parameters.check_family(self), changed(self)
+        family, names = parameters.check_family(self), changed_parameters(self)
         tolerance: Any = self.tol
         max_steps, starts = self.max_iter, [self.init_params]
         if not names.isdisjoint(("tol", "max_iter")):
@@ -377,18 +377,18 @@ class GaussianMixture(LikelihoodEstimator):
         """Rows of all calls of `partial_fit`; only there."""
         if "_stream" not in vars(self):
             raise AttributeError(f"{type(self).__name__!r} object has no attribute 'n_samples_seen_'")
-        return self._stream.n_seen
+        return self._stream.n_rows_seen
 
     def __sklearn_is_fitted__(self) -> bool:
         return "_stream" in vars(self) or super().__sklearn_is_fitted__()
 
-    def _stored(self) -> Fitted | None:
+    def _stored(self) -> FitResult | None:
         """The fit; while a stream is too short for steps, one to the rows that wait."""
         if "_stream" in vars(self) and "_fitted" not in vars(self):
             estimators.streaming.fit_waiting(self)
         return super()._stored()
 
-    def _fit_facts(self) -> Fitted:
+    def _fit_facts(self) -> FitResult:
         fitted = super()._fit_facts()
         return estimators.streaming.with_rows_seen(fitted, self._stream) if "_stream" in vars(self) else fitted
 
@@ -399,7 +399,7 @@ class GaussianMixture(LikelihoodEstimator):
     def _own(self) -> dict[str, Any]:
         if "_stream" not in vars(self):
             return {}
-        return {"n_samples_seen_": self._stream.n_seen, "_stream_table": self._stream.table()}
+        return {"n_samples_seen_": self._stream.n_rows_seen, "_stream_table": self._stream.to_table()}
 
     def _wake(self, own: Mapping[str, Any]) -> None:
         if "_stream_table" in own:
@@ -410,5 +410,5 @@ def as_estimator(mixture: Mixture, n_jobs: int | None = None) -> GaussianMixture
     """A fitted estimator of a mixture, to label and score rows with."""
     family, noise = parameters.shown(mixture.family), mixture.noise is not None
     estimator = GaussianMixture(mixture.n_components, covariance_type=family, noise=noise, n_jobs=n_jobs)
-    estimator._fitted = Fitted(mixture._model, mixture.feature_names)
+    estimator._fitted = FitResult(mixture._model, mixture.feature_names)
     return estimator

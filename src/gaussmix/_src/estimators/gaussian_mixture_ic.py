@@ -23,13 +23,13 @@ from gaussmix._src.estimators.likelihood_estimator import LikelihoodEstimator
 from gaussmix._src.families import Family, Structure
 from gaussmix._src.fit import candidates
 from gaussmix._src.fit.after.diagnostics import SingularColumns
-from gaussmix._src.fit.after.stability import peaks
+from gaussmix._src.fit.after.stability import find_peaks
 from gaussmix._src.fit.candidates import Candidate, Result
 from gaussmix._src.fit.criteria import CROSS_VALIDATION, STABILITY, check_criterion
-from gaussmix._src.fit.features.base import Features
-from gaussmix._src.fit.fitted import RowFacts
+from gaussmix._src.fit.features.base import FitOptions
+from gaussmix._src.fit.fitted import RowSummary
 from gaussmix._src.fit.plan import Plan
-from gaussmix._src.fit.problem import Data, Problem
+from gaussmix._src.fit.problem import Problem, TrainingData
 from gaussmix._src.fit.search import Search
 from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.report.messages import INCOMPLETE_REPEATS, SearchWarning, dropped_sentence, not_started_sentence
@@ -206,57 +206,57 @@ class GaussianMixtureIC(LikelihoodEstimator):
         """Number of factors of each component of the best mixture; None where its structure has none."""
         return getattr(self.mixture_.family, "n_factors", None)
 
-    def _find(self, X: RowsLike, sample_weight: ArrayLike | None, features: Features) -> None:
-        for _ in self._fits(X, sample_weight, features):
+    def _find(self, X: RowsLike, sample_weight: ArrayLike | None, options: FitOptions) -> None:
+        for _ in self._fits(X, sample_weight, options):
             pass
 
-    def _fits(self, X: RowsLike, sample_weight: ArrayLike | None, features: Features) -> Generator[Result, None, None]:
+    def _fits(self, X: RowsLike, sample_weight: ArrayLike | None, options: FitOptions) -> Generator[Result, None, None]:
         """Yield what became of each fit when it is done; the estimator is fitted at the end."""
         check_hooks(self)
         began = perf_counter()
         criterion, n_folds = check_criterion(self.criterion), check_count("n_folds", self.n_folds, 2)
-        tried, problem, plan = self._checked(X, sample_weight, features)
-        source = problem.data.original
+        tried, problem, plan = self._checked(X, sample_weight, options)
+        source = problem.data.raw_source
         if criterion == STABILITY:
             _check_repeats(tried, plan.starts)
         if criterion == CROSS_VALIDATION and (n_rows := source.row_totals.n_positive) < n_folds:
             raise ValueError(f"n_folds={n_folds}, but there are only {n_rows} rows (of positive weight).")
-        search = Search(tried, problem, plan, self.n_jobs, features)
+        search = Search(tried, problem, plan, self.n_jobs, options)
         results = yield from search.results(criterion)
         started = [result for result in results if result.was_started]
         failed = [result.candidate.family for result in started if result.failure is not None]
-        causes, has_fit = SingularColumns.find(source, failed), any(result.evidence is not None for result in results)
+        causes, has_fit = SingularColumns.find(source, failed), any(each.criterion_inputs for each in results)
         if not has_fit:
-            raise candidates.none_could_be_fitted(results, causes.sentence(self._names))
+            raise candidates.nothing_fitted_error(results, causes.describe(self._names))
         if criterion == CROSS_VALIDATION:
             results, mean, error = yield from search.cross_validate(results, n_folds)
-            index = candidates.highest_within_error(results, mean, error)
+            index = candidates.select_within_error(results, mean, error)
             more = {"cv": mean.tolist(), "cv_error": error.tolist()}
         elif criterion == STABILITY:
             index, more = _choose_stable(results, *(yield from search.repeat_fits(n_folds)))
         else:
-            index, more = candidates.lowest(results, np.array(candidates.results_table(results)[criterion])), {}
-        table = candidates.results_table(results) | more
+            index, more = candidates.select_lowest(results, np.array(candidates.make_table(results)[criterion])), {}
+        table = candidates.make_table(results) | more
         best, not_started = results[index], not_started_sentence(results)
-        assert best.run is not None, "what failed is never chosen"
-        assert best.evidence is not None, "what has a run has a likelihood"
-        reached = best.evidence.log_likelihood / best.evidence.row_weight
-        facts = RowFacts.from_source(source, X, reached, began)
+        assert best.final_state is not None, "what failed is never chosen"
+        assert best.criterion_inputs is not None, "what has a run has a likelihood"
+        reached = best.criterion_inputs.log_likelihood / best.criterion_inputs.row_weight
+        facts = RowSummary.from_source(source, X, reached, began)
         of_best = search.candidate_problem(best.candidate)
         fitted = make_fitted(
-            of_best, plan, best.run, best.ends, facts, self._names,
+            of_best, plan, best.final_state, best.run_traces, facts, self._names,
             candidate=index, of_search=causes.diagnose_columns(self._names), not_started=not_started,
         )  # fmt: skip
-        self._finish(replace(fitted, results=table, best_index=index), features, of_best, best.run, X)
+        self._finish(replace(fitted, results=table, best_index=index), options, of_best, best.final_state, X)
         if any(result.failure is not None and result.failure.kind is FailureKind.NO_TIME for result in results):
             warn(not_started, SearchWarning)
-        sentence = dropped_sentence([each for each in results if each.was_started], best, causes.sentence(self._names))
+        sentence = dropped_sentence([each for each in results if each.was_started], best, causes.describe(self._names))
         warn(sentence, SearchWarning)
         for sentence in parameters.one_feature_notes(self.covariance_type) if source.n_features == 1 else ():
             warn(sentence, SearchWarning)
 
     def _checked(
-        self, X: RowsLike, sample_weight: ArrayLike | None, features: Features
+        self, X: RowsLike, sample_weight: ArrayLike | None, options: FitOptions
     ) -> tuple[list[Candidate], Problem, Plan]:
         """What a search tries, and how, from everything that the user passed."""
         check_jobs(self.n_jobs)
@@ -267,15 +267,15 @@ class GaussianMixtureIC(LikelihoodEstimator):
             )
         starts = Plan.repeat_starts(self.init_params, names, parameters.CHECKS["n_init"](self.n_init))
         stopping = Stopping(parameters.check_tol(self.tol) or 0.0, parameters.CHECKS["max_iter"](self.max_iter))
-        source = check_counts_of_rows(fit_rows(self, X, sample_weight, features))
+        source = check_counts_of_rows(fit_rows(self, X, sample_weight, options))
         pairs = parameters.check_candidates(self, source.n_features)
         families = [family for family, _ in pairs]
         ridge = parameters.check_ridge(self.reg_covar, families, self.prior)
         if source.may_miss:
             check_pairs(source, families, self._names)
-        problem = Problem(Data(source), *pairs[0], self._engine(source), ridge)
+        problem = Problem(TrainingData(source), *pairs[0], self._engine(source), ridge)
         plan = Plan(starts, self._rng(), stopping, n_candidates=len(pairs))
-        return [Candidate(*pair) for pair in pairs], *with_features(features, problem, plan, pairs)
+        return [Candidate(*pair) for pair in pairs], *with_features(options, problem, plan, pairs)
 
 
 def _check_repeats(tried: Sequence[Candidate], starts: Sequence[Any]) -> None:
@@ -299,9 +299,9 @@ def _choose_stable(results: Sequence[Result], mean: Array, error: Array) -> tupl
         raise NothingFitted(
             f"{INCOMPLETE_REPEATS} any candidate by stability. Choose another criterion, or other n_components."
         )
-    is_peak = peaks([result.candidate for result in results], mean)
+    is_peak = find_peaks([result.candidate for result in results], mean)
     of_pairs = {"stability": mean.tolist(), "stability_sd": error.tolist(), "is_peak": is_peak}
-    return candidates.lowest(results, -mean), of_pairs
+    return candidates.select_lowest(results, -mean), of_pairs
 
 
 def as_single(search: GaussianMixtureIC) -> GaussianMixture:
@@ -320,5 +320,5 @@ def fit_stepwise(search: GaussianMixtureIC, X: RowsLike, labels: ArrayLike | Non
     With ``criterion="cv"`` the fits without each fold follow, with "stability" the repeats. Who stops iterating leaves
     the estimator as it was.
     """
-    with start_fit(search, X, None, None, labels, None) as (X, features):
-        yield from search._fits(X, None, features)
+    with start_fit(search, X, None, None, labels, None) as (X, options):
+        yield from search._fits(X, None, options)

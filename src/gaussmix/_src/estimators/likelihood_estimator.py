@@ -19,7 +19,7 @@ from gaussmix._src.errors import counted
 from gaussmix._src.estimators.base import FittedValue
 from gaussmix._src.estimators.mixture_estimator import MixtureEstimator
 from gaussmix._src.fit import after
-from gaussmix._src.fit.problem import Data, Problem
+from gaussmix._src.fit.problem import Problem, TrainingData
 from gaussmix._src.validation.parameters import check_name, check_ridge, check_seed
 from gaussmix._src.validation.rows import MIN_ROWS, RowsLike, check_counts_of_rows, check_weight_type, counted_weight
 
@@ -187,7 +187,7 @@ class LikelihoodEstimator(MixtureEstimator, ABC):
         >>> found.conf_int()[2].round(2)
         array([-0.11,  0.15])
         """
-        check_name("kind", kind, after.bootstrap.RESAMPLINGS)
+        check_name("kind", kind, after.bootstrap.RESAMPLING_KINDS)
         if kind == "jackknife" and n_resamples is not None:
             raise ValueError("n must be None with kind='jackknife', which leaves out each row once.")
         n_resamples = 999 if n_resamples is None else check_count("n_resamples", n_resamples, 2)
@@ -220,7 +220,7 @@ class LikelihoodEstimator(MixtureEstimator, ABC):
         if known is not None:
             known.check_size(n_components, model.noise is not None)
             known = None if known.is_empty else known
-        data = Data(source, known, model.noise, trim=trimming.trimming.Trim(float(self.trim)) if self.trim else None)
+        data = TrainingData(source, known, model.noise, trimming.trimming.Trim(float(self.trim)) if self.trim else None)
         return Problem(data, family, n_components, self._engine(source), ridge, terms=terms)
 
     def _deviance(self, X: RowsLike, sample_weight: ArrayLike | None, X_error: ArrayLike | None) -> tuple[float, float]:

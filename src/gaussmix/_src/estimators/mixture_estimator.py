@@ -23,7 +23,7 @@ from gaussmix._src.estimators.attributes import MixtureAttributes
 from gaussmix._src.estimators.docs import documented
 from gaussmix._src.estimators.fitting import start_fit
 from gaussmix._src.estimators.sklearn_bases import DensityMixin
-from gaussmix._src.fit.problem import Data, Problem
+from gaussmix._src.fit.problem import Problem, TrainingData
 from gaussmix._src.interfaces.block import Block
 from gaussmix._src.interfaces.leaves import Sums
 from gaussmix._src.interfaces.parameters import Parameters
@@ -38,8 +38,8 @@ if TYPE_CHECKING:
     from sklearn.mixture import GaussianMixture as SklearnMixture
 
     from gaussmix._src.em.objective.trace import State
-    from gaussmix._src.fit.features.base import Features
-    from gaussmix._src.fit.fitted import Fitted
+    from gaussmix._src.fit.features.base import FitOptions
+    from gaussmix._src.fit.fitted import FitResult
     from gaussmix._src.fit.monitor import Callback
     from gaussmix._src.mixture.compare.merging import Merging
     from gaussmix._src.mixture.explaining import Explanation
@@ -129,19 +129,19 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
             for which the structure is mclust's "E" or "V"; or several candidates are compared and `sample_weight` sums
             to less than two rows; or `checkpoint` can't be written, and the fit goes on without.
         """
-        with start_fit(self, X, y, sample_weight, labels, X_error) as (X, features):
-            self._find(X, sample_weight, features)
+        with start_fit(self, X, y, sample_weight, labels, X_error) as (X, options):
+            self._find(X, sample_weight, options)
         return self
 
     @abstractmethod
-    def _find(self, X: RowsLike, sample_weight: ArrayLike | None, features: Features) -> Any:
+    def _find(self, X: RowsLike, sample_weight: ArrayLike | None, options: FitOptions) -> Any:
         """Fit with the features, and become what was found."""
 
-    def _finish(self, fitted: Fitted, features: Features, problem: Problem, run: State, X: object) -> None:
+    def _finish(self, fitted: FitResult, options: FitOptions, problem: Problem, run: State, X: object) -> None:
         """Become what a fit found; `labels_` finds its rows in memory while somebody else keeps them."""
-        for feature in features:
-            fitted = feature.fitted(fitted, problem, run)
-        self._fitted, source = fitted, problem.data.original
+        for option in options:
+            fitted = option.adapt_result(fitted, problem, run)
+        self._fitted, source = fitted, problem.data.raw_source
         if source.has_errors:
             self._rows = "predict does not know X_error"
         elif fitted.cutoff is not None:
@@ -176,7 +176,7 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
         rows = self._source(X, X_error=X_error)
         n_components = self.mixture_.n_components
         known = validation.labels.check_labels(labels, groups, rows.n_rows, n_components)
-        source = Data(rows, known, self.mixture_._model.noise).labelled(n_components)
+        source = TrainingData(rows, known, self.mixture_._model.noise).labelled_source(n_components)
         is_retained = partial(_is_above_cutoff, engine=self._engine(source), cutoff=cutoff)
         return self._labelled(np.where(self._per_row(source, is_retained, np.bool_), predicted, -1))
 

@@ -16,7 +16,7 @@ from sklearn.base import clone
 from gaussmix._src.em.bayes.approximation import Approximation, GaussWishart
 from gaussmix._src.em.priors.concentration import DirichletWeights, StickWeights
 from gaussmix._src.estimators.mixture_estimator import MixtureEstimator, sum_log_density
-from gaussmix._src.fit.fitted import Fitted
+from gaussmix._src.fit.fitted import FitResult
 from gaussmix._src.formats.record import Damaged
 from gaussmix._src.formats.values import Reader, array_reader, instance
 from gaussmix._src.interfaces.block import Block
@@ -142,10 +142,11 @@ class PosteriorEstimator(MixtureEstimator, ABC):
     def posterior_(self) -> MixturePosterior:
         """What is believed of the components that have rows: draws of mixtures, and credible intervals."""
         indices = self._occupied[self._occupied <= self._reported[-1]]  # those of `_fit_facts`
-        mixture, facts = self._take_components(indices, self.mixture_.weights[indices]), self._fitted.facts
-        return MixturePosterior(self._full_posterior.take(indices), mixture, None if facts is None else facts.library)
+        mixture, facts = self._take_components(indices, self.mixture_.weights[indices]), self._fitted.row_summary
+        library = None if facts is None else facts.frame_library
+        return MixturePosterior(self._full_posterior.take(indices), mixture, library)
 
-    def _fit_facts(self) -> Fitted:
+    def _fit_facts(self) -> FitResult:
         indices = np.arange(self._reported[-1] + 1)
         return replace(
             super()._fit_facts(), model=self._take_components(indices, self.mixture_.weights[indices])._model

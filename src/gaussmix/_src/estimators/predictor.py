@@ -87,8 +87,8 @@ class MixturePredictor(Estimator, ABC):
         """Fit or choose the mixture of rows that the user gave as X; `names` are of their features, for warnings."""
         fitted: Any = self._mixture_estimator(names)  # an estimator that takes a source
         state = fitted.fit(rows)._fitted
-        facts = None if state.facts is None else replace(state.facts, library=frame_library(X))
-        self._fitted = replace(state, facts=facts)
+        summary = None if state.row_summary is None else replace(state.row_summary, frame_library=frame_library(X))
+        self._fitted = replace(state, row_summary=summary)
 
     def summary(self) -> Summary:
         """What the fit found, in a page: `print` it, end a cell of a notebook with it, or take its `to_latex()`.

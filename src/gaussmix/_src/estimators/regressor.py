@@ -21,7 +21,7 @@ from gaussmix._src.estimators.docs import documented
 from gaussmix._src.estimators.mixture_estimator import MixtureEstimator
 from gaussmix._src.estimators.predictor import Counts, MixturePredictor
 from gaussmix._src.estimators.sklearn_bases import RegressorMixin
-from gaussmix._src.fit.fitted import Fitted
+from gaussmix._src.fit.fitted import FitResult
 from gaussmix._src.formats.record import Damaged
 from gaussmix._src.formats.values import Reader, array_reader
 from gaussmix._src.interfaces.block import Block
@@ -324,6 +324,6 @@ def as_regressor(mixture: Mixture, targets: Sequence[int], n_jobs: int | None = 
     """A fitted estimator of a mixture that predicts the features at some places from the others."""
     regressor = GaussianMixtureRegressor(mixture.n_components, targets=list(targets), n_jobs=n_jobs)
     regressor.targets_ = np.array(targets)
-    regressor._fitted = Fitted(mixture._model, mixture.feature_names)
+    regressor._fitted = FitResult(mixture._model, mixture.feature_names)
     regressor._expect_features()
     return regressor

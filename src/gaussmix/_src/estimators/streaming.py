@@ -17,12 +17,12 @@ from gaussmix._src.em.step.online import STEP_ROWS, online_step, sums_per_weight
 from gaussmix._src.errors import counted, warn
 from gaussmix._src.estimators.base import unchanged_on_failure
 from gaussmix._src.fit.after.diagnostics import diagnose_components
-from gaussmix._src.fit.features.base import Features
-from gaussmix._src.fit.features.stream import check_rate
-from gaussmix._src.fit.features.table import check_combination, fit_features
-from gaussmix._src.fit.fitted import Ending, Fitted, RowFacts
-from gaussmix._src.fit.problem import Data, Problem
-from gaussmix._src.fit.stream import Stream, StreamState, positive_rows
+from gaussmix._src.fit.features.base import FitOptions
+from gaussmix._src.fit.features.stream import check_forgetting
+from gaussmix._src.fit.features.table import check_combination, find_options
+from gaussmix._src.fit.fitted import Ending, FitResult, RowSummary
+from gaussmix._src.fit.problem import Problem, TrainingData
+from gaussmix._src.fit.stream import Stream, StreamState, drop_weightless_rows
 from gaussmix._src.formats.record import Damaged
 from gaussmix._src.model import Model
 from gaussmix._src.report.messages import CollapseWarning, frozen_sentence
@@ -62,12 +62,12 @@ def learn(estimator: Any, X: ArrayLike | Source, sample_weight: ArrayLike | None
             )
         estimator._stream = stream
         for block in source.blocks():
-            rest = positive_rows(block)
+            rest = drop_weightless_rows(block)
             while rest.n_rows:
-                stream, portion, rest = stream.append(rest)
+                stream, portion, rest = stream.append_rows(rest)
                 if portion is not None:
                     stream = replace(stream, state=_step(estimator, portion, stream.state))
-        estimator._stream = replace(stream, n_seen=stream.n_seen + source.n_rows)
+        estimator._stream = replace(stream, n_rows_seen=stream.n_rows_seen + source.n_rows)
 
 
 def _step(estimator: Any, portion: ArraySource, state: StreamState | None) -> StreamState:
@@ -75,13 +75,13 @@ def _step(estimator: Any, portion: ArraySource, state: StreamState | None) -> St
     profile = portion.row_totals
     if state is None:
         fitting = _fit(estimator, portion)
-        sums = sums_per_weight(fitting.data.source(), fitting.engine, estimator._fitted.model)
-        return StreamState(sums, fitting.objective.ridge, profile.total_weight / profile.n_rows, seen=1.0)
-    fraction = min(profile.total_weight / state.unit / STEP_ROWS, MAX_STEP_FRACTION)
-    seen = state.seen + fraction
-    log_decay_factor = check_rate(estimator.forgetting).log_decay_factor(seen, fraction)
-    source, objective = Data(portion).source(), Objective(state.ridge)
-    of_step = source, estimator._engine(), estimator._fitted.model, state.sums, objective, log_decay_factor
+        sums = sums_per_weight(fitting.data.make_source(), fitting.engine, estimator._fitted.model)
+        return StreamState(sums, fitting.objective.ridge, profile.total_weight / profile.n_rows, seen_weight=1.0)
+    fraction = min(profile.total_weight / state.weight_unit / STEP_ROWS, MAX_STEP_FRACTION)
+    seen = state.seen_weight + fraction
+    log_decay_factor = check_forgetting(estimator.forgetting).log_decay_factor(seen, fraction)
+    source, objective = TrainingData(portion).make_source(), Objective(state.ridge)
+    of_step = source, estimator._engine(), estimator._fitted.model, state.moments, objective, log_decay_factor
     sums, model, frozen = online_step(*of_step)
     trace, fitted = Trace(frozen=frozen), estimator._fitted
     before = fitted.outcome
@@ -89,22 +89,22 @@ def _step(estimator: Any, portion: ArraySource, state: StreamState | None) -> St
     diagnostics = diagnose_components(State(model, trace), estimator._names)
     outcome = Ending(_FOLLOWED, None, None, None, None, n_starts, n_starts_at_best, trace.collapsed, diagnostics)
     # The facts were of the first rows alone.
-    estimator._fitted = replace(fitted, model=model, lower_bound=sums.log_likelihood, outcome=outcome, facts=None)
+    estimator._fitted = replace(fitted, model=model, lower_bound=sums.log_likelihood, outcome=outcome, row_summary=None)
     warn(frozen_sentence(trace), CollapseWarning)
-    return replace(state, sums=sums, seen=seen)
+    return replace(state, moments=sums, seen_weight=seen)
 
 
 def fit_waiting(estimator: Any) -> None:
     """Fit the rows that wait for the first steps; raises NotFittedError if they are too few."""
     stream, n_components = estimator._stream, estimator.n_components
-    if stream.n_rows < max(n_components, MIN_ROWS):
+    if stream.n_waiting_rows < max(n_components, MIN_ROWS):
         wanted = f"the {MIN_ROWS} of a fit" if n_components < MIN_ROWS else f"n_components={n_components}"
         raise NotFittedError(
-            f"This {type(estimator).__name__} has seen {counted(stream.n_rows, 'row')} of positive weight, fewer than "
-            f"{wanted}: call partial_fit with more."
+            f"This {type(estimator).__name__} has seen {counted(stream.n_waiting_rows, 'row')} of positive weight, "
+            f"fewer than {wanted}: call partial_fit with more."
         )
     with unchanged_on_failure(estimator):
-        _fit(estimator, stream.waiting)
+        _fit(estimator, stream.waiting_source)
 
 
 def _fit(estimator: Any, source: ArraySource) -> Problem:
@@ -114,17 +114,17 @@ def _fit(estimator: Any, source: ArraySource) -> Problem:
     return problem
 
 
-def _features(estimator: Any) -> Features:
+def _features(estimator: Any) -> FitOptions:
     """The features that the fit of a stream uses; raises ValueError for those that need all rows."""
-    return fit_features(estimator, {"partial_fit": True}, without=("warm_start", "checkpoint"))
+    return find_options(estimator, {"partial_fit": True}, ignored=("warm_start", "checkpoint"))
 
 
-def with_rows_seen(fitted: Fitted, stream: Stream) -> Fitted:
+def with_rows_seen(fitted: FitResult, stream: Stream) -> FitResult:
     """Add the number of rows of the whole stream to the facts of a fit, and their weight if steps followed the fit."""
-    n_seen, facts = stream.n_seen, fitted.facts
-    if facts is not None and (stream.state is None or not stream.blocks):  # no row came after the fit
-        return replace(fitted, facts=replace(facts, n_rows=n_seen))
-    return replace(fitted, facts=RowFacts(n_seen, counted_sum(stream.row_weight, n_seen), None))
+    n_seen, facts = stream.n_rows_seen, fitted.row_summary
+    if facts is not None and (stream.state is None or not stream.waiting_blocks):  # no row came after the fit
+        return replace(fitted, row_summary=replace(facts, n_rows=n_seen))
+    return replace(fitted, row_summary=RowSummary(n_seen, counted_sum(stream.total_weight, n_seen), None))
 
 
 def restored_stream(own: Mapping[str, Any], model: Model) -> Stream:

@@ -13,7 +13,7 @@ from gaussmix._src.fit.problem import Problem
 CONDENSED_STEP_FACTOR = 10  # times the limit on steps: on condensed rows, steps take a twentieth of the time
 
 
-class FitMoves:
+class VariationalMoves:
     """The moves of a fit.
 
     Parameters
@@ -27,35 +27,33 @@ class FitMoves:
         sample = problem.data.sample.without_negligible
         of_fit = problem.source, problem.engine, problem.objective, sample, max_components, plan.rng
         self._problem, self._plan = problem, plan
-        self._moves = BoundMoves(*of_fit, plan.is_over)
+        self._moves = BoundMoves(*of_fit, plan.should_end_moves)
 
-    def before(self, initial: State, *, is_first: bool) -> State:
+    def improve_first(self, initial: State, *, is_first: bool) -> State:
         """The state to begin with. `is_first` says that no fit has come to it."""
         if is_first:
-            initial = self._move_subsamples(initial)
+            initial = self._improve_on_subsamples(initial)
         if self._moves.tried_at == float("-inf"):
-            initial = self.after(initial) or initial
+            initial = self.improve_converged(initial) or initial
         return initial
 
-    def after(self, state: State) -> State | None:
+    def improve_converged(self, state: State) -> State | None:
         """The state after moves, to go on from; None if no move raises the bound."""
-        return _after(self._moves, state)
+        return _improve_state(self._moves, state)
 
-    def _move_subsamples(self, initial: State) -> State:
+    def _improve_on_subsamples(self, initial: State) -> State:
         """The state that moves reach on few rows, then on more, and then on all, which need few passes; else `initial`.
 
         Of one feature few rows stand for all, and the core makes steps of EM too: births that failed on them need no
         other try, and they show which merges pay.
         """
         data, plan, moves = self._problem.data, self._plan, self._moves
-        condensed = data.condensed
+        condensed = data.condensed_rows
         if condensed is None:
-            parts = [moves.for_rows(rows) for rows in data.parts(plan.rng)]
-            marks = None
+            parts, marks = [moves.for_rows(rows) for rows in data.draw_subsamples(plan.rng)], None
             for each in (*parts, moves) if parts else ():
                 each.marks = None if each is moves else marks
-                initial = _after(each, initial, is_new=True) or initial
-                marks = each.marks
+                initial, marks = _improve_state(each, initial, is_new=True) or initial, each.marks
             return initial
         stopping = replace(plan.stopping, max_steps=CONDENSED_STEP_FACTOR * plan.stopping.max_steps)
         result = moves.improve_column(initial.model, condensed, stopping)
@@ -67,7 +65,7 @@ class FitMoves:
         return State(model, initial.trace)
 
 
-def _after(moves: BoundMoves, state: State, *, is_new: bool = False) -> State | None:
+def _improve_state(moves: BoundMoves, state: State, *, is_new: bool = False) -> State | None:
     """The state after moves, to go on from; None if no move raises the bound."""
     if state.trace.n_steps and moves.have_converged(state.trace.last):
         return None

@@ -16,7 +16,7 @@ from gaussmix._src.em.step.accumulate import StepTask
 from gaussmix._src.engines.base import Engine
 from gaussmix._src.errors import Failure, FailureKind, NothingFitted, Outcome
 from gaussmix._src.families.base import FAMILIES, Family
-from gaussmix._src.fit.criteria import CRITERIA, Evidence
+from gaussmix._src.fit.criteria import CRITERIA, CriterionInputs
 from gaussmix._src.interfaces.block import Block
 from gaussmix._src.interfaces.moment_spec import MomentSpec, Second
 from gaussmix._src.numerics.arrays import Array
@@ -38,21 +38,21 @@ class Result:
     Parameters
     ----------
     candidate : what was tried.
-    run : the end of its best run; None without one.
+    final_state : the end of its best run; None without one.
     n_parameters : number of free parameters; a candidate that failed has it, too.
-    evidence : the terms of criteria; None if it failed.
+    criterion_inputs : the terms of criteria; None if it failed.
     failure : why it failed; None if it did not.
     seconds : its duration.
-    ends : the trace of each run that ended with a finite likelihood.
+    run_traces : the trace of each run that ended with a finite likelihood.
     """
 
     candidate: Candidate
-    run: State | None
+    final_state: State | None
     n_parameters: int
-    evidence: Evidence | None
+    criterion_inputs: CriterionInputs | None
     failure: Failure | None
     seconds: float
-    ends: Sequence[Trace] = ()
+    run_traces: Sequence[Trace] = ()
 
     @property
     def was_started(self) -> bool:
@@ -63,7 +63,7 @@ class Result:
 CRITERION_ROUNDING = 1e-10  # relative: one Gaussian under two structures has the same criterion up to rounding
 
 
-def lowest(results: Sequence[Result], values: Array) -> int:
+def select_lowest(results: Sequence[Result], values: Array) -> int:
     """The result of the lowest value, (n_results,); of equals the one with the fewest parameters.
 
     Raises
@@ -72,24 +72,24 @@ def lowest(results: Sequence[Result], values: Array) -> int:
     """
     usable = np.isfinite(values)
     if not usable.any():
-        raise none_could_be_fitted(results)
+        raise nothing_fitted_error(results)
     best = float(values[usable].min())
-    return simplest(results, usable & (values <= best + CRITERION_ROUNDING * abs(best)))
+    return select_simplest(results, usable & (values <= best + CRITERION_ROUNDING * abs(best)))
 
 
-def highest_within_error(results: Sequence[Result], values: Array, errors: Array) -> int:
+def select_within_error(results: Sequence[Result], values: Array, errors: Array) -> int:
     """The simplest result within one standard error of the highest value; Breiman et al. (1984), CART, section 3.4.3.
 
     Raises as `lowest`.
     """
     usable = np.isfinite(values)
     if not usable.any():
-        raise none_could_be_fitted(results)
+        raise nothing_fitted_error(results)
     best = int(np.where(usable, values, -np.inf).argmax())
-    return simplest(results, usable & (values >= values[best] - errors[best]))
+    return select_simplest(results, usable & (values >= values[best] - errors[best]))
 
 
-def simplest(results: Sequence[Result], among: NDArray[np.bool_]) -> int:
+def select_simplest(results: Sequence[Result], is_eligible: NDArray[np.bool_]) -> int:
     """The result with the fewest parameters, then components, then the first structure known."""
     order = list(FAMILIES)
 
@@ -97,16 +97,16 @@ def simplest(results: Sequence[Result], among: NDArray[np.bool_]) -> int:
         result, name = results[index], results[index].candidate.family.name
         return result.n_parameters, result.candidate.n_components, order.index(name) if name in order else len(order)
 
-    return min(np.flatnonzero(among).tolist(), key=size)
+    return min(np.flatnonzero(is_eligible).tolist(), key=size)
 
 
-def none_could_be_fitted(results: Sequence[Result], columns: str = "") -> NothingFitted:
-    """The error for candidates that all failed; `columns` as for `reasons_and_advice`."""
+def nothing_fitted_error(results: Sequence[Result], columns: str = "") -> NothingFitted:
+    """The error for candidates that all failed; `columns` as for `describe_failures`."""
     none = "The only candidate could not" if len(results) == 1 else f"None of {len(results)} candidates could"
-    return NothingFitted(f"{none} be fitted: {' '.join(reasons_and_advice(results, columns))}")
+    return NothingFitted(f"{none} be fitted: {' '.join(describe_failures(results, columns))}")
 
 
-def reasons_and_advice(failed: Sequence[Result], columns: str = "") -> tuple[str, str]:
+def describe_failures(failed: Sequence[Result], columns: str = "") -> tuple[str, str]:
     """How many candidates failed for each reason, and what may help, each once: two sentences.
 
     Parameters
@@ -140,7 +140,7 @@ class Folds:
     n_folds: int
     key: int
 
-    def folds_at(self, rows: slice) -> NDArray[np.intp]:
+    def assign_folds(self, rows: slice) -> NDArray[np.intp]:
         """The fold of each of some consecutive rows."""
         first, end = rows.start // self.n_folds, -(-rows.stop // self.n_folds)
         numbers = np.arange(first * self.n_folds, end * self.n_folds, dtype=np.uint64)
@@ -148,46 +148,45 @@ class Folds:
         ranks: NDArray[np.intp] = hashed.argsort(axis=1, kind="stable").argsort(axis=1).ravel()
         return ranks[rows.start - first * self.n_folds :][: rows.stop - rows.start]
 
-    def size(self, fold: int, n_rows: int) -> int:
+    def fold_size(self, fold: int, n_rows: int) -> int:
         """How many of the first rows are in a fold."""
         n_whole = n_rows // self.n_folds
-        return n_whole + int(np.count_nonzero(self.folds_at(slice(n_whole * self.n_folds, n_rows)) == fold))
+        return n_whole + int(np.count_nonzero(self.assign_folds(slice(n_whole * self.n_folds, n_rows)) == fold))
 
-    def inside(self, block: Block, fold: int, *, outside: bool = False) -> NDArray[np.bool_]:
+    def is_in_fold(self, block: Block, fold: int, *, complement: bool = False) -> NDArray[np.bool_]:
         """Whether each row of a block is in a fold, or in another one."""
-        return np.equal(self.folds_at(block.row_slice), fold) != outside
+        return np.equal(self.assign_folds(block.row_slice), fold) != complement
 
 
 def fold_likelihoods(results: Sequence[Result], source: Source, engine: Engine[Any]) -> Array:
     """Mean log-likelihood of rows that no fit has seen, nats per unit of weight; NaN for candidates that failed."""
     means = np.full(len(results), np.nan)
     for index, result in enumerate(results):
-        if result.run is not None and result.failure is None:
-            model = result.run.model
+        if result.final_state is not None and result.failure is None:
+            model = result.final_state.model
             moments = StepTask(engine, model.n_components, model.parameters, MomentSpec(Second.NONE)).over(source)
             means[index] = moments.log_likelihood / moments.row_weight
     return means
 
 
-def mean_and_error(by_fold: Array) -> tuple[Array, Array]:
+def mean_and_error(fold_values: Array) -> tuple[Array, Array]:
     """Mean over folds (n_folds, n_candidates) and its standard error, (n_candidates,) each."""
-    n_folds = len(by_fold)
-    mean = by_fold.mean(axis=0)
-    return mean, np.sqrt(((by_fold - mean) ** 2).sum(axis=0) / (n_folds * (n_folds - 1)))
+    n_folds, mean = len(fold_values), fold_values.mean(axis=0)
+    return mean, np.sqrt(((fold_values - mean) ** 2).sum(axis=0) / (n_folds * (n_folds - 1)))
 
 
-Table = dict[str, list[Any]]
+ResultsTable = dict[str, list[Any]]
 
 
-def results_table(results: Sequence[Result]) -> Table:
+def make_table(results: Sequence[Result]) -> ResultsTable:
     """A list for each column, with a row for each candidate; a candidate that failed has NaN, except for its size."""
     has_factors = any(hasattr(result.candidate.family, "n_factors") for result in results)
-    names = _names({result.candidate.family for result in results})
-    rows = [_row(result, names, has_factors) for result in results]
+    names = _structure_names({result.candidate.family for result in results})
+    rows = [_table_row(result, names, has_factors) for result in results]
     return {name: [row[name] for row in rows] for name in rows[0]}
 
 
-def _names(families: Collection[Family]) -> dict[Family, str]:
+def _structure_names(families: Collection[Family]) -> dict[Family, str]:
     """The name of each structure; where structures of one name differ in other options than `n_factors`, the value."""
     options = ((family.name, {**family.non_default_params, "n_factors": None}) for family in families)
     kinds = {(name, repr(sorted(each.items()))) for name, each in options}
@@ -195,16 +194,15 @@ def _names(families: Collection[Family]) -> dict[Family, str]:
     return {family: family.name if several[family.name] == 1 else repr(family) for family in families}
 
 
-def _row(result: Result, names: Mapping[Family, str], has_factors: bool) -> dict[str, Any]:
-    family, evidence = result.candidate.family, result.evidence
-    run = result.run
+def _table_row(result: Result, names: Mapping[Family, str], has_factors: bool) -> dict[str, Any]:
+    family, inputs, run = result.candidate.family, result.criterion_inputs, result.final_state
     return {
         "structure": names[family],
         "n_components": result.candidate.n_components,
         **({"n_factors": getattr(family, "n_factors", None)} if has_factors else {}),
-        "log_likelihood": math.nan if evidence is None else evidence.log_likelihood,
+        "log_likelihood": math.nan if inputs is None else inputs.log_likelihood,
         "n_parameters": result.n_parameters,
-        **{name: math.nan if evidence is None else value(evidence) for name, value in CRITERIA.items()},
+        **{name: math.nan if inputs is None else value(inputs) for name, value in CRITERIA.items()},
         "converged": run is not None and run.outcome is Outcome.CONVERGED,
         "n_iter": 0 if run is None else run.trace.n_steps,
         "seconds": result.seconds,

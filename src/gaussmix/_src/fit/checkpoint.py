@@ -25,7 +25,7 @@ from gaussmix._src.em.objective.trace import Event, Frozen, State, Trace
 from gaussmix._src.em.step.best_of import Run, better
 from gaussmix._src.errors import Outcome
 from gaussmix._src.families.base import Family
-from gaussmix._src.fit.features.base import FitFeature
+from gaussmix._src.fit.features.base import FitOption
 from gaussmix._src.fit.plan import ModelStart, Plan
 from gaussmix._src.fit.problem import Problem
 from gaussmix._src.formats.checkpoint_file import CheckpointRecord, ProgressRecord, RunRecord, read, write
@@ -41,10 +41,10 @@ from gaussmix._src.value import Value
 from gaussmix._src.version import package_version
 
 SECONDS_BETWEEN_WRITES = 5.0  # between two checkpoints of a run
-_SEARCH = "search"  # the key of the state that the generator has when a search begins
-_RESUMABLE = None, Outcome.CONVERGED, Outcome.STEP_LIMIT  # other ends of a run are not those of the fit that goes on
+_SEARCH_KEY = "search"  # the key of the state that the generator has when a search begins
+_RESUMABLE_OUTCOMES = None, Outcome.CONVERGED, Outcome.STEP_LIMIT  # a fit that goes on has no other ends of a run
 # Errors that the same fit would end with again.
-_FINAL = errors.SingularCovarianceError, errors.NonFiniteLikelihood, errors.NothingFitted, Warning
+_REPEATABLE_ERRORS = errors.SingularCovarianceError, errors.NonFiniteLikelihood, errors.NothingFitted, Warning
 FilePath = str | os.PathLike[str]
 
 
@@ -54,21 +54,21 @@ class FitProgress:
 
     Parameters
     ----------
-    n_done : of the current run, from 0.
-    generator : state of the generator of the starts when that run was started or noted.
-    state : of that run; None before it begins.
-    best : the end of the best run before it.
-    ends : the ends of the runs before it with a finite likelihood.
+    n_runs_done : of the current run, from 0.
+    generator_state : state of the generator of the starts when that run was started or noted.
+    run_state : of that run; None before it begins.
+    best_state : the end of the best run before it.
+    final_states : the ends of the runs before it with a finite likelihood.
     """
 
-    n_done: int = 0
-    generator: Any = None
-    state: State | None = None
-    best: State | None = None
-    ends: tuple[State, ...] = ()
+    n_runs_done: int = 0
+    generator_state: Any = None
+    run_state: State | None = None
+    best_state: State | None = None
+    final_states: tuple[State, ...] = ()
 
 
-class Checkpoint(FitFeature):
+class Checkpoint(FitOption):
     """Notes the runs of a fit in a file, or goes on from it.
 
     A search is many fits. The file also holds the fits that have ended, so a search resumes at the current one. If the
@@ -78,13 +78,13 @@ class Checkpoint(FitFeature):
 
     is_sequential = True
 
-    def used(self) -> Sequence[str]:
-        position = check_path(self.estimator.checkpoint)
+    def check_parameters(self) -> Sequence[str]:
+        position = check_checkpoint_path(self.estimator.checkpoint)
         self._path, self._identity = Path(position or ""), dict[str, Json]()
-        self._read: dict[str, ProgressRecord] = {}  # of fits that were not asked for yet
-        self._status: dict[str, FitProgress] = {}
-        self._current = ""
-        self._written, self._noted_at = ("", 0, 0), monotonic()
+        self._pending: dict[str, ProgressRecord] = {}  # of fits that were not asked for yet
+        self._progress: dict[str, FitProgress] = {}
+        self._current_key = ""
+        self._written_position, self._last_write_time = ("", 0, 0), monotonic()
         self._writer: Thread | None = None
         self.failure: str | None = None  # why the last write failed, a sentence
         self._has_warned = False
@@ -95,15 +95,15 @@ class Checkpoint(FitFeature):
             return
         if self._writer is not None:
             self._writer.join()
-        if error is None or isinstance(error, _FINAL):
+        if error is None or isinstance(error, _REPEATABLE_ERRORS):
             with suppress(FileNotFoundError):
                 self._path.unlink()
             return
-        self._interrupt()
+        self._write_after_interrupt()
         if self.failure is not None:
             error.add_note(self.failure)
 
-    def plan(self, plan: Plan, problem: Problem) -> Plan:
+    def adapt_plan(self, plan: Plan, problem: Problem) -> Plan:
         """Open the file.
 
         Raises
@@ -112,9 +112,9 @@ class Checkpoint(FitFeature):
         OSError : it can't be read, or there is no such folder.
         """
         data = problem.data
-        before = [value for start in plan.starts if isinstance(start, ModelStart) for value in start.arrays()]
+        before = [value for start in plan.starts if isinstance(start, ModelStart) for value in start.identity_values()]
         labels = [] if data.labels is None else data.labels.arrays()
-        identity = fit_identity(self.estimator, data.original, before, labels)
+        identity = fit_identity(self.estimator, data.raw_source, before, labels)
         check_local(self._path)
         if self._path.exists():
             self._resume(identity)
@@ -123,91 +123,92 @@ class Checkpoint(FitFeature):
         remove_unfinished(self._path)
         self._identity = identity
         if plan.n_candidates is not None:
-            self._restore(plan.rng)
+            self._restore_generator(plan.rng)
         return plan
 
-    def runs(self, runs: Iterable[Run], problem: Problem, plan: Plan) -> Iterator[Run]:
+    def adapt_runs(self, runs: Iterable[Run], problem: Problem, plan: Plan) -> Iterator[Run]:
         """The runs of a fit, noted while they are made. A run that had ended yields its end alone.
 
         The generator of the plan gets the state that it had at the checkpoint.
         """
-        runs, key, generator = [*runs], plan.key, plan.rng
+        runs, key, generator = [*runs], plan.checkpoint_key, plan.rng
         status = self._read_progress(key, problem.family, generator)
-        if not 0 <= status.n_done <= len(runs) or (status.n_done == len(runs) and not status.ends):
-            raise self._unusable(Damaged(f"it is at run {status.n_done} of {len(runs)}"))
-        self._status[key], self._current = status, key
-        for end in status.ends:
+        if not 0 <= status.n_runs_done <= len(runs) or (status.n_runs_done == len(runs) and not status.final_states):
+            raise self._unusable_error(Damaged(f"it is at run {status.n_runs_done} of {len(runs)}"))
+        self._progress[key], self._current_key = status, key
+        for end in status.final_states:
             yield partial(lambda end, initial: iter((end,)), end)
-        while status.n_done < len(runs):
+        while status.n_runs_done < len(runs):
             made: list[State] = []  # none where the start has no covariances
-            yield partial(self._note_states, runs[status.n_done], status, generator, made)
+            yield partial(self._record_states, runs[status.n_runs_done], status, generator, made)
             for end in made:
                 if end.outcome is not Outcome.NON_FINITE:
-                    status.best, status.ends = better(status.best, end), (*status.ends, end)
-            status.n_done, status.state, status.generator = status.n_done + 1, None, generator.bit_generator.state
-            if status.n_done < len(runs):
-                self._write_beside()
-        if not status.ends:  # no start had an end: the fit has failed, and is tried again if the search goes on
-            del self._status[key]
+                    status.best_state, status.final_states = better(status.best_state, end), (*status.final_states, end)
+            status.n_runs_done += 1
+            status.run_state, status.generator_state = None, generator.bit_generator.state
+            if status.n_runs_done < len(runs):
+                self._write_async()
+        if not status.final_states:  # no start had an end: the fit has failed, and is tried again if the search goes on
+            del self._progress[key]
 
-    def _restore(self, generator: np.random.Generator) -> None:
+    def _restore_generator(self, generator: np.random.Generator) -> None:
         """Give a generator the state that it had when the search began: every fit of a search begins with it."""
-        record = self._read.pop(_SEARCH, None)
+        record = self._pending.pop(_SEARCH_KEY, None)
         if record is not None:
-            self._set_state(generator, record.generator)
-        self._status[_SEARCH] = FitProgress(generator=generator.bit_generator.state)
+            self._set_generator_state(generator, record.generator)
+        self._progress[_SEARCH_KEY] = FitProgress(generator_state=generator.bit_generator.state)
 
-    def _set_state(self, generator: np.random.Generator, state: Any) -> None:
+    def _set_generator_state(self, generator: np.random.Generator, state: Any) -> None:
         """Give a generator a state of the file; raises ValueError if it is none."""
         try:
             generator.bit_generator.state = state
         except (TypeError, ValueError, KeyError, OverflowError):
-            raise self._unusable(Damaged("its generator is in no state")) from None
+            raise self._unusable_error(Damaged("its generator is in no state")) from None
 
     def _read_progress(self, key: str, family: Family, generator: np.random.Generator) -> FitProgress:
         """How far a fit had come when the file was written; its beginning if the file lacks it."""
-        record = self._read.pop(key, None)
+        record = self._pending.pop(key, None)
         if record is None:
-            return FitProgress(generator=generator.bit_generator.state)
+            return FitProgress(generator_state=generator.bit_generator.state)
         try:
-            self._set_state(generator, record.generator)
+            self._set_generator_state(generator, record.generator)
             state, best = (None if run is None else _read_state(run, family) for run in (record.state, record.best))
-            ends = () if best is None else tuple(_state_at(run, best.model) for run in record.ends)
+            ends = () if best is None else tuple(_restore_state(run, best.model) for run in record.ends)
         except Damaged as damage:
-            raise self._unusable(damage) from None
+            raise self._unusable_error(damage) from None
         return FitProgress(record.n_done, record.generator, state, best, ends)
 
-    def _note_states(
-        self, run: Run, status: FitProgress, generator: np.random.Generator, made: list[State], initial: State | None
+    def _record_states(
+        self, run: Run, status: FitProgress, generator: np.random.Generator, last: list[State], initial: State | None
     ) -> Iterator[State]:
-        for state in run(status.state):
-            status.state, status.generator = state, generator.bit_generator.state
-            made[:] = [state]  # now, because who looks at the run may not ask for more after its end
-            if state.outcome is None and monotonic() - self._noted_at > SECONDS_BETWEEN_WRITES:
-                self._write_beside()
+        for state in run(status.run_state):
+            status.run_state, status.generator_state = state, generator.bit_generator.state
+            last[:] = [state]  # now, because who looks at the run may not ask for more after its end
+            if state.outcome is None and monotonic() - self._last_write_time > SECONDS_BETWEEN_WRITES:
+                self._write_async()
             yield state
 
-    def _interrupt(self) -> None:
+    def _write_after_interrupt(self) -> None:
         """Write a checkpoint if the fit has gone on since the last one."""
-        status = self._status.get(self._current)
-        outcome = None if status is None or status.state is None else status.state.outcome
-        if self._position != self._written and outcome in _RESUMABLE:
+        status = self._progress.get(self._current_key)
+        outcome = None if status is None or status.run_state is None else status.run_state.outcome
+        if self._position != self._written_position and outcome in _RESUMABLE_OUTCOMES:
             self._write(self._record(), self._position)
 
     @property
     def _position(self) -> tuple[str, int, int]:
         """The fit that is being made, the number of its run, and of the steps of that."""
-        status = self._status.get(self._current, FitProgress())
-        return self._current, status.n_done, 0 if status.state is None else status.state.trace.n_steps
+        status = self._progress.get(self._current_key, FitProgress())
+        return self._current_key, status.n_runs_done, 0 if status.run_state is None else status.run_state.trace.n_steps
 
-    def _write_beside(self) -> None:
+    def _write_async(self) -> None:
         """Write a checkpoint while the fit goes on, unless the last one is still being written."""
         if self._writer is not None and self._writer.is_alive():
             return
         if self.failure is not None and not self._has_warned:
             self._has_warned = True
             errors.warn(f"{self.failure} The fit goes on without a checkpoint.")
-        self._noted_at = monotonic()
+        self._last_write_time = monotonic()
         self._writer = Thread(target=self._write, args=(self._record(), self._position), name="gaussmix-checkpoint")
         self._writer.start()
 
@@ -217,11 +218,11 @@ class Checkpoint(FitFeature):
         except (OSError, MemoryError) as error:
             self.failure = f"{self._path} can't be written: {getattr(error, 'strerror', None) or error}."
         else:
-            self.failure, self._written = None, position
+            self.failure, self._written_position = None, position
 
     def _record(self) -> CheckpointRecord:
-        made = {key: _progress_record(status) for key, status in self._status.items()}
-        return CheckpointRecord(self._identity, self._read | made)
+        made = {key: _make_progress_record(status) for key, status in self._progress.items()}
+        return CheckpointRecord(self._identity, self._pending | made)
 
     def _resume(self, identity: Mapping[str, Json]) -> None:
         """Go on from the file of a fit with this identity."""
@@ -231,38 +232,38 @@ class Checkpoint(FitFeature):
         try:
             record = read(self._path)
         except Damaged as damage:
-            raise self._unusable(damage) from None
-        check_same(name, record.identity, identity)
-        self._read = dict(record.fits)
+            raise self._unusable_error(damage) from None
+        check_identity(name, record.identity, identity)
+        self._pending = dict(record.fits)
 
-    def _unusable(self, damage: Damaged) -> ValueError:
+    def _unusable_error(self, damage: Damaged) -> ValueError:
         return ValueError(
             f"{self._path} is not a usable checkpoint: {damage}. Remove the file to begin anew, or name another."
         )
 
 
-def check_path(position: Any) -> FilePath | None:
+def check_checkpoint_path(path: Any) -> FilePath | None:
     """The value of `checkpoint`; raises TypeError unless it is a path or None."""
-    if position is None or (isinstance(position, str | os.PathLike) and os.fspath(position)):
-        return position
-    raise errors.ParameterTypeError(f"checkpoint must be the path of a file or None, not {position!r}.")
+    if path is None or (isinstance(path, str | os.PathLike) and os.fspath(path)):
+        return path
+    raise errors.ParameterTypeError(f"checkpoint must be the path of a file or None, not {path!r}.")
 
 
-def _progress_record(status: FitProgress) -> ProgressRecord:
-    state, best = (None if run is None else _run_record(run) for run in (status.state, status.best))
-    ends = [_run_record(end, has_model=False) for end in status.ends]
-    return ProgressRecord(status.n_done, status.generator, state, best, ends)
+def _make_progress_record(status: FitProgress) -> ProgressRecord:
+    state, best = (None if run is None else _make_run_record(run) for run in (status.run_state, status.best_state))
+    ends = [_make_run_record(end, has_model=False) for end in status.final_states]
+    return ProgressRecord(status.n_runs_done, status.generator_state, state, best, ends)
 
 
-def _run_record(run: State, *, has_model: bool = True) -> RunRecord:
-    model, trace = run.model, run.trace
+def _make_run_record(state: State, *, has_model: bool = True) -> RunRecord:
+    model, trace = state.model, state.trace
     arrays = {"log_likelihood": np.array(trace.log_likelihood), "objective": np.array(trace.objective)}
     if has_model:
         arrays |= {"weights": model.weights, "means": model.means, "covariances": model.covariances.array}
         arrays |= {} if model.noise is None else model.noise.arrays()
     frozen = {k: why.name for k, why in trace.frozen.items()}
     events = [(each.component, each.feature, each.step, each.why.name, each.remedy) for each in trace.events]
-    return RunRecord(arrays, trace.memory, frozen, None if run.outcome is None else run.outcome.name, events)
+    return RunRecord(arrays, trace.memory, frozen, None if state.outcome is None else state.outcome.name, events)
 
 
 def _read_state(run: RunRecord, family: Family) -> State:
@@ -279,10 +280,10 @@ def _read_state(run: RunRecord, family: Family) -> State:
     if any(k not in range(len(means)) for k in run.frozen):
         raise Damaged("it names a frozen component that it does not have")
     model = Model(weights, means, family.covariances(covariances, *means.shape), family, noise)
-    return _state_at(run, model)
+    return _restore_state(run, model)
 
 
-def _state_at(run: RunRecord, model: Model) -> State:
+def _restore_state(run: RunRecord, model: Model) -> State:
     """Where a run stands, at a model; of a run that has ended that of the best does. Raises `Damaged`."""
     try:
         outcome = None if run.outcome is None else Outcome[run.outcome]
@@ -297,12 +298,12 @@ def _state_at(run: RunRecord, model: Model) -> State:
 
 
 # Parameters that change no bit of a fit.
-IRRELEVANT_PARAMETERS = ("callbacks", "checkpoint", "n_jobs", "max_time", "verbose", "verbose_interval", "forgetting")
+IGNORED_PARAMETERS = ("callbacks", "checkpoint", "n_jobs", "max_time", "verbose", "verbose_interval", "forgetting")
 _MAX_SHOWN_VALUES = 20  # numbers that a message shows
 
 
 def fit_identity(
-    estimator: BaseEstimator, source: Source, before: Sequence[Any] = (), labels: Sequence[Any] = ()
+    estimator: BaseEstimator, source: Source, continued_fit: Sequence[Any] = (), labels: Sequence[Any] = ()
 ) -> dict[str, Json]:
     """What the bits of a fit depend on, as plain values: rows, settings and more.
 
@@ -310,15 +311,15 @@ def fit_identity(
     ----------
     estimator : with its parameters.
     source : the rows with the weights that the user gave.
-    before : arrays and numbers of the fit that it continues, if it does.
+    continued_fit : arrays and numbers of the fit that it continues, if it does.
     labels : arrays of what is known about the rows, if anything.
     """
     fingerprint, profile, sample = source.collect(Fingerprint), source.row_totals, source.sample(LEAF_ROWS)
-    variances = [] if not source.has_errors else [each for each in map(_error_of, source.blocks()) if each is not None]
+    variances = [] if not source.has_errors else [each for each in map(_x_errors, source.blocks()) if each is not None]
     values = [np.uint64(fingerprint.total), sample.rows, *([] if sample.row_weight is None else [sample.row_weight])]
     weights = [profile.total_weight, profile.n_positive, profile.largest_weight]
     parameters = estimator.get_params(deep=False)
-    settings = {name: _plain(name, value) for name, value in parameters.items() if name not in IRRELEVANT_PARAMETERS}
+    settings = {name: _to_json(name, value) for name, value in parameters.items() if name not in IGNORED_PARAMETERS}
     identity = {
         "the version of gaussmix": package_version(),
         "the estimator": type(estimator).__name__,
@@ -326,20 +327,20 @@ def fit_identity(
         "the type of X": source.dtype.name,
         "the sum, number and maximum of the weights": weights,
         **settings,
-        "what X or sample_weight holds": _digest(values),
-        "the fit to go on from": _digest(before),
-        "what labels says": _digest(labels),
-        "what X_error says": _digest(variances),
+        "what X or sample_weight holds": _hash_values(values),
+        "the fit to go on from": _hash_values(continued_fit),
+        "what labels says": _hash_values(labels),
+        "what X_error says": _hash_values(variances),
     }
     return json.loads(json.dumps(identity))  # as it is read from a file: lists for tuples
 
 
-def _error_of(block: Block) -> Any:
+def _x_errors(block: Block) -> Any:
     """The measurement errors of a block; the first alone where all rows have it."""
     return block.error if block.error is None or block.error.strides[0] else block.error[:1]
 
 
-def _plain(name: str, value: Any) -> Json:
+def _to_json(name: str, value: Any) -> Json:
     """A parameter, as a value that is equal where the parameter is."""
     if callable(value):
         return "a callable"
@@ -350,10 +351,10 @@ def _plain(name: str, value: Any) -> Json:
     if isinstance(value, list | tuple) and any(isinstance(each, Value) for each in value):
         return plain(name, value)
     array = np.asarray(value)
-    return array.tolist() if array.size <= _MAX_SHOWN_VALUES and array.dtype.kind in "biuU" else _digest([array])
+    return array.tolist() if array.size <= _MAX_SHOWN_VALUES and array.dtype.kind in "biuU" else _hash_values([array])
 
 
-def _digest(values: Iterable[Any]) -> Json:
+def _hash_values(values: Iterable[Any]) -> Json:
     seal = sha256()
     for each in values:
         array = np.ascontiguousarray(each)
@@ -362,13 +363,13 @@ def _digest(values: Iterable[Any]) -> Json:
     return {"sha256": seal.hexdigest()}
 
 
-def check_same(name: str, then: Mapping[str, Json], now: Mapping[str, Json]) -> None:
+def check_identity(path: str, saved: Mapping[str, Json], current: Mapping[str, Json]) -> None:
     """Raise ValueError for the first thing in which the fit of a file differs from this one."""
-    for what, value in now.items():
-        if then.get(what) != value:
-            is_shown = not isinstance(value, dict) and not isinstance(then.get(what), dict)
-            how = f"was {then.get(what)!r:.60} and is {value!r:.60}" if is_shown else "differs"
+    for what, value in current.items():
+        if saved.get(what) != value:
+            is_shown = not isinstance(value, dict) and not isinstance(saved.get(what), dict)
+            how = f"was {saved.get(what)!r:.60} and is {value!r:.60}" if is_shown else "differs"
             raise ValueError(
-                f"{name} is the checkpoint of another fit: {what} {how}. Give the same data and settings to resume "
+                f"{path} is the checkpoint of another fit: {what} {how}. Give the same data and settings to resume "
                 "it, remove the file to begin anew, or name another."
             )

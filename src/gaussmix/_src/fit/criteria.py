@@ -22,34 +22,34 @@ from gaussmix._src.validation.parameters import check_name
 
 
 @dataclass(frozen=True)
-class Evidence:
+class CriterionInputs:
     """The numbers that criteria are computed from.
 
     Parameters
     ----------
     log_likelihood : Σ_i s_i log p(x_i), nats, a total.
-    classified : Σ_i s_i max_k log p(x_i, k), nats: the likelihood with each row in its most probable component.
+    classification_likelihood : Σ_i s_i max_k log p(x_i, k), nats: that with each row in its most probable component.
     n_parameters : number of free parameters.
     row_weight : Σ_i s_i of rows with at least one value; the number of these rows if there are no weights.
     """
 
     log_likelihood: float
-    classified: float
+    classification_likelihood: float
     n_parameters: int
     row_weight: float
 
 
-def compute_evidence(mixture: Model, size: int, source: Source, engine: Engine[object], unit: float) -> Evidence:
-    """Make one pass over the rows for a mixture with `size` free parameters; `unit` divided the row weights before."""
-    spec, parameters = MomentSpec(Second.NONE), mixture.parameters
-    facts = collect_facts(source, engine, spec)
-    task = _SoftAndHard(engine, mixture.n_components, parameters, spec, facts=facts)
-    soft, hard = (engine.finish(sums, parameters, spec, facts) for sums in source.map_merge(task))
-    row_weight = soft.row_weight - (source.collect(Cells).empty_weight if source.may_miss else 0.0)
-    return Evidence(soft.log_likelihood * unit, hard.log_likelihood * unit, size, row_weight * unit)
+def compute_inputs(model: Model, n_parameters: int, rows: Source, engine: Engine[Any], unit: float) -> CriterionInputs:
+    """Make one pass over the rows for a mixture; `n_parameters` are free, and `unit` divided the row weights before."""
+    spec, parameters = MomentSpec(Second.NONE), model.parameters
+    facts = collect_facts(rows, engine, spec)
+    task = _SoftAndHardStep(engine, model.n_components, parameters, spec, facts=facts)
+    soft, hard = (engine.finish(sums, parameters, spec, facts) for sums in rows.map_merge(task))
+    row_weight = soft.row_weight - (rows.collect(Cells).empty_weight if rows.may_miss else 0.0)
+    return CriterionInputs(soft.log_likelihood * unit, hard.log_likelihood * unit, n_parameters, row_weight * unit)
 
 
-class _SoftAndHard(StepTask):
+class _SoftAndHardStep(StepTask):
     """A soft step and a hard step in one pass."""
 
     def call(self, block: Block, state: Any) -> Any:
@@ -59,39 +59,39 @@ class _SoftAndHard(StepTask):
         return Sums([super().call(block, state), hard.call(block, state)])
 
 
-def bic(evidence: Evidence) -> float:
+def bic(inputs: CriterionInputs) -> float:
     """−2 log L + p log n; Schwarz (1978), Annals of Statistics 6. mclust's has the opposite sign."""
-    return -2 * evidence.log_likelihood + evidence.n_parameters * math.log(evidence.row_weight)
+    return -2 * inputs.log_likelihood + inputs.n_parameters * math.log(inputs.row_weight)
 
 
-def icl(evidence: Evidence) -> float:
+def icl(inputs: CriterionInputs) -> float:
     """BIC of the classified likelihood; Biernacki, Celeux & Govaert (2000), IEEE PAMI 22. mclust's sign is opposite."""
-    return -2 * evidence.classified + evidence.n_parameters * math.log(evidence.row_weight)
+    return -2 * inputs.classification_likelihood + inputs.n_parameters * math.log(inputs.row_weight)
 
 
-def aic(evidence: Evidence) -> float:
+def aic(inputs: CriterionInputs) -> float:
     """−2 log L + 2 p; Akaike (1974), IEEE Trans. Automatic Control 19."""
-    return -2 * evidence.log_likelihood + 2 * evidence.n_parameters
+    return -2 * inputs.log_likelihood + 2 * inputs.n_parameters
 
 
-def aicc(evidence: Evidence) -> float:
+def aicc(inputs: CriterionInputs) -> float:
     """AIC + 2 p (p + 1) / (n − p − 1), infinite for n ≤ p + 1; Hurvich & Tsai (1989), Biometrika 76."""
-    size, spare = evidence.n_parameters, evidence.row_weight - evidence.n_parameters - 1
-    return aic(evidence) + (2 * size * (size + 1) / spare if spare > 0 else math.inf)
+    size, spare = inputs.n_parameters, inputs.row_weight - inputs.n_parameters - 1
+    return aic(inputs) + (2 * size * (size + 1) / spare if spare > 0 else math.inf)
 
 
-CRITERIA: dict[str, Callable[[Evidence], float]] = {"bic": bic, "icl": icl, "aic": aic, "aicc": aicc}
+CRITERIA: dict[str, Callable[[CriterionInputs], float]] = {"bic": bic, "icl": icl, "aic": aic, "aicc": aicc}
 CROSS_VALIDATION = "cv"
 STABILITY = "stability"
-HIGHER = (CROSS_VALIDATION, STABILITY)  # the highest of these wins; of `CRITERIA`, the lowest
+HIGHER_IS_BETTER = (CROSS_VALIDATION, STABILITY)  # the highest of these wins; of `CRITERIA`, the lowest
 
 
-def name_criterion(criterion: str) -> str:
+def criterion_title(criterion: str) -> str:
     """The name of a criterion, as people read it."""
     return criterion if criterion == STABILITY else criterion.upper()
 
 
-def structures(results: Mapping[str, Sequence[Any]]) -> list[str]:
+def structure_names(results: Mapping[str, Sequence[Any]]) -> list[str]:
     """The structure of each candidate in a table of results, with its number of factors."""
     n_factors = results.get("n_factors", [None] * len(results["structure"]))
     pairs = zip(results["structure"], n_factors, strict=True)
@@ -100,4 +100,4 @@ def structures(results: Mapping[str, Sequence[Any]]) -> list[str]:
 
 def check_criterion(criterion: Any) -> str:
     """The name of a criterion."""
-    return check_name("criterion", criterion, (*CRITERIA, *HIGHER))
+    return check_name("criterion", criterion, (*CRITERIA, *HIGHER_IS_BETTER))

@@ -28,17 +28,17 @@ from gaussmix._src.validation.rows import counted_weight
 if TYPE_CHECKING:
     from gaussmix._src.mixture.mixture import Mixture
 
-_NO_STEP = "max_iter=0 allows no step; raise max_iter."
-_AT_LIMIT = "max_iter steps were made before the maximum; raise max_iter, or set tol to a number."
-_AT_MAXIMUM = "Less than 1e-4 nats per row are left to gain."
-_AT_NONE = "Steps no longer change the mean log-likelihood, but the fit is not at a maximum: try other starts."
-_IS_MAXIMUM = "The fit is near a maximum; "
-_LEFT = "{gain:.2g} nats a row may remain, and {labels:.2g} % of the labels may change."
-_IS_NONE = (
+_NO_STEP_REASON = "max_iter=0 allows no step; raise max_iter."
+_STEP_LIMIT_REASON = "max_iter steps were made before the maximum; raise max_iter, or set tol to a number."
+_MAX_REASON = "Less than 1e-4 nats per row are left to gain."
+_NO_MAX_REASON = "Steps no longer change the mean log-likelihood, but the fit is not at a maximum: try other starts."
+_NEAR_MAXIMUM_PREFIX = "The fit is near a maximum; "
+_REMAINING_GAIN_SENTENCE = "{gain:.2g} nats a row may remain, and {labels:.2g} % of the labels may change."
+_NOT_MAXIMUM_SENTENCE = (
     "The fit is not near a maximum: it stands at a saddle or on a ridge, or is still far from one. Lower tol, raise "
     "max_iter, or try other starts."
 )
-_IS_UNKNOWN = "It is not known whether the fit is near a maximum: {why_not}."
+_UNKNOWN_MAXIMUM_SENTENCE = "It is not known whether the fit is near a maximum: {why_not}."
 
 
 @dataclass(frozen=True)
@@ -96,64 +96,66 @@ class Ending:
     @classmethod
     def from_run(
         cls,
-        run: State,
-        ends: Sequence[Trace],
+        state: State,
+        run_traces: Sequence[Trace],
         stopping: Stopping,
-        left_out: Outcome | None,
+        skip_reason: Outcome | None,
         certificate: OptimalityCertificate,
-        raised: str = LIKELIHOOD,
-        times: float = 1.0,
+        objective_name: str = LIKELIHOOD,
+        objective_scale: float = 1.0,
     ) -> Ending:
         """The ending of a fit from its best run, the ends of all runs, and why starts were left out.
 
-        `raised` is what EM raised, and `times` the factor with which its values are reported.
+        `objective_name` is what EM raised, and `objective_scale` the factor with which its values are reported.
         """
-        assert run.outcome is not None, "the run has ended"
-        reason = run.outcome.sentence(raised)
-        if run.outcome is Outcome.CONVERGED and stopping.seeks_maximum:
-            reason = _AT_MAXIMUM if certificate.is_maximum else _AT_NONE if certificate.is_maximum is False else reason
-        if run.outcome is Outcome.STEP_LIMIT and stopping.seeks_maximum:
-            reason = _AT_LIMIT
-        if run.outcome is Outcome.STEP_LIMIT and not run.trace.n_steps:
-            reason = _NO_STEP
-        if left_out is not None:
-            reason += f" {SKIPPED_STARTS[left_out]}"
+        assert state.outcome is not None, "the run has ended"
+        reason = state.outcome.sentence(objective_name)
+        if state.outcome is Outcome.CONVERGED and stopping.seeks_maximum:
+            is_maximum = certificate.is_maximum
+            reason = _MAX_REASON if is_maximum else _NO_MAX_REASON if is_maximum is False else reason
+        if state.outcome is Outcome.STEP_LIMIT and stopping.seeks_maximum:
+            reason = _STEP_LIMIT_REASON
+        if state.outcome is Outcome.STEP_LIMIT and not state.trace.n_steps:
+            reason = _NO_STEP_REASON
+        if skip_reason is not None:
+            reason += f" {SKIP_REASONS[skip_reason]}"
         if certificate.why_not:
-            reason += f" {_IS_UNKNOWN.format(why_not=certificate.why_not)}"
-        n_starts_at_best = 1
-        if len(ends) > 1:
-            tolerance = max(stopping.tolerance, ROUNDING_OF_RUNS * max(1.0, abs(run.trace.last)))
-            n_starts_at_best = max(1, sum(_agree(run.trace, end, tolerance) for end in ends if not end.collapsed))
+            reason += f" {_UNKNOWN_MAXIMUM_SENTENCE.format(why_not=certificate.why_not)}"
+        n_at_best = 1
+        if len(run_traces) > 1:
+            tolerance = max(stopping.tolerance, ROUNDING_OF_RUNS * max(1.0, abs(state.trace.last)))
+            others = [trace for trace in run_traces if not trace.collapsed]
+            n_at_best = max(1, sum(_may_agree(state.trace, trace, tolerance) for trace in others))
         values = certificate.is_maximum, certificate.remaining_gain, certificate.label_change_fraction
-        estimated = forecast_convergence(run.trace.objective).rate
+        estimated = forecast_convergence(state.trace.objective).rate
         rate = None if math.isnan(estimated) else estimated
-        traces = [[times * each for each in end.objective] for end in ends]
-        return cls(reason, *values, rate, max(1, len(ends)), n_starts_at_best, run.trace.collapsed, traces=traces)
+        traces = [[objective_scale * each for each in end.objective] for end in run_traces]
+        return cls(reason, *values, rate, max(1, len(run_traces)), n_at_best, state.trace.collapsed, traces=traces)
 
     @property
     def certificate(self) -> str | None:
         """Whether the fit is a maximum, as a sentence, or what `reason` leaves to say; None if that is nothing."""
         if self.remaining_gain is not None and self.label_change_fraction is not None:
-            left = _LEFT.format(gain=self.remaining_gain, labels=100 * self.label_change_fraction)
-            return left if _AT_MAXIMUM in self.reason else _IS_MAXIMUM + left
-        return _IS_NONE if self.is_maximum is False and _AT_NONE not in self.reason else None
+            left = _REMAINING_GAIN_SENTENCE.format(gain=self.remaining_gain, labels=100 * self.label_change_fraction)
+            return left if _MAX_REASON in self.reason else _NEAR_MAXIMUM_PREFIX + left
+        return _NOT_MAXIMUM_SENTENCE if self.is_maximum is False and _NO_MAX_REASON not in self.reason else None
 
 
-def _agree(one: Trace, other: Trace, tolerance: float) -> bool:
+def _may_agree(one: Trace, other: Trace, tolerance: float) -> bool:
     """Whether two runs may approach one maximum, by their gains."""
     left = [forecast_convergence(trace.objective).remaining for trace in (one, other)]
     return abs(one.last - other.last) <= tolerance + max((gain for gain in left if math.isfinite(gain)), default=0.0)
 
 
 # By why a fit has made no more starts.
-SKIPPED_STARTS = {
+SKIP_REASONS = {
     Outcome.STOPPED: "A callback ended the fit before the other starts were done.",
     Outcome.TIME_LIMIT: "max_time seconds were over before the other starts were made; raise max_time or try fewer.",
 }
 
 
 @dataclass(frozen=True)
-class RowFacts:
+class RowSummary:
     """The rows of a fit.
 
     Parameters
@@ -164,26 +166,27 @@ class RowFacts:
     log_likelihood : of the rows, nats, a total: before the last step of EM, or of the mixture where a search has found
         it. None if EM raised something else: with a prior, with labels, or of a part of the rows.
     has_errors : whether the rows have measurement errors.
-    library : of the data frame that they came in; None for an array or a file.
-    seconds : how long the fit took. Of a fit that was loaded this and `library` are None: equal fits make equal files.
+    frame_library : of the data frame that they came in; None for an array or a file.
+    seconds : how long the fit took. Of a fit that was loaded this and the library are None: equal fits make equal
+        files.
     """
 
     n_rows: int
     row_weight: float
     log_likelihood: float | None
     has_errors: bool = False
-    library: str | None = None
+    frame_library: str | None = None
     seconds: float | None = None
 
     @classmethod
-    def from_source(cls, source: Source, X: object, log_likelihood: float | None, began: float) -> RowFacts:
+    def from_source(cls, source: Source, X: object, log_likelihood: float | None, start_time: float) -> RowSummary:
         """The facts of a fit that ends now, from its mean log-likelihood and the `perf_counter` at its beginning."""
         weight = counted_weight(source)
         empty = source.collect(Cells).empty_weight if source.may_miss else 0.0
         per_row = source.row_totals.total_weight / (source.row_totals.total_weight - empty)  # the mean is of all rows
         total = None if log_likelihood is None else log_likelihood * weight * per_row
         library = None if type(X) is np.ndarray else frame_library(X)
-        return cls(source.n_rows, weight, total, source.has_errors, library, perf_counter() - began)
+        return cls(source.n_rows, weight, total, source.has_errors, library, perf_counter() - start_time)
 
 
 def frame_library(X: object) -> str | None:
@@ -193,16 +196,16 @@ def frame_library(X: object) -> str | None:
 
 
 Record = TypeVar("Record")
-_UNEQUAL = "library", "seconds"  # not saved, so that equal fits make equal files
-OF_RUNS = "collapsed", "diagnostics", "traces"  # fields of `Ending` that files hold under keys of their own
-_NOT_SAVED = *_UNEQUAL, *OF_RUNS
+_UNSAVED_FIELDS = "frame_library", "seconds"  # not saved, so that equal fits make equal files
+RUN_FIELDS = "collapsed", "diagnostics", "traces"  # fields of `Ending` with keys of their own in files
+_UNTABLED_FIELDS = *_UNSAVED_FIELDS, *RUN_FIELDS
 _FLOAT64 = np.dtype(np.float64)
-_CRITERIA = frozenset({"log_likelihood", "bic", "icl"})  # columns of `results_` that summaries show
-_OF_SUMMARIES = _CRITERIA | {"structure", "n_components", "failure"}
+_NUMBER_COLUMNS = frozenset({"log_likelihood", "bic", "icl"})  # columns of `results_` that summaries show
+_SUMMARY_COLUMNS = _NUMBER_COLUMNS | {"structure", "n_components", "failure"}
 
 
 @dataclass(frozen=True, eq=False)
-class Fitted:
+class FitResult:
     """All that a fit found. The attribute `name_` of an estimator is the field `name`; None if unknown.
 
     Parameters
@@ -213,7 +216,7 @@ class Fitted:
     n_fixed : parameters of the mixture that the fit did not change.
     converged, n_iter, lower_bound, lower_bounds : how the best run went; see `GaussianMixture`.
     outcome, cutoff : see `GaussianMixture`.
-    facts : about the rows.
+    row_summary : about the rows.
     results, best_index : of a search, see `GaussianMixtureIC`.
     """
 
@@ -226,22 +229,22 @@ class Fitted:
     lower_bound: float | None = None
     lower_bounds: list[float] | None = None
     outcome: Ending | None = None
-    facts: RowFacts | None = None
+    row_summary: RowSummary | None = None
     cutoff: float | None = None
     results: dict[str, list[Any]] | None = None
     best_index: int | None = None
 
     @classmethod
-    def by_hand(cls, model: Model, names: tuple[str, ...] | None, before: Fitted | None = None) -> Fitted:
+    def from_user_model(cls, model: Model, names: tuple[str, ...] | None, previous: Self | None = None) -> Self:
         """The fit before with a model that the user set; only a model of the same size keeps how the run went."""
-        if before is None:
+        if previous is None:
             return cls(model, names)
-        old, facts, outcome = before.model, before.facts, before.outcome
+        old, facts, outcome = previous.model, previous.row_summary, previous.outcome
         if old.means.shape != model.means.shape or old.family != model.family:
-            return cls(model, names, before.dtype, results=before.results, best_index=before.best_index)
+            return cls(model, names, previous.dtype, results=previous.results, best_index=previous.best_index)
         facts = None if facts is None else replace(facts, log_likelihood=None)  # that was of the model before
         outcome = None if outcome is None else replace(outcome, collapsed=[], diagnostics=[])
-        return replace(before, model=model, feature_names=names, facts=facts, outcome=outcome, cutoff=None)
+        return replace(previous, model=model, feature_names=names, row_summary=facts, outcome=outcome, cutoff=None)
 
     @cached_property
     def mixture(self) -> Mixture:
@@ -264,29 +267,30 @@ class Fitted:
         """Components that the fit left frozen, because they fell onto too few distinct rows."""
         return [] if self.outcome is None else self.outcome.collapsed
 
-    def plain(self) -> dict[str, Any]:
+    def to_saved_values(self) -> dict[str, Any]:
         """All besides the mixture and its type, as a model file holds it."""
         fields = {**vars(self), "n_parameters": self.n_parameters}
-        fields |= {} if self.outcome is None else {name: getattr(self.outcome, name) for name in OF_RUNS}
-        values = {key: (fields.get(name), write) for key, (name, write, _) in _COLUMNS.items()}
+        fields |= {} if self.outcome is None else {name: getattr(self.outcome, name) for name in RUN_FIELDS}
+        values = {key: (fields.get(name), write) for key, (name, write, _) in _SAVED_FIELDS.items()}
         return {key: write(value) for key, (value, write) in values.items() if value is not None}
 
-    def without_likelihood(self) -> Fitted:
+    def without_likelihood(self) -> FitResult:
         """The same without the log-likelihood of the rows: EM raised something else."""
-        return self if self.facts is None else replace(self, facts=replace(self.facts, log_likelihood=None))
+        rows = self.row_summary
+        return self if rows is None else replace(self, row_summary=replace(rows, log_likelihood=None))
 
     @classmethod
     def from_file(
-        cls, model: Model, names: tuple[str, ...] | None, dtype: np.dtype[Any], saved: Mapping[str, Any]
+        cls, model: Model, feature_names: tuple[str, ...] | None, dtype: np.dtype[Any], saved: Mapping[str, Any]
     ) -> Self:
-        """What `plain` wrote; raises `Damaged`."""
-        values = read_values({key: read for key, (_, _, read) in _COLUMNS.items()}, saved)
+        """What `to_saved_values` wrote; raises `Damaged`."""
+        values = read_values({key: read for key, (_, _, read) in _SAVED_FIELDS.items()}, saved)
         n_parameters = values.pop("n_parameters_", model.n_parameters)
-        fields = {_COLUMNS[key][0]: value for key, value in values.items()}
-        of_runs = {name: fields.pop(name) for name in OF_RUNS if name in fields}
+        fields = {_SAVED_FIELDS[key][0]: value for key, value in values.items()}
+        of_runs = {name: fields.pop(name) for name in RUN_FIELDS if name in fields}
         if "outcome" in fields:
             fields["outcome"] = replace(fields["outcome"], **of_runs)
-        fitted = cls(model, names, dtype, model.n_parameters - n_parameters, **fields)
+        fitted = cls(model, feature_names, dtype, model.n_parameters - n_parameters, **fields)
         if not set(of_runs.get("collapsed", [])) <= {*range(model.n_components)}:
             raise Damaged("its 'collapsed_' are not components of its mixture")
         if fitted.results is not None:
@@ -297,9 +301,9 @@ class Fitted:
 def _check_results(results: Mapping[str, list[Any]], best_index: int | None) -> None:
     """Raise `Damaged` unless this is a table of the candidates of a search."""
     lengths = {len(column) for column in results.values()}
-    if not results.keys() >= _OF_SUMMARIES or len(lengths) > 1 or best_index not in range(max(lengths)):
+    if not results.keys() >= _SUMMARY_COLUMNS or len(lengths) > 1 or best_index not in range(max(lengths)):
         raise Damaged("its 'results_' are no table with a row 'best_index_'")
-    if not all(isinstance(cell, float) for name in _CRITERIA for cell in results[name]):
+    if not all(isinstance(cell, float) for name in _NUMBER_COLUMNS for cell in results[name]):
         raise Damaged("its 'results_' hold no numbers")
     words = tuple(kind.words for kind in FailureKind)
     if not all(why is None or (isinstance(why, str) and why.startswith(words)) for why in results["failure"]):
@@ -320,7 +324,8 @@ def read_values(readers: Mapping[str, Reader], saved: Mapping[str, Any]) -> dict
 
 def read_records(cls: type[Record], table: Any) -> list[Record]:
     """Records from a model file, each field a column, integers counts; raises TypeError or ValueError for others."""
-    kinds = {name: get_args(kind) or (kind,) for name, kind in get_type_hints(cls).items() if name not in _NOT_SAVED}
+    hints = {name: kind for name, kind in get_type_hints(cls).items() if name not in _UNTABLED_FIELDS}
+    kinds = {name: get_args(kind) or (kind,) for name, kind in hints.items()}
     if not isinstance(table, dict) or table.keys() != kinds.keys():
         raise TypeError
     rows = list(zip(*(table[name] for name in kinds), strict=True))
@@ -333,9 +338,9 @@ def read_records(cls: type[Record], table: Any) -> list[Record]:
     return [cls(**dict(zip(kinds, row, strict=True))) for row in rows]
 
 
-def _read_facts(table: Any) -> RowFacts:
+def _read_row_summary(table: Any) -> RowSummary:
     """The rows of a fit, from a file; raises ValueError for numbers that no rows have."""
-    facts = _read_record(RowFacts, table)
+    facts = _read_record(RowSummary, table)
     if not (facts.n_rows > 0 and 0 < facts.row_weight < math.inf):
         raise ValueError(f"{facts.n_rows} rows of total weight {facts.row_weight} are no rows of a fit.")
     return facts
@@ -346,30 +351,30 @@ def _read_record(cls: type[Record], table: Any) -> Record:
     return values
 
 
-def _as_table(records: Sequence[Any], cls: type) -> dict[str, list[Any]]:
+def _records_to_table(records: Sequence[Any], cls: type) -> dict[str, list[Any]]:
     """Records as a model file holds them: a column for each field."""
-    names = [name for name in get_type_hints(cls) if name not in _NOT_SAVED]
+    names = [name for name in get_type_hints(cls) if name not in _UNTABLED_FIELDS]
     return {name: [getattr(each, name) for each in records] for name in names}
 
 
-def _same(value: Any) -> Any:
+def _unchanged(value: Any) -> Any:
     return value
 
 
 # By the key in a file: the field, how it is written, and how it is read.
-_COLUMNS: dict[str, tuple[str, Callable[[Any], Any], Reader]] = {
-    "converged_": ("converged", _same, instance(bool)),
-    "n_iter_": ("n_iter", _same, count),
-    "lower_bound_": ("lower_bound", _same, instance(float)),
-    "lower_bounds_": ("lower_bounds", _same, list_reader("f")),
-    "collapsed_": ("collapsed", _same, list_reader("fiu")),
-    "n_parameters_": ("n_parameters", _same, count),
-    "cutoff_": ("cutoff", _same, instance(float)),
-    "results_": ("results", _same, instance(dict)),
-    "best_index_": ("best_index", _same, instance(int)),
-    "_diagnostics_table": ("diagnostics", partial(_as_table, cls=Diagnosis), partial(read_records, Diagnosis)),
-    "_facts_table": ("facts", lambda facts: _as_table([facts], RowFacts), _read_facts),
-    "_outcome_table": ("outcome", lambda ending: _as_table([ending], Ending), partial(_read_record, Ending)),
+_SAVED_FIELDS: dict[str, tuple[str, Callable[[Any], Any], Reader]] = {
+    "converged_": ("converged", _unchanged, instance(bool)),
+    "n_iter_": ("n_iter", _unchanged, count),
+    "lower_bound_": ("lower_bound", _unchanged, instance(float)),
+    "lower_bounds_": ("lower_bounds", _unchanged, list_reader("f")),
+    "collapsed_": ("collapsed", _unchanged, list_reader("fiu")),
+    "n_parameters_": ("n_parameters", _unchanged, count),
+    "cutoff_": ("cutoff", _unchanged, instance(float)),
+    "results_": ("results", _unchanged, instance(dict)),
+    "best_index_": ("best_index", _unchanged, instance(int)),
+    "_diagnostics_table": ("diagnostics", partial(_records_to_table, cls=Diagnosis), partial(read_records, Diagnosis)),
+    "_facts_table": ("row_summary", lambda facts: _records_to_table([facts], RowSummary), _read_row_summary),
+    "_outcome_table": ("outcome", lambda ending: _records_to_table([ending], Ending), partial(_read_record, Ending)),
     "_traces_table": (
         "traces",
         lambda traces: dict(enumerate(traces)),

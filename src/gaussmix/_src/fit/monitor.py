@@ -18,8 +18,8 @@ from gaussmix._src.checks import check_count
 from gaussmix._src.em.objective.trace import State
 from gaussmix._src.em.step.best_of import Run, better
 from gaussmix._src.errors import Outcome, ParameterTypeError, SingularCovarianceError
-from gaussmix._src.fit.features.base import FitFeature
-from gaussmix._src.fit.fitted import Fitted
+from gaussmix._src.fit.features.base import FitOption
+from gaussmix._src.fit.fitted import FitResult
 from gaussmix._src.fit.plan import Plan
 from gaussmix._src.fit.problem import Problem
 from gaussmix._src.mixture.mixture import Mixture
@@ -54,140 +54,140 @@ class Step:
 Callback = Callable[[Step], object]
 
 
-class Monitor(FitFeature):
+class Monitor(FitOption):
     """Calls callbacks after each step of the runs of a fit, prints, and ends the fit if one returns True or time is up.
 
     While it is entered, workers of a cluster are waited for until `max_time` is over. At the end scikit-learn's
     callbacks are torn down, whether the fit fails or not.
     """
 
-    def used(self) -> Sequence[str]:
+    def check_parameters(self) -> Sequence[str]:
         estimator = self.estimator
-        self._seconds = None if estimator.max_time is None else CHECKS["max_time"](estimator.max_time)
-        self._deadline = math.inf if self._seconds is None else monotonic() + self._seconds
+        self._max_time = None if estimator.max_time is None else CHECKS["max_time"](estimator.max_time)
+        self._deadline = math.inf if self._max_time is None else monotonic() + self._max_time
         self._callbacks = check_callbacks(getattr(estimator, "callbacks", None))
         self._has_tasks = "_skl_callbacks" in vars(estimator) and "X" in self.arguments  # they do not follow a stream
         self._verbose = check_verbose(getattr(estimator, "verbose", 0))
-        self._interval = check_count("verbose_interval", getattr(estimator, "verbose_interval", 10), 1)
-        self._calls, self._context = bool(self._callbacks) or self._has_tasks, ExitStack()
-        self.is_sequential = self._calls or self._verbose > 0
-        self._task: CallbackTask | None = None  # the fit, for scikit-learn's callbacks
+        self._verbose_interval = check_count("verbose_interval", getattr(estimator, "verbose_interval", 10), 1)
+        self._has_callbacks, self._exit_stack = bool(self._callbacks) or self._has_tasks, ExitStack()
+        self.is_sequential = self._has_callbacks or self._verbose > 0
+        self._fit_task: CallbackTask | None = None  # the fit, for scikit-learn's callbacks
         self._n_started: Counter[int | None] = Counter()  # starts of each candidate
-        self._best: State | None = None  # of the last runs, where scikit-learn's callbacks look
-        self._was_start_last = False
-        self._was_stopped = False
-        self._left_out: dict[int | None, Outcome] = {}  # why starts of a candidate were, where some were
-        uses = {"callbacks": self._calls, "max_time": self._seconds is not None, "verbose": self._verbose > 0}
+        self._best_end: State | None = None  # of the last runs, where scikit-learn's callbacks look
+        self._was_last_start = self._was_stopped = False
+        self._skip_reasons: dict[int | None, Outcome] = {}  # why starts of a candidate were, where some were
+        uses = {"callbacks": self._has_callbacks, "max_time": self._max_time is not None, "verbose": self._verbose > 0}
         return [name for name, is_used in uses.items() if is_used]
 
     def __enter__(self) -> Self:
         if "_skl_callbacks" in vars(self.estimator):
             from sklearn.callback import with_callbacks
 
-            self._context.callback(with_callbacks(lambda estimator: None), self.estimator)
-        if self._seconds is not None:
-            self._context.enter_context(waiting_for(self._seconds))
+            self._exit_stack.callback(with_callbacks(lambda estimator: None), self.estimator)
+        if self._max_time is not None:
+            self._exit_stack.enter_context(waiting_for(self._max_time))
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self._context.__exit__(kind, error, at)
+        self._exit_stack.__exit__(kind, error, at)
 
-    def plan(self, plan: Plan, problem: Problem) -> Plan:
-        self._n_rows, self._names, self._began = problem.data.original.n_rows, self.estimator._names, perf_counter()
-        stopping = plan.stopping
+    def adapt_plan(self, plan: Plan, problem: Problem) -> Plan:
+        self._n_rows, self._feature_names = problem.data.raw_source.n_rows, self.estimator._names
+        self._start_time, stopping = perf_counter(), plan.stopping
         if self._has_tasks:
             max_parts = {"candidate": len(plan.starts), "start": stopping.max_steps}
             n_parts = len(plan.starts) if plan.n_candidates is None else plan.n_candidates
             X, y, sample_weight = (self.arguments[name] for name in ("X", "y", "sample_weight"))
-            self._task = CallbackTask.from_fit(self.estimator, X, y, sample_weight, n_parts, max_parts)
-        if self._calls or self._seconds is not None:
+            self._fit_task = CallbackTask.from_fit(self.estimator, X, y, sample_weight, n_parts, max_parts)
+        if self._has_callbacks or self._max_time is not None:
             stopping = replace(stopping, deadline=self._deadline, is_watched=True)
-        return replace(plan, stopping=stopping, stop_reason=self._reason, left_out=self._left_out, report=self._print)
+        plan = replace(plan, stopping=stopping, stop_reason=self._stop_reason, skip_reasons=self._skip_reasons)
+        return replace(plan, report_progress=self._print_message)
 
-    def _reason(self) -> Outcome | None:
+    def _stop_reason(self) -> Outcome | None:
         """Why no more runs may begin; None if they may."""
         if self._was_stopped:
             return Outcome.STOPPED
         return Outcome.TIME_LIMIT if monotonic() > self._deadline else None
 
-    def runs(self, runs: Iterable[Run], problem: Problem, plan: Plan) -> Iterator[Run]:
+    def adapt_runs(self, runs: Iterable[Run], problem: Problem, plan: Plan) -> Iterator[Run]:
         candidate, times = plan.candidate, problem.objective.times if self._verbose else 1.0
         task, waiting, first = self._next_task(candidate), iter(runs), self._n_started[candidate]
         for start, run in enumerate(waiting, first):
             if start > first and monotonic() > self._deadline:
-                self._left_out[candidate] = Outcome.TIME_LIMIT
+                self._skip_reasons[candidate] = Outcome.TIME_LIMIT
                 break
             self._n_started[candidate] += 1
-            if self._calls:
-                run = partial(self._followed, run, start, candidate, task)
+            if self._has_callbacks:
+                run = partial(self._run_with_callbacks, run, start, candidate, task)
             if self._verbose:
-                run = partial(_printed, run, start - first, self._verbose > 1, self._interval, times)
+                run = partial(_print_progress, run, start - first, self._verbose > 1, self._verbose_interval, times)
             yield run
-            if self._was_stopped or self._was_start_last:
+            if self._was_stopped or self._was_last_start:
                 if next(waiting, None) is not None:
-                    self._left_out[candidate] = Outcome.STOPPED
+                    self._skip_reasons[candidate] = Outcome.STOPPED
                 break
         if task is not None and candidate is not None:
-            self._was_stopped |= task.end(None if self._best is None else Mixture._from_model(self._best.model))
+            self._was_stopped |= task.end(None if self._best_end is None else Mixture._from_model(self._best_end.model))
 
-    def fitted(self, fitted: Fitted, problem: Problem, run: State) -> Fitted:
-        if self._task is not None:
-            self._task.end(fitted.mixture)
+    def adapt_result(self, fitted: FitResult, problem: Problem, run: State) -> FitResult:
+        if self._fit_task is not None:
+            self._fit_task.end(fitted.mixture)
         return fitted
 
-    def _print(self, what: str) -> None:
+    def _print_message(self, message: str) -> None:
         """Print what is done before the first step on all rows."""
         if self._verbose:
-            lapse = f"\t time lapse {perf_counter() - self._began:.5f}s" if self._verbose > 1 else ""
-            print(f"  {what}{lapse}")
+            lapse = f"\t time lapse {perf_counter() - self._start_time:.5f}s" if self._verbose > 1 else ""
+            print(f"  {message}{lapse}")
 
     def _next_task(self, candidate: int | None) -> CallbackTask | None:
         """The task of the next starts; a candidate has one only in its first fit."""
-        self._best, self._was_start_last = None, False
-        if self._task is None or candidate is None:
-            return self._task
-        return None if self._n_started[candidate] else self._task.begin("candidate")
+        self._best_end, self._was_last_start = None, False
+        if self._fit_task is None or candidate is None:
+            return self._fit_task
+        return None if self._n_started[candidate] else self._fit_task.begin_subtask("candidate")
 
-    def _followed(
+    def _run_with_callbacks(
         self, run: Run, start: int, candidate: int | None, task: CallbackTask | None, initial: State | None
     ) -> Iterator[State]:
         """The states of a run, with callbacks."""
-        of_start = None if task is None else task.begin("start")
+        of_start = None if task is None else task.begin_subtask("start")
         open_parts = [] if of_start is None else [of_start]
         try:
-            yield from self._called(run(initial), start, candidate, open_parts)
+            yield from self._call_callbacks(run(initial), start, candidate, open_parts)
         except SingularCovarianceError:  # another start may have covariances
             for part in reversed(open_parts):
                 part.end(None)
             raise
 
-    def _called(
+    def _call_callbacks(
         self, states: Iterator[State], start: int, candidate: int | None, open_parts: list[CallbackTask]
     ) -> Iterator[State]:
         """Pass the states on, and call callbacks; the open parts are the start and its iteration."""
         n_steps, before = 0, perf_counter()
-        if open_parts and open_parts[0].n_parts:
-            open_parts.append(open_parts[0].begin("iteration"))
+        if open_parts and open_parts[0].max_subtasks:
+            open_parts.append(open_parts[0].begin_subtask("iteration"))
         for index, state in enumerate(states):
             is_last = state.outcome is not None
             if state.trace.n_steps > n_steps:
                 n_steps, now = state.trace.n_steps, perf_counter()
                 speed = self._n_rows / max(now - before, 1e-9)
-                mixture = Mixture._from_model(state.model).with_feature_names(self._names)
+                mixture = Mixture._from_model(state.model).with_feature_names(self._feature_names)
                 value = state.trace.log_likelihood[-1]
-                step = Step(start, n_steps, value, mixture, now - self._began, speed, candidate)
+                step = Step(start, n_steps, value, mixture, now - self._start_time, speed, candidate)
                 was_called = is_last and index == 0  # before the checkpoint that has this end
                 is_ended = not was_called and self._is_stopped_at(step)
                 if len(open_parts) > 1:
                     is_ended |= open_parts.pop().end(mixture)
                     if not (is_ended or is_last):
-                        open_parts.append(open_parts[0].begin("iteration"))
+                        open_parts.append(open_parts[0].begin_subtask("iteration"))
                 if is_ended and not is_last:
                     state, is_last = State(state.model, replace(state.trace, memory={}), Outcome.STOPPED), True
                 before = perf_counter()
             if is_last and open_parts:
-                self._best = better(self._best, state)
-                self._was_start_last |= open_parts.pop().end(Mixture._from_model(state.model))
+                self._best_end = better(self._best_end, state)
+                self._was_last_start |= open_parts.pop().end(Mixture._from_model(state.model))
             yield state
             if is_last:
                 return
@@ -219,25 +219,25 @@ class CallbackTask:
 
     @classmethod
     def from_fit(
-        cls, estimator: Any, X: Any, y: Any, sample_weight: Any, n_parts: int, max_parts: Mapping[str, int]
+        cls, estimator: Any, X: Any, y: Any, sample_weight: Any, n_tasks: int, max_parts: Mapping[str, int]
     ) -> CallbackTask:
-        """The task of the whole fit, with at most `n_parts` parts."""
+        """The task of the whole fit, with at most `n_tasks` parts."""
         from sklearn.callback import CallbackSupportMixin
 
         metadata = None if sample_weight is None else {"sample_weight": sample_weight}
         arguments = {"estimator": estimator, "X": X, "y": y, "metadata": metadata}
-        task = cls(CallbackSupportMixin._init_callback_context(estimator, max_subtasks=n_parts), arguments, max_parts)
+        task = cls(CallbackSupportMixin._init_callback_context(estimator, max_subtasks=n_tasks), arguments, max_parts)
         task.context.call_on_fit_task_begin(**arguments)
         return task
 
     @property
-    def n_parts(self) -> int:
+    def max_subtasks(self) -> int:
         """The largest number of parts."""
         return int(self.context.max_subtasks)
 
-    def begin(self, name: str) -> CallbackTask:
+    def begin_subtask(self, task_name: str) -> CallbackTask:
         """A part begins."""
-        context = self.context.subcontext(name, max_subtasks=self.max_parts.get(name, 0))
+        context = self.context.subcontext(task_name, max_subtasks=self.max_parts.get(task_name, 0))
         part = CallbackTask(context, self.arguments, self.max_parts)
         part.context.call_on_fit_task_begin(**self.arguments)
         return part
@@ -265,16 +265,16 @@ def check_callbacks(callbacks: Any) -> Sequence[Callback]:
     return callbacks
 
 
-def _printed(
-    run: Run, index: int, has_details: bool, interval: int, times: float, initial: State | None
+def _print_progress(
+    run: Run, start_index: int, has_details: bool, interval: int, objective_scale: float, initial: State | None
 ) -> Iterator[State]:
-    """Pass the states of a run on, and print how far it has come as it is made, with `times` the objective."""
-    print(f"Initialization {index}")
+    """Pass the states of a run on, and print how far it has come, with the objective times `objective_scale`."""
+    print(f"Initialization {start_index}")
     began = last = perf_counter()
     n_printed = 0
     for state in run(initial):
         now, trace = perf_counter(), state.trace
-        objectives = [float("-inf"), *(times * each for each in trace.objective)]
+        objectives = [float("-inf"), *(objective_scale * each for each in trace.objective)]
         for step in range(n_printed + 1, trace.n_steps + 1):
             if step % interval == 0:
                 change = objectives[step] - objectives[step - 1]

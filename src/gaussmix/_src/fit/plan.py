@@ -32,10 +32,10 @@ if TYPE_CHECKING:
 # Row weight for each number in a mean and a full covariance, whatever the structure: with less, "auto" is not a search.
 MIN_SEARCH_ROWS = 20
 AFTER_SEARCH_TOL, AFTER_SEARCH_MAX_STEPS = 1e-5, 300  # of EM after a search; nats per unit of row weight
-_OF_RIDGE = RIDGE_FRACTION, TRIMMED_FRACTION, MIN_SPREAD  # how the core makes the automatic one
+_RIDGE_SETTINGS = RIDGE_FRACTION, TRIMMED_FRACTION, MIN_SPREAD  # how the core makes the automatic one
 MIN_SEARCH_STEPS = 20  # with a lower `max_iter`, "auto" is not a search
-StartCall = Callable[[Rows, int, np.random.Generator], Assignment]
-Init = str | Sequence[str] | Assignment | StartCall  # what `init_params` may be
+StartFunction = Callable[[Rows, int, np.random.Generator], Assignment]
+InitParams = str | Sequence[str] | Assignment | StartFunction  # what `init_params` may be
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,29 +53,29 @@ class ModelStart:
     last_objective: float = float("-inf")
     collapsed: Sequence[int] = ()
 
-    def arrays(self) -> list[Any]:
+    def identity_values(self) -> list[Any]:
         """All that the bits of the run depend on."""
         model = self.model
         return [model.weights, model.means, model.covariances.array, self.last_objective, self.collapsed]
 
 
-Start = str | Assignment | StartCall | Partition | ModelStart
+Start = str | Assignment | StartFunction | Partition | ModelStart
 
 
 @dataclass(frozen=True, eq=False)
-class Draw:
+class StartDraw:
     """What a start drew.
 
     Parameters
     ----------
     moments : of all rows, as the start assigns them.
     sample_moments : moments of the sample of the starts; None unless the start is a name.
-    after : the state of the generator after the draw.
+    generator_state : the state of the generator after the draw.
     """
 
     moments: InitialMoments
     sample_moments: InitialMoments | None
-    after: Any
+    generator_state: Any
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,12 +84,12 @@ class SharedStarts:
 
     Parameters
     ----------
-    made : by the number of the start, and its name if it has one.
-    one_at_a_time : a lock, held during a draw.
+    draws : by the number of the start, and its name if it has one.
+    lock : a lock, held during a draw.
     """
 
-    made: dict[tuple[int, str], Draw] = field(default_factory=dict)
-    one_at_a_time: Lock = field(default_factory=Lock)
+    draws: dict[tuple[int, str], StartDraw] = field(default_factory=dict)
+    lock: Lock = field(default_factory=Lock)
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,19 +105,19 @@ class Plan:
     is_accelerated : as for `run_em`.
     should_stop : asked after each step, and before each move of a search; true ends the fit without a result.
     ends_at_collapse : whether a run ends when a component collapses: its likelihood can't be compared then.
-    shared : starts shared with other structures of the same size; None outside a model selection.
+    shared_starts : starts shared with other structures of the same size; None outside a model selection.
     candidate : in a model selection, its row of `results_`; else None.
     n_candidates : in a model selection, their number; else None.
-    stage : in a model selection, which of the fits of the candidate this is.
-    fallback : the start that takes the place of a search that "auto" chose and that has no covariances; None if there
-        is none.
-    moves : makes the moves of variational Bayes, which change the number of components; None without moves.
+    stage_name : in a model selection, which of the fits of the candidate this is.
+    fallback_start : the start that takes the place of a search that "auto" chose and that has no covariances; None if
+        there is none.
+    make_moves : makes the moves of variational Bayes, which change the number of components; None without moves.
     check_maximum : whether to find out if the fit ends at a maximum; None to find that out where it is cheap.
     may_search : whether "auto" may be a search.
-    in_one_call : whether the core may make the first state of a run, or all of them, by itself.
+    can_run_in_engine : whether the core may make the first state of a run, or all of them, by itself.
     stop_reason : says why no more runs may begin; None if they may.
-    left_out : why starts of a candidate were left out, if some were; those of a single fit have the key None.
-    report : called with what is done before the first step on all rows.
+    skip_reasons : why starts of a candidate were left out, if some were; those of a single fit have the key None.
+    report_progress : called with what is done before the first step on all rows.
     """
 
     starts: Sequence[Start]
@@ -127,72 +127,72 @@ class Plan:
     is_accelerated: bool = False
     should_stop: Callable[[], bool] = lambda: False
     ends_at_collapse: bool = False
-    shared: SharedStarts | None = None
+    shared_starts: SharedStarts | None = None
     candidate: int | None = None
     n_candidates: int | None = None
-    stage: str = ""
-    fallback: str | None = None
-    moves: Callable[[Problem, Plan], Any] | None = None
+    stage_name: str = ""
+    fallback_start: str | None = None
+    make_moves: Callable[[Problem, Plan], Any] | None = None
     check_maximum: bool | None = None
     may_search: bool = True
-    in_one_call: bool = True
+    can_run_in_engine: bool = True
     stop_reason: Callable[[], Outcome | None] = lambda: None
-    left_out: dict[int | None, Outcome] = field(default_factory=dict)
-    report: Callable[[str], object] = silent
+    skip_reasons: dict[int | None, Outcome] = field(default_factory=dict)
+    report_progress: Callable[[str], object] = silent
 
     @property
-    def key(self) -> str:
+    def checkpoint_key(self) -> str:
         """The name of this fit in a checkpoint."""
-        return f"{self.stage}{'' if self.candidate is None else self.candidate}"
+        return f"{self.stage_name}{'' if self.candidate is None else self.candidate}"
 
-    def is_over(self) -> bool:
+    def should_end_moves(self) -> bool:
         """Whether moves are to end."""
         return self.should_stop() or self.stopping.is_over()
 
-    def named(self, problem: Problem) -> Plan:
+    def resolve_auto(self, problem: Problem) -> Plan:
         """The same plan with the starts that "auto" stands for."""
         name = "kmeans" if self.candidate is None else "hierarchical"
-        is_search = self.may_search and any(map(_is_auto, self.starts)) and search_pays(problem, self.stopping)
-        return self.with_auto("search", name) if is_search else self.with_auto(name)
+        is_search = self.may_search and any(map(_is_auto, self.starts)) and is_search_worthwhile(problem, self.stopping)
+        return self.replace_auto("search", name) if is_search else self.replace_auto(name)
 
-    def with_auto(self, name: str, fallback: str | None = None) -> Plan:
-        """The same plan with a start in place of "auto", once if it draws nothing; `fallback` as above."""
+    def replace_auto(self, start_name: str, fallback_start: str | None = None) -> Plan:
+        """The same plan with a start in place of "auto", once if it draws nothing; `fallback_start` as above."""
         if not any(map(_is_auto, self.starts)):
             return self
-        starts = [name if _is_auto(start) else start for start in self.starts]
-        if name in DETERMINISTIC:
+        starts = [start_name if _is_auto(start) else start for start in self.starts]
+        if start_name in DETERMINISTIC:
             is_again = [isinstance(start, str) and start in starts[:i] for i, start in enumerate(starts)]
-            starts = [start for start, again in zip(starts, is_again, strict=True) if start != name or not again]
-        return replace(self, starts=starts, fallback=fallback)
+            starts = [start for start, again in zip(starts, is_again, strict=True) if start != start_name or not again]
+        return replace(self, starts=starts, fallback_start=fallback_start)
 
     @staticmethod
-    def repeat_starts(init: Init, names: Sequence[str], n_init: int) -> list[Any]:
-        """`n_init` starts of each kind that draws. `names` are those in `init`."""
-        return repeated(names, n_init) if names else [init] * (n_init if callable(init) else 1)
+    def repeat_starts(init_params: InitParams, names: Sequence[str], n_init: int) -> list[Any]:
+        """`n_init` starts of each kind that draws. `names` are those in `init_params`."""
+        return repeated(names, n_init) if names else [init_params] * (n_init if callable(init_params) else 1)
 
 
 def _is_auto(start: Start) -> bool:
     return isinstance(start, str) and start == AUTO
 
 
-def close_after_search(stopping: Stopping, n_steps: float = math.inf) -> Stopping:
+def search_stopping(stopping: Stopping, n_steps: float = math.inf) -> Stopping:
     """When EM ends after the moves of a search; EM made `n_steps` before it."""
     max_steps = min(AFTER_SEARCH_MAX_STEPS, MAX_CLOSING_STEPS * (n_steps + MORE_STEPS))
     return replace(stopping, tolerance=min(stopping.tolerance, AFTER_SEARCH_TOL), max_steps=int(max_steps))
 
 
-def search_pays(problem: Problem, stopping: Stopping) -> bool:
+def is_search_worthwhile(problem: Problem, stopping: Stopping) -> bool:
     """Whether `init_params="auto"` is a search.
 
     It is not for one component, and not where rows are few: a higher likelihood is no better clustering there.
     """
-    rows = problem.data.original
+    rows = problem.data.raw_source
     if problem.n_components == 1:
         return False
-    return rows.row_totals.total_weight >= weight_for_search(rows.n_features, stopping.max_steps)
+    return rows.row_totals.total_weight >= min_search_weight(rows.n_features, stopping.max_steps)
 
 
-def weight_for_search(n_features: int, max_steps: int) -> float:
+def min_search_weight(n_features: int, max_steps: int) -> float:
     """The least row weight with which "auto" is a search; infinity if the user wants few steps of EM."""
     if max_steps < MIN_SEARCH_STEPS:
         return math.inf
@@ -200,11 +200,11 @@ def weight_for_search(n_features: int, max_steps: int) -> float:
 
 
 # Starts that the core makes, and the passes of k-means in each; a search begins with k-means.
-_PASSES = {"kmeans": MAX_PASSES, "k-means++": 0, "search": MAX_PASSES, AUTO: MAX_PASSES}
+_KMEANS_PASSES = {"kmeans": MAX_PASSES, "k-means++": 0, "search": MAX_PASSES, AUTO: MAX_PASSES}
 
 
 def fit_settings(
-    init: object,
+    init_params: object,
     family: Family,
     n_components: int,
     n_features: int,
@@ -217,20 +217,20 @@ def fit_settings(
 
     Parameters
     ----------
-    init : the name of a start, if it is one. "auto", of one start, is a search for groups that are heavy enough.
+    init_params : the name of a start, if it is one. "auto", of one start, is a search for groups that are heavy enough.
     family, n_components, n_features : of the mixture.
     ridge : added to every variance, data units²; None for the automatic one.
     stopping : when EM ends. With another rule, or callbacks, the fit stops after the first M-step.
     rng : for the draws of the starts, if the fit draws.
-    n_starts : how often `init` begins; the highest run is the result.
+    n_starts : how often `init_params` begins; the highest run is the result.
     """
-    may_search = isinstance(init, str) and (init == "search" or (init == AUTO and n_components > 1))
-    n_passes = _PASSES.get(init) if isinstance(init, str) else None
+    name = init_params if isinstance(init_params, str) else ""
+    may_search, n_passes = name == "search" or (name == AUTO and n_components > 1), _KMEANS_PASSES.get(name)
     if n_passes is None or family.algebra is None or family.has_alternatives:
         return None
     ridges = None if ridge is None else np.full(n_features, ridge)
-    control = _control(ridges, stopping)
-    if may_search and (n_components == 1 or not control.max_steps or (init == AUTO and n_starts > 1)):
+    control = _make_control(ridges, stopping)
+    if may_search and (n_components == 1 or not control.max_steps or (init_params == AUTO and n_starts > 1)):
         return None
     n_candidates = count_candidates(n_components)
     uniform, rngs = np.empty((n_starts, 1 + (n_components - 1) * n_candidates)), []
@@ -238,25 +238,24 @@ def fit_settings(
         rng.random(out=start)
         if may_search:
             rngs.append(np.random.default_rng(int(rng.integers(2**63))))
-    seeds = Seeds(n_candidates, uniform, n_passes, TOLERANCE)
-    search = None
+    seeds, search = Seeds(n_candidates, uniform, n_passes, TOLERANCE), None
     if may_search:
-        min_weight = weight_for_search(n_features, stopping.max_steps) if init == AUTO else 0.0
-        of_search = n_components, n_features, uniform.shape[1], close_after_search(stopping), rngs
+        min_weight = min_search_weight(n_features, stopping.max_steps) if init_params == AUTO else 0.0
+        of_search = n_components, n_features, uniform.shape[1], search_stopping(stopping), rngs
         search = search_by_core(family, *of_search, min_weight)
-    return FitSettings(family.algebra, n_components, seeds, control, *_OF_RIDGE, search)
+    return FitSettings(family.algebra, n_components, seeds, control, *_RIDGE_SETTINGS, search)
 
 
 def label_settings(
-    sharp: Array | NDArray[np.int32] | None, family: Family, n_components: int, ridge: Array, stopping: Stopping
+    assignment: Array | NDArray[np.int32] | None, family: Family, n_components: int, ridge: Array, stopping: Stopping
 ) -> FitSettings | None:
     """A fit as plain values, from what `Partition.sharp` says of all rows, with a ridge (n_features,), data units²."""
-    if sharp is None or family.algebra is None or family.has_alternatives:
+    if assignment is None or family.algebra is None or family.has_alternatives:
         return None
-    return FitSettings(family.algebra, n_components, sharp, _control(ridge, stopping), *_OF_RIDGE)
+    return FitSettings(family.algebra, n_components, assignment, _make_control(ridge, stopping), *_RIDGE_SETTINGS)
 
 
-def _control(ridge: Array | None, stopping: Stopping) -> Control:
+def _make_control(ridge: Array | None, stopping: Stopping) -> Control:
     """When the core ends a fit: after the first M-step if Python makes the steps."""
     is_usual = type(stopping) is Stopping and not (stopping.is_watched or stopping.seeks_maximum)
     max_steps = stopping.max_steps if is_usual else 0

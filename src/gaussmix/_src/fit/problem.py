@@ -30,114 +30,117 @@ if TYPE_CHECKING:
     from gaussmix._src.em.priors.terms import OverallMoments, Terms
     from gaussmix._src.em.trimming.trimming import Trim
 
-PART_GROWTH = 4  # times the rows of a part has the next one
-MIN_PART_VALUES, MIN_PART_ROWS_PER_FEATURE = 2**16, 20  # of a part: smaller ones save nothing
+SUBSAMPLE_GROWTH = 4  # times the rows of a part has the next one
+MIN_SUBSAMPLE_VALUES, MIN_SUBSAMPLE_ROWS_PER_FEATURE = 2**16, 20  # of a part: smaller ones save nothing
 
 
 @dataclass(frozen=True, eq=False)
-class Data:
+class TrainingData:
     """The rows, and facts about them that all mixtures share.
 
     Parameters
     ----------
-    original : the rows, with the weights that the user gave.
+    raw_source : the rows, with the weights that the user gave.
     labels : known components of rows; None if there is none.
     noise : the background with its initial weight; None if there is none.
-    trim : leaves out rows; None if it leaves out none.
+    trimming : leaves out rows; None if it leaves out none.
     """
 
-    original: Source
+    raw_source: Source
     labels: UserLabels | None = None
     noise: Background | None = None
-    trim: Trim | None = None
-    _moments: dict[bool, OverallMoments] = field(default_factory=dict, init=False)  # by whether they have matrices
+    trimming: Trim | None = None
+    _overall_moments: dict[bool, OverallMoments] = field(default_factory=dict, init=False)  # whether as matrices
 
     @cached_property
-    def unit(self) -> float:
+    def weight_unit(self) -> float:
         """The power of 2 that weights are divided by, so that weighted squares neither overflow nor vanish."""
-        largest = self.original.row_totals.largest_weight
+        largest = self.raw_source.row_totals.largest_weight
         return 1.0 if largest is None else unit_of_weights(largest)
 
     @cached_property
-    def _reduced(self) -> Source:
+    def _scaled_source(self) -> Source:
         """The rows with weights below 1, which changes no bit of a fit."""
-        return self.original.reweighted(1 / self.unit)
+        return self.raw_source.reweighted(1 / self.weight_unit)
 
-    def source(self, assignment: Assignment | None = None) -> Source:
+    def make_source(self, assignment: Assignment | None = None) -> Source:
         """The rows for one fit: weights below 1, and states of their own."""
-        rows = self.original if self.unit == 1.0 else self._reduced
+        rows = self.raw_source if self.weight_unit == 1.0 else self._scaled_source
         return rows.without_states() if assignment is None else rows.with_assignment(assignment)
 
-    def labelled(self, n_components: int) -> Source:
+    def labelled_source(self, n_components: int) -> Source:
         """The same with the known components of rows, for a fit of so many components."""
         if self.labels is None:
-            return self.source()
-        rows = self.original if self.unit == 1.0 else self._reduced
+            return self.make_source()
+        rows = self.raw_source if self.weight_unit == 1.0 else self._scaled_source
         return rows.with_log_prior(*self.labels.log_prior(n_components, self.noise is not None))
 
-    def trimmed(self, source: Source) -> Source:
+    def trim_source(self, source: Source) -> Source:
         """A source of these rows, without those that the fit leaves out."""
-        return source if self.trim is None else self.trim.source(source)
+        return source if self.trimming is None else self.trimming.source(source)
 
     @cached_property
     def sample(self) -> DistinctRows:
         """Rows for starts and for the automatic ridge."""
-        return distinct_rows(self.source())
+        return distinct_rows(self.make_source())
 
     @cached_property
-    def condensed(self) -> DistinctRows | None:
+    def condensed_rows(self) -> DistinctRows | None:
         """Few rows of one feature that stand for all, with their weights; None where rows are more than numbers."""
-        source = self.original
+        source = self.raw_source
         if source.n_features > 1 or source.is_incomplete:
             return None
-        subset = initialisation.condensed.condensed(self.sample)
-        total = source.row_totals.total_weight / self.unit
+        subset, total = (
+            initialisation.condensed.condensed(self.sample),
+            source.row_totals.total_weight / self.weight_unit,
+        )
         return replace(subset, weight=subset.weight * (total / subset.weight.sum()))
 
-    def parts(self, rng: np.random.Generator) -> Iterator[DistinctRows]:
+    def draw_subsamples(self, rng: np.random.Generator) -> Iterator[DistinctRows]:
         """Parts of the sample, each with more rows than the one before, and weights that sum to a part of all weight.
 
         There is none where rows are few, or have errors.
         """
-        source, d = self.original, self.original.n_features
-        min_size = max(-(-MIN_PART_VALUES // d), MIN_PART_ROWS_PER_FEATURE * d)
-        sizes = [min(source.n_rows // PART_GROWTH, LEAF_ROWS)]
-        while sizes[-1] // PART_GROWTH >= min_size:
-            sizes.append(sizes[-1] // PART_GROWTH)
+        source, d = self.raw_source, self.raw_source.n_features
+        min_size = max(-(-MIN_SUBSAMPLE_VALUES // d), MIN_SUBSAMPLE_ROWS_PER_FEATURE * d)
+        sizes = [min(source.n_rows // SUBSAMPLE_GROWTH, LEAF_ROWS)]
+        while sizes[-1] // SUBSAMPLE_GROWTH >= min_size:
+            sizes.append(sizes[-1] // SUBSAMPLE_GROWTH)
         for size in reversed(sizes):
             if size >= min_size and not source.has_errors:
                 subset = self.sample.subsample(size, rng)
-                weight = size / source.n_rows * source.row_totals.total_weight / self.unit
+                weight = size / source.n_rows * source.row_totals.total_weight / self.weight_unit
                 yield replace(subset, weight=subset.weight * (weight / subset.weight.sum()))
 
     @cached_property
-    def ridge(self) -> Array:
+    def default_ridge(self) -> Array:
         """The automatic ridge, (n_features,), of the weights as they were given: it counts rows."""
         sample = self.sample
-        if self.unit != 1.0:
-            sample = replace(sample, weight=sample.weight * self.unit)
-        return automatic_ridge(sample, 0.0 if self.trim is None else self.trim.fraction)
+        if self.weight_unit != 1.0:
+            sample = replace(sample, weight=sample.weight * self.weight_unit)
+        return automatic_ridge(sample, 0.0 if self.trimming is None else self.trimming.fraction)
 
-    def objective(self, ridge: float | None) -> Objective:
+    def likelihood_objective(self, ridge: float | None) -> Objective:
         """Maximum likelihood with this ridge on every variance, data units²; None for the automatic one."""
-        return Objective(self.ridge if ridge is None else np.full(self.original.n_features, ridge))
+        return Objective(self.default_ridge if ridge is None else np.full(self.raw_source.n_features, ridge))
 
-    def restricted(self, terms: Terms, problem: Problem) -> Objective:
-        """What EM raises: `objective`, or with the prior and the fixed parameters of `terms` the posterior density."""
+    def posterior_objective(self, terms: Terms, problem: Problem) -> Objective:
+        """What EM raises: the likelihood, or with the prior and fixed parameters of `terms` the posterior density."""
         is_matrix = problem.family.kind.second is Second.FULL
-        if terms.needs_moments and is_matrix not in self._moments:
-            self._moments[is_matrix] = terms.moments(self.source(), self.unit, problem.engine, is_matrix=is_matrix)
-        plain, moments = self.objective(problem.ridge), self._moments.get(is_matrix)
+        if terms.needs_moments and is_matrix not in self._overall_moments:
+            rows = self.make_source(), self.weight_unit, problem.engine
+            self._overall_moments[is_matrix] = terms.moments(*rows, is_matrix=is_matrix)
+        plain, moments = self.likelihood_objective(problem.ridge), self._overall_moments.get(is_matrix)
         if moments is not None:  # not in `_moments`, because a cycle would keep the rows
-            moments = replace(moments, automatic_ridge=lambda: self.ridge)
-        return terms.objective(plain.ridge, self.unit, problem.n_components, problem.family, moments)
+            moments = replace(moments, automatic_ridge=lambda: self.default_ridge)
+        return terms.objective(plain.ridge, self.weight_unit, problem.n_components, problem.family, moments)
 
-    def part(self, choose: Callable[[Block], NDArray[np.bool_]], n_rows: int) -> Data:
+    def select_rows(self, is_selected: Callable[[Block], NDArray[np.bool_]], n_rows: int) -> TrainingData:
         """The `n_rows` rows for which a picklable function of their block is true."""
         labels = self.labels
         if labels is not None and (labels.indices is not None or labels.table is not None):
-            labels = labels.part(self.original.each_row(choose))
-        return replace(self, original=self.original.part(choose, n_rows), labels=labels)
+            labels = labels.part(self.raw_source.each_row(is_selected))
+        return replace(self, raw_source=self.raw_source.part(is_selected, n_rows), labels=labels)
 
 
 @dataclass(frozen=True, eq=False)
@@ -154,7 +157,7 @@ class Problem:
     terms : priors and fixed parameters; None if there is none.
     """
 
-    data: Data
+    data: TrainingData
     family: Family
     n_components: int
     engine: Engine[Any]
@@ -166,14 +169,14 @@ class Problem:
     def source(self) -> Source:
         """The rows with the states of this fit."""
         data = self.data
-        source = data.source() if data.labels is None else data.labelled(self.n_components)
-        return source if data.trim is None else data.trimmed(source)
+        source = data.make_source() if data.labels is None else data.labelled_source(self.n_components)
+        return source if data.trimming is None else data.trim_source(source)
 
     @cached_property
     def objective(self) -> Objective:
         """What EM maximises."""
-        terms = self.terms
-        return self.data.objective(self.ridge) if terms is None else self.data.restricted(terms, self)
+        data, terms = self.data, self.terms
+        return data.likelihood_objective(self.ridge) if terms is None else data.posterior_objective(terms, self)
 
     @property
     def n_parameters(self) -> int:
@@ -181,12 +184,12 @@ class Problem:
         has_noise = self.data.noise is not None
         return free_parameters(self.family, self.n_components, self.source.n_features, has_noise=has_noise)
 
-    def continues(self, model: Model) -> bool:
+    def can_continue_from(self, model: Model) -> bool:
         """Whether EM can continue from a model: it has the size and the structure of this problem."""
         is_alike = model.family == self.family and (model.noise is None) == (self.data.noise is None)
         return is_alike and model.means.shape == (self.n_components, self.source.n_features)
 
-    def adopt(self, model: Model) -> Model:
+    def adopt_model(self, model: Model) -> Model:
         """The model of another fit, with noise in the volume of these rows."""
         noise = self.data.noise
         if noise is None or model.noise is None:

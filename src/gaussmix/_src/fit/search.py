@@ -23,10 +23,10 @@ from gaussmix._src.em.objective.trace import State, Trace
 from gaussmix._src.engines import engine_for, n_threads
 from gaussmix._src.errors import Failure, FailureKind, NonFiniteLikelihood, Outcome, SingularCovarianceError
 from gaussmix._src.families.base import Family
-from gaussmix._src.fit.after.stability import Repeats, neighbours, stability
-from gaussmix._src.fit.candidates import Candidate, Folds, Result, fold_likelihoods, lowest, mean_and_error
-from gaussmix._src.fit.criteria import CRITERIA, compute_evidence
-from gaussmix._src.fit.features.base import Features
+from gaussmix._src.fit.after.stability import RepeatedFits, add_neighbours, compute_stability
+from gaussmix._src.fit.candidates import Candidate, Folds, Result, fold_likelihoods, mean_and_error, select_lowest
+from gaussmix._src.fit.criteria import CRITERIA, compute_inputs
+from gaussmix._src.fit.features.base import FitOptions
 from gaussmix._src.fit.fit import fit
 from gaussmix._src.fit.plan import ModelStart, Plan, SharedStarts
 from gaussmix._src.fit.problem import Problem
@@ -35,35 +35,35 @@ from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.numerics.threads import cached_property
 
 MIN_THREADED_VALUES = 2**13  # numbers in X for all candidates: with fewer, beginning threads takes as long as fits
-_NOT_STARTED = {Outcome.TIME_LIMIT: FailureKind.NO_TIME, Outcome.STOPPED: FailureKind.STOPPED}
+_SKIP_FAILURES = {Outcome.TIME_LIMIT: FailureKind.NO_TIME, Outcome.STOPPED: FailureKind.STOPPED}
 Item = TypeVar("Item")
 Returned = TypeVar("Returned")
 
 
 def map_parallel(
-    work: Callable[[Item, Callable[[], bool]], Returned], items: Sequence[Item], n_threads: int
+    function: Callable[[Item, Callable[[], bool]], Returned], items: Sequence[Item], n_threads: int
 ) -> Generator[Returned, None, None]:
     """Yield the result of each item, whenever one is done. Items are started in their order.
 
-    If `work` fails, on an interrupt, and if the iterator is closed, the threads end.
+    If `function` fails, on an interrupt, and if the iterator is closed, the threads end.
 
     Parameters
     ----------
-    work : called with an item and a function that says whether the result is unwanted; if so, any result will do.
+    function : called with an item and a function that says whether the result is unwanted; if so, any result will do.
     items : what to work on.
     n_threads : at a time; 1 runs everything on the calling thread.
 
     Raises
     ------
-    What `work` raises first, or KeyboardInterrupt, once the other threads have ended.
+    What `function` raises first, or KeyboardInterrupt, once the other threads have ended.
     """
     should_stop = Event()
     if min(n_threads, len(items)) <= 1:
-        yield from (work(item, should_stop.is_set) for item in items)
+        yield from (function(item, should_stop.is_set) for item in items)
         return
     with ThreadPoolExecutor(n_threads, "gaussmix") as pool:
         try:
-            futures = [pool.submit(copy_context().run, work, item, should_stop.is_set) for item in items]
+            futures = [pool.submit(copy_context().run, function, item, should_stop.is_set) for item in items]
             for future in as_completed(futures):
                 yield future.result()
         except BaseException:
@@ -82,21 +82,21 @@ class Search:
     problem : the rows and the objective; each candidate replaces the family and the number of components.
     plan : the starts; each candidate draws from the same state of its generator.
     n_jobs : threads, as scikit-learn counts them.
-    features : what the fits use besides.
+    options : what the fits use besides.
     """
 
     candidates: Sequence[Candidate]
     problem: Problem
     plan: Plan
     n_jobs: int | None
-    features: Features
+    options: FitOptions
 
     def __post_init__(self) -> None:
-        at_a_time, threads = self._n_threads
-        self._engine = engine_for(is_incomplete=self.problem.data.original.is_incomplete, n_jobs=threads)
+        at_a_time, threads = self._thread_counts
+        self._engine = engine_for(is_incomplete=self.problem.data.raw_source.is_incomplete, n_jobs=threads)
         self._generator_state = self.plan.rng.bit_generator.state
-        self._idle = [deepcopy(self.plan.rng) for _ in range(at_a_time)]  # each takes 40 µs
-        self._shared = {candidate.n_components: SharedStarts() for candidate in self.candidates}
+        self._idle_generators = [deepcopy(self.plan.rng) for _ in range(at_a_time)]  # each takes 40 µs
+        self._shared_starts = {candidate.n_components: SharedStarts() for candidate in self.candidates}
         self._has_fit = Event()
 
     def candidate_problem(self, candidate: Candidate, **changes: Any) -> Problem:
@@ -104,14 +104,14 @@ class Search:
         return replace(self.problem, family=candidate.family, n_components=candidate.n_components, **changes)
 
     @cached_property
-    def _n_threads(self) -> tuple[int, int]:
+    def _thread_counts(self) -> tuple[int, int]:
         """How many candidates are fitted at a time, and threads for each.
 
         Where other processes have the rows, passes mostly wait, and processors here do not matter.
         """
-        threads, rows = n_threads(self.n_jobs), self.problem.data.original
+        threads, rows = n_threads(self.n_jobs), self.problem.data.raw_source
         is_small = rows.n_rows * rows.n_features * len(self.candidates) < MIN_THREADED_VALUES
-        is_one_by_one = is_small or rows.is_read_again or any(each.is_sequential for each in self.features)
+        is_one_by_one = is_small or rows.is_read_again or any(each.is_sequential for each in self.options)
         max_fits = rows.max_fits if self.n_jobs is None and rows.whole is None else None
         at_a_time = 1 if is_one_by_one else min(max_fits or threads, len(self.candidates))
         return at_a_time, max(1, threads // at_a_time)
@@ -135,33 +135,33 @@ class Search:
         -------
         results : of all candidates, in their order.
         """
-        at_a_time, _ = self._n_threads
+        at_a_time, _ = self._thread_counts
         if at_a_time > 1:
             _ = self.problem.data.sample  # every start needs it, and each thread would make it
         is_choice = criterion in CRITERIA and len(self.candidates) > 1
-        plan = self.plan.with_auto("hierarchical") if is_choice else self.plan
+        plan = self.plan.replace_auto("hierarchical") if is_choice else self.plan
         fits = replace(self, plan=plan)
         results: dict[Candidate, Result] = {}
-        with closing(map_parallel(fits._fitted, self._ordered(), at_a_time)) as fitted:
+        with closing(map_parallel(fits._fit_candidate, self._order_candidates(), at_a_time)) as fitted:
             for result in fitted:
                 results[result.candidate] = result
                 yield result
-        fits._raise(results)
+        fits._make_monotone(results)
         if plan is not self.plan:
             self._search_winners(results, criterion)
         return [results[candidate] for candidate in self.candidates]
 
-    def _ordered(self) -> list[Candidate]:
+    def _order_candidates(self) -> list[Candidate]:
         """The candidates with most components first, so that no thread is left alone with one; or last, if watched."""
         sign = 1 if self.plan.stopping.is_watched else -1
         return sorted(self.candidates, key=lambda candidate: sign * candidate.n_components)
 
-    def _raise(self, results: dict[Candidate, Result]) -> None:
+    def _make_monotone(self, results: dict[Candidate, Result]) -> None:
         """Let more components of a structure fit no worse than fewer."""
         by_family: dict[Family, list[Result]] = {}
         for result in sorted(results.values(), key=lambda result: result.candidate.n_components):
             by_family.setdefault(result.candidate.family, []).append(result)
-        with closing(map_parallel(self._in_order, list(by_family.values()), self._n_threads[0])) as raised:
+        with closing(map_parallel(self._refit_in_order, list(by_family.values()), self._thread_counts[0])) as raised:
             for fits in raised:
                 results |= {result.candidate: result for result in fits}
 
@@ -169,39 +169,39 @@ class Search:
         """Search for higher maxima of the candidates that can win, until no other can.
 
         These are all candidates of the best structure, and those that would be the best if a search lowered their
-        criterion as much as the largest fall so far. If the time or a callback ends that, `plan.left_out` says why.
+        criterion as much as the largest fall so far. If the time or a callback ends that, `plan.skip_reasons` says why.
         """
-        searched, largest, is_cut_short = set[Candidate](), 0.0, False
+        searched, max_gain, is_cut_short = set[Candidate](), 0.0, False
         searches = [start for start in self.plan.starts if start == AUTO]
-        has_fit = any(result.evidence is not None for result in results.values())
+        has_fit = any(result.criterion_inputs is not None for result in results.values())
         while not is_cut_short:
-            can_win = self._can_win(results, criterion, largest) - searched
-            stage = f"{self.plan.stage}search {len(searched)} "
-            fits = replace(self, plan=replace(self.plan, starts=searches, stage=stage))
+            can_win = self._possible_winners(results, criterion, max_gain) - searched
+            stage = f"{self.plan.stage_name}search {len(searched)} "
+            fits = replace(self, plan=replace(self.plan, starts=searches, stage_name=stage))
             if has_fit:
                 fits._has_fit.set()
-            worth = [candidate for candidate in self._ordered() if candidate in can_win and fits._searches(candidate)]
+            worth = [each for each in self._order_candidates() if each in can_win and fits._uses_search(each)]
             if not worth:
                 return
             searched |= can_win
-            with closing(map_parallel(fits._fitted, worth, self._n_threads[0])) as higher_fits:
+            with closing(map_parallel(fits._fit_candidate, worth, self._thread_counts[0])) as higher_fits:
                 for result in higher_fits:
                     is_cut_short |= _is_cut_short(result)
                     before = results[result.candidate]
-                    higher = _higher(result, before, self.candidate_problem(result.candidate))
-                    largest = max(largest, _value(before, criterion) - _value(higher, criterion))
+                    higher = _higher_result(result, before, self.candidate_problem(result.candidate))
+                    max_gain = max(max_gain, _criterion_value(before, criterion) - _criterion_value(higher, criterion))
                     results[result.candidate] = higher
-            fits._raise(results)
+            fits._make_monotone(results)
         why = self.plan.stop_reason() or Outcome.TIME_LIMIT
-        self.plan.left_out.update(dict.fromkeys(range(len(self.candidates)), why))
+        self.plan.skip_reasons.update(dict.fromkeys(range(len(self.candidates)), why))
 
-    def _can_win(self, results: dict[Candidate, Result], criterion: str, largest: float) -> set[Candidate]:
+    def _possible_winners(self, results: dict[Candidate, Result], criterion: str, max_gain: float) -> set[Candidate]:
         """All candidates of the best structure, and those whose criterion is higher by less than the largest fall."""
-        values = [_value(results[candidate], criterion) for candidate in self.candidates]
+        values = [_criterion_value(results[candidate], criterion) for candidate in self.candidates]
         if not np.isfinite(values).any():
             return set(self.candidates)
-        position = lowest([results[candidate] for candidate in self.candidates], np.array(values))
-        best, limit = self.candidates[position], values[position] + largest
+        position = select_lowest([results[candidate] for candidate in self.candidates], np.array(values))
+        best, limit = self.candidates[position], values[position] + max_gain
         valued = zip(self.candidates, values, strict=True)
         return {candidate for candidate, value in valued if candidate.family == best.family or value < limit}
 
@@ -226,23 +226,22 @@ class Search:
         error : (n_candidates,), its standard error.
         """
         data = self.problem.data
-        n_rows = data.original.row_totals.n_positive
-        if n_rows < data.original.n_rows:
-            data = data.part(_has_weight, n_rows)
+        n_rows = data.raw_source.row_totals.n_positive
+        if n_rows < data.raw_source.n_rows:
+            data = data.select_rows(_has_positive_weight, n_rows)
         folds, by_fold, validated = Folds(n_folds, int(self.plan.rng.integers(2**63))), [], list(results)
-        engine = engine_for(is_incomplete=data.original.is_incomplete, n_jobs=n_threads(self.n_jobs))
+        engine = engine_for(is_incomplete=data.raw_source.is_incomplete, n_jobs=n_threads(self.n_jobs))
         for index in range(n_folds):
-            size = folds.size(index, n_rows)
-            others = data.part(partial(folds.inside, fold=index, outside=True), n_rows - size)
-            problem = replace(self.problem, data=others)
-            plan = replace(self.plan, stage=f"without fold {index} ")
+            size = folds.fold_size(index, n_rows)
+            others = data.select_rows(partial(folds.is_in_fold, fold=index, complement=True), n_rows - size)
+            problem, plan = replace(self.problem, data=others), replace(self.plan, stage_name=f"without fold {index} ")
             fitted = yield from replace(self, problem=problem, plan=plan).results()
-            fold = data.part(partial(folds.inside, fold=index), size)
-            by_fold.append(fold_likelihoods(fitted, fold.source(), engine))
+            fold = data.select_rows(partial(folds.is_in_fold, fold=index), size)
+            by_fold.append(fold_likelihoods(fitted, fold.make_source(), engine))
             for position, result in enumerate(fitted):
                 if result.failure is not None and validated[position].failure is None:
                     why = Failure(FailureKind.WITHOUT_A_FOLD, cause=result.failure)
-                    validated[position] = replace(validated[position], failure=why, evidence=None)
+                    validated[position] = replace(validated[position], failure=why, criterion_inputs=None)
         mean, error = mean_and_error(np.array(by_fold))
         failed = np.array([result.failure is not None for result in validated])
         return validated, np.where(failed, np.nan, mean), np.where(failed, np.nan, error)
@@ -261,42 +260,41 @@ class Search:
         mean, deviation : as for `stability`.
         """
         with_labels = self.problem.data.labels is not None
-        repeats: Repeats = {candidate: [] for candidate in neighbours(self.candidates, with_labels=with_labels)}
+        repeats: RepeatedFits = {candidate: [] for candidate in add_neighbours(self.candidates, has_labels=with_labels)}
         for index in range(n_repeats):
             rng = np.random.default_rng(int(self.plan.rng.integers(2**63)))
-            plan = replace(self.plan.with_auto("kmeans"), rng=rng, stage=f"repeat {index} ")
+            plan = replace(self.plan.replace_auto("kmeans"), rng=rng, stage_name=f"repeat {index} ")
             for result in (yield from replace(self, candidates=[*repeats], plan=plan).results()):
-                run = result.run if result.failure is None else None
+                run = result.final_state if result.failure is None else None
                 repeats[result.candidate].append(None if run is None else run.model.parameters)
-        rows = self.problem.data.original
+        rows = self.problem.data.raw_source
         engine = engine_for(is_incomplete=rows.is_incomplete, n_jobs=n_threads(self.n_jobs))
-        return stability(self.candidates, repeats, rows, engine)
+        return compute_stability(self.candidates, repeats, rows, engine)
 
-    def _fitted(self, candidate: Candidate, should_stop: Callable[[], bool]) -> Result:
+    def _fit_candidate(self, candidate: Candidate, should_stop: Callable[[], bool]) -> Result:
         """Fit a candidate from every start, or say why it has no fit."""
         began, problem = perf_counter(), self.candidate_problem(candidate, engine=self._engine)
         failure = candidate.family.unsupported_reason(problem.source.n_features)
-        n_rows = problem.data.original.row_totals.n_positive
+        n_rows = problem.data.raw_source.row_totals.n_positive
         if failure is None and candidate.n_components > n_rows:
             failure = Failure(FailureKind.NOT_ENOUGH_ROWS, details=str(n_rows))
         stop_reason = self.plan.stop_reason()
         if failure is None and (stop_reason is Outcome.STOPPED or (stop_reason is not None and self._has_fit.is_set())):
-            failure = Failure(_NOT_STARTED[stop_reason])
+            failure = Failure(_SKIP_FAILURES[stop_reason])
         if failure is not None:
             return Result(candidate, None, problem.n_parameters, None, failure, perf_counter() - began)
-        shared = self._shared[candidate.n_components]
-        rng = self._idle.pop()
+        shared, rng = self._shared_starts[candidate.n_components], self._idle_generators.pop()
         rng.bit_generator.state = self._generator_state
         try:
-            plan = self._candidate_plan(candidate, should_stop, rng=rng, shared=shared)
+            plan = self._candidate_plan(candidate, should_stop, rng=rng, shared_starts=shared)
             result = self._run_plan(problem, plan, candidate, began)
         finally:
-            self._idle.append(rng)
-        if result.evidence is not None:
+            self._idle_generators.append(rng)
+        if result.criterion_inputs is not None:
             self._has_fit.set()
         return result
 
-    def _in_order(self, results: Sequence[Result], should_stop: Callable[[], bool]) -> list[Result]:
+    def _refit_in_order(self, results: Sequence[Result], should_stop: Callable[[], bool]) -> list[Result]:
         """Let more components fit no worse than fewer.
 
         The greatest likelihood never falls with the number of components. Where a candidate ends below one with fewer,
@@ -312,39 +310,39 @@ class Search:
         for result in results:
             is_below = highest is not None and _log_likelihood(result) < _log_likelihood(highest)
             if highest is not None and is_below and self.plan.stop_reason() is None:
-                result = self._from_fewer(result, highest, should_stop)
+                result = self._refit_from_fewer(result, highest, should_stop)
             if highest is None or _log_likelihood(result) > _log_likelihood(highest):
                 highest = result
             ends.append(result)
         return ends
 
-    def _from_fewer(self, result: Result, fewer: Result, should_stop: Callable[[], bool]) -> Result:
+    def _refit_from_fewer(self, result: Result, smaller_result: Result, should_stop: Callable[[], bool]) -> Result:
         """Fit a candidate from one with fewer components; its old result if that ends no higher."""
         began, problem = perf_counter(), self.candidate_problem(result.candidate, engine=self._engine)
-        assert fewer.run is not None, "what has a likelihood has a run"
-        start = ModelStart(split(fewer.run.model, problem.n_components))
-        stage = f"{self.plan.stage}from fewer "
-        plan = self._candidate_plan(result.candidate, should_stop, starts=[start], stage=stage)
+        assert smaller_result.final_state is not None, "what has a likelihood has a run"
+        start = ModelStart(split(smaller_result.final_state.model, problem.n_components))
+        stage = f"{self.plan.stage_name}from fewer "
+        plan = self._candidate_plan(result.candidate, should_stop, starts=[start], stage_name=stage)
         again = self._run_plan(problem, plan, result.candidate, began)
-        return _higher(again, result, problem)
+        return _higher_result(again, result, problem)
 
-    def _searches(self, candidate: Candidate) -> bool:
+    def _uses_search(self, candidate: Candidate) -> bool:
         """Whether a start is a search, of those that "auto" stands for."""
         plan = self._candidate_plan(candidate, should_stop=lambda: False)
-        return "search" in plan.named(self.candidate_problem(candidate, engine=self._engine)).starts
+        return "search" in plan.resolve_auto(self.candidate_problem(candidate, engine=self._engine)).starts
 
     def _candidate_plan(self, candidate: Candidate, should_stop: Callable[[], bool], **changes: Any) -> Plan:
         index = self.candidates.index(candidate)
         return replace(self.plan, should_stop=should_stop, ends_at_collapse=True, candidate=index, **changes)
 
-    def _run_plan(self, problem: Problem, plan: Plan, candidate: Candidate, began: float) -> Result:
+    def _run_plan(self, problem: Problem, plan: Plan, candidate: Candidate, start_time: float) -> Result:
         """Make the runs of a plan. A best run with a collapsed component fails: its likelihood can't be compared."""
         run: State | None = None
         ends: Sequence[Trace] = ()
         failure: Failure | None = None
         evidence, size = None, problem.n_parameters
         try:
-            run, ends = fit(problem, plan, self.features)
+            run, ends = fit(problem, plan, self.options)
         except SingularCovarianceError as error:
             failure = Failure(FailureKind.SINGULAR, error.components)
         except NonFiniteLikelihood:
@@ -353,38 +351,39 @@ class Search:
             failure, run = Failure(FailureKind.COLLAPSED, tuple(run.trace.collapsed)), None
         if run is not None and not plan.should_stop():
             size -= problem.objective.n_fixed(run.model)
-            evidence = compute_evidence(run.model, size, problem.source, problem.engine, problem.data.unit)
-        return Result(candidate, run, size, evidence, failure, perf_counter() - began, ends)
+            evidence = compute_inputs(run.model, size, problem.source, problem.engine, problem.data.weight_unit)
+        return Result(candidate, run, size, evidence, failure, perf_counter() - start_time, ends)
 
 
-def _has_weight(block: Block) -> NDArray[np.bool_]:
+def _has_positive_weight(block: Block) -> NDArray[np.bool_]:
     assert block.row_weight is not None, "some rows have no weight"
     return block.row_weight > 0
 
 
 def _is_cut_short(result: Result) -> bool:
     """Whether the time, or a callback, left a fit out or ended it."""
-    return not result.was_started or (result.run is not None and result.run.outcome in _NOT_STARTED)
+    return not result.was_started or (result.final_state is not None and result.final_state.outcome in _SKIP_FAILURES)
 
 
 def _log_likelihood(result: Result) -> float:
     """Of all rows, nats; NaN without one, so that comparisons are false."""
-    return math.nan if result.evidence is None else result.evidence.log_likelihood
+    return math.nan if result.criterion_inputs is None else result.criterion_inputs.log_likelihood
 
 
-def _value(result: Result, criterion: str) -> float:
+def _criterion_value(result: Result, criterion: str) -> float:
     """The criterion of a result; NaN without one, so that comparisons are false."""
-    return math.nan if result.evidence is None else CRITERIA[criterion](result.evidence)
+    return math.nan if result.criterion_inputs is None else CRITERIA[criterion](result.criterion_inputs)
 
 
-def _higher(again: Result, before: Result, problem: Problem) -> Result:
-    """The result with the higher objective, and the ends and seconds of both; the one before if they are equal."""
-    higher = again if _objective(again, problem) > _objective(before, problem) else before
-    return replace(higher, ends=(*before.ends, *again.ends), seconds=before.seconds + again.seconds)
+def _higher_result(refit: Result, first: Result, problem: Problem) -> Result:
+    """The result with the higher objective, and the ends and seconds of both; the first if they are equal."""
+    higher = refit if _objective_value(refit, problem) > _objective_value(first, problem) else first
+    return replace(higher, run_traces=(*first.run_traces, *refit.run_traces), seconds=first.seconds + refit.seconds)
 
 
-def _objective(result: Result, problem: Problem) -> float:
+def _objective_value(result: Result, problem: Problem) -> float:
     """The log-likelihood plus the log prior, nats; −inf for a candidate that failed."""
-    if result.run is None or result.evidence is None:
+    if result.final_state is None or result.criterion_inputs is None:
         return -math.inf
-    return result.evidence.log_likelihood + problem.objective.log_prior(result.run.model) * problem.data.unit
+    log_prior = problem.objective.log_prior(result.final_state.model)
+    return result.criterion_inputs.log_likelihood + log_prior * problem.data.weight_unit

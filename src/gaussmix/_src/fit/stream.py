@@ -18,7 +18,7 @@ from gaussmix._src.model import Model
 from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.sources.array import ArraySource
 
-_SUM_NAMES = ("mass", "first", "second", "anchor", "log_likelihood")
+_MOMENT_NAMES = ("mass", "first", "second", "anchor", "log_likelihood")
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,17 +27,17 @@ class StreamState:
 
     Parameters
     ----------
-    sums : of all rows so far, for a row weight of 1.
+    moments : of all rows so far, for a row weight of 1.
     ridge : (n_features,), added to every variance, data units².
-    unit : the mean weight of the first rows, in which the weights of later ones are counted.
-    seen : row weight since the first fit, in units of that of `STEP_ROWS` rows; that fit counts 1, however many rows
-        it had, so that little remains of what it found before it converged.
+    weight_unit : the mean weight of the first rows, in which the weights of later ones are counted.
+    seen_weight : row weight since the first fit, in units of that of `STEP_ROWS` rows; that fit counts 1, however many
+        rows it had, so that little remains of what it found before it converged.
     """
 
-    sums: Moments
+    moments: Moments
     ridge: Array
-    unit: float
-    seen: float
+    weight_unit: float
+    seen_weight: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,32 +48,32 @@ class Stream:
     ----------
     dtype : of the rows, that of the first ones.
     seed : of the start.
-    blocks : rows that wait, and their weights. Each block is more than twice as long as the next, so that a row is
-        copied few times however short the calls are.
+    waiting_blocks : rows that wait, and their weights. Each block is more than twice as long as the next, so that a row
+        is copied few times however short the calls are.
     state : None until the first `LEAF_ROWS` rows are there.
-    n_seen : rows of all calls, of any weight.
+    n_rows_seen : rows of all calls, of any weight.
     """
 
     dtype: np.dtype[Any]
     seed: NDArray[np.int64]
-    blocks: tuple[Block, ...] = ()
+    waiting_blocks: tuple[Block, ...] = ()
     state: StreamState | None = None
-    n_seen: int = 0
+    n_rows_seen: int = 0
 
     @property
-    def n_rows(self) -> int:
+    def n_waiting_rows(self) -> int:
         """How many rows wait."""
-        return sum(block.n_rows for block in self.blocks)
+        return sum(block.n_rows for block in self.waiting_blocks)
 
     @property
-    def row_weight(self) -> float:
+    def total_weight(self) -> float:
         """The weight of all rows so far."""
-        waiting = sum(float(block.weight.sum()) for block in self.blocks)
+        waiting = sum(float(block.weight.sum()) for block in self.waiting_blocks)
         if self.state is None:
             return waiting
-        return waiting + self.state.unit * (LEAF_ROWS + (self.state.seen - 1) * STEP_ROWS)
+        return waiting + self.state.weight_unit * (LEAF_ROWS + (self.state.seen_weight - 1) * STEP_ROWS)
 
-    def append(self, block: Block) -> tuple[Stream, ArraySource | None, Block]:
+    def append_rows(self, block: Block) -> tuple[Stream, ArraySource | None, Block]:
         """Append rows to the waiting ones, up to the number that the next fit or step needs.
 
         Returns
@@ -82,47 +82,47 @@ class Stream:
         portion : the rows for the fit or step; None if there are too few.
         rest : the rows that were not used.
         """
-        missing = (LEAF_ROWS if self.state is None else STEP_ROWS) - self.n_rows
+        missing = (LEAF_ROWS if self.state is None else STEP_ROWS) - self.n_waiting_rows
         part, rest = block.row_range(0, missing), block.row_range(missing, max(missing, block.n_rows))
         part = Block(0, part.rows.astype(self.dtype, copy=False), part.weight)
         if part.n_rows == missing:
-            return replace(self, blocks=()), _source([*self.blocks, part]), rest
-        blocks = [*self.blocks, Block(0, np.array(part.rows, order="C"), np.array(part.row_weight))]
+            return replace(self, waiting_blocks=()), _join_blocks([*self.waiting_blocks, part]), rest
+        blocks = [*self.waiting_blocks, Block(0, np.array(part.rows, order="C"), np.array(part.row_weight))]
         while len(blocks) > 1 and blocks[-2].n_rows <= 2 * blocks[-1].n_rows:
             blocks[-2:] = [Block.concatenate(blocks[-2:])]
-        return replace(self, blocks=tuple(blocks)), None, rest
+        return replace(self, waiting_blocks=tuple(blocks)), None, rest
 
     @property
-    def waiting(self) -> ArraySource:
+    def waiting_source(self) -> ArraySource:
         """The rows that wait, one at least."""
-        return _source(self.blocks)
+        return _join_blocks(self.waiting_blocks)
 
-    def table(self) -> dict[str, list[Any]]:
+    def to_table(self) -> dict[str, list[Any]]:
         """As plain values, for a file."""
         values: dict[str, list[Any]] = {"dtype": [self.dtype.name], "seed": [self.seed]}
-        if self.blocks:
-            block = Block.concatenate(self.blocks)
+        if self.waiting_blocks:
+            block = Block.concatenate(self.waiting_blocks)
             values |= {"rows": [block.rows], "weight": [block.row_weight]}
         if self.state is not None:
             state = self.state
-            values |= {name: [getattr(state.sums, name)] for name in _SUM_NAMES}
-            values |= {"ridge": [state.ridge], "unit": [state.unit], "seen": [state.seen]}
+            values |= {name: [getattr(state.moments, name)] for name in _MOMENT_NAMES}
+            values |= {"ridge": [state.ridge], "unit": [state.weight_unit], "seen": [state.seen_weight]}
         return values
 
     @classmethod
-    def from_table(cls, values: dict[str, list[Any]], model: Model, n_seen: int) -> Stream:
-        """The stream that `table` wrote, for its model and number of rows; raises ValueError if damaged."""
+    def from_table(cls, values: dict[str, list[Any]], model: Model, n_rows_seen: int) -> Stream:
+        """The stream that `to_table` wrote, for its model and number of rows; raises ValueError if damaged."""
         table = {name: value for name, (value,) in values.items()}
         dtype, n_features = np.dtype(table["dtype"]), model.n_features
         if dtype.name not in ("float32", "float64"):
             raise ValueError
-        stream = cls(dtype, _array(table["seed"], (4,), "i"), n_seen=n_seen)
+        stream = cls(dtype, _to_array(table["seed"], (4,), "i"), n_rows_seen=n_rows_seen)
         if "rows" in table:
-            rows = _array(table["rows"], (len(table["rows"]), n_features), "f")
-            weight = _array(table["weight"], (len(rows),), "f")
+            rows = _to_array(table["rows"], (len(table["rows"]), n_features), "f")
+            weight = _to_array(table["weight"], (len(rows),), "f")
             if not (weight > 0).all() or len(rows) >= (STEP_ROWS if "mass" in table else LEAF_ROWS):
                 raise ValueError
-            stream = replace(stream, blocks=(Block(0, rows.astype(dtype), weight),))
+            stream = replace(stream, waiting_blocks=(Block(0, rows.astype(dtype), weight),))
         if "mass" in table:
             spec = model.family.moment_spec(model.covariances)
             stream = replace(stream, state=_read_state(table, spec, model))
@@ -134,15 +134,15 @@ def _read_state(table: dict[str, Any], spec: MomentSpec, model: Model) -> Stream
     means = model.means
     shapes = dict.fromkeys(("first", "anchor"), means.shape)
     shapes |= {"mass": means.shape[:1], "ridge": means.shape[1:], "second": spec.squares(means).shape}
-    arrays = {name: _array(table[name], shape, "f") for name, shape in shapes.items()}
-    log_likelihood, unit, seen = (float(_array(table[name], (), "f")) for name in ("log_likelihood", "unit", "seen"))
+    arrays = {name: _to_array(table[name], shape, "f") for name, shape in shapes.items()}
+    log_likelihood, unit, seen = (float(_to_array(table[name], (), "f")) for name in ("log_likelihood", "unit", "seen"))
     ridge = arrays.pop("ridge")
     if not (unit > 0 and seen >= 1 and (ridge >= 0).all() and (arrays["mass"] >= 0).all() and arrays["mass"].any()):
         raise ValueError
     return StreamState(Moments(**arrays, log_likelihood=log_likelihood, row_weight=1.0, spec=spec), ridge, unit, seen)
 
 
-def _array(value: Any, shape: tuple[int, ...], kind: str) -> Any:
+def _to_array(value: Any, shape: tuple[int, ...], kind: str) -> Any:
     """Finite numbers of a kind and shape; raises ValueError."""
     array = np.asarray(value)
     if array.dtype.kind != kind or array.shape != shape or not np.isfinite(array).all():
@@ -150,13 +150,13 @@ def _array(value: Any, shape: tuple[int, ...], kind: str) -> Any:
     return array
 
 
-def positive_rows(block: Block) -> Block:
+def drop_weightless_rows(block: Block) -> Block:
     """The rows of positive weight: only they count, also for the end of a step."""
     weight = block.row_weight
     return block if weight is None or weight.all() else block.take(weight.nonzero()[0], 0)
 
 
-def _source(blocks: Sequence[Block]) -> ArraySource:
+def _join_blocks(blocks: Sequence[Block]) -> ArraySource:
     """Rows for a fit, without weights if all are 1."""
     block = Block.concatenate(blocks)
     return ArraySource(block.rows, None if (block.weight == 1).all() else block.row_weight)

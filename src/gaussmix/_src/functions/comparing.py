@@ -94,7 +94,7 @@ def compare(
         n_rows = summaries[0].statistics["n_rows"]
         if check_count("cv", cv, 2) > n_rows:
             raise ValueError(f"cv={cv}, but there are only {n_rows} rows (of positive weight).")
-        fold = Folds(cv, 0).folds_at(slice(0, n_rows))
+        fold = Folds(cv, 0).assign_folds(slice(0, n_rows))
         scores = [_cross_validate(fit, fold, rows, weight, error) for fit in fits.values()]
         columns["cv"], columns["cv_se"] = ([*part] for part in np.transpose(scores))
     return made_frame(
@@ -112,7 +112,7 @@ def _present(X: Any, *of_rows: ArrayLike | None) -> tuple[Any, ...]:
 
 
 def _warn_of_other_rows(name: str, fit: Any, n_rows: int, weight: Any, error: ArrayLike | None) -> None:
-    facts = fit._fitted.facts
+    facts = fit._fitted.row_summary
     if facts is None:
         return
     total = float(n_rows if weight is None else weight.sum())

@@ -11,8 +11,8 @@ from scipy.stats import chi2
 from gaussmix._src.checks import check_count, check_finite, check_within
 from gaussmix._src.errors import listed
 from gaussmix._src.estimators.gaussian_mixture import GaussianMixture
-from gaussmix._src.fit.after.em_test import LIMIT_DOF, em_statistic
-from gaussmix._src.fit.after.likelihood_ratio import are_repeats, likelihood_ratio
+from gaussmix._src.fit.after.em_test import CHI2_DOF, em_test_statistic
+from gaussmix._src.fit.after.likelihood_ratio import all_repeat_rows, run_likelihood_ratio_test
 from gaussmix._src.fit.fitted import frame_library
 from gaussmix._src.mixture.html import names_of
 from gaussmix._src.numerics.arrays import Rows
@@ -102,10 +102,10 @@ def likelihood_ratio_test(
                 "likelihood_ratio_test needs complete rows, but X has missing cells (NaN). Use n_components_test."
             )
         names = names_of(fitted.mixture_)
-        ratios.append(likelihood_ratio(problem, fitted.mixture_._model, n_resamples, tolerance, rng, names))
+        ratios.append(run_likelihood_ratio_test(problem, fitted.mixture_._model, n_resamples, tolerance, rng, names))
     about = f"Likelihood ratio test of mixtures against one component more, {n_resamples:,} bootstrap samples"
-    statistic, drawn = np.array([ratio.statistic for ratio in ratios]), np.array([ratio.drawn for ratio in ratios])
-    p_value = np.array([ratio.p_value for ratio in ratios])
+    statistic, p_value = np.array([each.statistic for each in ratios]), np.array([each.p_value for each in ratios])
+    drawn = np.array([each.null_statistics for each in ratios])
     return ComponentNumberTest(np.arange(smallest, largest), statistic, p_value, about, drawn, frame_library(X))
 
 
@@ -188,7 +188,7 @@ def n_components_test(
 
 def _check_variances(fit: GaussianMixture, X: Rows) -> None:
     """Raise ValueError where a component has equal rows: densities at them are as high as the ridge lets them be."""
-    if are_repeats(fit._inference_problem(X, None, None, None), [fit.mixture_._model], len(X)):
+    if all_repeat_rows(fit._inference_problem(X, None, None, None), [fit.mixture_._model], len(X)):
         raise ValueError(
             "n_components_test needs rows that vary in each component, but one has only reg_covar as its variance, as "
             "where values repeat. Test fewer components, or set reg_covar to the variance of rounding."
@@ -228,8 +228,8 @@ def em_test(x: ArrayLike) -> ComponentNumberTest:
     values = values.ravel()
     if len(values) < MIN_VALUES or np.ptp(values) == 0:
         raise ValueError(f"em_test needs at least {MIN_VALUES} numbers that are not all equal.")
-    statistic = em_statistic(values)
-    p_value = np.array([chi2.sf(statistic, LIMIT_DOF)])
+    statistic = em_test_statistic(values)
+    p_value = np.array([chi2.sf(statistic, CHI2_DOF)])
     about = "EM-test of one normal distribution against two"
     return ComponentNumberTest(np.array([1]), np.array([statistic]), p_value, about, None, frame_library(x))
 

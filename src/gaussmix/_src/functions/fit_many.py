@@ -23,9 +23,9 @@ from gaussmix._src.errors import ParameterTypeError, counted, record_warnings, w
 from gaussmix._src.estimators.bayesian_gaussian_mixture import BayesianGaussianMixture
 from gaussmix._src.estimators.gaussian_mixture import GaussianMixture
 from gaussmix._src.families.base import Family, check_features
-from gaussmix._src.fit.features.base import Features
-from gaussmix._src.fit.features.table import fit_features
-from gaussmix._src.fit.plan import fit_settings, weight_for_search
+from gaussmix._src.fit.features.base import FitOptions
+from gaussmix._src.fit.features.table import find_options
+from gaussmix._src.fit.plan import fit_settings, min_search_weight
 from gaussmix._src.fit.search import map_parallel
 from gaussmix._src.mixture.mixtures import Mixtures
 from gaussmix._src.numerics.arrays import Array, Indices
@@ -118,12 +118,12 @@ def fit_many(
     True
     """
     template = _make_template(estimator, n_components, parameters)
-    features = fit_features(template, {}, "fit_many", without=("label_components",))
+    options = find_options(template, {}, "fit_many", ignored=("label_components",))
     drawn = drawn_seed(template.random_state)
     if not isinstance(template.random_state, Integral):  # every fit has the same seed
         template.random_state = int(drawn[0])
     result = grouped(groups, by, offsets, sample_weight, type(template)())
-    fitting = _GroupFits(result, template, features)
+    fitting = _GroupFits(result, template, options)
     fits = fitting.by_core()
     fitting.one_by_one(np.arange(len(result.keys)) if fits is None else np.flatnonzero(~fitting.is_made(fits)))
     mixtures = fitting.mixtures(fits)
@@ -168,7 +168,7 @@ class _GroupFits:
 
     groups: Grouped
     template: GaussianMixture | BayesianGaussianMixture
-    features: Features
+    options: FitOptions
     singles: dict[int, _Single] = field(default_factory=dict)
 
     def by_core(self) -> Fits | None:
@@ -181,12 +181,12 @@ class _GroupFits:
         if len(rows):
             check_supported(family, rows.shape[1])
             warn(check_features(self.template.covariance_type, rows.shape[1]))
-        uses = {name for feature in self.features for name in feature.uses} - _CORE_OPTIONS
+        uses = {name for option in self.options for name in option.used_names} - _CORE_OPTIONS
         if not len(rows) or (uses and not (uses == {_PRECISION_WEIGHTS} and self.groups.row_weight is None)):
             return None
         rng, (some, indices) = check_seed(self.template.random_state), self.groups.for_core()
         if init == AUTO and n_init > 1:  # a group that is searched draws more for each of its starts
-            are_heavy = some.total_weight * some.unit >= weight_for_search(rows.shape[1], stopping.max_steps)
+            are_heavy = some.total_weight * some.unit >= min_search_weight(rows.shape[1], stopping.max_steps)
             init = "kmeans" if n_components == 1 or not are_heavy.any() else "search" if are_heavy.all() else AUTO
         settings = fit_settings(init, family, n_components, rows.shape[1], ridge, stopping, rng, n_init)
         if settings is None or not settings.control.max_steps:

@@ -10,7 +10,7 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from gaussmix._src.errors import ParameterTypeError, counted
-from gaussmix._src.fit.criteria import HIGHER, STABILITY, name_criterion, structures
+from gaussmix._src.fit.criteria import HIGHER_IS_BETTER, STABILITY, criterion_title, structure_names
 from gaussmix._src.plot.display import Axes, Display, handle
 from gaussmix._src.plot.palette import component_pens
 
@@ -81,7 +81,7 @@ class CriterionDisplay(Display):
             )
         check_is_fitted(estimator)
         results, wanted = estimator.results_, estimator.criterion if criterion is None else criterion
-        finite = [name for name in ("bic", "icl", "aic", "aicc", *HIGHER) if name in results]
+        finite = [name for name in ("bic", "icl", "aic", "aicc", *HIGHER_IS_BETTER) if name in results]
         if wanted not in finite:
             raise ValueError(f"criterion={wanted!r:.60} is not one of {', '.join(map(repr, finite))}.")
         return cls(results=results, best_index=estimator.best_index_, criterion=wanted).plot(ax, **options)
@@ -90,7 +90,7 @@ class CriterionDisplay(Display):
         """Draw. Parameters, return and errors are those of `ComponentDisplay.plot`, with structures as components."""
         ax = self._on(ax)
         counts, values = (np.asarray(self.results[name], dtype=float) for name in ("n_components", self.criterion))
-        names_of_candidates = np.array(structures(self.results))
+        names_of_candidates = np.array(structure_names(self.results))
         names = list(dict.fromkeys(names_of_candidates.tolist()))
         pens = component_pens(len(names), colors, ax.get_facecolor())
         self.lines_: dict[str, Any] = {}
@@ -112,8 +112,8 @@ class CriterionDisplay(Display):
             at = np.flatnonzero(self.results["is_peak"])
             style = {"marker": "^", "linestyle": "", "markersize": 8, "markerfacecolor": "none", "color": "0.5"}
             (self.peaks_,) = ax.plot(counts[at], values[at], **style)
-        better = "higher is better" if self.criterion in HIGHER else "lower is better"
-        ax.set(xlabel="number of components", ylabel=f"{name_criterion(self.criterion)} ({better})")
+        better = "higher is better" if self.criterion in HIGHER_IS_BETTER else "lower is better"
+        ax.set(xlabel="number of components", ylabel=f"{criterion_title(self.criterion)} ({better})")
         self._count_along_x(min_n_ticks=1)
         ax.set_xlim(counts.min() - 0.5, counts.max() + 0.5)
         self._show_the_best(values)
@@ -128,7 +128,7 @@ class CriterionDisplay(Display):
         """Let the best candidates and the chosen one decide the axis; a note counts those that lie beyond it."""
         self.note_: Any = None
         finite = values[~np.isnan(values)]
-        cost = -finite if self.criterion in HIGHER else finite
+        cost = -finite if self.criterion in HIGHER_IS_BETTER else finite
         best, last = (finite[np.argsort(cost, kind="stable")[[0, min(_N_BEST, len(finite)) - 1]]]).tolist()
         shown = np.array([best, last, values[self.best_index]])
         room = _MARGIN * np.ptp(shown)
@@ -137,7 +137,7 @@ class CriterionDisplay(Display):
         if not room or np.ptp(finite) <= _MAX_RANGE_RATIO * np.ptp(shown):
             return
         self.ax_.set_ylim(low, high)
-        is_below = self.criterion in HIGHER
+        is_below = self.criterion in HIGHER_IS_BETTER
         y, side = (0.01, "bottom") if is_below else (0.99, "top")
         box = {"facecolor": self.ax_.get_facecolor(), "edgecolor": "none", "pad": 1}  # over the lines
         where: dict[str, Any] = {"x": 0.99, "y": y, "va": side, "bbox": box}

@@ -10,8 +10,8 @@ import numpy as np
 from gaussmix._src.checks import check_count
 from gaussmix._src.em.curvature.natural import NaturalScale
 from gaussmix._src.errors import name_components, warn
-from gaussmix._src.fit.after.bootstrap import MAX_REFIT_STEPS, Refits, Resampling, are_quick, refits
-from gaussmix._src.fit.fitted import Fitted
+from gaussmix._src.fit.after.bootstrap import MAX_REFIT_STEPS, Refits, Resampling, is_refit_fast, refit_resamples
+from gaussmix._src.fit.fitted import FitResult
 from gaussmix._src.fit.problem import Problem
 from gaussmix._src.mixture.mixture import Mixture
 from gaussmix._src.numerics.arrays import Array
@@ -91,12 +91,12 @@ def weighted_covariance(draws: Array, counts: Array | None) -> Array:
     return np.asarray((counts[:, None] * centred).T @ centred)
 
 
-def infer_fit(fitted: Fitted, problem: Problem, rng: np.random.Generator, *, are_counts: bool) -> Inference | Bootstrap:
+def infer_fit(fit: FitResult, problem: Problem, rng: np.random.Generator, *, are_counts: bool) -> Inference | Bootstrap:
     """How sure a fit is: by formula, or by refits where formulas fall short and refits take seconds.
 
     Parameters
     ----------
-    fitted, problem, are_counts : as for `compute_inference`.
+    fit, problem, are_counts : as for `compute_inference`.
     rng : of the refits.
 
     Raises
@@ -105,11 +105,15 @@ def infer_fit(fitted: Fitted, problem: Problem, rng: np.random.Generator, *, are
     """
     has_precisions = not are_counts and problem.source.row_weight is not None
     kind = "sandwich" if has_precisions else "hessian"
-    estimates = inference.compute_inference(fitted, problem, kind, are_counts=are_counts)
-    is_free = not estimates.optimum.frozen  # of frozen components refits would give errors near 0
-    if is_free and inference.is_weakly_identified(estimates.optimum) and are_quick(problem, estimates.mixture._model):
+    estimates = inference.compute_inference(fit, problem, kind, are_counts=are_counts)
+    is_free = not estimates.optimum.frozen_components  # of frozen components refits would give errors near 0
+    if (
+        is_free
+        and inference.is_weakly_identified(estimates.optimum)
+        and is_refit_fast(problem, estimates.mixture._model)
+    ):
         try:
-            refitted = run_bootstrap(fitted, problem, RESAMPLING._replace(are_counts=are_counts), rng, has_warning=True)
+            refitted = run_bootstrap(fit, problem, RESAMPLING._replace(is_frequency=are_counts), rng, has_warning=True)
         except ValueError as error:
             estimates = replace(estimates, notes=(*estimates.notes, str(error)))
         else:
@@ -122,7 +126,7 @@ def infer_fit(fitted: Fitted, problem: Problem, rng: np.random.Generator, *, are
 
 
 def run_bootstrap(
-    fitted: Fitted, problem: Problem, how: Resampling, rng: np.random.Generator, *, has_warning: bool = False
+    fitted: FitResult, problem: Problem, how: Resampling, rng: np.random.Generator, *, has_warning: bool = False
 ) -> Bootstrap:
     """Refits of a fit, and what they say.
 
@@ -135,29 +139,29 @@ def run_bootstrap(
 
     Raises
     ------
-    ValueError : as `fit.after.bootstrap.refits`, or the unit of the rows is too large or too small.
+    ValueError : as `fit.after.bootstrap.refit_resamples`, or the unit of the rows is too large or too small.
 
     Warns
     -----
     RuntimeWarning : the rows are not those of the fit.
     """
     inference.check_unit(fitted.mixture)
-    ends = refits(problem, fitted.mixture._model, how, rng, fitted.collapsed)
+    ends = refit_resamples(problem, fitted.mixture._model, how, rng, fitted.collapsed)
     mixture = Mixture._from_model(ends.model, fitted.mixture.feature_names)
-    others = inference.another_rows(fitted, problem, ends.before)
+    others = inference.another_rows(fitted, problem, ends.initial_objective)
     if not has_warning:
         warn(others)
-    counts = ends.counts if how.kind == "jackknife" else None
+    counts = ends.draw_weights if how.kind == "jackknife" else None
     return Bootstrap(
         **inference.parameter_entries(mixture),
-        covariance=weighted_covariance(ends.draws, counts),
-        method=f"{ends.n:,} refits, {_RESAMPLING_WORDS[how.kind]}",
+        covariance=weighted_covariance(ends.parameter_draws, counts),
+        method=f"{ends.n_refits:,} refits, {_RESAMPLING_WORDS[how.kind]}",
         notes=(*filter(None, [others]), *_refit_notes(ends)),
-        draws=ends.draws,
+        draws=ends.parameter_draws,
         draw_weights=counts,
-        frame_library=None if fitted.facts is None else fitted.facts.library,
+        frame_library=None if fitted.row_summary is None else fitted.row_summary.frame_library,
         mixture=mixture,
-        n_resamples=ends.n,
+        n_resamples=ends.n_refits,
         n_collapsed=ends.n_collapsed,
         n_relabelled=ends.n_relabelled,
         n_at_other_maximum=ends.n_at_other_maximum,
@@ -178,11 +182,11 @@ def _refit_notes(refits: Refits) -> list[str]:
         (refits.n_collapsed, "a component collapsed; they are left out"),
         (refits.n_relabelled, "the components came in another order, and were brought back into it"),
         (refits.n_at_other_maximum, "a component ended elsewhere, with less than half of its rows; they are counted"),
-        (refits.n_unfinished, f"EM had not settled after {MAX_REFIT_STEPS:,} steps"),
+        (refits.n_unconverged, f"EM had not settled after {MAX_REFIT_STEPS:,} steps"),
     ]
-    notes = [f"In {count / refits.n:.1%} of the refits {what}." for count, what in words if count]
-    if refits.degenerate:
-        which = name_components(refits.degenerate).capitalize()
+    notes = [f"In {count / refits.n_refits:.1%} of the refits {what}." for count, what in words if count]
+    if refits.degenerate_components:
+        which = name_components(refits.degenerate_components).capitalize()
         notes.append(f"{which}: collapsed or without rows in the fit, so that errors and intervals mean little there.")
     if refits.model.noise is not None:
         notes.append(inference.OF_NOISE)

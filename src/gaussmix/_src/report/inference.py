@@ -19,8 +19,8 @@ from gaussmix._src.em.curvature.natural import Kind, NaturalScale, Stacked
 from gaussmix._src.em.objective.trace import Frozen
 from gaussmix._src.em.priors.posterior import Posterior
 from gaussmix._src.errors import ParameterTypeError, counted, listed, name_components, warn
-from gaussmix._src.fit.after.inference import MAX_RIDGE, OBJECTIVE_ROUNDING, Ascent, Maximum
-from gaussmix._src.fit.fitted import Fitted
+from gaussmix._src.fit.after.inference import MAX_RIDGE_FRACTION, OBJECTIVE_ROUNDING, LocalMaximum, ObjectiveMaximiser
+from gaussmix._src.fit.fitted import FitResult
 from gaussmix._src.fit.problem import Problem
 from gaussmix._src.mixture.html import names_of, table_html
 from gaussmix._src.mixture.mixture import Mixture
@@ -281,7 +281,7 @@ class Inference(MixtureEstimates):
     kind : "hessian", "outer" or "sandwich".
     """
 
-    optimum: Maximum = field(kw_only=True)
+    optimum: LocalMaximum = field(kw_only=True)
     kind: str = field(kw_only=True)
     _title: ClassVar[str] = "Inference"
 
@@ -309,7 +309,7 @@ class Inference(MixtureEstimates):
 
         covariance = np.full((value.size, value.size), np.nan)
         if self.optimum.information.coordinates.size:  # else a single component is frozen
-            covariance = self.optimum.covariance(self.optimum.derivatives(values_at), self.kind)
+            covariance = self.optimum.delta_method_covariance(self.optimum.differentiate(values_at), self.kind)
         return self._function_estimates(name, value, covariance)
 
     def sample_mixtures(self, n_samples: int = MAX_SHOWN_MIXTURES, rng: Rng = 0) -> list[Mixture]:
@@ -320,7 +320,7 @@ class Inference(MixtureEstimates):
         n_samples : how many.
         rng : a `numpy.random.Generator`, or the seed of one.
         """
-        drawn = self.optimum.draw(check_count("n_samples", n_samples, 1), self.kind, generator(rng))
+        drawn = self.optimum.draw_models(check_count("n_samples", n_samples, 1), self.kind, generator(rng))
         return as_mixtures(drawn, self.mixture)
 
 
@@ -356,7 +356,7 @@ def check_unit(mixture: Mixture) -> None:
         )
 
 
-def compute_inference(fitted: Fitted, problem: Problem, kind: str, *, are_counts: bool) -> Inference:
+def compute_inference(fitted: FitResult, problem: Problem, kind: str, *, are_counts: bool) -> Inference:
     """Standard errors of a fit at the maximum near it.
 
     Parameters
@@ -377,16 +377,17 @@ def compute_inference(fitted: Fitted, problem: Problem, kind: str, *, are_counts
     check_unit(fitted.mixture)
     how = None if kind == "hessian" else are_counts or kind != "sandwich"
     try:
-        peak = Maximum.from_model(problem, fitted.mixture._model, fitted.collapsed, are_counts=how)
+        peak = LocalMaximum.from_model(problem, fitted.mixture._model, fitted.collapsed, is_frequency=how)
     except NotSmooth as error:
         raise ValueError(f"inference has no formula here: {error}. Use bootstrap(X).") from None
-    covariance = peak.natural_covariance(kind, problem.objective)
+    covariance = peak.parameter_covariance(kind, problem.objective)
     mixture = Mixture._from_model(peak.model, fitted.mixture.feature_names)
-    others = another_rows(fitted, problem, peak.before)
+    others = another_rows(fitted, problem, peak.initial_objective)
     warn(others)
-    at_ridge = Ascent(problem, peak.total_weight).ridge_fractions(Stacked.from_models([peak.model]))[0] > MAX_RIDGE
-    columns = [names_of(mixture)[j] for j in np.flatnonzero(at_ridge[[*peak.frozen]].any(axis=0))]
-    library = None if fitted.facts is None else fitted.facts.library
+    fractions = ObjectiveMaximiser(problem, peak.total_weight).ridge_fractions(Stacked.from_models([peak.model]))
+    at_ridge = fractions[0] > MAX_RIDGE_FRACTION
+    columns = [names_of(mixture)[j] for j in np.flatnonzero(at_ridge[[*peak.frozen_components]].any(axis=0))]
+    library = None if fitted.row_summary is None else fitted.row_summary.frame_library
     entries = parameter_entries(mixture) | {
         "covariance": covariance,
         "method": _METHODS[kind],
@@ -398,22 +399,22 @@ def compute_inference(fitted: Fitted, problem: Problem, kind: str, *, are_counts
     if furthest > MIN_WARNED_DISTANCE and others is None:
         warn(shift_note)
     of_prior = _OF_PRIOR if isinstance(problem.objective, Posterior) and problem.objective.prior is not None else None
-    lost = np.isnan(np.diagonal(covariance)) & ~peak.has_no_error(problem.objective)
+    lost = np.isnan(np.diagonal(covariance)) & ~peak.has_no_standard_error(problem.objective)
     rounded = None
-    if lost.any() and not peak.flat.shape[1]:
+    if lost.any() and not peak.flat_directions.shape[1]:
         rounded = _ROUNDED.format(listed(np.array(inference.names)[lost].tolist()))
     sentences = filter(None, [others, shift_note, of_prior, rounded])
     return replace(inference, notes=(*sentences, *_notes(peak, covariance, columns)))
 
 
-def another_rows(fitted: Fitted, problem: Problem, before: float) -> str | None:
+def another_rows(fitted: FitResult, problem: Problem, before: float) -> str | None:
     """Say that these are not the rows of the fit, by their number or by their likelihood; None if they may be.
 
     `before` is the objective of the mixture here. The fit knows its own before the last step, and its last gain.
     """
     n_rows, heights = problem.source.n_rows, fitted.lower_bounds
-    if fitted.facts is not None and fitted.facts.n_rows != n_rows:
-        return f"The fit had {counted(fitted.facts.n_rows, 'row')}, and X has {n_rows:,}. {_OTHER_ROWS}"
+    if fitted.row_summary is not None and fitted.row_summary.n_rows != n_rows:
+        return f"The fit had {counted(fitted.row_summary.n_rows, 'row')}, and X has {n_rows:,}. {_OTHER_ROWS}"
     if not heights:
         return None
     rounding = OBJECTIVE_ROUNDING * max(1.0, abs(heights[-1]))
@@ -442,38 +443,38 @@ _ROUNDED = (
 _SHIFTED = "The estimates are those of the maximum, up to {:.2g} standard errors from those of the fit."
 
 
-def is_weakly_identified(peak: Maximum) -> bool:
+def is_weakly_identified(peak: LocalMaximum) -> bool:
     """Whether the rows say so little about some parameter that formulas fall short; False where it is not determined.
 
     Formulas take the objective for a parabola. It is one near a maximum, as far as a standard error if curvatures are
     large.
     """
-    return not peak.flat.shape[1] and peak.least_curvature < MIN_RELIABLE_CURVATURE
+    return not peak.flat_directions.shape[1] and peak.least_curvature < MIN_RELIABLE_CURVATURE
 
 
-def weak_identification_note(peak: Maximum, further: str = "") -> str:
+def weak_identification_note(peak: LocalMaximum, further: str = "") -> str:
     """Say that the rows say little, and how often intervals held in simulated cases with as many rows."""
     return WEAK_NOTE if peak.total_weight < MIN_SIMULATED else f"{WEAK_NOTE}{_COVERAGE}{further}."
 
 
-def _notes(peak: Maximum, covariance: Array, at_ridge: Sequence[str]) -> list[str]:
+def _notes(peak: LocalMaximum, covariance: Array, at_ridge: Sequence[str]) -> list[str]:
     """What to know of the numbers of a maximum; `at_ridge` are columns where only the ridge gives a variance."""
     notes = []
     for why, words in _OF_FROZEN.items():
-        components = sorted(k for k, each in peak.frozen.items() if each is why)
+        components = sorted(k for k, each in peak.frozen_components.items() if each is why)
         if components:
             notes.append(f"{name_components(components).capitalize()}: {words}.")
     if at_ridge:
         notes.append(f"Only reg_covar gives a variance in {listed(at_ridge)} there. Leave out what is constant.")
-    unknown = [peak.scale.terms[index] for index in np.flatnonzero(np.isnan(np.diagonal(covariance)))]
-    lost = {term.component for term in unknown} - peak.frozen.keys()
-    if peak.flat.shape[1]:
+    unknown = [peak.parameter_vector.terms[index] for index in np.flatnonzero(np.isnan(np.diagonal(covariance)))]
+    lost = {term.component for term in unknown} - peak.frozen_components.keys()
+    if peak.flat_directions.shape[1]:
         these = sorted(k for k in lost if k >= 0)
         which = name_components(these).capitalize() if these else "What all components share"
         notes.append(
             f"{which}: no standard error, because the fit is at no maximum: in "
-            f"{counted(peak.flat.shape[1], 'direction')} the objective does not fall. The other standard errors hold "
-            "if nothing moves there. Try other starts, or lower n_components."
+            f"{counted(peak.flat_directions.shape[1], 'direction')} the objective does not fall. The other standard "
+            "errors hold if nothing moves there. Try other starts, or lower n_components."
         )
     elif is_weakly_identified(peak):
         notes.append(f"{weak_identification_note(peak)} Use bootstrap(X).")

@@ -10,13 +10,13 @@ from sklearn.exceptions import ConvergenceWarning
 from gaussmix._src.em.objective.trace import Frozen, State, Trace
 from gaussmix._src.errors import LIKELIHOOD, FailureKind, Outcome, counted, name_components, warn
 from gaussmix._src.fit import after
-from gaussmix._src.fit.fitted import SKIPPED_STARTS
+from gaussmix._src.fit.fitted import SKIP_REASONS
 from gaussmix._src.model import Model
 from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.numerics.factorise import MIN_ROUNDING
 
 if TYPE_CHECKING:
-    from gaussmix._src.fit.candidates import Result, Table
+    from gaussmix._src.fit.candidates import Result, ResultsTable
 
 _FAILURE_ADVICE = {
     Frozen.LOST: "no row belongs there any more, and mean and covariance stay as they were. Lower n_components, or try "
@@ -56,7 +56,7 @@ def warn_about_run(run: State, left_out: Outcome | None = None, raised: str = LI
     elif run.outcome not in (Outcome.CONVERGED, Outcome.STOPPED) and run.trace.n_steps > 0:
         warn(_NOT_CONVERGED, ConvergenceWarning)
     if left_out is Outcome.TIME_LIMIT:
-        warn(SKIPPED_STARTS[left_out], ConvergenceWarning)
+        warn(SKIP_REASONS[left_out], ConvergenceWarning)
 
 
 def frozen_sentence(trace: Trace) -> str | None:
@@ -113,14 +113,14 @@ def dropped_sentence(results: Sequence[Result], chosen: Result, columns: str) ->
     fewest = min(result.candidate.n_components for result in failed)
     if not columns and 2 * len(failed) <= len(results) and fewest > chosen.candidate.n_components:
         return None
-    from gaussmix._src.fit.candidates import reasons_and_advice  # only searches need it
+    from gaussmix._src.fit.candidates import describe_failures  # only searches need it
 
-    reasons, advice = reasons_and_advice(failed, columns)
+    reasons, advice = describe_failures(failed, columns)
     count = f"{len(failed)} of {counted(len(results), 'candidate')}"
     return f"{count} could not be fitted: {reasons} {advice} results_ has the reason of each."
 
 
-def stability_sentence(results: Table, best: int) -> str | None:
+def stability_sentence(results: ResultsTable, best: int) -> str | None:
     """After a choice by stability, name the peaks, what was not judged, and what BIC would choose; else None."""
     if "stability" not in results:
         return None

@@ -15,8 +15,8 @@ from sklearn.base import BaseEstimator
 from gaussmix._src.em.step.accumulate import StepTask
 from gaussmix._src.engines.base import NOISE, Engine
 from gaussmix._src.errors import FailureKind, Outcome, ParameterTypeError, counted
-from gaussmix._src.fit.criteria import Evidence, bic, icl
-from gaussmix._src.fit.fitted import Diagnosis, Fitted
+from gaussmix._src.fit.criteria import CriterionInputs, bic, icl
+from gaussmix._src.fit.fitted import Diagnosis, FitResult
 from gaussmix._src.interfaces.block import Block
 from gaussmix._src.interfaces.moment_spec import AssignmentRule, MomentSpec, Second
 from gaussmix._src.mixture.compare.gaussians import nearest
@@ -35,13 +35,13 @@ EXACT = "The fit had X_error, but these numbers treat X as exact. Give X_error a
 
 
 def make_summary(
-    kind: str, fitted: Fitted, rows: tuple[Source, Engine[Any]] | None = None, names: tuple[str, ...] | None = None
+    kind: str, fitted: FitResult, rows: tuple[Source, Engine[Any]] | None = None, names: tuple[str, ...] | None = None
 ) -> Summary:
     """The summary of a fit by a kind of estimator, with names of features where the mixture has none.
 
     `rows` is a source whose weights count rows, and its engine. With None, the summary tells what the fit kept.
     """
-    mixture, facts = fitted.mixture, fitted.facts
+    mixture, facts = fitted.mixture, fitted.row_summary
     values: dict[str, Any] = {"log_likelihood": None, "bic": None, "icl": None, "is_final": True}
     sizes = None if facts is None else _with_noise(mixture, mixture.weights * facts.row_weight, facts.row_weight)
     n_rows, warnings = None if facts is None else facts.n_rows, _warnings(fitted)
@@ -49,8 +49,8 @@ def make_summary(
         source, engine = rows
         task = StepTask(engine, mixture.n_components, mixture.parameters, MomentSpec(Second.NONE))
         soft, hard = task.over(source), replace(task, rule=AssignmentRule.HARD).over(source)
-        evidence = Evidence(soft.log_likelihood, hard.log_likelihood, fitted.n_parameters, counted_weight(source))
-        values |= {"log_likelihood": evidence.log_likelihood, "bic": bic(evidence), "icl": icl(evidence)}
+        inputs = CriterionInputs(soft.log_likelihood, hard.log_likelihood, fitted.n_parameters, counted_weight(source))
+        values |= {"log_likelihood": inputs.log_likelihood, "bic": bic(inputs), "icl": icl(inputs)}
         sizes, n_rows = _with_noise(mixture, soft.mass, soft.row_weight), source.n_rows
         if facts is not None and facts.has_errors and not source.has_errors:
             warnings.append(EXACT)
@@ -58,13 +58,13 @@ def make_summary(
         if fitted.results is not None:
             values |= {name: fitted.results[name][fitted.best_index or 0] for name in ("log_likelihood", "bic", "icl")}
         else:
-            evidence = Evidence(facts.log_likelihood, np.nan, fitted.n_parameters, facts.row_weight)
-            values |= {"log_likelihood": facts.log_likelihood, "bic": bic(evidence), "is_final": False}
+            inputs = CriterionInputs(facts.log_likelihood, np.nan, fitted.n_parameters, facts.row_weight)
+            values |= {"log_likelihood": facts.log_likelihood, "bic": bic(inputs), "is_final": False}
     size = {"n_rows": n_rows, "n_features": mixture.n_features, "n_components": mixture.n_components}
     items = {**size, "structure": mixture.family.name, "n_parameters": fitted.n_parameters, **values}
     items |= _ending(fitted) | {"seconds": None if facts is None else facts.seconds}
     title = f"{kind}: {counted(mixture.n_components, 'component')}, {mixture.family.name}"
-    names, library = names or names_of(mixture), None if facts is None else facts.library
+    names, library = names or names_of(mixture), None if facts is None else facts.frame_library
     return Summary(title, items, _columns(mixture, names, sizes), warnings, mixture, names, library)
 
 
@@ -105,9 +105,9 @@ def _labels_and_responsibilities(mixture: Mixture, source: Source, engine: Engin
     return [source.each_row(task) for task in tasks]
 
 
-def one_line(fitted: Fitted) -> str:
+def one_line(fitted: FitResult) -> str:
     """A line on the result: size, rows, log-likelihood, steps and time, as far as they are known."""
-    mixture, facts = fitted.mixture, fitted.facts
+    mixture, facts = fitted.mixture, fitted.row_summary
     d = mixture.n_features
     parts = [counted(mixture.n_components, "component"), mixture.family.name]
     parts.append(counted(d, "feature") if facts is None else f"{facts.n_rows:,} × {d}")
@@ -122,7 +122,7 @@ def one_line(fitted: Fitted) -> str:
     return ", ".join(parts)
 
 
-def as_html(fitted: Fitted) -> str:
+def as_html(fitted: FitResult) -> str:
     """`one_line` and a small picture, for notebooks."""
     return f"<div><p><b>{escape(one_line(fitted))}</b></p>{sketch(fitted.mixture)}</div>"
 
@@ -161,7 +161,7 @@ def _columns(mixture: Mixture, names: Sequence[str], sizes: Array | None) -> dic
     return columns
 
 
-def _ending(fitted: Fitted) -> dict[str, Any]:
+def _ending(fitted: FitResult) -> dict[str, Any]:
     """Why EM stopped, after how many steps, whether at a maximum, and how many starts agreed; None if unknown."""
     ending, converged = fitted.outcome, fitted.converged
     reason = None if converged is None else (Outcome.CONVERGED if converged else Outcome.STEP_LIMIT).sentence()
@@ -170,7 +170,7 @@ def _ending(fitted: Fitted) -> dict[str, Any]:
     return values | {name: getattr(ending, name, None) for name in of_end}
 
 
-def _warnings(fitted: Fitted) -> list[str]:
+def _warnings(fitted: FitResult) -> list[str]:
     """What was unusual: about components and features by name, and about candidates of a search."""
     items = [] if fitted.outcome is None else [_sentence(each) for each in fitted.outcome.diagnostics]
     failures = [] if fitted.results is None else fitted.results.get("failure", [])

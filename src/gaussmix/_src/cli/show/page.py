@@ -17,7 +17,7 @@ import numpy as np
 from gaussmix._src.cli.show.report_data import ReportData, covariances_text
 from gaussmix._src.cli.show.reports import in_digits, mark
 from gaussmix._src.errors import counted
-from gaussmix._src.fit.criteria import HIGHER, name_criterion
+from gaussmix._src.fit.criteria import HIGHER_IS_BETTER, criterion_title
 from gaussmix._src.mixture.html import mean_and_deviation, weight_text
 from gaussmix._src.mixture.missing_values import density_p_value
 from gaussmix._src.plot.criterion_display import CriterionDisplay
@@ -146,9 +146,9 @@ def _criterion(findings: ReportData) -> str:
         return ""
     chosen = f"{findings.mixture.n_components} components, {findings.mixture.family.name} covariances"
     pictures = []
-    for criterion in [search.criterion, "bic"] if search.criterion in HIGHER else [search.criterion]:
+    for criterion in [search.criterion, "bic"] if search.criterion in HIGHER_IS_BETTER else [search.criterion]:
         drawn = CriterionDisplay.from_estimator(search, criterion=criterion)
-        alt = f"{name_criterion(criterion)} of every candidate over the number of components; chosen: {chosen}."
+        alt = f"{criterion_title(criterion)} of every candidate over the number of components; chosen: {chosen}."
         pictures.append(_picture(drawn.figure_, alt, "The ring is what was chosen.", "svg"))
     return "\n".join(["<h2>How many components</h2>", *pictures])
 
@@ -193,7 +193,7 @@ def _fit(findings: ReportData) -> str:
         lines.append(f"{counted(int((~findings.is_complete).sum()), 'row')} with empty cells, by what else they hold")
     if search is not None:
         values = search.results_[search.criterion]
-        best = f"{name_criterion(search.criterion)} {in_digits(values[search.best_index_], search.criterion)}"
+        best = f"{criterion_title(search.criterion)} {in_digits(values[search.best_index_], search.criterion)}"
         lines.append(f"{best}, the {mark(search.criterion)} of {counted(len(values), 'candidate')}")
         if mixture.noise is not None:
             lines.append("A uniform background beside the components, over the box of the rows")

@@ -22,8 +22,8 @@ from gaussmix._src.cli.show.report_data import covariances_text
 from gaussmix._src.errors import FailureKind, counted
 from gaussmix._src.estimators.gaussian_mixture_ic import GaussianMixtureIC
 from gaussmix._src.estimators.posterior_estimator import components_used
-from gaussmix._src.fit.criteria import CROSS_VALIDATION, HIGHER, name_criterion, structures
-from gaussmix._src.fit.fitted import OF_RUNS, Ending, Fitted, RowFacts, read_records
+from gaussmix._src.fit.criteria import CROSS_VALIDATION, HIGHER_IS_BETTER, criterion_title, structure_names
+from gaussmix._src.fit.fitted import RUN_FIELDS, Ending, FitResult, RowSummary, read_records
 from gaussmix._src.formats.record import Damaged
 from gaussmix._src.formats.values import from_plain
 from gaussmix._src.mixture.html import first_names, shorten
@@ -83,10 +83,10 @@ def show_fit(search: GaussianMixtureIC, about: Mapping[str, Any]) -> None:
 def show_top(console: Console, search: GaussianMixtureIC) -> None:
     """Print every candidate if there is one structure, otherwise the best in their order."""
     results, criterion = search.results_, search.criterion
-    names = structures(results)
+    names = structure_names(results)
     several = len(set(names)) > 1
     table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
-    for heading in (*["structure"] * several, "K", "log-likelihood", name_criterion(criterion), "steps"):
+    for heading in (*["structure"] * several, "K", "log-likelihood", criterion_title(criterion), "steps"):
         table.add_column(heading, justify="left" if heading == "structure" else "right", no_wrap=True)
     table.add_column("converged")  # the only one that may wrap: a reason can be long
     for index in _best_first(search) if several else range(len(names)):
@@ -97,7 +97,7 @@ def show_top(console: Console, search: GaussianMixtureIC) -> None:
             table.add_row(*begin, *[_FAILED] * 3, why, style="dim")
             continue
         is_best = index == search.best_index_
-        chosen = f"  ← {mark(criterion)} {name_criterion(criterion)}" if is_best else ""
+        chosen = f"  ← {mark(criterion)} {criterion_title(criterion)}" if is_best else ""
         ended = f"{'yes' if row['converged'] else 'no'}{chosen}"
         numbers = f"{row['log_likelihood']:.2f}", in_digits(row[criterion], criterion), str(row["n_iter"])
         table.add_row(*begin, *numbers, ended, style="bold" if is_best else None)
@@ -107,7 +107,7 @@ def show_top(console: Console, search: GaussianMixtureIC) -> None:
 def _best_first(search: GaussianMixtureIC) -> list[int]:
     """The candidates with the best values in order, and the chosen one even if it is not among them ("cv")."""
     values = np.array(search.results_[search.criterion])
-    order = np.argsort(-values if search.criterion in HIGHER else values, kind="stable")
+    order = np.argsort(-values if search.criterion in HIGHER_IS_BETTER else values, kind="stable")
     html: list[int] = [index for index in order.tolist() if math.isfinite(values[index])][:_MAX_LISTED]
     return html if search.best_index_ in html else [*html[:-1], search.best_index_]
 
@@ -115,7 +115,7 @@ def _best_first(search: GaussianMixtureIC) -> list[int]:
 def show_matrix(console: Console, search: GaussianMixtureIC) -> None:
     """Print the criterion of every structure (rows) and K (columns), in as many tables as the width requires."""
     results, criterion = search.results_, search.criterion
-    pairs = list(zip(structures(results), results["n_components"], strict=True))
+    pairs = list(zip(structure_names(results), results["n_components"], strict=True))
     names, counts = (list(dict.fromkeys(each)) for each in zip(*pairs, strict=True))
     if len(names) == 1:
         return
@@ -132,7 +132,7 @@ def show_matrix(console: Console, search: GaussianMixtureIC) -> None:
             table.add_column(f"K = {count}", justify="right", no_wrap=True)
         for name in names:
             table.add_row(name, *(cells[name, count] for count in html))
-        title = f"\n{name_criterion(criterion)} of each; * marks the {mark(criterion)} {name_criterion(criterion)}:\n"
+        title = f"\n{criterion_title(criterion)} of each; * marks the {mark(criterion)} {criterion_title(criterion)}:\n"
         console.print("" if first else title)
         console.print(table)
     kinds = Counter(FailureKind.from_text(why) for why in results["failure"] if why is not None)
@@ -147,14 +147,14 @@ def mark(criterion: str) -> str:
     """What the chosen candidate is among all."""
     if criterion == CROSS_VALIDATION:
         return "simplest within an error of the highest"
-    return "highest" if criterion in HIGHER else "lowest"
+    return "highest" if criterion in HIGHER_IS_BETTER else "lowest"
 
 
 def in_digits(value: float, criterion: str, decimals: int = 2) -> str:
     """A criterion in few digits: totals with one or two decimals, means over rows with four."""
     if math.isnan(value):
         return _FAILED
-    return f"{value:.{4 if criterion in HIGHER else decimals}f}"
+    return f"{value:.{4 if criterion in HIGHER_IS_BETTER else decimals}f}"
 
 
 def _written(what: str, model: str | None, example: str) -> str:
@@ -191,7 +191,7 @@ def fit_as_json(search: GaussianMixtureIC, about: Mapping[str, Any]) -> dict[str
         "criterion": search.criterion,
         "candidates": [_candidate_as_json(dict(zip(search.results_, row, strict=True))) for row in rows],
         "chosen": _mixture_as_json(search.mixture_, n_components=search.n_components_),
-        "outcome": {name: json_value(value) for name, value in asdict(search.outcome_).items() if name not in OF_RUNS},
+        "outcome": {key: json_value(each) for key, each in asdict(search.outcome_).items() if key not in RUN_FIELDS},
     }
 
 
@@ -269,7 +269,7 @@ def show_model(model: ModelFile) -> None:
     for heading, value in _headings(model):
         screen.print(f"{heading:<12}{value}", soft_wrap=True)
     screen.print("\nmean ± sd:\n")
-    components = make_summary("", Fitted(mixture._model), names=model.names)
+    components = make_summary("", FitResult(mixture._model), names=model.names)
     screen.print(components.table(screen.width), soft_wrap=True)
     if model.details.feature_names is None:
         screen.print("\nThe features have no names.")
@@ -311,7 +311,7 @@ def _headings(model: ModelFile) -> list[tuple[str, str]]:
         more = f", … {len(names) - _MAX_NAMES:,} more" if len(names) > _MAX_NAMES else ""
         lines.append(("features", ", ".join(names[:_MAX_NAMES]) + more))
     attributes = {} if estimator is None else estimator.attributes
-    facts = fit or _record(RowFacts, attributes, "_facts_table")
+    facts = fit or _record(RowSummary, attributes, "_facts_table")
     if facts is not None:
         weighted = "" if facts.row_weight == facts.n_rows else f" of total weight {facts.row_weight:g}"
         lines.append(("fitted to", f"{counted(facts.n_rows, 'row')}{weighted}, {details.dtype or 'unknown type'}"))

@@ -25,9 +25,9 @@ from gaussmix._src.em.initialisation.base import AUTO, STARTS
 from gaussmix._src.errors import invented_names, listed
 from gaussmix._src.estimators.gaussian_mixture_ic import GaussianMixtureIC, fit_stepwise
 from gaussmix._src.families.factor_analyzer import NOISES
-from gaussmix._src.fit.after.stability import neighbours
+from gaussmix._src.fit.after.stability import add_neighbours
 from gaussmix._src.fit.candidates import Candidate
-from gaussmix._src.fit.criteria import CROSS_VALIDATION, HIGHER, STABILITY
+from gaussmix._src.fit.criteria import CROSS_VALIDATION, HIGHER_IS_BETTER, STABILITY
 from gaussmix._src.functions.fit_many import fit_many
 from gaussmix._src.mixture.mixtures import Mixtures
 from gaussmix._src.sources.base import Source
@@ -170,14 +170,14 @@ def _get_rows(data: str, reading: options.Reading, labels: str | None, weights: 
 def run_search(search: GaussianMixtureIC, rows: Source, labels: list[Any] | None = None) -> None:
     """Fit the candidates of a search with a bar of progress, and print what was unusual."""
     candidates = [Candidate(*pair) for pair in check_candidates(search, rows.n_features)]
-    around = neighbours(candidates, with_labels=labels is not None)
+    around = add_neighbours(candidates, has_labels=labels is not None)
     again = {CROSS_VALIDATION: len(candidates), STABILITY: len(around)}.get(search.criterion, 0)
     fits = fit_stepwise(search, rows, labels)
     with progress() as bars, collected_warnings() as collected, closing(fits):
         advance = bars.fits(len(candidates) + search.n_folds * again)
         if isinstance(rows, FileSource):
             rows.on_progress = bars.rows(rows.n_rows, rows.reader.bytes_of(1))
-            if not bars.disable and search.criterion not in HIGHER:  # the others support no callbacks
+            if not bars.disable and search.criterion not in HIGHER_IS_BETTER:  # the others support no callbacks
                 search.callbacks = [bars.steps(search.tol if search.prior is None else None)]
         for _ in fits:
             advance()

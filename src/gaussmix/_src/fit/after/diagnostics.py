@@ -20,38 +20,37 @@ from gaussmix._src.numerics.threads import one_blas_thread
 from gaussmix._src.sources.base import Source
 from gaussmix._src.sources.row_statistics import Cells
 
-_MIN_REST = 1e-10  # of its variance, left when others are known: less is rounding
-_MIN_COEF = 1e-4  # of a standardised coefficient: a column with less is none of those that determine another
-_MAX_EXPLAINED = 3  # columns that a sentence explains
+_MIN_RESIDUAL_VARIANCE = 1e-10  # of its variance, left when others are known: less is rounding
+_MIN_COEFFICIENT = 1e-4  # of a standardised coefficient: a column with less is none of those that determine another
+_MAX_EXPLAINED_COLUMNS = 3  # columns that a sentence explains
+Names = Sequence[str] | None  # names of features; None where they have none
 
 
-def constant_columns(source: Source) -> list[int]:
+def find_constant_columns(source: Source) -> list[int]:
     """Columns with the same value in every row of positive weight."""
     low, high = source.collect(Cells).ends
     return np.flatnonzero(low == high).tolist()
 
 
-def dependent_columns(source: Source) -> dict[int, list[int]]:
+def find_dependent_columns(source: Source) -> dict[int, list[int]]:
     """Columns that are linear functions of columns before them, and which these are; none where cells are missing."""
     if source.is_incomplete:
         return {}
-    return _dependent(source.collect(Spread).covariance)
+    return _find_dependent_in_covariance(source.collect(Spread).covariance)
 
 
 @one_blas_thread()
-def _dependent(scatter: Array) -> dict[int, list[int]]:
-    """`dependent_columns` from a covariance matrix, by a Cholesky factor of the columns that follow from no others."""
-    deviations = np.sqrt(np.diagonal(scatter))
-    d, basis, result = len(scatter), list[int](), dict[int, list[int]]()
+def _find_dependent_in_covariance(covariance: Array) -> dict[int, list[int]]:
+    """Dependent columns of a covariance matrix, by a Cholesky factor of the columns that follow from no others."""
+    deviations = np.sqrt(np.diagonal(covariance))
+    d, basis, result = len(covariance), list[int](), dict[int, list[int]]()
     inverse = np.zeros((d, d))  # of the factor of the columns that are retained
     for column in np.flatnonzero(deviations > 0).tolist():
-        n = len(basis)
-        correlations = scatter[basis, column] / (deviations[basis] * deviations[column])
+        n, correlations = len(basis), covariance[basis, column] / (deviations[basis] * deviations[column])
         projected = inverse[:n, :n] @ correlations
-        rest = 1 - projected @ projected
-        weights = inverse[:n, :n].T @ projected
-        if rest <= _MIN_REST:
-            result[column] = [index for index, weight in zip(basis, weights, strict=True) if abs(weight) > _MIN_COEF]
+        rest, weights = 1 - projected @ projected, inverse[:n, :n].T @ projected
+        if rest <= _MIN_RESIDUAL_VARIANCE:
+            result[column] = [index for index, each in zip(basis, weights, strict=True) if abs(each) > _MIN_COEFFICIENT]
             continue
         inverse[n, :n], inverse[n, n] = -weights / np.sqrt(rest), 1 / np.sqrt(rest)
         basis.append(column)
@@ -74,25 +73,25 @@ class SingularColumns:
     n_rows: int | None = None
 
     @classmethod
-    def find(cls, source: Source, failed: Collection[Family]) -> SingularColumns:
+    def find(cls, source: Source, failed_families: Collection[Family]) -> SingularColumns:
         """The singular columns of the rows of a source, for structures whose fits failed."""
-        if not failed:
+        if not failed_families:
             return cls()
-        constant, n_rows = constant_columns(source), source.row_totals.n_positive
-        if all(family.kind.second <= Second.DIAGONAL for family in failed):
+        constant, n_rows = find_constant_columns(source), source.row_totals.n_positive
+        if all(family.kind.second <= Second.DIAGONAL for family in failed_families):
             return cls(constant)
         if n_rows <= source.n_features:
             return cls(constant, n_rows=n_rows)
-        return cls(constant, dependent_columns(source))
+        return cls(constant, find_dependent_columns(source))
 
-    def sentence(self, names: Sequence[str] | None) -> str:
+    def describe(self, names: Names) -> str:
         """Name them, and say what to do; "" if there are none."""
         sentences = [f"{name_columns(self.constant, names)} constant."] if self.constant else []
-        for column, others in list(self.dependent.items())[:_MAX_EXPLAINED]:
+        for column, others in list(self.dependent.items())[:_MAX_EXPLAINED_COLUMNS]:
             alone = str(column) if names is None else repr(str(names[column]))
-            sentences.append(f"Column {alone} follows from {_several(others, names)}.")
-        if len(self.dependent) > _MAX_EXPLAINED:
-            sentences.append(f"{len(self.dependent) - _MAX_EXPLAINED} more follow from others.")
+            sentences.append(f"Column {alone} follows from {_columns_text(others, names)}.")
+        if len(self.dependent) > _MAX_EXPLAINED_COLUMNS:
+            sentences.append(f"{len(self.dependent) - _MAX_EXPLAINED_COLUMNS} more follow from others.")
         if sentences:
             them = "it" if len(self.constant) + len(self.dependent) == 1 else "them"
             sentences.append(f"Leave {them} out, or raise reg_covar.")
@@ -103,98 +102,98 @@ class SingularColumns:
             )
         return " ".join(sentences)
 
-    def diagnose_columns(self, names: Sequence[str] | None) -> list[Diagnosis]:
+    def diagnose_columns(self, names: Names) -> list[Diagnosis]:
         """The columns that made candidates of a search fail."""
         sentences = dict.fromkeys(self.constant, "is constant")
-        sentences |= {column: f"follows from {_several(others, names)}" for column, others in self.dependent.items()}
+        sentences |= {index: f"follows from {_columns_text(others, names)}" for index, others in self.dependent.items()}
         causes = ((index, f"the column {what}, so that candidates failed") for index, what in sorted(sentences.items()))
         return [Diagnosis(None, feature_name(index, names), None, cause) for index, cause in causes]
 
 
-def name_columns(columns: Sequence[int], names: Sequence[str] | None) -> str:
+def name_columns(columns: Sequence[int], names: Names) -> str:
     """Say "Column 2 (counted from 0) of X is" or "Columns 'a', 'b' of X are"."""
     several = len(columns) > 1
-    return f"Column{'s' * several} {_which(columns, names)} of X {'are' if several else 'is'}"
+    return f"Column{'s' * several} {_list_columns(columns, names)} of X {'are' if several else 'is'}"
 
 
-def _several(columns: Sequence[int], names: Sequence[str] | None) -> str:
-    return f"column{'s' * (len(columns) > 1)} {_which(columns, names)}"
+def _columns_text(columns: Sequence[int], names: Names) -> str:
+    return f"column{'s' * (len(columns) > 1)} {_list_columns(columns, names)}"
 
 
-def _which(columns: Sequence[int], names: Sequence[str] | None) -> str:
+def _list_columns(columns: Sequence[int], names: Names) -> str:
     if names is not None:
         return listed([str(names[column]) for column in columns])
     rest = f" and {len(columns) - 10} more" if len(columns) > 10 else ""
     return f"{', '.join(map(str, columns[:10]))}{rest} (counted from 0)"
 
 
-_DONE = {
+_REMEDY_PHRASES = {
     "freeze": "and was frozen",
     "drop": "and was dropped",
     "repair": "and was put back as one half of the heaviest component",
 }
 
 
-def diagnose(run: State, constant: Sequence[int], names: Sequence[str] | None, note: str | None) -> list[Diagnosis]:
+def diagnose_run(final_state: State, constant: Sequence[int], names: Names, rows_note: str | None) -> list[Diagnosis]:
     """What was unusual about a run of EM.
 
     Parameters
     ----------
-    run : its end.
+    final_state : its end.
     constant : constant columns, whose variance is the ridge alone.
     names : of the features; None if they have none.
-    note : what `distinct_rows_sentence` says of the rows.
+    rows_note : what `distinct_rows_sentence` says of the rows.
     """
-    result = diagnose_components(run, names)
+    result = diagnose_components(final_state, names)
     for column in constant:
         cause = "the column is constant, so that all of its variance is reg_covar"
         result.append(Diagnosis(None, feature_name(column, names), None, cause))
-    if note is not None:
-        result.append(Diagnosis(None, None, None, note.partition(", so that")[0]))
+    if rows_note is not None:
+        result.append(Diagnosis(None, None, None, rows_note.partition(", so that")[0]))
     return result
 
 
-def diagnose_components(run: State, names: Sequence[str] | None) -> list[Diagnosis]:
+def diagnose_components(final_state: State, names: Names) -> list[Diagnosis]:
     """Stuck and nearly singular components."""
     result = list[Diagnosis]()
-    for event in run.trace.events:
-        cause = f"{event.why.value}, {_DONE[event.remedy]}"
+    for event in final_state.trace.events:
+        cause = f"{event.why.value}, {_REMEDY_PHRASES[event.remedy]}"
         result.append(Diagnosis(event.component, feature_name(event.feature, names), event.step, cause))
-    noted = {event.component for event in run.trace.events}
-    others = sorted((k, why) for k, why in run.trace.frozen.items() if k not in noted)
+    noted = {event.component for event in final_state.trace.events}
+    others = sorted((k, why) for k, why in final_state.trace.frozen.items() if k not in noted)
     result += [Diagnosis(k, None, None, f"{why.value}, and is frozen") for k, why in others]
-    error = run.model.covariances.rounding_error
+    error = final_state.model.covariances.rounding_error
     for k in (error > MIN_ROUNDING).nonzero()[0].tolist():
         cause = f"nearly singular covariance, so that rounding changes log densities by about {error[k]:.1g} nats"
-        result.append(Diagnosis(k, feature_name(_best_determined(run.model, k), names), None, cause))
+        result.append(Diagnosis(k, feature_name(_max_inflation_feature(final_state.model, k), names), None, cause))
     return result
 
 
-def _best_determined(model: Model, component: int) -> int:
+def _max_inflation_feature(model: Model, component: int) -> int:
     """The feature that the other features determine most closely in a component."""
     covariances = model.covariances
     inflation = covariances.variances() * covariances.whitening.precision_diagonals()
     return int(inflation[component].argmax())
 
 
-def feature_name(feature: int | None, names: Sequence[str] | None) -> str | int | None:
+def feature_name(feature: int | None, names: Names) -> str | int | None:
     """A feature by its name, if it has one."""
     return feature if feature is None or names is None else str(names[feature])
 
 
-def explain_error(
-    error: SingularCovarianceError, source: Source, family: Family, names: Sequence[str] | None
+def explain_singular(
+    error: SingularCovarianceError, source: Source, family: Family, names: Names
 ) -> SingularCovarianceError:
     """The same error with the columns that make covariances singular, if there are some, unless it says more."""
     if isinstance(error, DegenerateError):
         return error
-    sentence = SingularColumns.find(source, [family]).sentence(names)
+    sentence = SingularColumns.find(source, [family]).describe(names)
     return SingularCovarianceError(error.components, f"{error.message} {sentence}") if sentence else error
 
 
-def with_feature_name(error: DegenerateError, source: Source, names: Sequence[str] | None) -> DegenerateError:
+def add_feature_name(error: DegenerateError, source: Source, names: Names) -> DegenerateError:
     """The same error with the name of the feature, or of a constant column if there is one."""
     feature = error.feature if isinstance(error.feature, int) else None
-    constant = [] if feature is None else constant_columns(source)
+    constant = [] if feature is None else find_constant_columns(source)
     name = feature_name(constant[0] if constant else feature, names)
     return DegenerateError(error.component, name, error.step, error.cause)

@@ -6,14 +6,14 @@ import numpy as np
 
 from gaussmix._src.numerics.arrays import Array
 
-INITIAL_WEIGHTS = 0.1, 0.3, 0.5  # of the second component, at first
+INITIAL_SECOND_WEIGHTS = 0.1, 0.3, 0.5  # of the second component, at first
 VARIANCE_PENALTY = 0.25  # of a variance far from that of all rows
-FIXED_WEIGHT_STEPS, FREE_STEPS = 300, 3  # of EM with the weight fixed at first, and without
+FIXED_WEIGHT_STEPS, FREE_WEIGHT_STEPS = 300, 3  # of EM with the weight fixed at first, and without
 MIN_VARIANCE = 0.05  # least variance of a start, of that of all numbers
-LIMIT_DOF = 2  # of freedom of the limit, χ²
+CHI2_DOF = 2  # of freedom of the limit, χ²
 
 
-def em_statistic(values: Array) -> float:
+def em_test_statistic(values: Array) -> float:
     """The statistic of numbers (n,), nats: twice the gain of a penalised likelihood of two components over one.
 
     The penalty of a weight α is log(1 − |1 − 2 α|), that of a variance −¼ (s² / σ² + log(σ² / s²)) with the variance s²
@@ -23,27 +23,27 @@ def em_statistic(values: Array) -> float:
     x = values / np.abs(values).max()  # the statistic has no unit, and squares neither overflow nor vanish
     x = (x - x.min()) / np.ptp(x)
     x = (x - x.mean()) / x.std()
-    weights, means, variances = _starts(x)
+    weights, means, variances = _initial_parameters(x)
     for _ in range(FIXED_WEIGHT_STEPS):
         responsibilities = _second_responsibilities(x, weights, means, variances)
-        means, variances = _maximised(x, responsibilities)
-    heights = _penalised_likelihood(x, weights, means, variances)
-    indices = [np.flatnonzero(weights == weight)[heights[weights == weight].argmax()] for weight in INITIAL_WEIGHTS]
+        means, variances = _m_step(x, responsibilities)
+    heights = _penalised_log_likelihood(x, weights, means, variances)
+    indices = [np.flatnonzero(weights == each)[heights[weights == each].argmax()] for each in INITIAL_SECOND_WEIGHTS]
     weights, means, variances = weights[indices], means[indices], variances[indices]
-    for _ in range(FREE_STEPS):
+    for _ in range(FREE_WEIGHT_STEPS):
         responsibilities = _second_responsibilities(x, weights, means, variances)
         total = responsibilities.sum(axis=1)
         low, high = np.minimum((total + 1) / (len(x) + 1), 0.5), np.maximum(total / (len(x) + 1), 0.5)
         weights = np.where(total < len(x) / 2, low, high)
-        means, variances = _maximised(x, responsibilities)
-    alone = _penalised_likelihood(x, np.array([0.5]), np.zeros((1, 2)), np.ones((1, 2)))
-    return float(max(2 * (_penalised_likelihood(x, weights, means, variances).max() - alone[0]), 0.0))
+        means, variances = _m_step(x, responsibilities)
+    alone = _penalised_log_likelihood(x, np.array([0.5]), np.zeros((1, 2)), np.ones((1, 2)))
+    return float(max(2 * (_penalised_log_likelihood(x, weights, means, variances).max() - alone[0]), 0.0))
 
 
-def _starts(x: Array) -> tuple[Array, Array, Array]:
+def _initial_parameters(x: Array) -> tuple[Array, Array, Array]:
     """Weights (m,), means and variances (m, 2): for each weight the two ends, or one within the other."""
     ordered, starts = np.sort(x), list[tuple[float, list[float], list[float]]]()
-    for weight in INITIAL_WEIGHTS:
+    for weight in INITIAL_SECOND_WEIGHTS:
         cut = max(1, round(weight * len(x)))
         for parts in ((ordered[cut:], ordered[:cut]), (ordered[:-cut], ordered[-cut:])):
             starts.append((weight, [part.mean() for part in parts], [max(part.var(), MIN_VARIANCE) for part in parts]))
@@ -52,7 +52,7 @@ def _starts(x: Array) -> tuple[Array, Array, Array]:
     return weights, means, variances
 
 
-def _joint(x: Array, weights: Array, means: Array, variances: Array) -> Array:
+def _joint_log_density(x: Array, weights: Array, means: Array, variances: Array) -> Array:
     """log p(x, k), (m, n, 2)."""
     parts = np.log(np.stack((1 - weights, weights), axis=1))[:, None, :]
     distances = (x[:, None] - means[:, None, :]) ** 2 / variances[:, None, :]
@@ -61,11 +61,11 @@ def _joint(x: Array, weights: Array, means: Array, variances: Array) -> Array:
 
 def _second_responsibilities(x: Array, weights: Array, means: Array, variances: Array) -> Array:
     """The responsibility of the second component, (m, n)."""
-    joint = _joint(x, weights, means, variances)
+    joint = _joint_log_density(x, weights, means, variances)
     return 1 / (1 + np.exp(joint[:, :, 0] - joint[:, :, 1]))
 
 
-def _maximised(x: Array, responsibilities: Array) -> tuple[Array, Array]:
+def _m_step(x: Array, responsibilities: Array) -> tuple[Array, Array]:
     """Means and variances (m, 2) of a step of EM."""
     both = np.stack((1 - responsibilities, responsibilities), axis=2)
     mass = both.sum(axis=1)
@@ -74,9 +74,9 @@ def _maximised(x: Array, responsibilities: Array) -> tuple[Array, Array]:
     return means, (squares + 2 * VARIANCE_PENALTY) / (mass + 2 * VARIANCE_PENALTY)
 
 
-def _penalised_likelihood(x: Array, weights: Array, means: Array, variances: Array) -> Array:
+def _penalised_log_likelihood(x: Array, weights: Array, means: Array, variances: Array) -> Array:
     """The penalised log-likelihood, (m,), nats."""
-    joint = _joint(x, weights, means, variances)
+    joint = _joint_log_density(x, weights, means, variances)
     of_rows = np.logaddexp(joint[:, :, 0], joint[:, :, 1]).sum(axis=1)
     of_variances = -VARIANCE_PENALTY * (1 / variances + np.log(variances)).sum(axis=1)
     return of_rows + of_variances + np.log(1 - np.abs(1 - 2 * weights))

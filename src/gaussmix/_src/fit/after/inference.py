@@ -25,89 +25,89 @@ from gaussmix._src.numerics.factorise import factorise
 from gaussmix._src.numerics.threads import cached_property, one_blas_thread
 
 INFORMATION_KINDS = "hessian", "outer", "sandwich"
-MAX_STEPS = 10_000  # of EM, each time that it goes on
+MAX_EM_STEPS = 10_000  # of EM, each time that it goes on
 MAX_NEWTON_STEPS = 20
 NEGLIGIBLE_GAIN = 1e-12  # nats, of all rows: what is left to gain moves no parameter by more than 1e-6 standard errors
 MAX_GAIN_RATIO = 0.5  # a step of Newton's method leaves less than this part of the gain, or EM goes on
 MIN_COMPONENT_ROWS = 1.0  # rows: a component with less has lost its rows
-MAX_RIDGE = 0.9  # part of the ridge in a variance, given the other features, that is no longer that of the rows
+MAX_RIDGE_FRACTION = 0.9  # part of the ridge in a variance, given the other features; with more it is not of the rows
 MIN_CURVATURE = 1e-9  # curvature per unit of row weight; that of rows with known components is about 1
-MAX_FLAT_PART = 1e-4  # of the square of a derivative, along flat directions: with more, a parameter is not determined
-STEP_SIZE = 1e-3  # of coordinates, for derivatives of a user's function, in units of standard errors
+MAX_FLAT_FRACTION = 1e-4  # of the square of a derivative, in flat directions: with more, a parameter is undetermined
+FINITE_DIFFERENCE_STEP = 1e-3  # of coordinates, for derivatives of a user's function, in units of standard errors
 MAX_VARIANCE_ROUNDING = 1e-8  # of the inverse information: a negative variance of at most this is a rounded 0
 OBJECTIVE_ROUNDING = 1e-6  # nats per unit of row weight: rounding, which includes the rounding of float32 rows
 
 
 @dataclass(frozen=True, eq=False)
-class Maximum:
+class LocalMaximum:
     """The end of an ascent from a model, and the information there.
 
     Parameters
     ----------
     model : there.
-    frozen : components whose mean and covariance do not move, and why.
+    frozen_components : components whose mean and covariance do not move, and why.
     information : there.
-    before : the objective where the ascent began, nats per unit of row weight.
+    initial_objective : the objective where the ascent began, nats per unit of row weight.
     total_weight : of the rows, as it counts rows.
     """
 
     model: Model
-    frozen: Mapping[int, Frozen]
+    frozen_components: Mapping[int, Frozen]
     information: Information
-    before: float
+    initial_objective: float
     total_weight: float
 
     @classmethod
     def from_model(
-        cls, problem: Problem, model: Model, collapsed: Collection[int] = (), *, are_counts: bool | None = True
-    ) -> Maximum:
+        cls, problem: Problem, model: Model, collapsed: Collection[int] = (), *, is_frequency: bool | None = True
+    ) -> LocalMaximum:
         """Raise the objective from a model until nothing that counts is left to gain.
 
         EM goes on until Newton's method converges, which makes the last steps. Where it never does, the end of EM is a
-        saddle or a ridge, and `flat` says along which coordinates.
+        saddle or a ridge, and `flat_directions` says along which coordinates.
 
         Parameters
         ----------
         problem : whose objective it is.
         model : where to begin.
         collapsed : components that are frozen, unless a ridge keeps them from collapsing.
-        are_counts : whether row weights count rows in the outer product of the scores; None for no outer product.
+        is_frequency : whether row weights count rows in the outer product of the scores; None for no outer product.
 
         Raises
         ------
         NotSmooth : there is no formula for the information.
         """
-        if problem.data.trim:
+        if problem.data.trimming:
             raise NotSmooth("trim leaves out other rows at each step")
-        unit = problem.data.unit
-        ascent = Ascent(problem, problem.source.row_totals.total_weight * unit)
+        unit = problem.data.weight_unit
+        ascent = ObjectiveMaximiser(problem, problem.source.row_totals.total_weight * unit)
         has_ridge = problem.objective.floor.all()
         frozen = {} if has_ridge else dict.fromkeys(collapsed, Frozen.COLLAPSED)
         state, newton_end, tolerance, before = State(model, Trace(frozen=frozen)), None, FIRST_TOLERANCE, None
         while newton_end is None and tolerance >= MIN_TOLERANCE:
-            state = ascent.em_end(state, tolerance)
+            state = ascent.run_em_from(state, tolerance)
             before = state.trace.objective[0] if before is None else before
-            newton_end = ascent.newton_end(state)
+            newton_end = ascent.run_newton(state)
             tolerance /= 10
         state, information = newton_end or (state, None)
-        if information is None or are_counts is not None:
-            information = ascent.information(state, are_counts)
-        if are_counts is False:  # the square of a weight has the square of its unit
+        if information is None or is_frequency is not None:
+            information = ascent.compute_information(state, is_frequency)
+        if is_frequency is False:  # the square of a weight has the square of its unit
             information = replace(information, outer=information.outer * unit)
         assert before is not None, "EM made a step"
         return cls(state.model, state.trace.frozen, information, before, ascent.total_weight)
 
     @cached_property
-    def scale(self) -> NaturalScale:
+    def parameter_vector(self) -> NaturalScale:
         return NaturalScale.at_model(self.model)
 
     @property
-    def flat(self) -> Array:
+    def flat_directions(self) -> Array:
         """Orthonormal columns (p, n): the directions in which the objective does not fall; none at a maximum."""
-        return self._axes[1]
+        return self._steep_and_flat_directions[1]
 
     @cached_property
-    def _axes(self) -> tuple[Array, Array]:
+    def _steep_and_flat_directions(self) -> tuple[Array, Array]:
         """Orthonormal columns, those along which the objective falls and the others."""
         matrix = self.information.matrix
         if not np.isfinite(matrix).all():
@@ -119,29 +119,29 @@ class Maximum:
     @property
     def least_curvature(self) -> float:
         """The smallest positive curvature, in nats of all rows: a coordinate has a variance of at most 1 over it."""
-        steep, _ = self._axes
+        steep, _ = self._steep_and_flat_directions
         values = np.einsum("pr,pr->r", self.information.matrix @ steep, steep)
         return float(values.min(initial=np.inf)) * self.total_weight
 
-    def natural_covariance(self, kind: str, objective: Posterior | object) -> Array:
+    def parameter_covariance(self, kind: str, objective: Posterior | object) -> Array:
         """The covariance (q, q) of the natural parameters; NaN of those that have none, 0 of those that are known."""
-        result = self.covariance(self.scale.jacobian(self.information.coordinates), kind)
-        lost = self.has_no_error(objective)
+        result = self.delta_method_covariance(self.parameter_vector.jacobian(self.information.coordinates), kind)
+        lost = self.has_no_standard_error(objective)
         result[lost] = result[:, lost] = np.nan
         return result
 
-    def has_no_error(self, objective: Posterior | object) -> NDArray[np.bool_]:
+    def has_no_standard_error(self, objective: Posterior | object) -> NDArray[np.bool_]:
         """Parameters (q,) of frozen components, and weights at their lower bound."""
         weighting = objective.weighting if isinstance(objective, Posterior) else None
         least = 0.0 if weighting is None or weighting.is_equal else weighting.least
         fixed = {} if weighting is None else weighting.fixed
-        lost = {k for k, why in self.frozen.items() if why is Frozen.LOST}
+        lost = {k for k, why in self.frozen_components.items() if why is Frozen.LOST}
         weights = self.model.without_noise.weights
         lost |= {k for k in np.flatnonzero(weights <= WEIGHT_BOUND_FACTOR * least).tolist() if k not in fixed}
-        of_kind = {Kind.WEIGHT: lost}
-        return np.array([term.component in of_kind.get(term.kind, self.frozen) for term in self.scale.terms])
+        of_kind, frozen = {Kind.WEIGHT: lost}, self.frozen_components
+        return np.array([term.component in of_kind.get(term.kind, frozen) for term in self.parameter_vector.terms])
 
-    def covariance(self, jacobian: Array, kind: str) -> Array:
+    def delta_method_covariance(self, jacobian: Array, kind: str) -> Array:
         """The covariance (q, q) of parameters with these derivatives by the coordinates (q, p); NaN if not determined.
 
         The inverse of the information I or of the outer product G of the scores, or I⁻¹ G I⁻¹: White (1982),
@@ -149,14 +149,13 @@ class Maximum:
         the parameters that do not move there. NaN too where rounding leaves the sandwich a negative variance.
         """
         matrix, outer, along = self.information.matrix, self.information.outer, jacobian
-        if self.flat.shape[1]:
-            steep, flat = self._axes
+        if self.flat_directions.shape[1]:
+            steep, flat = self._steep_and_flat_directions
             matrix = steep.T @ matrix @ steep
             if outer.size:
                 outer = steep.T @ outer @ steep
-            touched = ((jacobian @ flat) ** 2).sum(axis=1)
-            along = jacobian @ steep
-            along[touched > MAX_FLAT_PART * (jacobian**2).sum(axis=1)] = np.nan
+            touched, along = ((jacobian @ flat) ** 2).sum(axis=1), jacobian @ steep
+            along[touched > MAX_FLAT_FRACTION * (jacobian**2).sum(axis=1)] = np.nan
         if not matrix.size:
             return np.where(np.isnan(along).any(axis=1) | jacobian.any(axis=1), np.nan, 0.0) * np.ones((len(along), 1))
         factors, _, failed = factorise((outer if kind == "outer" else matrix)[None])
@@ -177,20 +176,20 @@ class Maximum:
             result = whitened @ whitened.T
         return np.asarray(result / self.total_weight)
 
-    def draw(self, n: int, kind: str, rng: np.random.Generator) -> list[Model]:
+    def draw_models(self, n_models: int, kind: str, rng: np.random.Generator) -> list[Model]:
         """Models whose coordinates are drawn from the normal distribution that the covariance of a kind describes."""
-        at, (steep, _) = self.information.coordinates, self._axes
-        covariance = self.covariance(steep.T, kind)
+        at, (steep, _) = self.information.coordinates, self._steep_and_flat_directions
+        covariance = self.delta_method_covariance(steep.T, kind)
         with one_blas_thread():
-            points = rng.normal(size=(n, len(covariance))) @ (steep @ np.linalg.cholesky(covariance)).T
+            points = rng.normal(size=(n_models, len(covariance))) @ (steep @ np.linalg.cholesky(covariance)).T
         return [at.at(point) for point in points]
 
-    def derivatives(self, function: Callable[[Model], Array]) -> Array:
+    def differentiate(self, function: Callable[[Model], Array]) -> Array:
         """The derivatives of a function of the model by the coordinates, (m, p), by central differences."""
         at = self.information.coordinates
-        steps = STEP_SIZE / np.sqrt(np.maximum(np.diagonal(self.information.matrix), MIN_CURVATURE) * self.total_weight)
-        columns = []
-        for index, step in enumerate(np.minimum(steps, STEP_SIZE)):
+        curvatures, columns = np.maximum(np.diagonal(self.information.matrix), MIN_CURVATURE), []
+        steps = FINITE_DIFFERENCE_STEP / np.sqrt(curvatures * self.total_weight)
+        for index, step in enumerate(np.minimum(steps, FINITE_DIFFERENCE_STEP)):
             point = np.zeros(at.size)
             point[index] = step
             columns.append((function(at.at(point)) - function(at.at(-point))) / (2 * step))
@@ -198,62 +197,62 @@ class Maximum:
 
 
 @dataclass(frozen=True, eq=False)
-class Ascent:
+class ObjectiveMaximiser:
     """The way to a maximum of the objective of a problem."""
 
     problem: Problem
     total_weight: float
 
-    def em_end(self, state: State, tolerance: float) -> State:
+    def run_em_from(self, state: State, tolerance: float) -> State:
         """The end of EM, with components frozen that have lost their rows, or that only the ridge holds up."""
         problem = self.problem
-        rows, objective, stopping = (problem.source, problem.engine), problem.objective, Stopping(tolerance, MAX_STEPS)
-        before = Trace()
+        rows, objective = (problem.source, problem.engine), problem.objective
+        stopping, before = Stopping(tolerance, MAX_EM_STEPS), Trace()
         while True:
             model, frozen = state.model, state.trace.frozen
             initial = Trace(frozen=frozen)
             state = joined(before, final(run_em(*rows, model, objective, stopping, trace=initial, is_accelerated=True)))
             before = state.trace
-            result = {**self.degenerate(state.model), **before.frozen}
+            result = {**self.find_degenerate(state.model), **before.frozen}
             if result.keys() == before.frozen.keys():
                 return state
             state = state._replace(trace=replace(before, frozen=result))
 
-    def degenerate(self, model: Model) -> dict[int, Frozen]:
+    def find_degenerate(self, model: Model) -> dict[int, Frozen]:
         """The components that have lost their rows, or that the ridge holds up."""
-        lost, on_ridge = self._lost_and_on_ridge(Stacked.from_models([model]))
+        lost, on_ridge = self._lost_and_collapsed_masks(Stacked.from_models([model]))
         result = dict.fromkeys(np.flatnonzero(lost[0]).tolist(), Frozen.LOST)
         return result | dict.fromkeys(np.flatnonzero(on_ridge[0]).tolist(), Frozen.COLLAPSED)
 
-    def are_degenerate(self, result: Stacked) -> NDArray[np.bool_]:
-        """Which components of other models `degenerate` would have; (n, n_components)."""
-        lost, on_ridge = self._lost_and_on_ridge(result)
+    def degenerate_mask(self, mixtures: Stacked) -> NDArray[np.bool_]:
+        """Which components of other models `find_degenerate` would have; (n, n_components)."""
+        lost, on_ridge = self._lost_and_collapsed_masks(mixtures)
         return lost | on_ridge
 
-    def _lost_and_on_ridge(self, result: Stacked) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-        lost = result.weights * self.total_weight < MIN_COMPONENT_ROWS
-        return lost, self.ridge_fractions(result).max(axis=2) > MAX_RIDGE
+    def _lost_and_collapsed_masks(self, mixtures: Stacked) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+        lost = mixtures.weights * self.total_weight < MIN_COMPONENT_ROWS
+        return lost, self.ridge_fractions(mixtures).max(axis=2) > MAX_RIDGE_FRACTION
 
-    def ridge_fractions(self, result: Stacked) -> Array:
+    def ridge_fractions(self, mixtures: Stacked) -> Array:
         """Parts of the ridge in the variances given the other features, (n, n_components, n_features).
 
         0 where components share their covariance: no single one can collapse.
         """
         floor = self.problem.objective.floor
-        if result.like.covariances.is_shared or not floor.any():
-            return np.zeros_like(result.means)
-        return (result.covariances.ridge_precisions() * floor).reshape(result.means.shape)
+        if mixtures.like.covariances.is_shared or not floor.any():
+            return np.zeros_like(mixtures.means)
+        return (mixtures.covariances.ridge_precisions() * floor).reshape(mixtures.means.shape)
 
-    def information(self, state: State, are_counts: bool | None = None) -> Information:
+    def compute_information(self, state: State, is_frequency: bool | None = None) -> Information:
         problem, family = self.problem, state.model.family
         if bounds_met(state.model) is not None:
             raise NotSmooth(f"the structure {family!r} bounds the variances")
         of = state.model, problem.objective, state.trace, problem.source, problem.engine
-        return Information.at_model(*of, are_counts=are_counts)
+        return Information.at_model(*of, are_counts=is_frequency)
 
-    def newton_end(self, state: State) -> tuple[State, Information] | None:
+    def run_newton(self, state: State) -> tuple[State, Information] | None:
         """The maximum by Newton's method, and the information there; None if it does not converge."""
-        information, before = self.information(state), np.inf
+        information, before = self.compute_information(state), np.inf
         for _ in range(MAX_NEWTON_STEPS):
             newton = information.newton
             if newton is None or newton[1] > MAX_GAIN_RATIO * before:
@@ -267,7 +266,7 @@ class Ascent:
                 return None
             state = state._replace(model=self.problem.objective.feasible(at.at(step)))
             try:
-                information = self.information(state)
+                information = self.compute_information(state)
             except SingularCovarianceError:
                 return None
         return None

@@ -11,40 +11,40 @@ from gaussmix._src.em.curvature.natural import Stacked
 from gaussmix._src.em.initialisation.initial import split_component
 from gaussmix._src.em.objective.stopping import Stopping
 from gaussmix._src.em.objective.trace import State
-from gaussmix._src.fit.after.bootstrap import MAX_REFIT_STEPS, drawn_tables, ends_on_tables
-from gaussmix._src.fit.after.inference import MAX_RIDGE, Ascent
+from gaussmix._src.fit.after.bootstrap import MAX_REFIT_STEPS, fit_tables, simulate_tables
+from gaussmix._src.fit.after.inference import MAX_RIDGE_FRACTION, ObjectiveMaximiser
 from gaussmix._src.fit.problem import Problem
 from gaussmix._src.model import Model
 from gaussmix._src.numerics.arrays import Array, Rows
 from gaussmix._src.numerics.axes import principal_axes
 
-MAX_SPLIT_AXES = 3  # along which a component is split
+MAX_SPLIT_AXES_PER_COMPONENT = 3  # along which a component is split
 TEST_SPLIT_DISTANCE = 1.0  # standard deviations from a component to the means of its halves
 SPLIT_STOPPING = Stopping(1e-4, 30)  # EM from each split
 MAX_CONTINUED_SPLITS = 2  # of these, those that EM continues
 
 
-class Ratio(NamedTuple):
+class LikelihoodRatioTest(NamedTuple):
     """Twice the logarithm of a likelihood ratio, and its distribution where the smaller mixture is the truth.
 
     Parameters
     ----------
     statistic : nats, at least 0.
-    drawn : (n,), the same of rows drawn from the smaller mixture.
+    null_statistics : (n,), the same of rows drawn from the smaller mixture.
     """
 
     statistic: float
-    drawn: Array
+    null_statistics: Array
 
     @property
     def p_value(self) -> float:
         """(1 + the number of drawn statistics that are as large) / (1 + n): McLachlan (1987), Applied Statistics 36."""
-        return float((1 + (self.drawn >= self.statistic).sum()) / (1 + len(self.drawn)))
+        return float((1 + (self.null_statistics >= self.statistic).sum()) / (1 + len(self.null_statistics)))
 
 
-def likelihood_ratio(
-    problem: Problem, model: Model, n: int, tolerance: float, rng: np.random.Generator, names: Sequence[str]
-) -> Ratio:
+def run_likelihood_ratio_test(
+    problem: Problem, model: Model, n_simulations: int, tolerance: float, rng: np.random.Generator, names: Sequence[str]
+) -> LikelihoodRatioTest:
     """Compare a mixture with one of a component more, which begins where each component in turn is split.
 
     The larger mixture of the drawn rows is found in the same way, or the test would not have its level.
@@ -53,7 +53,7 @@ def likelihood_ratio(
     ----------
     problem : of the smaller mixture: rows in memory, all of the same weight, and no other terms than a ridge.
     model : of the smaller mixture, near its maximum.
-    n : how often rows are drawn.
+    n_simulations : how often rows are drawn.
     tolerance : of EM, nats per unit of row weight.
     rng : draws come from it.
     names : of the features.
@@ -65,16 +65,16 @@ def likelihood_ratio(
     stopping, whole = Stopping(tolerance, MAX_REFIT_STEPS), problem.source.whole
     assert whole is not None, "checked by the caller"
     n_rows, drawn = whole.n_rows, list[Array]()
-    model = ends_on_tables(problem, [model], [whole.rows], np.zeros(1, int), stopping)[0].model
-    if Ascent(problem, n_rows).degenerate(model):
-        raise _nothing_to_compare(problem, [model], names)
-    statistic = float(_statistics(problem, model, [whole.rows], stopping, names)[0])
-    for tables in drawn_tables(model, n_rows, n, rng, problem.engine):
-        drawn.append(_statistics(problem, model, tables, stopping))
-    return Ratio(statistic, np.concatenate(drawn))
+    model = fit_tables(problem, [model], [whole.rows], np.zeros(1, int), stopping)[0].model
+    if ObjectiveMaximiser(problem, n_rows).find_degenerate(model):
+        raise _all_degenerate_error(problem, [model], names)
+    statistic = float(_compute_statistics(problem, model, [whole.rows], stopping, names)[0])
+    for tables in simulate_tables(model, n_rows, n_simulations, rng, problem.engine):
+        drawn.append(_compute_statistics(problem, model, tables, stopping))
+    return LikelihoodRatioTest(statistic, np.concatenate(drawn))
 
 
-def _statistics(
+def _compute_statistics(
     problem: Problem, model: Model, tables: Sequence[Rows], stopping: Stopping, names: Sequence[str] | None = None
 ) -> Array:
     """2 (log L' − log L) of tables of the same number of rows, nats.
@@ -83,41 +83,40 @@ def _statistics(
     raises ValueError where each larger mixture has a component of equal rows.
     """
     n_rows, each = len(tables[0]), np.arange(len(tables))
-    smaller = ends_on_tables(problem, [model] * len(tables), tables, each, stopping)
-    starts = [_splits(end.model) for end in smaller]
+    smaller = fit_tables(problem, [model] * len(tables), tables, each, stopping)
+    starts = [_split_models(end.model) for end in smaller]
     indices = np.repeat(each, [len(some) for some in starts])
-    split_ends = ends_on_tables(problem, [start for some in starts for start in some], tables, indices, SPLIT_STOPPING)
-    order = np.lexsort((-_heights(problem, split_ends, n_rows), indices))
+    split_ends = fit_tables(problem, [start for some in starts for start in some], tables, indices, SPLIT_STOPPING)
+    order = np.lexsort((-_final_objectives(problem, split_ends, n_rows), indices))
     first = np.searchsorted(indices, each)
     chosen = np.sort(np.concatenate([order[start : start + MAX_CONTINUED_SPLITS] for start in first]))
-    ends = ends_on_tables(problem, [split_ends[index].model for index in chosen], tables, indices[chosen], stopping)
-    larger = np.array([end.trace.last for end in smaller])
-    heights = _heights(problem, ends, n_rows)
-    if names is not None and are_repeats(problem, [end.model for end in ends], n_rows):
-        raise _nothing_to_compare(problem, [end.model for end in ends], names)
+    ends = fit_tables(problem, [split_ends[index].model for index in chosen], tables, indices[chosen], stopping)
+    larger, heights = np.array([end.trace.last for end in smaller]), _final_objectives(problem, ends, n_rows)
+    if names is not None and all_repeat_rows(problem, [end.model for end in ends], n_rows):
+        raise _all_degenerate_error(problem, [end.model for end in ends], names)
     np.maximum.at(larger, indices[chosen], heights)
     return np.asarray(2 * n_rows * (larger - [end.trace.last for end in smaller]))
 
 
-def _heights(problem: Problem, ends: Sequence[State], n_rows: int) -> Array:
+def _final_objectives(problem: Problem, states: Sequence[State], n_rows: int) -> Array:
     """The objective at the ends of runs; −inf where a component collapsed or lost its rows."""
-    are_degenerate = Ascent(problem, n_rows).are_degenerate(Stacked.from_models([end.model for end in ends]))
-    is_lost = are_degenerate.any(axis=1) | np.array([bool(end.trace.frozen) for end in ends])
-    return np.where(is_lost, -np.inf, [end.trace.last for end in ends])
+    is_lost = ObjectiveMaximiser(problem, n_rows).degenerate_mask(Stacked.from_models([end.model for end in states]))
+    is_lost = is_lost.any(axis=1) | np.array([bool(end.trace.frozen) for end in states])
+    return np.where(is_lost, -np.inf, [end.trace.last for end in states])
 
 
-def are_repeats(problem: Problem, models: list[Model], n_rows: int) -> bool:
+def all_repeat_rows(problem: Problem, models: list[Model], n_rows: int) -> bool:
     """Whether each model has a collapsed component with more rows than rows in general position allow: d in each."""
     stacked = Stacked.from_models(models)
-    is_on_ridge = Ascent(problem, n_rows).ridge_fractions(stacked).max(axis=2) > MAX_RIDGE
+    is_on_ridge = ObjectiveMaximiser(problem, n_rows).ridge_fractions(stacked).max(axis=2) > MAX_RIDGE_FRACTION
     return bool((is_on_ridge & (n_rows * stacked.weights > 2 * stacked.like.n_features + 1)).any(axis=1).all())
 
 
-def _nothing_to_compare(problem: Problem, models: list[Model], names: Sequence[str]) -> ValueError:
+def _all_degenerate_error(problem: Problem, models: list[Model], names: Sequence[str]) -> ValueError:
     """The error that no mixture of a size keeps its rows and varies, with the column where it does not."""
-    fractions = Ascent(problem, 1).ridge_fractions(Stacked.from_models(models)).max(axis=(0, 1))
+    fractions = ObjectiveMaximiser(problem, 1).ridge_fractions(Stacked.from_models(models)).max(axis=(0, 1))
     sizes = f"likelihood_ratio_test needs rows that vary in each component, but of {models[0].n_components}"
-    if fractions.max() > MAX_RIDGE:
+    if fractions.max() > MAX_RIDGE_FRACTION:
         column = names[fractions.argmax()]
         return ValueError(
             f"{sizes} one has only reg_covar as its variance in column {column!r}. "
@@ -126,11 +125,11 @@ def _nothing_to_compare(problem: Problem, models: list[Model], names: Sequence[s
     return ValueError(f"{sizes} one has lost its rows. Test fewer components.")
 
 
-def _splits(model: Model) -> list[Model]:
+def _split_models(model: Model) -> list[Model]:
     """The mixtures in which a component is two, apart along one of its longest axes."""
     values, axes = principal_axes(model.covariances.dense())
     return [
         split_component(model, k, TEST_SPLIT_DISTANCE * np.sqrt(values[k, axis]) * axes[k, :, axis])
         for k in range(model.n_components)
-        for axis in range(min(model.n_features, MAX_SPLIT_AXES))
+        for axis in range(min(model.n_features, MAX_SPLIT_AXES_PER_COMPONENT))
     ]

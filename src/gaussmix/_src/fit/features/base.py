@@ -1,4 +1,4 @@
-"""What a feature of a fit is: five methods, each of which returns its argument unchanged by default."""
+"""What an option of a fit is: five methods, each of which returns its argument unchanged by default."""
 
 from __future__ import annotations
 
@@ -11,17 +11,18 @@ if TYPE_CHECKING:
     from gaussmix._src.em.objective.trace import State
     from gaussmix._src.em.step.best_of import Run
     from gaussmix._src.families.base import Family
-    from gaussmix._src.fit.fitted import Fitted
+    from gaussmix._src.fit.fitted import FitResult
     from gaussmix._src.fit.plan import Plan
     from gaussmix._src.fit.problem import Problem
     from gaussmix._src.sources.base import Source
 
 
-class FitFeature(ABC):
+class FitOption(ABC):
     """Something that a fit uses besides rows, a structure and starts. It is also the context in which the fit runs.
 
-    It is made before rows are read, and checks the parameters that ask for it. `uses` says what of it the fit uses, in
-    the names of `UNSUPPORTED`. If that is nothing, because the values mean the same as the defaults, it is left out.
+    It is made before rows are read, and checks the parameters that ask for it. `used_names` says what of it the fit
+    uses, in the names of `UNSUPPORTED_PAIRS`. If that is nothing, because the values mean the same as the defaults, it
+    is left out.
 
     Parameters
     ----------
@@ -37,10 +38,10 @@ class FitFeature(ABC):
 
     def __init__(self, estimator: Any, arguments: Mapping[str, Any]) -> None:
         self.estimator, self.arguments = estimator, arguments
-        self.uses = self.used()
+        self.used_names = self.check_parameters()
 
     @abstractmethod
-    def used(self) -> Sequence[str]:
+    def check_parameters(self) -> Sequence[str]:
         """Check the parameters, and say what of the feature the fit uses."""
 
     def __enter__(self) -> Self:
@@ -49,25 +50,25 @@ class FitFeature(ABC):
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         return None
 
-    def rows(self, source: Source) -> Source:
+    def adapt_source(self, source: Source) -> Source:
         """The rows of the fit, from the checked rows of X."""
         return source
 
-    def problem(self, problem: Problem, candidates: Sequence[tuple[Family, int]]) -> Problem:
+    def adapt_problem(self, problem: Problem, candidates: Sequence[tuple[Family, int]]) -> Problem:
         """What is fitted. `candidates` are all structures and numbers of components; the problem is of the first."""
         return problem
 
-    def plan(self, plan: Plan, problem: Problem) -> Plan:
+    def adapt_plan(self, plan: Plan, problem: Problem) -> Plan:
         """How it is fitted."""
         return plan
 
-    def runs(self, runs: Iterable[Run], problem: Problem, plan: Plan) -> Iterable[Run]:
+    def adapt_runs(self, runs: Iterable[Run], problem: Problem, plan: Plan) -> Iterable[Run]:
         """The runs of EM, one for each start; in a model selection those of one candidate."""
         return runs
 
-    def fitted(self, fitted: Fitted, problem: Problem, run: State) -> Fitted:
+    def adapt_result(self, fitted: FitResult, problem: Problem, run: State) -> FitResult:
         """What the fit found, from the end of its best run."""
         return fitted
 
 
-Features = Sequence[FitFeature]
+FitOptions = Sequence[FitOption]

@@ -11,22 +11,22 @@ from gaussmix._src.em.objective.trace import State
 from gaussmix._src.em.priors.posterior import Posterior
 from gaussmix._src.errors import name_components, warn
 from gaussmix._src.families.base import Family
-from gaussmix._src.fit.features.base import FitFeature
-from gaussmix._src.fit.fitted import Diagnosis, Fitted
+from gaussmix._src.fit.features.base import FitOption
+from gaussmix._src.fit.fitted import Diagnosis, FitResult
 from gaussmix._src.fit.plan import Plan
 from gaussmix._src.fit.problem import Problem
 from gaussmix._src.validation.initial import check_init_parameters
 from gaussmix._src.validation.parameters import check_counts, check_family
 from gaussmix._src.validation.restrictions import check_terms, set_terms
 
-_INITIAL = "weights", "means", "covariances", "precisions"
-MIN_DESCRIBED_ROWS = 0.5  # a component with less describes no row
+_INIT_PREFIXES = "weights", "means", "covariances", "precisions"
+MIN_EXPECTED_ROWS = 0.5  # a component with less describes no row
 
 
-class Priors(FitFeature):
+class Priors(FitOption):
     """Priors and fixed parameters."""
 
-    def used(self) -> Sequence[str]:
+    def check_parameters(self) -> Sequence[str]:
         estimator = self.estimator
         families = [] if hasattr(estimator, "criterion") else [check_family(estimator)]  # a search has its own
         self._terms = check_terms(estimator, families, max(check_counts("n_components", estimator.n_components)))
@@ -37,20 +37,20 @@ class Priors(FitFeature):
         used += ["numbers of components"] if self._terms.has_component_terms else []
         return [*used, "prior of the weights"] if np.any(self._terms.weighting.concentration) else used
 
-    def problem(self, problem: Problem, candidates: Sequence[tuple[Family, int]]) -> Problem:
+    def adapt_problem(self, problem: Problem, candidates: Sequence[tuple[Family, int]]) -> Problem:
         terms = self._terms
-        if any(getattr(self.estimator, f"{name}_init", None) is not None for name in _INITIAL):
-            user_init = check_init_parameters(self.estimator, *candidates[0], problem.data.original)
+        if any(getattr(self.estimator, f"{name}_init", None) is not None for name in _INIT_PREFIXES):
+            user_init = check_init_parameters(self.estimator, *candidates[0], problem.data.raw_source)
             terms = terms.with_values(user_init.weights, user_init.means, user_init.covariances)
         return replace(problem, terms=terms)
 
-    def plan(self, plan: Plan, problem: Problem) -> Plan:
-        return replace(plan, in_one_call=False)
+    def adapt_plan(self, plan: Plan, problem: Problem) -> Plan:
+        return replace(plan, can_run_in_engine=False)
 
-    def fitted(self, fitted: Fitted, problem: Problem, run: State) -> Fitted:
+    def adapt_result(self, fitted: FitResult, problem: Problem, run: State) -> FitResult:
         assert fitted.outcome is not None, "the fit has just ended"
-        idle, diagnoses = prior_components(problem, run), list(fitted.outcome.diagnostics)
-        warn(prior_components_sentence(idle))
+        idle, diagnoses = find_prior_only_components(problem, run), list(fitted.outcome.diagnostics)
+        warn(describe_prior_only_components(idle))
         index = next((i for i, each in enumerate(diagnoses) if each.component is None), len(diagnoses))
         cause = "next to no row belongs to it, and only the prior holds it"
         diagnoses[index:index] = [Diagnosis(k, None, None, cause) for k in idle]
@@ -60,22 +60,21 @@ class Priors(FitFeature):
         return fitted if fitted.results is not None else fitted.without_likelihood()
 
 
-def prior_components(problem: Problem, run: State) -> list[int]:
+def find_prior_only_components(problem: Problem, final_state: State) -> list[int]:
     """Components with less than half a row, which the prior of means and covariances alone keeps where they are."""
     objective = problem.objective
     if type(objective) is not Posterior or objective.prior is None:  # a variational one tells masses itself
         return []
-    light = np.flatnonzero(
-        run.model.weights * problem.data.original.row_totals.total_weight < MIN_DESCRIBED_ROWS
-    ).tolist()
-    return [k for k in light if k not in run.trace.frozen and k not in objective.weighting.fixed]
+    total_weight = problem.data.raw_source.row_totals.total_weight
+    light = np.flatnonzero(final_state.model.weights * total_weight < MIN_EXPECTED_ROWS).tolist()
+    return [k for k in light if k not in final_state.trace.frozen and k not in objective.weighting.fixed]
 
 
-def prior_components_sentence(idle: Sequence[int]) -> str | None:
+def describe_prior_only_components(components: Sequence[int]) -> str | None:
     """Say which components only the prior holds, and what to do; None if none."""
-    if not idle:
+    if not components:
         return None
     return (
-        f"{name_components(idle)}: next to no row belongs there, and mean and covariance are those of the prior. Lower "
-        "n_components, or give the prior less shrinkage and dof."
+        f"{name_components(components)}: next to no row belongs there, and mean and covariance are those of the prior. "
+        "Lower n_components, or give the prior less shrinkage and dof."
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from gaussmix._src.fit.features.base import FitFeature
+from gaussmix._src.fit.features.base import FitOption
 from gaussmix._src.fit.plan import Plan
 from gaussmix._src.fit.problem import Problem
 from gaussmix._src.sources.base import Source
@@ -13,29 +13,29 @@ from gaussmix._src.validation.incomplete import with_errors
 from gaussmix._src.validation.rows import check_columns, check_weight_type, scale_weights
 
 
-class MeasurementErrors(FitFeature):
+class MeasurementErrors(FitOption):
     """Rows with measurement errors."""
 
-    def used(self) -> Sequence[str]:
+    def check_parameters(self) -> Sequence[str]:
         return ("X_error",)
 
-    def rows(self, source: Source) -> Source:
+    def adapt_source(self, source: Source) -> Source:
         names = self.estimator._names
         source = with_errors(self.arguments["X"], source, self.arguments["X_error"], names)
         if source.may_miss:  # an infinite error makes a cell missing
             check_columns(source, names)
         return source
 
-    def plan(self, plan: Plan, problem: Problem) -> Plan:
+    def adapt_plan(self, plan: Plan, problem: Problem) -> Plan:
         return replace(plan, may_search=False) if problem.source.has_errors else plan
 
 
-class WeightType(FitFeature):
+class WeightType(FitOption):
     """Weights that are precisions."""
 
-    def used(self) -> Sequence[str]:
+    def check_parameters(self) -> Sequence[str]:
         is_precision = check_weight_type(self.estimator.weight_type) == "precision"
         return ("weight_type='precision'",) if is_precision else ()
 
-    def rows(self, source: Source) -> Source:
+    def adapt_source(self, source: Source) -> Source:
         return scale_weights(source, self.estimator.weight_type)

@@ -12,25 +12,25 @@ from gaussmix._src.em.objective.trace import State
 from gaussmix._src.em.step.best_of import Run
 from gaussmix._src.errors import DegenerateError
 from gaussmix._src.families.base import Family
-from gaussmix._src.fit.after.diagnostics import with_feature_name
-from gaussmix._src.fit.features.base import FitFeature
+from gaussmix._src.fit.after.diagnostics import add_feature_name
+from gaussmix._src.fit.features.base import FitOption
 from gaussmix._src.fit.fit import check_certifiable
 from gaussmix._src.fit.plan import Plan
 from gaussmix._src.fit.problem import Problem
 from gaussmix._src.validation.parameters import check_acceleration, check_maximum_option, check_remedy, check_tol
 
 
-class Degenerate(FitFeature):
+class DegenerateRemedy(FitOption):
     """Another remedy than to freeze a component that collapses or loses its rows."""
 
-    def used(self) -> Sequence[str]:
+    def check_parameters(self) -> Sequence[str]:
         self._remedy = check_remedy(self.estimator.degenerate)
         return () if self._remedy is Remedy.FREEZE else (f"degenerate={self._remedy.value!r}",)
 
-    def problem(self, problem: Problem, candidates: Sequence[tuple[Family, int]]) -> Problem:
+    def adapt_problem(self, problem: Problem, candidates: Sequence[tuple[Family, int]]) -> Problem:
         return replace(problem, remedy=self._remedy)
 
-    def runs(self, runs: Iterable[Run], problem: Problem, plan: Plan) -> Iterable[Run]:
+    def adapt_runs(self, runs: Iterable[Run], problem: Problem, plan: Plan) -> Iterable[Run]:
         return [partial(self._run, run, problem) for run in runs]
 
     def _run(self, run: Run, problem: Problem, initial: State | None) -> Iterator[State]:
@@ -38,34 +38,34 @@ class Degenerate(FitFeature):
         try:
             yield from run(initial)
         except DegenerateError as error:
-            raise with_feature_name(error, problem.data.original, self.estimator._names) from None
+            raise add_feature_name(error, problem.data.raw_source, self.estimator._names) from None
 
 
-class AcceleratedRuns(FitFeature):
+class AcceleratedRuns(FitOption):
     """Accelerated EM."""
 
-    def used(self) -> Sequence[str]:
+    def check_parameters(self) -> Sequence[str]:
         check_acceleration(self.estimator.acceleration)
         return () if self.estimator.acceleration is None else ("acceleration",)
 
-    def plan(self, plan: Plan, problem: Problem) -> Plan:
-        return replace(plan, is_accelerated=True, in_one_call=False)
+    def adapt_plan(self, plan: Plan, problem: Problem) -> Plan:
+        return replace(plan, is_accelerated=True, can_run_in_engine=False)
 
 
-class Certificate(FitFeature):
+class CertifiedMaximum(FitOption):
     """A fit that goes on to a maximum, or that finds out in any case, or in none, whether it is at one."""
 
-    def used(self) -> Sequence[str]:
+    def check_parameters(self) -> Sequence[str]:
         self._is_requested = check_maximum_option(getattr(self.estimator, "check_maximum", "auto"))
         self._seeks_maximum = check_tol(self.estimator.tol) is None
         requested = [] if self._is_requested is None else [f"check_maximum={self._is_requested}"]
         return ["tol='auto'", *requested] if self._seeks_maximum else requested
 
-    def plan(self, plan: Plan, problem: Problem) -> Plan:
+    def adapt_plan(self, plan: Plan, problem: Problem) -> Plan:
         stopping = plan.stopping.at_maximum(plan.stopping.max_steps) if self._seeks_maximum else plan.stopping
         return replace(plan, stopping=stopping, check_maximum=self._seeks_maximum or self._is_requested)
 
-    def runs(self, runs: Iterable[Run], problem: Problem, plan: Plan) -> Iterable[Run]:
+    def adapt_runs(self, runs: Iterable[Run], problem: Problem, plan: Plan) -> Iterable[Run]:
         if self._seeks_maximum:
             check_certifiable(unsupported_reason(problem.family, problem.n_components, problem.source.n_features))
         return runs

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from gaussmix._src.fit.features.base import FitFeature
+from gaussmix._src.fit.features.base import FitOption
 from gaussmix._src.fit.plan import Plan
 from gaussmix._src.fit.problem import Problem
 from gaussmix._src.validation.initial import check_init_parameters
@@ -14,28 +14,28 @@ from gaussmix._src.validation.parameters import check_flag, check_start_names, s
 _PARAMETER_NAMES = "weights_init", "means_init", "precisions_init", "covariances_init"
 
 
-class InitialValues(FitFeature):
+class InitialValues(FitOption):
     """Parameters that a fit starts from."""
 
-    def used(self) -> Sequence[str]:
+    def check_parameters(self) -> Sequence[str]:
         return [name for name in _PARAMETER_NAMES if getattr(self.estimator, name) is not None]
 
-    def plan(self, plan: Plan, problem: Problem) -> Plan:
-        user_init = check_init_parameters(self.estimator, problem.family, problem.n_components, problem.data.original)
+    def adapt_plan(self, plan: Plan, problem: Problem) -> Plan:
+        user_init = check_init_parameters(self.estimator, problem.family, problem.n_components, problem.data.raw_source)
         is_complete = not (user_init.weights is None or user_init.means is None or user_init.covariances is None)
         draws_nothing = is_complete or (user_init.means is not None and check_start_names(self.estimator.init_params))
         starts = plan.starts[:1] if draws_nothing else plan.starts
-        return replace(plan, user_init=user_init, starts=starts, may_search=False, in_one_call=False)
+        return replace(plan, user_init=user_init, starts=starts, may_search=False, can_run_in_engine=False)
 
 
-class WarmStart(FitFeature):
+class WarmStart(FitOption):
     """A start from the mixture of the fit before, if it has the size and the structure of this one."""
 
-    def used(self) -> Sequence[str]:
+    def check_parameters(self) -> Sequence[str]:
         self._restore_seed = seed_restorer(self.estimator.random_state)
         return ("warm_start",) if check_flag("warm_start", self.estimator.warm_start) else ()
 
-    def plan(self, plan: Plan, problem: Problem) -> Plan:
+    def adapt_plan(self, plan: Plan, problem: Problem) -> Plan:
         start = self.estimator._model_start(problem)
         if start is None:
             return plan

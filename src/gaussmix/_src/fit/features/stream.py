@@ -9,26 +9,26 @@ from typing import Any
 import numpy as np
 
 from gaussmix._src.em.step.online import STEP_ROWS, ForgettingRate
-from gaussmix._src.fit.features.base import FitFeature
+from gaussmix._src.fit.features.base import FitOption
 from gaussmix._src.fit.plan import Plan
 from gaussmix._src.fit.problem import Problem
 from gaussmix._src.validation.parameters import check_nonnegative, seed_restorer
 
 
-class FirstRows(FitFeature):
+class StreamFit(FitOption):
     """A fit to the first rows of a stream, whose seed was drawn when the stream began. Other fits use nothing of it."""
 
-    def used(self) -> Sequence[str]:
-        check_rate(self.estimator.forgetting)
+    def check_parameters(self) -> Sequence[str]:
+        check_forgetting(self.estimator.forgetting)
         self._restore_seed = seed_restorer(self.estimator.random_state)
         return ("partial_fit",) if "partial_fit" in self.arguments else ()
 
-    def plan(self, plan: Plan, problem: Problem) -> Plan:
+    def adapt_plan(self, plan: Plan, problem: Problem) -> Plan:
         self._restore_seed()
         return replace(plan, rng=np.random.default_rng(self.estimator._stream.seed))
 
 
-def check_rate(forgetting: Any) -> ForgettingRate:
+def check_forgetting(forgetting: Any) -> ForgettingRate:
     """How fast a stream is forgotten."""
     if isinstance(forgetting, ForgettingRate):
         return forgetting

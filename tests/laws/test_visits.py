@@ -10,8 +10,15 @@ from every_engine import ENGINES
 from many_blocks import clusters_apart
 from random_parameters import random_parameters
 
-from gaussmix._src.engines.complete.arguments import pack_parameters
-from gaussmix._src.engines.complete.visits import GROUP_ROWS, MAX_MIXED_FRACTION, Counts, Ordering, _by_label, _changes
+from gaussmix._src.engines.complete.packed_mixture import pack_parameters
+from gaussmix._src.engines.complete.row_order import (
+    GROUP_ROWS,
+    MAX_MIXED_FRACTION,
+    PassCounts,
+    RowOrdering,
+    _count_label_changes,
+    _sort_by_label,
+)
 
 STRUCTURES = "full", "diag", "spherical"
 N_FEATURES, N_COMPONENTS = 6, 60
@@ -23,20 +30,20 @@ def clusters(rng):
     return partial(clusters_apart, rng=rng, n_rows=70_000)
 
 
-def run(source, mixture, n_threads=1, n_steps=N_STEPS, facts=None):
+def run(source, mixture, n_threads=1, n_steps=N_STEPS, context=None):
     """The moments of the last of some steps, and the mixture before it."""
     before, engine = mixture, ENGINES["complete"](n_threads)
     for _ in range(n_steps):
         before = mixture
-        moments, mixture, _ = em_step(source, engine, mixture, Objective(np.zeros(N_FEATURES)), {}, facts=facts)
-        facts = moments.facts
+        moments, mixture, _ = em_step(source, engine, mixture, Objective(np.zeros(N_FEATURES)), {}, context=context)
+        context = moments.context
     return moments, before
 
 
 def visits_of(source):
     """What is kept with the rows."""
     (state,) = source._states[1].values()
-    return state.visits
+    return state.order_cache
 
 
 @pytest.mark.one_block
@@ -45,7 +52,7 @@ def test_clusters_apart_are_visited_in_order(clusters, structure):
     rows, mixture = clusters(structure)
     source = ArraySource(rows)
     moments, before = run(source, mixture)
-    assert moments.facts.ordering.by is not None
+    assert moments.context.ordering.label_mixture is not None
     order_bytes, n_bounds = 2 * len(rows), -(-len(rows) // GROUP_ROWS) * N_COMPONENTS
     assert visits_of(source).n_bytes == order_bytes + 4 * n_bounds, "an order and bounds are kept"
     fresh, _ = run(ArraySource(rows), before, n_steps=1)
@@ -56,7 +63,7 @@ def test_clusters_apart_are_visited_in_order(clusters, structure):
 def step_of_engine(rows, mixture, spec):
     """Moments about the means."""
     source, engine = ArraySource(rows), ENGINES["complete"](1)
-    state = engine.open(source.whole, spec, N_COMPONENTS)
+    state = engine.make_state(source.whole, spec, N_COMPONENTS)
     sums = engine.step(source.whole, state, mixture.parameters, spec, anchor=mixture.means)
     return engine.finish(sums, mixture.parameters, spec)
 
@@ -77,7 +84,7 @@ def test_overlapping_components_are_visited_as_they_come(clusters, structure):
     source = ArraySource(rows)
     for n_steps in (1, 2, 5):
         moments, _ = run(source, mixture, n_steps=n_steps)
-        assert moments.facts.ordering == Ordering(None, n_steps, wants_labels=False)
+        assert moments.context.ordering == RowOrdering(None, n_steps, writes_labels=False)
         assert visits_of(source)._order is None
 
 
@@ -89,10 +96,11 @@ def test_the_old_order_stays_while_it_is_nearly_as_good(n_moved, keeps):
     labels = (np.arange(n_rows) % 2).astype(np.uint16)
     rng = np.random.default_rng(0)
     old, new = (pack_parameters(random_parameters(rng, 2, 3, FactorShape.TRIANGULAR)) for _ in range(2))
-    order = _by_label(labels)
+    order = _sort_by_label(labels)
     moved = order[7 : 7 + 20 * n_moved : 20]
     labels[moved] = 1 - labels[moved]
-    fresh = _by_label(labels)
+    fresh = _sort_by_label(labels)
     assert (np.diff(labels[fresh].astype(int)) >= 0).all()
-    counts = Counts(float(n_rows), _changes(labels, order), _changes(labels, fresh))
-    assert Ordering(old, 2, wants_labels=True).after(new, counts, n_rows).by is (old if keeps else new)
+    counts = PassCounts(float(n_rows), _count_label_changes(labels, order), _count_label_changes(labels, fresh))
+    ordering = RowOrdering(old, 2, writes_labels=True).next_ordering(new, counts, n_rows)
+    assert ordering.label_mixture is (old if keeps else new)

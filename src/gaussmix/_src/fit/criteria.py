@@ -42,9 +42,9 @@ class Evidence:
 def compute_evidence(mixture: Model, size: int, source: Source, engine: Engine[object], unit: float) -> Evidence:
     """Make one pass over the rows for a mixture with `size` free parameters; `unit` divided the row weights before."""
     spec, parameters = MomentSpec(Second.NONE), mixture.parameters
-    facts = collect_facts(source, engine, spec)
-    task = _SoftAndHard(engine, mixture.n_components, parameters, spec, facts=facts)
-    soft, hard = (engine.finish(sums, parameters, spec, facts) for sums in source.map_merge(task))
+    context = collect_facts(source, engine, spec)
+    task = _SoftAndHard(engine, mixture.n_components, parameters, spec, context=context)
+    soft, hard = (engine.finish(sums, parameters, spec, context) for sums in source.map_merge(task))
     row_weight = soft.row_weight - (source.collect(Cells).empty_weight if source.may_miss else 0.0)
     return Evidence(soft.log_likelihood * unit, hard.log_likelihood * unit, size, row_weight * unit)
 
@@ -53,7 +53,7 @@ class _SoftAndHard(StepTask):
     """A soft step and a hard step in one pass."""
 
     def call(self, block: Block, state: Any) -> Any:
-        hard = StepTask(self.engine, self.n_components, self.parameters, self.spec, Rule.HARD, facts=self.facts)
+        hard = StepTask(self.engine, self.n_components, self.parameters, self.spec, Rule.HARD, context=self.context)
         return Sums([super().call(block, state), hard.call(block, state)])
 
 

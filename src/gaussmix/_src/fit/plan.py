@@ -17,7 +17,7 @@ from gaussmix._src.em.initialisation.kmeans import MAX_PASSES, TOLERANCE, count_
 from gaussmix._src.em.initialisation.sample import RIDGE_FRACTION, TRIMMED_FRACTION
 from gaussmix._src.em.objective.stopping import Stopping
 from gaussmix._src.em.search.split_and_merge import MAX_CLOSING_STEPS, MORE_STEPS, search_by_core, silent
-from gaussmix._src.engines.calls import Control, FitSettings, Seeds
+from gaussmix._src.engines.calls import EMSettings, FitSettings, KMeansSettings
 from gaussmix._src.errors import Outcome
 from gaussmix._src.families.base import Family
 from gaussmix._src.fit.problem import Problem
@@ -238,7 +238,7 @@ def fit_settings(
         rng.random(out=start)
         if may_search:
             rngs.append(np.random.default_rng(int(rng.integers(2**63))))
-    seeds = Seeds(n_candidates, uniform, n_passes, TOLERANCE)
+    seeds = KMeansSettings(n_candidates, uniform, n_passes, TOLERANCE)
     search = None
     if may_search:
         min_weight = weight_for_search(n_features, stopping.max_steps) if init == AUTO else 0.0
@@ -256,8 +256,8 @@ def label_settings(
     return FitSettings(family.algebra, n_components, sharp, _control(ridge, stopping), *_OF_RIDGE)
 
 
-def _control(ridge: Array | None, stopping: Stopping) -> Control:
+def _control(ridge: Array | None, stopping: Stopping) -> EMSettings:
     """When the core ends a fit: after the first M-step if Python makes the steps."""
     is_usual = type(stopping) is Stopping and not (stopping.is_watched or stopping.seeks_maximum)
     max_steps = stopping.max_steps if is_usual else 0
-    return Control(ridge, stopping.tolerance, max_steps)
+    return EMSettings(ridge, stopping.tolerance, max_steps)

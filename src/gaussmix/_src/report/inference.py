@@ -15,7 +15,7 @@ from scipy.special import expit, logit, ndtri
 from gaussmix._src.checks import Rng, check_count, check_within, generator
 from gaussmix._src.em.curvature.coordinates import MIN_BACKGROUND_WEIGHT
 from gaussmix._src.em.curvature.jacobian import NotSmooth
-from gaussmix._src.em.curvature.natural import Kind, NaturalScale, Stacked
+from gaussmix._src.em.curvature.parameter_layout import ParameterKind, ParameterLayout, StackedModels
 from gaussmix._src.em.objective.trace import Frozen
 from gaussmix._src.em.priors.posterior import Posterior
 from gaussmix._src.errors import ParameterTypeError, counted, listed, name_components, warn
@@ -204,11 +204,11 @@ _LINKS: dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any], Callable[[fl
 
 def parameter_entries(mixture: Mixture) -> dict[str, Any]:
     """Names, numbers and links of all parameters of a mixture, as `Estimates` has them."""
-    scale, own = NaturalScale.at_model(mixture.model), names_of(mixture)
-    of_kind = {Kind.WEIGHT: "logit", Kind.VARIANCE: "log"}
+    scale, own = ParameterLayout.at_model(mixture.model), names_of(mixture)
+    of_kind = {ParameterKind.WEIGHT: "logit", ParameterKind.VARIANCE: "log"}
     links = tuple(of_kind.get(term.kind, "") for term in scale.terms)
     names = tuple(term.name(own) for term in scale.terms)
-    return {"names": names, "params": scale.values(mixture.model), "links": links}
+    return {"names": names, "params": scale.to_vector(mixture.model), "links": links}
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -225,7 +225,7 @@ class MixtureEstimates(Estimates):
 
     def _furthest(self, model: Model, chosen: NDArray[np.bool_] | bool = True) -> float:
         """The largest distance of a model from this one in any of the chosen parameters (q,), in standard errors."""
-        errors, distances = self.bse, np.abs(self.params - NaturalScale.at_model(model).values(model))
+        errors, distances = self.bse, np.abs(self.params - ParameterLayout.at_model(model).to_vector(model))
         chosen = chosen & (errors > 0)
         return float((distances[chosen] / errors[chosen]).max(initial=0.0))
 
@@ -239,10 +239,10 @@ def interval_columns(estimates: MixtureEstimates, mixture: Mixture) -> dict[str,
 
     Raises ValueError for a mixture of another size, or several standard errors away.
     """
-    scale = NaturalScale.at_model(mixture.model)
-    if scale.terms != NaturalScale.at_model(estimates.mixture.model).terms:
+    scale = ParameterLayout.at_model(mixture.model)
+    if scale.terms != ParameterLayout.at_model(estimates.mixture.model).terms:
         raise ValueError("estimates must be what inference, bootstrap or posterior_ of this estimator found.")
-    of_rows = np.array([term.kind in (Kind.WEIGHT, Kind.MEAN) for term in scale.terms])
+    of_rows = np.array([term.kind in (ParameterKind.WEIGHT, ParameterKind.MEAN) for term in scale.terms])
     furthest = estimates._furthest(mixture.model, of_rows)
     if furthest > MAX_FIT_DISTANCE:
         raise ValueError(
@@ -251,7 +251,7 @@ def interval_columns(estimates: MixtureEstimates, mixture: Mixture) -> dict[str,
         )
     low, high = estimates.conf_int().T
     features, K, columns = names_of(mixture), mixture.n_components, dict[str, Array]()
-    weights = [index for index, term in enumerate(scale.terms) if term.kind is Kind.WEIGHT]
+    weights = [index for index, term in enumerate(scale.terms) if term.kind is ParameterKind.WEIGHT]
     none = np.full(len(weights) - K, np.nan)
     for name, numbers in {"std_error": estimates.bse, "conf_low": low, "conf_high": high}.items():
         columns[f"weight_{name}"] = numbers[weights]
@@ -302,7 +302,7 @@ class Inference(MixtureEstimates):
             return function_values(function, Mixture.from_model(model, own.feature_names)).ravel()
 
         covariance = np.full((value.size, value.size), np.nan)
-        if self.maximum.information.coordinates.size:  # else a single component is frozen
+        if self.maximum.information.coordinates.n_parameters:  # else a single component is frozen
             covariance = self.maximum.covariance(self.maximum.derivatives(values_at), self.kind)
         return self._function_estimates(name, value, covariance)
 
@@ -378,7 +378,8 @@ def compute_inference(fitted: Fitted, problem: Problem, kind: str, *, are_counts
     mixture = Mixture.from_model(peak.model, fitted.mixture.feature_names)
     others = another_rows(fitted, problem, peak.before)
     warn(others)
-    at_ridge = Ascent(problem, peak.total_weight).ridge_fractions(Stacked.from_models([peak.model]))[0] > MAX_RIDGE
+    stacked = StackedModels.from_models([peak.model])
+    at_ridge = Ascent(problem, peak.total_weight).ridge_fractions(stacked)[0] > MAX_RIDGE
     columns = [names_of(mixture)[j] for j in np.flatnonzero(at_ridge[[*peak.frozen]].any(axis=0))]
     library = None if fitted.facts is None else fitted.facts.library
     entries = parameter_entries(mixture) | {"covariance": covariance, "method": _METHODS[kind], "library": library}

@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gaussmix._src.em.curvature.certify import MAX_STEP_LENGTH
-from gaussmix._src.em.curvature.coordinates import WEIGHT_BOUND_FACTOR, bounds_met
-from gaussmix._src.em.curvature.information import Information
+from gaussmix._src.em.curvature.coordinates import WEIGHT_BOUND_FACTOR, find_variances_at_bounds
+from gaussmix._src.em.curvature.information import ObservedInformation
 from gaussmix._src.em.curvature.jacobian import NotSmooth
-from gaussmix._src.em.curvature.natural import Kind, NaturalScale, Stacked
+from gaussmix._src.em.curvature.parameter_layout import ParameterKind, ParameterLayout, StackedModels
 from gaussmix._src.em.objective.stopping import FIRST_TOLERANCE, MIN_TOLERANCE, Stopping
 from gaussmix._src.em.objective.trace import Frozen, State, Trace, final, joined
 from gaussmix._src.em.priors.posterior import Posterior
@@ -53,7 +53,7 @@ class Maximum:
 
     model: Model
     frozen: Mapping[int, Frozen]
-    information: Information
+    information: ObservedInformation
     before: float
     total_weight: float
 
@@ -93,13 +93,13 @@ class Maximum:
         if information is None or are_counts is not None:
             information = ascent.information(state, are_counts)
         if are_counts is False:  # the square of a weight has the square of its unit
-            information = replace(information, outer=information.outer * unit)
+            information = replace(information, score_outer_product=information.score_outer_product * unit)
         assert before is not None, "EM made a step"
         return cls(state.model, state.trace.frozen, information, before, ascent.total_weight)
 
     @cached_property
-    def scale(self) -> NaturalScale:
-        return NaturalScale.at_model(self.model)
+    def scale(self) -> ParameterLayout:
+        return ParameterLayout.at_model(self.model)
 
     @property
     def flat(self) -> Array:
@@ -138,7 +138,7 @@ class Maximum:
         lost = {k for k, why in self.frozen.items() if why is Frozen.LOST}
         weights = self.model.without_noise.weights
         lost |= {k for k in np.flatnonzero(weights <= WEIGHT_BOUND_FACTOR * least).tolist() if k not in fixed}
-        of_kind = {Kind.WEIGHT: lost}
+        of_kind = {ParameterKind.WEIGHT: lost}
         return np.array([term.component in of_kind.get(term.kind, self.frozen) for term in self.scale.terms])
 
     def covariance(self, jacobian: Array, kind: str) -> Array:
@@ -148,7 +148,7 @@ class Maximum:
         Econometrica 50, theorem 3.2; Boldea & Magnus (2009), JASA 104, section 3. Where the objective is flat, that of
         the parameters that do not move there. NaN too where rounding leaves the sandwich a negative variance.
         """
-        matrix, outer, along = self.information.matrix, self.information.outer, jacobian
+        matrix, outer, along = self.information.matrix, self.information.score_outer_product, jacobian
         if self.flat.shape[1]:
             steep, flat = self._axes
             matrix = steep.T @ matrix @ steep
@@ -183,7 +183,7 @@ class Maximum:
         covariance = self.covariance(steep.T, kind)
         with one_blas_thread():
             points = rng.normal(size=(n, len(covariance))) @ (steep @ np.linalg.cholesky(covariance)).T
-        return [at.at(point) for point in points]
+        return [at.model_at(point) for point in points]
 
     def derivatives(self, function: Callable[[Model], Array]) -> Array:
         """The derivatives of a function of the model by the coordinates, (m, p), by central differences."""
@@ -191,10 +191,10 @@ class Maximum:
         steps = STEP_SIZE / np.sqrt(np.maximum(np.diagonal(self.information.matrix), MIN_CURVATURE) * self.total_weight)
         columns = []
         for index, step in enumerate(np.minimum(steps, STEP_SIZE)):
-            point = np.zeros(at.size)
+            point = np.zeros(at.n_parameters)
             point[index] = step
-            columns.append((function(at.at(point)) - function(at.at(-point))) / (2 * step))
-        return np.array(columns).T.reshape(-1, at.size)
+            columns.append((function(at.model_at(point)) - function(at.model_at(-point))) / (2 * step))
+        return np.array(columns).T.reshape(-1, at.n_parameters)
 
 
 @dataclass(frozen=True, eq=False)
@@ -221,41 +221,41 @@ class Ascent:
 
     def degenerate(self, model: Model) -> dict[int, Frozen]:
         """The components that have lost their rows, or that the ridge holds up."""
-        lost, on_ridge = self._lost_and_on_ridge(Stacked.from_models([model]))
+        lost, on_ridge = self._lost_and_on_ridge(StackedModels.from_models([model]))
         result = dict.fromkeys(np.flatnonzero(lost[0]).tolist(), Frozen.LOST)
         return result | dict.fromkeys(np.flatnonzero(on_ridge[0]).tolist(), Frozen.COLLAPSED)
 
-    def are_degenerate(self, result: Stacked) -> NDArray[np.bool_]:
+    def are_degenerate(self, result: StackedModels) -> NDArray[np.bool_]:
         """Which components of other models `degenerate` would have; (n, n_components)."""
         lost, on_ridge = self._lost_and_on_ridge(result)
         return lost | on_ridge
 
-    def _lost_and_on_ridge(self, result: Stacked) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    def _lost_and_on_ridge(self, result: StackedModels) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
         lost = result.weights * self.total_weight < MIN_COMPONENT_ROWS
         return lost, self.ridge_fractions(result).max(axis=2) > MAX_RIDGE
 
-    def ridge_fractions(self, result: Stacked) -> Array:
+    def ridge_fractions(self, result: StackedModels) -> Array:
         """Parts of the ridge in the variances given the other features, (n, n_components, n_features).
 
         0 where components share their covariance: no single one can collapse.
         """
         floor = self.problem.objective.floor
-        if result.like.covariances.is_shared or not floor.any():
+        if result.template.covariances.is_shared or not floor.any():
             return np.zeros_like(result.means)
         return (result.covariances.ridge_precisions() * floor).reshape(result.means.shape)
 
-    def information(self, state: State, are_counts: bool | None = None) -> Information:
+    def information(self, state: State, are_counts: bool | None = None) -> ObservedInformation:
         problem, family = self.problem, state.model.family
-        if bounds_met(state.model) is not None:
+        if find_variances_at_bounds(state.model) is not None:
             raise NotSmooth(f"the structure {family!r} bounds the variances")
         of = state.model, problem.objective, state.trace, problem.source, problem.engine
-        return Information.at_model(*of, are_counts=are_counts)
+        return ObservedInformation.at_model(*of, are_frequency_weights=are_counts)
 
-    def newton_end(self, state: State) -> tuple[State, Information] | None:
+    def newton_end(self, state: State) -> tuple[State, ObservedInformation] | None:
         """The maximum by Newton's method, and the information there; None if it does not converge."""
         information, before = self.information(state), np.inf
         for _ in range(MAX_NEWTON_STEPS):
-            newton = information.newton
+            newton = information.newton_step
             if newton is None or newton[1] > MAX_GAIN_RATIO * before:
                 return None
             step, before = newton
@@ -265,7 +265,7 @@ class Ascent:
             changes = at.jacobian @ step
             if np.abs(changes[at.n_weights :]).max(initial=0.0) > MAX_STEP_LENGTH:
                 return None
-            state = state._replace(model=self.problem.objective.feasible(at.at(step)))
+            state = state._replace(model=self.problem.objective.feasible(at.model_at(step)))
             try:
                 information = self.information(state)
             except SingularCovariance:

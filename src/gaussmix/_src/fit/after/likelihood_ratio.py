@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from gaussmix._src.em.curvature.natural import Stacked
+from gaussmix._src.em.curvature.parameter_layout import StackedModels
 from gaussmix._src.em.initialisation.initial import split_component
 from gaussmix._src.em.objective.stopping import Stopping
 from gaussmix._src.em.objective.trace import State
@@ -101,21 +101,21 @@ def _statistics(
 
 def _heights(problem: Problem, ends: Sequence[State], n_rows: int) -> Array:
     """The objective at the ends of runs; −inf where a component collapsed or lost its rows."""
-    are_degenerate = Ascent(problem, n_rows).are_degenerate(Stacked.from_models([end.model for end in ends]))
+    are_degenerate = Ascent(problem, n_rows).are_degenerate(StackedModels.from_models([end.model for end in ends]))
     is_lost = are_degenerate.any(axis=1) | np.array([bool(end.trace.frozen) for end in ends])
     return np.where(is_lost, -np.inf, [end.trace.last for end in ends])
 
 
 def are_repeats(problem: Problem, models: list[Model], n_rows: int) -> bool:
     """Whether each model has a collapsed component with more rows than rows in general position allow: d in each."""
-    stacked = Stacked.from_models(models)
+    stacked = StackedModels.from_models(models)
     is_on_ridge = Ascent(problem, n_rows).ridge_fractions(stacked).max(axis=2) > MAX_RIDGE
-    return bool((is_on_ridge & (n_rows * stacked.weights > 2 * stacked.like.n_features + 1)).any(axis=1).all())
+    return bool((is_on_ridge & (n_rows * stacked.weights > 2 * stacked.template.n_features + 1)).any(axis=1).all())
 
 
 def _nothing_to_compare(problem: Problem, models: list[Model], names: Sequence[str]) -> ValueError:
     """The error that no mixture of a size keeps its rows and varies, with the column where it does not."""
-    fractions = Ascent(problem, 1).ridge_fractions(Stacked.from_models(models)).max(axis=(0, 1))
+    fractions = Ascent(problem, 1).ridge_fractions(StackedModels.from_models(models)).max(axis=(0, 1))
     sizes = f"likelihood_ratio_test needs rows that vary in each component, but of {models[0].n_components}"
     if fractions.max() > MAX_RIDGE:
         column = names[fractions.argmax()]

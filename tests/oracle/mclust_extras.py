@@ -63,7 +63,7 @@ class OfEEI(Conjugate):
         mass = scatter.degrees
         drawn = np.sqrt(self.shrinkage * mass / (self.shrinkage + mass))[:, None] * (means - self.mean)
         second = scatter.second + self.scale + scatter.spec.squares(drawn)
-        return replace(scatter, degrees=mass + self.once / len(mass), second=second)
+        return replace(scatter, degrees=mass + self.dof_total / len(mass), second=second)
 
 
 def as_mclust(objective: Any, model: str) -> Any:

@@ -142,7 +142,7 @@ class Engine(Protocol[StateT]):
         """The most probable component of each row, (n_rows,); the first of equals; `NOISE_LABEL` for the background."""
 
     def draw(
-        self, n_rows: int, cumulative: Array, means: Array, whitening: Whitening, key: int
+        self, n_rows: int, cumulative_weights: Array, means: Array, whitening: Whitening, random_key: int
     ) -> tuple[Array, NDArray[np.int64]]:
         """Draw rows x = μ_k + W_k⁻¹ z, z standard normal; Bishop (2006) section 11.1.
 
@@ -152,11 +152,11 @@ class Engine(Protocol[StateT]):
         Parameters
         ----------
         n_rows : number of rows.
-        cumulative : (n_components,), rising, the last above 1. A uniform number in [0, 1) belongs to the first
+        cumulative_weights : (n_components,), rising, the last above 1. A uniform number in [0, 1) belongs to the first
             component whose entry exceeds it.
         means : (n_components, n_features).
         whitening : W_k.
-        key : 64 bits.
+        random_key : 64 bits.
 
         Returns
         -------

@@ -33,7 +33,7 @@ from gaussmix._src.numerics.threads import cached_property
 from gaussmix._src.sources.array import ArraySource
 from gaussmix._src.sources.base import Source
 
-MIN_GAIN_OF_STEP = 1e-4  # nats per row: after a smaller gain no more steps follow a birth
+MIN_STEP_GAIN = 1e-4  # nats per row: after a smaller gain no more steps follow a birth
 MAX_BOUND_DIFFERENCE = 1e-6  # nats per row: so near are bounds of few rows and of all rows that they end alike
 N_RANDOM_CUTS = 256  # random numbers that the core cuts components of a column by
 MAX_ESTIMATION_ROWS = 2**14  # rows that stand for all where it is estimated which moves pay
@@ -98,7 +98,7 @@ class BirthMergeMoves:
     @cached_property
     def _fast_path(self) -> FastPath:
         """Steps that the engine makes by itself."""
-        packed_prior, stopping = self.objective.gauss_wishart, Stopping(MIN_GAIN_OF_STEP, core.STEPS_AFTER_BIRTHS - 1)
+        packed_prior, stopping = self.objective.gauss_wishart, Stopping(MIN_STEP_GAIN, core.STEPS_AFTER_BIRTHS - 1)
         return FastPath(self.source, self.engine, packed_prior.family, self.max_components, self.objective, stopping)
 
     @property
@@ -118,7 +118,7 @@ class BirthMergeMoves:
         no halves for are then not tried again.
         """
         state = first = self._run_steps(model) if has_new_rows else self.evaluate(model)
-        was_tried = state.bound - self.bound_at_last_births < MIN_GAIN_OF_STEP * self.objective.total_weight
+        was_tried = state.bound - self.bound_at_last_births < MIN_STEP_GAIN * self.objective.total_weight
         marks = np.full(model.n_components, SPLIT_REFUSED if was_tried else 0, dtype=np.int8)
         if self.split_marks is not None and has_new_rows:
             marks[self.split_marks == NO_SPLIT] = NO_SPLIT
@@ -158,7 +158,7 @@ class BirthMergeMoves:
         state = self.evaluate(model)
         for _ in range(len(bounds) + 1, core.STEPS_AFTER_BIRTHS):
             bound = state.bound / self.objective.total_weight
-            if bound - last < MIN_GAIN_OF_STEP or self.should_stop():
+            if bound - last < MIN_STEP_GAIN or self.should_stop():
                 break
             state, last = self.evaluate(state.next_model), bound
         return state
@@ -270,7 +270,7 @@ class BirthMergeMoves:
         how = stopping.tolerance, min(stopping.max_steps, MAX_STEPS_OF_CALL), stopping.seconds_left
         bound, weights, means, covariances = target.improve_column(
             sample.rows, sample.weight, family.algebra, model.weights, model.means, covariances, ridge, LIMITS, *how,
-            MIN_GAIN_OF_STEP, self.max_components, self.rng.random(N_RANDOM_CUTS), packed_prior, 1,
+            MIN_STEP_GAIN, self.max_components, self.rng.random(N_RANDOM_CUTS), packed_prior, 1,
         )  # fmt: skip
         if not np.isfinite(bound):
             return None

@@ -73,8 +73,7 @@ class BirthProposals:
 
         None if no component can be halved. `labels`, (n_distinct,), are the likeliest components of the rows.
         """
-        halves = ((k, self._split_rows(posterior, np.flatnonzero(labels == k))) for k in components.tolist())
-        splits = {k: pair for k, pair in halves if pair}
+        splits = {k: pair for k in components.tolist() if (pair := self._halve(posterior, np.flatnonzero(labels == k)))}
         if not splits:
             return None
         of, prior = np.array(list(splits)), posterior.prior
@@ -98,7 +97,7 @@ class BirthProposals:
         parents[of] = of
         return replace(posterior, counts=mass, means=means, covariances=covariances), parents
 
-    def _split_rows(self, posterior: VariationalPosterior, indices: Indices) -> tuple[Array, Array, Array] | None:
+    def _halve(self, posterior: VariationalPosterior, indices: Indices) -> tuple[Array, Array, Array] | None:
         """Weights (2,), means (2, n_features) and covariances (2, …) of two halves of rows; None if they are no better.
 
         Halves are found from every other row, along the longest axes. They are no better where they lower the density
@@ -142,9 +141,9 @@ class BirthProposals:
         ways = [(rows, u) if n_axes == n_features else _project_on_axes(rows, weight, n_axes, u) for u in units]
         fraction = weight[::step] / weight[::step].sum()
 
-        def bisect_along(along: Array, scale: Array, cuts: Array | None) -> SplitCandidate:
-            bisection = native_target().bisect(along[::step], fraction, has_matrices, scale, cuts, not is_validated)
-            return SplitCandidate(self.sample.filled[chosen], weight, along, bisection)
+        def bisect_along(projected: Array, scale: Array, cuts: Array | None) -> SplitCandidate:
+            bisection = native_target().bisect(projected[::step], fraction, has_matrices, scale, cuts, not is_validated)
+            return SplitCandidate(self.sample.filled[chosen], weight, projected, bisection)
 
         across = max((bisect_along(*way, self.rng.random(1 + n_axes)) for way in ways), key=lambda each: each.gain)
         if not is_validated or len(chosen) <= 8 * n_axes:

@@ -99,8 +99,7 @@ class GaussWishartPrior:
 
         `dof` are ν, (n,), and `log_dets` are log |S / ν| of the posteriors.
         """
-        logs, derivatives = gammas(self._gamma_arguments(dof))
-        d = self.n_features
+        d, (logs, derivatives) = self.n_features, gammas(self._gamma_arguments(dof))
         n_each = {Second.FULL: (1, 1), Second.TRACE: (d, 1)}.get(self.covariance_form, (d, d))
         of_dof = d * log(0.5 * self.dof_factor * dof)
         normalisers = n_each[1] * logs.sum(axis=1) - 0.5 * dof * (of_dof + log_dets)
@@ -206,9 +205,8 @@ class VariationalPosterior:
 
     def take(self, components: Any) -> VariationalPosterior:
         """Some of the components, in this order. Those that they share a covariance with keep their part in it."""
-        which = np.asarray(components, dtype=np.intp)
-        covariances = self.covariances.take(which)
-        return replace(self, counts=self.counts[which], means=self.means[which], covariances=covariances)
+        own = np.asarray(components, dtype=np.intp)
+        return replace(self, counts=self.counts[own], means=self.means[own], covariances=self.covariances.take(own))
 
     def with_empty_components(self, n_empty: int) -> VariationalPosterior:
         """This posterior with more components, `n_empty` without rows, which are as the prior has them."""

@@ -240,7 +240,7 @@ def are_bounds_equal(one: VarianceBoundMasks | None, other: VarianceBoundMasks |
 
 
 def _weight_jacobian(
-    model: Model, update: WeightUpdate, lost_components: Collection[int]
+    model: Model, update: WeightUpdate, lost: Collection[int]
 ) -> tuple[Array, tuple[FreeWeightGroup, ...]]:
     """The Jacobian of the log weights, and groups of weights with a sum of their own."""
     K, noise = model.n_components, model.noise
@@ -250,8 +250,7 @@ def _weight_jacobian(
         change[K] += 1.0
         groups.append(FreeWeightGroup(np.arange(K + 1), slice(0, 1), False))
         columns.append(change[:, None] / math.sqrt(noise.weight * (1 - noise.weight)))
-    closed = {*lost_components, *update.fixed, *(range(K) if update.is_equal else ())}
-    is_open = np.array([k not in closed for k in range(K)])
+    is_open = np.array([k not in lost and k not in update.fixed and not update.is_equal for k in range(K)])
     members = np.flatnonzero(is_open & (mean_weights > WEIGHT_BOUND_FACTOR * update.least))
     if len(members) > 1:
         own = mean_weights[members] / mean_weights[members].sum()

@@ -85,17 +85,15 @@ class ObservedInformation:
             else:
                 score_sums = expected_scores(coords, source, engine, model.parameters)
                 unknown, products = coords.jacobian.T @ score_slopes(coords, source, engine), Sums()
-                p = coords.n_parameters
-                change = np.concatenate((np.zeros((coords.n_weights, p)), np.eye(p)))
+                change = np.pad(np.eye(coords.n_parameters), ((coords.n_weights, 0), (0, 0)))
                 if are_frequency_weights is not None:
                     products = source.sum_of(NumericalScores.at_coordinates(coords, engine, has_squares=has_squares))
-            matrix, slope, forces = _complete_information(coords, objective, score_sums, row_weight)
+            matrix, slope, full = _complete_information(coords, objective, score_sums, row_weight)
             outer = np.empty((0, 0))
             if are_frequency_weights is not None:
                 change = change + _penalty_scores(coords, objective, score_sums, slope, row_weight, len(change))
                 outer = _symmetrise(_sandwich(products[-1], change) / row_weight)
-            matrix = _symmetrise(matrix - unknown)
-            return cls(coords, slope / row_weight, matrix / row_weight, outer, forces / row_weight)
+            return cls(coords, slope / row_weight, _symmetrise(matrix - unknown) / row_weight, outer, full / row_weight)
 
     @property
     def is_optimal_at_bounds(self) -> bool:
@@ -111,10 +109,10 @@ class ObservedInformation:
         rows, columns = below_diagonal(d)
         for i in range(coords.n_covariances):
             first = coords.n_weights + K * d + i * n_b
-            score_sums = self.full_gradient[first : first + n_b]
-            slope = np.diag(score_sums[: low.shape[1]])
+            own = self.full_gradient[first : first + n_b]
+            slope = np.diag(own[: low.shape[1]])
             if n_b > low.shape[1]:  # in the basis, what is on the diagonal has √2 times the size of what is not
-                slope[rows, columns] = slope[columns, rows] = score_sums[d:] / math.sqrt(2)
+                slope[rows, columns] = slope[columns, rows] = own[d:] / math.sqrt(2)
             for indices, sign in (low[i] & ~high[i], -1.0), (high[i] & ~low[i], 1.0):
                 if indices.any() and np.linalg.eigvalsh(sign * slope[np.ix_(indices, indices)]).min() <= 0:
                     return False
@@ -165,9 +163,9 @@ def _assemble_component_blocks(coords: Coordinates, component_products: Array, t
     result = np.zeros((len(coords.jacobian),) * 2)
     if coords.n_weights > K:
         result[K, K] = total_weight - component_products[:, 0, 0].sum()
-    for k, score_sums in enumerate(component_products):
+    for k, products in enumerate(component_products):
         indices = np.concatenate(([k], *_jacobian_rows(coords, k)))
-        result[indices[:, None], indices] += score_sums
+        result[indices[:, None], indices] += products
     return result
 
 
@@ -176,8 +174,7 @@ def _complete_information(
 ) -> tuple[Array, Array, Array]:
     """The information (p, p) of rows with known components and cells, and the gradients (p,) and (n_all,)."""
     model, mass = coords.model, score_sums[:, 0]
-    K = model.n_components
-    n_all, p = coords.jacobian.shape
+    K, (n_all, p) = model.n_components, coords.jacobian.shape
     of_turns, of_ridge = np.zeros((p, p)), np.zeros(p)
     collect, gradient = np.zeros((n_all, n_all)), np.zeros(n_all)
     gradient[:K] = mass
@@ -279,7 +276,7 @@ def _component_scatters(coords: Coordinates, objective: Objective, score_sums: A
             rows, columns = below_diagonal(d)
             squares[rows, columns] = squares[columns, rows] = of_rows[d:]
         if prior is not None:
-            degrees += prior.degrees(model.n_components)
+            degrees += prior.dof(model.n_components)
             pulled += prior.shrinkage
             towards = coords.whiten(k, (prior.mean - model.means[k])[None])
             first = first + prior.shrinkage * towards[0]
@@ -315,28 +312,28 @@ def _sparse_product(matrix: Array, jacobian: Array) -> Array:
     return product
 
 
-def _hessian_linear(basis: Array, second: Array) -> Array:
+def _hessian_linear(basis: Array, second_sum: Array) -> Array:
     """The second derivatives of ½ Σ zᵀ exp(−B) z by the coordinates of B: ½ tr(E_b E_c S), made symmetric."""
     n_b = len(basis)
-    shifted = (basis @ second).reshape(n_b, -1)
+    shifted = (basis @ second_sum).reshape(n_b, -1)
     splits = 0.5 * shifted @ basis.reshape(n_b, -1).T  # E_c is symmetric
     return 0.5 * (splits + splits.T)
 
 
-def _hessian_rotation(second: Array, variances: Array) -> Array:
+def _hessian_rotation(second_sum: Array, variances: Array) -> Array:
     """The second derivatives of ½ Σ zᵀ exp(−B) z by the diagonal of B, and by the rotation Ω of the axes (i > j).
 
     Σ⁻¹ is e^Ω V⁻¹ e^(−t) e^(−Ω) along the axes; its terms of second order are those of ½ [Ω, [Ω, V⁻¹]] − [Ω, V⁻¹ t] +
     ½ V⁻¹ t², t = √2 times the diagonal.
     """
-    d = len(second)
+    d = len(second_sum)
     rows, columns = below_diagonal(d)
     n, roots = len(rows), np.sqrt(variances / variances.max())
-    scatter, inverse, each = second * roots[:, None] * roots, 1 / roots**2, np.arange(n)
+    scatter, inverse, each = second_sum * roots[:, None] * roots, 1 / roots**2, np.arange(n)
     turns = np.zeros((n, d, d))
     turns[each, rows, columns], turns[each, columns, rows] = 1.0, -1.0
     result = np.zeros((d + n, d + n))
-    result[np.arange(d), np.arange(d)] = np.diagonal(second)
+    result[np.arange(d), np.arange(d)] = np.diagonal(second_sum)
     crossed = np.sqrt(2) * scatter[rows, columns]
     result[d + each, rows], result[d + each, columns] = crossed * inverse[rows], -crossed * inverse[columns]
     result[:d, d:] = result[d:, :d].T

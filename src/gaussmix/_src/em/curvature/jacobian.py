@@ -59,7 +59,7 @@ def covariance_jacobian(
         is_turned, orientation = True, Across.OWN
     factors, angles, variances, blocks = _whitening_factors(model), None, None, of_diagonals
     if second is Second.FULL and is_turned and d > 1:
-        factors, variances = _axis_whitening_factors(model, is_common=orientation is Across.EQUAL)
+        factors, variances = _axis_whitening_factors(model, has_common_axes=orientation is Across.EQUAL)
         level = variances if bounds is None else _equalise_bounded_variances(variances, bounds)
         of_pairs, turns = _rotation_jacobian(level, is_free * (model.weights if n > 1 else 1.0), orientation)
         blocks = block_diagonal(of_diagonals, of_pairs)
@@ -86,11 +86,10 @@ def _diagonal_jacobian(n_covariances: int, n_features: int, volume: Across, shap
     return np.concatenate((of_volume, _expand_columns(n_covariances, orthogonal_complement(equal), shape)), axis=2)
 
 
-def _bounded_diagonal_jacobian(is_at_bound: NDArray[np.bool_]) -> Array:
+def _bounded_diagonal_jacobian(is_met: NDArray[np.bool_]) -> Array:
     """The Jacobian of diagonals (n, n_b) where some variances meet a bound: these move together, all others freely."""
-    together = is_at_bound[:, :, None] / math.sqrt(is_at_bound.sum())
-    freely = np.eye(is_at_bound.size)[:, ~is_at_bound.ravel()]
-    return np.concatenate((together, freely.reshape(*is_at_bound.shape, -1)), axis=2)
+    together = is_met[:, :, None] / math.sqrt(is_met.sum())
+    return np.concatenate((together, np.eye(is_met.size)[:, ~is_met.ravel()].reshape(*is_met.shape, -1)), axis=2)
 
 
 def _equalise_bounded_variances(variances: Array, bounds: VarianceBoundMasks) -> Array:
@@ -209,10 +208,10 @@ def _whitening_factors(model: Model) -> Array:
     return factors if isinstance(model.covariances, Dense) else factors.reshape((len(factors), -1))
 
 
-def _axis_whitening_factors(model: Model, *, is_common: bool) -> tuple[Array, Array]:
+def _axis_whitening_factors(model: Model, *, has_common_axes: bool) -> tuple[Array, Array]:
     """W_k = diag(v_k)^(−½) D_kᵀ of axes D_k, and the v_k; the axes are common or those of each component."""
     covariances = model.covariances.each
-    if is_common:
+    if has_common_axes:
         axes = common_axes(covariances)
         turned = covariances @ axes
         variances = np.einsum("kij,ij->kj", turned, axes)

@@ -145,13 +145,12 @@ class NumericalScores:
         n_rows = MAX_SCORES // (TILE_ROWS * n_values) * TILE_ROWS
         return reduce(add, map(self._sums, leaf.cut(max(n_rows, TILE_ROWS))))
 
-    def _sums(self, part: Block) -> Sums:
-        responsibilities = self.engine.responsibilities(part, self.parameters).T
+    def _sums(self, block: Block) -> Sums:
+        responsibilities = self.engine.responsibilities(block, self.parameters).T
         of_noise = [1 - responsibilities.sum(axis=0)] if self.has_noise else []
-        log_density = self.engine.log_density
-        ends = self.step_parameters
-        scores = [(log_density(part, up) - log_density(part, down)) / (2 * DIFFERENCE_STEP) for up, down in ends]
-        values, weight = np.array([*responsibilities, *of_noise, *scores]), part.weight
+        height, step = self.engine.log_density, 2 * DIFFERENCE_STEP
+        scores = [(height(block, up) - height(block, down)) / step for up, down in self.step_parameters]
+        values, weight = np.array([*responsibilities, *of_noise, *scores]), block.weight
         return Sums(weighted_gram(self.engine, values, each) for each in [weight, weight**2][: 1 + self.has_squares])
 
 

@@ -89,9 +89,8 @@ class CoreRuns:
             MAX_CALL_SECONDS, settings.prior, (self.is_incomplete, block.error), self._n_threads, log_volume,
         )  # fmt: skip
         whitening = _make_whitening(structure, factors, log_abs_det, means.shape[1]) if log_likelihood.size else None
-        of_steps = log_likelihood.tolist()
-        values = of_steps if settings.prior is None else objective.tolist()
-        return RunHistory(weights, means, covariances, whitening, of_steps, values)
+        objective = log_likelihood if settings.prior is None else objective
+        return RunHistory(weights, means, covariances, whitening, log_likelihood.tolist(), objective.tolist())
 
     def fit_many(self, groups: RowGroups, settings: FitSettings) -> GroupFits | None:
         structure, start, em = settings.structure, settings.start, settings.em_settings
@@ -119,8 +118,7 @@ class CoreRuns:
         weights, means, covariances, factors, log_abs_det, ridge = result[:6]
         n_steps, converged, log_likelihood, objective = result[6:]
         objective = log_likelihood if em.prior is None else objective
-        whitening = None
-        if len(n_steps) == len(groups.n_rows) == 1 and n_steps[0] >= 0:
-            whitening = _make_whitening(structure, factors[0], log_abs_det[0], groups.rows.shape[1])
+        has_one, d = len(n_steps) == len(groups.n_rows) == 1 and n_steps[0] >= 0, groups.rows.shape[1]
+        whitening = _make_whitening(structure, factors[0], log_abs_det[0], d) if has_one else None
         fits = GroupFits(weights, means, covariances, ridge, n_steps, converged, log_likelihood, objective, whitening)
         return fits if isinstance(suited, slice) else fits.place_among_groups(suited, len(groups.n_rows))

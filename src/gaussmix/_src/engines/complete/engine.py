@@ -234,14 +234,14 @@ class CompleteEngine(CoreRuns):
         return correct_distant_rows(best, block, parameters, self.log_density)
 
     def draw(
-        self, n_rows: int, cumulative: Array, means: Array, whitening: Whitening, key: int
+        self, n_rows: int, cumulative_weights: Array, means: Array, whitening: Whitening, random_key: int
     ) -> tuple[Array, NDArray[np.int64]]:
         rows, labels = np.empty((n_rows, means.shape[1])), np.empty(n_rows, np.int64)
         is_triangular = whitening.factor_shape is FactorShape.TRIANGULAR
         factors = np.ascontiguousarray(whitening.factors) if is_triangular else repeat_factors(whitening, len(means))
         native_target().draw(
-            np.ascontiguousarray(cumulative), np.ascontiguousarray(means), int(whitening.factor_shape), factors, key,
-            rows, labels, self._n_threads,
+            np.ascontiguousarray(cumulative_weights), np.ascontiguousarray(means), int(whitening.factor_shape), factors,
+            random_key, rows, labels, self._n_threads,
         )  # fmt: skip
         return rows, labels
 

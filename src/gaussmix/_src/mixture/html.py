@@ -108,7 +108,7 @@ def ellipse_of(covariance: Array) -> tuple[float, float, float]:
     variances, directions = np.linalg.eigh(covariance)  # ascending
     shorter, longer = np.sqrt(np.maximum(variances, 0.0)).tolist()
     east, north = directions[:, 1]
-    return longer, shorter, float(np.dof(np.arctan2(north, east)))
+    return longer, shorter, float(np.degrees(np.arctan2(north, east)))
 
 
 def _ellipses(mixture: MixtureBase, drawn: Indices) -> tuple[str, str]:

@@ -251,7 +251,7 @@ class BirthMergeMoves:
     def merge_sums(
         self, source: Source, posterior: VariationalPosterior, pairs: Indices, candidates: Indices
     ) -> tuple[Array, Array]:
-        """What `survey` sums, nats."""
+        """The sums of `merges.merge_sums` over a source, nats."""
         engine, parameters, unit = self.engine, posterior.e_step_parameters, self.objective.weight_unit
         of_leaf = partial(merge_sums, engine=engine, parameters=parameters, pairs=pairs, candidates=candidates)
         entropy, left = source.sum_of(of_leaf)

@@ -30,9 +30,9 @@ class StudentMixture:
     weights : (n_components,), which sum to 1.
     means : (n_components, n_features), data units.
     covariances : C_k, data units².
-    factor : f_k, (n_components,).
+    scale_factors : f_k, (n_components,).
     df : degrees of freedom, (n_components,).
-    is_product : whether features are independent within a component.
+    has_independent_features : whether features are independent within a component.
     """
 
     weights: Array

@@ -40,8 +40,8 @@ class FreeWeightGroup:
     Parameters
     ----------
     members : their indices among the weights; the background has the last index.
-    columns : of the Jacobian.
-    has_prior : whether a prior of weights is about them.
+    jacobian_columns : of the Jacobian.
+    has_weight_prior : whether a prior of weights is about them.
     """
 
     members: Indices
@@ -56,14 +56,14 @@ class Coordinates:
     Parameters
     ----------
     model : at θ = 0.
-    groups : of the weights.
+    weight_groups : of the weights.
     jacobian : (n_all, p), from θ to the changes of all log weights, then of a_k, then of the coordinates of B_k.
-    angles : (n_pairs, p) of each component, the rotation of its axes by θ; None if B_k is linear in θ.
-    variances : (n_components, n_features), along these axes; None if B_k is linear in θ.
-    factors : W_k = L_k⁻¹, in the form of the covariances: matrices, (…, n_features), or numbers.
+    angle_jacobian : (n_pairs, p) of each component, the rotation of its axes by θ; None if B_k is linear in θ.
+    axis_variances : (n_components, n_features), along these axes; None if B_k is linear in θ.
+    whitening_factors : W_k = L_k⁻¹, in the form of the covariances: matrices, (…, n_features), or numbers.
     loadings : how factor analysers move by the last coordinates; B_k then is `jacobian` to first order only.
-    bounds : which variances along the axes are at the lower and at the upper bound, (n, n_values) each; they have one
-        coordinate together. None if no bound is met.
+    variances_at_bounds : which variances along the axes are at the lower and at the upper bound, (n, n_values) each;
+        they have one coordinate together. None if no bound is met.
     """
 
     model: Model

@@ -45,11 +45,11 @@ class ObservedInformation:
     coordinates : θ.
     gradient : (p,).
     matrix : (p, p).
-    outer : (p, p), Σ s score scoreᵀ / Σ s where the weights count rows, so that s equal rows are one row of weight s;
-        Σ s² score scoreᵀ / Σ s where each weight belongs to one row. With the second, I⁻¹ outer I⁻¹ / Σ s is the
+    score_outer_product : (p, p), Σ s score scoreᵀ / Σ s where the weights count rows, so that s equal rows are one row
+        of weight s; Σ s² score scoreᵀ / Σ s where each weight belongs to one row. With the second, I⁻¹ M I⁻¹ / Σ s is the
         covariance of θ for either meaning: White (1982), Econometrica 50, theorem 3.2. (0, 0) if it was not
         asked for.
-    forces : (n_all,), the gradient by the numbers that the rows of the Jacobian belong to, free or not.
+    full_gradient : (n_all,), the gradient by the numbers that the rows of the Jacobian belong to, free or not.
     """
 
     coordinates: Coordinates
@@ -69,10 +69,11 @@ class ObservedInformation:
         *,
         are_frequency_weights: bool | None = True,
     ) -> ObservedInformation:
-        """Make one pass over the rows where `is_one_pass` says so, otherwise 2 p; raises `NotSmooth`.
+        """Make one pass over the rows where `has_score_formulas` says so, otherwise 2 p; raises `NotSmooth`.
 
-        `are_counts` says what row weights are, for `outer`. It costs one more pass where there are 2 p, in which each
-        row is evaluated 2 p times. With None it is not made. Of trimmed rows those count that this model keeps.
+        `are_frequency_weights` says what row weights are, for `score_outer_product`. It costs one more pass where there
+        are 2 p, in which each row is evaluated 2 p times. With None it is not made. Of trimmed rows those count that this
+        model keeps.
         """
         source = untrimmed_rows(source, engine, model)
         coords, row_weight = Coordinates.at_model(model, objective, trace), source.profile.total_weight
@@ -242,10 +243,10 @@ class _ComponentScatter:
 
     Parameters
     ----------
-    mass : the weight of the z that pull at the mean.
-    first : Σ z, (n_features,), of these.
-    second : Σ z zᵀ, (n_features, n_features), of all.
-    degrees : A.
+    mean_weight : the weight of the z that pull at the mean.
+    first_sum : Σ z, (n_features,), of these.
+    second_sum : Σ z zᵀ, (n_features, n_features), of all.
+    dof : A.
     """
 
     mean_weight: float

@@ -36,8 +36,8 @@ class LoadingJacobian:
 
     Parameters
     ----------
-    shifted : M, (n, n_features, n_factors, n_b).
-    noise : n, (n, n_features, n_b).
+    loadings : M, (n, n_features, n_factors, n_b).
+    log_noise : n, (n, n_features, n_b).
     """
 
     loadings: Array

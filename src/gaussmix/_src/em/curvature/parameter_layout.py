@@ -68,7 +68,7 @@ class ParameterLayout:
     Parameters
     ----------
     n_components, n_features : of the mixture.
-    second : the form of a covariance.
+    covariance_form : the form of a covariance.
     is_shared : whether all components have the same covariance.
     has_noise : whether there is a background.
     """
@@ -163,7 +163,7 @@ class ParameterLayout:
             first += d
         rest = coords.jacobian[first:]
         n, n_own = coords.n_covariances, (self.n_parameters - first) // coords.n_covariances
-        blocks = rest.reshape(n, len(rest) // n, coords.n_parameters)  # of which there is none if none is free
+        blocks = rest.reshape(n, len(rest) // n, coords.n_parameters)  # n_parameters is 0 if none is free
         for colour, changes in zip(colours, blocks, strict=True):
             used = np.flatnonzero(changes.any(axis=0))
             result[first : first + n_own, used] = self._covariance_changes(coords, colour, changes[:, used])
@@ -193,11 +193,11 @@ class StackedModels:
 
     Parameters
     ----------
-    like : one of them.
+    template : one of them.
     weights : (n, n_components).
-    noise : (n,), the weights of noise; zeros where there is none.
+    noise_weights : (n,), the weights of noise; zeros where there is none.
     means : (n, n_components, n_features), data units.
-    arrays : (n, …), covariances in compact form, data units².
+    covariance_arrays : (n, …), covariances in compact form, data units².
     """
 
     template: Model

@@ -46,9 +46,9 @@ class ObservedInformation:
     gradient : (p,).
     matrix : (p, p).
     score_outer_product : (p, p), Σ s score scoreᵀ / Σ s where the weights count rows, so that s equal rows are one row
-        of weight s; Σ s² score scoreᵀ / Σ s where each weight belongs to one row. With the second, I⁻¹ M I⁻¹ / Σ s is the
-        covariance of θ for either meaning: White (1982), Econometrica 50, theorem 3.2. (0, 0) if it was not
-        asked for.
+        of weight s; Σ s² score scoreᵀ / Σ s where each weight belongs to one row. With the second as M, I⁻¹ M I⁻¹ / Σ s
+        is the covariance of θ for either meaning: White (1982), Econometrica 50, theorem 3.2. (0, 0) if it was not asked
+        for.
     full_gradient : (n_all,), the gradient by the numbers that the rows of the Jacobian belong to, free or not.
     """
 
@@ -72,8 +72,8 @@ class ObservedInformation:
         """Make one pass over the rows where `has_score_formulas` says so, otherwise 2 p; raises `NotSmooth`.
 
         `are_frequency_weights` says what row weights are, for `score_outer_product`. It costs one more pass where there
-        are 2 p, in which each row is evaluated 2 p times. With None it is not made. Of trimmed rows those count that this
-        model keeps.
+        are 2 p, in which each row is evaluated 2 p times. With None it is not made. Of trimmed rows those count that
+        this model keeps.
         """
         source = untrimmed_rows(source, engine, model)
         coords, row_weight = Coordinates.at_model(model, objective, trace), source.profile.total_weight

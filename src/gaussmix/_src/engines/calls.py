@@ -177,7 +177,7 @@ class AcceptanceSettings(NamedTuple):
     long_limits_after_move: StepLimits
     min_gain: float
     promising_factor: float
-    quick_refusal_factor: float
+    quick_rejection_factor: float
     min_promised_gain: float
     max_work: float
     max_moves: int
@@ -272,7 +272,7 @@ class GroupFits(NamedTuple):
     objective: Array
     whitening: Whitening | None = None
 
-    def place_among_groups(self, indices: Indices, n_groups: int) -> GroupFits:
+    def expand_to_groups(self, indices: Indices, n_groups: int) -> GroupFits:
         """These among more groups; Python fits the others."""
         if len(indices) == n_groups:
             return self

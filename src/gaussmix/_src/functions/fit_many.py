@@ -192,7 +192,7 @@ class _GroupFits:
         if settings is None or not settings.em_settings.max_steps:
             return None
         fits = engine.fit_many(some, settings)
-        return None if fits is None else fits.place_among_groups(indices, len(self.groups.keys))
+        return None if fits is None else fits.expand_to_groups(indices, len(self.groups.keys))
 
     def is_made(self, fits: GroupFits) -> NDArray[np.bool_]:
         """Whether the core has made all of the fit of each group."""

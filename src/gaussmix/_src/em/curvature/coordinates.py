@@ -7,7 +7,6 @@ these units of its own, the information of rows with known components is the uni
 from __future__ import annotations
 
 import math
-from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
@@ -239,9 +238,7 @@ def are_bounds_equal(one: VarianceBoundMasks | None, other: VarianceBoundMasks |
     return all(np.array_equal(mine, theirs) for mine, theirs in zip(one, other, strict=True))
 
 
-def _weight_jacobian(
-    model: Model, update: WeightUpdate, lost: Collection[int]
-) -> tuple[Array, tuple[FreeWeightGroup, ...]]:
+def _weight_jacobian(model: Model, update: WeightUpdate, lost: set[int]) -> tuple[Array, tuple[FreeWeightGroup, ...]]:
     """The Jacobian of the log weights, and groups of weights with a sum of their own."""
     K, noise = model.n_components, model.noise
     columns, groups, mean_weights = list[Array](), list[FreeWeightGroup](), model.without_noise.weights

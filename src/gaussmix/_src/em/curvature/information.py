@@ -47,7 +47,7 @@ class ObservedInformation:
     matrix : (p, p).
     score_outer_product : (p, p), Σ s score scoreᵀ / Σ s where the weights count rows, so that s equal rows are one row
         of weight s; Σ s² score scoreᵀ / Σ s where each weight belongs to one row. With the second as M, I⁻¹ M I⁻¹ / Σ s
-        is the covariance of θ for either meaning: White (1982), Econometrica 50, theorem 3.2. (0, 0) if it was not asked
+        is the covariance of θ for either meaning: White (1982), Econometrica 50, theorem 3.2. (0, 0) if not asked
         for.
     full_gradient : (n_all,), the gradient by the numbers that the rows of the Jacobian belong to, free or not.
     """

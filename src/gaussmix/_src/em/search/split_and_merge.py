@@ -297,7 +297,7 @@ def acceptance_settings(
     return AcceptanceSettings(
         trial_limits=_steps(MOVE_TRIAL), long_trial_limits=_steps(LONGER_TRIAL),
         limits_after_move=_steps(AFTER_MOVE), long_limits_after_move=_steps(AFTER_MOVE_LONGER),
-        min_gain=MIN_GAIN_OF_MOVE, promising_factor=PROMISING_FACTOR, quick_refusal_factor=QUICK_FACTOR,
+        min_gain=MIN_GAIN_OF_MOVE, promising_factor=PROMISING_FACTOR, quick_rejection_factor=QUICK_FACTOR,
         min_promised_gain=MIN_PROMISE, max_work=max_work,
         max_moves=MAX_MOVES * n_components if max_moves is None else max_moves,
         patience=patience, reduced_patience=max(MIN_PATIENCE, patience // 2), n_first_moves=N_FIRST_MOVES,

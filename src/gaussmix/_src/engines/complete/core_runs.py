@@ -121,4 +121,4 @@ class CoreRuns:
         has_one, d = len(n_steps) == len(groups.n_rows) == 1 and n_steps[0] >= 0, groups.rows.shape[1]
         whitening = _make_whitening(structure, factors[0], log_abs_det[0], d) if has_one else None
         fits = GroupFits(weights, means, covariances, ridge, n_steps, converged, log_likelihood, objective, whitening)
-        return fits if isinstance(suited, slice) else fits.place_among_groups(suited, len(groups.n_rows))
+        return fits if isinstance(suited, slice) else fits.expand_to_groups(suited, len(groups.n_rows))

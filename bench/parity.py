@@ -29,7 +29,7 @@ from gaussmix._src.em.initialisation.initial import InitialMoments
 from gaussmix._src.em.objective.objective import Objective
 from gaussmix._src.em.objective.trace import final
 from gaussmix._src.em.step.loop import run_em
-from gaussmix._src.engines import choose
+from gaussmix._src.engines import complete_engine
 from gaussmix._src.families import family_named
 from gaussmix._src.model import Model
 from gaussmix._src.numerics.arrays import Array
@@ -155,7 +155,7 @@ def our_fit(reference: Reference, entry: dict[str, Any], start: Model | None = N
     """gaussmix's fit without a ridge, from mclust's start labels or from a mixture; None where it is singular."""
     rows = reference.rows
     labels = np.array(reference.values["start_labels"][str(entry["G"])], dtype=np.int32) - 1
-    source, engine = RecordingSource(rows, assignment=labels), choose(1)
+    source, engine = RecordingSource(rows, assignment=labels), complete_engine(1)
     objective = Objective(np.zeros(rows.shape[1]))
     try:
         first = InitialMoments(source, engine, entry["G"], Partition())

@@ -13,7 +13,7 @@
 namespace gaussmix {
 
 // Multiply-adds of a pass for each row, about: an exponential counts as 20. The one formula for the work of a step, also
-// for the decisions of engines/complete/visits.py.
+// for the decisions of engines/complete/row_order.py.
 double work_per_row(const Shape& shape);
 
 // Rows of a span: the fewest tiles of a list that hold 5 million multiply-adds (0.1 to 0.3 ms), and at least five, so

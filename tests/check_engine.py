@@ -60,13 +60,13 @@ def check_leaves(engine: Engine[Any], rng: np.random.Generator) -> None:
             rows[LEAF_ROWS + 7] = 1e9
         block, second = Block(0, rows, rng.random(n_rows)), Second.FULL if factor_shape > 1 else Second.TRACE
         case = EngineCase(block, parameters, MomentSpec(second, is_shared), AssignmentRule.SOFT)
-        expected, facts = _step(engine, case), _look(engine, block, case.spec)
+        expected, context = _step(engine, case), _look(engine, block, case.spec)
         for cuts in ([1], [2, 3], [1, 2, 3, 4]):
             ends = [0, *(cut * LEAF_ROWS for cut in cuts), n_rows]
             tree = Tree[BlockMoments]()
             for node in nodes(block.row_range(first, end) for first, end in pairwise(ends)):
-                tree.add(_sums(engine, replace(case, block=node), facts=facts), node.n_leaves)
-            found = engine.finish(tree.total, parameters, case.spec, facts)
+                tree.add(_sums(engine, replace(case, block=node), context=context), node.n_leaves)
+            found = engine.finish(tree.total, parameters, case.spec, context)
             _assert_same_bits(found, expected, f"{case.name}, cut at leaves {cuts}, far rows: {is_far}")
 
 
@@ -145,7 +145,7 @@ def check_far_rows(engine: Engine[Any], rng: np.random.Generator) -> None:
             rows[[7, 50], 0] = np.sqrt(distance**2 + rng.uniform(-4, 4)) / np.sqrt((nearest**2).sum(axis=1).min())
             rows[[7, 50], 1] = 0.0
             block, spec = Block(0, rows, rng.random(60)), MomentSpec(Second.FULL, is_shared)
-            state = engine.open(block, spec, 3)
+            state = engine.make_state(block, spec, 3)
             for parameters in (far, far, replace(far, means=np.array([[0.0, 0.0], rows[7], [0.0, 1.0]]))):
                 case = EngineCase(block, parameters, spec, AssignmentRule.SOFT)
                 anchor = parameters.means
@@ -220,13 +220,13 @@ def check_reproducible(make_engine: Callable[[int], Engine[Any]], rng: np.random
 
 
 def _step(engine: Engine[Any], case: EngineCase, anchor: Array | None = None) -> Moments:
-    facts = _look(engine, case.block, case.spec)
-    return engine.finish(_sums(engine, case, anchor, facts), _shared_by(case), case.spec, facts)
+    context = _look(engine, case.block, case.spec)
+    return engine.finish(_sums(engine, case, anchor, context), _shared_by(case), case.spec, context)
 
 
-def _sums(engine: Engine[Any], case: EngineCase, anchor: Array | None = None, facts: Any = None) -> BlockMoments:
-    state = engine.open(case.block, case.spec, len(case.parameters.means))
-    return engine.step(case.block, state, _shared_by(case), case.spec, case.rule, anchor, facts)
+def _sums(engine: Engine[Any], case: EngineCase, anchor: Array | None = None, context: Any = None) -> BlockMoments:
+    state = engine.make_state(case.block, case.spec, len(case.parameters.means))
+    return engine.step(case.block, state, _shared_by(case), case.spec, case.rule, anchor, context)
 
 
 def _look(engine: Engine[Any], block: Block, spec: MomentSpec) -> Any:

@@ -10,9 +10,9 @@ from common import AssignmentRule, Block, MomentSpec, Second
 from numpy.typing import NDArray
 
 from gaussmix._src.engines import joint
-from gaussmix._src.engines.base import NEGLIGIBLE_NATS, Facts
+from gaussmix._src.engines.base import NEGLIGIBLE_NATS, PassContext
 from gaussmix._src.engines.complete.distant import correct_distant_rows, distant_rows, split_block, sum_distant_rows
-from gaussmix._src.engines.randomness import Words, _counter, _uniform, label_uniforms, philox
+from gaussmix._src.engines.randomness import Words32, _philox_counter, _words_to_uniform, label_uniforms, philox
 from gaussmix._src.interfaces.block import BlockState, RowStatistics
 from gaussmix._src.interfaces.moments import BlockMoments, Moments
 from gaussmix._src.interfaces.parameters import Parameters
@@ -27,7 +27,7 @@ CHUNK_ROWS = 8_190  # rows for which arrays (n_rows, n_components) are held at o
 class OneStep:
     """What an engine says of the core's fast path if it has none: the loop in Python makes every step."""
 
-    def makes_steps(self, *arguments: object, has_background: bool = False) -> bool:
+    def supports_core_steps(self, *arguments: object, has_background: bool = False) -> bool:
         return False
 
     def fit_many(self, *arguments: object) -> None:
@@ -41,13 +41,13 @@ class ReferenceEngine(OneStep):
     n_threads = 1
 
     @property
-    def complete(self) -> ReferenceEngine:
+    def complete_engine(self) -> ReferenceEngine:
         return self
 
-    def prepare(self, profile: RowStatistics, spec: MomentSpec, spread: Callable[[], Spread]) -> Facts:
-        return Facts(profile.n_rows)
+    def prepare(self, statistics: RowStatistics, spec: MomentSpec, find_spread: Callable[[], Spread]) -> PassContext:
+        return PassContext(statistics.n_rows)
 
-    def open(self, block: Block, spec: MomentSpec, n_components: int) -> BlockState:
+    def make_state(self, block: Block, spec: MomentSpec, n_components: int) -> BlockState:
         return BlockState(n_components)
 
     def step(
@@ -58,7 +58,7 @@ class ReferenceEngine(OneStep):
         spec: MomentSpec,
         rule: AssignmentRule = AssignmentRule.SOFT,
         anchor: Array | None = None,
-        facts: Facts | None = None,
+        context: PassContext | None = None,
     ) -> BlockMoments:
         if anchor is None:
             anchor = np.zeros((state.n_components, block.rows.shape[1])) if parameters is None else parameters.means
@@ -88,7 +88,7 @@ class ReferenceEngine(OneStep):
         return total
 
     def finish(
-        self, sums: BlockMoments, parameters: Parameters | None, spec: MomentSpec, facts: Facts | None = None
+        self, sums: BlockMoments, parameters: Parameters | None, spec: MomentSpec, context: PassContext | None = None
     ) -> Moments:
         return Moments.from_sums(sums)
 
@@ -144,7 +144,7 @@ def _share(
     if parameters is None:
         assert block.assignment is not None
         return joint.one_hot(block.assignment, n_components), np.zeros(block.n_rows), np.zeros(block.n_rows)
-    log_joint = joint.with_background(_log_joint(block, parameters), block, parameters)
+    log_joint = joint.add_background_column(_log_joint(block, parameters), block, parameters)
     if rule is AssignmentRule.HARD:
         shared, log_density = joint.one_hot(log_joint.argmax(axis=1), log_joint.shape[1]), log_joint.max(axis=1)
     else:
@@ -199,15 +199,15 @@ def standard_normals(key: int, first: int, last: int, n_features: int) -> Array:
     rows = np.arange(first, last, dtype=np.uint64)
     normals = np.empty((last - first, n_features + n_features % 2))
     for i in range(0, n_features, 2):
-        normals[:, i : i + 2] = box_muller(philox(_counter(rows, i // 2, 0), key))
+        normals[:, i : i + 2] = box_muller(philox(_philox_counter(rows, i // 2, 0), key))
     return normals[:, :n_features]
 
 
-def box_muller(words: tuple[Words, Words, Words, Words]) -> Array:
+def box_muller(words: tuple[Words32, Words32, Words32, Words32]) -> Array:
     """√(−2 log u) (cos 2πv, sin 2πv) of u in (0, 1] and v in [0, 1), (…, 2); Box & Muller (1958), AMS 29."""
     a, b, c, d = words
-    radius = np.sqrt(-2.0 * np.log(_uniform(a, b) + 2.0**-53))
-    turns = 4.0 * _uniform(c, d)  # in quarter turns; subtracting whole ones is exact
+    radius = np.sqrt(-2.0 * np.log(_words_to_uniform(a, b) + 2.0**-53))
+    turns = 4.0 * _words_to_uniform(c, d)  # in quarter turns; subtracting whole ones is exact
     quarter = np.rint(turns)
     angle = np.pi / 2 * (turns - quarter)
     cosine, sine = np.cos(angle), np.sin(angle)

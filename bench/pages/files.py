@@ -27,7 +27,7 @@ from pyarrow import parquet
 from bench.pages.base import Page, parser_of, seconds_of
 from gaussmix import GaussianMixture, Mixture
 from gaussmix._src.em.step.accumulate import StepTask
-from gaussmix._src.engines import choose
+from gaussmix._src.engines import complete_engine
 from gaussmix._src.interfaces.block import RowStatistics
 from gaussmix._src.sources.array import ArraySource
 from gaussmix._src.sources.opening import open
@@ -70,8 +70,8 @@ def write_files(folder: Path, n_rows: int) -> dict[str, Path]:
 
 def step(source: Source, n_jobs: int) -> Callable[[], object]:
     """One step of EM over a source."""
-    model = mixture()._model
-    task = StepTask(choose(n_jobs), N_COMPONENTS, model.parameters, model.family.moment_spec(None), anchor=model.means)
+    model, engine = mixture()._model, complete_engine(n_jobs)
+    task = StepTask(engine, N_COMPONENTS, model.parameters, model.family.moment_spec(None), anchor=model.means)
     return lambda: task.over(source)
 
 

@@ -468,7 +468,7 @@ private:
         return chosen;
     }
 
-    // Pairs whose merge would raise the bound if it did not lose Σ r log r: `merges` of em/bayes/bound_moves.py.
+    // Pairs whose merge would raise the bound if it did not lose Σ r log r: `find_merges` of em/bayes/birth_merge_moves.py.
     std::vector<Merge> promising(const Mixture& after) {
         const Index n = size(after);
         Values mass = room(n), dof = room(n), log_dets = room(n), unused = room(n), of_one = room(n);
@@ -539,7 +539,7 @@ private:
         return pairs;
     }
 
-    // Takes Σ r log r from the gains of pairs: `Survey` of em/bayes/bound_moves.py.
+    // Takes Σ r log r from the gains of pairs: `Survey` of em/bayes/birth_merge_moves.py.
     void survey(const Mixture& model, std::vector<Merge>& merges) const {
         const Index n = size(model);
         Mixture before = model;

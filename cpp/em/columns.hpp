@@ -1,5 +1,5 @@
 // Variational Bayes of one feature whose components have variances of their own: births, merges and deletions with EM
-// between them, on few rows. em/bayes/bound_moves.py makes such moves in all structures, and on all rows.
+// between them, on few rows. em/bayes/birth_merge_moves.py makes such moves in all structures, and on all rows.
 // The two differ:
 // - There, halves come from up to 100 rows, and up to 100 others judge them. Here they come from up to 400, and none judges.
 // - Here, two more cuts are tried: the rows near the mean, or the heaviest row, from the others.

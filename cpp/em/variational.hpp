@@ -1,5 +1,5 @@
-// Variational Bayes: the E-step's scale and the divergence of a posterior. em/bayes/approximation.py and em/priors/posterior.py say the
-// same at length; numerics/elementary.py calls the gamma functions.
+// Variational Bayes: the E-step's scale and the divergence of a posterior. em/bayes/variational_posterior.py and
+// em/priors/posterior.py say the same at length; numerics/elementary.py calls the gamma functions.
 #pragma once
 #include "families/algebra.hpp"
 #include "families/volume.hpp"

@@ -279,9 +279,10 @@ def test_callbacks_follow_the_bound_and_may_end_the_fit(three, capsys) -> None:
     steps: list = []
     found = BayesianGaussianMixture(8, random_state=0, callbacks=[steps.append], verbose=2).fit(three)
     assert [step.iteration for step in steps] == [*range(1, found.n_iter_ + 1)]
-    posterior = replace(found._approximation, mass=steps[-2].mixture.weights * len(three))
+    posterior = replace(found._approximation, counts=steps[-2].mixture.weights * len(three))
     before = replace(posterior, means=steps[-2].mixture.means, covariances=steps[-2].mixture._model.covariances)
-    assert len(three) * steps[-1].log_likelihood - before.divergence == pytest.approx(found.lower_bound_, rel=1e-12)
+    bound = len(three) * steps[-1].log_likelihood - before.divergence_from_prior
+    assert bound == pytest.approx(found.lower_bound_, rel=1e-12)
     assert f"lower bound {found.lower_bound_:.5f}." in capsys.readouterr().out
     ended = BayesianGaussianMixture(8, random_state=0, callbacks=[lambda step: True]).fit(three)
     assert ended.outcome_.reason == "A callback ended the fit."

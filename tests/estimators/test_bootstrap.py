@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from gaussmix import FAMILIES, GaussianMixture, Mixture, Restrictions
-from gaussmix._src.em.curvature.natural import NaturalScale, Stacked
+from gaussmix._src.em.curvature.parameter_layout import ParameterLayout, StackedModels
 from gaussmix._src.em.step import one_call
 from gaussmix._src.fit.after import bootstrap as module
 from gaussmix._src.fit.after.bootstrap import RESAMPLING_KINDS, _ComponentMatcher
@@ -74,8 +74,8 @@ def test_a_refit_to_the_rows_themselves_is_the_fit(case, monkeypatch):
     assert np.isfinite(drawn.draws).all()
     monkeypatch.setattr(module, "_draw_row_weights", lambda how, collect, n, *_: np.repeat(collect[None], n, axis=0))
     found = gm.bootstrap(X, 2, **how)
-    scale = NaturalScale.at_model(gm.mixture_._model)
-    np.testing.assert_allclose(found.params, scale.values(gm.mixture_._model), rtol=1e-3, atol=1e-3)
+    scale = ParameterLayout.at_model(gm.mixture_._model)
+    np.testing.assert_allclose(found.params, scale.to_vector(gm.mixture_._model), rtol=1e-3, atol=1e-3)
     np.testing.assert_allclose(found.draws, np.tile(found.params, (2, 1)), rtol=2e-4, atol=2e-4)
 
 
@@ -84,18 +84,19 @@ def test_components_are_found_again_by_their_rows():
     model = fitted(X, n_components=3).mixture_._model
     problem = fitted(X, n_components=3)._inference_problem(X, None, None, None)
     orders = [[0, 1, 2], [2, 0, 1], [1, 0, 2]]
-    found = Stacked.from_models([model.take(order) for order in orders])
+    found = StackedModels.from_models([model.take(order) for order in orders])
     back, similarity = _ComponentMatcher.from_model(problem, model).match_components(found)
     np.testing.assert_allclose(similarity, 1)
-    np.testing.assert_array_equal(found.values(back), np.tile(NaturalScale.at_model(model).values(model), (3, 1)))
+    vector = ParameterLayout.at_model(model).to_vector(model)
+    np.testing.assert_array_equal(found.to_vectors(back), np.tile(vector, (3, 1)))
 
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_draws_are_mixtures_again(family):
     X = rows()
     model = fitted(X, covariance_type=family, noise=True, tol=1e-3).mixture_._model
-    scale = NaturalScale.at_model(model)
-    again = scale.model(scale.values(model), model)
+    scale = ParameterLayout.at_model(model)
+    again = scale.to_model(scale.to_vector(model), model)
     np.testing.assert_allclose(again.covariances.dense(), model.covariances.dense())
     np.testing.assert_array_equal(again.means, model.means)
     assert Mixture._from_model(again).noise.weight == model.noise.weight

@@ -41,7 +41,7 @@ def path(tmp_path):
 @pytest.fixture
 def stop_at(monkeypatch):
     """Let fits stop after so many states; None lets them go on to their end. The core makes few steps in a call."""
-    monkeypatch.setattr("gaussmix._src.engines.complete.run.MAX_CALL_SECONDS", 0.0)
+    monkeypatch.setattr("gaussmix._src.engines.complete.core_runs.MAX_CALL_SECONDS", 0.0)
     noted = checkpoints.Checkpoint._record_states
 
     def set_limit(n_states):

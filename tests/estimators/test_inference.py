@@ -10,7 +10,7 @@ from scipy.stats import multivariate_normal, norm
 
 import gaussmix
 from gaussmix import FAMILIES, Bootstrap, Dirichlet, GaussianMixture, Inference, Mixture, Noise, Restrictions
-from gaussmix._src.em.curvature.natural import NaturalScale
+from gaussmix._src.em.curvature.parameter_layout import ParameterLayout
 from gaussmix._src.fit.after import bootstrap
 from gaussmix._src.fit.after.inference import INFORMATION_KINDS, ObjectiveMaximiser
 from gaussmix._src.interfaces.moment_spec import Second
@@ -31,7 +31,7 @@ def fitted(X=None, weight=None, **parameters):
 
 def row_heights(X, mixture):
     """log p of each row by the parameters but the last weight, with SciPy's densities."""
-    scale = NaturalScale.at_model(mixture._model)
+    scale = ParameterLayout.at_model(mixture._model)
     first = scale.n_components + scale.n_components * D
 
     def heights(params):
@@ -176,9 +176,8 @@ def test_it_goes_on_to_the_maximum(parameters):
     found = early.inference(X, kind="sandwich")
     np.testing.assert_allclose(found.params, late.params, atol=1e-5 * late.bse.max())
     np.testing.assert_allclose(found.bse, late.bse, rtol=1e-4)
-    moved = (
-        np.abs(NaturalScale.at_model(early.mixture_._model).values(early.mixture_._model) - found.params) / found.bse
-    )
+    model = early.mixture_._model
+    moved = np.abs(ParameterLayout.at_model(model).to_vector(model) - found.params) / found.bse
     assert any("of the maximum" in note for note in found.notes) == (moved.max() > 0.05)
     assert late.notes == tuple(note for note in found.notes if "noise" in note or "prior" in note)
     assert any("prior moves" in note for note in late.notes) == (parameters.get("prior") == "default")
@@ -250,7 +249,7 @@ def test_a_negative_variance_is_0_within_rounding_and_unknown_beyond(part, monke
 
     def rounded(*given, **named):
         found = at_fit(*given, **named)
-        return replace(found, outer=-part * found.matrix)
+        return replace(found, score_outer_product=-part * found.matrix)
 
     monkeypatch.setattr(ObjectiveMaximiser, "compute_information", rounded)
     found = gm.inference(rows(), kind="sandwich")

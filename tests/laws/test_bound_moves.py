@@ -13,12 +13,12 @@ from scipy.stats import multivariate_normal
 from sklearn.base import clone
 
 from gaussmix import FAMILIES, BayesianGaussianMixture
-from gaussmix._src.em.bayes import births, bound_moves
-from gaussmix._src.em.bayes.approximation import GaussWishart
-from gaussmix._src.em.bayes.births import Births
-from gaussmix._src.em.bayes.bound_moves import BoundMoves, Change, EvaluatedModel
-from gaussmix._src.em.bayes.merges import deletions
-from gaussmix._src.em.bayes.variational import Variational
+from gaussmix._src.em.bayes import birth_merge_moves, births
+from gaussmix._src.em.bayes.birth_merge_moves import BirthMergeMoves, EvaluatedModel, PrunedModel
+from gaussmix._src.em.bayes.births import BirthProposals
+from gaussmix._src.em.bayes.merges import deletion_gains
+from gaussmix._src.em.bayes.variational import VariationalObjective
+from gaussmix._src.em.bayes.variational_posterior import GaussWishartPrior
 from gaussmix._src.em.initialisation.condensed import condensed
 from gaussmix._src.em.initialisation.initial import InitialMoments
 from gaussmix._src.em.initialisation.sample import distinct_rows
@@ -51,14 +51,15 @@ def moves_of(rows, family, engine, weights, shares, row_weight=None, unit=1.0):
     """The moves of a posterior, and the model after an M-step from responsibilities."""
     covariance = np.cov(rows.T)
     scale = {Second.FULL: covariance, Second.DIAGONAL: np.diag(covariance), Second.TRACE: np.array(covariance[0, 0])}
-    prior = GaussWishart(family, weights, rows.mean(axis=0), 1.0, 2.0, scale[family.kind.second])
+    prior = GaussWishartPrior(family, weights, rows.mean(axis=0), 1.0, 2.0, scale[family.kind.second])
     source = ArraySource(rows, row_weight)
     total = unit * source.row_totals.total_weight
-    objective = Variational(np.zeros(2), prior.conjugate(unit), packed_prior=prior, row_weight=total, unit=unit)
+    of_prior = {"prior": prior.scaled_conjugate(unit), "gauss_wishart": prior}
+    objective = VariationalObjective(np.zeros(2), **of_prior, total_weight=total, weight_unit=unit)
     given = ArraySource(rows, row_weight, assignment=shares)
     model = InitialMoments(given, engine, shares.shape[1], Partition()).model(family, objective)
     rng = np.random.default_rng(0)
-    return BoundMoves(source, engine, objective, distinct_rows(source), 6, rng, lambda: False), model
+    return BirthMergeMoves(source, engine, objective, distinct_rows(source), 6, rng, lambda: False), model
 
 
 def quarters(rows):
@@ -75,11 +76,11 @@ def quarters(rows):
 def test_halves_of_a_cluster_merge_again(rows, family, engine, weights) -> None:
     moves, model = moves_of(rows, family, engine, weights, quarters(rows))
     state = moves.evaluate(model)
-    changes = list(moves.changes(state))
-    assert (0, 1) in changes[0].pairs
-    assert all(2 not in pair or 3 in pair for change in changes for pair in change.pairs)
+    changes = list(moves.propose_pruned_models(state))
+    assert (0, 1) in changes[0].merged_pairs
+    assert all(2 not in pair or 3 in pair for change in changes for pair in change.merged_pairs)
     assert moves.evaluate(changes[0].model).bound > state.bound
-    found = moves.improve(model)
+    found = moves.apply_moves(model)
     assert found is not None
     np.testing.assert_allclose(found.weights, [0.6, 0.4], atol=0.01)
 
@@ -91,11 +92,11 @@ def test_a_deletion_gains_at_least_what_it_promises(rows, family, engine) -> Non
     shares[:120, 0] = shares[120:, 1] = 0.97
     shares[:, 2] = 0.03
     moves, model = moves_of(rows, family, engine, DirichletWeights(0.5, 3), shares)
-    before = moves.objective.approximation(model)
+    before = moves.objective.variational_posterior(model)
     state, small = moves.evaluate(model), np.array([2])
-    left = moves.survey(moves.source, before, np.empty((0, 2), dtype=np.intp), small)[1]
-    promise = deletions(before, moves.objective.approximation(state.following).mass, small, left)[0]
-    without = moves.evaluate(moves.objective.model(before.take([0, 1])))
+    left = moves.merge_sums(moves.source, before, np.empty((0, 2), dtype=np.intp), small)[1]
+    promise = deletion_gains(before, moves.objective.variational_posterior(state.next_model).counts, small, left)[0]
+    without = moves.evaluate(moves.objective.to_model(before.take([0, 1])))
     assert promise > 0
     rounding = 1e-2 if family.is_shared else 1e-9  # the posterior of a shared covariance has fewer rows then
     assert promise - rounding < without.bound - state.bound < promise + 3.0
@@ -119,12 +120,12 @@ def test_rows_of_weight_0_keep_no_component(seed) -> None:
 def test_what_lowers_the_bound_is_refused(rows, family, engine, monkeypatch) -> None:
     shares = np.repeat(np.eye(2), [120, 80], axis=0)
     moves, model = moves_of(rows, family, engine, StickWeights(1.0), shares)
-    alone = moves.objective.model(moves.objective.approximation(model).take([0]))
-    worse = Change(alone, np.array([0]), [(0, 1)])
-    monkeypatch.setattr(BoundMoves, "changes", lambda moves, state: iter([worse]))
-    q = moves.objective.approximation(alone)
-    monkeypatch.setattr(Births, "split", lambda births, q_before, labels, chosen: (q, np.array([-1])))
-    assert moves.improve(model) is None
+    alone = moves.objective.to_model(moves.objective.variational_posterior(model).take([0]))
+    worse = PrunedModel(alone, np.array([0]), [(0, 1)])
+    monkeypatch.setattr(BirthMergeMoves, "propose_pruned_models", lambda moves, state: iter([worse]))
+    q = moves.objective.variational_posterior(alone)
+    monkeypatch.setattr(BirthProposals, "split_components", lambda *_: (q, np.array([-1])))
+    assert moves.apply_moves(model) is None
 
 
 @pytest.mark.parametrize(("lost", "pairs", "is_made"), [(5e-4, [], True), (2e-3, [], False), (5e-4, [(0, 1)], False)])
@@ -132,9 +133,10 @@ def test_a_deletion_may_lower_the_bound_by_next_to_nothing(rows, engine, monkeyp
     shares = np.repeat(np.eye(2), [120, 80], axis=0)
     moves, model = moves_of(rows, FAMILIES["full"], engine, StickWeights(1.0), shares)
     state = moves.evaluate(model)
-    alone = moves.objective.model(moves.objective.approximation(model).take([0]))
-    monkeypatch.setattr(BoundMoves, "changes", lambda moves, state: iter([Change(alone, np.array([0]), pairs)]))
-    monkeypatch.setattr(BoundMoves, "evaluate", lambda moves, model: EvaluatedModel(model, state.bound - lost, model))
+    alone = moves.objective.to_model(moves.objective.variational_posterior(model).take([0]))
+    pruned = PrunedModel(alone, np.array([0]), pairs)
+    monkeypatch.setattr(BirthMergeMoves, "propose_pruned_models", lambda *_: iter([pruned]))
+    monkeypatch.setattr(BirthMergeMoves, "evaluate", lambda _, model: EvaluatedModel(model, state.bound - lost, model))
     found = moves._prune(state, np.zeros(2, dtype=np.int8), np.full(2, -1))[0].model
     assert (found is alone) == is_made
 
@@ -147,27 +149,28 @@ def test_a_column_settles_where_em_and_moves_raise_the_bound_no_more(family, wei
     rows = np.concatenate([rng.normal(place, spread, (size, 1)) for place, spread, size in parts])
     few = condensed(distinct_rows(ArraySource(rows)))
     scale = rows.var(axis=0).reshape(family.shape(1, 1)[1:])
-    prior = GaussWishart(family, weights, rows.mean(axis=0), 1.0, 2.0, scale)
+    prior = GaussWishartPrior(family, weights, rows.mean(axis=0), 1.0, 2.0, scale)
     source = ArraySource(few.rows, few.weight / 4.0)
-    objective = Variational(np.zeros(1), prior.conjugate(4.0), packed_prior=prior, row_weight=6060.0, unit=4.0)
+    of_prior = {"prior": prior.scaled_conjugate(4.0), "gauss_wishart": prior}
+    objective = VariationalObjective(np.zeros(1), **of_prior, total_weight=6060.0, weight_unit=4.0)
     given = ArraySource(few.rows, few.weight / 4.0, assignment=np.ones((len(few.rows), 1)))
     start = InitialMoments(given, engine, 1, Partition()).model(family, objective)
     sample = replace(few, weight=few.weight / 4.0)
     of_moves = source, engine, objective, sample
-    moves = BoundMoves(*of_moves, 8, np.random.default_rng(0), lambda: False)
+    moves = BirthMergeMoves(*of_moves, 8, np.random.default_rng(0), lambda: False)
     found = moves.improve_column(start, sample, Stopping(1e-8, 1000))
     assert found is not None
     model, bound = found
     most = model.n_components  # other cuts may find other births
-    moves = BoundMoves(*of_moves, most, np.random.default_rng(0), lambda: False)
+    moves = BirthMergeMoves(*of_moves, most, np.random.default_rng(0), lambda: False)
     assert moves.evaluate(model).bound == pytest.approx(bound, rel=1e-13)
     assert model.n_components > 3
     np.testing.assert_allclose([6060 * model.weights.min(), 6060 * model.weights.max()], [60, 3000], atol=90)
     end = final(run_em(source, Stepwise(engine), model, objective, Stopping(1e-8, 100)))
     assert 6060.0 * end.trace.last - bound < 1e-3
-    after = moves.improve(end.model)
+    after = moves.apply_moves(end.model)
     assert after is None or moves.evaluate(after).bound - bound < 2e-2
-    moves = BoundMoves(*of_moves, 8, np.random.default_rng(0), lambda: False)
+    moves = BirthMergeMoves(*of_moves, 8, np.random.default_rng(0), lambda: False)
     late = moves.improve_column(start, sample, Stopping(1e-8, 1000, deadline=0.0))
     assert late is not None
     assert late[0].n_components == 1
@@ -179,10 +182,10 @@ def test_a_column_settles_where_em_and_moves_raise_the_bound_no_more(family, wei
 def test_a_component_that_a_column_hardly_needs_is_deleted(share, engine) -> None:
     """By the core, which judges every deletion; the farther a component is from its one row, the less it adds."""
     source, family = ArraySource(np.append(np.linspace(-2.0, 2.0, 200), 8.0)[:, None]), FAMILIES["diag"]
-    packed_prior = GaussWishart(family, StickWeights(0.5), np.zeros(1), 0.01, 1.0, np.ones(1))
-    objective = Variational(np.zeros(1), packed_prior.conjugate(), packed_prior=packed_prior, row_weight=201.0)
+    prior = GaussWishartPrior(family, StickWeights(0.5), np.zeros(1), 0.01, 1.0, np.ones(1))
+    objective = VariationalObjective(np.zeros(1), prior.conjugate, gauss_wishart=prior, total_weight=201.0)
     sample, rng = distinct_rows(source), np.random.default_rng(0)
-    moves = BoundMoves(source, engine, objective, sample, 1, rng, lambda: False)
+    moves = BirthMergeMoves(source, engine, objective, sample, 1, rng, lambda: False)
 
     def model(*places: float) -> Model:
         n = len(places)
@@ -202,7 +205,7 @@ def test_weights_in_another_unit_make_the_same_moves(rows, family, engine) -> No
     plain, model = moves_of(rows, family, engine, StickWeights(0.5), quarters(rows), weights)
     reduced, other = moves_of(rows, family, engine, StickWeights(0.5), quarters(rows), weights / 4, 4.0)
     assert reduced.evaluate(other).bound == pytest.approx(plain.evaluate(model).bound, rel=1e-12)
-    one, two = plain.improve(model), reduced.improve(other)
+    one, two = plain.apply_moves(model), reduced.apply_moves(other)
     assert one is not None
     assert two is not None
     np.testing.assert_allclose(one.means, two.means, rtol=1e-9)
@@ -228,16 +231,16 @@ def test_births_begin_where_clusters_overlap_and_where_features_are_many(n_rows,
 def test_halves_share_the_rows_of_their_component(rows, family, engine) -> None:
     """At the start of EM they have its mass, and nearly its mean."""
     moves, model = moves_of(rows, family, engine, StickWeights(0.5), np.repeat([[0.6, 0.4]], 200, axis=0))
-    q = moves.objective.approximation(model)
-    births, labels = Births(moves.sample, np.random.default_rng(0)), np.zeros(200, dtype=np.int64)
-    born = births.split(q, labels, np.array([0, 1]))  # the second is nobody's likeliest component
+    q = moves.objective.variational_posterior(model)
+    births, labels = BirthProposals(moves.sample, np.random.default_rng(0)), np.zeros(200, dtype=np.int64)
+    born = births.split_components(q, labels, np.array([0, 1]))  # the second is nobody's likeliest component
     assert born is not None
     after, parents = born
     np.testing.assert_array_equal(parents, [0, -1, 0])
-    assert after.mass[[0, 2]].sum() == pytest.approx(q.mass[0])
-    assert after.mass[1] == q.mass[1]
-    np.testing.assert_allclose(after.mass[[0, 2]] @ after.means[[0, 2]] / q.mass[0], rows.mean(axis=0), atol=0.5)
-    assert np.sort(after.mass[[0, 2]] / q.mass[0]) == pytest.approx([0.4, 0.6], abs=0.02)
+    assert after.counts[[0, 2]].sum() == pytest.approx(q.counts[0])
+    assert after.counts[1] == q.counts[1]
+    np.testing.assert_allclose(after.counts[[0, 2]] @ after.means[[0, 2]] / q.counts[0], rows.mean(axis=0), atol=0.5)
+    assert np.sort(after.counts[[0, 2]] / q.counts[0]) == pytest.approx([0.4, 0.6], abs=0.02)
 
 
 def test_parts_of_the_rows_are_only_a_start(rng, monkeypatch) -> None:
@@ -250,7 +253,7 @@ def test_parts_of_the_rows_are_only_a_start(rng, monkeypatch) -> None:
         return over(task, source)
 
     monkeypatch.setattr(StepTask, "over", counted)
-    monkeypatch.setattr(bound_moves, "SURVEY_ROWS", 500)
+    monkeypatch.setattr(birth_merge_moves, "MAX_ESTIMATION_ROWS", 500)
     monkeypatch.setattr(fast_path, "LEAF_ROWS", 100)  # so that each step of EM is a pass
     found = []
     for least in (1000, 10**9):
@@ -266,13 +269,13 @@ def test_a_component_without_halves_is_cut_again_from_all_rows_alone(monkeypatch
     """Parts have about 2,500 and 10,000 of the rows. On the first, halves of one of three clusters are refused."""
     monkeypatch.setattr(problem, "MIN_SUBSAMPLE_VALUES", 2**12)
     rng, tries = np.random.default_rng(0), []
-    born = Births.split
+    born = BirthProposals.split_components
 
     def counted(births, q, labels, chosen):
         tries.append((len(births.sample.rows), len(chosen)))
         return born(births, q, labels, chosen)
 
-    monkeypatch.setattr(Births, "split", counted)
+    monkeypatch.setattr(BirthProposals, "split_components", counted)
     rows = rng.normal(size=(40_000, 2)) + 20.0 * rng.integers(3, size=(40_000, 1))
     found = BayesianGaussianMixture(12, random_state=0).fit(rows)
     assert (found.mass_ > 0).sum() == 3
@@ -371,6 +374,6 @@ def test_a_constant_feature_is_no_axis_of_halves(rng):
     """Only rounding differs in it, and one standard deviation of the sample is rounding too."""
     rows, weight = rng.normal(size=(333, 40)), np.ones(333)
     rows[:, 7] = 1234.5
-    scale = Births(DistinctRows(rows, weight), rng)._scale
-    assert np.abs(births._along_axes(rows, weight, 8, scale)[0]).max() < 10
-    assert len(births._units(rows, weight / 333, scale)) == 1
+    scale = BirthProposals(DistinctRows(rows, weight), rng)._feature_scale
+    assert np.abs(births._project_on_axes(rows, weight, 8, scale)[0]).max() < 10
+    assert len(births._candidate_scales(rows, weight / 333, scale)) == 1

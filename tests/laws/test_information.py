@@ -11,9 +11,9 @@ import pytest
 from common import ArraySource, Model, Objective, Stopping, Trace, checked, final, run_em
 
 from gaussmix import FAMILIES, Dirichlet, FactorAnalyzer, Full, GaussianMixture, NormalInverseWishart, Restrictions
-from gaussmix._src.em.curvature.certificate import OptimalityCertificate, is_cheap
+from gaussmix._src.em.curvature.certificate import OptimalityCertificate, is_certificate_cheap
 from gaussmix._src.em.curvature.certify import find_certificate
-from gaussmix._src.em.curvature.information import Information
+from gaussmix._src.em.curvature.information import ObservedInformation
 from gaussmix._src.engines.complete.engine import CompleteEngine
 from gaussmix._src.fit.fit import fit
 
@@ -40,14 +40,14 @@ def begun(rows=None, n_steps=1, weight=None, labels=None, error=None, **paramete
 
 
 def information_of(problem, run, **how):
-    return Information.at_model(run.model, problem.objective, run.trace, problem.source, problem.engine, **how)
+    return ObservedInformation.at_model(run.model, problem.objective, run.trace, problem.source, problem.engine, **how)
 
 
 def heights(problem, run):
     """The objective of each row at any model, with the ridge as a prior that counts for the masses of the run."""
     whole, objective, n_components = problem.source.whole, problem.objective, run.model.n_components
     shares, prior = problem.engine.responsibilities(whole, run.model.parameters), getattr(objective, "prior", None)
-    degrees = 0.0 if prior is None else prior.degrees(n_components)
+    degrees = 0.0 if prior is None else prior.dof(n_components)
 
     def heights_of(model):
         traces = (model.covariances.ridge_precisions() * objective.ridge).sum(axis=1)
@@ -77,21 +77,21 @@ def curvatures(function, directions):
 def pushed(problem, run):
     """The same run with a model away from where it ended, so that the gradient is not 0."""
     at = information_of(problem, run).coordinates
-    return run._replace(model=at.at(0.1 * np.random.default_rng(5).normal(size=at.size)))
+    return run._replace(model=at.model_at(0.1 * np.random.default_rng(5).normal(size=at.n_parameters)))
 
 
 def assert_right(problem, run):
     run = pushed(problem, run)
-    found, squared = information_of(problem, run), information_of(problem, run, are_counts=False)
+    found, squared = information_of(problem, run), information_of(problem, run, are_frequency_weights=False)
     at, of_model, weight = found.coordinates, heights(problem, run), problem.source.whole.row_weight
     weight = np.ones(N_ROWS) if weight is None else weight
-    scores = slopes(lambda point: of_model(at.at(point)), at.size)
+    scores = slopes(lambda point: of_model(at.model_at(point)), at.n_parameters)
     np.testing.assert_allclose(found.gradient, scores @ weight / weight.sum(), atol=1e-9)
-    np.testing.assert_allclose(found.outer, scores * weight @ scores.T / weight.sum(), atol=1e-8)
-    np.testing.assert_allclose(squared.outer, scores * weight**2 @ scores.T / weight.sum(), atol=1e-8)
-    directions = np.random.default_rng(6).normal(size=(2 * at.size, at.size)) / np.sqrt(at.size)
+    np.testing.assert_allclose(found.score_outer_product, scores * weight @ scores.T / weight.sum(), atol=1e-8)
+    np.testing.assert_allclose(squared.score_outer_product, scores * weight**2 @ scores.T / weight.sum(), atol=1e-8)
+    directions = np.random.default_rng(6).normal(size=(2 * at.n_parameters, at.n_parameters)) / np.sqrt(at.n_parameters)
     found_along = ((directions @ found.matrix) * directions).sum(axis=1)
-    expected = -curvatures(lambda point: weight @ of_model(at.at(point)) / weight.sum(), directions)
+    expected = -curvatures(lambda point: weight @ of_model(at.model_at(point)) / weight.sum(), directions)
     np.testing.assert_allclose(found_along, expected, atol=1e-6 * np.abs(expected).max())
     return found
 
@@ -100,7 +100,7 @@ def assert_right(problem, run):
 def test_the_information_is_the_curvature_of_the_log_likelihood(family):
     problem, run = begun(weight=np.random.default_rng(0).uniform(0.1, 3, N_ROWS), covariance_type=family, reg_covar=0.0)
     found = assert_right(problem, run)
-    assert found.coordinates.size == problem.n_parameters
+    assert found.coordinates.n_parameters == problem.n_parameters
     assert np.abs(found.gradient).max() > 1e-3  # or nothing was tested
 
 
@@ -138,7 +138,7 @@ def test_what_is_fixed_is_no_coordinate(restrictions, n_fixed):
     given = {"means_init": rows_of()[:K], "weights_init": [0.3, 0.7], "covariances_init": 3 * np.array([np.eye(D)] * K)}
     given |= {"weights_init": [0.5, 0.5]} if restrictions.equal_weights else {}
     found = assert_right(*begun(restrictions=restrictions, **given))
-    assert found.coordinates.size == 19 - n_fixed
+    assert found.coordinates.n_parameters == 19 - n_fixed
 
 
 def with_holes(rows):
@@ -184,7 +184,7 @@ WITH_FACTORS = [
 @pytest.mark.parametrize(("options", "case"), WITH_FACTORS)
 def test_so_it_is_with_factors(options, case):
     problem, run = begun(rows_of(n_features=5), n_steps=5, covariance_type=FactorAnalyzer(2, **options), **case)
-    assert assert_right(problem, run).coordinates.size == problem.n_parameters
+    assert assert_right(problem, run).coordinates.n_parameters == problem.n_parameters
 
 
 BOUNDED = [(name, most) for name in ("full", "tied", "diag", "spherical") for most in (1.0, 1.5, 3.0)]
@@ -197,7 +197,7 @@ def test_so_it_is_among_variances_at_a_bound(name, most):
     rows = np.random.default_rng(3).normal(size=(N_ROWS, D)) * [1.0, 1.5, 3.0]
     rows[::2] *= 2.0
     problem, run = begun(rows + 4.0 * (np.arange(N_ROWS) % 2)[:, None], n_steps=20, covariance_type=family)
-    bounds = assert_right(problem, run).coordinates.bounds
+    bounds = assert_right(problem, run).coordinates.variances_at_bounds
     assert bounds is not None or (name, most) == ("spherical", 3.0)
 
 
@@ -233,9 +233,9 @@ def test_variances_are_held_at_a_bound_that_those_of_the_rows_exceed(spread, is_
     covariances = family.covariances(((axes * [0.5, 0.5, 1.5]) @ axes.T)[None], 1, D)
     model = Model(np.ones(1), rows.mean(axis=0)[None] @ axes.T, covariances, family)
     how = model, Objective(np.zeros(D)), Trace(), ArraySource(rows @ axes.T), CompleteEngine(1)
-    found = Information.at_model(*how)
-    assert found.coordinates.bounds is not None
-    assert found.is_at_bounds is is_at_bounds
+    found = ObservedInformation.at_model(*how)
+    assert found.coordinates.variances_at_bounds is not None
+    assert found.is_optimal_at_bounds is is_at_bounds
     if not is_at_bounds:
         assert find_certificate(*how) == OptimalityCertificate(False)
 
@@ -261,10 +261,10 @@ def test_the_information_is_the_curvature_of_the_trimmed_log_likelihood():
     at = found.coordinates
 
     def height(point):
-        return trimmed_height(problem, at.at(point), 0.1)
+        return trimmed_height(problem, at.model_at(point), 0.1)
 
-    np.testing.assert_allclose(found.gradient, slopes(height, at.size), atol=1e-9)
-    directions = np.random.default_rng(6).normal(size=(10, at.size)) / np.sqrt(at.size)
+    np.testing.assert_allclose(found.gradient, slopes(height, at.n_parameters), atol=1e-9)
+    directions = np.random.default_rng(6).normal(size=(10, at.n_parameters)) / np.sqrt(at.n_parameters)
     found_along = ((directions @ found.matrix) * directions).sum(axis=1)
     np.testing.assert_allclose(found_along, -curvatures(height, directions), rtol=1e-6, atol=1e-7)
     assert np.abs(found.gradient).max() > 1e-3
@@ -273,11 +273,11 @@ def test_the_information_is_the_curvature_of_the_trimmed_log_likelihood():
 def test_a_weight_is_free_beside_one_that_is_fixed_and_noise_beside_equal_weights():
     rows = rows_of(n_features=2)
     fixed = {"restrictions": Restrictions(fixed_weights=[0]), "weights_init": [0.3, 0.4, 0.3]}
-    assert assert_right(*begun(rows, n_components=3, **fixed)).coordinates.size == 1 + 3 * 5
+    assert assert_right(*begun(rows, n_components=3, **fixed)).coordinates.n_parameters == 1 + 3 * 5
     equal = {"restrictions": Restrictions(equal_weights=True), "noise": True}
-    assert assert_right(*begun(rows, n_components=3, **equal)).coordinates.size == 1 + 3 * 5
+    assert assert_right(*begun(rows, n_components=3, **equal)).coordinates.n_parameters == 1 + 3 * 5
     least = {"restrictions": Restrictions(min_weight=0.49)}
-    assert assert_right(*begun(rows, **least)).coordinates.size == 2 * 5
+    assert assert_right(*begun(rows, **least)).coordinates.n_parameters == 2 * 5
 
 
 @pytest.mark.parametrize("family", ["full", "tied", "diag"])
@@ -287,7 +287,7 @@ def test_the_information_of_one_component_at_its_maximum_is_known(family):
     rounding = np.finfo(float).eps * np.linalg.cond(np.cov(rows_of().T))  # of whitened rows
     np.testing.assert_allclose(found.matrix, np.eye(len(found.matrix)), atol=10 * rounding)
     np.testing.assert_allclose(found.gradient, 0, atol=10 * rounding)
-    step, gain = found.newton
+    step, gain = found.newton_step
     assert gain < 100 * rounding**2 * len(step)
     assert np.abs(step).max() < 20 * rounding
 
@@ -298,13 +298,13 @@ def test_a_saddle_is_no_maximum():
     covariances = FAMILIES["full"].covariances(np.array([np.cov(rows.T, bias=True)] * 2), 2, 2)
     model = Model(np.array([0.5, 0.5]), np.array([rows.mean(axis=0)] * 2), covariances, FAMILIES["full"])
     how = model, Objective(np.zeros(2)), Trace(), ArraySource(rows), CompleteEngine(1)
-    found = Information.at_model(*how)
+    found = ObservedInformation.at_model(*how)
     np.testing.assert_allclose(found.gradient, 0, atol=1e-14)
-    assert found.newton is None
+    assert found.newton_step is None
     assert find_certificate(*how) == OptimalityCertificate(False)
     values, vectors = np.linalg.eigh(found.matrix)
     assert values[0] < -0.1
-    higher = found.coordinates.at(0.1 * vectors[:, 0])  # along the eigenvector it rises on both sides
+    higher = found.coordinates.model_at(0.1 * vectors[:, 0])  # along the eigenvector it rises on both sides
     engine, block = how[-1], how[-2].whole
     assert engine.log_density(block, higher.parameters).mean() > engine.log_density(block, model.parameters).mean()
 
@@ -397,12 +397,12 @@ def test_rows_beyond_the_range_of_squares_have_no_maximum():
 def test_information_is_cheap_beside_many_steps_only():
     _, run = begun()
     rows = ArraySource(np.zeros((10_000, D)))
-    assert not is_cheap(run.model, rows, 100)
-    assert is_cheap(run.model, rows, 10_000)
+    assert not is_certificate_cheap(run.model, rows, 100)
+    assert is_certificate_cheap(run.model, rows, 10_000)
     few = ArraySource(np.zeros((10, D)))
-    assert not is_cheap(run.model, few, 10_000)  # a call in Python costs more than a core's fit of a few rows
+    assert not is_certificate_cheap(run.model, few, 10_000)  # a call in Python costs more than a fit of few rows
     rows.may_miss = True
-    assert not is_cheap(run.model, rows, 10_000)
+    assert not is_certificate_cheap(run.model, rows, 10_000)
 
 
 def test_a_fit_with_a_ridge_that_has_settled_is_at_a_maximum():

@@ -112,12 +112,12 @@ def test_only_soft_steps_set_far_rows_apart(rule, table, rng):
     engine, spec = ENGINES["complete"](1), model.family.moment_spec(None)
     labels = rng.integers(N_COMPONENTS, size=N_ROWS, dtype=np.int32)
     block = Block(0, rows, assignment=labels)
-    state = engine.open(block, spec, N_COMPONENTS)
+    state = engine.make_state(block, spec, N_COMPONENTS)
     engine.step(block, state, model.parameters, spec, AssignmentRule.SOFT, model.means)
     parameters = model.parameters if rule is AssignmentRule.HARD else None
     found, expected = (
         engine.step(block, each, parameters, spec, rule, model.means)
-        for each in (state, engine.open(block, spec, N_COMPONENTS))
+        for each in (state, engine.make_state(block, spec, N_COMPONENTS))
     )
     for name in ("mass", "first", "second"):
         np.testing.assert_array_equal(getattr(found, name), getattr(expected, name))
@@ -150,8 +150,8 @@ def test_orders_that_are_lost_are_made_again(name, dtype, is_far, rng):
         *_, found = run_em(cut, engine, model, ridge, stopping)
         assert found.trace.log_likelihood == expected.trace.log_likelihood
         np.testing.assert_array_equal(found.model.covariances.array, expected.model.covariances.array)
-        states = [state for state in cut._states.values() if getattr(state, "visits", None)]
-        orders = [state for state in states if state.visits._order]
+        states = [state for state in cut._states.values() if getattr(state, "order_cache", None)]
+        orders = [state for state in states if state.order_cache._order]
         assert orders, "rows were visited in order"
 
 

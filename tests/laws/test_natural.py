@@ -10,7 +10,7 @@ from common import Frozen, Trace, checked
 
 from gaussmix import FAMILIES, GaussianMixture, Restrictions
 from gaussmix._src.em.curvature.coordinates import Coordinates
-from gaussmix._src.em.curvature.natural import NaturalScale
+from gaussmix._src.em.curvature.parameter_layout import ParameterLayout
 
 SMOOTH = [name for name, family in FAMILIES.items() if family.algebra is not None]
 N_ROWS, D = 60, 3
@@ -32,13 +32,13 @@ def coordinates(trace=None, n_features=D, **parameters):
 
 
 def assert_right(at):
-    scale, step = NaturalScale.at_model(at.model), 1e-3
+    scale, step, size = ParameterLayout.at_model(at.model), 1e-3, at.n_parameters
     values = [
-        [scale.values(at.at(times * step * unit)) for times in (2, 1, -1, -2)] for unit in np.eye(at.size)
+        [scale.to_vector(at.model_at(times * step * unit)) for times in (2, 1, -1, -2)] for unit in np.eye(size)
     ]  # a difference of fourth order
     differences = np.array([-two + 8 * one - 8 * minus + less for two, one, minus, less in values]).T / (12 * step)
     found = scale.jacobian(at)
-    assert found.shape == (scale.size, at.size)
+    assert found.shape == (scale.n_parameters, size)
     np.testing.assert_allclose(found, differences, atol=1e-8 * np.abs(differences).max())
     return found
 
@@ -47,7 +47,7 @@ def assert_right(at):
 @pytest.mark.parametrize("family", SMOOTH)
 def test_the_jacobian_is_the_derivative(family, noise):
     at = coordinates(covariance_type=family, noise=noise, reg_covar=0.0)
-    assert np.linalg.matrix_rank(assert_right(at)) == at.size  # no parameter is lost
+    assert np.linalg.matrix_rank(assert_right(at)) == at.n_parameters  # no parameter is lost
 
 
 def test_of_one_feature():
@@ -56,7 +56,7 @@ def test_of_one_feature():
 
 def test_what_is_frozen_or_fixed_does_not_move():
     at = coordinates(trace=Trace(frozen={1: Frozen.COLLAPSED}), restrictions=Restrictions(equal_weights=True))
-    found, terms = assert_right(at), NaturalScale.at_model(at.model).terms
+    found, terms = assert_right(at), ParameterLayout.at_model(at.model).terms
     still = [term.name("abc") for term, row in zip(terms, found, strict=True) if not row.any()]
     assert [name for name in still if not name.startswith("weight")] == [
         *(f"mean[1, {name}]" for name in "abc"),
@@ -87,12 +87,12 @@ def test_what_is_frozen_or_fixed_does_not_move():
 )
 def test_names_and_values_go_together(family, names):
     at = coordinates(covariance_type=family, n_features=2, noise=True)
-    scale, covariances = NaturalScale.at_model(at.model), at.model.covariances.dense()
+    scale, covariances = ParameterLayout.at_model(at.model), at.model.covariances.dense()
     found = [term.name("ab") for term in scale.terms]
     first = 4 + 3 * 2
     assert found[:6] == ["weight[0]", "weight[1]", "weight[2]", "weight[noise]", "mean[0, a]", "mean[0, b]"]
     assert found[first : first + len(names)] == names
-    values = scale.values(at.model)
+    values = scale.to_vector(at.model)
     assert values[:4].sum() == pytest.approx(1)
     for term, value in zip(scale.terms[first:], values[first:], strict=True):
         places = (term.features * 2)[:2] or (0, 0)

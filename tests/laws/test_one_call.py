@@ -7,7 +7,7 @@ import pytest
 from common import assert_same_fit
 
 from gaussmix import FAMILIES, GaussianMixture
-from gaussmix._src.engines.calls import Seeds
+from gaussmix._src.engines.calls import KMeansSettings
 from gaussmix._src.engines.complete.engine import CompleteEngine
 from gaussmix._src.fit.fit import MAX_ROWS_OF_ONE_CALL
 
@@ -31,7 +31,7 @@ def calls(monkeypatch):
 
 
 def is_from_the_start(recipe):
-    return isinstance(recipe.start, Seeds) and recipe.control.max_steps > 0
+    return isinstance(recipe.start, KMeansSettings) and recipe.em_settings.max_steps > 0
 
 
 def without_starts(monkeypatch):
@@ -39,7 +39,7 @@ def without_starts(monkeypatch):
     fit_many = CompleteEngine.fit_many
 
     def from_centres(self, groups, recipe):
-        return None if isinstance(recipe.start, Seeds) else fit_many(self, groups, recipe)
+        return None if isinstance(recipe.start, KMeansSettings) else fit_many(self, groups, recipe)
 
     monkeypatch.setattr(CompleteEngine, "fit_many", from_centres)
 

@@ -10,7 +10,7 @@ from reference_engine import ReferenceEngine
 from gaussmix import FAMILIES, NormalInverseWishart
 from gaussmix._src.em.priors.posterior import Posterior, WeightUpdate
 from gaussmix._src.em.priors.terms import OverallMoments, Terms
-from gaussmix._src.engines import choose
+from gaussmix._src.engines import complete_engine
 from gaussmix._src.families.base import is_separate
 from gaussmix.testing import PROBLEMS
 
@@ -58,7 +58,7 @@ def ended(given, family, engine, case, *, is_accelerated=False, stopping=None):
 @cases
 @families
 def test_no_step_lowers_the_posterior_density(family, case):
-    objective, start, states = ended(PROBLEMS["overlapping"], family, choose(1), case)
+    objective, start, states = ended(PROBLEMS["overlapping"], family, complete_engine(1), case)
     assert_kept_and_raised(objective, start, states)
     trace, before = states[-1].trace, states[-2]  # an engine may make many steps at once
     place = before.trace.n_steps
@@ -70,7 +70,7 @@ def test_no_step_lowers_the_posterior_density(family, case):
 @families
 def test_no_pass_of_an_accelerated_run_lowers_it(family, case):
     how = {"is_accelerated": True, "stopping": Stopping(0.0, 40)}
-    assert_kept_and_raised(*ended(PROBLEMS["overlapping"], family, choose(1), case, **how))
+    assert_kept_and_raised(*ended(PROBLEMS["overlapping"], family, complete_engine(1), case, **how))
 
 
 def assert_kept_and_raised(objective, start, states):
@@ -162,7 +162,7 @@ def test_an_empty_component_falls_back_on_the_prior(family):
     objective = replace(objective, weighting=WeightUpdate(least=1e-3))
     far = np.array(start.means)
     far[2] = 1e4
-    end = final(run_em(given.source, choose(1), replace(start, means=far), objective, Stopping(0.0, 2)))
+    end = final(run_em(given.source, complete_engine(1), replace(start, means=far), objective, Stopping(0.0, 2)))
     if family.prior_degrees(1.0, 3, 1.0) == (0.0, 0.0):  # nothing to divide the scale by: it stays where it was
         assert list(end.trace.frozen) == [2]
         return

@@ -11,7 +11,7 @@ from gaussmix import FAMILIES, FactorAnalyzer, Full, GaussianMixture, GaussianMi
 from gaussmix import open as open_files
 from gaussmix._src.em.initialisation.sample import distinct_rows
 from gaussmix._src.em.search.split_and_merge import REFINE_SAMPLE_SIZES, SEARCH_SAMPLE_SIZES, split_and_merge
-from gaussmix._src.engines import choose
+from gaussmix._src.engines import complete_engine
 from gaussmix._src.fit.problem import TrainingData
 from gaussmix._src.model import Model
 from gaussmix._src.sources.array import ArraySource
@@ -112,7 +112,7 @@ def test_where_there_is_nothing_to_find_the_answer_is_that_of_the_plain_start(ro
 
 
 def searched(rows, weight=None, n_jobs=1, seed=0):
-    sample, engine = distinct_rows(ArraySource(rows, weight)), choose(n_jobs)
+    sample, engine = distinct_rows(ArraySource(rows, weight)), complete_engine(n_jobs)
     data = TrainingData(ArraySource(rows, weight))
     places = np.linspace(0, len(sample.rows) - 1, 6).astype(int)
     covariances = FAMILIES["full"].covariances(np.tile(9 * np.eye(2), (6, 1, 1)), 6, 2)

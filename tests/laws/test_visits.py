@@ -10,8 +10,8 @@ from every_engine import ENGINES
 from many_blocks import clusters_apart
 from random_parameters import random_parameters
 
-from gaussmix._src.engines.complete.arguments import pack_parameters
-from gaussmix._src.engines.complete.visits import GROUP_ROWS, MAX_MIXED_FRACTION, Counts, Ordering, _by_label, _changes
+from gaussmix._src.engines.complete import row_order
+from gaussmix._src.engines.complete.packed_mixture import pack_parameters
 
 STRUCTURES = "full", "diag", "spherical"
 N_FEATURES, N_COMPONENTS = 6, 60
@@ -23,20 +23,20 @@ def clusters(rng):
     return partial(clusters_apart, rng=rng, n_rows=70_000)
 
 
-def run(source, mixture, n_threads=1, n_steps=N_STEPS, facts=None):
+def run(source, mixture, n_threads=1, n_steps=N_STEPS, context=None):
     """The moments of the last of some steps, and the mixture before it."""
     before, engine = mixture, ENGINES["complete"](n_threads)
     for _ in range(n_steps):
         before = mixture
-        moments, mixture, _ = em_step(source, engine, mixture, Objective(np.zeros(N_FEATURES)), {}, facts=facts)
-        facts = moments.facts
+        moments, mixture, _ = em_step(source, engine, mixture, Objective(np.zeros(N_FEATURES)), {}, context=context)
+        context = moments.context
     return moments, before
 
 
 def visits_of(source):
     """What is kept with the rows."""
     (state,) = source._states[1].values()
-    return state.visits
+    return state.order_cache
 
 
 @pytest.mark.one_block
@@ -45,8 +45,8 @@ def test_clusters_apart_are_visited_in_order(clusters, structure):
     rows, mixture = clusters(structure)
     source = ArraySource(rows)
     moments, before = run(source, mixture)
-    assert moments.facts.ordering.by is not None
-    order_bytes, n_bounds = 2 * len(rows), -(-len(rows) // GROUP_ROWS) * N_COMPONENTS
+    assert moments.context.ordering.label_mixture is not None
+    order_bytes, n_bounds = 2 * len(rows), -(-len(rows) // row_order.GROUP_ROWS) * N_COMPONENTS
     assert visits_of(source).n_bytes == order_bytes + 4 * n_bounds, "an order and bounds are kept"
     fresh, _ = run(ArraySource(rows), before, n_steps=1)
     spread = step_of_engine(rows, before, MomentSpec(Second.DIAGONAL)).second
@@ -56,7 +56,7 @@ def test_clusters_apart_are_visited_in_order(clusters, structure):
 def step_of_engine(rows, mixture, spec):
     """Moments about the means."""
     source, engine = ArraySource(rows), ENGINES["complete"](1)
-    state = engine.open(source.whole, spec, N_COMPONENTS)
+    state = engine.make_state(source.whole, spec, N_COMPONENTS)
     sums = engine.step(source.whole, state, mixture.parameters, spec, anchor=mixture.means)
     return engine.finish(sums, mixture.parameters, spec)
 
@@ -77,22 +77,24 @@ def test_overlapping_components_are_visited_as_they_come(clusters, structure):
     source = ArraySource(rows)
     for n_steps in (1, 2, 5):
         moments, _ = run(source, mixture, n_steps=n_steps)
-        assert moments.facts.ordering == Ordering(None, n_steps, wants_labels=False)
+        assert moments.context.ordering == row_order.RowOrdering(None, n_steps, writes_labels=False)
         assert visits_of(source)._order is None
 
 
 @pytest.mark.parametrize(("n_moved", "keeps"), [(0, True), (5, True), (6, False)])
 def test_the_old_order_stays_while_it_is_nearly_as_good(n_moved, keeps):
     """Of 100 groups ten more may be mixed. A row that has moved to the other component mixes two."""
-    n_rows = 100 * GROUP_ROWS
-    assert MAX_MIXED_FRACTION == 0.1
+    n_rows = 100 * row_order.GROUP_ROWS
+    assert row_order.MAX_MIXED_FRACTION == 0.1
     labels = (np.arange(n_rows) % 2).astype(np.uint16)
     rng = np.random.default_rng(0)
     old, new = (pack_parameters(random_parameters(rng, 2, 3, FactorShape.TRIANGULAR)) for _ in range(2))
-    order = _by_label(labels)
+    order = row_order._sort_by_label(labels)
     moved = order[7 : 7 + 20 * n_moved : 20]
     labels[moved] = 1 - labels[moved]
-    fresh = _by_label(labels)
+    fresh = row_order._sort_by_label(labels)
     assert (np.diff(labels[fresh].astype(int)) >= 0).all()
-    counts = Counts(float(n_rows), _changes(labels, order), _changes(labels, fresh))
-    assert Ordering(old, 2, wants_labels=True).after(new, counts, n_rows).by is (old if keeps else new)
+    changes = [row_order._count_label_changes(labels, each) for each in (order, fresh)]
+    counts = row_order.PassCounts(float(n_rows), *changes)
+    ordering = row_order.RowOrdering(old, 2, writes_labels=True).next_ordering(new, counts, n_rows)
+    assert ordering.label_mixture is (old if keeps else new)

@@ -1,7 +1,7 @@
 """The lower bound of variational Bayes in its other form, by SciPy: from normalisers and the entropy of the rows.
 
-It shares no formula with `em.bayes.approximation`, which has the bound as Σ log Σ exp of the E-step less KL(q ‖ p). For
-responsibilities 0 and 1 it is log p(x, z) of an allocation. Bishop (2006) section 10.2; Attias (2000).
+It shares no formula with `em.bayes.variational_posterior`, which has the bound as Σ log Σ exp of the E-step less
+KL(q ‖ p). For responsibilities 0 and 1 it is log p(x, z) of an allocation. Bishop (2006) section 10.2; Attias (2000).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ Array = NDArray[np.float64]
 
 @dataclass
 class Prior:
-    """As `em.bayes.approximation.GaussWishart`; `form` is full, diag or spherical."""
+    """As `em.bayes.variational_posterior.GaussWishartPrior`; `form` is full, diag or spherical."""
 
     form: str
     is_shared: bool

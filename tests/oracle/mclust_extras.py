@@ -16,7 +16,7 @@ from tables import rows_of
 from gaussmix import GaussianMixture, NormalInverseWishart, Restrictions
 from gaussmix._src.em.priors.posterior import Conjugate
 from gaussmix._src.em.priors.terms import OverallMoments, Terms
-from gaussmix._src.engines import choose
+from gaussmix._src.engines import complete_engine
 from gaussmix._src.families import family_named
 
 FOLDER = Path(__file__).parent / "mclust"
@@ -48,7 +48,7 @@ def joint_labels(data: str, n_components: int) -> Any:
 
 
 def objective_for(rows: Any, family: Any, n_components: int) -> Any:
-    moments = OverallMoments.from_source(ArraySource(rows), 1.0, choose(1), is_matrix=family.kind.is_matrix)
+    moments = OverallMoments.from_source(ArraySource(rows), 1.0, complete_engine(1), is_matrix=family.kind.is_matrix)
     restrictions = Terms(NormalInverseWishart())
     return restrictions.objective(np.zeros(rows.shape[1]), 1.0, n_components, family, moments)
 
@@ -63,7 +63,7 @@ class OfEEI(Conjugate):
         mass = scatter.degrees
         drawn = np.sqrt(self.shrinkage * mass / (self.shrinkage + mass))[:, None] * (means - self.mean)
         second = scatter.second + self.scale + scatter.spec.squares(drawn)
-        return replace(scatter, degrees=mass + self.once / len(mass), second=second)
+        return replace(scatter, degrees=mass + self.dof_total / len(mass), second=second)
 
 
 def as_mclust(objective: Any, model: str) -> Any:
@@ -79,7 +79,7 @@ def with_prior(data: str, fit: dict[str, Any]) -> State:
     rows, n_components, family = ROWS[data], fit["G"], family_named(fit["model"])
     source = ArraySource(rows, assignment=joint_labels(data, n_components))
     objective = as_mclust(objective_for(rows, family, n_components), fit["model"])
-    return run_from_labels(source, choose(1), n_components, family, Stopping(1e-12, 10_000), objective)
+    return run_from_labels(source, complete_engine(1), n_components, family, Stopping(1e-12, 10_000), objective)
 
 
 def with_equal_weights(fit: dict[str, Any]) -> GaussianMixture:

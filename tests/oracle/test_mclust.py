@@ -11,7 +11,7 @@ from mclust_rule import MclustStopping, RecordingSource, run_from_labels
 from tables import rows_of
 
 from gaussmix import FAMILIES, Outcome, SingularCovarianceError
-from gaussmix._src.engines import choose
+from gaussmix._src.engines import complete_engine
 from gaussmix._src.families import family_named
 from gaussmix._src.interfaces.parameters import LOG_2PI
 
@@ -123,7 +123,7 @@ def fitted(name, fit, kind):
     """Log-likelihood (a total, nats), steps, free parameters and ICL (mclust's sign) from mclust's labels."""
     rows = rows_of(name)
     labels = np.array(FITS[name]["start_labels"][str(fit["G"])], dtype=np.int32) - 1
-    source, engine = RecordingSource(rows, assignment=labels), choose(1)
+    source, engine = RecordingSource(rows, assignment=labels), complete_engine(1)
     stopping = MclustStopping(FITS[name][f"control_{kind}"]["tol"][0], total=len(rows))
     mixture, trace, _ = run_from_labels(source, engine, fit["G"], family_named(fit["model"]), stopping)
     if trace.frozen:
@@ -181,6 +181,6 @@ def test_several_beginnings_end_as_high_as_mclust(name, column, model, n_compone
     labels = np.empty(len(rows), np.int32)
     labels[np.argsort(rows[:, column], kind="stable")] = np.arange(len(rows)) * n_components // len(rows)
     source, stopping = ArraySource(rows, assignment=labels), Stopping(1e-9, 3000)
-    end = run_from_labels(source, choose(1), n_components, family_named(model), stopping, tolerance=1e-7)
+    end = run_from_labels(source, complete_engine(1), n_components, family_named(model), stopping, tolerance=1e-7)
     assert not end.trace.frozen
     assert end.trace.last * len(rows) >= theirs - 1e-3

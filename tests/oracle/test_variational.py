@@ -14,12 +14,12 @@ from scipy.special import gammaln, logsumexp, xlogy
 from sklearn.mixture import BayesianGaussianMixture as Theirs
 
 from gaussmix import FAMILIES
-from gaussmix._src.em.bayes.approximation import GaussWishart
-from gaussmix._src.em.bayes.merges import merges, survey
-from gaussmix._src.em.bayes.variational import Variational
+from gaussmix._src.em.bayes.merges import find_merges, merge_sums
+from gaussmix._src.em.bayes.variational import VariationalObjective
+from gaussmix._src.em.bayes.variational_posterior import GaussWishartPrior
 from gaussmix._src.em.priors.concentration import DirichletWeights, StickWeights
 from gaussmix._src.em.step.fast_path import FastPath
-from gaussmix._src.engines import choose, engine_for
+from gaussmix._src.engines import complete_engine, make_engine
 from gaussmix._src.families.base import has_conjugate_prior
 from gaussmix._src.numerics.elementary import gammas, log_gamma
 from gaussmix._src.numerics.threads import one_blas_thread
@@ -40,30 +40,30 @@ def prior_of(name, rows, n_components, *, has_sticks=False, alpha=0.7, precision
     scale = {"full": covariance, "diag": np.diag(covariance), "spherical": np.array(np.diag(covariance).mean())}[form]
     dof = d + 1.5 if dof is None else dof
     concentration = StickWeights(alpha) if has_sticks else DirichletWeights(alpha, n_components)
-    packed_prior = GaussWishart(family, concentration, rows.mean(axis=0), precision, dof, scale)
+    prior = GaussWishartPrior(family, concentration, rows.mean(axis=0), precision, dof, scale)
     theirs = Prior(form, family.is_shared, alpha, has_sticks, rows.mean(axis=0), precision, dof, scale)
-    return theirs, objective_of(packed_prior, len(rows))
+    return theirs, objective_of(prior, len(rows))
 
 
-def objective_of(packed_prior, row_weight):
-    d = len(packed_prior.mean)
-    return Variational(np.zeros(d), packed_prior.conjugate(), packed_prior=packed_prior, row_weight=float(row_weight))
+def objective_of(prior, total):
+    ridge = np.zeros(len(prior.mean))
+    return VariationalObjective(ridge, prior.conjugate, gauss_wishart=prior, total_weight=float(total))
 
 
 def m_step(rows, shares, objective):
     source = ArraySource(rows, assignment=shares)
-    moments = InitialMoments(source, choose(), shares.shape[1], Partition())
-    return moments.model(objective.packed_prior.family, objective)
+    moments = InitialMoments(source, complete_engine(), shares.shape[1], Partition())
+    return moments.model(objective.gauss_wishart.family, objective)
 
 
 def bound_of(rows, model, objective):
     """The bound of q before an E-step, by one pass."""
-    state = final(run_em(ArraySource(rows), choose(), model, objective, Stopping(0.0, 1)))
+    state = final(run_em(ArraySource(rows), complete_engine(), model, objective, Stopping(0.0, 1)))
     return state.trace.objective[-1] * len(rows)
 
 
 def shares_of(rows, model, objective):
-    return choose().responsibilities(Block(0, rows), objective.parameters(model))
+    return complete_engine().responsibilities(Block(0, rows), objective.parameters(model))
 
 
 @families
@@ -100,7 +100,7 @@ def test_the_forms_agree_where_steps_no_longer_change(name, has_sticks) -> None:
     rows = np.concatenate((rng.normal(size=(40, 2)), rng.normal(size=(30, 2)) + 6))
     theirs, objective = prior_of(name, rows, 2, has_sticks=has_sticks)
     model = m_step(rows, np.repeat(np.eye(2), [40, 30], axis=0), objective)
-    end = final(run_em(ArraySource(rows), choose(), model, objective, STEPS))
+    end = final(run_em(ArraySource(rows), complete_engine(), model, objective, STEPS))
     after_m = after_m_step(rows, shares_of(rows, end.model, objective), theirs)
     assert after_m == pytest.approx(end.trace.last * 70, rel=1e-11)
 
@@ -114,7 +114,8 @@ def test_the_bound_is_below_the_evidence_by_enumeration(name, has_sticks) -> Non
     theirs, objective = prior_of(name, rows, 2, has_sticks=has_sticks)
     evidence = logsumexp([after_m_step(rows, np.eye(2)[list(z)], theirs) for z in product((0, 1), repeat=8)])
     starts = [rng.dirichlet(np.full(2, 0.5), 8) for _ in range(2)]
-    ends = [final(run_em(ArraySource(rows), choose(), m_step(rows, s, objective), objective, STEPS)) for s in starts]
+    models = (m_step(rows, start, objective) for start in starts)
+    ends = [final(run_em(ArraySource(rows), complete_engine(), model, objective, STEPS)) for model in models]
     gap = evidence - max(8 * end.trace.last for end in ends)
     assert 0 < gap < 4
 
@@ -127,9 +128,10 @@ def test_the_predictive_density_integrates_to_1(name, has_sticks, n_rows) -> Non
     rows = rng.normal(size=(n_rows, 1)) + 5 * (np.arange(n_rows) % 2)[:, None]
     objective = prior_of(name, rows, 3, has_sticks=has_sticks, dof=1.0)[1]
     model = m_step(rows, rng.dirichlet(np.ones(3), n_rows), objective)
-    end = final(run_em(ArraySource(rows), choose(), model, objective, STEPS))
+    end = final(run_em(ArraySource(rows), complete_engine(), model, objective, STEPS))
     grid = np.sinh(np.linspace(-18, 18, 40001))[:, None]
-    density = np.exp(objective.approximation(end.model).predictive.log_density(Block(0, grid), choose()))
+    predictive = objective.variational_posterior(end.model).predictive_density
+    density = np.exp(predictive.log_density(Block(0, grid), complete_engine()))
     assert np.trapezoid(density, grid[:, 0]) == pytest.approx(1.0, abs=1e-6)
 
 
@@ -138,10 +140,10 @@ def test_a_missing_cell_is_integrated_out_of_the_predictive_density(name) -> Non
     rows = np.random.default_rng(7).normal(size=(40, 2))
     objective = prior_of(name, rows, 2)[1]
     shares = np.random.default_rng(8).dirichlet(np.ones(2), 40)
-    predictive = objective.approximation(m_step(rows, shares, objective)).predictive
+    predictive = objective.variational_posterior(m_step(rows, shares, objective)).predictive_density
     grid = np.sinh(np.linspace(-14, 14, 20001))
-    whole = np.exp(predictive.log_density(Block(0, np.column_stack((np.full(20001, 0.3), grid))), choose()))
-    part = predictive.log_density(Block(0, np.array([[0.3, np.nan], [np.nan, np.nan]])), choose())
+    whole = np.exp(predictive.log_density(Block(0, np.column_stack((np.full(20001, 0.3), grid))), complete_engine()))
+    part = predictive.log_density(Block(0, np.array([[0.3, np.nan], [np.nan, np.nan]])), complete_engine())
     assert part[0] == pytest.approx(np.log(np.trapezoid(whole, grid)), abs=1e-6)
     assert part[1] == 0.0
 
@@ -157,7 +159,7 @@ def test_scikit_learn_s_bound_and_what_it_leaves_out(d) -> None:
     )
     their = their.set_params(random_state=0).fit(rows)
     objective = prior_of("full", rows, 3, alpha=1 / 3, precision=1.0, dof=float(d))[1]
-    prior = objective.packed_prior
+    prior = objective.gauss_wishart
     of_wishart = (
         gammaln((d - np.arange(d)) / 2).sum() + d * d / 2 * np.log(2) - d / 2 * np.linalg.slogdet(prior.scale)[1]
     )
@@ -180,11 +182,11 @@ def test_gamma_functions_are_scipy_s() -> None:
 @pytest.mark.parametrize("unit", [1.0, 4.0])
 def test_an_engine_s_steps_are_those_of_the_loop(rng, name, has_sticks, d, unit) -> None:
     rows, weight = rng.normal(size=(60, d)), rng.integers(1, 4, 60) / unit
-    packed_prior = prior_of(name, rows, 4, has_sticks=has_sticks)[1].packed_prior
-    of_rows = {"row_weight": unit * weight.sum(), "unit": unit}
-    objective = Variational(np.full(d, 0.1), packed_prior.conjugate(unit), packed_prior=packed_prior, **of_rows)
+    prior = prior_of(name, rows, 4, has_sticks=has_sticks)[1].gauss_wishart
+    of_rows = {"total_weight": unit * weight.sum(), "weight_unit": unit, "gauss_wishart": prior}
+    objective = VariationalObjective(np.full(d, 0.1), prior.scaled_conjugate(unit), **of_rows)
     start = m_step(rows, rng.dirichlet(np.ones(4), 60), objective)
-    engine, source, stopping = choose(), ArraySource(rows, weight), Stopping(0.0, 12)
+    engine, source, stopping = complete_engine(), ArraySource(rows, weight), Stopping(0.0, 12)
     one, other = (final(run_em(source, by, start, objective, stopping)) for by in (engine, Stepwise(engine)))
     assert FastPath(source, engine, start.family, 4, objective, stopping).run(start, 0, -np.inf)[1]
     np.testing.assert_allclose(one.trace.objective, other.trace.objective, rtol=1e-13)
@@ -199,11 +201,11 @@ def test_components_without_rows_change_nothing(has_sticks) -> None:
     """The bound has the constants of `n_components`, whether the components without rows are there or not."""
     rows = np.random.default_rng(10).normal(size=(50, 2))
     objective = prior_of("full", rows, 5, has_sticks=has_sticks)[1]
-    q = objective.approximation(m_step(rows, np.random.default_rng(11).dirichlet(np.ones(3), 50), objective))
-    assert q.with_empty(2).divergence == pytest.approx(q.divergence, abs=1e-10)
+    q = objective.variational_posterior(m_step(rows, np.random.default_rng(11).dirichlet(np.ones(3), 50), objective))
+    assert q.with_empty_components(2).divergence_from_prior == pytest.approx(q.divergence_from_prior, abs=1e-10)
     np.testing.assert_allclose(
-        q.with_empty(2).predictive.log_density(Block(0, rows), choose()),
-        q.predictive.log_density(Block(0, rows), choose()),
+        q.with_empty_components(2).predictive_density.log_density(Block(0, rows), complete_engine()),
+        q.predictive_density.log_density(Block(0, rows), complete_engine()),
         rtol=1e-12,
     )
 
@@ -215,8 +217,8 @@ def test_the_e_step_integrates_missing_cells_out(name) -> None:
     objective = prior_of(name, rows, 2)[1]
     model = m_step(rows, np.random.default_rng(13).dirichlet(np.ones(2), 40), objective)
     q, grid = objective.parameters(model), np.linspace(-40, 40, 8001)
-    whole = choose().log_density(Block(0, np.column_stack((np.full(8001, 0.3), grid))), q)
-    engine = engine_for(is_incomplete=True, n_jobs=None)
+    whole = complete_engine().log_density(Block(0, np.column_stack((np.full(8001, 0.3), grid))), q)
+    engine = make_engine(is_incomplete=True, n_jobs=None)
     assert engine.log_density(Block(0, np.array([[0.3, np.nan]])), q)[0] == pytest.approx(
         np.log(np.trapezoid(np.exp(whole), grid)), abs=1e-9
     )
@@ -238,12 +240,12 @@ def test_the_gain_of_a_merge_is_known_without_em(name, has_sticks) -> None:
     model = m_step(rows, np.repeat(np.eye(4), 60, axis=0) * 0.4 + 0.15, objective)
     shares = shares_of(rows, model, objective)
     shares = shares[:, np.argsort(-shares.sum(axis=0))]  # as merges sort them
-    q = objective.approximation(m_step(rows, shares, objective))
-    pairs, most, _ = merges(q)
+    q = objective.variational_posterior(m_step(rows, shares, objective))
+    pairs, most, _ = find_merges(q)
     assert len(pairs)
     before = after_m_step(rows, shares, theirs)
-    expected = shares_of(rows, objective.model(q), objective)
-    entropy = survey(Block(0, rows), choose(), q.parameters, pairs, np.array([], dtype=np.intp))[0]
+    expected = shares_of(rows, objective.to_model(q), objective)
+    entropy = merge_sums(Block(0, rows), complete_engine(), q.e_step_parameters, pairs, np.array([], dtype=np.intp))[0]
     for pair, gain, mixed in zip(pairs, most, entropy, strict=True):
         together = np.delete(shares, pair[1], axis=1)
         together[:, pair[0]] = shares[:, pair].sum(axis=1)

@@ -9,7 +9,7 @@ from common import ArraySource
 
 from gaussmix import GaussianMixture
 from gaussmix._src.em.step.accumulate import StepTask
-from gaussmix._src.engines import choose
+from gaussmix._src.engines import complete_engine
 from gaussmix._src.engines.base import Engine
 from gaussmix._src.interfaces.moment_spec import Second
 from gaussmix._src.numerics.core import native_target
@@ -26,9 +26,9 @@ def test_sizes_are_those_of_what_is_sent(structure, rng):
     rows = rng.normal(size=(400, n_features)) + 4 * rng.integers(3, size=(400, 1))
     gm = GaussianMixture(n_components, covariance_type=structure, random_state=0, tol=1.0, reg_covar=0.1).fit(rows)
     model, source = gm.mixture_._model, ArraySource(rows)
-    engine: Engine = choose(1)
+    engine: Engine = complete_engine(1)
     task = StepTask(engine, n_components, model.parameters, model.family.moment_spec(model.covariances))
-    task = replace(task, facts=task.over(source).facts)
+    task = replace(task, context=task.over(source).context)
     most, node, of = task.sizes(n_features)
     assert of == n_components
     sums = pickle.dumps(task.call(source.whole, task.open(source.whole)), 5)
@@ -65,7 +65,7 @@ def test_a_pass_that_cannot_work_is_refused():
 )
 def test_large_sums_are_dealt_out(n_components, n_features, n_leaves, n_workers, n_parts):
     """So that no task that merges has more than 1 GiB of them, unless those of a component are more."""
-    task = StepTask(choose(1), n_components, None, MomentSpec(Second.FULL))
+    task = StepTask(complete_engine(1), n_components, None, MomentSpec(Second.FULL))
     found = Traffic(*task.sizes(n_features), n_workers, n_leaves, n_nodes=16)
     assert found.n_parts == n_parts
     assert found.merging <= n_parts * 2**30 or n_parts == n_components

@@ -14,7 +14,7 @@ from gaussmix._src.errors import ParameterTypeError
 MAX_THREADS = 4096  # more never help, and the core counts threads in 32 bits
 
 
-def choose(n_jobs: int | None = None) -> CompleteEngine:
+def complete_engine(n_jobs: int | None = None) -> CompleteEngine:
     """The engine of complete rows.
 
     Parameters
@@ -26,15 +26,15 @@ def choose(n_jobs: int | None = None) -> CompleteEngine:
     ValueError : n_jobs is 0.
     TypeError : n_jobs is neither an integer nor None.
     """
-    return CompleteEngine(n_threads(n_jobs))
+    return CompleteEngine(count_threads(n_jobs))
 
 
-def n_threads(n_jobs: int | None) -> int:
+def count_threads(n_jobs: int | None) -> int:
     """Turn scikit-learn's n_jobs into a number of threads; None respects OMP_NUM_THREADS, as OpenMP does."""
     n_jobs = None if n_jobs is None else check_jobs(n_jobs)
     if n_jobs is not None and n_jobs > 0:
         return min(n_jobs, MAX_THREADS)
-    usable = min(len(os.sched_getaffinity(0)), _quota()) if hasattr(os, "sched_getaffinity") else _quota()
+    usable = min(len(os.sched_getaffinity(0)), _count_cpus()) if hasattr(os, "sched_getaffinity") else _count_cpus()
     if n_jobs is None:
         limit = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0]
         return min(usable, int(limit)) if limit.isdecimal() and int(limit) > 0 else usable
@@ -53,17 +53,17 @@ def check_jobs(n_jobs: Any) -> int | None:
 
 
 @cache
-def _quota() -> int:
+def _count_cpus() -> int:
     """Number of processors that the machine or the container gives the process."""
     from joblib import cpu_count  # slow to import
 
     return int(cpu_count())
 
 
-def engine_for(*, is_incomplete: bool, n_jobs: int | None) -> Engine[Any]:
+def make_engine(*, is_incomplete: bool, n_jobs: int | None) -> Engine[Any]:
     """Choose the engine; `is_incomplete` says whether rows may miss cells or have measurement errors."""
     if not is_incomplete:
-        return CompleteEngine(n_threads(n_jobs))
+        return CompleteEngine(count_threads(n_jobs))
     from gaussmix._src.engines.incomplete import IncompleteEngine
 
-    return IncompleteEngine(n_threads(n_jobs))
+    return IncompleteEngine(count_threads(n_jobs))

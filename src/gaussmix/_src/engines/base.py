@@ -9,7 +9,7 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from gaussmix._src.engines.calls import Control, Fits, FitSettings, Groups, PackedPrior, RunHistory
+from gaussmix._src.engines.calls import EMSettings, FitSettings, GroupFits, PackedPrior, RowGroups, RunHistory
 from gaussmix._src.interfaces.algebra import Algebra
 from gaussmix._src.interfaces.block import Block, RowStatistics
 from gaussmix._src.interfaces.moment_spec import AssignmentRule, MomentSpec, Second
@@ -22,23 +22,23 @@ from gaussmix._src.numerics.arrays import Array
 # In `step` every engine sets responsibilities to 0 that are at most 2⁻⁶⁰ of their row's largest (numerics.md).
 NEGLIGIBLE_NATS = 60 * 0.6931471805599453  # log 2
 
-NOISE = -1  # the label of rows that the background has
+NOISE_LABEL = -1  # the label of rows that the background has
 
 StateT = TypeVar("StateT")
 
 
 @dataclass(frozen=True)
-class Facts:
-    """Facts about all rows that a step over one block needs. An engine may add its own.
+class PassContext:
+    """What a step over one block needs to know about all rows. An engine may add its own fields.
 
     Parameters
     ----------
     n_rows : number of rows.
-    total : mean and scatter of all rows, which no E-step changes; None if no step needs them.
+    total_spread : mean and scatter of all rows, which no E-step changes; None if no step needs them.
     """
 
     n_rows: int
-    total: Spread | None = None
+    total_spread: Spread | None = None
 
 
 class Engine(Protocol[StateT]):
@@ -53,27 +53,27 @@ class Engine(Protocol[StateT]):
         """How many threads a call uses."""
 
     @property
-    def complete(self) -> Engine[Any]:
+    def complete_engine(self) -> Engine[Any]:
         """The engine of complete rows, with as many threads."""
 
-    def prepare(self, profile: RowStatistics, spec: MomentSpec, spread: Callable[[], Spread]) -> Facts:
+    def prepare(self, statistics: RowStatistics, spec: MomentSpec, find_spread: Callable[[], Spread]) -> PassContext:
         """Find out what steps over single blocks must know of all rows, before the first pass.
 
-        Some decisions of a step depend on all rows, for example on their number. They read these facts and not the
+        Some decisions of a step depend on all rows, for example on their number. They read this context and not the
         block, because otherwise a fit would depend on how its rows are cut.
 
         Parameters
         ----------
-        profile : of all rows.
+        statistics : of all rows.
         spec : the second moments that the passes sum.
-        spread : finds the mean and the covariance of all rows.
+        find_spread : finds the mean and the covariance of all rows.
 
         Returns
         -------
-        facts : picklable.
+        context : picklable.
         """
 
-    def open(self, block: Block, spec: MomentSpec, n_components: int) -> StateT:
+    def make_state(self, block: Block, spec: MomentSpec, n_components: int) -> StateT:
         """Make the state that is stored with a block between passes. It may be lost, and is then made again.
 
         It must not depend on the weights of the rows, which may change between passes.
@@ -87,7 +87,7 @@ class Engine(Protocol[StateT]):
         spec: MomentSpec,
         rule: AssignmentRule = AssignmentRule.SOFT,
         anchor: Array | None = None,
-        facts: Any = None,
+        context: Any = None,
     ) -> BlockMoments:
         """Share each row of a block among the components and sum moments; Bishop (2006) eq. 9.23 and 9.27.
 
@@ -97,7 +97,7 @@ class Engine(Protocol[StateT]):
         Parameters
         ----------
         block : rows (n_rows, n_features), their weights and what is known of their components.
-        state : what `open` made for this block, spec and number of components.
+        state : what `make_state` made for this block, spec and number of components.
         parameters : of the mixture whose components share the rows; None under `AssignmentRule.ASSIGNMENT`, which reads
             `block.assignment`.
         spec : the second moments to sum.
@@ -105,7 +105,7 @@ class Engine(Protocol[StateT]):
         anchor : (n_components, n_features), the points to take the sums about, in float64; None leaves the choice
             to the engine, which returns it: the means, or others if that is cheaper. Without second moments the
             engine always chooses.
-        facts : what `prepare` found out, or `Moments.facts` of the pass before. None if the block holds all rows.
+        context : what `prepare` found out, or `Moments.context` of the pass before. None if the block holds all rows.
 
         Returns
         -------
@@ -113,7 +113,9 @@ class Engine(Protocol[StateT]):
             that overflows counts as the largest double, so neither mass nor log-likelihood is ever NaN.
         """
 
-    def finish(self, sums: BlockMoments, parameters: Parameters | None, spec: MomentSpec, facts: Any = None) -> Moments:
+    def finish(
+        self, sums: BlockMoments, parameters: Parameters | None, spec: MomentSpec, context: Any = None
+    ) -> Moments:
         """Make the moments that a family needs of the sums of all blocks, once for each pass.
 
         What would round differently for each block is done here: pooling, and whatever is multiplied by a total.
@@ -121,7 +123,7 @@ class Engine(Protocol[StateT]):
         Parameters
         ----------
         sums : of all blocks.
-        parameters, spec, facts : as for the steps.
+        parameters, spec, context : as for the steps.
         """
 
     def log_density(self, block: Block, parameters: Parameters) -> Array:
@@ -137,10 +139,10 @@ class Engine(Protocol[StateT]):
         """
 
     def labels(self, block: Block, parameters: Parameters) -> NDArray[np.int64]:
-        """The most probable component of each row, (n_rows,); the first of equals, and `NOISE` for the background."""
+        """The most probable component of each row, (n_rows,); the first of equals; `NOISE_LABEL` for the background."""
 
     def draw(
-        self, n_rows: int, cumulative: Array, means: Array, whitening: Whitening, key: int
+        self, n_rows: int, cumulative_weights: Array, means: Array, whitening: Whitening, random_key: int
     ) -> tuple[Array, NDArray[np.int64]]:
         """Draw rows x = μ_k + W_k⁻¹ z, z standard normal; Bishop (2006) section 11.1.
 
@@ -150,11 +152,11 @@ class Engine(Protocol[StateT]):
         Parameters
         ----------
         n_rows : number of rows.
-        cumulative : (n_components,), rising, the last above 1. A uniform number in [0, 1) belongs to the first
+        cumulative_weights : (n_components,), rising, the last above 1. A uniform number in [0, 1) belongs to the first
             component whose entry exceeds it.
         means : (n_components, n_features).
         whitening : W_k.
-        key : 64 bits.
+        random_key : 64 bits.
 
         Returns
         -------
@@ -162,25 +164,25 @@ class Engine(Protocol[StateT]):
         labels : (n_rows,), the component of each row.
         """
 
-    def makes_steps(
-        self, block: Block, n_components: int, algebra: Algebra, packed_prior: PackedPrior | None, has_background: bool
+    def supports_core_steps(
+        self, block: Block, n_components: int, structure: Algebra, prior: PackedPrior | None, has_background: bool
     ) -> bool:
         """Whether `run_em` and `fit_many` make the usual steps on rows, with a prior, if any, and a background."""
 
     def run_em(
-        self, block: Block, facts: Any, start: tuple[Array, Array, Array], algebra: Algebra, control: Control
+        self, block: Block, context: Any, start: tuple[Array, Array, Array], structure: Algebra, settings: EMSettings
     ) -> RunHistory:
         """Make steps of EM until the log-likelihood converges, time is up, or the next step is unusual.
 
-        `makes_steps` says for which rows and mixtures.
+        `supports_core_steps` says for which rows and mixtures.
 
         Parameters
         ----------
         block : all rows.
-        facts : what `Engine.prepare` made.
+        context : what `Engine.prepare` made.
         start : weights, means and covariances in compact form.
-        algebra : which covariances the family makes.
-        control : when to stop.
+        structure : which covariances the family makes.
+        settings : when to stop.
 
         Returns
         -------
@@ -188,7 +190,7 @@ class Engine(Protocol[StateT]):
             threads nor on when time is up.
         """
 
-    def fit_many(self, groups: Groups, settings: FitSettings) -> Fits | None:
+    def fit_many(self, groups: RowGroups, settings: FitSettings) -> GroupFits | None:
         """Begin a fit of each of many groups and make steps of EM, as far as `run_em` goes.
 
         Parameters
@@ -203,7 +205,7 @@ class Engine(Protocol[StateT]):
         """
 
     def score_products(
-        self, block: Block, parameters: Parameters, whitening: Array, second: Second
+        self, block: Block, parameters: Parameters, whitening: Array, score_form: Second
     ) -> tuple[Array, Array]:
         """Sum products of the scores of rows, as `em.curvature.scores` defines them.
 
@@ -212,7 +214,7 @@ class Engine(Protocol[StateT]):
         block : rows.
         parameters : of the mixture.
         whitening : W, (n_components or 1, n_features or 1, n_features): matrices, or factors of each feature.
-        second : which products of z = W (x − μ) are scores.
+        score_form : which products of z = W (x − μ) are scores.
 
         Returns
         -------

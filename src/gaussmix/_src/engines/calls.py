@@ -24,36 +24,36 @@ MAX_STEPS_OF_CALL = 2**31  # the core counts in 64 bits, Python without a limit
 class PackedPrior(NamedTuple):
     """The prior of a mixture as plain values in rows.
 
-    It is an `em.bayes.approximation.GaussWishart` or an `em.priors.posterior.Conjugate`.
+    It is an `em.bayes.variational_posterior.GaussWishartPrior` or an `em.priors.posterior.Conjugate`.
 
     Parameters
     ----------
-    has_sticks : whether the weights are those of a Dirichlet process.
-    alpha : α; for a point α − 1.
+    has_stick_breaking : whether the weights are those of a Dirichlet process.
+    weight_concentration : α; for a point α − 1.
     max_components : the number of components of a Dirichlet distribution; otherwise 0.
-    mean, precision, dof : m (n_features,), data units; β; ν. Of a point ν is what each component has of it.
+    mean, mean_precision, dof : m (n_features,), data units; β; ν. Of a point ν is what each component has of it.
     scale : S in compact form, data units².
-    roots : (n_features, n_features), the rows r of S = Σ r rᵀ; None unless S is a matrix.
+    scale_roots : (n_features, n_features), the rows r of S = Σ r rᵀ; None unless S is a matrix.
     log_normaliser : of the distribution of a precision, nats, up to a constant.
-    row_weight, unit : of all rows, and what the weights of rows were divided by.
-    is_of_point : whether EM looks for the mixture of highest density, and for no posterior.
+    total_weight, weight_unit : of all rows, and what the weights of rows were divided by.
+    is_map : whether EM looks for the mixture of highest density, and for no posterior.
     """
 
-    has_sticks: bool
-    alpha: float
+    has_stick_breaking: bool
+    weight_concentration: float
     max_components: int
     mean: Array
-    precision: float
+    mean_precision: float
     dof: float
     scale: Array
-    roots: Array | None
+    scale_roots: Array | None
     log_normaliser: float
-    row_weight: float
-    unit: float
-    is_of_point: bool = False
+    total_weight: float
+    weight_unit: float
+    is_map: bool = False
 
 
-class Control(NamedTuple):
+class EMSettings(NamedTuple):
     """When to stop. Steps beyond `LIMITS` of `interfaces.parameters` are left to the loop in Python.
 
     Parameters
@@ -62,18 +62,18 @@ class Control(NamedTuple):
         which only `Engine.fit_many` takes.
     tolerance : stop when the objective, a mean, changes by less, nats per unit of row weight.
     max_steps : limit on the number of steps.
-    previous : the objective of the step that preceded this run (−inf if none); used for the first convergence test.
-    packed_prior : the prior, if the objective has one; `Engine.fit_many` takes only that of a point.
-    log_volume : log V of a uniform background, data units to the power of d; infinite for none. Its weight then comes
-        after those of the components. `Engine.fit_many` takes it only where the mixtures are initialised.
+    previous_objective : that of the step that preceded this run (−inf if none), for the first convergence test.
+    prior : the prior, if the objective has one; `Engine.fit_many` takes only that of a point.
+    log_background_volume : log V of a uniform background, data units to the power of d; infinite for none. Its weight
+        then comes after those of the components. `Engine.fit_many` takes it only where the mixtures are initialised.
     """
 
     ridge: Array | None
     tolerance: float
     max_steps: int
-    previous: float = float("-inf")
-    packed_prior: PackedPrior | None = None
-    log_volume: float = float("inf")
+    previous_objective: float = float("-inf")
+    prior: PackedPrior | None = None
+    log_background_volume: float = float("inf")
 
 
 class RunHistory(NamedTuple):
@@ -97,50 +97,50 @@ class RunHistory(NamedTuple):
     objective: list[float]
 
 
-class Groups(NamedTuple):
+class RowGroups(NamedTuple):
     """The rows of many tables, one after the other.
 
     Parameters
     ----------
     rows : (n_rows, n_features), of all groups, data units.
     row_weight : (n_rows,), below 1 and positive or 0; None if all are 1.
-    first, size : (n_groups,), int64: where the rows of each group begin, and how many they are.
+    first_row, n_rows : (n_groups,), int64: where the rows of each group begin, and how many they are.
     total_weight : (n_groups,), sum of the row weights of each.
-    unit : (n_groups,), what the weights of each group were divided by: a power of 2.
-    first_weight : (n_groups,), int64: where the weights of each group begin, so that groups may share rows, each with
-        weights of its own; None where they begin with the rows.
-    error : as in `Block`, of all rows.
+    weight_unit : (n_groups,), what the weights of each group were divided by: a power of 2.
+    first_weight_index : (n_groups,), int64: where the weights of each group begin, so that groups may share rows, each
+        with weights of its own; None where they begin with the rows.
+    row_errors : as in `Block`, of all rows.
     """
 
     rows: Rows
     row_weight: Array | None
-    first: NDArray[np.int64]
-    size: NDArray[np.int64]
+    first_row: NDArray[np.int64]
+    n_rows: NDArray[np.int64]
     total_weight: Array
-    unit: Array
-    first_weight: NDArray[np.int64] | None = None
-    error: Array | None = None
+    weight_unit: Array
+    first_weight_index: NDArray[np.int64] | None = None
+    row_errors: Array | None = None
 
     @classmethod
-    def from_block(cls, block: Block, unit: float, n_copies: int = 1) -> Groups:
-        """A block as the only group, its weights divided by `unit`; or so many times, for runs from several models."""
-        first, totals = np.zeros(n_copies, np.int64), np.array([[block.total_weight] * n_copies, [unit] * n_copies])
+    def from_block(cls, block: Block, weight_unit: float, n_copies: int = 1) -> RowGroups:
+        """A block as the only group, its weights divided by `weight_unit`; or copies, for runs from several models."""
+        first, totals = np.zeros(n_copies, np.int64), np.repeat([[block.total_weight], [weight_unit]], n_copies, axis=1)
         return cls(block.rows, block.row_weight, first, first + block.n_rows, totals[0], totals[1], first, block.error)
 
 
-class Seeds(NamedTuple):
+class KMeansSettings(NamedTuple):
     """How to find the centres of a table: greedy k-means++ (Arthur & Vassilvitskii 2007), then k-means (Lloyd 1982).
 
     Parameters
     ----------
     n_candidates : rows drawn for each centre but the first; the best is chosen.
-    uniform : (n_starts, 1 + (n_components − 1) n_candidates), drawn from [0, 1); the same in every group. EM runs from
+    uniform_draws : (n_starts, 1 + (n_components − 1) n_candidates), from [0, 1); the same in every group. EM runs from
         each start, and the highest run is the result, the first of runs that `best_of.ROUNDING_OF_RUNS` calls equal.
     max_passes, tolerance : of k-means; it stops when centres move by less than this part of the mean variance.
     """
 
     n_candidates: int
-    uniform: Array | None
+    uniform_draws: Array | None
     max_passes: int
     tolerance: float
 
@@ -159,34 +159,34 @@ class InitialMixtures(NamedTuple):
     means: Array
     covariances: Array
 
-    def select(self, chosen: Any) -> tuple[Array, Array, Array]:
+    def select(self, groups: Any) -> tuple[Array, Array, Array]:
         """Those of some groups, as the core reads them."""
-        weights, means, covariances = (np.ascontiguousarray(each[chosen]) for each in self)
+        weights, means, covariances = (np.ascontiguousarray(each[groups]) for each in self)
         return weights, means, covariances.reshape(len(weights), math.prod(covariances.shape[1:]))
 
 
-Steps = tuple[float, int]  # of EM: tolerance, nats per unit of row weight, and limit on their number
+StepLimits = tuple[float, int]  # of EM: tolerance, nats per unit of row weight, and limit on their number
 
 
 class AcceptanceSettings(NamedTuple):
     """When moves of a search are accepted; `em.search.split_and_merge` says what each number does."""
 
-    first: Steps
-    longer: Steps
-    after_move: Steps
-    after_more: Steps
-    gain: float
+    trial_limits: StepLimits
+    long_trial_limits: StepLimits
+    limits_after_move: StepLimits
+    long_limits_after_move: StepLimits
+    min_gain: float
     promising_factor: float
-    quick_factor: float
-    min_promise: float
+    quick_rejection_factor: float
+    min_promised_gain: float
     max_work: float
     max_moves: int
     patience: int
-    less_patience: int
-    first_moves: int
-    min_rows: float
-    min_rows_if_flat: float
-    flat: float
+    reduced_patience: int
+    n_first_moves: int
+    min_rows_per_value: float
+    min_rows_per_flat_value: float
+    max_flatness: float
 
 
 class SearchSettings(NamedTuple):
@@ -194,28 +194,28 @@ class SearchSettings(NamedTuple):
 
     Parameters
     ----------
-    least_weight : of a group that is searched, as its weights were given; others end with EM alone.
+    min_group_weight : of a group that is searched, as its weights were given; others end with EM alone.
     max_rows : of a group; one with more is left to Python.
-    uniform : (n_starts, n_searched − 1, 1 + (n_components − 1) n_candidates), for the further starts of each search.
-    draws : (n_starts, n_searched, n_draws), for the moves from each of its starts.
-    first, close : EM before the moves and after them.
-    acceptance : when moves are accepted; what is left of `work` replaces its `max_work`.
-    patience_of_swaps : for structures with one covariance.
-    work, closing : limits on the search and on EM after it, in steps of EM on all rows: for each step that EM made from
-        the start, and for `more_steps` others.
+    start_draws : (n_starts, n_searched − 1, 1 + (n_components − 1) n_candidates), for further starts of each search.
+    move_draws : (n_starts, n_searched, n_draws), for the moves from each of its starts.
+    initial_limits, final_limits : EM before the moves and after them.
+    acceptance : when moves are accepted; what is left of `search_steps_factor` replaces its `max_work`.
+    swap_patience : for structures with one covariance.
+    search_steps_factor, final_steps_factor : limits on the search and on EM after it, in steps of EM on all rows: for
+        each step that EM made from the start, and for `n_extra_em_steps` others.
     """
 
-    least_weight: float
+    min_group_weight: float
     max_rows: int
-    uniform: Array
-    draws: Array
-    first: Steps
-    close: Steps
+    start_draws: Array
+    move_draws: Array
+    initial_limits: StepLimits
+    final_limits: StepLimits
     acceptance: AcceptanceSettings
-    patience_of_swaps: int
-    work: float
-    closing: float
-    more_steps: int
+    swap_patience: int
+    search_steps_factor: float
+    final_steps_factor: float
+    n_extra_em_steps: int
 
 
 class FitSettings(NamedTuple):
@@ -223,28 +223,28 @@ class FitSettings(NamedTuple):
 
     Parameters
     ----------
-    algebra : which covariances the family makes.
+    structure : which covariances the family makes.
     n_components : K.
     start : how to find centres, or centres (n_components, n_features), data units: rows begin at the nearest. Or the
         component of each row of a single group, (n_rows,), int32, or the mixtures at which EM begins. With all but
-        seeds rows are taken as they are, and `control` has a ridge.
-    control : when EM ends. Without steps there is the first M-step alone.
-    ridge_fraction, trimmed : of the automatic ridge; see `em.initialisation.sample`.
-    smallest_spread : a group in which a column varies by less is unusual, data units.
+        seeds rows are taken as they are, and `em_settings` has a ridge.
+    em_settings : when EM ends. Without steps there is the first M-step alone.
+    ridge_fraction, ridge_trim_fraction : of the automatic ridge; see `em.initialisation.sample`.
+    min_column_spread : a group in which a column varies by less is unusual, data units.
     search : between the start and EM; None if there is none.
     """
 
-    algebra: Algebra
+    structure: Algebra
     n_components: int
-    start: Seeds | Array | NDArray[np.int32] | InitialMixtures
-    control: Control
+    start: KMeansSettings | Array | NDArray[np.int32] | InitialMixtures
+    em_settings: EMSettings
     ridge_fraction: float = 0.0
-    trimmed: float = 0.0
-    smallest_spread: float = 0.0
+    ridge_trim_fraction: float = 0.0
+    min_column_spread: float = 0.0
     search: SearchSettings | None = None
 
 
-class Fits(NamedTuple):
+class GroupFits(NamedTuple):
     """The fits of many groups.
 
     Parameters
@@ -272,7 +272,7 @@ class Fits(NamedTuple):
     objective: Array
     whitening: Whitening | None = None
 
-    def among(self, indices: Indices, n_groups: int) -> Fits:
+    def expand_to_groups(self, indices: Indices, n_groups: int) -> GroupFits:
         """These among more groups; Python fits the others."""
         if len(indices) == n_groups:
             return self
@@ -280,14 +280,14 @@ class Fits(NamedTuple):
         n_all[self._fields.index("n_steps")][:] = -1
         for whole, some in zip(n_all, self[:6], strict=True):
             whole[indices] = some
-        return Fits(*[*n_all, self.log_likelihood, self.objective])
+        return GroupFits(*[*n_all, self.log_likelihood, self.objective])
 
-    def run_history(self, index: int = 0) -> RunHistory | None:
+    def run_history(self, group: int = 0) -> RunHistory | None:
         """The history of a group; None if Python must fit it."""
-        if self.n_steps[index] < 0:
+        if self.n_steps[group] < 0:
             return None
-        first = int(np.maximum(self.n_steps[:index], 0).sum()) if index else 0
-        steps = slice(first, first + self.n_steps[index])
+        first = int(np.maximum(self.n_steps[:group], 0).sum()) if group else 0
+        steps = slice(first, first + self.n_steps[group])
         log_likelihood, objective = self.log_likelihood[steps].tolist(), self.objective[steps].tolist()
-        mixture = self.weights[index], self.means[index], self.covariances[index]
+        mixture = self.weights[group], self.means[group], self.covariances[group]
         return RunHistory(*mixture, self.whitening, log_likelihood, objective)

@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gaussmix._src.engines import joint
-from gaussmix._src.engines.calls import Fits, FitSettings, Groups, InitialMixtures, PackedPrior
-from gaussmix._src.engines.complete.engine import CompleteEngine, CompleteFacts
+from gaussmix._src.engines.calls import FitSettings, GroupFits, InitialMixtures, PackedPrior, RowGroups
+from gaussmix._src.engines.complete.engine import CompleteEngine, OrderedContext
 from gaussmix._src.engines.joint import joint_labels, joint_log_density, joint_responsibilities, one_hot
 from gaussmix._src.interfaces.algebra import Algebra
 from gaussmix._src.interfaces.block import Block, BlockState, RowStatistics
@@ -39,11 +39,11 @@ class IncompleteEngine(CompleteEngine):
     is_incomplete: ClassVar[bool] = True
 
     @property
-    def complete(self) -> CompleteEngine:
+    def complete_engine(self) -> CompleteEngine:
         return CompleteEngine(self.n_threads)
 
-    def prepare(self, profile: RowStatistics, spec: MomentSpec, spread: Callable[[], Spread]) -> CompleteFacts:
-        return CompleteFacts(profile.n_rows)
+    def prepare(self, statistics: RowStatistics, spec: MomentSpec, find_spread: Callable[[], Spread]) -> OrderedContext:
+        return OrderedContext(statistics.n_rows)
 
     def step(
         self,
@@ -53,79 +53,81 @@ class IncompleteEngine(CompleteEngine):
         spec: MomentSpec,
         rule: AssignmentRule = AssignmentRule.SOFT,
         anchor: Array | None = None,
-        facts: object = None,
+        context: object = None,
     ) -> BlockMoments:
         if anchor is None:
             anchor = np.zeros((state.n_components, block.rows.shape[1])) if parameters is None else parameters.means
         if parameters is None or rule is not AssignmentRule.SOFT:
-            wanted = spec if spec.second is Second.NONE else _summed(spec)
-            return block.sum_of(lambda leaf: self._sum_observed(leaf, parameters, state.n_components, wanted, anchor))
+            wanted = spec if spec.second is Second.NONE else _spec_to_sum(spec)
+            return block.sum_of(lambda leaf: self._sum_partition(leaf, parameters, state.n_components, wanted, anchor))
         n_threads, block = self._n_threads, _with_marginal_background(block, parameters)
         if np.array_equal(anchor, parameters.means):
-            return _in_core(n_threads, block, parameters, _summed(spec))
-        return block.sum_of(lambda leaf: _in_core(n_threads, leaf, parameters, _summed(spec)).about(anchor))
+            return _core_moments(n_threads, block, parameters, _spec_to_sum(spec))
+        return block.sum_of(lambda leaf: _core_moments(n_threads, leaf, parameters, _spec_to_sum(spec)).about(anchor))
 
-    def _sum_observed(
+    def _sum_partition(
         self, leaf: Block, parameters: Parameters | None, n_components: int, spec: MomentSpec, anchor: Array
     ) -> BlockMoments:
         """Sums of observed cells, before EM has a model or under the hard rule."""
         if parameters is None:
             assert leaf.assignment is not None
-            return _observed(leaf, one_hot(leaf.assignment, n_components), spec, anchor)
-        log_joint = joint.with_background(self.component_log_density(leaf, parameters), leaf, parameters)
+            return _sum_observed_cells(leaf, one_hot(leaf.assignment, n_components), spec, anchor)
+        log_joint = joint.add_background_column(self.component_log_density(leaf, parameters), leaf, parameters)
         weight = leaf.weight
         best = log_joint.argmax(axis=1)
-        sums = _observed(leaf, one_hot(best, n_components), spec, anchor)
+        sums = _sum_observed_cells(leaf, one_hot(best, n_components), spec, anchor)
         left, log_likelihood = float(weight[best == n_components].sum()), float((weight * log_joint.max(axis=1)).sum())
         return replace(sums, background=left, log_likelihood=log_likelihood)
 
-    def finish(self, sums: BlockMoments, parameters: Parameters | None, spec: MomentSpec, facts: Any = None) -> Moments:
-        complete = sums if sums.observed is None else _completed(sums)
-        return Moments.from_sums(replace(complete, second=_reduced(complete.second, spec), spec=spec))
+    def finish(
+        self, sums: BlockMoments, parameters: Parameters | None, spec: MomentSpec, context: Any = None
+    ) -> Moments:
+        complete = sums if sums.observed is None else _complete_sums(sums)
+        return Moments.from_sums(replace(complete, second=_reduce_second(complete.second, spec), spec=spec))
 
-    def makes_steps(
-        self, block: Block, n_components: int, algebra: Algebra, packed_prior: PackedPrior | None, has_background: bool
+    def supports_core_steps(
+        self, block: Block, n_components: int, structure: Algebra, prior: PackedPrior | None, has_background: bool
     ) -> bool:
-        was_tried = not has_background and (packed_prior is None or packed_prior.is_of_point)
-        return was_tried and super().makes_steps(block, n_components, algebra, packed_prior, False)
+        was_tried = not has_background and (prior is None or prior.is_map)
+        return was_tried and super().supports_core_steps(block, n_components, structure, prior, False)
 
-    def fit_many(self, groups: Groups, settings: FitSettings) -> Fits | None:
+    def fit_many(self, groups: RowGroups, settings: FitSettings) -> GroupFits | None:
         return super().fit_many(groups, settings) if isinstance(settings.start, InitialMixtures) else None
 
     def log_density(self, block: Block, parameters: Parameters) -> Array:
-        result = self._evaluated(block, parameters, super().log_density, joint_log_density)
+        result = self._evaluate_rows(block, parameters, super().log_density, joint_log_density)
         empty = np.isnan(block.rows).all(axis=1)
         if block.log_prior is None and empty.any():  # which the sum of the weights misses by rounding
             result[empty] = 0.0
         return result
 
     def component_log_density(self, block: Block, parameters: Parameters) -> Array:
-        return self._evaluated(block, parameters, super().component_log_density, lambda log_joint, *_: log_joint)
+        return self._evaluate_rows(block, parameters, super().component_log_density, lambda log_joint, *_: log_joint)
 
     def responsibilities(self, block: Block, parameters: Parameters) -> Array:
-        return self._evaluated(block, parameters, super().responsibilities, joint_responsibilities)
+        return self._evaluate_rows(block, parameters, super().responsibilities, joint_responsibilities)
 
     def labels(self, block: Block, parameters: Parameters) -> NDArray[np.int64]:
-        return self._evaluated(block, parameters, super().labels, joint_labels)
+        return self._evaluate_rows(block, parameters, super().labels, joint_labels)
 
-    def _evaluated(
+    def _evaluate_rows(
         self,
         block: Block,
         parameters: Parameters,
-        of_complete: Callable[[Block, Parameters], NDArray[Any]],
-        of_joint: Callable[[Array, Block, Parameters], NDArray[Any]],
+        evaluate_complete: Callable[[Block, Parameters], NDArray[Any]],
+        from_log_joint: Callable[[Array, Block, Parameters], NDArray[Any]],
     ) -> NDArray[Any]:
         """Evaluate rows; the other engine evaluates complete rows, whose results so do not depend on other rows."""
         is_complete = np.zeros(block.n_rows, bool) if block.error is not None else ~np.isnan(block.rows).any(axis=1)
         if is_complete.all() and block.error is None:
-            return of_complete(block, parameters)
+            return evaluate_complete(block, parameters)
         if not is_complete.any():
-            return of_joint(self._log_joint(block, parameters), block, parameters)
+            return from_log_joint(self._log_joint(block, parameters), block, parameters)
         complete, others = np.flatnonzero(is_complete), np.flatnonzero(~is_complete)
-        observed = of_complete(block.take(complete, block.first_row), parameters)
+        observed = evaluate_complete(block.take(complete, block.first_row), parameters)
         part = block.take(others, block.first_row)
         result = np.empty((block.n_rows, *observed.shape[1:]), observed.dtype)
-        result[complete], result[others] = observed, of_joint(self._log_joint(part, parameters), part, parameters)
+        result[complete], result[others] = observed, from_log_joint(self._log_joint(part, parameters), part, parameters)
         return result
 
     def _log_joint(self, block: Block, parameters: Parameters) -> Array:
@@ -144,10 +146,10 @@ def _core_arguments(
     whitening, (n_components, n_features) = parameters.whitening, parameters.means.shape
     log_weight = parameters.log_scale - whitening.log_abs_det + 0.5 * n_features * LOG_2PI
     observed = block.rows, block.log_prior, block.prior_indices, block.error
-    return *observed, log_weight, parameters.means, _triangular(whitening, n_components, n_features)
+    return *observed, log_weight, parameters.means, _triangular_factors(whitening, n_components, n_features)
 
 
-def _triangular(whitening: Whitening, n_components: int, n_features: int) -> Array:
+def _triangular_factors(whitening: Whitening, n_components: int, n_features: int) -> Array:
     """Factors as triangular matrices, (n_components, n_features, n_features)."""
     if whitening.factor_shape is FactorShape.LOW_RANK:
         roots = np.array([whitening.colour(k, np.eye(n_features)) for k in range(len(whitening.factors))])
@@ -170,7 +172,7 @@ def _with_marginal_background(block: Block, parameters: Parameters) -> Block:
     return replace(block, log_prior=prior, prior_indices=None)
 
 
-def _in_core(n_threads: int, block: Block, parameters: Parameters, spec: MomentSpec) -> BlockMoments:
+def _core_moments(n_threads: int, block: Block, parameters: Parameters, spec: MomentSpec) -> BlockMoments:
     """The expected sums of a block about the means, by the core."""
     observed = _core_arguments(block, parameters)
     log_likelihood, mass, background, first, second = native_target().step_incomplete(
@@ -180,13 +182,13 @@ def _in_core(n_threads: int, block: Block, parameters: Parameters, spec: MomentS
     return BlockMoments(mass, first, second, parameters.means, log_likelihood, total, spec, background=background)
 
 
-def _summed(spec: MomentSpec) -> MomentSpec:
+def _spec_to_sum(spec: MomentSpec) -> MomentSpec:
     """The second moments that are summed for each component, before `finish` reduces them."""
     return MomentSpec(Second.FULL if spec.second in (Second.FULL, Second.PROJECTED) else Second.DIAGONAL)
 
 
-def _reduced(second: Array | None, spec: MomentSpec) -> Array | None:
-    """Reduce the second moments of `_summed` to those that are needed."""
+def _reduce_second(second: Array | None, spec: MomentSpec) -> Array | None:
+    """Reduce the second moments of `_spec_to_sum` to those that are needed."""
     if second is None or spec.second is Second.NONE:
         return None
     result = second
@@ -199,13 +201,13 @@ def _reduced(second: Array | None, spec: MomentSpec) -> Array | None:
     return result.sum(axis=0) if spec.is_pooled else result
 
 
-def _observed(leaf: Block, resp: Array, spec: MomentSpec, anchor: Array) -> BlockMoments:
+def _sum_observed_cells(leaf: Block, responsibilities: Array, spec: MomentSpec, anchor: Array) -> BlockMoments:
     """Sums of the observed cells about an anchor, with `observed`."""
     weight = leaf.weight
     mass, first, observed, second = np.zeros(len(anchor)), np.zeros(anchor.shape), np.zeros(anchor.shape), []
     for k, mean in enumerate(anchor):  # neither BLAS nor einsum, whose bits depend on the processor
-        indices = np.flatnonzero(resp[:, k])
-        rows, fraction = np.ascontiguousarray(leaf.rows[indices]), weight[indices] * resp[indices, k]
+        indices = np.flatnonzero(responsibilities[:, k])
+        rows, fraction = np.ascontiguousarray(leaf.rows[indices]), weight[indices] * responsibilities[indices, k]
         is_seen = ~np.isnan(rows)
         offsets = np.where(is_seen, rows - mean, 0.0)
         mass[k], weighted = fraction.sum(), fraction[:, None] * offsets
@@ -220,13 +222,13 @@ def _observed(leaf: Block, resp: Array, spec: MomentSpec, anchor: Array) -> Bloc
     return BlockMoments(mass, first, squares, anchor, 0.0, leaf.total_weight, spec, observed=observed)
 
 
-def _completed(sums: BlockMoments) -> BlockMoments:
+def _complete_sums(sums: BlockMoments) -> BlockMoments:
     """Complete sums as if missing cells had the spread of observed ones in the component, without correlations.
 
     A feature without observed cells in a component has the spread of all rows.
     """
     seen, second = sums.observed, sums.second
-    assert seen is not None, "made by `_observed`"
+    assert seen is not None, "made by `_sum_observed_cells`"
     n_features = seen.shape[1]
     all_seen = np.maximum(seen.sum(axis=0), np.finfo(np.float64).tiny)
     centre = (seen * sums.anchor + sums.first).sum(axis=0) / all_seen

@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gaussmix._src.engines.base import NOISE
+from gaussmix._src.engines.base import NOISE_LABEL
 from gaussmix._src.interfaces.block import Block
 from gaussmix._src.interfaces.parameters import Parameters
 from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.numerics.elementary import softmax, softmax_and_log_sum
 
 
-def with_background(log_joint: Array, block: Block, parameters: Parameters) -> Array:
+def add_background_column(log_joint: Array, block: Block, parameters: Parameters) -> Array:
     """log p(x, k) (n_rows, n_components), with a column for the background if there is one."""
     if parameters.log_background == -np.inf:
         return log_joint
@@ -35,19 +35,19 @@ def log_background_density(block: Block, parameters: Parameters) -> Array:
 
 def joint_log_density(log_joint: Array, block: Block, parameters: Parameters) -> Array:
     """log p(x), (n_rows,)."""
-    return softmax_and_log_sum(with_background(log_joint, block, parameters))[1]
+    return softmax_and_log_sum(add_background_column(log_joint, block, parameters))[1]
 
 
 def joint_responsibilities(log_joint: Array, block: Block, parameters: Parameters) -> Array:
     """p(k | x) of the components, (n_rows, n_components)."""
-    responsibilities = softmax(with_background(log_joint, block, parameters))
+    responsibilities = softmax(add_background_column(log_joint, block, parameters))
     return np.ascontiguousarray(responsibilities[:, : log_joint.shape[1]])
 
 
 def joint_labels(log_joint: Array, block: Block, parameters: Parameters) -> NDArray[np.int64]:
-    """The most probable component, the first of equals; `NOISE` if the background is likelier."""
-    likeliest = with_background(log_joint, block, parameters).argmax(axis=1)
-    return np.where(likeliest < log_joint.shape[1], likeliest, NOISE)
+    """The most probable component, the first of equals; `NOISE_LABEL` if the background is likelier."""
+    likeliest = add_background_column(log_joint, block, parameters).argmax(axis=1)
+    return np.where(likeliest < log_joint.shape[1], likeliest, NOISE_LABEL)
 
 
 def one_hot(labels: NDArray[Any], n_components: int) -> Array:

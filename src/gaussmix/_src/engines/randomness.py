@@ -10,17 +10,17 @@ from numpy.typing import NDArray
 
 from gaussmix._src.numerics.arrays import Array
 
-Words = NDArray[np.uint64]  # of 32 bits each
+Words32 = NDArray[np.uint64]  # of 32 bits each
 
 LABEL_STREAM = 1  # the purpose of the bits, the last word of the counter; that of normal numbers is 0
-LOW_MASK = np.uint64(0xFFFFFFFF)
-HALF_BITS = np.uint64(32)
-MULTIPLIERS = np.uint64(0xD2511F53), np.uint64(0xCD9E8D57)
-KEY_STEPS = 0x9E3779B9, 0xBB67AE85
-ROUNDS = 10
+LOW_WORD_MASK = np.uint64(0xFFFFFFFF)
+WORD_BITS = np.uint64(32)
+PHILOX_MULTIPLIERS = np.uint64(0xD2511F53), np.uint64(0xCD9E8D57)
+PHILOX_KEY_INCREMENTS = 0x9E3779B9, 0xBB67AE85
+N_PHILOX_ROUNDS = 10
 
 
-def philox(counter: tuple[Words, Words, Words, Words], key: int) -> tuple[Words, Words, Words, Words]:
+def philox(counter: tuple[Words32, Words32, Words32, Words32], key: int) -> tuple[Words32, Words32, Words32, Words32]:
     """Philox4x32-10: four random words for each counter of four words.
 
     Salmon, Moraes, Dror & Shaw (2011), "Parallel random numbers: as easy as 1, 2, 3", SC11, section 3.3.
@@ -32,28 +32,28 @@ def philox(counter: tuple[Words, Words, Words, Words], key: int) -> tuple[Words,
     """
     a, b, c, d = counter
     keys = [key & 0xFFFFFFFF, key >> 32]
-    for _ in range(ROUNDS):
-        p, q = MULTIPLIERS[0] * a, MULTIPLIERS[1] * c
-        a, b = (q >> HALF_BITS) ^ b ^ np.uint64(keys[0]), q & LOW_MASK
-        c, d = (p >> HALF_BITS) ^ d ^ np.uint64(keys[1]), p & LOW_MASK
-        keys = [(word + step) & 0xFFFFFFFF for word, step in zip(keys, KEY_STEPS, strict=True)]
+    for _ in range(N_PHILOX_ROUNDS):
+        p, q = PHILOX_MULTIPLIERS[0] * a, PHILOX_MULTIPLIERS[1] * c
+        a, b = (q >> WORD_BITS) ^ b ^ np.uint64(keys[0]), q & LOW_WORD_MASK
+        c, d = (p >> WORD_BITS) ^ d ^ np.uint64(keys[1]), p & LOW_WORD_MASK
+        keys = [(word + step) & 0xFFFFFFFF for word, step in zip(keys, PHILOX_KEY_INCREMENTS, strict=True)]
     return a, b, c, d
 
 
-def label_uniforms(key: int, first: int, last: int) -> Array:
+def label_uniforms(key: int, first_row: int, end_row: int) -> Array:
     """Numbers in [0, 1) that decide the components of rows first..last-1; a call of Philox makes those of two rows."""
-    pairs = np.arange(first // 2, (last + 1) // 2, dtype=np.uint64)
-    a, b, c, d = philox(_counter(pairs, 0, LABEL_STREAM), key)
-    both = np.stack([_uniform(a, b), _uniform(c, d)], axis=1).ravel()
-    return both[first % 2 :][: last - first]
+    pairs = np.arange(first_row // 2, (end_row + 1) // 2, dtype=np.uint64)
+    a, b, c, d = philox(_philox_counter(pairs, 0, LABEL_STREAM), key)
+    both = np.stack([_words_to_uniform(a, b), _words_to_uniform(c, d)], axis=1).ravel()
+    return both[first_row % 2 :][: end_row - first_row]
 
 
-def _counter(rows: Words, counter: int, purpose: int) -> tuple[Words, Words, Words, Words]:
+def _philox_counter(rows: Words32, index_in_row: int, purpose: int) -> tuple[Words32, Words32, Words32, Words32]:
     """The counter of Philox: the row (64 bits), a number within the row, the purpose."""
-    constant = [np.full(rows.shape, word, np.uint64) for word in (counter, purpose)]
-    return rows & LOW_MASK, rows >> HALF_BITS, constant[0], constant[1]
+    constant = [np.full(rows.shape, word, np.uint64) for word in (index_in_row, purpose)]
+    return rows & LOW_WORD_MASK, rows >> WORD_BITS, constant[0], constant[1]
 
 
-def _uniform(a: Words, b: Words) -> Array:
+def _words_to_uniform(low_word: Words32, high_word: Words32) -> Array:
     """(2²¹ a + b mod 2²¹) 2⁻⁵³, exactly: 53 bits."""
-    return ((a << np.uint64(21)) | (b & np.uint64(0x1FFFFF))).astype(np.float64) * 2.0**-53
+    return ((low_word << np.uint64(21)) | (high_word & np.uint64(0x1FFFFF))).astype(np.float64) * 2.0**-53

@@ -18,7 +18,7 @@ from gaussmix._src.covariances import Covariances, LowRank
 from gaussmix._src.em.initialisation.base import Partition
 from gaussmix._src.em.initialisation.initial import InitialMoments
 from gaussmix._src.em.objective.objective import Objective
-from gaussmix._src.engines import choose
+from gaussmix._src.engines import complete_engine
 from gaussmix._src.errors import ParameterTypeError, listed
 from gaussmix._src.estimators.base import Estimator
 from gaussmix._src.estimators.fitted_array import MATRICES, ArraySnapshot, FittedArray, Floats, build_model, lacking
@@ -219,7 +219,7 @@ class MixtureAttributes(Estimator):
         rows, responsibilities = np.asarray(X), np.asarray(resp, dtype=np.float64)
         family, n_components = check_family(self), responsibilities.shape[1]
         source = ArraySource(rows, assignment=responsibilities)
-        first = InitialMoments(source, choose(), n_components, Partition())
+        first = InitialMoments(source, complete_engine(), n_components, Partition())
         model = first.model(family, Objective(np.zeros(source.n_features)))
         values = getattr(self, "precisions_init", None)
         if values is not None:

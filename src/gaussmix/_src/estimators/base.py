@@ -17,7 +17,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.utils import Tags
 
 from gaussmix._src import formats, report, validation
-from gaussmix._src.engines import engine_for
+from gaussmix._src.engines import make_engine
 from gaussmix._src.engines.base import Engine
 from gaussmix._src.estimators.sklearn_bases import BaseEstimator
 from gaussmix._src.fit.fitted import Ending, FitResult, read_values
@@ -288,7 +288,7 @@ class Estimator(BaseEstimator):
 
     def _engine(self, source: Source | None = None) -> Engine[Any]:
         """The engine for rows of a source; for complete rows by default."""
-        return engine_for(is_incomplete=source is not None and source.is_incomplete, n_jobs=self.n_jobs)
+        return make_engine(is_incomplete=source is not None and source.is_incomplete, n_jobs=self.n_jobs)
 
     def _rng(self) -> np.random.Generator:
         """A generator seeded by `random_state`."""

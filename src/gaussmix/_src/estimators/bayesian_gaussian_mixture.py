@@ -10,7 +10,7 @@ from typing import Final, Literal
 from numpy.typing import ArrayLike
 
 from gaussmix._src.checks import check_count
-from gaussmix._src.em.bayes.variational import Variational
+from gaussmix._src.em.bayes.variational import VariationalObjective
 from gaussmix._src.em.initialisation.base import Initialisation
 from gaussmix._src.em.objective.stopping import Stopping
 from gaussmix._src.errors import warn
@@ -174,8 +174,8 @@ class BayesianGaussianMixture(PosteriorEstimator):
         facts = RowSummary.from_source(problem.data.raw_source, X, None, began)
         fitted = make_fitted(problem, plan, run, ends, facts, self._names)
         objective = problem.objective
-        assert isinstance(objective, Variational), "made by `check_prior`"
-        model = self._keep_posterior(objective.approximation(run.model), self.n_components)
+        assert isinstance(objective, VariationalObjective), "made by `check_prior`"
+        model = self._keep_posterior(objective.variational_posterior(run.model), self.n_components)
         self._finish(replace(fitted, model=model), options, problem, run, X)
 
     def _checked(self, X: RowsLike, sample_weight: ArrayLike | None, options: FitOptions) -> tuple[Problem, Plan]:
@@ -217,4 +217,4 @@ class BayesianGaussianMixture(PosteriorEstimator):
         if mixture.family != family or mixture.n_features != problem.source.n_features:
             return None
         q, total = self._approximation, float(self.mass_.sum())
-        return ModelStart(Model(q.mass / total, q.means, q.covariances, family), self.lower_bound_ / total)
+        return ModelStart(Model(q.counts / total, q.means, q.covariances, family), self.lower_bound_ / total)

@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from gaussmix._src import estimators, mixture, numerics, report, validation
 from gaussmix._src.background import NO_MARGINAL
-from gaussmix._src.engines import check_jobs, n_threads
+from gaussmix._src.engines import check_jobs, count_threads
 from gaussmix._src.engines.base import Engine
 from gaussmix._src.errors import ParameterTypeError, warn
 from gaussmix._src.estimators.attributes import MixtureAttributes
@@ -243,7 +243,7 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
             raise ValueError("denoise needs an array or a data frame in memory. Read some of the rows at a time.")
         from gaussmix._src.engines.incomplete import IncompleteEngine
 
-        engine = IncompleteEngine(n_threads(self.n_jobs))
+        engine = IncompleteEngine(count_threads(self.n_jobs))
         rows = [engine.expected_rows(block, self.mixture_.parameters) for block in source.blocks()]
         return rows[0]
 

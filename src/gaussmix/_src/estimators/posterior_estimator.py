@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import clone
 
-from gaussmix._src.em.bayes.approximation import Approximation, GaussWishart
+from gaussmix._src.em.bayes.variational_posterior import GaussWishartPrior, VariationalPosterior
 from gaussmix._src.em.priors.concentration import DirichletWeights, StickWeights
 from gaussmix._src.estimators.mixture_estimator import MixtureEstimator, sum_log_density
 from gaussmix._src.fit.fitted import FitResult
@@ -69,15 +69,15 @@ class PosteriorEstimator(MixtureEstimator, ABC):
         "covariance_prior_": lambda value: np.asarray(value, dtype=np.float64),
     }
 
-    def _keep_posterior(self, approximation: Approximation, n_components: int) -> Model:
+    def _keep_posterior(self, approximation: VariationalPosterior, n_components: int) -> Model:
         """Set the attributes of a posterior, with components without rows up to `n_components`; return its model."""
-        full = approximation.with_empty(n_components - len(approximation.mass))
+        full = approximation.with_empty_components(n_components - len(approximation.counts))
         prior = approximation.prior
-        weights = prior.concentration.expected(full.mass)
-        self.mass_ = full.mass
-        self.weight_concentration_prior_type_ = TYPES[isinstance(prior.concentration, DirichletWeights)]
-        self.weight_concentration_prior_ = prior.concentration.alpha
-        self.mean_precision_prior_, self.degrees_of_freedom_prior_ = prior.precision, prior.dof
+        weights = prior.weight_prior.expected(full.counts)
+        self.mass_ = full.counts
+        self.weight_concentration_prior_type_ = TYPES[isinstance(prior.weight_prior, DirichletWeights)]
+        self.weight_concentration_prior_ = prior.weight_prior.alpha
+        self.mean_precision_prior_, self.degrees_of_freedom_prior_ = prior.mean_precision, prior.dof
         self.mean_prior_, self.covariance_prior_ = prior.mean, prior.scale
         return Model(weights / weights.sum(), full.means, full.covariances, prior.family)
 
@@ -92,22 +92,23 @@ class PosteriorEstimator(MixtureEstimator, ABC):
             raise Damaged("its prior does not go with its mixture")
 
     @property
-    def _prior(self) -> GaussWishart:
+    def _prior(self) -> GaussWishartPrior:
         """The prior of the fit."""
         family, alpha = self.mixture_.family, self.weight_concentration_prior_
         is_process = self.weight_concentration_prior_type_ == TYPES[0]
         concentration = StickWeights(alpha) if is_process else DirichletWeights(alpha, len(self.mass_))
         of_means = self.mean_prior_, self.mean_precision_prior_
-        return GaussWishart(family, concentration, *of_means, self.degrees_of_freedom_prior_, self.covariance_prior_)
+        dof, scale = self.degrees_of_freedom_prior_, self.covariance_prior_
+        return GaussWishartPrior(family, concentration, *of_means, dof, scale)
 
     @property
-    def _full_posterior(self) -> Approximation:
+    def _full_posterior(self) -> VariationalPosterior:
         """The posterior of all components."""
         model = self.mixture_._model
-        return Approximation(self._prior, self.mass_, model.means, model.covariances)
+        return VariationalPosterior(self._prior, self.mass_, model.means, model.covariances)
 
     @property
-    def _approximation(self) -> Approximation:
+    def _approximation(self) -> VariationalPosterior:
         """The posterior of the components that have rows."""
         return self._full_posterior.take(self._occupied)
 
@@ -124,13 +125,13 @@ class PosteriorEstimator(MixtureEstimator, ABC):
     @property
     def weight_concentration_(self) -> Array | tuple[Array, ...]:
         """Parameters of the posterior of the weights."""
-        values = self._prior.concentration.posterior(self.mass_)
+        values = self._prior.weight_prior.posterior(self.mass_)
         return values if len(values) > 1 else values[0]
 
     @property
     def mean_precision_(self) -> Array:
         """β of the posterior, (n_components,)."""
-        return self._full_posterior.precisions
+        return self._full_posterior.mean_precisions
 
     @property
     def degrees_of_freedom_(self) -> Array | float:
@@ -159,7 +160,7 @@ class PosteriorEstimator(MixtureEstimator, ABC):
     def _labelling(self) -> Mixture:
         """The mixture that has the responsibilities of the posterior; 0 for components without rows."""
         weights = np.zeros(self._occupied[-1] + 1)
-        weights[self._occupied] = exponential(self._approximation.log_weights)
+        weights[self._occupied] = exponential(self._approximation.e_step_log_weights)
         return self._take_components(np.arange(len(weights)), weights)
 
     def _take_components(self, indices: NDArray[np.intp], weights: Array) -> Mixture:
@@ -247,7 +248,7 @@ class PosteriorEstimator(MixtureEstimator, ABC):
         )
 
     def _per_row(self, source: Source, method: Callable[..., Any], dtype: Any, shape: tuple[int, ...] = ()) -> Any:
-        parameters = self._approximation.parameters  # of the components that have rows
+        parameters = self._approximation.e_step_parameters  # of the components that have rows
         method = partial(_among_all, method=method, parameters=parameters, indices=self._occupied, shape=shape)
         return source.per_row(method, dtype, shape)
 
@@ -291,12 +292,12 @@ class PosteriorEstimator(MixtureEstimator, ABC):
         """The log density of the rows of a block."""
         engine = self._engine(source)
         if check_name("how", how, HOW) == HOW[1]:
-            return partial(engine.log_density, parameters=self._approximation.parameters)
+            return partial(engine.log_density, parameters=self._approximation.e_step_parameters)
         if source.has_errors:
             raise ValueError(
                 'The predictive density has no formula for X_error. Use score_samples or score with how="plugin".'
             )
-        return partial(self._approximation.predictive.log_density, engine=self._engine())
+        return partial(self._approximation.predictive_density.log_density, engine=self._engine())
 
 
 def components_used(estimator: PosteriorEstimator) -> str:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from gaussmix._src.em.bayes.bound_moves import BoundMoves
-from gaussmix._src.em.bayes.variational import Variational
+from gaussmix._src.em.bayes.birth_merge_moves import BirthMergeMoves
+from gaussmix._src.em.bayes.variational import VariationalObjective
 from gaussmix._src.em.objective.trace import State
 from gaussmix._src.fit.plan import Plan
 from gaussmix._src.fit.problem import Problem
@@ -23,17 +23,17 @@ class VariationalMoves:
     """
 
     def __init__(self, max_components: int, problem: Problem, plan: Plan) -> None:
-        assert isinstance(problem.objective, Variational), "made by `check_prior`"
+        assert isinstance(problem.objective, VariationalObjective), "made by `check_prior`"
         sample = problem.data.sample.without_negligible
         of_fit = problem.source, problem.engine, problem.objective, sample, max_components, plan.rng
         self._problem, self._plan = problem, plan
-        self._moves = BoundMoves(*of_fit, plan.should_end_moves)
+        self._moves = BirthMergeMoves(*of_fit, plan.should_end_moves)
 
     def improve_first(self, initial: State, *, is_first: bool) -> State:
         """The state to begin with. `is_first` says that no fit has come to it."""
         if is_first:
             initial = self._improve_on_subsamples(initial)
-        if self._moves.tried_at == float("-inf"):
+        if self._moves.bound_at_last_births == float("-inf"):
             initial = self.improve_converged(initial) or initial
         return initial
 
@@ -50,10 +50,10 @@ class VariationalMoves:
         data, plan, moves = self._problem.data, self._plan, self._moves
         condensed = data.condensed_rows
         if condensed is None:
-            parts, marks = [moves.for_rows(rows) for rows in data.draw_subsamples(plan.rng)], None
+            parts, marks = [moves.for_sample(rows) for rows in data.draw_subsamples(plan.rng)], None
             for each in (*parts, moves) if parts else ():
-                each.marks = None if each is moves else marks
-                initial, marks = _improve_state(each, initial, is_new=True) or initial, each.marks
+                each.split_marks = None if each is moves else marks
+                initial, marks = _improve_state(each, initial, is_new=True) or initial, each.split_marks
             return initial
         stopping = replace(plan.stopping, max_steps=CONDENSED_STEP_FACTOR * plan.stopping.max_steps)
         result = moves.improve_column(initial.model, condensed, stopping)
@@ -61,13 +61,13 @@ class VariationalMoves:
             return initial
         model, bound = result
         if data.sample.rank is not None:
-            moves.sample, moves.tried_at, moves.converged_bound = condensed, bound, bound
+            moves.sample, moves.bound_at_last_births, moves.sample_bound = condensed, bound, bound
         return State(model, initial.trace)
 
 
-def _improve_state(moves: BoundMoves, state: State, *, is_new: bool = False) -> State | None:
+def _improve_state(moves: BirthMergeMoves, state: State, *, is_new: bool = False) -> State | None:
     """The state after moves, to go on from; None if no move raises the bound."""
-    if state.trace.n_steps and moves.have_converged(state.trace.last):
+    if state.trace.n_steps and moves.is_near_sample_bound(state.trace.last):
         return None
-    model = moves.improve(state.model, is_new=is_new)
+    model = moves.apply_moves(state.model, has_new_rows=is_new)
     return None if model is None else State(model, state.trace)

@@ -42,9 +42,9 @@ class CriterionInputs:
 def compute_inputs(model: Model, n_parameters: int, rows: Source, engine: Engine[Any], unit: float) -> CriterionInputs:
     """Make one pass over the rows for a mixture; `n_parameters` are free, and `unit` divided the row weights before."""
     spec, parameters = MomentSpec(Second.NONE), model.parameters
-    facts = collect_facts(rows, engine, spec)
-    task = _SoftAndHardStep(engine, model.n_components, parameters, spec, facts=facts)
-    soft, hard = (engine.finish(sums, parameters, spec, facts) for sums in rows.map_merge(task))
+    context = collect_facts(rows, engine, spec)
+    task = _SoftAndHardStep(engine, model.n_components, parameters, spec, context=context)
+    soft, hard = (engine.finish(sums, parameters, spec, context) for sums in rows.map_merge(task))
     row_weight = soft.row_weight - (rows.collect(Cells).empty_weight if rows.may_miss else 0.0)
     return CriterionInputs(soft.log_likelihood * unit, hard.log_likelihood * unit, n_parameters, row_weight * unit)
 
@@ -54,7 +54,7 @@ class _SoftAndHardStep(StepTask):
 
     def call(self, block: Block, state: Any) -> Any:
         hard = StepTask(
-            self.engine, self.n_components, self.parameters, self.spec, AssignmentRule.HARD, facts=self.facts
+            self.engine, self.n_components, self.parameters, self.spec, AssignmentRule.HARD, context=self.context
         )
         return Sums([super().call(block, state), hard.call(block, state)])
 

@@ -12,7 +12,7 @@ import numpy as np
 from gaussmix._src import validation
 from gaussmix._src.em import curvature, initialisation
 from gaussmix._src.em.collapse.remedies import Remedy, run_with
-from gaussmix._src.em.curvature.certificate import OptimalityCertificate, is_cheap
+from gaussmix._src.em.curvature.certificate import OptimalityCertificate, is_certificate_cheap
 from gaussmix._src.em.initialisation.base import DETERMINISTIC, Partition, nearest_centre, start_named
 from gaussmix._src.em.initialisation.initial import InitialMoments
 from gaussmix._src.em.initialisation.sample import MIN_ROWS_OF_PARTS
@@ -24,7 +24,7 @@ from gaussmix._src.em.step.best_of import Run, best_run, is_higher
 from gaussmix._src.em.step.fast_path import final_model
 from gaussmix._src.em.step.loop import run_em, sound_end
 from gaussmix._src.em.step.one_call import MAX_ROWS_OF_ONE_CALL
-from gaussmix._src.engines.calls import Groups
+from gaussmix._src.engines.calls import RowGroups
 from gaussmix._src.errors import NonFiniteLikelihood, Outcome, SingularCovarianceError
 from gaussmix._src.fit.plan import ModelStart, Plan, Start, StartDraw, fit_settings, label_settings, search_stopping
 from gaussmix._src.fit.problem import Problem
@@ -147,7 +147,7 @@ def find_certificate(
     if final_state.outcome in (Outcome.DEGENERATE, Outcome.NON_FINITE) or is_requested is False:
         return OptimalityCertificate()
     n_steps = sum(end.n_steps for end in run_traces)
-    if is_requested is None and not is_cheap(final_state.model, problem.source, n_steps):
+    if is_requested is None and not is_certificate_cheap(final_state.model, problem.source, n_steps):
         return OptimalityCertificate()
     model, trace, rows = final_state.model, final_state.trace, (problem.source, problem.engine)
     result = curvature.certify.find_certificate(model, problem.objective, trace, *rows)
@@ -188,7 +188,7 @@ def _run_in_engine(problem: Problem, plan: Plan, start: Start, start_index: int)
         settings = label_settings(sharp, *of_mixture, problem.objective.ridge, plan.stopping)
     else:
         settings = fit_settings(start, *of_mixture, problem.source.n_features, problem.ridge, plan.stopping, plan.rng)
-    fits = None if settings is None else engine.fit_many(Groups.from_block(block, data.weight_unit), settings)
+    fits = None if settings is None else engine.fit_many(RowGroups.from_block(block, data.weight_unit), settings)
     history = None if fits is None else fits.run_history()
     if fits is None or history is None:
         plan.rng.bit_generator.state = before

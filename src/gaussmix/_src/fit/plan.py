@@ -17,7 +17,7 @@ from gaussmix._src.em.initialisation.kmeans import MAX_PASSES, TOLERANCE, count_
 from gaussmix._src.em.initialisation.sample import RIDGE_FRACTION, TRIMMED_FRACTION
 from gaussmix._src.em.objective.stopping import Stopping
 from gaussmix._src.em.search.split_and_merge import MAX_CLOSING_STEPS, MORE_STEPS, search_by_core, silent
-from gaussmix._src.engines.calls import Control, FitSettings, Seeds
+from gaussmix._src.engines.calls import EMSettings, FitSettings, KMeansSettings
 from gaussmix._src.errors import Outcome
 from gaussmix._src.families.base import Family
 from gaussmix._src.fit.problem import Problem
@@ -238,7 +238,7 @@ def fit_settings(
         rng.random(out=start)
         if may_search:
             rngs.append(np.random.default_rng(int(rng.integers(2**63))))
-    seeds, search = Seeds(n_candidates, uniform, n_passes, TOLERANCE), None
+    seeds, search = KMeansSettings(n_candidates, uniform, n_passes, TOLERANCE), None
     if may_search:
         min_weight = min_search_weight(n_features, stopping.max_steps) if init_params == AUTO else 0.0
         of_search = n_components, n_features, uniform.shape[1], search_stopping(stopping), rngs
@@ -255,8 +255,8 @@ def label_settings(
     return FitSettings(family.algebra, n_components, assignment, _make_control(ridge, stopping), *_RIDGE_SETTINGS)
 
 
-def _make_control(ridge: Array | None, stopping: Stopping) -> Control:
+def _make_control(ridge: Array | None, stopping: Stopping) -> EMSettings:
     """When the core ends a fit: after the first M-step if Python makes the steps."""
     is_usual = type(stopping) is Stopping and not (stopping.is_watched or stopping.seeks_maximum)
     max_steps = stopping.max_steps if is_usual else 0
-    return Control(ridge, stopping.tolerance, max_steps)
+    return EMSettings(ridge, stopping.tolerance, max_steps)

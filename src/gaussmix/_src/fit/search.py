@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from gaussmix._src.em.initialisation.base import AUTO
 from gaussmix._src.em.initialisation.initial import split
 from gaussmix._src.em.objective.trace import State, Trace
-from gaussmix._src.engines import engine_for, n_threads
+from gaussmix._src.engines import count_threads, make_engine
 from gaussmix._src.errors import Failure, FailureKind, NonFiniteLikelihood, Outcome, SingularCovarianceError
 from gaussmix._src.families.base import Family
 from gaussmix._src.fit.after.stability import RepeatedFits, add_neighbours, compute_stability
@@ -93,7 +93,7 @@ class Search:
 
     def __post_init__(self) -> None:
         at_a_time, threads = self._thread_counts
-        self._engine = engine_for(is_incomplete=self.problem.data.raw_source.is_incomplete, n_jobs=threads)
+        self._engine = make_engine(is_incomplete=self.problem.data.raw_source.is_incomplete, n_jobs=threads)
         self._generator_state = self.plan.rng.bit_generator.state
         self._idle_generators = [deepcopy(self.plan.rng) for _ in range(at_a_time)]  # each takes 40 µs
         self._shared_starts = {candidate.n_components: SharedStarts() for candidate in self.candidates}
@@ -109,7 +109,7 @@ class Search:
 
         Where other processes have the rows, passes mostly wait, and processors here do not matter.
         """
-        threads, rows = n_threads(self.n_jobs), self.problem.data.raw_source
+        threads, rows = count_threads(self.n_jobs), self.problem.data.raw_source
         is_small = rows.n_rows * rows.n_features * len(self.candidates) < MIN_THREADED_VALUES
         is_one_by_one = is_small or rows.is_read_again or any(each.is_sequential for each in self.options)
         max_fits = rows.max_fits if self.n_jobs is None and rows.whole is None else None
@@ -230,7 +230,7 @@ class Search:
         if n_rows < data.raw_source.n_rows:
             data = data.select_rows(_has_positive_weight, n_rows)
         folds, by_fold, validated = Folds(n_folds, int(self.plan.rng.integers(2**63))), [], list(results)
-        engine = engine_for(is_incomplete=data.raw_source.is_incomplete, n_jobs=n_threads(self.n_jobs))
+        engine = make_engine(is_incomplete=data.raw_source.is_incomplete, n_jobs=count_threads(self.n_jobs))
         for index in range(n_folds):
             size = folds.fold_size(index, n_rows)
             others = data.select_rows(partial(folds.is_in_fold, fold=index, complement=True), n_rows - size)
@@ -268,7 +268,7 @@ class Search:
                 run = result.final_state if result.failure is None else None
                 repeats[result.candidate].append(None if run is None else run.model.parameters)
         rows = self.problem.data.raw_source
-        engine = engine_for(is_incomplete=rows.is_incomplete, n_jobs=n_threads(self.n_jobs))
+        engine = make_engine(is_incomplete=rows.is_incomplete, n_jobs=count_threads(self.n_jobs))
         return compute_stability(self.candidates, repeats, rows, engine)
 
     def _fit_candidate(self, candidate: Candidate, should_stop: Callable[[], bool]) -> Result:

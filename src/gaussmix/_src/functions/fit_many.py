@@ -17,8 +17,8 @@ from sklearn.exceptions import ConvergenceWarning
 
 from gaussmix._src.checks import check_count
 from gaussmix._src.em.initialisation.base import AUTO
-from gaussmix._src.engines import n_threads
-from gaussmix._src.engines.calls import Fits
+from gaussmix._src.engines import count_threads
+from gaussmix._src.engines.calls import GroupFits
 from gaussmix._src.errors import ParameterTypeError, counted, record_warnings, warn
 from gaussmix._src.estimators.bayesian_gaussian_mixture import BayesianGaussianMixture
 from gaussmix._src.estimators.gaussian_mixture import GaussianMixture
@@ -171,7 +171,7 @@ class _GroupFits:
     options: FitOptions
     singles: dict[int, _Single] = field(default_factory=dict)
 
-    def by_core(self) -> Fits | None:
+    def by_core(self) -> GroupFits | None:
         """Fits of the groups that the core can fit; None if it can fit none of them."""
         if isinstance(self.template, BayesianGaussianMixture):
             return None
@@ -186,15 +186,15 @@ class _GroupFits:
             return None
         rng, (some, indices) = check_seed(self.template.random_state), self.groups.for_core()
         if init == AUTO and n_init > 1:  # a group that is searched draws more for each of its starts
-            are_heavy = some.total_weight * some.unit >= min_search_weight(rows.shape[1], stopping.max_steps)
+            are_heavy = some.total_weight * some.weight_unit >= min_search_weight(rows.shape[1], stopping.max_steps)
             init = "kmeans" if n_components == 1 or not are_heavy.any() else "search" if are_heavy.all() else AUTO
         settings = fit_settings(init, family, n_components, rows.shape[1], ridge, stopping, rng, n_init)
-        if settings is None or not settings.control.max_steps:
+        if settings is None or not settings.em_settings.max_steps:
             return None
         fits = engine.fit_many(some, settings)
-        return None if fits is None else fits.among(indices, len(self.groups.keys))
+        return None if fits is None else fits.expand_to_groups(indices, len(self.groups.keys))
 
-    def is_made(self, fits: Fits) -> NDArray[np.bool_]:
+    def is_made(self, fits: GroupFits) -> NDArray[np.bool_]:
         """Whether the core has made all of the fit of each group."""
         is_made: NDArray[np.bool_] = fits.has_converged | (fits.n_steps == self.template.max_iter)
         return is_made & (fits.n_steps > 0)
@@ -205,7 +205,7 @@ class _GroupFits:
         if len(self.groups.rows):
             shared_note = check_features(self.template.covariance_type, self.groups.rows.shape[1])
         if isinstance(self.template, BayesianGaussianMixture) and not callable(self.template.init_params):
-            threads = n_threads(self.template.n_jobs)
+            threads = count_threads(self.template.n_jobs)
 
         def fitted(index: int, should_stop: Callable[[], bool]) -> tuple[int, _Single]:
             return index, self._fitted(index, shared_note, 1 if threads > 1 else None)
@@ -230,7 +230,7 @@ class _GroupFits:
         sentences = [sentence for sentence, category in texts if category is not ConvergenceWarning]
         return _Single(estimator, "", tuple(each for each in sentences if each != shared_note))
 
-    def mixtures(self, fits: Fits | None) -> Mixtures:
+    def mixtures(self, fits: GroupFits | None) -> Mixtures:
         """What was found, in arrays; raises ValueError where nothing says how many features there are."""
         n_components, family = check_count("n_components", self.template.n_components, 1), check_family(self.template)
         n_groups, n_features = len(self.groups.keys), self._n_features()

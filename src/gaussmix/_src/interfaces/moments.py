@@ -12,7 +12,7 @@ from gaussmix._src.interfaces.moment_spec import MomentSpec, Second
 from gaussmix._src.numerics.arrays import Array
 
 # The fields of `BlockMoments` that are sums over rows.
-_SUMS = "mass", "first", "second", "log_likelihood", "row_weight", "visits", "observed", "background"
+_SUMS = "mass", "first", "second", "log_likelihood", "row_weight", "pass_counts", "observed", "background"
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,7 +31,7 @@ class BlockMoments:
     row_weight : Σ_i s_i.
     spec : which second moments these are. It may be less or more than the family asked for: `Engine.finish` makes the
         family's second moments of these.
-    visits : what decides about the order in which the next pass reads the rows; None if nothing does.
+    pass_counts : what decides about the order in which the next pass reads the rows; None if nothing does.
     observed : (n_components, n_features), the mass in which each feature is observed, if moments are of observed cells
         alone; otherwise None. `Engine.finish` completes such moments.
     background : Σ_i s_i γ_i0, the mass of the background; 0 where there is none.
@@ -49,7 +49,7 @@ class BlockMoments:
     log_likelihood: float
     row_weight: float
     spec: MomentSpec
-    visits: Array | None = None
+    pass_counts: Array | None = None
     observed: Array | None = None
     background: float = 0.0
 
@@ -67,7 +67,7 @@ class BlockMoments:
         n_components, second, parts = len(self.mass), self.second, list[Self]()
         is_pooled = second is not None and second.ndim == self.spec.second.n_axes
         nothing: dict[str, Any] = dict.fromkeys(("log_likelihood", "row_weight", "background"), 0.0)
-        nothing |= {"visits": None, "observed": None}
+        nothing |= {"pass_counts": None, "observed": None}
         rest = replace(self, second=None if is_pooled else second, spec=replace(self.spec, projection=None), **nothing)
         for index in range(n_parts):
             first, end = (-(-n_components * (index + more) // n_parts) for more in (0, 1))
@@ -109,8 +109,8 @@ class BlockMoments:
         vars(self).update(state)
 
     def scaled(self, factor: float) -> Self:
-        """The sums of the same rows with their weights multiplied by a factor; without visits."""
-        sums: dict[str, Any] = {name: getattr(self, name) for name in _SUMS} | {"visits": None, "observed": None}
+        """The sums of the same rows with their weights multiplied by a factor; without `pass_counts`."""
+        sums: dict[str, Any] = {name: getattr(self, name) for name in _SUMS} | {"pass_counts": None, "observed": None}
         scaled: dict[str, Any] = {name: None if each is None else factor * each for name, each in sums.items()}
         return replace(self, **scaled)
 
@@ -139,10 +139,10 @@ class Moments(BlockMoments):
 
     Parameters
     ----------
-    facts : what the engine has learned for the next pass over the same rows (`Engine.step`).
+    context : what the engine has learned for the next pass over the same rows (`Engine.step`).
     """
 
-    facts: Any = None
+    context: Any = None
 
     @classmethod
     def from_sums(cls, partial: BlockMoments) -> Moments:

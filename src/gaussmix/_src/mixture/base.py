@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from gaussmix._src.background import Background
 from gaussmix._src.checks import check_names, check_real
-from gaussmix._src.engines import choose
+from gaussmix._src.engines import complete_engine
 from gaussmix._src.engines.complete.engine import CompleteEngine
 from gaussmix._src.errors import ParameterTypeError, counted
 from gaussmix._src.families.base import Family
@@ -228,7 +228,7 @@ class MixtureBase:
 
     def _engine(self, n_jobs: int | None = None) -> CompleteEngine:
         """The engine of complete rows."""
-        return choose(n_jobs)
+        return complete_engine(n_jobs)
 
     def _check_box(self, what: str) -> None:
         """Raise ValueError for noise that has a volume but no place."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gaussmix._src.engines.base import NOISE
+from gaussmix._src.engines.base import NOISE_LABEL
 from gaussmix._src.errors import counted
 from gaussmix._src.interfaces.parameters import LOG_2PI
 from gaussmix._src.mixture.html import names_of, shorten
@@ -135,7 +135,7 @@ class Explanation:
 
     def _probability(self, row: int, component: int) -> float:
         responsibilities = self.responsibilities[row]
-        return float(1 - responsibilities.sum() if component == NOISE else responsibilities[component])
+        return float(1 - responsibilities.sum() if component == NOISE_LABEL else responsibilities[component])
 
     def _largest(self, parts: Array, digits: str, row: int | None = None) -> list[str]:
         """The features with the largest parts, and their values in a row where one is given."""
@@ -152,7 +152,7 @@ class Explanation:
 
 
 def _called(component: int) -> str:
-    return "noise" if component == NOISE else f"component {component}"
+    return "noise" if component == NOISE_LABEL else f"component {component}"
 
 
 def explained(
@@ -182,7 +182,7 @@ def explained(
         log_weights = np.log([*model.weights, noise_weight])
     each = np.arange(n_rows)
     log_joint = np.ldexp(log_weights + heights, -2 * units[:, None]) - 0.5 * np.nansum(roots**2, axis=2)  # in units²
-    best = np.where(labels == NOISE, K, labels)
+    best = np.where(labels == NOISE_LABEL, K, labels)
     others = np.where(np.arange(K + 1) == best[:, None], -np.inf, log_joint)
     next_best = np.where(others.max(axis=1) == -np.inf, best, others.argmax(axis=1))
     is_alone = next_best == best
@@ -194,8 +194,8 @@ def explained(
         feature_log_ratio = np.ldexp(0.5 * (other - mine) * (other + mine), 2 * units[:, None])
         log_ratio = np.ldexp(log_joint[each, best] - log_joint[each, next_best], 2 * units)
     return Explanation(
-        component=np.where(best == K, NOISE, best).astype(np.int64),
-        second_component=np.where(next_best == K, NOISE, next_best).astype(np.int64),
+        component=np.where(best == K, NOISE_LABEL, best).astype(np.int64),
+        second_component=np.where(next_best == K, NOISE_LABEL, next_best).astype(np.int64),
         log_ratio=np.where(is_alone, np.inf, log_ratio),
         responsibilities=responsibilities,
         log_weight_ratio=np.where(is_alone, np.inf, log_weights[best] - np.where(is_alone, 0, log_weights[next_best])),

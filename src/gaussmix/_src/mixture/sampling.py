@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from gaussmix._src.background import Background
 from gaussmix._src.checks import Rng, check_count, generator
-from gaussmix._src.engines.base import NOISE, Engine
+from gaussmix._src.engines.base import NOISE_LABEL, Engine
 from gaussmix._src.engines.randomness import label_uniforms
 from gaussmix._src.errors import ParameterTypeError
 from gaussmix._src.interfaces.whitening.base import Whitening
@@ -43,7 +43,7 @@ def _with_noise(rows: Array, labels: Labels, noise: Background, rng: np.random.G
     is_noise = label_uniforms(which, 0, len(rows)) < noise.weight
     for column, (key, low, high) in enumerate(zip(keys, *noise.bounds, strict=True)):
         rows[is_noise, column] = low + (high - low) * label_uniforms(key, 0, len(rows))[is_noise]
-    labels[is_noise] = NOISE
+    labels[is_noise] = NOISE_LABEL
     return rows, labels
 
 

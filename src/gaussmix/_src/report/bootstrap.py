@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 
 from gaussmix._src.checks import check_count
-from gaussmix._src.em.curvature.natural import NaturalScale
+from gaussmix._src.em.curvature.parameter_layout import ParameterLayout
 from gaussmix._src.errors import name_components, warn
 from gaussmix._src.fit.after.bootstrap import MAX_REFIT_STEPS, Refits, Resampling, is_refit_fast, refit_resamples
 from gaussmix._src.fit.fitted import FitResult
@@ -73,8 +73,8 @@ class Bootstrap(MixtureEstimates):
         n_samples : how many.
         """
         assert self.draws is not None, "a bootstrap has them"
-        scale, model = NaturalScale.at_model(self.mixture._model), self.mixture._model
-        models = (scale.model(draw, model) for draw in self.draws[: check_count("n_samples", n_samples, 1)])
+        scale, model = ParameterLayout.at_model(self.mixture._model), self.mixture._model
+        models = (scale.to_model(draw, model) for draw in self.draws[: check_count("n_samples", n_samples, 1)])
         return inference.as_mixtures(models, self.mixture)
 
 

@@ -15,7 +15,7 @@ from scipy.special import expit, logit, ndtri
 from gaussmix._src.checks import Rng, check_count, check_within, generator
 from gaussmix._src.em.curvature.coordinates import MIN_BACKGROUND_WEIGHT
 from gaussmix._src.em.curvature.jacobian import NotSmooth
-from gaussmix._src.em.curvature.natural import Kind, NaturalScale, Stacked
+from gaussmix._src.em.curvature.parameter_layout import ParameterKind, ParameterLayout, StackedModels
 from gaussmix._src.em.objective.trace import Frozen
 from gaussmix._src.em.priors.posterior import Posterior
 from gaussmix._src.errors import ParameterTypeError, counted, listed, name_components, warn
@@ -206,11 +206,11 @@ _LINKS: dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any], Callable[[fl
 
 def parameter_entries(mixture: Mixture) -> dict[str, Any]:
     """Names, numbers and links of all parameters of a mixture, as `ParameterEstimates` has them."""
-    scale, own = NaturalScale.at_model(mixture._model), names_of(mixture)
-    of_kind = {Kind.WEIGHT: "logit", Kind.VARIANCE: "log"}
+    scale, own = ParameterLayout.at_model(mixture._model), names_of(mixture)
+    of_kind = {ParameterKind.WEIGHT: "logit", ParameterKind.VARIANCE: "log"}
     links = tuple(of_kind.get(term.kind, "") for term in scale.terms)
     names = tuple(term.name(own) for term in scale.terms)
-    return {"names": names, "params": scale.values(mixture._model), "links": links}
+    return {"names": names, "params": scale.to_vector(mixture._model), "links": links}
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -227,7 +227,7 @@ class MixtureEstimates(ParameterEstimates):
 
     def _furthest(self, model: Model, chosen: NDArray[np.bool_] | bool = True) -> float:
         """The largest distance of a model from this one in any of the chosen parameters (q,), in standard errors."""
-        errors, distances = self.bse, np.abs(self.params - NaturalScale.at_model(model).values(model))
+        errors, distances = self.bse, np.abs(self.params - ParameterLayout.at_model(model).to_vector(model))
         chosen = chosen & (errors > 0)
         return float((distances[chosen] / errors[chosen]).max(initial=0.0))
 
@@ -245,10 +245,10 @@ def interval_columns(estimates: MixtureEstimates, mixture: Mixture) -> dict[str,
 
     Raises ValueError for a mixture of another size, or several standard errors away.
     """
-    scale = NaturalScale.at_model(mixture._model)
-    if scale.terms != NaturalScale.at_model(estimates.mixture._model).terms:
+    scale = ParameterLayout.at_model(mixture._model)
+    if scale.terms != ParameterLayout.at_model(estimates.mixture._model).terms:
         raise ValueError("estimates must be what inference, bootstrap or posterior_ of this estimator found.")
-    of_rows = np.array([term.kind in (Kind.WEIGHT, Kind.MEAN) for term in scale.terms])
+    of_rows = np.array([term.kind in (ParameterKind.WEIGHT, ParameterKind.MEAN) for term in scale.terms])
     furthest = estimates._furthest(mixture._model, of_rows)
     if furthest > MAX_FIT_DISTANCE:
         raise ValueError(
@@ -257,7 +257,7 @@ def interval_columns(estimates: MixtureEstimates, mixture: Mixture) -> dict[str,
         )
     low, high = estimates.conf_int().T
     features, K, columns = names_of(mixture), mixture.n_components, dict[str, Array]()
-    weights = [index for index, term in enumerate(scale.terms) if term.kind is Kind.WEIGHT]
+    weights = [index for index, term in enumerate(scale.terms) if term.kind is ParameterKind.WEIGHT]
     none = np.full(len(weights) - K, np.nan)
     for name, numbers in {"std_error": estimates.bse, "conf_low": low, "conf_high": high}.items():
         columns[f"weight_{name}"] = numbers[weights]
@@ -308,7 +308,7 @@ class Inference(MixtureEstimates):
             return function_values(function, Mixture._from_model(model, own.feature_names)).ravel()
 
         covariance = np.full((value.size, value.size), np.nan)
-        if self.optimum.information.coordinates.size:  # else a single component is frozen
+        if self.optimum.information.coordinates.n_parameters:  # else a single component is frozen
             covariance = self.optimum.delta_method_covariance(self.optimum.differentiate(values_at), self.kind)
         return self._function_estimates(name, value, covariance)
 
@@ -384,7 +384,8 @@ def compute_inference(fitted: FitResult, problem: Problem, kind: str, *, are_cou
     mixture = Mixture._from_model(peak.model, fitted.mixture.feature_names)
     others = another_rows(fitted, problem, peak.initial_objective)
     warn(others)
-    fractions = ObjectiveMaximiser(problem, peak.total_weight).ridge_fractions(Stacked.from_models([peak.model]))
+    stacked = StackedModels.from_models([peak.model])
+    fractions = ObjectiveMaximiser(problem, peak.total_weight).ridge_fractions(stacked)
     at_ridge = fractions[0] > MAX_RIDGE_FRACTION
     columns = [names_of(mixture)[j] for j in np.flatnonzero(at_ridge[[*peak.frozen_components]].any(axis=0))]
     library = None if fitted.row_summary is None else fitted.row_summary.frame_library

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from gaussmix._src.checks import Rng, check_count, generator
-from gaussmix._src.em.bayes.approximation import Approximation
-from gaussmix._src.em.curvature.natural import NaturalScale
+from gaussmix._src.em.bayes.variational_posterior import VariationalPosterior
+from gaussmix._src.em.curvature.parameter_layout import ParameterLayout
 from gaussmix._src.errors import counted
 from gaussmix._src.mixture.mixture import Mixture
 from gaussmix._src.numerics.arrays import Array
@@ -44,13 +44,13 @@ class MixturePosterior:
     variance[0, x0]     3.961      0.282  3.468   4.573
     """
 
-    def __init__(self, approximation: Approximation, mixture: Mixture, frame_library: str | None = None) -> None:
+    def __init__(self, approximation: VariationalPosterior, mixture: Mixture, frame_library: str | None = None) -> None:
         self._approximation, self._mixture, self._library = approximation, mixture, frame_library
 
     def __repr__(self) -> str:
         state = self._approximation
-        components = counted(len(state.mass), "component")
-        return f"<MixturePosterior: {components}, {state.prior.family.name}, {state.mass.sum():,.0f} rows>"
+        components = counted(len(state.counts), "component")
+        return f"<MixturePosterior: {components}, {state.prior.family.name}, {state.counts.sum():,.0f} rows>"
 
     def sample(self, n_samples: int = 1, rng: Rng = None) -> list[Mixture]:
         """Draw mixtures.
@@ -70,7 +70,7 @@ class MixturePosterior:
         ValueError, TypeError : n_samples is not an integer ≥ 1, or rng is not a generator.
         """
         count, generated = check_count("n_samples", n_samples, 1), generator(rng)
-        drawn = (self._approximation.draw(generated) for _ in range(count))
+        drawn = (self._approximation.draw_model(generated) for _ in range(count))
         return [Mixture._from_model(model).with_feature_names(self._mixture.feature_names) for model in drawn]
 
     def estimates(self, n_samples: int = 1000, rng: Rng = None) -> MixtureEstimates:
@@ -92,9 +92,9 @@ class MixturePosterior:
         ValueError, TypeError : a parameter can't be used, or the unit of a column is too large or too small.
         """
         inference.check_unit(self._mixture)
-        scale = NaturalScale.at_model(self._mixture._model)
+        scale = ParameterLayout.at_model(self._mixture._model)
         check_count("n_samples", n_samples, 2)
-        draws = np.array([scale.values(each._model) for each in self.sample(n_samples, rng)])
+        draws = np.array([scale.to_vector(each._model) for each in self.sample(n_samples, rng)])
         estimates = self._estimates(draws, inference.parameter_entries(self._mixture))
         return MixtureEstimates(**vars(estimates), mixture=self._mixture)
 

@@ -13,7 +13,7 @@ import numpy as np
 from sklearn.base import BaseEstimator
 
 from gaussmix._src.em.step.accumulate import StepTask
-from gaussmix._src.engines.base import NOISE, Engine
+from gaussmix._src.engines.base import NOISE_LABEL, Engine
 from gaussmix._src.errors import FailureKind, Outcome, ParameterTypeError, counted
 from gaussmix._src.fit.criteria import CriterionInputs, bic, icl
 from gaussmix._src.fit.fitted import Diagnosis, FitResult
@@ -148,7 +148,7 @@ def _columns(mixture: Mixture, names: Sequence[str], sizes: Array | None) -> dic
     deviations = np.sqrt(mixture._model.covariances.variances())
     none = np.full(n_noise, np.nan)
     columns: dict[str, Array] = {
-        "component": np.array([*range(mixture.n_components), *[NOISE] * n_noise]),
+        "component": np.array([*range(mixture.n_components), *[NOISE_LABEL] * n_noise]),
         "weight": np.array(mixture._model.all_weights),
     }
     if sizes is not None:

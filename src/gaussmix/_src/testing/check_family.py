@@ -8,7 +8,7 @@ from itertools import product
 import numpy as np
 
 from gaussmix._src.covariances import Covariances
-from gaussmix._src.engines import choose
+from gaussmix._src.engines import complete_engine
 from gaussmix._src.errors import SingularCovarianceError
 from gaussmix._src.families.base import Family
 from gaussmix._src.interfaces.moment_spec import Second
@@ -46,8 +46,8 @@ def check_family(family: Family, rng: np.random.Generator) -> None:
         check_ridge(family, n_components, n_features, rng)
         check_algebra(family, n_components, n_features, rng)
         check_n_parameters(family, n_components, n_features, rng)
-    check_equivariance(family, choose(1), rng)
-    check_monotone(family, choose(1), "overlapping")
+    check_equivariance(family, complete_engine(1), rng)
+    check_monotone(family, complete_engine(1), "overlapping")
 
 
 def random_scatters(rng: np.random.Generator, n_components: int, n_features: int) -> tuple[Array, Array]:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from gaussmix._src.covariances import Dense
 from gaussmix._src.em.step.accumulate import StepTask
-from gaussmix._src.engines import choose
+from gaussmix._src.engines import complete_engine
 from gaussmix._src.interfaces.block import Block, BlockState, RowStatistics
 from gaussmix._src.interfaces.moment_spec import MomentSpec, Second
 from gaussmix._src.interfaces.moments import BlockMoments
@@ -26,7 +26,7 @@ from gaussmix._src.sources.row_statistics import Cells, DistinctDigests, Pairwis
 from gaussmix._src.testing.closeness import EPS, assert_close, assert_same_bits
 
 N_ROWS, N_COMPONENTS = 3_000, 3
-ENGINE = choose(1)
+ENGINE = complete_engine(1)
 _rows, _weights, _assignment = attrgetter("rows"), attrgetter("weight"), attrgetter("assignment")
 
 
@@ -96,7 +96,7 @@ def _check_passes(source: Source, block: Block, rng: np.random.Generator) -> Non
     """A pass gives the moments of all rows; a second pass, and one after another task, gives them again."""
     parameters, spec = _parameters(rng, source.n_features), MomentSpec(Second.FULL)
     task = StepTask(ENGINE, N_COMPONENTS, parameters, spec)
-    expected = ENGINE.step(block, ENGINE.open(block, spec, N_COMPONENTS), parameters, spec)
+    expected = ENGINE.step(block, ENGINE.make_state(block, spec, N_COMPONENTS), parameters, spec)
     passes = (
         (source, "a pass"),
         (source, "a second pass"),

@@ -13,7 +13,7 @@ from gaussmix._src.em.initialisation.base import Partition
 from gaussmix._src.em.initialisation.initial import InitialMoments
 from gaussmix._src.em.objective.objective import Objective
 from gaussmix._src.em.step.maximise import initial_models
-from gaussmix._src.engines import choose
+from gaussmix._src.engines import complete_engine
 from gaussmix._src.families.base import Family
 from gaussmix._src.model import Model
 from gaussmix._src.numerics.arrays import Array
@@ -50,7 +50,7 @@ class Problem:
 
     def start(self, family: Family) -> Model:
         """The M-step on the labels."""
-        engine = choose(1)
+        engine = complete_engine(1)
         first = InitialMoments(self.source, engine, self.n_components, Partition())
         if not family.has_alternatives:
             return first.model(family, self.objective)

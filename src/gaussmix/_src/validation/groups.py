@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator
 
-from gaussmix._src.engines.calls import Groups
+from gaussmix._src.engines.calls import RowGroups
 from gaussmix._src.errors import ParameterTypeError, counted, listed
 from gaussmix._src.numerics.arrays import Array, Indices, Rows, plain_array
 from gaussmix._src.numerics.frames import Frame
@@ -41,7 +41,7 @@ class Grouped:
     # why groups can't be fitted with the others, by their place
     refused: Mapping[int, str] = field(default_factory=dict)
 
-    def for_core(self) -> tuple[Groups, Indices]:
+    def for_core(self) -> tuple[RowGroups, Indices]:
         """The groups that the core may look at, with weights below 1, and their places."""
         chosen, total, unit = np.flatnonzero(self.size), self.size.astype(np.float64), np.ones(len(self.keys))
         reduced = None
@@ -50,7 +50,7 @@ class Grouped:
             chosen = chosen[
                 np.array([self._reduce(reduced, index, total, unit) for index in chosen.tolist()], dtype=bool)
             ]
-        return Groups(self.rows, reduced, self.first[chosen], self.size[chosen], total[chosen], unit[chosen]), chosen
+        return RowGroups(self.rows, reduced, self.first[chosen], self.size[chosen], total[chosen], unit[chosen]), chosen
 
     def _reduce(self, weights: Array, index: int, total: Array, unit: Array) -> bool:
         """Bring the weights of a group below 1, as a fit does; false if they can't be used."""

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from gaussmix._src.checks import check_finite, check_positive
-from gaussmix._src.em.bayes.approximation import GaussWishart
-from gaussmix._src.em.bayes.variational import Bayesian
+from gaussmix._src.em.bayes.variational import BayesianTerms
+from gaussmix._src.em.bayes.variational_posterior import GaussWishartPrior
 from gaussmix._src.em.initialisation.sample import RIDGE_FRACTION
 from gaussmix._src.em.priors.concentration import Concentration, DirichletWeights, StickWeights
 from gaussmix._src.em.priors.terms import OverallMoments
@@ -37,7 +37,7 @@ def check_conjugate(estimator: Any) -> Family:
     return family
 
 
-def check_prior(estimator: Any, family: Family, n_components: int, n_features: int, ridge: float) -> Bayesian:
+def check_prior(estimator: Any, family: Family, n_components: int, n_features: int, ridge: float) -> BayesianTerms:
     """The prior of an estimator for data with so many features; raises ValueError or TypeError.
 
     The ridge, data units², is added to the variances of X if their covariance is singular. The automatic ridge is tried
@@ -58,7 +58,7 @@ def check_prior(estimator: Any, family: Family, n_components: int, n_features: i
         )
     mean, scale = _mean(estimator.mean_prior, n_features), _scale(estimator.covariance_prior, family, n_features)
     of_prior = family, concentration, precision, dof, mean, scale
-    return Bayesian(packed_prior=partial(_prior, *of_prior, ridge, estimator._names))
+    return BayesianTerms(make_prior=partial(_prior, *of_prior, ridge, estimator._names))
 
 
 def _prior(
@@ -71,12 +71,12 @@ def _prior(
     ridge: float,
     names: Sequence[str] | None,
     moments: OverallMoments,
-) -> tuple[GaussWishart, Array | None]:
+) -> tuple[GaussWishartPrior, Array | None]:
     """The prior, whose mean and scale are those of the rows where the user gives none, and the ridge if it has one."""
     of_prior = family, concentration, moments.mean if mean is None else mean, precision, dof
     scales = _default_scales(moments, family.kind.second, ridge) if scale is None else [(scale, None)]
     for candidate, automatic in scales:
-        x = GaussWishart(*of_prior, candidate)
+        x = GaussWishartPrior(*of_prior, candidate)
         try:
             rounding = x.covariance.rounding_error.max()
         except SingularCovarianceError:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from gaussmix._src.em.bayes.approximation import Approximation
+from gaussmix._src.em.bayes.variational_posterior import VariationalPosterior
 from gaussmix._src.em.initialisation.sample import DistinctRows
 from gaussmix._src.interfaces.block import Block
 from gaussmix._src.interfaces.moment_spec import Second
@@ -29,16 +29,16 @@ N_FARTHEST_ROWS, MAX_OTHER_ROWS = 256, 2048  # rows that are looked at there: th
 MIN_COMPLETE_FRACTION = 0.25  # if complete rows have a larger fraction of the weight, only they are split
 MAX_RELATIVE_WEIGHT = 5.0  # all rows make halves also where one has so many times the mean weight
 # (mean |x|)² / mean x² from the mean: 1 for two points, 3/4 for a uniform and 2/π for a normal distribution.
-LIKENESS_OF_TWO_POINTS = 0.7
+MIN_BIMODALITY = 0.7
 MIN_RELATIVE_VARIANCE = 1e-9  # of the largest variance: with less, a feature may be constant up to rounding
 
 
-class SplitData(NamedTuple):
+class SplitCandidate(NamedTuple):
     """Rows of a component with their weights, the same along the axes of its halves, and the halves."""
 
     rows: Array
     weight: Array
-    along: Array
+    projected_rows: Array
     bisection: core.Target.Bisection
 
     @property
@@ -50,54 +50,54 @@ class SplitData(NamedTuple):
         """Whether halves that were found from every other row raise the density of the rows between."""
         if not np.isfinite(self.gain):
             return False
-        gains = native_target().bisection_gains(self.bisection, self.along[1::2])
+        gains = native_target().bisection_gains(self.bisection, self.projected_rows[1::2])
         return bool((self.weight[1::2] * gains).sum() > 0)
 
 
 @dataclass(frozen=True, eq=False)
-class Births:
+class BirthProposals:
     """Births from the rows of a sample; `rng` cuts components into halves."""
 
     sample: DistinctRows
     rng: np.random.Generator
 
     @cached_property
-    def _scale(self) -> Array:
+    def _feature_scale(self) -> Array:
         """Standard deviations of the sample, (n_features,), data units; not 0."""
         return np.sqrt(np.maximum(self.sample.mean_imputed.var(axis=0), np.finfo(np.float64).tiny))
 
-    def split(
-        self, q: Approximation, labels: NDArray[np.int64], chosen: Indices
-    ) -> tuple[Approximation, Indices] | None:
+    def split_components(
+        self, posterior: VariationalPosterior, labels: NDArray[np.int64], components: Indices
+    ) -> tuple[VariationalPosterior, Indices] | None:
         """The posterior with two halves for each chosen component, and for each component what it was half of, or −1.
 
         None if no component can be halved. `labels`, (n_distinct,), are the likeliest components of the rows.
         """
-        splits = {k: pair for k in chosen.tolist() if (pair := self._split_rows(q, np.flatnonzero(labels == k)))}
+        splits = {k: pair for k in components.tolist() if (pair := self._halve(posterior, np.flatnonzero(labels == k)))}
         if not splits:
             return None
-        of, prior = np.array(list(splits)), q.prior
+        of, prior = np.array(list(splits)), posterior.prior
         weights, indices, forms = (np.array(each) for each in zip(*splits.values(), strict=True))
-        masses, n_before = q.mass[of, None] * weights, len(q.mass)
-        mass, means = np.append(q.mass, masses[:, 1]), np.concatenate((q.means, indices[:, 1]))
+        masses, n_before = posterior.counts[of, None] * weights, len(posterior.counts)
+        mass, means = np.append(posterior.counts, masses[:, 1]), np.concatenate((posterior.means, indices[:, 1]))
         mass[of], means[of] = masses[:, 0], indices[:, 0]
         shape = (1,) * (forms.ndim - 2)
-        if q.covariances.is_shared:
-            within = np.repeat(q.covariances.each, n_before, axis=0)  # of the rows of each component
+        if posterior.covariances.is_shared:
+            within = np.repeat(posterior.covariances.each, n_before, axis=0)  # of the rows of each component
             within[of] = (weights.reshape(*weights.shape, *shape) * forms).sum(axis=1)
-            each = prior.scale + (q.mass.reshape(-1, *shape) * within).sum(axis=0, keepdims=True)
-            each = each / q.dof[0]
+            each = prior.scale + (posterior.counts.reshape(-1, *shape) * within).sum(axis=0, keepdims=True)
+            each = each / posterior.dof[0]
         else:
             masses = masses.reshape(*masses.shape, *shape)
-            posterior = (prior.scale + masses * forms) / (prior.dof + masses)
-            each = np.concatenate((q.covariances.each, posterior[:, 1]))
-            each[of] = posterior[:, 0]
-        covariances = replace(q.covariances, each=each, n_components=len(mass))
+            half_covariances = (prior.scale + masses * forms) / (prior.dof + masses)
+            each = np.concatenate((posterior.covariances.each, half_covariances[:, 1]))
+            each[of] = half_covariances[:, 0]
+        covariances = replace(posterior.covariances, each=each, n_components=len(mass))
         parents = np.append(np.full(n_before, -1), of)
         parents[of] = of
-        return replace(q, mass=mass, means=means, covariances=covariances), parents
+        return replace(posterior, counts=mass, means=means, covariances=covariances), parents
 
-    def _split_rows(self, q: Approximation, indices: Indices) -> tuple[Array, Array, Array] | None:
+    def _halve(self, posterior: VariationalPosterior, indices: Indices) -> tuple[Array, Array, Array] | None:
         """Weights (2,), means (2, n_features) and covariances (2, …) of two halves of rows; None if they are no better.
 
         Halves are found from every other row, along the longest axes. They are no better where they lower the density
@@ -107,10 +107,11 @@ class Births:
         """
         if len(indices) < core.MIN_ROWS_SPLIT:
             return None
-        is_full, complete = q.prior.form is Second.FULL, indices[self._of_complete[indices] > 0]
-        if self._of_complete[complete].sum() > MIN_COMPLETE_FRACTION * self.sample.weight[indices].sum():
+        has_matrices, complete_weight = posterior.prior.covariance_form is Second.FULL, self._complete_weights
+        complete = indices[complete_weight[indices] > 0]
+        if complete_weight[complete].sum() > MIN_COMPLETE_FRACTION * self.sample.weight[indices].sum():
             indices = complete  # others would be cut by which cells they miss
-        splits = self._cut(indices, is_full) or self._cut_tails(indices, is_full)
+        splits = self._bisect_rows(indices, has_matrices) or self._split_off_outliers(indices, has_matrices)
         if splits is None:
             return None
         rows, weight, along, bisection = splits
@@ -119,76 +120,76 @@ class Births:
         mass = weights.sum(axis=1)
         if not mass.all():
             return None
-        if is_full:
+        if has_matrices:
             spreads = [Spread.from_block(Block(0, rows, responsibilities)) for responsibilities in weights]
             covariances = np.array([each.covariance for each in spreads])
             return mass / mass.sum(), np.array([each.mean for each in spreads]), covariances
         means = np.einsum("hn,nd->hd", weights, rows) / mass[:, None]
         covariances = np.einsum("hn,hnj->hj", weights, (rows - means[:, None]) ** 2) / mass[:, None]
-        covariances = covariances.mean(axis=1) if q.prior.form is Second.TRACE else covariances
+        covariances = covariances.mean(axis=1) if posterior.prior.covariance_form is Second.TRACE else covariances
         return mass / mass.sum(), means, covariances
 
-    def _cut(self, indices: Indices, is_full: bool) -> SplitData | None:
+    def _bisect_rows(self, indices: Indices, has_matrices: bool) -> SplitCandidate | None:
         """Halves of a group; None if they are no better than one component."""
-        n_features = len(self._scale)
+        n_features = len(self._feature_scale)
         max_axes = min(n_features, MAX_AXES)
-        chosen = _evenly(indices, 2 * max(MIN_SPLIT_ROWS, ROWS_PER_SPLIT_AXIS * max_axes, len(indices) // ROW_DIVISOR))
-        rows, weight = _without_rounding(self.sample.mean_imputed[chosen]), self.sample.weight[chosen]
+        chosen = _thin(indices, 2 * max(MIN_SPLIT_ROWS, ROWS_PER_SPLIT_AXIS * max_axes, len(indices) // ROW_DIVISOR))
+        rows, weight = _zero_constant_features(self.sample.mean_imputed[chosen]), self.sample.weight[chosen]
         is_validated = len(chosen) >= MIN_VALIDATED_ROWS and self._has_even_weights(chosen)
         n_axes = min(max_axes, max(MIN_AXES, len(chosen) // (2 * MIN_ROWS_PER_AXIS)))
-        units, step = _units(rows, weight / weight.sum(), self._scale), 2 if is_validated else 1
-        ways = [(rows, u) if n_axes == n_features else _along_axes(rows, weight, n_axes, u) for u in units]
+        units, step = _candidate_scales(rows, weight / weight.sum(), self._feature_scale), 2 if is_validated else 1
+        ways = [(rows, u) if n_axes == n_features else _project_on_axes(rows, weight, n_axes, u) for u in units]
         fraction = weight[::step] / weight[::step].sum()
 
-        def cut(along: Array, scale: Array, cuts: Array | None) -> SplitData:
-            bisection = native_target().bisect(along[::step], fraction, is_full, scale, cuts, not is_validated)
-            return SplitData(self.sample.mean_imputed[chosen], weight, along, bisection)
+        def bisect_along(projected: Array, scale: Array, cuts: Array | None) -> SplitCandidate:
+            bisection = native_target().bisect(projected[::step], fraction, has_matrices, scale, cuts, not is_validated)
+            return SplitCandidate(self.sample.mean_imputed[chosen], weight, projected, bisection)
 
-        across = max((cut(*way, self.rng.random(1 + n_axes)) for way in ways), key=lambda each: each.gain)
+        across = max((bisect_along(*way, self.rng.random(1 + n_axes)) for way in ways), key=lambda each: each.gain)
         if not is_validated or len(chosen) <= 8 * n_axes:
             return across if np.isfinite(across.gain) else None
         if across.is_validated:
             return across
-        within = cut(*ways[0], None)
+        within = bisect_along(*ways[0], None)
         return within if within.is_validated else None
 
-    def _cut_tails(self, indices: Indices, is_full: bool) -> SplitData | None:
+    def _split_off_outliers(self, indices: Indices, has_matrices: bool) -> SplitCandidate | None:
         """Halves of a group in which a few rows are far from the others, or have most of the weight; None otherwise.
 
         A row is far if no half of the least usual weight could be: a half with a fraction p of the rows is at most
         (1 − p) / p variances from the mean. The farthest are all looked at, and the others stand for more.
         """
-        rows, weight = _without_rounding(self.sample.mean_imputed[indices]), self.sample.weight[indices]
+        rows, weight = _zero_constant_features(self.sample.mean_imputed[indices]), self.sample.weight[indices]
         fraction = weight / weight.sum()
         squares = (rows - np.einsum("n,nj->j", fraction, rows)) ** 2
-        variances = np.maximum(np.einsum("n,nj->j", fraction, squares), _resolved(rows) ** 2 + MIN_DIVISOR)
-        if (_largest(squares) * core.MIN_SPLIT_WEIGHT <= variances).all() and self._has_even_weights(indices):
+        variances = np.maximum(np.einsum("n,nj->j", fraction, squares), _resolvable_spread(rows) ** 2 + MIN_DIVISOR)
+        if (_column_maxima(squares) * core.MIN_SPLIT_WEIGHT <= variances).all() and self._has_even_weights(indices):
             return None
         order = np.argsort((squares / variances).max(axis=1) * weight, kind="stable")
         nearby = order[:-N_FARTHEST_ROWS]
-        some = nearby[_evenly(np.arange(len(nearby)), MAX_OTHER_ROWS)]
+        some = nearby[_thin(np.arange(len(nearby)), MAX_OTHER_ROWS)]
         positions = np.concatenate((some, order[-N_FARTHEST_ROWS:]))
         rows, retained = rows[positions], weight[positions]
         if some.size:
             retained[: len(some)] *= weight[nearby].sum() / weight[some].sum()
-        cuts = self.rng.random(1 + len(self._scale))
+        cuts = self.rng.random(1 + len(self._feature_scale))
         bisection = native_target().bisect(
-            rows, retained / retained.sum(), is_full, self._scale, cuts, True, True, core.MIN_TAIL_WEIGHT
+            rows, retained / retained.sum(), has_matrices, self._feature_scale, cuts, True, True, core.MIN_TAIL_WEIGHT
         )
-        splits = SplitData(self.sample.mean_imputed[indices[positions]], retained, rows, bisection)
+        splits = SplitCandidate(self.sample.mean_imputed[indices[positions]], retained, rows, bisection)
         return splits if 0 < splits.gain < np.inf else None
 
     def _has_even_weights(self, indices: Indices) -> bool:
         """Whether no complete row has the weight of many; rows without a single cell are alike and say nothing."""
-        return bool(self._of_complete[indices].max() <= MAX_RELATIVE_WEIGHT * self.sample.weight[indices].mean())
+        return bool(self._complete_weights[indices].max() <= MAX_RELATIVE_WEIGHT * self.sample.weight[indices].mean())
 
     @cached_property
-    def _of_complete(self) -> Array:
+    def _complete_weights(self) -> Array:
         """Weights of the rows, (n_distinct,); 0 where a cell is missing."""
         return np.where(np.isnan(self.sample.rows).any(axis=1), 0.0, self.sample.weight)
 
 
-def _without_rounding(rows: Array) -> Array:
+def _zero_constant_features(rows: Array) -> Array:
     """The rows with constant features at 0, where their mean is exact: its rounding would be a large distance."""
     is_constant = rows[0] == rows[-1]
     if is_constant.any():
@@ -196,45 +197,45 @@ def _without_rounding(rows: Array) -> Array:
     return np.where(is_constant, 0.0, rows) if is_constant.any() else rows
 
 
-def _largest(values: Array) -> Array:
+def _column_maxima(values: Array) -> Array:
     """The largest number of each column; NumPy's argmax is several times as fast as its max along the first axis."""
     return np.asarray(values[values.argmax(axis=0), np.arange(values.shape[1])])
 
 
-def _resolved(rows: Array) -> Array:
+def _resolvable_spread(rows: Array) -> Array:
     """The least spread of each feature compared with its size, (n_features,), data units."""
-    return core.RESOLVED * _largest(np.abs(rows))
+    return core.RESOLVED * _column_maxima(np.abs(rows))
 
 
-def _along_axes(rows: Array, weight: Array, n_axes: int, scale: Array) -> tuple[Array, Array]:
+def _project_on_axes(rows: Array, weight: Array, n_axes: int, scale: Array) -> tuple[Array, Array]:
     """Rows along their longest axes, (n_rows, n_axes), in the unit `scale` of each feature, and units of 1."""
     centre = np.einsum("n,nj->j", weight / weight.sum(), rows)
-    offsets = (rows - centre) / np.maximum(scale, _resolved(rows))
+    offsets = (rows - centre) / np.maximum(scale, _resolvable_spread(rows))
     axes = principal_axes(Spread.from_block(Block(0, offsets, weight)).covariance[None])[1][0]
     return np.einsum("ni,ij->nj", offsets, axes[:, :n_axes]), np.ones(n_axes)
 
 
-def _units(rows: Array, weight: Array, scale: Array) -> list[Array]:
+def _candidate_scales(rows: Array, weight: Array, scale: Array) -> list[Array]:
     """Units of the features, (n_features,), in which cuts across the longest axis differ: `scale`, and perhaps others.
 
     In standard deviations of the sample, two groups are no longer along the feature that tells them apart than along
     any other one. In the second units the feature is longest in which rows are most like two points. Geary (1935),
     Biometrika 27, compares mean |x| with the standard deviation.
     """
-    offsets = (rows - np.einsum("n,nj->j", weight, rows)) / np.maximum(scale, _resolved(rows))
+    offsets = (rows - np.einsum("n,nj->j", weight, rows)) / np.maximum(scale, _resolvable_spread(rows))
     squares = np.einsum("n,nj->j", weight, offsets**2)
     is_long = squares > MIN_RELATIVE_VARIANCE * squares.max()
     lengths = np.einsum("n,nj->j", weight, np.abs(offsets))
     likeness = np.where(is_long, lengths**2 / np.where(is_long, squares, 1.0), 0.0)
     j = int(likeness.argmax())
-    if likeness[j] < LIKENESS_OF_TWO_POINTS:
+    if likeness[j] < MIN_BIMODALITY:
         return [scale]
     changed = scale.copy()
     changed[j] *= 0.5 * math.sqrt(squares[j] / squares.max())
     return [scale, changed]
 
 
-def _evenly(indices: Indices, limit: int) -> Indices:
+def _thin(indices: Indices, limit: int) -> Indices:
     """Return at most `limit` of the indices, at equal distances."""
     if len(indices) <= limit:
         return indices

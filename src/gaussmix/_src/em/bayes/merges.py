@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gaussmix._src.em.bayes.approximation import Approximation
+from gaussmix._src.em.bayes.variational_posterior import VariationalPosterior
 from gaussmix._src.engines.base import Engine
 from gaussmix._src.errors import SingularCovarianceError
 from gaussmix._src.interfaces.block import Block
@@ -24,24 +24,24 @@ from gaussmix._src.numerics.core import core
 from gaussmix._src.numerics.elementary import log
 
 
-def merges(q: Approximation) -> tuple[NDArray[np.intp], Array, Array]:
+def find_merges(posterior: VariationalPosterior) -> tuple[NDArray[np.intp], Array, Array]:
     """Pairs whose merge may raise the bound, by how much at most, nats, and S of each as `Conjugate` has it.
 
     Right after an M-step, the bound is a sum of log normalisers, and of −Σ r log r. That of both together is larger, so
     this is a bound on the gain.
     """
-    pairs, prior = _nearest_pairs(q), q.prior
+    pairs, prior = _nearest_pairs(posterior), posterior.prior
     one, other = pairs.T
-    second, d = _merged_scales(q, one, other), prior.n_features
-    is_shared, both = q.covariances.is_shared, q.mass[one] + q.mass[other]
-    dof = np.broadcast_to(q.dof, len(one)) if is_shared else prior.dof + both
-    log_dets, is_usable = _log_dets(second, dof, q)
-    of_means = 0.5 * d * (log(q.precisions[one]) + log(q.precisions[other]))
-    of_means -= 0.5 * d * (log(prior.precision + both) + log(np.array([prior.precision])))
-    gains, before = of_means + prior.moments(dof, log_dets)[1], q.log_normalisers
+    second, d = _merged_scales(posterior, one, other), prior.n_features
+    is_shared, both = posterior.covariances.is_shared, posterior.counts[one] + posterior.counts[other]
+    dof = np.broadcast_to(posterior.dof, len(one)) if is_shared else prior.dof + both
+    log_dets, is_usable = _log_dets(second, dof, posterior)
+    of_means = 0.5 * d * (log(posterior.mean_precisions[one]) + log(posterior.mean_precisions[other]))
+    of_means -= 0.5 * d * (log(prior.mean_precision + both) + log(np.array([prior.mean_precision])))
+    gains, before = of_means + prior.wishart_expectations(dof, log_dets)[1], posterior.precision_log_normalisers
     gains = gains - before if is_shared else gains + prior.log_normaliser - before[one] - before[other]
-    gains = gains + _weights_gain(q, one, other)
-    chosen, n_pairs = list[int](), np.zeros(len(q.mass), dtype=np.intp)
+    gains = gains + _weight_prior_gains(posterior, one, other)
+    chosen, n_pairs = list[int](), np.zeros(len(posterior.counts), dtype=np.intp)
     for index in np.argsort(-gains, kind="stable").tolist():
         if is_usable[index] and gains[index] > 0 and n_pairs[pairs[index]].max() < core.MERGE_PAIRS:
             chosen.append(index)
@@ -49,47 +49,47 @@ def merges(q: Approximation) -> tuple[NDArray[np.intp], Array, Array]:
     return pairs[chosen], gains[chosen], second[chosen]
 
 
-def merged(q: Approximation, pairs: NDArray[np.intp], scales: Array) -> tuple[Approximation, Indices]:
+def merge_pairs(posterior: VariationalPosterior, pairs: Indices, scales: Array) -> tuple[VariationalPosterior, Indices]:
     """The posterior with pairs of components merged, and the indices that are left; `scales` are S of the pairs."""
-    prior = q.prior
-    mass, means = np.array(q.mass), np.array(q.means)
+    prior = posterior.prior
+    mass, means = np.array(posterior.counts), np.array(posterior.means)
     one, other = pairs.T
     both = mass[one] + mass[other]
-    means[one] = _mean_of_both(q, one, other)
+    means[one] = _merged_means(posterior, one, other)
     mass[one] = both
     retained = np.setdiff1d(np.arange(len(mass)), other)
-    if q.covariances.is_shared:
-        covariances = q.covariances.take(retained)
+    if posterior.covariances.is_shared:
+        covariances = posterior.covariances.take(retained)
     else:
-        each = np.array(q.covariances.each)
-        each[one] = _as_covariances(scales, prior.dof + both, prior)
-        covariances = replace(q.covariances, each=each).take(retained)
-    return Approximation(prior, mass[retained], means[retained], covariances), retained
+        each = np.array(posterior.covariances.each)
+        each[one] = _scales_to_covariances(scales, prior.dof + both, prior)
+        covariances = replace(posterior.covariances, each=each).take(retained)
+    return VariationalPosterior(prior, mass[retained], means[retained], covariances), retained
 
 
-def deletions(q: Approximation, mass: Array, small: Indices, left: Array) -> Array:
-    """What the bound gains without each of the small components, nats; `left` are their Σ log (1 − r).
+def deletion_gains(posterior: VariationalPosterior, counts: Array, removed: Indices, log_complements: Array) -> Array:
+    """What the bound gains without each of the small components, nats; `log_complements` are their Σ log (1 − r).
 
     It is a lower bound, for the rows shared among the others; an estimate where components share a covariance.
     """
-    own = q.divergences_of_means() if q.covariances.is_shared else q.divergences()
-    gains, n_all = np.array(left), np.arange(len(q.mass))
-    logs = q.expected_logs
-    for i, k in enumerate(small):
-        without = q.take(n_all[n_all != k])
-        gains[i] += own[k] + q.divergence_of_weights - without.divergence_of_weights
-        gains[i] += float((np.delete(mass, k) * (without.expected_logs - np.delete(logs, k))).sum())
+    own = posterior.mean_divergences() if posterior.covariances.is_shared else posterior.component_divergences()
+    gains, n_all = np.array(log_complements), np.arange(len(posterior.counts))
+    logs = posterior.expected_log_weights
+    for i, k in enumerate(removed):
+        without = posterior.take(n_all[n_all != k])
+        gains[i] += own[k] + posterior.weights_divergence - without.weights_divergence
+        gains[i] += float((np.delete(counts, k) * (without.expected_log_weights - np.delete(logs, k))).sum())
     return gains
 
 
-def _nearest_pairs(q: Approximation) -> NDArray[np.intp]:
+def _nearest_pairs(posterior: VariationalPosterior) -> NDArray[np.intp]:
     """Pairs of components that may merge, (n_pairs, 2): each with its nearest by both of their covariances."""
-    n_components = len(q.mass)
+    n_components = len(posterior.counts)
     if n_components - 1 <= core.MERGE_NEIGHBOURS:
         return np.column_stack(np.triu_indices(n_components, 1))
-    whitening, distances = q.covariances.whitening, np.zeros((n_components, n_components))
+    whitening, distances = posterior.covariances.whitening, np.zeros((n_components, n_components))
     for k in range(n_components):
-        distances[:, k] = (whitening.whiten_each(q.means - q.means[k]) ** 2).sum(axis=1)
+        distances[:, k] = (whitening.whiten_each(posterior.means - posterior.means[k]) ** 2).sum(axis=1)
     distances = np.minimum(distances, distances.T)
     np.fill_diagonal(distances, np.inf)
     nearest_components = np.argsort(distances, axis=1, kind="stable")[:, : core.MERGE_NEIGHBOURS]
@@ -98,50 +98,50 @@ def _nearest_pairs(q: Approximation) -> NDArray[np.intp]:
     return np.unique(pairs, axis=0)
 
 
-def _weights_gain(q: Approximation, one: Indices, other: Indices) -> Array:
+def _weight_prior_gains(posterior: VariationalPosterior, one: Indices, other: Indices) -> Array:
     """What merges change in the log normaliser of the weights, nats."""
-    mass = np.repeat(q.mass[None], len(one), axis=0)
+    mass = np.repeat(posterior.counts[None], len(one), axis=0)
     rows = np.arange(len(one))
     mass[rows, one] += mass[rows, other]
     mass[rows, other] = 0.0
     mass = np.sort(mass, axis=1)[:, ::-1]
-    concentration = q.prior.concentration
-    return concentration.moments(mass)[1] - concentration.moments(q.mass)[1]
+    concentration = posterior.prior.weight_prior
+    return concentration.moments(mass)[1] - concentration.moments(posterior.counts)[1]
 
 
-def _mean_of_both(q: Approximation, one: Indices, other: Indices) -> Array:
+def _merged_means(posterior: VariationalPosterior, one: Indices, other: Indices) -> Array:
     """The posterior means of pairs of components together."""
-    prior, beta = q.prior, q.precisions[:, None]
-    both = beta[one] + beta[other] - prior.precision
-    shift = beta[other] * (q.means[other] - q.means[one]) - prior.precision * (prior.mean - q.means[one])
-    return q.means[one] + shift / both
+    prior, beta = posterior.prior, posterior.mean_precisions[:, None]
+    both = beta[one] + beta[other] - prior.mean_precision
+    mean, other_mean = posterior.means[one], posterior.means[other]
+    return mean + (beta[other] * (other_mean - mean) - prior.mean_precision * (prior.mean - mean)) / both
 
 
-def _merged_scales(q: Approximation, one: Indices, other: Indices) -> Array:
+def _merged_scales(posterior: VariationalPosterior, one: Indices, other: Indices) -> Array:
     """S of pairs of components together, as sums: of one variance the sum over features."""
-    prior, spec = q.prior, MomentSpec(q.prior.form)
-    middle = _mean_of_both(q, one, other)
-    between = spec.squares(np.sqrt(q.precisions[one])[:, None] * (q.means[one] - middle))
-    between = between + spec.squares(np.sqrt(q.precisions[other])[:, None] * (q.means[other] - middle))
-    between = between - spec.squares(np.sqrt(prior.precision) * (prior.mean - middle))
-    times = prior.times
-    if q.covariances.is_shared:
-        return np.asarray(times * q.dof[0] * q.covariances.each + between)
-    shape = (-1,) + (1,) * (q.covariances.each.ndim - 1)
-    second = times * q.dof.reshape(shape) * q.covariances.each
-    return np.asarray(second[one] + second[other] - prior.as_sums.scale + between)
+    prior, spec = posterior.prior, MomentSpec(posterior.prior.covariance_form)
+    middle, roots = _merged_means(posterior, one, other), np.sqrt(posterior.mean_precisions)[:, None]
+    between = spec.squares(roots[one] * (posterior.means[one] - middle))
+    between = between + spec.squares(roots[other] * (posterior.means[other] - middle))
+    between = between - spec.squares(np.sqrt(prior.mean_precision) * (prior.mean - middle))
+    times = prior.dof_factor
+    if posterior.covariances.is_shared:
+        return np.asarray(times * posterior.dof[0] * posterior.covariances.each + between)
+    shape = (-1,) + (1,) * (posterior.covariances.each.ndim - 1)
+    second = times * posterior.dof.reshape(shape) * posterior.covariances.each
+    return np.asarray(second[one] + second[other] - prior.conjugate.scale + between)
 
 
-def _as_covariances(second: Array, dof: Array, prior: Any) -> Array:
+def _scales_to_covariances(scales: Array, dof: Array, prior: Any) -> Array:
     """S / ν of sums."""
-    shape = (-1,) + (1,) * (second.ndim - 1)
-    return second / (prior.times * dof).reshape(shape)
+    shape = (-1,) + (1,) * (scales.ndim - 1)
+    return scales / (prior.dof_factor * dof).reshape(shape)
 
 
-def _log_dets(second: Array, dof: Array, q: Approximation) -> tuple[Array, NDArray[np.bool_]]:
+def _log_dets(scales: Array, dof: Array, posterior: VariationalPosterior) -> tuple[Array, NDArray[np.bool_]]:
     """log |S / ν| of sums, and which of them are positive definite; others are rounding."""
-    prior, is_usable = q.prior, np.ones(len(dof), dtype=bool)
-    each = _as_covariances(second, dof, prior)
+    prior, is_usable = posterior.prior, np.ones(len(dof), dtype=bool)
+    each = _scales_to_covariances(scales, dof, prior)
     for _ in range(2):
         try:
             result = prior.family.kind.from_array(each, len(dof), prior.n_features, False).whitening.log_abs_det
@@ -153,10 +153,10 @@ def _log_dets(second: Array, dof: Array, q: Approximation) -> tuple[Array, NDArr
     return np.zeros(len(dof)), np.zeros(len(dof), dtype=bool)
 
 
-def survey(leaf: Block, engine: Engine[Any], parameters: Parameters, pairs: NDArray[np.intp], some: Indices) -> Sums:
+def merge_sums(leaf: Block, engine: Engine[Any], parameters: Parameters, pairs: Indices, candidates: Indices) -> Sums:
     """For pairs (n_pairs, 2) Σ s [(r + r') log (r + r') − r log r − r' log r']; for some Σ s log (1 − r)."""
     responsibilities = np.ascontiguousarray(engine.responsibilities(leaf, parameters).T)
-    weight, entropy, left = leaf.weight, np.zeros(len(pairs)), np.zeros(len(some))
+    weight, entropy, left = leaf.weight, np.zeros(len(pairs)), np.zeros(len(candidates))
     is_there = (responsibilities > core.MIN_MERGE_RESPONSIBILITY) & (weight > 0)
     for i, (one, other) in enumerate(pairs):
         indices = np.flatnonzero(is_there[one] & is_there[other])
@@ -164,7 +164,7 @@ def survey(leaf: Block, engine: Engine[Any], parameters: Parameters, pairs: NDAr
             a, b = responsibilities[one, indices], responsibilities[other, indices]
             terms = _x_log_x(a + b) - _x_log_x(a) - _x_log_x(b)
             entropy[i] = (weight[indices] * terms).sum()
-    for i, k in enumerate(some):
+    for i, k in enumerate(candidates):
         indices = np.flatnonzero(is_there[k])
         if indices.size:
             terms = log(1.0 - responsibilities[k, indices])

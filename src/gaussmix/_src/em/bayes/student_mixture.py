@@ -15,9 +15,9 @@ from gaussmix._src.numerics.arrays import Array, pieces
 from gaussmix._src.numerics.elementary import log, log_gamma, log_sum
 from gaussmix._src.numerics.rows import patterns
 
-_MIN_LOG_DISTANCE = 1e8  # standard deviations: from here on, log (1 + z²) is 2 log z to the last bit
-_MAX_LOG_SQUARE = 600.0  # logs of squared distances beyond e^600 are computed without them
-_SHIFT_BITS = 600  # binary digits that far rows are moved by, so that nothing overflows
+_MIN_ASYMPTOTIC_DISTANCE = 1e8  # standard deviations: from here on, log (1 + z²) is 2 log z to the last bit
+_MAX_LOG_SQUARED_DISTANCE = 600.0  # logs of squared distances beyond e^600 are computed without them
+_SCALING_BITS = 600  # binary digits that far rows are moved by, so that nothing overflows
 LOG_PI = 1.1447298858494001741
 
 
@@ -30,56 +30,56 @@ class StudentMixture:
     weights : (n_components,), which sum to 1.
     means : (n_components, n_features), data units.
     covariances : C_k, data units².
-    factor : f_k, (n_components,).
+    scale_factors : f_k, (n_components,).
     df : degrees of freedom, (n_components,).
-    is_product : whether features are independent within a component.
+    has_independent_features : whether features are independent within a component.
     """
 
     weights: Array
     means: Array
     covariances: Covariances
-    factor: Array
+    scale_factors: Array
     df: Array
-    is_product: bool
+    has_independent_features: bool
 
     def log_density(self, block: Block, engine: Engine[Any]) -> Array:
         """log p(x) of each row, nats, (n_rows,); of the cells that are not missing."""
         if not block.has_missing:
-            return self._of_complete(np.asarray(block.rows, dtype=np.float64), engine)
+            return self._complete_log_density(np.asarray(block.rows, dtype=np.float64), engine)
         result = np.zeros(block.n_rows)
         for indices, seen in patterns(np.isnan(block.rows)):
             if seen.size:
                 rows = block.rows[indices][:, seen].astype(np.float64)
                 marginal = replace(self, means=self.means[:, seen], covariances=self.covariances.marginal(seen))
-                result[indices] = marginal._of_complete(rows, engine)
+                result[indices] = marginal._complete_log_density(rows, engine)
         return result
 
-    def _of_complete(self, rows: Array, engine: Engine[Any]) -> Array:
-        d, df, spread = rows.shape[1], self.df, self.factor * self.df
-        n_each, times = (1, d) if self.is_product else (d, 1)
+    def _complete_log_density(self, rows: Array, engine: Engine[Any]) -> Array:
+        d, df, spread = rows.shape[1], self.df, self.scale_factors * self.df
+        n_each, times = (1, d) if self.has_independent_features else (d, 1)
         constant = log_gamma(0.5 * (df + n_each)) - log_gamma(0.5 * df) - 0.5 * n_each * (log(spread) + LOG_PI)
         log_weight = log(self.weights) + times * constant + self.covariances.whitening.log_abs_det
         result = np.empty(len(rows))
-        for part in pieces((len(rows), len(df), d if self.is_product else 1)):
-            tails = self._tails(np.ascontiguousarray(rows[part]), spread, engine)
+        for part in pieces((len(rows), len(df), d if self.has_independent_features else 1)):
+            tails = self._log_distance_terms(np.ascontiguousarray(rows[part]), spread, engine)
             result[part] = log_sum(log_weight - 0.5 * (df + n_each) * tails)
         return result
 
-    def _tails(self, rows: Array, spread: Array, engine: Engine[Any]) -> Array:
+    def _log_distance_terms(self, rows: Array, scaled_df: Array, engine: Engine[Any]) -> Array:
         """log (1 + squared distance / (f df)), (n_rows, n_components); of products the sum over features."""
-        if self.is_product:
-            scale = np.sqrt(spread[:, None] * self.covariances.variances())
+        if self.has_independent_features:
+            scale = np.sqrt(scaled_df[:, None] * self.covariances.variances())
             distances = np.abs(rows[:, None, :] - self.means) / scale
-            nearby = np.log1p(np.minimum(distances, _MIN_LOG_DISTANCE) ** 2)
-            large = 2.0 * np.log(np.maximum(distances, _MIN_LOG_DISTANCE))
-            return np.asarray(np.where(distances < _MIN_LOG_DISTANCE, nearby, large).sum(axis=2))
-        alone = Parameters(np.zeros(len(spread)), self.means, self.covariances.whitening)
-        result = np.log1p(-2.0 * engine.component_log_density(Block(0, rows), alone) / spread)
-        distant = np.flatnonzero((result > _MAX_LOG_SQUARE).any(axis=1))
+            nearby = np.log1p(np.minimum(distances, _MIN_ASYMPTOTIC_DISTANCE) ** 2)
+            large = 2.0 * np.log(np.maximum(distances, _MIN_ASYMPTOTIC_DISTANCE))
+            return np.asarray(np.where(distances < _MIN_ASYMPTOTIC_DISTANCE, nearby, large).sum(axis=2))
+        alone = Parameters(np.zeros(len(scaled_df)), self.means, self.covariances.whitening)
+        result = np.log1p(-2.0 * engine.component_log_density(Block(0, rows), alone) / scaled_df)
+        distant = np.flatnonzero((result > _MAX_LOG_SQUARED_DISTANCE).any(axis=1))
         for row in distant.tolist():  # an engine limits squared distances to the largest double
-            offsets = np.ldexp(rows[row], -_SHIFT_BITS) - np.ldexp(self.means, -_SHIFT_BITS)
+            offsets = np.ldexp(rows[row], -_SCALING_BITS) - np.ldexp(self.means, -_SCALING_BITS)
             whitened = self.covariances.whitening.whiten_each(offsets)
             largest = np.abs(whitened).max(axis=1, keepdims=True)
             lengths = largest[:, 0] * np.linalg.norm(whitened / largest, axis=1)
-            result[row] = 2.0 * (np.log(lengths) + _SHIFT_BITS * np.log(2.0)) - np.log(spread)
+            result[row] = 2.0 * (np.log(lengths) + _SCALING_BITS * np.log(2.0)) - np.log(scaled_df)
         return np.asarray(result)

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
 
-from gaussmix._src.em.bayes.approximation import Approximation, GaussWishart
+from gaussmix._src.em.bayes.variational_posterior import GaussWishartPrior, VariationalPosterior
 from gaussmix._src.em.priors.posterior import Posterior
 from gaussmix._src.em.priors.terms import OverallMoments, Terms
 from gaussmix._src.engines.calls import PackedPrior
@@ -22,7 +22,7 @@ from gaussmix._src.numerics.arrays import Array
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Variational(Posterior):
+class VariationalObjective(Posterior):
     """The bound, of models whose weights are fractions of the rows, N_k / n, and whose covariances are S_k / ν_k.
 
     Such a model and n are the whole posterior. A model may have fewer components than the prior: the others have no
@@ -30,62 +30,63 @@ class Variational(Posterior):
 
     Parameters
     ----------
-    packed_prior : the prior, in rows.
-    row_weight : n, in rows.
-    unit : what the weights of the rows were divided by.
+    gauss_wishart : the prior, in rows.
+    total_weight : n, in rows.
+    weight_unit : what the weights of the rows were divided by.
     """
 
     raised: ClassVar[str] = "bound"
-    packed_prior: GaussWishart
-    row_weight: float
-    unit: float = 1.0
+    gauss_wishart: GaussWishartPrior
+    total_weight: float
+    weight_unit: float = 1.0
 
     @property
     def times(self) -> float:
-        return self.row_weight
+        return self.total_weight
 
-    def approximation(self, model: Model) -> Approximation:
+    def variational_posterior(self, model: Model) -> VariationalPosterior:
         """q of a model."""
-        prior: tuple[Model, Approximation] | None = vars(self).get("_last")
+        prior: tuple[Model, VariationalPosterior] | None = vars(self).get("_last")
         if prior is None or prior[0] is not model:  # each step asks twice
-            result = Approximation(self.packed_prior, self.row_weight * model.weights, model.means, model.covariances)
+            counts = self.total_weight * model.weights
+            result = VariationalPosterior(self.gauss_wishart, counts, model.means, model.covariances)
             prior = vars(self)["_last"] = model, result
         return prior[1]
 
-    def model(self, approximation: Approximation) -> Model:
+    def to_model(self, posterior: VariationalPosterior) -> Model:
         """The model of q."""
-        mass = approximation.mass
-        return Model(mass / self.row_weight, approximation.means, approximation.covariances, self.packed_prior.family)
+        mass = posterior.counts
+        return Model(mass / self.total_weight, posterior.means, posterior.covariances, self.gauss_wishart.family)
 
     def parameters(self, model: Model) -> Parameters:
-        return self.approximation(model).parameters
+        return self.variational_posterior(model).e_step_parameters
 
     def log_prior(self, model: Model) -> float:
         """−KL(q ‖ p), which the bound has besides the sum over rows."""
-        return -self.approximation(model).divergence / self.unit
+        return -self.variational_posterior(model).divergence_from_prior / self.weight_unit
 
     def plain_terms(self, n_components: int) -> tuple[Array, PackedPrior]:
-        return self.ridge, self.packed_prior.as_values(self.row_weight, self.unit)
+        return self.ridge, self.gauss_wishart.pack(self.total_weight, self.weight_unit)
 
     @property
-    def without_component_terms(self) -> Variational:
+    def without_component_terms(self) -> VariationalObjective:
         return self
 
 
 # Makes the prior from the moments of all rows, and the ridge of the steps if their covariance is singular.
-PriorFrom = Callable[[OverallMoments], tuple[GaussWishart, Array | None]]
+PriorFactory = Callable[[OverallMoments], tuple[GaussWishartPrior, Array | None]]
 
 
 @dataclass(frozen=True, eq=False)
-class Bayesian(Terms):
+class BayesianTerms(Terms):
     """The prior of a Bayesian fit.
 
     Parameters
     ----------
-    packed_prior : makes it from the moments of all rows.
+    make_prior : makes it from the moments of all rows.
     """
 
-    packed_prior: PriorFrom | None = None
+    make_prior: PriorFactory | None = None
 
     @property
     def needs_moments(self) -> bool:
@@ -93,11 +94,10 @@ class Bayesian(Terms):
 
     def objective(
         self, ridge: Array, unit: float, n_components: int, family: Family, moments: OverallMoments | None
-    ) -> Variational:
-        assert self.packed_prior is not None, "always given"
+    ) -> VariationalObjective:
+        assert self.make_prior is not None, "always given"
         assert moments is not None, "a prior comes with moments"
-        packed_prior, automatic = self.packed_prior(moments)
+        prior, automatic = self.make_prior(moments)
         ridge = ridge if automatic is None else automatic  # one that was 0 or too small
-        return Variational(
-            ridge, packed_prior.conjugate(unit), packed_prior=packed_prior, row_weight=moments.row_weight, unit=unit
-        )
+        conjugate, total = prior.scaled_conjugate(unit), moments.row_weight
+        return VariationalObjective(ridge, conjugate, gauss_wishart=prior, total_weight=total, weight_unit=unit)

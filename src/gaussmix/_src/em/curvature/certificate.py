@@ -35,7 +35,7 @@ class OptimalityCertificate:
     why_not: str = ""
 
 
-def is_cheap(model: Model, source: Source, n_steps: int) -> bool:
+def is_certificate_cheap(model: Model, source: Source, n_steps: int) -> bool:
     """Whether `certify.find_certificate` costs at most a tenth of a fit of so many steps, by counting products."""
     second = model.covariances.second
     if source.is_incomplete or second is Second.PROJECTED:  # more than one pass

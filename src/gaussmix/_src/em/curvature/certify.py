@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from gaussmix._src.em.curvature.certificate import OptimalityCertificate
-from gaussmix._src.em.curvature.coordinates import are_same, bounds_met
-from gaussmix._src.em.curvature.information import Information, used_rows
+from gaussmix._src.em.curvature.coordinates import are_bounds_equal, find_variances_at_bounds
+from gaussmix._src.em.curvature.information import ObservedInformation, untrimmed_rows
 from gaussmix._src.em.curvature.jacobian import NotSmooth
 from gaussmix._src.em.objective.objective import Objective
 from gaussmix._src.em.objective.trace import Trace
@@ -24,7 +24,7 @@ from gaussmix._src.model import Model
 from gaussmix._src.sources.base import Source
 
 MAX_GAIN_ERROR = 0.25  # Newton's step may gain this part more or less than it promises
-MAX_NEXT_PROMISE = 0.15  # the next one may promise at most this part of what the first promises
+MAX_NEXT_GAIN_FRACTION = 0.15  # the next one may promise at most this part of what the first promises
 # Nats per unit of row weight: rounding, and what is not exact in the cost of a ridge, hide smaller gains.
 MIN_GAIN = 1e-8
 MAX_STEP_LENGTH = 3.0  # the longest step of a mean or a log variance, in units of the component
@@ -46,48 +46,48 @@ def find_certificate(
     keep.
     """
     try:
-        information = Information.at_model(model, objective, trace, source, engine, are_counts=None)
+        information = ObservedInformation.at_model(model, objective, trace, source, engine, are_frequency_weights=None)
     except NotSmooth as error:
         return OptimalityCertificate(why_not=str(error))
     except SingularCovarianceError:  # so near that differences of parameters reach it
         return OptimalityCertificate(False)
     with suppress(NotSmooth, SingularCovarianceError):
-        return _checked(information, objective, trace, source, engine) or OptimalityCertificate(False)
+        return _check_newton_step(information, objective, trace, source, engine) or OptimalityCertificate(False)
     return OptimalityCertificate(False)
 
 
-def _checked(
-    information: Information, objective: Objective, trace: Trace, source: Source, engine: Engine[Any]
+def _check_newton_step(
+    information: ObservedInformation, objective: Objective, trace: Trace, source: Source, engine: Engine[Any]
 ) -> OptimalityCertificate | None:
     """Check that the objective rises as Newton's step promises; None if it does not, or if there is no such step."""
-    at, result = information.coordinates, information.newton
-    if result is None or not information.is_at_bounds:
+    coords, result = information.coordinates, information.newton_step
+    if result is None or not information.is_optimal_at_bounds:
         return None
     step, gain = result
-    if np.abs((at.jacobian @ step)[at.n_weights :]).max(initial=0.0) > MAX_STEP_LENGTH:
+    if np.abs((coords.jacobian @ step)[coords.n_weights :]).max(initial=0.0) > MAX_STEP_LENGTH:
         return None
-    model, end = at.model, objective.feasible(at.at(step))
-    if not are_same(bounds_met(end), at.bounds):
+    model, end = coords.model, objective.feasible(coords.model_at(step))
+    if not are_bounds_equal(find_variances_at_bounds(end), coords.variances_at_bounds):
         return None
-    compared = partial(_compared, engine=engine, sides=(model.parameters, end.parameters))
-    before, after, changed, total = used_rows(source, engine, model).sum_of(compared)
+    compared = partial(_compare_models, engine=engine, parameter_pair=(model.parameters, end.parameters))
+    before, after, changed, total = untrimmed_rows(source, engine, model).sum_of(compared)
     if isinstance(source, Trimmed):
-        after = used_rows(source, engine, end).sum_of(compared)[1]
+        after = untrimmed_rows(source, engine, end).sum_of(compared)[1]
     risen = after - before + objective.log_prior(end) - objective.log_prior(model)
     risen = risen / total - (objective.cost(end) - objective.cost(model))
     if abs(risen - gain) > MAX_GAIN_ERROR * gain + MIN_GAIN:
         return None
     if gain > MIN_GAIN:
-        information = Information.at_model(end, objective, trace, source, engine, are_counts=None)
-        after_end = information.newton
-        if after_end is None or after_end[1] > MAX_NEXT_PROMISE * gain or not information.is_at_bounds:
+        information = ObservedInformation.at_model(end, objective, trace, source, engine, are_frequency_weights=None)
+        after_end = information.newton_step
+        if after_end is None or after_end[1] > MAX_NEXT_GAIN_FRACTION * gain or not information.is_optimal_at_bounds:
             return None
     return OptimalityCertificate(True, gain, changed / total)
 
 
-def _compared(leaf: Block, engine: Engine[Any], sides: tuple[Parameters, Parameters]) -> Sums:
+def _compare_models(leaf: Block, engine: Engine[Any], parameter_pair: tuple[Parameters, Parameters]) -> Sums:
     """Compare two mixtures: Σ s log p(x) of both, the weight of rows with another label, and that of all rows."""
     weight = leaf.weight
-    heights = [float((weight * engine.log_density(leaf, side)).sum()) for side in sides]
-    one, other = (engine.labels(leaf, side) for side in sides)
+    heights = [float((weight * engine.log_density(leaf, side)).sum()) for side in parameter_pair]
+    one, other = (engine.labels(leaf, side) for side in parameter_pair)
     return Sums((*heights, float(weight[one != other].sum()), leaf.total_weight))

@@ -7,13 +7,13 @@ these units of its own, the information of rows with known components is the uni
 from __future__ import annotations
 
 import math
-from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
 
 from gaussmix._src.covariances.dense import composed, squared
-from gaussmix._src.em.curvature.jacobian import Bounds, Loadings, NotSmooth, complement, of_covariances, of_loadings
+from gaussmix._src.em.curvature import jacobian as jacobians
+from gaussmix._src.em.curvature.jacobian import LoadingJacobian, NotSmooth, VarianceBoundMasks
 from gaussmix._src.em.objective.objective import Objective
 from gaussmix._src.em.objective.trace import Frozen, Trace
 from gaussmix._src.em.priors.posterior import Posterior, WeightUpdate
@@ -33,19 +33,19 @@ _MAX_LOGIT = 600.0  # of the weight of a background: its odds still have all dig
 
 
 @dataclass(frozen=True, eq=False)
-class Group:
+class FreeWeightGroup:
     """Weights that share what the others leave, and the columns of their coordinates.
 
     Parameters
     ----------
     members : their indices among the weights; the background has the last index.
-    columns : of the Jacobian.
-    has_prior : whether a prior of weights is about them.
+    jacobian_columns : of the Jacobian.
+    has_weight_prior : whether a prior of weights is about them.
     """
 
     members: Indices
-    columns: slice
-    has_prior: bool
+    jacobian_columns: slice
+    has_weight_prior: bool
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,24 +55,24 @@ class Coordinates:
     Parameters
     ----------
     model : at θ = 0.
-    groups : of the weights.
+    weight_groups : of the weights.
     jacobian : (n_all, p), from θ to the changes of all log weights, then of a_k, then of the coordinates of B_k.
-    angles : (n_pairs, p) of each component, the rotation of its axes by θ; None if B_k is linear in θ.
-    variances : (n_components, n_features), along these axes; None if B_k is linear in θ.
-    factors : W_k = L_k⁻¹, in the form of the covariances: matrices, (…, n_features), or numbers.
+    angle_jacobian : (n_pairs, p) of each component, the rotation of its axes by θ; None if B_k is linear in θ.
+    axis_variances : (n_components, n_features), along these axes; None if B_k is linear in θ.
+    whitening_factors : W_k = L_k⁻¹, in the form of the covariances: matrices, (…, n_features), or numbers.
     loadings : how factor analysers move by the last coordinates; B_k then is `jacobian` to first order only.
-    bounds : which variances along the axes are at the lower and at the upper bound, (n, n_values) each; they have one
-        coordinate together. None if no bound is met.
+    variances_at_bounds : which variances along the axes are at the lower and at the upper bound, (n, n_values) each;
+        they have one coordinate together. None if no bound is met.
     """
 
     model: Model
-    groups: tuple[Group, ...]
+    weight_groups: tuple[FreeWeightGroup, ...]
     jacobian: Array
-    factors: Array
-    angles: Array | None = None
-    variances: Array | None = None
-    loadings: Loadings | None = None
-    bounds: Bounds | None = None
+    whitening_factors: Array
+    angle_jacobian: Array | None = None
+    axis_variances: Array | None = None
+    loadings: LoadingJacobian | None = None
+    variances_at_bounds: VarianceBoundMasks | None = None
 
     @classmethod
     def at_model(cls, model: Model, objective: Objective, trace: Trace) -> Coordinates:
@@ -83,33 +83,33 @@ class Coordinates:
         weights = objective.weighting if isinstance(objective, Posterior) else WeightUpdate()
         fixed_means = set(objective.fixed_means) if isinstance(objective, Posterior) else set()
         lost = {k for k, why in trace.frozen.items() if why is Frozen.LOST}
-        of_weights, groups = _of_weights(model, weights, lost)
+        of_weights, groups = _weight_jacobian(model, weights, lost)
         K, d, is_shared = model.n_components, model.n_features, model.covariances.is_shared
         moving = np.array([k not in trace.frozen and k not in fixed_means for k in range(K)])
         of_means = np.eye(K * d)[:, np.repeat(moving, d)]
         frozen = set() if is_shared else {*trace.frozen, *objective.fixed_covariances}
         free = np.ones(1) if is_shared else np.array([float(k not in frozen) for k in range(K)])
-        algebra, bounds = model.family.free_algebra, bounds_met(model)
+        algebra, bounds = model.family.free_algebra, find_variances_at_bounds(model)
         assert algebra is not None, "`unsupported_reason` says so"
         if bounds is not None and trace.frozen:
             raise NotSmooth(f"the structure {model.family!r} bounds the variances beside those of frozen components")
         if isinstance(algebra, FactorAlgebra):
-            factors, loadings, blocks = of_loadings(model, algebra, free)
+            factors, loadings, blocks = jacobians.loading_jacobian(model, algebra, free)
             return cls(model, groups, block_diagonal(of_weights, of_means, blocks), factors, loadings=loadings)
-        blocks, factors, angles, variances = of_covariances(model, algebra, free, bounds)
+        blocks, factors, angles, variances = jacobians.covariance_jacobian(model, algebra, free, bounds)
         jacobian = block_diagonal(of_weights, of_means, blocks)
         if angles is not None:
             before = jacobian.shape[1] - blocks.shape[1]
             angles = np.concatenate((np.zeros((*angles.shape[:2], before)), angles), axis=2)
-        return cls(model, groups, jacobian, factors, angles, variances, bounds=bounds)
+        return cls(model, groups, jacobian, factors, angles, variances, variances_at_bounds=bounds)
 
     @property
-    def size(self) -> int:
+    def n_parameters(self) -> int:
         """The number of free parameters."""
         return int(self.jacobian.shape[1])
 
     @property
-    def second(self) -> Second:
+    def covariance_form(self) -> Second:
         """The second moments that say how the covariances move."""
         second = self.model.covariances.second
         return Second.FULL if second is Second.PROJECTED else second
@@ -122,12 +122,12 @@ class Coordinates:
     @property
     def n_covariances(self) -> int:
         """1 if all components have the same covariance."""
-        return len(self.factors)
+        return len(self.whitening_factors)
 
     @cached_property
-    def basis(self) -> Array:
+    def symmetric_basis(self) -> Array:
         """Symmetric matrices E_b (n_b, d, d) with B = Σ_b β_b E_b and ½ tr E_b² = 1."""
-        d, second = self.model.n_features, self.second
+        d, second = self.model.n_features, self.covariance_form
         if second is Second.TRACE:
             return math.sqrt(2 / d) * np.eye(d)[None]
         diagonals = math.sqrt(2) * np.eye(d)[:, :, None] * np.eye(d)[:, None, :]
@@ -139,13 +139,14 @@ class Coordinates:
         return np.concatenate((diagonals, off))
 
     @cached_property
-    def colours(self) -> Array:
+    def inverse_factors(self) -> Array:
         """L_k = W_k⁻¹, in the form of `factors`."""
-        return 1 / self.factors if self.factors.ndim < 3 else np.asarray(np.linalg.inv(self.factors), np.float64)
+        factors = self.whitening_factors
+        return 1 / factors if factors.ndim < 3 else np.asarray(np.linalg.inv(factors), np.float64)
 
     def whiten(self, component: int, offsets: Array) -> Array:
         """W_k u of each row u (n_rows, n_features), without BLAS, which has bits of its own."""
-        factor = self.factors[component if len(self.factors) > 1 else 0]
+        factor = self.whitening_factors[component if len(self.whitening_factors) > 1 else 0]
         if factor.ndim < 2:
             return (factor[:, None] * offsets.T).T
         columns = np.zeros((len(factor), len(offsets)))
@@ -154,16 +155,16 @@ class Coordinates:
                 column += row[j] * offsets[:, j]
         return columns.T
 
-    def at(self, point: Array) -> Model:
+    def model_at(self, point: Array) -> Model:
         """The model with the coordinates θ."""
         model = self.model
         ends = [self.n_weights, self.n_weights + model.means.size]
         _, of_means, of_covariances = np.split((self.jacobian * point).sum(axis=1), ends)
         weights = model.all_weights
-        for group in self.groups:
+        for group in self.weight_groups:
             mine, total = group.members, weights[group.members].sum()
-            shifted = (self.jacobian[mine, group.columns] * point[group.columns]).sum(axis=1)
-            if group.has_prior:  # the components; `beside` gives them what the background leaves
+            shifted = (self.jacobian[mine, group.jacobian_columns] * point[group.jacobian_columns]).sum(axis=1)
+            if group.has_weight_prior:  # the components; `beside` gives them what the background leaves
                 raised = weights[mine] * exponential(shifted - shifted.max())
                 weights = np.array(weights)
                 weights[mine] = raised * (total / raised.sum())
@@ -173,43 +174,43 @@ class Coordinates:
                 weights = weights / (1 - weights[-1]) / (1 + odds)
                 weights[-1] = odds / (1 + odds)
         noise = None if model.noise is None else model.noise.weighing(float(weights[-1]))
-        colours, means = self.colours, np.array(model.means)
+        colours, means = self.inverse_factors, np.array(model.means)
         for k, offset in enumerate(of_means.reshape(means.shape)):
             colour = colours[k if len(colours) > 1 else 0]
             means[k] += colour * offset if colour.ndim < 2 else (colour * offset).sum(axis=1)
         if self.loadings is None:
             array = self._covariances_at(point, of_covariances.reshape(self.n_covariances, -1), colours)
         else:
-            array = self._loadings_at(point, self.loadings)
+            array = self._factor_analysers_at(point, self.loadings)
         covariances = model.family.covariances(array.reshape(model.covariances.array.shape), *means.shape)
         return Model(weights[: model.n_components], means, covariances, model.family, noise)
 
-    def _loadings_at(self, point: Array, loadings: Loadings) -> Array:
+    def _factor_analysers_at(self, point: Array, loading_jacobian: LoadingJacobian) -> Array:
         result = np.array(self.model.covariances.each)
-        own = point[self.size - loadings.noise.shape[-1] :]
-        result[..., :-1] += (loadings.shifted * own).sum(axis=-1)
-        result[..., -1] *= exponential((loadings.noise * own).sum(axis=-1))
+        own = point[self.n_parameters - loading_jacobian.log_noise.shape[-1] :]
+        result[..., :-1] += (loading_jacobian.loadings * own).sum(axis=-1)
+        result[..., -1] *= exponential((loading_jacobian.log_noise * own).sum(axis=-1))
         return result
 
-    def _covariances_at(self, point: Array, changes: Array, colours: Array) -> Array:
+    def _covariances_at(self, point: Array, exponent_coordinates: Array, inverse_factors: Array) -> Array:
         d, second = self.model.n_features, self.model.covariances.second
         if second is Second.TRACE:
-            return colours[:, 0] ** 2 * exponential(math.sqrt(2 / d) * changes[:, 0])
+            return inverse_factors[:, 0] ** 2 * exponential(math.sqrt(2 / d) * exponent_coordinates[:, 0])
         if second is Second.DIAGONAL:
-            return colours**2 * exponential(math.sqrt(2) * changes)
-        if self.angles is None:
-            exponents = (0.5 * changes[:, :, None, None] * self.basis).sum(axis=1)
+            return inverse_factors**2 * exponential(math.sqrt(2) * exponent_coordinates)
+        if self.angle_jacobian is None:
+            exponents = (0.5 * exponent_coordinates[:, :, None, None] * self.symmetric_basis).sum(axis=1)
             values, axes = np.linalg.eigh(exponents)
-            return squared(colours @ (axes * exponential(values)[:, None, :] @ axes.swapaxes(1, 2)))
-        assert self.variances is not None, "they go with the angles"
-        turns = np.zeros((len(changes), d, d))
+            return squared(inverse_factors @ (axes * exponential(values)[:, None, :] @ axes.swapaxes(1, 2)))
+        assert self.axis_variances is not None, "they go with the angles"
+        turns = np.zeros((len(exponent_coordinates), d, d))
         rows, columns = below_diagonal(d)
-        turns[:, rows, columns] = (self.angles * point).sum(axis=2)
+        turns[:, rows, columns] = (self.angle_jacobian * point).sum(axis=2)
         turns = turns - turns.swapaxes(1, 2)
         # Cayley's transform is a rotation too, and differs from exp Ω by terms of the third order only.
         turned = np.linalg.solve(np.eye(d) - 0.5 * turns, np.eye(d) + 0.5 * turns)
-        axes = colours / np.sqrt(self.variances)[:, None, :]
-        return composed(axes @ turned, self.variances * exponential(math.sqrt(2) * changes[:, :d]))
+        axes = inverse_factors / np.sqrt(self.axis_variances)[:, None, :]
+        return composed(axes @ turned, self.axis_variances * exponential(math.sqrt(2) * exponent_coordinates[:, :d]))
 
 
 def unsupported_reason(family: Family, n_components: int, n_features: int) -> str:
@@ -222,7 +223,7 @@ def unsupported_reason(family: Family, n_components: int, n_features: int) -> st
     return ""
 
 
-def bounds_met(model: Model) -> Bounds | None:
+def find_variances_at_bounds(model: Model) -> VarianceBoundMasks | None:
     """Which variances along the axes are at the lower and at the upper bound of a structure; None if none is."""
     if not model.family.is_bounded:
         return None
@@ -230,28 +231,28 @@ def bounds_met(model: Model) -> Bounds | None:
     return model.family.at_bound(principal_axes(each)[0] if each.ndim == 3 else each.reshape(len(each), -1))
 
 
-def are_same(one: Bounds | None, other: Bounds | None) -> bool:
+def are_bounds_equal(one: VarianceBoundMasks | None, other: VarianceBoundMasks | None) -> bool:
     """Whether the same variances meet bounds."""
     if one is None or other is None:
         return one is other
     return all(np.array_equal(mine, theirs) for mine, theirs in zip(one, other, strict=True))
 
 
-def _of_weights(model: Model, weighting: WeightUpdate, lost: Collection[int]) -> tuple[Array, tuple[Group, ...]]:
+def _weight_jacobian(model: Model, update: WeightUpdate, lost: set[int]) -> tuple[Array, tuple[FreeWeightGroup, ...]]:
     """The Jacobian of the log weights, and groups of weights with a sum of their own."""
     K, noise = model.n_components, model.noise
-    columns, groups, mean_weights = list[Array](), list[Group](), model.without_noise.weights
+    columns, groups, mean_weights = list[Array](), list[FreeWeightGroup](), model.without_noise.weights
     if noise is not None and MIN_BACKGROUND_WEIGHT < noise.weight < 1:
         change = np.full(K + 1, -noise.weight)
         change[K] += 1.0
-        groups.append(Group(np.arange(K + 1), slice(0, 1), False))
+        groups.append(FreeWeightGroup(np.arange(K + 1), slice(0, 1), False))
         columns.append(change[:, None] / math.sqrt(noise.weight * (1 - noise.weight)))
-    is_open = np.array([k not in lost and k not in weighting.fixed and not weighting.is_equal for k in range(K)])
-    members = np.flatnonzero(is_open & (mean_weights > WEIGHT_BOUND_FACTOR * weighting.least))
+    is_open = np.array([k not in lost and k not in update.fixed and not update.is_equal for k in range(K)])
+    members = np.flatnonzero(is_open & (mean_weights > WEIGHT_BOUND_FACTOR * update.least))
     if len(members) > 1:
         own = mean_weights[members] / mean_weights[members].sum()
         changes = np.zeros((K + (noise is not None), len(members) - 1))
-        changes[members] = complement(np.sqrt(own)) / np.sqrt(own)[:, None]
-        groups.append(Group(members, slice(len(columns), len(columns) + len(members) - 1), True))
+        changes[members] = jacobians.orthogonal_complement(np.sqrt(own)) / np.sqrt(own)[:, None]
+        groups.append(FreeWeightGroup(members, slice(len(columns), len(columns) + len(members) - 1), True))
         columns.append(changes)
     return np.concatenate([np.zeros((K + (noise is not None), 0)), *columns], axis=1), tuple(groups)

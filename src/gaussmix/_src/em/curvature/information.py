@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from gaussmix._src.em.curvature.coordinates import Coordinates
-from gaussmix._src.em.curvature.jacobian import first_order
-from gaussmix._src.em.curvature.scores import Differences, Scores, expected, joined, slopes
+from gaussmix._src.em.curvature.jacobian import first_order_changes
+from gaussmix._src.em.curvature.scores import NumericalScores, ScoreProducts, expected_scores, score_slopes, total_score
 from gaussmix._src.em.objective.objective import Objective
 from gaussmix._src.em.objective.trace import Trace
 from gaussmix._src.em.priors.posterior import Posterior
@@ -25,7 +25,7 @@ from gaussmix._src.sources.base import Source
 
 
 @dataclass(frozen=True, eq=False)
-class Information:
+class ObservedInformation:
     """The gradient g and the observed information I = −∂²/∂θ² of the objective, per unit of row weight, at θ = 0.
 
     Louis (1982), Journal of the Royal Statistical Society B 44, eq. 3.2': I = Σ_i [E(B_i) − E(S_i S_iᵀ) + E S_i E S_iᵀ]
@@ -45,18 +45,18 @@ class Information:
     coordinates : θ.
     gradient : (p,).
     matrix : (p, p).
-    outer : (p, p), Σ s score scoreᵀ / Σ s where the weights count rows, so that s equal rows are one row of weight s;
-        Σ s² score scoreᵀ / Σ s where each weight belongs to one row. With the second, I⁻¹ outer I⁻¹ / Σ s is the
-        covariance of θ for either meaning: White (1982), Econometrica 50, theorem 3.2. (0, 0) if it was not
-        asked for.
-    forces : (n_all,), the gradient by the numbers that the rows of the Jacobian belong to, free or not.
+    score_outer_product : (p, p), Σ s score scoreᵀ / Σ s where the weights count rows, so that s equal rows are one row
+        of weight s; Σ s² score scoreᵀ / Σ s where each weight belongs to one row. With the second as M, I⁻¹ M I⁻¹ / Σ s
+        is the covariance of θ for either meaning: White (1982), Econometrica 50, theorem 3.2. (0, 0) if not asked
+        for.
+    full_gradient : (n_all,), the gradient by the numbers that the rows of the Jacobian belong to, free or not.
     """
 
     coordinates: Coordinates
     gradient: Array
     matrix: Array
-    outer: Array
-    forces: Array
+    score_outer_product: Array
+    full_gradient: Array
 
     @classmethod
     def at_model(
@@ -67,49 +67,50 @@ class Information:
         source: Source,
         engine: Engine[Any],
         *,
-        are_counts: bool | None = True,
-    ) -> Information:
-        """Make one pass over the rows where `is_one_pass` says so, otherwise 2 p; raises `NotSmooth`.
+        are_frequency_weights: bool | None = True,
+    ) -> ObservedInformation:
+        """Make one pass over the rows where `has_score_formulas` says so, otherwise 2 p; raises `NotSmooth`.
 
-        `are_counts` says what row weights are, for `outer`. It costs one more pass where there are 2 p, in which each
-        row is evaluated 2 p times. With None it is not made. Of trimmed rows those count that this model keeps.
+        `are_frequency_weights` says what row weights are, for `score_outer_product`. It costs one more pass where there
+        are 2 p, in which each row is evaluated 2 p times. With None it is not made. Of trimmed rows those count that
+        this model keeps.
         """
-        source = used_rows(source, engine, model)
-        at, row_weight = Coordinates.at_model(model, objective, trace), source.row_totals.total_weight
-        has_squares = are_counts is False and source.row_totals.largest_weight is not None
+        source = untrimmed_rows(source, engine, model)
+        coords, row_weight = Coordinates.at_model(model, objective, trace), source.row_totals.total_weight
+        has_squares = are_frequency_weights is False and source.row_totals.largest_weight is not None
         with np.errstate(over="ignore", invalid="ignore"):  # then the information is not positive definite
-            if is_one_pass(model, source):
-                between, within, *squared = source.sum_of(Scores(engine, at, has_squares))
-                own, products, change = within[:, 0], Sums((between, *squared)), at.jacobian
-                unknown = -_within(between - _blocks(at, within, row_weight), at.jacobian)
+            if has_score_formulas(model, source):
+                between, within, *squared = source.sum_of(ScoreProducts(engine, coords, has_squares))
+                score_sums, products, change = within[:, 0], Sums((between, *squared)), coords.jacobian
+                unknown = -_sandwich(between - _assemble_component_blocks(coords, within, row_weight), coords.jacobian)
             else:
-                own = expected(at, source, engine, model.parameters)
-                unknown, products = at.jacobian.T @ slopes(at, source, engine), Sums()
-                change = np.concatenate((np.zeros((at.n_weights, at.size)), np.eye(at.size)))
-                if are_counts is not None:
-                    products = source.sum_of(Differences.at_coordinates(at, engine, has_squares=has_squares))
-            matrix, slope, forces = _complete(at, objective, own, row_weight)
+                score_sums = expected_scores(coords, source, engine, model.parameters)
+                unknown, products = coords.jacobian.T @ score_slopes(coords, source, engine), Sums()
+                change = np.pad(np.eye(coords.n_parameters), ((coords.n_weights, 0), (0, 0)))
+                if are_frequency_weights is not None:
+                    products = source.sum_of(NumericalScores.at_coordinates(coords, engine, has_squares=has_squares))
+            matrix, slope, full = _complete_information(coords, objective, score_sums, row_weight)
             outer = np.empty((0, 0))
-            if are_counts is not None:
-                change = change + _shared(at, objective, own, slope, row_weight, len(change))
-                outer = _symmetric(_within(products[-1], change) / row_weight)
-            return cls(at, slope / row_weight, _symmetric(matrix - unknown) / row_weight, outer, forces / row_weight)
+            if are_frequency_weights is not None:
+                change = change + _penalty_scores(coords, objective, score_sums, slope, row_weight, len(change))
+                outer = _symmetrise(_sandwich(products[-1], change) / row_weight)
+            return cls(coords, slope / row_weight, _symmetrise(matrix - unknown) / row_weight, outer, full / row_weight)
 
     @property
-    def is_at_bounds(self) -> bool:
+    def is_optimal_at_bounds(self) -> bool:
         """Whether the objective rises beyond every bound that variances meet: then they stay at it near a maximum.
 
         The gradient G by B_k is definite among the axes at a bound: negative at the lower one, positive at the upper.
         """
-        at = self.coordinates
-        if at.bounds is None:
+        coords = self.coordinates
+        if coords.variances_at_bounds is None:
             return True
-        low, high = at.bounds
-        (K, d), n_b = at.model.means.shape, len(at.basis)
+        low, high = coords.variances_at_bounds
+        (K, d), n_b = coords.model.means.shape, len(coords.symmetric_basis)
         rows, columns = below_diagonal(d)
-        for i in range(at.n_covariances):
-            first = at.n_weights + K * d + i * n_b
-            own = self.forces[first : first + n_b]
+        for i in range(coords.n_covariances):
+            first = coords.n_weights + K * d + i * n_b
+            own = self.full_gradient[first : first + n_b]
             slope = np.diag(own[: low.shape[1]])
             if n_b > low.shape[1]:  # in the basis, what is on the diagonal has √2 times the size of what is not
                 slope[rows, columns] = slope[columns, rows] = own[d:] / math.sqrt(2)
@@ -119,7 +120,7 @@ class Information:
         return True
 
     @property
-    def newton(self) -> tuple[Array, float] | None:
+    def newton_step(self) -> tuple[Array, float] | None:
         """Newton's step to the maximum (p,), and the gain it promises, ½ gᵀ I⁻¹ g, nats per unit of row weight.
 
         None where I is not positive definite to working precision: at a saddle, or on a ridge without an end.
@@ -134,133 +135,138 @@ class Information:
         return step, 0.5 * float((whitened**2).sum())
 
 
-def used_rows(source: Source, engine: Engine[Any], model: Model) -> Source:
+def untrimmed_rows(source: Source, engine: Engine[Any], model: Model) -> Source:
     """The rows that a step from a model uses: all, unless they are trimmed."""
     return source.without(engine, model.parameters) if isinstance(source, Trimmed) else source
 
 
-def is_one_pass(model: Model, source: Source) -> bool:
+def has_score_formulas(model: Model, source: Source) -> bool:
     """Whether the scores of rows have formulas, given their components."""
     return not source.is_incomplete and model.covariances.second is not Second.PROJECTED
 
 
-def _symmetric(matrix: Array) -> Array:
+def _symmetrise(matrix: Array) -> Array:
     return 0.5 * (matrix + matrix.T)
 
 
-def _jacobian_rows(at: Coordinates, component: int) -> tuple[Indices, Indices]:
+def _jacobian_rows(coords: Coordinates, component: int) -> tuple[Indices, Indices]:
     """Where the means and the covariances of a component are among the rows of the Jacobian."""
-    K, d = at.model.means.shape
-    n_b = len(at.basis)
-    first = at.n_weights + K * d + (component * n_b if at.n_covariances > 1 else 0)
-    means = at.n_weights + component * d
+    K, d = coords.model.means.shape
+    n_b = len(coords.symmetric_basis)
+    first = coords.n_weights + K * d + (component * n_b if coords.n_covariances > 1 else 0)
+    means = coords.n_weights + component * d
     return np.arange(means, means + d), np.arange(first, first + n_b)
 
 
-def _blocks(at: Coordinates, within: Array, row_weight: float) -> Array:
+def _assemble_component_blocks(coords: Coordinates, component_products: Array, total_weight: float) -> Array:
     """Σ s E(S_i S_iᵀ), (n_all, n_all), from the products of each component (n_components, n_own, n_own)."""
-    K = at.model.n_components
-    result = np.zeros((len(at.jacobian),) * 2)
-    if at.n_weights > K:
-        result[K, K] = row_weight - within[:, 0, 0].sum()
-    for k, own in enumerate(within):
-        indices = np.concatenate(([k], *_jacobian_rows(at, k)))
-        result[indices[:, None], indices] += own
+    K = coords.model.n_components
+    result = np.zeros((len(coords.jacobian),) * 2)
+    if coords.n_weights > K:
+        result[K, K] = total_weight - component_products[:, 0, 0].sum()
+    for k, products in enumerate(component_products):
+        indices = np.concatenate(([k], *_jacobian_rows(coords, k)))
+        result[indices[:, None], indices] += products
     return result
 
 
-def _complete(at: Coordinates, objective: Objective, own: Array, row_weight: float) -> tuple[Array, Array, Array]:
+def _complete_information(
+    coords: Coordinates, objective: Objective, score_sums: Array, total_weight: float
+) -> tuple[Array, Array, Array]:
     """The information (p, p) of rows with known components and cells, and the gradients (p,) and (n_all,)."""
-    model, mass = at.model, own[:, 0]
-    K = model.n_components
-    n_all, of_turns, of_ridge = len(at.jacobian), np.zeros((at.size, at.size)), np.zeros(at.size)
+    model, mass = coords.model, score_sums[:, 0]
+    K, (n_all, p) = model.n_components, coords.jacobian.shape
+    of_turns, of_ridge = np.zeros((p, p)), np.zeros(p)
     collect, gradient = np.zeros((n_all, n_all)), np.zeros(n_all)
     gradient[:K] = mass
-    if at.n_weights > K:
-        gradient[K] = row_weight - mass.sum()
-    for k, scatter in enumerate(_scatters(at, objective, own)):
-        means, covariances = _jacobian_rows(at, k)
-        collect[means, means] += scatter.mass
-        crossed = (at.basis @ scatter.first).T
+    if coords.n_weights > K:
+        gradient[K] = total_weight - mass.sum()
+    for k, scatter in enumerate(_component_scatters(coords, objective, score_sums)):
+        means, covariances = _jacobian_rows(coords, k)
+        collect[means, means] += scatter.mean_weight
+        crossed = (coords.symmetric_basis @ scatter.first_sum).T
         collect[means[:, None], covariances] += crossed
         collect[covariances[:, None], means] += crossed.T
-        gradient[means] += scatter.first
-        gradient[covariances] += scatter.pull(at.basis)
-        if at.angles is not None and at.variances is not None:
-            index = k if at.n_covariances > 1 else 0
-            turned = np.concatenate((at.jacobian[covariances[: model.n_features]], at.angles[index]))
-            of_turns += _within(_turned(scatter.second, at.variances[index]), turned)
+        gradient[means] += scatter.first_sum
+        gradient[covariances] += scatter.covariance_gradient(coords.symmetric_basis)
+        if coords.angle_jacobian is not None and coords.axis_variances is not None:
+            index = k if coords.n_covariances > 1 else 0
+            turned = np.concatenate((coords.jacobian[covariances[: model.n_features]], coords.angle_jacobian[index]))
+            of_turns += _sandwich(_hessian_rotation(scatter.second_sum, coords.axis_variances[index]), turned)
             continue
-        collect[covariances[:, None], covariances] += _straight(at.basis, scatter.second)
-        if at.loadings is not None and at.loadings.noise.size:  # nothing moves where all are frozen
-            last = slice(at.size - at.loadings.noise.shape[-1], None)
-            of_noise = scatter.degrees * _ridge_of_noise(at, objective, k)
-            of_turns[last, last] += _bent(at, k, scatter, of_noise)
-            of_ridge[last] += _of_noise(at, k, of_noise)
-    matrix = _within(collect, at.jacobian) + of_turns
-    slope = gradient @ at.jacobian + of_ridge
+        collect[covariances[:, None], covariances] += _hessian_linear(coords.symmetric_basis, scatter.second_sum)
+        if coords.loadings is not None and coords.loadings.log_noise.size:  # nothing moves where all are frozen
+            last = slice(coords.n_parameters - coords.loadings.log_noise.shape[-1], None)
+            of_noise = scatter.dof * _ridge_noise_ratios(coords, objective, k)
+            of_turns[last, last] += _hessian_loadings(coords, k, scatter, of_noise)
+            of_ridge[last] += _noise_ridge_gradient(coords, k, of_noise)
+    matrix = _sandwich(collect, coords.jacobian) + of_turns
+    slope = gradient @ coords.jacobian + of_ridge
     concentration = objective.weighting.concentration if isinstance(objective, Posterior) else 0.0
     weights = model.all_weights
-    for group in at.groups:
-        mine, columns = group.members, group.columns
-        of_prior = np.broadcast_to(concentration, K)[mine] if group.has_prior else np.zeros(len(mine))
-        shifted, own_weight = at.jacobian[mine, columns], weights[mine] / weights[mine].sum()
+    for group in coords.weight_groups:
+        mine, columns = group.members, group.jacobian_columns
+        of_prior = np.broadcast_to(concentration, K)[mine] if group.has_weight_prior else np.zeros(len(mine))
+        shifted, own_weight = coords.jacobian[mine, columns], weights[mine] / weights[mine].sum()
         count = float(gradient[mine].sum() + of_prior.sum())
         matrix[columns, columns] += count * shifted.T @ (shifted * own_weight[:, None])
         slope[columns] += of_prior @ shifted
     return matrix, slope, gradient
 
 
-def _shared(at: Coordinates, objective: Objective, own: Array, slope: Array, row_weight: float, n_values: int) -> Array:
+def _penalty_scores(
+    coords: Coordinates, objective: Objective, score_sums: Array, gradient: Array, total_weight: float, n_values: int
+) -> Array:
     """What the ridge and the prior add to the scores of rows, as columns (n_values, p) for the numbers of a row.
 
     The first of these numbers are responsibilities, and that of the background. They sum to 1, so they carry what is
     alike for all rows of a component, and for all rows.
     """
-    added, ridge = np.zeros((n_values, at.size)), np.diag(np.sqrt(objective.ridge))
-    for k in range(at.model.n_components):
-        if at.loadings is not None:
-            of_noise = _of_noise(at, k, _ridge_of_noise(at, objective, k))
-            added[k, at.size - len(of_noise) :] = of_noise
+    added, ridge = np.zeros((n_values, coords.n_parameters)), np.diag(np.sqrt(objective.ridge))
+    basis = coords.symmetric_basis.reshape(len(coords.symmetric_basis), -1)
+    for k in range(coords.model.n_components):
+        if coords.loadings is not None:
+            of_noise = _noise_ridge_gradient(coords, k, _ridge_noise_ratios(coords, objective, k))
+            added[k, coords.n_parameters - len(of_noise) :] = of_noise
             continue
-        pulls = 0.5 * at.basis.reshape(len(at.basis), -1) @ _squares(at.whiten(k, ridge)).ravel()
-        added[k] = pulls @ at.jacobian[_jacobian_rows(at, k)[1]]
-    of_rows = joined(at, own, row_weight) @ at.jacobian
-    of_prior = slope - of_rows - own[:, 0] @ added[: len(own)]
-    added[: at.n_weights] += of_prior / row_weight
+        pulls = 0.5 * basis @ _gram(coords.whiten(k, ridge)).ravel()
+        added[k] = pulls @ coords.jacobian[_jacobian_rows(coords, k)[1]]
+    of_rows = total_score(coords, score_sums, total_weight) @ coords.jacobian
+    of_prior = gradient - of_rows - score_sums[:, 0] @ added[: len(score_sums)]
+    added[: coords.n_weights] += of_prior / total_weight
     return added
 
 
 @dataclass(frozen=True, eq=False)
-class _Scatter:
+class _ComponentScatter:
     """What the rows, the prior and the ridge say of a component: −½ [A log|exp B| + Σ (z − a)ᵀ exp(−B) (z − a)].
 
     Parameters
     ----------
-    mass : the weight of the z that pull at the mean.
-    first : Σ z, (n_features,), of these.
-    second : Σ z zᵀ, (n_features, n_features), of all.
-    degrees : A.
+    mean_weight : the weight of the z that pull at the mean.
+    first_sum : Σ z, (n_features,), of these.
+    second_sum : Σ z zᵀ, (n_features, n_features), of all.
+    dof : A.
     """
 
-    mass: float
-    first: Array
-    second: Array
-    degrees: float
+    mean_weight: float
+    first_sum: Array
+    second_sum: Array
+    dof: float
 
-    def pull(self, basis: Array) -> Array:
+    def covariance_gradient(self, basis: Array) -> Array:
         """The gradient by the coordinates of B, (n_b,)."""
-        of_rows: Array = basis.reshape(len(basis), -1) @ self.second.ravel()
-        return 0.5 * (of_rows - self.degrees * np.trace(basis, axis1=1, axis2=2))
+        of_rows: Array = basis.reshape(len(basis), -1) @ self.second_sum.ravel()
+        return 0.5 * (of_rows - self.dof * np.trace(basis, axis1=1, axis2=2))
 
 
-def _scatters(at: Coordinates, objective: Objective, own: Array) -> list[_Scatter]:
+def _component_scatters(coords: Coordinates, objective: Objective, score_sums: Array) -> list[_ComponentScatter]:
     """The scatters of all components."""
-    model, result = at.model, list[_Scatter]()
-    d, second = model.n_features, at.second
+    model, result = coords.model, list[_ComponentScatter]()
+    d, second = model.n_features, coords.covariance_form
     prior = objective.prior if isinstance(objective, Posterior) else None
-    ridge = np.diag(np.sqrt(objective.ridge)) if at.loadings is None else np.zeros((d, d))
-    for k, sums in enumerate(own):
+    ridge = np.diag(np.sqrt(objective.ridge)) if coords.loadings is None else np.zeros((d, d))
+    for k, sums in enumerate(score_sums):
         mass, first, of_rows = float(sums[0]), sums[1 : 1 + d], sums[1 + d :]
         degrees = pulled = mass
         if second is Second.TRACE:
@@ -271,32 +277,32 @@ def _scatters(at: Coordinates, objective: Objective, own: Array) -> list[_Scatte
             rows, columns = below_diagonal(d)
             squares[rows, columns] = squares[columns, rows] = of_rows[d:]
         if prior is not None:
-            degrees += prior.degrees(model.n_components)
+            degrees += prior.dof(model.n_components)
             pulled += prior.shrinkage
-            towards = at.whiten(k, (prior.mean - model.means[k])[None])
+            towards = coords.whiten(k, (prior.mean - model.means[k])[None])
             first = first + prior.shrinkage * towards[0]
             squares = squares + prior.shrinkage * towards.T * towards
-            if k == 0 or at.n_covariances > 1:
-                squares = squares + _squares(at.whiten(k, prior.roots(d)))
-        squares = squares + degrees * _squares(at.whiten(k, ridge))
+            if k == 0 or coords.n_covariances > 1:
+                squares = squares + _gram(coords.whiten(k, prior.roots(d)))
+        squares = squares + degrees * _gram(coords.whiten(k, ridge))
         if second is Second.TRACE:
             squares = np.trace(squares) / d * np.eye(d)
         elif second is Second.DIAGONAL:
             squares = np.diag(np.diagonal(squares))
-        result.append(_Scatter(pulled, first, squares, degrees))
+        result.append(_ComponentScatter(pulled, first, squares, degrees))
     return result
 
 
-def _squares(rows: Array) -> Array:
+def _gram(rows: Array) -> Array:
     return rows.T @ rows
 
 
-def _within(matrix: Array, jacobian: Array) -> Array:
+def _sandwich(matrix: Array, jacobian: Array) -> Array:
     """Jᵀ M J; most columns of J have one number that is not 0."""
-    return _times(_times(matrix, jacobian).T, jacobian)
+    return _sparse_product(_sparse_product(matrix, jacobian).T, jacobian)
 
 
-def _times(matrix: Array, jacobian: Array) -> Array:
+def _sparse_product(matrix: Array, jacobian: Array) -> Array:
     """M J."""
     counts, product = (jacobian != 0).sum(axis=0), np.empty((len(matrix), jacobian.shape[1]))
     single, several = np.flatnonzero(counts == 1), np.flatnonzero(counts != 1)
@@ -307,28 +313,28 @@ def _times(matrix: Array, jacobian: Array) -> Array:
     return product
 
 
-def _straight(basis: Array, second: Array) -> Array:
+def _hessian_linear(basis: Array, second_sum: Array) -> Array:
     """The second derivatives of ½ Σ zᵀ exp(−B) z by the coordinates of B: ½ tr(E_b E_c S), made symmetric."""
     n_b = len(basis)
-    shifted = (basis @ second).reshape(n_b, -1)
+    shifted = (basis @ second_sum).reshape(n_b, -1)
     splits = 0.5 * shifted @ basis.reshape(n_b, -1).T  # E_c is symmetric
     return 0.5 * (splits + splits.T)
 
 
-def _turned(second: Array, variances: Array) -> Array:
+def _hessian_rotation(second_sum: Array, variances: Array) -> Array:
     """The second derivatives of ½ Σ zᵀ exp(−B) z by the diagonal of B, and by the rotation Ω of the axes (i > j).
 
     Σ⁻¹ is e^Ω V⁻¹ e^(−t) e^(−Ω) along the axes; its terms of second order are those of ½ [Ω, [Ω, V⁻¹]] − [Ω, V⁻¹ t] +
     ½ V⁻¹ t², t = √2 times the diagonal.
     """
-    d = len(second)
+    d = len(second_sum)
     rows, columns = below_diagonal(d)
     n, roots = len(rows), np.sqrt(variances / variances.max())
-    scatter, inverse, each = second * roots[:, None] * roots, 1 / roots**2, np.arange(n)
+    scatter, inverse, each = second_sum * roots[:, None] * roots, 1 / roots**2, np.arange(n)
     turns = np.zeros((n, d, d))
     turns[each, rows, columns], turns[each, columns, rows] = 1.0, -1.0
     result = np.zeros((d + n, d + n))
-    result[np.arange(d), np.arange(d)] = np.diagonal(second)
+    result[np.arange(d), np.arange(d)] = np.diagonal(second_sum)
     crossed = np.sqrt(2) * scatter[rows, columns]
     result[d + each, rows], result[d + each, columns] = crossed * inverse[rows], -crossed * inverse[columns]
     result[:d, d:] = result[d:, :d].T
@@ -339,34 +345,34 @@ def _turned(second: Array, variances: Array) -> Array:
     return result
 
 
-def _bent(at: Coordinates, component: int, scatter: _Scatter, of_noise: Array) -> Array:
+def _hessian_loadings(coords: Coordinates, component: int, scatter: _ComponentScatter, noise_ratios: Array) -> Array:
     """What the second order of B_k in the loadings and log noises adds to the information, (n_b, n_b).
 
     B is W (Σ(θ) − Σ) Wᵀ less half its square: M Mᵀ + ½ Ψ n² less half the square of what is of first order.
     """
-    assert at.loadings is not None, "they are bent"
-    index = component if at.n_covariances > 1 else 0
-    factor, each = at.factors[index], at.model.covariances.each[index]
-    shifted, noise = at.loadings.shifted[index], at.loadings.noise[index]
+    assert coords.loadings is not None, "they are bent"
+    index = component if coords.n_covariances > 1 else 0
+    factor, each = coords.whitening_factors[index], coords.model.covariances.each[index]
+    shifted, noise = coords.loadings.loadings[index], coords.loadings.log_noise[index]
     d, n_b = noise.shape
-    gap = scatter.second - scatter.degrees * np.eye(d)
-    straight = first_order(factor, each, shifted, noise)
+    gap = scatter.second_sum - scatter.dof * np.eye(d)
+    straight = first_order_changes(factor, each, shifted, noise)
     half_step = np.einsum("ij,jqb->biq", factor, shifted)
     of_loadings = (gap @ half_step).reshape(n_b, -1) @ half_step.reshape(n_b, -1).T
     squared = (gap @ straight).reshape(n_b, -1) @ straight.reshape(n_b, -1).T
     curves = (gap @ factor * factor).sum(axis=0) * each[:, -1]
     result = of_loadings - 0.5 * squared + noise.T @ (0.5 * curves[:, None] * noise)
-    return np.asarray(noise.T @ (0.5 * of_noise[:, None] * noise) - _symmetric(result))
+    return np.asarray(noise.T @ (0.5 * noise_ratios[:, None] * noise) - _symmetrise(result))
 
 
-def _ridge_of_noise(at: Coordinates, objective: Objective, component: int) -> Array:
+def _ridge_noise_ratios(coords: Coordinates, objective: Objective, component: int) -> Array:
     """r / ψ of a component, (n_features,): an M-step adds the ridge to the noise, and not to what factors explain."""
-    precisions: Array = at.model.covariances.ridge_precisions()[component]
+    precisions: Array = coords.model.covariances.ridge_precisions()[component]
     return objective.ridge * precisions
 
 
-def _of_noise(at: Coordinates, component: int, ratios: Array) -> Array:
+def _noise_ridge_gradient(coords: Coordinates, component: int, noise_ratios: Array) -> Array:
     """The gradient of −½ Σ_j r_j / ψ_j by the coordinates of loadings and noises, (n_b,)."""
-    assert at.loadings is not None, "the noise is theirs"
-    noise = at.loadings.noise[component if at.n_covariances > 1 else 0]
-    return np.asarray(0.5 * ratios @ noise)
+    assert coords.loadings is not None, "the noise is theirs"
+    noise = coords.loadings.log_noise[component if coords.n_covariances > 1 else 0]
+    return np.asarray(0.5 * noise_ratios @ noise)

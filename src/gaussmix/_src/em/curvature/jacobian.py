@@ -17,10 +17,10 @@ from gaussmix._src.numerics.arrays import Array, below_diagonal, block_diagonal
 from gaussmix._src.numerics.axes import common_axes, principal_axes
 from gaussmix._src.numerics.factorise import factorise
 
-MIN_SLOPE = 1e-6  # of what a rotation changes, as a unit; axes of equal variances have no direction
-MIN_LOADING_SPREAD = 1e-3  # of rows along a factor, in units of the noise; a weaker factor has no direction
+MIN_ROTATION_SLOPE = 1e-6  # of what a rotation changes, as a unit; axes of equal variances have no direction
+MIN_FACTOR_SPREAD = 1e-3  # of rows along a factor, in units of the noise; a weaker factor has no direction
 
-Bounds = tuple[NDArray[np.bool_], NDArray[np.bool_]]
+VarianceBoundMasks = tuple[NDArray[np.bool_], NDArray[np.bool_]]
 
 
 class NotSmooth(ValueError):
@@ -28,7 +28,7 @@ class NotSmooth(ValueError):
 
 
 @dataclass(frozen=True, eq=False)
-class Loadings:
+class LoadingJacobian:
     """How the factor analysers of components move: Λ_k + Σ_b θ_b M_kb and ψ_k exp(Σ_b θ_b n_kb).
 
     Factors may be turned without a change of the covariance. So along the directions of the factors, in units of the
@@ -36,69 +36,70 @@ class Loadings:
 
     Parameters
     ----------
-    shifted : M, (n, n_features, n_factors, n_b).
-    noise : n, (n, n_features, n_b).
+    loadings : M, (n, n_features, n_factors, n_b).
+    log_noise : n, (n, n_features, n_b).
     """
 
-    shifted: Array
-    noise: Array
+    loadings: Array
+    log_noise: Array
 
 
-def of_covariances(
-    model: Model, algebra: Algebra, free: Array, bounds: Bounds | None
+def covariance_jacobian(
+    model: Model, structure: Algebra, is_free: Array, bounds: VarianceBoundMasks | None
 ) -> tuple[Array, Array, Array | None, Array | None]:
     """The Jacobian of all B_k, (n_all, m), and W_k; the angles (n, n_pairs, m) and variances if axes turn, or None.
 
-    `free` (n,) is 0 for covariances that do not move, else 1.
+    `is_free` (n,) is 0 for covariances that do not move, else 1.
     """
-    d, second = model.n_features, model.covariances.second
-    is_turned, orientation = algebra.shape is not algebra.orientation, algebra.orientation
-    of_diagonals = _of_diagonals(len(free), d, algebra.volume, algebra.shape, second)
+    n, d, second = len(is_free), model.n_features, model.covariances.second
+    is_turned, orientation = structure.shape is not structure.orientation, structure.orientation
+    of_diagonals = _diagonal_jacobian(n, d, structure.volume, structure.shape, second)
     if bounds is not None:
-        of_diagonals = _of_bounded(bounds[0] | bounds[1])
+        of_diagonals = _bounded_diagonal_jacobian(bounds[0] | bounds[1])
         is_turned, orientation = True, Across.OWN
-    factors, angles, variances, blocks = _factors(model), None, None, of_diagonals
+    factors, angles, variances, blocks = _whitening_factors(model), None, None, of_diagonals
     if second is Second.FULL and is_turned and d > 1:
-        factors, variances = _turned_factors(model, is_common=orientation is Across.EQUAL)
-        level = variances if bounds is None else _levelled(variances, bounds)
-        of_pairs, turns = _of_turns(level, free * model.weights if len(free) > 1 else free, orientation)
+        factors, variances = _axis_whitening_factors(model, has_common_axes=orientation is Across.EQUAL)
+        level = variances if bounds is None else _equalise_bounded_variances(variances, bounds)
+        of_pairs, turns = _rotation_jacobian(level, is_free * (model.weights if n > 1 else 1.0), orientation)
         blocks = block_diagonal(of_diagonals, of_pairs)
-        unturned = np.zeros((len(free), turns.shape[1], of_diagonals.shape[2]))
-        angles = free[:, None, None] * np.concatenate((unturned, turns), 2)
+        unturned = np.zeros((n, turns.shape[1], of_diagonals.shape[2]))
+        angles = is_free[:, None, None] * np.concatenate((unturned, turns), 2)
     elif second is Second.FULL:
-        blocks = block_diagonal(of_diagonals, _across(len(free), np.eye(d * (d - 1) // 2), algebra.orientation))
-    blocks = free[:, None, None] * blocks
+        blocks = block_diagonal(of_diagonals, _expand_columns(n, np.eye(d * (d - 1) // 2), structure.orientation))
+    blocks = is_free[:, None, None] * blocks
     retained = (blocks != 0).any(axis=(0, 1))
     jacobian = blocks[:, :, retained].reshape(blocks.shape[0] * blocks.shape[1], int(retained.sum()))
     return jacobian, factors, None if angles is None else angles[:, :, retained], variances
 
 
-def _of_diagonals(n: int, d: int, volume: Across, shape: Across, second: Second) -> Array:
+def _diagonal_jacobian(n_covariances: int, n_features: int, volume: Across, shape: Across, form: Second) -> Array:
     """The Jacobian of the diagonals of B_k, (n, n_b, …): all of them move with the volume, the rest is the shape."""
-    if second is Second.TRACE:
-        return _across(n, np.ones((1, 1)), volume)
+    if form is Second.TRACE:
+        return _expand_columns(n_covariances, np.ones((1, 1)), volume)
     if volume is shape:
-        return _across(n, np.eye(d), volume)
-    of_volume = _across(n, np.full((d, 1), 1 / math.sqrt(d)), volume)
-    if shape is Across.NOTHING or d == 1:
+        return _expand_columns(n_covariances, np.eye(n_features), volume)
+    equal = np.full(n_features, 1 / math.sqrt(n_features))
+    of_volume = _expand_columns(n_covariances, equal[:, None], volume)
+    if shape is Across.NOTHING or n_features == 1:
         return of_volume
-    return np.concatenate((of_volume, _across(n, complement(np.full(d, 1 / math.sqrt(d))), shape)), axis=2)
+    return np.concatenate((of_volume, _expand_columns(n_covariances, orthogonal_complement(equal), shape)), axis=2)
 
 
-def _of_bounded(is_met: NDArray[np.bool_]) -> Array:
+def _bounded_diagonal_jacobian(is_met: NDArray[np.bool_]) -> Array:
     """The Jacobian of diagonals (n, n_b) where some variances meet a bound: these move together, all others freely."""
     together = is_met[:, :, None] / math.sqrt(is_met.sum())
     return np.concatenate((together, np.eye(is_met.size)[:, ~is_met.ravel()].reshape(*is_met.shape, -1)), axis=2)
 
 
-def _levelled(variances: Array, bounds: Bounds) -> Array:
+def _equalise_bounded_variances(variances: Array, bounds: VarianceBoundMasks) -> Array:
     """Variances with equal numbers at a bound, so that rotations among them have no direction."""
     low, high = bounds
     level = np.where(high, variances.max(), variances)
     return np.where(low, variances.min(), level)
 
 
-def _of_turns(variances: Array, importance: Array, orientation: Across) -> tuple[Array, Array]:
+def _rotation_jacobian(variances: Array, covariance_weights: Array, orientation: Across) -> tuple[Array, Array]:
     """The Jacobian of what is below the diagonals of B_k, and that of the angles; both (n, n_pairs, …).
 
     To first order a rotation by Ω of the axes makes (√(v_j / v_i) − √(v_i / v_j)) Ω_ij of B_ij.
@@ -108,109 +109,109 @@ def _of_turns(variances: Array, importance: Array, orientation: Across) -> tuple
     ratios = np.sqrt(variances[:, columns] / variances[:, rows])
     slopes = ratios - 1 / ratios
     if orientation is Across.EQUAL:
-        size = np.sqrt((importance[:, None] * slopes**2).sum(axis=0) / (importance.sum() or 1.0))
-        angles = _across(n, np.diag(1 / np.maximum(size, MIN_SLOPE)), orientation)
+        size = np.sqrt((covariance_weights[:, None] * slopes**2).sum(axis=0) / (covariance_weights.sum() or 1.0))
+        angles = _expand_columns(n, np.diag(1 / np.maximum(size, MIN_ROTATION_SLOPE)), orientation)
     else:
-        angles = _across(n, np.eye(len(rows)), orientation)
-        angles = angles / np.maximum(np.abs(slopes), MIN_SLOPE)[:, :, None]
+        angles = _expand_columns(n, np.eye(len(rows)), orientation)
+        angles = angles / np.maximum(np.abs(slopes), MIN_ROTATION_SLOPE)[:, :, None]
     return slopes[:, :, None] * angles, angles
 
 
-def of_loadings(model: Model, algebra: FactorAlgebra, free: Array) -> tuple[Array, Loadings, Array]:
+def loading_jacobian(model: Model, structure: FactorAlgebra, is_free: Array) -> tuple[Array, LoadingJacobian, Array]:
     """W_k (n, n_features, n_features), how loadings and noises move, and the Jacobian of all B_k."""
     covariances = model.covariances
     assert isinstance(covariances, LowRank), "a structure with loadings has no others"
     (n, d), n_factors = covariances.noise.shape, covariances.loadings.shape[2]
     frames = covariances.loadings, covariances.noise
-    if algebra.loadings is Across.EQUAL:
+    if structure.loadings is Across.EQUAL:
         frames = covariances.loadings[:1], covariances.noise.mean(axis=0, keepdims=True)
     roots, directions, spread, rotation = spectrum(*frames)
-    if spread.min() < MIN_LOADING_SPREAD:
+    if spread.min() < MIN_FACTOR_SPREAD:
         raise NotSmooth("some factors have no loadings")
-    each = np.array([_free_loadings(*of_one) for of_one in zip(roots, directions, rotation, strict=True)])
-    shifted = each if algebra.loadings is Across.EQUAL else _own_columns(each)
+    each = np.array([_loading_directions(*of_one) for of_one in zip(roots, directions, rotation, strict=True)])
+    shifted = each if structure.loadings is Across.EQUAL else _separate_columns(each)
     shifted = np.broadcast_to(shifted, (n, *shifted.shape[1:]))
-    noise = _across(n, np.ones((d, 1)) if algebra.is_isotropic else np.eye(d), algebra.noise)
+    noise = _expand_columns(n, np.ones((d, 1)) if structure.is_isotropic else np.eye(d), structure.noise)
     if shifted.shape[2] + noise.shape[2] != model.family.n_parameters(model.n_components, d):
         raise NotSmooth("so many factors are not determined by the covariances")
     n_shifted = shifted.shape[2]
     shifted = np.concatenate((shifted, np.zeros((n, d * n_factors, noise.shape[2]))), axis=2)
     noise = np.concatenate((np.zeros((n, d, n_shifted)), noise), axis=2)
-    shifted = (free[:, None, None] * shifted).reshape(n, d, n_factors, -1)
-    noise = free[:, None, None] * noise
+    shifted = (is_free[:, None, None] * shifted).reshape(n, d, n_factors, -1)
+    noise = is_free[:, None, None] * noise
     factors, _, failed = factorise(covariances.to_simple_form().each)
     if failed.any():
         raise NotSmooth("a covariance is singular")
     of_each = zip(factors, covariances.each, shifted, noise, strict=True)
-    blocks = np.array([_of_matrices(first_order(*of_one)) for of_one in of_each])
+    blocks = np.array([_basis_coordinates(first_order_changes(*of_one)) for of_one in of_each])
     size = np.sqrt((blocks**2).sum(axis=1).max(axis=0))
     retained = size > 0
     shifted, noise, blocks = (result[..., retained] / size[retained] for result in (shifted, noise, blocks))
-    return factors, Loadings(shifted, noise), blocks.reshape(math.prod(blocks.shape[:2]), blocks.shape[2])
+    return factors, LoadingJacobian(shifted, noise), blocks.reshape(math.prod(blocks.shape[:2]), blocks.shape[2])
 
 
-def _free_loadings(roots: Array, directions: Array, rotation: Array) -> Array:
+def _loading_directions(roots: Array, directions: Array, rotation: Array) -> Array:
     """The directions (n_features × n_factors, …) in which loadings move, less rotations of the factors."""
     (d, q), basis = directions.shape, np.eye(len(directions))
     for direction in directions.T:  # so that at the end the columns are orthogonal to all of them
         inside = direction @ basis
-        basis = basis @ complement(inside if inside[0] >= 0 else -inside)
+        basis = basis @ orthogonal_complement(inside if inside[0] >= 0 else -inside)
     columns = [(directions[:, i], j) for j in range(q) for i in range(j, q)]
     columns += [(column, j) for j in range(q) for column in basis.T]
     result = np.array([(column / roots)[:, None] * rotation[:, j] for column, j in columns])
     return result.reshape(len(columns), d * q).T
 
 
-def _own_columns(each: Array) -> Array:
+def _separate_columns(columns: Array) -> Array:
     """Coordinates of each component's own, (n, m, n × c), from the columns (n, m, c) of each."""
-    n, m, c = each.shape
+    n, m, c = columns.shape
     own = np.zeros((n, m, n, c))
-    own[np.arange(n), :, np.arange(n)] = each
+    own[np.arange(n), :, np.arange(n)] = columns
     return own.reshape(n, m, n * c)
 
 
-def first_order(factor: Array, covariance: Array, shifted: Array, noise: Array) -> Array:
+def first_order_changes(factor: Array, covariance: Array, loadings: Array, log_noise: Array) -> Array:
     """W (M Λᵀ + Λ Mᵀ + diag(n ψ)) Wᵀ of each coordinate of a factor analyser, (n_b, n_features, n_features)."""
-    half_step = np.einsum("ij,jqb->bqi", factor, shifted)
+    half_step = np.einsum("ij,jqb->bqi", factor, loadings)
     crossed = np.einsum("bqi,jq->bij", half_step, np.einsum("ij,jq->iq", factor, covariance[:, :-1]))
-    scaled = (noise * covariance[:, -1:]).T[:, None, :] * factor
+    scaled = (log_noise * covariance[:, -1:]).T[:, None, :] * factor
     return np.asarray(crossed + crossed.swapaxes(1, 2) + np.einsum("bij,kj->bik", scaled, factor))
 
 
-def _of_matrices(matrices: Array) -> Array:
+def _basis_coordinates(matrices: Array) -> Array:
     """The coordinates ½ tr(E_b M) of symmetric matrices (m, d, d), (n_b, m)."""
     rows, columns = below_diagonal(matrices.shape[1])
     diagonals = np.einsum("bii->ib", matrices) / math.sqrt(2)
     return np.concatenate((diagonals, matrices[:, rows, columns].T))
 
 
-def _across(n: int, columns: Array, across: Across) -> Array:
+def _expand_columns(n_covariances: int, columns: Array, sharing: Across) -> Array:
     """The columns (m, c) of a coordinate, the same for all n covariances or for each of them: (n, m, …)."""
-    if across is Across.EQUAL or n == 1:
-        return np.broadcast_to(columns, (n, *columns.shape))
-    if across is Across.NOTHING:
-        return np.zeros((n, len(columns), 0))
-    return _own_columns(np.broadcast_to(columns, (n, *columns.shape)))
+    if sharing is Across.EQUAL or n_covariances == 1:
+        return np.broadcast_to(columns, (n_covariances, *columns.shape))
+    if sharing is Across.NOTHING:
+        return np.zeros((n_covariances, len(columns), 0))
+    return _separate_columns(np.broadcast_to(columns, (n_covariances, *columns.shape)))
 
 
-def complement(unit: Array) -> Array:
+def orthogonal_complement(unit_vector: Array) -> Array:
     """Orthonormal columns (n, n − 1) that are orthogonal to a unit vector: those of a Householder reflection."""
-    mirror = np.array(unit)
+    mirror = np.array(unit_vector)
     mirror[0] += 1.0  # the vectors of this module have no negative numbers
-    reflection: Array = np.eye(len(unit)) - mirror[:, None] * (mirror * (2 / (mirror**2).sum()))
+    reflection: Array = np.eye(len(unit_vector)) - mirror[:, None] * (mirror * (2 / (mirror**2).sum()))
     return reflection[:, 1:]
 
 
-def _factors(model: Model) -> Array:
+def _whitening_factors(model: Model) -> Array:
     """W_k in the form of the covariances."""
     factors = model.whitening.factors
     return factors if isinstance(model.covariances, Dense) else factors.reshape((len(factors), -1))
 
 
-def _turned_factors(model: Model, *, is_common: bool) -> tuple[Array, Array]:
+def _axis_whitening_factors(model: Model, *, has_common_axes: bool) -> tuple[Array, Array]:
     """W_k = diag(v_k)^(−½) D_kᵀ of axes D_k, and the v_k; the axes are common or those of each component."""
     covariances = model.covariances.each
-    if is_common:
+    if has_common_axes:
         axes = common_axes(covariances)
         turned = covariances @ axes
         variances = np.einsum("kij,ij->kj", turned, axes)

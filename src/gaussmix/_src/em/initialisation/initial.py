@@ -17,7 +17,7 @@ from gaussmix._src.em.step.best_of import MIN_RACE_TOLERANCE, highest
 from gaussmix._src.em.step.fast_path import final_model
 from gaussmix._src.em.step.maximise import initial_models
 from gaussmix._src.engines.base import Engine
-from gaussmix._src.engines.calls import Control, FitSettings, Groups
+from gaussmix._src.engines.calls import EMSettings, FitSettings, RowGroups
 from gaussmix._src.families.base import Family
 from gaussmix._src.interfaces.leaves import LEAF_ROWS
 from gaussmix._src.interfaces.moment_spec import MomentSpec, Second
@@ -100,8 +100,8 @@ class InitialMoments:
         if block is None or block.n_rows > LEAF_ROWS or block.log_prior is not None:
             return None
         start = start if start.flags.c_contiguous else start.copy()
-        settings = FitSettings(family.algebra, self.n_components, start, Control(terms[0], 0.0, 0))
-        fits = self.engine.fit_many(Groups.from_block(block, 1.0), settings)
+        settings = FitSettings(family.algebra, self.n_components, start, EMSettings(terms[0], 0.0, 0))
+        fits = self.engine.fit_many(RowGroups.from_block(block, 1.0), settings)
         history = None if fits is None else fits.run_history()
         return None if history is None else final_model(history, family)
 

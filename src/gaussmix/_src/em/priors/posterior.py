@@ -107,18 +107,18 @@ class Conjugate:
     shrinkage : κ, row weight; 0 for no prior on means.
     scale : Λ, data units², in the form of the structure: a matrix, (n_features,) for a diagonal, or for spheres a
         number, the sum over features.
-    each, once : degrees of freedom, row weight: a_k = each + once / n_components.
+    dof_each, dof_total : degrees of freedom, row weight: a_k = dof_each + dof_total / n_components.
     """
 
     mean: Array
     shrinkage: float
     scale: Array
-    each: float
-    once: float
+    dof_each: float
+    dof_total: float
 
-    def degrees(self, n_components: int) -> float:
+    def dof(self, n_components: int) -> float:
         """a_k."""
-        return self.each + self.once / n_components
+        return self.dof_each + self.dof_total / n_components
 
     def means(self, means: Array, mass: Array) -> Array:
         """(N_k x̄_k + κ μ_p) / (N_k + κ), (n_components, n_features)."""
@@ -132,7 +132,7 @@ class Conjugate:
         second = scatter.second + self._scale_for(scatter)
         if self.shrinkage:
             second = second + scatter.spec.squares(np.sqrt(self.shrinkage) * (means - self.mean))
-        return replace(scatter, degrees=scatter.degrees + self.degrees(scatter.n_components), second=second)
+        return replace(scatter, degrees=scatter.degrees + self.dof(scatter.n_components), second=second)
 
     def _scale_for(self, scatter: Scatter) -> Array:
         """Λ in the form of the second sums of a component."""
@@ -149,7 +149,7 @@ class Conjugate:
         """Log density of a model, nats, up to a constant."""
         whitening, n_components = model.whitening, model.n_components
         log_det = -2.0 * np.broadcast_to(whitening.log_abs_det, n_components)
-        total = self.degrees(n_components) * float(log_det.sum()) + float(self.traces(model.covariances).sum())
+        total = self.dof(n_components) * float(log_det.sum()) + float(self.traces(model.covariances).sum())
         if self.shrinkage:
             with np.errstate(over="ignore"):  # a density of 0
                 total += self.shrinkage * float((whitening.whiten_each(model.means - self.mean) ** 2).sum())
@@ -242,7 +242,7 @@ class Posterior(Objective):
             return None  # the core supports no other prior
         scale = prior.scale if prior.scale.ndim else prior.scale / len(prior.mean)
         roots = prior.roots(len(prior.mean)) if scale.ndim == 2 else None
-        of_prior = prior.mean, prior.shrinkage, prior.degrees(n_components), np.array(scale).ravel(), roots
+        of_prior = prior.mean, prior.shrinkage, prior.dof(n_components), np.array(scale).ravel(), roots
         return self.ridge, PackedPrior(False, float(weighting.concentration), 0, *of_prior, 0.0, 1.0, 1.0, True)
 
     def feasible(self, model: Model) -> Model:

@@ -24,7 +24,7 @@ from gaussmix._src.em.objective.stopping import Stopping
 from gaussmix._src.em.objective.trace import State
 from gaussmix._src.em.step.loop import sound_end
 from gaussmix._src.engines.base import Engine
-from gaussmix._src.engines.calls import AcceptanceSettings, SearchSettings, Steps
+from gaussmix._src.engines.calls import AcceptanceSettings, SearchSettings, StepLimits
 from gaussmix._src.errors import SingularCovarianceError
 from gaussmix._src.families.base import Family, without_constraints
 from gaussmix._src.interfaces.algebra import Across, Algebra
@@ -150,7 +150,7 @@ def split_and_merge(
     """
     if model.n_components == 1:
         return model
-    engine = engine.complete
+    engine = engine.complete_engine
     ridge = np.maximum(objective.floor, BOUND_RATIO * model.family.least_variance(model.covariances))
     start = _as_in(nearest(model.family, model.n_components, sample.rows), model, sample, engine, ridge)
     if start is None:
@@ -295,16 +295,17 @@ def acceptance_settings(
 ) -> AcceptanceSettings:
     """When the core accepts moves: in all at most `max_moves`, or `MAX_MOVES` for each component."""
     return AcceptanceSettings(
-        first=_steps(MOVE_TRIAL), longer=_steps(LONGER_TRIAL),
-        after_move=_steps(AFTER_MOVE), after_more=_steps(AFTER_MOVE_LONGER),
-        gain=MIN_GAIN_OF_MOVE, promising_factor=PROMISING_FACTOR, quick_factor=QUICK_FACTOR, min_promise=MIN_PROMISE,
-        max_work=max_work, max_moves=MAX_MOVES * n_components if max_moves is None else max_moves,
-        patience=patience, less_patience=max(MIN_PATIENCE, patience // 2), first_moves=N_FIRST_MOVES,
-        min_rows=MIN_ROWS_PER_VALUE, min_rows_if_flat=MIN_ROWS_IF_FLAT, flat=MAX_FLATNESS,
+        trial_limits=_steps(MOVE_TRIAL), long_trial_limits=_steps(LONGER_TRIAL),
+        limits_after_move=_steps(AFTER_MOVE), long_limits_after_move=_steps(AFTER_MOVE_LONGER),
+        min_gain=MIN_GAIN_OF_MOVE, promising_factor=PROMISING_FACTOR, quick_rejection_factor=QUICK_FACTOR,
+        min_promised_gain=MIN_PROMISE, max_work=max_work,
+        max_moves=MAX_MOVES * n_components if max_moves is None else max_moves,
+        patience=patience, reduced_patience=max(MIN_PATIENCE, patience // 2), n_first_moves=N_FIRST_MOVES,
+        min_rows_per_value=MIN_ROWS_PER_VALUE, min_rows_per_flat_value=MIN_ROWS_IF_FLAT, max_flatness=MAX_FLATNESS,
     )  # fmt: skip
 
 
-def _steps(stopping: Stopping) -> Steps:
+def _steps(stopping: Stopping) -> StepLimits:
     return stopping.tolerance, stopping.max_steps
 
 

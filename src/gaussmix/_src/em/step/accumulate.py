@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gaussmix._src.engines.base import Engine, Facts
+from gaussmix._src.engines.base import Engine, PassContext
 from gaussmix._src.interfaces.block import Block, BlockState
 from gaussmix._src.interfaces.leaves import TILE_ROWS
 from gaussmix._src.interfaces.moment_spec import AssignmentRule, MomentSpec
@@ -36,7 +36,7 @@ class StepTask:
     responsibilities : computes `Block.assignment` for a part of a block, in the process that has the rows; the rule is
         then `AssignmentRule.ASSIGNMENT`. Under this rule a single component gets every row that is not given to the
         noise.
-    facts : as for `Engine.step`: the facts of the pass before; None in the first pass.
+    context : as for `Engine.step`: the context of the pass before; None in the first pass.
     """
 
     engine: Engine[Any]
@@ -46,15 +46,15 @@ class StepTask:
     rule: AssignmentRule = AssignmentRule.SOFT
     anchor: Array | None = None
     responsibilities: Callable[[Block], Array] | None = None
-    facts: Facts | None = None
+    context: PassContext | None = None
 
     def over(self, source: Source) -> Moments:
         """Make the pass: sums of every block, merged and finished."""
-        facts = self.facts
-        if facts is None and self.rule is not AssignmentRule.ASSIGNMENT:
-            facts = collect_facts(source, self.engine, self.spec)
-        sums = source.map_merge(self if facts is self.facts else replace(self, facts=facts))
-        return self.engine.finish(sums, self.parameters, self.spec, facts)
+        context = self.context
+        if context is None and self.rule is not AssignmentRule.ASSIGNMENT:
+            context = collect_facts(source, self.engine, self.spec)
+        sums = source.map_merge(self if context is self.context else replace(self, context=context))
+        return self.engine.finish(sums, self.parameters, self.spec, context)
 
     @property
     def key(self) -> Hashable:
@@ -63,19 +63,21 @@ class StepTask:
     def sizes(self, n_features: int) -> tuple[int, int, int]:
         """Return about how many bytes are sent for the task in a step of EM and for the sums of a node, and K."""
         n_second = self.spec.n_values(self.n_components, n_features)
-        was_tried = self.rule is AssignmentRule.SOFT and self.facts is not None and self.facts.total is not None
+        was_tried = (
+            self.rule is AssignmentRule.SOFT and self.context is not None and self.context.total_spread is not None
+        )
         sums = self.n_components * (1 + 2 * n_features) + (0 if was_tried else n_second)
         return 16 * (self.n_components * (2 + 2 * n_features) + 2 * n_second), 8 * sums, self.n_components
 
     def open(self, block: Block) -> BlockState:
-        return self.engine.open(block, self.spec, self.n_components)
+        return self.engine.make_state(block, self.spec, self.n_components)
 
     def call(self, block: Block, state: BlockState) -> BlockMoments:
         if self.responsibilities is not None:
             return self._call_in_parts(block, self.responsibilities)
         if self.rule is AssignmentRule.ASSIGNMENT and self.n_components == 1:
             block = replace(block, assignment=_of_one(block))
-        return self.engine.step(block, state, self.parameters, self.spec, self.rule, self.anchor, self.facts)
+        return self.engine.step(block, state, self.parameters, self.spec, self.rule, self.anchor, self.context)
 
     def _call_in_parts(self, block: Block, responsibilities: Callable[[Block], Array]) -> BlockMoments:
         n_rows = max(1, MAX_RESPONSIBILITIES // (TILE_ROWS * self.n_components)) * TILE_ROWS
@@ -98,8 +100,8 @@ def _of_one(block: Block) -> Array | NDArray[np.int32]:
     return np.minimum(labels, 0).astype(np.int32)
 
 
-def collect_facts(source: Source, engine: Engine[Any], spec: MomentSpec) -> Facts:
-    """The engine's facts about all rows of a source, found once for each source and spec."""
+def collect_facts(source: Source, engine: Engine[Any], spec: MomentSpec) -> PassContext:
+    """The engine's context about all rows of a source, found once for each source and spec."""
 
     def spread() -> Spread:
         with limit_threads(engine.n_threads):

@@ -10,7 +10,7 @@ from gaussmix._src.em.objective.objective import Objective
 from gaussmix._src.em.objective.stopping import Stopping
 from gaussmix._src.em.step.accumulate import collect_facts
 from gaussmix._src.engines.base import Engine
-from gaussmix._src.engines.calls import Control, RunHistory
+from gaussmix._src.engines.calls import EMSettings, RunHistory
 from gaussmix._src.families.base import Family
 from gaussmix._src.interfaces.algebra import Algebra
 from gaussmix._src.interfaces.block import Block
@@ -44,13 +44,13 @@ class FastPath:
         """
         if self._task is None or not self.makes_steps_of(model):
             return model, [], []
-        (block, facts, algebra, control), left = self._task, self.stopping.max_steps - n_steps
+        (block, context, algebra, control), left = self._task, self.stopping.max_steps - n_steps
         left = left if max_steps is None else min(left, max_steps)
-        control = control._replace(max_steps=left, previous=previous)
+        control = control._replace(max_steps=left, previous_objective=previous)
         if model.noise is not None:
-            control = control._replace(log_volume=model.noise.log_volume)
+            control = control._replace(log_background_volume=model.noise.log_volume)
         start = model.all_weights, model.means, model.covariances.array
-        history = self.engine.run_em(block, facts, start, algebra, control)
+        history = self.engine.run_em(block, context, start, algebra, control)
         if not history.log_likelihood:
             return model, [], []
         return final_model(history, self.family, model.noise), history.log_likelihood, history.objective
@@ -60,12 +60,12 @@ class FastPath:
         if self._task is None:
             return False
         block, _, algebra, control = self._task
-        prior, has_background = control.packed_prior, model.noise is not None
-        return self.engine.makes_steps(block, self.n_components, algebra, prior, has_background)
+        prior, has_background = control.prior, model.noise is not None
+        return self.engine.supports_core_steps(block, self.n_components, algebra, prior, has_background)
 
     @cached_property
-    def _task(self) -> tuple[Block, Any, Algebra, Control] | None:
-        """Return what steps need in addition to a model: all rows, the engine's facts about them, and plain values.
+    def _task(self) -> tuple[Block, Any, Algebra, EMSettings] | None:
+        """Return what steps need in addition to a model: all rows, the engine's context about them, and plain values.
 
         None if Python makes all steps: by the family, the objective or the rule, or if rows are many.
         """
@@ -73,7 +73,7 @@ class FastPath:
         terms = self.objective.plain_terms(self.n_components) if type(self.stopping) is Stopping else None
         if algebra is None or terms is None or block is None or block.n_rows > LEAF_ROWS:
             return None
-        control = Control(terms[0], self.stopping.tolerance, 0, packed_prior=terms[1])
+        control = EMSettings(terms[0], self.stopping.tolerance, 0, prior=terms[1])
         return block, collect_facts(self.source, self.engine, self.family.moment_spec(None)), algebra, control
 
 

@@ -59,7 +59,7 @@ def run_em(
     state = State(model, trace, None if trace.n_steps < stopping.max_steps else Outcome.STEP_LIMIT)
     fast = FastPath(source, engine, model.family, model.n_components, objective, stopping)
     faster = step.acceleration.Acceleration(fast) if is_accelerated else None
-    facts = None
+    context = None
     yield state
     while state.outcome is None:
         model, trace = state.model, state.trace
@@ -71,11 +71,11 @@ def run_em(
         if not log_likelihood:
             try:
                 with cut_in_time(trace.n_steps > 0):
-                    moments, reached, frozen = em_step(source, engine, model, objective, trace.frozen, facts)
+                    moments, reached, frozen = em_step(source, engine, model, objective, trace.frozen, context)
             except TimeIsOver:
                 yield State(model, replace(trace, memory={}), Outcome.TIME_LIMIT)
                 return
-            facts = moments.facts
+            context = moments.context
             log_likelihood = [moments.log_likelihood / moments.row_weight]
             values = [log_likelihood[0] + objective.log_prior(model) / moments.row_weight]
         trace = Trace((*trace.log_likelihood, *log_likelihood), (*trace.objective, *values), frozen)
@@ -109,22 +109,22 @@ def em_step(
     model: Model,
     objective: Objective,
     frozen: Mapping[int, Frozen],
-    facts: Any = None,
+    context: Any = None,
 ) -> tuple[Moments, Model, Mapping[int, Frozen]]:
     """Make one E-step and one M-step; gives the moments, the model, and the frozen components with the new ones.
 
     The engine chooses the anchor of the sums. The sums are made again about the new means if a component degenerates,
     and if moving them there would cost digits: in a first step from a far start, and for pooled moments of far
-    components. `facts` are `Moments.facts` of the step before; None in a first step.
+    components. `context` are `Moments.context` of the step before; None in a first step.
     """
     spec = model.family.moment_spec(model.covariances)
     is_distant = spec.is_pooled and loss(_centre(model), model) > MAX_LOSS
     anchor = model.means if is_distant else None
-    task = StepTask(engine, model.n_components, objective.parameters(model), spec, anchor=anchor, facts=facts)
+    task = StepTask(engine, model.n_components, objective.parameters(model), spec, anchor=anchor, context=context)
     moments = task.over(source)
     following, all_frozen = next_model(moments, model, objective, frozen)
     if len(all_frozen) > len(frozen) or loss(moments.anchor, following) > MAX_LOSS:
-        moments = replace(task, anchor=moments.means(model.means), facts=moments.facts).over(source)
+        moments = replace(task, anchor=moments.means(model.means), context=moments.context).over(source)
         following, all_frozen = next_model(moments, model, objective, frozen)
     return moments, following, all_frozen
 

@@ -13,7 +13,7 @@ from gaussmix._src.em.objective.trace import State, Trace, final
 from gaussmix._src.em.step.fast_path import final_model
 from gaussmix._src.em.step.loop import run_em
 from gaussmix._src.engines.base import Engine
-from gaussmix._src.engines.calls import Control, FitSettings, Groups, InitialMixtures
+from gaussmix._src.engines.calls import EMSettings, FitSettings, InitialMixtures, RowGroups
 from gaussmix._src.errors import Outcome
 from gaussmix._src.interfaces.block import Block
 from gaussmix._src.interfaces.leaves import LEAF_ROWS
@@ -30,7 +30,7 @@ def run_each(
     objective: Objective,
     stopping: Stopping,
     source_of: Callable[[int], Source],
-    groups: Groups | None = None,
+    groups: RowGroups | None = None,
     end_of: Callable[[Iterable[State]], State] = final,
 ) -> list[State]:
     """The end of a run of EM on each table, with the bits of `run_em`.
@@ -50,16 +50,16 @@ def run_each(
     return [ends[index] for index in range(len(models))]
 
 
-def copies(source: Source, n_copies: int) -> Groups | None:
+def copies(source: Source, n_copies: int) -> RowGroups | None:
     """The rows of a source so many times, for runs from several models; None where one call would not be faster."""
     block = source.whole
     if block is None or block.n_rows > MAX_ROWS_OF_ONE_CALL or block.log_prior is not None:
         return None
-    return Groups.from_block(block, 1.0, n_copies)
+    return RowGroups.from_block(block, 1.0, n_copies)
 
 
 def _by_core(
-    engine: Engine[Any], models: Sequence[Model], objective: Objective, stopping: Stopping, groups: Groups
+    engine: Engine[Any], models: Sequence[Model], objective: Objective, stopping: Stopping, groups: RowGroups
 ) -> dict[int, State]:
     """The ends of the runs that the core makes to the end."""
     algebra, n_components = models[0].family.algebra, models[0].n_components
@@ -69,15 +69,15 @@ def _by_core(
     ridge, packed_prior = terms
     volumes = {np.inf if model.noise is None else model.noise.log_volume for model in models}
     log_volume = volumes.pop()
-    if volumes or (packed_prior is not None and not packed_prior.is_of_point):
+    if volumes or (packed_prior is not None and not packed_prior.is_map):
         return {}
-    of_first = Block(0, groups.rows[: groups.size[0]]), n_components, algebra, packed_prior
-    if not engine.makes_steps(*of_first, log_volume < np.inf):
+    of_first = Block(0, groups.rows[: groups.n_rows[0]]), n_components, algebra, packed_prior
+    if not engine.supports_core_steps(*of_first, log_volume < np.inf):
         return {}
     arrays = ((model.all_weights, model.means, model.covariances.array) for model in models)
     initial = InitialMixtures(*map(np.array, zip(*arrays, strict=True)))
-    control = Control(ridge, stopping.tolerance, stopping.max_steps, packed_prior=packed_prior, log_volume=log_volume)
-    fits = engine.fit_many(groups, FitSettings(algebra, n_components, initial, control))
+    settings = EMSettings(ridge, stopping.tolerance, stopping.max_steps, float("-inf"), packed_prior, log_volume)
+    fits = engine.fit_many(groups, FitSettings(algebra, n_components, initial, settings))
     if fits is None:
         return {}
     result = dict[int, State]()

@@ -30,10 +30,10 @@ MAX_ROWS_COMPARED_SINGLY = 256
 MAX_ROUNDS = 3
 
 LogDensity = Callable[[Block, Parameters], Array]
-PerRow = TypeVar("PerRow", Array, NDArray[np.int64])
+RowResult = TypeVar("RowResult", Array, NDArray[np.int64])
 
 
-def correct_distant_rows(result: PerRow, block: Block, parameters: Parameters, log_density: LogDensity) -> PerRow:
+def correct_distant_rows(result: RowResult, block: Block, parameters: Parameters, log_density: LogDensity) -> RowResult:
     """Replace the results of an engine for far rows by results from their log odds.
 
     The engine of complete rows ends `responsibilities` and `labels` with this.
@@ -89,12 +89,12 @@ def distant_rows(block: Block, parameters: Parameters, log_density: LogDensity) 
     if not block.n_rows or limit == -np.inf:
         return np.empty(0, dtype=np.intp)
     # A background is near to every row.
-    if block.log_prior is None and (parameters.log_background >= limit or _are_in_box(block, parameters)):
+    if block.log_prior is None and (parameters.log_background >= limit or _are_in_inner_box(block, parameters)):
         return np.empty(0, dtype=np.intp)
     return np.flatnonzero(np.concatenate([log_density(part, parameters) for part in block.split()]) < limit)
 
 
-def _are_in_box(block: Block, parameters: Parameters) -> bool:
+def _are_in_inner_box(block: Block, parameters: Parameters) -> bool:
     """Whether all rows are in a box in which no row is far."""
     (low, high), rows = parameters.inner_box, block.rows
     if len(rows) > MAX_ROWS_COMPARED_SINGLY:
@@ -115,14 +115,16 @@ def sum_distant_rows(
 ) -> BlockMoments:
     """The sums over far rows in a soft step, about an anchor."""
     resp = softmax(_log_odds_of_nearest(distant, parameters))
-    weight, distant = distant.weight, replace(distant, assignment=_without_negligible(resp))
-    sums = engine.step(distant, engine.open(distant, spec, len(anchor)), None, spec, AssignmentRule.ASSIGNMENT, anchor)
+    weight, distant = distant.weight, replace(distant, assignment=_drop_negligible(resp))
+    sums = engine.step(
+        distant, engine.make_state(distant, spec, len(anchor)), None, spec, AssignmentRule.ASSIGNMENT, anchor
+    )
     log_density = engine.log_density(distant, parameters)
     with np.errstate(over="ignore"):  # −∞, which the caller reports
         return replace(sums, log_likelihood=float((weight * log_density)[weight > 0].sum()))
 
 
-def _without_negligible(resp: Array) -> Array:
+def _drop_negligible(resp: Array) -> Array:
     """Responsibilities as `step` defines them: 0 where at most 2⁻⁶⁰ of the row's largest."""
     retained = np.where(resp > np.exp(-NEGLIGIBLE_NATS) * resp.max(axis=1, keepdims=True), resp, 0.0)
     return retained / retained.sum(axis=1, keepdims=True)
@@ -161,7 +163,7 @@ def _log_odds(rows: Array, reference: int, parameters: Parameters) -> Array:
         difference = whitening.whiten_change(k, reference, offsets) + np.ldexp(shifted, size - exponent[:, None])
         total = own.whiten_each(rows - np.ldexp(mean, -exponent[:, None]))
         total += whitening.alone(reference).whiten_each(offsets)
-        (difference, low), (total, high) = _scaled(difference), _scaled(total)
+        (difference, low), (total, high) = _normalise_scale(difference), _normalise_scale(total)
         with np.errstate(over="ignore"):
             gap = np.ldexp((difference * total).sum(axis=1), low + high + 2 * exponent - 1)
         log_odds[:, k] = parameters.log_scale[k] - np.clip(gap, -largest, largest)
@@ -170,7 +172,7 @@ def _log_odds(rows: Array, reference: int, parameters: Parameters) -> Array:
     return np.nan_to_num(log_odds, nan=-np.inf, neginf=-np.inf, posinf=largest)
 
 
-def _scaled(vectors: Array) -> tuple[Array, NDArray[np.intp]]:
+def _normalise_scale(vectors: Array) -> tuple[Array, NDArray[np.intp]]:
     """Rows scaled to a size of at most 1, and the exponents of 2 that were taken out."""
     exponent = np.frexp(np.abs(vectors).max(axis=1))[1]
     return np.ldexp(vectors, -exponent[:, None]), exponent.astype(np.intp)

@@ -10,17 +10,18 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from gaussmix._src.engines.base import Facts
-from gaussmix._src.engines.complete.arguments import (
-    Arguments,
+from gaussmix._src.engines.base import PassContext
+from gaussmix._src.engines.complete import row_order
+from gaussmix._src.engines.complete.core_runs import CoreRuns
+from gaussmix._src.engines.complete.packed_mixture import (
+    PackedMixture,
     common_origin,
-    no_arguments,
-    one_each,
     pack_parameters,
+    placeholder_parameters,
+    repeat_factors,
     repeat_projection,
 )
-from gaussmix._src.engines.complete.run import InOneCall
-from gaussmix._src.engines.complete.visits import Counts, Labels, Ordering, Visit, Visits, could_pay, may_be_ordered
+from gaussmix._src.engines.complete.row_order import Labels, PassCounts, RowOrderCache, RowOrdering, RowPass
 from gaussmix._src.engines.joint import joint_labels, joint_log_density, joint_responsibilities
 from gaussmix._src.interfaces.block import Block, BlockState, RowStatistics
 from gaussmix._src.interfaces.leaves import LEAF_ROWS, Tree
@@ -34,14 +35,14 @@ from gaussmix._src.numerics.core import native_target
 
 PANEL_SIZE = 4  # numbers that the core multiplies together
 LOG_DENSITY, RESPONSIBILITIES, COMPONENTS, LABELS = range(4)  # outputs of `Target.evaluate`
-_OF_JOINT = {LOG_DENSITY: joint_log_density, RESPONSIBILITIES: joint_responsibilities, LABELS: joint_labels}
+_JOINT_FUNCTIONS = {LOG_DENSITY: joint_log_density, RESPONSIBILITIES: joint_responsibilities, LABELS: joint_labels}
 
 
 @dataclass(frozen=True)
-class CompleteFacts(Facts):
-    """Facts about all rows, and the order in which the next pass visits them (`ordering`)."""
+class OrderedContext(PassContext):
+    """What a step must know of all rows, and the order in which the next pass visits them (`ordering`)."""
 
-    ordering: Ordering = field(default_factory=Ordering)
+    ordering: RowOrdering = field(default_factory=RowOrdering)
 
 
 @dataclass(eq=False)
@@ -50,14 +51,14 @@ class CompleteState(BlockState):
 
     Parameters
     ----------
-    visits : orders in which to visit the rows.
+    order_cache : orders in which to visit the rows.
     """
 
-    visits: Visits = field(kw_only=True)
+    order_cache: RowOrderCache = field(kw_only=True)
 
     @property
     def n_bytes(self) -> int:
-        return self.visits.n_bytes
+        return self.order_cache.n_bytes
 
 
 class StepPlan(NamedTuple):
@@ -65,7 +66,7 @@ class StepPlan(NamedTuple):
 
     Parameters
     ----------
-    arguments : parameters as the core takes them.
+    mixture : parameters as the core takes them.
     anchor : (n_components, n_features), the points the sums are about.
     spec : the second moments that the core sums.
     rule : how a row is shared.
@@ -74,7 +75,7 @@ class StepPlan(NamedTuple):
     log_background : as in `Parameters`.
     """
 
-    arguments: Arguments
+    mixture: PackedMixture
     anchor: Array
     spec: MomentSpec
     rule: AssignmentRule
@@ -84,21 +85,21 @@ class StepPlan(NamedTuple):
 
 
 @dataclass(frozen=True)
-class CompleteEngine(InOneCall):
+class CompleteEngine(CoreRuns):
     """Fused E- and M-step in C++ (docs/develop/performance.md), on `n_threads` threads for the length of a call."""
 
     n_threads: int = 1
 
     @property
-    def complete(self) -> CompleteEngine:
+    def complete_engine(self) -> CompleteEngine:
         return self
 
-    def prepare(self, profile: RowStatistics, spec: MomentSpec, spread: Callable[[], Spread]) -> CompleteFacts:
+    def prepare(self, statistics: RowStatistics, spec: MomentSpec, find_spread: Callable[[], Spread]) -> OrderedContext:
         is_pooled = spec == MomentSpec(Second.FULL, is_pooled=True)
-        return CompleteFacts(profile.n_rows, spread() if is_pooled else None)
+        return OrderedContext(statistics.n_rows, find_spread() if is_pooled else None)
 
-    def open(self, block: Block, spec: MomentSpec, n_components: int) -> CompleteState:
-        return CompleteState(n_components, visits=Visits(block.n_rows, n_components, block.rows.shape[1]))
+    def make_state(self, block: Block, spec: MomentSpec, n_components: int) -> CompleteState:
+        return CompleteState(n_components, order_cache=RowOrderCache(block.n_rows, n_components, block.rows.shape[1]))
 
     def step(
         self,
@@ -108,28 +109,28 @@ class CompleteEngine(InOneCall):
         spec: MomentSpec,
         rule: AssignmentRule = AssignmentRule.SOFT,
         anchor: Array | None = None,
-        facts: CompleteFacts | None = None,
+        context: OrderedContext | None = None,
     ) -> BlockMoments:
-        facts = facts or CompleteFacts(block.n_rows)
-        plan = _plan(block, state.n_components, parameters, spec, rule, anchor, facts)
-        visit = Visit()
+        context = context or OrderedContext(block.n_rows)
+        plan = _plan_step(block, state.n_components, parameters, spec, rule, anchor, context)
+        row_pass = RowPass()
         if plan.is_ordered:
-            label = partial(self._label, block)
-            visit = state.visits.begin(plan.arguments, facts.ordering, label)
-        sums, n_distant, n_active = self._sum(block, plan, visit)
+            row_pass = state.order_cache.begin_pass(plan.mixture, context.ordering, partial(self._label_rows, block))
+        sums, n_distant, n_active = self._sum_block(block, plan, row_pass)
         if n_distant and parameters is not None and rule is AssignmentRule.SOFT:
-            visit = visit.in_leaves(slice(None))
-            sums, n_active = self._sum_leaves(block, parameters, plan, visit)
+            row_pass = row_pass.for_leaves(slice(None))
+            sums, n_active = self._sum_leaves(block, parameters, plan, row_pass)
         if plan.is_ordered:
-            sums = replace(sums, visits=np.array(state.visits.end(visit, plan.arguments, facts.ordering, n_active)))
+            counts = state.order_cache.end_pass(row_pass, plan.mixture, context.ordering, n_active)
+            sums = replace(sums, pass_counts=np.array(counts))
         return sums
 
     def finish(
-        self, sums: BlockMoments, parameters: Parameters | None, spec: MomentSpec, facts: CompleteFacts | None = None
+        self, sums: BlockMoments, parameters: Parameters | None, spec: MomentSpec, context: OrderedContext | None = None
     ) -> Moments:
         second = sums.second
         if second is None and spec.second is not Second.NONE:
-            total = None if facts is None else facts.total
+            total = None if context is None else context.total_spread
             assert total is not None, "made by `prepare` for pooled moments"
             second = total.scatter
         elif second is not None:
@@ -137,19 +138,19 @@ class CompleteEngine(InOneCall):
                 if spec.second is Second.TRACE:
                     second = np.add.accumulate(second, axis=1)[:, -1]  # `sum` adds up in another order
                 second = np.asarray(second.sum(axis=0)) if spec.is_pooled else second
-        if facts is not None and parameters is not None and sums.visits is not None:
-            counts = Counts(*sums.visits.tolist())
-            ordering = facts.ordering.after(pack_parameters(parameters), counts, facts.n_rows)
-            facts = replace(facts, ordering=ordering)
-        return replace(Moments.from_sums(sums), second=second, spec=spec, visits=None, facts=facts)
+        if context is not None and parameters is not None and sums.pass_counts is not None:
+            counts = PassCounts(*sums.pass_counts.tolist())
+            ordering = context.ordering.next_ordering(pack_parameters(parameters), counts, context.n_rows)
+            context = replace(context, ordering=ordering)
+        return replace(Moments.from_sums(sums), second=second, spec=spec, pass_counts=None, context=context)
 
-    def _sum(self, block: Block, plan: StepPlan, visit: Visit) -> tuple[BlockMoments, int, float]:
+    def _sum_block(self, block: Block, plan: StepPlan, row_pass: RowPass) -> tuple[BlockMoments, int, float]:
         """The sums that the core makes, how many rows are far, and about how many responsibilities are not 0."""
         spec = plan.spec
         log_likelihood, mass, first, second, n_distant, n_active, background = native_target().step(
             block.rows, block.row_weight, block.assignment if plan.rule is AssignmentRule.ASSIGNMENT else None,
-            plan.origin, *plan.arguments, None if spec.second is Second.NONE else plan.anchor, plan.rule, spec.second,
-            self._n_threads, *visit, repeat_projection(spec, len(plan.anchor)),
+            plan.origin, *plan.mixture, None if spec.second is Second.NONE else plan.anchor, plan.rule, spec.second,
+            self._n_threads, *row_pass, repeat_projection(spec, len(plan.anchor)),
             *((None, None) if plan.rule is AssignmentRule.ASSIGNMENT else (block.log_prior, block.prior_indices)),
             plan.log_background,
         )  # fmt: skip
@@ -159,7 +160,7 @@ class CompleteEngine(InOneCall):
         return sums, n_distant, n_active
 
     def _sum_leaves(
-        self, block: Block, parameters: Parameters, plan: StepPlan, visit: Visit
+        self, block: Block, parameters: Parameters, plan: StepPlan, row_pass: RowPass
     ) -> tuple[BlockMoments, float]:
         """Sum leaf by leaf, so that far rows change the last bits of sums in their own leaf only."""
         from gaussmix._src.engines.complete import distant  # few fits have such rows
@@ -167,39 +168,39 @@ class CompleteEngine(InOneCall):
         tree, n_active = Tree[BlockMoments](), 0.0
         for index, leaf in enumerate(block.split()):
             first = index * LEAF_ROWS
-            part = visit.in_leaves(slice(first, first + LEAF_ROWS))
-            sums, n_distant, active_in_leaf = self._sum(leaf, plan, part)
+            part = row_pass.for_leaves(slice(first, first + LEAF_ROWS))
+            sums, n_distant, active_in_leaf = self._sum_block(leaf, plan, part)
             indices = distant.distant_rows(leaf, parameters, self.log_density) if n_distant else np.empty(0, np.intp)
             indices = indices[leaf.weight[indices] > 0]
             if len(indices):
                 nearby, others = distant.split_block(leaf, indices)
-                sums, _, active_in_leaf = self._sum(nearby, plan, part)
+                sums, _, active_in_leaf = self._sum_block(nearby, plan, part)
                 sums += distant.sum_distant_rows(others, self, parameters, plan.spec, sums.anchor)
             tree.add(sums)
             n_active += active_in_leaf
         return tree.total, n_active
 
-    def _label(self, block: Block, by: Arguments) -> Labels:
+    def _label_rows(self, block: Block, mixture: PackedMixture) -> Labels:
         """The likeliest component of each row, as a pass with these parameters wrote it."""
         labels = np.empty(block.n_rows, dtype=np.uint16)
         native_target().step(
-            block.rows, None, None, None, *by, by.means, AssignmentRule.SOFT, Second.TRACE, self._n_threads,
+            block.rows, None, None, None, *mixture, mixture.means, AssignmentRule.SOFT, Second.TRACE, self._n_threads,
             None, labels, None, None, None, block.log_prior, block.prior_indices,
         )  # fmt: skip
         return labels
 
     def score_products(
-        self, block: Block, parameters: Parameters, whitening: Array, second: Second
+        self, block: Block, parameters: Parameters, whitening: Array, score_form: Second
     ) -> tuple[Array, Array]:
         likeliest = self._evaluate(replace(block, log_prior=None, prior_indices=None), parameters, LABELS)
         order = likeliest.astype(np.uint16).argsort(kind="stable").astype(np.uint16)  # which leaves more components out
         between, within = native_target().score_products(
             block.rows, block.row_weight, *pack_parameters(parameters), block.log_prior, block.prior_indices,
-            parameters.log_background, np.ascontiguousarray(whitening), second, order, self._n_threads,
+            parameters.log_background, np.ascontiguousarray(whitening), score_form, order, self._n_threads,
         )  # fmt: skip
         # In panels: z and products of each component, or z of each and then products; at the end the responsibilities.
         (K, d), is_shared = parameters.means.shape, len(whitening) == 1
-        n_products = second.n_values(d)
+        n_products = score_form.n_values(d)
         n_own = d if is_shared else d + n_products
         first = -(-n_own // PANEL_SIZE) * PANEL_SIZE * np.arange(K + 1)
         responsibilities = len(between) - -(-K // PANEL_SIZE) * PANEL_SIZE + np.arange(K)
@@ -233,14 +234,14 @@ class CompleteEngine(InOneCall):
         return correct_distant_rows(best, block, parameters, self.log_density)
 
     def draw(
-        self, n_rows: int, cumulative: Array, means: Array, whitening: Whitening, key: int
+        self, n_rows: int, cumulative_weights: Array, means: Array, whitening: Whitening, random_key: int
     ) -> tuple[Array, NDArray[np.int64]]:
         rows, labels = np.empty((n_rows, means.shape[1])), np.empty(n_rows, np.int64)
         is_triangular = whitening.factor_shape is FactorShape.TRIANGULAR
-        factors = np.ascontiguousarray(whitening.factors) if is_triangular else one_each(whitening, len(means))
+        factors = np.ascontiguousarray(whitening.factors) if is_triangular else repeat_factors(whitening, len(means))
         native_target().draw(
-            np.ascontiguousarray(cumulative), np.ascontiguousarray(means), int(whitening.factor_shape), factors, key,
-            rows, labels, self._n_threads,
+            np.ascontiguousarray(cumulative_weights), np.ascontiguousarray(means), int(whitening.factor_shape), factors,
+            random_key, rows, labels, self._n_threads,
         )  # fmt: skip
         return rows, labels
 
@@ -249,7 +250,7 @@ class CompleteEngine(InOneCall):
         if prior is not None:  # few ask this of rows that something is known of: speed does not matter
             unknown = replace(block, log_prior=None, prior_indices=None)
             joint = self._evaluate(unknown, parameters, COMPONENTS) + prior
-            return joint if output == COMPONENTS else _OF_JOINT[output](joint, block, parameters)
+            return joint if output == COMPONENTS else _JOINT_FUNCTIONS[output](joint, block, parameters)
         origin = common_origin(parameters)
         if origin is not None:
             parameters = replace(parameters, means=parameters.means - origin)
@@ -258,14 +259,14 @@ class CompleteEngine(InOneCall):
         return native_target().evaluate(block.rows, origin, *arguments, output, n_threads, background)
 
 
-def _plan(
+def _plan_step(
     block: Block,
     n_components: int,
     parameters: Parameters | None,
     spec: MomentSpec,
     rule: AssignmentRule,
     anchor: Array | None,
-    facts: CompleteFacts,
+    context: OrderedContext,
 ) -> StepPlan:
     """Decide about origin and anchor; of the block only the number of its features decides."""
     shape = n_components, block.rows.shape[1]
@@ -278,16 +279,16 @@ def _plan(
         about = np.zeros(shape) if parameters is None else np.ascontiguousarray(parameters.means)
     each = replace(spec, second=second, is_pooled=False)  # pooled in `finish`
     if parameters is None:
-        return StepPlan(no_arguments(about), about, each, rule)
+        return StepPlan(placeholder_parameters(about), about, each, rule)
     has_background = parameters.log_background > -np.inf  # which has a part of the scatter
-    if anchor is None and facts.total is not None and not has_background:
-        centre = facts.total.mean
+    if anchor is None and context.total_spread is not None and not has_background:
+        centre = context.total_spread.mean
         if common_origin(parameters, centre) is not None:
             # Pooled moments about one common point: Σ_k Σ_i γ_ik uuᵀ = Σ_i uuᵀ is the scatter of all rows.
             centred = replace(parameters, means=parameters.means - centre)
             arguments, about = pack_parameters(centred, whiten_once=True), np.broadcast_to(centre, shape)
             return StepPlan(arguments, about, MomentSpec(Second.NONE), rule, centre)
-    is_ordered = rule is AssignmentRule.SOFT and may_be_ordered(parameters.whitening)
-    is_ordered = is_ordered and could_pay(facts.n_rows, parameters.whitening.factor_shape, *shape)
+    is_ordered = rule is AssignmentRule.SOFT and row_order.can_skip_components(parameters.whitening)
+    is_ordered = is_ordered and row_order.can_ordering_pay(context.n_rows, parameters.whitening.factor_shape, *shape)
     background = parameters.log_background
     return StepPlan(pack_parameters(parameters), about, each, rule, is_ordered=is_ordered, log_background=background)

@@ -10,12 +10,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from gaussmix._src.em.curvature.natural import Stacked
+from gaussmix._src.em.curvature.parameter_layout import StackedModels
 from gaussmix._src.em.objective.stopping import Stopping
 from gaussmix._src.em.objective.trace import Frozen, State, Trace
 from gaussmix._src.em.step.one_call import run_each
 from gaussmix._src.engines.base import Engine
-from gaussmix._src.engines.calls import Groups
+from gaussmix._src.engines.calls import RowGroups
 from gaussmix._src.errors import Outcome
 from gaussmix._src.fit.after.inference import ObjectiveMaximiser
 from gaussmix._src.fit.problem import Problem
@@ -127,7 +127,7 @@ def refit_resamples(
     component_rows, already = _ComponentMatcher.from_model(problem, model), [*ascent.find_degenerate(model)]
     draws, counts, tally = list[Array](), list[Array](), np.zeros(4, int)
     for states, some in _iterate_refits(problem, model, resampling, rng):
-        stacked = Stacked.from_models([state.model for state in states])
+        stacked = StackedModels.from_models([state.model for state in states])
         degenerate = ascent.degenerate_mask(stacked)
         for i, state in enumerate(states):
             degenerate[i, [*state.trace.frozen]] = True
@@ -138,7 +138,7 @@ def refit_resamples(
         are_elsewhere = similarities.min(axis=1) < MIN_SIMILARITY
         are_unfinished = np.array([state.outcome is not Outcome.CONVERGED for state in states])
         tally += [(~used).sum(), (used & reordered).sum(), (used & are_elsewhere).sum(), (used & are_unfinished).sum()]
-        draws.append(stacked.values(orders)[used])
+        draws.append(stacked.to_vectors(orders)[used])
         counts.append(some[used])
     n_draws = sum(map(len, draws))
     n = int(tally[0]) + n_draws
@@ -206,7 +206,7 @@ def _refit_reweighted_rows(problem: Problem, model: Model, resampling: Resamplin
         unit = unit_of_weights(float(row_weights.max()))
         below_1 = row_weights / unit
         totals = below_1.sum(axis=1), np.full(len(row_weights), unit / data.weight_unit)  # priors count in this unit
-        groups = Groups(block.rows, below_1.ravel(), nothing, nothing + n_rows, *totals, each, block.error)
+        groups = RowGroups(block.rows, below_1.ravel(), nothing, nothing + n_rows, *totals, each, block.error)
 
     log_prior = None if known is None else known.log_prior(problem.n_components, model.noise is not None)
 
@@ -251,7 +251,7 @@ def fit_tables(
     n_rows, n, groups = len(tables[0]), len(models), None
     if n_rows <= LEAF_ROWS and problem.data.trimming is None:
         size, rows = np.full(n, n_rows), tables[0] if len(tables) == 1 else np.concatenate(tables)
-        groups = Groups(rows, None, table_indices * n_rows, size, size.astype(float), np.ones(n))
+        groups = RowGroups(rows, None, table_indices * n_rows, size, size.astype(float), np.ones(n))
 
     def make_source(index: int) -> Source:
         return problem.data.trim_source(ArraySource(tables[table_indices[index]]))
@@ -283,10 +283,10 @@ class _ComponentMatcher:
     @classmethod
     def from_model(cls, problem: Problem, model: Model) -> _ComponentMatcher:
         rows = problem.data.raw_source.sample(MAX_COMPARED_ROWS)
-        responsibilities = Stacked.from_models([model]).responsibilities(rows, problem.engine)
+        responsibilities = StackedModels.from_models([model]).responsibilities(rows, problem.engine)
         return cls(rows, problem.engine, responsibilities, problem.data.labels is not None)
 
-    def match_components(self, mixtures: Stacked) -> tuple[Indices, Array]:
+    def match_components(self, mixtures: StackedModels) -> tuple[Indices, Array]:
         """The component of each mixture that has the rows of each of these, and their similarity; (n, n_components).
 
         Tanimoto's similarity of the responsibilities, Σ γ γ' / (Σ γ² + Σ γ'² − Σ γ γ'), which is Jaccard's of sets.
@@ -298,7 +298,7 @@ class _ComponentMatcher:
         own, at_once = weight @ self.responsibilities**2, max(1, MAX_DRAWN_VALUES // (self.rows.n_rows * K))
         for first in range(0, n, at_once):
             part = slice(first, first + at_once)
-            some = mixtures.part(part)
+            some = mixtures.select(part)
             responsibilities = some.responsibilities(self.rows, self.engine)
             both = ((weight[:, None] * self.responsibilities).T @ responsibilities).reshape(K, -1, K).swapaxes(0, 1)
             theirs = (weight @ responsibilities**2).reshape(-1, 1, K)

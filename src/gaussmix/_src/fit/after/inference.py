@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gaussmix._src.em.curvature.certify import MAX_STEP_LENGTH
-from gaussmix._src.em.curvature.coordinates import WEIGHT_BOUND_FACTOR, bounds_met
-from gaussmix._src.em.curvature.information import Information
+from gaussmix._src.em.curvature.coordinates import WEIGHT_BOUND_FACTOR, find_variances_at_bounds
+from gaussmix._src.em.curvature.information import ObservedInformation
 from gaussmix._src.em.curvature.jacobian import NotSmooth
-from gaussmix._src.em.curvature.natural import Kind, NaturalScale, Stacked
+from gaussmix._src.em.curvature.parameter_layout import ParameterKind, ParameterLayout, StackedModels
 from gaussmix._src.em.objective.stopping import FIRST_TOLERANCE, MIN_TOLERANCE, Stopping
 from gaussmix._src.em.objective.trace import Frozen, State, Trace, final, joined
 from gaussmix._src.em.priors.posterior import Posterior
@@ -53,7 +53,7 @@ class LocalMaximum:
 
     model: Model
     frozen_components: Mapping[int, Frozen]
-    information: Information
+    information: ObservedInformation
     initial_objective: float
     total_weight: float
 
@@ -93,13 +93,13 @@ class LocalMaximum:
         if information is None or is_frequency is not None:
             information = ascent.compute_information(state, is_frequency)
         if is_frequency is False:  # the square of a weight has the square of its unit
-            information = replace(information, outer=information.outer * unit)
+            information = replace(information, score_outer_product=information.score_outer_product * unit)
         assert before is not None, "EM made a step"
         return cls(state.model, state.trace.frozen, information, before, ascent.total_weight)
 
     @cached_property
-    def parameter_vector(self) -> NaturalScale:
-        return NaturalScale.at_model(self.model)
+    def parameter_vector(self) -> ParameterLayout:
+        return ParameterLayout.at_model(self.model)
 
     @property
     def flat_directions(self) -> Array:
@@ -138,7 +138,7 @@ class LocalMaximum:
         lost = {k for k, why in self.frozen_components.items() if why is Frozen.LOST}
         weights = self.model.without_noise.weights
         lost |= {k for k in np.flatnonzero(weights <= WEIGHT_BOUND_FACTOR * least).tolist() if k not in fixed}
-        of_kind, frozen = {Kind.WEIGHT: lost}, self.frozen_components
+        of_kind, frozen = {ParameterKind.WEIGHT: lost}, self.frozen_components
         return np.array([term.component in of_kind.get(term.kind, frozen) for term in self.parameter_vector.terms])
 
     def delta_method_covariance(self, jacobian: Array, kind: str) -> Array:
@@ -148,7 +148,7 @@ class LocalMaximum:
         Econometrica 50, theorem 3.2; Boldea & Magnus (2009), JASA 104, section 3. Where the objective is flat, that of
         the parameters that do not move there. NaN too where rounding leaves the sandwich a negative variance.
         """
-        matrix, outer, along = self.information.matrix, self.information.outer, jacobian
+        matrix, outer, along = self.information.matrix, self.information.score_outer_product, jacobian
         if self.flat_directions.shape[1]:
             steep, flat = self._steep_and_flat_directions
             matrix = steep.T @ matrix @ steep
@@ -182,7 +182,7 @@ class LocalMaximum:
         covariance = self.delta_method_covariance(steep.T, kind)
         with one_blas_thread():
             points = rng.normal(size=(n_models, len(covariance))) @ (steep @ np.linalg.cholesky(covariance)).T
-        return [at.at(point) for point in points]
+        return [at.model_at(point) for point in points]
 
     def differentiate(self, function: Callable[[Model], Array]) -> Array:
         """The derivatives of a function of the model by the coordinates, (m, p), by central differences."""
@@ -190,10 +190,10 @@ class LocalMaximum:
         curvatures, columns = np.maximum(np.diagonal(self.information.matrix), MIN_CURVATURE), []
         steps = FINITE_DIFFERENCE_STEP / np.sqrt(curvatures * self.total_weight)
         for index, step in enumerate(np.minimum(steps, FINITE_DIFFERENCE_STEP)):
-            point = np.zeros(at.size)
+            point = np.zeros(at.n_parameters)
             point[index] = step
-            columns.append((function(at.at(point)) - function(at.at(-point))) / (2 * step))
-        return np.array(columns).T.reshape(-1, at.size)
+            columns.append((function(at.model_at(point)) - function(at.model_at(-point))) / (2 * step))
+        return np.array(columns).T.reshape(-1, at.n_parameters)
 
 
 @dataclass(frozen=True, eq=False)
@@ -220,41 +220,41 @@ class ObjectiveMaximiser:
 
     def find_degenerate(self, model: Model) -> dict[int, Frozen]:
         """The components that have lost their rows, or that the ridge holds up."""
-        lost, on_ridge = self._lost_and_collapsed_masks(Stacked.from_models([model]))
+        lost, on_ridge = self._lost_and_collapsed_masks(StackedModels.from_models([model]))
         result = dict.fromkeys(np.flatnonzero(lost[0]).tolist(), Frozen.LOST)
         return result | dict.fromkeys(np.flatnonzero(on_ridge[0]).tolist(), Frozen.COLLAPSED)
 
-    def degenerate_mask(self, mixtures: Stacked) -> NDArray[np.bool_]:
+    def degenerate_mask(self, mixtures: StackedModels) -> NDArray[np.bool_]:
         """Which components of other models `find_degenerate` would have; (n, n_components)."""
         lost, on_ridge = self._lost_and_collapsed_masks(mixtures)
         return lost | on_ridge
 
-    def _lost_and_collapsed_masks(self, mixtures: Stacked) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    def _lost_and_collapsed_masks(self, mixtures: StackedModels) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
         lost = mixtures.weights * self.total_weight < MIN_COMPONENT_ROWS
         return lost, self.ridge_fractions(mixtures).max(axis=2) > MAX_RIDGE_FRACTION
 
-    def ridge_fractions(self, mixtures: Stacked) -> Array:
+    def ridge_fractions(self, mixtures: StackedModels) -> Array:
         """Parts of the ridge in the variances given the other features, (n, n_components, n_features).
 
         0 where components share their covariance: no single one can collapse.
         """
         floor = self.problem.objective.floor
-        if mixtures.like.covariances.is_shared or not floor.any():
+        if mixtures.template.covariances.is_shared or not floor.any():
             return np.zeros_like(mixtures.means)
         return (mixtures.covariances.ridge_precisions() * floor).reshape(mixtures.means.shape)
 
-    def compute_information(self, state: State, is_frequency: bool | None = None) -> Information:
+    def compute_information(self, state: State, is_frequency: bool | None = None) -> ObservedInformation:
         problem, family = self.problem, state.model.family
-        if bounds_met(state.model) is not None:
+        if find_variances_at_bounds(state.model) is not None:
             raise NotSmooth(f"the structure {family!r} bounds the variances")
         of = state.model, problem.objective, state.trace, problem.source, problem.engine
-        return Information.at_model(*of, are_counts=is_frequency)
+        return ObservedInformation.at_model(*of, are_frequency_weights=is_frequency)
 
-    def run_newton(self, state: State) -> tuple[State, Information] | None:
+    def run_newton(self, state: State) -> tuple[State, ObservedInformation] | None:
         """The maximum by Newton's method, and the information there; None if it does not converge."""
         information, before = self.compute_information(state), np.inf
         for _ in range(MAX_NEWTON_STEPS):
-            newton = information.newton
+            newton = information.newton_step
             if newton is None or newton[1] > MAX_GAIN_RATIO * before:
                 return None
             step, before = newton
@@ -264,7 +264,7 @@ class ObjectiveMaximiser:
             changes = at.jacobian @ step
             if np.abs(changes[at.n_weights :]).max(initial=0.0) > MAX_STEP_LENGTH:
                 return None
-            state = state._replace(model=self.problem.objective.feasible(at.at(step)))
+            state = state._replace(model=self.problem.objective.feasible(at.model_at(step)))
             try:
                 information = self.compute_information(state)
             except SingularCovarianceError:

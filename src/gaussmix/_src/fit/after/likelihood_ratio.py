@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from gaussmix._src.em.curvature.natural import Stacked
+from gaussmix._src.em.curvature.parameter_layout import StackedModels
 from gaussmix._src.em.initialisation.initial import split_component
 from gaussmix._src.em.objective.stopping import Stopping
 from gaussmix._src.em.objective.trace import State
@@ -100,21 +100,23 @@ def _compute_statistics(
 
 def _final_objectives(problem: Problem, states: Sequence[State], n_rows: int) -> Array:
     """The objective at the ends of runs; −inf where a component collapsed or lost its rows."""
-    is_lost = ObjectiveMaximiser(problem, n_rows).degenerate_mask(Stacked.from_models([end.model for end in states]))
+    is_lost = ObjectiveMaximiser(problem, n_rows).degenerate_mask(
+        StackedModels.from_models([end.model for end in states])
+    )
     is_lost = is_lost.any(axis=1) | np.array([bool(end.trace.frozen) for end in states])
     return np.where(is_lost, -np.inf, [end.trace.last for end in states])
 
 
 def all_repeat_rows(problem: Problem, models: list[Model], n_rows: int) -> bool:
     """Whether each model has a collapsed component with more rows than rows in general position allow: d in each."""
-    stacked = Stacked.from_models(models)
+    stacked = StackedModels.from_models(models)
     is_on_ridge = ObjectiveMaximiser(problem, n_rows).ridge_fractions(stacked).max(axis=2) > MAX_RIDGE_FRACTION
-    return bool((is_on_ridge & (n_rows * stacked.weights > 2 * stacked.like.n_features + 1)).any(axis=1).all())
+    return bool((is_on_ridge & (n_rows * stacked.weights > 2 * stacked.template.n_features + 1)).any(axis=1).all())
 
 
 def _all_degenerate_error(problem: Problem, models: list[Model], names: Sequence[str]) -> ValueError:
     """The error that no mixture of a size keeps its rows and varies, with the column where it does not."""
-    fractions = ObjectiveMaximiser(problem, 1).ridge_fractions(Stacked.from_models(models)).max(axis=(0, 1))
+    fractions = ObjectiveMaximiser(problem, 1).ridge_fractions(StackedModels.from_models(models)).max(axis=(0, 1))
     sizes = f"likelihood_ratio_test needs rows that vary in each component, but of {models[0].n_components}"
     if fractions.max() > MAX_RIDGE_FRACTION:
         column = names[fractions.argmax()]

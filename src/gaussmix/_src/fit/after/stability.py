@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from gaussmix._src.engines.base import NOISE, Engine
+from gaussmix._src.engines.base import NOISE_LABEL, Engine
 from gaussmix._src.fit.candidates import Candidate
 from gaussmix._src.interfaces.block import Block
 from gaussmix._src.interfaces.leaves import Sums
@@ -114,4 +114,4 @@ class _ContingencyTables:
 
     def _labels(self, leaf: Block, index: int) -> list[Any]:
         """Labels of each repeat, counted from noise on; None where there is no fit."""
-        return [None if each is None else self.engine.labels(leaf, each) - NOISE for each in self.repeats[index]]
+        return [None if each is None else self.engine.labels(leaf, each) - NOISE_LABEL for each in self.repeats[index]]

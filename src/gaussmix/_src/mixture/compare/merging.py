@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from gaussmix._src.checks import check_count, check_within
-from gaussmix._src.engines import engine_for
+from gaussmix._src.engines import make_engine
 from gaussmix._src.errors import counted
 from gaussmix._src.interfaces.block import Block
 from gaussmix._src.mixture import MIN_OVERLAP
@@ -100,7 +100,7 @@ class Merging:
         """
         mixture, clusters = self.mixture, self._clusters(n_clusters)
         block = as_block(rows, mixture.n_features, mixture.feature_names, may_miss=True)
-        engine = engine_for(is_incomplete=bool(np.isnan(block.rows).any()), n_jobs=None)
+        engine = make_engine(is_incomplete=bool(np.isnan(block.rows).any()), n_jobs=None)
         return merged(engine.responsibilities(block, mixture.parameters), clusters)
 
     def predict(self, rows: ArrayLike, n_clusters: int | None = None) -> NDArray[np.int64]:

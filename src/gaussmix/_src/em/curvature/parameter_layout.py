@@ -13,7 +13,7 @@ import numpy as np
 
 from gaussmix._src.covariances import Covariances, Dense
 from gaussmix._src.em.curvature.coordinates import Coordinates
-from gaussmix._src.engines.base import NOISE, Engine
+from gaussmix._src.engines.base import NOISE_LABEL, Engine
 from gaussmix._src.interfaces.block import Block
 from gaussmix._src.interfaces.moment_spec import Second
 from gaussmix._src.interfaces.parameters import Parameters
@@ -23,7 +23,7 @@ from gaussmix._src.numerics.elementary import log, softmax
 from gaussmix._src.numerics.threads import cached_property
 
 
-class Kind(Enum):
+class ParameterKind(Enum):
     """What a parameter is, by the name of its term."""
 
     WEIGHT = "weight"
@@ -32,11 +32,11 @@ class Kind(Enum):
     COVARIANCE = "covariance"
 
 
-SHARED = -2  # the component of a parameter that all components share
+SHARED_COMPONENT = -2  # the component of a parameter that all components share
 
 
 @dataclass(frozen=True)
-class Term:
+class ParameterTerm:
     """A parameter of a mixture.
 
     Parameters
@@ -47,19 +47,19 @@ class Term:
         same for all features.
     """
 
-    kind: Kind
+    kind: ParameterKind
     component: int
     features: tuple[int, ...] = ()
 
-    def name(self, names: Sequence[str]) -> str:
+    def name(self, feature_names: Sequence[str]) -> str:
         """ "covariance[0, x1, x0]", with the names of the features."""
-        owner = {SHARED: [], NOISE: ["noise"]}.get(self.component, [str(self.component)])
-        inside = ", ".join([*owner, *(names[feature] for feature in self.features)])
+        owner = {SHARED_COMPONENT: [], NOISE_LABEL: ["noise"]}.get(self.component, [str(self.component)])
+        inside = ", ".join([*owner, *(feature_names[feature] for feature in self.features)])
         return f"{self.kind.value}[{inside}]" if inside else self.kind.value
 
 
 @dataclass(frozen=True, eq=False)
-class NaturalScale:
+class ParameterLayout:
     """The parameters of a mixture of some size and structure, as one vector (q,).
 
     All weights (that of noise after them), then the means, then the numbers of the covariances: lower triangles by
@@ -68,145 +68,146 @@ class NaturalScale:
     Parameters
     ----------
     n_components, n_features : of the mixture.
-    second : the form of a covariance.
+    covariance_form : the form of a covariance.
     is_shared : whether all components have the same covariance.
     has_noise : whether there is a background.
     """
 
     n_components: int
     n_features: int
-    second: Second
+    covariance_form: Second
     is_shared: bool
     has_noise: bool
 
     @classmethod
-    def at_model(cls, model: Model) -> NaturalScale:
+    def at_model(cls, model: Model) -> ParameterLayout:
         """The scale of a model, and of all of its size and structure."""
         K, d, covariances = model.n_components, model.n_features, model.covariances
         return cls(K, d, covariances.second, covariances.is_shared, model.noise is not None)
 
     @cached_property
-    def terms(self) -> tuple[Term, ...]:
+    def terms(self) -> tuple[ParameterTerm, ...]:
         """The parameters, in their order."""
         K, d = self.n_components, self.n_features
-        weights = [Term(Kind.WEIGHT, k) for k in [*range(K), *[NOISE] * self.has_noise]]
-        means = [Term(Kind.MEAN, k, (j,)) for k, j in product(range(K), range(d))]
-        owners = [SHARED] if self.is_shared else range(K)
-        return (*weights, *means, *(term for k in owners for term in self._of_covariance(k)))
+        weights = [ParameterTerm(ParameterKind.WEIGHT, k) for k in [*range(K), *[NOISE_LABEL] * self.has_noise]]
+        means = [ParameterTerm(ParameterKind.MEAN, k, (j,)) for k, j in product(range(K), range(d))]
+        owners = [SHARED_COMPONENT] if self.is_shared else range(K)
+        return (*weights, *means, *(term for k in owners for term in self._covariance_terms(k)))
 
-    def _of_covariance(self, component: int) -> Iterator[Term]:
-        if self.second is Second.TRACE:
-            yield Term(Kind.VARIANCE, component)
+    def _covariance_terms(self, component: int) -> Iterator[ParameterTerm]:
+        if self.covariance_form is Second.TRACE:
+            yield ParameterTerm(ParameterKind.VARIANCE, component)
             return
         for i in range(self.n_features):
             for j in range(0 if self._is_matrix else i, i):
-                yield Term(Kind.COVARIANCE, component, (i, j))
-            yield Term(Kind.VARIANCE, component, (i,))
+                yield ParameterTerm(ParameterKind.COVARIANCE, component, (i, j))
+            yield ParameterTerm(ParameterKind.VARIANCE, component, (i,))
 
     @property
     def _is_matrix(self) -> bool:
-        return self.second not in (Second.TRACE, Second.DIAGONAL)
+        return self.covariance_form not in (Second.TRACE, Second.DIAGONAL)
 
     @property
-    def size(self) -> int:
+    def n_parameters(self) -> int:
         return len(self.terms)
 
-    def values(self, model: Model) -> Array:
+    def to_vector(self, model: Model) -> Array:
         """The parameters of a model of this size and structure, (q,)."""
-        columns = self.covariance_values(model.covariances)[: 1 if self.is_shared else None]
+        columns = self.covariance_vectors(model.covariances)[: 1 if self.is_shared else None]
         return np.concatenate((model.all_weights, model.means.ravel(), columns.ravel()))
 
-    def covariance_values(self, covariances: Covariances) -> Array:
+    def covariance_vectors(self, covariances: Covariances) -> Array:
         """The numbers of each covariance, (n, n_values)."""
         if self._is_matrix:
-            return covariances.dense()[:, *self._triangle]
-        return covariances.variances()[:, : 1 if self.second is Second.TRACE else None]
+            return covariances.dense()[:, *self._lower_triangle]
+        return covariances.variances()[:, : 1 if self.covariance_form is Second.TRACE else None]
 
-    def model(self, values: Array, like: Model) -> Model:
+    def to_model(self, vector: Array, template: Model) -> Model:
         """The model with these parameters, (q,); a structure without coordinates of its own becomes any covariances."""
         K, d = self.n_components, self.n_features
         n_weights = K + self.has_noise
-        weights, means, numbers = np.split(np.array(values), [n_weights, n_weights + K * d])
-        noise = None if like.noise is None else like.noise.weighing(float(weights[-1]))
+        weights, means, numbers = np.split(np.array(vector), [n_weights, n_weights + K * d])
+        noise = None if template.noise is None else template.noise.weighing(float(weights[-1]))
         shape = K, d
         if not self._is_matrix:
-            covariances = like.family.covariances(numbers.reshape(like.covariances.array.shape), *shape)
-            return Model(weights[:K], means.reshape(shape), covariances, like.family, noise)
-        rows, columns = self._triangle
+            covariances = template.family.covariances(numbers.reshape(template.covariances.array.shape), *shape)
+            return Model(weights[:K], means.reshape(shape), covariances, template.family, noise)
+        rows, columns = self._lower_triangle
         each = np.empty((1 if self.is_shared else K, d, d))
         each[:, rows, columns] = each[:, columns, rows] = numbers.reshape(len(each), -1)
         dense = Dense(each, K, d, self.is_shared)
-        family = like.family if isinstance(like.covariances, Dense) else like.family.relaxed(dense)
+        family = template.family if isinstance(template.covariances, Dense) else template.family.relaxed(dense)
         return Model(weights[:K], means.reshape(shape), dense, family, noise)
 
     @property
-    def _triangle(self) -> tuple[Indices, Indices]:
+    def _lower_triangle(self) -> tuple[Indices, Indices]:
         """The lower triangle of a matrix, by rows."""
         rows, columns = np.tril_indices(self.n_features)
         return rows, columns
 
-    def jacobian(self, at: Coordinates) -> Array:
+    def jacobian(self, coords: Coordinates) -> Array:
         """The derivatives of the parameters by the coordinates of a model, (q, p), at the model.
 
         Component k has the mean μ_k + L_k a_k and the covariance L_k exp(B_k) L_kᵀ, so dμ_k = L_k da_k and
         dΣ_k = L_k dB_k L_kᵀ; weights have logarithms as coordinates.
         """
-        K, d, n_weights = self.n_components, self.n_features, at.n_weights
-        result, values = np.zeros((self.size, at.size)), self.values(at.model)
-        result[:n_weights] = values[:n_weights, None] * at.jacobian[:n_weights]
-        first, of_means = n_weights, at.jacobian[n_weights : n_weights + K * d].reshape(K, d, at.size)
-        colours = at.colours
+        K, d, n_weights = self.n_components, self.n_features, coords.n_weights
+        result, values = np.zeros((self.n_parameters, coords.n_parameters)), self.to_vector(coords.model)
+        result[:n_weights] = values[:n_weights, None] * coords.jacobian[:n_weights]
+        first, of_means = n_weights, coords.jacobian[n_weights : n_weights + K * d].reshape(K, d, coords.n_parameters)
+        colours = coords.inverse_factors
         for k, changes in enumerate(of_means):
             used = np.flatnonzero(changes.any(axis=0))
             colour, shifted = colours[min(k, len(colours) - 1)], changes[:, used]
-            result[first : first + d, used] = _coloured(colour, shifted)
+            result[first : first + d, used] = _unwhiten(colour, shifted)
             first += d
-        rest = at.jacobian[first:]
-        blocks = rest.reshape(at.n_covariances, len(rest) // at.n_covariances, at.size)  # size is 0 if none is free
-        n_own = (self.size - first) // at.n_covariances
+        rest = coords.jacobian[first:]
+        n, n_own = coords.n_covariances, (self.n_parameters - first) // coords.n_covariances
+        blocks = rest.reshape(n, len(rest) // n, coords.n_parameters)  # n_parameters is 0 if none is free
         for colour, changes in zip(colours, blocks, strict=True):
             used = np.flatnonzero(changes.any(axis=0))
-            result[first : first + n_own, used] = self._of_changes(at, colour, changes[:, used])
+            result[first : first + n_own, used] = self._covariance_changes(coords, colour, changes[:, used])
             first += n_own
         return result
 
-    def _of_changes(self, at: Coordinates, colour: Array, changes: Array) -> Array:
+    def _covariance_changes(self, coords: Coordinates, inverse_factor: Array, changes: Array) -> Array:
         """The changes of the numbers of a covariance, from those of the coordinates of its B (n_b, …)."""
         d = self.n_features
-        if self.second is Second.TRACE:
-            return np.asarray(math.sqrt(2 / d) * colour.ravel()[0] ** 2 * changes)
-        if self.second is Second.DIAGONAL:
-            return np.asarray(math.sqrt(2) * colour[:, None] ** 2 * changes)
-        half_step = np.einsum("bij,kj->bik", at.basis, colour)
-        of_basis = np.einsum("ij,bjk->bik", colour, half_step)[:, *self._triangle]
+        if self.covariance_form is Second.TRACE:
+            return np.asarray(math.sqrt(2 / d) * inverse_factor.ravel()[0] ** 2 * changes)
+        if self.covariance_form is Second.DIAGONAL:
+            return np.asarray(math.sqrt(2) * inverse_factor[:, None] ** 2 * changes)
+        half_step = np.einsum("bij,kj->bik", coords.symmetric_basis, inverse_factor)
+        of_basis = np.einsum("ij,bjk->bik", inverse_factor, half_step)[:, *self._lower_triangle]
         return np.asarray(np.einsum("bn,bp->np", of_basis, changes))
 
 
-def _coloured(colour: Array, shifted: Array) -> Array:
-    return colour[:, None] * shifted if colour.ndim == 1 else np.einsum("ij,jp->ip", colour, shifted)
+def _unwhiten(inverse_factor: Array, changes: Array) -> Array:
+    is_diagonal = inverse_factor.ndim == 1
+    return inverse_factor[:, None] * changes if is_diagonal else np.einsum("ij,jp->ip", inverse_factor, changes)
 
 
 @dataclass(frozen=True, eq=False)
-class Stacked:
+class StackedModels:
     """Many models of one size and structure.
 
     Parameters
     ----------
-    like : one of them.
+    template : one of them.
     weights : (n, n_components).
-    noise : (n,), the weights of noise; zeros where there is none.
+    noise_weights : (n,), the weights of noise; zeros where there is none.
     means : (n, n_components, n_features), data units.
-    arrays : (n, …), covariances in compact form, data units².
+    covariance_arrays : (n, …), covariances in compact form, data units².
     """
 
-    like: Model
+    template: Model
     weights: Array
-    noise: Array
+    noise_weights: Array
     means: Array
-    arrays: Array
+    covariance_arrays: Array
 
     @classmethod
-    def from_models(cls, models: Sequence[Model]) -> Stacked:
+    def from_models(cls, models: Sequence[Model]) -> StackedModels:
         """Stack models of one size and structure, at least one."""
         return cls(
             models[0],
@@ -216,14 +217,15 @@ class Stacked:
             np.array([model.covariances.array for model in models]),
         )
 
-    def part(self, chosen: slice) -> Stacked:
+    def select(self, selected: slice) -> StackedModels:
         """Some of the models."""
-        return Stacked(self.like, self.weights[chosen], self.noise[chosen], self.means[chosen], self.arrays[chosen])
+        each = (self.weights, self.noise_weights, self.means, self.covariance_arrays)
+        return StackedModels(self.template, *(values[selected] for values in each))
 
     @cached_property
     def covariances(self) -> Covariances:
         """The covariances of all components, model by model; a model whose components share a covariance has one."""
-        return self.like.family.stacked(self.arrays, *self.means.shape[1:])
+        return self.template.family.stacked(self.covariance_arrays, *self.means.shape[1:])
 
     def responsibilities(self, rows: Block, engine: Engine[Any]) -> Array:
         """p(k | x) of every model, (n_rows, n · n_components): one call of the engine for the components of all.
@@ -232,28 +234,28 @@ class Stacked:
         """
         n, K, d = self.means.shape
         covariances = self.covariances
-        if self.like.covariances.is_shared:
+        if self.template.covariances.is_shared:
             covariances = covariances.take(np.repeat(np.arange(n), K))
         collect = self.weights.ravel(), self.means.reshape(n * K, d), covariances.whitening
         parameters = Parameters.from_mixture(*collect)
         heights = engine.component_log_density(rows, parameters).reshape(-1, n, K)
-        if self.like.noise is not None:
-            background = np.broadcast_to(log(self.noise) - self.like.noise.log_volume, heights.shape[:2])
+        if self.template.noise is not None:
+            background = np.broadcast_to(log(self.noise_weights) - self.template.noise.log_volume, heights.shape[:2])
             heights = np.concatenate((heights, background[..., None]), axis=2)
         return np.asarray(softmax(heights)[..., :K].reshape(-1, n * K))
 
-    def values(self, orders: Indices) -> Array:
+    def to_vectors(self, component_orders: Indices) -> Array:
         """The natural parameters of each model (n, q), with its components in an order (n, n_components)."""
-        n, scale = len(self.weights), NaturalScale.at_model(self.like)
-        columns = scale.covariance_values(self.covariances)
+        n, scale = len(self.weights), ParameterLayout.at_model(self.template)
+        columns = scale.covariance_vectors(self.covariances)
         columns = columns.reshape(n, -1, columns.shape[1])
         if not scale.is_shared:
-            columns = np.take_along_axis(columns, orders[:, :, None], axis=1)
+            columns = np.take_along_axis(columns, component_orders[:, :, None], axis=1)
         return np.concatenate(
             (
-                np.take_along_axis(self.weights, orders, axis=1),
-                self.noise[:, None][:, : int(scale.has_noise)],
-                np.take_along_axis(self.means, orders[:, :, None], axis=1).reshape(n, -1),
+                np.take_along_axis(self.weights, component_orders, axis=1),
+                self.noise_weights[:, None][:, : int(scale.has_noise)],
+                np.take_along_axis(self.means, component_orders[:, :, None], axis=1).reshape(n, -1),
                 columns.reshape(n, -1),
             ),
             axis=1,

@@ -26,7 +26,7 @@ from gaussmix._src.numerics.threads import cached_property
 
 
 @dataclass(frozen=True, eq=False)
-class GaussWishart:
+class GaussWishartPrior:
     """The prior of a component's mean and covariance, and of the weights: p(μ, Λ) and p(π).
 
     μ | Λ ~ N(m, (β Λ)⁻¹). Λ ~ W(ν, S⁻¹) for matrices; for variances λ_j ~ Γ(ν/2, rate s_j/2) each, and for one variance
@@ -35,22 +35,22 @@ class GaussWishart:
     Parameters
     ----------
     family : the structure.
-    concentration : the prior of the weights.
+    weight_prior : of the weights.
     mean : m, (n_features,), data units.
-    precision : β, rows.
+    mean_precision : β, rows.
     dof : ν, rows; above n_features − 1 for matrices.
     scale : S, data units²: a matrix, (n_features,), or a number for one variance.
     """
 
     family: Family
-    concentration: Concentration
+    weight_prior: Concentration
     mean: Array
-    precision: float
+    mean_precision: float
     dof: float
     scale: Array
 
     @property
-    def form(self) -> Second:
+    def covariance_form(self) -> Second:
         return self.family.kind.second
 
     @property
@@ -62,46 +62,46 @@ class GaussWishart:
         """S / ν, as the covariance of a component; raises `SingularCovarianceError` when it is factored."""
         return self.family.kind.from_array(self.scale[None] / self.dof, 1, self.n_features, False)
 
-    def conjugate(self, unit: float = 1.0) -> Conjugate:
+    def scaled_conjugate(self, unit: float = 1.0) -> Conjugate:
         """The prior as what it adds to sums of rows whose weights were divided by `unit`."""
-        scale = self.n_features * self.scale if self.form is Second.TRACE else self.scale
+        scale = self.n_features * self.scale if self.covariance_form is Second.TRACE else self.scale
         each, once = (0.0, self.dof) if self.family.is_shared else (self.dof, 0.0)
-        return Conjugate(self.mean, self.precision / unit, scale / unit, each / unit, once / unit)
+        return Conjugate(self.mean, self.mean_precision / unit, scale / unit, each / unit, once / unit)
 
     @cached_property
-    def as_sums(self) -> Conjugate:
+    def conjugate(self) -> Conjugate:
         """The prior as what it adds to sums of rows."""
-        return self.conjugate()
+        return self.scaled_conjugate()
 
-    def as_values(self, row_weight: float, unit: float) -> PackedPrior:
-        """The prior for an engine, for rows of this total weight, whose weights were divided by `unit`."""
-        concentration = self.concentration
+    def pack(self, total_weight: float, weight_unit: float) -> PackedPrior:
+        """The prior for an engine, for rows of this total weight, whose weights were divided by `weight_unit`."""
+        concentration = self.weight_prior
         limit = concentration.n_components if isinstance(concentration, DirichletWeights) else 0
-        roots = self.as_sums.roots(self.n_features) if self.form is Second.FULL else None
+        roots = self.conjugate.roots(self.n_features) if self.covariance_form is Second.FULL else None
         scale = np.ascontiguousarray(self.scale).ravel()
-        of_prior = self.mean, self.precision, self.dof, scale, roots, self.log_normaliser
+        of_prior = self.mean, self.mean_precision, self.dof, scale, roots, self.log_normaliser
         has_sticks = isinstance(concentration, StickWeights)
-        return PackedPrior(has_sticks, concentration.alpha, limit, *of_prior, row_weight, unit)
+        return PackedPrior(has_sticks, concentration.alpha, limit, *of_prior, total_weight, weight_unit)
 
     @property
-    def times(self) -> float:
+    def dof_factor(self) -> float:
         """Gamma distributions of one variance have d times the degrees of freedom."""
-        return float(self.n_features) if self.form is Second.TRACE else 1.0
+        return float(self.n_features) if self.covariance_form is Second.TRACE else 1.0
 
     def _gamma_arguments(self, dof: Array) -> Array:
         """Arguments of the gamma functions, (n, …)."""
-        if self.form is Second.FULL:
+        if self.covariance_form is Second.FULL:
             return np.asarray(0.5 * (dof[:, None] - np.arange(self.n_features)))
-        return np.asarray(0.5 * (dof * self.times)[:, None])
+        return np.asarray(0.5 * (dof * self.dof_factor)[:, None])
 
-    def moments(self, dof: Array, log_dets: Array) -> tuple[Array, Array]:
+    def wishart_expectations(self, dof: Array, log_dets: Array) -> tuple[Array, Array]:
         """E log |Λ| + log |S / ν|, and logs of the normalisers of Λ up to a constant, nats, (n,).
 
         `dof` are ν, (n,), and `log_dets` are log |S / ν| of the posteriors.
         """
-        logs, derivatives = gammas(self._gamma_arguments(dof))
-        n_each = {Second.FULL: (1, 1), Second.TRACE: (self.n_features, 1)}.get(self.form, (self.n_features,) * 2)
-        of_dof = self.n_features * log(0.5 * self.times * dof)
+        d, (logs, derivatives) = self.n_features, gammas(self._gamma_arguments(dof))
+        n_each = {Second.FULL: (1, 1), Second.TRACE: (d, 1)}.get(self.covariance_form, (d, d))
+        of_dof = d * log(0.5 * self.dof_factor * dof)
         normalisers = n_each[1] * logs.sum(axis=1) - 0.5 * dof * (of_dof + log_dets)
         return n_each[0] * derivatives.sum(axis=1) - of_dof, normalisers
 
@@ -109,35 +109,35 @@ class GaussWishart:
     def log_normaliser(self) -> float:
         """Log of the normaliser of p(Λ), nats, up to the same constant."""
         log_dets = -2.0 * self.covariance.whitening.log_abs_det
-        return float(self.moments(np.array([self.dof]), log_dets)[1][0])
+        return float(self.wishart_expectations(np.array([self.dof]), log_dets)[1][0])
 
 
 @dataclass(frozen=True, eq=False)
-class Approximation:
+class VariationalPosterior:
     """q(π, μ, Λ) of a mixture.
 
     Parameters
     ----------
     prior : p(π, μ, Λ).
-    mass : (n_components,), N_k, rows.
+    counts : (n_components,), N_k, rows.
     means : (n_components, n_features), the means of q(μ_k), data units.
     covariances : S_k / ν_k, data units²; their inverses are E Λ_k.
     """
 
-    prior: GaussWishart
-    mass: Array
+    prior: GaussWishartPrior
+    counts: Array
     means: Array
     covariances: Covariances
 
     @cached_property
-    def precisions(self) -> Array:
+    def mean_precisions(self) -> Array:
         """β_k, (n_components,), rows."""
-        return self.prior.precision + self.mass
+        return self.prior.mean_precision + self.counts
 
     @cached_property
     def dof(self) -> Array:
         """ν_k of each covariance, (n_components,) or (1,), rows."""
-        of_rows = self.mass.sum(keepdims=True) if self.prior.family.is_shared else self.mass
+        of_rows = self.counts.sum(keepdims=True) if self.prior.family.is_shared else self.counts
         return self.prior.dof + of_rows
 
     @property
@@ -146,126 +146,126 @@ class Approximation:
         return -2.0 * self.covariances.whitening.log_abs_det
 
     @cached_property
-    def _of_weights(self) -> tuple[Array, Array]:
-        return self.prior.concentration.moments(self.mass)
+    def _weight_moments(self) -> tuple[Array, Array]:
+        return self.prior.weight_prior.moments(self.counts)
 
     @cached_property
-    def _of_covariances(self) -> tuple[Array, Array]:
-        return self.prior.moments(self.dof, self._log_dets)
+    def _covariance_moments(self) -> tuple[Array, Array]:
+        return self.prior.wishart_expectations(self.dof, self._log_dets)
 
     @property
-    def expected_logs(self) -> Array:
+    def expected_log_weights(self) -> Array:
         """E log π_k, (n_components,), nats."""
-        return self._of_weights[0]
+        return self._weight_moments[0]
 
     @property
-    def log_normalisers(self) -> Array:
+    def precision_log_normalisers(self) -> Array:
         """Logs of the normalisers of Λ, nats, up to a constant, (n_components,) or (1,)."""
-        return self._of_covariances[1]
+        return self._covariance_moments[1]
 
     @cached_property
-    def log_weights(self) -> Array:
+    def e_step_log_weights(self) -> Array:
         """Logs of the numbers that stand for the weights in the E-step, (n_components,); they sum to less than 1."""
-        constants = 0.5 * self._of_covariances[0] - 0.5 * self.prior.n_features / self.precisions
-        return self._of_weights[0] + constants
+        constants = 0.5 * self._covariance_moments[0] - 0.5 * self.prior.n_features / self.mean_precisions
+        return self._weight_moments[0] + constants
 
     @cached_property
-    def parameters(self) -> Parameters:
+    def e_step_parameters(self) -> Parameters:
         """The E-step: log r_nk = E log π_k + E log N(x_n | μ_k, Λ_k⁻¹) + constant; Bishop (2006) eq. 10.46."""
         whitening, d = self.covariances.whitening, self.prior.n_features
-        log_scale = self.log_weights + whitening.log_abs_det - 0.5 * d * LOG_2PI
+        log_scale = self.e_step_log_weights + whitening.log_abs_det - 0.5 * d * LOG_2PI
         return Parameters(log_scale, self.means, whitening)
 
-    def divergences(self) -> Array:
+    def component_divergences(self) -> Array:
         """KL(q ‖ p) of means and covariances, nats: of each component, or of all in a sum, (1,), if they share Λ."""
         prior, d = self.prior, self.prior.n_features
-        expected, normalisers = self._of_covariances
+        expected, normalisers = self._covariance_moments
         of_covariance = prior.log_normaliser - normalisers + 0.5 * (self.dof - prior.dof) * (expected - self._log_dets)
-        of_covariance = of_covariance + 0.5 * (prior.as_sums.traces(self.covariances) - d * self.dof)
-        of_means = self.divergences_of_means()
+        of_covariance = of_covariance + 0.5 * (prior.conjugate.traces(self.covariances) - d * self.dof)
+        of_means = self.mean_divergences()
         return of_covariance + (of_means.sum(keepdims=True) if prior.family.is_shared else of_means)
 
-    def divergences_of_means(self) -> Array:
+    def mean_divergences(self) -> Array:
         """The part of the means alone, given Λ, (n_components,), nats."""
         prior = self.prior
-        ratio = prior.precision / self.precisions
+        ratio = prior.mean_precision / self.mean_precisions
         distance = (self.covariances.whitening.whiten_each(self.means - prior.mean) ** 2).sum(axis=1)
-        return 0.5 * (prior.n_features * (ratio - 1.0 - log(ratio)) + prior.precision * distance)
+        return 0.5 * (prior.n_features * (ratio - 1.0 - log(ratio)) + prior.mean_precision * distance)
 
     @property
-    def divergence(self) -> float:
+    def divergence_from_prior(self) -> float:
         """KL(q ‖ p) of all parameters, nats. The bound is log Σ exp of the E-step, summed over rows, less this."""
-        return float(self.divergences().sum()) + self.divergence_of_weights
+        return float(self.component_divergences().sum()) + self.weights_divergence
 
     @property
-    def divergence_of_weights(self) -> float:
+    def weights_divergence(self) -> float:
         """KL(q(π) ‖ p(π)), nats."""
-        expected_logs, normaliser = self._of_weights
-        return float((self.mass * expected_logs).sum() - normaliser)
+        expected_logs, normaliser = self._weight_moments
+        return float((self.counts * expected_logs).sum() - normaliser)
 
-    def take(self, components: Any) -> Approximation:
+    def take(self, components: Any) -> VariationalPosterior:
         """Some of the components, in this order. Those that they share a covariance with keep their part in it."""
-        which = np.asarray(components, dtype=np.intp)
-        return replace(self, mass=self.mass[which], means=self.means[which], covariances=self.covariances.take(which))
+        own = np.asarray(components, dtype=np.intp)
+        return replace(self, counts=self.counts[own], means=self.means[own], covariances=self.covariances.take(own))
 
-    def with_empty(self, n_empty: int) -> Approximation:
+    def with_empty_components(self, n_empty: int) -> VariationalPosterior:
         """This posterior with more components, `n_empty` without rows, which are as the prior has them."""
-        prior, n_components = self.prior, len(self.mass)
-        mass = np.append(self.mass, np.zeros(n_empty))
+        prior, n_components = self.prior, len(self.counts)
+        mass = np.append(self.counts, np.zeros(n_empty))
         means = np.concatenate((self.means, np.broadcast_to(prior.mean, (n_empty, prior.n_features))))
         each = self.covariances.each
         if not self.covariances.is_shared:
             own = prior.covariance.each
             each = np.concatenate((each, np.broadcast_to(own, (n_empty, *own.shape[1:]))))
         covariances = replace(self.covariances, each=each, n_components=n_components + n_empty)
-        return replace(self, mass=mass, means=means, covariances=covariances)
+        return replace(self, counts=mass, means=means, covariances=covariances)
 
-    def draw(self, rng: np.random.Generator) -> Model:
+    def draw_model(self, rng: np.random.Generator) -> Model:
         """A mixture drawn from q, of the components at hand; their weights are scaled to sum to 1."""
         prior, d = self.prior, self.prior.n_features
         dof = self.dof
         normal = rng.standard_normal(self.means.shape)
-        if prior.form is Second.FULL:
-            roots = self._drawn_roots(rng)
+        if prior.covariance_form is Second.FULL:
+            roots = self._draw_covariance_roots(rng)
             each = roots @ roots.swapaxes(-1, -2)
             offsets = (roots @ normal[..., None])[..., 0]  # a root that all share counts for each
         else:
-            size = (len(dof), d) if prior.form is Second.DIAGONAL else len(dof)
-            shape = dof[:, None] if prior.form is Second.DIAGONAL else dof
-            each = prior.times * shape * self.covariances.each / rng.chisquare(prior.times * shape, size)
-            offsets = np.sqrt(each if prior.form is Second.DIAGONAL else each[:, None]) * normal
-        means = self.means + offsets / np.sqrt(self.precisions)[:, None]
-        weights = prior.concentration.draw(self.mass, rng)
+            size = (len(dof), d) if prior.covariance_form is Second.DIAGONAL else len(dof)
+            shape = dof[:, None] if prior.covariance_form is Second.DIAGONAL else dof
+            each = prior.dof_factor * shape * self.covariances.each / rng.chisquare(prior.dof_factor * shape, size)
+            offsets = np.sqrt(each if prior.covariance_form is Second.DIAGONAL else each[:, None]) * normal
+        means = self.means + offsets / np.sqrt(self.mean_precisions)[:, None]
+        weights = prior.weight_prior.draw(self.counts, rng)
         covariances = replace(self.covariances, each=each)
         return Model(weights / weights.sum(), means, covariances, prior.family)
 
-    def _drawn_roots(self, rng: np.random.Generator) -> Array:
+    def _draw_covariance_roots(self, rng: np.random.Generator) -> Array:
         """R with R Rᵀ = Λ⁻¹ for a draw of each Λ; Bartlett (1933), Proceedings of the Royal Society of Edinburgh 53."""
         d, dof = self.prior.n_features, self.dof
         lower = np.tril(rng.standard_normal((len(dof), d, d)), -1)
         lower[:, np.arange(d), np.arange(d)] = np.sqrt(rng.chisquare(dof[:, None] - np.arange(d)))
-        return np.sqrt(dof)[:, None, None] * self._roots @ np.linalg.inv(lower).swapaxes(-1, -2)
+        return np.sqrt(dof)[:, None, None] * self._scale_roots @ np.linalg.inv(lower).swapaxes(-1, -2)
 
     @cached_property
-    def _roots(self) -> Array:
+    def _scale_roots(self) -> Array:
         """W⁻¹ of each covariance, (n, n_features, n_features)."""
         whitening = self.covariances.whitening
         return np.array([whitening.colour(k, np.eye(self.prior.n_features)).T for k in range(len(self.dof))])
 
     @cached_property
-    def predictive(self) -> StudentMixture:
+    def predictive_density(self) -> StudentMixture:
         """The density of the next row, with the parameters integrated out: a mixture of t; Bishop (2006) eq. 10.81.
 
         A new row may also be the first of a component; that has the density of the prior.
         """
-        weights = self.prior.concentration.expected(self.mass)
+        weights = self.prior.weight_prior.expected(self.counts)
         rest = max(0.0, 1.0 - float(weights.sum()))
-        n_all, d = self.with_empty(1), self.prior.n_features
-        dof = np.broadcast_to(n_all.dof, len(n_all.mass))
-        if self.prior.form is Second.FULL:
+        n_all, d = self.with_empty_components(1), self.prior.n_features
+        dof = np.broadcast_to(n_all.dof, len(n_all.counts))
+        if self.prior.covariance_form is Second.FULL:
             factor, df = dof / (dof + 1.0 - d), dof + 1.0 - d
         else:
-            factor, df = np.ones(len(dof)), self.prior.times * dof
-        factor = factor * (1.0 + 1.0 / n_all.precisions)
-        is_product = self.prior.form is Second.DIAGONAL
+            factor, df = np.ones(len(dof)), self.prior.dof_factor * dof
+        factor = factor * (1.0 + 1.0 / n_all.mean_precisions)
+        is_product = self.prior.covariance_form is Second.DIAGONAL
         return StudentMixture(np.append(weights, rest), n_all.means, n_all.covariances, factor, df, is_product)

@@ -12,7 +12,7 @@ from gaussmix._src.interfaces.whitening.base import FactorShape, Whitening
 from gaussmix._src.numerics.arrays import Array
 
 
-class Arguments(NamedTuple):
+class PackedMixture(NamedTuple):
     """Four arguments of `Target.step` and `Target.evaluate`.
 
     There is one factor for each component, or a single one with which the core whitens each row once.
@@ -23,7 +23,7 @@ class Arguments(NamedTuple):
     factor_shape: int
     factors: Array
 
-    def is_same(self, other: Arguments) -> bool:
+    def is_same(self, other: PackedMixture) -> bool:
         """Whether others give every row the same densities."""
         return self is other or (
             self.factor_shape == other.factor_shape
@@ -47,14 +47,14 @@ def common_origin(parameters: Parameters, centre: Array | None = None) -> Array 
     return centre if parameters.is_common_centre(centre) else None
 
 
-def pack_parameters(parameters: Parameters, whiten_once: bool = False) -> Arguments:
+def pack_parameters(parameters: Parameters, whiten_once: bool = False) -> PackedMixture:
     """Parameters as the core takes them, with one factor for each component or, to whiten once, with the shared one."""
-    whitening, n_components = parameters.whitening, len(parameters.means)
-    factors = whitening.factors if whiten_once else one_each(whitening, n_components)
-    return Arguments(parameters.log_scale, np.ascontiguousarray(parameters.means), int(whitening.factor_shape), factors)
+    whitening, means = parameters.whitening, np.ascontiguousarray(parameters.means)
+    factors = whitening.factors if whiten_once else repeat_factors(whitening, len(means))
+    return PackedMixture(parameters.log_scale, means, int(whitening.factor_shape), factors)
 
 
-def one_each(whitening: Whitening, n_components: int) -> Array:
+def repeat_factors(whitening: Whitening, n_components: int) -> Array:
     """The factors, repeated if they are shared, one for each component."""
     if not whitening.is_shared or n_components == 1:
         return np.ascontiguousarray(whitening.factors)
@@ -69,7 +69,7 @@ def repeat_projection(spec: MomentSpec, n_components: int) -> Array | None:
     return np.ascontiguousarray(each.swapaxes(1, 2))
 
 
-def no_arguments(anchor: Array) -> Arguments:
+def placeholder_parameters(anchor: Array) -> PackedMixture:
     """Placeholders under `AssignmentRule.ASSIGNMENT`, which reads no parameters."""
-    n_components = len(anchor)
-    return Arguments(np.zeros(n_components), np.zeros(anchor.shape), int(FactorShape.SPHERICAL), np.ones(n_components))
+    n = len(anchor)
+    return PackedMixture(np.zeros(n), np.zeros(anchor.shape), int(FactorShape.SPHERICAL), np.ones(n))

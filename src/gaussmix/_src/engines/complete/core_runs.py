@@ -1,0 +1,124 @@
+"""Several steps of EM, and whole fits, in one call of the core (cpp/em), for families that `Algebra` describes."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import numpy as np
+
+from gaussmix._src.engines import calls
+from gaussmix._src.engines.calls import EMSettings, FitSettings, GroupFits, PackedPrior, RowGroups, RunHistory
+from gaussmix._src.engines.complete.row_order import MIN_LONG_WORK, can_ordering_pay, work_per_row
+from gaussmix._src.interfaces.algebra import Across, Algebra
+from gaussmix._src.interfaces.block import Block
+from gaussmix._src.interfaces.leaves import LEAF_ROWS
+from gaussmix._src.interfaces.parameters import LIMITS
+from gaussmix._src.interfaces.whitening.base import FactorShape, Whitening
+from gaussmix._src.interfaces.whitening.diagonal import DiagonalWhitening, SphericalWhitening
+from gaussmix._src.interfaces.whitening.triangular import TriangularWhitening
+from gaussmix._src.numerics.arrays import Array
+from gaussmix._src.numerics.core import native_target
+from gaussmix._src.numerics.threads import allowed
+
+MAX_CALL_SECONDS = 0.05  # the core makes no further step after this long, so that callers can report and stop
+NO_TIME_LIMIT = 1e9  # seconds
+MIN_ORDERED_WORK = 16 * MIN_LONG_WORK  # multiply-adds
+# If covariances have more numbers than this, the time of the loop in Python does not count compared with M-steps.
+MAX_COVARIANCE_VALUES = 2**18
+
+
+def supports_core_steps(block: Block, n_components: int, structure: Algebra) -> bool:
+    """Whether the core may make many steps in one call: nothing is decided between them, and M-steps are short.
+
+    What is decided between steps is the order of the rows (`complete/row_order.py`). Python then makes the steps. An
+    order does not pay on a short pass, and on a pass below `MIN_ORDERED_WORK` it gains less than steps in the core do.
+    """
+    n_features, factor_shape = block.rows.shape[1], _factor_shape(structure)
+    if block.log_prior is not None:
+        return False
+    if n_components * n_features ** (2 if factor_shape is FactorShape.TRIANGULAR else 1) > MAX_COVARIANCE_VALUES:
+        return False
+    if structure.is_shared or block.n_rows * work_per_row(factor_shape, n_components, n_features) < MIN_ORDERED_WORK:
+        return True
+    return not can_ordering_pay(block.n_rows, factor_shape, n_components, n_features)
+
+
+def _factor_shape(structure: Algebra) -> FactorShape:
+    if structure.orientation is not Across.NOTHING:
+        return FactorShape.TRIANGULAR
+    return FactorShape.SPHERICAL if structure.shape is Across.NOTHING else FactorShape.DIAGONAL
+
+
+def _make_whitening(structure: Algebra, factors: Array, log_abs_det: Array, n_features: int) -> Whitening:
+    """Factors as families make them, of the core's numbers."""
+    factor_shape, factors = _factor_shape(structure), factors.reshape(len(log_abs_det), -1)
+    if factor_shape is FactorShape.TRIANGULAR:
+        return TriangularWhitening(factors.reshape(-1, n_features, n_features), log_abs_det)
+    if factor_shape is FactorShape.SPHERICAL:
+        return SphericalWhitening(factors[:, 0], log_abs_det)
+    return DiagonalWhitening(factors, log_abs_det)
+
+
+class CoreRuns:
+    """An engine's steps and fits in one call of the core; see `Engine`."""
+
+    n_threads: int
+    is_incomplete: ClassVar[bool] = False  # whether rows may be known in part
+
+    @property
+    def _n_threads(self) -> int:
+        return allowed(self.n_threads)
+
+    def supports_core_steps(
+        self, block: Block, n_components: int, structure: Algebra, prior: PackedPrior | None, has_background: bool
+    ) -> bool:
+        return (prior is None or not has_background) and supports_core_steps(block, n_components, structure)
+
+    def run_em(
+        self, block: Block, context: Any, start: tuple[Array, Array, Array], structure: Algebra, settings: EMSettings
+    ) -> RunHistory:
+        log_volume = settings.log_background_volume
+        total = context.total_spread if log_volume == np.inf else None  # a background has a part of the scatter
+        assert settings.ridge is not None, "only the beginning of a fit looks for one"
+        weights, means, covariances = (np.array(each, order="C") for each in start)
+        n_steps = min(settings.max_steps, calls.MAX_STEPS_OF_CALL)
+        centre, scatter = (None, None) if total is None else (total.mean, total.scatter)
+        log_likelihood, objective, factors, log_abs_det = native_target().run_em(
+            block.rows, block.row_weight, block.total_weight, structure, weights, means, covariances.reshape(-1),
+            centre, scatter, settings.ridge, LIMITS, settings.tolerance, settings.previous_objective, n_steps,
+            MAX_CALL_SECONDS, settings.prior, (self.is_incomplete, block.error), self._n_threads, log_volume,
+        )  # fmt: skip
+        whitening = _make_whitening(structure, factors, log_abs_det, means.shape[1]) if log_likelihood.size else None
+        objective = log_likelihood if settings.prior is None else objective
+        return RunHistory(weights, means, covariances, whitening, log_likelihood.tolist(), objective.tolist())
+
+    def fit_many(self, groups: RowGroups, settings: FitSettings) -> GroupFits | None:
+        structure, start, em = settings.structure, settings.start, settings.em_settings
+        seeds = start if isinstance(start, calls.KMeansSettings) else calls.KMeansSettings(1, None, 0, 0.0)
+        unsuited = [
+            n
+            for n in {*groups.n_rows.tolist()}
+            if n > LEAF_ROWS or not supports_core_steps(Block(0, groups.rows[:n]), settings.n_components, structure)
+        ]
+        suited = np.flatnonzero(~np.isin(groups.n_rows, unsuited)) if unsuited else slice(None)
+        if unsuited and not len(groups.n_rows[suited]):
+            return None
+        initial = start.select(suited) if isinstance(start, calls.InitialMixtures) else None
+        arrays: dict[str, Any] = {start.dtype.kind: start} if isinstance(start, np.ndarray) else {}
+        result = native_target().fit_many(
+            groups.rows, groups.row_weight, (groups.first_row[suited], groups.n_rows[suited]),
+            None if groups.first_weight_index is None else groups.first_weight_index[suited],
+            (groups.total_weight[suited], groups.weight_unit[suited]), structure, settings.n_components,
+            arrays.get("f"), arrays.get("i"), seeds.n_candidates, seeds.uniform_draws,
+            (seeds.max_passes, seeds.tolerance), em.ridge, (settings.ridge_fraction, settings.ridge_trim_fraction),
+            settings.min_column_spread, LIMITS, em.tolerance, min(em.max_steps, calls.MAX_STEPS_OF_CALL),
+            MAX_CALL_SECONDS if len(groups.n_rows) == 1 else NO_TIME_LIMIT, settings.search, initial,
+            em.prior, (self.is_incomplete, groups.row_errors), self._n_threads, em.log_background_volume,
+        )  # fmt: skip
+        weights, means, covariances, factors, log_abs_det, ridge = result[:6]
+        n_steps, converged, log_likelihood, objective = result[6:]
+        objective = log_likelihood if em.prior is None else objective
+        has_one, d = len(n_steps) == len(groups.n_rows) == 1 and n_steps[0] >= 0, groups.rows.shape[1]
+        whitening = _make_whitening(structure, factors[0], log_abs_det[0], d) if has_one else None
+        fits = GroupFits(weights, means, covariances, ridge, n_steps, converged, log_likelihood, objective, whitening)
+        return fits if isinstance(suited, slice) else fits.expand_to_groups(suited, len(groups.n_rows))

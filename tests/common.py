@@ -6,7 +6,7 @@ from typing import Any
 from gaussmix._src.em.initialisation.initial import InitialMoments
 from gaussmix._src.em.initialisation.sample import distinct_rows
 from gaussmix._src.em.objective.objective import Objective
-from gaussmix._src.em.objective.stopping import Stopping
+from gaussmix._src.em.objective.stopping import StoppingRule
 from gaussmix._src.em.objective.trace import Frozen, State, Trace, final
 from gaussmix._src.em.step.loop import em_step, run_em
 from gaussmix._src.estimators.fitting import start_fit
@@ -35,7 +35,7 @@ __all__ = [
     "Rule",
     "Second",
     "State",
-    "Stopping",
+    "StoppingRule",
     "Trace",
     "assert_close",
     "assert_same_bits",

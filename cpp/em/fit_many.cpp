@@ -286,7 +286,7 @@ private:
         const RowsView view = plain_rows(rows.data(), n_rows, d);
         const SpreadView spread{view, weight.data(), n_components, settings_.n_candidates, uniform};
         std::vector<Index> indices(static_cast<std::size_t>(n_components));
-        if (!spread_centres(kernels_, spread, execution_, indices.data())) return false;
+        if (!seed_centres(kernels_, spread, execution_, indices.data())) return false;
         for (Index i = 0; i < n_components * d; ++i) centres[i] = rows[indices[i / d] * d + i % d];
         const double mean = sum(variances.data(), d) / static_cast<double>(d);
         const CentresView task{

@@ -517,7 +517,7 @@ class Target:
     ) -> numpy.typing.NDArray[numpy.float64]:
         """Variances of columns without some weight at each end."""
 
-    def spread_centres(
+    def seed_centres(
         self,
         rows: numpy.typing.NDArray[numpy.float64] | numpy.typing.NDArray[numpy.float32],
         row_weight: numpy.typing.NDArray[numpy.float64],

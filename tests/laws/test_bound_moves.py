@@ -22,9 +22,9 @@ from gaussmix._src.em.bayes.variational import Variational
 from gaussmix._src.em.initialisation.condensed import condensed
 from gaussmix._src.em.initialisation.initial import InitialMoments
 from gaussmix._src.em.initialisation.sample import distinct_rows
-from gaussmix._src.em.objective.stopping import Stopping
+from gaussmix._src.em.objective.stopping import StoppingRule
 from gaussmix._src.em.objective.trace import final
-from gaussmix._src.em.priors.concentration import DirichletWeights, StickWeights
+from gaussmix._src.em.priors.concentration import DirichletWeights, StickBreakingWeights
 from gaussmix._src.em.step import fast_path
 from gaussmix._src.em.step.accumulate import StepTask
 from gaussmix._src.em.step.loop import run_em
@@ -71,7 +71,7 @@ def quarters(rows):
 
 
 @families
-@pytest.mark.parametrize("weights", [DirichletWeights(0.5, 4), StickWeights(0.5)], ids=["dirichlet", "sticks"])
+@pytest.mark.parametrize("weights", [DirichletWeights(0.5, 4), StickBreakingWeights(0.5)], ids=["dirichlet", "sticks"])
 def test_halves_of_a_cluster_merge_again(rows, family, engine, weights) -> None:
     moves, model = moves_of(rows, family, engine, weights, quarters(rows))
     state = moves.evaluate(model)
@@ -118,7 +118,7 @@ def test_rows_of_weight_0_keep_no_component(seed) -> None:
 @families
 def test_what_lowers_the_bound_is_refused(rows, family, engine, monkeypatch) -> None:
     shares = np.repeat(np.eye(2), [120, 80], axis=0)
-    moves, model = moves_of(rows, family, engine, StickWeights(1.0), shares)
+    moves, model = moves_of(rows, family, engine, StickBreakingWeights(1.0), shares)
     alone = moves.objective.model(moves.objective.approximation(model).take([0]))
     worse = Change(alone, np.array([0]), [(0, 1)])
     monkeypatch.setattr(BoundMoves, "changes", lambda moves, state: iter([worse]))
@@ -130,7 +130,7 @@ def test_what_lowers_the_bound_is_refused(rows, family, engine, monkeypatch) -> 
 @pytest.mark.parametrize(("lost", "pairs", "is_made"), [(5e-4, [], True), (2e-3, [], False), (5e-4, [(0, 1)], False)])
 def test_a_deletion_may_lower_the_bound_by_next_to_nothing(rows, engine, monkeypatch, lost, pairs, is_made) -> None:
     shares = np.repeat(np.eye(2), [120, 80], axis=0)
-    moves, model = moves_of(rows, FAMILIES["full"], engine, StickWeights(1.0), shares)
+    moves, model = moves_of(rows, FAMILIES["full"], engine, StickBreakingWeights(1.0), shares)
     state = moves.evaluate(model)
     alone = moves.objective.model(moves.objective.approximation(model).take([0]))
     monkeypatch.setattr(BoundMoves, "changes", lambda moves, state: iter([Change(alone, np.array([0]), pairs)]))
@@ -140,7 +140,7 @@ def test_a_deletion_may_lower_the_bound_by_next_to_nothing(rows, engine, monkeyp
 
 
 @pytest.mark.parametrize("family", [family for family in conjugate if not family.is_shared], ids=lambda each: each.name)
-@pytest.mark.parametrize("weights", [DirichletWeights(0.5, 8), StickWeights(0.01)], ids=["dirichlet", "sticks"])
+@pytest.mark.parametrize("weights", [DirichletWeights(0.5, 8), StickBreakingWeights(0.01)], ids=["dirichlet", "sticks"])
 def test_a_column_settles_where_em_and_moves_raise_the_bound_no_more(family, weights, engine, rng) -> None:
     """Side by side, one within another, and one of 60 rows; the core tells the bound of its end."""
     parts = [(0.0, 1.0, 3000), (9.0, 0.5, 1500), (9.0, 3.0, 1500), (30.0, 0.2, 60)]
@@ -155,7 +155,7 @@ def test_a_column_settles_where_em_and_moves_raise_the_bound_no_more(family, wei
     sample = replace(few, weight=few.weight / 4.0)
     of_moves = source, engine, objective, sample
     moves = BoundMoves(*of_moves, 8, np.random.default_rng(0), lambda: False)
-    found = moves.improve_column(start, sample, Stopping(1e-8, 1000))
+    found = moves.improve_column(start, sample, StoppingRule(1e-8, 1000))
     assert found is not None
     model, bound = found
     most = model.n_components  # other cuts may find other births
@@ -163,12 +163,12 @@ def test_a_column_settles_where_em_and_moves_raise_the_bound_no_more(family, wei
     assert moves.evaluate(model).bound == pytest.approx(bound, rel=1e-13)
     assert model.n_components > 3
     np.testing.assert_allclose([6060 * model.weights.min(), 6060 * model.weights.max()], [60, 3000], atol=90)
-    end = final(run_em(source, Stepwise(engine), model, objective, Stopping(1e-8, 100)))
+    end = final(run_em(source, Stepwise(engine), model, objective, StoppingRule(1e-8, 100)))
     assert 6060.0 * end.trace.last - bound < 1e-3
     after = moves.improve(end.model)
     assert after is None or moves.evaluate(after).bound - bound < 2e-2
     moves = BoundMoves(*of_moves, 8, np.random.default_rng(0), lambda: False)
-    late = moves.improve_column(start, sample, Stopping(1e-8, 1000, deadline=0.0))
+    late = moves.improve_column(start, sample, StoppingRule(1e-8, 1000, deadline=0.0))
     assert late is not None
     assert late[0].n_components == 1
     np.testing.assert_array_equal(late[0].means, start.means)
@@ -179,7 +179,7 @@ def test_a_column_settles_where_em_and_moves_raise_the_bound_no_more(family, wei
 def test_a_component_that_a_column_hardly_needs_is_deleted(share, engine) -> None:
     """By the core, which judges every deletion; the farther a component is from its one row, the less it adds."""
     source, family = ArraySource(np.append(np.linspace(-2.0, 2.0, 200), 8.0)[:, None]), FAMILIES["diag"]
-    packed_prior = GaussWishart(family, StickWeights(0.5), np.zeros(1), 0.01, 1.0, np.ones(1))
+    packed_prior = GaussWishart(family, StickBreakingWeights(0.5), np.zeros(1), 0.01, 1.0, np.ones(1))
     objective = Variational(np.zeros(1), packed_prior.conjugate(), packed_prior=packed_prior, row_weight=201.0)
     sample, rng = distinct_rows(source), np.random.default_rng(0)
     moves = BoundMoves(source, engine, objective, sample, 1, rng, lambda: False)
@@ -191,7 +191,7 @@ def test_a_component_that_a_column_hardly_needs_is_deleted(share, engine) -> Non
 
     alone = moves.evaluate(model(0.0)).bound + share * core.LOSS_OF_DELETION
     start = model(0.0, brentq(lambda place: moves.evaluate(model(0.0, place)).bound - alone, 8.0, 15.0, xtol=1e-12))
-    found = moves.improve_column(start, sample, Stopping(1e-9, 1))
+    found = moves.improve_column(start, sample, StoppingRule(1e-9, 1))
     assert found is not None
     assert found[0].n_components == (1 if share < 1 else 2)
 
@@ -199,8 +199,8 @@ def test_a_component_that_a_column_hardly_needs_is_deleted(share, engine) -> Non
 @families
 def test_weights_in_another_unit_make_the_same_moves(rows, family, engine) -> None:
     weights = np.random.default_rng(2).integers(1, 4, 200).astype(float)
-    plain, model = moves_of(rows, family, engine, StickWeights(0.5), quarters(rows), weights)
-    reduced, other = moves_of(rows, family, engine, StickWeights(0.5), quarters(rows), weights / 4, 4.0)
+    plain, model = moves_of(rows, family, engine, StickBreakingWeights(0.5), quarters(rows), weights)
+    reduced, other = moves_of(rows, family, engine, StickBreakingWeights(0.5), quarters(rows), weights / 4, 4.0)
     assert reduced.evaluate(other).bound == pytest.approx(plain.evaluate(model).bound, rel=1e-12)
     one, two = plain.improve(model), reduced.improve(other)
     assert one is not None
@@ -227,7 +227,7 @@ def test_births_begin_where_clusters_overlap_and_where_features_are_many(n_rows,
 @families
 def test_halves_share_the_rows_of_their_component(rows, family, engine) -> None:
     """At the start of EM they have its mass, and nearly its mean."""
-    moves, model = moves_of(rows, family, engine, StickWeights(0.5), np.repeat([[0.6, 0.4]], 200, axis=0))
+    moves, model = moves_of(rows, family, engine, StickBreakingWeights(0.5), np.repeat([[0.6, 0.4]], 200, axis=0))
     q = moves.objective.approximation(model)
     births, labels = Births(moves.sample, np.random.default_rng(0)), np.zeros(200, dtype=np.int64)
     born = births.split(q, labels, np.array([0, 1]))  # the second is nobody's likeliest component

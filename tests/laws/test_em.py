@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from common import ArraySource, Frozen, Objective, Stopping, em_step, final, run_em
+from common import ArraySource, Frozen, Objective, StoppingRule, em_step, final, run_em
 
 from gaussmix import FAMILIES, Mixture, Outcome, SingularCovariance
 from gaussmix._src.testing.check_family import updated
@@ -50,7 +50,7 @@ def test_a_weight_is_a_number_of_rows(family, engine, rng):
     """The same fit to rounding, and the same number of steps: weights 2, 1, 0 and the rows twice, once, not at all."""
     given = PROBLEMS["overlapping"]
     counts = rng.integers(0, 3, size=len(given.rows))
-    start, stopping = given.start(family), Stopping(1e-6, 500)
+    start, stopping = given.start(family), StoppingRule(1e-6, 500)
     ways = (
         ArraySource(given.rows, counts.astype(np.float64)),
         ArraySource(given.rows.repeat(counts, axis=0)),
@@ -85,7 +85,7 @@ def test_a_component_that_collapses_is_frozen_and_named(name, engine, rng):
     rows = spot(rng)
     family = FAMILIES[name]
     start = round_mixture(family, [[0.0, 0.0], [6.0, 6.0]])
-    states = run_em(ArraySource(rows), engine, start, Objective(np.zeros(2)), Stopping(1e-9, 200))
+    states = run_em(ArraySource(rows), engine, start, Objective(np.zeros(2)), StoppingRule(1e-9, 200))
     mixture, trace, outcome = final(states)
     assert trace.frozen == {1: Frozen.COLLAPSED}
     assert outcome is Outcome.CONVERGED
@@ -120,7 +120,7 @@ def test_groups_far_apart_keep_the_digits_of_their_spread(family, apart, engine,
     expected, found = updated(family, np.full(3, 30.0), scatters).each, mixture.covariances.each
     if family.is_step:  # whose other numbers are on their way, but variances are those of the rows
         expected, found = np.diagonal(scatters, axis1=1, axis2=2) / 30, mixture.covariances.variances()
-    # A loss of up to 1e3 is accepted (interfaces.parameters.MAX_LOSS), and a mean is rounded to ε of where it is.
+    # A loss of up to 1e3 is accepted (interfaces.parameters.MAX_CANCELLATION), and a mean is rounded to ε of where it is.
     tolerance = 1e4 * EPS + (2 * apart * EPS) ** 2
     tolerance = max(tolerance, family.accuracy)
     np.testing.assert_allclose(found, expected, rtol=0, atol=tolerance * np.abs(expected).max())
@@ -130,7 +130,7 @@ def test_groups_far_apart_keep_the_digits_of_their_spread(family, apart, engine,
 def test_a_component_that_loses_its_mass_is_frozen_and_named(family, engine, rng):
     rows = rng.normal(size=(80, 2))
     start = round_mixture(family, [[0.0, 0.0], [1.0, 0.0], [1e3, 0.0]])
-    mixture, trace, _ = final(run_em(ArraySource(rows), engine, start, Objective(np.zeros(2)), Stopping(1e-9, 500)))
+    mixture, trace, _ = final(run_em(ArraySource(rows), engine, start, Objective(np.zeros(2)), StoppingRule(1e-9, 500)))
     assert trace.frozen == {2: Frozen.LOST}
     assert mixture.weights[2] == 0.0
     assert (mixture.means[2] == start.means[2]).all()
@@ -146,7 +146,7 @@ def test_all_components_on_equal_rows_is_degenerate_or_refused(family, engine):
     with pytest.raises(SingularCovariance, match=r"components 0, 1\."):
         Problem(rows, None, labels).start(family)
     start = round_mixture(family, [[0.0, 0.0], [3.0, 1.0]])
-    states = run_em(ArraySource(rows), engine, start, Objective(np.zeros(2)), Stopping(0.0, 200))
+    states = run_em(ArraySource(rows), engine, start, Objective(np.zeros(2)), StoppingRule(0.0, 200))
     mixture, trace, outcome = final(states)
     assert outcome is Outcome.DEGENERATE
     assert sorted(trace.frozen) == [0, 1]
@@ -167,4 +167,4 @@ def test_all_components_on_equal_rows_is_degenerate_or_refused(family, engine):
     ],
 )
 def test_a_fit_ends_when_a_step_gains_less_than_the_tolerance(n_steps, gain, outcome):
-    assert Stopping(1e-3, 10).outcome(n_steps, -5.0, -5.0 + gain) is outcome
+    assert StoppingRule(1e-3, 10).outcome(n_steps, -5.0, -5.0 + gain) is outcome

@@ -5,7 +5,7 @@ import pytest
 from common import LEAF_ROWS, ArraySource, Block, InitialMoments, Objective, distinct_rows
 
 from gaussmix import FAMILIES
-from gaussmix._src.em.initialisation.base import STARTS, start_named
+from gaussmix._src.em.initialisation.base import STARTS, load_start
 from gaussmix._src.em.initialisation.outliers import find_outliers
 from gaussmix._src.engines.incomplete import IncompleteEngine
 
@@ -28,7 +28,7 @@ def inliers(rng, n_rows=90):
 
 def started(name, engine, rows, n_components, family="diag", weight=None):
     source = ArraySource(rows, weight)
-    partition = start_named(name)(distinct_rows(source), engine, n_components, np.random.default_rng(7))
+    partition = load_start(name)(distinct_rows(source), engine, n_components, np.random.default_rng(7))
     return InitialMoments(source, engine, n_components, partition).model(FAMILIES[family], Objective(np.full(2, RIDGE)))
 
 
@@ -140,7 +140,7 @@ def test_a_gross_row_drowns_no_distance_of_rows_with_holes(rng):
     rows = np.vstack([inliers(rng), [[1e15, 0.0]]])
     rows[:30, 0] = np.nan
     sample, holed = distinct_rows(with_holes(rows)), IncompleteEngine(2)
-    partition = start_named("kmeans")(sample, holed, 4, np.random.default_rng(7)).scaled
+    partition = load_start("kmeans")(sample, holed, 4, np.random.default_rng(7)).scaled
     known = ~np.isnan(sample.rows)[:, None]
     distances = np.where(known, sample.rows[:, None] - partition.centres, 0.0) ** 2
     nearest = distances.sum(axis=2).argmin(axis=1)

@@ -4,12 +4,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from common import Second, Stopping, final, run_em
+from common import Second, StoppingRule, final, run_em
 from reference_engine import ReferenceEngine
 
 from gaussmix import FAMILIES, NormalInverseWishart
-from gaussmix._src.em.priors.posterior import Posterior, WeightUpdate
-from gaussmix._src.em.priors.terms import OverallMoments, Terms
+from gaussmix._src.em.priors.posterior import PosteriorObjective, WeightUpdate
+from gaussmix._src.em.priors.terms import ObjectiveTerms, OverallMoments
 from gaussmix._src.engines import choose
 from gaussmix._src.families.base import is_separate
 from gaussmix.testing import PROBLEMS
@@ -20,15 +20,17 @@ STEPS = 30
 ROUNDING = 1e-11
 SPREAD = np.array([[2.0, 0.5, 0.0], [0.5, 1.0, 0.2], [0.0, 0.2, 3.0]])
 CASES = {
-    "default": Terms(NormalInverseWishart()),
-    "strong": Terms(NormalInverseWishart([3.0, -1.0, 0.0], 20.0, SPREAD, 30.0)),
-    "no prior of means": Terms(NormalInverseWishart(shrinkage=0.0, scale=[1.0, 2.0, 3.0])),
-    "weights": Terms(None, WeightUpdate(concentration=np.arange(3.0) * 10)),
-    "equal weights": Terms(None, WeightUpdate(is_equal=True)),
-    "least weight": Terms(NormalInverseWishart(), WeightUpdate(least=0.3, concentration=2.0)),
-    "fixed means": Terms(None, WeightUpdate(fixed={1: 0.2}), fixed_means=[0, 2]),
-    "prior and fixed means": Terms(NormalInverseWishart(), WeightUpdate(fixed={0: 0.1, 1: 0.2}), fixed_means=[1]),
-    "fixed covariances": Terms(NormalInverseWishart(), fixed_means=[1], fixed_covariances=[0, 1, 2]),
+    "default": ObjectiveTerms(NormalInverseWishart()),
+    "strong": ObjectiveTerms(NormalInverseWishart([3.0, -1.0, 0.0], 20.0, SPREAD, 30.0)),
+    "no prior of means": ObjectiveTerms(NormalInverseWishart(shrinkage=0.0, scale=[1.0, 2.0, 3.0])),
+    "weights": ObjectiveTerms(None, WeightUpdate(concentration=np.arange(3.0) * 10)),
+    "equal weights": ObjectiveTerms(None, WeightUpdate(is_equal=True)),
+    "least weight": ObjectiveTerms(NormalInverseWishart(), WeightUpdate(least=0.3, concentration=2.0)),
+    "fixed means": ObjectiveTerms(None, WeightUpdate(fixed={1: 0.2}), fixed_means=[0, 2]),
+    "prior and fixed means": ObjectiveTerms(
+        NormalInverseWishart(), WeightUpdate(fixed={0: 0.1, 1: 0.2}), fixed_means=[1]
+    ),
+    "fixed covariances": ObjectiveTerms(NormalInverseWishart(), fixed_means=[1], fixed_covariances=[0, 1, 2]),
 }
 cases = pytest.mark.parametrize("case", CASES)
 families = pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES)
@@ -50,7 +52,7 @@ def objective_and_start(given, family, case, unit=1.0):
 def ended(given, family, engine, case, *, is_accelerated=False, stopping=None):
     objective, start = objective_and_start(given, family, case)
     states = run_em(
-        given.source, engine, start, objective, stopping or Stopping(0.0, STEPS), is_accelerated=is_accelerated
+        given.source, engine, start, objective, stopping or StoppingRule(0.0, STEPS), is_accelerated=is_accelerated
     )
     return objective, start, list(states)
 
@@ -69,7 +71,7 @@ def test_no_step_lowers_the_posterior_density(family, case):
 @pytest.mark.parametrize("case", ["strong", "least weight", "prior and fixed means"])
 @families
 def test_no_pass_of_an_accelerated_run_lowers_it(family, case):
-    how = {"is_accelerated": True, "stopping": Stopping(0.0, 40)}
+    how = {"is_accelerated": True, "stopping": StoppingRule(0.0, 40)}
     assert_kept_and_raised(*ended(PROBLEMS["overlapping"], family, choose(1), case, **how))
 
 
@@ -82,10 +84,10 @@ def assert_kept_and_raised(objective, start, states):
         weights, means = state.model.weights, state.model.means
         fixed = list(objective.fixed_means)
         assert np.array_equal(means[fixed], start.means[fixed])
-        assert all(weights[k] == value for k, value in objective.weighting.fixed.items())
-        assert weights.min() >= objective.weighting.least
+        assert all(weights[k] == value for k, value in objective.weight_update.fixed.items())
+        assert weights.min() >= objective.weight_update.least
         assert weights.sum() == pytest.approx(1, rel=1e-14)
-        if objective.weighting.is_equal:
+        if objective.weight_update.is_equal:
             assert (weights == weights[0]).all()
         if objective.fixed_covariances:
             assert np.array_equal(state.model.covariances.array, start.covariances.array)
@@ -135,7 +137,7 @@ def test_the_unit_of_the_weights_of_rows_changes_nothing(family):
     for unit in (1.0, 0.25):
         problem = replace(given, row_weight=np.full(len(given.rows), 1 / unit))
         objective, start = objective_and_start(problem, family, "default", unit)
-        ends.append(final(run_em(problem.source, engine, start, objective, Stopping(0.0, 10))))
+        ends.append(final(run_em(problem.source, engine, start, objective, StoppingRule(0.0, 10))))
     # Ten steps multiply the rounding of roots, which the unit goes through in some structures.
     np.testing.assert_allclose(ends[0].model.means, ends[1].model.means, rtol=1e-11)
     np.testing.assert_allclose(ends[0].model.covariances.array, ends[1].model.covariances.array, rtol=1e-11, atol=1e-11)
@@ -146,8 +148,8 @@ def test_the_unit_of_the_weights_of_rows_changes_nothing(family):
 def test_some_covariances_stay_and_others_move(name, engine):
     given, family = PROBLEMS["overlapping"], FAMILIES[name]
     start = given.start(family)
-    objective = Posterior(np.zeros(3), covariances=start.covariances, fixed_covariances=frozenset({1}))
-    end = final(run_em(given.source, engine, start, objective, Stopping(0.0, 20)))
+    objective = PosteriorObjective(np.zeros(3), covariances=start.covariances, fixed_covariances=frozenset({1}))
+    end = final(run_em(given.source, engine, start, objective, StoppingRule(0.0, 20)))
     raised = np.array(end.trace.objective)
     assert (np.diff(raised) >= -ROUNDING * np.abs(raised[:-1])).all()
     same = [np.array_equal(end.model.covariances.each[k], start.covariances.each[k]) for k in range(3)]
@@ -159,10 +161,10 @@ def test_an_empty_component_falls_back_on_the_prior(family):
     """With a least weight it keeps that weight, and mean and covariance go to those of the prior."""
     given = PROBLEMS["overlapping"]
     objective, start = objective_and_start(given, family, "default")
-    objective = replace(objective, weighting=WeightUpdate(least=1e-3))
+    objective = replace(objective, weight_update=WeightUpdate(least=1e-3))
     far = np.array(start.means)
     far[2] = 1e4
-    end = final(run_em(given.source, choose(1), replace(start, means=far), objective, Stopping(0.0, 2)))
+    end = final(run_em(given.source, choose(1), replace(start, means=far), objective, StoppingRule(0.0, 2)))
     if family.prior_degrees(1.0, 3, 1.0) == (0.0, 0.0):  # nothing to divide the scale by: it stays where it was
         assert list(end.trace.frozen) == [2]
         return

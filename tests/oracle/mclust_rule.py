@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from common import ArraySource, InitialMoments, Objective, State, Stopping, final, run_em
+from common import ArraySource, InitialMoments, Objective, State, StoppingRule, final, run_em
 
 from gaussmix import Outcome
 from gaussmix._src.em.step.accumulate import StepTask
@@ -15,7 +15,7 @@ from gaussmix.extend import Partition
 
 
 @dataclass(frozen=True)
-class MclustStopping(Stopping):
+class MclustStopping(StoppingRule):
     """End when |ΔL| / (1 + |L|) < tolerance, L the total log-likelihood; nats."""
 
     max_steps: int = 10_000
@@ -42,7 +42,7 @@ def run_from_labels(
     engine: Any,
     n_components: int,
     family: Any,
-    stopping: Stopping,
+    stopping: StoppingRule,
     objective: Any = None,
     **how: Any,
 ) -> State:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import scipy.special
 from bound import Prior, after_m_step, evidence_of_one
-from common import ArraySource, Block, InitialMoments, Second, Stopping, final, run_em
+from common import ArraySource, Block, InitialMoments, Second, StoppingRule, final, run_em
 from every_engine import Stepwise
 from scipy.special import gammaln, logsumexp, xlogy
 from sklearn.mixture import BayesianGaussianMixture as Theirs
@@ -17,7 +17,7 @@ from gaussmix import FAMILIES
 from gaussmix._src.em.bayes.approximation import GaussWishart
 from gaussmix._src.em.bayes.merges import merges, survey
 from gaussmix._src.em.bayes.variational import Variational
-from gaussmix._src.em.priors.concentration import DirichletWeights, StickWeights
+from gaussmix._src.em.priors.concentration import DirichletWeights, StickBreakingWeights
 from gaussmix._src.em.step.fast_path import FastPath
 from gaussmix._src.engines import choose, engine_for
 from gaussmix._src.families.base import has_conjugate_prior
@@ -29,7 +29,7 @@ CONJUGATE = {name: family for name, family in FAMILIES.items() if has_conjugate_
 FORMS = {Second.FULL: "full", Second.DIAGONAL: "diag", Second.TRACE: "spherical"}
 families = pytest.mark.parametrize("name", CONJUGATE)
 weights = pytest.mark.parametrize("has_sticks", [False, True], ids=["dirichlet", "sticks"])
-STEPS = Stopping(1e-13, 60)
+STEPS = StoppingRule(1e-13, 60)
 
 
 def prior_of(name, rows, n_components, *, has_sticks=False, alpha=0.7, precision=0.6, dof=None):
@@ -39,7 +39,7 @@ def prior_of(name, rows, n_components, *, has_sticks=False, alpha=0.7, precision
     covariance = np.atleast_2d(np.cov(rows.T))
     scale = {"full": covariance, "diag": np.diag(covariance), "spherical": np.array(np.diag(covariance).mean())}[form]
     dof = d + 1.5 if dof is None else dof
-    concentration = StickWeights(alpha) if has_sticks else DirichletWeights(alpha, n_components)
+    concentration = StickBreakingWeights(alpha) if has_sticks else DirichletWeights(alpha, n_components)
     packed_prior = GaussWishart(family, concentration, rows.mean(axis=0), precision, dof, scale)
     theirs = Prior(form, family.is_shared, alpha, has_sticks, rows.mean(axis=0), precision, dof, scale)
     return theirs, objective_of(packed_prior, len(rows))
@@ -58,7 +58,7 @@ def m_step(rows, shares, objective):
 
 def bound_of(rows, model, objective):
     """The bound of q before an E-step, by one pass."""
-    state = final(run_em(ArraySource(rows), choose(), model, objective, Stopping(0.0, 1)))
+    state = final(run_em(ArraySource(rows), choose(), model, objective, StoppingRule(0.0, 1)))
     return state.trace.objective[-1] * len(rows)
 
 
@@ -184,7 +184,7 @@ def test_an_engine_s_steps_are_those_of_the_loop(rng, name, has_sticks, d, unit)
     of_rows = {"row_weight": unit * weight.sum(), "unit": unit}
     objective = Variational(np.full(d, 0.1), packed_prior.conjugate(unit), packed_prior=packed_prior, **of_rows)
     start = m_step(rows, rng.dirichlet(np.ones(4), 60), objective)
-    engine, source, stopping = choose(), ArraySource(rows, weight), Stopping(0.0, 12)
+    engine, source, stopping = choose(), ArraySource(rows, weight), StoppingRule(0.0, 12)
     one, other = (final(run_em(source, by, start, objective, stopping)) for by in (engine, Stepwise(engine)))
     assert FastPath(source, engine, start.family, 4, objective, stopping).run(start, 0, -np.inf)[1]
     np.testing.assert_allclose(one.trace.objective, other.trace.objective, rtol=1e-13)
@@ -224,7 +224,7 @@ def test_the_e_step_integrates_missing_cells_out(name) -> None:
     holes[::3, 1] = holes[1::5, 0] = np.nan
     source = ArraySource(holes)
     source.may_miss = True
-    trace = final(run_em(source, engine, model, objective, Stopping(0.0, 30))).trace
+    trace = final(run_em(source, engine, model, objective, StoppingRule(0.0, 30))).trace
     assert (np.diff(trace.objective) >= -1e-13).all()
 
 

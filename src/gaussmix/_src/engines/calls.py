@@ -24,7 +24,7 @@ MAX_STEPS_OF_CALL = 2**31  # the core counts in 64 bits, Python without a limit
 class PackedPrior(NamedTuple):
     """The prior of a mixture as plain values in rows.
 
-    It is an `em.bayes.approximation.GaussWishart` or an `em.priors.posterior.Conjugate`.
+    It is an `em.bayes.approximation.GaussWishart` or an `em.priors.posterior.ConjugatePrior`.
 
     Parameters
     ----------

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import clone
 
 from gaussmix._src.em.bayes.approximation import Approximation, GaussWishart
-from gaussmix._src.em.priors.concentration import DirichletWeights, StickWeights
+from gaussmix._src.em.priors.concentration import DirichletWeights, StickBreakingWeights
 from gaussmix._src.estimators.mixture_estimator import MixtureEstimator, sum_log_density
 from gaussmix._src.fit.fitted import Fitted
 from gaussmix._src.formats.record import Damaged
@@ -96,7 +96,7 @@ class PosteriorEstimator(MixtureEstimator, ABC):
         """The prior of the fit."""
         family, alpha = self.mixture_.family, self.weight_concentration_prior_
         is_process = self.weight_concentration_prior_type_ == TYPES[0]
-        concentration = StickWeights(alpha) if is_process else DirichletWeights(alpha, len(self.mass_))
+        concentration = StickBreakingWeights(alpha) if is_process else DirichletWeights(alpha, len(self.mass_))
         of_means = self.mean_prior_, self.mean_precision_prior_
         return GaussWishart(family, concentration, *of_means, self.degrees_of_freedom_prior_, self.covariance_prior_)
 

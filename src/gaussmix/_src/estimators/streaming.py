@@ -13,7 +13,7 @@ from sklearn.exceptions import NotFittedError
 from gaussmix._src.covariances import LowRank
 from gaussmix._src.em.objective.objective import Objective
 from gaussmix._src.em.objective.trace import State, Trace
-from gaussmix._src.em.step.online import STEP_ROWS, online_step, sums_per_weight
+from gaussmix._src.em.step.online import STEP_ROWS, moments_per_weight, online_step
 from gaussmix._src.errors import counted, warn
 from gaussmix._src.estimators.base import unchanged_on_failure
 from gaussmix._src.fit.after.diagnostics import diagnose_components
@@ -75,7 +75,7 @@ def _step(estimator: Any, portion: ArraySource, state: StreamState | None) -> St
     profile = portion.profile
     if state is None:
         fitting = _fit(estimator, portion)
-        sums = sums_per_weight(fitting.data.source(), fitting.engine, estimator._fitted.model)
+        sums = moments_per_weight(fitting.data.source(), fitting.engine, estimator._fitted.model)
         return StreamState(sums, fitting.objective.ridge, profile.total_weight / profile.n_rows, seen=1.0)
     fraction = min(profile.total_weight / state.unit / STEP_ROWS, MAX_STEP_FRACTION)
     seen = state.seen + fraction

@@ -24,7 +24,7 @@ class FitMoves:
 
     def __init__(self, max_components: int, problem: Problem, plan: Plan) -> None:
         assert isinstance(problem.objective, Variational), "made by `check_prior`"
-        sample = problem.data.sample.without_negligible
+        sample = problem.data.sample.without_negligible_rows
         of_fit = problem.source, problem.engine, problem.objective, sample, max_components, plan.rng
         self._problem, self._plan = problem, plan
         self._moves = BoundMoves(*of_fit, plan.is_over)

@@ -22,7 +22,7 @@ from sklearn.base import BaseEstimator
 from gaussmix._src import errors
 from gaussmix._src.background import Background
 from gaussmix._src.em.objective.trace import Event, Frozen, State, Trace
-from gaussmix._src.em.step.best_of import Run, better
+from gaussmix._src.em.step.best_of import EMRun, better
 from gaussmix._src.errors import Outcome
 from gaussmix._src.families.base import Family
 from gaussmix._src.fit.features.base import FitFeature
@@ -126,7 +126,7 @@ class Checkpoint(FitFeature):
             self._restore(plan.rng)
         return plan
 
-    def runs(self, runs: Iterable[Run], problem: Problem, plan: Plan) -> Iterator[Run]:
+    def runs(self, runs: Iterable[EMRun], problem: Problem, plan: Plan) -> Iterator[EMRun]:
         """The runs of a fit, noted while they are made. A run that had ended yields its end alone.
 
         The generator of the plan gets the state that it had at the checkpoint.
@@ -178,7 +178,7 @@ class Checkpoint(FitFeature):
         return FitProgress(record.n_done, record.generator, state, best, ends)
 
     def _note_states(
-        self, run: Run, status: FitProgress, generator: np.random.Generator, made: list[State], initial: State | None
+        self, run: EMRun, status: FitProgress, generator: np.random.Generator, made: list[State], initial: State | None
     ) -> Iterator[State]:
         for state in run(status.state):
             status.state, status.generator = state, generator.bit_generator.state

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from gaussmix._src.em.initialisation.base import Partition
 from gaussmix._src.em.initialisation.initial import InitialMoments
 from gaussmix._src.em.initialisation.user_labels import UserLabels
-from gaussmix._src.em.objective.stopping import Stopping
+from gaussmix._src.em.objective.stopping import StoppingRule
 from gaussmix._src.em.objective.trace import State
 from gaussmix._src.em.step.accumulate import StepTask
 from gaussmix._src.engines.base import Engine
@@ -124,7 +124,7 @@ class LabelledRows:
         return [index for index, mine in enumerate(distinct) if len(mine) == 1]
 
     def best_of_one_component_each(
-        self, families: Sequence[Family], ridge: float | None, stopping: Stopping
+        self, families: Sequence[Family], ridge: float | None, stopping: StoppingRule
     ) -> ClassFit:
         """The fit with a component for each class and the structure of lowest BIC; of equals the first.
 
@@ -153,7 +153,7 @@ class LabelledRows:
         return min(fits, key=lambda fit: fit.bic(self.data.original.profile.total_weight))
 
     def several_components_each(
-        self, mixtures: Sequence[Mixture], n_steps: int, ridge: float | None, stopping: Stopping
+        self, mixtures: Sequence[Mixture], n_steps: int, ridge: float | None, stopping: StoppingRule
     ) -> ClassFit:
         """The fit from a mixture of the rows of each class; EM shares rows of unknown class among the classes."""
         classes, fitted = ClassMixtures.from_mixtures(mixtures, self.mass / self.mass.sum()), None
@@ -179,7 +179,7 @@ class LabelledRows:
     def _initial_responsibilities(self) -> Callable[[Block], Array]:
         """Makes responsibilities (n_rows, n_classes): 1 for a known class, else by distance in standard deviations."""
         first = InitialMoments(self.data.source(), self.engine, self.n_classes, Partition())
-        moments, means = first.about_means(MomentSpec(Second.DIAGONAL, pooled=True))
+        moments, means = first.sum_about_means(MomentSpec(Second.DIAGONAL, pooled=True))
         assert moments.second is not None
         known = moments.mass.sum()
         variances = moments.second / known + self.data.ridge

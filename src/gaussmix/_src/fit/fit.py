@@ -11,18 +11,18 @@ import numpy as np
 
 from gaussmix._src import validation
 from gaussmix._src.em import curvature, initialisation
-from gaussmix._src.em.collapse.remedies import Remedy, run_with
+from gaussmix._src.em.collapse.remedies import Remedy, run_with_remedy
 from gaussmix._src.em.curvature.certificate import OptimalityCertificate, is_cheap
-from gaussmix._src.em.initialisation.base import DETERMINISTIC, Partition, nearest_centre, start_named
+from gaussmix._src.em.initialisation.base import DETERMINISTIC_STARTS, Partition, load_start, nearest_centre
 from gaussmix._src.em.initialisation.initial import InitialMoments
-from gaussmix._src.em.initialisation.sample import MIN_ROWS_OF_PARTS
+from gaussmix._src.em.initialisation.sample import MIN_ROWS_TO_SUBSAMPLE
 from gaussmix._src.em.objective.objective import Objective
-from gaussmix._src.em.objective.stopping import Stopping, after_last_step
+from gaussmix._src.em.objective.stopping import StoppingRule, after_last_step
 from gaussmix._src.em.objective.trace import Frozen, State, Trace, final
-from gaussmix._src.em.search.split_and_merge import USUAL_STEPS, split_and_merge
-from gaussmix._src.em.step.best_of import Run, best_run, is_higher
-from gaussmix._src.em.step.fast_path import final_model
-from gaussmix._src.em.step.loop import run_em, sound_end
+from gaussmix._src.em.search.split_and_merge import DEFAULT_N_EM_STEPS, split_and_merge
+from gaussmix._src.em.step.best_of import EMRun, best_run, is_higher
+from gaussmix._src.em.step.fast_path import model_from_history
+from gaussmix._src.em.step.loop import run_em, run_to_sound_end
 from gaussmix._src.em.step.one_call import MAX_ROWS_OF_ONE_CALL
 from gaussmix._src.engines.calls import Groups
 from gaussmix._src.errors import NonFiniteLikelihood, Outcome, SingularCovariance
@@ -64,11 +64,11 @@ def fit(problem: Problem, plan: Plan, features: Features = ()) -> Fit:
     Raises
     ------
     SingularCovariance, NonFiniteLikelihood : as `best_run`.
-    DegenerateError : as `run_with`.
+    DegenerateError : as `run_with_remedy`.
     ValueError : the fit is to end at a maximum, but could not certify one.
     """
     plan, ends = plan.named(problem), list[Trace]()
-    runs: Iterable[Run] = [partial(_run_from, problem, plan, index) for index in range(len(plan.starts))]
+    runs: Iterable[EMRun] = [partial(_run_from, problem, plan, index) for index in range(len(plan.starts))]
     for feature in features:
         runs = feature.runs(runs, problem, plan)
     if len(plan.starts) == 1 and not features:  # nothing to compare
@@ -97,20 +97,20 @@ def _run_from(problem: Problem, plan: Plan, index: int, initial: State | None) -
 
 def _run_to_end(problem: Problem, plan: Plan, initial: State, last_objective: float) -> Iterator[State]:
     """The states of a run; one that seeks a maximum goes on with a lower tolerance where it has not reached one."""
-    stopping: Stopping | None = plan.stopping
+    stopping: StoppingRule | None = plan.stopping
     moves = None if plan.moves is None or not plan.stopping.max_steps else plan.moves(problem, plan)
     if moves is not None:
         initial = moves.before(initial, is_first=not initial.trace.n_steps and last_objective == float("-inf"))
     if plan.stopping.seeks_maximum:
-        stopping = plan.stopping.remaining_rule(initial.trace.objective)
+        stopping = plan.stopping.with_unmet_tolerance(initial.trace.objective)
     while stopping is not None:
         run = partial(run_em, problem.source, problem.engine, objective=problem.objective, stopping=stopping)
         run = partial(run, previous=last_objective, is_accelerated=plan.is_accelerated)
         stopping = None
-        for state in run_with(problem.remedy, run, problem.objective, initial):
+        for state in run_with_remedy(problem.remedy, run, problem.objective, initial):
             initial = state
             if state.outcome is Outcome.CONVERGED and plan.stopping.seeks_maximum:
-                stopping = plan.stopping.remaining_rule(state.trace.objective)
+                stopping = plan.stopping.with_unmet_tolerance(state.trace.objective)
                 if stopping is not None and not _is_at_maximum(problem, state, stopping.max_remaining_gain):
                     initial = state._replace(outcome=None)
                 else:
@@ -179,11 +179,11 @@ def _run_in_engine(problem: Problem, plan: Plan, start: Start, index: int) -> St
     """
     data, block, engine = problem.data, problem.source.whole, problem.engine
     is_searched = isinstance(start, str) and start == "search"  # a larger search draws parts
-    if block is None or block.n_rows > (MIN_ROWS_OF_PARTS - 1 if is_searched else MAX_ROWS_OF_ONE_CALL):
+    if block is None or block.n_rows > (MIN_ROWS_TO_SUBSAMPLE - 1 if is_searched else MAX_ROWS_OF_ONE_CALL):
         return None
     before = plan.rng.bit_generator.state
     of_mixture = problem.family, problem.n_components
-    if isinstance(start, str) and start in DETERMINISTIC:
+    if isinstance(start, str) and start in DETERMINISTIC_STARTS:
         sharp = _draw_start(problem, plan, start, index).moments.partition.sharp(block)
         settings = label_settings(sharp, *of_mixture, problem.objective.ridge, plan.stopping)
     else:
@@ -197,7 +197,7 @@ def _run_in_engine(problem: Problem, plan: Plan, start: Start, index: int) -> St
         vars(data)["ridge"] = fits.ridge[0]  # so that nobody sorts the columns again
     steps = history.log_likelihood
     outcome = plan.stopping.after(steps, float("-inf")) if steps else None
-    return State(final_model(history, problem.family), Trace(tuple(steps), tuple(steps)), outcome)
+    return State(model_from_history(history, problem.family), Trace(tuple(steps), tuple(steps)), outcome)
 
 
 def _initial_model(problem: Problem, plan: Plan, start: Start, index: int) -> Model:
@@ -248,7 +248,12 @@ def _model_from_start(problem: Problem, plan: Plan, start: Start, index: int) ->
 
 
 def _search_from(
-    problem: Problem, plan: Plan, model: Model, partition: Partition, objective: Objective, n_steps: int = USUAL_STEPS
+    problem: Problem,
+    plan: Plan,
+    model: Model,
+    partition: Partition,
+    objective: Objective,
+    n_steps: int = DEFAULT_N_EM_STEPS,
 ) -> Model:
     """The model after the moves of a search, if the start asks for one; EM made `n_steps` before `model`."""
     if partition.searched is None:
@@ -280,7 +285,7 @@ def _new_draw(problem: Problem, plan: Plan, start: Any, source: Source) -> Draw:
     data, sample_moments = problem.data, None
     some = data.condensed if plan.moves is not None and problem.n_components == 1 else None
     if isinstance(start, str) and some is not None:  # births are found on these rows first, and need only their moments
-        partition, source = start_named(start)(some, problem.engine, 1, plan.rng), ArraySource(some.rows, some.weight)
+        partition, source = load_start(start)(some, problem.engine, 1, plan.rng), ArraySource(some.rows, some.weight)
     elif isinstance(start, str):
         of_fit = source, problem.engine, problem.n_components
         partition = initialisation.guided.guided(_partition(problem, plan, start), *of_fit)
@@ -298,7 +303,7 @@ def _partition(problem: Problem, plan: Plan, name: str) -> Partition:
     """How a named start assigns the rows, regardless of labels."""
     data, of_sample = problem.data, (problem.data.sample, problem.engine, problem.n_components)
     if data.trim is None:
-        return start_named(name)(*of_sample, plan.rng)
+        return load_start(name)(*of_sample, plan.rng)
     has_covariances = plan.user_init is not None and plan.user_init.covariances is not None
     plain = data.objective(None if has_covariances else problem.ridge)  # a prior needs a structure
     return data.trim.partition(name, *of_sample, plain.ridge, plan.rng)
@@ -337,7 +342,7 @@ def _fit_sample(problem: Problem, plan: Plan, draw: Draw, objective: Objective) 
     end = _end(problem, plan, sample, start, objective, plan.stopping)
     if partition.searched is None:
         return None if end is None else end.model
-    initial, n_steps = (start, USUAL_STEPS) if end is None else (end.model, end.trace.n_steps)
+    initial, n_steps = (start, DEFAULT_N_EM_STEPS) if end is None else (end.model, end.trace.n_steps)
     result = _search_from(problem, plan, initial, partition, objective, n_steps)
     searched = _end(problem, plan, sample, result, objective, close_after_search(plan.stopping, n_steps))
     if end is None or searched is None:
@@ -349,10 +354,12 @@ def _fit_sample(problem: Problem, plan: Plan, draw: Draw, objective: Objective) 
     return (searched if searched.trace.last > end.trace.last else end).model
 
 
-def _end(problem: Problem, plan: Plan, rows: Source, start: Model, objective: Objective, how: Stopping) -> State | None:
+def _end(
+    problem: Problem, plan: Plan, rows: Source, start: Model, objective: Objective, how: StoppingRule
+) -> State | None:
     """The end of EM from a model; None if a component freezes."""
     plan.report(f"EM on {rows.n_rows:,} rows")
-    return sound_end(rows, problem.engine, start, objective, how, is_accelerated=plan.is_accelerated)
+    return run_to_sound_end(rows, problem.engine, start, objective, how, is_accelerated=plan.is_accelerated)
 
 
 def _rows_for_a_callable(source: Source) -> Rows:

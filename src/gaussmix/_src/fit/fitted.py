@@ -13,7 +13,7 @@ import numpy as np
 
 from gaussmix._src import numerics
 from gaussmix._src.em.curvature.certificate import OptimalityCertificate
-from gaussmix._src.em.objective.stopping import Stopping, forecast_convergence
+from gaussmix._src.em.objective.stopping import StoppingRule, forecast_convergence
 from gaussmix._src.em.objective.trace import State, Trace
 from gaussmix._src.em.step.best_of import ROUNDING_OF_RUNS
 from gaussmix._src.errors import LIKELIHOOD, FailureKind, Outcome
@@ -98,7 +98,7 @@ class Ending:
         cls,
         run: State,
         ends: Sequence[Trace],
-        stopping: Stopping,
+        stopping: StoppingRule,
         left_out: Outcome | None,
         certificate: OptimalityCertificate,
         raised: str = LIKELIHOOD,

@@ -16,7 +16,7 @@ import numpy as np
 
 from gaussmix._src.checks import check_count
 from gaussmix._src.em.objective.trace import State
-from gaussmix._src.em.step.best_of import Run, better
+from gaussmix._src.em.step.best_of import EMRun, better
 from gaussmix._src.errors import Outcome, ParameterTypeError, SingularCovariance
 from gaussmix._src.fit.features.base import FitFeature
 from gaussmix._src.fit.fitted import Fitted
@@ -110,7 +110,7 @@ class Monitor(FitFeature):
             return Outcome.STOPPED
         return Outcome.TIME_LIMIT if monotonic() > self._deadline else None
 
-    def runs(self, runs: Iterable[Run], problem: Problem, plan: Plan) -> Iterator[Run]:
+    def runs(self, runs: Iterable[EMRun], problem: Problem, plan: Plan) -> Iterator[EMRun]:
         candidate, times = plan.candidate, problem.objective.times if self._verbose else 1.0
         task, waiting, first = self._next_task(candidate), iter(runs), self._n_started[candidate]
         for start, run in enumerate(waiting, first):
@@ -149,7 +149,7 @@ class Monitor(FitFeature):
         return None if self._n_started[candidate] else self._task.begin("candidate")
 
     def _followed(
-        self, run: Run, start: int, candidate: int | None, task: CallbackTask | None, initial: State | None
+        self, run: EMRun, start: int, candidate: int | None, task: CallbackTask | None, initial: State | None
     ) -> Iterator[State]:
         """The states of a run, with callbacks."""
         of_start = None if task is None else task.begin("start")
@@ -266,7 +266,7 @@ def check_callbacks(callbacks: Any) -> Sequence[Callback]:
 
 
 def _printed(
-    run: Run, index: int, has_details: bool, interval: int, times: float, initial: State | None
+    run: EMRun, index: int, has_details: bool, interval: int, times: float, initial: State | None
 ) -> Iterator[State]:
     """Pass the states of a run on, and print how far it has come as it is made, with `times` the objective."""
     print(f"Initialization {index}")

@@ -17,7 +17,7 @@ from gaussmix._src.em.curvature.coordinates import MIN_BACKGROUND_WEIGHT
 from gaussmix._src.em.curvature.jacobian import NotSmooth
 from gaussmix._src.em.curvature.natural import Kind, NaturalScale, Stacked
 from gaussmix._src.em.objective.trace import Frozen
-from gaussmix._src.em.priors.posterior import Posterior
+from gaussmix._src.em.priors.posterior import PosteriorObjective
 from gaussmix._src.errors import ParameterTypeError, counted, listed, name_components, warn
 from gaussmix._src.fit.after.inference import MAX_RIDGE, OBJECTIVE_ROUNDING, Ascent, Maximum
 from gaussmix._src.fit.fitted import Fitted
@@ -387,7 +387,9 @@ def compute_inference(fitted: Fitted, problem: Problem, kind: str, *, are_counts
     shift_note = _SHIFTED.format(furthest) if furthest > MIN_NOTED_DISTANCE else None
     if furthest > MIN_WARNED_DISTANCE and others is None:
         warn(shift_note)
-    of_prior = _OF_PRIOR if isinstance(problem.objective, Posterior) and problem.objective.prior is not None else None
+    of_prior = (
+        _OF_PRIOR if isinstance(problem.objective, PosteriorObjective) and problem.objective.prior is not None else None
+    )
     lost = np.isnan(np.diagonal(covariance)) & ~peak.has_no_error(problem.objective)
     rounded = None
     if lost.any() and not peak.flat.shape[1]:

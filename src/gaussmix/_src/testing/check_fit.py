@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from gaussmix._src.covariances import LowRank
-from gaussmix._src.em.objective.stopping import Stopping
+from gaussmix._src.em.objective.stopping import StoppingRule
 from gaussmix._src.em.objective.trace import State, final
 from gaussmix._src.em.step.loop import run_em
 from gaussmix._src.engines.base import Engine
@@ -25,7 +25,7 @@ def fit(
     problem: Problem, family: Family, engine: Engine[Any], n_steps: int = N_STEPS, start: Model | None = None
 ) -> State:
     """So many steps of EM from the problem's labels, or from a mixture, without a ridge."""
-    stopping = Stopping(0.0, n_steps)
+    stopping = StoppingRule(0.0, n_steps)
     start = problem.start(family) if start is None else start
     return final(run_em(problem.source, engine, start, problem.objective, stopping))
 

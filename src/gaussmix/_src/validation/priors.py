@@ -12,7 +12,7 @@ from gaussmix._src.checks import check_finite, check_positive
 from gaussmix._src.em.bayes.approximation import GaussWishart
 from gaussmix._src.em.bayes.variational import Bayesian
 from gaussmix._src.em.initialisation.sample import RIDGE_FRACTION
-from gaussmix._src.em.priors.concentration import Concentration, DirichletWeights, StickWeights
+from gaussmix._src.em.priors.concentration import Concentration, DirichletWeights, StickBreakingWeights
 from gaussmix._src.em.priors.terms import OverallMoments
 from gaussmix._src.errors import SingularCovariance, column_named
 from gaussmix._src.families.base import Family, has_conjugate_prior
@@ -47,7 +47,7 @@ def check_prior(estimator: Any, family: Family, n_components: int, n_features: i
     kind = check_name("weight_concentration_prior_type", estimator.weight_concentration_prior_type, TYPES)
     concentration: Concentration = DirichletWeights(alpha, n_components)
     if kind == TYPES[0]:
-        concentration = StickWeights(alpha)
+        concentration = StickBreakingWeights(alpha)
     precision = _positive("mean_precision_prior", estimator.mean_precision_prior, 1.0)
     dof = _positive("degrees_of_freedom_prior", estimator.degrees_of_freedom_prior, float(n_features), MAX_PRIOR)
     limit = n_features - 1 if family.kind.second is Second.FULL else 0

@@ -13,8 +13,8 @@ import numpy as np
 
 from gaussmix._src.covariances import Covariances
 from gaussmix._src.em.bayes.student_mixture import StudentMixture
-from gaussmix._src.em.priors.concentration import Concentration, DirichletWeights, StickWeights
-from gaussmix._src.em.priors.posterior import Conjugate
+from gaussmix._src.em.priors.concentration import Concentration, DirichletWeights, StickBreakingWeights
+from gaussmix._src.em.priors.posterior import ConjugatePrior
 from gaussmix._src.engines.calls import PackedPrior
 from gaussmix._src.families.base import Family
 from gaussmix._src.interfaces.moment_spec import Second
@@ -62,14 +62,14 @@ class GaussWishart:
         """S / ν, as the covariance of a component; raises `SingularCovariance` when it is factored."""
         return self.family.kind.from_array(self.scale[None] / self.dof, 1, self.n_features, False)
 
-    def conjugate(self, unit: float = 1.0) -> Conjugate:
+    def conjugate(self, unit: float = 1.0) -> ConjugatePrior:
         """The prior as what it adds to sums of rows whose weights were divided by `unit`."""
         scale = self.n_features * self.scale if self.form is Second.TRACE else self.scale
         each, once = (0.0, self.dof) if self.family.is_shared else (self.dof, 0.0)
-        return Conjugate(self.mean, self.precision / unit, scale / unit, each / unit, once / unit)
+        return ConjugatePrior(self.mean, self.precision / unit, scale / unit, each / unit, once / unit)
 
     @cached_property
-    def as_sums(self) -> Conjugate:
+    def as_sums(self) -> ConjugatePrior:
         """The prior as what it adds to sums of rows."""
         return self.conjugate()
 
@@ -80,7 +80,7 @@ class GaussWishart:
         roots = self.as_sums.roots(self.n_features) if self.form is Second.FULL else None
         scale = np.ascontiguousarray(self.scale).ravel()
         of_prior = self.mean, self.precision, self.dof, scale, roots, self.log_normaliser
-        has_sticks = isinstance(concentration, StickWeights)
+        has_sticks = isinstance(concentration, StickBreakingWeights)
         return PackedPrior(has_sticks, concentration.alpha, limit, *of_prior, row_weight, unit)
 
     @property

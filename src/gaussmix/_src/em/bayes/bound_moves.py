@@ -19,7 +19,7 @@ from gaussmix._src.em.bayes.births import Births
 from gaussmix._src.em.bayes.merges import deletions, merged, merges, survey
 from gaussmix._src.em.bayes.variational import Variational
 from gaussmix._src.em.initialisation.sample import Distinct
-from gaussmix._src.em.objective.stopping import Stopping
+from gaussmix._src.em.objective.stopping import StoppingRule
 from gaussmix._src.em.step.fast_path import FastPath
 from gaussmix._src.em.step.loop import em_step
 from gaussmix._src.engines.base import Engine
@@ -98,7 +98,10 @@ class BoundMoves:
     @cached_property
     def _fast(self) -> FastPath:
         """Steps that the engine makes by itself."""
-        packed_prior, stopping = self.objective.packed_prior, Stopping(MIN_GAIN_OF_STEP, core.STEPS_AFTER_BIRTHS - 1)
+        packed_prior, stopping = (
+            self.objective.packed_prior,
+            StoppingRule(MIN_GAIN_OF_STEP, core.STEPS_AFTER_BIRTHS - 1),
+        )
         return FastPath(self.source, self.engine, packed_prior.family, self.max_components, self.objective, stopping)
 
     @property
@@ -254,7 +257,7 @@ class BoundMoves:
         entropy, left = rows.sum_of(of_leaf)
         return self.objective.unit * entropy, self.objective.unit * left
 
-    def improve_column(self, model: Model, sample: Distinct, stopping: Stopping) -> tuple[Model, float] | None:
+    def improve_column(self, model: Model, sample: Distinct, stopping: StoppingRule) -> tuple[Model, float] | None:
         """Moves and EM on few rows of one feature, in one call of the core: the model, and its bound, nats.
 
         It ends early at the deadline. None if components share a variance.
@@ -262,7 +265,7 @@ class BoundMoves:
         target, family = native_target(), self.objective.packed_prior.family
         if family.algebra is None or family.is_shared:
             return None
-        ridge, packed_prior = self.objective.plain_terms(model.n_components)
+        ridge, packed_prior = self.objective.pack_for_core(model.n_components)
         covariances = np.ascontiguousarray(model.covariances.array).ravel()
         how = stopping.tolerance, min(stopping.max_steps, MAX_STEPS_OF_CALL), stopping.seconds_left
         bound, weights, means, covariances = target.improve_column(

@@ -25,7 +25,7 @@ from gaussmix._src.numerics.elementary import log
 
 
 def merges(q: Approximation) -> tuple[NDArray[np.intp], Array, Array]:
-    """Pairs whose merge may raise the bound, by how much at most, nats, and S of each as `Conjugate` has it.
+    """Pairs whose merge may raise the bound, by how much at most, nats, and S of each as `ConjugatePrior` has it.
 
     Right after an M-step, the bound is a sum of log normalisers, and of −Σ r log r. That of both together is larger, so
     this is a bound on the gain.

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from gaussmix._src.em.bayes.approximation import Approximation, GaussWishart
-from gaussmix._src.em.priors.posterior import Posterior
-from gaussmix._src.em.priors.terms import OverallMoments, Terms
+from gaussmix._src.em.priors.posterior import PosteriorObjective
+from gaussmix._src.em.priors.terms import ObjectiveTerms, OverallMoments
 from gaussmix._src.engines.calls import PackedPrior
 from gaussmix._src.families.base import Family
 from gaussmix._src.interfaces.parameters import Parameters
@@ -22,7 +22,7 @@ from gaussmix._src.numerics.arrays import Array
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Variational(Posterior):
+class Variational(PosteriorObjective):
     """The bound, of models whose weights are fractions of the rows, N_k / n, and whose covariances are S_k / ν_k.
 
     Such a model and n are the whole posterior. A model may have fewer components than the prior: the others have no
@@ -64,7 +64,7 @@ class Variational(Posterior):
         """−KL(q ‖ p), which the bound has besides the sum over rows."""
         return -self.approximation(model).divergence / self.unit
 
-    def plain_terms(self, n_components: int) -> tuple[Array, PackedPrior]:
+    def pack_for_core(self, n_components: int) -> tuple[Array, PackedPrior]:
         return self.ridge, self.packed_prior.as_values(self.row_weight, self.unit)
 
     @property
@@ -77,7 +77,7 @@ PriorFrom = Callable[[OverallMoments], tuple[GaussWishart, Array | None]]
 
 
 @dataclass(frozen=True, eq=False)
-class Bayesian(Terms):
+class Bayesian(ObjectiveTerms):
     """The prior of a Bayesian fit.
 
     Parameters

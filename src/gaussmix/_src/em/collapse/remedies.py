@@ -27,7 +27,7 @@ class Remedy(Enum):
     ERROR = "error"
 
 
-def run_with(
+def run_with_remedy(
     remedy: Remedy, run: Callable[..., Iterator[State]], objective: Objective, initial: State
 ) -> Iterator[State]:
     """Run EM from a state, and apply a remedy to each component that degenerates; traces say which did, and when.
@@ -60,7 +60,7 @@ def _apply_remedy(
     remedy: Remedy, state: State, collapsed: Sequence[int], before: Sequence[Event]
 ) -> tuple[State | None, tuple[Event, ...]]:
     """The state to continue from (None if the components stay frozen), and the events to record."""
-    made = [_event(state, k, remedy.value) for k in collapsed]
+    made = [_make_event(state, k, remedy.value) for k in collapsed]
     moving = [k for k in range(state.model.n_components) if k not in collapsed]
     n_repairs = sum(event.remedy == Remedy.REPAIR.value for event in before)
     is_too_often = remedy is Remedy.REPAIR and n_repairs + len(collapsed) > MAX_REPAIRS
@@ -84,13 +84,13 @@ def keep_components(model: Model, components: Sequence[int]) -> Model:
     return replace(some, weights=some.weights * (model.weights.sum() / some.weights.sum()))
 
 
-def _event(state: State, component: int, remedy: str) -> Event:
+def _make_event(state: State, component: int, remedy: str) -> Event:
     why = state.trace.frozen[component]
-    feature = None if why is Frozen.LOST else _flattest(state.model, component)
+    feature = None if why is Frozen.LOST else _flattest_feature(state.model, component)
     return Event(component, feature, state.trace.n_steps, why, remedy)
 
 
-def _flattest(model: Model, component: int) -> int:
+def _flattest_feature(model: Model, component: int) -> int:
     """The feature with the least conditional variance of a component, relative to the variance of the mixture."""
     left = 1 / model.whitening.precision_diagonals()
     left = np.broadcast_to(left, model.means.shape)[component]

@@ -14,7 +14,7 @@ from gaussmix._src.em.curvature.information import Information, used_rows
 from gaussmix._src.em.curvature.jacobian import NotSmooth
 from gaussmix._src.em.objective.objective import Objective
 from gaussmix._src.em.objective.trace import Trace
-from gaussmix._src.em.trimming.trimming import Trimmed
+from gaussmix._src.em.trimming.trimming import TrimmedSource
 from gaussmix._src.engines.base import Engine
 from gaussmix._src.errors import SingularCovariance
 from gaussmix._src.interfaces.block import Block
@@ -71,7 +71,7 @@ def _checked(
         return None
     compared = partial(_compared, engine=engine, sides=(model.parameters, end.parameters))
     before, after, changed, total = used_rows(source, engine, model).sum_of(compared)
-    if isinstance(source, Trimmed):
+    if isinstance(source, TrimmedSource):
         after = used_rows(source, engine, end).sum_of(compared)[1]
     risen = after - before + objective.log_prior(end) - objective.log_prior(model)
     risen = risen / total - (objective.cost(end) - objective.cost(model))

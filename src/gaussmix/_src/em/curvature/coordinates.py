@@ -16,7 +16,7 @@ from gaussmix._src.covariances.dense import composed, squared
 from gaussmix._src.em.curvature.jacobian import Bounds, Loadings, NotSmooth, complement, of_covariances, of_loadings
 from gaussmix._src.em.objective.objective import Objective
 from gaussmix._src.em.objective.trace import Frozen, Trace
-from gaussmix._src.em.priors.posterior import Posterior, WeightUpdate
+from gaussmix._src.em.priors.posterior import PosteriorObjective, WeightUpdate
 from gaussmix._src.families.base import Family
 from gaussmix._src.interfaces.algebra import FactorAlgebra
 from gaussmix._src.interfaces.moment_spec import Second
@@ -80,8 +80,8 @@ class Coordinates:
         why = unsupported_reason(model.family, model.n_components, model.n_features)
         if why:
             raise NotSmooth(why)
-        weights = objective.weighting if isinstance(objective, Posterior) else WeightUpdate()
-        fixed_means = set(objective.fixed_means) if isinstance(objective, Posterior) else set()
+        weights = objective.weight_update if isinstance(objective, PosteriorObjective) else WeightUpdate()
+        fixed_means = set(objective.fixed_means) if isinstance(objective, PosteriorObjective) else set()
         lost = {k for k, why in trace.frozen.items() if why is Frozen.LOST}
         of_weights, groups = _of_weights(model, weights, lost)
         K, d, is_shared = model.n_components, model.n_features, model.covariances.is_shared
@@ -237,7 +237,7 @@ def are_same(one: Bounds | None, other: Bounds | None) -> bool:
     return all(np.array_equal(mine, theirs) for mine, theirs in zip(one, other, strict=True))
 
 
-def _of_weights(model: Model, weighting: WeightUpdate, lost: Collection[int]) -> tuple[Array, tuple[Group, ...]]:
+def _of_weights(model: Model, weight_update: WeightUpdate, lost: Collection[int]) -> tuple[Array, tuple[Group, ...]]:
     """The Jacobian of the log weights, and groups of weights with a sum of their own."""
     K, noise = model.n_components, model.noise
     columns, groups, mean_weights = list[Array](), list[Group](), model.without_noise.weights
@@ -246,8 +246,10 @@ def _of_weights(model: Model, weighting: WeightUpdate, lost: Collection[int]) ->
         change[K] += 1.0
         groups.append(Group(np.arange(K + 1), slice(0, 1), False))
         columns.append(change[:, None] / math.sqrt(noise.weight * (1 - noise.weight)))
-    is_open = np.array([k not in lost and k not in weighting.fixed and not weighting.is_equal for k in range(K)])
-    members = np.flatnonzero(is_open & (mean_weights > WEIGHT_BOUND_FACTOR * weighting.least))
+    is_open = np.array(
+        [k not in lost and k not in weight_update.fixed and not weight_update.is_equal for k in range(K)]
+    )
+    members = np.flatnonzero(is_open & (mean_weights > WEIGHT_BOUND_FACTOR * weight_update.least))
     if len(members) > 1:
         own = mean_weights[members] / mean_weights[members].sum()
         changes = np.zeros((K + (noise is not None), len(members) - 1))

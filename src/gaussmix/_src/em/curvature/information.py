@@ -13,8 +13,8 @@ from gaussmix._src.em.curvature.jacobian import first_order
 from gaussmix._src.em.curvature.scores import Differences, Scores, expected, joined, slopes
 from gaussmix._src.em.objective.objective import Objective
 from gaussmix._src.em.objective.trace import Trace
-from gaussmix._src.em.priors.posterior import Posterior
-from gaussmix._src.em.trimming.trimming import Trimmed
+from gaussmix._src.em.priors.posterior import PosteriorObjective
+from gaussmix._src.em.trimming.trimming import TrimmedSource
 from gaussmix._src.engines.base import Engine
 from gaussmix._src.interfaces.leaves import Sums
 from gaussmix._src.interfaces.moment_spec import Second
@@ -136,7 +136,7 @@ class Information:
 
 def used_rows(source: Source, engine: Engine[Any], model: Model) -> Source:
     """The rows that a step from a model uses: all, unless they are trimmed."""
-    return source.without(engine, model.parameters) if isinstance(source, Trimmed) else source
+    return source.without(engine, model.parameters) if isinstance(source, TrimmedSource) else source
 
 
 def is_one_pass(model: Model, source: Source) -> bool:
@@ -199,7 +199,7 @@ def _complete(at: Coordinates, objective: Objective, own: Array, row_weight: flo
             of_ridge[last] += _of_noise(at, k, of_noise)
     matrix = _within(collect, at.jacobian) + of_turns
     slope = gradient @ at.jacobian + of_ridge
-    concentration = objective.weighting.concentration if isinstance(objective, Posterior) else 0.0
+    concentration = objective.weight_update.concentration if isinstance(objective, PosteriorObjective) else 0.0
     weights = model.all_weights
     for group in at.groups:
         mine, columns = group.members, group.columns
@@ -258,7 +258,7 @@ def _scatters(at: Coordinates, objective: Objective, own: Array) -> list[_Scatte
     """The scatters of all components."""
     model, result = at.model, list[_Scatter]()
     d, second = model.n_features, at.second
-    prior = objective.prior if isinstance(objective, Posterior) else None
+    prior = objective.prior if isinstance(objective, PosteriorObjective) else None
     ridge = np.diag(np.sqrt(objective.ridge)) if at.loadings is None else np.zeros((d, d))
     for k, sums in enumerate(own):
         mass, first, of_rows = float(sums[0]), sums[1 : 1 + d], sums[1 + d :]

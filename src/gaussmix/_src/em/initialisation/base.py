@@ -50,10 +50,10 @@ class Partition:
         fraction, centres = (
             getattr(self.responsibilities, "scaled", self.responsibilities),
             self.centres,
-        )  # `WithOutliers` has a partition inside
+        )  # `OutlierResponsibilities` has a partition inside
         parameters = self.parameters
         if centres is not None and (centres != centres[0]).any():
-            parameters = centre_parameters(centres, mean_distance(centres))
+            parameters = sphere_parameters(centres, typical_centre_distance(centres))
         return replace(self, parameters=parameters, responsibilities=fraction)
 
     @property
@@ -83,7 +83,7 @@ STARTS = {
     "k-means++": "kmeans.kmeans_plus_plus",
     "kmeans": "kmeans.kmeans",
     "search": "kmeans.search",
-    "random_from_data": "random.random_rows",
+    "random_from_data": "random.random_centres",
     "random": "random.random_responsibilities",
 }
 StartName = Literal["auto", "hierarchical", "k-means++", "kmeans", "search", "random_from_data", "random"]
@@ -92,10 +92,10 @@ Initialisation = (
     StartName | list[Any] | tuple[Any, ...] | NDArray[Any] | Callable[[NDArray[Any], int, np.random.Generator], Any]
 )
 AUTO: Final = "auto"  # the name for "search" where that pays, and for the usual start elsewhere: fit/plan.py
-DETERMINISTIC = frozenset({"hierarchical"})  # starts that draw nothing, so that one run is enough
+DETERMINISTIC_STARTS = frozenset({"hierarchical"})  # starts that draw nothing, so that one run is enough
 
 
-def start_named(name: str) -> Start:
+def load_start(name: str) -> Start:
     """The start of this name, whose module is imported at its first use."""
     module, _, function = STARTS[name].partition(".")
     start: Start = getattr(import_module(f"gaussmix._src.em.initialisation.{module}"), function)
@@ -104,15 +104,15 @@ def start_named(name: str) -> Start:
 
 def repeated(names: Iterable[str], n_times: int) -> list[str]:
     """Repeat each name `n_times`; the name of a start that draws nothing stands once."""
-    return [name for name in names for _ in range(1 if name in DETERMINISTIC else n_times)]
+    return [name for name in names for _ in range(1 if name in DETERMINISTIC_STARTS else n_times)]
 
 
 def nearest_centre(centres: Array) -> Partition:
     """The partition that gives each row to its nearest centre (n_components, n_features)."""
-    return Partition(centre_parameters(centres), Rule.HARD)
+    return Partition(sphere_parameters(centres), Rule.HARD)
 
 
-def mean_distance(centres: Array) -> float:
+def typical_centre_distance(centres: Array) -> float:
     """Typical distance of centres (n_components, n_features) from their middle, along a feature; 1 if they coincide.
 
     Medians keep a centre on an outlier from making spheres so wide that the distances of the others vanish compared
@@ -122,7 +122,7 @@ def mean_distance(centres: Array) -> float:
     return float(np.median(squares) or squares.max()) ** 0.5 or 1.0
 
 
-def centre_parameters(centres: Array, width: float = 1.0) -> Parameters:
+def sphere_parameters(centres: Array, width: float = 1.0) -> Parameters:
     """Spheres about the centres: log p(x, k) = −½ ‖x − c_k‖² / width² of a complete row, without a constant."""
     whitening = SphericalWhitening(np.full(1, 1.0 / width), np.zeros(1))
     return Parameters(np.zeros(len(centres)), centres, whitening)

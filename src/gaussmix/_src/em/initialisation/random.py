@@ -19,7 +19,7 @@ from gaussmix._src.numerics.hashing import mix, uniform
 
 
 @separate_outliers
-def random_rows(sample: Distinct, engine: Engine[Any], n_components: int, rng: np.random.Generator) -> Partition:
+def random_centres(sample: Distinct, engine: Engine[Any], n_components: int, rng: np.random.Generator) -> Partition:
     """Give each row to the nearest of K distinct rows, drawn without replacement with probability ∝ weight.
 
     Efraimidis & Spirakis (2006): the K rows with the largest log(u) / weight, u uniform.
@@ -34,11 +34,11 @@ def random_responsibilities(
     sample: Distinct, engine: Engine[Any], n_components: int, rng: np.random.Generator
 ) -> Partition:
     """Uniform random responsibilities, normalised; the same for equal rows, wherever they stand."""
-    return Partition(responsibilities=HashedRows(n_components, int(rng.integers(2**63)), sample.rank))
+    return Partition(responsibilities=HashedResponsibilities(n_components, int(rng.integers(2**63)), sample.rank))
 
 
 @dataclass(frozen=True)
-class HashedRows:
+class HashedResponsibilities:
     """Responsibilities as a hash of the key and of the row.
 
     The row is hashed by its rank among all, which does not depend on units and origin of the data; without ranks by its

@@ -15,17 +15,19 @@ from gaussmix._src.numerics.threads import cached_property
 from gaussmix._src.sources.base import Source
 
 MIN_RELATIVE_WEIGHT = 1e-9  # of the mean weight: rows with less are not part of any sum
-NO_THINNING_FACTOR = 1.3  # times the wanted rows: so few are all taken
+NO_SUBSAMPLING_FACTOR = 1.3  # times the wanted rows: so few are all taken
 
-MIN_ROWS_OF_PARTS = 2_000  # rows: with fewer, a search takes all of them, and begins from two starts
-KMEANS_ROWS = 200  # rows for each component: k-means before a further search draws about so many
-MIN_KMEANS_ROWS = 20  # different ones among them, or k-means reads all rows: a few heavy ones took the draws
+MIN_ROWS_TO_SUBSAMPLE = 2_000  # rows: with fewer, a search takes all of them, and begins from two starts
+KMEANS_ROWS_PER_COMPONENT = 200  # rows for each component: k-means before a further search draws about so many
+MIN_KMEANS_ROWS_PER_COMPONENT = (
+    20  # different ones among them, or k-means reads all rows: a few heavy ones took the draws
+)
 
 # The automatic ridge of a feature, as a fraction of a robust estimate of the variance of the feature.
 RIDGE_FRACTION = 1e-6
-TRIMMED_FRACTION = 0.01  # of the weight, dropped at each end, plus one row
-MAX_TRIMMED_FRACTION = 0.45  # so that some rows are left
-CONSTANT_SPREADS = 2.0**-40, 2.0**-10  # least and largest spread of a constant column, relative to its value
+RIDGE_TRIMMED_FRACTION = 0.01  # of the weight, dropped at each end, plus one row
+MAX_RIDGE_TRIMMED_FRACTION = 0.45  # so that some rows are left
+CONSTANT_COLUMN_DEVIATIONS = 2.0**-40, 2.0**-10  # least and largest spread of a constant column, relative to its value
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,7 +63,7 @@ class Distinct:
         return np.where(missing, means, self.rows)
 
     @property
-    def without_negligible(self) -> Distinct:
+    def without_negligible_rows(self) -> Distinct:
         """The rows that have a part in sums: others together have less than `MIN_RELATIVE_WEIGHT` of the weight."""
         has_part = self.weight >= MIN_RELATIVE_WEIGHT * self.weight.mean()
         return self if has_part.all() else Distinct(self.rows[has_part], self.weight[has_part])
@@ -78,25 +80,27 @@ class Distinct:
         The extreme rows have the smallest or largest value of a feature; with them no outlier is lost. If they are not
         drawn, they get the weight that draws give them on average.
         """
-        if len(self.weight) <= NO_THINNING_FACTOR * wanted:
+        if len(self.weight) <= NO_SUBSAMPLING_FACTOR * wanted:
             return self
         weight = np.bincount(self.draw(np.sort(rng.random(wanted))), minlength=len(self.weight)).astype(np.float64)
-        ends = self._ends
+        ends = self._extreme_rows
         weight[ends] = np.maximum(weight[ends], wanted * self.weight[ends] / self.weight.sum())
         indices = weight.nonzero()[0]
         return Distinct(self.rows[indices], weight[indices])
 
     @cached_property
-    def _ends(self) -> NDArray[np.intp]:
+    def _extreme_rows(self) -> NDArray[np.intp]:
         return extreme_rows(self.rows)
 
-    def for_search(self, n_components: int, rng: np.random.Generator) -> Distinct:
+    def subsample_for_kmeans(self, n_components: int, rng: np.random.Generator) -> Distinct:
         """Draw the rows that k-means before a further search reads.
 
-        These are all rows if they are fewer than `MIN_ROWS_OF_PARTS`, or if a few heavy ones take most of the draws.
+        These are all rows if they are fewer than `MIN_ROWS_TO_SUBSAMPLE`, or if a few heavy ones take most of the draws.
         """
-        sample = self if len(self.rows) < MIN_ROWS_OF_PARTS else self.part(KMEANS_ROWS * n_components, rng)
-        return sample if len(sample.rows) >= MIN_KMEANS_ROWS * n_components else self
+        sample = (
+            self if len(self.rows) < MIN_ROWS_TO_SUBSAMPLE else self.part(KMEANS_ROWS_PER_COMPONENT * n_components, rng)
+        )
+        return sample if len(sample.rows) >= MIN_KMEANS_ROWS_PER_COMPONENT * n_components else self
 
     @cached_property
     def middle(self) -> tuple[Array, Array]:
@@ -163,19 +167,23 @@ def automatic_ridge(sample: Distinct, trim: float = 0.0) -> Array:
     the others, but at least (2⁻⁴⁰ x)² and at most (2⁻¹⁰ x)² of its value x. The digits that a float32 or a text lacks
     then cost next to nothing. A column of zeros takes the median. If all columns are constant, 1 replaces the median.
     """
-    variances = robust_variances(sample.rows, sample.weight, min(max(TRIMMED_FRACTION, trim), MAX_TRIMMED_FRACTION))
+    variances = robust_variances(
+        sample.rows, sample.weight, min(max(RIDGE_TRIMMED_FRACTION, trim), MAX_RIDGE_TRIMMED_FRACTION)
+    )
     if not (variances > 0).all():
         variances = np.where(variances > 0, variances, robust_variances(sample.rows, sample.weight))
     constant = ~(variances > 0)
     if constant.any():
-        variances[constant] = _of_constants(np.fmax.reduce(np.abs(sample.rows), axis=0)[constant], variances[~constant])
+        variances[constant] = _constant_column_variances(
+            np.fmax.reduce(np.abs(sample.rows), axis=0)[constant], variances[~constant]
+        )
     return RIDGE_FRACTION * variances
 
 
-def _of_constants(size: Array, others: Array) -> Array:
+def _constant_column_variances(size: Array, others: Array) -> Array:
     """Variances for constant columns of these absolute values, given the variances of the other columns."""
     typical = np.median(others) if others.size else 1.0
-    least, largest = ((fraction * size) ** 2 for fraction in CONSTANT_SPREADS)
+    least, largest = ((fraction * size) ** 2 for fraction in CONSTANT_COLUMN_DEVIATIONS)
     # The square of x may vanish.
     return np.where(RIDGE_FRACTION * largest > 0, np.clip(typical, least, largest), typical)
 

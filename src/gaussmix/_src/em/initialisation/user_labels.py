@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.numerics.elementary import log
 
-UNKNOWN = -1  # the label of a row whose component is not known
+UNKNOWN_LABEL = -1  # the label of a row whose component is not known
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,18 +36,18 @@ class UserLabels:
         """Whether the label of every row is unknown."""
         if self.indices is None:
             return self.groups is not None and not self.groups
-        return not (self.indices != UNKNOWN).any()
+        return not (self.indices != UNKNOWN_LABEL).any()
 
     def least(self) -> int:
         """Least number of components that the labels need."""
         return 1 if self.groups is None else 1 + max((max(group) for group in self.groups), default=0)
 
-    def check_size(self, n_components: int, has_noise: bool) -> None:
+    def check_n_components(self, n_components: int, has_noise: bool) -> None:
         """Raise ValueError if the labels do not suit this number of components."""
         if self.groups is not None and self.least() > n_components:
             raise ValueError(
                 f"labels name component {self.least() - 1}; with n_components={n_components} they must lie in 0 … "
-                f"{n_components - 1}, or be {UNKNOWN} where they are unknown."
+                f"{n_components - 1}, or be {UNKNOWN_LABEL} where they are unknown."
             )
         widths = [n_components, n_components + 1] if has_noise else [n_components]
         if self.table is not None and self.table.shape[1] not in widths:

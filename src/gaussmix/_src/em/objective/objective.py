@@ -86,6 +86,6 @@ class Objective:
             return 0.0
         return 0.5 * float((model.weights[:, None] * model.covariances.ridge_precisions() * self.ridge).sum())
 
-    def plain_terms(self, n_components: int) -> tuple[Array, PackedPrior | None] | None:
+    def pack_for_core(self, n_components: int) -> tuple[Array, PackedPrior | None] | None:
         """The ridge and the prior, if there is one; None if the core does not support all terms of the objective."""
         return (self.ridge, None) if type(self) is Objective else None

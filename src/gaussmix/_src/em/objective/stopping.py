@@ -11,13 +11,13 @@ from typing import NamedTuple, Self
 
 from gaussmix._src.errors import Outcome
 
-ROUNDING_OF_GAIN = 1e-14  # relative to the objective: smaller gains are rounding
+MIN_RELATIVE_GAIN = 1e-14  # relative to the objective: smaller gains are rounding
 FIRST_TOLERANCE, MIN_TOLERANCE = 1e-5, 1e-10  # the first and the last tolerance of runs that end at a maximum
 MAX_REMAINING_GAIN = 1e-4  # nats per unit of row weight that such a run may leave to gain
 
 
 @dataclass(frozen=True)
-class Stopping:
+class StoppingRule:
     """End when a step changes the objective by less than a tolerance, after `max_steps`, or at a deadline.
 
     Parameters
@@ -48,7 +48,7 @@ class Stopping:
         """Whether a run goes on until little is left to gain."""
         return self.max_remaining_gain < math.inf
 
-    def remaining_rule(self, objective: Sequence[float]) -> Self | None:
+    def with_unmet_tolerance(self, objective: Sequence[float]) -> Self | None:
         """The rule with the tolerance that no step of a run has met yet, by the values of its objective.
 
         None if that would be below `MIN_TOLERANCE`. The values alone decide, so a run from a checkpoint goes on alike.
@@ -120,7 +120,7 @@ def forecast_convergence(objective: Sequence[float]) -> ConvergenceForecast:
     if len(objective) < 3:
         return ConvergenceForecast(math.nan, math.nan)
     gains = [after - before for before, after in pairwise(objective[-4:])]
-    rounding = ROUNDING_OF_GAIN * max(1.0, abs(objective[-1]))
+    rounding = MIN_RELATIVE_GAIN * max(1.0, abs(objective[-1]))
     if gains[-1] <= rounding:
         return ConvergenceForecast(0.0, math.nan)
     rate = max(after / before if before > rounding else math.inf for before, after in pairwise(gains))

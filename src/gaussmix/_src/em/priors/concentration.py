@@ -45,7 +45,7 @@ class DirichletWeights:
 
 
 @dataclass(frozen=True)
-class StickWeights:
+class StickBreakingWeights:
     """The sticks of a Dirichlet process, π_k = v_k Π_{j<k} (1 − v_j) with v_k ~ Beta(1, α).
 
     Blei & Jordan (2006), Bayesian Analysis 1. The posterior has no last stick of length 1: components beyond the masses
@@ -70,17 +70,17 @@ class StickWeights:
 
     def expected(self, mass: Array) -> Array:
         here, after = self.posterior(mass)
-        return _broken(here / (here + after))
+        return _break_sticks(here / (here + after))
 
     def draw(self, mass: Array, rng: np.random.Generator) -> Array:
         here, after = self.posterior(mass)
-        return _broken(rng.beta(here, after))
+        return _break_sticks(rng.beta(here, after))
 
 
 # The prior of the weights. Its posterior depends on the masses N_k, (n_components,), in rows.
-Concentration = DirichletWeights | StickWeights
+Concentration = DirichletWeights | StickBreakingWeights
 
 
-def _broken(lengths: Array) -> Array:
+def _break_sticks(lengths: Array) -> Array:
     """v_k Π_{j<k} (1 − v_j)."""
     return lengths * np.append(1.0, np.cumprod(1.0 - lengths)[:-1])

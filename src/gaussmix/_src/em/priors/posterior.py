@@ -95,7 +95,7 @@ class WeightUpdate:
 
 
 @dataclass(frozen=True, eq=False)
-class Conjugate:
+class ConjugatePrior:
     """A normal–inverse Wishart prior, in the form of the sums of one structure.
 
     −½ Σ_k [a_k log|Σ_k| + tr(Λ Σ_k⁻¹) + κ (μ_k − μ_p)ᵀ Σ_k⁻¹ (μ_k − μ_p)] is its log density. Λ counts once if all
@@ -127,14 +127,14 @@ class Conjugate:
         part: Array = (self.shrinkage / (mass + self.shrinkage))[:, None]
         return means + part * (self.mean - means)
 
-    def added_to(self, scatter: Scatter, means: Array) -> Scatter:
+    def add_to_scatter(self, scatter: Scatter, means: Array) -> Scatter:
         """Add Λ, the squares of the prior of the means, and the degrees of freedom to a scatter about `means`."""
-        second = scatter.second + self._scale_for(scatter)
+        second = scatter.second + self._scale_in_moment_form(scatter)
         if self.shrinkage:
             second = second + scatter.spec.squares(np.sqrt(self.shrinkage) * (means - self.mean))
         return replace(scatter, degrees=scatter.degrees + self.degrees(scatter.n_components), second=second)
 
-    def _scale_for(self, scatter: Scatter) -> Array:
+    def _scale_in_moment_form(self, scatter: Scatter) -> Array:
         """Λ in the form of the second sums of a component."""
         spec = scatter.spec
         if spec.second is not Second.PROJECTED:
@@ -164,10 +164,10 @@ class Conjugate:
             return (self.scale * precisions).sum(axis=1)
         whitening = covariances.whitening
         assert isinstance(whitening, TriangularWhitening), "as covariances that are matrices have"
-        return whitening.total_squares(self._roots)
+        return whitening.total_squares(self._scale_roots)
 
     @cached_property
-    def _roots(self) -> Array:
+    def _scale_roots(self) -> Array:
         """Rows r with Λ = Σ r rᵀ."""
         values, axes = principal_axes(self.scale[None])
         return (axes[0] * np.sqrt(values[0].clip(min=0.0))).T
@@ -175,13 +175,13 @@ class Conjugate:
     def roots(self, n_features: int) -> Array:
         """Rows r with Λ = Σ r rᵀ, (n_features, n_features), for any form of Λ."""
         if self.scale.ndim == 2:
-            return self._roots
+            return self._scale_roots
         variances = self.scale if self.scale.ndim else self.scale / n_features
         return np.diag(np.sqrt(np.broadcast_to(variances, n_features)))
 
 
 @dataclass(frozen=True, eq=False)
-class Posterior(Objective):
+class PosteriorObjective(Objective):
     """The log-likelihood plus the log density of a prior, over the free parameters.
 
     A ridge is added as without a prior. EM is sure to raise this objective only with a ridge of 0.
@@ -189,15 +189,15 @@ class Posterior(Objective):
     Parameters
     ----------
     prior : of means and covariances; None if there is none.
-    weighting : allowed weights and their prior, as fractions of the rows that are not noise.
+    weight_update : allowed weights and their prior, as fractions of the rows that are not noise.
     means : values of the fixed means, (n_fixed, n_features), data units.
     fixed_means : the components with fixed means.
     covariances : covariances of all components, with the values of the fixed ones.
     fixed_covariances : the components with fixed covariances.
     """
 
-    prior: Conjugate | None = None
-    weighting: WeightUpdate = field(default_factory=WeightUpdate)
+    prior: ConjugatePrior | None = None
+    weight_update: WeightUpdate = field(default_factory=WeightUpdate)
     means: Array | None = None
     fixed_means: Sequence[int] = ()
     covariances: Covariances | None = None
@@ -205,16 +205,16 @@ class Posterior(Objective):
 
     def constrain(self, weights: Array, means: Array, scatter: Scatter) -> tuple[Array, Array, Scatter]:
         mass = scatter.degrees
-        result = self._put(means if self.prior is None else self.prior.means(means, mass))
+        result = self._insert_fixed_means(means if self.prior is None else self.prior.means(means, mass))
         if result is not means:
             shifted = np.sqrt(mass)[:, None] * (means - result)
             scatter = replace(scatter, second=scatter.second + scatter.spec.squares(shifted))
         if self.prior is not None:
-            scatter = self.prior.added_to(scatter, result)
-        weights = self.weighting.best(weights, float(mass.sum()))
+            scatter = self.prior.add_to_scatter(scatter, result)
+        weights = self.weight_update.best(weights, float(mass.sum()))
         return weights, result, super().constrain(weights, result, scatter)[2]
 
-    def _put(self, means: Array) -> Array:
+    def _insert_fixed_means(self, means: Array) -> Array:
         """Insert the fixed means."""
         if self.means is None:
             return means
@@ -231,23 +231,32 @@ class Posterior(Objective):
         return np.maximum(self.ridge, np.where(scale > 0, np.finfo(np.float64).tiny, 0.0))
 
     def log_prior(self, model: Model) -> float:
-        of_weights = self.weighting.log_prior(model.without_noise.weights)
+        of_weights = self.weight_update.log_prior(model.without_noise.weights)
         return of_weights if self.prior is None else of_weights + self.prior.log_density(model)
 
-    def plain_terms(self, n_components: int) -> tuple[Array, PackedPrior] | None:
+    def pack_for_core(self, n_components: int) -> tuple[Array, PackedPrior] | None:
         """None also for fixed parameters, bounds of weights, and a prior that differs among components."""
-        prior, weighting = self.prior, self.weighting
+        prior, weight_update = self.prior, self.weight_update
         is_fixed = self.fixed_means or self.fixed_covariances
-        if type(prior) is not Conjugate or is_fixed or not weighting.is_free or np.ndim(weighting.concentration):
+        if (
+            type(prior) is not ConjugatePrior
+            or is_fixed
+            or not weight_update.is_free
+            or np.ndim(weight_update.concentration)
+        ):
             return None  # the core supports no other prior
         scale = prior.scale if prior.scale.ndim else prior.scale / len(prior.mean)
         roots = prior.roots(len(prior.mean)) if scale.ndim == 2 else None
         of_prior = prior.mean, prior.shrinkage, prior.degrees(n_components), np.array(scale).ravel(), roots
-        return self.ridge, PackedPrior(False, float(weighting.concentration), 0, *of_prior, 0.0, 1.0, 1.0, True)
+        return self.ridge, PackedPrior(False, float(weight_update.concentration), 0, *of_prior, 0.0, 1.0, 1.0, True)
 
     def feasible(self, model: Model) -> Model:
         result = model.without_noise
-        weights, means, covariances = self.weighting.nearest(result.weights), self._put(model.means), model.covariances
+        weights, means, covariances = (
+            self.weight_update.nearest(result.weights),
+            self._insert_fixed_means(model.means),
+            model.covariances,
+        )
         if self.covariances is not None:
             indices = list(self.fixed_covariances)
             covariances = covariances.put(indices, self.covariances.take(indices))
@@ -260,8 +269,8 @@ class Posterior(Objective):
             rest = n_components - len(self.fixed_covariances)
             count = model.family.n_parameters
             n_covariances = count(n_components, n_features) - (count(rest, n_features) if rest else 0)
-        return self.weighting.n_fixed(int(n_components)) + n_means + n_covariances
+        return self.weight_update.n_fixed(int(n_components)) + n_means + n_covariances
 
     @property
-    def without_component_terms(self) -> Posterior:
-        return Posterior(self.ridge, self.prior, self.weighting.without_component_terms)
+    def without_component_terms(self) -> PosteriorObjective:
+        return PosteriorObjective(self.ridge, self.prior, self.weight_update.without_component_terms)

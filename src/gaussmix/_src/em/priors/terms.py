@@ -12,7 +12,7 @@ from gaussmix._src.covariances import Covariances
 from gaussmix._src.em.initialisation.base import Partition
 from gaussmix._src.em.initialisation.initial import InitialMoments
 from gaussmix._src.em.objective.objective import Objective
-from gaussmix._src.em.priors.posterior import Conjugate, Posterior, WeightUpdate
+from gaussmix._src.em.priors.posterior import ConjugatePrior, PosteriorObjective, WeightUpdate
 from gaussmix._src.engines.base import Engine
 from gaussmix._src.errors import name_components
 from gaussmix._src.families.base import Family
@@ -26,19 +26,19 @@ from gaussmix._src.sources.row_statistics import MAX_NARROW_FEATURES, Cells
 
 
 @dataclass(frozen=True, eq=False)
-class Terms:
+class ObjectiveTerms:
     """Priors and fixed parameters of a fit.
 
     Parameters
     ----------
     prior : of means and covariances; None if there is none.
-    weighting : restrictions and prior of the weights; the prior in rows.
+    weight_update : restrictions and prior of the weights; the prior in rows.
     fixed_means, fixed_covariances : components with fixed means, and with fixed covariances.
     means, covariances : values of all components; None if nothing is fixed.
     """
 
     prior: NormalInverseWishart | None = None
-    weighting: WeightUpdate = field(default_factory=WeightUpdate)
+    weight_update: WeightUpdate = field(default_factory=WeightUpdate)
     fixed_means: Sequence[int] = ()
     fixed_covariances: Sequence[int] = ()
     means: Array | None = None
@@ -46,7 +46,7 @@ class Terms:
 
     @cached_property
     def is_empty(self) -> bool:
-        has_weight_terms = not self.weighting.is_free or np.any(self.weighting.concentration)
+        has_weight_terms = not self.weight_update.is_free or np.any(self.weight_update.concentration)
         return not (self.prior is not None or self.fixed_means or self.fixed_covariances or has_weight_terms)
 
     @property
@@ -57,37 +57,41 @@ class Terms:
     @property
     def has_component_terms(self) -> bool:
         """Whether some term is for a single component."""
-        weighting = self.weighting
-        return bool(self.fixed_means or self.fixed_covariances or weighting.fixed or np.ndim(weighting.concentration))
+        weight_update = self.weight_update
+        return bool(
+            self.fixed_means or self.fixed_covariances or weight_update.fixed or np.ndim(weight_update.concentration)
+        )
 
-    def moments(self, source: Source, unit: float, engine: Engine[Any], *, is_matrix: bool) -> OverallMoments:
+    def moments(self, source: Source, weight_divisor: float, engine: Engine[Any], *, is_matrix: bool) -> OverallMoments:
         """The moments of all rows that the objective depends on; parameters as for `OverallMoments.from_source`."""
-        return OverallMoments.from_source(source, unit, engine, is_matrix=is_matrix)
+        return OverallMoments.from_source(source, weight_divisor, engine, is_matrix=is_matrix)
 
-    def with_values(self, weights: Array | None, means: Array | None, covariances: Covariances | None) -> Terms:
+    def with_initial_values(
+        self, weights: Array | None, means: Array | None, covariances: Covariances | None
+    ) -> ObjectiveTerms:
         """Add the values of fixed parameters; raise ValueError if they contradict other parameters."""
         return replace(
             self,
-            weighting=_with_weights(self.weighting, weights),
+            weight_update=_with_fixed_weights(self.weight_update, weights),
             means=means if self.fixed_means else None,
             covariances=covariances if self.fixed_covariances else None,
         )
 
     def objective(
-        self, ridge: Array, unit: float, n_components: int, family: Family, moments: OverallMoments | None
+        self, ridge: Array, weight_divisor: float, n_components: int, family: Family, moments: OverallMoments | None
     ) -> Objective:
-        """Make the objective of EM, for row weights divided by `unit`; a prior needs the moments of all rows."""
+        """Make the objective of EM, for row weights divided by `weight_divisor`; a prior needs the moments of all rows."""
         if self.is_empty:
             return Objective(ridge)
         prior = None
         if self.prior is not None:
             assert moments is not None, "a prior comes with moments"
-            prior = _conjugate(self.prior, family, n_components, moments, unit)
+            prior = _make_conjugate_prior(self.prior, family, n_components, moments, weight_divisor)
         indices = list(self.fixed_means)
-        return Posterior(
+        return PosteriorObjective(
             ridge,
             prior,
-            replace(self.weighting, concentration=np.asarray(self.weighting.concentration) / unit),
+            replace(self.weight_update, concentration=np.asarray(self.weight_update.concentration) / weight_divisor),
             None if self.means is None else self.means[indices],
             indices,
             self.covariances,
@@ -108,8 +112,10 @@ class OverallMoments:
     automatic_ridge: Callable[[], Array] | None = None
 
     @classmethod
-    def from_source(cls, source: Source, unit: float, engine: Engine[Any], *, is_matrix: bool) -> OverallMoments:
-        """Compute them, with Bessel's correction, for rows whose weights were divided by `unit`.
+    def from_source(
+        cls, source: Source, weight_divisor: float, engine: Engine[Any], *, is_matrix: bool
+    ) -> OverallMoments:
+        """Compute them, with Bessel's correction, for rows whose weights were divided by `weight_divisor`.
 
         A column with the same number in every row has a variance of exactly 0: the rest of the sums is rounding.
         """
@@ -120,30 +126,30 @@ class OverallMoments:
         if not source.is_incomplete and (is_matrix or source.n_features <= MAX_NARROW_FEATURES):
             spread = source.collect(Spread)
             covariance = spread.covariance if is_matrix else np.diagonal(spread.covariance)
-            weight = spread.weight * unit
-            return cls(spread.mean, is_varied * covariance * _correction(weight, source), weight)
+            weight = spread.weight * weight_divisor
+            return cls(spread.mean, is_varied * covariance * _bessel_correction(weight, source), weight)
         spec = MomentSpec(Second.FULL if is_matrix else Second.DIAGONAL)
-        sums, means = InitialMoments(source, engine, 1, Partition()).about_means(spec)
+        sums, means = InitialMoments(source, engine, 1, Partition()).sum_about_means(spec)
         about = sums.about(means)
         assert about.second is not None, "it was asked for"
-        weight = sums.row_weight * unit
+        weight = sums.row_weight * weight_divisor
         covariance = is_varied * about.second[0] / sums.row_weight
-        return cls(means[0], covariance * _correction(weight, source), weight)
+        return cls(means[0], covariance * _bessel_correction(weight, source), weight)
 
     @property
     def variances(self) -> Array:
         return np.diagonal(self.covariance) if self.covariance.ndim == 2 else self.covariance
 
 
-def _correction(total: float, source: Source) -> float:
+def _bessel_correction(total: float, source: Source) -> float:
     """Bessel's, n / (n − 1), for rows of this total weight."""
     n_rows = total if total >= 2 else source.profile.n_positive  # such small weights are fractions
     return n_rows / max(n_rows - 1.0, 1.0)
 
 
-def _conjugate(
-    prior: NormalInverseWishart, family: Family, n_components: int, moments: OverallMoments, unit: float
-) -> Conjugate:
+def _make_conjugate_prior(
+    prior: NormalInverseWishart, family: Family, n_components: int, moments: OverallMoments, weight_divisor: float
+) -> ConjugatePrior:
     """The prior in the form of the sums of a structure, with the defaults of Fraley & Raftery (2007).
 
     Raises
@@ -166,8 +172,13 @@ def _conjugate(
         scale = _default_scale(family, n_components, moments)
     elif not scale.ndim:
         scale = np.full(n_features, float(scale))
-    columns = (prior.shrinkage / unit, _in_form(scale, second) / unit, each / unit, once / unit)
-    return Conjugate(moments.mean if mean is None else mean, *columns)
+    columns = (
+        prior.shrinkage / weight_divisor,
+        _scale_in_structure_form(scale, second) / weight_divisor,
+        each / weight_divisor,
+        once / weight_divisor,
+    )
+    return ConjugatePrior(moments.mean if mean is None else mean, *columns)
 
 
 def _default_scale(family: Family, n_components: int, moments: OverallMoments) -> Array:
@@ -181,8 +192,8 @@ def _default_scale(family: Family, n_components: int, moments: OverallMoments) -
     return np.full(n_features, fraction * moments.variances.mean())
 
 
-def _in_form(scale: Array, second: Second) -> Array:
-    """A scale, (n_features,) or a matrix, in the form that `Conjugate` needs for a structure."""
+def _scale_in_structure_form(scale: Array, second: Second) -> Array:
+    """A scale, (n_features,) or a matrix, in the form that `ConjugatePrior` needs for a structure."""
     if second is Second.FULL:
         return scale if scale.ndim == 2 else np.diag(scale)
     diagonal = np.diagonal(scale) if scale.ndim == 2 else scale
@@ -190,27 +201,27 @@ def _in_form(scale: Array, second: Second) -> Array:
     return np.asarray(diagonal.mean()) if second is Second.TRACE else np.array(diagonal)
 
 
-def _with_weights(weighting: WeightUpdate, weights: Array | None) -> WeightUpdate:
+def _with_fixed_weights(weight_update: WeightUpdate, weights: Array | None) -> WeightUpdate:
     """Add the values of fixed weights; raise ValueError if the start's weights are not allowed."""
     if weights is None:
-        return weighting
-    lost = np.flatnonzero((weights == 0) & (np.broadcast_to(weighting.concentration, weights.shape) > 0))
+        return weight_update
+    lost = np.flatnonzero((weights == 0) & (np.broadcast_to(weight_update.concentration, weights.shape) > 0))
     if lost.size:
         which = name_components(lost.tolist())
         raise ValueError(f"weights_init is 0 for {which}, but the prior of the weights needs it above 0.")
-    if weighting.is_equal and not np.allclose(weights, 1 / len(weights), rtol=0, atol=1e-6):
+    if weight_update.is_equal and not np.allclose(weights, 1 / len(weights), rtol=0, atol=1e-6):
         raise ValueError("equal_weights=True needs equal weights_init. Remove one of the two.")
-    if not weighting.fixed:
-        return weighting
-    fixed = {component: float(weights[component]) for component in weighting.fixed}
-    low = [component for component, weight in fixed.items() if weight < weighting.least]
+    if not weight_update.fixed:
+        return weight_update
+    fixed = {component: float(weights[component]) for component in weight_update.fixed}
+    low = [component for component, weight in fixed.items() if weight < weight_update.least]
     if low:
-        raise ValueError(f"min_weight={weighting.least:g} is above the fixed weight of {name_components(low)}.")
+        raise ValueError(f"min_weight={weight_update.least:g} is above the fixed weight of {name_components(low)}.")
     n_others, rest = len(weights) - len(fixed), 1.0 - sum(fixed.values())
     if n_others and rest <= 0:
         raise ValueError("The weights in fixed_weights sum to 1 and leave nothing for the other components.")
-    if n_others and rest < n_others * weighting.least:
+    if n_others and rest < n_others * weight_update.least:
         raise ValueError(
-            f"fixed_weights leave {rest:.4g} for {n_others} components, less than min_weight={weighting.least:g} each."
+            f"fixed_weights leave {rest:.4g} for {n_others} components, less than min_weight={weight_update.least:g} each."
         )
-    return replace(weighting, fixed=fixed)
+    return replace(weight_update, fixed=fixed)

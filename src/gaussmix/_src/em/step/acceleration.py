@@ -16,7 +16,7 @@ import numpy as np
 
 from gaussmix._src.background import Background
 from gaussmix._src.em.objective.trace import State, Trace
-from gaussmix._src.em.step.fast_path import FastPath, step_cost
+from gaussmix._src.em.step.fast_path import FastPath, step_multiply_adds
 from gaussmix._src.em.step.maximise import collapsed
 from gaussmix._src.errors import Outcome
 from gaussmix._src.families.base import Family
@@ -28,19 +28,19 @@ from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.numerics.elementary import exponential, log
 
 # The first step after which a run is checked, and the number of steps between checks.
-MIN_STEPS, STEPS_BETWEEN = 20, 10
-MIN_STEPS_LEFT = 40  # a run that seems to need more steps than this is accelerated
-PROPOSAL_COST = 4 * 10**6  # multiply-adds of a step in the core that take as long as a proposal in NumPy
-MAX_PAIRS = 8  # past steps that L-BFGS uses
+MIN_STEPS, STEPS_BETWEEN_CHECKS = 20, 10
+MIN_REMAINING_STEPS = 40  # a run that seems to need more steps than this is accelerated
+PROPOSAL_MULTIPLY_ADDS = 4 * 10**6  # multiply-adds of a step in the core that take as long as a proposal in NumPy
+MAX_LBFGS_PAIRS = 8  # past steps that L-BFGS uses
 MAX_PATH_VALUES = 2**23  # limit on the size of these steps, 64 MB
-MIN_COSINE = 1e-10  # least cosine between a move and the change of the gradient that L-BFGS uses
-MAX_DOUBTS = 5  # consecutive steps that may gain little while a proposal promises more
+MIN_CURVATURE_COSINE = 1e-10  # least cosine between a move and the change of the gradient that L-BFGS uses
+MAX_LOW_GAIN_STEPS = 5  # consecutive steps that may gain little while a proposal promises more
 # Limits on the length of a proposal: the first relative to a step of EM, later ones to a refused or accepted proposal.
 MAX_FIRST_LENGTH, SHRINK_FACTOR, GROWTH_FACTOR = 5.0, 0.25, 2.0
 
 
 @dataclass(frozen=True, eq=False)
-class Path:
+class AccelerationPath:
     """The memory of an accelerated run.
 
     Parameters
@@ -49,12 +49,12 @@ class Path:
     images : (n, n_coordinates), the models after these steps.
     after : the model after the step from the last point.
     height : the objective at the last point less its `cost`, nats per unit of row weight.
-    length : length of the move from the last point to the model of the next pass, in the units of `_lengths`; 0 if that
+    length : length of the move from the last point to the model of the next pass, in the units of `_scale_by_information`; 0 if that
         model is `after`.
     longest : limit on the length of the next proposal.
-    n_refused : consecutive refused proposals.
-    n_waiting : steps to make before the next proposal.
-    n_doubts : consecutive steps that gained less than the tolerance although a proposal promised more.
+    n_refused_proposals : consecutive refused proposals.
+    n_steps_to_wait : steps to make before the next proposal.
+    n_low_gain_steps : consecutive steps that gained less than the tolerance although a proposal promised more.
     """
 
     points: Array
@@ -63,13 +63,13 @@ class Path:
     height: float = -math.inf
     length: float = 0.0
     longest: float = math.inf
-    n_refused: int = 0
-    n_waiting: int = 0
-    n_doubts: int = 0
+    n_refused_proposals: int = 0
+    n_steps_to_wait: int = 0
+    n_low_gain_steps: int = 0
 
     def as_arrays(self) -> dict[str, Array]:
         """The path as arrays, for `Trace.memory`."""
-        after, counts = self.after, (self.n_refused, self.n_waiting, self.n_doubts)
+        after, counts = self.after, (self.n_refused_proposals, self.n_steps_to_wait, self.n_low_gain_steps)
         return {
             "points": self.points,
             "images": self.images,
@@ -80,7 +80,7 @@ class Path:
         } | ({} if after.noise is None else after.noise.arrays())
 
     @classmethod
-    def restore(cls, memory: Mapping[str, Array], family: Family) -> Path:
+    def restore(cls, memory: Mapping[str, Array], family: Family) -> AccelerationPath:
         """Restore a path from `Trace.memory`."""
         names = "points", "images", "weights", "means", "covariances", "numbers"
         points, images, weights, means, covariances, state = (memory[name] for name in names)
@@ -89,21 +89,33 @@ class Path:
         height, length, longest, *counts = state.tolist()
         return cls(points, images, after, height, length, longest, *map(int, counts))
 
-    def extended(self, point: Array, image: Array, after: Model, height: float) -> Path:
+    def extend(self, point: Array, image: Array, after: Model, height: float) -> AccelerationPath:
         """Add a step from an accepted point."""
-        n_retained = min(MAX_PAIRS, MAX_PATH_VALUES // len(point))
+        n_retained = min(MAX_LBFGS_PAIRS, MAX_PATH_VALUES // len(point))
         points = np.concatenate((self.points[-n_retained:], point[None]))
         images = np.concatenate((self.images[-n_retained:], image[None]))
         longest = max(self.longest, GROWTH_FACTOR * self.length)
-        n_refused = 0 if self.length else self.n_refused
+        n_refused_proposals = 0 if self.length else self.n_refused_proposals
         return replace(
-            self, points=points, images=images, after=after, height=height, longest=longest, n_refused=n_refused
+            self,
+            points=points,
+            images=images,
+            after=after,
+            height=height,
+            longest=longest,
+            n_refused_proposals=n_refused_proposals,
         )
 
-    def refused(self) -> Path:
+    def refused(self) -> AccelerationPath:
         """The path after a refused proposal. Each consecutive refusal doubles the steps before the next proposal."""
-        n_refused, longest = self.n_refused, SHRINK_FACTOR * self.length
-        return replace(self, length=0.0, longest=longest, n_refused=n_refused + 1, n_waiting=2**n_refused - 1)
+        n_refused_proposals, longest = self.n_refused_proposals, SHRINK_FACTOR * self.length
+        return replace(
+            self,
+            length=0.0,
+            longest=longest,
+            n_refused_proposals=n_refused_proposals + 1,
+            n_steps_to_wait=2**n_refused_proposals - 1,
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,7 +125,7 @@ class Proposal:
     Parameters
     ----------
     change : (n_coordinates,), change of the coordinates; shortened if the full move is too long.
-    length : length of the change, in the units of `_lengths`.
+    length : length of the change, in the units of `_scale_by_information`.
     gain : predicted gain of the full move, nats per unit of row weight.
     """
 
@@ -122,19 +134,19 @@ class Proposal:
     gain: float
 
     @classmethod
-    def from_path(cls, path: Path) -> Proposal:
+    def from_path(cls, path: AccelerationPath) -> Proposal:
         residuals = path.images - path.points
         basis = np.concatenate((np.diff(path.points, axis=0), np.diff(residuals, axis=0), residuals[-1:]))
-        lengths = _lengths(basis, path.after)
+        lengths = _scale_by_information(basis, path.after)
         gram = np.einsum("ix,jx->ij", lengths, lengths)
-        coefficients = _newton_step(gram)
+        coefficients = _lbfgs_step(gram)
         length = math.sqrt(max(0.0, float(np.einsum("i,i->", np.einsum("ij,j->i", gram, coefficients), coefficients))))
         part = min(1.0, path.longest / length) if length else 1.0
         gain = 0.5 * float(np.einsum("i,i->", coefficients, gram[-1]))
         return cls(part * np.einsum("i,ix->x", coefficients, basis), part * length, gain)
 
 
-def has_path(trace: Trace) -> bool:
+def has_acceleration_path(trace: Trace) -> bool:
     """Whether the run of this trace is accelerated."""
     return bool(trace.memory)
 
@@ -146,77 +158,91 @@ class Acceleration:
     fast: FastPath
 
     def limit(self, trace: Trace) -> int:
-        """Number of steps that may be made before the next call of `state_after`."""
-        if has_path(trace):
+        """Number of steps that may be made before the next call of `choose_next_state`."""
+        if has_acceleration_path(trace):
             return 1
-        return max(MIN_STEPS - trace.n_steps, STEPS_BETWEEN - trace.n_steps % STEPS_BETWEEN)
+        return max(MIN_STEPS - trace.n_steps, STEPS_BETWEEN_CHECKS - trace.n_steps % STEPS_BETWEEN_CHECKS)
 
-    def state_after(self, before: State, state: State) -> State:
+    def choose_next_state(self, before: State, state: State) -> State:
         """Check the pass from `before` to `state`, one step of EM later, and choose the model for the next pass."""
         trace = state.trace
-        if not has_path(before.trace):
+        if not has_acceleration_path(before.trace):
             return self._start_path(state)
-        path = Path.restore(before.trace.memory, before.model.family)
+        path = AccelerationPath.restore(before.trace.memory, before.model.family)
         height = trace.last - self.fast.objective.cost(before.model)
         if path.length and (trace.frozen or not path.height <= height < math.inf):
-            return self._refused(path, before.trace, state)
-        if trace.frozen or state.outcome is Outcome.NON_FINITE or _has_lost(state.model):
+            return self._refuse_proposal(path, before.trace, state)
+        if trace.frozen or state.outcome is Outcome.NON_FINITE or _has_empty_component(state.model):
             return state
         return self._extend_path(path, before.model, state, height)
 
     def _start_path(self, state: State) -> State:
         """Accelerate from the next step on, if the run is slow."""
-        if state.outcome is not None or state.trace.frozen or not self._is_slow(state) or _has_lost(state.model):
+        if (
+            state.outcome is not None
+            or state.trace.frozen
+            or not self._is_slow(state)
+            or _has_empty_component(state.model)
+        ):
             return state
-        nothing = np.empty((0, len(_coordinates(state.model))))
-        return state if nothing.shape[1] > MAX_PATH_VALUES else _with_path(state, Path(nothing, nothing, state.model))
+        nothing = np.empty((0, len(_model_coordinates(state.model))))
+        return (
+            state
+            if nothing.shape[1] > MAX_PATH_VALUES
+            else _store_path(state, AccelerationPath(nothing, nothing, state.model))
+        )
 
     def _is_slow(self, state: State) -> bool:
         """Whether gains have been falling, and need many more steps at the present rate until they are below `tol`.
 
         Where the core makes the steps of EM, a pass after a proposal takes longer than a step, and more must be left.
         """
-        trace, tolerance, long = state.trace, self.fast.stopping.tolerance, float(MIN_STEPS_LEFT)
-        if trace.n_steps < MIN_STEPS or trace.n_steps % STEPS_BETWEEN:
+        trace, tolerance, long = state.trace, self.fast.stopping.tolerance, float(MIN_REMAINING_STEPS)
+        if trace.n_steps < MIN_STEPS or trace.n_steps % STEPS_BETWEEN_CHECKS:
             return False
         gains = np.diff(trace.objective[-MIN_STEPS:])
         before, last = gains[-2:].tolist()
         if not last > 0 or (np.diff(gains) >= 0).any():  # where they rise, the run leaves a saddle
             return False
-        if self.fast.makes_steps_of(state.model):
-            long *= 1 + PROPOSAL_COST / (self.fast.source.n_rows * step_cost(state.model))
+        if self.fast.supports_model(state.model):
+            long *= 1 + PROPOSAL_MULTIPLY_ADDS / (self.fast.source.n_rows * step_multiply_adds(state.model))
         return tolerance == 0 or math.log(tolerance / last) / math.log(last / before) > long
 
-    def _refused(self, path: Path, before: Trace, state: State) -> State:
+    def _refuse_proposal(self, path: AccelerationPath, before: Trace, state: State) -> State:
         """Return to the EM step from the last point. The refused pass still counts as a step."""
         log_likelihood = (*before.log_likelihood, before.log_likelihood[-1])
         trace = Trace(log_likelihood, (*before.objective, before.last), before.frozen, state.trace.memory)
-        return _with_path(State(path.after, trace, self._limited(trace)), path.refused())
+        return _store_path(State(path.after, trace, self._step_limit_outcome(trace)), path.refused())
 
-    def _extend_path(self, path: Path, model: Model, state: State, height: float) -> State:
+    def _extend_path(self, path: AccelerationPath, model: Model, state: State, height: float) -> State:
         """Record a step, and propose a model from the recorded steps."""
         tolerance, gain, was_proposed = self.fast.stopping.tolerance, height - path.height, bool(path.length)
-        path = path.extended(_coordinates(model), _coordinates(state.model), state.model, height)
+        path = path.extend(_model_coordinates(model), _model_coordinates(state.model), state.model, height)
         move = Proposal.from_path(path)
         if len(path.points) == 1:  # the move is the step of EM
             path = replace(path, longest=MAX_FIRST_LENGTH * move.length)
-        outcome, n_doubts = state.outcome, 0 if gain >= tolerance else path.n_doubts
+        outcome, n_low_gain_steps = state.outcome, 0 if gain >= tolerance else path.n_low_gain_steps
         if outcome is Outcome.CONVERGED:
-            is_doubtful = gain > 0 and move.gain >= tolerance and not path.n_refused and n_doubts < MAX_DOUBTS
+            is_doubtful = (
+                gain > 0
+                and move.gain >= tolerance
+                and not path.n_refused_proposals
+                and n_low_gain_steps < MAX_LOW_GAIN_STEPS
+            )
             if was_proposed or is_doubtful:
-                outcome, n_doubts = self._limited(state.trace), n_doubts + (not was_proposed)
+                outcome, n_low_gain_steps = self._step_limit_outcome(state.trace), n_low_gain_steps + (not was_proposed)
         proposal = None
-        is_due = len(path.points) > 1 and not path.n_waiting
+        is_due = len(path.points) > 1 and not path.n_steps_to_wait
         if outcome is None and is_due and gain > (tolerance if was_proposed else 0.0):
-            proposal = self._model_at(path.points[-1] + move.change, state.model)
-        length, n_waiting = 0.0 if proposal is None else move.length, max(0, path.n_waiting - 1)
-        path = replace(path, length=length, n_waiting=n_waiting, n_doubts=n_doubts)
-        return _with_path(State(proposal or state.model, state.trace, outcome), path)
+            proposal = self._model_from_coordinates(path.points[-1] + move.change, state.model)
+        length, n_steps_to_wait = 0.0 if proposal is None else move.length, max(0, path.n_steps_to_wait - 1)
+        path = replace(path, length=length, n_steps_to_wait=n_steps_to_wait, n_low_gain_steps=n_low_gain_steps)
+        return _store_path(State(proposal or state.model, state.trace, outcome), path)
 
-    def _limited(self, trace: Trace) -> Outcome | None:
+    def _step_limit_outcome(self, trace: Trace) -> Outcome | None:
         return Outcome.STEP_LIMIT if trace.n_steps >= self.fast.stopping.max_steps else None
 
-    def _model_at(self, coordinates: Array, like: Model) -> Model | None:
+    def _model_from_coordinates(self, coordinates: Array, like: Model) -> Model | None:
         """The model with these coordinates; None if no model has them."""
         n_weights, n_means = like.all_weights.size, like.means.size
         with np.errstate(over="ignore", invalid="ignore"):
@@ -238,26 +264,26 @@ class Acceleration:
             scatter = Scatter(weights, second, like.n_features, spec)
             covariances = like.family.update(scatter, covariances)
         model = self.fast.objective.feasible(Model(weights, means, covariances, like.family, noise))
-        return None if _has_lost(model) or collapsed(model, self.fast.objective) else model
+        return None if _has_empty_component(model) or collapsed(model, self.fast.objective) else model
 
 
-def _has_lost(model: Model) -> bool:
+def _has_empty_component(model: Model) -> bool:
     """Whether a component has no weight, and so no log weight. A prior may have kept the component from freezing."""
     return bool(model.weights.min() <= MIN_COMPONENT_WEIGHT)
 
 
-def _with_path(state: State, path: Path) -> State:
+def _store_path(state: State, path: AccelerationPath) -> State:
     return state._replace(trace=replace(state.trace, memory=path.as_arrays()))
 
 
-def _coordinates(model: Model) -> Array:
+def _model_coordinates(model: Model) -> Array:
     """Log weights, means and coordinates of the covariances. Only the structure constrains these numbers."""
     weights = np.maximum(model.all_weights, np.finfo(np.float64).tiny)  # noise may have lost its weight
     parts = log(weights), model.means.ravel(), model.covariances.coordinates().ravel()
     return np.concatenate(parts)
 
 
-def _lengths(changes: Array, model: Model) -> Array:
+def _scale_by_information(changes: Array, model: Model) -> Array:
     """Scale small changes of coordinates (m, n_coordinates) by the root of the complete-data information of a row.
 
     Half the squared length of a result is the Kullback–Leibler divergence between the models before and after.
@@ -275,7 +301,7 @@ def _lengths(changes: Array, model: Model) -> Array:
     return np.concatenate([part.reshape(len(changes), -1) for part in parts], axis=1)
 
 
-def _newton_step(gram: Array) -> Array:
+def _lbfgs_step(gram: Array) -> Array:
     """The L-BFGS step, as coefficients of vectors with the inner products `gram`.
 
     The vectors are m moves (oldest first), the m changes of the gradient along them, and the gradient. In directions
@@ -284,7 +310,7 @@ def _newton_step(gram: Array) -> Array:
     m = len(gram) // 2
     curvature = -np.diagonal(gram, m)[:m]
     size = np.sqrt(np.diagonal(gram))
-    usable = np.flatnonzero(curvature > MIN_COSINE * size[:m] * size[m:-1])
+    usable = np.flatnonzero(curvature > MIN_CURVATURE_COSINE * size[:m] * size[m:-1])
     step, taken = np.zeros(len(gram)), np.zeros(m)
     step[-1] = 1.0
     for i in usable[::-1]:

@@ -73,7 +73,7 @@ class StepTask:
         if self.responsibilities is not None:
             return self._call_in_parts(block, self.responsibilities)
         if self.rule is Rule.ASSIGNMENT and self.n_components == 1:
-            block = replace(block, assignment=_of_one(block))
+            block = replace(block, assignment=_single_component_labels(block))
         return self.engine.step(block, state, self.parameters, self.spec, self.rule, self.anchor, self.facts)
 
     def _call_in_parts(self, block: Block, responsibilities: Callable[[Block], Array]) -> BlockMoments:
@@ -87,7 +87,7 @@ class StepTask:
         return block.sum_of(of_leaf)
 
 
-def _of_one(block: Block) -> Array | NDArray[np.int32]:
+def _single_component_labels(block: Block) -> Array | NDArray[np.int32]:
     """Responsibilities of a single component: 1 for each row that is not given to the noise."""
     labels = block.assignment
     if labels is not None and labels.ndim == 2 and labels.shape[1] == 1:

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from gaussmix._src.em.objective.objective import Objective
-from gaussmix._src.em.objective.stopping import Stopping
+from gaussmix._src.em.objective.stopping import StoppingRule
 from gaussmix._src.em.objective.trace import State, Trace, final, joined
-from gaussmix._src.em.step.one_call import copies, run_each
+from gaussmix._src.em.step.one_call import copies, run_em_on_each
 from gaussmix._src.engines.base import Engine
 from gaussmix._src.errors import NonFiniteLikelihood, Outcome, SingularCovariance
 from gaussmix._src.model import Model
@@ -22,13 +22,13 @@ from gaussmix._src.sources.base import Source
 
 # Relative, and nats for objectives below 1: runs that reach the same maximum differ by less, in any component order.
 ROUNDING_OF_RUNS = core.ROUNDING_OF_RUNS
-FIRST_STEPS, MAX_STEPS_OF_RACE = 4, 512  # runs are compared after 4, 8, 16, … 512 steps
+FIRST_RACE_STEPS, MAX_RACE_STEPS = 4, 512  # runs are compared after 4, 8, 16, … 512 steps
 MIN_RACE_TOLERANCE = 1e-6  # of these runs, nats per unit of row weight
 MAX_GAIN_FACTOR = 32.0  # a run may still gain this many times its gain in the second half of its steps
-MAX_GAP_OF_MODELS = 0.01  # nats: runs whose components differ by less on average lead to one maximum
+MAX_MODEL_DIVERGENCE = 0.01  # nats: runs whose components differ by less on average lead to one maximum
 
 # A run of EM from a start, or from the state of an earlier run of the same start.
-Run = Callable[[State | None], Iterator[State]]
+EMRun = Callable[[State | None], Iterator[State]]
 
 
 def best_run(runs: Iterable[Iterable[State]], ends: list[Trace] | None = None) -> State:
@@ -90,27 +90,27 @@ def highest(models: list[Model], source: Source, engine: Engine[Any], objective:
     (1997), Artificial Intelligence Review 11.
     """
     runs = [(model, State(model, Trace())) for model in models]
-    before, until = 0, FIRST_STEPS
-    while len(runs) > 1 and until <= MAX_STEPS_OF_RACE:
-        is_small = Stopping(max(tolerance, MIN_RACE_TOLERANCE), until - before)
-        runs = _contenders(_continued(runs, source, engine, objective, is_small))
+    before, until = 0, FIRST_RACE_STEPS
+    while len(runs) > 1 and until <= MAX_RACE_STEPS:
+        is_small = StoppingRule(max(tolerance, MIN_RACE_TOLERANCE), until - before)
+        runs = _select_contenders(_continue_runs(runs, source, engine, objective, is_small))
         before, until = until, 2 * until
     model, end = runs[0]
     return model if end.trace.frozen else end.model
 
 
-def _continued(
-    runs: list[tuple[Model, State]], source: Source, engine: Engine[Any], objective: Objective, stopping: Stopping
+def _continue_runs(
+    runs: list[tuple[Model, State]], source: Source, engine: Engine[Any], objective: Objective, stopping: StoppingRule
 ) -> list[tuple[Model, State]]:
     """The same runs after more steps, but those that had ended."""
     going = [state for _, state in runs if not _has_ended(state)]
     models, groups = [state.model for state in going], copies(source, len(going))
-    ends = run_each(engine, models, objective, stopping, lambda _: source, groups, _collapsed_or_last)
+    ends = run_em_on_each(engine, models, objective, stopping, lambda _: source, groups, _first_degenerate_or_last)
     after = {id(state): joined(state.trace, end) for state, end in zip(going, ends, strict=True)}
     return [(model, after.get(id(state), state)) for model, state in runs]
 
 
-def _collapsed_or_last(states: Iterable[State]) -> State:
+def _first_degenerate_or_last(states: Iterable[State]) -> State:
     """The first state with a component that degenerated, else the last one."""
     for state in states:
         if state.trace.frozen:
@@ -122,25 +122,25 @@ def _has_ended(state: State) -> bool:
     return bool(state.trace.frozen) or state.outcome not in (None, Outcome.STEP_LIMIT)
 
 
-def _contenders(runs: list[tuple[Model, State]]) -> list[tuple[Model, State]]:
+def _select_contenders(runs: list[tuple[Model, State]]) -> list[tuple[Model, State]]:
     """The highest run first, then the runs that may still end above it and do not follow another one."""
-    first, *others = sorted(runs, key=lambda run: _rank_in_race(run[1]))
+    first, *others = sorted(runs, key=lambda run: _race_sort_key(run[1]))
     best = first[1].trace.last
-    contenders = [first, *(run for run in others if not _is_hopeless(run[1], best))]
-    gaps = _gaps([state.model for _, state in contenders]) if len(contenders) > 1 else np.zeros((1, 1))
+    contenders = [first, *(run for run in others if not _cannot_win(run[1], best))]
+    gaps = _model_divergences([state.model for _, state in contenders]) if len(contenders) > 1 else np.zeros((1, 1))
     retained = list[int]()
     for i in range(len(contenders)):
-        if not (gaps[i, retained] <= MAX_GAP_OF_MODELS).any():
+        if not (gaps[i, retained] <= MAX_MODEL_DIVERGENCE).any():
             retained.append(i)
     return [contenders[i] for i in retained]
 
 
-def _is_hopeless(state: State, best: float) -> bool:
+def _cannot_win(state: State, best: float) -> bool:
     """Whether a run cannot end above the highest any more."""
-    return _rank_in_race(state)[0] or _has_ended(state) or _promise(state.trace) < best
+    return _race_sort_key(state)[0] or _has_ended(state) or _attainable_objective(state.trace) < best
 
 
-def _gaps(models: list[Model]) -> Array:
+def _model_divergences(models: list[Model]) -> Array:
     """How unlike the components of models from one partition are, (n_models, n_models), nats.
 
     The mean over components k of ½ (KL(k, k') + KL(k', k)), half of Jeffreys' divergence, weighted as in both models:
@@ -168,11 +168,11 @@ def rank(state: State) -> tuple[bool, float]:
     return is_lost, -round(trace.last / ROUNDING_OF_RUNS) if not is_lost else 0.0
 
 
-def _rank_in_race(state: State) -> tuple[bool, float]:
+def _race_sort_key(state: State) -> tuple[bool, float]:
     """As `rank`, with degenerate runs last: the core does not make their next step."""
     return (True, 0.0) if state.trace.frozen else rank(state)
 
 
-def _promise(trace: Trace) -> float:
+def _attainable_objective(trace: Trace) -> float:
     """Bound the objective that a run may still reach: at most `MAX_GAIN_FACTOR` times the gain of its second half."""
     return trace.last + MAX_GAIN_FACTOR * (trace.last - trace.objective[(trace.n_steps - 1) // 2])

@@ -7,7 +7,7 @@ from typing import Any
 
 from gaussmix._src.background import Background
 from gaussmix._src.em.objective.objective import Objective
-from gaussmix._src.em.objective.stopping import Stopping
+from gaussmix._src.em.objective.stopping import StoppingRule
 from gaussmix._src.em.step.accumulate import collect_facts
 from gaussmix._src.engines.base import Engine
 from gaussmix._src.engines.calls import Control, RunHistory
@@ -30,7 +30,7 @@ class FastPath:
     family: Family
     n_components: int
     objective: Objective
-    stopping: Stopping
+    stopping: StoppingRule
 
     def run(
         self, model: Model, n_steps: int, previous: float, max_steps: int | None = None
@@ -42,9 +42,9 @@ class FastPath:
         Gives the model after them, and the mean log-likelihood and the objective before each; no number if Python must
         make the next step.
         """
-        if self._task is None or not self.makes_steps_of(model):
+        if self._core_task is None or not self.supports_model(model):
             return model, [], []
-        (block, facts, algebra, control), left = self._task, self.stopping.max_steps - n_steps
+        (block, facts, algebra, control), left = self._core_task, self.stopping.max_steps - n_steps
         left = left if max_steps is None else min(left, max_steps)
         control = control._replace(max_steps=left, previous=previous)
         if model.noise is not None:
@@ -53,31 +53,31 @@ class FastPath:
         history = self.engine.run_em(block, facts, start, algebra, control)
         if not history.log_likelihood:
             return model, [], []
-        return final_model(history, self.family, model.noise), history.log_likelihood, history.objective
+        return model_from_history(history, self.family, model.noise), history.log_likelihood, history.objective
 
-    def makes_steps_of(self, model: Model) -> bool:
+    def supports_model(self, model: Model) -> bool:
         """Whether the engine makes the usual steps from a model."""
-        if self._task is None:
+        if self._core_task is None:
             return False
-        block, _, algebra, control = self._task
+        block, _, algebra, control = self._core_task
         prior, has_background = control.packed_prior, model.noise is not None
         return self.engine.makes_steps(block, self.n_components, algebra, prior, has_background)
 
     @cached_property
-    def _task(self) -> tuple[Block, Any, Algebra, Control] | None:
+    def _core_task(self) -> tuple[Block, Any, Algebra, Control] | None:
         """Return what steps need in addition to a model: all rows, the engine's facts about them, and plain values.
 
         None if Python makes all steps: by the family, the objective or the rule, or if rows are many.
         """
         algebra, block = self.family.algebra, self.source.whole
-        terms = self.objective.plain_terms(self.n_components) if type(self.stopping) is Stopping else None
+        terms = self.objective.pack_for_core(self.n_components) if type(self.stopping) is StoppingRule else None
         if algebra is None or terms is None or block is None or block.n_rows > LEAF_ROWS:
             return None
         control = Control(terms[0], self.stopping.tolerance, 0, packed_prior=terms[1])
         return block, collect_facts(self.source, self.engine, self.family.moment_spec(None)), algebra, control
 
 
-def final_model(history: RunHistory, family: Family, noise: Background | None = None) -> Model:
+def model_from_history(history: RunHistory, family: Family, noise: Background | None = None) -> Model:
     """The model at the end of a history, with noise if it began so."""
     shape = history.means.shape
     covariances = family.covariances(history.covariances.reshape(family.shape(*shape)), *shape)
@@ -88,7 +88,7 @@ def final_model(history: RunHistory, family: Family, noise: Background | None = 
     return Model(history.weights[:-1], history.means, covariances, family, noise.weighing(float(history.weights[-1])))
 
 
-def step_cost(model: Model) -> float:
+def step_multiply_adds(model: Model) -> float:
     """The multiply-adds of a step of EM for each row, as measured."""
     (K, d), is_shared = model.means.shape, model.covariances.is_shared
     of_matrix = (0.3 if is_shared else 0.75) * d * (d + 1)

@@ -8,7 +8,7 @@ from typing import Any
 
 from gaussmix._src.em import step
 from gaussmix._src.em.objective.objective import Objective
-from gaussmix._src.em.objective.stopping import Stopping
+from gaussmix._src.em.objective.stopping import StoppingRule
 from gaussmix._src.em.objective.trace import Frozen, State, Trace, final
 from gaussmix._src.em.step.accumulate import StepTask
 from gaussmix._src.em.step.fast_path import FastPath
@@ -16,7 +16,7 @@ from gaussmix._src.em.step.maximise import loss, next_model
 from gaussmix._src.engines.base import Engine
 from gaussmix._src.errors import Outcome, SingularCovariance
 from gaussmix._src.interfaces.moments import Moments
-from gaussmix._src.interfaces.parameters import MAX_LOSS
+from gaussmix._src.interfaces.parameters import MAX_CANCELLATION
 from gaussmix._src.model import Model
 from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.sources.base import Source
@@ -28,7 +28,7 @@ def run_em(
     engine: Engine[Any],
     model: Model,
     objective: Objective,
-    stopping: Stopping,
+    stopping: StoppingRule,
     previous: float = float("-inf"),
     trace: Trace | None = None,
     *,
@@ -86,14 +86,14 @@ def run_em(
             outcome = Outcome.DEGENERATE
         before, state = state, State(reached, trace, outcome)
         if faster is not None:
-            state = faster.state_after(before, state)
+            state = faster.choose_next_state(before, state)
         if state.outcome is not None and state.trace.memory:
             state = state._replace(trace=replace(state.trace, memory={}))
         yield state
 
 
-def sound_end(
-    source: Source, engine: Engine[Any], model: Model, objective: Objective, stopping: Stopping, **how: Any
+def run_to_sound_end(
+    source: Source, engine: Engine[Any], model: Model, objective: Objective, stopping: StoppingRule, **how: Any
 ) -> State | None:
     """The end of `run_em`; None if a component freezes or the likelihood is not finite."""
     try:
@@ -118,17 +118,17 @@ def em_step(
     components. `facts` are `Moments.facts` of the step before; None in a first step.
     """
     spec = model.family.moment_spec(model.covariances)
-    is_distant = spec.pooled and loss(_centre(model), model) > MAX_LOSS
+    is_distant = spec.pooled and loss(_mixture_mean(model), model) > MAX_CANCELLATION
     anchor = model.means if is_distant else None
     task = StepTask(engine, model.n_components, objective.parameters(model), spec, anchor=anchor, facts=facts)
     moments = task.over(source)
     following, all_frozen = next_model(moments, model, objective, frozen)
-    if len(all_frozen) > len(frozen) or loss(moments.anchor, following) > MAX_LOSS:
+    if len(all_frozen) > len(frozen) or loss(moments.anchor, following) > MAX_CANCELLATION:
         moments = replace(task, anchor=moments.means(model.means), facts=moments.facts).over(source)
         following, all_frozen = next_model(moments, model, objective, frozen)
     return moments, following, all_frozen
 
 
-def _centre(model: Model) -> Array:
+def _mixture_mean(model: Model) -> Array:
     """The mean of the mixture. Engines sum pooled moments near it."""
     return (model.without_noise.weights[:, None] * model.means).sum(axis=0)

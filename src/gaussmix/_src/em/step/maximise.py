@@ -20,9 +20,9 @@ from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.numerics.contract import contract
 
 # Initial weight of an empty component, as a fraction of 1/K.
-EMPTY_WEIGHT = 0.01
+EMPTY_COMPONENT_WEIGHT = 0.01
 # An empty component gets this part of the scatter of all rows. Shared covariances do not change by so little.
-EMPTY_SCATTER = 2.0**-60
+EMPTY_SCATTER_FRACTION = 2.0**-60
 
 
 def maximise(moments: Moments, default_means: Array) -> tuple[Array, Array, Scatter]:
@@ -43,14 +43,16 @@ def initial_models(
     """Make the models that EM may start from: first the model of the M-step, then the family's alternatives.
 
     An empty component starts at its mean of `default_means` (n_components, n_features), with the pooled covariance of
-    the others and the weight `EMPTY_WEIGHT` / K, so that it can still gain rows. A family with several first updates
+    the others and the weight `EMPTY_COMPONENT_WEIGHT` / K, so that it can still gain rows. A family with several first updates
     gives the covariances after the last one as `current`; there are no alternatives then. Raises `SingularCovariance`
     if, in every model, a component has too few distinct rows for a covariance.
     """
     weights, means, scatter = maximise(moments, default_means)
     empty = weights <= MIN_COMPONENT_WEIGHT
-    weights = np.where(empty, EMPTY_WEIGHT / len(weights), weights)
-    weights, means, scatter = objective.constrain(weights / weights.sum(), means, _fill_empty(scatter, empty))
+    weights = np.where(empty, EMPTY_COMPONENT_WEIGHT / len(weights), weights)
+    weights, means, scatter = objective.constrain(
+        weights / weights.sum(), means, _fill_empty_components(scatter, empty)
+    )
     means = np.where(empty[:, None], default_means, means) if empty.any() else means  # a prior would put them together
     first = family.update(scatter, current)
     if current is None:
@@ -124,7 +126,7 @@ def loss(anchor: Array, model: Model) -> float:
     return float(np.abs(contract("ij,kj->ik", scaled, scaled)).sum(axis=1).max())
 
 
-def _fill_empty(scatter: Scatter, empty: NDArray[np.bool_]) -> Scatter:
+def _fill_empty_components(scatter: Scatter, empty: NDArray[np.bool_]) -> Scatter:
     """Give empty components a tiny part of the scatter of all rows, so that their covariance is the pooled one.
 
     Families divide by the degrees of freedom, so these must be positive. They are too small to change shared
@@ -133,16 +135,16 @@ def _fill_empty(scatter: Scatter, empty: NDArray[np.bool_]) -> Scatter:
     if not empty.any() or scatter.spec.pooled:
         return scatter
     degrees, second = np.array(scatter.degrees), np.array(scatter.second)
-    degrees[empty], second[empty] = EMPTY_SCATTER * degrees.sum(), EMPTY_SCATTER * second.sum(axis=0)
+    degrees[empty], second[empty] = EMPTY_SCATTER_FRACTION * degrees.sum(), EMPTY_SCATTER_FRACTION * second.sum(axis=0)
     return replace(scatter, degrees=degrees, second=second)
 
 
 def collapsed(model: Model, objective: Objective) -> set[int]:
     """Components of a model that have too few distinct rows for a covariance."""
-    return set(_within_rounding(model, objective.floor)) | set(_singular(model))
+    return set(_find_rounding_variances(model, objective.floor)) | set(_find_singular_components(model))
 
 
-def _within_rounding(model: Model, floor: Array) -> list[int]:
+def _find_rounding_variances(model: Model, floor: Array) -> list[int]:
     """Components whose spread, in some feature without a floor, is only the rounding of their mean."""
     if floor.all():
         return []
@@ -155,7 +157,7 @@ def _within_rounding(model: Model, floor: Array) -> list[int]:
     return ((variances <= limits) & (floor == 0)).nonzero()[0].tolist()
 
 
-def _singular(model: Model) -> tuple[int, ...]:
+def _find_singular_components(model: Model) -> tuple[int, ...]:
     """Components whose covariance has no Cholesky factor; all components if they share it."""
     try:
         _ = model.whitening

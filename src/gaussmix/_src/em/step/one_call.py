@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from gaussmix._src.em.objective.objective import Objective
-from gaussmix._src.em.objective.stopping import Stopping
+from gaussmix._src.em.objective.stopping import StoppingRule
 from gaussmix._src.em.objective.trace import State, Trace, final
-from gaussmix._src.em.step.fast_path import final_model
+from gaussmix._src.em.step.fast_path import model_from_history
 from gaussmix._src.em.step.loop import run_em
 from gaussmix._src.engines.base import Engine
 from gaussmix._src.engines.calls import Control, FitSettings, Groups, InitialMixtures
@@ -24,14 +24,14 @@ from gaussmix._src.sources.base import Source
 MAX_ROWS_OF_ONE_CALL = LEAF_ROWS // 8
 
 
-def run_each(
+def run_em_on_each(
     engine: Engine[Any],
     models: Sequence[Model],
     objective: Objective,
-    stopping: Stopping,
+    stopping: StoppingRule,
     source_of: Callable[[int], Source],
     groups: Groups | None = None,
-    end_of: Callable[[Iterable[State]], State] = final,
+    choose_end: Callable[[Iterable[State]], State] = final,
 ) -> list[State]:
     """The end of a run of EM on each table, with the bits of `run_em`.
 
@@ -41,12 +41,12 @@ def run_each(
     models : where each run begins, of one structure and size.
     source_of : the rows of a table, by its number.
     groups : the same rows, for a call of the core; None where they are not in memory, or not usual.
-    end_of : chooses the end among the states of a run that the core does not make.
+    choose_end : chooses the end among the states of a run that the core does not make.
     """
-    ends = {} if groups is None else _by_core(engine, models, objective, stopping, groups)
+    ends = {} if groups is None else _run_in_core(engine, models, objective, stopping, groups)
     for index, model in enumerate(models):
         if index not in ends:
-            ends[index] = end_of(run_em(source_of(index), engine, model, objective, stopping))
+            ends[index] = choose_end(run_em(source_of(index), engine, model, objective, stopping))
     return [ends[index] for index in range(len(models))]
 
 
@@ -58,12 +58,12 @@ def copies(source: Source, n_copies: int) -> Groups | None:
     return Groups.from_block(block, 1.0, n_copies)
 
 
-def _by_core(
-    engine: Engine[Any], models: Sequence[Model], objective: Objective, stopping: Stopping, groups: Groups
+def _run_in_core(
+    engine: Engine[Any], models: Sequence[Model], objective: Objective, stopping: StoppingRule, groups: Groups
 ) -> dict[int, State]:
     """The ends of the runs that the core makes to the end."""
     algebra, n_components = models[0].family.algebra, models[0].n_components
-    terms = objective.plain_terms(n_components)
+    terms = objective.pack_for_core(n_components)
     if terms is None or algebra is None:
         return {}
     ridge, packed_prior = terms
@@ -88,5 +88,5 @@ def _by_core(
         if has_converged or len(history.log_likelihood) == stopping.max_steps:
             outcome = Outcome.CONVERGED if has_converged else Outcome.STEP_LIMIT
             trace = Trace(tuple(history.log_likelihood), tuple(history.objective))
-            result[index] = State(final_model(history, model.family, model.noise), trace, outcome)
+            result[index] = State(model_from_history(history, model.family, model.noise), trace, outcome)
     return result

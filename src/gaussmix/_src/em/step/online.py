@@ -73,7 +73,7 @@ class Rate(Value):
         return share * decay
 
 
-def sums_per_weight(source: Source, engine: Engine[Any], model: Model) -> Moments:
+def moments_per_weight(source: Source, engine: Engine[Any], model: Model) -> Moments:
     """Moments of rows about the model's means, divided by the total row weight."""
     spec = model.family.moment_spec(model.covariances)
     task = StepTask(engine, model.n_components, model.parameters, spec, anchor=model.means)
@@ -90,7 +90,7 @@ def online_step(
     spec of the family must not depend on its covariances. Components that degenerate keep their mean and covariance in
     this step; the next step tries them again, because new rows may reach them.
     """
-    new = sums_per_weight(source, engine, model)
+    new = moments_per_weight(source, engine, model)
     sums = new.scaled(-expm1(log_retention)) + sums.scaled(exp(log_retention))
     following, frozen = next_model(sums, model, objective, {})
     return sums, following, frozen

@@ -17,15 +17,15 @@ from typing import Any, ClassVar, NamedTuple, Self
 import numpy as np
 
 from gaussmix._src.covariances import Diagonal
-from gaussmix._src.em.initialisation.base import Partition, centre_parameters, nearest_centre, start_named
+from gaussmix._src.em.initialisation.base import Partition, load_start, nearest_centre, sphere_parameters
 from gaussmix._src.em.initialisation.initial import InitialMoments
 from gaussmix._src.em.initialisation.sample import Distinct, robust_variances
 from gaussmix._src.em.objective.objective import Objective
-from gaussmix._src.em.objective.stopping import Stopping
+from gaussmix._src.em.objective.stopping import StoppingRule
 from gaussmix._src.em.objective.trace import State, final
 from gaussmix._src.em.step.accumulate import StepTask
 from gaussmix._src.em.step.best_of import best_run, rank
-from gaussmix._src.em.step.loop import run_em, sound_end
+from gaussmix._src.em.step.loop import run_em, run_to_sound_end
 from gaussmix._src.em.trimming.fall import fall
 from gaussmix._src.engines.base import Engine
 from gaussmix._src.errors import SingularCovariance
@@ -42,10 +42,12 @@ from gaussmix._src.sources.base import F, S, Source, Task
 from gaussmix._src.sources.quantile import ScoreReduction, find_neighbourhood
 
 CUTOFF_MARGIN = 0.5  # nats above the last cutoff: rows that may be below that are looked at
-MAX_FRACTION_OF_LEAF = 0.5  # of the rows of a leaf: with more to look at, all are
-ROUNDING_OF_CUTOFF = 2.0**-40  # relative: log densities so near to the cutoff are equal to it, whatever rounding says
-N_TRIES = 20  # starts from random rows
-START_STOPPING, BEST_STOPPING = Stopping(1e-3, 5), Stopping(1e-4, 50)  # EM from each start, and from the best
+MAX_EVALUATED_LEAF_FRACTION = 0.5  # of the rows of a leaf: with more to look at, all are
+RELATIVE_CUTOFF_ROUNDING = (
+    2.0**-40
+)  # relative: log densities so near to the cutoff are equal to it, whatever rounding says
+N_RANDOM_STARTS = 20  # starts from random rows
+START_STOPPING, BEST_STOPPING = StoppingRule(1e-3, 5), StoppingRule(1e-4, 50)  # EM from each start, and from the best
 MAX_REFINED_STARTS = 3  # starts that get the longer EM
 
 
@@ -77,11 +79,13 @@ def leave_out(
     The row at the cutoff keeps the part of its weight that is needed. None if the cutoff is not `between` these log
     densities; higher ones may be too low.
     """
-    nearby = find_neighbourhood(source, log_density, lambda _: left_out, between=between, tie=2 * ROUNDING_OF_CUTOFF)
+    nearby = find_neighbourhood(
+        source, log_density, lambda _: left_out, between=between, tie=2 * RELATIVE_CUTOFF_ROUNDING
+    )
     if nearby is None:
         return None
     cutoff = float(nearby.scores[nearby.position])
-    slack = ROUNDING_OF_CUTOFF * max(1.0, abs(cutoff)) if isfinite(cutoff) else 0.0
+    slack = RELATIVE_CUTOFF_ROUNDING * max(1.0, abs(cutoff)) if isfinite(cutoff) else 0.0
     if min(cutoff - between[0], between[1] - cutoff) <= 4 * slack:
         return None
     low, high = cutoff - slack, cutoff + slack
@@ -89,18 +93,18 @@ def leave_out(
         first, end = np.searchsorted(nearby.scores, low), np.searchsorted(nearby.scores, high, side="right")
         lost, tied = nearby.below + float(nearby.weights[:first].sum()), float(nearby.weights[first:end].sum())
     else:  # the bits of these sums must not depend on how the cutoff was found: a resumed fit finds it otherwise
-        lost, tied = source.map_merge(ScoreReduction(log_density, partial(_weights_up_to, low=low, high=high)))
+        lost, tied = source.map_merge(ScoreReduction(log_density, partial(_sum_trimmed_and_tied, low=low, high=high)))
     return TrimmingRule(low, high, min(max(1.0 - (left_out - lost) / tied, 0.0), 1.0))
 
 
-def _weights_up_to(log_density: Array, row_weight: Array | None, low: float, high: float) -> Sums:
+def _sum_trimmed_and_tied(log_density: Array, row_weight: Array | None, low: float, high: float) -> Sums:
     """The weights of rows below a log density, and of those from there to another."""
     weight = np.ones(len(log_density)) if row_weight is None else row_weight
     is_tied = (log_density >= low) & (log_density <= high)
     return Sums(float(weight[some].sum()) for some in (log_density < low, is_tied))
 
 
-class Trimmed(Source):
+class TrimmedSource(Source):
     """The rows of another source; each pass with parameters leaves out the least likely, a fraction of the row weight.
 
     Passes without parameters, and methods other than `map_merge`, see all rows.
@@ -111,7 +115,7 @@ class Trimmed(Source):
         self.memory, self.is_read_again = source.memory, source.is_read_again
         self.may_miss, self.has_errors, self.has_log_prior = source.may_miss, source.has_errors, source.has_log_prior
         self._source, self._fraction = source.fresh(), fraction
-        self._last: _LastPass | None = None
+        self._last: _TrimmingPass | None = None
 
     def blocks(self) -> Iterable[Block]:
         return self._source.blocks()
@@ -129,19 +133,21 @@ class Trimmed(Source):
             return self._source.map_merge(task)
         if task.spec.pooled and task.anchor is None:  # about an anchor, an engine reads no totals of all rows
             task = replace(task, anchor=task.parameters.means)
-        last = self._at(task.engine, task.parameters)
+        last = self._find_pass(task.engine, task.parameters)
         return self._source.map_merge(_TrimmedStep(task, last.log_density, last.rule))
 
     def rule(self, engine: Engine[Any], parameters: Parameters) -> TrimmingRule:
         """Which rows a pass with these parameters keeps; remembered for the next pass with them."""
-        return self._at(engine, parameters).rule
+        return self._find_pass(engine, parameters).rule
 
     def without(self, engine: Engine[Any], parameters: Parameters) -> Source:
         """The rows that a pass with these parameters keeps, in any pass; the others have the weight 0."""
-        change = partial(_reweighted, log_density=_LogDensity(engine, parameters), rule=self.rule(engine, parameters))
+        change = partial(
+            _reweight_rows, log_density=_LogDensityTask(engine, parameters), rule=self.rule(engine, parameters)
+        )
         return self._source.changed(change, self.n_rows)
 
-    def _at(self, engine: Engine[Any], parameters: Parameters) -> _LastPass:
+    def _find_pass(self, engine: Engine[Any], parameters: Parameters) -> _TrimmingPass:
         """What a pass with these parameters finds.
 
         Where log densities of the last parameters are kept with blocks, only rows whose log density may have fallen
@@ -152,7 +158,7 @@ class Trimmed(Source):
         if last is not None and last.log_density.parameters is parameters:
             return last
         left_out = self._fraction * self._source.profile.total_weight
-        log_density = _LogDensity(engine, parameters, 0 if last is None else last.log_density.step + 1)
+        log_density = _LogDensityTask(engine, parameters, 0 if last is None else last.log_density.step + 1)
         bounds = None if last is None or self.is_incomplete else fall(last.log_density.parameters, parameters)
         task, rule = log_density, None
         if last is not None and bounds is not None:
@@ -162,7 +168,7 @@ class Trimmed(Source):
         if rule is None:
             task, rule = log_density, leave_out(self._source, log_density, left_out)
         assert rule is not None, "some row has weight"
-        self._last = _LastPass(task, rule)
+        self._last = _TrimmingPass(task, rule)
         return self._last
 
     def fresh(self) -> Self:
@@ -172,7 +178,7 @@ class Trimmed(Source):
 
 
 @dataclass(frozen=True, eq=False)
-class _LogDensity:
+class _LogDensityTask:
     """The task that returns the log densities of the rows of a leaf, nats, or lower bounds on them above `top`.
 
     Parameters
@@ -195,16 +201,16 @@ class _LogDensity:
         return _TrimmingState()
 
     def call(self, leaf: Block, state: _TrimmingState) -> Array:
-        cached = state.by_leaf.get(leaf.first_row)
+        cached = state.densities_by_leaf.get(leaf.first_row)
         if cached is None or cached.step != self.step or cached.top < self.top:
-            state.by_leaf[leaf.first_row] = cached = self._evaluate(leaf, cached)
+            state.densities_by_leaf[leaf.first_row] = cached = self._evaluate(leaf, cached)
         return cached.log_density
 
     def _evaluate(self, leaf: Block, before: _LeafDensities | None) -> _LeafDensities:
         if before is not None and before.step == self.step - 1 and self.bounds is not None:
             result = self.bounds(before.log_density)
             indices = np.flatnonzero(result <= self.top)
-            if len(indices) <= MAX_FRACTION_OF_LEAF * leaf.n_rows:
+            if len(indices) <= MAX_EVALUATED_LEAF_FRACTION * leaf.n_rows:
                 if len(indices):
                     result[indices] = self.engine.log_density(leaf.take(indices, leaf.first_row), self.parameters)
                 return _LeafDensities(self.step, self.top, result)
@@ -223,25 +229,25 @@ class _LeafDensities(NamedTuple):
 class _TrimmingState(BlockState):
     """What is stored with a block: log densities by the first row of their leaf, and the state of a task."""
 
-    by_leaf: dict[int, _LeafDensities] = field(default_factory=dict)
+    densities_by_leaf: dict[int, _LeafDensities] = field(default_factory=dict)
     key: Hashable = None
     state: BlockState = field(default_factory=BlockState)
 
     @property
     def n_bytes(self) -> int:
-        return self.state.n_bytes + sum(entry.log_density.nbytes for entry in self.by_leaf.values())
+        return self.state.n_bytes + sum(entry.log_density.nbytes for entry in self.densities_by_leaf.values())
 
-    def state_of(self, task: Task[Any], block: Block) -> Any:
+    def get_task_state(self, task: Task[Any], block: Block) -> Any:
         """The state of a task."""
         if self.key != task.key:
             self.key, self.state = task.key, task.open(block)
         return self.state
 
 
-class _LastPass(NamedTuple):
+class _TrimmingPass(NamedTuple):
     """The log densities of the last pass, and its rule."""
 
-    log_density: _LogDensity
+    log_density: _LogDensityTask
     rule: TrimmingRule
 
 
@@ -250,7 +256,7 @@ class _TrimmedStep:
     """A step for the retained rows."""
 
     task: StepTask
-    log_density: _LogDensity
+    log_density: _LogDensityTask
     rule: TrimmingRule
 
     @property
@@ -266,12 +272,12 @@ class _TrimmedStep:
         return 2 * task, node, n_components
 
     def call(self, block: Block, state: _TrimmingState) -> BlockMoments:
-        (part,) = _reweighted(block, self.log_density, self.rule, state)
-        return self.task.call(part, state.state_of(self.task, block))
+        (part,) = _reweight_rows(block, self.log_density, self.rule, state)
+        return self.task.call(part, state.get_task_state(self.task, block))
 
 
-def _reweighted(
-    block: Block, log_density: _LogDensity, rule: TrimmingRule, state: _TrimmingState | None = None
+def _reweight_rows(
+    block: Block, log_density: _LogDensityTask, rule: TrimmingRule, state: _TrimmingState | None = None
 ) -> list[Block]:
     state = state or _TrimmingState()
     weights = [rule.weight(log_density.call(leaf, state), leaf.row_weight) for leaf in block.cut()]
@@ -280,10 +286,10 @@ def _reweighted(
 
 def trimming_cutoff(source: Source, engine: Engine[Any], model: Model) -> float | None:
     """The log density, nats, below which a pass leaves rows out; None if it keeps all."""
-    return source.rule(engine, model.parameters).cutoff if isinstance(source, Trimmed) else None
+    return source.rule(engine, model.parameters).cutoff if isinstance(source, TrimmedSource) else None
 
 
-def _widths(sample: Distinct) -> Array:
+def _feature_widths(sample: Distinct) -> Array:
     """Widths of the middle three quarters of each feature, (n_features,), data units; 0 for a constant feature.
 
     Where the middle is one number, the standard deviation.
@@ -293,18 +299,18 @@ def _widths(sample: Distinct) -> Array:
 
 
 @dataclass(frozen=True)
-class Trim:
+class TrimmingSettings:
     """Leaves out a fraction of the row weight."""
 
     fraction: float
 
     def source(self, source: Source) -> Source:
         """The rows of a source; each pass with parameters leaves out the least likely."""
-        return Trimmed(source, self.fraction)
+        return TrimmedSource(source, self.fraction)
 
     def nearest(self, means: Array, sample: Distinct) -> Partition:
         """Assign rows as `nearest_centre` does, by spheres as wide as the rows, so that units decide nothing."""
-        return Partition(centre_parameters(means, float(_widths(sample).max()) or 1.0), Rule.HARD)
+        return Partition(sphere_parameters(means, float(_feature_widths(sample).max()) or 1.0), Rule.HARD)
 
     def partition(
         self,
@@ -322,21 +328,21 @@ class Trim:
         the best. With 10 % outliers and 4 components, two of three starts from random rows begin without an outlier.
         All this happens in units of the widths of the features, so their own units don't matter.
         """
-        start, widths = start_named(name), _widths(sample)
+        start, widths = load_start(name), _feature_widths(sample)
         widths = np.where(widths > 0, widths, 1.0)
         rows = replace(sample, rows=sample.rows / widths)
         of_sample = ArraySource(rows.rows, rows.weight)
         of_sample.may_miss = bool(np.isnan(rows.rows).any())
-        source, objective = Trimmed(of_sample, self.fraction), Objective(ridge / widths**2)
+        source, objective = TrimmedSource(of_sample, self.fraction), Objective(ridge / widths**2)
         n_features = len(widths)
         family = without_constraints(Diagonal, is_shared=True)
         partitions = [start(rows, engine, n_components, rng).scaled]
-        partitions += [nearest_centre(rows.filled[rows.draw(rng.random(n_components))]) for _ in range(N_TRIES)]
+        partitions += [nearest_centre(rows.filled[rows.draw(rng.random(n_components))]) for _ in range(N_RANDOM_STARTS)]
         runs = list[State]()
         for partition in partitions:
             with suppress(SingularCovariance):
                 model = InitialMoments(source, engine, n_components, partition).model(family, objective)
-                if (run := sound_end(source, engine, model, objective, START_STOPPING)) is not None:
+                if (run := run_to_sound_end(source, engine, model, objective, START_STOPPING)) is not None:
                     runs.append(run)
         if not runs:
             return start(sample, engine, n_components, rng)

@@ -11,9 +11,9 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from gaussmix._src.em.curvature.natural import Stacked
-from gaussmix._src.em.objective.stopping import Stopping
+from gaussmix._src.em.objective.stopping import StoppingRule
 from gaussmix._src.em.objective.trace import Frozen, State, Trace
-from gaussmix._src.em.step.one_call import run_each
+from gaussmix._src.em.step.one_call import run_em_on_each
 from gaussmix._src.engines.base import Engine
 from gaussmix._src.engines.calls import Groups
 from gaussmix._src.errors import Outcome
@@ -100,7 +100,7 @@ RefitEnds = Iterator[tuple[list[State], Array]]
 def are_quick(problem: Problem, model: Model) -> bool:
     """Whether 200 refits to weighted rows take seconds, by their number and by who makes them."""
     source, objective = problem.source, problem.objective
-    terms, data = objective.plain_terms(model.n_components), problem.data
+    terms, data = objective.pack_for_core(model.n_components), problem.data
     is_usual = terms is not None
     if terms is not None and model.noise is not None:
         is_usual = terms[1] is None and not source.is_incomplete
@@ -215,8 +215,8 @@ def _on_weights(problem: Problem, model: Model, how: Resampling, weights: Array)
         reweighted = reweighted if log_prior is None else reweighted.with_log_prior(*log_prior)
         return problem.data.trimmed(reweighted)
 
-    stopping = Stopping(how.tolerance, MAX_REFIT_STEPS)
-    return run_each(problem.engine, [model] * len(weights), problem.objective, stopping, source_of, groups)
+    stopping = StoppingRule(how.tolerance, MAX_REFIT_STEPS)
+    return run_em_on_each(problem.engine, [model] * len(weights), problem.objective, stopping, source_of, groups)
 
 
 def _on_drawn_rows(problem: Problem, model: Model, how: Resampling, rng: np.random.Generator) -> RefitEnds:
@@ -230,7 +230,7 @@ def _on_drawn_rows(problem: Problem, model: Model, how: Resampling, rng: np.rand
         raise ValueError("kind='parametric' needs noise in a box to draw from. Use kind='weighted'.")
     for tables in drawn_tables(model, n_rows, how.n, rng, problem.engine):
         each = np.arange(len(tables))
-        models, stopping = [model] * len(tables), Stopping(how.tolerance, MAX_REFIT_STEPS)
+        models, stopping = [model] * len(tables), StoppingRule(how.tolerance, MAX_REFIT_STEPS)
         yield ends_on_tables(problem, models, tables, each, stopping), np.ones(len(tables))
 
 
@@ -244,7 +244,7 @@ def drawn_tables(
 
 
 def ends_on_tables(
-    problem: Problem, models: list[Model], tables: Sequence[Rows], indices: Indices, stopping: Stopping
+    problem: Problem, models: list[Model], tables: Sequence[Rows], indices: Indices, stopping: StoppingRule
 ) -> list[State]:
     """The ends of EM from models, each on the table of its index; all tables have as many rows."""
     n_rows, n, groups = len(tables[0]), len(models), None
@@ -255,7 +255,7 @@ def ends_on_tables(
     def source_of(index: int) -> Source:
         return problem.data.trimmed(ArraySource(tables[indices[index]]))
 
-    return run_each(problem.engine, models, problem.objective, stopping, source_of, groups)
+    return run_em_on_each(problem.engine, models, problem.objective, stopping, source_of, groups)
 
 
 def _weighing(block: Block, weight: Array) -> Iterable[Block]:

@@ -13,9 +13,9 @@ from gaussmix._src.em.curvature.coordinates import WEIGHT_BOUND_FACTOR, bounds_m
 from gaussmix._src.em.curvature.information import Information
 from gaussmix._src.em.curvature.jacobian import NotSmooth
 from gaussmix._src.em.curvature.natural import Kind, NaturalScale, Stacked
-from gaussmix._src.em.objective.stopping import FIRST_TOLERANCE, MIN_TOLERANCE, Stopping
+from gaussmix._src.em.objective.stopping import FIRST_TOLERANCE, MIN_TOLERANCE, StoppingRule
 from gaussmix._src.em.objective.trace import Frozen, State, Trace, final, joined
-from gaussmix._src.em.priors.posterior import Posterior
+from gaussmix._src.em.priors.posterior import PosteriorObjective
 from gaussmix._src.em.step.loop import run_em
 from gaussmix._src.errors import SingularCovariance
 from gaussmix._src.fit.problem import Problem
@@ -123,18 +123,18 @@ class Maximum:
         values = np.einsum("pr,pr->r", self.information.matrix @ steep, steep)
         return float(values.min(initial=np.inf)) * self.total_weight
 
-    def natural_covariance(self, kind: str, objective: Posterior | object) -> Array:
+    def natural_covariance(self, kind: str, objective: PosteriorObjective | object) -> Array:
         """The covariance (q, q) of the natural parameters; NaN of those that have none, 0 of those that are known."""
         result = self.covariance(self.scale.jacobian(self.information.coordinates), kind)
         lost = self.has_no_error(objective)
         result[lost] = result[:, lost] = np.nan
         return result
 
-    def has_no_error(self, objective: Posterior | object) -> NDArray[np.bool_]:
+    def has_no_error(self, objective: PosteriorObjective | object) -> NDArray[np.bool_]:
         """Parameters (q,) of frozen components, and weights at their lower bound."""
-        weighting = objective.weighting if isinstance(objective, Posterior) else None
-        least = 0.0 if weighting is None or weighting.is_equal else weighting.least
-        fixed = {} if weighting is None else weighting.fixed
+        weight_update = objective.weight_update if isinstance(objective, PosteriorObjective) else None
+        least = 0.0 if weight_update is None or weight_update.is_equal else weight_update.least
+        fixed = {} if weight_update is None else weight_update.fixed
         lost = {k for k, why in self.frozen.items() if why is Frozen.LOST}
         weights = self.model.without_noise.weights
         lost |= {k for k in np.flatnonzero(weights <= WEIGHT_BOUND_FACTOR * least).tolist() if k not in fixed}
@@ -207,7 +207,11 @@ class Ascent:
     def em_end(self, state: State, tolerance: float) -> State:
         """The end of EM, with components frozen that have lost their rows, or that only the ridge holds up."""
         problem = self.problem
-        rows, objective, stopping = (problem.source, problem.engine), problem.objective, Stopping(tolerance, MAX_STEPS)
+        rows, objective, stopping = (
+            (problem.source, problem.engine),
+            problem.objective,
+            StoppingRule(tolerance, MAX_STEPS),
+        )
         before = Trace()
         while True:
             model, frozen = state.model, state.trace.frozen

@@ -9,7 +9,7 @@ import numpy as np
 
 from gaussmix._src.em.curvature.natural import Stacked
 from gaussmix._src.em.initialisation.initial import split_component
-from gaussmix._src.em.objective.stopping import Stopping
+from gaussmix._src.em.objective.stopping import StoppingRule
 from gaussmix._src.em.objective.trace import State
 from gaussmix._src.fit.after.bootstrap import MAX_REFIT_STEPS, drawn_tables, ends_on_tables
 from gaussmix._src.fit.after.inference import MAX_RIDGE, Ascent
@@ -20,7 +20,7 @@ from gaussmix._src.numerics.axes import principal_axes
 
 MAX_SPLIT_AXES = 3  # along which a component is split
 TEST_SPLIT_DISTANCE = 1.0  # standard deviations from a component to the means of its halves
-SPLIT_STOPPING = Stopping(1e-4, 30)  # EM from each split
+SPLIT_STOPPING = StoppingRule(1e-4, 30)  # EM from each split
 MAX_CONTINUED_SPLITS = 2  # of these, those that EM continues
 
 
@@ -62,7 +62,7 @@ def likelihood_ratio(
     ------
     ValueError : a component of the mixture collapsed or lost its rows, or each larger one has one of equal rows.
     """
-    stopping, whole = Stopping(tolerance, MAX_REFIT_STEPS), problem.source.whole
+    stopping, whole = StoppingRule(tolerance, MAX_REFIT_STEPS), problem.source.whole
     assert whole is not None, "checked by the caller"
     n_rows, drawn = whole.n_rows, list[Array]()
     model = ends_on_tables(problem, [model], [whole.rows], np.zeros(1, int), stopping)[0].model
@@ -75,7 +75,7 @@ def likelihood_ratio(
 
 
 def _statistics(
-    problem: Problem, model: Model, tables: Sequence[Rows], stopping: Stopping, names: Sequence[str] | None = None
+    problem: Problem, model: Model, tables: Sequence[Rows], stopping: StoppingRule, names: Sequence[str] | None = None
 ) -> Array:
     """2 (log L' − log L) of tables of the same number of rows, nats.
 

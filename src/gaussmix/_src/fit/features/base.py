@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
     from gaussmix._src.em.objective.trace import State
-    from gaussmix._src.em.step.best_of import Run
+    from gaussmix._src.em.step.best_of import EMRun
     from gaussmix._src.families.base import Family
     from gaussmix._src.fit.fitted import Fitted
     from gaussmix._src.fit.plan import Plan
@@ -61,7 +61,7 @@ class FitFeature(ABC):
         """How it is fitted."""
         return plan
 
-    def runs(self, runs: Iterable[Run], problem: Problem, plan: Plan) -> Iterable[Run]:
+    def runs(self, runs: Iterable[EMRun], problem: Problem, plan: Plan) -> Iterable[EMRun]:
         """The runs of EM, one for each start; in a model selection those of one candidate."""
         return runs
 

@@ -28,7 +28,7 @@ class Labels(FitFeature):
         labels = check_labels(self._labels, self._groups, data.original.n_rows, max(counts))
         assert labels is not None, "there are labels"
         for n_components in counts:
-            labels.check_size(n_components, data.noise is not None)
+            labels.check_n_components(n_components, data.noise is not None)
         return problem if labels.is_empty else replace(problem, data=replace(data, labels=labels))
 
     def plan(self, plan: Plan, problem: Problem) -> Plan:

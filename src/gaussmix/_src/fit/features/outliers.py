@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from gaussmix._src.em.objective.trace import State
-from gaussmix._src.em.trimming.trimming import Trim, trimming_cutoff
+from gaussmix._src.em.trimming.trimming import TrimmingSettings, trimming_cutoff
 from gaussmix._src.families.base import Family
 from gaussmix._src.fit.features.base import FitFeature
 from gaussmix._src.fit.fitted import Fitted
@@ -32,14 +32,14 @@ class NoiseBackground(FitFeature):
 
 
 class Trimming(FitFeature):
-    """Trimmed rows, which fit worst."""
+    """TrimmedSource rows, which fit worst."""
 
     def used(self) -> Sequence[str]:
         self._fraction = check_trim(self.estimator.trim)
         return ("trim",) if self._fraction else ()
 
     def problem(self, problem: Problem, candidates: Sequence[tuple[Family, int]]) -> Problem:
-        return replace(problem, data=replace(problem.data, trim=Trim(self._fraction)))
+        return replace(problem, data=replace(problem.data, trim=TrimmingSettings(self._fraction)))
 
     def plan(self, plan: Plan, problem: Problem) -> Plan:
         return replace(plan, may_search=False, in_one_call=False)

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from gaussmix._src.em.objective.trace import State
-from gaussmix._src.em.priors.posterior import Posterior
+from gaussmix._src.em.priors.posterior import PosteriorObjective
 from gaussmix._src.errors import name_components, warn
 from gaussmix._src.families.base import Family
 from gaussmix._src.fit.features.base import FitFeature
@@ -35,13 +35,13 @@ class Priors(FitFeature):
         options = getattr(estimator.restrictions, "options", {})
         used = [*set_terms(estimator), *(name for name in options if np.size(options[name]))]
         used += ["numbers of components"] if self._terms.has_component_terms else []
-        return [*used, "prior of the weights"] if np.any(self._terms.weighting.concentration) else used
+        return [*used, "prior of the weights"] if np.any(self._terms.weight_update.concentration) else used
 
     def problem(self, problem: Problem, candidates: Sequence[tuple[Family, int]]) -> Problem:
         terms = self._terms
         if any(getattr(self.estimator, f"{name}_init", None) is not None for name in _INITIAL):
             user_init = check_init_parameters(self.estimator, *candidates[0], problem.data.original)
-            terms = terms.with_values(user_init.weights, user_init.means, user_init.covariances)
+            terms = terms.with_initial_values(user_init.weights, user_init.means, user_init.covariances)
         return replace(problem, terms=terms)
 
     def plan(self, plan: Plan, problem: Problem) -> Plan:
@@ -63,10 +63,10 @@ class Priors(FitFeature):
 def prior_components(problem: Problem, run: State) -> list[int]:
     """Components with less than half a row, which the prior of means and covariances alone keeps where they are."""
     objective = problem.objective
-    if type(objective) is not Posterior or objective.prior is None:  # a variational one tells masses itself
+    if type(objective) is not PosteriorObjective or objective.prior is None:  # a variational one tells masses itself
         return []
     light = np.flatnonzero(run.model.weights * problem.data.original.profile.total_weight < MIN_DESCRIBED_ROWS).tolist()
-    return [k for k in light if k not in run.trace.frozen and k not in objective.weighting.fixed]
+    return [k for k in light if k not in run.trace.frozen and k not in objective.weight_update.fixed]
 
 
 def prior_components_sentence(idle: Sequence[int]) -> str | None:

@@ -7,7 +7,7 @@ from gaussmix._src.em.initialisation.initial import InitialMoments
 from gaussmix._src.em.initialisation.sample import distinct_rows
 from gaussmix._src.em.objective.objective import Objective
 from gaussmix._src.em.objective.stopping import StoppingRule
-from gaussmix._src.em.objective.trace import Frozen, State, Trace, final
+from gaussmix._src.em.objective.trace import FreezeReason, RunState, Trace, final_state
 from gaussmix._src.em.step.loop import em_step, run_em
 from gaussmix._src.estimators.fitting import start_fit
 from gaussmix._src.interfaces.leaves import LEAF_ROWS
@@ -27,14 +27,14 @@ __all__ = [
     "Block",
     "FactorShape",
     "FileSource",
-    "Frozen",
+    "FreezeReason",
     "InitialMoments",
     "Model",
     "MomentSpec",
     "Objective",
     "Rule",
     "Second",
-    "State",
+    "RunState",
     "StoppingRule",
     "Trace",
     "assert_close",
@@ -43,7 +43,7 @@ __all__ = [
     "checked",
     "distinct_rows",
     "em_step",
-    "final",
+    "final_state",
     "groups",
     "reloaded",
     "run_em",

@@ -24,7 +24,7 @@ from gaussmix import FAMILIES, GaussianMixture
 from gaussmix._src.em.initialisation.initial import InitialMoments
 from gaussmix._src.em.objective.objective import Objective
 from gaussmix._src.em.objective.stopping import StoppingRule
-from gaussmix._src.em.objective.trace import final
+from gaussmix._src.em.objective.trace import final_state
 from gaussmix._src.em.step.loop import run_em
 from gaussmix._src.engines.complete.engine import CompleteEngine
 from gaussmix._src.model import Model
@@ -63,7 +63,7 @@ def step(rule: type[StoppingRule], source: ArraySource, start: Model) -> float:
     while perf_counter() < until:
         for n_steps in least:
             states = run_em(source, CompleteEngine(), start, objective, rule(0.0, n_steps))
-            least[n_steps] = min(least[n_steps], seconds_of(partial(final, states)))
+            least[n_steps] = min(least[n_steps], seconds_of(partial(final_state, states)))
     return 1e6 * (least[MANY] - least[FEW]) / (MANY - FEW)
 
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from common import Frozen, State, StoppingRule, Trace, em_step, run_em
+from common import FreezeReason, RunState, StoppingRule, Trace, em_step, run_em
 from every_engine import ENGINES
 from sklearn.datasets import load_wine
 
@@ -86,7 +86,7 @@ def test_a_slow_run_ends_as_high_as_em_in_far_fewer_passes(case):
     engine = ENGINES[name](1)
     plain, fast = (states(given, family, engine, stopping, is_accelerated=wanted)[-1] for wanted in (False, True))
     assert plain.outcome is fast.outcome is Outcome.CONVERGED
-    assert fast.trace.last >= plain.trace.last
+    assert fast.trace.last_objective >= plain.trace.last_objective
     assert plain.trace.n_steps > ratio * fast.trace.n_steps
 
 
@@ -122,15 +122,15 @@ def test_the_limit_is_one_of_passes_and_the_end_is_after_a_step(limit, engine):
     *_, end = states(given, family, engine, StoppingRule(0.0, limit))
     assert end.trace.n_steps == limit
     assert end.outcome is Outcome.STEP_LIMIT
-    assert not end.trace.memory
+    assert not end.trace.acceleration_arrays
     moments, _, _ = em_step(given.source, engine, end.model, given.objective, {})
-    assert limit == 0 or moments.log_likelihood / moments.row_weight >= end.trace.last
+    assert limit == 0 or moments.log_likelihood / moments.row_weight >= end.trace.last_objective
 
 
 def test_frozen_components_are_for_em(engine):
     given, family = SLOW["a mixture"][:2]
     arguments = given, family, engine, StoppingRule(0.0, 40)
-    trace = Trace(frozen={1: Frozen.COLLAPSED})
+    trace = Trace(frozen_components={1: FreezeReason.COLLAPSED})
     ends = [states(*arguments, is_accelerated=wanted, trace=trace) for wanted in (False, True)]
     assert not any(has_acceleration_path(state.trace) for state in ends[1])
     assert ends[0][-1].trace == ends[1][-1].trace
@@ -149,7 +149,7 @@ def on_the_way(engine):
     proposed = (
         state
         for state in course
-        if has_acceleration_path(state.trace) and AccelerationPath.restore(state.trace.memory, family).length
+        if has_acceleration_path(state.trace) and AccelerationPath.restore(state.trace.acceleration_arrays, family).proposal_length
     )
     return next(proposed), acceleration_of(given, family, engine, stopping)
 
@@ -157,20 +157,20 @@ def on_the_way(engine):
 @pytest.mark.parametrize("what", ["lower", "not a number", "infinite", "frozen"])
 def test_a_proposal_that_is_no_better_is_refused(what, engine):
     before, acceleration = on_the_way(engine)
-    path = AccelerationPath.restore(before.trace.memory, before.model.family)
+    path = AccelerationPath.restore(before.trace.acceleration_arrays, before.model.family)
     value = {"lower": path.height - 1e-9, "not a number": np.nan, "infinite": np.inf}.get(what, path.height + 1)
-    frozen = {0: Frozen.COLLAPSED} if what == "frozen" else {}
+    frozen = {0: FreezeReason.COLLAPSED} if what == "frozen" else {}
     bad = Trace((*before.trace.log_likelihood, value), (*before.trace.objective, value), frozen)
     outcome = None if np.isfinite(value) else Outcome.NON_FINITE
-    after = acceleration.choose_next_state(before, State(before.model, bad, outcome))
+    after = acceleration.choose_next_state(before, RunState(before.model, bad, outcome))
     assert after.outcome is None
     assert after.trace.n_steps == before.trace.n_steps + 1
-    assert after.trace.last == before.trace.last
-    assert not after.trace.frozen
+    assert after.trace.last_objective == before.trace.last_objective
+    assert not after.trace.frozen_components
     assert after.model.means.tobytes() == path.after.means.tobytes()
     assert after.model.covariances.array.tobytes() == path.after.covariances.array.tobytes()
-    left = AccelerationPath.restore(after.trace.memory, before.model.family)
-    assert left.length == 0 < left.longest < path.length
+    left = AccelerationPath.restore(after.trace.acceleration_arrays, before.model.family)
+    assert left.proposal_length == 0 < left.max_proposal_length < path.proposal_length
 
 
 @free

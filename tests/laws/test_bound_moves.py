@@ -23,7 +23,7 @@ from gaussmix._src.em.initialisation.condensed import condensed
 from gaussmix._src.em.initialisation.initial import InitialMoments
 from gaussmix._src.em.initialisation.sample import distinct_rows
 from gaussmix._src.em.objective.stopping import StoppingRule
-from gaussmix._src.em.objective.trace import final
+from gaussmix._src.em.objective.trace import final_state
 from gaussmix._src.em.priors.concentration import DirichletWeights, StickBreakingWeights
 from gaussmix._src.em.step import fast_path
 from gaussmix._src.em.step.accumulate import StepTask
@@ -163,8 +163,8 @@ def test_a_column_settles_where_em_and_moves_raise_the_bound_no_more(family, wei
     assert moves.evaluate(model).bound == pytest.approx(bound, rel=1e-13)
     assert model.n_components > 3
     np.testing.assert_allclose([6060 * model.weights.min(), 6060 * model.weights.max()], [60, 3000], atol=90)
-    end = final(run_em(source, Stepwise(engine), model, objective, StoppingRule(1e-8, 100)))
-    assert 6060.0 * end.trace.last - bound < 1e-3
+    end = final_state(run_em(source, Stepwise(engine), model, objective, StoppingRule(1e-8, 100)))
+    assert 6060.0 * end.trace.last_objective - bound < 1e-3
     after = moves.improve(end.model)
     assert after is None or moves.evaluate(after).bound - bound < 2e-2
     moves = BoundMoves(*of_moves, 8, np.random.default_rng(0), lambda: False)
@@ -243,7 +243,7 @@ def test_halves_share_the_rows_of_their_component(rows, family, engine) -> None:
 def test_parts_of_the_rows_are_only_a_start(rng, monkeypatch) -> None:
     """The bound of all rows decides; they are read less often than without parts, whichever source they come from."""
     rows, passes = crowd(8000, 6, 6, 8.0, rng), list[int]()
-    over = StepTask.over
+    over = StepTask.sum_moments
 
     def counted(task, source):
         passes.append(source.n_rows)

@@ -11,7 +11,7 @@ from sklearn.base import clone
 from gaussmix import FAMILIES, BayesianGaussianMixture, Full, GaussianMixture, Mixture, NormalInverseWishart, Outcome
 from gaussmix._src.em.objective.objective import Objective
 from gaussmix._src.em.objective.stopping import StoppingRule
-from gaussmix._src.em.objective.trace import Frozen, final
+from gaussmix._src.em.objective.trace import FreezeReason, final_state
 from gaussmix._src.em.step import one_call
 from gaussmix._src.em.step.fast_path import FastPath
 from gaussmix._src.em.step.loop import em_step, run_em
@@ -38,7 +38,7 @@ def check_steps(source, engine, mixture, objective, problem):
     rounding = _rounding(source.n_rows)
     for number in range(N_STEPS):
         moments, following, _ = em_step(source, engine, mixture, objective, {})
-        found, course, objectives = fast.run(mixture, 0, -np.inf)
+        found, course, objectives = fast.run_steps(mixture, 0, -np.inf)
         what = f"{problem}, step {number + 1}"
         if len(course) != 1:
             raise AssertionError(f"{what}: the engine made {len(course)} steps, not 1")
@@ -124,7 +124,7 @@ def test_a_step_with_a_prior_or_noise_or_of_incomplete_rows_is_that_of_the_loop(
 def test_a_course_ends_where_that_of_the_loop_does(family, problem, complete):
     given = PROBLEMS[problem]
     ways = [
-        final(run_em(given.source, engine, given.start(family), given.objective, UNTIL_SETTLED))
+        final_state(run_em(given.source, engine, given.start(family), given.objective, UNTIL_SETTLED))
         for engine in (complete, Stepwise(complete))
     ]
     (mixture, trace, outcome), (expected, other, expected_outcome) = ways
@@ -178,12 +178,12 @@ def test_what_is_unusual_is_left_to_the_loop(family, place, twins, complete, rng
     rows, ridge = two_groups(rng, twins), np.zeros(2)
     start = round_mixture(family, [[0.0, 0.0], [place, place]], [0.5, 0.5])
     ways = [
-        final(run_em(ArraySource(rows), engine, start, Objective(ridge), StoppingRule(1e-9, 200)))
+        final_state(run_em(ArraySource(rows), engine, start, Objective(ridge), StoppingRule(1e-9, 200)))
         for engine in (complete, Stepwise(complete))
     ]
     (mixture, trace, outcome), (expected, other, expected_outcome) = ways
-    assert trace.frozen == other.frozen
-    assert twins or trace.frozen == {1: Frozen.LOST}
+    assert trace.frozen_components == other.frozen_components
+    assert twins or trace.frozen_components == {1: FreezeReason.LOST}
     assert outcome is expected_outcome
     assert trace.log_likelihood == pytest.approx(other.log_likelihood, rel=1e-9)
     assert np.isfinite(mixture.covariances.each).all()
@@ -202,7 +202,7 @@ def test_there_is_a_state_whenever_the_engine_comes_back(family, complete, monke
 def test_any_number_of_steps_may_be_asked_for(complete):
     given, full = PROBLEMS["separate"], FAMILIES["full"]
     stopping = StoppingRule(1e-6, 10**30)
-    _, _, outcome = final(run_em(given.source, complete, given.start(full), given.objective, stopping))
+    _, _, outcome = final_state(run_em(given.source, complete, given.start(full), given.objective, stopping))
     assert outcome is Outcome.CONVERGED
 
 
@@ -212,7 +212,7 @@ def test_arrays_of_a_start_may_lie_in_any_order(complete):
     each = replace(start.covariances, each=np.asfortranarray(start.covariances.each))
     turned = Model(start.weights, np.asfortranarray(start.means), each, full)
     ends = [
-        final(run_em(given.source, complete, first, given.objective, StoppingRule(0.0, 5)))[0]
+        final_state(run_em(given.source, complete, first, given.objective, StoppingRule(0.0, 5)))[0]
         for first in (start, turned)
     ]
     np.testing.assert_array_equal(ends[0].means, ends[1].means)
@@ -231,7 +231,7 @@ class ShrunkFull(Full):
 
 def steps_of_engine(complete, rows, family, stopping):
     start = round_mixture(family, [[0.0, 0.0], [1.0, 1.0]], [0.5, 0.5])
-    return FastPath(ArraySource(rows), complete, family, 2, Objective(np.zeros(2)), stopping).run(start, 0, -np.inf)[1]
+    return FastPath(ArraySource(rows), complete, family, 2, Objective(np.zeros(2)), stopping).run_steps(start, 0, -np.inf)[1]
 
 
 @pytest.mark.one_block
@@ -261,7 +261,7 @@ def test_what_is_decided_between_passes_is_not_left_to_the_engine(
     for engine in (complete, ENGINES["complete"](8)):
         objective, stopping = Objective(np.zeros(n_features)), StoppingRule(0.0, 2)
         fast = FastPath(ArraySource(rows), engine, family, n_components, objective, stopping)
-        assert len(fast.run(start, 0, -np.inf)[1]) == (2 if is_left else 0)
+        assert len(fast.run_steps(start, 0, -np.inf)[1]) == (2 if is_left else 0)
 
 
 def test_a_race_of_rows_with_errors_is_about_their_own_likelihood(monkeypatch, rng):

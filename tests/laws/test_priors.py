@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from common import Second, StoppingRule, final, run_em
+from common import Second, StoppingRule, final_state, run_em
 from reference_engine import ReferenceEngine
 
 from gaussmix import FAMILIES, NormalInverseWishart
@@ -46,7 +46,7 @@ def objective_and_start(given, family, case, unit=1.0):
     )
     moments = OverallMoments.from_source(given.source, unit, ReferenceEngine(), is_matrix=family.kind.is_matrix)
     objective = values.objective(np.zeros(given.rows.shape[1]), unit, given.n_components, family, moments)
-    return objective, objective.feasible(start)
+    return objective, objective.nearest_feasible(start)
 
 
 def ended(given, family, engine, case, *, is_accelerated=False, stopping=None):
@@ -79,7 +79,7 @@ def assert_kept_and_raised(objective, start, states):
     """Each state has what is fixed, and a higher objective than the one before."""
     raised = np.array(states[-1].trace.objective)
     assert (np.diff(raised) >= -ROUNDING * np.abs(raised[:-1])).all()
-    assert not states[-1].trace.frozen
+    assert not states[-1].trace.frozen_components
     for state in states[1:]:
         weights, means = state.model.weights, state.model.means
         fixed = list(objective.fixed_means)
@@ -137,7 +137,7 @@ def test_the_unit_of_the_weights_of_rows_changes_nothing(family):
     for unit in (1.0, 0.25):
         problem = replace(given, row_weight=np.full(len(given.rows), 1 / unit))
         objective, start = objective_and_start(problem, family, "default", unit)
-        ends.append(final(run_em(problem.source, engine, start, objective, StoppingRule(0.0, 10))))
+        ends.append(final_state(run_em(problem.source, engine, start, objective, StoppingRule(0.0, 10))))
     # Ten steps multiply the rounding of roots, which the unit goes through in some structures.
     np.testing.assert_allclose(ends[0].model.means, ends[1].model.means, rtol=1e-11)
     np.testing.assert_allclose(ends[0].model.covariances.array, ends[1].model.covariances.array, rtol=1e-11, atol=1e-11)
@@ -149,7 +149,7 @@ def test_some_covariances_stay_and_others_move(name, engine):
     given, family = PROBLEMS["overlapping"], FAMILIES[name]
     start = given.start(family)
     objective = PosteriorObjective(np.zeros(3), covariances=start.covariances, fixed_covariances=frozenset({1}))
-    end = final(run_em(given.source, engine, start, objective, StoppingRule(0.0, 20)))
+    end = final_state(run_em(given.source, engine, start, objective, StoppingRule(0.0, 20)))
     raised = np.array(end.trace.objective)
     assert (np.diff(raised) >= -ROUNDING * np.abs(raised[:-1])).all()
     same = [np.array_equal(end.model.covariances.each[k], start.covariances.each[k]) for k in range(3)]
@@ -164,11 +164,11 @@ def test_an_empty_component_falls_back_on_the_prior(family):
     objective = replace(objective, weight_update=WeightUpdate(least=1e-3))
     far = np.array(start.means)
     far[2] = 1e4
-    end = final(run_em(given.source, choose(1), replace(start, means=far), objective, StoppingRule(0.0, 2)))
+    end = final_state(run_em(given.source, choose(1), replace(start, means=far), objective, StoppingRule(0.0, 2)))
     if family.prior_degrees(1.0, 3, 1.0) == (0.0, 0.0):  # nothing to divide the scale by: it stays where it was
-        assert list(end.trace.frozen) == [2]
+        assert list(end.trace.frozen_components) == [2]
         return
-    assert not end.trace.frozen
+    assert not end.trace.frozen_components
     np.testing.assert_allclose(end.model.means[2], objective.prior.mean, atol=10.0)
     assert np.isfinite(end.model.covariances.dense()).all()
 

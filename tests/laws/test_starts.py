@@ -15,7 +15,7 @@ from gaussmix._src.em.initialisation.random import HashedResponsibilities
 from gaussmix._src.em.initialisation.sample import automatic_ridge, distinct_rows
 from gaussmix._src.em.objective.objective import Objective
 from gaussmix._src.em.objective.stopping import StoppingRule
-from gaussmix._src.em.objective.trace import State, Trace, final
+from gaussmix._src.em.objective.trace import RunState, Trace, final_state
 from gaussmix._src.em.step.best_of import _model_divergences, _select_contenders
 from gaussmix._src.em.step.loop import run_em
 from gaussmix._src.model import Model
@@ -224,8 +224,8 @@ def test_em_starts_where_a_few_steps_go_highest(family, engine, rng):
     source = ArraySource(rows, assignment=np.repeat(np.arange(2, dtype=np.int32), 40))
     first, objective = InitialMoments(source, engine, 2, Partition()), Objective(np.zeros(2))
     few, settled = StoppingRule(1e-6, 1), StoppingRule(1e-6, 500)
-    best = final(run_em(source, engine, first.model(FAMILIES["full"], objective), objective, settled)).trace.last
-    found = final(run_em(source, engine, first.model(family(), objective), objective, few)).trace.last
+    best = final_state(run_em(source, engine, first.model(FAMILIES["full"], objective), objective, settled)).trace.last_objective
+    found = final_state(run_em(source, engine, first.model(family(), objective), objective, few)).trace.last_objective
     assert found == pytest.approx(best, abs=1e-5)  # where gains fall to 1e-6 and by a tenth from step to step
 
 
@@ -263,7 +263,7 @@ def test_of_runs_that_are_alike_the_highest_goes_on_and_others_as_high_do_too(rn
     near = replace(one, means=one.means + 1e-3)
     heights = {"higher": (-3.0, -2.0, -1.0), "lower": (-3.0, -2.0, -1.001)}
     runs = [
-        (model, State(model, Trace(heights[each], heights[each])))
+        (model, RunState(model, Trace(heights[each], heights[each])))
         for model, each in [(near, "lower"), (one, "higher"), (other, "lower")]
     ]
     assert [model for model, _ in _select_contenders(runs)] == [one, other]

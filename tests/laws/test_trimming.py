@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from common import ArraySource, InitialMoments, Objective, StoppingRule, em_step, final, run_em
+from common import ArraySource, InitialMoments, Objective, StoppingRule, em_step, final_state, run_em
 from many_blocks import ManyBlocks
 from reference_engine import ReferenceEngine
 
@@ -78,7 +78,7 @@ def test_rows_at_the_cutoff_share_its_weight(rng):
 def test_a_trimmed_step_never_lowers_the_likelihood_of_what_is_kept(family, share, is_weighted, rows, engine, rng):
     weight = rng.uniform(0.1, 2.0, size=len(rows)) if is_weighted else None
     source = TrimmedSource(ArraySource(rows, weight), share)
-    end = final(run_em(source, engine, first_model(source, engine, family), NO_RIDGE, StoppingRule(1e-9, 30)))
+    end = final_state(run_em(source, engine, first_model(source, engine, family), NO_RIDGE, StoppingRule(1e-9, 30)))
     course = np.array(end.trace.objective)
     assert len(course) > 1
     assert (np.diff(course) >= -1e-12 * np.abs(course[1:])).all()
@@ -113,7 +113,7 @@ def test_neither_blocks_nor_order_matter(name, rng, engine):
     for source in ArraySource(rows), ManyBlocks(rows), forgetful, ArraySource(rng.permutation(rows)):
         trimmed = TrimmedSource(source, 0.1)
         model = first_model(trimmed, engine, family)
-        ends.append(final(run_em(trimmed, engine, model, NO_RIDGE, StoppingRule(0.0, 4))))
+        ends.append(final_state(run_em(trimmed, engine, model, NO_RIDGE, StoppingRule(0.0, 4))))
     one, *others, shuffled = ends
     for other in others:
         assert one.trace.objective == other.trace.objective
@@ -131,11 +131,11 @@ def test_gross_rows_leave_no_trace(size, rows, engine):
     for each, count in zip((rows, gross), counts, strict=True):
         source = TrimmedSource(ArraySource(each), count / len(each))
         model = first_model(TrimmedSource(ArraySource(rows), 40 / len(rows)), engine, FAMILIES["full"])
-        ends.append(final(run_em(source, engine, model, NO_RIDGE, StoppingRule(1e-9, 50))))
+        ends.append(final_state(run_em(source, engine, model, NO_RIDGE, StoppingRule(1e-9, 50))))
     expected, found = ends
     np.testing.assert_allclose(found.model.means, expected.model.means, rtol=1e-7)
     np.testing.assert_allclose(found.model.covariances.array, expected.model.covariances.array, rtol=1e-6, atol=1e-9)
-    assert found.trace.last == pytest.approx(expected.trace.last, rel=1e-9)
+    assert found.trace.last_objective == pytest.approx(expected.trace.last_objective, rel=1e-9)
 
 
 @pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES)

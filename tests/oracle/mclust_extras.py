@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from common import ArraySource, State, StoppingRule
+from common import ArraySource, RunState, StoppingRule
 from mclust_rule import run_from_labels
 from tables import rows_of
 
@@ -74,7 +74,7 @@ def as_mclust(objective: Any, model: str) -> Any:
     return replace(objective, prior=OfEEI(**vars(prior))) if model == "EEI" else objective
 
 
-def with_prior(data: str, fit: dict[str, Any]) -> State:
+def with_prior(data: str, fit: dict[str, Any]) -> RunState:
     """Where ours ends with mclust's prior."""
     rows, n_components, family = ROWS[data], fit["G"], family_named(fit["model"])
     source = ArraySource(rows, assignment=joint_labels(data, n_components))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from common import ArraySource, InitialMoments, Objective, State, StoppingRule, final, run_em
+from common import ArraySource, InitialMoments, Objective, RunState, StoppingRule, final_state, run_em
 
 from gaussmix import Outcome
 from gaussmix._src.em.step.accumulate import StepTask
@@ -45,8 +45,8 @@ def run_from_labels(
     stopping: StoppingRule,
     objective: Any = None,
     **how: Any,
-) -> State:
+) -> RunState:
     """EM from the labels that a source gives; without a ridge, if no objective is given."""
     objective = Objective(np.zeros(source.whole.rows.shape[1])) if objective is None else objective
     start = InitialMoments(source, engine, n_components, Partition()).model(family, objective, **how)
-    return final(run_em(source, engine, start, objective, stopping))
+    return final_state(run_em(source, engine, start, objective, stopping))

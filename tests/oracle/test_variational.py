@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import scipy.special
 from bound import Prior, after_m_step, evidence_of_one
-from common import ArraySource, Block, InitialMoments, Second, StoppingRule, final, run_em
+from common import ArraySource, Block, InitialMoments, Second, StoppingRule, final_state, run_em
 from every_engine import Stepwise
 from scipy.special import gammaln, logsumexp, xlogy
 from sklearn.mixture import BayesianGaussianMixture as Theirs
@@ -58,7 +58,7 @@ def m_step(rows, shares, objective):
 
 def bound_of(rows, model, objective):
     """The bound of q before an E-step, by one pass."""
-    state = final(run_em(ArraySource(rows), choose(), model, objective, StoppingRule(0.0, 1)))
+    state = final_state(run_em(ArraySource(rows), choose(), model, objective, StoppingRule(0.0, 1)))
     return state.trace.objective[-1] * len(rows)
 
 
@@ -100,9 +100,9 @@ def test_the_forms_agree_where_steps_no_longer_change(name, has_sticks) -> None:
     rows = np.concatenate((rng.normal(size=(40, 2)), rng.normal(size=(30, 2)) + 6))
     theirs, objective = prior_of(name, rows, 2, has_sticks=has_sticks)
     model = m_step(rows, np.repeat(np.eye(2), [40, 30], axis=0), objective)
-    end = final(run_em(ArraySource(rows), choose(), model, objective, STEPS))
+    end = final_state(run_em(ArraySource(rows), choose(), model, objective, STEPS))
     after_m = after_m_step(rows, shares_of(rows, end.model, objective), theirs)
-    assert after_m == pytest.approx(end.trace.last * 70, rel=1e-11)
+    assert after_m == pytest.approx(end.trace.last_objective * 70, rel=1e-11)
 
 
 @families
@@ -114,8 +114,8 @@ def test_the_bound_is_below_the_evidence_by_enumeration(name, has_sticks) -> Non
     theirs, objective = prior_of(name, rows, 2, has_sticks=has_sticks)
     evidence = logsumexp([after_m_step(rows, np.eye(2)[list(z)], theirs) for z in product((0, 1), repeat=8)])
     starts = [rng.dirichlet(np.full(2, 0.5), 8) for _ in range(2)]
-    ends = [final(run_em(ArraySource(rows), choose(), m_step(rows, s, objective), objective, STEPS)) for s in starts]
-    gap = evidence - max(8 * end.trace.last for end in ends)
+    ends = [final_state(run_em(ArraySource(rows), choose(), m_step(rows, s, objective), objective, STEPS)) for s in starts]
+    gap = evidence - max(8 * end.trace.last_objective for end in ends)
     assert 0 < gap < 4
 
 
@@ -127,7 +127,7 @@ def test_the_predictive_density_integrates_to_1(name, has_sticks, n_rows) -> Non
     rows = rng.normal(size=(n_rows, 1)) + 5 * (np.arange(n_rows) % 2)[:, None]
     objective = prior_of(name, rows, 3, has_sticks=has_sticks, dof=1.0)[1]
     model = m_step(rows, rng.dirichlet(np.ones(3), n_rows), objective)
-    end = final(run_em(ArraySource(rows), choose(), model, objective, STEPS))
+    end = final_state(run_em(ArraySource(rows), choose(), model, objective, STEPS))
     grid = np.sinh(np.linspace(-18, 18, 40001))[:, None]
     density = np.exp(objective.approximation(end.model).predictive.log_density(Block(0, grid), choose()))
     assert np.trapezoid(density, grid[:, 0]) == pytest.approx(1.0, abs=1e-6)
@@ -185,8 +185,8 @@ def test_an_engine_s_steps_are_those_of_the_loop(rng, name, has_sticks, d, unit)
     objective = Variational(np.full(d, 0.1), packed_prior.conjugate(unit), packed_prior=packed_prior, **of_rows)
     start = m_step(rows, rng.dirichlet(np.ones(4), 60), objective)
     engine, source, stopping = choose(), ArraySource(rows, weight), StoppingRule(0.0, 12)
-    one, other = (final(run_em(source, by, start, objective, stopping)) for by in (engine, Stepwise(engine)))
-    assert FastPath(source, engine, start.family, 4, objective, stopping).run(start, 0, -np.inf)[1]
+    one, other = (final_state(run_em(source, by, start, objective, stopping)) for by in (engine, Stepwise(engine)))
+    assert FastPath(source, engine, start.family, 4, objective, stopping).run_steps(start, 0, -np.inf)[1]
     np.testing.assert_allclose(one.trace.objective, other.trace.objective, rtol=1e-13)
     np.testing.assert_allclose(one.trace.log_likelihood, other.trace.log_likelihood, rtol=1e-13)
     np.testing.assert_allclose(one.model.weights, other.model.weights, rtol=1e-10)
@@ -224,7 +224,7 @@ def test_the_e_step_integrates_missing_cells_out(name) -> None:
     holes[::3, 1] = holes[1::5, 0] = np.nan
     source = ArraySource(holes)
     source.may_miss = True
-    trace = final(run_em(source, engine, model, objective, StoppingRule(0.0, 30))).trace
+    trace = final_state(run_em(source, engine, model, objective, StoppingRule(0.0, 30))).trace
     assert (np.diff(trace.objective) >= -1e-13).all()
 
 

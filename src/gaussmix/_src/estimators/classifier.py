@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.utils.validation import check_is_fitted
 
 from gaussmix._src.em.objective.stopping import StoppingRule
-from gaussmix._src.em.objective.trace import State
+from gaussmix._src.em.objective.trace import RunState
 from gaussmix._src.errors import SingularCovariance, about, counted, warn
 from gaussmix._src.estimators.base import unchanged_on_failure
 from gaussmix._src.estimators.docs import documented
@@ -396,7 +396,7 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
         self._classes = ClassMixtures(mixture, class_index)
 
 
-def _ending(run: State, problem: Problem, plan: Plan, names: Sequence[str] | None) -> Ending:
+def _ending(run: RunState, problem: Problem, plan: Plan, names: Sequence[str] | None) -> Ending:
     """How EM for all classes together ended."""
     certificate = find_certificate(problem, run, [run.trace], is_requested=plan.certify)
     ending = Ending.from_run(run, [run.trace], plan.stopping, None, certificate)

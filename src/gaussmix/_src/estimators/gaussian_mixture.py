@@ -328,7 +328,7 @@ class GaussianMixture(LikelihoodEstimator):
             run, ends = fit(problem, plan, features)
         except SingularCovariance as error:
             raise after.diagnostics.explain_error(error, source, family, self._names) from None
-        facts = RowFacts.from_source(source, X, run.trace.last if run.trace.n_steps else None, began)
+        facts = RowFacts.from_source(source, X, run.trace.last_objective if run.trace.n_steps else None, began)
         self._finish(make_fitted(problem, plan, run, ends, facts, self._names), features, problem, run, X)
         return problem
 

@@ -12,7 +12,7 @@ from sklearn.exceptions import NotFittedError
 
 from gaussmix._src.covariances import LowRank
 from gaussmix._src.em.objective.objective import Objective
-from gaussmix._src.em.objective.trace import State, Trace
+from gaussmix._src.em.objective.trace import RunState, Trace
 from gaussmix._src.em.step.online import STEP_ROWS, moments_per_weight, online_step
 from gaussmix._src.errors import counted, warn
 from gaussmix._src.estimators.base import unchanged_on_failure
@@ -83,11 +83,11 @@ def _step(estimator: Any, portion: ArraySource, state: StreamState | None) -> St
     source, objective = Data(portion).source(), Objective(state.ridge)
     of_step = source, estimator._engine(), estimator._fitted.model, state.sums, objective, log_retention
     sums, model, frozen = online_step(*of_step)
-    trace, fitted = Trace(frozen=frozen), estimator._fitted
+    trace, fitted = Trace(frozen_components=frozen), estimator._fitted
     before = fitted.outcome
     n_starts, n_starts_at_best = (1, 1) if before is None else (before.n_starts, before.n_starts_at_best)
-    diagnostics = diagnose_components(State(model, trace), estimator._names)
-    outcome = Ending(_FOLLOWED, None, None, None, None, n_starts, n_starts_at_best, trace.collapsed, diagnostics)
+    diagnostics = diagnose_components(RunState(model, trace), estimator._names)
+    outcome = Ending(_FOLLOWED, None, None, None, None, n_starts, n_starts_at_best, trace.collapsed_components, diagnostics)
     # The facts were of the first rows alone.
     estimator._fitted = replace(fitted, model=model, lower_bound=sums.log_likelihood, outcome=outcome, facts=None)
     warn(frozen_sentence(trace), CollapseWarning)

@@ -21,8 +21,8 @@ from sklearn.base import BaseEstimator
 
 from gaussmix._src import errors
 from gaussmix._src.background import Background
-from gaussmix._src.em.objective.trace import Event, Frozen, State, Trace
-from gaussmix._src.em.step.best_of import EMRun, better
+from gaussmix._src.em.objective.trace import DegeneracyEvent, FreezeReason, RunState, Trace
+from gaussmix._src.em.step.best_of import EMRun, choose_better
 from gaussmix._src.errors import Outcome
 from gaussmix._src.families.base import Family
 from gaussmix._src.fit.features.base import FitFeature
@@ -63,9 +63,9 @@ class FitProgress:
 
     n_done: int = 0
     generator: Any = None
-    state: State | None = None
-    best: State | None = None
-    ends: tuple[State, ...] = ()
+    state: RunState | None = None
+    best: RunState | None = None
+    ends: tuple[RunState, ...] = ()
 
 
 class Checkpoint(FitFeature):
@@ -139,11 +139,11 @@ class Checkpoint(FitFeature):
         for end in status.ends:
             yield partial(lambda end, initial: iter((end,)), end)
         while status.n_done < len(runs):
-            made: list[State] = []  # none where the start has no covariances
+            made: list[RunState] = []  # none where the start has no covariances
             yield partial(self._note_states, runs[status.n_done], status, generator, made)
             for end in made:
                 if end.outcome is not Outcome.NON_FINITE:
-                    status.best, status.ends = better(status.best, end), (*status.ends, end)
+                    status.best, status.ends = choose_better(status.best, end), (*status.ends, end)
             status.n_done, status.state, status.generator = status.n_done + 1, None, generator.bit_generator.state
             if status.n_done < len(runs):
                 self._write_beside()
@@ -178,8 +178,8 @@ class Checkpoint(FitFeature):
         return FitProgress(record.n_done, record.generator, state, best, ends)
 
     def _note_states(
-        self, run: EMRun, status: FitProgress, generator: np.random.Generator, made: list[State], initial: State | None
-    ) -> Iterator[State]:
+        self, run: EMRun, status: FitProgress, generator: np.random.Generator, made: list[RunState], initial: RunState | None
+    ) -> Iterator[RunState]:
         for state in run(status.state):
             status.state, status.generator = state, generator.bit_generator.state
             made[:] = [state]  # now, because who looks at the run may not ask for more after its end
@@ -254,18 +254,18 @@ def _progress_record(status: FitProgress) -> ProgressRecord:
     return ProgressRecord(status.n_done, status.generator, state, best, ends)
 
 
-def _run_record(run: State, *, has_model: bool = True) -> RunRecord:
+def _run_record(run: RunState, *, has_model: bool = True) -> RunRecord:
     model, trace = run.model, run.trace
     arrays = {"log_likelihood": np.array(trace.log_likelihood), "objective": np.array(trace.objective)}
     if has_model:
         arrays |= {"weights": model.weights, "means": model.means, "covariances": model.covariances.array}
         arrays |= {} if model.noise is None else model.noise.arrays()
-    frozen = {k: why.name for k, why in trace.frozen.items()}
-    events = [(each.component, each.feature, each.step, each.why.name, each.remedy) for each in trace.events]
-    return RunRecord(arrays, trace.memory, frozen, None if run.outcome is None else run.outcome.name, events)
+    frozen = {k: why.name for k, why in trace.frozen_components.items()}
+    events = [(each.component, each.feature, each.step, each.reason.name, each.remedy) for each in trace.events]
+    return RunRecord(arrays, trace.acceleration_arrays, frozen, None if run.outcome is None else run.outcome.name, events)
 
 
-def _read_state(run: RunRecord, family: Family) -> State:
+def _read_state(run: RunRecord, family: Family) -> RunState:
     """Where a run stands; raises `Damaged`."""
     arrays = run.arrays
     weights, means, covariances = arrays["weights"], arrays["means"], arrays["covariances"]
@@ -282,18 +282,18 @@ def _read_state(run: RunRecord, family: Family) -> State:
     return _state_at(run, model)
 
 
-def _state_at(run: RunRecord, model: Model) -> State:
+def _state_at(run: RunRecord, model: Model) -> RunState:
     """Where a run stands, at a model; of a run that has ended that of the best does. Raises `Damaged`."""
     try:
         outcome = None if run.outcome is None else Outcome[run.outcome]
-        frozen = {k: Frozen[why] for k, why in run.frozen.items()}
-        events = tuple(Event(k, feature, step, Frozen[why], did) for k, feature, step, why, did in run.events)
+        frozen = {k: FreezeReason[why] for k, why in run.frozen.items()}
+        events = tuple(DegeneracyEvent(k, feature, step, FreezeReason[why], did) for k, feature, step, why, did in run.events)
     except KeyError:
         raise Damaged("its header is damaged") from None
     log_likelihood, objective = run.arrays["log_likelihood"], run.arrays["objective"]
     if log_likelihood.ndim != 1 or objective.shape != log_likelihood.shape:
         raise Damaged("its steps are of the wrong shape")
-    return State(model, Trace(log_likelihood.tolist(), objective.tolist(), frozen, run.memory, events), outcome)
+    return RunState(model, Trace(log_likelihood.tolist(), objective.tolist(), frozen, run.memory, events), outcome)
 
 
 # Parameters that change no bit of a fit.

@@ -18,7 +18,7 @@ from gaussmix._src.em.initialisation.base import Partition
 from gaussmix._src.em.initialisation.initial import InitialMoments
 from gaussmix._src.em.initialisation.user_labels import UserLabels
 from gaussmix._src.em.objective.stopping import StoppingRule
-from gaussmix._src.em.objective.trace import State
+from gaussmix._src.em.objective.trace import RunState
 from gaussmix._src.em.step.accumulate import StepTask
 from gaussmix._src.engines.base import Engine
 from gaussmix._src.errors import SingularCovariance
@@ -39,7 +39,7 @@ from gaussmix._src.numerics.threads import cached_property
 from gaussmix._src.sources.base import Source
 from gaussmix._src.sources.row_statistics import some_distinct
 
-EmFit = tuple[State, Problem, Plan]  # the end of EM, what was fitted, and how
+EmFit = tuple[RunState, Problem, Plan]  # the end of EM, what was fitted, and how
 
 
 @dataclass(frozen=True, eq=False)
@@ -193,7 +193,7 @@ class LabelledRows:
         mixture = classes.mixture
         source = self._labelled_data(classes.component_class).labelled(mixture.n_components)
         task = StepTask(self.engine, mixture.n_components, mixture.parameters, MomentSpec(Second.NONE))
-        log_likelihood = task.over(source).log_likelihood * self.data.unit
+        log_likelihood = task.sum_moments(source).log_likelihood * self.data.unit
         if fitted is None or not fitted[0].trace.n_steps:
             return ClassFit(classes, log_likelihood, n_parameters, structures, n_steps)
         return ClassFit(classes, log_likelihood, n_parameters, structures, fitted[0].trace.n_steps, fitted)

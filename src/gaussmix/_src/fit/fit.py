@@ -17,8 +17,8 @@ from gaussmix._src.em.initialisation.base import DETERMINISTIC_STARTS, Partition
 from gaussmix._src.em.initialisation.initial import InitialMoments
 from gaussmix._src.em.initialisation.sample import MIN_ROWS_TO_SUBSAMPLE
 from gaussmix._src.em.objective.objective import Objective
-from gaussmix._src.em.objective.stopping import StoppingRule, after_last_step
-from gaussmix._src.em.objective.trace import Frozen, State, Trace, final
+from gaussmix._src.em.objective.stopping import StoppingRule, extrapolate_objective
+from gaussmix._src.em.objective.trace import FreezeReason, RunState, Trace, final_state
 from gaussmix._src.em.search.split_and_merge import DEFAULT_N_EM_STEPS, split_and_merge
 from gaussmix._src.em.step.best_of import EMRun, best_run, is_higher
 from gaussmix._src.em.step.fast_path import model_from_history
@@ -49,7 +49,7 @@ class Fit(NamedTuple):
     ends : the trace of each run that ended with a finite likelihood.
     """
 
-    run: State
+    run: RunState
     ends: tuple[Trace, ...]
 
 
@@ -72,14 +72,14 @@ def fit(problem: Problem, plan: Plan, features: Features = ()) -> Fit:
     for feature in features:
         runs = feature.runs(runs, problem, plan)
     if len(plan.starts) == 1 and not features:  # nothing to compare
-        end = final(_run_from(problem, plan, 0, None))
+        end = final_state(_run_from(problem, plan, 0, None))
         if end.outcome is Outcome.NON_FINITE:
             raise NonFiniteLikelihood
         return Fit(end, (end.trace,))
     return Fit(best_run((run(None) for run in runs), ends), tuple(ends))
 
 
-def _run_from(problem: Problem, plan: Plan, index: int, initial: State | None) -> Iterator[State]:
+def _run_from(problem: Problem, plan: Plan, index: int, initial: RunState | None) -> Iterator[RunState]:
     """The states of the run from a start, or from the state of a checkpoint."""
     start, last_objective = plan.starts[index], float("-inf")
     if isinstance(start, ModelStart):
@@ -91,11 +91,11 @@ def _run_from(problem: Problem, plan: Plan, index: int, initial: State | None) -
         return
     for state in _run_to_end(problem, plan, initial, last_objective):
         yield state
-        if plan.should_stop() or (plan.ends_at_collapse and state.trace.collapsed):
+        if plan.should_stop() or (plan.ends_at_collapse and state.trace.collapsed_components):
             return
 
 
-def _run_to_end(problem: Problem, plan: Plan, initial: State, last_objective: float) -> Iterator[State]:
+def _run_to_end(problem: Problem, plan: Plan, initial: RunState, last_objective: float) -> Iterator[RunState]:
     """The states of a run; one that seeks a maximum goes on with a lower tolerance where it has not reached one."""
     stopping: StoppingRule | None = plan.stopping
     moves = None if plan.moves is None or not plan.stopping.max_steps else plan.moves(problem, plan)
@@ -120,7 +120,7 @@ def _run_to_end(problem: Problem, plan: Plan, initial: State, last_objective: fl
             yield initial
 
 
-def _is_at_maximum(problem: Problem, state: State, max_remaining_gain: float) -> bool:
+def _is_at_maximum(problem: Problem, state: RunState, max_remaining_gain: float) -> bool:
     """Whether little is left to gain; raises ValueError where that can't be known."""
     result = find_certificate(problem, state, is_requested=True)
     check_certifiable(result.why_not)
@@ -134,7 +134,7 @@ def check_certifiable(why_not: str) -> None:
 
 
 def find_certificate(
-    problem: Problem, run: State, ends: Sequence[Trace] = (), *, is_requested: bool | None
+    problem: Problem, run: RunState, ends: Sequence[Trace] = (), *, is_requested: bool | None
 ) -> OptimalityCertificate:
     """How the end of a run stands to a maximum.
 
@@ -154,12 +154,12 @@ def find_certificate(
     return result if is_requested else replace(result, why_not="")
 
 
-def _first_state(problem: Problem, plan: Plan, start: Start, index: int) -> State:
+def _first_state(problem: Problem, plan: Plan, start: Start, index: int) -> RunState:
     """The first state of a run; or the last, if the engine makes the whole run."""
     if isinstance(start, ModelStart):
-        is_carried = problem.objective.floor.all()
-        trace = Trace(frozen={} if is_carried else dict.fromkeys(start.collapsed, Frozen.COLLAPSED))
-        return State(problem.objective.feasible(start.model), trace)
+        is_carried = problem.objective.variance_floor.all()
+        trace = Trace(frozen_components={} if is_carried else dict.fromkeys(start.collapsed, FreezeReason.COLLAPSED))
+        return RunState(problem.objective.nearest_feasible(start.model), trace)
     made = _run_in_engine(problem, plan, start, index) if plan.in_one_call else None
     if made is not None:
         return made
@@ -169,10 +169,10 @@ def _first_state(problem: Problem, plan: Plan, start: Start, index: int) -> Stat
         if plan.fallback is None or not (isinstance(start, str) and start == "search"):
             raise
         model = _initial_model(problem, plan, plan.fallback, index)
-    return State(problem.objective.feasible(model), Trace())
+    return RunState(problem.objective.nearest_feasible(model), Trace())
 
 
-def _run_in_engine(problem: Problem, plan: Plan, start: Start, index: int) -> State | None:
+def _run_in_engine(problem: Problem, plan: Plan, start: Start, index: int) -> RunState | None:
     """The state that one call of the engine reaches from the start; None if Python has to begin.
 
     The bits are those of the usual way, and the generator ends in the same state.
@@ -196,8 +196,8 @@ def _run_in_engine(problem: Problem, plan: Plan, start: Start, index: int) -> St
     if problem.ridge is None:
         vars(data)["ridge"] = fits.ridge[0]  # so that nobody sorts the columns again
     steps = history.log_likelihood
-    outcome = plan.stopping.after(steps, float("-inf")) if steps else None
-    return State(model_from_history(history, problem.family), Trace(tuple(steps), tuple(steps)), outcome)
+    outcome = plan.stopping.outcome_of_run(steps, float("-inf")) if steps else None
+    return RunState(model_from_history(history, problem.family), Trace(tuple(steps), tuple(steps)), outcome)
 
 
 def _initial_model(problem: Problem, plan: Plan, start: Start, index: int) -> Model:
@@ -347,16 +347,16 @@ def _fit_sample(problem: Problem, plan: Plan, draw: Draw, objective: Objective) 
     searched = _end(problem, plan, sample, result, objective, close_after_search(plan.stopping, n_steps))
     if end is None or searched is None:
         return next((state.model for state in (end, searched) if state is not None), None)
-    if not is_higher(searched.trace.last, after_last_step(end.trace.objective)):
+    if not is_higher(searched.trace.last_objective, extrapolate_objective(end.trace.objective)):
         # Another step tells what EM has reached.
         end = _end(problem, plan, sample, end.model, objective, replace(plan.stopping, max_steps=1)) or end
     # Compared exactly: a tolerance relative to the log-likelihood would let the unit of the rows choose.
-    return (searched if searched.trace.last > end.trace.last else end).model
+    return (searched if searched.trace.last_objective > end.trace.last_objective else end).model
 
 
 def _end(
     problem: Problem, plan: Plan, rows: Source, start: Model, objective: Objective, how: StoppingRule
-) -> State | None:
+) -> RunState | None:
     """The end of EM from a model; None if a component freezes."""
     plan.report(f"EM on {rows.n_rows:,} rows")
     return run_to_sound_end(rows, problem.engine, start, objective, how, is_accelerated=plan.is_accelerated)

@@ -147,7 +147,7 @@ class Plan:
 
     def is_over(self) -> bool:
         """Whether moves are to end."""
-        return self.should_stop() or self.stopping.is_over()
+        return self.should_stop() or self.stopping.is_past_deadline()
 
     def named(self, problem: Problem) -> Plan:
         """The same plan with the starts that "auto" stands for."""

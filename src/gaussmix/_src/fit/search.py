@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from gaussmix._src.em.initialisation.base import AUTO
 from gaussmix._src.em.initialisation.initial import split
-from gaussmix._src.em.objective.trace import State, Trace
+from gaussmix._src.em.objective.trace import RunState, Trace
 from gaussmix._src.engines import engine_for, n_threads
 from gaussmix._src.errors import Failure, FailureKind, NonFiniteLikelihood, Outcome, SingularCovariance
 from gaussmix._src.families.base import Family
@@ -339,7 +339,7 @@ class Search:
 
     def _run_plan(self, problem: Problem, plan: Plan, candidate: Candidate, began: float) -> Result:
         """Make the runs of a plan. A best run with a collapsed component fails: its likelihood can't be compared."""
-        run: State | None = None
+        run: RunState | None = None
         ends: Sequence[Trace] = ()
         failure: Failure | None = None
         evidence, size = None, problem.n_parameters
@@ -349,10 +349,10 @@ class Search:
             failure = Failure(FailureKind.SINGULAR, error.components)
         except NonFiniteLikelihood:
             failure = Failure(FailureKind.NON_FINITE, details="rescale the columns of X")
-        if run is not None and run.trace.collapsed:
-            failure, run = Failure(FailureKind.COLLAPSED, tuple(run.trace.collapsed)), None
+        if run is not None and run.trace.collapsed_components:
+            failure, run = Failure(FailureKind.COLLAPSED, tuple(run.trace.collapsed_components)), None
         if run is not None and not plan.should_stop():
-            size -= problem.objective.n_fixed(run.model)
+            size -= problem.objective.n_fixed_parameters(run.model)
             evidence = compute_evidence(run.model, size, problem.source, problem.engine, problem.data.unit)
         return Result(candidate, run, size, evidence, failure, perf_counter() - began, ends)
 

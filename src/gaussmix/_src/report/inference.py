@@ -16,7 +16,7 @@ from gaussmix._src.checks import Rng, check_count, check_within, generator
 from gaussmix._src.em.curvature.coordinates import MIN_BACKGROUND_WEIGHT
 from gaussmix._src.em.curvature.jacobian import NotSmooth
 from gaussmix._src.em.curvature.natural import Kind, NaturalScale, Stacked
-from gaussmix._src.em.objective.trace import Frozen
+from gaussmix._src.em.objective.trace import FreezeReason
 from gaussmix._src.em.priors.posterior import PosteriorObjective
 from gaussmix._src.errors import ParameterTypeError, counted, listed, name_components, warn
 from gaussmix._src.fit.after.inference import MAX_RIDGE, OBJECTIVE_ROUNDING, Ascent, Maximum
@@ -478,8 +478,8 @@ def _notes(peak: Maximum, covariance: Array, at_ridge: Sequence[str]) -> list[st
 
 OF_NOISE = "Weights are shares of all rows, noise included. The volume of the noise counts as known."
 _OF_FROZEN = {
-    Frozen.LOST: "no standard errors, because next to no row is left there",
-    Frozen.COLLAPSED: "no standard errors of mean and covariance after a collapse onto too few distinct rows, or where "
+    FreezeReason.LOST: "no standard errors, because next to no row is left there",
+    FreezeReason.COLLAPSED: "no standard errors of mean and covariance after a collapse onto too few distinct rows, or where "
     "only the ridge gives variance in some direction",
 }
 

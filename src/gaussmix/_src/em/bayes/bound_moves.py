@@ -141,7 +141,7 @@ class BoundMoves:
         return None if state is first and not is_new else state.following
 
     def evaluate(self, model: Model) -> EvaluatedModel:
-        following, _, bounds = self._fast.run(model, 0, -np.inf, 1)
+        following, _, bounds = self._fast.run_steps(model, 0, -np.inf, 1)
         if bounds:
             return EvaluatedModel(model, self.objective.row_weight * bounds[0], following)
         moments, following, _ = em_step(self.source, self.engine, model, self.objective, {}, facts=self._facts)
@@ -153,11 +153,11 @@ class BoundMoves:
         """The last of at most `STEPS_AFTER_BIRTHS` steps from a model, however often the engine comes back between."""
         bounds, last, outcome = list[float](), -np.inf, None
         while outcome is None and not self.should_stop():
-            model, _, more = self._fast.run(model, len(bounds), last)
+            model, _, more = self._fast.run_steps(model, len(bounds), last)
             if not more:
                 break
             bounds, last = bounds + more, more[-1]
-            outcome = self._fast.stopping.after(bounds, -np.inf)
+            outcome = self._fast.stopping.outcome_of_run(bounds, -np.inf)
         state = self.evaluate(model)
         for _ in range(len(bounds) + 1, core.STEPS_AFTER_BIRTHS):
             bound = state.bound / self.objective.row_weight

@@ -35,13 +35,13 @@ class Variational(PosteriorObjective):
     unit : what the weights of the rows were divided by.
     """
 
-    raised: ClassVar[str] = "bound"
+    objective_name: ClassVar[str] = "bound"
     packed_prior: GaussWishart
     row_weight: float
     unit: float = 1.0
 
     @property
-    def times(self) -> float:
+    def objective_scale(self) -> float:
         return self.row_weight
 
     def approximation(self, model: Model) -> Approximation:

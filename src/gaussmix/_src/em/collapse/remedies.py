@@ -10,7 +10,7 @@ import numpy as np
 
 from gaussmix._src.em.initialisation.initial import split
 from gaussmix._src.em.objective.objective import Objective
-from gaussmix._src.em.objective.trace import Event, Frozen, State
+from gaussmix._src.em.objective.trace import DegeneracyEvent, FreezeReason, RunState
 from gaussmix._src.errors import DegenerateError, Outcome
 from gaussmix._src.model import Model
 from gaussmix._src.numerics.arrays import Array
@@ -28,8 +28,8 @@ class Remedy(Enum):
 
 
 def run_with_remedy(
-    remedy: Remedy, run: Callable[..., Iterator[State]], objective: Objective, initial: State
-) -> Iterator[State]:
+    remedy: Remedy, run: Callable[..., Iterator[RunState]], objective: Objective, initial: RunState
+) -> Iterator[RunState]:
     """Run EM from a state, and apply a remedy to each component that degenerates; traces say which did, and when.
 
     `FREEZE` is what `run_em` does. `DROP` removes the component. `REPAIR` replaces it by half of the heaviest
@@ -40,11 +40,11 @@ def run_with_remedy(
     model, trace = initial.model, initial.trace
     events = trace.events
     while True:
-        changed: State | None = None
-        frozen = trace.frozen
+        changed: RunState | None = None
+        frozen = trace.frozen_components
         for state in run(model=model, trace=trace):
-            collapsed = [k for k in sorted(state.trace.frozen) if k not in frozen]
-            frozen = state.trace.frozen
+            collapsed = [k for k in sorted(state.trace.frozen_components) if k not in frozen]
+            frozen = state.trace.frozen_components
             if collapsed and state.outcome is not Outcome.NON_FINITE:
                 changed, recorded = _apply_remedy(remedy, state, collapsed, events)
                 events += recorded
@@ -53,12 +53,12 @@ def run_with_remedy(
             yield state._replace(trace=replace(state.trace, events=events)) if events else state
         if changed is None:
             return
-        model, trace = objective.feasible(changed.model), replace(changed.trace, events=events)
+        model, trace = objective.nearest_feasible(changed.model), replace(changed.trace, events=events)
 
 
 def _apply_remedy(
-    remedy: Remedy, state: State, collapsed: Sequence[int], before: Sequence[Event]
-) -> tuple[State | None, tuple[Event, ...]]:
+    remedy: Remedy, state: RunState, collapsed: Sequence[int], before: Sequence[DegeneracyEvent]
+) -> tuple[RunState | None, tuple[DegeneracyEvent, ...]]:
     """The state to continue from (None if the components stay frozen), and the events to record."""
     made = [_make_event(state, k, remedy.value) for k in collapsed]
     moving = [k for k in range(state.model.n_components) if k not in collapsed]
@@ -67,15 +67,15 @@ def _apply_remedy(
     if remedy is Remedy.FREEZE or is_too_often:
         return None, tuple(replace(event, remedy=Remedy.FREEZE.value) for event in made)
     if remedy is Remedy.ERROR or not moving:
-        cause = made[0].why.value + (", and so did all others" if len(collapsed) > 1 and not moving else "")
+        cause = made[0].reason.value + (", and so did all others" if len(collapsed) > 1 and not moving else "")
         raise DegenerateError(made[0].component, made[0].feature, made[0].step, cause)
     model = keep_components(state.model.without_noise, moving)
-    frozen = {moving.index(k): why for k, why in state.trace.frozen.items() if k in moving}
+    frozen = {moving.index(k): why for k, why in state.trace.frozen_components.items() if k in moving}
     if remedy is Remedy.REPAIR:
         model = split(model, state.model.n_components).take(np.argsort([*moving, *collapsed]))
-        frozen = {k: why for k, why in state.trace.frozen.items() if k in moving}
+        frozen = {k: why for k, why in state.trace.frozen_components.items() if k in moving}
     model = model.beside(state.model.noise)
-    return State(model, replace(state.trace, frozen=frozen, memory={})), tuple(made)
+    return RunState(model, replace(state.trace, frozen_components=frozen, acceleration_arrays={})), tuple(made)
 
 
 def keep_components(model: Model, components: Sequence[int]) -> Model:
@@ -84,10 +84,10 @@ def keep_components(model: Model, components: Sequence[int]) -> Model:
     return replace(some, weights=some.weights * (model.weights.sum() / some.weights.sum()))
 
 
-def _make_event(state: State, component: int, remedy: str) -> Event:
-    why = state.trace.frozen[component]
-    feature = None if why is Frozen.LOST else _flattest_feature(state.model, component)
-    return Event(component, feature, state.trace.n_steps, why, remedy)
+def _make_event(state: RunState, component: int, remedy: str) -> DegeneracyEvent:
+    why = state.trace.frozen_components[component]
+    feature = None if why is FreezeReason.LOST else _flattest_feature(state.model, component)
+    return DegeneracyEvent(component, feature, state.trace.n_steps, why, remedy)
 
 
 def _flattest_feature(model: Model, component: int) -> int:

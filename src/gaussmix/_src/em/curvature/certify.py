@@ -66,7 +66,7 @@ def _checked(
     step, gain = result
     if np.abs((at.jacobian @ step)[at.n_weights :]).max(initial=0.0) > MAX_STEP_LENGTH:
         return None
-    model, end = at.model, objective.feasible(at.at(step))
+    model, end = at.model, objective.nearest_feasible(at.at(step))
     if not are_same(bounds_met(end), at.bounds):
         return None
     compared = partial(_compared, engine=engine, sides=(model.parameters, end.parameters))
@@ -74,7 +74,7 @@ def _checked(
     if isinstance(source, TrimmedSource):
         after = used_rows(source, engine, end).sum_of(compared)[1]
     risen = after - before + objective.log_prior(end) - objective.log_prior(model)
-    risen = risen / total - (objective.cost(end) - objective.cost(model))
+    risen = risen / total - (objective.ridge_penalty(end) - objective.ridge_penalty(model))
     if abs(risen - gain) > MAX_GAIN_ERROR * gain + MIN_GAIN:
         return None
     if gain > MIN_GAIN:

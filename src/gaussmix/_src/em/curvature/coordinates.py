@@ -15,7 +15,7 @@ import numpy as np
 from gaussmix._src.covariances.dense import composed, squared
 from gaussmix._src.em.curvature.jacobian import Bounds, Loadings, NotSmooth, complement, of_covariances, of_loadings
 from gaussmix._src.em.objective.objective import Objective
-from gaussmix._src.em.objective.trace import Frozen, Trace
+from gaussmix._src.em.objective.trace import FreezeReason, Trace
 from gaussmix._src.em.priors.posterior import PosteriorObjective, WeightUpdate
 from gaussmix._src.families.base import Family
 from gaussmix._src.interfaces.algebra import FactorAlgebra
@@ -82,16 +82,16 @@ class Coordinates:
             raise NotSmooth(why)
         weights = objective.weight_update if isinstance(objective, PosteriorObjective) else WeightUpdate()
         fixed_means = set(objective.fixed_means) if isinstance(objective, PosteriorObjective) else set()
-        lost = {k for k, why in trace.frozen.items() if why is Frozen.LOST}
+        lost = {k for k, why in trace.frozen_components.items() if why is FreezeReason.LOST}
         of_weights, groups = _of_weights(model, weights, lost)
         K, d, is_shared = model.n_components, model.n_features, model.covariances.is_shared
-        moving = np.array([k not in trace.frozen and k not in fixed_means for k in range(K)])
+        moving = np.array([k not in trace.frozen_components and k not in fixed_means for k in range(K)])
         of_means = np.eye(K * d)[:, np.repeat(moving, d)]
-        frozen = set() if is_shared else {*trace.frozen, *objective.fixed_covariances}
+        frozen = set() if is_shared else {*trace.frozen_components, *objective.fixed_covariance_components}
         free = np.ones(1) if is_shared else np.array([float(k not in frozen) for k in range(K)])
         algebra, bounds = model.family.free_algebra, bounds_met(model)
         assert algebra is not None, "`unsupported_reason` says so"
-        if bounds is not None and trace.frozen:
+        if bounds is not None and trace.frozen_components:
             raise NotSmooth(f"the structure {model.family!r} bounds the variances beside those of frozen components")
         if isinstance(algebra, FactorAlgebra):
             factors, loadings, blocks = of_loadings(model, algebra, free)

@@ -63,9 +63,9 @@ def _constrained_kmeans(centres: Array, whitening: Whitening | None, source: Sou
     """
     certain = partial(_certain_responsibilities, n_components=len(centres))
     first = StepTask(engine, len(centres), None, MomentSpec(Second.NONE), Rule.ASSIGNMENT, responsibilities=certain)
-    around = _centred_components(first.over(source).means(centres), whitening)
+    around = _centred_components(first.sum_moments(source).means(centres), whitening)
     for _ in range(MAX_KMEANS_PASSES):
-        moments = StepTask(engine, len(centres), around, MomentSpec(Second.NONE), Rule.HARD).over(source)
+        moments = StepTask(engine, len(centres), around, MomentSpec(Second.NONE), Rule.HARD).sum_moments(source)
         centres, whiten = around.means, around.whitening.whiten_each
         around = _centred_components(moments.means(centres), whitening)
         shift, offsets = around.means - centres, around.means - around.means.mean(axis=0)

@@ -13,7 +13,7 @@ from gaussmix._src.background import Background
 from gaussmix._src.em.initialisation.base import Partition
 from gaussmix._src.em.objective.objective import Objective
 from gaussmix._src.em.step.accumulate import StepTask
-from gaussmix._src.em.step.best_of import MIN_RACE_TOLERANCE, highest
+from gaussmix._src.em.step.best_of import MIN_RACE_TOLERANCE, race_models
 from gaussmix._src.em.step.fast_path import model_from_history
 from gaussmix._src.em.step.maximise import initial_models
 from gaussmix._src.engines.base import Engine
@@ -80,7 +80,7 @@ class InitialMoments:
         models = [model.beside(noise) for model in initial_models(moments, family, objective, means)]
         model = models[0]
         if len(models) > 1:
-            model = highest(models, rows, self.engine, objective, tolerance)
+            model = race_models(models, rows, self.engine, objective, tolerance)
         for _ in range(family.n_first_updates - 1):
             moments, means = self.sum_about_means(family.moment_spec(model.covariances))
             updated = initial_models(moments, family, objective, means, model.covariances)[0]
@@ -114,7 +114,7 @@ class InitialMoments:
     def _sum_moments(self, spec: MomentSpec, anchor: Array | None) -> Moments:
         parameters, rule, soft = self.partition.parameters, self.partition.rule, self.partition.responsibilities
         task = StepTask(self.engine, self.n_components, parameters, spec, rule, anchor=anchor, responsibilities=soft)
-        return task.over(self.source)
+        return task.sum_moments(self.source)
 
 
 def split(model: Model, n_components: int) -> Model:

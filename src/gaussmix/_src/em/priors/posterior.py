@@ -223,7 +223,7 @@ class PosteriorObjective(Objective):
         return result
 
     @property
-    def floor(self) -> Array:
+    def variance_floor(self) -> Array:
         """The ridge; the smallest positive number where only the scale of the prior keeps variances positive."""
         if self.prior is None:
             return self.ridge
@@ -250,7 +250,7 @@ class PosteriorObjective(Objective):
         of_prior = prior.mean, prior.shrinkage, prior.degrees(n_components), np.array(scale).ravel(), roots
         return self.ridge, PackedPrior(False, float(weight_update.concentration), 0, *of_prior, 0.0, 1.0, 1.0, True)
 
-    def feasible(self, model: Model) -> Model:
+    def nearest_feasible(self, model: Model) -> Model:
         result = model.without_noise
         weights, means, covariances = (
             self.weight_update.nearest(result.weights),
@@ -262,7 +262,7 @@ class PosteriorObjective(Objective):
             covariances = covariances.put(indices, self.covariances.take(indices))
         return replace(result, weights=weights, means=means, covariances=covariances).beside(model.noise)
 
-    def n_fixed(self, model: Model) -> int:
+    def n_fixed_parameters(self, model: Model) -> int:
         n_components, n_features = model.means.shape
         n_means, n_covariances = len(self.fixed_means) * int(n_features), 0
         if self.fixed_covariances:

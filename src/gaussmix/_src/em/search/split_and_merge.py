@@ -21,7 +21,7 @@ from gaussmix._src.em.initialisation.kmeans import kmeans
 from gaussmix._src.em.initialisation.sample import MIN_ROWS_TO_SUBSAMPLE, Distinct
 from gaussmix._src.em.objective.objective import Objective
 from gaussmix._src.em.objective.stopping import StoppingRule
-from gaussmix._src.em.objective.trace import State
+from gaussmix._src.em.objective.trace import RunState
 from gaussmix._src.em.step.loop import run_to_sound_end
 from gaussmix._src.engines.base import Engine
 from gaussmix._src.engines.calls import AcceptanceSettings, SearchSettings, Steps
@@ -106,7 +106,7 @@ class SearchEM:
     def n_threads(self) -> int:
         return allowed(self.engine.n_threads)
 
-    def end(self, rows: Distinct, model: Model, stopping: StoppingRule) -> State | None:
+    def end(self, rows: Distinct, model: Model, stopping: StoppingRule) -> RunState | None:
         """Run EM; None if a component freezes or the likelihood is not finite."""
         end = run_to_sound_end(ArraySource(rows.rows, rows.weight), self.engine, model, Objective(self.ridge), stopping)
         if end is not None:
@@ -151,7 +151,7 @@ def split_and_merge(
     if model.n_components == 1:
         return model
     engine = engine.complete
-    ridge = np.maximum(objective.floor, RIDGE_BOUND_FRACTION * model.family.least_variance(model.covariances))
+    ridge = np.maximum(objective.variance_floor, RIDGE_BOUND_FRACTION * model.family.least_variance(model.covariances))
     start = _convert_to_family(nearest(model.family, model.n_components, sample.rows), model, sample, engine, ridge)
     if start is None:
         return model
@@ -363,10 +363,10 @@ def _subsample(sample: Distinct, em: SearchEM, model: Model, wanted: tuple[int, 
 class _Ascent:
     """Tries moves of a converged state; parameters as in `searched`."""
 
-    def __init__(self, rows: Distinct, em: SearchEM, state: State) -> None:
+    def __init__(self, rows: Distinct, em: SearchEM, state: RunState) -> None:
         self.rows, self._em = rows, em
-        self.model, self._log_likelihood = state.model, state.trace.last
-        self._start, self._mean_covariance = state.trace.last, _mean_covariance(state.model)
+        self.model, self._log_likelihood = state.model, state.trace.last_objective
+        self._start, self._mean_covariance = state.trace.last_objective, _mean_covariance(state.model)
         self._draws, self._cursor = em.rng.random(N_UNIFORM_DRAWS), 0
         self._left = MAX_MOVES_PER_COMPONENT * state.model.n_components
         self.patience = 0  # of the last moves

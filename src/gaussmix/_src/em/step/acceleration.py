@@ -15,9 +15,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from gaussmix._src.background import Background
-from gaussmix._src.em.objective.trace import State, Trace
+from gaussmix._src.em.objective.trace import RunState, Trace
 from gaussmix._src.em.step.fast_path import FastPath, step_multiply_adds
-from gaussmix._src.em.step.maximise import collapsed
+from gaussmix._src.em.step.maximise import find_collapsed
 from gaussmix._src.errors import Outcome
 from gaussmix._src.families.base import Family
 from gaussmix._src.interfaces.moment_spec import Second
@@ -47,74 +47,74 @@ class AccelerationPath:
     ----------
     points : (n, n_coordinates), models before past steps; the last is the highest model so far.
     images : (n, n_coordinates), the models after these steps.
-    after : the model after the step from the last point.
-    height : the objective at the last point less its `cost`, nats per unit of row weight.
-    length : length of the move from the last point to the model of the next pass, in the units of `_scale_by_information`; 0 if that
-        model is `after`.
-    longest : limit on the length of the next proposal.
-    n_refused_proposals : consecutive refused proposals.
+    model_after : the model after the step from the last point.
+    penalised_objective : the objective at the last point less its `ridge_penalty`, nats per unit of row weight.
+    proposal_length : length of the move from the last point to the model of the next pass, in the units of `_scale_by_information`; 0 if that
+        model is `model_after`.
+    max_length : limit on the length of the next proposal.
+    n_refused : consecutive refused proposals.
     n_steps_to_wait : steps to make before the next proposal.
     n_low_gain_steps : consecutive steps that gained less than the tolerance although a proposal promised more.
     """
 
     points: Array
     images: Array
-    after: Model
-    height: float = -math.inf
-    length: float = 0.0
-    longest: float = math.inf
-    n_refused_proposals: int = 0
+    model_after: Model
+    penalised_objective: float = -math.inf
+    proposal_length: float = 0.0
+    max_length: float = math.inf
+    n_refused: int = 0
     n_steps_to_wait: int = 0
     n_low_gain_steps: int = 0
 
     def as_arrays(self) -> dict[str, Array]:
-        """The path as arrays, for `Trace.memory`."""
-        after, counts = self.after, (self.n_refused_proposals, self.n_steps_to_wait, self.n_low_gain_steps)
+        """The path as arrays, for `Trace.acceleration_arrays`."""
+        after, counts = self.model_after, (self.n_refused, self.n_steps_to_wait, self.n_low_gain_steps)
         return {
             "points": self.points,
             "images": self.images,
             "weights": after.weights,
             "means": after.means,
             "covariances": after.covariances.array,
-            "numbers": np.array([self.height, self.length, self.longest, *counts]),
+            "numbers": np.array([self.penalised_objective, self.proposal_length, self.max_length, *counts]),
         } | ({} if after.noise is None else after.noise.arrays())
 
     @classmethod
-    def restore(cls, memory: Mapping[str, Array], family: Family) -> AccelerationPath:
-        """Restore a path from `Trace.memory`."""
+    def from_arrays(cls, arrays: Mapping[str, Array], family: Family) -> AccelerationPath:
+        """Restore a path from `Trace.acceleration_arrays`."""
         names = "points", "images", "weights", "means", "covariances", "numbers"
-        points, images, weights, means, covariances, state = (memory[name] for name in names)
-        noise = Background.from_arrays(memory)
+        points, images, weights, means, covariances, state = (arrays[name] for name in names)
+        noise = Background.from_arrays(arrays)
         after = Model(weights, means, family.covariances(covariances, *means.shape), family, noise)
-        height, length, longest, *counts = state.tolist()
-        return cls(points, images, after, height, length, longest, *map(int, counts))
+        height, length, max_length, *counts = state.tolist()
+        return cls(points, images, after, height, length, max_length, *map(int, counts))
 
-    def extend(self, point: Array, image: Array, after: Model, height: float) -> AccelerationPath:
+    def with_step(self, point: Array, image: Array, model_after: Model, penalised_objective: float) -> AccelerationPath:
         """Add a step from an accepted point."""
         n_retained = min(MAX_LBFGS_PAIRS, MAX_PATH_VALUES // len(point))
         points = np.concatenate((self.points[-n_retained:], point[None]))
         images = np.concatenate((self.images[-n_retained:], image[None]))
-        longest = max(self.longest, GROWTH_FACTOR * self.length)
-        n_refused_proposals = 0 if self.length else self.n_refused_proposals
+        max_length = max(self.max_length, GROWTH_FACTOR * self.proposal_length)
+        n_refused = 0 if self.proposal_length else self.n_refused
         return replace(
             self,
             points=points,
             images=images,
-            after=after,
-            height=height,
-            longest=longest,
-            n_refused_proposals=n_refused_proposals,
+            model_after=model_after,
+            penalised_objective=penalised_objective,
+            max_length=max_length,
+            n_refused=n_refused,
         )
 
-    def refused(self) -> AccelerationPath:
+    def after_refusal(self) -> AccelerationPath:
         """The path after a refused proposal. Each consecutive refusal doubles the steps before the next proposal."""
-        n_refused_proposals, longest = self.n_refused_proposals, SHRINK_FACTOR * self.length
+        n_refused, max_length = self.n_refused, SHRINK_FACTOR * self.proposal_length
         return replace(
             self,
-            length=0.0,
-            longest=longest,
-            n_refused_proposals=n_refused_proposals + 1,
-            n_steps_to_wait=2**n_refused_proposals - 1,
+            proposal_length=0.0,
+            max_length=max_length,
+            n_refused=n_refused + 1,
+            n_steps_to_wait=2**n_refused - 1,
         )
 
 
@@ -124,63 +124,63 @@ class Proposal:
 
     Parameters
     ----------
-    change : (n_coordinates,), change of the coordinates; shortened if the full move is too long.
+    coordinate_change : (n_coordinates,), change of the coordinates; shortened if the full move is too long.
     length : length of the change, in the units of `_scale_by_information`.
-    gain : predicted gain of the full move, nats per unit of row weight.
+    predicted_gain : predicted gain of the full move, nats per unit of row weight.
     """
 
-    change: Array
+    coordinate_change: Array
     length: float
-    gain: float
+    predicted_gain: float
 
     @classmethod
     def from_path(cls, path: AccelerationPath) -> Proposal:
         residuals = path.images - path.points
         basis = np.concatenate((np.diff(path.points, axis=0), np.diff(residuals, axis=0), residuals[-1:]))
-        lengths = _scale_by_information(basis, path.after)
+        lengths = _scale_by_information(basis, path.model_after)
         gram = np.einsum("ix,jx->ij", lengths, lengths)
         coefficients = _lbfgs_step(gram)
         length = math.sqrt(max(0.0, float(np.einsum("i,i->", np.einsum("ij,j->i", gram, coefficients), coefficients))))
-        part = min(1.0, path.longest / length) if length else 1.0
+        part = min(1.0, path.max_length / length) if length else 1.0
         gain = 0.5 * float(np.einsum("i,i->", coefficients, gram[-1]))
         return cls(part * np.einsum("i,ix->x", coefficients, basis), part * length, gain)
 
 
 def has_acceleration_path(trace: Trace) -> bool:
     """Whether the run of this trace is accelerated."""
-    return bool(trace.memory)
+    return bool(trace.acceleration_arrays)
 
 
 @dataclass(frozen=True, eq=False)
 class Acceleration:
-    """Chooses the model for the next pass of an accelerated run; `fast` makes the steps of EM before."""
+    """Chooses the model for the next pass of an accelerated run; `fast_path` makes the steps of EM before."""
 
-    fast: FastPath
+    fast_path: FastPath
 
-    def limit(self, trace: Trace) -> int:
+    def max_steps_until_check(self, trace: Trace) -> int:
         """Number of steps that may be made before the next call of `choose_next_state`."""
         if has_acceleration_path(trace):
             return 1
         return max(MIN_STEPS - trace.n_steps, STEPS_BETWEEN_CHECKS - trace.n_steps % STEPS_BETWEEN_CHECKS)
 
-    def choose_next_state(self, before: State, state: State) -> State:
+    def choose_next_state(self, before: RunState, state: RunState) -> RunState:
         """Check the pass from `before` to `state`, one step of EM later, and choose the model for the next pass."""
         trace = state.trace
         if not has_acceleration_path(before.trace):
             return self._start_path(state)
-        path = AccelerationPath.restore(before.trace.memory, before.model.family)
-        height = trace.last - self.fast.objective.cost(before.model)
-        if path.length and (trace.frozen or not path.height <= height < math.inf):
+        path = AccelerationPath.from_arrays(before.trace.acceleration_arrays, before.model.family)
+        height = trace.last_objective - self.fast_path.objective.ridge_penalty(before.model)
+        if path.proposal_length and (trace.frozen_components or not path.penalised_objective <= height < math.inf):
             return self._refuse_proposal(path, before.trace, state)
-        if trace.frozen or state.outcome is Outcome.NON_FINITE or _has_empty_component(state.model):
+        if trace.frozen_components or state.outcome is Outcome.NON_FINITE or _has_empty_component(state.model):
             return state
         return self._extend_path(path, before.model, state, height)
 
-    def _start_path(self, state: State) -> State:
+    def _start_path(self, state: RunState) -> RunState:
         """Accelerate from the next step on, if the run is slow."""
         if (
             state.outcome is not None
-            or state.trace.frozen
+            or state.trace.frozen_components
             or not self._is_slow(state)
             or _has_empty_component(state.model)
         ):
@@ -192,41 +192,41 @@ class Acceleration:
             else _store_path(state, AccelerationPath(nothing, nothing, state.model))
         )
 
-    def _is_slow(self, state: State) -> bool:
+    def _is_slow(self, state: RunState) -> bool:
         """Whether gains have been falling, and need many more steps at the present rate until they are below `tol`.
 
         Where the core makes the steps of EM, a pass after a proposal takes longer than a step, and more must be left.
         """
-        trace, tolerance, long = state.trace, self.fast.stopping.tolerance, float(MIN_REMAINING_STEPS)
+        trace, tolerance, long = state.trace, self.fast_path.stopping.tolerance, float(MIN_REMAINING_STEPS)
         if trace.n_steps < MIN_STEPS or trace.n_steps % STEPS_BETWEEN_CHECKS:
             return False
         gains = np.diff(trace.objective[-MIN_STEPS:])
         before, last = gains[-2:].tolist()
         if not last > 0 or (np.diff(gains) >= 0).any():  # where they rise, the run leaves a saddle
             return False
-        if self.fast.supports_model(state.model):
-            long *= 1 + PROPOSAL_MULTIPLY_ADDS / (self.fast.source.n_rows * step_multiply_adds(state.model))
+        if self.fast_path.supports_model(state.model):
+            long *= 1 + PROPOSAL_MULTIPLY_ADDS / (self.fast_path.source.n_rows * step_multiply_adds(state.model))
         return tolerance == 0 or math.log(tolerance / last) / math.log(last / before) > long
 
-    def _refuse_proposal(self, path: AccelerationPath, before: Trace, state: State) -> State:
+    def _refuse_proposal(self, path: AccelerationPath, before: Trace, state: RunState) -> RunState:
         """Return to the EM step from the last point. The refused pass still counts as a step."""
         log_likelihood = (*before.log_likelihood, before.log_likelihood[-1])
-        trace = Trace(log_likelihood, (*before.objective, before.last), before.frozen, state.trace.memory)
-        return _store_path(State(path.after, trace, self._step_limit_outcome(trace)), path.refused())
+        trace = Trace(log_likelihood, (*before.objective, before.last_objective), before.frozen_components, state.trace.acceleration_arrays)
+        return _store_path(RunState(path.model_after, trace, self._step_limit_outcome(trace)), path.after_refusal())
 
-    def _extend_path(self, path: AccelerationPath, model: Model, state: State, height: float) -> State:
+    def _extend_path(self, path: AccelerationPath, model: Model, state: RunState, penalised_objective: float) -> RunState:
         """Record a step, and propose a model from the recorded steps."""
-        tolerance, gain, was_proposed = self.fast.stopping.tolerance, height - path.height, bool(path.length)
-        path = path.extend(_model_coordinates(model), _model_coordinates(state.model), state.model, height)
+        tolerance, gain, was_proposed = self.fast_path.stopping.tolerance, penalised_objective - path.penalised_objective, bool(path.proposal_length)
+        path = path.with_step(_model_coordinates(model), _model_coordinates(state.model), state.model, penalised_objective)
         move = Proposal.from_path(path)
         if len(path.points) == 1:  # the move is the step of EM
-            path = replace(path, longest=MAX_FIRST_LENGTH * move.length)
+            path = replace(path, max_length=MAX_FIRST_LENGTH * move.length)
         outcome, n_low_gain_steps = state.outcome, 0 if gain >= tolerance else path.n_low_gain_steps
         if outcome is Outcome.CONVERGED:
             is_doubtful = (
                 gain > 0
-                and move.gain >= tolerance
-                and not path.n_refused_proposals
+                and move.predicted_gain >= tolerance
+                and not path.n_refused
                 and n_low_gain_steps < MAX_LOW_GAIN_STEPS
             )
             if was_proposed or is_doubtful:
@@ -234,37 +234,37 @@ class Acceleration:
         proposal = None
         is_due = len(path.points) > 1 and not path.n_steps_to_wait
         if outcome is None and is_due and gain > (tolerance if was_proposed else 0.0):
-            proposal = self._model_from_coordinates(path.points[-1] + move.change, state.model)
+            proposal = self._model_from_coordinates(path.points[-1] + move.coordinate_change, state.model)
         length, n_steps_to_wait = 0.0 if proposal is None else move.length, max(0, path.n_steps_to_wait - 1)
-        path = replace(path, length=length, n_steps_to_wait=n_steps_to_wait, n_low_gain_steps=n_low_gain_steps)
-        return _store_path(State(proposal or state.model, state.trace, outcome), path)
+        path = replace(path, proposal_length=length, n_steps_to_wait=n_steps_to_wait, n_low_gain_steps=n_low_gain_steps)
+        return _store_path(RunState(proposal or state.model, state.trace, outcome), path)
 
     def _step_limit_outcome(self, trace: Trace) -> Outcome | None:
-        return Outcome.STEP_LIMIT if trace.n_steps >= self.fast.stopping.max_steps else None
+        return Outcome.STEP_LIMIT if trace.n_steps >= self.fast_path.stopping.max_steps else None
 
-    def _model_from_coordinates(self, coordinates: Array, like: Model) -> Model | None:
+    def _model_from_coordinates(self, coordinates: Array, template: Model) -> Model | None:
         """The model with these coordinates; None if no model has them."""
-        n_weights, n_means = like.all_weights.size, like.means.size
+        n_weights, n_means = template.all_weights.size, template.means.size
         with np.errstate(over="ignore", invalid="ignore"):
             coefficients = exponential(coordinates[:n_weights] - coordinates[:n_weights].max())
-            means = coordinates[n_weights:][:n_means].reshape(like.means.shape)
-            rest = coordinates[n_weights + n_means :].reshape(len(like.covariances.each), -1)
-            covariances = like.covariances.at(rest)
+            means = coordinates[n_weights:][:n_means].reshape(template.means.shape)
+            rest = coordinates[n_weights + n_means :].reshape(len(template.covariances.each), -1)
+            covariances = template.covariances.at(rest)
         if not (np.isfinite(coordinates).all() and np.isfinite(covariances.each).all()):
             return None
         coefficients /= coefficients.sum()
-        weights, noise = np.array(coefficients[: like.n_components]), like.noise
+        weights, noise = np.array(coefficients[: template.n_components]), template.noise
         if noise is not None:
             noise = noise.weighing(float(coefficients[-1]))
-        if not like.family.is_step:  # a structure may constrain covariances beyond their coordinates
-            spec = like.family.moment_spec(None)
+        if not template.family.is_step:  # a structure may constrain covariances beyond their coordinates
+            spec = template.family.moment_spec(None)
             second = covariances.each[0] if spec.pooled else (weights * covariances.each.T).T
             if spec.second is Second.TRACE:
-                second = second * like.n_features
-            scatter = Scatter(weights, second, like.n_features, spec)
-            covariances = like.family.update(scatter, covariances)
-        model = self.fast.objective.feasible(Model(weights, means, covariances, like.family, noise))
-        return None if _has_empty_component(model) or collapsed(model, self.fast.objective) else model
+                second = second * template.n_features
+            scatter = Scatter(weights, second, template.n_features, spec)
+            covariances = template.family.update(scatter, covariances)
+        model = self.fast_path.objective.nearest_feasible(Model(weights, means, covariances, template.family, noise))
+        return None if _has_empty_component(model) or find_collapsed(model, self.fast_path.objective) else model
 
 
 def _has_empty_component(model: Model) -> bool:
@@ -272,8 +272,8 @@ def _has_empty_component(model: Model) -> bool:
     return bool(model.weights.min() <= MIN_COMPONENT_WEIGHT)
 
 
-def _store_path(state: State, path: AccelerationPath) -> State:
-    return state._replace(trace=replace(state.trace, memory=path.as_arrays()))
+def _store_path(state: RunState, path: AccelerationPath) -> RunState:
+    return state._replace(trace=replace(state.trace, acceleration_arrays=path.as_arrays()))
 
 
 def _model_coordinates(model: Model) -> Array:
@@ -283,7 +283,7 @@ def _model_coordinates(model: Model) -> Array:
     return np.concatenate(parts)
 
 
-def _scale_by_information(changes: Array, model: Model) -> Array:
+def _scale_by_information(coordinate_changes: Array, model: Model) -> Array:
     """Scale small changes of coordinates (m, n_coordinates) by the root of the complete-data information of a row.
 
     Half the squared length of a result is the Kullback–Leibler divergence between the models before and after.
@@ -291,14 +291,14 @@ def _scale_by_information(changes: Array, model: Model) -> Array:
     n_components, n_features = model.means.shape
     weights, roots = model.all_weights, np.sqrt(model.weights)
     ends = [len(weights), len(weights) + n_components * n_features]
-    of_weights, of_means, rest = np.split(changes, ends, axis=1)
+    of_weights, of_means, rest = np.split(coordinate_changes, ends, axis=1)
     offsets = of_means.reshape(-1, n_components, n_features)
     whitened = np.array([model.whitening.whiten_each(each) for each in offsets])
     covariances = model.covariances
-    of_covariances = covariances.lengths(rest.reshape(len(changes), len(covariances.each), -1))
+    of_covariances = covariances.lengths(rest.reshape(len(coordinate_changes), len(covariances.each), -1))
     importance = np.ones(1) if covariances.is_shared else roots
     parts = of_weights * np.sqrt(weights), whitened * roots[:, None], of_covariances * importance[:, None]
-    return np.concatenate([part.reshape(len(changes), -1) for part in parts], axis=1)
+    return np.concatenate([part.reshape(len(coordinate_changes), -1) for part in parts], axis=1)
 
 
 def _lbfgs_step(gram: Array) -> Array:

@@ -47,7 +47,7 @@ class StepTask:
     responsibilities: Callable[[Block], Array] | None = None
     facts: Facts | None = None
 
-    def over(self, source: Source) -> Moments:
+    def sum_moments(self, source: Source) -> Moments:
         """Make the pass: sums of every block, merged and finished."""
         facts = self.facts
         if facts is None and self.rule is not Rule.ASSIGNMENT:
@@ -80,11 +80,11 @@ class StepTask:
         n_rows = max(1, MAX_RESPONSIBILITIES // (TILE_ROWS * self.n_components)) * TILE_ROWS
         task = replace(self, responsibilities=None)
 
-        def of_leaf(leaf: Block) -> BlockMoments:
+        def sum_leaf(leaf: Block) -> BlockMoments:
             parts = (replace(part, assignment=responsibilities(part)) for part in leaf.cut(n_rows))
             return reduce(add, (task.call(part, self.open(part)) for part in parts))
 
-        return block.sum_of(of_leaf)
+        return block.sum_of(sum_leaf)
 
 
 def _single_component_labels(block: Block) -> Array | NDArray[np.int32]:

@@ -9,8 +9,8 @@ import numpy as np
 
 from gaussmix._src.em.objective.objective import Objective
 from gaussmix._src.em.objective.stopping import StoppingRule
-from gaussmix._src.em.objective.trace import State, Trace, final, joined
-from gaussmix._src.em.step.one_call import copies, run_em_on_each
+from gaussmix._src.em.objective.trace import RunState, Trace, final_state, join_traces
+from gaussmix._src.em.step.one_call import repeat_rows, run_em_on_each
 from gaussmix._src.engines.base import Engine
 from gaussmix._src.errors import NonFiniteLikelihood, Outcome, SingularCovariance
 from gaussmix._src.model import Model
@@ -28,10 +28,10 @@ MAX_GAIN_FACTOR = 32.0  # a run may still gain this many times its gain in the s
 MAX_MODEL_DIVERGENCE = 0.01  # nats: runs whose components differ by less on average lead to one maximum
 
 # A run of EM from a start, or from the state of an earlier run of the same start.
-EMRun = Callable[[State | None], Iterator[State]]
+EMRun = Callable[[RunState | None], Iterator[RunState]]
 
 
-def best_run(runs: Iterable[Iterable[State]], ends: list[Trace] | None = None) -> State:
+def best_run(runs: Iterable[Iterable[RunState]], finished_traces: list[Trace] | None = None) -> RunState:
     """Make all runs and return the end of the best.
 
     The first of runs that are equal up to rounding wins, so that neither the engine nor the number of threads decides.
@@ -47,85 +47,85 @@ def best_run(runs: Iterable[Iterable[State]], ends: list[Trace] | None = None) -
     SingularCovariance : no start had covariances; the error of the last one.
     NonFiniteLikelihood : the likelihood of the last start was not a finite number, and no other start did better.
     """
-    best: State | None = None
+    best: RunState | None = None
     failure: ValueError | None = None
     for states in runs:
         try:
-            end = final(states)
+            end = final_state(states)
         except SingularCovariance as error:
             failure = error
             continue
         if end.outcome is Outcome.NON_FINITE:
             failure = NonFiniteLikelihood()
         else:
-            best = better(best, end)
-            if ends is not None:
-                ends.append(end.trace)
+            best = choose_better(best, end)
+            if finished_traces is not None:
+                finished_traces.append(end.trace)
     if best is None:
         assert failure is not None, "at least one start"
         raise failure
     return best
 
 
-def better(best: State | None, end: State) -> State:
+def choose_better(best: RunState | None, candidate: RunState) -> RunState:
     """The better of two ends of runs; the first of equals.
 
     Compare by objective, unless only one run has collapsed: its objective depends on when the component froze.
     """
-    if best is None or bool(end.trace.collapsed) != bool(best.trace.collapsed):
-        return end if best is None or not end.trace.collapsed else best
-    return end if is_higher(end.trace.last, best.trace.last) else best
+    if best is None or bool(candidate.trace.collapsed_components) != bool(best.trace.collapsed_components):
+        return candidate if best is None or not candidate.trace.collapsed_components else best
+    return candidate if is_higher(candidate.trace.last_objective, best.trace.last_objective) else best
 
 
-def is_higher(one: float, other: float) -> bool:
+def is_higher(objective: float, reference: float) -> bool:
     """Whether an objective is not equal to another one up to rounding, but higher."""
-    return one > other + ROUNDING_OF_RUNS * max(1.0, abs(other))
+    return objective > reference + ROUNDING_OF_RUNS * max(1.0, abs(reference))
 
 
-def highest(models: list[Model], source: Source, engine: Engine[Any], objective: Objective, tolerance: float) -> Model:
+def race_models(models: list[Model], source: Source, engine: Engine[Any], objective: Objective, tolerance: float) -> Model:
     """Run EM from several models and return the model that the best run reached; the first of equal runs.
 
     Runs that cannot become the best any more, or in which a component degenerates, drop out until one is left. If that
     run degenerates too, its first model is returned, and the fit from it reports what degenerated. After Maron & Moore
     (1997), Artificial Intelligence Review 11.
     """
-    runs = [(model, State(model, Trace())) for model in models]
+    runs = [(model, RunState(model, Trace())) for model in models]
     before, until = 0, FIRST_RACE_STEPS
     while len(runs) > 1 and until <= MAX_RACE_STEPS:
         is_small = StoppingRule(max(tolerance, MIN_RACE_TOLERANCE), until - before)
         runs = _select_contenders(_continue_runs(runs, source, engine, objective, is_small))
         before, until = until, 2 * until
     model, end = runs[0]
-    return model if end.trace.frozen else end.model
+    return model if end.trace.frozen_components else end.model
 
 
 def _continue_runs(
-    runs: list[tuple[Model, State]], source: Source, engine: Engine[Any], objective: Objective, stopping: StoppingRule
-) -> list[tuple[Model, State]]:
+    runs: list[tuple[Model, RunState]], source: Source, engine: Engine[Any], objective: Objective, stopping: StoppingRule
+) -> list[tuple[Model, RunState]]:
     """The same runs after more steps, but those that had ended."""
     going = [state for _, state in runs if not _has_ended(state)]
-    models, groups = [state.model for state in going], copies(source, len(going))
+    models, groups = [state.model for state in going], repeat_rows(source, len(going))
     ends = run_em_on_each(engine, models, objective, stopping, lambda _: source, groups, _first_degenerate_or_last)
-    after = {id(state): joined(state.trace, end) for state, end in zip(going, ends, strict=True)}
+    after = {id(state): join_traces(state.trace, end) for state, end in zip(going, ends, strict=True)}
     return [(model, after.get(id(state), state)) for model, state in runs]
 
 
-def _first_degenerate_or_last(states: Iterable[State]) -> State:
+def _first_degenerate_or_last(states: Iterable[RunState]) -> RunState:
     """The first state with a component that degenerated, else the last one."""
     for state in states:
-        if state.trace.frozen:
+        if state.trace.frozen_components:
             break
     return state
 
 
-def _has_ended(state: State) -> bool:
-    return bool(state.trace.frozen) or state.outcome not in (None, Outcome.STEP_LIMIT)
+def _has_ended(state: RunState) -> bool:
+    return bool(state.trace.frozen_components) or state.outcome not in (None, Outcome.STEP_LIMIT)
 
 
-def _select_contenders(runs: list[tuple[Model, State]]) -> list[tuple[Model, State]]:
+def _select_contenders(runs: list[tuple[Model, RunState]]) -> list[tuple[Model, RunState]]:
     """The highest run first, then the runs that may still end above it and do not follow another one."""
     first, *others = sorted(runs, key=lambda run: _race_sort_key(run[1]))
-    best = first[1].trace.last
+    best = first[1].trace.last_objective
     contenders = [first, *(run for run in others if not _cannot_win(run[1], best))]
     gaps = _model_divergences([state.model for _, state in contenders]) if len(contenders) > 1 else np.zeros((1, 1))
     retained = list[int]()
@@ -135,7 +135,7 @@ def _select_contenders(runs: list[tuple[Model, State]]) -> list[tuple[Model, Sta
     return [contenders[i] for i in retained]
 
 
-def _cannot_win(state: State, best: float) -> bool:
+def _cannot_win(state: RunState, best: float) -> bool:
     """Whether a run cannot end above the highest any more."""
     return _race_sort_key(state)[0] or _has_ended(state) or _attainable_objective(state.trace) < best
 
@@ -161,18 +161,18 @@ def _model_divergences(models: list[Model]) -> Array:
     return contract("rsk,rsk->rs", 0.25 * (one_way + one_way.swapaxes(0, 1)), 0.5 * (weights[:, None] + weights))
 
 
-def rank(state: State) -> tuple[bool, float]:
+def run_sort_key(state: RunState) -> tuple[bool, float]:
     """Sort key of a run: collapsed runs last, then by the digits of the objective that all engines share."""
     trace = state.trace
-    is_lost = bool(trace.collapsed) or state.outcome is Outcome.NON_FINITE
-    return is_lost, -round(trace.last / ROUNDING_OF_RUNS) if not is_lost else 0.0
+    is_lost = bool(trace.collapsed_components) or state.outcome is Outcome.NON_FINITE
+    return is_lost, -round(trace.last_objective / ROUNDING_OF_RUNS) if not is_lost else 0.0
 
 
-def _race_sort_key(state: State) -> tuple[bool, float]:
+def _race_sort_key(state: RunState) -> tuple[bool, float]:
     """As `rank`, with degenerate runs last: the core does not make their next step."""
-    return (True, 0.0) if state.trace.frozen else rank(state)
+    return (True, 0.0) if state.trace.frozen_components else run_sort_key(state)
 
 
 def _attainable_objective(trace: Trace) -> float:
     """Bound the objective that a run may still reach: at most `MAX_GAIN_FACTOR` times the gain of its second half."""
-    return trace.last + MAX_GAIN_FACTOR * (trace.last - trace.objective[(trace.n_steps - 1) // 2])
+    return trace.last_objective + MAX_GAIN_FACTOR * (trace.last_objective - trace.objective[(trace.n_steps - 1) // 2])

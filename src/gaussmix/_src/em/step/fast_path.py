@@ -32,8 +32,8 @@ class FastPath:
     objective: Objective
     stopping: StoppingRule
 
-    def run(
-        self, model: Model, n_steps: int, previous: float, max_steps: int | None = None
+    def run_steps(
+        self, model: Model, n_steps: int, previous_objective: float, max_steps: int | None = None
     ) -> tuple[Model, list[float], list[float]]:
         """Continue from a model, `n_steps` steps into a run, for as many steps as the engine makes by itself.
 
@@ -46,7 +46,7 @@ class FastPath:
             return model, [], []
         (block, facts, algebra, control), left = self._core_task, self.stopping.max_steps - n_steps
         left = left if max_steps is None else min(left, max_steps)
-        control = control._replace(max_steps=left, previous=previous)
+        control = control._replace(max_steps=left, previous=previous_objective)
         if model.noise is not None:
             control = control._replace(log_volume=model.noise.log_volume)
         start = model.all_weights, model.means, model.covariances.array

@@ -9,10 +9,10 @@ from typing import Any
 from gaussmix._src.em import step
 from gaussmix._src.em.objective.objective import Objective
 from gaussmix._src.em.objective.stopping import StoppingRule
-from gaussmix._src.em.objective.trace import Frozen, State, Trace, final
+from gaussmix._src.em.objective.trace import FreezeReason, RunState, Trace, final_state
 from gaussmix._src.em.step.accumulate import StepTask
 from gaussmix._src.em.step.fast_path import FastPath
-from gaussmix._src.em.step.maximise import loss, next_model
+from gaussmix._src.em.step.maximise import anchor_cancellation, next_model
 from gaussmix._src.engines.base import Engine
 from gaussmix._src.errors import Outcome, SingularCovariance
 from gaussmix._src.interfaces.moments import Moments
@@ -29,11 +29,11 @@ def run_em(
     model: Model,
     objective: Objective,
     stopping: StoppingRule,
-    previous: float = float("-inf"),
+    previous_objective: float = float("-inf"),
     trace: Trace | None = None,
     *,
     is_accelerated: bool = False,
-) -> Iterator[State]:
+) -> Iterator[RunState]:
     """Raise the objective of a model until it converges; Bishop (2006) section 9.2.2.
 
     To stop a run, stop iterating. A run from the model and the trace of a state continues the run of that state, to the
@@ -56,51 +56,51 @@ def run_em(
         last state has an outcome.
     """
     trace = trace or Trace()
-    state = State(model, trace, None if trace.n_steps < stopping.max_steps else Outcome.STEP_LIMIT)
+    state = RunState(model, trace, None if trace.n_steps < stopping.max_steps else Outcome.STEP_LIMIT)
     fast = FastPath(source, engine, model.family, model.n_components, objective, stopping)
     faster = step.acceleration.Acceleration(fast) if is_accelerated else None
     facts = None
     yield state
     while state.outcome is None:
         model, trace = state.model, state.trace
-        last = trace.last if trace.n_steps else previous
-        reached, log_likelihood, values, frozen = model, list[float](), list[float](), trace.frozen
-        if not trace.frozen:
-            limit = None if faster is None else faster.limit(trace)
-            reached, log_likelihood, values = fast.run(model, trace.n_steps, last, 1 if stopping.is_watched else limit)
+        last = trace.last_objective if trace.n_steps else previous_objective
+        reached, log_likelihood, values, frozen = model, list[float](), list[float](), trace.frozen_components
+        if not trace.frozen_components:
+            limit = None if faster is None else faster.max_steps_until_check(trace)
+            reached, log_likelihood, values = fast.run_steps(model, trace.n_steps, last, 1 if stopping.is_watched else limit)
         if not log_likelihood:
             try:
                 with cut_in_time(trace.n_steps > 0):
-                    moments, reached, frozen = em_step(source, engine, model, objective, trace.frozen, facts)
+                    moments, reached, frozen = em_step(source, engine, model, objective, trace.frozen_components, facts)
             except TimeIsOver:
-                yield State(model, replace(trace, memory={}), Outcome.TIME_LIMIT)
+                yield RunState(model, replace(trace, acceleration_arrays={}), Outcome.TIME_LIMIT)
                 return
             facts = moments.facts
             log_likelihood = [moments.log_likelihood / moments.row_weight]
             values = [log_likelihood[0] + objective.log_prior(model) / moments.row_weight]
         trace = Trace((*trace.log_likelihood, *log_likelihood), (*trace.objective, *values), frozen)
-        outcome = stopping.after(trace.objective, previous)
+        outcome = stopping.outcome_of_run(trace.objective, previous_objective)
         if outcome is Outcome.NON_FINITE:
             reached = model
         if len(frozen) == model.n_components:
             outcome = Outcome.DEGENERATE
-        before, state = state, State(reached, trace, outcome)
+        before, state = state, RunState(reached, trace, outcome)
         if faster is not None:
             state = faster.choose_next_state(before, state)
-        if state.outcome is not None and state.trace.memory:
-            state = state._replace(trace=replace(state.trace, memory={}))
+        if state.outcome is not None and state.trace.acceleration_arrays:
+            state = state._replace(trace=replace(state.trace, acceleration_arrays={}))
         yield state
 
 
 def run_to_sound_end(
-    source: Source, engine: Engine[Any], model: Model, objective: Objective, stopping: StoppingRule, **how: Any
-) -> State | None:
+    source: Source, engine: Engine[Any], model: Model, objective: Objective, stopping: StoppingRule, **run_options: Any
+) -> RunState | None:
     """The end of `run_em`; None if a component freezes or the likelihood is not finite."""
     try:
-        end = final(run_em(source, engine, model, objective, stopping, **how))
+        end = final_state(run_em(source, engine, model, objective, stopping, **run_options))
     except SingularCovariance:
         return None
-    return None if end.trace.frozen or end.outcome is Outcome.NON_FINITE else end
+    return None if end.trace.frozen_components or end.outcome is Outcome.NON_FINITE else end
 
 
 def em_step(
@@ -108,9 +108,9 @@ def em_step(
     engine: Engine[Any],
     model: Model,
     objective: Objective,
-    frozen: Mapping[int, Frozen],
+    frozen: Mapping[int, FreezeReason],
     facts: Any = None,
-) -> tuple[Moments, Model, Mapping[int, Frozen]]:
+) -> tuple[Moments, Model, Mapping[int, FreezeReason]]:
     """Make one E-step and one M-step; gives the moments, the model, and the frozen components with the new ones.
 
     The engine chooses the anchor of the sums. The sums are made again about the new means if a component degenerates,
@@ -118,13 +118,13 @@ def em_step(
     components. `facts` are `Moments.facts` of the step before; None in a first step.
     """
     spec = model.family.moment_spec(model.covariances)
-    is_distant = spec.pooled and loss(_mixture_mean(model), model) > MAX_CANCELLATION
+    is_distant = spec.pooled and anchor_cancellation(_mixture_mean(model), model) > MAX_CANCELLATION
     anchor = model.means if is_distant else None
     task = StepTask(engine, model.n_components, objective.parameters(model), spec, anchor=anchor, facts=facts)
-    moments = task.over(source)
+    moments = task.sum_moments(source)
     following, all_frozen = next_model(moments, model, objective, frozen)
-    if len(all_frozen) > len(frozen) or loss(moments.anchor, following) > MAX_CANCELLATION:
-        moments = replace(task, anchor=moments.means(model.means), facts=moments.facts).over(source)
+    if len(all_frozen) > len(frozen) or anchor_cancellation(moments.anchor, following) > MAX_CANCELLATION:
+        moments = replace(task, anchor=moments.means(model.means), facts=moments.facts).sum_moments(source)
         following, all_frozen = next_model(moments, model, objective, frozen)
     return moments, following, all_frozen
 

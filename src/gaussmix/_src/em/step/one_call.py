@@ -9,7 +9,7 @@ import numpy as np
 
 from gaussmix._src.em.objective.objective import Objective
 from gaussmix._src.em.objective.stopping import StoppingRule
-from gaussmix._src.em.objective.trace import State, Trace, final
+from gaussmix._src.em.objective.trace import RunState, Trace, final_state
 from gaussmix._src.em.step.fast_path import model_from_history
 from gaussmix._src.em.step.loop import run_em
 from gaussmix._src.engines.base import Engine
@@ -29,10 +29,10 @@ def run_em_on_each(
     models: Sequence[Model],
     objective: Objective,
     stopping: StoppingRule,
-    source_of: Callable[[int], Source],
+    get_source: Callable[[int], Source],
     groups: Groups | None = None,
-    choose_end: Callable[[Iterable[State]], State] = final,
-) -> list[State]:
+    choose_end: Callable[[Iterable[RunState]], RunState] = final_state,
+) -> list[RunState]:
     """The end of a run of EM on each table, with the bits of `run_em`.
 
     Parameters
@@ -46,11 +46,11 @@ def run_em_on_each(
     ends = {} if groups is None else _run_in_core(engine, models, objective, stopping, groups)
     for index, model in enumerate(models):
         if index not in ends:
-            ends[index] = choose_end(run_em(source_of(index), engine, model, objective, stopping))
+            ends[index] = choose_end(run_em(get_source(index), engine, model, objective, stopping))
     return [ends[index] for index in range(len(models))]
 
 
-def copies(source: Source, n_copies: int) -> Groups | None:
+def repeat_rows(source: Source, n_copies: int) -> Groups | None:
     """The rows of a source so many times, for runs from several models; None where one call would not be faster."""
     block = source.whole
     if block is None or block.n_rows > MAX_ROWS_OF_ONE_CALL or block.log_prior is not None:
@@ -60,7 +60,7 @@ def copies(source: Source, n_copies: int) -> Groups | None:
 
 def _run_in_core(
     engine: Engine[Any], models: Sequence[Model], objective: Objective, stopping: StoppingRule, groups: Groups
-) -> dict[int, State]:
+) -> dict[int, RunState]:
     """The ends of the runs that the core makes to the end."""
     algebra, n_components = models[0].family.algebra, models[0].n_components
     terms = objective.pack_for_core(n_components)
@@ -80,7 +80,7 @@ def _run_in_core(
     fits = engine.fit_many(groups, FitSettings(algebra, n_components, initial, control))
     if fits is None:
         return {}
-    result = dict[int, State]()
+    result = dict[int, RunState]()
     for index, model in enumerate(models):
         history, has_converged = fits.run_history(index), bool(fits.has_converged[index])
         if history is None or not history.log_likelihood:
@@ -88,5 +88,5 @@ def _run_in_core(
         if has_converged or len(history.log_likelihood) == stopping.max_steps:
             outcome = Outcome.CONVERGED if has_converged else Outcome.STEP_LIMIT
             trace = Trace(tuple(history.log_likelihood), tuple(history.objective))
-            result[index] = State(model_from_history(history, model.family, model.noise), trace, outcome)
+            result[index] = RunState(model_from_history(history, model.family, model.noise), trace, outcome)
     return result

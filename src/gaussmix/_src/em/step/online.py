@@ -9,7 +9,7 @@ from numbers import Real
 from typing import Any
 
 from gaussmix._src.em.objective.objective import Objective
-from gaussmix._src.em.objective.trace import Frozen
+from gaussmix._src.em.objective.trace import FreezeReason
 from gaussmix._src.em.step.accumulate import StepTask
 from gaussmix._src.em.step.maximise import next_model
 from gaussmix._src.engines.base import Engine
@@ -77,13 +77,13 @@ def moments_per_weight(source: Source, engine: Engine[Any], model: Model) -> Mom
     """Moments of rows about the model's means, divided by the total row weight."""
     spec = model.family.moment_spec(model.covariances)
     task = StepTask(engine, model.n_components, model.parameters, spec, anchor=model.means)
-    moments = task.over(source)
+    moments = task.sum_moments(source)
     return moments.scaled(1 / moments.row_weight)
 
 
 def online_step(
     source: Source, engine: Engine[Any], model: Model, sums: Moments, objective: Objective, log_retention: float
-) -> tuple[Moments, Model, Mapping[int, Frozen]]:
+) -> tuple[Moments, Model, Mapping[int, FreezeReason]]:
     """Mix the sums of new rows into those of earlier rows, both for a row weight of 1, and make the next model.
 
     S ← (1 − γ) S + γ s with log(1 − γ) of `Rate.log_retention`; Cappé & Moulines (2009), JRSS B 71, eq. 9 and 10. The

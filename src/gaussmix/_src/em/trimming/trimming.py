@@ -22,9 +22,9 @@ from gaussmix._src.em.initialisation.initial import InitialMoments
 from gaussmix._src.em.initialisation.sample import Distinct, robust_variances
 from gaussmix._src.em.objective.objective import Objective
 from gaussmix._src.em.objective.stopping import StoppingRule
-from gaussmix._src.em.objective.trace import State, final
+from gaussmix._src.em.objective.trace import RunState, final_state
 from gaussmix._src.em.step.accumulate import StepTask
-from gaussmix._src.em.step.best_of import best_run, rank
+from gaussmix._src.em.step.best_of import best_run, run_sort_key
 from gaussmix._src.em.step.loop import run_em, run_to_sound_end
 from gaussmix._src.em.trimming.fall import fall
 from gaussmix._src.engines.base import Engine
@@ -338,7 +338,7 @@ class TrimmingSettings:
         family = without_constraints(Diagonal, is_shared=True)
         partitions = [start(rows, engine, n_components, rng).scaled]
         partitions += [nearest_centre(rows.filled[rows.draw(rng.random(n_components))]) for _ in range(N_RANDOM_STARTS)]
-        runs = list[State]()
+        runs = list[RunState]()
         for partition in partitions:
             with suppress(SingularCovariance):
                 model = InitialMoments(source, engine, n_components, partition).model(family, objective)
@@ -346,8 +346,8 @@ class TrimmingSettings:
                     runs.append(run)
         if not runs:
             return start(sample, engine, n_components, rng)
-        runs.sort(key=rank)
-        ends = (final(run_em(source, engine, run.model, objective, BEST_STOPPING)) for run in runs[:MAX_REFINED_STARTS])
+        runs.sort(key=run_sort_key)
+        ends = (final_state(run_em(source, engine, run.model, objective, BEST_STOPPING)) for run in runs[:MAX_REFINED_STARTS])
         model = best_run([end] for end in ends).model
         whitening = Diagonal.from_array(model.covariances.array * widths**2, n_components, n_features, True).whitening
         # All log densities differ by a constant from those in data units, which would change their last digits.

@@ -12,7 +12,7 @@ from scipy.optimize import linear_sum_assignment
 
 from gaussmix._src.em.curvature.natural import Stacked
 from gaussmix._src.em.objective.stopping import StoppingRule
-from gaussmix._src.em.objective.trace import Frozen, State, Trace
+from gaussmix._src.em.objective.trace import FreezeReason, RunState, Trace
 from gaussmix._src.em.step.one_call import run_em_on_each
 from gaussmix._src.engines.base import Engine
 from gaussmix._src.engines.calls import Groups
@@ -94,7 +94,7 @@ class Resampling(NamedTuple):
     are_counts: bool = True
 
 
-RefitEnds = Iterator[tuple[list[State], Array]]
+RefitEnds = Iterator[tuple[list[RunState], Array]]
 
 
 def are_quick(problem: Problem, model: Model) -> bool:
@@ -121,7 +121,7 @@ def refits(
     """
     total = problem.source.profile.total_weight * problem.data.unit
     ascent = Ascent(problem, total)
-    em_end = ascent.em_end(State(model, Trace(frozen=dict.fromkeys(collapsed, Frozen.COLLAPSED))), MAXIMUM_TOL)
+    em_end = ascent.em_end(RunState(model, Trace(frozen_components=dict.fromkeys(collapsed, FreezeReason.COLLAPSED))), MAXIMUM_TOL)
     model, before = em_end.model, em_end.trace.objective[0]
     component_rows, already = _ComponentRows.from_model(problem, model), [*ascent.degenerate(model)]
     draws, counts, tally = list[Array](), list[Array](), np.zeros(4, int)
@@ -129,7 +129,7 @@ def refits(
         stacked = Stacked.from_models([state.model for state in states])
         degenerate = ascent.are_degenerate(stacked)
         for i, state in enumerate(states):
-            degenerate[i, [*state.trace.frozen]] = True
+            degenerate[i, [*state.trace.frozen_components]] = True
         degenerate[:, already] = False
         used = ~degenerate.any(axis=1)
         orders, similarities = component_rows.orders(stacked)
@@ -195,7 +195,7 @@ def _drawn_weights(how: Resampling, weight: Array, n: int, left_out: Indices, rn
     return np.asarray(gammas * (weight.sum() / gammas.sum(axis=1, keepdims=True)))
 
 
-def _on_weights(problem: Problem, model: Model, how: Resampling, weights: Array) -> list[State]:
+def _on_weights(problem: Problem, model: Model, how: Resampling, weights: Array) -> list[RunState]:
     """The ends of refits to the same rows with other weights, (n, n_rows)."""
     source, n_rows = problem.source, problem.source.n_rows
     block, groups = source.whole, None
@@ -245,7 +245,7 @@ def drawn_tables(
 
 def ends_on_tables(
     problem: Problem, models: list[Model], tables: Sequence[Rows], indices: Indices, stopping: StoppingRule
-) -> list[State]:
+) -> list[RunState]:
     """The ends of EM from models, each on the table of its index; all tables have as many rows."""
     n_rows, n, groups = len(tables[0]), len(models), None
     if n_rows <= LEAF_ROWS and problem.data.trim is None:

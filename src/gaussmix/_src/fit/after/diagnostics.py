@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from gaussmix._src.em.objective.trace import State
+from gaussmix._src.em.objective.trace import RunState
 from gaussmix._src.errors import DegenerateError, SingularCovariance, counted, listed
 from gaussmix._src.families.base import Family
 from gaussmix._src.fit.fitted import Diagnosis
@@ -135,7 +135,7 @@ _DONE = {
 }
 
 
-def diagnose(run: State, constant: Sequence[int], names: Sequence[str] | None, note: str | None) -> list[Diagnosis]:
+def diagnose(run: RunState, constant: Sequence[int], names: Sequence[str] | None, note: str | None) -> list[Diagnosis]:
     """What was unusual about a run of EM.
 
     Parameters
@@ -154,14 +154,14 @@ def diagnose(run: State, constant: Sequence[int], names: Sequence[str] | None, n
     return result
 
 
-def diagnose_components(run: State, names: Sequence[str] | None) -> list[Diagnosis]:
+def diagnose_components(run: RunState, names: Sequence[str] | None) -> list[Diagnosis]:
     """Stuck and nearly singular components."""
     result = list[Diagnosis]()
     for event in run.trace.events:
-        cause = f"{event.why.value}, {_DONE[event.remedy]}"
+        cause = f"{event.reason.value}, {_DONE[event.remedy]}"
         result.append(Diagnosis(event.component, feature_name(event.feature, names), event.step, cause))
     noted = {event.component for event in run.trace.events}
-    others = sorted((k, why) for k, why in run.trace.frozen.items() if k not in noted)
+    others = sorted((k, why) for k, why in run.trace.frozen_components.items() if k not in noted)
     result += [Diagnosis(k, None, None, f"{why.value}, and is frozen") for k, why in others]
     error = run.model.covariances.rounding
     for k in (error > MIN_ROUNDING).nonzero()[0].tolist():

@@ -14,7 +14,7 @@ from gaussmix._src.em.curvature.information import Information
 from gaussmix._src.em.curvature.jacobian import NotSmooth
 from gaussmix._src.em.curvature.natural import Kind, NaturalScale, Stacked
 from gaussmix._src.em.objective.stopping import FIRST_TOLERANCE, MIN_TOLERANCE, StoppingRule
-from gaussmix._src.em.objective.trace import Frozen, State, Trace, final, joined
+from gaussmix._src.em.objective.trace import FreezeReason, RunState, Trace, final_state, join_traces
 from gaussmix._src.em.priors.posterior import PosteriorObjective
 from gaussmix._src.em.step.loop import run_em
 from gaussmix._src.errors import SingularCovariance
@@ -52,7 +52,7 @@ class Maximum:
     """
 
     model: Model
-    frozen: Mapping[int, Frozen]
+    frozen: Mapping[int, FreezeReason]
     information: Information
     before: float
     total_weight: float
@@ -81,9 +81,9 @@ class Maximum:
             raise NotSmooth("trim leaves out other rows at each step")
         unit = problem.data.unit
         ascent = Ascent(problem, problem.source.profile.total_weight * unit)
-        has_ridge = problem.objective.floor.all()
-        frozen = {} if has_ridge else dict.fromkeys(collapsed, Frozen.COLLAPSED)
-        state, newton_end, tolerance, before = State(model, Trace(frozen=frozen)), None, FIRST_TOLERANCE, None
+        has_ridge = problem.objective.variance_floor.all()
+        frozen = {} if has_ridge else dict.fromkeys(collapsed, FreezeReason.COLLAPSED)
+        state, newton_end, tolerance, before = RunState(model, Trace(frozen_components=frozen)), None, FIRST_TOLERANCE, None
         while newton_end is None and tolerance >= MIN_TOLERANCE:
             state = ascent.em_end(state, tolerance)
             before = state.trace.objective[0] if before is None else before
@@ -95,7 +95,7 @@ class Maximum:
         if are_counts is False:  # the square of a weight has the square of its unit
             information = replace(information, outer=information.outer * unit)
         assert before is not None, "EM made a step"
-        return cls(state.model, state.trace.frozen, information, before, ascent.total_weight)
+        return cls(state.model, state.trace.frozen_components, information, before, ascent.total_weight)
 
     @cached_property
     def scale(self) -> NaturalScale:
@@ -135,7 +135,7 @@ class Maximum:
         weight_update = objective.weight_update if isinstance(objective, PosteriorObjective) else None
         least = 0.0 if weight_update is None or weight_update.is_equal else weight_update.least
         fixed = {} if weight_update is None else weight_update.fixed
-        lost = {k for k, why in self.frozen.items() if why is Frozen.LOST}
+        lost = {k for k, why in self.frozen.items() if why is FreezeReason.LOST}
         weights = self.model.without_noise.weights
         lost |= {k for k in np.flatnonzero(weights <= WEIGHT_BOUND_FACTOR * least).tolist() if k not in fixed}
         of_kind = {Kind.WEIGHT: lost}
@@ -204,7 +204,7 @@ class Ascent:
     problem: Problem
     total_weight: float
 
-    def em_end(self, state: State, tolerance: float) -> State:
+    def em_end(self, state: RunState, tolerance: float) -> RunState:
         """The end of EM, with components frozen that have lost their rows, or that only the ridge holds up."""
         problem = self.problem
         rows, objective, stopping = (
@@ -214,20 +214,20 @@ class Ascent:
         )
         before = Trace()
         while True:
-            model, frozen = state.model, state.trace.frozen
-            initial = Trace(frozen=frozen)
-            state = joined(before, final(run_em(*rows, model, objective, stopping, trace=initial, is_accelerated=True)))
+            model, frozen = state.model, state.trace.frozen_components
+            initial = Trace(frozen_components=frozen)
+            state = join_traces(before, final_state(run_em(*rows, model, objective, stopping, trace=initial, is_accelerated=True)))
             before = state.trace
-            result = {**self.degenerate(state.model), **before.frozen}
-            if result.keys() == before.frozen.keys():
+            result = {**self.degenerate(state.model), **before.frozen_components}
+            if result.keys() == before.frozen_components.keys():
                 return state
-            state = state._replace(trace=replace(before, frozen=result))
+            state = state._replace(trace=replace(before, frozen_components=result))
 
-    def degenerate(self, model: Model) -> dict[int, Frozen]:
+    def degenerate(self, model: Model) -> dict[int, FreezeReason]:
         """The components that have lost their rows, or that the ridge holds up."""
         lost, on_ridge = self._lost_and_on_ridge(Stacked.from_models([model]))
-        result = dict.fromkeys(np.flatnonzero(lost[0]).tolist(), Frozen.LOST)
-        return result | dict.fromkeys(np.flatnonzero(on_ridge[0]).tolist(), Frozen.COLLAPSED)
+        result = dict.fromkeys(np.flatnonzero(lost[0]).tolist(), FreezeReason.LOST)
+        return result | dict.fromkeys(np.flatnonzero(on_ridge[0]).tolist(), FreezeReason.COLLAPSED)
 
     def are_degenerate(self, result: Stacked) -> NDArray[np.bool_]:
         """Which components of other models `degenerate` would have; (n, n_components)."""
@@ -243,19 +243,19 @@ class Ascent:
 
         0 where components share their covariance: no single one can collapse.
         """
-        floor = self.problem.objective.floor
+        floor = self.problem.objective.variance_floor
         if result.like.covariances.is_shared or not floor.any():
             return np.zeros_like(result.means)
         return (result.covariances.ridge_precisions() * floor).reshape(result.means.shape)
 
-    def information(self, state: State, are_counts: bool | None = None) -> Information:
+    def information(self, state: RunState, are_counts: bool | None = None) -> Information:
         problem, family = self.problem, state.model.family
         if bounds_met(state.model) is not None:
             raise NotSmooth(f"the structure {family!r} bounds the variances")
         of = state.model, problem.objective, state.trace, problem.source, problem.engine
         return Information.at_model(*of, are_counts=are_counts)
 
-    def newton_end(self, state: State) -> tuple[State, Information] | None:
+    def newton_end(self, state: RunState) -> tuple[RunState, Information] | None:
         """The maximum by Newton's method, and the information there; None if it does not converge."""
         information, before = self.information(state), np.inf
         for _ in range(MAX_NEWTON_STEPS):
@@ -269,7 +269,7 @@ class Ascent:
             changes = at.jacobian @ step
             if np.abs(changes[at.n_weights :]).max(initial=0.0) > MAX_STEP_LENGTH:
                 return None
-            state = state._replace(model=self.problem.objective.feasible(at.at(step)))
+            state = state._replace(model=self.problem.objective.nearest_feasible(at.at(step)))
             try:
                 information = self.information(state)
             except SingularCovariance:

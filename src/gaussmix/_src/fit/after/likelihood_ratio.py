@@ -10,7 +10,7 @@ import numpy as np
 from gaussmix._src.em.curvature.natural import Stacked
 from gaussmix._src.em.initialisation.initial import split_component
 from gaussmix._src.em.objective.stopping import StoppingRule
-from gaussmix._src.em.objective.trace import State
+from gaussmix._src.em.objective.trace import RunState
 from gaussmix._src.fit.after.bootstrap import MAX_REFIT_STEPS, drawn_tables, ends_on_tables
 from gaussmix._src.fit.after.inference import MAX_RIDGE, Ascent
 from gaussmix._src.fit.problem import Problem
@@ -91,19 +91,19 @@ def _statistics(
     first = np.searchsorted(indices, each)
     chosen = np.sort(np.concatenate([order[start : start + MAX_CONTINUED_SPLITS] for start in first]))
     ends = ends_on_tables(problem, [split_ends[index].model for index in chosen], tables, indices[chosen], stopping)
-    larger = np.array([end.trace.last for end in smaller])
+    larger = np.array([end.trace.last_objective for end in smaller])
     heights = _heights(problem, ends, n_rows)
     if names is not None and are_repeats(problem, [end.model for end in ends], n_rows):
         raise _nothing_to_compare(problem, [end.model for end in ends], names)
     np.maximum.at(larger, indices[chosen], heights)
-    return np.asarray(2 * n_rows * (larger - [end.trace.last for end in smaller]))
+    return np.asarray(2 * n_rows * (larger - [end.trace.last_objective for end in smaller]))
 
 
-def _heights(problem: Problem, ends: Sequence[State], n_rows: int) -> Array:
+def _heights(problem: Problem, ends: Sequence[RunState], n_rows: int) -> Array:
     """The objective at the ends of runs; −inf where a component collapsed or lost its rows."""
     are_degenerate = Ascent(problem, n_rows).are_degenerate(Stacked.from_models([end.model for end in ends]))
-    is_lost = are_degenerate.any(axis=1) | np.array([bool(end.trace.frozen) for end in ends])
-    return np.where(is_lost, -np.inf, [end.trace.last for end in ends])
+    is_lost = are_degenerate.any(axis=1) | np.array([bool(end.trace.frozen_components) for end in ends])
+    return np.where(is_lost, -np.inf, [end.trace.last_objective for end in ends])
 
 
 def are_repeats(problem: Problem, models: list[Model], n_rows: int) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from gaussmix._src.em.objective.trace import State
+from gaussmix._src.em.objective.trace import RunState
 from gaussmix._src.em.trimming.trimming import TrimmingSettings, trimming_cutoff
 from gaussmix._src.families.base import Family
 from gaussmix._src.fit.features.base import FitFeature
@@ -44,6 +44,6 @@ class Trimming(FitFeature):
     def plan(self, plan: Plan, problem: Problem) -> Plan:
         return replace(plan, may_search=False, in_one_call=False)
 
-    def fitted(self, fitted: Fitted, problem: Problem, run: State) -> Fitted:
+    def fitted(self, fitted: Fitted, problem: Problem, run: RunState) -> Fitted:
         cutoff = trimming_cutoff(problem.source, problem.engine, run.model)
         return replace(fitted.without_likelihood(), cutoff=cutoff)

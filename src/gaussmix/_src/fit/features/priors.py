@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from gaussmix._src.em.objective.trace import State
+from gaussmix._src.em.objective.trace import RunState
 from gaussmix._src.em.priors.posterior import PosteriorObjective
 from gaussmix._src.errors import name_components, warn
 from gaussmix._src.families.base import Family
@@ -47,7 +47,7 @@ class Priors(FitFeature):
     def plan(self, plan: Plan, problem: Problem) -> Plan:
         return replace(plan, in_one_call=False)
 
-    def fitted(self, fitted: Fitted, problem: Problem, run: State) -> Fitted:
+    def fitted(self, fitted: Fitted, problem: Problem, run: RunState) -> Fitted:
         assert fitted.outcome is not None, "the fit has just ended"
         idle, diagnoses = prior_components(problem, run), list(fitted.outcome.diagnostics)
         warn(prior_components_sentence(idle))
@@ -55,18 +55,18 @@ class Priors(FitFeature):
         cause = "next to no row belongs to it, and only the prior holds it"
         diagnoses[index:index] = [Diagnosis(k, None, None, cause) for k in idle]
         outcome = replace(fitted.outcome, diagnostics=diagnoses)
-        fitted = replace(fitted, outcome=outcome, n_fixed=problem.objective.n_fixed(run.model))
+        fitted = replace(fitted, outcome=outcome, n_fixed=problem.objective.n_fixed_parameters(run.model))
         # Of a model selection, `facts` has the likelihood of the mixture; here EM raised something else.
         return fitted if fitted.results is not None else fitted.without_likelihood()
 
 
-def prior_components(problem: Problem, run: State) -> list[int]:
+def prior_components(problem: Problem, run: RunState) -> list[int]:
     """Components with less than half a row, which the prior of means and covariances alone keeps where they are."""
     objective = problem.objective
     if type(objective) is not PosteriorObjective or objective.prior is None:  # a variational one tells masses itself
         return []
     light = np.flatnonzero(run.model.weights * problem.data.original.profile.total_weight < MIN_DESCRIBED_ROWS).tolist()
-    return [k for k in light if k not in run.trace.frozen and k not in objective.weight_update.fixed]
+    return [k for k in light if k not in run.trace.frozen_components and k not in objective.weight_update.fixed]
 
 
 def prior_components_sentence(idle: Sequence[int]) -> str | None:

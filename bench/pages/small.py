@@ -49,7 +49,7 @@ def begun(family: Family, n_components: int) -> tuple[ArraySource, Model]:
     labels = fcluster(ward(rows), n_components, "maxclust") - 1
     source = ArraySource(rows, None, labels.astype(np.int32))
     first = InitialMoments(source, CompleteEngine(), n_components, Partition())
-    return source, first.model(family, Objective(np.zeros(rows.shape[1])))
+    return source, first.initial_model(family, Objective(np.zeros(rows.shape[1])))
 
 
 class ByPython(StoppingRule):

@@ -149,7 +149,7 @@ def on_the_way(engine):
     proposed = (
         state
         for state in course
-        if has_acceleration_path(state.trace) and AccelerationPath.restore(state.trace.acceleration_arrays, family).proposal_length
+        if has_acceleration_path(state.trace) and AccelerationPath.from_arrays(state.trace.acceleration_arrays, family).proposal_length
     )
     return next(proposed), acceleration_of(given, family, engine, stopping)
 
@@ -157,7 +157,7 @@ def on_the_way(engine):
 @pytest.mark.parametrize("what", ["lower", "not a number", "infinite", "frozen"])
 def test_a_proposal_that_is_no_better_is_refused(what, engine):
     before, acceleration = on_the_way(engine)
-    path = AccelerationPath.restore(before.trace.acceleration_arrays, before.model.family)
+    path = AccelerationPath.from_arrays(before.trace.acceleration_arrays, before.model.family)
     value = {"lower": path.height - 1e-9, "not a number": np.nan, "infinite": np.inf}.get(what, path.height + 1)
     frozen = {0: FreezeReason.COLLAPSED} if what == "frozen" else {}
     bad = Trace((*before.trace.log_likelihood, value), (*before.trace.objective, value), frozen)
@@ -169,7 +169,7 @@ def test_a_proposal_that_is_no_better_is_refused(what, engine):
     assert not after.trace.frozen_components
     assert after.model.means.tobytes() == path.after.means.tobytes()
     assert after.model.covariances.array.tobytes() == path.after.covariances.array.tobytes()
-    left = AccelerationPath.restore(after.trace.acceleration_arrays, before.model.family)
+    left = AccelerationPath.from_arrays(after.trace.acceleration_arrays, before.model.family)
     assert left.proposal_length == 0 < left.max_proposal_length < path.proposal_length
 
 

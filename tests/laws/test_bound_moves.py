@@ -19,7 +19,7 @@ from gaussmix._src.em.bayes.births import Births
 from gaussmix._src.em.bayes.bound_moves import BoundMoves, Change, EvaluatedModel
 from gaussmix._src.em.bayes.merges import deletions
 from gaussmix._src.em.bayes.variational import Variational
-from gaussmix._src.em.initialisation.condensed import condensed
+from gaussmix._src.em.initialisation.condensation import condense_rows
 from gaussmix._src.em.initialisation.initial import InitialMoments
 from gaussmix._src.em.initialisation.sample import distinct_rows
 from gaussmix._src.em.objective.stopping import StoppingRule
@@ -56,7 +56,7 @@ def moves_of(rows, family, engine, weights, shares, row_weight=None, unit=1.0):
     total = unit * source.profile.total_weight
     objective = Variational(np.zeros(2), prior.conjugate(unit), packed_prior=prior, row_weight=total, unit=unit)
     given = ArraySource(rows, row_weight, assignment=shares)
-    model = InitialMoments(given, engine, shares.shape[1], Partition()).model(family, objective)
+    model = InitialMoments(given, engine, shares.shape[1], Partition()).initial_model(family, objective)
     rng = np.random.default_rng(0)
     return BoundMoves(source, engine, objective, distinct_rows(source), 6, rng, lambda: False), model
 
@@ -145,13 +145,13 @@ def test_a_column_settles_where_em_and_moves_raise_the_bound_no_more(family, wei
     """Side by side, one within another, and one of 60 rows; the core tells the bound of its end."""
     parts = [(0.0, 1.0, 3000), (9.0, 0.5, 1500), (9.0, 3.0, 1500), (30.0, 0.2, 60)]
     rows = np.concatenate([rng.normal(place, spread, (size, 1)) for place, spread, size in parts])
-    few = condensed(distinct_rows(ArraySource(rows)))
+    few = condense_rows(distinct_rows(ArraySource(rows)))
     scale = rows.var(axis=0).reshape(family.shape(1, 1)[1:])
     prior = GaussWishart(family, weights, rows.mean(axis=0), 1.0, 2.0, scale)
     source = ArraySource(few.rows, few.weight / 4.0)
     objective = Variational(np.zeros(1), prior.conjugate(4.0), packed_prior=prior, row_weight=6060.0, unit=4.0)
     given = ArraySource(few.rows, few.weight / 4.0, assignment=np.ones((len(few.rows), 1)))
-    start = InitialMoments(given, engine, 1, Partition()).model(family, objective)
+    start = InitialMoments(given, engine, 1, Partition()).initial_model(family, objective)
     sample = replace(few, weight=few.weight / 4.0)
     of_moves = source, engine, objective, sample
     moves = BoundMoves(*of_moves, 8, np.random.default_rng(0), lambda: False)

@@ -35,7 +35,7 @@ def test_any_finite_rows_are_fitted_or_refused(rows, n_components, name, start, 
     assert (ridge > 0).all()
     partition = load_start(start)(sample, engine, n_components, np.random.default_rng(seed))
     try:
-        first = InitialMoments(source, engine, n_components, partition).model(FAMILIES[name], Objective(ridge))
+        first = InitialMoments(source, engine, n_components, partition).initial_model(FAMILIES[name], Objective(ridge))
     except SingularCovariance:
         return
     mixture, trace, _ = final_state(run_em(source, engine, first, Objective(ridge), StoppingRule(1e-3, 10)))

@@ -25,12 +25,12 @@ CASES = {
     "no prior of means": ObjectiveTerms(NormalInverseWishart(shrinkage=0.0, scale=[1.0, 2.0, 3.0])),
     "weights": ObjectiveTerms(None, WeightUpdate(concentration=np.arange(3.0) * 10)),
     "equal weights": ObjectiveTerms(None, WeightUpdate(is_equal=True)),
-    "least weight": ObjectiveTerms(NormalInverseWishart(), WeightUpdate(least=0.3, concentration=2.0)),
-    "fixed means": ObjectiveTerms(None, WeightUpdate(fixed={1: 0.2}), fixed_means=[0, 2]),
+    "least weight": ObjectiveTerms(NormalInverseWishart(), WeightUpdate(min_weight=0.3, concentration=2.0)),
+    "fixed means": ObjectiveTerms(None, WeightUpdate(fixed_weights={1: 0.2}), fixed_mean_components=[0, 2]),
     "prior and fixed means": ObjectiveTerms(
-        NormalInverseWishart(), WeightUpdate(fixed={0: 0.1, 1: 0.2}), fixed_means=[1]
+        NormalInverseWishart(), WeightUpdate(fixed_weights={0: 0.1, 1: 0.2}), fixed_mean_components=[1]
     ),
-    "fixed covariances": ObjectiveTerms(NormalInverseWishart(), fixed_means=[1], fixed_covariances=[0, 1, 2]),
+    "fixed covariances": ObjectiveTerms(NormalInverseWishart(), fixed_mean_components=[1], fixed_covariance_components=[0, 1, 2]),
 }
 cases = pytest.mark.parametrize("case", CASES)
 families = pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES)
@@ -41,11 +41,11 @@ def objective_and_start(given, family, case, unit=1.0):
     restrictions, start = CASES[case], given.start(family)
     values = replace(
         restrictions,
-        means=start.means + 0.5 if restrictions.fixed_means else None,
-        covariances=start.covariances if restrictions.fixed_covariances else None,
+        means=start.means + 0.5 if restrictions.fixed_mean_components else None,
+        covariances=start.covariances if restrictions.fixed_covariance_components else None,
     )
     moments = OverallMoments.from_source(given.source, unit, ReferenceEngine(), is_matrix=family.kind.is_matrix)
-    objective = values.objective(np.zeros(given.rows.shape[1]), unit, given.n_components, family, moments)
+    objective = values.make_objective(np.zeros(given.rows.shape[1]), unit, given.n_components, family, moments)
     return objective, objective.nearest_feasible(start)
 
 
@@ -148,7 +148,7 @@ def test_the_unit_of_the_weights_of_rows_changes_nothing(family):
 def test_some_covariances_stay_and_others_move(name, engine):
     given, family = PROBLEMS["overlapping"], FAMILIES[name]
     start = given.start(family)
-    objective = PosteriorObjective(np.zeros(3), covariances=start.covariances, fixed_covariances=frozenset({1}))
+    objective = PosteriorObjective(np.zeros(3), initial_covariances=start.covariances, fixed_covariances=frozenset({1}))
     end = final_state(run_em(given.source, engine, start, objective, StoppingRule(0.0, 20)))
     raised = np.array(end.trace.objective)
     assert (np.diff(raised) >= -ROUNDING * np.abs(raised[:-1])).all()
@@ -161,7 +161,7 @@ def test_an_empty_component_falls_back_on_the_prior(family):
     """With a least weight it keeps that weight, and mean and covariance go to those of the prior."""
     given = PROBLEMS["overlapping"]
     objective, start = objective_and_start(given, family, "default")
-    objective = replace(objective, weight_update=WeightUpdate(least=1e-3))
+    objective = replace(objective, weight_update=WeightUpdate(min_weight=1e-3))
     far = np.array(start.means)
     far[2] = 1e4
     end = final_state(run_em(given.source, choose(1), replace(start, means=far), objective, StoppingRule(0.0, 2)))
@@ -183,7 +183,7 @@ def test_weights_are_the_best_of_all_that_are_allowed(seed):
     fixed = {k: max(value, least) for k, value in fixed.items()}
     shares = WeightUpdate(rng.uniform(0, 5, n), False, fixed, least)
     weights = rng.dirichlet(np.full(n, 0.3))
-    found = shares.best(weights, row_weight)
+    found = shares.update(weights, row_weight)
     counts = row_weight * weights + shares.concentration
     is_open = np.array([k not in fixed for k in range(n)])
     assert found.sum() == pytest.approx(1, rel=1e-14)
@@ -199,5 +199,5 @@ def test_weights_are_the_best_of_all_that_are_allowed(seed):
 
 
 def test_weights_that_have_no_rows_share_what_is_left():
-    shares = WeightUpdate(fixed={0: 0.5})
-    np.testing.assert_array_equal(shares.best(np.array([1.0, 0.0, 0.0]), 10.0), [0.5, 0.25, 0.25])
+    shares = WeightUpdate(fixed_weights={0: 0.5})
+    np.testing.assert_array_equal(shares.update(np.array([1.0, 0.0, 0.0]), 10.0), [0.5, 0.25, 0.25])

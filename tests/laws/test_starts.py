@@ -7,8 +7,8 @@ import pytest
 
 from gaussmix import FAMILIES, Full, SingularCovariance
 from gaussmix._src.em.initialisation import kmeans
-from gaussmix._src.em.initialisation.base import DETERMINISTIC_STARTS, STARTS, load_start, repeated
-from gaussmix._src.em.initialisation.condensed import condensed
+from gaussmix._src.em.initialisation.base import DETERMINISTIC_STARTS, STARTS, load_start, repeat_start_names
+from gaussmix._src.em.initialisation.condensation import condense_rows
 from gaussmix._src.em.initialisation.initial import InitialMoments
 from gaussmix._src.em.initialisation.kmeans import seed_centres
 from gaussmix._src.em.initialisation.random import HashedResponsibilities
@@ -89,7 +89,7 @@ def test_rows_are_drawn_by_weight():
     """Rounding may reach the end."""
     sample = distinct_rows(ArraySource(np.arange(3.0)[:, None], np.array([1.0, 2.0, 5.0])))
     rng = FixedDraws(0.0, 0.124, 0.126, 0.374, 0.376, 0.99, 1.0)
-    assert sample.draw(rng.random(7)).tolist() == [0, 0, 1, 1, 2, 2, 2]
+    assert sample.draw_indices(rng.random(7)).tolist() == [0, 0, 1, 1, 2, 2, 2]
 
 
 @pytest.mark.parametrize(("numbers", "chosen"), [((0.5, 0.5, 0.5), [2.0, 1.0]), ((0.9, 0.5, 0.1), [0.0, 1.0])])
@@ -114,7 +114,7 @@ def test_the_ridge_is_positive_where_nothing_is_left_of_the_weights(n_rows):
 def test_rows_beside_a_heavy_one_are_condensed_too(rng):
     values = np.sort(rng.normal(size=20_000))
     weight = np.where(np.arange(20_000) == 7, 1e9, 1.0)
-    few = condensed(Distinct(values[:, None], weight))
+    few = condense_rows(Distinct(values[:, None], weight))
     assert len(few.rows) < 4_500
     assert few.weight.sum() == pytest.approx(weight.sum(), rel=1e-12)
 
@@ -123,7 +123,7 @@ def test_rows_beside_a_heavy_one_are_condensed_too(rng):
 def test_condensed_rows_have_the_moments_of_all_and_keep_the_ends(is_weighted, rng):
     rows = np.append(rng.lognormal(size=9_000), np.full(2_000, 1.5))[:, None]
     every = distinct_rows(ArraySource(rows, rng.integers(1, 4, 11_000).astype(float) if is_weighted else None))
-    few = condensed(every)
+    few = condense_rows(every)
     assert len(few.rows) < 3_300
     assert (np.diff(few.rows[:, 0]) >= 0).all()
     for power, rounding in (0, 1e-13), (1, 1e-13), (2, 1e-13), (3, 1e-4):
@@ -133,7 +133,7 @@ def test_condensed_rows_have_the_moments_of_all_and_keep_the_ends(is_weighted, r
         np.testing.assert_array_equal(few.rows[[0, 1, -2, -1]], every.rows[[0, 1, -2, -1]])
     at, of_all = few.rows[:, 0] == 1.5, every.rows[:, 0] == 1.5  # a number that many rows have is not mixed with others
     assert few.weight[at].sum() == every.weight[of_all].sum()
-    assert condensed(few) is few
+    assert condense_rows(few) is few
 
 
 def test_rows_that_differ_late_are_sorted_by_their_last_columns(rng):
@@ -185,7 +185,7 @@ def started(name, rows, engine, n_components=3, seed=7):
     source = ArraySource(rows)
     partition = load_start(name)(distinct_rows(source), engine, n_components, np.random.default_rng(seed))
     ridge = np.full(rows.shape[1], 1e-3 * rows.var())
-    return InitialMoments(source, engine, n_components, partition).model(FAMILIES["diag"], Objective(ridge))
+    return InitialMoments(source, engine, n_components, partition).initial_model(FAMILIES["diag"], Objective(ridge))
 
 
 class Hopeless(Full):
@@ -224,8 +224,8 @@ def test_em_starts_where_a_few_steps_go_highest(family, engine, rng):
     source = ArraySource(rows, assignment=np.repeat(np.arange(2, dtype=np.int32), 40))
     first, objective = InitialMoments(source, engine, 2, Partition()), Objective(np.zeros(2))
     few, settled = StoppingRule(1e-6, 1), StoppingRule(1e-6, 500)
-    best = final_state(run_em(source, engine, first.model(FAMILIES["full"], objective), objective, settled)).trace.last_objective
-    found = final_state(run_em(source, engine, first.model(family(), objective), objective, few)).trace.last_objective
+    best = final_state(run_em(source, engine, first.initial_model(FAMILIES["full"], objective), objective, settled)).trace.last_objective
+    found = final_state(run_em(source, engine, first.initial_model(family(), objective), objective, few)).trace.last_objective
     assert found == pytest.approx(best, abs=1e-5)  # where gains fall to 1e-6 and by a tenth from step to step
 
 
@@ -278,7 +278,7 @@ class Flat(Hopeless):
 def test_where_every_beginning_is_singular_the_components_are_named(engine, rng):
     source = ArraySource(rng.normal(size=(40, 2)), assignment=np.repeat(np.arange(2, dtype=np.int32), 20))
     with pytest.raises(SingularCovariance) as raised:
-        InitialMoments(source, engine, 2, Partition()).model(Flat(), Objective(np.zeros(2)))
+        InitialMoments(source, engine, 2, Partition()).initial_model(Flat(), Objective(np.zeros(2)))
     assert raised.value.components == (0, 1)
 
 
@@ -290,13 +290,13 @@ def test_kmeans_ends_where_lloyds_algorithm_does_with_the_tolerance_of_scikit_le
         labels = ((rows[:, None] - centres) ** 2).sum(axis=2).argmin(axis=1)
         moved = np.array([rows[labels == k].mean(axis=0) for k in range(5)])
         shift, centres, n_passes = ((moved - centres) ** 2).sum(), moved, n_passes + 1
-    assert 5 < n_passes < kmeans.MAX_PASSES
+    assert 5 < n_passes < kmeans.MAX_LLOYD_PASSES
     found = kmeans.run_lloyd(distinct_rows(ArraySource(rows)), engine, rows[:5])
     assert found == pytest.approx(centres, rel=1e-12)
 
 
 def test_a_start_that_draws_nothing_is_made_once():
-    assert repeated(["hierarchical", "kmeans"], 3) == ["hierarchical", "kmeans", "kmeans", "kmeans"]
+    assert repeat_start_names(["hierarchical", "kmeans"], 3) == ["hierarchical", "kmeans", "kmeans", "kmeans"]
 
 
 def test_kmeans_before_a_further_search_reads_all_rows_if_a_few_take_most_of_the_draws(rng):

@@ -7,8 +7,8 @@ from many_blocks import ManyBlocks
 from reference_engine import ReferenceEngine
 
 from gaussmix import FAMILIES, Mixture
-from gaussmix._src.em.trimming.fall import fall
-from gaussmix._src.em.trimming.trimming import TrimmedSource, leave_out
+from gaussmix._src.em.trimming.log_density_bounds import bound_log_densities
+from gaussmix._src.em.trimming.trimming import TrimmedSource, find_trimming_rule
 from gaussmix._src.interfaces.block import BlockState
 from gaussmix.extend import Partition, nearest_centre
 
@@ -37,13 +37,13 @@ class OfColumn:
 
 def remaining_weight(density, weight, left_out):
     """Of rows with these log densities and weights; the same however rows are cut."""
-    found = leave_out(ArraySource(density[:, None], weight), OfColumn(), left_out)
-    assert found == leave_out(ManyBlocks(density[:, None], weight), OfColumn(), left_out)
-    return found.weight(density, weight)
+    found = find_trimming_rule(ArraySource(density[:, None], weight), OfColumn(), left_out)
+    assert found == find_trimming_rule(ManyBlocks(density[:, None], weight), OfColumn(), left_out)
+    return found.row_weights(density, weight)
 
 
 def first_model(source, engine, family):
-    return InitialMoments(source, engine, 2, nearest_centre(CENTRES)).model(family, NO_RIDGE)
+    return InitialMoments(source, engine, 2, nearest_centre(CENTRES)).initial_model(family, NO_RIDGE)
 
 
 @pytest.mark.parametrize("left_out", [0.0, 1.0, 2.5, 10.0, 29.3])
@@ -146,13 +146,13 @@ def test_log_densities_fall_no_more_than_is_bounded(family, rng):
         labels = rng.integers(0, 2, size=len(rows)).astype(np.int32)
         moved = rows + distance * rng.normal(size=rows.shape)
         before, after = (
-            InitialMoments(ArraySource(each, None, labels), ReferenceEngine(), 2, Partition()).model(
+            InitialMoments(ArraySource(each, None, labels), ReferenceEngine(), 2, Partition()).initial_model(
                 family, Objective(np.full(3, 1e-3))
             )
             for each in (rows, moved)
         )
         old, new = (Mixture.from_model(model).log_density(rows) for model in (before, after))
-        bounds = fall(before.parameters, after.parameters)
+        bounds = bound_log_densities(before.parameters, after.parameters)
         if bounds is None:
             assert family.kind.__name__ == "LowRank"
             continue
@@ -169,5 +169,5 @@ def test_a_look_at_few_rows_finds_what_one_at_all_finds(is_weighted, rows, engin
     for state in run_em(
         source, engine, first_model(source, engine, FAMILIES["full"]), NO_RIDGE, StoppingRule(1e-13, 40)
     ):
-        found = source.rule(engine, state.model.parameters)
-        assert found == TrimmedSource(ArraySource(rows, weight), 0.15).rule(engine, state.model.parameters)
+        found = source.rule_for(engine, state.model.parameters)
+        assert found == TrimmedSource(ArraySource(rows, weight), 0.15).rule_for(engine, state.model.parameters)

@@ -50,7 +50,7 @@ def joint_labels(data: str, n_components: int) -> Any:
 def objective_for(rows: Any, family: Any, n_components: int) -> Any:
     moments = OverallMoments.from_source(ArraySource(rows), 1.0, choose(1), is_matrix=family.kind.is_matrix)
     restrictions = ObjectiveTerms(NormalInverseWishart())
-    return restrictions.objective(np.zeros(rows.shape[1]), 1.0, n_components, family, moments)
+    return restrictions.make_objective(np.zeros(rows.shape[1]), 1.0, n_components, family, moments)
 
 
 class OfEEI(ConjugatePrior):
@@ -63,7 +63,7 @@ class OfEEI(ConjugatePrior):
         mass = scatter.degrees
         drawn = np.sqrt(self.shrinkage * mass / (self.shrinkage + mass))[:, None] * (means - self.mean)
         second = scatter.second + self.scale + scatter.spec.squares(drawn)
-        return replace(scatter, degrees=mass + self.once / len(mass), second=second)
+        return replace(scatter, degrees=mass + self.shared_dof / len(mass), second=second)
 
 
 def as_mclust(objective: Any, model: str) -> Any:

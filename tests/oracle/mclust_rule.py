@@ -48,5 +48,5 @@ def run_from_labels(
 ) -> RunState:
     """EM from the labels that a source gives; without a ridge, if no objective is given."""
     objective = Objective(np.zeros(source.whole.rows.shape[1])) if objective is None else objective
-    start = InitialMoments(source, engine, n_components, Partition()).model(family, objective, **how)
+    start = InitialMoments(source, engine, n_components, Partition()).initial_model(family, objective, **how)
     return final_state(run_em(source, engine, start, objective, stopping))

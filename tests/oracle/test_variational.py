@@ -53,7 +53,7 @@ def objective_of(packed_prior, row_weight):
 def m_step(rows, shares, objective):
     source = ArraySource(rows, assignment=shares)
     moments = InitialMoments(source, choose(), shares.shape[1], Partition())
-    return moments.model(objective.packed_prior.family, objective)
+    return moments.initial_model(objective.packed_prior.family, objective)
 
 
 def bound_of(rows, model, objective):

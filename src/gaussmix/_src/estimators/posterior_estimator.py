@@ -73,10 +73,10 @@ class PosteriorEstimator(MixtureEstimator, ABC):
         """Set the attributes of a posterior, with components without rows up to `n_components`; return its model."""
         full = approximation.with_empty(n_components - len(approximation.mass))
         prior = approximation.prior
-        weights = prior.concentration.expected(full.mass)
+        weights = prior.concentration.mean_weights(full.mass)
         self.mass_ = full.mass
         self.weight_concentration_prior_type_ = TYPES[isinstance(prior.concentration, DirichletWeights)]
-        self.weight_concentration_prior_ = prior.concentration.alpha
+        self.weight_concentration_prior_ = prior.concentration.concentration
         self.mean_precision_prior_, self.degrees_of_freedom_prior_ = prior.precision, prior.dof
         self.mean_prior_, self.covariance_prior_ = prior.mean, prior.scale
         return Model(weights / weights.sum(), full.means, full.covariances, prior.family)
@@ -124,7 +124,7 @@ class PosteriorEstimator(MixtureEstimator, ABC):
     @property
     def weight_concentration_(self) -> Array | tuple[Array, ...]:
         """Parameters of the posterior of the weights."""
-        values = self._prior.concentration.posterior(self.mass_)
+        values = self._prior.concentration.posterior_parameters(self.mass_)
         return values if len(values) > 1 else values[0]
 
     @property

@@ -62,7 +62,7 @@ class FitMoves:
         if result is None:
             return initial
         model, bound = result
-        if data.sample.rank is not None:
+        if data.sample.distinct_index is not None:
             moves.sample, moves.tried_at, moves.converged_bound = condensed, bound, bound
         return RunState(model, initial.trace)
 

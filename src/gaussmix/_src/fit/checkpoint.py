@@ -113,7 +113,7 @@ class Checkpoint(FitFeature):
         """
         data = problem.data
         before = [value for start in plan.starts if isinstance(start, ModelStart) for value in start.arrays()]
-        labels = [] if data.labels is None else data.labels.arrays()
+        labels = [] if data.labels is None else data.labels.as_arrays()
         identity = fit_identity(self.estimator, data.original, before, labels)
         check_local(self._path)
         if self._path.exists():

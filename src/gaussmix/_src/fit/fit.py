@@ -184,7 +184,7 @@ def _run_in_engine(problem: Problem, plan: Plan, start: Start, index: int) -> Ru
     before = plan.rng.bit_generator.state
     of_mixture = problem.family, problem.n_components
     if isinstance(start, str) and start in DETERMINISTIC_STARTS:
-        sharp = _draw_start(problem, plan, start, index).moments.partition.sharp(block)
+        sharp = _draw_start(problem, plan, start, index).moments.partition.hard_assignment(block)
         settings = label_settings(sharp, *of_mixture, problem.objective.ridge, plan.stopping)
     else:
         settings = fit_settings(start, *of_mixture, problem.source.n_features, problem.ridge, plan.stopping, plan.rng)
@@ -230,8 +230,8 @@ def _model_from_start(problem: Problem, plan: Plan, start: Start, index: int) ->
         # Weights and covariances are to fit the given means.
         of_fit = problem.source, problem.engine, problem.n_components
         means = user_init.means
-        nearest = nearest_centre(means) if data.trim is None else data.trim.nearest(means, data.sample)
-        first = _first_moments(problem, problem.source, initialisation.guided.guided(nearest, *of_fit, is_matched=True))
+        nearest = nearest_centre(means) if data.trim is None else data.trim.partition_by_means(means, data.sample)
+        first = _first_moments(problem, problem.source, initialisation.label_matching.match_labels(nearest, *of_fit, is_matched=True))
     else:
         draw = _draw_start(problem, plan, start, index)
         sample_fit = _fit_sample(problem, plan, draw, objective)
@@ -240,11 +240,11 @@ def _model_from_start(problem: Problem, plan: Plan, start: Start, index: int) ->
         first = draw.moments
     how = problem.source, plan.stopping.tolerance
     try:
-        return _search_from(problem, plan, first.model(problem.family, objective, *how), first.partition, objective)
+        return _search_from(problem, plan, first.initial_model(problem.family, objective, *how), first.partition, objective)
     except SingularCovariance:
         if problem.remedy is Remedy.FREEZE:
             raise
-    return first.model(problem.family, data.objective(None), *how)  # the first step finds what collapses
+    return first.initial_model(problem.family, data.objective(None), *how)  # the first step finds what collapses
 
 
 def _search_from(
@@ -256,9 +256,9 @@ def _search_from(
     n_steps: int = DEFAULT_N_EM_STEPS,
 ) -> Model:
     """The model after the moves of a search, if the start asks for one; EM made `n_steps` before `model`."""
-    if partition.searched is None:
+    if partition.search_sample is None:
         return model
-    of_search = partition.searched, problem.engine, objective, np.random.default_rng(partition.seed)
+    of_search = partition.search_sample, problem.engine, objective, np.random.default_rng(partition.search_seed)
     how: dict[str, Any] = {"should_stop": plan.is_over, "n_steps": n_steps, "report": plan.report}
     alone = split_and_merge(model.without_noise, *of_search, **how)
     return alone.beside(model.noise)
@@ -288,7 +288,7 @@ def _new_draw(problem: Problem, plan: Plan, start: Any, source: Source) -> Draw:
         partition, source = load_start(start)(some, problem.engine, 1, plan.rng), ArraySource(some.rows, some.weight)
     elif isinstance(start, str):
         of_fit = source, problem.engine, problem.n_components
-        partition = initialisation.guided.guided(_partition(problem, plan, start), *of_fit)
+        partition = initialisation.label_matching.match_labels(_partition(problem, plan, start), *of_fit)
         rows = ArraySource(data.sample.rows, data.sample.weight)
         rows.may_miss = source.may_miss
         sample_moments = _first_moments(problem, data.trimmed(rows), partition)
@@ -306,7 +306,7 @@ def _partition(problem: Problem, plan: Plan, name: str) -> Partition:
         return load_start(name)(*of_sample, plan.rng)
     has_covariances = plan.user_init is not None and plan.user_init.covariances is not None
     plain = data.objective(None if has_covariances else problem.ridge)  # a prior needs a structure
-    return data.trim.partition(name, *of_sample, plain.ridge, plan.rng)
+    return data.trim.start_partition(name, *of_sample, plain.ridge, plan.rng)
 
 
 def _source_from_user(problem: Problem, plan: Plan, start: Any) -> Source:
@@ -329,18 +329,18 @@ def _fit_sample(problem: Problem, plan: Plan, draw: Draw, objective: Objective) 
     data, partition = problem.data, draw.moments.partition
     has_positions = partition.parameters is not None and (data.trim is not None or partition.centres is not None)
     is_plain = data.labels is None and not problem.source.has_errors and plan.user_init is None
-    pays = partition.searched is not None or problem.source.n_rows > MIN_PREFIT_ROWS
+    pays = partition.search_sample is not None or problem.source.n_rows > MIN_PREFIT_ROWS
     if draw.sample_moments is None or not (is_plain and has_positions and pays and plan.stopping.max_steps > 0):
         return None
     rows = ArraySource(data.sample.rows, data.sample.weight)
     rows.may_miss = problem.source.may_miss
     sample = data.trimmed(rows)
     try:
-        start = draw.sample_moments.model(problem.family, objective, sample, plan.stopping.tolerance)
+        start = draw.sample_moments.initial_model(problem.family, objective, sample, plan.stopping.tolerance)
     except SingularCovariance:
         return None
     end = _end(problem, plan, sample, start, objective, plan.stopping)
-    if partition.searched is None:
+    if partition.search_sample is None:
         return None if end is None else end.model
     initial, n_steps = (start, DEFAULT_N_EM_STEPS) if end is None else (end.model, end.trace.n_steps)
     result = _search_from(problem, plan, initial, partition, objective, n_steps)

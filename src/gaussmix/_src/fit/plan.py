@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gaussmix._src.em.initialisation.base import AUTO, DETERMINISTIC_STARTS, Partition, repeated
+from gaussmix._src.em.initialisation.base import AUTO, DETERMINISTIC_STARTS, Partition, repeat_start_names
 from gaussmix._src.em.initialisation.initial import InitialMoments
-from gaussmix._src.em.initialisation.kmeans import MAX_PASSES, TOLERANCE, count_candidates
+from gaussmix._src.em.initialisation.kmeans import MAX_LLOYD_PASSES, LLOYD_TOLERANCE, count_candidates
 from gaussmix._src.em.initialisation.sample import RIDGE_FRACTION, RIDGE_TRIMMED_FRACTION
 from gaussmix._src.em.objective.stopping import StoppingRule
 from gaussmix._src.em.search.split_and_merge import MAX_CLOSING_STEPS, MORE_STEPS, core_search_settings, report_nothing
@@ -168,7 +168,7 @@ class Plan:
     @staticmethod
     def repeat_starts(init: Init, names: Sequence[str], n_init: int) -> list[Any]:
         """`n_init` starts of each kind that draws. `names` are those in `init`."""
-        return repeated(names, n_init) if names else [init] * (n_init if callable(init) else 1)
+        return repeat_start_names(names, n_init) if names else [init] * (n_init if callable(init) else 1)
 
 
 def _is_auto(start: Start) -> bool:
@@ -200,7 +200,7 @@ def weight_for_search(n_features: int, max_steps: int) -> float:
 
 
 # Starts that the core makes, and the passes of k-means in each; a search begins with k-means.
-_PASSES = {"kmeans": MAX_PASSES, "k-means++": 0, "search": MAX_PASSES, AUTO: MAX_PASSES}
+_PASSES = {"kmeans": MAX_LLOYD_PASSES, "k-means++": 0, "search": MAX_LLOYD_PASSES, AUTO: MAX_LLOYD_PASSES}
 
 
 def fit_settings(
@@ -238,7 +238,7 @@ def fit_settings(
         rng.random(out=start)
         if may_search:
             rngs.append(np.random.default_rng(int(rng.integers(2**63))))
-    seeds = Seeds(n_candidates, uniform, n_passes, TOLERANCE)
+    seeds = Seeds(n_candidates, uniform, n_passes, LLOYD_TOLERANCE)
     search = None
     if may_search:
         min_weight = weight_for_search(n_features, stopping.max_steps) if init == AUTO else 0.0

@@ -77,7 +77,7 @@ class Data:
 
     def trimmed(self, source: Source) -> Source:
         """A source of these rows, without those that the fit leaves out."""
-        return source if self.trim is None else self.trim.source(source)
+        return source if self.trim is None else self.trim.trim_source(source)
 
     @cached_property
     def sample(self) -> Distinct:
@@ -90,7 +90,7 @@ class Data:
         source = self.original
         if source.n_features > 1 or source.is_incomplete:
             return None
-        subset = initialisation.condensed.condensed(self.sample)
+        subset = initialisation.condensation.condense_rows(self.sample)
         total = source.profile.total_weight / self.unit
         return replace(subset, weight=subset.weight * (total / subset.weight.sum()))
 
@@ -106,7 +106,7 @@ class Data:
             sizes.append(sizes[-1] // PART_GROWTH)
         for size in reversed(sizes):
             if size >= min_size and not source.has_errors:
-                subset = self.sample.part(size, rng)
+                subset = self.sample.subsample(size, rng)
                 weight = size / source.n_rows * source.profile.total_weight / self.unit
                 yield replace(subset, weight=subset.weight * (weight / subset.weight.sum()))
 
@@ -126,17 +126,17 @@ class Data:
         """What EM raises: `objective`, or with the prior and the fixed parameters of `terms` the posterior density."""
         is_matrix = problem.family.kind.second is Second.FULL
         if terms.needs_moments and is_matrix not in self._moments:
-            self._moments[is_matrix] = terms.moments(self.source(), self.unit, problem.engine, is_matrix=is_matrix)
+            self._moments[is_matrix] = terms.overall_moments(self.source(), self.unit, problem.engine, is_matrix=is_matrix)
         plain, moments = self.objective(problem.ridge), self._moments.get(is_matrix)
         if moments is not None:  # not in `_moments`, because a cycle would keep the rows
             moments = replace(moments, automatic_ridge=lambda: self.ridge)
-        return terms.objective(plain.ridge, self.unit, problem.n_components, problem.family, moments)
+        return terms.make_objective(plain.ridge, self.unit, problem.n_components, problem.family, moments)
 
     def part(self, choose: Callable[[Block], NDArray[np.bool_]], n_rows: int) -> Data:
         """The `n_rows` rows for which a picklable function of their block is true."""
         labels = self.labels
-        if labels is not None and (labels.indices is not None or labels.table is not None):
-            labels = labels.part(self.original.each_row(choose))
+        if labels is not None and (labels.label_indices is not None or labels.plausibilities is not None):
+            labels = labels.take(self.original.each_row(choose))
         return replace(self, original=self.original.part(choose, n_rows), labels=labels)
 
 

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gaussmix._src.em.initialisation.base import AUTO
-from gaussmix._src.em.initialisation.initial import split
+from gaussmix._src.em.initialisation.initial import split_heaviest
 from gaussmix._src.em.objective.trace import RunState, Trace
 from gaussmix._src.engines import engine_for, n_threads
 from gaussmix._src.errors import Failure, FailureKind, NonFiniteLikelihood, Outcome, SingularCovariance
@@ -322,7 +322,7 @@ class Search:
         """Fit a candidate from one with fewer components; its old result if that ends no higher."""
         began, problem = perf_counter(), self.candidate_problem(result.candidate, engine=self._engine)
         assert fewer.run is not None, "what has a likelihood has a run"
-        start = ModelStart(split(fewer.run.model, problem.n_components))
+        start = ModelStart(split_heaviest(fewer.run.model, problem.n_components))
         stage = f"{self.plan.stage}from fewer "
         plan = self._candidate_plan(result.candidate, should_stop, starts=[start], stage=stage)
         again = self._run_plan(problem, plan, result.candidate, began)

@@ -81,9 +81,9 @@ def without_labels(X: Any, labels: Any, label_components: Any, *, may_miss: bool
     if not isinstance(column, Column):
         return X, column
     known = _from_labels(column.values, _check_groups(label_components), f"column {labels!r} of X holds")
-    assert known.indices is not None, "they are labels"
-    is_known = bool((known.indices != UNKNOWN_LABEL).any())
-    return labelled(X, *column, known.indices), UserLabels(known.groups if is_known else [])
+    assert known.label_indices is not None, "they are labels"
+    is_known = bool((known.label_indices != UNKNOWN_LABEL).any())
+    return labelled(X, *column, known.label_indices), UserLabels(known.allowed_components if is_known else [])
 
 
 def check_labels(labels: Any, label_components: Any, n_rows: int, max_components: int) -> UserLabels | None:
@@ -116,7 +116,7 @@ def check_labels(labels: Any, label_components: Any, n_rows: int, max_components
     if array.ndim == 2:
         if groups is not None:
             raise ValueError("label_components needs one label for each row, not a table.")
-        return UserLabels(table=_check_table(labels if array.dtype == object else array))  # as frames with nulls are
+        return UserLabels(plausibilities=_check_table(labels if array.dtype == object else array))  # as frames with nulls are
     return _from_labels(array, groups, "labels[{row}] is")
 
 

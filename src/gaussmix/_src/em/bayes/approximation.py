@@ -13,7 +13,7 @@ import numpy as np
 
 from gaussmix._src.covariances import Covariances
 from gaussmix._src.em.bayes.student_mixture import StudentMixture
-from gaussmix._src.em.priors.concentration import Concentration, DirichletWeights, StickBreakingWeights
+from gaussmix._src.em.priors.concentration import WeightPrior, DirichletWeights, StickBreakingWeights
 from gaussmix._src.em.priors.posterior import ConjugatePrior
 from gaussmix._src.engines.calls import PackedPrior
 from gaussmix._src.families.base import Family
@@ -43,7 +43,7 @@ class GaussWishart:
     """
 
     family: Family
-    concentration: Concentration
+    concentration: WeightPrior
     mean: Array
     precision: float
     dof: float
@@ -77,11 +77,11 @@ class GaussWishart:
         """The prior for an engine, for rows of this total weight, whose weights were divided by `unit`."""
         concentration = self.concentration
         limit = concentration.n_components if isinstance(concentration, DirichletWeights) else 0
-        roots = self.as_sums.roots(self.n_features) if self.form is Second.FULL else None
+        roots = self.as_sums.scale_roots(self.n_features) if self.form is Second.FULL else None
         scale = np.ascontiguousarray(self.scale).ravel()
         of_prior = self.mean, self.precision, self.dof, scale, roots, self.log_normaliser
         has_sticks = isinstance(concentration, StickBreakingWeights)
-        return PackedPrior(has_sticks, concentration.alpha, limit, *of_prior, row_weight, unit)
+        return PackedPrior(has_sticks, concentration.concentration, limit, *of_prior, row_weight, unit)
 
     @property
     def times(self) -> float:
@@ -147,7 +147,7 @@ class Approximation:
 
     @cached_property
     def _of_weights(self) -> tuple[Array, Array]:
-        return self.prior.concentration.moments(self.mass)
+        return self.prior.concentration.expected_log_weights(self.mass)
 
     @cached_property
     def _of_covariances(self) -> tuple[Array, Array]:
@@ -181,7 +181,7 @@ class Approximation:
         prior, d = self.prior, self.prior.n_features
         expected, normalisers = self._of_covariances
         of_covariance = prior.log_normaliser - normalisers + 0.5 * (self.dof - prior.dof) * (expected - self._log_dets)
-        of_covariance = of_covariance + 0.5 * (prior.as_sums.traces(self.covariances) - d * self.dof)
+        of_covariance = of_covariance + 0.5 * (prior.as_sums.scale_traces(self.covariances) - d * self.dof)
         of_means = self.divergences_of_means()
         return of_covariance + (of_means.sum(keepdims=True) if prior.family.is_shared else of_means)
 
@@ -235,7 +235,7 @@ class Approximation:
             each = prior.times * shape * self.covariances.each / rng.chisquare(prior.times * shape, size)
             offsets = np.sqrt(each if prior.form is Second.DIAGONAL else each[:, None]) * normal
         means = self.means + offsets / np.sqrt(self.precisions)[:, None]
-        weights = prior.concentration.draw(self.mass, rng)
+        weights = prior.concentration.draw_weights(self.mass, rng)
         covariances = replace(self.covariances, each=each)
         return Model(weights / weights.sum(), means, covariances, prior.family)
 
@@ -258,7 +258,7 @@ class Approximation:
 
         A new row may also be the first of a component; that has the density of the prior.
         """
-        weights = self.prior.concentration.expected(self.mass)
+        weights = self.prior.concentration.mean_weights(self.mass)
         rest = max(0.0, 1.0 - float(weights.sum()))
         n_all, d = self.with_empty(1), self.prior.n_features
         dof = np.broadcast_to(n_all.dof, len(n_all.mass))

@@ -64,7 +64,7 @@ class Births:
     @cached_property
     def _scale(self) -> Array:
         """Standard deviations of the sample, (n_features,), data units; not 0."""
-        return np.sqrt(np.maximum(self.sample.filled.var(axis=0), np.finfo(np.float64).tiny))
+        return np.sqrt(np.maximum(self.sample.filled_rows.var(axis=0), np.finfo(np.float64).tiny))
 
     def split(
         self, q: Approximation, labels: NDArray[np.int64], chosen: Indices
@@ -133,7 +133,7 @@ class Births:
         n_features = len(self._scale)
         max_axes = min(n_features, MAX_AXES)
         chosen = _evenly(indices, 2 * max(MIN_SPLIT_ROWS, ROWS_PER_SPLIT_AXIS * max_axes, len(indices) // ROW_DIVISOR))
-        rows, weight = _without_rounding(self.sample.filled[chosen]), self.sample.weight[chosen]
+        rows, weight = _without_rounding(self.sample.filled_rows[chosen]), self.sample.weight[chosen]
         is_validated = len(chosen) >= MIN_VALIDATED_ROWS and self._has_even_weights(chosen)
         n_axes = min(max_axes, max(MIN_AXES, len(chosen) // (2 * MIN_ROWS_PER_AXIS)))
         units, step = _units(rows, weight / weight.sum(), self._scale), 2 if is_validated else 1
@@ -142,7 +142,7 @@ class Births:
 
         def cut(along: Array, scale: Array, cuts: Array | None) -> SplitData:
             bisection = native_target().bisect(along[::step], fraction, is_full, scale, cuts, not is_validated)
-            return SplitData(self.sample.filled[chosen], weight, along, bisection)
+            return SplitData(self.sample.filled_rows[chosen], weight, along, bisection)
 
         across = max((cut(*way, self.rng.random(1 + n_axes)) for way in ways), key=lambda each: each.gain)
         if not is_validated or len(chosen) <= 8 * n_axes:
@@ -158,7 +158,7 @@ class Births:
         A row is far if no half of the least usual weight could be: a half with a fraction p of the rows is at most
         (1 − p) / p variances from the mean. The farthest are all looked at, and the others stand for more.
         """
-        rows, weight = _without_rounding(self.sample.filled[indices]), self.sample.weight[indices]
+        rows, weight = _without_rounding(self.sample.filled_rows[indices]), self.sample.weight[indices]
         fraction = weight / weight.sum()
         squares = (rows - np.einsum("n,nj->j", fraction, rows)) ** 2
         variances = np.maximum(np.einsum("n,nj->j", fraction, squares), _resolved(rows) ** 2 + MIN_DIVISOR)
@@ -175,7 +175,7 @@ class Births:
         bisection = native_target().bisect(
             rows, retained / retained.sum(), is_full, self._scale, cuts, True, True, core.MIN_TAIL_WEIGHT
         )
-        splits = SplitData(self.sample.filled[indices[positions]], retained, rows, bisection)
+        splits = SplitData(self.sample.filled_rows[indices[positions]], retained, rows, bisection)
         return splits if 0 < splits.gain < np.inf else None
 
     def _has_even_weights(self, indices: Indices) -> bool:

@@ -172,7 +172,7 @@ class BoundMoves:
     def _after_births(self, state: EvaluatedModel, chosen: Indices, marks: Marks) -> tuple[EvaluatedModel, Marks]:
         """Split components, make steps, and merge again what need not be apart; the same if the bound does not rise."""
         q = self.objective.approximation(state.following)
-        labels = self.engine.labels(Block(0, self.sample.filled), q.parameters)
+        labels = self.engine.labels(Block(0, self.sample.filled_rows), q.parameters)
         split = self._births.split(q, labels, chosen)
         tried = np.array(marks)
         tried[chosen] = NO_SPLIT
@@ -246,7 +246,7 @@ class BoundMoves:
         """Rows of the sample that stand for all; all themselves if they are few."""
         if self.source.n_rows <= SURVEY_ROWS:
             return self.source
-        sample = self.sample.part(SURVEY_ROWS, self.rng)
+        sample = self.sample.subsample(SURVEY_ROWS, self.rng)
         source = ArraySource(sample.rows, sample.weight * (self.source.profile.total_weight / sample.weight.sum()))
         source.may_miss = self.source.may_miss
         return source

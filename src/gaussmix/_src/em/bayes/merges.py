@@ -106,7 +106,7 @@ def _weights_gain(q: Approximation, one: Indices, other: Indices) -> Array:
     mass[rows, other] = 0.0
     mass = np.sort(mass, axis=1)[:, ::-1]
     concentration = q.prior.concentration
-    return concentration.moments(mass)[1] - concentration.moments(q.mass)[1]
+    return concentration.expected_log_weights(mass)[1] - concentration.expected_log_weights(q.mass)[1]
 
 
 def _mean_of_both(q: Approximation, one: Indices, other: Indices) -> Array:

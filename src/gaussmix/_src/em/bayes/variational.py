@@ -99,5 +99,5 @@ class Bayesian(ObjectiveTerms):
         packed_prior, automatic = self.packed_prior(moments)
         ridge = ridge if automatic is None else automatic  # one that was 0 or too small
         return Variational(
-            ridge, packed_prior.conjugate(unit), packed_prior=packed_prior, row_weight=moments.row_weight, unit=unit
+            ridge, packed_prior.conjugate(unit), packed_prior=packed_prior, row_weight=moments.total_weight, unit=unit
         )

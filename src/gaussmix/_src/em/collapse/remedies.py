@@ -8,7 +8,7 @@ from enum import Enum
 
 import numpy as np
 
-from gaussmix._src.em.initialisation.initial import split
+from gaussmix._src.em.initialisation.initial import split_heaviest
 from gaussmix._src.em.objective.objective import Objective
 from gaussmix._src.em.objective.trace import DegeneracyEvent, FreezeReason, RunState
 from gaussmix._src.errors import DegenerateError, Outcome
@@ -28,7 +28,7 @@ class Remedy(Enum):
 
 
 def run_with_remedy(
-    remedy: Remedy, run: Callable[..., Iterator[RunState]], objective: Objective, initial: RunState
+    remedy: Remedy, run: Callable[..., Iterator[RunState]], objective: Objective, initial_state: RunState
 ) -> Iterator[RunState]:
     """Run EM from a state, and apply a remedy to each component that degenerates; traces say which did, and when.
 
@@ -37,7 +37,7 @@ def run_with_remedy(
     and `REPAIR` if all components degenerated. `run` is `run_em` with its arguments but the model and the trace. A run
     can continue from any of its states too.
     """
-    model, trace = initial.model, initial.trace
+    model, trace = initial_state.model, initial_state.trace
     events = trace.events
     while True:
         changed: RunState | None = None
@@ -57,12 +57,12 @@ def run_with_remedy(
 
 
 def _apply_remedy(
-    remedy: Remedy, state: RunState, collapsed: Sequence[int], before: Sequence[DegeneracyEvent]
+    remedy: Remedy, state: RunState, collapsed: Sequence[int], earlier_events: Sequence[DegeneracyEvent]
 ) -> tuple[RunState | None, tuple[DegeneracyEvent, ...]]:
     """The state to continue from (None if the components stay frozen), and the events to record."""
     made = [_make_event(state, k, remedy.value) for k in collapsed]
     moving = [k for k in range(state.model.n_components) if k not in collapsed]
-    n_repairs = sum(event.remedy == Remedy.REPAIR.value for event in before)
+    n_repairs = sum(event.remedy == Remedy.REPAIR.value for event in earlier_events)
     is_too_often = remedy is Remedy.REPAIR and n_repairs + len(collapsed) > MAX_REPAIRS
     if remedy is Remedy.FREEZE or is_too_often:
         return None, tuple(replace(event, remedy=Remedy.FREEZE.value) for event in made)
@@ -72,7 +72,7 @@ def _apply_remedy(
     model = keep_components(state.model.without_noise, moving)
     frozen = {moving.index(k): why for k, why in state.trace.frozen_components.items() if k in moving}
     if remedy is Remedy.REPAIR:
-        model = split(model, state.model.n_components).take(np.argsort([*moving, *collapsed]))
+        model = split_heaviest(model, state.model.n_components).take(np.argsort([*moving, *collapsed]))
         frozen = {k: why for k, why in state.trace.frozen_components.items() if k in moving}
     model = model.beside(state.model.noise)
     return RunState(model, replace(state.trace, frozen_components=frozen, acceleration_arrays={})), tuple(made)
@@ -94,10 +94,10 @@ def _flattest_feature(model: Model, component: int) -> int:
     """The feature with the least conditional variance of a component, relative to the variance of the mixture."""
     left = 1 / model.whitening.precision_diagonals()
     left = np.broadcast_to(left, model.means.shape)[component]
-    return int((left / spread(model)).argmin())
+    return int((left / mixture_variances(model)).argmin())
 
 
-def spread(model: Model) -> Array:
+def mixture_variances(model: Model) -> Array:
     """Variances of the features in the whole mixture, (n_features,), data units²; 1 for a feature that has none."""
     weights = model.weights[:, None] / model.weights.sum()
     centre = (weights * model.means).sum(axis=0)

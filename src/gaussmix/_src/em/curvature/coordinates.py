@@ -81,7 +81,7 @@ class Coordinates:
         if why:
             raise NotSmooth(why)
         weights = objective.weight_update if isinstance(objective, PosteriorObjective) else WeightUpdate()
-        fixed_means = set(objective.fixed_means) if isinstance(objective, PosteriorObjective) else set()
+        fixed_means = set(objective.fixed_mean_components) if isinstance(objective, PosteriorObjective) else set()
         lost = {k for k, why in trace.frozen_components.items() if why is FreezeReason.LOST}
         of_weights, groups = _of_weights(model, weights, lost)
         K, d, is_shared = model.n_components, model.n_features, model.covariances.is_shared
@@ -247,9 +247,9 @@ def _of_weights(model: Model, weight_update: WeightUpdate, lost: Collection[int]
         groups.append(Group(np.arange(K + 1), slice(0, 1), False))
         columns.append(change[:, None] / math.sqrt(noise.weight * (1 - noise.weight)))
     is_open = np.array(
-        [k not in lost and k not in weight_update.fixed and not weight_update.is_equal for k in range(K)]
+        [k not in lost and k not in weight_update.fixed_weights and not weight_update.is_equal for k in range(K)]
     )
-    members = np.flatnonzero(is_open & (mean_weights > WEIGHT_BOUND_FACTOR * weight_update.least))
+    members = np.flatnonzero(is_open & (mean_weights > WEIGHT_BOUND_FACTOR * weight_update.min_weight))
     if len(members) > 1:
         own = mean_weights[members] / mean_weights[members].sum()
         changes = np.zeros((K + (noise is not None), len(members) - 1))

@@ -136,7 +136,7 @@ class Information:
 
 def used_rows(source: Source, engine: Engine[Any], model: Model) -> Source:
     """The rows that a step from a model uses: all, unless they are trimmed."""
-    return source.without(engine, model.parameters) if isinstance(source, TrimmedSource) else source
+    return source.retained_rows(engine, model.parameters) if isinstance(source, TrimmedSource) else source
 
 
 def is_one_pass(model: Model, source: Source) -> bool:
@@ -271,13 +271,13 @@ def _scatters(at: Coordinates, objective: Objective, own: Array) -> list[_Scatte
             rows, columns = below_diagonal(d)
             squares[rows, columns] = squares[columns, rows] = of_rows[d:]
         if prior is not None:
-            degrees += prior.degrees(model.n_components)
+            degrees += prior.degrees_of_freedom(model.n_components)
             pulled += prior.shrinkage
             towards = at.whiten(k, (prior.mean - model.means[k])[None])
             first = first + prior.shrinkage * towards[0]
             squares = squares + prior.shrinkage * towards.T * towards
             if k == 0 or at.n_covariances > 1:
-                squares = squares + _squares(at.whiten(k, prior.roots(d)))
+                squares = squares + _squares(at.whiten(k, prior.scale_roots(d)))
         squares = squares + degrees * _squares(at.whiten(k, ridge))
         if second is Second.TRACE:
             squares = np.trace(squares) / d * np.eye(d)

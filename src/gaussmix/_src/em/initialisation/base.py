@@ -36,11 +36,11 @@ class Partition:
     parameters: Parameters | None = None
     rule: Rule = Rule.ASSIGNMENT
     responsibilities: Callable[[Block], Array] | None = None
-    searched: Distinct | None = None
-    seed: int = 0
+    search_sample: Distinct | None = None
+    search_seed: int = 0
 
     @property
-    def scaled(self) -> Partition:
+    def with_scaled_spheres(self) -> Partition:
         """The same partition, with spheres as wide as the distance of its centres.
 
         Labels, errors and missing cells are weighed against distances, and trimming compares sums of densities. With
@@ -48,7 +48,7 @@ class Partition:
         are.
         """
         fraction, centres = (
-            getattr(self.responsibilities, "scaled", self.responsibilities),
+            getattr(self.responsibilities, "with_scaled_spheres", self.responsibilities),
             self.centres,
         )  # `OutlierResponsibilities` has a partition inside
         parameters = self.parameters
@@ -63,7 +63,7 @@ class Partition:
             return None
         return self.parameters.means if isinstance(self.parameters.whitening, SphericalWhitening) else None
 
-    def sharp(self, block: Block | None) -> Array | NDArray[np.int32] | None:
+    def hard_assignment(self, block: Block | None) -> Array | NDArray[np.int32] | None:
         """What gives each row of a block one component: centres, or its number (n_rows,); None where nothing does."""
         centres, values = self.centres, getattr(self.responsibilities, "row_labels", None)
         return centres if block is None or values is None else values(block)
@@ -82,7 +82,7 @@ STARTS = {
     "hierarchical": "hierarchical.hierarchical",
     "k-means++": "kmeans.kmeans_plus_plus",
     "kmeans": "kmeans.kmeans",
-    "search": "kmeans.search",
+    "search": "kmeans.kmeans_and_search",
     "random_from_data": "random.random_centres",
     "random": "random.random_responsibilities",
 }
@@ -102,7 +102,7 @@ def load_start(name: str) -> Start:
     return start
 
 
-def repeated(names: Iterable[str], n_times: int) -> list[str]:
+def repeat_start_names(names: Iterable[str], n_times: int) -> list[str]:
     """Repeat each name `n_times`; the name of a start that draws nothing stands once."""
     return [name for name in names for _ in range(1 if name in DETERMINISTIC_STARTS else n_times)]
 

@@ -42,23 +42,23 @@ class _WardScaling(NamedTuple):
     fourth_roots : (n_directions,), Λ^¼; 1 in flat directions.
     """
 
-    scale: Array
+    inverse_deviations: Array
     eigenvectors: Array
     fourth_roots: Array
 
     @property
-    def axes(self) -> Array:
+    def scaling_matrix(self) -> Array:
         """What rows are multiplied by, (n_features, n_directions)."""
-        return self.scale[:, None] * self.eigenvectors / self.fourth_roots
+        return self.inverse_deviations[:, None] * self.eigenvectors / self.fourth_roots
 
     @property
     def whitening(self) -> TriangularWhitening:
         """A whitening with the same distances."""
-        roots = self.eigenvectors * self.fourth_roots / self.scale[:, None]
+        roots = self.eigenvectors * self.fourth_roots / self.inverse_deviations[:, None]
         inverse = contract("ij,kj->ik", roots, roots)
-        if len(self.fourth_roots) < len(self.scale):  # other directions are flat
-            axes = self.eigenvectors / self.scale[:, None]
-            inverse += np.diag(self.scale**-2) - contract("ij,kj->ik", axes, axes)
+        if len(self.fourth_roots) < len(self.inverse_deviations):  # other directions are flat
+            axes = self.eigenvectors / self.inverse_deviations[:, None]
+            inverse += np.diag(self.inverse_deviations**-2) - contract("ij,kj->ik", axes, axes)
         return TriangularWhitening(factorise(inverse[None])[0], np.zeros(1))
 
 
@@ -74,14 +74,14 @@ class Hierarchy:
     has_all_rows : whether every distinct row has a leaf.
     """
 
-    leaves: NDArray[np.intp]
+    leaf_rows: NDArray[np.intp]
     merges: NDArray[np.intp]
     scaling: _WardScaling
     has_all_rows: bool
 
     def cut(self, n_clusters: int) -> NDArray[np.intp]:
         """The cluster of each leaf, (n_leaves,), after n_leaves − n_clusters merges; cluster 0 has the most leaves."""
-        n_leaves = len(self.leaves)
+        n_leaves = len(self.leaf_rows)
         retained = n_leaves - n_clusters
         parent = np.arange(2 * n_leaves - 1)
         parent[self.merges[:retained]] = n_leaves + np.arange(retained)[:, None]
@@ -121,8 +121,8 @@ def build_hierarchy(sample: Distinct) -> Hierarchy:
         if tree.hierarchy is None:
             scaling = _ward_scaling(sample)
             leaves = _draw_leaves(sample)
-            offsets = sample.filled[leaves] - sample.filled[0]
-            merges = np.empty((0, 2)) if len(leaves) == 1 else ward(contract("ni,ij->nj", offsets, scaling.axes))[:, :2]
+            offsets = sample.filled_rows[leaves] - sample.filled_rows[0]
+            merges = np.empty((0, 2)) if len(leaves) == 1 else ward(contract("ni,ij->nj", offsets, scaling.scaling_matrix))[:, :2]
             has_all_rows = len(np.unique(leaves)) == len(sample.weight)
             tree.hierarchy = Hierarchy(leaves, merges.astype(np.intp), scaling, has_all_rows)
         return tree.hierarchy
@@ -132,15 +132,15 @@ def build_hierarchy(sample: Distinct) -> Hierarchy:
 def hierarchical(sample: Distinct, engine: Engine[Any], n_components: int, rng: np.random.Generator) -> Partition:
     """Rows of the tree keep their cluster. If the tree lacks some rows, each row goes to the nearest cluster centre."""
     if n_components == 1:
-        return nearest_centre(sample.filled[:1])
+        return nearest_centre(sample.filled_rows[:1])
     tree = build_hierarchy(sample)
-    n_clusters = min(n_components, len(tree.leaves))
+    n_clusters = min(n_components, len(tree.leaf_rows))
     clusters = tree.cut(n_clusters)
-    if tree.has_all_rows and sample.rank is not None:
+    if tree.has_all_rows and sample.distinct_index is not None:
         labels = np.empty(len(sample.rows), dtype=np.intp)
-        labels[tree.leaves] = clusters
-        return Partition(responsibilities=DistinctRowLabels(labels, sample.rank, n_components))
-    leaves = sample.filled[tree.leaves]
+        labels[tree.leaf_rows] = clusters
+        return Partition(responsibilities=DistinctRowLabels(labels, sample.distinct_index, n_components))
+    leaves = sample.filled_rows[tree.leaf_rows]
     centres = np.array([leaves[clusters == cluster].mean(axis=0) for cluster in range(n_clusters)])
     centres = np.resize(centres, (n_components, leaves.shape[1]))
     return Partition(Parameters(np.zeros(n_components), centres, tree.scaling.whitening), Rule.HARD)
@@ -150,8 +150,8 @@ def hierarchical(sample: Distinct, engine: Engine[Any], n_components: int, rng: 
 class DistinctRowLabels:
     """Responsibilities of 1 for the component, in `labels`, of the distinct row whose number each row has in `rank`."""
 
-    labels: NDArray[np.intp]
-    rank: NDArray[np.intp]
+    component_labels: NDArray[np.intp]
+    distinct_index: NDArray[np.intp]
     n_components: int
 
     def __call__(self, block: Block) -> Array:
@@ -159,8 +159,8 @@ class DistinctRowLabels:
 
     def row_labels(self, block: Block) -> NDArray[np.int32]:
         """The component of each row, (n_rows,)."""
-        rank = self.rank[block.first_row : block.first_row + block.n_rows]
-        return self.labels[rank].astype(np.int32)
+        rank = self.distinct_index[block.first_row : block.first_row + block.n_rows]
+        return self.component_labels[rank].astype(np.int32)
 
 
 def _draw_leaves(sample: Distinct) -> NDArray[np.intp]:
@@ -174,15 +174,15 @@ def _draw_leaves(sample: Distinct) -> NDArray[np.intp]:
     if times.sum() <= MAX_LEAVES and (times == np.rint(times)).all():
         return np.repeat(np.arange(len(times)), times.astype(np.intp))
     indices = np.arange(MAX_LEAVES) + uniform(mix(np.arange(MAX_LEAVES, dtype=np.uint64)))
-    return sample.draw(indices / MAX_LEAVES)
+    return sample.draw_indices(indices / MAX_LEAVES)
 
 
 def _ward_scaling(sample: Distinct) -> _WardScaling:
     """How Ward's hierarchy scales the rows of a sample."""
     fraction = (sample.weight / sample.weight.sum())[:, None]
-    deviations = np.sqrt(robust_variances(sample.filled, sample.weight))
+    deviations = np.sqrt(robust_variances(sample.filled_rows, sample.weight))
     scale = 1.0 / np.where(deviations > 0, deviations, 1.0)
-    offsets = (sample.filled - (fraction * sample.filled).sum(axis=0)) * scale
+    offsets = (sample.filled_rows - (fraction * sample.filled_rows).sum(axis=0)) * scale
     is_wide = 1 < len(offsets) < len(scale)  # then products of rows are fewer than products of features
     weighted = np.sqrt(fraction) * offsets
     inner = contract("ni,mi->nm", weighted, weighted) if is_wide else contract("ni,nj->ij", fraction * offsets, offsets)

@@ -58,7 +58,7 @@ class InitialMoments:
                 self._cached_moments[spec] = self._sum_moments(spec, self._partition_means)
             return self._cached_moments[spec], self._partition_means
 
-    def model(
+    def initial_model(
         self, family: Family, objective: Objective, source: Source | None = None, tolerance: float = MIN_RACE_TOLERANCE
     ) -> Model:
         """Make the first model by an M-step; raises `SingularCovariance` if a component has too few distinct rows.
@@ -68,7 +68,7 @@ class InitialMoments:
         no lower tolerance, nats per unit of row weight, than that of the fit.
         """
         rows = source or self.source
-        sharp = self.partition.sharp(rows.whole)
+        sharp = self.partition.hard_assignment(rows.whole)
         if sharp is not None and not family.has_alternatives:
             result = self._model_from_core(rows, sharp, family, objective)
             if result is not None:
@@ -117,7 +117,7 @@ class InitialMoments:
         return task.sum_moments(self.source)
 
 
-def split(model: Model, n_components: int) -> Model:
+def split_heaviest(model: Model, n_components: int) -> Model:
     """Split the heaviest component in two until there are `n_components`.
 
     The halves keep its covariance. Their means move by `SPLIT_DISTANCE` to both sides in the feature in which it is
@@ -136,10 +136,10 @@ def split(model: Model, n_components: int) -> Model:
     return model.beside(noise)
 
 
-def split_component(model: Model, component: int, step: Array) -> Model:
+def split_component(model: Model, component: int, offset: Array) -> Model:
     """Two components of half the weight for one, a step (n_features,) to either side; the other one is last."""
     larger = model.take([*range(model.n_components), component])
     weights, means = np.array(larger.weights), np.array(larger.means)
     weights[[component, -1]] *= 0.5
-    means[[component, -1]] += [step, -step]
+    means[[component, -1]] += [offset, -offset]
     return Model(weights, means, larger.covariances, larger.family)

@@ -16,9 +16,9 @@ from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.numerics.core import native_target
 from gaussmix._src.numerics.threads import allowed
 
-MAX_PASSES = 100  # on data without clusters k-means needs hundreds; EM continues from the last centres
-MIN_COMPLETE_WEIGHT = 0.25  # of the weight: rows without missing cells that a search needs
-TOLERANCE = 1e-4  # of the mean variance of a feature, as scikit-learn's KMeans
+MAX_LLOYD_PASSES = 100  # on data without clusters k-means needs hundreds; EM continues from the last centres
+MIN_COMPLETE_FRACTION = 0.25  # of the weight: rows without missing cells that a search needs
+LLOYD_TOLERANCE = 1e-4  # of the mean variance of a feature, as scikit-learn's KMeans
 
 
 def kmeans_plus_plus(sample: Distinct, engine: Engine[Any], n_components: int, rng: np.random.Generator) -> Partition:
@@ -40,9 +40,9 @@ def seed_centres(sample: Distinct, n_components: int, rng: np.random.Generator) 
 
 def _complete_rows(sample: Distinct) -> Distinct:
     """The complete rows; all, with means in missing cells, where few are complete."""
-    complete = sample.complete
-    enough = complete.weight.sum() > MIN_COMPLETE_WEIGHT * sample.weight.sum()
-    return complete if enough else replace(sample, rows=sample.filled)
+    complete = sample.complete_rows
+    enough = complete.weight.sum() > MIN_COMPLETE_FRACTION * sample.weight.sum()
+    return complete if enough else replace(sample, rows=sample.filled_rows)
 
 
 def count_candidates(n_components: int) -> int:
@@ -55,23 +55,23 @@ def kmeans(sample: Distinct, engine: Engine[Any], n_components: int, rng: np.ran
     return nearest_centre(run_lloyd(sample, engine, seed_centres(sample, n_components, rng)))
 
 
-def search(sample: Distinct, engine: Engine[Any], n_components: int, rng: np.random.Generator) -> Partition:
+def kmeans_and_search(sample: Distinct, engine: Engine[Any], n_components: int, rng: np.random.Generator) -> Partition:
     """As "kmeans"; then components are merged and split while that raises the likelihood (Ueda et al. 2000).
 
     Moves are evaluated on complete rows. With few complete rows there are no moves.
     """
-    result, complete = kmeans(sample, engine, n_components, rng), sample.complete
-    if complete.weight.sum() <= MIN_COMPLETE_WEIGHT * sample.weight.sum():
+    result, complete = kmeans(sample, engine, n_components, rng), sample.complete_rows
+    if complete.weight.sum() <= MIN_COMPLETE_FRACTION * sample.weight.sum():
         return result
-    return replace(result, searched=complete, seed=int(rng.integers(2**63)))
+    return replace(result, search_sample=complete, search_seed=int(rng.integers(2**63)))
 
 
 def run_lloyd(sample: Distinct, engine: Engine[Any], centres: Array) -> Array:
     """Move centres (n_components, n_features) to the means of their rows until they no longer move."""
     sample = _complete_rows(sample)
     total = np.cumsum(robust_variances(sample.rows, sample.weight))[-1]  # one after the other, as the core adds them
-    tolerance = TOLERANCE * (float(total) / sample.rows.shape[1])
-    centres, n_left = np.array(centres, dtype=np.float64), MAX_PASSES
+    tolerance = LLOYD_TOLERANCE * (float(total) / sample.rows.shape[1])
+    centres, n_left = np.array(centres, dtype=np.float64), MAX_LLOYD_PASSES
     threads = allowed(engine.n_threads)
     while n_left > 0:
         n_left = native_target().move_centres(sample.rows, sample.weight, centres, tolerance, n_left, threads)

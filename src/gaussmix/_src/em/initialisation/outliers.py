@@ -38,16 +38,16 @@ class Outliers:
 
     low: Array
     high: Array
-    reach: Array
-    points: Array
+    outlier_distance: Array
+    representatives: Array
 
-    def outside(self, rows: Rows) -> NDArray[np.bool_]:
+    def are_outliers(self, rows: Rows) -> NDArray[np.bool_]:
         """Whether each row is an outlier, (n_rows,)."""
-        return _box_distance(rows, self.low, self.high, self.reach) > 1
+        return _box_distance(rows, self.low, self.high, self.outlier_distance) > 1
 
-    def nearest(self, rows: Rows) -> NDArray[np.intp]:
+    def nearest_representative(self, rows: Rows) -> NDArray[np.intp]:
         """The nearest point of each row, (n_rows,); the first of equals."""
-        distances = [_box_distance(rows, point, point, self.reach) for point in self.points]
+        distances = [_box_distance(rows, point, point, self.outlier_distance) for point in self.representatives]
         return np.argmin(distances, axis=0)
 
 
@@ -65,22 +65,22 @@ class OutlierResponsibilities:
     engine: Engine[Any]
 
     @property
-    def scaled(self) -> OutlierResponsibilities:
+    def with_scaled_spheres(self) -> OutlierResponsibilities:
         """These responsibilities with the partition of the other rows scaled, as `Partition.scaled` does."""
-        return replace(self, partition=self.partition.scaled)
+        return replace(self, partition=self.partition.with_scaled_spheres)
 
     def __call__(self, block: Block) -> Array:
         partition, result = (
             self.partition,
-            np.zeros((block.n_rows, self.n_other_components + len(self.outliers.points))),
+            np.zeros((block.n_rows, self.n_other_components + len(self.outliers.representatives))),
         )
         if partition.responsibilities is not None:
             result[:, : self.n_other_components] = partition.responsibilities(block)
         elif partition.parameters is not None:
             result[np.arange(block.n_rows), self.engine.labels(block, partition.parameters)] = 1.0
-        outside = self.outliers.outside(block.rows).nonzero()[0]
+        outside = self.outliers.are_outliers(block.rows).nonzero()[0]
         result[outside] = 0.0
-        result[outside, self.n_other_components + self.outliers.nearest(block.rows[outside])] = 1.0
+        result[outside, self.n_other_components + self.outliers.nearest_representative(block.rows[outside])] = 1.0
         return result
 
 
@@ -95,7 +95,7 @@ def separate_outliers(start: Start) -> Start:
         outliers = find_outliers(sample, n_components // 2)
         if outliers is None:
             return start(sample, engine, n_components, rng)
-        n_other_components = n_components - len(outliers.points)
+        n_other_components = n_components - len(outliers.representatives)
         others = start(_without_outliers(sample, outliers), engine, n_other_components, rng)
         return Partition(responsibilities=OutlierResponsibilities(outliers, others, n_other_components, engine))
 
@@ -112,7 +112,7 @@ def find_outliers(sample: Distinct, max_outliers: int) -> Outliers | None:
     """
     if max_outliers == 0:
         return None
-    low, high = sample.middle
+    low, high = sample.middle_range
     reach = np.where(high > low, MAX_RELATIVE_DISTANCE * (high - low), np.inf)
     corners = np.array([np.fmin.reduce(sample.rows, axis=0), np.fmax.reduce(sample.rows, axis=0)])
     if not (_box_distance(corners, low, high, reach) > 1).any():
@@ -142,6 +142,6 @@ def _box_distance(rows: Rows, low: Array, high: Array, reach: Array) -> Array:
 
 def _without_outliers(sample: Distinct, outliers: Outliers) -> Distinct:
     """The sample of the other rows, with ranks among these."""
-    others = ~outliers.outside(sample.rows)
-    rank = None if sample.rank is None else (np.cumsum(others) - 1)[sample.rank]
-    return replace(sample, rows=np.ascontiguousarray(sample.rows[others]), weight=sample.weight[others], rank=rank)
+    others = ~outliers.are_outliers(sample.rows)
+    rank = None if sample.distinct_index is None else (np.cumsum(others) - 1)[sample.distinct_index]
+    return replace(sample, rows=np.ascontiguousarray(sample.rows[others]), weight=sample.weight[others], distinct_index=rank)

@@ -26,7 +26,7 @@ def random_centres(sample: Distinct, engine: Engine[Any], n_components: int, rng
     """
     keys = log(rng.random(len(sample.weight))) / sample.weight
     chosen = np.argsort(-keys, kind="stable")[:n_components]
-    return nearest_centre(sample.filled[np.resize(chosen, n_components)])
+    return nearest_centre(sample.filled_rows[np.resize(chosen, n_components)])
 
 
 @separate_outliers
@@ -34,7 +34,7 @@ def random_responsibilities(
     sample: Distinct, engine: Engine[Any], n_components: int, rng: np.random.Generator
 ) -> Partition:
     """Uniform random responsibilities, normalised; the same for equal rows, wherever they stand."""
-    return Partition(responsibilities=HashedResponsibilities(n_components, int(rng.integers(2**63)), sample.rank))
+    return Partition(responsibilities=HashedResponsibilities(n_components, int(rng.integers(2**63)), sample.distinct_index))
 
 
 @dataclass(frozen=True)
@@ -46,8 +46,8 @@ class HashedResponsibilities:
     """
 
     n_components: int
-    key: int
-    rank: NDArray[np.intp] | None
+    hash_key: int
+    distinct_index: NDArray[np.intp] | None
 
     def __call__(self, block: Block) -> Array:
         streams: NDArray[np.uint64] = np.arange(1, self.n_components + 1, dtype=np.uint64)
@@ -55,9 +55,9 @@ class HashedResponsibilities:
         return responsibilities / responsibilities.sum(axis=1, keepdims=True)
 
     def _row_hash(self, block: Block) -> NDArray[np.uint64]:
-        row_hash = np.full(block.n_rows, self.key, dtype=np.uint64)
-        if self.rank is not None:
-            return mix(row_hash ^ self.rank[block.first_row :][: block.n_rows].astype(np.uint64))
+        row_hash = np.full(block.n_rows, self.hash_key, dtype=np.uint64)
+        if self.distinct_index is not None:
+            return mix(row_hash ^ self.distinct_index[block.first_row :][: block.n_rows].astype(np.uint64))
         columns: NDArray[np.uint64] = (block.rows.astype(np.float64) + 0.0).view(np.uint64)  # −0 is 0
         for column in columns.T:
             row_hash = mix(row_hash ^ column)

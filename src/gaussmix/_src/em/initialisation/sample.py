@@ -43,16 +43,16 @@ class Distinct:
 
     rows: Array
     weight: Array
-    rank: NDArray[np.intp] | None = None
+    distinct_index: NDArray[np.intp] | None = None
 
     @property
-    def complete(self) -> Distinct:
+    def complete_rows(self) -> Distinct:
         """The rows without missing cells."""
         missing = np.isnan(self.rows).any(axis=1)
         return Distinct(self.rows[~missing], self.weight[~missing]) if missing.any() else self
 
     @cached_property
-    def filled(self) -> Array:
+    def filled_rows(self) -> Array:
         """The rows with the mean of a feature in its missing cells."""
         missing = np.isnan(self.rows)
         if not missing.any():
@@ -68,23 +68,23 @@ class Distinct:
         has_part = self.weight >= MIN_RELATIVE_WEIGHT * self.weight.mean()
         return self if has_part.all() else Distinct(self.rows[has_part], self.weight[has_part])
 
-    def draw(self, uniform: Array) -> NDArray[np.intp]:
+    def draw_indices(self, uniform_draws: Array) -> NDArray[np.intp]:
         """The rows that numbers from [0, 1) draw, with probability ∝ weight; sorted numbers are found faster."""
         cumulative = np.cumsum(self.weight)
-        drawn = np.searchsorted(cumulative, uniform * cumulative[-1], side="right")
+        drawn = np.searchsorted(cumulative, uniform_draws * cumulative[-1], side="right")
         return np.minimum(drawn, len(cumulative) - 1)
 
-    def part(self, wanted: int, rng: np.random.Generator) -> Distinct:
+    def subsample(self, n_rows: int, rng: np.random.Generator) -> Distinct:
         """Draw about `wanted` rows by weight, and add the extreme rows; return all rows if that is nearly all.
 
         The extreme rows have the smallest or largest value of a feature; with them no outlier is lost. If they are not
         drawn, they get the weight that draws give them on average.
         """
-        if len(self.weight) <= NO_SUBSAMPLING_FACTOR * wanted:
+        if len(self.weight) <= NO_SUBSAMPLING_FACTOR * n_rows:
             return self
-        weight = np.bincount(self.draw(np.sort(rng.random(wanted))), minlength=len(self.weight)).astype(np.float64)
+        weight = np.bincount(self.draw_indices(np.sort(rng.random(n_rows))), minlength=len(self.weight)).astype(np.float64)
         ends = self._extreme_rows
-        weight[ends] = np.maximum(weight[ends], wanted * self.weight[ends] / self.weight.sum())
+        weight[ends] = np.maximum(weight[ends], n_rows * self.weight[ends] / self.weight.sum())
         indices = weight.nonzero()[0]
         return Distinct(self.rows[indices], weight[indices])
 
@@ -98,12 +98,12 @@ class Distinct:
         These are all rows if they are fewer than `MIN_ROWS_TO_SUBSAMPLE`, or if a few heavy ones take most of the draws.
         """
         sample = (
-            self if len(self.rows) < MIN_ROWS_TO_SUBSAMPLE else self.part(KMEANS_ROWS_PER_COMPONENT * n_components, rng)
+            self if len(self.rows) < MIN_ROWS_TO_SUBSAMPLE else self.subsample(KMEANS_ROWS_PER_COMPONENT * n_components, rng)
         )
         return sample if len(sample.rows) >= MIN_KMEANS_ROWS_PER_COMPONENT * n_components else self
 
     @cached_property
-    def middle(self) -> tuple[Array, Array]:
+    def middle_range(self) -> tuple[Array, Array]:
         """The ends of the middle three quarters of the weight, (n_features,) each.
 
         The smallest value with more than an eighth of the weight at or below it, and the largest with more at or above.
@@ -137,10 +137,10 @@ def distinct_rows(source: Source) -> Distinct:
     result = Distinct(*native_target().distinct_rows(block.rows, block.row_weight))
     if missing is not None:
         result = replace(result, rows=np.where(np.isinf(result.rows), np.nan, result.rows))
-    return result if block.n_rows == source.n_rows else replace(result, rank=None)
+    return result if block.n_rows == source.n_rows else replace(result, distinct_index=None)
 
 
-def robust_variances(rows: Array, weight: Array, trim: float | None = None) -> Array:
+def robust_variances(rows: Array, weight: Array, trimmed_fraction: float | None = None) -> Array:
     """Weighted variances of columns, (n_features,), of what is not missing; `trim` is the fraction dropped at each end.
 
     They are exactly 0 for equal values, because they are taken about a row. With a fraction one more row is dropped at
@@ -149,17 +149,17 @@ def robust_variances(rows: Array, weight: Array, trim: float | None = None) -> A
     is_seen = ~np.isnan(rows)
     if not is_seen.all():
         columns = ((rows[seen, [j]], weight[seen]) for j, seen in enumerate(is_seen.T))
-        return np.array([float(robust_variances(values[:, None], some, trim)[0]) for values, some in columns])
-    if trim is None:
+        return np.array([float(robust_variances(values[:, None], some, trimmed_fraction)[0]) for values, some in columns])
+    if trimmed_fraction is None:
         return native_target().trimmed_variances(rows, weight, 0.0)
     total = np.cumsum(weight)[-1]  # one after the other: fit_many has the same bits
-    dropped = np.ceil(trim * total) + 1
+    dropped = np.ceil(trimmed_fraction * total) + 1
     if 2 * dropped >= total:
         return np.zeros(rows.shape[1])
     return native_target().trimmed_variances(rows, weight, dropped)
 
 
-def automatic_ridge(sample: Distinct, trim: float = 0.0) -> Array:
+def automatic_ridge(sample: Distinct, trimmed_fraction: float = 0.0) -> Array:
     """1e-6 of a robust variance of each feature, (n_features,), data units².
 
     The robust variance leaves out ceil(1 %) + 1 of the weight at each end, and more if `trim` says that more may
@@ -168,7 +168,7 @@ def automatic_ridge(sample: Distinct, trim: float = 0.0) -> Array:
     then cost next to nothing. A column of zeros takes the median. If all columns are constant, 1 replaces the median.
     """
     variances = robust_variances(
-        sample.rows, sample.weight, min(max(RIDGE_TRIMMED_FRACTION, trim), MAX_RIDGE_TRIMMED_FRACTION)
+        sample.rows, sample.weight, min(max(RIDGE_TRIMMED_FRACTION, trimmed_fraction), MAX_RIDGE_TRIMMED_FRACTION)
     )
     if not (variances > 0).all():
         variances = np.where(variances > 0, variances, robust_variances(sample.rows, sample.weight))
@@ -180,10 +180,10 @@ def automatic_ridge(sample: Distinct, trim: float = 0.0) -> Array:
     return RIDGE_FRACTION * variances
 
 
-def _constant_column_variances(size: Array, others: Array) -> Array:
+def _constant_column_variances(magnitudes: Array, other_variances: Array) -> Array:
     """Variances for constant columns of these absolute values, given the variances of the other columns."""
-    typical = np.median(others) if others.size else 1.0
-    least, largest = ((fraction * size) ** 2 for fraction in CONSTANT_COLUMN_DEVIATIONS)
+    typical = np.median(other_variances) if other_variances.size else 1.0
+    least, largest = ((fraction * magnitudes) ** 2 for fraction in CONSTANT_COLUMN_DEVIATIONS)
     # The square of x may vanish.
     return np.where(RIDGE_FRACTION * largest > 0, np.clip(typical, least, largest), typical)
 

@@ -37,28 +37,28 @@ class WeightUpdate:
 
     concentration: float | Array = 0.0
     is_equal: bool = False
-    fixed: Mapping[int, float] = field(default_factory=dict)
-    least: float = 0.0
+    fixed_weights: Mapping[int, float] = field(default_factory=dict)
+    min_weight: float = 0.0
 
     @property
-    def is_free(self) -> bool:
+    def is_unrestricted(self) -> bool:
         """Whether every weight is allowed."""
-        return not (self.is_equal or self.fixed or self.least)
+        return not (self.is_equal or self.fixed_weights or self.min_weight)
 
     @property
     def without_component_terms(self) -> WeightUpdate:
         """These terms without those for single components."""
         concentration = self.concentration if np.ndim(self.concentration) == 0 else 0.0
-        return replace(self, concentration=concentration, fixed={})
+        return replace(self, concentration=concentration, fixed_weights={})
 
-    def best(self, weights: Array, row_weight: float) -> Array:
+    def update(self, weights: Array, total_weight: float) -> Array:
         """The allowed weights of highest posterior density, from those of highest likelihood, N_k / `row_weight`."""
         added = np.broadcast_to(self.concentration, weights.shape)
         if added.any():
-            weights = (row_weight * weights + added) / (row_weight + added.sum())
-        return self.nearest(weights)
+            weights = (total_weight * weights + added) / (total_weight + added.sum())
+        return self.nearest_allowed(weights)
 
-    def nearest(self, weights: Array) -> Array:
+    def nearest_allowed(self, weights: Array) -> Array:
         """The allowed weights, which sum to 1, at which Σ_k w_k log π_k is highest, for given w.
 
         With a least weight m the maximum is π_k = max(m, w_k / λ), for the λ that gives the sum (Karush–Kuhn–Tucker).
@@ -67,18 +67,18 @@ class WeightUpdate:
         """
         if self.is_equal:
             return np.full(len(weights), 1.0 / len(weights))
-        if self.is_free:
+        if self.is_unrestricted:
             return weights
         result, is_open = np.array(weights), np.ones(len(weights), dtype=bool)
-        for component, value in self.fixed.items():
+        for component, value in self.fixed_weights.items():
             result[component], is_open[component] = value, False
         while is_open.any():
             rest, mass = 1.0 - float(result[~is_open].sum()), float(weights[is_open].sum())
             result[is_open] = weights[is_open] * (rest / mass) if mass > 0 else rest / is_open.sum()
-            low = is_open & (result < self.least)
+            low = is_open & (result < self.min_weight)
             if not low.any():
                 break
-            result[low], is_open[low] = self.least, False
+            result[low], is_open[low] = self.min_weight, False
         return result
 
     def log_prior(self, weights: Array) -> float:
@@ -87,11 +87,11 @@ class WeightUpdate:
         counts = added > 0
         return float((added[counts] * log(weights[counts])).sum())
 
-    def n_fixed(self, n_components: int) -> int:
+    def n_fixed_weights(self, n_components: int) -> int:
         """Number of the K − 1 free weights that are fixed."""
         if self.is_equal:
             return n_components - 1
-        return min(len(self.fixed), n_components - 1)
+        return min(len(self.fixed_weights), n_components - 1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,14 +113,14 @@ class ConjugatePrior:
     mean: Array
     shrinkage: float
     scale: Array
-    each: float
-    once: float
+    component_dof: float
+    shared_dof: float
 
-    def degrees(self, n_components: int) -> float:
+    def degrees_of_freedom(self, n_components: int) -> float:
         """a_k."""
-        return self.each + self.once / n_components
+        return self.component_dof + self.shared_dof / n_components
 
-    def means(self, means: Array, mass: Array) -> Array:
+    def posterior_means(self, means: Array, mass: Array) -> Array:
         """(N_k x̄_k + κ μ_p) / (N_k + κ), (n_components, n_features)."""
         if not self.shrinkage:
             return means
@@ -132,7 +132,7 @@ class ConjugatePrior:
         second = scatter.second + self._scale_in_moment_form(scatter)
         if self.shrinkage:
             second = second + scatter.spec.squares(np.sqrt(self.shrinkage) * (means - self.mean))
-        return replace(scatter, degrees=scatter.degrees + self.degrees(scatter.n_components), second=second)
+        return replace(scatter, degrees=scatter.degrees + self.degrees_of_freedom(scatter.n_components), second=second)
 
     def _scale_in_moment_form(self, scatter: Scatter) -> Array:
         """Λ in the form of the second sums of a component."""
@@ -149,13 +149,13 @@ class ConjugatePrior:
         """Log density of a model, nats, up to a constant."""
         whitening, n_components = model.whitening, model.n_components
         log_det = -2.0 * np.broadcast_to(whitening.log_abs_det, n_components)
-        total = self.degrees(n_components) * float(log_det.sum()) + float(self.traces(model.covariances).sum())
+        total = self.degrees_of_freedom(n_components) * float(log_det.sum()) + float(self.scale_traces(model.covariances).sum())
         if self.shrinkage:
             with np.errstate(over="ignore"):  # a density of 0
                 total += self.shrinkage * float((whitening.whiten_each(model.means - self.mean) ** 2).sum())
         return -0.5 * total
 
-    def traces(self, covariances: Covariances) -> Array:
+    def scale_traces(self, covariances: Covariances) -> Array:
         """tr(Λ Σ⁻¹), (n,): of each covariance, or of the one that all share."""
         if self.scale.ndim < 2:
             precisions = covariances.whitening.precision_diagonals()
@@ -172,7 +172,7 @@ class ConjugatePrior:
         values, axes = principal_axes(self.scale[None])
         return (axes[0] * np.sqrt(values[0].clip(min=0.0))).T
 
-    def roots(self, n_features: int) -> Array:
+    def scale_roots(self, n_features: int) -> Array:
         """Rows r with Λ = Σ r rᵀ, (n_features, n_features), for any form of Λ."""
         if self.scale.ndim == 2:
             return self._scale_roots
@@ -199,19 +199,19 @@ class PosteriorObjective(Objective):
     prior: ConjugatePrior | None = None
     weight_update: WeightUpdate = field(default_factory=WeightUpdate)
     means: Array | None = None
-    fixed_means: Sequence[int] = ()
-    covariances: Covariances | None = None
+    fixed_mean_components: Sequence[int] = ()
+    initial_covariances: Covariances | None = None
     fixed_covariances: Collection[int] = ()
 
-    def constrain(self, weights: Array, means: Array, scatter: Scatter) -> tuple[Array, Array, Scatter]:
+    def constrain(self, weights: Array, fixed_mean_values: Array, scatter: Scatter) -> tuple[Array, Array, Scatter]:
         mass = scatter.degrees
-        result = self._insert_fixed_means(means if self.prior is None else self.prior.means(means, mass))
-        if result is not means:
-            shifted = np.sqrt(mass)[:, None] * (means - result)
+        result = self._insert_fixed_means(fixed_mean_values if self.prior is None else self.prior.posterior_means(fixed_mean_values, mass))
+        if result is not fixed_mean_values:
+            shifted = np.sqrt(mass)[:, None] * (fixed_mean_values - result)
             scatter = replace(scatter, second=scatter.second + scatter.spec.squares(shifted))
         if self.prior is not None:
             scatter = self.prior.add_to_scatter(scatter, result)
-        weights = self.weight_update.best(weights, float(mass.sum()))
+        weights = self.weight_update.update(weights, float(mass.sum()))
         return weights, result, super().constrain(weights, result, scatter)[2]
 
     def _insert_fixed_means(self, means: Array) -> Array:
@@ -219,7 +219,7 @@ class PosteriorObjective(Objective):
         if self.means is None:
             return means
         result = np.array(means)
-        result[list(self.fixed_means)] = self.means
+        result[list(self.fixed_mean_components)] = self.means
         return result
 
     @property
@@ -237,39 +237,39 @@ class PosteriorObjective(Objective):
     def pack_for_core(self, n_components: int) -> tuple[Array, PackedPrior] | None:
         """None also for fixed parameters, bounds of weights, and a prior that differs among components."""
         prior, weight_update = self.prior, self.weight_update
-        is_fixed = self.fixed_means or self.fixed_covariances
+        is_fixed = self.fixed_mean_components or self.fixed_covariances
         if (
             type(prior) is not ConjugatePrior
             or is_fixed
-            or not weight_update.is_free
+            or not weight_update.is_unrestricted
             or np.ndim(weight_update.concentration)
         ):
             return None  # the core supports no other prior
         scale = prior.scale if prior.scale.ndim else prior.scale / len(prior.mean)
-        roots = prior.roots(len(prior.mean)) if scale.ndim == 2 else None
-        of_prior = prior.mean, prior.shrinkage, prior.degrees(n_components), np.array(scale).ravel(), roots
+        roots = prior.scale_roots(len(prior.mean)) if scale.ndim == 2 else None
+        of_prior = prior.mean, prior.shrinkage, prior.degrees_of_freedom(n_components), np.array(scale).ravel(), roots
         return self.ridge, PackedPrior(False, float(weight_update.concentration), 0, *of_prior, 0.0, 1.0, 1.0, True)
 
     def nearest_feasible(self, model: Model) -> Model:
         result = model.without_noise
         weights, means, covariances = (
-            self.weight_update.nearest(result.weights),
+            self.weight_update.nearest_allowed(result.weights),
             self._insert_fixed_means(model.means),
             model.covariances,
         )
-        if self.covariances is not None:
+        if self.initial_covariances is not None:
             indices = list(self.fixed_covariances)
-            covariances = covariances.put(indices, self.covariances.take(indices))
+            covariances = covariances.put(indices, self.initial_covariances.take(indices))
         return replace(result, weights=weights, means=means, covariances=covariances).beside(model.noise)
 
     def n_fixed_parameters(self, model: Model) -> int:
         n_components, n_features = model.means.shape
-        n_means, n_covariances = len(self.fixed_means) * int(n_features), 0
+        n_means, n_covariances = len(self.fixed_mean_components) * int(n_features), 0
         if self.fixed_covariances:
             rest = n_components - len(self.fixed_covariances)
             count = model.family.n_parameters
             n_covariances = count(n_components, n_features) - (count(rest, n_features) if rest else 0)
-        return self.weight_update.n_fixed(int(n_components)) + n_means + n_covariances
+        return self.weight_update.n_fixed_weights(int(n_components)) + n_means + n_covariances
 
     @property
     def without_component_terms(self) -> PosteriorObjective:

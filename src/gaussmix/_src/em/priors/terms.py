@@ -39,15 +39,15 @@ class ObjectiveTerms:
 
     prior: NormalInverseWishart | None = None
     weight_update: WeightUpdate = field(default_factory=WeightUpdate)
-    fixed_means: Sequence[int] = ()
-    fixed_covariances: Sequence[int] = ()
+    fixed_mean_components: Sequence[int] = ()
+    fixed_covariance_components: Sequence[int] = ()
     means: Array | None = None
     covariances: Covariances | None = None
 
     @cached_property
     def is_empty(self) -> bool:
-        has_weight_terms = not self.weight_update.is_free or np.any(self.weight_update.concentration)
-        return not (self.prior is not None or self.fixed_means or self.fixed_covariances or has_weight_terms)
+        has_weight_terms = not self.weight_update.is_unrestricted or np.any(self.weight_update.concentration)
+        return not (self.prior is not None or self.fixed_mean_components or self.fixed_covariance_components or has_weight_terms)
 
     @property
     def needs_moments(self) -> bool:
@@ -59,25 +59,25 @@ class ObjectiveTerms:
         """Whether some term is for a single component."""
         weight_update = self.weight_update
         return bool(
-            self.fixed_means or self.fixed_covariances or weight_update.fixed or np.ndim(weight_update.concentration)
+            self.fixed_mean_components or self.fixed_covariance_components or weight_update.fixed_weights or np.ndim(weight_update.concentration)
         )
 
-    def moments(self, source: Source, weight_divisor: float, engine: Engine[Any], *, is_matrix: bool) -> OverallMoments:
+    def overall_moments(self, source: Source, weight_divisor: float, engine: Engine[Any], *, is_matrix: bool) -> OverallMoments:
         """The moments of all rows that the objective depends on; parameters as for `OverallMoments.from_source`."""
         return OverallMoments.from_source(source, weight_divisor, engine, is_matrix=is_matrix)
 
     def with_initial_values(
-        self, weights: Array | None, means: Array | None, covariances: Covariances | None
+        self, weights: Array | None, initial_means: Array | None, initial_covariances: Covariances | None
     ) -> ObjectiveTerms:
         """Add the values of fixed parameters; raise ValueError if they contradict other parameters."""
         return replace(
             self,
             weight_update=_with_fixed_weights(self.weight_update, weights),
-            means=means if self.fixed_means else None,
-            covariances=covariances if self.fixed_covariances else None,
+            means=initial_means if self.fixed_mean_components else None,
+            covariances=initial_covariances if self.fixed_covariance_components else None,
         )
 
-    def objective(
+    def make_objective(
         self, ridge: Array, weight_divisor: float, n_components: int, family: Family, moments: OverallMoments | None
     ) -> Objective:
         """Make the objective of EM, for row weights divided by `weight_divisor`; a prior needs the moments of all rows."""
@@ -87,7 +87,7 @@ class ObjectiveTerms:
         if self.prior is not None:
             assert moments is not None, "a prior comes with moments"
             prior = _make_conjugate_prior(self.prior, family, n_components, moments, weight_divisor)
-        indices = list(self.fixed_means)
+        indices = list(self.fixed_mean_components)
         return PosteriorObjective(
             ridge,
             prior,
@@ -95,7 +95,7 @@ class ObjectiveTerms:
             None if self.means is None else self.means[indices],
             indices,
             self.covariances,
-            frozenset(self.fixed_covariances),
+            frozenset(self.fixed_covariance_components),
         )
 
 
@@ -108,7 +108,7 @@ class OverallMoments:
 
     mean: Array
     covariance: Array
-    row_weight: float
+    total_weight: float
     automatic_ridge: Callable[[], Array] | None = None
 
     @classmethod
@@ -141,9 +141,9 @@ class OverallMoments:
         return np.diagonal(self.covariance) if self.covariance.ndim == 2 else self.covariance
 
 
-def _bessel_correction(total: float, source: Source) -> float:
+def _bessel_correction(total_weight: float, source: Source) -> float:
     """Bessel's, n / (n − 1), for rows of this total weight."""
-    n_rows = total if total >= 2 else source.profile.n_positive  # such small weights are fractions
+    n_rows = total_weight if total_weight >= 2 else source.profile.n_positive  # such small weights are fractions
     return n_rows / max(n_rows - 1.0, 1.0)
 
 
@@ -192,13 +192,13 @@ def _default_scale(family: Family, n_components: int, moments: OverallMoments) -
     return np.full(n_features, fraction * moments.variances.mean())
 
 
-def _scale_in_structure_form(scale: Array, second: Second) -> Array:
+def _scale_in_structure_form(scale: Array, second_form: Second) -> Array:
     """A scale, (n_features,) or a matrix, in the form that `ConjugatePrior` needs for a structure."""
-    if second is Second.FULL:
+    if second_form is Second.FULL:
         return scale if scale.ndim == 2 else np.diag(scale)
     diagonal = np.diagonal(scale) if scale.ndim == 2 else scale
     # For spheres a number: the likelihood has the sum of the variances, and the scale of one of them counts once.
-    return np.asarray(diagonal.mean()) if second is Second.TRACE else np.array(diagonal)
+    return np.asarray(diagonal.mean()) if second_form is Second.TRACE else np.array(diagonal)
 
 
 def _with_fixed_weights(weight_update: WeightUpdate, weights: Array | None) -> WeightUpdate:
@@ -211,17 +211,17 @@ def _with_fixed_weights(weight_update: WeightUpdate, weights: Array | None) -> W
         raise ValueError(f"weights_init is 0 for {which}, but the prior of the weights needs it above 0.")
     if weight_update.is_equal and not np.allclose(weights, 1 / len(weights), rtol=0, atol=1e-6):
         raise ValueError("equal_weights=True needs equal weights_init. Remove one of the two.")
-    if not weight_update.fixed:
+    if not weight_update.fixed_weights:
         return weight_update
-    fixed = {component: float(weights[component]) for component in weight_update.fixed}
-    low = [component for component, weight in fixed.items() if weight < weight_update.least]
+    fixed = {component: float(weights[component]) for component in weight_update.fixed_weights}
+    low = [component for component, weight in fixed.items() if weight < weight_update.min_weight]
     if low:
-        raise ValueError(f"min_weight={weight_update.least:g} is above the fixed weight of {name_components(low)}.")
+        raise ValueError(f"min_weight={weight_update.min_weight:g} is above the fixed weight of {name_components(low)}.")
     n_others, rest = len(weights) - len(fixed), 1.0 - sum(fixed.values())
     if n_others and rest <= 0:
         raise ValueError("The weights in fixed_weights sum to 1 and leave nothing for the other components.")
-    if n_others and rest < n_others * weight_update.least:
+    if n_others and rest < n_others * weight_update.min_weight:
         raise ValueError(
-            f"fixed_weights leave {rest:.4g} for {n_others} components, less than min_weight={weight_update.least:g} each."
+            f"fixed_weights leave {rest:.4g} for {n_others} components, less than min_weight={weight_update.min_weight:g} each."
         )
-    return replace(weight_update, fixed=fixed)
+    return replace(weight_update, fixed_weights=fixed)

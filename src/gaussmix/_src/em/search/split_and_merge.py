@@ -90,12 +90,12 @@ class SearchEM:
     ridge: Array
     rng: np.random.Generator
     should_stop: Callable[[], bool]
-    left: float
+    work_left: float
     report: Callable[[str], object]
 
     @property
-    def is_over(self) -> bool:
-        return self.left <= 0 or self.should_stop()
+    def is_exhausted(self) -> bool:
+        return self.work_left <= 0 or self.should_stop()
 
     @property
     def algebra(self) -> Algebra:
@@ -106,15 +106,15 @@ class SearchEM:
     def n_threads(self) -> int:
         return allowed(self.engine.n_threads)
 
-    def end(self, rows: Distinct, model: Model, stopping: StoppingRule) -> RunState | None:
+    def run_to_sound_end(self, rows: Distinct, model: Model, stopping: StoppingRule) -> RunState | None:
         """Run EM; None if a component freezes or the likelihood is not finite."""
         end = run_to_sound_end(ArraySource(rows.rows, rows.weight), self.engine, model, Objective(self.ridge), stopping)
         if end is not None:
-            self.left -= end.trace.n_steps * len(rows.rows) * model.n_components
+            self.work_left -= end.trace.n_steps * len(rows.rows) * model.n_components
         return end
 
 
-def nearest(family: Family, n_components: int, rows: Array) -> Family:
+def nearest_core_family(family: Family, n_components: int, rows: Array) -> Family:
     """The structure itself if the core knows it; else that with as many covariances of the same form.
 
     For factor analysers these are matrices, or variances if there are so few rows for each component that the core
@@ -135,13 +135,13 @@ def _convert_to_family(family: Family, model: Model, rows: Distinct, engine: Eng
     source = ArraySource(rows.rows, rows.weight, engine.responsibilities(Block(0, rows.rows), model.parameters))
     first = InitialMoments(source, engine, model.n_components, Partition())
     try:
-        return first.model(family, Objective(ridge))
+        return first.initial_model(family, Objective(ridge))
     except SingularCovariance:
         return None
 
 
 def split_and_merge(
-    model: Model, sample: Distinct, engine: Engine[Any], objective: Objective, rng: np.random.Generator, **how: Any
+    model: Model, sample: Distinct, engine: Engine[Any], objective: Objective, rng: np.random.Generator, **search_options: Any
 ) -> Model:
     """The model after `searched` without what the core does not know: the terms of the objective, and the structure.
 
@@ -152,15 +152,15 @@ def split_and_merge(
         return model
     engine = engine.complete
     ridge = np.maximum(objective.variance_floor, RIDGE_BOUND_FRACTION * model.family.least_variance(model.covariances))
-    start = _convert_to_family(nearest(model.family, model.n_components, sample.rows), model, sample, engine, ridge)
+    start = _convert_to_family(nearest_core_family(model.family, model.n_components, sample.rows), model, sample, engine, ridge)
     if start is None:
         return model
-    result = searched(start, sample, engine, ridge, rng, **how)
+    result = search_from_model(start, sample, engine, ridge, rng, **search_options)
     return model if result is start else _convert_to_family(model.family, result, sample, engine, ridge) or model
 
 
 @one_blas_thread()
-def searched(
+def search_from_model(
     model: Model,
     sample: Distinct,
     engine: Engine[Any],
@@ -195,22 +195,22 @@ def searched(
     rows, more = (_subsample(sample, em, model, wanted) for wanted in (SEARCH_SAMPLE_SIZES, REFINE_SAMPLE_SIZES))
     best: _Ascent | None = None
     for index in range(2):
-        if best is not None and (len(sample.rows) >= MIN_ROWS_TO_SUBSAMPLE or em.is_over):
+        if best is not None and (len(sample.rows) >= MIN_ROWS_TO_SUBSAMPLE or em.is_exhausted):
             break
         start = model if index == 0 else _kmeans_model(rows, em, model.n_components)
-        state = None if start is None or em.is_over else em.end(rows, start, SEARCH_START_STOPPING)
+        state = None if start is None or em.is_exhausted else em.run_to_sound_end(rows, start, SEARCH_START_STOPPING)
         if state is None:
             continue
-        ascent = _Ascent(rows, em, state).go(_move_patience(model.n_components))
+        ascent = _Ascent(rows, em, state).try_moves(_move_patience(model.n_components))
         if best is None or ascent.is_better(best):
             best = ascent
     if best is None:
         return model
-    best.swap()
+    best.try_swaps()
     has_refused = best.has_refused
     is_affordable = n_steps >= MIN_SLOW_STEPS and N_ASCENTS * len(rows.rows) <= len(sample.rows)
-    if is_affordable and best.is_misfit and not em.is_over:
-        em.left = CROSSING_WORK_FACTOR * work
+    if is_affordable and best.is_misfit and not em.is_exhausted:
+        em.work_left = CROSSING_WORK_FACTOR * work
         subset = (_subsample(sample, em, model, SEARCH_SAMPLE_SIZES) for _ in range(1, N_ASCENTS))
         best = _cross_ascents(best, subset, more, em)
     if len(sample.rows) < MIN_ROWS_TO_SUBSAMPLE:  # cpp/em/fit_many.cpp makes the same search up to here
@@ -219,46 +219,46 @@ def searched(
     for larger in more, sample:
         has_refused |= best.has_refused
         is_done = best.is_done if larger is more else not has_refused
-        max_steps = min(REFINEMENT_STOPPING.max_steps, int(em.left / (len(larger.rows) * model.n_components)))
+        max_steps = min(REFINEMENT_STOPPING.max_steps, int(em.work_left / (len(larger.rows) * model.n_components)))
         is_repeated = len(larger.rows) == len(best.rows.rows) and best.patience == patience
-        if is_done or is_repeated or em.is_over or max_steps < 1:
+        if is_done or is_repeated or em.is_exhausted or max_steps < 1:
             continue
-        if (polished := em.end(larger, best.model, replace(REFINEMENT_STOPPING, max_steps=max_steps))) is None:
+        if (polished := em.run_to_sound_end(larger, best.model, replace(REFINEMENT_STOPPING, max_steps=max_steps))) is None:
             break
-        best = _Ascent(larger, em, polished).go(patience)
+        best = _Ascent(larger, em, polished).try_moves(patience)
     return best.model
 
 
-def _cross_ascents(first: _Ascent, parts: Iterable[Distinct], more: Distinct, em: SearchEM) -> _Ascent:
+def _cross_ascents(first_ascent: _Ascent, subsamples: Iterable[Distinct], larger_sample: Distinct, em: SearchEM) -> _Ascent:
     """Ascend from another start on each of some parts; cross the best end with each other one, and ascend from there.
 
     A higher end replaces the best one. Last comes the one that was best at first; if it still is, it is crossed with
     itself, which only tries its moves again.
     """
-    n_components, ascents = first.model.n_components, [first]
-    for rows in parts:
-        start = None if em.is_over else _kmeans_model(rows, em, n_components)
-        state = None if start is None else em.end(rows, start, SEARCH_START_STOPPING)
+    n_components, ascents = first_ascent.model.n_components, [first_ascent]
+    for rows in subsamples:
+        start = None if em.is_exhausted else _kmeans_model(rows, em, n_components)
+        state = None if start is None else em.run_to_sound_end(rows, start, SEARCH_START_STOPPING)
         if state is not None:
-            ascents.append(_Ascent(rows, em, state).go(_move_patience(n_components)))
+            ascents.append(_Ascent(rows, em, state).try_moves(_move_patience(n_components)))
 
     def ascend_on_larger_sample(model: Model | None) -> Iterator[_Ascent]:
-        if model is not None and (state := em.end(more, model, REFINEMENT_STOPPING)) is not None:
-            yield _Ascent(more, em, state)
+        if model is not None and (state := em.run_to_sound_end(larger_sample, model, REFINEMENT_STOPPING)) is not None:
+            yield _Ascent(larger_sample, em, state)
 
     ends = sorted(
-        (end for ascent in ascents for end in ascend_on_larger_sample(ascent.model)), key=lambda end: end.rank
+        (end for ascent in ascents for end in ascend_on_larger_sample(ascent.model)), key=lambda end: end.sort_key
     )
     if not ends:
-        return first
+        return first_ascent
     best = ends[0]
     for other in ends[1:] + ends[:1]:
         for child in ascend_on_larger_sample(
-            None if em.is_over else _cross_models(first.rows, em, best.model, other.model)
+            None if em.is_exhausted else _cross_models(first_ascent.rows, em, best.model, other.model)
         ):
-            best = child if child.go(_move_patience(n_components)).is_better(best) else best
+            best = child if child.try_moves(_move_patience(n_components)).is_better(best) else best
     last = next(ascend_on_larger_sample(best.model), best)
-    return last.go(max(MIN_PATIENCE, n_components))
+    return last.try_moves(max(MIN_PATIENCE, n_components))
 
 
 def search_work_per_step(family: Family, n_features: int) -> float:
@@ -273,9 +273,9 @@ def core_search_settings(
     n_components: int,
     n_features: int,
     n_uniform: int,
-    close: StoppingRule,
+    final_stopping: StoppingRule,
     rngs: Sequence[np.random.Generator],
-    least_weight: float,
+    min_group_weight: float,
 ) -> SearchSettings:
     """`split_and_merge` as plain values, with what it draws from each generator, for tables whose rows it uses all.
 
@@ -290,7 +290,7 @@ def core_search_settings(
                 rng.random(out=uniform[fit, index - 1])
             rng.random(out=draws[fit, index])
     return SearchSettings(
-        least_weight, MIN_ROWS_TO_SUBSAMPLE - 1, uniform, draws, _tolerance_and_steps(SEARCH_START_STOPPING), _tolerance_and_steps(close),
+        min_group_weight, MIN_ROWS_TO_SUBSAMPLE - 1, uniform, draws, _tolerance_and_steps(SEARCH_START_STOPPING), _tolerance_and_steps(final_stopping),
         acceptance_settings(n_components, _move_patience(n_components)), _swap_patience(n_components),
         search_work_per_step(family, n_features), MAX_CLOSING_STEPS, MORE_STEPS,
     )  # fmt: skip
@@ -327,7 +327,7 @@ def _kmeans_model(rows: Distinct, em: SearchEM, n_components: int) -> Model | No
     partition = kmeans(rows.subsample_for_kmeans(n_components, em.rng), em.engine, n_components, em.rng)
     source = ArraySource(rows.rows, rows.weight)
     try:
-        return InitialMoments(source, em.engine, n_components, partition).model(em.family, Objective(em.ridge))
+        return InitialMoments(source, em.engine, n_components, partition).initial_model(em.family, Objective(em.ridge))
     except SingularCovariance:
         return None
 
@@ -346,18 +346,18 @@ def _copy_arrays(model: Model) -> tuple[Array, Array, Array]:
     return weights, means, covariances.reshape(-1)
 
 
-def _model_from_arrays(like: Model, weights: Array, means: Array, covariances: Array) -> Model:
-    covariances = covariances.reshape(like.covariances.array.shape)
-    return Model(weights, means, like.family.covariances(covariances, *means.shape), like.family)
+def _model_from_arrays(template: Model, weights: Array, means: Array, covariances: Array) -> Model:
+    covariances = covariances.reshape(template.covariances.array.shape)
+    return Model(weights, means, template.family.covariances(covariances, *means.shape), template.family)
 
 
-def _subsample(sample: Distinct, em: SearchEM, model: Model, wanted: tuple[int, int, int]) -> Distinct:
+def _subsample(sample: Distinct, em: SearchEM, model: Model, sample_sizes: tuple[int, int, int]) -> Distinct:
     """Draw rows, as many as `wanted` says; all if they are few."""
     if len(sample.rows) < MIN_ROWS_TO_SUBSAMPLE:
         return sample
     n_components = model.n_components
-    least = wanted[2] if model.family.is_shared else wanted[1]
-    return sample.part(n_components * max(least, wanted[0] * model.n_parameters // n_components), em.rng)
+    least = sample_sizes[2] if model.family.is_shared else sample_sizes[1]
+    return sample.subsample(n_components * max(least, sample_sizes[0] * model.n_parameters // n_components), em.rng)
 
 
 class _Ascent:
@@ -366,9 +366,9 @@ class _Ascent:
     def __init__(self, rows: Distinct, em: SearchEM, state: RunState) -> None:
         self.rows, self._em = rows, em
         self.model, self._log_likelihood = state.model, state.trace.last_objective
-        self._start, self._mean_covariance = state.trace.last_objective, _mean_covariance(state.model)
+        self._initial_log_likelihood, self._mean_covariance = state.trace.last_objective, _mean_covariance(state.model)
         self._draws, self._cursor = em.rng.random(N_UNIFORM_DRAWS), 0
-        self._left = MAX_MOVES_PER_COMPONENT * state.model.n_components
+        self._n_moves_left = MAX_MOVES_PER_COMPONENT * state.model.n_components
         self.patience = 0  # of the last moves
         self.has_refused = False  # a move that raises the likelihood, because it adds an unsound component
         self._is_hopeless, self._best_split = False, 0.0  # of the last ranking of moves
@@ -393,24 +393,24 @@ class _Ascent:
         return self._best_split > MISFIT_FACTOR * by_chance
 
     @property
-    def rank(self) -> tuple[int, float]:
+    def sort_key(self) -> tuple[int, float]:
         """The number of unsound components, and less the likelihood: the best ascent has the least."""
         return self._n_unsound, -self._log_likelihood
 
     def is_better(self, other: _Ascent) -> bool:
         """Whether this ascent has fewer unsound components and is not below the other's start, or is just higher."""
         if self._n_unsound < other._n_unsound:
-            return self._log_likelihood > other._start
+            return self._log_likelihood > other._initial_log_likelihood
         return self._n_unsound == other._n_unsound and self._log_likelihood > other._log_likelihood
 
-    def go(self, patience: int) -> _Ascent:
+    def try_moves(self, patience: int) -> _Ascent:
         """Try moves until `patience` in a row have not helped."""
         self.patience = patience
         self._em.report(f"Search on {len(self.rows.rows):,} rows from {self._log_likelihood:.5f}")
-        self._run_core_moves(patience, self._left, swaps=False)
+        self._run_core_moves(patience, self._n_moves_left, swaps=False)
         return self
 
-    def swap(self) -> _Ascent:
+    def try_swaps(self) -> _Ascent:
         """Try random moves, if covariances depend on each other: bounds on the gains of splits do not hold there.
 
         Where even the best move loses much by its bound, no swap is tried.
@@ -423,12 +423,12 @@ class _Ascent:
     def _run_core_moves(self, patience: int, max_moves: int, *, swaps: bool) -> None:
         """Let the core try moves (cpp/em/ascent.cpp). It tries none where EM of the rows is not as usual."""
         rows, em, model, arrays = self.rows, self._em, self.model, _copy_arrays(self.model)
-        acceptance = acceptance_settings(model.n_components, patience, max_moves, em.left)
+        acceptance = acceptance_settings(model.n_components, patience, max_moves, em.work_left)
         n_moves, reached, work, n_unsound, index, is_hopeless, has_refused, best_split = native_target().ascend(
             rows.rows, rows.weight, em.algebra, *arrays, em.ridge, LIMITS, self._log_likelihood, self._mean_covariance.reshape(-1),
-            acceptance, swaps, self._draws, self._cursor, lambda: em.is_over, em.n_threads,
+            acceptance, swaps, self._draws, self._cursor, lambda: em.is_exhausted, em.n_threads,
         )  # fmt: skip
-        em.left -= work
+        em.work_left -= work
         if n_moves < 0:
             return
         if n_moves > 0:

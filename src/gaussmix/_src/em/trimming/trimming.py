@@ -26,7 +26,7 @@ from gaussmix._src.em.objective.trace import RunState, final_state
 from gaussmix._src.em.step.accumulate import StepTask
 from gaussmix._src.em.step.best_of import best_run, run_sort_key
 from gaussmix._src.em.step.loop import run_em, run_to_sound_end
-from gaussmix._src.em.trimming.fall import fall
+from gaussmix._src.em.trimming.log_density_bounds import bound_log_densities
 from gaussmix._src.engines.base import Engine
 from gaussmix._src.errors import SingularCovariance
 from gaussmix._src.families.base import without_constraints
@@ -62,17 +62,17 @@ class TrimmingRule(NamedTuple):
     """
 
     cutoff: float
-    highest: float
-    fraction: float
+    tie_upper: float
+    tie_fraction: float
 
-    def weight(self, log_density: Array, row_weight: Array | None) -> Array:
+    def row_weights(self, log_density: Array, row_weight: Array | None) -> Array:
         """The row weights in the pass, (n_rows,), of rows with these log densities and weights."""
-        weight = np.where(log_density < self.cutoff, 0.0, np.where(log_density > self.highest, 1.0, self.fraction))
+        weight = np.where(log_density < self.cutoff, 0.0, np.where(log_density > self.tie_upper, 1.0, self.tie_fraction))
         return weight if row_weight is None else weight * row_weight
 
 
-def leave_out(
-    source: Source, log_density: Task[Array], left_out: float, between: tuple[float, float] = (-inf, inf)
+def find_trimming_rule(
+    source: Source, log_density: Task[Array], trimmed_weight: float, cutoff_range: tuple[float, float] = (-inf, inf)
 ) -> TrimmingRule | None:
     """Leave out the least likely rows, up to a weight of `left_out`, which is less than the sum of the weights.
 
@@ -80,13 +80,13 @@ def leave_out(
     densities; higher ones may be too low.
     """
     nearby = find_neighbourhood(
-        source, log_density, lambda _: left_out, between=between, tie=2 * RELATIVE_CUTOFF_ROUNDING
+        source, log_density, lambda _: trimmed_weight, between=cutoff_range, tie=2 * RELATIVE_CUTOFF_ROUNDING
     )
     if nearby is None:
         return None
     cutoff = float(nearby.scores[nearby.position])
     slack = RELATIVE_CUTOFF_ROUNDING * max(1.0, abs(cutoff)) if isfinite(cutoff) else 0.0
-    if min(cutoff - between[0], between[1] - cutoff) <= 4 * slack:
+    if min(cutoff - cutoff_range[0], cutoff_range[1] - cutoff) <= 4 * slack:
         return None
     low, high = cutoff - slack, cutoff + slack
     if source.profile.largest_weight is None:  # counts have no rounding
@@ -94,7 +94,7 @@ def leave_out(
         lost, tied = nearby.below + float(nearby.weights[:first].sum()), float(nearby.weights[first:end].sum())
     else:  # the bits of these sums must not depend on how the cutoff was found: a resumed fit finds it otherwise
         lost, tied = source.map_merge(ScoreReduction(log_density, partial(_sum_trimmed_and_tied, low=low, high=high)))
-    return TrimmingRule(low, high, min(max(1.0 - (left_out - lost) / tied, 0.0), 1.0))
+    return TrimmingRule(low, high, min(max(1.0 - (trimmed_weight - lost) / tied, 0.0), 1.0))
 
 
 def _sum_trimmed_and_tied(log_density: Array, row_weight: Array | None, low: float, high: float) -> Sums:
@@ -115,7 +115,7 @@ class TrimmedSource(Source):
         self.memory, self.is_read_again = source.memory, source.is_read_again
         self.may_miss, self.has_errors, self.has_log_prior = source.may_miss, source.has_errors, source.has_log_prior
         self._source, self._fraction = source.fresh(), fraction
-        self._last: _TrimmingPass | None = None
+        self._last_pass: _TrimmingPass | None = None
 
     def blocks(self) -> Iterable[Block]:
         return self._source.blocks()
@@ -136,14 +136,14 @@ class TrimmedSource(Source):
         last = self._find_pass(task.engine, task.parameters)
         return self._source.map_merge(_TrimmedStep(task, last.log_density, last.rule))
 
-    def rule(self, engine: Engine[Any], parameters: Parameters) -> TrimmingRule:
+    def rule_for(self, engine: Engine[Any], parameters: Parameters) -> TrimmingRule:
         """Which rows a pass with these parameters keeps; remembered for the next pass with them."""
         return self._find_pass(engine, parameters).rule
 
-    def without(self, engine: Engine[Any], parameters: Parameters) -> Source:
+    def retained_rows(self, engine: Engine[Any], parameters: Parameters) -> Source:
         """The rows that a pass with these parameters keeps, in any pass; the others have the weight 0."""
         change = partial(
-            _reweight_rows, log_density=_LogDensityTask(engine, parameters), rule=self.rule(engine, parameters)
+            _reweight_rows, log_density=_LogDensityTask(engine, parameters), rule=self.rule_for(engine, parameters)
         )
         return self._source.changed(change, self.n_rows)
 
@@ -151,29 +151,29 @@ class TrimmedSource(Source):
         """What a pass with these parameters finds.
 
         Where log densities of the last parameters are kept with blocks, only rows whose log density may have fallen
-        below the cutoff since then are evaluated (`em.trimming.fall`). The other rows stay. Rows with missing cells
+        below the cutoff since then are evaluated (`em.trimming.log_density_bounds`). The other rows stay. Rows with missing cells
         or with errors have no bounds.
         """
-        last = self._last
+        last = self._last_pass
         if last is not None and last.log_density.parameters is parameters:
             return last
         left_out = self._fraction * self._source.profile.total_weight
         log_density = _LogDensityTask(engine, parameters, 0 if last is None else last.log_density.step + 1)
-        bounds = None if last is None or self.is_incomplete else fall(last.log_density.parameters, parameters)
+        bounds = None if last is None or self.is_incomplete else bound_log_densities(last.log_density.parameters, parameters)
         task, rule = log_density, None
         if last is not None and bounds is not None:
-            between = last.rule.cutoff - CUTOFF_MARGIN, last.rule.highest + CUTOFF_MARGIN
-            task = replace(log_density, top=between[1], bounds=bounds)
-            rule = leave_out(self._source, task, left_out, between)
+            between = last.rule.cutoff - CUTOFF_MARGIN, last.rule.tie_upper + CUTOFF_MARGIN
+            task = replace(log_density, exact_below=between[1], bound_function=bounds)
+            rule = find_trimming_rule(self._source, task, left_out, between)
         if rule is None:
-            task, rule = log_density, leave_out(self._source, log_density, left_out)
+            task, rule = log_density, find_trimming_rule(self._source, log_density, left_out)
         assert rule is not None, "some row has weight"
-        self._last = _TrimmingPass(task, rule)
-        return self._last
+        self._last_pass = _TrimmingPass(task, rule)
+        return self._last_pass
 
     def fresh(self) -> Self:
         twin = super().fresh()
-        twin._source, twin._last = self._source.fresh(), None
+        twin._source, twin._last_pass = self._source.fresh(), None
         return twin
 
 
@@ -192,8 +192,8 @@ class _LogDensityTask:
     engine: Engine[Any]
     parameters: Parameters
     step: int = 0
-    top: float = inf
-    bounds: Callable[[Array], Array] | None = None
+    exact_below: float = inf
+    bound_function: Callable[[Array], Array] | None = None
 
     key: ClassVar[str] = "trimmed rows"
 
@@ -202,18 +202,18 @@ class _LogDensityTask:
 
     def call(self, leaf: Block, state: _TrimmingState) -> Array:
         cached = state.densities_by_leaf.get(leaf.first_row)
-        if cached is None or cached.step != self.step or cached.top < self.top:
+        if cached is None or cached.step != self.step or cached.exact_below < self.exact_below:
             state.densities_by_leaf[leaf.first_row] = cached = self._evaluate(leaf, cached)
         return cached.log_density
 
     def _evaluate(self, leaf: Block, before: _LeafDensities | None) -> _LeafDensities:
-        if before is not None and before.step == self.step - 1 and self.bounds is not None:
-            result = self.bounds(before.log_density)
-            indices = np.flatnonzero(result <= self.top)
+        if before is not None and before.step == self.step - 1 and self.bound_function is not None:
+            result = self.bound_function(before.log_density)
+            indices = np.flatnonzero(result <= self.exact_below)
             if len(indices) <= MAX_EVALUATED_LEAF_FRACTION * leaf.n_rows:
                 if len(indices):
                     result[indices] = self.engine.log_density(leaf.take(indices, leaf.first_row), self.parameters)
-                return _LeafDensities(self.step, self.top, result)
+                return _LeafDensities(self.step, self.exact_below, result)
         return _LeafDensities(self.step, inf, self.engine.log_density(leaf, self.parameters))
 
 
@@ -221,7 +221,7 @@ class _LeafDensities(NamedTuple):
     """The log densities of a leaf, (n_rows,), nats; above `top` they may be lower bounds."""
 
     step: int
-    top: float
+    exact_below: float
     log_density: Array
 
 
@@ -230,18 +230,18 @@ class _TrimmingState(BlockState):
     """What is stored with a block: log densities by the first row of their leaf, and the state of a task."""
 
     densities_by_leaf: dict[int, _LeafDensities] = field(default_factory=dict)
-    key: Hashable = None
-    state: BlockState = field(default_factory=BlockState)
+    task_key: Hashable = None
+    task_state: BlockState = field(default_factory=BlockState)
 
     @property
     def n_bytes(self) -> int:
-        return self.state.n_bytes + sum(entry.log_density.nbytes for entry in self.densities_by_leaf.values())
+        return self.task_state.n_bytes + sum(entry.log_density.nbytes for entry in self.densities_by_leaf.values())
 
     def get_task_state(self, task: Task[Any], block: Block) -> Any:
         """The state of a task."""
-        if self.key != task.key:
-            self.key, self.state = task.key, task.open(block)
-        return self.state
+        if self.task_key != task.key:
+            self.task_key, self.task_state = task.key, task.open(block)
+        return self.task_state
 
 
 class _TrimmingPass(NamedTuple):
@@ -280,13 +280,13 @@ def _reweight_rows(
     block: Block, log_density: _LogDensityTask, rule: TrimmingRule, state: _TrimmingState | None = None
 ) -> list[Block]:
     state = state or _TrimmingState()
-    weights = [rule.weight(log_density.call(leaf, state), leaf.row_weight) for leaf in block.cut()]
+    weights = [rule.row_weights(log_density.call(leaf, state), leaf.row_weight) for leaf in block.cut()]
     return [replace(block, row_weight=np.concatenate(weights))]
 
 
 def trimming_cutoff(source: Source, engine: Engine[Any], model: Model) -> float | None:
     """The log density, nats, below which a pass leaves rows out; None if it keeps all."""
-    return source.rule(engine, model.parameters).cutoff if isinstance(source, TrimmedSource) else None
+    return source.rule_for(engine, model.parameters).cutoff if isinstance(source, TrimmedSource) else None
 
 
 def _feature_widths(sample: Distinct) -> Array:
@@ -294,7 +294,7 @@ def _feature_widths(sample: Distinct) -> Array:
 
     Where the middle is one number, the standard deviation.
     """
-    low, high = sample.middle
+    low, high = sample.middle_range
     return np.where(high > low, high - low, np.sqrt(robust_variances(sample.rows, sample.weight)))
 
 
@@ -304,15 +304,15 @@ class TrimmingSettings:
 
     fraction: float
 
-    def source(self, source: Source) -> Source:
+    def trim_source(self, source: Source) -> Source:
         """The rows of a source; each pass with parameters leaves out the least likely."""
         return TrimmedSource(source, self.fraction)
 
-    def nearest(self, means: Array, sample: Distinct) -> Partition:
+    def partition_by_means(self, means: Array, sample: Distinct) -> Partition:
         """Assign rows as `nearest_centre` does, by spheres as wide as the rows, so that units decide nothing."""
         return Partition(sphere_parameters(means, float(_feature_widths(sample).max()) or 1.0), Rule.HARD)
 
-    def partition(
+    def start_partition(
         self,
         name: str,
         sample: Distinct,
@@ -336,12 +336,12 @@ class TrimmingSettings:
         source, objective = TrimmedSource(of_sample, self.fraction), Objective(ridge / widths**2)
         n_features = len(widths)
         family = without_constraints(Diagonal, is_shared=True)
-        partitions = [start(rows, engine, n_components, rng).scaled]
-        partitions += [nearest_centre(rows.filled[rows.draw(rng.random(n_components))]) for _ in range(N_RANDOM_STARTS)]
+        partitions = [start(rows, engine, n_components, rng).with_scaled_spheres]
+        partitions += [nearest_centre(rows.filled_rows[rows.draw_indices(rng.random(n_components))]) for _ in range(N_RANDOM_STARTS)]
         runs = list[RunState]()
         for partition in partitions:
             with suppress(SingularCovariance):
-                model = InitialMoments(source, engine, n_components, partition).model(family, objective)
+                model = InitialMoments(source, engine, n_components, partition).initial_model(family, objective)
                 if (run := run_to_sound_end(source, engine, model, objective, START_STOPPING)) is not None:
                     runs.append(run)
         if not runs:

@@ -133,8 +133,8 @@ class Maximum:
     def has_no_error(self, objective: PosteriorObjective | object) -> NDArray[np.bool_]:
         """Parameters (q,) of frozen components, and weights at their lower bound."""
         weight_update = objective.weight_update if isinstance(objective, PosteriorObjective) else None
-        least = 0.0 if weight_update is None or weight_update.is_equal else weight_update.least
-        fixed = {} if weight_update is None else weight_update.fixed
+        least = 0.0 if weight_update is None or weight_update.is_equal else weight_update.min_weight
+        fixed = {} if weight_update is None else weight_update.fixed_weights
         lost = {k for k, why in self.frozen.items() if why is FreezeReason.LOST}
         weights = self.model.without_noise.weights
         lost |= {k for k in np.flatnonzero(weights <= WEIGHT_BOUND_FACTOR * least).tolist() if k not in fixed}

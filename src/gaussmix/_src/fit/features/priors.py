@@ -66,7 +66,7 @@ def prior_components(problem: Problem, run: RunState) -> list[int]:
     if type(objective) is not PosteriorObjective or objective.prior is None:  # a variational one tells masses itself
         return []
     light = np.flatnonzero(run.model.weights * problem.data.original.profile.total_weight < MIN_DESCRIBED_ROWS).tolist()
-    return [k for k in light if k not in run.trace.frozen_components and k not in objective.weight_update.fixed]
+    return [k for k in light if k not in run.trace.frozen_components and k not in objective.weight_update.fixed_weights]
 
 
 def prior_components_sentence(idle: Sequence[int]) -> str | None:

@@ -13,7 +13,7 @@ MIN_RUNS, N_TAIL_ROWS = 250, 25
 MIN_GAP_RATIO, MAX_GAPS = 3.0, 20  # times as wide as its neighbours is a run over a gap; and most such runs
 
 
-def condensed(sample: Distinct) -> Distinct:
+def condense_rows(sample: Distinct) -> Distinct:
     """Fewer rows of one feature with the same mean and variance, and nearly the same density.
 
     Each run of neighbours becomes two rows, at its mean plus and minus its standard deviation. Runs have about a part
@@ -55,10 +55,10 @@ def _find_run_starts(weight: Array) -> Indices:
     return first[first < n_rows]
 
 
-def _run_moments(values: Array, weight: Array, first: Indices) -> tuple[Array, Array, Array]:
+def _run_moments(values: Array, weight: Array, run_starts: Indices) -> tuple[Array, Array, Array]:
     """Weight, mean and standard deviation of the rows of runs that begin at these indices."""
-    sizes, mass = np.diff(first, append=len(values)), np.add.reduceat(weight, first)
-    offsets = values - np.repeat(values[first], sizes)
-    shift = np.add.reduceat(weight * offsets, first) / mass
+    sizes, mass = np.diff(run_starts, append=len(values)), np.add.reduceat(weight, run_starts)
+    offsets = values - np.repeat(values[run_starts], sizes)
+    shift = np.add.reduceat(weight * offsets, run_starts) / mass
     offsets -= np.repeat(shift, sizes)
-    return mass, values[first] + shift, np.sqrt(np.add.reduceat(weight * offsets**2, first) / mass)
+    return mass, values[run_starts] + shift, np.sqrt(np.add.reduceat(weight * offsets**2, run_starts) / mass)

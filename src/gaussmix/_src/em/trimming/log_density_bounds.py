@@ -16,7 +16,7 @@ from gaussmix._src.numerics.threads import one_blas_thread
 MAX_UNBOUNDED_FRACTION = 1e-6  # part of a density that components far from the row may have without a bound
 
 
-def fall(before: Parameters, after: Parameters) -> Callable[[Array], Array] | None:
+def bound_log_densities(before: Parameters, after: Parameters) -> Callable[[Array], Array] | None:
     """Make a function from lower bounds on log densities before a step to bounds after it; None if no bound is useful.
 
     With r = ‖W (x − μ)‖ of a component before, its distance after is at most a r + b: a = ‖W' W⁻¹‖, b = ‖W' (μ − μ')‖.

@@ -28,7 +28,7 @@ KMEANS_TOLERANCE = 1e-4  # of the squared distance of centres from their mean
 NOISE_LOG_DENSITY = -1e300
 
 
-def guided(
+def match_labels(
     partition: Partition, source: Source, engine: Engine[Any], n_components: int, *, is_matched: bool = False
 ) -> Partition:
     """Change a partition, made without labels, so that each row is in a component that its label allows.
@@ -39,7 +39,7 @@ def guided(
     labels, `partition` is returned unchanged.
     """
     if source.has_log_prior or source.has_errors or source.may_miss:
-        partition = partition.scaled
+        partition = partition.with_scaled_spheres
     if not source.has_log_prior:
         return partition
     if is_matched and partition.parameters is not None:

@@ -149,7 +149,8 @@ def on_the_way(engine):
     proposed = (
         state
         for state in course
-        if has_acceleration_path(state.trace) and AccelerationPath.from_arrays(state.trace.acceleration_arrays, family).proposal_length
+        if has_acceleration_path(state.trace)
+        and AccelerationPath.from_arrays(state.trace.acceleration_arrays, family).proposal_length
     )
     return next(proposed), acceleration_of(given, family, engine, stopping)
 

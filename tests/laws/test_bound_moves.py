@@ -249,7 +249,7 @@ def test_parts_of_the_rows_are_only_a_start(rng, monkeypatch) -> None:
         passes.append(source.n_rows)
         return over(task, source)
 
-    monkeypatch.setattr(StepTask, "over", counted)
+    monkeypatch.setattr(StepTask, "sum_moments", counted)
     monkeypatch.setattr(bound_moves, "SURVEY_ROWS", 500)
     monkeypatch.setattr(fast_path, "LEAF_ROWS", 100)  # so that each step of EM is a pass
     found = []

@@ -56,7 +56,9 @@ def test_a_weight_is_a_number_of_rows(family, engine, rng):
         ArraySource(given.rows.repeat(counts, axis=0)),
         ArraySource(rng.permutation(given.rows.repeat(counts, axis=0))),
     )
-    (first, trace, _), *others = (final_state(run_em(source, engine, start, given.objective, stopping)) for source in ways)
+    (first, trace, _), *others = (
+        final_state(run_em(source, engine, start, given.objective, stopping)) for source in ways
+    )
     for mixture, other, _ in others:
         assert other.n_steps == trace.n_steps
         assert other.last_objective == pytest.approx(trace.last_objective, rel=1e-12)
@@ -130,7 +132,9 @@ def test_groups_far_apart_keep_the_digits_of_their_spread(family, apart, engine,
 def test_a_component_that_loses_its_mass_is_frozen_and_named(family, engine, rng):
     rows = rng.normal(size=(80, 2))
     start = round_mixture(family, [[0.0, 0.0], [1.0, 0.0], [1e3, 0.0]])
-    mixture, trace, _ = final_state(run_em(ArraySource(rows), engine, start, Objective(np.zeros(2)), StoppingRule(1e-9, 500)))
+    mixture, trace, _ = final_state(
+        run_em(ArraySource(rows), engine, start, Objective(np.zeros(2)), StoppingRule(1e-9, 500))
+    )
     assert trace.frozen_components == {2: FreezeReason.LOST}
     assert mixture.weights[2] == 0.0
     assert (mixture.means[2] == start.means[2]).all()

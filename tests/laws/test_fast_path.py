@@ -231,7 +231,9 @@ class ShrunkFull(Full):
 
 def steps_of_engine(complete, rows, family, stopping):
     start = round_mixture(family, [[0.0, 0.0], [1.0, 1.0]], [0.5, 0.5])
-    return FastPath(ArraySource(rows), complete, family, 2, Objective(np.zeros(2)), stopping).run_steps(start, 0, -np.inf)[1]
+    return FastPath(ArraySource(rows), complete, family, 2, Objective(np.zeros(2)), stopping).run_steps(
+        start, 0, -np.inf
+    )[1]
 
 
 @pytest.mark.one_block

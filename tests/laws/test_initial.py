@@ -32,7 +32,9 @@ def test_a_kind_of_moments_is_summed_once_and_gives_every_structure_its_own_star
     first = InitialMoments(source, engine, given.n_components, Partition())
     for family in FAMILIES.values():
         shared = first.initial_model(family, given.objective, given.source)
-        alone = InitialMoments(given.source, engine, given.n_components, Partition()).initial_model(family, given.objective)
+        alone = InitialMoments(given.source, engine, given.n_components, Partition()).initial_model(
+            family, given.objective
+        )
         for one, other in zip(numbers(shared), numbers(alone), strict=True):
             np.testing.assert_array_equal(one, other)
     further = sum(family.n_first_updates - 1 for family in FAMILIES.values())
@@ -56,7 +58,9 @@ def test_a_component_without_rows_has_the_pooled_covariance_at_its_place(name, h
         scatter = sum(len(part) * np.cov(part.T, bias=True) for part in (rows[:30], rows[30:]))
         pooled = family.update(as_needed(family, np.full(1, 80.0), scatter[None]), None)
         np.testing.assert_allclose(found.covariances.dense()[1], pooled.dense()[0], rtol=1e-12)
-    alone = InitialMoments(ArraySource(rows, None, labels // 2), engine, 2, Partition()).initial_model(family, objective)
+    alone = InitialMoments(ArraySource(rows, None, labels // 2), engine, 2, Partition()).initial_model(
+        family, objective
+    )
     np.testing.assert_allclose(found.covariances.dense()[[0, 2]], alone.covariances.dense(), rtol=1e-9, atol=1e-9)
 
 

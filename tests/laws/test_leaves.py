@@ -68,7 +68,9 @@ def start(family, rows, n_components=N_COMPONENTS):
     labels = (few[:, 0].argsort().argsort() * n_components // len(few)).astype(np.int32)
     source = ArraySource(few, None, labels)
     ridge = Objective(np.full(rows.shape[1], 1e-3))
-    return InitialMoments(source, ENGINES["reference"](1), n_components, Partition()).initial_model(family, ridge), ridge
+    return InitialMoments(source, ENGINES["reference"](1), n_components, Partition()).initial_model(
+        family, ridge
+    ), ridge
 
 
 def assert_same_course(source, other, engine, family, rows, n_steps=4, tolerance=0.0):

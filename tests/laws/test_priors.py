@@ -30,7 +30,9 @@ CASES = {
     "prior and fixed means": ObjectiveTerms(
         NormalInverseWishart(), WeightUpdate(fixed_weights={0: 0.1, 1: 0.2}), fixed_mean_components=[1]
     ),
-    "fixed covariances": ObjectiveTerms(NormalInverseWishart(), fixed_mean_components=[1], fixed_covariance_components=[0, 1, 2]),
+    "fixed covariances": ObjectiveTerms(
+        NormalInverseWishart(), fixed_mean_components=[1], fixed_covariance_components=[0, 1, 2]
+    ),
 }
 cases = pytest.mark.parametrize("case", CASES)
 families = pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES)

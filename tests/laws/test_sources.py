@@ -104,7 +104,9 @@ def test_em_never_forgets_a_label(name, engine):
     problem, family = PROBLEMS["separate"], FAMILIES[name]
     wrong = np.array([1, 0, 2])[problem.labels]
     source = labelled(problem.source, wrong, np.arange(3))
-    mixture, _, _ = final_state(run_em(source, engine, problem.start(family), problem.objective, StoppingRule(1e-6, 60)))
+    mixture, _, _ = final_state(
+        run_em(source, engine, problem.start(family), problem.objective, StoppingRule(1e-6, 60))
+    )
     np.testing.assert_allclose(mixture.weights, np.bincount(wrong) / len(wrong), rtol=1e-12)
 
 
@@ -121,7 +123,7 @@ def test_tasks_go_where_the_rows_are(start, engine, rng):
     for task in tasks:
         copy = pickle.loads(pickle.dumps(task))
         assert copy.key == task.key
-        expected, found = task.sum_moments(problem.source), copy.over(problem.source)
+        expected, found = task.sum_moments(problem.source), copy.sum_moments(problem.source)
         for name in ("mass", "first", "second", "log_likelihood"):
             assert_same_bits(getattr(found, name), getattr(expected, name), name)
     for method in (engine.log_density, engine.responsibilities, engine.labels):

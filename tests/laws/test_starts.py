@@ -224,8 +224,12 @@ def test_em_starts_where_a_few_steps_go_highest(family, engine, rng):
     source = ArraySource(rows, assignment=np.repeat(np.arange(2, dtype=np.int32), 40))
     first, objective = InitialMoments(source, engine, 2, Partition()), Objective(np.zeros(2))
     few, settled = StoppingRule(1e-6, 1), StoppingRule(1e-6, 500)
-    best = final_state(run_em(source, engine, first.initial_model(FAMILIES["full"], objective), objective, settled)).trace.last_objective
-    found = final_state(run_em(source, engine, first.initial_model(family(), objective), objective, few)).trace.last_objective
+    best = final_state(
+        run_em(source, engine, first.initial_model(FAMILIES["full"], objective), objective, settled)
+    ).trace.last_objective
+    found = final_state(
+        run_em(source, engine, first.initial_model(family(), objective), objective, few)
+    ).trace.last_objective
     assert found == pytest.approx(best, abs=1e-5)  # where gains fall to 1e-6 and by a tenth from step to step
 
 

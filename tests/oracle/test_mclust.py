@@ -103,7 +103,9 @@ def bic_or_failed_components(name, n_components, family, engine):
         mixture, trace, _ = run_from_labels(source, engine, n_components, family, MclustStopping(1e-5, total=len(rows)))
     except SingularCovariance as error:
         return None, error.components
-    return -2 * trace.last_objective * len(rows) + mixture.n_parameters * np.log(len(rows)), tuple(trace.frozen_components)
+    return -2 * trace.last_objective * len(rows) + mixture.n_parameters * np.log(len(rows)), tuple(
+        trace.frozen_components
+    )
 
 
 SEARCHED = {"VEI", "VEE", "VEV", "EVE", "VVE"}  # M-steps that are not a formula

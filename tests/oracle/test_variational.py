@@ -114,7 +114,9 @@ def test_the_bound_is_below_the_evidence_by_enumeration(name, has_sticks) -> Non
     theirs, objective = prior_of(name, rows, 2, has_sticks=has_sticks)
     evidence = logsumexp([after_m_step(rows, np.eye(2)[list(z)], theirs) for z in product((0, 1), repeat=8)])
     starts = [rng.dirichlet(np.full(2, 0.5), 8) for _ in range(2)]
-    ends = [final_state(run_em(ArraySource(rows), choose(), m_step(rows, s, objective), objective, STEPS)) for s in starts]
+    ends = [
+        final_state(run_em(ArraySource(rows), choose(), m_step(rows, s, objective), objective, STEPS)) for s in starts
+    ]
     gap = evidence - max(8 * end.trace.last_objective for end in ends)
     assert 0 < gap < 4
 

@@ -135,7 +135,7 @@ class Seeds(NamedTuple):
     ----------
     n_candidates : rows drawn for each centre but the first; the best is chosen.
     uniform : (n_starts, 1 + (n_components − 1) n_candidates), drawn from [0, 1); the same in every group. EM runs from
-        each start, and the highest run is the result, the first of runs that `best_of.ROUNDING_OF_RUNS` calls equal.
+        each start, and the highest run is the result, the first of runs that `best_of.OBJECTIVE_ROUNDING` calls equal.
     max_passes, tolerance : of k-means; it stops when centres move by less than this part of the mean variance.
     """
 

@@ -103,7 +103,12 @@ def make_fitted(
     `run` is its end, and `ends` are the traces of all runs. After a search, `candidate` is the number of the best,
     `of_search` are its diagnoses, and `not_started` is why candidates were not begun; None if all were.
     """
-    rows, trace, objective, times = problem.data.original, run.trace, problem.objective, problem.objective.objective_scale
+    rows, trace, objective, times = (
+        problem.data.original,
+        run.trace,
+        problem.objective,
+        problem.objective.objective_scale,
+    )
     left_out = plan.left_out.get(candidate) if not_started is None else None
     n_distinct = count_distinct(rows, problem.n_components)
     is_short = n_distinct < problem.n_components

@@ -178,7 +178,12 @@ class Checkpoint(FitFeature):
         return FitProgress(record.n_done, record.generator, state, best, ends)
 
     def _note_states(
-        self, run: EMRun, status: FitProgress, generator: np.random.Generator, made: list[RunState], initial: RunState | None
+        self,
+        run: EMRun,
+        status: FitProgress,
+        generator: np.random.Generator,
+        made: list[RunState],
+        initial: RunState | None,
     ) -> Iterator[RunState]:
         for state in run(status.state):
             status.state, status.generator = state, generator.bit_generator.state
@@ -262,7 +267,9 @@ def _run_record(run: RunState, *, has_model: bool = True) -> RunRecord:
         arrays |= {} if model.noise is None else model.noise.arrays()
     frozen = {k: why.name for k, why in trace.frozen_components.items()}
     events = [(each.component, each.feature, each.step, each.reason.name, each.remedy) for each in trace.events]
-    return RunRecord(arrays, trace.acceleration_arrays, frozen, None if run.outcome is None else run.outcome.name, events)
+    return RunRecord(
+        arrays, trace.acceleration_arrays, frozen, None if run.outcome is None else run.outcome.name, events
+    )
 
 
 def _read_state(run: RunRecord, family: Family) -> RunState:
@@ -287,7 +294,9 @@ def _state_at(run: RunRecord, model: Model) -> RunState:
     try:
         outcome = None if run.outcome is None else Outcome[run.outcome]
         frozen = {k: FreezeReason[why] for k, why in run.frozen.items()}
-        events = tuple(DegeneracyEvent(k, feature, step, FreezeReason[why], did) for k, feature, step, why, did in run.events)
+        events = tuple(
+            DegeneracyEvent(k, feature, step, FreezeReason[why], did) for k, feature, step, why, did in run.events
+        )
     except KeyError:
         raise Damaged("its header is damaged") from None
     log_likelihood, objective = run.arrays["log_likelihood"], run.arrays["objective"]

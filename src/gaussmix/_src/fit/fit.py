@@ -231,7 +231,9 @@ def _model_from_start(problem: Problem, plan: Plan, start: Start, index: int) ->
         of_fit = problem.source, problem.engine, problem.n_components
         means = user_init.means
         nearest = nearest_centre(means) if data.trim is None else data.trim.partition_by_means(means, data.sample)
-        first = _first_moments(problem, problem.source, initialisation.label_matching.match_labels(nearest, *of_fit, is_matched=True))
+        first = _first_moments(
+            problem, problem.source, initialisation.label_matching.match_labels(nearest, *of_fit, is_matched=True)
+        )
     else:
         draw = _draw_start(problem, plan, start, index)
         sample_fit = _fit_sample(problem, plan, draw, objective)
@@ -240,7 +242,9 @@ def _model_from_start(problem: Problem, plan: Plan, start: Start, index: int) ->
         first = draw.moments
     how = problem.source, plan.stopping.tolerance
     try:
-        return _search_from(problem, plan, first.initial_model(problem.family, objective, *how), first.partition, objective)
+        return _search_from(
+            problem, plan, first.initial_model(problem.family, objective, *how), first.partition, objective
+        )
     except SingularCovariance:
         if problem.remedy is Remedy.FREEZE:
             raise

@@ -15,7 +15,7 @@ from gaussmix._src import numerics
 from gaussmix._src.em.curvature.certificate import OptimalityCertificate
 from gaussmix._src.em.objective.stopping import StoppingRule, forecast_convergence
 from gaussmix._src.em.objective.trace import RunState, Trace
-from gaussmix._src.em.step.best_of import ROUNDING_OF_RUNS
+from gaussmix._src.em.step.best_of import OBJECTIVE_ROUNDING
 from gaussmix._src.errors import LIKELIHOOD, FailureKind, Outcome
 from gaussmix._src.formats.record import Damaged
 from gaussmix._src.formats.values import Reader, count, from_plain, instance, list_reader
@@ -122,13 +122,17 @@ class Ending:
             reason += f" {_IS_UNKNOWN.format(why_not=certificate.why_not)}"
         n_starts_at_best = 1
         if len(ends) > 1:
-            tolerance = max(stopping.tolerance, ROUNDING_OF_RUNS * max(1.0, abs(run.trace.last_objective)))
-            n_starts_at_best = max(1, sum(_agree(run.trace, end, tolerance) for end in ends if not end.collapsed_components))
+            tolerance = max(stopping.tolerance, OBJECTIVE_ROUNDING * max(1.0, abs(run.trace.last_objective)))
+            n_starts_at_best = max(
+                1, sum(_agree(run.trace, end, tolerance) for end in ends if not end.collapsed_components)
+            )
         values = certificate.is_maximum, certificate.remaining_gain, certificate.label_change_fraction
         estimated = forecast_convergence(run.trace.objective).gain_ratio
         rate = None if math.isnan(estimated) else estimated
         traces = [[times * each for each in end.objective] for end in ends]
-        return cls(reason, *values, rate, max(1, len(ends)), n_starts_at_best, run.trace.collapsed_components, traces=traces)
+        return cls(
+            reason, *values, rate, max(1, len(ends)), n_starts_at_best, run.trace.collapsed_components, traces=traces
+        )
 
     @property
     def certificate(self) -> str | None:
@@ -142,7 +146,9 @@ class Ending:
 def _agree(one: Trace, other: Trace, tolerance: float) -> bool:
     """Whether two runs may approach one maximum, by their gains."""
     left = [forecast_convergence(trace.objective).remaining_gain for trace in (one, other)]
-    return abs(one.last_objective - other.last_objective) <= tolerance + max((gain for gain in left if math.isfinite(gain)), default=0.0)
+    return abs(one.last_objective - other.last_objective) <= tolerance + max(
+        (gain for gain in left if math.isfinite(gain)), default=0.0
+    )
 
 
 # By why a fit has made no more starts.

@@ -183,7 +183,10 @@ class Monitor(FitFeature):
                     if not (is_ended or is_last):
                         open_parts.append(open_parts[0].begin("iteration"))
                 if is_ended and not is_last:
-                    state, is_last = RunState(state.model, replace(state.trace, acceleration_arrays={}), Outcome.STOPPED), True
+                    state, is_last = (
+                        RunState(state.model, replace(state.trace, acceleration_arrays={}), Outcome.STOPPED),
+                        True,
+                    )
                 before = perf_counter()
             if is_last and open_parts:
                 self._best = choose_better(self._best, state)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from gaussmix._src.em.initialisation.base import AUTO, DETERMINISTIC_STARTS, Partition, repeat_start_names
 from gaussmix._src.em.initialisation.initial import InitialMoments
-from gaussmix._src.em.initialisation.kmeans import MAX_LLOYD_PASSES, LLOYD_TOLERANCE, count_candidates
+from gaussmix._src.em.initialisation.kmeans import LLOYD_TOLERANCE, MAX_LLOYD_PASSES, count_candidates
 from gaussmix._src.em.initialisation.sample import RIDGE_FRACTION, RIDGE_TRIMMED_FRACTION
 from gaussmix._src.em.objective.stopping import StoppingRule
 from gaussmix._src.em.search.split_and_merge import MAX_CLOSING_STEPS, MORE_STEPS, core_search_settings, report_nothing

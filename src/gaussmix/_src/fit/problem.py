@@ -126,7 +126,9 @@ class Data:
         """What EM raises: `objective`, or with the prior and the fixed parameters of `terms` the posterior density."""
         is_matrix = problem.family.kind.second is Second.FULL
         if terms.needs_moments and is_matrix not in self._moments:
-            self._moments[is_matrix] = terms.overall_moments(self.source(), self.unit, problem.engine, is_matrix=is_matrix)
+            self._moments[is_matrix] = terms.overall_moments(
+                self.source(), self.unit, problem.engine, is_matrix=is_matrix
+            )
         plain, moments = self.objective(problem.ridge), self._moments.get(is_matrix)
         if moments is not None:  # not in `_moments`, because a cycle would keep the rows
             moments = replace(moments, automatic_ridge=lambda: self.ridge)

@@ -135,7 +135,9 @@ def random_map(equivariance: Equivariance, n_features: int, rng: np.random.Gener
 def _assert_same_fit(actual: RunState, expected: RunState, rows: Array, what: str) -> None:
     (mixture, trace, _), (expected_mixture, expected_trace, _) = actual, expected
     tolerance = max(_rounding(rows), expected_mixture.family.accuracy)
-    assert_close(trace.log_likelihood, expected_trace.log_likelihood, tolerance, 1 + abs(trace.last_objective), f"{what}: course")
+    assert_close(
+        trace.log_likelihood, expected_trace.log_likelihood, tolerance, 1 + abs(trace.last_objective), f"{what}: course"
+    )
     assert_close(mixture.weights, expected_mixture.weights, tolerance, 1.0, f"{what}: weights")
     size = np.abs(rows).max(axis=0)
     assert_close(mixture.means, expected_mixture.means, tolerance, size, f"{what}: means")

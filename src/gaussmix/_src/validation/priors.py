@@ -12,7 +12,7 @@ from gaussmix._src.checks import check_finite, check_positive
 from gaussmix._src.em.bayes.approximation import GaussWishart
 from gaussmix._src.em.bayes.variational import Bayesian
 from gaussmix._src.em.initialisation.sample import RIDGE_FRACTION
-from gaussmix._src.em.priors.concentration import WeightPrior, DirichletWeights, StickBreakingWeights
+from gaussmix._src.em.priors.concentration import DirichletWeights, StickBreakingWeights, WeightPrior
 from gaussmix._src.em.priors.terms import OverallMoments
 from gaussmix._src.errors import SingularCovariance, column_named
 from gaussmix._src.families.base import Family, has_conjugate_prior

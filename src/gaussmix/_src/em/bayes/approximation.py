@@ -13,7 +13,7 @@ import numpy as np
 
 from gaussmix._src.covariances import Covariances
 from gaussmix._src.em.bayes.student_mixture import StudentMixture
-from gaussmix._src.em.priors.concentration import WeightPrior, DirichletWeights, StickBreakingWeights
+from gaussmix._src.em.priors.concentration import DirichletWeights, StickBreakingWeights, WeightPrior
 from gaussmix._src.em.priors.posterior import ConjugatePrior
 from gaussmix._src.engines.calls import PackedPrior
 from gaussmix._src.families.base import Family

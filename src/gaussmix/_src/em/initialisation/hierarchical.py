@@ -122,7 +122,11 @@ def build_hierarchy(sample: Distinct) -> Hierarchy:
             scaling = _ward_scaling(sample)
             leaves = _draw_leaves(sample)
             offsets = sample.filled_rows[leaves] - sample.filled_rows[0]
-            merges = np.empty((0, 2)) if len(leaves) == 1 else ward(contract("ni,ij->nj", offsets, scaling.scaling_matrix))[:, :2]
+            merges = (
+                np.empty((0, 2))
+                if len(leaves) == 1
+                else ward(contract("ni,ij->nj", offsets, scaling.scaling_matrix))[:, :2]
+            )
             has_all_rows = len(np.unique(leaves)) == len(sample.weight)
             tree.hierarchy = Hierarchy(leaves, merges.astype(np.intp), scaling, has_all_rows)
         return tree.hierarchy

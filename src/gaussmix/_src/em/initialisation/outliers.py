@@ -144,4 +144,6 @@ def _without_outliers(sample: Distinct, outliers: Outliers) -> Distinct:
     """The sample of the other rows, with ranks among these."""
     others = ~outliers.are_outliers(sample.rows)
     rank = None if sample.distinct_index is None else (np.cumsum(others) - 1)[sample.distinct_index]
-    return replace(sample, rows=np.ascontiguousarray(sample.rows[others]), weight=sample.weight[others], distinct_index=rank)
+    return replace(
+        sample, rows=np.ascontiguousarray(sample.rows[others]), weight=sample.weight[others], distinct_index=rank
+    )

@@ -82,7 +82,9 @@ class Distinct:
         """
         if len(self.weight) <= NO_SUBSAMPLING_FACTOR * n_rows:
             return self
-        weight = np.bincount(self.draw_indices(np.sort(rng.random(n_rows))), minlength=len(self.weight)).astype(np.float64)
+        weight = np.bincount(self.draw_indices(np.sort(rng.random(n_rows))), minlength=len(self.weight)).astype(
+            np.float64
+        )
         ends = self._extreme_rows
         weight[ends] = np.maximum(weight[ends], n_rows * self.weight[ends] / self.weight.sum())
         indices = weight.nonzero()[0]
@@ -98,7 +100,9 @@ class Distinct:
         These are all rows if they are fewer than `MIN_ROWS_TO_SUBSAMPLE`, or if a few heavy ones take most of the draws.
         """
         sample = (
-            self if len(self.rows) < MIN_ROWS_TO_SUBSAMPLE else self.subsample(KMEANS_ROWS_PER_COMPONENT * n_components, rng)
+            self
+            if len(self.rows) < MIN_ROWS_TO_SUBSAMPLE
+            else self.subsample(KMEANS_ROWS_PER_COMPONENT * n_components, rng)
         )
         return sample if len(sample.rows) >= MIN_KMEANS_ROWS_PER_COMPONENT * n_components else self
 
@@ -149,7 +153,9 @@ def robust_variances(rows: Array, weight: Array, trimmed_fraction: float | None 
     is_seen = ~np.isnan(rows)
     if not is_seen.all():
         columns = ((rows[seen, [j]], weight[seen]) for j, seen in enumerate(is_seen.T))
-        return np.array([float(robust_variances(values[:, None], some, trimmed_fraction)[0]) for values, some in columns])
+        return np.array(
+            [float(robust_variances(values[:, None], some, trimmed_fraction)[0]) for values, some in columns]
+        )
     if trimmed_fraction is None:
         return native_target().trimmed_variances(rows, weight, 0.0)
     total = np.cumsum(weight)[-1]  # one after the other: fit_many has the same bits

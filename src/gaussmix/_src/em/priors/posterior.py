@@ -149,7 +149,9 @@ class ConjugatePrior:
         """Log density of a model, nats, up to a constant."""
         whitening, n_components = model.whitening, model.n_components
         log_det = -2.0 * np.broadcast_to(whitening.log_abs_det, n_components)
-        total = self.degrees_of_freedom(n_components) * float(log_det.sum()) + float(self.scale_traces(model.covariances).sum())
+        total = self.degrees_of_freedom(n_components) * float(log_det.sum()) + float(
+            self.scale_traces(model.covariances).sum()
+        )
         if self.shrinkage:
             with np.errstate(over="ignore"):  # a density of 0
                 total += self.shrinkage * float((whitening.whiten_each(model.means - self.mean) ** 2).sum())
@@ -205,7 +207,9 @@ class PosteriorObjective(Objective):
 
     def constrain(self, weights: Array, fixed_mean_values: Array, scatter: Scatter) -> tuple[Array, Array, Scatter]:
         mass = scatter.degrees
-        result = self._insert_fixed_means(fixed_mean_values if self.prior is None else self.prior.posterior_means(fixed_mean_values, mass))
+        result = self._insert_fixed_means(
+            fixed_mean_values if self.prior is None else self.prior.posterior_means(fixed_mean_values, mass)
+        )
         if result is not fixed_mean_values:
             shifted = np.sqrt(mass)[:, None] * (fixed_mean_values - result)
             scatter = replace(scatter, second=scatter.second + scatter.spec.squares(shifted))

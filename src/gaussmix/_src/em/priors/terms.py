@@ -47,7 +47,9 @@ class ObjectiveTerms:
     @cached_property
     def is_empty(self) -> bool:
         has_weight_terms = not self.weight_update.is_unrestricted or np.any(self.weight_update.concentration)
-        return not (self.prior is not None or self.fixed_mean_components or self.fixed_covariance_components or has_weight_terms)
+        return not (
+            self.prior is not None or self.fixed_mean_components or self.fixed_covariance_components or has_weight_terms
+        )
 
     @property
     def needs_moments(self) -> bool:
@@ -59,10 +61,15 @@ class ObjectiveTerms:
         """Whether some term is for a single component."""
         weight_update = self.weight_update
         return bool(
-            self.fixed_mean_components or self.fixed_covariance_components or weight_update.fixed_weights or np.ndim(weight_update.concentration)
+            self.fixed_mean_components
+            or self.fixed_covariance_components
+            or weight_update.fixed_weights
+            or np.ndim(weight_update.concentration)
         )
 
-    def overall_moments(self, source: Source, weight_divisor: float, engine: Engine[Any], *, is_matrix: bool) -> OverallMoments:
+    def overall_moments(
+        self, source: Source, weight_divisor: float, engine: Engine[Any], *, is_matrix: bool
+    ) -> OverallMoments:
         """The moments of all rows that the objective depends on; parameters as for `OverallMoments.from_source`."""
         return OverallMoments.from_source(source, weight_divisor, engine, is_matrix=is_matrix)
 
@@ -216,7 +223,9 @@ def _with_fixed_weights(weight_update: WeightUpdate, weights: Array | None) -> W
     fixed = {component: float(weights[component]) for component in weight_update.fixed_weights}
     low = [component for component, weight in fixed.items() if weight < weight_update.min_weight]
     if low:
-        raise ValueError(f"min_weight={weight_update.min_weight:g} is above the fixed weight of {name_components(low)}.")
+        raise ValueError(
+            f"min_weight={weight_update.min_weight:g} is above the fixed weight of {name_components(low)}."
+        )
     n_others, rest = len(weights) - len(fixed), 1.0 - sum(fixed.values())
     if n_others and rest <= 0:
         raise ValueError("The weights in fixed_weights sum to 1 and leave nothing for the other components.")

@@ -141,7 +141,12 @@ def _convert_to_family(family: Family, model: Model, rows: Distinct, engine: Eng
 
 
 def split_and_merge(
-    model: Model, sample: Distinct, engine: Engine[Any], objective: Objective, rng: np.random.Generator, **search_options: Any
+    model: Model,
+    sample: Distinct,
+    engine: Engine[Any],
+    objective: Objective,
+    rng: np.random.Generator,
+    **search_options: Any,
 ) -> Model:
     """The model after `searched` without what the core does not know: the terms of the objective, and the structure.
 
@@ -152,7 +157,9 @@ def split_and_merge(
         return model
     engine = engine.complete
     ridge = np.maximum(objective.variance_floor, RIDGE_BOUND_FRACTION * model.family.least_variance(model.covariances))
-    start = _convert_to_family(nearest_core_family(model.family, model.n_components, sample.rows), model, sample, engine, ridge)
+    start = _convert_to_family(
+        nearest_core_family(model.family, model.n_components, sample.rows), model, sample, engine, ridge
+    )
     if start is None:
         return model
     result = search_from_model(start, sample, engine, ridge, rng, **search_options)
@@ -223,13 +230,17 @@ def search_from_model(
         is_repeated = len(larger.rows) == len(best.rows.rows) and best.patience == patience
         if is_done or is_repeated or em.is_exhausted or max_steps < 1:
             continue
-        if (polished := em.run_to_sound_end(larger, best.model, replace(REFINEMENT_STOPPING, max_steps=max_steps))) is None:
+        if (
+            polished := em.run_to_sound_end(larger, best.model, replace(REFINEMENT_STOPPING, max_steps=max_steps))
+        ) is None:
             break
         best = _Ascent(larger, em, polished).try_moves(patience)
     return best.model
 
 
-def _cross_ascents(first_ascent: _Ascent, subsamples: Iterable[Distinct], larger_sample: Distinct, em: SearchEM) -> _Ascent:
+def _cross_ascents(
+    first_ascent: _Ascent, subsamples: Iterable[Distinct], larger_sample: Distinct, em: SearchEM
+) -> _Ascent:
     """Ascend from another start on each of some parts; cross the best end with each other one, and ascend from there.
 
     A higher end replaces the best one. Last comes the one that was best at first; if it still is, it is crossed with

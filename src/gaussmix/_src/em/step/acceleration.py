@@ -211,13 +211,26 @@ class Acceleration:
     def _refuse_proposal(self, path: AccelerationPath, before: Trace, state: RunState) -> RunState:
         """Return to the EM step from the last point. The refused pass still counts as a step."""
         log_likelihood = (*before.log_likelihood, before.log_likelihood[-1])
-        trace = Trace(log_likelihood, (*before.objective, before.last_objective), before.frozen_components, state.trace.acceleration_arrays)
+        trace = Trace(
+            log_likelihood,
+            (*before.objective, before.last_objective),
+            before.frozen_components,
+            state.trace.acceleration_arrays,
+        )
         return _store_path(RunState(path.model_after, trace, self._step_limit_outcome(trace)), path.after_refusal())
 
-    def _extend_path(self, path: AccelerationPath, model: Model, state: RunState, penalised_objective: float) -> RunState:
+    def _extend_path(
+        self, path: AccelerationPath, model: Model, state: RunState, penalised_objective: float
+    ) -> RunState:
         """Record a step, and propose a model from the recorded steps."""
-        tolerance, gain, was_proposed = self.fast_path.stopping.tolerance, penalised_objective - path.penalised_objective, bool(path.proposal_length)
-        path = path.with_step(_model_coordinates(model), _model_coordinates(state.model), state.model, penalised_objective)
+        tolerance, gain, was_proposed = (
+            self.fast_path.stopping.tolerance,
+            penalised_objective - path.penalised_objective,
+            bool(path.proposal_length),
+        )
+        path = path.with_step(
+            _model_coordinates(model), _model_coordinates(state.model), state.model, penalised_objective
+        )
         move = Proposal.from_path(path)
         if len(path.points) == 1:  # the move is the step of EM
             path = replace(path, max_length=MAX_FIRST_LENGTH * move.length)

@@ -21,7 +21,7 @@ from gaussmix._src.numerics.factorise import factorise
 from gaussmix._src.sources.base import Source
 
 # Relative, and nats for objectives below 1: runs that reach the same maximum differ by less, in any component order.
-ROUNDING_OF_RUNS = core.ROUNDING_OF_RUNS
+OBJECTIVE_ROUNDING = core.OBJECTIVE_ROUNDING
 FIRST_RACE_STEPS, MAX_RACE_STEPS = 4, 512  # runs are compared after 4, 8, 16, … 512 steps
 MIN_RACE_TOLERANCE = 1e-6  # of these runs, nats per unit of row weight
 MAX_GAIN_FACTOR = 32.0  # a run may still gain this many times its gain in the second half of its steps
@@ -79,10 +79,12 @@ def choose_better(best: RunState | None, candidate: RunState) -> RunState:
 
 def is_higher(objective: float, reference: float) -> bool:
     """Whether an objective is not equal to another one up to rounding, but higher."""
-    return objective > reference + ROUNDING_OF_RUNS * max(1.0, abs(reference))
+    return objective > reference + OBJECTIVE_ROUNDING * max(1.0, abs(reference))
 
 
-def race_models(models: list[Model], source: Source, engine: Engine[Any], objective: Objective, tolerance: float) -> Model:
+def race_models(
+    models: list[Model], source: Source, engine: Engine[Any], objective: Objective, tolerance: float
+) -> Model:
     """Run EM from several models and return the model that the best run reached; the first of equal runs.
 
     Runs that cannot become the best any more, or in which a component degenerates, drop out until one is left. If that
@@ -100,7 +102,11 @@ def race_models(models: list[Model], source: Source, engine: Engine[Any], object
 
 
 def _continue_runs(
-    runs: list[tuple[Model, RunState]], source: Source, engine: Engine[Any], objective: Objective, stopping: StoppingRule
+    runs: list[tuple[Model, RunState]],
+    source: Source,
+    engine: Engine[Any],
+    objective: Objective,
+    stopping: StoppingRule,
 ) -> list[tuple[Model, RunState]]:
     """The same runs after more steps, but those that had ended."""
     going = [state for _, state in runs if not _has_ended(state)]
@@ -165,7 +171,7 @@ def run_sort_key(state: RunState) -> tuple[bool, float]:
     """Sort key of a run: collapsed runs last, then by the digits of the objective that all engines share."""
     trace = state.trace
     is_lost = bool(trace.collapsed_components) or state.outcome is Outcome.NON_FINITE
-    return is_lost, -round(trace.last_objective / ROUNDING_OF_RUNS) if not is_lost else 0.0
+    return is_lost, -round(trace.last_objective / OBJECTIVE_ROUNDING) if not is_lost else 0.0
 
 
 def _race_sort_key(state: RunState) -> tuple[bool, float]:

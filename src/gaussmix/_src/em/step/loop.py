@@ -67,7 +67,9 @@ def run_em(
         reached, log_likelihood, values, frozen = model, list[float](), list[float](), trace.frozen_components
         if not trace.frozen_components:
             limit = None if faster is None else faster.max_steps_until_check(trace)
-            reached, log_likelihood, values = fast.run_steps(model, trace.n_steps, last, 1 if stopping.is_watched else limit)
+            reached, log_likelihood, values = fast.run_steps(
+                model, trace.n_steps, last, 1 if stopping.is_watched else limit
+            )
         if not log_likelihood:
             try:
                 with cut_in_time(trace.n_steps > 0):

@@ -38,7 +38,11 @@ def maximise_likelihood(moments: Moments, default_means: Array) -> tuple[Array, 
 
 
 def initial_models(
-    moments: Moments, family: Family, objective: Objective, default_means: Array, current_covariances: Covariances | None = None
+    moments: Moments,
+    family: Family,
+    objective: Objective,
+    default_means: Array,
+    current_covariances: Covariances | None = None,
 ) -> list[Model]:
     """Make the models that EM may start from: first the model of the M-step, then the family's alternatives.
 

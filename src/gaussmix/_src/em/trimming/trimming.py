@@ -67,7 +67,9 @@ class TrimmingRule(NamedTuple):
 
     def row_weights(self, log_density: Array, row_weight: Array | None) -> Array:
         """The row weights in the pass, (n_rows,), of rows with these log densities and weights."""
-        weight = np.where(log_density < self.cutoff, 0.0, np.where(log_density > self.tie_upper, 1.0, self.tie_fraction))
+        weight = np.where(
+            log_density < self.cutoff, 0.0, np.where(log_density > self.tie_upper, 1.0, self.tie_fraction)
+        )
         return weight if row_weight is None else weight * row_weight
 
 
@@ -159,7 +161,9 @@ class TrimmedSource(Source):
             return last
         left_out = self._fraction * self._source.profile.total_weight
         log_density = _LogDensityTask(engine, parameters, 0 if last is None else last.log_density.step + 1)
-        bounds = None if last is None or self.is_incomplete else bound_log_densities(last.log_density.parameters, parameters)
+        bounds = (
+            None if last is None or self.is_incomplete else bound_log_densities(last.log_density.parameters, parameters)
+        )
         task, rule = log_density, None
         if last is not None and bounds is not None:
             between = last.rule.cutoff - CUTOFF_MARGIN, last.rule.tie_upper + CUTOFF_MARGIN
@@ -337,7 +341,10 @@ class TrimmingSettings:
         n_features = len(widths)
         family = without_constraints(Diagonal, is_shared=True)
         partitions = [start(rows, engine, n_components, rng).with_scaled_spheres]
-        partitions += [nearest_centre(rows.filled_rows[rows.draw_indices(rng.random(n_components))]) for _ in range(N_RANDOM_STARTS)]
+        partitions += [
+            nearest_centre(rows.filled_rows[rows.draw_indices(rng.random(n_components))])
+            for _ in range(N_RANDOM_STARTS)
+        ]
         runs = list[RunState]()
         for partition in partitions:
             with suppress(SingularCovariance):
@@ -347,7 +354,10 @@ class TrimmingSettings:
         if not runs:
             return start(sample, engine, n_components, rng)
         runs.sort(key=run_sort_key)
-        ends = (final_state(run_em(source, engine, run.model, objective, BEST_STOPPING)) for run in runs[:MAX_REFINED_STARTS])
+        ends = (
+            final_state(run_em(source, engine, run.model, objective, BEST_STOPPING))
+            for run in runs[:MAX_REFINED_STARTS]
+        )
         model = best_run([end] for end in ends).model
         whitening = Diagonal.from_array(model.covariances.array * widths**2, n_components, n_features, True).whitening
         # All log densities differ by a constant from those in data units, which would change their last digits.

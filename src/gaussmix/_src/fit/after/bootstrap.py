@@ -121,7 +121,9 @@ def refits(
     """
     total = problem.source.profile.total_weight * problem.data.unit
     ascent = Ascent(problem, total)
-    em_end = ascent.em_end(RunState(model, Trace(frozen_components=dict.fromkeys(collapsed, FreezeReason.COLLAPSED))), MAXIMUM_TOL)
+    em_end = ascent.em_end(
+        RunState(model, Trace(frozen_components=dict.fromkeys(collapsed, FreezeReason.COLLAPSED))), MAXIMUM_TOL
+    )
     model, before = em_end.model, em_end.trace.objective[0]
     component_rows, already = _ComponentRows.from_model(problem, model), [*ascent.degenerate(model)]
     draws, counts, tally = list[Array](), list[Array](), np.zeros(4, int)

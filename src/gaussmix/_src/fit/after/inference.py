@@ -83,7 +83,12 @@ class Maximum:
         ascent = Ascent(problem, problem.source.profile.total_weight * unit)
         has_ridge = problem.objective.variance_floor.all()
         frozen = {} if has_ridge else dict.fromkeys(collapsed, FreezeReason.COLLAPSED)
-        state, newton_end, tolerance, before = RunState(model, Trace(frozen_components=frozen)), None, FIRST_TOLERANCE, None
+        state, newton_end, tolerance, before = (
+            RunState(model, Trace(frozen_components=frozen)),
+            None,
+            FIRST_TOLERANCE,
+            None,
+        )
         while newton_end is None and tolerance >= MIN_TOLERANCE:
             state = ascent.em_end(state, tolerance)
             before = state.trace.objective[0] if before is None else before
@@ -216,7 +221,9 @@ class Ascent:
         while True:
             model, frozen = state.model, state.trace.frozen_components
             initial = Trace(frozen_components=frozen)
-            state = join_traces(before, final_state(run_em(*rows, model, objective, stopping, trace=initial, is_accelerated=True)))
+            state = join_traces(
+                before, final_state(run_em(*rows, model, objective, stopping, trace=initial, is_accelerated=True))
+            )
             before = state.trace
             result = {**self.degenerate(state.model), **before.frozen_components}
             if result.keys() == before.frozen_components.keys():

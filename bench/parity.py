@@ -159,7 +159,7 @@ def our_fit(reference: Reference, entry: dict[str, Any], start: Model | None = N
     objective = Objective(np.zeros(rows.shape[1]))
     try:
         first = InitialMoments(source, engine, entry["G"], Partition())
-        start = start or first.initial_model(family_named(entry["model"]), objective)
+        start = start or first.model(family_named(entry["model"]), objective)
     except SingularCovariance:
         return None
     mixture, trace, _ = final_state(run_em(source, engine, start, objective, MclustStopping(TIGHT, total=len(rows))))

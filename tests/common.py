@@ -6,8 +6,8 @@ from typing import Any
 from gaussmix._src.em.initialisation.initial import InitialMoments
 from gaussmix._src.em.initialisation.sample import distinct_rows
 from gaussmix._src.em.objective.objective import Objective
-from gaussmix._src.em.objective.stopping import StoppingRule
-from gaussmix._src.em.objective.trace import FreezeReason, RunState, Trace, final_state
+from gaussmix._src.em.objective.stopping import StopRule
+from gaussmix._src.em.objective.trace import FreezeReason, EMState, Trace, final_state
 from gaussmix._src.em.step.loop import em_step, run_em
 from gaussmix._src.estimators.fitting import start_fit
 from gaussmix._src.interfaces.leaves import LEAF_ROWS
@@ -33,9 +33,9 @@ __all__ = [
     "MomentSpec",
     "Objective",
     "Rule",
-    "RunState",
+    "EMState",
     "Second",
-    "StoppingRule",
+    "StopRule",
     "Trace",
     "assert_close",
     "assert_same_bits",

@@ -23,7 +23,7 @@ from bench.pages.base import Page, parser_of, seconds_of
 from gaussmix import FAMILIES, GaussianMixture
 from gaussmix._src.em.initialisation.initial import InitialMoments
 from gaussmix._src.em.objective.objective import Objective
-from gaussmix._src.em.objective.stopping import StoppingRule
+from gaussmix._src.em.objective.stopping import StopRule
 from gaussmix._src.em.objective.trace import final_state
 from gaussmix._src.em.step.loop import run_em
 from gaussmix._src.engines.complete.engine import CompleteEngine
@@ -49,14 +49,14 @@ def begun(family: Family, n_components: int) -> tuple[ArraySource, Model]:
     labels = fcluster(ward(rows), n_components, "maxclust") - 1
     source = ArraySource(rows, None, labels.astype(np.int32))
     first = InitialMoments(source, CompleteEngine(), n_components, Partition())
-    return source, first.initial_model(family, Objective(np.zeros(rows.shape[1])))
+    return source, first.model(family, Objective(np.zeros(rows.shape[1])))
 
 
-class ByPython(StoppingRule):
+class ByPython(StopRule):
     """A rule that the core does not know, so that Python makes the steps."""
 
 
-def step(rule: type[StoppingRule], source: ArraySource, start: Model) -> float:
+def step(rule: type[StopRule], source: ArraySource, start: Model) -> float:
     """Microseconds of a step."""
     objective = Objective(np.zeros(source.n_features))
     least, until = {FEW: np.inf, MANY: np.inf}, perf_counter() + SECONDS
@@ -113,7 +113,7 @@ def steps() -> Iterator[tuple[object, ...]]:
         for name, family in FAMILIES.items():
             if family.algebra is not None:
                 source, start = begun(family, n_components)
-                alone, single = (step(rule, source, start) for rule in (StoppingRule, ByPython))
+                alone, single = (step(rule, source, start) for rule in (StopRule, ByPython))
                 yield name, n_components, f"{alone:.1f}", f"{single:.0f}", f"×{single / alone:.0f}"
 
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from common import FreezeReason, RunState, StoppingRule, Trace, em_step, run_em
+from common import FreezeReason, EMState, StopRule, Trace, em_step, run_em
 from every_engine import ENGINES
 from sklearn.datasets import load_wine
 
@@ -15,7 +15,7 @@ from gaussmix._src.em.step.acceleration import (
     AccelerationPath,
     _model_coordinates,
     _scale_by_information,
-    has_acceleration_path,
+    is_accelerated,
 )
 from gaussmix._src.em.step.fast_path import FastPath
 from gaussmix._src.families.base import family_named
@@ -59,8 +59,8 @@ SLOW = {
 
 @families
 def test_no_pass_lowers_the_objective(family, engine):
-    course = states(PROBLEMS["overlapping"], family, engine, StoppingRule(0.0, 60))
-    assert any(has_acceleration_path(state.trace) for state in course)
+    course = states(PROBLEMS["overlapping"], family, engine, StopRule(0.0, 60))
+    assert any(is_accelerated(state.trace) for state in course)
     objective = np.array(course[-1].trace.objective)
     assert len(objective) == 60
     assert (np.diff(objective) >= -1e-12 * np.abs(objective[:-1])).all()
@@ -69,8 +69,8 @@ def test_no_pass_lowers_the_objective(family, engine):
 @pytest.mark.parametrize("name", [name for name, family in FAMILIES.items() if "max_condition" in family.get_params()])
 def test_proposals_keep_a_bound_on_the_eigenvalues(name, engine):
     most = 1.7
-    course = states(slow_in_two(), family_named(name, max_condition=most), engine, StoppingRule(0.0, 60))
-    assert any(has_acceleration_path(state.trace) for state in course)
+    course = states(slow_in_two(), family_named(name, max_condition=most), engine, StopRule(0.0, 60))
+    assert any(is_accelerated(state.trace) for state in course)
     values = [np.linalg.eigvalsh(state.model.covariances.dense()) for state in course]
     assert max(each.max() / each.min() for each in values) <= most * (1 + 1e-9)
     objective = np.array(course[-1].trace.objective)
@@ -81,7 +81,7 @@ def test_proposals_keep_a_bound_on_the_eigenvalues(name, engine):
 @pytest.mark.parametrize("case", SLOW)
 def test_a_slow_run_ends_as_high_as_em_in_far_fewer_passes(case):
     given, family, ratio = SLOW[case]
-    stopping = StoppingRule(1e-8, 5000)
+    stopping = StopRule(1e-8, 5000)
     name = "complete" if case == "factors" else "reference"  # the core makes short steps faster than proposals are made
     engine = ENGINES[name](1)
     plain, fast = (states(given, family, engine, stopping, is_accelerated=wanted)[-1] for wanted in (False, True))
@@ -92,7 +92,7 @@ def test_a_slow_run_ends_as_high_as_em_in_far_fewer_passes(case):
 
 @families
 def test_a_run_that_is_not_slow_has_the_bits_of_em(family, engine):
-    given, stopping = PROBLEMS["separate"], StoppingRule(1e-6, 200)
+    given, stopping = PROBLEMS["separate"], StopRule(1e-6, 200)
     plain, fast = (states(given, family, engine, stopping, is_accelerated=wanted)[-1] for wanted in (False, True))
     assert fast.trace == plain.trace
     assert fast.outcome is plain.outcome
@@ -105,11 +105,9 @@ def test_units_do_not_matter(name):
     given = groups("units", 600, 4, 3, distance=1.2, strangers=0.4)
     other = replace(given, rows=given.rows * 2.0 ** np.array([-9, 4, 0, 13]))
     engine = ENGINES["complete"](1)
-    course, others = (states(each, FAMILIES[name], engine, StoppingRule(0.0, 40)) for each in (given, other))
-    assert [has_acceleration_path(state.trace) for state in others] == [
-        has_acceleration_path(state.trace) for state in course
-    ]
-    assert has_acceleration_path(course[-2].trace)
+    course, others = (states(each, FAMILIES[name], engine, StopRule(0.0, 40)) for each in (given, other))
+    assert [is_accelerated(state.trace) for state in others] == [is_accelerated(state.trace) for state in course]
+    assert is_accelerated(course[-2].trace)
     shift = 8 * np.log(2.0)
     np.testing.assert_allclose(np.array(others[-1].trace.objective) + shift, course[-1].trace.objective, rtol=1e-8)
 
@@ -119,20 +117,20 @@ def test_units_do_not_matter(name):
 )
 def test_the_limit_is_one_of_passes_and_the_end_is_after_a_step(limit, engine):
     given, family = SLOW["a mixture"][:2]
-    *_, end = states(given, family, engine, StoppingRule(0.0, limit))
+    *_, end = states(given, family, engine, StopRule(0.0, limit))
     assert end.trace.n_steps == limit
     assert end.outcome is Outcome.STEP_LIMIT
-    assert not end.trace.acceleration_arrays
+    assert not end.trace.path_arrays
     moments, _, _ = em_step(given.source, engine, end.model, given.objective, {})
     assert limit == 0 or moments.log_likelihood / moments.row_weight >= end.trace.last_objective
 
 
 def test_frozen_components_are_for_em(engine):
     given, family = SLOW["a mixture"][:2]
-    arguments = given, family, engine, StoppingRule(0.0, 40)
+    arguments = given, family, engine, StopRule(0.0, 40)
     trace = Trace(frozen_components={1: FreezeReason.COLLAPSED})
     ends = [states(*arguments, is_accelerated=wanted, trace=trace) for wanted in (False, True)]
-    assert not any(has_acceleration_path(state.trace) for state in ends[1])
+    assert not any(is_accelerated(state.trace) for state in ends[1])
     assert ends[0][-1].trace == ends[1][-1].trace
 
 
@@ -144,13 +142,12 @@ def acceleration_of(given, family, engine, stopping):
 def on_the_way(engine):
     """A state after which the next pass is at a proposal, and the acceleration of its run."""
     given, family = SLOW["a mixture"][:2]
-    stopping = StoppingRule(0.0, 60)
+    stopping = StopRule(0.0, 60)
     course = states(given, family, engine, stopping)
     proposed = (
         state
         for state in course
-        if has_acceleration_path(state.trace)
-        and AccelerationPath.from_arrays(state.trace.acceleration_arrays, family).proposal_length
+        if is_accelerated(state.trace) and AccelerationPath.from_arrays(state.trace.path_arrays, family).proposal_length
     )
     return next(proposed), acceleration_of(given, family, engine, stopping)
 
@@ -158,19 +155,19 @@ def on_the_way(engine):
 @pytest.mark.parametrize("what", ["lower", "not a number", "infinite", "frozen"])
 def test_a_proposal_that_is_no_better_is_refused(what, engine):
     before, acceleration = on_the_way(engine)
-    path = AccelerationPath.from_arrays(before.trace.acceleration_arrays, before.model.family)
+    path = AccelerationPath.from_arrays(before.trace.path_arrays, before.model.family)
     value = {"lower": path.height - 1e-9, "not a number": np.nan, "infinite": np.inf}.get(what, path.height + 1)
     frozen = {0: FreezeReason.COLLAPSED} if what == "frozen" else {}
     bad = Trace((*before.trace.log_likelihood, value), (*before.trace.objective, value), frozen)
     outcome = None if np.isfinite(value) else Outcome.NON_FINITE
-    after = acceleration.choose_next_state(before, RunState(before.model, bad, outcome))
+    after = acceleration.choose_next_state(before, EMState(before.model, bad, outcome))
     assert after.outcome is None
     assert after.trace.n_steps == before.trace.n_steps + 1
     assert after.trace.last_objective == before.trace.last_objective
     assert not after.trace.frozen_components
     assert after.model.means.tobytes() == path.after.means.tobytes()
     assert after.model.covariances.array.tobytes() == path.after.covariances.array.tobytes()
-    left = AccelerationPath.from_arrays(after.trace.acceleration_arrays, before.model.family)
+    left = AccelerationPath.from_arrays(after.trace.path_arrays, before.model.family)
     assert left.proposal_length == 0 < left.max_proposal_length < path.proposal_length
 
 
@@ -179,7 +176,7 @@ def test_a_step_is_the_gradient_in_units_of_lengths(name, rng):
     """To first order in the step: what L-BFGS takes for granted."""
     given, engine = groups("gradient", 1500, 4, 2, distance=1.0, strangers=0.4), ENGINES["reference"](1)
     objective = given.objective
-    acceleration, after = acceleration_of(given, FAMILIES[name], engine, StoppingRule()), given.start(FAMILIES[name])
+    acceleration, after = acceleration_of(given, FAMILIES[name], engine, StopRule()), given.start(FAMILIES[name])
     residual = np.ones(1)
     while residual @ residual > 1e-5:
         model = after

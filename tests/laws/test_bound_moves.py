@@ -22,7 +22,7 @@ from gaussmix._src.em.bayes.variational import Variational
 from gaussmix._src.em.initialisation.condensation import condense_rows
 from gaussmix._src.em.initialisation.initial import InitialMoments
 from gaussmix._src.em.initialisation.sample import distinct_rows
-from gaussmix._src.em.objective.stopping import StoppingRule
+from gaussmix._src.em.objective.stopping import StopRule
 from gaussmix._src.em.objective.trace import final_state
 from gaussmix._src.em.priors.concentration import DirichletWeights, StickBreakingWeights
 from gaussmix._src.em.step import fast_path
@@ -56,7 +56,7 @@ def moves_of(rows, family, engine, weights, shares, row_weight=None, unit=1.0):
     total = unit * source.profile.total_weight
     objective = Variational(np.zeros(2), prior.conjugate(unit), packed_prior=prior, row_weight=total, unit=unit)
     given = ArraySource(rows, row_weight, assignment=shares)
-    model = InitialMoments(given, engine, shares.shape[1], Partition()).initial_model(family, objective)
+    model = InitialMoments(given, engine, shares.shape[1], Partition()).model(family, objective)
     rng = np.random.default_rng(0)
     return BoundMoves(source, engine, objective, distinct_rows(source), 6, rng, lambda: False), model
 
@@ -151,11 +151,11 @@ def test_a_column_settles_where_em_and_moves_raise_the_bound_no_more(family, wei
     source = ArraySource(few.rows, few.weight / 4.0)
     objective = Variational(np.zeros(1), prior.conjugate(4.0), packed_prior=prior, row_weight=6060.0, unit=4.0)
     given = ArraySource(few.rows, few.weight / 4.0, assignment=np.ones((len(few.rows), 1)))
-    start = InitialMoments(given, engine, 1, Partition()).initial_model(family, objective)
+    start = InitialMoments(given, engine, 1, Partition()).model(family, objective)
     sample = replace(few, weight=few.weight / 4.0)
     of_moves = source, engine, objective, sample
     moves = BoundMoves(*of_moves, 8, np.random.default_rng(0), lambda: False)
-    found = moves.improve_column(start, sample, StoppingRule(1e-8, 1000))
+    found = moves.improve_column(start, sample, StopRule(1e-8, 1000))
     assert found is not None
     model, bound = found
     most = model.n_components  # other cuts may find other births
@@ -163,12 +163,12 @@ def test_a_column_settles_where_em_and_moves_raise_the_bound_no_more(family, wei
     assert moves.evaluate(model).bound == pytest.approx(bound, rel=1e-13)
     assert model.n_components > 3
     np.testing.assert_allclose([6060 * model.weights.min(), 6060 * model.weights.max()], [60, 3000], atol=90)
-    end = final_state(run_em(source, Stepwise(engine), model, objective, StoppingRule(1e-8, 100)))
+    end = final_state(run_em(source, Stepwise(engine), model, objective, StopRule(1e-8, 100)))
     assert 6060.0 * end.trace.last_objective - bound < 1e-3
     after = moves.improve(end.model)
     assert after is None or moves.evaluate(after).bound - bound < 2e-2
     moves = BoundMoves(*of_moves, 8, np.random.default_rng(0), lambda: False)
-    late = moves.improve_column(start, sample, StoppingRule(1e-8, 1000, deadline=0.0))
+    late = moves.improve_column(start, sample, StopRule(1e-8, 1000, deadline=0.0))
     assert late is not None
     assert late[0].n_components == 1
     np.testing.assert_array_equal(late[0].means, start.means)
@@ -191,7 +191,7 @@ def test_a_component_that_a_column_hardly_needs_is_deleted(share, engine) -> Non
 
     alone = moves.evaluate(model(0.0)).bound + share * core.LOSS_OF_DELETION
     start = model(0.0, brentq(lambda place: moves.evaluate(model(0.0, place)).bound - alone, 8.0, 15.0, xtol=1e-12))
-    found = moves.improve_column(start, sample, StoppingRule(1e-9, 1))
+    found = moves.improve_column(start, sample, StopRule(1e-9, 1))
     assert found is not None
     assert found[0].n_components == (1 if share < 1 else 2)
 

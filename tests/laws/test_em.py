@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from common import ArraySource, FreezeReason, Objective, StoppingRule, em_step, final_state, run_em
+from common import ArraySource, FreezeReason, Objective, StopRule, em_step, final_state, run_em
 
 from gaussmix import FAMILIES, Mixture, Outcome, SingularCovariance
 from gaussmix._src.testing.check_family import updated
@@ -50,7 +50,7 @@ def test_a_weight_is_a_number_of_rows(family, engine, rng):
     """The same fit to rounding, and the same number of steps: weights 2, 1, 0 and the rows twice, once, not at all."""
     given = PROBLEMS["overlapping"]
     counts = rng.integers(0, 3, size=len(given.rows))
-    start, stopping = given.start(family), StoppingRule(1e-6, 500)
+    start, stopping = given.start(family), StopRule(1e-6, 500)
     ways = (
         ArraySource(given.rows, counts.astype(np.float64)),
         ArraySource(given.rows.repeat(counts, axis=0)),
@@ -87,7 +87,7 @@ def test_a_component_that_collapses_is_frozen_and_named(name, engine, rng):
     rows = spot(rng)
     family = FAMILIES[name]
     start = round_mixture(family, [[0.0, 0.0], [6.0, 6.0]])
-    states = run_em(ArraySource(rows), engine, start, Objective(np.zeros(2)), StoppingRule(1e-9, 200))
+    states = run_em(ArraySource(rows), engine, start, Objective(np.zeros(2)), StopRule(1e-9, 200))
     mixture, trace, outcome = final_state(states)
     assert trace.frozen_components == {1: FreezeReason.COLLAPSED}
     assert outcome is Outcome.CONVERGED
@@ -133,7 +133,7 @@ def test_a_component_that_loses_its_mass_is_frozen_and_named(family, engine, rng
     rows = rng.normal(size=(80, 2))
     start = round_mixture(family, [[0.0, 0.0], [1.0, 0.0], [1e3, 0.0]])
     mixture, trace, _ = final_state(
-        run_em(ArraySource(rows), engine, start, Objective(np.zeros(2)), StoppingRule(1e-9, 500))
+        run_em(ArraySource(rows), engine, start, Objective(np.zeros(2)), StopRule(1e-9, 500))
     )
     assert trace.frozen_components == {2: FreezeReason.LOST}
     assert mixture.weights[2] == 0.0
@@ -150,7 +150,7 @@ def test_all_components_on_equal_rows_is_degenerate_or_refused(family, engine):
     with pytest.raises(SingularCovariance, match=r"components 0, 1\."):
         Problem(rows, None, labels).start(family)
     start = round_mixture(family, [[0.0, 0.0], [3.0, 1.0]])
-    states = run_em(ArraySource(rows), engine, start, Objective(np.zeros(2)), StoppingRule(0.0, 200))
+    states = run_em(ArraySource(rows), engine, start, Objective(np.zeros(2)), StopRule(0.0, 200))
     mixture, trace, outcome = final_state(states)
     assert outcome is Outcome.DEGENERATE
     assert sorted(trace.frozen_components) == [0, 1]
@@ -171,4 +171,4 @@ def test_all_components_on_equal_rows_is_degenerate_or_refused(family, engine):
     ],
 )
 def test_a_fit_ends_when_a_step_gains_less_than_the_tolerance(n_steps, gain, outcome):
-    assert StoppingRule(1e-3, 10).outcome_of_step(n_steps, -5.0, -5.0 + gain) is outcome
+    assert StopRule(1e-3, 10).outcome_of_step(n_steps, -5.0, -5.0 + gain) is outcome

@@ -10,7 +10,7 @@ from sklearn.base import clone
 
 from gaussmix import FAMILIES, BayesianGaussianMixture, Full, GaussianMixture, Mixture, NormalInverseWishart, Outcome
 from gaussmix._src.em.objective.objective import Objective
-from gaussmix._src.em.objective.stopping import StoppingRule
+from gaussmix._src.em.objective.stopping import StopRule
 from gaussmix._src.em.objective.trace import FreezeReason, final_state
 from gaussmix._src.em.step import one_call
 from gaussmix._src.em.step.fast_path import FastPath
@@ -26,7 +26,7 @@ from gaussmix.testing import PROBLEMS
 KNOWN = {name: family for name, family in FAMILIES.items() if family.algebra is not None}
 families = pytest.mark.parametrize("family", KNOWN.values(), ids=KNOWN)
 problems = pytest.mark.parametrize("problem", PROBLEMS)
-UNTIL_SETTLED = StoppingRule(1e-6, 500)
+UNTIL_SETTLED = StopRule(1e-6, 500)
 
 
 N_STEPS = 10
@@ -34,7 +34,7 @@ N_STEPS = 10
 
 def check_steps(source, engine, mixture, objective, problem):
     """Let an engine and the loop in Python make the same steps, each from where the loop is, to rounding."""
-    fast = FastPath(source, engine, mixture.family, mixture.n_components, objective, StoppingRule(0.0, 1))
+    fast = FastPath(source, engine, mixture.family, mixture.n_components, objective, StopRule(0.0, 1))
     rounding = _rounding(source.n_rows)
     for number in range(N_STEPS):
         moments, following, _ = em_step(source, engine, mixture, objective, {})
@@ -72,7 +72,7 @@ def complete():
     return ENGINES["complete"](1)
 
 
-class Counting(StoppingRule):
+class Counting(StopRule):
     """Another rule than the plain one."""
 
 
@@ -178,7 +178,7 @@ def test_what_is_unusual_is_left_to_the_loop(family, place, twins, complete, rng
     rows, ridge = two_groups(rng, twins), np.zeros(2)
     start = round_mixture(family, [[0.0, 0.0], [place, place]], [0.5, 0.5])
     ways = [
-        final_state(run_em(ArraySource(rows), engine, start, Objective(ridge), StoppingRule(1e-9, 200)))
+        final_state(run_em(ArraySource(rows), engine, start, Objective(ridge), StopRule(1e-9, 200)))
         for engine in (complete, Stepwise(complete))
     ]
     (mixture, trace, outcome), (expected, other, expected_outcome) = ways
@@ -201,7 +201,7 @@ def test_there_is_a_state_whenever_the_engine_comes_back(family, complete, monke
 
 def test_any_number_of_steps_may_be_asked_for(complete):
     given, full = PROBLEMS["separate"], FAMILIES["full"]
-    stopping = StoppingRule(1e-6, 10**30)
+    stopping = StopRule(1e-6, 10**30)
     _, _, outcome = final_state(run_em(given.source, complete, given.start(full), given.objective, stopping))
     assert outcome is Outcome.CONVERGED
 
@@ -212,7 +212,7 @@ def test_arrays_of_a_start_may_lie_in_any_order(complete):
     each = replace(start.covariances, each=np.asfortranarray(start.covariances.each))
     turned = Model(start.weights, np.asfortranarray(start.means), each, full)
     ends = [
-        final_state(run_em(given.source, complete, first, given.objective, StoppingRule(0.0, 5)))[0]
+        final_state(run_em(given.source, complete, first, given.objective, StopRule(0.0, 5)))[0]
         for first in (start, turned)
     ]
     np.testing.assert_array_equal(ends[0].means, ends[1].means)
@@ -238,7 +238,7 @@ def steps_of_engine(complete, rows, family, stopping):
 
 @pytest.mark.one_block
 def test_only_what_the_engine_knows_is_left_to_it(complete, rng):
-    rows, full, stopping = rng.normal(size=(60, 2)), FAMILIES["full"], StoppingRule(0.0, 3)
+    rows, full, stopping = rng.normal(size=(60, 2)), FAMILIES["full"], StopRule(0.0, 3)
     assert len(steps_of_engine(complete, rows, full, stopping)) == 3
     assert steps_of_engine(complete, rows, ShrunkFull(), stopping) == []
     assert steps_of_engine(complete, rows, full, Counting(0.0, 3)) == []
@@ -261,7 +261,7 @@ def test_what_is_decided_between_passes_is_not_left_to_the_engine(
     unit = np.repeat(np.eye(n_features)[None], n_components, axis=0)
     start = Mixture(np.full(n_components, 1 / n_components), rows[:n_components].astype("f8"), unit, family).model
     for engine in (complete, ENGINES["complete"](8)):
-        objective, stopping = Objective(np.zeros(n_features)), StoppingRule(0.0, 2)
+        objective, stopping = Objective(np.zeros(n_features)), StopRule(0.0, 2)
         fast = FastPath(ArraySource(rows), engine, family, n_components, objective, stopping)
         assert len(fast.run_steps(start, 0, -np.inf)[1]) == (2 if is_left else 0)
 

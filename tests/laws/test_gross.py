@@ -29,9 +29,7 @@ def inliers(rng, n_rows=90):
 def started(name, engine, rows, n_components, family="diag", weight=None):
     source = ArraySource(rows, weight)
     partition = load_start(name)(distinct_rows(source), engine, n_components, np.random.default_rng(7))
-    return InitialMoments(source, engine, n_components, partition).initial_model(
-        FAMILIES[family], Objective(np.full(2, RIDGE))
-    )
+    return InitialMoments(source, engine, n_components, partition).model(FAMILIES[family], Objective(np.full(2, RIDGE)))
 
 
 @pytest.mark.pairwise

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from common import ArraySource, Model, Objective, StoppingRule, Trace, checked, final_state, run_em
+from common import ArraySource, Model, Objective, StopRule, Trace, checked, final_state, run_em
 
 from gaussmix import FAMILIES, Dirichlet, FactorAnalyzer, Full, GaussianMixture, NormalInverseWishart, Restrictions
 from gaussmix._src.em.curvature.certificate import OptimalityCertificate, is_cheap
@@ -219,7 +219,7 @@ def test_the_remaining_gain_at_a_bound_is_what_further_steps_gain(name, most):
     standing = find_certificate(run.model, problem.objective, run.trace, problem.source, problem.engine)
     assert standing.is_maximum
     end = final_state(
-        run_em(problem.source, problem.engine, run.model, problem.objective, StoppingRule(1e-14, 20_000))
+        run_em(problem.source, problem.engine, run.model, problem.objective, StopRule(1e-14, 20_000))
     ).model
     block = problem.source.whole
     before, after = (problem.engine.log_density(block, each.parameters).mean() for each in (run.model, end))
@@ -337,7 +337,7 @@ def test_the_remaining_gain_is_what_further_steps_gain():
             continue
         of_run = problem.source, problem.engine, run.model, problem.objective
         end = final_state(
-            run_em(*of_run, StoppingRule(1e-12, 20_000), trace=Trace(frozen_components=run.trace.frozen_components))
+            run_em(*of_run, StopRule(1e-12, 20_000), trace=Trace(frozen_components=run.trace.frozen_components))
         ).model
         models, block = (run.model, end), problem.source.whole
         before, after = (float(problem.engine.log_density(block, each.parameters).mean()) for each in models)
@@ -368,7 +368,7 @@ def test_what_needs_many_passes_is_certified_too(how):
     assert standing.is_maximum
     of_run = problem.source, problem.engine, run.model, problem.objective
     end = final_state(
-        run_em(*of_run, StoppingRule(1e-13, 20_000), trace=Trace(frozen_components=run.trace.frozen_components))
+        run_em(*of_run, StopRule(1e-13, 20_000), trace=Trace(frozen_components=run.trace.frozen_components))
     ).model
     block = problem.source.whole
     before, after = (problem.engine.log_density(block, each.parameters).mean() for each in (run.model, end))

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from common import ArraySource, InitialMoments, Objective, StoppingRule, final_state, run_em
+from common import ArraySource, InitialMoments, Objective, StopRule, final_state, run_em
 
 from gaussmix import FAMILIES, Mixture
 from gaussmix._src.em.initialisation.initial import split_heaviest
@@ -31,10 +31,8 @@ def test_a_kind_of_moments_is_summed_once_and_gives_every_structure_its_own_star
     source = CountingSource(given.rows, None, given.labels)
     first = InitialMoments(source, engine, given.n_components, Partition())
     for family in FAMILIES.values():
-        shared = first.initial_model(family, given.objective, given.source)
-        alone = InitialMoments(given.source, engine, given.n_components, Partition()).initial_model(
-            family, given.objective
-        )
+        shared = first.model(family, given.objective, given.source)
+        alone = InitialMoments(given.source, engine, given.n_components, Partition()).model(family, given.objective)
         for one, other in zip(numbers(shared), numbers(alone), strict=True):
             np.testing.assert_array_equal(one, other)
     further = sum(family.n_first_updates - 1 for family in FAMILIES.values())
@@ -51,16 +49,14 @@ def test_a_component_without_rows_has_the_pooled_covariance_at_its_place(name, h
     source = ArraySource(rows, None, None if has_places else labels)
     partition = nearest_centre(centres) if has_places else Partition()
     family, objective = FAMILIES[name], Objective(np.zeros(2))
-    found = InitialMoments(source, engine, 3, partition).initial_model(family, objective)
+    found = InitialMoments(source, engine, 3, partition).model(family, objective)
     np.testing.assert_allclose(found.means[1], centres[1] if has_places else rows.mean(axis=0), rtol=1e-13)
     assert found.weights[1] == pytest.approx(EMPTY_COMPONENT_WEIGHT / 3 / (1 + EMPTY_COMPONENT_WEIGHT / 3), rel=1e-13)
     if name != "VEV":  # where components share a shape this one shares it
         scatter = sum(len(part) * np.cov(part.T, bias=True) for part in (rows[:30], rows[30:]))
         pooled = family.update(as_needed(family, np.full(1, 80.0), scatter[None]), None)
         np.testing.assert_allclose(found.covariances.dense()[1], pooled.dense()[0], rtol=1e-12)
-    alone = InitialMoments(ArraySource(rows, None, labels // 2), engine, 2, Partition()).initial_model(
-        family, objective
-    )
+    alone = InitialMoments(ArraySource(rows, None, labels // 2), engine, 2, Partition()).model(family, objective)
     np.testing.assert_allclose(found.covariances.dense()[[0, 2]], alone.covariances.dense(), rtol=1e-9, atol=1e-9)
 
 
@@ -79,11 +75,11 @@ def test_a_split_moves_the_halves_along_the_feature_that_is_widest_compared_with
 @pytest.mark.parametrize("name", FAMILIES)
 def test_a_split_leaves_the_density_nearly_as_it_is_and_em_ends_no_lower(name, engine):
     given, family = PROBLEMS["overlapping"], FAMILIES[name]
-    end = final_state(run_em(given.source, engine, given.start(family), given.objective, StoppingRule(1e-6, 500)))
+    end = final_state(run_em(given.source, engine, given.start(family), given.objective, StopRule(1e-6, 500)))
     model = split_heaviest(end.model, 5)
     assert model.n_components == 5
     assert model.weights.sum() == pytest.approx(1.0, rel=1e-14)
     assert (model.weights @ model.means) == pytest.approx(end.model.weights @ end.model.means, abs=1e-13)
-    states = list(run_em(given.source, engine, model, given.objective, StoppingRule(1e-6, 500)))
+    states = list(run_em(given.source, engine, model, given.objective, StopRule(1e-6, 500)))
     assert states[-1].trace.objective[0] > end.trace.last_objective - 0.01
     assert states[-1].trace.last_objective > end.trace.last_objective - 1e-5

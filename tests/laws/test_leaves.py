@@ -6,7 +6,7 @@ from operator import add
 
 import numpy as np
 import pytest
-from common import LEAF_ROWS, ArraySource, Block, Objective, Rule, StoppingRule, run_em
+from common import LEAF_ROWS, ArraySource, Block, Objective, Rule, StopRule, run_em
 from every_engine import ENGINES
 from many_blocks import clusters_apart, labelled
 
@@ -68,15 +68,13 @@ def start(family, rows, n_components=N_COMPONENTS):
     labels = (few[:, 0].argsort().argsort() * n_components // len(few)).astype(np.int32)
     source = ArraySource(few, None, labels)
     ridge = Objective(np.full(rows.shape[1], 1e-3))
-    return InitialMoments(source, ENGINES["reference"](1), n_components, Partition()).initial_model(
-        family, ridge
-    ), ridge
+    return InitialMoments(source, ENGINES["reference"](1), n_components, Partition()).model(family, ridge), ridge
 
 
 def assert_same_course(source, other, engine, family, rows, n_steps=4, tolerance=0.0):
     model, ridge = start(family, rows)
-    *_, expected = run_em(source, engine, model, ridge, StoppingRule(tolerance, n_steps))
-    *_, found = run_em(other, engine, model, ridge, StoppingRule(tolerance, n_steps))
+    *_, expected = run_em(source, engine, model, ridge, StopRule(tolerance, n_steps))
+    *_, found = run_em(other, engine, model, ridge, StopRule(tolerance, n_steps))
     assert found.trace.log_likelihood == expected.trace.log_likelihood
     for name in ("weights", "means"):
         np.testing.assert_array_equal(getattr(found.model, name), getattr(expected.model, name))
@@ -145,7 +143,7 @@ def test_orders_that_are_lost_are_made_again(name, dtype, is_far, rng):
     if is_far:
         rows[[5, 2 * LEAF_ROWS]] = 1e9
     ridge, engine = Objective(np.full(6, 1e-3)), ENGINES["complete"](2)
-    stopping = StoppingRule(1e-12 if dtype == "f8" else 2e-6, 7)
+    stopping = StopRule(1e-12 if dtype == "f8" else 2e-6, 7)
     *_, expected = run_em(ArraySource(rows), engine, model, ridge, stopping)
     for ends in ([LEAF_ROWS], [2 * LEAF_ROWS, 3 * LEAF_ROWS]):
         orders, cut = [], Scattered(Block(0, rows), ends, rng)

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from common import ArraySource, Block, InitialMoments, Objective, StoppingRule, distinct_rows, final_state, run_em
+from common import ArraySource, Block, InitialMoments, Objective, StopRule, distinct_rows, final_state, run_em
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -35,10 +35,10 @@ def test_any_finite_rows_are_fitted_or_refused(rows, n_components, name, start, 
     assert (ridge > 0).all()
     partition = load_start(start)(sample, engine, n_components, np.random.default_rng(seed))
     try:
-        first = InitialMoments(source, engine, n_components, partition).initial_model(FAMILIES[name], Objective(ridge))
+        first = InitialMoments(source, engine, n_components, partition).model(FAMILIES[name], Objective(ridge))
     except SingularCovariance:
         return
-    mixture, trace, _ = final_state(run_em(source, engine, first, Objective(ridge), StoppingRule(1e-3, 10)))
+    mixture, trace, _ = final_state(run_em(source, engine, first, Objective(ridge), StopRule(1e-3, 10)))
     for values in (mixture.weights, mixture.means, mixture.covariances.each, trace.log_likelihood):
         assert np.isfinite(values).all()
     assert mixture.weights.sum() == pytest.approx(1.0, rel=1e-12)

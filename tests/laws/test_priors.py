@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from common import Second, StoppingRule, final_state, run_em
+from common import Second, StopRule, final_state, run_em
 from reference_engine import ReferenceEngine
 
 from gaussmix import FAMILIES, NormalInverseWishart
@@ -54,7 +54,7 @@ def objective_and_start(given, family, case, unit=1.0):
 def ended(given, family, engine, case, *, is_accelerated=False, stopping=None):
     objective, start = objective_and_start(given, family, case)
     states = run_em(
-        given.source, engine, start, objective, stopping or StoppingRule(0.0, STEPS), is_accelerated=is_accelerated
+        given.source, engine, start, objective, stopping or StopRule(0.0, STEPS), is_accelerated=is_accelerated
     )
     return objective, start, list(states)
 
@@ -73,7 +73,7 @@ def test_no_step_lowers_the_posterior_density(family, case):
 @pytest.mark.parametrize("case", ["strong", "least weight", "prior and fixed means"])
 @families
 def test_no_pass_of_an_accelerated_run_lowers_it(family, case):
-    how = {"is_accelerated": True, "stopping": StoppingRule(0.0, 40)}
+    how = {"is_accelerated": True, "stopping": StopRule(0.0, 40)}
     assert_kept_and_raised(*ended(PROBLEMS["overlapping"], family, choose(1), case, **how))
 
 
@@ -84,14 +84,14 @@ def assert_kept_and_raised(objective, start, states):
     assert not states[-1].trace.frozen_components
     for state in states[1:]:
         weights, means = state.model.weights, state.model.means
-        fixed = list(objective.fixed_means)
+        fixed = list(objective.fixed_mean_components)
         assert np.array_equal(means[fixed], start.means[fixed])
-        assert all(weights[k] == value for k, value in objective.weight_update.fixed.items())
-        assert weights.min() >= objective.weight_update.least
+        assert all(weights[k] == value for k, value in objective.weight_update.fixed_weights.items())
+        assert weights.min() >= objective.weight_update.min_weight
         assert weights.sum() == pytest.approx(1, rel=1e-14)
         if objective.weight_update.is_equal:
             assert (weights == weights[0]).all()
-        if objective.fixed_covariances:
+        if objective.fixed_covariance_components:
             assert np.array_equal(state.model.covariances.array, start.covariances.array)
 
 
@@ -139,7 +139,7 @@ def test_the_unit_of_the_weights_of_rows_changes_nothing(family):
     for unit in (1.0, 0.25):
         problem = replace(given, row_weight=np.full(len(given.rows), 1 / unit))
         objective, start = objective_and_start(problem, family, "default", unit)
-        ends.append(final_state(run_em(problem.source, engine, start, objective, StoppingRule(0.0, 10))))
+        ends.append(final_state(run_em(problem.source, engine, start, objective, StopRule(0.0, 10))))
     # Ten steps multiply the rounding of roots, which the unit goes through in some structures.
     np.testing.assert_allclose(ends[0].model.means, ends[1].model.means, rtol=1e-11)
     np.testing.assert_allclose(ends[0].model.covariances.array, ends[1].model.covariances.array, rtol=1e-11, atol=1e-11)
@@ -150,8 +150,10 @@ def test_the_unit_of_the_weights_of_rows_changes_nothing(family):
 def test_some_covariances_stay_and_others_move(name, engine):
     given, family = PROBLEMS["overlapping"], FAMILIES[name]
     start = given.start(family)
-    objective = PosteriorObjective(np.zeros(3), initial_covariances=start.covariances, fixed_covariances=frozenset({1}))
-    end = final_state(run_em(given.source, engine, start, objective, StoppingRule(0.0, 20)))
+    objective = PosteriorObjective(
+        np.zeros(3), initial_covariances=start.covariances, fixed_covariance_components=frozenset({1})
+    )
+    end = final_state(run_em(given.source, engine, start, objective, StopRule(0.0, 20)))
     raised = np.array(end.trace.objective)
     assert (np.diff(raised) >= -ROUNDING * np.abs(raised[:-1])).all()
     same = [np.array_equal(end.model.covariances.each[k], start.covariances.each[k]) for k in range(3)]
@@ -166,7 +168,7 @@ def test_an_empty_component_falls_back_on_the_prior(family):
     objective = replace(objective, weight_update=WeightUpdate(min_weight=1e-3))
     far = np.array(start.means)
     far[2] = 1e4
-    end = final_state(run_em(given.source, choose(1), replace(start, means=far), objective, StoppingRule(0.0, 2)))
+    end = final_state(run_em(given.source, choose(1), replace(start, means=far), objective, StopRule(0.0, 2)))
     if family.prior_degrees(1.0, 3, 1.0) == (0.0, 0.0):  # nothing to divide the scale by: it stays where it was
         assert list(end.trace.frozen_components) == [2]
         return

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from common import FreezeReason, RunState, Trace
+from common import FreezeReason, EMState, Trace
 
 from gaussmix import FAMILIES, Mixture, Outcome, SingularCovariance
 from gaussmix._src.em.step.best_of import best_run
@@ -14,7 +14,7 @@ MODEL = Mixture(np.ones(1), np.zeros((1, 1)), np.ones(1), FAMILIES["spherical"])
 def ends(*objective, outcome=Outcome.CONVERGED, frozen=None):
     """A run that ends with these values."""
     trace = Trace(objective, objective, frozen or {})
-    return [RunState(MODEL, Trace()), RunState(MODEL, trace, outcome)]
+    return [EMState(MODEL, Trace()), EMState(MODEL, trace, outcome)]
 
 
 class Fails:
@@ -65,5 +65,5 @@ def test_a_run_with_a_collapsed_component_wins_only_where_all_have_one():
 
 
 def test_the_objective_decides_and_not_the_likelihood():
-    likely, high = (RunState(MODEL, Trace((one,), (other,))) for one, other in ((-1.0, -9.0), (-2.0, -8.0)))
+    likely, high = (EMState(MODEL, Trace((one,), (other,))) for one, other in ((-1.0, -9.0), (-2.0, -8.0)))
     assert best_run([[likely], [high]]) is high

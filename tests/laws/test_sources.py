@@ -5,7 +5,7 @@ from functools import partial
 
 import numpy as np
 import pytest
-from common import ArraySource, MomentSpec, Rule, Second, StoppingRule, distinct_rows, final_state, run_em
+from common import ArraySource, MomentSpec, Rule, Second, StopRule, distinct_rows, final_state, run_em
 from many_blocks import ManyBlocks, labelled
 
 from gaussmix import FAMILIES, Mixture
@@ -92,7 +92,7 @@ def test_em_raises_the_likelihood_of_rows_and_labels(name, engine):
     problem, family = PROBLEMS["overlapping"], FAMILIES[name]
     labels = np.where(np.arange(len(problem.rows)) % 4, -1, problem.labels)
     source = labelled(problem.source, labels, np.arange(3))
-    _, trace, _ = final_state(run_em(source, engine, problem.start(family), problem.objective, StoppingRule(1e-6, 60)))
+    _, trace, _ = final_state(run_em(source, engine, problem.start(family), problem.objective, StopRule(1e-6, 60)))
     gains = np.diff(trace.log_likelihood)
     assert (gains > -1e-11).all()
     assert gains.sum() > 0
@@ -104,9 +104,7 @@ def test_em_never_forgets_a_label(name, engine):
     problem, family = PROBLEMS["separate"], FAMILIES[name]
     wrong = np.array([1, 0, 2])[problem.labels]
     source = labelled(problem.source, wrong, np.arange(3))
-    mixture, _, _ = final_state(
-        run_em(source, engine, problem.start(family), problem.objective, StoppingRule(1e-6, 60))
-    )
+    mixture, _, _ = final_state(run_em(source, engine, problem.start(family), problem.objective, StopRule(1e-6, 60)))
     np.testing.assert_allclose(mixture.weights, np.bincount(wrong) / len(wrong), rtol=1e-12)
 
 

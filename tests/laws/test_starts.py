@@ -14,8 +14,8 @@ from gaussmix._src.em.initialisation.kmeans import seed_centres
 from gaussmix._src.em.initialisation.random import HashedResponsibilities
 from gaussmix._src.em.initialisation.sample import automatic_ridge, distinct_rows
 from gaussmix._src.em.objective.objective import Objective
-from gaussmix._src.em.objective.stopping import StoppingRule
-from gaussmix._src.em.objective.trace import RunState, Trace, final_state
+from gaussmix._src.em.objective.stopping import StopRule
+from gaussmix._src.em.objective.trace import EMState, Trace, final_state
 from gaussmix._src.em.step.best_of import _model_divergences, _select_contenders
 from gaussmix._src.em.step.loop import run_em
 from gaussmix._src.model import Model
@@ -185,7 +185,7 @@ def started(name, rows, engine, n_components=3, seed=7):
     source = ArraySource(rows)
     partition = load_start(name)(distinct_rows(source), engine, n_components, np.random.default_rng(seed))
     ridge = np.full(rows.shape[1], 1e-3 * rows.var())
-    return InitialMoments(source, engine, n_components, partition).initial_model(FAMILIES["diag"], Objective(ridge))
+    return InitialMoments(source, engine, n_components, partition).model(FAMILIES["diag"], Objective(ridge))
 
 
 class Hopeless(Full):
@@ -223,13 +223,11 @@ def test_em_starts_where_a_few_steps_go_highest(family, engine, rng):
     rows = np.concatenate([rng.normal(size=(40, 2)), rng.normal(size=(40, 2)) + 6])
     source = ArraySource(rows, assignment=np.repeat(np.arange(2, dtype=np.int32), 40))
     first, objective = InitialMoments(source, engine, 2, Partition()), Objective(np.zeros(2))
-    few, settled = StoppingRule(1e-6, 1), StoppingRule(1e-6, 500)
+    few, settled = StopRule(1e-6, 1), StopRule(1e-6, 500)
     best = final_state(
-        run_em(source, engine, first.initial_model(FAMILIES["full"], objective), objective, settled)
+        run_em(source, engine, first.model(FAMILIES["full"], objective), objective, settled)
     ).trace.last_objective
-    found = final_state(
-        run_em(source, engine, first.initial_model(family(), objective), objective, few)
-    ).trace.last_objective
+    found = final_state(run_em(source, engine, first.model(family(), objective), objective, few)).trace.last_objective
     assert found == pytest.approx(best, abs=1e-5)  # where gains fall to 1e-6 and by a tenth from step to step
 
 
@@ -267,7 +265,7 @@ def test_of_runs_that_are_alike_the_highest_goes_on_and_others_as_high_do_too(rn
     near = replace(one, means=one.means + 1e-3)
     heights = {"higher": (-3.0, -2.0, -1.0), "lower": (-3.0, -2.0, -1.001)}
     runs = [
-        (model, RunState(model, Trace(heights[each], heights[each])))
+        (model, EMState(model, Trace(heights[each], heights[each])))
         for model, each in [(near, "lower"), (one, "higher"), (other, "lower")]
     ]
     assert [model for model, _ in _select_contenders(runs)] == [one, other]
@@ -282,7 +280,7 @@ class Flat(Hopeless):
 def test_where_every_beginning_is_singular_the_components_are_named(engine, rng):
     source = ArraySource(rng.normal(size=(40, 2)), assignment=np.repeat(np.arange(2, dtype=np.int32), 20))
     with pytest.raises(SingularCovariance) as raised:
-        InitialMoments(source, engine, 2, Partition()).initial_model(Flat(), Objective(np.zeros(2)))
+        InitialMoments(source, engine, 2, Partition()).model(Flat(), Objective(np.zeros(2)))
     assert raised.value.components == (0, 1)
 
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from common import ArraySource, InitialMoments, Objective, StoppingRule, em_step, final_state, run_em
+from common import ArraySource, InitialMoments, Objective, StopRule, em_step, final_state, run_em
 from many_blocks import ManyBlocks
 from reference_engine import ReferenceEngine
 
@@ -43,7 +43,7 @@ def remaining_weight(density, weight, left_out):
 
 
 def first_model(source, engine, family):
-    return InitialMoments(source, engine, 2, nearest_centre(CENTRES)).initial_model(family, NO_RIDGE)
+    return InitialMoments(source, engine, 2, nearest_centre(CENTRES)).model(family, NO_RIDGE)
 
 
 @pytest.mark.parametrize("left_out", [0.0, 1.0, 2.5, 10.0, 29.3])
@@ -78,7 +78,7 @@ def test_rows_at_the_cutoff_share_its_weight(rng):
 def test_a_trimmed_step_never_lowers_the_likelihood_of_what_is_kept(family, share, is_weighted, rows, engine, rng):
     weight = rng.uniform(0.1, 2.0, size=len(rows)) if is_weighted else None
     source = TrimmedSource(ArraySource(rows, weight), share)
-    end = final_state(run_em(source, engine, first_model(source, engine, family), NO_RIDGE, StoppingRule(1e-9, 30)))
+    end = final_state(run_em(source, engine, first_model(source, engine, family), NO_RIDGE, StopRule(1e-9, 30)))
     course = np.array(end.trace.objective)
     assert len(course) > 1
     assert (np.diff(course) >= -1e-12 * np.abs(course[1:])).all()
@@ -113,7 +113,7 @@ def test_neither_blocks_nor_order_matter(name, rng, engine):
     for source in ArraySource(rows), ManyBlocks(rows), forgetful, ArraySource(rng.permutation(rows)):
         trimmed = TrimmedSource(source, 0.1)
         model = first_model(trimmed, engine, family)
-        ends.append(final_state(run_em(trimmed, engine, model, NO_RIDGE, StoppingRule(0.0, 4))))
+        ends.append(final_state(run_em(trimmed, engine, model, NO_RIDGE, StopRule(0.0, 4))))
     one, *others, shuffled = ends
     for other in others:
         assert one.trace.objective == other.trace.objective
@@ -131,7 +131,7 @@ def test_gross_rows_leave_no_trace(size, rows, engine):
     for each, count in zip((rows, gross), counts, strict=True):
         source = TrimmedSource(ArraySource(each), count / len(each))
         model = first_model(TrimmedSource(ArraySource(rows), 40 / len(rows)), engine, FAMILIES["full"])
-        ends.append(final_state(run_em(source, engine, model, NO_RIDGE, StoppingRule(1e-9, 50))))
+        ends.append(final_state(run_em(source, engine, model, NO_RIDGE, StopRule(1e-9, 50))))
     expected, found = ends
     np.testing.assert_allclose(found.model.means, expected.model.means, rtol=1e-7)
     np.testing.assert_allclose(found.model.covariances.array, expected.model.covariances.array, rtol=1e-6, atol=1e-9)
@@ -146,7 +146,7 @@ def test_log_densities_fall_no_more_than_is_bounded(family, rng):
         labels = rng.integers(0, 2, size=len(rows)).astype(np.int32)
         moved = rows + distance * rng.normal(size=rows.shape)
         before, after = (
-            InitialMoments(ArraySource(each, None, labels), ReferenceEngine(), 2, Partition()).initial_model(
+            InitialMoments(ArraySource(each, None, labels), ReferenceEngine(), 2, Partition()).model(
                 family, Objective(np.full(3, 1e-3))
             )
             for each in (rows, moved)
@@ -166,8 +166,6 @@ def test_a_look_at_few_rows_finds_what_one_at_all_finds(is_weighted, rows, engin
     """Along a run, step by step."""
     weight = rng.uniform(0.1, 2.0, size=len(rows)) if is_weighted else None
     source = TrimmedSource(ArraySource(rows, weight), 0.15)
-    for state in run_em(
-        source, engine, first_model(source, engine, FAMILIES["full"]), NO_RIDGE, StoppingRule(1e-13, 40)
-    ):
+    for state in run_em(source, engine, first_model(source, engine, FAMILIES["full"]), NO_RIDGE, StopRule(1e-13, 40)):
         found = source.rule_for(engine, state.model.parameters)
         assert found == TrimmedSource(ArraySource(rows, weight), 0.15).rule_for(engine, state.model.parameters)

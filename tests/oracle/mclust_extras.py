@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from common import ArraySource, RunState, StoppingRule
+from common import ArraySource, EMState, StopRule
 from mclust_rule import run_from_labels
 from tables import rows_of
 
@@ -74,12 +74,12 @@ def as_mclust(objective: Any, model: str) -> Any:
     return replace(objective, prior=OfEEI(**vars(prior))) if model == "EEI" else objective
 
 
-def with_prior(data: str, fit: dict[str, Any]) -> RunState:
+def with_prior(data: str, fit: dict[str, Any]) -> EMState:
     """Where ours ends with mclust's prior."""
     rows, n_components, family = ROWS[data], fit["G"], family_named(fit["model"])
     source = ArraySource(rows, assignment=joint_labels(data, n_components))
     objective = as_mclust(objective_for(rows, family, n_components), fit["model"])
-    return run_from_labels(source, choose(1), n_components, family, StoppingRule(1e-12, 10_000), objective)
+    return run_from_labels(source, choose(1), n_components, family, StopRule(1e-12, 10_000), objective)
 
 
 def with_equal_weights(fit: dict[str, Any]) -> GaussianMixture:

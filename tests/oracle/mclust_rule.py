@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from common import ArraySource, InitialMoments, Objective, RunState, StoppingRule, final_state, run_em
+from common import ArraySource, InitialMoments, Objective, EMState, StopRule, final_state, run_em
 
 from gaussmix import Outcome
 from gaussmix._src.em.step.accumulate import StepTask
@@ -15,7 +15,7 @@ from gaussmix.extend import Partition
 
 
 @dataclass(frozen=True)
-class MclustStopping(StoppingRule):
+class MclustStopping(StopRule):
     """End when |ΔL| / (1 + |L|) < tolerance, L the total log-likelihood; nats."""
 
     max_steps: int = 10_000
@@ -42,11 +42,11 @@ def run_from_labels(
     engine: Any,
     n_components: int,
     family: Any,
-    stopping: StoppingRule,
+    stopping: StopRule,
     objective: Any = None,
     **how: Any,
-) -> RunState:
+) -> EMState:
     """EM from the labels that a source gives; without a ridge, if no objective is given."""
     objective = Objective(np.zeros(source.whole.rows.shape[1])) if objective is None else objective
-    start = InitialMoments(source, engine, n_components, Partition()).initial_model(family, objective, **how)
+    start = InitialMoments(source, engine, n_components, Partition()).model(family, objective, **how)
     return final_state(run_em(source, engine, start, objective, stopping))

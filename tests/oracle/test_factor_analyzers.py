@@ -3,7 +3,7 @@
 import mpmath
 import numpy as np
 import pytest
-from common import ArraySource, StoppingRule
+from common import ArraySource, StopRule
 from mclust_rule import run_from_labels
 from scipy.stats import multivariate_normal
 from sklearn.decomposition import FactorAnalysis
@@ -21,7 +21,7 @@ def rows_of_factors(rng, n_rows=1500, n_features=12, n_factors=3):
 def fitted(rows, family, engine):
     """One component, until nothing is left to gain, without a ridge."""
     source = ArraySource(rows, None, np.zeros(len(rows), np.int32))
-    return run_from_labels(source, engine, 1, family, StoppingRule(1e-13, 5000))
+    return run_from_labels(source, engine, 1, family, StopRule(1e-13, 5000))
 
 
 def test_one_component_is_factor_analysis_as_scikit_learn_has_it(engine, rng):

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from common import ArraySource, StoppingRule
+from common import ArraySource, StopRule
 from mclust_extras import FITS
 from mclust_rule import MclustStopping, RecordingSource, run_from_labels
 from tables import rows_of
@@ -182,7 +182,7 @@ def test_several_beginnings_end_as_high_as_mclust(name, column, model, n_compone
     rows = rows_of(name)
     labels = np.empty(len(rows), np.int32)
     labels[np.argsort(rows[:, column], kind="stable")] = np.arange(len(rows)) * n_components // len(rows)
-    source, stopping = ArraySource(rows, assignment=labels), StoppingRule(1e-9, 3000)
+    source, stopping = ArraySource(rows, assignment=labels), StopRule(1e-9, 3000)
     end = run_from_labels(source, choose(1), n_components, family_named(model), stopping, tolerance=1e-7)
     assert not end.trace.frozen_components
     assert end.trace.last_objective * len(rows) >= theirs - 1e-3

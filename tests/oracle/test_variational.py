@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import scipy.special
 from bound import Prior, after_m_step, evidence_of_one
-from common import ArraySource, Block, InitialMoments, Second, StoppingRule, final_state, run_em
+from common import ArraySource, Block, InitialMoments, Second, StopRule, final_state, run_em
 from every_engine import Stepwise
 from scipy.special import gammaln, logsumexp, xlogy
 from sklearn.mixture import BayesianGaussianMixture as Theirs
@@ -29,7 +29,7 @@ CONJUGATE = {name: family for name, family in FAMILIES.items() if has_conjugate_
 FORMS = {Second.FULL: "full", Second.DIAGONAL: "diag", Second.TRACE: "spherical"}
 families = pytest.mark.parametrize("name", CONJUGATE)
 weights = pytest.mark.parametrize("has_sticks", [False, True], ids=["dirichlet", "sticks"])
-STEPS = StoppingRule(1e-13, 60)
+STEPS = StopRule(1e-13, 60)
 
 
 def prior_of(name, rows, n_components, *, has_sticks=False, alpha=0.7, precision=0.6, dof=None):
@@ -53,12 +53,12 @@ def objective_of(packed_prior, row_weight):
 def m_step(rows, shares, objective):
     source = ArraySource(rows, assignment=shares)
     moments = InitialMoments(source, choose(), shares.shape[1], Partition())
-    return moments.initial_model(objective.packed_prior.family, objective)
+    return moments.model(objective.packed_prior.family, objective)
 
 
 def bound_of(rows, model, objective):
     """The bound of q before an E-step, by one pass."""
-    state = final_state(run_em(ArraySource(rows), choose(), model, objective, StoppingRule(0.0, 1)))
+    state = final_state(run_em(ArraySource(rows), choose(), model, objective, StopRule(0.0, 1)))
     return state.trace.objective[-1] * len(rows)
 
 
@@ -186,7 +186,7 @@ def test_an_engine_s_steps_are_those_of_the_loop(rng, name, has_sticks, d, unit)
     of_rows = {"row_weight": unit * weight.sum(), "unit": unit}
     objective = Variational(np.full(d, 0.1), packed_prior.conjugate(unit), packed_prior=packed_prior, **of_rows)
     start = m_step(rows, rng.dirichlet(np.ones(4), 60), objective)
-    engine, source, stopping = choose(), ArraySource(rows, weight), StoppingRule(0.0, 12)
+    engine, source, stopping = choose(), ArraySource(rows, weight), StopRule(0.0, 12)
     one, other = (final_state(run_em(source, by, start, objective, stopping)) for by in (engine, Stepwise(engine)))
     assert FastPath(source, engine, start.family, 4, objective, stopping).run_steps(start, 0, -np.inf)[1]
     np.testing.assert_allclose(one.trace.objective, other.trace.objective, rtol=1e-13)
@@ -226,7 +226,7 @@ def test_the_e_step_integrates_missing_cells_out(name) -> None:
     holes[::3, 1] = holes[1::5, 0] = np.nan
     source = ArraySource(holes)
     source.may_miss = True
-    trace = final_state(run_em(source, engine, model, objective, StoppingRule(0.0, 30))).trace
+    trace = final_state(run_em(source, engine, model, objective, StopRule(0.0, 30))).trace
     assert (np.diff(trace.objective) >= -1e-13).all()
 
 

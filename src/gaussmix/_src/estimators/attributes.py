@@ -218,7 +218,7 @@ class MixtureAttributes(Estimator):
         family, n_components = check_family(self), responsibilities.shape[1]
         source = ArraySource(rows, assignment=responsibilities)
         first = InitialMoments(source, choose(), n_components, Partition())
-        model = first.initial_model(family, Objective(np.zeros(source.n_features)))
+        model = first.model(family, Objective(np.zeros(source.n_features)))
         values = getattr(self, "precisions_init", None)
         if values is not None:
             shape = n_components, source.n_features

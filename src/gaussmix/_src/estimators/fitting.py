@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from sklearn.exceptions import ConvergenceWarning
 
 from gaussmix._src import report, validation
-from gaussmix._src.em.objective.trace import RunState, Trace
+from gaussmix._src.em.objective.trace import EMState, Trace
 from gaussmix._src.errors import Outcome, warn
 from gaussmix._src.estimators.base import unchanged_on_failure
 from gaussmix._src.families.base import Family
@@ -89,7 +89,7 @@ def with_features(
 def make_fitted(
     problem: Problem,
     plan: Plan,
-    run: RunState,
+    run: EMState,
     ends: Sequence[Trace],
     facts: RowFacts,
     names: Sequence[str] | None,
@@ -103,12 +103,8 @@ def make_fitted(
     `run` is its end, and `ends` are the traces of all runs. After a search, `candidate` is the number of the best,
     `of_search` are its diagnoses, and `not_started` is why candidates were not begun; None if all were.
     """
-    rows, trace, objective, times = (
-        problem.data.original,
-        run.trace,
-        problem.objective,
-        problem.objective.objective_scale,
-    )
+    rows, trace, objective = problem.data.original, run.trace, problem.objective
+    times = objective.objective_scale
     left_out = plan.left_out.get(candidate) if not_started is None else None
     n_distinct = count_distinct(rows, problem.n_components)
     is_short = n_distinct < problem.n_components

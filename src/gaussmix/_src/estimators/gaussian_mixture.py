@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 
 from gaussmix._src import estimators, mixture, validation
 from gaussmix._src.checks import check_count
-from gaussmix._src.em.objective.stopping import StoppingRule
+from gaussmix._src.em.objective.stopping import StopRule
 from gaussmix._src.errors import ParameterTypeError, SingularCovariance, warn
 from gaussmix._src.estimators.docs import documented
 from gaussmix._src.estimators.fitting import check_hooks, fit_rows, make_fitted, with_features
@@ -351,7 +351,7 @@ class GaussianMixture(LikelihoodEstimator):
         reached = getattr(self, "lower_bound_", float("-inf"))
         return ModelStart(problem.adopt(self._fitted.model), reached, self._fitted.collapsed)
 
-    def _settings(self) -> tuple[int, Family, StoppingRule, float | None, list[Any]]:
+    def _settings(self) -> tuple[int, Family, StopRule, float | None, list[Any]]:
         """The parameters that no rows are needed to check."""
         check_hooks(self)
         if isinstance(self.n_components, Iterable) and not isinstance(self.n_components, str):
@@ -369,7 +369,7 @@ class GaussianMixture(LikelihoodEstimator):
         if not names.isdisjoint(("n_init", "init_params")):
             n_init = parameters.CHECKS["n_init"](self.n_init)
             starts = Plan.repeat_starts(self.init_params, parameters.check_start_names(self.init_params), n_init)
-        return n_components, family, StoppingRule(tolerance, max_steps), ridge, starts
+        return n_components, family, StopRule(tolerance, max_steps), ridge, starts
 
     @property
     def n_samples_seen_(self) -> int:

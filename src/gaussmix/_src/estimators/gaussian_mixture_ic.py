@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 
 from gaussmix._src.checks import check_count
 from gaussmix._src.em.initialisation.base import DETERMINISTIC_STARTS
-from gaussmix._src.em.objective.stopping import StoppingRule
+from gaussmix._src.em.objective.stopping import StopRule
 from gaussmix._src.engines import check_jobs
 from gaussmix._src.errors import FailureKind, NothingFitted, ParameterTypeError, warn
 from gaussmix._src.estimators.base import FittedValue
@@ -266,7 +266,7 @@ class GaussianMixtureIC(LikelihoodEstimator):
                 f"init_params must be the name of a start or several, not {self.init_params!r:.60}."
             )
         starts = Plan.repeat_starts(self.init_params, names, parameters.CHECKS["n_init"](self.n_init))
-        stopping = StoppingRule(parameters.check_tol(self.tol) or 0.0, parameters.CHECKS["max_iter"](self.max_iter))
+        stopping = StopRule(parameters.check_tol(self.tol) or 0.0, parameters.CHECKS["max_iter"](self.max_iter))
         source = check_counts_of_rows(fit_rows(self, X, sample_weight, features))
         pairs = parameters.check_candidates(self, source.n_features)
         families = [family for family, _ in pairs]

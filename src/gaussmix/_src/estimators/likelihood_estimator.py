@@ -219,7 +219,7 @@ class LikelihoodEstimator(MixtureEstimator, ABC):
             known.check_n_components(n_components, model.noise is not None)
             known = None if known.is_empty else known
         data = Data(
-            source, known, model.noise, trim=trimming.trimming.TrimmingSettings(float(self.trim)) if self.trim else None
+            source, known, model.noise, trim=trimming.trimming.RowTrimming(float(self.trim)) if self.trim else None
         )
         return Problem(data, family, n_components, self._engine(source), ridge, terms=terms)
 

@@ -12,7 +12,7 @@ from sklearn.exceptions import NotFittedError
 
 from gaussmix._src.covariances import LowRank
 from gaussmix._src.em.objective.objective import Objective
-from gaussmix._src.em.objective.trace import RunState, Trace
+from gaussmix._src.em.objective.trace import EMState, Trace
 from gaussmix._src.em.step.online import STEP_ROWS, moments_per_weight, online_step
 from gaussmix._src.errors import counted, warn
 from gaussmix._src.estimators.base import unchanged_on_failure
@@ -86,7 +86,7 @@ def _step(estimator: Any, portion: ArraySource, state: StreamState | None) -> St
     trace, fitted = Trace(frozen_components=frozen), estimator._fitted
     before = fitted.outcome
     n_starts, n_starts_at_best = (1, 1) if before is None else (before.n_starts, before.n_starts_at_best)
-    diagnostics = diagnose_components(RunState(model, trace), estimator._names)
+    diagnostics = diagnose_components(EMState(model, trace), estimator._names)
     outcome = Ending(
         _FOLLOWED, None, None, None, None, n_starts, n_starts_at_best, trace.collapsed_components, diagnostics
     )

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from gaussmix._src.em.bayes.bound_moves import BoundMoves
 from gaussmix._src.em.bayes.variational import Variational
-from gaussmix._src.em.objective.trace import RunState
+from gaussmix._src.em.objective.trace import EMState
 from gaussmix._src.fit.plan import Plan
 from gaussmix._src.fit.problem import Problem
 
@@ -29,7 +29,7 @@ class FitMoves:
         self._problem, self._plan = problem, plan
         self._moves = BoundMoves(*of_fit, plan.is_over)
 
-    def before(self, initial: RunState, *, is_first: bool) -> RunState:
+    def before(self, initial: EMState, *, is_first: bool) -> EMState:
         """The state to begin with. `is_first` says that no fit has come to it."""
         if is_first:
             initial = self._move_subsamples(initial)
@@ -37,11 +37,11 @@ class FitMoves:
             initial = self.after(initial) or initial
         return initial
 
-    def after(self, state: RunState) -> RunState | None:
+    def after(self, state: EMState) -> EMState | None:
         """The state after moves, to go on from; None if no move raises the bound."""
         return _after(self._moves, state)
 
-    def _move_subsamples(self, initial: RunState) -> RunState:
+    def _move_subsamples(self, initial: EMState) -> EMState:
         """The state that moves reach on few rows, then on more, and then on all, which need few passes; else `initial`.
 
         Of one feature few rows stand for all, and the core makes steps of EM too: births that failed on them need no
@@ -64,12 +64,12 @@ class FitMoves:
         model, bound = result
         if data.sample.distinct_index is not None:
             moves.sample, moves.tried_at, moves.converged_bound = condensed, bound, bound
-        return RunState(model, initial.trace)
+        return EMState(model, initial.trace)
 
 
-def _after(moves: BoundMoves, state: RunState, *, is_new: bool = False) -> RunState | None:
+def _after(moves: BoundMoves, state: EMState, *, is_new: bool = False) -> EMState | None:
     """The state after moves, to go on from; None if no move raises the bound."""
     if state.trace.n_steps and moves.have_converged(state.trace.last_objective):
         return None
     model = moves.improve(state.model, is_new=is_new)
-    return None if model is None else RunState(model, state.trace)
+    return None if model is None else EMState(model, state.trace)

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from gaussmix._src.em.objective.trace import RunState, Trace
+from gaussmix._src.em.objective.trace import EMState, Trace
 from gaussmix._src.em.step.accumulate import StepTask
 from gaussmix._src.engines.base import Engine
 from gaussmix._src.errors import Failure, FailureKind, NothingFitted, Outcome
@@ -47,7 +47,7 @@ class Result:
     """
 
     candidate: Candidate
-    run: RunState | None
+    run: EMState | None
     n_parameters: int
     evidence: Evidence | None
     failure: Failure | None

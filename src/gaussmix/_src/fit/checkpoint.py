@@ -21,7 +21,7 @@ from sklearn.base import BaseEstimator
 
 from gaussmix._src import errors
 from gaussmix._src.background import Background
-from gaussmix._src.em.objective.trace import DegeneracyEvent, FreezeReason, RunState, Trace
+from gaussmix._src.em.objective.trace import DegeneracyEvent, FreezeReason, EMState, Trace
 from gaussmix._src.em.step.best_of import EMRun, choose_better
 from gaussmix._src.errors import Outcome
 from gaussmix._src.families.base import Family
@@ -63,9 +63,9 @@ class FitProgress:
 
     n_done: int = 0
     generator: Any = None
-    state: RunState | None = None
-    best: RunState | None = None
-    ends: tuple[RunState, ...] = ()
+    state: EMState | None = None
+    best: EMState | None = None
+    ends: tuple[EMState, ...] = ()
 
 
 class Checkpoint(FitFeature):
@@ -139,7 +139,7 @@ class Checkpoint(FitFeature):
         for end in status.ends:
             yield partial(lambda end, initial: iter((end,)), end)
         while status.n_done < len(runs):
-            made: list[RunState] = []  # none where the start has no covariances
+            made: list[EMState] = []  # none where the start has no covariances
             yield partial(self._note_states, runs[status.n_done], status, generator, made)
             for end in made:
                 if end.outcome is not Outcome.NON_FINITE:
@@ -182,9 +182,9 @@ class Checkpoint(FitFeature):
         run: EMRun,
         status: FitProgress,
         generator: np.random.Generator,
-        made: list[RunState],
-        initial: RunState | None,
-    ) -> Iterator[RunState]:
+        made: list[EMState],
+        initial: EMState | None,
+    ) -> Iterator[EMState]:
         for state in run(status.state):
             status.state, status.generator = state, generator.bit_generator.state
             made[:] = [state]  # now, because who looks at the run may not ask for more after its end
@@ -259,7 +259,7 @@ def _progress_record(status: FitProgress) -> ProgressRecord:
     return ProgressRecord(status.n_done, status.generator, state, best, ends)
 
 
-def _run_record(run: RunState, *, has_model: bool = True) -> RunRecord:
+def _run_record(run: EMState, *, has_model: bool = True) -> RunRecord:
     model, trace = run.model, run.trace
     arrays = {"log_likelihood": np.array(trace.log_likelihood), "objective": np.array(trace.objective)}
     if has_model:
@@ -267,12 +267,10 @@ def _run_record(run: RunState, *, has_model: bool = True) -> RunRecord:
         arrays |= {} if model.noise is None else model.noise.arrays()
     frozen = {k: why.name for k, why in trace.frozen_components.items()}
     events = [(each.component, each.feature, each.step, each.reason.name, each.remedy) for each in trace.events]
-    return RunRecord(
-        arrays, trace.acceleration_arrays, frozen, None if run.outcome is None else run.outcome.name, events
-    )
+    return RunRecord(arrays, trace.path_arrays, frozen, None if run.outcome is None else run.outcome.name, events)
 
 
-def _read_state(run: RunRecord, family: Family) -> RunState:
+def _read_state(run: RunRecord, family: Family) -> EMState:
     """Where a run stands; raises `Damaged`."""
     arrays = run.arrays
     weights, means, covariances = arrays["weights"], arrays["means"], arrays["covariances"]
@@ -289,7 +287,7 @@ def _read_state(run: RunRecord, family: Family) -> RunState:
     return _state_at(run, model)
 
 
-def _state_at(run: RunRecord, model: Model) -> RunState:
+def _state_at(run: RunRecord, model: Model) -> EMState:
     """Where a run stands, at a model; of a run that has ended that of the best does. Raises `Damaged`."""
     try:
         outcome = None if run.outcome is None else Outcome[run.outcome]
@@ -302,7 +300,7 @@ def _state_at(run: RunRecord, model: Model) -> RunState:
     log_likelihood, objective = run.arrays["log_likelihood"], run.arrays["objective"]
     if log_likelihood.ndim != 1 or objective.shape != log_likelihood.shape:
         raise Damaged("its steps are of the wrong shape")
-    return RunState(model, Trace(log_likelihood.tolist(), objective.tolist(), frozen, run.memory, events), outcome)
+    return EMState(model, Trace(log_likelihood.tolist(), objective.tolist(), frozen, run.memory, events), outcome)
 
 
 # Parameters that change no bit of a fit.

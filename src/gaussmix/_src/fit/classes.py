@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from gaussmix._src.em.initialisation.base import Partition
 from gaussmix._src.em.initialisation.initial import InitialMoments
 from gaussmix._src.em.initialisation.user_labels import UserLabels
-from gaussmix._src.em.objective.stopping import StoppingRule
-from gaussmix._src.em.objective.trace import RunState
+from gaussmix._src.em.objective.stopping import StopRule
+from gaussmix._src.em.objective.trace import EMState
 from gaussmix._src.em.step.accumulate import StepTask
 from gaussmix._src.engines.base import Engine
 from gaussmix._src.errors import SingularCovariance
@@ -39,7 +39,7 @@ from gaussmix._src.numerics.threads import cached_property
 from gaussmix._src.sources.base import Source
 from gaussmix._src.sources.row_statistics import some_distinct
 
-EmFit = tuple[RunState, Problem, Plan]  # the end of EM, what was fitted, and how
+EmFit = tuple[EMState, Problem, Plan]  # the end of EM, what was fitted, and how
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,7 +124,7 @@ class LabelledRows:
         return [index for index, mine in enumerate(distinct) if len(mine) == 1]
 
     def best_of_one_component_each(
-        self, families: Sequence[Family], ridge: float | None, stopping: StoppingRule
+        self, families: Sequence[Family], ridge: float | None, stopping: StopRule
     ) -> ClassFit:
         """The fit with a component for each class and the structure of lowest BIC; of equals the first.
 
@@ -153,7 +153,7 @@ class LabelledRows:
         return min(fits, key=lambda fit: fit.bic(self.data.original.profile.total_weight))
 
     def several_components_each(
-        self, mixtures: Sequence[Mixture], n_steps: int, ridge: float | None, stopping: StoppingRule
+        self, mixtures: Sequence[Mixture], n_steps: int, ridge: float | None, stopping: StopRule
     ) -> ClassFit:
         """The fit from a mixture of the rows of each class; EM shares rows of unknown class among the classes."""
         classes, fitted = ClassMixtures.from_mixtures(mixtures, self.mass / self.mass.sum()), None

@@ -17,8 +17,8 @@ from gaussmix._src.em.initialisation.base import DETERMINISTIC_STARTS, Partition
 from gaussmix._src.em.initialisation.initial import InitialMoments
 from gaussmix._src.em.initialisation.sample import MIN_ROWS_TO_SUBSAMPLE
 from gaussmix._src.em.objective.objective import Objective
-from gaussmix._src.em.objective.stopping import StoppingRule, extrapolate_objective
-from gaussmix._src.em.objective.trace import FreezeReason, RunState, Trace, final_state
+from gaussmix._src.em.objective.stopping import StopRule, extrapolate_objective
+from gaussmix._src.em.objective.trace import FreezeReason, EMState, Trace, final_state
 from gaussmix._src.em.search.split_and_merge import DEFAULT_N_EM_STEPS, split_and_merge
 from gaussmix._src.em.step.best_of import EMRun, best_run, is_higher
 from gaussmix._src.em.step.fast_path import model_from_history
@@ -49,7 +49,7 @@ class Fit(NamedTuple):
     ends : the trace of each run that ended with a finite likelihood.
     """
 
-    run: RunState
+    run: EMState
     ends: tuple[Trace, ...]
 
 
@@ -79,7 +79,7 @@ def fit(problem: Problem, plan: Plan, features: Features = ()) -> Fit:
     return Fit(best_run((run(None) for run in runs), ends), tuple(ends))
 
 
-def _run_from(problem: Problem, plan: Plan, index: int, initial: RunState | None) -> Iterator[RunState]:
+def _run_from(problem: Problem, plan: Plan, index: int, initial: EMState | None) -> Iterator[EMState]:
     """The states of the run from a start, or from the state of a checkpoint."""
     start, last_objective = plan.starts[index], float("-inf")
     if isinstance(start, ModelStart):
@@ -95,9 +95,9 @@ def _run_from(problem: Problem, plan: Plan, index: int, initial: RunState | None
             return
 
 
-def _run_to_end(problem: Problem, plan: Plan, initial: RunState, last_objective: float) -> Iterator[RunState]:
+def _run_to_end(problem: Problem, plan: Plan, initial: EMState, last_objective: float) -> Iterator[EMState]:
     """The states of a run; one that seeks a maximum goes on with a lower tolerance where it has not reached one."""
-    stopping: StoppingRule | None = plan.stopping
+    stopping: StopRule | None = plan.stopping
     moves = None if plan.moves is None or not plan.stopping.max_steps else plan.moves(problem, plan)
     if moves is not None:
         initial = moves.before(initial, is_first=not initial.trace.n_steps and last_objective == float("-inf"))
@@ -120,7 +120,7 @@ def _run_to_end(problem: Problem, plan: Plan, initial: RunState, last_objective:
             yield initial
 
 
-def _is_at_maximum(problem: Problem, state: RunState, max_remaining_gain: float) -> bool:
+def _is_at_maximum(problem: Problem, state: EMState, max_remaining_gain: float) -> bool:
     """Whether little is left to gain; raises ValueError where that can't be known."""
     result = find_certificate(problem, state, is_requested=True)
     check_certifiable(result.why_not)
@@ -134,7 +134,7 @@ def check_certifiable(why_not: str) -> None:
 
 
 def find_certificate(
-    problem: Problem, run: RunState, ends: Sequence[Trace] = (), *, is_requested: bool | None
+    problem: Problem, run: EMState, ends: Sequence[Trace] = (), *, is_requested: bool | None
 ) -> OptimalityCertificate:
     """How the end of a run stands to a maximum.
 
@@ -154,12 +154,12 @@ def find_certificate(
     return result if is_requested else replace(result, why_not="")
 
 
-def _first_state(problem: Problem, plan: Plan, start: Start, index: int) -> RunState:
+def _first_state(problem: Problem, plan: Plan, start: Start, index: int) -> EMState:
     """The first state of a run; or the last, if the engine makes the whole run."""
     if isinstance(start, ModelStart):
         is_carried = problem.objective.variance_floor.all()
         trace = Trace(frozen_components={} if is_carried else dict.fromkeys(start.collapsed, FreezeReason.COLLAPSED))
-        return RunState(problem.objective.nearest_feasible(start.model), trace)
+        return EMState(problem.objective.nearest_feasible(start.model), trace)
     made = _run_in_engine(problem, plan, start, index) if plan.in_one_call else None
     if made is not None:
         return made
@@ -169,10 +169,10 @@ def _first_state(problem: Problem, plan: Plan, start: Start, index: int) -> RunS
         if plan.fallback is None or not (isinstance(start, str) and start == "search"):
             raise
         model = _initial_model(problem, plan, plan.fallback, index)
-    return RunState(problem.objective.nearest_feasible(model), Trace())
+    return EMState(problem.objective.nearest_feasible(model), Trace())
 
 
-def _run_in_engine(problem: Problem, plan: Plan, start: Start, index: int) -> RunState | None:
+def _run_in_engine(problem: Problem, plan: Plan, start: Start, index: int) -> EMState | None:
     """The state that one call of the engine reaches from the start; None if Python has to begin.
 
     The bits are those of the usual way, and the generator ends in the same state.
@@ -197,7 +197,7 @@ def _run_in_engine(problem: Problem, plan: Plan, start: Start, index: int) -> Ru
         vars(data)["ridge"] = fits.ridge[0]  # so that nobody sorts the columns again
     steps = history.log_likelihood
     outcome = plan.stopping.outcome_of_run(steps, float("-inf")) if steps else None
-    return RunState(model_from_history(history, problem.family), Trace(tuple(steps), tuple(steps)), outcome)
+    return EMState(model_from_history(history, problem.family), Trace(tuple(steps), tuple(steps)), outcome)
 
 
 def _initial_model(problem: Problem, plan: Plan, start: Start, index: int) -> Model:
@@ -242,13 +242,11 @@ def _model_from_start(problem: Problem, plan: Plan, start: Start, index: int) ->
         first = draw.moments
     how = problem.source, plan.stopping.tolerance
     try:
-        return _search_from(
-            problem, plan, first.initial_model(problem.family, objective, *how), first.partition, objective
-        )
+        return _search_from(problem, plan, first.model(problem.family, objective, *how), first.partition, objective)
     except SingularCovariance:
         if problem.remedy is Remedy.FREEZE:
             raise
-    return first.initial_model(problem.family, data.objective(None), *how)  # the first step finds what collapses
+    return first.model(problem.family, data.objective(None), *how)  # the first step finds what collapses
 
 
 def _search_from(
@@ -340,7 +338,7 @@ def _fit_sample(problem: Problem, plan: Plan, draw: Draw, objective: Objective) 
     rows.may_miss = problem.source.may_miss
     sample = data.trimmed(rows)
     try:
-        start = draw.sample_moments.initial_model(problem.family, objective, sample, plan.stopping.tolerance)
+        start = draw.sample_moments.model(problem.family, objective, sample, plan.stopping.tolerance)
     except SingularCovariance:
         return None
     end = _end(problem, plan, sample, start, objective, plan.stopping)
@@ -359,8 +357,8 @@ def _fit_sample(problem: Problem, plan: Plan, draw: Draw, objective: Objective) 
 
 
 def _end(
-    problem: Problem, plan: Plan, rows: Source, start: Model, objective: Objective, how: StoppingRule
-) -> RunState | None:
+    problem: Problem, plan: Plan, rows: Source, start: Model, objective: Objective, how: StopRule
+) -> EMState | None:
     """The end of EM from a model; None if a component freezes."""
     plan.report(f"EM on {rows.n_rows:,} rows")
     return run_to_sound_end(rows, problem.engine, start, objective, how, is_accelerated=plan.is_accelerated)

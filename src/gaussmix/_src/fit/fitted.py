@@ -13,8 +13,8 @@ import numpy as np
 
 from gaussmix._src import numerics
 from gaussmix._src.em.curvature.certificate import OptimalityCertificate
-from gaussmix._src.em.objective.stopping import StoppingRule, forecast_convergence
-from gaussmix._src.em.objective.trace import RunState, Trace
+from gaussmix._src.em.objective.stopping import StopRule, forecast_convergence
+from gaussmix._src.em.objective.trace import EMState, Trace
 from gaussmix._src.em.step.best_of import OBJECTIVE_ROUNDING
 from gaussmix._src.errors import LIKELIHOOD, FailureKind, Outcome
 from gaussmix._src.formats.record import Damaged
@@ -96,9 +96,9 @@ class Ending:
     @classmethod
     def from_run(
         cls,
-        run: RunState,
+        run: EMState,
         ends: Sequence[Trace],
-        stopping: StoppingRule,
+        stopping: StopRule,
         left_out: Outcome | None,
         certificate: OptimalityCertificate,
         raised: str = LIKELIHOOD,
@@ -123,16 +123,14 @@ class Ending:
         n_starts_at_best = 1
         if len(ends) > 1:
             tolerance = max(stopping.tolerance, OBJECTIVE_ROUNDING * max(1.0, abs(run.trace.last_objective)))
-            n_starts_at_best = max(
-                1, sum(_agree(run.trace, end, tolerance) for end in ends if not end.collapsed_components)
-            )
+            sound = [end for end in ends if not end.collapsed_components]
+        n_starts_at_best = max(1, sum(_agree(run.trace, end, tolerance) for end in sound))
         values = certificate.is_maximum, certificate.remaining_gain, certificate.label_change_fraction
         estimated = forecast_convergence(run.trace.objective).gain_ratio
         rate = None if math.isnan(estimated) else estimated
         traces = [[times * each for each in end.objective] for end in ends]
-        return cls(
-            reason, *values, rate, max(1, len(ends)), n_starts_at_best, run.trace.collapsed_components, traces=traces
-        )
+        collapsed, n_starts = run.trace.collapsed_components, max(1, len(ends))
+        return cls(reason, *values, rate, n_starts, n_starts_at_best, collapsed, traces=traces)
 
     @property
     def certificate(self) -> str | None:
@@ -146,9 +144,8 @@ class Ending:
 def _agree(one: Trace, other: Trace, tolerance: float) -> bool:
     """Whether two runs may approach one maximum, by their gains."""
     left = [forecast_convergence(trace.objective).remaining_gain for trace in (one, other)]
-    return abs(one.last_objective - other.last_objective) <= tolerance + max(
-        (gain for gain in left if math.isfinite(gain)), default=0.0
-    )
+    tolerance += max((gain for gain in left if math.isfinite(gain)), default=0.0)
+    return abs(one.last_objective - other.last_objective) <= tolerance
 
 
 # By why a fit has made no more starts.

@@ -15,7 +15,7 @@ from typing import Any, Self
 import numpy as np
 
 from gaussmix._src.checks import check_count
-from gaussmix._src.em.objective.trace import RunState
+from gaussmix._src.em.objective.trace import EMState
 from gaussmix._src.em.step.best_of import EMRun, choose_better
 from gaussmix._src.errors import Outcome, ParameterTypeError, SingularCovariance
 from gaussmix._src.fit.features.base import FitFeature
@@ -73,7 +73,7 @@ class Monitor(FitFeature):
         self.is_sequential = self._calls or self._verbose > 0
         self._task: CallbackTask | None = None  # the fit, for scikit-learn's callbacks
         self._n_started: Counter[int | None] = Counter()  # starts of each candidate
-        self._best: RunState | None = None  # of the last runs, where scikit-learn's callbacks look
+        self._best: EMState | None = None  # of the last runs, where scikit-learn's callbacks look
         self._was_start_last = False
         self._was_stopped = False
         self._left_out: dict[int | None, Outcome] = {}  # why starts of a candidate were, where some were
@@ -130,7 +130,7 @@ class Monitor(FitFeature):
         if task is not None and candidate is not None:
             self._was_stopped |= task.end(None if self._best is None else Mixture.from_model(self._best.model))
 
-    def fitted(self, fitted: Fitted, problem: Problem, run: RunState) -> Fitted:
+    def fitted(self, fitted: Fitted, problem: Problem, run: EMState) -> Fitted:
         if self._task is not None:
             self._task.end(fitted.mixture)
         return fitted
@@ -149,8 +149,8 @@ class Monitor(FitFeature):
         return None if self._n_started[candidate] else self._task.begin("candidate")
 
     def _followed(
-        self, run: EMRun, start: int, candidate: int | None, task: CallbackTask | None, initial: RunState | None
-    ) -> Iterator[RunState]:
+        self, run: EMRun, start: int, candidate: int | None, task: CallbackTask | None, initial: EMState | None
+    ) -> Iterator[EMState]:
         """The states of a run, with callbacks."""
         of_start = None if task is None else task.begin("start")
         open_parts = [] if of_start is None else [of_start]
@@ -162,8 +162,8 @@ class Monitor(FitFeature):
             raise
 
     def _called(
-        self, states: Iterator[RunState], start: int, candidate: int | None, open_parts: list[CallbackTask]
-    ) -> Iterator[RunState]:
+        self, states: Iterator[EMState], start: int, candidate: int | None, open_parts: list[CallbackTask]
+    ) -> Iterator[EMState]:
         """Pass the states on, and call callbacks; the open parts are the start and its iteration."""
         n_steps, before = 0, perf_counter()
         if open_parts and open_parts[0].n_parts:
@@ -183,10 +183,7 @@ class Monitor(FitFeature):
                     if not (is_ended or is_last):
                         open_parts.append(open_parts[0].begin("iteration"))
                 if is_ended and not is_last:
-                    state, is_last = (
-                        RunState(state.model, replace(state.trace, acceleration_arrays={}), Outcome.STOPPED),
-                        True,
-                    )
+                    state, is_last = EMState(state.model, replace(state.trace, path_arrays={}), Outcome.STOPPED), True
                 before = perf_counter()
             if is_last and open_parts:
                 self._best = choose_better(self._best, state)
@@ -269,8 +266,8 @@ def check_callbacks(callbacks: Any) -> Sequence[Callback]:
 
 
 def _printed(
-    run: EMRun, index: int, has_details: bool, interval: int, times: float, initial: RunState | None
-) -> Iterator[RunState]:
+    run: EMRun, index: int, has_details: bool, interval: int, times: float, initial: EMState | None
+) -> Iterator[EMState]:
     """Pass the states of a run on, and print how far it has come as it is made, with `times` the objective."""
     print(f"Initialization {index}")
     began = last = perf_counter()

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from gaussmix._src.em.initialisation.base import AUTO, DETERMINISTIC_STARTS, Partition, repeat_start_names
 from gaussmix._src.em.initialisation.initial import InitialMoments
 from gaussmix._src.em.initialisation.kmeans import LLOYD_TOLERANCE, MAX_LLOYD_PASSES, count_candidates
-from gaussmix._src.em.initialisation.sample import RIDGE_FRACTION, RIDGE_TRIMMED_FRACTION
-from gaussmix._src.em.objective.stopping import StoppingRule
+from gaussmix._src.em.initialisation.sample import RIDGE_FRACTION, RIDGE_TRIM_FRACTION
+from gaussmix._src.em.objective.stopping import StopRule
 from gaussmix._src.em.search.split_and_merge import MAX_CLOSING_STEPS, MORE_STEPS, core_search_settings, report_nothing
 from gaussmix._src.engines.calls import Control, FitSettings, Seeds
 from gaussmix._src.errors import Outcome
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 # Row weight for each number in a mean and a full covariance, whatever the structure: with less, "auto" is not a search.
 MIN_SEARCH_ROWS = 20
 AFTER_SEARCH_TOL, AFTER_SEARCH_MAX_STEPS = 1e-5, 300  # of EM after a search; nats per unit of row weight
-_OF_RIDGE = RIDGE_FRACTION, RIDGE_TRIMMED_FRACTION, MIN_SPREAD  # how the core makes the automatic one
+_OF_RIDGE = RIDGE_FRACTION, RIDGE_TRIM_FRACTION, MIN_SPREAD  # how the core makes the automatic one
 MIN_SEARCH_STEPS = 20  # with a lower `max_iter`, "auto" is not a search
 StartCall = Callable[[Rows, int, np.random.Generator], Assignment]
 Init = str | Sequence[str] | Assignment | StartCall  # what `init_params` may be
@@ -122,7 +122,7 @@ class Plan:
 
     starts: Sequence[Start]
     rng: np.random.Generator
-    stopping: StoppingRule
+    stopping: StopRule
     user_init: InitialParameters | None = None
     is_accelerated: bool = False
     should_stop: Callable[[], bool] = lambda: False
@@ -175,13 +175,13 @@ def _is_auto(start: Start) -> bool:
     return isinstance(start, str) and start == AUTO
 
 
-def close_after_search(stopping: StoppingRule, n_steps: float = math.inf) -> StoppingRule:
+def close_after_search(stopping: StopRule, n_steps: float = math.inf) -> StopRule:
     """When EM ends after the moves of a search; EM made `n_steps` before it."""
     max_steps = min(AFTER_SEARCH_MAX_STEPS, MAX_CLOSING_STEPS * (n_steps + MORE_STEPS))
     return replace(stopping, tolerance=min(stopping.tolerance, AFTER_SEARCH_TOL), max_steps=int(max_steps))
 
 
-def search_pays(problem: Problem, stopping: StoppingRule) -> bool:
+def search_pays(problem: Problem, stopping: StopRule) -> bool:
     """Whether `init_params="auto"` is a search.
 
     It is not for one component, and not where rows are few: a higher likelihood is no better clustering there.
@@ -209,7 +209,7 @@ def fit_settings(
     n_components: int,
     n_features: int,
     ridge: float | None,
-    stopping: StoppingRule,
+    stopping: StopRule,
     rng: np.random.Generator,
     n_starts: int = 1,
 ) -> FitSettings | None:
@@ -248,7 +248,7 @@ def fit_settings(
 
 
 def label_settings(
-    sharp: Array | NDArray[np.int32] | None, family: Family, n_components: int, ridge: Array, stopping: StoppingRule
+    sharp: Array | NDArray[np.int32] | None, family: Family, n_components: int, ridge: Array, stopping: StopRule
 ) -> FitSettings | None:
     """A fit as plain values, from what `Partition.sharp` says of all rows, with a ridge (n_features,), data units²."""
     if sharp is None or family.algebra is None or family.has_alternatives:
@@ -256,8 +256,8 @@ def label_settings(
     return FitSettings(family.algebra, n_components, sharp, _control(ridge, stopping), *_OF_RIDGE)
 
 
-def _control(ridge: Array | None, stopping: StoppingRule) -> Control:
+def _control(ridge: Array | None, stopping: StopRule) -> Control:
     """When the core ends a fit: after the first M-step if Python makes the steps."""
-    is_usual = type(stopping) is StoppingRule and not (stopping.is_watched or stopping.seeks_maximum)
+    is_usual = type(stopping) is StopRule and not (stopping.is_watched or stopping.seeks_maximum)
     max_steps = stopping.max_steps if is_usual else 0
     return Control(ridge, stopping.tolerance, max_steps)

@@ -28,7 +28,7 @@ from gaussmix._src.sources.base import Assignment, Source
 if TYPE_CHECKING:
     from gaussmix._src.em.initialisation.user_labels import UserLabels
     from gaussmix._src.em.priors.terms import ObjectiveTerms, OverallMoments
-    from gaussmix._src.em.trimming.trimming import TrimmingSettings
+    from gaussmix._src.em.trimming.trimming import RowTrimming
 
 PART_GROWTH = 4  # times the rows of a part has the next one
 MIN_PART_VALUES, MIN_PART_ROWS_PER_FEATURE = 2**16, 20  # of a part: smaller ones save nothing
@@ -49,7 +49,7 @@ class Data:
     original: Source
     labels: UserLabels | None = None
     noise: Background | None = None
-    trim: TrimmingSettings | None = None
+    trim: RowTrimming | None = None
     _moments: dict[bool, OverallMoments] = field(default_factory=dict, init=False)  # by whether they have matrices
 
     @cached_property
@@ -126,9 +126,7 @@ class Data:
         """What EM raises: `objective`, or with the prior and the fixed parameters of `terms` the posterior density."""
         is_matrix = problem.family.kind.second is Second.FULL
         if terms.needs_moments and is_matrix not in self._moments:
-            self._moments[is_matrix] = terms.overall_moments(
-                self.source(), self.unit, problem.engine, is_matrix=is_matrix
-            )
+            self._moments[is_matrix] = terms.row_moments(self.source(), self.unit, problem.engine, is_matrix=is_matrix)
         plain, moments = self.objective(problem.ridge), self._moments.get(is_matrix)
         if moments is not None:  # not in `_moments`, because a cycle would keep the rows
             moments = replace(moments, automatic_ridge=lambda: self.ridge)

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from gaussmix._src.em.initialisation.base import AUTO
 from gaussmix._src.em.initialisation.initial import split_heaviest
-from gaussmix._src.em.objective.trace import RunState, Trace
+from gaussmix._src.em.objective.trace import EMState, Trace
 from gaussmix._src.engines import engine_for, n_threads
 from gaussmix._src.errors import Failure, FailureKind, NonFiniteLikelihood, Outcome, SingularCovariance
 from gaussmix._src.families.base import Family
@@ -339,7 +339,7 @@ class Search:
 
     def _run_plan(self, problem: Problem, plan: Plan, candidate: Candidate, began: float) -> Result:
         """Make the runs of a plan. A best run with a collapsed component fails: its likelihood can't be compared."""
-        run: RunState | None = None
+        run: EMState | None = None
         ends: Sequence[Trace] = ()
         failure: Failure | None = None
         evidence, size = None, problem.n_parameters

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from sklearn.exceptions import ConvergenceWarning
 
-from gaussmix._src.em.objective.trace import FreezeReason, RunState, Trace
+from gaussmix._src.em.objective.trace import FreezeReason, EMState, Trace
 from gaussmix._src.errors import LIKELIHOOD, FailureKind, Outcome, counted, name_components, warn
 from gaussmix._src.fit import after
 from gaussmix._src.fit.fitted import SKIPPED_STARTS
@@ -46,7 +46,7 @@ class SearchWarning(RuntimeWarning):
     """What the user should know of a search as a whole, and not of the mixture that it chose."""
 
 
-def warn_about_run(run: RunState, left_out: Outcome | None = None, raised: str = LIKELIHOOD) -> None:
+def warn_about_run(run: EMState, left_out: Outcome | None = None, raised: str = LIKELIHOOD) -> None:
     """Warn about the end of the best run, by the name of what it raised, and about starts that were left out."""
     if run.trace.frozen_components:
         warn(frozen_sentence(run.trace), CollapseWarning)

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from gaussmix._src.covariances import LowRank
-from gaussmix._src.em.objective.stopping import StoppingRule
-from gaussmix._src.em.objective.trace import RunState, final_state
+from gaussmix._src.em.objective.stopping import StopRule
+from gaussmix._src.em.objective.trace import EMState, final_state
 from gaussmix._src.em.step.loop import run_em
 from gaussmix._src.engines.base import Engine
 from gaussmix._src.families.base import Equivariance, Family
@@ -23,9 +23,9 @@ N_STEPS = 20
 
 def fit(
     problem: Problem, family: Family, engine: Engine[Any], n_steps: int = N_STEPS, start: Model | None = None
-) -> RunState:
+) -> EMState:
     """So many steps of EM from the problem's labels, or from a mixture, without a ridge."""
-    stopping = StoppingRule(0.0, n_steps)
+    stopping = StopRule(0.0, n_steps)
     start = problem.start(family) if start is None else start
     return final_state(run_em(problem.source, engine, start, problem.objective, stopping))
 
@@ -75,7 +75,7 @@ def check_relabelling(family: Family, engine: Engine[Any], problem: str) -> None
     expected, trace, outcome = fit(problem_data, family, engine)
     actual = fit(turned, family, engine)
     permuted = expected.take(np.argsort(order))  # component k becomes component order[k]
-    _assert_same_fit(actual, RunState(permuted, trace, outcome), problem_data.rows, problem)
+    _assert_same_fit(actual, EMState(permuted, trace, outcome), problem_data.rows, problem)
 
 
 def check_equivariance(family: Family, engine: Engine[Any], rng: np.random.Generator) -> None:
@@ -132,7 +132,7 @@ def random_map(equivariance: Equivariance, n_features: int, rng: np.random.Gener
     return matrix + 2 * np.eye(n_features)
 
 
-def _assert_same_fit(actual: RunState, expected: RunState, rows: Array, what: str) -> None:
+def _assert_same_fit(actual: EMState, expected: EMState, rows: Array, what: str) -> None:
     (mixture, trace, _), (expected_mixture, expected_trace, _) = actual, expected
     tolerance = max(_rounding(rows), expected_mixture.family.accuracy)
     assert_close(

@@ -60,4 +60,4 @@ def _started(
     source = ArraySource(rows, weight)
     partition = start(distinct_rows(source), engine, n_components, np.random.default_rng(seed))
     objective = Objective(np.full(rows.shape[1], 1e-3))  # a random start may leave a component one row
-    return InitialMoments(source, engine, n_components, partition).initial_model(family, objective)
+    return InitialMoments(source, engine, n_components, partition).model(family, objective)

@@ -53,7 +53,7 @@ class Problem:
         engine = choose(1)
         first = InitialMoments(self.source, engine, self.n_components, Partition())
         if not family.has_alternatives:
-            return first.initial_model(family, self.objective)
+            return first.model(family, self.objective)
         moments, means = first.sum_about_means(family.moment_spec(None))
         return initial_models(moments, family, self.objective, means)[0]
 

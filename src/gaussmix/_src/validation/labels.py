@@ -116,9 +116,8 @@ def check_labels(labels: Any, label_components: Any, n_rows: int, max_components
     if array.ndim == 2:
         if groups is not None:
             raise ValueError("label_components needs one label for each row, not a table.")
-        return UserLabels(
-            plausibilities=_check_table(labels if array.dtype == object else array)
-        )  # as frames with nulls are
+        table = labels if array.dtype == object else array  # as frames with nulls are
+        return UserLabels(plausibilities=_check_table(table))
     return _from_labels(array, groups, "labels[{row}] is")
 
 

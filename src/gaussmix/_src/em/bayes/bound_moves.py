@@ -19,7 +19,7 @@ from gaussmix._src.em.bayes.births import Births
 from gaussmix._src.em.bayes.merges import deletions, merged, merges, survey
 from gaussmix._src.em.bayes.variational import Variational
 from gaussmix._src.em.initialisation.sample import Distinct
-from gaussmix._src.em.objective.stopping import StoppingRule
+from gaussmix._src.em.objective.stopping import StopRule
 from gaussmix._src.em.step.fast_path import FastPath
 from gaussmix._src.em.step.loop import em_step
 from gaussmix._src.engines.base import Engine
@@ -98,10 +98,7 @@ class BoundMoves:
     @cached_property
     def _fast(self) -> FastPath:
         """Steps that the engine makes by itself."""
-        packed_prior, stopping = (
-            self.objective.packed_prior,
-            StoppingRule(MIN_GAIN_OF_STEP, core.STEPS_AFTER_BIRTHS - 1),
-        )
+        packed_prior, stopping = self.objective.packed_prior, StopRule(MIN_GAIN_OF_STEP, core.STEPS_AFTER_BIRTHS - 1)
         return FastPath(self.source, self.engine, packed_prior.family, self.max_components, self.objective, stopping)
 
     @property
@@ -257,7 +254,7 @@ class BoundMoves:
         entropy, left = rows.sum_of(of_leaf)
         return self.objective.unit * entropy, self.objective.unit * left
 
-    def improve_column(self, model: Model, sample: Distinct, stopping: StoppingRule) -> tuple[Model, float] | None:
+    def improve_column(self, model: Model, sample: Distinct, stopping: StopRule) -> tuple[Model, float] | None:
         """Moves and EM on few rows of one feature, in one call of the core: the model, and its bound, nats.
 
         It ends early at the deadline. None if components share a variance.

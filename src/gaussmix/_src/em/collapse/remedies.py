@@ -10,7 +10,7 @@ import numpy as np
 
 from gaussmix._src.em.initialisation.initial import split_heaviest
 from gaussmix._src.em.objective.objective import Objective
-from gaussmix._src.em.objective.trace import DegeneracyEvent, FreezeReason, RunState
+from gaussmix._src.em.objective.trace import DegeneracyEvent, FreezeReason, EMState
 from gaussmix._src.errors import DegenerateError, Outcome
 from gaussmix._src.model import Model
 from gaussmix._src.numerics.arrays import Array
@@ -28,8 +28,8 @@ class Remedy(Enum):
 
 
 def run_with_remedy(
-    remedy: Remedy, run: Callable[..., Iterator[RunState]], objective: Objective, initial_state: RunState
-) -> Iterator[RunState]:
+    remedy: Remedy, run: Callable[..., Iterator[EMState]], objective: Objective, initial_state: EMState
+) -> Iterator[EMState]:
     """Run EM from a state, and apply a remedy to each component that degenerates; traces say which did, and when.
 
     `FREEZE` is what `run_em` does. `DROP` removes the component. `REPAIR` replaces it by half of the heaviest
@@ -40,7 +40,7 @@ def run_with_remedy(
     model, trace = initial_state.model, initial_state.trace
     events = trace.events
     while True:
-        changed: RunState | None = None
+        changed: EMState | None = None
         frozen = trace.frozen_components
         for state in run(model=model, trace=trace):
             collapsed = [k for k in sorted(state.trace.frozen_components) if k not in frozen]
@@ -57,8 +57,8 @@ def run_with_remedy(
 
 
 def _apply_remedy(
-    remedy: Remedy, state: RunState, collapsed: Sequence[int], earlier_events: Sequence[DegeneracyEvent]
-) -> tuple[RunState | None, tuple[DegeneracyEvent, ...]]:
+    remedy: Remedy, state: EMState, collapsed: Sequence[int], earlier_events: Sequence[DegeneracyEvent]
+) -> tuple[EMState | None, tuple[DegeneracyEvent, ...]]:
     """The state to continue from (None if the components stay frozen), and the events to record."""
     made = [_make_event(state, k, remedy.value) for k in collapsed]
     moving = [k for k in range(state.model.n_components) if k not in collapsed]
@@ -75,7 +75,7 @@ def _apply_remedy(
         model = split_heaviest(model, state.model.n_components).take(np.argsort([*moving, *collapsed]))
         frozen = {k: why for k, why in state.trace.frozen_components.items() if k in moving}
     model = model.beside(state.model.noise)
-    return RunState(model, replace(state.trace, frozen_components=frozen, acceleration_arrays={})), tuple(made)
+    return EMState(model, replace(state.trace, frozen_components=frozen, path_arrays={})), tuple(made)
 
 
 def keep_components(model: Model, components: Sequence[int]) -> Model:
@@ -84,7 +84,7 @@ def keep_components(model: Model, components: Sequence[int]) -> Model:
     return replace(some, weights=some.weights * (model.weights.sum() / some.weights.sum()))
 
 
-def _make_event(state: RunState, component: int, remedy: str) -> DegeneracyEvent:
+def _make_event(state: EMState, component: int, remedy: str) -> DegeneracyEvent:
     why = state.trace.frozen_components[component]
     feature = None if why is FreezeReason.LOST else _flattest_feature(state.model, component)
     return DegeneracyEvent(component, feature, state.trace.n_steps, why, remedy)

@@ -246,9 +246,8 @@ def _of_weights(model: Model, weight_update: WeightUpdate, lost: Collection[int]
         change[K] += 1.0
         groups.append(Group(np.arange(K + 1), slice(0, 1), False))
         columns.append(change[:, None] / math.sqrt(noise.weight * (1 - noise.weight)))
-    is_open = np.array(
-        [k not in lost and k not in weight_update.fixed_weights and not weight_update.is_equal for k in range(K)]
-    )
+    fixed = range(K) if weight_update.is_equal else weight_update.fixed_weights
+    is_open = np.array([k not in lost and k not in fixed for k in range(K)])
     members = np.flatnonzero(is_open & (mean_weights > WEIGHT_BOUND_FACTOR * weight_update.min_weight))
     if len(members) > 1:
         own = mean_weights[members] / mean_weights[members].sum()

@@ -28,9 +28,8 @@ def condense_rows(sample: Distinct) -> Distinct:
     mass, means, spread = _run_moments(values, weight, first)
     around = np.maximum(np.append(spread[1:], 0.0), np.append(0.0, spread[:-1]))
     ends, is_separate = np.append(first, len(values)), np.empty(0, dtype=np.intp)
-    over_gaps = np.flatnonzero(
-        (spread > MIN_GAP_RATIO * around) & (np.diff(ends) <= MAX_UNCONDENSED_VALUES // MAX_GAPS)
-    )
+    is_short = np.diff(ends) <= MAX_UNCONDENSED_VALUES // MAX_GAPS
+    over_gaps = np.flatnonzero((spread > MIN_GAP_RATIO * around) & is_short)
     over_gaps = np.sort(over_gaps[np.argsort(-spread[over_gaps], kind="stable")[:MAX_GAPS]])
     if over_gaps.size:  # such runs are taken apart
         is_separate = np.concatenate([np.arange(ends[run], ends[run + 1]) for run in over_gaps])

@@ -103,9 +103,8 @@ class _CachedHierarchy:
     hierarchy: Hierarchy | None = None
 
 
-_CACHED_HIERARCHIES: WeakKeyDictionary[Distinct, _CachedHierarchy] = (
-    WeakKeyDictionary()
-)  # one tree serves all numbers of components
+# One tree serves all numbers of components.
+_CACHED_HIERARCHIES: WeakKeyDictionary[Distinct, _CachedHierarchy] = WeakKeyDictionary()
 
 
 def build_hierarchy(sample: Distinct) -> Hierarchy:
@@ -122,11 +121,8 @@ def build_hierarchy(sample: Distinct) -> Hierarchy:
             scaling = _ward_scaling(sample)
             leaves = _draw_leaves(sample)
             offsets = sample.filled_rows[leaves] - sample.filled_rows[0]
-            merges = (
-                np.empty((0, 2))
-                if len(leaves) == 1
-                else ward(contract("ni,ij->nj", offsets, scaling.scaling_matrix))[:, :2]
-            )
+            scaled = contract("ni,ij->nj", offsets, scaling.scaling_matrix)
+            merges = np.empty((0, 2)) if len(leaves) == 1 else ward(scaled)[:, :2]
             has_all_rows = len(np.unique(leaves)) == len(sample.weight)
             tree.hierarchy = Hierarchy(leaves, merges.astype(np.intp), scaling, has_all_rows)
         return tree.hierarchy

@@ -58,7 +58,7 @@ class InitialMoments:
                 self._cached_moments[spec] = self._sum_moments(spec, self._partition_means)
             return self._cached_moments[spec], self._partition_means
 
-    def initial_model(
+    def model(
         self, family: Family, objective: Objective, source: Source | None = None, tolerance: float = MIN_RACE_TOLERANCE
     ) -> Model:
         """Make the first model by an M-step; raises `SingularCovariance` if a component has too few distinct rows.

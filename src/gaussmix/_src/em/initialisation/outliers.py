@@ -70,10 +70,8 @@ class OutlierResponsibilities:
         return replace(self, partition=self.partition.with_scaled_spheres)
 
     def __call__(self, block: Block) -> Array:
-        partition, result = (
-            self.partition,
-            np.zeros((block.n_rows, self.n_other_components + len(self.outliers.representatives))),
-        )
+        n_components = self.n_other_components + len(self.outliers.representatives)
+        partition, result = self.partition, np.zeros((block.n_rows, n_components))
         if partition.responsibilities is not None:
             result[:, : self.n_other_components] = partition.responsibilities(block)
         elif partition.parameters is not None:
@@ -144,6 +142,5 @@ def _without_outliers(sample: Distinct, outliers: Outliers) -> Distinct:
     """The sample of the other rows, with ranks among these."""
     others = ~outliers.are_outliers(sample.rows)
     rank = None if sample.distinct_index is None else (np.cumsum(others) - 1)[sample.distinct_index]
-    return replace(
-        sample, rows=np.ascontiguousarray(sample.rows[others]), weight=sample.weight[others], distinct_index=rank
-    )
+    rows = np.ascontiguousarray(sample.rows[others])
+    return replace(sample, rows=rows, weight=sample.weight[others], distinct_index=rank)

@@ -34,9 +34,8 @@ def random_responsibilities(
     sample: Distinct, engine: Engine[Any], n_components: int, rng: np.random.Generator
 ) -> Partition:
     """Uniform random responsibilities, normalised; the same for equal rows, wherever they stand."""
-    return Partition(
-        responsibilities=HashedResponsibilities(n_components, int(rng.integers(2**63)), sample.distinct_index)
-    )
+    key = int(rng.integers(2**63))
+    return Partition(responsibilities=HashedResponsibilities(n_components, key, sample.distinct_index))
 
 
 @dataclass(frozen=True)

@@ -19,14 +19,13 @@ NO_SUBSAMPLING_FACTOR = 1.3  # times the wanted rows: so few are all taken
 
 MIN_ROWS_TO_SUBSAMPLE = 2_000  # rows: with fewer, a search takes all of them, and begins from two starts
 KMEANS_ROWS_PER_COMPONENT = 200  # rows for each component: k-means before a further search draws about so many
-MIN_KMEANS_ROWS_PER_COMPONENT = (
-    20  # different ones among them, or k-means reads all rows: a few heavy ones took the draws
-)
+# Different ones among them, or k-means reads all rows: a few heavy ones took the draws
+MIN_KMEANS_ROWS_PER_COMPONENT = 20
 
 # The automatic ridge of a feature, as a fraction of a robust estimate of the variance of the feature.
 RIDGE_FRACTION = 1e-6
-RIDGE_TRIMMED_FRACTION = 0.01  # of the weight, dropped at each end, plus one row
-MAX_RIDGE_TRIMMED_FRACTION = 0.45  # so that some rows are left
+RIDGE_TRIM_FRACTION = 0.01  # of the weight, dropped at each end, plus one row
+MAX_RIDGE_TRIM_FRACTION = 0.45  # so that some rows are left
 CONSTANT_COLUMN_DEVIATIONS = 2.0**-40, 2.0**-10  # least and largest spread of a constant column, relative to its value
 
 
@@ -82,9 +81,8 @@ class Distinct:
         """
         if len(self.weight) <= NO_SUBSAMPLING_FACTOR * n_rows:
             return self
-        weight = np.bincount(self.draw_indices(np.sort(rng.random(n_rows))), minlength=len(self.weight)).astype(
-            np.float64
-        )
+        drawn = self.draw_indices(np.sort(rng.random(n_rows)))
+        weight = np.bincount(drawn, minlength=len(self.weight)).astype(np.float64)
         ends = self._extreme_rows
         weight[ends] = np.maximum(weight[ends], n_rows * self.weight[ends] / self.weight.sum())
         indices = weight.nonzero()[0]
@@ -99,11 +97,8 @@ class Distinct:
 
         These are all rows if they are fewer than `MIN_ROWS_TO_SUBSAMPLE`, or if a few heavy ones take most of the draws.
         """
-        sample = (
-            self
-            if len(self.rows) < MIN_ROWS_TO_SUBSAMPLE
-            else self.subsample(KMEANS_ROWS_PER_COMPONENT * n_components, rng)
-        )
+        n_rows = KMEANS_ROWS_PER_COMPONENT * n_components
+        sample = self if len(self.rows) < MIN_ROWS_TO_SUBSAMPLE else self.subsample(n_rows, rng)
         return sample if len(sample.rows) >= MIN_KMEANS_ROWS_PER_COMPONENT * n_components else self
 
     @cached_property
@@ -144,7 +139,7 @@ def distinct_rows(source: Source) -> Distinct:
     return result if block.n_rows == source.n_rows else replace(result, distinct_index=None)
 
 
-def robust_variances(rows: Array, weight: Array, trimmed_fraction: float | None = None) -> Array:
+def robust_variances(rows: Array, weight: Array, trim_fraction: float | None = None) -> Array:
     """Weighted variances of columns, (n_features,), of what is not missing; `trim` is the fraction dropped at each end.
 
     They are exactly 0 for equal values, because they are taken about a row. With a fraction one more row is dropped at
@@ -153,19 +148,17 @@ def robust_variances(rows: Array, weight: Array, trimmed_fraction: float | None 
     is_seen = ~np.isnan(rows)
     if not is_seen.all():
         columns = ((rows[seen, [j]], weight[seen]) for j, seen in enumerate(is_seen.T))
-        return np.array(
-            [float(robust_variances(values[:, None], some, trimmed_fraction)[0]) for values, some in columns]
-        )
-    if trimmed_fraction is None:
+        return np.array([float(robust_variances(values[:, None], some, trim_fraction)[0]) for values, some in columns])
+    if trim_fraction is None:
         return native_target().trimmed_variances(rows, weight, 0.0)
     total = np.cumsum(weight)[-1]  # one after the other: fit_many has the same bits
-    dropped = np.ceil(trimmed_fraction * total) + 1
+    dropped = np.ceil(trim_fraction * total) + 1
     if 2 * dropped >= total:
         return np.zeros(rows.shape[1])
     return native_target().trimmed_variances(rows, weight, dropped)
 
 
-def automatic_ridge(sample: Distinct, trimmed_fraction: float = 0.0) -> Array:
+def automatic_ridge(sample: Distinct, trim_fraction: float = 0.0) -> Array:
     """1e-6 of a robust variance of each feature, (n_features,), data units².
 
     The robust variance leaves out ceil(1 %) + 1 of the weight at each end, and more if `trim` says that more may
@@ -173,16 +166,14 @@ def automatic_ridge(sample: Distinct, trimmed_fraction: float = 0.0) -> Array:
     the others, but at least (2⁻⁴⁰ x)² and at most (2⁻¹⁰ x)² of its value x. The digits that a float32 or a text lacks
     then cost next to nothing. A column of zeros takes the median. If all columns are constant, 1 replaces the median.
     """
-    variances = robust_variances(
-        sample.rows, sample.weight, min(max(RIDGE_TRIMMED_FRACTION, trimmed_fraction), MAX_RIDGE_TRIMMED_FRACTION)
-    )
+    trim_fraction = min(max(RIDGE_TRIM_FRACTION, trim_fraction), MAX_RIDGE_TRIM_FRACTION)
+    variances = robust_variances(sample.rows, sample.weight, trim_fraction)
     if not (variances > 0).all():
         variances = np.where(variances > 0, variances, robust_variances(sample.rows, sample.weight))
     constant = ~(variances > 0)
     if constant.any():
-        variances[constant] = _constant_column_variances(
-            np.fmax.reduce(np.abs(sample.rows), axis=0)[constant], variances[~constant]
-        )
+        magnitudes = np.fmax.reduce(np.abs(sample.rows), axis=0)[constant]
+        variances[constant] = _constant_column_variances(magnitudes, variances[~constant])
     return RIDGE_FRACTION * variances
 
 

@@ -40,11 +40,7 @@ class UserLabels:
 
     def min_components(self) -> int:
         """Least number of components that the labels need."""
-        return (
-            1
-            if self.allowed_components is None
-            else 1 + max((max(group) for group in self.allowed_components), default=0)
-        )
+        return 1 + max((max(group) for group in self.allowed_components or ()), default=0)
 
     def check_n_components(self, n_components: int, has_noise: bool) -> None:
         """Raise ValueError if the labels do not suit this number of components."""
@@ -81,14 +77,11 @@ class UserLabels:
 
     def as_arrays(self) -> list[Any]:
         """All values, as arrays."""
-        groups = (
-            [] if self.allowed_components is None else [np.array(group, np.int64) for group in self.allowed_components]
-        )
+        groups = [np.array(group, np.int64) for group in self.allowed_components or ()]
         return [*groups, *(array for array in (self.label_indices, self.plausibilities) if array is not None)]
 
     def take(self, is_chosen: NDArray[np.bool_]) -> UserLabels:
         """What is known about the chosen rows."""
-        indices, table = (
-            None if each is None else each[is_chosen] for each in (self.label_indices, self.plausibilities)
-        )
+        arrays = self.label_indices, self.plausibilities
+        indices, table = (None if each is None else each[is_chosen] for each in arrays)
         return UserLabels(self.allowed_components, indices, table)

@@ -17,7 +17,7 @@ MAX_REMAINING_GAIN = 1e-4  # nats per unit of row weight that such a run may lea
 
 
 @dataclass(frozen=True)
-class StoppingRule:
+class StopRule:
     """End when a step changes the objective by less than a tolerance, after `max_steps`, or at a deadline.
 
     Parameters

@@ -49,14 +49,14 @@ class Trace:
     log_likelihood : mean log-likelihood before each step, nats per unit of row weight.
     objective : what EM raises, before each step: the mean log-likelihood and what a prior adds to it.
     frozen_components : component → why its mean and covariance no longer move.
-    acceleration_arrays : the path of an accelerated run; empty once the run has ended.
+    path_arrays : the path of an accelerated run; empty once the run has ended.
     events : components that degenerated, as `em.collapse.remedies` records them.
     """
 
     log_likelihood: Sequence[float] = ()
     objective: Sequence[float] = ()
     frozen_components: Mapping[int, FreezeReason] = field(default_factory=dict)
-    acceleration_arrays: Mapping[str, Array] = field(default_factory=dict, compare=False)
+    path_arrays: Mapping[str, Array] = field(default_factory=dict, compare=False)
     events: tuple[DegeneracyEvent, ...] = ()
 
     @property
@@ -74,7 +74,7 @@ class Trace:
         return sorted(k for k, why in self.frozen_components.items() if why is FreezeReason.COLLAPSED)
 
 
-class RunState(NamedTuple):
+class EMState(NamedTuple):
     """The model after the last step of a run, the record of the steps, and why the run ended; None while it goes on."""
 
     model: Model
@@ -82,13 +82,13 @@ class RunState(NamedTuple):
     outcome: Outcome | None = None
 
 
-def join_traces(earlier_trace: Trace, final_state: RunState) -> RunState:
+def join_traces(earlier_trace: Trace, final_state: EMState) -> EMState:
     """The end of a run that went on after `before`."""
     log_likelihood = *earlier_trace.log_likelihood, *final_state.trace.log_likelihood
     objective = *earlier_trace.objective, *final_state.trace.objective
     return final_state._replace(trace=replace(final_state.trace, log_likelihood=log_likelihood, objective=objective))
 
 
-def final_state(states: Iterable[RunState]) -> RunState:
+def final_state(states: Iterable[EMState]) -> EMState:
     """The last state of a run."""
     return deque(states, maxlen=1)[0]

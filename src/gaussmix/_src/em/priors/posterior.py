@@ -149,9 +149,8 @@ class ConjugatePrior:
         """Log density of a model, nats, up to a constant."""
         whitening, n_components = model.whitening, model.n_components
         log_det = -2.0 * np.broadcast_to(whitening.log_abs_det, n_components)
-        total = self.degrees_of_freedom(n_components) * float(log_det.sum()) + float(
-            self.scale_traces(model.covariances).sum()
-        )
+        traces = float(self.scale_traces(model.covariances).sum())
+        total = self.degrees_of_freedom(n_components) * float(log_det.sum()) + traces
         if self.shrinkage:
             with np.errstate(over="ignore"):  # a density of 0
                 total += self.shrinkage * float((whitening.whiten_each(model.means - self.mean) ** 2).sum())
@@ -192,26 +191,24 @@ class PosteriorObjective(Objective):
     ----------
     prior : of means and covariances; None if there is none.
     weight_update : allowed weights and their prior, as fractions of the rows that are not noise.
-    means : values of the fixed means, (n_fixed, n_features), data units.
-    fixed_means : the components with fixed means.
-    covariances : covariances of all components, with the values of the fixed ones.
-    fixed_covariances : the components with fixed covariances.
+    fixed_mean_values : values of the fixed means, (n_fixed, n_features), data units.
+    fixed_mean_components : the components with fixed means.
+    initial_covariances : covariances of all components, with the values of the fixed ones.
+    fixed_covariance_components : the components with fixed covariances.
     """
 
     prior: ConjugatePrior | None = None
     weight_update: WeightUpdate = field(default_factory=WeightUpdate)
-    means: Array | None = None
+    fixed_mean_values: Array | None = None
     fixed_mean_components: Sequence[int] = ()
     initial_covariances: Covariances | None = None
-    fixed_covariances: Collection[int] = ()
+    fixed_covariance_components: Collection[int] = ()
 
-    def constrain(self, weights: Array, fixed_mean_values: Array, scatter: Scatter) -> tuple[Array, Array, Scatter]:
+    def constrain(self, weights: Array, means: Array, scatter: Scatter) -> tuple[Array, Array, Scatter]:
         mass = scatter.degrees
-        result = self._insert_fixed_means(
-            fixed_mean_values if self.prior is None else self.prior.posterior_means(fixed_mean_values, mass)
-        )
-        if result is not fixed_mean_values:
-            shifted = np.sqrt(mass)[:, None] * (fixed_mean_values - result)
+        result = self._insert_fixed_means(means if self.prior is None else self.prior.posterior_means(means, mass))
+        if result is not means:
+            shifted = np.sqrt(mass)[:, None] * (means - result)
             scatter = replace(scatter, second=scatter.second + scatter.spec.squares(shifted))
         if self.prior is not None:
             scatter = self.prior.add_to_scatter(scatter, result)
@@ -220,10 +217,10 @@ class PosteriorObjective(Objective):
 
     def _insert_fixed_means(self, means: Array) -> Array:
         """Insert the fixed means."""
-        if self.means is None:
+        if self.fixed_mean_values is None:
             return means
         result = np.array(means)
-        result[list(self.fixed_mean_components)] = self.means
+        result[list(self.fixed_mean_components)] = self.fixed_mean_values
         return result
 
     @property
@@ -241,13 +238,9 @@ class PosteriorObjective(Objective):
     def pack_for_core(self, n_components: int) -> tuple[Array, PackedPrior] | None:
         """None also for fixed parameters, bounds of weights, and a prior that differs among components."""
         prior, weight_update = self.prior, self.weight_update
-        is_fixed = self.fixed_mean_components or self.fixed_covariances
-        if (
-            type(prior) is not ConjugatePrior
-            or is_fixed
-            or not weight_update.is_unrestricted
-            or np.ndim(weight_update.concentration)
-        ):
+        is_fixed = self.fixed_mean_components or self.fixed_covariance_components
+        has_uniform_weights = weight_update.is_unrestricted and not np.ndim(weight_update.concentration)
+        if type(prior) is not ConjugatePrior or is_fixed or not has_uniform_weights:
             return None  # the core supports no other prior
         scale = prior.scale if prior.scale.ndim else prior.scale / len(prior.mean)
         roots = prior.scale_roots(len(prior.mean)) if scale.ndim == 2 else None
@@ -256,21 +249,18 @@ class PosteriorObjective(Objective):
 
     def nearest_feasible(self, model: Model) -> Model:
         result = model.without_noise
-        weights, means, covariances = (
-            self.weight_update.nearest_allowed(result.weights),
-            self._insert_fixed_means(model.means),
-            model.covariances,
-        )
+        weights, means = self.weight_update.nearest_allowed(result.weights), self._insert_fixed_means(model.means)
+        covariances = model.covariances
         if self.initial_covariances is not None:
-            indices = list(self.fixed_covariances)
+            indices = list(self.fixed_covariance_components)
             covariances = covariances.put(indices, self.initial_covariances.take(indices))
         return replace(result, weights=weights, means=means, covariances=covariances).beside(model.noise)
 
     def n_fixed_parameters(self, model: Model) -> int:
         n_components, n_features = model.means.shape
         n_means, n_covariances = len(self.fixed_mean_components) * int(n_features), 0
-        if self.fixed_covariances:
-            rest = n_components - len(self.fixed_covariances)
+        if self.fixed_covariance_components:
+            rest = n_components - len(self.fixed_covariance_components)
             count = model.family.n_parameters
             n_covariances = count(n_components, n_features) - (count(rest, n_features) if rest else 0)
         return self.weight_update.n_fixed_weights(int(n_components)) + n_means + n_covariances

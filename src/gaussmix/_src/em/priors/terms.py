@@ -33,23 +33,22 @@ class ObjectiveTerms:
     ----------
     prior : of means and covariances; None if there is none.
     weight_update : restrictions and prior of the weights; the prior in rows.
-    fixed_means, fixed_covariances : components with fixed means, and with fixed covariances.
-    means, covariances : values of all components; None if nothing is fixed.
+    fixed_mean_components, fixed_covariance_components : components with fixed means, and with fixed covariances.
+    initial_means, initial_covariances : values of all components; None if nothing is fixed.
     """
 
     prior: NormalInverseWishart | None = None
     weight_update: WeightUpdate = field(default_factory=WeightUpdate)
     fixed_mean_components: Sequence[int] = ()
     fixed_covariance_components: Sequence[int] = ()
-    means: Array | None = None
-    covariances: Covariances | None = None
+    initial_means: Array | None = None
+    initial_covariances: Covariances | None = None
 
     @cached_property
     def is_empty(self) -> bool:
         has_weight_terms = not self.weight_update.is_unrestricted or np.any(self.weight_update.concentration)
-        return not (
-            self.prior is not None or self.fixed_mean_components or self.fixed_covariance_components or has_weight_terms
-        )
+        has_fixed = self.fixed_mean_components or self.fixed_covariance_components
+        return not (self.prior is not None or has_fixed or has_weight_terms)
 
     @property
     def needs_moments(self) -> bool:
@@ -59,49 +58,44 @@ class ObjectiveTerms:
     @property
     def has_component_terms(self) -> bool:
         """Whether some term is for a single component."""
-        weight_update = self.weight_update
-        return bool(
-            self.fixed_mean_components
-            or self.fixed_covariance_components
-            or weight_update.fixed_weights
-            or np.ndim(weight_update.concentration)
-        )
+        has_weight_terms = self.weight_update.fixed_weights or np.ndim(self.weight_update.concentration)
+        return bool(self.fixed_mean_components or self.fixed_covariance_components or has_weight_terms)
 
-    def overall_moments(
-        self, source: Source, weight_divisor: float, engine: Engine[Any], *, is_matrix: bool
+    def row_moments(
+        self, source: Source, weight_unit: float, engine: Engine[Any], *, is_matrix: bool
     ) -> OverallMoments:
         """The moments of all rows that the objective depends on; parameters as for `OverallMoments.from_source`."""
-        return OverallMoments.from_source(source, weight_divisor, engine, is_matrix=is_matrix)
+        return OverallMoments.from_source(source, weight_unit, engine, is_matrix=is_matrix)
 
     def with_initial_values(
-        self, weights: Array | None, initial_means: Array | None, initial_covariances: Covariances | None
+        self, weights: Array | None, means: Array | None, covariances: Covariances | None
     ) -> ObjectiveTerms:
         """Add the values of fixed parameters; raise ValueError if they contradict other parameters."""
         return replace(
             self,
             weight_update=_with_fixed_weights(self.weight_update, weights),
-            means=initial_means if self.fixed_mean_components else None,
-            covariances=initial_covariances if self.fixed_covariance_components else None,
+            initial_means=means if self.fixed_mean_components else None,
+            initial_covariances=covariances if self.fixed_covariance_components else None,
         )
 
     def make_objective(
-        self, ridge: Array, weight_divisor: float, n_components: int, family: Family, moments: OverallMoments | None
+        self, ridge: Array, weight_unit: float, n_components: int, family: Family, moments: OverallMoments | None
     ) -> Objective:
-        """Make the objective of EM, for row weights divided by `weight_divisor`; a prior needs the moments of all rows."""
+        """Make the objective of EM, for row weights divided by `weight_unit`; a prior needs the moments of all rows."""
         if self.is_empty:
             return Objective(ridge)
         prior = None
         if self.prior is not None:
             assert moments is not None, "a prior comes with moments"
-            prior = _make_conjugate_prior(self.prior, family, n_components, moments, weight_divisor)
+            prior = _make_conjugate_prior(self.prior, family, n_components, moments, weight_unit)
         indices = list(self.fixed_mean_components)
         return PosteriorObjective(
             ridge,
             prior,
-            replace(self.weight_update, concentration=np.asarray(self.weight_update.concentration) / weight_divisor),
-            None if self.means is None else self.means[indices],
+            replace(self.weight_update, concentration=np.asarray(self.weight_update.concentration) / weight_unit),
+            None if self.initial_means is None else self.initial_means[indices],
             indices,
-            self.covariances,
+            self.initial_covariances,
             frozenset(self.fixed_covariance_components),
         )
 
@@ -119,10 +113,8 @@ class OverallMoments:
     automatic_ridge: Callable[[], Array] | None = None
 
     @classmethod
-    def from_source(
-        cls, source: Source, weight_divisor: float, engine: Engine[Any], *, is_matrix: bool
-    ) -> OverallMoments:
-        """Compute them, with Bessel's correction, for rows whose weights were divided by `weight_divisor`.
+    def from_source(cls, source: Source, weight_unit: float, engine: Engine[Any], *, is_matrix: bool) -> OverallMoments:
+        """Compute them, with Bessel's correction, for rows whose weights were divided by `weight_unit`.
 
         A column with the same number in every row has a variance of exactly 0: the rest of the sums is rounding.
         """
@@ -133,13 +125,13 @@ class OverallMoments:
         if not source.is_incomplete and (is_matrix or source.n_features <= MAX_NARROW_FEATURES):
             spread = source.collect(Spread)
             covariance = spread.covariance if is_matrix else np.diagonal(spread.covariance)
-            weight = spread.weight * weight_divisor
+            weight = spread.weight * weight_unit
             return cls(spread.mean, is_varied * covariance * _bessel_correction(weight, source), weight)
         spec = MomentSpec(Second.FULL if is_matrix else Second.DIAGONAL)
         sums, means = InitialMoments(source, engine, 1, Partition()).sum_about_means(spec)
         about = sums.about(means)
         assert about.second is not None, "it was asked for"
-        weight = sums.row_weight * weight_divisor
+        weight = sums.row_weight * weight_unit
         covariance = is_varied * about.second[0] / sums.row_weight
         return cls(means[0], covariance * _bessel_correction(weight, source), weight)
 
@@ -155,7 +147,7 @@ def _bessel_correction(total_weight: float, source: Source) -> float:
 
 
 def _make_conjugate_prior(
-    prior: NormalInverseWishart, family: Family, n_components: int, moments: OverallMoments, weight_divisor: float
+    prior: NormalInverseWishart, family: Family, n_components: int, moments: OverallMoments, weight_unit: float
 ) -> ConjugatePrior:
     """The prior in the form of the sums of a structure, with the defaults of Fraley & Raftery (2007).
 
@@ -179,12 +171,8 @@ def _make_conjugate_prior(
         scale = _default_scale(family, n_components, moments)
     elif not scale.ndim:
         scale = np.full(n_features, float(scale))
-    columns = (
-        prior.shrinkage / weight_divisor,
-        _scale_in_structure_form(scale, second) / weight_divisor,
-        each / weight_divisor,
-        once / weight_divisor,
-    )
+    scale = _scale_in_structure_form(scale, second) / weight_unit
+    columns = prior.shrinkage / weight_unit, scale, each / weight_unit, once / weight_unit
     return ConjugatePrior(moments.mean if mean is None else mean, *columns)
 
 

@@ -20,8 +20,8 @@ from gaussmix._src.em.initialisation.initial import InitialMoments
 from gaussmix._src.em.initialisation.kmeans import kmeans
 from gaussmix._src.em.initialisation.sample import MIN_ROWS_TO_SUBSAMPLE, Distinct
 from gaussmix._src.em.objective.objective import Objective
-from gaussmix._src.em.objective.stopping import StoppingRule
-from gaussmix._src.em.objective.trace import RunState
+from gaussmix._src.em.objective.stopping import StopRule
+from gaussmix._src.em.objective.trace import EMState
 from gaussmix._src.em.step.loop import run_to_sound_end
 from gaussmix._src.engines.base import Engine
 from gaussmix._src.engines.calls import AcceptanceSettings, SearchSettings, Steps
@@ -41,12 +41,12 @@ from gaussmix._src.sources.array import ArraySource
 # Rows per component on which moves are tried: for each parameter, and at least; the least where components share a
 # covariance, since a move is evaluated on all rows there. And the same for the second search.
 SEARCH_SAMPLE_SIZES, REFINE_SAMPLE_SIZES = (2, 250, 100), (40, 1_250, 400)
-SEARCH_START_STOPPING = StoppingRule(1e-4, 12)  # EM from the start
+SEARCH_START_STOPPING = StopRule(1e-4, 12)  # EM from the start
 # EM after moves, and more EM if that is not enough.
-AFTER_MOVE, AFTER_MOVE_LONGER = StoppingRule(1e-4, 15), StoppingRule(1e-5, 45)
-REFINEMENT_STOPPING = StoppingRule(1e-4, 30)  # EM on the larger sample
+AFTER_MOVE, AFTER_MOVE_LONGER = StopRule(1e-4, 15), StopRule(1e-5, 45)
+REFINEMENT_STOPPING = StopRule(1e-4, 30)  # EM on the larger sample
 # EM after a move, and more, as long as it is promising.
-MOVE_TRIAL, LONGER_TRIAL = StoppingRule(1e-5, 4), StoppingRule(1e-5, 16)
+MOVE_TRIAL, LONGER_TRIAL = StopRule(1e-5, 4), StopRule(1e-5, 16)
 PROMISING_FACTOR = 16  # a move is promising if so many more gains like the last suffice
 # If components share a covariance, each move is evaluated on all rows. It is refused at a glance, one step earlier, if
 # `QUICK_FACTOR` times `PROMISING_FACTOR` more gains like the last would not suffice. A round ends if its first
@@ -106,7 +106,7 @@ class SearchEM:
     def n_threads(self) -> int:
         return allowed(self.engine.n_threads)
 
-    def run_to_sound_end(self, rows: Distinct, model: Model, stopping: StoppingRule) -> RunState | None:
+    def run_to_sound_end(self, rows: Distinct, model: Model, stopping: StopRule) -> EMState | None:
         """Run EM; None if a component freezes or the likelihood is not finite."""
         end = run_to_sound_end(ArraySource(rows.rows, rows.weight), self.engine, model, Objective(self.ridge), stopping)
         if end is not None:
@@ -135,18 +135,13 @@ def _convert_to_family(family: Family, model: Model, rows: Distinct, engine: Eng
     source = ArraySource(rows.rows, rows.weight, engine.responsibilities(Block(0, rows.rows), model.parameters))
     first = InitialMoments(source, engine, model.n_components, Partition())
     try:
-        return first.initial_model(family, Objective(ridge))
+        return first.model(family, Objective(ridge))
     except SingularCovariance:
         return None
 
 
 def split_and_merge(
-    model: Model,
-    sample: Distinct,
-    engine: Engine[Any],
-    objective: Objective,
-    rng: np.random.Generator,
-    **search_options: Any,
+    model: Model, sample: Distinct, engine: Engine[Any], objective: Objective, rng: np.random.Generator, **options: Any
 ) -> Model:
     """The model after `searched` without what the core does not know: the terms of the objective, and the structure.
 
@@ -157,12 +152,11 @@ def split_and_merge(
         return model
     engine = engine.complete
     ridge = np.maximum(objective.variance_floor, RIDGE_BOUND_FRACTION * model.family.least_variance(model.covariances))
-    start = _convert_to_family(
-        nearest_core_family(model.family, model.n_components, sample.rows), model, sample, engine, ridge
-    )
+    family = nearest_core_family(model.family, model.n_components, sample.rows)
+    start = _convert_to_family(family, model, sample, engine, ridge)
     if start is None:
         return model
-    result = search_from_model(start, sample, engine, ridge, rng, **search_options)
+    result = search_from_model(start, sample, engine, ridge, rng, **options)
     return model if result is start else _convert_to_family(model.family, result, sample, engine, ridge) or model
 
 
@@ -195,9 +189,8 @@ def search_from_model(
     that helped and EM, or `model` if EM from each start freezes a component.
     """
     n_pairs = len(sample.rows) * model.n_components
-    work = (
-        search_work_per_step(model.family, model.n_features) * (n_steps + MORE_STEPS) * n_pairs
-    )  # to the bit as in the core
+    # To the bit as in the core.
+    work = search_work_per_step(model.family, model.n_features) * (n_steps + MORE_STEPS) * n_pairs
     em = SearchEM(model.family, engine, ridge, rng, should_stop, work, report)
     rows, more = (_subsample(sample, em, model, wanted) for wanted in (SEARCH_SAMPLE_SIZES, REFINE_SAMPLE_SIZES))
     best: _Ascent | None = None
@@ -230,9 +223,8 @@ def search_from_model(
         is_repeated = len(larger.rows) == len(best.rows.rows) and best.patience == patience
         if is_done or is_repeated or em.is_exhausted or max_steps < 1:
             continue
-        if (
-            polished := em.run_to_sound_end(larger, best.model, replace(REFINEMENT_STOPPING, max_steps=max_steps))
-        ) is None:
+        stopping = replace(REFINEMENT_STOPPING, max_steps=max_steps)
+        if (polished := em.run_to_sound_end(larger, best.model, stopping)) is None:
             break
         best = _Ascent(larger, em, polished).try_moves(patience)
     return best.model
@@ -257,16 +249,14 @@ def _cross_ascents(
         if model is not None and (state := em.run_to_sound_end(larger_sample, model, REFINEMENT_STOPPING)) is not None:
             yield _Ascent(larger_sample, em, state)
 
-    ends = sorted(
-        (end for ascent in ascents for end in ascend_on_larger_sample(ascent.model)), key=lambda end: end.sort_key
-    )
+    ends = [end for ascent in ascents for end in ascend_on_larger_sample(ascent.model)]
+    ends.sort(key=lambda end: end.sort_key)
     if not ends:
         return first_ascent
     best = ends[0]
     for other in ends[1:] + ends[:1]:
-        for child in ascend_on_larger_sample(
-            None if em.is_exhausted else _cross_models(first_ascent.rows, em, best.model, other.model)
-        ):
+        crossed = None if em.is_exhausted else _cross_models(first_ascent.rows, em, best.model, other.model)
+        for child in ascend_on_larger_sample(crossed):
             best = child if child.try_moves(_move_patience(n_components)).is_better(best) else best
     last = next(ascend_on_larger_sample(best.model), best)
     return last.try_moves(max(MIN_PATIENCE, n_components))
@@ -284,7 +274,7 @@ def core_search_settings(
     n_components: int,
     n_features: int,
     n_uniform: int,
-    final_stopping: StoppingRule,
+    final_stopping: StopRule,
     rngs: Sequence[np.random.Generator],
     min_group_weight: float,
 ) -> SearchSettings:
@@ -301,7 +291,7 @@ def core_search_settings(
                 rng.random(out=uniform[fit, index - 1])
             rng.random(out=draws[fit, index])
     return SearchSettings(
-        min_group_weight, MIN_ROWS_TO_SUBSAMPLE - 1, uniform, draws, _tolerance_and_steps(SEARCH_START_STOPPING), _tolerance_and_steps(final_stopping),
+        min_group_weight, MIN_ROWS_TO_SUBSAMPLE - 1, uniform, draws, _steps_of(SEARCH_START_STOPPING), _steps_of(final_stopping),
         acceptance_settings(n_components, _move_patience(n_components)), _swap_patience(n_components),
         search_work_per_step(family, n_features), MAX_CLOSING_STEPS, MORE_STEPS,
     )  # fmt: skip
@@ -312,8 +302,8 @@ def acceptance_settings(
 ) -> AcceptanceSettings:
     """When the core accepts moves: in all at most `max_moves`, or `MAX_MOVES_PER_COMPONENT` for each component."""
     return AcceptanceSettings(
-        first=_tolerance_and_steps(MOVE_TRIAL), longer=_tolerance_and_steps(LONGER_TRIAL),
-        after_move=_tolerance_and_steps(AFTER_MOVE), after_more=_tolerance_and_steps(AFTER_MOVE_LONGER),
+        first=_steps_of(MOVE_TRIAL), longer=_steps_of(LONGER_TRIAL),
+        after_move=_steps_of(AFTER_MOVE), after_more=_steps_of(AFTER_MOVE_LONGER),
         gain=MIN_MOVE_GAIN, promising_factor=PROMISING_FACTOR, quick_factor=QUICK_FACTOR, min_promise=MIN_SPLIT_GAIN_BOUND,
         max_work=max_work, max_moves=MAX_MOVES_PER_COMPONENT * n_components if max_moves is None else max_moves,
         patience=patience, less_patience=max(MIN_PATIENCE, patience // 2), first_moves=N_FIRST_MOVES,
@@ -321,7 +311,7 @@ def acceptance_settings(
     )  # fmt: skip
 
 
-def _tolerance_and_steps(stopping: StoppingRule) -> Steps:
+def _steps_of(stopping: StopRule) -> Steps:
     return stopping.tolerance, stopping.max_steps
 
 
@@ -338,7 +328,7 @@ def _kmeans_model(rows: Distinct, em: SearchEM, n_components: int) -> Model | No
     partition = kmeans(rows.subsample_for_kmeans(n_components, em.rng), em.engine, n_components, em.rng)
     source = ArraySource(rows.rows, rows.weight)
     try:
-        return InitialMoments(source, em.engine, n_components, partition).initial_model(em.family, Objective(em.ridge))
+        return InitialMoments(source, em.engine, n_components, partition).model(em.family, Objective(em.ridge))
     except SingularCovariance:
         return None
 
@@ -374,7 +364,7 @@ def _subsample(sample: Distinct, em: SearchEM, model: Model, sample_sizes: tuple
 class _Ascent:
     """Tries moves of a converged state; parameters as in `searched`."""
 
-    def __init__(self, rows: Distinct, em: SearchEM, state: RunState) -> None:
+    def __init__(self, rows: Distinct, em: SearchEM, state: EMState) -> None:
         self.rows, self._em = rows, em
         self.model, self._log_likelihood = state.model, state.trace.last_objective
         self._initial_log_likelihood, self._mean_covariance = state.trace.last_objective, _mean_covariance(state.model)

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from gaussmix._src.background import Background
-from gaussmix._src.em.objective.trace import RunState, Trace
+from gaussmix._src.em.objective.trace import EMState, Trace
 from gaussmix._src.em.step.fast_path import FastPath, step_multiply_adds
 from gaussmix._src.em.step.maximise import find_collapsed
 from gaussmix._src.errors import Outcome
@@ -68,7 +68,7 @@ class AccelerationPath:
     n_low_gain_steps: int = 0
 
     def as_arrays(self) -> dict[str, Array]:
-        """The path as arrays, for `Trace.acceleration_arrays`."""
+        """The path as arrays, for `Trace.path_arrays`."""
         after, counts = self.model_after, (self.n_refused, self.n_steps_to_wait, self.n_low_gain_steps)
         return {
             "points": self.points,
@@ -81,13 +81,13 @@ class AccelerationPath:
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, Array], family: Family) -> AccelerationPath:
-        """Restore a path from `Trace.acceleration_arrays`."""
+        """Restore a path from `Trace.path_arrays`."""
         names = "points", "images", "weights", "means", "covariances", "numbers"
         points, images, weights, means, covariances, state = (arrays[name] for name in names)
         noise = Background.from_arrays(arrays)
         after = Model(weights, means, family.covariances(covariances, *means.shape), family, noise)
-        height, length, max_length, *counts = state.tolist()
-        return cls(points, images, after, height, length, max_length, *map(int, counts))
+        penalised, length, max_length, *counts = state.tolist()
+        return cls(points, images, after, penalised, length, max_length, *map(int, counts))
 
     def with_step(self, point: Array, image: Array, model_after: Model, penalised_objective: float) -> AccelerationPath:
         """Add a step from an accepted point."""
@@ -96,26 +96,14 @@ class AccelerationPath:
         images = np.concatenate((self.images[-n_retained:], image[None]))
         max_length = max(self.max_length, GROWTH_FACTOR * self.proposal_length)
         n_refused = 0 if self.proposal_length else self.n_refused
-        return replace(
-            self,
-            points=points,
-            images=images,
-            model_after=model_after,
-            penalised_objective=penalised_objective,
-            max_length=max_length,
-            n_refused=n_refused,
-        )
+        path = replace(self, points=points, images=images, model_after=model_after, max_length=max_length)
+        return replace(path, penalised_objective=penalised_objective, n_refused=n_refused)
 
     def after_refusal(self) -> AccelerationPath:
         """The path after a refused proposal. Each consecutive refusal doubles the steps before the next proposal."""
         n_refused, max_length = self.n_refused, SHRINK_FACTOR * self.proposal_length
-        return replace(
-            self,
-            proposal_length=0.0,
-            max_length=max_length,
-            n_refused=n_refused + 1,
-            n_steps_to_wait=2**n_refused - 1,
-        )
+        path = replace(self, n_refused=n_refused + 1, n_steps_to_wait=2**n_refused - 1)
+        return replace(path, proposal_length=0.0, max_length=max_length)
 
 
 @dataclass(frozen=True, eq=False)
@@ -146,9 +134,9 @@ class Proposal:
         return cls(part * np.einsum("i,ix->x", coefficients, basis), part * length, gain)
 
 
-def has_acceleration_path(trace: Trace) -> bool:
+def is_accelerated(trace: Trace) -> bool:
     """Whether the run of this trace is accelerated."""
-    return bool(trace.acceleration_arrays)
+    return bool(trace.path_arrays)
 
 
 @dataclass(frozen=True, eq=False)
@@ -159,40 +147,33 @@ class Acceleration:
 
     def max_steps_until_check(self, trace: Trace) -> int:
         """Number of steps that may be made before the next call of `choose_next_state`."""
-        if has_acceleration_path(trace):
+        if is_accelerated(trace):
             return 1
         return max(MIN_STEPS - trace.n_steps, STEPS_BETWEEN_CHECKS - trace.n_steps % STEPS_BETWEEN_CHECKS)
 
-    def choose_next_state(self, before: RunState, state: RunState) -> RunState:
+    def choose_next_state(self, before: EMState, state: EMState) -> EMState:
         """Check the pass from `before` to `state`, one step of EM later, and choose the model for the next pass."""
         trace = state.trace
-        if not has_acceleration_path(before.trace):
+        if not is_accelerated(before.trace):
             return self._start_path(state)
-        path = AccelerationPath.from_arrays(before.trace.acceleration_arrays, before.model.family)
-        height = trace.last_objective - self.fast_path.objective.ridge_penalty(before.model)
-        if path.proposal_length and (trace.frozen_components or not path.penalised_objective <= height < math.inf):
+        path = AccelerationPath.from_arrays(before.trace.path_arrays, before.model.family)
+        penalised = trace.last_objective - self.fast_path.objective.ridge_penalty(before.model)
+        if path.proposal_length and (trace.frozen_components or not path.penalised_objective <= penalised < math.inf):
             return self._refuse_proposal(path, before.trace, state)
         if trace.frozen_components or state.outcome is Outcome.NON_FINITE or _has_empty_component(state.model):
             return state
-        return self._extend_path(path, before.model, state, height)
+        return self._extend_path(path, before.model, state, penalised)
 
-    def _start_path(self, state: RunState) -> RunState:
+    def _start_path(self, state: EMState) -> EMState:
         """Accelerate from the next step on, if the run is slow."""
-        if (
-            state.outcome is not None
-            or state.trace.frozen_components
-            or not self._is_slow(state)
-            or _has_empty_component(state.model)
-        ):
+        has_ended = state.outcome is not None or state.trace.frozen_components
+        if has_ended or not self._is_slow(state) or _has_empty_component(state.model):
             return state
         nothing = np.empty((0, len(_model_coordinates(state.model))))
-        return (
-            state
-            if nothing.shape[1] > MAX_PATH_VALUES
-            else _store_path(state, AccelerationPath(nothing, nothing, state.model))
-        )
+        path = AccelerationPath(nothing, nothing, state.model)
+        return state if nothing.shape[1] > MAX_PATH_VALUES else _store_path(state, path)
 
-    def _is_slow(self, state: RunState) -> bool:
+    def _is_slow(self, state: EMState) -> bool:
         """Whether gains have been falling, and need many more steps at the present rate until they are below `tol`.
 
         Where the core makes the steps of EM, a pass after a proposal takes longer than a step, and more must be left.
@@ -208,40 +189,25 @@ class Acceleration:
             long *= 1 + PROPOSAL_MULTIPLY_ADDS / (self.fast_path.source.n_rows * step_multiply_adds(state.model))
         return tolerance == 0 or math.log(tolerance / last) / math.log(last / before) > long
 
-    def _refuse_proposal(self, path: AccelerationPath, before: Trace, state: RunState) -> RunState:
+    def _refuse_proposal(self, path: AccelerationPath, before: Trace, state: EMState) -> EMState:
         """Return to the EM step from the last point. The refused pass still counts as a step."""
         log_likelihood = (*before.log_likelihood, before.log_likelihood[-1])
-        trace = Trace(
-            log_likelihood,
-            (*before.objective, before.last_objective),
-            before.frozen_components,
-            state.trace.acceleration_arrays,
-        )
-        return _store_path(RunState(path.model_after, trace, self._step_limit_outcome(trace)), path.after_refusal())
+        objective, arrays = (*before.objective, before.last_objective), state.trace.path_arrays
+        trace = Trace(log_likelihood, objective, before.frozen_components, arrays)
+        return _store_path(EMState(path.model_after, trace, self._step_limit_outcome(trace)), path.after_refusal())
 
-    def _extend_path(
-        self, path: AccelerationPath, model: Model, state: RunState, penalised_objective: float
-    ) -> RunState:
+    def _extend_path(self, path: AccelerationPath, model: Model, state: EMState, penalised: float) -> EMState:
         """Record a step, and propose a model from the recorded steps."""
-        tolerance, gain, was_proposed = (
-            self.fast_path.stopping.tolerance,
-            penalised_objective - path.penalised_objective,
-            bool(path.proposal_length),
-        )
-        path = path.with_step(
-            _model_coordinates(model), _model_coordinates(state.model), state.model, penalised_objective
-        )
+        tolerance, was_proposed = self.fast_path.stopping.tolerance, bool(path.proposal_length)
+        gain = penalised - path.penalised_objective
+        path = path.with_step(_model_coordinates(model), _model_coordinates(state.model), state.model, penalised)
         move = Proposal.from_path(path)
         if len(path.points) == 1:  # the move is the step of EM
             path = replace(path, max_length=MAX_FIRST_LENGTH * move.length)
         outcome, n_low_gain_steps = state.outcome, 0 if gain >= tolerance else path.n_low_gain_steps
         if outcome is Outcome.CONVERGED:
-            is_doubtful = (
-                gain > 0
-                and move.predicted_gain >= tolerance
-                and not path.n_refused
-                and n_low_gain_steps < MAX_LOW_GAIN_STEPS
-            )
+            is_promising = gain > 0 and move.predicted_gain >= tolerance and not path.n_refused
+            is_doubtful = is_promising and n_low_gain_steps < MAX_LOW_GAIN_STEPS
             if was_proposed or is_doubtful:
                 outcome, n_low_gain_steps = self._step_limit_outcome(state.trace), n_low_gain_steps + (not was_proposed)
         proposal = None
@@ -250,7 +216,7 @@ class Acceleration:
             proposal = self._model_from_coordinates(path.points[-1] + move.coordinate_change, state.model)
         length, n_steps_to_wait = 0.0 if proposal is None else move.length, max(0, path.n_steps_to_wait - 1)
         path = replace(path, proposal_length=length, n_steps_to_wait=n_steps_to_wait, n_low_gain_steps=n_low_gain_steps)
-        return _store_path(RunState(proposal or state.model, state.trace, outcome), path)
+        return _store_path(EMState(proposal or state.model, state.trace, outcome), path)
 
     def _step_limit_outcome(self, trace: Trace) -> Outcome | None:
         return Outcome.STEP_LIMIT if trace.n_steps >= self.fast_path.stopping.max_steps else None
@@ -285,8 +251,8 @@ def _has_empty_component(model: Model) -> bool:
     return bool(model.weights.min() <= MIN_COMPONENT_WEIGHT)
 
 
-def _store_path(state: RunState, path: AccelerationPath) -> RunState:
-    return state._replace(trace=replace(state.trace, acceleration_arrays=path.as_arrays()))
+def _store_path(state: EMState, path: AccelerationPath) -> EMState:
+    return state._replace(trace=replace(state.trace, path_arrays=path.as_arrays()))
 
 
 def _model_coordinates(model: Model) -> Array:

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from gaussmix._src.em.objective.objective import Objective
-from gaussmix._src.em.objective.stopping import StoppingRule
-from gaussmix._src.em.objective.trace import RunState, Trace, final_state, join_traces
+from gaussmix._src.em.objective.stopping import StopRule
+from gaussmix._src.em.objective.trace import EMState, Trace, final_state, join_traces
 from gaussmix._src.em.step.one_call import repeat_rows, run_em_on_each
 from gaussmix._src.engines.base import Engine
 from gaussmix._src.errors import NonFiniteLikelihood, Outcome, SingularCovariance
@@ -28,10 +28,10 @@ MAX_GAIN_FACTOR = 32.0  # a run may still gain this many times its gain in the s
 MAX_MODEL_DIVERGENCE = 0.01  # nats: runs whose components differ by less on average lead to one maximum
 
 # A run of EM from a start, or from the state of an earlier run of the same start.
-EMRun = Callable[[RunState | None], Iterator[RunState]]
+EMRun = Callable[[EMState | None], Iterator[EMState]]
 
 
-def best_run(runs: Iterable[Iterable[RunState]], finished_traces: list[Trace] | None = None) -> RunState:
+def best_run(runs: Iterable[Iterable[EMState]], finished_traces: list[Trace] | None = None) -> EMState:
     """Make all runs and return the end of the best.
 
     The first of runs that are equal up to rounding wins, so that neither the engine nor the number of threads decides.
@@ -47,7 +47,7 @@ def best_run(runs: Iterable[Iterable[RunState]], finished_traces: list[Trace] | 
     SingularCovariance : no start had covariances; the error of the last one.
     NonFiniteLikelihood : the likelihood of the last start was not a finite number, and no other start did better.
     """
-    best: RunState | None = None
+    best: EMState | None = None
     failure: ValueError | None = None
     for states in runs:
         try:
@@ -67,7 +67,7 @@ def best_run(runs: Iterable[Iterable[RunState]], finished_traces: list[Trace] | 
     return best
 
 
-def choose_better(best: RunState | None, candidate: RunState) -> RunState:
+def choose_better(best: EMState | None, candidate: EMState) -> EMState:
     """The better of two ends of runs; the first of equals.
 
     Compare by objective, unless only one run has collapsed: its objective depends on when the component froze.
@@ -91,10 +91,10 @@ def race_models(
     run degenerates too, its first model is returned, and the fit from it reports what degenerated. After Maron & Moore
     (1997), Artificial Intelligence Review 11.
     """
-    runs = [(model, RunState(model, Trace())) for model in models]
+    runs = [(model, EMState(model, Trace())) for model in models]
     before, until = 0, FIRST_RACE_STEPS
     while len(runs) > 1 and until <= MAX_RACE_STEPS:
-        is_small = StoppingRule(max(tolerance, MIN_RACE_TOLERANCE), until - before)
+        is_small = StopRule(max(tolerance, MIN_RACE_TOLERANCE), until - before)
         runs = _select_contenders(_continue_runs(runs, source, engine, objective, is_small))
         before, until = until, 2 * until
     model, end = runs[0]
@@ -102,12 +102,8 @@ def race_models(
 
 
 def _continue_runs(
-    runs: list[tuple[Model, RunState]],
-    source: Source,
-    engine: Engine[Any],
-    objective: Objective,
-    stopping: StoppingRule,
-) -> list[tuple[Model, RunState]]:
+    runs: list[tuple[Model, EMState]], source: Source, engine: Engine[Any], objective: Objective, stopping: StopRule
+) -> list[tuple[Model, EMState]]:
     """The same runs after more steps, but those that had ended."""
     going = [state for _, state in runs if not _has_ended(state)]
     models, groups = [state.model for state in going], repeat_rows(source, len(going))
@@ -116,7 +112,7 @@ def _continue_runs(
     return [(model, after.get(id(state), state)) for model, state in runs]
 
 
-def _first_degenerate_or_last(states: Iterable[RunState]) -> RunState:
+def _first_degenerate_or_last(states: Iterable[EMState]) -> EMState:
     """The first state with a component that degenerated, else the last one."""
     for state in states:
         if state.trace.frozen_components:
@@ -124,11 +120,11 @@ def _first_degenerate_or_last(states: Iterable[RunState]) -> RunState:
     return state
 
 
-def _has_ended(state: RunState) -> bool:
+def _has_ended(state: EMState) -> bool:
     return bool(state.trace.frozen_components) or state.outcome not in (None, Outcome.STEP_LIMIT)
 
 
-def _select_contenders(runs: list[tuple[Model, RunState]]) -> list[tuple[Model, RunState]]:
+def _select_contenders(runs: list[tuple[Model, EMState]]) -> list[tuple[Model, EMState]]:
     """The highest run first, then the runs that may still end above it and do not follow another one."""
     first, *others = sorted(runs, key=lambda run: _race_sort_key(run[1]))
     best = first[1].trace.last_objective
@@ -141,7 +137,7 @@ def _select_contenders(runs: list[tuple[Model, RunState]]) -> list[tuple[Model, 
     return [contenders[i] for i in retained]
 
 
-def _cannot_win(state: RunState, best: float) -> bool:
+def _cannot_win(state: EMState, best: float) -> bool:
     """Whether a run cannot end above the highest any more."""
     return _race_sort_key(state)[0] or _has_ended(state) or _attainable_objective(state.trace) < best
 
@@ -167,14 +163,14 @@ def _model_divergences(models: list[Model]) -> Array:
     return contract("rsk,rsk->rs", 0.25 * (one_way + one_way.swapaxes(0, 1)), 0.5 * (weights[:, None] + weights))
 
 
-def run_sort_key(state: RunState) -> tuple[bool, float]:
+def run_sort_key(state: EMState) -> tuple[bool, float]:
     """Sort key of a run: collapsed runs last, then by the digits of the objective that all engines share."""
     trace = state.trace
     is_lost = bool(trace.collapsed_components) or state.outcome is Outcome.NON_FINITE
     return is_lost, -round(trace.last_objective / OBJECTIVE_ROUNDING) if not is_lost else 0.0
 
 
-def _race_sort_key(state: RunState) -> tuple[bool, float]:
+def _race_sort_key(state: EMState) -> tuple[bool, float]:
     """As `rank`, with degenerate runs last: the core does not make their next step."""
     return (True, 0.0) if state.trace.frozen_components else run_sort_key(state)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from gaussmix._src.background import Background
 from gaussmix._src.em.objective.objective import Objective
-from gaussmix._src.em.objective.stopping import StoppingRule
+from gaussmix._src.em.objective.stopping import StopRule
 from gaussmix._src.em.step.accumulate import collect_facts
 from gaussmix._src.engines.base import Engine
 from gaussmix._src.engines.calls import Control, RunHistory
@@ -30,7 +30,7 @@ class FastPath:
     family: Family
     n_components: int
     objective: Objective
-    stopping: StoppingRule
+    stopping: StopRule
 
     def run_steps(
         self, model: Model, n_steps: int, previous_objective: float, max_steps: int | None = None
@@ -70,7 +70,7 @@ class FastPath:
         None if Python makes all steps: by the family, the objective or the rule, or if rows are many.
         """
         algebra, block = self.family.algebra, self.source.whole
-        terms = self.objective.pack_for_core(self.n_components) if type(self.stopping) is StoppingRule else None
+        terms = self.objective.pack_for_core(self.n_components) if type(self.stopping) is StopRule else None
         if algebra is None or terms is None or block is None or block.n_rows > LEAF_ROWS:
             return None
         control = Control(terms[0], self.stopping.tolerance, 0, packed_prior=terms[1])

@@ -8,8 +8,8 @@ from typing import Any
 
 from gaussmix._src.em import step
 from gaussmix._src.em.objective.objective import Objective
-from gaussmix._src.em.objective.stopping import StoppingRule
-from gaussmix._src.em.objective.trace import FreezeReason, RunState, Trace, final_state
+from gaussmix._src.em.objective.stopping import StopRule
+from gaussmix._src.em.objective.trace import FreezeReason, EMState, Trace, final_state
 from gaussmix._src.em.step.accumulate import StepTask
 from gaussmix._src.em.step.fast_path import FastPath
 from gaussmix._src.em.step.maximise import anchor_cancellation, next_model
@@ -28,12 +28,12 @@ def run_em(
     engine: Engine[Any],
     model: Model,
     objective: Objective,
-    stopping: StoppingRule,
+    stopping: StopRule,
     previous_objective: float = float("-inf"),
     trace: Trace | None = None,
     *,
     is_accelerated: bool = False,
-) -> Iterator[RunState]:
+) -> Iterator[EMState]:
     """Raise the objective of a model until it converges; Bishop (2006) section 9.2.2.
 
     To stop a run, stop iterating. A run from the model and the trace of a state continues the run of that state, to the
@@ -56,7 +56,7 @@ def run_em(
         last state has an outcome.
     """
     trace = trace or Trace()
-    state = RunState(model, trace, None if trace.n_steps < stopping.max_steps else Outcome.STEP_LIMIT)
+    state = EMState(model, trace, None if trace.n_steps < stopping.max_steps else Outcome.STEP_LIMIT)
     fast = FastPath(source, engine, model.family, model.n_components, objective, stopping)
     faster = step.acceleration.Acceleration(fast) if is_accelerated else None
     facts = None
@@ -75,7 +75,7 @@ def run_em(
                 with cut_in_time(trace.n_steps > 0):
                     moments, reached, frozen = em_step(source, engine, model, objective, trace.frozen_components, facts)
             except TimeIsOver:
-                yield RunState(model, replace(trace, acceleration_arrays={}), Outcome.TIME_LIMIT)
+                yield EMState(model, replace(trace, path_arrays={}), Outcome.TIME_LIMIT)
                 return
             facts = moments.facts
             log_likelihood = [moments.log_likelihood / moments.row_weight]
@@ -86,17 +86,17 @@ def run_em(
             reached = model
         if len(frozen) == model.n_components:
             outcome = Outcome.DEGENERATE
-        before, state = state, RunState(reached, trace, outcome)
+        before, state = state, EMState(reached, trace, outcome)
         if faster is not None:
             state = faster.choose_next_state(before, state)
-        if state.outcome is not None and state.trace.acceleration_arrays:
-            state = state._replace(trace=replace(state.trace, acceleration_arrays={}))
+        if state.outcome is not None and state.trace.path_arrays:
+            state = state._replace(trace=replace(state.trace, path_arrays={}))
         yield state
 
 
 def run_to_sound_end(
-    source: Source, engine: Engine[Any], model: Model, objective: Objective, stopping: StoppingRule, **run_options: Any
-) -> RunState | None:
+    source: Source, engine: Engine[Any], model: Model, objective: Objective, stopping: StopRule, **run_options: Any
+) -> EMState | None:
     """The end of `run_em`; None if a component freezes or the likelihood is not finite."""
     try:
         end = final_state(run_em(source, engine, model, objective, stopping, **run_options))

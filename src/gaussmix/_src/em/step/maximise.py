@@ -54,9 +54,8 @@ def initial_models(
     weights, means, scatter = maximise_likelihood(moments, default_means)
     empty = weights <= MIN_COMPONENT_WEIGHT
     weights = np.where(empty, EMPTY_COMPONENT_WEIGHT / len(weights), weights)
-    weights, means, scatter = objective.constrain(
-        weights / weights.sum(), means, _fill_empty_components(scatter, empty)
-    )
+    scatter = _fill_empty_components(scatter, empty)
+    weights, means, scatter = objective.constrain(weights / weights.sum(), means, scatter)
     means = np.where(empty[:, None], default_means, means) if empty.any() else means  # a prior would put them together
     first = family.update(scatter, current_covariances)
     if current_covariances is None:

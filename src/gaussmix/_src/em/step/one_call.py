@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from gaussmix._src.em.objective.objective import Objective
-from gaussmix._src.em.objective.stopping import StoppingRule
-from gaussmix._src.em.objective.trace import RunState, Trace, final_state
+from gaussmix._src.em.objective.stopping import StopRule
+from gaussmix._src.em.objective.trace import EMState, Trace, final_state
 from gaussmix._src.em.step.fast_path import model_from_history
 from gaussmix._src.em.step.loop import run_em
 from gaussmix._src.engines.base import Engine
@@ -28,11 +28,11 @@ def run_em_on_each(
     engine: Engine[Any],
     models: Sequence[Model],
     objective: Objective,
-    stopping: StoppingRule,
+    stopping: StopRule,
     get_source: Callable[[int], Source],
     groups: Groups | None = None,
-    choose_end: Callable[[Iterable[RunState]], RunState] = final_state,
-) -> list[RunState]:
+    choose_end: Callable[[Iterable[EMState]], EMState] = final_state,
+) -> list[EMState]:
     """The end of a run of EM on each table, with the bits of `run_em`.
 
     Parameters
@@ -59,8 +59,8 @@ def repeat_rows(source: Source, n_copies: int) -> Groups | None:
 
 
 def _run_in_core(
-    engine: Engine[Any], models: Sequence[Model], objective: Objective, stopping: StoppingRule, groups: Groups
-) -> dict[int, RunState]:
+    engine: Engine[Any], models: Sequence[Model], objective: Objective, stopping: StopRule, groups: Groups
+) -> dict[int, EMState]:
     """The ends of the runs that the core makes to the end."""
     algebra, n_components = models[0].family.algebra, models[0].n_components
     terms = objective.pack_for_core(n_components)
@@ -80,7 +80,7 @@ def _run_in_core(
     fits = engine.fit_many(groups, FitSettings(algebra, n_components, initial, control))
     if fits is None:
         return {}
-    result = dict[int, RunState]()
+    result = dict[int, EMState]()
     for index, model in enumerate(models):
         history, has_converged = fits.run_history(index), bool(fits.has_converged[index])
         if history is None or not history.log_likelihood:
@@ -88,5 +88,5 @@ def _run_in_core(
         if has_converged or len(history.log_likelihood) == stopping.max_steps:
             outcome = Outcome.CONVERGED if has_converged else Outcome.STEP_LIMIT
             trace = Trace(tuple(history.log_likelihood), tuple(history.objective))
-            result[index] = RunState(model_from_history(history, model.family, model.noise), trace, outcome)
+            result[index] = EMState(model_from_history(history, model.family, model.noise), trace, outcome)
     return result

@@ -1,4 +1,4 @@
-"""Trimming: each pass of EM leaves out the rows that are least likely under the mixture that it starts from.
+"""RowTrimming: each pass of EM leaves out the rows that are least likely under the mixture that it starts from.
 
 Neykov, Filzmoser, Dimova & Neytchev (2007), Computational Statistics & Data Analysis 52; García-Escudero, Gordaliza,
 Matrán & Mayo-Iscar (2008), Annals of Statistics 36. A step then raises the log-likelihood of the rows it keeps, and to
@@ -21,8 +21,8 @@ from gaussmix._src.em.initialisation.base import Partition, load_start, nearest_
 from gaussmix._src.em.initialisation.initial import InitialMoments
 from gaussmix._src.em.initialisation.sample import Distinct, robust_variances
 from gaussmix._src.em.objective.objective import Objective
-from gaussmix._src.em.objective.stopping import StoppingRule
-from gaussmix._src.em.objective.trace import RunState, final_state
+from gaussmix._src.em.objective.stopping import StopRule
+from gaussmix._src.em.objective.trace import EMState, final_state
 from gaussmix._src.em.step.accumulate import StepTask
 from gaussmix._src.em.step.best_of import best_run, run_sort_key
 from gaussmix._src.em.step.loop import run_em, run_to_sound_end
@@ -43,11 +43,10 @@ from gaussmix._src.sources.quantile import ScoreReduction, find_neighbourhood
 
 CUTOFF_MARGIN = 0.5  # nats above the last cutoff: rows that may be below that are looked at
 MAX_EVALUATED_LEAF_FRACTION = 0.5  # of the rows of a leaf: with more to look at, all are
-RELATIVE_CUTOFF_ROUNDING = (
-    2.0**-40
-)  # relative: log densities so near to the cutoff are equal to it, whatever rounding says
+# Log densities so near to the cutoff, relatively, are equal to it, whatever rounding says.
+CUTOFF_ROUNDING = 2.0**-40
 N_RANDOM_STARTS = 20  # starts from random rows
-START_STOPPING, BEST_STOPPING = StoppingRule(1e-3, 5), StoppingRule(1e-4, 50)  # EM from each start, and from the best
+START_STOPPING, BEST_STOPPING = StopRule(1e-3, 5), StopRule(1e-4, 50)  # EM from each start, and from the best
 MAX_REFINED_STARTS = 3  # starts that get the longer EM
 
 
@@ -67,9 +66,8 @@ class TrimmingRule(NamedTuple):
 
     def row_weights(self, log_density: Array, row_weight: Array | None) -> Array:
         """The row weights in the pass, (n_rows,), of rows with these log densities and weights."""
-        weight = np.where(
-            log_density < self.cutoff, 0.0, np.where(log_density > self.tie_upper, 1.0, self.tie_fraction)
-        )
+        weight = np.where(log_density > self.tie_upper, 1.0, self.tie_fraction)
+        weight = np.where(log_density < self.cutoff, 0.0, weight)
         return weight if row_weight is None else weight * row_weight
 
 
@@ -82,12 +80,12 @@ def find_trimming_rule(
     densities; higher ones may be too low.
     """
     nearby = find_neighbourhood(
-        source, log_density, lambda _: trimmed_weight, between=cutoff_range, tie=2 * RELATIVE_CUTOFF_ROUNDING
+        source, log_density, lambda _: trimmed_weight, between=cutoff_range, tie=2 * CUTOFF_ROUNDING
     )
     if nearby is None:
         return None
     cutoff = float(nearby.scores[nearby.position])
-    slack = RELATIVE_CUTOFF_ROUNDING * max(1.0, abs(cutoff)) if isfinite(cutoff) else 0.0
+    slack = CUTOFF_ROUNDING * max(1.0, abs(cutoff)) if isfinite(cutoff) else 0.0
     if min(cutoff - cutoff_range[0], cutoff_range[1] - cutoff) <= 4 * slack:
         return None
     low, high = cutoff - slack, cutoff + slack
@@ -144,9 +142,8 @@ class TrimmedSource(Source):
 
     def retained_rows(self, engine: Engine[Any], parameters: Parameters) -> Source:
         """The rows that a pass with these parameters keeps, in any pass; the others have the weight 0."""
-        change = partial(
-            _reweight_rows, log_density=_LogDensityTask(engine, parameters), rule=self.rule_for(engine, parameters)
-        )
+        task, rule = _LogDensityTask(engine, parameters), self.rule_for(engine, parameters)
+        change = partial(_reweight_rows, log_density=task, rule=rule)
         return self._source.changed(change, self.n_rows)
 
     def _find_pass(self, engine: Engine[Any], parameters: Parameters) -> _TrimmingPass:
@@ -161,9 +158,8 @@ class TrimmedSource(Source):
             return last
         left_out = self._fraction * self._source.profile.total_weight
         log_density = _LogDensityTask(engine, parameters, 0 if last is None else last.log_density.step + 1)
-        bounds = (
-            None if last is None or self.is_incomplete else bound_log_densities(last.log_density.parameters, parameters)
-        )
+        known = None if last is None or self.is_incomplete else last.log_density.parameters
+        bounds = None if known is None else bound_log_densities(known, parameters)
         task, rule = log_density, None
         if last is not None and bounds is not None:
             between = last.rule.cutoff - CUTOFF_MARGIN, last.rule.tie_upper + CUTOFF_MARGIN
@@ -303,7 +299,7 @@ def _feature_widths(sample: Distinct) -> Array:
 
 
 @dataclass(frozen=True)
-class TrimmingSettings:
+class RowTrimming:
     """Leaves out a fraction of the row weight."""
 
     fraction: float
@@ -341,23 +337,19 @@ class TrimmingSettings:
         n_features = len(widths)
         family = without_constraints(Diagonal, is_shared=True)
         partitions = [start(rows, engine, n_components, rng).with_scaled_spheres]
-        partitions += [
-            nearest_centre(rows.filled_rows[rows.draw_indices(rng.random(n_components))])
-            for _ in range(N_RANDOM_STARTS)
-        ]
-        runs = list[RunState]()
+        drawn = (rows.draw_indices(rng.random(n_components)) for _ in range(N_RANDOM_STARTS))
+        partitions += [nearest_centre(rows.filled_rows[indices]) for indices in drawn]
+        runs = list[EMState]()
         for partition in partitions:
             with suppress(SingularCovariance):
-                model = InitialMoments(source, engine, n_components, partition).initial_model(family, objective)
+                model = InitialMoments(source, engine, n_components, partition).model(family, objective)
                 if (run := run_to_sound_end(source, engine, model, objective, START_STOPPING)) is not None:
                     runs.append(run)
         if not runs:
             return start(sample, engine, n_components, rng)
         runs.sort(key=run_sort_key)
-        ends = (
-            final_state(run_em(source, engine, run.model, objective, BEST_STOPPING))
-            for run in runs[:MAX_REFINED_STARTS]
-        )
+        starts = (run.model for run in runs[:MAX_REFINED_STARTS])
+        ends = (final_state(run_em(source, engine, start, objective, BEST_STOPPING)) for start in starts)
         model = best_run([end] for end in ends).model
         whitening = Diagonal.from_array(model.covariances.array * widths**2, n_components, n_features, True).whitening
         # All log densities differ by a constant from those in data units, which would change their last digits.

@@ -11,8 +11,8 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from gaussmix._src.em.curvature.natural import Stacked
-from gaussmix._src.em.objective.stopping import StoppingRule
-from gaussmix._src.em.objective.trace import FreezeReason, RunState, Trace
+from gaussmix._src.em.objective.stopping import StopRule
+from gaussmix._src.em.objective.trace import FreezeReason, EMState, Trace
 from gaussmix._src.em.step.one_call import run_em_on_each
 from gaussmix._src.engines.base import Engine
 from gaussmix._src.engines.calls import Groups
@@ -94,7 +94,7 @@ class Resampling(NamedTuple):
     are_counts: bool = True
 
 
-RefitEnds = Iterator[tuple[list[RunState], Array]]
+RefitEnds = Iterator[tuple[list[EMState], Array]]
 
 
 def are_quick(problem: Problem, model: Model) -> bool:
@@ -121,9 +121,8 @@ def refits(
     """
     total = problem.source.profile.total_weight * problem.data.unit
     ascent = Ascent(problem, total)
-    em_end = ascent.em_end(
-        RunState(model, Trace(frozen_components=dict.fromkeys(collapsed, FreezeReason.COLLAPSED))), MAXIMUM_TOL
-    )
+    trace = Trace(frozen_components=dict.fromkeys(collapsed, FreezeReason.COLLAPSED))
+    em_end = ascent.em_end(EMState(model, trace), MAXIMUM_TOL)
     model, before = em_end.model, em_end.trace.objective[0]
     component_rows, already = _ComponentRows.from_model(problem, model), [*ascent.degenerate(model)]
     draws, counts, tally = list[Array](), list[Array](), np.zeros(4, int)
@@ -197,7 +196,7 @@ def _drawn_weights(how: Resampling, weight: Array, n: int, left_out: Indices, rn
     return np.asarray(gammas * (weight.sum() / gammas.sum(axis=1, keepdims=True)))
 
 
-def _on_weights(problem: Problem, model: Model, how: Resampling, weights: Array) -> list[RunState]:
+def _on_weights(problem: Problem, model: Model, how: Resampling, weights: Array) -> list[EMState]:
     """The ends of refits to the same rows with other weights, (n, n_rows)."""
     source, n_rows = problem.source, problem.source.n_rows
     block, groups = source.whole, None
@@ -217,7 +216,7 @@ def _on_weights(problem: Problem, model: Model, how: Resampling, weights: Array)
         reweighted = reweighted if log_prior is None else reweighted.with_log_prior(*log_prior)
         return problem.data.trimmed(reweighted)
 
-    stopping = StoppingRule(how.tolerance, MAX_REFIT_STEPS)
+    stopping = StopRule(how.tolerance, MAX_REFIT_STEPS)
     return run_em_on_each(problem.engine, [model] * len(weights), problem.objective, stopping, source_of, groups)
 
 
@@ -232,7 +231,7 @@ def _on_drawn_rows(problem: Problem, model: Model, how: Resampling, rng: np.rand
         raise ValueError("kind='parametric' needs noise in a box to draw from. Use kind='weighted'.")
     for tables in drawn_tables(model, n_rows, how.n, rng, problem.engine):
         each = np.arange(len(tables))
-        models, stopping = [model] * len(tables), StoppingRule(how.tolerance, MAX_REFIT_STEPS)
+        models, stopping = [model] * len(tables), StopRule(how.tolerance, MAX_REFIT_STEPS)
         yield ends_on_tables(problem, models, tables, each, stopping), np.ones(len(tables))
 
 
@@ -246,8 +245,8 @@ def drawn_tables(
 
 
 def ends_on_tables(
-    problem: Problem, models: list[Model], tables: Sequence[Rows], indices: Indices, stopping: StoppingRule
-) -> list[RunState]:
+    problem: Problem, models: list[Model], tables: Sequence[Rows], indices: Indices, stopping: StopRule
+) -> list[EMState]:
     """The ends of EM from models, each on the table of its index; all tables have as many rows."""
     n_rows, n, groups = len(tables[0]), len(models), None
     if n_rows <= LEAF_ROWS and problem.data.trim is None:

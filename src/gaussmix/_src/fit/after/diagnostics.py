@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from gaussmix._src.em.objective.trace import RunState
+from gaussmix._src.em.objective.trace import EMState
 from gaussmix._src.errors import DegenerateError, SingularCovariance, counted, listed
 from gaussmix._src.families.base import Family
 from gaussmix._src.fit.fitted import Diagnosis
@@ -135,7 +135,7 @@ _DONE = {
 }
 
 
-def diagnose(run: RunState, constant: Sequence[int], names: Sequence[str] | None, note: str | None) -> list[Diagnosis]:
+def diagnose(run: EMState, constant: Sequence[int], names: Sequence[str] | None, note: str | None) -> list[Diagnosis]:
     """What was unusual about a run of EM.
 
     Parameters
@@ -154,7 +154,7 @@ def diagnose(run: RunState, constant: Sequence[int], names: Sequence[str] | None
     return result
 
 
-def diagnose_components(run: RunState, names: Sequence[str] | None) -> list[Diagnosis]:
+def diagnose_components(run: EMState, names: Sequence[str] | None) -> list[Diagnosis]:
     """Stuck and nearly singular components."""
     result = list[Diagnosis]()
     for event in run.trace.events:

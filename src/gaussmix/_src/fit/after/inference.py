@@ -13,8 +13,8 @@ from gaussmix._src.em.curvature.coordinates import WEIGHT_BOUND_FACTOR, bounds_m
 from gaussmix._src.em.curvature.information import Information
 from gaussmix._src.em.curvature.jacobian import NotSmooth
 from gaussmix._src.em.curvature.natural import Kind, NaturalScale, Stacked
-from gaussmix._src.em.objective.stopping import FIRST_TOLERANCE, MIN_TOLERANCE, StoppingRule
-from gaussmix._src.em.objective.trace import FreezeReason, RunState, Trace, final_state, join_traces
+from gaussmix._src.em.objective.stopping import FIRST_TOLERANCE, MIN_TOLERANCE, StopRule
+from gaussmix._src.em.objective.trace import FreezeReason, EMState, Trace, final_state, join_traces
 from gaussmix._src.em.priors.posterior import PosteriorObjective
 from gaussmix._src.em.step.loop import run_em
 from gaussmix._src.errors import SingularCovariance
@@ -83,12 +83,8 @@ class Maximum:
         ascent = Ascent(problem, problem.source.profile.total_weight * unit)
         has_ridge = problem.objective.variance_floor.all()
         frozen = {} if has_ridge else dict.fromkeys(collapsed, FreezeReason.COLLAPSED)
-        state, newton_end, tolerance, before = (
-            RunState(model, Trace(frozen_components=frozen)),
-            None,
-            FIRST_TOLERANCE,
-            None,
-        )
+        state = EMState(model, Trace(frozen_components=frozen))
+        newton_end, tolerance, before = None, FIRST_TOLERANCE, None
         while newton_end is None and tolerance >= MIN_TOLERANCE:
             state = ascent.em_end(state, tolerance)
             before = state.trace.objective[0] if before is None else before
@@ -209,21 +205,17 @@ class Ascent:
     problem: Problem
     total_weight: float
 
-    def em_end(self, state: RunState, tolerance: float) -> RunState:
+    def em_end(self, state: EMState, tolerance: float) -> EMState:
         """The end of EM, with components frozen that have lost their rows, or that only the ridge holds up."""
         problem = self.problem
-        rows, objective, stopping = (
-            (problem.source, problem.engine),
-            problem.objective,
-            StoppingRule(tolerance, MAX_STEPS),
-        )
+        rows, objective = (problem.source, problem.engine), problem.objective
+        stopping = StopRule(tolerance, MAX_STEPS)
         before = Trace()
         while True:
             model, frozen = state.model, state.trace.frozen_components
             initial = Trace(frozen_components=frozen)
-            state = join_traces(
-                before, final_state(run_em(*rows, model, objective, stopping, trace=initial, is_accelerated=True))
-            )
+            states = run_em(*rows, model, objective, stopping, trace=initial, is_accelerated=True)
+            state = join_traces(before, final_state(states))
             before = state.trace
             result = {**self.degenerate(state.model), **before.frozen_components}
             if result.keys() == before.frozen_components.keys():
@@ -255,14 +247,14 @@ class Ascent:
             return np.zeros_like(result.means)
         return (result.covariances.ridge_precisions() * floor).reshape(result.means.shape)
 
-    def information(self, state: RunState, are_counts: bool | None = None) -> Information:
+    def information(self, state: EMState, are_counts: bool | None = None) -> Information:
         problem, family = self.problem, state.model.family
         if bounds_met(state.model) is not None:
             raise NotSmooth(f"the structure {family!r} bounds the variances")
         of = state.model, problem.objective, state.trace, problem.source, problem.engine
         return Information.at_model(*of, are_counts=are_counts)
 
-    def newton_end(self, state: RunState) -> tuple[RunState, Information] | None:
+    def newton_end(self, state: EMState) -> tuple[EMState, Information] | None:
         """The maximum by Newton's method, and the information there; None if it does not converge."""
         information, before = self.information(state), np.inf
         for _ in range(MAX_NEWTON_STEPS):

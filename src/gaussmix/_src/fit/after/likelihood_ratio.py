@@ -9,8 +9,8 @@ import numpy as np
 
 from gaussmix._src.em.curvature.natural import Stacked
 from gaussmix._src.em.initialisation.initial import split_component
-from gaussmix._src.em.objective.stopping import StoppingRule
-from gaussmix._src.em.objective.trace import RunState
+from gaussmix._src.em.objective.stopping import StopRule
+from gaussmix._src.em.objective.trace import EMState
 from gaussmix._src.fit.after.bootstrap import MAX_REFIT_STEPS, drawn_tables, ends_on_tables
 from gaussmix._src.fit.after.inference import MAX_RIDGE, Ascent
 from gaussmix._src.fit.problem import Problem
@@ -20,7 +20,7 @@ from gaussmix._src.numerics.axes import principal_axes
 
 MAX_SPLIT_AXES = 3  # along which a component is split
 TEST_SPLIT_DISTANCE = 1.0  # standard deviations from a component to the means of its halves
-SPLIT_STOPPING = StoppingRule(1e-4, 30)  # EM from each split
+SPLIT_STOPPING = StopRule(1e-4, 30)  # EM from each split
 MAX_CONTINUED_SPLITS = 2  # of these, those that EM continues
 
 
@@ -62,7 +62,7 @@ def likelihood_ratio(
     ------
     ValueError : a component of the mixture collapsed or lost its rows, or each larger one has one of equal rows.
     """
-    stopping, whole = StoppingRule(tolerance, MAX_REFIT_STEPS), problem.source.whole
+    stopping, whole = StopRule(tolerance, MAX_REFIT_STEPS), problem.source.whole
     assert whole is not None, "checked by the caller"
     n_rows, drawn = whole.n_rows, list[Array]()
     model = ends_on_tables(problem, [model], [whole.rows], np.zeros(1, int), stopping)[0].model
@@ -75,7 +75,7 @@ def likelihood_ratio(
 
 
 def _statistics(
-    problem: Problem, model: Model, tables: Sequence[Rows], stopping: StoppingRule, names: Sequence[str] | None = None
+    problem: Problem, model: Model, tables: Sequence[Rows], stopping: StopRule, names: Sequence[str] | None = None
 ) -> Array:
     """2 (log L' − log L) of tables of the same number of rows, nats.
 
@@ -99,7 +99,7 @@ def _statistics(
     return np.asarray(2 * n_rows * (larger - [end.trace.last_objective for end in smaller]))
 
 
-def _heights(problem: Problem, ends: Sequence[RunState], n_rows: int) -> Array:
+def _heights(problem: Problem, ends: Sequence[EMState], n_rows: int) -> Array:
     """The objective at the ends of runs; −inf where a component collapsed or lost its rows."""
     are_degenerate = Ascent(problem, n_rows).are_degenerate(Stacked.from_models([end.model for end in ends]))
     is_lost = are_degenerate.any(axis=1) | np.array([bool(end.trace.frozen_components) for end in ends])

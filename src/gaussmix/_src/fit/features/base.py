@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
-    from gaussmix._src.em.objective.trace import RunState
+    from gaussmix._src.em.objective.trace import EMState
     from gaussmix._src.em.step.best_of import EMRun
     from gaussmix._src.families.base import Family
     from gaussmix._src.fit.fitted import Fitted
@@ -65,7 +65,7 @@ class FitFeature(ABC):
         """The runs of EM, one for each start; in a model selection those of one candidate."""
         return runs
 
-    def fitted(self, fitted: Fitted, problem: Problem, run: RunState) -> Fitted:
+    def fitted(self, fitted: Fitted, problem: Problem, run: EMState) -> Fitted:
         """What the fit found, from the end of its best run."""
         return fitted
 

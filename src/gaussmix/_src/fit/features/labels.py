@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from gaussmix._src.em.objective.trace import RunState
+from gaussmix._src.em.objective.trace import EMState
 from gaussmix._src.families.base import Family
 from gaussmix._src.fit.features.base import FitFeature
 from gaussmix._src.fit.fitted import Fitted
@@ -34,5 +34,5 @@ class Labels(FitFeature):
     def plan(self, plan: Plan, problem: Problem) -> Plan:
         return plan if problem.data.labels is None else replace(plan, may_search=False, in_one_call=False)
 
-    def fitted(self, fitted: Fitted, problem: Problem, run: RunState) -> Fitted:
+    def fitted(self, fitted: Fitted, problem: Problem, run: EMState) -> Fitted:
         return fitted if problem.data.labels is None else fitted.without_likelihood()

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from gaussmix._src.em.objective.trace import RunState
-from gaussmix._src.em.trimming.trimming import TrimmingSettings, trimming_cutoff
+from gaussmix._src.em.objective.trace import EMState
+from gaussmix._src.em.trimming.trimming import RowTrimming, trimming_cutoff
 from gaussmix._src.families.base import Family
 from gaussmix._src.fit.features.base import FitFeature
 from gaussmix._src.fit.fitted import Fitted
@@ -39,11 +39,11 @@ class Trimming(FitFeature):
         return ("trim",) if self._fraction else ()
 
     def problem(self, problem: Problem, candidates: Sequence[tuple[Family, int]]) -> Problem:
-        return replace(problem, data=replace(problem.data, trim=TrimmingSettings(self._fraction)))
+        return replace(problem, data=replace(problem.data, trim=RowTrimming(self._fraction)))
 
     def plan(self, plan: Plan, problem: Problem) -> Plan:
         return replace(plan, may_search=False, in_one_call=False)
 
-    def fitted(self, fitted: Fitted, problem: Problem, run: RunState) -> Fitted:
+    def fitted(self, fitted: Fitted, problem: Problem, run: EMState) -> Fitted:
         cutoff = trimming_cutoff(problem.source, problem.engine, run.model)
         return replace(fitted.without_likelihood(), cutoff=cutoff)

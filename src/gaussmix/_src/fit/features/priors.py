@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from gaussmix._src.em.objective.trace import RunState
+from gaussmix._src.em.objective.trace import EMState
 from gaussmix._src.em.priors.posterior import PosteriorObjective
 from gaussmix._src.errors import name_components, warn
 from gaussmix._src.families.base import Family
@@ -47,7 +47,7 @@ class Priors(FitFeature):
     def plan(self, plan: Plan, problem: Problem) -> Plan:
         return replace(plan, in_one_call=False)
 
-    def fitted(self, fitted: Fitted, problem: Problem, run: RunState) -> Fitted:
+    def fitted(self, fitted: Fitted, problem: Problem, run: EMState) -> Fitted:
         assert fitted.outcome is not None, "the fit has just ended"
         idle, diagnoses = prior_components(problem, run), list(fitted.outcome.diagnostics)
         warn(prior_components_sentence(idle))
@@ -60,7 +60,7 @@ class Priors(FitFeature):
         return fitted if fitted.results is not None else fitted.without_likelihood()
 
 
-def prior_components(problem: Problem, run: RunState) -> list[int]:
+def prior_components(problem: Problem, run: EMState) -> list[int]:
     """Components with less than half a row, which the prior of means and covariances alone keeps where they are."""
     objective = problem.objective
     if type(objective) is not PosteriorObjective or objective.prior is None:  # a variational one tells masses itself

@@ -8,7 +8,7 @@ from functools import partial
 
 from gaussmix._src.em.collapse.remedies import Remedy
 from gaussmix._src.em.curvature.coordinates import unsupported_reason
-from gaussmix._src.em.objective.trace import RunState
+from gaussmix._src.em.objective.trace import EMState
 from gaussmix._src.em.step.best_of import EMRun
 from gaussmix._src.errors import DegenerateError
 from gaussmix._src.families.base import Family
@@ -33,7 +33,7 @@ class Degenerate(FitFeature):
     def runs(self, runs: Iterable[EMRun], problem: Problem, plan: Plan) -> Iterable[EMRun]:
         return [partial(self._run, run, problem) for run in runs]
 
-    def _run(self, run: EMRun, problem: Problem, initial: RunState | None) -> Iterator[RunState]:
+    def _run(self, run: EMRun, problem: Problem, initial: EMState | None) -> Iterator[EMState]:
         """The states of a run, whose error has the name of the feature."""
         try:
             yield from run(initial)

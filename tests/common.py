@@ -7,7 +7,7 @@ from gaussmix._src.em.initialisation.initial import InitialMoments
 from gaussmix._src.em.initialisation.sample import distinct_rows
 from gaussmix._src.em.objective.objective import Objective
 from gaussmix._src.em.objective.stopping import StopRule
-from gaussmix._src.em.objective.trace import FreezeReason, EMState, Trace, final_state
+from gaussmix._src.em.objective.trace import EMState, FreezeReason, Trace, final_state
 from gaussmix._src.em.step.loop import em_step, run_em
 from gaussmix._src.estimators.fitting import start_fit
 from gaussmix._src.interfaces.leaves import LEAF_ROWS
@@ -25,6 +25,7 @@ __all__ = [
     "LEAF_ROWS",
     "ArraySource",
     "Block",
+    "EMState",
     "FactorShape",
     "FileSource",
     "FreezeReason",
@@ -33,7 +34,6 @@ __all__ = [
     "MomentSpec",
     "Objective",
     "Rule",
-    "EMState",
     "Second",
     "StopRule",
     "Trace",

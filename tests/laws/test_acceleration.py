@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from common import FreezeReason, EMState, StopRule, Trace, em_step, run_em
+from common import EMState, FreezeReason, StopRule, Trace, em_step, run_em
 from every_engine import ENGINES
 from sklearn.datasets import load_wine
 

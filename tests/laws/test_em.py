@@ -122,7 +122,7 @@ def test_groups_far_apart_keep_the_digits_of_their_spread(family, apart, engine,
     expected, found = updated(family, np.full(3, 30.0), scatters).each, mixture.covariances.each
     if family.is_step:  # whose other numbers are on their way, but variances are those of the rows
         expected, found = np.diagonal(scatters, axis1=1, axis2=2) / 30, mixture.covariances.variances()
-    # A loss of up to 1e3 is accepted (interfaces.parameters.MAX_CANCELLATION), and a mean is rounded to ε of where it is.
+    # A loss of up to 1e3 is accepted (interfaces.parameters.MAX_CANCELLATION), and a mean is rounded to ε of its place.
     tolerance = 1e4 * EPS + (2 * apart * EPS) ** 2
     tolerance = max(tolerance, family.accuracy)
     np.testing.assert_allclose(found, expected, rtol=0, atol=tolerance * np.abs(expected).max())

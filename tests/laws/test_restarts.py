@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from common import FreezeReason, EMState, Trace
+from common import EMState, FreezeReason, Trace
 
 from gaussmix import FAMILIES, Mixture, Outcome, SingularCovariance
 from gaussmix._src.em.step.best_of import best_run

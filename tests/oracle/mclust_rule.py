@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from common import ArraySource, InitialMoments, Objective, EMState, StopRule, final_state, run_em
+from common import ArraySource, EMState, InitialMoments, Objective, StopRule, final_state, run_em
 
 from gaussmix import Outcome
 from gaussmix._src.em.step.accumulate import StepTask

@@ -218,9 +218,8 @@ class LikelihoodEstimator(MixtureEstimator, ABC):
         if known is not None:
             known.check_n_components(n_components, model.noise is not None)
             known = None if known.is_empty else known
-        data = Data(
-            source, known, model.noise, trim=trimming.trimming.RowTrimming(float(self.trim)) if self.trim else None
-        )
+        trim = trimming.trimming.RowTrimming(float(self.trim)) if self.trim else None
+        data = Data(source, known, model.noise, trim=trim)
         return Problem(data, family, n_components, self._engine(source), ridge, terms=terms)
 
     def _deviance(self, X: RowsLike, sample_weight: ArrayLike | None, X_error: ArrayLike | None) -> tuple[float, float]:

@@ -164,9 +164,8 @@ def fold_likelihoods(results: Sequence[Result], source: Source, engine: Engine[A
     for index, result in enumerate(results):
         if result.run is not None and result.failure is None:
             model = result.run.model
-            moments = StepTask(engine, model.n_components, model.parameters, MomentSpec(Second.NONE)).sum_moments(
-                source
-            )
+            task = StepTask(engine, model.n_components, model.parameters, MomentSpec(Second.NONE))
+            moments = task.sum_moments(source)
             means[index] = moments.log_likelihood / moments.row_weight
     return means
 

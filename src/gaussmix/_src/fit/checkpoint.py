@@ -21,7 +21,7 @@ from sklearn.base import BaseEstimator
 
 from gaussmix._src import errors
 from gaussmix._src.background import Background
-from gaussmix._src.em.objective.trace import DegeneracyEvent, FreezeReason, EMState, Trace
+from gaussmix._src.em.objective.trace import DegeneracyEvent, EMState, FreezeReason, Trace
 from gaussmix._src.em.step.best_of import EMRun, choose_better
 from gaussmix._src.errors import Outcome
 from gaussmix._src.families.base import Family
@@ -292,9 +292,7 @@ def _state_at(run: RunRecord, model: Model) -> EMState:
     try:
         outcome = None if run.outcome is None else Outcome[run.outcome]
         frozen = {k: FreezeReason[why] for k, why in run.frozen.items()}
-        events = tuple(
-            DegeneracyEvent(k, feature, step, FreezeReason[why], did) for k, feature, step, why, did in run.events
-        )
+        events = tuple(DegeneracyEvent(k, i, n, FreezeReason[why], did) for k, i, n, why, did in run.events)
     except KeyError:
         raise Damaged("its header is damaged") from None
     log_likelihood, objective = run.arrays["log_likelihood"], run.arrays["objective"]

@@ -18,7 +18,7 @@ from gaussmix._src.em.initialisation.initial import InitialMoments
 from gaussmix._src.em.initialisation.sample import MIN_ROWS_TO_SUBSAMPLE
 from gaussmix._src.em.objective.objective import Objective
 from gaussmix._src.em.objective.stopping import StopRule, extrapolate_objective
-from gaussmix._src.em.objective.trace import FreezeReason, EMState, Trace, final_state
+from gaussmix._src.em.objective.trace import EMState, FreezeReason, Trace, final_state
 from gaussmix._src.em.search.split_and_merge import DEFAULT_N_EM_STEPS, split_and_merge
 from gaussmix._src.em.step.best_of import EMRun, best_run, is_higher
 from gaussmix._src.em.step.fast_path import model_from_history

@@ -387,9 +387,9 @@ def compute_inference(fitted: Fitted, problem: Problem, kind: str, *, are_counts
     shift_note = _SHIFTED.format(furthest) if furthest > MIN_NOTED_DISTANCE else None
     if furthest > MIN_WARNED_DISTANCE and others is None:
         warn(shift_note)
-    of_prior = (
-        _OF_PRIOR if isinstance(problem.objective, PosteriorObjective) and problem.objective.prior is not None else None
-    )
+    objective = problem.objective
+    has_prior = isinstance(objective, PosteriorObjective) and objective.prior is not None
+    of_prior = _OF_PRIOR if has_prior else None
     lost = np.isnan(np.diagonal(covariance)) & ~peak.has_no_error(problem.objective)
     rounded = None
     if lost.any() and not peak.flat.shape[1]:
@@ -479,8 +479,8 @@ def _notes(peak: Maximum, covariance: Array, at_ridge: Sequence[str]) -> list[st
 OF_NOISE = "Weights are shares of all rows, noise included. The volume of the noise counts as known."
 _OF_FROZEN = {
     FreezeReason.LOST: "no standard errors, because next to no row is left there",
-    FreezeReason.COLLAPSED: "no standard errors of mean and covariance after a collapse onto too few distinct rows, or where "
-    "only the ridge gives variance in some direction",
+    FreezeReason.COLLAPSED: "no standard errors of mean and covariance after a collapse onto too few distinct rows, or "
+    "where only the ridge gives variance in some direction",
 }
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from sklearn.exceptions import ConvergenceWarning
 
-from gaussmix._src.em.objective.trace import FreezeReason, EMState, Trace
+from gaussmix._src.em.objective.trace import EMState, FreezeReason, Trace
 from gaussmix._src.errors import LIKELIHOOD, FailureKind, Outcome, counted, name_components, warn
 from gaussmix._src.fit import after
 from gaussmix._src.fit.fitted import SKIPPED_STARTS
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from gaussmix._src.fit.candidates import Result, Table
 
 _FAILURE_ADVICE = {
-    FreezeReason.LOST: "no row belongs there any more, and mean and covariance stay as they were. Lower n_components, or try "
-    "another start (init_params, n_init).",
+    FreezeReason.LOST: "no row belongs there any more, and mean and covariance stay as they were. Lower n_components, "
+    "or try another start (init_params, n_init).",
     FreezeReason.COLLAPSED: "mean and covariance were frozen before that. Raise reg_covar, lower n_components, or try "
     "another start (init_params, n_init).",
 }

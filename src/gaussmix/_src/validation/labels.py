@@ -173,8 +173,8 @@ def _from_labels(array: NDArray[Any], groups: Mapping[Any, list[int]] | None, wh
         for row, label in zip(rows.tolist(), known, strict=True):
             if isinstance(label, bool) or not isinstance(label, Integral) or label < 0:
                 raise ValueError(
-                    f"{where.format(row=row)} {label!r:.60}; a label is the number of a component, {UNKNOWN_LABEL} or None. "
-                    "Give label_components for labels of other kinds."
+                    f"{where.format(row=row)} {label!r:.60}; a label is the number of a component, {UNKNOWN_LABEL} or "
+                    "None. Give label_components for labels of other kinds."
                 )
         components[rows] = known
         return _from_components(components)

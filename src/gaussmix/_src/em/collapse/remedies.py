@@ -10,7 +10,7 @@ import numpy as np
 
 from gaussmix._src.em.initialisation.initial import split_heaviest
 from gaussmix._src.em.objective.objective import Objective
-from gaussmix._src.em.objective.trace import DegeneracyEvent, FreezeReason, EMState
+from gaussmix._src.em.objective.trace import DegeneracyEvent, EMState, FreezeReason
 from gaussmix._src.errors import DegenerateError, Outcome
 from gaussmix._src.model import Model
 from gaussmix._src.numerics.arrays import Array

@@ -55,8 +55,8 @@ class Outliers:
 class OutlierResponsibilities:
     """Responsibilities of a partition in which the last components have the outliers, one component per point.
 
-    The partition shares the other rows among the first `n_other_components` components; if it has parameters, the engine finds
-    the most probable of these.
+    The partition shares the other rows among the first `n_other_components` components; if it has parameters, the
+    engine finds the most probable of these.
     """
 
     outliers: Outliers

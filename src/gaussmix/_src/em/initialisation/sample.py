@@ -95,7 +95,7 @@ class Distinct:
     def subsample_for_kmeans(self, n_components: int, rng: np.random.Generator) -> Distinct:
         """Draw the rows that k-means before a further search reads.
 
-        These are all rows if they are fewer than `MIN_ROWS_TO_SUBSAMPLE`, or if a few heavy ones take most of the draws.
+        These are all rows if they are fewer than `MIN_ROWS_TO_SUBSAMPLE`, or if a few heavy ones take most draws.
         """
         n_rows = KMEANS_ROWS_PER_COMPONENT * n_components
         sample = self if len(self.rows) < MIN_ROWS_TO_SUBSAMPLE else self.subsample(n_rows, rng)

@@ -21,10 +21,10 @@ class UserLabels:
 
     Parameters
     ----------
-    groups : for each label, the components that its rows may have; None with a table.
-    indices : (n_rows,) int32, the index of each row's label in `groups`, −1 for an unknown label; None with a table,
-        and where `Block.assignment` says it.
-    table : (n_rows, n_columns), how possible each component is for a row, ≥ 0; None with labels.
+    allowed_components : for each label, the components that its rows may have; None with a table.
+    label_indices : (n_rows,) int32, the index of each row's label in `allowed_components`, −1 for an unknown label;
+        None with a table, and where `Block.assignment` says it.
+    plausibilities : (n_rows, n_columns), how possible each component is for a row, ≥ 0; None with labels.
     """
 
     allowed_components: Sequence[Sequence[int]] | None = None
@@ -46,14 +46,14 @@ class UserLabels:
         """Raise ValueError if the labels do not suit this number of components."""
         if self.allowed_components is not None and self.min_components() > n_components:
             raise ValueError(
-                f"labels name component {self.min_components() - 1}; with n_components={n_components} they must lie in 0 … "
-                f"{n_components - 1}, or be {UNKNOWN_LABEL} where they are unknown."
+                f"labels name component {self.min_components() - 1}; with n_components={n_components} they must lie in "
+                f"0 … {n_components - 1}, or be {UNKNOWN_LABEL} where they are unknown."
             )
         widths = [n_components, n_components + 1] if has_noise else [n_components]
         if self.plausibilities is not None and self.plausibilities.shape[1] not in widths:
             raise ValueError(
-                f"labels has {self.plausibilities.shape[1]} columns; with n_components={n_components} a table of labels has "
-                f"{' or '.join(map(str, widths))}{', the last one for noise' if has_noise else ''}."
+                f"labels has {self.plausibilities.shape[1]} columns; with n_components={n_components} a table of "
+                f"labels has {' or '.join(map(str, widths))}{', the last one for noise' if has_noise else ''}."
             )
 
     def log_prior(self, n_components: int, has_noise: bool) -> tuple[Array, NDArray[np.int32] | None]:

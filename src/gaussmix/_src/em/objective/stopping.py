@@ -100,10 +100,10 @@ class ConvergenceForecast(NamedTuple):
 
     Parameters
     ----------
-    remaining_gain : further gain of the objective, nats per unit of row weight; infinite if gains do not fall, NaN after
-        fewer than three steps.
-    gain_ratio : ratio of two consecutive gains, near 1 for slow runs; at least 1, or infinite, if gains do not fall; NaN for
-        too few steps, or gains within rounding.
+    remaining_gain : further gain of the objective, nats per unit of row weight; infinite if gains do not fall, NaN
+        after fewer than three steps.
+    gain_ratio : ratio of two consecutive gains, near 1 for slow runs; at least 1, or infinite, if gains do not fall;
+        NaN for too few steps, or gains within rounding.
     """
 
     remaining_gain: float

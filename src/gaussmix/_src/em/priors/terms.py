@@ -104,7 +104,7 @@ class ObjectiveTerms:
 class OverallMoments:
     """Mean (n_features,) and covariance of all rows, data units and their squares; a diagonal or a matrix.
 
-    `row_weight` is their total weight, as the user gave it. `automatic_ridge` makes the automatic ridge, (n_features,).
+    `total_weight` is as the user gave it. `automatic_ridge` makes the automatic ridge, (n_features,).
     """
 
     mean: Array
@@ -196,29 +196,26 @@ def _scale_in_structure_form(scale: Array, second_form: Second) -> Array:
     return np.asarray(diagonal.mean()) if second_form is Second.TRACE else np.array(diagonal)
 
 
-def _with_fixed_weights(weight_update: WeightUpdate, weights: Array | None) -> WeightUpdate:
+def _with_fixed_weights(update: WeightUpdate, weights: Array | None) -> WeightUpdate:
     """Add the values of fixed weights; raise ValueError if the start's weights are not allowed."""
     if weights is None:
-        return weight_update
-    lost = np.flatnonzero((weights == 0) & (np.broadcast_to(weight_update.concentration, weights.shape) > 0))
+        return update
+    lost = np.flatnonzero((weights == 0) & (np.broadcast_to(update.concentration, weights.shape) > 0))
     if lost.size:
         which = name_components(lost.tolist())
         raise ValueError(f"weights_init is 0 for {which}, but the prior of the weights needs it above 0.")
-    if weight_update.is_equal and not np.allclose(weights, 1 / len(weights), rtol=0, atol=1e-6):
+    if update.is_equal and not np.allclose(weights, 1 / len(weights), rtol=0, atol=1e-6):
         raise ValueError("equal_weights=True needs equal weights_init. Remove one of the two.")
-    if not weight_update.fixed_weights:
-        return weight_update
-    fixed = {component: float(weights[component]) for component in weight_update.fixed_weights}
-    low = [component for component, weight in fixed.items() if weight < weight_update.min_weight]
+    if not update.fixed_weights:
+        return update
+    fixed = {component: float(weights[component]) for component in update.fixed_weights}
+    low = [component for component, weight in fixed.items() if weight < update.min_weight]
     if low:
-        raise ValueError(
-            f"min_weight={weight_update.min_weight:g} is above the fixed weight of {name_components(low)}."
-        )
+        raise ValueError(f"min_weight={update.min_weight:g} is above the fixed weight of {name_components(low)}.")
     n_others, rest = len(weights) - len(fixed), 1.0 - sum(fixed.values())
     if n_others and rest <= 0:
         raise ValueError("The weights in fixed_weights sum to 1 and leave nothing for the other components.")
-    if n_others and rest < n_others * weight_update.min_weight:
-        raise ValueError(
-            f"fixed_weights leave {rest:.4g} for {n_others} components, less than min_weight={weight_update.min_weight:g} each."
-        )
-    return replace(weight_update, fixed_weights=fixed)
+    if n_others and rest < n_others * update.min_weight:
+        needed = f"less than min_weight={update.min_weight:g} each"
+        raise ValueError(f"fixed_weights leave {rest:.4g} for {n_others} components, {needed}.")
+    return replace(update, fixed_weights=fixed)

@@ -82,7 +82,7 @@ def report_nothing(what: str) -> None:
 class SearchEM:
     """EM of a search on complete rows in memory, as the core makes it; `report` follows.
 
-    `left` counts down the pairs of a row and a component that a search may visit. It ends when none is left.
+    `work_left` counts down the pairs of a row and a component that a search may visit. It ends when none is left.
     """
 
     family: Family
@@ -99,7 +99,7 @@ class SearchEM:
 
     @property
     def algebra(self) -> Algebra:
-        assert self.family.algebra is not None, "made by `nearest`"
+        assert self.family.algebra is not None, "made by `nearest_core_family`"
         return self.family.algebra
 
     @property
@@ -143,10 +143,10 @@ def _convert_to_family(family: Family, model: Model, rows: Distinct, engine: Eng
 def split_and_merge(
     model: Model, sample: Distinct, engine: Engine[Any], objective: Objective, rng: np.random.Generator, **options: Any
 ) -> Model:
-    """The model after `searched` without what the core does not know: the terms of the objective, and the structure.
+    """The model of `search_from_model` without what the core does not know: terms of the objective, and the structure.
 
-    Where variances have a bound on their ratios, `RIDGE_BOUND_FRACTION` of the least that it allows at the start is a ridge, or
-    the search would find narrow components that the bound forbids.
+    Where variances have a bound on their ratios, `RIDGE_BOUND_FRACTION` of the least that it allows at the start is a
+    ridge, or the search would find narrow components that the bound forbids.
     """
     if model.n_components == 1:
         return model
@@ -183,10 +183,10 @@ def search_from_model(
     There the search begins from `N_ASCENTS` starts and crosses the ends, if that takes no longer than fits do: if EM
     made `MIN_SLOW_STEPS` steps before `model` (`n_steps`), and all these ascents read no more rows than the sample has.
 
-    The search ends once its EM has visited as many pairs of a row and a component as `search_work_per_step` allows; crossings,
-    once they begin, may visit `CROSSING_WORK_FACTOR` times as many. Before each move, it calls `should_stop` and stops if
-    that is true. Before each ascent, it calls `report` with a description. It returns the model after the last move
-    that helped and EM, or `model` if EM from each start freezes a component.
+    The search ends once its EM has visited as many pairs of a row and a component as `search_work_per_step` allows;
+    crossings, once they begin, may visit `CROSSING_WORK_FACTOR` times as many. Before each move, it calls `should_stop`
+    and stops if that is true. Before each ascent, it calls `report` with a description. It returns the model after the
+    last move that helped and EM, or `model` if EM from each start freezes a component.
     """
     n_pairs = len(sample.rows) * model.n_components
     # To the bit as in the core.
@@ -280,8 +280,8 @@ def core_search_settings(
 ) -> SearchSettings:
     """`split_and_merge` as plain values, with what it draws from each generator, for tables whose rows it uses all.
 
-    `n_uniform` is how many numbers a k-means start draws, `close` EM after the search. Groups with less than
-    `least_weight` are not searched.
+    `n_uniform` is how many numbers a k-means start draws, `final_stopping` ends EM after the search. Groups with less
+    than `min_group_weight` are not searched.
     """
     n_starts = 2
     draws, uniform = np.empty((len(rngs), n_starts, N_UNIFORM_DRAWS)), np.empty((len(rngs), n_starts - 1, n_uniform))
@@ -291,9 +291,9 @@ def core_search_settings(
                 rng.random(out=uniform[fit, index - 1])
             rng.random(out=draws[fit, index])
     return SearchSettings(
-        min_group_weight, MIN_ROWS_TO_SUBSAMPLE - 1, uniform, draws, _steps_of(SEARCH_START_STOPPING), _steps_of(final_stopping),
-        acceptance_settings(n_components, _move_patience(n_components)), _swap_patience(n_components),
-        search_work_per_step(family, n_features), MAX_CLOSING_STEPS, MORE_STEPS,
+        min_group_weight, MIN_ROWS_TO_SUBSAMPLE - 1, uniform, draws, _steps_of(SEARCH_START_STOPPING),
+        _steps_of(final_stopping), acceptance_settings(n_components, _move_patience(n_components)),
+        _swap_patience(n_components), search_work_per_step(family, n_features), MAX_CLOSING_STEPS, MORE_STEPS,
     )  # fmt: skip
 
 
@@ -304,10 +304,10 @@ def acceptance_settings(
     return AcceptanceSettings(
         first=_steps_of(MOVE_TRIAL), longer=_steps_of(LONGER_TRIAL),
         after_move=_steps_of(AFTER_MOVE), after_more=_steps_of(AFTER_MOVE_LONGER),
-        gain=MIN_MOVE_GAIN, promising_factor=PROMISING_FACTOR, quick_factor=QUICK_FACTOR, min_promise=MIN_SPLIT_GAIN_BOUND,
-        max_work=max_work, max_moves=MAX_MOVES_PER_COMPONENT * n_components if max_moves is None else max_moves,
-        patience=patience, less_patience=max(MIN_PATIENCE, patience // 2), first_moves=N_FIRST_MOVES,
-        min_rows=MIN_ROWS_PER_VALUE, min_rows_if_flat=MIN_ROWS_IF_FLAT, flat=MAX_FLATNESS,
+        gain=MIN_MOVE_GAIN, promising_factor=PROMISING_FACTOR, quick_factor=QUICK_FACTOR, max_work=max_work,
+        max_moves=MAX_MOVES_PER_COMPONENT * n_components if max_moves is None else max_moves,
+        min_promise=MIN_SPLIT_GAIN_BOUND, patience=patience, less_patience=max(MIN_PATIENCE, patience // 2),
+        first_moves=N_FIRST_MOVES, min_rows=MIN_ROWS_PER_VALUE, min_rows_if_flat=MIN_ROWS_IF_FLAT, flat=MAX_FLATNESS,
     )  # fmt: skip
 
 
@@ -353,7 +353,7 @@ def _model_from_arrays(template: Model, weights: Array, means: Array, covariance
 
 
 def _subsample(sample: Distinct, em: SearchEM, model: Model, sample_sizes: tuple[int, int, int]) -> Distinct:
-    """Draw rows, as many as `wanted` says; all if they are few."""
+    """Draw rows, as many as `sample_sizes` says; all if they are few."""
     if len(sample.rows) < MIN_ROWS_TO_SUBSAMPLE:
         return sample
     n_components = model.n_components
@@ -362,7 +362,7 @@ def _subsample(sample: Distinct, em: SearchEM, model: Model, sample_sizes: tuple
 
 
 class _Ascent:
-    """Tries moves of a converged state; parameters as in `searched`."""
+    """Tries moves of a converged state; parameters as in `search_from_model`."""
 
     def __init__(self, rows: Distinct, em: SearchEM, state: EMState) -> None:
         self.rows, self._em = rows, em
@@ -426,8 +426,9 @@ class _Ascent:
         rows, em, model, arrays = self.rows, self._em, self.model, _copy_arrays(self.model)
         acceptance = acceptance_settings(model.n_components, patience, max_moves, em.work_left)
         n_moves, reached, work, n_unsound, index, is_hopeless, has_refused, best_split = native_target().ascend(
-            rows.rows, rows.weight, em.algebra, *arrays, em.ridge, LIMITS, self._log_likelihood, self._mean_covariance.reshape(-1),
-            acceptance, swaps, self._draws, self._cursor, lambda: em.is_exhausted, em.n_threads,
+            rows.rows, rows.weight, em.algebra, *arrays, em.ridge, LIMITS, self._log_likelihood,
+            self._mean_covariance.reshape(-1), acceptance, swaps, self._draws, self._cursor,
+            lambda: em.is_exhausted, em.n_threads,
         )  # fmt: skip
         em.work_left -= work
         if n_moves < 0:

@@ -49,8 +49,8 @@ class AccelerationPath:
     images : (n, n_coordinates), the models after these steps.
     model_after : the model after the step from the last point.
     penalised_objective : the objective at the last point less its `ridge_penalty`, nats per unit of row weight.
-    proposal_length : length of the move from the last point to the model of the next pass, in the units of `_scale_by_information`; 0 if that
-        model is `model_after`.
+    proposal_length : length of the move from the last point to the model of the next pass, in the units of
+        `_scale_by_information`; 0 if that model is `model_after`.
     max_length : limit on the length of the next proposal.
     n_refused : consecutive refused proposals.
     n_steps_to_wait : steps to make before the next proposal.

@@ -9,7 +9,7 @@ from typing import Any
 from gaussmix._src.em import step
 from gaussmix._src.em.objective.objective import Objective
 from gaussmix._src.em.objective.stopping import StopRule
-from gaussmix._src.em.objective.trace import FreezeReason, EMState, Trace, final_state
+from gaussmix._src.em.objective.trace import EMState, FreezeReason, Trace, final_state
 from gaussmix._src.em.step.accumulate import StepTask
 from gaussmix._src.em.step.fast_path import FastPath
 from gaussmix._src.em.step.maximise import anchor_cancellation, next_model
@@ -67,9 +67,8 @@ def run_em(
         reached, log_likelihood, values, frozen = model, list[float](), list[float](), trace.frozen_components
         if not trace.frozen_components:
             limit = None if faster is None else faster.max_steps_until_check(trace)
-            reached, log_likelihood, values = fast.run_steps(
-                model, trace.n_steps, last, 1 if stopping.is_watched else limit
-            )
+            limit = 1 if stopping.is_watched else limit
+            reached, log_likelihood, values = fast.run_steps(model, trace.n_steps, last, limit)
         if not log_likelihood:
             try:
                 with cut_in_time(trace.n_steps > 0):

@@ -38,18 +38,14 @@ def maximise_likelihood(moments: Moments, default_means: Array) -> tuple[Array, 
 
 
 def initial_models(
-    moments: Moments,
-    family: Family,
-    objective: Objective,
-    default_means: Array,
-    current_covariances: Covariances | None = None,
+    moments: Moments, family: Family, objective: Objective, default_means: Array, current: Covariances | None = None
 ) -> list[Model]:
     """Make the models that EM may start from: first the model of the M-step, then the family's alternatives.
 
     An empty component starts at its mean of `default_means` (n_components, n_features), with the pooled covariance of
-    the others and the weight `EMPTY_COMPONENT_WEIGHT` / K, so that it can still gain rows. A family with several first updates
-    gives the covariances after the last one as `current`; there are no alternatives then. Raises `SingularCovariance`
-    if, in every model, a component has too few distinct rows for a covariance.
+    the others and the weight `EMPTY_COMPONENT_WEIGHT` / K, so that it can still gain rows. A family with several first
+    updates gives those after the last one as `current`; there are no alternatives then. Raises
+    `SingularCovariance` if, in every model, a component has too few distinct rows for a covariance.
     """
     weights, means, scatter = maximise_likelihood(moments, default_means)
     empty = weights <= MIN_COMPONENT_WEIGHT
@@ -57,12 +53,12 @@ def initial_models(
     scatter = _fill_empty_components(scatter, empty)
     weights, means, scatter = objective.constrain(weights / weights.sum(), means, scatter)
     means = np.where(empty[:, None], default_means, means) if empty.any() else means  # a prior would put them together
-    first = family.update(scatter, current_covariances)
-    if current_covariances is None:
+    first = family.update(scatter, current)
+    if current is None:
         candidates = [first, *family.other_initial_covariances(scatter)]
     else:
         indices = np.flatnonzero(empty)  # these keep their covariances; a shared covariance is kept whole
-        candidates = [first.put(indices, current_covariances.take(indices)) if indices.size else first]
+        candidates = [first.put(indices, current.take(indices)) if indices.size else first]
     models, wrong = [], set[int]()
     for covariances in candidates:
         model = Model(weights, means, covariances, family)

@@ -56,8 +56,8 @@ class TrimmingRule(NamedTuple):
     Parameters
     ----------
     cutoff : rows with a lower log density, nats, are left out.
-    highest : rows with a log density from the cutoff to this one are tied.
-    fraction : the part of its weight that each tied row keeps, equal for all so that their order does not matter.
+    tie_upper : rows with a log density from the cutoff to this one are tied.
+    tie_fraction : the part of its weight that each tied row keeps, equal for all so that their order does not matter.
     """
 
     cutoff: float
@@ -74,14 +74,13 @@ class TrimmingRule(NamedTuple):
 def find_trimming_rule(
     source: Source, log_density: Task[Array], trimmed_weight: float, cutoff_range: tuple[float, float] = (-inf, inf)
 ) -> TrimmingRule | None:
-    """Leave out the least likely rows, up to a weight of `left_out`, which is less than the sum of the weights.
+    """Leave out the least likely rows, up to a weight of `trimmed_weight`, which is less than the sum of the weights.
 
-    The row at the cutoff keeps the part of its weight that is needed. None if the cutoff is not `between` these log
+    The row at the cutoff keeps the part of its weight that is needed. None if the cutoff is not in `cutoff_range`, log
     densities; higher ones may be too low.
     """
-    nearby = find_neighbourhood(
-        source, log_density, lambda _: trimmed_weight, between=cutoff_range, tie=2 * CUTOFF_ROUNDING
-    )
+    tie = 2 * CUTOFF_ROUNDING
+    nearby = find_neighbourhood(source, log_density, lambda _: trimmed_weight, between=cutoff_range, tie=tie)
     if nearby is None:
         return None
     cutoff = float(nearby.scores[nearby.position])
@@ -150,8 +149,8 @@ class TrimmedSource(Source):
         """What a pass with these parameters finds.
 
         Where log densities of the last parameters are kept with blocks, only rows whose log density may have fallen
-        below the cutoff since then are evaluated (`em.trimming.log_density_bounds`). The other rows stay. Rows with missing cells
-        or with errors have no bounds.
+        below the cutoff since then are evaluated (`em.trimming.log_density_bounds`). The other rows stay. Rows with
+        missing cells or with errors have no bounds.
         """
         last = self._last_pass
         if last is not None and last.log_density.parameters is parameters:
@@ -179,14 +178,14 @@ class TrimmedSource(Source):
 
 @dataclass(frozen=True, eq=False)
 class _LogDensityTask:
-    """The task that returns the log densities of the rows of a leaf, nats, or lower bounds on them above `top`.
+    """The task that returns the log densities of the rows of a leaf, nats, or lower bounds on them above `exact_below`.
 
     Parameters
     ----------
     engine, parameters : of the log densities.
     step : of the parameters; the one before is that of the parameters from which bounds lead to these.
-    top : log densities above may be bounds.
-    bounds : makes bounds of log densities before, or of bounds on them.
+    exact_below : log densities above may be bounds.
+    bound_function : makes bounds of log densities before, or of bounds on them.
     """
 
     engine: Engine[Any]
@@ -218,7 +217,7 @@ class _LogDensityTask:
 
 
 class _LeafDensities(NamedTuple):
-    """The log densities of a leaf, (n_rows,), nats; above `top` they may be lower bounds."""
+    """The log densities of a leaf, (n_rows,), nats; above `exact_below` they may be lower bounds."""
 
     step: int
     exact_below: float

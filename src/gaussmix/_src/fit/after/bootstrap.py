@@ -12,7 +12,7 @@ from scipy.optimize import linear_sum_assignment
 
 from gaussmix._src.em.curvature.natural import Stacked
 from gaussmix._src.em.objective.stopping import StopRule
-from gaussmix._src.em.objective.trace import FreezeReason, EMState, Trace
+from gaussmix._src.em.objective.trace import EMState, FreezeReason, Trace
 from gaussmix._src.em.step.one_call import run_em_on_each
 from gaussmix._src.engines.base import Engine
 from gaussmix._src.engines.calls import Groups

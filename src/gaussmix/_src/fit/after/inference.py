@@ -14,7 +14,7 @@ from gaussmix._src.em.curvature.information import Information
 from gaussmix._src.em.curvature.jacobian import NotSmooth
 from gaussmix._src.em.curvature.natural import Kind, NaturalScale, Stacked
 from gaussmix._src.em.objective.stopping import FIRST_TOLERANCE, MIN_TOLERANCE, StopRule
-from gaussmix._src.em.objective.trace import FreezeReason, EMState, Trace, final_state, join_traces
+from gaussmix._src.em.objective.trace import EMState, FreezeReason, Trace, final_state, join_traces
 from gaussmix._src.em.priors.posterior import PosteriorObjective
 from gaussmix._src.em.step.loop import run_em
 from gaussmix._src.errors import SingularCovariance

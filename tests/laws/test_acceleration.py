@@ -156,7 +156,9 @@ def on_the_way(engine):
 def test_a_proposal_that_is_no_better_is_refused(what, engine):
     before, acceleration = on_the_way(engine)
     path = AccelerationPath.from_arrays(before.trace.path_arrays, before.model.family)
-    value = {"lower": path.height - 1e-9, "not a number": np.nan, "infinite": np.inf}.get(what, path.height + 1)
+    value = {"lower": path.penalised_objective - 1e-9, "not a number": np.nan, "infinite": np.inf}.get(
+        what, path.penalised_objective + 1
+    )
     frozen = {0: FreezeReason.COLLAPSED} if what == "frozen" else {}
     bad = Trace((*before.trace.log_likelihood, value), (*before.trace.objective, value), frozen)
     outcome = None if np.isfinite(value) else Outcome.NON_FINITE
@@ -165,10 +167,10 @@ def test_a_proposal_that_is_no_better_is_refused(what, engine):
     assert after.trace.n_steps == before.trace.n_steps + 1
     assert after.trace.last_objective == before.trace.last_objective
     assert not after.trace.frozen_components
-    assert after.model.means.tobytes() == path.after.means.tobytes()
-    assert after.model.covariances.array.tobytes() == path.after.covariances.array.tobytes()
+    assert after.model.means.tobytes() == path.model_after.means.tobytes()
+    assert after.model.covariances.array.tobytes() == path.model_after.covariances.array.tobytes()
     left = AccelerationPath.from_arrays(after.trace.path_arrays, before.model.family)
-    assert left.proposal_length == 0 < left.max_proposal_length < path.proposal_length
+    assert left.proposal_length == 0 < left.max_length < path.proposal_length
 
 
 @free

@@ -56,7 +56,7 @@ def objective_for(rows: Any, family: Any, n_components: int) -> Any:
 class OfEEI(ConjugatePrior):
     """mclust's: what the prior of the means adds to the scatter, but means of the rows, and no degrees for them."""
 
-    def means(self, means, mass):
+    def posterior_means(self, means, mass):
         return means
 
     def add_to_scatter(self, scatter, means):

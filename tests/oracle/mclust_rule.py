@@ -21,8 +21,8 @@ class MclustStopping(StopRule):
     max_steps: int = 10_000
     total: float = 1.0
 
-    def outcome(self, n_steps: int, previous: float, current: float) -> Outcome | None:
-        change, size = abs(current - previous) * self.total, abs(current) * self.total
+    def outcome_of_step(self, n_steps: int, previous_objective: float, current_objective: float) -> Outcome | None:
+        change, size = abs(current_objective - previous_objective) * self.total, abs(current_objective) * self.total
         if change < self.tolerance * (1 + size):
             return Outcome.CONVERGED
         return Outcome.STEP_LIMIT if n_steps >= self.max_steps else None

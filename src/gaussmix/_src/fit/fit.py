@@ -105,7 +105,7 @@ def _run_to_end(problem: Problem, plan: Plan, initial: EMState, last_objective: 
         stopping = plan.stopping.with_unmet_tolerance(initial.trace.objective)
     while stopping is not None:
         run = partial(run_em, problem.source, problem.engine, objective=problem.objective, stopping=stopping)
-        run = partial(run, previous=last_objective, is_accelerated=plan.is_accelerated)
+        run = partial(run, previous_objective=last_objective, is_accelerated=plan.is_accelerated)
         stopping = None
         for state in run_with_remedy(problem.remedy, run, problem.objective, initial):
             initial = state

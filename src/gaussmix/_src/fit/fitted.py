@@ -124,7 +124,7 @@ class Ending:
         if len(ends) > 1:
             tolerance = max(stopping.tolerance, OBJECTIVE_ROUNDING * max(1.0, abs(run.trace.last_objective)))
             sound = [end for end in ends if not end.collapsed_components]
-        n_starts_at_best = max(1, sum(_agree(run.trace, end, tolerance) for end in sound))
+            n_starts_at_best = max(1, sum(_agree(run.trace, end, tolerance) for end in sound))
         values = certificate.is_maximum, certificate.remaining_gain, certificate.label_change_fraction
         estimated = forecast_convergence(run.trace.objective).gain_ratio
         rate = None if math.isnan(estimated) else estimated

@@ -91,7 +91,7 @@ class Bayesian(ObjectiveTerms):
     def needs_moments(self) -> bool:
         return True
 
-    def objective(
+    def make_objective(
         self, ridge: Array, unit: float, n_components: int, family: Family, moments: OverallMoments | None
     ) -> Variational:
         assert self.packed_prior is not None, "always given"

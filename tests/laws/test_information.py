@@ -47,7 +47,7 @@ def heights(problem, run):
     """The objective of each row at any model, with the ridge as a prior that counts for the masses of the run."""
     whole, objective, n_components = problem.source.whole, problem.objective, run.model.n_components
     shares, prior = problem.engine.responsibilities(whole, run.model.parameters), getattr(objective, "prior", None)
-    degrees = 0.0 if prior is None else prior.degrees(n_components)
+    degrees = 0.0 if prior is None else prior.degrees_of_freedom(n_components)
 
     def heights_of(model):
         traces = (model.covariances.ridge_precisions() * objective.ridge).sum(axis=1)

@@ -43,8 +43,8 @@ def objective_and_start(given, family, case, unit=1.0):
     restrictions, start = CASES[case], given.start(family)
     values = replace(
         restrictions,
-        means=start.means + 0.5 if restrictions.fixed_mean_components else None,
-        covariances=start.covariances if restrictions.fixed_covariance_components else None,
+        initial_means=start.means + 0.5 if restrictions.fixed_mean_components else None,
+        initial_covariances=start.covariances if restrictions.fixed_covariance_components else None,
     )
     moments = OverallMoments.from_source(given.source, unit, ReferenceEngine(), is_matrix=family.kind.is_matrix)
     objective = values.make_objective(np.zeros(given.rows.shape[1]), unit, given.n_components, family, moments)

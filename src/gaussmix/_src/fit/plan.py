@@ -250,7 +250,7 @@ def fit_settings(
 def label_settings(
     sharp: Array | NDArray[np.int32] | None, family: Family, n_components: int, ridge: Array, stopping: StopRule
 ) -> FitSettings | None:
-    """A fit as plain values, from what `Partition.sharp` says of all rows, with a ridge (n_features,), data units²."""
+    """A fit as plain values, from what `Partition.hard_assignment` says of all rows, with a ridge (n_features,)."""
     if sharp is None or family.algebra is None or family.has_alternatives:
         return None
     return FitSettings(family.algebra, n_components, sharp, _control(ridge, stopping), *_OF_RIDGE)

@@ -29,8 +29,8 @@ class Partition:
     rule : with `Rule.ASSIGNMENT`, the assignment comes from the blocks, or from `responsibilities`.
     responsibilities : computes responsibilities (n_rows, n_components) of a block, in the process that has the rows;
         picklable.
-    searched : rows on which `em.search.split_and_merge` moves the components of the first model; None for no search.
-    seed : of that search.
+    search_sample : rows on which `em.search.split_and_merge` moves the components of the first model; None: none.
+    search_seed : of that search.
     """
 
     parameters: Parameters | None = None

@@ -37,7 +37,7 @@ class _WardScaling(NamedTuple):
 
     Parameters
     ----------
-    scale : (n_features,), D⁻¹.
+    inverse_deviations : (n_features,), D⁻¹.
     eigenvectors : (n_features, n_directions), V.
     fourth_roots : (n_directions,), Λ^¼; 1 in flat directions.
     """
@@ -68,7 +68,7 @@ class Hierarchy:
 
     Parameters
     ----------
-    leaves : (n_leaves,), the distinct row of each leaf; the leaves of one row are consecutive.
+    leaf_rows : (n_leaves,), the distinct row of each leaf; the leaves of one row are consecutive.
     merges : (n_leaves − 1, 2), the two nodes that are merged to node n_leaves + i.
     scaling : W; rows were merged by the distance ‖W (x − y)‖.
     has_all_rows : whether every distinct row has a leaf.
@@ -148,7 +148,7 @@ def hierarchical(sample: Distinct, engine: Engine[Any], n_components: int, rng: 
 
 @dataclass(frozen=True, eq=False)
 class DistinctRowLabels:
-    """Responsibilities of 1 for the component, in `labels`, of the distinct row whose number each row has in `rank`."""
+    """Responsibilities of 1 for the component, in `component_labels`, of the distinct row of each row."""
 
     component_labels: NDArray[np.intp]
     distinct_index: NDArray[np.intp]

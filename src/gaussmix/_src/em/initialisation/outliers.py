@@ -31,9 +31,9 @@ class Outliers:
     Parameters
     ----------
     low, high : (n_features,), the ends of the middle three quarters of each feature.
-    reach : (n_features,), the distance from the middle above which a row is an outlier, data units; infinite for a
-        feature whose middle is one number.
-    points : (n_points, n_features), outliers that are farther than `reach` from each other.
+    outlier_distance : (n_features,), the distance from the middle above which a row is an outlier, data units;
+        infinite for a feature whose middle is one number.
+    representatives : (n_points, n_features), outliers that are farther than `outlier_distance` from each other.
     """
 
     low: Array
@@ -66,7 +66,7 @@ class OutlierResponsibilities:
 
     @property
     def with_scaled_spheres(self) -> OutlierResponsibilities:
-        """These responsibilities with the partition of the other rows scaled, as `Partition.scaled` does."""
+        """These responsibilities with the partition of the other rows scaled, as that of `Partition` does."""
         return replace(self, partition=self.partition.with_scaled_spheres)
 
     def __call__(self, block: Block) -> Array:

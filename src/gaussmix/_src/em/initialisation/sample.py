@@ -37,7 +37,7 @@ class Distinct:
     ----------
     rows : (n_distinct, n_features), float64; NaN where a cell is missing.
     weight : (n_distinct,), all positive.
-    rank : (n_rows,), the number of the distinct row of each row of the source; None if the sample is a part of it.
+    distinct_index : (n_rows,), the number of each source row's distinct row; None if the sample is a part of it.
     """
 
     rows: Array
@@ -74,7 +74,7 @@ class Distinct:
         return np.minimum(drawn, len(cumulative) - 1)
 
     def subsample(self, n_rows: int, rng: np.random.Generator) -> Distinct:
-        """Draw about `wanted` rows by weight, and add the extreme rows; return all rows if that is nearly all.
+        """Draw about `n_rows` rows by weight, and add the extreme rows; return all rows if that is nearly all.
 
         The extreme rows have the smallest or largest value of a feature; with them no outlier is lost. If they are not
         drawn, they get the weight that draws give them on average.

@@ -83,7 +83,7 @@ class EMState(NamedTuple):
 
 
 def join_traces(earlier_trace: Trace, final_state: EMState) -> EMState:
-    """The end of a run that went on after `before`."""
+    """The end of a run that went on after `earlier_trace`."""
     log_likelihood = *earlier_trace.log_likelihood, *final_state.trace.log_likelihood
     objective = *earlier_trace.objective, *final_state.trace.objective
     return final_state._replace(trace=replace(final_state.trace, log_likelihood=log_likelihood, objective=objective))

@@ -31,8 +31,8 @@ class WeightUpdate:
     ----------
     concentration : α − 1 ≥ 0 of a Dirichlet prior, in row weight; a number or (n_components,).
     is_equal : whether all weights are equal.
-    fixed : component → the weight that it keeps.
-    least : lower bound on the weights.
+    fixed_weights : component → the weight that it keeps.
+    min_weight : lower bound on the weights.
     """
 
     concentration: float | Array = 0.0
@@ -107,7 +107,7 @@ class ConjugatePrior:
     shrinkage : κ, row weight; 0 for no prior on means.
     scale : Λ, data units², in the form of the structure: a matrix, (n_features,) for a diagonal, or for spheres a
         number, the sum over features.
-    each, once : degrees of freedom, row weight: a_k = each + once / n_components.
+    component_dof, shared_dof : degrees of freedom, row weight: a_k = component_dof + shared_dof / n_components.
     """
 
     mean: Array

@@ -40,7 +40,7 @@ def best_run(runs: Iterable[Iterable[EMState]], finished_traces: list[Trace] | N
     Parameters
     ----------
     runs : the states of each run; a run raises `SingularCovariance` if its start has no covariances.
-    ends : gets the trace of each run that ended with a finite likelihood.
+    finished_traces : gets the trace of each run that ended with a finite likelihood.
 
     Raises
     ------
@@ -171,7 +171,7 @@ def run_sort_key(state: EMState) -> tuple[bool, float]:
 
 
 def _race_sort_key(state: EMState) -> tuple[bool, float]:
-    """As `rank`, with degenerate runs last: the core does not make their next step."""
+    """As `run_sort_key`, with degenerate runs last: the core does not make their next step."""
     return (True, 0.0) if state.trace.frozen_components else run_sort_key(state)
 
 

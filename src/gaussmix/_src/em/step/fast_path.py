@@ -37,9 +37,9 @@ class FastPath:
     ) -> tuple[Model, list[float], list[float]]:
         """Continue from a model, `n_steps` steps into a run, for as many steps as the engine makes by itself.
 
-        These are at most `max_steps`, and as many as the stopping rule allows; `previous` is the objective before the
-        last step. On a busy processor they are fewer, so a caller goes on from the model until the rule ends the run.
-        Gives the model after them, and the mean log-likelihood and the objective before each; no number if Python must
+        These are at most `max_steps`, and as many as the stopping rule allows; `previous_objective` is that before
+        the last step. On a busy processor they are fewer, so a caller goes on from the model until the rule ends the
+        run. Gives the model after them, and the mean log-likelihood and the objective before each; no number if Python must
         make the next step.
         """
         if self._core_task is None or not self.supports_model(model):

@@ -46,7 +46,7 @@ def run_em(
     model : where to begin; its family is kept.
     objective : what EM raises.
     stopping : when to end.
-    previous : the objective before the first step, if the fit continues an earlier one.
+    previous_objective : the objective before the first step, if the fit continues an earlier one.
     trace : the trace of earlier steps; its frozen components stay frozen. None for a new run.
     is_accelerated : whether to speed up slow runs; see `acceleration`.
 

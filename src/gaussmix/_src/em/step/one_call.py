@@ -39,7 +39,7 @@ def run_em_on_each(
     ----------
     engine, objective, stopping : as for `run_em`.
     models : where each run begins, of one structure and size.
-    source_of : the rows of a table, by its number.
+    get_source : the rows of a table, by its number.
     groups : the same rows, for a call of the core; None where they are not in memory, or not usual.
     choose_end : chooses the end among the states of a run that the core does not make.
     """

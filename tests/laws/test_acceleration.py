@@ -12,7 +12,7 @@ from gaussmix import FAMILIES, Outcome
 from gaussmix._src.em.step.acceleration import (
     MIN_STEPS,
     Acceleration,
-    AccelerationPath,
+    EMPath,
     _model_coordinates,
     _scale_by_information,
     is_accelerated,
@@ -147,7 +147,7 @@ def on_the_way(engine):
     proposed = (
         state
         for state in course
-        if is_accelerated(state.trace) and AccelerationPath.from_arrays(state.trace.path_arrays, family).proposal_length
+        if is_accelerated(state.trace) and EMPath.from_arrays(state.trace.path_arrays, family).proposal_length
     )
     return next(proposed), acceleration_of(given, family, engine, stopping)
 
@@ -155,7 +155,7 @@ def on_the_way(engine):
 @pytest.mark.parametrize("what", ["lower", "not a number", "infinite", "frozen"])
 def test_a_proposal_that_is_no_better_is_refused(what, engine):
     before, acceleration = on_the_way(engine)
-    path = AccelerationPath.from_arrays(before.trace.path_arrays, before.model.family)
+    path = EMPath.from_arrays(before.trace.path_arrays, before.model.family)
     value = {"lower": path.penalised_objective - 1e-9, "not a number": np.nan, "infinite": np.inf}.get(
         what, path.penalised_objective + 1
     )
@@ -169,7 +169,7 @@ def test_a_proposal_that_is_no_better_is_refused(what, engine):
     assert not after.trace.frozen_components
     assert after.model.means.tobytes() == path.model_after.means.tobytes()
     assert after.model.covariances.array.tobytes() == path.model_after.covariances.array.tobytes()
-    left = AccelerationPath.from_arrays(after.trace.path_arrays, before.model.family)
+    left = EMPath.from_arrays(after.trace.path_arrays, before.model.family)
     assert left.proposal_length == 0 < left.max_length < path.proposal_length
 
 

@@ -9,7 +9,7 @@ from reference_engine import ReferenceEngine
 
 from gaussmix import FAMILIES, NormalInverseWishart
 from gaussmix._src.em.priors.posterior import PosteriorObjective, WeightUpdate
-from gaussmix._src.em.priors.terms import ObjectiveTerms, OverallMoments
+from gaussmix._src.em.priors.terms import OverallMoments, PriorTerms
 from gaussmix._src.engines import choose
 from gaussmix._src.families.base import is_separate
 from gaussmix.testing import PROBLEMS
@@ -20,17 +20,17 @@ STEPS = 30
 ROUNDING = 1e-11
 SPREAD = np.array([[2.0, 0.5, 0.0], [0.5, 1.0, 0.2], [0.0, 0.2, 3.0]])
 CASES = {
-    "default": ObjectiveTerms(NormalInverseWishart()),
-    "strong": ObjectiveTerms(NormalInverseWishart([3.0, -1.0, 0.0], 20.0, SPREAD, 30.0)),
-    "no prior of means": ObjectiveTerms(NormalInverseWishart(shrinkage=0.0, scale=[1.0, 2.0, 3.0])),
-    "weights": ObjectiveTerms(None, WeightUpdate(concentration=np.arange(3.0) * 10)),
-    "equal weights": ObjectiveTerms(None, WeightUpdate(is_equal=True)),
-    "least weight": ObjectiveTerms(NormalInverseWishart(), WeightUpdate(min_weight=0.3, concentration=2.0)),
-    "fixed means": ObjectiveTerms(None, WeightUpdate(fixed_weights={1: 0.2}), fixed_mean_components=[0, 2]),
-    "prior and fixed means": ObjectiveTerms(
+    "default": PriorTerms(NormalInverseWishart()),
+    "strong": PriorTerms(NormalInverseWishart([3.0, -1.0, 0.0], 20.0, SPREAD, 30.0)),
+    "no prior of means": PriorTerms(NormalInverseWishart(shrinkage=0.0, scale=[1.0, 2.0, 3.0])),
+    "weights": PriorTerms(None, WeightUpdate(concentration=np.arange(3.0) * 10)),
+    "equal weights": PriorTerms(None, WeightUpdate(is_equal=True)),
+    "least weight": PriorTerms(NormalInverseWishart(), WeightUpdate(min_weight=0.3, concentration=2.0)),
+    "fixed means": PriorTerms(None, WeightUpdate(fixed_weights={1: 0.2}), fixed_mean_components=[0, 2]),
+    "prior and fixed means": PriorTerms(
         NormalInverseWishart(), WeightUpdate(fixed_weights={0: 0.1, 1: 0.2}), fixed_mean_components=[1]
     ),
-    "fixed covariances": ObjectiveTerms(
+    "fixed covariances": PriorTerms(
         NormalInverseWishart(), fixed_mean_components=[1], fixed_covariance_components=[0, 1, 2]
     ),
 }

@@ -15,7 +15,7 @@ from tables import rows_of
 
 from gaussmix import GaussianMixture, NormalInverseWishart, Restrictions
 from gaussmix._src.em.priors.posterior import ConjugatePrior
-from gaussmix._src.em.priors.terms import ObjectiveTerms, OverallMoments
+from gaussmix._src.em.priors.terms import OverallMoments, PriorTerms
 from gaussmix._src.engines import choose
 from gaussmix._src.families import family_named
 
@@ -49,7 +49,7 @@ def joint_labels(data: str, n_components: int) -> Any:
 
 def objective_for(rows: Any, family: Any, n_components: int) -> Any:
     moments = OverallMoments.from_source(ArraySource(rows), 1.0, choose(1), is_matrix=family.kind.is_matrix)
-    restrictions = ObjectiveTerms(NormalInverseWishart())
+    restrictions = PriorTerms(NormalInverseWishart())
     return restrictions.make_objective(np.zeros(rows.shape[1]), 1.0, n_components, family, moments)
 
 

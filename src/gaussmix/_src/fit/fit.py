@@ -19,7 +19,7 @@ from gaussmix._src.em.initialisation.sample import MIN_ROWS_TO_SUBSAMPLE
 from gaussmix._src.em.objective.objective import Objective
 from gaussmix._src.em.objective.stopping import StopRule, extrapolate_objective
 from gaussmix._src.em.objective.trace import EMState, FreezeReason, Trace, final_state
-from gaussmix._src.em.search.split_and_merge import DEFAULT_N_EM_STEPS, split_and_merge
+from gaussmix._src.em.search.split_and_merge import DEFAULT_STEPS, split_and_merge
 from gaussmix._src.em.step.best_of import EMRun, best_run, is_higher
 from gaussmix._src.em.step.fast_path import model_from_history
 from gaussmix._src.em.step.loop import run_em, run_to_sound_end
@@ -250,12 +250,7 @@ def _model_from_start(problem: Problem, plan: Plan, start: Start, index: int) ->
 
 
 def _search_from(
-    problem: Problem,
-    plan: Plan,
-    model: Model,
-    partition: Partition,
-    objective: Objective,
-    n_steps: int = DEFAULT_N_EM_STEPS,
+    problem: Problem, plan: Plan, model: Model, partition: Partition, objective: Objective, n_steps: int = DEFAULT_STEPS
 ) -> Model:
     """The model after the moves of a search, if the start asks for one; EM made `n_steps` before `model`."""
     if partition.search_sample is None:
@@ -344,7 +339,7 @@ def _fit_sample(problem: Problem, plan: Plan, draw: Draw, objective: Objective) 
     end = _end(problem, plan, sample, start, objective, plan.stopping)
     if partition.search_sample is None:
         return None if end is None else end.model
-    initial, n_steps = (start, DEFAULT_N_EM_STEPS) if end is None else (end.model, end.trace.n_steps)
+    initial, n_steps = (start, DEFAULT_STEPS) if end is None else (end.model, end.trace.n_steps)
     result = _search_from(problem, plan, initial, partition, objective, n_steps)
     searched = _end(problem, plan, sample, result, objective, close_after_search(plan.stopping, n_steps))
     if end is None or searched is None:

@@ -27,7 +27,7 @@ from gaussmix._src.sources.base import Assignment, Source
 
 if TYPE_CHECKING:
     from gaussmix._src.em.initialisation.user_labels import UserLabels
-    from gaussmix._src.em.priors.terms import ObjectiveTerms, OverallMoments
+    from gaussmix._src.em.priors.terms import OverallMoments, PriorTerms
     from gaussmix._src.em.trimming.trimming import RowTrimming
 
 PART_GROWTH = 4  # times the rows of a part has the next one
@@ -122,7 +122,7 @@ class Data:
         """Maximum likelihood with this ridge on every variance, data units²; None for the automatic one."""
         return Objective(self.ridge if ridge is None else np.full(self.original.n_features, ridge))
 
-    def restricted(self, terms: ObjectiveTerms, problem: Problem) -> Objective:
+    def restricted(self, terms: PriorTerms, problem: Problem) -> Objective:
         """What EM raises: `objective`, or with the prior and the fixed parameters of `terms` the posterior density."""
         is_matrix = problem.family.kind.second is Second.FULL
         if terms.needs_moments and is_matrix not in self._moments:
@@ -160,7 +160,7 @@ class Problem:
     engine: Engine[Any]
     ridge: float | None
     remedy: Remedy = Remedy.FREEZE
-    terms: ObjectiveTerms | None = None
+    terms: PriorTerms | None = None
 
     @cached_property
     def source(self) -> Source:

@@ -12,7 +12,7 @@ from gaussmix._src.background import NO_MARGINAL, Background
 from gaussmix._src.checks import check_finite
 from gaussmix._src.em.initialisation.noise_box import noise_from_rows
 from gaussmix._src.em.priors.posterior import WeightUpdate
-from gaussmix._src.em.priors.terms import ObjectiveTerms
+from gaussmix._src.em.priors.terms import PriorTerms
 from gaussmix._src.errors import ParameterTypeError, column_named
 from gaussmix._src.families.base import Family, is_separate
 from gaussmix._src.noise import Noise
@@ -82,7 +82,7 @@ def set_terms(estimator: Any) -> list[str]:
     return ["prior"] * (estimator.prior is not None) + ["restrictions"] * is_restricted
 
 
-def check_terms(estimator: Any, families: Sequence[Family], n_components: int) -> ObjectiveTerms:
+def check_terms(estimator: Any, families: Sequence[Family], n_components: int) -> PriorTerms:
     """The checks that need neither rows nor initial values, for up to `n_components` components.
 
     In a search numbers of components are compared, so that no component can be named by its number.
@@ -115,7 +115,7 @@ def check_terms(estimator: Any, families: Sequence[Family], n_components: int) -
             )
     fixed_weights = dict.fromkeys(fixed["fixed_weights"], 0.0)
     weight_update = WeightUpdate(added, bool(limits.equal_weights), fixed_weights, limits.min_weight)
-    return ObjectiveTerms(prior, weight_update, fixed["fixed_means"], indices)
+    return PriorTerms(prior, weight_update, fixed["fixed_means"], indices)
 
 
 def _restrictions_of(estimator: Any) -> Restrictions:

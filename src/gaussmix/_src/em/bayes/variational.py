@@ -13,7 +13,7 @@ from typing import ClassVar
 
 from gaussmix._src.em.bayes.approximation import Approximation, GaussWishart
 from gaussmix._src.em.priors.posterior import PosteriorObjective
-from gaussmix._src.em.priors.terms import ObjectiveTerms, OverallMoments
+from gaussmix._src.em.priors.terms import OverallMoments, PriorTerms
 from gaussmix._src.engines.calls import PackedPrior
 from gaussmix._src.families.base import Family
 from gaussmix._src.interfaces.parameters import Parameters
@@ -77,7 +77,7 @@ PriorFrom = Callable[[OverallMoments], tuple[GaussWishart, Array | None]]
 
 
 @dataclass(frozen=True, eq=False)
-class Bayesian(ObjectiveTerms):
+class Bayesian(PriorTerms):
     """The prior of a Bayesian fit.
 
     Parameters

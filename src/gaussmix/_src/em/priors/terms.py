@@ -26,7 +26,7 @@ from gaussmix._src.sources.row_statistics import MAX_NARROW_FEATURES, Cells
 
 
 @dataclass(frozen=True, eq=False)
-class ObjectiveTerms:
+class PriorTerms:
     """Priors and fixed parameters of a fit.
 
     Parameters
@@ -69,7 +69,7 @@ class ObjectiveTerms:
 
     def with_initial_values(
         self, weights: Array | None, means: Array | None, covariances: Covariances | None
-    ) -> ObjectiveTerms:
+    ) -> PriorTerms:
         """Add the values of fixed parameters; raise ValueError if they contradict other parameters."""
         return replace(
             self,

@@ -71,7 +71,7 @@ N_UNIFORM_DRAWS = 4093  # a prime, so that numbers that are taken again are used
 # Of the least variance that a bound allows, this part is the ridge of a search. All of it blurs the other components,
 # and none of it ends lower, too.
 RIDGE_BOUND_FRACTION = 0.1
-DEFAULT_N_EM_STEPS = 8  # EM makes about so many from k-means: used if their number is not known
+DEFAULT_STEPS = 8  # EM makes about so many from k-means: used if their number is not known
 
 
 def report_nothing(what: str) -> None:
@@ -168,7 +168,7 @@ def search_from_model(
     ridge: Array,
     rng: np.random.Generator,
     should_stop: Callable[[], bool] = lambda: False,
-    n_steps: int = DEFAULT_N_EM_STEPS,
+    n_steps: int = DEFAULT_STEPS,
     report: Callable[[str], object] = report_nothing,
 ) -> Model:
     """Move components until no move has helped for some time, on a part of a sample that suffices.
@@ -230,15 +230,13 @@ def search_from_model(
     return best.model
 
 
-def _cross_ascents(
-    first_ascent: _Ascent, subsamples: Iterable[Distinct], larger_sample: Distinct, em: SearchEM
-) -> _Ascent:
+def _cross_ascents(first: _Ascent, subsamples: Iterable[Distinct], larger_sample: Distinct, em: SearchEM) -> _Ascent:
     """Ascend from another start on each of some parts; cross the best end with each other one, and ascend from there.
 
     A higher end replaces the best one. Last comes the one that was best at first; if it still is, it is crossed with
     itself, which only tries its moves again.
     """
-    n_components, ascents = first_ascent.model.n_components, [first_ascent]
+    n_components, ascents = first.model.n_components, [first]
     for rows in subsamples:
         start = None if em.is_exhausted else _kmeans_model(rows, em, n_components)
         state = None if start is None else em.run_to_sound_end(rows, start, SEARCH_START_STOPPING)
@@ -252,10 +250,10 @@ def _cross_ascents(
     ends = [end for ascent in ascents for end in ascend_on_larger_sample(ascent.model)]
     ends.sort(key=lambda end: end.sort_key)
     if not ends:
-        return first_ascent
+        return first
     best = ends[0]
     for other in ends[1:] + ends[:1]:
-        crossed = None if em.is_exhausted else _cross_models(first_ascent.rows, em, best.model, other.model)
+        crossed = None if em.is_exhausted else _cross_models(first.rows, em, best.model, other.model)
         for child in ascend_on_larger_sample(crossed):
             best = child if child.try_moves(_move_patience(n_components)).is_better(best) else best
     last = next(ascend_on_larger_sample(best.model), best)

@@ -40,7 +40,7 @@ MAX_FIRST_LENGTH, SHRINK_FACTOR, GROWTH_FACTOR = 5.0, 0.25, 2.0
 
 
 @dataclass(frozen=True, eq=False)
-class AccelerationPath:
+class EMPath:
     """The memory of an accelerated run.
 
     Parameters
@@ -80,7 +80,7 @@ class AccelerationPath:
         } | ({} if after.noise is None else after.noise.arrays())
 
     @classmethod
-    def from_arrays(cls, arrays: Mapping[str, Array], family: Family) -> AccelerationPath:
+    def from_arrays(cls, arrays: Mapping[str, Array], family: Family) -> EMPath:
         """Restore a path from `Trace.path_arrays`."""
         names = "points", "images", "weights", "means", "covariances", "numbers"
         points, images, weights, means, covariances, state = (arrays[name] for name in names)
@@ -89,7 +89,7 @@ class AccelerationPath:
         penalised, length, max_length, *counts = state.tolist()
         return cls(points, images, after, penalised, length, max_length, *map(int, counts))
 
-    def with_step(self, point: Array, image: Array, model_after: Model, penalised_objective: float) -> AccelerationPath:
+    def with_step(self, point: Array, image: Array, model_after: Model, penalised_objective: float) -> EMPath:
         """Add a step from an accepted point."""
         n_retained = min(MAX_LBFGS_PAIRS, MAX_PATH_VALUES // len(point))
         points = np.concatenate((self.points[-n_retained:], point[None]))
@@ -99,7 +99,7 @@ class AccelerationPath:
         path = replace(self, points=points, images=images, model_after=model_after, max_length=max_length)
         return replace(path, penalised_objective=penalised_objective, n_refused=n_refused)
 
-    def after_refusal(self) -> AccelerationPath:
+    def after_refusal(self) -> EMPath:
         """The path after a refused proposal. Each consecutive refusal doubles the steps before the next proposal."""
         n_refused, max_length = self.n_refused, SHRINK_FACTOR * self.proposal_length
         path = replace(self, n_refused=n_refused + 1, n_steps_to_wait=2**n_refused - 1)
@@ -122,7 +122,7 @@ class Proposal:
     predicted_gain: float
 
     @classmethod
-    def from_path(cls, path: AccelerationPath) -> Proposal:
+    def from_path(cls, path: EMPath) -> Proposal:
         residuals = path.images - path.points
         basis = np.concatenate((np.diff(path.points, axis=0), np.diff(residuals, axis=0), residuals[-1:]))
         lengths = _scale_by_information(basis, path.model_after)
@@ -156,7 +156,7 @@ class Acceleration:
         trace = state.trace
         if not is_accelerated(before.trace):
             return self._start_path(state)
-        path = AccelerationPath.from_arrays(before.trace.path_arrays, before.model.family)
+        path = EMPath.from_arrays(before.trace.path_arrays, before.model.family)
         penalised = trace.last_objective - self.fast_path.objective.ridge_penalty(before.model)
         if path.proposal_length and (trace.frozen_components or not path.penalised_objective <= penalised < math.inf):
             return self._refuse_proposal(path, before.trace, state)
@@ -170,7 +170,7 @@ class Acceleration:
         if has_ended or not self._is_slow(state) or _has_empty_component(state.model):
             return state
         nothing = np.empty((0, len(_model_coordinates(state.model))))
-        path = AccelerationPath(nothing, nothing, state.model)
+        path = EMPath(nothing, nothing, state.model)
         return state if nothing.shape[1] > MAX_PATH_VALUES else _store_path(state, path)
 
     def _is_slow(self, state: EMState) -> bool:
@@ -189,14 +189,14 @@ class Acceleration:
             long *= 1 + PROPOSAL_MULTIPLY_ADDS / (self.fast_path.source.n_rows * step_multiply_adds(state.model))
         return tolerance == 0 or math.log(tolerance / last) / math.log(last / before) > long
 
-    def _refuse_proposal(self, path: AccelerationPath, before: Trace, state: EMState) -> EMState:
+    def _refuse_proposal(self, path: EMPath, before: Trace, state: EMState) -> EMState:
         """Return to the EM step from the last point. The refused pass still counts as a step."""
         log_likelihood = (*before.log_likelihood, before.log_likelihood[-1])
         objective, arrays = (*before.objective, before.last_objective), state.trace.path_arrays
         trace = Trace(log_likelihood, objective, before.frozen_components, arrays)
         return _store_path(EMState(path.model_after, trace, self._step_limit_outcome(trace)), path.after_refusal())
 
-    def _extend_path(self, path: AccelerationPath, model: Model, state: EMState, penalised: float) -> EMState:
+    def _extend_path(self, path: EMPath, model: Model, state: EMState, penalised: float) -> EMState:
         """Record a step, and propose a model from the recorded steps."""
         tolerance, was_proposed = self.fast_path.stopping.tolerance, bool(path.proposal_length)
         gain = penalised - path.penalised_objective
@@ -251,7 +251,7 @@ def _has_empty_component(model: Model) -> bool:
     return bool(model.weights.min() <= MIN_COMPONENT_WEIGHT)
 
 
-def _store_path(state: EMState, path: AccelerationPath) -> EMState:
+def _store_path(state: EMState, path: EMPath) -> EMState:
     return state._replace(trace=replace(state.trace, path_arrays=path.as_arrays()))
 
 

@@ -39,8 +39,8 @@ class FastPath:
 
         These are at most `max_steps`, and as many as the stopping rule allows; `previous_objective` is that before
         the last step. On a busy processor they are fewer, so a caller goes on from the model until the rule ends the
-        run. Gives the model after them, and the mean log-likelihood and the objective before each; no number if Python must
-        make the next step.
+        run. Gives the model after them, and the mean log-likelihood and the objective before each; no number if Python
+        must make the next step.
         """
         if self._core_task is None or not self.supports_model(model):
             return model, [], []

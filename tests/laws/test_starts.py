@@ -178,7 +178,7 @@ def test_a_hash_of_rows_tells_small_numbers_apart():
 def test_seeds_have_keys_of_their_own():
     sample = distinct_rows(ArraySource(np.arange(4.0)[:, None]))
     partitions = [load_start("random")(sample, None, 2, np.random.default_rng(seed)) for seed in range(200)]
-    assert len({partition.responsibilities.key for partition in partitions}) == 200
+    assert len({partition.responsibilities.hash_key for partition in partitions}) == 200
 
 
 def started(name, rows, engine, n_components=3, seed=7):

@@ -80,10 +80,10 @@ def test_a_run_that_seeks_a_maximum_goes_on_with_the_tolerance_that_no_step_has_
     rule = StopRule.at_maximum(100)
     assert rule.seeks_maximum
     assert not StopRule().seeks_maximum
-    tolerances = [rule.with_unmet_tolerance(objective) for objective in ([], [-3.0, -2.0], [-3.0, -2.0, -2.0 + 5e-6])]
+    tolerances = [rule.stricter_rule(objective) for objective in ([], [-3.0, -2.0], [-3.0, -2.0, -2.0 + 5e-6])]
     assert [each and each.tolerance for each in tolerances] == pytest.approx([1e-5, 1e-5, 1e-6])
-    assert rule.with_unmet_tolerance([-2.0, -2.0, -1.0]) is None  # a gain of 0 is below all of them
-    assert rule.with_unmet_tolerance([-2.0, -2.0 + 2e-10]).tolerance == pytest.approx(1e-10)
+    assert rule.stricter_rule([-2.0, -2.0, -1.0]) is None  # a gain of 0 is below all of them
+    assert rule.stricter_rule([-2.0, -2.0 + 2e-10]).tolerance == pytest.approx(1e-10)
 
 
 def test_a_start_agrees_with_the_best_where_it_had_the_difference_still_to_gain() -> None:

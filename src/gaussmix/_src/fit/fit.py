@@ -102,7 +102,7 @@ def _run_to_end(problem: Problem, plan: Plan, initial: EMState, last_objective: 
     if moves is not None:
         initial = moves.before(initial, is_first=not initial.trace.n_steps and last_objective == float("-inf"))
     if plan.stopping.seeks_maximum:
-        stopping = plan.stopping.with_unmet_tolerance(initial.trace.objective)
+        stopping = plan.stopping.stricter_rule(initial.trace.objective)
     while stopping is not None:
         run = partial(run_em, problem.source, problem.engine, objective=problem.objective, stopping=stopping)
         run = partial(run, previous_objective=last_objective, is_accelerated=plan.is_accelerated)
@@ -110,7 +110,7 @@ def _run_to_end(problem: Problem, plan: Plan, initial: EMState, last_objective: 
         for state in run_with_remedy(problem.remedy, run, problem.objective, initial):
             initial = state
             if state.outcome is Outcome.CONVERGED and plan.stopping.seeks_maximum:
-                stopping = plan.stopping.with_unmet_tolerance(state.trace.objective)
+                stopping = plan.stopping.stricter_rule(state.trace.objective)
                 if stopping is not None and not _is_at_maximum(problem, state, stopping.max_remaining_gain):
                     initial = state._replace(outcome=None)
                 else:

@@ -48,7 +48,7 @@ class StopRule:
         """Whether a run goes on until little is left to gain."""
         return self.max_remaining_gain < math.inf
 
-    def with_unmet_tolerance(self, objective: Sequence[float]) -> Self | None:
+    def stricter_rule(self, objective: Sequence[float]) -> Self | None:
         """The rule with the tolerance that no step of a run has met yet, by the values of its objective.
 
         None if that would be below `MIN_TOLERANCE`. The values alone decide, so a run from a checkpoint goes on alike.

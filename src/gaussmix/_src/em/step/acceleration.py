@@ -99,7 +99,7 @@ class EMPath:
         path = replace(self, points=points, images=images, model_after=model_after, max_length=max_length)
         return replace(path, penalised_objective=penalised_objective, n_refused=n_refused)
 
-    def after_refusal(self) -> EMPath:
+    def with_shorter_limit(self) -> EMPath:
         """The path after a refused proposal. Each consecutive refusal doubles the steps before the next proposal."""
         n_refused, max_length = self.n_refused, SHRINK_FACTOR * self.proposal_length
         path = replace(self, n_refused=n_refused + 1, n_steps_to_wait=2**n_refused - 1)
@@ -194,7 +194,7 @@ class Acceleration:
         log_likelihood = (*before.log_likelihood, before.log_likelihood[-1])
         objective, arrays = (*before.objective, before.last_objective), state.trace.path_arrays
         trace = Trace(log_likelihood, objective, before.frozen_components, arrays)
-        return _store_path(EMState(path.model_after, trace, self._step_limit_outcome(trace)), path.after_refusal())
+        return _store_path(EMState(path.model_after, trace, self._step_limit_outcome(trace)), path.with_shorter_limit())
 
     def _extend_path(self, path: EMPath, model: Model, state: EMState, penalised: float) -> EMState:
         """Record a step, and propose a model from the recorded steps."""

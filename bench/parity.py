@@ -27,7 +27,7 @@ import numpy as np
 from gaussmix import Mixture, SingularCovarianceError
 from gaussmix._src.em.initialisation.initial import InitialMoments
 from gaussmix._src.em.objective.objective import Objective
-from gaussmix._src.em.objective.trace import final
+from gaussmix._src.em.objective.trace import final_state
 from gaussmix._src.em.step.loop import run_em
 from gaussmix._src.engines import complete_engine
 from gaussmix._src.families import family_named
@@ -162,11 +162,11 @@ def our_fit(reference: Reference, entry: dict[str, Any], start: Model | None = N
         start = start or first.model(family_named(entry["model"]), objective)
     except SingularCovarianceError:
         return None
-    mixture, trace, _ = final(run_em(source, engine, start, objective, MclustStopping(TIGHT, total=len(rows))))
-    if trace.frozen:
+    mixture, trace, _ = final_state(run_em(source, engine, start, objective, MclustStopping(TIGHT, total=len(rows))))
+    if trace.frozen_components:
         return None
     shares = engine.responsibilities(Block(0, rows), source.parameters)
-    return Fit(trace.last * len(rows), trace.n_steps, mixture.n_parameters, doubt(shares), len(rows))
+    return Fit(trace.last_objective * len(rows), trace.n_steps, mixture.n_parameters, doubt(shares), len(rows))
 
 
 def verdict(reference: Reference, entry: dict[str, Any], ours: Fit | None, theirs: Fit | None) -> str:

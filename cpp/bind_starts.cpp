@@ -51,9 +51,8 @@ Result<double> bound_trimmed_variances(const Target&, const Contiguous<double, 2
     return out.release();
 }
 
-Result<std::int64_t> bound_spread_centres(const Target& target, const Rows& rows,
-                                          const Contiguous<double, 1>& row_weight, Index n_components,
-                                          Index n_candidates, const Contiguous<double, 1>& uniform) {
+Result<std::int64_t> bound_seed_centres(const Target& target, const Rows& rows, const Contiguous<double, 1>& row_weight,
+                                        Index n_components, Index n_candidates, const Contiguous<double, 1>& uniform) {
     SpreadView task{};
     task.rows = view_rows(rows, {});
     require(!task.rows.is_float32, "rows must be float64");
@@ -67,7 +66,7 @@ Result<std::int64_t> bound_spread_centres(const Target& target, const Rows& rows
     std::vector<Index> indices(static_cast<std::size_t>(n_components));
     constexpr int kThreads = 1;  // more are hardly faster
     without_gil(kThreads, [&](const Execution& execution) {
-        return spread_centres(*target.kernels, task, execution, indices.data());
+        return seed_centres(*target.kernels, task, execution, indices.data());
     });
     NewArray<std::int64_t> out({indices.size()});
     std::copy(indices.begin(), indices.end(), out.data());
@@ -126,7 +125,7 @@ void bind_starts(nb::class_<Target>& type) {
              "Distinct rows in lexicographic order: (rows, weight, rank).")
         .def("trimmed_variances", bound_trimmed_variances, "rows"_a, "weight"_a, "dropped"_a,
              "Variances of columns without some weight at each end.")
-        .def("spread_centres", bound_spread_centres, "rows"_a.noconvert(), "row_weight"_a, "n_components"_a,
+        .def("seed_centres", bound_seed_centres, "rows"_a.noconvert(), "row_weight"_a, "n_components"_a,
              "n_candidates"_a, "uniform"_a, "Places of rows far from each other, as greedy k-means++ draws them.")
         .def("move_centres", bound_move_centres, "rows"_a.noconvert(), "row_weight"_a.noconvert().none(),
              "centres"_a.noconvert(), "tolerance"_a, "max_passes"_a, "n_threads"_a,

@@ -18,7 +18,7 @@ NB_MODULE(_core, module) {
     module.attr("MAX_INFLATION") = gaussmix::kMaxInflation;
     module.attr("MIN_SPLIT_WEIGHT") = gaussmix::kLeastWeight;
     module.attr("RESOLVED") = gaussmix::kResolved;
-    module.attr("ROUNDING_OF_RUNS") = gaussmix::kRoundingOfRuns;
+    module.attr("OBJECTIVE_ROUNDING") = gaussmix::kRoundingOfRuns;
     module.attr("SPLIT_ROWS") = gaussmix::kSplitRows;
     module.attr("OVERFIT") = gaussmix::kOverfit;
     module.attr("STEPS_AFTER_BIRTHS") = gaussmix::bound_moves::kSteps;

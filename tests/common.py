@@ -6,8 +6,8 @@ from typing import Any
 from gaussmix._src.em.initialisation.initial import InitialMoments
 from gaussmix._src.em.initialisation.sample import distinct_rows
 from gaussmix._src.em.objective.objective import Objective
-from gaussmix._src.em.objective.stopping import Stopping
-from gaussmix._src.em.objective.trace import Frozen, State, Trace, final
+from gaussmix._src.em.objective.stopping import StopRule
+from gaussmix._src.em.objective.trace import EMState, FreezeReason, Trace, final_state
 from gaussmix._src.em.step.loop import em_step, run_em
 from gaussmix._src.estimators.fitting import start_fit
 from gaussmix._src.interfaces.leaves import LEAF_ROWS
@@ -26,16 +26,16 @@ __all__ = [
     "ArraySource",
     "AssignmentRule",
     "Block",
+    "EMState",
     "FactorShape",
     "FileSource",
-    "Frozen",
+    "FreezeReason",
     "InitialMoments",
     "Model",
     "MomentSpec",
     "Objective",
     "Second",
-    "State",
-    "Stopping",
+    "StopRule",
     "Trace",
     "assert_close",
     "assert_same_bits",
@@ -43,7 +43,7 @@ __all__ = [
     "checked",
     "distinct_rows",
     "em_step",
-    "final",
+    "final_state",
     "groups",
     "reloaded",
     "run_em",

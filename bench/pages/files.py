@@ -72,7 +72,7 @@ def step(source: Source, n_jobs: int) -> Callable[[], object]:
     """One step of EM over a source."""
     model, engine = mixture()._model, complete_engine(n_jobs)
     task = StepTask(engine, N_COMPONENTS, model.parameters, model.family.moment_spec(None), anchor=model.means)
-    return lambda: task.over(source)
+    return lambda: task.sum_moments(source)
 
 
 def read(path: Path) -> None:

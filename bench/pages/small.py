@@ -23,8 +23,8 @@ from bench.pages.base import Page, parser_of, seconds_of
 from gaussmix import FAMILIES, GaussianMixture
 from gaussmix._src.em.initialisation.initial import InitialMoments
 from gaussmix._src.em.objective.objective import Objective
-from gaussmix._src.em.objective.stopping import Stopping
-from gaussmix._src.em.objective.trace import final
+from gaussmix._src.em.objective.stopping import StopRule
+from gaussmix._src.em.objective.trace import final_state
 from gaussmix._src.em.step.loop import run_em
 from gaussmix._src.engines.complete.engine import CompleteEngine
 from gaussmix._src.model import Model
@@ -52,18 +52,18 @@ def begun(family: Family, n_components: int) -> tuple[ArraySource, Model]:
     return source, first.model(family, Objective(np.zeros(rows.shape[1])))
 
 
-class ByPython(Stopping):
+class ByPython(StopRule):
     """A rule that the core does not know, so that Python makes the steps."""
 
 
-def step(rule: type[Stopping], source: ArraySource, start: Model) -> float:
+def step(rule: type[StopRule], source: ArraySource, start: Model) -> float:
     """Microseconds of a step."""
     objective = Objective(np.zeros(source.n_features))
     least, until = {FEW: np.inf, MANY: np.inf}, perf_counter() + SECONDS
     while perf_counter() < until:
         for n_steps in least:
             states = run_em(source, CompleteEngine(), start, objective, rule(0.0, n_steps))
-            least[n_steps] = min(least[n_steps], seconds_of(partial(final, states)))
+            least[n_steps] = min(least[n_steps], seconds_of(partial(final_state, states)))
     return 1e6 * (least[MANY] - least[FEW]) / (MANY - FEW)
 
 
@@ -113,7 +113,7 @@ def steps() -> Iterator[tuple[object, ...]]:
         for name, family in FAMILIES.items():
             if family.algebra is not None:
                 source, start = begun(family, n_components)
-                alone, single = (step(rule, source, start) for rule in (Stopping, ByPython))
+                alone, single = (step(rule, source, start) for rule in (StopRule, ByPython))
                 yield name, n_components, f"{alone:.1f}", f"{single:.0f}", f"×{single / alone:.0f}"
 
 

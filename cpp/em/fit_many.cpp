@@ -171,7 +171,7 @@ private:
             !run_to_end(em, {settings_.tolerance, settings_.max_steps}, end, history)) {
             return false;
         }
-        double reached = after_last_step(history);
+        double reached = extrapolate_objective(history);
         const auto n_pairs = static_cast<double>(n_rows * settings_.n_components);
         const auto unit = static_cast<double>(static_cast<Index>(history.size()) + search.more_steps);
         double left = search.work * unit * n_pairs;
@@ -208,8 +208,8 @@ private:
         return true;
     }
 
-    // `after_last_step` of em/objective/stopping.py.
-    static double after_last_step(const Values& history) {
+    // `extrapolate_objective` of em/objective/stopping.py.
+    static double extrapolate_objective(const Values& history) {
         return history.size() < 2 ? history.back() : 2 * history.back() - *(history.end() - 2);
     }
 
@@ -286,7 +286,7 @@ private:
         const RowsView view = plain_rows(rows.data(), n_rows, d);
         const SpreadView spread{view, weight.data(), n_components, settings_.n_candidates, uniform};
         std::vector<Index> indices(static_cast<std::size_t>(n_components));
-        if (!spread_centres(kernels_, spread, execution_, indices.data())) return false;
+        if (!seed_centres(kernels_, spread, execution_, indices.data())) return false;
         for (Index i = 0; i < n_components * d; ++i) centres[i] = rows[indices[i / d] * d + i % d];
         const double mean = sum(variances.data(), d) / static_cast<double>(d);
         const CentresView task{

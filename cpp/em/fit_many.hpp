@@ -27,7 +27,7 @@ struct SearchView {         // from each start, as em/search/split_and_merge.py 
     double least_weight;    // of a group, as it was given: with less there is no search
     Index max_rows;         // with more, rows would be left out: the group is unusual
     Index n_starts;         // of each search; the first is that of the fit
-    const double* uniform;  // (starts of the fit, n_starts - 1, ...), for `spread_centres`
+    const double* uniform;  // (starts of the fit, n_starts - 1, ...), for `seed_centres`
     const double* draws;    // (starts of the fit, n_starts, n_draws), for `ascend`
     Index n_draws;
     Steps first, close;  // EM before each ascent, and after the last one
@@ -45,7 +45,7 @@ struct FitSettingsView {
     AssignmentView assignment;  // the component of each row of the only group; null labels: rows go to centres
     Index n_starts;             // k-means begins so often, and the highest run is kept
     Index n_candidates;
-    const double* uniform;           // for `spread_centres`: (n_starts, ...), the same in each group
+    const double* uniform;           // for `seed_centres`: (n_starts, ...), the same in each group
     Index max_passes;                // of k-means
     double kmeans_tolerance;         // it ends when centres move by less: this part of the mean variance
     const double* ridge;             // (n_features,), data units^2; null: the automatic one of each group

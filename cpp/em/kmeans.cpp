@@ -98,7 +98,7 @@ private:
 
 }  // namespace
 
-bool spread_centres(const KernelTable& kernels, const SpreadView& task, const Execution& execution, Index* indices) {
+bool seed_centres(const KernelTable& kernels, const SpreadView& task, const Execution& execution, Index* indices) {
     Spread spread(kernels, task, execution);
     const Values& by_weight = spread.accumulate([&](Index row) { return task.row_weight[row]; });
     indices[0] = find_index(by_weight, task.uniform[0]);

@@ -12,7 +12,7 @@ struct SpreadView {
 };
 
 // Writes the places (n_components,) of rows far from each other, as greedy k-means++ draws them. False if interrupted.
-bool spread_centres(const KernelTable& kernels, const SpreadView& task, const Execution& execution, Index* indices);
+bool seed_centres(const KernelTable& kernels, const SpreadView& task, const Execution& execution, Index* indices);
 
 struct CentresView {
     RowsView rows;

@@ -289,7 +289,7 @@ private:
         add_squares(first, 1 / mass_[k], second);
     }
 
-    // The mean, the second sums about it and the degrees of freedom with a prior: `Posterior.constrain` of
+    // The mean, the second sums about it and the degrees of freedom with a prior: `PosteriorObjective.constrain` of
     // em/priors/posterior.py. Of a point, the degrees of freedom are those of each component.
     void believe(Index k, double* mean, double* second) {
         const PackedPriorView& prior = *task_.prior;

@@ -36,7 +36,7 @@ struct EmView {
     double previous = -kInfinity;  // the objective of the step before
     Index max_steps;
     double seconds = kInfinity;  // it makes no further step after so long
-    // Null: maximum likelihood. Of a point: `Posterior` of em/priors/posterior.py; otherwise that of em/bayes/variational.py.
+    // Null: maximum likelihood. Of a point: `PosteriorObjective` of em/priors/posterior.py; otherwise that of em/bayes/variational.py.
     const PackedPriorView* prior = nullptr;
     bool is_incomplete = false;  // cells may be missing (NaN), or rows have errors; there is no total then
     ErrorView error = {};

@@ -24,7 +24,7 @@ struct PackedPriorView {  // the prior of a mixture, `engines.calls.PackedPrior`
 // log Gamma(x) and its derivative, of positive numbers.
 void gammas(const KernelTable& kernels, const double* values, Index count, double* logs, double* derivatives);
 
-// The log density of a mixture, as `Posterior.log_prior` of em/priors/posterior.py.
+// The log density of a mixture, as `PosteriorObjective.log_prior` of em/priors/posterior.py.
 double log_density(const KernelTable& kernels, const PackedPriorView& prior, const Algebra& algebra, Index n_components,
                    Index n_features, const Mixture& mixture);
 

@@ -17,7 +17,7 @@ MIN_SPLIT_WEIGHT: float = 0.02
 
 RESOLVED: float = 1.4901161193847656e-08
 
-ROUNDING_OF_RUNS: float = 1e-10
+OBJECTIVE_ROUNDING: float = 1e-10
 
 SPLIT_ROWS: int = 4
 
@@ -517,7 +517,7 @@ class Target:
     ) -> numpy.typing.NDArray[numpy.float64]:
         """Variances of columns without some weight at each end."""
 
-    def spread_centres(
+    def seed_centres(
         self,
         rows: numpy.typing.NDArray[numpy.float64] | numpy.typing.NDArray[numpy.float32],
         row_weight: numpy.typing.NDArray[numpy.float64],

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from common import State, Stopping, Trace
+from common import EMState, StopRule, Trace
 
 from gaussmix import FAMILIES, GaussianMixture, Mixture, Outcome
 from gaussmix._src.em.curvature.certificate import OptimalityCertificate
@@ -53,13 +53,13 @@ def test_advice_that_helps_against_several_failures_is_given_once() -> None:
 
 
 def test_a_tolerance_of_0_is_never_met() -> None:
-    assert Stopping(0.0, 9).outcome(3, -1.5, -1.5) is None
-    assert Stopping(0.0, 9).outcome(9, -1.5, -1.5) is Outcome.STEP_LIMIT
-    assert Stopping(1e-9, 9).outcome(3, -1.5, -1.5) is Outcome.CONVERGED
+    assert StopRule(0.0, 9).outcome_of_step(3, -1.5, -1.5) is None
+    assert StopRule(0.0, 9).outcome_of_step(9, -1.5, -1.5) is Outcome.STEP_LIMIT
+    assert StopRule(1e-9, 9).outcome_of_step(3, -1.5, -1.5) is Outcome.CONVERGED
 
 
 def test_the_defaults_are_those_of_the_estimator() -> None:
-    assert (Stopping().tolerance, Stopping().max_steps) == (GaussianMixture().tol, GaussianMixture().max_iter)
+    assert (StopRule().tolerance, StopRule().max_steps) == (GaussianMixture().tol, GaussianMixture().max_iter)
 
 
 def test_the_outlook_of_gains_that_fall_by_a_constant_rate_is_exact() -> None:
@@ -70,20 +70,20 @@ def test_the_outlook_of_gains_that_fall_by_a_constant_rate_is_exact() -> None:
 
 
 def test_the_outlook_of_gains_that_do_not_fall_is_not_finite() -> None:
-    assert forecast_convergence([0.0, 1.0, 3.0, 9.0]).remaining == math.inf
+    assert forecast_convergence([0.0, 1.0, 3.0, 9.0]).remaining_gain == math.inf
     assert forecast_convergence([0.0, 0.0, 1.0]) == (math.inf, math.inf)  # a gain after one of rounding
-    assert forecast_convergence([-1.0, -1.0, -1.0]).remaining == 0.0
-    assert math.isnan(forecast_convergence([-1.0, -0.5]).rate)
+    assert forecast_convergence([-1.0, -1.0, -1.0]).remaining_gain == 0.0
+    assert math.isnan(forecast_convergence([-1.0, -0.5]).gain_ratio)
 
 
 def test_a_run_that_seeks_a_maximum_goes_on_with_the_tolerance_that_no_step_has_met() -> None:
-    rule = Stopping.at_maximum(100)
+    rule = StopRule.at_maximum(100)
     assert rule.seeks_maximum
-    assert not Stopping().seeks_maximum
-    tolerances = [rule.remaining_rule(objective) for objective in ([], [-3.0, -2.0], [-3.0, -2.0, -2.0 + 5e-6])]
+    assert not StopRule().seeks_maximum
+    tolerances = [rule.stricter_rule(objective) for objective in ([], [-3.0, -2.0], [-3.0, -2.0, -2.0 + 5e-6])]
     assert [each and each.tolerance for each in tolerances] == pytest.approx([1e-5, 1e-5, 1e-6])
-    assert rule.remaining_rule([-2.0, -2.0, -1.0]) is None  # a gain of 0 is below all of them
-    assert rule.remaining_rule([-2.0, -2.0 + 2e-10]).tolerance == pytest.approx(1e-10)
+    assert rule.stricter_rule([-2.0, -2.0, -1.0]) is None  # a gain of 0 is below all of them
+    assert rule.stricter_rule([-2.0, -2.0 + 2e-10]).tolerance == pytest.approx(1e-10)
 
 
 def test_a_start_agrees_with_the_best_where_it_had_the_difference_still_to_gain() -> None:
@@ -91,12 +91,12 @@ def test_a_start_agrees_with_the_best_where_it_had_the_difference_still_to_gain(
     best = Trace((0.0,) * 4, [-1.5, -1.0, -1.0, -1.0])
     near, far = (Trace((0.0,) * 3, [last - 0.06, last - 0.02, last]) for last in (-1.01, -1.1))
     model = Mixture([1.0], [[0.0]], [[[1.0]]], FAMILIES["full"])._model
-    run = State(model, best, Outcome.CONVERGED)
-    ending = Ending.from_run(run, [best, near, far], Stopping(1e-3), None, OptimalityCertificate())
+    run = EMState(model, best, Outcome.CONVERGED)
+    ending = Ending.from_run(run, [best, near, far], StopRule(1e-3), None, OptimalityCertificate())
     assert (ending.n_starts, ending.n_starts_at_best) == (3, 2)
 
 
 def test_time_is_up_after_the_other_reasons() -> None:
-    late = Stopping(1e-3, 9, deadline=0.0)
-    assert late.outcome(3, -1.5, -1.0) is Outcome.TIME_LIMIT
-    assert late.outcome(3, -1.5, -1.5) is Outcome.CONVERGED
+    late = StopRule(1e-3, 9, deadline=0.0)
+    assert late.outcome_of_step(3, -1.5, -1.0) is Outcome.TIME_LIMIT
+    assert late.outcome_of_step(3, -1.5, -1.5) is Outcome.CONVERGED

@@ -33,7 +33,7 @@ def test_the_bits_depend_neither_on_threads_nor_on_the_path_nor_on_the_pieces(fa
     X, weight = rows(), np.random.default_rng(0).integers(1, 3, N).astype(float)
     how = {"n_resamples": None if kind == "jackknife" else 7, "kind": kind, "sample_weight": weight, "random_state": 5}
     expected = fitted(X, weight, covariance_type=family, noise=noise, n_jobs=1).bootstrap(X, **how)
-    for patch in (None, (module, "MAX_DRAWN_VALUES", 3 * N * D), (one_call, "_by_core", lambda *given: {})):
+    for patch in (None, (module, "MAX_DRAWN_VALUES", 3 * N * D), (one_call, "_run_in_core", lambda *given: {})):
         if patch is not None:
             monkeypatch.setattr(*patch)
         found = fitted(X, weight, covariance_type=family, noise=noise, n_jobs=2).bootstrap(X, **how)

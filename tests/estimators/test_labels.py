@@ -12,7 +12,7 @@ from common import ArraySource, assert_same_fit
 
 from gaussmix import FAMILIES, GaussianMixture, GaussianMixtureIC
 from gaussmix._src.em.initialisation.base import STARTS
-from gaussmix._src.em.initialisation.guided import guided
+from gaussmix._src.em.initialisation.label_matching import match_labels
 from gaussmix._src.em.initialisation.user_labels import UserLabels
 from gaussmix._src.engines import complete_engine
 from gaussmix.extend import Partition
@@ -69,7 +69,7 @@ def test_a_part_goes_to_the_label_of_most_weight():
     for row_weight, order in ((None, [1, 0]), (weight, [0, 1])):
         source = ArraySource(rows, row_weight).with_log_prior(*known)
         partition = Partition(responsibilities=lambda block: np.eye(2)[block.rows[:, 0].astype(int)])
-        found = guided(partition, source, complete_engine(1), 2)
+        found = match_labels(partition, source, complete_engine(1), 2)
         shares = found.responsibilities(source.whole)
         assert [shares[4].argmax(), shares[9].argmax()] == order
 

@@ -1,4 +1,4 @@
-"""Trimmed fits through the estimators: robustness, labels, cutoff, choice, files, and what is refused."""
+"""TrimmedSource fits through the estimators: robustness, labels, cutoff, choice, files, and what is refused."""
 
 import numpy as np
 import pytest

@@ -4,12 +4,19 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from common import Frozen, State, Stopping, Trace, em_step, run_em
+from common import EMState, FreezeReason, StopRule, Trace, em_step, run_em
 from every_engine import ENGINES
 from sklearn.datasets import load_wine
 
 from gaussmix import FAMILIES, Outcome
-from gaussmix._src.em.step.acceleration import MIN_STEPS, Acceleration, Path, _coordinates, _lengths, has_path
+from gaussmix._src.em.step.acceleration import (
+    MIN_STEPS,
+    Acceleration,
+    EMPath,
+    _model_coordinates,
+    _scale_by_information,
+    is_accelerated,
+)
 from gaussmix._src.em.step.fast_path import FastPath
 from gaussmix._src.families.base import family_named
 from gaussmix._src.testing.problems import groups
@@ -52,8 +59,8 @@ SLOW = {
 
 @families
 def test_no_pass_lowers_the_objective(family, engine):
-    course = states(PROBLEMS["overlapping"], family, engine, Stopping(0.0, 60))
-    assert any(has_path(state.trace) for state in course)
+    course = states(PROBLEMS["overlapping"], family, engine, StopRule(0.0, 60))
+    assert any(is_accelerated(state.trace) for state in course)
     objective = np.array(course[-1].trace.objective)
     assert len(objective) == 60
     assert (np.diff(objective) >= -1e-12 * np.abs(objective[:-1])).all()
@@ -62,8 +69,8 @@ def test_no_pass_lowers_the_objective(family, engine):
 @pytest.mark.parametrize("name", [name for name, family in FAMILIES.items() if "max_condition" in family.get_params()])
 def test_proposals_keep_a_bound_on_the_eigenvalues(name, engine):
     most = 1.7
-    course = states(slow_in_two(), family_named(name, max_condition=most), engine, Stopping(0.0, 60))
-    assert any(has_path(state.trace) for state in course)
+    course = states(slow_in_two(), family_named(name, max_condition=most), engine, StopRule(0.0, 60))
+    assert any(is_accelerated(state.trace) for state in course)
     values = [np.linalg.eigvalsh(state.model.covariances.dense()) for state in course]
     assert max(each.max() / each.min() for each in values) <= most * (1 + 1e-9)
     objective = np.array(course[-1].trace.objective)
@@ -74,18 +81,18 @@ def test_proposals_keep_a_bound_on_the_eigenvalues(name, engine):
 @pytest.mark.parametrize("case", SLOW)
 def test_a_slow_run_ends_as_high_as_em_in_far_fewer_passes(case):
     given, family, ratio = SLOW[case]
-    stopping = Stopping(1e-8, 5000)
+    stopping = StopRule(1e-8, 5000)
     name = "complete" if case == "factors" else "reference"  # the core makes short steps faster than proposals are made
     engine = ENGINES[name](1)
     plain, fast = (states(given, family, engine, stopping, is_accelerated=wanted)[-1] for wanted in (False, True))
     assert plain.outcome is fast.outcome is Outcome.CONVERGED
-    assert fast.trace.last >= plain.trace.last
+    assert fast.trace.last_objective >= plain.trace.last_objective
     assert plain.trace.n_steps > ratio * fast.trace.n_steps
 
 
 @families
 def test_a_run_that_is_not_slow_has_the_bits_of_em(family, engine):
-    given, stopping = PROBLEMS["separate"], Stopping(1e-6, 200)
+    given, stopping = PROBLEMS["separate"], StopRule(1e-6, 200)
     plain, fast = (states(given, family, engine, stopping, is_accelerated=wanted)[-1] for wanted in (False, True))
     assert fast.trace == plain.trace
     assert fast.outcome is plain.outcome
@@ -98,9 +105,9 @@ def test_units_do_not_matter(name):
     given = groups("units", 600, 4, 3, distance=1.2, strangers=0.4)
     other = replace(given, rows=given.rows * 2.0 ** np.array([-9, 4, 0, 13]))
     engine = ENGINES["complete"](1)
-    course, others = (states(each, FAMILIES[name], engine, Stopping(0.0, 40)) for each in (given, other))
-    assert [has_path(state.trace) for state in others] == [has_path(state.trace) for state in course]
-    assert has_path(course[-2].trace)
+    course, others = (states(each, FAMILIES[name], engine, StopRule(0.0, 40)) for each in (given, other))
+    assert [is_accelerated(state.trace) for state in others] == [is_accelerated(state.trace) for state in course]
+    assert is_accelerated(course[-2].trace)
     shift = 8 * np.log(2.0)
     np.testing.assert_allclose(np.array(others[-1].trace.objective) + shift, course[-1].trace.objective, rtol=1e-8)
 
@@ -110,20 +117,20 @@ def test_units_do_not_matter(name):
 )
 def test_the_limit_is_one_of_passes_and_the_end_is_after_a_step(limit, engine):
     given, family = SLOW["a mixture"][:2]
-    *_, end = states(given, family, engine, Stopping(0.0, limit))
+    *_, end = states(given, family, engine, StopRule(0.0, limit))
     assert end.trace.n_steps == limit
     assert end.outcome is Outcome.STEP_LIMIT
-    assert not end.trace.memory
+    assert not end.trace.path_arrays
     moments, _, _ = em_step(given.source, engine, end.model, given.objective, {})
-    assert limit == 0 or moments.log_likelihood / moments.row_weight >= end.trace.last
+    assert limit == 0 or moments.log_likelihood / moments.row_weight >= end.trace.last_objective
 
 
 def test_frozen_components_are_for_em(engine):
     given, family = SLOW["a mixture"][:2]
-    arguments = given, family, engine, Stopping(0.0, 40)
-    trace = Trace(frozen={1: Frozen.COLLAPSED})
+    arguments = given, family, engine, StopRule(0.0, 40)
+    trace = Trace(frozen_components={1: FreezeReason.COLLAPSED})
     ends = [states(*arguments, is_accelerated=wanted, trace=trace) for wanted in (False, True)]
-    assert not any(has_path(state.trace) for state in ends[1])
+    assert not any(is_accelerated(state.trace) for state in ends[1])
     assert ends[0][-1].trace == ends[1][-1].trace
 
 
@@ -135,29 +142,35 @@ def acceleration_of(given, family, engine, stopping):
 def on_the_way(engine):
     """A state after which the next pass is at a proposal, and the acceleration of its run."""
     given, family = SLOW["a mixture"][:2]
-    stopping = Stopping(0.0, 60)
+    stopping = StopRule(0.0, 60)
     course = states(given, family, engine, stopping)
-    proposed = (state for state in course if has_path(state.trace) and Path.restore(state.trace.memory, family).length)
+    proposed = (
+        state
+        for state in course
+        if is_accelerated(state.trace) and EMPath.from_arrays(state.trace.path_arrays, family).proposal_length
+    )
     return next(proposed), acceleration_of(given, family, engine, stopping)
 
 
 @pytest.mark.parametrize("what", ["lower", "not a number", "infinite", "frozen"])
 def test_a_proposal_that_is_no_better_is_refused(what, engine):
     before, acceleration = on_the_way(engine)
-    path = Path.restore(before.trace.memory, before.model.family)
-    value = {"lower": path.height - 1e-9, "not a number": np.nan, "infinite": np.inf}.get(what, path.height + 1)
-    frozen = {0: Frozen.COLLAPSED} if what == "frozen" else {}
+    path = EMPath.from_arrays(before.trace.path_arrays, before.model.family)
+    value = {"lower": path.penalised_objective - 1e-9, "not a number": np.nan, "infinite": np.inf}.get(
+        what, path.penalised_objective + 1
+    )
+    frozen = {0: FreezeReason.COLLAPSED} if what == "frozen" else {}
     bad = Trace((*before.trace.log_likelihood, value), (*before.trace.objective, value), frozen)
     outcome = None if np.isfinite(value) else Outcome.NON_FINITE
-    after = acceleration.state_after(before, State(before.model, bad, outcome))
+    after = acceleration.choose_next_state(before, EMState(before.model, bad, outcome))
     assert after.outcome is None
     assert after.trace.n_steps == before.trace.n_steps + 1
-    assert after.trace.last == before.trace.last
-    assert not after.trace.frozen
-    assert after.model.means.tobytes() == path.after.means.tobytes()
-    assert after.model.covariances.array.tobytes() == path.after.covariances.array.tobytes()
-    left = Path.restore(after.trace.memory, before.model.family)
-    assert left.length == 0 < left.longest < path.length
+    assert after.trace.last_objective == before.trace.last_objective
+    assert not after.trace.frozen_components
+    assert after.model.means.tobytes() == path.model_after.means.tobytes()
+    assert after.model.covariances.array.tobytes() == path.model_after.covariances.array.tobytes()
+    left = EMPath.from_arrays(after.trace.path_arrays, before.model.family)
+    assert left.proposal_length == 0 < left.max_length < path.proposal_length
 
 
 @free
@@ -165,19 +178,19 @@ def test_a_step_is_the_gradient_in_units_of_lengths(name, rng):
     """To first order in the step: what L-BFGS takes for granted."""
     given, engine = groups("gradient", 1500, 4, 2, distance=1.0, strangers=0.4), ENGINES["reference"](1)
     objective = given.objective
-    acceleration, after = acceleration_of(given, FAMILIES[name], engine, Stopping()), given.start(FAMILIES[name])
+    acceleration, after = acceleration_of(given, FAMILIES[name], engine, StopRule()), given.start(FAMILIES[name])
     residual = np.ones(1)
     while residual @ residual > 1e-5:
         model = after
         _, after, _ = em_step(given.source, engine, model, objective, {})
-        point = _coordinates(model)
-        residual = _lengths((_coordinates(after) - point)[None], model)[0]
+        point = _model_coordinates(model)
+        residual = _scale_by_information((_model_coordinates(after) - point)[None], model)[0]
     for _ in range(5):
         change = rng.normal(size=len(point))
         change[: model.n_components] -= model.weights @ change[: model.n_components]  # weights sum to 1
-        length = _lengths(change[None], model)[0]
+        length = _scale_by_information(change[None], model)[0]
         change *= 1e-4 / np.sqrt(length @ length)
-        ends = [acceleration._model_at(point + sign * change, model) for sign in (1, -1)]
+        ends = [acceleration._model_from_coordinates(point + sign * change, model) for sign in (1, -1)]
         likelihoods = [em_step(given.source, engine, end, objective, {})[0].log_likelihood for end in ends]
         slope = (likelihoods[0] - likelihoods[1]) / (2 * len(given.rows))
         expected = residual @ length * (1e-4 / np.sqrt(length @ length))

@@ -19,12 +19,12 @@ from gaussmix._src.em.bayes.births import BirthProposals
 from gaussmix._src.em.bayes.merges import deletion_gains
 from gaussmix._src.em.bayes.variational import VariationalObjective
 from gaussmix._src.em.bayes.variational_posterior import GaussWishartPrior
-from gaussmix._src.em.initialisation.condensed import condensed
+from gaussmix._src.em.initialisation.condensation import condense_rows
 from gaussmix._src.em.initialisation.initial import InitialMoments
 from gaussmix._src.em.initialisation.sample import distinct_rows
-from gaussmix._src.em.objective.stopping import Stopping
-from gaussmix._src.em.objective.trace import final
-from gaussmix._src.em.priors.concentration import DirichletWeights, StickWeights
+from gaussmix._src.em.objective.stopping import StopRule
+from gaussmix._src.em.objective.trace import final_state
+from gaussmix._src.em.priors.concentration import DirichletWeights, StickBreakingWeights
 from gaussmix._src.em.step import fast_path
 from gaussmix._src.em.step.accumulate import StepTask
 from gaussmix._src.em.step.loop import run_em
@@ -72,7 +72,7 @@ def quarters(rows):
 
 
 @families
-@pytest.mark.parametrize("weights", [DirichletWeights(0.5, 4), StickWeights(0.5)], ids=["dirichlet", "sticks"])
+@pytest.mark.parametrize("weights", [DirichletWeights(0.5, 4), StickBreakingWeights(0.5)], ids=["dirichlet", "sticks"])
 def test_halves_of_a_cluster_merge_again(rows, family, engine, weights) -> None:
     moves, model = moves_of(rows, family, engine, weights, quarters(rows))
     state = moves.evaluate(model)
@@ -119,7 +119,7 @@ def test_rows_of_weight_0_keep_no_component(seed) -> None:
 @families
 def test_what_lowers_the_bound_is_refused(rows, family, engine, monkeypatch) -> None:
     shares = np.repeat(np.eye(2), [120, 80], axis=0)
-    moves, model = moves_of(rows, family, engine, StickWeights(1.0), shares)
+    moves, model = moves_of(rows, family, engine, StickBreakingWeights(1.0), shares)
     alone = moves.objective.to_model(moves.objective.variational_posterior(model).take([0]))
     worse = PrunedModel(alone, np.array([0]), [(0, 1)])
     monkeypatch.setattr(BirthMergeMoves, "propose_pruned_models", lambda moves, state: iter([worse]))
@@ -131,7 +131,7 @@ def test_what_lowers_the_bound_is_refused(rows, family, engine, monkeypatch) -> 
 @pytest.mark.parametrize(("lost", "pairs", "is_made"), [(5e-4, [], True), (2e-3, [], False), (5e-4, [(0, 1)], False)])
 def test_a_deletion_may_lower_the_bound_by_next_to_nothing(rows, engine, monkeypatch, lost, pairs, is_made) -> None:
     shares = np.repeat(np.eye(2), [120, 80], axis=0)
-    moves, model = moves_of(rows, FAMILIES["full"], engine, StickWeights(1.0), shares)
+    moves, model = moves_of(rows, FAMILIES["full"], engine, StickBreakingWeights(1.0), shares)
     state = moves.evaluate(model)
     alone = moves.objective.to_model(moves.objective.variational_posterior(model).take([0]))
     pruned = PrunedModel(alone, np.array([0]), pairs)
@@ -142,12 +142,12 @@ def test_a_deletion_may_lower_the_bound_by_next_to_nothing(rows, engine, monkeyp
 
 
 @pytest.mark.parametrize("family", [family for family in conjugate if not family.is_shared], ids=lambda each: each.name)
-@pytest.mark.parametrize("weights", [DirichletWeights(0.5, 8), StickWeights(0.01)], ids=["dirichlet", "sticks"])
+@pytest.mark.parametrize("weights", [DirichletWeights(0.5, 8), StickBreakingWeights(0.01)], ids=["dirichlet", "sticks"])
 def test_a_column_settles_where_em_and_moves_raise_the_bound_no_more(family, weights, engine, rng) -> None:
     """Side by side, one within another, and one of 60 rows; the core tells the bound of its end."""
     parts = [(0.0, 1.0, 3000), (9.0, 0.5, 1500), (9.0, 3.0, 1500), (30.0, 0.2, 60)]
     rows = np.concatenate([rng.normal(place, spread, (size, 1)) for place, spread, size in parts])
-    few = condensed(distinct_rows(ArraySource(rows)))
+    few = condense_rows(distinct_rows(ArraySource(rows)))
     scale = rows.var(axis=0).reshape(family.shape(1, 1)[1:])
     prior = GaussWishartPrior(family, weights, rows.mean(axis=0), 1.0, 2.0, scale)
     source = ArraySource(few.rows, few.weight / 4.0)
@@ -158,7 +158,7 @@ def test_a_column_settles_where_em_and_moves_raise_the_bound_no_more(family, wei
     sample = replace(few, weight=few.weight / 4.0)
     of_moves = source, engine, objective, sample
     moves = BirthMergeMoves(*of_moves, 8, np.random.default_rng(0), lambda: False)
-    found = moves.improve_column(start, sample, Stopping(1e-8, 1000))
+    found = moves.improve_column(start, sample, StopRule(1e-8, 1000))
     assert found is not None
     model, bound = found
     most = model.n_components  # other cuts may find other births
@@ -166,12 +166,12 @@ def test_a_column_settles_where_em_and_moves_raise_the_bound_no_more(family, wei
     assert moves.evaluate(model).bound == pytest.approx(bound, rel=1e-13)
     assert model.n_components > 3
     np.testing.assert_allclose([6060 * model.weights.min(), 6060 * model.weights.max()], [60, 3000], atol=90)
-    end = final(run_em(source, Stepwise(engine), model, objective, Stopping(1e-8, 100)))
-    assert 6060.0 * end.trace.last - bound < 1e-3
+    end = final_state(run_em(source, Stepwise(engine), model, objective, StopRule(1e-8, 100)))
+    assert 6060.0 * end.trace.last_objective - bound < 1e-3
     after = moves.apply_moves(end.model)
     assert after is None or moves.evaluate(after).bound - bound < 2e-2
     moves = BirthMergeMoves(*of_moves, 8, np.random.default_rng(0), lambda: False)
-    late = moves.improve_column(start, sample, Stopping(1e-8, 1000, deadline=0.0))
+    late = moves.improve_column(start, sample, StopRule(1e-8, 1000, deadline=0.0))
     assert late is not None
     assert late[0].n_components == 1
     np.testing.assert_array_equal(late[0].means, start.means)
@@ -182,7 +182,7 @@ def test_a_column_settles_where_em_and_moves_raise_the_bound_no_more(family, wei
 def test_a_component_that_a_column_hardly_needs_is_deleted(share, engine) -> None:
     """By the core, which judges every deletion; the farther a component is from its one row, the less it adds."""
     source, family = ArraySource(np.append(np.linspace(-2.0, 2.0, 200), 8.0)[:, None]), FAMILIES["diag"]
-    prior = GaussWishartPrior(family, StickWeights(0.5), np.zeros(1), 0.01, 1.0, np.ones(1))
+    prior = GaussWishartPrior(family, StickBreakingWeights(0.5), np.zeros(1), 0.01, 1.0, np.ones(1))
     objective = VariationalObjective(np.zeros(1), prior.conjugate, gauss_wishart=prior, total_weight=201.0)
     sample, rng = distinct_rows(source), np.random.default_rng(0)
     moves = BirthMergeMoves(source, engine, objective, sample, 1, rng, lambda: False)
@@ -194,7 +194,7 @@ def test_a_component_that_a_column_hardly_needs_is_deleted(share, engine) -> Non
 
     alone = moves.evaluate(model(0.0)).bound + share * core.LOSS_OF_DELETION
     start = model(0.0, brentq(lambda place: moves.evaluate(model(0.0, place)).bound - alone, 8.0, 15.0, xtol=1e-12))
-    found = moves.improve_column(start, sample, Stopping(1e-9, 1))
+    found = moves.improve_column(start, sample, StopRule(1e-9, 1))
     assert found is not None
     assert found[0].n_components == (1 if share < 1 else 2)
 
@@ -202,8 +202,8 @@ def test_a_component_that_a_column_hardly_needs_is_deleted(share, engine) -> Non
 @families
 def test_weights_in_another_unit_make_the_same_moves(rows, family, engine) -> None:
     weights = np.random.default_rng(2).integers(1, 4, 200).astype(float)
-    plain, model = moves_of(rows, family, engine, StickWeights(0.5), quarters(rows), weights)
-    reduced, other = moves_of(rows, family, engine, StickWeights(0.5), quarters(rows), weights / 4, 4.0)
+    plain, model = moves_of(rows, family, engine, StickBreakingWeights(0.5), quarters(rows), weights)
+    reduced, other = moves_of(rows, family, engine, StickBreakingWeights(0.5), quarters(rows), weights / 4, 4.0)
     assert reduced.evaluate(other).bound == pytest.approx(plain.evaluate(model).bound, rel=1e-12)
     one, two = plain.apply_moves(model), reduced.apply_moves(other)
     assert one is not None
@@ -230,7 +230,7 @@ def test_births_begin_where_clusters_overlap_and_where_features_are_many(n_rows,
 @families
 def test_halves_share_the_rows_of_their_component(rows, family, engine) -> None:
     """At the start of EM they have its mass, and nearly its mean."""
-    moves, model = moves_of(rows, family, engine, StickWeights(0.5), np.repeat([[0.6, 0.4]], 200, axis=0))
+    moves, model = moves_of(rows, family, engine, StickBreakingWeights(0.5), np.repeat([[0.6, 0.4]], 200, axis=0))
     q = moves.objective.variational_posterior(model)
     births, labels = BirthProposals(moves.sample, np.random.default_rng(0)), np.zeros(200, dtype=np.int64)
     born = births.split_components(q, labels, np.array([0, 1]))  # the second is nobody's likeliest component
@@ -246,13 +246,13 @@ def test_halves_share_the_rows_of_their_component(rows, family, engine) -> None:
 def test_parts_of_the_rows_are_only_a_start(rng, monkeypatch) -> None:
     """The bound of all rows decides; they are read less often than without parts, whichever source they come from."""
     rows, passes = crowd(8000, 6, 6, 8.0, rng), list[int]()
-    over = StepTask.over
+    over = StepTask.sum_moments
 
     def counted(task, source):
         passes.append(source.n_rows)
         return over(task, source)
 
-    monkeypatch.setattr(StepTask, "over", counted)
+    monkeypatch.setattr(StepTask, "sum_moments", counted)
     monkeypatch.setattr(birth_merge_moves, "MAX_ESTIMATION_ROWS", 500)
     monkeypatch.setattr(fast_path, "LEAF_ROWS", 100)  # so that each step of EM is a pass
     found = []

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from common import ArraySource, Frozen, Objective, Stopping, em_step, final, run_em
+from common import ArraySource, FreezeReason, Objective, StopRule, em_step, final_state, run_em
 
 from gaussmix import FAMILIES, Mixture, Outcome, SingularCovarianceError
 from gaussmix._src.testing.check_family import updated
@@ -29,7 +29,7 @@ def test_a_frozen_component_has_no_part_in_what_the_others_share(name, problem, 
     start = mixture = given.start(FAMILIES[name])
     course = []
     for _ in range(20):
-        moments, mixture, _ = em_step(given.source, engine, mixture, given.objective, {0: Frozen.COLLAPSED})
+        moments, mixture, _ = em_step(given.source, engine, mixture, given.objective, {0: FreezeReason.COLLAPSED})
         course.append(moments.log_likelihood / moments.row_weight)
     assert mixture.means[0].tobytes() == start.means[0].tobytes()
     assert mixture.covariances.each[0].tobytes() == start.covariances.each[0].tobytes()
@@ -50,16 +50,18 @@ def test_a_weight_is_a_number_of_rows(family, engine, rng):
     """The same fit to rounding, and the same number of steps: weights 2, 1, 0 and the rows twice, once, not at all."""
     given = PROBLEMS["overlapping"]
     counts = rng.integers(0, 3, size=len(given.rows))
-    start, stopping = given.start(family), Stopping(1e-6, 500)
+    start, stopping = given.start(family), StopRule(1e-6, 500)
     ways = (
         ArraySource(given.rows, counts.astype(np.float64)),
         ArraySource(given.rows.repeat(counts, axis=0)),
         ArraySource(rng.permutation(given.rows.repeat(counts, axis=0))),
     )
-    (first, trace, _), *others = (final(run_em(source, engine, start, given.objective, stopping)) for source in ways)
+    (first, trace, _), *others = (
+        final_state(run_em(source, engine, start, given.objective, stopping)) for source in ways
+    )
     for mixture, other, _ in others:
         assert other.n_steps == trace.n_steps
-        assert other.last == pytest.approx(trace.last, rel=1e-12)
+        assert other.last_objective == pytest.approx(trace.last_objective, rel=1e-12)
         np.testing.assert_allclose(mixture.means, first.means, atol=1e-9)
         np.testing.assert_allclose(mixture.covariances.each, first.covariances.each, atol=1e-9)
 
@@ -85,9 +87,9 @@ def test_a_component_that_collapses_is_frozen_and_named(name, engine, rng):
     rows = spot(rng)
     family = FAMILIES[name]
     start = round_mixture(family, [[0.0, 0.0], [6.0, 6.0]])
-    states = run_em(ArraySource(rows), engine, start, Objective(np.zeros(2)), Stopping(1e-9, 200))
-    mixture, trace, outcome = final(states)
-    assert trace.frozen == {1: Frozen.COLLAPSED}
+    states = run_em(ArraySource(rows), engine, start, Objective(np.zeros(2)), StopRule(1e-9, 200))
+    mixture, trace, outcome = final_state(states)
+    assert trace.frozen_components == {1: FreezeReason.COLLAPSED}
     assert outcome is Outcome.CONVERGED
     assert finite(mixture)
     assert np.isfinite(trace.log_likelihood).all()
@@ -120,7 +122,7 @@ def test_groups_far_apart_keep_the_digits_of_their_spread(family, apart, engine,
     expected, found = updated(family, np.full(3, 30.0), scatters).each, mixture.covariances.each
     if family.is_step:  # whose other numbers are on their way, but variances are those of the rows
         expected, found = np.diagonal(scatters, axis1=1, axis2=2) / 30, mixture.covariances.variances()
-    # A loss of up to 1e3 is accepted (interfaces.parameters.MAX_LOSS), and a mean is rounded to ε of where it is.
+    # A loss of up to 1e3 is accepted (interfaces.parameters.MAX_CANCELLATION), and a mean is rounded to ε of its place.
     tolerance = 1e4 * EPS + (2 * apart * EPS) ** 2
     tolerance = max(tolerance, family.accuracy)
     np.testing.assert_allclose(found, expected, rtol=0, atol=tolerance * np.abs(expected).max())
@@ -130,8 +132,10 @@ def test_groups_far_apart_keep_the_digits_of_their_spread(family, apart, engine,
 def test_a_component_that_loses_its_mass_is_frozen_and_named(family, engine, rng):
     rows = rng.normal(size=(80, 2))
     start = round_mixture(family, [[0.0, 0.0], [1.0, 0.0], [1e3, 0.0]])
-    mixture, trace, _ = final(run_em(ArraySource(rows), engine, start, Objective(np.zeros(2)), Stopping(1e-9, 500)))
-    assert trace.frozen == {2: Frozen.LOST}
+    mixture, trace, _ = final_state(
+        run_em(ArraySource(rows), engine, start, Objective(np.zeros(2)), StopRule(1e-9, 500))
+    )
+    assert trace.frozen_components == {2: FreezeReason.LOST}
     assert mixture.weights[2] == 0.0
     assert (mixture.means[2] == start.means[2]).all()
     assert finite(mixture)
@@ -146,10 +150,10 @@ def test_all_components_on_equal_rows_is_degenerate_or_refused(family, engine):
     with pytest.raises(SingularCovarianceError, match=r"components 0, 1\."):
         Problem(rows, None, labels).start(family)
     start = round_mixture(family, [[0.0, 0.0], [3.0, 1.0]])
-    states = run_em(ArraySource(rows), engine, start, Objective(np.zeros(2)), Stopping(0.0, 200))
-    mixture, trace, outcome = final(states)
+    states = run_em(ArraySource(rows), engine, start, Objective(np.zeros(2)), StopRule(0.0, 200))
+    mixture, trace, outcome = final_state(states)
     assert outcome is Outcome.DEGENERATE
-    assert sorted(trace.frozen) == [0, 1]
+    assert sorted(trace.frozen_components) == [0, 1]
     assert finite(mixture)
 
 
@@ -167,4 +171,4 @@ def test_all_components_on_equal_rows_is_degenerate_or_refused(family, engine):
     ],
 )
 def test_a_fit_ends_when_a_step_gains_less_than_the_tolerance(n_steps, gain, outcome):
-    assert Stopping(1e-3, 10).outcome(n_steps, -5.0, -5.0 + gain) is outcome
+    assert StopRule(1e-3, 10).outcome_of_step(n_steps, -5.0, -5.0 + gain) is outcome

@@ -133,7 +133,7 @@ def test_a_component_without_rows_keeps_factors_to_start_with(shared_loadings, e
     family = FactorAnalyzer(2, shared_loadings=shared_loadings)
     first = InitialMoments(problem.source, engine, 3, Partition())
     mixture = first.model(family, problem.objective)
-    moments, means = first.about_means(family.moment_spec(None))
+    moments, means = first.sum_about_means(family.moment_spec(None))
     (start,) = initial_models(moments, family, problem.objective, means)
     assert_same_bits(mixture.covariances.loadings[1], start.covariances.loadings[1], "loadings")
     assert np.isfinite(mixture.covariances.each).all()

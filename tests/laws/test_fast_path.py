@@ -10,8 +10,8 @@ from sklearn.base import clone
 
 from gaussmix import FAMILIES, BayesianGaussianMixture, Full, GaussianMixture, Mixture, NormalInverseWishart, Outcome
 from gaussmix._src.em.objective.objective import Objective
-from gaussmix._src.em.objective.stopping import Stopping
-from gaussmix._src.em.objective.trace import Frozen, final
+from gaussmix._src.em.objective.stopping import StopRule
+from gaussmix._src.em.objective.trace import FreezeReason, final_state
 from gaussmix._src.em.step import one_call
 from gaussmix._src.em.step.fast_path import FastPath
 from gaussmix._src.em.step.loop import em_step, run_em
@@ -26,7 +26,7 @@ from gaussmix.testing import PROBLEMS
 KNOWN = {name: family for name, family in FAMILIES.items() if family.algebra is not None}
 families = pytest.mark.parametrize("family", KNOWN.values(), ids=KNOWN)
 problems = pytest.mark.parametrize("problem", PROBLEMS)
-UNTIL_SETTLED = Stopping(1e-6, 500)
+UNTIL_SETTLED = StopRule(1e-6, 500)
 
 
 N_STEPS = 10
@@ -34,11 +34,11 @@ N_STEPS = 10
 
 def check_steps(source, engine, mixture, objective, problem):
     """Let an engine and the loop in Python make the same steps, each from where the loop is, to rounding."""
-    fast = FastPath(source, engine, mixture.family, mixture.n_components, objective, Stopping(0.0, 1))
+    fast = FastPath(source, engine, mixture.family, mixture.n_components, objective, StopRule(0.0, 1))
     rounding = _rounding(source.n_rows)
     for number in range(N_STEPS):
         moments, following, _ = em_step(source, engine, mixture, objective, {})
-        found, course, objectives = fast.run(mixture, 0, -np.inf)
+        found, course, objectives = fast.run_steps(mixture, 0, -np.inf)
         what = f"{problem}, step {number + 1}"
         if len(course) != 1:
             raise AssertionError(f"{what}: the engine made {len(course)} steps, not 1")
@@ -72,7 +72,7 @@ def complete():
     return ENGINES["complete"](1)
 
 
-class Counting(Stopping):
+class Counting(StopRule):
     """Another rule than the plain one."""
 
 
@@ -124,7 +124,7 @@ def test_a_step_with_a_prior_or_noise_or_of_incomplete_rows_is_that_of_the_loop(
 def test_a_course_ends_where_that_of_the_loop_does(family, problem, complete):
     given = PROBLEMS[problem]
     ways = [
-        final(run_em(given.source, engine, given.start(family), given.objective, UNTIL_SETTLED))
+        final_state(run_em(given.source, engine, given.start(family), given.objective, UNTIL_SETTLED))
         for engine in (complete, Stepwise(complete))
     ]
     (mixture, trace, outcome), (expected, other, expected_outcome) = ways
@@ -178,12 +178,12 @@ def test_what_is_unusual_is_left_to_the_loop(family, place, twins, complete, rng
     rows, ridge = two_groups(rng, twins), np.zeros(2)
     start = round_mixture(family, [[0.0, 0.0], [place, place]], [0.5, 0.5])
     ways = [
-        final(run_em(ArraySource(rows), engine, start, Objective(ridge), Stopping(1e-9, 200)))
+        final_state(run_em(ArraySource(rows), engine, start, Objective(ridge), StopRule(1e-9, 200)))
         for engine in (complete, Stepwise(complete))
     ]
     (mixture, trace, outcome), (expected, other, expected_outcome) = ways
-    assert trace.frozen == other.frozen
-    assert twins or trace.frozen == {1: Frozen.LOST}
+    assert trace.frozen_components == other.frozen_components
+    assert twins or trace.frozen_components == {1: FreezeReason.LOST}
     assert outcome is expected_outcome
     assert trace.log_likelihood == pytest.approx(other.log_likelihood, rel=1e-9)
     assert np.isfinite(mixture.covariances.each).all()
@@ -201,8 +201,8 @@ def test_there_is_a_state_whenever_the_engine_comes_back(family, complete, monke
 
 def test_any_number_of_steps_may_be_asked_for(complete):
     given, full = PROBLEMS["separate"], FAMILIES["full"]
-    stopping = Stopping(1e-6, 10**30)
-    _, _, outcome = final(run_em(given.source, complete, given.start(full), given.objective, stopping))
+    stopping = StopRule(1e-6, 10**30)
+    _, _, outcome = final_state(run_em(given.source, complete, given.start(full), given.objective, stopping))
     assert outcome is Outcome.CONVERGED
 
 
@@ -212,7 +212,8 @@ def test_arrays_of_a_start_may_lie_in_any_order(complete):
     each = replace(start.covariances, each=np.asfortranarray(start.covariances.each))
     turned = Model(start.weights, np.asfortranarray(start.means), each, full)
     ends = [
-        final(run_em(given.source, complete, first, given.objective, Stopping(0.0, 5)))[0] for first in (start, turned)
+        final_state(run_em(given.source, complete, first, given.objective, StopRule(0.0, 5)))[0]
+        for first in (start, turned)
     ]
     np.testing.assert_array_equal(ends[0].means, ends[1].means)
     np.testing.assert_array_equal(ends[0].covariances.each, ends[1].covariances.each)
@@ -230,12 +231,14 @@ class ShrunkFull(Full):
 
 def steps_of_engine(complete, rows, family, stopping):
     start = round_mixture(family, [[0.0, 0.0], [1.0, 1.0]], [0.5, 0.5])
-    return FastPath(ArraySource(rows), complete, family, 2, Objective(np.zeros(2)), stopping).run(start, 0, -np.inf)[1]
+    return FastPath(ArraySource(rows), complete, family, 2, Objective(np.zeros(2)), stopping).run_steps(
+        start, 0, -np.inf
+    )[1]
 
 
 @pytest.mark.one_block
 def test_only_what_the_engine_knows_is_left_to_it(complete, rng):
-    rows, full, stopping = rng.normal(size=(60, 2)), FAMILIES["full"], Stopping(0.0, 3)
+    rows, full, stopping = rng.normal(size=(60, 2)), FAMILIES["full"], StopRule(0.0, 3)
     assert len(steps_of_engine(complete, rows, full, stopping)) == 3
     assert steps_of_engine(complete, rows, ShrunkFull(), stopping) == []
     assert steps_of_engine(complete, rows, full, Counting(0.0, 3)) == []
@@ -258,9 +261,9 @@ def test_what_is_decided_between_passes_is_not_left_to_the_engine(
     unit = np.repeat(np.eye(n_features)[None], n_components, axis=0)
     start = Mixture(np.full(n_components, 1 / n_components), rows[:n_components].astype("f8"), unit, family)._model
     for engine in (complete, ENGINES["complete"](8)):
-        objective, stopping = Objective(np.zeros(n_features)), Stopping(0.0, 2)
+        objective, stopping = Objective(np.zeros(n_features)), StopRule(0.0, 2)
         fast = FastPath(ArraySource(rows), engine, family, n_components, objective, stopping)
-        assert len(fast.run(start, 0, -np.inf)[1]) == (2 if is_left else 0)
+        assert len(fast.run_steps(start, 0, -np.inf)[1]) == (2 if is_left else 0)
 
 
 def test_a_race_of_rows_with_errors_is_about_their_own_likelihood(monkeypatch, rng):
@@ -272,5 +275,5 @@ def test_a_race_of_rows_with_errors_is_about_their_own_likelihood(monkeypatch, r
     X += errors * rng.normal(size=(n, 3))
     gm = GaussianMixture(3, covariance_type="VVE", init_params="kmeans", random_state=0, max_iter=30)
     by_core = clone(gm).fit(X, X_error=errors)
-    monkeypatch.setattr(one_call, "_by_core", lambda *arguments: {})
+    monkeypatch.setattr(one_call, "_run_in_core", lambda *arguments: {})
     np.testing.assert_allclose(by_core.lower_bounds_, clone(gm).fit(X, X_error=errors).lower_bounds_, rtol=1e-9)

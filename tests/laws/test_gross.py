@@ -5,7 +5,7 @@ import pytest
 from common import LEAF_ROWS, ArraySource, Block, InitialMoments, Objective, distinct_rows
 
 from gaussmix import FAMILIES
-from gaussmix._src.em.initialisation.base import STARTS, start_named
+from gaussmix._src.em.initialisation.base import STARTS, load_start
 from gaussmix._src.em.initialisation.outliers import find_outliers
 from gaussmix._src.engines.incomplete import IncompleteEngine
 
@@ -28,7 +28,7 @@ def inliers(rng, n_rows=90):
 
 def started(name, engine, rows, n_components, family="diag", weight=None):
     source = ArraySource(rows, weight)
-    partition = start_named(name)(distinct_rows(source), engine, n_components, np.random.default_rng(7))
+    partition = load_start(name)(distinct_rows(source), engine, n_components, np.random.default_rng(7))
     return InitialMoments(source, engine, n_components, partition).model(FAMILIES[family], Objective(np.full(2, RIDGE)))
 
 
@@ -87,9 +87,9 @@ def test_places_are_at_most_as_many_as_are_asked_for(n_components, rng):
     gross = find_outliers(distinct_rows(ArraySource(rows)), n_components)
     assert (gross is None) == (n_components == 0)
     if gross is not None:
-        assert gross.points[:, 0].tolist() == [1e15, 1e9][:n_components]
-        assert gross.outside(rows).nonzero()[0].tolist() == [90, 91, 92]
-        assert gross.nearest(rows[90:]).tolist() == {1: [0, 0, 0], 2: [0, 1, 1]}[n_components]
+        assert gross.representatives[:, 0].tolist() == [1e15, 1e9][:n_components]
+        assert gross.are_outliers(rows).nonzero()[0].tolist() == [90, 91, 92]
+        assert gross.nearest_representative(rows[90:]).tolist() == {1: [0, 0, 0], 2: [0, 1, 1]}[n_components]
 
 
 @pytest.mark.parametrize(
@@ -106,8 +106,8 @@ def test_the_reach_is_a_thousand_widths_of_the_middle_and_belongs_to_a_place(far
     """The middle is from 0 to 1."""
     rows = np.concatenate([np.arange(24) % 2.0, far])[:, None]
     gross = find_outliers(distinct_rows(ArraySource(rows)), 2)
-    assert ([] if gross is None else gross.points[:, 0].tolist()) == places
-    assert gross is None or gross.outside(rows).tolist() == (rows[:, 0] > 1001).tolist()
+    assert ([] if gross is None else gross.representatives[:, 0].tolist()) == places
+    assert gross is None or gross.are_outliers(rows).tolist() == (rows[:, 0] > 1001).tolist()
 
 
 def test_many_rows_are_no_outliers(rng):
@@ -140,7 +140,7 @@ def test_a_gross_row_drowns_no_distance_of_rows_with_holes(rng):
     rows = np.vstack([inliers(rng), [[1e15, 0.0]]])
     rows[:30, 0] = np.nan
     sample, holed = distinct_rows(with_holes(rows)), IncompleteEngine(2)
-    partition = start_named("kmeans")(sample, holed, 4, np.random.default_rng(7)).scaled
+    partition = load_start("kmeans")(sample, holed, 4, np.random.default_rng(7)).with_scaled_spheres
     known = ~np.isnan(sample.rows)[:, None]
     distances = np.where(known, sample.rows[:, None] - partition.centres, 0.0) ** 2
     nearest = distances.sum(axis=2).argmin(axis=1)

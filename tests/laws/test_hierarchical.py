@@ -5,7 +5,7 @@ import pytest
 from common import ArraySource, Block, distinct_rows
 from scipy.cluster.hierarchy import fcluster, ward
 
-from gaussmix._src.em.initialisation.base import start_named
+from gaussmix._src.em.initialisation.base import load_start
 from gaussmix._src.em.initialisation.hierarchical import MAX_LEAVES, build_hierarchy
 
 
@@ -19,7 +19,7 @@ def scaled(rows):
 
 def joint_labels(rows, n_components, engine, weight=None):
     """The component of each row by the start."""
-    partition = start_named("hierarchical")(distinct_rows(ArraySource(rows, weight)), engine, n_components, None)
+    partition = load_start("hierarchical")(distinct_rows(ArraySource(rows, weight)), engine, n_components, None)
     block = Block(0, rows)
     if partition.responsibilities is None:
         return engine.labels(block, partition.parameters)

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from common import ArraySource, Model, Objective, Stopping, Trace, checked, final, run_em
+from common import ArraySource, Model, Objective, StopRule, Trace, checked, final_state, run_em
 
 from gaussmix import FAMILIES, Dirichlet, FactorAnalyzer, Full, GaussianMixture, NormalInverseWishart, Restrictions
 from gaussmix._src.em.curvature.certificate import OptimalityCertificate, is_certificate_cheap
@@ -218,7 +218,9 @@ def test_the_remaining_gain_at_a_bound_is_what_further_steps_gain(name, most):
     problem, run = begun(rows, n_steps=200, tol=1e-5, covariance_type=replace(FAMILIES[name], max_condition=most))
     standing = find_certificate(run.model, problem.objective, run.trace, problem.source, problem.engine)
     assert standing.is_maximum
-    end = final(run_em(problem.source, problem.engine, run.model, problem.objective, Stopping(1e-14, 20_000))).model
+    end = final_state(
+        run_em(problem.source, problem.engine, run.model, problem.objective, StopRule(1e-14, 20_000))
+    ).model
     block = problem.source.whole
     before, after = (problem.engine.log_density(block, each.parameters).mean() for each in (run.model, end))
     assert standing.remaining_gain == pytest.approx(after - before, rel=0.2, abs=1e-9)
@@ -334,7 +336,9 @@ def test_the_remaining_gain_is_what_further_steps_gain():
             others += 1
             continue
         of_run = problem.source, problem.engine, run.model, problem.objective
-        end = final(run_em(*of_run, Stopping(1e-12, 20_000), trace=Trace(frozen=run.trace.frozen))).model
+        end = final_state(
+            run_em(*of_run, StopRule(1e-12, 20_000), trace=Trace(frozen_components=run.trace.frozen_components))
+        ).model
         models, block = (run.model, end), problem.source.whole
         before, after = (float(problem.engine.log_density(block, each.parameters).mean()) for each in models)
         ratios.append(max(standing.remaining_gain, 1e-9) / max(after - before, 1e-9))
@@ -363,7 +367,9 @@ def test_what_needs_many_passes_is_certified_too(how):
     standing = find_certificate(run.model, problem.objective, run.trace, problem.source, problem.engine)
     assert standing.is_maximum
     of_run = problem.source, problem.engine, run.model, problem.objective
-    end = final(run_em(*of_run, Stopping(1e-13, 20_000), trace=Trace(frozen=run.trace.frozen))).model
+    end = final_state(
+        run_em(*of_run, StopRule(1e-13, 20_000), trace=Trace(frozen_components=run.trace.frozen_components))
+    ).model
     block = problem.source.whole
     before, after = (problem.engine.log_density(block, each.parameters).mean() for each in (run.model, end))
     assert after - before > 1e-8  # or nothing was tested

@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
-from common import ArraySource, InitialMoments, Objective, Stopping, final, run_em
+from common import ArraySource, InitialMoments, Objective, StopRule, final_state, run_em
 
 from gaussmix import FAMILIES, Mixture
-from gaussmix._src.em.initialisation.initial import split
-from gaussmix._src.em.step.maximise import EMPTY_WEIGHT
+from gaussmix._src.em.initialisation.initial import split_heaviest
+from gaussmix._src.em.step.maximise import EMPTY_COMPONENT_WEIGHT
 from gaussmix._src.testing.check_family import as_needed
 from gaussmix.extend import Partition, nearest_centre
 from gaussmix.testing import PROBLEMS
@@ -51,7 +51,7 @@ def test_a_component_without_rows_has_the_pooled_covariance_at_its_place(name, h
     family, objective = FAMILIES[name], Objective(np.zeros(2))
     found = InitialMoments(source, engine, 3, partition).model(family, objective)
     np.testing.assert_allclose(found.means[1], centres[1] if has_places else rows.mean(axis=0), rtol=1e-13)
-    assert found.weights[1] == pytest.approx(EMPTY_WEIGHT / 3 / (1 + EMPTY_WEIGHT / 3), rel=1e-13)
+    assert found.weights[1] == pytest.approx(EMPTY_COMPONENT_WEIGHT / 3 / (1 + EMPTY_COMPONENT_WEIGHT / 3), rel=1e-13)
     if name != "VEV":  # where components share a shape this one shares it
         scatter = sum(len(part) * np.cov(part.T, bias=True) for part in (rows[:30], rows[30:]))
         pooled = family.update(as_needed(family, np.full(1, 80.0), scatter[None]), None)
@@ -64,7 +64,7 @@ def test_a_split_moves_the_halves_along_the_feature_that_is_widest_compared_with
     """Feature 0 has the larger variances, but most of its spread is between components; feature 1 is far from 0."""
     covariances = np.array([[[4.0, 1.0], [1.0, 1.0]], [[4.0, 0.0], [0.0, 1.0]]])
     given = Mixture([0.6, 0.4], [[0.0, 100.0], [6.0, 100.0]], covariances, FAMILIES["full"])._model
-    model = split(given, 3)
+    model = split_heaviest(given, 3)
     np.testing.assert_allclose(model.weights, [0.3, 0.4, 0.3])
     step = 0.1 * covariances[0, 1]
     np.testing.assert_allclose(model.means, [given.means[0] + step, given.means[1], given.means[0] - step])
@@ -75,11 +75,11 @@ def test_a_split_moves_the_halves_along_the_feature_that_is_widest_compared_with
 @pytest.mark.parametrize("name", FAMILIES)
 def test_a_split_leaves_the_density_nearly_as_it_is_and_em_ends_no_lower(name, engine):
     given, family = PROBLEMS["overlapping"], FAMILIES[name]
-    end = final(run_em(given.source, engine, given.start(family), given.objective, Stopping(1e-6, 500)))
-    model = split(end.model, 5)
+    end = final_state(run_em(given.source, engine, given.start(family), given.objective, StopRule(1e-6, 500)))
+    model = split_heaviest(end.model, 5)
     assert model.n_components == 5
     assert model.weights.sum() == pytest.approx(1.0, rel=1e-14)
     assert (model.weights @ model.means) == pytest.approx(end.model.weights @ end.model.means, abs=1e-13)
-    states = list(run_em(given.source, engine, model, given.objective, Stopping(1e-6, 500)))
-    assert states[-1].trace.objective[0] > end.trace.last - 0.01
-    assert states[-1].trace.last > end.trace.last - 1e-5
+    states = list(run_em(given.source, engine, model, given.objective, StopRule(1e-6, 500)))
+    assert states[-1].trace.objective[0] > end.trace.last_objective - 0.01
+    assert states[-1].trace.last_objective > end.trace.last_objective - 1e-5

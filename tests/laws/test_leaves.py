@@ -6,7 +6,7 @@ from operator import add
 
 import numpy as np
 import pytest
-from common import LEAF_ROWS, ArraySource, AssignmentRule, Block, Objective, Stopping, run_em
+from common import LEAF_ROWS, ArraySource, AssignmentRule, Block, Objective, StopRule, run_em
 from every_engine import ENGINES
 from many_blocks import clusters_apart, labelled
 
@@ -73,8 +73,8 @@ def start(family, rows, n_components=N_COMPONENTS):
 
 def assert_same_course(source, other, engine, family, rows, n_steps=4, tolerance=0.0):
     model, ridge = start(family, rows)
-    *_, expected = run_em(source, engine, model, ridge, Stopping(tolerance, n_steps))
-    *_, found = run_em(other, engine, model, ridge, Stopping(tolerance, n_steps))
+    *_, expected = run_em(source, engine, model, ridge, StopRule(tolerance, n_steps))
+    *_, found = run_em(other, engine, model, ridge, StopRule(tolerance, n_steps))
     assert found.trace.log_likelihood == expected.trace.log_likelihood
     for name in ("weights", "means"):
         np.testing.assert_array_equal(getattr(found.model, name), getattr(expected.model, name))
@@ -143,7 +143,7 @@ def test_orders_that_are_lost_are_made_again(name, dtype, is_far, rng):
     if is_far:
         rows[[5, 2 * LEAF_ROWS]] = 1e9
     ridge, engine = Objective(np.full(6, 1e-3)), ENGINES["complete"](2)
-    stopping = Stopping(1e-12 if dtype == "f8" else 2e-6, 7)
+    stopping = StopRule(1e-12 if dtype == "f8" else 2e-6, 7)
     *_, expected = run_em(ArraySource(rows), engine, model, ridge, stopping)
     for ends in ([LEAF_ROWS], [2 * LEAF_ROWS, 3 * LEAF_ROWS]):
         orders, cut = [], Scattered(Block(0, rows), ends, rng)

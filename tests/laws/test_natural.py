@@ -6,7 +6,7 @@ import warnings
 
 import numpy as np
 import pytest
-from common import Frozen, Trace, checked
+from common import FreezeReason, Trace, checked
 
 from gaussmix import FAMILIES, GaussianMixture, Restrictions
 from gaussmix._src.em.curvature.coordinates import Coordinates
@@ -55,7 +55,9 @@ def test_of_one_feature():
 
 
 def test_what_is_frozen_or_fixed_does_not_move():
-    at = coordinates(trace=Trace(frozen={1: Frozen.COLLAPSED}), restrictions=Restrictions(equal_weights=True))
+    at = coordinates(
+        trace=Trace(frozen_components={1: FreezeReason.COLLAPSED}), restrictions=Restrictions(equal_weights=True)
+    )
     found, terms = assert_right(at), ParameterLayout.at_model(at.model).terms
     still = [term.name("abc") for term, row in zip(terms, found, strict=True) if not row.any()]
     assert [name for name in still if not name.startswith("weight")] == [

@@ -2,13 +2,13 @@
 
 import numpy as np
 import pytest
-from common import ArraySource, Block, InitialMoments, Objective, Stopping, distinct_rows, final, run_em
+from common import ArraySource, Block, InitialMoments, Objective, StopRule, distinct_rows, final_state, run_em
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from gaussmix import FAMILIES, SingularCovarianceError
-from gaussmix._src.em.initialisation.base import STARTS, start_named
+from gaussmix._src.em.initialisation.base import STARTS, load_start
 from gaussmix._src.em.initialisation.sample import automatic_ridge
 from gaussmix._src.engines.complete.engine import CompleteEngine
 
@@ -33,12 +33,12 @@ def test_any_finite_rows_are_fitted_or_refused(rows, n_components, name, start, 
     sample = distinct_rows(source)
     ridge = automatic_ridge(sample)
     assert (ridge > 0).all()
-    partition = start_named(start)(sample, engine, n_components, np.random.default_rng(seed))
+    partition = load_start(start)(sample, engine, n_components, np.random.default_rng(seed))
     try:
         first = InitialMoments(source, engine, n_components, partition).model(FAMILIES[name], Objective(ridge))
     except SingularCovarianceError:
         return
-    mixture, trace, _ = final(run_em(source, engine, first, Objective(ridge), Stopping(1e-3, 10)))
+    mixture, trace, _ = final_state(run_em(source, engine, first, Objective(ridge), StopRule(1e-3, 10)))
     for values in (mixture.weights, mixture.means, mixture.covariances.each, trace.log_likelihood):
         assert np.isfinite(values).all()
     assert mixture.weights.sum() == pytest.approx(1.0, rel=1e-12)

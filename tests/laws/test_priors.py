@@ -4,12 +4,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from common import Second, Stopping, final, run_em
+from common import Second, StopRule, final_state, run_em
 from reference_engine import ReferenceEngine
 
 from gaussmix import FAMILIES, NormalInverseWishart
-from gaussmix._src.em.priors.posterior import Posterior, WeightUpdate
-from gaussmix._src.em.priors.terms import OverallMoments, Terms
+from gaussmix._src.em.priors.posterior import PosteriorObjective, WeightUpdate
+from gaussmix._src.em.priors.terms import OverallMoments, PriorTerms
 from gaussmix._src.engines import complete_engine
 from gaussmix._src.families.base import is_separate
 from gaussmix.testing import PROBLEMS
@@ -20,15 +20,19 @@ STEPS = 30
 ROUNDING = 1e-11
 SPREAD = np.array([[2.0, 0.5, 0.0], [0.5, 1.0, 0.2], [0.0, 0.2, 3.0]])
 CASES = {
-    "default": Terms(NormalInverseWishart()),
-    "strong": Terms(NormalInverseWishart([3.0, -1.0, 0.0], 20.0, SPREAD, 30.0)),
-    "no prior of means": Terms(NormalInverseWishart(shrinkage=0.0, scale=[1.0, 2.0, 3.0])),
-    "weights": Terms(None, WeightUpdate(concentration=np.arange(3.0) * 10)),
-    "equal weights": Terms(None, WeightUpdate(is_equal=True)),
-    "least weight": Terms(NormalInverseWishart(), WeightUpdate(least=0.3, concentration=2.0)),
-    "fixed means": Terms(None, WeightUpdate(fixed={1: 0.2}), fixed_means=[0, 2]),
-    "prior and fixed means": Terms(NormalInverseWishart(), WeightUpdate(fixed={0: 0.1, 1: 0.2}), fixed_means=[1]),
-    "fixed covariances": Terms(NormalInverseWishart(), fixed_means=[1], fixed_covariances=[0, 1, 2]),
+    "default": PriorTerms(NormalInverseWishart()),
+    "strong": PriorTerms(NormalInverseWishart([3.0, -1.0, 0.0], 20.0, SPREAD, 30.0)),
+    "no prior of means": PriorTerms(NormalInverseWishart(shrinkage=0.0, scale=[1.0, 2.0, 3.0])),
+    "weights": PriorTerms(None, WeightUpdate(concentration=np.arange(3.0) * 10)),
+    "equal weights": PriorTerms(None, WeightUpdate(is_equal=True)),
+    "least weight": PriorTerms(NormalInverseWishart(), WeightUpdate(min_weight=0.3, concentration=2.0)),
+    "fixed means": PriorTerms(None, WeightUpdate(fixed_weights={1: 0.2}), fixed_mean_components=[0, 2]),
+    "prior and fixed means": PriorTerms(
+        NormalInverseWishart(), WeightUpdate(fixed_weights={0: 0.1, 1: 0.2}), fixed_mean_components=[1]
+    ),
+    "fixed covariances": PriorTerms(
+        NormalInverseWishart(), fixed_mean_components=[1], fixed_covariance_components=[0, 1, 2]
+    ),
 }
 cases = pytest.mark.parametrize("case", CASES)
 families = pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES)
@@ -39,18 +43,18 @@ def objective_and_start(given, family, case, unit=1.0):
     restrictions, start = CASES[case], given.start(family)
     values = replace(
         restrictions,
-        means=start.means + 0.5 if restrictions.fixed_means else None,
-        covariances=start.covariances if restrictions.fixed_covariances else None,
+        initial_means=start.means + 0.5 if restrictions.fixed_mean_components else None,
+        initial_covariances=start.covariances if restrictions.fixed_covariance_components else None,
     )
     moments = OverallMoments.from_source(given.source, unit, ReferenceEngine(), is_matrix=family.kind.is_matrix)
-    objective = values.objective(np.zeros(given.rows.shape[1]), unit, given.n_components, family, moments)
-    return objective, objective.feasible(start)
+    objective = values.make_objective(np.zeros(given.rows.shape[1]), unit, given.n_components, family, moments)
+    return objective, objective.nearest_feasible(start)
 
 
 def ended(given, family, engine, case, *, is_accelerated=False, stopping=None):
     objective, start = objective_and_start(given, family, case)
     states = run_em(
-        given.source, engine, start, objective, stopping or Stopping(0.0, STEPS), is_accelerated=is_accelerated
+        given.source, engine, start, objective, stopping or StopRule(0.0, STEPS), is_accelerated=is_accelerated
     )
     return objective, start, list(states)
 
@@ -69,7 +73,7 @@ def test_no_step_lowers_the_posterior_density(family, case):
 @pytest.mark.parametrize("case", ["strong", "least weight", "prior and fixed means"])
 @families
 def test_no_pass_of_an_accelerated_run_lowers_it(family, case):
-    how = {"is_accelerated": True, "stopping": Stopping(0.0, 40)}
+    how = {"is_accelerated": True, "stopping": StopRule(0.0, 40)}
     assert_kept_and_raised(*ended(PROBLEMS["overlapping"], family, complete_engine(1), case, **how))
 
 
@@ -77,17 +81,17 @@ def assert_kept_and_raised(objective, start, states):
     """Each state has what is fixed, and a higher objective than the one before."""
     raised = np.array(states[-1].trace.objective)
     assert (np.diff(raised) >= -ROUNDING * np.abs(raised[:-1])).all()
-    assert not states[-1].trace.frozen
+    assert not states[-1].trace.frozen_components
     for state in states[1:]:
         weights, means = state.model.weights, state.model.means
-        fixed = list(objective.fixed_means)
+        fixed = list(objective.fixed_mean_components)
         assert np.array_equal(means[fixed], start.means[fixed])
-        assert all(weights[k] == value for k, value in objective.weighting.fixed.items())
-        assert weights.min() >= objective.weighting.least
+        assert all(weights[k] == value for k, value in objective.weight_update.fixed_weights.items())
+        assert weights.min() >= objective.weight_update.min_weight
         assert weights.sum() == pytest.approx(1, rel=1e-14)
-        if objective.weighting.is_equal:
+        if objective.weight_update.is_equal:
             assert (weights == weights[0]).all()
-        if objective.fixed_covariances:
+        if objective.fixed_covariance_components:
             assert np.array_equal(state.model.covariances.array, start.covariances.array)
 
 
@@ -135,7 +139,7 @@ def test_the_unit_of_the_weights_of_rows_changes_nothing(family):
     for unit in (1.0, 0.25):
         problem = replace(given, row_weight=np.full(len(given.rows), 1 / unit))
         objective, start = objective_and_start(problem, family, "default", unit)
-        ends.append(final(run_em(problem.source, engine, start, objective, Stopping(0.0, 10))))
+        ends.append(final_state(run_em(problem.source, engine, start, objective, StopRule(0.0, 10))))
     # Ten steps multiply the rounding of roots, which the unit goes through in some structures.
     np.testing.assert_allclose(ends[0].model.means, ends[1].model.means, rtol=1e-11)
     np.testing.assert_allclose(ends[0].model.covariances.array, ends[1].model.covariances.array, rtol=1e-11, atol=1e-11)
@@ -146,8 +150,10 @@ def test_the_unit_of_the_weights_of_rows_changes_nothing(family):
 def test_some_covariances_stay_and_others_move(name, engine):
     given, family = PROBLEMS["overlapping"], FAMILIES[name]
     start = given.start(family)
-    objective = Posterior(np.zeros(3), covariances=start.covariances, fixed_covariances=frozenset({1}))
-    end = final(run_em(given.source, engine, start, objective, Stopping(0.0, 20)))
+    objective = PosteriorObjective(
+        np.zeros(3), initial_covariances=start.covariances, fixed_covariance_components=frozenset({1})
+    )
+    end = final_state(run_em(given.source, engine, start, objective, StopRule(0.0, 20)))
     raised = np.array(end.trace.objective)
     assert (np.diff(raised) >= -ROUNDING * np.abs(raised[:-1])).all()
     same = [np.array_equal(end.model.covariances.each[k], start.covariances.each[k]) for k in range(3)]
@@ -159,14 +165,14 @@ def test_an_empty_component_falls_back_on_the_prior(family):
     """With a least weight it keeps that weight, and mean and covariance go to those of the prior."""
     given = PROBLEMS["overlapping"]
     objective, start = objective_and_start(given, family, "default")
-    objective = replace(objective, weighting=WeightUpdate(least=1e-3))
+    objective = replace(objective, weight_update=WeightUpdate(min_weight=1e-3))
     far = np.array(start.means)
     far[2] = 1e4
-    end = final(run_em(given.source, complete_engine(1), replace(start, means=far), objective, Stopping(0.0, 2)))
+    end = final_state(run_em(given.source, complete_engine(1), replace(start, means=far), objective, StopRule(0.0, 2)))
     if family.prior_degrees(1.0, 3, 1.0) == (0.0, 0.0):  # nothing to divide the scale by: it stays where it was
-        assert list(end.trace.frozen) == [2]
+        assert list(end.trace.frozen_components) == [2]
         return
-    assert not end.trace.frozen
+    assert not end.trace.frozen_components
     np.testing.assert_allclose(end.model.means[2], objective.prior.mean, atol=10.0)
     assert np.isfinite(end.model.covariances.dense()).all()
 
@@ -181,7 +187,7 @@ def test_weights_are_the_best_of_all_that_are_allowed(seed):
     fixed = {k: max(value, least) for k, value in fixed.items()}
     shares = WeightUpdate(rng.uniform(0, 5, n), False, fixed, least)
     weights = rng.dirichlet(np.full(n, 0.3))
-    found = shares.best(weights, row_weight)
+    found = shares.update(weights, row_weight)
     counts = row_weight * weights + shares.concentration
     is_open = np.array([k not in fixed for k in range(n)])
     assert found.sum() == pytest.approx(1, rel=1e-14)
@@ -197,5 +203,5 @@ def test_weights_are_the_best_of_all_that_are_allowed(seed):
 
 
 def test_weights_that_have_no_rows_share_what_is_left():
-    shares = WeightUpdate(fixed={0: 0.5})
-    np.testing.assert_array_equal(shares.best(np.array([1.0, 0.0, 0.0]), 10.0), [0.5, 0.25, 0.25])
+    shares = WeightUpdate(fixed_weights={0: 0.5})
+    np.testing.assert_array_equal(shares.update(np.array([1.0, 0.0, 0.0]), 10.0), [0.5, 0.25, 0.25])

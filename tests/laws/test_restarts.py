@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from common import Frozen, State, Trace
+from common import EMState, FreezeReason, Trace
 
 from gaussmix import FAMILIES, Mixture, Outcome, SingularCovarianceError
 from gaussmix._src.em.step.best_of import best_run
@@ -14,7 +14,7 @@ MODEL = Mixture(np.ones(1), np.zeros((1, 1)), np.ones(1), FAMILIES["spherical"])
 def ends(*objective, outcome=Outcome.CONVERGED, frozen=None):
     """A run that ends with these values."""
     trace = Trace(objective, objective, frozen or {})
-    return [State(MODEL, Trace()), State(MODEL, trace, outcome)]
+    return [EMState(MODEL, Trace()), EMState(MODEL, trace, outcome)]
 
 
 class Fails:
@@ -33,17 +33,17 @@ def test_the_largest_likelihood_wins_and_the_first_of_equals():
 
 
 def test_rounding_does_not_choose():
-    assert best_run([ends(-3.0), ends(-3.0 + 1e-14)]).trace.last == -3.0
-    assert best_run([ends(-3e9), ends(-3e9 + 1e-6)]).trace.last == -3e9
-    assert best_run([ends(-3.0), ends(-3.0 + 1e-8)]).trace.last > -3.0
-    assert best_run([ends(0.0), ends(1e-11)]).trace.last == 0.0
-    assert best_run([ends(0.0), ends(1.5e-10)]).trace.last == 1.5e-10
+    assert best_run([ends(-3.0), ends(-3.0 + 1e-14)]).trace.last_objective == -3.0
+    assert best_run([ends(-3e9), ends(-3e9 + 1e-6)]).trace.last_objective == -3e9
+    assert best_run([ends(-3.0), ends(-3.0 + 1e-8)]).trace.last_objective > -3.0
+    assert best_run([ends(0.0), ends(1e-11)]).trace.last_objective == 0.0
+    assert best_run([ends(0.0), ends(1.5e-10)]).trace.last_objective == 1.5e-10
 
 
 @pytest.mark.parametrize("bad", [Fails(), NOT_FINITE])
 @pytest.mark.parametrize("order", [1, -1])
 def test_a_run_that_failed_never_wins(bad, order):
-    assert best_run([bad, ends(-5.0)][::order]).trace.last == -5.0
+    assert best_run([bad, ends(-5.0)][::order]).trace.last_objective == -5.0
 
 
 @pytest.mark.parametrize(("bad", "error"), [(Fails(), SingularCovarianceError), (NOT_FINITE, NonFiniteLikelihood)])
@@ -58,12 +58,12 @@ def test_without_steps_the_first_start_is_kept():
 
 
 def test_a_run_with_a_collapsed_component_wins_only_where_all_have_one():
-    sound, lost = ends(-9.0), ends(-8.0, frozen={0: Frozen.LOST})
-    collapsed = ends(-1.0, frozen={0: Frozen.COLLAPSED})
-    assert best_run([collapsed, sound, lost]).trace.last == -8.0
-    assert best_run([collapsed]).trace.last == -1.0
+    sound, lost = ends(-9.0), ends(-8.0, frozen={0: FreezeReason.LOST})
+    collapsed = ends(-1.0, frozen={0: FreezeReason.COLLAPSED})
+    assert best_run([collapsed, sound, lost]).trace.last_objective == -8.0
+    assert best_run([collapsed]).trace.last_objective == -1.0
 
 
 def test_the_objective_decides_and_not_the_likelihood():
-    likely, high = (State(MODEL, Trace((one,), (other,))) for one, other in ((-1.0, -9.0), (-2.0, -8.0)))
+    likely, high = (EMState(MODEL, Trace((one,), (other,))) for one, other in ((-1.0, -9.0), (-2.0, -8.0)))
     assert best_run([[likely], [high]]) is high

@@ -5,11 +5,11 @@ from functools import partial
 
 import numpy as np
 import pytest
-from common import ArraySource, AssignmentRule, MomentSpec, Second, Stopping, distinct_rows, final, run_em
+from common import ArraySource, AssignmentRule, MomentSpec, Second, StopRule, distinct_rows, final_state, run_em
 from many_blocks import ManyBlocks, labelled
 
 from gaussmix import FAMILIES, Mixture
-from gaussmix._src.em.initialisation.base import STARTS, start_named
+from gaussmix._src.em.initialisation.base import STARTS, load_start
 from gaussmix._src.em.step.accumulate import StepTask
 from gaussmix._src.testing.closeness import assert_same_bits
 from gaussmix.testing import PROBLEMS, check_source
@@ -52,7 +52,7 @@ def test_an_empty_part_of_an_array_can_be_changed_again(rng):
 def test_shares_of_a_start_do_not_read_labels(engine, rng):
     """Responsibilities of a start are those that it gives, whatever is known of the rows."""
     problem = PROBLEMS["overlapping"]
-    partition = start_named("random")(distinct_rows(problem.source), engine, 3, rng)
+    partition = load_start("random")(distinct_rows(problem.source), engine, 3, rng)
     assigned = partition.responsibilities
     task = StepTask(engine, 3, None, MomentSpec(Second.FULL), AssignmentRule.ASSIGNMENT, responsibilities=assigned)
     known = labelled(problem.source, problem.labels, np.arange(3))
@@ -92,7 +92,7 @@ def test_em_raises_the_likelihood_of_rows_and_labels(name, engine):
     problem, family = PROBLEMS["overlapping"], FAMILIES[name]
     labels = np.where(np.arange(len(problem.rows)) % 4, -1, problem.labels)
     source = labelled(problem.source, labels, np.arange(3))
-    _, trace, _ = final(run_em(source, engine, problem.start(family), problem.objective, Stopping(1e-6, 60)))
+    _, trace, _ = final_state(run_em(source, engine, problem.start(family), problem.objective, StopRule(1e-6, 60)))
     gains = np.diff(trace.log_likelihood)
     assert (gains > -1e-11).all()
     assert gains.sum() > 0
@@ -104,7 +104,7 @@ def test_em_never_forgets_a_label(name, engine):
     problem, family = PROBLEMS["separate"], FAMILIES[name]
     wrong = np.array([1, 0, 2])[problem.labels]
     source = labelled(problem.source, wrong, np.arange(3))
-    mixture, _, _ = final(run_em(source, engine, problem.start(family), problem.objective, Stopping(1e-6, 60)))
+    mixture, _, _ = final_state(run_em(source, engine, problem.start(family), problem.objective, StopRule(1e-6, 60)))
     np.testing.assert_allclose(mixture.weights, np.bincount(wrong) / len(wrong), rtol=1e-12)
 
 
@@ -112,7 +112,7 @@ def test_em_never_forgets_a_label(name, engine):
 def test_tasks_go_where_the_rows_are(start, engine, rng):
     """A pickled copy of a task has its key and makes the same bits, even if a start shares rows there."""
     problem = PROBLEMS["weighted"]
-    partition = start_named(start)(distinct_rows(problem.source), engine, 3, rng)
+    partition = load_start(start)(distinct_rows(problem.source), engine, 3, rng)
     model, spec = problem.start(FAMILIES["full"]), MomentSpec(Second.FULL)
     tasks = [
         StepTask(engine, 3, partition.parameters, spec, partition.rule, model.means, partition.responsibilities),
@@ -121,7 +121,7 @@ def test_tasks_go_where_the_rows_are(start, engine, rng):
     for task in tasks:
         copy = pickle.loads(pickle.dumps(task))
         assert copy.key == task.key
-        expected, found = task.over(problem.source), copy.over(problem.source)
+        expected, found = task.sum_moments(problem.source), copy.sum_moments(problem.source)
         for name in ("mass", "first", "second", "log_likelihood"):
             assert_same_bits(getattr(found, name), getattr(expected, name), name)
     for method in (engine.log_density, engine.responsibilities, engine.labels):

@@ -7,16 +7,16 @@ import pytest
 
 from gaussmix import FAMILIES, Full, SingularCovarianceError
 from gaussmix._src.em.initialisation import kmeans
-from gaussmix._src.em.initialisation.base import DETERMINISTIC, STARTS, repeated, start_named
-from gaussmix._src.em.initialisation.condensed import condensed
+from gaussmix._src.em.initialisation.base import DETERMINISTIC_STARTS, STARTS, load_start, repeat_start_names
+from gaussmix._src.em.initialisation.condensation import condense_rows
 from gaussmix._src.em.initialisation.initial import InitialMoments
-from gaussmix._src.em.initialisation.kmeans import spread_centres
-from gaussmix._src.em.initialisation.random import HashedRows
+from gaussmix._src.em.initialisation.kmeans import seed_centres
+from gaussmix._src.em.initialisation.random import HashedResponsibilities
 from gaussmix._src.em.initialisation.sample import automatic_ridge, distinct_rows
 from gaussmix._src.em.objective.objective import Objective
-from gaussmix._src.em.objective.stopping import Stopping
-from gaussmix._src.em.objective.trace import State, Trace, final
-from gaussmix._src.em.step.best_of import _contenders, _gaps
+from gaussmix._src.em.objective.stopping import StopRule
+from gaussmix._src.em.objective.trace import EMState, Trace, final_state
+from gaussmix._src.em.step.best_of import _model_divergences, _select_contenders
 from gaussmix._src.em.step.loop import run_em
 from gaussmix._src.model import Model
 from gaussmix._src.sources.array import ArraySource
@@ -28,7 +28,7 @@ from gaussmix.testing import check_initialisation
 @pytest.mark.parametrize("family", ["full", "tied", "diag", "spherical"])  # closed forms: nothing but rounding
 @pytest.mark.parametrize("name", STARTS)
 def test_a_start_sees_the_distribution_only(name, family, engine, rng):
-    check_initialisation(start_named(name), engine, FAMILIES[family], rng)
+    check_initialisation(load_start(name), engine, FAMILIES[family], rng)
 
 
 @pytest.mark.parametrize(("factor", "shift"), [(2.0**-20, 0.0), (2.0**20, 0.0), (1.0, 2.0**20), (0.5, -(2.0**15))])
@@ -51,7 +51,7 @@ def test_fewer_distinct_rows_than_components_make_no_nan(name, engine):
     assert start.weights.sum() == pytest.approx(1.0, rel=1e-15)
 
 
-@pytest.mark.parametrize("name", [name for name in STARTS if name not in DETERMINISTIC])
+@pytest.mark.parametrize("name", [name for name in STARTS if name not in DETERMINISTIC_STARTS])
 def test_a_seed_is_a_start(name, engine, rng):
     rows = rng.normal(size=(50, 2))
     first, again, other = (started(name, rows, engine, seed=seed) for seed in (1, 1, 2))
@@ -59,10 +59,10 @@ def test_a_seed_is_a_start(name, engine, rng):
     assert (first.means != other.means).any()
 
 
-@pytest.mark.parametrize("name", sorted(DETERMINISTIC))
+@pytest.mark.parametrize("name", sorted(DETERMINISTIC_STARTS))
 def test_what_draws_nothing_leaves_its_generator_alone(name, engine, rng):
     before = rng.bit_generator.state
-    start_named(name)(distinct_rows(ArraySource(np.arange(40.0).reshape(20, 2))), engine, 3, rng)
+    load_start(name)(distinct_rows(ArraySource(np.arange(40.0).reshape(20, 2))), engine, 3, rng)
     assert rng.bit_generator.state == before
 
 
@@ -89,7 +89,7 @@ def test_rows_are_drawn_by_weight():
     """Rounding may reach the end."""
     sample = distinct_rows(ArraySource(np.arange(3.0)[:, None], np.array([1.0, 2.0, 5.0])))
     rng = FixedDraws(0.0, 0.124, 0.126, 0.374, 0.376, 0.99, 1.0)
-    assert sample.draw(rng.random(7)).tolist() == [0, 0, 1, 1, 2, 2, 2]
+    assert sample.draw_indices(rng.random(7)).tolist() == [0, 0, 1, 1, 2, 2, 2]
 
 
 @pytest.mark.parametrize(("numbers", "chosen"), [((0.5, 0.5, 0.5), [2.0, 1.0]), ((0.9, 0.5, 0.1), [0.0, 1.0])])
@@ -97,7 +97,7 @@ def test_random_rows_are_those_of_the_largest_root_of_a_uniform_number(numbers, 
     """u^(1 / weight), which is Efraimidis and Spirakis' draw by weight without replacement."""
     sample = distinct_rows(ArraySource(np.arange(3.0)[:, None], np.array([1.0, 2.0, 5.0])))
     assert np.argsort(np.array(numbers) ** (1 / sample.weight))[::-1][:2].tolist() == chosen
-    partition = start_named("random_from_data")(sample, None, 2, FixedDraws(*numbers))
+    partition = load_start("random_from_data")(sample, None, 2, FixedDraws(*numbers))
     assert partition.parameters.means[:, 0].tolist() == chosen
 
 
@@ -114,7 +114,7 @@ def test_the_ridge_is_positive_where_nothing_is_left_of_the_weights(n_rows):
 def test_rows_beside_a_heavy_one_are_condensed_too(rng):
     values = np.sort(rng.normal(size=20_000))
     weight = np.where(np.arange(20_000) == 7, 1e9, 1.0)
-    few = condensed(DistinctRows(values[:, None], weight))
+    few = condense_rows(DistinctRows(values[:, None], weight))
     assert len(few.rows) < 4_500
     assert few.weight.sum() == pytest.approx(weight.sum(), rel=1e-12)
 
@@ -123,7 +123,7 @@ def test_rows_beside_a_heavy_one_are_condensed_too(rng):
 def test_condensed_rows_have_the_moments_of_all_and_keep_the_ends(is_weighted, rng):
     rows = np.append(rng.lognormal(size=9_000), np.full(2_000, 1.5))[:, None]
     every = distinct_rows(ArraySource(rows, rng.integers(1, 4, 11_000).astype(float) if is_weighted else None))
-    few = condensed(every)
+    few = condense_rows(every)
     assert len(few.rows) < 3_300
     assert (np.diff(few.rows[:, 0]) >= 0).all()
     for power, rounding in (0, 1e-13), (1, 1e-13), (2, 1e-13), (3, 1e-4):
@@ -133,7 +133,7 @@ def test_condensed_rows_have_the_moments_of_all_and_keep_the_ends(is_weighted, r
         np.testing.assert_array_equal(few.rows[[0, 1, -2, -1]], every.rows[[0, 1, -2, -1]])
     at, of_all = few.rows[:, 0] == 1.5, every.rows[:, 0] == 1.5  # a number that many rows have is not mixed with others
     assert few.weight[at].sum() == every.weight[of_all].sum()
-    assert condensed(few) is few
+    assert condense_rows(few) is few
 
 
 def test_rows_that_differ_late_are_sorted_by_their_last_columns(rng):
@@ -146,44 +146,44 @@ def test_rows_that_differ_late_are_sorted_by_their_last_columns(rng):
 
 def test_greedy_kmeans_plus_plus_tries_2_and_log_k_rows_for_each_centre(rng):
     used, counted = np.random.default_rng(5), np.random.default_rng(5)
-    spread_centres(distinct_rows(ArraySource(rng.normal(size=(60, 2)))), 8, used)  # log 8 = 2.08
+    seed_centres(distinct_rows(ArraySource(rng.normal(size=(60, 2)))), 8, used)  # log 8 = 2.08
     counted.random(1 + 7 * 4)
     assert used.random() == counted.random()
 
 
 def test_centres_of_kmeans_are_weighted_means(engine, rng):
     source = ArraySource(np.array([[0.0], [1.0], [10.0]]), np.array([99.0, 1.0, 3.0]))
-    partition = start_named("kmeans")(distinct_rows(source), engine, 2, rng)
+    partition = load_start("kmeans")(distinct_rows(source), engine, 2, rng)
     assert sorted(partition.parameters.means[:, 0]) == pytest.approx([0.01, 10.0], rel=1e-14)
 
 
 def test_a_centre_without_rows_moves_to_the_row_farthest_from_its_own(engine):
     rows = np.array([[0.0], [1.0], [10.0], [11.0], [99.0]])
-    centres = kmeans.lloyd(distinct_rows(ArraySource(rows)), engine, np.array([[0.5], [10.5], [1e4]]))
+    centres = kmeans.run_lloyd(distinct_rows(ArraySource(rows)), engine, np.array([[0.5], [10.5], [1e4]]))
     assert centres[:, 0].tolist() == [0.5, 10.5, 99.0]
 
 
 def test_a_hash_of_rows_takes_minus_zero_for_zero():
     """Where rows are too many to be ranked."""
     signs = np.array([[0.0, 1.0], [-0.0, 1.0]])
-    shares = HashedRows(3, 7, None)(Block(0, signs))
+    shares = HashedResponsibilities(3, 7, None)(Block(0, signs))
     assert (shares[0] == shares[1]).all()
 
 
 def test_a_hash_of_rows_tells_small_numbers_apart():
-    shares = HashedRows(3, 7, None)(Block(0, np.array([[1e-20], [2e-20]])))
+    shares = HashedResponsibilities(3, 7, None)(Block(0, np.array([[1e-20], [2e-20]])))
     assert (shares[0] != shares[1]).all()
 
 
 def test_seeds_have_keys_of_their_own():
     sample = distinct_rows(ArraySource(np.arange(4.0)[:, None]))
-    partitions = [start_named("random")(sample, None, 2, np.random.default_rng(seed)) for seed in range(200)]
-    assert len({partition.responsibilities.key for partition in partitions}) == 200
+    partitions = [load_start("random")(sample, None, 2, np.random.default_rng(seed)) for seed in range(200)]
+    assert len({partition.responsibilities.hash_key for partition in partitions}) == 200
 
 
 def started(name, rows, engine, n_components=3, seed=7):
     source = ArraySource(rows)
-    partition = start_named(name)(distinct_rows(source), engine, n_components, np.random.default_rng(seed))
+    partition = load_start(name)(distinct_rows(source), engine, n_components, np.random.default_rng(seed))
     ridge = np.full(rows.shape[1], 1e-3 * rows.var())
     return InitialMoments(source, engine, n_components, partition).model(FAMILIES["diag"], Objective(ridge))
 
@@ -223,9 +223,11 @@ def test_em_starts_where_a_few_steps_go_highest(family, engine, rng):
     rows = np.concatenate([rng.normal(size=(40, 2)), rng.normal(size=(40, 2)) + 6])
     source = ArraySource(rows, assignment=np.repeat(np.arange(2, dtype=np.int32), 40))
     first, objective = InitialMoments(source, engine, 2, Partition()), Objective(np.zeros(2))
-    few, settled = Stopping(1e-6, 1), Stopping(1e-6, 500)
-    best = final(run_em(source, engine, first.model(FAMILIES["full"], objective), objective, settled)).trace.last
-    found = final(run_em(source, engine, first.model(family(), objective), objective, few)).trace.last
+    few, settled = StopRule(1e-6, 1), StopRule(1e-6, 500)
+    best = final_state(
+        run_em(source, engine, first.model(FAMILIES["full"], objective), objective, settled)
+    ).trace.last_objective
+    found = final_state(run_em(source, engine, first.model(family(), objective), objective, few)).trace.last_objective
     assert found == pytest.approx(best, abs=1e-5)  # where gains fall to 1e-6 and by a tenth from step to step
 
 
@@ -241,7 +243,7 @@ def two_groups(rng, linear=None):
 def test_runs_are_as_far_apart_as_their_components_diverge(rng):
     seeds, linear = rng.integers(2**31, size=3), rng.normal(size=(3, 3))
     models = [two_groups(np.random.default_rng(seed)) for seed in seeds]
-    found = _gaps(models)
+    found = _model_divergences(models)
 
     def kl(one, other, k):
         change = np.linalg.solve(other.covariances.each[k], one.covariances.each[k])
@@ -254,7 +256,7 @@ def test_runs_are_as_far_apart_as_their_components_diverge(rng):
             weights = 0.5 * (one.weights + other.weights)
             expected = sum(weights[k] * 0.5 * (kl(one, other, k) + kl(other, one, k)) for k in range(2))
             assert found[i, j] == pytest.approx(expected, rel=1e-9, abs=1e-12)
-    mapped = _gaps([two_groups(np.random.default_rng(seed), linear) for seed in seeds])
+    mapped = _model_divergences([two_groups(np.random.default_rng(seed), linear) for seed in seeds])
     np.testing.assert_allclose(mapped, found, rtol=1e-8, atol=1e-10)
 
 
@@ -263,10 +265,10 @@ def test_of_runs_that_are_alike_the_highest_goes_on_and_others_as_high_do_too(rn
     near = replace(one, means=one.means + 1e-3)
     heights = {"higher": (-3.0, -2.0, -1.0), "lower": (-3.0, -2.0, -1.001)}
     runs = [
-        (model, State(model, Trace(heights[each], heights[each])))
+        (model, EMState(model, Trace(heights[each], heights[each])))
         for model, each in [(near, "lower"), (one, "higher"), (other, "lower")]
     ]
-    assert [model for model, _ in _contenders(runs)] == [one, other]
+    assert [model for model, _ in _select_contenders(runs)] == [one, other]
 
 
 class Flat(Hopeless):
@@ -290,18 +292,18 @@ def test_kmeans_ends_where_lloyds_algorithm_does_with_the_tolerance_of_scikit_le
         labels = ((rows[:, None] - centres) ** 2).sum(axis=2).argmin(axis=1)
         moved = np.array([rows[labels == k].mean(axis=0) for k in range(5)])
         shift, centres, n_passes = ((moved - centres) ** 2).sum(), moved, n_passes + 1
-    assert 5 < n_passes < kmeans.MAX_PASSES
-    found = kmeans.lloyd(distinct_rows(ArraySource(rows)), engine, rows[:5])
+    assert 5 < n_passes < kmeans.MAX_LLOYD_PASSES
+    found = kmeans.run_lloyd(distinct_rows(ArraySource(rows)), engine, rows[:5])
     assert found == pytest.approx(centres, rel=1e-12)
 
 
 def test_a_start_that_draws_nothing_is_made_once():
-    assert repeated(["hierarchical", "kmeans"], 3) == ["hierarchical", "kmeans", "kmeans", "kmeans"]
+    assert repeat_start_names(["hierarchical", "kmeans"], 3) == ["hierarchical", "kmeans", "kmeans", "kmeans"]
 
 
 def test_kmeans_before_a_further_search_reads_all_rows_if_a_few_take_most_of_the_draws(rng):
     rows, weight = rng.normal(size=(20_000, 8)), np.ones(20_000)
-    assert len(DistinctRows(rows, weight).for_search(64, rng).rows) < 200 * 64
+    assert len(DistinctRows(rows, weight).subsample_for_kmeans(64, rng).rows) < 200 * 64
     weight[0] = 1e7
     heavy = DistinctRows(rows, weight)
-    assert heavy.for_search(64, rng) is heavy
+    assert heavy.subsample_for_kmeans(64, rng) is heavy

@@ -2,13 +2,13 @@
 
 import numpy as np
 import pytest
-from common import ArraySource, InitialMoments, Objective, Stopping, em_step, final, run_em
+from common import ArraySource, InitialMoments, Objective, StopRule, em_step, final_state, run_em
 from many_blocks import ManyBlocks
 from reference_engine import ReferenceEngine
 
 from gaussmix import FAMILIES, Mixture
-from gaussmix._src.em.trimming.fall import fall
-from gaussmix._src.em.trimming.trimming import Trimmed, leave_out
+from gaussmix._src.em.trimming.log_density_bounds import bound_log_densities
+from gaussmix._src.em.trimming.trimming import TrimmedSource, find_trimming_rule
 from gaussmix._src.interfaces.block import BlockState
 from gaussmix.extend import Partition, nearest_centre
 
@@ -37,9 +37,9 @@ class OfColumn:
 
 def remaining_weight(density, weight, left_out):
     """Of rows with these log densities and weights; the same however rows are cut."""
-    found = leave_out(ArraySource(density[:, None], weight), OfColumn(), left_out)
-    assert found == leave_out(ManyBlocks(density[:, None], weight), OfColumn(), left_out)
-    return found.weight(density, weight)
+    found = find_trimming_rule(ArraySource(density[:, None], weight), OfColumn(), left_out)
+    assert found == find_trimming_rule(ManyBlocks(density[:, None], weight), OfColumn(), left_out)
+    return found.row_weights(density, weight)
 
 
 def first_model(source, engine, family):
@@ -77,8 +77,8 @@ def test_rows_at_the_cutoff_share_its_weight(rng):
 @pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES)
 def test_a_trimmed_step_never_lowers_the_likelihood_of_what_is_kept(family, share, is_weighted, rows, engine, rng):
     weight = rng.uniform(0.1, 2.0, size=len(rows)) if is_weighted else None
-    source = Trimmed(ArraySource(rows, weight), share)
-    end = final(run_em(source, engine, first_model(source, engine, family), NO_RIDGE, Stopping(1e-9, 30)))
+    source = TrimmedSource(ArraySource(rows, weight), share)
+    end = final_state(run_em(source, engine, first_model(source, engine, family), NO_RIDGE, StopRule(1e-9, 30)))
     course = np.array(end.trace.objective)
     assert len(course) > 1
     assert (np.diff(course) >= -1e-12 * np.abs(course[1:])).all()
@@ -87,7 +87,7 @@ def test_a_trimmed_step_never_lowers_the_likelihood_of_what_is_kept(family, shar
 @pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES)
 def test_a_trimmed_step_is_one_on_the_rows_that_are_kept(family, rows, engine, rng):
     weight, share = rng.uniform(0.1, 2.0, size=len(rows)), 0.13
-    source = Trimmed(ArraySource(rows, weight), share)
+    source = TrimmedSource(ArraySource(rows, weight), share)
     model = first_model(source, engine, family)
     density = np.array([Mixture._from_model(model).log_density(row[None])[0] for row in rows])
     remaining = remaining_weight(density, weight, share * weight.sum())
@@ -111,9 +111,9 @@ def test_neither_blocks_nor_order_matter(name, rng, engine):
     forgetful, ends = ManyBlocks(rows), []
     forgetful.memory = 0
     for source in ArraySource(rows), ManyBlocks(rows), forgetful, ArraySource(rng.permutation(rows)):
-        trimmed = Trimmed(source, 0.1)
+        trimmed = TrimmedSource(source, 0.1)
         model = first_model(trimmed, engine, family)
-        ends.append(final(run_em(trimmed, engine, model, NO_RIDGE, Stopping(0.0, 4))))
+        ends.append(final_state(run_em(trimmed, engine, model, NO_RIDGE, StopRule(0.0, 4))))
     one, *others, shuffled = ends
     for other in others:
         assert one.trace.objective == other.trace.objective
@@ -129,13 +129,13 @@ def test_gross_rows_leave_no_trace(size, rows, engine):
     counts = 40, 43
     ends = []
     for each, count in zip((rows, gross), counts, strict=True):
-        source = Trimmed(ArraySource(each), count / len(each))
-        model = first_model(Trimmed(ArraySource(rows), 40 / len(rows)), engine, FAMILIES["full"])
-        ends.append(final(run_em(source, engine, model, NO_RIDGE, Stopping(1e-9, 50))))
+        source = TrimmedSource(ArraySource(each), count / len(each))
+        model = first_model(TrimmedSource(ArraySource(rows), 40 / len(rows)), engine, FAMILIES["full"])
+        ends.append(final_state(run_em(source, engine, model, NO_RIDGE, StopRule(1e-9, 50))))
     expected, found = ends
     np.testing.assert_allclose(found.model.means, expected.model.means, rtol=1e-7)
     np.testing.assert_allclose(found.model.covariances.array, expected.model.covariances.array, rtol=1e-6, atol=1e-9)
-    assert found.trace.last == pytest.approx(expected.trace.last, rel=1e-9)
+    assert found.trace.last_objective == pytest.approx(expected.trace.last_objective, rel=1e-9)
 
 
 @pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES)
@@ -152,7 +152,7 @@ def test_log_densities_fall_no_more_than_is_bounded(family, rng):
             for each in (rows, moved)
         )
         old, new = (Mixture._from_model(model).log_density(rows) for model in (before, after))
-        bounds = fall(before.parameters, after.parameters)
+        bounds = bound_log_densities(before.parameters, after.parameters)
         if bounds is None:
             assert family.kind.__name__ == "LowRank"
             continue
@@ -165,7 +165,7 @@ def test_log_densities_fall_no_more_than_is_bounded(family, rng):
 def test_a_look_at_few_rows_finds_what_one_at_all_finds(is_weighted, rows, engine, rng):
     """Along a run, step by step."""
     weight = rng.uniform(0.1, 2.0, size=len(rows)) if is_weighted else None
-    source = Trimmed(ArraySource(rows, weight), 0.15)
-    for state in run_em(source, engine, first_model(source, engine, FAMILIES["full"]), NO_RIDGE, Stopping(1e-13, 40)):
-        found = source.rule(engine, state.model.parameters)
-        assert found == Trimmed(ArraySource(rows, weight), 0.15).rule(engine, state.model.parameters)
+    source = TrimmedSource(ArraySource(rows, weight), 0.15)
+    for state in run_em(source, engine, first_model(source, engine, FAMILIES["full"]), NO_RIDGE, StopRule(1e-13, 40)):
+        found = source.rule_for(engine, state.model.parameters)
+        assert found == TrimmedSource(ArraySource(rows, weight), 0.15).rule_for(engine, state.model.parameters)

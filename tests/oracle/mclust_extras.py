@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from common import ArraySource, State, Stopping
+from common import ArraySource, EMState, StopRule
 from mclust_rule import run_from_labels
 from tables import rows_of
 
 from gaussmix import GaussianMixture, NormalInverseWishart, Restrictions
-from gaussmix._src.em.priors.posterior import Conjugate
-from gaussmix._src.em.priors.terms import OverallMoments, Terms
+from gaussmix._src.em.priors.posterior import ConjugatePrior
+from gaussmix._src.em.priors.terms import OverallMoments, PriorTerms
 from gaussmix._src.engines import complete_engine
 from gaussmix._src.families import family_named
 
@@ -49,17 +49,17 @@ def joint_labels(data: str, n_components: int) -> Any:
 
 def objective_for(rows: Any, family: Any, n_components: int) -> Any:
     moments = OverallMoments.from_source(ArraySource(rows), 1.0, complete_engine(1), is_matrix=family.kind.is_matrix)
-    restrictions = Terms(NormalInverseWishart())
-    return restrictions.objective(np.zeros(rows.shape[1]), 1.0, n_components, family, moments)
+    restrictions = PriorTerms(NormalInverseWishart())
+    return restrictions.make_objective(np.zeros(rows.shape[1]), 1.0, n_components, family, moments)
 
 
-class OfEEI(Conjugate):
+class OfEEI(ConjugatePrior):
     """mclust's: what the prior of the means adds to the scatter, but means of the rows, and no degrees for them."""
 
-    def means(self, means, mass):
+    def posterior_means(self, means, mass):
         return means
 
-    def added_to(self, scatter, means):
+    def add_to_scatter(self, scatter, means):
         mass = scatter.degrees
         drawn = np.sqrt(self.shrinkage * mass / (self.shrinkage + mass))[:, None] * (means - self.mean)
         second = scatter.second + self.scale + scatter.spec.squares(drawn)
@@ -74,12 +74,12 @@ def as_mclust(objective: Any, model: str) -> Any:
     return replace(objective, prior=OfEEI(**vars(prior))) if model == "EEI" else objective
 
 
-def with_prior(data: str, fit: dict[str, Any]) -> State:
+def with_prior(data: str, fit: dict[str, Any]) -> EMState:
     """Where ours ends with mclust's prior."""
     rows, n_components, family = ROWS[data], fit["G"], family_named(fit["model"])
     source = ArraySource(rows, assignment=joint_labels(data, n_components))
     objective = as_mclust(objective_for(rows, family, n_components), fit["model"])
-    return run_from_labels(source, complete_engine(1), n_components, family, Stopping(1e-12, 10_000), objective)
+    return run_from_labels(source, complete_engine(1), n_components, family, StopRule(1e-12, 10_000), objective)
 
 
 def with_equal_weights(fit: dict[str, Any]) -> GaussianMixture:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from common import ArraySource, InitialMoments, Objective, State, Stopping, final, run_em
+from common import ArraySource, EMState, InitialMoments, Objective, StopRule, final_state, run_em
 
 from gaussmix import Outcome
 from gaussmix._src.em.step.accumulate import StepTask
@@ -15,14 +15,14 @@ from gaussmix.extend import Partition
 
 
 @dataclass(frozen=True)
-class MclustStopping(Stopping):
+class MclustStopping(StopRule):
     """End when |ΔL| / (1 + |L|) < tolerance, L the total log-likelihood; nats."""
 
     max_steps: int = 10_000
     total: float = 1.0
 
-    def outcome(self, n_steps: int, previous: float, current: float) -> Outcome | None:
-        change, size = abs(current - previous) * self.total, abs(current) * self.total
+    def outcome_of_step(self, n_steps: int, previous_objective: float, current_objective: float) -> Outcome | None:
+        change, size = abs(current_objective - previous_objective) * self.total, abs(current_objective) * self.total
         if change < self.tolerance * (1 + size):
             return Outcome.CONVERGED
         return Outcome.STEP_LIMIT if n_steps >= self.max_steps else None
@@ -42,11 +42,11 @@ def run_from_labels(
     engine: Any,
     n_components: int,
     family: Any,
-    stopping: Stopping,
+    stopping: StopRule,
     objective: Any = None,
     **how: Any,
-) -> State:
+) -> EMState:
     """EM from the labels that a source gives; without a ridge, if no objective is given."""
     objective = Objective(np.zeros(source.whole.rows.shape[1])) if objective is None else objective
     start = InitialMoments(source, engine, n_components, Partition()).model(family, objective, **how)
-    return final(run_em(source, engine, start, objective, stopping))
+    return final_state(run_em(source, engine, start, objective, stopping))

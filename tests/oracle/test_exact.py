@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from common import ArraySource, Block, Objective, Stopping, final, run_em
+from common import ArraySource, Block, Objective, StopRule, final_state, run_em
 
 from gaussmix import FAMILIES, Mixture
 
@@ -33,13 +33,13 @@ def representable(start):
 @pytest.mark.parametrize("case", EXACT["problems"], **by_name)
 def test_steps_of_em_are_exact(case, n_steps, tolerance, engine):
     rows, start = rows_of(case), mixture_of(case, case["family"])
-    stopping, ridge = Stopping(0.0, n_steps), np.zeros(rows.shape[1])
-    mixture, trace, _ = final(run_em(ArraySource(rows), engine, start, Objective(ridge), stopping))
+    stopping, ridge = StopRule(0.0, n_steps), np.zeros(rows.shape[1])
+    mixture, trace, _ = final_state(run_em(ArraySource(rows), engine, start, Objective(ridge), stopping))
 
     expected = mixture_of(case["after"][str(n_steps)], case["family"])
     deviations = np.sqrt(expected.covariances.variances())
     tolerance = tolerance + representable(expected)
-    assert trace.frozen == {}
+    assert trace.frozen_components == {}
     assert np.abs(mixture.weights - expected.weights).max() < tolerance
     assert (np.abs(mixture.means - expected.means) / deviations).max() < tolerance
     assert np.abs(mixture.covariances.each - expected.covariances.each).max() < tolerance * (deviations**2).max()

@@ -3,7 +3,7 @@
 import mpmath
 import numpy as np
 import pytest
-from common import ArraySource, Stopping
+from common import ArraySource, StopRule
 from mclust_rule import run_from_labels
 from scipy.stats import multivariate_normal
 from sklearn.decomposition import FactorAnalysis
@@ -21,14 +21,14 @@ def rows_of_factors(rng, n_rows=1500, n_features=12, n_factors=3):
 def fitted(rows, family, engine):
     """One component, until nothing is left to gain, without a ridge."""
     source = ArraySource(rows, None, np.zeros(len(rows), np.int32))
-    return run_from_labels(source, engine, 1, family, Stopping(1e-13, 5000))
+    return run_from_labels(source, engine, 1, family, StopRule(1e-13, 5000))
 
 
 def test_one_component_is_factor_analysis_as_scikit_learn_has_it(engine, rng):
     rows = rows_of_factors(rng)
     theirs = FactorAnalysis(3, tol=1e-12, max_iter=20_000, svd_method="lapack").fit(rows)
     mixture, trace, _ = fitted(rows, FactorAnalyzer(3), engine)
-    assert trace.last == pytest.approx(theirs.score(rows), rel=1e-11)
+    assert trace.last_objective == pytest.approx(theirs.score(rows), rel=1e-11)
     # The likelihood is level at its maximum: √1e-12 of it is 1e-6 of a covariance.
     found = mixture.covariances.dense()[0]
     np.testing.assert_allclose(found, theirs.get_covariance(), atol=1e-5 * found.max())
@@ -42,7 +42,7 @@ def test_isotropic_noise_makes_principal_components(engine, rng):
     values = np.linalg.eigvalsh(np.cov(rows.T, bias=True))[::-1]
     noise = values[3:].mean()
     expected = -0.5 * (12 * np.log(2 * np.pi) + np.log(values[:3]).sum() + 9 * np.log(noise) + 12)
-    assert trace.last == pytest.approx(expected, rel=1e-11)
+    assert trace.last_objective == pytest.approx(expected, rel=1e-11)
 
 
 @pytest.mark.parametrize("n_factors", [1, 4, 19])

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from common import ArraySource, Stopping
+from common import ArraySource, StopRule
 from mclust_extras import FITS
 from mclust_rule import MclustStopping, RecordingSource, run_from_labels
 from tables import rows_of
@@ -50,9 +50,9 @@ def test_a_fit_agrees_with_mclust(name, fit, family, kind, engine):
     _, trace, outcome = run_from_labels(source, engine, fit["G"], FAMILIES[family], stopping)
 
     assert outcome is Outcome.CONVERGED
-    assert trace.frozen == {}
+    assert trace.frozen_components == {}
     assert trace.n_steps == expected["iterations"]
-    assert trace.last * len(rows) == pytest.approx(expected["loglik"], rel=1e-11)
+    assert trace.last_objective * len(rows) == pytest.approx(expected["loglik"], rel=1e-11)
     assert_same_parameters(source.parameters, expected, len(rows), trace.n_steps)
 
 
@@ -103,7 +103,9 @@ def bic_or_failed_components(name, n_components, family, engine):
         mixture, trace, _ = run_from_labels(source, engine, n_components, family, MclustStopping(1e-5, total=len(rows)))
     except SingularCovarianceError as error:
         return None, error.components
-    return -2 * trace.last * len(rows) + mixture.n_parameters * np.log(len(rows)), tuple(trace.frozen)
+    return -2 * trace.last_objective * len(rows) + mixture.n_parameters * np.log(len(rows)), tuple(
+        trace.frozen_components
+    )
 
 
 SEARCHED = {"VEI", "VEE", "VEV", "EVE", "VVE"}  # M-steps that are not a formula
@@ -126,9 +128,9 @@ def fitted(name, fit, kind):
     source, engine = RecordingSource(rows, assignment=labels), complete_engine(1)
     stopping = MclustStopping(FITS[name][f"control_{kind}"]["tol"][0], total=len(rows))
     mixture, trace, _ = run_from_labels(source, engine, fit["G"], family_named(fit["model"]), stopping)
-    if trace.frozen:
-        raise SingularCovarianceError(trace.frozen)
-    total = trace.last * len(rows)
+    if trace.frozen_components:
+        raise SingularCovarianceError(trace.frozen_components)
+    total = trace.last_objective * len(rows)
     surest = np.log(engine.responsibilities(source.whole, source.parameters).max(axis=1)).sum()
     icl = 2 * total - mixture.n_parameters * np.log(len(rows)) + 2 * surest
     return total, trace.n_steps, mixture.n_parameters, icl
@@ -180,7 +182,7 @@ def test_several_beginnings_end_as_high_as_mclust(name, column, model, n_compone
     rows = rows_of(name)
     labels = np.empty(len(rows), np.int32)
     labels[np.argsort(rows[:, column], kind="stable")] = np.arange(len(rows)) * n_components // len(rows)
-    source, stopping = ArraySource(rows, assignment=labels), Stopping(1e-9, 3000)
+    source, stopping = ArraySource(rows, assignment=labels), StopRule(1e-9, 3000)
     end = run_from_labels(source, complete_engine(1), n_components, family_named(model), stopping, tolerance=1e-7)
-    assert not end.trace.frozen
-    assert end.trace.last * len(rows) >= theirs - 1e-3
+    assert not end.trace.frozen_components
+    assert end.trace.last_objective * len(rows) >= theirs - 1e-3

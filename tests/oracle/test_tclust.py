@@ -1,4 +1,4 @@
-"""Trimmed fits against R's tclust, which maximises the classification likelihood of the rows that it keeps."""
+"""TrimmedSource fits against R's tclust, which maximises the classification likelihood of the rows that it keeps."""
 
 import json
 import runpy

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import scipy.special
 from bound import Prior, after_m_step, evidence_of_one
-from common import ArraySource, Block, InitialMoments, Second, Stopping, final, run_em
+from common import ArraySource, Block, InitialMoments, Second, StopRule, final_state, run_em
 from every_engine import Stepwise
 from scipy.special import gammaln, logsumexp, xlogy
 from sklearn.mixture import BayesianGaussianMixture as Theirs
@@ -17,7 +17,7 @@ from gaussmix import FAMILIES
 from gaussmix._src.em.bayes.merges import find_merges, merge_sums
 from gaussmix._src.em.bayes.variational import VariationalObjective
 from gaussmix._src.em.bayes.variational_posterior import GaussWishartPrior
-from gaussmix._src.em.priors.concentration import DirichletWeights, StickWeights
+from gaussmix._src.em.priors.concentration import DirichletWeights, StickBreakingWeights
 from gaussmix._src.em.step.fast_path import FastPath
 from gaussmix._src.engines import complete_engine, make_engine
 from gaussmix._src.families.base import has_conjugate_prior
@@ -29,7 +29,7 @@ CONJUGATE = {name: family for name, family in FAMILIES.items() if has_conjugate_
 FORMS = {Second.FULL: "full", Second.DIAGONAL: "diag", Second.TRACE: "spherical"}
 families = pytest.mark.parametrize("name", CONJUGATE)
 weights = pytest.mark.parametrize("has_sticks", [False, True], ids=["dirichlet", "sticks"])
-STEPS = Stopping(1e-13, 60)
+STEPS = StopRule(1e-13, 60)
 
 
 def prior_of(name, rows, n_components, *, has_sticks=False, alpha=0.7, precision=0.6, dof=None):
@@ -39,7 +39,7 @@ def prior_of(name, rows, n_components, *, has_sticks=False, alpha=0.7, precision
     covariance = np.atleast_2d(np.cov(rows.T))
     scale = {"full": covariance, "diag": np.diag(covariance), "spherical": np.array(np.diag(covariance).mean())}[form]
     dof = d + 1.5 if dof is None else dof
-    concentration = StickWeights(alpha) if has_sticks else DirichletWeights(alpha, n_components)
+    concentration = StickBreakingWeights(alpha) if has_sticks else DirichletWeights(alpha, n_components)
     prior = GaussWishartPrior(family, concentration, rows.mean(axis=0), precision, dof, scale)
     theirs = Prior(form, family.is_shared, alpha, has_sticks, rows.mean(axis=0), precision, dof, scale)
     return theirs, objective_of(prior, len(rows))
@@ -58,7 +58,7 @@ def m_step(rows, shares, objective):
 
 def bound_of(rows, model, objective):
     """The bound of q before an E-step, by one pass."""
-    state = final(run_em(ArraySource(rows), complete_engine(), model, objective, Stopping(0.0, 1)))
+    state = final_state(run_em(ArraySource(rows), complete_engine(), model, objective, StopRule(0.0, 1)))
     return state.trace.objective[-1] * len(rows)
 
 
@@ -100,9 +100,9 @@ def test_the_forms_agree_where_steps_no_longer_change(name, has_sticks) -> None:
     rows = np.concatenate((rng.normal(size=(40, 2)), rng.normal(size=(30, 2)) + 6))
     theirs, objective = prior_of(name, rows, 2, has_sticks=has_sticks)
     model = m_step(rows, np.repeat(np.eye(2), [40, 30], axis=0), objective)
-    end = final(run_em(ArraySource(rows), complete_engine(), model, objective, STEPS))
+    end = final_state(run_em(ArraySource(rows), complete_engine(), model, objective, STEPS))
     after_m = after_m_step(rows, shares_of(rows, end.model, objective), theirs)
-    assert after_m == pytest.approx(end.trace.last * 70, rel=1e-11)
+    assert after_m == pytest.approx(end.trace.last_objective * 70, rel=1e-11)
 
 
 @families
@@ -115,8 +115,8 @@ def test_the_bound_is_below_the_evidence_by_enumeration(name, has_sticks) -> Non
     evidence = logsumexp([after_m_step(rows, np.eye(2)[list(z)], theirs) for z in product((0, 1), repeat=8)])
     starts = [rng.dirichlet(np.full(2, 0.5), 8) for _ in range(2)]
     models = (m_step(rows, start, objective) for start in starts)
-    ends = [final(run_em(ArraySource(rows), complete_engine(), model, objective, STEPS)) for model in models]
-    gap = evidence - max(8 * end.trace.last for end in ends)
+    ends = [final_state(run_em(ArraySource(rows), complete_engine(), model, objective, STEPS)) for model in models]
+    gap = evidence - max(8 * end.trace.last_objective for end in ends)
     assert 0 < gap < 4
 
 
@@ -128,7 +128,7 @@ def test_the_predictive_density_integrates_to_1(name, has_sticks, n_rows) -> Non
     rows = rng.normal(size=(n_rows, 1)) + 5 * (np.arange(n_rows) % 2)[:, None]
     objective = prior_of(name, rows, 3, has_sticks=has_sticks, dof=1.0)[1]
     model = m_step(rows, rng.dirichlet(np.ones(3), n_rows), objective)
-    end = final(run_em(ArraySource(rows), complete_engine(), model, objective, STEPS))
+    end = final_state(run_em(ArraySource(rows), complete_engine(), model, objective, STEPS))
     grid = np.sinh(np.linspace(-18, 18, 40001))[:, None]
     predictive = objective.variational_posterior(end.model).predictive_density
     density = np.exp(predictive.log_density(Block(0, grid), complete_engine()))
@@ -186,9 +186,9 @@ def test_an_engine_s_steps_are_those_of_the_loop(rng, name, has_sticks, d, unit)
     of_rows = {"total_weight": unit * weight.sum(), "weight_unit": unit, "gauss_wishart": prior}
     objective = VariationalObjective(np.full(d, 0.1), prior.scaled_conjugate(unit), **of_rows)
     start = m_step(rows, rng.dirichlet(np.ones(4), 60), objective)
-    engine, source, stopping = complete_engine(), ArraySource(rows, weight), Stopping(0.0, 12)
-    one, other = (final(run_em(source, by, start, objective, stopping)) for by in (engine, Stepwise(engine)))
-    assert FastPath(source, engine, start.family, 4, objective, stopping).run(start, 0, -np.inf)[1]
+    engine, source, stopping = complete_engine(), ArraySource(rows, weight), StopRule(0.0, 12)
+    one, other = (final_state(run_em(source, by, start, objective, stopping)) for by in (engine, Stepwise(engine)))
+    assert FastPath(source, engine, start.family, 4, objective, stopping).run_steps(start, 0, -np.inf)[1]
     np.testing.assert_allclose(one.trace.objective, other.trace.objective, rtol=1e-13)
     np.testing.assert_allclose(one.trace.log_likelihood, other.trace.log_likelihood, rtol=1e-13)
     np.testing.assert_allclose(one.model.weights, other.model.weights, rtol=1e-10)
@@ -226,7 +226,7 @@ def test_the_e_step_integrates_missing_cells_out(name) -> None:
     holes[::3, 1] = holes[1::5, 0] = np.nan
     source = ArraySource(holes)
     source.may_miss = True
-    trace = final(run_em(source, engine, model, objective, Stopping(0.0, 30))).trace
+    trace = final_state(run_em(source, engine, model, objective, StopRule(0.0, 30))).trace
     assert (np.diff(trace.objective) >= -1e-13).all()
 
 

@@ -28,7 +28,7 @@ def test_sizes_are_those_of_what_is_sent(structure, rng):
     model, source = gm.mixture_._model, ArraySource(rows)
     engine: Engine = complete_engine(1)
     task = StepTask(engine, n_components, model.parameters, model.family.moment_spec(model.covariances))
-    task = replace(task, context=task.over(source).context)
+    task = replace(task, context=task.sum_moments(source).context)
     most, node, of = task.sizes(n_features)
     assert of == n_components
     sums = pickle.dumps(task.call(source.whole, task.open(source.whole)), 5)

@@ -24,7 +24,7 @@ MAX_STEPS_OF_CALL = 2**31  # the core counts in 64 bits, Python without a limit
 class PackedPrior(NamedTuple):
     """The prior of a mixture as plain values in rows.
 
-    It is an `em.bayes.variational_posterior.GaussWishartPrior` or an `em.priors.posterior.Conjugate`.
+    It is an `em.bayes.variational_posterior.GaussWishartPrior` or an `em.priors.posterior.ConjugatePrior`.
 
     Parameters
     ----------
@@ -135,7 +135,7 @@ class KMeansSettings(NamedTuple):
     ----------
     n_candidates : rows drawn for each centre but the first; the best is chosen.
     uniform_draws : (n_starts, 1 + (n_components − 1) n_candidates), from [0, 1); the same in every group. EM runs from
-        each start, and the highest run is the result, the first of runs that `best_of.ROUNDING_OF_RUNS` calls equal.
+        each start, and the highest run is the result, the first of runs that `best_of.OBJECTIVE_ROUNDING` calls equal.
     max_passes, tolerance : of k-means; it stops when centres move by less than this part of the mean variance.
     """
 

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 from gaussmix._src.checks import check_count
 from gaussmix._src.em.bayes.variational import VariationalObjective
 from gaussmix._src.em.initialisation.base import Initialisation
-from gaussmix._src.em.objective.stopping import Stopping
+from gaussmix._src.em.objective.stopping import StopRule
 from gaussmix._src.errors import warn
 from gaussmix._src.estimators.docs import documented
 from gaussmix._src.estimators.fitting import check_hooks, fit_rows, make_fitted, with_features
@@ -201,7 +201,7 @@ class BayesianGaussianMixture(PosteriorEstimator):
         plan = Plan(
             Plan.repeat_starts("kmeans" if is_birth else self.init_params, names, n_init),
             self._rng(),
-            Stopping(tolerance / source.row_totals.total_weight, max_steps),
+            StopRule(tolerance / source.row_totals.total_weight, max_steps),
             is_accelerated=has_moves,  # without moves the course is scikit-learn's, to the step
             make_moves=partial(VariationalMoves, n_components) if has_moves else None,
             check_maximum=False,

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils.validation import check_is_fitted
 
-from gaussmix._src.em.objective.stopping import Stopping
-from gaussmix._src.em.objective.trace import State
+from gaussmix._src.em.objective.stopping import StopRule
+from gaussmix._src.em.objective.trace import EMState
 from gaussmix._src.errors import SingularCovarianceError, about, counted, warn
 from gaussmix._src.estimators.base import unchanged_on_failure
 from gaussmix._src.estimators.docs import documented
@@ -186,7 +186,7 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
             known = LabelledRows(TrainingData(source), len(self.classes_), self._engine(source), options)
             targets.check_mass(known.class_weights, self.classes_)
             self._check_parameters(source.n_features, is_complete=known.is_fully_labelled)
-            stopping = Stopping(parameters.check_tol(self.tol) or 0.0, parameters.CHECKS["max_iter"](self.max_iter))
+            stopping = StopRule(parameters.check_tol(self.tol) or 0.0, parameters.CHECKS["max_iter"](self.max_iter))
             if self.n_components is None:
                 best = self._one_component_each(known, stopping)
             else:
@@ -280,7 +280,7 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
                 f"n_components and one covariance_type whose components share nothing, {free}; or n_components=None."
             )
 
-    def _one_component_each(self, known: LabelledRows, stopping: Stopping) -> ClassFit:
+    def _one_component_each(self, known: LabelledRows, stopping: StopRule) -> ClassFit:
         """One component for each class, with the best of the structures that are named."""
         n_features = known.data.raw_source.n_features
         families = parameters.check_families(self, n_features)
@@ -310,7 +310,7 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
             )
         return fit
 
-    def _several_components_each(self, known: LabelledRows, stopping: Stopping, began: float) -> ClassFit:
+    def _several_components_each(self, known: LabelledRows, stopping: StopRule, began: float) -> ClassFit:
         fits = []
         for index, label in enumerate(self.classes_.tolist()):
             mine: Any = known.class_rows(index)
@@ -398,7 +398,7 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
         self._classes = ClassMixtures(mixture, class_index)
 
 
-def _ending(run: State, problem: Problem, plan: Plan, names: Sequence[str] | None) -> Ending:
+def _ending(run: EMState, problem: Problem, plan: Plan, names: Sequence[str] | None) -> Ending:
     """How EM for all classes together ended."""
     certificate = find_certificate(problem, run, [run.trace], is_requested=plan.check_maximum)
     ending = Ending.from_run(run, [run.trace], plan.stopping, None, certificate)

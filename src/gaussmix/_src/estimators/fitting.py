@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from sklearn.exceptions import ConvergenceWarning
 
 from gaussmix._src import report, validation
-from gaussmix._src.em.objective.trace import State, Trace
+from gaussmix._src.em.objective.trace import EMState, Trace
 from gaussmix._src.errors import Outcome, warn
 from gaussmix._src.estimators.base import unchanged_on_failure
 from gaussmix._src.families.base import Family
@@ -89,7 +89,7 @@ def with_features(
 def make_fitted(
     problem: Problem,
     plan: Plan,
-    run: State,
+    run: EMState,
     ends: Sequence[Trace],
     facts: RowSummary,
     names: Sequence[str] | None,
@@ -103,23 +103,24 @@ def make_fitted(
     `run` is its end, and `ends` are the traces of all runs. After a search, `candidate` is the number of the best,
     `of_search` are its diagnoses, and `not_started` is why candidates were not begun; None if all were.
     """
-    rows, trace, objective, times = problem.data.raw_source, run.trace, problem.objective, problem.objective.times
+    rows, trace, objective = problem.data.raw_source, run.trace, problem.objective
+    times = objective.objective_scale
     left_out = plan.skip_reasons.get(candidate) if not_started is None else None
     n_distinct = count_distinct(rows, problem.n_components)
     is_short = n_distinct < problem.n_components
     note = report.messages.distinct_rows_sentence(n_distinct, problem.n_components) if is_short else None
-    constant = ridge_columns(run.model, objective.floor, rows)
+    constant = ridge_columns(run.model, objective.variance_floor, rows)
     is_rounded = bool((run.model.covariances.rounding_error > MIN_ROUNDING).any())
-    is_odd = is_rounded or bool(trace.frozen or trace.events or constant or note)
+    is_odd = is_rounded or bool(trace.frozen_components or trace.events or constant or note)
     if is_odd or left_out is not None or run.outcome is not Outcome.CONVERGED:
-        report.messages.warn_about_run(run, left_out, objective.raised)
+        report.messages.warn_about_run(run, left_out, objective.objective_name)
     if note and of_search is None and (problem.ridge or len(constant) < rows.n_features):
         warn(note, report.messages.CollapseWarning)  # not after a search, which tries numbers that are too large
     if constant and not problem.ridge:  # with 0 only the default prior of a Bayesian fit makes one
         warn(report.messages.constant_sentence(run.model, constant, names))
     stopping = plan.stopping
     certificate = find_certificate(problem, run, ends, is_requested=plan.check_maximum)
-    ending = Ending.from_run(run, ends, stopping, left_out, certificate, objective.raised, times)
+    ending = Ending.from_run(run, ends, stopping, left_out, certificate, objective.objective_name, times)
     if stopping.seeks_maximum and run.outcome is Outcome.CONVERGED and certificate.is_maximum is False:
         warn(ending.reason, ConvergenceWarning)
     notes = [*(after.diagnostics.diagnose_run(run, constant, names, note) if is_odd else ()), *(of_search or ())]
@@ -130,7 +131,7 @@ def make_fitted(
         rows.dtype,
         converged=run.outcome is Outcome.CONVERGED,
         n_iter=trace.n_steps,
-        lower_bound=times * trace.last,
+        lower_bound=times * trace.last_objective,
         lower_bounds=[times * each for each in trace.objective],
         outcome=replace(ending, reason=reason, diagnostics=notes),
         row_summary=facts,

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 
 from gaussmix._src import estimators, mixture, validation
 from gaussmix._src.checks import check_count
-from gaussmix._src.em.objective.stopping import Stopping
+from gaussmix._src.em.objective.stopping import StopRule
 from gaussmix._src.errors import ParameterTypeError, SingularCovarianceError, warn
 from gaussmix._src.estimators.docs import documented
 from gaussmix._src.estimators.fitting import check_hooks, fit_rows, make_fitted, with_features
@@ -329,7 +329,7 @@ class GaussianMixture(LikelihoodEstimator):
             run, ends = fit(problem, plan, options)
         except SingularCovarianceError as error:
             raise after.diagnostics.explain_singular(error, source, family, self._names) from None
-        facts = RowSummary.from_source(source, X, run.trace.last if run.trace.n_steps else None, began)
+        facts = RowSummary.from_source(source, X, run.trace.last_objective if run.trace.n_steps else None, began)
         self._finish(make_fitted(problem, plan, run, ends, facts, self._names), options, problem, run, X)
         return problem
 
@@ -352,7 +352,7 @@ class GaussianMixture(LikelihoodEstimator):
         reached = getattr(self, "lower_bound_", float("-inf"))
         return ModelStart(problem.adopt_model(self._fitted.model), reached, self._fitted.collapsed)
 
-    def _settings(self) -> tuple[int, Family, Stopping, float | None, list[Any]]:
+    def _settings(self) -> tuple[int, Family, StopRule, float | None, list[Any]]:
         """The parameters that no rows are needed to check."""
         check_hooks(self)
         if isinstance(self.n_components, Iterable) and not isinstance(self.n_components, str):
@@ -370,7 +370,7 @@ class GaussianMixture(LikelihoodEstimator):
         if not names.isdisjoint(("n_init", "init_params")):
             n_init = parameters.CHECKS["n_init"](self.n_init)
             starts = Plan.repeat_starts(self.init_params, parameters.check_start_names(self.init_params), n_init)
-        return n_components, family, Stopping(tolerance, max_steps), ridge, starts
+        return n_components, family, StopRule(tolerance, max_steps), ridge, starts
 
     @property
     def n_samples_seen_(self) -> int:

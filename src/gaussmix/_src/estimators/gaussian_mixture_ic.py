@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from gaussmix._src.checks import check_count
-from gaussmix._src.em.initialisation.base import DETERMINISTIC
-from gaussmix._src.em.objective.stopping import Stopping
+from gaussmix._src.em.initialisation.base import DETERMINISTIC_STARTS
+from gaussmix._src.em.objective.stopping import StopRule
 from gaussmix._src.engines import check_jobs
 from gaussmix._src.errors import FailureKind, NothingFitted, ParameterTypeError, warn
 from gaussmix._src.estimators.base import FittedValue
@@ -266,7 +266,7 @@ class GaussianMixtureIC(LikelihoodEstimator):
                 f"init_params must be the name of a start or several, not {self.init_params!r:.60}."
             )
         starts = Plan.repeat_starts(self.init_params, names, parameters.CHECKS["n_init"](self.n_init))
-        stopping = Stopping(parameters.check_tol(self.tol) or 0.0, parameters.CHECKS["max_iter"](self.max_iter))
+        stopping = StopRule(parameters.check_tol(self.tol) or 0.0, parameters.CHECKS["max_iter"](self.max_iter))
         source = check_counts_of_rows(fit_rows(self, X, sample_weight, options))
         pairs = parameters.check_candidates(self, source.n_features)
         families = [family for family, _ in pairs]
@@ -285,7 +285,7 @@ def _check_repeats(tried: Sequence[Candidate], starts: Sequence[Any]) -> None:
             f"criterion={STABILITY!r} compares labels of K components with those of K − 1 and K + 1, and can't judge "
             "n_components=1. Give larger numbers, such as range(2, 10), or choose another criterion."
         )
-    if all(isinstance(start, str) and start in DETERMINISTIC for start in starts):
+    if all(isinstance(start, str) and start in DETERMINISTIC_STARTS for start in starts):
         raise ValueError(
             f"criterion={STABILITY!r} needs a start that draws, and init_params={starts[0]!r} makes all repeats equal. "
             "Give 'auto', 'kmeans' or 'search'."

@@ -214,13 +214,14 @@ class LikelihoodEstimator(MixtureEstimator, ABC):
         terms = None
         if validation.restrictions.set_terms(self):
             terms = validation.restrictions.check_terms(self, [family], n_components)
-            terms = terms.with_values(model.without_noise.weights, model.means, model.covariances)
+            terms = terms.with_initial_values(model.without_noise.weights, model.means, model.covariances)
         ridge = check_ridge(self.reg_covar, [family], self.prior)
         known = validation.labels.check_labels(labels, self.label_components, source.n_rows, n_components)
         if known is not None:
-            known.check_size(n_components, model.noise is not None)
+            known.check_n_components(n_components, model.noise is not None)
             known = None if known.is_empty else known
-        data = TrainingData(source, known, model.noise, trimming.trimming.Trim(float(self.trim)) if self.trim else None)
+        trim = trimming.trimming.RowTrimming(float(self.trim)) if self.trim else None
+        data = TrainingData(source, known, model.noise, trimming=trim)
         return Problem(data, family, n_components, self._engine(source), ridge, terms=terms)
 
     def _deviance(self, X: RowsLike, sample_weight: ArrayLike | None, X_error: ArrayLike | None) -> tuple[float, float]:

@@ -37,7 +37,7 @@ from gaussmix._src.validation.rows import RowsLike, check_counts_of_rows
 if TYPE_CHECKING:
     from sklearn.mixture import GaussianMixture as SklearnMixture
 
-    from gaussmix._src.em.objective.trace import State
+    from gaussmix._src.em.objective.trace import EMState
     from gaussmix._src.fit.features.base import FitOptions
     from gaussmix._src.fit.fitted import FitResult
     from gaussmix._src.fit.monitor import Callback
@@ -137,7 +137,7 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
     def _find(self, X: RowsLike, sample_weight: ArrayLike | None, options: FitOptions) -> Any:
         """Fit with the features, and become what was found."""
 
-    def _finish(self, fitted: FitResult, options: FitOptions, problem: Problem, run: State, X: object) -> None:
+    def _finish(self, fitted: FitResult, options: FitOptions, problem: Problem, run: EMState, X: object) -> None:
         """Become what a fit found; `labels_` finds its rows in memory while somebody else keeps them."""
         for option in options:
             fitted = option.adapt_result(fitted, problem, run)

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import clone
 
 from gaussmix._src.em.bayes.variational_posterior import GaussWishartPrior, VariationalPosterior
-from gaussmix._src.em.priors.concentration import DirichletWeights, StickWeights
+from gaussmix._src.em.priors.concentration import DirichletWeights, StickBreakingWeights
 from gaussmix._src.estimators.mixture_estimator import MixtureEstimator, sum_log_density
 from gaussmix._src.fit.fitted import FitResult
 from gaussmix._src.formats.record import Damaged
@@ -73,10 +73,10 @@ class PosteriorEstimator(MixtureEstimator, ABC):
         """Set the attributes of a posterior, with components without rows up to `n_components`; return its model."""
         full = approximation.with_empty_components(n_components - len(approximation.counts))
         prior = approximation.prior
-        weights = prior.weight_prior.expected(full.counts)
+        weights = prior.weight_prior.mean_weights(full.counts)
         self.mass_ = full.counts
         self.weight_concentration_prior_type_ = TYPES[isinstance(prior.weight_prior, DirichletWeights)]
-        self.weight_concentration_prior_ = prior.weight_prior.alpha
+        self.weight_concentration_prior_ = prior.weight_prior.concentration
         self.mean_precision_prior_, self.degrees_of_freedom_prior_ = prior.mean_precision, prior.dof
         self.mean_prior_, self.covariance_prior_ = prior.mean, prior.scale
         return Model(weights / weights.sum(), full.means, full.covariances, prior.family)
@@ -96,7 +96,7 @@ class PosteriorEstimator(MixtureEstimator, ABC):
         """The prior of the fit."""
         family, alpha = self.mixture_.family, self.weight_concentration_prior_
         is_process = self.weight_concentration_prior_type_ == TYPES[0]
-        concentration = StickWeights(alpha) if is_process else DirichletWeights(alpha, len(self.mass_))
+        concentration = StickBreakingWeights(alpha) if is_process else DirichletWeights(alpha, len(self.mass_))
         of_means = self.mean_prior_, self.mean_precision_prior_
         dof, scale = self.degrees_of_freedom_prior_, self.covariance_prior_
         return GaussWishartPrior(family, concentration, *of_means, dof, scale)
@@ -125,7 +125,7 @@ class PosteriorEstimator(MixtureEstimator, ABC):
     @property
     def weight_concentration_(self) -> Array | tuple[Array, ...]:
         """Parameters of the posterior of the weights."""
-        values = self._prior.weight_prior.posterior(self.mass_)
+        values = self._prior.weight_prior.posterior_parameters(self.mass_)
         return values if len(values) > 1 else values[0]
 
     @property

@@ -12,8 +12,8 @@ from sklearn.exceptions import NotFittedError
 
 from gaussmix._src.covariances import LowRank
 from gaussmix._src.em.objective.objective import Objective
-from gaussmix._src.em.objective.trace import State, Trace
-from gaussmix._src.em.step.online import STEP_ROWS, online_step, sums_per_weight
+from gaussmix._src.em.objective.trace import EMState, Trace
+from gaussmix._src.em.step.online import STEP_ROWS, moments_per_weight, online_step
 from gaussmix._src.errors import counted, warn
 from gaussmix._src.estimators.base import unchanged_on_failure
 from gaussmix._src.fit.after.diagnostics import diagnose_components
@@ -75,7 +75,7 @@ def _step(estimator: Any, portion: ArraySource, state: StreamState | None) -> St
     profile = portion.row_totals
     if state is None:
         fitting = _fit(estimator, portion)
-        sums = sums_per_weight(fitting.data.make_source(), fitting.engine, estimator._fitted.model)
+        sums = moments_per_weight(fitting.data.make_source(), fitting.engine, estimator._fitted.model)
         return StreamState(sums, fitting.objective.ridge, profile.total_weight / profile.n_rows, seen_weight=1.0)
     fraction = min(profile.total_weight / state.weight_unit / STEP_ROWS, MAX_STEP_FRACTION)
     seen = state.seen_weight + fraction
@@ -83,11 +83,13 @@ def _step(estimator: Any, portion: ArraySource, state: StreamState | None) -> St
     source, objective = TrainingData(portion).make_source(), Objective(state.ridge)
     of_step = source, estimator._engine(), estimator._fitted.model, state.moments, objective, log_decay_factor
     sums, model, frozen = online_step(*of_step)
-    trace, fitted = Trace(frozen=frozen), estimator._fitted
+    trace, fitted = Trace(frozen_components=frozen), estimator._fitted
     before = fitted.outcome
     n_starts, n_starts_at_best = (1, 1) if before is None else (before.n_starts, before.n_starts_at_best)
-    diagnostics = diagnose_components(State(model, trace), estimator._names)
-    outcome = Ending(_FOLLOWED, None, None, None, None, n_starts, n_starts_at_best, trace.collapsed, diagnostics)
+    diagnostics = diagnose_components(EMState(model, trace), estimator._names)
+    outcome = Ending(
+        _FOLLOWED, None, None, None, None, n_starts, n_starts_at_best, trace.collapsed_components, diagnostics
+    )
     # The facts were of the first rows alone.
     estimator._fitted = replace(fitted, model=model, lower_bound=sums.log_likelihood, outcome=outcome, row_summary=None)
     warn(frozen_sentence(trace), CollapseWarning)

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from gaussmix._src.em.bayes.birth_merge_moves import BirthMergeMoves
 from gaussmix._src.em.bayes.variational import VariationalObjective
-from gaussmix._src.em.objective.trace import State
+from gaussmix._src.em.objective.trace import EMState
 from gaussmix._src.fit.plan import Plan
 from gaussmix._src.fit.problem import Problem
 
@@ -24,12 +24,12 @@ class VariationalMoves:
 
     def __init__(self, max_components: int, problem: Problem, plan: Plan) -> None:
         assert isinstance(problem.objective, VariationalObjective), "made by `check_prior`"
-        sample = problem.data.sample.without_negligible
+        sample = problem.data.sample.without_negligible_rows
         of_fit = problem.source, problem.engine, problem.objective, sample, max_components, plan.rng
         self._problem, self._plan = problem, plan
         self._moves = BirthMergeMoves(*of_fit, plan.should_end_moves)
 
-    def improve_first(self, initial: State, *, is_first: bool) -> State:
+    def improve_first(self, initial: EMState, *, is_first: bool) -> EMState:
         """The state to begin with. `is_first` says that no fit has come to it."""
         if is_first:
             initial = self._improve_on_subsamples(initial)
@@ -37,11 +37,11 @@ class VariationalMoves:
             initial = self.improve_converged(initial) or initial
         return initial
 
-    def improve_converged(self, state: State) -> State | None:
+    def improve_converged(self, state: EMState) -> EMState | None:
         """The state after moves, to go on from; None if no move raises the bound."""
         return _improve_state(self._moves, state)
 
-    def _improve_on_subsamples(self, initial: State) -> State:
+    def _improve_on_subsamples(self, initial: EMState) -> EMState:
         """The state that moves reach on few rows, then on more, and then on all, which need few passes; else `initial`.
 
         Of one feature few rows stand for all, and the core makes steps of EM too: births that failed on them need no
@@ -60,14 +60,14 @@ class VariationalMoves:
         if result is None:
             return initial
         model, bound = result
-        if data.sample.rank is not None:
+        if data.sample.distinct_index is not None:
             moves.sample, moves.bound_at_last_births, moves.sample_bound = condensed, bound, bound
-        return State(model, initial.trace)
+        return EMState(model, initial.trace)
 
 
-def _improve_state(moves: BirthMergeMoves, state: State, *, is_new: bool = False) -> State | None:
+def _improve_state(moves: BirthMergeMoves, state: EMState, *, is_new: bool = False) -> EMState | None:
     """The state after moves, to go on from; None if no move raises the bound."""
-    if state.trace.n_steps and moves.is_near_sample_bound(state.trace.last):
+    if state.trace.n_steps and moves.is_near_sample_bound(state.trace.last_objective):
         return None
     model = moves.apply_moves(state.model, has_new_rows=is_new)
-    return None if model is None else State(model, state.trace)
+    return None if model is None else EMState(model, state.trace)

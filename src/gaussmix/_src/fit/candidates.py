@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from gaussmix._src.em.objective.trace import State, Trace
+from gaussmix._src.em.objective.trace import EMState, Trace
 from gaussmix._src.em.step.accumulate import StepTask
 from gaussmix._src.engines.base import Engine
 from gaussmix._src.errors import Failure, FailureKind, NothingFitted, Outcome
@@ -47,7 +47,7 @@ class Result:
     """
 
     candidate: Candidate
-    final_state: State | None
+    final_state: EMState | None
     n_parameters: int
     criterion_inputs: CriterionInputs | None
     failure: Failure | None
@@ -164,7 +164,8 @@ def fold_likelihoods(results: Sequence[Result], source: Source, engine: Engine[A
     for index, result in enumerate(results):
         if result.final_state is not None and result.failure is None:
             model = result.final_state.model
-            moments = StepTask(engine, model.n_components, model.parameters, MomentSpec(Second.NONE)).over(source)
+            task = StepTask(engine, model.n_components, model.parameters, MomentSpec(Second.NONE))
+            moments = task.sum_moments(source)
             means[index] = moments.log_likelihood / moments.row_weight
     return means
 

@@ -21,8 +21,8 @@ from sklearn.base import BaseEstimator
 
 from gaussmix._src import errors
 from gaussmix._src.background import Background
-from gaussmix._src.em.objective.trace import Event, Frozen, State, Trace
-from gaussmix._src.em.step.best_of import Run, better
+from gaussmix._src.em.objective.trace import DegeneracyEvent, EMState, FreezeReason, Trace
+from gaussmix._src.em.step.best_of import EMRun, choose_better
 from gaussmix._src.errors import Outcome
 from gaussmix._src.families.base import Family
 from gaussmix._src.fit.features.base import FitOption
@@ -63,9 +63,9 @@ class FitProgress:
 
     n_runs_done: int = 0
     generator_state: Any = None
-    run_state: State | None = None
-    best_state: State | None = None
-    final_states: tuple[State, ...] = ()
+    run_state: EMState | None = None
+    best_state: EMState | None = None
+    final_states: tuple[EMState, ...] = ()
 
 
 class Checkpoint(FitOption):
@@ -113,7 +113,7 @@ class Checkpoint(FitOption):
         """
         data = problem.data
         before = [value for start in plan.starts if isinstance(start, ModelStart) for value in start.identity_values()]
-        labels = [] if data.labels is None else data.labels.arrays()
+        labels = [] if data.labels is None else data.labels.as_arrays()
         identity = fit_identity(self.estimator, data.raw_source, before, labels)
         check_local(self._path)
         if self._path.exists():
@@ -126,7 +126,7 @@ class Checkpoint(FitOption):
             self._restore_generator(plan.rng)
         return plan
 
-    def adapt_runs(self, runs: Iterable[Run], problem: Problem, plan: Plan) -> Iterator[Run]:
+    def adapt_runs(self, runs: Iterable[EMRun], problem: Problem, plan: Plan) -> Iterator[EMRun]:
         """The runs of a fit, noted while they are made. A run that had ended yields its end alone.
 
         The generator of the plan gets the state that it had at the checkpoint.
@@ -139,11 +139,14 @@ class Checkpoint(FitOption):
         for end in status.final_states:
             yield partial(lambda end, initial: iter((end,)), end)
         while status.n_runs_done < len(runs):
-            made: list[State] = []  # none where the start has no covariances
+            made: list[EMState] = []  # none where the start has no covariances
             yield partial(self._record_states, runs[status.n_runs_done], status, generator, made)
             for end in made:
                 if end.outcome is not Outcome.NON_FINITE:
-                    status.best_state, status.final_states = better(status.best_state, end), (*status.final_states, end)
+                    status.best_state, status.final_states = (
+                        choose_better(status.best_state, end),
+                        (*status.final_states, end),
+                    )
             status.n_runs_done += 1
             status.run_state, status.generator_state = None, generator.bit_generator.state
             if status.n_runs_done < len(runs):
@@ -179,8 +182,13 @@ class Checkpoint(FitOption):
         return FitProgress(record.n_done, record.generator, state, best, ends)
 
     def _record_states(
-        self, run: Run, status: FitProgress, generator: np.random.Generator, last: list[State], initial: State | None
-    ) -> Iterator[State]:
+        self,
+        run: EMRun,
+        status: FitProgress,
+        generator: np.random.Generator,
+        last: list[EMState],
+        initial: EMState | None,
+    ) -> Iterator[EMState]:
         for state in run(status.run_state):
             status.run_state, status.generator_state = state, generator.bit_generator.state
             last[:] = [state]  # now, because who looks at the run may not ask for more after its end
@@ -255,18 +263,18 @@ def _make_progress_record(status: FitProgress) -> ProgressRecord:
     return ProgressRecord(status.n_runs_done, status.generator_state, state, best, ends)
 
 
-def _make_run_record(state: State, *, has_model: bool = True) -> RunRecord:
+def _make_run_record(state: EMState, *, has_model: bool = True) -> RunRecord:
     model, trace = state.model, state.trace
     arrays = {"log_likelihood": np.array(trace.log_likelihood), "objective": np.array(trace.objective)}
     if has_model:
         arrays |= {"weights": model.weights, "means": model.means, "covariances": model.covariances.array}
         arrays |= {} if model.noise is None else model.noise.arrays()
-    frozen = {k: why.name for k, why in trace.frozen.items()}
-    events = [(each.component, each.feature, each.step, each.why.name, each.remedy) for each in trace.events]
-    return RunRecord(arrays, trace.memory, frozen, None if state.outcome is None else state.outcome.name, events)
+    frozen = {k: why.name for k, why in trace.frozen_components.items()}
+    events = [(each.component, each.feature, each.step, each.reason.name, each.remedy) for each in trace.events]
+    return RunRecord(arrays, trace.path_arrays, frozen, None if state.outcome is None else state.outcome.name, events)
 
 
-def _read_state(run: RunRecord, family: Family) -> State:
+def _read_state(run: RunRecord, family: Family) -> EMState:
     """Where a run stands; raises `Damaged`."""
     arrays = run.arrays
     weights, means, covariances = arrays["weights"], arrays["means"], arrays["covariances"]
@@ -283,18 +291,18 @@ def _read_state(run: RunRecord, family: Family) -> State:
     return _restore_state(run, model)
 
 
-def _restore_state(run: RunRecord, model: Model) -> State:
+def _restore_state(run: RunRecord, model: Model) -> EMState:
     """Where a run stands, at a model; of a run that has ended that of the best does. Raises `Damaged`."""
     try:
         outcome = None if run.outcome is None else Outcome[run.outcome]
-        frozen = {k: Frozen[why] for k, why in run.frozen.items()}
-        events = tuple(Event(k, feature, step, Frozen[why], did) for k, feature, step, why, did in run.events)
+        frozen = {k: FreezeReason[why] for k, why in run.frozen.items()}
+        events = tuple(DegeneracyEvent(k, i, n, FreezeReason[why], did) for k, i, n, why, did in run.events)
     except KeyError:
         raise Damaged("its header is damaged") from None
     log_likelihood, objective = run.arrays["log_likelihood"], run.arrays["objective"]
     if log_likelihood.ndim != 1 or objective.shape != log_likelihood.shape:
         raise Damaged("its steps are of the wrong shape")
-    return State(model, Trace(log_likelihood.tolist(), objective.tolist(), frozen, run.memory, events), outcome)
+    return EMState(model, Trace(log_likelihood.tolist(), objective.tolist(), frozen, run.memory, events), outcome)
 
 
 # Parameters that change no bit of a fit.

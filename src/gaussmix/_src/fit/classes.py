@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from gaussmix._src.em.initialisation.base import Partition
 from gaussmix._src.em.initialisation.initial import InitialMoments
 from gaussmix._src.em.initialisation.user_labels import UserLabels
-from gaussmix._src.em.objective.stopping import Stopping
-from gaussmix._src.em.objective.trace import State
+from gaussmix._src.em.objective.stopping import StopRule
+from gaussmix._src.em.objective.trace import EMState
 from gaussmix._src.em.step.accumulate import StepTask
 from gaussmix._src.engines.base import Engine
 from gaussmix._src.errors import SingularCovarianceError
@@ -39,7 +39,7 @@ from gaussmix._src.numerics.threads import cached_property
 from gaussmix._src.sources.base import Source
 from gaussmix._src.sources.row_statistics import some_distinct
 
-EmFit = tuple[State, Problem, Plan]  # the end of EM, what was fitted, and how
+EmFit = tuple[EMState, Problem, Plan]  # the end of EM, what was fitted, and how
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,7 +123,7 @@ class LabelledRows:
                 break
         return [index for index, mine in enumerate(distinct) if len(mine) == 1]
 
-    def fit_one_component_each(self, families: Sequence[Family], ridge: float | None, stopping: Stopping) -> ClassFit:
+    def fit_one_component_each(self, families: Sequence[Family], ridge: float | None, stopping: StopRule) -> ClassFit:
         """The fit with a component for each class and the structure of lowest BIC; of equals the first.
 
         Raises
@@ -151,7 +151,7 @@ class LabelledRows:
         return min(fits, key=lambda fit: fit.bic(self.data.raw_source.row_totals.total_weight))
 
     def fit_several_components_each(
-        self, mixtures: Sequence[Mixture], n_steps: int, ridge: float | None, stopping: Stopping
+        self, mixtures: Sequence[Mixture], n_steps: int, ridge: float | None, stopping: StopRule
     ) -> ClassFit:
         """The fit from a mixture of the rows of each class; EM shares rows of unknown class among the classes."""
         classes, fitted = ClassMixtures.from_mixtures(mixtures, self.class_weights / self.class_weights.sum()), None
@@ -177,7 +177,7 @@ class LabelledRows:
     def _initial_responsibilities(self) -> Callable[[Block], Array]:
         """Makes responsibilities (n_rows, n_classes): 1 for a known class, else by distance in standard deviations."""
         first = InitialMoments(self.data.make_source(), self.engine, self.n_classes, Partition())
-        moments, means = first.about_means(MomentSpec(Second.DIAGONAL, is_pooled=True))
+        moments, means = first.sum_about_means(MomentSpec(Second.DIAGONAL, is_pooled=True))
         assert moments.second is not None
         known = moments.mass.sum()
         variances = moments.second / known + self.data.default_ridge
@@ -191,7 +191,7 @@ class LabelledRows:
         mixture = classes.mixture
         source = self._labelled_data(classes.component_class).labelled_source(mixture.n_components)
         task = StepTask(self.engine, mixture.n_components, mixture.parameters, MomentSpec(Second.NONE))
-        log_likelihood = task.over(source).log_likelihood * self.data.weight_unit
+        log_likelihood = task.sum_moments(source).log_likelihood * self.data.weight_unit
         if em_fit is None or not em_fit[0].trace.n_steps:
             return ClassFit(classes, log_likelihood, n_parameters, structures, n_steps)
         return ClassFit(classes, log_likelihood, n_parameters, structures, em_fit[0].trace.n_steps, em_fit)

@@ -11,18 +11,18 @@ import numpy as np
 
 from gaussmix._src import validation
 from gaussmix._src.em import curvature, initialisation
-from gaussmix._src.em.collapse.remedies import Remedy, run_with
+from gaussmix._src.em.collapse.remedies import Remedy, run_with_remedy
 from gaussmix._src.em.curvature.certificate import OptimalityCertificate, is_certificate_cheap
-from gaussmix._src.em.initialisation.base import DETERMINISTIC, Partition, nearest_centre, start_named
+from gaussmix._src.em.initialisation.base import DETERMINISTIC_STARTS, Partition, load_start, nearest_centre
 from gaussmix._src.em.initialisation.initial import InitialMoments
-from gaussmix._src.em.initialisation.sample import MIN_ROWS_OF_PARTS
+from gaussmix._src.em.initialisation.sample import MIN_ROWS_TO_SUBSAMPLE
 from gaussmix._src.em.objective.objective import Objective
-from gaussmix._src.em.objective.stopping import Stopping, after_last_step
-from gaussmix._src.em.objective.trace import Frozen, State, Trace, final
-from gaussmix._src.em.search.split_and_merge import USUAL_STEPS, split_and_merge
-from gaussmix._src.em.step.best_of import Run, best_run, is_higher
-from gaussmix._src.em.step.fast_path import final_model
-from gaussmix._src.em.step.loop import run_em, sound_end
+from gaussmix._src.em.objective.stopping import StopRule, extrapolate_objective
+from gaussmix._src.em.objective.trace import EMState, FreezeReason, Trace, final_state
+from gaussmix._src.em.search.split_and_merge import DEFAULT_STEPS, split_and_merge
+from gaussmix._src.em.step.best_of import EMRun, best_run, is_higher
+from gaussmix._src.em.step.fast_path import model_from_history
+from gaussmix._src.em.step.loop import run_em, run_to_sound_end
 from gaussmix._src.em.step.one_call import MAX_ROWS_OF_ONE_CALL
 from gaussmix._src.engines.calls import RowGroups
 from gaussmix._src.errors import NonFiniteLikelihood, Outcome, SingularCovarianceError
@@ -49,7 +49,7 @@ class BestRun(NamedTuple):
     run_traces : the trace of each run that ended with a finite likelihood.
     """
 
-    final_state: State
+    final_state: EMState
     run_traces: tuple[Trace, ...]
 
 
@@ -64,22 +64,22 @@ def fit(problem: Problem, plan: Plan, options: FitOptions = ()) -> BestRun:
     Raises
     ------
     SingularCovarianceError, NonFiniteLikelihood : as `best_run`.
-    DegenerateError : as `run_with`.
+    DegenerateError : as `run_with_remedy`.
     ValueError : the fit is to end at a maximum, but could not certify one.
     """
     plan, ends = plan.resolve_auto(problem), list[Trace]()
-    runs: Iterable[Run] = [partial(_run_from_start, problem, plan, index) for index in range(len(plan.starts))]
+    runs: Iterable[EMRun] = [partial(_run_from_start, problem, plan, index) for index in range(len(plan.starts))]
     for option in options:
         runs = option.adapt_runs(runs, problem, plan)
     if len(plan.starts) == 1 and not options:  # nothing to compare
-        end = final(_run_from_start(problem, plan, 0, None))
+        end = final_state(_run_from_start(problem, plan, 0, None))
         if end.outcome is Outcome.NON_FINITE:
             raise NonFiniteLikelihood
         return BestRun(end, (end.trace,))
     return BestRun(best_run((run(None) for run in runs), ends), tuple(ends))
 
 
-def _run_from_start(problem: Problem, plan: Plan, start_index: int, initial: State | None) -> Iterator[State]:
+def _run_from_start(problem: Problem, plan: Plan, start_index: int, initial: EMState | None) -> Iterator[EMState]:
     """The states of the run from a start, or from the state of a checkpoint."""
     start, last_objective = plan.starts[start_index], float("-inf")
     if isinstance(start, ModelStart):
@@ -91,25 +91,25 @@ def _run_from_start(problem: Problem, plan: Plan, start_index: int, initial: Sta
         return
     for state in _run_to_end(problem, plan, initial, last_objective):
         yield state
-        if plan.should_stop() or (plan.ends_at_collapse and state.trace.collapsed):
+        if plan.should_stop() or (plan.ends_at_collapse and state.trace.collapsed_components):
             return
 
 
-def _run_to_end(problem: Problem, plan: Plan, initial: State, last_objective: float) -> Iterator[State]:
+def _run_to_end(problem: Problem, plan: Plan, initial: EMState, last_objective: float) -> Iterator[EMState]:
     """The states of a run; one that seeks a maximum goes on with a lower tolerance where it has not reached one."""
-    stopping: Stopping | None = plan.stopping
+    stopping: StopRule | None = plan.stopping
     moves = None if plan.make_moves is None or not plan.stopping.max_steps else plan.make_moves(problem, plan)
     if moves is not None:
         initial = moves.improve_first(initial, is_first=not initial.trace.n_steps and last_objective == float("-inf"))
     if plan.stopping.seeks_maximum:
-        stopping = plan.stopping.remaining_rule(initial.trace.objective)
+        stopping = plan.stopping.stricter_rule(initial.trace.objective)
     while stopping is not None:
         run = partial(run_em, problem.source, problem.engine, objective=problem.objective, stopping=stopping)
-        run, stopping = partial(run, previous=last_objective, is_accelerated=plan.is_accelerated), None
-        for state in run_with(problem.remedy, run, problem.objective, initial):
+        run, stopping = partial(run, previous_objective=last_objective, is_accelerated=plan.is_accelerated), None
+        for state in run_with_remedy(problem.remedy, run, problem.objective, initial):
             initial = state
             if state.outcome is Outcome.CONVERGED and plan.stopping.seeks_maximum:
-                stopping = plan.stopping.remaining_rule(state.trace.objective)
+                stopping = plan.stopping.stricter_rule(state.trace.objective)
                 if stopping is not None and not _is_at_maximum(problem, state, stopping.max_remaining_gain):
                     initial = state._replace(outcome=None)
                 else:
@@ -119,7 +119,7 @@ def _run_to_end(problem: Problem, plan: Plan, initial: State, last_objective: fl
             yield initial
 
 
-def _is_at_maximum(problem: Problem, state: State, max_remaining_gain: float) -> bool:
+def _is_at_maximum(problem: Problem, state: EMState, max_remaining_gain: float) -> bool:
     """Whether little is left to gain; raises ValueError where that can't be known."""
     result = find_certificate(problem, state, is_requested=True)
     check_certifiable(result.why_not)
@@ -133,7 +133,7 @@ def check_certifiable(obstacle: str) -> None:
 
 
 def find_certificate(
-    problem: Problem, final_state: State, run_traces: Sequence[Trace] = (), *, is_requested: bool | None
+    problem: Problem, final_state: EMState, run_traces: Sequence[Trace] = (), *, is_requested: bool | None
 ) -> OptimalityCertificate:
     """How the end of a run stands to a maximum.
 
@@ -154,12 +154,12 @@ def find_certificate(
     return result if is_requested else replace(result, why_not="")
 
 
-def _make_first_state(problem: Problem, plan: Plan, start: Start, start_index: int) -> State:
+def _make_first_state(problem: Problem, plan: Plan, start: Start, start_index: int) -> EMState:
     """The first state of a run; or the last, if the engine makes the whole run."""
     if isinstance(start, ModelStart):
-        is_carried = problem.objective.floor.all()
-        trace = Trace(frozen={} if is_carried else dict.fromkeys(start.collapsed, Frozen.COLLAPSED))
-        return State(problem.objective.feasible(start.model), trace)
+        is_carried = problem.objective.variance_floor.all()
+        trace = Trace(frozen_components={} if is_carried else dict.fromkeys(start.collapsed, FreezeReason.COLLAPSED))
+        return EMState(problem.objective.nearest_feasible(start.model), trace)
     made = _run_in_engine(problem, plan, start, start_index) if plan.can_run_in_engine else None
     if made is not None:
         return made
@@ -169,22 +169,22 @@ def _make_first_state(problem: Problem, plan: Plan, start: Start, start_index: i
         if plan.fallback_start is None or not (isinstance(start, str) and start == "search"):
             raise
         model = _initial_model(problem, plan, plan.fallback_start, start_index)
-    return State(problem.objective.feasible(model), Trace())
+    return EMState(problem.objective.nearest_feasible(model), Trace())
 
 
-def _run_in_engine(problem: Problem, plan: Plan, start: Start, start_index: int) -> State | None:
+def _run_in_engine(problem: Problem, plan: Plan, start: Start, start_index: int) -> EMState | None:
     """The state that one call of the engine reaches from the start; None if Python has to begin.
 
     The bits are those of the usual way, and the generator ends in the same state.
     """
     data, block, engine = problem.data, problem.source.whole, problem.engine
     is_searched = isinstance(start, str) and start == "search"  # a larger search draws parts
-    if block is None or block.n_rows > (MIN_ROWS_OF_PARTS - 1 if is_searched else MAX_ROWS_OF_ONE_CALL):
+    if block is None or block.n_rows > (MIN_ROWS_TO_SUBSAMPLE - 1 if is_searched else MAX_ROWS_OF_ONE_CALL):
         return None
     before = plan.rng.bit_generator.state
     of_mixture = problem.family, problem.n_components
-    if isinstance(start, str) and start in DETERMINISTIC:
-        sharp = _draw_start(problem, plan, start, start_index).moments.partition.sharp(block)
+    if isinstance(start, str) and start in DETERMINISTIC_STARTS:
+        sharp = _draw_start(problem, plan, start, start_index).moments.partition.hard_assignment(block)
         settings = label_settings(sharp, *of_mixture, problem.objective.ridge, plan.stopping)
     else:
         settings = fit_settings(start, *of_mixture, problem.source.n_features, problem.ridge, plan.stopping, plan.rng)
@@ -196,8 +196,8 @@ def _run_in_engine(problem: Problem, plan: Plan, start: Start, start_index: int)
     if problem.ridge is None:
         vars(data)["default_ridge"] = fits.ridge[0]  # so that nobody sorts the columns again
     steps = history.log_likelihood
-    outcome = plan.stopping.after(steps, float("-inf")) if steps else None
-    return State(final_model(history, problem.family), Trace(tuple(steps), tuple(steps)), outcome)
+    outcome = plan.stopping.outcome_of_run(steps, float("-inf")) if steps else None
+    return EMState(model_from_history(history, problem.family), Trace(tuple(steps), tuple(steps)), outcome)
 
 
 def _initial_model(problem: Problem, plan: Plan, start: Start, start_index: int) -> Model:
@@ -230,8 +230,12 @@ def _model_from_start(problem: Problem, plan: Plan, start: Start, start_index: i
         # Weights and covariances are to fit the given means.
         of_fit = problem.source, problem.engine, problem.n_components
         means = user_init.means
-        nearest = nearest_centre(means) if data.trimming is None else data.trimming.nearest(means, data.sample)
-        first = _start_moments(problem, problem.source, initialisation.guided.guided(nearest, *of_fit, is_matched=True))
+        nearest = (
+            nearest_centre(means) if data.trimming is None else data.trimming.partition_by_means(means, data.sample)
+        )
+        first = _start_moments(
+            problem, problem.source, initialisation.label_matching.match_labels(nearest, *of_fit, is_matched=True)
+        )
     else:
         draw = _draw_start(problem, plan, start, start_index)
         sample_fit = _fit_sample(problem, plan, draw, objective)
@@ -248,12 +252,12 @@ def _model_from_start(problem: Problem, plan: Plan, start: Start, start_index: i
 
 
 def _split_and_merge(
-    problem: Problem, plan: Plan, model: Model, partition: Partition, objective: Objective, n_steps: int = USUAL_STEPS
+    problem: Problem, plan: Plan, model: Model, partition: Partition, objective: Objective, n_steps: int = DEFAULT_STEPS
 ) -> Model:
     """The model after the moves of a search, if the start asks for one; EM made `n_steps` before `model`."""
     if partition.search_rows is None:
         return model
-    of_search = partition.search_rows, problem.engine, objective, np.random.default_rng(partition.seed)
+    of_search = partition.search_rows, problem.engine, objective, np.random.default_rng(partition.search_seed)
     how: dict[str, Any] = {"should_stop": plan.should_end_moves, "n_steps": n_steps, "report": plan.report_progress}
     alone = split_and_merge(model.without_noise, *of_search, **how)
     return alone.beside(model.noise)
@@ -280,10 +284,10 @@ def _make_draw(problem: Problem, plan: Plan, start: Any, source: Source) -> Star
     data, sample_moments = problem.data, None
     some = data.condensed_rows if plan.make_moves is not None and problem.n_components == 1 else None
     if isinstance(start, str) and some is not None:  # births are found on these rows first, and need only their moments
-        partition, source = start_named(start)(some, problem.engine, 1, plan.rng), ArraySource(some.rows, some.weight)
+        partition, source = load_start(start)(some, problem.engine, 1, plan.rng), ArraySource(some.rows, some.weight)
     elif isinstance(start, str):
         of_fit = source, problem.engine, problem.n_components
-        partition = initialisation.guided.guided(_make_partition(problem, plan, start), *of_fit)
+        partition = initialisation.label_matching.match_labels(_make_partition(problem, plan, start), *of_fit)
         rows = ArraySource(data.sample.rows, data.sample.weight)
         rows.may_miss = source.may_miss
         sample_moments = _start_moments(problem, data.trim_source(rows), partition)
@@ -298,10 +302,10 @@ def _make_partition(problem: Problem, plan: Plan, start_name: str) -> Partition:
     """How a named start assigns the rows, regardless of labels."""
     data, of_sample = problem.data, (problem.data.sample, problem.engine, problem.n_components)
     if data.trimming is None:
-        return start_named(start_name)(*of_sample, plan.rng)
+        return load_start(start_name)(*of_sample, plan.rng)
     has_covariances = plan.user_init is not None and plan.user_init.covariances is not None
     plain = data.likelihood_objective(None if has_covariances else problem.ridge)  # a prior needs a structure
-    return data.trimming.partition(start_name, *of_sample, plain.ridge, plan.rng)
+    return data.trimming.start_partition(start_name, *of_sample, plain.ridge, plan.rng)
 
 
 def _source_from_user(problem: Problem, plan: Plan, start: Any) -> Source:
@@ -337,24 +341,24 @@ def _fit_sample(problem: Problem, plan: Plan, draw: StartDraw, objective: Object
     end = _run_em(problem, plan, sample, start, objective, plan.stopping)
     if partition.search_rows is None:
         return None if end is None else end.model
-    initial, n_steps = (start, USUAL_STEPS) if end is None else (end.model, end.trace.n_steps)
+    initial, n_steps = (start, DEFAULT_STEPS) if end is None else (end.model, end.trace.n_steps)
     result = _split_and_merge(problem, plan, initial, partition, objective, n_steps)
     searched = _run_em(problem, plan, sample, result, objective, search_stopping(plan.stopping, n_steps))
     if end is None or searched is None:
         return next((state.model for state in (end, searched) if state is not None), None)
-    if not is_higher(searched.trace.last, after_last_step(end.trace.objective)):
+    if not is_higher(searched.trace.last_objective, extrapolate_objective(end.trace.objective)):
         # Another step tells what EM has reached.
         end = _run_em(problem, plan, sample, end.model, objective, replace(plan.stopping, max_steps=1)) or end
     # Compared exactly: a tolerance relative to the log-likelihood would let the unit of the rows choose.
-    return (searched if searched.trace.last > end.trace.last else end).model
+    return (searched if searched.trace.last_objective > end.trace.last_objective else end).model
 
 
 def _run_em(
-    problem: Problem, plan: Plan, source: Source, start: Model, objective: Objective, stopping: Stopping
-) -> State | None:
+    problem: Problem, plan: Plan, source: Source, start: Model, objective: Objective, stopping: StopRule
+) -> EMState | None:
     """The end of EM from a model; None if a component freezes."""
     plan.report_progress(f"EM on {source.n_rows:,} rows")
-    return sound_end(source, problem.engine, start, objective, stopping, is_accelerated=plan.is_accelerated)
+    return run_to_sound_end(source, problem.engine, start, objective, stopping, is_accelerated=plan.is_accelerated)
 
 
 def _read_only_rows(source: Source) -> Rows:

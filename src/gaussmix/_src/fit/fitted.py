@@ -13,9 +13,9 @@ import numpy as np
 
 from gaussmix._src import numerics
 from gaussmix._src.em.curvature.certificate import OptimalityCertificate
-from gaussmix._src.em.objective.stopping import Stopping, forecast_convergence
-from gaussmix._src.em.objective.trace import State, Trace
-from gaussmix._src.em.step.best_of import ROUNDING_OF_RUNS
+from gaussmix._src.em.objective.stopping import StopRule, forecast_convergence
+from gaussmix._src.em.objective.trace import EMState, Trace
+from gaussmix._src.em.step.best_of import OBJECTIVE_ROUNDING
 from gaussmix._src.errors import LIKELIHOOD, FailureKind, Outcome
 from gaussmix._src.formats.record import Damaged
 from gaussmix._src.formats.values import Reader, count, from_plain, instance, list_reader
@@ -96,9 +96,9 @@ class Ending:
     @classmethod
     def from_run(
         cls,
-        state: State,
+        state: EMState,
         run_traces: Sequence[Trace],
-        stopping: Stopping,
+        stopping: StopRule,
         skip_reason: Outcome | None,
         certificate: OptimalityCertificate,
         objective_name: str = LIKELIHOOD,
@@ -123,14 +123,15 @@ class Ending:
             reason += f" {_UNKNOWN_MAXIMUM_SENTENCE.format(why_not=certificate.why_not)}"
         n_at_best = 1
         if len(run_traces) > 1:
-            tolerance = max(stopping.tolerance, ROUNDING_OF_RUNS * max(1.0, abs(state.trace.last)))
-            others = [trace for trace in run_traces if not trace.collapsed]
-            n_at_best = max(1, sum(_may_agree(state.trace, trace, tolerance) for trace in others))
+            tolerance = max(stopping.tolerance, OBJECTIVE_ROUNDING * max(1.0, abs(state.trace.last_objective)))
+            sound = [trace for trace in run_traces if not trace.collapsed_components]
+            n_at_best = max(1, sum(_may_agree(state.trace, trace, tolerance) for trace in sound))
         values = certificate.is_maximum, certificate.remaining_gain, certificate.label_change_fraction
-        estimated = forecast_convergence(state.trace.objective).rate
+        estimated = forecast_convergence(state.trace.objective).gain_ratio
         rate = None if math.isnan(estimated) else estimated
         traces = [[objective_scale * each for each in end.objective] for end in run_traces]
-        return cls(reason, *values, rate, max(1, len(run_traces)), n_at_best, state.trace.collapsed, traces=traces)
+        collapsed, n_starts = state.trace.collapsed_components, max(1, len(run_traces))
+        return cls(reason, *values, rate, n_starts, n_at_best, collapsed, traces=traces)
 
     @property
     def certificate(self) -> str | None:
@@ -143,8 +144,9 @@ class Ending:
 
 def _may_agree(one: Trace, other: Trace, tolerance: float) -> bool:
     """Whether two runs may approach one maximum, by their gains."""
-    left = [forecast_convergence(trace.objective).remaining for trace in (one, other)]
-    return abs(one.last - other.last) <= tolerance + max((gain for gain in left if math.isfinite(gain)), default=0.0)
+    left = [forecast_convergence(trace.objective).remaining_gain for trace in (one, other)]
+    tolerance += max((gain for gain in left if math.isfinite(gain)), default=0.0)
+    return abs(one.last_objective - other.last_objective) <= tolerance
 
 
 # By why a fit has made no more starts.

@@ -15,8 +15,8 @@ from typing import Any, Self
 import numpy as np
 
 from gaussmix._src.checks import check_count
-from gaussmix._src.em.objective.trace import State
-from gaussmix._src.em.step.best_of import Run, better
+from gaussmix._src.em.objective.trace import EMState
+from gaussmix._src.em.step.best_of import EMRun, choose_better
 from gaussmix._src.errors import Outcome, ParameterTypeError, SingularCovarianceError
 from gaussmix._src.fit.features.base import FitOption
 from gaussmix._src.fit.fitted import FitResult
@@ -73,7 +73,7 @@ class Monitor(FitOption):
         self.is_sequential = self._has_callbacks or self._verbose > 0
         self._fit_task: CallbackTask | None = None  # the fit, for scikit-learn's callbacks
         self._n_started: Counter[int | None] = Counter()  # starts of each candidate
-        self._best_end: State | None = None  # of the last runs, where scikit-learn's callbacks look
+        self._best_end: EMState | None = None  # of the last runs, where scikit-learn's callbacks look
         self._was_last_start = self._was_stopped = False
         self._skip_reasons: dict[int | None, Outcome] = {}  # why starts of a candidate were, where some were
         uses = {"callbacks": self._has_callbacks, "max_time": self._max_time is not None, "verbose": self._verbose > 0}
@@ -110,8 +110,8 @@ class Monitor(FitOption):
             return Outcome.STOPPED
         return Outcome.TIME_LIMIT if monotonic() > self._deadline else None
 
-    def adapt_runs(self, runs: Iterable[Run], problem: Problem, plan: Plan) -> Iterator[Run]:
-        candidate, times = plan.candidate, problem.objective.times if self._verbose else 1.0
+    def adapt_runs(self, runs: Iterable[EMRun], problem: Problem, plan: Plan) -> Iterator[EMRun]:
+        candidate, times = plan.candidate, problem.objective.objective_scale if self._verbose else 1.0
         task, waiting, first = self._next_task(candidate), iter(runs), self._n_started[candidate]
         for start, run in enumerate(waiting, first):
             if start > first and monotonic() > self._deadline:
@@ -130,7 +130,7 @@ class Monitor(FitOption):
         if task is not None and candidate is not None:
             self._was_stopped |= task.end(None if self._best_end is None else Mixture._from_model(self._best_end.model))
 
-    def adapt_result(self, fitted: FitResult, problem: Problem, run: State) -> FitResult:
+    def adapt_result(self, fitted: FitResult, problem: Problem, run: EMState) -> FitResult:
         if self._fit_task is not None:
             self._fit_task.end(fitted.mixture)
         return fitted
@@ -149,8 +149,8 @@ class Monitor(FitOption):
         return None if self._n_started[candidate] else self._fit_task.begin_subtask("candidate")
 
     def _run_with_callbacks(
-        self, run: Run, start: int, candidate: int | None, task: CallbackTask | None, initial: State | None
-    ) -> Iterator[State]:
+        self, run: EMRun, start: int, candidate: int | None, task: CallbackTask | None, initial: EMState | None
+    ) -> Iterator[EMState]:
         """The states of a run, with callbacks."""
         of_start = None if task is None else task.begin_subtask("start")
         open_parts = [] if of_start is None else [of_start]
@@ -162,8 +162,8 @@ class Monitor(FitOption):
             raise
 
     def _call_callbacks(
-        self, states: Iterator[State], start: int, candidate: int | None, open_parts: list[CallbackTask]
-    ) -> Iterator[State]:
+        self, states: Iterator[EMState], start: int, candidate: int | None, open_parts: list[CallbackTask]
+    ) -> Iterator[EMState]:
         """Pass the states on, and call callbacks; the open parts are the start and its iteration."""
         n_steps, before = 0, perf_counter()
         if open_parts and open_parts[0].max_subtasks:
@@ -183,10 +183,10 @@ class Monitor(FitOption):
                     if not (is_ended or is_last):
                         open_parts.append(open_parts[0].begin_subtask("iteration"))
                 if is_ended and not is_last:
-                    state, is_last = State(state.model, replace(state.trace, memory={}), Outcome.STOPPED), True
+                    state, is_last = EMState(state.model, replace(state.trace, path_arrays={}), Outcome.STOPPED), True
                 before = perf_counter()
             if is_last and open_parts:
-                self._best_end = better(self._best_end, state)
+                self._best_end = choose_better(self._best_end, state)
                 self._was_last_start |= open_parts.pop().end(Mixture._from_model(state.model))
             yield state
             if is_last:
@@ -266,8 +266,8 @@ def check_callbacks(callbacks: Any) -> Sequence[Callback]:
 
 
 def _print_progress(
-    run: Run, start_index: int, has_details: bool, interval: int, objective_scale: float, initial: State | None
-) -> Iterator[State]:
+    run: EMRun, start_index: int, has_details: bool, interval: int, objective_scale: float, initial: EMState | None
+) -> Iterator[EMState]:
     """Pass the states of a run on, and print how far it has come, with the objective times `objective_scale`."""
     print(f"Initialization {start_index}")
     began = last = perf_counter()

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gaussmix._src.em.initialisation.base import AUTO, DETERMINISTIC, Partition, repeated
+from gaussmix._src.em.initialisation.base import AUTO, DETERMINISTIC_STARTS, Partition, repeat_start_names
 from gaussmix._src.em.initialisation.initial import InitialMoments
-from gaussmix._src.em.initialisation.kmeans import MAX_PASSES, TOLERANCE, count_candidates
-from gaussmix._src.em.initialisation.sample import RIDGE_FRACTION, TRIMMED_FRACTION
-from gaussmix._src.em.objective.stopping import Stopping
-from gaussmix._src.em.search.split_and_merge import MAX_CLOSING_STEPS, MORE_STEPS, search_by_core, silent
+from gaussmix._src.em.initialisation.kmeans import LLOYD_TOLERANCE, MAX_LLOYD_PASSES, count_candidates
+from gaussmix._src.em.initialisation.sample import RIDGE_FRACTION, RIDGE_TRIM_FRACTION
+from gaussmix._src.em.objective.stopping import StopRule
+from gaussmix._src.em.search.split_and_merge import MAX_CLOSING_STEPS, MORE_STEPS, core_search_settings, report_nothing
 from gaussmix._src.engines.calls import EMSettings, FitSettings, KMeansSettings
 from gaussmix._src.errors import Outcome
 from gaussmix._src.families.base import Family
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 # Row weight for each number in a mean and a full covariance, whatever the structure: with less, "auto" is not a search.
 MIN_SEARCH_ROWS = 20
 AFTER_SEARCH_TOL, AFTER_SEARCH_MAX_STEPS = 1e-5, 300  # of EM after a search; nats per unit of row weight
-_RIDGE_SETTINGS = RIDGE_FRACTION, TRIMMED_FRACTION, MIN_SPREAD  # how the core makes the automatic one
+_RIDGE_SETTINGS = RIDGE_FRACTION, RIDGE_TRIM_FRACTION, MIN_SPREAD  # how the core makes the automatic one
 MIN_SEARCH_STEPS = 20  # with a lower `max_iter`, "auto" is not a search
 StartFunction = Callable[[Rows, int, np.random.Generator], Assignment]
 InitParams = str | Sequence[str] | Assignment | StartFunction  # what `init_params` may be
@@ -122,7 +122,7 @@ class Plan:
 
     starts: Sequence[Start]
     rng: np.random.Generator
-    stopping: Stopping
+    stopping: StopRule
     user_init: InitialParameters | None = None
     is_accelerated: bool = False
     should_stop: Callable[[], bool] = lambda: False
@@ -138,7 +138,7 @@ class Plan:
     can_run_in_engine: bool = True
     stop_reason: Callable[[], Outcome | None] = lambda: None
     skip_reasons: dict[int | None, Outcome] = field(default_factory=dict)
-    report_progress: Callable[[str], object] = silent
+    report_progress: Callable[[str], object] = report_nothing
 
     @property
     def checkpoint_key(self) -> str:
@@ -147,7 +147,7 @@ class Plan:
 
     def should_end_moves(self) -> bool:
         """Whether moves are to end."""
-        return self.should_stop() or self.stopping.is_over()
+        return self.should_stop() or self.stopping.is_past_deadline()
 
     def resolve_auto(self, problem: Problem) -> Plan:
         """The same plan with the starts that "auto" stands for."""
@@ -160,7 +160,7 @@ class Plan:
         if not any(map(_is_auto, self.starts)):
             return self
         starts = [start_name if _is_auto(start) else start for start in self.starts]
-        if start_name in DETERMINISTIC:
+        if start_name in DETERMINISTIC_STARTS:
             is_again = [isinstance(start, str) and start in starts[:i] for i, start in enumerate(starts)]
             starts = [start for start, again in zip(starts, is_again, strict=True) if start != start_name or not again]
         return replace(self, starts=starts, fallback_start=fallback_start)
@@ -168,20 +168,20 @@ class Plan:
     @staticmethod
     def repeat_starts(init_params: InitParams, names: Sequence[str], n_init: int) -> list[Any]:
         """`n_init` starts of each kind that draws. `names` are those in `init_params`."""
-        return repeated(names, n_init) if names else [init_params] * (n_init if callable(init_params) else 1)
+        return repeat_start_names(names, n_init) if names else [init_params] * (n_init if callable(init_params) else 1)
 
 
 def _is_auto(start: Start) -> bool:
     return isinstance(start, str) and start == AUTO
 
 
-def search_stopping(stopping: Stopping, n_steps: float = math.inf) -> Stopping:
+def search_stopping(stopping: StopRule, n_steps: float = math.inf) -> StopRule:
     """When EM ends after the moves of a search; EM made `n_steps` before it."""
     max_steps = min(AFTER_SEARCH_MAX_STEPS, MAX_CLOSING_STEPS * (n_steps + MORE_STEPS))
     return replace(stopping, tolerance=min(stopping.tolerance, AFTER_SEARCH_TOL), max_steps=int(max_steps))
 
 
-def is_search_worthwhile(problem: Problem, stopping: Stopping) -> bool:
+def is_search_worthwhile(problem: Problem, stopping: StopRule) -> bool:
     """Whether `init_params="auto"` is a search.
 
     It is not for one component, and not where rows are few: a higher likelihood is no better clustering there.
@@ -200,7 +200,7 @@ def min_search_weight(n_features: int, max_steps: int) -> float:
 
 
 # Starts that the core makes, and the passes of k-means in each; a search begins with k-means.
-_KMEANS_PASSES = {"kmeans": MAX_PASSES, "k-means++": 0, "search": MAX_PASSES, AUTO: MAX_PASSES}
+_KMEANS_PASSES = {"kmeans": MAX_LLOYD_PASSES, "k-means++": 0, "search": MAX_LLOYD_PASSES, AUTO: MAX_LLOYD_PASSES}
 
 
 def fit_settings(
@@ -209,7 +209,7 @@ def fit_settings(
     n_components: int,
     n_features: int,
     ridge: float | None,
-    stopping: Stopping,
+    stopping: StopRule,
     rng: np.random.Generator,
     n_starts: int = 1,
 ) -> FitSettings | None:
@@ -238,25 +238,25 @@ def fit_settings(
         rng.random(out=start)
         if may_search:
             rngs.append(np.random.default_rng(int(rng.integers(2**63))))
-    seeds, search = KMeansSettings(n_candidates, uniform, n_passes, TOLERANCE), None
+    seeds, search = KMeansSettings(n_candidates, uniform, n_passes, LLOYD_TOLERANCE), None
     if may_search:
         min_weight = min_search_weight(n_features, stopping.max_steps) if init_params == AUTO else 0.0
         of_search = n_components, n_features, uniform.shape[1], search_stopping(stopping), rngs
-        search = search_by_core(family, *of_search, min_weight)
+        search = core_search_settings(family, *of_search, min_weight)
     return FitSettings(family.algebra, n_components, seeds, control, *_RIDGE_SETTINGS, search)
 
 
 def label_settings(
-    assignment: Array | NDArray[np.int32] | None, family: Family, n_components: int, ridge: Array, stopping: Stopping
+    assignment: Array | NDArray[np.int32] | None, family: Family, n_components: int, ridge: Array, stopping: StopRule
 ) -> FitSettings | None:
-    """A fit as plain values, from what `Partition.sharp` says of all rows, with a ridge (n_features,), data units²."""
+    """A fit as plain values, from what `Partition.hard_assignment` says of all rows, with a ridge (n_features,)."""
     if assignment is None or family.algebra is None or family.has_alternatives:
         return None
     return FitSettings(family.algebra, n_components, assignment, _make_control(ridge, stopping), *_RIDGE_SETTINGS)
 
 
-def _make_control(ridge: Array | None, stopping: Stopping) -> EMSettings:
+def _make_control(ridge: Array | None, stopping: StopRule) -> EMSettings:
     """When the core ends a fit: after the first M-step if Python makes the steps."""
-    is_usual = type(stopping) is Stopping and not (stopping.is_watched or stopping.seeks_maximum)
+    is_usual = type(stopping) is StopRule and not (stopping.is_watched or stopping.seeks_maximum)
     max_steps = stopping.max_steps if is_usual else 0
     return EMSettings(ridge, stopping.tolerance, max_steps)

@@ -27,8 +27,8 @@ from gaussmix._src.sources.base import Assignment, Source
 
 if TYPE_CHECKING:
     from gaussmix._src.em.initialisation.user_labels import UserLabels
-    from gaussmix._src.em.priors.terms import OverallMoments, Terms
-    from gaussmix._src.em.trimming.trimming import Trim
+    from gaussmix._src.em.priors.terms import OverallMoments, PriorTerms
+    from gaussmix._src.em.trimming.trimming import RowTrimming
 
 SUBSAMPLE_GROWTH = 4  # times the rows of a part has the next one
 MIN_SUBSAMPLE_VALUES, MIN_SUBSAMPLE_ROWS_PER_FEATURE = 2**16, 20  # of a part: smaller ones save nothing
@@ -49,7 +49,7 @@ class TrainingData:
     raw_source: Source
     labels: UserLabels | None = None
     noise: Background | None = None
-    trimming: Trim | None = None
+    trimming: RowTrimming | None = None
     _overall_moments: dict[bool, OverallMoments] = field(default_factory=dict, init=False)  # whether as matrices
 
     @cached_property
@@ -77,7 +77,7 @@ class TrainingData:
 
     def trim_source(self, source: Source) -> Source:
         """A source of these rows, without those that the fit leaves out."""
-        return source if self.trimming is None else self.trimming.source(source)
+        return source if self.trimming is None else self.trimming.trim_source(source)
 
     @cached_property
     def sample(self) -> DistinctRows:
@@ -91,7 +91,7 @@ class TrainingData:
         if source.n_features > 1 or source.is_incomplete:
             return None
         subset, total = (
-            initialisation.condensed.condensed(self.sample),
+            initialisation.condensation.condense_rows(self.sample),
             source.row_totals.total_weight / self.weight_unit,
         )
         return replace(subset, weight=subset.weight * (total / subset.weight.sum()))
@@ -124,22 +124,22 @@ class TrainingData:
         """Maximum likelihood with this ridge on every variance, data units²; None for the automatic one."""
         return Objective(self.default_ridge if ridge is None else np.full(self.raw_source.n_features, ridge))
 
-    def posterior_objective(self, terms: Terms, problem: Problem) -> Objective:
+    def posterior_objective(self, terms: PriorTerms, problem: Problem) -> Objective:
         """What EM raises: the likelihood, or with the prior and fixed parameters of `terms` the posterior density."""
         is_matrix = problem.family.kind.second is Second.FULL
         if terms.needs_moments and is_matrix not in self._overall_moments:
             rows = self.make_source(), self.weight_unit, problem.engine
-            self._overall_moments[is_matrix] = terms.moments(*rows, is_matrix=is_matrix)
+            self._overall_moments[is_matrix] = terms.row_moments(*rows, is_matrix=is_matrix)
         plain, moments = self.likelihood_objective(problem.ridge), self._overall_moments.get(is_matrix)
         if moments is not None:  # not in `_moments`, because a cycle would keep the rows
             moments = replace(moments, automatic_ridge=lambda: self.default_ridge)
-        return terms.objective(plain.ridge, self.weight_unit, problem.n_components, problem.family, moments)
+        return terms.make_objective(plain.ridge, self.weight_unit, problem.n_components, problem.family, moments)
 
     def select_rows(self, is_selected: Callable[[Block], NDArray[np.bool_]], n_rows: int) -> TrainingData:
         """The `n_rows` rows for which a picklable function of their block is true."""
         labels = self.labels
-        if labels is not None and (labels.indices is not None or labels.table is not None):
-            labels = labels.part(self.raw_source.each_row(is_selected))
+        if labels is not None and (labels.label_indices is not None or labels.plausibilities is not None):
+            labels = labels.take(self.raw_source.each_row(is_selected))
         return replace(self, raw_source=self.raw_source.part(is_selected, n_rows), labels=labels)
 
 
@@ -163,7 +163,7 @@ class Problem:
     engine: Engine[Any]
     ridge: float | None
     remedy: Remedy = Remedy.FREEZE
-    terms: Terms | None = None
+    terms: PriorTerms | None = None
 
     @cached_property
     def source(self) -> Source:

@@ -18,8 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gaussmix._src.em.initialisation.base import AUTO
-from gaussmix._src.em.initialisation.initial import split
-from gaussmix._src.em.objective.trace import State, Trace
+from gaussmix._src.em.initialisation.initial import split_heaviest
+from gaussmix._src.em.objective.trace import EMState, Trace
 from gaussmix._src.engines import count_threads, make_engine
 from gaussmix._src.errors import Failure, FailureKind, NonFiniteLikelihood, Outcome, SingularCovarianceError
 from gaussmix._src.families.base import Family
@@ -320,7 +320,7 @@ class Search:
         """Fit a candidate from one with fewer components; its old result if that ends no higher."""
         began, problem = perf_counter(), self.candidate_problem(result.candidate, engine=self._engine)
         assert smaller_result.final_state is not None, "what has a likelihood has a run"
-        start = ModelStart(split(smaller_result.final_state.model, problem.n_components))
+        start = ModelStart(split_heaviest(smaller_result.final_state.model, problem.n_components))
         stage = f"{self.plan.stage_name}from fewer "
         plan = self._candidate_plan(result.candidate, should_stop, starts=[start], stage_name=stage)
         again = self._run_plan(problem, plan, result.candidate, began)
@@ -337,7 +337,7 @@ class Search:
 
     def _run_plan(self, problem: Problem, plan: Plan, candidate: Candidate, start_time: float) -> Result:
         """Make the runs of a plan. A best run with a collapsed component fails: its likelihood can't be compared."""
-        run: State | None = None
+        run: EMState | None = None
         ends: Sequence[Trace] = ()
         failure: Failure | None = None
         evidence, size = None, problem.n_parameters
@@ -347,10 +347,10 @@ class Search:
             failure = Failure(FailureKind.SINGULAR, error.components)
         except NonFiniteLikelihood:
             failure = Failure(FailureKind.NON_FINITE, details="rescale the columns of X")
-        if run is not None and run.trace.collapsed:
-            failure, run = Failure(FailureKind.COLLAPSED, tuple(run.trace.collapsed)), None
+        if run is not None and run.trace.collapsed_components:
+            failure, run = Failure(FailureKind.COLLAPSED, tuple(run.trace.collapsed_components)), None
         if run is not None and not plan.should_stop():
-            size -= problem.objective.n_fixed(run.model)
+            size -= problem.objective.n_fixed_parameters(run.model)
             evidence = compute_inputs(run.model, size, problem.source, problem.engine, problem.data.weight_unit)
         return Result(candidate, run, size, evidence, failure, perf_counter() - start_time, ends)
 

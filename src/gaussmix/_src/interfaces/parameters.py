@@ -20,8 +20,9 @@ MAX_REGULAR_DISTANCE = 1e4
 MAX_MEAN_DISTANCE = 1e3
 MIN_COMPONENT_WEIGHT = 2.0**-40  # of the row weight: a component with less has no rows left to learn from
 MEAN_ROUNDING = 4 * float(np.finfo(np.float64).eps)  # a deviation below this part of the mean is rounding, not spread
-MAX_LOSS = 1e3  # second moments that are moved to the new means may lose so many times their relative error, ε
-LIMITS = MIN_COMPONENT_WEIGHT, MEAN_ROUNDING, MAX_LOSS, MAX_MEAN_DISTANCE  # of steps in the core: see cpp/em/run_em.hpp
+MAX_CANCELLATION = 1e3  # second moments that are moved to the new means may lose so many times their relative error, ε
+# Of steps in the core: see cpp/em/run_em.hpp.
+LIMITS = MIN_COMPONENT_WEIGHT, MEAN_ROUNDING, MAX_CANCELLATION, MAX_MEAN_DISTANCE
 
 
 @dataclass(frozen=True, eq=False)

@@ -16,8 +16,8 @@ from gaussmix._src.checks import Rng, check_count, check_within, generator
 from gaussmix._src.em.curvature.coordinates import MIN_BACKGROUND_WEIGHT
 from gaussmix._src.em.curvature.jacobian import NotSmooth
 from gaussmix._src.em.curvature.parameter_layout import ParameterKind, ParameterLayout, StackedModels
-from gaussmix._src.em.objective.trace import Frozen
-from gaussmix._src.em.priors.posterior import Posterior
+from gaussmix._src.em.objective.trace import FreezeReason
+from gaussmix._src.em.priors.posterior import PosteriorObjective
 from gaussmix._src.errors import ParameterTypeError, counted, listed, name_components, warn
 from gaussmix._src.fit.after.inference import MAX_RIDGE_FRACTION, OBJECTIVE_ROUNDING, LocalMaximum, ObjectiveMaximiser
 from gaussmix._src.fit.fitted import FitResult
@@ -399,7 +399,9 @@ def compute_inference(fitted: FitResult, problem: Problem, kind: str, *, are_cou
     shift_note = _SHIFTED.format(furthest) if furthest > MIN_NOTED_DISTANCE else None
     if furthest > MIN_WARNED_DISTANCE and others is None:
         warn(shift_note)
-    of_prior = _OF_PRIOR if isinstance(problem.objective, Posterior) and problem.objective.prior is not None else None
+    objective = problem.objective
+    has_prior = isinstance(objective, PosteriorObjective) and objective.prior is not None
+    of_prior = _OF_PRIOR if has_prior else None
     lost = np.isnan(np.diagonal(covariance)) & ~peak.has_no_standard_error(problem.objective)
     rounded = None
     if lost.any() and not peak.flat_directions.shape[1]:
@@ -488,9 +490,9 @@ def _notes(peak: LocalMaximum, covariance: Array, at_ridge: Sequence[str]) -> li
 
 OF_NOISE = "Weights are shares of all rows, noise included. The volume of the noise counts as known."
 _OF_FROZEN = {
-    Frozen.LOST: "no standard errors, because next to no row is left there",
-    Frozen.COLLAPSED: "no standard errors of mean and covariance after a collapse onto too few distinct rows, or where "
-    "only the ridge gives variance in some direction",
+    FreezeReason.LOST: "no standard errors, because next to no row is left there",
+    FreezeReason.COLLAPSED: "no standard errors of mean and covariance after a collapse onto too few distinct rows, or "
+    "where only the ridge gives variance in some direction",
 }
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from sklearn.exceptions import ConvergenceWarning
 
-from gaussmix._src.em.objective.trace import Frozen, State, Trace
+from gaussmix._src.em.objective.trace import EMState, FreezeReason, Trace
 from gaussmix._src.errors import LIKELIHOOD, FailureKind, Outcome, counted, name_components, warn
 from gaussmix._src.fit import after
 from gaussmix._src.fit.fitted import SKIP_REASONS
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from gaussmix._src.fit.candidates import Result, ResultsTable
 
 _FAILURE_ADVICE = {
-    Frozen.LOST: "no row belongs there any more, and mean and covariance stay as they were. Lower n_components, or try "
-    "another start (init_params, n_init).",
-    Frozen.COLLAPSED: "mean and covariance were frozen before that. Raise reg_covar, lower n_components, or try "
+    FreezeReason.LOST: "no row belongs there any more, and mean and covariance stay as they were. Lower n_components, "
+    "or try another start (init_params, n_init).",
+    FreezeReason.COLLAPSED: "mean and covariance were frozen before that. Raise reg_covar, lower n_components, or try "
     "another start (init_params, n_init).",
 }
 
@@ -46,9 +46,9 @@ class SearchWarning(RuntimeWarning):
     """What the user should know of a search as a whole, and not of the mixture that it chose."""
 
 
-def warn_about_run(run: State, left_out: Outcome | None = None, raised: str = LIKELIHOOD) -> None:
+def warn_about_run(run: EMState, left_out: Outcome | None = None, raised: str = LIKELIHOOD) -> None:
     """Warn about the end of the best run, by the name of what it raised, and about starts that were left out."""
-    if run.trace.frozen:
+    if run.trace.frozen_components:
         warn(frozen_sentence(run.trace), CollapseWarning)
     warn(rounding_sentence(run.model.covariances.rounding_error))
     if run.outcome is Outcome.TIME_LIMIT:
@@ -63,7 +63,7 @@ def frozen_sentence(trace: Trace) -> str | None:
     """Say which components are frozen, why, and what to do; None if none is."""
     sentences = []
     for reason, advice in _FAILURE_ADVICE.items():
-        components = sorted(k for k, why in trace.frozen.items() if why is reason)
+        components = sorted(k for k, why in trace.frozen_components.items() if why is reason)
         if components:
             happened = reason.value if len(components) == 1 else reason.value.replace(" its ", " their ")
             sentences.append(f"{name_components(components)} {happened}: {advice}")

@@ -48,7 +48,7 @@ def make_summary(
     if rows is not None:
         source, engine = rows
         task = StepTask(engine, mixture.n_components, mixture.parameters, MomentSpec(Second.NONE))
-        soft, hard = task.over(source), replace(task, rule=AssignmentRule.HARD).over(source)
+        soft, hard = task.sum_moments(source), replace(task, rule=AssignmentRule.HARD).sum_moments(source)
         inputs = CriterionInputs(soft.log_likelihood, hard.log_likelihood, fitted.n_parameters, counted_weight(source))
         values |= {"log_likelihood": inputs.log_likelihood, "bic": bic(inputs), "icl": icl(inputs)}
         sizes, n_rows = _with_noise(mixture, soft.mass, soft.row_weight), source.n_rows

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from gaussmix._src.covariances import LowRank
-from gaussmix._src.em.objective.stopping import Stopping
-from gaussmix._src.em.objective.trace import State, final
+from gaussmix._src.em.objective.stopping import StopRule
+from gaussmix._src.em.objective.trace import EMState, final_state
 from gaussmix._src.em.step.loop import run_em
 from gaussmix._src.engines.base import Engine
 from gaussmix._src.families.base import Equivariance, Family
@@ -23,11 +23,11 @@ N_STEPS = 20
 
 def fit(
     problem: Problem, family: Family, engine: Engine[Any], n_steps: int = N_STEPS, start: Model | None = None
-) -> State:
+) -> EMState:
     """So many steps of EM from the problem's labels, or from a mixture, without a ridge."""
-    stopping = Stopping(0.0, n_steps)
+    stopping = StopRule(0.0, n_steps)
     start = problem.start(family) if start is None else start
-    return final(run_em(problem.source, engine, start, problem.objective, stopping))
+    return final_state(run_em(problem.source, engine, start, problem.objective, stopping))
 
 
 def check_monotone(family: Family, engine: Engine[Any], problem: str) -> None:
@@ -75,7 +75,7 @@ def check_relabelling(family: Family, engine: Engine[Any], problem: str) -> None
     expected, trace, outcome = fit(problem_data, family, engine)
     actual = fit(turned, family, engine)
     permuted = expected.take(np.argsort(order))  # component k becomes component order[k]
-    _assert_same_fit(actual, State(permuted, trace, outcome), problem_data.rows, problem)
+    _assert_same_fit(actual, EMState(permuted, trace, outcome), problem_data.rows, problem)
 
 
 def check_equivariance(family: Family, engine: Engine[Any], rng: np.random.Generator) -> None:
@@ -134,10 +134,12 @@ def random_map(equivariance: Equivariance, n_features: int, rng: np.random.Gener
     return matrix + 2 * np.eye(n_features)
 
 
-def _assert_same_fit(actual: State, expected: State, rows: Array, what: str) -> None:
+def _assert_same_fit(actual: EMState, expected: EMState, rows: Array, what: str) -> None:
     (mixture, trace, _), (expected_mixture, expected_trace, _) = actual, expected
     tolerance = max(_rounding(rows), expected_mixture.family.accuracy)
-    assert_close(trace.log_likelihood, expected_trace.log_likelihood, tolerance, 1 + abs(trace.last), f"{what}: course")
+    assert_close(
+        trace.log_likelihood, expected_trace.log_likelihood, tolerance, 1 + abs(trace.last_objective), f"{what}: course"
+    )
     assert_close(mixture.weights, expected_mixture.weights, tolerance, 1.0, f"{what}: weights")
     size = np.abs(rows).max(axis=0)
     assert_close(mixture.means, expected_mixture.means, tolerance, size, f"{what}: means")

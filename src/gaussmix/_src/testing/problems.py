@@ -54,7 +54,7 @@ class Problem:
         first = InitialMoments(self.source, engine, self.n_components, Partition())
         if not family.has_alternatives:
             return first.model(family, self.objective)
-        moments, means = first.about_means(family.moment_spec(None))
+        moments, means = first.sum_about_means(family.moment_spec(None))
         return initial_models(moments, family, self.objective, means)[0]
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gaussmix._src.checks import check_real
-from gaussmix._src.em.initialisation.user_labels import UNKNOWN, UserLabels
+from gaussmix._src.em.initialisation.user_labels import UNKNOWN_LABEL, UserLabels
 from gaussmix._src.errors import ParameterTypeError, listed
 from gaussmix._src.numerics.arrays import plain_array
 from gaussmix._src.numerics.frames import Frame
@@ -81,9 +81,9 @@ def without_labels(X: Any, labels: Any, label_components: Any, *, may_miss: bool
     if not isinstance(column, Column):
         return X, column
     known = _from_labels(column.values, _check_groups(label_components), f"column {labels!r} of X holds")
-    assert known.indices is not None, "they are labels"
-    is_known = bool((known.indices != UNKNOWN).any())
-    return labelled(X, *column, known.indices), UserLabels(known.groups if is_known else [])
+    assert known.label_indices is not None, "they are labels"
+    is_known = bool((known.label_indices != UNKNOWN_LABEL).any())
+    return labelled(X, *column, known.label_indices), UserLabels(known.allowed_components if is_known else [])
 
 
 def check_labels(labels: Any, label_components: Any, n_rows: int, max_components: int) -> UserLabels | None:
@@ -116,7 +116,8 @@ def check_labels(labels: Any, label_components: Any, n_rows: int, max_components
     if array.ndim == 2:
         if groups is not None:
             raise ValueError("label_components needs one label for each row, not a table.")
-        return UserLabels(table=_check_table(labels if array.dtype == object else array))  # as frames with nulls are
+        table = labels if array.dtype == object else array  # as frames with nulls are
+        return UserLabels(plausibilities=_check_table(table))
     return _from_labels(array, groups, "labels[{row}] is")
 
 
@@ -147,7 +148,7 @@ def _check_groups(label_components: Any) -> dict[Any, list[int]] | None:
                 raise ValueError(f"label_components[{label!r}] holds {component!r:.40}, not the number of a component.")
         groups[_plain(label)] = [int(component) for component in components]
     if not groups or any(_is_unknown(label) for label in groups):
-        raise ValueError(f"label_components must name labels other than {UNKNOWN}, which means unknown.")
+        raise ValueError(f"label_components must name labels other than {UNKNOWN_LABEL}, which means unknown.")
     return groups
 
 
@@ -158,26 +159,26 @@ def _from_labels(array: NDArray[Any], groups: Mapping[Any, list[int]] | None, wh
             "labels holds True and False; give integers, or a table with a column for each component."
         )
     if array.dtype.kind in "iu" and groups is None:
-        if len(array) and array.min() < UNKNOWN:
-            row = int((array < UNKNOWN).argmax())
+        if len(array) and array.min() < UNKNOWN_LABEL:
+            row = int((array < UNKNOWN_LABEL).argmax())
             raise ValueError(
-                f"{where.format(row=row)} {array[row]}; a label is the number of a component, or {UNKNOWN}."
+                f"{where.format(row=row)} {array[row]}; a label is the number of a component, or {UNKNOWN_LABEL}."
             )
         return _from_components(array)
     unknown = np.array([_is_unknown(label) for label in array.tolist()], dtype=bool)
     known = [_plain(label) for label in array[~unknown].tolist()]
     rows = np.flatnonzero(~unknown)
     if groups is None:
-        components = np.full(len(array), UNKNOWN, object)  # integers of any size
+        components = np.full(len(array), UNKNOWN_LABEL, object)  # integers of any size
         for row, label in zip(rows.tolist(), known, strict=True):
             if isinstance(label, bool) or not isinstance(label, Integral) or label < 0:
                 raise ValueError(
-                    f"{where.format(row=row)} {label!r:.60}; a label is the number of a component, {UNKNOWN} or None. "
-                    "Give label_components for labels of other kinds."
+                    f"{where.format(row=row)} {label!r:.60}; a label is the number of a component, {UNKNOWN_LABEL} or "
+                    "None. Give label_components for labels of other kinds."
                 )
         components[rows] = known
         return _from_components(components)
-    codes = np.full(len(array), UNKNOWN, np.int32)
+    codes = np.full(len(array), UNKNOWN_LABEL, np.int32)
     code = {label: position for position, label in enumerate(groups)}
     for row, label in zip(rows.tolist(), known, strict=True):
         if label not in code:
@@ -191,7 +192,7 @@ def _from_components(components: NDArray[Any]) -> UserLabels:
     """Of rows whose labels are their components, −1 where unknown."""
     values = np.sort(different(components))
     is_known = values >= 0
-    codes = np.full(len(values), UNKNOWN, np.int32)
+    codes = np.full(len(values), UNKNOWN_LABEL, np.int32)
     codes[is_known] = np.arange(np.count_nonzero(is_known))
     return UserLabels(values[is_known][:, None].tolist(), coded(components, values, codes))
 
@@ -213,7 +214,7 @@ def _is_unknown(label: Any) -> bool:
     """Whether a label is −1, None or missing."""
     if label is None or type(label).__name__ == "NAType":  # of pandas, which no comparison takes
         return True
-    return bool(label != label or (isinstance(label, Integral | float) and label == UNKNOWN))
+    return bool(label != label or (isinstance(label, Integral | float) and label == UNKNOWN_LABEL))
 
 
 def _plain(label: Any) -> Any:

@@ -12,7 +12,7 @@ from gaussmix._src.checks import check_finite, check_positive
 from gaussmix._src.em.bayes.variational import BayesianTerms
 from gaussmix._src.em.bayes.variational_posterior import GaussWishartPrior
 from gaussmix._src.em.initialisation.sample import RIDGE_FRACTION
-from gaussmix._src.em.priors.concentration import Concentration, DirichletWeights, StickWeights
+from gaussmix._src.em.priors.concentration import DirichletWeights, StickBreakingWeights, WeightPrior
 from gaussmix._src.em.priors.terms import OverallMoments
 from gaussmix._src.errors import SingularCovarianceError, column_named
 from gaussmix._src.families.base import Family, has_conjugate_prior
@@ -45,9 +45,9 @@ def check_prior(estimator: Any, family: Family, n_components: int, n_features: i
     """
     alpha = _positive("weight_concentration_prior", estimator.weight_concentration_prior, 1.0 / n_components, MAX_PRIOR)
     kind = check_name("weight_concentration_prior_type", estimator.weight_concentration_prior_type, TYPES)
-    concentration: Concentration = DirichletWeights(alpha, n_components)
+    concentration: WeightPrior = DirichletWeights(alpha, n_components)
     if kind == TYPES[0]:
-        concentration = StickWeights(alpha)
+        concentration = StickBreakingWeights(alpha)
     precision = _positive("mean_precision_prior", estimator.mean_precision_prior, 1.0)
     dof = _positive("degrees_of_freedom_prior", estimator.degrees_of_freedom_prior, float(n_features), MAX_PRIOR)
     limit = n_features - 1 if family.kind.second is Second.FULL else 0
@@ -63,7 +63,7 @@ def check_prior(estimator: Any, family: Family, n_components: int, n_features: i
 
 def _prior(
     family: Family,
-    concentration: Concentration,
+    concentration: WeightPrior,
     precision: float,
     dof: float,
     mean: Array | None,
@@ -93,7 +93,7 @@ def _default_scales(moments: OverallMoments, form: Second, ridge: float) -> Iter
     millionth of each variance, so that dependent columns keep their correlations in any units. If X has no more rows
     than columns, correlations are left out, because such rows say nothing about them.
     """
-    variances, is_short = moments.variances, moments.row_weight <= len(moments.mean)
+    variances, is_short = moments.variances, moments.total_weight <= len(moments.mean)
 
     def with_ridge(ridge: Array | float) -> Array:
         if form is not Second.FULL:

@@ -10,9 +10,9 @@ import numpy as np
 
 from gaussmix._src.background import NO_MARGINAL, Background
 from gaussmix._src.checks import check_finite
-from gaussmix._src.em.initialisation.noise_box import noise_of_rows
+from gaussmix._src.em.initialisation.noise_box import noise_from_rows
 from gaussmix._src.em.priors.posterior import WeightUpdate
-from gaussmix._src.em.priors.terms import Terms
+from gaussmix._src.em.priors.terms import PriorTerms
 from gaussmix._src.errors import ParameterTypeError, column_named
 from gaussmix._src.families.base import Family, is_separate
 from gaussmix._src.noise import Noise
@@ -44,7 +44,7 @@ def check_background(noise: Noise | None, source: Source) -> Background | None:
     if noise is None:
         return None
     if noise.volume is None:
-        return noise_of_rows(float(noise.weight), source)
+        return noise_from_rows(float(noise.weight), source)
     box = noise.bounds
     if box is None:
         if source.may_miss:
@@ -82,7 +82,7 @@ def set_terms(estimator: Any) -> list[str]:
     return ["prior"] * (estimator.prior is not None) + ["restrictions"] * is_restricted
 
 
-def check_terms(estimator: Any, families: Sequence[Family], n_components: int) -> Terms:
+def check_terms(estimator: Any, families: Sequence[Family], n_components: int) -> PriorTerms:
     """The checks that need neither rows nor initial values, for up to `n_components` components.
 
     In a search numbers of components are compared, so that no component can be named by its number.
@@ -114,8 +114,8 @@ def check_terms(estimator: Any, families: Sequence[Family], n_components: int) -
                 'depend on each other. Fix all of them, or choose a structure such as "full".'
             )
     fixed_weights = dict.fromkeys(fixed["fixed_weights"], 0.0)
-    weighting = WeightUpdate(added, bool(limits.equal_weights), fixed_weights, limits.min_weight)
-    return Terms(prior, weighting, fixed["fixed_means"], indices)
+    weight_update = WeightUpdate(added, bool(limits.equal_weights), fixed_weights, limits.min_weight)
+    return PriorTerms(prior, weight_update, fixed["fixed_means"], indices)
 
 
 def _restrictions_of(estimator: Any) -> Restrictions:

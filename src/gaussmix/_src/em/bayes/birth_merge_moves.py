@@ -19,7 +19,7 @@ from gaussmix._src.em.bayes.merges import deletion_gains, find_merges, merge_pai
 from gaussmix._src.em.bayes.variational import VariationalObjective
 from gaussmix._src.em.bayes.variational_posterior import VariationalPosterior
 from gaussmix._src.em.initialisation.sample import DistinctRows
-from gaussmix._src.em.objective.stopping import Stopping
+from gaussmix._src.em.objective.stopping import StopRule
 from gaussmix._src.em.step.fast_path import FastPath
 from gaussmix._src.em.step.loop import em_step
 from gaussmix._src.engines.base import Engine
@@ -98,7 +98,7 @@ class BirthMergeMoves:
     @cached_property
     def _fast_path(self) -> FastPath:
         """Steps that the engine makes by itself."""
-        packed_prior, stopping = self.objective.gauss_wishart, Stopping(MIN_STEP_GAIN, core.STEPS_AFTER_BIRTHS - 1)
+        packed_prior, stopping = self.objective.gauss_wishart, StopRule(MIN_STEP_GAIN, core.STEPS_AFTER_BIRTHS - 1)
         return FastPath(self.source, self.engine, packed_prior.family, self.max_components, self.objective, stopping)
 
     @property
@@ -138,7 +138,7 @@ class BirthMergeMoves:
         return None if state is first and not has_new_rows else state.next_model
 
     def evaluate(self, model: Model) -> EvaluatedModel:
-        following, _, bounds = self._fast_path.run(model, 0, -np.inf, 1)
+        following, _, bounds = self._fast_path.run_steps(model, 0, -np.inf, 1)
         if bounds:
             return EvaluatedModel(model, self.objective.total_weight * bounds[0], following)
         moments, following, _ = em_step(self.source, self.engine, model, self.objective, {}, context=self._context)
@@ -150,11 +150,11 @@ class BirthMergeMoves:
         """The last of at most `STEPS_AFTER_BIRTHS` steps from a model, however often the engine comes back between."""
         bounds, last, outcome = list[float](), -np.inf, None
         while outcome is None and not self.should_stop():
-            model, _, more = self._fast_path.run(model, len(bounds), last)
+            model, _, more = self._fast_path.run_steps(model, len(bounds), last)
             if not more:
                 break
             bounds, last = bounds + more, more[-1]
-            outcome = self._fast_path.stopping.after(bounds, -np.inf)
+            outcome = self._fast_path.stopping.outcome_of_run(bounds, -np.inf)
         state = self.evaluate(model)
         for _ in range(len(bounds) + 1, core.STEPS_AFTER_BIRTHS):
             bound = state.bound / self.objective.total_weight
@@ -257,7 +257,7 @@ class BirthMergeMoves:
         entropy, left = source.sum_of(of_leaf)
         return unit * entropy, unit * left
 
-    def improve_column(self, model: Model, sample: DistinctRows, stopping: Stopping) -> tuple[Model, float] | None:
+    def improve_column(self, model: Model, sample: DistinctRows, stopping: StopRule) -> tuple[Model, float] | None:
         """Moves and EM on few rows of one feature, in one call of the core: the model, and its bound, nats.
 
         It ends early at the deadline. None if components share a variance.
@@ -265,7 +265,7 @@ class BirthMergeMoves:
         target, family = native_target(), self.objective.gauss_wishart.family
         if family.algebra is None or family.is_shared:
             return None
-        ridge, packed_prior = self.objective.plain_terms(model.n_components)
+        ridge, packed_prior = self.objective.pack_for_core(model.n_components)
         covariances = np.ascontiguousarray(model.covariances.array).ravel()
         how = stopping.tolerance, min(stopping.max_steps, MAX_STEPS_OF_CALL), stopping.seconds_left
         bound, weights, means, covariances = target.improve_column(

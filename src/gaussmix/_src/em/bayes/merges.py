@@ -25,7 +25,7 @@ from gaussmix._src.numerics.elementary import log
 
 
 def find_merges(posterior: VariationalPosterior) -> tuple[NDArray[np.intp], Array, Array]:
-    """Pairs whose merge may raise the bound, by how much at most, nats, and S of each as `Conjugate` has it.
+    """Pairs whose merge may raise the bound, by how much at most, nats, and S of each as `ConjugatePrior` has it.
 
     Right after an M-step, the bound is a sum of log normalisers, and of −Σ r log r. That of both together is larger, so
     this is a bound on the gain.
@@ -106,7 +106,7 @@ def _weight_prior_gains(posterior: VariationalPosterior, one: Indices, other: In
     mass[rows, other] = 0.0
     mass = np.sort(mass, axis=1)[:, ::-1]
     concentration = posterior.prior.weight_prior
-    return concentration.moments(mass)[1] - concentration.moments(posterior.counts)[1]
+    return concentration.expected_log_weights(mass)[1] - concentration.expected_log_weights(posterior.counts)[1]
 
 
 def _merged_means(posterior: VariationalPosterior, one: Indices, other: Indices) -> Array:

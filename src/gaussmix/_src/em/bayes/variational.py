@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from gaussmix._src.em.bayes.variational_posterior import GaussWishartPrior, VariationalPosterior
-from gaussmix._src.em.priors.posterior import Posterior
-from gaussmix._src.em.priors.terms import OverallMoments, Terms
+from gaussmix._src.em.priors.posterior import PosteriorObjective
+from gaussmix._src.em.priors.terms import OverallMoments, PriorTerms
 from gaussmix._src.engines.calls import PackedPrior
 from gaussmix._src.families.base import Family
 from gaussmix._src.interfaces.parameters import Parameters
@@ -22,7 +22,7 @@ from gaussmix._src.numerics.arrays import Array
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class VariationalObjective(Posterior):
+class VariationalObjective(PosteriorObjective):
     """The bound, of models whose weights are fractions of the rows, N_k / n, and whose covariances are S_k / ν_k.
 
     Such a model and n are the whole posterior. A model may have fewer components than the prior: the others have no
@@ -35,13 +35,13 @@ class VariationalObjective(Posterior):
     weight_unit : what the weights of the rows were divided by.
     """
 
-    raised: ClassVar[str] = "bound"
+    objective_name: ClassVar[str] = "bound"
     gauss_wishart: GaussWishartPrior
     total_weight: float
     weight_unit: float = 1.0
 
     @property
-    def times(self) -> float:
+    def objective_scale(self) -> float:
         return self.total_weight
 
     def variational_posterior(self, model: Model) -> VariationalPosterior:
@@ -65,7 +65,7 @@ class VariationalObjective(Posterior):
         """−KL(q ‖ p), which the bound has besides the sum over rows."""
         return -self.variational_posterior(model).divergence_from_prior / self.weight_unit
 
-    def plain_terms(self, n_components: int) -> tuple[Array, PackedPrior]:
+    def pack_for_core(self, n_components: int) -> tuple[Array, PackedPrior]:
         return self.ridge, self.gauss_wishart.pack(self.total_weight, self.weight_unit)
 
     @property
@@ -78,7 +78,7 @@ PriorFactory = Callable[[OverallMoments], tuple[GaussWishartPrior, Array | None]
 
 
 @dataclass(frozen=True, eq=False)
-class BayesianTerms(Terms):
+class BayesianTerms(PriorTerms):
     """The prior of a Bayesian fit.
 
     Parameters
@@ -92,12 +92,12 @@ class BayesianTerms(Terms):
     def needs_moments(self) -> bool:
         return True
 
-    def objective(
+    def make_objective(
         self, ridge: Array, unit: float, n_components: int, family: Family, moments: OverallMoments | None
     ) -> VariationalObjective:
         assert self.make_prior is not None, "always given"
         assert moments is not None, "a prior comes with moments"
         prior, automatic = self.make_prior(moments)
         ridge = ridge if automatic is None else automatic  # one that was 0 or too small
-        conjugate, total = prior.scaled_conjugate(unit), moments.row_weight
+        conjugate, total = prior.scaled_conjugate(unit), moments.total_weight
         return VariationalObjective(ridge, conjugate, gauss_wishart=prior, total_weight=total, weight_unit=unit)

@@ -13,8 +13,8 @@ import numpy as np
 
 from gaussmix._src.covariances import Covariances
 from gaussmix._src.em.bayes.student_mixture import StudentMixture
-from gaussmix._src.em.priors.concentration import Concentration, DirichletWeights, StickWeights
-from gaussmix._src.em.priors.posterior import Conjugate
+from gaussmix._src.em.priors.concentration import DirichletWeights, StickBreakingWeights, WeightPrior
+from gaussmix._src.em.priors.posterior import ConjugatePrior
 from gaussmix._src.engines.calls import PackedPrior
 from gaussmix._src.families.base import Family
 from gaussmix._src.interfaces.moment_spec import Second
@@ -43,7 +43,7 @@ class GaussWishartPrior:
     """
 
     family: Family
-    weight_prior: Concentration
+    weight_prior: WeightPrior
     mean: Array
     mean_precision: float
     dof: float
@@ -62,14 +62,14 @@ class GaussWishartPrior:
         """S / ν, as the covariance of a component; raises `SingularCovarianceError` when it is factored."""
         return self.family.kind.from_array(self.scale[None] / self.dof, 1, self.n_features, False)
 
-    def scaled_conjugate(self, unit: float = 1.0) -> Conjugate:
+    def scaled_conjugate(self, unit: float = 1.0) -> ConjugatePrior:
         """The prior as what it adds to sums of rows whose weights were divided by `unit`."""
         scale = self.n_features * self.scale if self.covariance_form is Second.TRACE else self.scale
         each, once = (0.0, self.dof) if self.family.is_shared else (self.dof, 0.0)
-        return Conjugate(self.mean, self.mean_precision / unit, scale / unit, each / unit, once / unit)
+        return ConjugatePrior(self.mean, self.mean_precision / unit, scale / unit, each / unit, once / unit)
 
     @cached_property
-    def conjugate(self) -> Conjugate:
+    def conjugate(self) -> ConjugatePrior:
         """The prior as what it adds to sums of rows."""
         return self.scaled_conjugate()
 
@@ -77,11 +77,11 @@ class GaussWishartPrior:
         """The prior for an engine, for rows of this total weight, whose weights were divided by `weight_unit`."""
         concentration = self.weight_prior
         limit = concentration.n_components if isinstance(concentration, DirichletWeights) else 0
-        roots = self.conjugate.roots(self.n_features) if self.covariance_form is Second.FULL else None
+        roots = self.conjugate.scale_roots(self.n_features) if self.covariance_form is Second.FULL else None
         scale = np.ascontiguousarray(self.scale).ravel()
         of_prior = self.mean, self.mean_precision, self.dof, scale, roots, self.log_normaliser
-        has_sticks = isinstance(concentration, StickWeights)
-        return PackedPrior(has_sticks, concentration.alpha, limit, *of_prior, total_weight, weight_unit)
+        has_sticks = isinstance(concentration, StickBreakingWeights)
+        return PackedPrior(has_sticks, concentration.concentration, limit, *of_prior, total_weight, weight_unit)
 
     @property
     def dof_factor(self) -> float:
@@ -147,7 +147,7 @@ class VariationalPosterior:
 
     @cached_property
     def _weight_moments(self) -> tuple[Array, Array]:
-        return self.prior.weight_prior.moments(self.counts)
+        return self.prior.weight_prior.expected_log_weights(self.counts)
 
     @cached_property
     def _covariance_moments(self) -> tuple[Array, Array]:
@@ -181,7 +181,7 @@ class VariationalPosterior:
         prior, d = self.prior, self.prior.n_features
         expected, normalisers = self._covariance_moments
         of_covariance = prior.log_normaliser - normalisers + 0.5 * (self.dof - prior.dof) * (expected - self._log_dets)
-        of_covariance = of_covariance + 0.5 * (prior.conjugate.traces(self.covariances) - d * self.dof)
+        of_covariance = of_covariance + 0.5 * (prior.conjugate.scale_traces(self.covariances) - d * self.dof)
         of_means = self.mean_divergences()
         return of_covariance + (of_means.sum(keepdims=True) if prior.family.is_shared else of_means)
 
@@ -235,7 +235,7 @@ class VariationalPosterior:
             each = prior.dof_factor * shape * self.covariances.each / rng.chisquare(prior.dof_factor * shape, size)
             offsets = np.sqrt(each if prior.covariance_form is Second.DIAGONAL else each[:, None]) * normal
         means = self.means + offsets / np.sqrt(self.mean_precisions)[:, None]
-        weights = prior.weight_prior.draw(self.counts, rng)
+        weights = prior.weight_prior.draw_weights(self.counts, rng)
         covariances = replace(self.covariances, each=each)
         return Model(weights / weights.sum(), means, covariances, prior.family)
 
@@ -258,7 +258,7 @@ class VariationalPosterior:
 
         A new row may also be the first of a component; that has the density of the prior.
         """
-        weights = self.prior.weight_prior.expected(self.counts)
+        weights = self.prior.weight_prior.mean_weights(self.counts)
         rest = max(0.0, 1.0 - float(weights.sum()))
         n_all, d = self.with_empty_components(1), self.prior.n_features
         dof = np.broadcast_to(n_all.dof, len(n_all.counts))

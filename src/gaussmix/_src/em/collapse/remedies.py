@@ -8,9 +8,9 @@ from enum import Enum
 
 import numpy as np
 
-from gaussmix._src.em.initialisation.initial import split
+from gaussmix._src.em.initialisation.initial import split_heaviest
 from gaussmix._src.em.objective.objective import Objective
-from gaussmix._src.em.objective.trace import Event, Frozen, State
+from gaussmix._src.em.objective.trace import DegeneracyEvent, EMState, FreezeReason
 from gaussmix._src.errors import DegenerateError, Outcome
 from gaussmix._src.model import Model
 from gaussmix._src.numerics.arrays import Array
@@ -27,9 +27,9 @@ class Remedy(Enum):
     ERROR = "error"
 
 
-def run_with(
-    remedy: Remedy, run: Callable[..., Iterator[State]], objective: Objective, initial: State
-) -> Iterator[State]:
+def run_with_remedy(
+    remedy: Remedy, run: Callable[..., Iterator[EMState]], objective: Objective, initial_state: EMState
+) -> Iterator[EMState]:
     """Run EM from a state, and apply a remedy to each component that degenerates; traces say which did, and when.
 
     `FREEZE` is what `run_em` does. `DROP` removes the component. `REPAIR` replaces it by half of the heaviest
@@ -37,14 +37,14 @@ def run_with(
     and `REPAIR` if all components degenerated. `run` is `run_em` with its arguments but the model and the trace. A run
     can continue from any of its states too.
     """
-    model, trace = initial.model, initial.trace
+    model, trace = initial_state.model, initial_state.trace
     events = trace.events
     while True:
-        changed: State | None = None
-        frozen = trace.frozen
+        changed: EMState | None = None
+        frozen = trace.frozen_components
         for state in run(model=model, trace=trace):
-            collapsed = [k for k in sorted(state.trace.frozen) if k not in frozen]
-            frozen = state.trace.frozen
+            collapsed = [k for k in sorted(state.trace.frozen_components) if k not in frozen]
+            frozen = state.trace.frozen_components
             if collapsed and state.outcome is not Outcome.NON_FINITE:
                 changed, recorded = _apply_remedy(remedy, state, collapsed, events)
                 events += recorded
@@ -53,29 +53,29 @@ def run_with(
             yield state._replace(trace=replace(state.trace, events=events)) if events else state
         if changed is None:
             return
-        model, trace = objective.feasible(changed.model), replace(changed.trace, events=events)
+        model, trace = objective.nearest_feasible(changed.model), replace(changed.trace, events=events)
 
 
 def _apply_remedy(
-    remedy: Remedy, state: State, collapsed: Sequence[int], before: Sequence[Event]
-) -> tuple[State | None, tuple[Event, ...]]:
+    remedy: Remedy, state: EMState, collapsed: Sequence[int], earlier_events: Sequence[DegeneracyEvent]
+) -> tuple[EMState | None, tuple[DegeneracyEvent, ...]]:
     """The state to continue from (None if the components stay frozen), and the events to record."""
-    made = [_event(state, k, remedy.value) for k in collapsed]
+    made = [_make_event(state, k, remedy.value) for k in collapsed]
     moving = [k for k in range(state.model.n_components) if k not in collapsed]
-    n_repairs = sum(event.remedy == Remedy.REPAIR.value for event in before)
+    n_repairs = sum(event.remedy == Remedy.REPAIR.value for event in earlier_events)
     is_too_often = remedy is Remedy.REPAIR and n_repairs + len(collapsed) > MAX_REPAIRS
     if remedy is Remedy.FREEZE or is_too_often:
         return None, tuple(replace(event, remedy=Remedy.FREEZE.value) for event in made)
     if remedy is Remedy.ERROR or not moving:
-        cause = made[0].why.value + (", and so did all others" if len(collapsed) > 1 and not moving else "")
+        cause = made[0].reason.value + (", and so did all others" if len(collapsed) > 1 and not moving else "")
         raise DegenerateError(made[0].component, made[0].feature, made[0].step, cause)
     model = keep_components(state.model.without_noise, moving)
-    frozen = {moving.index(k): why for k, why in state.trace.frozen.items() if k in moving}
+    frozen = {moving.index(k): why for k, why in state.trace.frozen_components.items() if k in moving}
     if remedy is Remedy.REPAIR:
-        model = split(model, state.model.n_components).take(np.argsort([*moving, *collapsed]))
-        frozen = {k: why for k, why in state.trace.frozen.items() if k in moving}
+        model = split_heaviest(model, state.model.n_components).take(np.argsort([*moving, *collapsed]))
+        frozen = {k: why for k, why in state.trace.frozen_components.items() if k in moving}
     model = model.beside(state.model.noise)
-    return State(model, replace(state.trace, frozen=frozen, memory={})), tuple(made)
+    return EMState(model, replace(state.trace, frozen_components=frozen, path_arrays={})), tuple(made)
 
 
 def keep_components(model: Model, components: Sequence[int]) -> Model:
@@ -84,20 +84,20 @@ def keep_components(model: Model, components: Sequence[int]) -> Model:
     return replace(some, weights=some.weights * (model.weights.sum() / some.weights.sum()))
 
 
-def _event(state: State, component: int, remedy: str) -> Event:
-    why = state.trace.frozen[component]
-    feature = None if why is Frozen.LOST else _flattest(state.model, component)
-    return Event(component, feature, state.trace.n_steps, why, remedy)
+def _make_event(state: EMState, component: int, remedy: str) -> DegeneracyEvent:
+    why = state.trace.frozen_components[component]
+    feature = None if why is FreezeReason.LOST else _flattest_feature(state.model, component)
+    return DegeneracyEvent(component, feature, state.trace.n_steps, why, remedy)
 
 
-def _flattest(model: Model, component: int) -> int:
+def _flattest_feature(model: Model, component: int) -> int:
     """The feature with the least conditional variance of a component, relative to the variance of the mixture."""
     left = 1 / model.whitening.precision_diagonals()
     left = np.broadcast_to(left, model.means.shape)[component]
-    return int((left / spread(model)).argmin())
+    return int((left / mixture_variances(model)).argmin())
 
 
-def spread(model: Model) -> Array:
+def mixture_variances(model: Model) -> Array:
     """Variances of the features in the whole mixture, (n_features,), data units²; 1 for a feature that has none."""
     weights = model.weights[:, None] / model.weights.sum()
     centre = (weights * model.means).sum(axis=0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from gaussmix._src.em.step.fast_path import step_cost
+from gaussmix._src.em.step.fast_path import step_multiply_adds
 from gaussmix._src.interfaces.moment_spec import Second
 from gaussmix._src.model import Model
 from gaussmix._src.sources.base import Source
@@ -40,7 +40,7 @@ def is_certificate_cheap(model: Model, source: Source, n_steps: int) -> bool:
     second = model.covariances.second
     if source.is_incomplete or second is Second.PROJECTED:  # more than one pass
         return False
-    (K, d), is_shared, of_step = model.means.shape, model.covariances.is_shared, step_cost(model)
+    (K, d), is_shared, of_step = model.means.shape, model.covariances.is_shared, step_multiply_adds(model)
     n_b = d * (d + 1) // 2 if second is Second.FULL else d if second is Second.DIAGONAL else 1
     n_all, n_own = K + K * d + (1 if is_shared else K) * n_b, 1 + d + n_b
     of_row = PRODUCT_COST * (n_all**2 + K * n_own**2) / 2 + SCORE_COST * K * n_own + N_OTHER_PASSES * of_step

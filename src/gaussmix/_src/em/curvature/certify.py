@@ -14,7 +14,7 @@ from gaussmix._src.em.curvature.information import ObservedInformation, untrimme
 from gaussmix._src.em.curvature.jacobian import NotSmooth
 from gaussmix._src.em.objective.objective import Objective
 from gaussmix._src.em.objective.trace import Trace
-from gaussmix._src.em.trimming.trimming import Trimmed
+from gaussmix._src.em.trimming.trimming import TrimmedSource
 from gaussmix._src.engines.base import Engine
 from gaussmix._src.errors import SingularCovarianceError
 from gaussmix._src.interfaces.block import Block
@@ -66,15 +66,15 @@ def _check_newton_step(
     step, gain = result
     if np.abs((coords.jacobian @ step)[coords.n_weights :]).max(initial=0.0) > MAX_STEP_LENGTH:
         return None
-    model, end = coords.model, objective.feasible(coords.model_at(step))
+    model, end = coords.model, objective.nearest_feasible(coords.model_at(step))
     if not are_bounds_equal(find_variances_at_bounds(end), coords.variances_at_bounds):
         return None
     compared = partial(_compare_models, engine=engine, parameter_pair=(model.parameters, end.parameters))
     before, after, changed, total = untrimmed_rows(source, engine, model).sum_of(compared)
-    if isinstance(source, Trimmed):
+    if isinstance(source, TrimmedSource):
         after = untrimmed_rows(source, engine, end).sum_of(compared)[1]
     risen = after - before + objective.log_prior(end) - objective.log_prior(model)
-    risen = risen / total - (objective.cost(end) - objective.cost(model))
+    risen = risen / total - (objective.ridge_penalty(end) - objective.ridge_penalty(model))
     if abs(risen - gain) > MAX_GAIN_ERROR * gain + MIN_GAIN:
         return None
     if gain > MIN_GAIN:

@@ -15,8 +15,8 @@ from gaussmix._src.covariances.dense import composed, squared
 from gaussmix._src.em.curvature import jacobian as jacobians
 from gaussmix._src.em.curvature.jacobian import LoadingJacobian, NotSmooth, VarianceBoundMasks
 from gaussmix._src.em.objective.objective import Objective
-from gaussmix._src.em.objective.trace import Frozen, Trace
-from gaussmix._src.em.priors.posterior import Posterior, WeightUpdate
+from gaussmix._src.em.objective.trace import FreezeReason, Trace
+from gaussmix._src.em.priors.posterior import PosteriorObjective, WeightUpdate
 from gaussmix._src.families.base import Family
 from gaussmix._src.interfaces.algebra import FactorAlgebra
 from gaussmix._src.interfaces.moment_spec import Second
@@ -80,18 +80,18 @@ class Coordinates:
         why = unsupported_reason(model.family, model.n_components, model.n_features)
         if why:
             raise NotSmooth(why)
-        weights = objective.weighting if isinstance(objective, Posterior) else WeightUpdate()
-        fixed_means = set(objective.fixed_means) if isinstance(objective, Posterior) else set()
-        lost = {k for k, why in trace.frozen.items() if why is Frozen.LOST}
+        weights = objective.weight_update if isinstance(objective, PosteriorObjective) else WeightUpdate()
+        fixed_means = set(objective.fixed_mean_components) if isinstance(objective, PosteriorObjective) else set()
+        lost = {k for k, why in trace.frozen_components.items() if why is FreezeReason.LOST}
         of_weights, groups = _weight_jacobian(model, weights, lost)
         K, d, is_shared = model.n_components, model.n_features, model.covariances.is_shared
-        moving = np.array([k not in trace.frozen and k not in fixed_means for k in range(K)])
+        moving = np.array([k not in trace.frozen_components and k not in fixed_means for k in range(K)])
         of_means = np.eye(K * d)[:, np.repeat(moving, d)]
-        frozen = set() if is_shared else {*trace.frozen, *objective.fixed_covariances}
+        frozen = set() if is_shared else {*trace.frozen_components, *objective.fixed_covariance_components}
         free = np.ones(1) if is_shared else np.array([float(k not in frozen) for k in range(K)])
         algebra, bounds = model.family.free_algebra, find_variances_at_bounds(model)
         assert algebra is not None, "`unsupported_reason` says so"
-        if bounds is not None and trace.frozen:
+        if bounds is not None and trace.frozen_components:
             raise NotSmooth(f"the structure {model.family!r} bounds the variances beside those of frozen components")
         if isinstance(algebra, FactorAlgebra):
             factors, loadings, blocks = jacobians.loading_jacobian(model, algebra, free)
@@ -238,7 +238,9 @@ def are_bounds_equal(one: VarianceBoundMasks | None, other: VarianceBoundMasks |
     return all(np.array_equal(mine, theirs) for mine, theirs in zip(one, other, strict=True))
 
 
-def _weight_jacobian(model: Model, update: WeightUpdate, lost: set[int]) -> tuple[Array, tuple[FreeWeightGroup, ...]]:
+def _weight_jacobian(
+    model: Model, weight_update: WeightUpdate, lost: set[int]
+) -> tuple[Array, tuple[FreeWeightGroup, ...]]:
     """The Jacobian of the log weights, and groups of weights with a sum of their own."""
     K, noise = model.n_components, model.noise
     columns, groups, mean_weights = list[Array](), list[FreeWeightGroup](), model.without_noise.weights
@@ -247,8 +249,9 @@ def _weight_jacobian(model: Model, update: WeightUpdate, lost: set[int]) -> tupl
         change[K] += 1.0
         groups.append(FreeWeightGroup(np.arange(K + 1), slice(0, 1), False))
         columns.append(change[:, None] / math.sqrt(noise.weight * (1 - noise.weight)))
-    is_open = np.array([k not in lost and k not in update.fixed and not update.is_equal for k in range(K)])
-    members = np.flatnonzero(is_open & (mean_weights > WEIGHT_BOUND_FACTOR * update.least))
+    fixed = range(K) if weight_update.is_equal else weight_update.fixed_weights
+    is_open = np.array([k not in lost and k not in fixed for k in range(K)])
+    members = np.flatnonzero(is_open & (mean_weights > WEIGHT_BOUND_FACTOR * weight_update.min_weight))
     if len(members) > 1:
         own = mean_weights[members] / mean_weights[members].sum()
         changes = np.zeros((K + (noise is not None), len(members) - 1))

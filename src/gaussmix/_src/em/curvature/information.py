@@ -13,8 +13,8 @@ from gaussmix._src.em.curvature.jacobian import first_order_changes
 from gaussmix._src.em.curvature.scores import NumericalScores, ScoreProducts, expected_scores, score_slopes, total_score
 from gaussmix._src.em.objective.objective import Objective
 from gaussmix._src.em.objective.trace import Trace
-from gaussmix._src.em.priors.posterior import Posterior
-from gaussmix._src.em.trimming.trimming import Trimmed
+from gaussmix._src.em.priors.posterior import PosteriorObjective
+from gaussmix._src.em.trimming.trimming import TrimmedSource
 from gaussmix._src.engines.base import Engine
 from gaussmix._src.interfaces.leaves import Sums
 from gaussmix._src.interfaces.moment_spec import Second
@@ -137,7 +137,7 @@ class ObservedInformation:
 
 def untrimmed_rows(source: Source, engine: Engine[Any], model: Model) -> Source:
     """The rows that a step from a model uses: all, unless they are trimmed."""
-    return source.without(engine, model.parameters) if isinstance(source, Trimmed) else source
+    return source.retained_rows(engine, model.parameters) if isinstance(source, TrimmedSource) else source
 
 
 def has_score_formulas(model: Model, source: Source) -> bool:
@@ -202,7 +202,7 @@ def _complete_information(
             of_ridge[last] += _noise_ridge_gradient(coords, k, of_noise)
     matrix = _sandwich(collect, coords.jacobian) + of_turns
     slope = gradient @ coords.jacobian + of_ridge
-    concentration = objective.weighting.concentration if isinstance(objective, Posterior) else 0.0
+    concentration = objective.weight_update.concentration if isinstance(objective, PosteriorObjective) else 0.0
     weights = model.all_weights
     for group in coords.weight_groups:
         mine, columns = group.members, group.jacobian_columns
@@ -264,7 +264,7 @@ def _component_scatters(coords: Coordinates, objective: Objective, score_sums: A
     """The scatters of all components."""
     model, result = coords.model, list[_ComponentScatter]()
     d, second = model.n_features, coords.covariance_form
-    prior = objective.prior if isinstance(objective, Posterior) else None
+    prior = objective.prior if isinstance(objective, PosteriorObjective) else None
     ridge = np.diag(np.sqrt(objective.ridge)) if coords.loadings is None else np.zeros((d, d))
     for k, sums in enumerate(score_sums):
         mass, first, of_rows = float(sums[0]), sums[1 : 1 + d], sums[1 + d :]
@@ -283,7 +283,7 @@ def _component_scatters(coords: Coordinates, objective: Objective, score_sums: A
             first = first + prior.shrinkage * towards[0]
             squares = squares + prior.shrinkage * towards.T * towards
             if k == 0 or coords.n_covariances > 1:
-                squares = squares + _gram(coords.whiten(k, prior.roots(d)))
+                squares = squares + _gram(coords.whiten(k, prior.scale_roots(d)))
         squares = squares + degrees * _gram(coords.whiten(k, ridge))
         if second is Second.TRACE:
             squares = np.trace(squares) / d * np.eye(d)

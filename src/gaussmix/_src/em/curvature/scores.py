@@ -78,7 +78,7 @@ def expected_scores(coords: Coordinates, source: Source, engine: Engine[Any], pa
     (K, d), spec = model.means.shape, MomentSpec(second)
     anchor = None if source.is_incomplete else model.means  # in float64, and for complete rows as fast as others
     task = StepTask(engine, K, parameters, spec, anchor=anchor)
-    moments = task.over(source).about(model.means)
+    moments = task.sum_moments(source).about(model.means)
     assert moments.second is not None, "they were asked for"
     mass, squares = moments.mass[:, None], moments.second
     factors = np.broadcast_to(coords.whitening_factors, (K, *coords.whitening_factors.shape[1:]))

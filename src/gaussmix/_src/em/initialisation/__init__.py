@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from gaussmix._src.lazy import modules
 
 if TYPE_CHECKING:
-    from gaussmix._src.em.initialisation import condensed as condensed
-    from gaussmix._src.em.initialisation import guided as guided
+    from gaussmix._src.em.initialisation import condensation as condensation
+    from gaussmix._src.em.initialisation import label_matching as label_matching
 else:
-    __getattr__ = modules(__name__, "condensed guided")
+    __getattr__ = modules(__name__, "condensation label_matching")

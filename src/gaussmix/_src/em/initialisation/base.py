@@ -29,18 +29,18 @@ class Partition:
     rule : with `AssignmentRule.ASSIGNMENT`, the assignment comes from the blocks, or from `responsibilities`.
     responsibilities : computes responsibilities (n_rows, n_components) of a block, in the process that has the rows;
         picklable.
-    searched : rows on which `em.search.split_and_merge` moves the components of the first model; None for no search.
-    seed : of that search.
+    search_rows : rows on which `em.search.split_and_merge` moves the components of the first model; None: none.
+    search_seed : of that search.
     """
 
     parameters: Parameters | None = None
     rule: AssignmentRule = AssignmentRule.ASSIGNMENT
     responsibilities: Callable[[Block], Array] | None = None
     search_rows: DistinctRows | None = None
-    seed: int = 0
+    search_seed: int = 0
 
     @property
-    def scaled(self) -> Partition:
+    def with_scaled_spheres(self) -> Partition:
         """The same partition, with spheres as wide as the distance of its centres.
 
         Labels, errors and missing cells are weighed against distances, and trimming compares sums of densities. With
@@ -48,12 +48,12 @@ class Partition:
         are.
         """
         fraction, centres = (
-            getattr(self.responsibilities, "scaled", self.responsibilities),
+            getattr(self.responsibilities, "with_scaled_spheres", self.responsibilities),
             self.centres,
-        )  # `WithOutliers` has a partition inside
+        )  # `OutlierResponsibilities` has a partition inside
         parameters = self.parameters
         if centres is not None and (centres != centres[0]).any():
-            parameters = centre_parameters(centres, mean_distance(centres))
+            parameters = sphere_parameters(centres, typical_centre_distance(centres))
         return replace(self, parameters=parameters, responsibilities=fraction)
 
     @property
@@ -63,7 +63,7 @@ class Partition:
             return None
         return self.parameters.means if isinstance(self.parameters.whitening, SphericalWhitening) else None
 
-    def sharp(self, block: Block | None) -> Array | NDArray[np.int32] | None:
+    def hard_assignment(self, block: Block | None) -> Array | NDArray[np.int32] | None:
         """What gives each row of a block one component: centres, or its number (n_rows,); None where nothing does."""
         centres, values = self.centres, getattr(self.responsibilities, "row_labels", None)
         return centres if block is None or values is None else values(block)
@@ -82,8 +82,8 @@ STARTS = {
     "hierarchical": "hierarchical.hierarchical",
     "k-means++": "kmeans.kmeans_plus_plus",
     "kmeans": "kmeans.kmeans",
-    "search": "kmeans.search",
-    "random_from_data": "random.random_rows",
+    "search": "kmeans.kmeans_and_search",
+    "random_from_data": "random.random_centres",
     "random": "random.random_responsibilities",
 }
 StartName = Literal["auto", "hierarchical", "k-means++", "kmeans", "search", "random_from_data", "random"]
@@ -92,27 +92,27 @@ Initialisation = (
     StartName | list[Any] | tuple[Any, ...] | NDArray[Any] | Callable[[NDArray[Any], int, np.random.Generator], Any]
 )
 AUTO: Final = "auto"  # the name for "search" where that pays, and for the usual start elsewhere: fit/plan.py
-DETERMINISTIC = frozenset({"hierarchical"})  # starts that draw nothing, so that one run is enough
+DETERMINISTIC_STARTS = frozenset({"hierarchical"})  # starts that draw nothing, so that one run is enough
 
 
-def start_named(name: str) -> Start:
+def load_start(name: str) -> Start:
     """The start of this name, whose module is imported at its first use."""
     module, _, function = STARTS[name].partition(".")
     start: Start = getattr(import_module(f"gaussmix._src.em.initialisation.{module}"), function)
     return start
 
 
-def repeated(names: Iterable[str], n_times: int) -> list[str]:
+def repeat_start_names(names: Iterable[str], n_times: int) -> list[str]:
     """Repeat each name `n_times`; the name of a start that draws nothing stands once."""
-    return [name for name in names for _ in range(1 if name in DETERMINISTIC else n_times)]
+    return [name for name in names for _ in range(1 if name in DETERMINISTIC_STARTS else n_times)]
 
 
 def nearest_centre(centres: Array) -> Partition:
     """The partition that gives each row to its nearest centre (n_components, n_features)."""
-    return Partition(centre_parameters(centres), AssignmentRule.HARD)
+    return Partition(sphere_parameters(centres), AssignmentRule.HARD)
 
 
-def mean_distance(centres: Array) -> float:
+def typical_centre_distance(centres: Array) -> float:
     """Typical distance of centres (n_components, n_features) from their middle, along a feature; 1 if they coincide.
 
     Medians keep a centre on an outlier from making spheres so wide that the distances of the others vanish compared
@@ -122,7 +122,7 @@ def mean_distance(centres: Array) -> float:
     return float(np.median(squares) or squares.max()) ** 0.5 or 1.0
 
 
-def centre_parameters(centres: Array, width: float = 1.0) -> Parameters:
+def sphere_parameters(centres: Array, width: float = 1.0) -> Parameters:
     """Spheres about the centres: log p(x, k) = −½ ‖x − c_k‖² / width² of a complete row, without a constant."""
     whitening = SphericalWhitening(np.full(1, 1.0 / width), np.zeros(1))
     return Parameters(np.zeros(len(centres)), centres, whitening)

@@ -29,7 +29,7 @@ MAX_LEAVES = 2000  # time and memory grow with the square
 MIN_RELATIVE_EIGENVALUE = 1e-10
 
 
-class _Scaling(NamedTuple):
+class _WardScaling(NamedTuple):
     """With D the deviations of the features and V Λ Vᵀ their correlations, rows are multiplied by D⁻¹ V Λ^(−¼).
 
     Singular values are the roots of eigenvalues. Flat directions, in which rows differ only by rounding, are not scaled
@@ -37,28 +37,28 @@ class _Scaling(NamedTuple):
 
     Parameters
     ----------
-    scale : (n_features,), D⁻¹.
-    vectors : (n_features, n_directions), V.
-    quarter : (n_directions,), Λ^¼; 1 in flat directions.
+    inverse_deviations : (n_features,), D⁻¹.
+    eigenvectors : (n_features, n_directions), V.
+    fourth_roots : (n_directions,), Λ^¼; 1 in flat directions.
     """
 
-    scale: Array
-    vectors: Array
-    quarter: Array
+    inverse_deviations: Array
+    eigenvectors: Array
+    fourth_roots: Array
 
     @property
-    def axes(self) -> Array:
+    def scaling_matrix(self) -> Array:
         """What rows are multiplied by, (n_features, n_directions)."""
-        return self.scale[:, None] * self.vectors / self.quarter
+        return self.inverse_deviations[:, None] * self.eigenvectors / self.fourth_roots
 
     @property
     def whitening(self) -> TriangularWhitening:
         """A whitening with the same distances."""
-        roots = self.vectors * self.quarter / self.scale[:, None]
+        roots = self.eigenvectors * self.fourth_roots / self.inverse_deviations[:, None]
         inverse = einsum("ij,kj->ik", roots, roots)
-        if len(self.quarter) < len(self.scale):  # other directions are flat
-            axes = self.vectors / self.scale[:, None]
-            inverse += np.diag(self.scale**-2) - einsum("ij,kj->ik", axes, axes)
+        if len(self.fourth_roots) < len(self.inverse_deviations):  # other directions are flat
+            axes = self.eigenvectors / self.inverse_deviations[:, None]
+            inverse += np.diag(self.inverse_deviations**-2) - einsum("ij,kj->ik", axes, axes)
         return TriangularWhitening(factorise(inverse[None])[0], np.zeros(1))
 
 
@@ -68,20 +68,20 @@ class Hierarchy:
 
     Parameters
     ----------
-    leaves : (n_leaves,), the distinct row of each leaf; the leaves of one row are consecutive.
+    leaf_rows : (n_leaves,), the distinct row of each leaf; the leaves of one row are consecutive.
     merges : (n_leaves − 1, 2), the two nodes that are merged to node n_leaves + i.
     scaling : W; rows were merged by the distance ‖W (x − y)‖.
-    is_whole : whether every distinct row has a leaf.
+    has_all_rows : whether every distinct row has a leaf.
     """
 
-    leaves: NDArray[np.intp]
+    leaf_rows: NDArray[np.intp]
     merges: NDArray[np.intp]
-    scaling: _Scaling
-    is_whole: bool
+    scaling: _WardScaling
+    has_all_rows: bool
 
     def cut(self, n_clusters: int) -> NDArray[np.intp]:
         """The cluster of each leaf, (n_leaves,), after n_leaves − n_clusters merges; cluster 0 has the most leaves."""
-        n_leaves = len(self.leaves)
+        n_leaves = len(self.leaf_rows)
         retained = n_leaves - n_clusters
         parent = np.arange(2 * n_leaves - 1)
         parent[self.merges[:retained]] = n_leaves + np.arange(retained)[:, None]
@@ -93,17 +93,17 @@ class Hierarchy:
 
 
 @dataclass(eq=False)
-class _Tree:
+class _CachedHierarchy:
     """The tree of a sample, for threads that each have another number of components.
 
     Each has a lock of its own: one of all samples may be held while a process is forked, which then waits for ever.
     """
 
-    one_at_a_time: Lock = field(default_factory=Lock)
+    lock: Lock = field(default_factory=Lock)
     hierarchy: Hierarchy | None = None
 
 
-_TREES: WeakKeyDictionary[DistinctRows, _Tree] = WeakKeyDictionary()  # one tree serves all numbers of components
+_CACHED_HIERARCHIES: WeakKeyDictionary[DistinctRows, _CachedHierarchy] = WeakKeyDictionary()
 
 
 def build_hierarchy(sample: DistinctRows) -> Hierarchy:
@@ -114,15 +114,16 @@ def build_hierarchy(sample: DistinctRows) -> Hierarchy:
     """
     from scipy.cluster.hierarchy import ward  # slow to import
 
-    tree = _TREES.setdefault(sample, _Tree())
-    with tree.one_at_a_time:
+    tree = _CACHED_HIERARCHIES.setdefault(sample, _CachedHierarchy())
+    with tree.lock:
         if tree.hierarchy is None:
-            scaling = _scaling(sample)
-            leaves = _leaves(sample)
+            scaling = _ward_scaling(sample)
+            leaves = _draw_leaves(sample)
             offsets = sample.mean_imputed[leaves] - sample.mean_imputed[0]
-            merges = np.empty((0, 2)) if len(leaves) == 1 else ward(einsum("ni,ij->nj", offsets, scaling.axes))[:, :2]
-            is_whole = len(np.unique(leaves)) == len(sample.weight)
-            tree.hierarchy = Hierarchy(leaves, merges.astype(np.intp), scaling, is_whole)
+            scaled = einsum("ni,ij->nj", offsets, scaling.scaling_matrix)
+            merges = np.empty((0, 2)) if len(leaves) == 1 else ward(scaled)[:, :2]
+            has_all_rows = len(np.unique(leaves)) == len(sample.weight)
+            tree.hierarchy = Hierarchy(leaves, merges.astype(np.intp), scaling, has_all_rows)
         return tree.hierarchy
 
 
@@ -132,24 +133,24 @@ def hierarchical(sample: DistinctRows, engine: Engine[Any], n_components: int, r
     if n_components == 1:
         return nearest_centre(sample.mean_imputed[:1])
     tree = build_hierarchy(sample)
-    n_clusters = min(n_components, len(tree.leaves))
+    n_clusters = min(n_components, len(tree.leaf_rows))
     clusters = tree.cut(n_clusters)
-    if tree.is_whole and sample.rank is not None:
+    if tree.has_all_rows and sample.distinct_index is not None:
         labels = np.empty(len(sample.rows), dtype=np.intp)
-        labels[tree.leaves] = clusters
-        return Partition(responsibilities=LeafLabels(labels, sample.rank, n_components))
-    leaves = sample.mean_imputed[tree.leaves]
+        labels[tree.leaf_rows] = clusters
+        return Partition(responsibilities=DistinctRowLabels(labels, sample.distinct_index, n_components))
+    leaves = sample.mean_imputed[tree.leaf_rows]
     centres = np.array([leaves[clusters == cluster].mean(axis=0) for cluster in range(n_clusters)])
     centres = np.resize(centres, (n_components, leaves.shape[1]))
     return Partition(Parameters(np.zeros(n_components), centres, tree.scaling.whitening), AssignmentRule.HARD)
 
 
 @dataclass(frozen=True, eq=False)
-class LeafLabels:
-    """Responsibilities of 1 for the component, in `labels`, of the distinct row whose number each row has in `rank`."""
+class DistinctRowLabels:
+    """Responsibilities of 1 for the component, in `component_labels`, of the distinct row of each row."""
 
-    labels: NDArray[np.intp]
-    rank: NDArray[np.intp]
+    component_labels: NDArray[np.intp]
+    distinct_index: NDArray[np.intp]
     n_components: int
 
     def __call__(self, block: Block) -> Array:
@@ -157,11 +158,11 @@ class LeafLabels:
 
     def row_labels(self, block: Block) -> NDArray[np.int32]:
         """The component of each row, (n_rows,)."""
-        rank = self.rank[block.first_row : block.first_row + block.n_rows]
-        return self.labels[rank].astype(np.int32)
+        rank = self.distinct_index[block.first_row : block.first_row + block.n_rows]
+        return self.component_labels[rank].astype(np.int32)
 
 
-def _leaves(sample: DistinctRows) -> NDArray[np.intp]:
+def _draw_leaves(sample: DistinctRows) -> NDArray[np.intp]:
     """The distinct row of each leaf, (n_leaves,): a row of weight 2 has two, because SciPy's Ward takes no weights.
 
     If there would be more than `MAX_LEAVES` leaves, or if weights are not whole multiples of the smallest,
@@ -172,10 +173,10 @@ def _leaves(sample: DistinctRows) -> NDArray[np.intp]:
     if times.sum() <= MAX_LEAVES and (times == np.rint(times)).all():
         return np.repeat(np.arange(len(times)), times.astype(np.intp))
     indices = np.arange(MAX_LEAVES) + uniform(mix(np.arange(MAX_LEAVES, dtype=np.uint64)))
-    return sample.draw(indices / MAX_LEAVES)
+    return sample.draw_indices(indices / MAX_LEAVES)
 
 
-def _scaling(sample: DistinctRows) -> _Scaling:
+def _ward_scaling(sample: DistinctRows) -> _WardScaling:
     """How Ward's hierarchy scales the rows of a sample."""
     fraction = (sample.weight / sample.weight.sum())[:, None]
     deviations = np.sqrt(robust_variances(sample.mean_imputed, sample.weight))
@@ -184,9 +185,9 @@ def _scaling(sample: DistinctRows) -> _Scaling:
     is_wide = 1 < len(offsets) < len(scale)  # then products of rows are fewer than products of features
     weighted = np.sqrt(fraction) * offsets
     inner = einsum("ni,mi->nm", weighted, weighted) if is_wide else einsum("ni,nj->ij", fraction * offsets, offsets)
-    eigenvalues, vectors = (result[0] for result in principal_axes(inner[None]))
+    eigenvalues, eigenvectors = (result[0] for result in principal_axes(inner[None]))
     seen = eigenvalues > MIN_RELATIVE_EIGENVALUE * max(eigenvalues[0], np.finfo(np.float64).tiny)
     if is_wide:
-        eigenvalues, vectors = eigenvalues[seen], einsum("ni,nj->ij", weighted, vectors[:, seen])
-        return _Scaling(scale, vectors / np.sqrt(eigenvalues), np.sqrt(np.sqrt(eigenvalues)))
-    return _Scaling(scale, vectors, np.sqrt(np.sqrt(np.where(seen, eigenvalues, 1.0))))
+        eigenvalues, eigenvectors = eigenvalues[seen], einsum("ni,nj->ij", weighted, eigenvectors[:, seen])
+        return _WardScaling(scale, eigenvectors / np.sqrt(eigenvalues), np.sqrt(np.sqrt(eigenvalues)))
+    return _WardScaling(scale, eigenvectors, np.sqrt(np.sqrt(np.where(seen, eigenvalues, 1.0))))

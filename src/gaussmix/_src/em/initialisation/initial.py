@@ -13,8 +13,8 @@ from gaussmix._src.background import Background
 from gaussmix._src.em.initialisation.base import Partition
 from gaussmix._src.em.objective.objective import Objective
 from gaussmix._src.em.step.accumulate import StepTask
-from gaussmix._src.em.step.best_of import MIN_RACE_TOLERANCE, highest
-from gaussmix._src.em.step.fast_path import final_model
+from gaussmix._src.em.step.best_of import MIN_RACE_TOLERANCE, race_models
+from gaussmix._src.em.step.fast_path import model_from_history
 from gaussmix._src.em.step.maximise import initial_models
 from gaussmix._src.engines.base import Engine
 from gaussmix._src.engines.calls import EMSettings, FitSettings, RowGroups
@@ -27,7 +27,7 @@ from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.numerics.threads import cached_property
 from gaussmix._src.sources.base import Source
 
-ROUNDING_OF_WEIGHT = 1e-9  # relative: if the components lack more than this of the row weight, the rest is noise
+MIN_NOISE_FRACTION = 1e-9  # relative: if the components lack more than this of the row weight, the rest is noise
 SPLIT_DISTANCE = 0.1  # standard deviations between a component and each of its halves
 
 
@@ -43,20 +43,20 @@ class InitialMoments:
     n_components: int
     partition: Partition
     noise: Background | None = None
-    _made: dict[MomentSpec, Moments] = field(default_factory=dict, init=False)
-    _one_at_a_time: Lock = field(default_factory=Lock, init=False)
+    _cached_moments: dict[MomentSpec, Moments] = field(default_factory=dict, init=False)
+    _lock: Lock = field(default_factory=Lock, init=False)
 
-    def about_means(self, spec: MomentSpec) -> tuple[Moments, Array]:
+    def sum_about_means(self, spec: MomentSpec) -> tuple[Moments, Array]:
         """Sum the moments that `spec` asks for about the means (n_components, n_features), data units; gives both.
 
         A component without rows gets its mean in the partition, or the mean of all rows if the partition has no means.
         """
-        with self._one_at_a_time:
+        with self._lock:
             if spec.projection is not None:  # which no other structure has
-                return self._sum(spec, self._means), self._means
-            if spec not in self._made:
-                self._made[spec] = self._sum(spec, self._means)
-            return self._made[spec], self._means
+                return self._sum_moments(spec, self._partition_means), self._partition_means
+            if spec not in self._cached_moments:
+                self._cached_moments[spec] = self._sum_moments(spec, self._partition_means)
+            return self._cached_moments[spec], self._partition_means
 
     def model(
         self, family: Family, objective: Objective, source: Source | None = None, tolerance: float = MIN_RACE_TOLERANCE
@@ -68,33 +68,33 @@ class InitialMoments:
         no lower tolerance, nats per unit of row weight, than that of the fit.
         """
         rows = source or self.source
-        sharp = self.partition.sharp(rows.whole)
+        sharp = self.partition.hard_assignment(rows.whole)
         if sharp is not None and not family.has_alternatives:
-            result = self._by_core(rows, sharp, family, objective)
+            result = self._model_from_core(rows, sharp, family, objective)
             if result is not None:
                 return result.beside(self.noise)
-        moments, means = self.about_means(family.moment_spec(None))
+        moments, means = self.sum_about_means(family.moment_spec(None))
         noise = self.noise
-        if noise is not None and moments.mass.sum() < moments.row_weight * (1 - ROUNDING_OF_WEIGHT):
+        if noise is not None and moments.mass.sum() < moments.row_weight * (1 - MIN_NOISE_FRACTION):
             noise = noise.weighing(1 - moments.mass.sum() / moments.row_weight)
         models = [model.beside(noise) for model in initial_models(moments, family, objective, means)]
         model = models[0]
         if len(models) > 1:
-            model = highest(models, rows, self.engine, objective, tolerance)
+            model = race_models(models, rows, self.engine, objective, tolerance)
         for _ in range(family.n_first_updates - 1):
-            moments, means = self.about_means(family.moment_spec(model.covariances))
+            moments, means = self.sum_about_means(family.moment_spec(model.covariances))
             updated = initial_models(moments, family, objective, means, model.covariances)[0]
             model = updated.beside(noise)
         return model
 
-    def _by_core(
+    def _model_from_core(
         self, source: Source, start: Array | NDArray[np.int32], family: Family, objective: Objective
     ) -> Model | None:
         """The model of an M-step with each row in the component of its nearest centre, or in a given one.
 
         `start` are the centres (n_components, n_features), or the components (n_rows,). None if Python must make it.
         """
-        block, terms = source.whole, objective.plain_terms(self.n_components)
+        block, terms = source.whole, objective.pack_for_core(self.n_components)
         if family.algebra is None or terms is None or terms[1] is not None:
             return None
         if block is None or block.n_rows > LEAF_ROWS or block.log_prior is not None:
@@ -103,21 +103,21 @@ class InitialMoments:
         settings = FitSettings(family.algebra, self.n_components, start, EMSettings(terms[0], 0.0, 0))
         fits = self.engine.fit_many(RowGroups.from_block(block, 1.0), settings)
         history = None if fits is None else fits.run_history()
-        return None if history is None else final_model(history, family)
+        return None if history is None else model_from_history(history, family)
 
     @cached_property
-    def _means(self) -> Array:
-        rough, parameters = self._sum(MomentSpec(Second.NONE), None), self.partition.parameters
+    def _partition_means(self) -> Array:
+        rough, parameters = self._sum_moments(MomentSpec(Second.NONE), None), self.partition.parameters
         centre = rough.anchor + rough.first.sum(axis=0) / rough.mass.sum()
         return rough.means(centre if parameters is None else parameters.means)
 
-    def _sum(self, need: MomentSpec, anchor: Array | None) -> Moments:
+    def _sum_moments(self, spec: MomentSpec, anchor: Array | None) -> Moments:
         parameters, rule, soft = self.partition.parameters, self.partition.rule, self.partition.responsibilities
-        task = StepTask(self.engine, self.n_components, parameters, need, rule, anchor=anchor, responsibilities=soft)
-        return task.over(self.source)
+        task = StepTask(self.engine, self.n_components, parameters, spec, rule, anchor=anchor, responsibilities=soft)
+        return task.sum_moments(self.source)
 
 
-def split(model: Model, n_components: int) -> Model:
+def split_heaviest(model: Model, n_components: int) -> Model:
     """Split the heaviest component in two until there are `n_components`.
 
     The halves keep its covariance. Their means move by `SPLIT_DISTANCE` to both sides in the feature in which it is
@@ -136,10 +136,10 @@ def split(model: Model, n_components: int) -> Model:
     return model.beside(noise)
 
 
-def split_component(model: Model, component: int, step: Array) -> Model:
+def split_component(model: Model, component: int, offset: Array) -> Model:
     """Two components of half the weight for one, a step (n_features,) to either side; the other one is last."""
     larger = model.take([*range(model.n_components), component])
     weights, means = np.array(larger.weights), np.array(larger.means)
     weights[[component, -1]] *= 0.5
-    means[[component, -1]] += [step, -step]
+    means[[component, -1]] += [offset, -offset]
     return Model(weights, means, larger.covariances, larger.family)

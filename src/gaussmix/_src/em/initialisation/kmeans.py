@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from gaussmix._src.em.initialisation.base import Partition, centre_parameters, nearest_centre
+from gaussmix._src.em.initialisation.base import Partition, nearest_centre, sphere_parameters
 from gaussmix._src.em.initialisation.sample import DistinctRows, robust_variances
 from gaussmix._src.engines.base import Engine
 from gaussmix._src.interfaces.block import Block
@@ -16,19 +16,19 @@ from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.numerics.core import native_target
 from gaussmix._src.numerics.threads import allowed
 
-MAX_PASSES = 100  # on data without clusters k-means needs hundreds; EM continues from the last centres
-MIN_COMPLETE_WEIGHT = 0.25  # of the weight: rows without missing cells that a search needs
-TOLERANCE = 1e-4  # of the mean variance of a feature, as scikit-learn's KMeans
+MAX_LLOYD_PASSES = 100  # on data without clusters k-means needs hundreds; EM continues from the last centres
+MIN_COMPLETE_FRACTION = 0.25  # of the weight: rows without missing cells that a search needs
+LLOYD_TOLERANCE = 1e-4  # of the mean variance of a feature, as scikit-learn's KMeans
 
 
 def kmeans_plus_plus(
     sample: DistinctRows, engine: Engine[Any], n_components: int, rng: np.random.Generator
 ) -> Partition:
     """Give each row to the nearest of the centres that greedy k-means++ draws."""
-    return nearest_centre(spread_centres(sample, n_components, rng))
+    return nearest_centre(seed_centres(sample, n_components, rng))
 
 
-def spread_centres(sample: DistinctRows, n_components: int, rng: np.random.Generator) -> Array:
+def seed_centres(sample: DistinctRows, n_components: int, rng: np.random.Generator) -> Array:
     """Greedy k-means++, Arthur & Vassilvitskii (2007): centres (n_components, n_features).
 
     Each centre is the best of 2 + log K rows drawn with probability ∝ D²: the one that lowers Σ D² most. They are
@@ -36,14 +36,14 @@ def spread_centres(sample: DistinctRows, n_components: int, rng: np.random.Gener
     """
     n_candidates, observed = count_candidates(n_components), _complete_rows(sample)
     uniform = rng.random(1 + (n_components - 1) * n_candidates)
-    indices = native_target().spread_centres(observed.rows, observed.weight, n_components, n_candidates, uniform)
+    indices = native_target().seed_centres(observed.rows, observed.weight, n_components, n_candidates, uniform)
     return observed.rows[indices]
 
 
 def _complete_rows(sample: DistinctRows) -> DistinctRows:
     """The complete rows; all, with means in missing cells, where few are complete."""
     complete = sample.complete_rows
-    enough = complete.weight.sum() > MIN_COMPLETE_WEIGHT * sample.weight.sum()
+    enough = complete.weight.sum() > MIN_COMPLETE_FRACTION * sample.weight.sum()
     return complete if enough else replace(sample, rows=sample.mean_imputed)
 
 
@@ -54,37 +54,39 @@ def count_candidates(n_components: int) -> int:
 
 def kmeans(sample: DistinctRows, engine: Engine[Any], n_components: int, rng: np.random.Generator) -> Partition:
     """Give each row to the nearest centre of k-means (Lloyd 1982) on at most about 65,520 rows."""
-    return nearest_centre(lloyd(sample, engine, spread_centres(sample, n_components, rng)))
+    return nearest_centre(run_lloyd(sample, engine, seed_centres(sample, n_components, rng)))
 
 
-def search(sample: DistinctRows, engine: Engine[Any], n_components: int, rng: np.random.Generator) -> Partition:
+def kmeans_and_search(
+    sample: DistinctRows, engine: Engine[Any], n_components: int, rng: np.random.Generator
+) -> Partition:
     """As "kmeans"; then components are merged and split while that raises the likelihood (Ueda et al. 2000).
 
     Moves are evaluated on complete rows. With few complete rows there are no moves.
     """
     result, complete = kmeans(sample, engine, n_components, rng), sample.complete_rows
-    if complete.weight.sum() <= MIN_COMPLETE_WEIGHT * sample.weight.sum():
+    if complete.weight.sum() <= MIN_COMPLETE_FRACTION * sample.weight.sum():
         return result
-    return replace(result, search_rows=complete, seed=int(rng.integers(2**63)))
+    return replace(result, search_rows=complete, search_seed=int(rng.integers(2**63)))
 
 
-def lloyd(sample: DistinctRows, engine: Engine[Any], centres: Array) -> Array:
+def run_lloyd(sample: DistinctRows, engine: Engine[Any], centres: Array) -> Array:
     """Move centres (n_components, n_features) to the means of their rows until they no longer move."""
     sample = _complete_rows(sample)
     total = np.cumsum(robust_variances(sample.rows, sample.weight))[-1]  # one after the other, as the core adds them
-    tolerance = TOLERANCE * (float(total) / sample.rows.shape[1])
-    centres, n_left = np.array(centres, dtype=np.float64), MAX_PASSES
+    tolerance = LLOYD_TOLERANCE * (float(total) / sample.rows.shape[1])
+    centres, n_left = np.array(centres, dtype=np.float64), MAX_LLOYD_PASSES
     threads = allowed(engine.n_threads)
     while n_left > 0:
         n_left = native_target().move_centres(sample.rows, sample.weight, centres, tolerance, n_left, threads)
         if n_left > 0:  # before a pass in which a centre has no rows
-            centres, n_left = _refilled(sample, engine, centres), n_left - 1
+            centres, n_left = _refill_empty_centres(sample, engine, centres), n_left - 1
     return centres
 
 
-def _refilled(sample: DistinctRows, engine: Engine[Any], centres: Array) -> Array:
+def _refill_empty_centres(sample: DistinctRows, engine: Engine[Any], centres: Array) -> Array:
     """Put centres without rows on the rows farthest from their own centre."""
-    distances = -2.0 * engine.component_log_density(Block(0, sample.rows), centre_parameters(centres))
+    distances = -2.0 * engine.component_log_density(Block(0, sample.rows), sphere_parameters(centres))
     empty = np.bincount(distances.argmin(axis=1), minlength=len(centres)) == 0
     farthest = np.argsort(-distances.min(axis=1), kind="stable")[: int(empty.sum())]
     centres[np.flatnonzero(empty)[: len(farthest)]] = sample.rows[farthest]

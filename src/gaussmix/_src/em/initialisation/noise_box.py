@@ -20,7 +20,7 @@ from gaussmix._src.sources.row_statistics import Cells
 EPS = float(np.finfo(np.float64).eps)
 
 
-def noise_of_rows(fraction: float, source: Source) -> Background:
+def noise_from_rows(fraction: float, source: Source) -> Background:
     """Make the background in the smaller of two boxes around all rows: along the features, or along the principal axes.
 
     This is mclust's `hypvol`. The background has a place only in a box along the features; the other box gives a
@@ -31,7 +31,7 @@ def noise_of_rows(fraction: float, source: Source) -> Background:
     is_whole = cells.n_seen.min() == source.row_totals.n_positive
     principal, is_flat = None, not (sides > 0).all()
     if source.n_features > 1 and is_whole and not is_flat:
-        principal = _principal_sides(source)
+        principal = _principal_side_lengths(source)
         is_flat = principal is None and _is_flat(source)
     if is_flat:
         raise ValueError(
@@ -43,13 +43,13 @@ def noise_of_rows(fraction: float, source: Source) -> Background:
 
 
 @one_blas_thread()
-def _principal_sides(source: Source) -> Array | None:
+def _principal_side_lengths(source: Source) -> Array | None:
     """Lengths of the box along the principal axes, (n_features,); None if an extent is within rounding of another."""
     spread = source.collect(Spread)
     variances, axes = (result[0] for result in principal_axes(spread.covariance[None]))
     if not (variances > EPS * variances.max()).all():
         return None
-    ends_along = partial(_ends_along, centre=spread.mean, axes=axes)
+    ends_along = partial(_extremes_along_axes, centre=spread.mean, axes=axes)
     ends = np.array([result for result in source.map_rows(ends_along) if result is not None])
     return ends[:, 1].max(axis=0) - ends[:, 0].min(axis=0)
 
@@ -62,7 +62,7 @@ def _is_flat(source: Source) -> bool:
     return bool(variances.min() <= 4 * len(variances) * EPS * variances.max())
 
 
-def _ends_along(block: Block, centre: Array, axes: Array) -> Array | None:
+def _extremes_along_axes(block: Block, centre: Array, axes: Array) -> Array | None:
     """The smallest and the largest of the rows along each axis, (2, n_features)."""
     indices = np.arange(block.n_rows) if block.row_weight is None else np.flatnonzero(block.row_weight)
     if not indices.size:

@@ -31,53 +31,54 @@ class Outliers:
     Parameters
     ----------
     low, high : (n_features,), the ends of the middle three quarters of each feature.
-    reach : (n_features,), the distance from the middle above which a row is an outlier, data units; infinite for a
-        feature whose middle is one number.
-    points : (n_points, n_features), outliers that are farther than `reach` from each other.
+    outlier_distance : (n_features,), the distance from the middle above which a row is an outlier, data units;
+        infinite for a feature whose middle is one number.
+    representatives : (n_points, n_features), outliers that are farther than `outlier_distance` from each other.
     """
 
     low: Array
     high: Array
-    reach: Array
-    points: Array
+    outlier_distance: Array
+    representatives: Array
 
-    def outside(self, rows: Rows) -> NDArray[np.bool_]:
+    def are_outliers(self, rows: Rows) -> NDArray[np.bool_]:
         """Whether each row is an outlier, (n_rows,)."""
-        return _distance(rows, self.low, self.high, self.reach) > 1
+        return _box_distance(rows, self.low, self.high, self.outlier_distance) > 1
 
-    def nearest(self, rows: Rows) -> NDArray[np.intp]:
+    def nearest_representative(self, rows: Rows) -> NDArray[np.intp]:
         """The nearest point of each row, (n_rows,); the first of equals."""
-        distances = [_distance(rows, point, point, self.reach) for point in self.points]
+        distances = [_box_distance(rows, point, point, self.outlier_distance) for point in self.representatives]
         return np.argmin(distances, axis=0)
 
 
 @dataclass(frozen=True, eq=False)
-class WithOutliers:
+class OutlierResponsibilities:
     """Responsibilities of a partition in which the last components have the outliers, one component per point.
 
-    The partition shares the other rows among the first `n_others` components; if it has parameters, the engine finds
-    the most probable of these.
+    The partition shares the other rows among the first `n_other_components` components; if it has parameters, the
+    engine finds the most probable of these.
     """
 
     outliers: Outliers
     partition: Partition
-    n_others: int
+    n_other_components: int
     engine: Engine[Any]
 
     @property
-    def scaled(self) -> WithOutliers:
-        """These responsibilities with the partition of the other rows scaled, as `Partition.scaled` does."""
-        return replace(self, partition=self.partition.scaled)
+    def with_scaled_spheres(self) -> OutlierResponsibilities:
+        """These responsibilities with the partition of the other rows scaled, as that of `Partition` does."""
+        return replace(self, partition=self.partition.with_scaled_spheres)
 
     def __call__(self, block: Block) -> Array:
-        partition, result = self.partition, np.zeros((block.n_rows, self.n_others + len(self.outliers.points)))
+        n_components = self.n_other_components + len(self.outliers.representatives)
+        partition, result = self.partition, np.zeros((block.n_rows, n_components))
         if partition.responsibilities is not None:
-            result[:, : self.n_others] = partition.responsibilities(block)
+            result[:, : self.n_other_components] = partition.responsibilities(block)
         elif partition.parameters is not None:
             result[np.arange(block.n_rows), self.engine.labels(block, partition.parameters)] = 1.0
-        outside = self.outliers.outside(block.rows).nonzero()[0]
+        outside = self.outliers.are_outliers(block.rows).nonzero()[0]
         result[outside] = 0.0
-        result[outside, self.n_others + self.outliers.nearest(block.rows[outside])] = 1.0
+        result[outside, self.n_other_components + self.outliers.nearest_representative(block.rows[outside])] = 1.0
         return result
 
 
@@ -92,9 +93,9 @@ def separate_outliers(start: Start) -> Start:
         outliers = find_outliers(sample, n_components // 2)
         if outliers is None:
             return start(sample, engine, n_components, rng)
-        n_others = n_components - len(outliers.points)
-        others = start(_without(sample, outliers), engine, n_others, rng)
-        return Partition(responsibilities=WithOutliers(outliers, others, n_others, engine))
+        n_other_components = n_components - len(outliers.representatives)
+        others = start(_without_outliers(sample, outliers), engine, n_other_components, rng)
+        return Partition(responsibilities=OutlierResponsibilities(outliers, others, n_other_components, engine))
 
     return separated
 
@@ -112,9 +113,9 @@ def find_outliers(sample: DistinctRows, max_outliers: int) -> Outliers | None:
     low, high = sample.central_range
     reach = np.where(high > low, MAX_RELATIVE_DISTANCE * (high - low), np.inf)
     corners = np.array([np.fmin.reduce(sample.rows, axis=0), np.fmax.reduce(sample.rows, axis=0)])
-    if not (_distance(corners, low, high, reach) > 1).any():
+    if not (_box_distance(corners, low, high, reach) > 1).any():
         return None
-    distance = _distance(sample.rows, low, high, reach)
+    distance = _box_distance(sample.rows, low, high, reach)
     is_outlier = distance > 1
     if sample.weight[is_outlier].sum() > MAX_OUTLIER_WEIGHT * sample.weight.sum():
         return None
@@ -122,12 +123,12 @@ def find_outliers(sample: DistinctRows, max_outliers: int) -> Outliers | None:
     points: list[Array] = []
     while len(points) < max_outliers and distance.max() > 1:
         point = rows[distance.argmax()]
-        distance = np.minimum(distance, _distance(rows, point, point, reach))
+        distance = np.minimum(distance, _box_distance(rows, point, point, reach))
         points.append(point)
     return Outliers(low, high, reach, np.array(points))
 
 
-def _distance(rows: Rows, low: Array, high: Array, reach: Array) -> Array:
+def _box_distance(rows: Rows, low: Array, high: Array, reach: Array) -> Array:
     """Distance of rows from a box in units of reach, the largest over the features, (n_rows,); negative inside."""
     distance = np.empty(len(rows))
     with np.errstate(over="ignore"):
@@ -137,8 +138,9 @@ def _distance(rows: Rows, low: Array, high: Array, reach: Array) -> Array:
     return distance
 
 
-def _without(sample: DistinctRows, outliers: Outliers) -> DistinctRows:
+def _without_outliers(sample: DistinctRows, outliers: Outliers) -> DistinctRows:
     """The sample of the other rows, with ranks among these."""
-    others = ~outliers.outside(sample.rows)
-    rank = None if sample.rank is None else (np.cumsum(others) - 1)[sample.rank]
-    return replace(sample, rows=np.ascontiguousarray(sample.rows[others]), weight=sample.weight[others], rank=rank)
+    others = ~outliers.are_outliers(sample.rows)
+    rank = None if sample.distinct_index is None else (np.cumsum(others) - 1)[sample.distinct_index]
+    rows = np.ascontiguousarray(sample.rows[others])
+    return replace(sample, rows=rows, weight=sample.weight[others], distinct_index=rank)

@@ -19,7 +19,7 @@ from gaussmix._src.numerics.hashing import mix, uniform
 
 
 @separate_outliers
-def random_rows(sample: DistinctRows, engine: Engine[Any], n_components: int, rng: np.random.Generator) -> Partition:
+def random_centres(sample: DistinctRows, engine: Engine[Any], n_components: int, rng: np.random.Generator) -> Partition:
     """Give each row to the nearest of K distinct rows, drawn without replacement with probability ∝ weight.
 
     Efraimidis & Spirakis (2006): the K rows with the largest log(u) / weight, u uniform.
@@ -34,11 +34,12 @@ def random_responsibilities(
     sample: DistinctRows, engine: Engine[Any], n_components: int, rng: np.random.Generator
 ) -> Partition:
     """Uniform random responsibilities, normalised; the same for equal rows, wherever they stand."""
-    return Partition(responsibilities=HashedRows(n_components, int(rng.integers(2**63)), sample.rank))
+    key = int(rng.integers(2**63))
+    return Partition(responsibilities=HashedResponsibilities(n_components, key, sample.distinct_index))
 
 
 @dataclass(frozen=True)
-class HashedRows:
+class HashedResponsibilities:
     """Responsibilities as a hash of the key and of the row.
 
     The row is hashed by its rank among all, which does not depend on units and origin of the data; without ranks by its
@@ -46,8 +47,8 @@ class HashedRows:
     """
 
     n_components: int
-    key: int
-    rank: NDArray[np.intp] | None
+    hash_key: int
+    distinct_index: NDArray[np.intp] | None
 
     def __call__(self, block: Block) -> Array:
         streams: NDArray[np.uint64] = np.arange(1, self.n_components + 1, dtype=np.uint64)
@@ -55,9 +56,9 @@ class HashedRows:
         return responsibilities / responsibilities.sum(axis=1, keepdims=True)
 
     def _row_hash(self, block: Block) -> NDArray[np.uint64]:
-        row_hash = np.full(block.n_rows, self.key, dtype=np.uint64)
-        if self.rank is not None:
-            return mix(row_hash ^ self.rank[block.first_row :][: block.n_rows].astype(np.uint64))
+        row_hash = np.full(block.n_rows, self.hash_key, dtype=np.uint64)
+        if self.distinct_index is not None:
+            return mix(row_hash ^ self.distinct_index[block.first_row :][: block.n_rows].astype(np.uint64))
         columns: NDArray[np.uint64] = (block.rows.astype(np.float64) + 0.0).view(np.uint64)  # −0 is 0
         for column in columns.T:
             row_hash = mix(row_hash ^ column)

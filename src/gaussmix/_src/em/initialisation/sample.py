@@ -15,17 +15,18 @@ from gaussmix._src.numerics.threads import cached_property
 from gaussmix._src.sources.base import Source
 
 MIN_RELATIVE_WEIGHT = 1e-9  # of the mean weight: rows with less are not part of any sum
-NO_THINNING_FACTOR = 1.3  # times the wanted rows: so few are all taken
+NO_SUBSAMPLING_FACTOR = 1.3  # times the wanted rows: so few are all taken
 
-MIN_ROWS_OF_PARTS = 2_000  # rows: with fewer, a search takes all of them, and begins from two starts
-KMEANS_ROWS = 200  # rows for each component: k-means before a further search draws about so many
-MIN_KMEANS_ROWS = 20  # different ones among them, or k-means reads all rows: a few heavy ones took the draws
+MIN_ROWS_TO_SUBSAMPLE = 2_000  # rows: with fewer, a search takes all of them, and begins from two starts
+KMEANS_ROWS_PER_COMPONENT = 200  # rows for each component: k-means before a further search draws about so many
+# Different ones among them, or k-means reads all rows: a few heavy ones took the draws
+MIN_KMEANS_ROWS_PER_COMPONENT = 20
 
 # The automatic ridge of a feature, as a fraction of a robust estimate of the variance of the feature.
 RIDGE_FRACTION = 1e-6
-TRIMMED_FRACTION = 0.01  # of the weight, dropped at each end, plus one row
-MAX_TRIMMED_FRACTION = 0.45  # so that some rows are left
-CONSTANT_SPREADS = 2.0**-40, 2.0**-10  # least and largest spread of a constant column, relative to its value
+RIDGE_TRIM_FRACTION = 0.01  # of the weight, dropped at each end, plus one row
+MAX_RIDGE_TRIM_FRACTION = 0.45  # so that some rows are left
+CONSTANT_COLUMN_DEVIATIONS = 2.0**-40, 2.0**-10  # least and largest spread of a constant column, relative to its value
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,12 +37,12 @@ class DistinctRows:
     ----------
     rows : (n_distinct, n_features), float64; NaN where a cell is missing.
     weight : (n_distinct,), all positive.
-    rank : (n_rows,), the number of the distinct row of each row of the source; None if the sample is a part of it.
+    distinct_index : (n_rows,), the number of each source row's distinct row; None if the sample is a part of it.
     """
 
     rows: Array
     weight: Array
-    rank: NDArray[np.intp] | None = None
+    distinct_index: NDArray[np.intp] | None = None
 
     @property
     def complete_rows(self) -> DistinctRows:
@@ -61,42 +62,44 @@ class DistinctRows:
         return np.where(missing, means, self.rows)
 
     @property
-    def without_negligible(self) -> DistinctRows:
+    def without_negligible_rows(self) -> DistinctRows:
         """The rows that have a part in sums: others together have less than `MIN_RELATIVE_WEIGHT` of the weight."""
         has_part = self.weight >= MIN_RELATIVE_WEIGHT * self.weight.mean()
         return self if has_part.all() else DistinctRows(self.rows[has_part], self.weight[has_part])
 
-    def draw(self, uniform: Array) -> NDArray[np.intp]:
+    def draw_indices(self, uniform_draws: Array) -> NDArray[np.intp]:
         """The rows that numbers from [0, 1) draw, with probability ∝ weight; sorted numbers are found faster."""
         cumulative = np.cumsum(self.weight)
-        drawn = np.searchsorted(cumulative, uniform * cumulative[-1], side="right")
+        drawn = np.searchsorted(cumulative, uniform_draws * cumulative[-1], side="right")
         return np.minimum(drawn, len(cumulative) - 1)
 
-    def subsample(self, wanted: int, rng: np.random.Generator) -> DistinctRows:
-        """Draw about `wanted` rows by weight, and add the extreme rows; return all rows if that is nearly all.
+    def subsample(self, n_rows: int, rng: np.random.Generator) -> DistinctRows:
+        """Draw about `n_rows` rows by weight, and add the extreme rows; return all rows if that is nearly all.
 
         The extreme rows have the smallest or largest value of a feature; with them no outlier is lost. If they are not
         drawn, they get the weight that draws give them on average.
         """
-        if len(self.weight) <= NO_THINNING_FACTOR * wanted:
+        if len(self.weight) <= NO_SUBSAMPLING_FACTOR * n_rows:
             return self
-        weight = np.bincount(self.draw(np.sort(rng.random(wanted))), minlength=len(self.weight)).astype(np.float64)
-        ends = self._ends
-        weight[ends] = np.maximum(weight[ends], wanted * self.weight[ends] / self.weight.sum())
+        drawn = self.draw_indices(np.sort(rng.random(n_rows)))
+        weight = np.bincount(drawn, minlength=len(self.weight)).astype(np.float64)
+        ends = self._extreme_rows
+        weight[ends] = np.maximum(weight[ends], n_rows * self.weight[ends] / self.weight.sum())
         indices = weight.nonzero()[0]
         return DistinctRows(self.rows[indices], weight[indices])
 
     @cached_property
-    def _ends(self) -> NDArray[np.intp]:
+    def _extreme_rows(self) -> NDArray[np.intp]:
         return extreme_rows(self.rows)
 
-    def for_search(self, n_components: int, rng: np.random.Generator) -> DistinctRows:
+    def subsample_for_kmeans(self, n_components: int, rng: np.random.Generator) -> DistinctRows:
         """Draw the rows that k-means before a further search reads.
 
-        These are all rows if they are fewer than `MIN_ROWS_OF_PARTS`, or if a few heavy ones take most of the draws.
+        These are all rows if they are fewer than `MIN_ROWS_TO_SUBSAMPLE`, or if a few heavy ones take most draws.
         """
-        sample = self if len(self.rows) < MIN_ROWS_OF_PARTS else self.subsample(KMEANS_ROWS * n_components, rng)
-        return sample if len(sample.rows) >= MIN_KMEANS_ROWS * n_components else self
+        n_rows = KMEANS_ROWS_PER_COMPONENT * n_components
+        sample = self if len(self.rows) < MIN_ROWS_TO_SUBSAMPLE else self.subsample(n_rows, rng)
+        return sample if len(sample.rows) >= MIN_KMEANS_ROWS_PER_COMPONENT * n_components else self
 
     @cached_property
     def central_range(self) -> tuple[Array, Array]:
@@ -133,10 +136,10 @@ def distinct_rows(source: Source) -> DistinctRows:
     result = DistinctRows(*native_target().distinct_rows(block.rows, block.row_weight))
     if missing is not None:
         result = replace(result, rows=np.where(np.isinf(result.rows), np.nan, result.rows))
-    return result if block.n_rows == source.n_rows else replace(result, rank=None)
+    return result if block.n_rows == source.n_rows else replace(result, distinct_index=None)
 
 
-def robust_variances(rows: Array, weight: Array, trim: float | None = None) -> Array:
+def robust_variances(rows: Array, weight: Array, trim_fraction: float | None = None) -> Array:
     """Weighted variances of columns, (n_features,), of what is not missing; `trim` is the fraction dropped at each end.
 
     They are exactly 0 for equal values, because they are taken about a row. With a fraction one more row is dropped at
@@ -145,17 +148,17 @@ def robust_variances(rows: Array, weight: Array, trim: float | None = None) -> A
     is_seen = ~np.isnan(rows)
     if not is_seen.all():
         columns = ((rows[seen, [j]], weight[seen]) for j, seen in enumerate(is_seen.T))
-        return np.array([float(robust_variances(values[:, None], some, trim)[0]) for values, some in columns])
-    if trim is None:
+        return np.array([float(robust_variances(values[:, None], some, trim_fraction)[0]) for values, some in columns])
+    if trim_fraction is None:
         return native_target().trimmed_variances(rows, weight, 0.0)
     total = np.cumsum(weight)[-1]  # one after the other: fit_many has the same bits
-    dropped = np.ceil(trim * total) + 1
+    dropped = np.ceil(trim_fraction * total) + 1
     if 2 * dropped >= total:
         return np.zeros(rows.shape[1])
     return native_target().trimmed_variances(rows, weight, dropped)
 
 
-def automatic_ridge(sample: DistinctRows, trim: float = 0.0) -> Array:
+def automatic_ridge(sample: DistinctRows, trim_fraction: float = 0.0) -> Array:
     """1e-6 of a robust variance of each feature, (n_features,), data units².
 
     The robust variance leaves out ceil(1 %) + 1 of the weight at each end, and more if `trim` says that more may
@@ -163,19 +166,21 @@ def automatic_ridge(sample: DistinctRows, trim: float = 0.0) -> Array:
     the others, but at least (2⁻⁴⁰ x)² and at most (2⁻¹⁰ x)² of its value x. The digits that a float32 or a text lacks
     then cost next to nothing. A column of zeros takes the median. If all columns are constant, 1 replaces the median.
     """
-    variances = robust_variances(sample.rows, sample.weight, min(max(TRIMMED_FRACTION, trim), MAX_TRIMMED_FRACTION))
+    trim_fraction = min(max(RIDGE_TRIM_FRACTION, trim_fraction), MAX_RIDGE_TRIM_FRACTION)
+    variances = robust_variances(sample.rows, sample.weight, trim_fraction)
     if not (variances > 0).all():
         variances = np.where(variances > 0, variances, robust_variances(sample.rows, sample.weight))
     constant = ~(variances > 0)
     if constant.any():
-        variances[constant] = _of_constants(np.fmax.reduce(np.abs(sample.rows), axis=0)[constant], variances[~constant])
+        magnitudes = np.fmax.reduce(np.abs(sample.rows), axis=0)[constant]
+        variances[constant] = _constant_column_variances(magnitudes, variances[~constant])
     return RIDGE_FRACTION * variances
 
 
-def _of_constants(size: Array, others: Array) -> Array:
+def _constant_column_variances(magnitudes: Array, other_variances: Array) -> Array:
     """Variances for constant columns of these absolute values, given the variances of the other columns."""
-    typical = np.median(others) if others.size else 1.0
-    least, largest = ((fraction * size) ** 2 for fraction in CONSTANT_SPREADS)
+    typical = np.median(other_variances) if other_variances.size else 1.0
+    least, largest = ((fraction * magnitudes) ** 2 for fraction in CONSTANT_COLUMN_DEVIATIONS)
     # The square of x may vanish.
     return np.where(RIDGE_FRACTION * largest > 0, np.clip(typical, least, largest), typical)
 

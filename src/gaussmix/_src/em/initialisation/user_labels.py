@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.numerics.elementary import log
 
-UNKNOWN = -1  # the label of a row whose component is not known
+UNKNOWN_LABEL = -1  # the label of a row whose component is not known
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,39 +21,39 @@ class UserLabels:
 
     Parameters
     ----------
-    groups : for each label, the components that its rows may have; None with a table.
-    indices : (n_rows,) int32, the index of each row's label in `groups`, −1 for an unknown label; None with a table,
-        and where `Block.assignment` says it.
-    table : (n_rows, n_columns), how possible each component is for a row, ≥ 0; None with labels.
+    allowed_components : for each label, the components that its rows may have; None with a table.
+    label_indices : (n_rows,) int32, the index of each row's label in `allowed_components`, −1 for an unknown label;
+        None with a table, and where `Block.assignment` says it.
+    plausibilities : (n_rows, n_columns), how possible each component is for a row, ≥ 0; None with labels.
     """
 
-    groups: Sequence[Sequence[int]] | None = None
-    indices: NDArray[np.int32] | None = None
-    table: NDArray[Any] | None = None
+    allowed_components: Sequence[Sequence[int]] | None = None
+    label_indices: NDArray[np.int32] | None = None
+    plausibilities: NDArray[Any] | None = None
 
     @property
     def is_empty(self) -> bool:
         """Whether the label of every row is unknown."""
-        if self.indices is None:
-            return self.groups is not None and not self.groups
-        return not (self.indices != UNKNOWN).any()
+        if self.label_indices is None:
+            return self.allowed_components is not None and not self.allowed_components
+        return not (self.label_indices != UNKNOWN_LABEL).any()
 
-    def least(self) -> int:
+    def min_components(self) -> int:
         """Least number of components that the labels need."""
-        return 1 if self.groups is None else 1 + max((max(group) for group in self.groups), default=0)
+        return 1 + max((max(group) for group in self.allowed_components or ()), default=0)
 
-    def check_size(self, n_components: int, has_noise: bool) -> None:
+    def check_n_components(self, n_components: int, has_noise: bool) -> None:
         """Raise ValueError if the labels do not suit this number of components."""
-        if self.groups is not None and self.least() > n_components:
+        if self.allowed_components is not None and self.min_components() > n_components:
             raise ValueError(
-                f"labels name component {self.least() - 1}; with n_components={n_components} they must lie in 0 … "
-                f"{n_components - 1}, or be {UNKNOWN} where they are unknown."
+                f"labels name component {self.min_components() - 1}; with n_components={n_components} they must lie in "
+                f"0 … {n_components - 1}, or be {UNKNOWN_LABEL} where they are unknown."
             )
         widths = [n_components, n_components + 1] if has_noise else [n_components]
-        if self.table is not None and self.table.shape[1] not in widths:
+        if self.plausibilities is not None and self.plausibilities.shape[1] not in widths:
             raise ValueError(
-                f"labels has {self.table.shape[1]} columns; with n_components={n_components} a table of labels has "
-                f"{' or '.join(map(str, widths))}{', the last one for noise' if has_noise else ''}."
+                f"labels has {self.plausibilities.shape[1]} columns; with n_components={n_components} a table of "
+                f"labels has {' or '.join(map(str, widths))}{', the last one for noise' if has_noise else ''}."
             )
 
     def log_prior(self, n_components: int, has_noise: bool) -> tuple[Array, NDArray[np.int32] | None]:
@@ -62,25 +62,26 @@ class UserLabels:
         A row with a known label cannot be noise. In a table without a column for noise, noise is as possible as the
         least possible component.
         """
-        if self.groups is not None:
-            is_allowed = np.zeros((len(self.groups), n_components + has_noise))
-            for row, group in zip(is_allowed, self.groups, strict=True):
+        if self.allowed_components is not None:
+            is_allowed = np.zeros((len(self.allowed_components), n_components + has_noise))
+            for row, group in zip(is_allowed, self.allowed_components, strict=True):
                 row[list(group)] = 1.0
-            return log(is_allowed), self.indices
-        assert self.table is not None, "labels or a table"
-        prior = np.empty((len(self.table), n_components + has_noise))
-        table = self.table.astype(np.float64)
+            return log(is_allowed), self.label_indices
+        assert self.plausibilities is not None, "labels or a table"
+        prior = np.empty((len(self.plausibilities), n_components + has_noise))
+        table = self.plausibilities.astype(np.float64)
         prior[:, : table.shape[1]] = table / table.max(axis=1, keepdims=True)
-        if prior.shape[1] > self.table.shape[1]:
+        if prior.shape[1] > self.plausibilities.shape[1]:
             prior[:, -1] = prior[:, :-1].min(axis=1)
         return log(prior), None
 
-    def arrays(self) -> list[Any]:
+    def as_arrays(self) -> list[Any]:
         """All values, as arrays."""
-        groups = [] if self.groups is None else [np.array(group, np.int64) for group in self.groups]
-        return [*groups, *(array for array in (self.indices, self.table) if array is not None)]
+        groups = [np.array(group, np.int64) for group in self.allowed_components or ()]
+        return [*groups, *(array for array in (self.label_indices, self.plausibilities) if array is not None)]
 
-    def part(self, chosen: NDArray[np.bool_]) -> UserLabels:
+    def take(self, is_chosen: NDArray[np.bool_]) -> UserLabels:
         """What is known about the chosen rows."""
-        indices, table = (None if each is None else each[chosen] for each in (self.indices, self.table))
-        return UserLabels(self.groups, indices, table)
+        arrays = self.label_indices, self.plausibilities
+        indices, table = (None if each is None else each[is_chosen] for each in arrays)
+        return UserLabels(self.allowed_components, indices, table)

@@ -21,16 +21,16 @@ class Objective:
     A ridge is not a prior: its term grows with the mass, so EM raises no function of the parameters alone. The
     log-likelihood decides when EM ends and which run is the best, as in scikit-learn.
 
-    Subclasses add other terms, at each M-step and in the numbers that EM compares. `raised` is what users call the
-    objective, and `times` how often they count what it is per unit of row weight.
+    Subclasses add other terms, at each M-step and in the numbers that EM compares. `objective_name` is what users
+    call it, and `objective_scale` how often they count what it is per unit of row weight.
     """
 
     ridge: Array
 
-    raised: ClassVar[str] = LIKELIHOOD
+    objective_name: ClassVar[str] = LIKELIHOOD
 
     @property
-    def times(self) -> float:
+    def objective_scale(self) -> float:
         return 1.0
 
     def constrain(self, weights: Array, means: Array, scatter: Scatter) -> tuple[Array, Array, Scatter]:
@@ -46,7 +46,7 @@ class Objective:
         return weights, means, scatter.with_ridge(self.ridge)
 
     @property
-    def floor(self) -> Array:
+    def variance_floor(self) -> Array:
         """Lower bounds on variances, (n_features,), data units²; 0 for none."""
         return self.ridge
 
@@ -59,15 +59,15 @@ class Objective:
         return model.parameters
 
     @property
-    def fixed_covariances(self) -> Collection[int]:
+    def fixed_covariance_components(self) -> Collection[int]:
         """Components whose covariance no step changes."""
         return ()
 
-    def feasible(self, model: Model) -> Model:
+    def nearest_feasible(self, model: Model) -> Model:
         """The nearest model that an M-step could make, with fixed values and allowed weights."""
         return model
 
-    def n_fixed(self, model: Model) -> int:
+    def n_fixed_parameters(self, model: Model) -> int:
         """Number of parameters of a model that no step changes."""
         return 0
 
@@ -76,7 +76,7 @@ class Objective:
         """The objective without terms for single components, for starts with another order or number of components."""
         return self
 
-    def cost(self, model: Model) -> float:
+    def ridge_penalty(self, model: Model) -> float:
         """½ Σ_k π_k tr(R Σ_k⁻¹), R = diag(ridge): the objective less what a step raises, nats per unit of row weight.
 
         An M-step maximises Q − ½ Σ_k N_k tr(R Σ_k⁻¹). With N_k = N π_k, a gain of that is a gain of the likelihood less
@@ -86,6 +86,6 @@ class Objective:
             return 0.0
         return 0.5 * float((model.weights[:, None] * model.covariances.ridge_precisions() * self.ridge).sum())
 
-    def plain_terms(self, n_components: int) -> tuple[Array, PackedPrior | None] | None:
+    def pack_for_core(self, n_components: int) -> tuple[Array, PackedPrior | None] | None:
         """The ridge and the prior, if there is one; None if the core does not support all terms of the objective."""
         return (self.ridge, None) if type(self) is Objective else None

@@ -11,13 +11,13 @@ from typing import NamedTuple, Self
 
 from gaussmix._src.errors import Outcome
 
-ROUNDING_OF_GAIN = 1e-14  # relative to the objective: smaller gains are rounding
+MIN_RELATIVE_GAIN = 1e-14  # relative to the objective: smaller gains are rounding
 FIRST_TOLERANCE, MIN_TOLERANCE = 1e-5, 1e-10  # the first and the last tolerance of runs that end at a maximum
 MAX_REMAINING_GAIN = 1e-4  # nats per unit of row weight that such a run may leave to gain
 
 
 @dataclass(frozen=True)
-class Stopping:
+class StopRule:
     """End when a step changes the objective by less than a tolerance, after `max_steps`, or at a deadline.
 
     Parameters
@@ -48,7 +48,7 @@ class Stopping:
         """Whether a run goes on until little is left to gain."""
         return self.max_remaining_gain < math.inf
 
-    def remaining_rule(self, objective: Sequence[float]) -> Self | None:
+    def stricter_rule(self, objective: Sequence[float]) -> Self | None:
         """The rule with the tolerance that no step of a run has met yet, by the values of its objective.
 
         None if that would be below `MIN_TOLERANCE`. The values alone decide, so a run from a checkpoint goes on alike.
@@ -58,36 +58,36 @@ class Stopping:
             tolerance /= 10
         return replace(self, tolerance=tolerance) if tolerance >= MIN_TOLERANCE else None
 
-    def until(self, deadline: float) -> Self:
+    def with_deadline(self, deadline: float) -> Self:
         """The same rule with a deadline; infinity for none."""
         return replace(self, deadline=deadline, is_watched=True) if deadline < math.inf else self
 
-    def after(self, objective: Sequence[float], previous: float) -> Outcome | None:
+    def outcome_of_run(self, objective: Sequence[float], previous_objective: float) -> Outcome | None:
         """Decide whether to end, from all values of the objective and the value before them; None to continue."""
-        before = objective[-2] if len(objective) > 1 else previous
-        return self.outcome(len(objective), before, objective[-1])
+        before = objective[-2] if len(objective) > 1 else previous_objective
+        return self.outcome_of_step(len(objective), before, objective[-1])
 
-    def outcome(self, n_steps: int, previous: float, current: float) -> Outcome | None:
+    def outcome_of_step(self, n_steps: int, previous_objective: float, current_objective: float) -> Outcome | None:
         """Decide whether to end after `n_steps`, from the last two values of the objective; None to continue."""
-        if not math.isfinite(current):
+        if not math.isfinite(current_objective):
             return Outcome.NON_FINITE
-        if abs(current - previous) < self.tolerance:
+        if abs(current_objective - previous_objective) < self.tolerance:
             return Outcome.CONVERGED
         if n_steps >= self.max_steps:
             return Outcome.STEP_LIMIT
-        return Outcome.TIME_LIMIT if self.is_over() else None
+        return Outcome.TIME_LIMIT if self.is_past_deadline() else None
 
     @property
     def seconds_left(self) -> float:
         """Seconds until the deadline; infinity without one."""
         return max(0.0, self.deadline - monotonic())
 
-    def is_over(self) -> bool:
+    def is_past_deadline(self) -> bool:
         """Whether the deadline has passed."""
         return self.deadline < math.inf and monotonic() > self.deadline
 
 
-def after_last_step(objective: Sequence[float]) -> float:
+def extrapolate_objective(objective: Sequence[float]) -> float:
     """What a run has reached, from the objective before each step, if its last step gained as much as the one before.
 
     It rarely gained more. The core computes it too, for searches of few rows.
@@ -100,14 +100,14 @@ class ConvergenceForecast(NamedTuple):
 
     Parameters
     ----------
-    remaining : further gain of the objective, nats per unit of row weight; infinite if gains do not fall, NaN after
-        fewer than three steps.
-    rate : ratio of two consecutive gains, near 1 for slow runs; at least 1, or infinite, if gains do not fall; NaN for
-        too few steps, or gains within rounding.
+    remaining_gain : further gain of the objective, nats per unit of row weight; infinite if gains do not fall, NaN
+        after fewer than three steps.
+    gain_ratio : ratio of two consecutive gains, near 1 for slow runs; at least 1, or infinite, if gains do not fall;
+        NaN for too few steps, or gains within rounding.
     """
 
-    remaining: float
-    rate: float
+    remaining_gain: float
+    gain_ratio: float
 
 
 def forecast_convergence(objective: Sequence[float]) -> ConvergenceForecast:
@@ -120,7 +120,7 @@ def forecast_convergence(objective: Sequence[float]) -> ConvergenceForecast:
     if len(objective) < 3:
         return ConvergenceForecast(math.nan, math.nan)
     gains = [after - before for before, after in pairwise(objective[-4:])]
-    rounding = ROUNDING_OF_GAIN * max(1.0, abs(objective[-1]))
+    rounding = MIN_RELATIVE_GAIN * max(1.0, abs(objective[-1]))
     if gains[-1] <= rounding:
         return ConvergenceForecast(0.0, math.nan)
     rate = max(after / before if before > rounding else math.inf for before, after in pairwise(gains))

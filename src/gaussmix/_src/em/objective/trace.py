@@ -13,7 +13,7 @@ from gaussmix._src.model import Model
 from gaussmix._src.numerics.arrays import Array
 
 
-class Frozen(Enum):
+class FreezeReason(Enum):
     """Why a component is frozen, so that it keeps its mean and covariance."""
 
     LOST = "lost its mass"
@@ -21,7 +21,7 @@ class Frozen(Enum):
 
 
 @dataclass(frozen=True)
-class Event:
+class DegeneracyEvent:
     """A component that degenerated, and what was done about it.
 
     Parameters
@@ -29,14 +29,14 @@ class Event:
     component : its number at that step.
     feature : the feature in which it collapsed; None if it lost its mass.
     step : of the run, counted from 1.
-    why : what happened to it.
+    reason : what happened to it.
     remedy : what was done, the value of an `em.collapse.remedies.Remedy`.
     """
 
     component: int
     feature: int | None
     step: int
-    why: Frozen
+    reason: FreezeReason
     remedy: str
 
 
@@ -48,33 +48,33 @@ class Trace:
     ----------
     log_likelihood : mean log-likelihood before each step, nats per unit of row weight.
     objective : what EM raises, before each step: the mean log-likelihood and what a prior adds to it.
-    frozen : component → why its mean and covariance no longer move.
-    memory : the path of an accelerated run; empty once the run has ended.
+    frozen_components : component → why its mean and covariance no longer move.
+    path_arrays : the path of an accelerated run; empty once the run has ended.
     events : components that degenerated, as `em.collapse.remedies` records them.
     """
 
     log_likelihood: Sequence[float] = ()
     objective: Sequence[float] = ()
-    frozen: Mapping[int, Frozen] = field(default_factory=dict)
-    memory: Mapping[str, Array] = field(default_factory=dict, compare=False)
-    events: tuple[Event, ...] = ()
+    frozen_components: Mapping[int, FreezeReason] = field(default_factory=dict)
+    path_arrays: Mapping[str, Array] = field(default_factory=dict, compare=False)
+    events: tuple[DegeneracyEvent, ...] = ()
 
     @property
     def n_steps(self) -> int:
         return len(self.log_likelihood)
 
     @property
-    def last(self) -> float:
+    def last_objective(self) -> float:
         """The last value of the objective, −inf before the first step."""
         return self.objective[-1] if self.objective else float("-inf")
 
     @property
-    def collapsed(self) -> list[int]:
+    def collapsed_components(self) -> list[int]:
         """Components that collapsed, in their order."""
-        return sorted(k for k, why in self.frozen.items() if why is Frozen.COLLAPSED)
+        return sorted(k for k, why in self.frozen_components.items() if why is FreezeReason.COLLAPSED)
 
 
-class State(NamedTuple):
+class EMState(NamedTuple):
     """The model after the last step of a run, the record of the steps, and why the run ended; None while it goes on."""
 
     model: Model
@@ -82,13 +82,13 @@ class State(NamedTuple):
     outcome: Outcome | None = None
 
 
-def joined(before: Trace, end: State) -> State:
-    """The end of a run that went on after `before`."""
-    log_likelihood = *before.log_likelihood, *end.trace.log_likelihood
-    objective = *before.objective, *end.trace.objective
-    return end._replace(trace=replace(end.trace, log_likelihood=log_likelihood, objective=objective))
+def join_traces(earlier_trace: Trace, final_state: EMState) -> EMState:
+    """The end of a run that went on after `earlier_trace`."""
+    log_likelihood = *earlier_trace.log_likelihood, *final_state.trace.log_likelihood
+    objective = *earlier_trace.objective, *final_state.trace.objective
+    return final_state._replace(trace=replace(final_state.trace, log_likelihood=log_likelihood, objective=objective))
 
 
-def final(states: Iterable[State]) -> State:
+def final_state(states: Iterable[EMState]) -> EMState:
     """The last state of a run."""
     return deque(states, maxlen=1)[0]

@@ -31,34 +31,34 @@ class WeightUpdate:
     ----------
     concentration : α − 1 ≥ 0 of a Dirichlet prior, in row weight; a number or (n_components,).
     is_equal : whether all weights are equal.
-    fixed : component → the weight that it keeps.
-    least : lower bound on the weights.
+    fixed_weights : component → the weight that it keeps.
+    min_weight : lower bound on the weights.
     """
 
     concentration: float | Array = 0.0
     is_equal: bool = False
-    fixed: Mapping[int, float] = field(default_factory=dict)
-    least: float = 0.0
+    fixed_weights: Mapping[int, float] = field(default_factory=dict)
+    min_weight: float = 0.0
 
     @property
-    def is_free(self) -> bool:
+    def is_unrestricted(self) -> bool:
         """Whether every weight is allowed."""
-        return not (self.is_equal or self.fixed or self.least)
+        return not (self.is_equal or self.fixed_weights or self.min_weight)
 
     @property
     def without_component_terms(self) -> WeightUpdate:
         """These terms without those for single components."""
         concentration = self.concentration if np.ndim(self.concentration) == 0 else 0.0
-        return replace(self, concentration=concentration, fixed={})
+        return replace(self, concentration=concentration, fixed_weights={})
 
-    def best(self, weights: Array, row_weight: float) -> Array:
+    def update(self, weights: Array, total_weight: float) -> Array:
         """The allowed weights of highest posterior density, from those of highest likelihood, N_k / `row_weight`."""
         added = np.broadcast_to(self.concentration, weights.shape)
         if added.any():
-            weights = (row_weight * weights + added) / (row_weight + added.sum())
-        return self.nearest(weights)
+            weights = (total_weight * weights + added) / (total_weight + added.sum())
+        return self.nearest_allowed(weights)
 
-    def nearest(self, weights: Array) -> Array:
+    def nearest_allowed(self, weights: Array) -> Array:
         """The allowed weights, which sum to 1, at which Σ_k w_k log π_k is highest, for given w.
 
         With a least weight m the maximum is π_k = max(m, w_k / λ), for the λ that gives the sum (Karush–Kuhn–Tucker).
@@ -67,18 +67,18 @@ class WeightUpdate:
         """
         if self.is_equal:
             return np.full(len(weights), 1.0 / len(weights))
-        if self.is_free:
+        if self.is_unrestricted:
             return weights
         result, is_open = np.array(weights), np.ones(len(weights), dtype=bool)
-        for component, value in self.fixed.items():
+        for component, value in self.fixed_weights.items():
             result[component], is_open[component] = value, False
         while is_open.any():
             rest, mass = 1.0 - float(result[~is_open].sum()), float(weights[is_open].sum())
             result[is_open] = weights[is_open] * (rest / mass) if mass > 0 else rest / is_open.sum()
-            low = is_open & (result < self.least)
+            low = is_open & (result < self.min_weight)
             if not low.any():
                 break
-            result[low], is_open[low] = self.least, False
+            result[low], is_open[low] = self.min_weight, False
         return result
 
     def log_prior(self, weights: Array) -> float:
@@ -87,15 +87,15 @@ class WeightUpdate:
         counts = added > 0
         return float((added[counts] * log(weights[counts])).sum())
 
-    def n_fixed(self, n_components: int) -> int:
+    def n_fixed_weights(self, n_components: int) -> int:
         """Number of the K − 1 free weights that are fixed."""
         if self.is_equal:
             return n_components - 1
-        return min(len(self.fixed), n_components - 1)
+        return min(len(self.fixed_weights), n_components - 1)
 
 
 @dataclass(frozen=True, eq=False)
-class Conjugate:
+class ConjugatePrior:
     """A normal–inverse Wishart prior, in the form of the sums of one structure.
 
     −½ Σ_k [a_k log|Σ_k| + tr(Λ Σ_k⁻¹) + κ (μ_k − μ_p)ᵀ Σ_k⁻¹ (μ_k − μ_p)] is its log density. Λ counts once if all
@@ -120,21 +120,21 @@ class Conjugate:
         """a_k."""
         return self.dof_each + self.dof_total / n_components
 
-    def means(self, means: Array, mass: Array) -> Array:
+    def posterior_means(self, means: Array, mass: Array) -> Array:
         """(N_k x̄_k + κ μ_p) / (N_k + κ), (n_components, n_features)."""
         if not self.shrinkage:
             return means
         part: Array = (self.shrinkage / (mass + self.shrinkage))[:, None]
         return means + part * (self.mean - means)
 
-    def added_to(self, scatter: Scatter, means: Array) -> Scatter:
+    def add_to_scatter(self, scatter: Scatter, means: Array) -> Scatter:
         """Add Λ, the squares of the prior of the means, and the degrees of freedom to a scatter about `means`."""
-        second = scatter.second + self._scale_for(scatter)
+        second = scatter.second + self._scale_in_moment_form(scatter)
         if self.shrinkage:
             second = second + scatter.spec.squares(np.sqrt(self.shrinkage) * (means - self.mean))
         return replace(scatter, degrees=scatter.degrees + self.dof(scatter.n_components), second=second)
 
-    def _scale_for(self, scatter: Scatter) -> Array:
+    def _scale_in_moment_form(self, scatter: Scatter) -> Array:
         """Λ in the form of the second sums of a component."""
         spec = scatter.spec
         if spec.second is not Second.PROJECTED:
@@ -149,13 +149,14 @@ class Conjugate:
         """Log density of a model, nats, up to a constant."""
         whitening, n_components = model.whitening, model.n_components
         log_det = -2.0 * np.broadcast_to(whitening.log_abs_det, n_components)
-        total = self.dof(n_components) * float(log_det.sum()) + float(self.traces(model.covariances).sum())
+        traces = float(self.scale_traces(model.covariances).sum())
+        total = self.dof(n_components) * float(log_det.sum()) + traces
         if self.shrinkage:
             with np.errstate(over="ignore"):  # a density of 0
                 total += self.shrinkage * float((whitening.whiten_each(model.means - self.mean) ** 2).sum())
         return -0.5 * total
 
-    def traces(self, covariances: Covariances) -> Array:
+    def scale_traces(self, covariances: Covariances) -> Array:
         """tr(Λ Σ⁻¹), (n,): of each covariance, or of the one that all share."""
         if self.scale.ndim < 2:
             precisions = covariances.whitening.precision_diagonals()
@@ -164,24 +165,24 @@ class Conjugate:
             return (self.scale * precisions).sum(axis=1)
         whitening = covariances.whitening
         assert isinstance(whitening, TriangularWhitening), "as covariances that are matrices have"
-        return whitening.total_squares(self._roots)
+        return whitening.total_squares(self._scale_roots)
 
     @cached_property
-    def _roots(self) -> Array:
+    def _scale_roots(self) -> Array:
         """Rows r with Λ = Σ r rᵀ."""
         values, axes = principal_axes(self.scale[None])
         return (axes[0] * np.sqrt(values[0].clip(min=0.0))).T
 
-    def roots(self, n_features: int) -> Array:
+    def scale_roots(self, n_features: int) -> Array:
         """Rows r with Λ = Σ r rᵀ, (n_features, n_features), for any form of Λ."""
         if self.scale.ndim == 2:
-            return self._roots
+            return self._scale_roots
         variances = self.scale if self.scale.ndim else self.scale / n_features
         return np.diag(np.sqrt(np.broadcast_to(variances, n_features)))
 
 
 @dataclass(frozen=True, eq=False)
-class Posterior(Objective):
+class PosteriorObjective(Objective):
     """The log-likelihood plus the log density of a prior, over the free parameters.
 
     A ridge is added as without a prior. EM is sure to raise this objective only with a ridge of 0.
@@ -189,41 +190,41 @@ class Posterior(Objective):
     Parameters
     ----------
     prior : of means and covariances; None if there is none.
-    weighting : allowed weights and their prior, as fractions of the rows that are not noise.
-    means : values of the fixed means, (n_fixed, n_features), data units.
-    fixed_means : the components with fixed means.
-    covariances : covariances of all components, with the values of the fixed ones.
-    fixed_covariances : the components with fixed covariances.
+    weight_update : allowed weights and their prior, as fractions of the rows that are not noise.
+    fixed_mean_values : values of the fixed means, (n_fixed, n_features), data units.
+    fixed_mean_components : the components with fixed means.
+    initial_covariances : covariances of all components, with the values of the fixed ones.
+    fixed_covariance_components : the components with fixed covariances.
     """
 
-    prior: Conjugate | None = None
-    weighting: WeightUpdate = field(default_factory=WeightUpdate)
-    means: Array | None = None
-    fixed_means: Sequence[int] = ()
-    covariances: Covariances | None = None
-    fixed_covariances: Collection[int] = ()
+    prior: ConjugatePrior | None = None
+    weight_update: WeightUpdate = field(default_factory=WeightUpdate)
+    fixed_mean_values: Array | None = None
+    fixed_mean_components: Sequence[int] = ()
+    initial_covariances: Covariances | None = None
+    fixed_covariance_components: Collection[int] = ()
 
     def constrain(self, weights: Array, means: Array, scatter: Scatter) -> tuple[Array, Array, Scatter]:
         mass = scatter.degrees
-        result = self._put(means if self.prior is None else self.prior.means(means, mass))
+        result = self._insert_fixed_means(means if self.prior is None else self.prior.posterior_means(means, mass))
         if result is not means:
             shifted = np.sqrt(mass)[:, None] * (means - result)
             scatter = replace(scatter, second=scatter.second + scatter.spec.squares(shifted))
         if self.prior is not None:
-            scatter = self.prior.added_to(scatter, result)
-        weights = self.weighting.best(weights, float(mass.sum()))
+            scatter = self.prior.add_to_scatter(scatter, result)
+        weights = self.weight_update.update(weights, float(mass.sum()))
         return weights, result, super().constrain(weights, result, scatter)[2]
 
-    def _put(self, means: Array) -> Array:
+    def _insert_fixed_means(self, means: Array) -> Array:
         """Insert the fixed means."""
-        if self.means is None:
+        if self.fixed_mean_values is None:
             return means
         result = np.array(means)
-        result[list(self.fixed_means)] = self.means
+        result[list(self.fixed_mean_components)] = self.fixed_mean_values
         return result
 
     @property
-    def floor(self) -> Array:
+    def variance_floor(self) -> Array:
         """The ridge; the smallest positive number where only the scale of the prior keeps variances positive."""
         if self.prior is None:
             return self.ridge
@@ -231,37 +232,39 @@ class Posterior(Objective):
         return np.maximum(self.ridge, np.where(scale > 0, np.finfo(np.float64).tiny, 0.0))
 
     def log_prior(self, model: Model) -> float:
-        of_weights = self.weighting.log_prior(model.without_noise.weights)
+        of_weights = self.weight_update.log_prior(model.without_noise.weights)
         return of_weights if self.prior is None else of_weights + self.prior.log_density(model)
 
-    def plain_terms(self, n_components: int) -> tuple[Array, PackedPrior] | None:
+    def pack_for_core(self, n_components: int) -> tuple[Array, PackedPrior] | None:
         """None also for fixed parameters, bounds of weights, and a prior that differs among components."""
-        prior, weighting = self.prior, self.weighting
-        is_fixed = self.fixed_means or self.fixed_covariances
-        if type(prior) is not Conjugate or is_fixed or not weighting.is_free or np.ndim(weighting.concentration):
+        prior, weight_update = self.prior, self.weight_update
+        is_fixed = self.fixed_mean_components or self.fixed_covariance_components
+        has_uniform_weights = weight_update.is_unrestricted and not np.ndim(weight_update.concentration)
+        if type(prior) is not ConjugatePrior or is_fixed or not has_uniform_weights:
             return None  # the core supports no other prior
         scale = prior.scale if prior.scale.ndim else prior.scale / len(prior.mean)
-        roots = prior.roots(len(prior.mean)) if scale.ndim == 2 else None
+        roots = prior.scale_roots(len(prior.mean)) if scale.ndim == 2 else None
         of_prior = prior.mean, prior.shrinkage, prior.dof(n_components), np.array(scale).ravel(), roots
-        return self.ridge, PackedPrior(False, float(weighting.concentration), 0, *of_prior, 0.0, 1.0, 1.0, True)
+        return self.ridge, PackedPrior(False, float(weight_update.concentration), 0, *of_prior, 0.0, 1.0, 1.0, True)
 
-    def feasible(self, model: Model) -> Model:
+    def nearest_feasible(self, model: Model) -> Model:
         result = model.without_noise
-        weights, means, covariances = self.weighting.nearest(result.weights), self._put(model.means), model.covariances
-        if self.covariances is not None:
-            indices = list(self.fixed_covariances)
-            covariances = covariances.replace_components(indices, self.covariances.take(indices))
+        weights, means = self.weight_update.nearest_allowed(result.weights), self._insert_fixed_means(model.means)
+        covariances = model.covariances
+        if self.initial_covariances is not None:
+            indices = list(self.fixed_covariance_components)
+            covariances = covariances.replace_components(indices, self.initial_covariances.take(indices))
         return replace(result, weights=weights, means=means, covariances=covariances).beside(model.noise)
 
-    def n_fixed(self, model: Model) -> int:
+    def n_fixed_parameters(self, model: Model) -> int:
         n_components, n_features = model.means.shape
-        n_means, n_covariances = len(self.fixed_means) * int(n_features), 0
-        if self.fixed_covariances:
-            rest = n_components - len(self.fixed_covariances)
+        n_means, n_covariances = len(self.fixed_mean_components) * int(n_features), 0
+        if self.fixed_covariance_components:
+            rest = n_components - len(self.fixed_covariance_components)
             count = model.family.n_parameters
             n_covariances = count(n_components, n_features) - (count(rest, n_features) if rest else 0)
-        return self.weighting.n_fixed(int(n_components)) + n_means + n_covariances
+        return self.weight_update.n_fixed_weights(int(n_components)) + n_means + n_covariances
 
     @property
-    def without_component_terms(self) -> Posterior:
-        return Posterior(self.ridge, self.prior, self.weighting.without_component_terms)
+    def without_component_terms(self) -> PosteriorObjective:
+        return PosteriorObjective(self.ridge, self.prior, self.weight_update.without_component_terms)

@@ -12,7 +12,7 @@ from gaussmix._src.covariances import Covariances
 from gaussmix._src.em.initialisation.base import Partition
 from gaussmix._src.em.initialisation.initial import InitialMoments
 from gaussmix._src.em.objective.objective import Objective
-from gaussmix._src.em.priors.posterior import Conjugate, Posterior, WeightUpdate
+from gaussmix._src.em.priors.posterior import ConjugatePrior, PosteriorObjective, WeightUpdate
 from gaussmix._src.engines.base import Engine
 from gaussmix._src.errors import name_components
 from gaussmix._src.families.base import Family
@@ -26,28 +26,29 @@ from gaussmix._src.sources.row_statistics import MAX_NARROW_FEATURES, Cells
 
 
 @dataclass(frozen=True, eq=False)
-class Terms:
+class PriorTerms:
     """Priors and fixed parameters of a fit.
 
     Parameters
     ----------
     prior : of means and covariances; None if there is none.
-    weighting : restrictions and prior of the weights; the prior in rows.
-    fixed_means, fixed_covariances : components with fixed means, and with fixed covariances.
-    means, covariances : values of all components; None if nothing is fixed.
+    weight_update : restrictions and prior of the weights; the prior in rows.
+    fixed_mean_components, fixed_covariance_components : components with fixed means, and with fixed covariances.
+    initial_means, initial_covariances : values of all components; None if nothing is fixed.
     """
 
     prior: NormalInverseWishart | None = None
-    weighting: WeightUpdate = field(default_factory=WeightUpdate)
-    fixed_means: Sequence[int] = ()
-    fixed_covariances: Sequence[int] = ()
-    means: Array | None = None
-    covariances: Covariances | None = None
+    weight_update: WeightUpdate = field(default_factory=WeightUpdate)
+    fixed_mean_components: Sequence[int] = ()
+    fixed_covariance_components: Sequence[int] = ()
+    initial_means: Array | None = None
+    initial_covariances: Covariances | None = None
 
     @cached_property
     def is_empty(self) -> bool:
-        has_weight_terms = not self.weighting.is_free or np.any(self.weighting.concentration)
-        return not (self.prior is not None or self.fixed_means or self.fixed_covariances or has_weight_terms)
+        has_weight_terms = not self.weight_update.is_unrestricted or np.any(self.weight_update.concentration)
+        has_fixed = self.fixed_mean_components or self.fixed_covariance_components
+        return not (self.prior is not None or has_fixed or has_weight_terms)
 
     @property
     def needs_moments(self) -> bool:
@@ -57,41 +58,45 @@ class Terms:
     @property
     def has_component_terms(self) -> bool:
         """Whether some term is for a single component."""
-        weighting = self.weighting
-        return bool(self.fixed_means or self.fixed_covariances or weighting.fixed or np.ndim(weighting.concentration))
+        has_weight_terms = self.weight_update.fixed_weights or np.ndim(self.weight_update.concentration)
+        return bool(self.fixed_mean_components or self.fixed_covariance_components or has_weight_terms)
 
-    def moments(self, source: Source, unit: float, engine: Engine[Any], *, is_matrix: bool) -> OverallMoments:
+    def row_moments(
+        self, source: Source, weight_unit: float, engine: Engine[Any], *, is_matrix: bool
+    ) -> OverallMoments:
         """The moments of all rows that the objective depends on; parameters as for `OverallMoments.from_source`."""
-        return OverallMoments.from_source(source, unit, engine, is_matrix=is_matrix)
+        return OverallMoments.from_source(source, weight_unit, engine, is_matrix=is_matrix)
 
-    def with_values(self, weights: Array | None, means: Array | None, covariances: Covariances | None) -> Terms:
+    def with_initial_values(
+        self, weights: Array | None, means: Array | None, covariances: Covariances | None
+    ) -> PriorTerms:
         """Add the values of fixed parameters; raise ValueError if they contradict other parameters."""
         return replace(
             self,
-            weighting=_with_weights(self.weighting, weights),
-            means=means if self.fixed_means else None,
-            covariances=covariances if self.fixed_covariances else None,
+            weight_update=_with_fixed_weights(self.weight_update, weights),
+            initial_means=means if self.fixed_mean_components else None,
+            initial_covariances=covariances if self.fixed_covariance_components else None,
         )
 
-    def objective(
-        self, ridge: Array, unit: float, n_components: int, family: Family, moments: OverallMoments | None
+    def make_objective(
+        self, ridge: Array, weight_unit: float, n_components: int, family: Family, moments: OverallMoments | None
     ) -> Objective:
-        """Make the objective of EM, for row weights divided by `unit`; a prior needs the moments of all rows."""
+        """Make the objective of EM, for row weights divided by `weight_unit`; a prior needs the moments of all rows."""
         if self.is_empty:
             return Objective(ridge)
         prior = None
         if self.prior is not None:
             assert moments is not None, "a prior comes with moments"
-            prior = _conjugate(self.prior, family, n_components, moments, unit)
-        indices = list(self.fixed_means)
-        return Posterior(
+            prior = _make_conjugate_prior(self.prior, family, n_components, moments, weight_unit)
+        indices = list(self.fixed_mean_components)
+        return PosteriorObjective(
             ridge,
             prior,
-            replace(self.weighting, concentration=np.asarray(self.weighting.concentration) / unit),
-            None if self.means is None else self.means[indices],
+            replace(self.weight_update, concentration=np.asarray(self.weight_update.concentration) / weight_unit),
+            None if self.initial_means is None else self.initial_means[indices],
             indices,
-            self.covariances,
-            frozenset(self.fixed_covariances),
+            self.initial_covariances,
+            frozenset(self.fixed_covariance_components),
         )
 
 
@@ -99,17 +104,17 @@ class Terms:
 class OverallMoments:
     """Mean (n_features,) and covariance of all rows, data units and their squares; a diagonal or a matrix.
 
-    `row_weight` is their total weight, as the user gave it. `automatic_ridge` makes the automatic ridge, (n_features,).
+    `total_weight` is as the user gave it. `automatic_ridge` makes the automatic ridge, (n_features,).
     """
 
     mean: Array
     covariance: Array
-    row_weight: float
+    total_weight: float
     automatic_ridge: Callable[[], Array] | None = None
 
     @classmethod
-    def from_source(cls, source: Source, unit: float, engine: Engine[Any], *, is_matrix: bool) -> OverallMoments:
-        """Compute them, with Bessel's correction, for rows whose weights were divided by `unit`.
+    def from_source(cls, source: Source, weight_unit: float, engine: Engine[Any], *, is_matrix: bool) -> OverallMoments:
+        """Compute them, with Bessel's correction, for rows whose weights were divided by `weight_unit`.
 
         A column with the same number in every row has a variance of exactly 0: the rest of the sums is rounding.
         """
@@ -120,30 +125,30 @@ class OverallMoments:
         if not source.is_incomplete and (is_matrix or source.n_features <= MAX_NARROW_FEATURES):
             spread = source.collect(Spread)
             covariance = spread.covariance if is_matrix else np.diagonal(spread.covariance)
-            weight = spread.weight * unit
-            return cls(spread.mean, is_varied * covariance * _correction(weight, source), weight)
+            weight = spread.weight * weight_unit
+            return cls(spread.mean, is_varied * covariance * _bessel_correction(weight, source), weight)
         spec = MomentSpec(Second.FULL if is_matrix else Second.DIAGONAL)
-        sums, means = InitialMoments(source, engine, 1, Partition()).about_means(spec)
+        sums, means = InitialMoments(source, engine, 1, Partition()).sum_about_means(spec)
         about = sums.about(means)
         assert about.second is not None, "it was asked for"
-        weight = sums.row_weight * unit
+        weight = sums.row_weight * weight_unit
         covariance = is_varied * about.second[0] / sums.row_weight
-        return cls(means[0], covariance * _correction(weight, source), weight)
+        return cls(means[0], covariance * _bessel_correction(weight, source), weight)
 
     @property
     def variances(self) -> Array:
         return np.diagonal(self.covariance) if self.covariance.ndim == 2 else self.covariance
 
 
-def _correction(total: float, source: Source) -> float:
+def _bessel_correction(total_weight: float, source: Source) -> float:
     """Bessel's, n / (n − 1), for rows of this total weight."""
-    n_rows = total if total >= 2 else source.row_totals.n_positive  # such small weights are fractions
+    n_rows = total_weight if total_weight >= 2 else source.row_totals.n_positive  # such small weights are fractions
     return n_rows / max(n_rows - 1.0, 1.0)
 
 
-def _conjugate(
-    prior: NormalInverseWishart, family: Family, n_components: int, moments: OverallMoments, unit: float
-) -> Conjugate:
+def _make_conjugate_prior(
+    prior: NormalInverseWishart, family: Family, n_components: int, moments: OverallMoments, weight_unit: float
+) -> ConjugatePrior:
     """The prior in the form of the sums of a structure, with the defaults of Fraley & Raftery (2007).
 
     Raises
@@ -166,8 +171,9 @@ def _conjugate(
         scale = _default_scale(family, n_components, moments)
     elif not scale.ndim:
         scale = np.full(n_features, float(scale))
-    columns = (prior.shrinkage / unit, _in_form(scale, second) / unit, each / unit, once / unit)
-    return Conjugate(moments.mean if mean is None else mean, *columns)
+    scale = _scale_in_structure_form(scale, second) / weight_unit
+    columns = prior.shrinkage / weight_unit, scale, each / weight_unit, once / weight_unit
+    return ConjugatePrior(moments.mean if mean is None else mean, *columns)
 
 
 def _default_scale(family: Family, n_components: int, moments: OverallMoments) -> Array:
@@ -181,36 +187,35 @@ def _default_scale(family: Family, n_components: int, moments: OverallMoments) -
     return np.full(n_features, fraction * moments.variances.mean())
 
 
-def _in_form(scale: Array, second: Second) -> Array:
-    """A scale, (n_features,) or a matrix, in the form that `Conjugate` needs for a structure."""
-    if second is Second.FULL:
+def _scale_in_structure_form(scale: Array, second_form: Second) -> Array:
+    """A scale, (n_features,) or a matrix, in the form that `ConjugatePrior` needs for a structure."""
+    if second_form is Second.FULL:
         return scale if scale.ndim == 2 else np.diag(scale)
     diagonal = np.diagonal(scale) if scale.ndim == 2 else scale
     # For spheres a number: the likelihood has the sum of the variances, and the scale of one of them counts once.
-    return np.asarray(diagonal.mean()) if second is Second.TRACE else np.array(diagonal)
+    return np.asarray(diagonal.mean()) if second_form is Second.TRACE else np.array(diagonal)
 
 
-def _with_weights(weighting: WeightUpdate, weights: Array | None) -> WeightUpdate:
+def _with_fixed_weights(update: WeightUpdate, weights: Array | None) -> WeightUpdate:
     """Add the values of fixed weights; raise ValueError if the start's weights are not allowed."""
     if weights is None:
-        return weighting
-    lost = np.flatnonzero((weights == 0) & (np.broadcast_to(weighting.concentration, weights.shape) > 0))
+        return update
+    lost = np.flatnonzero((weights == 0) & (np.broadcast_to(update.concentration, weights.shape) > 0))
     if lost.size:
         which = name_components(lost.tolist())
         raise ValueError(f"weights_init is 0 for {which}, but the prior of the weights needs it above 0.")
-    if weighting.is_equal and not np.allclose(weights, 1 / len(weights), rtol=0, atol=1e-6):
+    if update.is_equal and not np.allclose(weights, 1 / len(weights), rtol=0, atol=1e-6):
         raise ValueError("equal_weights=True needs equal weights_init. Remove one of the two.")
-    if not weighting.fixed:
-        return weighting
-    fixed = {component: float(weights[component]) for component in weighting.fixed}
-    low = [component for component, weight in fixed.items() if weight < weighting.least]
+    if not update.fixed_weights:
+        return update
+    fixed = {component: float(weights[component]) for component in update.fixed_weights}
+    low = [component for component, weight in fixed.items() if weight < update.min_weight]
     if low:
-        raise ValueError(f"min_weight={weighting.least:g} is above the fixed weight of {name_components(low)}.")
+        raise ValueError(f"min_weight={update.min_weight:g} is above the fixed weight of {name_components(low)}.")
     n_others, rest = len(weights) - len(fixed), 1.0 - sum(fixed.values())
     if n_others and rest <= 0:
         raise ValueError("The weights in fixed_weights sum to 1 and leave nothing for the other components.")
-    if n_others and rest < n_others * weighting.least:
-        raise ValueError(
-            f"fixed_weights leave {rest:.4g} for {n_others} components, less than min_weight={weighting.least:g} each."
-        )
-    return replace(weighting, fixed=fixed)
+    if n_others and rest < n_others * update.min_weight:
+        needed = f"less than min_weight={update.min_weight:g} each"
+        raise ValueError(f"fixed_weights leave {rest:.4g} for {n_others} components, {needed}.")
+    return replace(update, fixed_weights=fixed)

@@ -15,9 +15,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from gaussmix._src.background import Background
-from gaussmix._src.em.objective.trace import State, Trace
-from gaussmix._src.em.step.fast_path import FastPath, step_cost
-from gaussmix._src.em.step.maximise import collapsed
+from gaussmix._src.em.objective.trace import EMState, Trace
+from gaussmix._src.em.step.fast_path import FastPath, step_multiply_adds
+from gaussmix._src.em.step.maximise import find_collapsed
 from gaussmix._src.errors import Outcome
 from gaussmix._src.families.base import Family
 from gaussmix._src.interfaces.moment_spec import Second
@@ -28,82 +28,82 @@ from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.numerics.elementary import exponential, log
 
 # The first step after which a run is checked, and the number of steps between checks.
-MIN_STEPS, STEPS_BETWEEN = 20, 10
-MIN_STEPS_LEFT = 40  # a run that seems to need more steps than this is accelerated
-PROPOSAL_COST = 4 * 10**6  # multiply-adds of a step in the core that take as long as a proposal in NumPy
-MAX_PAIRS = 8  # past steps that L-BFGS uses
+MIN_STEPS, STEPS_BETWEEN_CHECKS = 20, 10
+MIN_REMAINING_STEPS = 40  # a run that seems to need more steps than this is accelerated
+PROPOSAL_MULTIPLY_ADDS = 4 * 10**6  # multiply-adds of a step in the core that take as long as a proposal in NumPy
+MAX_LBFGS_PAIRS = 8  # past steps that L-BFGS uses
 MAX_PATH_VALUES = 2**23  # limit on the size of these steps, 64 MB
-MIN_COSINE = 1e-10  # least cosine between a move and the change of the gradient that L-BFGS uses
-MAX_DOUBTS = 5  # consecutive steps that may gain little while a proposal promises more
+MIN_CURVATURE_COSINE = 1e-10  # least cosine between a move and the change of the gradient that L-BFGS uses
+MAX_LOW_GAIN_STEPS = 5  # consecutive steps that may gain little while a proposal promises more
 # Limits on the length of a proposal: the first relative to a step of EM, later ones to a refused or accepted proposal.
 MAX_FIRST_LENGTH, SHRINK_FACTOR, GROWTH_FACTOR = 5.0, 0.25, 2.0
 
 
 @dataclass(frozen=True, eq=False)
-class Path:
+class EMPath:
     """The memory of an accelerated run.
 
     Parameters
     ----------
     points : (n, n_coordinates), models before past steps; the last is the highest model so far.
     images : (n, n_coordinates), the models after these steps.
-    after : the model after the step from the last point.
-    height : the objective at the last point less its `cost`, nats per unit of row weight.
-    length : length of the move from the last point to the model of the next pass, in the units of `_lengths`; 0 if that
-        model is `after`.
-    longest : limit on the length of the next proposal.
+    model_after : the model after the step from the last point.
+    penalised_objective : the objective at the last point less its `ridge_penalty`, nats per unit of row weight.
+    proposal_length : length of the move from the last point to the model of the next pass, in the units of
+        `_scale_by_information`; 0 if that model is `model_after`.
+    max_length : limit on the length of the next proposal.
     n_refused : consecutive refused proposals.
-    n_waiting : steps to make before the next proposal.
-    n_doubts : consecutive steps that gained less than the tolerance although a proposal promised more.
+    n_steps_to_wait : steps to make before the next proposal.
+    n_low_gain_steps : consecutive steps that gained less than the tolerance although a proposal promised more.
     """
 
     points: Array
     images: Array
-    after: Model
-    height: float = -math.inf
-    length: float = 0.0
-    longest: float = math.inf
+    model_after: Model
+    penalised_objective: float = -math.inf
+    proposal_length: float = 0.0
+    max_length: float = math.inf
     n_refused: int = 0
-    n_waiting: int = 0
-    n_doubts: int = 0
+    n_steps_to_wait: int = 0
+    n_low_gain_steps: int = 0
 
     def as_arrays(self) -> dict[str, Array]:
-        """The path as arrays, for `Trace.memory`."""
-        after, counts = self.after, (self.n_refused, self.n_waiting, self.n_doubts)
+        """The path as arrays, for `Trace.path_arrays`."""
+        after, counts = self.model_after, (self.n_refused, self.n_steps_to_wait, self.n_low_gain_steps)
         return {
             "points": self.points,
             "images": self.images,
             "weights": after.weights,
             "means": after.means,
             "covariances": after.covariances.array,
-            "numbers": np.array([self.height, self.length, self.longest, *counts]),
+            "numbers": np.array([self.penalised_objective, self.proposal_length, self.max_length, *counts]),
         } | ({} if after.noise is None else after.noise.arrays())
 
     @classmethod
-    def restore(cls, memory: Mapping[str, Array], family: Family) -> Path:
-        """Restore a path from `Trace.memory`."""
+    def from_arrays(cls, arrays: Mapping[str, Array], family: Family) -> EMPath:
+        """Restore a path from `Trace.path_arrays`."""
         names = "points", "images", "weights", "means", "covariances", "numbers"
-        points, images, weights, means, covariances, state = (memory[name] for name in names)
-        noise = Background.from_arrays(memory)
+        points, images, weights, means, covariances, state = (arrays[name] for name in names)
+        noise = Background.from_arrays(arrays)
         after = Model(weights, means, family.covariances(covariances, *means.shape), family, noise)
-        height, length, longest, *counts = state.tolist()
-        return cls(points, images, after, height, length, longest, *map(int, counts))
+        penalised, length, max_length, *counts = state.tolist()
+        return cls(points, images, after, penalised, length, max_length, *map(int, counts))
 
-    def extended(self, point: Array, image: Array, after: Model, height: float) -> Path:
+    def with_step(self, point: Array, image: Array, model_after: Model, penalised_objective: float) -> EMPath:
         """Add a step from an accepted point."""
-        n_retained = min(MAX_PAIRS, MAX_PATH_VALUES // len(point))
+        n_retained = min(MAX_LBFGS_PAIRS, MAX_PATH_VALUES // len(point))
         points = np.concatenate((self.points[-n_retained:], point[None]))
         images = np.concatenate((self.images[-n_retained:], image[None]))
-        longest = max(self.longest, GROWTH_FACTOR * self.length)
-        n_refused = 0 if self.length else self.n_refused
-        return replace(
-            self, points=points, images=images, after=after, height=height, longest=longest, n_refused=n_refused
-        )
+        max_length = max(self.max_length, GROWTH_FACTOR * self.proposal_length)
+        n_refused = 0 if self.proposal_length else self.n_refused
+        path = replace(self, points=points, images=images, model_after=model_after, max_length=max_length)
+        return replace(path, penalised_objective=penalised_objective, n_refused=n_refused)
 
-    def refused(self) -> Path:
+    def with_shorter_limit(self) -> EMPath:
         """The path after a refused proposal. Each consecutive refusal doubles the steps before the next proposal."""
-        n_refused, longest = self.n_refused, SHRINK_FACTOR * self.length
-        return replace(self, length=0.0, longest=longest, n_refused=n_refused + 1, n_waiting=2**n_refused - 1)
+        n_refused, max_length = self.n_refused, SHRINK_FACTOR * self.proposal_length
+        path = replace(self, n_refused=n_refused + 1, n_steps_to_wait=2**n_refused - 1)
+        return replace(path, proposal_length=0.0, max_length=max_length)
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,152 +112,157 @@ class Proposal:
 
     Parameters
     ----------
-    change : (n_coordinates,), change of the coordinates; shortened if the full move is too long.
-    length : length of the change, in the units of `_lengths`.
-    gain : predicted gain of the full move, nats per unit of row weight.
+    coordinate_change : (n_coordinates,), change of the coordinates; shortened if the full move is too long.
+    length : length of the change, in the units of `_scale_by_information`.
+    predicted_gain : predicted gain of the full move, nats per unit of row weight.
     """
 
-    change: Array
+    coordinate_change: Array
     length: float
-    gain: float
+    predicted_gain: float
 
     @classmethod
-    def from_path(cls, path: Path) -> Proposal:
+    def from_path(cls, path: EMPath) -> Proposal:
         residuals = path.images - path.points
         basis = np.concatenate((np.diff(path.points, axis=0), np.diff(residuals, axis=0), residuals[-1:]))
-        lengths = _lengths(basis, path.after)
+        lengths = _scale_by_information(basis, path.model_after)
         gram = np.einsum("ix,jx->ij", lengths, lengths)
-        coefficients = _newton_step(gram)
+        coefficients = _lbfgs_step(gram)
         length = math.sqrt(max(0.0, float(np.einsum("i,i->", np.einsum("ij,j->i", gram, coefficients), coefficients))))
-        part = min(1.0, path.longest / length) if length else 1.0
+        part = min(1.0, path.max_length / length) if length else 1.0
         gain = 0.5 * float(np.einsum("i,i->", coefficients, gram[-1]))
         return cls(part * np.einsum("i,ix->x", coefficients, basis), part * length, gain)
 
 
-def has_path(trace: Trace) -> bool:
+def is_accelerated(trace: Trace) -> bool:
     """Whether the run of this trace is accelerated."""
-    return bool(trace.memory)
+    return bool(trace.path_arrays)
 
 
 @dataclass(frozen=True, eq=False)
 class Acceleration:
-    """Chooses the model for the next pass of an accelerated run; `fast` makes the steps of EM before."""
+    """Chooses the model for the next pass of an accelerated run; `fast_path` makes the steps of EM before."""
 
-    fast: FastPath
+    fast_path: FastPath
 
-    def limit(self, trace: Trace) -> int:
-        """Number of steps that may be made before the next call of `state_after`."""
-        if has_path(trace):
+    def max_steps_until_check(self, trace: Trace) -> int:
+        """Number of steps that may be made before the next call of `choose_next_state`."""
+        if is_accelerated(trace):
             return 1
-        return max(MIN_STEPS - trace.n_steps, STEPS_BETWEEN - trace.n_steps % STEPS_BETWEEN)
+        return max(MIN_STEPS - trace.n_steps, STEPS_BETWEEN_CHECKS - trace.n_steps % STEPS_BETWEEN_CHECKS)
 
-    def state_after(self, before: State, state: State) -> State:
+    def choose_next_state(self, before: EMState, state: EMState) -> EMState:
         """Check the pass from `before` to `state`, one step of EM later, and choose the model for the next pass."""
         trace = state.trace
-        if not has_path(before.trace):
+        if not is_accelerated(before.trace):
             return self._start_path(state)
-        path = Path.restore(before.trace.memory, before.model.family)
-        height = trace.last - self.fast.objective.cost(before.model)
-        if path.length and (trace.frozen or not path.height <= height < math.inf):
-            return self._refused(path, before.trace, state)
-        if trace.frozen or state.outcome is Outcome.NON_FINITE or _has_lost(state.model):
+        path = EMPath.from_arrays(before.trace.path_arrays, before.model.family)
+        penalised = trace.last_objective - self.fast_path.objective.ridge_penalty(before.model)
+        if path.proposal_length and (trace.frozen_components or not path.penalised_objective <= penalised < math.inf):
+            return self._refuse_proposal(path, before.trace, state)
+        if trace.frozen_components or state.outcome is Outcome.NON_FINITE or _has_empty_component(state.model):
             return state
-        return self._extend_path(path, before.model, state, height)
+        return self._extend_path(path, before.model, state, penalised)
 
-    def _start_path(self, state: State) -> State:
+    def _start_path(self, state: EMState) -> EMState:
         """Accelerate from the next step on, if the run is slow."""
-        if state.outcome is not None or state.trace.frozen or not self._is_slow(state) or _has_lost(state.model):
+        has_ended = state.outcome is not None or state.trace.frozen_components
+        if has_ended or not self._is_slow(state) or _has_empty_component(state.model):
             return state
-        nothing = np.empty((0, len(_coordinates(state.model))))
-        return state if nothing.shape[1] > MAX_PATH_VALUES else _with_path(state, Path(nothing, nothing, state.model))
+        nothing = np.empty((0, len(_model_coordinates(state.model))))
+        path = EMPath(nothing, nothing, state.model)
+        return state if nothing.shape[1] > MAX_PATH_VALUES else _store_path(state, path)
 
-    def _is_slow(self, state: State) -> bool:
+    def _is_slow(self, state: EMState) -> bool:
         """Whether gains have been falling, and need many more steps at the present rate until they are below `tol`.
 
         Where the core makes the steps of EM, a pass after a proposal takes longer than a step, and more must be left.
         """
-        trace, tolerance, long = state.trace, self.fast.stopping.tolerance, float(MIN_STEPS_LEFT)
-        if trace.n_steps < MIN_STEPS or trace.n_steps % STEPS_BETWEEN:
+        trace, tolerance, long = state.trace, self.fast_path.stopping.tolerance, float(MIN_REMAINING_STEPS)
+        if trace.n_steps < MIN_STEPS or trace.n_steps % STEPS_BETWEEN_CHECKS:
             return False
         gains = np.diff(trace.objective[-MIN_STEPS:])
         before, last = gains[-2:].tolist()
         if not last > 0 or (np.diff(gains) >= 0).any():  # where they rise, the run leaves a saddle
             return False
-        if self.fast.makes_steps_of(state.model):
-            long *= 1 + PROPOSAL_COST / (self.fast.source.n_rows * step_cost(state.model))
+        if self.fast_path.supports_model(state.model):
+            long *= 1 + PROPOSAL_MULTIPLY_ADDS / (self.fast_path.source.n_rows * step_multiply_adds(state.model))
         return tolerance == 0 or math.log(tolerance / last) / math.log(last / before) > long
 
-    def _refused(self, path: Path, before: Trace, state: State) -> State:
+    def _refuse_proposal(self, path: EMPath, before: Trace, state: EMState) -> EMState:
         """Return to the EM step from the last point. The refused pass still counts as a step."""
         log_likelihood = (*before.log_likelihood, before.log_likelihood[-1])
-        trace = Trace(log_likelihood, (*before.objective, before.last), before.frozen, state.trace.memory)
-        return _with_path(State(path.after, trace, self._limited(trace)), path.refused())
+        objective, arrays = (*before.objective, before.last_objective), state.trace.path_arrays
+        trace = Trace(log_likelihood, objective, before.frozen_components, arrays)
+        return _store_path(EMState(path.model_after, trace, self._step_limit_outcome(trace)), path.with_shorter_limit())
 
-    def _extend_path(self, path: Path, model: Model, state: State, height: float) -> State:
+    def _extend_path(self, path: EMPath, model: Model, state: EMState, penalised: float) -> EMState:
         """Record a step, and propose a model from the recorded steps."""
-        tolerance, gain, was_proposed = self.fast.stopping.tolerance, height - path.height, bool(path.length)
-        path = path.extended(_coordinates(model), _coordinates(state.model), state.model, height)
+        tolerance, was_proposed = self.fast_path.stopping.tolerance, bool(path.proposal_length)
+        gain = penalised - path.penalised_objective
+        path = path.with_step(_model_coordinates(model), _model_coordinates(state.model), state.model, penalised)
         move = Proposal.from_path(path)
         if len(path.points) == 1:  # the move is the step of EM
-            path = replace(path, longest=MAX_FIRST_LENGTH * move.length)
-        outcome, n_doubts = state.outcome, 0 if gain >= tolerance else path.n_doubts
+            path = replace(path, max_length=MAX_FIRST_LENGTH * move.length)
+        outcome, n_low_gain_steps = state.outcome, 0 if gain >= tolerance else path.n_low_gain_steps
         if outcome is Outcome.CONVERGED:
-            is_doubtful = gain > 0 and move.gain >= tolerance and not path.n_refused and n_doubts < MAX_DOUBTS
+            is_promising = gain > 0 and move.predicted_gain >= tolerance and not path.n_refused
+            is_doubtful = is_promising and n_low_gain_steps < MAX_LOW_GAIN_STEPS
             if was_proposed or is_doubtful:
-                outcome, n_doubts = self._limited(state.trace), n_doubts + (not was_proposed)
+                outcome, n_low_gain_steps = self._step_limit_outcome(state.trace), n_low_gain_steps + (not was_proposed)
         proposal = None
-        is_due = len(path.points) > 1 and not path.n_waiting
+        is_due = len(path.points) > 1 and not path.n_steps_to_wait
         if outcome is None and is_due and gain > (tolerance if was_proposed else 0.0):
-            proposal = self._model_at(path.points[-1] + move.change, state.model)
-        length, n_waiting = 0.0 if proposal is None else move.length, max(0, path.n_waiting - 1)
-        path = replace(path, length=length, n_waiting=n_waiting, n_doubts=n_doubts)
-        return _with_path(State(proposal or state.model, state.trace, outcome), path)
+            proposal = self._model_from_coordinates(path.points[-1] + move.coordinate_change, state.model)
+        length, n_steps_to_wait = 0.0 if proposal is None else move.length, max(0, path.n_steps_to_wait - 1)
+        path = replace(path, proposal_length=length, n_steps_to_wait=n_steps_to_wait, n_low_gain_steps=n_low_gain_steps)
+        return _store_path(EMState(proposal or state.model, state.trace, outcome), path)
 
-    def _limited(self, trace: Trace) -> Outcome | None:
-        return Outcome.STEP_LIMIT if trace.n_steps >= self.fast.stopping.max_steps else None
+    def _step_limit_outcome(self, trace: Trace) -> Outcome | None:
+        return Outcome.STEP_LIMIT if trace.n_steps >= self.fast_path.stopping.max_steps else None
 
-    def _model_at(self, coordinates: Array, like: Model) -> Model | None:
+    def _model_from_coordinates(self, coordinates: Array, template: Model) -> Model | None:
         """The model with these coordinates; None if no model has them."""
-        n_weights, n_means = like.all_weights.size, like.means.size
+        n_weights, n_means = template.all_weights.size, template.means.size
         with np.errstate(over="ignore", invalid="ignore"):
             coefficients = exponential(coordinates[:n_weights] - coordinates[:n_weights].max())
-            means = coordinates[n_weights:][:n_means].reshape(like.means.shape)
-            rest = coordinates[n_weights + n_means :].reshape(len(like.covariances.each), -1)
-            covariances = like.covariances.from_coordinates(rest)
+            means = coordinates[n_weights:][:n_means].reshape(template.means.shape)
+            rest = coordinates[n_weights + n_means :].reshape(len(template.covariances.each), -1)
+            covariances = template.covariances.from_coordinates(rest)
         if not (np.isfinite(coordinates).all() and np.isfinite(covariances.each).all()):
             return None
         coefficients /= coefficients.sum()
-        weights, noise = np.array(coefficients[: like.n_components]), like.noise
+        weights, noise = np.array(coefficients[: template.n_components]), template.noise
         if noise is not None:
             noise = noise.weighing(float(coefficients[-1]))
-        if not like.family.is_step:  # a structure may constrain covariances beyond their coordinates
-            spec = like.family.moment_spec(None)
+        if not template.family.is_step:  # a structure may constrain covariances beyond their coordinates
+            spec = template.family.moment_spec(None)
             second = covariances.each[0] if spec.is_pooled else (weights * covariances.each.T).T
             if spec.second is Second.TRACE:
-                second = second * like.n_features
-            scatter = Scatter(weights, second, like.n_features, spec)
-            covariances = like.family.update(scatter, covariances)
-        model = self.fast.objective.feasible(Model(weights, means, covariances, like.family, noise))
-        return None if _has_lost(model) or collapsed(model, self.fast.objective) else model
+                second = second * template.n_features
+            scatter = Scatter(weights, second, template.n_features, spec)
+            covariances = template.family.update(scatter, covariances)
+        model = self.fast_path.objective.nearest_feasible(Model(weights, means, covariances, template.family, noise))
+        return None if _has_empty_component(model) or find_collapsed(model, self.fast_path.objective) else model
 
 
-def _has_lost(model: Model) -> bool:
+def _has_empty_component(model: Model) -> bool:
     """Whether a component has no weight, and so no log weight. A prior may have kept the component from freezing."""
     return bool(model.weights.min() <= MIN_COMPONENT_WEIGHT)
 
 
-def _with_path(state: State, path: Path) -> State:
-    return state._replace(trace=replace(state.trace, memory=path.as_arrays()))
+def _store_path(state: EMState, path: EMPath) -> EMState:
+    return state._replace(trace=replace(state.trace, path_arrays=path.as_arrays()))
 
 
-def _coordinates(model: Model) -> Array:
+def _model_coordinates(model: Model) -> Array:
     """Log weights, means and coordinates of the covariances. Only the structure constrains these numbers."""
     weights = np.maximum(model.all_weights, np.finfo(np.float64).tiny)  # noise may have lost its weight
     parts = log(weights), model.means.ravel(), model.covariances.coordinates().ravel()
     return np.concatenate(parts)
 
 
-def _lengths(changes: Array, model: Model) -> Array:
+def _scale_by_information(coordinate_changes: Array, model: Model) -> Array:
     """Scale small changes of coordinates (m, n_coordinates) by the root of the complete-data information of a row.
 
     Half the squared length of a result is the Kullback–Leibler divergence between the models before and after.
@@ -265,17 +270,17 @@ def _lengths(changes: Array, model: Model) -> Array:
     n_components, n_features = model.means.shape
     weights, roots = model.all_weights, np.sqrt(model.weights)
     ends = [len(weights), len(weights) + n_components * n_features]
-    of_weights, of_means, rest = np.split(changes, ends, axis=1)
+    of_weights, of_means, rest = np.split(coordinate_changes, ends, axis=1)
     offsets = of_means.reshape(-1, n_components, n_features)
     whitened = np.array([model.whitening.whiten_each(each) for each in offsets])
     covariances = model.covariances
-    of_covariances = covariances.lengths(rest.reshape(len(changes), len(covariances.each), -1))
+    of_covariances = covariances.lengths(rest.reshape(len(coordinate_changes), len(covariances.each), -1))
     importance = np.ones(1) if covariances.is_shared else roots
     parts = of_weights * np.sqrt(weights), whitened * roots[:, None], of_covariances * importance[:, None]
-    return np.concatenate([part.reshape(len(changes), -1) for part in parts], axis=1)
+    return np.concatenate([part.reshape(len(coordinate_changes), -1) for part in parts], axis=1)
 
 
-def _newton_step(gram: Array) -> Array:
+def _lbfgs_step(gram: Array) -> Array:
     """The L-BFGS step, as coefficients of vectors with the inner products `gram`.
 
     The vectors are m moves (oldest first), the m changes of the gradient along them, and the gradient. In directions
@@ -284,7 +289,7 @@ def _newton_step(gram: Array) -> Array:
     m = len(gram) // 2
     curvature = -np.diagonal(gram, m)[:m]
     size = np.sqrt(np.diagonal(gram))
-    usable = np.flatnonzero(curvature > MIN_COSINE * size[:m] * size[m:-1])
+    usable = np.flatnonzero(curvature > MIN_CURVATURE_COSINE * size[:m] * size[m:-1])
     step, taken = np.zeros(len(gram)), np.zeros(m)
     step[-1] = 1.0
     for i in usable[::-1]:

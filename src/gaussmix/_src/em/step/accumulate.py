@@ -48,7 +48,7 @@ class StepTask:
     responsibilities: Callable[[Block], Array] | None = None
     context: PassContext | None = None
 
-    def over(self, source: Source) -> Moments:
+    def sum_moments(self, source: Source) -> Moments:
         """Make the pass: sums of every block, merged and finished."""
         context = self.context
         if context is None and self.rule is not AssignmentRule.ASSIGNMENT:
@@ -76,21 +76,21 @@ class StepTask:
         if self.responsibilities is not None:
             return self._call_in_parts(block, self.responsibilities)
         if self.rule is AssignmentRule.ASSIGNMENT and self.n_components == 1:
-            block = replace(block, assignment=_of_one(block))
+            block = replace(block, assignment=_single_component_labels(block))
         return self.engine.step(block, state, self.parameters, self.spec, self.rule, self.anchor, self.context)
 
     def _call_in_parts(self, block: Block, responsibilities: Callable[[Block], Array]) -> BlockMoments:
         n_rows = max(1, MAX_RESPONSIBILITIES // (TILE_ROWS * self.n_components)) * TILE_ROWS
         task = replace(self, responsibilities=None)
 
-        def of_leaf(leaf: Block) -> BlockMoments:
+        def sum_leaf(leaf: Block) -> BlockMoments:
             parts = (replace(part, assignment=responsibilities(part)) for part in leaf.split(n_rows))
             return reduce(add, (task.call(part, self.open(part)) for part in parts))
 
-        return block.sum_of(of_leaf)
+        return block.sum_of(sum_leaf)
 
 
-def _of_one(block: Block) -> Array | NDArray[np.int32]:
+def _single_component_labels(block: Block) -> Array | NDArray[np.int32]:
     """Responsibilities of a single component: 1 for each row that is not given to the noise."""
     labels = block.assignment
     if labels is not None and labels.ndim == 2 and labels.shape[1] == 1:

@@ -7,7 +7,7 @@ from typing import Any
 
 from gaussmix._src.background import Background
 from gaussmix._src.em.objective.objective import Objective
-from gaussmix._src.em.objective.stopping import Stopping
+from gaussmix._src.em.objective.stopping import StopRule
 from gaussmix._src.em.step.accumulate import collect_facts
 from gaussmix._src.engines.base import Engine
 from gaussmix._src.engines.calls import EMSettings, RunHistory
@@ -30,54 +30,54 @@ class FastPath:
     family: Family
     n_components: int
     objective: Objective
-    stopping: Stopping
+    stopping: StopRule
 
-    def run(
-        self, model: Model, n_steps: int, previous: float, max_steps: int | None = None
+    def run_steps(
+        self, model: Model, n_steps: int, previous_objective: float, max_steps: int | None = None
     ) -> tuple[Model, list[float], list[float]]:
         """Continue from a model, `n_steps` steps into a run, for as many steps as the engine makes by itself.
 
-        These are at most `max_steps`, and as many as the stopping rule allows; `previous` is the objective before the
-        last step. On a busy processor they are fewer, so a caller goes on from the model until the rule ends the run.
-        Gives the model after them, and the mean log-likelihood and the objective before each; no number if Python must
-        make the next step.
+        These are at most `max_steps`, and as many as the stopping rule allows; `previous_objective` is that before
+        the last step. On a busy processor they are fewer, so a caller goes on from the model until the rule ends the
+        run. Gives the model after them, and the mean log-likelihood and the objective before each; no number if Python
+        must make the next step.
         """
-        if self._task is None or not self.makes_steps_of(model):
+        if self._core_task is None or not self.supports_model(model):
             return model, [], []
-        (block, context, algebra, control), left = self._task, self.stopping.max_steps - n_steps
+        (block, context, algebra, control), left = self._core_task, self.stopping.max_steps - n_steps
         left = left if max_steps is None else min(left, max_steps)
-        control = control._replace(max_steps=left, previous_objective=previous)
+        control = control._replace(max_steps=left, previous_objective=previous_objective)
         if model.noise is not None:
             control = control._replace(log_background_volume=model.noise.log_volume)
         start = model.all_weights, model.means, model.covariances.array
         history = self.engine.run_em(block, context, start, algebra, control)
         if not history.log_likelihood:
             return model, [], []
-        return final_model(history, self.family, model.noise), history.log_likelihood, history.objective
+        return model_from_history(history, self.family, model.noise), history.log_likelihood, history.objective
 
-    def makes_steps_of(self, model: Model) -> bool:
+    def supports_model(self, model: Model) -> bool:
         """Whether the engine makes the usual steps from a model."""
-        if self._task is None:
+        if self._core_task is None:
             return False
-        block, _, algebra, control = self._task
+        block, _, algebra, control = self._core_task
         prior, has_background = control.prior, model.noise is not None
         return self.engine.supports_core_steps(block, self.n_components, algebra, prior, has_background)
 
     @cached_property
-    def _task(self) -> tuple[Block, Any, Algebra, EMSettings] | None:
+    def _core_task(self) -> tuple[Block, Any, Algebra, EMSettings] | None:
         """Return what steps need in addition to a model: all rows, the engine's context about them, and plain values.
 
         None if Python makes all steps: by the family, the objective or the rule, or if rows are many.
         """
         algebra, block = self.family.algebra, self.source.whole
-        terms = self.objective.plain_terms(self.n_components) if type(self.stopping) is Stopping else None
+        terms = self.objective.pack_for_core(self.n_components) if type(self.stopping) is StopRule else None
         if algebra is None or terms is None or block is None or block.n_rows > LEAF_ROWS:
             return None
         control = EMSettings(terms[0], self.stopping.tolerance, 0, prior=terms[1])
         return block, collect_facts(self.source, self.engine, self.family.moment_spec(None)), algebra, control
 
 
-def final_model(history: RunHistory, family: Family, noise: Background | None = None) -> Model:
+def model_from_history(history: RunHistory, family: Family, noise: Background | None = None) -> Model:
     """The model at the end of a history, with noise if it began so."""
     shape = history.means.shape
     covariances = family.covariances(history.covariances.reshape(family.shape(*shape)), *shape)
@@ -88,7 +88,7 @@ def final_model(history: RunHistory, family: Family, noise: Background | None = 
     return Model(history.weights[:-1], history.means, covariances, family, noise.weighing(float(history.weights[-1])))
 
 
-def step_cost(model: Model) -> float:
+def step_multiply_adds(model: Model) -> float:
     """The multiply-adds of a step of EM for each row, as measured."""
     (K, d), is_shared = model.means.shape, model.covariances.is_shared
     of_matrix = (0.3 if is_shared else 0.75) * d * (d + 1)

@@ -8,15 +8,15 @@ from typing import Any
 
 from gaussmix._src.em import step
 from gaussmix._src.em.objective.objective import Objective
-from gaussmix._src.em.objective.stopping import Stopping
-from gaussmix._src.em.objective.trace import Frozen, State, Trace, final
+from gaussmix._src.em.objective.stopping import StopRule
+from gaussmix._src.em.objective.trace import EMState, FreezeReason, Trace, final_state
 from gaussmix._src.em.step.accumulate import StepTask
 from gaussmix._src.em.step.fast_path import FastPath
-from gaussmix._src.em.step.maximise import loss, next_model
+from gaussmix._src.em.step.maximise import anchor_cancellation, next_model
 from gaussmix._src.engines.base import Engine
 from gaussmix._src.errors import Outcome, SingularCovarianceError
 from gaussmix._src.interfaces.moments import Moments
-from gaussmix._src.interfaces.parameters import MAX_LOSS
+from gaussmix._src.interfaces.parameters import MAX_CANCELLATION
 from gaussmix._src.model import Model
 from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.sources.base import Source
@@ -28,12 +28,12 @@ def run_em(
     engine: Engine[Any],
     model: Model,
     objective: Objective,
-    stopping: Stopping,
-    previous: float = float("-inf"),
+    stopping: StopRule,
+    previous_objective: float = float("-inf"),
     trace: Trace | None = None,
     *,
     is_accelerated: bool = False,
-) -> Iterator[State]:
+) -> Iterator[EMState]:
     """Raise the objective of a model until it converges; Bishop (2006) section 9.2.2.
 
     To stop a run, stop iterating. A run from the model and the trace of a state continues the run of that state, to the
@@ -46,7 +46,7 @@ def run_em(
     model : where to begin; its family is kept.
     objective : what EM raises.
     stopping : when to end.
-    previous : the objective before the first step, if the fit continues an earlier one.
+    previous_objective : the objective before the first step, if the fit continues an earlier one.
     trace : the trace of earlier steps; its frozen components stay frozen. None for a new run.
     is_accelerated : whether to speed up slow runs; see `acceleration`.
 
@@ -56,51 +56,54 @@ def run_em(
         last state has an outcome.
     """
     trace = trace or Trace()
-    state = State(model, trace, None if trace.n_steps < stopping.max_steps else Outcome.STEP_LIMIT)
+    state = EMState(model, trace, None if trace.n_steps < stopping.max_steps else Outcome.STEP_LIMIT)
     fast = FastPath(source, engine, model.family, model.n_components, objective, stopping)
     faster = step.acceleration.Acceleration(fast) if is_accelerated else None
     context = None
     yield state
     while state.outcome is None:
         model, trace = state.model, state.trace
-        last = trace.last if trace.n_steps else previous
-        reached, log_likelihood, values, frozen = model, list[float](), list[float](), trace.frozen
-        if not trace.frozen:
-            limit = None if faster is None else faster.limit(trace)
-            reached, log_likelihood, values = fast.run(model, trace.n_steps, last, 1 if stopping.is_watched else limit)
+        last = trace.last_objective if trace.n_steps else previous_objective
+        reached, log_likelihood, values, frozen = model, list[float](), list[float](), trace.frozen_components
+        if not trace.frozen_components:
+            limit = None if faster is None else faster.max_steps_until_check(trace)
+            limit = 1 if stopping.is_watched else limit
+            reached, log_likelihood, values = fast.run_steps(model, trace.n_steps, last, limit)
         if not log_likelihood:
             try:
                 with cut_in_time(trace.n_steps > 0):
-                    moments, reached, frozen = em_step(source, engine, model, objective, trace.frozen, context)
+                    moments, reached, frozen = em_step(
+                        source, engine, model, objective, trace.frozen_components, context
+                    )
             except TimeIsOver:
-                yield State(model, replace(trace, memory={}), Outcome.TIME_LIMIT)
+                yield EMState(model, replace(trace, path_arrays={}), Outcome.TIME_LIMIT)
                 return
             context = moments.context
             log_likelihood = [moments.log_likelihood / moments.row_weight]
             values = [log_likelihood[0] + objective.log_prior(model) / moments.row_weight]
         trace = Trace((*trace.log_likelihood, *log_likelihood), (*trace.objective, *values), frozen)
-        outcome = stopping.after(trace.objective, previous)
+        outcome = stopping.outcome_of_run(trace.objective, previous_objective)
         if outcome is Outcome.NON_FINITE:
             reached = model
         if len(frozen) == model.n_components:
             outcome = Outcome.DEGENERATE
-        before, state = state, State(reached, trace, outcome)
+        before, state = state, EMState(reached, trace, outcome)
         if faster is not None:
-            state = faster.state_after(before, state)
-        if state.outcome is not None and state.trace.memory:
-            state = state._replace(trace=replace(state.trace, memory={}))
+            state = faster.choose_next_state(before, state)
+        if state.outcome is not None and state.trace.path_arrays:
+            state = state._replace(trace=replace(state.trace, path_arrays={}))
         yield state
 
 
-def sound_end(
-    source: Source, engine: Engine[Any], model: Model, objective: Objective, stopping: Stopping, **how: Any
-) -> State | None:
+def run_to_sound_end(
+    source: Source, engine: Engine[Any], model: Model, objective: Objective, stopping: StopRule, **run_options: Any
+) -> EMState | None:
     """The end of `run_em`; None if a component freezes or the likelihood is not finite."""
     try:
-        end = final(run_em(source, engine, model, objective, stopping, **how))
+        end = final_state(run_em(source, engine, model, objective, stopping, **run_options))
     except SingularCovarianceError:
         return None
-    return None if end.trace.frozen or end.outcome is Outcome.NON_FINITE else end
+    return None if end.trace.frozen_components or end.outcome is Outcome.NON_FINITE else end
 
 
 def em_step(
@@ -108,9 +111,9 @@ def em_step(
     engine: Engine[Any],
     model: Model,
     objective: Objective,
-    frozen: Mapping[int, Frozen],
+    frozen: Mapping[int, FreezeReason],
     context: Any = None,
-) -> tuple[Moments, Model, Mapping[int, Frozen]]:
+) -> tuple[Moments, Model, Mapping[int, FreezeReason]]:
     """Make one E-step and one M-step; gives the moments, the model, and the frozen components with the new ones.
 
     The engine chooses the anchor of the sums. The sums are made again about the new means if a component degenerates,
@@ -118,17 +121,17 @@ def em_step(
     components. `context` are `Moments.context` of the step before; None in a first step.
     """
     spec = model.family.moment_spec(model.covariances)
-    is_distant = spec.is_pooled and loss(_centre(model), model) > MAX_LOSS
+    is_distant = spec.is_pooled and anchor_cancellation(_mixture_mean(model), model) > MAX_CANCELLATION
     anchor = model.means if is_distant else None
     task = StepTask(engine, model.n_components, objective.parameters(model), spec, anchor=anchor, context=context)
-    moments = task.over(source)
+    moments = task.sum_moments(source)
     following, all_frozen = next_model(moments, model, objective, frozen)
-    if len(all_frozen) > len(frozen) or loss(moments.anchor, following) > MAX_LOSS:
-        moments = replace(task, anchor=moments.means(model.means), context=moments.context).over(source)
+    if len(all_frozen) > len(frozen) or anchor_cancellation(moments.anchor, following) > MAX_CANCELLATION:
+        moments = replace(task, anchor=moments.means(model.means), context=moments.context).sum_moments(source)
         following, all_frozen = next_model(moments, model, objective, frozen)
     return moments, following, all_frozen
 
 
-def _centre(model: Model) -> Array:
+def _mixture_mean(model: Model) -> Array:
     """The mean of the mixture. Engines sum pooled moments near it."""
     return (model.without_noise.weights[:, None] * model.means).sum(axis=0)

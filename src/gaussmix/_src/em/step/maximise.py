@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from gaussmix._src.covariances import Covariances
 from gaussmix._src.em.objective.objective import Objective
-from gaussmix._src.em.objective.trace import Frozen
+from gaussmix._src.em.objective.trace import FreezeReason
 from gaussmix._src.errors import SingularCovarianceError
 from gaussmix._src.families.base import Family
 from gaussmix._src.interfaces.moments import Moments, Scatter
@@ -20,12 +20,12 @@ from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.numerics.einsum import einsum
 
 # Initial weight of an empty component, as a fraction of 1/K.
-EMPTY_WEIGHT = 0.01
+EMPTY_COMPONENT_WEIGHT = 0.01
 # An empty component gets this part of the scatter of all rows. Shared covariances do not change by so little.
-EMPTY_SCATTER = 2.0**-60
+EMPTY_SCATTER_FRACTION = 2.0**-60
 
 
-def maximise(moments: Moments, default_means: Array) -> tuple[Array, Array, Scatter]:
+def maximise_likelihood(moments: Moments, default_means: Array) -> tuple[Array, Array, Scatter]:
     """Make weights, which sum to 1, means and the scatter about the new means; Bishop (2006) eq. 9.17, 9.22.
 
     A component without mass gets its mean of `default_means`, (n_components, n_features).
@@ -43,14 +43,15 @@ def initial_models(
     """Make the models that EM may start from: first the model of the M-step, then the family's alternatives.
 
     An empty component starts at its mean of `default_means` (n_components, n_features), with the pooled covariance of
-    the others and the weight `EMPTY_WEIGHT` / K, so that it can still gain rows. A family with several first updates
-    gives the covariances after the last one as `current`; there are no alternatives then. Raises
+    the others and the weight `EMPTY_COMPONENT_WEIGHT` / K, so that it can still gain rows. A family with several first
+    updates gives those after the last one as `current`; there are no alternatives then. Raises
     `SingularCovarianceError` if, in every model, a component has too few distinct rows for a covariance.
     """
-    weights, means, scatter = maximise(moments, default_means)
+    weights, means, scatter = maximise_likelihood(moments, default_means)
     empty = weights <= MIN_COMPONENT_WEIGHT
-    weights = np.where(empty, EMPTY_WEIGHT / len(weights), weights)
-    weights, means, scatter = objective.constrain(weights / weights.sum(), means, _fill_empty(scatter, empty))
+    weights = np.where(empty, EMPTY_COMPONENT_WEIGHT / len(weights), weights)
+    scatter = _fill_empty_components(scatter, empty)
+    weights, means, scatter = objective.constrain(weights / weights.sum(), means, scatter)
     means = np.where(empty[:, None], default_means, means) if empty.any() else means  # a prior would put them together
     first = family.update(scatter, current)
     if current is None:
@@ -61,7 +62,7 @@ def initial_models(
     models, wrong = [], set[int]()
     for covariances in candidates:
         model = Model(weights, means, covariances, family)
-        result = collapsed(model, objective)
+        result = find_collapsed(model, objective)
         if not result:
             models.append(model)
         wrong |= result
@@ -71,43 +72,45 @@ def initial_models(
 
 
 def next_model(
-    moments: Moments, current: Model, objective: Objective, frozen: Mapping[int, Frozen]
-) -> tuple[Model, dict[int, Frozen]]:
+    moments: Moments, current_model: Model, objective: Objective, frozen: Mapping[int, FreezeReason]
+) -> tuple[Model, dict[int, FreezeReason]]:
     """Make the model after a step, and say which components keep mean and covariance: `frozen`, and new ones."""
-    weights, means, scatter = objective.constrain(*maximise(moments, current.means))
-    noise = current.noise
+    weights, means, scatter = objective.constrain(*maximise_likelihood(moments, current_model.means))
+    noise = current_model.noise
     if noise is not None:
         noise = noise.weighing(float(moments.background / (moments.background + moments.mass.sum())))
     # A prior may have degrees of freedom for a component without rows.
     lost = scatter.degrees / (moments.mass.sum() or 1.0) <= MIN_COMPONENT_WEIGHT
-    all_frozen = {int(k): Frozen.LOST for k in np.flatnonzero(lost)} | dict(frozen)
+    all_frozen = {int(k): FreezeReason.LOST for k in np.flatnonzero(lost)} | dict(frozen)
     while True:
         if all_frozen:
             is_frozen = np.isin(np.arange(len(means)), list(all_frozen))
-            means = np.where(is_frozen[:, None], current.means, means)
-        covariances = _update_covariances(current, scatter, {*all_frozen, *objective.fixed_covariances})
-        model = Model(weights, means, covariances, current.family).beside(noise)
-        wrong = collapsed(model, objective) - set(all_frozen)
+            means = np.where(is_frozen[:, None], current_model.means, means)
+        covariances = _update_covariances(current_model, scatter, {*all_frozen, *objective.fixed_covariance_components})
+        model = Model(weights, means, covariances, current_model.family).beside(noise)
+        wrong = find_collapsed(model, objective) - set(all_frozen)
         if not wrong:
             return model, all_frozen
-        all_frozen |= dict.fromkeys(sorted(wrong), Frozen.COLLAPSED)
+        all_frozen |= dict.fromkeys(sorted(wrong), FreezeReason.COLLAPSED)
 
 
-def _update_covariances(current: Model, scatter: Scatter, frozen: Collection[int]) -> Covariances:
+def _update_covariances(current_model: Model, scatter: Scatter, frozen: Collection[int]) -> Covariances:
     """Update the covariances of the components that still move.
 
     Frozen and fixed components do not contribute to shared covariances; otherwise the step could lower the likelihood.
     """
-    covariances = current.covariances
-    moving = [k for k in range(current.n_components) if k not in frozen]
+    covariances = current_model.covariances
+    moving = [k for k in range(current_model.n_components) if k not in frozen]
     if not moving:
         return covariances
     if not frozen or covariances.is_shared:
-        return current.family.update(scatter, covariances)
-    return covariances.replace_components(moving, current.family.update(scatter.part(moving), covariances.take(moving)))
+        return current_model.family.update(scatter, covariances)
+    return covariances.replace_components(
+        moving, current_model.family.update(scatter.part(moving), covariances.take(moving))
+    )
 
 
-def loss(anchor: Array, model: Model) -> float:
+def anchor_cancellation(anchor: Array, model: Model) -> float:
     """An upper bound of how many times larger second moments about the anchor are than those about the means.
 
     Moving them takes N_k δ_k δ_kᵀ away, δ_k = mean − anchor. In whitened coordinates what remains is N_k I. So the
@@ -124,7 +127,7 @@ def loss(anchor: Array, model: Model) -> float:
     return float(np.abs(einsum("ij,kj->ik", scaled, scaled)).sum(axis=1).max())
 
 
-def _fill_empty(scatter: Scatter, empty: NDArray[np.bool_]) -> Scatter:
+def _fill_empty_components(scatter: Scatter, empty: NDArray[np.bool_]) -> Scatter:
     """Give empty components a tiny part of the scatter of all rows, so that their covariance is the pooled one.
 
     Families divide by the degrees of freedom, so these must be positive. They are too small to change shared
@@ -133,18 +136,18 @@ def _fill_empty(scatter: Scatter, empty: NDArray[np.bool_]) -> Scatter:
     if not empty.any() or scatter.spec.is_pooled:
         return scatter
     degrees, second = np.array(scatter.degrees), np.array(scatter.second)
-    degrees[empty], second[empty] = EMPTY_SCATTER * degrees.sum(), EMPTY_SCATTER * second.sum(axis=0)
+    degrees[empty], second[empty] = EMPTY_SCATTER_FRACTION * degrees.sum(), EMPTY_SCATTER_FRACTION * second.sum(axis=0)
     return replace(scatter, degrees=degrees, second=second)
 
 
-def collapsed(model: Model, objective: Objective) -> set[int]:
+def find_collapsed(model: Model, objective: Objective) -> set[int]:
     """Components of a model that have too few distinct rows for a covariance."""
-    return set(_within_rounding(model, objective.floor)) | set(_singular(model))
+    return set(_find_rounding_variances(model, objective.variance_floor)) | set(_find_singular_components(model))
 
 
-def _within_rounding(model: Model, floor: Array) -> list[int]:
+def _find_rounding_variances(model: Model, variance_floor: Array) -> list[int]:
     """Components whose spread, in some feature without a floor, is only the rounding of their mean."""
-    if floor.all():
+    if variance_floor.all():
         return []
     variances = model.covariances.variances()
     if variances.min() > (MEAN_ROUNDING * np.abs(model.means).max()) ** 2:  # as nearly always
@@ -152,10 +155,10 @@ def _within_rounding(model: Model, floor: Array) -> list[int]:
     limits = (MEAN_ROUNDING * model.means) ** 2
     if model.covariances.is_shared:  # every component adds to the shared variance
         limits = np.broadcast_to((model.weights[:, None] * limits).sum(axis=0), limits.shape)
-    return ((variances <= limits) & (floor == 0)).nonzero()[0].tolist()
+    return ((variances <= limits) & (variance_floor == 0)).nonzero()[0].tolist()
 
 
-def _singular(model: Model) -> tuple[int, ...]:
+def _find_singular_components(model: Model) -> tuple[int, ...]:
     """Components whose covariance has no Cholesky factor; all components if they share it."""
     try:
         _ = model.whitening

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from gaussmix._src.em.objective.objective import Objective
-from gaussmix._src.em.objective.stopping import Stopping
-from gaussmix._src.em.objective.trace import State, Trace, final
-from gaussmix._src.em.step.fast_path import final_model
+from gaussmix._src.em.objective.stopping import StopRule
+from gaussmix._src.em.objective.trace import EMState, Trace, final_state
+from gaussmix._src.em.step.fast_path import model_from_history
 from gaussmix._src.em.step.loop import run_em
 from gaussmix._src.engines.base import Engine
 from gaussmix._src.engines.calls import EMSettings, FitSettings, InitialMixtures, RowGroups
@@ -24,33 +24,33 @@ from gaussmix._src.sources.base import Source
 MAX_ROWS_OF_ONE_CALL = LEAF_ROWS // 8
 
 
-def run_each(
+def run_em_on_each(
     engine: Engine[Any],
     models: Sequence[Model],
     objective: Objective,
-    stopping: Stopping,
-    source_of: Callable[[int], Source],
+    stopping: StopRule,
+    get_source: Callable[[int], Source],
     groups: RowGroups | None = None,
-    end_of: Callable[[Iterable[State]], State] = final,
-) -> list[State]:
+    choose_end: Callable[[Iterable[EMState]], EMState] = final_state,
+) -> list[EMState]:
     """The end of a run of EM on each table, with the bits of `run_em`.
 
     Parameters
     ----------
     engine, objective, stopping : as for `run_em`.
     models : where each run begins, of one structure and size.
-    source_of : the rows of a table, by its number.
+    get_source : the rows of a table, by its number.
     groups : the same rows, for a call of the core; None where they are not in memory, or not usual.
-    end_of : chooses the end among the states of a run that the core does not make.
+    choose_end : chooses the end among the states of a run that the core does not make.
     """
-    ends = {} if groups is None else _by_core(engine, models, objective, stopping, groups)
+    ends = {} if groups is None else _run_in_core(engine, models, objective, stopping, groups)
     for index, model in enumerate(models):
         if index not in ends:
-            ends[index] = end_of(run_em(source_of(index), engine, model, objective, stopping))
+            ends[index] = choose_end(run_em(get_source(index), engine, model, objective, stopping))
     return [ends[index] for index in range(len(models))]
 
 
-def copies(source: Source, n_copies: int) -> RowGroups | None:
+def repeat_rows(source: Source, n_copies: int) -> RowGroups | None:
     """The rows of a source so many times, for runs from several models; None where one call would not be faster."""
     block = source.whole
     if block is None or block.n_rows > MAX_ROWS_OF_ONE_CALL or block.log_prior is not None:
@@ -58,12 +58,12 @@ def copies(source: Source, n_copies: int) -> RowGroups | None:
     return RowGroups.from_block(block, 1.0, n_copies)
 
 
-def _by_core(
-    engine: Engine[Any], models: Sequence[Model], objective: Objective, stopping: Stopping, groups: RowGroups
-) -> dict[int, State]:
+def _run_in_core(
+    engine: Engine[Any], models: Sequence[Model], objective: Objective, stopping: StopRule, groups: RowGroups
+) -> dict[int, EMState]:
     """The ends of the runs that the core makes to the end."""
     algebra, n_components = models[0].family.algebra, models[0].n_components
-    terms = objective.plain_terms(n_components)
+    terms = objective.pack_for_core(n_components)
     if terms is None or algebra is None:
         return {}
     ridge, packed_prior = terms
@@ -80,7 +80,7 @@ def _by_core(
     fits = engine.fit_many(groups, FitSettings(algebra, n_components, initial, settings))
     if fits is None:
         return {}
-    result = dict[int, State]()
+    result = dict[int, EMState]()
     for index, model in enumerate(models):
         history, has_converged = fits.run_history(index), bool(fits.has_converged[index])
         if history is None or not history.log_likelihood:
@@ -88,5 +88,5 @@ def _by_core(
         if has_converged or len(history.log_likelihood) == stopping.max_steps:
             outcome = Outcome.CONVERGED if has_converged else Outcome.STEP_LIMIT
             trace = Trace(tuple(history.log_likelihood), tuple(history.objective))
-            result[index] = State(final_model(history, model.family, model.noise), trace, outcome)
+            result[index] = EMState(model_from_history(history, model.family, model.noise), trace, outcome)
     return result

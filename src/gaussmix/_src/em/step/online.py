@@ -9,7 +9,7 @@ from numbers import Real
 from typing import Any
 
 from gaussmix._src.em.objective.objective import Objective
-from gaussmix._src.em.objective.trace import Frozen
+from gaussmix._src.em.objective.trace import FreezeReason
 from gaussmix._src.em.step.accumulate import StepTask
 from gaussmix._src.em.step.maximise import next_model
 from gaussmix._src.engines.base import Engine
@@ -75,24 +75,24 @@ class ForgettingRate(Value):
         return step_weight * decay
 
 
-def sums_per_weight(source: Source, engine: Engine[Any], model: Model) -> Moments:
+def moments_per_weight(source: Source, engine: Engine[Any], model: Model) -> Moments:
     """Moments of rows about the model's means, divided by the total row weight."""
     spec = model.family.moment_spec(model.covariances)
     task = StepTask(engine, model.n_components, model.parameters, spec, anchor=model.means)
-    moments = task.over(source)
+    moments = task.sum_moments(source)
     return moments.scaled(1 / moments.row_weight)
 
 
 def online_step(
     source: Source, engine: Engine[Any], model: Model, sums: Moments, objective: Objective, log_decay_factor: float
-) -> tuple[Moments, Model, Mapping[int, Frozen]]:
+) -> tuple[Moments, Model, Mapping[int, FreezeReason]]:
     """Mix the sums of new rows into those of earlier rows, both for a row weight of 1, and make the next model.
 
     S ← (1 − γ) S + γ s with log(1 − γ) of `ForgettingRate.log_decay_factor`; Cappé & Moulines (2009), JRSS B 71, eq. 9
     and 10. The spec of the family must not depend on its covariances. Components that degenerate keep their mean and
     covariance in this step; the next step tries them again, because new rows may reach them.
     """
-    new = sums_per_weight(source, engine, model)
+    new = moments_per_weight(source, engine, model)
     sums = new.scaled(-expm1(log_decay_factor)) + sums.scaled(exp(log_decay_factor))
     following, frozen = next_model(sums, model, objective, {})
     return sums, following, frozen

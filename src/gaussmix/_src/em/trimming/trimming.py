@@ -1,4 +1,4 @@
-"""Trimming: each pass of EM leaves out the rows that are least likely under the mixture that it starts from.
+"""RowTrimming: each pass of EM leaves out the rows that are least likely under the mixture that it starts from.
 
 Neykov, Filzmoser, Dimova & Neytchev (2007), Computational Statistics & Data Analysis 52; García-Escudero, Gordaliza,
 Matrán & Mayo-Iscar (2008), Annals of Statistics 36. A step then raises the log-likelihood of the rows it keeps, and to
@@ -17,16 +17,16 @@ from typing import Any, ClassVar, NamedTuple, Self
 import numpy as np
 
 from gaussmix._src.covariances import Diagonal
-from gaussmix._src.em.initialisation.base import Partition, centre_parameters, nearest_centre, start_named
+from gaussmix._src.em.initialisation.base import Partition, load_start, nearest_centre, sphere_parameters
 from gaussmix._src.em.initialisation.initial import InitialMoments
 from gaussmix._src.em.initialisation.sample import DistinctRows, robust_variances
 from gaussmix._src.em.objective.objective import Objective
-from gaussmix._src.em.objective.stopping import Stopping
-from gaussmix._src.em.objective.trace import State, final
+from gaussmix._src.em.objective.stopping import StopRule
+from gaussmix._src.em.objective.trace import EMState, final_state
 from gaussmix._src.em.step.accumulate import StepTask
-from gaussmix._src.em.step.best_of import best_run, rank
-from gaussmix._src.em.step.loop import run_em, sound_end
-from gaussmix._src.em.trimming.fall import fall
+from gaussmix._src.em.step.best_of import best_run, run_sort_key
+from gaussmix._src.em.step.loop import run_em, run_to_sound_end
+from gaussmix._src.em.trimming.log_density_bounds import bound_log_densities
 from gaussmix._src.engines.base import Engine
 from gaussmix._src.errors import SingularCovarianceError
 from gaussmix._src.families.base import without_constraints
@@ -42,10 +42,11 @@ from gaussmix._src.sources.base import F, S, Source, Task
 from gaussmix._src.sources.quantile import ScoreReduction, find_neighbourhood
 
 CUTOFF_MARGIN = 0.5  # nats above the last cutoff: rows that may be below that are looked at
-MAX_FRACTION_OF_LEAF = 0.5  # of the rows of a leaf: with more to look at, all are
-ROUNDING_OF_CUTOFF = 2.0**-40  # relative: log densities so near to the cutoff are equal to it, whatever rounding says
-N_TRIES = 20  # starts from random rows
-START_STOPPING, BEST_STOPPING = Stopping(1e-3, 5), Stopping(1e-4, 50)  # EM from each start, and from the best
+MAX_EVALUATED_LEAF_FRACTION = 0.5  # of the rows of a leaf: with more to look at, all are
+# Log densities so near to the cutoff, relatively, are equal to it, whatever rounding says.
+CUTOFF_ROUNDING = 2.0**-40
+N_RANDOM_STARTS = 20  # starts from random rows
+START_STOPPING, BEST_STOPPING = StopRule(1e-3, 5), StopRule(1e-4, 50)  # EM from each start, and from the best
 MAX_REFINED_STARTS = 3  # starts that get the longer EM
 
 
@@ -55,52 +56,54 @@ class TrimmingRule(NamedTuple):
     Parameters
     ----------
     cutoff : rows with a lower log density, nats, are left out.
-    highest : rows with a log density from the cutoff to this one are tied.
-    fraction : the part of its weight that each tied row keeps, equal for all so that their order does not matter.
+    tie_upper : rows with a log density from the cutoff to this one are tied.
+    tie_fraction : the part of its weight that each tied row keeps, equal for all so that their order does not matter.
     """
 
     cutoff: float
-    highest: float
-    fraction: float
+    tie_upper: float
+    tie_fraction: float
 
-    def weight(self, log_density: Array, row_weight: Array | None) -> Array:
+    def row_weights(self, log_density: Array, row_weight: Array | None) -> Array:
         """The row weights in the pass, (n_rows,), of rows with these log densities and weights."""
-        weight = np.where(log_density < self.cutoff, 0.0, np.where(log_density > self.highest, 1.0, self.fraction))
+        weight = np.where(log_density > self.tie_upper, 1.0, self.tie_fraction)
+        weight = np.where(log_density < self.cutoff, 0.0, weight)
         return weight if row_weight is None else weight * row_weight
 
 
-def leave_out(
-    source: Source, log_density: Task[Array], left_out: float, between: tuple[float, float] = (-inf, inf)
+def find_trimming_rule(
+    source: Source, log_density: Task[Array], trimmed_weight: float, cutoff_range: tuple[float, float] = (-inf, inf)
 ) -> TrimmingRule | None:
-    """Leave out the least likely rows, up to a weight of `left_out`, which is less than the sum of the weights.
+    """Leave out the least likely rows, up to a weight of `trimmed_weight`, which is less than the sum of the weights.
 
-    The row at the cutoff keeps the part of its weight that is needed. None if the cutoff is not `between` these log
+    The row at the cutoff keeps the part of its weight that is needed. None if the cutoff is not in `cutoff_range`, log
     densities; higher ones may be too low.
     """
-    nearby = find_neighbourhood(source, log_density, lambda _: left_out, between=between, tie=2 * ROUNDING_OF_CUTOFF)
+    tie = 2 * CUTOFF_ROUNDING
+    nearby = find_neighbourhood(source, log_density, lambda _: trimmed_weight, between=cutoff_range, tie=tie)
     if nearby is None:
         return None
     cutoff = float(nearby.scores[nearby.position])
-    slack = ROUNDING_OF_CUTOFF * max(1.0, abs(cutoff)) if isfinite(cutoff) else 0.0
-    if min(cutoff - between[0], between[1] - cutoff) <= 4 * slack:
+    slack = CUTOFF_ROUNDING * max(1.0, abs(cutoff)) if isfinite(cutoff) else 0.0
+    if min(cutoff - cutoff_range[0], cutoff_range[1] - cutoff) <= 4 * slack:
         return None
     low, high = cutoff - slack, cutoff + slack
     if source.row_totals.largest_weight is None:  # counts have no rounding
         first, end = np.searchsorted(nearby.scores, low), np.searchsorted(nearby.scores, high, side="right")
         lost, tied = nearby.below + float(nearby.weights[:first].sum()), float(nearby.weights[first:end].sum())
     else:  # the bits of these sums must not depend on how the cutoff was found: a resumed fit finds it otherwise
-        lost, tied = source.map_merge(ScoreReduction(log_density, partial(_weights_up_to, low=low, high=high)))
-    return TrimmingRule(low, high, min(max(1.0 - (left_out - lost) / tied, 0.0), 1.0))
+        lost, tied = source.map_merge(ScoreReduction(log_density, partial(_sum_trimmed_and_tied, low=low, high=high)))
+    return TrimmingRule(low, high, min(max(1.0 - (trimmed_weight - lost) / tied, 0.0), 1.0))
 
 
-def _weights_up_to(log_density: Array, row_weight: Array | None, low: float, high: float) -> Sums:
+def _sum_trimmed_and_tied(log_density: Array, row_weight: Array | None, low: float, high: float) -> Sums:
     """The weights of rows below a log density, and of those from there to another."""
     weight = np.ones(len(log_density)) if row_weight is None else row_weight
     is_tied = (log_density >= low) & (log_density <= high)
     return Sums(float(weight[some].sum()) for some in (log_density < low, is_tied))
 
 
-class Trimmed(Source):
+class TrimmedSource(Source):
     """The rows of another source; each pass with parameters leaves out the least likely, a fraction of the row weight.
 
     Passes without parameters, and methods other than `map_merge`, see all rows.
@@ -111,7 +114,7 @@ class Trimmed(Source):
         self.memory, self.is_read_again = source.memory, source.is_read_again
         self.may_miss, self.has_errors, self.has_log_prior = source.may_miss, source.has_errors, source.has_log_prior
         self._source, self._fraction = source.without_states(), fraction
-        self._last: _LastPass | None = None
+        self._last_pass: _TrimmingPass | None = None
 
     def blocks(self) -> Iterable[Block]:
         return self._source.blocks()
@@ -129,65 +132,67 @@ class Trimmed(Source):
             return self._source.map_merge(task)
         if task.spec.is_pooled and task.anchor is None:  # about an anchor, an engine reads no totals of all rows
             task = replace(task, anchor=task.parameters.means)
-        last = self._at(task.engine, task.parameters)
+        last = self._find_pass(task.engine, task.parameters)
         return self._source.map_merge(_TrimmedStep(task, last.log_density, last.rule))
 
-    def rule(self, engine: Engine[Any], parameters: Parameters) -> TrimmingRule:
+    def rule_for(self, engine: Engine[Any], parameters: Parameters) -> TrimmingRule:
         """Which rows a pass with these parameters keeps; remembered for the next pass with them."""
-        return self._at(engine, parameters).rule
+        return self._find_pass(engine, parameters).rule
 
-    def without(self, engine: Engine[Any], parameters: Parameters) -> Source:
+    def retained_rows(self, engine: Engine[Any], parameters: Parameters) -> Source:
         """The rows that a pass with these parameters keeps, in any pass; the others have the weight 0."""
-        change = partial(_reweighted, log_density=_LogDensity(engine, parameters), rule=self.rule(engine, parameters))
+        task, rule = _LogDensityTask(engine, parameters), self.rule_for(engine, parameters)
+        change = partial(_reweight_rows, log_density=task, rule=rule)
         return self._source.changed(change, self.n_rows)
 
-    def _at(self, engine: Engine[Any], parameters: Parameters) -> _LastPass:
+    def _find_pass(self, engine: Engine[Any], parameters: Parameters) -> _TrimmingPass:
         """What a pass with these parameters finds.
 
         Where log densities of the last parameters are kept with blocks, only rows whose log density may have fallen
-        below the cutoff since then are evaluated (`em.trimming.fall`). The other rows stay. Rows with missing cells
-        or with errors have no bounds.
+        below the cutoff since then are evaluated (`em.trimming.log_density_bounds`). The other rows stay. Rows with
+        missing cells or with errors have no bounds.
         """
-        last = self._last
+        last = self._last_pass
         if last is not None and last.log_density.parameters is parameters:
             return last
         left_out = self._fraction * self._source.row_totals.total_weight
-        log_density = _LogDensity(engine, parameters, 0 if last is None else last.log_density.step + 1)
-        bounds = None if last is None or self.is_incomplete else fall(last.log_density.parameters, parameters)
+        log_density = _LogDensityTask(engine, parameters, 0 if last is None else last.log_density.step + 1)
+        known = None if last is None or self.is_incomplete else last.log_density.parameters
+        bounds = None if known is None else bound_log_densities(known, parameters)
         task, rule = log_density, None
         if last is not None and bounds is not None:
-            between = last.rule.cutoff - CUTOFF_MARGIN, last.rule.highest + CUTOFF_MARGIN
-            task = replace(log_density, top=between[1], bounds=bounds)
-            rule = leave_out(self._source, task, left_out, between)
+            between = last.rule.cutoff - CUTOFF_MARGIN, last.rule.tie_upper + CUTOFF_MARGIN
+            task = replace(log_density, exact_below=between[1], bound_function=bounds)
+            rule = find_trimming_rule(self._source, task, left_out, between)
         if rule is None:
-            task, rule = log_density, leave_out(self._source, log_density, left_out)
+            task, rule = log_density, find_trimming_rule(self._source, log_density, left_out)
         assert rule is not None, "some row has weight"
-        self._last = _LastPass(task, rule)
-        return self._last
+        self._last_pass = _TrimmingPass(task, rule)
+        return self._last_pass
 
     def without_states(self) -> Self:
         twin = super().without_states()
-        twin._source, twin._last = self._source.without_states(), None
+        twin._source, twin._last_pass = self._source.without_states(), None
         return twin
 
 
 @dataclass(frozen=True, eq=False)
-class _LogDensity:
-    """The task that returns the log densities of the rows of a leaf, nats, or lower bounds on them above `top`.
+class _LogDensityTask:
+    """The task that returns the log densities of the rows of a leaf, nats, or lower bounds on them above `exact_below`.
 
     Parameters
     ----------
     engine, parameters : of the log densities.
     step : of the parameters; the one before is that of the parameters from which bounds lead to these.
-    top : log densities above may be bounds.
-    bounds : makes bounds of log densities before, or of bounds on them.
+    exact_below : log densities above may be bounds.
+    bound_function : makes bounds of log densities before, or of bounds on them.
     """
 
     engine: Engine[Any]
     parameters: Parameters
     step: int = 0
-    top: float = inf
-    bounds: Callable[[Array], Array] | None = None
+    exact_below: float = inf
+    bound_function: Callable[[Array], Array] | None = None
 
     key: ClassVar[str] = "trimmed rows"
 
@@ -195,27 +200,27 @@ class _LogDensity:
         return _TrimmingState()
 
     def call(self, leaf: Block, state: _TrimmingState) -> Array:
-        cached = state.by_leaf.get(leaf.first_row)
-        if cached is None or cached.step != self.step or cached.top < self.top:
-            state.by_leaf[leaf.first_row] = cached = self._evaluate(leaf, cached)
+        cached = state.densities_by_leaf.get(leaf.first_row)
+        if cached is None or cached.step != self.step or cached.exact_below < self.exact_below:
+            state.densities_by_leaf[leaf.first_row] = cached = self._evaluate(leaf, cached)
         return cached.log_density
 
     def _evaluate(self, leaf: Block, before: _LeafDensities | None) -> _LeafDensities:
-        if before is not None and before.step == self.step - 1 and self.bounds is not None:
-            result = self.bounds(before.log_density)
-            indices = np.flatnonzero(result <= self.top)
-            if len(indices) <= MAX_FRACTION_OF_LEAF * leaf.n_rows:
+        if before is not None and before.step == self.step - 1 and self.bound_function is not None:
+            result = self.bound_function(before.log_density)
+            indices = np.flatnonzero(result <= self.exact_below)
+            if len(indices) <= MAX_EVALUATED_LEAF_FRACTION * leaf.n_rows:
                 if len(indices):
                     result[indices] = self.engine.log_density(leaf.take(indices, leaf.first_row), self.parameters)
-                return _LeafDensities(self.step, self.top, result)
+                return _LeafDensities(self.step, self.exact_below, result)
         return _LeafDensities(self.step, inf, self.engine.log_density(leaf, self.parameters))
 
 
 class _LeafDensities(NamedTuple):
-    """The log densities of a leaf, (n_rows,), nats; above `top` they may be lower bounds."""
+    """The log densities of a leaf, (n_rows,), nats; above `exact_below` they may be lower bounds."""
 
     step: int
-    top: float
+    exact_below: float
     log_density: Array
 
 
@@ -223,25 +228,25 @@ class _LeafDensities(NamedTuple):
 class _TrimmingState(BlockState):
     """What is stored with a block: log densities by the first row of their leaf, and the state of a task."""
 
-    by_leaf: dict[int, _LeafDensities] = field(default_factory=dict)
-    key: Hashable = None
-    state: BlockState = field(default_factory=BlockState)
+    densities_by_leaf: dict[int, _LeafDensities] = field(default_factory=dict)
+    task_key: Hashable = None
+    task_state: BlockState = field(default_factory=BlockState)
 
     @property
     def n_bytes(self) -> int:
-        return self.state.n_bytes + sum(entry.log_density.nbytes for entry in self.by_leaf.values())
+        return self.task_state.n_bytes + sum(entry.log_density.nbytes for entry in self.densities_by_leaf.values())
 
-    def state_of(self, task: Task[Any], block: Block) -> Any:
+    def get_task_state(self, task: Task[Any], block: Block) -> Any:
         """The state of a task."""
-        if self.key != task.key:
-            self.key, self.state = task.key, task.open(block)
-        return self.state
+        if self.task_key != task.key:
+            self.task_key, self.task_state = task.key, task.open(block)
+        return self.task_state
 
 
-class _LastPass(NamedTuple):
+class _TrimmingPass(NamedTuple):
     """The log densities of the last pass, and its rule."""
 
-    log_density: _LogDensity
+    log_density: _LogDensityTask
     rule: TrimmingRule
 
 
@@ -250,7 +255,7 @@ class _TrimmedStep:
     """A step for the retained rows."""
 
     task: StepTask
-    log_density: _LogDensity
+    log_density: _LogDensityTask
     rule: TrimmingRule
 
     @property
@@ -266,24 +271,24 @@ class _TrimmedStep:
         return 2 * task, node, n_components
 
     def call(self, block: Block, state: _TrimmingState) -> BlockMoments:
-        (part,) = _reweighted(block, self.log_density, self.rule, state)
-        return self.task.call(part, state.state_of(self.task, block))
+        (part,) = _reweight_rows(block, self.log_density, self.rule, state)
+        return self.task.call(part, state.get_task_state(self.task, block))
 
 
-def _reweighted(
-    block: Block, log_density: _LogDensity, rule: TrimmingRule, state: _TrimmingState | None = None
+def _reweight_rows(
+    block: Block, log_density: _LogDensityTask, rule: TrimmingRule, state: _TrimmingState | None = None
 ) -> list[Block]:
     state = state or _TrimmingState()
-    weights = [rule.weight(log_density.call(leaf, state), leaf.row_weight) for leaf in block.split()]
+    weights = [rule.row_weights(log_density.call(leaf, state), leaf.row_weight) for leaf in block.split()]
     return [replace(block, row_weight=np.concatenate(weights))]
 
 
 def trimming_cutoff(source: Source, engine: Engine[Any], model: Model) -> float | None:
     """The log density, nats, below which a pass leaves rows out; None if it keeps all."""
-    return source.rule(engine, model.parameters).cutoff if isinstance(source, Trimmed) else None
+    return source.rule_for(engine, model.parameters).cutoff if isinstance(source, TrimmedSource) else None
 
 
-def _widths(sample: DistinctRows) -> Array:
+def _feature_widths(sample: DistinctRows) -> Array:
     """Widths of the middle three quarters of each feature, (n_features,), data units; 0 for a constant feature.
 
     Where the middle is one number, the standard deviation.
@@ -293,20 +298,20 @@ def _widths(sample: DistinctRows) -> Array:
 
 
 @dataclass(frozen=True)
-class Trim:
+class RowTrimming:
     """Leaves out a fraction of the row weight."""
 
     fraction: float
 
-    def source(self, source: Source) -> Source:
+    def trim_source(self, source: Source) -> Source:
         """The rows of a source; each pass with parameters leaves out the least likely."""
-        return Trimmed(source, self.fraction)
+        return TrimmedSource(source, self.fraction)
 
-    def nearest(self, means: Array, sample: DistinctRows) -> Partition:
+    def partition_by_means(self, means: Array, sample: DistinctRows) -> Partition:
         """Assign rows as `nearest_centre` does, by spheres as wide as the rows, so that units decide nothing."""
-        return Partition(centre_parameters(means, float(_widths(sample).max()) or 1.0), AssignmentRule.HARD)
+        return Partition(sphere_parameters(means, float(_feature_widths(sample).max()) or 1.0), AssignmentRule.HARD)
 
-    def partition(
+    def start_partition(
         self,
         name: str,
         sample: DistinctRows,
@@ -322,26 +327,28 @@ class Trim:
         the best. With 10 % outliers and 4 components, two of three starts from random rows begin without an outlier.
         All this happens in units of the widths of the features, so their own units don't matter.
         """
-        start, widths = start_named(name), _widths(sample)
+        start, widths = load_start(name), _feature_widths(sample)
         widths = np.where(widths > 0, widths, 1.0)
         rows = replace(sample, rows=sample.rows / widths)
         of_sample = ArraySource(rows.rows, rows.weight)
         of_sample.may_miss = bool(np.isnan(rows.rows).any())
-        source, objective = Trimmed(of_sample, self.fraction), Objective(ridge / widths**2)
+        source, objective = TrimmedSource(of_sample, self.fraction), Objective(ridge / widths**2)
         n_features = len(widths)
         family = without_constraints(Diagonal, is_shared=True)
-        partitions = [start(rows, engine, n_components, rng).scaled]
-        partitions += [nearest_centre(rows.mean_imputed[rows.draw(rng.random(n_components))]) for _ in range(N_TRIES)]
-        runs = list[State]()
+        partitions = [start(rows, engine, n_components, rng).with_scaled_spheres]
+        drawn = (rows.draw_indices(rng.random(n_components)) for _ in range(N_RANDOM_STARTS))
+        partitions += [nearest_centre(rows.mean_imputed[indices]) for indices in drawn]
+        runs = list[EMState]()
         for partition in partitions:
             with suppress(SingularCovarianceError):
                 model = InitialMoments(source, engine, n_components, partition).model(family, objective)
-                if (run := sound_end(source, engine, model, objective, START_STOPPING)) is not None:
+                if (run := run_to_sound_end(source, engine, model, objective, START_STOPPING)) is not None:
                     runs.append(run)
         if not runs:
             return start(sample, engine, n_components, rng)
-        runs.sort(key=rank)
-        ends = (final(run_em(source, engine, run.model, objective, BEST_STOPPING)) for run in runs[:MAX_REFINED_STARTS])
+        runs.sort(key=run_sort_key)
+        starts = (run.model for run in runs[:MAX_REFINED_STARTS])
+        ends = (final_state(run_em(source, engine, start, objective, BEST_STOPPING)) for start in starts)
         model = best_run([end] for end in ends).model
         whitening = Diagonal.from_array(model.covariances.array * widths**2, n_components, n_features, True).whitening
         # All log densities differ by a constant from those in data units, which would change their last digits.

@@ -11,9 +11,9 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from gaussmix._src.em.curvature.parameter_layout import StackedModels
-from gaussmix._src.em.objective.stopping import Stopping
-from gaussmix._src.em.objective.trace import Frozen, State, Trace
-from gaussmix._src.em.step.one_call import run_each
+from gaussmix._src.em.objective.stopping import StopRule
+from gaussmix._src.em.objective.trace import EMState, FreezeReason, Trace
+from gaussmix._src.em.step.one_call import run_em_on_each
 from gaussmix._src.engines.base import Engine
 from gaussmix._src.engines.calls import RowGroups
 from gaussmix._src.errors import Outcome
@@ -95,13 +95,13 @@ class Resampling(NamedTuple):
     is_frequency: bool = True
 
 
-RefitBatches = Iterator[tuple[list[State], Array]]
+RefitBatches = Iterator[tuple[list[EMState], Array]]
 
 
 def is_refit_fast(problem: Problem, model: Model) -> bool:
     """Whether 200 refits to weighted rows take seconds, by their number and by who makes them."""
     source, objective = problem.source, problem.objective
-    terms, data = objective.plain_terms(model.n_components), problem.data
+    terms, data = objective.pack_for_core(model.n_components), problem.data
     is_usual = terms is not None
     if terms is not None and model.noise is not None:
         is_usual = terms[1] is None and not source.is_incomplete
@@ -122,7 +122,8 @@ def refit_resamples(
     """
     total = problem.source.row_totals.total_weight * problem.data.weight_unit
     ascent = ObjectiveMaximiser(problem, total)
-    em_end = ascent.run_em_from(State(model, Trace(frozen=dict.fromkeys(collapsed, Frozen.COLLAPSED))), REFIT_START_TOL)
+    trace = Trace(frozen_components=dict.fromkeys(collapsed, FreezeReason.COLLAPSED))
+    em_end = ascent.run_em_from(EMState(model, trace), REFIT_START_TOL)
     model, before = em_end.model, em_end.trace.objective[0]
     component_rows, already = _ComponentMatcher.from_model(problem, model), [*ascent.find_degenerate(model)]
     draws, counts, tally = list[Array](), list[Array](), np.zeros(4, int)
@@ -130,7 +131,7 @@ def refit_resamples(
         stacked = StackedModels.from_models([state.model for state in states])
         degenerate = ascent.degenerate_mask(stacked)
         for i, state in enumerate(states):
-            degenerate[i, [*state.trace.frozen]] = True
+            degenerate[i, [*state.trace.frozen_components]] = True
         degenerate[:, already] = False
         used = ~degenerate.any(axis=1)
         orders, similarities = component_rows.match_components(stacked)
@@ -196,7 +197,7 @@ def _draw_row_weights(how: Resampling, row_weight: Array, n: int, omitted: Indic
     return np.asarray(gammas * (row_weight.sum() / gammas.sum(axis=1, keepdims=True)))
 
 
-def _refit_reweighted_rows(problem: Problem, model: Model, resampling: Resampling, row_weights: Array) -> list[State]:
+def _refit_reweighted_rows(problem: Problem, model: Model, resampling: Resampling, row_weights: Array) -> list[EMState]:
     """The ends of refits to the same rows with other weights, (n, n_rows)."""
     source, n_rows = problem.source, problem.source.n_rows
     block, groups = source.whole, None
@@ -216,8 +217,8 @@ def _refit_reweighted_rows(problem: Problem, model: Model, resampling: Resamplin
         reweighted = reweighted if log_prior is None else reweighted.with_log_prior(*log_prior)
         return problem.data.trim_source(reweighted)
 
-    stopping = Stopping(resampling.em_tolerance, MAX_REFIT_STEPS)
-    return run_each(problem.engine, [model] * len(row_weights), problem.objective, stopping, make_source, groups)
+    stopping = StopRule(resampling.em_tolerance, MAX_REFIT_STEPS)
+    return run_em_on_each(problem.engine, [model] * len(row_weights), problem.objective, stopping, make_source, groups)
 
 
 def _refit_drawn_rows(problem: Problem, model: Model, resampling: Resampling, rng: np.random.Generator) -> RefitBatches:
@@ -231,7 +232,7 @@ def _refit_drawn_rows(problem: Problem, model: Model, resampling: Resampling, rn
         raise ValueError("kind='parametric' needs noise in a box to draw from. Use kind='weighted'.")
     for tables in simulate_tables(model, n_rows, resampling.n_resamples, rng, problem.engine):
         each = np.arange(len(tables))
-        models, stopping = [model] * len(tables), Stopping(resampling.em_tolerance, MAX_REFIT_STEPS)
+        models, stopping = [model] * len(tables), StopRule(resampling.em_tolerance, MAX_REFIT_STEPS)
         yield fit_tables(problem, models, tables, each, stopping), np.ones(len(tables))
 
 
@@ -245,8 +246,8 @@ def simulate_tables(
 
 
 def fit_tables(
-    problem: Problem, models: list[Model], tables: Sequence[Rows], table_indices: Indices, stopping: Stopping
-) -> list[State]:
+    problem: Problem, models: list[Model], tables: Sequence[Rows], table_indices: Indices, stopping: StopRule
+) -> list[EMState]:
     """The ends of EM from models, each on the table of its index; all tables have as many rows."""
     n_rows, n, groups = len(tables[0]), len(models), None
     if n_rows <= LEAF_ROWS and problem.data.trimming is None:
@@ -256,7 +257,7 @@ def fit_tables(
     def make_source(index: int) -> Source:
         return problem.data.trim_source(ArraySource(tables[table_indices[index]]))
 
-    return run_each(problem.engine, models, problem.objective, stopping, make_source, groups)
+    return run_em_on_each(problem.engine, models, problem.objective, stopping, make_source, groups)
 
 
 def _replace_row_weight(block: Block, row_weight: Array) -> Iterable[Block]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from gaussmix._src.em.objective.trace import State
+from gaussmix._src.em.objective.trace import EMState
 from gaussmix._src.errors import DegenerateError, SingularCovarianceError, counted, listed
 from gaussmix._src.families.base import Family
 from gaussmix._src.fit.fitted import Diagnosis
@@ -134,7 +134,7 @@ _REMEDY_PHRASES = {
 }
 
 
-def diagnose_run(final_state: State, constant: Sequence[int], names: Names, rows_note: str | None) -> list[Diagnosis]:
+def diagnose_run(final_state: EMState, constant: Sequence[int], names: Names, rows_note: str | None) -> list[Diagnosis]:
     """What was unusual about a run of EM.
 
     Parameters
@@ -153,14 +153,14 @@ def diagnose_run(final_state: State, constant: Sequence[int], names: Names, rows
     return result
 
 
-def diagnose_components(final_state: State, names: Names) -> list[Diagnosis]:
+def diagnose_components(final_state: EMState, names: Names) -> list[Diagnosis]:
     """Stuck and nearly singular components."""
     result = list[Diagnosis]()
     for event in final_state.trace.events:
-        cause = f"{event.why.value}, {_REMEDY_PHRASES[event.remedy]}"
+        cause = f"{event.reason.value}, {_REMEDY_PHRASES[event.remedy]}"
         result.append(Diagnosis(event.component, feature_name(event.feature, names), event.step, cause))
     noted = {event.component for event in final_state.trace.events}
-    others = sorted((k, why) for k, why in final_state.trace.frozen.items() if k not in noted)
+    others = sorted((k, why) for k, why in final_state.trace.frozen_components.items() if k not in noted)
     result += [Diagnosis(k, None, None, f"{why.value}, and is frozen") for k, why in others]
     error = final_state.model.covariances.rounding_error
     for k in (error > MIN_ROUNDING).nonzero()[0].tolist():

@@ -13,9 +13,9 @@ from gaussmix._src.em.curvature.coordinates import WEIGHT_BOUND_FACTOR, find_var
 from gaussmix._src.em.curvature.information import ObservedInformation
 from gaussmix._src.em.curvature.jacobian import NotSmooth
 from gaussmix._src.em.curvature.parameter_layout import ParameterKind, ParameterLayout, StackedModels
-from gaussmix._src.em.objective.stopping import FIRST_TOLERANCE, MIN_TOLERANCE, Stopping
-from gaussmix._src.em.objective.trace import Frozen, State, Trace, final, joined
-from gaussmix._src.em.priors.posterior import Posterior
+from gaussmix._src.em.objective.stopping import FIRST_TOLERANCE, MIN_TOLERANCE, StopRule
+from gaussmix._src.em.objective.trace import EMState, FreezeReason, Trace, final_state, join_traces
+from gaussmix._src.em.priors.posterior import PosteriorObjective
 from gaussmix._src.em.step.loop import run_em
 from gaussmix._src.errors import SingularCovarianceError
 from gaussmix._src.fit.problem import Problem
@@ -52,7 +52,7 @@ class LocalMaximum:
     """
 
     model: Model
-    frozen_components: Mapping[int, Frozen]
+    frozen_components: Mapping[int, FreezeReason]
     information: ObservedInformation
     initial_objective: float
     total_weight: float
@@ -81,9 +81,10 @@ class LocalMaximum:
             raise NotSmooth("trim leaves out other rows at each step")
         unit = problem.data.weight_unit
         ascent = ObjectiveMaximiser(problem, problem.source.row_totals.total_weight * unit)
-        has_ridge = problem.objective.floor.all()
-        frozen = {} if has_ridge else dict.fromkeys(collapsed, Frozen.COLLAPSED)
-        state, newton_end, tolerance, before = State(model, Trace(frozen=frozen)), None, FIRST_TOLERANCE, None
+        has_ridge = problem.objective.variance_floor.all()
+        frozen = {} if has_ridge else dict.fromkeys(collapsed, FreezeReason.COLLAPSED)
+        state = EMState(model, Trace(frozen_components=frozen))
+        newton_end, tolerance, before = None, FIRST_TOLERANCE, None
         while newton_end is None and tolerance >= MIN_TOLERANCE:
             state = ascent.run_em_from(state, tolerance)
             before = state.trace.objective[0] if before is None else before
@@ -95,7 +96,7 @@ class LocalMaximum:
         if is_frequency is False:  # the square of a weight has the square of its unit
             information = replace(information, score_outer_product=information.score_outer_product * unit)
         assert before is not None, "EM made a step"
-        return cls(state.model, state.trace.frozen, information, before, ascent.total_weight)
+        return cls(state.model, state.trace.frozen_components, information, before, ascent.total_weight)
 
     @cached_property
     def parameter_vector(self) -> ParameterLayout:
@@ -123,19 +124,19 @@ class LocalMaximum:
         values = np.einsum("pr,pr->r", self.information.matrix @ steep, steep)
         return float(values.min(initial=np.inf)) * self.total_weight
 
-    def parameter_covariance(self, kind: str, objective: Posterior | object) -> Array:
+    def parameter_covariance(self, kind: str, objective: PosteriorObjective | object) -> Array:
         """The covariance (q, q) of the natural parameters; NaN of those that have none, 0 of those that are known."""
         result = self.delta_method_covariance(self.parameter_vector.jacobian(self.information.coordinates), kind)
         lost = self.has_no_standard_error(objective)
         result[lost] = result[:, lost] = np.nan
         return result
 
-    def has_no_standard_error(self, objective: Posterior | object) -> NDArray[np.bool_]:
+    def has_no_standard_error(self, objective: PosteriorObjective | object) -> NDArray[np.bool_]:
         """Parameters (q,) of frozen components, and weights at their lower bound."""
-        weighting = objective.weighting if isinstance(objective, Posterior) else None
-        least = 0.0 if weighting is None or weighting.is_equal else weighting.least
-        fixed = {} if weighting is None else weighting.fixed
-        lost = {k for k, why in self.frozen_components.items() if why is Frozen.LOST}
+        weight_update = objective.weight_update if isinstance(objective, PosteriorObjective) else None
+        least = 0.0 if weight_update is None or weight_update.is_equal else weight_update.min_weight
+        fixed = {} if weight_update is None else weight_update.fixed_weights
+        lost = {k for k, why in self.frozen_components.items() if why is FreezeReason.LOST}
         weights = self.model.without_noise.weights
         lost |= {k for k in np.flatnonzero(weights <= WEIGHT_BOUND_FACTOR * least).tolist() if k not in fixed}
         of_kind, frozen = {ParameterKind.WEIGHT: lost}, self.frozen_components
@@ -203,26 +204,27 @@ class ObjectiveMaximiser:
     problem: Problem
     total_weight: float
 
-    def run_em_from(self, state: State, tolerance: float) -> State:
+    def run_em_from(self, state: EMState, tolerance: float) -> EMState:
         """The end of EM, with components frozen that have lost their rows, or that only the ridge holds up."""
         problem = self.problem
         rows, objective = (problem.source, problem.engine), problem.objective
-        stopping, before = Stopping(tolerance, MAX_EM_STEPS), Trace()
+        stopping, before = StopRule(tolerance, MAX_EM_STEPS), Trace()
         while True:
-            model, frozen = state.model, state.trace.frozen
-            initial = Trace(frozen=frozen)
-            state = joined(before, final(run_em(*rows, model, objective, stopping, trace=initial, is_accelerated=True)))
+            model, frozen = state.model, state.trace.frozen_components
+            initial = Trace(frozen_components=frozen)
+            states = run_em(*rows, model, objective, stopping, trace=initial, is_accelerated=True)
+            state = join_traces(before, final_state(states))
             before = state.trace
-            result = {**self.find_degenerate(state.model), **before.frozen}
-            if result.keys() == before.frozen.keys():
+            result = {**self.find_degenerate(state.model), **before.frozen_components}
+            if result.keys() == before.frozen_components.keys():
                 return state
-            state = state._replace(trace=replace(before, frozen=result))
+            state = state._replace(trace=replace(before, frozen_components=result))
 
-    def find_degenerate(self, model: Model) -> dict[int, Frozen]:
+    def find_degenerate(self, model: Model) -> dict[int, FreezeReason]:
         """The components that have lost their rows, or that the ridge holds up."""
         lost, on_ridge = self._lost_and_collapsed_masks(StackedModels.from_models([model]))
-        result = dict.fromkeys(np.flatnonzero(lost[0]).tolist(), Frozen.LOST)
-        return result | dict.fromkeys(np.flatnonzero(on_ridge[0]).tolist(), Frozen.COLLAPSED)
+        result = dict.fromkeys(np.flatnonzero(lost[0]).tolist(), FreezeReason.LOST)
+        return result | dict.fromkeys(np.flatnonzero(on_ridge[0]).tolist(), FreezeReason.COLLAPSED)
 
     def degenerate_mask(self, mixtures: StackedModels) -> NDArray[np.bool_]:
         """Which components of other models `find_degenerate` would have; (n, n_components)."""
@@ -238,19 +240,19 @@ class ObjectiveMaximiser:
 
         0 where components share their covariance: no single one can collapse.
         """
-        floor = self.problem.objective.floor
+        floor = self.problem.objective.variance_floor
         if mixtures.template.covariances.is_shared or not floor.any():
             return np.zeros_like(mixtures.means)
         return (mixtures.covariances.ridge_precisions() * floor).reshape(mixtures.means.shape)
 
-    def compute_information(self, state: State, is_frequency: bool | None = None) -> ObservedInformation:
+    def compute_information(self, state: EMState, is_frequency: bool | None = None) -> ObservedInformation:
         problem, family = self.problem, state.model.family
         if find_variances_at_bounds(state.model) is not None:
             raise NotSmooth(f"the structure {family!r} bounds the variances")
         of = state.model, problem.objective, state.trace, problem.source, problem.engine
         return ObservedInformation.at_model(*of, are_frequency_weights=is_frequency)
 
-    def run_newton(self, state: State) -> tuple[State, ObservedInformation] | None:
+    def run_newton(self, state: EMState) -> tuple[EMState, ObservedInformation] | None:
         """The maximum by Newton's method, and the information there; None if it does not converge."""
         information, before = self.compute_information(state), np.inf
         for _ in range(MAX_NEWTON_STEPS):
@@ -264,7 +266,7 @@ class ObjectiveMaximiser:
             changes = at.jacobian @ step
             if np.abs(changes[at.n_weights :]).max(initial=0.0) > MAX_STEP_LENGTH:
                 return None
-            state = state._replace(model=self.problem.objective.feasible(at.model_at(step)))
+            state = state._replace(model=self.problem.objective.nearest_feasible(at.model_at(step)))
             try:
                 information = self.compute_information(state)
             except SingularCovarianceError:

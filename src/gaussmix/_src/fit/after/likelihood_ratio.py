@@ -9,8 +9,8 @@ import numpy as np
 
 from gaussmix._src.em.curvature.parameter_layout import StackedModels
 from gaussmix._src.em.initialisation.initial import split_component
-from gaussmix._src.em.objective.stopping import Stopping
-from gaussmix._src.em.objective.trace import State
+from gaussmix._src.em.objective.stopping import StopRule
+from gaussmix._src.em.objective.trace import EMState
 from gaussmix._src.fit.after.bootstrap import MAX_REFIT_STEPS, fit_tables, simulate_tables
 from gaussmix._src.fit.after.inference import MAX_RIDGE_FRACTION, ObjectiveMaximiser
 from gaussmix._src.fit.problem import Problem
@@ -20,7 +20,7 @@ from gaussmix._src.numerics.axes import principal_axes
 
 MAX_SPLIT_AXES_PER_COMPONENT = 3  # along which a component is split
 TEST_SPLIT_DISTANCE = 1.0  # standard deviations from a component to the means of its halves
-SPLIT_STOPPING = Stopping(1e-4, 30)  # EM from each split
+SPLIT_STOPPING = StopRule(1e-4, 30)  # EM from each split
 MAX_CONTINUED_SPLITS = 2  # of these, those that EM continues
 
 
@@ -62,7 +62,7 @@ def run_likelihood_ratio_test(
     ------
     ValueError : a component of the mixture collapsed or lost its rows, or each larger one has one of equal rows.
     """
-    stopping, whole = Stopping(tolerance, MAX_REFIT_STEPS), problem.source.whole
+    stopping, whole = StopRule(tolerance, MAX_REFIT_STEPS), problem.source.whole
     assert whole is not None, "checked by the caller"
     n_rows, drawn = whole.n_rows, list[Array]()
     model = fit_tables(problem, [model], [whole.rows], np.zeros(1, int), stopping)[0].model
@@ -75,7 +75,7 @@ def run_likelihood_ratio_test(
 
 
 def _compute_statistics(
-    problem: Problem, model: Model, tables: Sequence[Rows], stopping: Stopping, names: Sequence[str] | None = None
+    problem: Problem, model: Model, tables: Sequence[Rows], stopping: StopRule, names: Sequence[str] | None = None
 ) -> Array:
     """2 (log L' − log L) of tables of the same number of rows, nats.
 
@@ -91,20 +91,20 @@ def _compute_statistics(
     first = np.searchsorted(indices, each)
     chosen = np.sort(np.concatenate([order[start : start + MAX_CONTINUED_SPLITS] for start in first]))
     ends = fit_tables(problem, [split_ends[index].model for index in chosen], tables, indices[chosen], stopping)
-    larger, heights = np.array([end.trace.last for end in smaller]), _final_objectives(problem, ends, n_rows)
+    larger, heights = np.array([end.trace.last_objective for end in smaller]), _final_objectives(problem, ends, n_rows)
     if names is not None and all_repeat_rows(problem, [end.model for end in ends], n_rows):
         raise _all_degenerate_error(problem, [end.model for end in ends], names)
     np.maximum.at(larger, indices[chosen], heights)
-    return np.asarray(2 * n_rows * (larger - [end.trace.last for end in smaller]))
+    return np.asarray(2 * n_rows * (larger - [end.trace.last_objective for end in smaller]))
 
 
-def _final_objectives(problem: Problem, states: Sequence[State], n_rows: int) -> Array:
+def _final_objectives(problem: Problem, states: Sequence[EMState], n_rows: int) -> Array:
     """The objective at the ends of runs; −inf where a component collapsed or lost its rows."""
     is_lost = ObjectiveMaximiser(problem, n_rows).degenerate_mask(
         StackedModels.from_models([end.model for end in states])
     )
-    is_lost = is_lost.any(axis=1) | np.array([bool(end.trace.frozen) for end in states])
-    return np.where(is_lost, -np.inf, [end.trace.last for end in states])
+    is_lost = is_lost.any(axis=1) | np.array([bool(end.trace.frozen_components) for end in states])
+    return np.where(is_lost, -np.inf, [end.trace.last_objective for end in states])
 
 
 def all_repeat_rows(problem: Problem, models: list[Model], n_rows: int) -> bool:

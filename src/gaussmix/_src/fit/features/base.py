@@ -8,8 +8,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
-    from gaussmix._src.em.objective.trace import State
-    from gaussmix._src.em.step.best_of import Run
+    from gaussmix._src.em.objective.trace import EMState
+    from gaussmix._src.em.step.best_of import EMRun
     from gaussmix._src.families.base import Family
     from gaussmix._src.fit.fitted import FitResult
     from gaussmix._src.fit.plan import Plan
@@ -62,11 +62,11 @@ class FitOption(ABC):
         """How it is fitted."""
         return plan
 
-    def adapt_runs(self, runs: Iterable[Run], problem: Problem, plan: Plan) -> Iterable[Run]:
+    def adapt_runs(self, runs: Iterable[EMRun], problem: Problem, plan: Plan) -> Iterable[EMRun]:
         """The runs of EM, one for each start; in a model selection those of one candidate."""
         return runs
 
-    def adapt_result(self, fitted: FitResult, problem: Problem, run: State) -> FitResult:
+    def adapt_result(self, fitted: FitResult, problem: Problem, run: EMState) -> FitResult:
         """What the fit found, from the end of its best run."""
         return fitted
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from gaussmix._src.em.objective.trace import State
+from gaussmix._src.em.objective.trace import EMState
 from gaussmix._src.families.base import Family
 from gaussmix._src.fit.features.base import FitOption
 from gaussmix._src.fit.fitted import FitResult
@@ -28,11 +28,11 @@ class KnownLabels(FitOption):
         labels = check_labels(self._labels, self._groups, data.raw_source.n_rows, max(counts))
         assert labels is not None, "there are labels"
         for n_components in counts:
-            labels.check_size(n_components, data.noise is not None)
+            labels.check_n_components(n_components, data.noise is not None)
         return problem if labels.is_empty else replace(problem, data=replace(data, labels=labels))
 
     def adapt_plan(self, plan: Plan, problem: Problem) -> Plan:
         return plan if problem.data.labels is None else replace(plan, may_search=False, can_run_in_engine=False)
 
-    def adapt_result(self, fitted: FitResult, problem: Problem, run: State) -> FitResult:
+    def adapt_result(self, fitted: FitResult, problem: Problem, run: EMState) -> FitResult:
         return fitted if problem.data.labels is None else fitted.without_likelihood()

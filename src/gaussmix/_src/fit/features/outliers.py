@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from gaussmix._src.em.objective.trace import State
-from gaussmix._src.em.trimming.trimming import Trim, trimming_cutoff
+from gaussmix._src.em.objective.trace import EMState
+from gaussmix._src.em.trimming.trimming import RowTrimming, trimming_cutoff
 from gaussmix._src.families.base import Family
 from gaussmix._src.fit.features.base import FitOption
 from gaussmix._src.fit.fitted import FitResult
@@ -32,18 +32,18 @@ class NoiseBackground(FitOption):
 
 
 class Trimming(FitOption):
-    """Trimmed rows, which fit worst."""
+    """TrimmedSource rows, which fit worst."""
 
     def check_parameters(self) -> Sequence[str]:
         self._fraction = check_trim(self.estimator.trim)
         return ("trim",) if self._fraction else ()
 
     def adapt_problem(self, problem: Problem, candidates: Sequence[tuple[Family, int]]) -> Problem:
-        return replace(problem, data=replace(problem.data, trimming=Trim(self._fraction)))
+        return replace(problem, data=replace(problem.data, trimming=RowTrimming(self._fraction)))
 
     def adapt_plan(self, plan: Plan, problem: Problem) -> Plan:
         return replace(plan, may_search=False, can_run_in_engine=False)
 
-    def adapt_result(self, fitted: FitResult, problem: Problem, run: State) -> FitResult:
+    def adapt_result(self, fitted: FitResult, problem: Problem, run: EMState) -> FitResult:
         cutoff = trimming_cutoff(problem.source, problem.engine, run.model)
         return replace(fitted.without_likelihood(), cutoff=cutoff)

@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from gaussmix._src.em.objective.trace import State
-from gaussmix._src.em.priors.posterior import Posterior
+from gaussmix._src.em.objective.trace import EMState
+from gaussmix._src.em.priors.posterior import PosteriorObjective
 from gaussmix._src.errors import name_components, warn
 from gaussmix._src.families.base import Family
 from gaussmix._src.fit.features.base import FitOption
@@ -35,19 +35,19 @@ class Priors(FitOption):
         options = getattr(estimator.restrictions, "non_default_params", {})
         used = [*set_terms(estimator), *(name for name in options if np.size(options[name]))]
         used += ["numbers of components"] if self._terms.has_component_terms else []
-        return [*used, "prior of the weights"] if np.any(self._terms.weighting.concentration) else used
+        return [*used, "prior of the weights"] if np.any(self._terms.weight_update.concentration) else used
 
     def adapt_problem(self, problem: Problem, candidates: Sequence[tuple[Family, int]]) -> Problem:
         terms = self._terms
         if any(getattr(self.estimator, f"{name}_init", None) is not None for name in _INIT_PREFIXES):
             user_init = check_init_parameters(self.estimator, *candidates[0], problem.data.raw_source)
-            terms = terms.with_values(user_init.weights, user_init.means, user_init.covariances)
+            terms = terms.with_initial_values(user_init.weights, user_init.means, user_init.covariances)
         return replace(problem, terms=terms)
 
     def adapt_plan(self, plan: Plan, problem: Problem) -> Plan:
         return replace(plan, can_run_in_engine=False)
 
-    def adapt_result(self, fitted: FitResult, problem: Problem, run: State) -> FitResult:
+    def adapt_result(self, fitted: FitResult, problem: Problem, run: EMState) -> FitResult:
         assert fitted.outcome is not None, "the fit has just ended"
         idle, diagnoses = find_prior_only_components(problem, run), list(fitted.outcome.diagnostics)
         warn(describe_prior_only_components(idle))
@@ -55,19 +55,23 @@ class Priors(FitOption):
         cause = "next to no row belongs to it, and only the prior holds it"
         diagnoses[index:index] = [Diagnosis(k, None, None, cause) for k in idle]
         outcome = replace(fitted.outcome, diagnostics=diagnoses)
-        fitted = replace(fitted, outcome=outcome, n_fixed=problem.objective.n_fixed(run.model))
+        fitted = replace(fitted, outcome=outcome, n_fixed=problem.objective.n_fixed_parameters(run.model))
         # Of a model selection, `facts` has the likelihood of the mixture; here EM raised something else.
         return fitted if fitted.results is not None else fitted.without_likelihood()
 
 
-def find_prior_only_components(problem: Problem, final_state: State) -> list[int]:
+def find_prior_only_components(problem: Problem, final_state: EMState) -> list[int]:
     """Components with less than half a row, which the prior of means and covariances alone keeps where they are."""
     objective = problem.objective
-    if type(objective) is not Posterior or objective.prior is None:  # a variational one tells masses itself
+    if type(objective) is not PosteriorObjective or objective.prior is None:  # a variational one tells masses itself
         return []
     total_weight = problem.data.raw_source.row_totals.total_weight
     light = np.flatnonzero(final_state.model.weights * total_weight < MIN_EXPECTED_ROWS).tolist()
-    return [k for k in light if k not in final_state.trace.frozen and k not in objective.weighting.fixed]
+    return [
+        k
+        for k in light
+        if k not in final_state.trace.frozen_components and k not in objective.weight_update.fixed_weights
+    ]
 
 
 def describe_prior_only_components(components: Sequence[int]) -> str | None:

@@ -8,8 +8,8 @@ from functools import partial
 
 from gaussmix._src.em.collapse.remedies import Remedy
 from gaussmix._src.em.curvature.coordinates import unsupported_reason
-from gaussmix._src.em.objective.trace import State
-from gaussmix._src.em.step.best_of import Run
+from gaussmix._src.em.objective.trace import EMState
+from gaussmix._src.em.step.best_of import EMRun
 from gaussmix._src.errors import DegenerateError
 from gaussmix._src.families.base import Family
 from gaussmix._src.fit.after.diagnostics import add_feature_name
@@ -30,10 +30,10 @@ class DegenerateRemedy(FitOption):
     def adapt_problem(self, problem: Problem, candidates: Sequence[tuple[Family, int]]) -> Problem:
         return replace(problem, remedy=self._remedy)
 
-    def adapt_runs(self, runs: Iterable[Run], problem: Problem, plan: Plan) -> Iterable[Run]:
+    def adapt_runs(self, runs: Iterable[EMRun], problem: Problem, plan: Plan) -> Iterable[EMRun]:
         return [partial(self._run, run, problem) for run in runs]
 
-    def _run(self, run: Run, problem: Problem, initial: State | None) -> Iterator[State]:
+    def _run(self, run: EMRun, problem: Problem, initial: EMState | None) -> Iterator[EMState]:
         """The states of a run, whose error has the name of the feature."""
         try:
             yield from run(initial)
@@ -65,7 +65,7 @@ class CertifiedMaximum(FitOption):
         stopping = plan.stopping.at_maximum(plan.stopping.max_steps) if self._seeks_maximum else plan.stopping
         return replace(plan, stopping=stopping, check_maximum=self._seeks_maximum or self._is_requested)
 
-    def adapt_runs(self, runs: Iterable[Run], problem: Problem, plan: Plan) -> Iterable[Run]:
+    def adapt_runs(self, runs: Iterable[EMRun], problem: Problem, plan: Plan) -> Iterable[EMRun]:
         if self._seeks_maximum:
             check_certifiable(unsupported_reason(problem.family, problem.n_components, problem.source.n_features))
         return runs

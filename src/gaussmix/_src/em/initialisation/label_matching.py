@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gaussmix._src.em.initialisation.base import Partition, centre_parameters, mean_distance
+from gaussmix._src.em.initialisation.base import Partition, sphere_parameters, typical_centre_distance
 from gaussmix._src.em.step.accumulate import StepTask
 from gaussmix._src.engines.base import Engine
 from gaussmix._src.interfaces.block import Block
@@ -28,7 +28,7 @@ KMEANS_TOLERANCE = 1e-4  # of the squared distance of centres from their mean
 NOISE_LOG_DENSITY = -1e300
 
 
-def guided(
+def match_labels(
     partition: Partition, source: Source, engine: Engine[Any], n_components: int, *, is_matched: bool = False
 ) -> Partition:
     """Change a partition, made without labels, so that each row is in a component that its label allows.
@@ -39,19 +39,19 @@ def guided(
     labels, `partition` is returned unchanged.
     """
     if source.has_log_prior or source.has_errors or source.may_miss:
-        partition = partition.scaled
+        partition = partition.with_scaled_spheres
     if not source.has_log_prior:
         return partition
     if is_matched and partition.parameters is not None:
         return replace(partition, parameters=replace(partition.parameters, log_background=NOISE_LOG_DENSITY))
     from scipy.optimize import linear_sum_assignment  # slow to import
 
-    responsibilities = partial(_responsibilities, partition=partition, engine=engine)
-    agreement = source.sum_of(partial(_agreement, responsibilities=responsibilities, n_components=n_components))
+    responsibilities = partial(_partition_responsibilities, partition=partition, engine=engine)
+    agreement = source.sum_of(partial(_label_agreement, responsibilities=responsibilities, n_components=n_components))
     _, order = linear_sum_assignment(-agreement)
     parameters, is_soft = partition.parameters, partition.rule is AssignmentRule.SOFT
     if parameters is None or not (is_soft or partition.centres is not None):
-        return Partition(responsibilities=partial(_guided, responsibilities=responsibilities, order=order))
+        return Partition(responsibilities=partial(_restrict_to_labels, responsibilities=responsibilities, order=order))
     whitening = parameters.whitening if is_soft else None
     return Partition(_constrained_kmeans(parameters.means[order], whitening, source, engine), AssignmentRule.HARD)
 
@@ -61,34 +61,36 @@ def _constrained_kmeans(centres: Array, whitening: Whitening | None, source: Sou
 
     Distances are whitened; without a `whitening`, which all components share, they are those from spheres.
     """
-    certain = partial(_single_component, n_components=len(centres))
+    certain = partial(_certain_responsibilities, n_components=len(centres))
     first = StepTask(
         engine, len(centres), None, MomentSpec(Second.NONE), AssignmentRule.ASSIGNMENT, responsibilities=certain
     )
-    around = _around(first.over(source).means(centres), whitening)
+    around = _centred_components(first.sum_moments(source).means(centres), whitening)
     for _ in range(MAX_KMEANS_PASSES):
-        moments = StepTask(engine, len(centres), around, MomentSpec(Second.NONE), AssignmentRule.HARD).over(source)
+        moments = StepTask(engine, len(centres), around, MomentSpec(Second.NONE), AssignmentRule.HARD).sum_moments(
+            source
+        )
         centres, whiten = around.means, around.whitening.whiten_each
-        around = _around(moments.means(centres), whitening)
+        around = _centred_components(moments.means(centres), whitening)
         shift, offsets = around.means - centres, around.means - around.means.mean(axis=0)
         if float((whiten(shift) ** 2).sum()) <= KMEANS_TOLERANCE * float((whiten(offsets) ** 2).sum()):
             break
     return around
 
 
-def _around(centres: Array, whitening: Whitening | None) -> Parameters:
+def _centred_components(centres: Array, whitening: Whitening | None) -> Parameters:
     """Components alike about the centres; spheres without a `whitening`."""
-    parameters = centre_parameters(centres, mean_distance(centres))
+    parameters = sphere_parameters(centres, typical_centre_distance(centres))
     return replace(parameters, whitening=whitening or parameters.whitening, log_background=NOISE_LOG_DENSITY)
 
 
-def _possible(block: Block, n_components: int) -> Array:
+def _component_possibility(block: Block, n_components: int) -> Array:
     """How possible each component is for a row, (n_rows, n_components), from 0 to 1."""
     log_prior = block.row_log_prior(n_components)
     return np.ones((block.n_rows, n_components)) if log_prior is None else exponential(log_prior)
 
 
-def _responsibilities(block: Block, partition: Partition, engine: Engine[Any]) -> Array:
+def _partition_responsibilities(block: Block, partition: Partition, engine: Engine[Any]) -> Array:
     """Responsibilities (n_rows, n_components) under a partition; labels are ignored."""
     block = replace(block, log_prior=None, prior_indices=None)
     if partition.responsibilities is not None:
@@ -98,28 +100,28 @@ def _responsibilities(block: Block, partition: Partition, engine: Engine[Any]) -
     return np.asarray(labels[:, None] == np.arange(len(partition.parameters.means)), dtype=np.float64)
 
 
-def _single_component(block: Block, n_components: int) -> Array:
+def _certain_responsibilities(block: Block, n_components: int) -> Array:
     """Responsibilities of rows with exactly one possible component; 0 for other rows."""
-    possible = _possible(block, n_components)
+    possible = _component_possibility(block, n_components)
     has_one_component = (possible > 0).sum(axis=1, keepdims=True) == 1
     return np.where(has_one_component, possible, 0.0)
 
 
-def _guided(block: Block, responsibilities: Callable[[Block], Array], order: NDArray[np.intp]) -> Array:
+def _restrict_to_labels(block: Block, responsibilities: Callable[[Block], Array], order: NDArray[np.intp]) -> Array:
     """Responsibilities under a partition, restricted to possible components; the labels' own if nothing is left."""
-    possible = _possible(block, len(order))
+    possible = _component_possibility(block, len(order))
     result = responsibilities(block)[:, order] * possible
     result = np.where(result.sum(axis=1, keepdims=True) > 0, result, possible)
     total = result.sum(axis=1, keepdims=True)
     return np.asarray(result / np.where(total > 0, total, 1.0))
 
 
-def _agreement(leaf: Block, responsibilities: Callable[[Block], Array], n_components: int) -> Array:
+def _label_agreement(leaf: Block, responsibilities: Callable[[Block], Array], n_components: int) -> Array:
     """For each component and part, the row weight of the part that the component may have."""
     agreement = np.zeros(())
     for piece in pieces((leaf.n_rows, n_components)):
         part = leaf.row_range(*piece.indices(leaf.n_rows)[:2])
-        possible = _possible(part, n_components)
+        possible = _component_possibility(part, n_components)
         if part.row_weight is not None:
             possible = possible * part.row_weight[:, None]
         agreement = agreement + einsum("ik,ij->kj", possible, responsibilities(part))

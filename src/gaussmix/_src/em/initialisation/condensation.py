@@ -7,28 +7,29 @@ import numpy as np
 from gaussmix._src.em.initialisation.sample import DistinctRows
 from gaussmix._src.numerics.arrays import Array, Indices
 
-MAX_PLAIN_VALUES = 4_000  # so few are not condensed
+MAX_UNCONDENSED_VALUES = 4_000  # so few are not condensed
 # The least number of runs of neighbours, and rows at each end that are runs of their own.
 MIN_RUNS, N_TAIL_ROWS = 250, 25
 MIN_GAP_RATIO, MAX_GAPS = 3.0, 20  # times as wide as its neighbours is a run over a gap; and most such runs
 
 
-def condensed(sample: DistinctRows) -> DistinctRows:
+def condense_rows(sample: DistinctRows) -> DistinctRows:
     """Fewer rows of one feature with the same mean and variance, and nearly the same density.
 
     Each run of neighbours becomes two rows, at its mean plus and minus its standard deviation. Runs have about a part
     in `MIN_RUNS` of the weight at most, and towards both ends a part in `N_TAIL_ROWS` of the weight beyond them. Rows
     around gaps stay as they are, and rows of negligible weight are left out.
     """
-    sample = sample.without_negligible
+    sample = sample.without_negligible_rows
     values, weight = sample.rows[:, 0], sample.weight
-    if len(values) <= MAX_PLAIN_VALUES:
+    if len(values) <= MAX_UNCONDENSED_VALUES:
         return sample
-    first = _ends_of_runs(weight)
-    mass, means, spread = _runs(values, weight, first)
+    first = _find_run_starts(weight)
+    mass, means, spread = _run_moments(values, weight, first)
     around = np.maximum(np.append(spread[1:], 0.0), np.append(0.0, spread[:-1]))
     ends, is_separate = np.append(first, len(values)), np.empty(0, dtype=np.intp)
-    over_gaps = np.flatnonzero((spread > MIN_GAP_RATIO * around) & (np.diff(ends) <= MAX_PLAIN_VALUES // MAX_GAPS))
+    is_short = np.diff(ends) <= MAX_UNCONDENSED_VALUES // MAX_GAPS
+    over_gaps = np.flatnonzero((spread > MIN_GAP_RATIO * around) & is_short)
     over_gaps = np.sort(over_gaps[np.argsort(-spread[over_gaps], kind="stable")[:MAX_GAPS]])
     if over_gaps.size:  # such runs are taken apart
         is_separate = np.concatenate([np.arange(ends[run], ends[run + 1]) for run in over_gaps])
@@ -40,7 +41,7 @@ def condensed(sample: DistinctRows) -> DistinctRows:
     return DistinctRows(result[order, None], np.concatenate((mass, mass[is_pair], weight[is_separate]))[order])
 
 
-def _ends_of_runs(weight: Array) -> Indices:
+def _find_run_starts(weight: Array) -> Indices:
     """Where runs of sorted rows begin."""
     n_rows, total = len(weight), weight.sum()
     indices, index = list[float](), 0.0  # where runs of the first half begin, counted in rows
@@ -53,10 +54,10 @@ def _ends_of_runs(weight: Array) -> Indices:
     return first[first < n_rows]
 
 
-def _runs(values: Array, weight: Array, first: Indices) -> tuple[Array, Array, Array]:
+def _run_moments(values: Array, weight: Array, run_starts: Indices) -> tuple[Array, Array, Array]:
     """Weight, mean and standard deviation of the rows of runs that begin at these indices."""
-    sizes, mass = np.diff(first, append=len(values)), np.add.reduceat(weight, first)
-    offsets = values - np.repeat(values[first], sizes)
-    shift = np.add.reduceat(weight * offsets, first) / mass
+    sizes, mass = np.diff(run_starts, append=len(values)), np.add.reduceat(weight, run_starts)
+    offsets = values - np.repeat(values[run_starts], sizes)
+    shift = np.add.reduceat(weight * offsets, run_starts) / mass
     offsets -= np.repeat(shift, sizes)
-    return mass, values[first] + shift, np.sqrt(np.add.reduceat(weight * offsets**2, first) / mass)
+    return mass, values[run_starts] + shift, np.sqrt(np.add.reduceat(weight * offsets**2, run_starts) / mass)

@@ -16,7 +16,7 @@ from gaussmix._src.numerics.threads import one_blas_thread
 MAX_UNBOUNDED_FRACTION = 1e-6  # part of a density that components far from the row may have without a bound
 
 
-def fall(before: Parameters, after: Parameters) -> Callable[[Array], Array] | None:
+def bound_log_densities(before: Parameters, after: Parameters) -> Callable[[Array], Array] | None:
     """Make a function from lower bounds on log densities before a step to bounds after it; None if no bound is useful.
 
     With r = ‖W (x − μ)‖ of a component before, its distance after is at most a r + b: a = ‖W' W⁻¹‖, b = ‖W' (μ − μ')‖.
@@ -33,7 +33,7 @@ def fall(before: Parameters, after: Parameters) -> Callable[[Array], Array] | No
     if before.log_background > after.log_background:
         return None
     with np.errstate(over="ignore", invalid="ignore"):
-        stretch = np.maximum(_stretches(before, after), 1.0)[present]
+        stretch = np.maximum(_whitening_ratios(before, after), 1.0)[present]
         shift = np.sqrt((after.whitening.whiten_each(before.means - after.means) ** 2).sum(axis=1))[present]
     drop = before.log_scale[present] - after.log_scale[present]
     highest = max(float(before.log_scale.max()), before.log_background) + math.log(
@@ -45,10 +45,10 @@ def fall(before: Parameters, after: Parameters) -> Callable[[Array], Array] | No
     )
     if not math.isfinite(quadratic + linear + constant):
         return None
-    return partial(_fallen, highest=highest, quadratic=quadratic, linear=linear, constant=constant)
+    return partial(_lower_bounds, highest=highest, quadratic=quadratic, linear=linear, constant=constant)
 
 
-def _fallen(log_density: Array, highest: float, quadratic: float, linear: float, constant: float) -> Array:
+def _lower_bounds(log_density: Array, highest: float, quadratic: float, linear: float, constant: float) -> Array:
     """Bounds after a step, by the largest log scale and the terms of D."""
     with np.errstate(over="ignore", invalid="ignore"):
         squares = np.maximum(2.0 * (highest - log_density), 0.0)
@@ -58,7 +58,7 @@ def _fallen(log_density: Array, highest: float, quadratic: float, linear: float,
 
 
 @one_blas_thread()
-def _stretches(before: Parameters, after: Parameters) -> Array:
+def _whitening_ratios(before: Parameters, after: Parameters) -> Array:
     """‖W'_k W_k⁻¹‖ of each component, (n_components,)."""
     old, new = before.whitening, after.whitening
     if old.factor_shape is not FactorShape.TRIANGULAR:

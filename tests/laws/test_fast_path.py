@@ -15,7 +15,7 @@ from gaussmix._src.em.objective.trace import FreezeReason, final_state
 from gaussmix._src.em.step import one_call
 from gaussmix._src.em.step.fast_path import FastPath
 from gaussmix._src.em.step.loop import em_step, run_em
-from gaussmix._src.engines.complete import run as fast_path
+from gaussmix._src.engines.complete import core_runs
 from gaussmix._src.fit.fit import fit as fit_of
 from gaussmix._src.model import Model
 from gaussmix._src.sources.array import ArraySource
@@ -152,7 +152,7 @@ def test_when_the_core_comes_back_decides_no_bit_of_a_fit(estimator, missing, rn
     rows[rng.random(rows.shape) < missing] = np.nan
     found = []
     for seconds in (0.0, 1e9):
-        monkeypatch.setattr(fast_path, "MAX_CALL_SECONDS", seconds)
+        monkeypatch.setattr(core_runs, "MAX_CALL_SECONDS", seconds)
         found.append(clone(estimator).set_params(random_state=0).fit(rows))
     assert_same_fit(*found)
 
@@ -193,7 +193,7 @@ def test_what_is_unusual_is_left_to_the_loop(family, place, twins, complete, rng
 @families
 def test_there_is_a_state_whenever_the_engine_comes_back(family, complete, monkeypatch):
     given = PROBLEMS["separate"]
-    monkeypatch.setattr(fast_path, "MAX_CALL_SECONDS", 0.0)
+    monkeypatch.setattr(core_runs, "MAX_CALL_SECONDS", 0.0)
     states = list(run_em(given.source, complete, given.start(family), given.objective, UNTIL_SETTLED))
     assert [state.trace.n_steps for state in states] == list(range(len(states)))
     assert [state.outcome for state in states] == [None] * (len(states) - 1) + [Outcome.CONVERGED]
@@ -255,7 +255,7 @@ def test_what_is_decided_between_passes_is_not_left_to_the_engine(
     n_features, n_components, dtype, is_left, complete, rng, monkeypatch
 ):
     """Of 9,000 rows, whatever the number of threads and the speed of the machine."""
-    monkeypatch.setattr(fast_path, "MAX_CALL_SECONDS", 1e9)
+    monkeypatch.setattr(core_runs, "MAX_CALL_SECONDS", 1e9)
     rows = rng.normal(size=(9_000, n_features)).astype(dtype)
     family = FAMILIES["full"]
     unit = np.repeat(np.eye(n_features)[None], n_components, axis=0)

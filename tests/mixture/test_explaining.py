@@ -143,7 +143,7 @@ def test_the_frame_is_of_the_library_of_the_rows(library, rng):
     table = found.to_frame()
     assert type(table) is library.DataFrame
     np.testing.assert_array_equal(table["contribution_b"], found.contributions[:, 1])
-    np.testing.assert_array_equal(table["evidence_a"], found.feature_log_ratio[:, 0])
+    np.testing.assert_array_equal(table["feature_log_ratio_a"], found.feature_log_ratio[:, 0])
     np.testing.assert_allclose(table["probability"], found.responsibilities.max(axis=1))
 
 

@@ -170,7 +170,7 @@ class BayesianGaussianMixture(PosteriorEstimator):
         began = perf_counter()
         problem, plan = self._checked(X, sample_weight, options)
         warn(check_features(self.covariance_type, problem.source.n_features))
-        run, ends = fit(problem, plan, options)
+        run, ends, _ = fit(problem, plan, options)
         facts = RowSummary.from_source(problem.data.raw_source, X, None, began)
         fitted = make_fitted(problem, plan, run, ends, facts, self._names)
         objective = problem.objective

@@ -17,7 +17,7 @@ from gaussmix._src.estimators.base import unchanged_on_failure
 from gaussmix._src.families.base import Family
 from gaussmix._src.fit import after
 from gaussmix._src.fit.features.table import find_options
-from gaussmix._src.fit.fit import find_certificate
+from gaussmix._src.fit.fit import MIN_RIDGE_FRACTION, find_certificate
 from gaussmix._src.fit.fitted import Diagnosis, Ending, FitResult, RowSummary
 from gaussmix._src.fit.plan import Plan
 from gaussmix._src.fit.problem import Problem
@@ -97,6 +97,7 @@ def make_fitted(
     candidate: int | None = None,
     of_search: Sequence[Diagnosis] | None = None,
     not_started: str | None = None,
+    is_ridge_dropped: bool = False,
 ) -> FitResult:
     """What the best run found, with warnings of what the user should know of it.
 
@@ -109,7 +110,9 @@ def make_fitted(
     n_distinct = count_distinct(rows, problem.n_components)
     is_short = n_distinct < problem.n_components
     note = report.messages.distinct_rows_sentence(n_distinct, problem.n_components) if is_short else None
-    constant = ridge_columns(run.model, objective.variance_floor, rows)
+    has_ridge = (run.model.covariances.ridge_precisions() * objective.ridge).max() > MIN_RIDGE_FRACTION
+    is_sought = has_ridge or problem.terms is not None
+    constant = ridge_columns(run.model, objective.variance_floor, rows) if is_sought else []
     is_rounded = bool((run.model.covariances.rounding_error > MIN_ROUNDING).any())
     is_odd = is_rounded or bool(trace.frozen_components or trace.events or constant or note)
     if is_odd or left_out is not None or run.outcome is not Outcome.CONVERGED:
@@ -118,12 +121,18 @@ def make_fitted(
         warn(note, report.messages.CollapseWarning)  # not after a search, which tries numbers that are too large
     if constant and not problem.ridge:  # with 0 only the default prior of a Bayesian fit makes one
         warn(report.messages.constant_sentence(run.model, constant, names))
+    is_ridge_alone = has_ridge and objective.variance_floor is objective.ridge  # and not by a prior
+    on_ridge = warn_of_ridge(problem, run.model, constant, names) if is_ridge_alone and not note else []
     stopping = plan.stopping
     certificate = find_certificate(problem, run, ends, is_requested=plan.check_maximum)
     ending = Ending.from_run(run, ends, stopping, left_out, certificate, objective.objective_name, times)
     if stopping.seeks_maximum and run.outcome is Outcome.CONVERGED and certificate.is_maximum is False:
         warn(ending.reason, ConvergenceWarning)
-    notes = [*(after.diagnostics.diagnose_run(run, constant, names, note) if is_odd else ()), *(of_search or ())]
+    notes = [
+        *(after.diagnostics.diagnose_run(run, constant, names, note) if is_odd else ()),
+        *on_ridge,
+        *(of_search or ()),
+    ]
     reason = ending.reason if not_started is None else f"{ending.reason} {not_started}"
     return FitResult(
         run.model,
@@ -133,9 +142,20 @@ def make_fitted(
         n_iter=trace.n_steps,
         lower_bound=times * trace.last_objective,
         lower_bounds=[times * each for each in trace.objective],
-        outcome=replace(ending, reason=reason, diagnostics=notes),
+        outcome=replace(ending, reason=reason, diagnostics=notes, is_ridge_dropped=is_ridge_dropped),
         row_summary=facts,
     )
+
+
+def warn_of_ridge(
+    problem: Problem, model: Model, constant: Sequence[int], names: Sequence[str] | None
+) -> list[Diagnosis]:
+    """The components that rest on the ridge, with a warning if the ridge is automatic: a number was somebody's wish."""
+    result = after.diagnostics.diagnose_ridge(problem, model, constant, names)
+    if result and problem.ridge is None:
+        columns = after.diagnostics.SingularColumns.find(problem.data.raw_source, [model.family]).describe(names)
+        warn(report.messages.ridge_sentence(result, columns), report.messages.CollapseWarning)
+    return result
 
 
 def count_distinct(source: Source, max_rows: int) -> int:

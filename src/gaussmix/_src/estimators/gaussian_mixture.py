@@ -76,7 +76,8 @@ class GaussianMixture(LikelihoodEstimator):
         ``tol="auto"`` always makes one.
     reg_covar : "auto" or float, default "auto"
         Added to every variance, data units². "auto" is 1e-6 of a robust variance of each feature, so that
-        the units of the data do not matter; with a bound on eigenvalues or a prior of covariances it is 0.
+        the units of the data do not matter; with a bound on eigenvalues or a prior of covariances it is 0. If "auto"
+        costs likelihood although each component has 5 distinct rows for each feature and 5 more, EM goes on without it.
     max_iter : int, default 100
         Limit on EM steps; 0 returns the start. Above 262,080 rows it limits the steps on the sample and those on all
         rows each.
@@ -175,11 +176,14 @@ class GaussianMixture(LikelihoodEstimator):
         and `n_starts_at_best` of them, whose last values differ from the best by no more than `tol` and what they would
         still gain.
         `collapsed` lists the components that fell onto too few distinct rows and were frozen, because the likelihood of
-        such a fit can't be compared with other likelihoods. If `reg_covar` is above 0, no component is frozen, but
-        `diagnostics` and a warning tell of too few distinct rows. A warm start leaves collapsed components frozen.
+        such a fit can't be compared with other likelihoods. If `reg_covar` is above 0, no component is frozen;
+        `on_ridge` then lists the components that only `reg_covar` keeps from collapsing, with a warning that says why.
+        `is_ridge_dropped` says that the fit ended without the automatic `reg_covar`. A warm start leaves collapsed
+        components frozen.
         `diagnostics` lists what was unusual: components that collapsed or lost their mass, and what was done; nearly
-        singular covariances; constant columns; too few distinct rows. Each entry has `component`, `feature`, `step` and
-        `cause`, a few words. `traces` is what `lower_bounds_` says, for each start that ended with a finite likelihood.
+        singular covariances; constant columns; components on the ridge. Each entry has `component`, `feature`, `step`
+        and `cause`, a few words. `traces` is what `lower_bounds_` says, for each start that ended with a finite
+        likelihood.
     n_iter_ : int
         Steps of the best run over all rows. Above 262,080 rows, a fit from a named start first settles on the sample of
         the starts (about 65,520 rows); those steps are not counted.
@@ -326,12 +330,14 @@ class GaussianMixture(LikelihoodEstimator):
         if source.n_features == 1 or self.covariance_type in ("E", "V"):
             warn(check_features(self.covariance_type, source.n_features))
         try:
-            run, ends = fit(problem, plan, options)
+            run, ends, solved = fit(problem, plan, options)
         except SingularCovarianceError as error:
             raise after.diagnostics.explain_singular(error, source, family, self._names) from None
         facts = RowSummary.from_source(source, X, run.trace.last_objective if run.trace.n_steps else None, began)
-        self._finish(make_fitted(problem, plan, run, ends, facts, self._names), options, problem, run, X)
-        return problem
+        is_dropped = solved is not problem
+        fitted = make_fitted(solved, plan, run, ends, facts, self._names, is_ridge_dropped=is_dropped)
+        self._finish(fitted, options, solved, run, X)
+        return solved
 
     def _checked(self, X: RowsLike, sample_weight: ArrayLike | None, options: FitOptions) -> tuple[Problem, Plan]:
         """Return what is fitted and how, from everything that the user passed."""

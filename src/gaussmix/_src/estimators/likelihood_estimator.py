@@ -215,7 +215,9 @@ class LikelihoodEstimator(MixtureEstimator, ABC):
         if validation.restrictions.set_terms(self):
             terms = validation.restrictions.check_terms(self, [family], n_components)
             terms = terms.with_initial_values(model.without_noise.weights, model.means, model.covariances)
-        ridge = check_ridge(self.reg_covar, [family], self.prior)
+        outcome = self._fit_facts().outcome
+        is_dropped = outcome is not None and outcome.is_ridge_dropped
+        ridge = 0.0 if is_dropped else check_ridge(self.reg_covar, [family], self.prior)
         known = validation.labels.check_labels(labels, self.label_components, source.n_rows, n_components)
         if known is not None:
             known.check_n_components(n_components, model.noise is not None)

@@ -87,9 +87,8 @@ def _step(estimator: Any, portion: ArraySource, state: StreamState | None) -> St
     before = fitted.outcome
     n_starts, n_starts_at_best = (1, 1) if before is None else (before.n_starts, before.n_starts_at_best)
     diagnostics = diagnose_components(EMState(model, trace), estimator._names)
-    outcome = Ending(
-        _FOLLOWED, None, None, None, None, n_starts, n_starts_at_best, trace.collapsed_components, diagnostics
-    )
+    outcome = Ending(_FOLLOWED, None, None, None, None, n_starts, n_starts_at_best)
+    outcome = replace(outcome, collapsed=trace.collapsed_components, diagnostics=diagnostics)
     # The facts were of the first rows alone.
     estimator._fitted = replace(fitted, model=model, lower_bound=sums.log_likelihood, outcome=outcome, row_summary=None)
     warn(frozen_sentence(trace), CollapseWarning)

@@ -167,7 +167,8 @@ class LabelledRows:
         problem = Problem(self._labelled_data(component_class), family, len(component_class), self.engine, ridge)
         for option in self.options:
             plan = option.adapt_plan(plan, problem)
-        return fit(problem, plan, self.options).final_state, problem, plan
+        result = fit(problem, plan, self.options)
+        return result.final_state, result.problem, plan
 
     def _labelled_data(self, component_class: NDArray[np.intp]) -> TrainingData:
         """The rows, with the components that a row of known class may have."""

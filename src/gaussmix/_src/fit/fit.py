@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from gaussmix._src import fit as fitting
 from gaussmix._src import validation
 from gaussmix._src.em import curvature, initialisation
 from gaussmix._src.em.collapse.remedies import Remedy, run_with_remedy
@@ -37,6 +38,8 @@ from gaussmix._src.sources.base import Source
 if TYPE_CHECKING:
     from gaussmix._src.fit.features.base import FitOptions
 
+# Part of the ridge in a variance, given the other features: with more, it is found out what the ridge does to the fit.
+MIN_RIDGE_FRACTION = 1e-3
 MIN_PREFIT_ROWS = 4 * LEAF_ROWS  # rows: with more, EM converges on the sample of the starts first
 
 
@@ -47,10 +50,12 @@ class BestRun(NamedTuple):
     ----------
     final_state : the end of the highest run.
     run_traces : the trace of each run that ended with a finite likelihood.
+    problem : what the end solves: the problem without the automatic ridge, if the fit did not need it.
     """
 
     final_state: EMState
     run_traces: tuple[Trace, ...]
+    problem: Problem
 
 
 def fit(problem: Problem, plan: Plan, options: FitOptions = ()) -> BestRun:
@@ -75,8 +80,15 @@ def fit(problem: Problem, plan: Plan, options: FitOptions = ()) -> BestRun:
         end = final_state(_run_from_start(problem, plan, 0, None))
         if end.outcome is Outcome.NON_FINITE:
             raise NonFiniteLikelihood
-        return BestRun(end, (end.trace,))
-    return BestRun(best_run((run(None) for run in runs), ends), tuple(ends))
+        ends.append(end.trace)
+    else:
+        end = best_run((run(None) for run in runs), ends)
+    if problem.ridge is None and plan.candidate is None:
+        fractions = end.model.covariances.ridge_precisions() * problem.objective.ridge
+        if fractions.max() > MIN_RIDGE_FRACTION:
+            before, (end, problem) = end.trace, fitting.ridge.end_without_ridge(problem, end, plan.stopping)
+            ends = [end.trace if trace is before else trace for trace in ends]
+    return BestRun(end, tuple(ends), problem)
 
 
 def _run_from_start(problem: Problem, plan: Plan, start_index: int, initial: EMState | None) -> Iterator[EMState]:

@@ -16,7 +16,7 @@ from gaussmix._src.em.curvature.certificate import OptimalityCertificate
 from gaussmix._src.em.objective.stopping import StopRule, forecast_convergence
 from gaussmix._src.em.objective.trace import EMState, Trace
 from gaussmix._src.em.step.best_of import OBJECTIVE_ROUNDING
-from gaussmix._src.errors import LIKELIHOOD, FailureKind, Outcome
+from gaussmix._src.errors import LIKELIHOOD, FailureKind, Outcome, name_components
 from gaussmix._src.formats.record import Damaged
 from gaussmix._src.formats.values import Reader, count, from_plain, instance, list_reader
 from gaussmix._src.model import Model
@@ -38,7 +38,9 @@ _NOT_MAXIMUM_SENTENCE = (
     "The fit is not near a maximum: it stands at a saddle or on a ridge, or is still far from one. Lower tol, raise "
     "max_iter, or try other starts."
 )
+_ON_RIDGE = "It is a maximum only because of reg_covar: {} would collapse without it."
 _UNKNOWN_MAXIMUM_SENTENCE = "It is not known whether the fit is near a maximum: {why_not}."
+RESTS_ON_RIDGE = "rests on reg_covar, because it has "  # the beginning of a cause
 
 
 @dataclass(frozen=True)
@@ -77,6 +79,7 @@ class Ending:
     n_starts_at_best : starts that may approach the same maximum as the best, which counts: their last values differ
         by at most `tol` and the larger of their remaining gains by Aitken's extrapolation, and no component collapsed.
         If only 1 of many agrees, more starts may find a better fit.
+    is_ridge_dropped : whether EM went on without the automatic `reg_covar`, because every component has enough rows.
     collapsed : components that fell onto too few distinct rows and were frozen.
     diagnostics : what was unusual.
     traces : what `lower_bounds_` says, for each start that ended with a finite likelihood.
@@ -89,6 +92,7 @@ class Ending:
     rate: float | None
     n_starts: int
     n_starts_at_best: int
+    is_ridge_dropped: bool = False
     collapsed: list[int] = field(default_factory=list)
     diagnostics: list[Diagnosis] = field(default_factory=list)
     traces: list[list[float]] = field(default_factory=list, repr=False)
@@ -131,14 +135,21 @@ class Ending:
         rate = None if math.isnan(estimated) else estimated
         traces = [[objective_scale * each for each in end.objective] for end in run_traces]
         collapsed, n_starts = state.trace.collapsed_components, max(1, len(run_traces))
-        return cls(reason, *values, rate, n_starts, n_at_best, collapsed, traces=traces)
+        return cls(reason, *values, rate, n_starts, n_at_best, collapsed=collapsed, traces=traces)
+
+    @property
+    def on_ridge(self) -> list[int]:
+        """Components that only `reg_covar` keeps from collapsing: the likelihood says little about them."""
+        components = (each.component for each in self.diagnostics if each.cause.startswith(RESTS_ON_RIDGE))
+        return [component for component in components if component is not None]
 
     @property
     def certificate(self) -> str | None:
         """Whether the fit is a maximum, as a sentence, or what `reason` leaves to say; None if that is nothing."""
         if self.remaining_gain is not None and self.label_change_fraction is not None:
             left = _REMAINING_GAIN_SENTENCE.format(gain=self.remaining_gain, labels=100 * self.label_change_fraction)
-            return left if _MAX_REASON in self.reason else _NEAR_MAXIMUM_PREFIX + left
+            left = left if _MAX_REASON in self.reason else _NEAR_MAXIMUM_PREFIX + left
+            return f"{left} {_ON_RIDGE.format(name_components(self.on_ridge))}" if self.on_ridge else left
         return _NOT_MAXIMUM_SENTENCE if self.is_maximum is False and _NO_MAX_REASON not in self.reason else None
 
 

@@ -25,6 +25,7 @@ from gaussmix._src.estimators.gaussian_mixture import GaussianMixture
 from gaussmix._src.families.base import Family, check_features
 from gaussmix._src.fit.features.base import FitOptions
 from gaussmix._src.fit.features.table import find_options
+from gaussmix._src.fit.fit import MIN_RIDGE_FRACTION
 from gaussmix._src.fit.plan import fit_settings, min_search_weight
 from gaussmix._src.fit.search import map_parallel
 from gaussmix._src.mixture.mixtures import Mixtures
@@ -125,8 +126,9 @@ def fit_many(
     result = grouped(groups, by, offsets, sample_weight, type(template)())
     fitting = _GroupFits(result, template, options)
     fits = fitting.by_core()
-    fitting.one_by_one(np.arange(len(result.keys)) if fits is None else np.flatnonzero(~fitting.is_made(fits)))
-    mixtures = fitting.mixtures(fits)
+    is_made = np.zeros(len(result.keys), dtype=bool) if fits is None else fitting.is_made(fits)
+    fitting.one_by_one(np.flatnonzero(~is_made))
+    mixtures = fitting.mixtures(fits, np.flatnonzero(is_made))
     for sentence, category in _sentences(mixtures):
         warn(sentence, category)
     return mixtures
@@ -196,8 +198,21 @@ class _GroupFits:
 
     def is_made(self, fits: GroupFits) -> NDArray[np.bool_]:
         """Whether the core has made all of the fit of each group."""
-        is_made: NDArray[np.bool_] = fits.has_converged | (fits.n_steps == self.template.max_iter)
-        return is_made & (fits.n_steps > 0)
+        is_ended: NDArray[np.bool_] = fits.has_converged | (fits.n_steps == self.template.max_iter)
+        is_made = is_ended & (fits.n_steps > 0)
+        is_made[is_made] = ~self._feels_ridge(fits, np.flatnonzero(is_made))
+        return is_made
+
+    def _feels_ridge(self, fits: GroupFits, made: Indices) -> NDArray[np.bool_]:
+        """Whether the ridge has such a part in a variance that `fit.fit` finds out what it does."""
+        n_components, n_features = fits.means.shape[1:]
+        family, ridge = check_family(self.template), fits.ridge[made]
+        if not ridge.any():
+            return np.zeros(len(made), dtype=bool)
+        precisions = family.stacked(fits.covariances[made], n_components, n_features).ridge_precisions()
+        fractions = precisions.reshape(len(made), -1, n_features) * ridge[:, None, :]
+        is_felt: NDArray[np.bool_] = fractions.max(axis=(1, 2)) > MIN_RIDGE_FRACTION
+        return is_felt
 
     def one_by_one(self, indices: Indices) -> None:
         """Fit groups by the estimator, and keep what it says; Bayesian fits of several groups at a time."""
@@ -230,8 +245,11 @@ class _GroupFits:
         sentences = [sentence for sentence, category in texts if category is not ConvergenceWarning]
         return _Single(estimator, "", tuple(each for each in sentences if each != shared_note))
 
-    def mixtures(self, fits: GroupFits | None) -> Mixtures:
-        """What was found, in arrays; raises ValueError where nothing says how many features there are."""
+    def mixtures(self, fits: GroupFits | None, made: Indices) -> Mixtures:
+        """What was found, in arrays, with the groups that the core has made.
+
+        Raises ValueError where nothing says how many features there are.
+        """
         n_components, family = check_count("n_components", self.template.n_components, 1), check_family(self.template)
         n_groups, n_features = len(self.groups.keys), self._n_features()
         weights = np.full((n_groups, n_components), np.nan)
@@ -240,7 +258,6 @@ class _GroupFits:
         converged, n_iter = np.zeros(n_groups, dtype=bool), np.zeros(n_groups, dtype=np.int64)
         lower_bound, notes, errors = np.full(n_groups, np.nan), dict[Any, Sequence[str]](), dict[Any, str]()
         if fits is not None:
-            made = np.flatnonzero(self.is_made(fits))
             ends = np.cumsum(np.maximum(fits.n_steps, 0)) - 1
             weights[made], means[made], n_iter[made] = fits.weights[made], fits.means[made], fits.n_steps[made]
             covariances[made] = fits.covariances[made].reshape(len(made), *covariances.shape[1:])

@@ -50,7 +50,7 @@ class ConditionalDisplay(Display):
     >>> from gaussmix import GaussianMixtureRegressor
     >>> from gaussmix.plot import ConditionalDisplay
     >>> x = np.linspace(0, 1, 200)[:, None]
-    >>> y = np.abs(x[:, 0] - 0.5)
+    >>> y = np.abs(x[:, 0] - 0.5) + 0.01 * np.sin(99 * x[:, 0])
     >>> regressor = GaussianMixtureRegressor(2, random_state=0).fit(x, y)
     >>> display = ConditionalDisplay.from_estimator(regressor, x, y)
     >>> display.quantiles.shape

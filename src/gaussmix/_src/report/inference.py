@@ -19,9 +19,10 @@ from gaussmix._src.em.curvature.parameter_layout import ParameterKind, Parameter
 from gaussmix._src.em.objective.trace import FreezeReason
 from gaussmix._src.em.priors.posterior import PosteriorObjective
 from gaussmix._src.errors import ParameterTypeError, counted, listed, name_components, warn
-from gaussmix._src.fit.after.inference import MAX_RIDGE_FRACTION, OBJECTIVE_ROUNDING, LocalMaximum, ObjectiveMaximiser
+from gaussmix._src.fit.after.inference import OBJECTIVE_ROUNDING, LocalMaximum, ObjectiveMaximiser
 from gaussmix._src.fit.fitted import FitResult
 from gaussmix._src.fit.problem import Problem
+from gaussmix._src.fit.ridge import MAX_RIDGE_FRACTION
 from gaussmix._src.mixture.html import names_of, table_html
 from gaussmix._src.mixture.mixture import Mixture
 from gaussmix._src.model import Model

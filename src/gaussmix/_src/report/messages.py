@@ -17,6 +17,7 @@ from gaussmix._src.numerics.factorise import MIN_ROUNDING
 
 if TYPE_CHECKING:
     from gaussmix._src.fit.candidates import Result, ResultsTable
+    from gaussmix._src.fit.fitted import Diagnosis
 
 _FAILURE_ADVICE = {
     FreezeReason.LOST: "no row belongs there any more, and mean and covariance stay as they were. Lower n_components, "
@@ -32,6 +33,7 @@ _NOT_CONVERGED = (
 )
 
 
+_MAX_CAUSES = 2  # that a sentence gives for components on the ridge
 INCOMPLETE_REPEATS = "Too few repeats with K − 1, K and K + 1 components could be fitted to judge"
 
 
@@ -76,6 +78,25 @@ def distinct_rows_sentence(n_distinct: int, n_components: int) -> str:
         f"X has {counted(n_distinct, 'distinct row')}, fewer than n_components={n_components}, so that several "
         "components describe the same row, with reg_covar as all of their variance. Lower n_components."
     )
+
+
+def ridge_sentence(on_ridge: Sequence[Diagnosis], columns: str) -> str | None:
+    """Say which components rest on the ridge, and why; None if none does. `columns` is what is wrong with columns."""
+    if not on_ridge:
+        return None
+    components = dict[str, list[int]]()
+    for each in on_ridge:
+        components.setdefault(each.cause, []).append(-1 if each.component is None else each.component)
+    sentences = []
+    for cause, several in list(components.items())[:_MAX_CAUSES]:
+        named = name_components(several)
+        plural = cause if len(several) == 1 else cause.replace("rests", "rest").replace("it has", "they have")
+        sentences.append(f"{named[0].upper()}{named[1:]} {plural}.")
+    n_left = sum(map(len, list(components.values())[_MAX_CAUSES:]))
+    if n_left:
+        sentences.append(f"{n_left} more: see outcome_.diagnostics.")
+    advice = columns or "Lower n_components, leave out columns of few values, or set a prior."
+    return " ".join([*sentences, "The likelihood and criteria such as BIC say little about such components.", advice])
 
 
 def constant_sentence(mixture: Model, constant: Sequence[int], names: Sequence[str] | None) -> str | None:

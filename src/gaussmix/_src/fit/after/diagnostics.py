@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from gaussmix._src.em.objective.trace import EMState
 from gaussmix._src.errors import DegenerateError, SingularCovarianceError, counted, listed
 from gaussmix._src.families.base import Family
-from gaussmix._src.fit.fitted import Diagnosis
+from gaussmix._src.fit import ridge
+from gaussmix._src.fit.fitted import RESTS_ON_RIDGE, Diagnosis
 from gaussmix._src.interfaces.moment_spec import Second
 from gaussmix._src.interfaces.spread import Spread
 from gaussmix._src.model import Model
@@ -20,8 +22,13 @@ from gaussmix._src.numerics.threads import one_blas_thread
 from gaussmix._src.sources.base import Source
 from gaussmix._src.sources.row_statistics import Cells
 
+if TYPE_CHECKING:
+    from gaussmix._src.fit.problem import Problem
+
 _MIN_RESIDUAL_VARIANCE = 1e-10  # of its variance, left when others are known: less is rounding
 _MIN_COEFFICIENT = 1e-4  # of a standardised coefficient: a column with less is none of those that determine another
+_CONSTANT_FACTOR = 2.0  # times the ridge: with no more variance, a column is constant in a component
+_MIN_PART = 0.01  # of the largest part of a column in a direction: a column with less is not named
 _MAX_EXPLAINED_COLUMNS = 3  # columns that a sentence explains
 Names = Sequence[str] | None  # names of features; None where they have none
 
@@ -166,6 +173,36 @@ def diagnose_components(final_state: EMState, names: Names) -> list[Diagnosis]:
     for k in (error > MIN_ROUNDING).nonzero()[0].tolist():
         cause = f"nearly singular covariance, so that rounding changes log densities by about {error[k]:.1g} nats"
         result.append(Diagnosis(k, feature_name(_max_inflation_feature(final_state.model, k), names), None, cause))
+    return result
+
+
+def diagnose_ridge(
+    problem: Problem, model: Model, constant: Sequence[int], names: Sequence[str] | None
+) -> list[Diagnosis]:
+    """The components of a fit that only a ridge keeps from collapsing.
+
+    These have a direction in which the ridge is nearly all of the variance, or fewer distinct rows than a matrix needs.
+    `constant` are the columns with one value, which are reported by themselves.
+    """
+    floor, result = problem.objective.ridge.copy(), list[Diagnosis]()
+    floor[list(constant)] = 0
+    if model.covariances.is_shared or not floor.any():
+        return []
+    counts = np.full(model.n_components, np.inf)
+    if model.family.kind.second is Second.FULL:
+        counts = ridge.count_distinct_rows(problem, model)
+    fractions, directions = ridge.flattest_directions(model, floor)
+    is_constant = model.covariances.variances() <= _CONSTANT_FACTOR * floor
+    for k in np.flatnonzero((fractions > ridge.MAX_RIDGE_FRACTION) | (counts <= model.n_features)).tolist():
+        length = np.abs(directions[k])
+        if counts[k] <= model.n_features:
+            cause = f"{counted(int(counts[k]), 'distinct row')} for {counted(model.n_features, 'column')}"
+        elif is_constant[k].any():
+            cause = f"one value, or nearly so, in {_columns_text(np.flatnonzero(is_constant[k]).tolist(), names)}"
+        else:
+            together = np.flatnonzero(length > _MIN_PART * length.max()).tolist()
+            cause = f"rows in which {_columns_text(together, names)} are linearly dependent"
+        result.append(Diagnosis(k, feature_name(int(length.argmax()), names), None, f"{RESTS_ON_RIDGE}{cause}"))
     return result
 
 

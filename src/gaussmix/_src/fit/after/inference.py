@@ -19,6 +19,7 @@ from gaussmix._src.em.priors.posterior import PosteriorObjective
 from gaussmix._src.em.step.loop import run_em
 from gaussmix._src.errors import SingularCovarianceError
 from gaussmix._src.fit.problem import Problem
+from gaussmix._src.fit.ridge import MAX_RIDGE_FRACTION
 from gaussmix._src.model import Model
 from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.numerics.factorise import factorise
@@ -30,7 +31,6 @@ MAX_NEWTON_STEPS = 20
 NEGLIGIBLE_GAIN = 1e-12  # nats, of all rows: what is left to gain moves no parameter by more than 1e-6 standard errors
 MAX_GAIN_RATIO = 0.5  # a step of Newton's method leaves less than this part of the gain, or EM goes on
 MIN_COMPONENT_ROWS = 1.0  # rows: a component with less has lost its rows
-MAX_RIDGE_FRACTION = 0.9  # part of the ridge in a variance, given the other features; with more it is not of the rows
 MIN_CURVATURE = 1e-9  # curvature per unit of row weight; that of rows with known components is about 1
 MAX_FLAT_FRACTION = 1e-4  # of the square of a derivative, in flat directions: with more, a parameter is undetermined
 FINITE_DIFFERENCE_STEP = 1e-3  # of coordinates, for derivatives of a user's function, in units of standard errors

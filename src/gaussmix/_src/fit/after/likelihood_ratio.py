@@ -12,8 +12,9 @@ from gaussmix._src.em.initialisation.initial import split_component
 from gaussmix._src.em.objective.stopping import StopRule
 from gaussmix._src.em.objective.trace import EMState
 from gaussmix._src.fit.after.bootstrap import MAX_REFIT_STEPS, fit_tables, simulate_tables
-from gaussmix._src.fit.after.inference import MAX_RIDGE_FRACTION, ObjectiveMaximiser
+from gaussmix._src.fit.after.inference import ObjectiveMaximiser
 from gaussmix._src.fit.problem import Problem
+from gaussmix._src.fit.ridge import MAX_RIDGE_FRACTION
 from gaussmix._src.model import Model
 from gaussmix._src.numerics.arrays import Array, Rows
 from gaussmix._src.numerics.axes import principal_axes

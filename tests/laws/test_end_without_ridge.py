@@ -1,0 +1,107 @@
+"""The automatic ridge costs no likelihood where rows suffice, and a fit names the components that rest on it."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+import pytest
+from many_blocks import ManyBlocks
+from sklearn.datasets import load_iris, load_wine
+from sklearn.preprocessing import scale
+
+from gaussmix import GaussianMixture, fit_many, load
+from gaussmix._src.report.messages import CollapseWarning
+
+STRUCTURES = "full", "tied", "diag", "spherical", "VVI", "EEV", "EVE"
+IRIS = load_iris().data
+
+
+def thin_groups(seed: int = 0, n_features: int = 2) -> np.ndarray:
+    """Two groups that are 10,000 times as far apart as they are wide in the last column."""
+    rng = np.random.default_rng(seed)
+    rows = rng.normal(size=(400, n_features)) @ np.diag([1.0] * (n_features - 1) + [3e-4])
+    return np.concatenate([rows[:200], rows[200:] + 30])
+
+
+def fitted(rows: Any, structure: str = "full", **how: Any) -> GaussianMixture:
+    return GaussianMixture(2, covariance_type=structure, random_state=0, **how).fit(rows)
+
+
+@pytest.mark.parametrize("structure", STRUCTURES)
+def test_the_ridge_costs_no_likelihood(structure: str) -> None:
+    rows = thin_groups(n_features=3)
+    automatic, without = fitted(rows, structure), fitted(rows, structure, reg_covar=0)
+    assert automatic.score(rows) > without.score(rows) - 1e-4
+    assert automatic.outcome_.on_ridge == []
+
+
+def test_the_end_does_not_depend_on_units_order_weights_and_blocks() -> None:
+    rows = thin_groups()
+    first = fitted(rows)
+    assert first.outcome_.is_ridge_dropped
+    assert first.converged_
+    order = np.random.default_rng(1).permutation(len(rows))
+    scaled = fitted(rows * [1024.0, 0.25])
+    others = [
+        (fitted(rows[order]), 0.0),
+        (fitted(np.concatenate([rows, rows])), 0.0),
+        (GaussianMixture(2, random_state=0).fit(rows, sample_weight=np.full(len(rows), 2.0)), 0.0),
+        (scaled, np.log(256)),
+    ]
+    for other, change in others:
+        assert other.outcome_.is_ridge_dropped
+        assert np.isclose(other.lower_bound_ + change, first.lower_bound_, atol=1e-9)
+    assert np.array_equal(fitted(ManyBlocks(rows)).means_, first.means_)
+    groups = fit_many({"a": rows, "b": rows[order]}, 2, random_state=0)
+    assert np.array_equal(groups["a"].covariances, first.covariances_)
+
+
+def test_few_distinct_rows_keep_the_ridge() -> None:
+    rng = np.random.default_rng(0)
+    rows = np.concatenate([rng.normal(size=(200, 2)), np.repeat(rng.normal(size=(2, 2)) + 30, 50, axis=0)])
+    with pytest.warns(CollapseWarning, match="rests on reg_covar, because it has 2 distinct rows for 2 columns"):
+        gm = fitted(rows)
+    assert not gm.outcome_.is_ridge_dropped
+    assert gm.outcome_.on_ridge == [int(gm.predict(rows[-1:])[0])]
+
+
+def test_inference_and_files_know_that_the_ridge_is_gone(tmp_path: Any) -> None:
+    rows = thin_groups()
+    automatic, without = fitted(rows), fitted(rows, reg_covar=0, tol=1e-8)
+    assert np.allclose(automatic.inference(rows).covariance, without.inference(rows).covariance, rtol=1e-4)
+    automatic.save(tmp_path / "model.gmm")
+    again = load(tmp_path / "model.gmm")
+    assert again.outcome_ == automatic.outcome_
+
+
+WITH_COPY = np.column_stack([IRIS, IRIS[:, 0]])
+WITH_TWO_VALUES = np.column_stack([IRIS, IRIS[:, 0] > 5.5])
+CAUSES = [
+    (scale(load_wine().data), 3, "full", "distinct rows for 13 columns"),
+    (WITH_COPY, 3, "full", "columns 0, 4 (counted from 0) are linearly dependent"),
+    (WITH_TWO_VALUES, 4, "full", "one value, or nearly so, in column 4"),
+    (WITH_TWO_VALUES, 4, "diag", "one value, or nearly so, in column 4"),
+]
+
+
+@pytest.mark.parametrize(("rows", "n_components", "structure", "cause"), CAUSES)
+def test_components_on_the_ridge_are_named_once(rows: Any, n_components: int, structure: str, cause: str) -> None:
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        gm = GaussianMixture(
+            n_components, covariance_type=structure, init_params="kmeans", random_state=0, check_maximum=True
+        ).fit(rows)
+    own = [each for each in caught if issubclass(each.category, CollapseWarning)]
+    assert len(own) == 1
+    assert cause in str(own[0].message)
+    assert gm.outcome_.on_ridge == [each.component for each in gm.outcome_.diagnostics if cause in each.cause]
+    assert "only because of reg_covar" in (gm.outcome_.certificate or "only because of reg_covar")
+
+
+def test_sound_components_are_not_named() -> None:
+    for structure in STRUCTURES:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", CollapseWarning)
+            assert GaussianMixture(3, covariance_type=structure, random_state=0).fit(IRIS).outcome_.on_ridge == []

@@ -347,8 +347,8 @@ using FitsResult = std::tuple<Result<double>, Result<double>, Result<double>, Re
 using Components = Contiguous<std::int32_t, 1>;
 
 FitSettingsView view_fit(std::size_t d, const Letters& letters, Index n_components, const Maybe<2>& centres,
-                         const std::optional<Components>& assignment, Index n_candidates, const Maybe<2>& uniform,
-                         const std::tuple<Index, double>& kmeans, const Maybe<1>& ridge,
+                         const Maybe<1>& unit, const std::optional<Components>& assignment, Index n_candidates,
+                         const Maybe<2>& uniform, const std::tuple<Index, double, bool>& kmeans, const Maybe<1>& ridge,
                          const std::tuple<double, double>& automatic, double smallest_spread, const LimitValues& limits,
                          double tolerance, Index max_steps, double seconds, bool has_initial) {
     FitSettingsView settings{};
@@ -362,16 +362,18 @@ FitSettingsView view_fit(std::size_t d, const Letters& letters, Index n_componen
     require(!assignment || ridge, "assignment must go with a ridge");
     require(!centres || (centres->size() == static_cast<std::size_t>(n_components) * d && ridge),
             "centres must have shape (n_components, n_features), and go with a ridge");
+    require(!unit || (centres && unit->size() == d), "unit must have shape (n_features,), and go with centres");
     require(!uniform || uniform->shape(0) > 0, "uniform must have a row for each start");
     if (uniform) check_spread(n_components, n_candidates, uniform->shape(1));
     settings.n_components = n_components;
     settings.has_initial = has_initial;
     settings.centres = centres ? centres->data() : nullptr;
+    settings.unit = unit ? unit->data() : nullptr;
     if (assignment) settings.assignment = {assignment->data(), nullptr, 1, 0};
     settings.n_starts = uniform ? static_cast<Index>(uniform->shape(0)) : 1;
     settings.n_candidates = n_candidates;
     settings.uniform = uniform ? uniform->data() : nullptr;
-    std::tie(settings.max_passes, settings.kmeans_tolerance) = kmeans;
+    std::tie(settings.max_passes, settings.kmeans_tolerance, settings.is_scaled) = kmeans;
     settings.ridge = ridge ? ridge->data() : nullptr;
     std::tie(settings.ridge_fraction, settings.trimmed) = automatic;
     settings.smallest_spread = smallest_spread;
@@ -408,9 +410,9 @@ using InitialMixtures = std::tuple<Contiguous<double, 2>, Contiguous<double, 3>,
 FitsResult bound_fit_many(const Target& target, const Rows& rows, const RowWeight& row_weight,
                           const std::tuple<Integers, Integers>& ranges, const std::optional<Integers>& first_weight,
                           const std::tuple<Contiguous<double, 1>, Contiguous<double, 1>>& weights,
-                          const Letters& letters, Index n_components, const Maybe<2>& centres,
+                          const Letters& letters, Index n_components, const Maybe<2>& centres, const Maybe<1>& unit,
                           const std::optional<Components>& assignment, Index n_candidates, const Maybe<2>& uniform,
-                          const std::tuple<Index, double>& kmeans, const Maybe<1>& ridge,
+                          const std::tuple<Index, double, bool>& kmeans, const Maybe<1>& ridge,
                           const std::tuple<double, double>& automatic, double smallest_spread,
                           const LimitValues& limits, double tolerance, Index max_steps, double seconds,
                           const std::optional<Searched>& searched, const std::optional<InitialMixtures>& initial,
@@ -425,7 +427,7 @@ FitsResult bound_fit_many(const Target& target, const Rows& rows, const RowWeigh
     require(!has_background || !(prior || groups.is_incomplete), kAlone);
     const auto d = static_cast<std::size_t>(groups.rows.n_features);
     FitSettingsView task =
-        view_fit(d, letters, n_components, centres, assignment, n_candidates, uniform, kmeans, ridge, automatic,
+        view_fit(d, letters, n_components, centres, unit, assignment, n_candidates, uniform, kmeans, ridge, automatic,
                  smallest_spread, limits, tolerance, max_steps, seconds, initial.has_value());
     require(!assignment || (groups.n_groups == 1 && groups.n_rows[0] == static_cast<Index>(assignment->size())),
             "assignment must have the component of each row of a single group");
@@ -521,7 +523,7 @@ void bind_em(nb::class_<Target>& type) {
              "Write the best components of two mixtures over the first: whether they have an M-step.")
         .def("fit_many", bound_fit_many, "rows"_a.noconvert(), "row_weight"_a.noconvert().none(), "ranges"_a,
              "first_weight"_a.none(), "weights"_a, "algebra"_a, "n_components"_a, "centres"_a.none(),
-             "assignment"_a.none(), "n_candidates"_a, "uniform"_a.none(), "kmeans"_a, "ridge"_a.none(), "automatic"_a,
+             "unit"_a.none(), "assignment"_a.none(), "n_candidates"_a, "uniform"_a.none(), "kmeans"_a, "ridge"_a.none(), "automatic"_a,
              "smallest_spread"_a, "limits"_a, "tolerance"_a, "max_steps"_a, "seconds"_a, "searched"_a.none(),
              "initial"_a.none(), "prior"_a.none(), "incompleteness"_a, "n_threads"_a, "log_volume"_a = kInfinity,
              "Fit a mixture to each of many groups: the numbers of engines.calls.Fits, and factors.")

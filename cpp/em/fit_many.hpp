@@ -42,12 +42,14 @@ struct FitSettingsView {
     Algebra algebra;
     Index n_components;
     const double* centres;      // (n_components, n_features), the same in each group; null: k-means finds them
+    const double* unit;         // (n_features,), of distances from `centres`; null: 1
     AssignmentView assignment;  // the component of each row of the only group; null labels: rows go to centres
     Index n_starts;             // k-means begins so often, and the highest run is kept
     Index n_candidates;
     const double* uniform;           // for `spread_centres`: (n_starts, ...), the same in each group
     Index max_passes;                // of k-means
     double kmeans_tolerance;         // it ends when centres move by less: this part of the mean variance
+    bool is_scaled;                  // whether it takes distances in a unit of each column
     const double* ridge;             // (n_features,), data units^2; null: the automatic one of each group
     double ridge_fraction, trimmed;  // the automatic ridge's, see em/initialisation/sample.py
     double smallest_spread;          // a column that varies by less is unusual

@@ -137,12 +137,14 @@ class Seeds(NamedTuple):
     uniform : (n_starts, 1 + (n_components − 1) n_candidates), drawn from [0, 1); the same in every group. EM runs from
         each start, and the highest run is the result, the first of runs that `best_of.ROUNDING_OF_RUNS` calls equal.
     max_passes, tolerance : of k-means; it stops when centres move by less than this part of the mean variance.
+    is_scaled : whether distances are taken in `em.initialisation.sample.column_units`.
     """
 
     n_candidates: int
     uniform: Array | None
     max_passes: int
     tolerance: float
+    is_scaled: bool = False
 
 
 class InitialMixtures(NamedTuple):
@@ -232,6 +234,7 @@ class FitSettings(NamedTuple):
     ridge_fraction, trimmed : of the automatic ridge; see `em.initialisation.sample`.
     smallest_spread : a group in which a column varies by less is unusual, data units.
     search : between the start and EM; None if there is none.
+    unit : (n_features,), of distances from given centres, data units; None for 1.
     """
 
     algebra: Algebra
@@ -242,6 +245,7 @@ class FitSettings(NamedTuple):
     trimmed: float = 0.0
     smallest_spread: float = 0.0
     search: SearchSettings | None = None
+    unit: Array | None = None
 
 
 class Fits(NamedTuple):

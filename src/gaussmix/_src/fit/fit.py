@@ -26,7 +26,16 @@ from gaussmix._src.em.step.loop import run_em, sound_end
 from gaussmix._src.em.step.one_call import MAX_ROWS_OF_ONE_CALL
 from gaussmix._src.engines.calls import Groups
 from gaussmix._src.errors import NonFiniteLikelihood, Outcome, SingularCovariance
-from gaussmix._src.fit.plan import Draw, ModelStart, Plan, Start, close_after_search, fit_settings, label_settings
+from gaussmix._src.fit.plan import (
+    Draw,
+    ModelStart,
+    Plan,
+    Start,
+    close_after_search,
+    fit_settings,
+    is_scaled,
+    label_settings,
+)
 from gaussmix._src.fit.problem import Problem
 from gaussmix._src.interfaces.leaves import LEAF_ROWS
 from gaussmix._src.model import Model
@@ -230,7 +239,8 @@ def _model_from_start(problem: Problem, plan: Plan, start: Start, index: int) ->
         # Weights and covariances are to fit the given means.
         of_fit = problem.source, problem.engine, problem.n_components
         means = user_init.means
-        nearest = nearest_centre(means) if data.trim is None else data.trim.nearest(means, data.sample)
+        unit = data.scaled_sample.unit if is_scaled(start, problem.family) else None
+        nearest = nearest_centre(means, unit) if data.trim is None else data.trim.nearest(means, data.sample)
         first = _first_moments(problem, problem.source, initialisation.guided.guided(nearest, *of_fit, is_matched=True))
     else:
         draw = _draw_start(problem, plan, start, index)
@@ -268,7 +278,8 @@ def _draw_start(problem: Problem, plan: Plan, start: Any, index: int) -> Draw:
     if plan.shared is None:
         return _new_draw(problem, plan, start, problem.source)
     with plan.shared.one_at_a_time:
-        made, key = plan.shared.made, (index, start if isinstance(start, str) else "")
+        made = plan.shared.made
+        key = index, start if isinstance(start, str) else "", is_scaled(start, problem.family)
         if key not in made:
             source = problem.data.trimmed(problem.data.labelled(problem.n_components))
             made[key] = _new_draw(problem, plan, start, source)
@@ -296,12 +307,13 @@ def _new_draw(problem: Problem, plan: Plan, start: Any, source: Source) -> Draw:
 
 def _partition(problem: Problem, plan: Plan, name: str) -> Partition:
     """How a named start assigns the rows, regardless of labels."""
-    data, of_sample = problem.data, (problem.data.sample, problem.engine, problem.n_components)
+    data, of_fit = problem.data, (problem.engine, problem.n_components)
     if data.trim is None:
-        return start_named(name)(*of_sample, plan.rng)
+        sample = data.scaled_sample if is_scaled(name, problem.family) else data.sample
+        return start_named(name)(sample, *of_fit, plan.rng)
     has_covariances = plan.user_init is not None and plan.user_init.covariances is not None
     plain = data.objective(None if has_covariances else problem.ridge)  # a prior needs a structure
-    return data.trim.partition(name, *of_sample, plain.ridge, plan.rng)
+    return data.trim.partition(name, data.sample, *of_fit, plain.ridge, plan.rng)
 
 
 def _source_from_user(problem: Problem, plan: Plan, start: Any) -> Source:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gaussmix._src.em.initialisation.base import AUTO, DETERMINISTIC, Partition, repeated
+from gaussmix._src.em.initialisation.base import AUTO, DETERMINISTIC, SCALED_KMEANS, Partition, repeated
 from gaussmix._src.em.initialisation.initial import InitialMoments
 from gaussmix._src.em.initialisation.kmeans import MAX_PASSES, TOLERANCE, count_candidates
 from gaussmix._src.em.initialisation.sample import RIDGE_FRACTION, TRIMMED_FRACTION
@@ -19,7 +19,7 @@ from gaussmix._src.em.objective.stopping import Stopping
 from gaussmix._src.em.search.split_and_merge import MAX_CLOSING_STEPS, MORE_STEPS, search_by_core, silent
 from gaussmix._src.engines.calls import Control, FitSettings, Seeds
 from gaussmix._src.errors import Outcome
-from gaussmix._src.families.base import Family
+from gaussmix._src.families.base import Equivariance, Family
 from gaussmix._src.fit.problem import Problem
 from gaussmix._src.model import Model
 from gaussmix._src.numerics.arrays import Array, Rows
@@ -84,11 +84,11 @@ class SharedStarts:
 
     Parameters
     ----------
-    made : by the number of the start, and its name if it has one.
+    made : by the number of the start, its name if it has one, and whether it scales columns.
     one_at_a_time : a lock, held during a draw.
     """
 
-    made: dict[tuple[int, str], Draw] = field(default_factory=dict)
+    made: dict[tuple[int, str, bool], Draw] = field(default_factory=dict)
     one_at_a_time: Lock = field(default_factory=Lock)
 
 
@@ -151,7 +151,7 @@ class Plan:
 
     def named(self, problem: Problem) -> Plan:
         """The same plan with the starts that "auto" stands for."""
-        name = "kmeans" if self.candidate is None else "hierarchical"
+        name = SCALED_KMEANS if self.candidate is None else "hierarchical"
         is_search = self.may_search and any(map(_is_auto, self.starts)) and search_pays(problem, self.stopping)
         return self.with_auto("search", name) if is_search else self.with_auto(name)
 
@@ -181,6 +181,12 @@ def close_after_search(stopping: Stopping, n_steps: float = math.inf) -> Stoppin
     return replace(stopping, tolerance=min(stopping.tolerance, AFTER_SEARCH_TOL), max_steps=int(max_steps))
 
 
+def is_scaled(start: object, family: Family) -> bool:
+    """Whether a start takes distances in a unit of each column: it changes nothing else where fits follow units."""
+    follows = family.equivariance in (Equivariance.AFFINE, Equivariance.SCALING)
+    return follows and isinstance(start, str) and start in (AUTO, "search", SCALED_KMEANS)
+
+
 def search_pays(problem: Problem, stopping: Stopping) -> bool:
     """Whether `init_params="auto"` is a search.
 
@@ -200,7 +206,7 @@ def weight_for_search(n_features: int, max_steps: int) -> float:
 
 
 # Starts that the core makes, and the passes of k-means in each; a search begins with k-means.
-_PASSES = {"kmeans": MAX_PASSES, "k-means++": 0, "search": MAX_PASSES, AUTO: MAX_PASSES}
+_PASSES = {"kmeans": MAX_PASSES, "k-means++": 0, **dict.fromkeys((SCALED_KMEANS, "search", AUTO), MAX_PASSES)}
 
 
 def fit_settings(
@@ -238,7 +244,7 @@ def fit_settings(
         rng.random(out=start)
         if may_search:
             rngs.append(np.random.default_rng(int(rng.integers(2**63))))
-    seeds = Seeds(n_candidates, uniform, n_passes, TOLERANCE)
+    seeds = Seeds(n_candidates, uniform, n_passes, TOLERANCE, is_scaled(init, family))
     search = None
     if may_search:
         min_weight = weight_for_search(n_features, stopping.max_steps) if init == AUTO else 0.0

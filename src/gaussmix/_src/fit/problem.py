@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from gaussmix._src.background import Background
 from gaussmix._src.em import initialisation
 from gaussmix._src.em.collapse.remedies import Remedy
-from gaussmix._src.em.initialisation.sample import Distinct, automatic_ridge, distinct_rows
+from gaussmix._src.em.initialisation.sample import Distinct, automatic_ridge, column_units, distinct_rows
 from gaussmix._src.em.objective.objective import Objective
 from gaussmix._src.engines.base import Engine
 from gaussmix._src.families.base import Family
@@ -83,6 +83,11 @@ class Data:
     def sample(self) -> Distinct:
         """Rows for starts and for the automatic ridge."""
         return distinct_rows(self.source())
+
+    @cached_property
+    def scaled_sample(self) -> Distinct:
+        """The same, with a unit of its own for each column."""
+        return replace(self.sample, unit=column_units(self.ridge))
 
     @cached_property
     def condensed(self) -> Distinct | None:

@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from gaussmix._src.em.initialisation.base import AUTO
+from gaussmix._src.em.initialisation.base import AUTO, SCALED_KMEANS
 from gaussmix._src.em.initialisation.initial import split
 from gaussmix._src.em.objective.trace import State, Trace
 from gaussmix._src.engines import engine_for, n_threads
@@ -264,7 +264,7 @@ class Search:
         repeats: Repeats = {candidate: [] for candidate in neighbours(self.candidates, with_labels=with_labels)}
         for index in range(n_repeats):
             rng = np.random.default_rng(int(self.plan.rng.integers(2**63)))
-            plan = replace(self.plan.with_auto("kmeans"), rng=rng, stage=f"repeat {index} ")
+            plan = replace(self.plan.with_auto(SCALED_KMEANS), rng=rng, stage=f"repeat {index} ")
             for result in (yield from replace(self, candidates=[*repeats], plan=plan).results()):
                 run = result.run if result.failure is None else None
                 repeats[result.candidate].append(None if run is None else run.model.parameters)

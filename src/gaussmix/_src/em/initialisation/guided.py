@@ -52,7 +52,7 @@ def guided(
     parameters, is_soft = partition.parameters, partition.rule is Rule.SOFT
     if parameters is None or not (is_soft or partition.centres is not None):
         return Partition(responsibilities=partial(_guided, responsibilities=responsibilities, order=order))
-    whitening = parameters.whitening if is_soft else None
+    whitening = parameters.whitening if is_soft or partition.unit is not None else None
     return Partition(_constrained_kmeans(parameters.means[order], whitening, source, engine), Rule.HARD)
 
 

@@ -23,7 +23,12 @@ TOLERANCE = 1e-4  # of the mean variance of a feature, as scikit-learn's KMeans
 
 def kmeans_plus_plus(sample: Distinct, engine: Engine[Any], n_components: int, rng: np.random.Generator) -> Partition:
     """Give each row to the nearest of the centres that greedy k-means++ draws."""
-    return nearest_centre(spread_centres(sample, n_components, rng))
+    return _nearest(spread_centres(sample.in_unit, n_components, rng), sample)
+
+
+def _nearest(centres: Array, sample: Distinct) -> Partition:
+    """Give each row to the nearest of some centres in the unit of the sample."""
+    return nearest_centre(centres if sample.unit is None else centres * sample.unit, sample.unit)
 
 
 def spread_centres(sample: Distinct, n_components: int, rng: np.random.Generator) -> Array:
@@ -52,7 +57,8 @@ def count_candidates(n_components: int) -> int:
 
 def kmeans(sample: Distinct, engine: Engine[Any], n_components: int, rng: np.random.Generator) -> Partition:
     """Give each row to the nearest centre of k-means (Lloyd 1982) on at most about 65,520 rows."""
-    return nearest_centre(lloyd(sample, engine, spread_centres(sample, n_components, rng)))
+    scaled = sample.in_unit
+    return _nearest(lloyd(scaled, engine, spread_centres(scaled, n_components, rng)), sample)
 
 
 def search(sample: Distinct, engine: Engine[Any], n_components: int, rng: np.random.Generator) -> Partition:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,17 +38,27 @@ class Distinct:
     rows : (n_distinct, n_features), float64; NaN where a cell is missing.
     weight : (n_distinct,), all positive.
     rank : (n_rows,), the number of the distinct row of each row of the source; None if the sample is a part of it.
+    unit : (n_features,), of distances in k-means, data units; None for 1.
     """
 
     rows: Array
     weight: Array
     rank: NDArray[np.intp] | None = None
+    unit: Array | None = None
 
     @property
     def complete(self) -> Distinct:
         """The rows without missing cells."""
         missing = np.isnan(self.rows).any(axis=1)
-        return Distinct(self.rows[~missing], self.weight[~missing]) if missing.any() else self
+        return self._select(~missing) if missing.any() else self
+
+    @property
+    def in_unit(self) -> Distinct:
+        """The rows in `unit`."""
+        return self if self.unit is None else replace(self, rows=self.rows / self.unit, unit=None)
+
+    def _select(self, chosen: NDArray[Any]) -> Distinct:
+        return Distinct(self.rows[chosen], self.weight[chosen], unit=self.unit)
 
     @cached_property
     def filled(self) -> Array:
@@ -64,7 +75,7 @@ class Distinct:
     def without_negligible(self) -> Distinct:
         """The rows that have a part in sums: others together have less than `MIN_RELATIVE_WEIGHT` of the weight."""
         has_part = self.weight >= MIN_RELATIVE_WEIGHT * self.weight.mean()
-        return self if has_part.all() else Distinct(self.rows[has_part], self.weight[has_part])
+        return self if has_part.all() else self._select(has_part)
 
     def draw(self, uniform: Array) -> NDArray[np.intp]:
         """The rows that numbers from [0, 1) draw, with probability ∝ weight; sorted numbers are found faster."""
@@ -84,7 +95,7 @@ class Distinct:
         ends = self._ends
         weight[ends] = np.maximum(weight[ends], wanted * self.weight[ends] / self.weight.sum())
         indices = weight.nonzero()[0]
-        return Distinct(self.rows[indices], weight[indices])
+        return replace(self._select(indices), weight=weight[indices])
 
     @cached_property
     def _ends(self) -> NDArray[np.intp]:
@@ -170,6 +181,11 @@ def automatic_ridge(sample: Distinct, trim: float = 0.0) -> Array:
     if constant.any():
         variances[constant] = _of_constants(np.fmax.reduce(np.abs(sample.rows), axis=0)[constant], variances[~constant])
     return RIDGE_FRACTION * variances
+
+
+def column_units(ridge: Array) -> Array:
+    """Robust standard deviations, (n_features,), data units, from the automatic ridge."""
+    return np.sqrt(ridge / RIDGE_FRACTION)
 
 
 def _of_constants(size: Array, others: Array) -> Array:

@@ -57,7 +57,7 @@ class Distinct:
         """The rows in `unit`."""
         return self if self.unit is None else replace(self, rows=self.rows / self.unit, unit=None)
 
-    def _select(self, chosen: NDArray[Any]) -> Distinct:
+    def _select(self, chosen: Any) -> Distinct:
         return Distinct(self.rows[chosen], self.weight[chosen], unit=self.unit)
 
     @cached_property

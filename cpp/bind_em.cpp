@@ -385,12 +385,12 @@ FitSettingsView view_fit(std::size_t d, const Letters& letters, Index n_componen
 }
 
 // The fields of engines.calls.SearchSettings.
-using Searched = std::tuple<double, Index, Contiguous<double, 3>, Contiguous<double, 3>, Stop, Stop, Acceptance, Index,
+using Searched = std::tuple<Index, Contiguous<double, 3>, Contiguous<double, 3>, Stop, Stop, Acceptance, Index,
                             double, double, Index>;
 
 std::optional<SearchView> view_search(const std::optional<Searched>& searched, const FitSettingsView& settings) {
     if (!searched) return std::nullopt;
-    const auto& [least_weight, max_rows, uniform, draws, first, close, accept, patience, work, closing, more_steps] =
+    const auto& [max_rows, uniform, draws, first, close, accept, patience, work, closing, more_steps] =
         *searched;
     const auto n_starts = static_cast<std::size_t>(settings.n_starts);
     require(settings.uniform != nullptr && settings.max_steps > 0, "a search must have seeds and steps");
@@ -399,7 +399,7 @@ std::optional<SearchView> view_search(const std::optional<Searched>& searched, c
     require(draws.shape(2) > 0, "draws must have numbers");
     if (uniform.shape(1) > 0) check_spread(settings.n_components, settings.n_candidates, uniform.shape(2));
     const auto n_runs = static_cast<Index>(draws.shape(1)), n_draws = static_cast<Index>(draws.shape(2));
-    return SearchView{least_weight, max_rows,        n_runs,          uniform.data(),        draws.data(),
+    return SearchView{max_rows,        n_runs,          uniform.data(),        draws.data(),
                       n_draws,      to_steps(first), to_steps(close), to_acceptance(accept), patience,
                       work,         closing,         more_steps};
 }

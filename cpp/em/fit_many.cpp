@@ -67,7 +67,7 @@ public:
         if (settings_.is_scaled) em.unit = sample.unit.data();
         Total total;
         if (settings_.max_steps > 0 && !find_total(em, total)) return false;
-        const bool is_searched = searches(table);
+        const bool is_searched = settings_.search != nullptr;
         if (is_searched && table.rows.n_rows > settings_.search->max_rows) return false;
         Mixture other(settings_.algebra, settings_.n_components, d);
         for (Index start = 0; start < settings_.n_starts; ++start) {
@@ -91,10 +91,6 @@ private:
     struct Total {  // of all rows, where components share one covariance
         Values centre, second;
     };
-
-    bool searches(const TableView& table) const {
-        return settings_.search != nullptr && table.total_weight * table.unit >= settings_.search->least_weight;
-    }
 
     Index n_uniform() const { return 1 + (settings_.n_components - 1) * settings_.n_candidates; }
 
@@ -208,7 +204,9 @@ private:
             if (!run_to_end(em, {settings_.tolerance, 1}, end, history)) return false;
             reached = history.back();
         }
-        (searched > reached ? best.mixture : end).write(mixture);
+        const auto chance = [&](const Mixture& m) { return gained_by_chance(settings_.algebra, d, m, n_rows); };
+        const double by_chance = std::max(0.0, chance(best.mixture) - chance(end));
+        (searched - reached > by_chance ? best.mixture : end).write(mixture);
         return true;
     }
 

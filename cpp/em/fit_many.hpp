@@ -24,7 +24,6 @@ struct GroupsView {
 };
 
 struct SearchView {         // from each start, as em/search/split_and_merge.py makes it where no rows are left out
-    double least_weight;    // of a group, as it was given: with less there is no search
     Index max_rows;         // with more, rows would be left out: the group is unusual
     Index n_starts;         // of each search; the first is that of the fit
     const double* uniform;  // (starts of the fit, n_starts - 1, ...), for `spread_centres`

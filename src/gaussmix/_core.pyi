@@ -364,7 +364,6 @@ class Target:
         max_steps: int,
         seconds: float,
         searched: tuple[
-            float,
             int,
             numpy.typing.NDArray[numpy.float64],
             numpy.typing.NDArray[numpy.float64],

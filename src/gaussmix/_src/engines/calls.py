@@ -196,7 +196,6 @@ class SearchSettings(NamedTuple):
 
     Parameters
     ----------
-    least_weight : of a group that is searched, as its weights were given; others end with EM alone.
     max_rows : of a group; one with more is left to Python.
     uniform : (n_starts, n_searched − 1, 1 + (n_components − 1) n_candidates), for the further starts of each search.
     draws : (n_starts, n_searched, n_draws), for the moves from each of its starts.
@@ -207,7 +206,6 @@ class SearchSettings(NamedTuple):
         the start, and for `more_steps` others.
     """
 
-    least_weight: float
     max_rows: int
     uniform: Array
     draws: Array

@@ -29,8 +29,6 @@ from gaussmix._src.sources.base import Assignment
 if TYPE_CHECKING:
     from gaussmix._src.validation.initial import InitialParameters
 
-# Row weight for each number in a mean and a full covariance, whatever the structure: with less, "auto" is not a search.
-MIN_SEARCH_ROWS = 20
 AFTER_SEARCH_TOL, AFTER_SEARCH_MAX_STEPS = 1e-5, 300  # of EM after a search; nats per unit of row weight
 _OF_RIDGE = RIDGE_FRACTION, TRIMMED_FRACTION, MIN_SPREAD  # how the core makes the automatic one
 MIN_SEARCH_STEPS = 20  # with a lower `max_iter`, "auto" is not a search
@@ -152,7 +150,7 @@ class Plan:
     def named(self, problem: Problem) -> Plan:
         """The same plan with the starts that "auto" stands for."""
         name = SCALED_KMEANS if self.candidate is None else "hierarchical"
-        is_search = self.may_search and any(map(_is_auto, self.starts)) and search_pays(problem, self.stopping)
+        is_search = self.may_search and is_auto_search(problem.n_components, self.stopping)
         return self.with_auto("search", name) if is_search else self.with_auto(name)
 
     def with_auto(self, name: str, fallback: str | None = None) -> Plan:
@@ -187,26 +185,13 @@ def is_scaled(start: object, family: Family) -> bool:
     return follows and isinstance(start, str) and start in (AUTO, "search", SCALED_KMEANS)
 
 
-def search_pays(problem: Problem, stopping: Stopping) -> bool:
-    """Whether `init_params="auto"` is a search.
-
-    It is not for one component, and not where rows are few: a higher likelihood is no better clustering there.
-    """
-    rows = problem.data.original
-    if problem.n_components == 1:
-        return False
-    return rows.profile.total_weight >= weight_for_search(rows.n_features, stopping.max_steps)
-
-
-def weight_for_search(n_features: int, max_steps: int) -> float:
-    """The least row weight with which "auto" is a search; infinity if the user wants few steps of EM."""
-    if max_steps < MIN_SEARCH_STEPS:
-        return math.inf
-    return MIN_SEARCH_ROWS * (n_features + n_features * (n_features + 1) / 2)
+def is_auto_search(n_components: int, stopping: Stopping) -> bool:
+    """Whether `init_params="auto"` is a search: it is where there are moves, unless the user wants few steps of EM."""
+    return n_components > 1 and stopping.max_steps >= MIN_SEARCH_STEPS
 
 
 # Starts that the core makes, and the passes of k-means in each; a search begins with k-means.
-_PASSES = {"kmeans": MAX_PASSES, "k-means++": 0, **dict.fromkeys((SCALED_KMEANS, "search", AUTO), MAX_PASSES)}
+_PASSES = {"kmeans": MAX_PASSES, "k-means++": 0, "search": MAX_PASSES, SCALED_KMEANS: MAX_PASSES}
 
 
 def fit_settings(
@@ -223,20 +208,22 @@ def fit_settings(
 
     Parameters
     ----------
-    init : the name of a start, if it is one. "auto", of one start, is a search for groups that are heavy enough.
+    init : the name of a start, if it is one.
     family, n_components, n_features : of the mixture.
     ridge : added to every variance, data units²; None for the automatic one.
     stopping : when EM ends. With another rule, or callbacks, the fit stops after the first M-step.
     rng : for the draws of the starts, if the fit draws.
     n_starts : how often `init` begins; the highest run is the result.
     """
-    may_search = isinstance(init, str) and (init == "search" or (init == AUTO and n_components > 1))
+    if isinstance(init, str) and init == AUTO:
+        init = "search" if is_auto_search(n_components, stopping) else SCALED_KMEANS
+    may_search = isinstance(init, str) and init == "search"
     n_passes = _PASSES.get(init) if isinstance(init, str) else None
     if n_passes is None or family.algebra is None or family.has_alternatives:
         return None
     ridges = None if ridge is None else np.full(n_features, ridge)
     control = _control(ridges, stopping)
-    if may_search and (n_components == 1 or not control.max_steps or (init == AUTO and n_starts > 1)):
+    if may_search and (n_components == 1 or not control.max_steps):
         return None
     n_candidates = count_candidates(n_components)
     uniform, rngs = np.empty((n_starts, 1 + (n_components - 1) * n_candidates)), []
@@ -247,9 +234,8 @@ def fit_settings(
     seeds = Seeds(n_candidates, uniform, n_passes, TOLERANCE, is_scaled(init, family))
     search = None
     if may_search:
-        min_weight = weight_for_search(n_features, stopping.max_steps) if init == AUTO else 0.0
         of_search = n_components, n_features, uniform.shape[1], close_after_search(stopping), rngs
-        search = search_by_core(family, *of_search, min_weight)
+        search = search_by_core(family, *of_search)
     return FitSettings(family.algebra, n_components, seeds, control, *_OF_RIDGE, search)
 
 

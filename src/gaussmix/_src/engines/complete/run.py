@@ -112,7 +112,8 @@ class InOneCall:
             (groups.total_weight[suited], groups.unit[suited]), algebra, settings.n_components,
             arrays.get("f"), settings.unit, arrays.get("i"), seeds.n_candidates, seeds.uniform,
             (seeds.max_passes, seeds.tolerance, seeds.is_scaled), control.ridge,
-            (settings.ridge_fraction, settings.trimmed), settings.smallest_spread, LIMITS, control.tolerance, min(control.max_steps, MAX_STEPS_OF_CALL),
+            (settings.ridge_fraction, settings.trimmed), settings.smallest_spread,
+            LIMITS, control.tolerance, min(control.max_steps, MAX_STEPS_OF_CALL),
             MAX_CALL_SECONDS if len(groups.size) == 1 else NO_TIME_LIMIT, settings.search, initial,
             control.packed_prior, (self.is_incomplete, groups.error), self._n_threads, control.log_volume,
         )  # fmt: skip

@@ -14,6 +14,7 @@ namespace gaussmix {
 namespace {
 
 constexpr double kPasses = 20;  // over the rows of a fit, about
+constexpr double kLeastGain = 30;  // `LEAST_GAIN_OF_SEARCH` of em/search/split_and_merge.py
 
 struct TableView {
     RowsView rows;
@@ -205,8 +206,9 @@ private:
             reached = history.back();
         }
         const auto chance = [&](const Mixture& m) { return gained_by_chance(settings_.algebra, d, m, n_rows); };
-        const double by_chance = std::max(0.0, chance(best.mixture) - chance(end));
-        (searched - reached > by_chance ? best.mixture : end).write(mixture);
+        const double n_values = static_cast<double>(d * (d + 3)) / 2, n = static_cast<double>(n_rows);
+        const double least = std::max(0.0, chance(best.mixture) - chance(end)) + kLeastGain * n_values / n / n;
+        (searched - reached > least ? best.mixture : end).write(mixture);
         return true;
     }
 

@@ -19,7 +19,7 @@ from gaussmix._src.em.initialisation.sample import MIN_ROWS_OF_PARTS
 from gaussmix._src.em.objective.objective import Objective
 from gaussmix._src.em.objective.stopping import Stopping, after_last_step
 from gaussmix._src.em.objective.trace import Frozen, State, Trace, final
-from gaussmix._src.em.search.split_and_merge import USUAL_STEPS, gained_by_chance, split_and_merge
+from gaussmix._src.em.search.split_and_merge import USUAL_STEPS, least_gain, split_and_merge
 from gaussmix._src.em.step.best_of import Run, best_run, is_higher
 from gaussmix._src.em.step.fast_path import final_model
 from gaussmix._src.em.step.loop import run_em, sound_end
@@ -358,8 +358,8 @@ def _fit_sample(problem: Problem, plan: Plan, draw: Draw, objective: Objective) 
         # Another step tells what EM has reached.
         end = _end(problem, plan, sample, end.model, objective, replace(plan.stopping, max_steps=1)) or end
     # Compared exactly: a tolerance relative to the log-likelihood would let the unit of the rows choose.
-    by_chance = max(0.0, gained_by_chance(searched.model, rows.n_rows) - gained_by_chance(end.model, rows.n_rows))
-    return (searched if searched.trace.last - end.trace.last > by_chance else end).model
+    least = least_gain(searched.model, end.model, rows.n_rows)
+    return (searched if searched.trace.last - end.trace.last > least else end).model
 
 
 def _end(problem: Problem, plan: Plan, rows: Source, start: Model, objective: Objective, how: Stopping) -> State | None:

@@ -61,6 +61,9 @@ MAX_FLATNESS = 5e-6  # relative to the mean covariance of the components at the 
 # Times what a split gains by chance: where the best one gains more by its bound, the model does not fit.
 MISFIT_FACTOR = 4
 MAX_CHANCE = 20.0  # times what the numbers of a component gain by chance where rows are many
+# Nats in all that a search must gain where there is a row for each number in a mean and a full covariance; with more
+# rows in proportion less. What is less says nothing about new rows.
+LEAST_GAIN_OF_SEARCH = 30.0
 N_ASCENTS, MIN_SLOW_STEPS = 5, 20  # starts of a search where EM is slow, and the steps of EM that show it
 # The work of a search, in steps of EM on all rows, for each step that EM made from k-means and for `MORE_STEPS` others.
 # With more, fits would take longer than scikit-learn's, whose steps take several times as long as ours. For matrices
@@ -273,6 +276,13 @@ def gained_by_chance(model: Model, n_rows: int) -> float:
     count = d * (d + 3) / 2 if is_full else d + 1 if is_sphere else 2 * d
     left = [weight * n_rows - lost for weight in model.weights.tolist()]
     return count * sum(min(MAX_CHANCE, 1 + lost / rows) if rows > 0 else MAX_CHANCE for rows in left) / n_rows
+
+
+def least_gain(searched: Model, end: Model, n_rows: int) -> float:
+    """What a search must gain over EM from its start on so many distinct rows, nats per row, or it is chance."""
+    n_values = searched.n_features * (searched.n_features + 3) / 2
+    by_chance = gained_by_chance(searched, n_rows) - gained_by_chance(end, n_rows)
+    return max(0.0, by_chance) + LEAST_GAIN_OF_SEARCH * n_values / n_rows / n_rows
 
 
 def search_by_core(

@@ -1,18 +1,21 @@
-"""The default start: a search where rows are enough, else the start that is usual for the estimator."""
+"""The default start: a search, unless there is nothing to move or the user wants few steps."""
 
 import numpy as np
 import pytest
 
 from gaussmix import GaussianMixture, GaussianMixtureIC
-from gaussmix._src.fit.plan import MIN_SEARCH_ROWS, MIN_SEARCH_STEPS
+from gaussmix._src.em.initialisation.sample import automatic_ridge, column_units, distinct_rows
+from gaussmix._src.fit.plan import MIN_SEARCH_STEPS
+from gaussmix._src.sources.array import ArraySource
 
-ENOUGH = MIN_SEARCH_ROWS * (2 + 3)  # a mean and a matrix of two features
+N_ROWS = 200
 
 
 @pytest.fixture
 def rows(rng):
-    """Groups that overlap, so that each start ends elsewhere."""
-    return rng.normal(size=(2 * ENOUGH, 2)) + 2 * rng.normal(size=(4, 2))[rng.integers(4, size=2 * ENOUGH)]
+    """Groups that overlap, so that each start ends elsewhere, in columns of unit spread."""
+    rows = rng.normal(size=(N_ROWS, 2)) + 2 * rng.normal(size=(4, 2))[rng.integers(4, size=N_ROWS)]
+    return rows / column_units(automatic_ridge(distinct_rows(ArraySource(rows))))
 
 
 def fitted(rows, start="auto", n_components=4, weight=None, kind=GaussianMixture, **parameters):
@@ -20,27 +23,13 @@ def fitted(rows, start="auto", n_components=4, weight=None, kind=GaussianMixture
     return kind(n_components, init_params=start, **how).fit(rows, sample_weight=weight).mixture_
 
 
-@pytest.mark.parametrize(("n_rows", "start"), [(ENOUGH - 1, "kmeans"), (ENOUGH, "search")])
-def test_the_weight_of_the_rows_decides(n_rows, start, rows):
-    assert fitted(rows[:n_rows]) == fitted(rows[:n_rows], start)
-    twice = np.concatenate([rows[:n_rows], rows[:n_rows]])
-    weight = np.full(len(twice), 0.5)
-    assert fitted(twice, weight=weight) == fitted(twice, start, weight=weight)
-    other = {"kmeans": "search", "search": "kmeans"}[start]
-    assert fitted(twice, weight=weight) != fitted(twice, other, weight=weight)
-
-
-@pytest.mark.parametrize("family", ["spherical", "tied", "VEV"])
-def test_all_structures_of_a_choice_start_alike(family, rows):
-    for n_rows, start in ((ENOUGH - 1, "kmeans"), (ENOUGH, "search")):
-        few = rows[:n_rows]
-        assert fitted(few, covariance_type=family) == fitted(few, start, covariance_type=family)
-
-
-@pytest.mark.parametrize(("n_rows", "start"), [(ENOUGH - 1, "hierarchical"), (ENOUGH, "search")])
-def test_a_choice_starts_from_ward_where_rows_are_few(n_rows, start, rows):
-    few = rows[:n_rows]
-    assert fitted(few, kind=GaussianMixtureIC) == fitted(few, start, kind=GaussianMixtureIC)
+@pytest.mark.parametrize("family", ["full", "spherical", "tied", "VEV"])
+@pytest.mark.parametrize("n_rows", [20, N_ROWS])
+@pytest.mark.parametrize("kind", [GaussianMixture, GaussianMixtureIC])
+def test_it_is_a_search(kind, n_rows, family, rows):
+    assert fitted(rows[:n_rows], kind=kind, covariance_type=family) == fitted(
+        rows[:n_rows], "search", kind=kind, covariance_type=family
+    )
 
 
 def test_what_a_search_cannot_use_keeps_k_means(rows):

@@ -263,10 +263,13 @@ def _search_from(
     """The model after the moves of a search, if the start asks for one; EM made `n_steps` before `model`."""
     if partition.searched is None:
         return model
-    of_search = partition.searched, problem.engine, objective, np.random.default_rng(partition.seed)
+    rows, trim, engine = partition.searched, problem.data.trim, problem.engine
+    if trim is not None:
+        rows = trim.retained(rows, model, engine.complete)
     how: dict[str, Any] = {"should_stop": plan.is_over, "n_steps": n_steps, "report": plan.report}
-    alone = split_and_merge(model.without_noise, *of_search, **how)
-    return alone.beside(model.noise)
+    rng = np.random.default_rng(partition.seed)
+    alone = split_and_merge(model.without_noise, rows, engine, objective, rng, **how)
+    return initialisation.guided.matched(alone, problem.source, engine).beside(model.noise)
 
 
 def _first_moments(problem: Problem, source: Source, partition: Partition) -> InitialMoments:
@@ -313,7 +316,10 @@ def _partition(problem: Problem, plan: Plan, name: str) -> Partition:
         return start_named(name)(sample, *of_fit, plan.rng)
     has_covariances = plan.user_init is not None and plan.user_init.covariances is not None
     plain = data.objective(None if has_covariances else problem.ridge)  # a prior needs a structure
-    return data.trim.partition(name, data.sample, *of_fit, plain.ridge, plan.rng)
+    partition = data.trim.partition(name, data.sample, *of_fit, plain.ridge, plan.rng)
+    if name != "search":
+        return partition
+    return replace(partition, searched=data.scaled_sample.complete, seed=int(plan.rng.integers(2**63)))
 
 
 def _source_from_user(problem: Problem, plan: Plan, start: Any) -> Source:
@@ -335,15 +341,17 @@ def _fit_sample(problem: Problem, plan: Plan, draw: Draw, objective: Objective) 
     """
     data, partition = problem.data, draw.moments.partition
     has_positions = partition.parameters is not None and (data.trim is not None or partition.centres is not None)
-    is_plain = data.labels is None and not problem.source.has_errors and plan.user_init is None
-    pays = partition.searched is not None or problem.source.n_rows > MIN_PREFIT_ROWS
-    if draw.sample_moments is None or not (is_plain and has_positions and pays and plan.stopping.max_steps > 0):
+    is_plain = data.labels is None and not problem.source.has_errors
+    pays = partition.searched is not None or (problem.source.n_rows > MIN_PREFIT_ROWS and is_plain)
+    if draw.sample_moments is None or plan.user_init is not None:
+        return None
+    if not (has_positions and pays and plan.stopping.max_steps > 0):
         return None
     rows = ArraySource(data.sample.rows, data.sample.weight)
     rows.may_miss = problem.source.may_miss
-    sample = data.trimmed(rows)
+    sample, moments = (data.trimmed(rows), draw.sample_moments) if is_plain else (problem.source, draw.moments)
     try:
-        start = draw.sample_moments.model(problem.family, objective, sample, plan.stopping.tolerance)
+        start = moments.model(problem.family, objective, sample, plan.stopping.tolerance)
     except SingularCovariance:
         return None
     end = _end(problem, plan, sample, start, objective, plan.stopping)
@@ -351,7 +359,8 @@ def _fit_sample(problem: Problem, plan: Plan, draw: Draw, objective: Objective) 
         return None if end is None else end.model
     initial, n_steps = (start, USUAL_STEPS) if end is None else (end.model, end.trace.n_steps)
     result = _search_from(problem, plan, initial, partition, objective, n_steps)
-    searched = _end(problem, plan, sample, result, objective, close_after_search(plan.stopping, n_steps))
+    close = close_after_search(plan.stopping, n_steps) if is_plain else plan.stopping
+    searched = _end(problem, plan, sample, result, objective, close)
     if end is None or searched is None:
         return next((state.model for state in (end, searched) if state is not None), None)
     if not is_higher(searched.trace.last, after_last_step(end.trace.objective)):

@@ -302,6 +302,12 @@ class Trim:
         """The rows of a source; each pass with parameters leaves out the least likely."""
         return Trimmed(source, self.fraction)
 
+    def retained(self, sample: Distinct, model: Model, engine: Engine[Any]) -> Distinct:
+        """The rows of a sample that a pass with a model keeps."""
+        rule = Trimmed(ArraySource(sample.rows, sample.weight), self.fraction).rule(engine, model.parameters)
+        weight = rule.weight(engine.log_density(Block(0, sample.rows), model.parameters), sample.weight)
+        return replace(sample, rows=sample.rows[weight > 0], weight=weight[weight > 0], rank=None)
+
     def nearest(self, means: Array, sample: Distinct) -> Partition:
         """Assign rows as `nearest_centre` does, by spheres as wide as the rows, so that units decide nothing."""
         return Partition(centre_parameters(means, float(_widths(sample).max()) or 1.0), Rule.HARD)

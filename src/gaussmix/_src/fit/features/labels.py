@@ -32,7 +32,7 @@ class Labels(FitFeature):
         return problem if labels.is_empty else replace(problem, data=replace(data, labels=labels))
 
     def plan(self, plan: Plan, problem: Problem) -> Plan:
-        return plan if problem.data.labels is None else replace(plan, may_search=False, in_one_call=False)
+        return plan if problem.data.labels is None else replace(plan, in_one_call=False)
 
     def fitted(self, fitted: Fitted, problem: Problem, run: State) -> Fitted:
         return fitted if problem.data.labels is None else fitted.without_likelihood()

@@ -42,7 +42,7 @@ class Trimming(FitFeature):
         return replace(problem, data=replace(problem.data, trim=Trim(self._fraction)))
 
     def plan(self, plan: Plan, problem: Problem) -> Plan:
-        return replace(plan, may_search=False, in_one_call=False)
+        return replace(plan, in_one_call=False)
 
     def fitted(self, fitted: Fitted, problem: Problem, run: State) -> Fitted:
         cutoff = trimming_cutoff(problem.source, problem.engine, run.model)

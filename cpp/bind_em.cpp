@@ -385,13 +385,12 @@ FitSettingsView view_fit(std::size_t d, const Letters& letters, Index n_componen
 }
 
 // The fields of engines.calls.SearchSettings.
-using Searched = std::tuple<Index, Contiguous<double, 3>, Contiguous<double, 3>, Stop, Stop, Acceptance, Index,
-                            double, double, Index>;
+using Searched = std::tuple<Index, Contiguous<double, 3>, Contiguous<double, 3>, Stop, Stop, Acceptance, Index, double,
+                            double, Index>;
 
 std::optional<SearchView> view_search(const std::optional<Searched>& searched, const FitSettingsView& settings) {
     if (!searched) return std::nullopt;
-    const auto& [max_rows, uniform, draws, first, close, accept, patience, work, closing, more_steps] =
-        *searched;
+    const auto& [max_rows, uniform, draws, first, close, accept, patience, work, closing, more_steps] = *searched;
     const auto n_starts = static_cast<std::size_t>(settings.n_starts);
     require(settings.uniform != nullptr && settings.max_steps > 0, "a search must have seeds and steps");
     require(uniform.shape(0) == n_starts && draws.shape(0) == n_starts && draws.shape(1) == uniform.shape(1) + 1,
@@ -399,9 +398,9 @@ std::optional<SearchView> view_search(const std::optional<Searched>& searched, c
     require(draws.shape(2) > 0, "draws must have numbers");
     if (uniform.shape(1) > 0) check_spread(settings.n_components, settings.n_candidates, uniform.shape(2));
     const auto n_runs = static_cast<Index>(draws.shape(1)), n_draws = static_cast<Index>(draws.shape(2));
-    return SearchView{max_rows,        n_runs,          uniform.data(),        draws.data(),
-                      n_draws,      to_steps(first), to_steps(close), to_acceptance(accept), patience,
-                      work,         closing,         more_steps};
+    return SearchView{max_rows,        n_runs,          uniform.data(),        draws.data(), n_draws,
+                      to_steps(first), to_steps(close), to_acceptance(accept), patience,     work,
+                      closing,         more_steps};
 }
 
 // Weights, means and covariances of each group.
@@ -522,8 +521,8 @@ void bind_em(nb::class_<Target>& type) {
              "other_means"_a.noconvert(), "other_covariances"_a.noconvert(), "ridge"_a, "limits"_a, "n_threads"_a,
              "Write the best components of two mixtures over the first: whether they have an M-step.")
         .def("fit_many", bound_fit_many, "rows"_a.noconvert(), "row_weight"_a.noconvert().none(), "ranges"_a,
-             "first_weight"_a.none(), "weights"_a, "algebra"_a, "n_components"_a, "centres"_a.none(),
-             "unit"_a.none(), "assignment"_a.none(), "n_candidates"_a, "uniform"_a.none(), "kmeans"_a, "ridge"_a.none(), "automatic"_a,
+             "first_weight"_a.none(), "weights"_a, "algebra"_a, "n_components"_a, "centres"_a.none(), "unit"_a.none(),
+             "assignment"_a.none(), "n_candidates"_a, "uniform"_a.none(), "kmeans"_a, "ridge"_a.none(), "automatic"_a,
              "smallest_spread"_a, "limits"_a, "tolerance"_a, "max_steps"_a, "seconds"_a, "searched"_a.none(),
              "initial"_a.none(), "prior"_a.none(), "incompleteness"_a, "n_threads"_a, "log_volume"_a = kInfinity,
              "Fit a mixture to each of many groups: the numbers of engines.calls.Fits, and factors.")

@@ -12,13 +12,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import partial
+from typing import Any
 
 import numpy as np
 from sklearn.metrics import adjusted_rand_score
 
 from bench import baseline
 from bench.pages.base import parser_of
-from bench.pages.tables import OURS
+from bench.pages.tables import OURS, score
 from gaussmix import GaussianMixture
 
 N_TABLES, N_NEW, LOWER = 80, 4_000, 0.01
@@ -40,9 +41,10 @@ def measured(n_tables: int, seed: int = 50) -> Iterator[tuple[str, dict[str, bas
         drawn = rng.normal(size=(n_all, d)) if number % 4 else rng.standard_t(FREEDOM_OF_HEAVY, size=(n_all, d))
         rows = means[group] + np.einsum("nij,nj->ni", factors[group], drawn)
         new, truth, found = rows[n_rows:], group[n_rows:], dict[str, baseline.Fit]()
-        for start, options in STARTS.items():
-            gm = GaussianMixture(K, covariance_type=structure, random_state=0, n_jobs=1, **options)
-            found[start] = baseline.fit(partial(gm.fit, rows[:n_rows]), lambda made, new=new: made.score(new))
+        for start, own in STARTS.items():
+            options: dict[str, Any] = {"covariance_type": structure, "random_state": 0, "n_jobs": 1} | own
+            gm = GaussianMixture(K, **options)
+            found[start] = baseline.fit(partial(gm.fit, rows[:n_rows]), partial(score, new))
             found[f"{start}, index"] = float(adjusted_rand_score(truth, gm.predict(new))), 0.0
         yield f"{number} {structure}, {n_rows} x {d}, K={K}", found
 

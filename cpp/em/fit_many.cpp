@@ -13,7 +13,7 @@ namespace gaussmix {
 
 namespace {
 
-constexpr double kPasses = 20;  // over the rows of a fit, about
+constexpr double kPasses = 20;     // over the rows of a fit, about
 constexpr double kLeastGain = 30;  // `LEAST_GAIN_OF_SEARCH` of em/search/split_and_merge.py
 
 struct TableView {
@@ -242,7 +242,8 @@ private:
         copy_rows(rows, result.indices, listener_, sample.rows.data());
         trimmed_variances(sample.rows.data(), sample.weight.data(), n_rows, d, 0, listener_, sample.variances.data());
         const bool needs_automatic = settings_.ridge == nullptr || settings_.is_scaled;
-        if (needs_automatic && !find_ridge(sample.rows, sample.weight, table.unit, sample.variances, ridge)) return false;
+        if (needs_automatic && !find_ridge(sample.rows, sample.weight, table.unit, sample.variances, ridge))
+            return false;
         if (settings_.is_scaled) find_units(ridge, sample);
         if (settings_.ridge != nullptr) std::copy_n(settings_.ridge, d, ridge);
         return true;

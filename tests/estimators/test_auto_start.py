@@ -32,19 +32,35 @@ def test_it_is_a_search(kind, n_rows, family, rows):
     )
 
 
-def test_what_a_search_cannot_use_keeps_k_means(rows):
-    labels = np.r_[0, 1, np.full(len(rows) - 2, -1)]
-    for given in {"labels": labels}, {"X_error": np.ones(2)}:
-        found, expected = (
-            GaussianMixture(4, init_params=start, random_state=0).fit(rows, **given) for start in ("auto", "kmeans")
-        )
-        assert found.mixture_ == expected.mixture_
-    for given in {"trim": 0.1}, {"means_init": rows[:4]}, {"weights_init": [0.1, 0.2, 0.3, 0.4]}, {"n_components": 1}:
-        found, expected = (
-            GaussianMixture(**{"n_components": 4, "init_params": start, "random_state": 0} | given).fit(rows)
+def test_initial_values_and_a_single_component_keep_k_means(rows):
+    for given in {"means_init": rows[:4]}, {"weights_init": [0.1, 0.2, 0.3, 0.4]}, {"n_components": 1}:
+        assert fitted(rows, **given) == fitted(rows, "kmeans", **given)
+
+
+@pytest.mark.parametrize("what", ["labels", "soft labels", "errors", "trim"])
+def test_a_search_beside_other_features_ends_at_least_as_high_as_k_means(what, rng):
+    gains = []
+    for seed in range(6):
+        centres = 2 * rng.normal(size=(5, 2))
+        group = rng.integers(5, size=300)
+        rows = rng.normal(size=(300, 2)) @ np.diag([1.0, 0.3]) + centres[group]
+        rows /= column_units(automatic_ridge(distinct_rows(ArraySource(rows)), 0.0))
+        known, given = rng.random(300) < 0.05, {}
+        if "labels" in what:
+            soft = 1 + 9 * known[:, None] * np.eye(5)[group]
+            given["labels"] = soft if what == "soft labels" else np.where(known, group, -1)
+        if what == "errors":
+            given["X_error"] = rng.uniform(0.05, 0.2, size=rows.shape)
+        how = {"trim": 0.05} if what == "trim" else {}
+        ends = [
+            GaussianMixture(5, init_params=start, random_state=seed, **how).fit(rows, **given)
             for start in ("auto", "kmeans")
-        )
-        assert found.mixture_ == expected.mixture_
+        ]
+        gains.append(ends[0].lower_bound_ - ends[1].lower_bound_)
+        if what == "labels":
+            assert (ends[0].predict(rows)[known] == group[known]).mean() > 0.5
+    assert min(gains) > -2e-3, gains
+    assert max(gains) > 1e-2, gains
 
 
 def test_a_choice_starts_from_ward_where_k_means_leaves_a_row_alone(rows):

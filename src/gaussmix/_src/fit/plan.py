@@ -155,9 +155,10 @@ class Plan:
 
     def with_auto(self, name: str, fallback: str | None = None) -> Plan:
         """The same plan with a start in place of "auto", once if it draws nothing; `fallback` as above."""
-        if not any(map(_is_auto, self.starts)):
+        are_auto = [isinstance(start, str) and start == AUTO for start in self.starts]
+        if not any(are_auto):
             return self
-        starts = [name if _is_auto(start) else start for start in self.starts]
+        starts = [name if is_auto else start for start, is_auto in zip(self.starts, are_auto, strict=True)]
         if name in DETERMINISTIC:
             is_again = [isinstance(start, str) and start in starts[:i] for i, start in enumerate(starts)]
             starts = [start for start, again in zip(starts, is_again, strict=True) if start != name or not again]
@@ -167,10 +168,6 @@ class Plan:
     def repeat_starts(init: Init, names: Sequence[str], n_init: int) -> list[Any]:
         """`n_init` starts of each kind that draws. `names` are those in `init`."""
         return repeated(names, n_init) if names else [init] * (n_init if callable(init) else 1)
-
-
-def _is_auto(start: Start) -> bool:
-    return isinstance(start, str) and start == AUTO
 
 
 def close_after_search(stopping: Stopping, n_steps: float = math.inf) -> Stopping:

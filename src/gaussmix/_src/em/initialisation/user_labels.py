@@ -38,6 +38,12 @@ class UserLabels:
             return self.groups is not None and not self.groups
         return not (self.indices != UNKNOWN).any()
 
+    @property
+    def is_complete(self) -> bool:
+        """Whether the component of every row is known."""
+        has_one = self.groups is not None and all(len(group) == 1 for group in self.groups)
+        return has_one and self.indices is not None and not (self.indices == UNKNOWN).any()
+
     def least(self) -> int:
         """Least number of components that the labels need."""
         return 1 if self.groups is None else 1 + max((max(group) for group in self.groups), default=0)

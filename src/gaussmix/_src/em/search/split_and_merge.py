@@ -267,7 +267,7 @@ def search_work(family: Family, n_features: int) -> float:
 
 
 def gained_by_chance(model: Model, n_rows: int) -> float:
-    """What means and covariances gain by chance on so many distinct rows, nats per row: cpp/em/ascent.hpp."""
+    """What means and covariances gain by chance on distinct rows, nats per row: cpp/em/ascent.hpp."""
     algebra, d = model.family.algebra, model.n_features
     if algebra is None or Across.EQUAL in algebra:
         return 0.0
@@ -279,7 +279,7 @@ def gained_by_chance(model: Model, n_rows: int) -> float:
 
 
 def least_gain(searched: Model, end: Model, n_rows: int) -> float:
-    """What a search must gain over EM from its start on so many distinct rows, nats per row, or it is chance."""
+    """What a search must gain over EM from its start on distinct rows, nats per row, or it is chance."""
     n_values = searched.n_features * (searched.n_features + 3) / 2
     by_chance = gained_by_chance(searched, n_rows) - gained_by_chance(end, n_rows)
     return max(0.0, by_chance) + LEAST_GAIN_OF_SEARCH * n_values / n_rows / n_rows

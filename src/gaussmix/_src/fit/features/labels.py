@@ -32,7 +32,10 @@ class Labels(FitFeature):
         return problem if labels.is_empty else replace(problem, data=replace(data, labels=labels))
 
     def plan(self, plan: Plan, problem: Problem) -> Plan:
-        return plan if problem.data.labels is None else replace(plan, in_one_call=False)
+        labels = problem.data.labels
+        if labels is None:
+            return plan
+        return replace(plan, may_search=plan.may_search and not labels.is_complete, in_one_call=False)
 
     def fitted(self, fitted: Fitted, problem: Problem, run: State) -> Fitted:
         return fitted if problem.data.labels is None else fitted.without_likelihood()

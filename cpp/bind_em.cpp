@@ -347,8 +347,8 @@ using FitsResult = std::tuple<Result<double>, Result<double>, Result<double>, Re
 using Components = Contiguous<std::int32_t, 1>;
 
 FitSettingsView view_fit(std::size_t d, const Letters& letters, Index n_components, const Maybe<2>& centres,
-                         const std::optional<Components>& assignment, Index n_candidates, const Maybe<2>& uniform,
-                         const std::tuple<Index, double>& kmeans, const Maybe<1>& ridge,
+                         const Maybe<1>& unit, const std::optional<Components>& assignment, Index n_candidates,
+                         const Maybe<2>& uniform, const std::tuple<Index, double, bool>& kmeans, const Maybe<1>& ridge,
                          const std::tuple<double, double>& automatic, double smallest_spread, const LimitValues& limits,
                          double tolerance, Index max_steps, double seconds, bool has_initial) {
     FitSettingsView settings{};
@@ -362,16 +362,18 @@ FitSettingsView view_fit(std::size_t d, const Letters& letters, Index n_componen
     require(!assignment || ridge, "assignment must go with a ridge");
     require(!centres || (centres->size() == static_cast<std::size_t>(n_components) * d && ridge),
             "centres must have shape (n_components, n_features), and go with a ridge");
+    require(!unit || (centres && unit->size() == d), "unit must have shape (n_features,), and go with centres");
     require(!uniform || uniform->shape(0) > 0, "uniform must have a row for each start");
     if (uniform) check_spread(n_components, n_candidates, uniform->shape(1));
     settings.n_components = n_components;
     settings.has_initial = has_initial;
     settings.centres = centres ? centres->data() : nullptr;
+    settings.unit = unit ? unit->data() : nullptr;
     if (assignment) settings.assignment = {assignment->data(), nullptr, 1, 0};
     settings.n_starts = uniform ? static_cast<Index>(uniform->shape(0)) : 1;
     settings.n_candidates = n_candidates;
     settings.uniform = uniform ? uniform->data() : nullptr;
-    std::tie(settings.max_passes, settings.kmeans_tolerance) = kmeans;
+    std::tie(settings.max_passes, settings.kmeans_tolerance, settings.is_scaled) = kmeans;
     settings.ridge = ridge ? ridge->data() : nullptr;
     std::tie(settings.ridge_fraction, settings.trimmed) = automatic;
     settings.smallest_spread = smallest_spread;
@@ -383,13 +385,12 @@ FitSettingsView view_fit(std::size_t d, const Letters& letters, Index n_componen
 }
 
 // The fields of engines.calls.SearchSettings.
-using Searched = std::tuple<double, Index, Contiguous<double, 3>, Contiguous<double, 3>, Stop, Stop, Acceptance, Index,
-                            double, double, Index>;
+using Searched = std::tuple<Index, Contiguous<double, 3>, Contiguous<double, 3>, Stop, Stop, Acceptance, Index, double,
+                            double, Index>;
 
 std::optional<SearchView> view_search(const std::optional<Searched>& searched, const FitSettingsView& settings) {
     if (!searched) return std::nullopt;
-    const auto& [least_weight, max_rows, uniform, draws, first, close, accept, patience, work, closing, more_steps] =
-        *searched;
+    const auto& [max_rows, uniform, draws, first, close, accept, patience, work, closing, more_steps] = *searched;
     const auto n_starts = static_cast<std::size_t>(settings.n_starts);
     require(settings.uniform != nullptr && settings.max_steps > 0, "a search must have seeds and steps");
     require(uniform.shape(0) == n_starts && draws.shape(0) == n_starts && draws.shape(1) == uniform.shape(1) + 1,
@@ -397,9 +398,9 @@ std::optional<SearchView> view_search(const std::optional<Searched>& searched, c
     require(draws.shape(2) > 0, "draws must have numbers");
     if (uniform.shape(1) > 0) check_spread(settings.n_components, settings.n_candidates, uniform.shape(2));
     const auto n_runs = static_cast<Index>(draws.shape(1)), n_draws = static_cast<Index>(draws.shape(2));
-    return SearchView{least_weight, max_rows,        n_runs,          uniform.data(),        draws.data(),
-                      n_draws,      to_steps(first), to_steps(close), to_acceptance(accept), patience,
-                      work,         closing,         more_steps};
+    return SearchView{max_rows,        n_runs,          uniform.data(),        draws.data(), n_draws,
+                      to_steps(first), to_steps(close), to_acceptance(accept), patience,     work,
+                      closing,         more_steps};
 }
 
 // Weights, means and covariances of each group.
@@ -408,9 +409,9 @@ using InitialMixtures = std::tuple<Contiguous<double, 2>, Contiguous<double, 3>,
 FitsResult bound_fit_many(const Target& target, const Rows& rows, const RowWeight& row_weight,
                           const std::tuple<Integers, Integers>& ranges, const std::optional<Integers>& first_weight,
                           const std::tuple<Contiguous<double, 1>, Contiguous<double, 1>>& weights,
-                          const Letters& letters, Index n_components, const Maybe<2>& centres,
+                          const Letters& letters, Index n_components, const Maybe<2>& centres, const Maybe<1>& unit,
                           const std::optional<Components>& assignment, Index n_candidates, const Maybe<2>& uniform,
-                          const std::tuple<Index, double>& kmeans, const Maybe<1>& ridge,
+                          const std::tuple<Index, double, bool>& kmeans, const Maybe<1>& ridge,
                           const std::tuple<double, double>& automatic, double smallest_spread,
                           const LimitValues& limits, double tolerance, Index max_steps, double seconds,
                           const std::optional<Searched>& searched, const std::optional<InitialMixtures>& initial,
@@ -425,7 +426,7 @@ FitsResult bound_fit_many(const Target& target, const Rows& rows, const RowWeigh
     require(!has_background || !(prior || groups.is_incomplete), kAlone);
     const auto d = static_cast<std::size_t>(groups.rows.n_features);
     FitSettingsView task =
-        view_fit(d, letters, n_components, centres, assignment, n_candidates, uniform, kmeans, ridge, automatic,
+        view_fit(d, letters, n_components, centres, unit, assignment, n_candidates, uniform, kmeans, ridge, automatic,
                  smallest_spread, limits, tolerance, max_steps, seconds, initial.has_value());
     require(!assignment || (groups.n_groups == 1 && groups.n_rows[0] == static_cast<Index>(assignment->size())),
             "assignment must have the component of each row of a single group");
@@ -520,7 +521,7 @@ void bind_em(nb::class_<Target>& type) {
              "other_means"_a.noconvert(), "other_covariances"_a.noconvert(), "ridge"_a, "limits"_a, "n_threads"_a,
              "Write the best components of two mixtures over the first: whether they have an M-step.")
         .def("fit_many", bound_fit_many, "rows"_a.noconvert(), "row_weight"_a.noconvert().none(), "ranges"_a,
-             "first_weight"_a.none(), "weights"_a, "algebra"_a, "n_components"_a, "centres"_a.none(),
+             "first_weight"_a.none(), "weights"_a, "algebra"_a, "n_components"_a, "centres"_a.none(), "unit"_a.none(),
              "assignment"_a.none(), "n_candidates"_a, "uniform"_a.none(), "kmeans"_a, "ridge"_a.none(), "automatic"_a,
              "smallest_spread"_a, "limits"_a, "tolerance"_a, "max_steps"_a, "seconds"_a, "searched"_a.none(),
              "initial"_a.none(), "prior"_a.none(), "incompleteness"_a, "n_threads"_a, "log_volume"_a = kInfinity,

@@ -70,10 +70,10 @@ def results(
     if has_other:
         models[OTHER] = sklearn.mixture.GaussianMixture(**common)
     for what, model in models.items():
-        yield what, baseline.fit(partial(model.fit, rows), partial(_score, rows), n_repeats)
+        yield what, baseline.fit(partial(model.fit, rows), partial(score, rows), n_repeats)
 
 
-def _score(rows: Array, model: Any) -> float:
+def score(rows: Array, model: Any) -> float:
     return float(model.score(rows))
 
 

@@ -18,6 +18,7 @@ namespace gaussmix {
 namespace {
 
 constexpr double kStepsOfMove = 12;  // about
+constexpr double kMaxChance = 20;    // times what the numbers of a component gain by chance where rows are many
 
 struct Candidate {
     Attempt attempt;
@@ -139,6 +140,7 @@ private:
         if (end && end->last <= aim) {
             end = ended(moves_.whole(), trial, acceptance_.after_more, execution_, work_);
         }
+        if (!end || end->last - chance(trial) <= aim - chance(moves_.mixture())) return false;
         View view;
         if (!end || end->last <= aim || !moves_.expect(trial, view)) return false;
         const Index n_unsound = count_unsound(trial, view);
@@ -151,6 +153,10 @@ private:
         reached_ = end->last;
         n_unsound_ = n_unsound;
         return true;
+    }
+
+    double chance(const Mixture& mixture) const {
+        return gained_by_chance(algebra_, d_, mixture, task_.em.rows.n_rows);
     }
 
     double work_of_move() const {
@@ -314,6 +320,20 @@ private:
 };
 
 }  // namespace
+
+double gained_by_chance(const Algebra& algebra, Index n_features, const Mixture& mixture, Index n_rows) {
+    if (!algebra.is_free()) return 0;
+    const auto d = static_cast<double>(n_features), n = static_cast<double>(n_rows);
+    const bool is_full = algebra.second() == Second::full, is_sphere = algebra.second() == Second::trace;
+    const double lost = is_full ? d + 2 : is_sphere ? 1 + 2 / d : 3;
+    const double count = is_full ? d * (d + 3) / 2 : is_sphere ? d + 1 : 2 * d;
+    double total = 0;
+    for (const double weight : mixture.weights) {
+        const double left = weight * n - lost;
+        total += left > 0 ? std::min(kMaxChance, 1 + lost / left) : kMaxChance;
+    }
+    return count * total / n;
+}
 
 Values mean_covariance(const Algebra& algebra, Index n_components, Index n_features, const Mixture& mixture) {
     const bool is_full = algebra.second() == Second::full;

@@ -42,6 +42,11 @@ struct AscentResult {
     double best_split;      // its gain by its bound, at the end
 };
 
+// What means and covariances gain by chance on `n_rows` distinct rows, nats per row: the log-likelihood of new rows is
+// lower by as much. For n rows of a component it is that of one Gaussian, which falls with n; Hurvich & Tsai (1989),
+// Biometrika 76. 0 where components share a part of their covariances. As in em/search/split_and_merge.py.
+double gained_by_chance(const Algebra& algebra, Index n_features, const Mixture& mixture, Index n_rows);
+
 // Of the components by their weights, with NumPy's bits: (n_features, n_features), or variances without covariances.
 Values mean_covariance(const Algebra& algebra, Index n_components, Index n_features, const Mixture& mixture);
 

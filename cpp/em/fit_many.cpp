@@ -13,7 +13,8 @@ namespace gaussmix {
 
 namespace {
 
-constexpr double kPasses = 20;  // over the rows of a fit, about
+constexpr double kPasses = 20;     // over the rows of a fit, about
+constexpr double kLeastGain = 30;  // `LEAST_GAIN_OF_SEARCH` of em/search/split_and_merge.py
 
 struct TableView {
     RowsView rows;
@@ -23,9 +24,10 @@ struct TableView {
     ErrorView error = {};
 };
 
-// What starts share: distinct rows, their weights, and the variances of columns.
+// What starts share: distinct rows, their weights, the variances of columns, and the units in which k-means reads them.
 struct Sample {
-    Values rows, weight, variances;
+    Values rows, weight, variances, unit;
+    Values scaled;  // the rows in these units; empty without them
 };
 
 class Fit {
@@ -54,6 +56,7 @@ public:
             if (settings_.centres != nullptr) std::copy_n(settings_.centres, settings_.n_components * d, mixture.means);
             std::copy_n(settings_.ridge, d, ridge);
             EmView em = view(table, ridge);
+            em.unit = settings_.unit;
             Total total;
             return begin(em, mixture) &&
                    (settings_.max_steps == 0 ||
@@ -62,9 +65,10 @@ public:
         Sample sample;
         if (!find_sample(table, sample, ridge)) return false;
         EmView em = view(table, ridge);
+        if (settings_.is_scaled) em.unit = sample.unit.data();
         Total total;
         if (settings_.max_steps > 0 && !find_total(em, total)) return false;
-        const bool is_searched = searches(table);
+        const bool is_searched = settings_.search != nullptr;
         if (is_searched && table.rows.n_rows > settings_.search->max_rows) return false;
         Mixture other(settings_.algebra, settings_.n_components, d);
         for (Index start = 0; start < settings_.n_starts; ++start) {
@@ -88,10 +92,6 @@ private:
     struct Total {  // of all rows, where components share one covariance
         Values centre, second;
     };
-
-    bool searches(const TableView& table) const {
-        return settings_.search != nullptr && table.total_weight * table.unit >= settings_.search->least_weight;
-    }
 
     Index n_uniform() const { return 1 + (settings_.n_components - 1) * settings_.n_candidates; }
 
@@ -163,6 +163,7 @@ private:
         const RowsView rows = plain_rows(sample.rows.data(), n_rows, d);
         EmView em = view({rows, {sample.weight.data(), 1}, sum_in_pairs(sample.weight.data(), n_rows), 1}, ridge);
         em.seconds = kInfinity;
+        if (settings_.is_scaled) em.unit = sample.unit.data();
         Total total;
         Mixture end(settings_.algebra, settings_.n_components, d);
         std::copy_n(mixture.means, end.means.size(), end.means.begin());
@@ -204,7 +205,10 @@ private:
             if (!run_to_end(em, {settings_.tolerance, 1}, end, history)) return false;
             reached = history.back();
         }
-        (searched > reached ? best.mixture : end).write(mixture);
+        const auto chance = [&](const Mixture& m) { return gained_by_chance(settings_.algebra, d, m, n_rows); };
+        const double n_values = static_cast<double>(d * (d + 3)) / 2, n = static_cast<double>(n_rows);
+        const double least = std::max(0.0, chance(best.mixture) - chance(end)) + kLeastGain * n_values / n / n;
+        (searched - reached > least ? best.mixture : end).write(mixture);
         return true;
     }
 
@@ -234,13 +238,24 @@ private:
         DistinctRows result = distinct_rows(rows, table.row_weight, listener_);
         const auto n_rows = static_cast<Index>(result.indices.size());
         if (n_rows < settings_.n_components) return false;
-        sample = {room(n_rows * d), std::move(result.weight), room(d)};
+        sample = {room(n_rows * d), std::move(result.weight), room(d), {}, {}};
         copy_rows(rows, result.indices, listener_, sample.rows.data());
         trimmed_variances(sample.rows.data(), sample.weight.data(), n_rows, d, 0, listener_, sample.variances.data());
-        if (settings_.ridge == nullptr)
-            return find_ridge(sample.rows, sample.weight, table.unit, sample.variances, ridge);
-        std::copy_n(settings_.ridge, d, ridge);
+        const bool needs_automatic = settings_.ridge == nullptr || settings_.is_scaled;
+        if (needs_automatic && !find_ridge(sample.rows, sample.weight, table.unit, sample.variances, ridge))
+            return false;
+        if (settings_.is_scaled) find_units(ridge, sample);
+        if (settings_.ridge != nullptr) std::copy_n(settings_.ridge, d, ridge);
         return true;
+    }
+
+    // `column_units` of em/initialisation/sample.py, from the automatic ridge.
+    void find_units(const double* ridge, Sample& sample) const {
+        const auto d = static_cast<Index>(sample.variances.size()), n_rows = static_cast<Index>(sample.weight.size());
+        for (Index j = 0; j < d; ++j) sample.unit.push_back(std::sqrt(ridge[j] / settings_.ridge_fraction));
+        sample.scaled = sample.rows;
+        for (Index i = 0; i < n_rows * d; ++i) sample.scaled[i] /= sample.unit[i % d];
+        trimmed_variances(sample.scaled.data(), sample.weight.data(), n_rows, d, 0, listener_, sample.variances.data());
     }
 
     // Whether validation/rows.py has nothing to refuse.
@@ -280,7 +295,8 @@ private:
 
     // False where a centre loses its rows, and if interrupted.
     bool find_centres(const Sample& sample, const double* uniform, double* centres) const {
-        const auto& [rows, weight, variances] = sample;
+        const Values &weight = sample.weight, &variances = sample.variances;
+        const Values& rows = settings_.is_scaled ? sample.scaled : sample.rows;
         const auto d = static_cast<Index>(variances.size()), n_rows = static_cast<Index>(weight.size());
         const Index n_components = settings_.n_components;
         const RowsView view = plain_rows(rows.data(), n_rows, d);
@@ -292,7 +308,9 @@ private:
         const CentresView task{
             view, {weight.data(), 1}, n_components, settings_.kmeans_tolerance * mean, settings_.max_passes, centres};
         Index n_left = 0;
-        return move_centres(kernels_, task, execution_, n_left) && n_left == 0;
+        if (!move_centres(kernels_, task, execution_, n_left)) return false;
+        for (Index i = 0; i < n_components * d && settings_.is_scaled; ++i) centres[i] *= sample.unit[i % d];
+        return n_left == 0;
     }
 
     const KernelTable& kernels_;

@@ -24,7 +24,6 @@ struct GroupsView {
 };
 
 struct SearchView {         // from each start, as em/search/split_and_merge.py makes it where no rows are left out
-    double least_weight;    // of a group, as it was given: with less there is no search
     Index max_rows;         // with more, rows would be left out: the group is unusual
     Index n_starts;         // of each search; the first is that of the fit
     const double* uniform;  // (starts of the fit, n_starts - 1, ...), for `seed_centres`
@@ -42,12 +41,14 @@ struct FitSettingsView {
     Algebra algebra;
     Index n_components;
     const double* centres;      // (n_components, n_features), the same in each group; null: k-means finds them
+    const double* unit;         // (n_features,), of distances from `centres`; null: 1
     AssignmentView assignment;  // the component of each row of the only group; null labels: rows go to centres
     Index n_starts;             // k-means begins so often, and the highest run is kept
     Index n_candidates;
     const double* uniform;           // for `seed_centres`: (n_starts, ...), the same in each group
     Index max_passes;                // of k-means
     double kmeans_tolerance;         // it ends when centres move by less: this part of the mean variance
+    bool is_scaled;                  // whether it takes distances in a unit of each column
     const double* ridge;             // (n_features,), data units^2; null: the automatic one of each group
     double ridge_fraction, trimmed;  // the automatic ridge's, see em/initialisation/sample.py
     double smallest_spread;          // a column that varies by less is unusual

@@ -66,8 +66,7 @@ Moves::Moves(const KernelTable& kernels, const AscentView& task, const Execution
       listener_(execution.interrupt.listener()),
       algebra_(task.em.algebra),
       is_full_(algebra_.second() == Second::full),
-      is_free_(algebra_.volume != Across::equal && algebra_.shape != Across::equal &&
-               algebra_.orientation != Across::equal),
+      is_free_(algebra_.is_free()),
       n_rows_(task.em.rows.n_rows),
       d_(task.em.rows.n_features),
       n_components_(task.em.n_components),

@@ -29,15 +29,18 @@ bool is_one(const RowWeightView& weight, Index n_rows) {
 bool gather(const KernelTable& kernels, const EmView& task, const Execution& execution, Index n_components,
             const AssignmentView& assignment, double* centres, double* mass, double* first, double* second) {
     const Index d = task.rows.n_features;
-    const Values spheres(static_cast<std::size_t>(n_components), 1.0), log_scale = room(n_components);
-    const Values start(centres, centres + n_components * d);
+    const Index n_factors = task.unit == nullptr ? 1 : d;
+    Values factors(static_cast<std::size_t>(n_components * n_factors), 1.0);
+    for (Index i = 0; i < n_components * d && task.unit != nullptr; ++i) factors[i] /= task.unit[i % d];
+    const Values log_scale = room(n_components), start(centres, centres + n_components * d);
     double log_likelihood, n_distant, n_active;
     const auto sum_up = [&](Second kind, const double* anchor) {
         const bool is_assigned = assignment.labels != nullptr || assignment.responsibilities != nullptr;
         const Rule rule = is_assigned ? Rule::assignment : Rule::hard;
-        const Shape shape{n_components, d, FactorShape::spherical, false, rule, kind};
+        const auto factor_shape = task.unit == nullptr ? FactorShape::spherical : FactorShape::diagonal;
+        const Shape shape{n_components, d, factor_shape, false, rule, kind};
         const StepView pass{shape, task.rows, task.row_weight, assignment, {}};
-        return step(kernels, pass, {log_scale.data(), start.data(), spheres.data(), anchor}, execution,
+        return step(kernels, pass, {log_scale.data(), start.data(), factors.data(), anchor}, execution,
                     {&log_likelihood, &n_distant, &n_active, mass, first, second});
     };
     if (!sum_up(Second::none, nullptr)) return false;

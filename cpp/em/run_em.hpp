@@ -32,6 +32,7 @@ struct EmView {
     TotalView total;      // null unless components share a full covariance, without a background
     const double* ridge;  // (n_features,), data units^2
     Limits limits;
+    const double* unit = nullptr;  // (n_features,), of distances from the centres of a start; null: 1
     double tolerance;              // nats per unit of row weight
     double previous = -kInfinity;  // the objective of the step before
     Index max_steps;

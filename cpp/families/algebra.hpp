@@ -13,6 +13,8 @@ struct Algebra {
     Across volume, shape, orientation;  // without a shape: spheres; without an orientation: along the coordinates
 
     bool is_shared() const { return volume != Across::own && shape != Across::own && orientation != Across::own; }
+    // Whether no component's covariance depends on another's.
+    bool is_free() const { return volume != Across::equal && shape != Across::equal && orientation != Across::equal; }
     // Whether all components share one full covariance.
     bool is_one_matrix() const { return is_shared() && second() == Second::full; }
     // Whether components of shapes of their own share axes, so that EM has several beginnings.

@@ -1,18 +1,21 @@
-"""The default start: a search where rows are enough, else the start that is usual for the estimator."""
+"""The default start: a search, unless there is nothing to move or the user wants few steps."""
 
 import numpy as np
 import pytest
 
 from gaussmix import GaussianMixture, GaussianMixtureIC
-from gaussmix._src.fit.plan import MIN_SEARCH_ROWS, MIN_SEARCH_STEPS
+from gaussmix._src.em.initialisation.sample import automatic_ridge, column_units, distinct_rows
+from gaussmix._src.fit.plan import MIN_SEARCH_STEPS
+from gaussmix._src.sources.array import ArraySource
 
-ENOUGH = MIN_SEARCH_ROWS * (2 + 3)  # a mean and a matrix of two features
+N_ROWS = 200
 
 
 @pytest.fixture
 def rows(rng):
-    """Groups that overlap, so that each start ends elsewhere."""
-    return rng.normal(size=(2 * ENOUGH, 2)) + 2 * rng.normal(size=(4, 2))[rng.integers(4, size=2 * ENOUGH)]
+    """Groups that overlap, so that each start ends elsewhere, in columns of unit spread."""
+    rows = rng.normal(size=(N_ROWS, 2)) + 2 * rng.normal(size=(4, 2))[rng.integers(4, size=N_ROWS)]
+    return rows / column_units(automatic_ridge(distinct_rows(ArraySource(rows))))
 
 
 def fitted(rows, start="auto", n_components=4, weight=None, kind=GaussianMixture, **parameters):
@@ -20,42 +23,44 @@ def fitted(rows, start="auto", n_components=4, weight=None, kind=GaussianMixture
     return kind(n_components, init_params=start, **how).fit(rows, sample_weight=weight).mixture_
 
 
-@pytest.mark.parametrize(("n_rows", "start"), [(ENOUGH - 1, "kmeans"), (ENOUGH, "search")])
-def test_the_weight_of_the_rows_decides(n_rows, start, rows):
-    assert fitted(rows[:n_rows]) == fitted(rows[:n_rows], start)
-    twice = np.concatenate([rows[:n_rows], rows[:n_rows]])
-    weight = np.full(len(twice), 0.5)
-    assert fitted(twice, weight=weight) == fitted(twice, start, weight=weight)
-    other = {"kmeans": "search", "search": "kmeans"}[start]
-    assert fitted(twice, weight=weight) != fitted(twice, other, weight=weight)
+@pytest.mark.parametrize("family", ["full", "spherical", "tied", "VEV"])
+@pytest.mark.parametrize("n_rows", [20, N_ROWS])
+@pytest.mark.parametrize("kind", [GaussianMixture, GaussianMixtureIC])
+def test_it_is_a_search(kind, n_rows, family, rows):
+    assert fitted(rows[:n_rows], kind=kind, covariance_type=family) == fitted(
+        rows[:n_rows], "search", kind=kind, covariance_type=family
+    )
 
 
-@pytest.mark.parametrize("family", ["spherical", "tied", "VEV"])
-def test_all_structures_of_a_choice_start_alike(family, rows):
-    for n_rows, start in ((ENOUGH - 1, "kmeans"), (ENOUGH, "search")):
-        few = rows[:n_rows]
-        assert fitted(few, covariance_type=family) == fitted(few, start, covariance_type=family)
+def test_initial_values_and_a_single_component_keep_k_means(rows):
+    for given in {"means_init": rows[:4]}, {"weights_init": [0.1, 0.2, 0.3, 0.4]}, {"n_components": 1}:
+        assert fitted(rows, **given) == fitted(rows, "kmeans", **given)
 
 
-@pytest.mark.parametrize(("n_rows", "start"), [(ENOUGH - 1, "hierarchical"), (ENOUGH, "search")])
-def test_a_choice_starts_from_ward_where_rows_are_few(n_rows, start, rows):
-    few = rows[:n_rows]
-    assert fitted(few, kind=GaussianMixtureIC) == fitted(few, start, kind=GaussianMixtureIC)
-
-
-def test_what_a_search_cannot_use_keeps_k_means(rows):
-    labels = np.r_[0, 1, np.full(len(rows) - 2, -1)]
-    for given in {"labels": labels}, {"X_error": np.ones(2)}:
-        found, expected = (
-            GaussianMixture(4, init_params=start, random_state=0).fit(rows, **given) for start in ("auto", "kmeans")
-        )
-        assert found.mixture_ == expected.mixture_
-    for given in {"trim": 0.1}, {"means_init": rows[:4]}, {"weights_init": [0.1, 0.2, 0.3, 0.4]}, {"n_components": 1}:
-        found, expected = (
-            GaussianMixture(**{"n_components": 4, "init_params": start, "random_state": 0} | given).fit(rows)
+@pytest.mark.parametrize("what", ["labels", "soft labels", "errors", "trim"])
+def test_a_search_beside_other_features_ends_at_least_as_high_as_k_means(what, rng):
+    gains = []
+    for seed in range(6):
+        centres = 2 * rng.normal(size=(5, 2))
+        group = rng.integers(5, size=300)
+        rows = rng.normal(size=(300, 2)) @ np.diag([1.0, 0.3]) + centres[group]
+        rows /= column_units(automatic_ridge(distinct_rows(ArraySource(rows)), 0.0))
+        known, given = rng.random(300) < 0.05, {}
+        if "labels" in what:
+            soft = 1 + 9 * known[:, None] * np.eye(5)[group]
+            given["labels"] = soft if what == "soft labels" else np.where(known, group, -1)
+        if what == "errors":
+            given["X_error"] = rng.uniform(0.05, 0.2, size=rows.shape)
+        how = {"trim": 0.05} if what == "trim" else {}
+        ends = [
+            GaussianMixture(5, init_params=start, random_state=seed, **how).fit(rows, **given)
             for start in ("auto", "kmeans")
-        )
-        assert found.mixture_ == expected.mixture_
+        ]
+        gains.append(ends[0].lower_bound_ - ends[1].lower_bound_)
+        if what == "labels":
+            assert (ends[0].predict(rows)[known] == group[known]).mean() > 0.5
+    assert min(gains) > -2e-3, gains
+    assert max(gains) > 1e-2, gains
 
 
 def test_a_choice_starts_from_ward_where_k_means_leaves_a_row_alone(rows):

@@ -223,7 +223,7 @@ def test_remedies_go_with_what_else_a_fit_has(remedy, n_components, beside):
     if beside == "missing cells":
         X[::9, 1] = np.nan
     weight = rng.uniform(0.5, 1.5, 300) if beside == "precisions" else None
-    how = {"reg_covar": 0, "random_state": 0, "max_iter": 1000, **BESIDE[beside]}
+    how = {"reg_covar": 0, "random_state": 0, "max_iter": 1000, "init_params": "kmeans", **BESIDE[beside]}
     fitted = GaussianMixture(3, degenerate=remedy, **how).fit(X, sample_weight=weight)
     assert fitted.mixture_.n_components == n_components
     first = fitted.outcome_.diagnostics[0]

@@ -50,7 +50,7 @@ def test_fully_labelled_is_one_m_step(structure, groups, rng):
         assert fitted.n_iter_ <= 2
 
 
-@pytest.mark.parametrize("start", sorted(set(STARTS) - {"search"}))
+@pytest.mark.parametrize("start", sorted(STARTS))
 def test_components_are_those_of_their_labels(start, groups, rng):
     """Whatever the start, component k is the group whose rows have the label k."""
     rows, truth = groups
@@ -177,7 +177,6 @@ BAD = {
     "NaN": (np.full((N_ROWS, 3), np.nan), {}, "labels of row 0 must be numbers ≥ 0"),
     "table": (np.ones((N_ROWS, 3)), {"label_components": {0: [0]}}, "not a table"),
     "cube": (np.ones((N_ROWS, 3, 2)), {}, "or a table of shape"),
-    "search": (np.zeros(N_ROWS, int), {"init_params": "search"}, "does not support labels"),
     "empty": (np.zeros(N_ROWS, int), {"label_components": {0: []}}, "must be a list of components"),
     "no component": (np.zeros(N_ROWS, int), {"label_components": {0: [1.5]}}, "not the number of a component"),
     "unknown": (np.zeros(N_ROWS, int), {"label_components": {-1: [0]}}, "-1, which means unknown"),

@@ -188,7 +188,7 @@ def test_an_array_with_offsets(rng):
     parts = [slice(first, last) for first, last in pairwise(offsets)]
     assert list(mixtures.errors) == [1]
     for place in 0, 2, 3:
-        own = GaussianMixture(2, random_state=0).fit(rows[parts[place]], sample_weight=weight[parts[place]])
+        own = GaussianMixture(2, random_state=0, **PLAIN).fit(rows[parts[place]], sample_weight=weight[parts[place]])
         assert mixtures[place] == own.mixture_
     strided = np.asfortranarray(np.repeat(rows, 2, axis=1))[:, ::2]
     again = fit_quietly(strided, 2, offsets=offsets, sample_weight=weight, random_state=0)

@@ -103,11 +103,12 @@ def test_ties_go_to_fewer_parameters(names, rng):
 def test_more_components_of_a_structure_never_fit_worse():
     """On these rows three of the table would end below others; the rest are the fits of `GaussianMixture`."""
     X = load_iris().data
-    chosen = GaussianMixtureIC(range(1, 10), covariance_type=["EVI", "VEE", "VEV", "VVE"], random_state=0).fit(X)
+    structures, start = ["EVI", "VEE", "VEV", "VVE"], {"init_params": "hierarchical"}
+    chosen = GaussianMixtureIC(range(1, 10), covariance_type=structures, random_state=0, **start).fit(X)
     table = pd.DataFrame(chosen.results_).dropna(subset="log_likelihood")
     fewer = table.groupby("structure").log_likelihood.cummax().groupby(table.structure).shift()
     assert not (table.log_likelihood < fewer).any()
-    settings = {"reg_covar": 0, "tol": 1e-6, "max_iter": 1000, "init_params": "hierarchical"}
+    settings = {"reg_covar": 0, "tol": 1e-6, "max_iter": 1000} | start
     again = 0
     for row, below in zip(table.itertuples(), fewer, strict=True):
         alone = GaussianMixture(row.n_components, covariance_type=row.structure, **settings).fit(X).score(X) * len(X)
@@ -250,12 +251,13 @@ def test_folds_are_random_and_of_equal_size(n_folds):
 @pytest.mark.parametrize("labels", [None, np.arange(180) % 3 - 1], ids=["rows", "labels"])
 def test_held_out_means_and_errors_are_those_of_folds(labels, X):
     """The same folds, fitted one by one; held-out rows are judged without their labels."""
-    chosen = GaussianMixtureIC([2], covariance_type="full", criterion="cv", n_folds=4, random_state=1)
+    start = {"init_params": "hierarchical"}
+    chosen = GaussianMixtureIC([2], covariance_type="full", criterion="cv", n_folds=4, random_state=1, **start)
     chosen.fit(X, labels=labels)
     fold = Folds(4, int(check_seed(1).integers(2**63))).assign_folds(slice(0, len(X)))
     scores = []
     for number in range(4):
-        gm = GaussianMixture(2, init_params="hierarchical", reg_covar=0, tol=1e-6, max_iter=1000)
+        gm = GaussianMixture(2, reg_covar=0, tol=1e-6, max_iter=1000, **start)
         gm.fit(X[fold != number], labels=None if labels is None else labels[fold != number])
         scores.append(gm.score(X[fold == number]))
     assert chosen.results_["cv"] == pytest.approx([np.mean(scores)], rel=1e-12)

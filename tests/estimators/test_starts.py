@@ -137,7 +137,7 @@ def test_weights_that_are_only_rounded_are_brought_to_sum_to_1(X):
 def test_what_is_not_given_comes_from_the_rows(X):
     nearest = np.linalg.norm(X[:, None] - X[:3], axis=2).argmin(axis=1)
     weights, _, covariances = m_step(X, np.eye(3)[nearest], "full")
-    mixture = start(X, means_init=X[:3], reg_covar=0)
+    mixture = start(X, means_init=X[:3], reg_covar=0, init_params="kmeans")
     assert_parameters(mixture, (weights, X[:3], covariances))
     seeded = start(X, weights_init=[0.2, 0.3, 0.5], random_state=0)
     assert (seeded.weights_ == [0.2, 0.3, 0.5]).all()

@@ -120,7 +120,6 @@ def test_a_choice_is_not_led_by_outliers(name, rows):
         ({"trim": np.nan}, ValueError, r"trim=nan must be"),
         ({"trim": "some"}, TypeError, r"trim must be a number ≥ 0 and below 1/2, not 'some'"),
         ({"trim": True}, TypeError, r"trim must be a number"),
-        ({"trim": 0.1, "init_params": "search"}, ValueError, r'init_params="search" does not support trim'),
     ],
 )
 def test_what_can_not_be_trimmed_is_refused(parameters, error, words, rows):

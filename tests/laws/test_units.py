@@ -9,6 +9,7 @@ from common import Block
 from gaussmix import FAMILIES, GaussianMixture
 from gaussmix._src.em.initialisation.base import STARTS
 from gaussmix._src.engines.incomplete import IncompleteEngine
+from gaussmix.extend import Equivariance
 
 N_COMPONENTS, N_FEATURES = 3, 3
 KINDS = (
@@ -23,13 +24,18 @@ KINDS = (
     "noise",
     "holes and gross rows",
     "errors and gross rows",
+    "weights",
+    "prior",
 )
-REFUSED = {("search", kind) for kind in KINDS if "labels" in kind or "trim" in kind}
-CASES = [(start, kind) for start in STARTS for kind in KINDS if (start, kind) not in REFUSED]
+CASES = [(start, kind) for start in STARTS for kind in KINDS]
 POWERS = 2.0**-40, 2.0**3, 2.0**300
 FACTORS = 1e-9, 3.7, 1e6
 OF_FEATURES = np.array([1e-6, 3.7, 1e5])
-IN_DATA_UNITS = {"kmeans", "k-means++", "random_from_data", "search"}  # distances: one factor for all features
+POWERS_OF_FEATURES = np.array([4.0, 0.25, 1024.0])
+FOLLOWING = [
+    name for name, family in FAMILIES.items() if family.equivariance in (Equivariance.AFFINE, Equivariance.SCALING)
+]
+IN_DATA_UNITS = {"kmeans", "k-means++", "random_from_data"}  # distances: one factor for all features
 
 
 def is_free(start, kind):
@@ -62,6 +68,10 @@ def table(kind, factor):
         given["labels"] = np.where(rng.random(180) < 0.1, component, -1)
     if "trim" in kind:
         rows[:8], parameters["trim"] = 30 * rng.normal(size=(8, N_FEATURES)), 0.05
+    if "weights" in kind:
+        given["sample_weight"] = rng.choice([0.5, 1.0, 3.0], size=180)
+    if "prior" in kind:
+        parameters["prior"] = "default"
     if "noise" in kind:
         rows[:10], parameters["noise"] = rng.uniform(-12, 12, size=(10, N_FEATURES)), True
     return factor * rows, given, parameters
@@ -146,6 +156,20 @@ def test_a_search_of_clear_groups_does_not_depend_on_the_unit(structure, kind, f
     """Among groups that are not clear, rounding may decide which moves a search makes; here, in which order it ends."""
     found, expected = both(kind, factor, covariance_type=structure, init_params="search")
     assert_scaled(found, expected, factor, 1e-7, order=lambda means: means[:, 0].argsort())
+
+
+@pytest.mark.filterwarnings("ignore:Best performing initialization did not converge")
+@pytest.mark.parametrize("max_iter", [19, 100])  # without a search, and with one
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("structure", FOLLOWING)
+def test_the_default_start_follows_the_units_of_features(structure, kind, max_iter):
+    if kind == "prior" and FAMILIES[structure].equivariance is Equivariance.SCALING:
+        return  # its default scale is one variance for all features
+    how = {"covariance_type": structure, "max_iter": max_iter}
+    (found, scaled), (expected, rows) = (
+        (fitted(kind, factor, **how), table(kind, factor)[0]) for factor in (POWERS_OF_FEATURES, 1.0)
+    )
+    np.testing.assert_array_equal(found.predict(scaled), expected.predict(rows))
 
 
 @pytest.mark.parametrize("structure", FAMILIES)

@@ -137,12 +137,14 @@ class KMeansSettings(NamedTuple):
     uniform_draws : (n_starts, 1 + (n_components − 1) n_candidates), from [0, 1); the same in every group. EM runs from
         each start, and the highest run is the result, the first of runs that `best_of.OBJECTIVE_ROUNDING` calls equal.
     max_passes, tolerance : of k-means; it stops when centres move by less than this part of the mean variance.
+    is_scaled : whether distances are taken in `em.initialisation.sample.column_units`.
     """
 
     n_candidates: int
     uniform_draws: Array | None
     max_passes: int
     tolerance: float
+    is_scaled: bool = False
 
 
 class InitialMixtures(NamedTuple):
@@ -194,7 +196,6 @@ class SearchSettings(NamedTuple):
 
     Parameters
     ----------
-    min_group_weight : of a group that is searched, as its weights were given; others end with EM alone.
     max_rows : of a group; one with more is left to Python.
     start_draws : (n_starts, n_searched − 1, 1 + (n_components − 1) n_candidates), for further starts of each search.
     move_draws : (n_starts, n_searched, n_draws), for the moves from each of its starts.
@@ -205,7 +206,6 @@ class SearchSettings(NamedTuple):
         each step that EM made from the start, and for `n_extra_em_steps` others.
     """
 
-    min_group_weight: float
     max_rows: int
     start_draws: Array
     move_draws: Array
@@ -232,6 +232,7 @@ class FitSettings(NamedTuple):
     ridge_fraction, ridge_trim_fraction : of the automatic ridge; see `em.initialisation.sample`.
     min_column_spread : a group in which a column varies by less is unusual, data units.
     search : between the start and EM; None if there is none.
+    unit : (n_features,), of distances from given centres, data units; None for 1.
     """
 
     structure: Algebra
@@ -242,6 +243,7 @@ class FitSettings(NamedTuple):
     ridge_trim_fraction: float = 0.0
     min_column_spread: float = 0.0
     search: SearchSettings | None = None
+    unit: Array | None = None
 
 
 class GroupFits(NamedTuple):

@@ -95,10 +95,9 @@ class GaussianMixture(LikelihoodEstimator):
         "kmeans", "k-means++", "random", "random_from_data", "hierarchical" (Ward, on at most 2,000 rows), "search"
         (k-means, and then components are merged and split while the likelihood grows), or several of these (the run
         with the largest likelihood is kept); integer labels (n_samples,); responsibilities (n_samples, n_components);
-        or a callable ``(X, n_components, rng)`` that returns either. "auto" is "search" for several components where
-        the row weight is at least 20 for each number in a mean and a full covariance (2 features: 100, 10 features:
-        1,300), else "kmeans". It is "kmeans" with labels, `trim`, `X_error` and initial parameters,
-        and with `max_iter` below 20.
+        or a callable ``(X, n_components, rng)`` that returns either. "auto" is "search" for several components, but
+        k-means with initial parameters, where each row has a label, and with `max_iter` below 20. "auto" and "search"
+        divide each column by its own spread, unless the structure depends on units; "kmeans" does not.
     weights_init, means_init : array-like, default None
         Weights (n_components,) and means (n_components, n_features) to start from. With `means_init` the
         rest of the start comes from the rows nearest to each mean, where `init_params` is a name.

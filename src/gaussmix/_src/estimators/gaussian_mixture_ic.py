@@ -88,7 +88,7 @@ class GaussianMixtureIC(LikelihoodEstimator):
     init_params : str or list of str, default "auto"
         Starts, as for `GaussianMixture`; the run with the largest likelihood is kept. A second start,
         ``["auto", "kmeans"]``, takes longer and sometimes finds a better mixture. "auto" is as for `GaussianMixture`,
-        with "hierarchical" instead of "kmeans". Where a criterion of information chooses, every candidate starts from
+        with "hierarchical" instead of k-means. Where a criterion of information chooses, every candidate starts from
         "hierarchical", and "search" follows for those that can win: all of the best structure, and those that would be
         the best if a search lowered their criterion as much as the largest fall so far. "search" searches for all.
     noise : bool, float or Noise, default False

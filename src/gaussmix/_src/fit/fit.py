@@ -20,14 +20,23 @@ from gaussmix._src.em.initialisation.sample import MIN_ROWS_TO_SUBSAMPLE
 from gaussmix._src.em.objective.objective import Objective
 from gaussmix._src.em.objective.stopping import StopRule, extrapolate_objective
 from gaussmix._src.em.objective.trace import EMState, FreezeReason, Trace, final_state
-from gaussmix._src.em.search.split_and_merge import DEFAULT_STEPS, split_and_merge
+from gaussmix._src.em.search.split_and_merge import DEFAULT_STEPS, least_gain, split_and_merge
 from gaussmix._src.em.step.best_of import EMRun, best_run, is_higher
 from gaussmix._src.em.step.fast_path import model_from_history
 from gaussmix._src.em.step.loop import run_em, run_to_sound_end
 from gaussmix._src.em.step.one_call import MAX_ROWS_OF_ONE_CALL
 from gaussmix._src.engines.calls import RowGroups
 from gaussmix._src.errors import NonFiniteLikelihood, Outcome, SingularCovarianceError
-from gaussmix._src.fit.plan import ModelStart, Plan, Start, StartDraw, fit_settings, label_settings, search_stopping
+from gaussmix._src.fit.plan import (
+    ModelStart,
+    Plan,
+    Start,
+    StartDraw,
+    fit_settings,
+    is_scaled,
+    label_settings,
+    search_stopping,
+)
 from gaussmix._src.fit.problem import Problem
 from gaussmix._src.interfaces.leaves import LEAF_ROWS
 from gaussmix._src.model import Model
@@ -242,8 +251,11 @@ def _model_from_start(problem: Problem, plan: Plan, start: Start, start_index: i
         # Weights and covariances are to fit the given means.
         of_fit = problem.source, problem.engine, problem.n_components
         means = user_init.means
+        unit = data.scaled_sample.unit if is_scaled(start, problem.family) else None
         nearest = (
-            nearest_centre(means) if data.trimming is None else data.trimming.partition_by_means(means, data.sample)
+            nearest_centre(means, unit)
+            if data.trimming is None
+            else data.trimming.partition_by_means(means, data.sample)
         )
         first = _start_moments(
             problem, problem.source, initialisation.label_matching.match_labels(nearest, *of_fit, is_matched=True)
@@ -269,10 +281,13 @@ def _split_and_merge(
     """The model after the moves of a search, if the start asks for one; EM made `n_steps` before `model`."""
     if partition.search_rows is None:
         return model
-    of_search = partition.search_rows, problem.engine, objective, np.random.default_rng(partition.search_seed)
+    rows, trim, engine = partition.search_rows, problem.data.trimming, problem.engine
+    if trim is not None:
+        rows = trim.retained_sample(rows, model, engine.complete_engine)
     how: dict[str, Any] = {"should_stop": plan.should_end_moves, "n_steps": n_steps, "report": plan.report_progress}
-    alone = split_and_merge(model.without_noise, *of_search, **how)
-    return alone.beside(model.noise)
+    rng = np.random.default_rng(partition.search_seed)
+    alone = split_and_merge(model.without_noise, rows, engine, objective, rng, **how)
+    return initialisation.label_matching.match_model(alone, problem.source, engine).beside(model.noise)
 
 
 def _start_moments(problem: Problem, source: Source, partition: Partition) -> InitialMoments:
@@ -284,7 +299,8 @@ def _draw_start(problem: Problem, plan: Plan, start: Any, start_index: int) -> S
     if plan.shared_starts is None:
         return _make_draw(problem, plan, start, problem.source)
     with plan.shared_starts.lock:
-        made, key = plan.shared_starts.draws, (start_index, start if isinstance(start, str) else "")
+        made = plan.shared_starts.draws
+        key = start_index, start if isinstance(start, str) else "", is_scaled(start, problem.family)
         if key not in made:
             source = problem.data.trim_source(problem.data.labelled_source(problem.n_components))
             made[key] = _make_draw(problem, plan, start, source)
@@ -312,12 +328,16 @@ def _make_draw(problem: Problem, plan: Plan, start: Any, source: Source) -> Star
 
 def _make_partition(problem: Problem, plan: Plan, start_name: str) -> Partition:
     """How a named start assigns the rows, regardless of labels."""
-    data, of_sample = problem.data, (problem.data.sample, problem.engine, problem.n_components)
+    data, of_fit = problem.data, (problem.engine, problem.n_components)
     if data.trimming is None:
-        return load_start(start_name)(*of_sample, plan.rng)
+        sample = data.scaled_sample if is_scaled(start_name, problem.family) else data.sample
+        return load_start(start_name)(sample, *of_fit, plan.rng)
     has_covariances = plan.user_init is not None and plan.user_init.covariances is not None
     plain = data.likelihood_objective(None if has_covariances else problem.ridge)  # a prior needs a structure
-    return data.trimming.start_partition(start_name, *of_sample, plain.ridge, plan.rng)
+    partition = data.trimming.start_partition(start_name, data.sample, *of_fit, plain.ridge, plan.rng)
+    if start_name != "search":
+        return partition
+    return replace(partition, search_rows=data.scaled_sample.complete_rows, search_seed=int(plan.rng.integers(2**63)))
 
 
 def _source_from_user(problem: Problem, plan: Plan, start: Any) -> Source:
@@ -339,15 +359,17 @@ def _fit_sample(problem: Problem, plan: Plan, draw: StartDraw, objective: Object
     """
     data, partition = problem.data, draw.moments.partition
     has_positions = partition.parameters is not None and (data.trimming is not None or partition.centres is not None)
-    is_plain = data.labels is None and not problem.source.has_errors and plan.user_init is None
-    pays = partition.search_rows is not None or problem.source.n_rows > MIN_PREFIT_ROWS
-    if draw.sample_moments is None or not (is_plain and has_positions and pays and plan.stopping.max_steps > 0):
+    is_plain = data.labels is None and not problem.source.has_errors
+    pays = partition.search_rows is not None or (problem.source.n_rows > MIN_PREFIT_ROWS and is_plain)
+    if draw.sample_moments is None or plan.user_init is not None:
+        return None
+    if not (has_positions and pays and plan.stopping.max_steps > 0):
         return None
     rows = ArraySource(data.sample.rows, data.sample.weight)
     rows.may_miss = problem.source.may_miss
-    sample = data.trim_source(rows)
+    sample, moments = (data.trim_source(rows), draw.sample_moments) if is_plain else (problem.source, draw.moments)
     try:
-        start = draw.sample_moments.model(problem.family, objective, sample, plan.stopping.tolerance)
+        start = moments.model(problem.family, objective, sample, plan.stopping.tolerance)
     except SingularCovarianceError:
         return None
     end = _run_em(problem, plan, sample, start, objective, plan.stopping)
@@ -355,14 +377,16 @@ def _fit_sample(problem: Problem, plan: Plan, draw: StartDraw, objective: Object
         return None if end is None else end.model
     initial, n_steps = (start, DEFAULT_STEPS) if end is None else (end.model, end.trace.n_steps)
     result = _split_and_merge(problem, plan, initial, partition, objective, n_steps)
-    searched = _run_em(problem, plan, sample, result, objective, search_stopping(plan.stopping, n_steps))
+    close = search_stopping(plan.stopping, n_steps) if is_plain else plan.stopping
+    searched = _run_em(problem, plan, sample, result, objective, close)
     if end is None or searched is None:
         return next((state.model for state in (end, searched) if state is not None), None)
     if not is_higher(searched.trace.last_objective, extrapolate_objective(end.trace.objective)):
         # Another step tells what EM has reached.
         end = _run_em(problem, plan, sample, end.model, objective, replace(plan.stopping, max_steps=1)) or end
     # Compared exactly: a tolerance relative to the log-likelihood would let the unit of the rows choose.
-    return (searched if searched.trace.last_objective > end.trace.last_objective else end).model
+    least = least_gain(searched.model, end.model, rows.n_rows)
+    return (searched if searched.trace.last_objective - end.trace.last_objective > least else end).model
 
 
 def _run_em(

@@ -11,7 +11,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gaussmix._src.em.initialisation.base import AUTO, DETERMINISTIC_STARTS, Partition, repeat_start_names
+from gaussmix._src.em.initialisation.base import (
+    AUTO,
+    DETERMINISTIC_STARTS,
+    SCALED_KMEANS,
+    Partition,
+    repeat_start_names,
+)
 from gaussmix._src.em.initialisation.initial import InitialMoments
 from gaussmix._src.em.initialisation.kmeans import LLOYD_TOLERANCE, MAX_LLOYD_PASSES, count_candidates
 from gaussmix._src.em.initialisation.sample import RIDGE_FRACTION, RIDGE_TRIM_FRACTION
@@ -19,7 +25,7 @@ from gaussmix._src.em.objective.stopping import StopRule
 from gaussmix._src.em.search.split_and_merge import MAX_CLOSING_STEPS, MORE_STEPS, core_search_settings, report_nothing
 from gaussmix._src.engines.calls import EMSettings, FitSettings, KMeansSettings
 from gaussmix._src.errors import Outcome
-from gaussmix._src.families.base import Family
+from gaussmix._src.families.base import Equivariance, Family
 from gaussmix._src.fit.problem import Problem
 from gaussmix._src.model import Model
 from gaussmix._src.numerics.arrays import Array, Rows
@@ -29,8 +35,6 @@ from gaussmix._src.sources.base import Assignment
 if TYPE_CHECKING:
     from gaussmix._src.validation.initial import InitialParameters
 
-# Row weight for each number in a mean and a full covariance, whatever the structure: with less, "auto" is not a search.
-MIN_SEARCH_ROWS = 20
 AFTER_SEARCH_TOL, AFTER_SEARCH_MAX_STEPS = 1e-5, 300  # of EM after a search; nats per unit of row weight
 _RIDGE_SETTINGS = RIDGE_FRACTION, RIDGE_TRIM_FRACTION, MIN_SPREAD  # how the core makes the automatic one
 MIN_SEARCH_STEPS = 20  # with a lower `max_iter`, "auto" is not a search
@@ -84,11 +88,11 @@ class SharedStarts:
 
     Parameters
     ----------
-    draws : by the number of the start, and its name if it has one.
+    draws : by the number of the start, its name if it has one, and whether it scales columns.
     lock : a lock, held during a draw.
     """
 
-    draws: dict[tuple[int, str], StartDraw] = field(default_factory=dict)
+    draws: dict[tuple[int, str, bool], StartDraw] = field(default_factory=dict)
     lock: Lock = field(default_factory=Lock)
 
 
@@ -151,15 +155,16 @@ class Plan:
 
     def resolve_auto(self, problem: Problem) -> Plan:
         """The same plan with the starts that "auto" stands for."""
-        name = "kmeans" if self.candidate is None else "hierarchical"
-        is_search = self.may_search and any(map(_is_auto, self.starts)) and is_search_worthwhile(problem, self.stopping)
+        name = SCALED_KMEANS if self.candidate is None else "hierarchical"
+        is_search = self.may_search and is_auto_search(problem.n_components, self.stopping)
         return self.replace_auto("search", name) if is_search else self.replace_auto(name)
 
     def replace_auto(self, start_name: str, fallback_start: str | None = None) -> Plan:
         """The same plan with a start in place of "auto", once if it draws nothing; `fallback_start` as above."""
-        if not any(map(_is_auto, self.starts)):
+        are_auto = [isinstance(start, str) and start == AUTO for start in self.starts]
+        if not any(are_auto):
             return self
-        starts = [start_name if _is_auto(start) else start for start in self.starts]
+        starts = [start_name if is_auto else start for start, is_auto in zip(self.starts, are_auto, strict=True)]
         if start_name in DETERMINISTIC_STARTS:
             is_again = [isinstance(start, str) and start in starts[:i] for i, start in enumerate(starts)]
             starts = [start for start, again in zip(starts, is_again, strict=True) if start != start_name or not again]
@@ -171,36 +176,30 @@ class Plan:
         return repeat_start_names(names, n_init) if names else [init_params] * (n_init if callable(init_params) else 1)
 
 
-def _is_auto(start: Start) -> bool:
-    return isinstance(start, str) and start == AUTO
-
-
 def search_stopping(stopping: StopRule, n_steps: float = math.inf) -> StopRule:
     """When EM ends after the moves of a search; EM made `n_steps` before it."""
     max_steps = min(AFTER_SEARCH_MAX_STEPS, MAX_CLOSING_STEPS * (n_steps + MORE_STEPS))
     return replace(stopping, tolerance=min(stopping.tolerance, AFTER_SEARCH_TOL), max_steps=int(max_steps))
 
 
-def is_search_worthwhile(problem: Problem, stopping: StopRule) -> bool:
-    """Whether `init_params="auto"` is a search.
-
-    It is not for one component, and not where rows are few: a higher likelihood is no better clustering there.
-    """
-    rows = problem.data.raw_source
-    if problem.n_components == 1:
-        return False
-    return rows.row_totals.total_weight >= min_search_weight(rows.n_features, stopping.max_steps)
+def is_scaled(start: object, family: Family) -> bool:
+    """Whether a start takes distances in a unit of each column: it changes nothing else where fits follow units."""
+    follows = family.equivariance in (Equivariance.AFFINE, Equivariance.SCALING)
+    return follows and isinstance(start, str) and start in (AUTO, "search", SCALED_KMEANS)
 
 
-def min_search_weight(n_features: int, max_steps: int) -> float:
-    """The least row weight with which "auto" is a search; infinity if the user wants few steps of EM."""
-    if max_steps < MIN_SEARCH_STEPS:
-        return math.inf
-    return MIN_SEARCH_ROWS * (n_features + n_features * (n_features + 1) / 2)
+def is_auto_search(n_components: int, stopping: StopRule) -> bool:
+    """Whether `init_params="auto"` is a search: it is where there are moves, unless the user wants few steps of EM."""
+    return n_components > 1 and stopping.max_steps >= MIN_SEARCH_STEPS
 
 
 # Starts that the core makes, and the passes of k-means in each; a search begins with k-means.
-_KMEANS_PASSES = {"kmeans": MAX_LLOYD_PASSES, "k-means++": 0, "search": MAX_LLOYD_PASSES, AUTO: MAX_LLOYD_PASSES}
+_KMEANS_PASSES = {
+    "kmeans": MAX_LLOYD_PASSES,
+    "k-means++": 0,
+    "search": MAX_LLOYD_PASSES,
+    SCALED_KMEANS: MAX_LLOYD_PASSES,
+}
 
 
 def fit_settings(
@@ -217,7 +216,7 @@ def fit_settings(
 
     Parameters
     ----------
-    init_params : the name of a start, if it is one. "auto", of one start, is a search for groups that are heavy enough.
+    init_params : the name of a start, if it is one.
     family, n_components, n_features : of the mixture.
     ridge : added to every variance, data units²; None for the automatic one.
     stopping : when EM ends. With another rule, or callbacks, the fit stops after the first M-step.
@@ -225,12 +224,15 @@ def fit_settings(
     n_starts : how often `init_params` begins; the highest run is the result.
     """
     name = init_params if isinstance(init_params, str) else ""
-    may_search, n_passes = name == "search" or (name == AUTO and n_components > 1), _KMEANS_PASSES.get(name)
+    if name == AUTO:
+        name = "search" if is_auto_search(n_components, stopping) else SCALED_KMEANS
+    may_search = name == "search"
+    n_passes = _KMEANS_PASSES.get(name)
     if n_passes is None or family.algebra is None or family.has_alternatives:
         return None
     ridges = None if ridge is None else np.full(n_features, ridge)
     control = _make_control(ridges, stopping)
-    if may_search and (n_components == 1 or not control.max_steps or (init_params == AUTO and n_starts > 1)):
+    if may_search and (n_components == 1 or not control.max_steps):
         return None
     n_candidates = count_candidates(n_components)
     uniform, rngs = np.empty((n_starts, 1 + (n_components - 1) * n_candidates)), []
@@ -238,11 +240,10 @@ def fit_settings(
         rng.random(out=start)
         if may_search:
             rngs.append(np.random.default_rng(int(rng.integers(2**63))))
-    seeds, search = KMeansSettings(n_candidates, uniform, n_passes, LLOYD_TOLERANCE), None
+    seeds, search = KMeansSettings(n_candidates, uniform, n_passes, LLOYD_TOLERANCE, is_scaled(name, family)), None
     if may_search:
-        min_weight = min_search_weight(n_features, stopping.max_steps) if init_params == AUTO else 0.0
         of_search = n_components, n_features, uniform.shape[1], search_stopping(stopping), rngs
-        search = core_search_settings(family, *of_search, min_weight)
+        search = core_search_settings(family, *of_search)
     return FitSettings(family.algebra, n_components, seeds, control, *_RIDGE_SETTINGS, search)
 
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from gaussmix._src.background import Background
 from gaussmix._src.em import initialisation
 from gaussmix._src.em.collapse.remedies import Remedy
-from gaussmix._src.em.initialisation.sample import DistinctRows, automatic_ridge, distinct_rows
+from gaussmix._src.em.initialisation.sample import DistinctRows, automatic_ridge, column_units, distinct_rows
 from gaussmix._src.em.objective.objective import Objective
 from gaussmix._src.engines.base import Engine
 from gaussmix._src.families.base import Family
@@ -83,6 +83,11 @@ class TrainingData:
     def sample(self) -> DistinctRows:
         """Rows for starts and for the automatic ridge."""
         return distinct_rows(self.make_source())
+
+    @cached_property
+    def scaled_sample(self) -> DistinctRows:
+        """The same, with a unit of its own for each column."""
+        return replace(self.sample, unit=column_units(self.default_ridge))
 
     @cached_property
     def condensed_rows(self) -> DistinctRows | None:

@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from gaussmix._src.em.initialisation.base import AUTO
+from gaussmix._src.em.initialisation.base import AUTO, SCALED_KMEANS
 from gaussmix._src.em.initialisation.initial import split_heaviest
 from gaussmix._src.em.objective.trace import EMState, Trace
 from gaussmix._src.engines import count_threads, make_engine
@@ -263,7 +263,7 @@ class Search:
         repeats: RepeatedFits = {candidate: [] for candidate in add_neighbours(self.candidates, has_labels=with_labels)}
         for index in range(n_repeats):
             rng = np.random.default_rng(int(self.plan.rng.integers(2**63)))
-            plan = replace(self.plan.replace_auto("kmeans"), rng=rng, stage_name=f"repeat {index} ")
+            plan = replace(self.plan.replace_auto(SCALED_KMEANS), rng=rng, stage_name=f"repeat {index} ")
             for result in (yield from replace(self, candidates=[*repeats], plan=plan).results()):
                 run = result.final_state if result.failure is None else None
                 repeats[result.candidate].append(None if run is None else run.model.parameters)

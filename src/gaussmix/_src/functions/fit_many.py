@@ -16,7 +16,6 @@ from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 
 from gaussmix._src.checks import check_count
-from gaussmix._src.em.initialisation.base import AUTO
 from gaussmix._src.engines import count_threads
 from gaussmix._src.engines.calls import GroupFits
 from gaussmix._src.errors import ParameterTypeError, counted, record_warnings, warn
@@ -26,7 +25,7 @@ from gaussmix._src.families.base import Family, check_features
 from gaussmix._src.fit.features.base import FitOptions
 from gaussmix._src.fit.features.table import find_options
 from gaussmix._src.fit.fit import MIN_RIDGE_FRACTION
-from gaussmix._src.fit.plan import fit_settings, min_search_weight
+from gaussmix._src.fit.plan import fit_settings
 from gaussmix._src.fit.search import map_parallel
 from gaussmix._src.mixture.mixtures import Mixtures
 from gaussmix._src.numerics.arrays import Array, Indices
@@ -187,9 +186,6 @@ class _GroupFits:
         if not len(rows) or (uses and not (uses == {_PRECISION_WEIGHTS} and self.groups.row_weight is None)):
             return None
         rng, (some, indices) = check_seed(self.template.random_state), self.groups.for_core()
-        if init == AUTO and n_init > 1:  # a group that is searched draws more for each of its starts
-            are_heavy = some.total_weight * some.weight_unit >= min_search_weight(rows.shape[1], stopping.max_steps)
-            init = "kmeans" if n_components == 1 or not are_heavy.any() else "search" if are_heavy.all() else AUTO
         settings = fit_settings(init, family, n_components, rows.shape[1], ridge, stopping, rng, n_init)
         if settings is None or not settings.em_settings.max_steps:
             return None

@@ -15,7 +15,8 @@ from gaussmix._src.engines.base import Engine
 from gaussmix._src.interfaces.block import Block
 from gaussmix._src.interfaces.moment_spec import AssignmentRule
 from gaussmix._src.interfaces.parameters import Parameters
-from gaussmix._src.interfaces.whitening.diagonal import SphericalWhitening
+from gaussmix._src.interfaces.whitening.base import Whitening
+from gaussmix._src.interfaces.whitening.diagonal import DiagonalWhitening, SphericalWhitening
 from gaussmix._src.numerics.arrays import Array
 
 
@@ -31,6 +32,7 @@ class Partition:
         picklable.
     search_rows : rows on which `em.search.split_and_merge` moves the components of the first model; None: none.
     search_seed : of that search.
+    unit : (n_features,), of distances from the centres, data units; None for 1.
     """
 
     parameters: Parameters | None = None
@@ -38,6 +40,7 @@ class Partition:
     responsibilities: Callable[[Block], Array] | None = None
     search_rows: DistinctRows | None = None
     search_seed: int = 0
+    unit: Array | None = None
 
     @property
     def with_scaled_spheres(self) -> Partition:
@@ -53,7 +56,7 @@ class Partition:
         )  # `OutlierResponsibilities` has a partition inside
         parameters = self.parameters
         if centres is not None and (centres != centres[0]).any():
-            parameters = sphere_parameters(centres, typical_centre_distance(centres))
+            parameters = sphere_parameters(centres, typical_centre_distance(centres, self.unit), self.unit)
         return replace(self, parameters=parameters, responsibilities=fraction)
 
     @property
@@ -61,7 +64,8 @@ class Partition:
         """Centres (n_components, n_features) if each row goes to the nearest one; otherwise None."""
         if self.rule is not AssignmentRule.HARD or self.parameters is None:
             return None
-        return self.parameters.means if isinstance(self.parameters.whitening, SphericalWhitening) else None
+        is_nearest = self.unit is not None or isinstance(self.parameters.whitening, SphericalWhitening)
+        return self.parameters.means if is_nearest else None
 
     def hard_assignment(self, block: Block | None) -> Array | NDArray[np.int32] | None:
         """What gives each row of a block one component: centres, or its number (n_rows,); None where nothing does."""
@@ -92,12 +96,13 @@ Initialisation = (
     StartName | list[Any] | tuple[Any, ...] | NDArray[Any] | Callable[[NDArray[Any], int, np.random.Generator], Any]
 )
 AUTO: Final = "auto"  # the name for "search" where that pays, and for the usual start elsewhere: fit/plan.py
+SCALED_KMEANS: Final = "k-means of scaled columns"  # that usual start
 DETERMINISTIC_STARTS = frozenset({"hierarchical"})  # starts that draw nothing, so that one run is enough
 
 
 def load_start(name: str) -> Start:
     """The start of this name, whose module is imported at its first use."""
-    module, _, function = STARTS[name].partition(".")
+    module, _, function = STARTS["kmeans" if name == SCALED_KMEANS else name].partition(".")
     start: Start = getattr(import_module(f"gaussmix._src.em.initialisation.{module}"), function)
     return start
 
@@ -107,24 +112,30 @@ def repeat_start_names(names: Iterable[str], n_times: int) -> list[str]:
     return [name for name in names for _ in range(1 if name in DETERMINISTIC_STARTS else n_times)]
 
 
-def nearest_centre(centres: Array) -> Partition:
-    """The partition that gives each row to its nearest centre (n_components, n_features)."""
-    return Partition(sphere_parameters(centres), AssignmentRule.HARD)
+def nearest_centre(centres: Array, unit: Array | None = None) -> Partition:
+    """The partition that gives each row to its nearest centre (n_components, n_features), by distances in `unit`."""
+    return Partition(sphere_parameters(centres, unit=unit), AssignmentRule.HARD, unit=unit)
 
 
-def typical_centre_distance(centres: Array) -> float:
+def typical_centre_distance(centres: Array, unit: Array | None = None) -> float:
     """Typical distance of centres (n_components, n_features) from their middle, along a feature; 1 if they coincide.
 
     Medians keep a centre on an outlier from making spheres so wide that the distances of the others vanish compared
     with labels, errors and the constants of missing cells.
     """
-    squares = ((centres - np.median(centres, axis=0)) ** 2).mean(axis=1)
+    offsets = centres - np.median(centres, axis=0)
+    squares = ((offsets if unit is None else offsets / unit) ** 2).mean(axis=1)
     return float(np.median(squares) or squares.max()) ** 0.5 or 1.0
 
 
-def sphere_parameters(centres: Array, width: float = 1.0) -> Parameters:
-    """Spheres about the centres: log p(x, k) = −½ ‖x − c_k‖² / width² of a complete row, without a constant."""
-    whitening = SphericalWhitening(np.full(1, 1.0 / width), np.zeros(1))
+def sphere_parameters(centres: Array, width: float = 1.0, unit: Array | None = None) -> Parameters:
+    """Spheres about the centres: log p(x, k) = −½ ‖x − c_k‖² / width² of a complete row, without a constant.
+
+    With a `unit`, (n_features,), data units, they are spheres in it.
+    """
+    whitening: Whitening = SphericalWhitening(np.full(1, 1.0 / width), np.zeros(1))
+    if unit is not None:
+        whitening = DiagonalWhitening(1.0 / width / unit[None], np.zeros(1))
     return Parameters(np.zeros(len(centres)), centres, whitening)
 
 

@@ -100,7 +100,9 @@ class InitialMoments:
         if block is None or block.n_rows > LEAF_ROWS or block.log_prior is not None:
             return None
         start = start if start.flags.c_contiguous else start.copy()
-        settings = FitSettings(family.algebra, self.n_components, start, EMSettings(terms[0], 0.0, 0))
+        settings = FitSettings(
+            family.algebra, self.n_components, start, EMSettings(terms[0], 0.0, 0), unit=self.partition.unit
+        )
         fits = self.engine.fit_many(RowGroups.from_block(block, 1.0), settings)
         history = None if fits is None else fits.run_history()
         return None if history is None else model_from_history(history, family)

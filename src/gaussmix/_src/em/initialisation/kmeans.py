@@ -25,7 +25,12 @@ def kmeans_plus_plus(
     sample: DistinctRows, engine: Engine[Any], n_components: int, rng: np.random.Generator
 ) -> Partition:
     """Give each row to the nearest of the centres that greedy k-means++ draws."""
-    return nearest_centre(seed_centres(sample, n_components, rng))
+    return _nearest(seed_centres(sample.in_unit, n_components, rng), sample)
+
+
+def _nearest(centres: Array, sample: DistinctRows) -> Partition:
+    """Give each row to the nearest of some centres in the unit of the sample."""
+    return nearest_centre(centres if sample.unit is None else centres * sample.unit, sample.unit)
 
 
 def seed_centres(sample: DistinctRows, n_components: int, rng: np.random.Generator) -> Array:
@@ -54,7 +59,8 @@ def count_candidates(n_components: int) -> int:
 
 def kmeans(sample: DistinctRows, engine: Engine[Any], n_components: int, rng: np.random.Generator) -> Partition:
     """Give each row to the nearest centre of k-means (Lloyd 1982) on at most about 65,520 rows."""
-    return nearest_centre(run_lloyd(sample, engine, seed_centres(sample, n_components, rng)))
+    scaled = sample.in_unit
+    return _nearest(run_lloyd(scaled, engine, seed_centres(scaled, n_components, rng)), sample)
 
 
 def kmeans_and_search(

@@ -17,7 +17,8 @@ from gaussmix._src.interfaces.block import Block
 from gaussmix._src.interfaces.moment_spec import AssignmentRule, MomentSpec, Second
 from gaussmix._src.interfaces.parameters import Parameters
 from gaussmix._src.interfaces.whitening.base import Whitening
-from gaussmix._src.numerics.arrays import Array, pieces
+from gaussmix._src.model import Model
+from gaussmix._src.numerics.arrays import Array, Indices, pieces
 from gaussmix._src.numerics.einsum import einsum
 from gaussmix._src.numerics.elementary import exponential
 from gaussmix._src.sources.base import Source
@@ -44,16 +45,31 @@ def match_labels(
         return partition
     if is_matched and partition.parameters is not None:
         return replace(partition, parameters=replace(partition.parameters, log_background=NOISE_LOG_DENSITY))
-    from scipy.optimize import linear_sum_assignment  # slow to import
-
     responsibilities = partial(_partition_responsibilities, partition=partition, engine=engine)
-    agreement = source.sum_of(partial(_label_agreement, responsibilities=responsibilities, n_components=n_components))
-    _, order = linear_sum_assignment(-agreement)
+    order = _matching_order(responsibilities, source, n_components)
     parameters, is_soft = partition.parameters, partition.rule is AssignmentRule.SOFT
     if parameters is None or not (is_soft or partition.centres is not None):
         return Partition(responsibilities=partial(_restrict_to_labels, responsibilities=responsibilities, order=order))
-    whitening = parameters.whitening if is_soft else None
-    return Partition(_constrained_kmeans(parameters.means[order], whitening, source, engine), AssignmentRule.HARD)
+    whitening = parameters.whitening if is_soft or partition.unit is not None else None
+    around = _constrained_kmeans(parameters.means[order], whitening, source, engine)
+    return replace(partition, parameters=around, rule=AssignmentRule.HARD)
+
+
+def match_model(model: Model, source: Source, engine: Engine[Any]) -> Model:
+    """The components of a model in the order in which the most row weight agrees with its label."""
+    if not source.has_log_prior:
+        return model
+    responsibilities = partial(_partition_responsibilities, partition=Partition(model.parameters), engine=engine)
+    return model.take(_matching_order(responsibilities, source, model.n_components))
+
+
+def _matching_order(responsibilities: Callable[[Block], Array], source: Source, n_components: int) -> Indices:
+    """Which part of a partition each component gets; Kuhn (1955)."""
+    from scipy.optimize import linear_sum_assignment  # slow to import
+
+    agreement = source.sum_of(partial(_label_agreement, responsibilities=responsibilities, n_components=n_components))
+    order: Indices = linear_sum_assignment(-agreement)[1]
+    return order
 
 
 def _constrained_kmeans(centres: Array, whitening: Whitening | None, source: Source, engine: Engine[Any]) -> Parameters:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,24 +32,34 @@ CONSTANT_COLUMN_DEVIATIONS = 2.0**-40, 2.0**-10  # least and largest spread of a
 
 @dataclass(frozen=True, eq=False)
 class DistinctRows:
-    """Distinct rows of a sample in lexicographic order.
+    """DistinctRows rows of a sample in lexicographic order.
 
     Parameters
     ----------
     rows : (n_distinct, n_features), float64; NaN where a cell is missing.
     weight : (n_distinct,), all positive.
     distinct_index : (n_rows,), the number of each source row's distinct row; None if the sample is a part of it.
+    unit : (n_features,), of distances in k-means, data units; None for 1.
     """
 
     rows: Array
     weight: Array
     distinct_index: NDArray[np.intp] | None = None
+    unit: Array | None = None
 
     @property
     def complete_rows(self) -> DistinctRows:
         """The rows without missing cells."""
         missing = np.isnan(self.rows).any(axis=1)
-        return DistinctRows(self.rows[~missing], self.weight[~missing]) if missing.any() else self
+        return self._select(~missing) if missing.any() else self
+
+    @property
+    def in_unit(self) -> DistinctRows:
+        """The rows in `unit`."""
+        return self if self.unit is None else replace(self, rows=self.rows / self.unit, unit=None)
+
+    def _select(self, chosen: Any) -> DistinctRows:
+        return DistinctRows(self.rows[chosen], self.weight[chosen], unit=self.unit)
 
     @cached_property
     def mean_imputed(self) -> Array:
@@ -65,7 +76,7 @@ class DistinctRows:
     def without_negligible_rows(self) -> DistinctRows:
         """The rows that have a part in sums: others together have less than `MIN_RELATIVE_WEIGHT` of the weight."""
         has_part = self.weight >= MIN_RELATIVE_WEIGHT * self.weight.mean()
-        return self if has_part.all() else DistinctRows(self.rows[has_part], self.weight[has_part])
+        return self if has_part.all() else self._select(has_part)
 
     def draw_indices(self, uniform_draws: Array) -> NDArray[np.intp]:
         """The rows that numbers from [0, 1) draw, with probability ∝ weight; sorted numbers are found faster."""
@@ -86,7 +97,7 @@ class DistinctRows:
         ends = self._extreme_rows
         weight[ends] = np.maximum(weight[ends], n_rows * self.weight[ends] / self.weight.sum())
         indices = weight.nonzero()[0]
-        return DistinctRows(self.rows[indices], weight[indices])
+        return replace(self._select(indices), weight=weight[indices])
 
     @cached_property
     def _extreme_rows(self) -> NDArray[np.intp]:
@@ -175,6 +186,11 @@ def automatic_ridge(sample: DistinctRows, trim_fraction: float = 0.0) -> Array:
         magnitudes = np.fmax.reduce(np.abs(sample.rows), axis=0)[constant]
         variances[constant] = _constant_column_variances(magnitudes, variances[~constant])
     return RIDGE_FRACTION * variances
+
+
+def column_units(ridge: Array) -> Array:
+    """Robust standard deviations, (n_features,), data units, from the automatic ridge."""
+    return np.sqrt(ridge / RIDGE_FRACTION)
 
 
 def _constant_column_variances(magnitudes: Array, other_variances: Array) -> Array:

@@ -38,6 +38,12 @@ class UserLabels:
             return self.allowed_components is not None and not self.allowed_components
         return not (self.label_indices != UNKNOWN_LABEL).any()
 
+    @property
+    def is_complete(self) -> bool:
+        """Whether the component of every row is known."""
+        has_one = self.allowed_components is not None and all(len(group) == 1 for group in self.allowed_components)
+        return has_one and self.label_indices is not None and not (self.label_indices == UNKNOWN_LABEL).any()
+
     def min_components(self) -> int:
         """Least number of components that the labels need."""
         return 1 + max((max(group) for group in self.allowed_components or ()), default=0)

@@ -60,6 +60,10 @@ MIN_ROWS_PER_VALUE, MIN_ROWS_IF_FLAT = 2, 10  # distinct rows for each number in
 MAX_FLATNESS = 5e-6  # relative to the mean covariance of the components at the start
 # Times what a split gains by chance: where the best one gains more by its bound, the model does not fit.
 MISFIT_FACTOR = 4
+MAX_CHANCE = 20.0  # times what the numbers of a component gain by chance where rows are many
+# Nats in all that a search must gain where there is a row for each number in a mean and a full covariance; with more
+# rows in proportion less. What is less says nothing about new rows.
+LEAST_GAIN_OF_SEARCH = 30.0
 N_ASCENTS, MIN_SLOW_STEPS = 5, 20  # starts of a search where EM is slow, and the steps of EM that show it
 # The work of a search, in steps of EM on all rows, for each step that EM made from k-means and for `MORE_STEPS` others.
 # With more, fits would take longer than scikit-learn's, whose steps take several times as long as ours. For matrices
@@ -276,6 +280,25 @@ def search_work_per_step(family: Family, n_features: int) -> float:
     return (WORK if family.kind.second is Second.FULL else WORK_OF_VARIANCES) / (n_features + 2)
 
 
+def gained_by_chance(model: Model, n_rows: int) -> float:
+    """What means and covariances gain by chance on distinct rows, nats per row: cpp/em/ascent.hpp."""
+    algebra, d = model.family.algebra, model.n_features
+    if algebra is None or Across.EQUAL in algebra:
+        return 0.0
+    is_full, is_sphere = algebra.orientation is Across.OWN, algebra.shape is Across.NOTHING
+    lost = d + 2 if is_full else 1 + 2 / d if is_sphere else 3
+    count = d * (d + 3) / 2 if is_full else d + 1 if is_sphere else 2 * d
+    left = [weight * n_rows - lost for weight in model.weights.tolist()]
+    return count * sum(min(MAX_CHANCE, 1 + lost / rows) if rows > 0 else MAX_CHANCE for rows in left) / n_rows
+
+
+def least_gain(searched: Model, end: Model, n_rows: int) -> float:
+    """What a search must gain over EM from its start on distinct rows, nats per row, or it is chance."""
+    n_values = searched.n_features * (searched.n_features + 3) / 2
+    by_chance = gained_by_chance(searched, n_rows) - gained_by_chance(end, n_rows)
+    return max(0.0, by_chance) + LEAST_GAIN_OF_SEARCH * n_values / n_rows / n_rows
+
+
 def core_search_settings(
     family: Family,
     n_components: int,
@@ -283,12 +306,10 @@ def core_search_settings(
     n_uniform: int,
     final_stopping: StopRule,
     rngs: Sequence[np.random.Generator],
-    min_group_weight: float,
 ) -> SearchSettings:
     """`split_and_merge` as plain values, with what it draws from each generator, for tables whose rows it uses all.
 
-    `n_uniform` is how many numbers a k-means start draws, `final_stopping` ends EM after the search. Groups with less
-    than `min_group_weight` are not searched.
+    `n_uniform` is how many numbers a k-means start draws, `final_stopping` ends EM after the search.
     """
     n_starts = 2
     draws, uniform = np.empty((len(rngs), n_starts, N_UNIFORM_DRAWS)), np.empty((len(rngs), n_starts - 1, n_uniform))
@@ -298,7 +319,7 @@ def core_search_settings(
                 rng.random(out=uniform[fit, index - 1])
             rng.random(out=draws[fit, index])
     return SearchSettings(
-        min_group_weight, MIN_ROWS_TO_SUBSAMPLE - 1, uniform, draws, _steps_of(SEARCH_START_STOPPING),
+        MIN_ROWS_TO_SUBSAMPLE - 1, uniform, draws, _steps_of(SEARCH_START_STOPPING),
         _steps_of(final_stopping), acceptance_settings(n_components, _move_patience(n_components)),
         _swap_patience(n_components), search_work_per_step(family, n_features), MAX_CLOSING_STEPS, MORE_STEPS,
     )  # fmt: skip

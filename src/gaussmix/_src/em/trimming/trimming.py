@@ -307,6 +307,12 @@ class RowTrimming:
         """The rows of a source; each pass with parameters leaves out the least likely."""
         return TrimmedSource(source, self.fraction)
 
+    def retained_sample(self, sample: DistinctRows, model: Model, engine: Engine[Any]) -> DistinctRows:
+        """The rows of a sample that a pass with a model keeps."""
+        rule = TrimmedSource(ArraySource(sample.rows, sample.weight), self.fraction).rule_for(engine, model.parameters)
+        weight = rule.row_weights(engine.log_density(Block(0, sample.rows), model.parameters), sample.weight)
+        return replace(sample, rows=sample.rows[weight > 0], weight=weight[weight > 0], distinct_index=None)
+
     def partition_by_means(self, means: Array, sample: DistinctRows) -> Partition:
         """Assign rows as `nearest_centre` does, by spheres as wide as the rows, so that units decide nothing."""
         return Partition(sphere_parameters(means, float(_feature_widths(sample).max()) or 1.0), AssignmentRule.HARD)

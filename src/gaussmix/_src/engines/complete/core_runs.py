@@ -109,9 +109,10 @@ class CoreRuns:
             groups.rows, groups.row_weight, (groups.first_row[suited], groups.n_rows[suited]),
             None if groups.first_weight_index is None else groups.first_weight_index[suited],
             (groups.total_weight[suited], groups.weight_unit[suited]), structure, settings.n_components,
-            arrays.get("f"), arrays.get("i"), seeds.n_candidates, seeds.uniform_draws,
-            (seeds.max_passes, seeds.tolerance), em.ridge, (settings.ridge_fraction, settings.ridge_trim_fraction),
-            settings.min_column_spread, LIMITS, em.tolerance, min(em.max_steps, calls.MAX_STEPS_OF_CALL),
+            arrays.get("f"), settings.unit, arrays.get("i"), seeds.n_candidates, seeds.uniform_draws,
+            (seeds.max_passes, seeds.tolerance, seeds.is_scaled), em.ridge,
+            (settings.ridge_fraction, settings.ridge_trim_fraction), settings.min_column_spread,
+            LIMITS, em.tolerance, min(em.max_steps, calls.MAX_STEPS_OF_CALL),
             MAX_CALL_SECONDS if len(groups.n_rows) == 1 else NO_TIME_LIMIT, settings.search, initial,
             em.prior, (self.is_incomplete, groups.row_errors), self._n_threads, em.log_background_volume,
         )  # fmt: skip

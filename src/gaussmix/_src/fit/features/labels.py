@@ -32,7 +32,10 @@ class KnownLabels(FitOption):
         return problem if labels.is_empty else replace(problem, data=replace(data, labels=labels))
 
     def adapt_plan(self, plan: Plan, problem: Problem) -> Plan:
-        return plan if problem.data.labels is None else replace(plan, may_search=False, can_run_in_engine=False)
+        labels = problem.data.labels
+        if labels is None:
+            return plan
+        return replace(plan, may_search=plan.may_search and not labels.is_complete, can_run_in_engine=False)
 
     def adapt_result(self, fitted: FitResult, problem: Problem, run: EMState) -> FitResult:
         return fitted if problem.data.labels is None else fitted.without_likelihood()

@@ -42,7 +42,7 @@ class Trimming(FitOption):
         return replace(problem, data=replace(problem.data, trimming=RowTrimming(self._fraction)))
 
     def adapt_plan(self, plan: Plan, problem: Problem) -> Plan:
-        return replace(plan, may_search=False, can_run_in_engine=False)
+        return replace(plan, can_run_in_engine=False)
 
     def adapt_result(self, fitted: FitResult, problem: Problem, run: EMState) -> FitResult:
         cutoff = trimming_cutoff(problem.source, problem.engine, run.model)

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from gaussmix._src.fit.features.base import FitOption
-from gaussmix._src.fit.plan import Plan
-from gaussmix._src.fit.problem import Problem
 from gaussmix._src.sources.base import Source
 from gaussmix._src.validation.incomplete import with_errors
 from gaussmix._src.validation.rows import check_columns, check_weight_type, scale_weights
@@ -25,9 +22,6 @@ class MeasurementErrors(FitOption):
         if source.may_miss:  # an infinite error makes a cell missing
             check_columns(source, names)
         return source
-
-    def adapt_plan(self, plan: Plan, problem: Problem) -> Plan:
-        return replace(plan, may_search=False) if problem.source.has_errors else plan
 
 
 class WeightType(FitOption):

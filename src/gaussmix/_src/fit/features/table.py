@@ -49,10 +49,6 @@ _UNSUPPORTED_IN_FIT_MANY = (
 
 # Two things that no fit can use together, and what the error says. The first pair of a fit is the one that is named.
 UNSUPPORTED_PAIRS = {
-    ("labels", "init_params='search'"): "init_params='search' does not support labels. Choose another start, such as "
-    '"kmeans".',
-    ("trim", "init_params='search'"): 'init_params="search" does not support trim. Choose another start, or set '
-    "trim=0.",
     ("labels", "split_merge"): 'labels name components by number. Set split_merge=False and init_params="kmeans".',
     ("labels", "degenerate='drop'"): _INDEX_CONFLICT.format("labels"),
     ("numbers of components", "degenerate='drop'"): _INDEX_CONFLICT.format("restrictions"),
@@ -127,10 +123,6 @@ def check_combination(used_names: Set[str]) -> None:
 def _other_used_names(estimator: Any) -> Iterator[str]:
     """What an estimator uses besides options, in the names of `UNSUPPORTED_PAIRS`."""
     yield _library_class(type(estimator)).__name__
-    init = estimator.init_params
-    for name in init if isinstance(init, list | tuple) else (init,):
-        if isinstance(name, str):
-            yield f"init_params={name!r}"
     yield f"criterion={getattr(estimator, 'criterion', None)!r}"
     if getattr(estimator, "split_merge", False):
         yield "split_merge"

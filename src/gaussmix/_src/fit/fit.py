@@ -26,7 +26,16 @@ from gaussmix._src.em.step.loop import run_em, sound_end
 from gaussmix._src.em.step.one_call import MAX_ROWS_OF_ONE_CALL
 from gaussmix._src.engines.calls import Groups
 from gaussmix._src.errors import NonFiniteLikelihood, Outcome, SingularCovariance
-from gaussmix._src.fit.plan import Draw, ModelStart, Plan, Start, close_after_search, fit_settings, label_settings
+from gaussmix._src.fit.plan import (
+    Draw,
+    ModelStart,
+    Plan,
+    SizedStart,
+    Start,
+    close_after_search,
+    fit_settings,
+    label_settings,
+)
 from gaussmix._src.fit.problem import Problem
 from gaussmix._src.interfaces.leaves import LEAF_ROWS
 from gaussmix._src.model import Model
@@ -84,6 +93,8 @@ def _run_from(problem: Problem, plan: Plan, index: int, initial: State | None) -
     start, last_objective = plan.starts[index], float("-inf")
     if isinstance(start, ModelStart):
         last_objective = start.last_objective
+    if isinstance(start, SizedStart):
+        problem, start = replace(problem, n_components=start.n_components), start.name
     if initial is None:
         initial = _first_state(problem, plan, start, index)
     if initial.outcome is not None:

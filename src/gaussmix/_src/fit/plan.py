@@ -59,7 +59,15 @@ class ModelStart:
         return [model.weights, model.means, model.covariances.array, self.last_objective, self.collapsed]
 
 
-Start = str | Assignment | StartCall | Partition | ModelStart
+@dataclass(frozen=True)
+class SizedStart:
+    """A named start with a number of components of its own, where moves change that of the problem."""
+
+    name: str
+    n_components: int
+
+
+Start = str | Assignment | StartCall | Partition | ModelStart | SizedStart
 
 
 @dataclass(frozen=True, eq=False)

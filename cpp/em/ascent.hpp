@@ -40,6 +40,7 @@ struct AscentResult {
     bool is_hopeless;       // by its bound, the best move that is left loses much
     bool has_refused;       // moves that raise the likelihood, but add an unsound component
     double best_split;      // its gain by its bound, at the end
+    Index n_tried, n_accepted;  // moves
 };
 
 // Of the components by their weights, with NumPy's bits: (n_features, n_features), or variances without covariances.

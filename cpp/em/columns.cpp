@@ -291,13 +291,13 @@ private:
             Marked pruned = marked;
             prune(*now, pruned);
             if (is_higher(*now, state)) return std::pair(std::move(*now), std::move(pruned));
-            some = halves(model, marked);
+            some = of_births(model, marked);
         }
         return std::nullopt;
     }
 
     // The halves of components, the heaviest first, as many as may be split.
-    Indices halves(const Mixture& model, const Marked& marked) const {
+    Indices of_births(const Mixture& model, const Marked& marked) const {
         Indices indices;
         for (const Index k : heaviest(model)) {
             if (marked.parents[k] >= 0 && static_cast<Index>(indices.size()) < task_.limit - size(model))
@@ -328,17 +328,17 @@ private:
         marked.is_tried.push_back(false), marked.parents.push_back(marked.parents[k]);
     }
 
-    // The best of two halves and, unless `are_halves`, of the two kinds of `separate`; none where halves are the best and
+    // The best of two halves and, unless `is_again`, of the two kinds of `separate`; none where halves are the best and
     // gain nothing.
-    std::optional<Mixture> parts_of(const Indices& indices, const double* cut, bool are_halves) const {
+    std::optional<Mixture> parts_of(const Indices& indices, const double* cut, bool is_again) const {
         const Index heaviest = *std::max_element(indices.begin(), indices.end(),
                                                  [&](Index a, Index b) { return weight_[a] < weight_[b]; });
         const Group some = gathered(some_of(indices, heaviest), heaviest), all = gathered(indices, heaviest);
         const Bisection bisection = bisect(kernels_, some.view(), true, &scale_, {cut}, execution_);
         Mixture parts = empty(2), tails = empty(2);
-        const double of_some = are_halves ? -kInfinity : separate(some, kLeastWeight, parts);
+        const double of_some = is_again ? -kInfinity : separate(some, kLeastWeight, parts);
         const double of_tails =
-            !are_halves && has_tails(all) ? separate(all, bound_moves::kAnyWeight, tails) : -kInfinity;
+            !is_again && has_tails(all) ? separate(all, bound_moves::kAnyWeight, tails) : -kInfinity;
         if (of_tails > std::max({0.0, of_some, bisection.gain})) return tails;
         if (of_some > bisection.gain) return parts;
         if (!(bisection.gain > 0 && bisection.gain < kInfinity)) return std::nullopt;

@@ -21,7 +21,7 @@ from sklearn.base import BaseEstimator
 
 from gaussmix._src import errors
 from gaussmix._src.background import Background
-from gaussmix._src.em.objective.trace import Event, Frozen, State, Trace
+from gaussmix._src.em.objective.trace import Event, Frozen, SearchReport, State, Trace
 from gaussmix._src.em.step.best_of import Run, better
 from gaussmix._src.errors import Outcome
 from gaussmix._src.families.base import Family
@@ -262,7 +262,8 @@ def _run_record(run: State, *, has_model: bool = True) -> RunRecord:
         arrays |= {} if model.noise is None else model.noise.arrays()
     frozen = {k: why.name for k, why in trace.frozen.items()}
     events = [(each.component, each.feature, each.step, each.why.name, each.remedy) for each in trace.events]
-    return RunRecord(arrays, trace.memory, frozen, None if run.outcome is None else run.outcome.name, events)
+    search = [] if trace.search is None else [*vars(trace.search).values()]
+    return RunRecord(arrays, trace.memory, frozen, None if run.outcome is None else run.outcome.name, events, search)
 
 
 def _read_state(run: RunRecord, family: Family) -> State:
@@ -293,7 +294,9 @@ def _state_at(run: RunRecord, model: Model) -> State:
     log_likelihood, objective = run.arrays["log_likelihood"], run.arrays["objective"]
     if log_likelihood.ndim != 1 or objective.shape != log_likelihood.shape:
         raise Damaged("its steps are of the wrong shape")
-    return State(model, Trace(log_likelihood.tolist(), objective.tolist(), frozen, run.memory, events), outcome)
+    search = SearchReport(*run.search) if run.search else None
+    trace = Trace(log_likelihood.tolist(), objective.tolist(), frozen, run.memory, events, search)
+    return State(model, trace, outcome)
 
 
 # Parameters that change no bit of a fit.

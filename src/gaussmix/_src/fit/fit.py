@@ -18,8 +18,8 @@ from gaussmix._src.em.initialisation.initial import InitialMoments
 from gaussmix._src.em.initialisation.sample import MIN_ROWS_OF_PARTS
 from gaussmix._src.em.objective.objective import Objective
 from gaussmix._src.em.objective.stopping import Stopping, after_last_step
-from gaussmix._src.em.objective.trace import Frozen, State, Trace, final
-from gaussmix._src.em.search.split_and_merge import USUAL_STEPS, split_and_merge
+from gaussmix._src.em.objective.trace import Frozen, SearchReport, State, Trace, final
+from gaussmix._src.em.search.split_and_merge import USUAL_STEPS, silent, split_and_merge
 from gaussmix._src.em.step.best_of import Run, best_run, is_higher
 from gaussmix._src.em.step.fast_path import final_model
 from gaussmix._src.em.step.loop import run_em, sound_end
@@ -100,8 +100,9 @@ def _run_from(problem: Problem, plan: Plan, index: int, initial: State | None) -
     if initial.outcome is not None:
         yield initial
         return
+    search = initial.trace.search
     for state in _run_to_end(problem, plan, initial, last_objective):
-        yield state
+        yield state if search is None else state._replace(trace=replace(state.trace, search=search))
         if plan.should_stop() or (plan.ends_at_collapse and state.trace.collapsed):
             return
 
@@ -174,13 +175,17 @@ def _first_state(problem: Problem, plan: Plan, start: Start, index: int) -> Stat
     made = _run_in_engine(problem, plan, start, index) if plan.in_one_call else None
     if made is not None:
         return made
+    if isinstance(start, str) and start == "search":
+        plan = replace(plan, search=SearchReport())
     try:
         model = _initial_model(problem, plan, start, index)
     except SingularCovariance:
         if plan.fallback is None or not (isinstance(start, str) and start == "search"):
             raise
-        model = _initial_model(problem, plan, plan.fallback, index)
-    return State(problem.objective.feasible(model), Trace())
+        model = _initial_model(problem, replace(plan, search=None), plan.fallback, index)
+    if plan.search is not None:
+        plan.report(f"Search: {plan.search}")
+    return State(problem.objective.feasible(model), Trace(search=plan.search))
 
 
 def _run_in_engine(problem: Problem, plan: Plan, start: Start, index: int) -> State | None:
@@ -208,7 +213,13 @@ def _run_in_engine(problem: Problem, plan: Plan, start: Start, index: int) -> St
         vars(data)["ridge"] = fits.ridge[0]  # so that nobody sorts the columns again
     steps = history.log_likelihood
     outcome = plan.stopping.after(steps, float("-inf")) if steps else None
-    return State(final_model(history, problem.family), Trace(tuple(steps), tuple(steps)), outcome)
+    search = None
+    if is_searched and fits.search is not None and fits.search[0, 0] >= 0:
+        n_tried, n_accepted, gain = fits.search[0].tolist()
+        search = SearchReport(int(n_tried), int(n_accepted), gain)
+        if plan.report is not silent:
+            plan.report(f"Search: {search}")
+    return State(final_model(history, problem.family), Trace(tuple(steps), tuple(steps), search=search), outcome)
 
 
 def _initial_model(problem: Problem, plan: Plan, start: Start, index: int) -> Model:
@@ -266,6 +277,8 @@ def _search_from(
         return model
     of_search = partition.searched, problem.engine, objective, np.random.default_rng(partition.seed)
     how: dict[str, Any] = {"should_stop": plan.is_over, "n_steps": n_steps, "report": plan.report}
+    if plan.search is not None:
+        how["count"] = plan.search.count
     alone = split_and_merge(model.without_noise, *of_search, **how)
     return alone.beside(model.noise)
 
@@ -353,11 +366,15 @@ def _fit_sample(problem: Problem, plan: Plan, draw: Draw, objective: Objective) 
     searched = _end(problem, plan, sample, result, objective, close_after_search(plan.stopping, n_steps))
     if end is None or searched is None:
         return next((state.model for state in (end, searched) if state is not None), None)
-    if not is_higher(searched.trace.last, after_last_step(end.trace.objective)):
+    reached = after_last_step(end.trace.objective)
+    if not is_higher(searched.trace.last, reached):
         # Another step tells what EM has reached.
         end = _end(problem, plan, sample, end.model, objective, replace(plan.stopping, max_steps=1)) or end
+        reached = end.trace.last
+    if plan.search is not None:
+        plan.search.gain = max(0.0, searched.trace.last - reached)
     # Compared exactly: a tolerance relative to the log-likelihood would let the unit of the rows choose.
-    return (searched if searched.trace.last > end.trace.last else end).model
+    return (searched if searched.trace.last > reached else end).model
 
 
 def _end(problem: Problem, plan: Plan, rows: Source, start: Model, objective: Objective, how: Stopping) -> State | None:

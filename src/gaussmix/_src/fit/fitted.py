@@ -80,6 +80,9 @@ class Ending:
     collapsed : components that fell onto too few distinct rows and were frozen.
     diagnostics : what was unusual.
     traces : what `lower_bounds_` says, for each start that ended with a finite likelihood.
+    n_moves_tried, n_moves_accepted : of the search that the best run began with: moves of components, and those that
+        raised the likelihood; None without a search.
+    search_gain : how much higher the search led than EM from its start, nats per row; None if that is not known.
     """
 
     reason: str
@@ -92,6 +95,9 @@ class Ending:
     collapsed: list[int] = field(default_factory=list)
     diagnostics: list[Diagnosis] = field(default_factory=list)
     traces: list[list[float]] = field(default_factory=list, repr=False)
+    n_moves_tried: int | None = None
+    n_moves_accepted: int | None = None
+    search_gain: float | None = None
 
     @classmethod
     def from_run(
@@ -128,7 +134,10 @@ class Ending:
         estimated = forecast_convergence(run.trace.objective).rate
         rate = None if math.isnan(estimated) else estimated
         traces = [[times * each for each in end.objective] for end in ends]
-        return cls(reason, *values, rate, max(1, len(ends)), n_starts_at_best, run.trace.collapsed, traces=traces)
+        search = run.trace.search
+        moves = () if search is None else (search.n_moves_tried, search.n_moves_accepted, search.gain)
+        of_runs = max(1, len(ends)), n_starts_at_best, run.trace.collapsed
+        return cls(reason, *values, rate, *of_runs, [], traces, *moves)
 
     @property
     def certificate(self) -> str | None:
@@ -321,8 +330,10 @@ def read_values(readers: Mapping[str, Reader], saved: Mapping[str, Any]) -> dict
 def read_records(cls: type[Record], table: Any) -> list[Record]:
     """Records from a model file, each field a column, integers counts; raises TypeError or ValueError for others."""
     kinds = {name: get_args(kind) or (kind,) for name, kind in get_type_hints(cls).items() if name not in _NOT_SAVED}
-    if not isinstance(table, dict) or table.keys() != kinds.keys():
+    needed = kinds.keys() - {name for name in kinds if hasattr(cls, name)}  # others may be newer
+    if not isinstance(table, dict) or not needed <= table.keys() <= kinds.keys():
         raise TypeError
+    kinds = {name: kind for name, kind in kinds.items() if name in table}
     rows = list(zip(*(table[name] for name in kinds), strict=True))
     for row in rows:
         for value, kind in zip(row, kinds.values(), strict=True):

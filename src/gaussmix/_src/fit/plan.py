@@ -16,6 +16,7 @@ from gaussmix._src.em.initialisation.initial import InitialMoments
 from gaussmix._src.em.initialisation.kmeans import MAX_PASSES, TOLERANCE, count_candidates
 from gaussmix._src.em.initialisation.sample import RIDGE_FRACTION, TRIMMED_FRACTION
 from gaussmix._src.em.objective.stopping import Stopping
+from gaussmix._src.em.objective.trace import SearchReport
 from gaussmix._src.em.search.split_and_merge import MAX_CLOSING_STEPS, MORE_STEPS, search_by_core, silent
 from gaussmix._src.engines.calls import Control, FitSettings, Seeds
 from gaussmix._src.errors import Outcome
@@ -126,6 +127,7 @@ class Plan:
     stop_reason : says why no more runs may begin; None if they may.
     left_out : why starts of a candidate were left out, if some were; those of a single fit have the key None.
     report : called with what is done before the first step on all rows.
+    search : gets what the search of a run does; None without one.
     """
 
     starts: Sequence[Start]
@@ -147,6 +149,7 @@ class Plan:
     stop_reason: Callable[[], Outcome | None] = lambda: None
     left_out: dict[int | None, Outcome] = field(default_factory=dict)
     report: Callable[[str], object] = silent
+    search: SearchReport | None = None
 
     @property
     def key(self) -> str:

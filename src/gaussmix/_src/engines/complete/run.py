@@ -117,10 +117,12 @@ class InOneCall:
             control.packed_prior, (self.is_incomplete, groups.error), self._n_threads, control.log_volume,
         )  # fmt: skip
         weights, means, covariances, factors, log_abs_det, ridge = result[:6]
-        n_steps, has_converged, log_likelihood, objective = result[6:]
+        n_steps, has_converged, log_likelihood, objective, search = result[6:]
         objective = log_likelihood if control.packed_prior is None else objective
         whitening = None
         if len(n_steps) == len(groups.size) == 1 and n_steps[0] >= 0:
             whitening = _whitening(algebra, factors[0], log_abs_det[0], groups.rows.shape[1])
-        fits = Fits(weights, means, covariances, ridge, n_steps, has_converged, log_likelihood, objective, whitening)
+        fits = Fits(
+            weights, means, covariances, ridge, n_steps, has_converged, log_likelihood, objective, whitening, search
+        )
         return fits if isinstance(suited, slice) else fits.among(suited, len(groups.size))

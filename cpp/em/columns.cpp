@@ -112,30 +112,9 @@ private:
         return state;
     }
 
-    // Makes steps. A component that loses its rows is left out, and its other half need not be split again.
-    std::optional<State> after_steps(Mixture mixture, Marked& marked) const {
-        for (;;) {
-            const Mixture before = mixture;
-            if (!run(mixture, bound_moves::kSteps - 1, task_.gain).empty()) {
-                std::optional<State> result = judge(mixture);
-                if (result) return result;
-            } else {
-                mixture = before;
-            }
-            if (size(mixture) == 1 || is_over()) return std::nullopt;
-            Indices retained = heaviest(mixture);
-            const Index parent = marked.parents[retained.back()];
-            for (std::size_t k = 0; k < marked.parents.size(); ++k) {
-                if (marked.parents[k] == parent) marked.is_tried[k] = true;
-            }
-            retained.pop_back();
-            std::sort(retained.begin(), retained.end());
-            mixture = taken(mixture, retained);
-            Marked left;
-            for (const Index k : retained)
-                left.is_tried.push_back(marked.is_tried[k]), left.parents.push_back(marked.parents[k]);
-            marked = left;
-        }
+    std::optional<State> after_steps(Mixture mixture) const {
+        if (run(mixture, bound_moves::kSteps - 1, task_.gain).empty()) return std::nullopt;
+        return judge(mixture);
     }
 
     // --- EM, with extrapolations of two steps: Varadhan & Roland (2008), Scandinavian Journal of Statistics 35, S3
@@ -273,43 +252,25 @@ private:
         return result;
     }
 
-    // Splits components, makes steps, and merges again what need not be apart. Where the bound does not rise, the halves
-    // are split too: with a small concentration, three or four components may pay where two do not. None if it does not
-    // rise then either.
+    // Splits components, makes steps, and merges again what need not be apart. None if the bound does not rise.
     std::optional<std::pair<State, Marked>> after_births(const State& state, const Indices& chosen,
                                                          const std::vector<bool>& is_tried) {
         Mixture model = state.following;
         Marked marked{is_tried, Indices(is_tried.size(), -1)};
-        Indices some = chosen;
-        for (int depth = 0; depth < 2 && !some.empty() && !is_over(); ++depth) {
-            const std::vector<Indices> groups = own_rows(model);
-            for (const Index k : some) split(k, groups[k], depth > 0, model, marked);
-            if (model.weights.size() == groups.size()) break;
-            std::optional<State> now = after_steps(model, marked);
-            if (!now) break;
-            model = now->following;
-            Marked pruned = marked;
-            prune(*now, pruned);
-            if (is_higher(*now, state)) return std::pair(std::move(*now), std::move(pruned));
-            some = of_births(model, marked);
-        }
-        return std::nullopt;
+        const std::vector<Indices> groups = own_rows(model);
+        for (const Index k : chosen) split(k, groups[k], model, marked);
+        if (model.weights.size() == groups.size()) return std::nullopt;
+        std::optional<State> now = after_steps(std::move(model));
+        if (!now) return std::nullopt;
+        prune(*now, marked);
+        if (!is_higher(*now, state)) return std::nullopt;
+        return std::pair(std::move(*now), std::move(marked));
     }
 
-    // The halves of components, the heaviest first, as many as may be split.
-    Indices of_births(const Mixture& model, const Marked& marked) const {
-        Indices indices;
-        for (const Index k : heaviest(model)) {
-            if (marked.parents[k] >= 0 && static_cast<Index>(indices.size()) < task_.limit - size(model))
-                indices.push_back(k);
-        }
-        return indices;
-    }
-
-    void split(Index k, const Indices& group, bool is_again, Mixture& model, Marked& marked) {
+    void split(Index k, const Indices& group, Mixture& model, Marked& marked) {
         const double cut[] = {draw(), draw()};
         if (static_cast<Index>(group.size()) < bound_moves::kFewest) return;
-        const std::optional<Mixture> parts = parts_of(group, cut, is_again);
+        const std::optional<Mixture> parts = parts_of(group, cut);
         if (!parts) return;
         const double mass = prior_.row_weight * model.weights[k], whole = parts->weights[0] + parts->weights[1];
         Indices all(model.weights.size());
@@ -323,22 +284,19 @@ private:
             model.means[indices[i]] = parts->means[i];
             model.covariances[indices[i]] = (prior_.scale[0] + part * parts->covariances[i]) / (prior_.dof + part);
         }
-        if (marked.parents[k] < 0) marked.parents[k] = k;
-        marked.is_tried[k] = false;
-        marked.is_tried.push_back(false), marked.parents.push_back(marked.parents[k]);
+        marked.is_tried[k] = false, marked.parents[k] = k;
+        marked.is_tried.push_back(false), marked.parents.push_back(k);
     }
 
-    // The best of two halves and, unless `is_again`, of the two kinds of `separate`; none where halves are the best and
-    // gain nothing.
-    std::optional<Mixture> parts_of(const Indices& indices, const double* cut, bool is_again) const {
+    // The best of two halves and of the two kinds of `separate`; none where halves are the best and gain nothing.
+    std::optional<Mixture> parts_of(const Indices& indices, const double* cut) const {
         const Index heaviest = *std::max_element(indices.begin(), indices.end(),
                                                  [&](Index a, Index b) { return weight_[a] < weight_[b]; });
         const Group some = gathered(some_of(indices, heaviest), heaviest), all = gathered(indices, heaviest);
         const Bisection bisection = bisect(kernels_, some.view(), true, &scale_, {cut}, execution_);
         Mixture parts = empty(2), tails = empty(2);
-        const double of_some = is_again ? -kInfinity : separate(some, kLeastWeight, parts);
-        const double of_tails =
-            !is_again && has_tails(all) ? separate(all, bound_moves::kAnyWeight, tails) : -kInfinity;
+        const double of_some = separate(some, kLeastWeight, parts);
+        const double of_tails = has_tails(all) ? separate(all, bound_moves::kAnyWeight, tails) : -kInfinity;
         if (of_tails > std::max({0.0, of_some, bisection.gain})) return tails;
         if (of_some > bisection.gain) return parts;
         if (!(bisection.gain > 0 && bisection.gain < kInfinity)) return std::nullopt;

@@ -3,7 +3,6 @@
 // The two differ:
 // - There, halves come from up to 100 rows, and up to 100 others judge them. Here they come from up to 400, and none judges.
 // - Here, two more cuts are tried: the rows near the mean, or the heaviest row, from the others.
-// - Here, halves that do not pay are split once more before they are given up.
 // - There, a formula chooses which components to delete. Here, each small one is tried by itself.
 // - Here, EM extrapolates, and its first tolerance is coarse.
 #pragma once

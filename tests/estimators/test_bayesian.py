@@ -304,16 +304,6 @@ def test_the_default_ends_no_lower_than_from_kmeans() -> None:
             assert fits.fit(rows).outcome_.n_starts == rows.shape[1]
 
 
-def test_births_split_again_where_two_halves_do_not_pay() -> None:
-    """In the core: without k-means, the first split of this column lowers the bound."""
-    rng = np.random.default_rng(0)
-    column = np.concatenate((rng.normal(0, 1, 600), rng.normal(10, 2, 600), np.full(200, 5.0)))[:, None]
-    found = BayesianGaussianMixture(
-        10, weight_concentration_prior=0.001, init_params=np.ones((1400, 10)) / 10, random_state=0
-    )
-    assert (found.fit(column).mass_ > 0).sum() == 3
-
-
 def test_the_clock_ends_a_fit_and_the_warning_names_the_bound(three) -> None:
     with (
         pytest.warns(ConvergenceWarning, match="max_time seconds were over before the bound settled"),

@@ -238,8 +238,8 @@ AcceptanceSettings to_acceptance(const Acceptance& acceptance) {
 
 // How often moves helped, the log-likelihood, the pairs of a row and a component that EM has visited, how many
 // components are unsound, the next number that is drawn, whether no move has hope, whether one was refused because it
-// adds an unsound component, and the gain of the best split.
-using BoundAscent = std::tuple<Index, double, double, Index, Index, bool, bool, double>;
+// adds an unsound component, the gain of the best split, and the moves that were tried and kept.
+using BoundAscent = std::tuple<Index, double, double, Index, Index, bool, bool, double, Index, Index>;
 
 // Rows with weights, and the algebra of a mixture that is searched.
 EmView view_searched(const Rows& rows, const RowWeight& row_weight, const Letters& letters,
@@ -277,15 +277,15 @@ BoundAscent bound_ascend(const Target& target, const Rows& rows, const RowWeight
         const AcquiredGil acquired;
         return PyErr_CheckSignals() != 0 || (is_stopped = nb::cast<bool>(should_stop()));
     };
-    AscentResult result{-1, log_likelihood, 0, 0, cursor, false, false, 0};
+    AscentResult result{-1, log_likelihood, 0, 0, cursor, false, false, 0, 0, 0};
     without_gil(
         n_threads,
         [&](const Execution& execution) {
             return ascend(*target.kernels, task, execution, mixture.view, result) || is_stopped;
         },
         is_over);
-    return {result.n_moves, result.log_likelihood, result.work,        result.n_unsound,
-            result.cursor,  result.is_hopeless,    result.has_refused, result.best_split};
+    return {result.n_moves,     result.log_likelihood, result.work,       result.n_unsound, result.cursor,
+            result.is_hopeless, result.has_refused,    result.best_split, result.n_tried,   result.n_accepted};
 }
 
 bool bound_cross(const Target& target, const Rows& rows, const RowWeight& row_weight, const Letters& letters,
@@ -339,9 +339,10 @@ GroupsView view_groups(const Rows& rows, const RowWeight& row_weight, const std:
 }
 
 // Weights, means, covariances, factors, log |det|, ridges, numbers of steps, which have converged, log-likelihoods,
-// objectives.
-using FitsResult = std::tuple<Result<double>, Result<double>, Result<double>, Result<double>, Result<double>,
-                              Result<double>, Result<std::int64_t>, Result<bool>, Result<double>, Result<double>>;
+// objectives, and what searches did.
+using FitsResult =
+    std::tuple<Result<double>, Result<double>, Result<double>, Result<double>, Result<double>, Result<double>,
+               Result<std::int64_t>, Result<bool>, Result<double>, Result<double>, Result<double>>;
 
 // The component of each row.
 using Components = Contiguous<std::int32_t, 1>;
@@ -453,12 +454,20 @@ FitsResult bound_fit_many(const Target& target, const Rows& rows, const RowWeigh
         std::copy_n(covariances_of.data(), covariances_of.size(), covariances.data());
     }
     std::vector<Values> histories(n_groups), objectives(n_groups);
-    const FitsView out{result.data(), means.data(),   covariances.data(),   factors.data(), log_abs_det.data(),
-                       ridges.data(), n_steps.data(), has_converged.data(), histories,      objectives};
+    std::vector<SearchReport> reports(n_groups);
+    const FitsView out{result.data(),      means.data(),  covariances.data(), factors.data(),
+                       log_abs_det.data(), ridges.data(), n_steps.data(),     has_converged.data(),
+                       histories,          objectives,    reports.data()};
     without_gil(n_threads,
                 [&](const Execution& execution) { return fit_many(*target.kernels, groups, task, execution, out); });
-    return {result.release(), means.release(),   covariances.release(),   factors.release(), log_abs_det.release(),
-            ridges.release(), n_steps.release(), has_converged.release(), joined(histories), joined(objectives)};
+    NewArray<double> of_search({n_groups, 3});
+    for (std::size_t i = 0; i < n_groups; ++i) {
+        std::tie(of_search.data()[3 * i], of_search.data()[3 * i + 1], of_search.data()[3 * i + 2]) =
+            std::tie(reports[i].n_tried, reports[i].n_accepted, reports[i].gain);
+    }
+    return {result.release(),      means.release(),    covariances.release(), factors.release(),
+            log_abs_det.release(), ridges.release(),   n_steps.release(),     has_converged.release(),
+            joined(histories),     joined(objectives), of_search.release()};
 }
 
 Result<double> bound_update(const Target& target, const Letters& letters, const Contiguous<double, 1>& mass,
@@ -514,8 +523,7 @@ void bind_em(nb::class_<Target>& type) {
         .def("ascend", bound_ascend, "rows"_a, "row_weight"_a, "algebra"_a, "weights"_a.noconvert(),
              "means"_a.noconvert(), "covariances"_a.noconvert(), "ridge"_a, "limits"_a, "log_likelihood"_a, "within"_a,
              "acceptance"_a, "has_swaps"_a, "uniform"_a, "cursor"_a, "should_stop"_a, "n_threads"_a,
-             "Move components while that helps: (n_moves, log_likelihood, n_unsound, cursor, is_hopeless, has_refused, "
-             "gain).")
+             "Move components while that helps: the numbers of `BoundAscent`.")
         .def("cross", bound_cross, "rows"_a, "row_weight"_a, "algebra"_a, "weights"_a.noconvert(),
              "means"_a.noconvert(), "covariances"_a.noconvert(), "other_weights"_a.noconvert(),
              "other_means"_a.noconvert(), "other_covariances"_a.noconvert(), "ridge"_a, "limits"_a, "n_threads"_a,

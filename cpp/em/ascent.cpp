@@ -77,8 +77,16 @@ private:
     };
 
     AscentResult end(Index n_moves) const {
-        return {n_moves,      reached_,           work_, n_unsound_, moves_.cursor(), moves_.is_hopeless(),
-                has_refused_, moves_.best_split()};
+        return {n_moves,
+                reached_,
+                work_,
+                n_unsound_,
+                moves_.cursor(),
+                moves_.is_hopeless(),
+                has_refused_,
+                moves_.best_split(),
+                acceptance_.max_moves - left_,
+                n_accepted_};
     }
 
     // Moves that help on their own parts and touch different components, until so many in a row do not help. The one
@@ -149,6 +157,7 @@ private:
             return false;
         }
         moves_.replace(std::move(trial), std::move(view));
+        n_accepted_ += static_cast<Index>(result.size());
         unmoved_.clear();
         reached_ = end->last;
         n_unsound_ = n_unsound;
@@ -313,7 +322,7 @@ private:
     Moves moves_;
     double reached_;
     double work_ = 0;
-    Index n_unsound_ = 0, n_moves_ = 0, left_;
+    Index n_unsound_ = 0, n_moves_ = 0, n_accepted_ = 0, left_;
     bool has_refused_ = false;
     mutable std::map<Index, Unmoved> unmoved_;  // of the whole, by the number of steps
     mutable std::mutex one_at_a_time_;          // who looks there

@@ -40,6 +40,7 @@ struct AscentResult {
     bool is_hopeless;       // by its bound, the best move that is left loses much
     bool has_refused;       // moves that raise the likelihood, but add an unsound component
     double best_split;      // its gain by its bound, at the end
+    Index n_tried, n_accepted;  // moves
 };
 
 // What means and covariances gain by chance on `n_rows` distinct rows, nats per row: the log-likelihood of new rows is

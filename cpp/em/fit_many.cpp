@@ -37,7 +37,7 @@ public:
 
     // False where the table is unusual, and if interrupted.
     bool make(const TableView& table, const MixtureView& mixture, double* ridge, Values& log_likelihoods,
-              Values& objectives) const {
+              Values& objectives, SearchReport& report) const {
         const Index d = table.rows.n_features;
         if (settings_.has_initial) {
             std::copy_n(settings_.ridge, d, ridge);
@@ -74,15 +74,18 @@ public:
         for (Index start = 0; start < settings_.n_starts; ++start) {
             const MixtureView& to = start == 0 ? mixture : other.view();
             Values history;
+            SearchReport of_start = report;
             if (!find_centres(sample, settings_.uniform + start * n_uniform(), to.means)) return false;
-            if (is_searched ? !search(sample, ridge, start, to) : !begin(em, to)) return false;
+            if (is_searched ? !search(sample, ridge, start, to, of_start) : !begin(em, to)) return false;
             if (settings_.max_steps > 0 && !run_em(kernels_, em, execution_, to, history)) return false;
             if (settings_.n_starts > 1 && !has_ended(history)) return false;  // its end can't be compared
             if (start == 0) {
                 log_likelihoods = std::move(history);
+                report = of_start;
             } else if (is_higher(history.back(), log_likelihoods.back())) {
                 other.write(mixture);
                 log_likelihoods = std::move(history);
+                report = of_start;
             }
         }
         return true;
@@ -144,7 +147,8 @@ private:
         AscentResult result;
     };
 
-    bool ascend_from(const EmView& em, Index index, bool has_swaps, Reached& reached, double& left) const {
+    bool ascend_from(const EmView& em, Index index, bool has_swaps, Reached& reached, double& left,
+                     SearchReport& report) const {
         const SearchView& search = *settings_.search;
         const double* draws = search.draws + index * search.n_draws;
         AscentView task{em, reached.within.data(), search.acceptance, has_swaps, draws, search.n_draws};
@@ -152,12 +156,15 @@ private:
         task.acceptance.max_work = left;
         if (!ascend(kernels_, task, execution_, reached.mixture.view(), reached.result)) return false;
         left -= reached.result.work;
+        report.n_tried += static_cast<double>(reached.result.n_tried);
+        report.n_accepted += static_cast<double>(reached.result.n_accepted);
         return reached.result.n_moves >= 0;
     }
 
     // Writes the mixture from which EM of all rows goes on: the end of EM of the distinct rows from the centres in
     // `mixture.means`, or that of a search from there. False where anything is unusual, and if interrupted.
-    bool search(const Sample& sample, const double* ridge, Index of_fit, const MixtureView& mixture) const {
+    bool search(const Sample& sample, const double* ridge, Index of_fit, const MixtureView& mixture,
+                SearchReport& report) const {
         const SearchView& search = *settings_.search;
         const Index d = static_cast<Index>(sample.variances.size()), n_rows = static_cast<Index>(sample.weight.size());
         const RowsView rows = plain_rows(sample.rows.data(), n_rows, d);
@@ -178,6 +185,7 @@ private:
         double left = search.work * unit * n_pairs;
         Reached best;
         Index best_run = 0;
+        report = {};
         for (Index i = 0; i < search.n_starts && (i == 0 || left > 0); ++i) {
             const Index index = of_fit * search.n_starts + i;
             Reached next{end, {}, 0, {}};
@@ -192,11 +200,12 @@ private:
             left -= static_cast<double>(history.size()) * n_pairs;
             next.within = mean_covariance(settings_.algebra, settings_.n_components, d, next.mixture);
             next.result.log_likelihood = next.start;
-            if (!ascend_from(em, index, false, next, left)) return false;
+            if (!ascend_from(em, index, false, next, left, report)) return false;
             if (i == 0 || is_better(next, best)) best = std::move(next), best_run = index;
         }
         const bool is_done = best.result.is_hopeless && best.result.n_unsound == 0;
-        if (settings_.algebra.is_shared() && !is_done && !ascend_from(em, best_run, true, best, left)) return false;
+        if (settings_.algebra.is_shared() && !is_done && !ascend_from(em, best_run, true, best, left, report))
+            return false;
         const Steps close{search.close.tolerance,
                           std::min(search.close.limit, static_cast<Index>(search.closing * unit))};
         if (!run_to_end(em, close, best.mixture, history)) return false;
@@ -205,6 +214,7 @@ private:
             if (!run_to_end(em, {settings_.tolerance, 1}, end, history)) return false;
             reached = history.back();
         }
+        report.gain = std::max(0.0, searched - reached);
         const auto chance = [&](const Mixture& m) { return gained_by_chance(settings_.algebra, d, m, n_rows); };
         const double n_values = static_cast<double>(d * (d + 3)) / 2, n = static_cast<double>(n_rows);
         const double least = std::max(0.0, chance(best.mixture) - chance(end)) + kLeastGain * n_values / n / n;
@@ -319,6 +329,8 @@ private:
     const Listener listener_;
 };
 
+constexpr double kNone = std::numeric_limits<double>::quiet_NaN();  // a report without a search
+
 TableView table_of(const GroupsView& groups, Index group) {
     TableView table{groups.rows,        groups.row_weight,    groups.total_weight[group],
                     groups.unit[group], groups.is_incomplete, groups.error};
@@ -353,14 +365,16 @@ bool fit_many(const KernelTable& kernels, const GroupsView& groups, const FitSet
             history.clear();
             objectives.clear();
         };
+        SearchReport report{kNone, kNone, kNone};
         try {
             if (!Fit(kernels, settings, alone)
-                     .make(table_of(groups, group), mixture, out.ridge + group * d, history, objectives)) {
+                     .make(table_of(groups, group), mixture, out.ridge + group * d, history, objectives, report)) {
                 return leave_out();
             }
         } catch (const std::bad_alloc&) {  // the group counts as unusual
             return leave_out();
         }
+        if (out.search != nullptr) out.search[group] = report;
         out.n_steps[group] = static_cast<Index>(history.size());
         out.has_converged[group] = has_converged(settings.prior == nullptr ? history : objectives, settings.tolerance);
     };

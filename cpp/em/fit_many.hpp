@@ -63,6 +63,11 @@ struct FitSettingsView {
     double log_volume = kInfinity;  // as in EmView; infinite unless it begins so
 };
 
+struct SearchReport {            // what a search did
+    double n_tried, n_accepted;  // moves
+    double gain;                 // over EM from k-means on the distinct rows, nats per unit of weight
+};
+
 struct FitsView {                           // of all groups, one after the other
     double *weights, *means, *covariances;  // where EM begins, if the recipe says so
     double *factors, *log_abs_det;          // of the covariances
@@ -71,6 +76,7 @@ struct FitsView {                           // of all groups, one after the othe
     bool* has_converged;    // (n_groups,)
     std::vector<Values>& log_likelihood;  // means before each step, of each group
     std::vector<Values>& objective;       // the same with the part of a belief; empty without one
+    SearchReport* search = nullptr;       // (n_groups,); NaN without a search
 };
 
 // Begins a fit of each group and makes steps of EM as `run_em` does. A group is unusual where its numbers can't be used or

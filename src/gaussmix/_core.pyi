@@ -317,10 +317,8 @@ class Target:
         cursor: int,
         should_stop: Callable[[], bool],
         n_threads: int,
-    ) -> tuple[int, float, float, int, int, bool, bool, float]:
-        """
-        Move components while that helps: (n_moves, log_likelihood, n_unsound, cursor, is_hopeless, has_refused, gain).
-        """
+    ) -> tuple[int, float, float, int, int, bool, bool, float, int, int]:
+        """Move components while that helps: the numbers of `BoundAscent`."""
 
     def cross(
         self,
@@ -426,6 +424,7 @@ class Target:
         numpy.typing.NDArray[numpy.float64],
         numpy.typing.NDArray[numpy.int64],
         numpy.typing.NDArray[numpy.bool_],
+        numpy.typing.NDArray[numpy.float64],
         numpy.typing.NDArray[numpy.float64],
         numpy.typing.NDArray[numpy.float64],
     ]:

@@ -197,7 +197,9 @@ def test_verbose_tells_what_a_search_does_before_the_first_step(covariance_type,
     lapse = r"\t time lapse \d+\.\d{5}s\n"
     on_sample, climb = rf"  EM on 2,500 rows{lapse}", rf"  Search on [\d,]+ rows from -\d\.\d{{5}}{lapse}"
     said = capsys.readouterr().out
-    assert re.match(rf"Initialization 0\n{on_sample}({climb})+{on_sample}Initialization ", said)
+    assert re.match(
+        rf"Initialization 0\n{on_sample}({climb})+{on_sample}  Search: .+ tried, \d+ kept{lapse}Initialization ", said
+    )
 
 
 def test_an_interrupted_refit_leaves_the_fit_as_it_was(X):

@@ -324,3 +324,23 @@ def test_what_the_core_does_not_know_is_searched_without_it(what):
     )
     assert min(searched) > max(plain) - 1e-3
     assert np.mean(searched) > np.mean(plain) + 0.005
+
+
+@pytest.mark.parametrize("n_rows", [600, 4_000])
+@pytest.mark.parametrize("is_plain", [True, False])
+def test_a_fit_says_what_its_search_did(n_rows, is_plain, rng, capsys) -> None:
+    """By the core alone, and where Python makes the start: moves, and the gain over EM from k-means."""
+    X = 3 * rng.normal(size=(6, 2))[rng.integers(6, size=n_rows)] + rng.normal(size=(n_rows, 2))
+    how = {"random_state": 0, "tol": 1e-6} | ({} if is_plain else {"prior": "default"})
+    found = GaussianMixture(6, verbose=1, **how).fit(X)
+    ending = found.outcome_
+    assert ending.n_moves_tried >= ending.n_moves_accepted >= 0
+    assert ending.n_moves_tried > 0
+    said = f"{ending.n_moves_tried} moves tried, {ending.n_moves_accepted} kept"
+    assert said in str(found.summary())
+    assert said in capsys.readouterr().out
+    if is_plain:
+        plain = GaussianMixture(6, init_params="kmeans", **how).fit(X)
+        assert ending.search_gain == pytest.approx(found.lower_bound_ - plain.lower_bound_, abs=1e-4)
+        assert plain.outcome_.n_moves_tried is None
+        assert "moves tried" not in str(plain.summary())

@@ -262,6 +262,7 @@ class GroupFits(NamedTuple):
     log_likelihood : mean before each step, nats per unit of row weight, one group after the other.
     objective : the same with the log prior; without one the log-likelihoods.
     whitening : factors of the covariances of a single group, with the bits of the family's own; None for several.
+    search : (n_groups, 3), moves that a search tried and kept, and its gain as in `SearchReport`; NaN without a search.
     """
 
     weights: Array
@@ -273,6 +274,7 @@ class GroupFits(NamedTuple):
     log_likelihood: Array
     objective: Array
     whitening: Whitening | None = None
+    search: Array | None = None
 
     def expand_to_groups(self, indices: Indices, n_groups: int) -> GroupFits:
         """These among more groups; Python fits the others."""

@@ -23,7 +23,7 @@ from gaussmix._src.fit.bound_moves import VariationalMoves
 from gaussmix._src.fit.features.base import FitOptions
 from gaussmix._src.fit.fit import fit
 from gaussmix._src.fit.fitted import RowSummary
-from gaussmix._src.fit.plan import ModelStart, Plan
+from gaussmix._src.fit.plan import ModelStart, Plan, SizedStart
 from gaussmix._src.fit.problem import Problem, TrainingData
 from gaussmix._src.model import Model
 from gaussmix._src.validation.incomplete import check_pairs
@@ -32,6 +32,7 @@ from gaussmix._src.validation.priors import TYPES, check_conjugate, check_prior
 from gaussmix._src.validation.rows import RowsLike, check_counts_of_rows, check_enough_rows
 
 BIRTH: Final = "birth"
+MAX_ROWS_OF_KMEANS = 5_000  # with more, births alone: a start from k-means takes as long as they do
 
 
 @documented
@@ -60,9 +61,11 @@ class BayesianGaussianMixture(PosteriorEstimator):
     max_time : float or None, default None
         Seconds after which `fit` ends with what it has, as for `GaussianMixture`.
     n_init : int, default 1
-        Number of starts; the run with the largest `lower_bound_` is kept.
+        Number of starts of each kind; the run with the largest `lower_bound_` is kept.
     init_params : str, list of str, array or callable, default "birth"
-        "birth" begins with one component. Others are the starts of `GaussianMixture`, such as scikit-learn's "kmeans".
+        "birth" begins with one component, and where X has one feature or fewer than 5,000 rows also with k-means; the
+        higher bound is kept. Others are the starts of `GaussianMixture`, such as scikit-learn's "kmeans". With
+        `split_merge`, moves go on from any start, so that "random" often ends where "birth" does.
     split_merge : bool, default True
         Whether components are split, merged and deleted where that raises the bound (Hughes & Sudderth 2013). A
         component is also deleted where the bound without it is less than 0.001 nats lower. False is scikit-learn's
@@ -198,8 +201,13 @@ class BayesianGaussianMixture(PosteriorEstimator):
         if source.may_miss:
             check_pairs(source, [family], self._names)
         problem = Problem(TrainingData(source), family, n_initial, self._engine(source), ridge, terms=terms)
+        starts = Plan.repeat_starts("kmeans" if is_birth else self.init_params, names, n_init)
+        # Of one feature, `FitMoves` does this on condensed rows.
+        is_small = is_birth and min(n_components, source.n_features) > 1 and source.n_rows < MAX_ROWS_OF_KMEANS
+        if is_small and n_components <= len(problem.data.sample.rows):
+            starts = [SizedStart("kmeans", n_components)] * n_init + starts
         plan = Plan(
-            Plan.repeat_starts("kmeans" if is_birth else self.init_params, names, n_init),
+            starts,
             self._rng(),
             StopRule(tolerance / source.row_totals.total_weight, max_steps),
             is_accelerated=has_moves,  # without moves the course is scikit-learn's, to the step

@@ -183,9 +183,12 @@ class GaussianMixture(LikelihoodEstimator):
         singular covariances; constant columns; components on the ridge. Each entry has `component`, `feature`, `step`
         and `cause`, a few words. `traces` is what `lower_bounds_` says, for each start that ended with a finite
         likelihood.
+        After a search, `n_moves_tried` and `n_moves_accepted` count its moves of components, and `search_gain` is how
+        much higher it led than EM from k-means, nats per row; None without a search.
     n_iter_ : int
-        Steps of the best run over all rows. Above 262,080 rows, a fit from a named start first settles on the sample of
-        the starts (about 65,520 rows); those steps are not counted.
+        Steps of the best run over all rows, after the moves of a search: often 2, since these leave little to gain.
+        What the search did is in `outcome_`. Above 262,080 rows, a fit from a named start first settles on the sample
+        of the starts (about 65,520 rows); those steps are not counted.
     lower_bound_, lower_bounds_ : float and list of float
         Mean log-likelihood (nats) at the last and at each step of the best run; with `trim` of the rows that are kept.
         With `prior` the log density of the prior is added, divided by the sum of the weights of the

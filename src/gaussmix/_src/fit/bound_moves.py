@@ -4,11 +4,17 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from gaussmix._src.em.bayes.birth_merge_moves import BirthMergeMoves
+from gaussmix._src.em.bayes.birth_merge_moves import MAX_BOUND_DIFFERENCE, BirthMergeMoves
 from gaussmix._src.em.bayes.variational import VariationalObjective
+from gaussmix._src.em.initialisation.base import load_start
+from gaussmix._src.em.initialisation.initial import InitialMoments
+from gaussmix._src.em.initialisation.sample import DistinctRows
 from gaussmix._src.em.objective.trace import EMState
+from gaussmix._src.em.step.best_of import is_higher
 from gaussmix._src.fit.plan import Plan
 from gaussmix._src.fit.problem import Problem
+from gaussmix._src.model import Model
+from gaussmix._src.sources.array import ArraySource
 
 CONDENSED_STEP_FACTOR = 10  # times the limit on steps: on condensed rows, steps take a twentieth of the time
 
@@ -55,14 +61,36 @@ class VariationalMoves:
                 each.split_marks = None if each is moves else marks
                 initial, marks = _improve_state(each, initial, is_new=True) or initial, each.split_marks
             return initial
-        stopping = replace(plan.stopping, max_steps=CONDENSED_STEP_FACTOR * plan.stopping.max_steps)
-        result = moves.improve_column(initial.model, condensed, stopping)
+        result = self._improve_column(initial.model, condensed)
         if result is None:
             return initial
         model, bound = result
         if data.sample.distinct_index is not None:
             moves.sample, moves.bound_at_last_births, moves.sample_bound = condensed, bound, bound
         return EMState(model, initial.trace)
+
+    def _improve_column(self, model: Model, rows: DistinctRows) -> tuple[Model, float] | None:
+        """As `BoundMoves.improve_column`; if the model has one component, the higher of the ends from it and k-means.
+
+        Births from k-means are tried last, and only where both ends differ.
+        """
+        problem, plan, moves = self._problem, self._plan, self._moves
+        stopping = replace(plan.stopping, max_steps=CONDENSED_STEP_FACTOR * plan.stopping.max_steps)
+        result, n_components = moves.improve_column(model, rows, stopping), moves.max_components
+        if (
+            result is None
+            or model.n_components > 1
+            or not 1 < n_components <= len(rows.rows)
+            or plan.should_end_moves()
+        ):
+            return result
+        partition = load_start("kmeans")(rows, problem.engine, n_components, plan.rng)
+        first = InitialMoments(ArraySource(rows.rows, rows.weight), problem.engine, n_components, partition)
+        start = first.model(problem.family, problem.objective)
+        other = replace(moves, max_components=1).improve_column(start, rows, stopping)
+        if other is not None and abs(other[1] - result[1]) > MAX_BOUND_DIFFERENCE * moves.objective.total_weight:
+            other = moves.improve_column(other[0], rows, stopping)
+        return result if other is None or not is_higher(other[1], result[1]) else other
 
 
 def _improve_state(moves: BirthMergeMoves, state: EMState, *, is_new: bool = False) -> EMState | None:

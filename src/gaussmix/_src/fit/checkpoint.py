@@ -21,7 +21,7 @@ from sklearn.base import BaseEstimator
 
 from gaussmix._src import errors
 from gaussmix._src.background import Background
-from gaussmix._src.em.objective.trace import DegeneracyEvent, EMState, FreezeReason, Trace
+from gaussmix._src.em.objective.trace import DegeneracyEvent, EMState, FreezeReason, SearchReport, Trace
 from gaussmix._src.em.step.best_of import EMRun, choose_better
 from gaussmix._src.errors import Outcome
 from gaussmix._src.families.base import Family
@@ -271,7 +271,10 @@ def _make_run_record(state: EMState, *, has_model: bool = True) -> RunRecord:
         arrays |= {} if model.noise is None else model.noise.arrays()
     frozen = {k: why.name for k, why in trace.frozen_components.items()}
     events = [(each.component, each.feature, each.step, each.reason.name, each.remedy) for each in trace.events]
-    return RunRecord(arrays, trace.path_arrays, frozen, None if state.outcome is None else state.outcome.name, events)
+    search = [] if trace.search is None else [*vars(trace.search).values()]
+    return RunRecord(
+        arrays, trace.path_arrays, frozen, None if state.outcome is None else state.outcome.name, events, search
+    )
 
 
 def _read_state(run: RunRecord, family: Family) -> EMState:
@@ -302,7 +305,9 @@ def _restore_state(run: RunRecord, model: Model) -> EMState:
     log_likelihood, objective = run.arrays["log_likelihood"], run.arrays["objective"]
     if log_likelihood.ndim != 1 or objective.shape != log_likelihood.shape:
         raise Damaged("its steps are of the wrong shape")
-    return EMState(model, Trace(log_likelihood.tolist(), objective.tolist(), frozen, run.memory, events), outcome)
+    search = SearchReport(*run.search) if run.search else None
+    trace = Trace(log_likelihood.tolist(), objective.tolist(), frozen, run.memory, events, search)
+    return EMState(model, trace, outcome)
 
 
 # Parameters that change no bit of a fit.

@@ -19,8 +19,8 @@ from gaussmix._src.em.initialisation.initial import InitialMoments
 from gaussmix._src.em.initialisation.sample import MIN_ROWS_TO_SUBSAMPLE
 from gaussmix._src.em.objective.objective import Objective
 from gaussmix._src.em.objective.stopping import StopRule, extrapolate_objective
-from gaussmix._src.em.objective.trace import EMState, FreezeReason, Trace, final_state
-from gaussmix._src.em.search.split_and_merge import DEFAULT_STEPS, least_gain, split_and_merge
+from gaussmix._src.em.objective.trace import EMState, FreezeReason, SearchReport, Trace, final_state
+from gaussmix._src.em.search.split_and_merge import DEFAULT_STEPS, least_gain, report_nothing, split_and_merge
 from gaussmix._src.em.step.best_of import EMRun, best_run, is_higher
 from gaussmix._src.em.step.fast_path import model_from_history
 from gaussmix._src.em.step.loop import run_em, run_to_sound_end
@@ -30,6 +30,7 @@ from gaussmix._src.errors import NonFiniteLikelihood, Outcome, SingularCovarianc
 from gaussmix._src.fit.plan import (
     ModelStart,
     Plan,
+    SizedStart,
     Start,
     StartDraw,
     fit_settings,
@@ -105,13 +106,16 @@ def _run_from_start(problem: Problem, plan: Plan, start_index: int, initial: EMS
     start, last_objective = plan.starts[start_index], float("-inf")
     if isinstance(start, ModelStart):
         last_objective = start.last_objective
+    if isinstance(start, SizedStart):
+        problem, start = replace(problem, n_components=start.n_components), start.name
     if initial is None:
         initial = _make_first_state(problem, plan, start, start_index)
     if initial.outcome is not None:
         yield initial
         return
+    search = initial.trace.search
     for state in _run_to_end(problem, plan, initial, last_objective):
-        yield state
+        yield state if search is None else state._replace(trace=replace(state.trace, search=search))
         if plan.should_stop() or (plan.ends_at_collapse and state.trace.collapsed_components):
             return
 
@@ -184,13 +188,17 @@ def _make_first_state(problem: Problem, plan: Plan, start: Start, start_index: i
     made = _run_in_engine(problem, plan, start, start_index) if plan.can_run_in_engine else None
     if made is not None:
         return made
+    if isinstance(start, str) and start == "search":
+        plan = replace(plan, search=SearchReport())
     try:
         model = _initial_model(problem, plan, start, start_index)
     except SingularCovarianceError:
         if plan.fallback_start is None or not (isinstance(start, str) and start == "search"):
             raise
-        model = _initial_model(problem, plan, plan.fallback_start, start_index)
-    return EMState(problem.objective.nearest_feasible(model), Trace())
+        model = _initial_model(problem, replace(plan, search=None), plan.fallback_start, start_index)
+    if plan.search is not None:
+        plan.report_progress(f"Search: {plan.search}")
+    return EMState(problem.objective.nearest_feasible(model), Trace(search=plan.search))
 
 
 def _run_in_engine(problem: Problem, plan: Plan, start: Start, start_index: int) -> EMState | None:
@@ -218,7 +226,15 @@ def _run_in_engine(problem: Problem, plan: Plan, start: Start, start_index: int)
         vars(data)["default_ridge"] = fits.ridge[0]  # so that nobody sorts the columns again
     steps = history.log_likelihood
     outcome = plan.stopping.outcome_of_run(steps, float("-inf")) if steps else None
-    return EMState(model_from_history(history, problem.family), Trace(tuple(steps), tuple(steps)), outcome)
+    search = None
+    if is_searched and fits.search is not None and fits.search[0, 0] >= 0:
+        n_tried, n_accepted, gain = fits.search[0].tolist()
+        search = SearchReport(int(n_tried), int(n_accepted), gain)
+        if plan.report_progress is not report_nothing:
+            plan.report_progress(f"Search: {search}")
+    return EMState(
+        model_from_history(history, problem.family), Trace(tuple(steps), tuple(steps), search=search), outcome
+    )
 
 
 def _initial_model(problem: Problem, plan: Plan, start: Start, start_index: int) -> Model:
@@ -285,6 +301,8 @@ def _split_and_merge(
     if trim is not None:
         rows = trim.retained_sample(rows, model, engine.complete_engine)
     how: dict[str, Any] = {"should_stop": plan.should_end_moves, "n_steps": n_steps, "report": plan.report_progress}
+    if plan.search is not None:
+        how["count"] = plan.search.count
     rng = np.random.default_rng(partition.search_seed)
     alone = split_and_merge(model.without_noise, rows, engine, objective, rng, **how)
     return initialisation.label_matching.match_model(alone, problem.source, engine).beside(model.noise)
@@ -381,12 +399,16 @@ def _fit_sample(problem: Problem, plan: Plan, draw: StartDraw, objective: Object
     searched = _run_em(problem, plan, sample, result, objective, close)
     if end is None or searched is None:
         return next((state.model for state in (end, searched) if state is not None), None)
-    if not is_higher(searched.trace.last_objective, extrapolate_objective(end.trace.objective)):
+    reached = extrapolate_objective(end.trace.objective)
+    if not is_higher(searched.trace.last_objective, reached):
         # Another step tells what EM has reached.
         end = _run_em(problem, plan, sample, end.model, objective, replace(plan.stopping, max_steps=1)) or end
+        reached = end.trace.last_objective
+    if plan.search is not None:
+        plan.search.gain = max(0.0, searched.trace.last_objective - reached)
     # Compared exactly: a tolerance relative to the log-likelihood would let the unit of the rows choose.
     least = least_gain(searched.model, end.model, rows.n_rows)
-    return (searched if searched.trace.last_objective - end.trace.last_objective > least else end).model
+    return (searched if searched.trace.last_objective - reached > least else end).model
 
 
 def _run_em(

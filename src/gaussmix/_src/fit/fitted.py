@@ -83,6 +83,9 @@ class Ending:
     collapsed : components that fell onto too few distinct rows and were frozen.
     diagnostics : what was unusual.
     traces : what `lower_bounds_` says, for each start that ended with a finite likelihood.
+    n_moves_tried, n_moves_accepted : of the search that the best run began with: moves of components, and those that
+        raised the likelihood; None without a search.
+    search_gain : how much higher the search led than EM from its start, nats per row; None if that is not known.
     """
 
     reason: str
@@ -96,6 +99,9 @@ class Ending:
     collapsed: list[int] = field(default_factory=list)
     diagnostics: list[Diagnosis] = field(default_factory=list)
     traces: list[list[float]] = field(default_factory=list, repr=False)
+    n_moves_tried: int | None = None
+    n_moves_accepted: int | None = None
+    search_gain: float | None = None
 
     @classmethod
     def from_run(
@@ -134,8 +140,12 @@ class Ending:
         estimated = forecast_convergence(state.trace.objective).gain_ratio
         rate = None if math.isnan(estimated) else estimated
         traces = [[objective_scale * each for each in end.objective] for end in run_traces]
-        collapsed, n_starts = state.trace.collapsed_components, max(1, len(run_traces))
-        return cls(reason, *values, rate, n_starts, n_at_best, collapsed=collapsed, traces=traces)
+        collapsed, n_starts, search = state.trace.collapsed_components, max(1, len(run_traces)), state.trace.search
+        result = cls(reason, *values, rate, n_starts, n_at_best, collapsed=collapsed, traces=traces)
+        if search is None:
+            return result
+        result = replace(result, n_moves_tried=search.n_moves_tried, n_moves_accepted=search.n_moves_accepted)
+        return replace(result, search_gain=search.gain)
 
     @property
     def on_ridge(self) -> list[int]:
@@ -339,8 +349,10 @@ def read_records(cls: type[Record], table: Any) -> list[Record]:
     """Records from a model file, each field a column, integers counts; raises TypeError or ValueError for others."""
     hints = {name: kind for name, kind in get_type_hints(cls).items() if name not in _UNTABLED_FIELDS}
     kinds = {name: get_args(kind) or (kind,) for name, kind in hints.items()}
-    if not isinstance(table, dict) or table.keys() != kinds.keys():
+    needed = kinds.keys() - {name for name in kinds if hasattr(cls, name)}  # others may be newer
+    if not isinstance(table, dict) or not needed <= table.keys() <= kinds.keys():
         raise TypeError
+    kinds = {name: kind for name, kind in kinds.items() if name in table}
     rows = list(zip(*(table[name] for name in kinds), strict=True))
     for row in rows:
         for value, kind in zip(row, kinds.values(), strict=True):

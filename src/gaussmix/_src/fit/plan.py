@@ -22,6 +22,7 @@ from gaussmix._src.em.initialisation.initial import InitialMoments
 from gaussmix._src.em.initialisation.kmeans import LLOYD_TOLERANCE, MAX_LLOYD_PASSES, count_candidates
 from gaussmix._src.em.initialisation.sample import RIDGE_FRACTION, RIDGE_TRIM_FRACTION
 from gaussmix._src.em.objective.stopping import StopRule
+from gaussmix._src.em.objective.trace import SearchReport
 from gaussmix._src.em.search.split_and_merge import MAX_CLOSING_STEPS, MORE_STEPS, core_search_settings, report_nothing
 from gaussmix._src.engines.calls import EMSettings, FitSettings, KMeansSettings
 from gaussmix._src.errors import Outcome
@@ -63,7 +64,15 @@ class ModelStart:
         return [model.weights, model.means, model.covariances.array, self.last_objective, self.collapsed]
 
 
-Start = str | Assignment | StartFunction | Partition | ModelStart
+@dataclass(frozen=True)
+class SizedStart:
+    """A named start with a number of components of its own, where moves change that of the problem."""
+
+    name: str
+    n_components: int
+
+
+Start = str | Assignment | StartFunction | Partition | ModelStart | SizedStart
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,6 +131,7 @@ class Plan:
     stop_reason : says why no more runs may begin; None if they may.
     skip_reasons : why starts of a candidate were left out, if some were; those of a single fit have the key None.
     report_progress : called with what is done before the first step on all rows.
+    search : gets what the search of a run does; None without one.
     """
 
     starts: Sequence[Start]
@@ -143,6 +153,7 @@ class Plan:
     stop_reason: Callable[[], Outcome | None] = lambda: None
     skip_reasons: dict[int | None, Outcome] = field(default_factory=dict)
     report_progress: Callable[[str], object] = report_nothing
+    search: SearchReport | None = None
 
     @property
     def checkpoint_key(self) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from gaussmix._src.background import NOISE_ARRAYS
 from gaussmix._src.formats.envelope import Header, Tensors, get_value
@@ -34,6 +35,7 @@ class RunRecord:
     outcome: str | None  # why the run ended; None while it goes on
     # component, feature, step, reason and remedy of each component that got stuck
     events: Sequence[tuple[int, int | None, int, str, str]] = ()
+    search: Sequence[Any] = ()  # the fields of its report, if the run began with a search
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,7 +80,7 @@ def _packed_run(run: RunRecord, prefix: str, tensors: Tensors) -> Header:
     tensors |= {f"{prefix}{key}": array for key, array in run.arrays.items()}
     tensors |= {f"{prefix}{_MEMORY}{key}": array for key, array in run.memory.items()}
     events = [list(event) for event in run.events]
-    return {"frozen": sorted(run.frozen.items()), "outcome": run.outcome, "events": events}
+    return {"frozen": sorted(run.frozen.items()), "outcome": run.outcome, "events": events, "search": run.search}
 
 
 def read(path: Path) -> CheckpointRecord:
@@ -122,4 +124,7 @@ def _run(header: Header, tensors: Tensors, prefix: str, names: Sequence[str] = _
         raise Damaged("a frozen component or an event in its header is of the wrong type")
     arrays = {name: own[name] for name in (*names, *NOISE_ARRAYS) if name in own}
     outcome = get_value(header, "outcome", str, type(None))
-    return RunRecord(arrays, memory, dict(frozen), outcome, [tuple(event) for event in events])
+    search = get_value(header, "search", list)
+    if search and not are_lists([search], int, int, float | None):
+        raise Damaged("the search in its header is of the wrong type")
+    return RunRecord(arrays, memory, dict(frozen), outcome, [tuple(event) for event in events], search)

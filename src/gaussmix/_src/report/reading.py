@@ -167,7 +167,8 @@ def _ending(fitted: FitResult) -> dict[str, Any]:
     reason = None if converged is None else (Outcome.CONVERGED if converged else Outcome.STEP_LIMIT).sentence()
     values = {"converged": converged, "n_iter": fitted.n_iter, "stopped": reason if ending is None else ending.reason}
     of_end = "certificate", "is_maximum", "remaining_gain", "label_change_fraction", "n_starts", "n_starts_at_best"
-    return values | {name: getattr(ending, name, None) for name in of_end}
+    of_search = "n_moves_tried", "n_moves_accepted", "search_gain"
+    return values | {name: getattr(ending, name, None) for name in (*of_end, *of_search)}
 
 
 def _warnings(fitted: FitResult) -> list[str]:

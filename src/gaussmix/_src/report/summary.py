@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from gaussmix._src.em.objective.trace import SearchReport
 from gaussmix._src.errors import counted
 from gaussmix._src.mixture.html import first_names, mean_and_deviation, shorten, sketch, table_html, weight_text
 from gaussmix._src.mixture.mixture import Mixture
@@ -108,6 +109,9 @@ class Summary:
             lines.append(("BIC", f"{facts['bic']:.2f}, lower is better"))
         if "icl" in facts:
             lines.append(("ICL", "needs the rows: summary(X)" if facts["icl"] is None else f"{facts['icl']:.2f}"))
+        if facts["n_moves_tried"] is not None:
+            search = SearchReport(facts["n_moves_tried"], facts["n_moves_accepted"], facts["search_gain"])
+            lines.append(("search", str(search)))
         if facts["n_iter"] is not None:
             why = "" if facts["stopped"] is None else f" {facts['stopped']}"
             lines.append(("stopped", f"after {counted(facts['n_iter'], 'step')}.{why}"))

@@ -8,9 +8,11 @@ from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import NamedTuple
 
-from gaussmix._src.errors import Outcome
+from gaussmix._src.errors import Outcome, counted
 from gaussmix._src.model import Model
 from gaussmix._src.numerics.arrays import Array
+
+MIN_SHOWN_GAIN = 5e-6  # nats per row: less is 0 in the digits of a report
 
 
 class FreezeReason(Enum):
@@ -40,6 +42,34 @@ class DegeneracyEvent:
     remedy: str
 
 
+@dataclass
+class SearchReport:
+    """What a search did before the first step of a run.
+
+    Parameters
+    ----------
+    n_moves_tried, n_moves_accepted : moves of components, and those that raised the likelihood.
+    gain : over EM from the start, on the rows of the search, nats per unit of row weight; None if that is not known.
+    """
+
+    n_moves_tried: int = 0
+    n_moves_accepted: int = 0
+    gain: float | None = None
+
+    def count(self, n_tried: int, n_accepted: int) -> None:
+        """Add moves."""
+        self.n_moves_tried += n_tried
+        self.n_moves_accepted += n_accepted
+
+    def __str__(self) -> str:
+        moves = f"{counted(self.n_moves_tried, 'move')} tried, {self.n_moves_accepted:,} kept"
+        if self.gain is None:
+            return moves
+        has_gain = self.gain >= MIN_SHOWN_GAIN
+        gain = f"raised the log-likelihood by {self.gain:.5f} nats per row" if has_gain else "no higher than EM alone"
+        return f"{gain}: {moves}"
+
+
 @dataclass(frozen=True)
 class Trace:
     """The record of the steps of a run, and what the next step needs besides the model.
@@ -51,6 +81,7 @@ class Trace:
     frozen_components : component → why its mean and covariance no longer move.
     path_arrays : the path of an accelerated run; empty once the run has ended.
     events : components that degenerated, as `em.collapse.remedies` records them.
+    search : what a search did before the first step; None without one.
     """
 
     log_likelihood: Sequence[float] = ()
@@ -58,6 +89,7 @@ class Trace:
     frozen_components: Mapping[int, FreezeReason] = field(default_factory=dict)
     path_arrays: Mapping[str, Array] = field(default_factory=dict, compare=False)
     events: tuple[DegeneracyEvent, ...] = ()
+    search: SearchReport | None = None
 
     @property
     def n_steps(self) -> int:

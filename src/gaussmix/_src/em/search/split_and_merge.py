@@ -82,9 +82,13 @@ def report_nothing(what: str) -> None:
     """Print nothing: the default of `report`."""
 
 
+def ignore(n_tried: int, n_accepted: int) -> None:
+    """Count no moves: the default of `count`."""
+
+
 @dataclass(eq=False)
 class SearchEM:
-    """EM of a search on complete rows in memory, as the core makes it; `report` follows.
+    """EM of a search on complete rows in memory, as the core makes it; `report` and `count` follow.
 
     `work_left` counts down the pairs of a row and a component that a search may visit. It ends when none is left.
     """
@@ -96,6 +100,7 @@ class SearchEM:
     should_stop: Callable[[], bool]
     work_left: float
     report: Callable[[str], object]
+    count: Callable[[int, int], object]
 
     @property
     def is_exhausted(self) -> bool:
@@ -181,6 +186,7 @@ def search_from_model(
     should_stop: Callable[[], bool] = lambda: False,
     n_steps: int = DEFAULT_STEPS,
     report: Callable[[str], object] = report_nothing,
+    count: Callable[[int, int], object] = ignore,
 ) -> Model:
     """Move components until no move has helped for some time, on a part of a sample that suffices.
 
@@ -196,13 +202,14 @@ def search_from_model(
 
     The search ends once its EM has visited as many pairs of a row and a component as `search_work_per_step` allows;
     crossings, once they begin, may visit `CROSSING_WORK_FACTOR` times as many. Before each move, it calls `should_stop`
-    and stops if that is true. Before each ascent, it calls `report` with a description. It returns the model after the
+    and stops if that is true. Before each ascent, it calls `report` with a description, and after it
+    `count` with the moves that were tried and kept. It returns the model after the
     last move that helped and EM, or `model` if EM from each start freezes a component.
     """
     n_pairs = len(sample.rows) * model.n_components
     # To the bit as in the core.
     work = search_work_per_step(model.family, model.n_features) * (n_steps + MORE_STEPS) * n_pairs
-    em = SearchEM(model.family, engine, ridge, rng, should_stop, work, report)
+    em = SearchEM(model.family, engine, ridge, rng, should_stop, work, report, count)
     rows, more = (_subsample(sample, em, model, wanted) for wanted in (SEARCH_SAMPLE_SIZES, REFINE_SAMPLE_SIZES))
     best: _Ascent | None = None
     for index in range(2):
@@ -454,12 +461,13 @@ class _Ascent:
         """Let the core try moves (cpp/em/ascent.cpp). It tries none where EM of the rows is not as usual."""
         rows, em, model, arrays = self.rows, self._em, self.model, _copy_arrays(self.model)
         acceptance = acceptance_settings(model.n_components, patience, max_moves, em.work_left)
-        n_moves, reached, work, n_unsound, index, is_hopeless, has_refused, best_split = native_target().ascend(
+        n_moves, reached, work, n_unsound, index, is_hopeless, has_refused, best_split, *moves = native_target().ascend(
             rows.rows, rows.weight, em.algebra, *arrays, em.ridge, LIMITS, self._log_likelihood,
             self._mean_covariance.reshape(-1), acceptance, swaps, self._draws, self._cursor,
             lambda: em.is_exhausted, em.n_threads,
         )  # fmt: skip
         em.work_left -= work
+        em.count(*moves)
         if n_moves < 0:
             return
         if n_moves > 0:

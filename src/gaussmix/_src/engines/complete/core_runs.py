@@ -117,9 +117,10 @@ class CoreRuns:
             em.prior, (self.is_incomplete, groups.row_errors), self._n_threads, em.log_background_volume,
         )  # fmt: skip
         weights, means, covariances, factors, log_abs_det, ridge = result[:6]
-        n_steps, converged, log_likelihood, objective = result[6:]
+        n_steps, converged, log_likelihood, objective, search = result[6:]
         objective = log_likelihood if em.prior is None else objective
         has_one, d = len(n_steps) == len(groups.n_rows) == 1 and n_steps[0] >= 0, groups.rows.shape[1]
         whitening = _make_whitening(structure, factors[0], log_abs_det[0], d) if has_one else None
-        fits = GroupFits(weights, means, covariances, ridge, n_steps, converged, log_likelihood, objective, whitening)
+        histories = log_likelihood, objective, whitening, search
+        fits = GroupFits(weights, means, covariances, ridge, n_steps, converged, *histories)
         return fits if isinstance(suited, slice) else fits.expand_to_groups(suited, len(groups.n_rows))

@@ -449,28 +449,13 @@ private:
         for (Index i = 0; i < 2 * 2 * 211; ++i) draws.push_back(random.uniform());
         const AcceptanceSettings judgement{{1e-5, 4}, {1e-5, 16}, {1e-4, 15}, {1e-5, 45}, 2e-5, 16, 3,  0.0025,
                                            1e9,       20,         8,          4,          5,    2,  10, 5e-6};
-        const SearchView search{n,   2, uniform.data(), draws.data(), 211, {1e-4, 30}, {1e-5, 300}, judgement, 20,
-                                1e3, 1e3, 2};
-        const FitSettingsView settings{algebra,
-                                       K,
-                                       nullptr,
-                                       nullptr,
-                                       {},
-                                       2,
-                                       4,
-                                       uniform.data(),
-                                       20,
-                                       1e-4,
-                                       is_searched,
-                                       nullptr,
-                                       1e-6,
-                                       0.05,
-                                       1e-12,
-                                       {1e-3, 1e-15, 1e3, 1e6},
-                                       1e-7,
-                                       60,
-                                       1e9,
-                                       is_searched ? &search : nullptr};
+        const SearchView search{n,   2, uniform.data(), draws.data(), 211, {1e-4, 30}, {1e-5, 300}, judgement, 20, 1e3,
+                                1e3, 2};
+        const FitSettingsView settings{algebra, K,    nullptr,     nullptr,
+                                       {},      2,    4,           uniform.data(),
+                                       20,      1e-4, is_searched, nullptr,
+                                       1e-6,    0.05, 1e-12,       {1e-3, 1e-15, 1e3, 1e6},
+                                       1e-7,    60,   1e9,         is_searched ? &search : nullptr};
         const std::int64_t first = 0, n_rows = n;
         const double total = static_cast<double>(n), unit = 1;
         const Index n_factors = algebra.is_shared() ? 1 : K;

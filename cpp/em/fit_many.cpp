@@ -179,7 +179,8 @@ private:
             !run_to_end(em, {settings_.tolerance, settings_.max_steps}, end, history)) {
             return false;
         }
-        double reached = extrapolate_objective(history);
+        const double expected = extrapolate_objective(history);
+        double reached = history.back();
         const auto n_pairs = static_cast<double>(n_rows * settings_.n_components);
         const auto unit = static_cast<double>(static_cast<Index>(history.size()) + search.more_steps);
         double left = search.work * unit * n_pairs;
@@ -210,7 +211,7 @@ private:
                           std::min(search.close.limit, static_cast<Index>(search.closing * unit))};
         if (!run_to_end(em, close, best.mixture, history)) return false;
         const double searched = history.back();
-        if (!is_higher(searched, reached)) {
+        if (!is_higher(searched, expected)) {
             if (!run_to_end(em, {settings_.tolerance, 1}, end, history)) return false;
             reached = history.back();
         }

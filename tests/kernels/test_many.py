@@ -24,8 +24,8 @@ def arguments(rng, **changes):
     values = {
         "rows": rows, "row_weight": None, "ranges": (first, size), "first_weight": None,
         "weights": (size.astype(float), np.ones(7)),
-        "algebra": FULL, "n_components": N_COMPONENTS, "centres": None, "assignment": None,
-        "uniform": rng.random((2, 1 + (N_COMPONENTS - 1) * N_CANDIDATES)), "kmeans": (100, 1e-4),
+        "algebra": FULL, "n_components": N_COMPONENTS, "centres": None, "unit": None, "assignment": None,
+        "uniform": rng.random((2, 1 + (N_COMPONENTS - 1) * N_CANDIDATES)), "kmeans": (100, 1e-4, False),
         "n_candidates": N_CANDIDATES, "ridge": None, "automatic": (1e-6, 0.01), "smallest_spread": 1e-152,
         "limits": (2.0**-40, 1e-15, 1e3, 1e3),
         "tolerance": 1e-3, "max_steps": 100, "seconds": 1e9, "searched": None, "initial": None,
@@ -51,21 +51,20 @@ def made(fits, places=slice(2)):
 
 
 def searched(rng, n_starts=2):
-    """A search of three starts, where fits have two, of groups of at least ten rows and at most fifty."""
+    """A search of three starts, where fits have two, of groups of at most fifty rows."""
     uniform = rng.random((n_starts, 2, 1 + (N_COMPONENTS - 1) * N_CANDIDATES))
-    return 10.0, 50, uniform, rng.random((n_starts, 3, 101)), *LATER
+    return 50, uniform, rng.random((n_starts, 3, 101)), *LATER
 
 
 @pytest.mark.parametrize("name", BY_CORE)
 def test_searches_give_the_same_bits_on_every_target(targets, name, rng):
-    values = arguments(rng, algebra=FAMILIES[name].algebra, ridge=np.full(2, 0.01), searched=searched(rng))
+    values = arguments(rng, algebra=FAMILIES[name].algebra, searched=searched(rng), kmeans=(100, 1e-4, True))
     values["ranges"] = np.array([0, 0, 0]), np.array([9, 48, 60])
     values["weights"] = np.array([9.0, 48.0, 60.0]), np.ones(3)
     ends = [target.fit_many(**values) for target in targets]
     plain = targets[0].fit_many(**values | {"searched": None})
     assert (ends[0][N_STEPS] >= 0).tolist() == [True, True, False], "too many rows for this search"
     assert (plain[N_STEPS] >= 0).all()
-    assert [part[0].tobytes() for part in ends[0][:2]] == [part[0].tobytes() for part in plain[:2]], "too few rows"
     for end in ends:
         assert [part.tobytes() for part in made(end)] == [part.tobytes() for part in made(ends[0])]
 
@@ -108,12 +107,13 @@ WRONG = {
     "row_weight": [np.ones(9)],
     "uniform": [np.ones((2, 6)), np.ones((0, 7)), None],
     "searched": [
-        (0.0, 50, np.ones((2, 2, 6)), np.ones((2, 3, 9)), *LATER),
-        (0.0, 50, np.ones((1, 2, 7)), np.ones((1, 3, 9)), *LATER),
-        (0.0, 50, np.ones((2, 2, 7)), np.ones((2, 2, 9)), *LATER),
-        (0.0, 50, np.ones((2, 2, 7)), np.ones((2, 3, 0)), *LATER),
+        (50, np.ones((2, 2, 6)), np.ones((2, 3, 9)), *LATER),
+        (50, np.ones((1, 2, 7)), np.ones((1, 3, 9)), *LATER),
+        (50, np.ones((2, 2, 7)), np.ones((2, 2, 9)), *LATER),
+        (50, np.ones((2, 2, 7)), np.ones((2, 3, 0)), *LATER),
     ],
     "centres": [np.ones((3, 2))],
+    "unit": [np.ones(2)],  # without centres
     "assignment": [np.zeros(143, np.int32)],  # beside uniform
     "n_components": [0, 2],
     "n_candidates": [0],

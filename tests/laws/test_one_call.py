@@ -85,6 +85,15 @@ def test_every_structure(name, init, table, calls):
     assert calls == [True]
 
 
+@pytest.mark.parametrize("seed", [8, 20, 41, 79])
+@pytest.mark.parametrize("name", ["full", "tied", "diag"])
+def test_a_search_keeps_the_same_end(name, seed):
+    """With few rows a search and EM from its start end nearly as high."""
+    rng, n_rows = np.random.default_rng(seed), (60, 300, 900)[seed % 3]
+    rows = rng.normal(size=(n_rows, 3)) + 3 * rng.normal(size=(4, 3))[rng.integers(4, size=n_rows)]
+    assert_law(rows * [1.0, 50.0, 0.01], n_components=4, covariance_type=name, init_params="search", random_state=3)
+
+
 @pytest.mark.parametrize(
     "parameters",
     [{"reg_covar": 0.0}, {"reg_covar": 0.1}, {"max_iter": 1}, {"n_init": 3}, {"tol": 1e-9, "max_iter": 500}, ALL_STEPS,

@@ -399,16 +399,14 @@ def _fit_sample(problem: Problem, plan: Plan, draw: StartDraw, objective: Object
     searched = _run_em(problem, plan, sample, result, objective, close)
     if end is None or searched is None:
         return next((state.model for state in (end, searched) if state is not None), None)
-    reached = extrapolate_objective(end.trace.objective)
-    if not is_higher(searched.trace.last_objective, reached):
+    if not is_higher(searched.trace.last_objective, extrapolate_objective(end.trace.objective)):
         # Another step tells what EM has reached.
         end = _run_em(problem, plan, sample, end.model, objective, replace(plan.stopping, max_steps=1)) or end
-        reached = end.trace.last_objective
-    if plan.search is not None:
-        plan.search.gain = max(0.0, searched.trace.last_objective - reached)
     # Compared exactly: a tolerance relative to the log-likelihood would let the unit of the rows choose.
-    least = least_gain(searched.model, end.model, rows.n_rows)
-    return (searched if searched.trace.last_objective - reached > least else end).model
+    gain = searched.trace.last_objective - end.trace.last_objective
+    if plan.search is not None:
+        plan.search.gain = max(0.0, gain)
+    return (searched if gain > least_gain(searched.model, end.model, rows.n_rows) else end).model
 
 
 def _run_em(

@@ -6,11 +6,17 @@ import re
 
 import numpy as np
 import pytest
+from sklearn.datasets import load_iris
 
 from gaussmix import FAMILIES, FactorAnalyzer, Full, GaussianMixture, GaussianMixtureIC, NormalInverseWishart
 from gaussmix import open as open_files
 from gaussmix._src.em.initialisation.sample import automatic_ridge, column_units, distinct_rows
-from gaussmix._src.em.search.split_and_merge import REFINE_SAMPLE_SIZES, SEARCH_SAMPLE_SIZES, split_and_merge
+from gaussmix._src.em.search.split_and_merge import (
+    REFINE_SAMPLE_SIZES,
+    SEARCH_SAMPLE_SIZES,
+    gained_by_chance,
+    split_and_merge,
+)
 from gaussmix._src.engines import choose
 from gaussmix._src.fit.problem import Data
 from gaussmix._src.model import Model
@@ -324,3 +330,23 @@ def test_what_the_core_does_not_know_is_searched_without_it(what):
     )
     assert min(searched) > max(plain) - 1e-3
     assert np.mean(searched) > np.mean(plain) + 0.005
+
+
+@pytest.mark.parametrize(("family", "n_features"), [("full", 3), ("diag", 4), ("spherical", 2)])
+def test_what_is_gained_by_chance_is_lost_on_new_rows(family, n_features, rng):
+    """The expectation for a single Gaussian, by simulation."""
+    lost = []
+    for _ in range(800):
+        rows, new = rng.normal(size=(2, 25, n_features))
+        gm = GaussianMixture(1, covariance_type=family, reg_covar=0).fit(rows)
+        lost.append(gm.score(rows) - gm.score(new))
+    expected = gained_by_chance(gm.mixture_.model, 25)
+    assert np.mean(lost) == pytest.approx(expected, abs=4 * np.std(lost) / np.sqrt(len(lost)))
+    assert expected > 1.2 * gm.mixture_.n_parameters / 25, "more than where rows are many"
+
+
+def test_no_component_stands_on_equal_values():
+    """Of 150 flowers 29 have petals of one width: a component of them gains 90 nats, and its variance is the ridge."""
+    X = load_iris().data
+    scores = [GaussianMixture(3, init_params="search", random_state=seed).fit(X).score(X) for seed in range(12)]
+    assert max(scores) == pytest.approx(-1.2012, abs=1e-3)

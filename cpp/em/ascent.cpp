@@ -18,6 +18,7 @@ namespace gaussmix {
 namespace {
 
 constexpr double kStepsOfMove = 12;  // about
+constexpr double kMinRidges = 2;     // times the ridge: a smaller variance is one of equal values
 constexpr double kMaxChance = 20;    // times what the numbers of a component gain by chance where rows are many
 
 struct Candidate {
@@ -280,6 +281,9 @@ private:
     }
 
     bool is_flat(const Mixture& mixture, Index k) const {
+        for (Index j = 0; j < d_; ++j) {  // equal values: nothing but the ridge is left
+            if (moves_.variance(mixture, k, j) < kMinRidges * task_.em.ridge[j]) return true;
+        }
         if (!is_full_) {
             for (Index j = 0; j < d_; ++j) {
                 if (moves_.variance(mixture, k, j) < acceptance_.flat * task_.within[j]) return true;

@@ -33,8 +33,8 @@ def test_old_faithful_has_two_components(cli, faithful, tmp_path):
     assert lines[0].endswith("input.csv: 272 rows, 2 features (eruptions, waiting)")
     (best,) = (line for line in lines if "lowest BIC" in line)
     assert best.split() == ["2", "-1130.26", "2322.19", "2", "yes", "←", "lowest", "BIC"]
-    (first,) = (line for line in lines if line.startswith("        0  "))
-    assert first.startswith("        0  0.6441  175.2  4.290 ± 0.412  79.97 ± 6.00  ")
+    (first,) = (line for line in lines if line.startswith("        1  "))
+    assert first.startswith("        1  0.6441  175.2  4.290 ± 0.412  79.97 ± 6.00  ")
     assert lines[-1] == f"Model written to {tmp_path / 'faithful.gmm'}"
 
 

@@ -189,7 +189,7 @@ def test_types_pass_through_and_text_of_csv_stays_text(cli, model, csv_file, tmp
     assert cli("predict", model, tmp_path / "a.parquet", "-o", tmp_path / "b.arrow", "-q").exit_code == 0
     assert feather.read_table(tmp_path / "b.arrow")["id"].to_pylist() == ["007", "008"]
     again = cli("predict", model, tmp_path / "a.parquet", "--quiet").stdout.splitlines()
-    assert again[1].startswith("007,3.6,79.0,0,0.99")
+    assert again[1].startswith("007,3.6,79.0,1,0.99")
 
 
 @pytest.mark.parametrize("format", WRITERS)

@@ -42,8 +42,8 @@ def test_columns_are_matched_by_name_and_others_passed_on_as_written(cli, model,
     assert result.exit_code == 0
     lines = result.stdout.splitlines()
     assert lines[0] == "waiting,id,eruptions,note,component,probability,log_density"
-    assert lines[1].startswith('79,007,3.60,"a,b",0,0.99')
-    assert lines[2].startswith("54,008,1.8,,1,0.99")
+    assert lines[1].startswith('79,007,3.60,"a,b",1,0.99')
+    assert lines[2].startswith("54,008,1.8,,0,0.99")
     mixture, _ = load(model)
     expected = mixture.log_density([[3.6, 79.0], [1.8, 54.0]])
     assert [float(row["log_density"]) for row in read(result.stdout)[1]] == expected.tolist()
@@ -74,7 +74,7 @@ def test_json_is_a_record_for_each_row(cli, model, csv_file):
     ] * 2
     assert records[0]["eruptions"] == 3.6
     assert records[0]["id"] == "007"
-    assert [record["component"] for record in records] == [0, 1]
+    assert [record["component"] for record in records] == [1, 0]
 
 
 def test_json_has_null_for_what_it_has_no_number_for():
@@ -91,7 +91,7 @@ def test_without_names_columns_are_matched_by_place(contents, cli, model, csv_fi
     mixture, _ = load(model)
     mixture.save(tmp_path / "nameless.gmm")
     result = cli("predict", tmp_path / "nameless.gmm", csv_file(contents))
-    assert [row["component"] for row in read(result.stdout)[1]] == ["0", "1"]
+    assert [row["component"] for row in read(result.stdout)[1]] == ["1", "0"]
 
 
 def test_targets_are_predicted_from_the_rest(cli, model, csv_file):
@@ -141,12 +141,12 @@ def test_outliers_have_small_p_values(cli, model, csv_file):
 
 def test_a_decimal_comma_is_written_as_it_was_read(cli, csv_file, model):
     result = cli("predict", model, csv_file("eruptions;waiting\n3,6;79\n"), "--decimal", ",")
-    assert result.stdout.splitlines()[1].startswith("3,6;79;0;0,99")
+    assert result.stdout.splitlines()[1].startswith("3,6;79;1;0,99")
 
 
 def test_excluded_columns_are_copied_by_predict_and_match_by_place(cli, csv_file, model):
     result = cli("predict", model, csv_file("id,e,w\n7,3.6,79\n"), "--exclude", "id", "--columns", "e,w")
-    assert result.stdout.splitlines()[1].startswith("7,3.6,79,0,0.99")
+    assert result.stdout.splitlines()[1].startswith("7,3.6,79,1,0.99")
 
 
 def test_a_text_that_means_a_hole_is_named_and_filled(cli, csv_file, model):

@@ -100,7 +100,7 @@ def test_describe_says_what_the_file_says(cli, model):
     assert any(line.startswith("fitted to   272 rows, float64") for line in lines)
     assert not any("shared_noise" in line for line in lines)  # nor another option of a structure that this is not
     assert any("-1130.26 nats after 2 steps, converged" in line for line in lines)
-    assert any(line.startswith("        0  0.6441  4.290 ± 0.412  79.97 ± 6.00  ") for line in lines)
+    assert any(line.startswith("        1  0.6441  4.290 ± 0.412  79.97 ± 6.00  ") for line in lines)
     said = json.loads(cli("describe", model, "--json").stdout)
     mixture = Mixture.load(model)
     assert np.array_equal(said["covariances"], mixture.covariances)
@@ -257,7 +257,7 @@ def test_describe_prints_the_inference_of_the_estimator(cli, faithful, model):
     expected = GaussianMixture(2, random_state=0, tol=1e-6, max_iter=1000, reg_covar=0.0).fit(rows).inference(rows)
     run = cli("describe", model, "--inference", faithful)
     assert "Inference by the Hessian of the objective" in run.stdout
-    assert "mean[0, waiting]    79.968      0.456  79.074  80.862" in run.stdout
+    assert "mean[1, waiting]    79.968      0.456  79.074  80.862" in run.stdout
     assert run.stderr == ""
     found = json.loads(cli("describe", model, "--inference", faithful, "--json").stdout)["inference"]
     assert found["term"][:3] == ["weight[0]", "weight[1]", "mean[0, eruptions]"]

@@ -6,7 +6,6 @@
 #include <new>
 #include <utility>
 
-#include "kmeans.hpp"
 #include "sample.hpp"
 
 namespace gaussmix {
@@ -65,7 +64,6 @@ public:
         Total total;
         if (settings_.max_steps > 0 && !find_total(em, total)) return false;
         const bool is_searched = searches(table);
-        if (is_searched && table.rows.n_rows > settings_.search->max_rows) return false;
         Mixture other(settings_.algebra, settings_.n_components, d);
         for (Index start = 0; start < settings_.n_starts; ++start) {
             const MixtureView& to = start == 0 ? mixture : other.view();
@@ -127,34 +125,6 @@ private:
         return begin_em(kernels_, em, execution_, settings_.assignment, mixture, has_model) && has_model;
     }
 
-    // EM until it ends, and the log-likelihood before each step; false where a step is unusual, and if interrupted.
-    bool run_to_end(EmView em, const Steps& steps, Mixture& mixture, Values& history) const {
-        history.clear();
-        em.tolerance = steps.tolerance;
-        em.max_steps = steps.limit;
-        if (!run_em(kernels_, em, execution_, mixture.view(), history) || history.empty()) return false;
-        return has_converged(history, steps.tolerance) || static_cast<Index>(history.size()) == steps.limit;
-    }
-
-    // Where an ascent has ended, or is to go on.
-    struct Reached {
-        Mixture mixture;
-        Values within;  // mean covariance of the first mixture
-        double start;   // log-likelihood
-        AscentResult result;
-    };
-
-    bool ascend_from(const EmView& em, Index index, bool has_swaps, Reached& reached, double& left) const {
-        const SearchView& search = *settings_.search;
-        const double* draws = search.draws + index * search.n_draws;
-        AscentView task{em, reached.within.data(), search.acceptance, has_swaps, draws, search.n_draws};
-        if (has_swaps) task.acceptance.patience = search.patience_of_swaps;
-        task.acceptance.max_work = left;
-        if (!ascend(kernels_, task, execution_, reached.mixture.view(), reached.result)) return false;
-        left -= reached.result.work;
-        return reached.result.n_moves >= 0;
-    }
-
     // Writes the mixture from which EM of all rows goes on: the end of EM of the distinct rows from the centres in
     // `mixture.means`, or that of a search from there. False where anything is unusual, and if interrupted.
     bool search(const Sample& sample, const double* ridge, Index of_fit, const MixtureView& mixture) const {
@@ -168,55 +138,32 @@ private:
         std::copy_n(mixture.means, end.means.size(), end.means.begin());
         Values history;
         if (!find_total(em, total) || !begin(em, end.view()) ||
-            !run_to_end(em, {settings_.tolerance, settings_.max_steps}, end, history)) {
+            !run_to_end(kernels_, em, {settings_.tolerance, settings_.max_steps}, execution_, end, history)) {
             return false;
         }
         double reached = after_last_step(history);
-        const auto n_pairs = static_cast<double>(n_rows * settings_.n_components);
-        const auto unit = static_cast<double>(static_cast<Index>(history.size()) + search.more_steps);
-        double left = search.work * unit * n_pairs;
-        Reached best;
-        Index best_run = 0;
-        for (Index i = 0; i < search.n_starts && (i == 0 || left > 0); ++i) {
-            const Index index = of_fit * search.n_starts + i;
-            Reached next{end, {}, 0, {}};
-            if (i > 0) {
-                const double* uniform = search.uniform + (of_fit * (search.n_starts - 1) + i - 1) * n_uniform();
-                if (!find_centres(sample, uniform, next.mixture.means.data()) || !begin(em, next.mixture.view())) {
-                    return false;
-                }
-            }
-            if (!run_to_end(em, search.first, next.mixture, history)) return false;
-            next.start = history.back();
-            left -= static_cast<double>(history.size()) * n_pairs;
-            next.within = mean_covariance(settings_.algebra, settings_.n_components, d, next.mixture);
-            next.result.log_likelihood = next.start;
-            if (!ascend_from(em, index, false, next, left)) return false;
-            if (i == 0 || is_better(next, best)) best = std::move(next), best_run = index;
+        const auto n_steps = static_cast<Index>(history.size());
+        Mixture best = end;
+        std::vector<AscentStart> starts;
+        if (!gaussmix::search(kernels_, em, search, search.draws + of_fit * search.n_draws, n_steps, execution_, best,
+                              starts)) {
+            return false;
         }
-        const bool is_done = best.result.is_hopeless && best.result.n_unsound == 0;
-        if (settings_.algebra.is_shared() && !is_done && !ascend_from(em, best_run, true, best, left)) return false;
-        const Steps close{search.close.tolerance,
-                          std::min(search.close.limit, static_cast<Index>(search.closing * unit))};
-        if (!run_to_end(em, close, best.mixture, history)) return false;
+        const double most_steps = search.closing * static_cast<double>(n_steps + search.more_steps);
+        const Steps close{search.close.tolerance, std::min(search.close.limit, static_cast<Index>(most_steps))};
+        if (!run_to_end(kernels_, em, close, execution_, best, history)) return false;
         const double searched = history.back();
         if (!is_higher(searched, reached)) {
-            if (!run_to_end(em, {settings_.tolerance, 1}, end, history)) return false;
+            if (!run_to_end(kernels_, em, {settings_.tolerance, 1}, execution_, end, history)) return false;
             reached = history.back();
         }
-        (searched > reached ? best.mixture : end).write(mixture);
+        (searched > reached ? best : end).write(mixture);
         return true;
     }
 
     // `after_last_step` of em/objective/stopping.py.
     static double after_last_step(const Values& history) {
         return history.size() < 2 ? history.back() : 2 * history.back() - *(history.end() - 2);
-    }
-
-    // `_Climb.is_better` of em/search/split_and_merge.py.
-    static bool is_better(const Reached& a, const Reached& b) {
-        if (a.result.n_unsound < b.result.n_unsound) return a.result.log_likelihood > b.start;
-        return a.result.n_unsound == b.result.n_unsound && a.result.log_likelihood > b.result.log_likelihood;
     }
 
     // Whether a run is not equal up to rounding, but higher.
@@ -280,19 +227,13 @@ private:
 
     // False where a centre loses its rows, and if interrupted.
     bool find_centres(const Sample& sample, const double* uniform, double* centres) const {
-        const auto& [rows, weight, variances] = sample;
-        const auto d = static_cast<Index>(variances.size()), n_rows = static_cast<Index>(weight.size());
-        const Index n_components = settings_.n_components;
-        const RowsView view = plain_rows(rows.data(), n_rows, d);
-        const SpreadView spread{view, weight.data(), n_components, settings_.n_candidates, uniform};
-        std::vector<Index> indices(static_cast<std::size_t>(n_components));
-        if (!spread_centres(kernels_, spread, execution_, indices.data())) return false;
-        for (Index i = 0; i < n_components * d; ++i) centres[i] = rows[indices[i / d] * d + i % d];
-        const double mean = sum(variances.data(), d) / static_cast<double>(d);
-        const CentresView task{
-            view, {weight.data(), 1}, n_components, settings_.kmeans_tolerance * mean, settings_.max_passes, centres};
-        Index n_left = 0;
-        return move_centres(kernels_, task, execution_, n_left) && n_left == 0;
+        EmView em{};
+        em.rows = plain_rows(sample.rows.data(), static_cast<Index>(sample.weight.size()),
+                             static_cast<Index>(sample.variances.size()));
+        em.row_weight = {sample.weight.data(), 1};
+        em.n_components = settings_.n_components;
+        const SeedsView seeds{settings_.n_candidates, settings_.max_passes, settings_.kmeans_tolerance};
+        return gaussmix::find_centres(kernels_, em, sample.variances.data(), seeds, uniform, execution_, centres);
     }
 
     const KernelTable& kernels_;

@@ -3,12 +3,9 @@
 #include <cstdint>
 #include <vector>
 
-#include "ascent.hpp"
+#include "search.hpp"
 
 namespace gaussmix {
-
-// Runs whose ends differ by less are equal: relative, and nats for objectives below 1.
-constexpr double kRoundingOfRuns = 1e-10;
 
 struct GroupsView {
     RowsView rows;             // of all groups
@@ -21,21 +18,6 @@ struct GroupsView {
     const double* unit;  // what the weights of each group were divided by
     bool is_incomplete = false;
     ErrorView error = {};  // of all rows
-};
-
-struct SearchView {         // from each start, as em/search/split_and_merge.py makes it where no rows are left out
-    double least_weight;    // of a group, as it was given: with less there is no search
-    Index max_rows;         // with more, rows would be left out: the group is unusual
-    Index n_starts;         // of each search; the first is that of the fit
-    const double* uniform;  // (starts of the fit, n_starts - 1, ...), for `spread_centres`
-    const double* draws;    // (starts of the fit, n_starts, n_draws), for `ascend`
-    Index n_draws;
-    Steps first, close;  // EM before each ascent, and after the last one
-    AcceptanceSettings acceptance;
-    Index patience_of_swaps;
-    // Of a search and of EM after it, in steps of EM on all rows, for each step from the start and for some others.
-    double work, closing;
-    Index more_steps;
 };
 
 struct FitSettingsView {

@@ -190,32 +190,41 @@ class AcceptanceSettings(NamedTuple):
 
 
 class SearchSettings(NamedTuple):
-    """A search from each start of a fit, for groups whose rows it uses all; see `em.search.split_and_merge`.
+    """A search from each start of a fit; see `em.search.split_and_merge`.
 
     Parameters
     ----------
     least_weight : of a group that is searched, as its weights were given; others end with EM alone.
-    max_rows : of a group; one with more is left to Python.
-    uniform : (n_starts, n_searched − 1, 1 + (n_components − 1) n_candidates), for the further starts of each search.
-    draws : (n_starts, n_searched, n_draws), for the moves from each of its starts.
-    first, close : EM before the moves and after them.
+    draws : (n_starts, n_draws), taken one after the other, and again from the first.
+    seeds : candidates, passes and tolerance of k-means, from which a further ascent begins.
+    start, refinement, close : EM before an ascent on few rows, before one on more rows, and after the last one.
     acceptance : when moves are accepted; what is left of `work` replaces its `max_work`.
-    patience_of_swaps : for structures with one covariance.
+    patience_of_swaps, patience_of_refinement : for structures with one covariance; on more rows.
+    n_rows : with fewer, all are taken; of the first ascents; of the next; of k-means, and its least number of rows.
     work, closing : limits on the search and on EM after it, in steps of EM on all rows: for each step that EM made from
         the start, and for `more_steps` others.
+    work_of_crossing : times as much work is left when crossings begin.
+    misfit : crossings begin where the best split gains more, nats for each row divided by the number of rows.
+    n_ascents, slow_steps : that are crossed; of EM, the least number before.
     """
 
     least_weight: float
-    max_rows: int
-    uniform: Array
     draws: Array
-    first: Steps
+    seeds: tuple[int, int, float]
+    start: Steps
+    refinement: Steps
     close: Steps
     acceptance: AcceptanceSettings
     patience_of_swaps: int
+    patience_of_refinement: int
+    n_rows: tuple[int, int, int, int, int]
     work: float
     closing: float
     more_steps: int
+    work_of_crossing: float
+    misfit: float
+    n_ascents: int
+    slow_steps: int
 
 
 class FitSettings(NamedTuple):

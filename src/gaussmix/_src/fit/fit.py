@@ -19,7 +19,7 @@ from gaussmix._src.em.initialisation.sample import MIN_ROWS_OF_PARTS
 from gaussmix._src.em.objective.objective import Objective
 from gaussmix._src.em.objective.stopping import Stopping, after_last_step
 from gaussmix._src.em.objective.trace import Frozen, State, Trace, final
-from gaussmix._src.em.search.split_and_merge import USUAL_STEPS, split_and_merge
+from gaussmix._src.em.search.split_and_merge import USUAL_STEPS, silent, split_and_merge
 from gaussmix._src.em.step.best_of import Run, best_run, is_higher
 from gaussmix._src.em.step.fast_path import final_model
 from gaussmix._src.em.step.loop import run_em, sound_end
@@ -178,8 +178,10 @@ def _run_in_engine(problem: Problem, plan: Plan, start: Start, index: int) -> St
     The bits are those of the usual way, and the generator ends in the same state.
     """
     data, block, engine = problem.data, problem.source.whole, problem.engine
-    is_searched = isinstance(start, str) and start == "search"  # a larger search draws parts
-    if block is None or block.n_rows > (MIN_ROWS_OF_PARTS - 1 if is_searched else MAX_ROWS_OF_ONE_CALL):
+    is_searched = isinstance(start, str) and start == "search"
+    # A search reads no more than the sample; where ascents are reported, Python begins.
+    most_rows = MAX_ROWS_OF_ONE_CALL if not is_searched else LEAF_ROWS if plan.report is silent else MIN_ROWS_OF_PARTS
+    if block is None or block.n_rows > most_rows:
         return None
     before = plan.rng.bit_generator.state
     of_mixture = problem.family, problem.n_components

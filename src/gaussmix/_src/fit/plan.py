@@ -242,7 +242,7 @@ def fit_settings(
     search = None
     if may_search:
         min_weight = weight_for_search(n_features, stopping.max_steps) if init == AUTO else 0.0
-        of_search = n_components, n_features, uniform.shape[1], close_after_search(stopping), rngs
+        of_search = n_components, n_features, close_after_search(stopping), rngs
         search = search_by_core(family, *of_search, min_weight)
     return FitSettings(family.algebra, n_components, seeds, control, *_OF_RIDGE, search)
 

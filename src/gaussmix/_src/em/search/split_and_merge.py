@@ -148,8 +148,8 @@ def searched(
     if EM from each start freezes a component.
     """
     settings = search_by_core(model.family, model.n_components, model.n_features, SEARCH_START, [rng], 0.0)
-    arrays = [each.copy() for each in (model.weights, model.means, model.covariances.array)]
-    weights, means, covariances = arrays
+    assert model.family.algebra is not None, "made by `nearest`"
+    weights, means, covariances = (each.copy() for each in (model.weights, model.means, model.covariances.array))
     is_usual, starts = native_target().search(
         sample.rows, sample.weight, model.family.algebra, weights, means, covariances.reshape(-1), ridge, LIMITS,
         settings, n_steps, should_stop, allowed(engine.n_threads),

@@ -90,14 +90,6 @@ class Distinct:
     def _ends(self) -> NDArray[np.intp]:
         return extreme_rows(self.rows)
 
-    def for_search(self, n_components: int, rng: np.random.Generator) -> Distinct:
-        """Draw the rows that k-means before a further search reads.
-
-        These are all rows if they are fewer than `MIN_ROWS_OF_PARTS`, or if a few heavy ones take most of the draws.
-        """
-        sample = self if len(self.rows) < MIN_ROWS_OF_PARTS else self.part(KMEANS_ROWS * n_components, rng)
-        return sample if len(sample.rows) >= MIN_KMEANS_ROWS * n_components else self
-
     @cached_property
     def middle(self) -> tuple[Array, Array]:
         """The ends of the middle three quarters of the weight, (n_features,) each.

@@ -18,6 +18,7 @@ namespace gaussmix {
 namespace {
 
 constexpr double kStepsOfMove = 12;  // about
+constexpr double kCaution = 3;       // times what a steady decline would gain
 
 struct Candidate {
     Attempt attempt;
@@ -68,7 +69,15 @@ public:
 
 private:
     struct End {
-        double last, gain;  // the log-likelihood before the last step, and what that step gained over the one before
+        // The log-likelihood before the last step, what that step gained over the one before, and how many times less.
+        double last, gain, decline;
+
+        // What so many further steps may reach: gains do not grow, nor are they many times those of a steady decline.
+        double reach(double n_steps) const {
+            double declining = 0, next = 1;
+            for (Index i = 0; i < static_cast<Index>(n_steps); ++i) declining += next *= decline;
+            return last + gain * (decline < 1 ? std::min(n_steps, kCaution * declining) : n_steps);
+        }
     };
 
     struct Unmoved {  // the end of steps without a move
@@ -136,7 +145,7 @@ private:
         for (const Candidate& each : result) moves_.put(each.attempt.part.components, each.attempt.mixture, trial);
         const double aim = reached_ + acceptance_.gain;
         auto end = ended(moves_.whole(), trial, acceptance_.after_move, execution_, work_);
-        if (end && end->last <= aim) {
+        if (end && end->last <= aim && end->reach(static_cast<double>(acceptance_.after_more.limit)) > aim) {
             end = ended(moves_.whole(), trial, acceptance_.after_more, execution_, work_);
         }
         View view;
@@ -185,26 +194,27 @@ private:
         const auto go_on = [&](const Steps& steps) {
             return ended(part.em, candidate.attempt.mixture, steps, execution, candidate.work);
         };
-        const auto is_promising = [&](const std::optional<End>& end, double times = 1) {
-            return end && end->last + times * acceptance_.promising_factor * end->gain > limit;
+        const auto is_promising = [&](const std::optional<End>& end, double n_more) {
+            return end && end->reach(n_more) > limit;
         };
         std::optional<End> quick;
         if (algebra_.is_shared()) {
             quick = go_on({acceptance_.first.tolerance, acceptance_.first.limit - 1});
-            candidate.is_hopeless = !is_promising(quick, acceptance_.quick_factor);
+            candidate.is_hopeless = !is_promising(quick, acceptance_.quick_factor * acceptance_.promising_factor);
             if (candidate.is_hopeless) return std::nullopt;
         }
         auto end = go_on(quick ? Steps{acceptance_.first.tolerance, 1} : acceptance_.first);
         if (quick && end) end->gain = std::max(0.0, end->last - quick->last);
         Index n_steps = acceptance_.first.limit;
-        if (!is_promising(end)) return std::nullopt;
+        if (!is_promising(end, acceptance_.promising_factor)) return std::nullopt;
         if (end->last <= limit || end->gain > least) {
             Steps some = acceptance_.longer;
             n_steps += some.limit;
             for (Index left = some.limit; left > 0; left -= some.limit) {
                 some.limit = std::min(acceptance_.first.limit, left);
                 end = go_on(some);
-                if (!is_promising(end)) return std::nullopt;
+                const auto n_left = static_cast<double>(std::max<Index>(1, left - some.limit));
+                if (!is_promising(end, std::min(n_left, acceptance_.promising_factor))) return std::nullopt;
                 if (end->gain < some.tolerance) break;
             }
             if (end->last <= limit) return std::nullopt;
@@ -243,9 +253,11 @@ private:
         if (!run_em(kernels_, em, execution, mixture.view(), history)) return std::nullopt;
         const std::size_t n = history.size();
         const double gain = n > 1 ? history[n - 1] - history[n - 2] : 0;
+        const double before = n > 2 ? history[n - 2] - history[n - 3] : 0;
         if (has_converged(history, steps.tolerance) || static_cast<Index>(n) == steps.limit) {
             work += static_cast<double>(static_cast<Index>(n) * em.rows.n_rows * em.n_components);
-            return End{history.back(), std::max(0.0, gain)};
+            return End{history.back(), std::max(0.0, gain),
+                       !algebra_.is_shared() && before > gain && gain > 0 ? gain / before : 1};
         }
         return std::nullopt;
     }

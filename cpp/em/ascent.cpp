@@ -18,7 +18,9 @@ namespace gaussmix {
 namespace {
 
 constexpr double kStepsOfMove = 12;  // about
-constexpr double kCaution = 3;       // times what a steady decline would gain
+constexpr double kStepsOfRanking = 3,
+                 kStepsBefore = 2;  // of EM take as long as a ranking, and as a part and its first M-step
+constexpr double kCaution = 3;      // times what a steady decline would gain
 
 struct Candidate {
     Attempt attempt;
@@ -95,7 +97,10 @@ private:
         std::vector<Candidate> result;
         Indices touched;
         Ranking ranking;
-        if (!task_.has_swaps) ranking = moves_.ranked();
+        if (!task_.has_swaps) {
+            ranking = moves_.ranked();
+            work_ += work_of(kStepsOfRanking, moves_.whole());
+        }
         const bool is_unpromising = !task_.has_swaps && moves_.best_split() < acceptance_.min_promise;
         const Index patience = is_unpromising ? acceptance_.less_patience : acceptance_.patience;
         const Index at_once = count_workers({execution_.n_threads, 1, work_of_move(), {}, {}}, execution_.n_threads);
@@ -162,6 +167,11 @@ private:
         return true;
     }
 
+    // Of what takes as long as so many steps of EM with variances; with matrices a step takes much longer.
+    double work_of(double n_steps, const EmView& em) const {
+        return is_full_ && !algebra_.is_shared() ? 0 : n_steps * static_cast<double>(em.rows.n_rows * em.n_components);
+    }
+
     double work_of_move() const {
         const Index k = moves_.max_neighbours();
         const Shape shape{k, d_, algebra_.factor_shape(), false, Rule::soft, algebra_.second()};
@@ -190,6 +200,7 @@ private:
     std::optional<double> gain_of(Candidate& candidate, const Execution& execution) const {
         if (candidate.attempt.is_vain) return std::nullopt;
         const Part& part = candidate.attempt.part;
+        candidate.work += work_of(kStepsBefore, part.em);
         const double least = acceptance_.gain / part.posterior, limit = part.log_likelihood + least;
         const auto go_on = [&](const Steps& steps) {
             return ended(part.em, candidate.attempt.mixture, steps, execution, candidate.work);

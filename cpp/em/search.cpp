@@ -56,7 +56,7 @@ public:
         std::optional<Reached> best;
         for (Index i = 0; i < 2; ++i) {
             if (best && (n_rows_ >= search_.least_rows || is_over())) break;
-            if (best && n_components_ > 2 && best->is_done()) break;  // with two there is no move to have hope
+            if (best && n_components_ > 2 && best->is_done()) break;  // of two, its bound says less
             Mixture start = mixture;
             std::optional<Reached> next;
             if (i == 0 || find_another(few, start)) next = begin(few, start, search_.start);

@@ -86,6 +86,7 @@ def test_ends_of_several_ascents_are_crossed_where_em_is_slow(target, rng):
 def test_a_search_that_is_not_wanted_ends_soon(target, rng):
     calls = []
     values = arguments(rng, n_rows=60_000, should_stop=lambda: bool(calls.append(0)) or len(calls) > 2)
+    values["searched"] = settings(rng, n_rows=(60_001, *MANY_ROWS[1:]))  # which takes all rows
     made(target, values)
     assert len(calls) == 3
 

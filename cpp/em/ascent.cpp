@@ -230,25 +230,33 @@ private:
             }
             if (end->last <= limit) return std::nullopt;
         }
-        const double gain = end->last - unmoved(part, n_steps, execution, candidate);
+        const double gain = end->last - unmoved(part, n_steps, end->last - least, execution, candidate);
         return gain > least ? std::optional<double>(gain * part.posterior) : std::nullopt;
     }
 
-    // The log-likelihood of a part after as many steps without the move. Moves of the whole share it.
-    double unmoved(const Part& part, Index n_steps, const Execution& execution, Candidate& candidate) const {
-        const auto find = [&] {
+    // The log-likelihood of a part after as many steps without the move, or what it can't exceed if that is not enough to
+    // refuse the move. Moves of the whole share it.
+    double unmoved(const Part& part, Index n_steps, double enough, const Execution& execution,
+                   Candidate& candidate) const {
+        const auto find = [&](double least) {
             Mixture mixture = part.mixture;
-            Unmoved result{};
-            const Steps steps{acceptance_.first.tolerance, n_steps};
-            const auto end = ended(part.em, mixture, steps, execution, result.work);
-            result.last = end ? end->last : part.log_likelihood;
+            Unmoved result{part.log_likelihood, 0};
+            for (Index left = n_steps; left > 0;) {
+                const Steps steps{acceptance_.first.tolerance, std::min(left, acceptance_.first.limit)};
+                const auto end = ended(part.em, mixture, steps, execution, result.work);
+                if (!end) return Unmoved{part.log_likelihood, result.work};
+                left -= steps.limit;
+                const bool has_converged = end->gain < steps.tolerance;
+                result.last = has_converged ? end->last : end->reach(static_cast<double>(left));
+                if (has_converged || result.last < least) break;
+            }
             return result;
         };
         const auto of_part = [&] {
-            if (static_cast<Index>(part.components.size()) < n_components_) return find();
+            if (static_cast<Index>(part.components.size()) < n_components_) return find(enough);
             const std::lock_guard lock(one_at_a_time_);
             const auto cached = unmoved_.find(n_steps);
-            return cached != unmoved_.end() ? cached->second : unmoved_[n_steps] = find();
+            return cached != unmoved_.end() ? cached->second : unmoved_[n_steps] = find(-kInfinity);
         };
         const Unmoved result = of_part();
         candidate.work += result.work;  // charged to every caller, so that the order of callers does not matter

@@ -245,10 +245,10 @@ SearchView view_search(const Searched& searched, Index n_components) {
     const auto& [least_weight, draws, seeds, start, refinement, close, acceptance, of_swaps, of_refinement, n_rows,
                  work, closing, more_steps, of_crossing, misfit, n_ascents, slow_steps] = searched;
     const auto& [n_candidates, max_passes, tolerance] = seeds;
-    const auto& [least_rows, few_rows, more_rows, kmeans_rows, least_kmeans_rows] = n_rows;
+    const auto& [least_rows, first_rows, second_rows, kmeans_rows, least_kmeans_rows] = n_rows;
     require(draws.shape(0) > 0 && draws.shape(1) > 0, "draws must have numbers");
     check_spread(n_components, n_candidates, static_cast<std::size_t>(1 + (n_components - 1) * n_candidates));
-    require(std::min({few_rows, more_rows, kmeans_rows}) > 0, "a search must have rows");
+    require(std::min({first_rows, second_rows, kmeans_rows}) > 0, "a search must have rows");
     return {least_weight,
             draws.data(),
             static_cast<Index>(draws.shape(1)),
@@ -260,8 +260,8 @@ SearchView view_search(const Searched& searched, Index n_components) {
             of_swaps,
             of_refinement,
             least_rows,
-            few_rows,
-            more_rows,
+            first_rows,
+            second_rows,
             kmeans_rows,
             least_kmeans_rows,
             work,
@@ -313,12 +313,12 @@ BoundSearch bound_search(const Target& target, const Rows& rows, const RowWeight
         },
         is_over);
     if (is_usual) mixture.write(written.view);
-    Values said;
+    Values flat;
     for (const AscentStart& start : starts) {
-        said.push_back(static_cast<double>(start.n_rows));
-        said.push_back(start.log_likelihood);
+        flat.push_back(static_cast<double>(start.n_rows));
+        flat.push_back(start.log_likelihood);
     }
-    return {is_usual, released(said)};
+    return {is_usual, released(flat)};
 }
 
 using Integers = Contiguous<std::int64_t, 1>;

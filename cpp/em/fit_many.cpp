@@ -149,8 +149,8 @@ private:
                               starts)) {
             return false;
         }
-        const double most_steps = search.closing * static_cast<double>(n_steps + search.more_steps);
-        const Steps close{search.close.tolerance, std::min(search.close.limit, static_cast<Index>(most_steps))};
+        const double max_steps = search.closing * static_cast<double>(n_steps + search.more_steps);
+        const Steps close{search.close.tolerance, std::min(search.close.limit, static_cast<Index>(max_steps))};
         if (!run_to_end(kernels_, em, close, execution_, best, history)) return false;
         const double searched = history.back();
         if (!is_higher(searched, reached)) {

@@ -14,7 +14,7 @@ namespace gaussmix {
 namespace {
 
 constexpr double kMinResponsibility = 0.01, kMinOverlap = 0.02, kMaxShift = 0.03, kHopeless = 0.3;
-constexpr Index kLocalRows = 200, kLocalRowsPerFeature = 12, kNeighbours = 3, kTries = 2;
+constexpr Index kLocalRows = 200, kLocalRowsPerFeature = 12, kNeighbours = 4, kTries = 2;
 
 }  // namespace
 

@@ -52,16 +52,17 @@ public:
     bool find(Mixture& mixture, Index n_steps) {
         const double work = search_.work * static_cast<double>(n_steps + search_.more_steps) * pairs(n_rows_);
         left_ = work;
-        const SharedRows all = whole(), few = part(all, search_.few_rows), more = part(all, search_.more_rows);
+        const SharedRows all = whole(), first_part = part(all, search_.first_rows),
+                         more = part(all, search_.second_rows);
         std::optional<Reached> best;
         for (Index i = 0; i < 2; ++i) {
             if (best && (n_rows_ >= search_.least_rows || is_over())) break;
             if (best && n_components_ > 2 && best->is_done()) break;  // of two, its bound says less
             Mixture start = mixture;
             std::optional<Reached> next;
-            if (i == 0 || find_another(few, start)) next = begin(few, start, search_.start);
+            if (i == 0 || find_another(first_part, start)) next = begin(first_part, start, search_.start);
             if (!next) continue;
-            climb(*next, search_.acceptance.patience);
+            try_ranked(*next, search_.acceptance.patience);
             if (!best || next->is_better(*best)) best = std::move(next);
         }
         if (!best) return false;
@@ -70,10 +71,10 @@ public:
         if (!are_alone && !best->is_done())
             try_moves(*best, search_.patience_of_swaps, search_.acceptance.max_moves, true);
         has_refused |= best->result.has_refused;
-        const Index n_few = few->em.rows.n_rows;
+        const Index n_first_rows = first_part->em.rows.n_rows;
         const bool is_misfit =
-            !best->is_done() && best->result.best_split * static_cast<double>(n_few) > search_.misfit;
-        if (n_steps >= search_.slow_steps && search_.n_ascents * n_few <= n_rows_ && is_misfit && !is_over()) {
+            !best->is_done() && best->result.best_split * static_cast<double>(n_first_rows) > search_.misfit;
+        if (n_steps >= search_.slow_steps && search_.n_ascents * n_first_rows <= n_rows_ && is_misfit && !is_over()) {
             left_ = search_.work_of_crossing * work;
             cross_ends(*best, all, more);
         }
@@ -91,7 +92,7 @@ public:
             std::optional<Reached> next = begin(rows, best->mixture, steps);
             if (!next) break;
             best = std::move(next);
-            climb(*best, search_.patience_of_refinement);
+            try_ranked(*best, search_.patience_of_refinement);
         }
         mixture = std::move(best->mixture);
         return true;
@@ -182,7 +183,7 @@ private:
         return reached;
     }
 
-    void climb(Reached& reached, Index patience) {
+    void try_ranked(Reached& reached, Index patience) {
         reached.patience = patience;
         starts_.push_back({reached.rows->em.rows.n_rows, reached.result.log_likelihood});
         try_moves(reached, patience, search_.acceptance.max_moves, false);
@@ -213,18 +214,18 @@ private:
     // there. A higher end replaces the best one. Last comes the one that was best at first; if it still is, it is crossed
     // with itself, which only tries its moves again.
     void cross_ends(Reached& first, const SharedRows& all, const SharedRows& more) {
-        std::vector<Mixture> found{first.mixture};
+        std::vector<Mixture> mixtures{first.mixture};
         for (Index i = 1; i < search_.n_ascents; ++i) {
-            const SharedRows rows = part(all, search_.few_rows);
+            const SharedRows rows = part(all, search_.first_rows);
             Mixture start = first.mixture;
             std::optional<Reached> next;
             if (!is_over() && find_another(rows, start)) next = begin(rows, std::move(start), search_.start);
             if (!next) continue;
-            climb(*next, search_.acceptance.patience);
-            found.push_back(std::move(next->mixture));
+            try_ranked(*next, search_.acceptance.patience);
+            mixtures.push_back(std::move(next->mixture));
         }
         std::vector<Reached> ends;
-        for (const Mixture& mixture : found) {
+        for (const Mixture& mixture : mixtures) {
             if (std::optional<Reached> end = begin(more, mixture, search_.refinement)) {
                 try_moves(*end, 0, 0, false);  // counts unsound components
                 ends.push_back(std::move(*end));
@@ -245,11 +246,11 @@ private:
             std::optional<Reached> child;
             if (has_model) child = begin(more, std::move(mixture), search_.refinement);
             if (!child) continue;
-            climb(*child, search_.acceptance.patience);
+            try_ranked(*child, search_.acceptance.patience);
             if (child->is_better(best)) best = std::move(*child);
         }
         if (std::optional<Reached> last = begin(more, best.mixture, search_.refinement)) best = std::move(*last);
-        climb(best, search_.patience_of_refinement);
+        try_ranked(best, search_.patience_of_refinement);
         first = std::move(best);
     }
 

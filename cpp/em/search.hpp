@@ -29,7 +29,7 @@ struct SearchView {
     AcceptanceSettings acceptance;
     Index patience_of_swaps, patience_of_refinement;
     Index least_rows;  // with fewer, all are taken, and there are two starts
-    Index few_rows, more_rows, kmeans_rows, least_kmeans_rows;
+    Index first_rows, second_rows, kmeans_rows, least_kmeans_rows;
     // Of a search and of EM after it, in steps of EM on all rows, for each step from the start and for some others.
     double work, closing;
     Index more_steps;

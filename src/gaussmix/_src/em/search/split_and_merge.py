@@ -36,7 +36,7 @@ from gaussmix._src.sources.array import ArraySource
 
 # Rows per component on which moves are tried: for each parameter, and at least; the least where components share a
 # covariance, since a move is evaluated on all rows there. And the same for the second search.
-SEARCH_SAMPLE_SIZES, REFINE_SAMPLE_SIZES = (2, 250, 100), (40, 1_250, 400)
+SEARCH_SAMPLE_SIZES, REFINE_SAMPLE_SIZES = (2, 225, 90), (40, 1_125, 360)
 SEARCH_START = Stopping(1e-4, 12)  # EM from the start
 # EM after moves, and more EM if that is not enough.
 AFTER_MOVE, AFTER_MOVE_LONGER = Stopping(1e-4, 15), Stopping(1e-5, 45)
@@ -183,14 +183,15 @@ def search_by_core(
     draws = np.empty((len(rngs), N_DRAWS))
     for row, rng in zip(draws, rngs, strict=True):
         rng.random(out=row)
-    n_parameters = family.n_parameters(n_components, n_features) + n_components * (n_features + 1) - 1
+    assert family.algebra is not None, "made by `nearest`"
+    n_parameters = family.algebra.n_parameters(n_components, n_features) + n_components * (n_features + 1) - 1
     few, more = (
         n_components * max(shared if family.is_shared else least, each * n_parameters // n_components)
         for each, least, shared in (SEARCH_SAMPLE_SIZES, REFINE_SAMPLE_SIZES)
     )
     by_chance = core.OVERFIT * n_parameters / n_components
     # Where covariances depend on each other, or may do so, bounds on the gains of splits do not hold.
-    is_bounded = family.algebra is not None and Across.EQUAL not in family.algebra
+    is_bounded = Across.EQUAL not in family.algebra
     return SearchSettings(
         least_weight, draws, (count_candidates(n_components), MAX_PASSES, TOLERANCE), _steps(SEARCH_START),
         _steps(REFINEMENT), _steps(close), acceptance_settings(n_components), max(20, 2 * n_components),

@@ -236,10 +236,45 @@ AcceptanceSettings to_acceptance(const Acceptance& acceptance) {
     return std::apply(join, acceptance);
 }
 
-// How often moves helped, the log-likelihood, the pairs of a row and a component that EM has visited, how many
-// components are unsound, the next number that is drawn, whether no move has hope, whether one was refused because it
-// adds an unsound component, the gain of the best split, and the moves that were tried and kept.
-using BoundAscent = std::tuple<Index, double, double, Index, Index, bool, bool, double, Index, Index>;
+// The fields of engines.calls.SearchSettings.
+using Searched =
+    std::tuple<Contiguous<double, 2>, std::tuple<Index, Index, double>, Stop, Stop, Stop, Acceptance, Index, Index,
+               std::tuple<Index, Index, Index, Index, Index>, double, double, Index, double, double, Index, Index>;
+
+SearchView view_search(const Searched& searched, Index n_components) {
+    const auto& [draws, seeds, start, refinement, close, acceptance, of_swaps, of_refinement, n_rows, work, closing,
+                 more_steps, of_crossing, misfit, n_ascents, slow_steps] = searched;
+    const auto& [n_candidates, max_passes, tolerance] = seeds;
+    const auto& [least_rows, first_rows, second_rows, kmeans_rows, least_kmeans_rows] = n_rows;
+    require(draws.shape(0) > 0 && draws.shape(1) > 0, "draws must have numbers");
+    check_spread(n_components, n_candidates, static_cast<std::size_t>(1 + (n_components - 1) * n_candidates));
+    require(std::min({first_rows, second_rows, kmeans_rows}) > 0, "a search must have rows");
+    return {draws.data(),
+            static_cast<Index>(draws.shape(1)),
+            {n_candidates, max_passes, tolerance},
+            to_steps(start),
+            to_steps(refinement),
+            to_steps(close),
+            to_acceptance(acceptance),
+            of_swaps,
+            of_refinement,
+            least_rows,
+            first_rows,
+            second_rows,
+            kmeans_rows,
+            least_kmeans_rows,
+            work,
+            closing,
+            more_steps,
+            of_crossing,
+            misfit,
+            n_ascents,
+            slow_steps};
+}
+
+// Whether EM is as usual; the number of rows and the log-likelihood where each ascent began, one after the other; the
+// moves that were tried and kept.
+using BoundSearch = std::tuple<bool, Result<double>, double, double>;
 
 // Rows with weights, and the algebra of a mixture that is searched.
 EmView view_searched(const Rows& rows, const RowWeight& row_weight, const Letters& letters,
@@ -254,57 +289,40 @@ EmView view_searched(const Rows& rows, const RowWeight& row_weight, const Letter
     return task;
 }
 
-BoundAscent bound_ascend(const Target& target, const Rows& rows, const RowWeight& row_weight, const Letters& letters,
+BoundSearch bound_search(const Target& target, const Rows& rows, const RowWeight& row_weight, const Letters& letters,
                          const Writable<double, 1>& weights, const Writable<double, 2>& means,
                          const Writable<double, 1>& covariances, const Contiguous<double, 1>& ridge,
-                         const LimitValues& limits, double log_likelihood, const Contiguous<double, 1>& within,
-                         const Acceptance& acceptance, bool has_swaps, const Contiguous<double, 1>& uniform,
-                         Index cursor, const nb::typed<nb::callable, bool()>& should_stop, int n_threads) {
-    AscentView task{};
-    task.em = view_searched(rows, row_weight, letters, weights, ridge, limits);
-    task.acceptance = to_acceptance(acceptance);
-    const Index d = task.em.rows.n_features;
-    require(static_cast<Index>(within.size()) == (task.em.algebra.second() == Second::full ? d * d : d),
-            "within must have a number for each feature, or for each pair of features");
-    task.within = within.data();
-    task.has_swaps = has_swaps;
-    require(cursor >= 0 && cursor < static_cast<Index>(uniform.size()), "uniform must have a number at the cursor");
-    task.uniform = uniform.data();
-    task.n_uniform = static_cast<Index>(uniform.size());
-    const Written mixture(task.em, weights, means, covariances);
-    bool is_stopped = false;
+                         const LimitValues& limits, const Maybe<1>& unit, const Searched& searched, Index n_steps,
+                         const nb::typed<nb::callable, bool()>& should_stop, int n_threads) {
+    EmView task = view_searched(rows, row_weight, letters, weights, ridge, limits);
+    require(!unit || static_cast<Index>(unit->size()) == task.rows.n_features, "unit must have shape (n_features,)");
+    task.unit = unit ? unit->data() : nullptr;
+    const SearchView settings = view_search(searched, task.n_components);
+    const Written written(task, weights, means, covariances);
+    Mixture mixture(task.algebra, task.n_components, task.rows.n_features);
+    mixture.read(written.view);
+    bool is_stopped = false, is_usual = false;
     const auto is_over = [&] {
         const AcquiredGil acquired;
         return PyErr_CheckSignals() != 0 || (is_stopped = nb::cast<bool>(should_stop()));
     };
-    AscentResult result{-1, log_likelihood, 0, 0, cursor, false, false, 0, 0, 0};
+    std::vector<AscentStart> starts;
+    SearchReport report{};
     without_gil(
         n_threads,
         [&](const Execution& execution) {
-            return ascend(*target.kernels, task, execution, mixture.view, result) || is_stopped;
+            is_usual =
+                search(*target.kernels, task, settings, settings.draws, n_steps, execution, mixture, starts, report);
+            return is_stopped || !execution.interrupt.has_come();
         },
         is_over);
-    return {result.n_moves,     result.log_likelihood, result.work,       result.n_unsound, result.cursor,
-            result.is_hopeless, result.has_refused,    result.best_split, result.n_tried,   result.n_accepted};
-}
-
-bool bound_cross(const Target& target, const Rows& rows, const RowWeight& row_weight, const Letters& letters,
-                 const Writable<double, 1>& weights, const Writable<double, 2>& means,
-                 const Writable<double, 1>& covariances, const Writable<double, 1>& other_weights,
-                 const Writable<double, 2>& other_means, const Writable<double, 1>& other_covariances,
-                 const Contiguous<double, 1>& ridge, const LimitValues& limits, int n_threads) {
-    const EmView task = view_searched(rows, row_weight, letters, weights, ridge, limits);
-    const Algebra& algebra = task.algebra;
-    require(algebra.volume != Across::equal && algebra.shape != Across::equal && algebra.orientation != Across::equal,
-            "components must have covariances of their own");
-    require(other_weights.size() == weights.size(), "mixtures must have as many components");
-    const Written mixture(task, weights, means, covariances);
-    const Written other(task, other_weights, other_means, other_covariances);
-    bool has_model = false;
-    without_gil(n_threads, [&](const Execution& execution) {
-        return cross(*target.kernels, task, execution, other.view, mixture.view, has_model);
-    });
-    return has_model;
+    if (is_usual) mixture.write(written.view);
+    Values flat;
+    for (const AscentStart& start : starts) {
+        flat.push_back(static_cast<double>(start.n_rows));
+        flat.push_back(start.log_likelihood);
+    }
+    return {is_usual, released(flat), report.n_tried, report.n_accepted};
 }
 
 using Integers = Contiguous<std::int64_t, 1>;
@@ -385,25 +403,6 @@ FitSettingsView view_fit(std::size_t d, const Letters& letters, Index n_componen
     return settings;
 }
 
-// The fields of engines.calls.SearchSettings.
-using Searched = std::tuple<Index, Contiguous<double, 3>, Contiguous<double, 3>, Stop, Stop, Acceptance, Index, double,
-                            double, Index>;
-
-std::optional<SearchView> view_search(const std::optional<Searched>& searched, const FitSettingsView& settings) {
-    if (!searched) return std::nullopt;
-    const auto& [max_rows, uniform, draws, first, close, accept, patience, work, closing, more_steps] = *searched;
-    const auto n_starts = static_cast<std::size_t>(settings.n_starts);
-    require(settings.uniform != nullptr && settings.max_steps > 0, "a search must have seeds and steps");
-    require(uniform.shape(0) == n_starts && draws.shape(0) == n_starts && draws.shape(1) == uniform.shape(1) + 1,
-            "uniform must have a start less than draws, and both must have the starts of the fit");
-    require(draws.shape(2) > 0, "draws must have numbers");
-    if (uniform.shape(1) > 0) check_spread(settings.n_components, settings.n_candidates, uniform.shape(2));
-    const auto n_runs = static_cast<Index>(draws.shape(1)), n_draws = static_cast<Index>(draws.shape(2));
-    return SearchView{max_rows,        n_runs,          uniform.data(),        draws.data(), n_draws,
-                      to_steps(first), to_steps(close), to_acceptance(accept), patience,     work,
-                      closing,         more_steps};
-}
-
 // Weights, means and covariances of each group.
 using InitialMixtures = std::tuple<Contiguous<double, 2>, Contiguous<double, 3>, Contiguous<double, 2>>;
 
@@ -431,8 +430,14 @@ FitsResult bound_fit_many(const Target& target, const Rows& rows, const RowWeigh
                  smallest_spread, limits, tolerance, max_steps, seconds, initial.has_value());
     require(!assignment || (groups.n_groups == 1 && groups.n_rows[0] == static_cast<Index>(assignment->size())),
             "assignment must have the component of each row of a single group");
-    const std::optional<SearchView> search = view_search(searched, task);
-    task.search = search ? &*search : nullptr;
+    std::optional<SearchView> search;
+    if (searched) {
+        require(task.uniform != nullptr && task.max_steps > 0, "a search must have seeds and steps");
+        search = view_search(*searched, n_components);
+        require(std::get<0>(*searched).shape(0) == static_cast<std::size_t>(task.n_starts),
+                "draws must have a row for each start of the fit");
+        task.search = &*search;
+    }
     const std::optional<PackedPriorView> prior_view = view_prior(prior, task.algebra, groups.rows.n_features);
     task.prior = prior_view ? &*prior_view : nullptr;
     const auto n_groups = static_cast<std::size_t>(groups.n_groups), k = static_cast<std::size_t>(n_components);
@@ -520,14 +525,10 @@ void bind_em(nb::class_<Target>& type) {
              "Raise the bound of a column by moves and EM: (bound, weights, means, covariances).")
         .def("gammas", bound_gammas, "values"_a,
              "Logarithm of the gamma function of each positive number, and its derivative.")
-        .def("ascend", bound_ascend, "rows"_a, "row_weight"_a, "algebra"_a, "weights"_a.noconvert(),
-             "means"_a.noconvert(), "covariances"_a.noconvert(), "ridge"_a, "limits"_a, "log_likelihood"_a, "within"_a,
-             "acceptance"_a, "has_swaps"_a, "uniform"_a, "cursor"_a, "should_stop"_a, "n_threads"_a,
-             "Move components while that helps: the numbers of `BoundAscent`.")
-        .def("cross", bound_cross, "rows"_a, "row_weight"_a, "algebra"_a, "weights"_a.noconvert(),
-             "means"_a.noconvert(), "covariances"_a.noconvert(), "other_weights"_a.noconvert(),
-             "other_means"_a.noconvert(), "other_covariances"_a.noconvert(), "ridge"_a, "limits"_a, "n_threads"_a,
-             "Write the best components of two mixtures over the first: whether they have an M-step.")
+        .def("search", bound_search, "rows"_a, "row_weight"_a, "algebra"_a, "weights"_a.noconvert(),
+             "means"_a.noconvert(), "covariances"_a.noconvert(), "ridge"_a, "limits"_a, "unit"_a.none(), "searched"_a,
+             "n_steps"_a, "should_stop"_a, "n_threads"_a,
+             "Move components where that helps: the numbers of `BoundSearch`.")
         .def("fit_many", bound_fit_many, "rows"_a.noconvert(), "row_weight"_a.noconvert().none(), "ranges"_a,
              "first_weight"_a.none(), "weights"_a, "algebra"_a, "n_components"_a, "centres"_a.none(), "unit"_a.none(),
              "assignment"_a.none(), "n_candidates"_a, "uniform"_a.none(), "kmeans"_a, "ridge"_a.none(), "automatic"_a,

@@ -1,9 +1,12 @@
-// The kernels on made-up rows: a hash of the results of each case, to compare backends, compilers and processors.
+// The kernels on made-up rows: a hash of the results of each case, to compare
+// backends, compilers and processors.
 //
-//   same_bits [BACKEND [time]]             all backends that this processor can run, or one; `time`: nanoseconds for a row and
+//   same_bits [BACKEND [time]]             all backends that this processor can
+//   run, or one; `time`: nanoseconds for a row and
 //                                          component
 //
-// Rows are made of integers by exact arithmetic, so they are the same everywhere. A NaN is one number.
+// Rows are made of integers by exact arithmetic, so they are the same
+// everywhere. A NaN is one number.
 #include <algorithm>
 #include <array>
 #include <chrono>
@@ -83,7 +86,7 @@ struct Problem {
     Doubles rows, weight, given, origin, log_scale, means, factors, anchor, projection, prior;
     std::vector<float> floats;
 
-    Problem(Index n_rows, Index n_features, Index n_components, Factors kind, AssignmentRule rule, Second second, Index seed)
+    Problem(Index n_rows, Index n_features, Index n_components, Factors kind, Rule rule, Second second, Index seed)
         : n(n_rows), d(n_features), K(n_components) {
         Random random(seed);
         const auto below = [&](Index bound) {
@@ -234,7 +237,7 @@ private:
 
         const Index n = 4096;  // exponentials of any gap, by responsibilities of two components
         const Doubles rows = random.normals(n, 30), log_scale{0, 0}, means{0, 0.5}, factors{1, 1.5};
-        const Shape shape{2, 1, FactorShape::spherical, false, AssignmentRule::soft, Second::none};
+        const Shape shape{2, 1, FactorShape::spherical, false, Rule::soft, Second::none};
         Doubles table(size_of(2 * n));
         evaluate(kernels_, shape, plain_rows(rows.data(), n, 1),
                  {log_scale.data(), means.data(), factors.data(), nullptr}, Output::responsibilities, execution_,
@@ -247,7 +250,7 @@ private:
     void extremes(double scale) {
         Hash hash;
         for (const Factors kind : {spherical, diagonal, triangular}) {
-            Problem p(200, 5, 3, kind, AssignmentRule::soft, kind == triangular ? Second::full : Second::diagonal, 77);
+            Problem p(200, 5, 3, kind, Rule::soft, kind == triangular ? Second::full : Second::diagonal, 77);
             for (double& x : p.rows) x *= scale;
             p.rows[11] = INFINITY, p.rows[30] = -INFINITY;
             p.floats.clear();
@@ -295,15 +298,15 @@ private:
 
     void steps(Index d, Factors kind) {
         Hash doubles, floats, columns, priors, bounds, outputs;
-        for (const AssignmentRule rule : {AssignmentRule::soft, AssignmentRule::hard, AssignmentRule::assignment}) {
+        for (const Rule rule : {Rule::soft, Rule::hard, Rule::assignment}) {
             for (const Second second :
                  {Second::none, Second::trace, Second::diagonal, Second::full, Second::projected}) {
                 const Index seed = ((d * 5 + kind) * 3 + static_cast<Index>(rule)) * 5 + static_cast<Index>(second);
                 const Problem p(333, d, 6, kind, rule, second, seed);
                 StepView task{p.shape, p.view(false), {p.weight.data(), 1}, {}, {}};
-                if (rule == AssignmentRule::assignment) task.assignment = {nullptr, p.given.data(), p.K, 1};
+                if (rule == Rule::assignment) task.assignment = {nullptr, p.given.data(), p.K, 1};
                 const bool has_bounds =
-                    rule == AssignmentRule::soft && kind <= triangular && second != Second::none && second != Second::projected;
+                    rule == Rule::soft && kind <= triangular && second != Second::none && second != Second::projected;
                 step_into(doubles, p, task);
                 task.rows = p.view(true);
                 step_into(floats, p, task);
@@ -311,13 +314,13 @@ private:
                 step_into(columns, p, task);
                 task.rows = p.view(false);
                 task.row_weight = {};
-                if (rule != AssignmentRule::assignment) {
+                if (rule != Rule::assignment) {
                     task.prior = {p.prior.data(), p.K, 1, p.K, nullptr, 0};
                     step_into(priors, p, task);
                     task.prior = {};
                 }
                 if (has_bounds) visits(bounds, p, task);
-                if (rule == AssignmentRule::soft && second == Second::full) evaluate_and_draw(outputs, p);
+                if (rule == Rule::soft && second == Second::full) evaluate_and_draw(outputs, p);
             }
         }
         const std::string name = std::string(" ") + kFactors[kind] + " d=" + std::to_string(d);
@@ -368,7 +371,7 @@ private:
     void scores(Index d) {
         Hash hash;
         for (const Factors kind : {spherical, diagonal, triangular, shared}) {
-            const Problem p(1111, d, 6, kind, AssignmentRule::soft, Second::none, d + 17 * kind);
+            const Problem p(1111, d, 6, kind, Rule::soft, Second::none, d + 17 * kind);
             ScoresView task{};
             task.step = {p.shape, p.view(false), {p.weight.data(), 1}, {}, {}};
             task.second = kind >= triangular ? Second::full : kind == diagonal ? Second::diagonal : Second::trace;
@@ -387,7 +390,7 @@ private:
 
     void incomplete_rows(Index d, Index K) {
         const Index n = 1200;
-        Problem p(n, d, K, triangular, AssignmentRule::soft, Second::full, d * 31 + K);
+        Problem p(n, d, K, triangular, Rule::soft, Second::full, d * 31 + K);
         Random random(d + K);
         for (Index i = 0; i < n; ++i) {
             for (Index j = 0; j < d; ++j) {  // one pattern that is frequent, and many that are rare
@@ -446,11 +449,12 @@ private:
         }
         Doubles draws;
         for (Index i = 0; i < 2 * (1 + (K - 1) * 4); ++i) uniform.push_back(random.uniform());
-        for (Index i = 0; i < 2 * 2 * 211; ++i) draws.push_back(random.uniform());
+        for (Index i = 0; i < 2 * 211; ++i) draws.push_back(random.uniform());
         const AcceptanceSettings judgement{{1e-5, 4}, {1e-5, 16}, {1e-4, 15}, {1e-5, 45}, 2e-5, 16, 3,  0.0025,
                                            1e9,       20,         8,          4,          5,    2,  10, 5e-6};
-        const SearchView search{n,   2, uniform.data(), draws.data(), 211, {1e-4, 30}, {1e-5, 300}, judgement, 20, 1e3,
-                                1e3, 2};
+        const SearchView search{
+            draws.data(), 211, {4, 20, 1e-4}, {1e-4, 30}, {1e-4, 30}, {1e-5, 300}, judgement, 20, K, 400, 250, 330,
+            160,          40,  1e3,           1e3,        2,          2,           0,         2,  0};
         const FitSettingsView settings{algebra, K,    nullptr,     nullptr,
                                        {},      2,    4,           uniform.data(),
                                        20,      1e-4, is_searched, nullptr,
@@ -479,7 +483,7 @@ private:
 
     void time(Index d, Factors kind, bool is_float) {
         const Index n = 20000, K = 16;
-        const Problem p(n, d, K, kind, AssignmentRule::soft, kind == triangular ? Second::full : Second::diagonal, 5);
+        const Problem p(n, d, K, kind, Rule::soft, kind == triangular ? Second::full : Second::diagonal, 5);
         double least = 1e9;
         for (int i = 0; i < 9; ++i) {
             Moments out(p.shape);

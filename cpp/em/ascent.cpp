@@ -20,6 +20,9 @@ namespace {
 constexpr double kStepsOfMove = 12;  // about
 constexpr double kMinRidges = 2;     // times the ridge: a smaller variance is one of equal values
 constexpr double kMaxChance = 20;    // times what the numbers of a component gain by chance where rows are many
+constexpr double kStepsOfRanking = 3,
+                 kStepsBefore = 2;  // of EM take as long as a ranking, and as a part and its first M-step
+constexpr double kCaution = 3;      // times what a steady decline would gain
 
 struct Candidate {
     Attempt attempt;
@@ -70,7 +73,15 @@ public:
 
 private:
     struct End {
-        double last, gain;  // the log-likelihood before the last step, and what that step gained over the one before
+        // The log-likelihood before the last step, what that step gained over the one before, and how many times less.
+        double last, gain, decline;
+
+        // What so many further steps may reach: gains do not grow, nor are they many times those of a steady decline.
+        double reach(double n_steps) const {
+            double declining = 0, next = 1;
+            for (Index i = 0; i < static_cast<Index>(n_steps); ++i) declining += next *= decline;
+            return last + gain * (decline < 1 ? std::min(n_steps, kCaution * declining) : n_steps);
+        }
     };
 
     struct Unmoved {  // the end of steps without a move
@@ -96,7 +107,10 @@ private:
         std::vector<Candidate> result;
         Indices touched;
         Ranking ranking;
-        if (!task_.has_swaps) ranking = moves_.ranked();
+        if (!task_.has_swaps) {
+            ranking = moves_.ranked();
+            work_ += work_of(kStepsOfRanking, moves_.whole());
+        }
         const bool is_unpromising = !task_.has_swaps && moves_.best_split() < acceptance_.min_promise;
         const Index patience = is_unpromising ? acceptance_.less_patience : acceptance_.patience;
         const Index at_once = count_workers({execution_.n_threads, 1, work_of_move(), {}, {}}, execution_.n_threads);
@@ -146,7 +160,7 @@ private:
         for (const Candidate& each : result) moves_.put(each.attempt.part.components, each.attempt.mixture, trial);
         const double aim = reached_ + acceptance_.gain;
         auto end = ended(moves_.whole(), trial, acceptance_.after_move, execution_, work_);
-        if (end && end->last <= aim) {
+        if (end && end->last <= aim && end->reach(static_cast<double>(acceptance_.after_more.limit)) > aim) {
             end = ended(moves_.whole(), trial, acceptance_.after_more, execution_, work_);
         }
         if (!end || end->last - chance(trial) <= aim - chance(moves_.mixture())) return false;
@@ -163,6 +177,11 @@ private:
         reached_ = end->last;
         n_unsound_ = n_unsound;
         return true;
+    }
+
+    // Of what takes as long as so many steps of EM with variances; with matrices a step takes much longer.
+    double work_of(double n_steps, const EmView& em) const {
+        return is_full_ && !algebra_.is_shared() ? 0 : n_steps * static_cast<double>(em.rows.n_rows * em.n_components);
     }
 
     double chance(const Mixture& mixture) const {
@@ -197,53 +216,63 @@ private:
     std::optional<double> gain_of(Candidate& candidate, const Execution& execution) const {
         if (candidate.attempt.is_vain) return std::nullopt;
         const Part& part = candidate.attempt.part;
+        candidate.work += work_of(kStepsBefore, part.em);
         const double least = acceptance_.gain / part.posterior, limit = part.log_likelihood + least;
         const auto go_on = [&](const Steps& steps) {
             return ended(part.em, candidate.attempt.mixture, steps, execution, candidate.work);
         };
-        const auto is_promising = [&](const std::optional<End>& end, double times = 1) {
-            return end && end->last + times * acceptance_.promising_factor * end->gain > limit;
+        const auto is_promising = [&](const std::optional<End>& end, double n_more) {
+            return end && end->reach(n_more) > limit;
         };
         std::optional<End> quick;
         if (algebra_.is_shared()) {
             quick = go_on({acceptance_.first.tolerance, acceptance_.first.limit - 1});
-            candidate.is_hopeless = !is_promising(quick, acceptance_.quick_factor);
+            candidate.is_hopeless = !is_promising(quick, acceptance_.quick_factor * acceptance_.promising_factor);
             if (candidate.is_hopeless) return std::nullopt;
         }
         auto end = go_on(quick ? Steps{acceptance_.first.tolerance, 1} : acceptance_.first);
         if (quick && end) end->gain = std::max(0.0, end->last - quick->last);
         Index n_steps = acceptance_.first.limit;
-        if (!is_promising(end)) return std::nullopt;
+        if (!is_promising(end, acceptance_.promising_factor)) return std::nullopt;
         if (end->last <= limit || end->gain > least) {
             Steps some = acceptance_.longer;
             n_steps += some.limit;
             for (Index left = some.limit; left > 0; left -= some.limit) {
                 some.limit = std::min(acceptance_.first.limit, left);
                 end = go_on(some);
-                if (!is_promising(end)) return std::nullopt;
+                const auto n_left = static_cast<double>(std::max<Index>(1, left - some.limit));
+                if (!is_promising(end, std::min(n_left, acceptance_.promising_factor))) return std::nullopt;
                 if (end->gain < some.tolerance) break;
             }
             if (end->last <= limit) return std::nullopt;
         }
-        const double gain = end->last - unmoved(part, n_steps, execution, candidate);
+        const double gain = end->last - unmoved(part, n_steps, end->last - least, execution, candidate);
         return gain > least ? std::optional<double>(gain * part.posterior) : std::nullopt;
     }
 
-    // The log-likelihood of a part after as many steps without the move. Moves of the whole share it.
-    double unmoved(const Part& part, Index n_steps, const Execution& execution, Candidate& candidate) const {
-        const auto find = [&] {
+    // The log-likelihood of a part after as many steps without the move, or what it can't exceed if that is not enough to
+    // refuse the move. Moves of the whole share it.
+    double unmoved(const Part& part, Index n_steps, double enough, const Execution& execution,
+                   Candidate& candidate) const {
+        const auto find = [&](double least) {
             Mixture mixture = part.mixture;
-            Unmoved result{};
-            const Steps steps{acceptance_.first.tolerance, n_steps};
-            const auto end = ended(part.em, mixture, steps, execution, result.work);
-            result.last = end ? end->last : part.log_likelihood;
+            Unmoved result{part.log_likelihood, 0};
+            for (Index left = n_steps; left > 0;) {
+                const Steps steps{acceptance_.first.tolerance, std::min(left, acceptance_.first.limit)};
+                const auto end = ended(part.em, mixture, steps, execution, result.work);
+                if (!end) return Unmoved{part.log_likelihood, result.work};
+                left -= steps.limit;
+                const bool has_converged = end->gain < steps.tolerance;
+                result.last = has_converged ? end->last : end->reach(static_cast<double>(left));
+                if (has_converged || result.last < least) break;
+            }
             return result;
         };
         const auto of_part = [&] {
-            if (static_cast<Index>(part.components.size()) < n_components_) return find();
+            if (static_cast<Index>(part.components.size()) < n_components_) return find(enough);
             const std::lock_guard lock(one_at_a_time_);
             const auto cached = unmoved_.find(n_steps);
-            return cached != unmoved_.end() ? cached->second : unmoved_[n_steps] = find();
+            return cached != unmoved_.end() ? cached->second : unmoved_[n_steps] = find(-kInfinity);
         };
         const Unmoved result = of_part();
         candidate.work += result.work;  // charged to every caller, so that the order of callers does not matter
@@ -259,9 +288,11 @@ private:
         if (!run_em(kernels_, em, execution, mixture.view(), history)) return std::nullopt;
         const std::size_t n = history.size();
         const double gain = n > 1 ? history[n - 1] - history[n - 2] : 0;
+        const double before = n > 2 ? history[n - 2] - history[n - 3] : 0;
         if (has_converged(history, steps.tolerance) || static_cast<Index>(n) == steps.limit) {
             work += static_cast<double>(static_cast<Index>(n) * em.rows.n_rows * em.n_components);
-            return End{history.back(), std::max(0.0, gain)};
+            return End{history.back(), std::max(0.0, gain),
+                       !algebra_.is_shared() && before > gain && gain > 0 ? gain / before : 1};
         }
         return std::nullopt;
     }

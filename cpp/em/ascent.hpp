@@ -1,5 +1,5 @@
 // One ascent of a search: moves of a mixture are tried and judged until none has helped for some time.
-// em/search/split_and_merge.py says on which rows and from where.
+// em/search.cpp says on which rows and from where.
 #pragma once
 #include "bisection.hpp"
 

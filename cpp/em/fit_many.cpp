@@ -6,7 +6,6 @@
 #include <new>
 #include <utility>
 
-#include "kmeans.hpp"
 #include "sample.hpp"
 
 namespace gaussmix {
@@ -27,7 +26,6 @@ struct TableView {
 // What starts share: distinct rows, their weights, the variances of columns, and the units in which k-means reads them.
 struct Sample {
     Values rows, weight, variances, unit;
-    Values scaled;  // the rows in these units; empty without them
 };
 
 class Fit {
@@ -69,7 +67,6 @@ public:
         Total total;
         if (settings_.max_steps > 0 && !find_total(em, total)) return false;
         const bool is_searched = settings_.search != nullptr;
-        if (is_searched && table.rows.n_rows > settings_.search->max_rows) return false;
         Mixture other(settings_.algebra, settings_.n_components, d);
         for (Index start = 0; start < settings_.n_starts; ++start) {
             const MixtureView& to = start == 0 ? mixture : other.view();
@@ -130,37 +127,6 @@ private:
         return begin_em(kernels_, em, execution_, settings_.assignment, mixture, has_model) && has_model;
     }
 
-    // EM until it ends, and the log-likelihood before each step; false where a step is unusual, and if interrupted.
-    bool run_to_end(EmView em, const Steps& steps, Mixture& mixture, Values& history) const {
-        history.clear();
-        em.tolerance = steps.tolerance;
-        em.max_steps = steps.limit;
-        if (!run_em(kernels_, em, execution_, mixture.view(), history) || history.empty()) return false;
-        return has_converged(history, steps.tolerance) || static_cast<Index>(history.size()) == steps.limit;
-    }
-
-    // Where an ascent has ended, or is to go on.
-    struct Reached {
-        Mixture mixture;
-        Values within;  // mean covariance of the first mixture
-        double start;   // log-likelihood
-        AscentResult result;
-    };
-
-    bool ascend_from(const EmView& em, Index index, bool has_swaps, Reached& reached, double& left,
-                     SearchReport& report) const {
-        const SearchView& search = *settings_.search;
-        const double* draws = search.draws + index * search.n_draws;
-        AscentView task{em, reached.within.data(), search.acceptance, has_swaps, draws, search.n_draws};
-        if (has_swaps) task.acceptance.patience = search.patience_of_swaps;
-        task.acceptance.max_work = left;
-        if (!ascend(kernels_, task, execution_, reached.mixture.view(), reached.result)) return false;
-        left -= reached.result.work;
-        report.n_tried += static_cast<double>(reached.result.n_tried);
-        report.n_accepted += static_cast<double>(reached.result.n_accepted);
-        return reached.result.n_moves >= 0;
-    }
-
     // Writes the mixture from which EM of all rows goes on: the end of EM of the distinct rows from the centres in
     // `mixture.means`, or that of a search from there. False where anything is unusual, and if interrupted.
     bool search(const Sample& sample, const double* ridge, Index of_fit, const MixtureView& mixture,
@@ -176,62 +142,37 @@ private:
         std::copy_n(mixture.means, end.means.size(), end.means.begin());
         Values history;
         if (!find_total(em, total) || !begin(em, end.view()) ||
-            !run_to_end(em, {settings_.tolerance, settings_.max_steps}, end, history)) {
+            !run_to_end(kernels_, em, {settings_.tolerance, settings_.max_steps}, execution_, end, history)) {
             return false;
         }
         const double expected = extrapolate_objective(history);
         double reached = history.back();
-        const auto n_pairs = static_cast<double>(n_rows * settings_.n_components);
-        const auto unit = static_cast<double>(static_cast<Index>(history.size()) + search.more_steps);
-        double left = search.work * unit * n_pairs;
-        Reached best;
-        Index best_run = 0;
-        report = {};
-        for (Index i = 0; i < search.n_starts && (i == 0 || left > 0); ++i) {
-            const Index index = of_fit * search.n_starts + i;
-            Reached next{end, {}, 0, {}};
-            if (i > 0) {
-                const double* uniform = search.uniform + (of_fit * (search.n_starts - 1) + i - 1) * n_uniform();
-                if (!find_centres(sample, uniform, next.mixture.means.data()) || !begin(em, next.mixture.view())) {
-                    return false;
-                }
-            }
-            if (!run_to_end(em, search.first, next.mixture, history)) return false;
-            next.start = history.back();
-            left -= static_cast<double>(history.size()) * n_pairs;
-            next.within = mean_covariance(settings_.algebra, settings_.n_components, d, next.mixture);
-            next.result.log_likelihood = next.start;
-            if (!ascend_from(em, index, false, next, left, report)) return false;
-            if (i == 0 || is_better(next, best)) best = std::move(next), best_run = index;
-        }
-        const bool is_done = best.result.is_hopeless && best.result.n_unsound == 0;
-        if (settings_.algebra.is_shared() && !is_done && !ascend_from(em, best_run, true, best, left, report))
+        const auto n_steps = static_cast<Index>(history.size());
+        Mixture best = end;
+        std::vector<AscentStart> starts;
+        if (!gaussmix::search(kernels_, em, search, search.draws + of_fit * search.n_draws, n_steps, execution_, best,
+                              starts, report)) {
             return false;
-        const Steps close{search.close.tolerance,
-                          std::min(search.close.limit, static_cast<Index>(search.closing * unit))};
-        if (!run_to_end(em, close, best.mixture, history)) return false;
+        }
+        const double max_steps = search.closing * static_cast<double>(n_steps + search.more_steps);
+        const Steps close{search.close.tolerance, std::min(search.close.limit, static_cast<Index>(max_steps))};
+        if (!run_to_end(kernels_, em, close, execution_, best, history)) return false;
         const double searched = history.back();
         if (!is_higher(searched, expected)) {
-            if (!run_to_end(em, {settings_.tolerance, 1}, end, history)) return false;
+            if (!run_to_end(kernels_, em, {settings_.tolerance, 1}, execution_, end, history)) return false;
             reached = history.back();
         }
         report.gain = std::max(0.0, searched - reached);
         const auto chance = [&](const Mixture& m) { return gained_by_chance(settings_.algebra, d, m, n_rows); };
         const double n_values = static_cast<double>(d * (d + 3)) / 2, n = static_cast<double>(n_rows);
-        const double least = std::max(0.0, chance(best.mixture) - chance(end)) + kLeastGain * n_values / n / n;
-        (searched - reached > least ? best.mixture : end).write(mixture);
+        const double least = std::max(0.0, chance(best) - chance(end)) + kLeastGain * n_values / n / n;
+        (searched - reached > least ? best : end).write(mixture);
         return true;
     }
 
     // `extrapolate_objective` of em/objective/stopping.py.
     static double extrapolate_objective(const Values& history) {
         return history.size() < 2 ? history.back() : 2 * history.back() - *(history.end() - 2);
-    }
-
-    // `_Climb.is_better` of em/search/split_and_merge.py.
-    static bool is_better(const Reached& a, const Reached& b) {
-        if (a.result.n_unsound < b.result.n_unsound) return a.result.log_likelihood > b.start;
-        return a.result.n_unsound == b.result.n_unsound && a.result.log_likelihood > b.result.log_likelihood;
     }
 
     // Whether a run is not equal up to rounding, but higher.
@@ -249,7 +190,7 @@ private:
         DistinctRows result = distinct_rows(rows, table.row_weight, listener_);
         const auto n_rows = static_cast<Index>(result.indices.size());
         if (n_rows < settings_.n_components) return false;
-        sample = {room(n_rows * d), std::move(result.weight), room(d), {}, {}};
+        sample = {room(n_rows * d), std::move(result.weight), room(d), {}};
         copy_rows(rows, result.indices, listener_, sample.rows.data());
         trimmed_variances(sample.rows.data(), sample.weight.data(), n_rows, d, 0, listener_, sample.variances.data());
         const bool needs_automatic = settings_.ridge == nullptr || settings_.is_scaled;
@@ -262,11 +203,8 @@ private:
 
     // `column_units` of em/initialisation/sample.py, from the automatic ridge.
     void find_units(const double* ridge, Sample& sample) const {
-        const auto d = static_cast<Index>(sample.variances.size()), n_rows = static_cast<Index>(sample.weight.size());
+        const auto d = static_cast<Index>(sample.variances.size());
         for (Index j = 0; j < d; ++j) sample.unit.push_back(std::sqrt(ridge[j] / settings_.ridge_fraction));
-        sample.scaled = sample.rows;
-        for (Index i = 0; i < n_rows * d; ++i) sample.scaled[i] /= sample.unit[i % d];
-        trimmed_variances(sample.scaled.data(), sample.weight.data(), n_rows, d, 0, listener_, sample.variances.data());
     }
 
     // Whether validation/rows.py has nothing to refuse.
@@ -306,22 +244,14 @@ private:
 
     // False where a centre loses its rows, and if interrupted.
     bool find_centres(const Sample& sample, const double* uniform, double* centres) const {
-        const Values &weight = sample.weight, &variances = sample.variances;
-        const Values& rows = settings_.is_scaled ? sample.scaled : sample.rows;
-        const auto d = static_cast<Index>(variances.size()), n_rows = static_cast<Index>(weight.size());
-        const Index n_components = settings_.n_components;
-        const RowsView view = plain_rows(rows.data(), n_rows, d);
-        const SpreadView spread{view, weight.data(), n_components, settings_.n_candidates, uniform};
-        std::vector<Index> indices(static_cast<std::size_t>(n_components));
-        if (!seed_centres(kernels_, spread, execution_, indices.data())) return false;
-        for (Index i = 0; i < n_components * d; ++i) centres[i] = rows[indices[i / d] * d + i % d];
-        const double mean = sum(variances.data(), d) / static_cast<double>(d);
-        const CentresView task{
-            view, {weight.data(), 1}, n_components, settings_.kmeans_tolerance * mean, settings_.max_passes, centres};
-        Index n_left = 0;
-        if (!move_centres(kernels_, task, execution_, n_left)) return false;
-        for (Index i = 0; i < n_components * d && settings_.is_scaled; ++i) centres[i] *= sample.unit[i % d];
-        return n_left == 0;
+        EmView em{};
+        em.rows = plain_rows(sample.rows.data(), static_cast<Index>(sample.weight.size()),
+                             static_cast<Index>(sample.variances.size()));
+        em.row_weight = {sample.weight.data(), 1};
+        em.n_components = settings_.n_components;
+        if (settings_.is_scaled) em.unit = sample.unit.data();
+        const SeedsView seeds{settings_.n_candidates, settings_.max_passes, settings_.kmeans_tolerance};
+        return gaussmix::find_centres(kernels_, em, seeds, uniform, execution_, centres);
     }
 
     const KernelTable& kernels_;

@@ -3,12 +3,9 @@
 #include <cstdint>
 #include <vector>
 
-#include "ascent.hpp"
+#include "search.hpp"
 
 namespace gaussmix {
-
-// Runs whose ends differ by less are equal: relative, and nats for objectives below 1.
-constexpr double kRoundingOfRuns = 1e-10;
 
 struct GroupsView {
     RowsView rows;             // of all groups
@@ -21,20 +18,6 @@ struct GroupsView {
     const double* unit;  // what the weights of each group were divided by
     bool is_incomplete = false;
     ErrorView error = {};  // of all rows
-};
-
-struct SearchView {         // from each start, as em/search/split_and_merge.py makes it where no rows are left out
-    Index max_rows;         // with more, rows would be left out: the group is unusual
-    Index n_starts;         // of each search; the first is that of the fit
-    const double* uniform;  // (starts of the fit, n_starts - 1, ...), for `seed_centres`
-    const double* draws;    // (starts of the fit, n_starts, n_draws), for `ascend`
-    Index n_draws;
-    Steps first, close;  // EM before each ascent, and after the last one
-    AcceptanceSettings acceptance;
-    Index patience_of_swaps;
-    // Of a search and of EM after it, in steps of EM on all rows, for each step from the start and for some others.
-    double work, closing;
-    Index more_steps;
 };
 
 struct FitSettingsView {
@@ -61,11 +44,6 @@ struct FitSettingsView {
     const PackedPriorView* prior =
         nullptr;  // with its unit for weights that are not divided; null: none, as unless it begins so
     double log_volume = kInfinity;  // as in EmView; infinite unless it begins so
-};
-
-struct SearchReport {            // what a search did
-    double n_tried, n_accepted;  // moves
-    double gain;                 // over EM from k-means on the distinct rows, nats per unit of weight
 };
 
 struct FitsView {                           // of all groups, one after the other

@@ -94,12 +94,7 @@ bool Moves::begin() {
         reached_ = room(n_rows_);
         std::partial_sum(weight_, weight_ + n_rows_, reached_.begin());
     }
-    EmView em = whole();
-    em.tolerance = -1;
-    em.max_steps = 1;
-    Mixture probe = mixture_;
-    Values history;
-    return run_em(kernels_, em, execution_, probe.view(), history) && !history.empty() && view_first();
+    return view_first();
 }
 
 bool Moves::view_first() { return factorise(kernels_, algebra_, d_, listener_, mixture_) && expect(mixture_, view_); }

@@ -282,7 +282,7 @@ class Target:
         Logarithm of the gamma function of each positive number, and its derivative.
         """
 
-    def ascend(
+    def search(
         self,
         rows: numpy.typing.NDArray[numpy.float64] | numpy.typing.NDArray[numpy.float32],
         row_weight: numpy.typing.NDArray[numpy.float64] | None,
@@ -292,52 +292,47 @@ class Target:
         covariances: numpy.typing.NDArray[numpy.float64],
         ridge: numpy.typing.NDArray[numpy.float64],
         limits: tuple[float, float, float, float],
-        log_likelihood: float,
-        within: numpy.typing.NDArray[numpy.float64],
-        acceptance: tuple[
+        unit: numpy.typing.NDArray[numpy.float64] | None,
+        searched: tuple[
+            numpy.typing.NDArray[numpy.float64],
+            tuple[int, int, float],
             tuple[float, int],
             tuple[float, int],
             tuple[float, int],
-            tuple[float, int],
+            tuple[
+                tuple[float, int],
+                tuple[float, int],
+                tuple[float, int],
+                tuple[float, int],
+                float,
+                float,
+                float,
+                float,
+                float,
+                int,
+                int,
+                int,
+                int,
+                float,
+                float,
+                float,
+            ],
+            int,
+            int,
+            tuple[int, int, int, int, int],
             float,
             float,
-            float,
+            int,
             float,
             float,
             int,
             int,
-            int,
-            int,
-            float,
-            float,
-            float,
         ],
-        has_swaps: bool,
-        uniform: numpy.typing.NDArray[numpy.float64],
-        cursor: int,
+        n_steps: int,
         should_stop: Callable[[], bool],
         n_threads: int,
-    ) -> tuple[int, float, float, int, int, bool, bool, float, int, int]:
-        """Move components while that helps: the numbers of `BoundAscent`."""
-
-    def cross(
-        self,
-        rows: numpy.typing.NDArray[numpy.float64] | numpy.typing.NDArray[numpy.float32],
-        row_weight: numpy.typing.NDArray[numpy.float64] | None,
-        algebra: tuple[int, int, int],
-        weights: numpy.typing.NDArray[numpy.float64],
-        means: numpy.typing.NDArray[numpy.float64],
-        covariances: numpy.typing.NDArray[numpy.float64],
-        other_weights: numpy.typing.NDArray[numpy.float64],
-        other_means: numpy.typing.NDArray[numpy.float64],
-        other_covariances: numpy.typing.NDArray[numpy.float64],
-        ridge: numpy.typing.NDArray[numpy.float64],
-        limits: tuple[float, float, float, float],
-        n_threads: int,
-    ) -> bool:
-        """
-        Write the best components of two mixtures over the first: whether they have an M-step.
-        """
+    ) -> tuple[bool, numpy.typing.NDArray[numpy.float64], float, float]:
+        """Move components where that helps: the numbers of `BoundSearch`."""
 
     def fit_many(
         self,
@@ -362,9 +357,9 @@ class Target:
         max_steps: int,
         seconds: float,
         searched: tuple[
-            int,
             numpy.typing.NDArray[numpy.float64],
-            numpy.typing.NDArray[numpy.float64],
+            tuple[int, int, float],
+            tuple[float, int],
             tuple[float, int],
             tuple[float, int],
             tuple[
@@ -386,8 +381,14 @@ class Target:
                 float,
             ],
             int,
+            int,
+            tuple[int, int, int, int, int],
             float,
             float,
+            int,
+            float,
+            float,
+            int,
             int,
         ]
         | None,

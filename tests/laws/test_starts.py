@@ -299,11 +299,3 @@ def test_kmeans_ends_where_lloyds_algorithm_does_with_the_tolerance_of_scikit_le
 
 def test_a_start_that_draws_nothing_is_made_once():
     assert repeat_start_names(["hierarchical", "kmeans"], 3) == ["hierarchical", "kmeans", "kmeans", "kmeans"]
-
-
-def test_kmeans_before_a_further_search_reads_all_rows_if_a_few_take_most_of_the_draws(rng):
-    rows, weight = rng.normal(size=(20_000, 8)), np.ones(20_000)
-    assert len(DistinctRows(rows, weight).subsample_for_kmeans(64, rng).rows) < 200 * 64
-    weight[0] = 1e7
-    heavy = DistinctRows(rows, weight)
-    assert heavy.subsample_for_kmeans(64, rng) is heavy

@@ -192,30 +192,40 @@ class AcceptanceSettings(NamedTuple):
 
 
 class SearchSettings(NamedTuple):
-    """A search from each start of a fit, for groups whose rows it uses all; see `em.search.split_and_merge`.
+    """A search from each start of a fit; see `em.search.split_and_merge`.
 
     Parameters
     ----------
-    max_rows : of a group; one with more is left to Python.
-    start_draws : (n_starts, n_searched − 1, 1 + (n_components − 1) n_candidates), for further starts of each search.
-    move_draws : (n_starts, n_searched, n_draws), for the moves from each of its starts.
-    initial_limits, final_limits : EM before the moves and after them.
+    uniform_draws : (n_starts, n_draws), taken one after the other, and again from the first.
+    kmeans : candidates, passes and tolerance of k-means, from which a further ascent begins.
+    initial_limits, refinement_limits, final_limits : EM before an ascent on few rows, before one on more rows, and
+        after the last one.
     acceptance : when moves are accepted; what is left of `search_steps_factor` replaces its `max_work`.
-    swap_patience : for structures with one covariance.
+    swap_patience, refinement_patience : for structures with one covariance; on more rows.
+    n_rows : with fewer, all are taken; of the first ascents; of the next; of k-means, and its least number of rows.
     search_steps_factor, final_steps_factor : limits on the search and on EM after it, in steps of EM on all rows: for
         each step that EM made from the start, and for `n_extra_em_steps` others.
+    crossing_work_factor : times as much work is left when crossings begin.
+    misfit_gain : crossings begin where the best split gains more, nats for each row divided by the number of rows.
+    n_ascents, min_slow_steps : ascents that are crossed; least number of steps of EM before.
     """
 
-    max_rows: int
-    start_draws: Array
-    move_draws: Array
+    uniform_draws: Array
+    kmeans: tuple[int, int, float]
     initial_limits: StepLimits
+    refinement_limits: StepLimits
     final_limits: StepLimits
     acceptance: AcceptanceSettings
     swap_patience: int
+    refinement_patience: int
+    n_rows: tuple[int, int, int, int, int]
     search_steps_factor: float
     final_steps_factor: float
     n_extra_em_steps: int
+    crossing_work_factor: float
+    misfit_gain: float
+    n_ascents: int
+    min_slow_steps: int
 
 
 class FitSettings(NamedTuple):

@@ -207,8 +207,10 @@ def _run_in_engine(problem: Problem, plan: Plan, start: Start, start_index: int)
     The bits are those of the usual way, and the generator ends in the same state.
     """
     data, block, engine = problem.data, problem.source.whole, problem.engine
-    is_searched = isinstance(start, str) and start == "search"  # a larger search draws parts
-    if block is None or block.n_rows > (MIN_ROWS_TO_SUBSAMPLE - 1 if is_searched else MAX_ROWS_OF_ONE_CALL):
+    is_searched, is_silent = isinstance(start, str) and start == "search", plan.report_progress is report_nothing
+    # A search reads no more than the sample; where ascents are reported, Python begins.
+    max_rows = (LEAF_ROWS if is_silent else MIN_ROWS_TO_SUBSAMPLE) if is_searched else MAX_ROWS_OF_ONE_CALL
+    if block is None or block.n_rows > max_rows:
         return None
     before = plan.rng.bit_generator.state
     of_mixture = problem.family, problem.n_components

@@ -36,7 +36,7 @@ from gaussmix._src.sources.base import Assignment
 if TYPE_CHECKING:
     from gaussmix._src.validation.initial import InitialParameters
 
-AFTER_SEARCH_TOL, AFTER_SEARCH_MAX_STEPS = 1e-5, 300  # of EM after a search; nats per unit of row weight
+AFTER_SEARCH_TOL, AFTER_SEARCH_MAX_STEPS = 2e-5, 300  # of EM after a search; nats per unit of row weight
 _RIDGE_SETTINGS = RIDGE_FRACTION, RIDGE_TRIM_FRACTION, MIN_SPREAD  # how the core makes the automatic one
 MIN_SEARCH_STEPS = 20  # with a lower `max_iter`, "auto" is not a search
 StartFunction = Callable[[Rows, int, np.random.Generator], Assignment]
@@ -253,7 +253,7 @@ def fit_settings(
             rngs.append(np.random.default_rng(int(rng.integers(2**63))))
     seeds, search = KMeansSettings(n_candidates, uniform, n_passes, LLOYD_TOLERANCE, is_scaled(name, family)), None
     if may_search:
-        of_search = n_components, n_features, uniform.shape[1], search_stopping(stopping), rngs
+        of_search = n_components, n_features, search_stopping(stopping), rngs
         search = core_search_settings(family, *of_search)
     return FitSettings(family.algebra, n_components, seeds, control, *_RIDGE_SETTINGS, search)
 

@@ -103,15 +103,6 @@ class DistinctRows:
     def _extreme_rows(self) -> NDArray[np.intp]:
         return extreme_rows(self.rows)
 
-    def subsample_for_kmeans(self, n_components: int, rng: np.random.Generator) -> DistinctRows:
-        """Draw the rows that k-means before a further search reads.
-
-        These are all rows if they are fewer than `MIN_ROWS_TO_SUBSAMPLE`, or if a few heavy ones take most draws.
-        """
-        n_rows = KMEANS_ROWS_PER_COMPONENT * n_components
-        sample = self if len(self.rows) < MIN_ROWS_TO_SUBSAMPLE else self.subsample(n_rows, rng)
-        return sample if len(sample.rows) >= MIN_KMEANS_ROWS_PER_COMPONENT * n_components else self
-
     @cached_property
     def central_range(self) -> tuple[Array, Array]:
         """The ends of the middle three quarters of the weight, (n_features,) each.

@@ -1,0 +1,315 @@
+#include "search.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <memory>
+#include <optional>
+
+#include "kmeans.hpp"
+#include "sample.hpp"
+
+namespace gaussmix {
+
+namespace {
+
+constexpr double kNoThinning = 1.3;  // times the wanted rows: so few are all taken
+
+struct Rows {  // some of the rows, with weights
+    Values rows, weight, centre, second;
+    EmView em;
+};
+using SharedRows = std::shared_ptr<const Rows>;
+
+struct Reached {  // where an ascent has ended, or is to go on
+    SharedRows rows;
+    Mixture mixture;
+    Values within;  // mean covariance of the first mixture
+    double start;   // log-likelihood
+    AscentResult result;
+    Index patience;
+
+    bool is_done() const { return result.is_hopeless && result.n_unsound == 0; }
+    bool is_better(const Reached& other) const {
+        if (result.n_unsound < other.result.n_unsound) return result.log_likelihood > other.start;
+        return result.n_unsound == other.result.n_unsound && result.log_likelihood > other.result.log_likelihood;
+    }
+};
+
+class Search {
+public:
+    Search(const KernelTable& kernels, const EmView& em, const SearchView& search, const double* draws,
+           const Execution& execution, std::vector<AscentStart>& starts, SearchReport& report)
+        : kernels_(kernels),
+          em_(em),
+          search_(search),
+          draws_(draws),
+          execution_(execution),
+          n_rows_(em.rows.n_rows),
+          n_components_(em.n_components),
+          d_(em.rows.n_features),
+          starts_(starts),
+          report_(report) {}
+
+    bool find(Mixture& mixture, Index n_steps) {
+        const double work = search_.work * static_cast<double>(n_steps + search_.more_steps) * pairs(n_rows_);
+        left_ = work;
+        const SharedRows all = whole(), first_part = part(all, search_.first_rows),
+                         more = part(all, search_.second_rows);
+        std::optional<Reached> best;
+        for (Index i = 0; i < 2; ++i) {
+            if (best && (n_rows_ >= search_.least_rows || is_over())) break;
+            if (best && n_components_ > 2 && best->is_done()) break;  // of two, its bound says less
+            Mixture start = mixture;
+            std::optional<Reached> next;
+            if (i == 0 || find_another(first_part, i % 2 == 0, start)) next = begin(first_part, start, search_.start);
+            if (!next) continue;
+            try_ranked(*next, search_.acceptance.patience);
+            if (!best || next->is_better(*best)) best = std::move(next);
+        }
+        if (!best) return false;
+        const bool are_alone = !em_.algebra.is_shared();
+        bool has_refused = best->result.has_refused;
+        if (!are_alone && !best->is_done())
+            try_moves(*best, search_.patience_of_swaps, search_.acceptance.max_moves, true);
+        has_refused |= best->result.has_refused;
+        const Index n_first_rows = first_part->em.rows.n_rows;
+        const bool is_misfit =
+            !best->is_done() && best->result.best_split * static_cast<double>(n_first_rows) > search_.misfit;
+        if (n_steps >= search_.slow_steps && search_.n_ascents * n_first_rows <= n_rows_ && is_misfit && !is_over()) {
+            left_ = search_.work_of_crossing * work;
+            cross_ends(*best, all, more);
+        }
+        for (const bool is_last : {false, true}) {
+            if (n_rows_ < search_.least_rows) break;
+            const SharedRows& rows = is_last ? all : more;
+            has_refused |= best->result.has_refused;
+            const bool is_done = is_last ? !has_refused : best->is_done();
+            const double n_steps_left = left_ / pairs(rows->em.rows.n_rows);
+            const bool is_repeated =
+                rows->em.rows.n_rows == best->rows->em.rows.n_rows && best->patience == search_.patience_of_refinement;
+            if (is_done || is_repeated || is_over() || n_steps_left < 1) continue;
+            Steps steps = search_.refinement;
+            if (n_steps_left < static_cast<double>(steps.limit)) steps.limit = static_cast<Index>(n_steps_left);
+            std::optional<Reached> next = begin(rows, best->mixture, steps);
+            if (!next) break;
+            best = std::move(next);
+            try_ranked(*best, search_.patience_of_refinement);
+        }
+        mixture = std::move(best->mixture);
+        return true;
+    }
+
+private:
+    bool is_over() const { return left_ <= 0 || execution_.interrupt.has_come(); }
+    double pairs(Index n_rows) const { return static_cast<double>(n_rows * n_components_); }
+    double draw() {
+        const double drawn = draws_[cursor_];
+        cursor_ = (cursor_ + 1) % search_.n_draws;
+        return drawn;
+    }
+
+    SharedRows with_view(std::shared_ptr<Rows> rows) const {
+        EmView& em = rows->em;
+        em = em_;
+        if (!rows->weight.empty()) {
+            const auto n_rows = static_cast<Index>(rows->weight.size());
+            em.rows = plain_rows(rows->rows.data(), n_rows, d_);
+            em.row_weight = {rows->weight.data(), 1};
+            em.total_weight = sum_in_pairs(rows->weight.data(), n_rows);
+            em.total = {};
+        }
+        if (em.has_one_matrix() && em.total.centre == nullptr) {
+            rows->centre = room(d_), rows->second = room(d_ * d_);
+            em.total = {rows->centre.data(), rows->second.data()};
+            sum_all(kernels_, em, execution_, rows->centre.data(), rows->second.data());
+        }
+        return rows;
+    }
+
+    SharedRows whole() const { return with_view(std::make_shared<Rows>()); }
+
+    // Draws about so many rows by weight, at even distances, and adds those with the smallest or largest number of a
+    // feature, so that no outlier is lost; all rows if that is nearly all.
+    SharedRows part(const SharedRows& all, Index wanted) {
+        const Index n_rows = all->em.rows.n_rows;
+        const auto n_wanted = static_cast<double>(wanted);
+        if (n_rows < search_.least_rows || static_cast<double>(n_rows) <= kNoThinning * n_wanted) return all;
+        const auto* rows = static_cast<const double*>(all->em.rows.data);
+        const double* weight = all->em.row_weight.data;
+        const double first = draw(), distance = all->em.total_weight / n_wanted;
+        std::vector<double> drawn(static_cast<std::size_t>(n_rows));
+        double reached = 0, n_drawn = 0;
+        for (Index row = 0; row < n_rows; ++row) {
+            reached += weight[row];
+            for (; n_drawn < n_wanted && (n_drawn + first) * distance < reached; ++n_drawn) ++drawn[row];
+        }
+        for (Index j = 0; j < d_; ++j) {
+            Index low = 0, high = 0;
+            for (Index row = 1; row < n_rows; ++row) {
+                if (rows[row * d_ + j] < rows[low * d_ + j]) low = row;
+                if (rows[row * d_ + j] > rows[high * d_ + j]) high = row;
+            }
+            for (const Index row : {low, high}) drawn[row] = std::max(drawn[row], weight[row] / distance);
+        }
+        auto result = std::make_shared<Rows>();
+        for (Index row = 0; row < n_rows; ++row) {
+            if (!(drawn[row] > 0)) continue;
+            result->rows.insert(result->rows.end(), rows + row * d_, rows + (row + 1) * d_);
+            result->weight.push_back(drawn[row]);
+        }
+        return with_view(std::move(result));
+    }
+
+    // An M-step from k-means on some rows, in the units of columns that the fit takes or in those of the data. False where
+    // a centre or a component has too few.
+    bool find_another(const SharedRows& rows, bool is_scaled, Mixture& mixture) {
+        SharedRows some = part(rows, search_.kmeans_rows);
+        if (some->em.rows.n_rows < search_.least_kmeans_rows) some = rows;
+        Values uniform;
+        for (Index i = 0; i < 1 + (n_components_ - 1) * search_.seeds.n_candidates; ++i) uniform.push_back(draw());
+        EmView from = some->em, em = rows->em;
+        if (!is_scaled) from.unit = em.unit = nullptr;
+        bool has_model = false;
+        return find_centres(kernels_, from, search_.seeds, uniform.data(), execution_, mixture.means.data()) &&
+               begin_em(kernels_, em, execution_, {}, mixture.view(), has_model) && has_model;
+    }
+
+    std::optional<Reached> begin(const SharedRows& rows, Mixture mixture, const Steps& steps) {
+        Values history;
+        if (!run_to_end(kernels_, rows->em, steps, execution_, mixture, history)) return std::nullopt;
+        left_ -= static_cast<double>(history.size()) * pairs(rows->em.rows.n_rows);
+        Values within = mean_covariance(em_.algebra, n_components_, d_, mixture);
+        Reached reached{rows, std::move(mixture), std::move(within), history.back(), {}, 0};
+        reached.result.log_likelihood = reached.start;
+        return reached;
+    }
+
+    void try_ranked(Reached& reached, Index patience) {
+        reached.patience = patience;
+        starts_.push_back({reached.rows->em.rows.n_rows, reached.result.log_likelihood});
+        try_moves(reached, patience, search_.acceptance.max_moves, false);
+    }
+
+    void try_moves(Reached& reached, Index patience, Index max_moves, bool has_swaps) {
+        AscentView task{reached.rows->em, reached.within.data(), search_.acceptance, has_swaps,
+                        draws_,           search_.n_draws};
+        task.acceptance.patience = patience;
+        task.acceptance.less_patience = std::max(kLeastPatience, patience / 2);
+        task.acceptance.max_moves = max_moves;
+        task.acceptance.max_work = left_;
+        AscentResult result = reached.result;
+        result.cursor = cursor_;
+        ascend(kernels_, task, execution_, reached.mixture.view(), result);
+        if (result.n_moves < 0) return;
+        left_ -= result.work;
+        report_.n_tried += static_cast<double>(result.n_tried);
+        report_.n_accepted += static_cast<double>(result.n_accepted);
+        cursor_ = result.cursor;
+        if (has_swaps) {  // which rank no splits
+            result.is_hopeless = reached.result.is_hopeless;
+            result.best_split = reached.result.best_split;
+            result.has_refused |= reached.result.has_refused;
+        }
+        reached.result = result;
+    }
+
+    // Ascends from another start on each of some parts; crosses the best end with each other one, and ascends from
+    // there. A higher end replaces the best one. Last comes the one that was best at first; if it still is, it is crossed
+    // with itself, which only tries its moves again.
+    void cross_ends(Reached& first, const SharedRows& all, const SharedRows& more) {
+        std::vector<Mixture> mixtures{first.mixture};
+        for (Index i = 1; i < search_.n_ascents; ++i) {
+            const SharedRows rows = part(all, search_.first_rows);
+            Mixture start = first.mixture;
+            std::optional<Reached> next;
+            if (!is_over() && find_another(rows, true, start)) next = begin(rows, std::move(start), search_.start);
+            if (!next) continue;
+            try_ranked(*next, search_.acceptance.patience);
+            mixtures.push_back(std::move(next->mixture));
+        }
+        std::vector<Reached> ends;
+        for (const Mixture& mixture : mixtures) {
+            if (std::optional<Reached> end = begin(more, mixture, search_.refinement)) {
+                try_moves(*end, 0, 0, false);  // counts unsound components
+                ends.push_back(std::move(*end));
+            }
+        }
+        const auto above = [](const Reached& a, const Reached& b) {
+            if (a.result.n_unsound != b.result.n_unsound) return a.result.n_unsound < b.result.n_unsound;
+            return a.result.log_likelihood > b.result.log_likelihood;
+        };
+        std::stable_sort(ends.begin(), ends.end(), above);
+        if (ends.empty()) return;
+        Reached best = ends[0];
+        for (std::size_t i = 1; i <= ends.size() && !is_over(); ++i) {
+            Mixture mixture = best.mixture;
+            bool has_model = false;
+            cross(kernels_, first.rows->em, execution_, ends[i % ends.size()].mixture.view(), mixture.view(),
+                  has_model);
+            std::optional<Reached> child;
+            if (has_model) child = begin(more, std::move(mixture), search_.refinement);
+            if (!child) continue;
+            try_ranked(*child, search_.acceptance.patience);
+            if (child->is_better(best)) best = std::move(*child);
+        }
+        if (std::optional<Reached> last = begin(more, best.mixture, search_.refinement)) best = std::move(*last);
+        try_ranked(best, search_.patience_of_refinement);
+        first = std::move(best);
+    }
+
+    static constexpr Index kLeastPatience = 4;
+
+    const KernelTable& kernels_;
+    const EmView em_;
+    const SearchView& search_;
+    const double* draws_;
+    const Execution& execution_;
+    const Index n_rows_, n_components_, d_;
+    std::vector<AscentStart>& starts_;
+    SearchReport& report_;
+    double left_ = 0;
+    Index cursor_ = 0;
+};
+
+}  // namespace
+
+bool find_centres(const KernelTable& kernels, const EmView& em, const SeedsView& seeds, const double* uniform,
+                  const Execution& execution, double* centres) {
+    const Index d = em.rows.n_features, n_rows = em.rows.n_rows, n_components = em.n_components;
+    const auto* rows = static_cast<const double*>(em.rows.data);
+    Values scaled, variances = room(d);
+    if (em.unit != nullptr) {
+        scaled.assign(rows, rows + n_rows * d);
+        for (Index i = 0; i < n_rows * d; ++i) scaled[i] /= em.unit[i % d];
+        rows = scaled.data();
+    }
+    const RowsView view = plain_rows(rows, n_rows, d);
+    trimmed_variances(rows, em.row_weight.data, n_rows, d, 0, execution.interrupt.listener(), variances.data());
+    std::vector<Index> indices(static_cast<std::size_t>(n_components));
+    const SpreadView spread{view, em.row_weight.data, n_components, seeds.n_candidates, uniform};
+    if (!seed_centres(kernels, spread, execution, indices.data())) return false;
+    for (Index i = 0; i < n_components * d; ++i) centres[i] = rows[indices[i / d] * d + i % d];
+    const double mean = sum(variances.data(), d) / static_cast<double>(d);
+    const CentresView task{view, em.row_weight, n_components, seeds.tolerance * mean, seeds.max_passes, centres};
+    Index n_left = 0;
+    if (!move_centres(kernels, task, execution, n_left)) return false;
+    for (Index i = 0; i < n_components * d && em.unit != nullptr; ++i) centres[i] *= em.unit[i % d];
+    return n_left == 0;
+}
+
+bool run_to_end(const KernelTable& kernels, EmView em, const Steps& steps, const Execution& execution, Mixture& mixture,
+                Values& history) {
+    history.clear();
+    em.tolerance = steps.tolerance;
+    em.max_steps = steps.limit;
+    if (!run_em(kernels, em, execution, mixture.view(), history) || history.empty()) return false;
+    return has_converged(history, steps.tolerance) || static_cast<Index>(history.size()) == steps.limit;
+}
+
+bool search(const KernelTable& kernels, const EmView& em, const SearchView& search, const double* draws, Index n_steps,
+            const Execution& execution, Mixture& mixture, std::vector<AscentStart>& starts, SearchReport& report) {
+    report = {};
+    return Search(kernels, em, search, draws, execution, starts, report).find(mixture, n_steps);
+}
+
+}  // namespace gaussmix

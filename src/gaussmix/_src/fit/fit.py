@@ -180,8 +180,8 @@ def _run_in_engine(problem: Problem, plan: Plan, start: Start, index: int) -> St
     data, block, engine = problem.data, problem.source.whole, problem.engine
     is_searched = isinstance(start, str) and start == "search"
     # A search reads no more than the sample; where ascents are reported, Python begins.
-    most_rows = MAX_ROWS_OF_ONE_CALL if not is_searched else LEAF_ROWS if plan.report is silent else MIN_ROWS_OF_PARTS
-    if block is None or block.n_rows > most_rows:
+    max_rows = MAX_ROWS_OF_ONE_CALL if not is_searched else LEAF_ROWS if plan.report is silent else MIN_ROWS_OF_PARTS
+    if block is None or block.n_rows > max_rows:
         return None
     before = plan.rng.bit_generator.state
     of_mixture = problem.family, problem.n_components

@@ -36,7 +36,7 @@ from gaussmix._src.sources.array import ArraySource
 
 # Rows per component on which moves are tried: for each parameter, and at least; the least where components share a
 # covariance, since a move is evaluated on all rows there. And the same for the second search.
-SEARCH_SAMPLE_SIZES, REFINE_SAMPLE_SIZES = (2, 225, 90), (40, 1_125, 360)
+SEARCH_SAMPLE_SIZES, REFINE_SAMPLE_SIZES = (2, 225, 100), (40, 1_125, 400)
 SEARCH_START = Stopping(1e-4, 12)  # EM from the start
 # EM after moves, and more EM if that is not enough.
 AFTER_MOVE, AFTER_MOVE_LONGER = Stopping(1e-4, 15), Stopping(1e-5, 45)
@@ -185,7 +185,7 @@ def search_by_core(
         rng.random(out=row)
     assert family.algebra is not None, "made by `nearest`"
     n_parameters = family.algebra.n_parameters(n_components, n_features) + n_components * (n_features + 1) - 1
-    few, more = (
+    first_rows, second_rows = (
         n_components * max(shared if family.is_shared else least, each * n_parameters // n_components)
         for each, least, shared in (SEARCH_SAMPLE_SIZES, REFINE_SAMPLE_SIZES)
     )
@@ -196,7 +196,7 @@ def search_by_core(
         least_weight, draws, (count_candidates(n_components), MAX_PASSES, TOLERANCE), _steps(SEARCH_START),
         _steps(REFINEMENT), _steps(close), acceptance_settings(n_components), max(20, 2 * n_components),
         max(MIN_PATIENCE, n_components),
-        (MIN_ROWS_OF_PARTS, few, more, KMEANS_ROWS * n_components, MIN_KMEANS_ROWS * n_components),
+        (MIN_ROWS_OF_PARTS, first_rows, second_rows, KMEANS_ROWS * n_components, MIN_KMEANS_ROWS * n_components),
         search_work(family, n_features), MAX_CLOSING_STEPS, MORE_STEPS, WORK_OF_CROSSING,
         MISFIT_FACTOR * by_chance if is_bounded else math.inf, N_ASCENTS, MIN_SLOW_STEPS,
     )  # fmt: skip

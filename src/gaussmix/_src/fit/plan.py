@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 # Row weight for each number in a mean and a full covariance, whatever the structure: with less, "auto" is not a search.
 MIN_SEARCH_ROWS = 20
-AFTER_SEARCH_TOL, AFTER_SEARCH_MAX_STEPS = 2e-5, 300  # of EM after a search; nats per unit of row weight
+AFTER_SEARCH_TOL, AFTER_SEARCH_MAX_STEPS = 1e-5, 300  # of EM after a search; nats per unit of row weight
 _OF_RIDGE = RIDGE_FRACTION, TRIMMED_FRACTION, MIN_SPREAD  # how the core makes the automatic one
 MIN_SEARCH_STEPS = 20  # with a lower `max_iter`, "auto" is not a search
 StartCall = Callable[[Rows, int, np.random.Generator], Assignment]

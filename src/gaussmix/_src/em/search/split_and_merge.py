@@ -62,7 +62,7 @@ N_ASCENTS, MIN_SLOW_STEPS = 5, 20  # starts of a search where EM is slow, and th
 # and for variances it is divided by 2 more than the number of features; for one shared covariance it is not.
 WORK, WORK_OF_VARIANCES, WORK_OF_SHARED, MORE_STEPS = 55, 20, 9, 3
 WORK_OF_CROSSING = 2  # times as much is left when crossings begin
-MAX_CLOSING_STEPS = 4  # most steps of EM after a search, for each of the same steps
+MAX_CLOSING_STEPS = 8  # most steps of EM after a search, for each of the same steps
 N_DRAWS = 1021  # a prime, so that numbers that are taken again are used for something else
 # Of the least variance that a bound allows, this part is the ridge of a search. All of it blurs the other components,
 # and none of it ends lower, too.

@@ -76,7 +76,7 @@ private:
         // The log-likelihood before the last step, what that step gained over the one before, and how many times less.
         double last, gain, decline;
 
-        // What so many further steps may reach: gains do not grow, nor are they many times those of a steady decline.
+        // What further steps may reach: gains do not grow, nor are they much larger than those of a steady decline.
         double reach(double n_steps) const {
             double declining = 0, next = 1;
             for (Index i = 0; i < static_cast<Index>(n_steps); ++i) declining += next *= decline;
@@ -179,9 +179,9 @@ private:
         return true;
     }
 
-    // Of what takes as long as so many steps of EM with variances; with matrices a step takes much longer.
+    // Of what takes as long as several steps of EM with variances; with a matrix, moves of all rows take most of the time.
     double work_of(double n_steps, const EmView& em) const {
-        return is_full_ && !algebra_.is_shared() ? 0 : n_steps * static_cast<double>(em.rows.n_rows * em.n_components);
+        return is_full_ || algebra_.is_shared() ? 0 : n_steps * static_cast<double>(em.rows.n_rows * em.n_components);
     }
 
     double chance(const Mixture& mixture) const {

@@ -12,7 +12,7 @@ namespace gaussmix {
 
 namespace {
 
-constexpr double kNoThinning = 1.3;  // times the wanted rows: so few are all taken
+constexpr double kNoThinning = 1.3;  // times the wanted rows: with fewer, all are taken
 
 struct Rows {  // some of the rows, with weights
     Values rows, weight, centre, second;
@@ -128,7 +128,7 @@ private:
 
     SharedRows whole() const { return with_view(std::make_shared<Rows>()); }
 
-    // Draws about so many rows by weight, at even distances, and adds those with the smallest or largest number of a
+    // Draws about `wanted` rows by weight, at even distances, and adds those with the smallest or largest number of a
     // feature, so that no outlier is lost; all rows if that is nearly all.
     SharedRows part(const SharedRows& all, Index wanted) {
         const Index n_rows = all->em.rows.n_rows;

@@ -33,7 +33,7 @@ struct SearchView {
     // Of a search and of EM after it, in steps of EM on all rows, for each step from the start and for some others.
     double work, closing;
     Index more_steps;
-    // Several ascents are crossed after so many steps, where the best split gains more, for each row, than a misfit.
+    // Several ascents are crossed after `slow_steps` steps, where the best split gains more, for each row, than a misfit.
     double work_of_crossing, misfit;
     Index n_ascents, slow_steps;
 };

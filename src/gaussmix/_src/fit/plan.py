@@ -36,7 +36,7 @@ from gaussmix._src.sources.base import Assignment
 if TYPE_CHECKING:
     from gaussmix._src.validation.initial import InitialParameters
 
-AFTER_SEARCH_TOL, AFTER_SEARCH_MAX_STEPS = 2e-5, 300  # of EM after a search; nats per unit of row weight
+AFTER_SEARCH_TOL, AFTER_SEARCH_MAX_STEPS = 1e-5, 300  # of EM after a search; nats per unit of row weight
 _RIDGE_SETTINGS = RIDGE_FRACTION, RIDGE_TRIM_FRACTION, MIN_SPREAD  # how the core makes the automatic one
 MIN_SEARCH_STEPS = 20  # with a lower `max_iter`, "auto" is not a search
 StartFunction = Callable[[Rows, int, np.random.Generator], Assignment]

@@ -41,7 +41,7 @@ from gaussmix._src.sources.array import ArraySource
 
 # Rows per component on which moves are tried: for each parameter, and at least; the least where components share a
 # covariance, since a move is evaluated on all rows there. And the same for the second search.
-SEARCH_SAMPLE_SIZES, REFINE_SAMPLE_SIZES = (2, 225, 90), (40, 1_125, 360)
+SEARCH_SAMPLE_SIZES, REFINE_SAMPLE_SIZES = (2, 225, 100), (40, 1_125, 400)
 SEARCH_START_STOPPING = StopRule(1e-4, 12)  # EM from the start
 # EM after moves, and more EM if that is not enough.
 AFTER_MOVE, AFTER_MOVE_LONGER = StopRule(1e-4, 15), StopRule(1e-5, 45)
@@ -71,7 +71,7 @@ N_ASCENTS, MIN_SLOW_STEPS = 5, 20  # starts of a search where EM is slow, and th
 # and for variances it is divided by 2 more than the number of features; for one shared covariance it is not.
 WORK, WORK_OF_VARIANCES, WORK_OF_SHARED, MORE_STEPS = 55, 20, 9, 3
 CROSSING_WORK_FACTOR = 2  # times as much is left when crossings begin
-MAX_CLOSING_STEPS = 4  # most steps of EM after a search, for each of the same steps
+MAX_CLOSING_STEPS = 8  # most steps of EM after a search, for each of the same steps
 N_UNIFORM_DRAWS = 1021  # a prime, so that numbers that are taken again are used for something else
 # Of the least variance that a bound allows, this part is the ridge of a search. All of it blurs the other components,
 # and none of it ends lower, too.
@@ -155,9 +155,10 @@ def search_from_model(
 
     The search begins from the model. Where rows are few, or EM from there freezes a component, it begins from a k-means
     start in the units of the data too, unless moves have no hope. The better one goes on with more rows and more
-    patience, unless moves have no hope; with more patience alone if the part was all rows. A move is refused if it gains no more than chance, or adds a component with almost no distinct rows, or a
-    nearly flat one with few: maxima of the likelihood there say nothing about the data. Components that have too few
-    rows of a part may have enough of all: where moves were refused, the search goes on with the whole sample.
+    patience, unless moves have no hope; with more patience alone if the part was all rows. A move is refused if it
+    gains no more than chance, or adds a component with almost no distinct rows, or a nearly flat one with few: maxima
+    of the likelihood there say nothing about the data. Components that have too few rows of a part may have enough of
+    all: where moves were refused, the search goes on with the whole sample.
 
     Where a split still promises much, the model does not fit the rows, and searches from other starts end elsewhere.
     There the search begins from `N_ASCENTS` starts and crosses the ends, if that takes no longer than fits do: if EM
@@ -222,7 +223,7 @@ def core_search_settings(
         rng.random(out=row)
     assert family.algebra is not None, "made by `nearest_core_family`"
     n_parameters = family.algebra.n_parameters(n_components, n_features) + n_components * (n_features + 1) - 1
-    few, more = (
+    first_rows, second_rows = (
         n_components * max(shared if family.is_shared else least, each * n_parameters // n_components)
         for each, least, shared in (SEARCH_SAMPLE_SIZES, REFINE_SAMPLE_SIZES)
     )
@@ -233,7 +234,7 @@ def core_search_settings(
         draws, (count_candidates(n_components), MAX_LLOYD_PASSES, LLOYD_TOLERANCE), _steps_of(SEARCH_START_STOPPING),
         _steps_of(REFINEMENT_STOPPING), _steps_of(final_stopping), acceptance_settings(n_components),
         max(20, 2 * n_components), max(MIN_PATIENCE, n_components),
-        (MIN_ROWS_TO_SUBSAMPLE, few, more, kmeans_rows, MIN_KMEANS_ROWS_PER_COMPONENT * n_components),
+        (MIN_ROWS_TO_SUBSAMPLE, first_rows, second_rows, kmeans_rows, MIN_KMEANS_ROWS_PER_COMPONENT * n_components),
         search_work_per_step(family, n_features), MAX_CLOSING_STEPS, MORE_STEPS, CROSSING_WORK_FACTOR,
         MISFIT_FACTOR * by_chance if is_bounded else math.inf, N_ASCENTS, MIN_SLOW_STEPS,
     )  # fmt: skip

@@ -61,7 +61,7 @@ public:
             if (best && n_components_ > 2 && best->is_done()) break;  // of two, its bound says less
             Mixture start = mixture;
             std::optional<Reached> next;
-            if (i == 0 || find_another(first_part, i % 2 == 0, start)) next = begin(first_part, start, search_.start);
+            if (i == 0 || find_another(first_part, start)) next = begin(first_part, start, search_.start);
             if (!next) continue;
             try_ranked(*next, search_.acceptance.patience);
             if (!best || next->is_better(*best)) best = std::move(next);
@@ -160,18 +160,15 @@ private:
         return with_view(std::move(result));
     }
 
-    // An M-step from k-means on some rows, in the units of columns that the fit takes or in those of the data. False where
-    // a centre or a component has too few.
-    bool find_another(const SharedRows& rows, bool is_scaled, Mixture& mixture) {
+    // An M-step from k-means on some rows. False where a centre or a component has too few.
+    bool find_another(const SharedRows& rows, Mixture& mixture) {
         SharedRows some = part(rows, search_.kmeans_rows);
         if (some->em.rows.n_rows < search_.least_kmeans_rows) some = rows;
         Values uniform;
         for (Index i = 0; i < 1 + (n_components_ - 1) * search_.seeds.n_candidates; ++i) uniform.push_back(draw());
-        EmView from = some->em, em = rows->em;
-        if (!is_scaled) from.unit = em.unit = nullptr;
         bool has_model = false;
-        return find_centres(kernels_, from, search_.seeds, uniform.data(), execution_, mixture.means.data()) &&
-               begin_em(kernels_, em, execution_, {}, mixture.view(), has_model) && has_model;
+        return find_centres(kernels_, some->em, search_.seeds, uniform.data(), execution_, mixture.means.data()) &&
+               begin_em(kernels_, rows->em, execution_, {}, mixture.view(), has_model) && has_model;
     }
 
     std::optional<Reached> begin(const SharedRows& rows, Mixture mixture, const Steps& steps) {
@@ -222,7 +219,7 @@ private:
             const SharedRows rows = part(all, search_.first_rows);
             Mixture start = first.mixture;
             std::optional<Reached> next;
-            if (!is_over() && find_another(rows, true, start)) next = begin(rows, std::move(start), search_.start);
+            if (!is_over() && find_another(rows, start)) next = begin(rows, std::move(start), search_.start);
             if (!next) continue;
             try_ranked(*next, search_.acceptance.patience);
             mixtures.push_back(std::move(next->mixture));

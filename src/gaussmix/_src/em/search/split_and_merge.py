@@ -153,8 +153,8 @@ def search_from_model(
 ) -> Model:
     """Move components until no move has helped for some time, on a part of a sample that suffices.
 
-    The search begins from the model. Where rows are few, or EM from there freezes a component, it begins from a k-means
-    start in the units of the data too, unless moves have no hope. The better one goes on with more rows and more
+    The search begins from the model. Where rows are few, or EM from there freezes a component, it begins from
+    another k-means start too, unless moves have no hope. The better one goes on with more rows and more
     patience, unless moves have no hope; with more patience alone if the part was all rows. A move is refused if it
     gains no more than chance, or adds a component with almost no distinct rows, or a nearly flat one with few: maxima
     of the likelihood there say nothing about the data. Components that have too few rows of a part may have enough of

@@ -14,13 +14,13 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 MOST = {
-    "src": 30930,
-    "cpp": 11162,
-    "tests": 30238,
-    "bench": 2145,
+    "src": 31344,
+    "cpp": 11506,
+    "tests": 30453,
+    "bench": 2233,
     "tools": 604,
-    "files": 890,
-    "inner imports of tests": 362,
+    "files": 898,
+    "inner imports of tests": 365,
     "monkeypatched names": 80,
 }
 PUBLIC = {"anndata", "export", "extend", "patched", "plot", "spark", "testing"}  # modules that users import from

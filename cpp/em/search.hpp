@@ -48,9 +48,9 @@ struct AscentStart {  // of the ascents of a search
     double log_likelihood;
 };
 
-// Moves components of a mixture that EM has reached on the rows after `n_steps`. `starts` says where each ascent began,
-// False, and the mixture is as it was, where EM on the rows is not as usual. Where it is interrupted, it writes what it
-// has reached.
+// Moves components of a mixture that EM has reached on the rows after `n_steps`. `starts` gets the rows and the
+// log-likelihood where each ascent began. Returns false and leaves the mixture unchanged if EM on the rows is not as usual.
+// Where it is interrupted, it writes what it has reached.
 bool search(const KernelTable& kernels, const EmView& em, const SearchView& search, const double* draws, Index n_steps,
             const Execution& execution, Mixture& mixture, std::vector<AscentStart>& starts, SearchReport& report);
 

@@ -105,3 +105,47 @@ def test_sound_components_are_not_named() -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("error", CollapseWarning)
             assert GaussianMixture(3, covariance_type=structure, random_state=0).fit(IRIS).outcome_.on_ridge == []
+
+
+def test_steps_that_are_left_decide_whether_the_ridge_is_dropped() -> None:
+    rows, first = thin_groups(), fitted(thin_groups(), init_params="kmeans")
+    n_ridged = sum(value < first.lower_bound_ - 1 for value in first.lower_bounds_)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        ends = [fitted(rows, init_params="kmeans", max_iter=n) for n in range(1, first.n_iter_ + 2)]
+    assert [end.outcome_.is_ridge_dropped for end in ends] == sorted(end.outcome_.is_ridge_dropped for end in ends)
+    assert all(end.n_iter_ <= n for n, end in enumerate(ends, 1))
+    assert n_ridged < first.n_iter_
+    assert ends[-1].outcome_ == first.outcome_
+
+
+def test_other_features_of_a_fit_know_it() -> None:
+    rows = thin_groups()
+    first = fitted(rows)
+    again = GaussianMixture(2, random_state=0, warm_start=True).fit(rows).fit(rows)
+    assert again.outcome_.is_ridge_dropped
+    assert again.lower_bound_ == pytest.approx(first.lower_bound_, abs=1e-9)
+    several = fitted(rows, n_init=5)
+    assert several.outcome_.is_ridge_dropped
+    assert several.outcome_.n_starts_at_best == 5
+    certified = fitted(rows, tol="auto", max_iter=1000)
+    assert certified.outcome_.is_maximum
+    assert certified.outcome_.remaining_gain < 1e-4
+    assert first.outcome_.n_moves_tried is not None
+    labelled = GaussianMixture(2, random_state=0).fit(rows, labels=np.r_[np.zeros(5), np.full(390, -1), np.ones(5)])
+    missing = rows.copy()
+    missing[::50, 0] = np.nan
+    for gm in labelled, fitted(missing), fitted(rows, noise=True):
+        assert gm.outcome_.is_ridge_dropped
+
+
+def test_a_stream_keeps_the_ridge() -> None:
+    gm = GaussianMixture(2, random_state=0).partial_fit(np.concatenate([thin_groups(seed) for seed in range(170)]))
+    assert (gm._stream.state.ridge > 0).all()
+
+
+def test_a_number_stays() -> None:
+    rows = thin_groups()
+    assert not fitted(rows, reg_covar=1e-5).outcome_.is_ridge_dropped
+    made = fit_many([rows, rows], 2, random_state=0, reg_covar=1e-5)
+    assert np.array_equal(made[0].covariances, fitted(rows, reg_covar=1e-5).covariances_)

@@ -14,9 +14,9 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 MOST = {
-    "src": 31344,
-    "cpp": 11506,
-    "tests": 30453,
+    "src": 31346,
+    "cpp": 11508,
+    "tests": 30489,
     "bench": 2233,
     "tools": 604,
     "files": 898,

@@ -202,7 +202,7 @@ class BayesianGaussianMixture(PosteriorEstimator):
             check_pairs(source, [family], self._names)
         problem = Problem(TrainingData(source), family, n_initial, self._engine(source), ridge, terms=terms)
         starts = Plan.repeat_starts("kmeans" if is_birth else self.init_params, names, n_init)
-        # Of one feature, `FitMoves` does this on condensed rows.
+        # Of one feature, `VariationalMoves` does this on condensed rows.
         is_small = is_birth and min(n_components, source.n_features) > 1 and source.n_rows < MAX_ROWS_OF_KMEANS
         if is_small and n_components <= len(problem.data.sample.rows):
             starts = [SizedStart("kmeans", n_components)] * n_init + starts

@@ -17,9 +17,9 @@ from gaussmix._src.estimators.base import unchanged_on_failure
 from gaussmix._src.families.base import Family
 from gaussmix._src.fit import after
 from gaussmix._src.fit.features.table import find_options
-from gaussmix._src.fit.fit import MIN_RIDGE_FRACTION, find_certificate
+from gaussmix._src.fit.fit import find_certificate
 from gaussmix._src.fit.fitted import Diagnosis, Ending, FitResult, RowSummary
-from gaussmix._src.fit.plan import Plan
+from gaussmix._src.fit.plan import MIN_RIDGE_FRACTION, Plan
 from gaussmix._src.fit.problem import Problem
 from gaussmix._src.interfaces.leaves import LEAF_ROWS
 from gaussmix._src.model import Model
@@ -119,7 +119,7 @@ def make_fitted(
         report.messages.warn_about_run(run, left_out, objective.objective_name)
     if note and of_search is None and (problem.ridge or len(constant) < rows.n_features):
         warn(note, report.messages.CollapseWarning)  # not after a search, which tries numbers that are too large
-    if constant and not problem.ridge:  # with 0 only the default prior of a Bayesian fit makes one
+    if constant and not problem.ridge:  # a ridge that was chosen is no surprise
         warn(report.messages.constant_sentence(run.model, constant, names))
     is_ridge_alone = has_ridge and objective.variance_floor is objective.ridge  # and not by a prior
     on_ridge = warn_of_ridge(problem, run.model, constant, names) if is_ridge_alone and not note else []
@@ -150,7 +150,7 @@ def make_fitted(
 def warn_of_ridge(
     problem: Problem, model: Model, constant: Sequence[int], names: Sequence[str] | None
 ) -> list[Diagnosis]:
-    """The components that rest on the ridge, with a warning if the ridge is automatic: a number was somebody's wish."""
+    """The components that rest on the ridge, with a warning unless the user chose the ridge."""
     result = after.diagnostics.diagnose_ridge(problem, model, constant, names)
     if result and problem.ridge is None:
         columns = after.diagnostics.SingularColumns.find(problem.data.raw_source, [model.family]).describe(names)

@@ -216,7 +216,7 @@ class LikelihoodEstimator(MixtureEstimator, ABC):
             terms = validation.restrictions.check_terms(self, [family], n_components)
             terms = terms.with_initial_values(model.without_noise.weights, model.means, model.covariances)
         outcome = self._fit_facts().outcome
-        is_dropped = outcome is not None and outcome.is_ridge_dropped
+        is_dropped = self.reg_covar == "auto" and outcome is not None and outcome.is_ridge_dropped
         ridge = 0.0 if is_dropped else check_ridge(self.reg_covar, [family], self.prior)
         known = validation.labels.check_labels(labels, self.label_components, source.n_rows, n_components)
         if known is not None:

@@ -76,7 +76,8 @@ def _step(estimator: Any, portion: ArraySource, state: StreamState | None) -> St
     if state is None:
         fitting = _fit(estimator, portion)
         sums = moments_per_weight(fitting.data.make_source(), fitting.engine, estimator._fitted.model)
-        return StreamState(sums, fitting.objective.ridge, profile.total_weight / profile.n_rows, seen_weight=1.0)
+        ridge = fitting.data.default_ridge if estimator._fitted.outcome.is_ridge_dropped else fitting.objective.ridge
+        return StreamState(sums, ridge, profile.total_weight / profile.n_rows, seen_weight=1.0)
     fraction = min(profile.total_weight / state.weight_unit / STEP_ROWS, MAX_STEP_FRACTION)
     seen = state.seen_weight + fraction
     log_decay_factor = check_forgetting(estimator.forgetting).log_decay_factor(seen, fraction)

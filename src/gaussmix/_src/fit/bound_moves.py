@@ -70,7 +70,7 @@ class VariationalMoves:
         return EMState(model, initial.trace)
 
     def _improve_column(self, model: Model, rows: DistinctRows) -> tuple[Model, float] | None:
-        """As `BoundMoves.improve_column`; if the model has one component, the higher of the ends from it and k-means.
+        """As `BirthMergeMoves.improve_column`; from one component, the higher of the ends from it and from k-means.
 
         Births from k-means are tried last, and only where both ends differ.
         """

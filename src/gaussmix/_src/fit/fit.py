@@ -16,6 +16,7 @@ from gaussmix._src.em.collapse.remedies import Remedy, run_with_remedy
 from gaussmix._src.em.curvature.certificate import OptimalityCertificate, is_certificate_cheap
 from gaussmix._src.em.initialisation.base import DETERMINISTIC_STARTS, Partition, load_start, nearest_centre
 from gaussmix._src.em.initialisation.initial import InitialMoments
+from gaussmix._src.em.initialisation.kmeans import MIN_COMPLETE_FRACTION
 from gaussmix._src.em.initialisation.sample import MIN_ROWS_TO_SUBSAMPLE
 from gaussmix._src.em.objective.objective import Objective
 from gaussmix._src.em.objective.stopping import StopRule, extrapolate_objective
@@ -28,6 +29,7 @@ from gaussmix._src.em.step.one_call import MAX_ROWS_OF_ONE_CALL
 from gaussmix._src.engines.calls import RowGroups
 from gaussmix._src.errors import NonFiniteLikelihood, Outcome, SingularCovarianceError
 from gaussmix._src.fit.plan import (
+    MIN_RIDGE_FRACTION,
     ModelStart,
     Plan,
     SizedStart,
@@ -48,8 +50,6 @@ from gaussmix._src.sources.base import Source
 if TYPE_CHECKING:
     from gaussmix._src.fit.features.base import FitOptions
 
-# Part of the ridge in a variance, given the other features: with more, it is found out what the ridge does to the fit.
-MIN_RIDGE_FRACTION = 1e-3
 MIN_PREFIT_ROWS = 4 * LEAF_ROWS  # rows: with more, EM converges on the sample of the starts first
 
 
@@ -96,8 +96,7 @@ def fit(problem: Problem, plan: Plan, options: FitOptions = ()) -> BestRun:
     if problem.ridge is None and plan.candidate is None:
         fractions = end.model.covariances.ridge_precisions() * problem.objective.ridge
         if fractions.max() > MIN_RIDGE_FRACTION:
-            before, (end, problem) = end.trace, fitting.ridge.end_without_ridge(problem, end, plan.stopping)
-            ends = [end.trace if trace is before else trace for trace in ends]
+            end, problem = fitting.ridge.end_without_ridge(problem, plan, end)
     return BestRun(end, tuple(ends), problem)
 
 
@@ -355,9 +354,10 @@ def _make_partition(problem: Problem, plan: Plan, start_name: str) -> Partition:
     has_covariances = plan.user_init is not None and plan.user_init.covariances is not None
     plain = data.likelihood_objective(None if has_covariances else problem.ridge)  # a prior needs a structure
     partition = data.trimming.start_partition(start_name, data.sample, *of_fit, plain.ridge, plan.rng)
-    if start_name != "search":
+    complete = data.scaled_sample.complete_rows
+    if start_name != "search" or complete.weight.sum() <= MIN_COMPLETE_FRACTION * data.sample.weight.sum():
         return partition
-    return replace(partition, search_rows=data.scaled_sample.complete_rows, search_seed=int(plan.rng.integers(2**63)))
+    return replace(partition, search_rows=complete, search_seed=int(plan.rng.integers(2**63)))
 
 
 def _source_from_user(problem: Problem, plan: Plan, start: Any) -> Source:
@@ -406,9 +406,11 @@ def _fit_sample(problem: Problem, plan: Plan, draw: StartDraw, objective: Object
         end = _run_em(problem, plan, sample, end.model, objective, replace(plan.stopping, max_steps=1)) or end
     # Compared exactly: a tolerance relative to the log-likelihood would let the unit of the rows choose.
     gain = searched.trace.last_objective - end.trace.last_objective
+    is_accepted = gain > least_gain(searched.model, end.model, rows.n_rows)
     if plan.search is not None:
-        plan.search.gain = max(0.0, gain)
-    return (searched if gain > least_gain(searched.model, end.model, rows.n_rows) else end).model
+        plan.search.gain = gain if is_accepted else 0.0
+        plan.search.n_moves_accepted *= is_accepted
+    return (searched if is_accepted else end).model
 
 
 def _run_em(

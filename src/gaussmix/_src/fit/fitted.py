@@ -135,7 +135,8 @@ class Ending:
         if len(run_traces) > 1:
             tolerance = max(stopping.tolerance, OBJECTIVE_ROUNDING * max(1.0, abs(state.trace.last_objective)))
             sound = [trace for trace in run_traces if not trace.collapsed_components]
-            n_at_best = max(1, sum(_may_agree(state.trace, trace, tolerance) for trace in sound))
+            best = max(sound, key=lambda trace: trace.last_objective, default=state.trace)
+            n_at_best = max(1, sum(_may_agree(best, trace, tolerance) for trace in sound))
         values = certificate.is_maximum, certificate.remaining_gain, certificate.label_change_fraction
         estimated = forecast_convergence(state.trace.objective).gain_ratio
         rate = None if math.isnan(estimated) else estimated
@@ -266,7 +267,7 @@ class FitResult:
         if old.means.shape != model.means.shape or old.family != model.family:
             return cls(model, names, previous.dtype, results=previous.results, best_index=previous.best_index)
         facts = None if facts is None else replace(facts, log_likelihood=None)  # that was of the model before
-        outcome = None if outcome is None else replace(outcome, collapsed=[], diagnostics=[])
+        outcome = None if outcome is None else replace(outcome, is_ridge_dropped=False, collapsed=[], diagnostics=[])
         return replace(previous, model=model, feature_names=names, row_summary=facts, outcome=outcome, cutoff=None)
 
     @cached_property

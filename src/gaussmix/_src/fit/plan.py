@@ -36,6 +36,8 @@ from gaussmix._src.sources.base import Assignment
 if TYPE_CHECKING:
     from gaussmix._src.validation.initial import InitialParameters
 
+# Part of the ridge in a variance, given the other features: with more, it is found out what the ridge does to the fit.
+MIN_RIDGE_FRACTION = 1e-3
 AFTER_SEARCH_TOL, AFTER_SEARCH_MAX_STEPS = 1e-5, 300  # of EM after a search; nats per unit of row weight
 _RIDGE_SETTINGS = RIDGE_FRACTION, RIDGE_TRIM_FRACTION, MIN_SPREAD  # how the core makes the automatic one
 MIN_SEARCH_STEPS = 20  # with a lower `max_iter`, "auto" is not a search
@@ -194,13 +196,13 @@ def search_stopping(stopping: StopRule, n_steps: float = math.inf) -> StopRule:
 
 
 def is_scaled(start: object, family: Family) -> bool:
-    """Whether a start takes distances in a unit of each column: it changes nothing else where fits follow units."""
+    """Whether a start measures distances in a unit of each column: for structures that are equivariant to it."""
     follows = family.equivariance in (Equivariance.AFFINE, Equivariance.SCALING)
     return follows and isinstance(start, str) and start in (AUTO, "search", SCALED_KMEANS)
 
 
 def is_auto_search(n_components: int, stopping: StopRule) -> bool:
-    """Whether `init_params="auto"` is a search: it is where there are moves, unless the user wants few steps of EM."""
+    """Whether `init_params="auto"` is a search: with several components and `MIN_SEARCH_STEPS` steps of EM."""
     return n_components > 1 and stopping.max_steps >= MIN_SEARCH_STEPS
 
 

@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gaussmix._src.covariances import Dense
-from gaussmix._src.em.objective.stopping import StopRule
-from gaussmix._src.em.objective.trace import EMState
+from gaussmix._src.em.objective.stopping import MIN_TOLERANCE
+from gaussmix._src.em.objective.trace import EMState, join_traces
 from gaussmix._src.em.step.loop import run_to_sound_end
 from gaussmix._src.errors import Outcome
-from gaussmix._src.fit.plan import search_stopping
+from gaussmix._src.fit.plan import Plan, search_stopping
 from gaussmix._src.interfaces.block import Block
 from gaussmix._src.model import Model
 from gaussmix._src.numerics.arrays import Array
@@ -64,7 +64,8 @@ def flattest_directions(model: Model, ridge: Array) -> tuple[Array, Array]:
 
 def count_distinct_rows(problem: Problem, model: Model) -> NDArray[np.intp]:
     """The distinct rows of the sample that each component is most probable for, (n_components,)."""
-    labels = problem.engine.labels(Block(0, problem.data.sample.rows), problem.objective.parameters(model))
+    rows = problem.data.sample.without_negligible_rows.rows
+    labels = problem.engine.labels(Block(0, rows), problem.objective.parameters(model))
     return np.bincount(labels[labels >= 0], minlength=model.n_components)
 
 
@@ -77,37 +78,29 @@ def has_enough_rows(problem: Problem, model: Model) -> bool:
     return bool(n_distinct >= MIN_DISTINCT_ROWS * (problem.source.n_features + 1))
 
 
-def end_without_ridge(problem: Problem, end: EMState, stopping: StopRule) -> tuple[EMState, Problem]:
+def end_without_ridge(problem: Problem, plan: Plan, end: EMState) -> tuple[EMState, Problem]:
     """Continue a run without the automatic ridge, if that costs likelihood and every component has enough rows.
 
     Returns the end and the problem that it solves; both are the old ones if a component of the new end is unsound, or
-    the likelihood is not higher.
+    the likelihood is not higher than that of the end with the ridge.
     """
-    ridge = problem.objective.ridge
-    is_ended = end.outcome is Outcome.CONVERGED and not end.trace.frozen_components
-    if problem.ridge is not None or not is_ended or ridge_cost(end.model, ridge) < MAX_RIDGE_COST:
-        return end, problem
-    if not has_enough_rows(problem, end.model):
+    stopping, max_steps = plan.stopping, plan.stopping.max_steps - end.trace.n_steps
+    is_ended = end.outcome is Outcome.CONVERGED and not end.trace.frozen_components and max_steps > 1
+    has_cost = is_ended and ridge_cost(end.model, problem.objective.ridge) >= MAX_RIDGE_COST
+    if not has_cost or problem.data.trimming is not None or not has_enough_rows(problem, end.model):
         return end, problem
     closing = search_stopping(stopping)
-    closing = replace(closing, max_steps=min(closing.max_steps, stopping.max_steps - end.trace.n_steps))
-    unridged = replace(problem, ridge=0.0)
-    result = run_to_sound_end(unridged.source, problem.engine, end.model, unridged.objective, closing)
-    if (
-        result is None
-        or not result.trace.last_objective > end.trace.last_objective
-        or not has_enough_rows(unridged, result.model)
-    ):
+    closing = replace(closing, max_steps=min(closing.max_steps, max_steps))
+    if stopping.seeks_maximum:
+        closing = replace(closing, tolerance=MIN_TOLERANCE, max_steps=max_steps)
+    unridged, model = replace(problem, ridge=0.0), end.model
+    how = {"is_accelerated": plan.is_accelerated}
+    result = run_to_sound_end(unridged.source, problem.engine, model, unridged.objective, closing, **how)
+    if result is None or result.trace.n_steps < 2:
         return end, problem
-    objective = result.trace.objective
-    if result.outcome is Outcome.STEP_LIMIT and abs(objective[-1] - objective[-2]) < stopping.tolerance:
-        result = result._replace(outcome=Outcome.CONVERGED)
-    if result.outcome is not Outcome.CONVERGED:
+    objective = result.trace.objective  # first that of the end with the ridge
+    has_converged = result.outcome is Outcome.CONVERGED or abs(objective[-1] - objective[-2]) < stopping.tolerance
+    if not (has_converged and objective[-1] > objective[0] and has_enough_rows(unridged, result.model)):
         return end, problem
-    trace = replace(
-        result.trace,
-        log_likelihood=(*end.trace.log_likelihood, *result.trace.log_likelihood),
-        objective=(*end.trace.objective, *objective),
-        events=end.trace.events,
-    )
-    return result._replace(trace=trace), unridged
+    joined = join_traces(end.trace, result._replace(outcome=Outcome.CONVERGED))
+    return joined, unridged

@@ -24,8 +24,7 @@ from gaussmix._src.estimators.gaussian_mixture import GaussianMixture
 from gaussmix._src.families.base import Family, check_features
 from gaussmix._src.fit.features.base import FitOptions
 from gaussmix._src.fit.features.table import find_options
-from gaussmix._src.fit.fit import MIN_RIDGE_FRACTION
-from gaussmix._src.fit.plan import fit_settings
+from gaussmix._src.fit.plan import MIN_RIDGE_FRACTION, fit_settings
 from gaussmix._src.fit.search import map_parallel
 from gaussmix._src.mixture.mixtures import Mixtures
 from gaussmix._src.numerics.arrays import Array, Indices
@@ -100,10 +99,10 @@ def fit_many(
 
     Notes
     -----
-    The core makes all fits in one call, where they start from "kmeans" or "k-means++", once or several times, and the
-    structure is none of "EVE", "VVE" and "factor_analyzer"; searches too, of up to 260 rows for each component. Other
-    fits are made one by one, and so are those of groups with something unusual, such as a constant column. Bayesian
-    fits are made one by one too, several at a time; the core makes most of a fit of one column.
+    The core makes all fits in one call, where they start from "kmeans" or "k-means++", once or several times, or with a
+    search, and the structure is none of "EVE", "VVE" and "factor_analyzer". Other fits are made one by one, and so are
+    the fits of groups with something unusual, such as a constant column or a variance that is partly the ridge.
+    Bayesian fits are made one by one too, several at a time; the core makes most of a fit of one column.
 
     Examples
     --------
@@ -203,7 +202,7 @@ class _GroupFits:
         """Whether the ridge has such a part in a variance that `fit.fit` finds out what it does."""
         n_components, n_features = fits.means.shape[1:]
         family, ridge = check_family(self.template), fits.ridge[made]
-        if not ridge.any():
+        if self.template.reg_covar != "auto" or not ridge.any():
             return np.zeros(len(made), dtype=bool)
         precisions = family.stacked(fits.covariances[made], n_components, n_features).ridge_precisions()
         fractions = precisions.reshape(len(made), -1, n_features) * ridge[:, None, :]

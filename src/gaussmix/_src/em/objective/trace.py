@@ -118,7 +118,9 @@ def join_traces(earlier_trace: Trace, final_state: EMState) -> EMState:
     """The end of a run that went on after `earlier_trace`."""
     log_likelihood = *earlier_trace.log_likelihood, *final_state.trace.log_likelihood
     objective = *earlier_trace.objective, *final_state.trace.objective
-    return final_state._replace(trace=replace(final_state.trace, log_likelihood=log_likelihood, objective=objective))
+    trace = replace(final_state.trace, log_likelihood=log_likelihood, objective=objective)
+    trace = replace(trace, events=(*earlier_trace.events, *trace.events), search=trace.search or earlier_trace.search)
+    return final_state._replace(trace=trace)
 
 
 def final_state(states: Iterable[EMState]) -> EMState:

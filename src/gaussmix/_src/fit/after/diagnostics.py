@@ -13,6 +13,7 @@ from gaussmix._src.errors import DegenerateError, SingularCovarianceError, count
 from gaussmix._src.families.base import Family
 from gaussmix._src.fit import ridge
 from gaussmix._src.fit.fitted import RESTS_ON_RIDGE, Diagnosis
+from gaussmix._src.fit.plan import MIN_RIDGE_FRACTION
 from gaussmix._src.interfaces.moment_spec import Second
 from gaussmix._src.interfaces.spread import Spread
 from gaussmix._src.model import Model
@@ -193,7 +194,8 @@ def diagnose_ridge(
         counts = ridge.count_distinct_rows(problem, model)
     fractions, directions = ridge.flattest_directions(model, floor)
     is_constant = model.covariances.variances() <= _CONSTANT_FACTOR * floor
-    for k in np.flatnonzero((fractions > ridge.MAX_RIDGE_FRACTION) | (counts <= model.n_features)).tolist():
+    is_short = (counts <= model.n_features) & (fractions > MIN_RIDGE_FRACTION)
+    for k in np.flatnonzero((fractions > ridge.MAX_RIDGE_FRACTION) | is_short).tolist():
         length = np.abs(directions[k])
         if counts[k] <= model.n_features:
             cause = f"{counted(int(counts[k]), 'distinct row')} for {counted(model.n_features, 'column')}"

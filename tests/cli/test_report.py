@@ -48,7 +48,7 @@ def test_it_says_what_was_found(page):
     text = page.read_text(encoding="utf-8")
     assert "The rows are described as 2 groups, each a normal distribution with full covariances." in text
     assert "hardly better than the next of 4 candidates (by 2.0)" in text
-    assert re.search(r"Component 0 \(64.4 % of the distribution, 175 rows\): high eruptions \(4\.29", text)
+    assert re.search(r"Component 1 \(64.4 % of the distribution, 175 rows\): high eruptions \(4\.29", text)
     assert "GaussianMixtureIC([1, 2, 3, 4], covariance_type=" in text
     assert "&lt;b&gt;&amp;wait" in text
     assert "<b>" not in text

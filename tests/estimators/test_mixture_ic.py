@@ -279,7 +279,13 @@ SHARES = "sample_weight sums to .*, less than two rows, and criteria such as BIC
 @pytest.mark.parametrize("criterion", ["bic", "icl", "aic", "aicc", "cv"])
 def test_weights_that_are_shares_are_scaled_to_count_rows(criterion, total, rng):
     rows = rng.normal(size=(300, 2))
-    parameters = {"n_components": [1, 4], "covariance_type": "full", "criterion": criterion, "random_state": 0}
+    parameters = {
+        "n_components": [1, 4],
+        "covariance_type": "full",
+        "init_params": "hierarchical",
+        "criterion": criterion,
+        "random_state": 0,
+    }
     weight = np.full(300, total / 300)
     with pytest.warns(RuntimeWarning, match=SHARES) as caught:
         chosen = GaussianMixtureIC(**parameters).fit(rows, sample_weight=weight)

@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[2]
 MOST = {
     "src": 31346,
     "cpp": 11508,
-    "tests": 30489,
+    "tests": 30496,
     "bench": 2233,
     "tools": 604,
     "files": 898,

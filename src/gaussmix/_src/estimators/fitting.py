@@ -119,7 +119,7 @@ def make_fitted(
         report.messages.warn_about_run(run, left_out, objective.objective_name)
     if note and of_search is None and (problem.ridge or len(constant) < rows.n_features):
         warn(note, report.messages.CollapseWarning)  # not after a search, which tries numbers that are too large
-    if constant and not problem.ridge:  # a ridge that was chosen is no surprise
+    if constant and not problem.ridge:  # a chosen ridge needs no warning
         warn(report.messages.constant_sentence(run.model, constant, names))
     is_ridge_alone = has_ridge and objective.variance_floor is objective.ridge  # and not by a prior
     on_ridge = warn_of_ridge(problem, run.model, constant, names) if is_ridge_alone and not note else []

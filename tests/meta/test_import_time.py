@@ -31,7 +31,7 @@ print(json.dumps(sorted(sys.modules)))
 FIT = """
 import numpy
 from gaussmix import GaussianMixture
-GaussianMixture(3).fit(numpy.random.default_rng(0).normal(size=(300, 2)))
+GaussianMixture(3, random_state=0).fit(numpy.random.default_rng(0).normal(size=(300, 2)))
 """
 MOST_MODULES, MOST_LINES = 102, 13_660  # what a plain fit loads of gaussmix
 UNUSED = {

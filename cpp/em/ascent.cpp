@@ -20,9 +20,9 @@ namespace {
 constexpr double kStepsOfMove = 12;  // about
 constexpr double kMinRidges = 2;     // times the ridge: a smaller variance is one of equal values
 constexpr double kMaxChance = 20;    // times what the numbers of a component gain by chance where rows are many
-constexpr double kStepsOfRanking = 3,
-                 kStepsBefore = 2;  // of EM take as long as a ranking, and as a part and its first M-step
-constexpr double kCaution = 3;      // times what a steady decline would gain
+// The steps of EM that take as long as a ranking, and as a part of the rows with its first M-step.
+constexpr double kStepsOfRanking = 3, kStepsBefore = 2;
+constexpr double kCaution = 3;  // times what a steady decline would gain
 
 struct Candidate {
     Attempt attempt;

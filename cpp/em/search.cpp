@@ -58,7 +58,7 @@ public:
         std::optional<Reached> best;
         for (Index i = 0; i < 2; ++i) {
             if (best && (n_rows_ >= search_.least_rows || is_over())) break;
-            if (best && n_components_ > 2 && best->is_done()) break;  // of two, its bound says less
+            if (best && n_components_ > 2 && best->is_done()) break;  // two components have few moves
             Mixture start = mixture;
             std::optional<Reached> next;
             if (i == 0 || find_another(first_part, start)) next = begin(first_part, start, search_.start);

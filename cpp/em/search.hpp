@@ -43,7 +43,7 @@ struct SearchReport {            // what a search did
     double gain;                 // over EM from k-means on the distinct rows, nats per unit of weight
 };
 
-struct AscentStart {  // of the ascents of a search
+struct AscentStart {  // where an ascent of a search began
     Index n_rows;
     double log_likelihood;
 };

@@ -80,10 +80,8 @@ def distinct_rows_sentence(n_distinct: int, n_components: int) -> str:
     )
 
 
-def ridge_sentence(on_ridge: Sequence[Diagnosis], columns: str) -> str | None:
-    """Say which components rest on the ridge, and why; None if none does. `columns` is what is wrong with columns."""
-    if not on_ridge:
-        return None
+def ridge_sentence(on_ridge: Sequence[Diagnosis], columns: str) -> str:
+    """Say which components rest on the ridge, and why; `columns` says what is wrong with columns, "" for nothing."""
     components = dict[str, list[int]]()
     for each in on_ridge:
         components.setdefault(each.cause, []).append(-1 if each.component is None else each.component)

@@ -81,8 +81,8 @@ class BirthMergeMoves:
     should_stop: Callable[[], bool]
     bound_at_last_births: float = field(default=-np.inf, init=False)  # when births of all components were last tried
     sample_bound: float = field(default=-np.inf, init=False)  # the bound where rows that stand for all converged
-    split_marks: Marks | None = field(default=None, init=False)  # of the components, after births from fewer rows
-    _context: Any = field(default=None, init=False)  # of the engine, from the last pass
+    split_marks: Marks | None = field(default=None, init=False)  # set by births that use fewer rows
+    _context: Any = field(default=None, init=False)  # what the engine keeps from its last pass
 
     def for_sample(self, sample: DistinctRows) -> BirthMergeMoves:
         """The moves of the posterior of some rows."""

@@ -68,7 +68,7 @@ def merge_pairs(posterior: VariationalPosterior, pairs: Indices, scales: Array) 
 
 
 def deletion_gains(posterior: VariationalPosterior, counts: Array, removed: Indices, log_complements: Array) -> Array:
-    """What the bound gains without each of the small components, nats; `log_complements` are their Σ log (1 − r).
+    """Return the gain of the bound when each small component is deleted, nats; `log_complements` are Σ log (1 − r).
 
     It is a lower bound, for the rows shared among the others; an estimate where components share a covariance.
     """

@@ -17,8 +17,8 @@ from gaussmix._src.numerics.arrays import Array, below_diagonal, block_diagonal
 from gaussmix._src.numerics.axes import common_axes, principal_axes
 from gaussmix._src.numerics.factorise import factorise
 
-MIN_ROTATION_SLOPE = 1e-6  # of what a rotation changes, as a unit; axes of equal variances have no direction
-MIN_FACTOR_SPREAD = 1e-3  # of rows along a factor, in units of the noise; a weaker factor has no direction
+MIN_ROTATION_SLOPE = 1e-6  # smaller slopes count as this: a rotation of axes of equal variances changes nothing
+MIN_FACTOR_SPREAD = 1e-3  # in units of the noise: a factor along which rows vary less has no direction
 
 VarianceBoundMasks = tuple[NDArray[np.bool_], NDArray[np.bool_]]
 

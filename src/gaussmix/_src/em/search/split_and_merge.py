@@ -62,8 +62,8 @@ MAX_FLATNESS = 5e-6  # relative to the mean covariance of the components at the 
 # Times what a split gains by chance: where the best one gains more by its bound, the model does not fit.
 MISFIT_FACTOR = 4
 MAX_CHANCE = 20.0  # times what the numbers of a component gain by chance where rows are many
-# Nats in all that a search must gain where there is a row for each number in a mean and a full covariance; with more
-# rows in proportion less. A smaller gain does not predict that of new rows.
+# The least total gain of a search, nats, if there is one row for each parameter of a mean and a full covariance. With
+# more rows it falls in proportion. A smaller gain does not predict the likelihood of new rows.
 LEAST_GAIN_OF_SEARCH = 30.0
 N_ASCENTS, MIN_SLOW_STEPS = 5, 20  # starts of a search where EM is slow, and the steps of EM that show it
 # The work of a search, in steps of EM on all rows, for each step that EM made from k-means and for `MORE_STEPS` others.

@@ -312,8 +312,10 @@ private:
     }
 
     bool is_flat(const Mixture& mixture, Index k) const {
-        for (Index j = 0; j < d_; ++j) {  // equal values: nothing but the ridge is left
-            if (moves_.variance(mixture, k, j) < kMinRidges * task_.em.ridge[j]) return true;
+        for (Index j = 0; j < d_; ++j) {  // equal values, which those of the other components are not
+            const double least = kMinRidges * task_.em.ridge[j];
+            if (moves_.variance(mixture, k, j) < least && task_.within[is_full_ ? j * (d_ + 1) : j] >= least)
+                return true;
         }
         if (!is_full_) {
             for (Index j = 0; j < d_; ++j) {

@@ -57,8 +57,8 @@ def echo_json(values: dict[str, Any]) -> None:
 def show_fit(search: GaussianMixtureIC, about: Mapping[str, Any]) -> None:
     """Print a search that has ended for people.
 
-    `about` has the path of the table (`data`), `n_rows`, `n_missing` cells, the column of `weights` or None, their total `row_weight`,
-    `feature_names`, and the path of the `model` that was written or None.
+    `about` has the path of the table (`data`), `n_rows`, `n_missing` cells, the column of `weights` or None, their
+    total `row_weight`, `feature_names`, and the path of the `model` that was written or None.
     """
     mixture, names = search.mixture_, about["feature_names"]
     screen = console(stderr=about["model"] == STANDARD)  # the model goes to standard output

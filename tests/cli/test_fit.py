@@ -134,6 +134,33 @@ def test_other_verbs_name_such_columns_too(verb, cli, csv_file, tmp_path, monkey
     ]
 
 
+def test_columns_of_two_values_are_named_before_the_fit(cli, csv_file, rng):
+    lines = [f"{x},{y},{x > 0},{int(y > 0)},1" for x, y in rng.normal(size=(60, 2)).tolist()]
+    table = csv_file("\n".join(["x,y,member,urban,one", *lines, ",,,,"]) + "\n")
+    said = cli("fit", table, "-k", "1:3", "-s", "full", "--exclude", "one").stderr.splitlines()
+    assert said[0].startswith("gaussmix: columns 'member', 'urban' have two values only, so that components may collapse")
+    assert "by --exclude, or fit each of two groups by --by." in said[0]
+    assert "could not be fitted" in said[1]
+    assert "two values" not in cli("fit", table, "-k", 1, "--columns", "x,y").stderr
+    assert "two values" not in cli("fit", csv_file("x\n1\n2\n1\n"), "-k", 1).stderr
+
+
+def test_help_and_errors_list_the_same_structures(cli):
+    listed = " ".join(cli("fit", "--help").stdout.split()).partition("or all: ")[2].partition(".")[0]
+    assert f"is not one of {', '.join(map(repr, listed.split(', ')))}, 'all'" in cli("fit", "x.csv", "-s", "x").stderr
+
+
+def test_cells_may_be_missing_for_every_verb_and_are_counted(cli, csv_file, tmp_path):
+    table, model = csv_file("a,b\n1,2\n2,\n,3\n4,6\n5,5\n"), tmp_path / "m.gmm"
+    assert "5 rows, 2 features (a, b), 2 cells missing" in cli("fit", table, "-k", 1, "-o", model).stdout
+    assert json.loads(cli("fit", table, "-k", 1, "--missing", "--json").stdout)["n_missing"] == 2
+    for verb in ("predict", "score", "impute", "describe --inference", f"plot -o {tmp_path / 'p.png'}"):
+        name, *more = verb.split()
+        assert cli(name, model, *more, table).exit_code == 0
+    one = cli("predict", model, csv_file("a,b\n1,\n", "one.csv"))
+    assert one.stdout.splitlines()[1].startswith("1,,0,1.0,")
+
+
 def test_wrong_options_are_told_before_the_table_is_read(cli, csv_file):
     result = cli("fit", csv_file("name,x\na,1\nb,2\nc,4\n"), "-k", 1, "--n-factors", 2)
     assert result.exit_code == 2

@@ -156,7 +156,7 @@ class TestConvert:
         start, middle, end = tmp_path / "m.gmm", tmp_path / f"x{extension}", tmp_path / "back.gmm"
         assert cli("fit", faithful, *options, "-o", start, "-q").exit_code == 0
         for source, target in ((start, middle), (middle, end)):
-            assert cli("convert", source, target, "-q").exit_code == 0
+            assert cli("convert", source, "-o", target, "-q").exit_code == 0
         assert Mixture.load(end) == Mixture.load(start)
 
     def test_factor_analysers_keep_their_options(self, cli, tmp_path, rng):

@@ -128,9 +128,9 @@ def summary(
     lines += [line_of([shape, *values]) for shape, values in ratios.items()]
     lines += [
         "",
-        f"A whole default fit (full, 500,000 rows, 8 features, 16 components, one core) took {apart['ours']:.2f} s where "
-        f"clusters are apart and {mixed['ours']:.2f} s where they overlap, and scikit-learn's {apart['sklearn']:.1f} and "
-        f"{mixed['sklearn']:.1f} s.",
+        "A whole default fit (full, 500,000 rows, 8 features, 16 components, one core) took "
+        f"{apart['ours']:.2f} s where clusters are apart and {mixed['ours']:.2f} s where they overlap, "
+        f"and scikit-learn's {apart['sklearn']:.1f} and {mixed['sklearn']:.1f} s.",
         f"A fit of {MEMORY_SHAPE[0] // 1_000_000} million rows (8 features, 32 components) needs "
         f"{memory['gaussmix']:.0f} MB besides the data; scikit-learn needs {memory['sklearn']:.0f} MB for a tenth of "
         "them.",

@@ -291,7 +291,9 @@ def test_what_repeats_and_folds_say_stands_beside_bic(criterion, cli, faithful, 
 def test_candidates_that_failed_are_not_counted_and_are_named_beside_the_claim(cli, tmp_path, csv_file):
     data = csv_file(FRAME.assign(c=FRAME.c > 0).to_csv(index=False))
     said = cli("report", data, "-k", "1:5", "-s", "full", "-o", tmp_path / "page.html").stdout
-    claim = re.search(r"the next of (\d) fitted candidates \(by .*\)\. (\d) of 5 candidates could not be fitted: \d × ", said)
+    claim = re.search(
+        r"the next of (\d) fitted candidates \(by .*\)\. (\d) of 5 candidates could not be fitted: \d × ", said
+    )
     assert int(claim[1]) + int(claim[2]) == 5
     text = (tmp_path / "page.html").read_text(encoding="utf-8")
     assert f"the lowest of {claim[1]} fitted candidates</li>" in text

@@ -204,19 +204,10 @@ def _validated(estimator: BaseEstimator, X: Any, least: int, *, reset: bool) -> 
             raise ValueError(numerics.frames.COMPLEX) from None
         _check_cells(X, getattr(estimator, "feature_names_in_", None))
         raise
-    _check_no_text(X, getattr(estimator, "feature_names_in_", None))
-    return rows
-
-
-def _check_no_text(X: ArrayLike, names: Any) -> None:
-    """Raise ValueError for numbers that are text, which NumPy converts and data frames do not."""
     if np.asarray(X).dtype.kind in "OSU":
-        for (row, column), cell in np.ndenumerate(np.asarray(X, dtype=object)):
-            if isinstance(cell, str | bytes):
-                raise ValueError(
-                    f"Input X holds text: {cell!r:.40}, in {_at_cell(row, column, names)}. Give numbers: convert it first, "
-                    "for example by np.asarray(X, dtype=float)."
-                )
+        names = getattr(estimator, "feature_names_in_", None)
+        numerics.frames.check_no_text("Input X", np.asarray(X, dtype=object), partial(_at_cell, names=names))
+    return rows
 
 
 def _from_frame(estimator: BaseEstimator, frame: numerics.frames.Frame, least: int, *, reset: bool) -> Rows:

@@ -64,8 +64,8 @@ def show_fit(search: GaussianMixtureIC, about: Mapping[str, Any]) -> None:
     screen = console(stderr=about["model"] == STANDARD)  # the model goes to standard output
     weight = f" of total weight {about['row_weight']:g} ({shorten(about['weights'])})" if about["weights"] else ""
     size = f"{counted(about['n_rows'], 'row')}{weight}, {counted(len(names), 'feature')}"
-    holes = f", {counted(about['n_missing'], 'cell')} missing" if about["n_missing"] else ""
-    screen.print(f"{_display_name(about['data'])}: {size} ({first_names(names)}){holes}\n", soft_wrap=True)
+    missing = f", {counted(about['n_missing'], 'cell')} missing" if about["n_missing"] else ""
+    screen.print(f"{_display_name(about['data'])}: {size} ({first_names(names)}){missing}\n", soft_wrap=True)
     show_top(screen, search)
     show_matrix(screen, search)
     counts = search.results_["n_components"]

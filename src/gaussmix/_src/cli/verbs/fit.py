@@ -198,9 +198,9 @@ def two_valued_notices(source: Source) -> Iterator[str]:
         return
     ends = extremes(rows)
     is_at_end = (rows == ends[0]) | (rows == ends[1]) | np.isnan(rows)
-    found = [names[j] for j in np.flatnonzero(is_at_end.all(axis=0) & (ends[0] < ends[1]))]
-    if found:
-        columns = f"column {found[0]!r} has" if len(found) == 1 else f"columns {listed(found)} have"
+    concerned = [names[j] for j in np.flatnonzero(is_at_end.all(axis=0) & (ends[0] < ends[1]))]
+    if concerned:
+        columns = f"column {concerned[0]!r} has" if len(concerned) == 1 else f"columns {listed(concerned)} have"
         yield (
             f"{columns} two values only, so that components may collapse and fits may fail. Leave such columns out by "
             "--exclude, or fit each of two groups by --by."

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import time
 import warnings
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from threadpoolctl import threadpool_limits
 
 from bench.cases import MEMORY_SHAPE, STRUCTURES, Case, cases
 from bench.memory import THEIR_ROWS, extra_memory
-from bench.pages.base import Page, line_of, parser_of
+from bench.pages.base import Page, least_seconds, line_of, parser_of
 from gaussmix import GaussianMixture as Ours
 from gaussmix._src.numerics.arrays import Array
 
@@ -66,6 +67,20 @@ def measure(case: Case, repeats: int) -> dict[str, float]:
     return {name: (least[name, True] - least[name, False]) / extra[name] for name in ways}
 
 
+FITTED = Case("full", 500_000, 8, 16, separated=True), Case("full", 500_000, 8, 16)
+
+
+def whole_fits(case: Case) -> dict[str, float]:
+    """Seconds of a processor that a whole default fit takes on one core: the least of two of each."""
+    rows, kinds = case.rows(), {"ours": (Ours, {"n_jobs": 1}), "sklearn": (Theirs, {})}
+
+    def fit(estimator: type[Any], options: dict[str, int]) -> Any:
+        return estimator(case.n_components, random_state=0, **options).fit(rows)
+
+    with threadpool_limits(1):
+        return least_seconds({name: partial(fit, *kind) for name, kind in kinds.items()}, 2, time.process_time)
+
+
 def ratio(times: dict[str, float]) -> float:
     """scikit-learn's time with its better number of threads, by ours."""
     return min(times["sklearn 1"], times["sklearn 2"]) / times["ours"]
@@ -78,6 +93,13 @@ def cells(result: dict[str, Any]) -> tuple[str, ...]:
     return f"{case['n_rows']:,}, {case['n_features']}, {case['n_components']}", *times, f"×{result['ratio']:.1f}"
 
 
+def fit_cells(case: Case, seconds: dict[str, float]) -> tuple[str, ...]:
+    """A row of the table of whole fits."""
+    of_each = (f"{seconds[name]:.2f}" for name in ("ours", "sklearn"))
+    shape = f"{case.n_rows:,}, {case.n_features}, {case.n_components}, {'apart' if case.separated else 'overlapping'}"
+    return shape, *of_each, f"×{seconds['sklearn'] / seconds['ours']:.1f}"
+
+
 def of_structure(results: list[dict[str, Any]], structure: str) -> list[dict[str, Any]]:
     return [result for result in results if result["case"]["structure"] == structure]
 
@@ -87,8 +109,11 @@ def mean_ratio(results: list[dict[str, Any]]) -> float:
     return float(np.exp(np.mean([np.log(result["ratio"]) for result in results])))
 
 
-def summary(machine: dict[str, str], results: list[dict[str, Any]], memory: dict[str, float]) -> str:
+def summary(
+    machine: dict[str, str], results: list[dict[str, Any]], memory: dict[str, float], fits: list[dict[str, float]]
+) -> str:
     """The table for the README: how many times longer scikit-learn takes, structure by structure."""
+    apart, mixed = fits
     lines = [
         f"How many times longer scikit-learn {machine['scikit-learn']} takes for an EM iteration "
         f"({machine['processor']}, {machine['processors used']} cores, {machine['instruction set']}; "
@@ -103,6 +128,9 @@ def summary(machine: dict[str, str], results: list[dict[str, Any]], memory: dict
     lines += [line_of([shape, *values]) for shape, values in ratios.items()]
     lines += [
         "",
+        "A whole default fit (full, 500,000 rows, 8 features, 16 components, one core) took "
+        f"{apart['ours']:.2f} s where clusters are apart and {mixed['ours']:.2f} s where they overlap, "
+        f"and scikit-learn's {apart['sklearn']:.1f} and {mixed['sklearn']:.1f} s.",
         f"A fit of {MEMORY_SHAPE[0] // 1_000_000} million rows (8 features, 32 components) needs "
         f"{memory['gaussmix']:.0f} MB besides the data; scikit-learn needs {memory['sklearn']:.0f} MB for a tenth of "
         "them.",
@@ -149,8 +177,13 @@ def main() -> None:
         f"{memory['gaussmix']:.0f} MB besides {n_rows:,} rows; scikit-learn {memory['sklearn']:.0f} MB besides "
         f"{THEIR_ROWS:,}.",
     )
+    fits = [whole_fits(case) for case in FITTED]
+    page.say(
+        "## A whole default fit", "", "Seconds of a processor, on one core, full covariances. Both start by default."
+    )
+    page.table("n, d, K | gaussmix | scikit-learn | ratio", map(fit_cells, FITTED, fits))
     page.write()
-    README.write_text(with_table(README.read_text(), summary(page.machine, results, memory)))
+    README.write_text(with_table(README.read_text(), summary(page.machine, results, memory, fits)))
 
 
 if __name__ == "__main__":

@@ -22,7 +22,9 @@ for n_components, bic in zip(gm.results_["n_components"], gm.results_["bic"], st
     print(f"{n_components} components: BIC {bic:.0f}")
 
 # %%
-# Two components win. The ellipses are one, two and three standard deviations wide.
+# Two components with full covariances win. Over all structures, BIC is lowest for three components with one
+# covariance. Two of them overlap; merged, they are the same two kinds. The ellipses are one, two and three standard
+# deviations wide.
 
 names = ["eruption, minutes", "wait for the next, minutes"]
 figure, (left, right) = plt.subplots(1, 2, figsize=(9, 4), sharey=True, layout="constrained")

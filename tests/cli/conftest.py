@@ -86,5 +86,5 @@ def numbers():
 def model(cli, faithful, tmp_path):
     """Old Faithful's two components."""
     path = tmp_path / "faithful.gmm"
-    assert cli("fit", faithful, "-k", 2, "-o", path, "--quiet").exit_code == 0
+    assert cli("fit", faithful, "-k", 2, "-s", "full", "-o", path, "--quiet").exit_code == 0
     return path

@@ -25,8 +25,8 @@ def load(place):
     return Mixture._from_model(model), record.details
 
 
-def test_old_faithful_has_two_components(cli, faithful, tmp_path):
-    result = cli("fit", faithful, "-k", "1:6", "-o", tmp_path / "faithful.gmm")
+def test_old_faithful_has_two_full_components(cli, faithful, tmp_path):
+    result = cli("fit", faithful, "-k", "1:6", "-s", "full", "-o", tmp_path / "faithful.gmm")
     assert result.exit_code == 0
     assert result.stderr == ""
     lines = result.stdout.splitlines()
@@ -55,7 +55,7 @@ def test_the_model_is_what_the_estimator_gives(cli, faithful, model):
 
 
 def test_json_is_for_programs(cli, faithful):
-    result = cli("fit", faithful, "-k", "3,1:2,2", "--json")
+    result = cli("fit", faithful, "-k", "3,1:2,2", "-s", "full", "--json")
     said = json.loads(result.stdout)
     assert [candidate["n_components"] for candidate in said["candidates"]] == [1, 2, 3]
     bics = [candidate["bic"] for candidate in said["candidates"]]
@@ -78,7 +78,7 @@ OPTIONS = {"random_state": 7, "n_init": 3, "tol": 0.01, "max_iter": 50, "reg_cov
     ],
 )
 def test_options_reach_the_estimator(options, asked, kept, cli, faithful, tmp_path):
-    assert cli("fit", faithful, "-k", 4, *options, "-o", tmp_path / "m.gmm").exit_code == 0
+    assert cli("fit", faithful, "-k", 4, "-s", "full", *options, "-o", tmp_path / "m.gmm").exit_code == 0
     rows = np.loadtxt(faithful, delimiter=",", skiprows=1)
     mixture, details = load(tmp_path / "m.gmm")
     alone = GaussianMixture(4, **({"random_state": 0} | SETTINGS | asked)).fit(rows)
@@ -90,7 +90,7 @@ def test_options_reach_the_estimator(options, asked, kept, cli, faithful, tmp_pa
 
 
 def test_a_prior_and_equal_weights_reach_the_estimator_and_are_counted(cli, faithful, tmp_path):
-    options = ["--prior", "default", "--equal-weights", "-o", tmp_path / "m.gmm"]
+    options = ["-s", "full", "--prior", "default", "--equal-weights", "-o", tmp_path / "m.gmm"]
     assert cli("fit", faithful, "-k", 2, *options).exit_code == 0
     rows = np.loadtxt(faithful, delimiter=",", skiprows=1)
     terms = {"prior": "default", "restrictions": Restrictions(equal_weights=True)}
@@ -107,7 +107,7 @@ def test_a_prior_and_equal_weights_reach_the_estimator_and_are_counted(cli, fait
 
 def test_the_largest_as_best_is_pointed_out(cli, faithful):
     assert "K = 2 is the largest tried" in cli("fit", faithful, "-k", "1:2").stdout
-    assert "is the largest" not in cli("fit", faithful, "-k", "1:3").stdout
+    assert "is the largest" not in cli("fit", faithful, "-k", "1:4").stdout
     assert "is the largest" not in cli("fit", faithful, "-k", "2").stdout
 
 
@@ -134,6 +134,35 @@ def test_other_verbs_name_such_columns_too(verb, cli, csv_file, tmp_path, monkey
     ]
 
 
+def test_columns_of_two_values_are_named_before_the_fit(cli, csv_file, rng):
+    lines = [f"{x},{y},{x > 0},{int(y > 0)},1" for x, y in rng.normal(size=(60, 2)).tolist()]
+    table = csv_file("\n".join(["x,y,member,urban,one", *lines, ",,,,"]) + "\n")
+    said = cli("fit", table, "-k", "1:3", "-s", "full", "--exclude", "one").stderr.splitlines()
+    assert said[0].startswith(
+        "gaussmix: columns 'member', 'urban' have two values only, so that components may collapse"
+    )
+    assert "by --exclude, or fit each of two groups by --by." in said[0]
+    assert "could not be fitted" in said[1]
+    assert "two values" not in cli("fit", table, "-k", 1, "--columns", "x,y").stderr
+    assert "two values" not in cli("fit", csv_file("x\n1\n2\n1\n"), "-k", 1).stderr
+
+
+def test_help_and_errors_list_the_same_structures(cli):
+    listed = " ".join(cli("fit", "--help").stdout.split()).partition("or all: ")[2].partition(".")[0]
+    assert f"is not one of {', '.join(map(repr, listed.split(', ')))}, 'all'" in cli("fit", "x.csv", "-s", "x").stderr
+
+
+def test_cells_may_be_missing_for_every_verb_and_are_counted(cli, csv_file, tmp_path):
+    table, model = csv_file("a,b\n1,2\n2,\n,3\n4,6\n5,5\n"), tmp_path / "m.gmm"
+    assert "5 rows, 2 features (a, b), 2 cells missing" in cli("fit", table, "-k", 1, "-o", model).stdout
+    assert json.loads(cli("fit", table, "-k", 1, "--missing", "--json").stdout)["n_missing"] == 2
+    for verb in ("predict", "score", "impute", "describe --inference", f"plot -o {tmp_path / 'p.png'}"):
+        name, *more = verb.split()
+        assert cli(name, model, *more, table).exit_code == 0
+    one = cli("predict", model, csv_file("a,b\n1,\n", "one.csv"))
+    assert one.stdout.splitlines()[1].startswith("1,,0,1.0,")
+
+
 def test_wrong_options_are_told_before_the_table_is_read(cli, csv_file):
     result = cli("fit", csv_file("name,x\na,1\nb,2\nc,4\n"), "-k", 1, "--n-factors", 2)
     assert result.exit_code == 2
@@ -151,18 +180,18 @@ def test_columns_can_be_chosen(cli, csv_file, tmp_path):
 
 def test_a_k_that_cannot_be_fitted_is_shown_and_the_others_go_on(cli, csv_file):
     path = csv_file("x,y\n1,2\n3,4.5\n5,1\n")
-    result = cli("fit", path, "-k", "1,2,4", "--reg-covar", 0)
+    result = cli("fit", path, "-k", "1,2,4", "-s", "full", "--reg-covar", 0)
     assert result.exit_code == 0
     failures = [line for line in result.stdout.splitlines() if "failed" in line]
     assert [line.split()[0] for line in failures] == ["2", "4"]
     assert "failed: singular covariance: component" in failures[0]
     assert "failed: fewer rows than components" in failures[1]
-    said = json.loads(cli("fit", path, "-k", "1,4", "--json").stdout)
+    said = json.loads(cli("fit", path, "-k", "1,4", "-s", "full", "--json").stdout)
     assert said["candidates"][1] == {"structure": "full", "n_components": 4, "failed": "fewer rows than components: 3"}
 
 
 def test_all_that_fail_are_one_error(cli, csv_file, tmp_path):
-    result = cli("fit", csv_file("x,y\n1,2\n3,4\n"), "-k", "3:5", "-o", tmp_path / "m.gmm")
+    result = cli("fit", csv_file("x,y\n1,2\n3,4\n"), "-k", "3:5", "-s", "full", "-o", tmp_path / "m.gmm")
     assert (result.exit_code, result.stdout) == (1, "")
     assert result.stderr.startswith("gaussmix: None of 3 candidates could be fitted: 3 × fewer rows than components. ")
     assert result.stderr.count("\n") == 1
@@ -170,14 +199,14 @@ def test_all_that_fail_are_one_error(cli, csv_file, tmp_path):
 
 
 def test_a_fit_that_has_not_converged_is_a_notice(cli, faithful):
-    result = cli("fit", faithful, "-k", "5,6", "--start", "kmeans", "--max-iter", 2)
+    result = cli("fit", faithful, "-k", "5,6", "-s", "full", "--start", "kmeans", "--max-iter", 2)
     assert result.exit_code == 0
     assert result.stderr == "gaussmix: K = 5, 6: not converged; raise --max-iter or --tol.\n"
     assert [line.split()[-1] for line in result.stdout.splitlines() if line[:3] == "6  "] == ["no"]
 
 
 def test_time_that_is_up_leaves_the_fits_that_were_made(cli, faithful, tmp_path):
-    result = cli("fit", faithful, "-k", "1:4", "--max-time", 0, "-o", tmp_path / "m.gmm")
+    result = cli("fit", faithful, "-k", "1:4", "-s", "full", "--max-time", 0, "-o", tmp_path / "m.gmm")
     assert result.exit_code == 0
     assert result.stderr.splitlines() == [
         "gaussmix: --max-time seconds were over before 3 of 4 candidates were begun; raise --max-time or try fewer.",
@@ -193,7 +222,7 @@ def test_time_that_is_up_leaves_the_fits_that_were_made(cli, faithful, tmp_path)
 
 
 def test_the_rule_of_stopping_reaches_the_estimator_and_the_end_is_said(cli, faithful, tmp_path):
-    result = cli("fit", faithful, "-k", 2, "--tol", "auto", "-o", tmp_path / "m.gmm")
+    result = cli("fit", faithful, "-k", 2, "-s", "full", "--tol", "auto", "-o", tmp_path / "m.gmm")
     said = "Less than 1e-4 nats per row are left to gain."
     assert re.search(
         f"Ended after [0-9]+ steps. {said} [0-9.e-]+ nats a row may remain, and", " ".join(result.stdout.split())
@@ -202,10 +231,10 @@ def test_the_rule_of_stopping_reaches_the_estimator_and_the_end_is_said(cli, fai
     assert f"ended       {said}" in described
     assert "The fit is near a maximum" not in described  # which would be said twice
     assert load(tmp_path / "m.gmm")[1].fit.settings["tol"] == "auto"
-    outcome = json.loads(cli("fit", faithful, "-k", 2, "--check-maximum", "--json").stdout)["outcome"]
+    outcome = json.loads(cli("fit", faithful, "-k", 2, "-s", "full", "--check-maximum", "--json").stdout)["outcome"]
     assert outcome["is_maximum"]
     assert 0 <= outcome["remaining_gain"] < 1e-4
-    outcome = json.loads(cli("fit", faithful, "-k", 2, "--json").stdout)["outcome"]
+    outcome = json.loads(cli("fit", faithful, "-k", 2, "-s", "full", "--json").stdout)["outcome"]
     assert (outcome["reason"], outcome["n_starts"]) == ("The mean log-likelihood changed by less than tol.", 1)
 
 
@@ -237,8 +266,8 @@ def test_the_simpler_one_that_held_out_rows_choose_is_shown(cli, faithful):
     assert sum("simplest within an error" in line for line in result.stdout.splitlines()) == 2  # in list and matrix
 
 
-def test_all_structures_are_tried(cli, faithful):
-    said = json.loads(cli("fit", faithful, "-k", "1", "-s", "all", "--json").stdout)
+def test_all_structures_are_tried_by_default(cli, faithful):
+    said = json.loads(cli("fit", faithful, "-k", "1", "--json").stdout)
     assert [candidate["structure"] for candidate in said["candidates"]] == [
         name for name, family in FAMILIES.items() if family.in_all
     ]
@@ -438,13 +467,15 @@ def test_parquet_has_keys_of_its_type(cli, tmp_path, rng):
     frame = pd.DataFrame({"cell": [30, 4] * 40, "x": rng.random(80)})
     frame.loc[1, "x"] = np.nan
     frame.to_parquet(tmp_path / "cells.parquet")
-    said = json.loads(cli("fit", tmp_path / "cells.parquet", "--by", "cell", "-k", 1, "--json").stdout)
+    said = json.loads(
+        cli("fit", tmp_path / "cells.parquet", "--by", "cell", "-k", 1, "--missing", "error", "--json").stdout
+    )
     assert said["by"] == "cell"
     assert said["n_rows"] == 80
     assert [group["key"] for group in said["groups"]] == [30, 4]
     assert said["groups"][0]["n_steps"] > 0
     assert said["groups"][1]["failed"].startswith("Input X contains NaN: row 0, column 'x'")
-    with_holes = cli("fit", tmp_path / "cells.parquet", "--by", "cell", "-k", 1, "--missing", "--json").stdout
+    with_holes = cli("fit", tmp_path / "cells.parquet", "--by", "cell", "-k", 1, "--json").stdout
     assert json.loads(with_holes)["groups"][1]["n_steps"] > 0
 
 

@@ -131,7 +131,7 @@ class TestMerge:
         for name, n_rows, centre in (("a", 100, 0.0), ("b", 300, 9.0)):
             rows = rng.normal(centre, size=(n_rows, 2))
             path = csv_file("x,y\n" + "".join(f"{a},{b}\n" for a, b in rows.tolist()), f"{name}.csv")
-            assert cli("fit", path, "-k", 1, "-q", "-o", tmp_path / f"{name}.gmm").exit_code == 0
+            assert cli("fit", path, "-k", 1, "-s", "full", "-q", "-o", tmp_path / f"{name}.gmm").exit_code == 0
         return tmp_path / "a.gmm", tmp_path / "b.gmm"
 
     def test_components_are_those_of_all_by_their_rows(self, cli, halves, tmp_path):
@@ -156,7 +156,7 @@ class TestConvert:
         start, middle, end = tmp_path / "m.gmm", tmp_path / f"x{extension}", tmp_path / "back.gmm"
         assert cli("fit", faithful, *options, "-o", start, "-q").exit_code == 0
         for source, target in ((start, middle), (middle, end)):
-            assert cli("convert", source, target, "-q").exit_code == 0
+            assert cli("convert", source, "-o", target, "-q").exit_code == 0
         assert Mixture.load(end) == Mixture.load(start)
 
     def test_factor_analysers_keep_their_options(self, cli, tmp_path, rng):

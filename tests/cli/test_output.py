@@ -116,11 +116,11 @@ def test_an_error_in_a_late_row_leaves_nothing(output, cli, folder, rows, tmp_pa
     bad = rows.copy()
     bad[100_003, 1] = np.nan
     np.save(tmp_path / "bad.npy", bad)
-    result = cli("predict", folder / "model.gmm", tmp_path / "bad.npy", "-o", tmp_path / output)
+    result = cli("predict", folder / "model.gmm", tmp_path / "bad.npy", "-o", tmp_path / output, "--missing", "error")
     assert result.exit_code == 1
     assert "bad.npy, row 100003, column 'x1': the value is missing" in result.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["bad.npy"]
-    result = cli("predict", folder / "model.gmm", tmp_path / "bad.npy", "--to", "parquet")
+    result = cli("predict", folder / "model.gmm", tmp_path / "bad.npy", "--to", "parquet", "--missing", "error")
     assert (result.exit_code, result.stdout_bytes) == (1, b"")
 
 

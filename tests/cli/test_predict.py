@@ -60,7 +60,8 @@ def test_a_name_that_is_taken_gets_an_underscore(cli, model, csv_file):
 
 def test_a_failed_run_leaves_the_old_output(cli, model, csv_file, tmp_path):
     (tmp_path / "out.csv").write_text("before")
-    result = cli("predict", model, csv_file("eruptions,waiting\n3.6,\n"), "-o", tmp_path / "out.csv")
+    table = csv_file("eruptions,waiting\n3.6,\n")
+    result = cli("predict", model, table, "-o", tmp_path / "out.csv", "--missing", "error")
     assert result.exit_code == 1
     assert (tmp_path / "out.csv").read_text() == "before"
 

@@ -29,7 +29,7 @@ def page(tmp_path_factory):
     data = Path(__file__).parents[2] / "examples" / "faithful.csv"
     text = data.read_text().replace("waiting", "<b>&wait", 1)
     (folder / "data.csv").write_text(text)
-    arguments = ["report", folder / "data.csv", "-o", folder / "report.html", "-k", "1:4"]
+    arguments = ["report", folder / "data.csv", "-o", folder / "report.html", "-k", "1:4", "-s", "full"]
     result = CliRunner().invoke(program, list(map(str, arguments)))
     assert result.exit_code == 0, result.stderr
     assert "The rows are described as 2 groups" in result.stdout
@@ -47,7 +47,7 @@ def tree(page):
 def test_it_says_what_was_found(page):
     text = page.read_text(encoding="utf-8")
     assert "The rows are described as 2 groups, each a normal distribution with full covariances." in text
-    assert "hardly better than the next of 4 candidates (by 2.0)" in text
+    assert "hardly better than the next of 4 fitted candidates (by 2.0)" in text
     assert re.search(r"Component 1 \(64.4 % of the distribution, 175 rows\): high eruptions \(4\.29", text)
     assert "GaussianMixtureIC([1, 2, 3, 4], covariance_type=" in text
     assert "&lt;b&gt;&amp;wait" in text
@@ -188,8 +188,8 @@ def table_with_weights_and_gaps():
 WAYS = {
     "weights": ["--weights", "w", "--drop-missing"],
     "precision": ["--weights", "w", "--weight-type", "precision", "--drop-missing"],
-    "gaps": ["--missing", "--exclude", "w"],
-    "noise": ["--noise", "--missing", "--weights", "w"],
+    "gaps": ["--exclude", "w"],
+    "noise": ["--noise", "--weights", "w"],
 }
 
 
@@ -198,7 +198,7 @@ WAYS = {
 def test_it_fits_as_fit_does_and_so_does_its_python(way, cli, tmp_path):
     table, page = tmp_path / "t.csv", tmp_path / "page.html"
     table_with_weights_and_gaps().to_csv(table, index=False, na_rep="?")
-    options = ["-k", "1:3", "--na", "?", *WAYS[way]]
+    options = ["-k", "1:3", "-s", "full", "--na", "?", *WAYS[way]]
     result = cli("report", table, "-o", page, *options)
     assert result.exit_code == 0, result.stderr
     assert cli("fit", table, "-o", tmp_path / "m.gmm", "-q", *options).exit_code == 0
@@ -214,7 +214,7 @@ def test_it_says_what_is_of_no_group_and_which_rows_have_empty_cells(cli, tmp_pa
     table, page = tmp_path / "t.csv", tmp_path / "page.html"
     frame = table_with_weights_and_gaps()
     frame.to_csv(table, index=False)
-    said = cli("report", table, "-o", page, "-k", 2, "--noise", "--missing", "--columns", "a,b").stdout
+    said = cli("report", table, "-o", page, "-k", 2, "--noise", "--columns", "a,b").stdout
     assert re.search(
         r"A uniform background holds \S+ % of the distribution. 2 rows most probably belong to it, and to no group",
         said,
@@ -222,7 +222,7 @@ def test_it_says_what_is_of_no_group_and_which_rows_have_empty_cells(cli, tmp_pa
     n_gaps = frame[["a", "b"]].isna().any(axis=1).sum()
     assert f"{n_gaps} rows with empty cells, by what else they hold" in page.read_text(encoding="utf-8")
     assert re.search('<td data-value="-1">noise</td>', page.read_text(encoding="utf-8"))
-    said = cli("report", table, "-o", page, "-k", 2, "--missing", "--columns", "a,b").stdout
+    said = cli("report", table, "-o", page, "-k", 2, "--columns", "a,b").stdout
     assert f"of {len(frame) - n_gaps} without empty cells lie outside the region" in said
 
 
@@ -238,8 +238,8 @@ def test_weights_count_in_the_shares_that_it_names(cli, tmp_path):
 def test_the_python_of_a_model_takes_empty_cells(cli, tmp_path):
     table, page, path = tmp_path / "t.csv", tmp_path / "page.html", tmp_path / "m.gmm"
     table_with_weights_and_gaps().to_csv(table, index=False)
-    assert cli("fit", table, "-k", 2, "--missing", "--columns", "a,b", "-o", path, "-q").exit_code == 0
-    assert cli("report", table, "-m", path, "--missing", "--weights", "w", "-o", page, "-q").exit_code == 0
+    assert cli("fit", table, "-k", 2, "--columns", "a,b", "-o", path, "-q").exit_code == 0
+    assert cli("report", table, "-m", path, "--weights", "w", "-o", page, "-q").exit_code == 0
     made = run_code(page, tmp_path)
     assert made["gm"].mixture_ == Mixture.load(path)
     assert list(made["X"].columns) == ["a", "b"]
@@ -277,7 +277,7 @@ def test_one_group_is_found_only_where_more_were_tried(cli, tmp_path, csv_file):
 @pytest.mark.parametrize("criterion", ["stability", pytest.param("cv", marks=pytest.mark.heavy)])
 def test_what_repeats_and_folds_say_stands_beside_bic(criterion, cli, faithful, tmp_path):
     page = tmp_path / "page.html"
-    said = cli("report", faithful, "-k", "1:3", "--criterion", criterion, "-o", page).stdout
+    said = cli("report", faithful, "-k", "1:3", "-s", "full", "--criterion", criterion, "-o", page).stdout
     text = page.read_text(encoding="utf-8")
     made = GaussianMixtureIC(range(1, 4), covariance_type="full", criterion=criterion, random_state=0)
     made.fit(np.loadtxt(faithful, delimiter=",", skiprows=1))
@@ -286,6 +286,18 @@ def test_what_repeats_and_folds_say_stands_beside_bic(criterion, cli, faithful, 
     assert f"{made.n_components_} components, full covariances" in text
     assert re.findall(r"(\w+) of every candidate", text) == [{"cv": "CV"}.get(criterion, criterion), "BIC"]
     assert ("BIC is lowest for full, K = 2." in said) is (criterion == "stability")
+
+
+def test_candidates_that_failed_are_not_counted_and_are_named_beside_the_claim(cli, tmp_path, csv_file):
+    data = csv_file(FRAME.assign(c=FRAME.c > 0).to_csv(index=False))
+    said = cli("report", data, "-k", "1:5", "-s", "full", "-o", tmp_path / "page.html").stdout
+    claim = re.search(
+        r"the next of (\d) fitted candidates \(by .*\)\. (\d) of 5 candidates could not be fitted: \d × ", said
+    )
+    assert int(claim[1]) + int(claim[2]) == 5
+    text = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert f"the lowest of {claim[1]} fitted candidates</li>" in text
+    assert f"<li>{claim[2]} of 5 candidates could not be fitted: " in text
 
 
 def test_whether_the_fit_is_near_a_maximum_is_said_where_it_is_known():
@@ -297,5 +309,5 @@ def test_whether_the_fit_is_near_a_maximum_is_said_where_it_is_known():
 
 
 def test_an_error_of_empty_cells_names_only_options_that_the_command_has(cli, tmp_path, csv_file):
-    result = cli("report", csv_file("a,b\n1,2\n,3\n2,2\n"), "-o", tmp_path / "page.html")
-    assert "Add --drop-missing or --missing, or fill" in result.stderr
+    result = cli("report", csv_file("a,b\n1,2\n,3\n2,2\n"), "-o", tmp_path / "page.html", "--missing", "error")
+    assert "Add --drop-missing, or fill" in result.stderr

@@ -427,7 +427,7 @@ def test_europe_s_thousands_letters_and_missing_values_are_read(cli, tmp_path, e
     path = tmp_path / "x.csv"
     lines = ["Größe;Maß", "-6.139,43;1,5", "1.234.567;2,25", " 12,;k.A.", "999,5;1.000,"]
     path.write_text("\n".join(lines), encoding=encoding)
-    options = "--decimal", ",", "--na", "k.A.", "--missing", "--thousands", ".", "--reg-covar", 1
+    options = "--decimal", ",", "--na", "k.A.", "--thousands", ".", "--reg-covar", 1
     result = cli("fit", path, "-k", 1, "--json", *options)
     found = json.loads(result.stdout)
     assert found["feature_names"] == ["Größe", "Maß"]

@@ -214,17 +214,17 @@ ROWS = np.array([[float(cell or "nan") for cell in line.split(",")] for line in 
 def test_a_fit_to_missing_values_and_predictions_are_those_of_the_estimator(cli, csv_file, tmp_path):
     table = csv_file(TABLE)
     model = tmp_path / "model.gmm"
-    options = ["-k", "1", "--structure", "full", "--missing"]
+    options = ["-k", "1", "--structure", "full"]
     assert cli("fit", table, *options, "--tol", "1e-9", "--max-iter", "500", "-o", model).exit_code == 0
     alone = GaussianMixture(1, reg_covar=0.0, tol=1e-9, max_iter=500).fit(ROWS)
     np.testing.assert_allclose(Mixture.load(model).means, alone.means_, rtol=1e-9)
 
-    found = list(csv.DictReader(io.StringIO(cli("predict", model, table, "--missing", "--outliers").stdout)))
+    found = list(csv.DictReader(io.StringIO(cli("predict", model, table, "--outliers").stdout)))
     np.testing.assert_allclose([float(row["log_density"]) for row in found], alone.score_samples(ROWS), rtol=1e-6)
     parts = [alone.mixture_.marginal(np.flatnonzero(~np.isnan(row))) for row in ROWS]
     tails = [part.density_p_value(row[None, ~np.isnan(row)])[0] for part, row in zip(parts, ROWS, strict=True)]
     np.testing.assert_allclose([float(row["p_value"]) for row in found], tails, rtol=1e-6)
-    scores = json.loads(cli("score", model, table, "--missing", "--json").stdout)
+    scores = json.loads(cli("score", model, table, "--json").stdout)
     assert scores["mean_log_likelihood"] == pytest.approx(alone.score(ROWS), rel=1e-6)
 
 
@@ -243,7 +243,7 @@ def test_noise_is_component_minus_one(cli, tmp_path, rng):
 def test_rows_with_empty_cells_are_classified(cli, csv_file):
     lines = [f"{line},{'a' if row < 4 else 'b'}" for row, line in enumerate(TABLE.splitlines()[1:])]
     known = csv_file("x,y,kind\n" + "\n".join(lines) + "\n", "known.csv")
-    result = cli("classify", known, known, "--labels", "kind", "-s", "diag", "--missing", "-q")
+    result = cli("classify", known, known, "--labels", "kind", "-s", "diag", "-q")
     assert (result.exit_code, result.stderr) == (0, "")
     classifier = GaussianMixtureClassifier(covariance_type="diag", random_state=0).fit(ROWS, list("aaaabbbbb"))
     found = list(csv.DictReader(io.StringIO(result.stdout)))

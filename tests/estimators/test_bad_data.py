@@ -64,6 +64,12 @@ BAD_ROWS = {
     "beyond float64": (ROWS.astype(np.longdouble) * np.longdouble("1e400"), ValueError, "infinity: row 0, column 1"),
     "a whole number beyond float64": ([[1, 2], [3, 10**400]], ValueError, "too large to convert to float, in row 1"),
     "text": (np.array([["1", "2"], ["3", "wide"]]), ValueError, "'wide', in row 1, column 1 (counted from 0). Give"),
+    "numbers that are text": (
+        np.array([["1", "2"], ["3", "5"]]),
+        ValueError,
+        "'1', in row 0, column 0 (counted from 0)",
+    ),
+    "numbers and text": ([[1.0, 2.0], [3.0, "5"]], ValueError, "Input X holds text: '5', in row 1, column 1"),
     "text among numbers": (np.array([[1, 2], [3, "wide"]], dtype=object), ValueError, "'wide', in row 1, column 1"),
     "text in a list": ([[1.0, 2.0], ["wide", 4.0]], ValueError, "'wide', in row 1, column 0"),
     "text in a pandas frame": (REST.assign(town=list("abcd")), ValueError, "'a', in row 0, column 'town'"),

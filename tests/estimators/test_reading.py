@@ -308,6 +308,18 @@ def test_a_mixture_set_by_hand_has_what_can_be_known():
     assert by_hand.glance()["n_rows"].tolist() == [None]
 
 
+def test_missing_cells_are_counted(frame, tmp_path):
+    holed = frame.mask(np.random.default_rng(0).random(frame.shape) < 0.1)
+    n_missing = int(holed.isna().sum().sum())
+    gm = GaussianMixture(2, random_state=0).fit(holed)
+    gm.save(tmp_path / "m.gmm")
+    for fitted in (gm, GaussianMixture.load(tmp_path / "m.gmm")):
+        assert f"mass_g), {n_missing} cells missing\n" in str(fitted.summary())
+        assert fitted.glance()["n_missing"].tolist() == [n_missing]
+    assert "1 cell missing\n" in str(gm.summary(frame.assign(mass_g=[np.nan, *frame["mass_g"][1:]])))
+    assert "missing" not in str(gm.summary(frame))
+
+
 def test_a_stream_that_holds_its_rows_knows_what_a_fit_knows(rng):
     rows = rng.normal(size=(100, 1))
     gm = GaussianMixture(2, random_state=0).fit(rows[:50])

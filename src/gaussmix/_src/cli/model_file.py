@@ -6,6 +6,8 @@ import sys
 from dataclasses import dataclass
 from typing import BinaryIO
 
+from pyarrow import types
+
 from gaussmix._src.errors import counted, invented_names, listed, unknown_name
 from gaussmix._src.estimators.base import write_estimator
 from gaussmix._src.estimators.bayesian_gaussian_mixture import BayesianGaussianMixture
@@ -101,7 +103,7 @@ class ModelFile:
                     f"{listed(table.names)}."
                 )
             matched = wanted
-        table.check_numeric(matched)
+        table.check_numeric([name for name in matched if not types.is_null(table.schema.field(name).type)])
         return matched
 
     def _input_features(self, targets: tuple[str, ...]) -> tuple[str, ...]:

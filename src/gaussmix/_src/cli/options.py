@@ -15,7 +15,7 @@ from gaussmix._src.cli.model_file import ModelFile
 from gaussmix._src.cli.outputs import WRITERS, Writing, output_format
 from gaussmix._src.cli.show.notices import QUIET, in_options, print_notices
 from gaussmix._src.errors import counted, not_one_of
-from gaussmix._src.families.base import FAMILIES, family_named, family_names, is_family
+from gaussmix._src.families.base import family_named, family_names, is_family
 from gaussmix._src.families.factor_analyzer import NOISES
 from gaussmix._src.families.structures import Full
 from gaussmix._src.fit.criteria import CRITERIA, HIGHER_IS_BETTER
@@ -24,7 +24,7 @@ from gaussmix._src.sources.base import Source
 from gaussmix._src.sources.opening import DEFAULT_MEMORY, check_memory, open
 from gaussmix._src.sources.tables import FORMATS, Files, open_table
 from gaussmix._src.sources.tables.base import INDEX_OF_FRAME, STANDARD, Dialect, is_numeric
-from gaussmix._src.validation.parameters import ALL, CHECKS
+from gaussmix._src.validation.parameters import ALL, CHECKS, MISSING
 from gaussmix._src.validation.rows import WEIGHT_TYPES
 
 _MAX_CANDIDATES = 1000
@@ -88,7 +88,9 @@ def as_values(parameters: Mapping[str, Any]) -> dict[str, Any]:
         lacking = [repr(taker) for taker, own in takers.items() if _OF_STRUCTURES[name] not in own]
         if names == ALL or (lacking and (name == "max_condition" or len(lacking) == len(takers))):
             flag = f"--{name.replace('_', '-')}"
-            raise click.UsageError(f"{flag} has no meaning with --structure {', '.join(lacking) or ALL}.")
+            example = "full" if name == "max_condition" else "factor_analyzer"
+            advice = "" if lacking else f": name a structure that has it, as in -s {example}"
+            raise click.UsageError(f"{flag} has no meaning with --structure {', '.join(lacking) or ALL}{advice}.")
     numbers = passed.pop("n_factors", (1,))
     settings["covariance_type"] = []
     for structure, own in takers.items():
@@ -214,7 +216,7 @@ class Reading:
     ----------
     columns : the features; none for all columns of numbers.
     exclude : columns that are not features.
-    drop_missing, missing : whether rows that miss a feature are left out, or taken.
+    drop_missing, missing : whether rows that miss a feature are left out, or else taken.
     format, dialect : as `open_table` takes them.
     memory : how many bytes of rows to hold at a time.
     cache : a folder that keeps the numbers of files; None for no cache.
@@ -226,7 +228,7 @@ class Reading:
     drop_missing: bool
     format: str | None
     dialect: Dialect
-    missing: bool = False
+    missing: bool = True
     memory: int = sys.maxsize
     cache: str | None = None
     jobs: int | None = None
@@ -377,8 +379,8 @@ def reading(verb: Verb) -> Verb:
         for name in values.columns:
             if name in values.exclude:
                 raise click.UsageError(f"{name!r} is named by --columns and by --exclude.")
-        if values.drop_missing and values.missing:
-            raise click.UsageError("--missing takes the rows that --drop-missing leaves out.")
+        if values.drop_missing and not values.missing:
+            raise click.UsageError("--missing error refuses the rows that --drop-missing leaves out.")
         decimal, delimiter, thousands = values.dialect.decimal, values.dialect.delimiter, values.dialect.thousands
         if decimal is not None and decimal == delimiter:
             raise click.UsageError(f"{decimal!r} can't be the delimiter and the decimal mark.")
@@ -394,12 +396,19 @@ def reading(verb: Verb) -> Verb:
 
 _OF_TEXT = "has_header", "delimiter", "decimal", "thousands", "encoding"  # of what `Dialect` says, beside --na
 _HEADER_HELP = "The first line of CSV holds names, or data.  [default: names, unless it holds numbers only]"
+_MISSING_HELP = "Whether rows with empty cells are used, by their other cells, or are an error."
 _NA_HELP = "Text of CSV that means an empty cell, as NA, N/A, NaN and null do; can be given several times."
 _ENCODING_HELP = "Encoding of CSV, such as cp1252 or utf-16.  [default: by its mark, or else UTF-8 or cp1252]"
 _DELIMITER_HELP = "Between the fields of CSV: a character, tab or blanks.  [default: by the first line]"
+_missing = choice(
+    "--missing", _MISSING_HELP, MISSING, default=MISSING[0],
+    is_flag=False, flag_value=MISSING[0],  # without a word
+    callback=lambda ctx, param, value: value == MISSING[0],
+)  # fmt: skip
 _READING = (
     option("--header/--no-header has_header", _HEADER_HELP, default=None),
     flag("--drop-missing", "Leave out rows with an empty cell among the features, and count them."),
+    _missing,
     option("--na", _NA_HELP, multiple=True, metavar="TEXT"),
     choice("--decimal", "Decimal mark of the numbers in CSV.  [default: by the first lines]", ".,"),
     choice("--thousands", "Mark between groups of three digits in CSV, as in 1.234,5.", ",. '"),
@@ -411,17 +420,17 @@ _READING = (
 )
 
 
-def structure(more: str) -> Decorator:
+def structure(more: str, default: str) -> Decorator:
     """The option --structure; `more` ends its help."""
     help = f"Structures of the covariances, several by commas, or all{more}"
-    return option("-s --structure covariance_type", help, callback=structures, default="full", metavar="S")
+    return option("-s --structure covariance_type", help, callback=structures, default=default, metavar="S")
 
 
 def choosing(verb: Verb) -> Verb:
     """Add -k and --structure, to verbs that compare the mixtures of one table."""
     help = "Numbers of components: 3, 1:6 or 2,4,8."
     count = option("-k counts", help, callback=counts, default="1:9", metavar="K")
-    return count(structure(f": {', '.join(FAMILIES)}.")(verb))
+    return count(structure(f": {', '.join(family_names())}.", ALL)(verb))
 
 
 def writing(verb: Verb) -> Verb:
@@ -447,9 +456,8 @@ def seed_option(declaration: str, help: str, max_value: int | None = None) -> De
 
 
 seed = seed_option("--seed random_state", "Seed of the starts.", 2**32 - 1)
-missing = flag("--missing", "Use rows with empty cells too, by their other cells.")
 
 
 def row_by_row(verb: Verb) -> Verb:
     """Add the options of every verb that writes something of each row that it reads."""
-    return writing(missing(memory(reading(jobs(verb)))))
+    return writing(memory(reading(jobs(verb))))

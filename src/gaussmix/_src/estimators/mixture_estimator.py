@@ -397,11 +397,11 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
 
         Returns
         -------
-        frame : "n_rows", "n_features", "n_components", "structure", "n_parameters", "log_likelihood" (nats, a total),
-            "bic", "icl" (null where unknown), "is_final" (False where they are those before the last step),
-            "converged", "n_iter", "stopped", "certificate" (a sentence), "is_maximum", "remaining_gain" (nats per
-            row) and "label_change_fraction" as in `outcome_`, "n_starts", "n_starts_at_best", "n_moves_tried",
-            "n_moves_accepted", "search_gain" and "seconds".
+        frame : "n_rows", "n_features", "n_missing" (cells), "n_components", "structure", "n_parameters",
+            "log_likelihood" (nats, a total), "bic", "icl" (null where unknown), "is_final" (False where they are those
+            before the last step), "converged", "n_iter", "stopped", "certificate" (a sentence), "is_maximum",
+            "remaining_gain" (nats per row) and "label_change_fraction" as in `outcome_`, "n_starts",
+            "n_starts_at_best", "n_moves_tried", "n_moves_accepted", "search_gain" and "seconds".
 
         Warns
         -----

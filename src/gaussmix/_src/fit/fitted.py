@@ -190,6 +190,7 @@ class RowSummary:
     log_likelihood : of the rows, nats, a total: before the last step of EM, or of the mixture where a search has found
         it. None if EM raised something else: with a prior, with labels, or of a part of the rows.
     has_errors : whether the rows have measurement errors.
+    n_missing : cells that are missing.
     frame_library : of the data frame that they came in; None for an array or a file.
     seconds : how long the fit took. Of a fit that was loaded this and the library are None: equal fits make equal
         files.
@@ -199,6 +200,7 @@ class RowSummary:
     row_weight: float
     log_likelihood: float | None
     has_errors: bool = False
+    n_missing: int = 0
     frame_library: str | None = None
     seconds: float | None = None
 
@@ -206,11 +208,12 @@ class RowSummary:
     def from_source(cls, source: Source, X: object, log_likelihood: float | None, start_time: float) -> RowSummary:
         """The facts of a fit that ends now, from its mean log-likelihood and the `perf_counter` at its beginning."""
         weight = counted_weight(source)
-        empty = source.collect(Cells).empty_weight if source.may_miss else 0.0
+        cells = source.collect(Cells) if source.may_miss else None
+        n_missing, empty = (0, 0.0) if cells is None else (int(cells.n_missing.sum()), cells.empty_weight)
         per_row = source.row_totals.total_weight / (source.row_totals.total_weight - empty)  # the mean is of all rows
         total = None if log_likelihood is None else log_likelihood * weight * per_row
         library = None if type(X) is np.ndarray else frame_library(X)
-        return cls(source.n_rows, weight, total, source.has_errors, library, perf_counter() - start_time)
+        return cls(source.n_rows, weight, total, source.has_errors, n_missing, library, perf_counter() - start_time)
 
 
 def frame_library(X: object) -> str | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from importlib.util import find_spec
@@ -199,6 +199,14 @@ def _check_kind(called: str, name: Any, kind: Any) -> None:
         raise ParameterTypeError(f"{called} {_CATEGORIES.format(where=where)}")
     if what in ("List", "Struct", "Array", "Binary"):
         raise ParameterTypeError(f"{called} {_OTHER.format(what=str(kind), where=where)}")
+
+
+def check_no_text(called: str, cells: NDArray[Any], describe_location: Callable[[int, int], str]) -> None:
+    """Raise ValueError for a cell of an array that is text: NumPy converts such numbers, and data frames do not."""
+    for (row, column), cell in np.ndenumerate(cells):
+        if isinstance(cell, str | bytes):
+            where = f": {cell!r:.40}, in {describe_location(row, column)}"
+            raise ValueError(f"{called} {_DIGITS.format(where=where)}")
 
 
 def _as_floats(called: str, name: Any, values: NDArray[Any]) -> NDArray[Any]:

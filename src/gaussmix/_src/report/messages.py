@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -137,6 +138,17 @@ def dropped_sentence(results: Sequence[Result], chosen: Result, columns: str) ->
     reasons, advice = describe_failures(failed, columns)
     count = f"{len(failed)} of {counted(len(results), 'candidate')}"
     return f"{count} could not be fitted: {reasons} {advice} results_ has the reason of each."
+
+
+def failed_sentence(results: ResultsTable) -> str | None:
+    """Say how many candidates of a search could not be fitted, and why; None if all were."""
+    kinds = [None if each is None else FailureKind.from_text(each) for each in results.get("failure", [])]
+    failed = Counter(kind.words for kind in kinds if kind is not None and kind.was_started)
+    if not failed:
+        return None
+    reasons = ", ".join(f"{number} × {words}" for words, number in failed.most_common())
+    n_tried = counted(sum(kind is None or kind.was_started for kind in kinds), "candidate")
+    return f"{failed.total()} of {n_tried} could not be fitted: {reasons}."
 
 
 def stability_sentence(results: ResultsTable, best: int) -> str | None:

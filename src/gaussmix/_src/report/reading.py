@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
@@ -14,7 +13,7 @@ from sklearn.base import BaseEstimator
 
 from gaussmix._src.em.step.accumulate import StepTask
 from gaussmix._src.engines.base import NOISE_LABEL, Engine
-from gaussmix._src.errors import FailureKind, Outcome, ParameterTypeError, counted
+from gaussmix._src.errors import Outcome, ParameterTypeError, counted
 from gaussmix._src.fit.criteria import CriterionInputs, bic, icl
 from gaussmix._src.fit.fitted import Diagnosis, FitResult
 from gaussmix._src.interfaces.block import Block
@@ -25,10 +24,11 @@ from gaussmix._src.mixture.html import names_of, sketch
 from gaussmix._src.mixture.mixture import Mixture
 from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.numerics.frames import Frame, made_frame
-from gaussmix._src.report.messages import stability_sentence
+from gaussmix._src.report.messages import failed_sentence, stability_sentence
 from gaussmix._src.report.summary import Summary
 from gaussmix._src.sources.array import ArraySource
 from gaussmix._src.sources.base import Source
+from gaussmix._src.sources.row_statistics import Cells
 from gaussmix._src.validation.rows import counted_weight
 
 EXACT = "The fit had X_error, but these numbers treat X as exact. Give X_error as well."
@@ -44,7 +44,8 @@ def make_summary(
     mixture, facts = fitted.mixture, fitted.row_summary
     values: dict[str, Any] = {"log_likelihood": None, "bic": None, "icl": None, "is_final": True}
     sizes = None if facts is None else _with_noise(mixture, mixture.weights * facts.row_weight, facts.row_weight)
-    n_rows, warnings = None if facts is None else facts.n_rows, _warnings(fitted)
+    n_rows, n_missing = (None, None) if facts is None else (facts.n_rows, facts.n_missing)
+    warnings = _warnings(fitted)
     if rows is not None:
         source, engine = rows
         task = StepTask(engine, mixture.n_components, mixture.parameters, MomentSpec(Second.NONE))
@@ -52,6 +53,7 @@ def make_summary(
         inputs = CriterionInputs(soft.log_likelihood, hard.log_likelihood, fitted.n_parameters, counted_weight(source))
         values |= {"log_likelihood": inputs.log_likelihood, "bic": bic(inputs), "icl": icl(inputs)}
         sizes, n_rows = _with_noise(mixture, soft.mass, soft.row_weight), source.n_rows
+        n_missing = int(source.collect(Cells).n_missing.sum()) if source.may_miss else 0
         if facts is not None and facts.has_errors and not source.has_errors:
             warnings.append(EXACT)
     elif facts is not None and facts.log_likelihood is not None:
@@ -60,8 +62,14 @@ def make_summary(
         else:
             inputs = CriterionInputs(facts.log_likelihood, np.nan, fitted.n_parameters, facts.row_weight)
             values |= {"log_likelihood": facts.log_likelihood, "bic": bic(inputs), "is_final": False}
-    size = {"n_rows": n_rows, "n_features": mixture.n_features, "n_components": mixture.n_components}
-    items = {**size, "structure": mixture.family.name, "n_parameters": fitted.n_parameters, **values}
+    size = {"n_rows": n_rows, "n_features": mixture.n_features, "n_missing": n_missing}
+    items = {
+        **size,
+        "n_components": mixture.n_components,
+        "structure": mixture.family.name,
+        "n_parameters": fitted.n_parameters,
+        **values,
+    }
     items |= _ending(fitted) | {"seconds": None if facts is None else facts.seconds}
     title = f"{kind}: {counted(mixture.n_components, 'component')}, {mixture.family.name}"
     names, library = names or names_of(mixture), None if facts is None else facts.frame_library
@@ -174,13 +182,8 @@ def _ending(fitted: FitResult) -> dict[str, Any]:
 def _warnings(fitted: FitResult) -> list[str]:
     """What was unusual: about components and features by name, and about candidates of a search."""
     items = [] if fitted.outcome is None else [_sentence(each) for each in fitted.outcome.diagnostics]
-    failures = [] if fitted.results is None else fitted.results.get("failure", [])
-    kinds = [None if each is None else FailureKind.from_text(each) for each in failures]
-    failed = Counter(kind.words for kind in kinds if kind is not None and kind.was_started)
-    if failed:
-        reasons = ", ".join(f"{number} × {words}" for words, number in failed.most_common())
-        n_tried = counted(sum(kind is None or kind.was_started for kind in kinds), "candidate")
-        items.append(f"{failed.total()} of {n_tried} could not be fitted: {reasons}. results_ has the reason of each.")
+    if fitted.results is not None and (sentence := failed_sentence(fitted.results)):
+        items.append(f"{sentence} results_ has the reason of each.")
     if fitted.results is not None and (sentence := stability_sentence(fitted.results, fitted.best_index or 0)):
         items.append(sentence)
     return items

@@ -96,8 +96,9 @@ class Summary:
         """Names and values of what is known of the fit as a whole."""
         facts = self.statistics
         seen = "" if facts["n_rows"] is None else f"{counted(facts['n_rows'], 'row')} of "
+        missing = f", {counted(facts['n_missing'], 'cell')} missing" if facts["n_missing"] else ""
         lines = [
-            ("data", f"{seen}{counted(facts['n_features'], 'feature')} ({first_names(self.names)})"),
+            ("data", f"{seen}{counted(facts['n_features'], 'feature')} ({first_names(self.names)}){missing}"),
             *self.extra_lines,
         ]
         if facts["log_likelihood"] is not None:

@@ -204,6 +204,9 @@ def _validated(estimator: BaseEstimator, X: Any, least: int, *, reset: bool) -> 
             raise ValueError(numerics.frames.COMPLEX) from None
         _check_cells(X, getattr(estimator, "feature_names_in_", None))
         raise
+    if np.asarray(X).dtype.kind in "OSU":
+        names = getattr(estimator, "feature_names_in_", None)
+        numerics.frames.check_no_text("Input X", np.asarray(X, dtype=object), partial(_at_cell, names=names))
     return rows
 
 

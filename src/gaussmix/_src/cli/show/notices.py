@@ -14,7 +14,7 @@ QUIET = "gaussmix.quiet"  # the key of --quiet in what click keeps for a command
 _WITHOUT_NOISE = "Fit again without --noise"
 _SHELL_MARKS = {".": ".", ",": ",", " ": "' '", "'": '"\'"'}  # as a shell takes them
 _OPTION_ADVICE = {  # for users of Python, and the same for users of the command line
-    "missing='allow'": "--missing",
+    "missing='allow'": "--missing allow",
     "mend these cells": "mend these cells, give --na TEXT where one means a missing value",
     "exclude the column": "give --exclude",
     **{f"decimal ',' thousands {mark!r}": f"--decimal , --thousands {word}" for mark, word in _SHELL_MARKS.items()},
@@ -67,8 +67,7 @@ def in_options(sentence: str, command: click.Command | None = None, *, is_of_tab
 def _filling(command: click.Command | None) -> str:
     """What to do about empty cells."""
     flags = {flag for option in (command.params if command else []) for flag in option.opts}
-    helpful = [flag for flag in ("--drop-missing", "--missing") if flag in flags]
-    return f"Add {' or '.join(helpful)}, or fill such cells first." if helpful else _FILL
+    return "Add --drop-missing, or fill such cells first." if "--drop-missing" in flags else _FILL
 
 
 def is_quiet() -> bool:

@@ -26,6 +26,7 @@ from gaussmix._src.plot.pair_display import PairDisplay
 from gaussmix._src.plot.palette import component_pens
 from gaussmix._src.plot.uncertainty_display import UncertaintyDisplay
 from gaussmix._src.report.inference import with_intervals
+from gaussmix._src.report.messages import failed_sentence
 from gaussmix._src.version import package_version
 
 MAX_PAIR_FEATURES = 5  # in the pair plot
@@ -194,11 +195,11 @@ def _fit(findings: ReportData) -> str:
     if search is not None:
         values = search.results_[search.criterion]
         best = f"{criterion_title(search.criterion)} {in_digits(values[search.best_index_], search.criterion)}"
-        lines.append(f"{best}, the {mark(search.criterion)} of {counted(len(values), 'candidate')}")
+        n_fitted = sum(why is None for why in search.results_["failure"])
+        lines.append(f"{best}, the {mark(search.criterion)} of {counted(n_fitted, 'fitted candidate')}")
         if mixture.noise is not None:
             lines.append("A uniform background beside the components, over the box of the rows")
         lines.append(f"EM from {search.init_params} starts, {counted(search.n_iter_, 'step')}")
-        failed = sum(why is not None for why in search.results_["failure"])
-        if failed:
-            lines.append(f"{counted(failed, 'candidate')} could not be fitted")
+        if (sentence := failed_sentence(search.results_)) is not None:
+            lines.append(sentence)
     return "<ul>\n" + "\n".join(f"<li>{escape(line)}</li>" for line in lines) + "\n</ul>"

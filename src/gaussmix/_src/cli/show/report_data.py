@@ -19,7 +19,7 @@ from gaussmix._src.mixture.mixture import Mixture
 from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.numerics.threads import cached_property
 from gaussmix._src.report.inference import MixtureEstimates
-from gaussmix._src.report.messages import stability_sentence
+from gaussmix._src.report.messages import failed_sentence, stability_sentence
 from gaussmix._src.sources.array import ArraySource
 
 _OUTSIDE_MASS = 0.001  # share of draws that lie farther out than what is called unusual
@@ -147,7 +147,10 @@ class ReportData:
             gap = min(others) - values[search.best_index_]
             word = next((word for limit, word in _EVIDENCE if gap < limit), "very clearly")
             name = search.criterion.upper()
-            yield f"By {name} this is {word} better than the next of {len(values)} candidates (by {gap:.1f})."
+            claim = (
+                f"By {name} this is {word} better than the next of {len(others) + 1} fitted candidates (by {gap:.1f})."
+            )
+            yield " ".join(filter(None, [claim, failed_sentence(search.results_)]))
         if (sentence := stability_sentence(search.results_, search.best_index_)) is not None:
             yield sentence
         if len(set(search.results_["n_components"])) > 1 and n_components == max(search.results_["n_components"]):

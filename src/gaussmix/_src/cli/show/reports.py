@@ -57,14 +57,15 @@ def echo_json(values: dict[str, Any]) -> None:
 def show_fit(search: GaussianMixtureIC, about: Mapping[str, Any]) -> None:
     """Print a search that has ended for people.
 
-    `about` has the path of the table (`data`), `n_rows`, the column of `weights` or None, their total `row_weight`,
-    `feature_names`, and the path of the `model` that was written or None.
+    `about` has the path of the table (`data`), `n_rows`, `n_missing` cells, the column of `weights` or None, their
+    total `row_weight`, `feature_names`, and the path of the `model` that was written or None.
     """
     mixture, names = search.mixture_, about["feature_names"]
     screen = console(stderr=about["model"] == STANDARD)  # the model goes to standard output
     weight = f" of total weight {about['row_weight']:g} ({shorten(about['weights'])})" if about["weights"] else ""
     size = f"{counted(about['n_rows'], 'row')}{weight}, {counted(len(names), 'feature')}"
-    screen.print(f"{_display_name(about['data'])}: {size} ({first_names(names)})\n", soft_wrap=True)
+    missing = f", {counted(about['n_missing'], 'cell')} missing" if about["n_missing"] else ""
+    screen.print(f"{_display_name(about['data'])}: {size} ({first_names(names)}){missing}\n", soft_wrap=True)
     show_top(screen, search)
     show_matrix(screen, search)
     counts = search.results_["n_components"]

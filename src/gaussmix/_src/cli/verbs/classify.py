@@ -14,6 +14,7 @@ from gaussmix._src.cli.show.notices import collected_warnings, print_notices
 from gaussmix._src.cli.verbs.predict import joined, taken_notices
 from gaussmix._src.errors import counted
 from gaussmix._src.estimators.classifier import GaussianMixtureClassifier
+from gaussmix._src.families.structures import Full
 from gaussmix._src.numerics.arrays import Array
 
 _TEXTS = {text: f"{text} " for text in ("-1", "-1.0")}  # classes here; the classifier takes such texts as no class
@@ -26,7 +27,7 @@ _COUNTS_HELP = "Components of each class: 1, 1:3 or 1,2,4; BIC chooses.  [defaul
 @options.file("data", "DATA")
 @options.column("--labels", "The classes, in LABELLED.", required=True)
 @options.option("-k counts", _COUNTS_HELP, callback=options.counts, metavar="K")
-@options.structure("; BIC chooses. tied makes linear borders.")
+@options.structure("; BIC chooses. tied makes linear borders.", Full().name)
 @options.seed
 @options.row_by_row
 def classify(

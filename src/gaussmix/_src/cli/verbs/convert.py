@@ -218,13 +218,16 @@ _NATIVE_SUFFIX = ".gmm"
 
 @click.command()
 @options.file("source", "IN")
-@options.file("target", "OUT")
+@options.file("target", "[OUT]", required=False)
+@options.option("-o --output", "Write there: another way to name OUT.", metavar="OUT")
 @options.flag("--mclust", "Write JSON as R's mclust names things, not as gaussmix does.")
 @options.choice("--dtype", "Numbers of ONNX.", ["float32", "float64"], default="float32")
 @options.flag("--trust", "Read a pickle, which runs the code that is in it: only from people you trust.")
 @options.memory_option("Compressed arrays of NumPy may take as much.")
 @options.quiet
-def convert(source: str, target: str, mclust: bool, dtype: str, trust: bool, memory: int) -> None:
+def convert(
+    source: str, target: str | None, output: str | None, mclust: bool, dtype: str, trust: bool, memory: int
+) -> None:
     """Write the mixture of one file to another. Extensions say what they are.
 
     \b
@@ -237,6 +240,9 @@ def convert(source: str, target: str, mclust: bool, dtype: str, trust: bool, mem
     Only the mixture and its feature names are converted, not the settings of a fit. ONNX, C and SQL also get the limit
     below which rows are outliers of a detector.
     """
+    target = target or output
+    if target is None or output not in (None, target):
+        raise click.UsageError("name one output: gaussmix convert IN OUT, or gaussmix convert IN -o OUT.")
     wanted, written = Path(source).suffix.lower(), Path(target).suffix.lower()
     if wanted not in (_NATIVE_SUFFIX, *READERS):
         raise click.UsageError(f"{source}: {listed([_NATIVE_SUFFIX, *READERS])} are read.")

@@ -23,7 +23,6 @@ _INFERENCE_HELP = "Add standard errors and 95 % intervals, from DATA."
 @options.file("model", "MODEL.gmm")
 @options.option("--inference data", _INFERENCE_HELP, metavar="DATA", type=click.Path())
 @options.weights
-@options.missing
 @options.reading
 @options.jobs
 @options.as_json

@@ -12,6 +12,7 @@ from time import perf_counter
 from typing import Any
 
 import click
+import numpy as np
 import pyarrow as pa
 
 from gaussmix._src.cli import options
@@ -29,7 +30,9 @@ from gaussmix._src.fit.after.stability import add_neighbours
 from gaussmix._src.fit.candidates import Candidate
 from gaussmix._src.fit.criteria import CROSS_VALIDATION, HIGHER_IS_BETTER, STABILITY
 from gaussmix._src.functions.fit_many import fit_many
+from gaussmix._src.interfaces.leaves import LEAF_ROWS
 from gaussmix._src.mixture.mixtures import Mixtures
+from gaussmix._src.numerics.rows import extremes
 from gaussmix._src.sources.base import Source
 from gaussmix._src.sources.files.base import FileSource
 from gaussmix._src.sources.opening import is_for_others
@@ -41,6 +44,7 @@ from gaussmix._src.validation.restrictions import DEFAULT
 TERMINATED = 128 + signal.SIGTERM  # the exit code that a shell gives to a process that SIGTERM has ended
 _NOT_MODELS = {each for format in FORMATS.values() for each in format.extensions}
 _NOT_MODELS |= {".json", ".npz", ".joblib", ".pkl", ".onnx", ".h", ".sql"}  # what `gaussmix convert` writes
+_MIN_ROWS_OF_TWO = 10  # fewer may have two values by chance
 _DEFAULTS: dict[str, Any] = GaussianMixtureIC().get_params(deep=False)
 _FACTORS_HELP = "Numbers of factors of a factor_analyzer: 2, 1:3 or 2,4."
 _CONDITION_HELP = "Largest ratio of two eigenvalues of the covariances, for structures that have this bound."
@@ -84,7 +88,6 @@ def parameter(name: str, metavar: str | None, help: str, flag: str = "") -> opti
 @parameter("reg_covar", "NUMBER", "Added to every variance.")
 @options.choice("--prior", "Most probable mixtures under Fraley and Raftery's prior.", [DEFAULT])
 @options.flag("--equal-weights", "All components have the same weight.")
-@options.missing
 @options.memory
 @options.cache
 @options.option("--checkpoint", _CHECKPOINT_HELP, metavar="FILE")
@@ -143,7 +146,8 @@ def fit(
     if model is not None:
         with open_target(model, for_people=False) as file:
             write_search(file, search, names, n_rows, total)
-    about = {"data": data, "n_rows": n_rows, "weights": weights, "row_weight": total}
+    n_missing = search.summary().statistics["n_missing"]
+    about = {"data": data, "n_rows": n_rows, "n_missing": n_missing, "weights": weights, "row_weight": total}
     about |= {"feature_names": names or invented_names(rows.n_features), "model": model}
     if as_json:
         echo_json(fit_as_json(search, about))
@@ -168,7 +172,8 @@ def _get_rows(data: str, reading: options.Reading, labels: str | None, weights: 
 
 
 def run_search(search: GaussianMixtureIC, rows: Source, labels: list[Any] | None = None) -> None:
-    """Fit the candidates of a search with a bar of progress, and print what was unusual."""
+    """Fit the candidates of a search with a bar of progress, and print what is unusual before and after."""
+    print_notices(two_valued_notices(rows))
     candidates = [Candidate(*pair) for pair in check_candidates(search, rows.n_features)]
     around = add_neighbours(candidates, has_labels=labels is not None)
     again = {CROSS_VALIDATION: len(candidates), STABILITY: len(around)}.get(search.criterion, 0)
@@ -183,6 +188,23 @@ def run_search(search: GaussianMixtureIC, rows: Source, labels: list[Any] | None
             advance()
     search.callbacks = None
     print_notices(fit_notices(search, collected))
+
+
+def two_valued_notices(source: Source) -> Iterator[str]:
+    """A sentence on the columns of the first rows that have two values only, if there are any."""
+    rows = next(iter(source.blocks())).rows[:LEAF_ROWS]
+    names = source.feature_names or invented_names(source.n_features)
+    if len(rows) < _MIN_ROWS_OF_TWO:
+        return
+    ends = extremes(rows)
+    is_at_end = (rows == ends[0]) | (rows == ends[1]) | np.isnan(rows)
+    concerned = [names[j] for j in np.flatnonzero(is_at_end.all(axis=0) & (ends[0] < ends[1]))]
+    if concerned:
+        columns = f"column {concerned[0]!r} has" if len(concerned) == 1 else f"columns {listed(concerned)} have"
+        yield (
+            f"{columns} two values only, so that components may collapse and fits may fail. Leave such columns out by "
+            "--exclude, or fit each of two groups by --by."
+        )
 
 
 def _check_usage(data: str, model: str | None, checkpoint: str | None, *, as_json: bool) -> None:

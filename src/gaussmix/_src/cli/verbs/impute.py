@@ -35,11 +35,12 @@ def impute(model: str, data: str, draw: bool, seed: int, writing: Writing, readi
     \b
       gaussmix impute faithful.gmm holes.csv -o filled.csv
 
-    Only the model's features are filled; other cells and columns stay as they are. `gaussmix fit --missing` learns a
-    model from rows with empty cells.
+    Only the model's features are filled; other cells and columns stay as they are. `gaussmix fit` learns a model
+    from rows with empty cells too.
     """
-    if reading.drop_missing:
-        raise click.UsageError("--drop-missing would leave out the rows to fill.")
+    if reading.drop_missing or not reading.missing:
+        flag = "--drop-missing would leave out" if reading.drop_missing else "--missing error would refuse"
+        raise click.UsageError(f"{flag} the rows to fill.")
     check_target(writing.output, model, data)
     opened = ModelFile.open(model)
     if opened.mixture.noise is not None:

@@ -69,6 +69,6 @@ def plot(
 def _rows(model: ModelFile, data: str, reading: options.Reading) -> Any:
     """The rows of a table that are the features of the model."""
     table, features = reading.matched(model, data)
-    rows = table.all_rows(features)
+    rows = table.all_rows(features, may_miss=reading.missing)
     print_notices(table.left_out_notices)
     return rows

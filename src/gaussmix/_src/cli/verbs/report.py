@@ -35,7 +35,6 @@ _FIT_OPTIONS = ("counts", "covariance_type", "criterion", "random_state", "weigh
 @options.weights
 @options.weight_type
 @options.noise
-@options.missing
 @options.reading
 @options.jobs
 def report(

@@ -99,7 +99,7 @@ class DensityDisplay(FeatureDisplay):
         style: dict[str, Any] = {"colors": [color], "linewidths": 1.2, "linestyles": "-", "zorder": 3}
         self.contours_: Any = ax.contour(x, y, density, levels=levels, **style)
         box = covered(self.mixture.means, self.mixture._model.covariances.dense())
-        opacity = min(0.6, 15 * max(len(self.rows), 1) ** -0.5)
+        opacity = min(0.6, 20 * max(len(self.rows), 1) ** -0.5)
         self.rows_: Any = draw_plain_rows(ax, self.rows, self._ink, opacity, box, {"s": 6})
         self._view(density >= levels[0], x, y)
 

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from textwrap import fill
 from typing import Any, Self
 
 import numpy as np
 
-from gaussmix._src.plot.component_display import ComponentDisplay
-from gaussmix._src.plot.display import FeatureDisplay, as_text, legend_beside, new_figure
+from gaussmix._src.plot.component_display import ComponentDisplay, checked_levels, default_levels
+from gaussmix._src.plot.display import NAME_WIDTH, FeatureDisplay, as_text, legend_beside, new_figure
 from gaussmix._src.plot.palette import component_pens
 from gaussmix._src.plot.subject import MAX_GRID_FEATURES, Subject
+
+_PAD = 0.1  # around everything, inches
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
@@ -44,6 +47,7 @@ class PairDisplay(FeatureDisplay):
     component_displays: Sequence[Sequence[ComponentDisplay]]
 
     _max_features = MAX_GRID_FEATURES
+    _is_colored_by_all = True
 
     @classmethod
     def from_fit(cls, subject: Subject, shown: Sequence[int]) -> Self:
@@ -54,13 +58,16 @@ class PairDisplay(FeatureDisplay):
             component_displays=[[ComponentDisplay.from_fit(subject, pair, known) for pair in row] for row in pairs]
         )
 
-    def plot(self, ax: Any = None, *, levels: Sequence[float] = (1, 2), legend: bool = True, **options: Any) -> Self:
+    def plot(
+        self, ax: Any = None, *, levels: Sequence[float] | None = None, legend: bool = True, **options: Any
+    ) -> Self:
         """Draw.
 
         Parameters
         ----------
         ax : (n_shown, n_shown) axes to draw on; new ones by default.
-        levels, **options : of each `ComponentDisplay.plot`.
+        levels : of the ellipses, as for `ComponentDisplay.plot`; by default 1 and 2, from five components on 2.
+        **options : of each `ComponentDisplay.plot`.
         legend : whether to name the components, at the right of the grid.
 
         Returns
@@ -71,7 +78,8 @@ class PairDisplay(FeatureDisplay):
         ------
         ImportError, TypeError, ValueError : as for `ComponentDisplay.plot`, or ax is not as many axes as pictures.
         """
-        n = len(self.component_displays)
+        n, n_components = len(self.component_displays), len(self.component_displays[0][0].weights)
+        radii = checked_levels(default_levels(n_components, [1, 2]) if levels is None else levels)
         axes = new_grid(n) if ax is None else np.asarray(ax, dtype=object)
         if axes.shape != (n, n):
             raise ValueError(f"ax must be ({n}, {n}) axes, one for each picture, not an array of shape {axes.shape}.")
@@ -79,37 +87,69 @@ class PairDisplay(FeatureDisplay):
         self.figure_: Any = axes[0, 0].figure
         for i, row in enumerate(self.component_displays):
             for j, cell in enumerate(row):
-                cell.plot(axes[i, j], levels=levels, legend=False, **options)
+                cell.plot(axes[i, j], levels=radii, legend=False, **options)
         self._quieten()
-        pens = component_pens(
-            len(self.component_displays[0][0].weights), options.get("colors"), axes[0, 0].get_facecolor()
-        )
-        typical = self.component_displays[0][-1]  # two features, where there are
-        self.legend_: Any = legend_beside(axes[0, -1], typical._legend_handles(pens)) if legend else None
+        if ax is None:
+            self._join_exponents()
+        pens = component_pens(n_components, options.get("colors"), axes[0, 0].get_facecolor())
+        last, handles = axes[0, -1], self.component_displays[0][-1]._legend_handles(pens, radii)  # of two features
+        beside = max(1.01, 1.04 + (last.yaxis.get_tightbbox().x1 - last.bbox.x1) / last.bbox.width) if n > 1 else 1.01
+        self.legend_: Any = legend_beside(last, handles, self._legend_title, beside) if legend else None
+        if ax is None:
+            self._make_room()
         return self
 
     def _quieten(self) -> None:
-        """Name each feature once below and once at the left, and show no scale of densities."""
-        names = [as_text(row[i].feature_names[0]) for i, row in enumerate(self.component_displays)]
+        """Name each feature once below and once at the left, with a scale, and show no scale of densities."""
+        names = [as_text(fill(row[i].feature_names[0], NAME_WIDTH)) for i, row in enumerate(self.component_displays)]
+        last = len(names) - 1
         for (i, j), ax in np.ndenumerate(self.axes_):
-            ax.set_xlabel(names[j] if i == len(names) - 1 else "")
+            ax.set_xlabel(names[j] if i == last else "")
             ax.set_ylabel(names[i] if j == 0 and len(names) > 1 else ax.get_ylabel() if len(names) == 1 else "")
-            ax.tick_params(labelbottom=i == len(names) - 1, labelleft=j == 0)
-            if i == j and len(names) > 1:
+            ax.tick_params(bottom=i == last, labelbottom=i == last, left=j == 0, labelleft=j == 0)
+            if i == j and last:
                 ax.set_yticks([])
+        if last:  # the scale of the first feature is at the right, for densities stand at the left
+            self.axes_[0, -1].tick_params(right=True, labelright=True)
+
+    def _join_exponents(self) -> None:
+        """Write what the numbers of a scale are multiplied by after the name, where it covers no other picture."""
+        below, beside = self.axes_[-1], [self.axes_[0, -1], *self.axes_[1:, 0]]
+        pairs = [(ax.xaxis, ax.xaxis) for ax in below]
+        if len(below) > 1:
+            pairs += [(ax.yaxis, named.yaxis) for ax, named in zip(beside, self.axes_[:, 0], strict=True)]
+        for axis, named in pairs:
+            axis.get_major_formatter().set_powerlimits((-3, 4))
+            axis.get_tightbbox()  # which finds the numbers
+            if offset := axis.get_major_formatter().get_offset():
+                named.set_label_text(f"{named.get_label_text()}, {offset}")
+                axis.offsetText.set_visible(False)
+
+    def _make_room(self) -> None:
+        """Give a new figure the margins that its labels and its legend need."""
+        inch, (corner, last) = self.figure_.dpi, self.axes_[[-1, 0], [0, -1]]
+        left = max(ax.bbox.x0 - ax.yaxis.get_tightbbox().x0 for ax in self.axes_[:, 0] if ax.yaxis.get_tightbbox())
+        bottom = max(ax.bbox.y0 - ax.xaxis.get_tightbbox().y0 for ax in self.axes_[-1])
+        ends = [
+            part.x1 for part in (last.yaxis.get_tightbbox(), self.legend_ and self.legend_.get_window_extent()) if part
+        ]
+        left, bottom, right = (_PAD + room / inch for room in (left, bottom, max([*ends, last.bbox.x1]) - last.bbox.x1))
+        side, tall = (last.bbox.x1 - corner.bbox.x0) / inch, (last.bbox.y1 - corner.bbox.y0) / inch
+        width, height = left + side + right, bottom + tall + _PAD
+        self.figure_.set_size_inches(width, height)
+        edges = {"left": left / width, "right": (left + side) / width, "bottom": bottom / height}
+        self.figure_.subplots_adjust(**edges, top=1 - _PAD / height)
 
 
 def new_grid(n: int) -> Any:
     """Axes (n, n) of a new figure: a column has one horizontal range, and a row one vertical range but on the diagonal.
 
-    Margins are fixed: a layout that measures all labels takes longer than everything else.
+    `_make_room` makes the margins: a layout that measures all labels takes longer than everything else.
     """
     side = float(np.clip(2.1 * n, 4.0, 12.0))
-    width, height = side + 2.5, side + 0.7
-    edges = {"left": 0.8 / width, "right": (side + 0.8) / width, "bottom": 0.6 / height, "top": 1 - 0.1 / height}
-    grid = {"wspace": 0.08, "hspace": 0.08, **edges}
-    size = width, height
-    axes = new_figure(n, n, figsize=size, sharex="col", squeeze=False, layout=None, gridspec_kw=grid)[1]
+    grid = {"wspace": 0.08, "hspace": 0.08, "left": 0, "right": 1, "bottom": 0, "top": 1}
+    how: dict[str, Any] = {"sharex": "col", "squeeze": False, "layout": None, "gridspec_kw": grid}
+    axes = new_figure(n, n, figsize=(side, side), **how)[1]
     for (i, j), ax in np.ndenumerate(axes):
         first = 0 if i else 1
         if j not in (i, first):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -11,8 +12,9 @@ from numpy.typing import NDArray
 from sklearn.utils.validation import check_is_fitted
 
 from gaussmix._src.checks import check_real
-from gaussmix._src.errors import ParameterTypeError, counted, invented_names
+from gaussmix._src.errors import ParameterTypeError, SingularCovarianceError, counted, invented_names
 from gaussmix._src.estimators.gaussian_mixture import as_estimator
+from gaussmix._src.mixture.compare.gaussians import Gaussians, bhattacharyya_distances
 from gaussmix._src.mixture.features import check_order, feature_index
 from gaussmix._src.mixture.mixture import Mixture
 from gaussmix._src.numerics.arrays import Array
@@ -156,12 +158,12 @@ def choose_names(n_features: int, chosen: Sequence[str] | None, *others: Iterabl
     return list(invented_names(n_features))
 
 
-def chosen_features(features: Features, names: Sequence[str], max_features: int) -> list[int]:
-    """Indices of different features, given by index or name; by default the first two, of a grid all.
+def chosen_features(features: Features, subject: Subject, max_features: int) -> list[int]:
+    """Indices of different features, given by index or name; by default two that separate best, of a grid all.
 
     Raises ValueError for more than `max_features`.
     """
-    is_grid = max_features == MAX_GRID_FEATURES
+    names, is_grid = subject.names, max_features == MAX_GRID_FEATURES
     if features is None and is_grid and len(names) > max_features:
         raise ValueError(
             f"There are {len(names)} features, and a grid of more than {max_features} can't be read: choose some by "
@@ -169,10 +171,37 @@ def chosen_features(features: Features, names: Sequence[str], max_features: int)
         )
     several: Any = features
     if features is None:
-        several = range(len(names) if is_grid else min(max_features, len(names)))
+        several = separating_features(subject.mixture) if max_features == 2 else range(len(names))
     elif isinstance(features, str) or np.ndim(features) == 0:
         several = [features]
     chosen = [feature_index(feature, len(names), tuple(names), "features") for feature in several]
     if not 1 <= len(chosen) <= max_features or len(set(chosen)) != len(chosen):
         raise ValueError(f"features={features!r:.90} must be 1 to {max_features} different features.")
     return chosen
+
+
+def separating_features(mixture: Mixture) -> list[int]:
+    """Two features in which the components overlap least, as they stand; of many, two of the eight best ones alone.
+
+    The overlap is Σ_kl √(π_k π_l) ∫ √(N_k N_l). One feature where there is one; the first two where nothing differs.
+    """
+    first = list(range(min(2, mixture.n_features)))
+    if mixture.n_components == 1 or mixture.n_features <= 2:
+        return first
+    roots, means, variances = np.sqrt(mixture.weights), mixture.means, mixture._model.covariances.variances()
+    alone = np.zeros(mixture.n_features)
+    with np.errstate(divide="ignore", invalid="ignore"):  # of a feature without variance, which comes last
+        for root, mean, variance in zip(roots, means, variances, strict=True):
+            total = variances + variance
+            heights = np.sqrt(2.0 * np.sqrt(variances / total * (variance / total)))
+            alone += root * (roots @ (heights * np.exp(-0.25 * (means - mean) ** 2 / total)))
+    best = np.sort(np.argsort(alone, kind="stable")[:MAX_GRID_FEATURES]).tolist()
+    overlaps = {}
+    try:
+        for pair in combinations(best, 2):
+            gaussians = Gaussians.from_model(mixture.without_noise.marginal(pair)._model)
+            distances, shares = bhattacharyya_distances(gaussians, gaussians), np.sqrt(gaussians.weights)
+            overlaps[pair] = float(shares @ np.exp(-distances) @ shares)
+    except SingularCovarianceError:
+        return first
+    return list(min(overlaps, key=overlaps.__getitem__))

@@ -10,12 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gaussmix._src.numerics.arrays import Array
-from gaussmix._src.plot.display import Axes, FeatureDisplay, component_handles, handle
+from gaussmix._src.plot.display import Axes, FeatureDisplay, component_handles, handle, level_handles
 from gaussmix._src.plot.layers import MAX_POINTS, draw_ellipses, draw_points
 from gaussmix._src.plot.palette import NOISE_COLOR, component_pens
 from gaussmix._src.plot.subject import Subject
 
 _MIN_AREA, _MAX_AREA = 8.0, 110.0  # areas of points, points²
+_LEVEL = 2.0  # of the ellipses, standard deviations
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
@@ -63,6 +64,8 @@ class UncertaintyDisplay(FeatureDisplay):
     feature_names: Sequence[str]
     has_noise: bool = False
 
+    _is_colored_by_all = True
+
     @classmethod
     def from_fit(cls, subject: Subject, shown: Sequence[int]) -> Self:
         """Make the display of some features without drawing it."""
@@ -83,11 +86,11 @@ class UncertaintyDisplay(FeatureDisplay):
         at = np.column_stack([self.rows, self.uncertainty]) if is_line else self.rows
         self.components_: list[Any] = []
         if not is_line:
-            self.components_ = draw_ellipses(ax, self.means, self.covariances, pens, [2.0], {"linewidth": 0.8}, 0.0)
+            self.components_ = draw_ellipses(ax, self.means, self.covariances, pens, [_LEVEL], {"linewidth": 0.8}, 0.0)
         order = np.argsort(self.uncertainty, kind="stable")  # the most uncertain above
         strength = (self.uncertainty[order] / max(self._highest, 1e-9)).clip(0, 1)
         sizes = _MIN_AREA + (_MAX_AREA - _MIN_AREA) * strength
-        points = at[order], self.labels[order], 0.45 + 0.5 * strength
+        points = at[order], self.labels[order], 0.45 + 0.25 * strength  # those below stay in sight
         self.rows_: Any = draw_points(ax, *points, pens, {"zorder": 4}, sizes)
         self._name_axes(self.feature_names, "uncertainty")
         return self._with_legend(self._handles(pens), legend)
@@ -101,8 +104,11 @@ class UncertaintyDisplay(FeatureDisplay):
         """The components, and what the size of a point says."""
         noise = bool((self.labels < 0).any())
         handles = component_handles(pens, self.weights, points=True, lines=False, noise=noise)
-        for fraction in (0.0, 0.5, 1.0) if self._highest else ():
-            size = (_MIN_AREA + (_MAX_AREA - _MIN_AREA) * fraction) ** 0.5
-            label = f"uncertainty {fraction * self._highest:.2f}"
+        if self.components_:
+            handles += level_handles([_LEVEL], self.means.shape[1])
+        top = self.uncertainty.max(initial=0.0)
+        sizes = {f"uncertainty {value:.2f}": value / max(self._highest, 1e-9) for value in (0.0, 0.5 * top, top)}
+        for label, strength in sizes.items() if self._highest else ():
+            size = (_MIN_AREA + (_MAX_AREA - _MIN_AREA) * strength) ** 0.5
             handles.append(handle(label, NOISE_COLOR, marker="o", markersize=size, mew=0))
         return handles

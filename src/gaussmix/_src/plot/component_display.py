@@ -27,9 +27,9 @@ UNCERTAIN_WIDTH, UNCERTAIN_ALPHA = 0.5, 0.35  # lines of mixtures that the truth
 class ComponentDisplay(FeatureDisplay):
     """Rows in the colours of their components, and each component by its 1, 2 and 3 σ ellipses.
 
-    Make it with `from_estimator`. From five components on each has one ellipse of 2 σ, without a fill. More than 20,000 rows are shades: the more rows, the darker. In one feature the rows
-    are a histogram and the components are curves of π_k N(x | μ_k, σ_k²) below their sum; the levels are then intervals
-    about the mean.
+    Make it with `from_estimator`. From five components on each has one ellipse of 2 σ, without a fill. More than
+    20,000 rows are shades: the more rows, the darker. In one feature the rows are a histogram and the components
+    are curves of π_k N(x | μ_k, σ_k²) below their sum; the levels are then intervals about the mean.
 
     Parameters
     ----------

@@ -13,6 +13,8 @@ from gaussmix._src.errors import LIKELIHOOD, ParameterTypeError, counted
 from gaussmix._src.estimators.bayesian_gaussian_mixture import BayesianGaussianMixture
 from gaussmix._src.plot.display import Axes, Display
 
+_MIN_RANGE = 0.01  # nats: a smaller rise is shown as none
+
 
 @dataclass(eq=False, repr=False, kw_only=True)
 class ConvergenceDisplay(Display):
@@ -96,4 +98,7 @@ class ConvergenceDisplay(Display):
             others[0].set_label(f"{len(others)} other {'start' if len(others) == 1 else 'starts'}")
         ax.set(xlabel="step of EM", ylabel=f"{self.objective_name}, nats")
         self._count_along_x(min_n_ticks=1)
+        low, high = ax.get_ylim()
+        if high - low < _MIN_RANGE:
+            ax.set_ylim(0.5 * (low + high - _MIN_RANGE), 0.5 * (low + high + _MIN_RANGE))
         return self._with_legend([self.lines_[self.best_index], *others[:1]], legend)

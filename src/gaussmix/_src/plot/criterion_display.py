@@ -126,7 +126,12 @@ class CriterionDisplay(Display):
             ax.set_ylim(low, high)
             arrow, beyond = "↓" if self.criterion in HIGHER_IS_BETTER else "↑", (values < low) | (values > high)
             text = f"{arrow} {counted(int(beyond.sum()), 'worse candidate')}"
-            where = {"x": 1.0, "y": 1.07 if self.failures_ else 1.01, "transform": ax.transAxes, "ha": "right"}
+            where: dict[str, Any] = {
+                "x": 1.0,
+                "y": 1.07 if self.failures_ else 1.01,
+                "transform": ax.transAxes,
+                "ha": "right",
+            }
             self.note_ = ax.text(s=text, fontsize="small", **where)
         peaks = [] if self.peaks_ is None else [handle("peak", "0.5", marker="^")]
         shown = [line for name, line in self.lines_.items() if name in in_view]
@@ -145,7 +150,7 @@ class CriterionDisplay(Display):
         return low, high
 
     def _count_failures(self) -> list[Any]:
-        """Write above each number of components how many candidates failed there; what the legend says of the reasons."""
+        """Write above each number of components how many candidates failed there; the reasons, for the legend."""
         pairs = zip(self.results["n_components"], self.results["failure"], strict=True)
         failed = [(count, FailureKind.from_text(why)) for count, why in pairs if why is not None]
         how: dict[str, Any] = {"transform": self.ax_.get_xaxis_transform(), "ha": "center", "fontsize": "small"}

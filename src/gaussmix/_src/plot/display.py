@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from textwrap import fill
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
@@ -22,6 +23,7 @@ else:  # matplotlib need not be installed to import this
 
 MAX_LEGEND_ENTRIES = 20
 NAME_WIDTH = 20  # characters of a line of a name where room is short
+_LABEL_WIDTH = 45  # characters of a line beside an axis
 _MAX_NAME_LENGTH = 60  # characters; a layout with a name of thousands takes minutes
 
 
@@ -46,7 +48,7 @@ class Display:
     def _name_axes(self, features: Sequence[str], height: str = "") -> None:
         """Write what the axes show: two features, or one and what its height is."""
         x, y, *_ = *features, height
-        self.ax_.set(xlabel=as_text(x), ylabel=as_text(y))
+        self.ax_.set(xlabel=in_lines(as_text(x), _LABEL_WIDTH), ylabel=in_lines(as_text(y), _LABEL_WIDTH))
 
     @property
     def _ink(self) -> Any:
@@ -121,7 +123,11 @@ class FeatureDisplay(Display):
         shown, n_features = chosen_features(features, subject, cls._max_features), len(subject.names)
         display = cls.from_fit(subject, shown)
         if len(shown) < n_features:
-            colors = f",\ncolours by all {n_features}" if display._is_colored_by_all and X is not None else ""
+            colors = (
+                f",\ncolours by all {n_features}"
+                if display._is_colored_by_all and X is not None and len(shown) > 1
+                else ""
+            )
             display._legend_title = f"{len(shown)} of {n_features} features{colors}"
         return display.plot(ax, **options)
 
@@ -138,6 +144,11 @@ def as_text(name: str) -> str:
     """
     short = name if len(name) <= _MAX_NAME_LENGTH else f"{name[: _MAX_NAME_LENGTH - 1]}…"
     return "".join(mark if mark.isprintable() or mark == "\n" else "?" for mark in short).replace("$", r"\$")
+
+
+def in_lines(name: str, width: int) -> str:
+    """A name in lines of so many characters."""
+    return "\n".join(fill(line, width) for line in name.split("\n"))
 
 
 def new_figure(*shape: int, **options: Any) -> tuple[Any, Any]:

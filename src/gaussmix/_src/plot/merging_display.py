@@ -91,7 +91,7 @@ class MergingDisplay(Display):
         for count, text, overlap in zip(
             range(1, len(counts)), self.merged_components, self.overlap.tolist(), strict=True
         ):
-            how["xytext"] = 0, 16 if count == self.n_clusters else 9  # above the ring
+            how["xytext"] = -5, 16 if count == self.n_clusters else 9  # above the ring, and left of the line
             self.texts_.append(ax.annotate(f"{text}: overlap {overlap:.1%}", (count, self.entropy[count - 1]), **how))
         ax.set(xlabel="number of clusters", ylabel="entropy of the responsibilities, nats")
         self._count_along_x(min_n_ticks=1)

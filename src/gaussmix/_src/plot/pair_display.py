@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from textwrap import fill
 from typing import Any, Self
 
 import numpy as np
 
 from gaussmix._src.plot.component_display import ComponentDisplay, checked_levels, default_levels
-from gaussmix._src.plot.display import NAME_WIDTH, FeatureDisplay, as_text, legend_beside, new_figure
+from gaussmix._src.plot.display import NAME_WIDTH, FeatureDisplay, as_text, in_lines, legend_beside, new_figure
 from gaussmix._src.plot.palette import component_pens
 from gaussmix._src.plot.subject import MAX_GRID_FEATURES, Subject
 
@@ -101,7 +100,9 @@ class PairDisplay(FeatureDisplay):
 
     def _quieten(self) -> None:
         """Name each feature once below and once at the left, with a scale, and show no scale of densities."""
-        names = [as_text(fill(row[i].feature_names[0], NAME_WIDTH)) for i, row in enumerate(self.component_displays)]
+        names = [
+            as_text(in_lines(row[i].feature_names[0], NAME_WIDTH)) for i, row in enumerate(self.component_displays)
+        ]
         last = len(names) - 1
         for (i, j), ax in np.ndenumerate(self.axes_):
             ax.set_xlabel(names[j] if i == last else "")
@@ -115,9 +116,8 @@ class PairDisplay(FeatureDisplay):
     def _join_exponents(self) -> None:
         """Write what the numbers of a scale are multiplied by after the name, where it covers no other picture."""
         below, beside = self.axes_[-1], [self.axes_[0, -1], *self.axes_[1:, 0]]
-        pairs = [(ax.xaxis, ax.xaxis) for ax in below]
-        if len(below) > 1:
-            pairs += [(ax.yaxis, named.yaxis) for ax, named in zip(beside, self.axes_[:, 0], strict=True)]
+        pairs = [(ax.yaxis, named.yaxis) for ax, named in zip(beside, self.axes_[:, 0], strict=True)]
+        pairs += [(ax.xaxis, ax.xaxis) for ax in below]
         for axis, named in pairs:
             axis.get_major_formatter().set_powerlimits((-3, 4))
             axis.get_tightbbox()  # which finds the numbers
@@ -147,9 +147,9 @@ def new_grid(n: int) -> Any:
     `_make_room` makes the margins: a layout that measures all labels takes longer than everything else.
     """
     side = float(np.clip(2.1 * n, 4.0, 12.0))
-    grid = {"wspace": 0.08, "hspace": 0.08, "left": 0, "right": 1, "bottom": 0, "top": 1}
-    how: dict[str, Any] = {"sharex": "col", "squeeze": False, "layout": None, "gridspec_kw": grid}
-    axes = new_figure(n, n, figsize=(side, side), **how)[1]
+    how: dict[str, Any] = {"sharex": "col", "squeeze": False, "layout": None}
+    figure, axes = new_figure(n, n, figsize=(side, side), **how)
+    figure.subplots_adjust(left=0, right=1, bottom=0, top=1, wspace=0.08, hspace=0.08)
     for (i, j), ax in np.ndenumerate(axes):
         first = 0 if i else 1
         if j not in (i, first):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from textwrap import fill
 from typing import Any, Self
 
 import numpy as np
@@ -12,17 +11,18 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.pipeline import Pipeline
 
 from gaussmix._src.checks import check_real
+from gaussmix._src.mixture.html import shorten
 from gaussmix._src.mixture.mixture import Mixture
 from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.numerics.frames import Frame
 from gaussmix._src.plot.component_display import N_MANY, checked_levels
-from gaussmix._src.plot.display import NAME_WIDTH, Axes, Display, as_text, component_handles, level_handles
+from gaussmix._src.plot.display import Axes, Display, as_text, component_handles, in_lines, level_handles
 from gaussmix._src.plot.palette import NOISE_COLOR, Pen, component_pens, faded
 from gaussmix._src.plot.subject import Features, choose_names, chosen_features, make_subject
 
 _MAX_ROWS = 300  # that are drawn as lines
 _MAX_TICKS = 12  # features that all have a tick and a marker
-_MAX_NAMES_LENGTH = 45  # characters of names side by side; more are turned
+_NAMES_WIDTH = 50  # characters of names side by side
 _BAND_ALPHA, _BAND_ALPHA_OF_MANY, _ROW_ALPHA = 0.25, 0.1, 0.2
 
 
@@ -94,7 +94,7 @@ class ProfileDisplay(Display):
         estimator : as there, or a fitted `sklearn.pipeline.Pipeline` whose steps before the last have an
             `inverse_transform` that is affine, as those of `PCA` and `StandardScaler`. The bands hold what these steps
             kept: what `PCA` left out of the rows is not in them.
-        X : rows as the estimator or the pipeline takes them. At most 300 are drawn, at equal distances.
+        X : rows as the estimator or the pipeline takes them. At most 300 are drawn, chosen at random.
         features : the features to show, in this order; by default all.
         standardize : whether each feature is shown in standard deviations of the mixture from its mean; False for data
             units, where all features have the same, such as the points of curves.
@@ -142,18 +142,18 @@ class ProfileDisplay(Display):
         (reach,) = checked_levels([level])
         ax = self._on(ax)
         pens, n_shown = component_pens(len(self.weights), colors, ax.get_facecolor()), len(self.feature_names)
-        at, every = np.arange(n_shown), max(1, -(-len(self.rows) // _MAX_ROWS))
+        at, some = np.arange(n_shown), np.random.default_rng(0).permutation(len(self.rows))[:_MAX_ROWS]
         self.rows_: list[Any] = []
         for k, pen in [*enumerate(pens), (-1, Pen(NOISE_COLOR, "", "-"))]:
-            mine = self.rows[::every][self.labels[::every] == k]
+            mine = self.rows[some][self.labels[some] == k]
             path = np.tile([*at, np.nan], len(mine)), np.column_stack([mine, np.full(len(mine), np.nan)]).ravel()
             self.rows_ += ax.plot(*path, color=faded(pen.color, _ROW_ALPHA), linewidth=0.5, zorder=1)
         alpha = _BAND_ALPHA if len(pens) < N_MANY else _BAND_ALPHA_OF_MANY
         self.bands_: list[Any] = []
         self.lines_: list[Any] = []
         for mean, deviation, pen in zip(self.means, self.deviations, pens, strict=True):
-            ends, how = (mean - reach * deviation, mean + reach * deviation), {"linewidth": 0, "zorder": 2}
-            self.bands_.append(ax.fill_between(at, *ends, color=faded(pen.color, alpha), **how))
+            ends, color = (mean - reach * deviation, mean + reach * deviation), faded(pen.color, alpha)
+            self.bands_.append(ax.fill_between(at, *ends, color=color, linewidth=0, zorder=2))
             style = {"color": pen.color, "linestyle": pen.line_style, "zorder": 3}
             self.lines_ += ax.plot(at, mean, marker=pen.marker if n_shown <= _MAX_TICKS else "", **style)
         self._name_places()
@@ -162,10 +162,14 @@ class ProfileDisplay(Display):
 
     def _name_places(self) -> None:
         """Write the names of the features below, all of them or as many as there is room for."""
-        names = [as_text(fill(name, NAME_WIDTH)) for name in self.feature_names]
+        names, room = [as_text(name) for name in self.feature_names], _NAMES_WIDTH // len(self.feature_names)
         if len(names) <= _MAX_TICKS:
-            is_long = sum(map(len, names)) > _MAX_NAMES_LENGTH
-            turned: dict[str, Any] = {"rotation": 30, "ha": "right", "rotation_mode": "anchor"} if is_long else {}
+            turned: dict[str, Any] = {}
+            if max(map(len, names)) > room and len(names) > 5:
+                names = [as_text(shorten(name)) for name in self.feature_names]
+                turned = {"rotation": 30, "ha": "right", "rotation_mode": "anchor"}
+            elif max(map(len, names)) > room:
+                names = [as_text(in_lines(name, room)) for name in self.feature_names]
             self.ax_.set_xticks(range(len(names)), names, **turned)
         else:
             self._count_along_x(nbins=8)

@@ -196,12 +196,12 @@ def separating_features(mixture: Mixture) -> list[int]:
             heights = np.sqrt(2.0 * np.sqrt(variances / total * (variance / total)))
             alone += root * (roots @ (heights * np.exp(-0.25 * (means - mean) ** 2 / total)))
     best = np.sort(np.argsort(alone, kind="stable")[:MAX_GRID_FEATURES]).tolist()
-    overlaps = {}
+    overlaps: dict[tuple[int, int], float] = {}
     try:
-        for pair in combinations(best, 2):
-            gaussians = Gaussians.from_model(mixture.without_noise.marginal(pair)._model)
+        for one, other in combinations(best, 2):
+            gaussians = Gaussians.from_model(mixture.without_noise.marginal([one, other])._model)
             distances, shares = bhattacharyya_distances(gaussians, gaussians), np.sqrt(gaussians.weights)
-            overlaps[pair] = float(shares @ np.exp(-distances) @ shares)
+            overlaps[one, other] = float(shares @ np.exp(-distances) @ shares)
     except SingularCovarianceError:
         return first
-    return list(min(overlaps, key=overlaps.__getitem__))
+    return list(min(overlaps, key=lambda pair: overlaps[pair]))

@@ -97,6 +97,7 @@ class ConvergenceDisplay(Display):
         if others:
             others[0].set_label(f"{len(others)} other {'start' if len(others) == 1 else 'starts'}")
         ax.set(xlabel="step of EM", ylabel=f"{self.objective_name}, nats")
+        ax.ticklabel_format(axis="y", useOffset=False)
         self._count_along_x(min_n_ticks=1)
         low, high = ax.get_ylim()
         if high - low < _MIN_RANGE:

@@ -31,7 +31,8 @@ class ProfileDisplay(Display):
     """The mean of each component over the features side by side, in a band of its standard deviations.
 
     Make it with `from_estimator`, of a mixture or of a pipeline that ends with one. After `PCA` or another affine step
-    the picture is of the features before it, such as the points of curves: means A μ_k + b, variances of A Σ_k Aᵀ.
+    the picture is of the features before it, such as the points of curves: means A μ_k + b, and variances of A Σ_k Aᵀ and
+    of what the steps left out of the rows.
 
     Parameters
     ----------
@@ -92,8 +93,8 @@ class ProfileDisplay(Display):
         Parameters
         ----------
         estimator : as there, or a fitted `sklearn.pipeline.Pipeline` whose steps before the last have an
-            `inverse_transform` that is affine, as those of `PCA` and `StandardScaler`. The bands hold what these steps
-            kept: what `PCA` left out of the rows is not in them.
+            `inverse_transform` that is affine, as those of `PCA` and `StandardScaler`. Without X the bands lack what
+            `PCA` left out.
         X : rows as the estimator or the pipeline takes them. At most 300 are drawn, chosen at random.
         features : the features to show, in this order; by default all.
         standardize : whether each feature is shown in standard deviations of the mixture from its mean; False for data
@@ -115,6 +116,8 @@ class ProfileDisplay(Display):
             means, variances = _before(steps, mixture)
             rows, frame = None if X is None else np.asarray(check_real("X", X), dtype=np.float64), Frame.from_table(X)
             others = getattr(steps, "feature_names_in_", None), None if frame is None else frame.names
+            if rows is not None:
+                variances = variances + np.nanmean((rows - steps.inverse_transform(scores)) ** 2, axis=0)
             subject = replace(subject, names=choose_names(means.shape[1], feature_names, *others))
         names, unit = subject.names, "value"
         rows = np.empty((0, len(names))) if rows is None else rows

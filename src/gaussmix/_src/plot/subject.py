@@ -196,12 +196,12 @@ def separating_features(mixture: Mixture) -> list[int]:
             heights = np.sqrt(2.0 * np.sqrt(variances / total * (variance / total)))
             alone += root * (roots @ (heights * np.exp(-0.25 * (means - mean) ** 2 / total)))
     best = np.sort(np.argsort(alone, kind="stable")[:MAX_GRID_FEATURES]).tolist()
-    overlaps: dict[tuple[int, int], float] = {}
+    found: list[tuple[float, list[int]]] = []
     try:
         for one, other in combinations(best, 2):
             gaussians = Gaussians.from_model(mixture.without_noise.marginal([one, other])._model)
             distances, shares = bhattacharyya_distances(gaussians, gaussians), np.sqrt(gaussians.weights)
-            overlaps[one, other] = float(shares @ np.exp(-distances) @ shares)
+            found.append((float(shares @ np.exp(-distances) @ shares), [one, other]))
     except SingularCovarianceError:
         return first
-    return list(min(overlaps, key=lambda pair: overlaps[pair]))
+    return min(found)[1]

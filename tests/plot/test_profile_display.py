@@ -1,0 +1,90 @@
+"""Profiles of components, and of the curves that a pipeline reduced, against direct computations."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.decomposition import PCA
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer, PowerTransformer, StandardScaler
+
+from gaussmix import FAMILIES, GaussianMixture, GaussianMixtureIC, Mixture
+from gaussmix.plot import ProfileDisplay
+
+NAMES = ["length", "width", "mass"]
+COVARIANCES = np.array([np.diag([1.0, 4.0, 9.0]), np.eye(3)])
+MIXTURE = Mixture([0.25, 0.75], [[0.0, 5.0, -3.0], [3.0, 6.0, 0.0]], COVARIANCES, FAMILIES["full"], NAMES)
+
+
+@pytest.fixture
+def curves(rng):
+    """Two kinds of curves of 20 points, of three scores and noise."""
+    scores = rng.normal(size=(600, 3)) * [3.0, 2.0, 1.0] + np.repeat([[0.0], [9.0]], 300, axis=0)
+    return 50 + scores @ rng.normal(size=(3, 20)) + rng.normal(0, 0.5, (600, 20))
+
+
+def test_lines_are_means_and_bands_hold_their_deviations():
+    display = ProfileDisplay.from_estimator(MIXTURE, MIXTURE.means, standardize=False)
+    np.testing.assert_array_equal(display.means, MIXTURE.means)
+    np.testing.assert_array_equal(display.deviations, [[1, 2, 3], [1, 1, 1]])
+    for k, (line, band) in enumerate(zip(display.lines_, display.plot(level=2).bands_, strict=True)):
+        np.testing.assert_array_equal(line.get_ydata(), MIXTURE.means[k])
+        corners = band.get_paths()[0].vertices
+        assert corners[corners[:, 0] == 2, 1].max() == MIXTURE.means[k, 2] + 2 * display.deviations[k, 2]
+        np.testing.assert_array_equal(display.rows_[k].get_ydata(), [*MIXTURE.means[k], np.nan])
+    named = ["component 0 (25%)", "component 1 (75%)", "95.4% within 2 σ"]
+    assert [text.get_text() for text in display.legend_.get_texts()] == named
+    assert [label.get_text() for label in display.ax_.get_xticklabels()] == NAMES
+
+
+def test_standardised_features_have_mean_0_and_deviation_1():
+    display = ProfileDisplay.from_estimator(MIXTURE, features=["mass", 0])
+    assert display.feature_names == ["mass", "length"]
+    assert display.legend_.get_title().get_text() == "2 of 3 features"
+    weights = MIXTURE.weights
+    np.testing.assert_allclose(weights @ display.means, 0, atol=1e-15)
+    np.testing.assert_allclose(weights @ (display.means**2 + display.deviations**2), 1)
+    assert display.deviations[0, 0] == pytest.approx(3 / np.sqrt(0.25 * 9 + 0.75 + 0.25 * 0.75 * 9))
+
+
+def test_bands_of_scores_are_bands_of_the_curves(curves):
+    """Also after a scaler; with X they hold as many of the points as they should, to five standard errors."""
+    frame = pd.DataFrame(curves, columns=[f"{hour} h" for hour in range(20)])
+    pipe = make_pipeline(StandardScaler(), PCA(3, whiten=True), GaussianMixtureIC(range(1, 4), random_state=0)).fit(
+        frame
+    )
+    scaler, pca, search = (step for _, step in pipe.steps)
+    display = ProfileDisplay.from_estimator(pipe, standardize=False)
+    assert display.feature_names == list(frame.columns)
+    axes = pca.components_ * np.sqrt(pca.explained_variance_)[:, None] * scaler.scale_
+    mixture = search.mixture_
+    np.testing.assert_allclose(display.means, mixture.means @ axes + scaler.mean_)
+    dense = mixture._model.covariances.dense()
+    np.testing.assert_allclose(display.deviations**2, [np.diag(axes.T @ each @ axes) for each in dense])
+    display = ProfileDisplay.from_estimator(pipe, frame, standardize=False)
+    np.testing.assert_array_equal(display.labels, pipe.predict(frame))
+    offsets = abs(curves - display.means[display.labels]) / display.deviations[display.labels]
+    assert (offsets < 1).mean() == pytest.approx(0.683, abs=0.02)
+    assert sum(len(line.get_xdata()) for line in display.rows_) == 300 * 21  # lines with a gap after each
+    assert display.ax_.xaxis.get_major_formatter()(4) == "4 h"
+
+
+def test_a_pipeline_that_cannot_be_undone_is_refused(curves):
+    for step in (
+        PowerTransformer(),
+        FunctionTransformer(np.log, np.exp),
+        FunctionTransformer(np.log).set_params(inverse_func=None),
+    ):
+        pipe = make_pipeline(step, GaussianMixture(1)).fit(curves[:, :2] + 1000)
+        if step.get_params().get("func") is np.log and step.inverse_func is None:
+            continue
+        with pytest.raises(ValueError, match="only before steps with an affine inverse_transform"):
+            ProfileDisplay.from_estimator(pipe)
+
+
+def test_a_pipeline_of_a_mixture_alone_is_the_mixture(rng):
+    X = np.concatenate([rng.normal(size=(100, 2)), [[30.0, 40.0]]])
+    gm = GaussianMixture(1, noise=True, random_state=0).fit(X)
+    display = ProfileDisplay.from_estimator(make_pipeline(gm), X, feature_names=["a" * 70, "b"])
+    assert display.legend_.get_texts()[1].get_text() == "noise"
+    assert len(display.rows_[-1].get_xdata()) == 3 * (gm.predict(X) == -1).sum()
+    assert [label.get_text() for label in display.ax_.get_xticklabels()][0].count("\n") == 2

@@ -155,7 +155,7 @@ def test_five_components_have_one_ellipse_each_without_a_fill():
 
 @pytest.mark.parametrize("n_more", [0, 30])
 def test_the_features_that_separate_best_are_shown(n_more):
-    """Features 1 and 2 tell the same two of three components apart, and feature 4 the others; the rest tells nothing."""
+    """Features 1 and 2 tell one of three components from the others, and feature 4 another; the rest tells nothing."""
     means = np.zeros((3, 5 + n_more))
     means[0, [1, 2]], means[1, 4] = 6.0, 5.0
     for scale in 1e-6, 1e6:

@@ -224,18 +224,15 @@ def test_what_searched_for_nothing_is_refused(search):
 
 def test_each_structure_has_its_marker_and_those_in_view_their_colours():
     """Of fourteen structures the last three are in view."""
-    n = 14
-    bic = [9000.0 + k for k in range(n - 3)] * 4 + [10.0 + k for k in range(12)]
-    names = [f"S{k}" for k in range(n)]
-    results = {"structure": names[:-3] * 4 + names[-3:] * 4, "n_components": [*np.repeat([1, 2, 3, 4], n - 3)]}
-    results |= {"bic": bic, "failure": [None] * len(bic)}
-    results["n_components"] += [*np.repeat([1, 2, 3, 4], 3)]
-    display = CriterionDisplay(results=results, best_index=44, criterion="bic").plot()
-    assert len({line.get_marker() for line in display.lines_.values()}) == n
+    names, n_components = [f"S{k}" for k in range(14)], np.repeat([1, 2, 1, 2, 3, 4], [11, 11, 3, 3, 3, 3])
+    results = {"structure": names[:-3] * 2 + names[-3:] * 4, "n_components": n_components, "failure": [None] * 34}
+    results["bic"] = [9e3] * 22 + [10.0 + k for k in range(12)]
+    display = CriterionDisplay(results=results, best_index=22, criterion="bic").plot()
+    assert len({line.get_marker() for line in display.lines_.values()}) == 14
     assert len({line.get_color() for line in display.legend_.get_lines()[:3]}) == 3
     assert [text.get_text() for text in display.legend_.get_texts()] == [*names[-3:], "chosen: S11, 1"]
-    assert display.note_.get_text() == "↑ 44 worse candidates"
-    black = CriterionDisplay(results=results, best_index=44, criterion="bic").plot(colors=["black", "red"]).lines_
+    assert display.note_.get_text() == "↑ 23 worse candidates"
+    black = CriterionDisplay(results=results, best_index=22, criterion="bic").plot(colors=["black", "red"]).lines_
     assert [black[name].get_color() for name in names[:3]] == ["black", "red", "black"]
 
 
@@ -249,7 +246,8 @@ def test_the_ten_best_decide_the_axis(sign):
     assert low < 3700
     assert 3790 < high < 3900
     assert display.note_.get_text() == f"{'↑' if sign > 0 else '↓'} 3 worse candidates"  # 3810 among them
-    near = results | {"bic": bic[:12], "cv": bic[:12], "n_components": [*range(1, 13)], "structure": ["full"] * 12}
+    near = results | {"bic": bic[:12], "cv": bic[:12], "n_components": [*range(1, 13)]}
+    near |= {"structure": ["full"] * 12, "failure": [None] * 12}
     display = CriterionDisplay(results=near, best_index=0, criterion="bic" if sign > 0 else "cv").plot()
     assert display.note_ is None
     low, high = display.ax_.get_ylim()

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from sklearn.decomposition import PCA
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import FunctionTransformer, PowerTransformer, StandardScaler
+from sklearn.preprocessing import FunctionTransformer, Normalizer, PowerTransformer, StandardScaler
 
 from gaussmix import FAMILIES, GaussianMixture, GaussianMixtureIC, Mixture
 from gaussmix.plot import ProfileDisplay
@@ -69,14 +69,8 @@ def test_bands_of_scores_are_bands_of_the_curves(curves):
 
 
 def test_a_pipeline_that_cannot_be_undone_is_refused(curves):
-    for step in (
-        PowerTransformer(),
-        FunctionTransformer(np.log, np.exp),
-        FunctionTransformer(np.log).set_params(inverse_func=None),
-    ):
+    for step in PowerTransformer(), FunctionTransformer(np.log, np.exp), Normalizer():
         pipe = make_pipeline(step, GaussianMixture(1)).fit(curves[:, :2] + 1000)
-        if step.get_params().get("func") is np.log and step.inverse_func is None:
-            continue
         with pytest.raises(ValueError, match="only before steps with an affine inverse_transform"):
             ProfileDisplay.from_estimator(pipe)
 
@@ -87,4 +81,4 @@ def test_a_pipeline_of_a_mixture_alone_is_the_mixture(rng):
     display = ProfileDisplay.from_estimator(make_pipeline(gm), X, feature_names=["a" * 70, "b"])
     assert display.legend_.get_texts()[1].get_text() == "noise"
     assert len(display.rows_[-1].get_xdata()) == 3 * (gm.predict(X) == -1).sum()
-    assert [label.get_text() for label in display.ax_.get_xticklabels()][0].count("\n") == 2
+    assert display.ax_.get_xticklabels()[0].get_text().count("\n") == 2

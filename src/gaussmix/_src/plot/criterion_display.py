@@ -126,13 +126,8 @@ class CriterionDisplay(Display):
             ax.set_ylim(low, high)
             arrow, beyond = "↓" if self.criterion in HIGHER_IS_BETTER else "↑", (values < low) | (values > high)
             text = f"{arrow} {counted(int(beyond.sum()), 'worse candidate')}"
-            where: dict[str, Any] = {
-                "x": 1.0,
-                "y": 1.07 if self.failures_ else 1.01,
-                "transform": ax.transAxes,
-                "ha": "right",
-            }
-            self.note_ = ax.text(s=text, fontsize="small", **where)
+            how: dict[str, Any] = {"transform": ax.transAxes, "ha": "right", "fontsize": "small"}
+            self.note_ = ax.text(1.0, 1.07 if self.failures_ else 1.01, text, **how)
         peaks = [] if self.peaks_ is None else [handle("peak", "0.5", marker="^")]
         shown = [line for name, line in self.lines_.items() if name in in_view]
         return self._with_legend([*shown, self.best_, *peaks, *reasons], legend)

@@ -16,6 +16,7 @@ from gaussmix._src.plot.layers import draw_rows, make_grid
 from gaussmix._src.plot.palette import NOISE_COLOR, Pen, component_pens, faded
 from gaussmix._src.plot.subject import Subject, named_probabilities
 
+Labels = NDArray[np.intp]
 _REGION_ALPHA = 0.22
 _REACH = 3.0  # of a picture around the components, standard deviations
 
@@ -140,9 +141,7 @@ def _is_detector(estimator: Any) -> bool:
     return hasattr(estimator, "offset_") and hasattr(estimator, "p_values")
 
 
-def _decisions(
-    subject: Subject, mixture: Mixture, points: Array, rows: Array
-) -> tuple[list[str], Array, NDArray[np.intp]]:
+def _decisions(subject: Subject, mixture: Mixture, points: Array, rows: Array) -> tuple[list[str], Array, Labels]:
     """Names of the decisions, their scores at points (n_points, n_decisions), and the decisions for the rows."""
     estimator, X = subject.estimator, subject.data
     if _is_detector(estimator):

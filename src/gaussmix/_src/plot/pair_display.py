@@ -13,8 +13,6 @@ from gaussmix._src.plot.display import NAME_WIDTH, FeatureDisplay, as_text, in_l
 from gaussmix._src.plot.palette import component_pens
 from gaussmix._src.plot.subject import MAX_GRID_FEATURES, Subject
 
-_PAD = 0.1  # around everything, inches
-
 
 @dataclass(eq=False, repr=False, kw_only=True)
 class PairDisplay(FeatureDisplay):
@@ -94,15 +92,12 @@ class PairDisplay(FeatureDisplay):
         last, handles = axes[0, -1], self.component_displays[0][-1]._legend_handles(pens, radii)  # of two features
         beside = max(1.01, 1.04 + (last.yaxis.get_tightbbox().x1 - last.bbox.x1) / last.bbox.width) if n > 1 else 1.01
         self.legend_: Any = legend_beside(last, handles, self._legend_title, beside) if legend else None
-        if ax is None:
-            self._make_room()
         return self
 
     def _quieten(self) -> None:
         """Name each feature once below and once at the left, with a scale, and show no scale of densities."""
-        names = [
-            as_text(in_lines(row[i].feature_names[0], NAME_WIDTH)) for i, row in enumerate(self.component_displays)
-        ]
+        shown = [row[i].feature_names[0] for i, row in enumerate(self.component_displays)]
+        names = [as_text(in_lines(name, NAME_WIDTH)) for name in shown]
         last = len(names) - 1
         for (i, j), ax in np.ndenumerate(self.axes_):
             ax.set_xlabel(names[j] if i == last else "")
@@ -119,37 +114,21 @@ class PairDisplay(FeatureDisplay):
         pairs = [(ax.yaxis, named.yaxis) for ax, named in zip(beside, self.axes_[:, 0], strict=True)]
         pairs += [(ax.xaxis, ax.xaxis) for ax in below]
         for axis, named in pairs:
-            axis.get_major_formatter().set_powerlimits((-3, 4))
+            scale = axis.get_major_formatter()
+            scale.set_powerlimits((-3, 4))
             axis.get_tightbbox()  # which finds the numbers
-            if offset := axis.get_major_formatter().get_offset():
+            if offset := scale.get_offset():
+                scale.set_useOffset(scale.offset)  # the same for all that is shown later, too
+                if scale.orderOfMagnitude:
+                    scale.set_powerlimits((scale.orderOfMagnitude, scale.orderOfMagnitude))
                 named.set_label_text(f"{named.get_label_text()}, {offset}")
                 axis.offsetText.set_visible(False)
 
-    def _make_room(self) -> None:
-        """Give a new figure the margins that its labels and its legend need."""
-        inch, (corner, last) = self.figure_.dpi, self.axes_[[-1, 0], [0, -1]]
-        left = max(ax.bbox.x0 - ax.yaxis.get_tightbbox().x0 for ax in self.axes_[:, 0] if ax.yaxis.get_tightbbox())
-        bottom = max(ax.bbox.y0 - ax.xaxis.get_tightbbox().y0 for ax in self.axes_[-1])
-        ends = [
-            part.x1 for part in (last.yaxis.get_tightbbox(), self.legend_ and self.legend_.get_window_extent()) if part
-        ]
-        left, bottom, right = (_PAD + room / inch for room in (left, bottom, max([*ends, last.bbox.x1]) - last.bbox.x1))
-        side, tall = (last.bbox.x1 - corner.bbox.x0) / inch, (last.bbox.y1 - corner.bbox.y0) / inch
-        width, height = left + side + right, bottom + tall + _PAD
-        self.figure_.set_size_inches(width, height)
-        edges = {"left": left / width, "right": (left + side) / width, "bottom": bottom / height}
-        self.figure_.subplots_adjust(**edges, top=1 - _PAD / height)
-
 
 def new_grid(n: int) -> Any:
-    """Axes (n, n) of a new figure: a column has one horizontal range, and a row one vertical range but on the diagonal.
-
-    `_make_room` makes the margins: a layout that measures all labels takes longer than everything else.
-    """
+    """Axes (n, n) of a new figure: a column has one horizontal range, and a row one vertical range but on the diagonal."""
     side = float(np.clip(2.1 * n, 4.0, 12.0))
-    how: dict[str, Any] = {"sharex": "col", "squeeze": False, "layout": None}
-    figure, axes = new_figure(n, n, figsize=(side, side), **how)
-    figure.subplots_adjust(left=0, right=1, bottom=0, top=1, wspace=0.08, hspace=0.08)
+    axes = new_figure(n, n, figsize=(side + 2.5, side + 0.7), sharex="col", squeeze=False)[1]
     for (i, j), ax in np.ndenumerate(axes):
         first = 0 if i else 1
         if j not in (i, first):

@@ -180,22 +180,25 @@ def chosen_features(features: Features, subject: Subject, max_features: int) -> 
     return chosen
 
 
+def overall(weights: Array, means: Array, variances: Array) -> tuple[Array, Array]:
+    """Mean and standard deviation of each feature in a mixture, (n_features,); 1 for one that does not vary."""
+    shares = weights / weights.sum()
+    centre = shares @ means
+    spread = np.sqrt(shares @ (variances + (means - centre) ** 2))
+    return centre, np.where(spread > 0, spread, 1.0)
+
+
 def separating_features(mixture: Mixture) -> list[int]:
-    """Two features in which the components overlap least, as they stand; of many, two of the eight best ones alone.
+    """Two features in which the components overlap least, as they stand; of many, of the eight whose means differ most.
 
     The overlap is Σ_kl √(π_k π_l) ∫ √(N_k N_l). One feature where there is one; the first two where nothing differs.
     """
-    first = list(range(min(2, mixture.n_features)))
+    first, means = list(range(min(2, mixture.n_features))), mixture.means
     if mixture.n_components == 1 or mixture.n_features <= 2:
         return first
-    roots, means, variances = np.sqrt(mixture.weights), mixture.means, mixture._model.covariances.variances()
-    alone = np.zeros(mixture.n_features)
-    with np.errstate(divide="ignore", invalid="ignore"):  # of a feature without variance, which comes last
-        for root, mean, variance in zip(roots, means, variances, strict=True):
-            total = variances + variance
-            heights = np.sqrt(2.0 * np.sqrt(variances / total * (variance / total)))
-            alone += root * (roots @ (heights * np.exp(-0.25 * (means - mean) ** 2 / total)))
-    best = np.sort(np.argsort(alone, kind="stable")[:MAX_GRID_FEATURES]).tolist()
+    centre, spread = overall(mixture.weights, means, mixture._model.covariances.variances())
+    between = mixture.weights @ ((means - centre) / spread) ** 2
+    best = np.sort(np.argsort(-between, kind="stable")[:MAX_GRID_FEATURES]).tolist()
     found: list[tuple[float, list[int]]] = []
     try:
         for one, other in combinations(best, 2):

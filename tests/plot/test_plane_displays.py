@@ -87,16 +87,13 @@ def test_no_label_is_cut_off_and_each_feature_has_a_scale(scale, n_features):
     names = ["the income of a household, before taxes, in a year", "b", "c"]
     display = PairDisplay.from_estimator(mixture, features=range(n_features), feature_names=names)
     display.figure_.canvas.draw()
-    page = display.figure_.bbox
-    for ax in [*display.axes_[:, 0], *display.axes_[-1], display.axes_[0, -1]]:
+    page, last = display.figure_.bbox, display.axes_[0, -1]
+    for ax in [*display.axes_[:, 0], *display.axes_[-1], last]:
         box = ax.get_tightbbox()
         assert page.x0 <= box.x0 < box.x1 <= page.x1
         assert page.y0 <= box.y0 < box.y1 <= page.y1
-    last = display.axes_[-1, -1]
-    assert f", 1e{'−6' if scale < 1 else '5'}" in last.get_xlabel()
-    assert not last.xaxis.offsetText.get_visible()
-    at_right = [label.get_text() for label in display.axes_[0, -1].get_yticklabels() if label.get_visible()]
-    assert [label for label in at_right if label]
+    numbers = [*display.axes_[-1, 0].get_xticklabels(), *(last.get_yticklabels() if n_features > 1 else ())]
+    assert {label.get_text()[-1] for label in numbers if label.get_text()} <= {"k", "0", "µ"}
 
 
 def test_it_draws_on_axes_that_are_given(mixture_pairs):
@@ -216,16 +213,13 @@ def test_features_that_are_not_shown_are_integrated_out():
 def test_a_detector_judges_rows_and_regions_by_the_features_shown():
     """A row lies in the region of its colour; a third colour is of rows that only all features show to be outliers."""
     X = np.random.default_rng(0).normal(size=(200, 4))
-    X[:3, 3], X[3, 0], X[4, 1] = 20.0, np.nan, np.nan
-    detector = GaussianMixtureDetector(coverage=0.9).fit(X[5:])
-    display = DecisionRegionDisplay.from_estimator(detector, X[:3], features=[0, 2])
-    assert display.labels.tolist() == [2, 2, 2]
-    display = DecisionRegionDisplay.from_estimator(detector, X[5:], features=[0, 2])
-    inside = detector.mixture_.marginal([0, 2]).in_highest_density_region(X[5:, [0, 2]], 0.9)
+    detector = GaussianMixtureDetector(coverage=0.9).fit(X)
+    display = DecisionRegionDisplay.from_estimator(detector, X, features=[0, 2])
+    inside = detector.mixture_.marginal([0, 2]).in_highest_density_region(X[:, [0, 2]], 0.9)
     np.testing.assert_array_equal(display.labels != 1, inside)
-    np.testing.assert_array_equal(display.labels == 2, inside & (detector.predict(X[5:]) < 0))
+    np.testing.assert_array_equal(display.labels == 2, inside & (detector.predict(X) < 0))
     assert [text.get_text() for text in display.legend_.get_texts()] == ["inside", "outlier", "outlier by all 4 only"]
     assert display.legend_.get_title().get_text() == "2 of 4 features"
     assert set(np.asarray(display.regions_.get_array()).ravel()) == {0, 1}
-    classes = DecisionRegionDisplay.from_estimator(detector.mixture_, X[5:]).legend_
+    classes = DecisionRegionDisplay.from_estimator(detector.mixture_, X).legend_
     assert classes.get_title().get_text() == "2 of 4 features,\ncolours by all 4"

@@ -13,8 +13,6 @@ from gaussmix._src.errors import LIKELIHOOD, ParameterTypeError, counted
 from gaussmix._src.estimators.bayesian_gaussian_mixture import BayesianGaussianMixture
 from gaussmix._src.plot.display import Axes, Display
 
-_MIN_RANGE = 0.01  # nats: a smaller rise is shown as none
-
 
 @dataclass(eq=False, repr=False, kw_only=True)
 class ConvergenceDisplay(Display):
@@ -89,17 +87,13 @@ class ConvergenceDisplay(Display):
             how: dict[str, Any] = {"color": color if is_best else "0.5", "zorder": 3 if is_best else 2}
             how |= {"linewidth": 1.8 if is_best else 0.9, "marker": "o", "markersize": 3.5 if is_best else 2.5}
             self.lines_ += ax.plot(np.arange(1, len(trace) + 1), trace, **how)
-        kept = self.traces[self.best_index]
-        which = "kept" if len(self.traces) > 1 else "one start"
-        label = f"{which}: {counted(len(kept), 'step')},\nends at {kept[-1]:.6g}".replace("-", "−")
-        self.lines_[self.best_index].set_label(label)
+        kept, which = self.traces[self.best_index], "kept" if len(self.traces) > 1 else "one start"
+        ends = f"{kept[-1]:.6g}".replace("-", "−")
+        self.lines_[self.best_index].set_label(f"{which}: {counted(len(kept), 'step')},\nends at {ends}")
         others = [line for nth, line in enumerate(self.lines_) if nth != self.best_index]
         if others:
             others[0].set_label(f"{len(others)} other {'start' if len(others) == 1 else 'starts'}")
         ax.set(xlabel="step of EM", ylabel=f"{self.objective_name}, nats")
         ax.ticklabel_format(axis="y", useOffset=False)
         self._count_along_x(min_n_ticks=1)
-        low, high = ax.get_ylim()
-        if high - low < _MIN_RANGE:
-            ax.set_ylim(0.5 * (low + high - _MIN_RANGE), 0.5 * (low + high + _MIN_RANGE))
         return self._with_legend([self.lines_[self.best_index], *others[:1]], legend)

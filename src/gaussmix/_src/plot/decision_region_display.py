@@ -83,7 +83,7 @@ class DecisionRegionDisplay(FeatureDisplay):
         shape = (len(names), len(y), len(x)) if len(y) else (len(names), len(x))
         parts: dict[str, Any] = {"x": x, "y": y, "scores": scores.T.reshape(shape), "rows": rows, "labels": labels}
         display = cls(region_names=names, feature_names=features, has_noise=mixture.noise is not None, **parts)
-        display._is_colored_by_all = not _is_detector(subject.estimator)
+        display._is_colored_by_all = not hasattr(subject.estimator, "p_values")
         return display
 
     def plot(self, ax: Axes | None = None, *, colors: Sequence[Any] | None = None, legend: bool = True) -> Self:
@@ -137,14 +137,10 @@ class DecisionRegionDisplay(FeatureDisplay):
         return [handle(name, pen.color, marker=pen.marker if len(self.rows) else "s", **how) for name, pen in pairs]
 
 
-def _is_detector(estimator: Any) -> bool:
-    return hasattr(estimator, "offset_") and hasattr(estimator, "p_values")
-
-
 def _decisions(subject: Subject, mixture: Mixture, points: Array, rows: Array) -> tuple[list[str], Array, Labels]:
     """Names of the decisions, their scores at points (n_points, n_decisions), and the decisions for the rows."""
     estimator, X = subject.estimator, subject.data
-    if _is_detector(estimator):
+    if hasattr(estimator, "offset_") and hasattr(estimator, "p_values"):
         level, names = _level(subject, mixture), ["inside", "outlier"]
         outside = level - mixture.log_density(points)
         scores = np.column_stack([np.zeros(len(outside)), outside])

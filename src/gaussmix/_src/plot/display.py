@@ -100,9 +100,9 @@ class FeatureDisplay(Display):
         estimator : a fitted estimator of gaussmix that has a `mixture_`, or a `gaussmix.Mixture`.
         X : (n_samples, n_features), all features of the mixture, data units; None for a picture without rows. Rows with
             a missing cell (NaN) among the features shown are left out.
-        features : the features to show, by index or by name: one or two, by default the two in which the components
-            overlap least; for a grid at most 8, all by default. The picture is that of the marginal distribution of
-            these features. The legend says so where there are more.
+        features : the features to show, by index or by name: one or two, by default the two whose means
+            tell the components apart best; for a grid at most 8, all by default. The picture is that of the marginal
+            distribution of these features, and the legend says so.
         feature_names : one for each feature of X; by default those of the mixture, or those of X.
         ax : axes to draw on, (n_shown, n_shown) for a grid; new ones by default.
         **options : for `plot`.
@@ -123,8 +123,9 @@ class FeatureDisplay(Display):
         shown, n_features = chosen_features(features, subject, cls._max_features), len(subject.names)
         display = cls.from_fit(subject, shown)
         if len(shown) < n_features:
-            is_by_all = len(shown) > 1 and X is not None and display._is_colored_by_all
-            colors = f",\ncolours by all {n_features}" * is_by_all
+            colors = f",\ncolours by all {n_features}" * (
+                X is not None and len(shown) > 1 and display._is_colored_by_all
+            )
             display._legend_title = f"{len(shown)} of {n_features} features{colors}"
         return display.plot(ax, **options)
 

@@ -86,8 +86,6 @@ class PairDisplay(FeatureDisplay):
             for j, cell in enumerate(row):
                 cell.plot(axes[i, j], levels=radii, legend=False, **options)
         self._quieten()
-        if ax is None:
-            self._join_exponents()
         pens = component_pens(n_components, options.get("colors"), axes[0, 0].get_facecolor())
         last, handles = axes[0, -1], self.component_displays[0][-1]._legend_handles(pens, radii)  # of two features
         beside = max(1.01, 1.04 + (last.yaxis.get_tightbbox().x1 - last.bbox.x1) / last.bbox.width) if n > 1 else 1.01
@@ -96,6 +94,8 @@ class PairDisplay(FeatureDisplay):
 
     def _quieten(self) -> None:
         """Name each feature once below and once at the left, with a scale, and show no scale of densities."""
+        from matplotlib.ticker import EngFormatter
+
         shown = [row[i].feature_names[0] for i, row in enumerate(self.component_displays)]
         names = [as_text(in_lines(name, NAME_WIDTH)) for name in shown]
         last = len(names) - 1
@@ -103,30 +103,17 @@ class PairDisplay(FeatureDisplay):
             ax.set_xlabel(names[j] if i == last else "")
             ax.set_ylabel(names[i] if j == 0 and len(names) > 1 else ax.get_ylabel() if len(names) == 1 else "")
             ax.tick_params(bottom=i == last, labelbottom=i == last, left=j == 0, labelleft=j == 0)
+            for axis in (ax.xaxis, ax.yaxis):
+                if not 1e-3 <= abs(axis.get_view_interval()).max() < 1e4:
+                    axis.set_major_formatter(EngFormatter(sep=""))  # 100k: no power of ten covers the next picture
             if i == j and last:
                 ax.set_yticks([])
         if last:  # the scale of the first feature is at the right, for densities stand at the left
             self.axes_[0, -1].tick_params(right=True, labelright=True)
 
-    def _join_exponents(self) -> None:
-        """Write what the numbers of a scale are multiplied by after the name, where it covers no other picture."""
-        below, beside = self.axes_[-1], [self.axes_[0, -1], *self.axes_[1:, 0]]
-        pairs = [(ax.yaxis, named.yaxis) for ax, named in zip(beside, self.axes_[:, 0], strict=True)]
-        pairs += [(ax.xaxis, ax.xaxis) for ax in below]
-        for axis, named in pairs:
-            scale = axis.get_major_formatter()
-            scale.set_powerlimits((-3, 4))
-            axis.get_tightbbox()  # which finds the numbers
-            if offset := scale.get_offset():
-                scale.set_useOffset(scale.offset)  # the same for all that is shown later, too
-                if scale.orderOfMagnitude:
-                    scale.set_powerlimits((scale.orderOfMagnitude, scale.orderOfMagnitude))
-                named.set_label_text(f"{named.get_label_text()}, {offset}")
-                axis.offsetText.set_visible(False)
-
 
 def new_grid(n: int) -> Any:
-    """Axes (n, n) of a new figure: a column has one horizontal range, and a row one vertical range but on the diagonal."""
+    """Axes (n, n) of a new figure: a column has one horizontal range, a row one vertical range but on the diagonal."""
     side = float(np.clip(2.1 * n, 4.0, 12.0))
     axes = new_figure(n, n, figsize=(side + 2.5, side + 0.7), sharex="col", squeeze=False)[1]
     for (i, j), ax in np.ndenumerate(axes):

@@ -29,8 +29,8 @@ class ProfileDisplay(Display):
     """The mean of each component over the features side by side, in a band of its standard deviations.
 
     Make it with `from_estimator`, of a mixture or of a pipeline that ends with one. After `PCA` or another affine step
-    the picture is of the features before it, such as the points of curves: means A μ_k + b, and variances of A Σ_k Aᵀ and
-    of what the steps left out of the rows.
+    the picture is of the features before it, such as the points of curves: of means A μ_k + b, and of variances of
+    A Σ_k Aᵀ and of what the steps left out of the rows.
 
     Parameters
     ----------
@@ -96,20 +96,19 @@ class ProfileDisplay(Display):
         ------
         ValueError : a step of the pipeline has no inverse, or one that is not affine.
         """
-        steps = None
-        if isinstance(estimator, Pipeline):
-            steps, estimator = estimator[:-1], estimator[-1]
+        steps, last = (None, estimator)
+        if isinstance(estimator, Pipeline) and len(estimator) > 1:
+            steps, last = estimator[:-1], estimator[-1]
         scores = X if X is None or steps is None else steps.transform(X)
-        subject = make_subject(estimator, scores, feature_names if steps is None else None)
+        subject = make_subject(last, scores, feature_names if steps is None else None)
         labels, mixture = subject.labels_and_certainty()[0], subject.mixture
         means, variances = mixture.means, mixture._model.covariances.variances()
         if steps is not None:
             means, variances = _before(steps, mixture)
-            rows = None if X is None else np.asarray(check_real("X", X), dtype=np.float64)
-            if rows is not None:
-                variances = variances + np.nanmean((rows - steps.inverse_transform(scores)) ** 2, axis=0)
             names = choose_names(means.shape[1], feature_names, getattr(steps, "feature_names_in_", None))
-            subject = replace(subject, names=names, rows=rows)
+            subject = replace(subject, names=names, rows=None if X is None else check_real("X", X))
+            if X is not None:
+                variances = variances + np.nanmean((subject.rows - steps.inverse_transform(scores)) ** 2, axis=0)
         names = subject.names
         shown = chosen_features(range(len(names)) if features is None else features, subject, len(names))
         parts: dict[str, Any] = {"means": means[:, shown], "deviations": np.sqrt(variances[:, shown])}
@@ -123,8 +122,8 @@ class ProfileDisplay(Display):
         ax: Axes | None = None,
         *,
         standardize: bool = True,
-        level: float = 1.0,
-        colors: Sequence[Any] | None = None,
+        level: float = 1,
+        colors: Any = None,
         legend: bool = True,
     ) -> Self:
         """Draw. All else is as for `ComponentDisplay.plot`.
@@ -141,36 +140,32 @@ class ProfileDisplay(Display):
         pens, at = component_pens(len(self.weights), colors, ax.get_facecolor()), np.arange(len(self.feature_names))
         centre, spread = overall(self.weights, self.means, self.deviations**2) if standardize else (0.0, 1.0)
         some = np.random.default_rng(0).permutation(len(self.rows))[:_MAX_ROWS]
-        rows, labels = (self.rows[some] - centre) / spread, self.labels[some]
+        rows, own = (self.rows[some] - centre) / spread, self.labels[some]
         self.rows_: list[Any] = []
         for k, pen in [*enumerate(pens), (-1, Pen(NOISE_COLOR, "", "-"))]:
-            mine = np.pad(rows[labels == k], ((0, 0), (0, 1)), constant_values=np.nan)  # a gap after each row
+            mine = np.pad(rows[own == k], ((0, 0), (0, 1)), constant_values=np.nan)  # a gap after each row
             path = np.tile([*at, np.nan], len(mine)), mine.ravel()
             self.rows_ += ax.plot(*path, color=faded(pen.color, _ROW_ALPHA), linewidth=0.5, zorder=1)
         self.bands_: list[Any] = []
         self.lines_: list[Any] = []
         alpha = _BAND_ALPHA if len(pens) < N_MANY else 0.4 * _BAND_ALPHA
         for mean, half, pen in zip((self.means - centre) / spread, reach * self.deviations / spread, pens, strict=True):
-            band = ax.fill_between(at, mean - half, mean + half, color=faded(pen.color, alpha), linewidth=0, zorder=2)
-            self.bands_.append(band)
+            how: dict[str, Any] = {"color": faded(pen.color, alpha), "linewidth": 0, "zorder": 2}
+            self.bands_.append(ax.fill_between(at, mean - half, mean + half, **how))
             style = {"color": pen.color, "linestyle": pen.line_style, "zorder": 3}
             self.lines_ += ax.plot(at, mean, marker=pen.marker if len(at) <= _MAX_TICKS else "", **style)
-        self._name_places()
-        ax.set_ylabel("standard deviations from the mean" if standardize else "value")
-        handles = component_handles(pens, self.weights, points=False, lines=True, noise=bool((self.labels < 0).any()))
-        return self._with_legend([*handles, *level_handles([reach], 1)], legend)
-
-    def _name_places(self) -> None:
-        """Write the names of the features below, all of them or as many as there is room for."""
-        names, room = self.feature_names, _NAMES_WIDTH // len(self.feature_names)
+        names = self.feature_names
         if len(names) <= _MAX_TICKS:
+            room = _NAMES_WIDTH // len(names)
             is_turned = len(names) > 5 and max(map(len, names)) > room
             labels = [as_text(in_lines(name, NAME_WIDTH if is_turned else room)) for name in names]
-            self.ax_.set_xticks(range(len(names)), labels, rotation=90.0 * is_turned)
+            ax.set_xticks(at, labels, rotation=90.0 * is_turned)
         else:
             self._count_along_x(nbins=8)
-            self.ax_.xaxis.set_major_formatter(lambda at, _: as_text(names[int(at)]) if 0 <= at < len(names) else "")
-        self.ax_.set_xlabel("feature")
+            ax.xaxis.set_major_formatter(lambda place, _: as_text(names[int(place)]) if 0 <= place < len(names) else "")
+        ax.set(xlabel="feature", ylabel="standard deviations from the mean" if standardize else "value")
+        handles = component_handles(pens, self.weights, points=False, lines=True, noise=bool((self.labels < 0).any()))
+        return self._with_legend([*handles, *level_handles([reach], 1)], legend)
 
 
 def _before(steps: Pipeline, mixture: Mixture) -> tuple[Array, Array]:

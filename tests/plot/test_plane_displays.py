@@ -93,7 +93,7 @@ def test_no_label_is_cut_off_and_each_feature_has_a_scale(scale, n_features):
         assert page.x0 <= box.x0 < box.x1 <= page.x1
         assert page.y0 <= box.y0 < box.y1 <= page.y1
     numbers = [*display.axes_[-1, 0].get_xticklabels(), *(last.get_yticklabels() if n_features > 1 else ())]
-    assert {label.get_text()[-1] for label in numbers if label.get_text()} <= {"k", "0", "µ"}
+    assert {label.get_text()[-1] for label in numbers if label.get_text()} <= {"0", "k", "n", "µ"}
 
 
 def test_it_draws_on_axes_that_are_given(mixture_pairs):

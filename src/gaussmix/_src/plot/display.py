@@ -23,7 +23,7 @@ else:  # matplotlib need not be installed to import this
 
 MAX_LEGEND_ENTRIES = 20
 NAME_WIDTH = 20  # characters of a line of a name where room is short
-_LABEL_WIDTH = 45  # characters of a line beside an axis
+_LABEL_WIDTH = 40  # characters of a line beside an axis
 _MAX_NAME_LENGTH = 60  # characters; a layout with a name of thousands takes minutes
 
 
@@ -179,18 +179,16 @@ def checked_masses(masses: Any) -> Array:
     return probabilities
 
 
-def legend_beside(ax: Axes, handles: Sequence[Any], title: str = "", x: float = 1.01) -> Any:
-    """A legend at the right of axes, where it hides no data; None if there is nothing to name.
-
-    It begins at x, in widths of the axes.
-    """
+def legend_beside(place: Any, handles: Sequence[Any], title: str = "", x: float = 1.01) -> Any:
+    """A legend at the right of a new figure, or of axes at x of their width: it hides no data; None without names."""
     if not handles:
         return None
     for handle in handles:
         handle.set_label(as_text(handle.get_label()))
-    where: dict[str, Any] = {"loc": "upper left", "bbox_to_anchor": (x, 1.0), "borderaxespad": 0.0}
-    where |= {"title": title or None, "title_fontsize": "small", "alignment": "left"}
-    return ax.legend(handles=handles, frameon=False, fontsize="small", **where)
+    where: dict[str, Any] = {"title": title or None, "title_fontsize": "small", "alignment": "left"}
+    is_figure = hasattr(place, "subplots")
+    where |= {"loc": "outside right upper"} if is_figure else {"loc": "upper left", "bbox_to_anchor": (x, 1.0)}
+    return place.legend(handles=handles, frameon=False, fontsize="small", borderaxespad=0.0, **where)
 
 
 def component_handles(pens: Sequence[Pen], weights: Any, *, points: bool, lines: bool, noise: bool) -> list[Any]:

@@ -13,6 +13,8 @@ from gaussmix._src.plot.display import NAME_WIDTH, FeatureDisplay, as_text, in_l
 from gaussmix._src.plot.palette import component_pens
 from gaussmix._src.plot.subject import MAX_GRID_FEATURES, Subject
 
+_LEGEND_AT = 1.25  # of the width of given axes: beyond the numbers of a scale
+
 
 @dataclass(eq=False, repr=False, kw_only=True)
 class PairDisplay(FeatureDisplay):
@@ -87,9 +89,9 @@ class PairDisplay(FeatureDisplay):
                 cell.plot(axes[i, j], levels=radii, legend=False, **options)
         self._quieten()
         pens = component_pens(n_components, options.get("colors"), axes[0, 0].get_facecolor())
-        last, handles = axes[0, -1], self.component_displays[0][-1]._legend_handles(pens, radii)  # of two features
-        beside = max(1.01, 1.04 + (last.yaxis.get_tightbbox().x1 - last.bbox.x1) / last.bbox.width) if n > 1 else 1.01
-        self.legend_: Any = legend_beside(last, handles, self._legend_title, beside) if legend else None
+        handles = self.component_displays[0][-1]._legend_handles(pens, radii)  # of two features, where there are
+        place = self.figure_ if ax is None else axes[0, -1]
+        self.legend_: Any = legend_beside(place, handles, self._legend_title, _LEGEND_AT) if legend else None
         return self
 
     def _quieten(self) -> None:
@@ -104,7 +106,9 @@ class PairDisplay(FeatureDisplay):
             ax.set_ylabel(names[i] if j == 0 and len(names) > 1 else ax.get_ylabel() if len(names) == 1 else "")
             ax.tick_params(bottom=i == last, labelbottom=i == last, left=j == 0, labelleft=j == 0)
             for axis in (ax.xaxis, ax.yaxis):
-                if not 1e-3 <= abs(axis.get_view_interval()).max() < 1e4:
+                low, high = axis.get_view_interval()
+                largest = max(abs(low), abs(high))
+                if not 1e-3 <= largest < 1e4 and high - low > 1e-3 * largest:
                     axis.set_major_formatter(EngFormatter(sep=""))  # 100k: no power of ten covers the next picture
             if i == j and last:
                 ax.set_yticks([])

@@ -11,10 +11,11 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.pipeline import Pipeline
 
 from gaussmix._src.checks import check_real
+from gaussmix._src.mixture.html import shorten
 from gaussmix._src.mixture.mixture import Mixture
 from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.plot.component_display import N_MANY, checked_levels
-from gaussmix._src.plot.display import NAME_WIDTH, Axes, Display, as_text, component_handles, in_lines, level_handles
+from gaussmix._src.plot.display import Axes, Display, as_text, component_handles, in_lines, level_handles
 from gaussmix._src.plot.palette import NOISE_COLOR, Pen, component_pens, faded
 from gaussmix._src.plot.subject import Features, choose_names, chosen_features, make_subject, overall
 
@@ -158,7 +159,7 @@ class ProfileDisplay(Display):
         if len(names) <= _MAX_TICKS:
             room = _NAMES_WIDTH // len(names)
             is_turned = len(names) > 5 and max(map(len, names)) > room
-            labels = [as_text(in_lines(name, NAME_WIDTH if is_turned else room)) for name in names]
+            labels = [as_text(shorten(name) if is_turned else in_lines(name, room)) for name in names]
             ax.set_xticks(at, labels, rotation=90.0 * is_turned)
         else:
             self._count_along_x(nbins=8)

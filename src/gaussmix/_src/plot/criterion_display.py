@@ -124,10 +124,11 @@ class CriterionDisplay(Display):
         self.note_: Any = None
         if np.isfinite(low):
             ax.set_ylim(low, high)
-            arrow, beyond = "↓" if self.criterion in HIGHER_IS_BETTER else "↑", (values < low) | (values > high)
-            text = f"{arrow} {counted(int(beyond.sum()), 'worse candidate')}"
+            beyond, is_high = int(((values < low) | (values > high)).sum()), self.criterion in HIGHER_IS_BETTER
             how: dict[str, Any] = {"transform": ax.transAxes, "ha": "right", "fontsize": "small"}
-            self.note_ = ax.text(1.0, 1.07 if self.failures_ else 1.01, text, **how)
+            text = f"{'↓' if is_high else '↑'} {counted(beyond, 'worse candidate')}"
+            y, side = (0.99, "top") if is_high else (0.01, "bottom")  # in the margin beyond the best one
+            self.note_ = ax.text(0.99, y, text, va=side, **how)
         peaks = [] if self.peaks_ is None else [handle("peak", "0.5", marker="^")]
         shown = [line for name, line in self.lines_.items() if name in in_view]
         return self._with_legend([*shown, self.best_, *peaks, *reasons], legend)

@@ -167,9 +167,9 @@ class ComponentDisplay(FeatureDisplay):
         return draw_components(ax, other.weights, means, covariances, pens, levels, style, has_fill=False)
 
 
-def default_levels(n_components: int, of_few: list[float]) -> list[float]:
-    """Distances in standard deviations of so many components."""
-    return of_few if n_components < N_MANY else [2.0]
+def default_levels(n_components: int, usual: list[float]) -> list[float]:
+    """The usual distances in standard deviations, but only one where components are many."""
+    return usual if n_components < N_MANY else [2.0]
 
 
 def checked_levels(levels: Any) -> list[float]:

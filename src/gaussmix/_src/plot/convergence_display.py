@@ -87,9 +87,9 @@ class ConvergenceDisplay(Display):
             how: dict[str, Any] = {"color": color if is_best else "0.5", "zorder": 3 if is_best else 2}
             how |= {"linewidth": 1.8 if is_best else 0.9, "marker": "o", "markersize": 3.5 if is_best else 2.5}
             self.lines_ += ax.plot(np.arange(1, len(trace) + 1), trace, **how)
-        kept, which = self.traces[self.best_index], "kept" if len(self.traces) > 1 else "one start"
-        ends = f"{kept[-1]:.6g}".replace("-", "−")
-        self.lines_[self.best_index].set_label(f"{which}: {counted(len(kept), 'step')},\nends at {ends}")
+        trace, which = self.traces[self.best_index], "kept" if len(self.traces) > 1 else "one start"
+        end = f"{trace[-1]:.6g}".replace("-", "−")
+        self.lines_[self.best_index].set_label(f"{which}: {counted(len(trace), 'step')},\nends at {end}")
         others = [line for nth, line in enumerate(self.lines_) if nth != self.best_index]
         if others:
             others[0].set_label(f"{len(others)} other {'start' if len(others) == 1 else 'starts'}")

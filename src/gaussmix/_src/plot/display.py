@@ -145,7 +145,7 @@ def as_text(name: str) -> str:
 
 
 def in_lines(name: str, width: int) -> str:
-    """A name in lines of so many characters."""
+    """A name in lines of at most `width` characters."""
     return "\n".join(fill(line, width) for line in name.split("\n"))
 
 
@@ -179,16 +179,16 @@ def checked_masses(masses: Any) -> Array:
     return probabilities
 
 
-def legend_beside(place: Any, handles: Sequence[Any], title: str = "", x: float = 1.01) -> Any:
+def legend_beside(target: Any, handles: Sequence[Any], title: str = "", x: float = 1.01) -> Any:
     """A legend at the right of a new figure, or of axes at x of their width: it hides no data; None without names."""
     if not handles:
         return None
     for handle in handles:
         handle.set_label(as_text(handle.get_label()))
     where: dict[str, Any] = {"title": title or None, "title_fontsize": "small", "alignment": "left"}
-    is_figure = hasattr(place, "subplots")
+    is_figure = hasattr(target, "subplots")
     where |= {"loc": "outside right upper"} if is_figure else {"loc": "upper left", "bbox_to_anchor": (x, 1.0)}
-    return place.legend(handles=handles, frameon=False, fontsize="small", borderaxespad=0.0, **where)
+    return target.legend(handles=handles, frameon=False, fontsize="small", borderaxespad=0.0, **where)
 
 
 def component_handles(pens: Sequence[Pen], weights: Any, *, points: bool, lines: bool, noise: bool) -> list[Any]:

@@ -90,8 +90,8 @@ class PairDisplay(FeatureDisplay):
         self._quieten()
         pens = component_pens(n_components, options.get("colors"), axes[0, 0].get_facecolor())
         handles = self.component_displays[0][-1]._legend_handles(pens, radii)  # of two features, where there are
-        place = self.figure_ if ax is None else axes[0, -1]
-        self.legend_: Any = legend_beside(place, handles, self._legend_title, _LEGEND_AT) if legend else None
+        target = self.figure_ if ax is None else axes[0, -1]
+        self.legend_: Any = legend_beside(target, handles, self._legend_title, _LEGEND_AT) if legend else None
         return self
 
     def _quieten(self) -> None:

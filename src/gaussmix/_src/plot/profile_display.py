@@ -163,7 +163,7 @@ class ProfileDisplay(Display):
             ax.set_xticks(at, labels, rotation=90.0 * is_turned)
         else:
             self._count_along_x(nbins=8)
-            ax.xaxis.set_major_formatter(lambda place, _: as_text(names[int(place)]) if 0 <= place < len(names) else "")
+            ax.xaxis.set_major_formatter(lambda index, _: as_text(names[int(index)]) if 0 <= index < len(names) else "")
         ax.set(xlabel="feature", ylabel="standard deviations from the mean" if standardize else "value")
         handles = component_handles(pens, self.weights, points=False, lines=True, noise=bool((self.labels < 0).any()))
         return self._with_legend([*handles, *level_handles([reach], 1)], legend)

@@ -181,9 +181,9 @@ def chosen_features(features: Features, subject: Subject, max_features: int) -> 
 
 def overall(weights: Array, means: Array, variances: Array) -> tuple[Array, Array]:
     """Mean and standard deviation of each feature in a mixture, (n_features,); 1 for one that does not vary."""
-    shares = weights / weights.sum()
-    centre = shares @ means
-    spread = np.sqrt(shares @ (variances + (means - centre) ** 2))
+    weights = weights / weights.sum()
+    centre = weights @ means
+    spread = np.sqrt(weights @ (variances + (means - centre) ** 2))
     return centre, np.where(spread > 0, spread, 1.0)
 
 
@@ -194,12 +194,12 @@ def separating_features(mixture: Mixture) -> list[int]:
     """
     if mixture.n_features <= 2:
         return list(range(mixture.n_features))
-    shares, variances = mixture.weights / mixture.weights.sum(), mixture._model.covariances.variances()
-    centre, spread = overall(shares, mixture.means, variances)
+    weights, covariances = mixture.weights, mixture._model.covariances
+    centre, spread = overall(weights, mixture.means, covariances.variances())
     offsets = (mixture.means - centre) / spread
-    best = np.sort(np.argsort(-(shares @ offsets**2), kind="stable")[:MAX_GRID_FEATURES])
-    between = np.einsum("k,ki,kj->ij", shares, offsets[:, best], offsets[:, best])
-    within = np.einsum("k,kij->ij", shares, mixture._model.covariances.marginal(best).dense())
+    best = np.sort(np.argsort(-(weights @ offsets**2), kind="stable")[:MAX_GRID_FEATURES])
+    between = np.einsum("k,ki,kj->ij", weights, offsets[:, best], offsets[:, best])
+    within = np.einsum("k,kij->ij", weights, covariances.marginal(best).dense())
     total = between + within / np.outer(spread[best], spread[best])
 
     def separation(pair: Any) -> float:

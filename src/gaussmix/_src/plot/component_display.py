@@ -76,8 +76,6 @@ class ComponentDisplay(FeatureDisplay):
     feature_names: Sequence[str]
     features: Sequence[int] = (0, 1)
 
-    _is_colored_by_all = True
-
     @classmethod
     def from_fit(cls, subject: Subject, shown: Sequence[int], known: tuple[Any, Any] | None = None) -> Self:
         """Make the display of some features without drawing it; `known` are labels and certainty, where they are."""

@@ -54,6 +54,8 @@ class DensityDisplay(FeatureDisplay):
     rows: Array
     feature_names: Sequence[str]
 
+    _is_colored_by_all = False
+
     @classmethod
     def from_fit(cls, subject: Subject, shown: Sequence[int]) -> Self:
         """Make the display of some features without drawing it."""

@@ -80,7 +80,7 @@ class FeatureDisplay(Display):
     """A picture of a mixture in some of its features, with rows or without."""
 
     _max_features: ClassVar[int] = 2  # features that are shown
-    _is_colored_by_all = False  # whether the colours of rows depend on features that are not shown
+    _is_colored_by_all = True  # whether the colours of rows depend on features that are not shown
 
     @classmethod
     def from_estimator(
@@ -186,8 +186,8 @@ def legend_beside(target: Any, handles: Sequence[Any], title: str = "", x: float
     for handle in handles:
         handle.set_label(as_text(handle.get_label()))
     where: dict[str, Any] = {"title": title or None, "title_fontsize": "small", "alignment": "left"}
-    is_figure = hasattr(target, "subplots")
-    where |= {"loc": "outside right upper"} if is_figure else {"loc": "upper left", "bbox_to_anchor": (x, 1.0)}
+    beside = {"loc": "upper left", "bbox_to_anchor": (x, 1.0)}
+    where |= {"loc": "outside right upper"} if hasattr(target, "subplots") else beside
     return target.legend(handles=handles, frameon=False, fontsize="small", borderaxespad=0.0, **where)
 
 

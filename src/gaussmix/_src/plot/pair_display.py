@@ -46,7 +46,6 @@ class PairDisplay(FeatureDisplay):
     component_displays: Sequence[Sequence[ComponentDisplay]]
 
     _max_features = MAX_GRID_FEATURES
-    _is_colored_by_all = True
 
     @classmethod
     def from_fit(cls, subject: Subject, shown: Sequence[int]) -> Self:

@@ -201,8 +201,6 @@ def separating_features(mixture: Mixture) -> list[int]:
     between = np.einsum("k,ki,kj->ij", weights, offsets[:, best], offsets[:, best])
     within = np.einsum("k,kij->ij", weights, covariances.marginal(best).dense())
     total = between + within / np.outer(spread[best], spread[best])
-
-    def separation(pair: Any) -> float:
-        return float(np.trace(np.linalg.pinv(total[np.ix_(pair, pair)]) @ between[np.ix_(pair, pair)]))
-
-    return best[list(max(combinations(range(len(best)), 2), key=separation))].tolist()
+    pairs = list(combinations(range(len(best)), 2))
+    traces = [np.trace(np.linalg.pinv(total[np.ix_(at, at)]) @ between[np.ix_(at, at)]) for at in pairs]
+    return best[list(pairs[np.argmax(traces)])].tolist()

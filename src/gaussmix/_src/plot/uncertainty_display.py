@@ -64,8 +64,6 @@ class UncertaintyDisplay(FeatureDisplay):
     feature_names: Sequence[str]
     has_noise: bool = False
 
-    _is_colored_by_all = True
-
     @classmethod
     def from_fit(cls, subject: Subject, shown: Sequence[int]) -> Self:
         """Make the display of some features without drawing it."""

@@ -105,9 +105,8 @@ class PairDisplay(FeatureDisplay):
             ax.set_ylabel(names[i] if j == 0 and len(names) > 1 else ax.get_ylabel() if len(names) == 1 else "")
             ax.tick_params(bottom=i == last, labelbottom=i == last, left=j == 0, labelleft=j == 0)
             for axis in (ax.xaxis, ax.yaxis):
-                low, high = axis.get_view_interval()
-                largest = max(abs(low), abs(high))
-                if not 1e-3 <= largest < 1e4 and high - low > 1e-3 * largest:
+                ends = np.asarray(axis.get_view_interval())
+                if not 1e-3 <= abs(ends).max() < 1e4 and np.ptp(ends) > 1e-3 * abs(ends).max():
                     axis.set_major_formatter(EngFormatter(sep=""))  # 100k: no power of ten covers the next picture
             if i == j and last:
                 ax.set_yticks([])

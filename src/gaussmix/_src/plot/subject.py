@@ -170,7 +170,7 @@ def chosen_features(features: Features, subject: Subject, max_features: int) -> 
         )
     several: Any = features
     if features is None:
-        several = separating_features(subject.mixture) if max_features == 2 else range(len(names))
+        several = separating_features(subject.mixture) if max_features == 2 < len(names) else range(len(names))
     elif isinstance(features, str) or np.ndim(features) == 0:
         several = [features]
     chosen = [feature_index(feature, len(names), tuple(names), "features") for feature in several]
@@ -192,8 +192,6 @@ def separating_features(mixture: Mixture) -> list[int]:
 
     They have the largest trace of T⁻¹ B, of the covariances of all rows and of the means: 0 to 2, without unit.
     """
-    if mixture.n_features <= 2:
-        return list(range(mixture.n_features))
     weights, covariances = mixture.weights, mixture._model.covariances
     centre, spread = overall(weights, mixture.means, covariances.variances())
     offsets = (mixture.means - centre) / spread

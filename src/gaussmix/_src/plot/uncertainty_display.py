@@ -16,7 +16,6 @@ from gaussmix._src.plot.palette import NOISE_COLOR, component_pens
 from gaussmix._src.plot.subject import Subject
 
 _MIN_AREA, _MAX_AREA = 8.0, 110.0  # areas of points, points²
-_LEVEL = 2.0  # of the ellipses, standard deviations
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
@@ -84,7 +83,7 @@ class UncertaintyDisplay(FeatureDisplay):
         at = np.column_stack([self.rows, self.uncertainty]) if is_line else self.rows
         self.components_: list[Any] = []
         if not is_line:
-            self.components_ = draw_ellipses(ax, self.means, self.covariances, pens, [_LEVEL], {"linewidth": 0.8}, 0.0)
+            self.components_ = draw_ellipses(ax, self.means, self.covariances, pens, [2.0], {"linewidth": 0.8}, 0.0)
         order = np.argsort(self.uncertainty, kind="stable")  # the most uncertain above
         strength = (self.uncertainty[order] / max(self._highest, 1e-9)).clip(0, 1)
         sizes = _MIN_AREA + (_MAX_AREA - _MIN_AREA) * strength
@@ -102,8 +101,7 @@ class UncertaintyDisplay(FeatureDisplay):
         """The components, and what the size of a point says."""
         noise = bool((self.labels < 0).any())
         handles = component_handles(pens, self.weights, points=True, lines=False, noise=noise)
-        if self.components_:
-            handles += level_handles([_LEVEL], self.means.shape[1])
+        handles += level_handles([2.0], 2) if self.components_ else []
         top = self.uncertainty.max(initial=0.0)
         sizes = {f"uncertainty {value:.2f}": value / max(self._highest, 1e-9) for value in (0.0, 0.5 * top, top)}
         for label, strength in sizes.items() if self._highest else ():

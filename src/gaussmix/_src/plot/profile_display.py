@@ -139,7 +139,7 @@ class ProfileDisplay(Display):
         (reach,) = checked_levels([level])
         ax = self._on(ax)
         pens, at = component_pens(len(self.weights), colors, ax.get_facecolor()), np.arange(len(self.feature_names))
-        every = 1 if len(at) <= _MAX_TICKS else -(-len(at) // 8)  # has a name below
+        step = 1 if len(at) <= _MAX_TICKS else -(-len(at) // 8)  # has a name below
         centre, spread = overall(self.weights, self.means, self.deviations**2) if standardize else (0.0, 1.0)
         some = np.random.default_rng(0).permutation(len(self.rows))[:_MAX_ROWS]
         rows, own = (self.rows[some] - centre) / spread, self.labels[some]
@@ -155,12 +155,12 @@ class ProfileDisplay(Display):
             how: dict[str, Any] = {"color": faded(pen.color, alpha), "linewidth": 0, "zorder": 2}
             self.bands_.append(ax.fill_between(at, mean - half, mean + half, **how))
             style = {"color": pen.color, "linestyle": pen.line_style, "zorder": 3}
-            self.lines_ += ax.plot(at, mean, marker=pen.marker if every == 1 else "", **style)
-        names = self.feature_names[::every]
+            self.lines_ += ax.plot(at, mean, marker=pen.marker if step == 1 else "", **style)
+        names = self.feature_names[::step]
         room = _NAMES_WIDTH // len(names)
         is_turned = len(names) > 5 and max(map(len, names)) > room
         labels = [as_text(shorten(name) if is_turned else in_lines(name, room)) for name in names]
-        ax.set_xticks(at[::every], labels, rotation=90.0 * is_turned)
+        ax.set_xticks(at[::step], labels, rotation=90.0 * is_turned)
         ax.set(xlabel="feature", ylabel="standard deviations from the mean" if standardize else "value")
         handles = component_handles(pens, self.weights, points=False, lines=True, noise=bool((self.labels < 0).any()))
         return self._with_legend([*handles, *level_handles([reach], 1)], legend)

@@ -12,6 +12,7 @@ from gaussmix._src.plot.decision_region_display import DecisionRegionDisplay
 from gaussmix._src.plot.density_display import DensityDisplay
 from gaussmix._src.plot.merging_display import MergingDisplay
 from gaussmix._src.plot.pair_display import PairDisplay
+from gaussmix._src.plot.profile_display import ProfileDisplay
 from gaussmix._src.plot.projection_display import ProjectionDisplay
 from gaussmix._src.plot.responsibility_display import ResponsibilityDisplay
 from gaussmix._src.plot.uncertainty_display import UncertaintyDisplay
@@ -26,6 +27,7 @@ __all__ = [
     "DensityDisplay",
     "MergingDisplay",
     "PairDisplay",
+    "ProfileDisplay",
     "ProjectionDisplay",
     "ResponsibilityDisplay",
     "UncertaintyDisplay",

@@ -43,6 +43,7 @@ def blocks(page: str) -> list[tuple[str, str]]:
         "docs/guide/choosing.md",
         "docs/guide/inference.md",
         "docs/guide/factor-analysers.md",
+        "docs/guide/curves.md",
         "docs/guide/priors.md",
         "docs/guide/bayesian.md",
         "docs/guide/distribution.md",

@@ -84,7 +84,7 @@ def test_merging_is_that_of_the_estimator(mixture):
         assert len(set(merging.cluster_labels[count][parts])) == 2
         assert (
             display.texts_[count - 1].get_text()
-            == f"{display.merged_components[count - 1]}: {merging.overlap[count - 1]:.1%}"
+            == f"{display.merged_components[count - 1]}: overlap {merging.overlap[count - 1]:.1%}"
         )
     assert MergingDisplay.from_estimator(gm, X, min_overlap=1).best_.get_offsets()[0, 0] == 4
 
@@ -108,7 +108,10 @@ def test_convergence_is_the_trace(mixture):
     best = display.lines_[display.best_index]
     np.testing.assert_array_equal(best.get_ydata(), gm.lower_bounds_)
     np.testing.assert_array_equal(best.get_xdata(), np.arange(1, gm.n_iter_ + 1))
-    assert display.legend_.get_texts()[0].get_text() == f"kept: ends at {gm.lower_bound_:.6g}"
+    ends = f"{gm.n_iter_} steps,\nends at −{-gm.lower_bound_:.6g}"
+    assert display.legend_.get_texts()[0].get_text() == f"kept: {ends}"
+    alone = ConvergenceDisplay(traces=[gm.lower_bounds_], best_index=0).plot()
+    assert alone.legend_.get_texts()[0].get_text() == f"one start: {ends}"
     assert display.ax_.get_ylabel() == "mean log-likelihood, nats"
     bayesian = ConvergenceDisplay.from_estimator(gaussmix.BayesianGaussianMixture(3, random_state=0).fit(X))
     assert bayesian.ax_.get_ylabel() == "bound, nats"
@@ -144,6 +147,8 @@ def test_noise_is_an_outcome_too():
     np.testing.assert_allclose(np.sort(sizes), 8 + 102 * 2 * np.sort(display.uncertainty))
     assert sizes.max() == pytest.approx(110)
     assert [text.get_text() for text in display.legend_.get_texts()][-1] == "uncertainty 0.50"
+    sure = UncertaintyDisplay.from_estimator(mixture_two, [[9.0, 9.0]]).legend_.get_texts()
+    assert [text.get_text() for text in sure][1:] == ["noise", "86.5% within 2 σ", "uncertainty 0.00"]
 
 
 def test_in_one_feature_it_is_the_height(mixture_two, rng):
@@ -200,17 +205,30 @@ def test_failures_are_crosses_above_their_number(rng):
     with pytest.warns(RuntimeWarning, match="3 of 6 candidates could not be fitted"):
         search.fit(X)
     display = CriterionDisplay.from_estimator(search)
-    assert list(display.failures_) == ["full"]
-    crosses = display.failures_["full"]
-    np.testing.assert_array_equal(np.round(crosses.get_xdata()), [1, 2, 3])
-    assert (crosses.get_ydata() > 1).all()  # of the height of the axes: above all lines
-    assert display.legend_.get_texts()[-1].get_text() == "failed"
+    crosses = [(k, text.get_text(), *text.get_position()) for k, text in display.failures_.items()]
+    assert crosses == [(k, "×1", k, pytest.approx(1.015)) for k in (1, 2, 3)]  # above the axes
+    named = [text.get_text() for text in display.legend_.get_texts()]
+    assert (named[0], named[-1], len(named)) == ("EII", "3 failed: singular\ncovariance", 3)  # and nothing of "full"
 
 
 def test_what_searched_for_nothing_is_refused(search):
     gm = GaussianMixture(1).fit(np.arange(3.0)[:, None])
     with pytest.raises(TypeError, match="GaussianMixture compares no candidates: give a fitted GaussianMixtureIC"):
         CriterionDisplay.from_estimator(gm)
+
+
+def test_each_structure_has_its_marker_and_those_in_view_their_colours():
+    """Of fourteen structures the last three are in view."""
+    names, n_components = [f"S{k}" for k in range(14)], np.repeat([1, 2, 1, 2, 3, 4], [11, 11, 3, 3, 3, 3])
+    results = {"structure": names[:-3] * 2 + names[-3:] * 4, "n_components": n_components, "failure": [None] * 34}
+    results["bic"] = [9e3] * 22 + [10.0 + k for k in range(12)]
+    display = CriterionDisplay(results=results, best_index=22, criterion="bic").plot()
+    assert len({line.get_marker() for line in display.lines_.values()}) == 14
+    assert len({line.get_color() for line in display.legend_.get_lines()[:3]}) == 3
+    assert [text.get_text() for text in display.legend_.get_texts()] == [*names[-3:], "chosen: S11, 1"]
+    assert display.note_.get_text() == "↑ 23 worse candidates"
+    black = CriterionDisplay(results=results, best_index=22, criterion="bic").plot(colors=["black", "red"]).lines_
+    assert [black[name].get_color() for name in names[:3]] == ["black", "red", "black"]
 
 
 @pytest.mark.parametrize("sign", [1, -1])
@@ -223,7 +241,7 @@ def test_the_ten_best_decide_the_axis(sign):
     assert low < 3700
     assert 3790 < high < 3900
     assert display.note_.get_text() == f"{'↑' if sign > 0 else '↓'} 3 worse candidates"  # 3810 among them
-    near = results | {"bic": bic[:12], "cv": bic[:12], "n_components": [*range(1, 13)], "structure": ["full"] * 12}
+    near = {name: column[:12] for name, column in results.items()}
     display = CriterionDisplay(results=near, best_index=0, criterion="bic" if sign > 0 else "cv").plot()
     assert display.note_ is None
     low, high = display.ax_.get_ylim()

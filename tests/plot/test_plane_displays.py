@@ -79,6 +79,23 @@ def test_each_feature_is_named_once_below_and_once_at_the_left(mixture_pairs):
     assert {ax.get_xlabel() for ax in axes[:-1].flat} == {ax.get_ylabel() for ax in axes[:, 1:].flat} == {""}
 
 
+@pytest.mark.parametrize("n_features", [1, 2, 3])
+@pytest.mark.parametrize("scale", [1e-6, 1e5])
+def test_no_label_is_cut_off_and_each_feature_has_a_scale(scale, n_features):
+    means = scale * np.array([[1.0, 2.0, 3.0], [2.0, 4.0, 8.0]])
+    mixture = Mixture([0.5, 0.5], means, np.full(2, 0.01 * scale**2), FAMILIES["spherical"])
+    names = ["the income of a household, before taxes, in a year", "b", "c"]
+    display = PairDisplay.from_estimator(mixture, features=range(n_features), feature_names=names)
+    display.figure_.canvas.draw()
+    page, last = display.figure_.bbox, display.axes_[0, -1]
+    for ax in [*display.axes_[:, 0], *display.axes_[-1], last]:
+        box = ax.get_tightbbox()
+        assert page.x0 <= box.x0 < box.x1 <= page.x1
+        assert page.y0 <= box.y0 < box.y1 <= page.y1
+    numbers = [*display.axes_[-1, 0].get_xticklabels(), *(last.get_yticklabels() if n_features > 1 else ())]
+    assert {label.get_text()[-1] for label in numbers if label.get_text()} <= {"0", "k", "n", "µ"}
+
+
 def test_it_draws_on_axes_that_are_given(mixture_pairs):
     figure, axes = plt.subplots(2, 2)
     display = PairDisplay.from_estimator(mixture_pairs, features=["mass", 0], ax=axes, legend=False)
@@ -191,3 +208,17 @@ def test_features_that_are_not_shown_are_integrated_out():
     marginal = detector.mixture_.marginal([0, 2])
     inside = marginal.in_highest_density_region(places(display), 0.9)
     np.testing.assert_array_equal(np.asarray(display.regions_.get_array()).ravel() == 0, inside)
+
+
+def test_a_detector_judges_rows_and_regions_by_the_features_shown():
+    """A row lies in the region of its colour; a third colour is of rows that only all features show to be outliers."""
+    X = np.random.default_rng(0).normal(size=(200, 4))
+    detector = GaussianMixtureDetector(coverage=0.9).fit(X)
+    display = DecisionRegionDisplay.from_estimator(detector, X, features=[0, 2])
+    inside = detector.mixture_.marginal([0, 2]).in_highest_density_region(X[:, [0, 2]], 0.9)
+    np.testing.assert_array_equal(display.labels != 1, inside)
+    np.testing.assert_array_equal(display.labels == 2, inside & (detector.predict(X) < 0))
+    assert [text.get_text() for text in display.legend_.get_texts()] == ["inside", "outlier", "outlier by all 4 only"]
+    assert display.legend_.get_title().get_text() == "2 of 4 features"
+    classes = DecisionRegionDisplay.from_estimator(detector.mixture_, X).legend_
+    assert classes.get_title().get_text() == "2 of 4 features,\ncolours by all 4"

@@ -13,12 +13,13 @@ from gaussmix._src.checks import check_real
 from gaussmix._src.errors import ParameterTypeError
 from gaussmix._src.mixture.mixture import Mixture
 from gaussmix._src.numerics.arrays import Array
-from gaussmix._src.plot.display import Axes, FeatureDisplay, component_handles, handle
+from gaussmix._src.plot.display import Axes, FeatureDisplay, component_handles, handle, level_handles
 from gaussmix._src.plot.layers import MAX_POINTS, covered, draw_components, draw_histogram, draw_indices, draw_rows
 from gaussmix._src.plot.palette import Pen, component_pens
 from gaussmix._src.plot.subject import Subject
 
 Options = Mapping[str, Any] | None
+N_MANY = 5  # components whose fills and levels would hide one another
 UNCERTAIN_WIDTH, UNCERTAIN_ALPHA = 0.5, 0.35  # lines of mixtures that the truth might be as well
 
 
@@ -26,9 +27,9 @@ UNCERTAIN_WIDTH, UNCERTAIN_ALPHA = 0.5, 0.35  # lines of mixtures that the truth
 class ComponentDisplay(FeatureDisplay):
     """Rows in the colours of their components, and each component by its 1, 2 and 3 σ ellipses.
 
-    Make it with `from_estimator`. More than 20,000 rows are shades: the more rows, the darker. In one feature the rows
-    are a histogram and the components are curves of π_k N(x | μ_k, σ_k²) below their sum; the levels are then intervals
-    about the mean.
+    Make it with `from_estimator`. From five components on each has one ellipse of 2 σ, without a fill. More than
+    20,000 rows are shades: the more rows, the darker. In one feature the rows are a histogram and the components
+    are curves of π_k N(x | μ_k, σ_k²) below their sum; the levels are then intervals about the mean.
 
     Parameters
     ----------
@@ -86,7 +87,7 @@ class ComponentDisplay(FeatureDisplay):
         self,
         ax: Axes | None = None,
         *,
-        levels: Sequence[float] = (1, 2, 3),
+        levels: Sequence[float] | None = None,
         colors: Sequence[Any] | None = None,
         legend: bool = True,
         uncertainty: Any = (),
@@ -98,11 +99,13 @@ class ComponentDisplay(FeatureDisplay):
         Parameters
         ----------
         ax : axes to draw on; new ones by default. The legend stands next to them, at the right.
-        levels : radii of the ellipses, or half-widths of the intervals, in standard deviations; all positive.
+        levels : radii of the ellipses, or half-widths of the intervals, in standard deviations; all positive. By
+            default 1, 2 and 3, from five components on 2.
         colors : of the components, in turn; by default six that people with any kind of colour vision can distinguish,
             lighter on a dark background. Further components get the same colours again, with another marker and line,
             and all components get a number at their means.
-        legend : whether to name the components, with their weights; no legend names more than 20.
+        legend : whether to name the components, with their weights, and how much of a component lies within each level;
+            no legend names more than 20 components.
         uncertainty : what ``gm.inference(X)`` or ``gm.bootstrap(X)`` found, or mixtures that the truth might be as
             well, of all features, such as ``posterior_.sample(50)``: their first ellipses, or their curves, are thin
             lines.
@@ -119,7 +122,7 @@ class ComponentDisplay(FeatureDisplay):
         ValueError : a level that is not positive or not finite, no colour, or something that is none.
         TypeError : levels are not numbers, ax is none, or uncertainty holds no mixtures.
         """
-        radii = checked_levels(levels)
+        radii = checked_levels(default_levels(len(self.weights), [1, 2, 3]) if levels is None else levels)
         ax = self._on(ax)
         pens = component_pens(len(self.weights), colors, ax.get_facecolor())
         self.colors_: list[Any] = [pen.color for pen in pens]
@@ -130,7 +133,8 @@ class ComponentDisplay(FeatureDisplay):
             box = covered(self.means, self.covariances)
             self.rows_ = draw_rows(ax, self.rows, self.labels, self.certainty, pens, box, of_rows)
         parts = self.weights, self.means, self.covariances
-        self.components_: list[Any] = draw_components(ax, *parts, pens, radii, dict(component_kwargs or {}))
+        how: dict[str, Any] = {"options": dict(component_kwargs or {}), "has_fill": is_line or len(pens) < N_MANY}
+        self.components_: list[Any] = draw_components(ax, *parts, pens, radii, **how)
         repeats_colors = not is_line and len(set(map(str, self.colors_))) < len(pens)
         self.texts_: list[Any] = draw_indices(ax, self.means, pens) if repeats_colors else []
         others: Any = uncertainty.sample_mixtures() if hasattr(uncertainty, "sample_mixtures") else uncertainty
@@ -141,15 +145,16 @@ class ComponentDisplay(FeatureDisplay):
             )
         self.uncertain_: list[Any] = [self._draw_uncertain(ax, pens, radii[:1], each) for each in others]
         self._name_axes(self.feature_names, "density")
-        return self._with_legend(self._legend_handles(pens), legend)
+        return self._with_legend(self._legend_handles(pens, radii), legend)
 
-    def _legend_handles(self, pens: Sequence[Pen]) -> list[Any]:
+    def _legend_handles(self, pens: Sequence[Pen], levels: Sequence[float]) -> list[Any]:
         """What a legend of this picture names."""
         is_line = self.means.shape[1] == 1
         points = not is_line and 0 < len(self.rows) <= MAX_POINTS
         noise = not is_line and bool((self.labels < 0).any())
         handles = component_handles(pens, self.weights, points=points, lines=not points, noise=noise)
-        return [*handles, handle("their sum", self._ink, "--", linewidth=1)] if is_line and len(pens) > 1 else handles
+        total = [handle("their sum", self._ink, "--", linewidth=1)] if is_line and len(pens) > 1 else []
+        return [*handles, *total, *level_handles(levels, self.means.shape[1])]
 
     def _draw_uncertain(self, ax: Axes, pens: list[Pen], levels: list[float], other: Mixture) -> Any:
         """Thin ellipses or curves of another mixture; raises ValueError where it has other features or components."""
@@ -158,6 +163,11 @@ class ComponentDisplay(FeatureDisplay):
         covariances = other._model.covariances.marginal(np.array(self.features)).dense()
         means, style = other.means[:, list(self.features)], {"linewidth": UNCERTAIN_WIDTH, "alpha": UNCERTAIN_ALPHA}
         return draw_components(ax, other.weights, means, covariances, pens, levels, style, has_fill=False)
+
+
+def default_levels(n_components: int, usual: list[float]) -> list[float]:
+    """The usual distances in standard deviations, but only one where components are many."""
+    return usual if n_components < N_MANY else [2.0]
 
 
 def checked_levels(levels: Any) -> list[float]:

@@ -9,7 +9,7 @@ from typing import Any, Self
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
-from gaussmix._src.errors import LIKELIHOOD, ParameterTypeError
+from gaussmix._src.errors import LIKELIHOOD, ParameterTypeError, counted
 from gaussmix._src.estimators.bayesian_gaussian_mixture import BayesianGaussianMixture
 from gaussmix._src.plot.display import Axes, Display
 
@@ -77,7 +77,7 @@ class ConvergenceDisplay(Display):
         """Draw.
 
         Parameters, return and errors are those of `ConditionalDisplay.plot`. The color is that of the run that was
-        kept; the others are grey. The legend says which run was kept, and where it ended.
+        kept; the others are grey. The legend says which run was kept, its steps, and where it ended.
         """
         ax = self._on(ax)
         color = self._line_color(color)
@@ -87,10 +87,13 @@ class ConvergenceDisplay(Display):
             how: dict[str, Any] = {"color": color if is_best else "0.5", "zorder": 3 if is_best else 2}
             how |= {"linewidth": 1.8 if is_best else 0.9, "marker": "o", "markersize": 3.5 if is_best else 2.5}
             self.lines_ += ax.plot(np.arange(1, len(trace) + 1), trace, **how)
-        self.lines_[self.best_index].set_label(f"kept: ends at {self.traces[self.best_index][-1]:.6g}")
+        trace, which = self.traces[self.best_index], "kept" if len(self.traces) > 1 else "one start"
+        end = f"{trace[-1]:.6g}".replace("-", "−")
+        self.lines_[self.best_index].set_label(f"{which}: {counted(len(trace), 'step')},\nends at {end}")
         others = [line for nth, line in enumerate(self.lines_) if nth != self.best_index]
         if others:
             others[0].set_label(f"{len(others)} other {'start' if len(others) == 1 else 'starts'}")
         ax.set(xlabel="step of EM", ylabel=f"{self.objective_name}, nats")
+        ax.ticklabel_format(axis="y", useOffset=False)
         self._count_along_x(min_n_ticks=1)
         return self._with_legend([self.lines_[self.best_index], *others[:1]], legend)

@@ -2,30 +2,35 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from textwrap import fill
 from typing import Any, Self
 
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
-from gaussmix._src.errors import ParameterTypeError, counted
+from gaussmix._src.errors import FailureKind, ParameterTypeError, counted
 from gaussmix._src.fit.criteria import HIGHER_IS_BETTER, STABILITY, criterion_title, structure_names
 from gaussmix._src.plot.display import Axes, Display, handle
-from gaussmix._src.plot.palette import component_pens
+from gaussmix._src.plot.palette import MARKERS, component_pens
 
 _N_BEST = 10  # candidates that decide the axis
 _MARGIN = 0.15  # of their range, above and below
 _MAX_RANGE_RATIO = 3.0  # times their range: if all candidates are in it, the axis shows all
+_MARKERS = (*MARKERS, "<", ">", "p", "*", "h", "d", "8")  # one for each of the fourteen structures
+_REASON_WIDTH = 26  # characters of a line of a reason in the legend
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
 class CriterionDisplay(Display):
     """The criterion of every candidate of a search: a line for each structure, over the number of components.
 
-    Make it with `from_estimator`. A ring shows what was chosen. A candidate that failed is a cross at the upper edge,
-    above its number of components. Triangles mark the peaks of stability. Where the ten best lie close together next to
-    all others, the axis shows these ten, and the legend the structures in view.
+    Make it with `from_estimator`. A ring shows what was chosen. A cross above a number of components counts the
+    candidates that failed there, and the legend says why. Triangles mark the peaks of stability. Where the ten best lie
+    close together next to all others, the axis shows these ten. The legend names the structures in view. Each structure
+    has its own marker, and those in view take the colours first.
 
     Parameters
     ----------
@@ -37,7 +42,7 @@ class CriterionDisplay(Display):
     ----------
     ax_, figure_ : the axes drawn on, and their figure. `plot` sets these and all that follow.
     lines_ : for each structure its line.
-    failures_ : for each structure with a failure its crosses.
+    failures_ : for each number of components with a failure the text that counts the failures.
     best_ : the ring.
     peaks_ : the triangles; None for another criterion.
     note_ : the text that counts candidates beyond the axis, or None.
@@ -92,18 +97,17 @@ class CriterionDisplay(Display):
         counts, values = (np.asarray(self.results[name], dtype=float) for name in ("n_components", self.criterion))
         names_of_candidates = np.array(structure_names(self.results))
         names = list(dict.fromkeys(names_of_candidates.tolist()))
-        pens = component_pens(len(names), colors, ax.get_facecolor())
+        low, high = self._view(values)
+        in_view = set(names_of_candidates[(low <= values) & (values <= high)].tolist())
+        by_view = names if colors is not None else sorted(names, key=lambda name: name not in in_view)
+        pens = dict(zip(by_view, component_pens(len(names), colors, ax.get_facecolor()), strict=True))
         self.lines_: dict[str, Any] = {}
-        self.failures_: dict[str, Any] = {}
-        is_failed = np.array([why is not None for why in self.results["failure"]])
-        for nth, (name, pen) in enumerate(zip(names, pens, strict=True)):
+        for nth, name in enumerate(names):
             mine = np.flatnonzero(names_of_candidates == name)
             mine = mine[np.argsort(counts[mine], kind="stable")]
-            style = {"color": pen.color, "marker": pen.marker, "linestyle": pen.line_style}
-            (self.lines_[name],) = ax.plot(counts[mine], values[mine], label=name, markersize=4, linewidth=1.2, **style)
-            failed = counts[mine[is_failed[mine]]]
-            if len(failed):
-                self.failures_[name] = self._cross(failed, nth, len(names), pen.color)
+            style = {"color": pens[name].color, "linestyle": pens[name].line_style}
+            style |= {"marker": _MARKERS[nth % len(_MARKERS)], "label": name, "markersize": 5, "linewidth": 1.2}
+            (self.lines_[name],) = ax.plot(counts[mine], values[mine], **style)
         best = counts[self.best_index], values[self.best_index]
         label = f"chosen: {names_of_candidates[self.best_index]}, {best[0]:.0f}"
         self.best_: Any = self._ring(*best, label=label)
@@ -116,37 +120,38 @@ class CriterionDisplay(Display):
         ax.set(xlabel="number of components", ylabel=f"{criterion_title(self.criterion)} ({better})")
         self._count_along_x(min_n_ticks=1)
         ax.set_xlim(counts.min() - 0.5, counts.max() + 0.5)
-        self._show_the_best(values)
-        failed = [handle("failed", "0.5", marker="x")] if self.failures_ else []
-        peaks = [] if self.peaks_ is None else [handle("peak", "0.5", marker="^")]
-        low, high = ax.get_ylim()
-        named = {*names_of_candidates[(low <= values) & (values <= high)].tolist(), *self.failures_}
-        shown = [line for name, line in self.lines_.items() if name in named]
-        return self._with_legend([*shown, self.best_, *peaks, *failed], legend)
-
-    def _show_the_best(self, values: Any) -> None:
-        """Let the best candidates and the chosen one decide the axis; a note counts those that lie beyond it."""
+        reasons = self._count_failures()
         self.note_: Any = None
+        if np.isfinite(low):
+            ax.set_ylim(low, high)
+            beyond, is_high = int(((values < low) | (values > high)).sum()), self.criterion in HIGHER_IS_BETTER
+            how: dict[str, Any] = {"transform": ax.transAxes, "ha": "right", "fontsize": "small"}
+            text = f"{'↓' if is_high else '↑'} {counted(beyond, 'worse candidate')}"
+            y, side = (0.99, "top") if is_high else (0.01, "bottom")  # in the margin beyond the best one
+            self.note_ = ax.text(0.99, y, text, va=side, **how)
+        peaks = [] if self.peaks_ is None else [handle("peak", "0.5", marker="^")]
+        shown = [line for name, line in self.lines_.items() if name in in_view]
+        return self._with_legend([*shown, self.best_, *peaks, *reasons], legend)
+
+    def _view(self, values: Any) -> tuple[float, float]:
+        """The ends of an axis that the best candidates and the chosen one decide; infinite ends show all."""
         finite = values[~np.isnan(values)]
         cost = -finite if self.criterion in HIGHER_IS_BETTER else finite
         best, last = (finite[np.argsort(cost, kind="stable")[[0, min(_N_BEST, len(finite)) - 1]]]).tolist()
         shown = np.array([best, last, values[self.best_index]])
         room = _MARGIN * np.ptp(shown)
         low, high = shown.min() - room, shown.max() + room
-        beyond = int(((finite < low) | (finite > high)).sum())
         if not room or np.ptp(finite) <= _MAX_RANGE_RATIO * np.ptp(shown):
-            return
-        self.ax_.set_ylim(low, high)
-        is_below = self.criterion in HIGHER_IS_BETTER
-        y, side = (0.01, "bottom") if is_below else (0.99, "top")
-        box = {"facecolor": self.ax_.get_facecolor(), "edgecolor": "none", "pad": 1}  # over the lines
-        where: dict[str, Any] = {"x": 0.99, "y": y, "va": side, "bbox": box}
-        text = f"{'↓' if is_below else '↑'} {counted(beyond, 'worse candidate')}"
-        self.note_ = self.ax_.text(s=text, transform=self.ax_.transAxes, fontsize="small", ha="right", **where)
+            return -np.inf, np.inf
+        return low, high
 
-    def _cross(self, counts: Any, nth: int, n_structures: int, color: Any) -> Any:
-        """Crosses at the upper edge; those of structures that failed for the same number stand side by side."""
-        aside = 0.7 * ((nth + 0.5) / n_structures - 0.5)
-        where = self.ax_.get_xaxis_transform()
-        style = {"color": color, "marker": "x", "linestyle": "", "markersize": 5, "clip_on": False}
-        return self.ax_.plot(counts + aside, np.full(len(counts), 1.035), transform=where, **style)[0]
+    def _count_failures(self) -> list[Any]:
+        """Write above each number of components how many candidates failed there; the reasons, for the legend."""
+        pairs = zip(self.results["n_components"], self.results["failure"], strict=True)
+        failed = [(count, FailureKind.from_text(why)) for count, why in pairs if why is not None]
+        how: dict[str, Any] = {"transform": self.ax_.get_xaxis_transform(), "ha": "center", "fontsize": "small"}
+        numbers = sorted(Counter(count for count, _ in failed).items())
+        self.failures_: dict[int, Any] = {k: self.ax_.text(k, 1.015, f"×{n}", **how) for k, n in numbers}
+        reasons = Counter(kind for _, kind in failed).items()
+        words = [f"{n} {'failed: ' * kind.was_started}{kind.words}" for kind, n in reasons]
+        return [handle(fill(each, _REASON_WIDTH), self._ink, marker="x") for each in words]

@@ -16,7 +16,9 @@ from gaussmix._src.plot.layers import draw_rows, make_grid
 from gaussmix._src.plot.palette import NOISE_COLOR, Pen, component_pens, faded
 from gaussmix._src.plot.subject import Subject, named_probabilities
 
+Labels = NDArray[np.intp]
 _REGION_ALPHA = 0.22
+_REACH = 3.0  # of a picture around the components, standard deviations
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
@@ -26,8 +28,9 @@ class DecisionRegionDisplay(FeatureDisplay):
 
     Make it with `from_estimator`, of a fitted classifier, detector or other estimator, or of a mixture. Regions are
     those of the marginal distribution of the features shown: with two features they are what `predict` says. Rows have
-    the colours of their own decisions, which are by all features. In one feature the height is the probability of each
-    decision.
+    the colours of their own decisions, which are by all features. A detector judges rows by the features shown, as it
+    does the regions, and what is an outlier only by all features has a colour of its own. In one feature the height is
+    the probability of each decision.
 
     Parameters
     ----------
@@ -75,11 +78,13 @@ class DecisionRegionDisplay(FeatureDisplay):
         is_all = shown == list(range(subject.mixture.n_features))
         mixture = subject.mixture if is_all else subject.mixture.marginal(shown)
         rows, features = subject.shown(shown), [subject.names[j] for j in shown]
-        x, y, points = make_grid(mixture, rows)
-        names, scores, labels = _decisions(subject, mixture, points)
+        x, y, points = make_grid(mixture, rows, _REACH)
+        names, scores, labels = _decisions(subject, mixture, points, rows)
         shape = (len(names), len(y), len(x)) if len(y) else (len(names), len(x))
         parts: dict[str, Any] = {"x": x, "y": y, "scores": scores.T.reshape(shape), "rows": rows, "labels": labels}
-        return cls(region_names=names, feature_names=features, has_noise=mixture.noise is not None, **parts)
+        display = cls(region_names=names, feature_names=features, has_noise=mixture.noise is not None, **parts)
+        display._is_colored_by_all = not hasattr(subject.estimator, "p_values")
+        return display
 
     def plot(self, ax: Axes | None = None, *, colors: Sequence[Any] | None = None, legend: bool = True) -> Self:
         """Draw. Parameters, return and errors are those of `ComponentDisplay.plot`; colors are of the decisions."""
@@ -132,13 +137,22 @@ class DecisionRegionDisplay(FeatureDisplay):
         return [handle(name, pen.color, marker=pen.marker if len(self.rows) else "s", **how) for name, pen in pairs]
 
 
-def _decisions(subject: Subject, mixture: Mixture, points: Array) -> tuple[list[str], Array, NDArray[np.intp]]:
+def _decisions(subject: Subject, mixture: Mixture, points: Array, rows: Array) -> tuple[list[str], Array, Labels]:
     """Names of the decisions, their scores at points (n_points, n_decisions), and the decisions for the rows."""
     estimator, X = subject.estimator, subject.data
     if hasattr(estimator, "offset_") and hasattr(estimator, "p_values"):
-        outside = _level(subject, mixture) - mixture.log_density(points)
+        level, names = _level(subject, mixture), ["inside", "outlier"]
+        outside = level - mixture.log_density(points)
+        scores = np.column_stack([np.zeros(len(outside)), outside])
         labels = np.empty(0, dtype=np.intp) if X is None else (estimator.predict(X) < 0).astype(np.intp)
-        return ["inside", "outlier"], np.column_stack([np.zeros(len(outside)), outside]), labels
+        if mixture.n_features < subject.mixture.n_features and X is not None:
+            here = np.flatnonzero(~np.isnan(rows).any(axis=1))  # others are not drawn
+            labels *= 2
+            labels[here[mixture.log_density(rows[here]) < level]] = 1
+            if (labels == 2).any():
+                names.append(f"outlier by all {subject.mixture.n_features} only")
+                scores = np.column_stack([scores, np.full(len(scores), -np.inf)])  # no place is decided so
+        return names, scores, labels
     probabilities, own = mixture.responsibilities(points), subject.labels_and_certainty()[0]
     if hasattr(estimator, "component_class_"):
         classes = estimator.component_class_

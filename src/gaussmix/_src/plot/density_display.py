@@ -54,6 +54,8 @@ class DensityDisplay(FeatureDisplay):
     rows: Array
     feature_names: Sequence[str]
 
+    _is_colored_by_all = False
+
     @classmethod
     def from_fit(cls, subject: Subject, shown: Sequence[int]) -> Self:
         """Make the display of some features without drawing it."""
@@ -99,7 +101,7 @@ class DensityDisplay(FeatureDisplay):
         style: dict[str, Any] = {"colors": [color], "linewidths": 1.2, "linestyles": "-", "zorder": 3}
         self.contours_: Any = ax.contour(x, y, density, levels=levels, **style)
         box = covered(self.mixture.means, self.mixture._model.covariances.dense())
-        opacity = min(0.6, 15 * max(len(self.rows), 1) ** -0.5)
+        opacity = min(0.6, 20 * max(len(self.rows), 1) ** -0.5)
         self.rows_: Any = draw_plain_rows(ax, self.rows, self._ink, opacity, box, {"s": 6})
         self._view(density >= levels[0], x, y)
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from textwrap import fill
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy.special import gammainc
 
 from gaussmix._src.checks import check_probabilities
 from gaussmix._src.errors import ParameterTypeError
@@ -20,6 +22,8 @@ else:  # matplotlib need not be installed to import this
     Axes = Any
 
 MAX_LEGEND_ENTRIES = 20
+NAME_WIDTH = 20  # characters of a line of a name where room is short
+_LABEL_WIDTH = 40  # characters of a line beside an axis
 _MAX_NAME_LENGTH = 60  # characters; a layout with a name of thousands takes minutes
 
 
@@ -30,6 +34,7 @@ class Display:
     figure_: Any
     legend_: Any
     rows_: Any
+    _legend_title = ""
 
     def _on(self, ax: Axes | None) -> Axes:
         """Take the axes to draw on, new ones by default."""
@@ -43,7 +48,7 @@ class Display:
     def _name_axes(self, features: Sequence[str], height: str = "") -> None:
         """Write what the axes show: two features, or one and what its height is."""
         x, y, *_ = *features, height
-        self.ax_.set(xlabel=as_text(x), ylabel=as_text(y))
+        self.ax_.set(xlabel=in_lines(as_text(x), _LABEL_WIDTH), ylabel=in_lines(as_text(y), _LABEL_WIDTH))
 
     @property
     def _ink(self) -> Any:
@@ -56,7 +61,7 @@ class Display:
 
     def _with_legend(self, handles: Sequence[Any], is_shown: bool) -> Self:
         """This display, with what is drawn named next to it where a legend is wanted."""
-        self.legend_ = legend_beside(self.ax_, handles) if is_shown else None
+        self.legend_ = legend_beside(self.ax_, handles, self._legend_title) if is_shown else None
         return self
 
     def _ring(self, x: float, y: float, label: str | None = None) -> Any:
@@ -75,6 +80,7 @@ class FeatureDisplay(Display):
     """A picture of a mixture in some of its features, with rows or without."""
 
     _max_features: ClassVar[int] = 2  # features that are shown
+    _is_colored_by_all = True  # whether the colours of rows depend on features that are not shown
 
     @classmethod
     def from_estimator(
@@ -94,8 +100,9 @@ class FeatureDisplay(Display):
         estimator : a fitted estimator of gaussmix that has a `mixture_`, or a `gaussmix.Mixture`.
         X : (n_samples, n_features), all features of the mixture, data units; None for a picture without rows. Rows with
             a missing cell (NaN) among the features shown are left out.
-        features : the features to show, by index or by name: one or two, the first two by default; for a grid at most
-            8, all by default. The picture is that of the marginal distribution of these features.
+        features : the features to show, by index or by name: one or two, by default the two whose means
+            tell the components apart best; for a grid at most 8, all by default. The picture is that of the marginal
+            distribution of these features, and the legend says so.
         feature_names : one for each feature of X; by default those of the mixture, or those of X.
         ax : axes to draw on, (n_shown, n_shown) for a grid; new ones by default.
         **options : for `plot`.
@@ -113,7 +120,14 @@ class FeatureDisplay(Display):
         TypeError : `estimator` has no mixture, X is not numbers, or a feature is neither a number nor a name.
         """
         subject = make_subject(estimator, X, feature_names)
-        return cls.from_fit(subject, chosen_features(features, subject.names, cls._max_features)).plot(ax, **options)
+        shown, n_features = chosen_features(features, subject, cls._max_features), len(subject.names)
+        display = cls.from_fit(subject, shown)
+        if len(shown) < n_features:
+            colors = f",\ncolours by all {n_features}" * (
+                X is not None and len(shown) > 1 and display._is_colored_by_all
+            )
+            display._legend_title = f"{len(shown)} of {n_features} features{colors}"
+        return display.plot(ax, **options)
 
     @classmethod
     def from_fit(cls, subject: Subject, shown: Sequence[int]) -> Any:
@@ -128,6 +142,11 @@ def as_text(name: str) -> str:
     """
     short = name if len(name) <= _MAX_NAME_LENGTH else f"{name[: _MAX_NAME_LENGTH - 1]}…"
     return "".join(mark if mark.isprintable() or mark == "\n" else "?" for mark in short).replace("$", r"\$")
+
+
+def in_lines(name: str, width: int) -> str:
+    """A name in lines of at most `width` characters."""
+    return "\n".join(fill(line, width) for line in name.split("\n"))
 
 
 def new_figure(*shape: int, **options: Any) -> tuple[Any, Any]:
@@ -160,14 +179,16 @@ def checked_masses(masses: Any) -> Array:
     return probabilities
 
 
-def legend_beside(ax: Axes, handles: Sequence[Any]) -> Any:
-    """A legend at the right of axes, where it hides no data; None if there is nothing to name."""
+def legend_beside(target: Any, handles: Sequence[Any], title: str = "", x: float = 1.01) -> Any:
+    """A legend at the right of a new figure, or of axes at x of their width: it hides no data; None without names."""
     if not handles:
         return None
     for handle in handles:
         handle.set_label(as_text(handle.get_label()))
-    where: dict[str, Any] = {"loc": "upper left", "bbox_to_anchor": (1.01, 1.0), "borderaxespad": 0.0}
-    return ax.legend(handles=handles, frameon=False, fontsize="small", **where)
+    where: dict[str, Any] = {"title": title or None, "title_fontsize": "small", "alignment": "left"}
+    beside = {"loc": "upper left", "bbox_to_anchor": (x, 1.0)}
+    where |= {"loc": "outside right upper"} if hasattr(target, "subplots") else beside
+    return target.legend(handles=handles, frameon=False, fontsize="small", borderaxespad=0.0, **where)
 
 
 def component_handles(pens: Sequence[Pen], weights: Any, *, points: bool, lines: bool, noise: bool) -> list[Any]:
@@ -182,6 +203,15 @@ def component_handles(pens: Sequence[Pen], weights: Any, *, points: bool, lines:
         line, marker = pen.line_style if lines else "", pen.marker if points else ""
         handles.append(handle(f"component {k} ({weight:.0%})", pen.color, line, marker, linewidth=1.3))
     return [*handles, handle("noise", "0.5", marker="x")] if noise else handles
+
+
+def level_handles(levels: Sequence[float], n_shown: int) -> list[Any]:
+    """What a legend shows for the ellipses, or in one feature for the intervals: how much of a component each holds."""
+    masses = (100 * gammainc(0.5 * n_shown, 0.5 * np.square(levels))).tolist()
+    numbered = enumerate(zip(masses, levels, strict=True), start=1)
+    labels = [(f"{mass:.3g}% within {level:g} σ", 0.8 * nth**-0.5) for nth, (mass, level) in numbered]
+    width = 1.5 if n_shown > 1 else 5.0  # a line, or what a fill looks like
+    return [handle(label, "0.5", "-", alpha=alpha, linewidth=width) for label, alpha in labels]
 
 
 def handle(label: str, color: Any, line: Any = "", marker: str = "", **options: Any) -> Any:

@@ -197,9 +197,9 @@ def points_for_curves(means: Array, deviations: Array, reach: float, n_each: int
     return np.asarray(np.unique(means[:, None] + deviations[:, None] * steps))
 
 
-def grid_axis(means: Array, deviations: Array, rows: Array) -> Array:
+def grid_axis(means: Array, deviations: Array, rows: Array, reach: float) -> Array:
     """Where to compute a picture along one feature: over all components and rows, finer where a component is narrow."""
-    own = points_for_curves(means, deviations, 4.5, max(9, _MAX_GRID_POINTS // 2 // len(means) // 2 * 2 + 1))
+    own = points_for_curves(means, deviations, reach, max(9, _MAX_GRID_POINTS // 2 // len(means) // 2 * 2 + 1))
     ends = np.concatenate([own[[0, -1]], rows])
     ends = ends[np.isfinite(ends)]
     low, high = ends.min(), ends.max()
@@ -207,13 +207,13 @@ def grid_axis(means: Array, deviations: Array, rows: Array) -> Array:
     return np.asarray(np.unique(np.concatenate([own, np.linspace(low - margin, high + margin, _MAX_GRID_POINTS // 2)])))
 
 
-def make_grid(mixture: Mixture, rows: Array) -> tuple[Array, Array, Array]:
-    """A grid over all components and rows of one or two features, finer where a component is narrow.
+def make_grid(mixture: Mixture, rows: Array, reach: float = 4.5) -> tuple[Array, Array, Array]:
+    """A grid over all components, to `reach` σ, and rows of one or two features, finer where a component is narrow.
 
     Its x and y, which is empty where there is one feature, and its points by rows, (n_y · n_x, 2) or (n_x, 1).
     """
     means, deviations = mixture.means, np.sqrt(np.diagonal(mixture._model.covariances.dense(), axis1=1, axis2=2))
-    axes = [grid_axis(means[:, j], deviations[:, j], rows[:, j]) for j in range(mixture.n_features)]
+    axes = [grid_axis(means[:, j], deviations[:, j], rows[:, j], reach) for j in range(mixture.n_features)]
     if len(axes) == 1:
         return axes[0], np.empty(0), axes[0][:, None]
     x, y = axes

@@ -86,12 +86,13 @@ class MergingDisplay(Display):
         self.line_: Any = ax.plot(counts, self.entropy, color=color, marker="o", markersize=5)[0]
         self.best_: Any = self._ring(self.n_clusters, float(self.entropy[self.n_clusters - 1]))
         self.texts_: list[Any] = []
-        how: dict[str, Any] = {"textcoords": "offset points", "xytext": (0, 11), "ha": "center", "va": "bottom"}
+        how: dict[str, Any] = {"textcoords": "offset points", "ha": "center", "va": "bottom"}
         how |= {"rotation": 90, "color": self._ink, "fontsize": "small"}
         for count, text, overlap in zip(
             range(1, len(counts)), self.merged_components, self.overlap.tolist(), strict=True
         ):
-            self.texts_.append(ax.annotate(f"{text}: {overlap:.1%}", (count, self.entropy[count - 1]), **how))
+            how["xytext"] = -5, 16 if count == self.n_clusters else 9  # above the ring, and left of the line
+            self.texts_.append(ax.annotate(f"{text}: overlap {overlap:.1%}", (count, self.entropy[count - 1]), **how))
         ax.set(xlabel="number of clusters", ylabel="entropy of the responsibilities, nats")
         self._count_along_x(min_n_ticks=1)
         ax.margins(x=0.12, y=0.12)

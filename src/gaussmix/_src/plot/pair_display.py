@@ -8,10 +8,12 @@ from typing import Any, Self
 
 import numpy as np
 
-from gaussmix._src.plot.component_display import ComponentDisplay
-from gaussmix._src.plot.display import FeatureDisplay, as_text, legend_beside, new_figure
+from gaussmix._src.plot.component_display import ComponentDisplay, checked_levels, default_levels
+from gaussmix._src.plot.display import NAME_WIDTH, FeatureDisplay, as_text, in_lines, legend_beside, new_figure
 from gaussmix._src.plot.palette import component_pens
 from gaussmix._src.plot.subject import MAX_GRID_FEATURES, Subject
+
+_LEGEND_AT = 1.25  # of the width of given axes: beyond the numbers of a scale
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
@@ -54,13 +56,16 @@ class PairDisplay(FeatureDisplay):
             component_displays=[[ComponentDisplay.from_fit(subject, pair, known) for pair in row] for row in pairs]
         )
 
-    def plot(self, ax: Any = None, *, levels: Sequence[float] = (1, 2), legend: bool = True, **options: Any) -> Self:
+    def plot(
+        self, ax: Any = None, *, levels: Sequence[float] | None = None, legend: bool = True, **options: Any
+    ) -> Self:
         """Draw.
 
         Parameters
         ----------
         ax : (n_shown, n_shown) axes to draw on; new ones by default.
-        levels, **options : of each `ComponentDisplay.plot`.
+        levels : of the ellipses, as for `ComponentDisplay.plot`; by default 1 and 2, from five components on 2.
+        **options : of each `ComponentDisplay.plot`.
         legend : whether to name the components, at the right of the grid.
 
         Returns
@@ -71,7 +76,8 @@ class PairDisplay(FeatureDisplay):
         ------
         ImportError, TypeError, ValueError : as for `ComponentDisplay.plot`, or ax is not as many axes as pictures.
         """
-        n = len(self.component_displays)
+        n, n_components = len(self.component_displays), len(self.component_displays[0][0].weights)
+        radii = checked_levels(default_levels(n_components, [1, 2]) if levels is None else levels)
         axes = new_grid(n) if ax is None else np.asarray(ax, dtype=object)
         if axes.shape != (n, n):
             raise ValueError(f"ax must be ({n}, {n}) axes, one for each picture, not an array of shape {axes.shape}.")
@@ -79,37 +85,39 @@ class PairDisplay(FeatureDisplay):
         self.figure_: Any = axes[0, 0].figure
         for i, row in enumerate(self.component_displays):
             for j, cell in enumerate(row):
-                cell.plot(axes[i, j], levels=levels, legend=False, **options)
+                cell.plot(axes[i, j], levels=radii, legend=False, **options)
         self._quieten()
-        pens = component_pens(
-            len(self.component_displays[0][0].weights), options.get("colors"), axes[0, 0].get_facecolor()
-        )
-        typical = self.component_displays[0][-1]  # two features, where there are
-        self.legend_: Any = legend_beside(axes[0, -1], typical._legend_handles(pens)) if legend else None
+        pens = component_pens(n_components, options.get("colors"), axes[0, 0].get_facecolor())
+        handles = self.component_displays[0][-1]._legend_handles(pens, radii)  # of two features, where there are
+        target = self.figure_ if ax is None else axes[0, -1]
+        self.legend_: Any = legend_beside(target, handles, self._legend_title, _LEGEND_AT) if legend else None
         return self
 
     def _quieten(self) -> None:
-        """Name each feature once below and once at the left, and show no scale of densities."""
-        names = [as_text(row[i].feature_names[0]) for i, row in enumerate(self.component_displays)]
+        """Name each feature once below and once at the left, with a scale, and show no scale of densities."""
+        from matplotlib.ticker import EngFormatter
+
+        shown = [row[i].feature_names[0] for i, row in enumerate(self.component_displays)]
+        names = [as_text(in_lines(name, NAME_WIDTH)) for name in shown]
+        last = len(names) - 1
         for (i, j), ax in np.ndenumerate(self.axes_):
-            ax.set_xlabel(names[j] if i == len(names) - 1 else "")
+            ax.set_xlabel(names[j] if i == last else "")
             ax.set_ylabel(names[i] if j == 0 and len(names) > 1 else ax.get_ylabel() if len(names) == 1 else "")
-            ax.tick_params(labelbottom=i == len(names) - 1, labelleft=j == 0)
-            if i == j and len(names) > 1:
+            ax.tick_params(bottom=i == last, labelbottom=i == last, left=j == 0, labelleft=j == 0)
+            for axis in (ax.xaxis, ax.yaxis):
+                ends = np.asarray(axis.get_view_interval())
+                if not 1e-3 <= abs(ends).max() < 1e4 and np.ptp(ends) > 1e-3 * abs(ends).max():
+                    axis.set_major_formatter(EngFormatter(sep=""))  # 100k: no power of ten covers the next picture
+            if i == j and last:
                 ax.set_yticks([])
+        if last:  # the scale of the first feature is at the right, for densities stand at the left
+            self.axes_[0, -1].tick_params(right=True, labelright=True)
 
 
 def new_grid(n: int) -> Any:
-    """Axes (n, n) of a new figure: a column has one horizontal range, and a row one vertical range but on the diagonal.
-
-    Margins are fixed: a layout that measures all labels takes longer than everything else.
-    """
+    """Axes (n, n) of a new figure: a column has one horizontal range, a row one vertical range but on the diagonal."""
     side = float(np.clip(2.1 * n, 4.0, 12.0))
-    width, height = side + 2.5, side + 0.7
-    edges = {"left": 0.8 / width, "right": (side + 0.8) / width, "bottom": 0.6 / height, "top": 1 - 0.1 / height}
-    grid = {"wspace": 0.08, "hspace": 0.08, **edges}
-    size = width, height
-    axes = new_figure(n, n, figsize=size, sharex="col", squeeze=False, layout=None, gridspec_kw=grid)[1]
+    axes = new_figure(n, n, figsize=(side + 2.5, side + 0.7), sharex="col", squeeze=False)[1]
     for (i, j), ax in np.ndenumerate(axes):
         first = 0 if i else 1
         if j not in (i, first):

@@ -81,7 +81,7 @@ class ResponsibilityDisplay(Display):
             key = faded(color, 1.0)  # one colour has several forms
             nth = seen[key] = seen.get(key, -1) + 1
             how: dict[str, Any] = {"step": "post", "facecolor": color, "label": name, "linewidth": 0}
-            how |= {"hatch": _HATCHES[nth % len(_HATCHES)], "edgecolor": ax.get_facecolor()}
+            how |= {"hatch": _HATCHES[nth % len(_HATCHES)], "edgecolor": ax.get_facecolor(), "antialiased": False}
             above = below + self.responsibilities[:, k]
             self.areas_.append(ax.fill_between(edges, np.append(below, below[-1]), np.append(above, above[-1]), **how))
             below = above

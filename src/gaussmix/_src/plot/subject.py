@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -156,12 +157,12 @@ def choose_names(n_features: int, chosen: Sequence[str] | None, *others: Iterabl
     return list(invented_names(n_features))
 
 
-def chosen_features(features: Features, names: Sequence[str], max_features: int) -> list[int]:
-    """Indices of different features, given by index or name; by default the first two, of a grid all.
+def chosen_features(features: Features, subject: Subject, max_features: int) -> list[int]:
+    """Indices of different features, given by index or name; by default two that separate best, of a grid all.
 
     Raises ValueError for more than `max_features`.
     """
-    is_grid = max_features == MAX_GRID_FEATURES
+    names, is_grid = subject.names, max_features == MAX_GRID_FEATURES
     if features is None and is_grid and len(names) > max_features:
         raise ValueError(
             f"There are {len(names)} features, and a grid of more than {max_features} can't be read: choose some by "
@@ -169,10 +170,35 @@ def chosen_features(features: Features, names: Sequence[str], max_features: int)
         )
     several: Any = features
     if features is None:
-        several = range(len(names) if is_grid else min(max_features, len(names)))
+        several = separating_features(subject.mixture) if max_features == 2 < len(names) else range(len(names))
     elif isinstance(features, str) or np.ndim(features) == 0:
         several = [features]
     chosen = [feature_index(feature, len(names), tuple(names), "features") for feature in several]
     if not 1 <= len(chosen) <= max_features or len(set(chosen)) != len(chosen):
         raise ValueError(f"features={features!r:.90} must be 1 to {max_features} different features.")
     return chosen
+
+
+def overall(weights: Array, means: Array, variances: Array) -> tuple[Array, Array]:
+    """Mean and standard deviation of each feature in a mixture, (n_features,); 1 for one that does not vary."""
+    weights = weights / weights.sum()
+    centre = weights @ means
+    spread = np.sqrt(weights @ (variances + (means - centre) ** 2))
+    return centre, np.where(spread > 0, spread, 1.0)
+
+
+def separating_features(mixture: Mixture) -> list[int]:
+    """Two features whose means tell the components apart best, as they stand; of many, two of the eight best alone.
+
+    They have the largest trace of T⁻¹ B, of the covariances of all rows and of the means: 0 to 2, without unit.
+    """
+    weights, covariances = mixture.weights, mixture._model.covariances
+    centre, spread = overall(weights, mixture.means, covariances.variances())
+    offsets = (mixture.means - centre) / spread
+    best = np.sort(np.argsort(-(weights @ offsets**2), kind="stable")[:MAX_GRID_FEATURES])
+    between = np.einsum("k,ki,kj->ij", weights, offsets[:, best], offsets[:, best])
+    within = np.einsum("k,kij->ij", weights, covariances.marginal(best).dense())
+    total = between + within / np.outer(spread[best], spread[best])
+    pairs = list(combinations(range(len(best)), 2))
+    traces = [np.trace(np.linalg.pinv(total[np.ix_(at, at)]) @ between[np.ix_(at, at)]) for at in pairs]
+    return best[list(pairs[np.argmax(traces)])].tolist()

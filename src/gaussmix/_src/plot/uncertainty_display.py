@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gaussmix._src.numerics.arrays import Array
-from gaussmix._src.plot.display import Axes, FeatureDisplay, component_handles, handle
+from gaussmix._src.plot.display import Axes, FeatureDisplay, component_handles, handle, level_handles
 from gaussmix._src.plot.layers import MAX_POINTS, draw_ellipses, draw_points
 from gaussmix._src.plot.palette import NOISE_COLOR, component_pens
 from gaussmix._src.plot.subject import Subject
@@ -87,7 +87,7 @@ class UncertaintyDisplay(FeatureDisplay):
         order = np.argsort(self.uncertainty, kind="stable")  # the most uncertain above
         strength = (self.uncertainty[order] / max(self._highest, 1e-9)).clip(0, 1)
         sizes = _MIN_AREA + (_MAX_AREA - _MIN_AREA) * strength
-        points = at[order], self.labels[order], 0.45 + 0.5 * strength
+        points = at[order], self.labels[order], 0.45 + 0.25 * strength  # those below stay in sight
         self.rows_: Any = draw_points(ax, *points, pens, {"zorder": 4}, sizes)
         self._name_axes(self.feature_names, "uncertainty")
         return self._with_legend(self._handles(pens), legend)
@@ -101,8 +101,10 @@ class UncertaintyDisplay(FeatureDisplay):
         """The components, and what the size of a point says."""
         noise = bool((self.labels < 0).any())
         handles = component_handles(pens, self.weights, points=True, lines=False, noise=noise)
-        for fraction in (0.0, 0.5, 1.0) if self._highest else ():
-            size = (_MIN_AREA + (_MAX_AREA - _MIN_AREA) * fraction) ** 0.5
-            label = f"uncertainty {fraction * self._highest:.2f}"
+        handles += level_handles([2.0], 2) if self.components_ else []
+        top = self.uncertainty.max(initial=0.0)
+        sizes = {f"uncertainty {value:.2f}": value / max(self._highest, 1e-9) for value in (0.0, 0.5 * top, top)}
+        for label, strength in sizes.items() if self._highest else ():
+            size = (_MIN_AREA + (_MAX_AREA - _MIN_AREA) * strength) ** 0.5
             handles.append(handle(label, NOISE_COLOR, marker="o", markersize=size, mew=0))
         return handles

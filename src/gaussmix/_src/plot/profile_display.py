@@ -1,0 +1,186 @@
+"""The components of a mixture over all features side by side, or over the curves that a pipeline reduced."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.pipeline import Pipeline
+
+from gaussmix._src.checks import check_real
+from gaussmix._src.mixture.html import shorten
+from gaussmix._src.mixture.mixture import Mixture
+from gaussmix._src.numerics.arrays import Array
+from gaussmix._src.plot.component_display import N_MANY, checked_levels
+from gaussmix._src.plot.display import Axes, Display, as_text, component_handles, in_lines, level_handles
+from gaussmix._src.plot.palette import NOISE_COLOR, Pen, component_pens, faded
+from gaussmix._src.plot.subject import Features, choose_names, chosen_features, make_subject, overall
+
+_MAX_ROWS = 300  # that are drawn as lines
+_MAX_TICKS = 12  # features that all have a tick and a marker
+_NAMES_WIDTH = 50  # characters of names side by side
+_BAND_ALPHA, _ROW_ALPHA = 0.25, 0.2
+
+
+@dataclass(eq=False, repr=False, kw_only=True)
+class ProfileDisplay(Display):
+    """The mean of each component over the features side by side, in a band of its standard deviations.
+
+    Make it with `from_estimator`, of a mixture or of a pipeline that ends with one. After `PCA` or another affine step
+    the picture is of the features before it, such as the points of curves: of means A μ_k + b, and of variances of
+    A Σ_k Aᵀ and of what the steps left out of the rows.
+
+    Parameters
+    ----------
+    weights : (n_components,), π_k.
+    means, deviations : (n_components, n_shown), of each feature in each component, data units.
+    rows : (n_rows, n_shown), data units; without rows (0, n_shown).
+    labels : (n_rows,), the most probable component; −1 for noise.
+    feature_names : the names of the features shown.
+
+    Attributes
+    ----------
+    ax_, figure_ : the axes drawn on, and their figure. `plot` sets these and all that follow.
+    lines_ : for each component the line of its means.
+    bands_ : for each component its band.
+    rows_ : for each component a line through its rows, one after the other.
+    legend_ : the legend at the right of the axes, or None.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.decomposition import PCA
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from gaussmix import GaussianMixture
+    >>> from gaussmix.plot import ProfileDisplay
+    >>> hours, rng = np.arange(24), np.random.default_rng(0)
+    >>> curves = np.sin(0.26 * (hours - np.repeat([0, 6], 40)[:, None])) + rng.normal(0, 0.1, (80, 24))
+    >>> pipe = make_pipeline(PCA(3), GaussianMixture(2, random_state=0)).fit(curves)
+    >>> ProfileDisplay.from_estimator(pipe, curves, standardize=False).means.shape
+    (2, 24)
+    """
+
+    weights: Array
+    means: Array
+    deviations: Array
+    rows: Array
+    labels: NDArray[np.intp]
+    feature_names: Sequence[str]
+
+    @classmethod
+    def from_estimator(
+        cls,
+        estimator: Any,
+        X: ArrayLike | None = None,
+        *,
+        features: Features = None,
+        feature_names: Sequence[str] | None = None,
+        ax: Axes | None = None,
+        **options: Any,
+    ) -> Self:
+        """Draw a fitted estimator, a pipeline that ends with one, or a mixture, over rows or alone.
+
+        All else is as for `ComponentDisplay.from_estimator`.
+
+        Parameters
+        ----------
+        estimator : as there, or a fitted `sklearn.pipeline.Pipeline` whose steps before the last have an
+            `inverse_transform` that is affine, as those of `PCA` and `StandardScaler`. Without X the bands lack what
+            `PCA` left out.
+        X : rows as the estimator or the pipeline takes them. At most 300 are drawn, chosen at random.
+        features : the features to show, in this order; by default all.
+
+        Raises
+        ------
+        ValueError : a step of the pipeline has no inverse, or one that is not affine.
+        """
+        steps, last = (None, estimator)
+        if isinstance(estimator, Pipeline) and len(estimator) > 1:
+            steps, last = estimator[:-1], estimator[-1]
+        scores = X if X is None or steps is None else steps.transform(X)
+        subject = make_subject(last, scores, feature_names if steps is None else None)
+        labels, mixture = subject.labels_and_certainty()[0], subject.mixture
+        means, variances = mixture.means, mixture._model.covariances.variances()
+        if steps is not None:
+            means, variances = _before(steps, mixture)
+            names = choose_names(means.shape[1], feature_names, getattr(steps, "feature_names_in_", None))
+            subject = replace(subject, names=names, rows=None if X is None else check_real("X", X))
+            if X is not None:
+                variances = variances + np.nanmean((subject.rows - steps.inverse_transform(scores)) ** 2, axis=0)
+        names = subject.names
+        shown = chosen_features(range(len(names)) if features is None else features, subject, len(names))
+        parts: dict[str, Any] = {"means": means[:, shown], "deviations": np.sqrt(variances[:, shown])}
+        parts |= {"rows": subject.shown(shown), "labels": labels, "feature_names": [names[j] for j in shown]}
+        display = cls(weights=mixture.weights, **parts)
+        display._legend_title = f"{len(shown)} of {len(names)} features" * (len(shown) < len(names))
+        return display.plot(ax, **options)
+
+    def plot(
+        self,
+        ax: Axes | None = None,
+        *,
+        standardize: bool = True,
+        level: float = 1,
+        colors: Any = None,
+        legend: bool = True,
+    ) -> Self:
+        """Draw. All else is as for `ComponentDisplay.plot`.
+
+        Parameters
+        ----------
+        standardize : whether to show each feature in standard deviations of the mixture from its mean; False for data
+            units, where all features have the same, such as the points of curves.
+        level : half the height of the bands, standard deviations of the component, positive; 1.64 holds 90% of a
+            component at each feature.
+        """
+        (reach,) = checked_levels([level])
+        ax = self._on(ax)
+        pens, at = component_pens(len(self.weights), colors, ax.get_facecolor()), np.arange(len(self.feature_names))
+        step = 1 if len(at) <= _MAX_TICKS else -(-len(at) // 8)  # has a name below
+        centre, spread = overall(self.weights, self.means, self.deviations**2) if standardize else (0.0, 1.0)
+        some = np.random.default_rng(0).permutation(len(self.rows))[:_MAX_ROWS]
+        rows, own = (self.rows[some] - centre) / spread, self.labels[some]
+        self.rows_: list[Any] = []
+        for k, pen in [*enumerate(pens), (-1, Pen(NOISE_COLOR, "", "-"))]:
+            mine = np.pad(rows[own == k], ((0, 0), (0, 1)), constant_values=np.nan)  # a gap after each row
+            path = np.tile([*at, np.nan], len(mine)), mine.ravel()
+            self.rows_ += ax.plot(*path, color=faded(pen.color, _ROW_ALPHA), linewidth=0.5, zorder=1)
+        self.bands_: list[Any] = []
+        self.lines_: list[Any] = []
+        alpha = _BAND_ALPHA if len(pens) < N_MANY else 0.4 * _BAND_ALPHA
+        for mean, half, pen in zip((self.means - centre) / spread, reach * self.deviations / spread, pens, strict=True):
+            how: dict[str, Any] = {"color": faded(pen.color, alpha), "linewidth": 0, "zorder": 2}
+            self.bands_.append(ax.fill_between(at, mean - half, mean + half, **how))
+            style = {"color": pen.color, "linestyle": pen.line_style, "zorder": 3}
+            self.lines_ += ax.plot(at, mean, marker=pen.marker if step == 1 else "", **style)
+        names = self.feature_names[::step]
+        room = _NAMES_WIDTH // len(names)
+        is_turned = len(names) > 5 and max(map(len, names)) > room
+        labels = [as_text(shorten(name) if is_turned else in_lines(name, room)) for name in names]
+        ax.set_xticks(at[::step], labels, rotation=90.0 * is_turned)
+        ax.set(xlabel="feature", ylabel="standard deviations from the mean" if standardize else "value")
+        handles = component_handles(pens, self.weights, points=False, lines=True, noise=bool((self.labels < 0).any()))
+        return self._with_legend([*handles, *level_handles([reach], 1)], legend)
+
+
+def _before(steps: Pipeline, mixture: Mixture) -> tuple[Array, Array]:
+    """Means and variances of each component in the features before some steps, (n_components, n_features).
+
+    The steps are undone at the mean of all, one and two standard deviations from it along each axis, and at the means.
+    """
+    model, n = mixture._model, mixture.n_features
+    centre, spread = overall(mixture.weights, mixture.means, model.covariances.variances())
+    ends = np.concatenate([centre + np.diag(spread), centre - 2 * np.diag(spread), mixture.means])
+    if hasattr(steps, "inverse_transform"):
+        origin, moves = np.split(steps.inverse_transform(np.vstack([centre, ends])), [1])
+        axes = (moves - origin)[:n] / spread[:, None]
+        if np.allclose(moves - origin, (ends - centre) @ axes, rtol=0, atol=1e-5 * abs(moves - origin).max()):
+            variances = np.einsum("ia,kij,ja->ka", axes, model.covariances.dense(), axes, optimize=True)
+            return moves[2 * n :], np.maximum(variances, 0.0)
+    raise ValueError(
+        "Means and variances are known only before steps with an affine inverse_transform, such as PCA and "
+        f"StandardScaler, not before {steps!r:.90}. Give the last step and its rows."
+    )

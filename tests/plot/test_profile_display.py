@@ -1,0 +1,77 @@
+"""Profiles of components, and of the curves that a pipeline reduced, against direct computations."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.decomposition import PCA
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer, Normalizer, PowerTransformer, StandardScaler
+
+from gaussmix import FAMILIES, GaussianMixture, GaussianMixtureIC, Mixture
+from gaussmix.plot import ProfileDisplay
+
+NAMES = ["length", "width", "mass"]
+MEANS, VARIANCES = [[0.0, 5.0, -3.0], [3.0, 6.0, 0.0]], [[1.0, 4.0, 9.0], [1.0, 1.0, 1.0]]
+MIXTURE = Mixture([0.25, 0.75], MEANS, VARIANCES, FAMILIES["diag"], NAMES)
+
+
+@pytest.fixture
+def curves(rng):
+    """Two kinds of curves of 20 points, of three scores and noise."""
+    scores = rng.normal(size=(600, 3)) * [3.0, 2.0, 1.0] + np.repeat([[0.0], [9.0]], 300, axis=0)
+    return 50 + scores @ rng.normal(size=(3, 20)) + rng.normal(0, 0.5, (600, 20))
+
+
+def test_lines_are_means_and_bands_hold_their_deviations():
+    display = ProfileDisplay.from_estimator(MIXTURE, MIXTURE.means, standardize=False, level=2)
+    for k, (line, band) in enumerate(zip(display.lines_, display.bands_, strict=True)):
+        np.testing.assert_array_equal(line.get_ydata(), MIXTURE.means[k])
+        corners = band.get_paths()[0].vertices
+        assert corners[corners[:, 0] == 2, 1].max() == MIXTURE.means[k, 2] + 2 * VARIANCES[k][2] ** 0.5
+        np.testing.assert_array_equal(display.rows_[k].get_ydata(), [*MIXTURE.means[k], np.nan])
+    named = ["component 0 (25%)", "component 1 (75%)", "95.4% within 2 σ"]
+    assert [text.get_text() for text in display.legend_.get_texts()] == named
+
+
+def test_standardised_features_have_mean_0_and_deviation_1():
+    display = ProfileDisplay.from_estimator(MIXTURE, features=["mass", 0])
+    assert display.feature_names == ["mass", "length"]
+    assert display.legend_.get_title().get_text() == "2 of 3 features"
+    offsets = display.means - MIXTURE.weights @ display.means
+    heights = offsets / np.sqrt(MIXTURE.weights @ (display.deviations**2 + offsets**2))
+    np.testing.assert_allclose([line.get_ydata() for line in display.lines_], heights)
+
+
+def test_bands_of_scores_are_bands_of_the_curves(curves):
+    """Also after a scaler; with X they hold as many of the points as they should, to 2%."""
+    frame = pd.DataFrame(curves, columns=[f"{hour} h" for hour in range(20)])
+    search = GaussianMixtureIC(range(1, 4), random_state=0)
+    pipe = make_pipeline(StandardScaler(), PCA(3, whiten=True), search).fit(frame)
+    display = ProfileDisplay.from_estimator(pipe, standardize=False)
+    assert display.feature_names == list(frame.columns)
+    axes = pipe[1].components_ * np.sqrt(pipe[1].explained_variance_)[:, None] * pipe[0].scale_
+    np.testing.assert_allclose(display.means, search.means_ @ axes + pipe[0].mean_)
+    dense = search.mixture_._model.covariances.dense()
+    np.testing.assert_allclose(display.deviations**2, [np.diag(axes.T @ each @ axes) for each in dense])
+    display = ProfileDisplay.from_estimator(pipe, frame, standardize=False)
+    np.testing.assert_array_equal(display.labels, pipe.predict(frame))
+    offsets = abs(curves - display.means[display.labels]) / display.deviations[display.labels]
+    assert (offsets < 1).mean() == pytest.approx(0.683, abs=0.02)
+    assert sum(len(line.get_xdata()) for line in display.rows_) == 300 * 21  # lines with a gap after each
+    assert [label.get_text() for label in display.ax_.get_xticklabels()] == [f"{hour} h" for hour in range(0, 20, 3)]
+
+
+def test_a_pipeline_that_cannot_be_undone_is_refused(curves):
+    for step in PowerTransformer(), FunctionTransformer(np.log, np.exp), Normalizer():
+        pipe = make_pipeline(step, GaussianMixture(1)).fit(curves[:, :2] + 1000)
+        with pytest.raises(ValueError, match="only before steps with an affine inverse_transform"):
+            ProfileDisplay.from_estimator(pipe)
+
+
+def test_noise_is_grey_and_long_names_are_wrapped(rng):
+    X = np.concatenate([rng.normal(size=(100, 2)), [[30.0, 40.0]]])
+    gm = GaussianMixture(1, noise=True, random_state=0).fit(X)
+    display = ProfileDisplay.from_estimator(gm, X, feature_names=["a" * 70, "b"])
+    assert display.legend_.get_texts()[1].get_text() == "noise"
+    assert len(display.rows_[-1].get_xdata()) == 3 * (gm.predict(X) == -1).sum()
+    assert display.ax_.get_xticklabels()[0].get_text().count("\n") == 2

@@ -24,8 +24,9 @@ class CriterionDisplay(Display):
     """The criterion of every candidate of a search: a line for each structure, over the number of components.
 
     Make it with `from_estimator`. A ring shows what was chosen. A candidate that failed is a cross at the upper edge,
-    above its number of components. Triangles mark the peaks of stability. Where the ten best lie close together next to
-    all others, the axis shows these ten, and the legend the structures in view.
+    above its number of components. A square marks a candidate whose criterion says little, because components have few
+    distinct rows or rest on `reg_covar`. Triangles mark the peaks of stability. Where the ten best lie close together
+    next to all others, the axis shows these ten, and the legend the structures in view.
 
     Parameters
     ----------
@@ -38,6 +39,7 @@ class CriterionDisplay(Display):
     ax_, figure_ : the axes drawn on, and their figure. `plot` sets these and all that follow.
     lines_ : for each structure its line.
     failures_ : for each structure with a failure its crosses.
+    weak_ : the squares.
     best_ : the ring.
     peaks_ : the triangles; None for another criterion.
     note_ : the text that counts candidates beyond the axis, or None.
@@ -104,6 +106,9 @@ class CriterionDisplay(Display):
             failed = counts[mine[is_failed[mine]]]
             if len(failed):
                 self.failures_[name] = self._cross(failed, nth, len(names), pen.color)
+        is_weak = np.array([why is not None for why in self.results.get("warning", [None] * len(counts))])
+        style = {"marker": "s", "linestyle": "", "markersize": 9, "markerfacecolor": "none", "color": "0.5"}
+        (self.weak_,) = ax.plot(counts[is_weak], values[is_weak], label="few distinct rows", **style)
         best = counts[self.best_index], values[self.best_index]
         label = f"chosen: {names_of_candidates[self.best_index]}, {best[0]:.0f}"
         self.best_: Any = self._ring(*best, label=label)
@@ -120,9 +125,10 @@ class CriterionDisplay(Display):
         failed = [handle("failed", "0.5", marker="x")] if self.failures_ else []
         peaks = [] if self.peaks_ is None else [handle("peak", "0.5", marker="^")]
         low, high = ax.get_ylim()
-        named = {*names_of_candidates[(low <= values) & (values <= high)].tolist(), *self.failures_}
+        is_shown = (low <= values) & (values <= high)
+        named = {*names_of_candidates[is_shown].tolist(), *self.failures_}
         shown = [line for name, line in self.lines_.items() if name in named]
-        return self._with_legend([*shown, self.best_, *peaks, *failed], legend)
+        return self._with_legend([*shown, self.best_, *[self.weak_] * any(is_weak & is_shown), *peaks, *failed], legend)
 
     def _show_the_best(self, values: Any) -> None:
         """Let the best candidates and the chosen one decide the axis; a note counts those that lie beyond it."""

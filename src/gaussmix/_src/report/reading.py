@@ -181,6 +181,12 @@ def _warnings(fitted: FitResult) -> list[str]:
         reasons = ", ".join(f"{number} × {words}" for words, number in failed.most_common())
         n_tried = counted(sum(kind is None or kind.was_started for kind in kinds), "candidate")
         items.append(f"{failed.total()} of {n_tried} could not be fitted: {reasons}. results_ has the reason of each.")
+    n_weak = sum(each is not None for each in (fitted.results or {}).get("warning", []))
+    if n_weak:
+        items.append(
+            f"{counted(n_weak, 'candidate')} of {len(failures)} with components of few distinct rows or on reg_covar: "
+            "their criteria say little. results_ names these components."
+        )
     if fitted.results is not None and (sentence := stability_sentence(fitted.results, fitted.best_index or 0)):
         items.append(sentence)
     return items

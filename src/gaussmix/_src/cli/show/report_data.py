@@ -148,8 +148,8 @@ class ReportData:
             word = next((word for limit, word in _EVIDENCE if gap < limit), "very clearly")
             name = search.criterion.upper()
             yield f"By {name} this is {word} better than the next of {len(values)} candidates (by {gap:.1f})."
-        if (sentence := stability_sentence(search.results_, search.best_index_)) is not None:
-            yield sentence
+        of_best = search.results_["warning"][search.best_index_]
+        yield from filter(None, (stability_sentence(search.results_, search.best_index_), of_best))
         if len(set(search.results_["n_components"])) > 1 and n_components == max(search.results_["n_components"]):
             yield f"{n_components} is the largest number of groups that was tried: a larger one may be better still."
         if not search.converged_:

@@ -139,9 +139,8 @@ def draw(fits: baseline.Fits, docs: Path = DOCS) -> None:
     columns = names, *(map("{:.3g}".format, each.round(3)) for each in (medians, slow, means)), shares
     titles = f"fit | time: median | slowest tenth | nats below the best: mean | more than {CLEARLY} below"
     page.table(titles, zip(*columns, strict=True))
-    lower = {
-        kind: nats[1:, mine] - nats[0, mine] > CLEARLY for kind in (*KINDS, "") if (mine := [kind in n for n in found])
-    }
+    of_kinds = {kind: [kind in name for name in found] for kind in (*KINDS, "")}
+    lower = {kind: nats[1:, mine] - nats[0, mine] > CLEARLY for kind, mine in of_kinds.items()}
     titles = " | ".join(["tables of a kind", "all", *(f"default lower than {what}" for what in names[1:])])
     page.table(titles, ((kind or "all", each.shape[1], *each.sum(axis=1)) for kind, each in lower.items()))
     path = docs / "guide" / "likelihood-and-time.md"

@@ -169,7 +169,8 @@ def value_of(formula: str, n_components: int, n_features: int) -> float:
 
 
 def test_the_guide_lists_all_structures_with_their_numbers_of_parameters() -> None:
-    text = (ROOT / "docs/guide/getting-started.md").read_text(encoding="utf-8")
+    pages = "getting-started", "structures"
+    text = "\n".join((ROOT / f"docs/guide/{page}.md").read_text(encoding="utf-8") for page in pages)
     shown = {}
     for name, formula in re.findall(r'^\| `"(\w+)"` \|.*?\| ([^|]*) \|.*$', text, flags=re.MULTILINE):
         shown[name] = formula

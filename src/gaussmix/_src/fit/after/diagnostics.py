@@ -186,7 +186,9 @@ def diagnose_ridge(
     `constant` are the columns with one value, which are reported by themselves.
     """
     objective, result = problem.objective, list[Diagnosis]()
-    has_ridge = bool(objective.ridge.any())
+    has_ridge, n_rows = bool(objective.ridge.any()), problem.data.raw_source.n_rows
+    if not has_ridge and model.weights.min() * n_rows > 2 * (model.n_features + 1):  # the sample need not be drawn
+        return []
     floor = objective.ridge.copy() if has_ridge else problem.data.default_ridge.copy()
     floor[list(constant)] = 0
     is_sound = (ridge.ridge_fractions(model, floor) <= MIN_RIDGE_FRACTION).all()

@@ -107,7 +107,7 @@ class CriterionDisplay(Display):
             if len(failed):
                 self.failures_[name] = self._cross(failed, nth, len(names), pen.color)
         is_weak = np.array([why is not None for why in self.results.get("warning", [None] * len(counts))])
-        style = {"marker": "s", "linestyle": "", "markersize": 9, "markerfacecolor": "none", "color": "0.5"}
+        style = {"marker": "s", "linestyle": "", "markersize": 14, "markerfacecolor": "none", "color": "0.5"}
         (self.weak_,) = ax.plot(counts[is_weak], values[is_weak], label="few distinct rows", **style)
         best = counts[self.best_index], values[self.best_index]
         label = f"chosen: {names_of_candidates[self.best_index]}, {best[0]:.0f}"

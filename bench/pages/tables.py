@@ -3,10 +3,12 @@
     python -m bench.pages.tables                  # two minutes; rewrites bench/results/tables.md
     python -m bench.pages.tables --keep FILE      # without scikit-learn: keep log-likelihoods and processor times
     python -m bench.pages.tables --against FILE   # the same, compared with what another version kept
+    python -m bench.pages.tables --draw           # ten minutes; the picture and figures of a page of the guide
 
 Tables are of seven `KINDS`, with 150 to 30,000 rows and 1 to 25 features; fits have 2 to 30 components. All of it is
 drawn at random, each table from a seed of its own. Each fit is made twice on one thread, and the faster one counts.
-Comparisons also time fits of 300 to 200,000 rows.
+Comparisons also time fits of 300 to 200,000 rows. The picture is of `N_DRAWN` other tables,
+and has ten starts of scikit-learn too.
 
 "slower" counts tables where a default fit took longer than scikit-learn's. "mean gain" is over scikit-learn's fit; a
 gain or loss of more than 1 nat counts as 1, because components of rounded rows may collapse to the ridge.
@@ -14,9 +16,10 @@ gain or loss of more than 1 nat counts as 1, because components of rounded rows 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from itertools import chain
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,6 +27,7 @@ import sklearn.mixture
 
 from bench import baseline
 from bench.pages.base import Page, parser_of
+from bench.pages.scikit_learn import with_table
 from gaussmix import GaussianMixture
 from gaussmix._src.numerics.arrays import Array
 
@@ -32,6 +36,8 @@ KINDS = "separated", "overlapping", "heavy-tailed", "rounded", "unequal weights"
 STRUCTURES = "full", "full", "tied", "diag", "spherical"  # full covariances twice as often
 OURS: dict[str, dict[str, Any]] = {"default": {}, "kmeans": {"init_params": "kmeans"}}
 OTHER = "scikit-learn"
+N_DRAWN, CLEARLY = 210, 0.01  # tables of the picture; nats per row
+DOCS = Path(__file__).parents[2] / "docs"
 SIZES = 300, 2_000, 20_000, 200_000  # rows of tables whose times are compared size by size
 
 
@@ -62,13 +68,20 @@ def table(number: int) -> tuple[str, Array, int, str]:
 
 
 def results(
-    rows: Array, n_components: int, structure: str, *, seed: int = 0, has_other: bool = True, n_repeats: int = 1
+    rows: Array,
+    n_components: int,
+    structure: str,
+    *,
+    seed: int = 0,
+    other_starts: Sequence[int] = (1,),
+    n_repeats: int = 1,
 ) -> Iterator[tuple[str, baseline.Fit]]:
-    """Fit rows by default, from k-means, and by scikit-learn."""
+    """Fit rows by default, from k-means, and by scikit-learn with numbers of starts."""
     common: dict[str, Any] = {"n_components": n_components, "covariance_type": structure, "random_state": seed}
     models: dict[str, Any] = {what: GaussianMixture(**common, **own, n_jobs=1) for what, own in OURS.items()}
-    if has_other:
-        models[OTHER] = sklearn.mixture.GaussianMixture(**common)
+    for n_init in other_starts:
+        name = OTHER if n_init == 1 else f"{OTHER}, n_init={n_init}"
+        models[name] = sklearn.mixture.GaussianMixture(**common, n_init=n_init)
     for what, model in models.items():
         yield what, baseline.fit(partial(model.fit, rows), partial(score, rows), n_repeats)
 
@@ -83,7 +96,7 @@ def sized() -> Iterator[tuple[str, dict[str, baseline.Fit]]]:
         rng = np.random.default_rng(n_rows)
         rows = rng.normal(size=(n_rows, 4)) + 2 * rng.normal(size=(5, 4))[rng.integers(5, size=n_rows)]
         for structure in "full", "diag":
-            found = results(rows, 5, structure, has_other=False, n_repeats=20 if n_rows < 10_000 else 5)
+            found = results(rows, 5, structure, other_starts=(), n_repeats=20 if n_rows < 10_000 else 5)
             yield f"{n_rows:,} rows, {structure}", {f"{what}, {n_rows:,} rows": each for what, each in found}
 
 
@@ -102,15 +115,52 @@ def summary(found: list[dict[str, baseline.Fit]]) -> tuple[object, ...]:
     )
 
 
+def draw(fits: baseline.Fits, docs: Path = DOCS) -> None:
+    """Draw how far below the best fit of its table each fit ended, and how long it took; write both into the guide."""
+    import matplotlib.pyplot as plt
+
+    found = {name: each for name, each in fits.items() if not any(isinstance(nats, str) for nats, _ in each.values())}
+    nats, seconds = np.array([[*each.values()] for each in found.values()]).transpose(2, 1, 0)
+    names, times = ["default", "k-means start", OTHER, f"{OTHER}, n_init=10"], seconds / seconds[len(OURS)]
+    below = np.minimum(nats.max(axis=0) - nats, 1)
+    medians, means, slow = np.median(times, axis=1), below.mean(axis=1), np.quantile(times, 0.9, axis=1)
+    figure, ax = plt.subplots(figsize=(6.5, 4), layout="constrained")
+    for at, (what, color) in enumerate(zip(names, ("#0072B2", "#56B4E9", "#E69F00", "#D55E00"), strict=True)):
+        ax.scatter(times[at], np.maximum(below[at], 1e-4), s=8, color=color, alpha=0.5, linewidths=0)
+        ax.scatter(medians[at], means[at], s=120, color=color, edgecolors="black", label=what)
+    ax.set(xscale="log", xlabel="processor time, fits of scikit-learn")
+    ax.set(yscale="log", ylabel="nats per row below the best", ylim=(1.3, 7e-5))
+    figure.legend(loc="outside upper center", ncols=4, fontsize=9)
+    figure.savefig(docs / "_static" / "likelihood-and-time.png", dpi=130)
+    page = Page(__file__, "")
+    machine = f"{page.machine['processor']}, scikit-learn {page.machine['scikit-learn']}, {page.machine['date']}"
+    page.lines = [f"{len(found)} tables, `python -m bench.pages.tables --draw` ({machine}):"]
+    shares = (f"{share:.0%}" for share in (below > CLEARLY).mean(axis=1))
+    columns = names, *(map("{:.3g}".format, each.round(3)) for each in (medians, slow, means)), shares
+    titles = f"fit | time: median | slowest tenth | nats below the best: mean | more than {CLEARLY} below"
+    page.table(titles, zip(*columns, strict=True))
+    of_kinds = {kind: [kind in name for name in found] for kind in (*KINDS, "")}
+    lower = {kind: nats[1:, mine] - nats[0, mine] > CLEARLY for kind, mine in of_kinds.items()}
+    titles = " | ".join(["tables of a kind", "all", *(f"default lower than {what}" for what in names[1:])])
+    page.table(titles, ((kind or "all", each.shape[1], *each.sum(axis=1)) for kind, each in lower.items()))
+    path = docs / "guide" / "likelihood-and-time.md"
+    path.write_text(with_table(path.read_text(encoding="utf-8"), "\n".join(page.lines)), encoding="utf-8")
+
+
 def main() -> None:
-    asked = baseline.parse(parser_of(__doc__), N_TABLES)
+    parser = parser_of(__doc__)
+    parser.add_argument("--draw", action="store_true", help="the picture and the figures of the guide")
+    asked = baseline.parse(parser, N_TABLES)
     has_other = asked.keep is None and asked.against is None
+    first, n, starts = (N_TABLES, min(asked.n, N_DRAWN), (1, 10)) if asked.draw else (0, asked.n, (1,) * has_other)
     every = (
-        (name, dict(results(rows, n_components, structure, has_other=has_other, n_repeats=2)))
-        for name, rows, n_components, structure in map(table, range(asked.n))
+        (name, dict(results(rows, n_components, structure, other_starts=starts, n_repeats=1 if asked.draw else 2)))
+        for name, rows, n_components, structure in map(table, range(first, first + n))
     )
     fits = baseline.report(every if has_other else chain(every, sized()), asked)
-    if has_other:
+    if asked.draw:
+        draw(fits)
+    elif has_other:
         note = "processor time compared with one fit of scikit-learn; log-likelihoods in nats per row"
         page = Page(__file__, "Default fits of random tables", note)
         names = "tables | fits | time: median | 90 % | worst | slower | below k-means | below scikit-learn | mean gain"

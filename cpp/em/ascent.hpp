@@ -5,6 +5,10 @@
 
 namespace gaussmix {
 
+// The least total gain of a search, nats, if there is one row for each parameter of a mean and a full covariance. With
+// more rows it falls in proportion. A smaller gain does not predict the likelihood of new rows.
+constexpr double kLeastGain = 30;
+
 struct Steps {  // of EM
     double tolerance;
     Index limit;
@@ -45,7 +49,7 @@ struct AscentResult {
 
 // What means and covariances gain by chance on `n_rows` distinct rows, nats per row: the log-likelihood of new rows is
 // lower by as much. For n rows of a component it is that of one Gaussian, which falls with n; Hurvich & Tsai (1989),
-// Biometrika 76. 0 where components share a part of their covariances. As in em/search/split_and_merge.py.
+// Biometrika 76. 0 where components share a part of their covariances.
 double gained_by_chance(const Algebra& algebra, Index n_features, const Mixture& mixture, Index n_rows);
 
 // Of the components by their weights, with NumPy's bits: (n_features, n_features), or variances without covariances.

@@ -12,8 +12,7 @@ namespace gaussmix {
 
 namespace {
 
-constexpr double kPasses = 20;     // over the rows of a fit, about
-constexpr double kLeastGain = 30;  // `LEAST_GAIN_OF_SEARCH` of em/search/split_and_merge.py
+constexpr double kPasses = 20;  // over the rows of a fit, about
 
 struct TableView {
     RowsView rows;

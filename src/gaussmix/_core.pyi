@@ -23,6 +23,8 @@ SPLIT_ROWS: int = 4
 
 OVERFIT: float = 0.5
 
+LEAST_GAIN_OF_SEARCH: float = 30.0
+
 STEPS_AFTER_BIRTHS: int = 6
 
 MERGE_NEIGHBOURS: int = 6
@@ -333,6 +335,13 @@ class Target:
         n_threads: int,
     ) -> tuple[bool, numpy.typing.NDArray[numpy.float64], float, float]:
         """Move components where that helps: the numbers of `BoundSearch`."""
+
+    def gained_by_chance(
+        self, algebra: tuple[int, int, int], n_features: int, weights: numpy.typing.NDArray[numpy.float64], n_rows: int
+    ) -> float:
+        """
+        What means and covariances gain by chance on distinct rows, nats per row.
+        """
 
     def fit_many(
         self,

@@ -89,8 +89,8 @@ def cluster(
     record = {"weights": mixture.weights, "means": mixture.means, "covariances": covariances.array}
     record |= {"covariance_type": family.name, "use_rep": use_rep or "X"}
     if is_choice:
-        results = fitted.results_ | {"failure": [each or "" for each in fitted.results_["failure"]]}
-        record |= {"criterion": fitted.criterion, "results": DataFrame(results)}
+        texts = {name: [each or "" for each in fitted.results_[name]] for name in ("failure", "warning")}
+        record |= {"criterion": fitted.criterion, "results": DataFrame(fitted.results_ | texts)}
     adata.uns[key_added] = record
     return fitted
 

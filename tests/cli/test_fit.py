@@ -190,6 +190,17 @@ def test_a_k_that_cannot_be_fitted_is_shown_and_the_others_go_on(cli, csv_file):
     assert said["candidates"][1] == {"structure": "full", "n_components": 4, "failed": "fewer rows than components: 3"}
 
 
+def test_candidates_on_the_ridge_are_marked(cli, csv_file):
+    rows = [*np.random.default_rng(0).normal(size=(60, 2)), [90, 91], [90, 91]]
+    path = csv_file("x,y\n" + "".join(f"{x},{y}\n" for x, y in rows))
+    how = "fit", path, "-k", "1,2", "-s", "full,diag", "--reg-covar", 1e-6
+    said = cli(*how).stdout
+    assert re.search(r"\? Components have few distinct rows, or rest on --reg-covar: .* Component . rests on", said)
+    marked = [each["warning"] is not None for each in json.loads(cli(*how, "--json").stdout)["candidates"]]
+    assert marked == [False, True, False, True]
+    assert len(re.findall(r"\d\?", said)) == 4  # two candidates, in two tables
+
+
 def test_all_that_fail_are_one_error(cli, csv_file, tmp_path):
     result = cli("fit", csv_file("x,y\n1,2\n3,4\n"), "-k", "3:5", "-s", "full", "-o", tmp_path / "m.gmm")
     assert (result.exit_code, result.stdout) == (1, "")

@@ -1,12 +1,13 @@
 """`GaussianMixtureIC`: what it tries, what it chooses, and what it says of what failed."""
 
 import re
+import warnings
 
 import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
-from sklearn.datasets import load_iris
+from sklearn.datasets import load_iris, load_wine
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.estimator_checks import check_estimator
 
@@ -349,3 +350,26 @@ def test_rows_of_weight_0_are_in_no_fold(X):
     how = {"covariance_type": "full", "criterion": "cv", "n_folds": 3, "random_state": 0}
     weighted = GaussianMixtureIC([1, 2], **how).fit(np.vstack([X, X[:9] + 50.0]), sample_weight=np.arange(189) < 180)
     np.testing.assert_allclose(weighted.results_["cv"], GaussianMixtureIC([1, 2], **how).fit(X).results_["cv"])
+
+
+@pytest.mark.parametrize("reg_covar", ["auto", 1e-6, 0.0])
+def test_candidates_with_few_distinct_rows_are_marked(reg_covar):
+    rows = load_wine().data
+    rows = (rows - rows.mean(axis=0)) / rows.std(axis=0)
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        search = GaussianMixtureIC((1, 2, 3), covariance_type="full", reg_covar=reg_covar, random_state=0).fit(rows)
+    is_weak = [why is not None for why in search.results_["warning"]]
+    assert is_weak == [False, False, reg_covar != 0]  # without a ridge, three components cannot be fitted
+    says = str(search.summary())
+    assert any(is_weak) == ("1 candidate of 3 with components of few distinct rows" in says)
+    assert is_weak[search.best_index_] == bool(search.outcome_.on_ridge) == ("because it has 5 distinct rows" in says)
+    assert sum("rests on reg_covar" in str(each.message) for each in said) == (reg_covar == "auto")
+
+
+def test_few_distinct_rows_are_marked_without_a_ridge(rng):
+    """The orientation is common, so that five rows in eight columns have a density."""
+    rows = np.concatenate([rng.normal(size=(150, 8)), 60 + 1e-3 * rng.normal(size=(5, 8))])
+    search = GaussianMixtureIC(2, covariance_type="VEV", random_state=0).fit(rows)
+    assert re.fullmatch(r"Component . has 5 distinct rows for 8 columns\.", search.results_["warning"][0])
+    assert "has 5 distinct rows for 8 columns" in str(search.summary())

@@ -146,3 +146,16 @@ def test_the_readme_shows_the_factors_of_the_page_of_results() -> None:
     assert f"it took {mixed} s and {theirs_mixed} s" in index
     said = f"{apart} s where clusters are apart and {mixed} s where they overlap, and scikit-learn's"
     assert f"one core) took {said} {float(theirs_apart):.1f} and {float(theirs_mixed):.1f} s." in readme
+
+
+def test_the_survey_is_drawn_and_its_figures_are_written(tmp_path: Path) -> None:
+    from bench.pages.tables import draw
+
+    (tmp_path / "_static").mkdir()
+    (tmp_path / "guide").mkdir()
+    page = tmp_path / "guide" / "likelihood-and-time.md"
+    page.write_text("a\n<!-- speed table -->\nold\n<!-- end of speed table -->\nb\n")
+    draw({f"{n} rounded": {what: (at - n, 2.0**at) for at, what in enumerate("abcd")} for n in range(2)}, tmp_path)
+    assert "| default | 0.25 | 0.25 | 1 | 100% |" in page.read_text()
+    assert "| rounded | 2 | 2 | 2 | 2 |" in page.read_text()
+    assert (tmp_path / "_static" / "likelihood-and-time.png").stat().st_size > 1_000

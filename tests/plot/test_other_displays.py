@@ -235,11 +235,13 @@ def test_each_structure_has_its_marker_and_those_in_view_their_colours():
 def test_the_ten_best_decide_the_axis(sign):
     bic = sign * np.array([3700.0 + 10 * k for k in range(12)] + [11_000.0, 10_500.0])
     results = {"n_components": [*range(1, 15)], "structure": ["full"] * 14, "bic": bic, "cv": bic}
-    results["failure"] = [None] * 14
+    results |= {"failure": [None] * 14, "warning": [None, "Component 0 has 1 distinct row.", *[None] * 12]}
     display = CriterionDisplay(results=results, best_index=0, criterion="bic" if sign > 0 else "cv").plot()
     low, high = sorted(sign * np.array(display.ax_.get_ylim()))
     assert low < 3700
     assert 3790 < high < 3900
+    assert display.weak_.get_xdata().tolist() == [2]
+    assert "few distinct rows" in [text.get_text() for text in display.legend_.get_texts()]
     assert display.note_.get_text() == f"{'↑' if sign > 0 else '↓'} 3 worse candidates"  # 3810 among them
     near = {name: column[:12] for name, column in results.items()}
     display = CriterionDisplay(results=near, best_index=0, criterion="bic" if sign > 0 else "cv").plot()

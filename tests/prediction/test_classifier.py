@@ -1,5 +1,6 @@
 """`GaussianMixtureClassifier`: its classes, known labels, and wrong input."""
 
+import warnings
 from fractions import Fraction
 
 import numpy as np
@@ -401,10 +402,21 @@ def test_a_column_that_follows_from_others_is_named_for_the_classes():
 
 def test_a_class_of_one_row_may_share_its_covariance():
     y = np.array([0] * 19 + [1])
-    with pytest.warns(RuntimeWarning, match="Class 1: all its rows are equal, so that its covariance is") as said:
+    with pytest.warns(RuntimeWarning, match="Class 1 rests on reg_covar, because it has 1 distinct row for 2 ") as said:
         GaussianMixtureClassifier().fit(ROWS, y)
     assert {warning.filename for warning in said} == {__file__}
     assert GaussianMixtureClassifier(covariance_type="tied").fit(ROWS, y).class_prior_.tolist() == [0.95, 0.05]
+
+
+@pytest.mark.parametrize(("how", "who"), [({}, "Class 'few'"), ({"n_components": 1}, "Class 'few': Component 0")])
+def test_a_class_of_few_rows_is_named(how, who, rng):
+    X, y = rng.normal(size=(100, 8)), np.where(np.arange(100) < 93, "many", "few")
+    with pytest.warns(ConvergenceWarning, match=f"{who} rests on reg_covar, because it has 7 distinct rows for 8 "):
+        GaussianMixtureClassifier(**how, random_state=0).fit(X, y)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", ConvergenceWarning)
+        chosen = GaussianMixtureClassifier(reg_covar=1e-6).fit(X, np.where(np.arange(100) < 10, "-1", y))
+    assert chosen.outcome_.on_ridge == [0]
 
 
 def test_a_class_without_weight_is_named():

@@ -17,7 +17,7 @@ from gaussmix._src.em.objective.trace import EMState
 from gaussmix._src.errors import SingularCovarianceError, about, counted, warn
 from gaussmix._src.estimators.base import unchanged_on_failure
 from gaussmix._src.estimators.docs import documented
-from gaussmix._src.estimators.fitting import ridge_columns
+from gaussmix._src.estimators.fitting import ridge_columns, warn_of_ridge
 from gaussmix._src.estimators.predictor import Counts, MixturePredictor
 from gaussmix._src.estimators.sklearn_bases import ClassifierMixin
 from gaussmix._src.families.base import FAMILIES, is_separate
@@ -25,7 +25,7 @@ from gaussmix._src.fit.after.diagnostics import SingularColumns, diagnose_compon
 from gaussmix._src.fit.classes import ClassFit, LabelledRows, count_classes
 from gaussmix._src.fit.features.table import find_options
 from gaussmix._src.fit.fit import find_certificate
-from gaussmix._src.fit.fitted import Ending, FitResult, RowSummary
+from gaussmix._src.fit.fitted import Diagnosis, Ending, FitResult, RowSummary
 from gaussmix._src.fit.plan import Plan
 from gaussmix._src.fit.problem import Problem, TrainingData
 from gaussmix._src.formats.record import Damaged
@@ -167,7 +167,8 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
 
         Warns
         -----
-        ConvergenceWarning, RuntimeWarning : as for `GaussianMixture`, with the class.
+        ConvergenceWarning, RuntimeWarning : as for `GaussianMixture`, with the class; also where one component for each
+            class has fewer distinct rows than columns + 1, or nearly one value in a column.
         """
         began = perf_counter()
         with unchanged_on_failure(self):
@@ -303,11 +304,6 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
             model = fit.classes.mixture._model
             constant = ridge_columns(model, known.data.default_ridge, known.data.raw_source)
             warn(constant_sentence(model, constant, self._names))
-        for index in () if fit.classes.mixture.family.is_shared else known.find_constant_classes():
-            warn(
-                f"Class {self.classes_.tolist()[index]!r}: all its rows are equal, so that its covariance is "
-                "reg_covar alone. Choose a covariance_type that classes share, such as 'tied', or leave the class out."
-            )
         return fit
 
     def _several_components_each(self, known: LabelledRows, stopping: StopRule, began: float) -> ClassFit:
@@ -353,11 +349,21 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
         self.log_likelihood_, self.bic_ = best.log_likelihood, best.bic(total)
         self.class_count_ = known.class_weights
         mixture = best.classes.mixture.with_feature_names(self._names)
+        on_ridge = [] if best.problem is None else self._warn_of_ridge(best.classes, best.problem)
         outcome = None if best.em_fit is None else _ending(*best.em_fit, self._names)
+        outcome = None if outcome is None else replace(outcome, diagnostics=[*outcome.diagnostics, *on_ridge])
         n_fixed, dtype = mixture.n_parameters - best.n_parameters, known.data.raw_source.dtype
         what = mixture._model, mixture.feature_names, dtype, n_fixed
         self._fitted = FitResult(*what, n_iter=best.n_steps, outcome=outcome, row_summary=facts)
         self._classes = ClassMixtures(mixture, self.component_class_)
+
+    def _warn_of_ridge(self, classes: ClassMixtures, problem: Problem) -> list[Diagnosis]:
+        """The components that rest on the ridge, with a warning that names their classes."""
+        model, labels = classes.mixture._model, self.classes_[classes.component_class].tolist()
+        each = "class {1!r}" if self.n_components is None else "component {0} of class {1!r}"
+        names = [each.format(*named) for named in enumerate(labels)]
+        constant = ridge_columns(model, problem.objective.ridge, problem.data.raw_source)
+        return warn_of_ridge(problem, model, constant, self._names, names)
 
     def _with_its_own(self, summary: Summary) -> Summary:
         columns, structures, n_classes = dict(summary.components), self.covariance_type_.tolist(), len(self.classes_)

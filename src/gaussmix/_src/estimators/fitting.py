@@ -121,8 +121,8 @@ def make_fitted(
         warn(note, report.messages.CollapseWarning)  # not after a search, which tries numbers that are too large
     if constant and not problem.ridge:  # a chosen ridge needs no warning
         warn(report.messages.constant_sentence(run.model, constant, names))
-    is_ridge_alone = has_ridge and objective.variance_floor is objective.ridge  # and not by a prior
-    on_ridge = warn_of_ridge(problem, run.model, constant, names) if is_ridge_alone and not note else []
+    is_sound = note or is_ridge_dropped or not (has_ridge or problem.ridge == 0)
+    on_ridge = [] if is_sound else warn_of_ridge(problem, run.model, constant, names)
     stopping = plan.stopping
     certificate = find_certificate(problem, run, ends, is_requested=plan.check_maximum)
     ending = Ending.from_run(run, ends, stopping, left_out, certificate, objective.objective_name, times)
@@ -148,13 +148,17 @@ def make_fitted(
 
 
 def warn_of_ridge(
-    problem: Problem, model: Model, constant: Sequence[int], names: Sequence[str] | None
+    problem: Problem,
+    model: Model,
+    constant: Sequence[int],
+    names: Sequence[str] | None,
+    component_names: Sequence[str] | None = None,
 ) -> list[Diagnosis]:
     """The components that rest on the ridge, with a warning unless the user chose the ridge."""
     result = after.diagnostics.diagnose_ridge(problem, model, constant, names)
     if result and problem.ridge is None:
         columns = after.diagnostics.SingularColumns.find(problem.data.raw_source, [model.family]).describe(names)
-        warn(report.messages.ridge_sentence(result, columns), report.messages.CollapseWarning)
+        warn(report.messages.ridge_sentence(result, columns, component_names), report.messages.CollapseWarning)
     return result
 
 

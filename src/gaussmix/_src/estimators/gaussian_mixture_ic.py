@@ -17,22 +17,28 @@ from gaussmix._src.engines import check_jobs
 from gaussmix._src.errors import FailureKind, NothingFitted, ParameterTypeError, warn
 from gaussmix._src.estimators.base import FittedValue
 from gaussmix._src.estimators.docs import documented
-from gaussmix._src.estimators.fitting import check_hooks, fit_rows, make_fitted, start_fit, with_features
+from gaussmix._src.estimators.fitting import check_hooks, fit_rows, make_fitted, ridge_columns, start_fit, with_features
 from gaussmix._src.estimators.gaussian_mixture import GaussianMixture
 from gaussmix._src.estimators.likelihood_estimator import LikelihoodEstimator
 from gaussmix._src.families import Family, Structure
 from gaussmix._src.fit import candidates
-from gaussmix._src.fit.after.diagnostics import SingularColumns
+from gaussmix._src.fit.after.diagnostics import SingularColumns, diagnose_ridge
 from gaussmix._src.fit.after.stability import find_peaks
 from gaussmix._src.fit.candidates import Candidate, Result
 from gaussmix._src.fit.criteria import CROSS_VALIDATION, STABILITY, check_criterion
 from gaussmix._src.fit.features.base import FitOptions
-from gaussmix._src.fit.fitted import RowSummary
+from gaussmix._src.fit.fitted import Diagnosis, RowSummary
 from gaussmix._src.fit.plan import Plan
 from gaussmix._src.fit.problem import Problem, TrainingData
 from gaussmix._src.fit.search import Search
 from gaussmix._src.numerics.arrays import Array
-from gaussmix._src.report.messages import INCOMPLETE_REPEATS, SearchWarning, dropped_sentence, not_started_sentence
+from gaussmix._src.report.messages import (
+    INCOMPLETE_REPEATS,
+    SearchWarning,
+    dropped_sentence,
+    not_started_sentence,
+    ridge_causes,
+)
 from gaussmix._src.validation import parameters
 from gaussmix._src.validation.incomplete import check_pairs
 from gaussmix._src.validation.rows import RowsLike, check_counts_of_rows
@@ -135,7 +141,8 @@ class GaussianMixtureIC(LikelihoodEstimator):
         "aicc" (lower is better), with ``criterion="cv"`` also "cv" (higher is better) and "cv_error", with "stability"
         also "stability" (higher is better), "stability_sd" over pairs of repeats, and "is_peak": whether it is higher
         than that of the neighbours in the table; "converged", "n_iter", "seconds", and "failure": why a candidate has
-        no numbers (NaN), None if it has. Such a candidate is never chosen.
+        no numbers (NaN), None if it has. Such a candidate is never chosen. "warning" names components that rest on
+        `reg_covar` or have fewer distinct rows than columns + 1, so that criteria say little; None without any.
     best_index_ : int
         The row of `results_` that was chosen.
     weights_, means_, covariances_, precisions_, precisions_cholesky_ : as for `GaussianMixture`
@@ -236,9 +243,10 @@ class GaussianMixtureIC(LikelihoodEstimator):
             index, more = _choose_stable(results, *(yield from search.repeat_fits(n_folds)))
         else:
             index, more = candidates.select_lowest(results, np.array(candidates.make_table(results)[criterion])), {}
-        table = candidates.make_table(results) | more
         best, not_started = results[index], not_started_sentence(results)
         assert best.final_state is not None, "what failed is never chosen"
+        constant = ridge_columns(best.final_state.model, problem.objective.ridge, source)
+        table = candidates.make_table(results) | {"warning": self._warnings(search, results, constant)} | more
         assert best.criterion_inputs is not None, "what has a run has a likelihood"
         reached = best.criterion_inputs.log_likelihood / best.criterion_inputs.row_weight
         facts = RowSummary.from_source(source, X, reached, began)
@@ -254,6 +262,17 @@ class GaussianMixtureIC(LikelihoodEstimator):
         warn(sentence, SearchWarning)
         for sentence in parameters.one_feature_notes(self.covariance_type) if source.n_features == 1 else ():
             warn(sentence, SearchWarning)
+
+    def _warnings(self, search: Search, results: Sequence[Result], constant: Sequence[int]) -> list[str | None]:
+        """Why the criteria of candidates say little, from components on few distinct rows; None where they do not."""
+        sentences = list[str | None]()
+        for result in results:
+            weak = list[Diagnosis]()
+            if result.final_state is not None and result.failure is None:
+                of_one = search.candidate_problem(result.candidate)
+                weak = diagnose_ridge(of_one, result.final_state.model, constant, self._names)
+            sentences.append(ridge_causes(weak) or None)
+        return sentences
 
     def _checked(
         self, X: RowsLike, sample_weight: ArrayLike | None, options: FitOptions

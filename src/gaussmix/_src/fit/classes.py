@@ -37,7 +37,6 @@ from gaussmix._src.mixture.mixture import Mixture
 from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.numerics.threads import cached_property
 from gaussmix._src.sources.base import Source
-from gaussmix._src.sources.row_statistics import some_distinct
 
 EmFit = tuple[EMState, Problem, Plan]  # the end of EM, what was fitted, and how
 
@@ -54,6 +53,7 @@ class ClassFit:
     structures : the name of the structure of each class.
     n_steps : EM steps, the most that a class took.
     em_fit : the end of EM, what was fitted, and how; None if EM made no step.
+    problem : what the mixture solves; None where each class has been fitted by itself.
     """
 
     classes: ClassMixtures
@@ -62,6 +62,7 @@ class ClassFit:
     structures: list[str]
     n_steps: int
     em_fit: EmFit | None = None
+    problem: Problem | None = None
 
     def with_prior(self, prior: Array, row_weight: float) -> ClassFit:
         """The fit with given probabilities (n_classes,) of the classes; all rows must be of known class."""
@@ -112,16 +113,6 @@ class LabelledRows:
         """The rows of a class."""
         n_rows = int(self._class_totals[1][index])
         return self.data.raw_source.changed(partial(_rows_of_class, index=index), n_rows)
-
-    def find_constant_classes(self) -> list[int]:
-        """Classes whose rows are all equal; none if rows of unknown class may join them."""
-        distinct: list[set[bytes]] = [set() for _ in range(self.n_classes if self.is_fully_labelled else 0)]
-        for some in self.data.raw_source.map_rows(partial(_find_two_distinct, n_classes=len(distinct))):
-            for mine, more in zip(distinct, some, strict=True):
-                mine |= more
-            if all(len(mine) > 1 for mine in distinct):
-                break
-        return [index for index, mine in enumerate(distinct) if len(mine) == 1]
 
     def fit_one_component_each(self, families: Sequence[Family], ridge: float | None, stopping: StopRule) -> ClassFit:
         """The fit with a component for each class and the structure of lowest BIC; of equals the first.
@@ -193,9 +184,11 @@ class LabelledRows:
         source = self._labelled_data(classes.component_class).labelled_source(mixture.n_components)
         task = StepTask(self.engine, mixture.n_components, mixture.parameters, MomentSpec(Second.NONE))
         log_likelihood = task.sum_moments(source).log_likelihood * self.data.weight_unit
-        if em_fit is None or not em_fit[0].trace.n_steps:
+        if em_fit is None:
             return ClassFit(classes, log_likelihood, n_parameters, structures, n_steps)
-        return ClassFit(classes, log_likelihood, n_parameters, structures, em_fit[0].trace.n_steps, em_fit)
+        has_steps, n_steps = em_fit[0].trace.n_steps > 0, em_fit[0].trace.n_steps or n_steps
+        what = classes, log_likelihood, n_parameters, structures, n_steps
+        return ClassFit(*what, em_fit if has_steps else None, em_fit[1])
 
 
 def _unused_generator() -> np.random.Generator:
@@ -228,9 +221,3 @@ def count_classes(block: Block, n_classes: int, labels: Callable[[Block], NDArra
 def _rows_of_class(block: Block, index: int) -> Iterable[Block]:
     indices = np.flatnonzero(block.assignment == index)
     return [replace(block.take(indices, block.first_row), assignment=None)] if indices.size else []
-
-
-def _find_two_distinct(block: Block, n_classes: int) -> list[set[bytes]]:
-    """Up to two distinct rows of positive weight of each class in a block."""
-    indices = (np.flatnonzero(block.assignment == index) for index in range(n_classes))
-    return [some_distinct(block.take(those, 0), 2) if those.size else set() for those in indices]

@@ -28,7 +28,9 @@ class CriterionDisplay(Display):
     """The criterion of every candidate of a search: a line for each structure, over the number of components.
 
     Make it with `from_estimator`. A ring shows what was chosen. A cross above a number of components counts the
-    candidates that failed there, and the legend says why. Triangles mark the peaks of stability. Where the ten best lie
+    candidates that failed there, and the legend says why. A square marks a
+    candidate whose criterion says little, because components have few distinct rows or rest on `reg_covar`. Triangles
+    mark the peaks of stability. Where the ten best lie
     close together next to all others, the axis shows these ten. The legend names the structures in view. Each structure
     has its own marker, and those in view take the colours first.
 
@@ -43,6 +45,7 @@ class CriterionDisplay(Display):
     ax_, figure_ : the axes drawn on, and their figure. `plot` sets these and all that follow.
     lines_ : for each structure its line.
     failures_ : for each number of components with a failure the text that counts the failures.
+    weak_ : the squares.
     best_ : the ring.
     peaks_ : the triangles; None for another criterion.
     note_ : the text that counts candidates beyond the axis, or None.
@@ -98,7 +101,8 @@ class CriterionDisplay(Display):
         names_of_candidates = np.array(structure_names(self.results))
         names = list(dict.fromkeys(names_of_candidates.tolist()))
         low, high = self._view(values)
-        in_view = set(names_of_candidates[(low <= values) & (values <= high)].tolist())
+        is_shown = (low <= values) & (values <= high)
+        in_view = set(names_of_candidates[is_shown].tolist())
         by_view = names if colors is not None else sorted(names, key=lambda name: name not in in_view)
         pens = dict(zip(by_view, component_pens(len(names), colors, ax.get_facecolor()), strict=True))
         self.lines_: dict[str, Any] = {}
@@ -108,6 +112,9 @@ class CriterionDisplay(Display):
             style = {"color": pens[name].color, "linestyle": pens[name].line_style}
             style |= {"marker": _MARKERS[nth % len(_MARKERS)], "label": name, "markersize": 5, "linewidth": 1.2}
             (self.lines_[name],) = ax.plot(counts[mine], values[mine], **style)
+        is_weak = np.array([why is not None for why in self.results.get("warning", [None] * len(counts))])
+        style = {"marker": "s", "linestyle": "", "markersize": 14, "markerfacecolor": "none", "color": "0.5"}
+        (self.weak_,) = ax.plot(counts[is_weak], values[is_weak], label="few distinct rows", **style)
         best = counts[self.best_index], values[self.best_index]
         label = f"chosen: {names_of_candidates[self.best_index]}, {best[0]:.0f}"
         self.best_: Any = self._ring(*best, label=label)
@@ -131,7 +138,9 @@ class CriterionDisplay(Display):
             self.note_ = ax.text(0.99, y, text, va=side, **how)
         peaks = [] if self.peaks_ is None else [handle("peak", "0.5", marker="^")]
         shown = [line for name, line in self.lines_.items() if name in in_view]
-        return self._with_legend([*shown, self.best_, *peaks, *reasons], legend)
+        return self._with_legend(
+            [*shown, self.best_, *[self.weak_] * any(is_weak & is_shown), *peaks, *reasons], legend
+        )
 
     def _view(self, values: Any) -> tuple[float, float]:
         """The ends of an axis that the best candidates and the chosen one decide; infinite ends show all."""

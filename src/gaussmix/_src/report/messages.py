@@ -34,6 +34,7 @@ _NOT_CONVERGED = (
 )
 
 
+_PLURALS = {"rests": "rest", "has": "have"}
 _MAX_CAUSES = 2  # that a sentence gives for components on the ridge
 INCOMPLETE_REPEATS = "Too few repeats with K − 1, K and K + 1 components could be fitted to judge"
 
@@ -81,21 +82,29 @@ def distinct_rows_sentence(n_distinct: int, n_components: int) -> str:
     )
 
 
-def ridge_sentence(on_ridge: Sequence[Diagnosis], columns: str) -> str:
-    """Say which components rest on the ridge, and why; `columns` says what is wrong with columns, "" for nothing."""
+def ridge_causes(on_ridge: Sequence[Diagnosis], names: Sequence[str] | None = None) -> str:
+    """Say which components, by names if they have some, rest on the ridge, and why; "" if none does."""
     components = dict[str, list[int]]()
     for each in on_ridge:
         components.setdefault(each.cause, []).append(-1 if each.component is None else each.component)
     sentences = []
     for cause, several in list(components.items())[:_MAX_CAUSES]:
-        named = name_components(several)
-        plural = cause if len(several) == 1 else cause.replace("rests", "rest").replace("it has", "they have")
+        named = name_components(several) if names is None else ", ".join(names[k] for k in several)
+        verb, rest = cause.split(" ", 1)
+        plural = cause if len(several) == 1 else f"{_PLURALS[verb]} {rest.replace('it has', 'they have')}"
         sentences.append(f"{named[0].upper()}{named[1:]} {plural}.")
     n_left = sum(map(len, list(components.values())[_MAX_CAUSES:]))
     if n_left:
         sentences.append(f"{n_left} more: see outcome_.diagnostics.")
-    advice = columns or "Lower n_components, leave out columns of few values, or set a prior."
-    return " ".join([*sentences, "The likelihood and criteria such as BIC say little about such components.", advice])
+    return " ".join(sentences)
+
+
+def ridge_sentence(on_ridge: Sequence[Diagnosis], columns: str, names: Sequence[str] | None = None) -> str:
+    """The same with advice; `columns` says what is wrong with columns, "" for nothing."""
+    of_classes = "Choose a covariance_type that classes share, such as 'tied', or leave out columns of few values."
+    usual = "Lower n_components, leave out columns of few values, or set a prior." if names is None else of_classes
+    about = "The likelihood and criteria such as BIC say little about such components."
+    return f"{ridge_causes(on_ridge, names)} {about} {columns or usual}"
 
 
 def constant_sentence(mixture: Model, constant: Sequence[int], names: Sequence[str] | None) -> str | None:

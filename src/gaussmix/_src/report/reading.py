@@ -184,6 +184,12 @@ def _warnings(fitted: FitResult) -> list[str]:
     items = [] if fitted.outcome is None else [_sentence(each) for each in fitted.outcome.diagnostics]
     if fitted.results is not None and (sentence := failed_sentence(fitted.results)):
         items.append(f"{sentence} results_ has the reason of each.")
+    n_weak = sum(each is not None for each in (fitted.results or {}).get("warning", []))
+    if n_weak:
+        items.append(
+            f"{counted(n_weak, 'candidate')} of {len(fitted.results['warning'])} with components of few distinct rows or on reg_covar: "
+            "their criteria say little. results_ names these components."
+        )
     if fitted.results is not None and (sentence := stability_sentence(fitted.results, fitted.best_index or 0)):
         items.append(sentence)
     return items

@@ -151,8 +151,8 @@ class ReportData:
                 f"By {name} this is {word} better than the next of {len(others) + 1} fitted candidates (by {gap:.1f})."
             )
             yield " ".join(filter(None, [claim, failed_sentence(search.results_)]))
-        if (sentence := stability_sentence(search.results_, search.best_index_)) is not None:
-            yield sentence
+        of_best = search.results_["warning"][search.best_index_]
+        yield from filter(None, (stability_sentence(search.results_, search.best_index_), of_best))
         if len(set(search.results_["n_components"])) > 1 and n_components == max(search.results_["n_components"]):
             yield f"{n_components} is the largest number of groups that was tried: a larger one may be better still."
         if not search.converged_:

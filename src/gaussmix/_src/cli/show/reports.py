@@ -37,7 +37,7 @@ from gaussmix._src.sources.tables.base import STANDARD
 _Record = TypeVar("_Record")
 _MAX_NAMES = 20
 _MAX_LISTED = 10  # that are shown one by one, if several structures were tried
-_FAILED = "–"
+_FAILED, _WEAK = "–", "?"
 _MIN_WIDTH = 72  # a narrower terminal wraps lines; numbers must not be cut
 _NOT_SETTINGS = ("covariance_type", "n_components", "verbose", "verbose_interval")  # shown elsewhere, or without effect
 
@@ -68,6 +68,10 @@ def show_fit(search: GaussianMixtureIC, about: Mapping[str, Any]) -> None:
     screen.print(f"{_display_name(about['data'])}: {size} ({first_names(names)}){missing}\n", soft_wrap=True)
     show_top(screen, search)
     show_matrix(screen, search)
+    if any(search.results_["warning"]):
+        why = "Components have few distinct rows, or rest on --reg-covar: the criterion says little."
+        of_best = in_options(search.results_["warning"][search.best_index_] or "")
+        screen.print(f"\n{_WEAK} {why} {of_best}".rstrip(), soft_wrap=True)
     counts = search.results_["n_components"]
     if len(set(counts)) > 1 and mixture.n_components == max(counts):
         screen.print(f"K = {mixture.n_components} is the largest tried; a larger one may be better still.")
@@ -100,7 +104,8 @@ def show_top(console: Console, search: GaussianMixtureIC) -> None:
         is_best = index == search.best_index_
         chosen = f"  ← {mark(criterion)} {criterion_title(criterion)}" if is_best else ""
         ended = f"{'yes' if row['converged'] else 'no'}{chosen}"
-        numbers = f"{row['log_likelihood']:.2f}", in_digits(row[criterion], criterion), str(row["n_iter"])
+        value = in_digits(row[criterion], criterion) + _WEAK * (row["warning"] is not None)
+        numbers = f"{row['log_likelihood']:.2f}", value, str(row["n_iter"])
         table.add_row(*begin, *numbers, ended, style="bold" if is_best else None)
     console.print(table)
 
@@ -120,7 +125,8 @@ def show_matrix(console: Console, search: GaussianMixtureIC) -> None:
     names, counts = (list(dict.fromkeys(each)) for each in zip(*pairs, strict=True))
     if len(names) == 1:
         return
-    texts = [in_digits(value, criterion, 1) for value in results[criterion]]
+    valued = zip(results[criterion], results["warning"], strict=True)
+    texts = [in_digits(value, criterion, 1) + _WEAK * (why is not None) for value, why in valued]
     texts[search.best_index_] += "*"
     cells = dict(zip(pairs, texts, strict=True))
     width = 3 + max(map(len, cells.values()))

@@ -61,10 +61,6 @@ MIN_ROWS_PER_VALUE, MIN_ROWS_IF_FLAT = 2, 10  # distinct rows for each number in
 MAX_FLATNESS = 5e-6  # relative to the mean covariance of the components at the start
 # Times what a split gains by chance: where the best one gains more by its bound, the model does not fit.
 MISFIT_FACTOR = 4
-MAX_CHANCE = 20.0  # times what the numbers of a component gain by chance where rows are many
-# The least total gain of a search, nats, if there is one row for each parameter of a mean and a full covariance. With
-# more rows it falls in proportion. A smaller gain does not predict the likelihood of new rows.
-LEAST_GAIN_OF_SEARCH = 30.0
 N_ASCENTS, MIN_SLOW_STEPS = 5, 20  # starts of a search where EM is slow, and the steps of EM that show it
 # The work of a search, in steps of EM on all rows, for each step that EM made from k-means and for `MORE_STEPS` others.
 # With more, fits would take longer than scikit-learn's, whose steps take several times as long as ours. For matrices
@@ -194,20 +190,14 @@ def search_work_per_step(family: Family, n_features: int) -> float:
 def gained_by_chance(model: Model, n_rows: int) -> float:
     """What means and covariances gain by chance on distinct rows, nats per row: cpp/em/ascent.hpp."""
     algebra, d = model.family.algebra, model.n_features
-    if algebra is None or Across.EQUAL in algebra:
-        return 0.0
-    is_full, is_sphere = algebra.orientation is Across.OWN, algebra.shape is Across.NOTHING
-    lost = d + 2 if is_full else 1 + 2 / d if is_sphere else 3
-    count = d * (d + 3) / 2 if is_full else d + 1 if is_sphere else 2 * d
-    left = [weight * n_rows - lost for weight in model.weights.tolist()]
-    return count * sum(min(MAX_CHANCE, 1 + lost / rows) if rows > 0 else MAX_CHANCE for rows in left) / n_rows
+    return 0.0 if algebra is None else native_target().gained_by_chance(algebra, d, model.weights, n_rows)
 
 
 def least_gain(searched: Model, end: Model, n_rows: int) -> float:
     """What a search must gain over EM from its start on distinct rows, nats per row, or it is chance."""
     n_values = searched.n_features * (searched.n_features + 3) / 2
     by_chance = gained_by_chance(searched, n_rows) - gained_by_chance(end, n_rows)
-    return max(0.0, by_chance) + LEAST_GAIN_OF_SEARCH * n_values / n_rows / n_rows
+    return max(0.0, by_chance) + core.LEAST_GAIN_OF_SEARCH * n_values / n_rows / n_rows
 
 
 def core_search_settings(

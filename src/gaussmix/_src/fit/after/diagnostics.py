@@ -180,14 +180,19 @@ def diagnose_components(final_state: EMState, names: Names) -> list[Diagnosis]:
 def diagnose_ridge(
     problem: Problem, model: Model, constant: Sequence[int], names: Sequence[str] | None
 ) -> list[Diagnosis]:
-    """The components of a fit that only a ridge keeps from collapsing.
+    """The components of a fit that only a ridge keeps from collapsing, or would keep if the fit had one; no prior does.
 
     These have a direction in which the ridge is nearly all of the variance, or fewer distinct rows than a matrix needs.
     `constant` are the columns with one value, which are reported by themselves.
     """
-    floor, result = problem.objective.ridge.copy(), list[Diagnosis]()
+    objective, result = problem.objective, list[Diagnosis]()
+    has_ridge, n_rows = bool(objective.ridge.any()), problem.data.raw_source.n_rows
+    if not has_ridge and model.weights.min() * n_rows > 2 * (model.n_features + 1):  # the sample need not be drawn
+        return []
+    floor = objective.ridge.copy() if has_ridge else problem.data.default_ridge.copy()
     floor[list(constant)] = 0
-    if model.covariances.is_shared or not floor.any():
+    is_sound = (ridge.ridge_fractions(model, floor) <= MIN_RIDGE_FRACTION).all()
+    if model.covariances.is_shared or is_sound or objective.variance_floor is not objective.ridge:
         return []
     counts = np.full(model.n_components, np.inf)
     if model.family.kind.second is Second.FULL:
@@ -195,7 +200,8 @@ def diagnose_ridge(
     fractions, directions = ridge.flattest_directions(model, floor)
     is_constant = model.covariances.variances() <= _CONSTANT_FACTOR * floor
     is_short = (counts <= model.n_features) & (fractions > MIN_RIDGE_FRACTION)
-    for k in np.flatnonzero((fractions > ridge.MAX_RIDGE_FRACTION) | is_short).tolist():
+    is_on_ridge = has_ridge & (fractions > ridge.MAX_RIDGE_FRACTION)
+    for k in np.flatnonzero(is_on_ridge | is_short).tolist():
         length = np.abs(directions[k])
         if counts[k] <= model.n_features:
             cause = f"{counted(int(counts[k]), 'distinct row')} for {counted(model.n_features, 'column')}"
@@ -204,7 +210,8 @@ def diagnose_ridge(
         else:
             together = np.flatnonzero(length > _MIN_PART * length.max()).tolist()
             cause = f"rows in which {_columns_text(together, names)} are linearly dependent"
-        result.append(Diagnosis(k, feature_name(int(length.argmax()), names), None, f"{RESTS_ON_RIDGE}{cause}"))
+        cause = f"{RESTS_ON_RIDGE}{cause}" if has_ridge else f"has {cause}"
+        result.append(Diagnosis(k, feature_name(int(length.argmax()), names), None, cause))
     return result
 
 

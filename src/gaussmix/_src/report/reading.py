@@ -182,15 +182,16 @@ def _ending(fitted: FitResult) -> dict[str, Any]:
 def _warnings(fitted: FitResult) -> list[str]:
     """What was unusual: about components and features by name, and about candidates of a search."""
     items = [] if fitted.outcome is None else [_sentence(each) for each in fitted.outcome.diagnostics]
-    if fitted.results is not None and (sentence := failed_sentence(fitted.results)):
+    if fitted.results is None:
+        return items
+    if (sentence := failed_sentence(fitted.results)) is not None:
         items.append(f"{sentence} results_ has the reason of each.")
-    n_weak = sum(each is not None for each in (fitted.results or {}).get("warning", []))
-    if n_weak:
-        items.append(
-            f"{counted(n_weak, 'candidate')} of {len(fitted.results['warning'])} with components of few distinct rows or on reg_covar: "
-            "their criteria say little. results_ names these components."
-        )
-    if fitted.results is not None and (sentence := stability_sentence(fitted.results, fitted.best_index or 0)):
+    marked = fitted.results.get("warning", [])
+    if n_weak := sum(each is not None for each in marked):
+        of_all = f"{counted(n_weak, 'candidate')} of {len(marked)}"
+        what = "with components of few distinct rows or on reg_covar: their criteria say little"
+        items.append(f"{of_all} {what}. results_ names these components.")
+    if (sentence := stability_sentence(fitted.results, fitted.best_index or 0)) is not None:
         items.append(sentence)
     return items
 

@@ -292,7 +292,7 @@ def test_a_picture_has_the_format_of_its_name(format, cli, model, faithful, tmp_
 
 
 @pytest.mark.heavy(but=3)
-@pytest.mark.parametrize("kind", ["pairs", "components", "uncertainty"])
+@pytest.mark.parametrize("kind", ["pairs", "components", "profile", "uncertainty"])
 @pytest.mark.parametrize("dark", [True, False], ids=["dark", "light"])
 def test_every_kind_and_theme(kind, dark, cli, model, faithful, tmp_path):
     from matplotlib.image import imread

@@ -15,10 +15,13 @@ from gaussmix._src.errors import listed
 from gaussmix._src.plot.component_display import ComponentDisplay
 from gaussmix._src.plot.display import import_pyplot
 from gaussmix._src.plot.pair_display import PairDisplay
+from gaussmix._src.plot.profile_display import ProfileDisplay
 from gaussmix._src.plot.uncertainty_display import UncertaintyDisplay
 
-_DISPLAYS: dict[str, Any] = {"pairs": PairDisplay, "components": ComponentDisplay, "uncertainty": UncertaintyDisplay}
-_KIND_HELP = "Every two features; two features; or where the component of rows is in doubt."
+_DISPLAYS: dict[str, Any] = {
+    "pairs": PairDisplay, "components": ComponentDisplay, "profile": ProfileDisplay, "uncertainty": UncertaintyDisplay,
+}  # fmt: skip
+_KIND_HELP = "Every two features; two features; all of them, side by side; or where the component of rows is in doubt."
 _PICTURE_FORMATS = ("png", "svg", "pdf", "jpg", "webp")
 
 
@@ -27,7 +30,7 @@ _PICTURE_FORMATS = ("png", "svg", "pdf", "jpg", "webp")
 @options.file("data", "[DATA]", required=False)
 @options.option("-o --output", f"Write to this file: {', '.join(_PICTURE_FORMATS)}.", required=True, metavar="PICTURE")
 @options.choice("--kind", _KIND_HELP, _DISPLAYS, default="pairs")
-@options.columns("--features", "Features to show: up to 8, or 2.")
+@options.columns("--features", "Features to show: of pairs up to 8, of a profile any number, else 2.")
 @options.flag("--dark", "On a dark background.")
 @options.option("--dpi", "Dots per inch.", type=click.IntRange(20, 1200), default=150, metavar="N")
 @options.reading

@@ -143,6 +143,14 @@ class Estimator(BaseEstimator):
         """Number of free parameters."""
         return self._fitted.n_parameters
 
+    def set_params(self, **params: Any) -> Self:
+        """Set parameters, as in scikit-learn; raises ValueError, which says what a parameter is called here."""
+        if not {name.partition("__")[0] for name in params} <= {*self._get_param_names()}:
+            from gaussmix._src.other_names import parameter_error
+
+            raise parameter_error(self, params)
+        return super().set_params(**params)
+
     def save(self, path: PathOrFile) -> None:
         """Write the fitted estimator to a model file, which appears whole or not at all.
 

@@ -17,11 +17,10 @@ from gaussmix._src.em.objective.trace import EMState
 from gaussmix._src.errors import SingularCovarianceError, about, counted, warn
 from gaussmix._src.estimators.base import unchanged_on_failure
 from gaussmix._src.estimators.docs import documented
-from gaussmix._src.estimators.fitting import ridge_columns
 from gaussmix._src.estimators.predictor import Counts, MixturePredictor
 from gaussmix._src.estimators.sklearn_bases import ClassifierMixin
 from gaussmix._src.families.base import FAMILIES, is_separate
-from gaussmix._src.fit.after.diagnostics import SingularColumns, diagnose_components
+from gaussmix._src.fit.after.diagnostics import SingularColumns, diagnose_components, find_ridge_columns
 from gaussmix._src.fit.classes import ClassFit, LabelledRows, count_classes
 from gaussmix._src.fit.features.table import find_options
 from gaussmix._src.fit.fit import find_certificate
@@ -301,7 +300,7 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
             ) from None
         if ridge is None:
             model = fit.classes.mixture._model
-            constant = ridge_columns(model, known.data.default_ridge, known.data.raw_source)
+            constant = find_ridge_columns(model, known.data.default_ridge, known.data.raw_source)
             warn(constant_sentence(model, constant, self._names))
         for index in () if fit.classes.mixture.family.is_shared else known.find_constant_classes():
             warn(

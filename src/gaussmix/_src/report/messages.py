@@ -18,6 +18,7 @@ from gaussmix._src.numerics.factorise import MIN_ROUNDING
 if TYPE_CHECKING:
     from gaussmix._src.fit.candidates import Result, ResultsTable
     from gaussmix._src.fit.fitted import Diagnosis
+    from gaussmix._src.fit.problem import Problem
 
 _FAILURE_ADVICE = {
     FreezeReason.LOST: "no row belongs there any more, and mean and covariance stay as they were. Lower n_components, "
@@ -95,6 +96,17 @@ def ridge_sentence(on_ridge: Sequence[Diagnosis], columns: str) -> str:
         sentences.append(f"{n_left} more: see outcome_.diagnostics.")
     advice = columns or "Lower n_components, leave out columns of few values, or set a prior."
     return " ".join([*sentences, "The likelihood and criteria such as BIC say little about such components.", advice])
+
+
+def warn_of_ridge(
+    problem: Problem, model: Model, constant: Sequence[int], names: Sequence[str] | None
+) -> list[Diagnosis]:
+    """The components that rest on the ridge, with a warning unless the user chose the ridge."""
+    result = after.diagnostics.diagnose_ridge(problem, model, constant, names)
+    if result and problem.ridge is None:
+        columns = after.diagnostics.SingularColumns.find(problem.data.raw_source, [model.family]).describe(names)
+        warn(ridge_sentence(result, columns), CollapseWarning)
+    return result
 
 
 def constant_sentence(mixture: Model, constant: Sequence[int], names: Sequence[str] | None) -> str | None:

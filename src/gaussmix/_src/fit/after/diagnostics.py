@@ -40,6 +40,14 @@ def find_constant_columns(source: Source) -> list[int]:
     return np.flatnonzero(low == high).tolist()
 
 
+def find_ridge_columns(mixture: Model, ridge: Array, source: Source) -> list[int]:
+    """Constant columns, whose variance is the ridge (n_features,) alone."""
+    is_ridge = mixture.covariances.variances().max(axis=0) <= 2 * ridge  # nowhere without a ridge
+    if not is_ridge.any():  # the rows need not be read
+        return []
+    return [column for column in find_constant_columns(source) if is_ridge[column]]
+
+
 def find_dependent_columns(source: Source) -> dict[int, list[int]]:
     """Columns that are linear functions of columns before them, and which these are; none where cells are missing."""
     if source.is_incomplete:

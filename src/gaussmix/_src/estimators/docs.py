@@ -81,10 +81,9 @@ def _hinting(method: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def documented(cls: Class) -> Class:
-    """Make calls with wrong arguments say what to type. Put parts into docstrings.
+    """Make calls with wrong arguments say what to type, and put parts into docstrings.
 
     A part goes where a line of a docstring, of the class or of its own methods, is `<name>` and no more.
-
     ``<Parameters of Base>`` stands for that section of the docstring of a base class. The signature of a dataclass has
     the order of its docstring.
     """

@@ -55,6 +55,8 @@ def start_fit(
         if isinstance(labels, str):
             groups = getattr(estimator, "label_components", None)
             X, arguments["labels"] = validation.labels.without_labels(X, labels, groups, may_miss=estimator._may_miss)
+        elif labels is None and y is not None:
+            validation.labels.warn_of_ignored(y)
         options = find_options(estimator, arguments)
         for option in options:
             stack.enter_context(option)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+import numpy as np
+from numpy.typing import NDArray
 from sklearn.exceptions import ConvergenceWarning
 
 from gaussmix._src.em.objective.trace import EMState, FreezeReason, Trace
@@ -19,6 +22,7 @@ if TYPE_CHECKING:
     from gaussmix._src.fit.candidates import Result, ResultsTable
     from gaussmix._src.fit.fitted import Diagnosis
     from gaussmix._src.fit.problem import Problem
+    from gaussmix._src.mixture.mixture import Mixture
 
 _FAILURE_ADVICE = {
     FreezeReason.LOST: "no row belongs there any more, and mean and covariance stay as they were. Lower n_components, "
@@ -34,6 +38,7 @@ _NOT_CONVERGED = (
 )
 
 
+FAR, _FEW = 1e-6, 3  # p-values below are of rows far away; so many of these are no more than a few
 _MAX_CAUSES = 2  # that a sentence gives for components on the ridge
 INCOMPLETE_REPEATS = "Too few repeats with K − 1, K and K + 1 components could be fitted to judge"
 
@@ -118,6 +123,26 @@ def constant_sentence(mixture: Model, constant: Sequence[int], names: Sequence[s
         f"{columns_are} constant, so that all of the variance there is the automatic ridge, down to "
         f"{mixture.covariances.variances()[:, constant].min():.1g}, and the density of a row with another value is "
         "next to 0. Leave out constant columns, or give reg_covar as a number above 0."
+    )
+
+
+def far_level(mixture: Mixture) -> float:
+    """Log density of complete rows, nats, below which their p-values are below `FAR`; of rows that are no noise."""
+    return mixture.without_noise._level_above(math.log(FAR)) + math.log(1 - getattr(mixture.noise, "weight", 0.0))
+
+
+def count_far(level: float, rows: Array, labels: NDArray[np.int64], log_density: Array) -> int:
+    """How many rows are complete, of a component, and below the level of `far_level`."""
+    return int(np.count_nonzero((log_density < level) & (labels >= 0) & ~np.isnan(rows).any(axis=1)))
+
+
+def far_sentence(n_far: int, n_rows: int) -> str | None:
+    """Say that so many rows have p-values below `FAR`; None for a few, which any table may have."""
+    if n_far <= max(_FEW, n_rows // 100):
+        return None
+    return (
+        f"{n_far:,} of {counted(n_rows, 'row')} lie where the mixture has no mass (p-values below {FAR:g}): their "
+        "components say little. Give rows in the units, and with the transformations, of the rows of the fit."
     )
 
 

@@ -212,7 +212,7 @@ def test_explain_finds_the_features_among_other_columns(kind, frame):
 def test_arrays_become_frames_with_numbered_features(X, tmp_path):
     fitted = GaussianMixture(3, random_state=0).fit(X)
     table = fitted.augment(X)
-    assert list(table.columns) == ["x0", "x1", "x2", "component", "uncertainty", "log_density"]
+    assert list(table.columns) == ["x0", "x1", "x2", "component", "uncertainty", "log_density", "p_value"]
     np.testing.assert_array_equal(table["x1"], X[:, 1])
     np.save(tmp_path / "rows.npy", X)
     pd.testing.assert_frame_equal(fitted.augment(gaussmix.open(tmp_path / "rows.npy")), table)

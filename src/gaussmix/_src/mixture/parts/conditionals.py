@@ -85,7 +85,7 @@ class Conditionals(MixtureBase):
         """
         if not isinstance(values, Mapping):
             raise ParameterTypeError(
-                f"condition takes what is known of one row, such as {{0: 1.5}}, and not a {type(values).__name__}. "
+                f"condition takes a dictionary of one row, such as {{0: 1.5}}, not a {type(values).__name__}. "
                 "For many rows use conditional_mean(X_known, known) or a GaussianMixtureRegressor."
             )
         self._check_box("condition")

@@ -65,10 +65,10 @@ def two_valued_sentence(columns: Mapping[int, tuple[float, float]], names: Names
         return ""
     values = {f"{low:g} and {high:g}" for low, high in columns.values()}
     what = f"the values {values.pop()}" if len(values) == 1 else "two values each"
-    one = ("has", "a label rather than a measurement", "it")
+    one, named = ("has", "a label rather than a measurement", "it"), name_columns(list(columns), names)
     has, kind, them = one if len(columns) == 1 else ("have", "labels rather than measurements", "them")
     return (
-        f"{name_columns(list(columns), names).rpartition(' ')[0]} {has} only {what}: {kind}. A component of one value has "
+        f"{named.rpartition(' ')[0]} {has} only {what}: {kind}. A component of one value has "
         f"no variance there. Leave {them} out and compare {them} with the components, or fit the rows of each value by "
         "themselves (fit_many)."
     )

@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from gaussmix import Full, GaussianMixtureIC
+from gaussmix import Full, GaussianMixture, GaussianMixtureIC
 from gaussmix._src.fit.search import map_parallel
-from gaussmix._src.report.messages import SearchWarning
+from gaussmix._src.report.messages import CollapseWarning, SearchWarning
 
 
 def search(X, **options):
@@ -52,6 +52,42 @@ def test_columns_that_follow_are_no_reason_where_no_failed_structure_reads_produ
 def test_a_search_without_any_fit_names_the_columns_too(two):
     with pytest.raises(ValueError, match=r"None of 2 candidates could be fitted: 2 × singular covariance. Column 2 \("):
         GaussianMixtureIC([1, 2], covariance_type="full").fit(np.c_[two, np.ones(80)])
+
+
+ONE = "only the values 0 and 1: a label rather than a measurement. A component of one value has no variance there."
+
+
+@pytest.mark.parametrize("structure", ["full", "tied", "diag"])
+def test_a_column_of_two_values_is_named_with_what_to_do(structure, rng):
+    frame = pd.DataFrame({"income": rng.normal(size=300), "is member": rng.random(300) < 0.4})
+    rows = frame.mask(frame["income"] > 1.5) if structure == "full" else frame
+    with pytest.raises(ValueError, match=f"Column 'is member' of X has {ONE}"):
+        GaussianMixtureIC([3, 4], covariance_type=structure, random_state=0).fit(rows.astype(float))
+    with pytest.warns(SearchWarning, match=f"Column 'is member' of X has {ONE}"):
+        chosen = GaussianMixtureIC([1, 4], covariance_type=structure, random_state=0).fit(frame)
+    assert "- feature 'is member': the column has only two values, so that" in str(chosen.summary())
+    with pytest.raises(ValueError, match=f"Column 'is member' of X has {ONE}"):
+        GaussianMixture(4, covariance_type=structure, reg_covar=0, random_state=0).fit(frame)
+
+
+@pytest.mark.filterwarnings("default:.*rests? on reg_covar")
+def test_several_columns_of_two_values_are_named_where_the_ridge_holds_them(rng):
+    X, weight = np.c_[rng.normal(size=300), rng.integers(1, 3, 300), rng.choice([-5.0, 5.0], 300)], np.ones(300)
+    X[7, 1], weight[7] = 9.0, 0.0
+    said = (
+        r"Columns 1, 2 \(counted from 0\) of X have only two values each: labels rather .* Leave them out and compare"
+    )
+    with pytest.warns(CollapseWarning, match=said):
+        GaussianMixture(4, random_state=0).fit(X, sample_weight=weight)
+
+
+def test_two_values_are_no_reason_for_one_variance_or_in_few_rows(two):
+    spikes = np.c_[np.repeat([0.0, 9.0], 40), np.zeros(80)]
+    for rows, structure in (spikes, "EII"), (np.repeat([[0.0], [0.0], [9.0]], 3, axis=0), "full"):
+        with pytest.raises(ValueError, match="could not be fitted") as caught:
+            GaussianMixtureIC([3], covariance_type=structure, random_state=0).fit(rows)
+        assert "two values" not in str(caught.value)
+        assert "only the values" not in str(caught.value)
 
 
 def test_few_rows_are_no_fault_of_columns(rng):

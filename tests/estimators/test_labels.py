@@ -1,5 +1,6 @@
 """Labels known for some rows: `fit(X, labels=…)`."""
 
+from contextlib import nullcontext
 from functools import partial
 
 import numpy as np
@@ -306,3 +307,29 @@ def test_a_name_needs_a_column(groups, tmp_path):
         pytest.raises(ValueError, match=r"columns of numbers are 'a'\. Labels in files and on clusters are numbers: w"),
     ):
         GaussianMixture(2).fit(path, labels="c")
+
+
+@pytest.mark.parametrize(
+    ("y", "is_warned"),
+    [
+        ([0, 1, -1] * 8, True),
+        ([0.0, np.nan] * 12, True),
+        (["a", None] * 12, True),
+        (pd.Series(["a", pd.NA] * 12), True),
+        ([-1, 1] * 12, False),
+        ([-2, -1, 0] * 8, False),
+        ([0, 1, 2] * 8, False),
+        ([-1] * 24, False),
+        (np.zeros((24, 2)), False),
+        (object(), False),
+    ],
+)
+@pytest.mark.parametrize("method", ["fit", "fit_predict"])
+def test_a_y_with_unknown_labels_is_ignored_with_a_warning(y, is_warned, method, rng):
+    gm, rows = GaussianMixture(2, random_state=0), rng.normal(size=(24, 2))
+    with (
+        pytest.warns(RuntimeWarning, match="ignores y, .* Give known components as labels=y")
+        if is_warned
+        else nullcontext()
+    ):
+        getattr(gm, method)(rows, y)

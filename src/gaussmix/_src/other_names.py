@@ -168,11 +168,11 @@ def call_error(method: Callable[..., Any], estimator: Any, error: TypeError) -> 
         hint = f"Call {name}({', '.join(needed)})." if needed else ""
         if "positional arguments but" in str(error):
             hint = f"Give the others by name: {', '.join(by_name)}."
-    elif name != "__init__" and unknown[1] in owner._get_param_names():
-        hint = f"It is a parameter of the estimator: {owner.__name__}({unknown[1]}=…)."
-    elif name == "__init__" and unknown[1] in signature(owner.fit).parameters:
-        hint = f"Give it to fit: fit(X, {unknown[1]}=…)."
     else:
-        hint = of_arguments(unknown[1], [each.name for each in ours])
+        hint, meant = of_arguments(unknown[1], [each.name for each in ours]), OF_ARGUMENTS.get(unknown[1], unknown[1])
+        if name != "__init__" and meant in owner._get_param_names():
+            hint = f"It is a parameter of the estimator: {owner.__name__}({meant}=…)."
+        elif name == "__init__" and meant in signature(owner.fit).parameters:
+            hint = f"Give it to fit: fit(X, {meant}=…)."
     text = str(error).replace(method.__qualname__, f"{owner.__name__}.{name}".removesuffix(".__init__"))
     return TypeError(f"{text}. {hint}")

@@ -205,8 +205,8 @@ def also_in(rows: Rows, cell: BadCell, largest: float, names: Any, may_miss: boo
     is_bad = ~(np.abs(rows) <= largest) & ~(np.isnan(rows) & may_miss)
     is_bad[:, cell.column] = False
     others = np.flatnonzero(is_bad.any(axis=0)).tolist()
-    known = listed([str(column if names is None else names[column]) for column in others])
-    return f", and in column{'s' * (len(others) > 1)} {known} too" if others else ""
+    which = ", ".join(map(str, others[:10])) if names is None else listed([str(names[column]) for column in others])
+    return f", and in column{'s' * (len(others) > 1)} {which} too" if others else ""
 
 
 class _Refused(Exception):

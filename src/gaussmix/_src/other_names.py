@@ -164,10 +164,10 @@ def call_error(method: Callable[..., Any], estimator: Any, error: TypeError) -> 
         return TypeError(f"{name}() is for an estimator. Make one first: GaussianMixture(n_components).{name}(…).")
     if unknown is None:
         needed = [each.name for each in ours if each.default is each.empty and each.kind is each.POSITIONAL_OR_KEYWORD]
-        by_name = [f"{each.name}=…" for each in ours if each.kind is each.KEYWORD_ONLY][:2]
-        hint = f"Call {name}({', '.join(needed)})." if needed else ""
+        hint = f"Call {name}({', '.join(needed)})."
         if "positional arguments but" in str(error):
-            hint = f"Give the others by name: {', '.join(by_name)}."
+            by_name = [f"{each.name}=…" for each in ours if each.kind is each.KEYWORD_ONLY]
+            hint = f"Give the others by name: {', '.join(by_name[:2])}."
     else:
         hint, meant = of_arguments(unknown[1], [each.name for each in ours]), OF_ARGUMENTS.get(unknown[1], unknown[1])
         if name != "__init__" and meant in owner._get_param_names():

@@ -210,10 +210,7 @@ class GaussianMixtureDetector(OutlierMixin, MixturePredictor):
         if isinstance(self.contamination, str) and self.contamination == _AUTO:
             return None
         if self.coverage != MASS:
-            raise ValueError(
-                f"contamination={self.contamination!r} and coverage={self.coverage!r} both say how many rows are "
-                "outliers. Leave one of them out."
-            )
+            raise ValueError("contamination and coverage both say how many rows are outliers. Leave one of them out.")
         return _inside("contamination", self.contamination, 0.5, ', or "auto"')
 
 

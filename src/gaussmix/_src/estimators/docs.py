@@ -103,7 +103,7 @@ def documented(cls: Class) -> Class:
             vars(cls)["__init__"].__annotations__ |= get_type_hints(cls)  # whose names are those of several modules
     for owner in cls.__mro__:
         for name, member in [*vars(owner).items()] if owner.__module__.startswith("gaussmix.") else ():
-            is_public = inspect.isfunction(member) and (name[0] != "_" or (owner is cls and name == "__init__"))
+            is_public = inspect.isfunction(member) and (name[0] != "_" or member is vars(cls).get("__init__"))
             if is_public and not hasattr(member, "__wrapped__"):
                 setattr(owner, name, _hinting(member))
     cls.__module__ = "gaussmix"  # last, because the annotations name what this module imports

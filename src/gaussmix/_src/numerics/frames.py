@@ -202,39 +202,35 @@ def times_sentence(called: str) -> str:
 
 def also_in(rows: Rows, cell: BadCell, largest: float, names: Any, may_miss: bool) -> str:
     """Which other columns have cells that are refused too, as the end of a sentence; empty if none has."""
-    is_bad = ~(np.abs(rows) <= largest) & ~(np.isnan(rows) & may_miss)
-    is_bad[:, cell.column] = False
-    others = np.flatnonzero(is_bad.any(axis=0)).tolist()
-    which = ", ".join(map(str, others[:10])) if names is None else listed([str(names[column]) for column in others])
-    return f", and in column{'s' * (len(others) > 1)} {which} too" if others else ""
+    columns = np.flatnonzero((~(np.abs(rows) <= largest) & ~(np.isnan(rows) & may_miss)).any(axis=0)).tolist()
+    others = [str(column if names is None else names[column]) for column in columns if column != cell.column]
+    return f", and in column{'s' * (len(others) > 1)} {listed(others)} too" if others else ""
 
 
 class _Refused(Exception):
-    """A column that holds no numbers: what it holds, what to do, where, and whether a type is wrong, or a value."""
-
-    def __init__(self, what: str, advice: str, where: str = " in", kind: type[ValueError] = ParameterTypeError) -> None:
-        self.what, self.advice, self.where, self.kind = what, advice, where, kind
+    """A column that holds no numbers; its arguments are what it holds, what to do, and the row, if that is known."""
 
 
 def _refusal(called: str, refused: Mapping[Any, _Refused]) -> ValueError:
     """The error for columns without numbers, which names all of them."""
-    groups = dict[tuple[str, str], list[Any]]()
-    for name, each in refused.items():
-        groups.setdefault((each.what, each.advice), []).append(name)
+    groups = dict[tuple[str, str], dict[Any, str]]()
+    for name, error in refused.items():
+        what, advice, *where = error.args
+        groups.setdefault((what, advice), {})[name] = where[0] if where else " in"
     sentences = list[str]()
-    for (what, advice), names in groups.items():
-        which = f"{refused[names[0]].where} column {names[0]!r}" if len(names) == 1 else f" in columns {listed(names)}"
+    for (what, advice), named in groups.items():
+        which = "".join(f"{where} column {name!r}" for name, where in named.items())
+        which = which if len(named) == 1 else f" in columns {listed([*named])}"
         sentences.append(f"{'It' if sentences else called} holds {what}{which}. {advice}")
-    return next(iter(refused.values())).kind(" ".join(sentences))
+    is_value = {what for what, _ in groups} <= {_TEXT[0], _INFINITE[0]}
+    return (ValueError if is_value else ParameterTypeError)(" ".join(sentences))
 
 
 def _check_kind(kind: Any) -> None:
     """Raise `_Refused` for a type of columns that are not numbers."""
     what = str(kind).partition("(")[0]
-    if kind.is_temporal():
-        raise _Refused(*_TIMES)
-    if what in ("Categorical", "Enum"):
-        raise _Refused(*_CATEGORIES)
+    if kind.is_temporal() or what in ("Categorical", "Enum"):
+        raise _Refused(*(_TIMES if kind.is_temporal() else _CATEGORIES))
     if what in ("List", "Struct", "Array", "Binary"):
         raise _Refused(str(kind), _OTHER)
 
@@ -252,7 +248,7 @@ def _as_float(row: int, cell: Any) -> float:
     """The number in a cell of any type; NaN where it is missing."""
     if isinstance(cell, str):
         sentences = _DIGITS if cell.strip().lstrip("+-").replace(".", "", 1).isdecimal() else _TEXT
-        raise _Refused(*sentences, f", {quoted(cell)}, in row {row},", ValueError)
+        raise _Refused(*sentences, f", {quoted(cell)}, in row {row},")
     if isinstance(cell, Real | Decimal):
         try:
             return float(cell)
@@ -261,7 +257,5 @@ def _as_float(row: int, cell: Any) -> float:
     if cell is None or type(cell).__name__ == "NAType":
         return np.nan
     name = type(cell).__name__
-    where = f" in row {row},"
-    raise _Refused(
-        *(_TIMES if hasattr(cell, "isoformat") else (name if name == "bytes" else f"{name}s", _OTHER)), where
-    )
+    holds = _TIMES if hasattr(cell, "isoformat") else (name if name == "bytes" else f"{name}s", _OTHER)
+    raise _Refused(*holds, f" in row {row},")

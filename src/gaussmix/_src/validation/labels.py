@@ -98,9 +98,8 @@ def warn_of_ignored(y: Any) -> None:
     if values.dtype.kind == "O":
         is_unknown = np.array([_is_unknown(label) for label in values.tolist()], dtype=bool)
     else:
-        is_unknown = np.isnan(values) | (
-            (values == UNKNOWN_LABEL) & (values >= UNKNOWN_LABEL).all() & (values == 0).any()
-        )
+        is_counted = len(values) > 0 and values.min() == UNKNOWN_LABEL and 0 in values
+        is_unknown = np.isnan(values) | (is_counted & (values == UNKNOWN_LABEL))
     if 0 < is_unknown.sum() < len(values):
         warn("fit ignores y, which holds known labels and unknown ones (-1 or NaN). Give known components as labels=y.")
 

@@ -131,8 +131,7 @@ class ReportData:
         elif (self.is_complete if self.row_weight is None else self.row_weight[self.is_complete]).any():
             yield self._unusual()
         n_far = count_far(far_level(self.mixture), self.rows, self.labels, self.log_density)
-        if (sentence := far_sentence(n_far, len(self.rows))) is not None:
-            yield sentence
+        yield from filter(None, [far_sentence(n_far, len(self.rows))])
 
     def _choice(self) -> Iterator[str]:
         n_components, search = self.mixture.n_components, self.search

@@ -90,8 +90,8 @@ def predict(
         advance = bars.rows(table.n_rows, 8 * len(features))
         outputs = map(results, table.rows(features, n_rows, may_miss=reading.missing))
         writing.write(joined(table.parts(n_rows, writing.numbers(features)), outputs, names), table)
-    far = filter(None, [far_sentence(*n_far)])
-    print_notices([*map(str, collected), *far, *table.left_out_notices, *taken_notices(table.name, names)])
+    notices = *map(str, collected), far_sentence(*n_far), *table.left_out_notices, *taken_notices(table.name, names)
+    print_notices(filter(None, notices))
 
 
 def joined(parts: Iterable[pa.Table], results: Iterable[Columns], names: dict[str, str]) -> Iterator[pa.Table]:

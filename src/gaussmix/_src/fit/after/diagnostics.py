@@ -63,14 +63,12 @@ def two_valued_sentence(columns: Mapping[int, tuple[float, float]], names: Names
     """Say which columns have two values, and what to do; "" if there are none."""
     if not columns:
         return ""
-    values = {f"{low:g} and {high:g}" for low, high in columns.values()}
-    what = f"the values {values.pop()}" if len(values) == 1 else "two values each"
-    one, named = ("has", "a label rather than a measurement", "it"), name_columns(list(columns), names)
-    has, kind, them = one if len(columns) == 1 else ("have", "labels rather than measurements", "them")
+    shown = list(columns.items())[:_MAX_EXPLAINED_COLUMNS]
+    which = ", ".join(f"{_columns_text([column], names)} ({low:g} and {high:g})" for column, (low, high) in shown)
+    more = f" and {len(columns) - len(shown)} more" if len(columns) > len(shown) else ""
     return (
-        f"{named.rpartition(' ')[0]} {has} only {what}: {kind}. A component of one value has "
-        f"no variance there. Leave {them} out and compare {them} with the components, or fit the rows of each value by "
-        "themselves (fit_many)."
+        f"Only two values are in {which}{more}: labels, not measurements, and a component of one value has no variance "
+        "there. Leave them out and compare them with the components, or fit the rows of each value alone (fit_many)."
     )
 
 
@@ -130,10 +128,9 @@ class SingularColumns:
         if not failed_families:
             return cls()
         constant, n_rows = find_constant_columns(source), source.row_totals.n_positive
-        if all(family.kind.second <= Second.TRACE for family in failed_families):
-            return cls(constant)
-        two_valued = find_two_valued_columns(source)
-        if all(family.kind.second <= Second.DIAGONAL for family in failed_families):
+        most = max(family.kind.second for family in failed_families)
+        two_valued = find_two_valued_columns(source) if most > Second.TRACE else {}
+        if most <= Second.DIAGONAL:
             return cls(constant, two_valued=two_valued)
         if n_rows <= source.n_features:
             return cls(constant, n_rows=n_rows)

@@ -148,11 +148,11 @@ def of_arguments(name: str, ours: Collection[str]) -> str:
     return f"Use {near[0]}." if near else f"There are {', '.join(ours)}."
 
 
-def parameter_error(estimator: Any, given: Collection[str]) -> ValueError:
+def parameter_error(estimator: Any, names: Collection[str]) -> ValueError:
     """The error of `set_params` for the first of these parameters that an estimator does not have."""
-    names = estimator._get_param_names()
-    unknown = next(name for name in given if name.partition("__")[0] not in names)
-    hint = of_arguments(unknown, names)
+    ours = estimator._get_param_names()
+    unknown = next(name for name in names if name.partition("__")[0] not in ours)
+    hint = of_arguments(unknown, ours)
     return ValueError(f"Invalid parameter {unknown!r} for estimator {type(estimator).__name__}. {hint}")
 
 
@@ -169,10 +169,13 @@ def call_error(method: Callable[..., Any], estimator: Any, error: TypeError) -> 
             by_name = [f"{each.name}=…" for each in ours if each.kind is each.KEYWORD_ONLY]
             hint = f"Give the others by name: {', '.join(by_name[:2])}."
     else:
-        hint, meant = of_arguments(unknown[1], [each.name for each in ours]), OF_ARGUMENTS.get(unknown[1], unknown[1])
-        if name != "__init__" and meant in owner._get_param_names():
-            hint = f"It is a parameter of the estimator: {owner.__name__}({meant}=…)."
-        elif name == "__init__" and meant in signature(owner.fit).parameters:
-            hint = f"Give it to fit: fit(X, {meant}=…)."
+        hint, parameter = (
+            of_arguments(unknown[1], [each.name for each in ours]),
+            OF_ARGUMENTS.get(unknown[1], unknown[1]),
+        )
+        if name != "__init__" and parameter in owner._get_param_names():
+            hint = f"It is a parameter of the estimator: {owner.__name__}({parameter}=…)."
+        elif name == "__init__" and parameter in signature(owner.fit).parameters:
+            hint = f"Give it to fit: fit(X, {parameter}=…)."
     text = str(error).replace(method.__qualname__, f"{owner.__name__}.{name}".removesuffix(".__init__"))
     return TypeError(f"{text}. {hint}")

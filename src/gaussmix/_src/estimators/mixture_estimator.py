@@ -429,16 +429,13 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
         frame : all of X in its own library, of an array as `tidy`, with the columns "component" (as `predict`),
             "uncertainty", 1 less the largest responsibility, "log_density", nats, and "p_value", the share of the
             mixture's mass that is less probable, without its noise; NaN with `X_error` or where cells are missing.
+            If more than a few rows lie where there is no mass, as rows in other units do, a RuntimeWarning says so.
 
         Raises
         ------
         NotFittedError : before `fit`.
         ValueError : X can't be used, or has a column of one of these names.
         TypeError : X can't be used, or is not in memory.
-
-        Warns
-        -----
-        RuntimeWarning : more than a few rows lie where the mixture has no mass, as rows in other units do.
         """
         source, frame = self._rows_of_table(X, X_error)
         return report.reading.augmented(self._labelling, source, self._engine(source), frame, self)

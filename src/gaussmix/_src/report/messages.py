@@ -38,7 +38,8 @@ _NOT_CONVERGED = (
 )
 
 
-FAR, _FEW = 1e-6, 3  # p-values below are of rows far away; so many of these are no more than a few
+MIN_P_VALUE = 1e-6  # of rows that are where a mixture has mass
+_MAX_DISTANT = 3  # rows with p-values below, which any table may have
 _MAX_CAUSES = 2  # that a sentence gives for components on the ridge
 INCOMPLETE_REPEATS = "Too few repeats with K − 1, K and K + 1 components could be fitted to judge"
 
@@ -126,23 +127,25 @@ def constant_sentence(mixture: Model, constant: Sequence[int], names: Sequence[s
     )
 
 
-def far_level(mixture: Mixture) -> float:
-    """Log density of complete rows, nats, below which their p-values are below `FAR`; of rows that are no noise."""
-    return mixture.without_noise._level_above(math.log(FAR)) + math.log(1 - getattr(mixture.noise, "weight", 0.0))
+def distant_level(mixture: Mixture) -> float:
+    """Log density, nats, below which complete rows of components have p-values below `MIN_P_VALUE`."""
+    return mixture.without_noise._level_above(math.log(MIN_P_VALUE)) + math.log(
+        1 - getattr(mixture.noise, "weight", 0.0)
+    )
 
 
-def count_far(level: float, rows: Array, labels: NDArray[np.int64], log_density: Array) -> int:
-    """How many rows are complete, of a component, and below the level of `far_level`."""
+def count_distant(level: float, rows: Array, labels: NDArray[np.int64], log_density: Array) -> int:
+    """How many rows are complete, of a component, and below the level of `distant_level`."""
     return int(np.count_nonzero((log_density < level) & (labels >= 0) & ~np.isnan(rows).any(axis=1)))
 
 
-def far_sentence(n_far: int, n_rows: int) -> str | None:
-    """Say that so many rows have p-values below `FAR`; None for a few, which any table may have."""
-    if n_far <= max(_FEW, n_rows // 100):
+def distant_sentence(n_distant: int, n_rows: int) -> str | None:
+    """Say how many rows have p-values below `MIN_P_VALUE`; None for a few."""
+    if n_distant <= max(_MAX_DISTANT, n_rows // 100):
         return None
     return (
-        f"{n_far:,} of {counted(n_rows, 'row')} lie where the mixture has no mass (p-values below {FAR:g}): their "
-        "components say little. Give rows in the units, and with the transformations, of the rows of the fit."
+        f"{n_distant:,} of {counted(n_rows, 'row')} lie where the mixture has no mass (p-values below {MIN_P_VALUE:g}): "
+        "their components say little. Give rows in the units, and with the transformations, of the rows of the fit."
     )
 
 

@@ -17,6 +17,7 @@ from gaussmix._src.engines.base import NOISE_LABEL, Engine
 from gaussmix._src.errors import FailureKind, Outcome, ParameterTypeError, counted, warn
 from gaussmix._src.fit.criteria import CriterionInputs, bic, icl
 from gaussmix._src.fit.fitted import Diagnosis, FitResult
+from gaussmix._src.interfaces.leaves import LEAF_ROWS
 from gaussmix._src.interfaces.moment_spec import AssignmentRule, MomentSpec, Second
 from gaussmix._src.mixture.compare.gaussians import nearest
 from gaussmix._src.mixture.explaining import Explanation, explained
@@ -24,7 +25,7 @@ from gaussmix._src.mixture.html import names_of, sketch
 from gaussmix._src.mixture.mixture import Mixture
 from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.numerics.frames import Frame, made_frame
-from gaussmix._src.report.messages import FAR, far_sentence, stability_sentence
+from gaussmix._src.report.messages import MIN_P_VALUE, distant_sentence, stability_sentence
 from gaussmix._src.report.summary import Summary
 from gaussmix._src.sources.array import ArraySource
 from gaussmix._src.sources.base import Source
@@ -79,8 +80,9 @@ def augmented(mixture: Mixture, source: Source, engine: Engine[Any], frame: Fram
     p_value, known = np.full(len(rows), np.nan), ~np.isnan(rows).any(axis=1) & (not source.has_errors)
     own = estimator.mixture_  # which keeps its levels
     alone = own if own.noise is None else own.without_noise
-    p_value[known] = alone.density_p_value(rows[known])
-    warn(far_sentence(int(np.count_nonzero((p_value < FAR) & (labels >= 0))), len(rows)))
+    parts = np.array_split(rows[known], len(rows) // LEAF_ROWS + 1)
+    p_value[known] = np.concatenate([alone.density_p_value(part) for part in parts])
+    warn(distant_sentence(int(np.count_nonzero((p_value < MIN_P_VALUE) & (labels >= 0))), len(rows)))
     of_noise = np.maximum(1 - responsibilities.sum(axis=1), 0.0) if mixture.noise is not None else 0.0
     uncertainty = 1 - np.maximum(responsibilities.max(axis=1), of_noise)
     columns = {"component": labels, "uncertainty": uncertainty, "log_density": log_density, "p_value": p_value}

@@ -128,9 +128,9 @@ class SingularColumns:
         if not failed_families:
             return cls()
         constant, n_rows = find_constant_columns(source), source.row_totals.n_positive
-        most = max(family.kind.second for family in failed_families)
-        two_valued = find_two_valued_columns(source) if most > Second.TRACE else {}
-        if most <= Second.DIAGONAL:
+        second = max(family.kind.second for family in failed_families)
+        two_valued = find_two_valued_columns(source) if second > Second.TRACE else {}
+        if second <= Second.DIAGONAL:
             return cls(constant, two_valued=two_valued)
         if n_rows <= source.n_features:
             return cls(constant, n_rows=n_rows)

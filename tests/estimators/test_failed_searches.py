@@ -57,7 +57,7 @@ def test_a_search_without_any_fit_names_the_columns_too(two):
 @pytest.mark.parametrize("structure", ["full", "tied", "diag"])
 def test_a_column_of_two_values_is_named_with_what_to_do(structure, rng):
     frame = pd.DataFrame({"income": rng.normal(size=300), "is member": rng.random(300) < 0.4})
-    holed, said = frame.mask(frame > 1.5), r"Only two values are in column 'is member' \(0 and 1\): labels, .* Leave"
+    holed, said = frame.mask(frame > 1.5), "Only two values are in column 'is member': labels, .* Leave"
     search = GaussianMixtureIC([1, 4], covariance_type=structure, random_state=0)
     with pytest.warns(SearchWarning, match=said):
         assert "- feature 'is member': the column has only two values, so" in str(search.fit(frame).summary())
@@ -71,7 +71,7 @@ def test_a_column_of_two_values_is_named_with_what_to_do(structure, rng):
 def test_columns_of_two_values_are_named_where_the_ridge_holds_them(rng):
     X, weight = np.c_[rng.normal(size=(300, 1)), rng.choice([-5.0, 5.0], (300, 4))], np.r_[0.0, np.ones(299)]
     X[0, 1] = 9.0
-    with pytest.warns(CollapseWarning, match=r"in column 1 \(counted from 0\) \(-5 and 5\), .* and 1 more: labels"):
+    with pytest.warns(CollapseWarning, match=r"two values are in columns 1, 2, 3, 4 \(counted from 0\): labels"):
         GaussianMixture(8, random_state=0).fit(X, sample_weight=weight)
 
 

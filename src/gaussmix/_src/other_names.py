@@ -169,10 +169,8 @@ def call_error(method: Callable[..., Any], estimator: Any, error: TypeError) -> 
             by_name = [f"{each.name}=…" for each in ours if each.kind is each.KEYWORD_ONLY]
             hint = f"Give the others by name: {', '.join(by_name[:2])}."
     else:
-        hint, parameter = (
-            of_arguments(unknown[1], [each.name for each in ours]),
-            OF_ARGUMENTS.get(unknown[1], unknown[1]),
-        )
+        hint = of_arguments(unknown[1], [each.name for each in ours])
+        parameter = OF_ARGUMENTS.get(unknown[1], unknown[1])
         if name != "__init__" and parameter in owner._get_param_names():
             hint = f"It is a parameter of the estimator: {owner.__name__}({parameter}=…)."
         elif name == "__init__" and parameter in signature(owner.fit).parameters:

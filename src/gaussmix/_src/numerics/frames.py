@@ -124,7 +124,7 @@ class Frame:
         if refused:
             infinite = np.flatnonzero(np.isinf(rows).any(axis=0)).tolist()
             refused |= {self.names[column]: _Refused(*_INFINITE) for column in infinite}
-            raise _refusal(called, refused)
+            raise _refused_error(called, refused)
         return rows
 
     def integer_columns(self) -> list[int]:
@@ -211,7 +211,7 @@ class _Refused(Exception):
     """A column that holds no numbers; its arguments are what it holds, what to do, and the row, if that is known."""
 
 
-def _refusal(called: str, refused: Mapping[Any, _Refused]) -> ValueError:
+def _refused_error(called: str, refused: Mapping[Any, _Refused]) -> ValueError:
     """The error for columns without numbers, which names all of them."""
     groups = dict[tuple[str, str], dict[Any, str]]()
     for name, error in refused.items():

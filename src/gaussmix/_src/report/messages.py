@@ -129,9 +129,8 @@ def constant_sentence(mixture: Model, constant: Sequence[int], names: Sequence[s
 
 def distant_level(mixture: Mixture) -> float:
     """Log density, nats, below which complete rows of components have p-values below `MIN_P_VALUE`."""
-    return mixture.without_noise._level_above(math.log(MIN_P_VALUE)) + math.log(
-        1 - getattr(mixture.noise, "weight", 0.0)
-    )
+    weight = getattr(mixture.noise, "weight", 0.0)
+    return mixture.without_noise._level_above(math.log(MIN_P_VALUE)) + math.log(1 - weight)
 
 
 def count_distant(level: float, rows: Array, labels: NDArray[np.int64], log_density: Array) -> int:
@@ -144,7 +143,7 @@ def distant_sentence(n_distant: int, n_rows: int) -> str | None:
     if n_distant <= max(_MAX_DISTANT, n_rows // 100):
         return None
     return (
-        f"{n_distant:,} of {counted(n_rows, 'row')} lie where the mixture has no mass (p-values below {MIN_P_VALUE:g}): "
+        f"{n_distant:,} of {counted(n_rows, 'row')} lie where the mixture has no mass (p-value < {MIN_P_VALUE:g}): "
         "their components say little. Give rows in the units, and with the transformations, of the rows of the fit."
     )
 

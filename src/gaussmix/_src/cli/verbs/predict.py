@@ -90,13 +90,8 @@ def predict(
         advance = bars.rows(table.n_rows, 8 * len(features))
         outputs = map(results, table.rows(features, n_rows, may_miss=reading.missing))
         writing.write(joined(table.parts(n_rows, writing.numbers(features)), outputs, names), table)
-    notices = (
-        *map(str, collected),
-        distant_sentence(*n_distant),
-        *table.left_out_notices,
-        *taken_notices(table.name, names),
-    )
-    print_notices(filter(None, notices))
+    of_table = *table.left_out_notices, *taken_notices(table.name, names)
+    print_notices([*map(str, collected), *filter(None, [distant_sentence(*n_distant)]), *of_table])
 
 
 def joined(parts: Iterable[pa.Table], results: Iterable[Columns], names: dict[str, str]) -> Iterator[pa.Table]:

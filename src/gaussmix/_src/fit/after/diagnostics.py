@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
@@ -43,14 +43,13 @@ def find_constant_columns(source: Source) -> list[int]:
     return np.flatnonzero(low == high).tolist()
 
 
-def find_two_valued_columns(source: Source) -> dict[int, tuple[float, float]]:
-    """Columns with two values in the rows of positive weight that have one, and these; none where rows are few."""
+def find_two_valued_columns(source: Source) -> list[int]:
+    """Columns with two values in the rows of positive weight that have one; none where rows are few."""
     low, high = source.collect(Cells).ends
     if source.row_totals.n_positive < _MIN_ROWS_OF_TWO:
-        return {}
+        return []
     n_others = source.sum_of(partial(_count_others, low=low, high=high))
-    columns: list[int] = np.flatnonzero((n_others == 0) & (low < high)).tolist()
-    return {column: (float(low[column]), float(high[column])) for column in columns}
+    return np.flatnonzero((n_others == 0) & (low < high)).tolist()
 
 
 def _count_others(leaf: Block, low: Array, high: Array) -> Array:
@@ -59,16 +58,14 @@ def _count_others(leaf: Block, low: Array, high: Array) -> Array:
     return ((rows != low) & (rows != high) & ~np.isnan(rows)).sum(axis=0, dtype=np.float64)
 
 
-def two_valued_sentence(columns: Mapping[int, tuple[float, float]], names: Names) -> str:
-    """Say which columns have two values, and what to do; "" if there are none."""
+def two_valued_sentence(columns: Sequence[int], names: Names) -> str:
+    """Say that columns have two values, and what to do; "" if there are none."""
     if not columns:
         return ""
-    shown = list(columns.items())[:_MAX_EXPLAINED_COLUMNS]
-    which = ", ".join(f"{_columns_text([column], names)} ({low:g} and {high:g})" for column, (low, high) in shown)
-    more = f" and {len(columns) - len(shown)} more" if len(columns) > len(shown) else ""
     return (
-        f"Only two values are in {which}{more}: labels, not measurements, and a component of one value has no variance "
-        "there. Leave them out and compare them with the components, or fit the rows of each value alone (fit_many)."
+        f"Only two values are in {_columns_text(columns, names)}: labels, not measurements, and a component of one value "
+        "has no variance there. Leave them out and compare them with the components, or fit the rows of each value "
+        "alone (fit_many)."
     )
 
 
@@ -113,13 +110,13 @@ class SingularColumns:
     ----------
     constant : columns with one value.
     dependent : columns that follow from others, and these.
-    two_valued : columns with two values, and these.
+    two_valued : columns with two values.
     n_rows : the number of rows, if there are no more rows than columns, so that columns follow from others.
     """
 
     constant: list[int] = field(default_factory=list)
     dependent: dict[int, list[int]] = field(default_factory=dict)
-    two_valued: dict[int, tuple[float, float]] = field(default_factory=dict)
+    two_valued: list[int] = field(default_factory=list)
     n_rows: int | None = None
 
     @classmethod
@@ -129,7 +126,7 @@ class SingularColumns:
             return cls()
         constant, n_rows = find_constant_columns(source), source.row_totals.n_positive
         second = max(family.kind.second for family in failed_families)
-        two_valued = find_two_valued_columns(source) if second > Second.TRACE else {}
+        two_valued = find_two_valued_columns(source) if second > Second.TRACE else []
         if second <= Second.DIAGONAL:
             return cls(constant, two_valued=two_valued)
         if n_rows <= source.n_features:

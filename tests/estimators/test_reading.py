@@ -196,9 +196,7 @@ def test_augment_adds_columns_to_the_rows_as_they_are(gm, frame):
 def test_rows_where_the_mixture_has_no_mass_are_told(gm, frame):
     table = gm.augment(frame)
     np.testing.assert_array_equal(table["p_value"], gm.mixture_.density_p_value(frame))
-    with pytest.warns(
-        RuntimeWarning, match=r"^180 of 180 rows lie where the mixture has no mass \(p-values below 1e-06\)"
-    ):
+    with pytest.warns(RuntimeWarning, match=r"^180 of 180 rows lie where the mixture has no mass \(p-value < 1e-06\)"):
         far = gm.augment(frame * 1000)
     assert far["p_value"].max() < 1e-6
     gm.augment(frame.head(3) * 1000)  # a few

@@ -63,7 +63,7 @@ def two_valued_sentence(columns: Sequence[int], names: Names) -> str:
     if not columns:
         return ""
     return (
-        f"Only two values are in {_columns_text(columns, names)}: labels, not measurements, and a component of one value "
+        f"Only two values are in {_columns_text(columns, names)}: labels, not measurements; a component of one value "
         "has no variance there. Leave them out and compare them with the components, or fit the rows of each value "
         "alone (fit_many)."
     )

@@ -82,7 +82,6 @@ _ARGUMENTS = {
 }
 OF_FITTED = {name: answer for answer, names in _ANSWERS.items() for name in names.split()}
 OF_ARGUMENTS = {name: ours for ours, names in _ARGUMENTS.items() for name in names.split()}
-_ONLY_OF = {"cutoff_": "a fit with trim", "n_samples_seen_": "partial_fit"}
 _START_PARAMETERS = "init_params, which takes a function (X, n_components, rng), or means_init and weights_init"
 _STRUCTURE = "a covariance_type of your own (a gaussmix._src.families.base.Family)"
 _STEPS = "callbacks, max_time or verbose"
@@ -130,13 +129,12 @@ def check_hooks_of(cls: type) -> None:
 
 def check_attribute(estimator: Any, name: str) -> None:
     """Raise AttributeError for an attribute that has another name here."""
-    kind, only = type(estimator).__name__, _ONLY_OF.get(name)
-    if only is not None and hasattr(type(estimator), name):
-        estimator._check_fitted()
-        raise AttributeError(f"This {kind} has no {name}, which only {only} leaves.")
-    other = estimator._instead.get(name) or OF_FITTED.get(name)
+    kind, other = type(estimator).__name__, estimator._instead.get(name) or OF_FITTED.get(name)
     if name in PRIVATE:
         raise AttributeError(f"{kind} has no {name}, which is private in scikit-learn: use {PRIVATE[name]}.")
+    if name == "cutoff_" and hasattr(type(estimator), name):
+        estimator._check_fitted()
+        raise AttributeError(f"This {kind} has no cutoff_, which only a fit with trim leaves.")
     if other is not None and not hasattr(type(estimator), name):
         raise AttributeError(f"{kind} has no {name}. Use {other}.")
 

@@ -65,24 +65,13 @@ def __getattr__(name: str) -> object:
     elif name in _HOMES:
         value = getattr(import_module(f"gaussmix.{_HOMES[name]}"), name)
     else:
-        raise AttributeError(f"module 'gaussmix' has no attribute {name!r}{_hint(name)}")
+        # Programs ask for names that begin so
+        hint = "" if name.startswith("_") else import_module("gaussmix._src.other_names").of_package(name, _HOMES)
+        if hint[:1] in (".", ":") and _sys._getframe(1).f_code.co_name == "_handle_fromlist":  # of an import
+            raise ImportError(f"cannot import name {name!r} from 'gaussmix'{hint}")
+        raise AttributeError(f"module 'gaussmix' has no attribute {name!r}{hint}")
     globals()[name] = value
     return value
-
-
-def _hint(name: str) -> str:
-    """Return what to use instead of an unknown name, as the end of a sentence; empty if no name is similar."""
-    if name.startswith("_"):  # programs ask for names that begin so
-        return ""
-    if import_module("importlib.util").find_spec(f"gaussmix.{name}"):
-        return f" yet: import gaussmix.{name}"
-    if name.endswith("Display"):
-        return ": import it from gaussmix.plot"
-    other = import_module("gaussmix._src.other_names").OF_PACKAGE.get(name.lower())
-    if other is not None:
-        return f". Use {other}."
-    names, full = {each.lower(): each for each in _HOMES}, name.lower().replace("gmm", "gaussianmixture")
-    return "".join(f". Use {names[near]}." for near in import_module("difflib").get_close_matches(full, names, 1))
 
 
 def __dir__() -> list[str]:

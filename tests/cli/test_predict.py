@@ -140,6 +140,17 @@ def test_outliers_have_small_p_values(cli, model, csv_file):
     assert list(records[0])[2:] == ["component", "probability", "log_density", "p_value", "outlier"]
 
 
+def test_rows_where_the_model_has_no_mass_are_told(cli, model, csv_file):
+    table = "eruptions,waiting\n" + "".join(f"{minutes},{20 * minutes}\n" for minutes in range(100, 104))
+    result = cli("predict", model, csv_file(table))
+    assert result.exit_code == 0
+    assert "4 of 4 rows lie where the mixture has no mass" in result.stderr
+    assert cli("predict", model, csv_file(table.rpartition("103")[0])).stderr == ""  # a few
+    assert cli("predict", model, csv_file(table), "--targets", "waiting").stderr == ""
+    report = cli("report", csv_file(table), "-m", model, "-o", "-")
+    assert "4 of 4 rows lie where the mixture has no mass" in report.stdout
+
+
 def test_a_decimal_comma_is_written_as_it_was_read(cli, csv_file, model):
     result = cli("predict", model, csv_file("eruptions;waiting\n3,6;79\n"), "--decimal", ",")
     assert result.stdout.splitlines()[1].startswith("3,6;79;1;0,99")

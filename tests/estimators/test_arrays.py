@@ -108,6 +108,7 @@ USES = {
 
 
 @pytest.mark.filterwarnings(f"ignore::{ConvergenceWarning.__module__}.ConvergenceWarning")
+@pytest.mark.filterwarnings("ignore:.* where the mixture has no mass")  # some changes move it away
 @pytest.mark.parametrize("change", CHANGES, ids=lambda change: change.__name__)
 def test_what_is_changed_counts_from_the_next_use_on(X, covariance_type, change):
     gm = fitted(X, covariance_type)

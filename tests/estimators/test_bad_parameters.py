@@ -1,6 +1,7 @@
 """A parameter that can't be used is refused in one sentence that names it, its value and what it may be."""
 
 import copy
+import re
 from inspect import signature
 
 import numpy as np
@@ -232,3 +233,51 @@ def test_an_error_of_type_is_a_value_error_too(kind):
     for name in signature(kind).parameters.keys() - unread:
         with pytest.raises(ValueError, match=name):
             kind(**{name: object()}).fit(ROWS, LABELS)
+
+
+# What somebody types → the error, and a part of its sentence.
+PROMPT = {
+    "GaussianMixture(k=3)": (TypeError, "GaussianMixture() got an unexpected keyword argument 'k'. Use n_components."),
+    "GaussianMixture(n_compnents=3)": (TypeError, "'n_compnents'. Use n_components."),
+    "GaussianMixture(zzz=3)": (TypeError, "There are n_components, covariance_type, trim,"),
+    "GaussianMixture(weights=1)": (TypeError, "Give it to fit: fit(X, sample_weight=…)."),
+    "GaussianMixture(3, 'full')": (TypeError, "Give the others by name: covariance_type=…, trim=…."),
+    "gm.fit(ROWS, seed=3)": (TypeError, "It is a parameter of the estimator: GaussianMixture(random_state=…)."),
+    "GaussianMixtureIC().fit(ROWS, weights=1)": (TypeError, "GaussianMixtureIC.fit() got an unexpected keyword "
+                                                 "argument 'weights'. Use sample_weight."),
+    "gm.bic()": (TypeError, "GaussianMixture.bic() missing 1 required positional argument: 'X'. Call bic(X)."),
+    "GaussianMixture.fit(ROWS)": (TypeError, "Make one first: GaussianMixture(n_components).fit(…)."),
+    "gm.set_params(tol=1, n_component=2)": (ValueError, "Invalid parameter 'n_component' for estimator "
+                                            "GaussianMixture. Use n_components."),
+    "GaussianMixture(covariance_type='all').fit(ROWS)": (ValueError, "use GaussianMixtureIC(n_components)."),
+    "GaussianMixture(covariance_type=Full).fit(ROWS)": (TypeError, "is the class Full. Give a structure: Full()."),
+    "GaussianMixtureIC(covariance_type=[FactorAnalyzer]).fit(ROWS)": (TypeError, "FactorAnalyzer(n_factors)."),
+    "GaussianMixtureDetector(contamination=0.1, coverage=0.9).fit(ROWS)": (ValueError, "Leave one of them out."),
+    "GaussianMixtureDetector(mass=0.9)": (TypeError, "Use coverage."),
+    "fit_many([ROWS], GaussianMixture())": (TypeError, "Name the estimator: estimator=…."),
+    "gm.mixture_.condition(ROWS)": (TypeError, "not a ndarray. For many rows use conditional_mean(X_known, known) or "),
+    "gm.cutoff_": (AttributeError, "This GaussianMixture has no cutoff_, which only a fit with trim leaves."),
+    "exec('from gaussmix import GMM')": (ImportError, "cannot import name 'GMM' from 'gaussmix'. Use GaussianMixture."),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("typed", PROMPT)
+def test_a_mistake_at_the_prompt_is_answered_with_what_to_type(typed):
+    error, part = PROMPT[typed]
+    with pytest.raises(error, match=re.escape(part)):
+        eval(
+            typed,
+            {
+                **{name: getattr(gaussmix, name) for name in gaussmix.__all__},
+                "ROWS": ROWS,
+                "gm": GaussianMixture().fit(ROWS),
+            },
+        )
+    assert not hasattr(gaussmix, "GMM")
+
+
+@pytest.mark.parametrize("fit", [lambda X: len(3), lambda X: GaussianMixture(init_params=lambda *_: len(3)).fit(X)])
+def test_errors_of_the_methods_themselves_are_left_alone(fit):
+    own = type("Own", (GaussianMixture,), {"fit": lambda self, X: fit(X)})()
+    with pytest.raises(TypeError, match=r"^object of type 'int' has no len\(\)$"):
+        own.fit(ROWS)

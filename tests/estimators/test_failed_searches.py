@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from gaussmix import Full, GaussianMixtureIC
+from gaussmix import Full, GaussianMixture, GaussianMixtureIC
 from gaussmix._src.fit.search import map_parallel
-from gaussmix._src.report.messages import SearchWarning
+from gaussmix._src.report.messages import CollapseWarning, SearchWarning
 
 
 def search(X, **options):
@@ -52,6 +52,34 @@ def test_columns_that_follow_are_no_reason_where_no_failed_structure_reads_produ
 def test_a_search_without_any_fit_names_the_columns_too(two):
     with pytest.raises(ValueError, match=r"None of 2 candidates could be fitted: 2 × singular covariance. Column 2 \("):
         GaussianMixtureIC([1, 2], covariance_type="full").fit(np.c_[two, np.ones(80)])
+
+
+@pytest.mark.parametrize("structure", ["full", "tied", "diag"])
+def test_a_column_of_two_values_is_named_with_what_to_do(structure, rng):
+    frame = pd.DataFrame({"income": rng.normal(size=300), "is member": rng.random(300) < 0.4})
+    holed, said = frame.mask(frame > 1.5), "Only two values are in column 'is member': labels, .* Leave"
+    search = GaussianMixtureIC([1, 4], covariance_type=structure, random_state=0)
+    with pytest.warns(SearchWarning, match=said):
+        assert "- feature 'is member': the column has only two values, so" in str(search.fit(frame).summary())
+    with pytest.warns(SearchWarning, match=said):
+        search.fit(holed.astype(float))
+    with pytest.raises(ValueError, match=said):
+        GaussianMixture(4, covariance_type=structure, reg_covar=0, random_state=0).fit(frame)
+
+
+@pytest.mark.filterwarnings("default:.*rests? on reg_covar")
+def test_columns_of_two_values_are_named_where_the_ridge_holds_them(rng):
+    X, weight = np.c_[rng.normal(size=(300, 1)), rng.choice([-5.0, 5.0], (300, 4))], np.r_[0.0, np.ones(299)]
+    X[0, 1] = 9.0
+    with pytest.warns(CollapseWarning, match=r"two values are in columns 1, 2, 3, 4 \(counted from 0\): labels"):
+        GaussianMixture(8, random_state=0).fit(X, sample_weight=weight)
+
+
+def test_two_values_are_no_reason_for_one_variance_or_in_few_rows():
+    for n_rows, structure in (80, "EII"), (8, "full"):
+        with pytest.raises(ValueError, match="could not be fitted") as caught:
+            GaussianMixtureIC(3, covariance_type=structure).fit(np.arange(n_rows)[:, None] % 2 * [9.0, 7.0])
+        assert "two values" not in str(caught.value)
 
 
 def test_few_rows_are_no_fault_of_columns(rng):

@@ -390,3 +390,10 @@ def test_an_explanation_of_rows_with_errors_adds_up(structure, kind, holed, rng)
     no_error = found.explain(holed, X_error=np.zeros(3))
     np.testing.assert_allclose(no_error.contributions, without.contributions, rtol=1e-8, atol=1e-9)
     np.testing.assert_allclose(no_error.standard_deviations, without.standard_deviations, rtol=1e-12)
+
+
+def test_a_row_without_any_value_goes_by_the_weights(rng):
+    found = GaussianMixture(3, random_state=0).fit(rng.normal(size=(90, 2)) ** 2)
+    nothing = np.full((2, 2), np.nan)
+    np.testing.assert_allclose(found.predict_proba(nothing), [found.weights_] * 2, rtol=1e-12)
+    assert found.predict(nothing).tolist() == [found.weights_.argmax()] * 2

@@ -1,5 +1,6 @@
 """Labels known for some rows: `fit(X, labels=…)`."""
 
+from contextlib import nullcontext
 from functools import partial
 
 import numpy as np
@@ -306,3 +307,15 @@ def test_a_name_needs_a_column(groups, tmp_path):
         pytest.raises(ValueError, match=r"columns of numbers are 'a'\. Labels in files and on clusters are numbers: w"),
     ):
         GaussianMixture(2).fit(path, labels="c")
+
+
+PARTLY = [0, 1, -1], [0.0, np.nan, 2.0], ["a", "b", None], pd.Series(["a", pd.NA, "b"])
+OTHERS = [-1, 1, 1], [-2, -1, 0], [0, 1, 2], [-1, -1, -1], np.zeros((3, 2)), "y"
+
+
+@pytest.mark.parametrize("y", [*PARTLY, *OTHERS], ids=str)
+def test_a_y_with_unknown_labels_is_ignored_with_a_warning(y):
+    is_warned, said = any(y is each for each in PARTLY), "ignores y, .* Give known components as labels=y"
+    for method in "fit", "fit_predict":
+        with pytest.warns(RuntimeWarning, match=said) if is_warned else nullcontext():
+            getattr(GaussianMixture(random_state=0), method)([[0.0], [1.0], [5.0]], y)

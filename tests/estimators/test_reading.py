@@ -193,6 +193,26 @@ def test_augment_adds_columns_to_the_rows_as_they_are(gm, frame):
         clashing.augment(renamed)
 
 
+def test_rows_where_the_mixture_has_no_mass_are_told(gm, frame):
+    table = gm.augment(frame)
+    np.testing.assert_array_equal(table["p_value"], gm.mixture_.density_p_value(frame))
+    with pytest.warns(RuntimeWarning, match=r"^180 of 180 rows lie where the mixture has no mass \(p-value < 1e-06\)"):
+        far = gm.augment(frame * 1000)
+    assert far["p_value"].max() < 1e-6
+    gm.augment(frame.head(3) * 1000)  # a few
+    holed = frame.mask(frame == frame.iloc[0])
+    assert np.isnan(gm.augment(holed)["p_value"]).tolist() == [True] + [False] * 179
+    assert np.isnan(gm.augment(frame * 1000, X_error=np.ones(3))["p_value"]).all()
+
+
+def test_rows_of_noise_are_not_where_the_mixture_has_no_mass(rng):
+    rows = np.concatenate([rng.normal(0, 1, size=(150, 2)), rng.uniform(-90, 90, size=(30, 2))])
+    fitted = GaussianMixture(1, noise=True, random_state=0).fit(rows)
+    table = fitted.augment(rows)
+    np.testing.assert_array_equal(table["p_value"], fitted.mixture_.without_noise.density_p_value(rows))
+    assert ((table["p_value"] < 1e-6) & (table["component"] == -1)).sum() > 10
+
+
 def test_augment_finds_the_features_among_other_columns(gm, frame):
     expected = gm.augment(frame)
     with_text = frame.assign(place="north")[["mass_g", "place", "length", "50% & <b>"]]
@@ -212,7 +232,7 @@ def test_explain_finds_the_features_among_other_columns(kind, frame):
 def test_arrays_become_frames_with_numbered_features(X, tmp_path):
     fitted = GaussianMixture(3, random_state=0).fit(X)
     table = fitted.augment(X)
-    assert list(table.columns) == ["x0", "x1", "x2", "component", "uncertainty", "log_density"]
+    assert list(table.columns) == ["x0", "x1", "x2", "component", "uncertainty", "log_density", "p_value"]
     np.testing.assert_array_equal(table["x1"], X[:, 1])
     np.save(tmp_path / "rows.npy", X)
     pd.testing.assert_frame_equal(fitted.augment(gaussmix.open(tmp_path / "rows.npy")), table)

@@ -225,3 +225,22 @@ def test_a_lazy_frame_is_fitted_as_its_rows_are(rng):
     assert lazy.mixture_ == plain.mixture_
     assert lazy.mixture_.feature_names == tuple(NAMES)
     assert np.array_equal(np.asarray(lazy.predict(frame.lazy())), plain.predict(frame))
+
+
+def test_all_columns_without_numbers_are_named_at_once():
+    frame = pd.DataFrame({"a": [np.inf, 2.0, 1.0], "b": [np.inf, 3.0, 1.0], "c": [1.0, np.inf, 2.0]})
+    with pytest.raises(TypeError) as caught:
+        GaussianMixture().fit(frame.assign(plan="gold", since=pd.Timestamp("2020"), region="north"))
+    said = (
+        "text in columns 'plan', 'region'",
+        "dates, times or durations in column 'since'",
+        "infinity in columns 'a', '",
+    )
+    assert all(f" holds {part}" in str(caught.value) for part in said)
+    for X, known in (
+        (frame, "columns 'b', 'c'"),
+        (frame.to_numpy(), "columns '1', '2'"),
+        (frame[["b", "a"]], "column 'a'"),
+    ):
+        with pytest.raises(ValueError, match=rf"infinity: row \d, .* \(counted from 0\), and in {known} too"):
+            GaussianMixture().fit(X)

@@ -193,7 +193,7 @@ def warn(sentence: str | None, category: type[Warning] = RuntimeWarning) -> None
     """Warn at the line that called into gaussmix, however deep in gaussmix the reason was found; not if it is None."""
     if sentence is None:
         return
-    messages = getattr(_recorder, "said", None)
+    messages = getattr(_recorder, "messages", None)
     if messages is not None:
         messages.append((sentence, category))
         return

@@ -1,4 +1,13 @@
-"""Names that people know from other packages, and what does it here."""
+"""Names that people know from other packages, and what does it here; errors that say what to type instead."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection
+from difflib import get_close_matches
+from importlib.util import find_spec
+from inspect import signature
+from typing import Any
 
 # What people type first after `gaussmix.`, in lower case
 OF_PACKAGE = {
@@ -56,7 +65,23 @@ _ANSWERS = {
     "predict_proba(X), or GaussianMixtureDimensionReducer": "transform",
     "predict_proba(X): 1 less the highest of a row": "uncertainty_",
 }
+# What parameters and arguments are called elsewhere, in lower case.
+_ARGUMENTS = {
+    "contamination": "fraction nu outlier_fraction outliers_fraction",
+    "covariance_type": "cov_type covariance family modelname modelnames models structure structures",
+    "coverage": "confidence mass",
+    "init_params": "init initialization start",
+    "max_iter": "itmax iterations max_iterations maxiter n_iter",
+    "n_components": "g k n_cluster n_clusters n_class n_classes n_gaussians n_groups ncomp",
+    "n_init": "n_starts nstart replicates",
+    "n_jobs": "n_threads threads workers",
+    "random_state": "rng seed",
+    "reg_covar": "reg regularization regularizationvalue ridge",
+    "sample_weight": "w weight weights",
+    "tol": "eps epsilon tolerance",
+}
 OF_FITTED = {name: answer for answer, names in _ANSWERS.items() for name in names.split()}
+OF_ARGUMENTS = {name: ours for ours, names in _ARGUMENTS.items() for name in names.split()}
 _START_PARAMETERS = "init_params, which takes a function (X, n_components, rng), or means_init and weights_init"
 _STRUCTURE = "a covariance_type of your own (a gaussmix._src.families.base.Family)"
 _STEPS = "callbacks, max_time or verbose"
@@ -79,3 +104,74 @@ HOOKS = {
     "_set_parameters": "mixture_, which can be set",
     "_n_parameters": "n_parameters_",
 }
+
+
+def of_package(name: str, ours: Collection[str]) -> str:
+    """What to use instead of an unknown name of the package, as the end of a sentence; empty if no name is similar."""
+    if find_spec(f"gaussmix.{name}"):
+        return f" yet: import gaussmix.{name}"
+    if name.endswith("Display"):
+        return ": import it from gaussmix.plot"
+    other = OF_PACKAGE.get(name.lower())
+    if other is not None:
+        return f". Use {other}."
+    names, full = {each.lower(): each for each in ours}, name.lower().replace("gmm", "gaussianmixture")
+    return "".join(f". Use {names[near]}." for near in get_close_matches(full, names, 1))
+
+
+def check_hooks_of(cls: type) -> None:
+    """Raise TypeError for a class that defines a private method of scikit-learn's, which nothing would call."""
+    for name in HOOKS.keys() & vars(cls).keys():
+        raise TypeError(
+            f"{cls.__name__} defines {name}, which scikit-learn's fit calls and gaussmix's does not. Use {HOOKS[name]}."
+        )
+
+
+def check_attribute(estimator: Any, name: str) -> None:
+    """Raise AttributeError for an attribute that has another name here."""
+    kind, other = type(estimator).__name__, estimator._instead.get(name) or OF_FITTED.get(name)
+    if name in PRIVATE:
+        raise AttributeError(f"{kind} has no {name}, which is private in scikit-learn: use {PRIVATE[name]}.")
+    if name == "cutoff_" and hasattr(type(estimator), name):
+        estimator._check_fitted()
+        raise AttributeError(f"This {kind} has no cutoff_, which only a fit with trim leaves.")
+    if other is not None and not hasattr(type(estimator), name):
+        raise AttributeError(f"{kind} has no {name}. Use {other}.")
+
+
+def of_arguments(name: str, ours: Collection[str]) -> str:
+    """What to type instead of an unknown parameter or argument: a sentence."""
+    other = OF_ARGUMENTS.get(name.lower())
+    near = [other] if other in ours else get_close_matches(name.lower(), ours, 1)
+    return f"Use {near[0]}." if near else f"There are {', '.join(ours)}."
+
+
+def parameter_error(estimator: Any, names: Collection[str]) -> ValueError:
+    """The error of `set_params` for the first of these parameters that an estimator does not have."""
+    ours = estimator._get_param_names()
+    unknown = next(name for name in names if name.partition("__")[0] not in ours)
+    hint = of_arguments(unknown, ours)
+    return ValueError(f"Invalid parameter {unknown!r} for estimator {type(estimator).__name__}. {hint}")
+
+
+def call_error(method: Callable[..., Any], estimator: Any, error: TypeError) -> TypeError:
+    """The error of a call whose arguments a method does not take, by the name of the estimator, and what to type."""
+    name, (_, *ours) = method.__name__, signature(method).parameters.values()
+    owner, unknown = type(estimator), re.search(r"unexpected keyword argument '(\w+)'", str(error))
+    if not hasattr(owner, name):
+        return TypeError(f"{name}() is for an estimator. Make one first: GaussianMixture(n_components).{name}(…).")
+    if unknown is None:
+        needed = [each.name for each in ours if each.default is each.empty and each.kind is each.POSITIONAL_OR_KEYWORD]
+        hint = f"Call {name}({', '.join(needed)})."
+        if "positional arguments but" in str(error):
+            by_name = [f"{each.name}=…" for each in ours if each.kind is each.KEYWORD_ONLY]
+            hint = f"Give the others by name: {', '.join(by_name[:2])}."
+    else:
+        hint = of_arguments(unknown[1], [each.name for each in ours])
+        parameter = OF_ARGUMENTS.get(unknown[1], unknown[1])
+        if name != "__init__" and parameter in owner._get_param_names():
+            hint = f"It is a parameter of the estimator: {owner.__name__}({parameter}=…)."
+        elif name == "__init__" and parameter in signature(owner.fit).parameters:
+            hint = f"Give it to fit: fit(X, {parameter}=…)."
+    text = str(error).replace(method.__qualname__, f"{owner.__name__}.{name}".removesuffix(".__init__"))
+    return TypeError(f"{text}. {hint}")

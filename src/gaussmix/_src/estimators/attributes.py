@@ -126,13 +126,9 @@ class MixtureAttributes(Estimator):
                 return self._labels()
             if name in self._attributes:  # which `fit` sets
                 self._check_fitted()
-            from gaussmix._src.other_names import OF_FITTED, PRIVATE
+            from gaussmix._src.other_names import check_attribute
 
-            kind, other = type(self).__name__, self._instead.get(name) or OF_FITTED.get(name)
-            if name in PRIVATE:
-                raise AttributeError(f"{kind} has no {name}, which is private in scikit-learn: use {PRIVATE[name]}.")
-            if other is not None and not hasattr(type(self), name):
-                raise AttributeError(f"{kind} has no {name}. Use {other}.")
+            check_attribute(self, name)
             return object.__getattribute__(self, name)  # raises, in Python's words or those of an attribute
 
     def _stored(self) -> FitResult | None:

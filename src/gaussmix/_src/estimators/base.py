@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import partial, wraps
 from html import escape
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, Self, TypeVar, overload
 
@@ -142,6 +142,16 @@ class Estimator(BaseEstimator):
     def n_parameters_(self) -> int:
         """Number of free parameters."""
         return self._fitted.n_parameters
+
+    if not TYPE_CHECKING:
+
+        @wraps(BaseEstimator.set_params)  # whose docstring holds
+        def set_params(self, **params: Any) -> Self:
+            if not {name.partition("__")[0] for name in params} <= {*self._get_param_names()}:
+                from gaussmix._src.other_names import parameter_error
+
+                raise parameter_error(self, params)
+            return super().set_params(**params)
 
     def save(self, path: PathOrFile) -> None:
         """Write the fitted estimator to a model file, which appears whole or not at all.

@@ -17,11 +17,10 @@ from gaussmix._src.em.objective.trace import EMState
 from gaussmix._src.errors import SingularCovarianceError, about, counted, warn
 from gaussmix._src.estimators.base import unchanged_on_failure
 from gaussmix._src.estimators.docs import documented
-from gaussmix._src.estimators.fitting import ridge_columns, warn_of_ridge
 from gaussmix._src.estimators.predictor import Counts, MixturePredictor
 from gaussmix._src.estimators.sklearn_bases import ClassifierMixin
 from gaussmix._src.families.base import FAMILIES, is_separate
-from gaussmix._src.fit.after.diagnostics import SingularColumns, diagnose_components
+from gaussmix._src.fit.after.diagnostics import SingularColumns, diagnose_components, find_ridge_columns
 from gaussmix._src.fit.classes import ClassFit, LabelledRows, count_classes
 from gaussmix._src.fit.features.table import find_options
 from gaussmix._src.fit.fit import find_certificate
@@ -34,7 +33,7 @@ from gaussmix._src.mixture.class_mixtures import ClassMixtures
 from gaussmix._src.mixture.html import shorten, weight_text
 from gaussmix._src.mixture.mixture import Mixture
 from gaussmix._src.numerics.arrays import Array
-from gaussmix._src.report.messages import constant_sentence, warn_about_run
+from gaussmix._src.report.messages import constant_sentence, warn_about_run, warn_of_ridge
 from gaussmix._src.report.summary import Summary
 from gaussmix._src.sources.base import Source
 from gaussmix._src.sources.labels import labelled
@@ -302,7 +301,7 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
             ) from None
         if ridge is None:
             model = fit.classes.mixture._model
-            constant = ridge_columns(model, known.data.default_ridge, known.data.raw_source)
+            constant = find_ridge_columns(model, known.data.default_ridge, known.data.raw_source)
             warn(constant_sentence(model, constant, self._names))
         return fit
 
@@ -362,7 +361,7 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
         model, labels = classes.mixture._model, self.classes_[classes.component_class].tolist()
         each = "class {1!r}" if self.n_components is None else "component {0} of class {1!r}"
         names = [each.format(*named) for named in enumerate(labels)]
-        constant = ridge_columns(model, problem.objective.ridge, problem.data.raw_source)
+        constant = find_ridge_columns(model, problem.objective.ridge, problem.data.raw_source)
         return warn_of_ridge(problem, model, constant, self._names, names)
 
     def _with_its_own(self, summary: Summary) -> Summary:

@@ -47,7 +47,7 @@ class GaussianMixtureDetector(OutlierMixin, MixturePredictor):
         The share of the training rows that are called outliers; with "auto", `coverage` decides.
     coverage : float in (0, 1), default 0.95
         With `contamination` "auto", the mass of the fitted mixture inside the region. A share of 1 − coverage of new
-        rows from the mixture is called outliers.
+        rows from the mixture is called outliers. It can't be set together with `contamination`.
     <choice>
     <Parameters of MixturePredictor>
 
@@ -209,6 +209,8 @@ class GaussianMixtureDetector(OutlierMixin, MixturePredictor):
         """The share of the training rows, None if the mixture decides."""
         if isinstance(self.contamination, str) and self.contamination == _AUTO:
             return None
+        if self.coverage != MASS:
+            raise ValueError("contamination and coverage both say how many rows are outliers. Leave one of them out.")
         return _inside("contamination", self.contamination, 0.5, ', or "auto"')
 
 

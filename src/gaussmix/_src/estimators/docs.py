@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import inspect
 import re
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import is_dataclass
+from functools import wraps
 from itertools import product
 from textwrap import indent
-from typing import TypeVar, get_type_hints
+from typing import Any, TypeVar, get_type_hints
 
 Class = TypeVar("Class", bound=type)
 
@@ -61,9 +63,27 @@ _PLACEHOLDER = re.compile(r"^( *)<([\w ]+)>$", re.MULTILINE)
 _ENTRY = re.compile(r"^    (\w[\w, ]*) : ", re.MULTILINE)  # names of parameters
 
 
-def documented(cls: Class) -> Class:
-    """Put the part in where a line of a docstring, of the class or of its own methods, is `<name>` and no more.
+def _hinting(method: Callable[..., Any]) -> Callable[..., Any]:
+    """A method whose call with wrong arguments says what to type."""
 
+    @wraps(method)
+    def called(self: Any, *arguments: Any, **named: Any) -> Any:
+        try:
+            return method(self, *arguments, **named)
+        except TypeError as error:
+            if error.__traceback__ is None or error.__traceback__.tb_next is not None:  # of the method itself
+                raise
+            from gaussmix._src.other_names import call_error
+
+            raise call_error(method, self, error) from None
+
+    return called
+
+
+def documented(cls: Class) -> Class:
+    """Make calls with wrong arguments say what to type, and put parts into docstrings.
+
+    A part goes where a line of a docstring, of the class or of its own methods, is `<name>` and no more.
     ``<Parameters of Base>`` stands for that section of the docstring of a base class. The signature of a dataclass has
     the order of its docstring.
     """
@@ -81,5 +101,10 @@ def documented(cls: Class) -> Class:
         vars(cls.__init__)["__signature__"] = signature.replace(parameters=in_order)
         with suppress(NameError):  # some are names of modules that are imported at their first use
             vars(cls)["__init__"].__annotations__ |= get_type_hints(cls)  # whose names are those of several modules
+    for owner in cls.__mro__:
+        for name, member in [*vars(owner).items()] if owner.__module__.startswith("gaussmix.") else ():
+            is_public = inspect.isfunction(member) and (name[0] != "_" or member is vars(cls).get("__init__"))
+            if is_public and not hasattr(member, "__wrapped__"):
+                setattr(owner, name, _hinting(member))
     cls.__module__ = "gaussmix"  # last, because the annotations name what this module imports
     return cls

@@ -22,8 +22,6 @@ from gaussmix._src.fit.fitted import Diagnosis, Ending, FitResult, RowSummary
 from gaussmix._src.fit.plan import MIN_RIDGE_FRACTION, Plan
 from gaussmix._src.fit.problem import Problem
 from gaussmix._src.interfaces.leaves import LEAF_ROWS
-from gaussmix._src.model import Model
-from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.numerics.factorise import MIN_ROUNDING
 from gaussmix._src.sources.base import Source
 from gaussmix._src.sources.row_statistics import DistinctDigests, some_distinct
@@ -38,13 +36,9 @@ def check_hooks(estimator: Any) -> None:
     for cls in type(estimator).__mro__:
         if cls.__module__.partition(".")[0] == "gaussmix":
             return
-        from gaussmix._src.other_names import HOOKS
+        from gaussmix._src.other_names import check_hooks_of
 
-        for name in HOOKS.keys() & vars(cls).keys():
-            raise TypeError(
-                f"{cls.__name__} defines {name}, which scikit-learn's fit calls and gaussmix's does not. "
-                f"Use {HOOKS[name]}."
-            )
+        check_hooks_of(cls)
 
 
 @contextmanager
@@ -61,6 +55,8 @@ def start_fit(
         if isinstance(labels, str):
             groups = getattr(estimator, "label_components", None)
             X, arguments["labels"] = validation.labels.without_labels(X, labels, groups, may_miss=estimator._may_miss)
+        elif labels is None and y is not None:
+            validation.labels.warn_of_ignored(y)
         options = find_options(estimator, arguments)
         for option in options:
             stack.enter_context(option)
@@ -112,7 +108,7 @@ def make_fitted(
     note = report.messages.distinct_rows_sentence(n_distinct, problem.n_components) if is_short else None
     has_ridge = (run.model.covariances.ridge_precisions() * objective.ridge).max() > MIN_RIDGE_FRACTION
     is_sought = has_ridge or problem.terms is not None
-    constant = ridge_columns(run.model, objective.variance_floor, rows) if is_sought else []
+    constant = after.diagnostics.find_ridge_columns(run.model, objective.variance_floor, rows) if is_sought else []
     is_rounded = bool((run.model.covariances.rounding_error > MIN_ROUNDING).any())
     is_odd = is_rounded or bool(trace.frozen_components or trace.events or constant or note)
     if is_odd or left_out is not None or run.outcome is not Outcome.CONVERGED:
@@ -122,7 +118,7 @@ def make_fitted(
     if constant and not problem.ridge:  # a chosen ridge needs no warning
         warn(report.messages.constant_sentence(run.model, constant, names))
     is_sound = note or is_ridge_dropped or not (has_ridge or problem.ridge == 0)
-    on_ridge = [] if is_sound else warn_of_ridge(problem, run.model, constant, names)
+    on_ridge = [] if is_sound else report.messages.warn_of_ridge(problem, run.model, constant, names)
     stopping = plan.stopping
     certificate = find_certificate(problem, run, ends, is_requested=plan.check_maximum)
     ending = Ending.from_run(run, ends, stopping, left_out, certificate, objective.objective_name, times)
@@ -147,21 +143,6 @@ def make_fitted(
     )
 
 
-def warn_of_ridge(
-    problem: Problem,
-    model: Model,
-    constant: Sequence[int],
-    names: Sequence[str] | None,
-    component_names: Sequence[str] | None = None,
-) -> list[Diagnosis]:
-    """The components that rest on the ridge, with a warning unless the user chose the ridge."""
-    result = after.diagnostics.diagnose_ridge(problem, model, constant, names)
-    if result and problem.ridge is None:
-        columns = after.diagnostics.SingularColumns.find(problem.data.raw_source, [model.family]).describe(names)
-        warn(report.messages.ridge_sentence(result, columns, component_names), report.messages.CollapseWarning)
-    return result
-
-
 def count_distinct(source: Source, max_rows: int) -> int:
     """The number of distinct rows of positive weight, counted up to `max_rows`."""
     block = source.whole
@@ -175,11 +156,3 @@ def count_distinct(source: Source, max_rows: int) -> int:
         if len(distinct) >= max_rows:
             break
     return min(max_rows, len(distinct))
-
-
-def ridge_columns(mixture: Model, ridge: Array, source: Source) -> list[int]:
-    """Constant columns, whose variance is the ridge (n_features,) alone."""
-    is_ridge = mixture.covariances.variances().max(axis=0) <= 2 * ridge  # nowhere without a ridge
-    if not is_ridge.any():  # the rows need not be read
-        return []
-    return [column for column in after.diagnostics.find_constant_columns(source) if is_ridge[column]]

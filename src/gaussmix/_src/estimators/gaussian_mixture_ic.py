@@ -17,12 +17,12 @@ from gaussmix._src.engines import check_jobs
 from gaussmix._src.errors import FailureKind, NothingFitted, ParameterTypeError, warn
 from gaussmix._src.estimators.base import FittedValue
 from gaussmix._src.estimators.docs import documented
-from gaussmix._src.estimators.fitting import check_hooks, fit_rows, make_fitted, ridge_columns, start_fit, with_features
+from gaussmix._src.estimators.fitting import check_hooks, fit_rows, make_fitted, start_fit, with_features
 from gaussmix._src.estimators.gaussian_mixture import GaussianMixture
 from gaussmix._src.estimators.likelihood_estimator import LikelihoodEstimator
 from gaussmix._src.families import Family, Structure
 from gaussmix._src.fit import candidates
-from gaussmix._src.fit.after.diagnostics import SingularColumns, diagnose_ridge
+from gaussmix._src.fit.after.diagnostics import SingularColumns, diagnose_ridge, find_ridge_columns
 from gaussmix._src.fit.after.stability import find_peaks
 from gaussmix._src.fit.candidates import Candidate, Result
 from gaussmix._src.fit.criteria import CROSS_VALIDATION, STABILITY, check_criterion
@@ -245,7 +245,7 @@ class GaussianMixtureIC(LikelihoodEstimator):
             index, more = candidates.select_lowest(results, np.array(candidates.make_table(results)[criterion])), {}
         best, not_started = results[index], not_started_sentence(results)
         assert best.final_state is not None, "what failed is never chosen"
-        constant = ridge_columns(best.final_state.model, problem.objective.ridge, source)
+        constant = find_ridge_columns(best.final_state.model, problem.objective.ridge, source)
         table = candidates.make_table(results) | {"warning": self._warnings(search, results, constant)} | more
         assert best.criterion_inputs is not None, "what has a run has a likelihood"
         reached = best.criterion_inputs.log_likelihood / best.criterion_inputs.row_weight

@@ -122,12 +122,13 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
         ConvergenceWarning and RuntimeWarning : a component lost its mass or collapsed and was frozen, or X has fewer
             distinct rows than components.
         SearchWarning : candidates failed, and that may have changed the choice: how many, why, which columns are
-            constant or follow from others, and what to do. Or some were not begun when `max_time` was over. It is a
-            RuntimeWarning.
+            constant, have two values or follow from others, and what to do. Or some were not begun when `max_time` was
+            over. It is a RuntimeWarning.
         RuntimeWarning : a component has a covariance so nearly singular that rounding changes log densities by more
             than 1e-6; or X has a constant column, whose variance would be the automatic ridge alone; or one feature,
             for which the structure is mclust's "E" or "V"; or several candidates are compared and `sample_weight` sums
-            to less than two rows; or `checkpoint` can't be written, and the fit goes on without.
+            to less than two rows; or `checkpoint` can't be written, and the fit goes on without; or y, which is
+            ignored, has known and unknown labels, as for `labels`.
         """
         with start_fit(self, X, y, sample_weight, labels, X_error) as (X, options):
             self._find(X, sample_weight, options)
@@ -168,7 +169,7 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
         """
         groups = getattr(self, "label_components", None)
         X, labels = validation.labels.without_labels(X, labels, groups, may_miss=self._may_miss)
-        self.fit(X, sample_weight=sample_weight, labels=labels, X_error=X_error)
+        self.fit(X, y, sample_weight, labels=labels, X_error=X_error)
         predicted = self.predict(X, X_error=X_error)
         cutoff = self._fitted.cutoff
         if cutoff is None:
@@ -185,7 +186,7 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
 
         Parameters
         ----------
-        X : (n_samples, n_features), data units; the cells that are missing (NaN) say nothing.
+        X : (n_samples, n_features), data units. Missing cells (NaN) say nothing: rows of them get that of most weight.
         X_error : measurement errors of X, as for `fit`.
 
         Raises
@@ -199,7 +200,7 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
     def predict_proba(self, X: ArrayLike, *, X_error: ArrayLike | None = None) -> NDArray[np.floating[Any]]:
         """Responsibilities p(k | x), Bishop (2006) eq. 9.13: (n_samples, n_components).
 
-        Rows sum to 1, less p(noise | x) where there is noise.
+        Rows sum to 1, less p(noise | x) where there is noise. Those of a row without any value are the weights.
 
         Parameters and errors as for `predict`.
         """
@@ -426,7 +427,9 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
         Returns
         -------
         frame : all of X in its own library, of an array as `tidy`, with the columns "component" (as `predict`),
-            "uncertainty", 1 less the largest responsibility, and "log_density", nats.
+            "uncertainty", 1 less the largest responsibility, "log_density", nats, and "p_value", the share of the
+            mixture's mass that is less probable, without its noise; NaN with `X_error` or where cells are missing.
+            If more than a few rows lie where there is no mass, as rows in other units do, a RuntimeWarning says so.
 
         Raises
         ------
@@ -435,7 +438,7 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
         TypeError : X can't be used, or is not in memory.
         """
         source, frame = self._rows_of_table(X, X_error)
-        return report.reading.augmented(self._labelling, source, self._engine(source), frame, self._density(source))
+        return report.reading.augmented(self._labelling, source, self._engine(source), frame, self)
 
     def explain(self, X: ArrayLike, *, X_error: ArrayLike | None = None) -> Explanation:
         """Why rows belong to their components and to no other, and which features make them unlikely.

@@ -136,6 +136,8 @@ def _make_template(
     estimator: GaussianMixture | BayesianGaussianMixture | None, n_components: int, parameters: dict[str, Any]
 ) -> GaussianMixture | BayesianGaussianMixture:
     """The estimator of every group; raises ValueError or TypeError for parameters that one fit can't use, or many."""
+    if hasattr(n_components, "fit"):
+        raise ParameterTypeError("The second argument is n_components. Name the estimator: estimator=….")
     if estimator is None:
         made: GaussianMixture | BayesianGaussianMixture = GaussianMixture(n_components, **parameters)
     elif not isinstance(estimator, GaussianMixture | BayesianGaussianMixture):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from importlib.util import find_spec
@@ -12,22 +12,24 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gaussmix._src.errors import ParameterTypeError, quoted
+from gaussmix._src.errors import ParameterTypeError, listed, quoted
 from gaussmix._src.numerics.arrays import Rows
+from gaussmix._src.numerics.rows import BadCell
 from gaussmix._src.numerics.threads import cached_property
 
 COMPLEX = "Complex data not supported: X must be real numbers; real and imaginary part can be two columns."
 _TIMES = (
-    "holds dates, times or durations{where}. Give numbers: divide durations by a unit, such as "
-    "np.timedelta64(1, 's'), and dates after subtracting an origin."
+    "dates, times or durations",
+    "Give numbers: divide durations by a unit, such as np.timedelta64(1, 's'), and dates after subtracting an origin.",
 )
 _CATEGORIES = (
-    "holds categories{where}. Give numbers: leave such columns out, or encode them first, for example by a column of "
-    "0 and 1 for each category."
+    "categories",
+    "Give numbers: leave such columns out, or encode them first, for example by a column of 0 and 1 for each category.",
 )
-_TEXT = "holds text{where}. Give numbers: leave such columns out, or encode them first."
-_DIGITS = "holds text{where}. Give numbers: convert such columns first, for example by .astype(float)."
-_OTHER = "holds {what}{where}. Give numbers: leave such columns out."
+_TEXT = "text", "Give numbers: leave such columns out, or encode them first."
+_DIGITS = "text", "Give numbers: convert such columns first, for example by .astype(float)."
+_OTHER = "Give numbers: leave such columns out."
+_INFINITE = "infinity", "Make such cells NaN where missing values are allowed, or leave such columns out."
 _FLOATS = {np.dtype(np.float64)}, {np.dtype(np.float32)}
 _MERGING = ("Int64", "UInt64", "Int128", "UInt128")  # whose numbers a double may not tell apart
 
@@ -103,19 +105,26 @@ class Frame:
         A pandas frame whose numbers are one block is not copied. Of others one column is converted at a time.
 
         Raises ValueError: a column holds text, or complex numbers. TypeError: a column holds categories, times or
-        anything else that is not numbers. They call the frame as `called` says.
+        anything else that is not numbers. They call the frame as `called` says, and name all such columns.
         """
         plain = self._one_block()
         if plain is not None:
             return plain
         kinds = dict(zip(self.names, self.data.schema.values(), strict=True))
-        for name, kind in kinds.items():
-            _check_kind(called, name, kind)
+        refused = dict[Any, _Refused]()
         is_single = bool(kinds) and all(str(kind) == "Float32" for kind in kinds.values())
         rows: Rows = np.empty(self.data.shape, np.float32 if is_single else np.float64, order="F")
         with np.errstate(over="ignore"):  # longer floats may become infinite, which is refused like infinity
-            for index, values in enumerate(self._columns()):
-                rows[:, index] = _as_floats(called, self.names[index], values)
+            for index, (name, kind) in enumerate(kinds.items()):
+                try:
+                    _check_kind(kind)
+                    rows[:, index] = _as_floats(self._values(name))
+                except _Refused as error:
+                    rows[:, index], refused[name] = 0.0, error
+        if refused:
+            infinite = np.flatnonzero(np.isinf(rows).any(axis=0)).tolist()
+            refused |= {self.names[column]: _Refused(*_INFINITE) for column in infinite}
+            raise _refused_error(called, refused)
         return rows
 
     def integer_columns(self) -> list[int]:
@@ -133,13 +142,14 @@ class Frame:
         rows: Rows = self.native.to_numpy()
         return rows
 
-    def _columns(self) -> Iterator[NDArray[Any]]:
-        """The values of each column; decimals as floats, and truth values as integers, so that nulls become NaN."""
+    def _values(self, name: Any) -> NDArray[Any]:
+        """The values of a column; decimals as floats, and truth values as integers, so that nulls become NaN."""
         import narwhals.stable.v2 as nw
 
-        for column in self.data.iter_columns():
-            kind: Any = nw.Int8 if column.dtype == nw.Boolean else nw.Float64 if column.dtype.is_decimal() else None
-            yield (column if kind is None else column.cast(kind)).to_numpy()
+        column = self.data.get_column(name)
+        kind: Any = nw.Int8 if column.dtype == nw.Boolean else nw.Float64 if column.dtype.is_decimal() else None
+        values: NDArray[Any] = (column if kind is None else column.cast(kind)).to_numpy()
+        return values
 
 
 def _without_dictionaries(table: Any) -> Any:
@@ -185,45 +195,68 @@ def made_frame(columns: Mapping[str, Any], library: str | None = None) -> Any:
     return nw.from_dict(dict(columns), backend=wanted).to_native()
 
 
-def times_sentence(called: str, where: str = "") -> str:
+def times_sentence(called: str) -> str:
     """Say that a table holds times, and what to do."""
-    return f"{called} {_TIMES.format(where=where)}"
+    return f"{called} holds {'. '.join(_TIMES)}"
 
 
-def _check_kind(called: str, name: Any, kind: Any) -> None:
-    """Raise TypeError or ValueError for a type of columns that are not numbers."""
-    where, what = f" in column {name!r}", str(kind).partition("(")[0]
-    if kind.is_temporal():
-        raise ParameterTypeError(times_sentence(called, where))
-    if what in ("Categorical", "Enum"):
-        raise ParameterTypeError(f"{called} {_CATEGORIES.format(where=where)}")
+def also_in(rows: Rows, cell: BadCell, largest: float, names: Any, may_miss: bool) -> str:
+    """Which other columns have cells that are refused too, as the end of a sentence; empty if none has."""
+    columns = np.flatnonzero((~(np.abs(rows) <= largest) & ~(np.isnan(rows) & may_miss)).any(axis=0)).tolist()
+    others = [str(column if names is None else names[column]) for column in columns if column != cell.column]
+    return f", and in column{'s' * (len(others) > 1)} {listed(others)} too" if others else ""
+
+
+class _Refused(Exception):
+    """A column that holds no numbers; its arguments are what it holds, what to do, and the row, if that is known."""
+
+
+def _refused_error(called: str, refused: Mapping[Any, _Refused]) -> ValueError:
+    """The error for columns without numbers, which names all of them."""
+    groups = dict[tuple[str, str], dict[Any, str]]()
+    for name, error in refused.items():
+        what, advice, *where = error.args
+        groups.setdefault((what, advice), {})[name] = where[0] if where else " in"
+    sentences = list[str]()
+    for (what, advice), named in groups.items():
+        which = "".join(f"{where} column {name!r}" for name, where in named.items())
+        which = which if len(named) == 1 else f" in columns {listed([*named])}"
+        sentences.append(f"{'It' if sentences else called} holds {what}{which}. {advice}")
+    is_value = {what for what, _ in groups} <= {_TEXT[0], _INFINITE[0]}
+    return (ValueError if is_value else ParameterTypeError)(" ".join(sentences))
+
+
+def _check_kind(kind: Any) -> None:
+    """Raise `_Refused` for a type of columns that are not numbers."""
+    what = str(kind).partition("(")[0]
+    if kind.is_temporal() or what in ("Categorical", "Enum"):
+        raise _Refused(*(_TIMES if kind.is_temporal() else _CATEGORIES))
     if what in ("List", "Struct", "Array", "Binary"):
-        raise ParameterTypeError(f"{called} {_OTHER.format(what=str(kind), where=where)}")
+        raise _Refused(str(kind), _OTHER)
 
 
 def check_no_text(called: str, cells: NDArray[Any], describe_location: Callable[[int, int], str]) -> None:
     """Raise ValueError for a cell of an array that is text: NumPy converts such numbers, and data frames do not."""
     for (row, column), cell in np.ndenumerate(cells):
         if isinstance(cell, str | bytes):
-            where = f": {cell!r:.40}, in {describe_location(row, column)}"
-            raise ValueError(f"{called} {_DIGITS.format(where=where)}")
+            holds, advice = _DIGITS
+            raise ValueError(f"{called} holds {holds}: {cell!r:.40}, in {describe_location(row, column)}. {advice}")
 
 
-def _as_floats(called: str, name: Any, values: NDArray[Any]) -> NDArray[Any]:
-    """The numbers of a column; raises as `Frame.rows`."""
+def _as_floats(values: NDArray[Any]) -> NDArray[Any]:
+    """The numbers of a column; raises as `Frame.rows`, and `_Refused`."""
     if values.dtype.kind in "fiub":
         return values
     if values.dtype.kind == "c":
         raise ValueError(COMPLEX)
-    return np.array([_as_float(called, name, row, cell) for row, cell in enumerate(values.tolist())], dtype=np.float64)
+    return np.array([_as_float(row, cell) for row, cell in enumerate(values.tolist())], dtype=np.float64)
 
 
-def _as_float(called: str, name: Any, row: int, cell: Any) -> float:
+def _as_float(row: int, cell: Any) -> float:
     """The number in a cell of any type; NaN where it is missing."""
-    where = f" in row {row}, column {name!r}"
     if isinstance(cell, str):
-        sentence = _DIGITS if cell.strip().lstrip("+-").replace(".", "", 1).isdecimal() else _TEXT
-        raise ValueError(f"{called} {sentence.format(where=f', {quoted(cell)},{where}')}")
+        sentences = _DIGITS if cell.strip().lstrip("+-").replace(".", "", 1).isdecimal() else _TEXT
+        raise _Refused(*sentences, f", {quoted(cell)}, in row {row},")
     if isinstance(cell, Real | Decimal):
         try:
             return float(cell)
@@ -231,8 +264,6 @@ def _as_float(called: str, name: Any, row: int, cell: Any) -> float:
             return np.inf  # refused like infinity
     if cell is None or type(cell).__name__ == "NAType":
         return np.nan
-    name_of_type = type(cell).__name__
-    what = name_of_type if name_of_type == "bytes" else f"{name_of_type}s"
-    raise ParameterTypeError(
-        f"{called} {(_TIMES if hasattr(cell, 'isoformat') else _OTHER).format(what=what, where=where)}"
-    )
+    name = type(cell).__name__
+    holds = _TIMES if hasattr(cell, "isoformat") else (name if name == "bytes" else f"{name}s", _OTHER)
+    raise _Refused(*holds, f" in row {row},")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from html import escape
@@ -13,10 +13,10 @@ from sklearn.base import BaseEstimator
 
 from gaussmix._src.em.step.accumulate import StepTask
 from gaussmix._src.engines.base import NOISE_LABEL, Engine
-from gaussmix._src.errors import Outcome, ParameterTypeError, counted
+from gaussmix._src.errors import Outcome, ParameterTypeError, counted, warn
 from gaussmix._src.fit.criteria import CriterionInputs, bic, icl
 from gaussmix._src.fit.fitted import Diagnosis, FitResult
-from gaussmix._src.interfaces.block import Block
+from gaussmix._src.interfaces.leaves import LEAF_ROWS
 from gaussmix._src.interfaces.moment_spec import AssignmentRule, MomentSpec, Second
 from gaussmix._src.mixture.compare.gaussians import nearest
 from gaussmix._src.mixture.explaining import Explanation, explained
@@ -24,7 +24,7 @@ from gaussmix._src.mixture.html import names_of, sketch
 from gaussmix._src.mixture.mixture import Mixture
 from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.numerics.frames import Frame, made_frame
-from gaussmix._src.report.messages import failed_sentence, stability_sentence
+from gaussmix._src.report.messages import MIN_P_VALUE, distant_sentence, failed_sentence, stability_sentence
 from gaussmix._src.report.summary import Summary
 from gaussmix._src.sources.array import ArraySource
 from gaussmix._src.sources.base import Source
@@ -76,23 +76,26 @@ def make_summary(
     return Summary(title, items, _columns(mixture, names, sizes), warnings, mixture, names, library)
 
 
-def augmented(
-    mixture: Mixture, source: Source, engine: Engine[Any], frame: Frame | None, density: Callable[[Block], Array]
-) -> Any:
+def augmented(mixture: Mixture, source: Source, engine: Engine[Any], frame: Frame | None, estimator: Any) -> Any:
     """The rows with what is said of each, as a data frame, which is more columns of the one they came in.
 
-    `mixture` labels them, and `density` gives log densities.
+    `mixture` labels them, and the estimator gives log densities.
     """
     if not isinstance(source, ArraySource):
         raise ParameterTypeError("augment needs an array or a data frame in memory. For other rows, use predict(X).")
     labels, responsibilities = _labels_and_responsibilities(mixture, source, engine)
-    log_density = source.each_row(density)
+    rows, log_density = next(iter(source.blocks())).rows, source.each_row(estimator._density(source))
+    p_value, known = np.full(len(rows), np.nan), ~np.isnan(rows).any(axis=1) & (not source.has_errors)
+    own = estimator.mixture_  # which keeps its levels
+    alone = own if own.noise is None else own.without_noise
+    parts = np.array_split(rows[known], len(rows) // LEAF_ROWS + 1)
+    p_value[known] = np.concatenate([alone.density_p_value(part) for part in parts])
+    warn(distant_sentence(int(np.count_nonzero((p_value < MIN_P_VALUE) & (labels >= 0))), len(rows)))
     of_noise = np.maximum(1 - responsibilities.sum(axis=1), 0.0) if mixture.noise is not None else 0.0
     uncertainty = 1 - np.maximum(responsibilities.max(axis=1), of_noise)
-    columns = {"component": labels, "uncertainty": uncertainty, "log_density": log_density}
+    columns = {"component": labels, "uncertainty": uncertainty, "log_density": log_density, "p_value": p_value}
     if frame is not None:
         return frame.with_columns(columns)
-    rows = next(iter(source.blocks())).rows
     return made_frame({name: rows[:, j] for j, name in enumerate(names_of(mixture))} | columns)
 
 

@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 
 from gaussmix._src.checks import check_real
 from gaussmix._src.em.initialisation.user_labels import UNKNOWN_LABEL, UserLabels
-from gaussmix._src.errors import ParameterTypeError, listed
+from gaussmix._src.errors import ParameterTypeError, listed, warn
 from gaussmix._src.numerics.arrays import plain_array
 from gaussmix._src.numerics.frames import Frame
 from gaussmix._src.sources.base import Source
 from gaussmix._src.sources.labels import MAX_LABELS, labelled, values_in
-from gaussmix._src.sources.opening import is_table, open
+from gaussmix._src.sources.opening import IN_MEMORY, is_table, open
 from gaussmix._src.validation.targets import coded, different
 
 
@@ -84,6 +84,24 @@ def without_labels(X: Any, labels: Any, label_components: Any, *, may_miss: bool
     assert known.label_indices is not None, "they are labels"
     is_known = bool((known.label_indices != UNKNOWN_LABEL).any())
     return labelled(X, *column, known.label_indices), UserLabels(known.allowed_components if is_known else [])
+
+
+def warn_of_ignored(y: Any) -> None:
+    """Warn where y, which fits ignore and pipelines pass, holds known components and rows without one.
+
+    −1 means unknown among components that are counted from 0, NaN and None among any labels. Labels −1 and 1 of two
+    classes are complete.
+    """
+    values = np.asarray(y) if type(y).__module__.partition(".")[0] in (*IN_MEMORY, "polars") else np.empty(0)
+    if values.ndim != 1 or values.dtype.kind not in "iufO":
+        return
+    if values.dtype.kind == "O":
+        is_unknown = np.array([_is_unknown(label) for label in values.tolist()], dtype=bool)
+    else:
+        is_counted = len(values) > 0 and values.min() == UNKNOWN_LABEL and 0 in values
+        is_unknown = np.isnan(values) | (is_counted & (values == UNKNOWN_LABEL))
+    if 0 < is_unknown.sum() < len(values):
+        warn("fit ignores y, which holds known labels and unknown ones (-1 or NaN). Give known components as labels=y.")
 
 
 def check_labels(labels: Any, label_components: Any, n_rows: int, max_components: int) -> UserLabels | None:

@@ -214,6 +214,8 @@ def check_family(estimator: Any) -> Family:
     """The structure that an estimator names; raises ValueError or TypeError for none, or several."""
     structure = estimator.covariance_type
     if type(structure) is str:
+        if structure == ALL:
+            raise ValueError(f'covariance_type="{ALL}" compares structures: use GaussianMixtureIC(n_components).')
         return family_named(structure)
     return _family(structure, "a structure or its name (GaussianMixtureIC takes several)")
 
@@ -221,6 +223,9 @@ def check_family(estimator: Any) -> Family:
 def _family(structure: Any, wanted: str) -> Family:
     if isinstance(structure, Family):
         return copy(structure)  # what a fit has found must not change with the user's value
+    if isinstance(structure, type) and issubclass(structure, Family):
+        name, needed = structure.__name__, "n_factors" if hasattr(structure, "n_factors") else ""
+        raise ParameterTypeError(f"covariance_type is the class {name}. Give a structure: {name}({needed}).")
     if not isinstance(structure, str):
         raise ParameterTypeError(
             f"covariance_type must be {wanted}, not {structure!r}. Names are {listed(family_names(), 99)}."

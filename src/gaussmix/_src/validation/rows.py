@@ -163,7 +163,8 @@ def _check_rows(
     if is_missing:
         cell = bad_cell(rows, largest, may_miss=True)
     if cell is not None:
-        raise ValueError(f"Input X contains {cell.name}: {_at_cell(cell.row, cell.column, names)}. {cell.advice}")
+        where = _at_cell(cell.row, cell.column, names) + numerics.frames.also_in(rows, cell, largest, names, is_missing)
+        raise ValueError(f"Input X contains {cell.name}: {where}. {cell.advice}")
     if reset and not is_stream:
         _check_spread(rows, X, names)
     return in_whole_steps(rows), is_missing

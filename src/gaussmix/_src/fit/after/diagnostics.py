@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,6 +15,7 @@ from gaussmix._src.families.base import Family
 from gaussmix._src.fit import ridge
 from gaussmix._src.fit.fitted import RESTS_ON_RIDGE, Diagnosis
 from gaussmix._src.fit.plan import MIN_RIDGE_FRACTION
+from gaussmix._src.interfaces.block import Block
 from gaussmix._src.interfaces.moment_spec import Second
 from gaussmix._src.interfaces.spread import Spread
 from gaussmix._src.model import Model
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 _MIN_RESIDUAL_VARIANCE = 1e-10  # of its variance, left when others are known: less is rounding
 _MIN_COEFFICIENT = 1e-4  # of a standardised coefficient: a column with less is none of those that determine another
 _CONSTANT_FACTOR = 2.0  # times the ridge: with no more variance, a column is constant in a component
+_MIN_ROWS_OF_TWO = 10  # rows: of fewer, a measurement may have two values by chance
 _MIN_PART = 0.01  # of the largest part of a column in a direction: a column with less is not named
 _MAX_EXPLAINED_COLUMNS = 3  # columns that a sentence explains
 Names = Sequence[str] | None  # names of features; None where they have none
@@ -38,6 +41,40 @@ def find_constant_columns(source: Source) -> list[int]:
     """Columns with the same value in every row of positive weight."""
     low, high = source.collect(Cells).ends
     return np.flatnonzero(low == high).tolist()
+
+
+def find_two_valued_columns(source: Source) -> list[int]:
+    """Columns with two values in the rows of positive weight that have one; none where rows are few."""
+    low, high = source.collect(Cells).ends
+    if source.row_totals.n_positive < _MIN_ROWS_OF_TWO:
+        return []
+    n_others = source.sum_of(partial(_count_others, low=low, high=high))
+    return np.flatnonzero((n_others == 0) & (low < high)).tolist()
+
+
+def _count_others(leaf: Block, low: Array, high: Array) -> Array:
+    """How many cells of each column in rows of positive weight are neither low nor high, nor missing, (n_features,)."""
+    rows = leaf.rows if leaf.row_weight is None else leaf.rows[leaf.row_weight > 0]
+    return ((rows != low) & (rows != high) & ~np.isnan(rows)).sum(axis=0, dtype=np.float64)
+
+
+def two_valued_sentence(columns: Sequence[int], names: Names) -> str:
+    """Say that columns have two values, and what to do; "" if there are none."""
+    if not columns:
+        return ""
+    return (
+        f"Only two values are in {_columns_text(columns, names)}: labels, not measurements; a component of one value "
+        "has no variance there. Leave them out and compare them with the components, or fit the rows of each value "
+        "alone (fit_many)."
+    )
+
+
+def find_ridge_columns(mixture: Model, ridge: Array, source: Source) -> list[int]:
+    """Constant columns, whose variance is the ridge (n_features,) alone."""
+    is_ridge = mixture.covariances.variances().max(axis=0) <= 2 * ridge  # nowhere without a ridge
+    if not is_ridge.any():  # the rows need not be read
+        return []
+    return [column for column in find_constant_columns(source) if is_ridge[column]]
 
 
 def find_dependent_columns(source: Source) -> dict[int, list[int]]:
@@ -73,11 +110,13 @@ class SingularColumns:
     ----------
     constant : columns with one value.
     dependent : columns that follow from others, and these.
+    two_valued : columns with two values.
     n_rows : the number of rows, if there are no more rows than columns, so that columns follow from others.
     """
 
     constant: list[int] = field(default_factory=list)
     dependent: dict[int, list[int]] = field(default_factory=dict)
+    two_valued: list[int] = field(default_factory=list)
     n_rows: int | None = None
 
     @classmethod
@@ -86,11 +125,13 @@ class SingularColumns:
         if not failed_families:
             return cls()
         constant, n_rows = find_constant_columns(source), source.row_totals.n_positive
-        if all(family.kind.second <= Second.DIAGONAL for family in failed_families):
-            return cls(constant)
+        second = max(family.kind.second for family in failed_families)
+        two_valued = find_two_valued_columns(source) if second > Second.TRACE else []
+        if second <= Second.DIAGONAL:
+            return cls(constant, two_valued=two_valued)
         if n_rows <= source.n_features:
             return cls(constant, n_rows=n_rows)
-        return cls(constant, find_dependent_columns(source))
+        return cls(constant, find_dependent_columns(source), two_valued)
 
     def describe(self, names: Names) -> str:
         """Name them, and say what to do; "" if there are none."""
@@ -103,6 +144,7 @@ class SingularColumns:
         if sentences:
             them = "it" if len(self.constant) + len(self.dependent) == 1 else "them"
             sentences.append(f"Leave {them} out, or raise reg_covar.")
+        sentences += filter(None, [two_valued_sentence(self.two_valued, names)])
         if self.n_rows is not None:
             sentences.append(
                 f"{counted(self.n_rows, 'row')} are too few for covariances between all features: raise "
@@ -113,6 +155,7 @@ class SingularColumns:
     def diagnose_columns(self, names: Names) -> list[Diagnosis]:
         """The columns that made candidates of a search fail."""
         sentences = dict.fromkeys(self.constant, "is constant")
+        sentences |= dict.fromkeys(self.two_valued, "has only two values")
         sentences |= {index: f"follows from {_columns_text(others, names)}" for index, others in self.dependent.items()}
         causes = ((index, f"the column {what}, so that candidates failed") for index, what in sorted(sentences.items()))
         return [Diagnosis(None, feature_name(index, names), None, cause) for index, cause in causes]

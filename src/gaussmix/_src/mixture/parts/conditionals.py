@@ -84,7 +84,10 @@ class Conditionals(MixtureBase):
         (array([[6.]]), array([[[8.]]]))
         """
         if not isinstance(values, Mapping):
-            raise ParameterTypeError(f"condition takes a dictionary of features and their values, not {values!r:.60}.")
+            raise ParameterTypeError(
+                f"condition takes a dictionary of one row, such as {{0: 1.5}}, not a {type(values).__name__}. "
+                "For many rows use conditional_mean(X_known, known) or a GaussianMixtureRegressor."
+            )
         self._check_box("condition")
         known = self._feature_indices([*values])
         row = mixture.conditioning.condition_values(values)

@@ -115,20 +115,6 @@ EmView task_of(const GroupView& group, const Algebra& algebra, const double* rid
     return task;
 }
 
-// The first M-step of a cut. False where a half has less than the least weight.
-bool begin(const KernelTable& kernels, const EmView& task, const std::vector<bool>& is_second,
-           const Execution& execution, Mixture& mixture) {
-    Values fractions;
-    fractions.reserve(2 * is_second.size());
-    for (const bool is : is_second) {
-        fractions.push_back(is ? kMixed : 1 - kMixed);
-        fractions.push_back(is ? 1 - kMixed : kMixed);
-    }
-    bool has_model = false;
-    return begin_em(kernels, task, execution, {nullptr, fractions.data(), 2, 1}, mixture.view(), has_model) &&
-           has_model;
-}
-
 // The log-likelihood before the last of some steps; -inf where a half has less than the least weight.
 double after(const KernelTable& kernels, EmView task, Index n_steps, const Execution& execution, Mixture& mixture) {
     Values history;
@@ -137,13 +123,26 @@ double after(const KernelTable& kernels, EmView task, Index n_steps, const Execu
     return is_whole && static_cast<Index>(history.size()) == n_steps ? history.back() : -kInfinity;
 }
 
+// The same from a cut.
+double after_cut(const KernelTable& kernels, const EmView& task, const std::vector<bool>& is_second, Index n_steps,
+                 const Execution& execution, Mixture& mixture) {
+    Values fractions;
+    fractions.reserve(2 * is_second.size());
+    for (const bool is : is_second) {
+        fractions.push_back(is ? kMixed : 1 - kMixed);
+        fractions.push_back(is ? 1 - kMixed : kMixed);
+    }
+    bool has_model = false;
+    const bool is_whole =
+        begin_em(kernels, task, execution, {nullptr, fractions.data(), 2, 1}, mixture.view(), has_model);
+    return is_whole && has_model ? after(kernels, task, n_steps, execution, mixture) : -kInfinity;
+}
+
 }  // namespace
 
 double end_of_em(const KernelTable& kernels, const GroupView& group, const Algebra& algebra, const double* ridge,
                  const std::vector<bool>& is_second, const Execution& execution, Mixture& mixture, double least) {
-    const EmView task = task_of(group, algebra, ridge, least);
-    return begin(kernels, task, is_second, execution, mixture) ? after(kernels, task, kSteps, execution, mixture)
-                                                               : -kInfinity;
+    return after_cut(kernels, task_of(group, algebra, ridge, least), is_second, kSteps, execution, mixture);
 }
 
 Bisection bisect(const KernelTable& kernels, const GroupView& group, bool is_full, const double* scale,
@@ -182,14 +181,13 @@ Bisection bisect(const KernelTable& kernels, const GroupView& group, bool is_ful
         spread += group.weight[row] * squares[row];
     }
     const GroupView white{n, d, rows.data(), group.weight};
-    const EmView halves = task_of(white, algebra, ridge.data(), cuts.least_weight);
+    const EmView two = task_of(white, algebra, ridge.data(), cuts.least_weight);
     std::vector<std::pair<double, Mixture>> ends;
     const auto compete = [&](auto&& is_second) {
         std::vector<bool> side(static_cast<std::size_t>(n));
         for (Index row = 0; row < n; ++row) side[row] = is_second(row);
         Mixture mixture(algebra, 2, d);
-        const bool has_begun = begin(kernels, halves, side, execution, mixture);
-        const double reached = has_begun ? after(kernels, halves, kFirstSteps, execution, mixture) : -kInfinity;
+        const double reached = after_cut(kernels, two, side, kFirstSteps, execution, mixture);
         ends.emplace_back(reached, std::move(mixture));
     };
     const bool is_random = cuts.random != nullptr;
@@ -212,7 +210,7 @@ Bisection bisect(const KernelTable& kernels, const GroupView& group, bool is_ful
     for (; !ends.empty() && !(bisection.gain > -kInfinity); ends.pop_back()) {
         bisection.mixture = std::move(ends.back().second);
         if (!(ends.back().first > -kInfinity)) continue;
-        bisection.gain = after(kernels, halves, kSteps - kFirstSteps, execution, bisection.mixture);
+        bisection.gain = after(kernels, two, kSteps - kFirstSteps, execution, bisection.mixture);
     }
     bisection.gain -= of_one(kernels, group, rows);
     return bisection;

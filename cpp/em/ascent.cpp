@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
-#include <map>
 #include <mutex>
 #include <new>
 #include <optional>
@@ -84,8 +83,9 @@ private:
         }
     };
 
-    struct Unmoved {  // the end of steps without a move
-        double last, work;
+    struct Unmoved {  // steps without a move, and the work of EM until the end of each of them
+        Mixture mixture;
+        std::vector<std::pair<End, double>> ends;
     };
 
     AscentResult end(Index n_moves) const {
@@ -173,7 +173,7 @@ private:
         }
         moves_.replace(std::move(trial), std::move(view));
         n_accepted_ += static_cast<Index>(result.size());
-        unmoved_.clear();
+        unmoved_ = {};
         reached_ = end->last;
         n_unsound_ = n_unsound;
         return true;
@@ -212,71 +212,66 @@ private:
         return process_each(static_cast<Index>(tried.size()), work_of_move(), execution_, judge_one);
     }
 
-    // The gain of a move, nats per row, if EM ends higher with it than without it in as many steps. Makes these steps.
+    // The gain of a move, nats per row, if EM ends higher with it than without it in as many steps; less if it is clear
+    // earlier that it does. Makes these steps.
     std::optional<double> gain_of(Candidate& candidate, const Execution& execution) const {
         if (candidate.attempt.is_vain) return std::nullopt;
         const Part& part = candidate.attempt.part;
         candidate.work += work_of(kStepsBefore, part.em);
-        const double least = acceptance_.gain / part.posterior, limit = part.log_likelihood + least;
+        const double least = acceptance_.gain / part.posterior;
         const auto go_on = [&](const Steps& steps) {
             return ended(part.em, candidate.attempt.mixture, steps, execution, candidate.work);
         };
-        const auto is_promising = [&](const std::optional<End>& end, double n_more) {
-            return end && end->reach(n_more) > limit;
+        const auto is_promising = [&](const std::optional<End>& end, double n_more, double other) {
+            return end && end->reach(n_more) > other + least;
         };
         std::optional<End> quick;
+        const Steps& first = acceptance_.first;
         if (algebra_.is_shared()) {
-            quick = go_on({acceptance_.first.tolerance, acceptance_.first.limit - 1});
-            candidate.is_hopeless = !is_promising(quick, acceptance_.quick_factor * acceptance_.promising_factor);
+            quick = go_on({first.tolerance, first.limit - 1});
+            const double n_more = acceptance_.quick_factor * acceptance_.promising_factor;
+            candidate.is_hopeless = !is_promising(quick, n_more, part.log_likelihood);
             if (candidate.is_hopeless) return std::nullopt;
         }
-        auto end = go_on(quick ? Steps{acceptance_.first.tolerance, 1} : acceptance_.first);
+        auto end = go_on(quick ? Steps{first.tolerance, 1} : first);
         if (quick && end) end->gain = std::max(0.0, end->last - quick->last);
-        Index n_steps = acceptance_.first.limit;
-        if (!is_promising(end, acceptance_.promising_factor)) return std::nullopt;
-        if (end->last <= limit || end->gain > least) {
-            Steps some = acceptance_.longer;
-            n_steps += some.limit;
-            for (Index left = some.limit; left > 0; left -= some.limit) {
-                some.limit = std::min(acceptance_.first.limit, left);
-                end = go_on(some);
-                const auto n_left = static_cast<double>(std::max<Index>(1, left - some.limit));
-                if (!is_promising(end, std::min(n_left, acceptance_.promising_factor))) return std::nullopt;
-                if (end->gain < some.tolerance) break;
+        if (!is_promising(end, acceptance_.promising_factor, part.log_likelihood)) return std::nullopt;
+        Unmoved own{part.mixture, {}};
+        Steps some = acceptance_.longer;
+        for (Index left = some.limit, i = 0;; left -= some.limit, ++i) {
+            const auto [other, work] = unmoved(part, i, own, execution);
+            const double gain = end->last - other.reach(static_cast<double>(left));
+            const bool is_last = left <= 0 || (i > 0 && end->gain < some.tolerance);
+            if (gain > least || is_last) {
+                candidate.work += work;
+                return gain > least ? std::optional<double>(gain * part.posterior) : std::nullopt;
             }
-            if (end->last <= limit) return std::nullopt;
+            some.limit = std::min(first.limit, left);
+            const double n_more = std::min(static_cast<double>(left), acceptance_.promising_factor);
+            end = is_promising(end, n_more, other.last) ? go_on(some) : std::nullopt;
+            if (!end) {
+                candidate.work += work;
+                return std::nullopt;
+            }
         }
-        const double gain = end->last - unmoved(part, n_steps, end->last - least, execution, candidate);
-        return gain > least ? std::optional<double>(gain * part.posterior) : std::nullopt;
     }
 
-    // The log-likelihood of a part after as many steps without the move, or what it can't exceed if that is not enough to
-    // refuse the move. Moves of the whole share it.
-    double unmoved(const Part& part, Index n_steps, double enough, const Execution& execution,
-                   Candidate& candidate) const {
-        const auto find = [&](double least) {
-            Mixture mixture = part.mixture;
-            Unmoved result{part.log_likelihood, 0};
-            for (Index left = n_steps; left > 0;) {
-                const Steps steps{acceptance_.first.tolerance, std::min(left, acceptance_.first.limit)};
-                const auto end = ended(part.em, mixture, steps, execution, result.work);
-                if (!end) return Unmoved{part.log_likelihood, result.work};
-                left -= steps.limit;
-                const bool has_converged = end->gain < steps.tolerance;
-                result.last = has_converged ? end->last : end->reach(static_cast<double>(left));
-                if (has_converged || result.last < least) break;
-            }
-            return result;
-        };
-        const auto of_part = [&] {
-            if (static_cast<Index>(part.components.size()) < n_components_) return find(enough);
-            const std::lock_guard lock(one_at_a_time_);
-            const auto cached = unmoved_.find(n_steps);
-            return cached != unmoved_.end() ? cached->second : unmoved_[n_steps] = find(-kInfinity);
-        };
-        const Unmoved result = of_part();
-        candidate.work += result.work;  // charged to every caller, so that the order of callers does not matter
-        return result.last;
+    // The end of `i` + 1 times the first steps without the move, and the work until then. Moves of the whole share it.
+    std::pair<End, double> unmoved(const Part& part, Index i, Unmoved& own, const Execution& execution) const {
+        const bool is_whole = static_cast<Index>(part.components.size()) == n_components_;
+        std::unique_lock lock(one_at_a_time_, std::defer_lock);
+        if (is_whole) lock.lock();
+        Unmoved& to = is_whole ? unmoved_ : own;
+        if (to.ends.empty()) to.mixture = part.mixture;
+        while (static_cast<Index>(to.ends.size()) <= i) {
+            double work = to.ends.empty() ? 0 : to.ends.back().second;
+            const End before = to.ends.empty() ? End{part.log_likelihood, 0, 1} : to.ends.back().first;
+            const bool has_converged = !to.ends.empty() && before.gain < acceptance_.first.tolerance;
+            const auto end =
+                has_converged ? std::nullopt : ended(part.em, to.mixture, acceptance_.first, execution, work);
+            to.ends.emplace_back(end ? *end : End{before.last, 0, 1}, work);
+        }
+        return to.ends[i];
     }
 
     // EM from a mixture. None if a component loses its rows or collapses on the way, because such a move is refused.
@@ -361,8 +356,8 @@ private:
     double work_ = 0;
     Index n_unsound_ = 0, n_moves_ = 0, n_accepted_ = 0, left_;
     bool has_refused_ = false;
-    mutable std::map<Index, Unmoved> unmoved_;  // of the whole, by the number of steps
-    mutable std::mutex one_at_a_time_;          // who looks there
+    mutable Unmoved unmoved_;           // of the whole
+    mutable std::mutex one_at_a_time_;  // who looks there
 };
 
 }  // namespace

@@ -1,6 +1,7 @@
 #include "fit_many.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <limits>
 #include <new>
@@ -22,9 +23,12 @@ struct TableView {
     ErrorView error = {};
 };
 
-// What starts share: distinct rows, their weights, the variances of columns, and the units in which k-means reads them.
+constexpr Index kCacheLine = 8;  // numbers
+
+// What starts share: distinct rows, their weights, and the units in which k-means reads them.
 struct Sample {
-    Values rows, weight, variances, unit;
+    Index n_features;
+    Values rows, weight, unit;
 };
 
 class Fit {
@@ -131,7 +135,7 @@ private:
     bool search(const Sample& sample, const double* ridge, Index of_fit, const MixtureView& mixture,
                 SearchReport& report) const {
         const SearchView& search = *settings_.search;
-        const Index d = static_cast<Index>(sample.variances.size()), n_rows = static_cast<Index>(sample.weight.size());
+        const Index d = sample.n_features, n_rows = static_cast<Index>(sample.weight.size());
         const RowsView rows = plain_rows(sample.rows.data(), n_rows, d);
         EmView em = view({rows, {sample.weight.data(), 1}, sum_in_pairs(sample.weight.data(), n_rows), 1}, ridge);
         em.seconds = kInfinity;
@@ -191,12 +195,10 @@ private:
         DistinctRows result = distinct_rows(rows, table.row_weight, listener_);
         const auto n_rows = static_cast<Index>(result.indices.size());
         if (n_rows < settings_.n_components) return false;
-        sample = {room(n_rows * d), std::move(result.weight), room(d), {}};
+        sample = {d, room(n_rows * d), std::move(result.weight), {}};
         copy_rows(rows, result.indices, listener_, sample.rows.data());
-        trimmed_variances(sample.rows.data(), sample.weight.data(), n_rows, d, 0, listener_, sample.variances.data());
         const bool needs_automatic = settings_.ridge == nullptr || settings_.is_scaled;
-        if (needs_automatic && !find_ridge(sample.rows, sample.weight, table.unit, sample.variances, ridge))
-            return false;
+        if (needs_automatic && !find_ridge(sample, table.unit, ridge)) return false;
         if (settings_.is_scaled) find_units(ridge, sample);
         if (settings_.ridge != nullptr) std::copy_n(settings_.ridge, d, ridge);
         return true;
@@ -204,8 +206,8 @@ private:
 
     // `column_units` of em/initialisation/sample.py, from the automatic ridge.
     void find_units(const double* ridge, Sample& sample) const {
-        const auto d = static_cast<Index>(sample.variances.size());
-        for (Index j = 0; j < d; ++j) sample.unit.push_back(std::sqrt(ridge[j] / settings_.ridge_fraction));
+        for (Index j = 0; j < sample.n_features; ++j)
+            sample.unit.push_back(std::sqrt(ridge[j] / settings_.ridge_fraction));
     }
 
     // Whether validation/rows.py has nothing to refuse.
@@ -216,38 +218,51 @@ private:
     template <class Element>
     bool holds_usable(const RowsView& rows) const {
         const double largest = std::sqrt(std::numeric_limits<double>::max() / (4 * static_cast<double>(rows.n_rows)));
-        for (Index column = 0; column < rows.n_features; ++column) {
-            const Element* values = static_cast<const Element*>(rows.data) + column * rows.column_stride;
-            double low = values[0], high = low;
+        for (Index first = 0; first < rows.n_features; first += kCacheLine) {  // columns that share a cache line
+            const Index count = std::min(kCacheLine, rows.n_features - first);
+            const Element* values = static_cast<const Element*>(rows.data) + first * rows.column_stride;
+            std::array<double, kCacheLine> low, high;
+            for (Index j = 0; j < count; ++j) low[j] = high[j] = values[j * rows.column_stride];
+            bool is_small = true;
             for (Index row = 0; row < rows.n_rows; ++row) {
-                const double index = values[row * rows.row_stride];
-                if (!(std::fabs(index) <= largest)) return false;
-                low = std::min(low, index);
-                high = std::max(high, index);
+                for (Index j = 0; j < count; ++j) {
+                    const double number = values[row * rows.row_stride + j * rows.column_stride];
+                    is_small &= std::fabs(number) <= largest;
+                    low[j] = std::min(low[j], number);
+                    high[j] = std::max(high[j], number);
+                }
             }
-            if (high - low < settings_.smallest_spread) return false;
+            for (Index j = 0; j < count && is_small; ++j) is_small = high[j] - low[j] >= settings_.smallest_spread;
+            if (!is_small) return false;
         }
         return true;
     }
 
     // The automatic ridge. False where it is that of a constant column.
-    bool find_ridge(const Values& rows, Values weight, double unit, const Values& variances, double* ridge) const {
+    bool find_ridge(const Sample& sample, double unit, double* ridge) const {
+        Values weight = sample.weight;
         for (double& each : weight) each *= unit;
-        const auto n_rows = static_cast<Index>(weight.size()), n_features = static_cast<Index>(variances.size());
-        const double dropped = std::ceil(settings_.trimmed * sum(weight.data(), n_rows)) + 1;
-        trimmed_variances(rows.data(), weight.data(), n_rows, n_features, dropped, listener_, ridge);
-        for (Index j = 0; j < n_features; ++j) {
-            ridge[j] = settings_.ridge_fraction * (ridge[j] > 0 ? ridge[j] : variances[j]);
-            if (!(variances[j] > 0)) return false;
+        const auto n_rows = static_cast<Index>(weight.size()), d = sample.n_features;
+        const auto write_variances = [&](const Values& weights, double dropped, double* out) {
+            trimmed_variances(sample.rows.data(), weights.data(), n_rows, d, dropped, listener_, out);
+        };
+        write_variances(weight, std::ceil(settings_.trimmed * sum(weight.data(), n_rows)) + 1, ridge);
+        if (!std::all_of(ridge, ridge + d, [](double variance) { return variance > 0; })) {
+            Values whole = room(d);
+            write_variances(sample.weight, 0, whole.data());
+            for (Index j = 0; j < d; ++j) {
+                if (!(whole[j] > 0)) return false;
+                if (!(ridge[j] > 0)) ridge[j] = whole[j];
+            }
         }
+        for (Index j = 0; j < d; ++j) ridge[j] *= settings_.ridge_fraction;
         return true;
     }
 
     // False where a centre loses its rows, and if interrupted.
     bool find_centres(const Sample& sample, const double* uniform, double* centres) const {
         EmView em{};
-        em.rows = plain_rows(sample.rows.data(), static_cast<Index>(sample.weight.size()),
-                             static_cast<Index>(sample.variances.size()));
+        em.rows = plain_rows(sample.rows.data(), static_cast<Index>(sample.weight.size()), sample.n_features);
         em.row_weight = {sample.weight.data(), 1};
         em.n_components = settings_.n_components;
         if (settings_.is_scaled) em.unit = sample.unit.data();

@@ -178,15 +178,17 @@ double variance_between(const Values& values, Index dropped, Values& scratch) {
     const double nearby = n_low < n_high ? high : low;
     const double fraction = 1 / n_rows, low_fraction = static_cast<double>(n_low) / n_rows,
                  high_fraction = static_cast<double>(n_high) / n_rows;
-    double mean = low_fraction * (low - nearby) + high_fraction * (high - nearby);
-    for (const double value : values) mean += low < value && value < high ? fraction * (value - nearby) : 0.0;
-    const auto spread = [&](double part, double value) {
-        const double deviation = value - nearby - mean;
-        return part * deviation * deviation;
+    const auto inside = [&](auto&& of) {  // the processor need not wait for each addition
+        std::array<double, kColumns> sums{};
+        for (std::size_t i = 0; i < values.size(); ++i) {
+            sums[i % kColumns] += low < values[i] && values[i] < high ? of(values[i] - nearby) : 0.0;
+        }
+        return fraction * ((sums[0] + sums[1]) + (sums[2] + sums[3]));
     };
-    double variance = spread(low_fraction, low) + spread(high_fraction, high);
-    for (const double value : values) variance += low < value && value < high ? spread(fraction, value) : 0.0;
-    return variance;
+    const double mean = low_fraction * (low - nearby) + high_fraction * (high - nearby) +
+                        inside([](double deviation) { return deviation; });
+    const auto square = [&](double deviation) { return (deviation - mean) * (deviation - mean); };
+    return low_fraction * square(low - nearby) + high_fraction * square(high - nearby) + inside(square);
 }
 
 // A value at an end may lose a part of its weight.

@@ -17,6 +17,7 @@ constexpr double kNoThinning = 1.3;  // times the wanted rows: with fewer, all a
 struct Rows {  // some of the rows, with weights
     Values rows, weight, centre, second;
     EmView em;
+    mutable std::vector<Index> ends;  // found once they are asked for
 };
 using SharedRows = std::shared_ptr<const Rows>;
 
@@ -53,8 +54,8 @@ public:
     bool find(Mixture& mixture, Index n_steps) {
         const double work = search_.work * static_cast<double>(n_steps + search_.more_steps) * pairs(n_rows_);
         left_ = work;
-        const SharedRows all = whole(), first_part = part(all, search_.first_rows),
-                         more = part(all, search_.second_rows);
+        const SharedRows all = whole(), first_part = part(all, search_.first_rows);
+        const double start_of_more = is_cut(all, search_.second_rows) ? draw() : 0;
         std::optional<Reached> best;
         for (Index i = 0; i < 2; ++i) {
             if (best && (n_rows_ >= search_.least_rows || is_over())) break;
@@ -67,6 +68,11 @@ public:
             if (!best || next->is_better(*best)) best = std::move(next);
         }
         if (!best) return false;
+        SharedRows more;
+        const auto find_more = [&] {
+            if (!more) more = part(all, search_.second_rows, start_of_more);
+            return more;
+        };
         const bool are_alone = !em_.algebra.is_shared();
         bool has_refused = best->result.has_refused;
         if (!are_alone && !best->is_done())
@@ -77,17 +83,17 @@ public:
             !best->is_done() && best->result.best_split * static_cast<double>(n_first_rows) > search_.misfit;
         if (n_steps >= search_.slow_steps && search_.n_ascents * n_first_rows <= n_rows_ && is_misfit && !is_over()) {
             left_ = search_.work_of_crossing * work;
-            cross_ends(*best, all, more);
+            cross_ends(*best, all, find_more());
         }
         for (const bool is_last : {false, true}) {
             if (n_rows_ < search_.least_rows) break;
-            const SharedRows& rows = is_last ? all : more;
             has_refused |= best->result.has_refused;
-            const bool is_done = is_last ? !has_refused : best->is_done();
+            if (is_over() || (is_last ? !has_refused : best->is_done())) continue;
+            const SharedRows rows = is_last ? all : find_more();
             const double n_steps_left = left_ / pairs(rows->em.rows.n_rows);
             const bool is_repeated =
                 rows->em.rows.n_rows == best->rows->em.rows.n_rows && best->patience == search_.patience_of_refinement;
-            if (is_done || is_repeated || is_over() || n_steps_left < 1) continue;
+            if (is_repeated || n_steps_left < 1) continue;
             Steps steps = search_.refinement;
             if (n_steps_left < static_cast<double>(steps.limit)) steps.limit = static_cast<Index>(n_steps_left);
             std::optional<Reached> next = begin(rows, best->mixture, steps);
@@ -128,29 +134,43 @@ private:
 
     SharedRows whole() const { return with_view(std::make_shared<Rows>()); }
 
+    bool is_cut(const SharedRows& all, Index wanted) const {
+        const Index n_rows = all->em.rows.n_rows;
+        return n_rows >= search_.least_rows && static_cast<double>(n_rows) > kNoThinning * static_cast<double>(wanted);
+    }
+
+    // The first rows with the smallest and with the largest number of each feature.
+    std::vector<Index> ends_of(const double* rows, Index n_rows) const {
+        std::vector<Index> ends(static_cast<std::size_t>(2 * d_));
+        Values low(rows, rows + d_), high(low);
+        for (Index row = 1; row < n_rows; ++row) {
+            for (Index j = 0; j < d_; ++j) {
+                const double number = rows[row * d_ + j];
+                if (number < low[j]) low[j] = number, ends[j] = row;
+                if (number > high[j]) high[j] = number, ends[d_ + j] = row;
+            }
+        }
+        return ends;
+    }
+
     // Draws about `wanted` rows by weight, at even distances, and adds those with the smallest or largest number of a
     // feature, so that no outlier is lost; all rows if that is nearly all.
-    SharedRows part(const SharedRows& all, Index wanted) {
+    SharedRows part(const SharedRows& all, Index wanted) { return part(all, wanted, is_cut(all, wanted) ? draw() : 0); }
+    SharedRows part(const SharedRows& all, Index wanted, double first) const {
         const Index n_rows = all->em.rows.n_rows;
         const auto n_wanted = static_cast<double>(wanted);
-        if (n_rows < search_.least_rows || static_cast<double>(n_rows) <= kNoThinning * n_wanted) return all;
+        if (!is_cut(all, wanted)) return all;
         const auto* rows = static_cast<const double*>(all->em.rows.data);
         const double* weight = all->em.row_weight.data;
-        const double first = draw(), distance = all->em.total_weight / n_wanted;
+        const double distance = all->em.total_weight / n_wanted;
         std::vector<double> drawn(static_cast<std::size_t>(n_rows));
         double reached = 0, n_drawn = 0;
         for (Index row = 0; row < n_rows; ++row) {
             reached += weight[row];
             for (; n_drawn < n_wanted && (n_drawn + first) * distance < reached; ++n_drawn) ++drawn[row];
         }
-        for (Index j = 0; j < d_; ++j) {
-            Index low = 0, high = 0;
-            for (Index row = 1; row < n_rows; ++row) {
-                if (rows[row * d_ + j] < rows[low * d_ + j]) low = row;
-                if (rows[row * d_ + j] > rows[high * d_ + j]) high = row;
-            }
-            for (const Index row : {low, high}) drawn[row] = std::max(drawn[row], weight[row] / distance);
-        }
+        if (all->ends.empty()) all->ends = ends_of(rows, n_rows);
+        for (const Index row : all->ends) drawn[row] = std::max(drawn[row], weight[row] / distance);
         auto result = std::make_shared<Rows>();
         for (Index row = 0; row < n_rows; ++row) {
             if (!(drawn[row] > 0)) continue;

@@ -2,17 +2,23 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdint>
 #include <memory>
+#include <numeric>
 #include <optional>
 
 #include "kmeans.hpp"
+#include "passes.hpp"
 #include "sample.hpp"
 
 namespace gaussmix {
 
 namespace {
 
-constexpr double kNoThinning = 1.3;  // times the wanted rows: with fewer, all are taken
+constexpr double kNoThinning = 1.3;    // times the wanted rows: with fewer, all are taken
+constexpr Index kFewComponents = 3;    // with no more there are few moves, and a search tries more starts
+constexpr Index kStepsElsewhere = 40;  // most steps of EM that judge another start
+constexpr double kTail = 0.125;        // of the rows: so many are outside a shell, and of these are outside the next
 
 struct Rows {  // some of the rows, with weights
     Values rows, weight, centre, second;
@@ -55,16 +61,11 @@ public:
         left_ = work;
         const SharedRows all = whole(), first_part = part(all, search_.first_rows),
                          more = part(all, search_.second_rows);
-        std::optional<Reached> best;
-        for (Index i = 0; i < 2; ++i) {
-            if (best && (n_rows_ >= search_.least_rows || is_over())) break;
-            if (best && n_components_ > 2 && best->is_done()) break;  // two components have few moves
-            Mixture start = mixture;
-            std::optional<Reached> next;
-            if (i == 0 || find_another(first_part, start)) next = begin(first_part, start, search_.start);
-            if (!next) continue;
-            try_ranked(*next, search_.acceptance.patience);
-            if (!best || next->is_better(*best)) best = std::move(next);
+        std::optional<Reached> best = begin(first_part, mixture, search_.start);
+        if (best) try_ranked(*best, search_.acceptance.patience);
+        if (std::optional<Reached> other = begin_elsewhere(first_part, mixture, best)) {
+            try_ranked(*other, search_.acceptance.patience);
+            if (!best || other->is_better(*best)) best = std::move(other);
         }
         if (!best) return false;
         const bool are_alone = !em_.algebra.is_shared();
@@ -169,6 +170,121 @@ private:
         bool has_model = false;
         return find_centres(kernels_, some->em, search_.seeds, uniform.data(), execution_, mixture.means.data()) &&
                begin_em(kernels_, rows->em, execution_, {}, mixture.view(), has_model) && has_model;
+    }
+
+    // From the best of some starts: groups of rows by their distance from the centre of all, groups along a feature, and
+    // k-means once more. EM from each goes on while it promises to end above `first`. Where rows are few, but components
+    // are not, the start that is best after the first steps will do: its moves are to show what it is worth.
+    std::optional<Reached> begin_elsewhere(const SharedRows& rows, Mixture start, const std::optional<Reached>& first) {
+        const bool are_few = n_components_ <= kFewComponents, is_small = n_rows_ < search_.least_rows;
+        const bool are_rivals = is_small && !are_few;
+        if (first && are_rivals && (first->is_done() || is_over())) return std::nullopt;
+        double aim = -kInfinity;
+        if (first && !are_rivals) aim = first->result.n_unsound > 0 ? first->start : first->result.log_likelihood;
+        const Index limit = are_rivals ? search_.acceptance.first.limit : kStepsElsewhere;
+        std::optional<Mixture> best;
+        const auto judge = [&](bool has_model) {
+            if (has_model && has_promise(rows, limit, start, aim)) best = start;
+        };
+        const Values distance = distances(rows);
+        if (are_few) judge(share_out(rows, distance, kTail, start));
+        judge(share_out(rows, distance, 0, start));
+        judge(share_out(rows, flattest_feature(rows), 0, start));
+        if (are_few || is_small) judge(find_another(rows, start));
+        return best ? begin(rows, std::move(*best), search_.start) : std::nullopt;
+    }
+
+    // Some steps of EM at a time, while so many more gains like the last suffice. Whether it ends above `aim`, which it
+    // raises.
+    bool has_promise(const SharedRows& rows, Index limit, Mixture& mixture, double& aim) {
+        const AcceptanceSettings& settings = search_.acceptance;
+        const Steps some{search_.start.tolerance, settings.first.limit};
+        double gain = kInfinity, reached = -kInfinity;
+        for (Index left = limit; left > 0 && !(gain < some.tolerance); left -= some.limit) {
+            Values history;
+            if (!run_to_end(kernels_, rows->em, some, execution_, mixture, history)) return false;
+            left_ -= static_cast<double>(history.size()) * pairs(rows->em.rows.n_rows);
+            reached = history.back();
+            gain = history.size() > 1 ? reached - history[history.size() - 2] : 0;
+            if (reached + settings.promising_factor * gain < aim) return false;
+        }
+        if (!(reached > aim + settings.gain)) return false;
+        aim = reached;
+        return true;
+    }
+
+    // Half the squared distance of each row from the mean, in units of the covariance of all rows, with a minus sign.
+    // Powers of two in the units change no bit. None where the covariance is singular, and if interrupted.
+    Values distances(const SharedRows& rows) const {
+        EmView em = rows->em;
+        em.n_components = 1;
+        em.algebra = {Across::own, Across::own, Across::own};
+        em.total = {};
+        const Values all(static_cast<std::size_t>(em.rows.n_rows), 1.0), log_scale = room(1);
+        Mixture one(em.algebra, 1, d_);
+        bool has_model = false;
+        Values result = room(em.rows.n_rows);
+        const Shape shape{1, d_, em.algebra.factor_shape(), false, Rule::soft, Second::none};
+        if (!begin_em(kernels_, em, execution_, {nullptr, all.data(), 1, 1}, one.view(), has_model) || !has_model ||
+            !factorise(kernels_, em.algebra, d_, execution_.interrupt.listener(), one) ||
+            !evaluate(kernels_, shape, em.rows, {log_scale.data(), one.means.data(), one.factors.data(), nullptr},
+                      Output::weighted_log_density, execution_, result.data())) {
+            return {};
+        }
+        return result;
+    }
+
+    // The feature with the least kurtosis: that of two equal groups is the least of all.
+    Values flattest_feature(const SharedRows& rows) const {
+        const auto* values = static_cast<const double*>(rows->em.rows.data);
+        const double* weight = rows->em.row_weight.data;
+        double least = kInfinity;
+        Values result;
+        for (Index j = 0; j < d_; ++j) {
+            Values column = room(rows->em.rows.n_rows);
+            double mean = 0, second = 0, fourth = 0;
+            for (std::size_t row = 0; row < column.size(); ++row) {
+                column[row] = values[static_cast<Index>(row) * d_ + j];
+                mean += weight[row] * column[row];
+            }
+            mean /= rows->em.total_weight;
+            for (std::size_t row = 0; row < column.size(); ++row) {
+                const double square = (column[row] - mean) * (column[row] - mean);
+                second += weight[row] * square;
+                fourth += weight[row] * (square * square);
+            }
+            const double kurtosis = fourth / second / second;
+            if (kurtosis < least) least = kurtosis, result = std::move(column);
+        }
+        return result;
+    }
+
+    // An M-step from groups of rows in the order of `values`, (n_rows,) or none: equal ones; with a `tail` above 0, the
+    // rows outside a group are this part of the rows outside the one before, and those with the largest values come first.
+    bool share_out(const SharedRows& rows, const Values& values, double tail, Mixture& mixture) const {
+        const EmView& em = rows->em;
+        std::vector<Index> order(values.size());
+        std::iota(order.begin(), order.end(), Index{0});
+        std::stable_sort(order.begin(), order.end(), [&](Index a, Index b) { return values[a] > values[b]; });
+        Values bounds;  // of the rows outside each group
+        for (Index k = 1; k < n_components_; ++k) {
+            const double equal = static_cast<double>(n_components_ - k) / static_cast<double>(n_components_);
+            bounds.push_back(em.total_weight * equal);
+            if (tail > 0) bounds.back() = tail * (k == 1 ? em.total_weight : bounds[bounds.size() - 2]);
+        }
+        std::vector<std::int32_t> labels(values.size());
+        double left = em.total_weight;
+        std::size_t group = 0;
+        for (const Index row : order) {
+            const double weight = em.row_weight.data[row];
+            while (group < bounds.size() && left - 0.5 * weight < bounds[group]) ++group;
+            left -= weight;
+            labels[row] = static_cast<std::int32_t>(group);
+        }
+        bool has_model = false;
+        return !values.empty() &&
+               begin_em(kernels_, em, execution_, {labels.data(), nullptr, 1, 1}, mixture.view(), has_model) &&
+               has_model;
     }
 
     std::optional<Reached> begin(const SharedRows& rows, Mixture mixture, const Steps& steps) {

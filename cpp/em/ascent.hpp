@@ -5,6 +5,8 @@
 
 namespace gaussmix {
 
+constexpr double kCaution = 3;  // times what a steady decline would gain: further steps do not gain more
+
 struct Steps {  // of EM
     double tolerance;
     Index limit;

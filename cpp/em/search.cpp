@@ -17,6 +17,7 @@ namespace {
 
 constexpr double kNoThinning = 1.3;    // times the wanted rows: with fewer, all are taken
 constexpr Index kFewComponents = 3;    // with no more there are few moves, and a search tries more starts
+constexpr Index kManyComponents = 10;  // with so many, moves find what other starts do
 constexpr Index kStepsElsewhere = 40;  // most steps of EM that judge another start
 constexpr double kTail = 0.125;        // of the rows: so many are outside a shell, and of these are outside the next
 
@@ -61,11 +62,19 @@ public:
         left_ = work;
         const SharedRows all = whole(), first_part = part(all, search_.first_rows),
                          more = part(all, search_.second_rows);
-        std::optional<Reached> best = begin(first_part, mixture, search_.start);
-        if (best) try_ranked(*best, search_.acceptance.patience);
-        if (std::optional<Reached> other = begin_elsewhere(first_part, mixture, best)) {
-            try_ranked(*other, search_.acceptance.patience);
-            if (!best || other->is_better(*best)) best = std::move(other);
+        std::optional<Reached> best;
+        const auto climb = [&](std::optional<Reached> next) {
+            if (!next) return;
+            try_ranked(*next, search_.acceptance.patience);
+            if (!best || next->is_better(*best)) best = std::move(next);
+        };
+        climb(begin(first_part, mixture, search_.start));
+        const bool may_move = !best || (n_rows_ < search_.least_rows && !best->is_done() && !is_over());
+        if (n_components_ > kFewComponents && may_move) {
+            Mixture start = mixture;
+            if (find_another(first_part, start)) climb(begin(first_part, std::move(start), search_.start));
+        } else if (n_components_ < kManyComponents) {
+            climb(begin_elsewhere(first_part, mixture, best));
         }
         if (!best) return false;
         const bool are_alone = !em_.algebra.is_shared();
@@ -172,41 +181,42 @@ private:
                begin_em(kernels_, rows->em, execution_, {}, mixture.view(), has_model) && has_model;
     }
 
-    // From the best of some starts: groups of rows by their distance from the centre of all, groups along a feature, and
-    // k-means once more. EM from each goes on while it promises to end above `first`. Where rows are few, but components
-    // are not, the start that is best after the first steps will do: its moves are to show what it is worth.
-    std::optional<Reached> begin_elsewhere(const SharedRows& rows, Mixture start, const std::optional<Reached>& first) {
-        const bool are_few = n_components_ <= kFewComponents, is_small = n_rows_ < search_.least_rows;
-        const bool are_rivals = is_small && !are_few;
-        if (first && are_rivals && (first->is_done() || is_over())) return std::nullopt;
+    // From the best of some starts: groups of rows by their distance from the centre of all, groups along a feature,
+    // and k-means once more. EM from each goes on while it promises to end above what an ascent has reached.
+    std::optional<Reached> begin_elsewhere(const SharedRows& rows, Mixture start,
+                                           const std::optional<Reached>& reached) {
+        const bool are_few = n_components_ <= kFewComponents;
         double aim = -kInfinity;
-        if (first && !are_rivals) aim = first->result.n_unsound > 0 ? first->start : first->result.log_likelihood;
-        const Index limit = are_rivals ? search_.acceptance.first.limit : kStepsElsewhere;
+        if (reached) aim = reached->result.n_unsound > 0 ? reached->start : reached->result.log_likelihood;
         std::optional<Mixture> best;
         const auto judge = [&](bool has_model) {
-            if (has_model && has_promise(rows, limit, start, aim)) best = start;
+            if (has_model && has_promise(rows, start, aim)) best = start;
         };
         const Values distance = distances(rows);
         if (are_few) judge(share_out(rows, distance, kTail, start));
         judge(share_out(rows, distance, 0, start));
         judge(share_out(rows, flattest_feature(rows), 0, start));
-        if (are_few || is_small) judge(find_another(rows, start));
+        if (are_few) judge(find_another(rows, start));
         return best ? begin(rows, std::move(*best), search_.start) : std::nullopt;
     }
 
-    // Some steps of EM at a time, while so many more gains like the last suffice. Whether it ends above `aim`, which it
-    // raises.
-    bool has_promise(const SharedRows& rows, Index limit, Mixture& mixture, double& aim) {
+    // Some steps of EM at a time, while a steady decline, or so many more gains like the last, may end above `aim`.
+    // Whether it ends there; raises the aim.
+    bool has_promise(const SharedRows& rows, Mixture& mixture, double& aim) {
         const AcceptanceSettings& settings = search_.acceptance;
         const Steps some{search_.start.tolerance, settings.first.limit};
         double gain = kInfinity, reached = -kInfinity;
-        for (Index left = limit; left > 0 && !(gain < some.tolerance); left -= some.limit) {
+        for (Index left = kStepsElsewhere; left > 0 && !(gain < some.tolerance); left -= some.limit) {
             Values history;
             if (!run_to_end(kernels_, rows->em, some, execution_, mixture, history)) return false;
             left_ -= static_cast<double>(history.size()) * pairs(rows->em.rows.n_rows);
             reached = history.back();
-            gain = history.size() > 1 ? reached - history[history.size() - 2] : 0;
-            if (reached + settings.promising_factor * gain < aim) return false;
+            const std::size_t n = history.size();
+            gain = n > 1 ? reached - history[n - 2] : 0;
+            const double before = n > 2 ? history[n - 2] - history[n - 3] : 0;
+            double n_gains = settings.promising_factor;
+            if (gain > 0 && before > gain) n_gains = std::min(n_gains, kCaution * gain / (before - gain));
+            if (reached + n_gains * gain < aim) return false;
         }
         if (!(reached > aim + settings.gain)) return false;
         aim = reached;
@@ -259,8 +269,8 @@ private:
         return result;
     }
 
-    // An M-step from groups of rows in the order of `values`, (n_rows,) or none: equal ones; with a `tail` above 0, the
-    // rows outside a group are this part of the rows outside the one before, and those with the largest values come first.
+    // An M-step from groups of rows in the order of `values`, (n_rows,) or none, the largest first: equal groups; with a
+    // `tail` above 0 this part of the rows is after the first group, this part of them after the second, and so on.
     bool share_out(const SharedRows& rows, const Values& values, double tail, Mixture& mixture) const {
         const EmView& em = rows->em;
         std::vector<Index> order(values.size());

@@ -17,9 +17,9 @@ namespace {
 
 constexpr double kNoThinning = 1.3;    // times the wanted rows: with fewer, all are taken
 constexpr Index kFewComponents = 3;    // with no more there are few moves, and a search tries more starts
-constexpr Index kManyComponents = 10;  // with so many, moves find what other starts do
+constexpr Index kManyComponents = 10;  // with as many, moves find what other starts do
 constexpr Index kStepsElsewhere = 40;  // most steps of EM that judge another start
-constexpr double kTail = 0.125;        // of the rows: so many are outside a shell, and of these are outside the next
+constexpr double kTail = 0.125;        // the part of the rows outside a shell, and of these outside the next
 
 struct Rows {  // some of the rows, with weights
     Values rows, weight, centre, second;
@@ -200,8 +200,8 @@ private:
         return best ? begin(rows, std::move(*best), search_.start) : std::nullopt;
     }
 
-    // Some steps of EM at a time, while a steady decline, or so many more gains like the last, may end above `aim`.
-    // Whether it ends there; raises the aim.
+    // Some steps of EM at a time, while a steady decline, or the promising factor times the last gain, may end above
+    // `aim`. Whether it ends there; raises the aim.
     bool has_promise(const SharedRows& rows, Mixture& mixture, double& aim) {
         const AcceptanceSettings& settings = search_.acceptance;
         const Steps some{search_.start.tolerance, settings.first.limit};

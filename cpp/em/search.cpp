@@ -16,8 +16,8 @@ namespace gaussmix {
 namespace {
 
 constexpr double kNoThinning = 1.3;    // times the wanted rows: with fewer, all are taken
-constexpr Index kFewComponents = 3;    // with no more there are few moves, and a search tries more starts
-constexpr Index kManyComponents = 10;  // with as many, moves find what other starts do
+constexpr Index kSmallMixture = 3;     // with no more there are few moves, and a search tries more starts
+constexpr Index kLargeMixture = 10;    // with as many, moves find what other starts do
 constexpr Index kStepsElsewhere = 40;  // most steps of EM that judge another start
 constexpr double kTail = 0.125;        // the part of the rows outside a shell, and of these outside the next
 
@@ -63,18 +63,18 @@ public:
         const SharedRows all = whole(), first_part = part(all, search_.first_rows),
                          more = part(all, search_.second_rows);
         std::optional<Reached> best;
-        const auto climb = [&](std::optional<Reached> next) {
+        const auto ascend_from = [&](std::optional<Reached> next) {
             if (!next) return;
             try_ranked(*next, search_.acceptance.patience);
             if (!best || next->is_better(*best)) best = std::move(next);
         };
-        climb(begin(first_part, mixture, search_.start));
+        ascend_from(begin(first_part, mixture, search_.start));
         const bool may_move = !best || (n_rows_ < search_.least_rows && !best->is_done() && !is_over());
-        if (n_components_ > kFewComponents && may_move) {
+        if (n_components_ > kSmallMixture && may_move) {
             Mixture start = mixture;
-            if (find_another(first_part, start)) climb(begin(first_part, std::move(start), search_.start));
-        } else if (n_components_ < kManyComponents) {
-            climb(begin_elsewhere(first_part, mixture, best));
+            if (find_another(first_part, start)) ascend_from(begin(first_part, std::move(start), search_.start));
+        } else if (n_components_ < kLargeMixture) {
+            ascend_from(begin_elsewhere(first_part, mixture, best));
         }
         if (!best) return false;
         const bool are_alone = !em_.algebra.is_shared();
@@ -185,7 +185,7 @@ private:
     // and k-means once more. EM from each goes on while it promises to end above what an ascent has reached.
     std::optional<Reached> begin_elsewhere(const SharedRows& rows, Mixture start,
                                            const std::optional<Reached>& reached) {
-        const bool are_few = n_components_ <= kFewComponents;
+        const bool is_small = n_components_ <= kSmallMixture;
         double aim = -kInfinity;
         if (reached) aim = reached->result.n_unsound > 0 ? reached->start : reached->result.log_likelihood;
         std::optional<Mixture> best;
@@ -193,10 +193,10 @@ private:
             if (has_model && has_promise(rows, start, aim)) best = start;
         };
         const Values distance = distances(rows);
-        if (are_few) judge(share_out(rows, distance, kTail, start));
-        judge(share_out(rows, distance, 0, start));
-        judge(share_out(rows, flattest_feature(rows), 0, start));
-        if (are_few) judge(find_another(rows, start));
+        if (is_small) judge(group_rows(rows, distance, kTail, start));
+        judge(group_rows(rows, distance, 0, start));
+        judge(group_rows(rows, flattest_feature(rows), 0, start));
+        if (is_small) judge(find_another(rows, start));
         return best ? begin(rows, std::move(*best), search_.start) : std::nullopt;
     }
 
@@ -223,12 +223,13 @@ private:
         return true;
     }
 
-    // Half the squared distance of each row from the mean, in units of the covariance of all rows, with a minus sign.
-    // Powers of two in the units change no bit. None where the covariance is singular, and if interrupted.
+    // Half the squared distance of each row from the mean, with a minus sign, in units of the covariance of all rows; of
+    // their variances where components have no matrices. Powers of two in the units change no bit. None where the
+    // covariance is singular, and if interrupted.
     Values distances(const SharedRows& rows) const {
         EmView em = rows->em;
         em.n_components = 1;
-        em.algebra = {Across::own, Across::own, Across::own};
+        em.algebra = {Across::own, Across::own, em_.algebra.second() == Second::full ? Across::own : Across::nothing};
         em.total = {};
         const Values all(static_cast<std::size_t>(em.rows.n_rows), 1.0), log_scale = room(1);
         Mixture one(em.algebra, 1, d_);
@@ -271,7 +272,7 @@ private:
 
     // An M-step from groups of rows in the order of `values`, (n_rows,) or none, the largest first: equal groups; with a
     // `tail` above 0 this part of the rows is after the first group, this part of them after the second, and so on.
-    bool share_out(const SharedRows& rows, const Values& values, double tail, Mixture& mixture) const {
+    bool group_rows(const SharedRows& rows, const Values& values, double tail, Mixture& mixture) const {
         const EmView& em = rows->em;
         std::vector<Index> order(values.size());
         std::iota(order.begin(), order.end(), Index{0});

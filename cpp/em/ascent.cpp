@@ -21,7 +21,6 @@ constexpr double kMinRidges = 2;     // times the ridge: a smaller variance is o
 constexpr double kMaxChance = 20;    // times what the numbers of a component gain by chance where rows are many
 // The steps of EM that take as long as a ranking, and as a part of the rows with its first M-step.
 constexpr double kStepsOfRanking = 3, kStepsBefore = 2;
-constexpr double kCaution = 3;  // times what a steady decline would gain
 
 struct Candidate {
     Attempt attempt;

@@ -8,6 +8,7 @@ namespace gaussmix {
 // The least total gain of a search, nats, if there is one row for each parameter of a mean and a full covariance. With
 // more rows it falls in proportion. A smaller gain does not predict the likelihood of new rows.
 constexpr double kLeastGain = 30;
+constexpr double kCaution = 3;  // times what a steady decline would gain: further steps do not gain more
 
 struct Steps {  // of EM
     double tolerance;

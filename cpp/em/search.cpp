@@ -2,17 +2,24 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdint>
 #include <memory>
+#include <numeric>
 #include <optional>
 
 #include "kmeans.hpp"
+#include "passes.hpp"
 #include "sample.hpp"
 
 namespace gaussmix {
 
 namespace {
 
-constexpr double kNoThinning = 1.3;  // times the wanted rows: with fewer, all are taken
+constexpr double kNoThinning = 1.3;    // times the wanted rows: with fewer, all are taken
+constexpr Index kSmallMixture = 3;     // with no more there are few moves, and a search tries more starts
+constexpr Index kLargeMixture = 10;    // with as many, moves find what other starts do
+constexpr Index kStepsElsewhere = 40;  // most steps of EM that judge another start
+constexpr double kTail = 0.125;        // the part of the rows outside a shell, and of these outside the next
 
 struct Rows {  // some of the rows, with weights
     Values rows, weight, centre, second;
@@ -57,15 +64,18 @@ public:
         const SharedRows all = whole(), first_part = part(all, search_.first_rows);
         const double start_of_more = is_cut(all, search_.second_rows) ? draw() : 0;
         std::optional<Reached> best;
-        for (Index i = 0; i < 2; ++i) {
-            if (best && (n_rows_ >= search_.least_rows || is_over())) break;
-            if (best && n_components_ > 2 && best->is_done()) break;  // two components have few moves
-            Mixture start = mixture;
-            std::optional<Reached> next;
-            if (i == 0 || find_another(first_part, start)) next = begin(first_part, start, search_.start);
-            if (!next) continue;
+        const auto ascend_from = [&](std::optional<Reached> next) {
+            if (!next) return;
             try_ranked(*next, search_.acceptance.patience);
             if (!best || next->is_better(*best)) best = std::move(next);
+        };
+        ascend_from(begin(first_part, mixture, search_.start));
+        const bool may_move = !best || (n_rows_ < search_.least_rows && !best->is_done() && !is_over());
+        if (n_components_ > kSmallMixture && may_move) {
+            Mixture start = mixture;
+            if (find_another(first_part, start)) ascend_from(begin(first_part, std::move(start), search_.start));
+        } else if (n_components_ < kLargeMixture) {
+            ascend_from(begin_elsewhere(first_part, mixture, best));
         }
         if (!best) return false;
         SharedRows more;
@@ -189,6 +199,123 @@ private:
         bool has_model = false;
         return find_centres(kernels_, some->em, search_.seeds, uniform.data(), execution_, mixture.means.data()) &&
                begin_em(kernels_, rows->em, execution_, {}, mixture.view(), has_model) && has_model;
+    }
+
+    // From the best of some starts: groups of rows by their distance from the centre of all, groups along a feature,
+    // and k-means once more. EM from each goes on while it promises to end above what an ascent has reached.
+    std::optional<Reached> begin_elsewhere(const SharedRows& rows, Mixture start,
+                                           const std::optional<Reached>& reached) {
+        const bool is_small = n_components_ <= kSmallMixture;
+        double aim = -kInfinity;
+        if (reached) aim = reached->result.n_unsound > 0 ? reached->start : reached->result.log_likelihood;
+        std::optional<Mixture> best;
+        const auto judge = [&](bool has_model) {
+            if (has_model && has_promise(rows, start, aim)) best = start;
+        };
+        const Values distance = distances(rows);
+        if (is_small) judge(group_rows(rows, distance, kTail, start));
+        judge(group_rows(rows, distance, 0, start));
+        judge(group_rows(rows, flattest_feature(rows), 0, start));
+        if (is_small) judge(find_another(rows, start));
+        return best ? begin(rows, std::move(*best), search_.start) : std::nullopt;
+    }
+
+    // Some steps of EM at a time, while a steady decline, or the promising factor times the last gain, may end above
+    // `aim`. Whether it ends there; raises the aim.
+    bool has_promise(const SharedRows& rows, Mixture& mixture, double& aim) {
+        const AcceptanceSettings& settings = search_.acceptance;
+        const Steps some{search_.start.tolerance, settings.first.limit};
+        double gain = kInfinity, reached = -kInfinity;
+        for (Index left = kStepsElsewhere; left > 0 && !(gain < some.tolerance); left -= some.limit) {
+            Values history;
+            if (!run_to_end(kernels_, rows->em, some, execution_, mixture, history)) return false;
+            left_ -= static_cast<double>(history.size()) * pairs(rows->em.rows.n_rows);
+            reached = history.back();
+            const std::size_t n = history.size();
+            gain = n > 1 ? reached - history[n - 2] : 0;
+            const double before = n > 2 ? history[n - 2] - history[n - 3] : 0;
+            double n_gains = settings.promising_factor;
+            if (gain > 0 && before > gain) n_gains = std::min(n_gains, kCaution * gain / (before - gain));
+            if (reached + n_gains * gain < aim) return false;
+        }
+        if (!(reached > aim + settings.gain)) return false;
+        aim = reached;
+        return true;
+    }
+
+    // Half the squared distance of each row from the mean, with a minus sign, in units of the covariance of all rows; of
+    // their variances where components have no matrices. Powers of two in the units change no bit. None where the
+    // covariance is singular, and if interrupted.
+    Values distances(const SharedRows& rows) const {
+        EmView em = rows->em;
+        em.n_components = 1;
+        em.algebra = {Across::own, Across::own, em_.algebra.second() == Second::full ? Across::own : Across::nothing};
+        em.total = {};
+        const Values all(static_cast<std::size_t>(em.rows.n_rows), 1.0), log_scale = room(1);
+        Mixture one(em.algebra, 1, d_);
+        bool has_model = false;
+        Values result = room(em.rows.n_rows);
+        const Shape shape{1, d_, em.algebra.factor_shape(), false, Rule::soft, Second::none};
+        if (!begin_em(kernels_, em, execution_, {nullptr, all.data(), 1, 1}, one.view(), has_model) || !has_model ||
+            !factorise(kernels_, em.algebra, d_, execution_.interrupt.listener(), one) ||
+            !evaluate(kernels_, shape, em.rows, {log_scale.data(), one.means.data(), one.factors.data(), nullptr},
+                      Output::weighted_log_density, execution_, result.data())) {
+            return {};
+        }
+        return result;
+    }
+
+    // The feature with the least kurtosis: that of two equal groups is the least of all.
+    Values flattest_feature(const SharedRows& rows) const {
+        const auto* values = static_cast<const double*>(rows->em.rows.data);
+        const double* weight = rows->em.row_weight.data;
+        double least = kInfinity;
+        Values result;
+        for (Index j = 0; j < d_; ++j) {
+            Values column = room(rows->em.rows.n_rows);
+            double mean = 0, second = 0, fourth = 0;
+            for (std::size_t row = 0; row < column.size(); ++row) {
+                column[row] = values[static_cast<Index>(row) * d_ + j];
+                mean += weight[row] * column[row];
+            }
+            mean /= rows->em.total_weight;
+            for (std::size_t row = 0; row < column.size(); ++row) {
+                const double square = (column[row] - mean) * (column[row] - mean);
+                second += weight[row] * square;
+                fourth += weight[row] * (square * square);
+            }
+            const double kurtosis = fourth / second / second;
+            if (kurtosis < least) least = kurtosis, result = std::move(column);
+        }
+        return result;
+    }
+
+    // An M-step from groups of rows in the order of `values`, (n_rows,) or none, the largest first: equal groups; with a
+    // `tail` above 0 this part of the rows is after the first group, this part of them after the second, and so on.
+    bool group_rows(const SharedRows& rows, const Values& values, double tail, Mixture& mixture) const {
+        const EmView& em = rows->em;
+        std::vector<Index> order(values.size());
+        std::iota(order.begin(), order.end(), Index{0});
+        std::stable_sort(order.begin(), order.end(), [&](Index a, Index b) { return values[a] > values[b]; });
+        Values bounds;  // of the rows outside each group
+        for (Index k = 1; k < n_components_; ++k) {
+            const double equal = static_cast<double>(n_components_ - k) / static_cast<double>(n_components_);
+            bounds.push_back(em.total_weight * equal);
+            if (tail > 0) bounds.back() = tail * (k == 1 ? em.total_weight : bounds[bounds.size() - 2]);
+        }
+        std::vector<std::int32_t> labels(values.size());
+        double left = em.total_weight;
+        std::size_t group = 0;
+        for (const Index row : order) {
+            const double weight = em.row_weight.data[row];
+            while (group < bounds.size() && left - 0.5 * weight < bounds[group]) ++group;
+            left -= weight;
+            labels[row] = static_cast<std::int32_t>(group);
+        }
+        bool has_model = false;
+        return !values.empty() &&
+               begin_em(kernels_, em, execution_, {labels.data(), nullptr, 1, 1}, mixture.view(), has_model) &&
+               has_model;
     }
 
     std::optional<Reached> begin(const SharedRows& rows, Mixture mixture, const Steps& steps) {

@@ -28,7 +28,7 @@ struct SearchView {
     Steps start, refinement, close;  // EM before an ascent on few rows, and on more; and after the last one
     AcceptanceSettings acceptance;
     Index patience_of_swaps, patience_of_refinement;
-    Index least_rows;  // with fewer, all are taken, and there are two starts
+    Index least_rows;  // with fewer, all are taken, and moves from two starts of k-means
     Index first_rows, second_rows, kmeans_rows, least_kmeans_rows;
     // Of a search and of EM after it, in steps of EM on all rows, for each step from the start and for some others.
     double work, closing;

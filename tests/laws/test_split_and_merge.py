@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 
 import numpy as np
 import pytest
@@ -117,22 +118,40 @@ def test_where_there_is_nothing_to_find_the_answer_is_that_of_the_plain_start(ro
         assert_same_bits(searched.means_, plain.means_, "means")
 
 
-def searched(rows, weight=None, n_jobs=1, seed=0):
+def searched(rows, weight=None, n_jobs=1, seed=0, n_components=6):
     sample, engine = distinct_rows(ArraySource(rows, weight)), complete_engine(n_jobs)
     data = TrainingData(ArraySource(rows, weight))
-    places = np.linspace(0, len(sample.rows) - 1, 6).astype(int)
-    covariances = FAMILIES["full"].covariances(np.tile(9 * np.eye(2), (6, 1, 1)), 6, 2)
-    start = Model(np.full(6, 1 / 6), sample.rows[places], covariances, FAMILIES["full"])
+    places = np.linspace(0, len(sample.rows) - 1, n_components).astype(int)
+    covariances = FAMILIES["full"].covariances(np.tile(9 * np.eye(2), (n_components, 1, 1)), n_components, 2)
+    start = Model(np.full(n_components, 1 / n_components), sample.rows[places], covariances, FAMILIES["full"])
     return split_and_merge(start, sample, engine, data.likelihood_objective(1e-3), np.random.default_rng(seed))
 
 
-def test_order_and_number_of_equal_rows_and_threads_change_no_bit(rng):
+@pytest.mark.parametrize("n_components", [2, 6])
+def test_order_and_number_of_equal_rows_and_threads_change_no_bit(n_components, rng):
+    search = partial(searched, n_components=n_components)
     rows = np.round(rng.normal(size=(900, 2)) + 4 * rng.integers(5, size=(900, 1)), 2)
     times = rng.integers(1, 4, size=900)
-    expected = searched(rows.repeat(times, axis=0))
+    expected = search(rows.repeat(times, axis=0))
     many = rows.repeat(times, axis=0)[rng.permutation(times.sum())]
-    for found in searched(many), searched(many, n_jobs=3), searched(rows, times.astype(float)):
+    for found in search(many), search(many, n_jobs=3), search(rows, times.astype(float)):
         assert_same_bits(found.means, expected.means, "means")
+
+
+@pytest.mark.parametrize("what", ["outliers", "groups along a feature"])
+def test_the_default_finds_two_components_that_a_start_of_k_means_misses(what):
+    """There are hardly any moves of two components."""
+    rng = np.random.default_rng(2)
+    if what == "outliers":
+        rows = 3 * rng.normal(size=(8, 6))[rng.integers(8, size=3_000)] + rng.normal(size=(3_000, 6))
+        labels = rng.random(3_000) < 0.05
+        rows[labels] = rng.uniform(-30, 30, size=(labels.sum(), 6))
+    else:
+        labels = rng.integers(2, size=1_500)
+        rows = rng.standard_t(3, size=(1_500, 6))
+        rows[:, 0] = 4 * labels + 0.5 * rng.normal(size=1_500)
+    least = GaussianMixture(2, init_params=labels.astype(int)).fit(rows).score(rows) - 1e-3
+    assert min(GaussianMixture(2, random_state=seed).fit(rows).score(rows) for seed in range(4)) > least
 
 
 @pytest.mark.parametrize("covariance_type", ["tied", "EVV", "full"])

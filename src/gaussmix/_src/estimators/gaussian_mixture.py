@@ -93,8 +93,9 @@ class GaussianMixture(LikelihoodEstimator):
         Number of starts of each kind that draws; the run that ends with the largest likelihood is kept.
     init_params : str, list of str, array or callable, default "auto"
         "kmeans", "k-means++", "random", "random_from_data", "hierarchical" (Ward, on at most 2,000 rows), "search"
-        (k-means, and then components are merged and split while the likelihood grows), or several of these (the run
-        with the largest likelihood is kept); integer labels (n_samples,); responsibilities (n_samples, n_components);
+        (k-means and, with fewer than 10 components, groups by distance from the centre or along a feature; then
+        components are merged and split while the likelihood grows), or several of these (the run with the largest
+        likelihood is kept); integer labels (n_samples,); responsibilities (n_samples, n_components);
         or a callable ``(X, n_components, rng)`` that returns either. "auto" is "search" for several components, but
         k-means with initial parameters, where each row has a label, and with `max_iter` below 20. "auto" and "search"
         divide each column by its own spread, unless the structure depends on units; "kmeans" does not.

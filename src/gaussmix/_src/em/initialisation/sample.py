@@ -18,7 +18,7 @@ from gaussmix._src.sources.base import Source
 MIN_RELATIVE_WEIGHT = 1e-9  # of the mean weight: rows with less are not part of any sum
 NO_SUBSAMPLING_FACTOR = 1.3  # times the wanted rows: so few are all taken
 
-MIN_ROWS_TO_SUBSAMPLE = 2_000  # rows: with fewer, a search takes all of them, and begins from two starts
+MIN_ROWS_TO_SUBSAMPLE = 2_000  # rows: with fewer, a search takes all of them, and moves from two starts of k-means
 KMEANS_ROWS_PER_COMPONENT = 200  # rows for each component: k-means before a further search draws about so many
 # Different ones among them, or k-means reads all rows: a few heavy ones took the draws
 MIN_KMEANS_ROWS_PER_COMPONENT = 20

@@ -149,12 +149,15 @@ def search_from_model(
 ) -> Model:
     """Move components until no move has helped for some time, on a part of a sample that suffices.
 
-    The search begins from the model. Where rows are few, or EM from there freezes a component, it begins from
-    another k-means start too, unless moves have no hope. The better one goes on with more rows and more
-    patience, unless moves have no hope; with more patience alone if the part was all rows. A move is refused if it
-    gains no more than chance, or adds a component with almost no distinct rows, or a nearly flat one with few: maxima
-    of the likelihood there say nothing about the data. Components that have too few rows of a part may have enough of
-    all: where moves were refused, the search goes on with the whole sample.
+    The search begins from the model. With fewer than 10 components EM also begins from equal groups of rows, in the
+    order of their distances from the centre of all and in that of the feature with the least kurtosis; with at most 3,
+    which have few moves, from a core and its tails and from k-means, too. Where EM ends higher than the search so far,
+    the search begins there again. With few rows and more components it begins from another k-means start instead,
+    unless moves have no hope. The better end goes on with more rows and more patience, unless moves have no hope; with
+    more patience alone if the part was all rows. A move is refused if it gains no more than chance, or adds a component
+    with almost no distinct rows, or a nearly flat one with few: maxima of the likelihood there say nothing about the
+    data. Components that have too few rows of a part may have enough of all: where moves were refused, the search goes
+    on with the whole sample.
 
     Where a split still promises much, the model does not fit the rows, and searches from other starts end elsewhere.
     There the search begins from `N_ASCENTS` starts and crosses the ends, if that takes no longer than fits do: if EM

@@ -19,13 +19,8 @@ from gaussmix._src.mixture.mixture import Mixture
 from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.numerics.threads import cached_property
 from gaussmix._src.report.inference import MixtureEstimates
-from gaussmix._src.report.messages import (
-    count_distant,
-    distant_level,
-    distant_sentence,
-    failed_sentence,
-    stability_sentence,
-)
+from gaussmix._src.report.messages import failed_sentence, stability_sentence
+from gaussmix._src.report.reading import count_distant, distant_level, distant_sentence
 from gaussmix._src.sources.array import ArraySource
 
 _OUTSIDE_MASS = 0.001  # share of draws that lie farther out than what is called unusual

@@ -19,7 +19,7 @@ from gaussmix._src.estimators.regressor import as_regressor
 from gaussmix._src.mixture.levels import MASS
 from gaussmix._src.mixture.missing_values import density_p_value
 from gaussmix._src.numerics.arrays import Array
-from gaussmix._src.report.messages import count_distant, distant_level, distant_sentence
+from gaussmix._src.report.reading import count_distant, distant_level, distant_sentence
 
 _QUANTILES_HELP = "Quantiles of the targets too, such as 0.05,0.95."
 _THRESHOLD_HELP = "P-value below which a row is an outlier.  [0.05]"

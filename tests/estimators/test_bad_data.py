@@ -45,7 +45,11 @@ def with_arrow(value):
 BAD_ROWS = {
     "NaN": (holding(np.nan), ValueError, "contains NaN: row 4, column 1 (counted from 0). Remove or fill"),
     "NaN in float32": (holding(np.nan, dtype=np.float32), ValueError, "contains NaN: row 4, column 1"),
-    "the first of several": (holding(np.nan) * [1, 1, np.nan], ValueError, "contains NaN: row 0, column 2"),
+    "the first of several": (
+        holding(np.nan) * [1, 1, np.nan],
+        ValueError,
+        "contains NaN: row 0, column 2 (counted from 0), and in column 1 too. Remove",
+    ),
     "infinity": (holding(np.inf), ValueError, "contains infinity: row 4, column 1"),
     "infinity in float32": (holding(np.inf, dtype=np.float32), ValueError, "contains infinity: row 4, column 1"),
     "minus infinity": (holding(-np.inf, 19, 2), ValueError, "contains infinity: row 19, column 2"),

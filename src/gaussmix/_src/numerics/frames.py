@@ -203,7 +203,7 @@ def times_sentence(called: str) -> str:
 def also_in(rows: Rows, cell: BadCell, largest: float, names: Any, may_miss: bool) -> str:
     """Which other columns have cells that are refused too, as the end of a sentence; empty if none has."""
     columns = np.flatnonzero((~(np.abs(rows) <= largest) & ~(np.isnan(rows) & may_miss)).any(axis=0)).tolist()
-    others = [str(column if names is None else names[column]) for column in columns if column != cell.column]
+    others = [column if names is None else str(names[column]) for column in columns if column != cell.column]
     return f", and in column{'s' * (len(others) > 1)} {listed(others)} too" if others else ""
 
 

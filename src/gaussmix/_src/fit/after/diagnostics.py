@@ -174,8 +174,7 @@ def _columns_text(columns: Sequence[int], names: Names) -> str:
 def _list_columns(columns: Sequence[int], names: Names) -> str:
     if names is not None:
         return listed([str(names[column]) for column in columns])
-    rest = f" and {len(columns) - 10} more" if len(columns) > 10 else ""
-    return f"{', '.join(map(str, columns[:10]))}{rest} (counted from 0)"
+    return f"{listed(columns)} (counted from 0)"
 
 
 _REMEDY_PHRASES = {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from importlib.util import find_spec
@@ -233,14 +233,6 @@ def _check_kind(kind: Any) -> None:
         raise _Refused(*(_TIMES if kind.is_temporal() else _CATEGORIES))
     if what in ("List", "Struct", "Array", "Binary"):
         raise _Refused(str(kind), _OTHER)
-
-
-def check_no_text(called: str, cells: NDArray[Any], describe_location: Callable[[int, int], str]) -> None:
-    """Raise ValueError for a cell of an array that is text: NumPy converts such numbers, and data frames do not."""
-    for (row, column), cell in np.ndenumerate(cells):
-        if isinstance(cell, str | bytes):
-            holds, advice = _DIGITS
-            raise ValueError(f"{called} holds {holds}: {cell!r:.40}, in {describe_location(row, column)}. {advice}")
 
 
 def _as_floats(values: NDArray[Any]) -> NDArray[Any]:

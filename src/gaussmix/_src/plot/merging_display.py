@@ -56,13 +56,7 @@ class MergingDisplay(Display):
 
     @classmethod
     def from_estimator(
-        cls,
-        estimator: Any,
-        X: ArrayLike,
-        *,
-        min_overlap: float = MIN_OVERLAP,
-        ax: Axes | None = None,
-        **options: Any,
+        cls, estimator: Any, X: ArrayLike, *, min_overlap: float = MIN_OVERLAP, ax: Axes | None = None, **options: Any
     ) -> Self:
         """Draw how the components of a fitted estimator, or of a mixture, are merged.
 

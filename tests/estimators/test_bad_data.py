@@ -72,7 +72,7 @@ BAD_ROWS = {
     "numbers that are text": (
         np.array([["1", "2"], ["3", "5"]]),
         ValueError,
-        "'1' is text, in row 0, column 0 (counted from 0). Give numbers: drop or encode such columns",
+        "'1' is text, in row 0, column 0 (counted from 0). Give numbers: drop, encode or convert",
     ),
     "numbers and text": ([[1.0, 2.0], [3.0, "5"]], ValueError, "Input X: '5' is text, in row 1, column 1"),
     "text among numbers": (np.array([[1, 2], [3, "wide"]], dtype=object), ValueError, "'wide', in row 1, column 1"),

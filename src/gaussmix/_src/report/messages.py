@@ -17,6 +17,7 @@ from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.numerics.factorise import MIN_ROUNDING
 
 if TYPE_CHECKING:
+    from gaussmix._src.fit.after.diagnostics import Names
     from gaussmix._src.fit.candidates import Result, ResultsTable
     from gaussmix._src.fit.fitted import Diagnosis
     from gaussmix._src.fit.problem import Problem
@@ -109,11 +110,7 @@ def ridge_sentence(on_ridge: Sequence[Diagnosis], columns: str, names: Sequence[
 
 
 def warn_of_ridge(
-    problem: Problem,
-    model: Model,
-    constant: Sequence[int],
-    names: Sequence[str] | None,
-    component_names: Sequence[str] | None = None,
+    problem: Problem, model: Model, constant: Sequence[int], names: Names, component_names: Names = None
 ) -> list[Diagnosis]:
     """The components that rest on the ridge, with a warning unless the user chose the ridge."""
     result = after.diagnostics.diagnose_ridge(problem, model, constant, names)

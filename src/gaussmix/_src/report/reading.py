@@ -216,9 +216,7 @@ def _warnings(fitted: FitResult) -> list[str]:
         of_all = f"{counted(n_weak, 'candidate')} of {len(marked)}"
         what = "with components of few distinct rows or on reg_covar: their criteria say little"
         items.append(f"{of_all} {what}. results_ names these components.")
-    if (sentence := stability_sentence(fitted.results, fitted.best_index or 0)) is not None:
-        items.append(sentence)
-    return items
+    return [*items, *filter(None, [stability_sentence(fitted.results, fitted.best_index or 0)])]
 
 
 def _sentence(diagnosis: Diagnosis) -> str:

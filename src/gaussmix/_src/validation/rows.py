@@ -278,10 +278,8 @@ def _check_cells(X: ArrayLike, names: Any, *, are_converted: bool = False) -> No
                 raise ValueError(f"{cell!r:.40} is text")
         except (TypeError, ValueError, OverflowError) as error:
             kind = ParameterTypeError if isinstance(error, TypeError) else ValueError
-            raise kind(
-                f"Input X: {error}, in {_at_cell(row, column, names)}. Give numbers: drop or encode such columns first, "
-                "or convert them, for example by .astype(float)."
-            ) from None
+            advice = "Give numbers: drop, encode or convert such columns first, for example by .astype(float)."
+            raise kind(f"Input X: {error}, in {_at_cell(row, column, names)}. {advice}") from None
 
 
 def _at_cell(row: int, column: int, names: Any) -> str:

@@ -147,12 +147,10 @@ class ReportData:
         values = np.array(search.results_[search.criterion], dtype=float)
         others = [v for at, v in enumerate(values) if at != search.best_index_ and np.isfinite(v)]
         if others and search.criterion in ("bic", "icl"):
-            gap = min(others) - values[search.best_index_]
+            gap, n_fitted = min(others) - values[search.best_index_], len(others) + 1
             word = next((word for limit, word in _EVIDENCE if gap < limit), "very clearly")
             name = search.criterion.upper()
-            claim = (
-                f"By {name} this is {word} better than the next of {len(others) + 1} fitted candidates (by {gap:.1f})."
-            )
+            claim = f"By {name} this is {word} better than the next of {n_fitted} fitted candidates (by {gap:.1f})."
             yield " ".join(filter(None, [claim, failed_sentence(search.results_)]))
         of_best = search.results_["warning"][search.best_index_]
         yield from filter(None, (stability_sentence(search.results_, search.best_index_), of_best))

@@ -148,8 +148,7 @@ class Frame:
 
         column = self.data.get_column(name)
         kind: Any = nw.Int8 if column.dtype == nw.Boolean else nw.Float64 if column.dtype.is_decimal() else None
-        values: NDArray[Any] = (column if kind is None else column.cast(kind)).to_numpy()
-        return values
+        return np.asarray((column if kind is None else column.cast(kind)).to_numpy())
 
 
 def _without_dictionaries(table: Any) -> Any:

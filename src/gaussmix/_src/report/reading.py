@@ -89,7 +89,7 @@ def augmented(mixture: Mixture, source: Source, engine: Engine[Any], frame: Fram
     rows, log_density = next(iter(source.blocks())).rows, source.each_row(estimator._density(source))
     p_value, known = np.full(len(rows), np.nan), ~np.isnan(rows).any(axis=1) & (not source.has_errors)
     p_value[known] = estimator.mixture_.without_noise.density_p_value(rows[known])  # `mixture_` keeps its levels
-    n_distant = 0 if source.has_errors else count_distant(distant_level(estimator.mixture_), rows, labels, log_density)
+    n_distant = 0 if source.has_errors else count_distant(estimator.mixture_, rows, labels, log_density)
     warn(distant_sentence(n_distant, len(rows)))
     of_noise = np.maximum(1 - responsibilities.sum(axis=1), 0.0) if mixture.noise is not None else 0.0
     uncertainty = 1 - np.maximum(responsibilities.max(axis=1), of_noise)
@@ -99,20 +99,15 @@ def augmented(mixture: Mixture, source: Source, engine: Engine[Any], frame: Fram
     return made_frame({name: rows[:, j] for j, name in enumerate(names_of(mixture))} | columns)
 
 
-def distant_level(mixture: Mixture) -> float:
-    """Log density, nats, below which complete rows of components have p-values below 1e-6, from the lowest peak."""
+def count_distant(mixture: Mixture, rows: Rows, labels: Indices, log_density: Array) -> int:
+    """How many rows are complete, of a component, and so far below the lowest peak that their p-values are < 1e-6."""
     peaks = mixture.parameters.log_scale
-    reach = half_square(np.log([_MIN_P_VALUE]), mixture.n_features)
-    return float(peaks[peaks > -np.inf].min() - reach[0])
-
-
-def count_distant(level: float, rows: Rows, labels: Indices, log_density: Array) -> int:
-    """How many rows are complete, of a component, and below the level of `distant_level`."""
+    level = peaks[peaks > -np.inf].min() - half_square(np.log([_MIN_P_VALUE]), mixture.n_features)
     return int(np.count_nonzero((log_density < level) & (labels >= 0) & ~np.isnan(rows).any(axis=1)))
 
 
 def distant_sentence(n_distant: int, n_rows: int) -> str | None:
-    """Say how many rows lie below the level of `distant_level`; None for a few."""
+    """Say how many rows are as `count_distant` counts them; None for a few."""
     if n_distant <= max(_MAX_DISTANT, n_rows // 100):
         return None
     return (

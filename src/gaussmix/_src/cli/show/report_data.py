@@ -20,7 +20,7 @@ from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.numerics.threads import cached_property
 from gaussmix._src.report.inference import MixtureEstimates
 from gaussmix._src.report.messages import failed_sentence, stability_sentence
-from gaussmix._src.report.reading import count_distant, distant_level, distant_sentence
+from gaussmix._src.report.reading import count_distant, distant_sentence
 from gaussmix._src.sources.array import ArraySource
 
 _OUTSIDE_MASS = 0.001  # share of draws that lie farther out than what is called unusual
@@ -131,7 +131,7 @@ class ReportData:
             yield self._background(self.mixture.noise.weight)
         elif (self.is_complete if self.row_weight is None else self.row_weight[self.is_complete]).any():
             yield self._unusual()
-        n_distant = count_distant(distant_level(self.mixture), self.rows, self.labels, self.log_density)
+        n_distant = count_distant(self.mixture, self.rows, self.labels, self.log_density)
         yield from filter(None, [distant_sentence(n_distant, len(self.rows))])
 
     def _choice(self) -> Iterator[str]:

@@ -138,10 +138,9 @@ def test_columns_of_two_values_are_named_before_the_fit(cli, csv_file, rng):
     lines = [f"{x},{y},{x > 0},{int(y > 0)},1" for x, y in rng.normal(size=(60, 2)).tolist()]
     table = csv_file("\n".join(["x,y,member,urban,one", *lines, ",,,,"]) + "\n")
     said = cli("fit", table, "-k", "1:3", "-s", "full", "--exclude", "one").stderr.splitlines()
-    assert said[0].startswith(
-        "gaussmix: columns 'member', 'urban' have two values only, so that components may collapse"
-    )
-    assert "by --exclude, or fit each of two groups by --by." in said[0]
+    assert said[0].startswith("gaussmix: Only two values are in columns 'member', 'urban': labels, not measurements;")
+    assert "Leave them out by --exclude and compare" in said[0]
+    assert said[0].endswith("fit the rows of each value alone (--by).")
     assert "could not be fitted" in said[1]
     assert "two values" not in cli("fit", table, "-k", 1, "--columns", "x,y").stderr
     assert "two values" not in cli("fit", csv_file("x\n1\n2\n1\n"), "-k", 1).stderr

@@ -45,7 +45,11 @@ def with_arrow(value):
 BAD_ROWS = {
     "NaN": (holding(np.nan), ValueError, "contains NaN: row 4, column 1 (counted from 0). Remove or fill"),
     "NaN in float32": (holding(np.nan, dtype=np.float32), ValueError, "contains NaN: row 4, column 1"),
-    "the first of several": (holding(np.nan) * [1, 1, np.nan], ValueError, "contains NaN: row 0, column 2"),
+    "the first of several": (
+        holding(np.nan) * [1, 1, np.nan],
+        ValueError,
+        "contains NaN: row 0, column 2 (counted from 0), and in column 1 too. Remove",
+    ),
     "infinity": (holding(np.inf), ValueError, "contains infinity: row 4, column 1"),
     "infinity in float32": (holding(np.inf, dtype=np.float32), ValueError, "contains infinity: row 4, column 1"),
     "minus infinity": (holding(-np.inf, 19, 2), ValueError, "contains infinity: row 19, column 2"),
@@ -58,6 +62,7 @@ BAD_ROWS = {
         "contains NaN: row 2, column 'width'",
     ),
     "null in a polars column": (pl.DataFrame({"width": [1.0, None, 2.0]}), ValueError, "NaN: row 1, column 'width'"),
+    "None before text": (np.array([[None, 2], [3, "wide"]], dtype=object), ValueError, "'wide', in row 1, column 1"),
     "None": (np.array([[1.0, 2], [None, 3], [4, 5]], dtype=object), ValueError, "contains NaN: row 1, column 0"),
     "too large to square": (holding(1e154), ValueError, "contains 1e+154: row 4, column 1 (counted from 0). Its"),
     "too small to square": (ROWS * 1e-200, ValueError, "in column 0 (counted from 0): squares of that underflow"),
@@ -67,9 +72,9 @@ BAD_ROWS = {
     "numbers that are text": (
         np.array([["1", "2"], ["3", "5"]]),
         ValueError,
-        "'1', in row 0, column 0 (counted from 0)",
+        "'1' is text, in row 0, column 0 (counted from 0). Give numbers: drop, encode or convert",
     ),
-    "numbers and text": ([[1.0, 2.0], [3.0, "5"]], ValueError, "Input X holds text: '5', in row 1, column 1"),
+    "numbers and text": ([[1.0, 2.0], [3.0, "5"]], ValueError, "Input X: '5' is text, in row 1, column 1"),
     "text among numbers": (np.array([[1, 2], [3, "wide"]], dtype=object), ValueError, "'wide', in row 1, column 1"),
     "text in a list": ([[1.0, 2.0], ["wide", 4.0]], ValueError, "'wide', in row 1, column 0"),
     "text in a pandas frame": (REST.assign(town=list("abcd")), ValueError, "'a', in row 0, column 'town'"),

@@ -13,7 +13,15 @@ import pyarrow as pa
 import pytest
 from sklearn.exceptions import ConvergenceWarning
 
-from gaussmix import FAMILIES, FactorAnalyzer, GaussianMixture, InvalidModelFileError, Mixtures, fit_many
+from gaussmix import (
+    FAMILIES,
+    BayesianGaussianMixture,
+    FactorAnalyzer,
+    GaussianMixture,
+    InvalidModelFileError,
+    Mixtures,
+    fit_many,
+)
 from gaussmix._src.formats.envelope import MIXTURES_FORMAT, pack, unpack
 
 BY_CORE = [name for name, family in FAMILIES.items() if family.algebra and name not in ("EVE", "VVE")]
@@ -341,6 +349,16 @@ def test_notes_are_what_the_estimator_warns_of(reg_covar, scale, rng):
         GaussianMixture(2, random_state=0, reg_covar=reg_covar).fit(groups[2])
     assert len(said) == 1
     assert {key: list(each) for key, each in mixtures.notes.items()} == {2: [str(each.message) for each in own]}
+
+
+@pytest.mark.parametrize("n_jobs", [1, 2], ids="{} threads".format)
+def test_notes_of_bayesian_fits_are_those_of_every_thread(n_jobs, rng):
+    groups = make_groups(rng, 3, 60, 2)
+    groups[2][:, 1] = 0.0
+    estimator = BayesianGaussianMixture(2, random_state=0, n_jobs=n_jobs)
+    with pytest.warns(RuntimeWarning, match=r"^1 of 3 groups \(2\) were fitted with a warning\. Group 2: Col") as said:
+        assert list(fit_many(groups, estimator=estimator).notes) == [2]
+    assert len(said) == 1
 
 
 def test_notes_have_the_warnings_of_a_callable_start(rng):

@@ -205,6 +205,14 @@ def test_rows_where_the_mixture_has_no_mass_are_told(gm, frame):
     assert np.isnan(gm.augment(frame * 1000, X_error=np.ones(3))["p_value"]).all()
 
 
+def test_rows_of_a_wide_component_are_where_the_mixture_has_mass(rng):
+    rows = (
+        rng.normal(size=(400, 2)) * np.repeat([1e-3, 1.0], [300, 100])[:, None] + np.repeat([0, 9], [300, 100])[:, None]
+    )
+    fitted = GaussianMixture(2, random_state=0).fit(rows)
+    assert fitted.augment(rows)["p_value"].min() > 1e-5
+
+
 def test_rows_of_noise_are_not_where_the_mixture_has_no_mass(rng):
     rows = np.concatenate([rng.normal(0, 1, size=(150, 2)), rng.uniform(-90, 90, size=(30, 2))])
     fitted = GaussianMixture(1, noise=True, random_state=0).fit(rows)

@@ -239,7 +239,7 @@ def test_all_columns_without_numbers_are_named_at_once():
     assert all(f" holds {part}" in str(caught.value) for part in said)
     for X, known in (
         (frame, "columns 'b', 'c'"),
-        (frame.to_numpy(), "columns '1', '2'"),
+        (frame.to_numpy(), "columns 1, 2"),
         (frame[["b", "a"]], "column 'a'"),
     ):
         with pytest.raises(ValueError, match=rf"infinity: row \d, .* \(counted from 0\), and in {known} too"):

@@ -76,7 +76,7 @@ def test_names_that_people_type_first_lead_to_ours(name: str, hint: str) -> None
 
 
 def test_nothing_is_made_up_for_a_name_that_is_like_no_other() -> None:
-    for name in ("xyz", "_gmm"):
+    for name in ("xyz", "_gmm", "x.y"):
         with pytest.raises(AttributeError, match=f"has no attribute '{name}'$"):
             getattr(gaussmix, name)
 

@@ -62,10 +62,15 @@ def test_bands_of_scores_are_bands_of_the_curves(curves):
 
 
 def test_a_pipeline_that_cannot_be_undone_is_refused(curves):
-    for step in PowerTransformer(), FunctionTransformer(np.log, np.exp), Normalizer():
+    for step in PowerTransformer(), FunctionTransformer(np.log, np.exp), FunctionTransformer(np.log), Normalizer():
         pipe = make_pipeline(step, GaussianMixture(1)).fit(curves[:, :2] + 1000)
         with pytest.raises(ValueError, match="only before steps with an affine inverse_transform"):
             ProfileDisplay.from_estimator(pipe)
+
+
+def test_a_pipeline_of_one_step_is_that_step(curves):
+    pipe = make_pipeline(GaussianMixture(2, random_state=0)).fit(curves)
+    np.testing.assert_array_equal(ProfileDisplay.from_estimator(pipe, curves).means, pipe[-1].means_)
 
 
 def test_noise_is_grey_and_long_names_are_wrapped(rng):

@@ -240,7 +240,7 @@ def counted(count: int, noun: str) -> str:
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
-def listed(names: Sequence[str], limit: int = 10) -> str:
+def listed(names: Sequence[object], limit: int = 10) -> str:
     """Names in quotes with commas; a long list is shortened."""
     shown = ", ".join(repr(name) for name in names[:limit])
     return f"{shown} and {len(names) - limit} more" if len(names) > limit else shown

@@ -108,7 +108,7 @@ HOOKS = {
 
 def of_package(name: str, ours: Collection[str]) -> str:
     """What to use instead of an unknown name of the package, as the end of a sentence; empty if no name is similar."""
-    if find_spec(f"gaussmix.{name}"):
+    if name.isidentifier() and find_spec(f"gaussmix.{name}"):
         return f" yet: import gaussmix.{name}"
     if name.endswith("Display"):
         return ": import it from gaussmix.plot"

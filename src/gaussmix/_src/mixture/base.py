@@ -166,7 +166,7 @@ class MixtureBase:
     @property
     def without_noise(self) -> Self:
         """The components alone, whose weights sum to 1."""
-        return self._from_model(self._model.without_noise, self.feature_names)
+        return self if self.noise is None else self._from_model(self._model.without_noise, self.feature_names)
 
     def with_feature_names(self, names: Iterable[str] | None) -> Self:
         """The same mixture with names for its features.

@@ -20,7 +20,7 @@ from gaussmix._src.mixture.univariate.univariate_mixture import UnivariateMixtur
 from gaussmix._src.model import Model
 from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.numerics.elementary import log_sum
-from gaussmix._src.numerics.threads import one_blas_thread
+from gaussmix._src.numerics.threads import cached_property, one_blas_thread
 
 _LOG_DEEP = -650.0  # nats: below it SciPy's tail of χ² nears the smallest number of float64
 _DEPTH = 10.0  # nats: half of the far points lie where a component's own tail is above exp(−3 · _DEPTH)
@@ -116,13 +116,22 @@ class LevelSample:
 
         A mass that is too small for the points to find is given as the bound of `_log_bound`, with an error as large.
         """
-        indices = np.array([np.searchsorted(levels, log_levels) for levels in self.log_levels])
-        log_masses = np.take_along_axis(self.log_masses, indices, axis=1)
-        nearest = np.minimum(indices, self.log_levels.shape[1] - 1)
-        log_mass, error = log_mean(log_masses, np.take_along_axis(self.log_fractions, nearest, axis=1))
-        bound = self._log_bound(log_levels)
+        levels, log_masses, errors = self._steps
+        indices = np.searchsorted(levels, log_levels)
+        log_mass, error = log_masses[indices], errors[indices]
         too_deep = error > 0.5
-        return np.where(too_deep, bound, np.minimum(log_mass, bound)), np.where(too_deep, 1.0, error)
+        log_mass[too_deep], error[too_deep] = self._log_bound(log_levels[too_deep]), 1.0
+        return log_mass, error
+
+    @cached_property
+    def _steps(self) -> tuple[Array, Array, Array]:
+        """The levels of all points and +inf, ascending, and for each what `log_mass_below` gives, if it is not deep."""
+        levels = np.append(np.sort(self.log_levels, axis=None), np.inf)
+        indices = np.array([np.searchsorted(own, levels) for own in self.log_levels])
+        nearest = np.minimum(indices, self.log_levels.shape[1] - 1)
+        log_fractions = np.take_along_axis(self.log_fractions, nearest, axis=1)
+        log_mass, error = log_mean(np.take_along_axis(self.log_masses, indices, axis=1), log_fractions)
+        return levels, np.minimum(log_mass, self._log_bound(levels)), error
 
     def level(self, log_masses: Array) -> tuple[Array, Array]:
         """The log density below which lies a mass whose log is given, (n,), nats, and its standard error."""

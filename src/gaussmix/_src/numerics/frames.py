@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from importlib.util import find_spec
@@ -148,8 +148,7 @@ class Frame:
 
         column = self.data.get_column(name)
         kind: Any = nw.Int8 if column.dtype == nw.Boolean else nw.Float64 if column.dtype.is_decimal() else None
-        values: NDArray[Any] = (column if kind is None else column.cast(kind)).to_numpy()
-        return values
+        return np.asarray((column if kind is None else column.cast(kind)).to_numpy())
 
 
 def _without_dictionaries(table: Any) -> Any:
@@ -203,7 +202,7 @@ def times_sentence(called: str) -> str:
 def also_in(rows: Rows, cell: BadCell, largest: float, names: Any, may_miss: bool) -> str:
     """Which other columns have cells that are refused too, as the end of a sentence; empty if none has."""
     columns = np.flatnonzero((~(np.abs(rows) <= largest) & ~(np.isnan(rows) & may_miss)).any(axis=0)).tolist()
-    others = [str(column if names is None else names[column]) for column in columns if column != cell.column]
+    others = [column if names is None else str(names[column]) for column in columns if column != cell.column]
     return f", and in column{'s' * (len(others) > 1)} {listed(others)} too" if others else ""
 
 
@@ -233,14 +232,6 @@ def _check_kind(kind: Any) -> None:
         raise _Refused(*(_TIMES if kind.is_temporal() else _CATEGORIES))
     if what in ("List", "Struct", "Array", "Binary"):
         raise _Refused(str(kind), _OTHER)
-
-
-def check_no_text(called: str, cells: NDArray[Any], describe_location: Callable[[int, int], str]) -> None:
-    """Raise ValueError for a cell of an array that is text: NumPy converts such numbers, and data frames do not."""
-    for (row, column), cell in np.ndenumerate(cells):
-        if isinstance(cell, str | bytes):
-            holds, advice = _DIGITS
-            raise ValueError(f"{called} holds {holds}: {cell!r:.40}, in {describe_location(row, column)}. {advice}")
 
 
 def _as_floats(values: NDArray[Any]) -> NDArray[Any]:

@@ -111,12 +111,8 @@ class ConditionalDisplay(Display):
         x = _span(pair.means[:, 0], np.sqrt(pair._model.covariances.dense()[:, 0, 0]), rows[:, 0])
         regressor = as_regressor(pair.with_feature_names(None), [1])
         tails = np.concatenate([0.5 - 0.5 * probabilities[::-1], [0.5], 0.5 + 0.5 * probabilities])
-        mean, quantiles = regressor.predict(x[:, None]), regressor.predict_quantiles(x[:, None], tails)
-        parts: dict[str, Any] = {
-            "mean": np.asarray(mean)[:, 0],
-            "quantiles": quantiles[:, 0],
-            "coverages": probabilities,
-        }
+        mean, quantiles = np.asarray(regressor.predict(x[:, None])), regressor.predict_quantiles(x[:, None], tails)
+        parts: dict[str, Any] = {"mean": mean[:, 0], "quantiles": quantiles[:, 0], "coverages": probabilities}
         feature_names = [names[index] for index in indices]
         return cls(x=x, rows=rows, feature_names=feature_names, **parts).plot(ax, **options)
 

@@ -138,9 +138,8 @@ class CriterionDisplay(Display):
             self.note_ = ax.text(0.99, y, text, va=side, **how)
         peaks = [] if self.peaks_ is None else [handle("peak", "0.5", marker="^")]
         shown = [line for name, line in self.lines_.items() if name in in_view]
-        return self._with_legend(
-            [*shown, self.best_, *[self.weak_] * any(is_weak & is_shown), *peaks, *reasons], legend
-        )
+        weak = [self.weak_] * any(is_weak & is_shown)
+        return self._with_legend([*shown, self.best_, *weak, *peaks, *reasons], legend)
 
     def _view(self, values: Any) -> tuple[float, float]:
         """The ends of an axis that the best candidates and the chosen one decide; infinite ends show all."""

@@ -123,9 +123,8 @@ class FeatureDisplay(Display):
         shown, n_features = chosen_features(features, subject, cls._max_features), len(subject.names)
         display = cls.from_fit(subject, shown)
         if len(shown) < n_features:
-            colors = f",\ncolours by all {n_features}" * (
-                X is not None and len(shown) > 1 and display._is_colored_by_all
-            )
+            by_all = X is not None and len(shown) > 1 and display._is_colored_by_all
+            colors = f",\ncolours by all {n_features}" * by_all
             display._legend_title = f"{len(shown)} of {n_features} features{colors}"
         return display.plot(ax, **options)
 
@@ -207,11 +206,10 @@ def component_handles(pens: Sequence[Pen], weights: Any, *, points: bool, lines:
 
 def level_handles(levels: Sequence[float], n_shown: int) -> list[Any]:
     """What a legend shows for the ellipses, or in one feature for the intervals: how much of a component each holds."""
-    masses = (100 * gammainc(0.5 * n_shown, 0.5 * np.square(levels))).tolist()
-    numbered = enumerate(zip(masses, levels, strict=True), start=1)
-    labels = [(f"{mass:.3g}% within {level:g} σ", 0.8 * nth**-0.5) for nth, (mass, level) in numbered]
+    masses = 100 * gammainc(0.5 * n_shown, 0.5 * np.square(levels))
+    labels = [f"{mass:.3g}% within {level:g} σ" for mass, level in zip(masses.tolist(), levels, strict=True)]
     width = 1.5 if n_shown > 1 else 5.0  # a line, or what a fill looks like
-    return [handle(label, "0.5", "-", alpha=alpha, linewidth=width) for label, alpha in labels]
+    return [handle(label, "0.5", "-", alpha=0.8 * nth**-0.5, linewidth=width) for nth, label in enumerate(labels, 1)]
 
 
 def handle(label: str, color: Any, line: Any = "", marker: str = "", **options: Any) -> Any:

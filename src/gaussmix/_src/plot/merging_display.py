@@ -56,13 +56,7 @@ class MergingDisplay(Display):
 
     @classmethod
     def from_estimator(
-        cls,
-        estimator: Any,
-        X: ArrayLike,
-        *,
-        min_overlap: float = MIN_OVERLAP,
-        ax: Axes | None = None,
-        **options: Any,
+        cls, estimator: Any, X: ArrayLike, *, min_overlap: float = MIN_OVERLAP, ax: Axes | None = None, **options: Any
     ) -> Self:
         """Draw how the components of a fitted estimator, or of a mixture, are merged.
 
@@ -88,9 +82,7 @@ class MergingDisplay(Display):
         self.texts_: list[Any] = []
         how: dict[str, Any] = {"textcoords": "offset points", "ha": "center", "va": "bottom"}
         how |= {"rotation": 90, "color": self._ink, "fontsize": "small"}
-        for count, text, overlap in zip(
-            range(1, len(counts)), self.merged_components, self.overlap.tolist(), strict=True
-        ):
+        for count, (text, overlap) in enumerate(zip(self.merged_components, self.overlap.tolist(), strict=True), 1):
             how["xytext"] = -5, 16 if count == self.n_clusters else 9  # above the ring, and left of the line
             self.texts_.append(ax.annotate(f"{text}: overlap {overlap:.1%}", (count, self.entropy[count - 1]), **how))
         ax.set(xlabel="number of clusters", ylabel="entropy of the responsibilities, nats")

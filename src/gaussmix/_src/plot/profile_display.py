@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Self
+from warnings import catch_warnings
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -97,9 +98,9 @@ class ProfileDisplay(Display):
         ------
         ValueError : a step of the pipeline has no inverse, or one that is not affine.
         """
-        steps, last = (None, estimator)
-        if isinstance(estimator, Pipeline) and len(estimator) > 1:
-            steps, last = estimator[:-1], estimator[-1]
+        steps, last = None, estimator
+        if isinstance(estimator, Pipeline):
+            steps, last = estimator[:-1] if len(estimator) > 1 else None, estimator[-1]
         scores = X if X is None or steps is None else steps.transform(X)
         subject = make_subject(last, scores, feature_names if steps is None else None)
         labels, mixture = subject.labels_and_certainty()[0], subject.mixture
@@ -175,9 +176,13 @@ def _before(steps: Pipeline, mixture: Mixture) -> tuple[Array, Array]:
     centre, spread = overall(mixture.weights, mixture.means, model.covariances.variances())
     ends = np.concatenate([centre + np.diag(spread), centre - 2 * np.diag(spread), mixture.means])
     if hasattr(steps, "inverse_transform"):
-        origin, moves = np.split(steps.inverse_transform(np.vstack([centre, ends])), [1])
+        undone = steps.inverse_transform(np.vstack([centre, ends]))
+        origin, moves = np.split(undone, [1])
         axes = (moves - origin)[:n] / spread[:, None]
-        if np.allclose(moves - origin, (ends - centre) @ axes, rtol=0, atol=1e-5 * abs(moves - origin).max()):
+        with catch_warnings(action="ignore"):  # of names that arrays lack
+            gap = np.asarray(steps.transform(undone))[1:] - ends  # a function without its inverse does not come back
+        is_affine = np.allclose(moves - origin, (ends - centre) @ axes, rtol=0, atol=1e-5 * abs(moves - origin).max())
+        if is_affine and (abs(gap) <= 1e-4 * spread).all():
             variances = np.einsum("ia,kij,ja->ka", axes, model.covariances.dense(), axes, optimize=True)
             return moves[2 * n :], np.maximum(variances, 0.0)
     raise ValueError(

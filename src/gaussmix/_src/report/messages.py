@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
 from sklearn.exceptions import ConvergenceWarning
 
 from gaussmix._src.em.objective.trace import EMState, FreezeReason, Trace
@@ -20,10 +17,10 @@ from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.numerics.factorise import MIN_ROUNDING
 
 if TYPE_CHECKING:
+    from gaussmix._src.fit.after.diagnostics import Names
     from gaussmix._src.fit.candidates import Result, ResultsTable
     from gaussmix._src.fit.fitted import Diagnosis
     from gaussmix._src.fit.problem import Problem
-    from gaussmix._src.mixture.mixture import Mixture
 
 _FAILURE_ADVICE = {
     FreezeReason.LOST: "no row belongs there any more, and mean and covariance stay as they were. Lower n_components, "
@@ -40,8 +37,6 @@ _NOT_CONVERGED = (
 
 
 _PLURALS = {"rests": "rest", "has": "have"}
-MIN_P_VALUE = 1e-6  # of rows that are where a mixture has mass
-_MAX_DISTANT = 3  # rows with p-values below, which any table may have
 _MAX_CAUSES = 2  # that a sentence gives for components on the ridge
 INCOMPLETE_REPEATS = "Too few repeats with K − 1, K and K + 1 components could be fitted to judge"
 
@@ -115,11 +110,7 @@ def ridge_sentence(on_ridge: Sequence[Diagnosis], columns: str, names: Sequence[
 
 
 def warn_of_ridge(
-    problem: Problem,
-    model: Model,
-    constant: Sequence[int],
-    names: Sequence[str] | None,
-    component_names: Sequence[str] | None = None,
+    problem: Problem, model: Model, constant: Sequence[int], names: Names, component_names: Names = None
 ) -> list[Diagnosis]:
     """The components that rest on the ridge, with a warning unless the user chose the ridge."""
     result = after.diagnostics.diagnose_ridge(problem, model, constant, names)
@@ -138,27 +129,6 @@ def constant_sentence(mixture: Model, constant: Sequence[int], names: Sequence[s
         f"{columns_are} constant, so that all of the variance there is the automatic ridge, down to "
         f"{mixture.covariances.variances()[:, constant].min():.1g}, and the density of a row with another value is "
         "next to 0. Leave out constant columns, or give reg_covar as a number above 0."
-    )
-
-
-def distant_level(mixture: Mixture) -> float:
-    """Log density, nats, below which complete rows of components have p-values below `MIN_P_VALUE`."""
-    weight = getattr(mixture.noise, "weight", 0.0)
-    return mixture.without_noise._level_above(math.log(MIN_P_VALUE)) + math.log(1 - weight)
-
-
-def count_distant(level: float, rows: Array, labels: NDArray[np.int64], log_density: Array) -> int:
-    """How many rows are complete, of a component, and below the level of `distant_level`."""
-    return int(np.count_nonzero((log_density < level) & (labels >= 0) & ~np.isnan(rows).any(axis=1)))
-
-
-def distant_sentence(n_distant: int, n_rows: int) -> str | None:
-    """Say how many rows have p-values below `MIN_P_VALUE`; None for a few."""
-    if n_distant <= max(_MAX_DISTANT, n_rows // 100):
-        return None
-    return (
-        f"{n_distant:,} of {counted(n_rows, 'row')} lie where the mixture has no mass (p-value < {MIN_P_VALUE:g}): "
-        "their components say little. Give rows in the units, and with the transformations, of the rows of the fit."
     )
 
 

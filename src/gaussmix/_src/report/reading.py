@@ -16,21 +16,23 @@ from gaussmix._src.engines.base import NOISE_LABEL, Engine
 from gaussmix._src.errors import Outcome, ParameterTypeError, counted, warn
 from gaussmix._src.fit.criteria import CriterionInputs, bic, icl
 from gaussmix._src.fit.fitted import Diagnosis, FitResult
-from gaussmix._src.interfaces.leaves import LEAF_ROWS
 from gaussmix._src.interfaces.moment_spec import AssignmentRule, MomentSpec, Second
 from gaussmix._src.mixture.compare.gaussians import nearest
 from gaussmix._src.mixture.explaining import Explanation, explained
 from gaussmix._src.mixture.html import names_of, sketch
+from gaussmix._src.mixture.levels import half_square
 from gaussmix._src.mixture.mixture import Mixture
-from gaussmix._src.numerics.arrays import Array
+from gaussmix._src.numerics.arrays import Array, Indices, Rows
 from gaussmix._src.numerics.frames import Frame, made_frame
-from gaussmix._src.report.messages import MIN_P_VALUE, distant_sentence, failed_sentence, stability_sentence
+from gaussmix._src.report.messages import failed_sentence, stability_sentence
 from gaussmix._src.report.summary import Summary
 from gaussmix._src.sources.array import ArraySource
 from gaussmix._src.sources.base import Source
 from gaussmix._src.sources.row_statistics import Cells
 from gaussmix._src.validation.rows import counted_weight
 
+_MIN_P_VALUE = 1e-6  # of rows that are where a mixture has mass
+_MAX_DISTANT = 3  # rows with p-values below, which any table may have
 EXACT = "The fit had X_error, but these numbers treat X as exact. Give X_error as well."
 
 
@@ -86,17 +88,32 @@ def augmented(mixture: Mixture, source: Source, engine: Engine[Any], frame: Fram
     labels, responsibilities = _labels_and_responsibilities(mixture, source, engine)
     rows, log_density = next(iter(source.blocks())).rows, source.each_row(estimator._density(source))
     p_value, known = np.full(len(rows), np.nan), ~np.isnan(rows).any(axis=1) & (not source.has_errors)
-    own = estimator.mixture_  # which keeps its levels
-    alone = own if own.noise is None else own.without_noise
-    parts = np.array_split(rows[known], len(rows) // LEAF_ROWS + 1)
-    p_value[known] = np.concatenate([alone.density_p_value(part) for part in parts])
-    warn(distant_sentence(int(np.count_nonzero((p_value < MIN_P_VALUE) & (labels >= 0))), len(rows)))
+    p_value[known] = estimator.mixture_.without_noise.density_p_value(rows[known])  # `mixture_` keeps its levels
+    n_distant = 0 if source.has_errors else count_distant(estimator.mixture_, rows, labels, log_density)
+    warn(distant_sentence(n_distant, len(rows)))
     of_noise = np.maximum(1 - responsibilities.sum(axis=1), 0.0) if mixture.noise is not None else 0.0
     uncertainty = 1 - np.maximum(responsibilities.max(axis=1), of_noise)
     columns = {"component": labels, "uncertainty": uncertainty, "log_density": log_density, "p_value": p_value}
     if frame is not None:
         return frame.with_columns(columns)
     return made_frame({name: rows[:, j] for j, name in enumerate(names_of(mixture))} | columns)
+
+
+def count_distant(mixture: Mixture, rows: Rows, labels: Indices, log_density: Array) -> int:
+    """How many rows are complete, of a component, and so far below the lowest peak that their p-values are < 1e-6."""
+    peaks = mixture.parameters.log_scale
+    level = peaks[peaks > -np.inf].min() - half_square(np.log([_MIN_P_VALUE]), mixture.n_features)
+    return int(np.count_nonzero((log_density < level) & (labels >= 0) & ~np.isnan(rows).any(axis=1)))
+
+
+def distant_sentence(n_distant: int, n_rows: int) -> str | None:
+    """Say how many rows are as `count_distant` counts them; None for a few."""
+    if n_distant <= max(_MAX_DISTANT, n_rows // 100):
+        return None
+    return (
+        f"{n_distant:,} of {counted(n_rows, 'row')} lie where the mixture has no mass (p-value < {_MIN_P_VALUE:g}): "
+        "their components say little. Give rows in the units, and with the transformations, of the rows of the fit."
+    )
 
 
 def make_explanation(mixture: Mixture, source: Source, engine: Engine[Any], frame: Frame | None) -> Explanation:
@@ -194,9 +211,7 @@ def _warnings(fitted: FitResult) -> list[str]:
         of_all = f"{counted(n_weak, 'candidate')} of {len(marked)}"
         what = "with components of few distinct rows or on reg_covar: their criteria say little"
         items.append(f"{of_all} {what}. results_ names these components.")
-    if (sentence := stability_sentence(fitted.results, fitted.best_index or 0)) is not None:
-        items.append(sentence)
-    return items
+    return [*items, *filter(None, [stability_sentence(fitted.results, fitted.best_index or 0)])]
 
 
 def _sentence(diagnosis: Diagnosis) -> str:

@@ -205,9 +205,8 @@ def _validated(estimator: BaseEstimator, X: Any, least: int, *, reset: bool) -> 
             raise ValueError(numerics.frames.COMPLEX) from None
         _check_cells(X, getattr(estimator, "feature_names_in_", None))
         raise
-    if np.asarray(X).dtype.kind in "OSU":
-        names = getattr(estimator, "feature_names_in_", None)
-        numerics.frames.check_no_text("Input X", np.asarray(X, dtype=object), partial(_at_cell, names=names))
+    if np.asarray(X).dtype.kind in "OSU":  # NumPy converts numbers that are text
+        _check_cells(X, getattr(estimator, "feature_names_in_", None), are_converted=True)
     return rows
 
 
@@ -231,8 +230,11 @@ def _as_doubles(X: Any) -> Any:
     return X if X.dtype in (np.float64, np.float32) else copied(X)
 
 
-def _check_cells(X: ArrayLike, names: Any) -> None:
-    """Raise an error that names the first cell without a number; scikit-learn refuses other things than tables."""
+def _check_cells(X: ArrayLike, names: Any, *, are_converted: bool = False) -> None:
+    """Raise an error that names the first cell without a number, or where all are converted with text.
+
+    scikit-learn refuses other things than tables.
+    """
     if isinstance(X, Mapping) and not hasattr(X, "toarray"):  # as scipy's dok_array, which scikit-learn refuses
         if not isinstance(X, dict):  # of numpy.load, h5py or xarray
             raise ParameterTypeError(
@@ -250,9 +252,10 @@ def _check_cells(X: ArrayLike, names: Any) -> None:
         raise ParameterTypeError(
             f"Input X is of type {type(X).__name__}, not a table. Make a list of its rows: list(X)."
         ) from None
-    if _converts(X, np.float64) or not _converts(X, object):
+    try:
+        cells = np.asarray(X, dtype=object)
+    except (TypeError, ValueError, OverflowError):
         return
-    cells = np.asarray(X, dtype=object)
     first = cells.flat[0] if cells.ndim < 2 and cells.size else None
     if isinstance(first, str | PathLike) and isinstance(X, list | tuple):
         raise ParameterTypeError(f"Input X is a list of text. {SEVERAL}") from None
@@ -270,20 +273,13 @@ def _check_cells(X: ArrayLike, names: Any) -> None:
         raise ValueError(f"Input X has rows of different lengths: {counts}. Fill them up with NaN.") from None
     for (row, column), cell in np.ndenumerate(cells) if cells.ndim == 2 else ():
         try:
-            float(cell)
+            float(np.nan if cell is None else cell)
+            if are_converted and isinstance(cell, str | bytes):
+                raise ValueError(f"{cell!r:.40} is text")
         except (TypeError, ValueError, OverflowError) as error:
             kind = ParameterTypeError if isinstance(error, TypeError) else ValueError
-            raise kind(
-                f"Input X: {error}, in {_at_cell(row, column, names)}. Give numbers: drop or encode such columns first."
-            ) from None
-
-
-def _converts(X: ArrayLike, dtype: Any) -> bool:
-    try:
-        np.asarray(X, dtype=dtype)
-    except (TypeError, ValueError, OverflowError):
-        return False
-    return True
+            advice = "Give numbers: drop, encode or convert such columns first, for example by .astype(float)."
+            raise kind(f"Input X: {error}, in {_at_cell(row, column, names)}. {advice}") from None
 
 
 def _at_cell(row: int, column: int, names: Any) -> str:

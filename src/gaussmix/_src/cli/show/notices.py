@@ -24,6 +24,8 @@ _OPTION_ADVICE = {  # for users of Python, and the same for users of the command
     "memory=": "--memory",
     "cache=": "--cache",
     "range(2, 10)": "-k 2:9",
+    "Leave them out and compare": "Leave them out by --exclude and compare",
+    "fit_many": "--by",
     "features=[…]": "--features A,B",
     "features=": "--features ",
     "targets=": "--targets ",

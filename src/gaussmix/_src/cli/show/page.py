@@ -200,6 +200,5 @@ def _fit(findings: ReportData) -> str:
         if mixture.noise is not None:
             lines.append("A uniform background beside the components, over the box of the rows")
         lines.append(f"EM from {search.init_params} starts, {counted(search.n_iter_, 'step')}")
-        if (sentence := failed_sentence(search.results_)) is not None:
-            lines.append(sentence)
+        lines += filter(None, [failed_sentence(search.results_)])
     return "<ul>\n" + "\n".join(f"<li>{escape(line)}</li>" for line in lines) + "\n</ul>"

@@ -19,13 +19,8 @@ from gaussmix._src.mixture.mixture import Mixture
 from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.numerics.threads import cached_property
 from gaussmix._src.report.inference import MixtureEstimates
-from gaussmix._src.report.messages import (
-    count_distant,
-    distant_level,
-    distant_sentence,
-    failed_sentence,
-    stability_sentence,
-)
+from gaussmix._src.report.messages import failed_sentence, stability_sentence
+from gaussmix._src.report.reading import count_distant, distant_sentence
 from gaussmix._src.sources.array import ArraySource
 
 _OUTSIDE_MASS = 0.001  # share of draws that lie farther out than what is called unusual
@@ -136,7 +131,7 @@ class ReportData:
             yield self._background(self.mixture.noise.weight)
         elif (self.is_complete if self.row_weight is None else self.row_weight[self.is_complete]).any():
             yield self._unusual()
-        n_distant = count_distant(distant_level(self.mixture), self.rows, self.labels, self.log_density)
+        n_distant = count_distant(self.mixture, self.rows, self.labels, self.log_density)
         yield from filter(None, [distant_sentence(n_distant, len(self.rows))])
 
     def _choice(self) -> Iterator[str]:
@@ -152,12 +147,10 @@ class ReportData:
         values = np.array(search.results_[search.criterion], dtype=float)
         others = [v for at, v in enumerate(values) if at != search.best_index_ and np.isfinite(v)]
         if others and search.criterion in ("bic", "icl"):
-            gap = min(others) - values[search.best_index_]
+            gap, n_fitted = min(others) - values[search.best_index_], len(others) + 1
             word = next((word for limit, word in _EVIDENCE if gap < limit), "very clearly")
             name = search.criterion.upper()
-            claim = (
-                f"By {name} this is {word} better than the next of {len(others) + 1} fitted candidates (by {gap:.1f})."
-            )
+            claim = f"By {name} this is {word} better than the next of {n_fitted} fitted candidates (by {gap:.1f})."
             yield " ".join(filter(None, [claim, failed_sentence(search.results_)]))
         of_best = search.results_["warning"][search.best_index_]
         yield from filter(None, (stability_sentence(search.results_, search.best_index_), of_best))

@@ -12,27 +12,27 @@ from time import perf_counter
 from typing import Any
 
 import click
-import numpy as np
 import pyarrow as pa
 
 from gaussmix._src.cli import options
 from gaussmix._src.cli.labels import read_labels
 from gaussmix._src.cli.model_file import write_search
 from gaussmix._src.cli.outputs import check_target, open_target
-from gaussmix._src.cli.show.notices import collected_warnings, is_quiet, print_notices
+from gaussmix._src.cli.show.notices import collected_warnings, in_options, is_quiet, print_notices
 from gaussmix._src.cli.show.progress import progress
 from gaussmix._src.cli.show.reports import echo_json, fit_as_json, fit_notices, groups_as_json, show_fit, show_groups
 from gaussmix._src.em.initialisation.base import AUTO, STARTS
 from gaussmix._src.errors import invented_names, listed
 from gaussmix._src.estimators.gaussian_mixture_ic import GaussianMixtureIC, fit_stepwise
 from gaussmix._src.families.factor_analyzer import NOISES
+from gaussmix._src.fit.after.diagnostics import find_two_valued_columns, two_valued_sentence
 from gaussmix._src.fit.after.stability import add_neighbours
 from gaussmix._src.fit.candidates import Candidate
 from gaussmix._src.fit.criteria import CROSS_VALIDATION, HIGHER_IS_BETTER, STABILITY
 from gaussmix._src.functions.fit_many import fit_many
 from gaussmix._src.interfaces.leaves import LEAF_ROWS
 from gaussmix._src.mixture.mixtures import Mixtures
-from gaussmix._src.numerics.rows import extremes
+from gaussmix._src.sources.array import ArraySource
 from gaussmix._src.sources.base import Source
 from gaussmix._src.sources.files.base import FileSource
 from gaussmix._src.sources.opening import is_for_others
@@ -44,7 +44,6 @@ from gaussmix._src.validation.restrictions import DEFAULT
 TERMINATED = 128 + signal.SIGTERM  # the exit code that a shell gives to a process that SIGTERM has ended
 _NOT_MODELS = {each for format in FORMATS.values() for each in format.extensions}
 _NOT_MODELS |= {".json", ".npz", ".joblib", ".pkl", ".onnx", ".h", ".sql"}  # what `gaussmix convert` writes
-_MIN_ROWS_OF_TWO = 10  # fewer may have two values by chance
 _DEFAULTS: dict[str, Any] = GaussianMixtureIC().get_params(deep=False)
 _FACTORS_HELP = "Numbers of factors of a factor_analyzer: 2, 1:3 or 2,4."
 _CONDITION_HELP = "Largest ratio of two eigenvalues of the covariances, for structures that have this bound."
@@ -173,7 +172,10 @@ def _get_rows(data: str, reading: options.Reading, labels: str | None, weights: 
 
 def run_search(search: GaussianMixtureIC, rows: Source, labels: list[Any] | None = None) -> None:
     """Fit the candidates of a search with a bar of progress, and print what is unusual before and after."""
-    print_notices(two_valued_notices(rows))
+    first = ArraySource(next(iter(rows.blocks())).rows[:LEAF_ROWS])
+    first.may_miss = True
+    if columns := find_two_valued_columns(first):
+        print_notices([in_options(two_valued_sentence(columns, rows.feature_names))])
     candidates = [Candidate(*pair) for pair in check_candidates(search, rows.n_features)]
     around = add_neighbours(candidates, has_labels=labels is not None)
     again = {CROSS_VALIDATION: len(candidates), STABILITY: len(around)}.get(search.criterion, 0)
@@ -188,23 +190,6 @@ def run_search(search: GaussianMixtureIC, rows: Source, labels: list[Any] | None
             advance()
     search.callbacks = None
     print_notices(fit_notices(search, collected))
-
-
-def two_valued_notices(source: Source) -> Iterator[str]:
-    """A sentence on the columns of the first rows that have two values only, if there are any."""
-    rows = next(iter(source.blocks())).rows[:LEAF_ROWS]
-    names = source.feature_names or invented_names(source.n_features)
-    if len(rows) < _MIN_ROWS_OF_TWO:
-        return
-    ends = extremes(rows)
-    is_at_end = (rows == ends[0]) | (rows == ends[1]) | np.isnan(rows)
-    concerned = [names[j] for j in np.flatnonzero(is_at_end.all(axis=0) & (ends[0] < ends[1]))]
-    if concerned:
-        columns = f"column {concerned[0]!r} has" if len(concerned) == 1 else f"columns {listed(concerned)} have"
-        yield (
-            f"{columns} two values only, so that components may collapse and fits may fail. Leave such columns out by "
-            "--exclude, or fit each of two groups by --by."
-        )
 
 
 def _check_usage(data: str, model: str | None, checkpoint: str | None, *, as_json: bool) -> None:

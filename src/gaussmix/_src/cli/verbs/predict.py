@@ -19,7 +19,7 @@ from gaussmix._src.estimators.regressor import as_regressor
 from gaussmix._src.mixture.levels import MASS
 from gaussmix._src.mixture.missing_values import density_p_value
 from gaussmix._src.numerics.arrays import Array
-from gaussmix._src.report.messages import count_distant, distant_level, distant_sentence
+from gaussmix._src.report.reading import count_distant, distant_sentence
 
 _QUANTILES_HELP = "Quantiles of the targets too, such as 0.05,0.95."
 _THRESHOLD_HELP = "P-value below which a row is an outlier.  [0.05]"
@@ -76,14 +76,14 @@ def predict(
         if targets:
             return predicted_targets(opened, rows, targets, quantiles, reading.jobs)
         outputs = predictions(estimator, rows, n_components if probabilities else 0)
-        n_distant[0] += count_distant(level, rows, outputs["component"], outputs["log_density"])
+        n_distant[0] += count_distant(estimator.mixture_, rows, outputs["component"], outputs["log_density"])
         n_distant[1] += len(rows)
         if outliers:
             p_value = density_p_value(rows, opened.mixture)
             outputs |= {"p_value": p_value, "outlier": p_value < (1 - MASS if threshold is None else threshold)}
         return outputs
 
-    level, n_distant = distant_level(estimator.mixture_) if not targets else -np.inf, [0, 0]
+    n_distant = [0, 0]  # and of how many
     n_rows = rows_at_once(max(len(table.names), estimator.mixture_.n_components), reading.memory)
     names = dict[str, str]()
     with collected_warnings() as collected, progress(writing.output) as bars:

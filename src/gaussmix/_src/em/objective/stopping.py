@@ -58,10 +58,6 @@ class StopRule:
             tolerance /= 10
         return replace(self, tolerance=tolerance) if tolerance >= MIN_TOLERANCE else None
 
-    def with_deadline(self, deadline: float) -> Self:
-        """The same rule with a deadline; infinity for none."""
-        return replace(self, deadline=deadline, is_watched=True) if deadline < math.inf else self
-
     def outcome_of_run(self, objective: Sequence[float], previous_objective: float) -> Outcome | None:
         """Decide whether to end, from all values of the objective and the value before them; None to continue."""
         before = objective[-2] if len(objective) > 1 else previous_objective

@@ -59,9 +59,7 @@ def _count_others(leaf: Block, low: Array, high: Array) -> Array:
 
 
 def two_valued_sentence(columns: Sequence[int], names: Names) -> str:
-    """Say that columns have two values, and what to do; "" if there are none."""
-    if not columns:
-        return ""
+    """Say that columns have two values, and what to do."""
     return (
         f"Only two values are in {_columns_text(columns, names)}: labels, not measurements; a component of one value "
         "has no variance there. Leave them out and compare them with the components, or fit the rows of each value "
@@ -144,7 +142,8 @@ class SingularColumns:
         if sentences:
             them = "it" if len(self.constant) + len(self.dependent) == 1 else "them"
             sentences.append(f"Leave {them} out, or raise reg_covar.")
-        sentences += filter(None, [two_valued_sentence(self.two_valued, names)])
+        if self.two_valued:
+            sentences.append(two_valued_sentence(self.two_valued, names))
         if self.n_rows is not None:
             sentences.append(
                 f"{counted(self.n_rows, 'row')} are too few for covariances between all features: raise "
@@ -174,8 +173,7 @@ def _columns_text(columns: Sequence[int], names: Names) -> str:
 def _list_columns(columns: Sequence[int], names: Names) -> str:
     if names is not None:
         return listed([str(names[column]) for column in columns])
-    rest = f" and {len(columns) - 10} more" if len(columns) > 10 else ""
-    return f"{', '.join(map(str, columns[:10]))}{rest} (counted from 0)"
+    return f"{listed(columns)} (counted from 0)"
 
 
 _REMEDY_PHRASES = {

@@ -31,6 +31,6 @@ def log_mean(log_values: Array, log_steps: Array | None = None) -> tuple[Array, 
     mean, variance = values.mean(axis=0), values.var(axis=0, ddof=1)
     if log_steps is not None:
         variance = variance + (np.exp(log_steps - largest) ** 2).mean(axis=0) / 12
-    with np.errstate(divide="ignore", invalid="ignore"):
+    with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
         error = np.sqrt(variance / len(values)) / mean
         return largest + np.log(mean), np.where(mean > 0, error, np.inf)

@@ -264,6 +264,7 @@ PROMPT = {
     "gm.plot()": (AttributeError, "Use gaussmix.plot.ComponentDisplay.from_estimator(estimator, X)."),
     "gm.to_onnx()": (AttributeError, "Use gaussmix.export.to_onnx(estimator)."),
     "GaussianMixtureClassifier().fit(ROWS, LABELS).classes": (AttributeError, "has no classes. Use classes_."),
+    "BayesianGaussianMixture(prior=1)": (TypeError, "It is a parameter of GaussianMixture."),
     "GaussianMixtureClassifier().classes_": (ValueError, "not fitted yet"),
     "GaussianMixtureRegressor().means_": (AttributeError, "Use mixture_.means."),
     "GaussianMixtureRegressor().quantile": (AttributeError, "Use mixture_.quantile."),

@@ -192,5 +192,7 @@ def call_error(method: Callable[..., Any], estimator: Any, error: TypeError) -> 
             hint = f"It is a parameter of the estimator: {owner.__name__}({parameter}=…)."
         elif name == "__init__" and parameter in signature(owner.fit).parameters:
             hint = f"Give it to fit: fit(X, {parameter}=…)."
+        elif name == "__init__" and parameter in import_module("gaussmix").GaussianMixture._get_param_names():
+            hint = hint if parameter in owner._get_param_names() else "It is a parameter of GaussianMixture."
     text = str(error).replace(method.__qualname__, f"{owner.__name__}.{name}".removesuffix(".__init__"))
     return TypeError(f"{text}. {hint}")

@@ -36,6 +36,15 @@ class Display:
     rows_: Any
     _legend_title = ""
 
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            for part in ("figure_", "ax_"):
+                if name[0] != "_" and hasattr(vars(self).get(part), name):
+                    text = f"{type(self).__name__} has no {name}. Use {part}.{name}."
+                    raise AttributeError(text, name=name, obj=None)
+            return object.__getattribute__(self, name)  # raises, in Python's words
+
     def _on(self, ax: Axes | None) -> Axes:
         """Take the axes to draw on, new ones by default."""
         if ax is None:

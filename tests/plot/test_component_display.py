@@ -288,6 +288,8 @@ def test_what_is_no_fitted_mixture_is_refused():
         ComponentDisplay.from_estimator(pipeline, MEANS)
     with pytest.raises(TypeError, match=r"^GridSearchCV.* is not drawn: give its best_estimator_\.$"):
         ComponentDisplay.from_estimator(GridSearchCV(GaussianMixture(), {}, cv=2).fit([*MEANS, *MEANS]))
+    with pytest.raises(TypeError, match=r"^ComponentDisplay has no option 'color'\. There are levels, .*colors"):
+        ComponentDisplay.from_estimator(GaussianMixture().fit([*MEANS, *MEANS]), color="red")
     with pytest.raises(TypeError, match=r"^Rows come second\. Give a gaussmix estimator"):
         ComponentDisplay.from_estimator(MEANS, GaussianMixture())
 

@@ -50,7 +50,7 @@ BAD_ROWS = {
     "infinity in float32": (holding(np.inf, dtype=np.float32), ValueError, "contains infinity: row 4, column 1"),
     "minus infinity": (holding(-np.inf, 19, 2), ValueError, "contains infinity: row 19, column 2"),
     "infinities that cancel": (np.array([[np.inf], [-np.inf], [0.0]]), ValueError, "infinity: row 0, column 0"),
-    "NaN in a pandas frame": (pd.DataFrame(holding(np.nan), columns=NAMES), ValueError, "row 4, column 'width'. R"),
+    "NaN in a pandas frame": (pd.DataFrame(holding(np.nan), columns=NAMES), ValueError, "row 4, column 'width'"),
     "NaN in a polars frame": (pl.DataFrame(holding(np.nan), schema=NAMES), ValueError, "row 4, column 'width'"),
     "missing in a nullable column": (
         REST.assign(width=pd.array([1, 2, None, 4], dtype="Int64")),

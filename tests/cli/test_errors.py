@@ -87,6 +87,8 @@ USAGE = [  # commands, and what is said of them
     ("fit", "Missing argument"),
     ("fit x.csv --clusters 3", "No such option '--clusters'. Did you mean '-k'?"),
     ("fit x.csv --covariance-type full", "Did you mean '--structure'?"),
+    ("fit x.csv --random-state 3", "Did you mean '--seed'?"),
+    ("fit x.csv --criterion silhouette", "'cv', 'stability'. See"),
     ("fit x.csv -k", "requires an argument"),
     ("fit x.csv -k 0", "must begin at 1 or more"),
     ("fit x.csv -k 3:1", "3:1"),

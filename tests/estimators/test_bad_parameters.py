@@ -257,6 +257,19 @@ PROMPT = {
     "fit_many([ROWS], GaussianMixture())": (TypeError, "Name the estimator: estimator=…."),
     "gm.mixture_.condition(ROWS)": (TypeError, "not a ndarray. For many rows use conditional_mean(X_known, known) or "),
     "gm.cutoff_": (AttributeError, "This GaussianMixture has no cutoff_, which only a fit with trim leaves."),
+    "gm.labels": (AttributeError, "GaussianMixture has no labels. Use labels_."),
+    "gm.mean_": (AttributeError, "GaussianMixture has no mean_. Use means_."),
+    "gm.predict_probabilities": (AttributeError, "Use predict_proba."),
+    "gm.condition({0: 1})": (AttributeError, "GaussianMixture has no condition. Use mixture_.condition."),
+    "gm.plot()": (AttributeError, "Use gaussmix.plot.ComponentDisplay.from_estimator(estimator, X)."),
+    "gm.to_onnx()": (AttributeError, "Use gaussmix.export.to_onnx(estimator)."),
+    "GaussianMixtureClassifier().fit(ROWS, LABELS).classes": (AttributeError, "has no classes. Use classes_."),
+    "BayesianGaussianMixture(prior=1)": (TypeError, "It is a parameter of GaussianMixture."),
+    "GaussianMixtureClassifier().classes_": (ValueError, "not fitted yet"),
+    "GaussianMixtureRegressor().means_": (AttributeError, "Use mixture_.means."),
+    "GaussianMixtureRegressor().quantile": (AttributeError, "Use mixture_.quantile."),
+    "gm.mixture_.score_samples(ROWS)": (AttributeError, "Mixture has no score_samples. Use log_density."),
+    "fit_many([ROWS]).predict(ROWS)": (AttributeError, "Mixtures has no predict. Use get_mixture(key).predict."),
     "exec('from gaussmix import GMM')": (ImportError, "cannot import name 'GMM' from 'gaussmix'. Use GaussianMixture."),
 }  # fmt: skip
 
@@ -270,6 +283,7 @@ def test_a_mistake_at_the_prompt_is_answered_with_what_to_type(typed):
             {
                 **{name: getattr(gaussmix, name) for name in gaussmix.__all__},
                 "ROWS": ROWS,
+                "LABELS": LABELS,
                 "gm": GaussianMixture().fit(ROWS),
             },
         )

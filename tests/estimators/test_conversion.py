@@ -74,8 +74,9 @@ def test_a_private_method_of_scikit_learn_names_the_public_call(estimator, name)
 def test_a_name_of_other_packages_names_ours(X, name):
     gm = GaussianMixture(1).fit(X)
     assert not hasattr(gm, name)
-    with pytest.raises(AttributeError, match=f"^GaussianMixture has no {name}. Use "):
+    with pytest.raises(AttributeError, match=f"^GaussianMixture has no {name}. Use ") as raised:
         getattr(gm, name)
+    assert raised.value.obj is None  # or Python adds a suggestion of its own
     first = OF_FITTED[name].partition("(")[0].partition(",")[0].split()[0]
     assert first == "GaussianMixtureIC" or operator.attrgetter(first)(gm) is not None
 

@@ -170,7 +170,7 @@ BAD = {
     "negative": (np.full(N_ROWS, -2), {}, r"labels\[0\] is -2"),
     "short": (np.zeros(5, int), {}, r"shape \(5,\); give one label for each of the 240 rows"),
     "fractions": (np.full(N_ROWS, 0.5), {}, r"labels\[0\] is 0.5; a label is the number of a component"),
-    "text": (["a"] * N_ROWS, {}, "Give label_components for labels of other kinds"),
+    "text": (["a"] * N_ROWS, {}, r"For other labels give label_components, such as \{'a': \[0\]\}, or"),
     "other text": (["a"] * N_ROWS, {"label_components": {"b": [0]}}, r"labels\[0\] is 'a', but label_components names"),
     "nothing allowed": (np.arange(N_ROWS)[:, None] + np.zeros(3) != 17, {}, "labels forbids row 17 every component"),
     "columns": (np.ones((N_ROWS, 2)), {}, "labels has 2 columns; with n_components=3 a table of labels has 3"),

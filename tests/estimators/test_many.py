@@ -249,6 +249,7 @@ def test_a_ragged_group_is_named(rng):
         ({"a": b"abc"}, {}, TypeError, "tables in memory, but group 'a' is b'abc'"),
         (pd.DataFrame({"a": [1.0, 2.0], "k": [0, 1]}), {"by": "k", "offsets": [0, 2]}, ValueError, "Give one of them"),
         (3, {}, TypeError, "list of arrays"),
+        (pd.DataFrame({"a": [1.0]}).groupby("a"), {}, TypeError, "a data frame with by="),
         ([np.zeros((4, 2))], {"sample_weight": [[1.0] * 4] * 2}, ValueError, "weights of each of 1 group"),
         ({"a": np.zeros((4, 2))}, {"sample_weight": {"b": [1.0] * 4}}, ValueError, "other keys"),
         (np.zeros((4, 2)), {"offsets": [0, 4], "sample_weight": [1.0]}, ValueError, "one number for each row"),
@@ -343,7 +344,7 @@ def test_one_warning_says_how_many_failed(rng):
 def test_notes_are_what_the_estimator_warns_of(reg_covar, scale, rng):
     groups = make_groups(rng, 3, 60, 2)
     groups[2][:, 1] = scale * groups[2][:, 1] + (groups[2][:, 0] if scale else 0.0)
-    with pytest.warns(RuntimeWarning, match=r"^1 of 3 groups \(2\) were fitted with a warning\. Group 2: ") as said:
+    with pytest.warns(RuntimeWarning, match=r"^1 of 3 groups \(2\) was fitted with a warning\. Group 2: ") as said:
         mixtures = fit_many(groups, 2, random_state=0, reg_covar=reg_covar)
     with pytest.warns(RuntimeWarning) as own:
         GaussianMixture(2, random_state=0, reg_covar=reg_covar).fit(groups[2])

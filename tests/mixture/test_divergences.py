@@ -9,7 +9,7 @@ import pytest
 from common import groups
 from scipy import stats
 
-from gaussmix import FAMILIES, Mixture, SingularCovarianceError
+from gaussmix import FAMILIES, GaussianMixture, Mixture, SingularCovarianceError
 
 SIX_SIGMA = stats.norm.isf(5e-10)
 LOG_2 = np.log(2.0)
@@ -237,6 +237,8 @@ def test_another_that_cannot_be_compared_is_refused(ask):
         ask(ONE, made("p", FAMILIES["full"]))
     with pytest.raises(TypeError, match=r"A mixture is needed, not \[1.0\]"):
         ask(ONE, [1.0])
+    with pytest.raises(TypeError, match=r"A mixture is needed, not GaussianMixture.*: give its mixture_\.$"):
+        ask(ONE, GaussianMixture().fit([[0.0], [1.0], [2.0]]))
     plane = made("p", FAMILIES["full"])
     with pytest.raises(ValueError, match=r"different features, .'a', 'b', 'c'. and .'b', 'a', 'c'.\. Bring"):
         ask(plane.with_feature_names(list("abc")), plane.with_feature_names(list("bac")))

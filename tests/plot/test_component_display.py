@@ -7,6 +7,8 @@ import pytest
 import sklearn.mixture
 from matplotlib.colors import to_rgb
 from sklearn.exceptions import NotFittedError
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
 
 import gaussmix
 from gaussmix import FAMILIES, BayesianGaussianMixture, GaussianMixture, GaussianMixtureDetector, Mixture, Noise
@@ -281,6 +283,13 @@ def test_what_is_no_fitted_mixture_is_refused():
         ComponentDisplay.from_estimator(GaussianMixture(), MEANS)
     with pytest.raises(TypeError, match=r"GaussianMixture.* is not drawn: give a gaussmix estimator"):
         ComponentDisplay.from_estimator(sklearn.mixture.GaussianMixture().fit(MEANS), MEANS)
+    pipeline = make_pipeline(GaussianMixture()).fit(MEANS)
+    with pytest.raises(TypeError, match=r"^Pipeline.* is not drawn: give its last step, pipeline\[-1\], and pipeline"):
+        ComponentDisplay.from_estimator(pipeline, MEANS)
+    with pytest.raises(TypeError, match=r"^GridSearchCV.* is not drawn: give its best_estimator_\.$"):
+        ComponentDisplay.from_estimator(GridSearchCV(GaussianMixture(), {}, cv=2).fit([*MEANS, *MEANS]))
+    with pytest.raises(TypeError, match=r"^ComponentDisplay has no option 'color'\. There are levels, .*colors"):
+        ComponentDisplay.from_estimator(GaussianMixture().fit([*MEANS, *MEANS]), color="red")
     with pytest.raises(TypeError, match=r"^Rows come second\. Give a gaussmix estimator"):
         ComponentDisplay.from_estimator(MEANS, GaussianMixture())
 

@@ -288,6 +288,11 @@ def test_other_features_are_integrated_out():
         assert display.mean[place] == pytest.approx(given.mean[0])
         quantiles = given.quantile([0.05, 0.25, 0.5, 0.75, 0.95])
         np.testing.assert_allclose(display.quantiles[place], quantiles, rtol=1e-8)
+    with pytest.raises(AttributeError, match=r"^ConditionalDisplay has no savefig\. Use figure_\.savefig\.$"):
+        display.savefig("a.png")
+    regressor = GaussianMixtureRegressor().fit(np.eye(3), [0.0, 1.0, 3.0])
+    with pytest.raises(ValueError, match="X has the predictors alone: give y too"):
+        ConditionalDisplay.from_estimator(regressor, np.eye(3))
     with pytest.raises(ValueError, match="feature and target are both 'c'"):
         ConditionalDisplay.from_estimator(mixture, feature="c")
     with pytest.raises(ValueError, match=r"target.*'d' is not one of 'a', 'b', 'c'"):

@@ -139,7 +139,7 @@ BAD = {
     "an empty column": (np.where([0, 1, 0], np.nan, ROWS), "no value at all in column 1"),
     "an empty column with a name": (
         pd.DataFrame(np.where([0, 1, 0], np.nan, ROWS), columns=["a", "b", "c"]),
-        "no value at all in column 'b'",
+        "no value at all in column 'b', so",
     ),
     "columns apart": (np.where(np.arange(20)[:, None] % 2 == [0, 1, 0], np.nan, ROWS), "both in column 0"),
     "infinity": (np.where(ROWS[2, 1] == ROWS, np.inf, ROWS), "Input X contains infinity: row 2, column 1"),

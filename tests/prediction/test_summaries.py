@@ -88,6 +88,8 @@ def test_rows_of_unknown_class_are_not_counted_and_the_end_of_em_is_said(frame, 
     classifier = GaussianMixtureClassifier().fit(frame, some)
     assert said(classifier, "class_1").endswith(f"{np.sum(y[:60] == 1)} labelled rows")
     assert said(classifier, "stopped").endswith(classifier.outcome_.reason)
+    one = np.where((y == 1) & (np.arange(200) != y.argmax()), -1, y)
+    assert said(classifier.fit(frame, one), "class_1").endswith(" 1 labelled row")
     whole = classifier.fit(frame, y)
     assert not hasattr(whole, "outcome_")
     assert said(whole, "stopped") == "after 1 step."

@@ -181,7 +181,7 @@ def not_one_of(value: object, known: Iterable[str]) -> str:
     """Say that a name is not one of the known ones, and which of them is the nearest: a sentence."""
     names = list(known)
     in_lower_case = {name.lower(): name for name in names}
-    nearest = get_close_matches(str(value).lower(), in_lower_case, n=1, cutoff=0.4)
+    nearest = get_close_matches(str(value).lower(), in_lower_case, n=1, cutoff=0.47)
     hint = f" Did you mean {in_lower_case[nearest[0]]!r}?" if nearest else ""
     return f"{value!r} is not one of {', '.join(map(repr, names))}.{hint}"
 
@@ -258,8 +258,7 @@ def invented_names(n_columns: int) -> tuple[str, ...]:
 
 def column_named(column: int, names: Sequence[str] | None) -> str:
     """A column by its name where it has one."""
-    where = repr(str(names[column])) if names is not None else str(column)
-    return f"column {where} (counted from 0)"
+    return f"column {column} (counted from 0)" if names is None else f"column {str(names[column])!r}"
 
 
 Outcome.__module__ = SingularCovarianceError.__module__ = DegenerateError.__module__ = (

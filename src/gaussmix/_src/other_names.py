@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection
 from difflib import get_close_matches
+from importlib import import_module
 from importlib.util import find_spec
 from inspect import signature
 from typing import Any
@@ -51,10 +52,11 @@ _ANSWERS = {
     "GaussianMixtureIC, which has n_components_, covariance_type_ and results_": "best_params_",
     "bic(X), or results_ of a GaussianMixtureIC": "bic_",
     "means_": "centers_ centroids_ cluster_centers_ mu_",
-    "labels_": "classification_ clusters_ predictions_",
+    "labels_": "labels classification_ clusters_ predictions_",
     "covariances_": "cov_ covariance_ covars_ covs_ sigma_ sigmas_",
     "lower_bound_": "inertia_",
     "lower_bound_, the mean of a row, or score(X)": "log_likelihood_ loglik_ loglikelihood_",
+    "fit(X).predict_proba(X)": "fit_transform",
     "predict_proba(X)": "membership_ memberships_ posterior_ predict_log_proba proba_ probabilities_ responsibilities_",
     "n_components": "n_clusters",
     "mixture_.n_components": "n_clusters_ n_components_",
@@ -79,6 +81,13 @@ _ARGUMENTS = {
     "reg_covar": "reg regularization regularizationvalue ridge",
     "sample_weight": "w weight weights",
     "tol": "eps epsilon tolerance",
+}
+# What estimators are given to.
+_ELSEWHERE = {
+    "decision_function": "predict_log_proba(X)",
+    "plot": "gaussmix.plot.ComponentDisplay.from_estimator(estimator, X)",
+    "predict_interval": "predict_quantiles(X, [0.05, 0.95]) of a GaussianMixtureRegressor",
+    **{name: f"gaussmix.export.{name}(estimator)" for name in ("to_c", "to_onnx", "to_sql")},
 }
 OF_FITTED = {name: answer for answer, names in _ANSWERS.items() for name in names.split()}
 OF_ARGUMENTS = {name: ours for ours, names in _ARGUMENTS.items() for name in names.split()}
@@ -128,15 +137,25 @@ def check_hooks_of(cls: type) -> None:
 
 
 def check_attribute(estimator: Any, name: str) -> None:
-    """Raise AttributeError for an attribute that has another name here."""
-    kind, other = type(estimator).__name__, estimator._instead.get(name) or OF_FITTED.get(name)
+    """Raise AttributeError for an attribute that has another name here, or is elsewhere."""
+    owner, kind = type(estimator), type(estimator).__name__
+    if name in owner._attributes and not hasattr(owner, name):  # which `fit` sets
+        estimator._check_fitted()
     if name in PRIVATE:
         raise AttributeError(f"{kind} has no {name}, which is private in scikit-learn: use {PRIVATE[name]}.")
-    if name == "cutoff_" and hasattr(type(estimator), name):
+    if name == "cutoff_" and hasattr(owner, name):
         estimator._check_fitted()
         raise AttributeError(f"This {kind} has no cutoff_, which only a fit with trim leaves.")
-    if other is not None and not hasattr(type(estimator), name):
-        raise AttributeError(f"{kind} has no {name}. Use {other}.")
+    if name[0] == "_" or hasattr(owner, name) or name in owner.__dataclass_fields__:
+        return
+    Mixture, bare = import_module("gaussmix").Mixture, name.removesuffix("_")
+    of_mixture = f"mixture_.{bare}" if bare in {*dir(Mixture), *Mixture.__dataclass_fields__} else None
+    public = [each for each in (*dir(owner), *owner._attributes) if each[0] != "_"]
+    near = f"{name}_" if f"{name}_" in public else next(iter(get_close_matches(name, public, 1, 0.75)), "")
+    known = {**OF_FITTED, **owner._instead} if hasattr(owner, "_instead") else {}
+    other = known.get(name) or _ELSEWHERE.get(name) or (near if near[-1:] == "_" else of_mixture or near)
+    if other:  # without obj, for which Python would add a suggestion of its own
+        raise AttributeError(f"{kind} has no {name}. Use {other}.", name=name, obj=None)
 
 
 def of_arguments(name: str, ours: Collection[str]) -> str:
@@ -173,5 +192,7 @@ def call_error(method: Callable[..., Any], estimator: Any, error: TypeError) -> 
             hint = f"It is a parameter of the estimator: {owner.__name__}({parameter}=…)."
         elif name == "__init__" and parameter in signature(owner.fit).parameters:
             hint = f"Give it to fit: fit(X, {parameter}=…)."
+        elif name == "__init__" and parameter in import_module("gaussmix").GaussianMixture._get_param_names():
+            hint = hint if parameter in owner._get_param_names() else "It is a parameter of GaussianMixture."
     text = str(error).replace(method.__qualname__, f"{owner.__name__}.{name}".removesuffix(".__init__"))
     return TypeError(f"{text}. {hint}")

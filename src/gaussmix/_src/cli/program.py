@@ -95,6 +95,7 @@ _SYNONYMS = dict.fromkeys(
     ("--clusters", "--n-clusters", "--components", "--n-components", "--n_components", "--K", "-K"), "-k"
 )
 _SYNONYMS |= dict.fromkeys(("--covariance", "--covariance-type", "--covariance_type", "--model-names"), "--structure")
+_SYNONYMS |= dict.fromkeys(("--random-state", "--random_state", "--rng"), "--seed")
 
 
 class _Closed(RawIOBase):

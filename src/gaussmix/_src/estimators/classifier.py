@@ -385,7 +385,8 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
         parts.append(str(self.covariance_type_[index]))
         facts = self._fitted.row_summary
         is_complete = facts is None or self.class_count_.sum() >= facts.row_weight * (1 - 1e-9)
-        parts.append(f"{self.class_count_[index]:,.10g} {'' if is_complete else 'labelled '}rows")
+        noun = "row" if self.class_count_[index] == 1 else "rows"
+        parts.append(f"{self.class_count_[index]:,.10g} {'' if is_complete else 'labelled '}{noun}")
         return f"class {shorten(str(self.classes_[index]))}", ", ".join(parts)
 
     def _wake(self, own: Mapping[str, Any]) -> None:

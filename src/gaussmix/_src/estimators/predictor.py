@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from gaussmix._src.em.initialisation.base import Initialisation
 from gaussmix._src.estimators.base import Estimator, FittedValue
@@ -14,6 +14,7 @@ from gaussmix._src.estimators.gaussian_mixture_ic import GaussianMixtureIC
 from gaussmix._src.estimators.mixture_estimator import MixtureEstimator
 from gaussmix._src.families import Family, Structure
 from gaussmix._src.fit.fitted import frame_library
+from gaussmix._src.other_names import check_attribute
 from gaussmix._src.report.reading import make_summary
 from gaussmix._src.report.summary import Summary
 from gaussmix._src.sources.base import Source
@@ -69,6 +70,12 @@ class MixturePredictor(Estimator, ABC):
     """A list for each column of the table of candidates."""
     best_index_: ClassVar[FittedValue[int]] = FittedValue()
     """Index of the best candidate in `results_`."""
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            check_attribute(self, name)
+            return object.__getattribute__(self, name)  # raises, in Python's words
 
     @property
     def _is_choice(self) -> bool:

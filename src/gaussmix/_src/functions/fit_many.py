@@ -312,7 +312,8 @@ def _sentences(mixtures: Mixtures) -> list[tuple[str, type[Warning]]]:
     ends = zip(mixtures.keys, mixtures.converged, mixtures.n_iter, strict=True)
     slow = [key for key, has_converged, n_steps in ends if n_steps and not has_converged]
     sentences: list[tuple[str, type[Warning]]] = []
-    for texts, verb in ((mixtures.errors, "could not be fitted"), (mixtures.notes, "were fitted with a warning")):
+    noted = f"{'was' if len(mixtures.notes) == 1 else 'were'} fitted with a warning"
+    for texts, verb in ((mixtures.errors, "could not be fitted"), (mixtures.notes, noted)):
         if texts:
             first = next(iter(texts))
             example = texts[first] if isinstance(texts[first], str) else " ".join(texts[first])

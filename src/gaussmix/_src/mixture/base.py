@@ -274,7 +274,8 @@ def common_names(mixtures: Sequence[object]) -> tuple[str, ...] | None:
     known = [mixture for mixture in mixtures if isinstance(mixture, MixtureBase)]
     if len(known) < len(mixtures):
         other = next(mixture for mixture in mixtures if not isinstance(mixture, MixtureBase))
-        raise ParameterTypeError(f"A mixture is needed, not {other!r:.60}.")
+        hint = ": give its mixture_" if hasattr(other, "mixture_") else ""
+        raise ParameterTypeError(f"A mixture is needed, not {' '.join(repr(other).split()):.60}{hint}.")
     sizes = sorted({mixture.n_features for mixture in known})
     if len(sizes) > 1:
         raise ValueError(f"These mixtures have {' and '.join(map(str, sizes))} features. They need the same features.")

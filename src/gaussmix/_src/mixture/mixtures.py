@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from operator import index
-from typing import Any, overload
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -74,6 +74,13 @@ class Mixtures(Sequence[Mixture]):
     def __post_init__(self) -> None:
         for array in (self.weights, self.means, self.covariances, self.lower_bound):
             frozen(array)
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            if name[0] == "_" or not hasattr(Mixture, name):
+                return object.__getattribute__(self, name)  # raises, in Python's words
+            raise AttributeError(f"Mixtures has no {name}. Use get_mixture(key).{name}.", name=name, obj=None)
 
     def __len__(self) -> int:
         return len(self.keys)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from math import prod
 from numbers import Integral
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -18,9 +18,18 @@ from gaussmix._src.mixture.parts.conditionals import Conditionals
 from gaussmix._src.mixture.parts.parts import Parts
 from gaussmix._src.numerics.arrays import Array
 
+_OF_ESTIMATORS = {"predict_proba": "responsibilities", "score_samples": "log_density"}
+
 
 class SciPyNames(Conditionals, Parts, Masses):
     """Densities, draws, standard deviations and intervals, as `scipy.stats` calls them."""
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            if name in _OF_ESTIMATORS:
+                raise AttributeError(f"Mixture has no {name}. Use {_OF_ESTIMATORS[name]}.", name=name, obj=None)
+            return object.__getattribute__(self, name)  # raises, in Python's words
 
     def pdf(self, x: ArrayLike) -> Array:
         """The density p(x), per unit of data volume, (n_points,); arguments, shapes and errors as `logpdf`.

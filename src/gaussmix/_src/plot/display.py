@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from inspect import signature
 from textwrap import fill
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -35,6 +36,15 @@ class Display:
     legend_: Any
     rows_: Any
     _legend_title = ""
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            for part in ("figure_", "ax_"):
+                if name[0] != "_" and hasattr(vars(self).get(part), name):
+                    text = f"{type(self).__name__} has no {name}. Use {part}.{name}."
+                    raise AttributeError(text, name=name, obj=None)
+            return object.__getattribute__(self, name)  # raises, in Python's words
 
     def _on(self, ax: Axes | None) -> Axes:
         """Take the axes to draw on, new ones by default."""
@@ -117,7 +127,8 @@ class FeatureDisplay(Display):
         NotFittedError : before `fit`.
         ValueError : a feature does not exist, X is not numbers of shape (n_samples, n_features), X is None and the
             display shows nothing but rows, or a grid would have more than 8 features.
-        TypeError : `estimator` has no mixture, X is not numbers, or a feature is neither a number nor a name.
+        TypeError : `estimator` has no mixture, X is not numbers, `plot` has no such option, or a feature is
+            neither a number nor a name.
         """
         subject = make_subject(estimator, X, feature_names)
         shown, n_features = chosen_features(features, subject, cls._max_features), len(subject.names)
@@ -126,6 +137,10 @@ class FeatureDisplay(Display):
             by_all = X is not None and len(shown) > 1 and display._is_colored_by_all
             colors = f",\ncolours by all {n_features}" * by_all
             display._legend_title = f"{len(shown)} of {n_features} features{colors}"
+        _, *known = signature(display.plot).parameters
+        unknown = [] if "options" in known else [name for name in options if name not in known]
+        if unknown:
+            raise TypeError(f"{cls.__name__} has no option {unknown[0]!r}. There are {', '.join(known)}.")
         return display.plot(ax, **options)
 
     @classmethod

@@ -113,7 +113,12 @@ def get_mixture(estimator: Any) -> Mixture:
     elif hasattr(estimator, "shape"):
         raise ParameterTypeError("Rows come second. Give a gaussmix estimator or a gaussmix.Mixture first.")
     if not isinstance(mixture, Mixture):
-        raise ParameterTypeError(f"{estimator!r:.60} is not drawn: give a gaussmix estimator or a gaussmix.Mixture.")
+        hint = "a gaussmix estimator or a gaussmix.Mixture"
+        if hasattr(estimator, "best_estimator_"):
+            hint = "its best_estimator_"
+        elif hasattr(estimator, "steps"):
+            hint = "its last step, pipeline[-1], and pipeline[:-1].transform(X)"
+        raise ParameterTypeError(f"{' '.join(repr(estimator).split()):.60} is not drawn: give {hint}.")
     return mixture
 
 

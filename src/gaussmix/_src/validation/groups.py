@@ -88,9 +88,9 @@ def grouped(groups: Any, by: Any, offsets: Any, sample_weight: Any, template: Ba
     if frame is not None or (isinstance(groups, np.ndarray) and groups.ndim < 3 and groups.dtype != object):
         wanted = "by=, the name of the column with the groups" if frame is not None else "offsets="
         raise ValueError(f"groups is a single table: give {wanted}, or a list of tables.")
-    if not isinstance(groups, Iterable) or isinstance(groups, str | bytes):
+    if not isinstance(groups, Iterable) or isinstance(groups, str | bytes) or "GroupBy" in type(groups).__name__:
         raise ParameterTypeError(
-            f"groups must be a list of arrays, an array with offsets or a data frame, not {groups!r:.40}."
+            f"groups must be a list of arrays, an array with offsets or a data frame with by=, not {groups!r:.40}."
         )
     tables = list(groups.values() if isinstance(groups, Mapping) else groups)
     keys = tuple(groups if isinstance(groups, Mapping) else range(len(tables)))

@@ -192,7 +192,8 @@ def _from_labels(array: NDArray[Any], groups: Mapping[Any, list[int]] | None, wh
             if isinstance(label, bool) or not isinstance(label, Integral) or label < 0:
                 raise ValueError(
                     f"{where.format(row=row)} {label!r:.60}; a label is the number of a component, {UNKNOWN_LABEL} or "
-                    "None. Give label_components for labels of other kinds."
+                    f"None. For other labels give label_components, such as {{{label!r:.60}: [0]}}, or use "
+                    "GaussianMixtureClassifier."
                 )
         components[rows] = known
         return _from_components(components)

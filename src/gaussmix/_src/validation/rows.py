@@ -284,7 +284,7 @@ def _check_cells(X: ArrayLike, names: Any, *, are_converted: bool = False) -> No
 
 def _at_cell(row: int, column: int, names: Any) -> str:
     """Say where a cell is."""
-    return f"row {row}, {column_named(column, names)}"
+    return f"row {row}, {column_named(column, names)}{'' if names is None else ' (counted from 0)'}"
 
 
 def _check_spread(rows: Rows, X: Any, names: Any) -> None:

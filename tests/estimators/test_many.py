@@ -357,7 +357,7 @@ def test_notes_of_bayesian_fits_are_those_of_every_thread(n_jobs, rng):
     groups = make_groups(rng, 3, 60, 2)
     groups[2][:, 1] = 0.0
     estimator = BayesianGaussianMixture(2, random_state=0, n_jobs=n_jobs)
-    with pytest.warns(RuntimeWarning, match=r"^1 of 3 groups \(2\) were fitted with a warning\. Group 2: Col") as said:
+    with pytest.warns(RuntimeWarning, match=r"^1 of 3 groups \(2\) was fitted with a warning\. Group 2: Col") as said:
         assert list(fit_many(groups, estimator=estimator).notes) == [2]
     assert len(said) == 1
 

@@ -14,12 +14,12 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 MOST = {
-    "src": 31346,
-    "cpp": 11508,
-    "tests": 30496,
-    "bench": 2233,
+    "src": 31833,
+    "cpp": 11675,
+    "tests": 30956,
+    "bench": 2300,
     "tools": 604,
-    "files": 898,
+    "files": 899,
     "inner imports of tests": 365,
     "monkeypatched names": 80,
 }

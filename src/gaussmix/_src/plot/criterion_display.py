@@ -114,7 +114,7 @@ class CriterionDisplay(Display):
             (self.lines_[name],) = ax.plot(counts[mine], values[mine], **style)
         is_weak = np.array([why is not None for why in self.results.get("warning", [None] * len(counts))])
         style = {"marker": "s", "linestyle": "", "markersize": 14, "markerfacecolor": "none", "color": "0.5"}
-        (self.weak_,) = ax.plot(counts[is_weak], values[is_weak], label="few distinct rows", **style)
+        self.weak_: Any = ax.plot(counts[is_weak], values[is_weak], label="few distinct rows", **style)[0]
         best = counts[self.best_index], values[self.best_index]
         label = f"chosen: {names_of_candidates[self.best_index]}, {best[0]:.0f}"
         self.best_: Any = self._ring(*best, label=label)

@@ -12,7 +12,7 @@ namespace gaussmix {
 
 namespace {
 
-constexpr Index kSteps = 5, kFirstSteps = 2;  // of EM, and of each cut before the best one goes on
+constexpr Index kSteps = 5;
 constexpr double kMixed = 0.05;
 constexpr double kShortestCut = 0.2;
 constexpr double kFlattest = 1e-12;
@@ -102,7 +102,10 @@ double of_one(const KernelTable& kernels, const GroupView& group, const Values& 
     return -0.5 * (total + sum(logarithms.data(), d)) - static_cast<double>(d) * (0.5 * kLog2Pi);
 }
 
-EmView task_of(const GroupView& group, const Algebra& algebra, const double* ridge, double least) {
+}  // namespace
+
+double end_of_em(const KernelTable& kernels, const GroupView& group, const Algebra& algebra, const double* ridge,
+                 const std::vector<bool>& is_second, const Execution& execution, Mixture& mixture, double least) {
     EmView task{};
     task.rows = plain_rows(group.rows, group.n_rows, group.n_features);
     task.row_weight = {group.weight, 1};
@@ -112,37 +115,19 @@ EmView task_of(const GroupView& group, const Algebra& algebra, const double* rid
     task.ridge = ridge;
     task.limits = {least, 0, kInfinity, kInfinity};
     task.tolerance = -1;  // all steps
-    return task;
-}
-
-// The log-likelihood before the last of some steps; -inf where a half has less than the least weight.
-double after(const KernelTable& kernels, EmView task, Index n_steps, const Execution& execution, Mixture& mixture) {
-    Values history;
-    task.max_steps = n_steps;
-    const bool is_whole = run_em(kernels, task, execution, mixture.view(), history);
-    return is_whole && static_cast<Index>(history.size()) == n_steps ? history.back() : -kInfinity;
-}
-
-// The same from a cut.
-double after_cut(const KernelTable& kernels, const EmView& task, const std::vector<bool>& is_second, Index n_steps,
-                 const Execution& execution, Mixture& mixture) {
-    Values fractions;
+    task.max_steps = kSteps;
+    Values fractions, history;
     fractions.reserve(2 * is_second.size());
     for (const bool is : is_second) {
         fractions.push_back(is ? kMixed : 1 - kMixed);
         fractions.push_back(is ? 1 - kMixed : kMixed);
     }
     bool has_model = false;
-    const bool is_whole =
-        begin_em(kernels, task, execution, {nullptr, fractions.data(), 2, 1}, mixture.view(), has_model);
-    return is_whole && has_model ? after(kernels, task, n_steps, execution, mixture) : -kInfinity;
-}
-
-}  // namespace
-
-double end_of_em(const KernelTable& kernels, const GroupView& group, const Algebra& algebra, const double* ridge,
-                 const std::vector<bool>& is_second, const Execution& execution, Mixture& mixture, double least) {
-    return after_cut(kernels, task_of(group, algebra, ridge, least), is_second, kSteps, execution, mixture);
+    if (!begin_em(kernels, task, execution, {nullptr, fractions.data(), 2, 1}, mixture.view(), has_model) ||
+        !has_model || !run_em(kernels, task, execution, mixture.view(), history) || history.size() < kSteps) {
+        return -kInfinity;
+    }
+    return history.back();
 }
 
 Bisection bisect(const KernelTable& kernels, const GroupView& group, bool is_full, const double* scale,
@@ -181,18 +166,20 @@ Bisection bisect(const KernelTable& kernels, const GroupView& group, bool is_ful
         spread += group.weight[row] * squares[row];
     }
     const GroupView white{n, d, rows.data(), group.weight};
-    const EmView two = task_of(white, algebra, ridge.data(), cuts.least_weight);
-    std::vector<std::pair<double, Mixture>> ends;
-    const auto compete = [&](auto&& is_second) {
+    const auto converge_from = [&](auto&& is_second, Mixture& mixture) {
+        mixture = Mixture(algebra, 2, d);
         std::vector<bool> side(static_cast<std::size_t>(n));
         for (Index row = 0; row < n; ++row) side[row] = is_second(row);
-        Mixture mixture(algebra, 2, d);
-        const double reached = after_cut(kernels, two, side, kFirstSteps, execution, mixture);
-        ends.emplace_back(reached, std::move(mixture));
+        return end_of_em(kernels, white, algebra, ridge.data(), side, execution, mixture, cuts.least_weight);
+    };
+    const auto compete = [&](auto&& is_second) {
+        Mixture other;
+        const double gain = converge_from(is_second, other);
+        if (gain > bisection.gain) bisection.gain = gain, bisection.mixture = other;
     };
     const bool is_random = cuts.random != nullptr;
     const auto is_second = [&](Index row) { return is_random ? rows[row * d + longest] > 0 : squares[row] > spread; };
-    compete(is_second);
+    bisection.gain = converge_from(is_second, bisection.mixture);
     if (is_random) {
         const double index = quantile(along, group.weight, kShortestCut + (1 - 2 * kShortestCut) * cuts.random[0]);
         compete([&](Index row) { return along[row] > index; });
@@ -204,13 +191,6 @@ Bisection bisect(const KernelTable& kernels, const GroupView& group, bool is_ful
     if (cuts.has_tails) {
         const Index axis = std::max_element(largest.begin(), largest.end()) - largest.begin();
         compete([&](Index row) { return rows[row * d + axis] * rows[row * d + axis] > 1; });
-    }
-    const auto below = [](const auto& a, const auto& b) { return a.first < b.first; };
-    std::stable_sort(ends.begin(), ends.end(), below);
-    for (; !ends.empty() && !(bisection.gain > -kInfinity); ends.pop_back()) {
-        bisection.mixture = std::move(ends.back().second);
-        if (!(ends.back().first > -kInfinity)) continue;
-        bisection.gain = after(kernels, two, kSteps - kFirstSteps, execution, bisection.mixture);
     }
     bisection.gain -= of_one(kernels, group, rows);
     return bisection;

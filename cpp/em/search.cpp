@@ -273,18 +273,18 @@ private:
         Values result;
         for (Index j = 0; j < d_; ++j) {
             Values column = room(rows->em.rows.n_rows);
-            double mean = 0, second = 0, fourth = 0;
+            double mean = 0, second = 0, kurtosis = 0;
             for (std::size_t row = 0; row < column.size(); ++row) {
                 column[row] = values[static_cast<Index>(row) * d_ + j];
                 mean += weight[row] * column[row];
             }
             mean /= rows->em.total_weight;
+            const auto square = [&](std::size_t row) { return (column[row] - mean) * (column[row] - mean); };
+            for (std::size_t row = 0; row < column.size(); ++row) second += weight[row] * square(row);
             for (std::size_t row = 0; row < column.size(); ++row) {
-                const double square = (column[row] - mean) * (column[row] - mean);
-                second += weight[row] * square;
-                fourth += weight[row] * (square * square);
+                const double part = square(row) / second;  // its square does not underflow
+                kurtosis += weight[row] * (part * part);
             }
-            const double kurtosis = fourth / second / second;
             if (kurtosis < least) least = kurtosis, result = std::move(column);
         }
         return result;

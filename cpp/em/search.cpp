@@ -19,7 +19,7 @@ constexpr double kNoThinning = 1.3;    // times the wanted rows: with fewer, all
 constexpr Index kSmallMixture = 3;     // with no more there are few moves, and a search tries more starts
 constexpr Index kLargeMixture = 10;    // with as many, moves find what other starts do
 constexpr Index kStepsElsewhere = 40;  // most steps of EM that judge another start
-constexpr double kTail = 0.125;        // the part of the rows outside a shell, and of these outside the next
+constexpr double kTail = 0.125;        // the part of the rows that lie farther out than a group
 
 struct Rows {  // some of the rows, with weights
     Values rows, weight, centre, second;
@@ -243,9 +243,9 @@ private:
         return true;
     }
 
-    // Half the squared distance of each row from the mean, with a minus sign, in units of the covariance of all rows; of
-    // their variances where components have no matrices. Powers of two in the units change no bit. None where the
-    // covariance is singular, and if interrupted.
+    // Minus half the squared Mahalanobis distance of each row from the mean of all rows; with their variances instead of
+    // their covariance if components have no matrices. If a feature is multiplied by a power of two, the distances keep
+    // their bits. Returns no distances if the covariance is singular or the search is interrupted.
     Values distances(const SharedRows& rows) const {
         EmView em = rows->em;
         em.n_components = 1;
@@ -290,14 +290,15 @@ private:
         return result;
     }
 
-    // An M-step from groups of rows in the order of `values`, (n_rows,) or none, the largest first: equal groups; with a
-    // `tail` above 0 this part of the rows is after the first group, this part of them after the second, and so on.
+    // Makes an M-step from groups of rows, in falling order of `values`, which are (n_rows,) or empty. Groups have equal
+    // weights, unless `tail` is above 0: then this part of the rows comes after the first group, this part of that part
+    // after the second, and so on. Returns false if there are no values, or a group has too few rows.
     bool group_rows(const SharedRows& rows, const Values& values, double tail, Mixture& mixture) const {
         const EmView& em = rows->em;
         std::vector<Index> order(values.size());
         std::iota(order.begin(), order.end(), Index{0});
         std::stable_sort(order.begin(), order.end(), [&](Index a, Index b) { return values[a] > values[b]; });
-        Values bounds;  // of the rows outside each group
+        Values bounds;  // the weight of the rows after each group
         for (Index k = 1; k < n_components_; ++k) {
             const double equal = static_cast<double>(n_components_ - k) / static_cast<double>(n_components_);
             bounds.push_back(em.total_weight * equal);

@@ -65,9 +65,10 @@ def __getattr__(name: str) -> object:
     elif name in _HOMES:
         value = getattr(import_module(f"gaussmix.{_HOMES[name]}"), name)
     else:
-        # Programs ask for names that begin so
+        # Programs look for names that begin with an underscore, and expect no hint.
         hint = "" if name.startswith("_") else import_module("gaussmix._src.other_names").of_package(name, _HOMES)
-        if hint[:1] in (".", ":") and _sys._getframe(1).f_code.co_name == "_handle_fromlist":  # of an import
+        # `from gaussmix import …` would replace the message of an AttributeError by its own.
+        if hint[:1] in (".", ":") and _sys._getframe(1).f_code.co_name == "_handle_fromlist":
             raise ImportError(f"cannot import name {name!r} from 'gaussmix'{hint}")
         raise AttributeError(f"module 'gaussmix' has no attribute {name!r}{hint}")
     globals()[name] = value

@@ -116,7 +116,7 @@ HOOKS = {
 
 
 def of_package(name: str, ours: Collection[str]) -> str:
-    """What to use instead of an unknown name of the package, as the end of a sentence; empty if no name is similar."""
+    """Suggest a public name for an unknown one, as the end of a sentence; return an empty text if none is similar."""
     if name.isidentifier() and find_spec(f"gaussmix.{name}"):
         return f" yet: import gaussmix.{name}"
     if name.endswith("Display"):
@@ -159,7 +159,7 @@ def check_attribute(estimator: Any, name: str) -> None:
 
 
 def of_arguments(name: str, ours: Collection[str]) -> str:
-    """What to type instead of an unknown parameter or argument: a sentence."""
+    """Suggest the parameters that an unknown argument may mean, in a sentence."""
     other = OF_ARGUMENTS.get(name.lower())
     near = [other] if other in ours else get_close_matches(name.lower(), ours, 1)
     return f"Use {near[0]}." if near else f"There are {', '.join(ours)}."

@@ -71,7 +71,8 @@ def _hinting(method: Callable[..., Any]) -> Callable[..., Any]:
         try:
             return method(self, *arguments, **named)
         except TypeError as error:
-            if error.__traceback__ is None or error.__traceback__.tb_next is not None:  # of the method itself
+            # A longer traceback means that the method was called, and that something inside it failed.
+            if error.__traceback__ is None or error.__traceback__.tb_next is not None:
                 raise
             from gaussmix._src.other_names import call_error
 

@@ -264,7 +264,7 @@ class GaussianMixtureIC(LikelihoodEstimator):
             warn(sentence, SearchWarning)
 
     def _warnings(self, search: Search, results: Sequence[Result], constant: Sequence[int]) -> list[str | None]:
-        """Why the criteria of candidates say little, from components on few distinct rows; None where they do not."""
+        """Name the components of each candidate with few distinct rows or on the ridge; None if there are none."""
         sentences = list[str | None]()
         for result in results:
             weak = list[Diagnosis]()

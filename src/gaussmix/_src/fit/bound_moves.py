@@ -70,9 +70,10 @@ class VariationalMoves:
         return EMState(model, initial.trace)
 
     def _improve_column(self, model: Model, rows: DistinctRows) -> tuple[Model, float] | None:
-        """As `BirthMergeMoves.improve_column`; from one component, the higher of the ends from it and from k-means.
+        """Improve a model of one feature by births and merges, as `BirthMergeMoves.improve_column` does.
 
-        Births from k-means are tried last, and only where both ends differ.
+        If the model has one component, the moves also start from k-means, and the end with the higher bound is kept.
+        Births from the end of k-means come last, and only if the two ends differ.
         """
         problem, plan, moves = self._problem, self._plan, self._moves
         stopping = replace(plan.stopping, max_steps=CONDENSED_STEP_FACTOR * plan.stopping.max_steps)

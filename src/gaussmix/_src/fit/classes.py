@@ -53,7 +53,7 @@ class ClassFit:
     structures : the name of the structure of each class.
     n_steps : EM steps, the most that a class took.
     em_fit : the end of EM, what was fitted, and how; None if EM made no step.
-    problem : what the mixture solves; None where each class has been fitted by itself.
+    problem : the problem that the fit of all classes solved; None if each class was fitted separately.
     """
 
     classes: ClassMixtures

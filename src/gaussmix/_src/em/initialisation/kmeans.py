@@ -17,7 +17,7 @@ from gaussmix._src.numerics.core import native_target
 from gaussmix._src.numerics.threads import allowed
 
 MAX_LLOYD_PASSES = 100  # on data without clusters k-means needs hundreds; EM continues from the last centres
-MIN_COMPLETE_FRACTION = 0.25  # of the weight: a search needs this part in rows without missing cells
+MIN_COMPLETE_FRACTION = 0.25  # the least part of the weight in rows without missing values, for a search
 LLOYD_TOLERANCE = 1e-4  # of the mean variance of a feature, as scikit-learn's KMeans
 
 

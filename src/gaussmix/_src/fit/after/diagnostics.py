@@ -53,7 +53,7 @@ def find_two_valued_columns(source: Source) -> list[int]:
 
 
 def _count_others(leaf: Block, low: Array, high: Array) -> Array:
-    """How many cells of each column in rows of positive weight are neither low nor high, nor missing, (n_features,)."""
+    """Count the values of each column that are neither `low` nor `high`, in rows of positive weight: (n_features,)."""
     rows = leaf.rows if leaf.row_weight is None else leaf.rows[leaf.row_weight > 0]
     return ((rows != low) & (rows != high) & ~np.isnan(rows)).sum(axis=0, dtype=np.float64)
 

@@ -225,6 +225,7 @@ void bind_targets(nb::module_& module) {
     bind_em(type);
     bind_incomplete(type);
     bind_starts(type);
+    bind_truncated(type);
     module.def("targets", targets, "The kernels that this processor can run, slowest first.");
     module.def("active", active, "The fastest kernels, or those that GAUSSMIX_ISA names.");
     module.def("omitted", omitted_kernels,

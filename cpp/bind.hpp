@@ -81,5 +81,6 @@ void bind_draws(nb::class_<Target>& type);
 void bind_em(nb::class_<Target>& type);
 void bind_incomplete(nb::class_<Target>& type);
 void bind_starts(nb::class_<Target>& type);
+void bind_truncated(nb::class_<Target>& type);
 
 }  // namespace gaussmix

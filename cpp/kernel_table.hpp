@@ -99,6 +99,14 @@ struct StepView {
     PriorView prior = {};  // with Rule::soft and Rule::hard
 };
 
+struct TruncatedView {  // a step in which each row is shared by few components: see kernels/truncated.hpp
+    StepView step;      // Rule::soft or hard; rows of the same component follow each other; with Second::none no moments
+    Index n_candidates, n_neighbours, first_row;
+    std::int32_t* candidates;        // (n_rows, n_candidates), the likeliest first, then -1; read, and written
+    const std::int32_t* neighbours;  // (n_components, n_neighbours), near each component; -1: none
+    std::uint64_t key;               // of the components by chance
+};
+
 constexpr Index kPanelValues = 4;
 
 struct ScoresView {              // products of the scores of rows: see kernels/scores.hpp
@@ -218,6 +226,12 @@ struct IncompleteKernels {
                     double* means, double* covariances) noexcept;
 };
 
+struct TruncatedKernels {  // as those of StepKernels
+    Sizes (*sizes)(const TruncatedView&) noexcept;
+    Index (*step)(const TruncatedView&, const void* operands, Index first, Index last, Listener, void* scratch,
+                  double* sums) noexcept;
+};
+
 struct ScoreKernels {
     Sizes (*sizes)(const ScoresView&) noexcept;
     // Adds rows first..last-1 to `sums`; operands as for StepKernels.
@@ -228,6 +242,7 @@ struct ScoreKernels {
 struct KernelTable {
     const char* isa;
     StepKernels of_step;
+    TruncatedKernels truncated;
     ScoreKernels scores;
     const IncompleteKernels* incomplete;
     // Writes rows first..last-1 of `out`: double, or int64 for Output::labels. All responsibilities come before all log

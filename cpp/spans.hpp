@@ -18,7 +18,7 @@ double work_per_row(const Shape& shape);
 
 // Rows of a span: the fewest tiles of a list that hold 5 million multiply-adds (0.1 to 0.3 ms), and at least five, so
 // that adding up its sums (about 25 multiply-adds' time each) stays below 2 % of its work.
-Index span_rows(const Shape& shape);
+Index span_rows(const Shape& shape, Index least = 0);
 
 // Checks for an interrupt about every 20 ms. Only the calling thread may use it. An interrupt is not forgotten.
 class Interrupt {

@@ -49,7 +49,8 @@ inline void add_moments(const TileView& tile, const double* anchor, double* sums
     with_constant(tile.n_features, [&](auto n_features) {
         constexpr int D = smaller(decltype(n_features)::value, kMaxFixed);
         for (Index k = 0; k < tile.n_components; ++k) {
-            if (tile.active[k] != 0) add_component<D>(tile, k, anchor + k * D, sums + k * component_stride(D));
+            const Index c = tile.component_of(k);
+            if (tile.active[k] != 0) add_component<D>(tile, k, anchor + c * D, sums + c * component_stride(D));
         }
     });
 }

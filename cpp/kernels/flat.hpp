@@ -170,10 +170,11 @@ inline void add_moments(const TileView& tile, const double* anchor, double* mass
                 const Component c{
                     tile.rows + i * kGroupRows, tile.densities + k * kGroupRows, tile.row_factor,
                     tile.rows_stride(),         tile.densities_stride(),         active_groups(tile.active[k])};
-                const double* center = anchor + k * d + i;
-                double* out = sums + k * stride + i * 2;
-                i == 0 ? add_features<R, true>(c, center, mass + k, out)
-                       : add_features<R, false>(c, center, mass + k, out);
+                const Index component = tile.component_of(k);
+                const double* center = anchor + component * d + i;
+                double* out = sums + component * stride + i * 2;
+                i == 0 ? add_features<R, true>(c, center, mass + component, out)
+                       : add_features<R, false>(c, center, mass + component, out);
             }
         });
     }

@@ -13,6 +13,7 @@
 #include "scores.hpp"
 #include "shared_axes.hpp"
 #include "step.hpp"
+#include "truncated.hpp"
 
 #define GAUSSMIX_TEXT(x) #x
 #define GAUSSMIX_NAME(x) GAUSSMIX_TEXT(x)
@@ -26,6 +27,7 @@ namespace gaussmix::GAUSSMIX_ISA {
 extern const KernelTable kKernels;
 constinit const KernelTable kKernels{GAUSSMIX_NAME(GAUSSMIX_ISA),
                                      {sizes, pack, step, merge, unpack},
+                                     {truncated::sizes, truncated::step},
                                      {scores::sizes, scores::add},
                                      &GAUSSMIX_INCOMPLETE_ISA::kIncompleteKernels,
                                      evaluate,

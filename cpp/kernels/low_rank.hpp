@@ -172,12 +172,15 @@ inline void add_moments(const TileView& tile, const Shape& shape, const double* 
     const Index d = tile.n_features, n_factors = shape.n_projected, stride = component_stride(shape);
     flat::add_moments(tile, anchors, mass, sums, stride);
     sums += flat::component_stride(d);
-    for (Index k = 0; k < tile.n_components; ++k, sums += stride, anchors += d, projections += d * n_factors) {
+    for (Index k = 0; k < tile.n_components; ++k) {
         if (tile.active[k] == 0) continue;
         if (tile.poll->is_cancelled(kTileRows * 2 * d * n_factors)) return;
         const ActiveGroups& groups = active_groups(tile.active[k]);
-        weigh_factors(tile, groups, k, anchors, projections, n_factors, tile.differences);
-        double* out = sums;
+        const Index component = tile.component_of(k);
+        const double* anchor = anchors + component * d;
+        const double* projection = projections + component * d * n_factors;
+        weigh_factors(tile, groups, k, anchor, projection, n_factors, tile.differences);
+        double* out = sums + component * stride;
         for (Index i = 0; i < d; i += kSide) {
             for (Index l = 0; l < n_factors; l += kSide, out += kSide * kSide) {
                 const auto block = [&](auto n_features, auto n_along) {
@@ -185,7 +188,7 @@ inline void add_moments(const TileView& tile, const Shape& shape, const double* 
                                   R = smaller(decltype(n_along)::value, kSide);
                     Vec totals[kSide * kSide];
                     GAUSSMIX_UNROLL for (int j = 0; j < kSide * kSide; ++j) totals[j] = Vec::zero();
-                    multiply<C, R>(tile, groups, tile.rows + i * kGroupRows, anchors + i,
+                    multiply<C, R>(tile, groups, tile.rows + i * kGroupRows, anchor + i,
                                    tile.differences + l * kGroupRows, n_factors * kGroupRows, totals);
                     add_all_lane_sums(totals, out);
                 };

@@ -140,21 +140,23 @@ double* add_panel(const Component& c, Index panel, bool is_followed, const doubl
 
 inline void add_moments(const TileView& tile, const double* anchor, double* mass, double* sums) {
     const Index d = tile.n_features;
-    for (Index k = 0; k < tile.n_components; ++k, anchor += d, sums += component_stride(d)) {
+    for (Index k = 0; k < tile.n_components; ++k) {
         if (tile.active[k] == 0) continue;
         if (tile.poll->is_cancelled(kTileRows * d * d / 2)) return;
+        const Index component = tile.component_of(k);
+        const double* centre = anchor + component * d;
         Component c{tile.rows,
                     tile.densities + k * kGroupRows,
                     tile.row_factor,
-                    mass + k,
+                    mass + component,
                     tile.rows_stride(),
                     tile.densities_stride(),
                     active_groups(tile.active[k])};
-        double* out = sums;
+        double* out = sums + component * component_stride(d);
         for (Index panel = 0; panel < d; panel += kSide, c.rows += kSide * kGroupRows) {
             with_constant(smaller(Index{kSide}, d - panel), [&](auto count) {
                 constexpr int R = smaller(decltype(count)::value, kSide);
-                out = add_panel<R>(c, panel, panel + kSide < d, anchor + panel, tile.differences, tile.weighted, out);
+                out = add_panel<R>(c, panel, panel + kSide < d, centre + panel, tile.differences, tile.weighted, out);
             });
         }
     }

@@ -19,6 +19,22 @@ inline Index moments_size(const Shape& shape) {
     }
 }
 
+// Adds the moments of a tile to the sums.
+inline void add_moments(const Shape& shape, const TileView& tile, const OperandsLayout& operands_layout,
+                        const double* operands, const SumsLayout& sums_layout, double* sums) {
+    const double* anchor = operands + operands_layout.anchor;
+    double* moments = sums + sums_layout.moments;
+    if (is_fixed(shape)) return fixed::add_moments(tile, anchor, moments);
+    double* mass = sums + sums_layout.mass;
+    switch (shape.second) {
+        case Second::none: return product::add_moments(tile, mass, moments);
+        case Second::full: return scatter::add_moments(tile, anchor, mass, moments);
+        case Second::projected:
+            return low_rank::add_moments(tile, shape, anchor, operands + operands_layout.projection, mass, moments);
+        default: return flat::add_moments(tile, anchor, mass, moments, flat::component_stride(shape.n_features));
+    }
+}
+
 // One group of so many is counted, for an estimate of all.
 constexpr Index kCountedGroup = 16;
 
@@ -145,17 +161,7 @@ private:
                             scratch_ + scratch_layout_.differences,
                             scratch_ + scratch_layout_.weighted,
                             &poll_};
-        const double* anchor = operands_ + operands_layout_.anchor;
-        double* sums = sums_ + sums_layout_.moments;
-        if (is_fixed(shape_)) return fixed::add_moments(tile, anchor, sums);
-        double* mass = sums_ + sums_layout_.mass;
-        switch (shape_.second) {
-            case Second::none: return product::add_moments(tile, mass, sums);
-            case Second::full: return scatter::add_moments(tile, anchor, mass, sums);
-            case Second::projected:
-                return low_rank::add_moments(tile, shape_, anchor, operands_ + operands_layout_.projection, mass, sums);
-            default: return flat::add_moments(tile, anchor, mass, sums, flat::component_stride(shape_.n_features));
-        }
+        gaussmix::GAUSSMIX_ISA::add_moments(shape_, tile, operands_layout_, operands_, sums_layout_, sums_);
     }
 
     const StepView& task_;

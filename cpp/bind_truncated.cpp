@@ -1,0 +1,85 @@
+// Truncated EM as Python calls it.
+#include <nanobind/stl/optional.h>
+#include <nanobind/stl/tuple.h>
+#include <nanobind/stl/variant.h>
+
+#include <optional>
+#include <tuple>
+#include <variant>
+
+#include "bind.hpp"
+#include "truncated.hpp"
+
+namespace gaussmix {
+
+namespace {
+
+using Candidates = Writable<std::int32_t, 2>;
+using Neighbours = Contiguous<std::int32_t, 2>;
+using TruncatedResult = std::tuple<double, Result<double>, Result<double>, std::optional<Result<double>>, double>;
+
+// Numbers of components, or -1.
+void check_components(const std::int32_t* values, std::size_t count, Index n_components, const char* message) {
+    require(std::all_of(values, values + count, [=](std::int32_t k) { return k >= -1 && k < n_components; }), message);
+}
+
+TruncatedResult bound_step_truncated(const Target& target, const Rows& rows, const RowWeight& row_weight,
+                                     const Maybe<1>& log_scale, const Maybe<2>& means, int factor_shape,
+                                     const Factors& factors, const Maybe<2>& anchor, int rule, int second,
+                                     const Maybe<3>& projection, const Prior& log_prior,
+                                     const PriorIndices& prior_indices, double log_background,
+                                     const Candidates& candidates, const Neighbours& neighbours,
+                                     const Contiguous<std::int32_t, 1>& rank, Index first_row, std::uint64_t key,
+                                     int n_threads) {
+    TruncatedView task{};
+    StepView& step = task.step;
+    step.rows = view_rows(rows, {});
+    Shape& shape = step.shape;
+    shape = shape_of(count_components(log_scale, means, anchor, {}), step.rows.n_features, factor_shape, to_rule(rule),
+                     to_second(second));
+    step.row_weight = view_row_weight(row_weight, step.rows.n_rows);
+    ParametersView parameters = view_parameters(log_scale, means, factors, shape);
+    parameters.anchor = view_anchor(anchor, shape);
+    parameters.projection = view_projection(projection, shape);
+    parameters.log_background = log_background;
+    step.prior = view_prior(log_prior, prior_indices, shape, step.rows.n_rows);
+    const auto count = static_cast<std::size_t>(shape.n_components), d = static_cast<std::size_t>(shape.n_features);
+    require(shape.rule != Rule::assignment && !shape.is_shared, "each component needs a factor, and rows no assignment");
+    require(candidates.shape(0) == static_cast<std::size_t>(step.rows.n_rows) && candidates.shape(1) > 0,
+            "candidates must have shape (n_rows, n_candidates)");
+    require(neighbours.shape(0) == count && rank.size() == count,
+            "neighbours must have shape (n_components, n_neighbours), and rank (n_components,)");
+    check_components(candidates.data(), candidates.size(), shape.n_components, "candidates must be components");
+    check_components(neighbours.data(), neighbours.size(), shape.n_components, "neighbours must be components");
+    check_components(rank.data(), rank.size(), shape.n_components, "rank must be below n_components");
+    task.n_candidates = static_cast<Index>(candidates.shape(1));
+    task.n_neighbours = static_cast<Index>(neighbours.shape(1));
+    task.candidates = candidates.data();
+    task.neighbours = neighbours.data();
+    task.first_row = first_row;
+    task.key = key;
+    NewArray<double> mass({count}), first({count, d});
+    std::optional<NewArray<double>> second_moments = new_second(shape);
+    double log_likelihood = 0, n_distant = 0, n_active = 0, background = 0;
+    const MomentsView out{&log_likelihood, &n_distant,   &n_active,
+                          mass.data(),     first.data(), second_moments ? second_moments->data() : nullptr,
+                          &background};
+    without_gil(n_threads, [&](const Execution& execution) {
+        return step_truncated(*target.kernels, task, parameters, rank.data(), execution, out);
+    });
+    return {log_likelihood, mass.release(), first.release(), released(second_moments), background};
+}
+
+}  // namespace
+
+void bind_truncated(nb::class_<Target>& type) {
+    using namespace nb::literals;
+    type.def("step_truncated", bound_step_truncated, "rows"_a.noconvert(), "row_weight"_a.noconvert().none(),
+             "log_scale"_a, "means"_a, "factor_shape"_a, "factors"_a, "anchor"_a.none(), "rule"_a, "second"_a,
+             "projection"_a.none(), "log_prior"_a.noconvert().none(), "prior_indices"_a.noconvert().none(),
+             "log_background"_a, "candidates"_a.noconvert(), "neighbours"_a, "rank"_a, "first_row"_a, "key"_a,
+             "n_threads"_a,
+             "Renew the candidates of rows and sum moments: (free energy, mass, first, second, background's mass).");
+}
+
+}  // namespace gaussmix

@@ -5,11 +5,13 @@
 #include <nanobind/stl/variant.h>
 
 #include <algorithm>
+#include <limits>
 #include <tuple>
 #include <vector>
 
 #include "bind.hpp"
 #include "em/bisection.hpp"
+#include "em/cells.hpp"
 #include "em/kmeans.hpp"
 #include "em/sample.hpp"
 
@@ -73,6 +75,20 @@ Result<std::int64_t> bound_seed_centres(const Target& target, const Rows& rows, 
     return out.release();
 }
 
+Result<std::int32_t> bound_partition_cells(const Target&, const Contiguous<double, 2>& rows,
+                                           const Contiguous<double, 1>& weight, Index n_cells) {
+    require(rows.size() > 0 && weight.size() == rows.shape(0), "weight must have shape (n_rows,)");
+    require(n_cells > 0 && n_cells <= std::numeric_limits<std::int32_t>::max(), "n_cells is 0 or too large");
+    std::vector<std::int32_t> labels;
+    without_gil(1, [&](const Execution& execution) {
+        labels = partition_cells(rows.data(), weight.data(), static_cast<Index>(rows.shape(0)),
+                                 static_cast<Index>(rows.shape(1)), n_cells, execution.interrupt.listener());
+    });
+    NewArray<std::int32_t> out({labels.size()});
+    std::copy(labels.begin(), labels.end(), out.data());
+    return out.release();
+}
+
 Index bound_move_centres(const Target& target, const Rows& rows, const RowWeight& row_weight,
                          const Writable<double, 2>& centres, double tolerance, Index max_passes, int n_threads) {
     CentresView task{};
@@ -127,6 +143,8 @@ void bind_starts(nb::class_<Target>& type) {
              "Variances of columns without some weight at each end.")
         .def("seed_centres", bound_seed_centres, "rows"_a.noconvert(), "row_weight"_a, "n_components"_a,
              "n_candidates"_a, "uniform"_a, "Places of rows far from each other, as greedy k-means++ draws them.")
+        .def("partition_cells", bound_partition_cells, "rows"_a, "weight"_a, "n_cells"_a,
+             "Cells of rows that lie near each other, numbered in the order of a tree.")
         .def("move_centres", bound_move_centres, "rows"_a.noconvert(), "row_weight"_a.noconvert().none(),
              "centres"_a.noconvert(), "tolerance"_a, "max_passes"_a, "n_threads"_a,
              "Move centres by k-means, where they lie, until a limit or an empty centre: the number of passes left.")

@@ -17,7 +17,7 @@ constexpr Index kByChance = 1;  // components for each group
 
 // Components that a tile can want.
 inline Index max_slots(const TruncatedView& task) {
-    const Index of_rows = kTileRows * (task.n_candidates + task.n_neighbours) + kTileGroups * kByChance;
+    const Index of_rows = kTileRows * (task.n_candidates + task.n_expanded * task.n_neighbours) + kTileGroups * kByChance;
     return smaller(task.step.shape.n_components, of_rows);
 }
 
@@ -29,7 +29,7 @@ inline Shape slots_shape(const TruncatedView& task) {
 
 struct Layout {
     ScratchLayout tile;
-    Index slot, component, listed, wanted, best, size;
+    Index slot, component, listed, wanted, expanded, best, size;
 
     explicit Layout(const TruncatedView& task) : tile(slots_shape(task)) {
         const Index n_slots = max_slots(task);
@@ -39,6 +39,7 @@ struct Layout {
         component = carver.take(n_slots);
         listed = carver.take(n_slots);
         wanted = carver.take(n_slots);
+        expanded = carver.take(n_slots);
         best = carver.take(task.n_candidates * kGroupRows);
         size = carver.size();
     }
@@ -68,6 +69,7 @@ public:
           component_(reinterpret_cast<std::int32_t*>(scratch + layout_.component)),
           listed_(reinterpret_cast<std::int32_t*>(scratch + layout_.listed)),
           wanted_(reinterpret_cast<unsigned char*>(scratch + layout_.wanted)),
+          expanded_(reinterpret_cast<unsigned char*>(scratch + layout_.expanded)),
           active_(reinterpret_cast<unsigned char*>(scratch + layout_.tile.active)),
           background_(operands[operands_layout_.background]) {
         for (Index k = 0; k < task.step.shape.n_components; ++k) slot_[k] = -1;
@@ -100,11 +102,20 @@ private:
         if (slot < 0) {
             slot = static_cast<std::int32_t>(n_slots_++);
             component_[slot] = static_cast<std::int32_t>(k);
-            wanted_[slot] = active_[slot] = 0;
+            wanted_[slot] = expanded_[slot] = active_[slot] = 0;
         }
         if (wanted_[slot] >> g & 1) return;
         wanted_[slot] = static_cast<unsigned char>(wanted_[slot] | 1 << g);
         listed_[n_listed_++] = slot;
+    }
+
+    void want_neighbours(Index k, int g) {
+        unsigned char& expanded = expanded_[slot_[k]];
+        if (expanded >> g & 1) return;
+        expanded = static_cast<unsigned char>(expanded | 1 << g);
+        for (Index j = 0; j < task_.n_neighbours; ++j) {
+            if (const std::int32_t near = task_.neighbours[k * task_.n_neighbours + j]; near >= 0) want(near, g);
+        }
     }
 
     // The slots of the components that a group evaluates, the likely ones first.
@@ -116,13 +127,9 @@ private:
                 if (const std::int32_t k = candidates_of(i)[c]; k >= 0) want(k, g);
             }
         }
-        Index before = -1;
-        for (Index i = first; i < end; ++i) {
-            const Index k = candidates_of(i)[0];
-            if (k == before || k < 0) continue;
-            before = k;
-            for (Index j = 0; j < task_.n_neighbours; ++j) {
-                if (const std::int32_t near = task_.neighbours[k * task_.n_neighbours + j]; near >= 0) want(near, g);
+        for (Index c = 0; c < task_.n_expanded; ++c) {
+            for (Index i = first; i < end; ++i) {
+                if (const std::int32_t k = candidates_of(i)[c]; k >= 0) want_neighbours(k, g);
             }
         }
         const std::uint64_t group = static_cast<std::uint64_t>((task_.first_row + first) / kGroupRows);
@@ -352,6 +359,7 @@ private:
     std::int32_t* const component_;  // [slot]
     std::int32_t* const listed_;     // the slots that the group evaluates
     unsigned char* const wanted_;
+    unsigned char* const expanded_;  // as wanted: its neighbours are listed
     unsigned char* const active_;
     const double background_;
     Index n_slots_ = 0, n_listed_ = 0;

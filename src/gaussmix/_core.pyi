@@ -536,6 +536,13 @@ class Target:
     ) -> numpy.typing.NDArray[numpy.int64]:
         """Places of rows far from each other, as greedy k-means++ draws them."""
 
+    def partition_cells(
+        self, rows: numpy.typing.NDArray[numpy.float64], weight: numpy.typing.NDArray[numpy.float64], n_cells: int
+    ) -> numpy.typing.NDArray[numpy.int32]:
+        """
+        Cells of rows that lie near each other, numbered in the order of a tree.
+        """
+
     def move_centres(
         self,
         rows: numpy.typing.NDArray[numpy.float64] | numpy.typing.NDArray[numpy.float32],

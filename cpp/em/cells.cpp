@@ -1,0 +1,123 @@
+#include "cells.hpp"
+
+#include <algorithm>
+#include <limits>
+#include <numeric>
+#include <queue>
+
+#include "families/volume.hpp"
+
+namespace gaussmix {
+
+namespace {
+
+struct Cell {
+    Index first, last;           // places of its rows
+    double squares = 0;          // deviations from the mean, by weight, of all features
+    Index feature = 0;           // the one of largest variance
+    double nearby = 0, cut = 0;  // rows whose deviation from `nearby` is at most this one are the lower part
+
+    // The later one to split; the lower one of equals is first, so that the order of rows does not count.
+    bool operator<(const Cell& other) const {
+        return squares < other.squares || (squares == other.squares && first > other.first);
+    }
+};
+
+class Cells {
+public:
+    Cells(const double* rows, const double* weight, Index n_rows, Index n_features)
+        : d_(n_features),
+          stride_(n_features + 1),
+          items_(room(n_rows * stride_)),
+          origins_(static_cast<std::size_t>(n_rows)),
+          begins_(static_cast<std::size_t>(n_rows)) {
+        std::iota(origins_.begin(), origins_.end(), Index{0});
+        for (Index row = 0; row < n_rows; ++row) {
+            std::copy_n(rows + row * d_, d_, item(row));
+            item(row)[d_] = weight[row];
+        }
+        add({0, n_rows});
+    }
+
+    // False if no cell can be split.
+    bool split() {
+        if (queue_.empty()) return false;
+        const Cell cell = queue_.top();
+        queue_.pop();
+        const auto is_lower = [&](Index at) { return item(at)[cell.feature] - cell.nearby <= cell.cut; };
+        Index middle = cell.first, last = cell.last;
+        while (middle < last) {
+            if (is_lower(middle)) {
+                ++middle;
+            } else if (--last; is_lower(last)) {
+                std::swap_ranges(item(middle), item(middle) + stride_, item(last));
+                std::swap(origins_[middle], origins_[last]);
+            }
+        }
+        begins_[middle] = 1;
+        add({cell.first, middle});
+        add({middle, cell.last});
+        return true;
+    }
+
+    std::vector<std::int32_t> labels() const {
+        std::vector<std::int32_t> labels(origins_.size());
+        std::int32_t label = 0;
+        for (std::size_t at = 0; at < labels.size(); ++at) labels[origins_[at]] = label += begins_[at];
+        return labels;
+    }
+
+private:
+    // Deviations are taken from a row that counts, so that those of equal rows are 0, and then from the mean.
+    void add(Cell cell) {
+        const double* nearby = item(cell.first);
+        for (Index at = cell.first; !(nearby[d_] > 0) && at < cell.last; ++at) nearby = item(at);
+        Values mean = room(d_), squares = room(d_);
+        double mass = 0, least = std::numeric_limits<double>::infinity(), most = -least;
+        for (Index at = cell.first; at < cell.last; ++at) {
+            const double *row = item(at), weight = row[d_];
+            mass += weight;
+            for (Index j = 0; j < d_; ++j) mean[j] += weight * (row[j] - nearby[j]);
+        }
+        for (double& each : mean) each /= mass;
+        for (Index at = cell.first; at < cell.last; ++at) {
+            const double *row = item(at), weight = row[d_];
+            for (Index j = 0; j < d_; ++j) {
+                const double deviation = row[j] - nearby[j] - mean[j];
+                squares[j] += weight * (deviation * deviation);
+            }
+        }
+        cell.squares = std::accumulate(squares.begin(), squares.end(), 0.0);
+        cell.feature = std::max_element(squares.begin(), squares.end()) - squares.begin();
+        cell.nearby = nearby[cell.feature];
+        if (!(cell.squares > 0)) return;
+        // A mean that is rounded to an end or beyond would leave a part without weight.
+        for (Index at = cell.first; at < cell.last; ++at) {
+            if (!(item(at)[d_] > 0)) continue;
+            least = std::min(least, item(at)[cell.feature] - cell.nearby);
+            most = std::max(most, item(at)[cell.feature] - cell.nearby);
+        }
+        const double middle = mean[cell.feature];
+        cell.cut = least <= middle && middle < most ? middle : least;
+        queue_.push(cell);
+    }
+
+    double* item(Index at) { return items_.data() + at * stride_; }
+
+    const Index d_, stride_;
+    Values items_;  // each row and its weight
+    std::vector<Index> origins_;
+    std::vector<char> begins_;  // 1 where a cell begins, but the first
+    std::priority_queue<Cell> queue_;
+};
+
+}  // namespace
+
+std::vector<std::int32_t> partition_cells(const double* rows, const double* weight, Index n_rows, Index n_features,
+                                          Index n_cells, Listener listener) {
+    Cells cells(rows, weight, n_rows, n_features);
+    for (Index n = 1; n < n_cells && !listener.ask(listener.self) && cells.split(); ++n) continue;
+    return cells.labels();
+}
+
+}  // namespace gaussmix

@@ -1,0 +1,57 @@
+"""Cells of rows: those of the rule, whatever the origin, the unit and the order of rows are."""
+
+import numpy as np
+import pytest
+
+
+def cells_by_rule(rows, weight, n_cells):
+    """Places of the rows of each cell by definition, in long double."""
+    cells = [np.arange(len(rows))]
+    while len(cells) < n_cells:
+        means = [np.average(rows[cell].astype(np.longdouble), axis=0, weights=weight[cell]) for cell in cells]
+        each = [weight[cell] @ (rows[cell] - mean) ** 2 for cell, mean in zip(cells, means, strict=True)]
+        place = int(np.argmax([squares.sum() for squares in each]))
+        cell, feature = cells[place], each[place].argmax()
+        is_lower = rows[cell, feature] <= means[place][feature]
+        cells[place : place + 1] = cell[is_lower], cell[~is_lower]
+    return cells
+
+
+@pytest.mark.parametrize(("n_rows", "n_features"), [(1, 1), (2, 3), (40, 1), (300, 2), (200, 7)])
+def test_cells_are_those_of_the_rule(n_rows, n_features, target, rng):
+    rows = rng.normal(size=(n_rows, n_features)) * rng.uniform(0.5, 2, n_features)
+    weight = rng.integers(1, 5, n_rows) / 2
+    for n_cells in {1, 2, n_rows // 8, n_rows // 2} & set(range(1, n_rows + 1)):
+        labels = target.partition_cells(rows, weight, n_cells)
+        for label, cell in enumerate(cells_by_rule(rows, weight, n_cells)):
+            np.testing.assert_array_equal(np.flatnonzero(labels == label), np.sort(cell))
+
+
+@pytest.mark.parametrize(("factor", "shift"), [(2.0**-20, 0.0), (1.0, 2.0**20), (0.5, -(2.0**15))])
+def test_cells_follow_rows(factor, shift, target, rng):
+    """Rows of 20 bits, so that moving them is exact; their order changes sums by rounding only."""
+    rows = np.round(rng.normal(size=(2000, 3)) * 2.0**10) * 2.0**-10
+    order, weight = rng.permutation(2000), rng.integers(4, size=2000) / 2
+    labels = target.partition_cells(rows, weight, 150)
+    np.testing.assert_array_equal(target.partition_cells(rows * factor + shift, weight, 150), labels)
+    np.testing.assert_array_equal(target.partition_cells(rows[order].copy(), weight[order], 150), labels[order])
+
+
+@pytest.mark.parametrize("values", [[3.0, 3.0, -1.0, 0.1, 0.1, 0.1], [1 + 2.0**-52, 1.0, 1.0], [0.7] * 9])
+def test_distinct_rows_are_the_last_cells(values, target):
+    labels = target.partition_cells(np.array(values)[:, None], np.full(len(values), 0.1), 100)
+    np.testing.assert_array_equal(labels, np.unique(values, return_inverse=True)[1])
+
+
+@pytest.mark.parametrize(
+    ("values", "weight", "n_cells", "expected"),
+    [
+        ([11.0, 0.0, 1.0, 10.0], [1.0] * 4, 3, [2, 0, 1, 2]),  # the lower one of equal cells is split
+        ([0.0, 1.0, 2.0], [1e-20, 1.0, 0.0], 9, [0, 1, 1]),  # the mean is rounded to an end
+        ([8.0, 0.7, 0.7, 0.7], [0.0, 0.1, 0.1, 0.1], 9, [0] * 4),  # rows without weight are not split from others
+        ([5.0, 2.0], [0.0, 0.0], 9, [0, 0]),
+    ],
+)
+def test_ties_and_ends(values, weight, n_cells, expected, target):
+    labels = target.partition_cells(np.array(values)[:, None], np.array(weight), n_cells)
+    np.testing.assert_array_equal(labels, expected)

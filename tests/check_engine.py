@@ -145,7 +145,7 @@ def check_far_rows(engine: Engine[Any], rng: np.random.Generator) -> None:
             rows[[7, 50], 0] = np.sqrt(distance**2 + rng.uniform(-4, 4)) / np.sqrt((nearest**2).sum(axis=1).min())
             rows[[7, 50], 1] = 0.0
             block, spec = Block(0, rows, rng.random(60)), MomentSpec(Second.FULL, is_shared)
-            state = engine.make_state(block, spec, 3)
+            state = engine.make_state(block, 3)
             for parameters in (far, far, replace(far, means=np.array([[0.0, 0.0], rows[7], [0.0, 1.0]]))):
                 case = EngineCase(block, parameters, spec, AssignmentRule.SOFT)
                 anchor = parameters.means
@@ -225,7 +225,7 @@ def _step(engine: Engine[Any], case: EngineCase, anchor: Array | None = None) ->
 
 
 def _sums(engine: Engine[Any], case: EngineCase, anchor: Array | None = None, context: Any = None) -> BlockMoments:
-    state = engine.make_state(case.block, case.spec, len(case.parameters.means))
+    state = engine.make_state(case.block, len(case.parameters.means))
     return engine.step(case.block, state, _shared_by(case), case.spec, case.rule, anchor, context)
 
 

@@ -63,7 +63,7 @@ def check_moments(engine: Engine[Any], spec: MomentSpec, rng: np.random.Generato
 
 
 def _sums(engine: Engine[Any], block: Block, spec: MomentSpec, anchor: Array) -> Moments:
-    state = engine.make_state(block, spec, len(anchor))
+    state = engine.make_state(block, len(anchor))
     return engine.finish(engine.step(block, state, None, spec, AssignmentRule.ASSIGNMENT, anchor), None, spec)
 
 

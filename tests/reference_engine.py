@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from typing import Any
+
 import numpy as np
 from common import AssignmentRule, Block, MomentSpec, Second
 from numpy.typing import NDArray
@@ -47,7 +49,10 @@ class ReferenceEngine(OneStep):
     def prepare(self, statistics: RowStatistics, spec: MomentSpec, find_spread: Callable[[], Spread]) -> PassContext:
         return PassContext(statistics.n_rows)
 
-    def make_state(self, block: Block, spec: MomentSpec, n_components: int) -> BlockState:
+    def begin_pass(self, context: Any, parameters: Parameters | None) -> Any:
+        return context
+
+    def make_state(self, block: Block, n_components: int) -> BlockState:
         return BlockState(n_components)
 
     def step(

@@ -588,6 +588,39 @@ class Target:
         def gain(self) -> float:
             """Gain of log-likelihood over one component, nats per unit of weight."""
 
+    def step_truncated(
+        self,
+        rows: numpy.typing.NDArray[numpy.float64] | numpy.typing.NDArray[numpy.float32],
+        row_weight: numpy.typing.NDArray[numpy.float64] | None,
+        log_scale: numpy.typing.NDArray[numpy.float64] | None,
+        means: numpy.typing.NDArray[numpy.float64] | None,
+        factor_shape: int,
+        factors: numpy.typing.NDArray[numpy.float64] | None,
+        anchor: numpy.typing.NDArray[numpy.float64] | None,
+        rule: int,
+        second: int,
+        projection: numpy.typing.NDArray[numpy.float64] | None,
+        log_prior: numpy.typing.NDArray[numpy.float64] | None,
+        prior_indices: numpy.typing.NDArray[numpy.int32] | None,
+        log_background: float,
+        candidates: numpy.typing.NDArray[numpy.int32],
+        neighbours: numpy.typing.NDArray[numpy.int32],
+        rank: numpy.typing.NDArray[numpy.int32],
+        n_expanded: int,
+        first_row: int,
+        key: int,
+        n_threads: int,
+    ) -> tuple[
+        float,
+        numpy.typing.NDArray[numpy.float64],
+        numpy.typing.NDArray[numpy.float64],
+        numpy.typing.NDArray[numpy.float64] | None,
+        float,
+    ]:
+        """
+        Renew the candidates of rows and sum moments: (free energy, mass, first, second, background's mass).
+        """
+
 def targets() -> list[Target]:
     """The kernels that this processor can run, slowest first."""
 

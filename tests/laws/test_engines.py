@@ -71,7 +71,7 @@ def test_sums_that_are_sent_have_the_same_bits_and_matrices_half_the_bytes(engin
     n_features, n_components = 30, 4
     block = Block(0, rng.normal(size=(50, n_features)), None, rng.dirichlet(np.ones(n_components), 50))
     spec = random_spec(rng, spec, n_components, n_features)
-    state = engine.make_state(block, spec, n_components)
+    state = engine.make_state(block, n_components)
     sums = engine.step(block, state, None, spec, AssignmentRule.ASSIGNMENT, np.zeros((n_components, n_features)))
     packed = pickle.dumps(sums, 5)
     found = pickle.loads(packed)
@@ -93,7 +93,7 @@ def test_sums_that_are_dealt_to_parts_of_components_merge_to_the_same_bits(engin
     tree = Tree()
     for leaf in range(5):
         block = Block(0, rng.normal(size=(50, n_features)), None, rng.dirichlet(np.ones(n_components), 50))
-        state = engine.make_state(block, spec, n_components)
+        state = engine.make_state(block, n_components)
         sums = engine.step(block, state, None, spec, AssignmentRule.ASSIGNMENT, np.zeros((n_components, n_features)))
         sums = replace(sums, log_likelihood=rng.normal(), background=rng.random(), pass_counts=rng.random(3))
         tree.add(Sums([sums, sums + sums]), 1, leaf)

@@ -41,12 +41,12 @@ def test_a_prior_for_each_row_enters_its_log_odds(name, background, spec, engine
     density = np.logaddexp.reduce(joint, axis=1)
     shares = weight[:, None] * np.exp(joint - density[:, None])
     block = Block(0, rows, weight, log_prior=log_prior)
-    found = engine.step(block, engine.make_state(block, spec, 3), parameters, spec)
+    found = engine.step(block, engine.make_state(block, 3), parameters, spec)
     np.testing.assert_allclose(found.mass, shares[:, :3].sum(axis=0), rtol=1e-9)
     np.testing.assert_allclose(found.background, shares[:, 3:].sum(), rtol=1e-9)
     assert found.log_likelihood == pytest.approx(float(weight @ density), rel=1e-12)
     np.testing.assert_allclose(engine.log_density(block, parameters), density, rtol=1e-11)
-    hard = engine.step(block, engine.make_state(block, spec, 3), parameters, spec, AssignmentRule.HARD)
+    hard = engine.step(block, engine.make_state(block, 3), parameters, spec, AssignmentRule.HARD)
     best = joint.argmax(axis=1)
     np.testing.assert_allclose(hard.mass, np.bincount(best, weight, 4)[:3], rtol=1e-12)
     np.testing.assert_array_equal(engine.labels(block, parameters), np.where(best < 3, best, -1))
@@ -58,7 +58,7 @@ def test_places_in_a_table_say_the_same_as_a_row_for_each(engine, rng):
     table, places = prior_of(rng, 5, 3), rng.integers(-1, 5, size=n_rows).astype(np.int32)
     spread = np.where(places[:, None] < 0, 0.0, table[places])
     short, long = Block(0, problem.rows, None, None, table, places), Block(0, problem.rows, None, None, spread)
-    found, expected = (engine.step(each, engine.make_state(each, spec, 3), parameters, spec) for each in (short, long))
+    found, expected = (engine.step(each, engine.make_state(each, 3), parameters, spec) for each in (short, long))
     for name in ("mass", "first", "second", "log_likelihood"):
         assert_same_bits(getattr(found, name), getattr(expected, name), name)
 
@@ -74,5 +74,5 @@ def test_rows_far_from_the_components_that_they_may_have_are_shared_among_these(
     odds = np.log(0.3 / 0.2) + 3 * rows[:, 1] - 4.5  # of the second, exactly
     expected = (1 / (1 + np.exp(odds))).sum()
     spec = MomentSpec(Second.NONE)
-    found = engine.step(block, engine.make_state(block, spec, 3), model.parameters, spec)
+    found = engine.step(block, engine.make_state(block, 3), model.parameters, spec)
     np.testing.assert_allclose(found.mass, [expected, 3 - expected, 0.0], rtol=1e-9)

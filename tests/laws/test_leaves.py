@@ -112,12 +112,12 @@ def test_only_soft_steps_set_far_rows_apart(rule, table, rng):
     engine, spec = ENGINES["complete"](1), model.family.moment_spec(None)
     labels = rng.integers(N_COMPONENTS, size=N_ROWS, dtype=np.int32)
     block = Block(0, rows, assignment=labels)
-    state = engine.make_state(block, spec, N_COMPONENTS)
+    state = engine.make_state(block, N_COMPONENTS)
     engine.step(block, state, model.parameters, spec, AssignmentRule.SOFT, model.means)
     parameters = model.parameters if rule is AssignmentRule.HARD else None
     found, expected = (
         engine.step(block, each, parameters, spec, rule, model.means)
-        for each in (state, engine.make_state(block, spec, N_COMPONENTS))
+        for each in (state, engine.make_state(block, N_COMPONENTS))
     )
     for name in ("mass", "first", "second"):
         np.testing.assert_array_equal(getattr(found, name), getattr(expected, name))

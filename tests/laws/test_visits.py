@@ -56,7 +56,7 @@ def test_clusters_apart_are_visited_in_order(clusters, structure):
 def step_of_engine(rows, mixture, spec):
     """Moments about the means."""
     source, engine = ArraySource(rows), ENGINES["complete"](1)
-    state = engine.make_state(source.whole, spec, N_COMPONENTS)
+    state = engine.make_state(source.whole, N_COMPONENTS)
     sums = engine.step(source.whole, state, mixture.parameters, spec, anchor=mixture.means)
     return engine.finish(sums, mixture.parameters, spec)
 

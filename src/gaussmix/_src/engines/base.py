@@ -73,7 +73,10 @@ class Engine(Protocol[StateT]):
         context : picklable.
         """
 
-    def make_state(self, block: Block, spec: MomentSpec, n_components: int) -> StateT:
+    def begin_pass(self, context: Any, parameters: Parameters | None) -> Any:
+        """The context of a pass with these parameters, from the context of the pass before or of `prepare`."""
+
+    def make_state(self, block: Block, n_components: int) -> StateT:
         """Make the state that is stored with a block between passes. It may be lost, and is then made again.
 
         It must not depend on the weights of the rows, which may change between passes.
@@ -97,7 +100,7 @@ class Engine(Protocol[StateT]):
         Parameters
         ----------
         block : rows (n_rows, n_features), their weights and what is known of their components.
-        state : what `make_state` made for this block, spec and number of components.
+        state : what `make_state` made for this block and number of components.
         parameters : of the mixture whose components share the rows; None under `AssignmentRule.ASSIGNMENT`, which reads
             `block.assignment`.
         spec : the second moments to sum.

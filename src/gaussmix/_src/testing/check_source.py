@@ -96,7 +96,7 @@ def _check_passes(source: Source, block: Block, rng: np.random.Generator) -> Non
     """A pass gives the moments of all rows; a second pass, and one after another task, gives them again."""
     parameters, spec = _parameters(rng, source.n_features), MomentSpec(Second.FULL)
     task = StepTask(ENGINE, N_COMPONENTS, parameters, spec)
-    expected = ENGINE.step(block, ENGINE.make_state(block, spec, N_COMPONENTS), parameters, spec)
+    expected = ENGINE.step(block, ENGINE.make_state(block, N_COMPONENTS), parameters, spec)
     passes = (
         (source, "a pass"),
         (source, "a second pass"),

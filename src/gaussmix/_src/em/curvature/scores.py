@@ -158,7 +158,7 @@ def weighted_gram(engine: Engine[Any], scores: Array, weight: Array) -> Array:
     """Σ w x xᵀ of the columns of scores, the same bits on every processor."""
     spec = MomentSpec(Second.FULL)
     block = Block(0, scores.T, weight, assignment=np.zeros(len(weight), np.int32))
-    state, anchor = engine.make_state(block, spec, 1), np.zeros((1, len(scores)))
+    state, anchor = engine.make_state(block, 1), np.zeros((1, len(scores)))
     second = engine.step(block, state, None, spec, AssignmentRule.ASSIGNMENT, anchor).second
     assert second is not None, "they were asked for"
     return second[0]

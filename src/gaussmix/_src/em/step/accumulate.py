@@ -53,12 +53,13 @@ class StepTask:
         context = self.context
         if context is None and self.rule is not AssignmentRule.ASSIGNMENT:
             context = collect_facts(source, self.engine, self.spec)
+        context = self.engine.begin_pass(context, self.parameters)
         sums = source.map_merge(self if context is self.context else replace(self, context=context))
         return self.engine.finish(sums, self.parameters, self.spec, context)
 
     @property
     def key(self) -> Hashable:
-        return self.engine, self.spec, self.n_components
+        return self.engine, self.n_components
 
     def sizes(self, n_features: int) -> tuple[int, int, int]:
         """Return about how many bytes are sent for the task in a step of EM and for the sums of a node, and K."""
@@ -70,7 +71,7 @@ class StepTask:
         return 16 * (self.n_components * (2 + 2 * n_features) + 2 * n_second), 8 * sums, self.n_components
 
     def open(self, block: Block) -> BlockState:
-        return self.engine.make_state(block, self.spec, self.n_components)
+        return self.engine.make_state(block, self.n_components)
 
     def call(self, block: Block, state: BlockState) -> BlockMoments:
         if self.responsibilities is not None:

@@ -116,9 +116,7 @@ def sum_distant_rows(
     """The sums over far rows in a soft step, about an anchor."""
     resp = softmax(_log_odds_of_nearest(distant, parameters))
     weight, distant = distant.weight, replace(distant, assignment=_drop_negligible(resp))
-    sums = engine.step(
-        distant, engine.make_state(distant, spec, len(anchor)), None, spec, AssignmentRule.ASSIGNMENT, anchor
-    )
+    sums = engine.step(distant, engine.make_state(distant, len(anchor)), None, spec, AssignmentRule.ASSIGNMENT, anchor)
     log_density = engine.log_density(distant, parameters)
     with np.errstate(over="ignore"):  # −∞, which the caller reports
         return replace(sums, log_likelihood=float((weight * log_density)[weight > 0].sum()))

@@ -98,7 +98,10 @@ class CompleteEngine(CoreRuns):
         is_pooled = spec == MomentSpec(Second.FULL, is_pooled=True)
         return OrderedContext(statistics.n_rows, find_spread() if is_pooled else None)
 
-    def make_state(self, block: Block, spec: MomentSpec, n_components: int) -> CompleteState:
+    def begin_pass(self, context: Any, parameters: Parameters | None) -> Any:
+        return context
+
+    def make_state(self, block: Block, n_components: int) -> CompleteState:
         return CompleteState(n_components, order_cache=RowOrderCache(block.n_rows, n_components, block.rows.shape[1]))
 
     def step(

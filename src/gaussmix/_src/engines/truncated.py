@@ -128,22 +128,24 @@ class TruncatedEngine(CompleteEngine):
     ) -> BlockMoments:
         if parameters is None or rule is AssignmentRule.ASSIGNMENT:
             return super().step(block, state, parameters, spec, rule, anchor)
-        context = self.begin_pass(context or TruncatedContext(block.n_rows), parameters)
+        if context is None:
+            context = self.begin_pass(TruncatedContext(block.n_rows), parameters)
         if state.candidates is None:
             state.candidates = self._find_candidates(block, parameters, context.component_map)
         n_missing = min(self.n_candidates, len(parameters.means)) - state.candidates.shape[1]
         if n_missing > 0:
             state.candidates = np.pad(state.candidates, ((0, 0), (0, n_missing)), constant_values=-1)
-        second = Second.DIAGONAL if spec.second is Second.TRACE else spec.second
+        second = Second.DIAGONAL if spec.second in (Second.NONE, Second.TRACE) else spec.second  # none: not even masses
         about = parameters.means if anchor is None else anchor
         log_likelihood, mass, first, squares, background = _call_core(
             block, pack_parameters(parameters), state.candidates, context.component_map, self._n_threads, rule, second,
             np.ascontiguousarray(about), spec, parameters.log_background, n_expanded=1, key=context.n_passes,
         )  # fmt: skip
+        spec, squares = (spec, None) if spec.second is Second.NONE else (replace(spec, second=second), squares)
         every = max(1, context.n_rows // (MAX_SAMPLED_ROWS * len(mass)))
         sampled: Any = SampledCandidates(state.candidates[-block.first_row % every :: every])
         return BlockMoments(
-            mass, first, squares, about, log_likelihood, block.total_weight, replace(spec, second=second),
+            mass, first, squares, about, log_likelihood, block.total_weight, spec,
             background=background, pass_counts=sampled,
         )  # fmt: skip
 

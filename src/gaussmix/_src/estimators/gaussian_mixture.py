@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -123,6 +123,12 @@ class GaussianMixture(LikelihoodEstimator):
         that BIC, the automatic ridge and checks of the number of rows count rows.
     random_state : int, RandomState or None, default None
         Seed of the starts and of `sample`.
+    posterior : {"auto", "exact"} or int, default "auto"
+        How many components share a row. "exact": all. An integer: the fit keeps so many candidates for each row, and a
+        step tries them, their neighbours and some others, so that its time hardly grows with `n_components`. EM then
+        raises a lower bound of the log-likelihood, and `outcome_` says how far below it is. "auto": all below 1,024
+        components, else 8 candidates, and twice as many while the bound is more than 0.002 nats per row below.
+        Structures that share a covariance are always exact.
     warm_start : bool, default False
         Continue from the last fit instead of starting again.
     prior : {"default"}, NormalInverseWishart, Dirichlet or None, default None
@@ -186,6 +192,9 @@ class GaussianMixture(LikelihoodEstimator):
         likelihood.
         After a search, `n_moves_tried` and `n_moves_accepted` count its moves of components, and `search_gain` is how
         much higher it led than EM from k-means, nats per row; None without a search.
+        Where few components shared each row (`posterior`), `n_candidates` is their number, and `posterior_gap` how far
+        `lower_bound_` is below the mean log-likelihood, nats per row, estimated from about 4,096 rows, with the
+        standard error `posterior_gap_error`; else None.
     n_iter_ : int
         Steps of the best run over all rows, after the moves of a search: often 2, since these leave little to gain.
         What the search did is in `outcome_`. Above 262,080 rows, a fit from a named start first settles on the sample
@@ -238,6 +247,7 @@ class GaussianMixture(LikelihoodEstimator):
     means_init: ArrayLike | None = None
     precisions_init: ArrayLike | None = None
     covariances_init: ArrayLike | None = None
+    posterior: Literal["auto", "exact"] | int = "auto"
     warm_start: bool = False
     forgetting: float | ForgettingRate | None = None
     verbose: int = 0

@@ -50,6 +50,7 @@ from gaussmix._src.sources.base import Source
 if TYPE_CHECKING:
     from gaussmix._src.fit.features.base import FitOptions
 
+SAMPLED_ROWS_PER_CELL = 32  # of which the start "tree" makes centres
 MIN_PREFIT_ROWS = 4 * LEAF_ROWS  # rows: with more, EM converges on the sample of the starts first
 
 
@@ -350,6 +351,8 @@ def _make_partition(problem: Problem, plan: Plan, start_name: str) -> Partition:
     data, of_fit = problem.data, (problem.engine, problem.n_components)
     if data.trimming is None:
         sample = data.scaled_sample if is_scaled(start_name, problem.family) else data.sample
+        if start_name == "tree":
+            sample = replace(data.larger_sample(SAMPLED_ROWS_PER_CELL * problem.n_components), unit=sample.unit)
         return load_start(start_name)(sample, *of_fit, plan.rng)
     has_covariances = plan.user_init is not None and plan.user_init.covariances is not None
     plain = data.likelihood_objective(None if has_covariances else problem.ridge)  # a prior needs a structure
@@ -387,6 +390,8 @@ def _fit_sample(problem: Problem, plan: Plan, draw: StartDraw, objective: Object
         return None
     rows = ArraySource(data.sample.rows, data.sample.weight)
     rows.may_miss = problem.source.may_miss
+    if problem.n_components * SAMPLED_ROWS_PER_CELL > rows.n_rows:
+        return None
     sample, moments = (data.trim_source(rows), draw.sample_moments) if is_plain else (problem.source, draw.moments)
     try:
         start = moments.model(problem.family, objective, sample, plan.stopping.tolerance)

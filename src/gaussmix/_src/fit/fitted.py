@@ -86,6 +86,9 @@ class Ending:
     n_moves_tried, n_moves_accepted : of the search that the best run began with: moves of components, and those that
         raised the likelihood; None without a search.
     search_gain : how much higher the search led than EM from its start, nats per row; None if that is not known.
+    n_candidates : the components that shared each row at the end of truncated EM, at most; None if all did.
+    posterior_gap, posterior_gap_error : how far `lower_bound_` then is below the log-likelihood, nats per row, as
+        estimated from sampled rows, and its standard error; else None.
     """
 
     reason: str
@@ -102,6 +105,9 @@ class Ending:
     n_moves_tried: int | None = None
     n_moves_accepted: int | None = None
     search_gain: float | None = None
+    n_candidates: int | None = None
+    posterior_gap: float | None = None
+    posterior_gap_error: float | None = None
 
     @classmethod
     def from_run(
@@ -143,6 +149,9 @@ class Ending:
         traces = [[objective_scale * each for each in end.objective] for end in run_traces]
         collapsed, n_starts, search = state.trace.collapsed_components, max(1, len(run_traces)), state.trace.search
         result = cls(reason, *values, rate, n_starts, n_at_best, collapsed=collapsed, traces=traces)
+        if (gap := state.trace.posterior_gap) is not None:
+            result = replace(result, n_candidates=gap.n_candidates, posterior_gap=gap.gap)
+            result = replace(result, posterior_gap_error=gap.standard_error)
         if search is None:
             return result
         result = replace(result, n_moves_tried=search.n_moves_tried, n_moves_accepted=search.n_moves_accepted)

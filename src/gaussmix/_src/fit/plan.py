@@ -198,7 +198,7 @@ def search_stopping(stopping: StopRule, n_steps: float = math.inf) -> StopRule:
 def is_scaled(start: object, family: Family) -> bool:
     """Whether a start measures distances in a unit of each column: for structures that are equivariant to it."""
     follows = family.equivariance in (Equivariance.AFFINE, Equivariance.SCALING)
-    return follows and isinstance(start, str) and start in (AUTO, "search", SCALED_KMEANS)
+    return follows and isinstance(start, str) and start in (AUTO, "search", "tree", SCALED_KMEANS)
 
 
 def is_auto_search(n_components: int, stopping: StopRule) -> bool:

@@ -84,6 +84,10 @@ class TrainingData:
         """Rows for starts and for the automatic ridge."""
         return distinct_rows(self.make_source())
 
+    def larger_sample(self, n_rows: int) -> DistinctRows:
+        """About `n_rows` rows for a start of many components, at least those of `sample`."""
+        return self.sample if n_rows <= LEAF_ROWS else distinct_rows(self.make_source(), n_rows)
+
     @cached_property
     def scaled_sample(self) -> DistinctRows:
         """The same, with a unit of its own for each column."""

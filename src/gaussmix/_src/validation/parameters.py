@@ -118,6 +118,14 @@ def check_remedy(degenerate: Any) -> Remedy:
         raise unknown_name("degenerate", degenerate, [remedy.value for remedy in Remedy]) from None
 
 
+def check_posterior(posterior: Any) -> int | None:
+    """A number of candidates of each row; None for "auto" and "exact"."""
+    if isinstance(posterior, str):
+        check_name("posterior", posterior, ("auto", "exact"))
+        return None
+    return check_count("posterior", posterior, 1)
+
+
 def check_flag(name: str, value: Any) -> bool:
     """True or False; 0, 1 and other values that count as one of them are refused."""
     if not isinstance(value, (bool, np.bool_)):

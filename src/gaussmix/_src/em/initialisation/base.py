@@ -89,15 +89,16 @@ STARTS = {
     "search": "kmeans.kmeans_and_search",
     "random_from_data": "random.random_centres",
     "random": "random.random_responsibilities",
+    "tree": "tree.tree",
 }
-StartName = Literal["auto", "hierarchical", "k-means++", "kmeans", "search", "random_from_data", "random"]
+StartName = Literal["auto", "hierarchical", "k-means++", "kmeans", "search", "random_from_data", "random", "tree"]
 # What `init_params` may be: names; labels or responsibilities of the rows; a callable of (X, n_components, rng).
 Initialisation = (
     StartName | list[Any] | tuple[Any, ...] | NDArray[Any] | Callable[[NDArray[Any], int, np.random.Generator], Any]
 )
 AUTO: Final = "auto"  # the name for "search" where that pays, and for the usual start elsewhere: fit/plan.py
 SCALED_KMEANS: Final = "k-means of scaled columns"  # that usual start
-DETERMINISTIC_STARTS = frozenset({"hierarchical"})  # starts that draw nothing, so that one run is enough
+DETERMINISTIC_STARTS = frozenset({"hierarchical", "tree"})  # starts that draw nothing, so that one run is enough
 
 
 def load_start(name: str) -> Start:

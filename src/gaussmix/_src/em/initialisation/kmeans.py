@@ -39,13 +39,13 @@ def seed_centres(sample: DistinctRows, n_components: int, rng: np.random.Generat
     Each centre is the best of 2 + log K rows drawn with probability ∝ D²: the one that lowers Σ D² most. They are
     distinct as long as there are distinct rows left.
     """
-    n_candidates, observed = count_candidates(n_components), _complete_rows(sample)
+    n_candidates, observed = count_candidates(n_components), complete_rows(sample)
     uniform = rng.random(1 + (n_components - 1) * n_candidates)
     indices = native_target().seed_centres(observed.rows, observed.weight, n_components, n_candidates, uniform)
     return observed.rows[indices]
 
 
-def _complete_rows(sample: DistinctRows) -> DistinctRows:
+def complete_rows(sample: DistinctRows) -> DistinctRows:
     """The complete rows; all, with means in missing cells, where few are complete."""
     complete = sample.complete_rows
     enough = complete.weight.sum() > MIN_COMPLETE_FRACTION * sample.weight.sum()
@@ -78,7 +78,7 @@ def kmeans_and_search(
 
 def run_lloyd(sample: DistinctRows, engine: Engine[Any], centres: Array) -> Array:
     """Move centres (n_components, n_features) to the means of their rows until they no longer move."""
-    sample = _complete_rows(sample)
+    sample = complete_rows(sample)
     total = np.cumsum(robust_variances(sample.rows, sample.weight))[-1]  # one after the other, as the core adds them
     tolerance = LLOYD_TOLERANCE * (float(total) / sample.rows.shape[1])
     centres, n_left = np.array(centres, dtype=np.float64), MAX_LLOYD_PASSES

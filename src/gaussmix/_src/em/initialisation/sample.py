@@ -126,12 +126,12 @@ class DistinctRows:
         return ends[0], ends[1]
 
 
-def distinct_rows(source: Source) -> DistinctRows:
-    """The distinct rows of a source, or of about 65,520 rows chosen by weight and a hash of their number.
+def distinct_rows(source: Source, n_rows: int = LEAF_ROWS) -> DistinctRows:
+    """The distinct rows of a source, or of about `n_rows` rows chosen by weight and a hash of their number.
 
     Rows of weight 0 count as absent; their rank has no meaning.
     """
-    block = source.sample(LEAF_ROWS)
+    block = source.sample(n_rows)
     missing = np.isnan(block.rows) if source.may_miss else None
     if missing is not None:  # NaN does not compare; infinity does
         block = replace(block, rows=np.where(missing, np.inf, block.rows))

@@ -71,6 +71,21 @@ class SearchReport:
 
 
 @dataclass(frozen=True)
+class PosteriorGap:
+    """How far the free energy of truncated EM is below the log-likelihood, estimated on sampled rows.
+
+    Parameters
+    ----------
+    n_candidates : components that share a row, at most.
+    gap, standard_error : nats per unit of row weight.
+    """
+
+    n_candidates: int
+    gap: float
+    standard_error: float
+
+
+@dataclass(frozen=True)
 class Trace:
     """The record of the steps of a run, and what the next step needs besides the model.
 
@@ -82,6 +97,7 @@ class Trace:
     path_arrays : the path of an accelerated run; empty once the run has ended.
     events : components that degenerated, as `em.collapse.remedies` records them.
     search : what a search did before the first step; None without one.
+    posterior_gap : at the end of truncated EM; else None.
     """
 
     log_likelihood: Sequence[float] = ()
@@ -90,6 +106,7 @@ class Trace:
     path_arrays: Mapping[str, Array] = field(default_factory=dict, compare=False)
     events: tuple[DegeneracyEvent, ...] = ()
     search: SearchReport | None = None
+    posterior_gap: PosteriorGap | None = None
 
     @property
     def n_steps(self) -> int:

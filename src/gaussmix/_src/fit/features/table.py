@@ -8,6 +8,8 @@ from importlib import import_module
 from inspect import signature
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 if TYPE_CHECKING:
     from gaussmix._src.fit.features.base import FitOption, FitOptions
 
@@ -27,10 +29,13 @@ OPTION_PARAMETERS = {
     "features.runs:AcceleratedRuns": ("acceleration",),
     "features.runs:CertifiedMaximum": ("check_maximum", "tol"),
     "features.starts:WarmStart": ("warm_start",),
+    "features.posterior:TruncatedPosterior": ("posterior", "many components"),
     "features.stream:StreamFit": ("forgetting", "partial_fit"),
     "checkpoint:Checkpoint": ("checkpoint",),
     "monitor:Monitor": ("callbacks", "max_time", "verbose", "verbose_interval", "_skl_callbacks"),
 }  # fmt: skip
+
+MIN_TRUNCATED_COMPONENTS = 1024  # so many components are "many components", which posterior="auto" truncates
 
 _INDEX_CONFLICT = (
     "degenerate='drop' can't be combined with {} that name components by number. Set 'freeze', 'repair' or 'error'."
@@ -39,11 +44,11 @@ _WEIGHT_SUM_CONFLICT = "{} can't be combined with noise: these weights must sum 
 _STREAM_ERROR = "partial_fit does not support {}. Use fit."
 _FIT_MANY_ERROR = "fit_many does not support {}. Remove it, or fit the groups one by one."
 _UNSUPPORTED_IN_STREAMS = (
-    "trim", "noise", "covariance_type='factor_analyzer'", "weight_type='precision'", "degenerate='drop'",
+    "posterior", "trim", "noise", "covariance_type='factor_analyzer'", "weight_type='precision'", "degenerate='drop'",
     "degenerate='repair'", "degenerate='error'", "prior", "restrictions",
 )  # fmt: skip
 _UNSUPPORTED_IN_FIT_MANY = (
-    "callbacks", "max_time", "checkpoint", "weights_init", "means_init", "precisions_init", "covariances_init",
+    "posterior", "callbacks", "max_time", "checkpoint", "weights_init", "means_init", "precisions_init", "covariances_init",
     "warm_start", "noise", "verbose", "degenerate='drop'", "check_maximum=True",
 )  # fmt: skip
 
@@ -90,6 +95,8 @@ def find_options(estimator: Any, arguments: Mapping[str, Any], *others: str, ign
     names = changed_parameters(estimator) - {*ignored} | {key for key, value in arguments.items() if value is not None}
     if not isinstance(estimator.tol, str):  # every fit uses a number
         names.discard("tol")
+    if getattr(estimator, "posterior", None) == "auto" and _has_many_components(estimator.n_components):
+        names.add("many components")
     homes = [home for home, asking in OPTION_PARAMETERS.items() if not names.isdisjoint(asking)]
     if not homes:
         return ()
@@ -100,6 +107,10 @@ def find_options(estimator: Any, arguments: Mapping[str, Any], *others: str, ign
         options += [option] if option.used_names else []
     check_combination({*others, *_other_used_names(estimator), *(name for each in options for name in each.used_names)})
     return options
+
+
+def _has_many_components(n_components: Any) -> bool:
+    return isinstance(n_components, int | np.integer) and n_components >= MIN_TRUNCATED_COMPONENTS
 
 
 def changed_parameters(estimator: Any) -> set[str]:

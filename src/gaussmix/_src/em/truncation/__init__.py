@@ -1,0 +1,1 @@
+"""Truncated posteriors: how far their bound is below the log-likelihood."""

@@ -1,0 +1,77 @@
+"""How far the free energy of truncated EM is below the log-likelihood, on a sample of the rows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from gaussmix._src.em.objective.trace import PosteriorGap
+from gaussmix._src.engines.truncated import TruncatedEngine, TruncatedState
+from gaussmix._src.interfaces.block import Block
+from gaussmix._src.interfaces.leaves import Sums
+from gaussmix._src.interfaces.parameters import Parameters
+from gaussmix._src.model import Model
+from gaussmix._src.numerics.arrays import Array
+from gaussmix._src.sources.base import Source
+from gaussmix._src.sources.survey import are_drawn, hashes
+
+N_SAMPLED_ROWS = 4096
+MAX_VALUES = 2**22  # densities that are computed at a time, 32 MB
+
+
+@dataclass(frozen=True, eq=False)
+class GapTask:
+    """Adds up, for sampled rows, how far the density of the candidates is below that of all components.
+
+    Parameters
+    ----------
+    engine, parameters : of the fit.
+    fair : the row weight that a sampled row stands for.
+    """
+
+    engine: TruncatedEngine
+    parameters: Parameters
+    fair: float
+
+    @property
+    def key(self) -> tuple[TruncatedEngine, int]:
+        return self.engine, len(self.parameters.means)
+
+    def open(self, block: Block) -> TruncatedState:
+        return self.engine.make_state(block, len(self.parameters.means))
+
+    def call(self, block: Block, state: TruncatedState) -> Sums:
+        total = Sums([0.0, 0.0, 0.0])
+        if state.candidates is None:  # they were lost with the process that had them
+            return total
+        drawn = np.flatnonzero(are_drawn(hashes(block), block.row_weight, self.fair))
+        for some in np.array_split(drawn, 1 + len(drawn) * len(self.parameters.means) // MAX_VALUES):
+            rows = block.take(some, 0)
+            weight = np.maximum(rows.weight / self.fair, 1.0)
+            gaps = self._gaps(rows, state.candidates[some])
+            total += Sums([float(weight.sum()), float(weight @ gaps), float(weight @ gaps**2)])
+        return total
+
+    def _gaps(self, rows: Block, candidates: Any) -> Array:
+        """log Σ_k p(x, k) − log Σ_{k ∈ candidates} p(x, k) of each row, nats."""
+        engine, K = self.engine.complete_engine, len(self.parameters.means)
+        joint = engine.component_log_density(rows, self.parameters)
+        if self.parameters.log_background > -np.inf:
+            known = rows.row_log_prior(K + 1)
+            background = self.parameters.log_background + (0.0 if known is None else known[:, K])
+            joint = np.column_stack((joint, np.broadcast_to(background, rows.n_rows)))
+            candidates = np.column_stack((candidates, np.full(rows.n_rows, K)))
+        own = np.where(candidates < 0, -np.inf, np.take_along_axis(joint, np.maximum(candidates, 0), axis=1))
+        highest = joint.max(axis=1, keepdims=True, initial=-np.inf)
+        return np.log(np.exp(joint - highest).sum(axis=1)) - np.log(np.exp(own - highest).sum(axis=1))
+
+
+def estimate_gap(source: Source, engine: TruncatedEngine, model: Model, parameters: Parameters) -> PosteriorGap:
+    """How far the free energy is below the log-likelihood of a model, with its standard error."""
+    fair = max(1.0, source.n_rows / N_SAMPLED_ROWS) * source.row_totals.total_weight / source.n_rows
+    count, first, second = source.map_merge(GapTask(engine, parameters, fair))
+    mean = first / count if count else float("nan")
+    variance = max(second / count - mean**2, 0.0) if count else float("nan")
+    return PosteriorGap(engine.n_candidates, mean, (variance / max(count, 1.0)) ** 0.5)

@@ -1,0 +1,112 @@
+"""How rows are shared: among all components, or, of many components, among the few candidates of each row."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from functools import partial
+
+from gaussmix._src.em.objective.trace import EMState
+from gaussmix._src.em.step.best_of import EMRun
+from gaussmix._src.em.truncation.gap import estimate_gap
+from gaussmix._src.engines.truncated import DEFAULT_CANDIDATES, TruncatedEngine
+from gaussmix._src.errors import Outcome, warn
+from gaussmix._src.families.base import Family
+from gaussmix._src.fit.features.base import FitOption
+from gaussmix._src.fit.features.table import MIN_TRUNCATED_COMPONENTS
+from gaussmix._src.fit.fit import _run_from_start
+from gaussmix._src.fit.plan import Plan
+from gaussmix._src.fit.problem import Problem
+from gaussmix._src.validation.parameters import check_posterior
+
+MIN_PAIRS = 2**27  # of rows and components: with fewer, an exact fit takes seconds
+MAX_GAP = 2e-3  # nats per row: with more, candidates are doubled
+MAX_CANDIDATE_BYTES = 2**36
+
+
+class TruncatedPosterior(FitOption):
+    """Truncated EM, if there are many components; its bound is reported."""
+
+    _engine: TruncatedEngine | None = None
+
+    def check_parameters(self) -> Sequence[str]:
+        self._n_candidates = check_posterior(self.estimator.posterior)
+        if self.estimator.posterior == "exact" or "partial_fit" in self.arguments:
+            return ()
+        return ("many components",) if self._n_candidates is None else ("posterior",)
+
+    def adapt_problem(self, problem: Problem, candidates: Sequence[tuple[Family, int]]) -> Problem:
+        n_rows, K, wanted = problem.data.raw_source.n_rows, problem.n_components, self._n_candidates
+        if wanted is None and (K < MIN_TRUNCATED_COMPONENTS or n_rows * K < MIN_PAIRS):
+            return problem
+        obstacle = _why_exact(problem)
+        if wanted is not None:
+            self._check(wanted, K, n_rows, obstacle)
+            if problem.family.is_shared:
+                warn(
+                    f"posterior={wanted} has no effect, because all components have one covariance: the fit is exact. "
+                    'Set posterior="exact".'
+                )
+        if obstacle or problem.family.is_shared:
+            return problem
+        self._engine = TruncatedEngine(problem.engine.n_threads, wanted or min(DEFAULT_CANDIDATES, K))
+        return replace(problem, engine=self._engine)
+
+    def adapt_plan(self, plan: Plan, problem: Problem) -> Plan:
+        if self._engine is None:
+            return plan
+        plan = plan.replace_auto("tree")
+        return replace(plan, may_search=False, can_run_in_engine=False, check_maximum=plan.check_maximum or False)
+
+    def adapt_runs(self, runs: Iterable[EMRun], problem: Problem, plan: Plan) -> Iterable[EMRun]:
+        if self._engine is None:
+            return runs
+        return [partial(self._run, run, problem, plan, index) for index, run in enumerate(runs)]
+
+    def _run(
+        self, run: EMRun, problem: Problem, plan: Plan, start_index: int, initial: EMState | None
+    ) -> Iterator[EMState]:
+        """The states of a run, which goes on with twice as many candidates while the gap is large."""
+        while True:
+            for state in run(initial):
+                if state.outcome is None:
+                    yield state
+            engine = problem.engine
+            assert isinstance(engine, TruncatedEngine)
+            gap = estimate_gap(problem.source, engine, state.model, problem.objective.parameters(state.model))
+            state = state._replace(trace=replace(state.trace, posterior_gap=gap))
+            n_more = min(2 * engine.n_candidates, problem.n_components)
+            is_wide = self._n_candidates is not None or n_more == engine.n_candidates or not gap.gap > MAX_GAP
+            if is_wide or state.outcome is not Outcome.CONVERGED:
+                yield state
+                return
+            wider = replace(problem, engine=replace(engine, n_candidates=n_more))
+            vars(wider)["source"] = problem.source  # with the candidates of the rows
+            problem, initial = wider, state._replace(outcome=None)
+            run = partial(_run_from_start, problem, plan, start_index)
+
+    def _check(self, n_candidates: int, n_components: int, n_rows: int, obstacle: str) -> None:
+        """Refuse a number of candidates that no fit can have; say so if the fit is exact anyway."""
+        if n_candidates > n_components:
+            raise ValueError(
+                f"posterior={n_candidates} must be at most n_components={n_components}: these are the components that "
+                'share a row. Set posterior="exact".'
+            )
+        n_bytes = 4 * n_candidates * n_rows
+        if n_bytes > MAX_CANDIDATE_BYTES:
+            raise ValueError(
+                f"posterior={n_candidates} needs {n_bytes / 2**30:,.0f} GB for the candidates of {n_rows:,} rows. "
+                "Lower it, or fit fewer rows."
+            )
+        if obstacle:
+            raise ValueError(f'posterior={n_candidates} does not support {obstacle}. Set posterior="exact".')
+
+
+def _why_exact(problem: Problem) -> str:
+    """What of a fit truncated EM does not support; empty if nothing."""
+    source = problem.data.raw_source
+    if source.has_errors:
+        return "X_error"
+    if source.may_miss and source.is_incomplete:
+        return "missing values"
+    return "" if problem.data.trimming is None else "trim"

@@ -48,8 +48,8 @@ _UNSUPPORTED_IN_STREAMS = (
     "degenerate='repair'", "degenerate='error'", "prior", "restrictions",
 )  # fmt: skip
 _UNSUPPORTED_IN_FIT_MANY = (
-    "posterior", "callbacks", "max_time", "checkpoint", "weights_init", "means_init", "precisions_init", "covariances_init",
-    "warm_start", "noise", "verbose", "degenerate='drop'", "check_maximum=True",
+    "posterior", "callbacks", "max_time", "checkpoint", "weights_init", "means_init", "precisions_init",
+    "covariances_init", "warm_start", "noise", "verbose", "degenerate='drop'", "check_maximum=True",
 )  # fmt: skip
 
 # Two things that no fit can use together, and what the error says. The first pair of a fit is the one that is named.
@@ -110,7 +110,7 @@ def find_options(estimator: Any, arguments: Mapping[str, Any], *others: str, ign
 
 
 def _has_many_components(n_components: Any) -> bool:
-    return isinstance(n_components, int | np.integer) and n_components >= MIN_TRUNCATED_COMPONENTS
+    return isinstance(n_components, int | np.integer) and bool(n_components >= MIN_TRUNCATED_COMPONENTS)
 
 
 def changed_parameters(estimator: Any) -> set[str]:

@@ -73,7 +73,7 @@ private:
         const double* nearby = item(cell.first);
         for (Index at = cell.first; !(nearby[d_] > 0) && at < cell.last; ++at) nearby = item(at);
         Values mean = room(d_), squares = room(d_);
-        double mass = 0, least = std::numeric_limits<double>::infinity(), most = -least;
+        double mass = 0, low = std::numeric_limits<double>::infinity(), high = -low;
         for (Index at = cell.first; at < cell.last; ++at) {
             const double *row = item(at), weight = row[d_];
             mass += weight;
@@ -94,11 +94,11 @@ private:
         // A mean that is rounded to an end or beyond would leave a part without weight.
         for (Index at = cell.first; at < cell.last; ++at) {
             if (!(item(at)[d_] > 0)) continue;
-            least = std::min(least, item(at)[cell.feature] - cell.nearby);
-            most = std::max(most, item(at)[cell.feature] - cell.nearby);
+            low = std::min(low, item(at)[cell.feature] - cell.nearby);
+            high = std::max(high, item(at)[cell.feature] - cell.nearby);
         }
         const double middle = mean[cell.feature];
-        cell.cut = least <= middle && middle < most ? middle : least;
+        cell.cut = low <= middle && middle < high ? middle : low;
         queue_.push(cell);
     }
 

@@ -29,7 +29,7 @@ TruncatedResult bound_step_truncated(const Target& target, const Rows& rows, con
                                      const Maybe<3>& projection, const Prior& log_prior,
                                      const PriorIndices& prior_indices, double log_background,
                                      const Candidates& candidates, const Neighbours& neighbours,
-                                     const Contiguous<std::int32_t, 1>& rank, Index n_expanded, Index first_row,
+                                     const Contiguous<std::int32_t, 1>& rank, Index n_expanded, Index n_tried, Index first_row,
                                      std::uint64_t key, int n_threads) {
     TruncatedView task{};
     StepView& step = task.step;
@@ -57,7 +57,9 @@ TruncatedResult bound_step_truncated(const Target& target, const Rows& rows, con
     task.candidates = candidates.data();
     task.neighbours = neighbours.data();
     require(n_expanded >= 0 && n_expanded <= task.n_candidates, "n_expanded must be 0 to n_candidates");
+    require(n_tried >= 0 && n_tried <= task.n_neighbours, "n_tried must be 0 to n_neighbours");
     task.n_expanded = n_expanded;
+    task.n_tried = n_tried;
     task.first_row = first_row;
     task.key = key;
     NewArray<double> mass({count}), first({count, d});
@@ -79,7 +81,7 @@ void bind_truncated(nb::class_<Target>& type) {
     type.def("step_truncated", bound_step_truncated, "rows"_a.noconvert(), "row_weight"_a.noconvert().none(),
              "log_scale"_a, "means"_a, "factor_shape"_a, "factors"_a, "anchor"_a.none(), "rule"_a, "second"_a,
              "projection"_a.none(), "log_prior"_a.noconvert().none(), "prior_indices"_a.noconvert().none(),
-             "log_background"_a, "candidates"_a.noconvert(), "neighbours"_a, "rank"_a, "n_expanded"_a, "first_row"_a, "key"_a,
+             "log_background"_a, "candidates"_a.noconvert(), "neighbours"_a, "rank"_a, "n_expanded"_a, "n_tried"_a, "first_row"_a, "key"_a,
              "n_threads"_a,
              "Renew the candidates of rows and sum moments: (free energy, mass, first, second, background's mass).");
 }

@@ -2,22 +2,19 @@
 // not grow with the number of components. Forster & Lücke (2018), "Can clustering scale sublinearly with its
 // clusters?", AISTATS, algorithm 1.
 //
-// A group evaluates its rows' candidates, the neighbours of their likeliest ones, and a few components by chance. Each
-// row keeps the best of these, so that the sum of its densities never falls. Components of a tile take *slots*:
+// A bunch of rows evaluates its rows' candidates, the neighbours of their likeliest ones, and a component by chance.
+// Each row keeps the best of these, so that the sum of its densities never falls. Components of a tile take *slots*:
 //
 //   densities   [group][slot][vector][lane]
 //   component   [slot]
-//   wanted      [slot], bit g: group g evaluates it
 #pragma once
 #include "step.hpp"
 
 namespace gaussmix::GAUSSMIX_ISA::truncated {
 
-constexpr Index kByChance = 1;  // components for each group
-
 // Components that a tile can want.
 inline Index max_slots(const TruncatedView& task) {
-    const Index of_rows = kTileRows * (task.n_candidates + task.n_expanded * task.n_neighbours) + kTileGroups * kByChance;
+    const Index of_rows = kTileRows * (task.n_candidates + task.n_expanded * task.n_tried) + kTileRows / kLanes;
     return smaller(task.step.shape.n_components, of_rows);
 }
 
@@ -68,8 +65,8 @@ public:
           slot_(reinterpret_cast<std::int32_t*>(scratch + layout_.slot)),
           component_(reinterpret_cast<std::int32_t*>(scratch + layout_.component)),
           listed_(reinterpret_cast<std::int32_t*>(scratch + layout_.listed)),
-          wanted_(reinterpret_cast<unsigned char*>(scratch + layout_.wanted)),
-          expanded_(reinterpret_cast<unsigned char*>(scratch + layout_.expanded)),
+          wanted_(reinterpret_cast<std::uint32_t*>(scratch + layout_.wanted)),
+          expanded_(reinterpret_cast<std::uint32_t*>(scratch + layout_.expanded)),
           active_(reinterpret_cast<unsigned char*>(scratch + layout_.tile.active)),
           background_(operands[operands_layout_.background]) {
         for (Index k = 0; k < task.step.shape.n_components; ++k) slot_[k] = -1;
@@ -80,10 +77,8 @@ public:
         const int n_groups = static_cast<int>((last - first + kGroupRows - 1) / kGroupRows);
         LogLikelihood log_likelihood{true, -__builtin_inf()};
         n_slots_ = 0;
-        for (int g = 0; g < n_groups && !poll_.is_cancelled(); ++g) {
-            list_components(g, first + g * kGroupRows);
+        for (int g = 0; g < n_groups && !poll_.is_cancelled(); ++g)
             share_group(g, first + g * kGroupRows, log_likelihood);
-        }
         sums_[sums_layout_.log_likelihood] += log_likelihood.total();
         sums_[sums_layout_.background] += log_likelihood.background_mass();
         if (task_.step.shape.second != Second::none && !poll_.is_cancelled()) add_sums(n_groups);
@@ -92,56 +87,66 @@ public:
     }
 
 private:
+    // Rows that evaluate the same components: some vectors of a group. With few features, one vector: whitening three
+    // together saves less than the components that only other rows want cost.
+    struct Bunch {
+        int first_vector, end_vector;
+        unsigned bit;  // in `wanted`
+        Index first, end;
+    };
+
     const RowsView& rows() const { return task_.step.rows; }
     std::int32_t* candidates_of(Index position) {
         return task_.candidates + row_at(rows(), position) * task_.n_candidates;
     }
+    bool is_narrow() const {
+        return shape_.factor_shape == FactorShape::triangular && shape_.n_features <= kPanelRows;
+    }
 
-    void want(Index k, int g) {
+    void want(Index k, unsigned bit) {
         std::int32_t& slot = slot_[k];
         if (slot < 0) {
             slot = static_cast<std::int32_t>(n_slots_++);
             component_[slot] = static_cast<std::int32_t>(k);
-            wanted_[slot] = expanded_[slot] = active_[slot] = 0;
+            wanted_[slot] = expanded_[slot] = 0;
+            active_[slot] = 0;
         }
-        if (wanted_[slot] >> g & 1) return;
-        wanted_[slot] = static_cast<unsigned char>(wanted_[slot] | 1 << g);
+        if (wanted_[slot] & bit) return;
+        wanted_[slot] |= bit;
         listed_[n_listed_++] = slot;
     }
 
-    void want_neighbours(Index k, int g) {
-        unsigned char& expanded = expanded_[slot_[k]];
-        if (expanded >> g & 1) return;
-        expanded = static_cast<unsigned char>(expanded | 1 << g);
-        for (Index j = 0; j < task_.n_neighbours; ++j) {
-            if (const std::int32_t near = task_.neighbours[k * task_.n_neighbours + j]; near >= 0) want(near, g);
+    void want_neighbours(Index k, unsigned bit) {
+        std::uint32_t& expanded = expanded_[slot_[k]];
+        if (expanded & bit) return;
+        expanded |= bit;
+        const Index turn = static_cast<Index>(task_.key) * task_.n_tried;
+        for (Index j = turn; j < turn + task_.n_tried; ++j) {
+            const std::int32_t near = task_.neighbours[k * task_.n_neighbours + j % task_.n_neighbours];
+            if (near >= 0) want(near, bit);
         }
     }
 
-    // The slots of the components that a group evaluates, the likely ones first.
-    void list_components(int g, Index first) {
-        const Index end = smaller(first + kGroupRows, rows().n_rows);
+    // The slots of the components that a bunch evaluates, the likely ones first.
+    void list_components(const Bunch& bunch) {
         n_listed_ = 0;
-        for (Index c = 0; c < task_.n_candidates; ++c) {
-            for (Index i = first; i < end; ++i) {
-                if (const std::int32_t k = candidates_of(i)[c]; k >= 0) want(k, g);
-            }
+        for (Index i = bunch.first; i < bunch.end; ++i) {
+            const std::int32_t* own = candidates_of(i);
+            for (Index c = 0; c < task_.n_candidates && own[c] >= 0; ++c) want(own[c], bunch.bit);
         }
-        for (Index c = 0; c < task_.n_expanded; ++c) {
-            for (Index i = first; i < end; ++i) {
-                if (const std::int32_t k = candidates_of(i)[c]; k >= 0) want_neighbours(k, g);
-            }
+        for (Index i = bunch.first; i < bunch.end; ++i) {
+            const std::int32_t* own = candidates_of(i);
+            for (Index c = 0; c < task_.n_expanded && own[c] >= 0; ++c) want_neighbours(own[c], bunch.bit);
         }
-        const std::uint64_t group = static_cast<std::uint64_t>((task_.first_row + first) / kGroupRows);
-        const std::uint64_t drawn = mixed(mixed(task_.key) + (group + 1) * 0x9e3779b97f4a7c15);
-        want(static_cast<Index>(drawn % static_cast<std::uint64_t>(task_.step.shape.n_components)), g);
+        const std::uint64_t place = static_cast<std::uint64_t>((task_.first_row + bunch.first) / kLanes);
+        const std::uint64_t drawn = mixed(mixed(task_.key) + (place + 1) * 0x9e3779b97f4a7c15);
+        want(static_cast<Index>(drawn % static_cast<std::uint64_t>(task_.step.shape.n_components)), bunch.bit);
     }
 
     void share_group(int g, Index first, LogLikelihood& log_likelihood) {
-        double* row_factor = scratch_ + layout_.tile.row_factor + g * kGroupRows;
         double* prior = scratch_ + layout_.tile.prior;
-        const bool has_prior = read_prior(first, prior);
-        const GroupView group{scratch_ + layout_.tile.rows + g * shape_.n_features * kGroupRows,
+        double* group_rows = scratch_ + layout_.tile.rows + g * shape_.n_features * kGroupRows;
+        const GroupView group{group_rows,
                               scratch_ + layout_.tile.densities + g * densities_stride(),
                               scratch_ + layout_.tile.differences,
                               active_,
@@ -149,32 +154,34 @@ private:
                               {},
                               nullptr,
                               &poll_,
-                              has_prior ? prior : nullptr};
-        read_group(rows(), first, scratch_ + layout_.tile.rows + g * shape_.n_features * kGroupRows);
-        read_row_weight(task_.step.row_weight, rows(), first, row_factor);
-        evaluate(group);
-        if (poll_.is_cancelled()) return;
-        choose(group, first);
-        Vec best[kGroupVectors], background[kGroupVectors] = {};
-        GAUSSMIX_UNROLL for (int v = 0; v < kGroupVectors; ++v) best[v] = best_of(0, v);
-        const bool has_background = background_ > -__builtin_inf();
-        if (has_background) {
-            GAUSSMIX_UNROLL for (int v = 0; v < kGroupVectors; ++v) {
-                background[v] = Vec::broadcast(background_);
-                if (has_prior) background[v] = background[v] + Vec::load(prior + shape_.n_components * kGroupRows + v * kLanes);
-                best[v] = max(best[v], background[v]);
+                              task_.step.prior.table == nullptr ? nullptr : prior};
+        read_group(rows(), first, group_rows);
+        read_row_weight(task_.step.row_weight, rows(), first, scratch_ + layout_.tile.row_factor + g * kGroupRows);
+        Prefetch(rows(), first + kGroupRows, 1).fetch_all();
+        for (Index i = first + kGroupRows; i < smaller(first + 2 * kGroupRows, rows().n_rows); ++i)
+            __builtin_prefetch(candidates_of(i));
+        const int n_together = is_narrow() ? 1 : kGroupVectors;
+        for (int v = 0; v < kGroupVectors && first + v * kLanes < rows().n_rows; v += n_together) {
+            const Index from = first + v * kLanes, end = smaller(from + n_together * kLanes, rows().n_rows);
+            const Bunch bunch{v, v + n_together, 1u << (g * kGroupVectors + v), from, end};
+            list_components(bunch);
+            if (group.prior != nullptr) read_prior(first, prior);
+            evaluate(group, bunch);
+            if (poll_.is_cancelled()) return;
+            for (int u = v; u < v + n_together; ++u) share_vector(g, group, first + u * kLanes, u, log_likelihood);
+        }
+        if (n_together == kGroupVectors) return;
+        for (Index slot = 0; slot < n_slots_; ++slot) {  // moments are of whole groups
+            for (int v = 0; v < kGroupVectors && (active_[slot] & group.bit); ++v) {
+                if (wanted_[slot] >> (g * kGroupVectors + v) & 1) continue;
+                Vec::zero().store(group.densities + slot * kGroupRows + v * kLanes);
             }
         }
-        if (shape_.rule == Rule::hard)
-            return hard(group, n_slots_, best, has_background, row_factor, log_likelihood);
-        has_background ? soft<true>(group, n_slots_, best, background, row_factor, log_likelihood)
-                       : soft<false>(group, n_slots_, best, background, row_factor, log_likelihood);
     }
 
     // What is known of the components of the rows, for the listed slots and, last, for the background.
-    bool read_prior(Index first, double* out) {
+    void read_prior(Index first, double* out) {
         const PriorView& prior = task_.step.prior;
-        if (prior.table == nullptr) return false;
         const Elements<std::int32_t> indices{reinterpret_cast<const char*>(prior.indices)};
         const Elements<double> table{reinterpret_cast<const char*>(prior.table)};
         for (int i = 0; i < kGroupRows; ++i) {
@@ -187,124 +194,127 @@ private:
             for (Index j = 0; j < n_listed_; ++j) out[listed_[j] * kGroupRows + i] = known(component_[listed_[j]]);
             out[shape_.n_components * kGroupRows + i] = known(task_.step.shape.n_components);
         }
-        return true;
     }
 
-    Vec best_of(Index i, int v) const { return Vec::load(scratch_ + layout_.best + i * kGroupRows + v * kLanes); }
+    // The log densities that each row has so far for its best components, the largest first.
+    double* best_at(Index i, int v) { return scratch_ + layout_.best + i * kGroupRows + v * kLanes; }
+    Vec best_of(Index i, int v) { return Vec::load(best_at(i, v)); }
 
-    // Takes note of the log densities of a slot among the best of each row.
-    GAUSSMIX_INLINE void insert(const Vec (&l)[kGroupVectors]) {
-        const Index last = task_.n_candidates - 1;
-        GAUSSMIX_UNROLL for (int v = 0; v < kGroupVectors; ++v) {
-            double* best = scratch_ + layout_.best + v * kLanes;
-            if (!any(less(Vec::load(best + last * kGroupRows), l[v]))) continue;
-            Vec x = l[v];
-            for (Index i = 0; i <= last; ++i, best += kGroupRows) {
-                const Vec y = Vec::load(best);
-                max(x, y).store(best);
-                x = min(x, y);
-            }
+    // Log densities of the listed slots; takes those from the list that no row will keep.
+    void evaluate(const GroupView& group, const Bunch& bunch) {
+        for (Index i = 0; i < task_.n_candidates; ++i) {
+            for (int v = bunch.first_vector; v < bunch.end_vector; ++v)
+                Vec::broadcast(-__builtin_inf()).store(best_at(i, v));
         }
-    }
-
-    // Log densities of the listed slots. Leaves out, without a bit in `active`, those that no row will keep.
-    void evaluate(const GroupView& group) {
-        const Vec nothing = Vec::broadcast(-__builtin_inf());
-        for (Index i = 0; i < task_.n_candidates * kGroupVectors; ++i)
-            nothing.store(scratch_ + layout_.best + i * kLanes);
         const DensityView densities{task_.step.shape, operands_layout_, operands_, true};
-        const Index d = shape_.n_features;
-        if (shape_.factor_shape == FactorShape::triangular && d <= kPanelRows) {
-            return with_constant(d, [&](auto count) {
+        if (is_narrow()) {
+            with_constant(shape_.n_features, [&](auto count) {
                 constexpr int D = decltype(count)::value;
+                const int v = bunch.first_vector;
                 for (Index j = 0; j < n_listed_; ++j) {
-                    const Index k = component_[listed_[j]];
-                    Vec squares[kGroupVectors] = {Vec::zero(), Vec::zero(), Vec::zero()};
-                    const panels::Panel<panels::Leaves::squares> panel{
-                        nullptr, 0,      group.rows, densities.means() + k * D, densities.triangle(k),
-                        nullptr};
-                    panels::whiten_panel<D>(panel, squares);
-                    keep_densities(group, densities, listed_[j], squares);
+                    const Index slot = listed_[j], k = component_[slot];
+                    const Vec squares = squared_distance<D>(group.rows + v * kLanes, densities.means() + k * D,
+                                                            densities.triangle(k));
+                    keep_density(group, slot, v, squares, log_scale(group, densities, slot, v));
                 }
-                poll_.is_cancelled(kGroupRows * n_listed_ * (D + 1) * D / 2);
             });
+            poll_.is_cancelled(kLanes * n_listed_ * (shape_.n_features + 1) * shape_.n_features / 2);
+            return;
         }
-        for (Index j = 0; j < n_listed_; ++j) {
-            const Index k = component_[listed_[j]];
-            Vec log_scale[kGroupVectors], limit[kGroupVectors], squares[kGroupVectors];
-            bool is_close = true;
+        const Index d = shape_.n_features, n_listed = n_listed_;
+        n_listed_ = 0;
+        for (Index j = 0; j < n_listed && !poll_.is_cancelled(); ++j) {
+            const Index slot = listed_[j], k = component_[slot];
+            Vec scales[kGroupVectors], limit[kGroupVectors], squares[kGroupVectors];
+            for (int v = 0; v < kGroupVectors; ++v) {
+                scales[v] = log_scale(group, densities, slot, v);
+                limit[v] = min(distance_limit(scales[v], best_of(0, v)), keeping_limit(scales[v], v));
+            }
             if (shape_.factor_shape == FactorShape::low_rank) {
                 low_rank::squared_distance(group.rows, densities.means() + k * d,
                                            densities.factors() + k * operands_layout_.factor_stride, d,
                                            shape_.n_factors, group.differences, squares);
-            } else {
-                scales(group, densities, listed_[j], log_scale);
-                GAUSSMIX_UNROLL for (int v = 0; v < kGroupVectors; ++v) {
-                    limit[v] = distance_limit(log_scale[v], best_of(0, v));
-                    const Vec kept = Vec::broadcast(2) * (log_scale[v] - best_of(task_.n_candidates - 1, v));
-                    limit[v] = min(limit[v], fma(max(kept, Vec::broadcast(0)), Vec::broadcast(kRelativeMargin), kept) +
-                                                 Vec::broadcast(kRoundingMargin));
-                }
-                is_close = squared_distance(densities, group, k, limit, squares);
+            } else if (!gaussmix::GAUSSMIX_ISA::squared_distance(densities, group, k, limit, squares)) {
+                continue;
             }
-            if (is_close) keep_densities(group, densities, listed_[j], squares);
-            if (poll_.is_cancelled(kGroupRows * (d + 1) * (d + shape_.n_factors) / 2)) return;
+            listed_[n_listed_++] = static_cast<std::int32_t>(slot);
+            for (int v = 0; v < kGroupVectors; ++v) keep_density(group, slot, v, squares[v], scales[v]);
+            poll_.is_cancelled(kGroupRows * (d + 1) * (d + 2 * shape_.n_factors) / 2);
         }
     }
 
-    void scales(const GroupView& group, const DensityView& densities, Index slot, Vec (&log_scale)[kGroupVectors]) {
-        GAUSSMIX_UNROLL for (int v = 0; v < kGroupVectors; ++v) {
-            log_scale[v] = Vec::broadcast(densities.log_scale()[component_[slot]]);
+    // |W (x - mean)|^2 of a vector of rows, with the bits of panels::whiten_panel.
+    template <int D>
+    GAUSSMIX_INLINE static Vec squared_distance(const double* rows, const double* mean, const double* triangle) {
+        Vec z[D];
+        GAUSSMIX_UNROLL for (int r = 0; r < D; ++r) z[r] = Vec::zero();
+        GAUSSMIX_UNROLL for (int i = 0; i < D; ++i) {
+            const Vec u = Vec::load(rows + i * kGroupRows) - Vec::broadcast(mean[i]);
+            GAUSSMIX_UNROLL for (int r = i; r < D; ++r)
+                z[r] = fma(Vec::broadcast(triangle[panels::triangle_column(D, i) + r - i]), u, z[r]);
+        }
+        Vec squares = Vec::zero();
+        GAUSSMIX_UNROLL for (int r = 0; r < D; ++r) squares = fma(z[r], z[r], squares);
+        return squares;
+    }
+
+    // The squared distance from which on a component is not among the best of a row.
+    Vec keeping_limit(Vec log_scale, int v) {
+        const Vec twice = Vec::broadcast(2) * (log_scale - best_of(task_.n_candidates - 1, v));
+        return fma(max(twice, Vec::zero()), Vec::broadcast(kRelativeMargin), twice) + Vec::broadcast(kRoundingMargin);
+    }
+
+    GAUSSMIX_INLINE Vec log_scale(const GroupView& group, const DensityView& densities, Index slot, int v) {
+        const Vec scale = Vec::broadcast(densities.log_scale()[component_[slot]]);
+        return group.prior == nullptr ? scale : scale + Vec::load(group.prior + slot * kGroupRows + v * kLanes);
+    }
+
+    GAUSSMIX_INLINE void keep_density(const GroupView& group, Index slot, int v, Vec squares, Vec log_scale) {
+        Vec l = fma(Vec::broadcast(-0.5), min(squares, Vec::broadcast(kLargest)), log_scale);
+        l.store(group.densities + slot * kGroupRows + v * kLanes);
+        if (!any(less(best_of(task_.n_candidates - 1, v), l))) return;
+        for (Index i = 0; i < task_.n_candidates; ++i) {
+            const Vec other = best_of(i, v);
+            max(l, other).store(best_at(i, v));
+            l = min(l, other);
+        }
+    }
+
+    // Shares a vector of rows among the best of the listed components, as `soft` and `hard` do, and writes these, the
+    // likeliest first. Of equals, those that are listed last.
+    void share_vector(int g, const GroupView& group, Index first, int v, LogLikelihood& log_likelihood) {
+        const Vec least = best_of(task_.n_candidates - 1, v), most = best_of(0, v);
+        const Vec nothing = Vec::broadcast(-__builtin_inf()), cut = Vec::broadcast(-kNegligible);
+        Vec best = most, background = nothing;
+        if (background_ > -__builtin_inf()) {
+            background = Vec::broadcast(background_);
             if (group.prior != nullptr)
-                log_scale[v] = log_scale[v] + Vec::load(group.prior + slot * kGroupRows + v * kLanes);
+                background = background + Vec::load(group.prior + shape_.n_components * kGroupRows + v * kLanes);
+            best = max(best, background);
         }
-    }
-
-    GAUSSMIX_INLINE void keep_densities(const GroupView& group, const DensityView& densities, Index slot,
-                                        const Vec (&squares)[kGroupVectors]) {
-        Vec l[kGroupVectors];
-        scales(group, densities, slot, l);
-        double* out = group.densities + slot * kGroupRows;
-        GAUSSMIX_UNROLL for (int v = 0; v < kGroupVectors; ++v) {
-            l[v] = fma(Vec::broadcast(-0.5), min(squares[v], Vec::broadcast(kLargest)), l[v]);
-            l[v].store(out + v * kLanes);
+        Vec sum = Vec::zero(), left = Vec::broadcast(1), n_kept = Vec::zero();
+        for (Index j = 0; j < n_listed_; ++j) {
+            const Vec l = Vec::load(group.densities + listed_[j] * kGroupRows + v * kLanes);
+            n_kept = n_kept + select(less(l, least), Vec::zero(), Vec::broadcast(1));
         }
-        insert(l);
-        group.active[slot] = static_cast<unsigned char>(group.active[slot] | group.bit);
-    }
-
-    // Writes the candidates that each row keeps, the likeliest first; the others have density 0 there. Of equals, those
-    // that are listed first.
-    void choose(const GroupView& group, Index first) {
-        for (int v = 0; v < kGroupVectors; ++v) {
-            const Vec least = best_of(task_.n_candidates - 1, v);
-            Vec n_enough = Vec::zero();
-            for (Index j = 0; j < n_listed_; ++j) {
-                if (!(group.active[listed_[j]] & group.bit)) continue;
-                const Vec l = Vec::load(group.densities + listed_[j] * kGroupRows + v * kLanes);
-                n_enough = n_enough + select(less(l, least), Vec::zero(), Vec::broadcast(1));
-            }
-            alignas(64) double n_surplus[kLanes];  // of equals
-            (n_enough - Vec::broadcast(static_cast<double>(task_.n_candidates))).store(n_surplus);
-            choose_lanes(group, first + v * kLanes, v, n_surplus);
-        }
-    }
-
-    void choose_lanes(const GroupView& group, Index first, int v, double (&n_surplus)[kLanes]) {
+        alignas(64) double n_surplus[kLanes];  // of equals
+        (n_kept - Vec::broadcast(static_cast<double>(task_.n_candidates))).store(n_surplus);
         const Index n_lanes = larger(smaller(Index{kLanes}, rows().n_rows - first), 0);
-        const Vec least = best_of(task_.n_candidates - 1, v), most = best_of(0, v), nothing = Vec::broadcast(-__builtin_inf());
         Index count[kLanes] = {};
         std::int32_t* candidates[kLanes] = {};
         for (Index i = 0; i < n_lanes; ++i) candidates[i] = candidates_of(first + i);
         for (Index j = 0; j < n_listed_; ++j) {
             const Index slot = listed_[j];
-            if (!(group.active[slot] & group.bit)) continue;
             double* out = group.densities + slot * kGroupRows + v * kLanes;
-            const Vec l = Vec::load(out);
+            Vec l = Vec::load(out);
             const auto is_less = less(l, least);
-            select(is_less, nothing, l).store(out);
-            const unsigned equals = bits(equal(l, least)), tops = bits(equal(l, most));
             unsigned chosen = ~bits(is_less) & bits(less(nothing, l)) & ((1u << n_lanes) - 1);
+            select(is_less, nothing, l).store(out);
+            if (chosen == 0) {
+                Vec::zero().store(out);
+                continue;
+            }
+            const unsigned equals = bits(equal(l, least)), tops = bits(equal(l, most));
             for (; chosen != 0; chosen &= chosen - 1) {
                 const int i = __builtin_ctz(chosen);
                 if ((equals >> i & 1) && n_surplus[i] > 0) {
@@ -320,10 +330,31 @@ private:
                 }
                 ++count[i];
             }
+            const Vec gap = Vec::load(out) - best;
+            const Vec value = shape_.rule == Rule::hard ? keep(equal(gap, Vec::zero()), left)
+                                                        : keep(less(cut, gap), exp_normal(gap));
+            value.store(out);
+            sum = sum + value, left = left - value;
+            if (any(less(Vec::zero(), value))) active_[slot] = static_cast<unsigned char>(active_[slot] | group.bit);
         }
         for (Index i = 0; i < n_lanes; ++i) {
             for (Index c = count[i]; c < task_.n_candidates && count[i] > 0; ++c) candidates[i][c] = -1;
         }
+        double* factor = scratch_ + layout_.tile.row_factor + g * kGroupRows + v * kLanes;
+        const Vec weight = Vec::load(factor);
+        const Vec of_background = shape_.rule == Rule::hard
+                                      ? left
+                                      : keep(less(cut, background - best), exp_normal(background - best));
+        if (shape_.rule == Rule::hard) {
+            log_likelihood.add(weight, best);
+            sum = Vec::broadcast(1);
+        } else {
+            if (background_ > -__builtin_inf()) sum = sum + of_background;
+            log_likelihood.add(weight, best, sum);
+        }
+        const Vec scaled = weight / max(sum, Vec::broadcast(1));
+        scaled.store(factor);
+        if (background_ > -__builtin_inf()) log_likelihood.background = log_likelihood.background + scaled * of_background;
     }
 
     Index densities_stride() const { return round_up(shape_.n_components, kLanes) * kGroupRows; }
@@ -358,8 +389,8 @@ private:
     std::int32_t* const slot_;       // [component of all], -1: none
     std::int32_t* const component_;  // [slot]
     std::int32_t* const listed_;     // the slots that the group evaluates
-    unsigned char* const wanted_;
-    unsigned char* const expanded_;  // as wanted: its neighbours are listed
+    std::uint32_t* const wanted_;    // [slot], a bit for each vector or, where a group is a bunch, its first one
+    std::uint32_t* const expanded_;  // as wanted: its neighbours are listed
     unsigned char* const active_;
     const double background_;
     Index n_slots_ = 0, n_listed_ = 0;

@@ -607,6 +607,7 @@ class Target:
         neighbours: numpy.typing.NDArray[numpy.int32],
         rank: numpy.typing.NDArray[numpy.int32],
         n_expanded: int,
+        n_tried: int,
         first_row: int,
         key: int,
         n_threads: int,

@@ -34,6 +34,7 @@ Components = NDArray[np.int32]  # their indices; -1 for none
 
 DEFAULT_CANDIDATES = 8
 N_NEAR, N_OVERLAPPING = 16, 8  # neighbours of a component: by the distance of means, and by the candidates of rows
+N_TRIED = 4
 N_TREES, TREE_REACH = 3, 3  # rankings in which so many components before and after one are taken for near
 N_ROUNDS = 3  # of a search for neighbours: after three, 98 % are found in 8 features, and all in 3
 MAX_SAMPLED_ROWS = 16  # per component, whose candidates say which components overlap
@@ -139,7 +140,8 @@ class TruncatedEngine(CompleteEngine):
         about = parameters.means if anchor is None else anchor
         log_likelihood, mass, first, squares, background = _call_core(
             block, pack_parameters(parameters), state.candidates, context.component_map, self._n_threads, rule, second,
-            np.ascontiguousarray(about), spec, parameters.log_background, n_expanded=1, key=context.n_passes,
+            np.ascontiguousarray(about), spec, parameters.log_background, n_expanded=1, n_tried=N_TRIED,
+            key=context.n_passes,
         )  # fmt: skip
         spec, squares = (spec, None) if spec.second is Second.NONE else (replace(spec, second=second), squares)
         every = max(1, context.n_rows // (MAX_SAMPLED_ROWS * len(mass)))
@@ -252,17 +254,18 @@ def _call_core(
     log_background: float = -np.inf,
     *,
     n_expanded: int | None = None,
+    n_tried: int | None = None,
     key: int,
 ) -> tuple[float, Array, Array, Array | None, float]:
     """Renew candidates, and sum moments unless `second` is none.
 
-    Neighbours of the first `n_expanded` candidates of each row are tried, by default of all.
+    So many neighbours of the first `n_expanded` candidates of each row are tried; by default all, of all.
     """
     projection = None if spec is None else repeat_projection(spec, len(mixture.means))
     n_expanded = candidates.shape[1] if n_expanded is None else n_expanded
-    rows: Rows = block.rows
+    n_neighbours, rows = component_map.neighbours.shape[1], block.rows
     return native_target().step_truncated(
         rows, block.row_weight, *mixture, None if second is Second.NONE else anchor, rule, second, projection,
         block.log_prior, block.prior_indices, log_background, candidates, component_map.neighbours, component_map.rank,
-        n_expanded, block.first_row, key, n_threads,
+        n_expanded, min(n_tried or n_neighbours, n_neighbours), block.first_row, key, n_threads,
     )  # fmt: skip

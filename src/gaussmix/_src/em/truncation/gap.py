@@ -14,6 +14,7 @@ from gaussmix._src.interfaces.leaves import Sums
 from gaussmix._src.interfaces.parameters import Parameters
 from gaussmix._src.model import Model
 from gaussmix._src.numerics.arrays import Array
+from gaussmix._src.numerics.elementary import log_sum
 from gaussmix._src.sources.base import Source
 from gaussmix._src.sources.survey import are_drawn, hashes
 
@@ -64,8 +65,7 @@ class GapTask:
             joint = np.column_stack((joint, np.broadcast_to(background, rows.n_rows)))
             candidates = np.column_stack((candidates, np.full(rows.n_rows, K)))
         own = np.where(candidates < 0, -np.inf, np.take_along_axis(joint, np.maximum(candidates, 0), axis=1))
-        highest = joint.max(axis=1, keepdims=True, initial=-np.inf)
-        return np.log(np.exp(joint - highest).sum(axis=1)) - np.log(np.exp(own - highest).sum(axis=1))
+        return log_sum(joint) - log_sum(own)
 
 
 def estimate_gap(source: Source, engine: TruncatedEngine, model: Model, parameters: Parameters) -> PosteriorGap:

@@ -26,7 +26,7 @@ from gaussmix._src.interfaces.moments import BlockMoments, Moments
 from gaussmix._src.interfaces.parameters import Parameters
 from gaussmix._src.interfaces.spread import Spread
 from gaussmix._src.interfaces.whitening.base import FactorShape
-from gaussmix._src.numerics.arrays import Array, Rows
+from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.numerics.core import native_target
 from gaussmix._src.numerics.einsum import einsum
 

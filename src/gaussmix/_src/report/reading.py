@@ -32,6 +32,7 @@ from gaussmix._src.sources.row_statistics import Cells
 from gaussmix._src.validation.rows import counted_weight
 
 _MIN_P_VALUE = 1e-6  # of rows that are where a mixture has mass
+_MAX_DIAGNOSES = 20  # that a summary has a sentence for each of
 _MAX_DISTANT = 3  # rows with p-values below, which any table may have
 EXACT = "The fit had X_error, but these numbers treat X as exact. Give X_error as well."
 
@@ -201,7 +202,10 @@ def _ending(fitted: FitResult) -> dict[str, Any]:
 
 def _warnings(fitted: FitResult) -> list[str]:
     """What was unusual: about components and features by name, and about candidates of a search."""
-    items = [] if fitted.outcome is None else [_sentence(each) for each in fitted.outcome.diagnostics]
+    noted = [] if fitted.outcome is None else fitted.outcome.diagnostics
+    items = [_sentence(each) for each in noted[:_MAX_DIAGNOSES]]
+    if len(noted) > _MAX_DIAGNOSES:
+        items.append(f"{len(noted) - _MAX_DIAGNOSES:,} more: see outcome_.diagnostics.")
     if fitted.results is None:
         return items
     if (sentence := failed_sentence(fitted.results)) is not None:

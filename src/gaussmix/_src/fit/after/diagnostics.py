@@ -211,10 +211,12 @@ def diagnose_components(final_state: EMState, names: Names) -> list[Diagnosis]:
     noted = {event.component for event in final_state.trace.events}
     others = sorted((k, why) for k, why in final_state.trace.frozen_components.items() if k not in noted)
     result += [Diagnosis(k, None, None, f"{why.value}, and is frozen") for k, why in others]
-    error = final_state.model.covariances.rounding_error
+    covariances = final_state.model.covariances
+    error, inflation = covariances.rounding_error, covariances.variances() * covariances.whitening.precision_diagonals()
     for k in (error > MIN_ROUNDING).nonzero()[0].tolist():
         cause = f"nearly singular covariance, so that rounding changes log densities by about {error[k]:.1g} nats"
-        result.append(Diagnosis(k, feature_name(_max_inflation_feature(final_state.model, k), names), None, cause))
+        closest = int(inflation[k].argmax())  # the feature that the others determine most closely
+        result.append(Diagnosis(k, feature_name(closest, names), None, cause))
     return result
 
 
@@ -254,13 +256,6 @@ def diagnose_ridge(
         cause = f"{RESTS_ON_RIDGE}{cause}" if has_ridge else f"has {cause}"
         result.append(Diagnosis(k, feature_name(int(length.argmax()), names), None, cause))
     return result
-
-
-def _max_inflation_feature(model: Model, component: int) -> int:
-    """The feature that the other features determine most closely in a component."""
-    covariances = model.covariances
-    inflation = covariances.variances() * covariances.whitening.precision_diagonals()
-    return int(inflation[component].argmax())
 
 
 def feature_name(feature: int | None, names: Names) -> str | int | None:

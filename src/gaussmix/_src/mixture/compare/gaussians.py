@@ -22,6 +22,7 @@ from gaussmix._src.numerics.arrays import Array, Indices
 from gaussmix._src.numerics.threads import cached_property, one_blas_thread
 
 MAX_DISTANCE = 1e150  # nats: greater distances count as this one, so that differences and squares are numbers
+MAX_COMPARED = 1e9  # numbers of all sums of two covariances that `nearest` makes
 DISTANCE_OVERFLOW = "The mixtures are too far apart for float64: components are 1e70 standard deviations away."
 
 
@@ -182,8 +183,9 @@ def nearest(model: Model) -> tuple[Indices, Array]:
 
     Returns
     -------
-    neighbour : (n_components,); −1 where there is none: for a single component, for those of weight 0, and where
-        covariances are so nearly singular that rounding makes a sum of two singular.
+    neighbour : (n_components,); −1 where there is none: for a single component, for those of weight 0, where
+        covariances are so nearly singular that rounding makes a sum of two singular, and where components are so many
+        that to compare all pairs would take longer than some ten seconds (`MAX_COMPARED`).
     overlap : (n_components,), from 0, apart, to 1, the same Gaussian; NaN where there is no neighbour. Weights do not
         count, nor do units. Two components misclassify at most √(π_i π_j) times their overlap (Kailath 1967).
     """
@@ -192,6 +194,8 @@ def nearest(model: Model) -> tuple[Indices, Array]:
     if len(there) < 2:
         return neighbour, overlap
     gaussians = Gaussians.from_model(model)
+    if len(there) * gaussians.covariances.size > MAX_COMPARED:
+        return neighbour, overlap
     try:
         distances = bhattacharyya_distances(gaussians, gaussians)
     except SingularCovarianceError:

@@ -331,7 +331,7 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
         -------
         summary : with the data, log-likelihood, number of parameters, BIC, ICL, why EM stopped, and warnings. For each
             component its weight, its size (effective rows), mean ± sd of each feature, and the component that it
-            overlaps most with: ∫ √(N_i N_j), from 0, apart, to 1, equal.
+            overlaps most with: ∫ √(N_i N_j), from 0, apart, to 1, equal. Thousands of components are not compared.
 
         Raises
         ------

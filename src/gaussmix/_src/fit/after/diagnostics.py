@@ -234,13 +234,21 @@ def diagnose_ridge(
         return []
     floor = objective.ridge.copy() if has_ridge else problem.data.default_ridge.copy()
     floor[list(constant)] = 0
-    is_sound = (ridge.ridge_fractions(model, floor) <= MIN_RIDGE_FRACTION).all()
+    of_features = ridge.ridge_fractions(model, floor)
+    is_sound = (of_features <= MIN_RIDGE_FRACTION).all()
     if model.covariances.is_shared or is_sound or objective.variance_floor is not objective.ridge:
         return []
     counts = np.full(model.n_components, np.inf)
-    if model.family.kind.second is Second.FULL:
+    if model.family.kind.second is Second.FULL and problem.data.sample.distinct_index is None:
+        counts = np.floor(model.weights * n_rows)  # a sample would have fewer than there are
+    elif model.family.kind.second is Second.FULL:
         counts = ridge.count_distinct_rows(problem, model)
-    fractions, directions = ridge.flattest_directions(model, floor)
+    largest, fractions, directions = of_features.sum(axis=1), np.zeros(model.n_components), np.zeros_like(model.means)
+    # No direction has a larger part than all features together, so few components need the eigenvectors.
+    some = np.flatnonzero((counts <= model.n_features) & (largest > MIN_RIDGE_FRACTION) | (largest > 0.5))
+    if not some.size:
+        return []
+    fractions[some], directions[some] = ridge.flattest_directions(model.take(some), floor)
     is_constant = model.covariances.variances() <= _CONSTANT_FACTOR * floor
     is_short = (counts <= model.n_features) & (fractions > MIN_RIDGE_FRACTION)
     is_on_ridge = has_ridge & (fractions > ridge.MAX_RIDGE_FRACTION)

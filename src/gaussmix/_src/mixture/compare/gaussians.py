@@ -191,11 +191,9 @@ def nearest(model: Model) -> tuple[Indices, Array]:
     """
     neighbour, overlap = np.full(model.n_components, -1, dtype=np.intp), np.full(model.n_components, np.nan)
     there = np.flatnonzero(model.weights > 0)
-    if len(there) < 2:
+    if len(there) < 2 or len(there) ** 2 * model.n_features ** (1 + _has_matrices(model)) > MAX_COMPARED:
         return neighbour, overlap
     gaussians = Gaussians.from_model(model)
-    if len(there) * gaussians.covariances.size > MAX_COMPARED:
-        return neighbour, overlap
     try:
         distances = bhattacharyya_distances(gaussians, gaussians)
     except SingularCovarianceError:

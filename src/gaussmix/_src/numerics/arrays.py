@@ -33,10 +33,8 @@ def copied(values: NDArray[Any]) -> Array:
 def check_size(n_rows: int, n_components: int, instead: str) -> None:
     """Raise ValueError where an array (n_rows, n_components) would be above `MAX_GIGABYTES`; say what to do instead."""
     if (gigabytes := 8e-9 * n_rows * n_components) > MAX_GIGABYTES:
-        raise ValueError(
-            f"{n_rows:,} rows × {n_components:,} components are an array of {gigabytes:,.1f} GB, above the limit of "
-            f"{MAX_GIGABYTES:g} GB: {instead}."
-        )
+        size = f"{n_rows:,} × {n_components:,} numbers would take {gigabytes:,.1f} GB"
+        raise ValueError(f"An array of {size}, above the limit of {MAX_GIGABYTES:g} GB: {instead}.")
 
 
 @cache

@@ -24,7 +24,7 @@ from gaussmix._src.mixture.explaining import Explanation, explained
 from gaussmix._src.mixture.html import names_of, sketch
 from gaussmix._src.mixture.levels import half_square
 from gaussmix._src.mixture.mixture import Mixture
-from gaussmix._src.numerics.arrays import Array, Indices, Rows
+from gaussmix._src.numerics.arrays import Array, Indices, Rows, check_size
 from gaussmix._src.numerics.frames import Frame, made_frame
 from gaussmix._src.report.messages import failed_sentence, stability_sentence
 from gaussmix._src.report.summary import Summary
@@ -123,6 +123,7 @@ def make_explanation(mixture: Mixture, source: Source, engine: Engine[Any], fram
     if not isinstance(source, ArraySource):
         raise ParameterTypeError("explain needs an array or a data frame in memory. Read some of the rows first.")
     block = next(iter(source.blocks()))
+    check_size(block.n_rows, len(mixture), "explain some of the rows at a time")
     tasks = (partial(of_rows, parameters=mixture.parameters) for of_rows in (engine.labels, engine.responsibilities))
     labels, responsibilities = map(source.each_row, tasks)
     native = None if frame is None else frame.native

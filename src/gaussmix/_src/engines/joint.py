@@ -54,7 +54,7 @@ def joint_responsibilities(log_joint: Array, block: Block, parameters: Parameter
 def sparse_responsibilities(
     block: Block, parameters: Parameters, evaluate: Callable[[Block, Parameters], Array]
 ) -> csr_array:
-    """The responsibilities that `evaluate` gives, part by part, without those of at most 2⁻⁶⁰ of their row's largest."""
+    """The responsibilities that `evaluate` gives of parts, without those of at most 2⁻⁶⁰ of their row's largest."""
     from scipy.sparse import csr_array
 
     shape, parts = (block.n_rows, len(parameters.means)), list[tuple[Array, NDArray[np.intp], NDArray[np.int32]]]()

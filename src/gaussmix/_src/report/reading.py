@@ -124,8 +124,8 @@ def make_explanation(mixture: Mixture, source: Source, engine: Engine[Any], fram
         raise ParameterTypeError("explain needs an array or a data frame in memory. Read some of the rows first.")
     block = next(iter(source.blocks()))
     check_size(block.n_rows, len(mixture), "explain some of the rows at a time")
-    tasks = (partial(of_rows, parameters=mixture.parameters) for of_rows in (engine.labels, engine.responsibilities))
-    labels, responsibilities = map(source.each_row, tasks)
+    labels = source.each_row(partial(engine.labels, parameters=mixture.parameters))
+    responsibilities = source.each_row(partial(engine.responsibilities, parameters=mixture.parameters))
     native = None if frame is None else frame.native
     rows = block.rows.astype(np.float64)
     return explained(mixture, rows, labels, responsibilities, native, block.error)

@@ -59,8 +59,7 @@ class Whitening(ABC):
         """Solve W_k u = z for each row z of `whitened` (n_rows, n_features): the inverse of `whiten`."""
 
     def whiten_change(self, components: Indices, reference: int, offsets: Array) -> Array:
-        """(W_k − W_r) u for each row u of `offsets` (n_rows, n_features) and its component: 0 where the two are equal.
-        """
+        """(W_k − W_r) u for each row u of `offsets` (n_rows, n_features) and its component: 0 where they are equal."""
         return replace(self, factors=self.take(components).factors - self.factor(reference)).whiten_each(offsets)
 
     def take(self, components: Sequence[int] | Indices) -> Self:

@@ -145,7 +145,7 @@ def merge_by_sums(
     check_within("min_overlap", min_overlap, "a number from 0 to 1", lambda value: 0 <= value <= 1)
     n_components = mixture.n_components
     if n_components > MAX_MERGED:
-        raise ValueError(f"merge compares all pairs of at most {MAX_MERGED:,} components, and here are {n_components:,}.")
+        raise ValueError(f"merge compares the pairs of at most {MAX_MERGED:,} components, not of {n_components:,}.")
     cluster_labels = np.empty((n_components, n_components), dtype=np.intp)
     entropy, overlap = np.empty(n_components), np.empty(n_components - 1)
     cluster_labels[-1] = np.arange(n_components)

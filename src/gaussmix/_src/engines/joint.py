@@ -5,23 +5,16 @@ The core does this for complete rows without labels. Both engines do it here for
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gaussmix._src.engines.base import NEGLIGIBLE_NATS, NOISE_LABEL
+from gaussmix._src.engines.base import NOISE_LABEL
 from gaussmix._src.interfaces.block import Block
-from gaussmix._src.interfaces.leaves import TILE_ROWS
 from gaussmix._src.interfaces.parameters import Parameters
 from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.numerics.elementary import softmax, softmax_and_log_sum
-
-if TYPE_CHECKING:
-    from scipy.sparse import csr_array
-
-MAX_VALUES_AT_ONCE = 2**24  # responsibilities, 128 MB
 
 
 def add_background_column(log_joint: Array, block: Block, parameters: Parameters) -> Array:
@@ -49,23 +42,6 @@ def joint_responsibilities(log_joint: Array, block: Block, parameters: Parameter
     """p(k | x) of the components, (n_rows, n_components)."""
     responsibilities = softmax(add_background_column(log_joint, block, parameters))
     return np.ascontiguousarray(responsibilities[:, : log_joint.shape[1]])
-
-
-def sparse_responsibilities(
-    block: Block, parameters: Parameters, evaluate: Callable[[Block, Parameters], Array]
-) -> csr_array:
-    """The responsibilities that `evaluate` gives of parts, without those of at most 2⁻⁶⁰ of their row's largest."""
-    from scipy.sparse import csr_array
-
-    shape, parts = (block.n_rows, len(parameters.means)), list[tuple[Array, NDArray[np.intp], NDArray[np.int32]]]()
-    for part in block.split(max(1, MAX_VALUES_AT_ONCE // (TILE_ROWS * shape[1])) * TILE_ROWS):
-        dense = evaluate(part, parameters)
-        rows, components = np.nonzero(dense > np.exp(-NEGLIGIBLE_NATS) * dense.max(axis=1, initial=0.0, keepdims=True))
-        n_retained = np.bincount(rows, minlength=part.n_rows)
-        parts.append((dense[rows, components], n_retained, components.astype(np.int32)))
-    values, n_retained, components = map(np.concatenate, zip(*parts, strict=True))
-    ends = np.concatenate(([0], np.cumsum(n_retained)))
-    return csr_array((values, components, ends.astype(np.int32 if ends[-1] < 2**31 else np.int64)), shape)
 
 
 def joint_labels(log_joint: Array, block: Block, parameters: Parameters) -> NDArray[np.int64]:

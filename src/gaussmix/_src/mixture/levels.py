@@ -82,7 +82,7 @@ class LevelSample:
     log_weights : (N_SCRAMBLES, n_points), log of the mass of each.
     log_masses : (N_SCRAMBLES, n_points + 1), log of the mass of the points before each, from −inf to 0.
     log_weights, log_peaks : (n_components,), log π_k and log π_k N(μ_k | μ_k, Σ_k), nats; of more than `MAX_PEAKS`
-        components so many groups of similar peaks, each with the sum of the weights and the lowest peak.
+        components `MAX_PEAKS` groups of similar peaks, each with the sum of the weights and the lowest peak.
     n_features : d.
     """
 

@@ -15,7 +15,7 @@ from gaussmix._src.errors import ParameterTypeError
 Array = NDArray[np.float64]
 Rows = NDArray[np.floating[Any]]  # (n_rows, n_features), float32 or float64, any strides
 Indices = NDArray[np.intp]  # numbers of features, rows or components
-MAX_GIGABYTES = 4.0  # of an array with a number for each row and each component
+MAX_GIGABYTES = 4.0  # size of an array with a number for each row and each component
 PIECE_VALUES = 2**19  # values for one call of NumPy, 4 MB: about 2 ms, including the first touch of the memory
 
 

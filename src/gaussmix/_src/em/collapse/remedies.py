@@ -76,7 +76,7 @@ def _apply_remedy(
     if remedy is Remedy.REPAIR:
         model = split_heaviest(model, state.model.n_components).take(np.argsort([*moving, *collapsed]))
     else:
-        index = np.cumsum(~is_collapsed) - 1  # of each among those that are left
+        index = np.cumsum(~is_collapsed) - 1  # places among those that are left
         frozen = {int(index[k]): why for k, why in frozen.items()}
     model = model.beside(state.model.noise)
     return EMState(model, replace(state.trace, frozen_components=frozen, path_arrays={})), tuple(made)

@@ -26,7 +26,7 @@ from gaussmix._src.numerics.rows import extremes
 
 # Up to this number of rows are compared one by one.
 MAX_ROWS_COMPARED_SINGLY = 256
-MAX_VALUES_AT_ONCE = 2**22  # numbers of the factors of pairs of a row and a component
+MAX_FACTOR_VALUES = 2**22  # numbers of the factors of pairs of a row and a component
 # The first round finds the nearest component to rounding, the second resolves ties, the third is a reserve.
 MAX_ROUNDS = 3
 
@@ -158,7 +158,7 @@ def _log_odds(rows: Array, reference: int, parameters: Parameters) -> Array:
     log_odds = np.empty((len(rows), len(means)))
     distance, size = _normalise_scale(means[reference] - means)
     shifted, of_reference = whitening.whiten_each(distance), whitening.take([reference]).whiten_each(offsets)
-    n_at_once = max(1, MAX_VALUES_AT_ONCE // (len(means) * whitening.factors[0].size))
+    n_at_once = max(1, MAX_FACTOR_VALUES // (len(means) * whitening.factors[0].size))
     for first in range(0, len(rows), n_at_once):  # pairs of a row i and a component k
         i, k = (each.ravel() for each in np.indices((len(rows[first : first + n_at_once]), len(means))))
         i += first

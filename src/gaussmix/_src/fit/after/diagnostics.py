@@ -244,7 +244,7 @@ def diagnose_ridge(
     elif model.family.kind.second is Second.FULL:
         counts = ridge.count_distinct_rows(problem, model)
     largest, fractions, directions = of_features.sum(axis=1), np.zeros(model.n_components), np.zeros_like(model.means)
-    # No direction has a larger part than all features together, so few components need the eigenvectors.
+    # No direction has a larger part than all features together: few components need eigenvectors.
     some = np.flatnonzero((counts <= model.n_features) & (largest > MIN_RIDGE_FRACTION) | (largest > 0.5))
     if not some.size:
         return []

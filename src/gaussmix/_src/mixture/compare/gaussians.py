@@ -191,8 +191,8 @@ def nearest(model: Model) -> tuple[Indices, Array]:
     Returns
     -------
     neighbour : (n_components,); −1 where there is none: for a single component, for those of weight 0, where
-        covariances are so nearly singular that rounding makes a sum of two singular, and where components are so many
-        that to compare all pairs would take longer than some ten seconds (`MAX_COMPARED`).
+        covariances are so nearly singular that rounding makes a sum of two singular, and where to compare all pairs
+        would take longer than ten seconds (`MAX_COMPARED`).
     overlap : (n_components,), from 0, apart, to 1, the same Gaussian; NaN where there is no neighbour. Weights do not
         count, nor do units. Two components misclassify at most √(π_i π_j) times their overlap (Kailath 1967).
     """

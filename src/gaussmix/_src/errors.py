@@ -172,9 +172,10 @@ class InvalidModelFileError(ValueError):
 
 
 def name_components(components: Sequence[int]) -> str:
-    """Write "component 2" or "components 0, 3", and shorten a long list."""
-    shown = ", ".join(str(k) for k in components[:10]) + (", …" if len(components) > 10 else "")
-    return f"component{'s' if len(components) > 1 else ''} {shown}"
+    """Write "component 2" or "components 0, 3", and count the others of a long list."""
+    shown = ", ".join(str(k) for k in components[:10])
+    others = f" and {len(components) - 10:,} more" if len(components) > 10 else ""
+    return f"component{'s' if len(components) > 1 else ''} {shown}{others}"
 
 
 def not_one_of(value: object, known: Iterable[str]) -> str:

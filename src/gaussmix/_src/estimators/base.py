@@ -166,7 +166,7 @@ class Estimator(BaseEstimator):
         ------
         NotFittedError : before `fit`.
         TypeError : path is neither a path nor a binary file.
-        ValueError : a parameter is a function or another object that no file can hold.
+        ValueError : a parameter is a function or another object that no file can hold, or has millions of numbers.
         OSError : the file can't be written.
         """
         self._check_fitted()

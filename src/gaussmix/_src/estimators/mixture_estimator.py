@@ -28,7 +28,7 @@ from gaussmix._src.interfaces.block import Block
 from gaussmix._src.interfaces.leaves import Sums
 from gaussmix._src.interfaces.parameters import Parameters
 from gaussmix._src.mixture import MIN_OVERLAP
-from gaussmix._src.numerics.arrays import Array, narrowed
+from gaussmix._src.numerics.arrays import Array, check_size, narrowed
 from gaussmix._src.sources.array import ArraySource
 from gaussmix._src.sources.base import Source, in_leaves
 from gaussmix._src.sources.row_statistics import Cells
@@ -202,9 +202,13 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
 
         Rows sum to 1, less p(noise | x) where there is noise. Those of a row without any value are the weights.
 
-        Parameters and errors as for `predict`.
+        Parameters and errors as for `predict`, and ValueError for an array above 4 GB. Of thousands of components take
+        `mixture_.responsibilities(X, sparse=True)`.
         """
         source = self._source(X, X_error=X_error)
+        if not source.is_lazy:
+            instead = "take predict(X), mixture_.responsibilities(X, sparse=True), or some of the rows at a time"
+            check_size(source.n_rows, self.mixture_.n_components, instead)
         method = partial(_responsibilities, engine=self._engine(source))
         return self._per_row(source, method, source.dtype, (self.mixture_.n_components,))
 
@@ -327,7 +331,7 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
         -------
         summary : with the data, log-likelihood, number of parameters, BIC, ICL, why EM stopped, and warnings. For each
             component its weight, its size (effective rows), mean ± sd of each feature, and the component that it
-            overlaps most with: ∫ √(N_i N_j), from 0, apart, to 1, equal.
+            overlaps most with: ∫ √(N_i N_j), from 0, apart, to 1, equal. Thousands of components are not compared.
 
         Raises
         ------

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import partial
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Self, TypeVar, get_args, get_type_hints
@@ -40,6 +40,7 @@ _NOT_MAXIMUM_SENTENCE = (
 )
 _ON_RIDGE = "It is a maximum only because of reg_covar: {} would collapse without it."
 _UNKNOWN_MAXIMUM_SENTENCE = "It is not known whether the fit is near a maximum: {why_not}."
+_MAX_SHOWN = 20  # entries of a list in an `Ending`
 RESTS_ON_RIDGE = "rests on reg_covar, because it has "  # the beginning of a cause
 
 
@@ -108,6 +109,15 @@ class Ending:
     n_candidates: int | None = None
     posterior_gap: float | None = None
     posterior_gap_error: float | None = None
+
+    def __repr__(self) -> str:
+        """All but the traces; of long lists the first entries, and how many more there are."""
+        shown = []
+        for name, value in ((each.name, getattr(self, each.name)) for each in fields(self) if each.repr):
+            more = len(value) - _MAX_SHOWN if isinstance(value, list) else 0
+            text = repr(value) if more <= 0 else f"{repr(value[:_MAX_SHOWN])[:-1]}, … {more:,} more]"
+            shown.append(f"{name}={text}")
+        return f"{type(self).__name__}({', '.join(shown)})"
 
     @classmethod
     def from_run(

@@ -78,11 +78,12 @@ def count_distinct_rows(problem: Problem, model: Model) -> NDArray[np.intp]:
 
 def has_enough_rows(problem: Problem, model: Model) -> bool:
     """Whether no covariance of a model needs a ridge, by the distinct rows of each component."""
-    if (model.covariances.rounding_error > MIN_ROUNDING).any():
+    is_shared, n_wanted = model.covariances.is_shared, MIN_DISTINCT_ROWS * (problem.source.n_features + 1)
+    is_too_small = not is_shared and model.n_components * n_wanted > len(problem.data.sample.rows)
+    if is_too_small or (model.covariances.rounding_error > MIN_ROUNDING).any():
         return False
     counts = count_distinct_rows(problem, model)
-    n_distinct = counts.sum() if model.covariances.is_shared else counts.min()
-    return bool(n_distinct >= MIN_DISTINCT_ROWS * (problem.source.n_features + 1))
+    return bool((counts.sum() if is_shared else counts.min()) >= n_wanted)
 
 
 def end_without_ridge(problem: Problem, plan: Plan, end: EMState) -> tuple[EMState, Problem]:

@@ -16,6 +16,7 @@ from gaussmix._src.value import VALUES, Value
 # Checks and converts the value of one attribute; raises TypeError or ValueError where it has the wrong type.
 Reader = Callable[[Any], Any]
 
+_MAX_NUMBERS = 3_000_000  # numbers of a parameter: a header has at most 100 MB
 _DTYPE_NAMES = {np.dtype(kind).name for kind in "?bBhHiIlLqQefd"}
 
 
@@ -93,6 +94,9 @@ def plain(name: str, value: Any) -> Json:
         array = np.asarray(None)
     if array.dtype.kind not in "fiub" or array.dtype.itemsize > 8 or not np.isfinite(array).all():
         raise ValueError(f"{name} is {value!r:.80}, which a file can't hold: set another, or save mixture_ alone.")
+    if array.size > _MAX_NUMBERS:
+        what = f"{name} has {array.size:,} numbers"
+        raise ValueError(f"{what}, too many for a file: set it to None, or save mixture_ alone.")
     return {"array": array.tolist(), "dtype": array.dtype.name} | types
 
 

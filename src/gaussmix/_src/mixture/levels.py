@@ -23,6 +23,7 @@ from gaussmix._src.numerics.elementary import log_sum
 from gaussmix._src.numerics.threads import cached_property, one_blas_thread
 
 _LOG_DEEP = -650.0  # nats: below it SciPy's tail of χ² nears the smallest number of float64
+MAX_PEAKS = 256  # that a bound on a mass sums over
 _DEPTH = 10.0  # nats: half of the far points lie where a component's own tail is above exp(−3 · _DEPTH)
 
 MASS = 0.95  # rows outside of the smallest region that holds so much are outliers, if nobody says otherwise
@@ -80,7 +81,8 @@ class LevelSample:
     log_levels : (N_SCRAMBLES, n_points), ascending log densities, nats.
     log_weights : (N_SCRAMBLES, n_points), log of the mass of each.
     log_masses : (N_SCRAMBLES, n_points + 1), log of the mass of the points before each, from −inf to 0.
-    log_weights, log_peaks : (n_components,), log π_k and log π_k N(μ_k | μ_k, Σ_k), nats.
+    log_weights, log_peaks : (n_components,), log π_k and log π_k N(μ_k | μ_k, Σ_k), nats; of more than `MAX_PEAKS`
+        components `MAX_PEAKS` groups of similar peaks, each with the sum of the weights and the lowest peak.
     n_features : d.
     """
 
@@ -106,8 +108,7 @@ class LevelSample:
             np.take_along_axis(log_density, order, axis=1),
             log_fractions - below[:, -1:],
             np.concatenate([np.full((N_SCRAMBLES, 1), -np.inf), below - below[:, -1:]], axis=1),
-            np.log(weights[real]),
-            parameters.log_scale[real],
+            *_peaks(weights[real], parameters.log_scale[real]),
             n_features,
         )
 
@@ -149,6 +150,14 @@ class LevelSample:
         return log_sum(log_tails + self.log_weights, axis=1)
 
 
+def _peaks(weights: Array, log_peaks: Array) -> tuple[Array, Array]:
+    """The log weights and the log peaks of components, or of groups of them for a bound that is hardly higher."""
+    if len(weights) <= MAX_PEAKS:
+        return np.log(weights), log_peaks
+    groups = np.array_split(np.argsort(log_peaks), MAX_PEAKS)
+    return np.log([weights[group].sum() for group in groups]), np.array([log_peaks[group[0]] for group in groups])
+
+
 @one_blas_thread()
 def _points(net: Array, weights: Array, parameters: Parameters) -> tuple[Array, Array]:
     """Rows (n, d) from a net in the unit cube (n, d + 1), and the log of the mass that each stands for.
@@ -164,8 +173,10 @@ def _points(net: Array, weights: Array, parameters: Parameters) -> tuple[Array, 
     half_squares, log_mass = _radii((net[:, 0] - starts) / proportions[component], net.shape[1] - 1)
     rows = ndtri(net[:, 1:])
     rows *= np.sqrt(2 * half_squares / (rows**2).sum(axis=1))[:, None]
-    for k in np.flatnonzero(weights):
-        own = np.flatnonzero(component == k)
+    order = np.argsort(component, kind="stable")
+    firsts = np.searchsorted(component[order], np.arange(len(weights) + 1))
+    for k in np.flatnonzero(np.diff(firsts)):
+        own = order[firsts[k] : firsts[k + 1]]
         rows[own] = parameters.means[k] + parameters.whitening.colour(int(k), rows[own])
     return rows, log_mass + np.log(weights[component] / proportions[component])
 

@@ -10,18 +10,24 @@ from numpy.typing import ArrayLike, NDArray
 
 from gaussmix._src import formats, mixture
 from gaussmix._src.checks import Rng
+from gaussmix._src.engines.base import NEGLIGIBLE_NATS, Engine
 from gaussmix._src.families.base import Family
 from gaussmix._src.formats.record import Details, PathOrFile
+from gaussmix._src.interfaces.block import Block
+from gaussmix._src.interfaces.leaves import TILE_ROWS
 from gaussmix._src.interfaces.parameters import Parameters
 from gaussmix._src.mixture.base import of_components
 from gaussmix._src.mixture.compare.comparisons import Comparisons
 from gaussmix._src.mixture.scipy_names import SciPyNames
-from gaussmix._src.numerics.arrays import Array
+from gaussmix._src.numerics.arrays import Array, check_size
 
 if TYPE_CHECKING:
+    from scipy.sparse import csr_array
     from sklearn.mixture import GaussianMixture
 
     from gaussmix._src.mixture.sampling import Labels
+
+_MAX_SPARSE_VALUES = 2**24  # responsibilities of rows that become sparse at a time, 128 MB
 
 
 class Mixture(SciPyNames, Comparisons):
@@ -251,13 +257,71 @@ class Mixture(SciPyNames, Comparisons):
         return self._engine(n_jobs).log_density(self._block(rows), self.parameters)
 
     def component_log_density(self, rows: ArrayLike, *, n_jobs: int | None = None) -> Array:
-        """log N(x | μ_k, Σ_k) of each row and component, without weights; (n_rows, n_components), nats."""
-        equal = Parameters.from_mixture(np.ones(self.n_components), self.means, self.whitening)
-        return self._engine(n_jobs).component_log_density(self._block(rows), equal)
+        """log N(x | μ_k, Σ_k) of each row and component, without weights; (n_rows, n_components), nats.
 
-    def responsibilities(self, rows: ArrayLike, *, n_jobs: int | None = None) -> Array:
-        """p(k | x), Bishop (2006) eq. 9.13; (n_rows, n_components), rows sum to 1, less what noise has of them."""
-        return self._engine(n_jobs).responsibilities(self._block(rows), self.parameters)
+        Raises
+        ------
+        ValueError : as `log_density`, or the array would be above 4 GB.
+        """
+        block, equal = self._block(rows), Parameters.from_mixture(np.ones(len(self)), self.means, self.whitening)
+        check_size(block.n_rows, len(self), "take log_density(rows), or some of the rows at a time")
+        return self._engine(n_jobs).component_log_density(block, equal)
+
+    @overload
+    def responsibilities(
+        self, rows: ArrayLike, *, sparse: Literal[False] = False, n_jobs: int | None = None
+    ) -> Array: ...
+    @overload
+    def responsibilities(self, rows: ArrayLike, *, sparse: Literal[True], n_jobs: int | None = None) -> csr_array: ...
+    def responsibilities(
+        self, rows: ArrayLike, *, sparse: bool = False, n_jobs: int | None = None
+    ) -> Array | csr_array:
+        """p(k | x), Bishop (2006) eq. 9.13; (n_rows, n_components), rows sum to 1, less what noise has of them.
+
+        Parameters
+        ----------
+        rows : (n_rows, n_features), data units.
+        sparse : whether to return a `scipy.sparse.csr_array`, made of some rows at a time, as thousands of components
+            need. It holds the same numbers without those that are at most 2⁻⁶⁰ of the largest of their row, the ones
+            that count as 0 in a step of EM.
+        n_jobs : threads; None for every processor.
+
+        Raises
+        ------
+        ValueError : as `log_density`, or an array would be above 4 GB.
+        TypeError : as `log_density`.
+
+        Examples
+        --------
+        >>> from gaussmix import FAMILIES, Mixture
+        >>> m = Mixture([0.25] * 4, [[0.0], [4.0], [40.0], [44.0]], [1.0] * 4, FAMILIES["spherical"])
+        >>> shares = m.responsibilities([[1.0], [42.0]], sparse=True)
+        >>> shares.shape, shares.nnz, shares.indices.tolist()
+        ((2, 4), 4, [0, 1, 2, 3])
+        >>> shares.sum(axis=1)
+        array([1., 1.])
+        """
+        engine, block = self._engine(n_jobs), self._block(rows)
+        if sparse:
+            return self._sparse_responsibilities(block, engine)
+        check_size(block.n_rows, self.n_components, "take sparse=True, predict(rows), or some of the rows at a time")
+        return engine.responsibilities(block, self.parameters)
+
+    def _sparse_responsibilities(self, block: Block, engine: Engine[Any]) -> csr_array:
+        """Those that are more than 2⁻⁶⁰ of their row's largest."""
+        from scipy.sparse import csr_array
+
+        parts = list[tuple[Array, NDArray[np.intp], NDArray[np.int32]]]()
+        for part in block.split(max(1, _MAX_SPARSE_VALUES // (TILE_ROWS * len(self))) * TILE_ROWS):
+            dense = engine.responsibilities(part, self.parameters)
+            least = np.exp(-NEGLIGIBLE_NATS) * dense.max(axis=1, initial=0.0, keepdims=True)
+            indices, components = np.nonzero(dense > least)
+            n_retained = np.bincount(indices, minlength=part.n_rows)
+            parts.append((dense[indices, components], n_retained, components.astype(np.int32)))
+        values, n_retained, components = map(np.concatenate, zip(*parts, strict=True))
+        ends = np.concatenate(([0], np.cumsum(n_retained)))
+        shape = block.n_rows, len(self)
+        return csr_array((values, components, ends.astype(np.int32 if ends[-1] < 2**31 else np.int64)), shape)
 
     def predict(self, rows: ArrayLike, *, n_jobs: int | None = None) -> NDArray[np.int64]:
         """The most probable component of each row, (n_rows,); the first of equals, and −1 for noise."""

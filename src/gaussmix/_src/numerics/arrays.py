@@ -15,6 +15,7 @@ from gaussmix._src.errors import ParameterTypeError
 Array = NDArray[np.float64]
 Rows = NDArray[np.floating[Any]]  # (n_rows, n_features), float32 or float64, any strides
 Indices = NDArray[np.intp]  # numbers of features, rows or components
+MAX_GIGABYTES = 4.0  # size of an array with a number for each row and each component
 PIECE_VALUES = 2**19  # values for one call of NumPy, 4 MB: about 2 ms, including the first touch of the memory
 
 
@@ -27,6 +28,13 @@ def frozen(array: Array) -> Array:
 def copied(values: NDArray[Any]) -> Array:
     """A contiguous float64 copy of an array of numbers."""
     return np.array(values, np.float64, order="C")
+
+
+def check_size(n_rows: int, n_components: int, instead: str) -> None:
+    """Raise ValueError where an array (n_rows, n_components) would be above `MAX_GIGABYTES`; say what to do instead."""
+    if (gigabytes := 8e-9 * n_rows * n_components) > MAX_GIGABYTES:
+        size = f"{n_rows:,} × {n_components:,} numbers would take {gigabytes:,.1f} GB"
+        raise ValueError(f"An array of {size}, above the limit of {MAX_GIGABYTES:g} GB: {instead}.")
 
 
 @cache

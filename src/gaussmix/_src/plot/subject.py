@@ -19,7 +19,7 @@ from gaussmix._src.mixture.mixture import Mixture
 from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.numerics.frames import Frame
 
-_PIECE_ROWS = 65_536  # rows whose responsibilities are in memory at once
+_PIECE_VALUES = 2**24  # responsibilities that are in memory at once
 Feature = int | str
 Features = Feature | Sequence[Feature] | None
 MAX_GRID_FEATURES = 8  # of a grid of pictures that can still be read
@@ -55,8 +55,9 @@ class Subject:
         """
         rows = np.empty((0, self.mixture.n_features)) if self.rows is None else self.rows
         labels, certainty = np.empty(len(rows), dtype=np.intp), np.empty(len(rows))
-        for first in range(0, len(rows), _PIECE_ROWS):
-            piece = slice(first, first + _PIECE_ROWS)
+        n_at_once = max(1, _PIECE_VALUES // len(self.mixture))
+        for first in range(0, len(rows), n_at_once):
+            piece = slice(first, first + n_at_once)
             probabilities = self.responsibilities(rows[piece])
             noise = 1.0 - probabilities.sum(axis=1) if self.mixture.noise is not None else np.zeros(len(probabilities))
             labels[piece], certainty[piece] = probabilities.argmax(axis=1), probabilities.max(axis=1)

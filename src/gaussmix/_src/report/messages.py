@@ -97,7 +97,7 @@ def ridge_causes(on_ridge: Sequence[Diagnosis], names: Sequence[str] | None = No
         sentences.append(f"{named[0].upper()}{named[1:]} {plural}.")
     n_left = sum(map(len, list(components.values())[_MAX_CAUSES:]))
     if n_left:
-        sentences.append(f"{n_left} more: see outcome_.diagnostics.")
+        sentences.append(f"{n_left:,} more: see outcome_.diagnostics.")
     return " ".join(sentences)
 
 

@@ -11,18 +11,20 @@ from typing import Any
 import numpy as np
 from sklearn.base import BaseEstimator
 
-from gaussmix._src.em.step.accumulate import StepTask
+from gaussmix._src.em.step.accumulate import MAX_RESPONSIBILITIES, StepTask
 from gaussmix._src.engines.base import NOISE_LABEL, Engine
 from gaussmix._src.errors import Outcome, ParameterTypeError, counted, warn
 from gaussmix._src.fit.criteria import CriterionInputs, bic, icl
 from gaussmix._src.fit.fitted import Diagnosis, FitResult
+from gaussmix._src.interfaces.block import Block
+from gaussmix._src.interfaces.leaves import TILE_ROWS
 from gaussmix._src.interfaces.moment_spec import AssignmentRule, MomentSpec, Second
 from gaussmix._src.mixture.compare.gaussians import nearest
 from gaussmix._src.mixture.explaining import Explanation, explained
 from gaussmix._src.mixture.html import names_of, sketch
 from gaussmix._src.mixture.levels import half_square
 from gaussmix._src.mixture.mixture import Mixture
-from gaussmix._src.numerics.arrays import Array, Indices, Rows
+from gaussmix._src.numerics.arrays import Array, Indices, Rows, check_size
 from gaussmix._src.numerics.frames import Frame, made_frame
 from gaussmix._src.report.messages import failed_sentence, stability_sentence
 from gaussmix._src.report.summary import Summary
@@ -32,6 +34,7 @@ from gaussmix._src.sources.row_statistics import Cells
 from gaussmix._src.validation.rows import counted_weight
 
 _MIN_P_VALUE = 1e-6  # of rows that are where a mixture has mass
+_MAX_DIAGNOSES = 20  # that a summary has a sentence for each of
 _MAX_DISTANT = 3  # rows with p-values below, which any table may have
 EXACT = "The fit had X_error, but these numbers treat X as exact. Give X_error as well."
 
@@ -85,14 +88,13 @@ def augmented(mixture: Mixture, source: Source, engine: Engine[Any], frame: Fram
     """
     if not isinstance(source, ArraySource):
         raise ParameterTypeError("augment needs an array or a data frame in memory. For other rows, use predict(X).")
-    labels, responsibilities = _labels_and_responsibilities(mixture, source, engine)
+    labels = source.each_row(partial(engine.labels, parameters=mixture.parameters))
     rows, log_density = next(iter(source.blocks())).rows, source.each_row(estimator._density(source))
     p_value, known = np.full(len(rows), np.nan), ~np.isnan(rows).any(axis=1) & (not source.has_errors)
     p_value[known] = estimator.mixture_.without_noise.density_p_value(rows[known])  # `mixture_` keeps its levels
     n_distant = 0 if source.has_errors else count_distant(estimator.mixture_, rows, labels, log_density)
     warn(distant_sentence(n_distant, len(rows)))
-    of_noise = np.maximum(1 - responsibilities.sum(axis=1), 0.0) if mixture.noise is not None else 0.0
-    uncertainty = 1 - np.maximum(responsibilities.max(axis=1), of_noise)
+    uncertainty = source.each_row(partial(_uncertainty, mixture=mixture, engine=engine))
     columns = {"component": labels, "uncertainty": uncertainty, "log_density": log_density, "p_value": p_value}
     if frame is not None:
         return frame.with_columns(columns)
@@ -121,16 +123,22 @@ def make_explanation(mixture: Mixture, source: Source, engine: Engine[Any], fram
     if not isinstance(source, ArraySource):
         raise ParameterTypeError("explain needs an array or a data frame in memory. Read some of the rows first.")
     block = next(iter(source.blocks()))
-    labels, responsibilities = _labels_and_responsibilities(mixture, source, engine)
+    check_size(block.n_rows, len(mixture), "explain some of the rows at a time")
+    labels = source.each_row(partial(engine.labels, parameters=mixture.parameters))
+    responsibilities = source.each_row(partial(engine.responsibilities, parameters=mixture.parameters))
     native = None if frame is None else frame.native
     rows = block.rows.astype(np.float64)
     return explained(mixture, rows, labels, responsibilities, native, block.error)
 
 
-def _labels_and_responsibilities(mixture: Mixture, source: Source, engine: Engine[Any]) -> list[Any]:
-    """The component of each row, (n_rows,), and p(k | x), (n_rows, n_components)."""
-    tasks = (partial(of_rows, parameters=mixture.parameters) for of_rows in (engine.labels, engine.responsibilities))
-    return [source.each_row(task) for task in tasks]
+def _uncertainty(block: Block, mixture: Mixture, engine: Engine[Any]) -> Array:
+    """1 − p of the most probable component, or of noise, (n_rows,), part by part."""
+    parts = []
+    for part in block.split(max(1, MAX_RESPONSIBILITIES // (TILE_ROWS * len(mixture))) * TILE_ROWS):
+        responsibilities = engine.responsibilities(part, mixture.parameters)
+        of_noise = np.maximum(1 - responsibilities.sum(axis=1), 0.0) if mixture.noise is not None else 0.0
+        parts.append(1 - np.maximum(responsibilities.max(axis=1), of_noise))
+    return np.concatenate(parts)
 
 
 def one_line(fitted: FitResult) -> str:
@@ -201,7 +209,10 @@ def _ending(fitted: FitResult) -> dict[str, Any]:
 
 def _warnings(fitted: FitResult) -> list[str]:
     """What was unusual: about components and features by name, and about candidates of a search."""
-    items = [] if fitted.outcome is None else [_sentence(each) for each in fitted.outcome.diagnostics]
+    noted = [] if fitted.outcome is None else fitted.outcome.diagnostics
+    items = [_sentence(each) for each in noted[:_MAX_DIAGNOSES]]
+    if len(noted) > _MAX_DIAGNOSES:
+        items.append(f"{len(noted) - _MAX_DIAGNOSES:,} more: see outcome_.diagnostics.")
     if fitted.results is None:
         return items
     if (sentence := failed_sentence(fitted.results)) is not None:

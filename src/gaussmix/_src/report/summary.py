@@ -18,6 +18,7 @@ from gaussmix._src.numerics.frames import made_frame
 
 _MAX_COLUMNS = 10  # columns of a table
 _MAX_TABLE_ROWS = 40  # rows of a table on a terminal
+_MAX_PAGE_ROWS = 200  # rows of a table elsewhere
 _TEX = {"\\": r"\textbackslash{}", "±": r"$\pm$", "−": "$-$", "…": r"\dots{}", "~": r"\textasciitilde{}"}
 _TEX |= {"^": r"\textasciicircum{}", **{character: f"\\{character}" for character in "&%$#_{}"}}
 
@@ -62,11 +63,11 @@ class Summary:
         Parameters
         ----------
         width : of a line, in characters: rows and columns change places where that fits better, columns that don't
-            fit are counted, and so are rows after the fortieth. None for at most ten columns.
+            fit are counted, and so are rows after the fortieth. None for at most ten columns and two hundred rows.
         """
-        header, rows = self._cells()
+        header, rows = self._table() if width is None else self._cells()
         if width is None:
-            return "\n".join(line.rstrip() for line in aligned(_cut(header, rows, _MAX_COLUMNS)))
+            return "\n".join(line.rstrip() for line in aligned([header, *rows]))
         turned = [list(column) for column in zip(header, *rows, strict=True)]
         layouts = [(layout[0], shortened(layout[1:])) for layout in ([header, *rows], turned)]
         tried = [aligned(_cut(*layout, n_columns)) for n_columns in range(_MAX_COLUMNS, 1, -1) for layout in layouts]
@@ -123,9 +124,9 @@ class Summary:
         return lines
 
     def _table(self) -> tuple[list[str], list[list[str]]]:
-        """Header and rows, of at most ten columns and one that counts the others."""
+        """Header and rows, at most two hundred of at most ten columns, and what counts the others."""
         header, *rows = _cut(*self._cells(), _MAX_COLUMNS)
-        return header, rows
+        return header, shortened(rows, _MAX_PAGE_ROWS)
 
     def _cells(self) -> tuple[list[str], list[list[str]]]:
         """Header and rows; the features are rows where they are more than the components."""
@@ -161,10 +162,10 @@ def aligned(rows: list[list[str]]) -> list[str]:
     return ["  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
 
 
-def shortened(rows: list[list[str]]) -> list[list[str]]:
+def shortened(rows: list[list[str]], n_rows: int = _MAX_TABLE_ROWS) -> list[list[str]]:
     """The first rows, and one that counts the others."""
-    more = len(rows) - _MAX_TABLE_ROWS
-    return rows if more <= 0 else [*rows[:_MAX_TABLE_ROWS], [f"… {more} more", *[""] * (len(rows[0]) - 1)]]
+    more = len(rows) - n_rows
+    return rows if more <= 0 else [*rows[:n_rows], [f"… {more} more", *[""] * (len(rows[0]) - 1)]]
 
 
 def _cut(header: list[str], rows: list[list[str]], n_columns: int) -> list[list[str]]:

@@ -84,6 +84,7 @@ class Source(ABC):
     is_read_again : every pass reads the rows from files, so that fits at the same time take more memory each.
     is_remote : a pass costs more than the work on the rows, so that the first one finds out all that may be asked.
     max_fits : how many fits at the same time have their states kept, in other processes; None in this one.
+    is_lazy : `per_row` computes nothing yet, so that its result needs no memory.
     """
 
     n_rows: int
@@ -98,6 +99,7 @@ class Source(ABC):
     is_read_again: bool = False
     is_remote: bool = False
     max_fits: int | None = None
+    is_lazy: ClassVar[bool] = False
 
     _origin: tuple[Source, float] | None = None  # the same rows, and what their weights were multiplied by
     _states: tuple[Hashable, dict[int, BlockState]] = None, {}  # a task's key; states by the first row

@@ -141,6 +141,8 @@ class LazySource(Source):
     the kind of thing that the table is, such as a lazy array. The notices say what was guessed.
     """
 
+    is_lazy = True
+
     def __init__(
         self,
         about: About,

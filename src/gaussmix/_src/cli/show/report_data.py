@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from gaussmix._src.em.step.accumulate import MAX_RESPONSIBILITIES
 from gaussmix._src.errors import counted, listed
 from gaussmix._src.estimators.gaussian_mixture import GaussianMixture, as_estimator
 from gaussmix._src.estimators.gaussian_mixture_ic import GaussianMixtureIC
@@ -80,9 +81,11 @@ class ReportData:
                 return None
 
     @cached_property
-    def responsibilities(self) -> Array:
-        """p(k | x), (n_rows, n_components)."""
-        return np.asarray(self._estimator.predict_proba(self.rows), dtype=np.float64)
+    def certainty(self) -> Array:
+        """The probability of the most probable component of each row, (n_rows,)."""
+        n_parts = 1 + len(self.rows) * len(self.mixture) // MAX_RESPONSIBILITIES
+        parts = (self._estimator.predict_proba(part) for part in np.array_split(self.rows, n_parts))
+        return np.concatenate([part.max(axis=1) for part in parts])
 
     @cached_property
     def labels(self) -> NDArray[np.intp]:
@@ -184,7 +187,7 @@ class ReportData:
 
     def _separation(self) -> str:
         """How sure the components of the rows are."""
-        certain = self.mean(self.responsibilities.max(axis=1) > _MIN_CERTAINTY)
+        certain = self.mean(self.certainty > _MIN_CERTAINTY)
         kind = "well apart" if certain > 0.95 else "partly mixed" if certain > 0.7 else "strongly mixed"
         fraction = "all" if certain == 1 else f"{100 * certain:.1f} %"
         rows = "the rows" if self.row_weight is None else "the rows, by weight,"

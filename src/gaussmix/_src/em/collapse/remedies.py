@@ -13,7 +13,7 @@ from gaussmix._src.em.objective.objective import Objective
 from gaussmix._src.em.objective.trace import DegeneracyEvent, EMState, FreezeReason
 from gaussmix._src.errors import DegenerateError, Outcome
 from gaussmix._src.model import Model
-from gaussmix._src.numerics.arrays import Array
+from gaussmix._src.numerics.arrays import Array, Indices
 
 MAX_REPAIRS = 10  # repairs in one run
 
@@ -60,8 +60,10 @@ def _apply_remedy(
     remedy: Remedy, state: EMState, collapsed: Sequence[int], earlier_events: Sequence[DegeneracyEvent]
 ) -> tuple[EMState | None, tuple[DegeneracyEvent, ...]]:
     """The state to continue from (None if the components stay frozen), and the events to record."""
-    made = [_make_event(state, k, remedy.value) for k in collapsed]
-    moving = [k for k in range(state.model.n_components) if k not in collapsed]
+    made = _make_events(state, collapsed, remedy.value)
+    is_collapsed = np.zeros(state.model.n_components, dtype=np.bool_)
+    is_collapsed[list(collapsed)] = True
+    moving = np.flatnonzero(~is_collapsed).tolist()
     n_repairs = sum(event.remedy == Remedy.REPAIR.value for event in earlier_events)
     is_too_often = remedy is Remedy.REPAIR and n_repairs + len(collapsed) > MAX_REPAIRS
     if remedy is Remedy.FREEZE or is_too_often:
@@ -70,10 +72,12 @@ def _apply_remedy(
         cause = made[0].reason.value + (", and so did all others" if len(collapsed) > 1 and not moving else "")
         raise DegenerateError(made[0].component, made[0].feature, made[0].step, cause)
     model = keep_components(state.model.without_noise, moving)
-    frozen = {moving.index(k): why for k, why in state.trace.frozen_components.items() if k in moving}
+    frozen = {k: why for k, why in state.trace.frozen_components.items() if not is_collapsed[k]}
     if remedy is Remedy.REPAIR:
         model = split_heaviest(model, state.model.n_components).take(np.argsort([*moving, *collapsed]))
-        frozen = {k: why for k, why in state.trace.frozen_components.items() if k in moving}
+    else:
+        index = np.cumsum(~is_collapsed) - 1  # places among those that are left
+        frozen = {int(index[k]): why for k, why in frozen.items()}
     model = model.beside(state.model.noise)
     return EMState(model, replace(state.trace, frozen_components=frozen, path_arrays={})), tuple(made)
 
@@ -84,17 +88,17 @@ def keep_components(model: Model, components: Sequence[int]) -> Model:
     return replace(some, weights=some.weights * (model.weights.sum() / some.weights.sum()))
 
 
-def _make_event(state: EMState, component: int, remedy: str) -> DegeneracyEvent:
-    why = state.trace.frozen_components[component]
-    feature = None if why is FreezeReason.LOST else _flattest_feature(state.model, component)
-    return DegeneracyEvent(component, feature, state.trace.n_steps, why, remedy)
+def _make_events(state: EMState, components: Sequence[int], remedy: str) -> list[DegeneracyEvent]:
+    reasons, flattest = state.trace.frozen_components, _flattest_features(state.model)
+    features = [None if reasons[k] is FreezeReason.LOST else int(flattest[k]) for k in components]
+    each = zip(components, features, strict=True)
+    return [DegeneracyEvent(k, feature, state.trace.n_steps, reasons[k], remedy) for k, feature in each]
 
 
-def _flattest_feature(model: Model, component: int) -> int:
-    """The feature with the least conditional variance of a component, relative to the variance of the mixture."""
-    left = 1 / model.whitening.precision_diagonals()
-    left = np.broadcast_to(left, model.means.shape)[component]
-    return int((left / mixture_variances(model)).argmin())
+def _flattest_features(model: Model) -> Indices:
+    """The feature with the least conditional variance of each component, relative to the variance of the mixture."""
+    left = np.broadcast_to(1 / model.whitening.precision_diagonals(), model.means.shape)
+    return (left / mixture_variances(model)).argmin(axis=1)
 
 
 def mixture_variances(model: Model) -> Array:

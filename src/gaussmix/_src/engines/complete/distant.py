@@ -26,6 +26,7 @@ from gaussmix._src.numerics.rows import extremes
 
 # Up to this number of rows are compared one by one.
 MAX_ROWS_COMPARED_SINGLY = 256
+MAX_FACTOR_VALUES = 2**22  # numbers of the factors of pairs of a row and a component
 # The first round finds the nearest component to rounding, the second resolves ties, the third is a reserve.
 MAX_ROUNDS = 3
 
@@ -153,18 +154,19 @@ def _log_odds(rows: Array, reference: int, parameters: Parameters) -> Array:
     rows = np.ldexp(rows, -exponent[:, None])
     offsets = rows - np.ldexp(means[reference], -exponent[:, None])
     log_odds = np.empty((len(rows), len(means)))
-    for k, mean in enumerate(means):
-        distance = means[reference] - mean
-        size = np.frexp(np.abs(distance).max())[1]
-        own = whitening.alone(k)
-        shifted = own.whiten_each(np.ldexp(distance, -size)[None])
-        difference = whitening.whiten_change(k, reference, offsets) + np.ldexp(shifted, size - exponent[:, None])
-        total = own.whiten_each(rows - np.ldexp(mean, -exponent[:, None]))
-        total += whitening.alone(reference).whiten_each(offsets)
+    distance, size = _normalise_scale(means[reference] - means)
+    shifted, of_reference = whitening.whiten_each(distance), whitening.take([reference]).whiten_each(offsets)
+    n_at_once = max(1, MAX_FACTOR_VALUES // (len(means) * whitening.factors[0].size))
+    for first in range(0, len(rows), n_at_once):  # pairs of a row i and a component k
+        i, k = (each.ravel() for each in np.indices((len(rows[first : first + n_at_once]), len(means))))
+        i += first
+        difference = whitening.whiten_change(k, reference, offsets[i])
+        difference += np.ldexp(shifted[k], (size[k] - exponent[i])[:, None])
+        total = whitening.take(k).whiten_each(rows[i] - np.ldexp(means[k], -exponent[i, None])) + of_reference[i]
         (difference, low), (total, high) = _normalise_scale(difference), _normalise_scale(total)
         with np.errstate(over="ignore"):
-            gap = np.ldexp((difference * total).sum(axis=1), low + high + 2 * exponent - 1)
-        log_odds[:, k] = parameters.log_scale[k] - np.clip(gap, -largest, largest)
+            gap = np.ldexp((difference * total).sum(axis=1), low + high + 2 * exponent[i] - 1)
+        log_odds[i, k] = parameters.log_scale[k] - np.clip(gap, -largest, largest)
     with np.errstate(invalid="ignore"):
         log_odds -= parameters.log_scale[reference]
     return np.nan_to_num(log_odds, nan=-np.inf, neginf=-np.inf, posinf=largest)

@@ -211,10 +211,12 @@ def diagnose_components(final_state: EMState, names: Names) -> list[Diagnosis]:
     noted = {event.component for event in final_state.trace.events}
     others = sorted((k, why) for k, why in final_state.trace.frozen_components.items() if k not in noted)
     result += [Diagnosis(k, None, None, f"{why.value}, and is frozen") for k, why in others]
-    error = final_state.model.covariances.rounding_error
+    covariances = final_state.model.covariances
+    error, inflation = covariances.rounding_error, covariances.variances() * covariances.whitening.precision_diagonals()
     for k in (error > MIN_ROUNDING).nonzero()[0].tolist():
         cause = f"nearly singular covariance, so that rounding changes log densities by about {error[k]:.1g} nats"
-        result.append(Diagnosis(k, feature_name(_max_inflation_feature(final_state.model, k), names), None, cause))
+        closest = int(inflation[k].argmax())  # the feature that the others determine most closely
+        result.append(Diagnosis(k, feature_name(closest, names), None, cause))
     return result
 
 
@@ -232,13 +234,21 @@ def diagnose_ridge(
         return []
     floor = objective.ridge.copy() if has_ridge else problem.data.default_ridge.copy()
     floor[list(constant)] = 0
-    is_sound = (ridge.ridge_fractions(model, floor) <= MIN_RIDGE_FRACTION).all()
+    of_features = ridge.ridge_fractions(model, floor)
+    is_sound = (of_features <= MIN_RIDGE_FRACTION).all()
     if model.covariances.is_shared or is_sound or objective.variance_floor is not objective.ridge:
         return []
     counts = np.full(model.n_components, np.inf)
-    if model.family.kind.second is Second.FULL:
+    if model.family.kind.second is Second.FULL and problem.data.sample.distinct_index is None:
+        counts = np.floor(model.weights * n_rows)  # a sample would have fewer than there are
+    elif model.family.kind.second is Second.FULL:
         counts = ridge.count_distinct_rows(problem, model)
-    fractions, directions = ridge.flattest_directions(model, floor)
+    largest, fractions, directions = of_features.sum(axis=1), np.zeros(model.n_components), np.zeros_like(model.means)
+    # No direction has a larger part than all features together: few components need eigenvectors.
+    some = np.flatnonzero((counts <= model.n_features) & (largest > MIN_RIDGE_FRACTION) | (largest > 0.5))
+    if not some.size:
+        return []
+    fractions[some], directions[some] = ridge.flattest_directions(model.take(some), floor)
     is_constant = model.covariances.variances() <= _CONSTANT_FACTOR * floor
     is_short = (counts <= model.n_features) & (fractions > MIN_RIDGE_FRACTION)
     is_on_ridge = has_ridge & (fractions > ridge.MAX_RIDGE_FRACTION)
@@ -254,13 +264,6 @@ def diagnose_ridge(
         cause = f"{RESTS_ON_RIDGE}{cause}" if has_ridge else f"has {cause}"
         result.append(Diagnosis(k, feature_name(int(length.argmax()), names), None, cause))
     return result
-
-
-def _max_inflation_feature(model: Model, component: int) -> int:
-    """The feature that the other features determine most closely in a component."""
-    covariances = model.covariances
-    inflation = covariances.variances() * covariances.whitening.precision_diagonals()
-    return int(inflation[component].argmax())
 
 
 def feature_name(feature: int | None, names: Names) -> str | int | None:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gaussmix._src.em.curvature.certify import MAX_STEP_LENGTH
-from gaussmix._src.em.curvature.coordinates import WEIGHT_BOUND_FACTOR, find_variances_at_bounds
+from gaussmix._src.em.curvature.coordinates import WEIGHT_BOUND_FACTOR, find_variances_at_bounds, unsupported_reason
 from gaussmix._src.em.curvature.information import ObservedInformation
 from gaussmix._src.em.curvature.jacobian import NotSmooth
 from gaussmix._src.em.curvature.parameter_layout import ParameterKind, ParameterLayout, StackedModels
@@ -79,6 +79,8 @@ class LocalMaximum:
         """
         if problem.data.trimming:
             raise NotSmooth("trim leaves out other rows at each step")
+        if why := unsupported_reason(model.family, *model.means.shape):
+            raise NotSmooth(why)
         unit = problem.data.weight_unit
         ascent = ObjectiveMaximiser(problem, problem.source.row_totals.total_weight * unit)
         has_ridge = problem.objective.variance_floor.all()

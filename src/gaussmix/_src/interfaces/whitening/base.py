@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import IntEnum
 from typing import ClassVar, Self
 
 import numpy as np
 
-from gaussmix._src.numerics.arrays import Array
+from gaussmix._src.numerics.arrays import Array, Indices
 
 
 class FactorShape(IntEnum):
@@ -57,14 +58,13 @@ class Whitening(ABC):
     def colour(self, component: int, whitened: Array) -> Array:
         """Solve W_k u = z for each row z of `whitened` (n_rows, n_features): the inverse of `whiten`."""
 
-    def whiten_change(self, component: int, reference: int, offsets: Array) -> Array:
-        """(W_k − W_r) u for each row u of `offsets` (n_rows, n_features): 0 where the two are equal."""
-        difference: Array = self.factor(component) - self.factor(reference)
-        return replace(self, factors=difference[None]).whiten_each(offsets)
+    def whiten_change(self, components: Indices, reference: int, offsets: Array) -> Array:
+        """(W_k − W_r) u for each row u of `offsets` (n_rows, n_features) and its component: 0 where they are equal."""
+        return replace(self, factors=self.take(components).factors - self.factor(reference)).whiten_each(offsets)
 
-    def alone(self, component: int) -> Self:
-        """The factor of a component for all; `whiten_each` is then `whiten` without BLAS, which has bits of its own."""
-        return replace(self, factors=self.factor(component)[None])
+    def take(self, components: Sequence[int] | Indices) -> Self:
+        """The factors of some components. `whiten_each` of one is `whiten` without BLAS, which has bits of its own."""
+        return self if self.is_shared else replace(self, factors=self.factors[np.asarray(components, dtype=np.intp)])
 
     def bound_whitened(self, offsets: Array) -> Array:
         """Bounds on |W_k u| for every |u| ≤ `offsets` (n_components, n_features), element by element."""

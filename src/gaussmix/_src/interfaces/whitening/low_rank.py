@@ -8,7 +8,7 @@ import numpy as np
 
 from gaussmix._src.errors import SingularCovarianceError
 from gaussmix._src.interfaces.whitening.base import FactorShape, Whitening
-from gaussmix._src.numerics.arrays import Array
+from gaussmix._src.numerics.arrays import Array, Indices
 from gaussmix._src.numerics.axes import principal_axes
 from gaussmix._src.numerics.einsum import einsum
 from gaussmix._src.numerics.elementary import inverse_root, log
@@ -62,10 +62,10 @@ class LowRankWhitening(Whitening):
         along = einsum("kdq,kd->kq", directions, scaled)  # without BLAS, which has bits of its own
         return einsum("kdq,kq->kd", directions, along)
 
-    def whiten_change(self, component: int, reference: int, offsets: Array) -> Array:
-        own, other = self.factor(component), self.factor(reference)
-        along = self.alone(component)._along(offsets) - self.alone(reference)._along(offsets)
-        return offsets * (own[:, -1] - other[:, -1]) - along
+    def whiten_change(self, components: Indices, reference: int, offsets: Array) -> Array:
+        own, other = self.take(components), self.take([reference])
+        along = own._along(offsets) - other._along(offsets)
+        return offsets * (own.factors[..., -1] - other.factors[..., -1]) - along
 
     def bound_whitened(self, offsets: Array) -> Array:
         bounds = LowRankWhitening(np.abs(self.factors), self.log_abs_det)

@@ -18,10 +18,11 @@ from gaussmix._src.interfaces.whitening.base import Whitening
 from gaussmix._src.interfaces.whitening.diagonal import DiagonalWhitening
 from gaussmix._src.interfaces.whitening.triangular import TriangularWhitening
 from gaussmix._src.model import Model
-from gaussmix._src.numerics.arrays import Array, Indices
+from gaussmix._src.numerics.arrays import Array, Indices, check_size
 from gaussmix._src.numerics.threads import cached_property, one_blas_thread
 
 MAX_DISTANCE = 1e150  # nats: greater distances count as this one, so that differences and squares are numbers
+MAX_COMPARED = 1e9  # numbers of all sums of two covariances that `nearest` makes
 DISTANCE_OVERFLOW = "The mixtures are too far apart for float64: components are 1e70 standard deviations away."
 
 
@@ -84,6 +85,13 @@ class Gaussians:
         return 0.5 * self.n_features * (1 + LOG_2PI) - self.whitening.log_abs_det
 
 
+def _for_pairs(these: Gaussians, those: Gaussians) -> Array:
+    """An array (n, m) to fill; raises ValueError where it would be too large."""
+    n, m = len(these.weights), len(those.weights)
+    check_size(n, m, "these are too many components to compare in pairs")
+    return np.empty((n, m))
+
+
 def _has_matrices(model: Model) -> bool:
     """Whether features may be correlated within a component."""
     return not isinstance(model.covariances, Isotropic | Diagonal)
@@ -108,7 +116,7 @@ def kl_divergences(these: Gaussians, those: Gaussians) -> Array:
     ½ (‖T‖² − d − log |det T|² + ‖W_j (μ_i − μ_j)‖²) with T = W_j L_i: no term is negative, and as T nears the identity
     each vanishes without cancellation.
     """
-    divergences = np.empty((len(these.weights), len(those.weights)))
+    divergences = _for_pairs(these, those)
     for j in range(len(those.weights)):
         with np.errstate(over="ignore", invalid="ignore"):  # `within_range` reports it
             offsets = those.whitening.whiten(j, these.means - those.means[j])
@@ -131,7 +139,7 @@ def _misfit(roots: Array, factor: Array) -> Array:
 @one_blas_thread()
 def log_overlaps(these: Gaussians, those: Gaussians) -> Array:
     """log ∫ N_i M_j = log N(μ_i; μ_j, Σ_i + Σ_j), (n, m), nats (per unit of data volume)."""
-    overlaps = np.empty((len(these.weights), len(those.weights)))
+    overlaps = _for_pairs(these, those)
     for j, (squared, log_abs_det) in enumerate(_from_sums(these, those)):
         overlaps[:, j] = log_abs_det - 0.5 * squared
     return overlaps - 0.5 * these.n_features * LOG_2PI
@@ -140,7 +148,7 @@ def log_overlaps(these: Gaussians, those: Gaussians) -> Array:
 @one_blas_thread()
 def bhattacharyya_distances(these: Gaussians, those: Gaussians) -> Array:
     """−log ∫ √(N_i M_j), (n, m), nats; Kolchinsky & Tracey (2017), Chernoff's divergence with α = ½."""
-    distances = np.empty((len(these.weights), len(those.weights)))
+    distances = _for_pairs(these, those)
     own = these.whitening.log_abs_det
     for j, (squared, log_abs_det) in enumerate(_from_sums(these, those)):
         volumes = 0.5 * (own + those.whitening.log_abs_det[j]) - log_abs_det
@@ -164,7 +172,7 @@ def squared_wasserstein(these: Gaussians, those: Gaussians, unit: float) -> Arra
     The second term is Bures' tr(Σ_i + Σ_j − 2 (Σ_i^½ Σ_j Σ_i^½)^½), Delon & Desolneux (2020) section 2, as a sum of
     squares: U = V Zᵀ where L_jᵀ L_i = V S Zᵀ is a singular value decomposition. Nothing cancels where i and j agree.
     """
-    distances = np.empty((len(these.weights), len(those.weights)))
+    distances = _for_pairs(these, those)
     roots = these.roots / unit
     for j, (mean, root) in enumerate(zip(those.means, those.roots / unit, strict=True)):
         if root.ndim == 1:
@@ -182,14 +190,15 @@ def nearest(model: Model) -> tuple[Indices, Array]:
 
     Returns
     -------
-    neighbour : (n_components,); −1 where there is none: for a single component, for those of weight 0, and where
-        covariances are so nearly singular that rounding makes a sum of two singular.
+    neighbour : (n_components,); −1 where there is none: for a single component, for those of weight 0, where
+        covariances are so nearly singular that rounding makes a sum of two singular, and where to compare all pairs
+        would take longer than ten seconds (`MAX_COMPARED`).
     overlap : (n_components,), from 0, apart, to 1, the same Gaussian; NaN where there is no neighbour. Weights do not
         count, nor do units. Two components misclassify at most √(π_i π_j) times their overlap (Kailath 1967).
     """
     neighbour, overlap = np.full(model.n_components, -1, dtype=np.intp), np.full(model.n_components, np.nan)
     there = np.flatnonzero(model.weights > 0)
-    if len(there) < 2:
+    if len(there) < 2 or len(there) ** 2 * model.n_features ** (1 + _has_matrices(model)) > MAX_COMPARED:
         return neighbour, overlap
     gaussians = Gaussians.from_model(model)
     try:

@@ -25,6 +25,7 @@ from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.numerics.elementary import log
 
 BlockTask = Callable[[Block], Array]
+MAX_MERGED = 5000  # components, whose pairs take 4 GB
 MAX_PAIR_VALUES = 2**20  # of pairs of clusters and rows at a time
 
 
@@ -137,12 +138,14 @@ def merge_by_sums(
     total : sums what a picklable function returns for leaves over all rows.
     min_overlap : from 0 to 1.
 
-    Raises ValueError where the mixture has noise, whose part of the rows belongs to no cluster, and TypeError or
-    ValueError where `min_overlap` is not a number from 0 to 1.
+    Raises ValueError where the mixture has noise, whose part of the rows belongs to no cluster, or more than
+    `MAX_MERGED` components, and TypeError or ValueError where `min_overlap` is not a number from 0 to 1.
     """
     check_alone("merge", [mixture])
     check_within("min_overlap", min_overlap, "a number from 0 to 1", lambda value: 0 <= value <= 1)
     n_components = mixture.n_components
+    if n_components > MAX_MERGED:
+        raise ValueError(f"merge compares the pairs of at most {MAX_MERGED:,} components, not of {n_components:,}.")
     cluster_labels = np.empty((n_components, n_components), dtype=np.intp)
     entropy, overlap = np.empty(n_components), np.empty(n_components - 1)
     cluster_labels[-1] = np.arange(n_components)

@@ -1,0 +1,113 @@
+"""What is done with a fit of thousands of components: no array of rows × components, and short texts."""
+
+import re
+import warnings
+
+import numpy as np
+import pytest
+from scipy.sparse import issparse
+from scipy.special import logsumexp
+from scipy.stats import chi2
+
+from gaussmix import FAMILIES, GaussianMixture, Mixture
+
+ABOVE = r"An array of 250,000 × 2,500 numbers would take 5\.0 GB, above the limit of 4 GB: .*"
+
+
+def line(n_components, spacing=1.0, n_features=1):
+    """Components of equal weight and standard deviation 1, side by side."""
+    means = np.zeros((n_components, n_features))
+    means[:, 0] = spacing * np.arange(n_components)
+    weights = np.full(n_components, 1 / n_components)
+    return Mixture(weights, means, np.ones(n_components), FAMILIES["spherical"])
+
+
+def lattice(n_rows, spread):
+    """`n_rows` rows at each place of a lattice of 126 × 127, and the mixture that they were drawn from."""
+    means = np.stack(np.meshgrid(np.arange(126.0), np.arange(127.0)), axis=2).reshape(-1, 2)
+    X = (means[:, None] + np.random.default_rng(0).normal(0, spread, (len(means), n_rows, 2))).reshape(-1, 2)
+    covariances = np.tile(spread**2 * np.eye(2), (len(means), 1, 1))
+    start = {"weights_init": np.full(len(means), 1 / len(means)), "means_init": means, "covariances_init": covariances}
+    return X, GaussianMixture(len(means), max_iter=1, random_state=0, **start)
+
+
+@pytest.mark.parametrize("has_noise", [False, True])
+def test_sparse_responsibilities_are_those_that_a_step_does_not_set_to_zero(has_noise):
+    mixture = line(3000)
+    if has_noise:
+        noise = GaussianMixture(2, noise=True, random_state=0).fit(np.linspace(0, 3000, 99)[:, None]).mixture_.noise
+        mixture = Mixture(
+            (1 - noise.weight) * mixture.weights, mixture.means, np.ones(3000), mixture.family, None, noise
+        )
+    X = np.random.default_rng(0).uniform(0, 3000, (8000, 1))  # more than are made at a time
+    X[0] = 1e6  # far from every mean
+    sparse, dense = mixture.responsibilities(X, sparse=True), mixture.responsibilities(X)
+    assert issparse(sparse)
+    assert (sparse.format, sparse.shape) == ("csr", dense.shape)
+    assert sparse.indices.dtype == sparse.indptr.dtype == np.int32
+    retained = np.where(dense > 2.0**-60 * dense.max(axis=1, keepdims=True), dense, 0.0)
+    np.testing.assert_array_equal(sparse.toarray(), retained)
+
+
+def test_arrays_of_rows_and_components_above_4_gb_are_refused():
+    mixture, X = line(2500), np.zeros((250_000, 1))
+    estimator = GaussianMixture.from_sklearn(mixture.to_sklearn())
+    for method in (mixture.responsibilities, mixture.component_log_density, estimator.predict_proba, estimator.explain):
+        with pytest.raises(ValueError, match=ABOVE):
+            method(X)
+    assert (estimator.predict(X) == 0).all()
+    array = pytest.importorskip("dask.array")
+    assert estimator.predict_proba(array.zeros((250_000, 1), chunks=1000)).shape == (250_000, 2500)
+    with pytest.raises(ValueError, match=r"40,000 × 40,000 .* too many components to compare in pairs"):
+        line(40_000).kl_bounds(line(40_000))
+    with pytest.raises(ValueError, match="merge compares the pairs of at most 5,000 components, not of 40,000"):
+        GaussianMixture.from_sklearn(line(40_000).to_sklearn()).merge(X[:9])
+
+
+def test_components_are_compared_with_all_others_only_if_that_takes_seconds():
+    few, many = (GaussianMixture.from_sklearn(line(n).to_sklearn()).tidy() for n in (3, 40_000))
+    assert few["nearest"].tolist() == [1, 0, 1]
+    assert (many["nearest"] == -1).sum() == many["overlap"].isna().sum() == 40_000
+
+
+def test_one_sentence_counts_thousands_of_components():
+    X, estimator = lattice(1, 0.1)
+    X, K = X[:4000], 4000
+    start = {"means_init": estimator.means_init[:K], "covariances_init": estimator.covariances_init[:K]}
+    start["means_init"] = start["means_init"] + 1e3 * (np.arange(K) % 2)[:, None]
+    estimator.set_params(n_components=K, weights_init=np.full(K, 1 / K), **start)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        estimator.fit(X)
+    said = [str(each.message) for each in caught]
+    assert max(map(len, said)) < 700
+    assert said[0].startswith("components 1, 3, 5, 7, 9, 11, 13, 15, 17, 19 and 1,990 more lost their mass: ")
+    assert len(estimator.outcome_.diagnostics) >= 2000
+    assert repr(estimator.outcome_).count("Diagnosis(") == 20
+    assert len(str(estimator.summary()).splitlines()) < 240
+    assert re.search(r"\n… 3800 more\n(.|\n)* more: see outcome_\.diagnostics\.", str(estimator.summary()))
+
+
+@pytest.mark.filterwarnings("error:.*reg_covar")
+@pytest.mark.filterwarnings("ignore:Best performing initialization did not converge")
+def test_components_of_few_sampled_rows_are_not_taken_for_components_of_few_rows():
+    X, estimator = lattice(10, 0.1)  # a sample of 65,520 has 4 rows of each component, and of many fewer
+    assert estimator.fit(X).outcome_.diagnostics == []
+
+
+def test_masses_below_deep_levels_are_right_with_thousands_of_components():
+    weights = np.random.default_rng(0).dirichlet(np.full(2000, 1.0))
+    mixture = Mixture(weights, line(2000, spacing=100.0, n_features=2).means, np.ones(2000), FAMILIES["spherical"])
+    rows = np.column_stack([np.full(3, 5000.0), [20.0, 30.0, 36.0]])
+    heights = np.maximum(mixture.parameters.log_scale[:, None] - mixture.log_density(rows), 0.0)
+    exact = logsumexp(np.log(weights)[:, None] + chi2.logsf(2 * heights, 2), axis=0)
+    np.testing.assert_allclose(mixture.log_density_p_value(rows), exact, rtol=1e-3)
+
+
+def test_an_estimator_is_not_saved_with_millions_of_numbers_to_begin_at(tmp_path):
+    estimator = GaussianMixture(1).fit([[0.0], [1.0]]).set_params(means_init=np.zeros((3_000_001, 1)))
+    with pytest.raises(
+        ValueError, match="GaussianMixture: means_init has 3,000,001 numbers, too many for a file: set it"
+    ):
+        estimator.save(tmp_path / "model.gmm")
+    estimator.set_params(means_init=None).save(tmp_path / "model.gmm")

@@ -15,7 +15,6 @@ from gaussmix._src.em.step.loop import run_to_sound_end
 from gaussmix._src.errors import Outcome
 from gaussmix._src.fit.plan import Plan, search_stopping
 from gaussmix._src.interfaces.block import Block
-from gaussmix._src.interfaces.leaves import LEAF_ROWS
 from gaussmix._src.model import Model
 from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.numerics.factorise import MIN_ROUNDING
@@ -64,13 +63,7 @@ def flattest_directions(model: Model, ridge: Array) -> tuple[Array, Array]:
 
 
 def count_distinct_rows(problem: Problem, model: Model) -> NDArray[np.intp]:
-    """The distinct rows of the sample that each component is most probable for, (n_components,).
-
-    Where there are more components than the sample can tell apart, the rows that each component has by its weight.
-    """
-    n_rows = problem.data.raw_source.n_rows
-    if n_rows > LEAF_ROWS and model.n_components * MIN_DISTINCT_ROWS * (model.n_features + 1) > LEAF_ROWS:
-        return (model.weights * n_rows).astype(np.intp)
+    """The distinct rows of the sample that each component is most probable for, (n_components,)."""
     rows = problem.data.sample.without_negligible_rows.rows
     labels = problem.engine.labels(Block(0, rows), problem.objective.parameters(model))
     return np.bincount(labels[labels >= 0], minlength=model.n_components)

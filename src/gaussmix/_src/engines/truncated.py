@@ -97,9 +97,11 @@ class TruncatedEngine(CompleteEngine):
     Parameters
     ----------
     n_candidates : of each row. Engines with other numbers are equal: rows keep the candidates that they have.
+    start_index : of the run. Another run finds its own candidates.
     """
 
     n_candidates: int = field(default=DEFAULT_CANDIDATES, compare=False)
+    start_index: int = 0
 
     @property
     def complete_engine(self) -> CompleteEngine:
@@ -175,10 +177,11 @@ class TruncatedEngine(CompleteEngine):
         bare = replace(block, log_prior=None, prior_indices=None)
         for key in range(N_ROUNDS + 1):
             _call_core(bare, near, candidates, component_map, self._n_threads, key=key)
-        known = block.row_log_prior(K)
-        if known is not None:
-            is_limited = known.min(axis=1) < 0
-            candidates[is_limited, -1] = known[is_limited].argmax(axis=1)
+        if block.log_prior is not None:
+            table = block.log_prior[:, :K]
+            possible = np.append(np.where(table.min(axis=1) < 0, table.argmax(axis=1), -1), -1)
+            possible = possible[:-1] if block.prior_indices is None else possible[block.prior_indices]
+            candidates[possible >= 0, -1] = possible[possible >= 0]
         return candidates
 
     def supports_core_steps(

@@ -132,9 +132,12 @@ class TruncatedEngine(CompleteEngine):
             return super().step(block, state, parameters, spec, rule, anchor)
         if context is None:
             context = self.begin_pass(TruncatedContext(block.n_rows), parameters)
-        if state.candidates is None:
+        K = len(parameters.means)
+        if self.n_candidates >= K:  # a search would miss some
+            state.candidates = np.tile(np.arange(K, dtype=np.int32), (block.n_rows, 1))
+        elif state.candidates is None:
             state.candidates = self._find_candidates(block, parameters, context.component_map)
-        n_missing = min(self.n_candidates, len(parameters.means)) - state.candidates.shape[1]
+        n_missing = min(self.n_candidates, K) - state.candidates.shape[1]
         if n_missing > 0:
             state.candidates = np.pad(state.candidates, ((0, 0), (0, n_missing)), constant_values=-1)
         second = Second.DIAGONAL if spec.second in (Second.NONE, Second.TRACE) else spec.second  # none: not even masses

@@ -230,9 +230,7 @@ def _sums(engine: Engine[Any], case: EngineCase, anchor: Array | None = None, co
 
 
 def _look(engine: Engine[Any], case: EngineCase) -> Any:
-    context = engine.prepare(
-        RowStatistics.from_block(case.block), case.spec, lambda: Spread.from_block(case.block)
-    )
+    context = engine.prepare(RowStatistics.from_block(case.block), case.spec, lambda: Spread.from_block(case.block))
     return engine.begin_pass(context, _shared_by(case))
 
 

@@ -1,14 +1,24 @@
 """Truncated EM: exact with all components as candidates, else a lower bound that never falls, in the same bits."""
 
 from dataclasses import replace
-from functools import partial
 
 import numpy as np
 import pytest
 from check_engine import CHECKS, all_layouts, check_reproducible
 from check_moments import assert_same_moments
-from common import LEAF_ROWS, ArraySource, AssignmentRule, Block, FactorShape, Model, MomentSpec, Objective, Second
-from common import StopRule, run_em
+from common import (
+    LEAF_ROWS,
+    ArraySource,
+    AssignmentRule,
+    Block,
+    FactorShape,
+    Model,
+    MomentSpec,
+    Objective,
+    Second,
+    StopRule,
+    run_em,
+)
 from every_engine import ENGINES
 from many_blocks import ManyBlocks
 from random_parameters import FORMS, Parameters, random_covariances, random_parameters
@@ -93,11 +103,15 @@ def test_em_with_few_candidates_raises_a_bound_and_with_all_is_em(name, rng):
     """Over 30 steps, from a start so far from the end that candidates have to change; about labels that are known."""
     rows, weight = rng.normal(size=(1500, 2)) ** 3, rng.integers(0, 3, 1500).astype(float)
     model = start(OWN[name], rows, 30)
-    labels, table = rng.integers(-1, 3, 1500).astype(np.int32), np.where(np.arange(30) % 3 == np.arange(3)[:, None], 0.0, -np.inf)
+    labels, table = (
+        rng.integers(-1, 3, 1500).astype(np.int32),
+        np.where(np.arange(30) % 3 == np.arange(3)[:, None], 0.0, -np.inf),
+    )
     table[0] = np.log(rng.dirichlet(np.ones(30)))
     for source in (ArraySource(rows, weight), ArraySource(rows, weight).with_log_prior(table, labels)):
         exact, same, few = (
-            course(source, ENGINES[kind](2, *n), model, 30, 1e-3) for kind, *n in (["complete"], ["truncated", 30], ["truncated", 3])
+            course(source, ENGINES[kind](2, *n), model, 30, 1e-3)
+            for kind, *n in (["complete"], ["truncated", 30], ["truncated", 3])
         )
         np.testing.assert_allclose(same[-1].trace.objective[:8], exact[-1].trace.objective[:8], rtol=1e-12)
         bound = np.array(few[-1].trace.log_likelihood)

@@ -18,9 +18,11 @@ using Candidates = Writable<std::int32_t, 2>;
 using Neighbours = Contiguous<std::int32_t, 2>;
 using TruncatedResult = std::tuple<double, Result<double>, Result<double>, std::optional<Result<double>>, double>;
 
-// Numbers of components, or -1.
-void check_components(const std::int32_t* values, std::size_t count, Index n_components, const char* message) {
-    require(std::all_of(values, values + count, [=](std::int32_t k) { return k >= -1 && k < n_components; }), message);
+// Numbers of components, and -1 if that is the least.
+void check_components(const std::int32_t* values, std::size_t count, Index n_components, const char* message,
+                      std::int32_t least = -1) {
+    const auto is_sound = [=](std::int32_t k) { return k >= least && k < n_components; };
+    require(std::all_of(values, values + count, is_sound), message);
 }
 
 TruncatedResult bound_step_truncated(const Target& target, const Rows& rows, const RowWeight& row_weight,
@@ -44,14 +46,15 @@ TruncatedResult bound_step_truncated(const Target& target, const Rows& rows, con
     parameters.log_background = log_background;
     step.prior = view_prior(log_prior, prior_indices, shape, step.rows.n_rows);
     const auto count = static_cast<std::size_t>(shape.n_components), d = static_cast<std::size_t>(shape.n_features);
-    require(shape.rule != Rule::assignment && !shape.is_shared, "each component needs a factor, and rows no assignment");
+    require(shape.rule != Rule::assignment && !shape.is_shared,
+            "each component needs a factor, and rows no assignment");
     require(candidates.shape(0) == static_cast<std::size_t>(step.rows.n_rows) && candidates.shape(1) > 0,
             "candidates must have shape (n_rows, n_candidates)");
     require(neighbours.shape(0) == count && rank.size() == count,
             "neighbours must have shape (n_components, n_neighbours), and rank (n_components,)");
     check_components(candidates.data(), candidates.size(), shape.n_components, "candidates must be components");
     check_components(neighbours.data(), neighbours.size(), shape.n_components, "neighbours must be components");
-    check_components(rank.data(), rank.size(), shape.n_components, "rank must be below n_components");
+    check_components(rank.data(), rank.size(), shape.n_components, "rank must be below n_components", 0);
     task.n_candidates = static_cast<Index>(candidates.shape(1));
     task.n_neighbours = static_cast<Index>(neighbours.shape(1));
     task.candidates = candidates.data();
@@ -81,8 +84,8 @@ void bind_truncated(nb::class_<Target>& type) {
     type.def("step_truncated", bound_step_truncated, "rows"_a.noconvert(), "row_weight"_a.noconvert().none(),
              "log_scale"_a, "means"_a, "factor_shape"_a, "factors"_a, "anchor"_a.none(), "rule"_a, "second"_a,
              "projection"_a.none(), "log_prior"_a.noconvert().none(), "prior_indices"_a.noconvert().none(),
-             "log_background"_a, "candidates"_a.noconvert(), "neighbours"_a, "rank"_a, "n_expanded"_a, "n_tried"_a, "first_row"_a, "key"_a,
-             "n_threads"_a,
+             "log_background"_a, "candidates"_a.noconvert(), "neighbours"_a, "rank"_a, "n_expanded"_a, "n_tried"_a,
+             "first_row"_a, "key"_a, "n_threads"_a,
              "Renew the candidates of rows and sum moments: (free energy, mass, first, second, background's mass).");
 }
 

@@ -60,7 +60,7 @@ def check_leaves(engine: Engine[Any], rng: np.random.Generator) -> None:
             rows[LEAF_ROWS + 7] = 1e9
         block, second = Block(0, rows, rng.random(n_rows)), Second.FULL if factor_shape > 1 else Second.TRACE
         case = EngineCase(block, parameters, MomentSpec(second, is_shared), AssignmentRule.SOFT)
-        expected, context = _step(engine, case), _look(engine, block, case.spec)
+        expected, context = _step(engine, case), _look(engine, case)
         for cuts in ([1], [2, 3], [1, 2, 3, 4]):
             ends = [0, *(cut * LEAF_ROWS for cut in cuts), n_rows]
             tree = Tree[BlockMoments]()
@@ -220,7 +220,7 @@ def check_reproducible(make_engine: Callable[[int], Engine[Any]], rng: np.random
 
 
 def _step(engine: Engine[Any], case: EngineCase, anchor: Array | None = None) -> Moments:
-    context = _look(engine, case.block, case.spec)
+    context = _look(engine, case)
     return engine.finish(_sums(engine, case, anchor, context), _shared_by(case), case.spec, context)
 
 
@@ -229,8 +229,9 @@ def _sums(engine: Engine[Any], case: EngineCase, anchor: Array | None = None, co
     return engine.step(case.block, state, _shared_by(case), case.spec, case.rule, anchor, context)
 
 
-def _look(engine: Engine[Any], block: Block, spec: MomentSpec) -> Any:
-    return engine.prepare(RowStatistics.from_block(block), spec, lambda: Spread.from_block(block))
+def _look(engine: Engine[Any], case: EngineCase) -> Any:
+    context = engine.prepare(RowStatistics.from_block(case.block), case.spec, lambda: Spread.from_block(case.block))
+    return engine.begin_pass(context, _shared_by(case))
 
 
 def _shared_by(case: EngineCase) -> Parameters | None:

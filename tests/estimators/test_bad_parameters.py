@@ -26,7 +26,7 @@ def but(array, place, value):
 
 
 KNOWN_STRUCTURES = ", ".join(map(repr, family_names()))
-KNOWN_STARTS = "'auto', 'hierarchical', 'k-means++', 'kmeans', 'search', 'random_from_data', 'random'"
+KNOWN_STARTS = "'auto', 'hierarchical', 'k-means++', 'kmeans', 'search', 'random_from_data', 'random', 'tree'"
 
 # Name of the case → parameters, the error, what its sentence says.
 CASES = {
@@ -60,6 +60,12 @@ CASES = {
     "reg_covar per feature": ({"reg_covar": [0, 0, 0]}, TypeError, 'or "auto", not [0, 0, 0].'),
     "max_iter negative": ({"max_iter": -1}, ValueError, "max_iter=-1 must be an integer ≥ 0."),
     "max_iter float": ({"max_iter": 1e2}, TypeError, "max_iter must be an integer ≥ 0, not 100.0."),
+    "posterior 0": ({"posterior": 0}, ValueError, "posterior=0 must be an integer ≥ 1."),
+    "posterior of nobody": ({"posterior": -1}, ValueError, "posterior=-1 must be an integer ≥ 1."),
+    "posterior fraction": ({"posterior": 1.5}, TypeError, "posterior must be an integer ≥ 1, not 1.5."),
+    "posterior bool": ({"posterior": True}, TypeError, "posterior must be an integer ≥ 1, not True."),
+    "posterior unknown": ({"posterior": "half"}, ValueError, "posterior='half' is not one of 'auto', 'exact'."),
+    "posterior above n_components": ({"posterior": 3}, ValueError, "must be at most n_components=2: these are"),
     "acceleration unknown": ({"acceleration": "squarem"}, ValueError, 'acceleration must be "auto" or None, not'),
     "acceleration number": ({"acceleration": True}, TypeError, 'acceleration must be "auto" or None, not True.'),
     "n_init 0": ({"n_init": 0}, ValueError, "n_init=0 must be an integer ≥ 1."),

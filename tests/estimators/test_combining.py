@@ -113,6 +113,7 @@ ASKING: dict[str, tuple[Any, Callable[[GaussianMixture], bool]]] = {
     "noise": (True, lambda fit: fit.noise_weight_ > 0),
     "labels": (OPTIONS["`labels`"][1]["labels"][FEW], lambda fit: fit._fitted.row_summary.log_likelihood is None),
     "trim": (0.05, lambda fit: np.isfinite(fit.cutoff_)),
+    "posterior": (2, lambda fit: fit.outcome_.n_candidates == 2),
     "prior": ("default", lambda fit: fit._fitted.row_summary.log_likelihood is None),
     "restrictions": (Restrictions(equal_weights=True), lambda fit: np.ptp(fit.weights_) < 1e-9),
     "degenerate": ("repair", lambda fit: not fit.outcome_.collapsed),
@@ -130,7 +131,7 @@ ASKING: dict[str, tuple[Any, Callable[[GaussianMixture], bool]]] = {
     "max_time": (600.0, lambda fit: fit.n_iter_ > 0),
     "verbose": (1, lambda fit: fit.n_iter_ > 0),
 }
-OTHERS = {"label_components", "verbose_interval", "_skl_callbacks", "partial_fit"}  # have their own tests
+OTHERS = {"label_components", "verbose_interval", "_skl_callbacks", "partial_fit", "many components"}  # have their own tests
 METHOD = {"X_error", "labels"}  # arguments of `fit`
 
 

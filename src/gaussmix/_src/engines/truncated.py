@@ -98,9 +98,11 @@ class TruncatedEngine(CompleteEngine):
     Parameters
     ----------
     n_candidates : of each row. Engines with other numbers are equal: rows keep the candidates that they have.
+    start_index : of the run. Another run finds its own candidates.
     """
 
     n_candidates: int = field(default=DEFAULT_CANDIDATES, compare=False)
+    start_index: int = 0
 
     @property
     def complete_engine(self) -> CompleteEngine:
@@ -131,9 +133,12 @@ class TruncatedEngine(CompleteEngine):
             return super().step(block, state, parameters, spec, rule, anchor)
         if context is None:
             context = self.begin_pass(TruncatedContext(block.n_rows), parameters)
-        if state.candidates is None:
+        K = len(parameters.means)
+        if self.n_candidates >= K:  # a search would miss some
+            state.candidates = np.tile(np.arange(K, dtype=np.int32), (block.n_rows, 1))
+        elif state.candidates is None:
             state.candidates = self._find_candidates(block, parameters, context.component_map)
-        n_missing = min(self.n_candidates, len(parameters.means)) - state.candidates.shape[1]
+        n_missing = min(self.n_candidates, K) - state.candidates.shape[1]
         if n_missing > 0:
             state.candidates = np.pad(state.candidates, ((0, 0), (0, n_missing)), constant_values=-1)
         second = Second.DIAGONAL if spec.second in (Second.NONE, Second.TRACE) else spec.second  # none: not even masses
@@ -177,10 +182,11 @@ class TruncatedEngine(CompleteEngine):
         bare = replace(block, log_prior=None, prior_indices=None)
         for key in range(N_ROUNDS + 1):
             _call_core(bare, near, candidates, component_map, self._n_threads, key=key)
-        known = block.row_log_prior(K)
-        if known is not None:
-            is_limited = known.min(axis=1) < 0
-            candidates[is_limited, -1] = known[is_limited].argmax(axis=1)
+        if block.log_prior is not None:
+            table = block.log_prior[:, :K]
+            possible = np.append(np.where(table.min(axis=1) < 0, table.argmax(axis=1), -1), -1)
+            possible = possible[:-1] if block.prior_indices is None else possible[block.prior_indices]
+            candidates[possible >= 0, -1] = possible[possible >= 0]
         return candidates
 
     def supports_core_steps(

@@ -137,7 +137,8 @@ def join_traces(earlier_trace: Trace, final_state: EMState) -> EMState:
     objective = *earlier_trace.objective, *final_state.trace.objective
     trace = replace(final_state.trace, log_likelihood=log_likelihood, objective=objective)
     trace = replace(trace, events=(*earlier_trace.events, *trace.events), search=trace.search or earlier_trace.search)
-    return final_state._replace(trace=trace)
+    gap = trace.posterior_gap or earlier_trace.posterior_gap
+    return final_state._replace(trace=replace(trace, posterior_gap=gap))
 
 
 def final_state(states: Iterable[EMState]) -> EMState:

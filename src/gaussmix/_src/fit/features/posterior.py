@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
+from math import nan
 
-from gaussmix._src.em.objective.trace import EMState
+from gaussmix._src.em.objective.trace import EMState, PosteriorGap
 from gaussmix._src.em.step.best_of import EMRun
 from gaussmix._src.em.truncation.gap import estimate_gap
 from gaussmix._src.engines.truncated import DEFAULT_CANDIDATES, TruncatedEngine
@@ -31,15 +32,15 @@ class TruncatedPosterior(FitOption):
 
     def check_parameters(self) -> Sequence[str]:
         self._n_candidates = check_posterior(self.estimator.posterior)
-        if self.estimator.posterior == "exact" or "partial_fit" in self.arguments:
-            return ()
-        return ("many components",) if self._n_candidates is None else ("posterior",)
+        if self._n_candidates is not None:
+            return ("posterior",)
+        return () if self.estimator.posterior == "exact" or "partial_fit" in self.arguments else ("many components",)
 
     def adapt_problem(self, problem: Problem, candidates: Sequence[tuple[Family, int]]) -> Problem:
         n_rows, K, wanted = problem.data.raw_source.n_rows, problem.n_components, self._n_candidates
         if wanted is None and (K < MIN_TRUNCATED_COMPONENTS or n_rows * K < MIN_PAIRS):
             return problem
-        obstacle = _why_exact(problem)
+        obstacle = 'tol="auto"' if self.estimator.tol == "auto" else _why_exact(problem)
         if wanted is not None:
             self._check(wanted, K, n_rows, obstacle)
             if problem.family.is_shared:
@@ -61,18 +62,19 @@ class TruncatedPosterior(FitOption):
     def adapt_runs(self, runs: Iterable[EMRun], problem: Problem, plan: Plan) -> Iterable[EMRun]:
         if self._engine is None:
             return runs
-        return [partial(self._run, run, problem, plan, index) for index, run in enumerate(runs)]
+        return [partial(self._run, problem, plan, index) for index, _ in enumerate(runs)]
 
-    def _run(
-        self, run: EMRun, problem: Problem, plan: Plan, start_index: int, initial: EMState | None
-    ) -> Iterator[EMState]:
+    def _run(self, problem: Problem, plan: Plan, start_index: int, initial: EMState | None) -> Iterator[EMState]:
         """The states of a run, which goes on with twice as many candidates while the gap is large."""
+        assert self._engine is not None
+        engine = replace(self._engine, start_index=start_index)
         while True:
-            for state in run(initial):
+            problem, source = replace(problem, engine=engine), problem.source
+            vars(problem)["source"] = source  # with the candidates of the rows
+            not_known = PosteriorGap(engine.n_candidates, nan, nan)
+            for state in _run_from_start(problem, plan, start_index, initial):
                 if state.outcome is None:
-                    yield state
-            engine = problem.engine
-            assert isinstance(engine, TruncatedEngine)
+                    yield state._replace(trace=replace(state.trace, posterior_gap=not_known))
             gap = estimate_gap(problem.source, engine, state.model, problem.objective.parameters(state.model))
             state = state._replace(trace=replace(state.trace, posterior_gap=gap))
             n_more = min(2 * engine.n_candidates, problem.n_components)
@@ -80,10 +82,7 @@ class TruncatedPosterior(FitOption):
             if is_wide or state.outcome is not Outcome.CONVERGED:
                 yield state
                 return
-            wider = replace(problem, engine=replace(engine, n_candidates=n_more))
-            vars(wider)["source"] = problem.source  # with the candidates of the rows
-            problem, initial = wider, state._replace(outcome=None)
-            run = partial(_run_from_start, problem, plan, start_index)
+            engine, initial = replace(engine, n_candidates=n_more), state._replace(outcome=None)
 
     def _check(self, n_candidates: int, n_components: int, n_rows: int, obstacle: str) -> None:
         """Refuse a number of candidates that no fit can have; say so if the fit is exact anyway."""

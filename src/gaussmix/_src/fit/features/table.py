@@ -22,6 +22,7 @@ OPTION_PARAMETERS = {
     "features.labels:KnownLabels": ("labels", "label_components"),
     "features.outliers:Trimming": ("trim",),
     "features.priors:Priors": ("prior", "restrictions"),
+    "features.posterior:TruncatedPosterior": ("posterior", "many components"),
     "features.runs:DegenerateRemedy": ("degenerate",),
     "features.starts:InitialValues": (
         "weights_init", "means_init", "precisions_init", "covariances_init",
@@ -29,7 +30,6 @@ OPTION_PARAMETERS = {
     "features.runs:AcceleratedRuns": ("acceleration",),
     "features.runs:CertifiedMaximum": ("check_maximum", "tol"),
     "features.starts:WarmStart": ("warm_start",),
-    "features.posterior:TruncatedPosterior": ("posterior", "many components"),
     "features.stream:StreamFit": ("forgetting", "partial_fit"),
     "checkpoint:Checkpoint": ("checkpoint",),
     "monitor:Monitor": ("callbacks", "max_time", "verbose", "verbose_interval", "_skl_callbacks"),
@@ -72,6 +72,10 @@ UNSUPPORTED_PAIRS = {
         f"criterion, or {'set trim=0' if name == 'trim' else 'leave it out'}."
         for criterion in ("cv", "stability")
         for name in ("trim", "max_time", "callbacks")
+    },
+    **{
+        ("posterior", name): f'posterior does not support {name}. Set posterior="exact".'
+        for name in ("X_error", "trim", "tol='auto'")
     },
     **{(name, "partial_fit"): _STREAM_ERROR.format(name) for name in _UNSUPPORTED_IN_STREAMS},
     **{(name, "fit_many"): _FIT_MANY_ERROR.format(name) for name in _UNSUPPORTED_IN_FIT_MANY},

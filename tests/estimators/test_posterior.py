@@ -1,0 +1,124 @@
+"""How rows are shared: `posterior`, and what `outcome_` says of the gap."""
+
+import warnings
+
+import numpy as np
+import pandas as pd
+import pytest
+from common import LEAF_ROWS, assert_same_fit, reloaded
+from sklearn.exceptions import ConvergenceWarning
+
+from gaussmix import GaussianMixture, fit_many
+
+pytestmark = pytest.mark.filterwarnings(f"ignore::{ConvergenceWarning.__module__}.ConvergenceWarning")
+MANY = 1024  # components, with which "auto" is truncated where rows are many
+
+
+@pytest.fixture
+def rows(rng):
+    """One group, so that many components overlap."""
+    return rng.normal(size=(2000, 2))
+
+
+def fitted(rows, posterior, n_components=20, **parameters):
+    parameters = {"random_state": 0, "max_iter": 20} | parameters
+    return GaussianMixture(n_components, posterior=posterior, **parameters).fit(rows)
+
+
+def test_the_default_is_exact_below_many_components(rows):
+    few, many = rows[:1500], fitted(rows, "auto", MANY, max_iter=2, reg_covar=1e-2)  # and for few rows
+    for other in ("auto", "exact"):
+        assert_same_fit(fitted(few, other), GaussianMixture(20, random_state=0, max_iter=20).fit(few))
+    assert_same_fit(many, fitted(rows, "exact", MANY, max_iter=2, reg_covar=1e-2))
+    assert many.outcome_.n_candidates is None
+    assert many.outcome_.posterior_gap is None
+
+
+@pytest.mark.parametrize(
+    ("option", "sentence"),
+    [
+        ({"trim": 0.1}, "trim"),
+        ({"tol": "auto"}, "tol='auto'"),
+        ({"X_error": np.full(2, 0.1)}, "X_error"),
+        ({"X": np.array([[np.nan, 1.0], *np.eye(2)] * 9)}, "missing values"),
+    ],
+)
+def test_what_needs_all_components_is_refused(option, sentence, rows):
+    of_fit = {name: option.pop(name) for name in ("X", "X_error") if name in option}
+    with pytest.raises(ValueError, match=rf'^posterior.* does not support {sentence}\. Set posterior="exact"\.$'):
+        GaussianMixture(3, posterior=2, **option).fit(**{"X": rows} | of_fit)
+    GaussianMixture(3, posterior="exact", max_iter=1, **option).fit(**{"X": rows} | of_fit)
+
+
+def test_streams_and_groups_are_refused(rows):
+    with pytest.raises(ValueError, match="partial_fit does not support posterior"):
+        GaussianMixture(3, posterior=2).partial_fit(rows)
+    groups = pd.DataFrame(rows).assign(group=np.arange(len(rows)) % 2)
+    with pytest.raises(ValueError, match="fit_many does not support posterior"):
+        fit_many(groups, by="group", n_components=3, posterior=2)
+    fit_many(groups, by="group", n_components=3, posterior="exact")
+
+
+def test_candidates_that_fill_the_memory_are_refused(monkeypatch, rows):
+    monkeypatch.setattr("gaussmix._src.fit.features.posterior.MAX_CANDIDATE_BYTES", 23_999)
+    with pytest.raises(ValueError, match=r"posterior=3 needs 0 GB for the candidates of 2,000 rows\. Lower it"):
+        fitted(rows, 3)
+    fitted(rows[:-1], 3)
+
+
+def test_components_that_share_a_covariance_are_fitted_exactly(rows):
+    with pytest.warns(RuntimeWarning, match="posterior=2 has no effect, because all components have one covariance"):
+        found = fitted(rows, 2, 4, covariance_type="tied")
+    assert_same_fit(found, fitted(rows, "exact", 4, covariance_type="tied"))
+    assert found.outcome_.n_candidates is None
+
+
+@pytest.mark.parametrize("n_rows", [2000, 3 * LEAF_ROWS])
+@pytest.mark.parametrize("name", ["full", "diag", "factor_analyzer"])
+def test_the_gap_is_that_to_all_components(name, n_rows, rng):
+    """By hand: the last bound is of the mixture before the last step, which changes little here."""
+    X, weight = rng.normal(size=(n_rows, 2)), rng.integers(0, 4, n_rows) / 2
+    parameters = {"covariance_type": name, "tol": 0, "init_params": "tree", "max_iter": 40}
+    found = GaussianMixture(20, posterior=2, **parameters).fit(X, sample_weight=weight)
+    outcome, by_hand = found.outcome_, found.score(X, sample_weight=weight) - found.lower_bound_
+    assert outcome.n_candidates == 2
+    assert abs(outcome.posterior_gap - by_hand) < 4 * outcome.posterior_gap_error + 2 * np.diff(outcome.traces[0])[-1]
+    assert outcome.posterior_gap > 10 * outcome.posterior_gap_error > 0
+    assert reloaded(found).outcome_ == outcome
+    exact = GaussianMixture(20, posterior=20, **parameters | {"max_iter": 2}).fit(X, sample_weight=weight).outcome_
+    assert (exact.n_candidates, exact.posterior_gap) == (20, pytest.approx(0, abs=1e-12))
+
+
+def test_auto_doubles_candidates_while_the_gap_is_wide(monkeypatch, rows):
+    """Of components that all overlap, 8 candidates hold too little; those that lie apart need no more."""
+    monkeypatch.setattr("gaussmix._src.fit.features.posterior.MIN_TRUNCATED_COMPONENTS", 50)
+    monkeypatch.setattr("gaussmix._src.fit.features.table.MIN_TRUNCATED_COMPONENTS", 50)
+    monkeypatch.setattr("gaussmix._src.fit.features.posterior.MIN_PAIRS", 0)
+    wide = fitted(rows, "auto", 60, covariance_type="spherical", init_params="random", tol=0.01, max_iter=1000)
+    assert wide.outcome_.n_candidates > 8
+    assert wide.outcome_.posterior_gap <= 2e-3 or wide.outcome_.n_candidates == 60
+    assert (np.diff(wide.outcome_.traces[0]) >= -1e-13).all()
+    apart = fitted(50 * np.arange(60)[np.arange(2000) % 60, None] + rows, "auto", 60)
+    assert apart.outcome_.n_candidates == 8
+    assert apart.outcome_.posterior_gap < 1e-12
+
+
+def test_starts_do_not_depend_on_one_another(rows):
+    both, second = (fitted(rows, 3, init_params=start).outcome_ for start in (["tree", "random"], "random"))
+    assert both.traces[1:] == second.traces
+
+
+def test_a_start_of_cells_depends_neither_on_the_seed_nor_on_the_order_of_rows(rows, rng):
+    one, other = (fitted(X, "exact", 5, init_params="tree", random_state=i) for i, X in enumerate([rows, rows[::-1]]))
+    np.testing.assert_allclose(one.means_, other.means_, rtol=1e-9)
+    assert_same_fit(fitted(rows, "exact", 5, init_params="tree", random_state=None), one)
+
+
+def test_fits_are_stopped_and_go_on(rows):
+    stopped = fitted(rows, 3, callbacks=[lambda step: step.iteration == 3])
+    assert (stopped.n_iter_, stopped.outcome_.n_candidates) == (3, 3)
+    on = fitted(rows, 3, warm_start=True, max_iter=3, tol=0)
+    before = on.lower_bound_
+    on.set_params(max_iter=20).fit(rows)
+    assert on.lower_bound_ > before
+    assert fitted(rows, 3, max_time=1e-9, max_iter=10**6).outcome_.n_candidates == 3

@@ -18,7 +18,8 @@ def make_call(make_problem, rng):
             for name in ("row_weight", "log_scale", "means", "factor_shape", "factors", "anchor", "rule", "second")
         }
         arguments |= {"rows": problem.rows - 5, "projection": problem.projection, "log_background": -9.0}
-        arguments |= {"log_prior": None, "prior_indices": None, "n_expanded": 2, "first_row": 48, "key": 3}
+        arguments |= {"log_prior": None, "prior_indices": None, "n_expanded": 2}
+        arguments |= {"n_tried": 3, "first_row": 48, "key": 3}
         arguments["candidates"] = rng.integers(-1, n_components, (n_rows, 4)).astype(np.int32)
         arguments["neighbours"] = rng.integers(-1, n_components, (n_components, 3)).astype(np.int32)
         arguments["rank"] = rng.permutation(n_components).astype(np.int32)
@@ -47,14 +48,14 @@ def test_every_target_and_number_of_threads_gives_the_same_bits(
 
 
 def test_a_row_keeps_the_best_of_candidates_neighbours_and_one_by_chance(target, make_call):
-    """In groups of 24 rows, here of one candidate: what all of a group have, and their neighbours, are tried."""
+    """In bunches of rows, here of one candidate: what all of a group have, and their neighbours, are tried."""
     call, means = make_call(SPHERICAL, 1, n_rows=48, n_components=100), np.arange(100.0)[:, None]
     candidates, neighbours = np.full((48, 2), -1, np.int32), (np.arange(100, dtype=np.int32)[:, None] + [-1, 1]) % 100
     candidates[:24, 0], candidates[24:, 0] = 10, 50
     rows, same = np.full((48, 1), 11.1), {"log_scale": np.zeros(100), "factors": np.ones(100), "means": means}
     rows[24:] = 51.1
     same |= {"anchor": means, "rank": np.arange(100, dtype=np.int32), "neighbours": neighbours.astype(np.int32)}
-    *_, found = call(target, rows=rows, candidates=candidates, log_background=-np.inf, n_expanded=1, **same)
+    *_, found = call(target, rows=rows, candidates=candidates, log_background=-np.inf, n_expanded=1, n_tried=2, **same)
     np.testing.assert_array_equal(found, [[11, 10]] * 24 + [[51, 50]] * 24)
 
 
@@ -64,6 +65,7 @@ WRONG = {
     "neighbours": [np.full((30, 3), 30, np.int32), np.full((30, 3), -2, np.int32), np.zeros((29, 3), np.int32)],
     "rank": [np.full(30, 30, np.int32), np.zeros(31, np.int32), np.full(30, -1, np.int32)],
     "n_expanded": [-1, 5],
+    "n_tried": [-1, 4],
     "rule": [2, 9],
     "second": [9],
     "factors": [np.ones((1, 3, 3)), np.ones((30, 3))],

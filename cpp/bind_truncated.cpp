@@ -31,8 +31,8 @@ TruncatedResult bound_step_truncated(const Target& target, const Rows& rows, con
                                      const Maybe<3>& projection, const Prior& log_prior,
                                      const PriorIndices& prior_indices, double log_background,
                                      const Candidates& candidates, const Neighbours& neighbours,
-                                     const Contiguous<std::int32_t, 1>& rank, Index n_expanded, Index n_tried, Index first_row,
-                                     std::uint64_t key, int n_threads) {
+                                     const Contiguous<std::int32_t, 1>& rank, Index n_expanded, Index n_tried,
+                                     Index first_row, std::uint64_t key, int n_threads) {
     TruncatedView task{};
     StepView& step = task.step;
     step.rows = view_rows(rows, {});

@@ -100,7 +100,7 @@ struct StepView {
 };
 
 struct TruncatedView {  // a step in which each row is shared by few components: see kernels/truncated.hpp
-    StepView step;      // Rule::soft or hard; rows of the same component follow each other; with Second::none no moments
+    StepView step;  // Rule::soft or hard; rows of the same component follow each other; with Second::none no moments
     Index n_candidates, n_neighbours;
     Index n_expanded;  // so many first candidates of each row have neighbours tried
     Index n_tried;     // neighbours in a pass, in turns

@@ -153,7 +153,8 @@ double work_per_row(const Shape& shape) {
 
 Index span_rows(const Shape& shape, Index least) {
     for (const Index tiles : kSpanTiles) {
-        if (tiles * kTileRows >= least && static_cast<double>(tiles * kTileRows) * work_per_row(shape) >= kSpanWork) return tiles * kTileRows;
+        if (tiles * kTileRows >= least && static_cast<double>(tiles * kTileRows) * work_per_row(shape) >= kSpanWork)
+            return tiles * kTileRows;
     }
     return kSpanTiles[std::size(kSpanTiles) - 1] * kTileRows;
 }

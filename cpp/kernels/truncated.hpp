@@ -99,9 +99,7 @@ private:
     std::int32_t* candidates_of(Index position) {
         return task_.candidates + row_at(rows(), position) * task_.n_candidates;
     }
-    bool is_narrow() const {
-        return shape_.factor_shape == FactorShape::triangular && shape_.n_features <= kPanelRows;
-    }
+    bool is_narrow() const { return shape_.factor_shape == FactorShape::triangular && shape_.n_features <= kPanelRows; }
 
     void want(Index k, unsigned bit) {
         std::int32_t& slot = slot_[k];
@@ -213,8 +211,8 @@ private:
                 const int v = bunch.first_vector;
                 for (Index j = 0; j < n_listed_; ++j) {
                     const Index slot = listed_[j], k = component_[slot];
-                    const Vec squares = squared_distance<D>(group.rows + v * kLanes, densities.means() + k * D,
-                                                            densities.triangle(k));
+                    const Vec squares =
+                        squared_distance<D>(group.rows + v * kLanes, densities.means() + k * D, densities.triangle(k));
                     keep_density(group, slot, v, squares, log_scale(group, densities, slot, v));
                 }
             });
@@ -250,8 +248,8 @@ private:
         GAUSSMIX_UNROLL for (int r = 0; r < D; ++r) z[r] = Vec::zero();
         GAUSSMIX_UNROLL for (int i = 0; i < D; ++i) {
             const Vec u = Vec::load(rows + i * kGroupRows) - Vec::broadcast(mean[i]);
-            GAUSSMIX_UNROLL for (int r = i; r < D; ++r)
-                z[r] = fma(Vec::broadcast(triangle[panels::triangle_column(D, i) + r - i]), u, z[r]);
+            GAUSSMIX_UNROLL for (int r = i; r < D; ++r) z[r] =
+                fma(Vec::broadcast(triangle[panels::triangle_column(D, i) + r - i]), u, z[r]);
         }
         Vec squares = Vec::zero();
         GAUSSMIX_UNROLL for (int r = 0; r < D; ++r) squares = fma(z[r], z[r], squares);
@@ -331,8 +329,8 @@ private:
                 ++count[i];
             }
             const Vec gap = Vec::load(out) - best;
-            const Vec value = shape_.rule == Rule::hard ? keep(equal(gap, Vec::zero()), left)
-                                                        : keep(less(cut, gap), exp_normal(gap));
+            const Vec value =
+                shape_.rule == Rule::hard ? keep(equal(gap, Vec::zero()), left) : keep(less(cut, gap), exp_normal(gap));
             value.store(out);
             sum = sum + value, left = left - value;
             if (any(less(Vec::zero(), value))) active_[slot] = static_cast<unsigned char>(active_[slot] | group.bit);
@@ -342,9 +340,8 @@ private:
         }
         double* factor = scratch_ + layout_.tile.row_factor + g * kGroupRows + v * kLanes;
         const Vec weight = Vec::load(factor);
-        const Vec of_background = shape_.rule == Rule::hard
-                                      ? left
-                                      : keep(less(cut, background - best), exp_normal(background - best));
+        const Vec of_background =
+            shape_.rule == Rule::hard ? left : keep(less(cut, background - best), exp_normal(background - best));
         if (shape_.rule == Rule::hard) {
             log_likelihood.add(weight, best);
             sum = Vec::broadcast(1);
@@ -354,7 +351,8 @@ private:
         }
         const Vec scaled = weight / max(sum, Vec::broadcast(1));
         scaled.store(factor);
-        if (background_ > -__builtin_inf()) log_likelihood.background = log_likelihood.background + scaled * of_background;
+        if (background_ > -__builtin_inf())
+            log_likelihood.background = log_likelihood.background + scaled * of_background;
     }
 
     Index densities_stride() const { return round_up(shape_.n_components, kLanes) * kGroupRows; }

@@ -112,9 +112,12 @@ class TruncatedEngine(CompleteEngine):
         return TruncatedContext(statistics.n_rows)
 
     def begin_pass(self, context: Any, parameters: Parameters | None) -> Any:
-        if parameters is None or (context.component_map and context.n_passes & (context.n_passes - 1)):
+        if parameters is None:
             return context
-        return replace(context, component_map=map_components(parameters, context.sampled, self._n_threads))
+        component_map = context.component_map
+        if component_map is None or context.n_passes & (context.n_passes - 1) == 0:
+            component_map = map_components(parameters, context.sampled, self._n_threads)
+        return replace(context, component_map=component_map, sampled=None)
 
     def make_state(self, block: Block, n_components: int) -> TruncatedState:
         return TruncatedState(**vars(super().make_state(block, n_components)))

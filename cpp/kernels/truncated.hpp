@@ -50,6 +50,8 @@ inline std::uint64_t mixed(std::uint64_t x) {
     return x ^ (x >> 31);
 }
 
+constexpr Index kMaxNarrow = 16;  // features, without correlations: see `Bunch`
+
 class Pass {
 public:
     Pass(const TruncatedView& task, const double* operands, Listener listener, double* scratch, double* sums)
@@ -99,8 +101,10 @@ private:
     std::int32_t* candidates_of(Index position) {
         return task_.candidates + row_at(rows(), position) * task_.n_candidates;
     }
-    bool is_narrow() const { return shape_.factor_shape == FactorShape::triangular && shape_.n_features <= kPanelRows; }
-
+    bool is_narrow() const {
+        const Index most = shape_.factor_shape == FactorShape::triangular ? kPanelRows : kMaxNarrow;
+        return shape_.factor_shape != FactorShape::low_rank && shape_.n_features <= most;
+    }
     void want(Index k, unsigned bit) {
         std::int32_t& slot = slot_[k];
         if (slot < 0) {
@@ -205,19 +209,20 @@ private:
                 Vec::broadcast(-__builtin_inf()).store(best_at(i, v));
         }
         const DensityView densities{task_.step.shape, operands_layout_, operands_, true};
-        if (is_narrow()) {
+        if (is_narrow() && shape_.factor_shape == FactorShape::triangular) {
             with_constant(shape_.n_features, [&](auto count) {
-                constexpr int D = decltype(count)::value;
-                const int v = bunch.first_vector;
-                for (Index j = 0; j < n_listed_; ++j) {
-                    const Index slot = listed_[j], k = component_[slot];
-                    const Vec squares =
-                        squared_distance<D>(group.rows + v * kLanes, densities.means() + k * D, densities.triangle(k));
-                    keep_density(group, slot, v, squares, log_scale(group, densities, slot, v));
-                }
+                evaluate_vector(group, bunch, densities,
+                                [](const double* rows, const double* mean, const double* factor) {
+                                    return squared_distance<decltype(count)::value>(rows, mean, factor);
+                                });
             });
-            poll_.is_cancelled(kLanes * n_listed_ * (shape_.n_features + 1) * shape_.n_features / 2);
             return;
+        }
+        if (is_narrow()) {
+            return evaluate_vector(group, bunch, densities,
+                                   [&](const double* rows, const double* mean, const double* factor) {
+                                       return flat_distance(rows, mean, factor);
+                                   });
         }
         const Index d = shape_.n_features, n_listed = n_listed_;
         n_listed_ = 0;
@@ -241,6 +246,20 @@ private:
         }
     }
 
+    template <class Distance>
+    GAUSSMIX_INLINE void evaluate_vector(const GroupView& group, const Bunch& bunch, const DensityView& densities,
+                                         Distance&& distance) {
+        const Index d = shape_.n_features;
+        const int v = bunch.first_vector;
+        for (Index j = 0; j < n_listed_; ++j) {
+            const Index slot = listed_[j], k = component_[slot];
+            const Vec squares = distance(group.rows + v * kLanes, densities.means() + k * d,
+                                         densities.factors() + k * operands_layout_.factor_stride);
+            keep_density(group, slot, v, squares, log_scale(group, densities, slot, v));
+        }
+        poll_.is_cancelled(kLanes * n_listed_ * (d + 1) * d / 2);
+    }
+
     // |W (x - mean)|^2 of a vector of rows, with the bits of panels::whiten_panel.
     template <int D>
     GAUSSMIX_INLINE static Vec squared_distance(const double* rows, const double* mean, const double* triangle) {
@@ -254,6 +273,18 @@ private:
         Vec squares = Vec::zero();
         GAUSSMIX_UNROLL for (int r = 0; r < D; ++r) squares = fma(z[r], z[r], squares);
         return squares;
+    }
+
+    // The same with a factor for each feature, or with the square of one for all.
+    GAUSSMIX_INLINE Vec flat_distance(const double* rows, const double* mean, const double* factor) const {
+        const bool is_spherical = shape_.factor_shape == FactorShape::spherical;
+        Vec squares = Vec::zero();
+        for (Index i = 0; i < shape_.n_features; ++i) {
+            const Vec u = Vec::load(rows + i * kGroupRows) - Vec::broadcast(mean[i]);
+            const Vec y = is_spherical ? u : u * Vec::broadcast(factor[i]);
+            squares = fma(y, y, squares);
+        }
+        return is_spherical ? squares * Vec::broadcast(*factor) : squares;
     }
 
     // The squared distance from which on a component is not among the best of a row.

@@ -103,7 +103,7 @@ private:
     }
     bool is_narrow() const {
         const Index most = shape_.factor_shape == FactorShape::triangular ? kPanelRows : kMaxNarrow;
-        return shape_.factor_shape != FactorShape::low_rank && shape_.n_features <= most;
+        return shape_.n_features <= most;
     }
     void want(Index k, unsigned bit) {
         std::int32_t& slot = slot_[k];
@@ -219,9 +219,11 @@ private:
             return;
         }
         if (is_narrow()) {
+            const bool has_factors = shape_.factor_shape == FactorShape::low_rank;
             return evaluate_vector(group, bunch, densities,
                                    [&](const double* rows, const double* mean, const double* factor) {
-                                       return flat_distance(rows, mean, factor);
+                                       return has_factors ? low_rank_distance(rows, mean, factor, group.differences)
+                                                          : flat_distance(rows, mean, factor);
                                    });
         }
         const Index d = shape_.n_features, n_listed = n_listed_;
@@ -285,6 +287,30 @@ private:
             squares = fma(y, y, squares);
         }
         return is_spherical ? squares * Vec::broadcast(*factor) : squares;
+    }
+
+    // The same for low rank and a diagonal, as low_rank.hpp has it; `along` is room for the factors.
+    GAUSSMIX_INLINE Vec low_rank_distance(const double* rows, const double* mean, const double* factor,
+                                          double* along) const {
+        const Index n_factors = shape_.n_factors, stride = n_factors + 1;
+        const auto scaled = [&](Index i) {
+            const Vec u = Vec::load(rows + i * kGroupRows) - Vec::broadcast(mean[i]);
+            return u * Vec::broadcast(factor[i * stride + n_factors]);
+        };
+        for (Index l = 0; l < n_factors; ++l) {
+            Vec sum = Vec::zero();
+            for (Index i = 0; i < shape_.n_features; ++i)
+                sum = fma(Vec::broadcast(factor[i * stride + l]), scaled(i), sum);
+            (Vec::zero() - sum).store(along + l * kLanes);
+        }
+        Vec squares = Vec::zero();
+        for (Index i = 0; i < shape_.n_features; ++i) {
+            Vec z = scaled(i);
+            for (Index l = 0; l < n_factors; ++l)
+                z = fma(Vec::broadcast(factor[i * stride + l]), Vec::load(along + l * kLanes), z);
+            squares = fma(z, z, squares);
+        }
+        return squares;
     }
 
     // The squared distance from which on a component is not among the best of a row.

@@ -34,6 +34,7 @@ Components = NDArray[np.int32]  # their indices; -1 for none
 
 DEFAULT_CANDIDATES = 8
 N_NEAR, N_OVERLAPPING = 16, 8  # neighbours of a component: by the distance of means, and by the candidates of rows
+MAX_VALUES = 2**22  # densities that are computed at a time, 32 MB
 N_TREES, TREE_REACH = 3, 3  # rankings in which so many components before and after one are taken for near
 N_ROUNDS = 3  # of a search for neighbours: after three, 98 % are found in 8 features, and all in 3
 MAX_SAMPLED_ROWS = 16  # per component, whose candidates say which components overlap
@@ -98,10 +99,12 @@ class TruncatedEngine(CompleteEngine):
     ----------
     n_candidates : of each row. Engines with other numbers are equal: rows keep the candidates that they have.
     start_index : of the run. Another run finds its own candidates.
+    goes_on : the run goes on from an earlier one, so that worse candidates would lower its free energy.
     """
 
     n_candidates: int = field(default=DEFAULT_CANDIDATES, compare=False)
     start_index: int = 0
+    goes_on: bool = field(default=False, compare=False)
 
     @property
     def complete_engine(self) -> CompleteEngine:
@@ -135,6 +138,8 @@ class TruncatedEngine(CompleteEngine):
         K = len(parameters.means)
         if self.n_candidates >= K:  # a search would miss some
             state.candidates = np.tile(np.arange(K, dtype=np.int32), (block.n_rows, 1))
+        elif state.candidates is None and (self.goes_on or context.n_passes):
+            state.candidates = self._likeliest(block, parameters)
         elif state.candidates is None:
             state.candidates = self._find_candidates(block, parameters, context.component_map)
         n_missing = min(self.n_candidates, K) - state.candidates.shape[1]
@@ -186,6 +191,17 @@ class TruncatedEngine(CompleteEngine):
             possible = possible[:-1] if block.prior_indices is None else possible[block.prior_indices]
             candidates[possible >= 0, -1] = possible[possible >= 0]
         return candidates
+
+    def _likeliest(self, block: Block, parameters: Parameters) -> Components:
+        """The likeliest components of each row, (n_rows, n_candidates), found among all."""
+        found, K = [np.empty((0, self.n_candidates), np.int32)], len(parameters.means)
+        for part in block.split(max(1, MAX_VALUES // K)):
+            joint = self.component_log_density(part, parameters)
+            best = np.argpartition(joint, K - self.n_candidates, axis=1)[:, K - self.n_candidates :]
+            values = np.take_along_axis(joint, best, axis=1)
+            best = np.where(values > -np.inf, best, -1).astype(np.int32)
+            found.append(np.take_along_axis(best, np.argsort(-values, axis=1), axis=1))
+        return np.concatenate(found)
 
     def supports_core_steps(
         self, block: Block, n_components: int, structure: Algebra, prior: PackedPrior | None, has_background: bool

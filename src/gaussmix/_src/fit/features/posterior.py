@@ -16,7 +16,7 @@ from gaussmix._src.families.base import Family
 from gaussmix._src.fit.features.base import FitOption
 from gaussmix._src.fit.features.table import MIN_TRUNCATED_COMPONENTS
 from gaussmix._src.fit.fit import _run_from_start
-from gaussmix._src.fit.plan import Plan
+from gaussmix._src.fit.plan import ModelStart, Plan
 from gaussmix._src.fit.problem import Problem
 from gaussmix._src.validation.parameters import check_posterior
 
@@ -67,7 +67,8 @@ class TruncatedPosterior(FitOption):
     def _run(self, problem: Problem, plan: Plan, start_index: int, initial: EMState | None) -> Iterator[EMState]:
         """The states of a run, which goes on with twice as many candidates while the gap is large."""
         assert self._engine is not None
-        engine = replace(self._engine, start_index=start_index)
+        goes_on = initial is not None or isinstance(plan.starts[start_index], ModelStart)
+        engine = replace(self._engine, start_index=start_index, goes_on=goes_on)
         while True:
             problem, source = replace(problem, engine=engine), problem.source
             vars(problem)["source"] = source  # with the candidates of the rows

@@ -1,7 +1,5 @@
 """How rows are shared: `posterior`, and what `outcome_` says of the gap."""
 
-import warnings
-
 import numpy as np
 import pandas as pd
 import pytest

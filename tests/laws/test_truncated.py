@@ -141,7 +141,7 @@ def test_bits_do_not_depend_on_threads_blocks_or_layout(name, dtype, rng):
 
 @pytest.mark.parametrize("factor_shape", FactorShape, ids=lambda shape: shape.name)
 def test_ties_far_rows_and_components_without_rows(factor_shape, rng):
-    """Components three times each, two of weight 0, and rows up to 1e150 away: finite sums, and each row has a candidate."""
+    """Components three times each, two of weight 0, and rows up to 1e150 away: each row has a candidate."""
     each = np.concatenate([random_covariances(rng, 20, 3, factor_shape)] * 3)
     weights = np.where(np.isin(np.arange(60), [3, 7]), 0.0, 1 / 58)
     means = np.tile(rng.normal(size=(20, 3)), (3, 1))
@@ -153,7 +153,7 @@ def test_ties_far_rows_and_components_without_rows(factor_shape, rng):
     for rule in (AssignmentRule.SOFT, AssignmentRule.HARD, AssignmentRule.SOFT):
         sums = engine.step(block, state, parameters, spec, rule)
         assert np.isfinite(sums.log_likelihood)
-        assert np.isfinite(sums.mass).all() and np.isfinite(sums.first).all()
+        assert np.isfinite(sums.first).all()
         assert sums.mass.sum() == pytest.approx(500)
         assert (sums.mass[[3, 7]] == 0).all()
         check_candidates(state.candidates[30:], block.row_range(30, 500), parameters)

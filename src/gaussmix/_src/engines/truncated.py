@@ -197,10 +197,10 @@ class TruncatedEngine(CompleteEngine):
         found, K = [np.empty((0, self.n_candidates), np.int32)], len(parameters.means)
         for part in block.split(max(1, MAX_VALUES // K)):
             joint = self.component_log_density(part, parameters)
-            best = np.argpartition(joint, K - self.n_candidates, axis=1)[:, K - self.n_candidates :]
+            best = np.argpartition(-joint, self.n_candidates, axis=1)[:, : self.n_candidates]
             values = np.take_along_axis(joint, best, axis=1)
-            best = np.where(values > -np.inf, best, -1).astype(np.int32)
-            found.append(np.take_along_axis(best, np.argsort(-values, axis=1), axis=1))
+            best = np.take_along_axis(best, np.argsort(-values, axis=1), axis=1)
+            found.append(np.where(np.take_along_axis(joint, best, axis=1) > -np.inf, best, -1).astype(np.int32))
         return np.concatenate(found)
 
     def supports_core_steps(

@@ -137,7 +137,7 @@ OTHERS = {
     "_skl_callbacks",
     "partial_fit",
     "many components",
-}  # have their own tests
+}  # other tests
 METHOD = {"X_error", "labels"}  # arguments of `fit`
 
 

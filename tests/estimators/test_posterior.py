@@ -17,10 +17,9 @@ def rows(rng):
     return rng.normal(size=(2000, 2))
 
 
-def fitted(rows, posterior, n_components=20, **parameters):
-    return GaussianMixture(n_components, posterior=posterior, **{"random_state": 0, "max_iter": 20} | parameters).fit(
-        rows
-    )
+def fitted(rows, posterior, n_components=20, **changes):
+    parameters = {"random_state": 0, "max_iter": 20, "posterior": posterior} | changes
+    return GaussianMixture(n_components, **parameters).fit(rows)
 
 
 def test_the_default_is_exact_below_many_components(rows):

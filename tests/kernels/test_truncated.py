@@ -50,12 +50,12 @@ def test_a_row_keeps_the_best_of_candidates_neighbours_and_one_by_chance(target,
     """In groups of 24 rows, here of one candidate: what all of a group have, and their neighbours, are tried."""
     call, means = make_call(SPHERICAL, 1, n_rows=48, n_components=100), np.arange(100.0)[:, None]
     candidates, neighbours = np.full((48, 2), -1, np.int32), (np.arange(100, dtype=np.int32)[:, None] + [-1, 1]) % 100
-    candidates[:24, 0], candidates[24:, 0] = 10, 50
+    candidates[:24, 0], candidates[24:, 0] = 10, 52
     rows, same = np.full((48, 1), 11.1), {"log_scale": np.zeros(100), "factors": np.ones(100), "means": means}
     rows[24:] = 51.1
     same |= {"anchor": means, "rank": np.arange(100, dtype=np.int32), "neighbours": neighbours.astype(np.int32)}
     *_, found = call(target, rows=rows, candidates=candidates, log_background=-np.inf, n_expanded=1, **same)
-    np.testing.assert_array_equal(found, [[11, 10]] * 24 + [[51, 50]] * 24)
+    np.testing.assert_array_equal(found, [[11, 10]] * 24 + [[51, 52]] * 24)
 
 
 WRONG = {

@@ -114,7 +114,7 @@ def test_a_fit_that_goes_on_has_the_bits_of_one_that_was_never_stopped(case, row
 
 
 def test_a_fit_by_candidates_goes_on_without_a_fall(rng, path, stop_at):
-    """Candidates are not kept: they are found anew, among all components."""
+    """Candidates are not kept: they are found again, among all components."""
     parameters, X = {"posterior": 3, "init_params": "tree", "tol": 0, "max_iter": 33}, rng.normal(size=(4000, 3)) ** 3
     whole = GaussianMixture(60, **parameters).fit(X).outcome_.traces[0]
     for n_states in (2, 20, 31):

@@ -71,7 +71,7 @@ def start(family, rows, n_components):
 
 
 def course(source, engine, model, n_steps, ridge=0.0):
-    """The states of so many steps."""
+    """The states of `n_steps` steps of EM."""
     return list(run_em(source, engine, model, Objective(np.full(model.n_features, ridge)), StopRule(0.0, n_steps)))
 
 

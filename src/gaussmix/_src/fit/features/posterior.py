@@ -15,9 +15,10 @@ from gaussmix._src.errors import Outcome, warn
 from gaussmix._src.families.base import Family
 from gaussmix._src.fit.features.base import FitOption
 from gaussmix._src.fit.features.table import MIN_TRUNCATED_COMPONENTS
-from gaussmix._src.fit.fit import _run_from_start
+from gaussmix._src.fit.fit import SAMPLED_ROWS_PER_CELL, _run_from_start
 from gaussmix._src.fit.plan import ModelStart, Plan
 from gaussmix._src.fit.problem import Problem
+from gaussmix._src.interfaces.leaves import LEAF_ROWS
 from gaussmix._src.validation.parameters import check_posterior
 
 MIN_PAIRS = 2**27  # of rows and components: with fewer, an exact fit takes seconds
@@ -57,6 +58,7 @@ class TruncatedPosterior(FitOption):
         if self._engine is None:
             return plan
         plan = plan.replace_auto("tree")
+        plan = replace(plan, has_sample_fit=problem.n_components * SAMPLED_ROWS_PER_CELL <= LEAF_ROWS)
         return replace(plan, may_search=False, can_run_in_engine=False, check_maximum=plan.check_maximum or False)
 
     def adapt_runs(self, runs: Iterable[EMRun], problem: Problem, plan: Plan) -> Iterable[EMRun]:

@@ -34,6 +34,7 @@ WITH_MISSING = np.array([[np.nan, 1.0], *np.eye(2)] * 9)
 NEED_ALL = {"trim": {"trim": 0.1}, "tol='auto'": {"tol": "auto"}, "X_error": {}, "missing values": {}}
 
 
+@pytest.mark.one_block
 @pytest.mark.parametrize("name", NEED_ALL)
 def test_what_needs_all_components_is_refused(name, rows):
     X, error = WITH_MISSING if name == "missing values" else rows, np.full(2, 0.1) if name == "X_error" else None
@@ -82,9 +83,8 @@ def test_the_gap_is_that_to_all_components(name, n_rows, rng):
 
 def test_auto_doubles_candidates_while_the_gap_is_wide(monkeypatch, rows):
     """Of components that all overlap, 8 candidates hold too little; those that lie apart need no more."""
-    monkeypatch.setattr("gaussmix._src.fit.features.posterior.MIN_TRUNCATED_COMPONENTS", 50)
-    monkeypatch.setattr("gaussmix._src.fit.features.table.MIN_TRUNCATED_COMPONENTS", 50)
-    monkeypatch.setattr("gaussmix._src.fit.features.posterior.MIN_PAIRS", 0)
+    for name in ("posterior.MIN_TRUNCATED_COMPONENTS", "table.MIN_TRUNCATED_COMPONENTS", "posterior.MIN_PAIRS"):
+        monkeypatch.setattr(f"gaussmix._src.fit.features.{name}", 50)
     wide = fitted(rows, "auto", 60, covariance_type="spherical", init_params="random", tol=0.01, max_iter=1000)
     assert wide.outcome_.n_candidates == 16
     assert wide.outcome_.posterior_gap <= 2e-3

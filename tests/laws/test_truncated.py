@@ -75,6 +75,7 @@ def course(source, engine, model, n_steps, ridge=0.0):
     return list(run_em(source, engine, model, Objective(np.full(model.n_features, ridge)), StopRule(0.0, n_steps)))
 
 
+@pytest.mark.one_block
 @pytest.mark.parametrize("name", OWN)
 def test_em_with_few_candidates_raises_a_bound_and_with_all_is_em(name, rng):
     """Over 20 steps, from a start so far from the end that candidates have to change; about labels that are known."""

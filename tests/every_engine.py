@@ -21,12 +21,8 @@ class AllCandidates(TruncatedEngine):
         return super().step(block, state, parameters, *arguments)
 
 
-ENGINES: dict[str, Any] = {
-    "complete": CompleteEngine,
-    "reference": lambda n_threads: ReferenceEngine(),
-    "truncated": TruncatedEngine,
-    "all candidates": AllCandidates,
-}
+ENGINES: dict[str, Any] = {"complete": CompleteEngine, "reference": lambda n_threads: ReferenceEngine()}
+ENGINES |= {"truncated": TruncatedEngine, "all candidates": AllCandidates}
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,7 @@
 #include "incomplete.hpp"
 #include "passes.hpp"
 #include "sampling.hpp"
+#include "truncated.hpp"
 
 using namespace gaussmix;
 
@@ -297,7 +298,7 @@ private:
     }
 
     void steps(Index d, Factors kind) {
-        Hash doubles, floats, columns, priors, bounds, outputs;
+        Hash doubles, floats, columns, priors, candidates, bounds, outputs;
         for (const Rule rule : {Rule::soft, Rule::hard, Rule::assignment}) {
             for (const Second second :
                  {Second::none, Second::trace, Second::diagonal, Second::full, Second::projected}) {
@@ -317,6 +318,7 @@ private:
                 if (rule != Rule::assignment) {
                     task.prior = {p.prior.data(), p.K, 1, p.K, nullptr, 0};
                     step_into(priors, p, task);
+                    if (kind != shared) step_among_candidates(candidates, p, task);
                     task.prior = {};
                 }
                 if (has_bounds) visits(bounds, p, task);
@@ -328,8 +330,23 @@ private:
         floats.print("step, floats" + name);
         columns.print("step, columns" + name);
         priors.print("step, priors" + name);
+        if (kind != shared) candidates.print("step, candidates" + name);
         bounds.print("step, bounds" + name);
         outputs.print("evaluate and draw" + name);
+    }
+
+    // Two visits with two candidates of each row, the second with those that the first chose.
+    void step_among_candidates(Hash& hash, const Problem& p, const StepView& view) {
+        std::vector<std::int32_t> candidates(size_of(2 * p.n), -1), neighbours(size_of(p.K)), rank;
+        for (Index i = 0; i < p.n; ++i) candidates[size_of(2 * i)] = static_cast<std::int32_t>(i * i % p.K);
+        for (std::int32_t k = 0; k < p.K; ++k) neighbours[size_of(k)] = k - 1, rank.push_back(k);
+        for (std::uint64_t key = 0; key < 2; ++key) {
+            Moments out(p.shape);
+            const TruncatedView task{view, 2, 1, 1, 1, 0, candidates.data(), neighbours.data(), key};
+            step_truncated(kernels_, task, p.parameters(), rank.data(), execution_, out.view());
+            out.add_to(hash);
+            hash.add(Doubles(candidates.begin(), candidates.end()));
+        }
     }
 
     // Two visits with the bounds of the first.

@@ -113,6 +113,17 @@ def test_a_fit_that_goes_on_has_the_bits_of_one_that_was_never_stopped(case, row
         assert os.listdir(path.parent) == []
 
 
+def test_a_fit_by_candidates_goes_on_without_a_fall(rng, path, stop_at):
+    """Candidates are not kept: they are found again, among all components."""
+    parameters, X = {"posterior": 3, "init_params": "tree", "tol": 0, "max_iter": 33}, rng.normal(size=(4000, 3)) ** 3
+    whole = GaussianMixture(60, **parameters).fit(X).outcome_.traces[0]
+    for n_states in (2, 20, 31):
+        interrupted(GaussianMixture(60, **parameters, checkpoint=path), X, stop_at, n_states)
+        (trace,) = GaussianMixture(60, **parameters, checkpoint=path).fit(X).outcome_.traces
+        assert trace[: n_states - 1] == whole[: n_states - 1]
+        assert (np.diff(trace[1:]) >= 0).all()
+
+
 @pytest.mark.parametrize("criterion", ["bic", "cv", pytest.param("stability", marks=pytest.mark.heavy)])
 def test_a_search_goes_on_at_the_candidate_where_it_stood(criterion, rows, path, stop_at):
     settings = {"covariance_type": ["full", "tied"], "criterion": criterion, "n_folds": 2, "random_state": 3, **STARTS}

@@ -131,13 +131,7 @@ ASKING: dict[str, tuple[Any, Callable[[GaussianMixture], bool]]] = {
     "max_time": (600.0, lambda fit: fit.n_iter_ > 0),
     "verbose": (1, lambda fit: fit.n_iter_ > 0),
 }
-OTHERS = {
-    "label_components",
-    "verbose_interval",
-    "_skl_callbacks",
-    "partial_fit",
-    "many components",
-}  # have their own tests
+OTHERS = {"label_components", "verbose_interval", "_skl_callbacks", "partial_fit", "many components"}  # tested alone
 METHOD = {"X_error", "labels"}  # arguments of `fit`
 
 

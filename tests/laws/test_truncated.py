@@ -4,43 +4,27 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from check_engine import CHECKS, all_layouts, check_reproducible
+from check_engine import CHECKS, all_layouts
 from check_moments import assert_same_moments
-from common import (
-    LEAF_ROWS,
-    ArraySource,
-    AssignmentRule,
-    Block,
-    FactorShape,
-    Model,
-    MomentSpec,
-    Objective,
-    Second,
-    StopRule,
-    run_em,
-)
+from common import LEAF_ROWS, ArraySource, AssignmentRule, Block, MomentSpec, Objective, Second, StopRule, run_em
 from every_engine import ENGINES
 from many_blocks import ManyBlocks
 from random_parameters import FORMS, Parameters, random_covariances, random_parameters
 
-from gaussmix import FAMILIES, FactorAnalyzer
+from gaussmix import FAMILIES, Mixture
 from gaussmix.testing import PROBLEMS, check_monotone
 
 OWN = {name: family for name, family in FAMILIES.items() if not family.is_shared}
-EXACT, REFERENCE = ENGINES["complete"](2), ENGINES["reference"](1)
+EXACT = ENGINES["complete"](2)
 
 
-@pytest.mark.parametrize("check", [pytest.param(check, id=check.__name__) for check in CHECKS])
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
 def test_all_components_as_candidates_give_the_moments_of_the_reference(check, rng):
     check(ENGINES["all candidates"](2), rng)
 
 
-def test_threads_and_layouts_change_no_bit(rng):
-    check_reproducible(ENGINES["all candidates"], rng)
-
-
 @pytest.mark.pairwise
-@pytest.mark.parametrize("factor_shape", FactorShape, ids=lambda shape: shape.name)
+@pytest.mark.parametrize("factor_shape", FORMS, ids=lambda shape: shape.name)
 @pytest.mark.parametrize("n_features", [1, 2, 3, 4, 5, 8, 9, 20, 70])
 @pytest.mark.parametrize("rule", [AssignmentRule.SOFT, AssignmentRule.HARD], ids=lambda rule: rule.name)
 @pytest.mark.parametrize("dtype", ["f8", "f4"])
@@ -49,21 +33,16 @@ def test_more_components_than_a_row_is_near(factor_shape, n_features, rule, dtyp
     parameters = replace(random_parameters(rng, 40, n_features, factor_shape), log_background=-3.0)
     rows = parameters.means[rng.integers(40, size=333)] + rng.standard_normal((333, n_features))
     block = Block(0, rows.astype(dtype), rng.integers(0, 3, 333) / 2)
-    spec, about = MomentSpec(Second.DIAGONAL), parameters.means
-    log_density = block.weight @ EXACT.log_density(block, parameters)
-    for n_candidates in (40, 4):
-        engine, bounds = ENGINES["truncated"](2, n_candidates), []
-        state, context = engine.make_state(block, 40), None
-        for _ in range(3):
-            sums = engine.step(block, state, parameters, spec, rule, about, context)
-            check_candidates(state.candidates, block, parameters)
-            bounds.append(sums.log_likelihood)
-        assert (np.diff(bounds) >= -1e-13 * abs(log_density)).all()
-        assert bounds[-1] <= log_density + 1e-12 * abs(log_density)
-        expected = EXACT.step(block, EXACT.make_state(block, 40), parameters, spec, rule, about)
-        if n_candidates == 40:
-            found = engine.finish(sums, parameters, spec)
-            assert_same_moments(found, EXACT.finish(expected, parameters, spec), expected.second, 1e-12, "40 of 40")
+    step = block, EXACT.make_state(block, 40), parameters, MomentSpec(Second.DIAGONAL), rule, parameters.means
+    exact = EXACT.step(*step)
+    all_of_them = ENGINES["all candidates"](2).step(block, EXACT.make_state(block, 40), *step[2:])
+    found, expected = (EXACT.finish(sums, *step[2:4]) for sums in (replace(all_of_them, pass_counts=None), exact))
+    assert_same_moments(found, expected, exact.second, 1e-12, "40 of 40")
+    state, bounds = ENGINES["truncated"](2, 4).make_state(block, 40), []
+    for _ in range(3):
+        bounds.append(ENGINES["truncated"](2, 4).step(block, state, *step[2:]).log_likelihood)
+        check_candidates(state.candidates, block, parameters)
+    assert (np.diff([*bounds, block.weight @ EXACT.log_density(block, parameters)]) >= -1e-12 * abs(bounds[0])).all()
 
 
 def check_candidates(candidates, block, parameters):
@@ -85,37 +64,33 @@ def test_a_step_never_lowers_the_free_energy(family, problem, n_candidates):
 
 
 def start(family, rows, n_components):
-    """Equal spheres about some rows."""
-    means, d = rows[:: len(rows) // n_components][:n_components].astype(np.float64), rows.shape[1]
-    spheres = np.broadcast_to(0.3 * np.eye(d) if family.kind.is_matrix else 0.3, family.shape(n_components, d))
-    if isinstance(family, FactorAnalyzer):
-        spheres = np.full(family.shape(n_components, d), 0.3)
-    return Model(np.full(n_components, 1 / n_components), means, family.covariances(spheres, n_components, d), family)
+    """Equal covariances about some rows."""
+    means, shape = rows[:n_components].astype(np.float64), family.shape(n_components, rows.shape[1])
+    covariances = np.full(shape, 0.3) + (np.eye(*shape[1:]) if len(shape) == 3 else 0.0)
+    return Mixture(np.full(n_components, 1 / n_components), means, covariances, family)._model
 
 
 def course(source, engine, model, n_steps, ridge=0.0):
-    """The states of so many steps."""
+    """The states of `n_steps` steps of EM."""
     return list(run_em(source, engine, model, Objective(np.full(model.n_features, ridge)), StopRule(0.0, n_steps)))
 
 
+@pytest.mark.one_block
 @pytest.mark.parametrize("name", OWN)
 def test_em_with_few_candidates_raises_a_bound_and_with_all_is_em(name, rng):
-    """Over 30 steps, from a start so far from the end that candidates have to change; about labels that are known."""
-    rows, weight = rng.normal(size=(1500, 2)) ** 3, rng.integers(0, 3, 1500).astype(float)
-    model = start(OWN[name], rows, 30)
-    labels, table = (
-        rng.integers(-1, 3, 1500).astype(np.int32),
-        np.where(np.arange(30) % 3 == np.arange(3)[:, None], 0.0, -np.inf),
-    )
-    table[0] = np.log(rng.dirichlet(np.ones(30)))
+    """Over 20 steps, from a start so far from the end that candidates have to change; about labels that are known."""
+    rows, weight = rng.normal(size=(1500, 2)), rng.integers(0, 3, 1500).astype(float)
+    model, table = start(OWN[name], rows, 12), np.where(np.eye(3)[:, np.arange(12) % 3] > 0, 0.0, -np.inf)
+    table[0], labels = np.log(rng.uniform(0.5, 1.0, 12)), rng.integers(-1, 3, 1500).astype(np.int32)
     for source in (ArraySource(rows, weight), ArraySource(rows, weight).with_log_prior(table, labels)):
         exact, same, few = (
-            course(source, ENGINES[kind](2, *n), model, 30, 1e-3)
-            for kind, *n in (["complete"], ["truncated", 30], ["truncated", 3])
+            course(source, ENGINES[kind](2, *n), model, 20)
+            for kind, *n in (["complete"], ["truncated", 12], ["truncated", 3])
         )
         np.testing.assert_allclose(same[-1].trace.objective[:8], exact[-1].trace.objective[:8], rtol=1e-12)
-        bound = np.array(few[-1].trace.log_likelihood)
-        assert (np.diff(bound) >= -1e-13 * np.abs(bound[1:])).all()
+        bound, n_sound = few[-1].trace.log_likelihood, sum(not state.trace.frozen_components for state in few)
+        assert n_sound > 5
+        assert (np.diff(bound[:n_sound]) >= 0).all()  # exact EM of VVE falls if a component freezes
         (block,), parameters = source.blocks(), few[-2].model.parameters
         assert bound[-1] <= block.weight @ EXACT.log_density(block, parameters) / weight.sum() + 1e-12
         (state,) = source._states[1].values()
@@ -139,30 +114,30 @@ def test_bits_do_not_depend_on_threads_blocks_or_layout(name, dtype, rng):
     assert [end(ArraySource(layout, weight), 2) == expected for layout in list(all_layouts(rows))[1:3]] == [True] * 2
 
 
-@pytest.mark.parametrize("factor_shape", FactorShape, ids=lambda shape: shape.name)
+@pytest.mark.parametrize("factor_shape", FORMS, ids=lambda shape: shape.name)
 def test_ties_far_rows_and_components_without_rows(factor_shape, rng):
-    """Components three times each, two of weight 0, rows up to 1e150 away: sums are finite, each row has a candidate."""
-    each = np.concatenate([random_covariances(rng, 20, 3, factor_shape)] * 3)
-    weights = np.where(np.isin(np.arange(60), [3, 7]), 0.0, 1 / 58)
-    means = np.tile(rng.normal(size=(20, 3)), (3, 1))
-    parameters = Parameters.from_mixture(weights, means, FORMS[factor_shape](each, 60, 3, False).whitening)
+    """More components than rows, each three times, two of weight 0; rows up to 1e150 away: each has a candidate."""
+    each = np.concatenate([random_covariances(rng, 200, 3, factor_shape)] * 3)
+    weights = np.where(np.isin(np.arange(600), [3, 7]), 0.0, 1 / 598)
+    means = np.tile(rng.normal(size=(200, 3)), (3, 1))
+    parameters = Parameters.from_mixture(weights, means, FORMS[factor_shape](each, 600, 3, False).whitening)
     rows = rng.normal(size=(500, 3))
     rows[:30] *= 10.0 ** rng.choice([4, 8, 150], (30, 1))
     block, engine, spec = Block(0, rows), ENGINES["truncated"](2, 4), MomentSpec(Second.DIAGONAL)
-    state = engine.make_state(block, 60)
+    state = engine.make_state(block, 600)
     for rule in (AssignmentRule.SOFT, AssignmentRule.HARD, AssignmentRule.SOFT):
         sums = engine.step(block, state, parameters, spec, rule)
-        assert np.isfinite(sums.log_likelihood)
-        assert np.isfinite(np.append(sums.first, sums.mass)).all()
-        assert sums.mass.sum() == pytest.approx(500)
-        assert (sums.mass[[3, 7]] == 0).all()
+        assert np.isfinite([sums.log_likelihood, *sums.first.flat]).all()
+        np.testing.assert_allclose([sums.mass.sum(), *sums.mass[[3, 7]]], [500, 0, 0])
         check_candidates(state.candidates[30:], block.row_range(30, 500), parameters)
         assert (state.candidates[:, 0] >= 0).all()
 
 
-def test_more_components_than_rows_in_a_leaf(rng):
-    rows = rng.normal(size=(300, 2))
-    model = start(OWN["spherical"], np.tile(rows, (10, 1)), 2000)
-    last = course(ArraySource(rows), ENGINES["truncated"](2, 8), model, 4, 1e-3)[-1]
-    assert (np.diff(last.trace.objective) >= 0).all()
-    assert np.isfinite(last.model.means).all()
+def test_candidates_that_are_lost_are_found_among_all_components(rng):
+    """Else the free energy would fall, by a tenth of a nat here: workers of a cluster may die."""
+    rows = rng.normal(size=(3000, 3)) ** 3
+    source, model = ArraySource(rows), start(OWN["full"], rows, 100)
+    for state in run_em(source, ENGINES["truncated"](2, 3), model, Objective(np.full(3, 1e-6)), StopRule(0.0, 30)):
+        if state.trace.n_steps == 25:
+            source._states = None, {}
+    assert (np.diff(state.trace.objective[1:]) >= 0).all()

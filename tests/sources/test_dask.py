@@ -126,6 +126,14 @@ def test_a_fit_to_an_array_has_the_bits_of_one_in_memory(structure, what, table,
     assert not hasattr(gm, "feature_names_in_")
 
 
+def test_candidates_live_with_their_rows(table, cluster):
+    """Truncated EM: the same bits, also of the estimated gap."""
+    whole, path = table
+    found, expected = (mixture(posterior=3).fit(X) for X in (array_of(path, CUTS["a few"]), whole[:, :-1]))
+    assert_same_fit(found, expected)
+    assert found.outcome_ == expected.outcome_
+
+
 @pytest.mark.parametrize("structure", ["full", *(pytest.param(s, marks=pytest.mark.heavy) for s in ("tied", "diag"))])
 def test_a_fit_to_a_frame_with_weights_has_the_bits_of_one_in_memory(structure, table, cluster):
     whole, path = table

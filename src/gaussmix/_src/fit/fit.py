@@ -215,8 +215,10 @@ def _run_in_engine(problem: Problem, plan: Plan, start: Start, start_index: int)
     before = plan.rng.bit_generator.state
     of_mixture = problem.family, problem.n_components
     if isinstance(start, str) and start in DETERMINISTIC_STARTS:
-        sharp = _draw_start(problem, plan, start, start_index).moments.partition.hard_assignment(block)
+        partition = _draw_start(problem, plan, start, start_index).moments.partition
+        sharp = partition.hard_assignment(block)
         settings = label_settings(sharp, *of_mixture, problem.objective.ridge, plan.stopping)
+        settings = None if settings is None else settings._replace(unit=partition.unit)
     else:
         settings = fit_settings(start, *of_mixture, problem.source.n_features, problem.ridge, plan.stopping, plan.rng)
     fits = None if settings is None else engine.fit_many(RowGroups.from_block(block, data.weight_unit), settings)
@@ -384,14 +386,12 @@ def _fit_sample(problem: Problem, plan: Plan, draw: StartDraw, objective: Object
     has_positions = partition.parameters is not None and (data.trimming is not None or partition.centres is not None)
     is_plain = data.labels is None and not problem.source.has_errors
     pays = partition.search_rows is not None or (problem.source.n_rows > MIN_PREFIT_ROWS and is_plain)
-    if draw.sample_moments is None or plan.user_init is not None:
+    if draw.sample_moments is None or plan.user_init is not None or not plan.has_sample_fit:
         return None
     if not (has_positions and pays and plan.stopping.max_steps > 0):
         return None
     rows = ArraySource(data.sample.rows, data.sample.weight)
     rows.may_miss = problem.source.may_miss
-    if problem.n_components * SAMPLED_ROWS_PER_CELL > rows.n_rows:
-        return None
     sample, moments = (data.trim_source(rows), draw.sample_moments) if is_plain else (problem.source, draw.moments)
     try:
         start = moments.model(problem.family, objective, sample, plan.stopping.tolerance)

@@ -129,6 +129,7 @@ class Plan:
     make_moves : makes the moves of variational Bayes, which change the number of components; None without moves.
     check_maximum : whether to find out if the fit ends at a maximum; None to find that out where it is cheap.
     may_search : whether "auto" may be a search.
+    has_sample_fit : whether EM may run on the sample of the starts first.
     can_run_in_engine : whether the core may make the first state of a run, or all of them, by itself.
     stop_reason : says why no more runs may begin; None if they may.
     skip_reasons : why starts of a candidate were left out, if some were; those of a single fit have the key None.
@@ -151,6 +152,7 @@ class Plan:
     make_moves: Callable[[Problem, Plan], Any] | None = None
     check_maximum: bool | None = None
     may_search: bool = True
+    has_sample_fit: bool = True
     can_run_in_engine: bool = True
     stop_reason: Callable[[], Outcome | None] = lambda: None
     skip_reasons: dict[int | None, Outcome] = field(default_factory=dict)

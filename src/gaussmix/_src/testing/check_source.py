@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from functools import partial
 from operator import attrgetter
@@ -124,6 +124,10 @@ class _Mark(BlockState):
 @dataclass(frozen=True)
 class _Marked(StepTask):
     """A pass in which the state of a block is the sum of its rows."""
+
+    @property
+    def key(self) -> Hashable:
+        return "marked", self.spec
 
     def open(self, block: Block) -> _Mark:
         return _Mark(seen=(self.spec, block.rows.sum()))

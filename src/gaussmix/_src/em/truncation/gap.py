@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from gaussmix._src.em.objective.trace import PosteriorGap
-from gaussmix._src.engines.truncated import TruncatedEngine, TruncatedState
+from gaussmix._src.engines.truncated import MAX_VALUES, Components, TruncatedEngine, TruncatedState
 from gaussmix._src.interfaces.block import Block
 from gaussmix._src.interfaces.leaves import Sums
 from gaussmix._src.interfaces.parameters import Parameters
@@ -19,7 +19,6 @@ from gaussmix._src.sources.base import Source
 from gaussmix._src.sources.survey import are_drawn, hashes
 
 N_SAMPLED_ROWS = 4096
-MAX_VALUES = 2**22  # densities that are computed at a time, 32 MB
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,14 +43,18 @@ class GapTask:
         return self.engine.make_state(block, len(self.parameters.means))
 
     def call(self, block: Block, state: TruncatedState) -> Sums:
+        candidates = state.candidates
+        if candidates is None:  # they were lost with the process that had them
+            return Sums([0.0, 0.0, 0.0])
+        return block.sum_of(lambda leaf: self._sum_leaf(leaf, candidates[leaf.first_row - block.first_row :]))
+
+    def _sum_leaf(self, block: Block, candidates: Components) -> Sums:
         total = Sums([0.0, 0.0, 0.0])
-        if state.candidates is None:  # they were lost with the process that had them
-            return total
         drawn = np.flatnonzero(are_drawn(hashes(block), block.row_weight, self.fair))
         for some in np.array_split(drawn, 1 + len(drawn) * len(self.parameters.means) // MAX_VALUES):
             rows = block.take(some, 0)
             weight = np.maximum(rows.weight / self.fair, 1.0)
-            gaps = self._gaps(rows, state.candidates[some])
+            gaps = self._gaps(rows, candidates[some])
             total += Sums([float(weight.sum()), float(weight @ gaps), float(weight @ gaps**2)])
         return total
 

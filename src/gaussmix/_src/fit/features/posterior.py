@@ -15,9 +15,10 @@ from gaussmix._src.errors import Outcome, warn
 from gaussmix._src.families.base import Family
 from gaussmix._src.fit.features.base import FitOption
 from gaussmix._src.fit.features.table import MIN_TRUNCATED_COMPONENTS
-from gaussmix._src.fit.fit import _run_from_start
-from gaussmix._src.fit.plan import Plan
+from gaussmix._src.fit.fit import SAMPLED_ROWS_PER_CELL, _run_from_start
+from gaussmix._src.fit.plan import ModelStart, Plan
 from gaussmix._src.fit.problem import Problem
+from gaussmix._src.interfaces.leaves import LEAF_ROWS
 from gaussmix._src.validation.parameters import check_posterior
 
 MIN_PAIRS = 2**27  # of rows and components: with fewer, an exact fit takes seconds
@@ -57,6 +58,7 @@ class TruncatedPosterior(FitOption):
         if self._engine is None:
             return plan
         plan = plan.replace_auto("tree")
+        plan = replace(plan, has_sample_fit=problem.n_components * SAMPLED_ROWS_PER_CELL <= LEAF_ROWS)
         return replace(plan, may_search=False, can_run_in_engine=False, check_maximum=plan.check_maximum or False)
 
     def adapt_runs(self, runs: Iterable[EMRun], problem: Problem, plan: Plan) -> Iterable[EMRun]:
@@ -67,7 +69,8 @@ class TruncatedPosterior(FitOption):
     def _run(self, problem: Problem, plan: Plan, start_index: int, initial: EMState | None) -> Iterator[EMState]:
         """The states of a run, which goes on with twice as many candidates while the gap is large."""
         assert self._engine is not None
-        engine = replace(self._engine, start_index=start_index)
+        goes_on = initial is not None or isinstance(plan.starts[start_index], ModelStart)
+        engine = replace(self._engine, start_index=start_index, goes_on=goes_on)
         while True:
             problem, source = replace(problem, engine=engine), problem.source
             vars(problem)["source"] = source  # with the candidates of the rows

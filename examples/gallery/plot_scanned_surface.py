@@ -76,7 +76,7 @@ print(f"mean log-density of new points: {surface.score(scan(20_000)):.2f} nats")
 
 light = np.array([-0.5, 0.6, 0.65])
 outward = normals * np.sign(np.einsum("kd,kd->k", normals, surface.means_))[:, None]
-shade = np.clip(outward @ light, 0, 1)
+shade = np.clip(outward @ light, 0.15, 1)
 drawn, component = surface.sample(200_000)
 some = points[:200_000]
 pictures = {
@@ -88,7 +88,7 @@ figure, axes = plt.subplots(1, 3, figsize=(12, 4.2), layout="constrained", facec
 for ax, (name, (shown, colour, is_front, size)) in zip(axes, pictures.items(), strict=True):
     shown, colour = shown[is_front], colour[is_front]
     order = np.argsort(shown[:, 2])
-    ax.scatter(*shown[order, :2].T, s=size, c=colour[order], cmap="bone", linewidths=0)
+    ax.scatter(*shown[order, :2].T, s=size, c=colour[order], cmap="bone", vmin=0, linewidths=0)
     ax.set_title(name, color="white")
     ax.set_aspect("equal")
     ax.axis("off")

@@ -54,6 +54,7 @@ def blocks(page: str) -> list[tuple[str, str]]:
         "docs/guide/noise.md",
         "docs/guide/clusters.md",
         "docs/guide/checkpoints.md",
+        "docs/guide/thousands.md",
         "docs/guide/tables.md",
         "docs/guide/export.md",
         "docs/guide/from-mclust.md",

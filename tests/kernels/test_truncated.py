@@ -60,7 +60,8 @@ WRONG = {
     "neighbours": [np.full((30, 3), 30, np.int32), np.full((30, 3), -2, np.int32), np.zeros((29, 3), np.int32)],
     "rank": [np.full(30, 30, np.int32), np.zeros(31, np.int32), np.full(30, -1, np.int32)],
     "n_expanded": [-1, 5], "n_tried": [-1, 4], "rule": [2, 9], "second": [9],
-    "factors": [np.ones((1, 3, 3)), np.ones((30, 3))], "anchor": [None], "row_weight": [np.ones(499)], "log_prior": [np.zeros((499, 30))], "n_threads": [0],
+    "factors": [np.ones((1, 3, 3)), np.ones((30, 3))], "anchor": [None],
+    "row_weight": [np.ones(499)], "log_prior": [np.zeros((499, 30))], "n_threads": [0],
 }  # fmt: skip
 
 

@@ -92,13 +92,14 @@ class GaussianMixture(LikelihoodEstimator):
     n_init : int, default 1
         Number of starts of each kind that draws; the run that ends with the largest likelihood is kept.
     init_params : str, list of str, array or callable, default "auto"
-        "kmeans", "k-means++", "random", "random_from_data", "hierarchical" (Ward, on at most 2,000 rows), "search"
-        (k-means and, with fewer than 10 components, groups by distance from the centre or along a feature; then
-        components are merged and split while the likelihood grows), or several of these (the run with the largest
-        likelihood is kept); integer labels (n_samples,); responsibilities (n_samples, n_components);
-        or a callable ``(X, n_components, rng)`` that returns either. "auto" is "search" for several components, but
-        k-means with initial parameters, where each row has a label, and with `max_iter` below 20. "auto" and "search"
-        divide each column by its own spread, unless the structure depends on units; "kmeans" does not.
+        "kmeans", "k-means++", "random", "random_from_data", "hierarchical" (Ward, on at most 2,000 rows), "tree"
+        (k-means from the cells of a tree, quick for thousands of components), "search" (k-means and, with fewer than 10
+        components, groups by distance from the centre or along a feature; then components are merged and split while
+        the likelihood grows), or several of these (the run with the largest likelihood is kept); integer labels
+        (n_samples,); responsibilities (n_samples, n_components); or a callable ``(X, n_components, rng)`` that returns
+        either. "auto" is "search" for several components, but "tree" where few components share a row (`posterior`),
+        and k-means with initial parameters, where each row has a label, and with `max_iter` below 20. "auto" and
+        "search" divide each column by its own spread, unless the structure depends on units; "kmeans" does not.
     weights_init, means_init : array-like, default None
         Weights (n_components,) and means (n_components, n_features) to start from. With `means_init` the
         rest of the start comes from the rows nearest to each mean, where `init_params` is a name.

@@ -12,7 +12,6 @@ from gaussmix._src.engines.truncated import MAX_VALUES, Components, TruncatedEng
 from gaussmix._src.interfaces.block import Block
 from gaussmix._src.interfaces.leaves import Sums
 from gaussmix._src.interfaces.parameters import Parameters
-from gaussmix._src.model import Model
 from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.numerics.elementary import log_sum
 from gaussmix._src.sources.base import Source
@@ -71,8 +70,8 @@ class GapTask:
         return log_sum(joint) - log_sum(own)
 
 
-def estimate_gap(source: Source, engine: TruncatedEngine, model: Model, parameters: Parameters) -> PosteriorGap:
-    """How far the free energy is below the log-likelihood of a model, with its standard error."""
+def estimate_gap(source: Source, engine: TruncatedEngine, parameters: Parameters) -> PosteriorGap:
+    """Estimate how far the free energy is below the log-likelihood, and the standard error of this."""
     fair = max(1.0, source.n_rows / N_SAMPLED_ROWS) * source.row_totals.total_weight / source.n_rows
     count, first, second = source.map_merge(GapTask(engine, parameters, fair))
     mean = first / count if count else float("nan")

@@ -78,7 +78,7 @@ class TruncatedPosterior(FitOption):
             for state in _run_from_start(problem, plan, start_index, initial):
                 if state.outcome is None:
                     yield state._replace(trace=replace(state.trace, posterior_gap=not_known))
-            gap = estimate_gap(problem.source, engine, state.model, problem.objective.parameters(state.model))
+            gap = estimate_gap(problem.source, engine, problem.objective.parameters(state.model))
             state = state._replace(trace=replace(state.trace, posterior_gap=gap))
             n_more = min(2 * engine.n_candidates, problem.n_components)
             is_wide = self._n_candidates is not None or n_more == engine.n_candidates or not gap.gap > MAX_GAP

@@ -23,7 +23,7 @@ from gaussmix._src.validation.parameters import check_posterior
 
 MIN_PAIRS = 2**27  # of rows and components: with fewer, an exact fit takes seconds
 MAX_GAP = 2e-3  # nats per row: with more, candidates are doubled
-MAX_CANDIDATE_BYTES = 2**36
+MAX_CANDIDATE_BYTES = 2**36  # 64 GB
 
 
 class TruncatedPosterior(FitOption):
@@ -71,6 +71,11 @@ class TruncatedPosterior(FitOption):
         assert self._engine is not None
         goes_on = initial is not None or isinstance(plan.starts[start_index], ModelStart)
         engine = replace(self._engine, start_index=start_index, goes_on=goes_on)
+        if initial is not None and (gap := initial.trace.posterior_gap) is not None:  # a checkpoint's
+            engine = replace(engine, n_candidates=gap.n_candidates)
+        if initial is not None and initial.outcome is not None:  # its rows have no candidates for another gap
+            yield initial
+            return
         while True:
             problem, source = replace(problem, engine=engine), problem.source
             vars(problem)["source"] = source  # with the candidates of the rows
@@ -85,7 +90,7 @@ class TruncatedPosterior(FitOption):
             if is_wide or state.outcome is not Outcome.CONVERGED:
                 yield state
                 return
-            engine, initial = replace(engine, n_candidates=n_more), state._replace(outcome=None)
+            engine, initial = replace(engine, n_candidates=n_more, goes_on=True), state._replace(outcome=None)
 
     def _check(self, n_candidates: int, n_components: int, n_rows: int, obstacle: str) -> None:
         """Refuse a number of candidates that no fit can have; say so if the fit is exact anyway."""

@@ -38,6 +38,7 @@ N_TRIED = 4  # neighbours that a step tries, in turns: with all 24, it takes up 
 MAX_VALUES = 2**22  # densities that are computed at a time, 32 MB
 MAX_COMPARED_PAIRS = 2**32  # of rows and components that are compared where a run goes on: half a minute
 N_TREES, TREE_REACH = 3, 3  # rankings in which so many components before and after one are taken for near
+MAX_DIRECTIONS = 32  # along which means are cut: all of 784 features took 3.6 times as long and found as many neighbours
 N_ROUNDS = 3  # of a search for neighbours: after three, 98 % are found in 8 features, and all in 3
 MAX_SAMPLED_ROWS = 16  # per component, whose candidates say which components overlap
 
@@ -242,7 +243,7 @@ def map_components(parameters: Parameters, sampled: Components | None, n_threads
     K, d = means.shape
     directions, orders = np.random.default_rng(0), []
     for tree in range(N_TREES):
-        turned = einsum("ki,ij->kj", means, directions.uniform(-1, 1, (d, d))) if tree else means
+        turned = einsum("ki,ij->kj", means, directions.uniform(-1, 1, (d, min(d, MAX_DIRECTIONS)))) if tree else means
         cells = native_target().partition_cells(np.ascontiguousarray(turned), np.ones(K), K)
         orders.append(np.argsort(cells, kind="stable").astype(np.int32))
     ranks = [np.argsort(order).astype(np.int32) for order in orders]

@@ -34,12 +34,12 @@ Components = NDArray[np.int32]  # their indices; -1 for none
 
 DEFAULT_CANDIDATES = 8
 N_NEAR, N_OVERLAPPING = 16, 8  # neighbours of a component: by the distance of means, and by the candidates of rows
-N_TRIED = 4  # neighbours that a step tries, in turns: with all 24, it takes up to 1.6 times as long and gains 1e-5 nats
+N_TRIED = 4  # neighbours that a step tries, others in the next: all 24 take up to 1.6 times as long and gain 1e-5 nats
 MAX_VALUES = 2**22  # densities that are computed at a time, 32 MB
-MAX_COMPARED_PAIRS = 2**32  # of rows and components that are compared where a run goes on: half a minute
-N_TREES, TREE_REACH = 3, 3  # rankings in which so many components before and after one are taken for near
-MAX_DIRECTIONS = 32  # along which means are cut: all of 784 features took 3.6 times as long and found as many neighbours
-N_ROUNDS = 3  # of a search for neighbours: after three, 98 % are found in 8 features, and all in 3
+MAX_COMPARED_PAIRS = 2**32  # pairs of rows and components that a run that goes on compares: half a minute
+N_TREES, TREE_REACH = 3, 3  # rankings, and components before and after each that are first taken for near
+MAX_DIRECTIONS = 32  # directions of a ranking: with all of 784, it takes 3.6 times as long for the same neighbours
+N_ROUNDS = 3  # rounds of a search for neighbours: three find 98 % in 8 features, and all in 3
 MAX_SAMPLED_ROWS = 16  # per component, whose candidates say which components overlap
 
 
@@ -59,12 +59,12 @@ class ComponentMap:
 
 @dataclass(frozen=True)
 class TruncatedContext(PassContext):
-    """What a step must know of all rows, which components are near each other, and what passes found out.
+    """Facts about all rows, which components are near each other, and what passes found out.
 
     Parameters
     ----------
-    component_map : made again after passes 1, 2, 4, 8 …
-    n_passes : how many passes there were.
+    component_map : which components are near each other; made again after passes 1, 2, 4, 8 …
+    n_passes : the number of passes before.
     sampled : candidates (n_sampled, n_candidates) of some rows after the last pass.
     """
 
@@ -175,7 +175,7 @@ class TruncatedEngine(CompleteEngine):
         return replace(moments, context=context)
 
     def _first_candidates(self, block: Block, parameters: Parameters, context: TruncatedContext) -> Components:
-        """The candidates of rows that have none; if a run goes on, the likeliest of all, or nearly so of many."""
+        """Find candidates of rows that have none; if a run goes on, the likeliest, or nearly so if pairs are many."""
         is_late = self.goes_on or context.n_passes > 0
         assert context.component_map is not None, "begin_pass made it"
         if is_late and context.n_rows * len(parameters.means) <= MAX_COMPARED_PAIRS:
@@ -233,7 +233,7 @@ class TruncatedEngine(CompleteEngine):
 
 
 def map_components(parameters: Parameters, sampled: Components | None, n_threads: int) -> ComponentMap:
-    """Find out which components are near each other.
+    """Find the components near each component.
 
     The means are ranked along trees that cut them in two again and again. Neighbours in a few such rankings, and
     neighbours of neighbours, are near; Dong, Moses & Li (2011), "Efficient k-nearest neighbor graph construction for
@@ -299,7 +299,7 @@ def _call_core(
 ) -> tuple[float, Array, Array, Array | None, float]:
     """Renew candidates, and sum moments unless `second` is none.
 
-    So many neighbours of the first `n_expanded` candidates of each row are tried; by default all, of all.
+    Of the first `n_expanded` candidates of each row, `n_tried` neighbours are tried; by default all, of all candidates.
     """
     projection = None if spec is None else repeat_projection(spec, len(mixture.means))
     n_expanded = candidates.shape[1] if n_expanded is None else n_expanded

@@ -17,7 +17,7 @@ from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.numerics.core import native_target
 
 MAX_TRUNCATED_PASSES = 10
-N_CANDIDATES = 4  # of each row in k-means
+N_CANDIDATES = 4  # centres that k-means compares with a row, besides neighbours
 
 
 def tree(sample: DistinctRows, engine: Engine[Any], n_components: int, rng: np.random.Generator) -> Partition:
@@ -36,7 +36,7 @@ def tree(sample: DistinctRows, engine: Engine[Any], n_components: int, rng: np.r
 
 
 def _cell_means(sample: DistinctRows, n_cells: int) -> Array:
-    """The means of the cells, (n_cells, n_features); with fewer distinct rows, some are at a row besides."""
+    """Return the means of the cells, (n_cells, n_features), and of rows if there are fewer cells."""
     cells = native_target().partition_cells(np.ascontiguousarray(sample.rows), sample.weight, n_cells)
     weight = np.bincount(cells, sample.weight, minlength=n_cells)
     sums = [np.bincount(cells, sample.weight * column, minlength=n_cells) for column in sample.rows.T]

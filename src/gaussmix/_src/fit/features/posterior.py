@@ -1,4 +1,4 @@
-"""How rows are shared: among all components, or, of many components, among the few candidates of each row."""
+"""How rows are shared: among all components, or, if these are many, among a few candidates of each row."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from gaussmix._src.fit.problem import Problem
 from gaussmix._src.interfaces.leaves import LEAF_ROWS
 from gaussmix._src.validation.parameters import check_posterior
 
-MIN_PAIRS = 2**27  # of rows and components: with fewer, an exact fit takes seconds
+MIN_PAIRS = 2**27  # pairs of rows and components: with fewer, an exact fit takes seconds
 MAX_GAP = 2e-3  # nats per row: with more, candidates are doubled
 MAX_CANDIDATE_BYTES = 2**36  # 64 GB
 

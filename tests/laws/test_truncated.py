@@ -133,6 +133,17 @@ def test_ties_far_rows_and_components_without_rows(factor_shape, rng):
         assert (state.candidates[:, 0] >= 0).all()
 
 
+def test_a_row_finds_the_nearest_of_thousands_of_components(rng):
+    """On a surface, where a search has the longest way to go: what gets no row in a first step never gets one."""
+    means = rng.uniform(size=(20_000, 2))
+    means = np.column_stack((np.cos(6 * means[:, 0]), np.sin(6 * means[:, 0]), 3 * means[:, 1]))
+    model = Mixture(np.full(20_000, 1 / 20_000), means, np.full(20_000, 1e-6), FAMILIES["spherical"])
+    block, engine = Block(0, np.repeat(means, 4, axis=0)), ENGINES["truncated"](2)
+    state = engine.make_state(block, 20_000)
+    engine.step(block, state, model.parameters, MomentSpec(Second.DIAGONAL))
+    assert (state.candidates[:, 0] == np.repeat(np.arange(20_000), 4)).mean() > 0.9995
+
+
 @pytest.mark.parametrize("n_candidates", [1, 4, 64])
 def test_labelled_rows_far_from_their_component_have_it_as_a_candidate(n_candidates, rng):
     """In ten groups of 20 components, so that a row finds fewer than 64 near it."""

@@ -35,7 +35,7 @@ Components = NDArray[np.int32]  # their indices; -1 for none
 DEFAULT_CANDIDATES = 8
 N_NEAR, N_OVERLAPPING = 16, 8  # neighbours of a component: by the distance of means, and by the candidates of rows
 N_TRIED = 4  # neighbours that a step tries, others in the next: all 24 take up to 1.6 times as long and gain 1e-5 nats
-MAX_VALUES = 2**22  # densities that are computed at a time, 32 MB
+MAX_DENSITIES = 2**22  # densities that are computed at a time, 32 MB
 MAX_COMPARED_PAIRS = 2**32  # pairs of rows and components that a run that goes on compares: half a minute
 N_TREES, TREE_REACH = 3, 3  # rankings, and components before and after each that are first taken for near
 MAX_DIRECTIONS = 32  # directions of a ranking: with all of 784, it takes 3.6 times as long for the same neighbours
@@ -158,8 +158,8 @@ class TruncatedEngine(CompleteEngine):
             key=context.n_passes,
         )  # fmt: skip
         spec, squares = (spec, None) if spec.second is Second.NONE else (replace(spec, second=second), squares)
-        every = max(1, context.n_rows // (MAX_SAMPLED_ROWS * len(mass)))
-        sampled: Any = SampledCandidates(state.candidates[-block.first_row % every :: every])
+        stride = max(1, context.n_rows // (MAX_SAMPLED_ROWS * len(mass)))
+        sampled: Any = SampledCandidates(state.candidates[-block.first_row % stride :: stride])
         return BlockMoments(
             mass, first, squares, about, log_likelihood, block.total_weight, spec,
             background=background, pass_counts=sampled,
@@ -196,11 +196,11 @@ class TruncatedEngine(CompleteEngine):
         means, K = parameters.means, len(parameters.means)
         near = PackedMixture(np.zeros(K), means, int(FactorShape.DIAGONAL), np.tile(1 / _units(means), (K, 1)))
         order = np.argsort(component_map.rank)
-        few = order[:: max(1, round(K**0.5 / 2))]
+        first = order[:: max(1, round(K**0.5 / 2))]
         candidates = np.full((block.n_rows, min(self.n_candidates, K)), -1, np.int32)
-        of_few = PackedMixture(near.log_scale[few], means[few], near.factor_shape, near.factors[few])
-        labels = native_target().evaluate(block.rows, None, *of_few, 3, self._n_threads)
-        candidates[:, 0] = few[labels]
+        of_first = PackedMixture(near.log_scale[first], means[first], near.factor_shape, near.factors[first])
+        labels = native_target().evaluate(block.rows, None, *of_first, 3, self._n_threads)
+        candidates[:, 0] = first[labels]
         bare = replace(block, log_prior=None, prior_indices=None)
         for key in range(N_FIRST_ROUNDS):
             _call_core(bare, near, candidates, component_map, self._n_threads, key=key)
@@ -209,20 +209,20 @@ class TruncatedEngine(CompleteEngine):
             possible = np.append(np.where(table.min(axis=1) < 0, table.argmax(axis=1), -1), -1)
             possible = possible[:-1] if block.prior_indices is None else possible[block.prior_indices]
             rows = np.flatnonzero(possible >= 0)
-            n_found = (candidates[rows] >= 0).sum(axis=1)  # the core reads up to the first -1
-            candidates[rows, np.minimum(n_found, candidates.shape[1] - 1)] = possible[rows]
+            n_candidates = (candidates[rows] >= 0).sum(axis=1)  # the core reads up to the first -1
+            candidates[rows, np.minimum(n_candidates, candidates.shape[1] - 1)] = possible[rows]
         return candidates
 
     def _likeliest(self, block: Block, parameters: Parameters) -> Components:
         """The likeliest components of each row, (n_rows, n_candidates), found among all."""
-        found, K = [np.empty((0, self.n_candidates), np.int32)], len(parameters.means)
-        for part in block.split(max(1, MAX_VALUES // K)):
+        parts, K = [np.empty((0, self.n_candidates), np.int32)], len(parameters.means)
+        for part in block.split(max(1, MAX_DENSITIES // K)):
             joint = self.component_log_density(part, parameters)
             best = np.argpartition(-joint, self.n_candidates, axis=1)[:, : self.n_candidates]
             values = np.take_along_axis(joint, best, axis=1)
             best = np.take_along_axis(best, np.argsort(-values, axis=1), axis=1)
-            found.append(np.where(np.take_along_axis(joint, best, axis=1) > -np.inf, best, -1).astype(np.int32))
-        return np.concatenate(found)
+            parts.append(np.where(np.take_along_axis(joint, best, axis=1) > -np.inf, best, -1).astype(np.int32))
+        return np.concatenate(parts)
 
     def supports_core_steps(
         self, block: Block, n_components: int, structure: Algebra, prior: PackedPrior | None, has_background: bool
@@ -269,10 +269,10 @@ def _overlapping(sampled: Components, n_components: int) -> Components:
     pairs, counts = np.unique(best[is_there].astype(np.int64) * n_components + others[is_there], return_counts=True)
     order = np.lexsort((-counts, pairs // n_components))
     component, other = np.divmod(pairs[order], n_components)
-    place = np.arange(len(order)) - np.searchsorted(component, component)
+    order_within = np.arange(len(order)) - np.searchsorted(component, component)
     result = np.full((n_components, N_OVERLAPPING), -1, np.int32)
-    is_kept = place < N_OVERLAPPING
-    result[component[is_kept], place[is_kept]] = other[is_kept]
+    is_retained = order_within < N_OVERLAPPING
+    result[component[is_retained], order_within[is_retained]] = other[is_retained]
     return result
 
 

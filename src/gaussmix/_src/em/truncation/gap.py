@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from gaussmix._src.em.objective.trace import PosteriorGap
-from gaussmix._src.engines.truncated import MAX_VALUES, Components, TruncatedEngine, TruncatedState
+from gaussmix._src.engines.truncated import MAX_DENSITIES, Components, TruncatedEngine, TruncatedState
 from gaussmix._src.interfaces.block import Block
 from gaussmix._src.interfaces.leaves import Sums
 from gaussmix._src.interfaces.parameters import Parameters
@@ -50,7 +50,7 @@ class GapTask:
     def _sum_leaf(self, block: Block, candidates: Components) -> Sums:
         total = Sums([0.0, 0.0, 0.0])
         drawn = np.flatnonzero(are_drawn(hashes(block), block.row_weight, self.fair))
-        for some in np.array_split(drawn, 1 + len(drawn) * len(self.parameters.means) // MAX_VALUES):
+        for some in np.array_split(drawn, 1 + len(drawn) * len(self.parameters.means) // MAX_DENSITIES):
             rows = block.take(some, 0)
             weight = np.maximum(rows.weight / self.fair, 1.0)
             gaps = self._gaps(rows, candidates[some])

@@ -34,7 +34,7 @@ Components = NDArray[np.int32]  # their indices; -1 for none
 
 DEFAULT_CANDIDATES = 8
 N_NEAR, N_OVERLAPPING = 16, 8  # neighbours of a component: by the distance of means, and by the candidates of rows
-MAX_VALUES = 2**22  # densities that are computed at a time, 32 MB
+MAX_NEIGHBOURS = 256  # that are tried at a time, if all are
 N_TREES, TREE_REACH = 3, 3  # rankings in which so many components before and after one are taken for near
 N_ROUNDS = 3  # of a search for neighbours: after three, 98 % are found in 8 features, and all in 3
 MAX_SAMPLED_ROWS = 16  # per component, whose candidates say which components overlap
@@ -193,15 +193,14 @@ class TruncatedEngine(CompleteEngine):
         return candidates
 
     def _likeliest(self, block: Block, parameters: Parameters) -> Components:
-        """The likeliest components of each row, (n_rows, n_candidates), found among all."""
-        found, K = [np.empty((0, self.n_candidates), np.int32)], len(parameters.means)
-        for part in block.split(max(1, MAX_VALUES // K)):
-            joint = self.component_log_density(part, parameters)
-            best = np.argpartition(-joint, self.n_candidates, axis=1)[:, : self.n_candidates]
-            values = np.take_along_axis(joint, best, axis=1)
-            best = np.take_along_axis(best, np.argsort(-values, axis=1), axis=1)
-            found.append(np.where(np.take_along_axis(joint, best, axis=1) > -np.inf, best, -1).astype(np.int32))
-        return np.concatenate(found)
+        """The likeliest components of each row, (n_rows, n_candidates), found among all: neighbours of each in turn."""
+        mixture, K = pack_parameters(parameters), len(parameters.means)
+        candidates = np.tile(np.arange(self.n_candidates, dtype=np.int32), (block.n_rows, 1))
+        for first in range(0, K, MAX_NEIGHBOURS):
+            some = np.arange(first, min(first + MAX_NEIGHBOURS, K), dtype=np.int32)
+            component_map = ComponentMap(np.zeros(K, np.int32), np.tile(some, (K, 1)))
+            _call_core(block, mixture, candidates, component_map, self._n_threads, n_expanded=1, key=0)
+        return candidates
 
     def supports_core_steps(
         self, block: Block, n_components: int, structure: Algebra, prior: PackedPrior | None, has_background: bool

@@ -105,6 +105,14 @@ def test_a_start_of_cells_depends_neither_on_the_seed_nor_on_the_order_of_rows(r
     assert_same_fit(fitted(rows, "exact", 5, init_params="tree", random_state=None), one)
 
 
+def test_a_component_that_is_dropped_lowers_the_bound_by_its_rows_alone():
+    """Not by worse candidates of the others."""
+    X, options = np.random.default_rng(3).normal(size=(1500, 3)) ** 3, {"degenerate": "drop", "reg_covar": 1e-9}
+    dropped = fitted(X, 3, 80, init_params="random_from_data", random_state=3, tol=0, **options)
+    assert len(dropped.weights_) < 80
+    assert (np.diff(dropped.outcome_.traces[0]) >= 0).all()
+
+
 def test_fits_are_stopped_and_go_on(rows):
     stopped = fitted(rows, 3, callbacks=[lambda step: step.iteration == 3])
     assert (stopped.n_iter_, stopped.outcome_.n_candidates) == (3, 3)

@@ -99,12 +99,13 @@ class TruncatedEngine(CompleteEngine):
     ----------
     n_candidates : of each row. Engines with other numbers are equal: rows keep the candidates that they have.
     start_index : of the run. Another run finds its own candidates.
-    goes_on : the run goes on from an earlier one, so that worse candidates would lower its free energy.
+    goes_on_below : with fewer components a run goes on from an earlier one, whose free energy worse candidates would
+        lower: from a checkpoint, or because a component was dropped.
     """
 
     n_candidates: int = field(default=DEFAULT_CANDIDATES, compare=False)
     start_index: int = 0
-    goes_on: bool = field(default=False, compare=False)
+    goes_on_below: int = field(default=0, compare=False)
 
     @property
     def complete_engine(self) -> CompleteEngine:
@@ -138,7 +139,7 @@ class TruncatedEngine(CompleteEngine):
         K = len(parameters.means)
         if self.n_candidates >= K:  # a search would miss some
             state.candidates = np.tile(np.arange(K, dtype=np.int32), (block.n_rows, 1))
-        elif state.candidates is None and (self.goes_on or context.n_passes):
+        elif state.candidates is None and (self.goes_on_below > K or context.n_passes):
             state.candidates = self._likeliest(block, parameters)
         elif state.candidates is None:
             state.candidates = self._find_candidates(block, parameters, context.component_map)

@@ -70,7 +70,7 @@ class TruncatedPosterior(FitOption):
         """The states of a run, which goes on with twice as many candidates while the gap is large."""
         assert self._engine is not None
         goes_on = initial is not None or isinstance(plan.starts[start_index], ModelStart)
-        engine = replace(self._engine, start_index=start_index, goes_on=goes_on)
+        engine = replace(self._engine, start_index=start_index, goes_on_below=problem.n_components + goes_on)
         while True:
             problem, source = replace(problem, engine=engine), problem.source
             vars(problem)["source"] = source  # with the candidates of the rows

@@ -35,8 +35,8 @@ Components = NDArray[np.int32]  # their indices; -1 for none
 DEFAULT_CANDIDATES = 8
 N_NEAR, N_OVERLAPPING = 16, 8  # neighbours of a component: by the distance of means, and by the candidates of rows
 N_TRIED = 4  # neighbours that a step tries, in turns: with all 24, it takes up to 1.6 times as long and gains 1e-5 nats
-MAX_VALUES = 2**22  # densities that are computed at a time, 32 MB
-MAX_COMPARED_PAIRS = 2**32  # of rows and components that are compared where a run goes on: half a minute
+MAX_NEIGHBOURS = 256  # that are tried at a time, if all are
+MAX_COMPARED_PAIRS = 2**33  # of rows and components that are compared where a run goes on: half a minute
 N_TREES, TREE_REACH = 3, 3  # rankings in which so many components before and after one are taken for near
 N_ROUNDS = 3  # of a search for neighbours: after three, 98 % are found in 8 features, and all in 3
 MAX_SAMPLED_ROWS = 16  # per component, whose candidates say which components overlap
@@ -101,12 +101,13 @@ class TruncatedEngine(CompleteEngine):
     ----------
     n_candidates : of each row. Engines with other numbers are equal: rows keep the candidates that they have.
     start_index : of the run. Another run finds its own candidates.
-    goes_on : the run goes on from an earlier one, so that worse candidates would lower its free energy.
+    goes_on_below : with fewer components a run goes on from an earlier one, whose free energy worse candidates would
+        lower: from a checkpoint, or because a component was dropped.
     """
 
     n_candidates: int = field(default=DEFAULT_CANDIDATES, compare=False)
     start_index: int = 0
-    goes_on: bool = field(default=False, compare=False)
+    goes_on_below: int = field(default=0, compare=False)
 
     @property
     def complete_engine(self) -> CompleteEngine:
@@ -175,7 +176,7 @@ class TruncatedEngine(CompleteEngine):
 
     def _first_candidates(self, block: Block, parameters: Parameters, context: TruncatedContext) -> Components:
         """The candidates of rows that have none; if a run goes on, the likeliest of all, or nearly so of many."""
-        is_late = self.goes_on or context.n_passes > 0
+        is_late = self.goes_on_below > len(parameters.means) or context.n_passes > 0
         assert context.component_map is not None, "begin_pass made it"
         if is_late and context.n_rows * len(parameters.means) <= MAX_COMPARED_PAIRS:
             return self._likeliest(block, parameters)
@@ -210,15 +211,14 @@ class TruncatedEngine(CompleteEngine):
         return candidates
 
     def _likeliest(self, block: Block, parameters: Parameters) -> Components:
-        """The likeliest components of each row, (n_rows, n_candidates), found among all."""
-        found, K = [np.empty((0, self.n_candidates), np.int32)], len(parameters.means)
-        for part in block.split(max(1, MAX_VALUES // K)):
-            joint = self.component_log_density(part, parameters)
-            best = np.argpartition(-joint, self.n_candidates, axis=1)[:, : self.n_candidates]
-            values = np.take_along_axis(joint, best, axis=1)
-            best = np.take_along_axis(best, np.argsort(-values, axis=1), axis=1)
-            found.append(np.where(np.take_along_axis(joint, best, axis=1) > -np.inf, best, -1).astype(np.int32))
-        return np.concatenate(found)
+        """The likeliest components of each row, (n_rows, n_candidates), found among all: neighbours of each in turn."""
+        mixture, K = pack_parameters(parameters), len(parameters.means)
+        candidates = np.tile(np.arange(self.n_candidates, dtype=np.int32), (block.n_rows, 1))
+        for first in range(0, K, MAX_NEIGHBOURS):
+            some = np.arange(first, min(first + MAX_NEIGHBOURS, K), dtype=np.int32)
+            component_map = ComponentMap(np.zeros(K, np.int32), np.tile(some, (K, 1)))
+            _call_core(block, mixture, candidates, component_map, self._n_threads, n_expanded=1, key=0)
+        return candidates
 
     def supports_core_steps(
         self, block: Block, n_components: int, structure: Algebra, prior: PackedPrior | None, has_background: bool

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from gaussmix._src.em.objective.trace import PosteriorGap
-from gaussmix._src.engines.truncated import MAX_VALUES, Components, TruncatedEngine, TruncatedState
+from gaussmix._src.engines.truncated import Components, TruncatedEngine, TruncatedState
 from gaussmix._src.interfaces.block import Block
 from gaussmix._src.interfaces.leaves import Sums
 from gaussmix._src.interfaces.parameters import Parameters
@@ -19,6 +19,7 @@ from gaussmix._src.sources.base import Source
 from gaussmix._src.sources.survey import are_drawn, hashes
 
 N_SAMPLED_ROWS = 4096
+MAX_VALUES = 2**22  # densities that are computed at a time, 32 MB
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
-from math import nan
+from math import inf, nan
 
 from gaussmix._src.em.objective.trace import EMState, PosteriorGap
 from gaussmix._src.em.step.best_of import EMRun
@@ -23,7 +24,6 @@ from gaussmix._src.validation.parameters import check_posterior
 
 MIN_PAIRS = 2**27  # of rows and components: with fewer, an exact fit takes seconds
 MAX_GAP = 2e-3  # nats per row: with more, candidates are doubled
-MAX_CANDIDATE_BYTES = 2**36
 
 
 class TruncatedPosterior(FitOption):
@@ -43,7 +43,7 @@ class TruncatedPosterior(FitOption):
             return problem
         obstacle = 'tol="auto"' if self.estimator.tol == "auto" else _why_exact(problem)
         if wanted is not None:
-            self._check(wanted, K, n_rows, obstacle)
+            self._check(wanted, problem, obstacle)
             if problem.family.is_shared:
                 warn(
                     f"posterior={wanted} has no effect, because all components have one covariance: the fit is exact. "
@@ -70,7 +70,7 @@ class TruncatedPosterior(FitOption):
         """The states of a run, which goes on with twice as many candidates while the gap is large."""
         assert self._engine is not None
         goes_on = initial is not None or isinstance(plan.starts[start_index], ModelStart)
-        engine = replace(self._engine, start_index=start_index, goes_on=goes_on)
+        engine = replace(self._engine, start_index=start_index, goes_on_below=problem.n_components + goes_on)
         while True:
             problem, source = replace(problem, engine=engine), problem.source
             vars(problem)["source"] = source  # with the candidates of the rows
@@ -87,21 +87,30 @@ class TruncatedPosterior(FitOption):
                 return
             engine, initial = replace(engine, n_candidates=n_more), state._replace(outcome=None)
 
-    def _check(self, n_candidates: int, n_components: int, n_rows: int, obstacle: str) -> None:
-        """Refuse a number of candidates that no fit can have; say so if the fit is exact anyway."""
+    def _check(self, n_candidates: int, problem: Problem, obstacle: str) -> None:
+        """Refuse a number of candidates that no fit can have."""
+        source, n_components = problem.data.raw_source, problem.n_components
         if n_candidates > n_components:
             raise ValueError(
                 f"posterior={n_candidates} must be at most n_components={n_components}: these are the components that "
                 'share a row. Set posterior="exact".'
             )
-        n_bytes = 4 * n_candidates * n_rows
-        if n_bytes > MAX_CANDIDATE_BYTES:
+        n_bytes = 4 * n_candidates * source.n_rows
+        if not source.is_remote and n_bytes > _memory_bytes():
             raise ValueError(
-                f"posterior={n_candidates} needs {n_bytes / 2**30:,.0f} GB for the candidates of {n_rows:,} rows. "
+                f"posterior={n_candidates} needs {n_bytes / 2**30:,.0f} GB for the candidates of {source.n_rows:,} rows. "
                 "Lower it, or fit fewer rows."
             )
         if obstacle:
             raise ValueError(f'posterior={n_candidates} does not support {obstacle}. Set posterior="exact".')
+
+
+def _memory_bytes() -> float:
+    """The memory of the machine, if the system tells."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, OSError, ValueError):
+        return inf
 
 
 def _why_exact(problem: Problem) -> str:

@@ -44,8 +44,8 @@ print(f"mixture: {mixture.n_iter_} steps, {middle - began:.0f} s; a row has {mix
 print(f"k-means: {kmeans.n_iter_} steps, {perf_counter() - middle:.0f} s")
 
 # %%
-# A row has one code, the number of its cell. A query visits cells in the order of their distance or, with the mixture,
-# of their probability.
+# A row has one code, the number of its cell. A query visits cells by their distance or, with the mixture, by their
+# probability.
 
 
 def visited(codes, order):

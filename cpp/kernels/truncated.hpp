@@ -122,9 +122,11 @@ private:
         std::uint32_t& expanded = expanded_[slot_[k]];
         if (expanded & bit) return;
         expanded |= bit;
-        const Index turn = static_cast<Index>(task_.key) * task_.n_tried;
-        for (Index j = turn; j < turn + task_.n_tried; ++j) {
-            const std::int32_t near = task_.neighbours[k * task_.n_neighbours + j % task_.n_neighbours];
+        const auto n_neighbours = static_cast<std::uint64_t>(task_.n_neighbours);
+        std::uint64_t turn = task_.key * static_cast<std::uint64_t>(task_.n_tried);
+        for (Index j = 0; j < task_.n_tried; ++j, ++turn) {
+            const std::int32_t near =
+                task_.neighbours[k * task_.n_neighbours + static_cast<Index>(turn % n_neighbours)];
             if (near >= 0) want(near, bit);
         }
     }

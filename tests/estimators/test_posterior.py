@@ -94,6 +94,13 @@ def test_auto_doubles_candidates_while_the_gap_is_wide(monkeypatch, rows):
     assert apart.outcome_.posterior_gap < 1e-12
 
 
+def test_few_candidates_are_not_accelerated(rng):
+    """A proposal that is refused would leave worse candidates, so that the free energy falls, here by 0.007 nats."""
+    X, parameters = rng.normal(size=(6000, 3)) ** 3, {"init_params": "tree", "tol": 1e-10, "max_iter": 250}
+    accelerated, plain = (fitted(X, 5, acceleration=each, reg_covar=0, **parameters) for each in ("auto", None))
+    assert accelerated.outcome_.traces == plain.outcome_.traces
+
+
 def test_starts_do_not_depend_on_one_another(rows):
     both, second = (fitted(rows, 3, init_params=start).outcome_ for start in (["tree", "random"], "random"))
     assert both.traces[1:] == second.traces

@@ -15,7 +15,7 @@ def make_call(make_problem, rng):
         arguments = dict(vars(make_problem(n_rows, n_features, n_components, factor_shape, rule, second)))
         del arguments["origin"], arguments["assignment"]
         arguments |= {"rows": arguments["rows"] - 5, "log_prior": None, "prior_indices": None, "log_background": -9.0}
-        arguments |= {"n_expanded": 2, "n_tried": 3, "first_row": 48, "key": 3}
+        arguments |= {"n_expanded": 2, "n_tried": 3, "first_row": 48, "key": 2**64 - 1}
         arguments["candidates"] = rng.integers(-1, n_components, (n_rows, 4)).astype(np.int32)
         arguments["neighbours"] = rng.integers(-1, n_components, (n_components, 3)).astype(np.int32)
         arguments["rank"] = rng.permutation(n_components).astype(np.int32)

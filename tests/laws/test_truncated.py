@@ -133,6 +133,20 @@ def test_ties_far_rows_and_components_without_rows(factor_shape, rng):
         assert (state.candidates[:, 0] >= 0).all()
 
 
+@pytest.mark.parametrize("n_candidates", [1, 4, 64])
+def test_labelled_rows_far_from_their_component_have_it_as_a_candidate(n_candidates, rng):
+    """In ten groups of 20 components, so that a row finds fewer than 64 near it."""
+    means = np.repeat(1e3 * np.arange(10.0), 20)[:, None] + rng.normal(size=(200, 1))
+    model = Mixture(np.full(200, 1 / 200), means, np.ones(200), FAMILIES["spherical"])
+    labels, known = rng.integers(200, size=100).astype(np.int32), np.where(np.eye(200) > 0, 0.0, -np.inf)
+    block = Block(0, means[rng.integers(200, size=100)], log_prior=known, prior_indices=labels)
+    engine = ENGINES["truncated"](2, n_candidates)
+    state = engine.make_state(block, 200)
+    sums = engine.step(block, state, model.parameters, MomentSpec(Second.DIAGONAL))
+    np.testing.assert_array_equal(sums.mass, np.bincount(labels, minlength=200))
+    np.testing.assert_array_equal(state.candidates[:, 0], labels)
+
+
 def test_candidates_that_are_lost_are_found_among_all_components(rng):
     """Else the free energy would fall, by a tenth of a nat here: workers of a cluster may die."""
     rows = rng.normal(size=(3000, 3)) ** 3

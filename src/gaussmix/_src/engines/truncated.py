@@ -207,7 +207,9 @@ class TruncatedEngine(CompleteEngine):
             table = block.log_prior[:, :K]
             possible = np.append(np.where(table.min(axis=1) < 0, table.argmax(axis=1), -1), -1)
             possible = possible[:-1] if block.prior_indices is None else possible[block.prior_indices]
-            candidates[possible >= 0, -1] = possible[possible >= 0]
+            rows = np.flatnonzero(possible >= 0)
+            n_found = (candidates[rows] >= 0).sum(axis=1)  # the core reads up to the first -1
+            candidates[rows, np.minimum(n_found, candidates.shape[1] - 1)] = possible[rows]
         return candidates
 
     def _likeliest(self, block: Block, parameters: Parameters) -> Components:

@@ -88,7 +88,8 @@ class GaussianMixture(LikelihoodEstimator):
     acceleration : {"auto"} or None, default None
         "auto" takes far fewer steps where EM is slow: after 20 steps, if many seem to be left, a quasi-Newton method
         proposes where to go on. EM judges each proposal and goes back if it is no better. A proposal counts as a step,
-        so `max_iter` still limits the passes over the rows. With None a step is exactly one of EM.
+        so `max_iter` still limits the passes over the rows. With None a step is exactly one of EM, as it is in any case
+        where few components share a row (`posterior`).
     n_init : int, default 1
         Number of starts of each kind that draws; the run that ends with the largest likelihood is kept.
     init_params : str, list of str, array or callable, default "auto"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,15 +10,14 @@ import numpy as np
 from gaussmix._src.em.initialisation.base import Partition, nearest_centre, sphere_parameters
 from gaussmix._src.em.initialisation.kmeans import complete_rows, run_lloyd
 from gaussmix._src.em.initialisation.sample import DistinctRows
+from gaussmix._src.em.step.accumulate import StepTask
 from gaussmix._src.engines.base import Engine
-from gaussmix._src.engines.truncated import TruncatedContext, TruncatedEngine
-from gaussmix._src.interfaces.block import Block
 from gaussmix._src.interfaces.moment_spec import AssignmentRule, MomentSpec, Second
 from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.numerics.core import native_target
+from gaussmix._src.sources.array import ArraySource
 
-MAX_TRUNCATED_PASSES = 10
-N_CANDIDATES = 4  # of each row in k-means
+MAX_PASSES = 10
 
 
 def tree(sample: DistinctRows, engine: Engine[Any], n_components: int, rng: np.random.Generator) -> Partition:
@@ -28,10 +28,8 @@ def tree(sample: DistinctRows, engine: Engine[Any], n_components: int, rng: np.r
     """
     scaled = complete_rows(sample.in_unit)
     centres = _cell_means(scaled, n_components)
-    if isinstance(engine, TruncatedEngine):
-        centres = _run_truncated_lloyd(scaled, TruncatedEngine(engine.n_threads, N_CANDIDATES), centres)
-    else:
-        centres = run_lloyd(scaled, engine, centres)
+    is_truncated = getattr(engine, "is_truncated", False)
+    centres = _run_passes(scaled, engine, centres) if is_truncated else run_lloyd(scaled, engine, centres)
     return nearest_centre(centres if sample.unit is None else centres * sample.unit, sample.unit)
 
 
@@ -46,15 +44,11 @@ def _cell_means(sample: DistinctRows, n_cells: int) -> Array:
     return means
 
 
-def _run_truncated_lloyd(sample: DistinctRows, engine: TruncatedEngine, centres: Array) -> Array:
-    """Some passes of k-means in which each row is compared with its candidates and their neighbours."""
-    block, n_components = Block(0, sample.rows, sample.weight), len(centres)
-    state, spec = engine.make_state(block, n_components), MomentSpec(Second.TRACE)
-    context = TruncatedContext(block.n_rows)
-    for _ in range(MAX_TRUNCATED_PASSES):
-        spheres = sphere_parameters(centres)
-        context = engine.begin_pass(context, spheres)
-        sums = engine.step(block, state, spheres, spec, AssignmentRule.HARD, None, context)
-        moments = engine.finish(sums, spheres, spec, context)
+def _run_passes(sample: DistinctRows, engine: Engine[Any], centres: Array) -> Array:
+    """Some passes of k-means, in which the engine compares each row with its candidates."""
+    rows, context = ArraySource(sample.rows, sample.weight), None
+    task = StepTask(engine, len(centres), None, MomentSpec(Second.TRACE), AssignmentRule.HARD)
+    for _ in range(MAX_PASSES):
+        moments = replace(task, parameters=sphere_parameters(centres), context=context).sum_moments(rows)
         context, centres = moments.context, moments.means(centres)
     return centres

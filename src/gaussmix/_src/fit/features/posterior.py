@@ -17,13 +17,15 @@ from gaussmix._src.families.base import Family
 from gaussmix._src.fit.features.base import FitOption
 from gaussmix._src.fit.features.table import MIN_TRUNCATED_COMPONENTS
 from gaussmix._src.fit.fit import SAMPLED_ROWS_PER_CELL, _run_from_start
+from gaussmix._src.fit.fitted import FitResult
 from gaussmix._src.fit.plan import ModelStart, Plan
 from gaussmix._src.fit.problem import Problem
 from gaussmix._src.interfaces.leaves import LEAF_ROWS
 from gaussmix._src.validation.parameters import check_posterior
 
 MIN_PAIRS = 2**27  # of rows and components: with fewer, an exact fit takes seconds
-MAX_GAP = 2e-3  # nats per row: with more, candidates are doubled
+MAX_GAP = 2e-3  # nats per row: candidates are doubled if the gap is larger by more than two standard errors
+MAX_CANDIDATES = 64  # so many are not doubled: an outlier far from all components would ask for more and more
 
 
 class TruncatedPosterior(FitOption):
@@ -78,14 +80,18 @@ class TruncatedPosterior(FitOption):
             for state in _run_from_start(problem, plan, start_index, initial):
                 if state.outcome is None:
                     yield state._replace(trace=replace(state.trace, posterior_gap=not_known))
-            gap = estimate_gap(problem.source, engine, state.model, problem.objective.parameters(state.model))
+            gap = estimate_gap(problem.source, engine, problem.objective.parameters(state.model))
             state = state._replace(trace=replace(state.trace, posterior_gap=gap))
             n_more = min(2 * engine.n_candidates, problem.n_components)
-            is_wide = self._n_candidates is not None or n_more == engine.n_candidates or not gap.gap > MAX_GAP
-            if is_wide or state.outcome is not Outcome.CONVERGED:
+            is_enough = engine.n_candidates >= min(MAX_CANDIDATES, problem.n_components)
+            is_enough = is_enough or not gap.gap - 2 * gap.standard_error > MAX_GAP
+            if self._n_candidates is not None or is_enough or state.outcome is not Outcome.CONVERGED:
                 yield state
                 return
             engine, initial = replace(engine, n_candidates=n_more), state._replace(outcome=None)
+
+    def adapt_result(self, fitted: FitResult, problem: Problem, run: EMState) -> FitResult:
+        return fitted if self._engine is None else fitted.without_likelihood()
 
     def _check(self, n_candidates: int, problem: Problem, obstacle: str) -> None:
         """Refuse a number of candidates that no fit can have."""
@@ -98,8 +104,8 @@ class TruncatedPosterior(FitOption):
         n_bytes = 4 * n_candidates * source.n_rows
         if not source.is_remote and n_bytes > _memory_bytes():
             raise ValueError(
-                f"posterior={n_candidates} needs {n_bytes / 2**30:,.0f} GB for the candidates of {source.n_rows:,} rows. "
-                "Lower it, or fit fewer rows."
+                f"posterior={n_candidates} needs {n_bytes / 2**30:,.0f} GB for the candidates of {source.n_rows:,} "
+                "rows. Lower it, or fit fewer rows."
             )
         if obstacle:
             raise ValueError(f'posterior={n_candidates} does not support {obstacle}. Set posterior="exact".')

@@ -10,7 +10,7 @@ namespace gaussmix {
 
 namespace {
 
-constexpr Index kFew = 64;  // about so many components does a row evaluate
+constexpr Index kEvaluated = 64;  // components, about, for each row
 
 // The rows of each leaf, by the rank of their likeliest component; rows of one rank keep their order.
 std::vector<std::uint16_t> order_rows(const TruncatedView& task, const std::int32_t* rank, const Execution& execution) {
@@ -43,10 +43,10 @@ bool step_truncated(const KernelTable& kernels, TruncatedView task, const Parame
     if (execution.interrupt.has_come()) return false;
     task.step.rows.order = order.data();
     const Sizes sizes = kernels.truncated.sizes(task);
-    Shape few = shape;
-    few.n_components = std::min(shape.n_components, kFew);
+    Shape evaluated = shape;
+    evaluated.n_components = std::min(shape.n_components, kEvaluated);
     // Merging the sums of a span looks at each component.
-    SpanJob job{task.step.rows.n_rows, span_rows(few, shape.n_components), work_per_row(few), {}, {}};
+    SpanJob job{task.step.rows.n_rows, span_rows(evaluated, shape.n_components), work_per_row(evaluated), {}, {}};
     const int n_workers = count_workers(job, execution.n_threads);
     const Buffer operands(sizes.operands);
     kernels.of_step.pack(shape, parameters, operands.get());

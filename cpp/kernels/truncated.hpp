@@ -80,7 +80,7 @@ public:
         LogLikelihood log_likelihood{true, -__builtin_inf()};
         n_slots_ = 0;
         for (int g = 0; g < n_groups && !poll_.is_cancelled(); ++g)
-            share_group(g, first + g * kGroupRows, log_likelihood);
+            assign_group(g, first + g * kGroupRows, log_likelihood);
         sums_[sums_layout_.log_likelihood] += log_likelihood.total();
         sums_[sums_layout_.background] += log_likelihood.background_mass();
         if (task_.step.shape.second != Second::none && !poll_.is_cancelled()) add_sums(n_groups);
@@ -102,8 +102,8 @@ private:
         return task_.candidates + row_at(rows(), position) * task_.n_candidates;
     }
     bool is_narrow() const {
-        const Index most = shape_.factor_shape == FactorShape::triangular ? kPanelRows : kMaxNarrow;
-        return shape_.n_features <= most;
+        const Index largest = shape_.factor_shape == FactorShape::triangular ? kPanelRows : kMaxNarrow;
+        return shape_.n_features <= largest;
     }
     void want(Index k, unsigned bit) {
         std::int32_t& slot = slot_[k];
@@ -142,12 +142,12 @@ private:
             const std::int32_t* own = candidates_of(i);
             for (Index c = 0; c < task_.n_expanded && own[c] >= 0; ++c) want_neighbours(own[c], bunch.bit);
         }
-        const std::uint64_t place = static_cast<std::uint64_t>((task_.first_row + bunch.first) / kLanes);
-        const std::uint64_t drawn = mixed(mixed(task_.key) + (place + 1) * 0x9e3779b97f4a7c15);
+        const std::uint64_t index = static_cast<std::uint64_t>((task_.first_row + bunch.first) / kLanes);
+        const std::uint64_t drawn = mixed(mixed(task_.key) + (index + 1) * 0x9e3779b97f4a7c15);
         want(static_cast<Index>(drawn % static_cast<std::uint64_t>(task_.step.shape.n_components)), bunch.bit);
     }
 
-    void share_group(int g, Index first, LogLikelihood& log_likelihood) {
+    void assign_group(int g, Index first, LogLikelihood& log_likelihood) {
         double* prior = scratch_ + layout_.tile.prior;
         double* group_rows = scratch_ + layout_.tile.rows + g * shape_.n_features * kGroupRows;
         const GroupView group{group_rows,
@@ -172,7 +172,7 @@ private:
             if (group.prior != nullptr) read_prior(first, prior);
             evaluate(group, bunch);
             if (poll_.is_cancelled()) return;
-            for (int u = v; u < v + n_together; ++u) share_vector(g, group, first + u * kLanes, u, log_likelihood);
+            for (int u = v; u < v + n_together; ++u) assign_vector(g, group, first + u * kLanes, u, log_likelihood);
         }
         if (n_together == kGroupVectors) return;
         for (Index slot = 0; slot < n_slots_; ++slot) {  // moments are of whole groups
@@ -339,23 +339,23 @@ private:
 
     // Shares a vector of rows among the best of the listed components, as `soft` and `hard` do, and writes these, the
     // likeliest first. Of equals, those that are listed last.
-    void share_vector(int g, const GroupView& group, Index first, int v, LogLikelihood& log_likelihood) {
-        const Vec least = best_of(task_.n_candidates - 1, v), most = best_of(0, v);
+    void assign_vector(int g, const GroupView& group, Index first, int v, LogLikelihood& log_likelihood) {
+        const Vec least = best_of(task_.n_candidates - 1, v), largest = best_of(0, v);
         const Vec nothing = Vec::broadcast(-__builtin_inf()), cut = Vec::broadcast(-kNegligible);
-        Vec best = most, background = nothing;
+        Vec best = largest, background = nothing;
         if (background_ > -__builtin_inf()) {
             background = Vec::broadcast(background_);
             if (group.prior != nullptr)
                 background = background + Vec::load(group.prior + shape_.n_components * kGroupRows + v * kLanes);
             best = max(best, background);
         }
-        Vec sum = Vec::zero(), left = Vec::broadcast(1), n_kept = Vec::zero();
+        Vec sum = Vec::zero(), left = Vec::broadcast(1), n_enough = Vec::zero();
         for (Index j = 0; j < n_listed_; ++j) {
             const Vec l = Vec::load(group.densities + listed_[j] * kGroupRows + v * kLanes);
-            n_kept = n_kept + select(less(l, least), Vec::zero(), Vec::broadcast(1));
+            n_enough = n_enough + select(less(l, least), Vec::zero(), Vec::broadcast(1));
         }
-        alignas(64) double n_surplus[kLanes];  // of equals
-        (n_kept - Vec::broadcast(static_cast<double>(task_.n_candidates))).store(n_surplus);
+        alignas(64) double n_surplus[kLanes];  // components as likely as the last one that is kept
+        (n_enough - Vec::broadcast(static_cast<double>(task_.n_candidates))).store(n_surplus);
         const Index n_lanes = larger(smaller(Index{kLanes}, rows().n_rows - first), 0);
         Index count[kLanes] = {};
         std::int32_t* candidates[kLanes] = {};
@@ -371,7 +371,7 @@ private:
                 Vec::zero().store(out);
                 continue;
             }
-            const unsigned equals = bits(equal(l, least)), tops = bits(equal(l, most));
+            const unsigned equals = bits(equal(l, least)), tops = bits(equal(l, largest));
             for (; chosen != 0; chosen &= chosen - 1) {
                 const int i = __builtin_ctz(chosen);
                 if ((equals >> i & 1) && n_surplus[i] > 0) {
@@ -436,7 +436,7 @@ private:
 
     const TruncatedView& task_;
     Poll poll_;
-    const Shape shape_;  // with slots in place of components
+    const Shape shape_;  // with slots instead of components
     const OperandsLayout operands_layout_;
     const Layout layout_;
     const SumsLayout sums_layout_;

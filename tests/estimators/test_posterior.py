@@ -81,6 +81,16 @@ def test_the_gap_is_that_to_all_components(name, n_rows, rng):
     assert (exact.n_candidates, exact.posterior_gap) == (20, pytest.approx(0, abs=1e-12))
 
 
+def test_the_gap_is_that_of_the_end_without_the_ridge():
+    """With the ridge, it was 0.038 nats."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(5000, 3)) + np.arange(5000)[:, None] % 4
+    X[:, 2] = X[:, 0] + 1e-3 * rng.normal(size=5000)
+    found = fitted(X, 2, 4, max_iter=3000)
+    assert found.outcome_.is_ridge_dropped
+    assert abs(found.outcome_.posterior_gap - found.score(X) + found.lower_bound_) < 1e-4
+
+
 def test_auto_doubles_candidates_while_the_gap_is_wide(monkeypatch, rows):
     """Of components that all overlap, 8 candidates hold too little; those that lie apart need no more."""
     for name in ("posterior.MIN_TRUNCATED_COMPONENTS", "table.MIN_TRUNCATED_COMPONENTS", "posterior.MIN_PAIRS"):

@@ -36,9 +36,9 @@ DEFAULT_CANDIDATES = 8
 N_NEAR, N_OVERLAPPING = 16, 8  # neighbours of a component: by the distance of means, and by the candidates of rows
 N_TRIED = 8  # neighbours that a step tries: a third of them each time, since all would take up to 1.6 times as long
 MAX_NEIGHBOURS = 256  # that are tried at a time, if all are
-MAX_COMPARED_PAIRS = 2**33  # of rows and components that are compared where a run goes on: half a minute
-N_TREES, TREE_REACH = 3, 3  # rankings in which so many components before and after one are taken for near
-N_ROUNDS = 3  # of a search for neighbours: after three, 98 % are found in 8 features, and all in 3
+MAX_COMPARED_PAIRS = 2**33  # pairs of rows and components that are compared where a run goes on: half a minute
+N_TREES, TREE_REACH = 3, 3  # rankings, and the components before and after one that are near by them
+N_ROUNDS = 3  # passes of a search for neighbours: after three, 98 % are found in 8 features, and all in 3
 MAX_SAMPLED_ROWS = 16  # per component, whose candidates say which components overlap
 
 
@@ -158,8 +158,8 @@ class TruncatedEngine(CompleteEngine):
             key=context.n_passes,
         )  # fmt: skip
         spec, squares = (spec, None) if spec.second is Second.NONE else (replace(spec, second=second), squares)
-        every = max(1, context.n_rows // (MAX_SAMPLED_ROWS * len(mass)))
-        sampled: Any = SampledCandidates(state.candidates[-block.first_row % every :: every])
+        interval = max(1, context.n_rows // (MAX_SAMPLED_ROWS * len(mass)))
+        sampled: Any = SampledCandidates(state.candidates[-block.first_row % interval :: interval])
         return BlockMoments(
             mass, first, squares, about, log_likelihood, block.total_weight, spec,
             background=background, pass_counts=sampled,
@@ -189,18 +189,18 @@ class TruncatedEngine(CompleteEngine):
         return candidates
 
     def _find_candidates(self, block: Block, parameters: Parameters, component_map: ComponentMap) -> Components:
-        """The components with the nearest means, (n_rows, n_candidates): first of a few, and on from neighbours.
+        """The components with the nearest means, (n_rows, n_candidates): first of some, and on from neighbours.
 
         If only some components are possible for a row, one of them is a candidate.
         """
         means, K = parameters.means, len(parameters.means)
         near = PackedMixture(np.zeros(K), means, int(FactorShape.DIAGONAL), np.tile(1 / _units(means), (K, 1)))
         order = np.argsort(component_map.rank)
-        few = order[:: max(1, round(K**0.5 / 2))]
+        subset = order[:: max(1, round(K**0.5 / 2))]
         candidates = np.full((block.n_rows, min(self.n_candidates, K)), -1, np.int32)
-        of_few = PackedMixture(near.log_scale[few], means[few], near.factor_shape, near.factors[few])
-        labels = native_target().evaluate(block.rows, None, *of_few, 3, self._n_threads)
-        candidates[:, 0] = few[labels]
+        subset_mixture = PackedMixture(near.log_scale[subset], means[subset], near.factor_shape, near.factors[subset])
+        labels = native_target().evaluate(block.rows, None, *subset_mixture, 3, self._n_threads)
+        candidates[:, 0] = subset[labels]
         bare = replace(block, log_prior=None, prior_indices=None)
         for key in range(N_ROUNDS + 1):
             _call_core(bare, near, candidates, component_map, self._n_threads, key=key)
@@ -209,12 +209,12 @@ class TruncatedEngine(CompleteEngine):
             possible = np.append(np.where(table.min(axis=1) < 0, table.argmax(axis=1), -1), -1)
             possible = possible[:-1] if block.prior_indices is None else possible[block.prior_indices]
             rows = np.flatnonzero(possible >= 0)
-            n_found = (candidates[rows] >= 0).sum(axis=1)  # the core reads up to the first -1
-            candidates[rows, np.minimum(n_found, candidates.shape[1] - 1)] = possible[rows]
+            n_complete = (candidates[rows] >= 0).sum(axis=1)  # the core reads up to the first -1
+            candidates[rows, np.minimum(n_complete, candidates.shape[1] - 1)] = possible[rows]
         return candidates
 
     def _likeliest(self, block: Block, parameters: Parameters) -> Components:
-        """The likeliest components of each row, (n_rows, n_candidates), found among all: neighbours of each in turn."""
+        """The likeliest components of each row, (n_rows, n_candidates), found among all, some at a time."""
         mixture, K = pack_parameters(parameters), len(parameters.means)
         candidates = np.tile(np.arange(self.n_candidates, dtype=np.int32), (block.n_rows, 1))
         for first in range(0, K, MAX_NEIGHBOURS):
@@ -268,10 +268,10 @@ def _overlapping(sampled: Components, n_components: int) -> Components:
     pairs, counts = np.unique(best[is_there].astype(np.int64) * n_components + others[is_there], return_counts=True)
     order = np.lexsort((-counts, pairs // n_components))
     component, other = np.divmod(pairs[order], n_components)
-    place = np.arange(len(order)) - np.searchsorted(component, component)
+    position = np.arange(len(order)) - np.searchsorted(component, component)
     result = np.full((n_components, N_OVERLAPPING), -1, np.int32)
-    is_kept = place < N_OVERLAPPING
-    result[component[is_kept], place[is_kept]] = other[is_kept]
+    is_among_best = position < N_OVERLAPPING
+    result[component[is_among_best], position[is_among_best]] = other[is_among_best]
     return result
 
 
@@ -299,7 +299,7 @@ def _call_core(
 ) -> tuple[float, Array, Array, Array | None, float]:
     """Renew candidates, and sum moments unless `second` is none.
 
-    So many neighbours of the first `n_expanded` candidates of each row are tried; by default all, of all.
+    Of each row, `n_tried` neighbours of each of the first `n_expanded` candidates are tried; by default all of all.
     """
     projection = None if spec is None else repeat_projection(spec, len(mixture.means))
     n_expanded = candidates.shape[1] if n_expanded is None else n_expanded

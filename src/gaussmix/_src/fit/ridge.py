@@ -12,6 +12,8 @@ from gaussmix._src.covariances import Dense
 from gaussmix._src.em.objective.stopping import MIN_TOLERANCE
 from gaussmix._src.em.objective.trace import EMState, join_traces
 from gaussmix._src.em.step.loop import run_to_sound_end
+from gaussmix._src.em.truncation.gap import estimate_gap
+from gaussmix._src.engines.truncated import TruncatedEngine
 from gaussmix._src.errors import Outcome
 from gaussmix._src.fit.plan import Plan, search_stopping
 from gaussmix._src.interfaces.block import Block
@@ -94,9 +96,11 @@ def end_without_ridge(problem: Problem, plan: Plan, end: EMState) -> tuple[EMSta
     closing = replace(closing, max_steps=min(closing.max_steps, max_steps))
     if stopping.seeks_maximum:
         closing = replace(closing, tolerance=MIN_TOLERANCE, max_steps=max_steps)
-    unridged, model = replace(problem, ridge=0.0), end.model
+    unridged, model, engine = replace(problem, ridge=0.0), end.model, problem.engine
+    if isinstance(engine, TruncatedEngine) and (gap := end.trace.posterior_gap) is not None:
+        engine = replace(engine, n_candidates=gap.n_candidates, goes_on=True)
     how = {"is_accelerated": plan.is_accelerated}
-    result = run_to_sound_end(unridged.source, problem.engine, model, unridged.objective, closing, **how)
+    result = run_to_sound_end(unridged.source, engine, model, unridged.objective, closing, **how)
     if result is None or result.trace.n_steps < 2:
         return end, problem
     objective = result.trace.objective  # first that of the end with the ridge
@@ -104,4 +108,7 @@ def end_without_ridge(problem: Problem, plan: Plan, end: EMState) -> tuple[EMSta
     if not (has_converged and objective[-1] > objective[0] and has_enough_rows(unridged, result.model)):
         return end, problem
     joined = join_traces(end.trace, result._replace(outcome=Outcome.CONVERGED))
+    if isinstance(engine, TruncatedEngine):
+        gap = estimate_gap(unridged.source, engine, unridged.objective.parameters(joined.model))
+        joined = joined._replace(trace=replace(joined.trace, posterior_gap=gap))
     return joined, unridged

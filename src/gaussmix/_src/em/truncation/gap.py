@@ -73,7 +73,7 @@ class GapTask:
 
 
 def estimate_gap(source: Source, engine: Any, parameters: Parameters) -> PosteriorGap:
-    """How far the free energy of these parameters is below the log-likelihood, with its standard error."""
+    """Estimate how far the free energy is below the log-likelihood, and the standard error of this."""
     fair = max(1.0, source.n_rows / N_SAMPLED_ROWS) * source.row_totals.total_weight / source.n_rows
     count, first, second = source.map_merge(GapTask(engine, parameters, fair))
     mean = first / count if count else float("nan")

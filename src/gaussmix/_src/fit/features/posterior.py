@@ -23,9 +23,9 @@ from gaussmix._src.fit.problem import Problem
 from gaussmix._src.interfaces.leaves import LEAF_ROWS
 from gaussmix._src.validation.parameters import check_posterior
 
-MIN_PAIRS = 2**27  # of rows and components: with fewer, an exact fit takes seconds
+MIN_PAIRS = 2**27  # pairs of rows and components: with fewer, an exact fit takes seconds
 MAX_GAP = 2e-3  # nats per row: candidates are doubled if the gap is larger by more than two standard errors
-MAX_CANDIDATES = 64  # so many are not doubled: an outlier far from all components would ask for more and more
+MAX_CANDIDATES = 64  # which are not doubled again: an outlier far from all components would ask for more and more
 
 
 class TruncatedPosterior(FitOption):

@@ -25,8 +25,8 @@ def tree(sample: DistinctRows, engine: Engine[Any], n_components: int, rng: np.r
 
     A cell is cut at its mean along its feature of largest variance, as by Su & Dy (2007), "In search of deterministic
     methods for initializing K-means and Gaussian mixture clustering", Intelligent Data Analysis 11, section 3. They
-    cut the cell with the largest sum of squares. Cutting the one with the most rows leads to higher likelihoods, because
-    a cell's share of the log-likelihood grows with its rows, not with its width. Nothing is drawn.
+    cut the cell with the largest sum of squares. Cutting the one with the most rows leads to higher likelihoods: what a
+    cut gains grows with the rows of the cell, not with its width. Nothing is drawn.
     """
     scaled = complete_rows(sample.in_unit)
     centres = _cell_means(scaled, n_components)

@@ -25,7 +25,7 @@ from gaussmix._src.validation.parameters import check_posterior
 
 MIN_PAIRS = 2**27  # pairs of rows and components: with fewer, an exact fit takes seconds
 MAX_GAP = 2e-3  # nats per row: candidates are doubled if the gap is larger by more than two standard errors
-MAX_CANDIDATES = 64  # which are not doubled again: an outlier far from all components would ask for more and more
+MAX_AUTO_CANDIDATES = 64  # which are not doubled again: an outlier far from all components would ask for more and more
 
 
 class TruncatedPosterior(FitOption):
@@ -83,7 +83,7 @@ class TruncatedPosterior(FitOption):
             gap = estimate_gap(problem.source, engine, problem.objective.parameters(state.model))
             state = state._replace(trace=replace(state.trace, posterior_gap=gap))
             n_more = min(2 * engine.n_candidates, problem.n_components)
-            is_enough = engine.n_candidates >= min(MAX_CANDIDATES, problem.n_components)
+            is_enough = engine.n_candidates >= min(MAX_AUTO_CANDIDATES, problem.n_components)
             is_enough = is_enough or not gap.gap - 2 * gap.standard_error > MAX_GAP
             if self._n_candidates is not None or is_enough or state.outcome is not Outcome.CONVERGED:
                 yield state

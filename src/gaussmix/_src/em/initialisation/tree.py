@@ -9,6 +9,7 @@ import numpy as np
 
 from gaussmix._src.em.initialisation.base import Partition, nearest_centre, sphere_parameters
 from gaussmix._src.em.initialisation.kmeans import complete_rows, run_lloyd
+from gaussmix._src.em.initialisation.outliers import separate_outliers
 from gaussmix._src.em.initialisation.sample import DistinctRows
 from gaussmix._src.em.step.accumulate import StepTask
 from gaussmix._src.engines.base import Engine
@@ -28,9 +29,14 @@ def tree(sample: DistinctRows, engine: Engine[Any], n_components: int, rng: np.r
     cut the cell with the largest sum of squares. Cutting the one with the most rows leads to higher likelihoods: what a
     cut gains grows with the rows of the cell, not with its width. Nothing is drawn.
     """
+    if getattr(engine, "is_truncated", False):  # responsibilities of all components would fill the memory
+        return _nearest_cell(sample, engine, n_components, rng)
+    return separate_outliers(_nearest_cell)(sample, engine, n_components, rng)
+
+
+def _nearest_cell(sample: DistinctRows, engine: Engine[Any], n_components: int, rng: np.random.Generator) -> Partition:
     scaled = complete_rows(sample.in_unit)
-    centres = _cell_means(scaled, n_components)
-    is_truncated = getattr(engine, "is_truncated", False)
+    is_truncated, centres = getattr(engine, "is_truncated", False), _cell_means(scaled, n_components)
     centres = _run_passes(scaled, engine, centres) if is_truncated else run_lloyd(scaled, engine, centres)
     return nearest_centre(centres if sample.unit is None else centres * sample.unit, sample.unit)
 

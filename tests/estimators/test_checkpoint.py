@@ -124,6 +124,21 @@ def test_a_fit_by_candidates_goes_on_without_a_fall(rng, path, stop_at):
         assert (np.diff(trace[1:]) >= 0).all()
 
 
+def test_candidates_that_were_doubled_stay_doubled(monkeypatch, rng, path, stop_at):
+    """Else the free energy falls where the first run goes on; its gap is kept if the second one goes on."""
+    for name in ("posterior.MIN_TRUNCATED_COMPONENTS", "table.MIN_TRUNCATED_COMPONENTS", "posterior.MIN_PAIRS"):
+        monkeypatch.setattr(f"gaussmix._src.fit.features.{name}", 50)
+    X, parameters = rng.normal(size=(2000, 2)), {"covariance_type": "spherical", "tol": 0.01, "max_iter": 40}
+    parameters |= {"init_params": ["random", "random_from_data"], "random_state": 0}
+    n_states = len(GaussianMixture(60, **parameters).fit(X).outcome_.traces[0])
+    for n_before in (n_states - 2, n_states - 1, n_states, n_states + 2):
+        interrupted(GaussianMixture(60, **parameters, checkpoint=path), X, stop_at, n_before)
+        resumed = GaussianMixture(60, **parameters, checkpoint=path).fit(X).outcome_
+        assert (np.diff(resumed.traces[0][1:]) >= -1e-13).all()
+        assert resumed.n_candidates > 8
+        assert resumed.posterior_gap < 2e-3
+
+
 @pytest.mark.parametrize("criterion", ["bic", "cv", pytest.param("stability", marks=pytest.mark.heavy)])
 def test_a_search_goes_on_at_the_candidate_where_it_stood(criterion, rows, path, stop_at):
     settings = {"covariance_type": ["full", "tied"], "criterion": criterion, "n_folds": 2, "random_state": 3, **STARTS}

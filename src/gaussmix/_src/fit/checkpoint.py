@@ -7,7 +7,7 @@ import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
@@ -21,7 +21,7 @@ from sklearn.base import BaseEstimator
 
 from gaussmix._src import errors
 from gaussmix._src.background import Background
-from gaussmix._src.em.objective.trace import DegeneracyEvent, EMState, FreezeReason, SearchReport, Trace
+from gaussmix._src.em.objective.trace import DegeneracyEvent, EMState, FreezeReason, PosteriorGap, SearchReport, Trace
 from gaussmix._src.em.step.best_of import EMRun, choose_better
 from gaussmix._src.errors import Outcome
 from gaussmix._src.families.base import Family
@@ -269,6 +269,7 @@ def _make_run_record(state: EMState, *, has_model: bool = True) -> RunRecord:
     if has_model:
         arrays |= {"weights": model.weights, "means": model.means, "covariances": model.covariances.array}
         arrays |= {} if model.noise is None else model.noise.arrays()
+    arrays |= {} if trace.posterior_gap is None else {"posterior_gap": np.array(astuple(trace.posterior_gap))}
     frozen = {k: why.name for k, why in trace.frozen_components.items()}
     events = [(each.component, each.feature, each.step, each.reason.name, each.remedy) for each in trace.events]
     search = [] if trace.search is None else [*vars(trace.search).values()]
@@ -306,7 +307,12 @@ def _restore_state(run: RunRecord, model: Model) -> EMState:
     if log_likelihood.ndim != 1 or objective.shape != log_likelihood.shape:
         raise Damaged("its steps are of the wrong shape")
     search = SearchReport(*run.search) if run.search else None
-    trace = Trace(log_likelihood.tolist(), objective.tolist(), frozen, run.memory, events, search)
+    gap = None
+    if (of_gap := run.arrays.get("posterior_gap")) is not None:
+        if of_gap.shape != (3,) or not 1 <= of_gap[0] < 2**31:
+            raise Damaged("its number of candidates is damaged")
+        gap = PosteriorGap(int(of_gap[0]), *of_gap[1:].tolist())
+    trace = Trace(log_likelihood.tolist(), objective.tolist(), frozen, run.memory, events, search, gap)
     return EMState(model, trace, outcome)
 
 

@@ -28,7 +28,8 @@ _MEMORY = "memory."
 class RunRecord:
     """Where a run of EM stands, as plain values."""
 
-    # "weights", "means", "covariances" of the model, those of its noise, "log_likelihood" and "objective" of its steps
+    # "weights", "means", "covariances" of the model, those of its noise, "log_likelihood" and "objective" of its steps,
+    # and of truncated EM "posterior_gap": the number of candidates, the gap and its standard error
     arrays: Mapping[str, Array]
     memory: Mapping[str, Array]  # the path of an accelerated run
     frozen: Mapping[int, str]  # component → why it is frozen
@@ -122,7 +123,7 @@ def _run(header: Header, tensors: Tensors, prefix: str, names: Sequence[str] = _
     frozen, events = get_value(header, "frozen", list), get_value(header, "events", list)
     if not are_lists(frozen, int, str) or not are_lists(events, int, int | None, int, str, str):
         raise Damaged("a frozen component or an event in its header is of the wrong type")
-    arrays = {name: own[name] for name in (*names, *NOISE_ARRAYS) if name in own}
+    arrays = {name: own[name] for name in (*names, *NOISE_ARRAYS, "posterior_gap") if name in own}
     outcome = get_value(header, "outcome", str, type(None))
     search = get_value(header, "search", list)
     if search and not are_lists([search], int, int, float | None):

@@ -73,6 +73,11 @@ class TruncatedPosterior(FitOption):
         assert self._engine is not None
         goes_on = initial is not None or isinstance(plan.starts[start_index], ModelStart)
         engine = replace(self._engine, start_index=start_index, goes_on_below=problem.n_components + goes_on)
+        if initial is not None and (gap := initial.trace.posterior_gap) is not None:  # a checkpoint's
+            engine = replace(engine, n_candidates=gap.n_candidates)
+        if initial is not None and initial.outcome is not None:  # its rows have no candidates for another gap
+            yield initial
+            return
         while True:
             problem, source = replace(problem, engine=engine), problem.source
             vars(problem)["source"] = source  # with the candidates of the rows
@@ -88,7 +93,8 @@ class TruncatedPosterior(FitOption):
             if self._n_candidates is not None or is_enough or state.outcome is not Outcome.CONVERGED:
                 yield state
                 return
-            engine, initial = replace(engine, n_candidates=n_more), state._replace(outcome=None)
+            engine = replace(engine, n_candidates=n_more, goes_on_below=problem.n_components + 1)
+            initial = state._replace(outcome=None)
 
     def adapt_result(self, fitted: FitResult, problem: Problem, run: EMState) -> FitResult:
         return fitted if self._engine is None else fitted.without_likelihood()

@@ -12,7 +12,7 @@ namespace {
 
 constexpr Index kEvaluated = 64;  // components, about, for each row
 
-// The rows of each leaf, by the rank of their likeliest component; rows of one rank keep their order.
+// The order of the rows of each leaf by the rank of their likeliest component; rows of one rank keep theirs.
 std::vector<std::uint16_t> order_rows(const TruncatedView& task, const std::int32_t* rank, const Execution& execution) {
     const Index n_rows = task.step.rows.n_rows, n_components = task.step.shape.n_components;
     std::vector<std::uint16_t> order(static_cast<std::size_t>(n_rows));

@@ -4,9 +4,9 @@
 
 namespace gaussmix {
 
-// Sums moments of rows that few components share, and renews the candidates of the rows. Rows are visited by the rank,
-// (n_components,), of their likeliest component, so that rows that follow each other have candidates in common. False if
-// interrupted.
+// Sums moments of rows that few components share, and renews the candidates of the rows. Rows are visited in the order of
+// `rank`, (n_components,), of their likeliest component, so that consecutive rows have candidates in common. False
+// if interrupted.
 bool step_truncated(const KernelTable& kernels, TruncatedView task, const ParametersView& parameters,
                     const std::int32_t* rank, const Execution& execution, MomentsView out);
 

@@ -1,9 +1,9 @@
-// One pass of truncated EM over a range of rows: each row is shared by its few candidates alone, so that the time does
-// not grow with the number of components. Forster & Lücke (2018), "Can clustering scale sublinearly with its
-// clusters?", AISTATS, algorithm 1.
+// One pass of truncated EM over a range of rows: each row is shared by its few candidates, so that the time hardly
+// grows with the number of components. Forster & Lücke (2018), "Can clustering scale sublinearly with its clusters?",
+// AISTATS, algorithm 1.
 //
-// A bunch of rows evaluates its rows' candidates, the neighbours of their likeliest ones, and a component by chance.
-// Each row keeps the best of these, so that the sum of its densities never falls. Components of a tile take *slots*:
+// A bunch of rows evaluates the candidates of its rows, neighbours of the likeliest ones, and a random component. Each
+// row keeps the best of these, so that the sum of its densities never falls. The components of a tile have *slots*:
 //
 //   densities   [group][slot][vector][lane]
 //   component   [slot]
@@ -12,7 +12,7 @@
 
 namespace gaussmix::GAUSSMIX_ISA::truncated {
 
-// Components that a tile can want.
+// The most components that a tile can want: of each row, and a random one of each bunch.
 inline Index max_slots(const TruncatedView& task) {
     const Index of_rows = kTileRows * (task.n_candidates + task.n_expanded * task.n_tried) + kTileRows / kLanes;
     return smaller(task.step.shape.n_components, of_rows);
@@ -89,8 +89,8 @@ public:
     }
 
 private:
-    // Rows that evaluate the same components: some vectors of a group. With few features, one vector: whitening three
-    // together saves less than the components that only other rows want cost.
+    // Rows that evaluate the same components: one vector of a group, or all three. With few features it is one, because
+    // whitening three together saves less than the components that only other rows want cost.
     struct Bunch {
         int first_vector, end_vector;
         unsigned bit;  // in `wanted`
@@ -204,7 +204,7 @@ private:
     double* best_at(Index i, int v) { return scratch_ + layout_.best + i * kGroupRows + v * kLanes; }
     Vec best_of(Index i, int v) { return Vec::load(best_at(i, v)); }
 
-    // Log densities of the listed slots; takes those from the list that no row will keep.
+    // Computes the log densities of the listed slots, and removes those from the list that no row will keep.
     void evaluate(const GroupView& group, const Bunch& bunch) {
         for (Index i = 0; i < task_.n_candidates; ++i) {
             for (int v = bunch.first_vector; v < bunch.end_vector; ++v)
@@ -443,7 +443,7 @@ private:
     const double* operands_;
     double* scratch_;
     double* sums_;
-    std::int32_t* const slot_;       // [component of all], -1: none
+    std::int32_t* const slot_;       // [component], -1: none
     std::int32_t* const component_;  // [slot]
     std::int32_t* const listed_;     // the slots that the group evaluates
     std::uint32_t* const wanted_;    // [slot], a bit for each vector or, where a group is a bunch, its first one

@@ -127,7 +127,7 @@ def test_a_fit_to_an_array_has_the_bits_of_one_in_memory(structure, what, table,
 
 
 def test_candidates_live_with_their_rows(table, cluster):
-    """Truncated EM has the same bits there, and so has the estimated gap."""
+    """Truncated EM has the same bits, and so has the estimated gap."""
     whole, path = table
     found, expected = (mixture(posterior=3).fit(X) for X in (array_of(path, CUTS["a few"]), whole[:, :-1]))
     assert_same_fit(found, expected)

@@ -59,12 +59,12 @@ class ComponentMap:
 
 @dataclass(frozen=True)
 class TruncatedContext(PassContext):
-    """What a step must know of all rows, which components are near each other, and what passes found out.
+    """Facts about all rows, which components are near each other, and what passes found out.
 
     Parameters
     ----------
-    component_map : made again after passes 1, 2, 4, 8 …
-    n_passes : how many passes there were.
+    component_map : which components are near each other; made again after passes 1, 2, 4, 8 …
+    n_passes : the number of passes before.
     sampled : candidates (n_sampled, n_candidates) of some rows after the last pass.
     """
 
@@ -234,7 +234,7 @@ class TruncatedEngine(CompleteEngine):
 
 
 def map_components(parameters: Parameters, sampled: Components | None, n_threads: int) -> ComponentMap:
-    """Find out which components are near each other.
+    """Find the components near each component.
 
     The means are ranked along trees that cut them in two again and again. Neighbours in a few such rankings, and
     neighbours of neighbours, are near; Dong, Moses & Li (2011), "Efficient k-nearest neighbor graph construction for

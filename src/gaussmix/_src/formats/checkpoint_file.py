@@ -43,7 +43,7 @@ class RunRecord:
 class ProgressRecord:
     """Where one fit of a search stands, or the fit of one mixture, as plain values."""
 
-    n_done: int  # of the run that is being made, or is to be begun, counted from 0
+    n_done: int  # index of the run that is being made, or is to be begun
     generator: Json  # state of the generator that starts draw from
     state: RunRecord | None = None  # of that run; None where it is to be begun
     best: RunRecord | None = None  # the end of the best run before it

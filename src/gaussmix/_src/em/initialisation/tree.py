@@ -42,7 +42,7 @@ def _nearest_cell(sample: DistinctRows, engine: Engine[Any], n_components: int, 
 
 
 def _cell_means(sample: DistinctRows, n_cells: int) -> Array:
-    """The means of the cells, (n_cells, n_features); with fewer distinct rows, some are at a row besides."""
+    """Return the means of the cells, (n_cells, n_features), and of rows if there are fewer cells."""
     cells = native_target().partition_cells(np.ascontiguousarray(sample.rows), sample.weight, n_cells)
     weight = np.bincount(cells, sample.weight, minlength=n_cells)
     sums = [np.bincount(cells, sample.weight * column, minlength=n_cells) for column in sample.rows.T]

@@ -1,4 +1,4 @@
-"""How rows are shared: among all components, or, of many components, among the few candidates of each row."""
+"""How rows are shared: among all components, or, if these are many, among a few candidates of each row."""
 
 from __future__ import annotations
 

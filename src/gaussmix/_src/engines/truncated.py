@@ -177,7 +177,7 @@ class TruncatedEngine(CompleteEngine):
         return replace(moments, context=context)
 
     def _first_candidates(self, block: Block, parameters: Parameters, context: TruncatedContext) -> Components:
-        """The candidates of rows that have none; if a run goes on, the likeliest of all, or nearly so of many."""
+        """Find candidates of rows that have none; if a run goes on, the likeliest, or nearly so if pairs are many."""
         is_late = self.goes_on_below > len(parameters.means) or context.n_passes > 0
         assert context.component_map is not None, "begin_pass made it"
         if is_late and context.n_rows * len(parameters.means) <= MAX_COMPARED_PAIRS:

@@ -102,12 +102,12 @@ struct StepView {
 struct TruncatedView {  // a step in which each row is shared by few components: see kernels/truncated.hpp
     StepView step;  // Rule::soft or hard; rows of the same component follow each other; with Second::none no moments
     Index n_candidates, n_neighbours;
-    Index n_expanded;  // first candidates of each row whose neighbours are tried
-    Index n_tried;     // neighbours of each that a pass tries, others in the next pass
+    Index n_expanded;  // candidates of each row, the first ones, whose neighbours are tried
+    Index n_tried;     // neighbours of each that a pass tries
     Index first_row;
     std::int32_t* candidates;        // (n_rows, n_candidates), the likeliest first, then -1; read, and written
     const std::int32_t* neighbours;  // (n_components, n_neighbours), near each component; -1: none
-    std::uint64_t key;               // draws random components, and chooses the neighbours of a pass
+    std::uint64_t key;               // decides which components by chance, and which neighbours
 };
 
 constexpr Index kPanelValues = 4;

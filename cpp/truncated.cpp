@@ -10,7 +10,7 @@ namespace gaussmix {
 
 namespace {
 
-constexpr Index kEvaluated = 64;  // components that a row evaluates, about
+constexpr Index kEvaluated = 64;  // components, about, for each row
 
 // The order of the rows of each leaf by the rank of their likeliest component; rows of one rank keep theirs.
 std::vector<std::uint16_t> order_rows(const TruncatedView& task, const std::int32_t* rank, const Execution& execution) {

@@ -13,14 +13,12 @@ namespace {
 
 struct Cell {
     Index first, last;           // places of its rows
-    double squares = 0;          // deviations from the mean, by weight, of all features
+    double mass = 0;             // weight of its rows
     Index feature = 0;           // the one of largest variance
     double nearby = 0, cut = 0;  // rows whose deviation from `nearby` is at most this one are the lower part
 
     // The later one to split; the lower one of equals is first, so that the order of rows does not count.
-    bool operator<(const Cell& other) const {
-        return squares < other.squares || (squares == other.squares && first > other.first);
-    }
+    bool operator<(const Cell& other) const { return mass < other.mass || (mass == other.mass && first > other.first); }
 };
 
 class Cells {
@@ -73,13 +71,13 @@ private:
         const double* nearby = item(cell.first);
         for (Index at = cell.first; !(nearby[d_] > 0) && at < cell.last; ++at) nearby = item(at);
         Values mean = room(d_), squares = room(d_);
-        double mass = 0, low = std::numeric_limits<double>::infinity(), high = -low;
+        double low = std::numeric_limits<double>::infinity(), high = -low;
         for (Index at = cell.first; at < cell.last; ++at) {
             const double *row = item(at), weight = row[d_];
-            mass += weight;
+            cell.mass += weight;
             for (Index j = 0; j < d_; ++j) mean[j] += weight * (row[j] - nearby[j]);
         }
-        for (double& each : mean) each /= mass;
+        for (double& each : mean) each /= cell.mass;
         for (Index at = cell.first; at < cell.last; ++at) {
             const double *row = item(at), weight = row[d_];
             for (Index j = 0; j < d_; ++j) {
@@ -87,10 +85,9 @@ private:
                 squares[j] += weight * (deviation * deviation);
             }
         }
-        cell.squares = std::accumulate(squares.begin(), squares.end(), 0.0);
         cell.feature = std::max_element(squares.begin(), squares.end()) - squares.begin();
         cell.nearby = nearby[cell.feature];
-        if (!(cell.squares > 0)) return;
+        if (!(squares[static_cast<std::size_t>(cell.feature)] > 0)) return;
         // A mean that is rounded to an end or beyond would leave a part without weight.
         for (Index at = cell.first; at < cell.last; ++at) {
             if (!(item(at)[d_] > 0)) continue;

@@ -6,9 +6,9 @@
 
 namespace gaussmix {
 
-// Splits the cell with the largest weighted sum of squares about its mean, along its feature of largest variance, at its
-// mean, until there are `n_cells` or none has a spread (VarPart: Su & Dy 2007, section 3). Labels number the cells in the
-// order of the tree, the lower part first. Rows are finite and in C order. What it returns is not used where the listener
+// Splits the cell of largest weight, along its feature of largest variance, at its mean, until there are `n_cells` or none
+// has a spread (Bentley 1975; Su & Dy 2007, section 3, split the cell with the largest sum of squares). Labels number the
+// cells in the order of the tree, the lower part first. Rows are finite and in C order. What it returns is not used where the listener
 // says that it is to be given up.
 std::vector<std::int32_t> partition_cells(const double* rows, const double* weight, Index n_rows, Index n_features,
                                           Index n_cells, Listener listener);

@@ -15,7 +15,7 @@ struct TileView {
     double* differences;  // room for x - anchor of one component, or for its factors
     double* weighted;     // and for r (x - anchor) of one panel
     Poll* poll;
-    const std::int32_t* component = nullptr;  // [slot], where slots are those of some components; null: all, in order
+    const std::int32_t* component = nullptr;  // the components that the tile has room for; null: all, in order
 
     Index component_of(Index slot) const { return component == nullptr ? slot : component[slot]; }
     Index rows_stride() const { return n_features * kGroupRows; }

@@ -102,8 +102,8 @@ private:
         return task_.candidates + row_at(rows(), position) * task_.n_candidates;
     }
     bool is_narrow() const {
-        const Index limit = shape_.factor_shape == FactorShape::triangular ? kPanelRows : kMaxNarrow;
-        return shape_.n_features <= limit;
+        const Index largest = shape_.factor_shape == FactorShape::triangular ? kPanelRows : kMaxNarrow;
+        return shape_.n_features <= largest;
     }
     void want(Index k, unsigned bit) {
         std::int32_t& slot = slot_[k];
@@ -337,25 +337,25 @@ private:
         }
     }
 
-    // Shares a vector of rows among the best of the listed components, as `soft` and `hard` do, and writes these as
-    // candidates, the likeliest first. Of equals, those that are listed last are kept.
+    // Shares a vector of rows among the best of the listed components, as `soft` and `hard` do, and writes these, the
+    // likeliest first. Of equals, those that are listed last.
     void assign_vector(int g, const GroupView& group, Index first, int v, LogLikelihood& log_likelihood) {
-        const Vec least = best_of(task_.n_candidates - 1, v), likeliest = best_of(0, v);
+        const Vec least = best_of(task_.n_candidates - 1, v), largest = best_of(0, v);
         const Vec nothing = Vec::broadcast(-__builtin_inf()), cut = Vec::broadcast(-kNegligible);
-        Vec best = likeliest, background = nothing;
+        Vec best = largest, background = nothing;
         if (background_ > -__builtin_inf()) {
             background = Vec::broadcast(background_);
             if (group.prior != nullptr)
                 background = background + Vec::load(group.prior + shape_.n_components * kGroupRows + v * kLanes);
             best = max(best, background);
         }
-        Vec sum = Vec::zero(), left = Vec::broadcast(1), n_retained = Vec::zero();
+        Vec sum = Vec::zero(), left = Vec::broadcast(1), n_enough = Vec::zero();
         for (Index j = 0; j < n_listed_; ++j) {
             const Vec l = Vec::load(group.densities + listed_[j] * kGroupRows + v * kLanes);
-            n_retained = n_retained + select(less(l, least), Vec::zero(), Vec::broadcast(1));
+            n_enough = n_enough + select(less(l, least), Vec::zero(), Vec::broadcast(1));
         }
-        alignas(64) double n_surplus[kLanes];  // equals that are not kept
-        (n_retained - Vec::broadcast(static_cast<double>(task_.n_candidates))).store(n_surplus);
+        alignas(64) double n_surplus[kLanes];  // components as likely as the last one that is kept
+        (n_enough - Vec::broadcast(static_cast<double>(task_.n_candidates))).store(n_surplus);
         const Index n_lanes = larger(smaller(Index{kLanes}, rows().n_rows - first), 0);
         Index count[kLanes] = {};
         std::int32_t* candidates[kLanes] = {};
@@ -371,7 +371,7 @@ private:
                 Vec::zero().store(out);
                 continue;
             }
-            const unsigned equals = bits(equal(l, least)), tops = bits(equal(l, likeliest));
+            const unsigned equals = bits(equal(l, least)), tops = bits(equal(l, largest));
             for (; chosen != 0; chosen &= chosen - 1) {
                 const int i = __builtin_ctz(chosen);
                 if ((equals >> i & 1) && n_surplus[i] > 0) {
@@ -436,7 +436,7 @@ private:
 
     const TruncatedView& task_;
     Poll poll_;
-    const Shape shape_;  // with slots in place of components
+    const Shape shape_;  // with slots instead of components
     const OperandsLayout operands_layout_;
     const Layout layout_;
     const SumsLayout sums_layout_;

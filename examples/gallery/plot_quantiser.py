@@ -29,23 +29,21 @@ rows, queries = patches[:100_000], patches[100_000:102_000]
 neighbours = KDTree(rows).query(queries, k=10, return_distance=False)
 
 # %%
-# With 4,096 components, EM is truncated: a row is shared by its few most likely components. Both fits begin with random
-# rows, so that dense regions get many cells. K-means++ would take longer than all the rest. A few of thousands of
-# components lose all rows or keep only equal ones; a warning would list them.
+# With 4,096 components, EM is truncated: a row is shared by its few most likely components. K-means begins with random
+# rows, because k-means++ would take longer than all the rest. A few of thousands of components lose all rows or keep
+# only equal ones; a warning would list them.
 
 warnings.filterwarnings("ignore", "[Cc]omponents? ")
 began = perf_counter()
-mixture = GaussianMixture(
-    N_CELLS, covariance_type="spherical", init_params="random_from_data", tol=0.01, random_state=0
-).fit(rows)
+mixture = GaussianMixture(N_CELLS, covariance_type="spherical", tol=0.01).fit(rows)
 middle = perf_counter()
 kmeans = KMeans(N_CELLS, init="random", n_init=1, max_iter=15, random_state=0).fit(rows)
 print(f"mixture: {mixture.n_iter_} steps, {middle - began:.0f} s; a row has {mixture.outcome_.n_candidates} components")
 print(f"k-means: {kmeans.n_iter_} steps, {perf_counter() - middle:.0f} s")
 
 # %%
-# A row has one code, the number of its cell. A query visits cells in the order of their distance or, with the mixture,
-# of their probability.
+# A row has one code, the number of its cell. A query visits cells by their distance or, with the mixture, by their
+# probability.
 
 
 def visited(codes, order):
@@ -71,8 +69,7 @@ for name, (_, n_read, recall) in curves.items():
 # %%
 # The codes of the mixture find about as many neighbours as those of k-means, also for a given number of rows read, and
 # the fit takes less time, because a step does not compare each row with all cells. The nearest cells are better
-# than the most probable ones. With the default start, "tree", cells in dense regions have more rows, and more of them
-# are read for the same recall.
+# than the most probable ones.
 
 figure, axes = plt.subplots(1, 2, figsize=(9, 3.8), layout="constrained", sharey=True)
 for name, (counts, n_read, recall) in curves.items():

@@ -8,6 +8,7 @@ gallery, so the points are drawn from a bumpy ball whose normals are known. The 
 principal axes of the nearest neighbours of each point.
 """
 
+import warnings
 from time import perf_counter
 
 import matplotlib.pyplot as plt
@@ -35,6 +36,7 @@ def scan(n_points):
 
 
 points = scan(1_000_000)
+warnings.filterwarnings("ignore", "[Cc]omponents? ")  # ten of 20,000 keep a few points only
 began = perf_counter()
 surface = GaussianMixture(20_000, tol=0.01, random_state=0).fit(points)
 outcome = surface.outcome_
@@ -43,8 +45,8 @@ print(f"The bound is {outcome.posterior_gap:.1g} nats per row below the log-like
 
 # %%
 # With 20,000 components, EM is truncated: a row is shared by its 8 most likely components, and not by all. The fit
-# reports what this costs, and here it is next to nothing. A bound on the variances or a prior is not needed, because
-# there are 50 points for each component. With few points for each, later steps fit the noise, so `tol` is 0.01.
+# reports what this costs, and here it is next to nothing. There are 50 points for each component. With fewer, later
+# steps fit the noise, so `tol` is 0.01.
 
 thickness, axes_of = np.linalg.eigh(surface.covariances_)
 normals = axes_of[:, :, 0]

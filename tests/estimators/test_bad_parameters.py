@@ -64,7 +64,11 @@ CASES = {
     "posterior of nobody": ({"posterior": -1}, ValueError, "posterior=-1 must be an integer ≥ 1."),
     "posterior fraction": ({"posterior": 1.5}, TypeError, "posterior must be an integer ≥ 1, not 1.5."),
     "posterior bool": ({"posterior": True}, TypeError, "posterior must be an integer ≥ 1, not True."),
-    "posterior unknown": ({"posterior": "half"}, ValueError, "posterior='half' is not one of 'auto', 'exact'."),
+    "posterior unknown": (
+        {"posterior": "half"},
+        ValueError,
+        'posterior=\'half\' must be "auto", "exact" or an integer, the candidates of a row.',
+    ),
     "posterior above n_components": ({"posterior": 3}, ValueError, "must be at most n_components=2: these are"),
     "acceleration unknown": ({"acceleration": "squarem"}, ValueError, 'acceleration must be "auto" or None, not'),
     "acceleration number": ({"acceleration": True}, TypeError, 'acceleration must be "auto" or None, not True.'),

@@ -52,7 +52,7 @@ def test_streams_and_groups_are_refused(rows):
 
 
 def test_candidates_that_fill_the_memory_are_refused(monkeypatch, rows):
-    monkeypatch.setattr("gaussmix._src.fit.features.posterior.MAX_CANDIDATE_BYTES", 23_999)
+    monkeypatch.setattr("gaussmix._src.fit.features.posterior._memory_bytes", lambda: 23_999)
     with pytest.raises(ValueError, match=r"posterior=3 needs 0 GB for the candidates of 2,000 rows\. Lower it"):
         fitted(rows, 3)
     fitted(rows[:-1], 3)
@@ -120,6 +120,14 @@ def test_a_start_of_cells_depends_neither_on_the_seed_nor_on_the_order_of_rows(r
     one, other = (fitted(X, "exact", 5, init_params="tree", random_state=i) for i, X in enumerate([rows, rows[::-1]]))
     np.testing.assert_allclose(one.means_, other.means_, rtol=1e-9)
     assert_same_fit(fitted(rows, "exact", 5, init_params="tree", random_state=None), one)
+
+
+def test_a_component_that_is_dropped_lowers_the_bound_by_its_rows_alone():
+    """Not by worse candidates of the others."""
+    X, options = np.random.default_rng(3).normal(size=(1500, 3)) ** 3, {"degenerate": "drop", "reg_covar": 1e-9}
+    dropped = fitted(X, 3, 80, init_params="random_from_data", random_state=3, tol=0, **options)
+    assert len(dropped.weights_) < 80
+    assert (np.diff(dropped.outcome_.traces[0]) >= 0).all()
 
 
 def test_fits_are_stopped_and_go_on(rows):

@@ -11,7 +11,7 @@ def labels_by_rule(rows, weight, n_cells):
         cells = [np.flatnonzero(labels == label) for label in range(n)]
         means = [np.average(rows[cell].astype(np.longdouble), axis=0, weights=weight[cell]) for cell in cells]
         each = [weight[cell] @ (rows[cell] - mean) ** 2 for cell, mean in zip(cells, means, strict=True)]
-        label = int(np.argmax([squares.sum() for squares in each]))
+        label = int(np.argmax([weight[cell].sum() * squares.any() for cell, squares in zip(cells, each, strict=True)]))
         feature = each[label].argmax()
         labels += (labels > label) | (labels == label) & (rows[:, feature] > means[label][feature])
     return labels

@@ -14,14 +14,14 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 MOST = {
-    "src": 31833,
-    "cpp": 11660,
-    "tests": 30956,
-    "bench": 2300,
+    "src": 32415,
+    "cpp": 12368,
+    "tests": 31420,
+    "bench": 2464,
     "tools": 604,
-    "files": 899,
+    "files": 920,
     "inner imports of tests": 365,
-    "monkeypatched names": 80,
+    "monkeypatched names": 83,
 }
 PUBLIC = {"anndata", "export", "extend", "patched", "plot", "spark", "testing"}  # modules that users import from
 

@@ -34,7 +34,7 @@ MAY_IMPORT = {
     "mixture": "lazy model background covariances interfaces numerics checks families.base engines formats",
     "em": (
         "value priors covariances interfaces numerics model background families.base engines.base engines.calls "
-        "sources.array sources.base sources.row_statistics sources.quantile sources.waiting"
+        "sources.array sources.base sources.row_statistics sources.quantile sources.survey sources.waiting"
     ),
     "validation": (
         "noise restrictions priors covariances interfaces numerics checks families engines sources background mixture "
@@ -69,6 +69,7 @@ MAY_IMPORT_OF_EM = {
     "search": "objective step initialisation",
     "priors": "objective step initialisation",
     "trimming": "objective step initialisation",
+    "truncation": "objective",
     "collapse": "objective step initialisation",
     "bayes": "objective step initialisation priors",
     "curvature": "objective step initialisation priors trimming",

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,13 +34,13 @@ Components = NDArray[np.int32]  # their indices; -1 for none
 
 DEFAULT_CANDIDATES = 8
 N_NEAR, N_OVERLAPPING = 16, 8  # neighbours of a component: by the distance of means, and by the candidates of rows
-N_TRIED = 4  # neighbours that a step tries, others in the next: all 24 take up to 1.6 times as long and gain 1e-5 nats
-MAX_DENSITIES = 2**22  # densities that are computed at a time, 32 MB
-MAX_COMPARED_PAIRS = 2**32  # pairs of rows and components that a run that goes on compares: half a minute
-N_TREES, TREE_REACH = 3, 3  # rankings, and components before and after each that are first taken for near
-MAX_DIRECTIONS = 32  # directions of a ranking: with all of 784, it takes 3.6 times as long for the same neighbours
-N_ROUNDS = 3  # rounds of a search for neighbours: three find 98 % in 8 features, and all in 3
-N_FIRST_ROUNDS = 8  # rounds of the search for first candidates: after four, 15 % of 65,536 components had no row
+N_TRIED = 8  # neighbours that a step tries: a third of them each time, since all would take up to 1.6 times as long
+MAX_NEIGHBOURS = 256  # that are tried at a time, if all are
+MAX_COMPARED_PAIRS = 2**33  # pairs of rows and components that are compared where a run goes on: half a minute
+N_TREES, TREE_REACH = 3, 3  # rankings, and the components before and after one that are near by them
+MAX_DIRECTIONS = 32  # along which means are cut: 784 took 3.6 times as long and found as many neighbours
+N_ROUNDS = 3  # passes of a search for neighbours: after three, 98 % are found in 8 features, and all in 3
+N_FIRST_ROUNDS = 8  # passes of the search for first candidates: after four, 15 % of 65,536 components had no row
 MAX_SAMPLED_ROWS = 16  # per component, whose candidates say which components overlap
 
 
@@ -103,12 +103,14 @@ class TruncatedEngine(CompleteEngine):
     ----------
     n_candidates : of each row. Engines with other numbers are equal: rows keep the candidates that they have.
     start_index : of the run. Another run finds its own candidates.
-    goes_on : the run goes on from an earlier one, so that worse candidates would lower its free energy.
+    goes_on_below : with fewer components a run goes on from an earlier one, whose free energy worse candidates would
+        lower: from a checkpoint, or because a component was dropped.
     """
 
+    is_truncated: ClassVar[bool] = True
     n_candidates: int = field(default=DEFAULT_CANDIDATES, compare=False)
     start_index: int = 0
-    goes_on: bool = field(default=False, compare=False)
+    goes_on_below: int = field(default=0, compare=False)
 
     @property
     def complete_engine(self) -> CompleteEngine:
@@ -158,8 +160,8 @@ class TruncatedEngine(CompleteEngine):
             key=context.n_passes,
         )  # fmt: skip
         spec, squares = (spec, None) if spec.second is Second.NONE else (replace(spec, second=second), squares)
-        stride = max(1, context.n_rows // (MAX_SAMPLED_ROWS * len(mass)))
-        sampled: Any = SampledCandidates(state.candidates[-block.first_row % stride :: stride])
+        interval = max(1, context.n_rows // (MAX_SAMPLED_ROWS * len(mass)))
+        sampled: Any = SampledCandidates(state.candidates[-block.first_row % interval :: interval])
         return BlockMoments(
             mass, first, squares, about, log_likelihood, block.total_weight, spec,
             background=background, pass_counts=sampled,
@@ -177,7 +179,7 @@ class TruncatedEngine(CompleteEngine):
 
     def _first_candidates(self, block: Block, parameters: Parameters, context: TruncatedContext) -> Components:
         """Find candidates of rows that have none; if a run goes on, the likeliest, or nearly so if pairs are many."""
-        is_late = self.goes_on or context.n_passes > 0
+        is_late = self.goes_on_below > len(parameters.means) or context.n_passes > 0
         assert context.component_map is not None, "begin_pass made it"
         if is_late and context.n_rows * len(parameters.means) <= MAX_COMPARED_PAIRS:
             return self._likeliest(block, parameters)
@@ -189,18 +191,18 @@ class TruncatedEngine(CompleteEngine):
         return candidates
 
     def _find_candidates(self, block: Block, parameters: Parameters, component_map: ComponentMap) -> Components:
-        """The components with the nearest means, (n_rows, n_candidates): first of a few, and on from neighbours.
+        """The components with the nearest means, (n_rows, n_candidates): first of some, and on from neighbours.
 
         If only some components are possible for a row, one of them is a candidate.
         """
         means, K = parameters.means, len(parameters.means)
         near = PackedMixture(np.zeros(K), means, int(FactorShape.DIAGONAL), np.tile(1 / _units(means), (K, 1)))
         order = np.argsort(component_map.rank)
-        first = order[:: max(1, round(K**0.5 / 2))]
+        subset = order[:: max(1, round(K**0.5 / 2))]
         candidates = np.full((block.n_rows, min(self.n_candidates, K)), -1, np.int32)
-        of_first = PackedMixture(near.log_scale[first], means[first], near.factor_shape, near.factors[first])
-        labels = native_target().evaluate(block.rows, None, *of_first, 3, self._n_threads)
-        candidates[:, 0] = first[labels]
+        subset_mixture = PackedMixture(near.log_scale[subset], means[subset], near.factor_shape, near.factors[subset])
+        labels = native_target().evaluate(block.rows, None, *subset_mixture, 3, self._n_threads)
+        candidates[:, 0] = subset[labels]
         bare = replace(block, log_prior=None, prior_indices=None)
         for key in range(N_FIRST_ROUNDS):
             _call_core(bare, near, candidates, component_map, self._n_threads, key=key)
@@ -209,20 +211,19 @@ class TruncatedEngine(CompleteEngine):
             possible = np.append(np.where(table.min(axis=1) < 0, table.argmax(axis=1), -1), -1)
             possible = possible[:-1] if block.prior_indices is None else possible[block.prior_indices]
             rows = np.flatnonzero(possible >= 0)
-            n_candidates = (candidates[rows] >= 0).sum(axis=1)  # the core reads up to the first -1
-            candidates[rows, np.minimum(n_candidates, candidates.shape[1] - 1)] = possible[rows]
+            n_complete = (candidates[rows] >= 0).sum(axis=1)  # the core reads up to the first -1
+            candidates[rows, np.minimum(n_complete, candidates.shape[1] - 1)] = possible[rows]
         return candidates
 
     def _likeliest(self, block: Block, parameters: Parameters) -> Components:
-        """The likeliest components of each row, (n_rows, n_candidates), found among all."""
-        parts, K = [np.empty((0, self.n_candidates), np.int32)], len(parameters.means)
-        for part in block.split(max(1, MAX_DENSITIES // K)):
-            joint = self.component_log_density(part, parameters)
-            best = np.argpartition(-joint, self.n_candidates, axis=1)[:, : self.n_candidates]
-            values = np.take_along_axis(joint, best, axis=1)
-            best = np.take_along_axis(best, np.argsort(-values, axis=1), axis=1)
-            parts.append(np.where(np.take_along_axis(joint, best, axis=1) > -np.inf, best, -1).astype(np.int32))
-        return np.concatenate(parts)
+        """The likeliest components of each row, (n_rows, n_candidates), found among all, some at a time."""
+        mixture, K = pack_parameters(parameters), len(parameters.means)
+        candidates = np.tile(np.arange(self.n_candidates, dtype=np.int32), (block.n_rows, 1))
+        for first in range(0, K, MAX_NEIGHBOURS):
+            some = np.arange(first, min(first + MAX_NEIGHBOURS, K), dtype=np.int32)
+            component_map = ComponentMap(np.zeros(K, np.int32), np.tile(some, (K, 1)))
+            _call_core(block, mixture, candidates, component_map, self._n_threads, n_expanded=1, key=0)
+        return candidates
 
     def supports_core_steps(
         self, block: Block, n_components: int, structure: Algebra, prior: PackedPrior | None, has_background: bool
@@ -269,10 +270,10 @@ def _overlapping(sampled: Components, n_components: int) -> Components:
     pairs, counts = np.unique(best[is_there].astype(np.int64) * n_components + others[is_there], return_counts=True)
     order = np.lexsort((-counts, pairs // n_components))
     component, other = np.divmod(pairs[order], n_components)
-    order_within = np.arange(len(order)) - np.searchsorted(component, component)
+    position = np.arange(len(order)) - np.searchsorted(component, component)
     result = np.full((n_components, N_OVERLAPPING), -1, np.int32)
-    is_retained = order_within < N_OVERLAPPING
-    result[component[is_retained], order_within[is_retained]] = other[is_retained]
+    is_among_best = position < N_OVERLAPPING
+    result[component[is_among_best], position[is_among_best]] = other[is_among_best]
     return result
 
 
@@ -300,7 +301,7 @@ def _call_core(
 ) -> tuple[float, Array, Array, Array | None, float]:
     """Renew candidates, and sum moments unless `second` is none.
 
-    Of the first `n_expanded` candidates of each row, `n_tried` neighbours are tried; by default all, of all candidates.
+    Of each row, `n_tried` neighbours of each of the first `n_expanded` candidates are tried; by default all of all.
     """
     projection = None if spec is None else repeat_projection(spec, len(mixture.means))
     n_expanded = candidates.shape[1] if n_expanded is None else n_expanded

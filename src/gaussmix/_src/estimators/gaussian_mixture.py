@@ -126,11 +126,11 @@ class GaussianMixture(LikelihoodEstimator):
     random_state : int, RandomState or None, default None
         Seed of the starts and of `sample`.
     posterior : {"auto", "exact"} or int, default "auto"
-        How many components share a row. "exact": all. An integer: the number of candidates that a fit keeps for each
-        row. A step tries them, some neighbours and others, so that its time hardly grows with `n_components`. EM then
+        How many components share a row. "exact": all. An integer: each row keeps this number of candidates, and a step
+        tries them, their neighbours and some others, so that its time hardly grows with `n_components`. EM then
         raises a lower bound of the log-likelihood, and `outcome_` says how far below it is. "auto": all below 1,000
-        components, else 8 candidates, and twice as many while the bound is more than 0.002 nats per row below.
-        Structures that share a covariance are always exact.
+        components, else 8 candidates, and twice as many, up to 64, while the bound is more than 0.002 nats per row
+        below. Structures that share a covariance are always exact.
     warm_start : bool, default False
         Continue from the last fit instead of starting again.
     prior : {"default"}, NormalInverseWishart, Dirichlet or None, default None

@@ -50,7 +50,7 @@ from gaussmix._src.sources.base import Source
 if TYPE_CHECKING:
     from gaussmix._src.fit.features.base import FitOptions
 
-SAMPLED_ROWS_PER_CELL = 32  # rows that the start "tree" makes a centre of
+SAMPLED_ROWS_PER_CELL = 32  # rows of the sample from which the start "tree" makes centres
 MIN_PREFIT_ROWS = 4 * LEAF_ROWS  # rows: with more, EM converges on the sample of the starts first
 
 

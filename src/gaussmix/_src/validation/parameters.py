@@ -121,8 +121,9 @@ def check_remedy(degenerate: Any) -> Remedy:
 def check_posterior(posterior: Any) -> int | None:
     """A number of candidates of each row; None for "auto" and "exact"."""
     if isinstance(posterior, str):
-        check_name("posterior", posterior, ("auto", "exact"))
-        return None
+        if posterior in ("auto", "exact"):
+            return None
+        raise ValueError(f'posterior={posterior!r} must be "auto", "exact" or an integer, the candidates of a row.')
     return check_count("posterior", posterior, 1)
 
 

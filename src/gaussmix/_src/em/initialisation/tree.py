@@ -1,37 +1,43 @@
-"""Many centres at a time: the cells of a tree that always splits the cell with the largest spread, then k-means."""
+"""Many centres at a time: the cells of a tree that always splits the cell with the most rows, then k-means."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from gaussmix._src.em.initialisation.base import Partition, nearest_centre, sphere_parameters
 from gaussmix._src.em.initialisation.kmeans import complete_rows, run_lloyd
+from gaussmix._src.em.initialisation.outliers import separate_outliers
 from gaussmix._src.em.initialisation.sample import DistinctRows
+from gaussmix._src.em.step.accumulate import StepTask
 from gaussmix._src.engines.base import Engine
-from gaussmix._src.engines.truncated import TruncatedContext, TruncatedEngine
-from gaussmix._src.interfaces.block import Block
 from gaussmix._src.interfaces.moment_spec import AssignmentRule, MomentSpec, Second
 from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.numerics.core import native_target
+from gaussmix._src.sources.array import ArraySource
 
-MAX_TRUNCATED_PASSES = 10
-N_CANDIDATES = 4  # centres that k-means compares with a row, besides neighbours
+MAX_PASSES = 10
 
 
 def tree(sample: DistinctRows, engine: Engine[Any], n_components: int, rng: np.random.Generator) -> Partition:
     """Give each row to the nearest centre of k-means from the means of the cells of a tree.
 
-    Su & Dy (2007), "In search of deterministic methods for initializing K-means and Gaussian mixture clustering",
-    Intelligent Data Analysis 11, section 3: VarPart. Nothing is drawn.
+    A cell is cut at its mean along its feature of largest variance, as by Su & Dy (2007), "In search of deterministic
+    methods for initializing K-means and Gaussian mixture clustering", Intelligent Data Analysis 11, section 3. They
+    cut the cell with the largest sum of squares. Cutting the one with the most rows leads to higher likelihoods: what a
+    cut gains grows with the rows of the cell, not with its width. Nothing is drawn.
     """
+    if getattr(engine, "is_truncated", False):  # responsibilities of all components would fill the memory
+        return _nearest_cell(sample, engine, n_components, rng)
+    return separate_outliers(_nearest_cell)(sample, engine, n_components, rng)
+
+
+def _nearest_cell(sample: DistinctRows, engine: Engine[Any], n_components: int, rng: np.random.Generator) -> Partition:
     scaled = complete_rows(sample.in_unit)
-    centres = _cell_means(scaled, n_components)
-    if isinstance(engine, TruncatedEngine):
-        centres = _run_truncated_lloyd(scaled, TruncatedEngine(engine.n_threads, N_CANDIDATES), centres)
-    else:
-        centres = run_lloyd(scaled, engine, centres)
+    is_truncated, centres = getattr(engine, "is_truncated", False), _cell_means(scaled, n_components)
+    centres = _run_passes(scaled, engine, centres) if is_truncated else run_lloyd(scaled, engine, centres)
     return nearest_centre(centres if sample.unit is None else centres * sample.unit, sample.unit)
 
 
@@ -46,15 +52,11 @@ def _cell_means(sample: DistinctRows, n_cells: int) -> Array:
     return means
 
 
-def _run_truncated_lloyd(sample: DistinctRows, engine: TruncatedEngine, centres: Array) -> Array:
-    """Some passes of k-means in which each row is compared with its candidates and their neighbours."""
-    block, n_components = Block(0, sample.rows, sample.weight), len(centres)
-    state, spec = engine.make_state(block, n_components), MomentSpec(Second.TRACE)
-    context = TruncatedContext(block.n_rows)
-    for _ in range(MAX_TRUNCATED_PASSES):
-        spheres = sphere_parameters(centres)
-        context = engine.begin_pass(context, spheres)
-        sums = engine.step(block, state, spheres, spec, AssignmentRule.HARD, None, context)
-        moments = engine.finish(sums, spheres, spec, context)
+def _run_passes(sample: DistinctRows, engine: Engine[Any], centres: Array) -> Array:
+    """Some passes of k-means, in which the engine compares each row with its candidates."""
+    rows, context = ArraySource(sample.rows, sample.weight), None
+    task = StepTask(engine, len(centres), None, MomentSpec(Second.TRACE), AssignmentRule.HARD)
+    for _ in range(MAX_PASSES):
+        moments = replace(task, parameters=sphere_parameters(centres), context=context).sum_moments(rows)
         context, centres = moments.context, moments.means(centres)
     return centres

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gaussmix._src.em.objective.trace import PosteriorGap
-from gaussmix._src.engines.truncated import MAX_DENSITIES, Components, TruncatedEngine, TruncatedState
-from gaussmix._src.interfaces.block import Block
+from gaussmix._src.engines.base import Engine
+from gaussmix._src.interfaces.block import Block, BlockState
 from gaussmix._src.interfaces.leaves import Sums
 from gaussmix._src.interfaces.parameters import Parameters
 from gaussmix._src.numerics.arrays import Array
@@ -18,6 +19,7 @@ from gaussmix._src.sources.base import Source
 from gaussmix._src.sources.survey import are_drawn, hashes
 
 N_SAMPLED_ROWS = 4096
+MAX_DENSITIES = 2**22  # densities that are computed at a time, 32 MB
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,24 +32,24 @@ class GapTask:
     fair : the row weight that a sampled row stands for.
     """
 
-    engine: TruncatedEngine
+    engine: Engine[Any]
     parameters: Parameters
     fair: float
 
     @property
-    def key(self) -> tuple[TruncatedEngine, int]:
+    def key(self) -> tuple[Engine[Any], int]:
         return self.engine, len(self.parameters.means)
 
-    def open(self, block: Block) -> TruncatedState:
+    def open(self, block: Block) -> BlockState:
         return self.engine.make_state(block, len(self.parameters.means))
 
-    def call(self, block: Block, state: TruncatedState) -> Sums:
+    def call(self, block: Block, state: Any) -> Sums:
         candidates = state.candidates
         if candidates is None:  # they were lost with the process that had them
             return Sums([0.0, 0.0, 0.0])
         return block.sum_of(lambda leaf: self._sum_leaf(leaf, candidates[leaf.first_row - block.first_row :]))
 
-    def _sum_leaf(self, block: Block, candidates: Components) -> Sums:
+    def _sum_leaf(self, block: Block, candidates: NDArray[np.int32]) -> Sums:
         total = Sums([0.0, 0.0, 0.0])
         drawn = np.flatnonzero(are_drawn(hashes(block), block.row_weight, self.fair))
         for some in np.array_split(drawn, 1 + len(drawn) * len(self.parameters.means) // MAX_DENSITIES):
@@ -70,7 +72,7 @@ class GapTask:
         return log_sum(joint) - log_sum(own)
 
 
-def estimate_gap(source: Source, engine: TruncatedEngine, parameters: Parameters) -> PosteriorGap:
+def estimate_gap(source: Source, engine: Any, parameters: Parameters) -> PosteriorGap:
     """Estimate how far the free energy is below the log-likelihood, and the standard error of this."""
     fair = max(1.0, source.n_rows / N_SAMPLED_ROWS) * source.row_totals.total_weight / source.n_rows
     count, first, second = source.map_merge(GapTask(engine, parameters, fair))

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
-from math import nan
+from math import inf, nan
 
 from gaussmix._src.em.objective.trace import EMState, PosteriorGap
 from gaussmix._src.em.step.best_of import EMRun
@@ -16,14 +17,15 @@ from gaussmix._src.families.base import Family
 from gaussmix._src.fit.features.base import FitOption
 from gaussmix._src.fit.features.table import MIN_TRUNCATED_COMPONENTS
 from gaussmix._src.fit.fit import SAMPLED_ROWS_PER_CELL, _run_from_start
+from gaussmix._src.fit.fitted import FitResult
 from gaussmix._src.fit.plan import ModelStart, Plan
 from gaussmix._src.fit.problem import Problem
 from gaussmix._src.interfaces.leaves import LEAF_ROWS
 from gaussmix._src.validation.parameters import check_posterior
 
 MIN_PAIRS = 2**27  # pairs of rows and components: with fewer, an exact fit takes seconds
-MAX_GAP = 2e-3  # nats per row: with more, candidates are doubled
-MAX_CANDIDATE_BYTES = 2**36  # 64 GB
+MAX_GAP = 2e-3  # nats per row: candidates are doubled if the gap is larger by more than two standard errors
+MAX_AUTO_CANDIDATES = 64  # which are not doubled again: an outlier far from all components would ask for more and more
 
 
 class TruncatedPosterior(FitOption):
@@ -43,7 +45,7 @@ class TruncatedPosterior(FitOption):
             return problem
         obstacle = 'tol="auto"' if self.estimator.tol == "auto" else _why_exact(problem)
         if wanted is not None:
-            self._check(wanted, K, n_rows, obstacle)
+            self._check(wanted, problem, obstacle)
             if problem.family.is_shared:
                 warn(
                     f"posterior={wanted} has no effect, because all components have one covariance: the fit is exact. "
@@ -70,7 +72,7 @@ class TruncatedPosterior(FitOption):
         """The states of a run, which goes on with twice as many candidates while the gap is large."""
         assert self._engine is not None
         goes_on = initial is not None or isinstance(plan.starts[start_index], ModelStart)
-        engine = replace(self._engine, start_index=start_index, goes_on=goes_on)
+        engine = replace(self._engine, start_index=start_index, goes_on_below=problem.n_components + goes_on)
         if initial is not None and (gap := initial.trace.posterior_gap) is not None:  # a checkpoint's
             engine = replace(engine, n_candidates=gap.n_candidates)
         if initial is not None and initial.outcome is not None:  # its rows have no candidates for another gap
@@ -86,27 +88,41 @@ class TruncatedPosterior(FitOption):
             gap = estimate_gap(problem.source, engine, problem.objective.parameters(state.model))
             state = state._replace(trace=replace(state.trace, posterior_gap=gap))
             n_more = min(2 * engine.n_candidates, problem.n_components)
-            is_wide = self._n_candidates is not None or n_more == engine.n_candidates or not gap.gap > MAX_GAP
-            if is_wide or state.outcome is not Outcome.CONVERGED:
+            is_enough = engine.n_candidates >= min(MAX_AUTO_CANDIDATES, problem.n_components)
+            is_enough = is_enough or not gap.gap - 2 * gap.standard_error > MAX_GAP
+            if self._n_candidates is not None or is_enough or state.outcome is not Outcome.CONVERGED:
                 yield state
                 return
-            engine, initial = replace(engine, n_candidates=n_more, goes_on=True), state._replace(outcome=None)
+            engine = replace(engine, n_candidates=n_more, goes_on_below=problem.n_components + 1)
+            initial = state._replace(outcome=None)
 
-    def _check(self, n_candidates: int, n_components: int, n_rows: int, obstacle: str) -> None:
-        """Refuse a number of candidates that no fit can have; say so if the fit is exact anyway."""
+    def adapt_result(self, fitted: FitResult, problem: Problem, run: EMState) -> FitResult:
+        return fitted if self._engine is None else fitted.without_likelihood()
+
+    def _check(self, n_candidates: int, problem: Problem, obstacle: str) -> None:
+        """Refuse a number of candidates that no fit can have."""
+        source, n_components = problem.data.raw_source, problem.n_components
         if n_candidates > n_components:
             raise ValueError(
                 f"posterior={n_candidates} must be at most n_components={n_components}: these are the components that "
                 'share a row. Set posterior="exact".'
             )
-        n_bytes = 4 * n_candidates * n_rows
-        if n_bytes > MAX_CANDIDATE_BYTES:
+        n_bytes = 4 * n_candidates * source.n_rows
+        if not source.is_remote and n_bytes > _memory_bytes():
             raise ValueError(
-                f"posterior={n_candidates} needs {n_bytes / 2**30:,.0f} GB for the candidates of {n_rows:,} rows. "
-                "Lower it, or fit fewer rows."
+                f"posterior={n_candidates} needs {n_bytes / 2**30:,.0f} GB for the candidates of {source.n_rows:,} "
+                "rows. Lower it, or fit fewer rows."
             )
         if obstacle:
             raise ValueError(f'posterior={n_candidates} does not support {obstacle}. Set posterior="exact".')
+
+
+def _memory_bytes() -> float:
+    """The memory of the machine, if the system tells."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, OSError, ValueError):
+        return inf
 
 
 def _why_exact(problem: Problem) -> str:

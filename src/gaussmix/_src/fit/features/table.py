@@ -35,7 +35,7 @@ OPTION_PARAMETERS = {
     "monitor:Monitor": ("callbacks", "max_time", "verbose", "verbose_interval", "_skl_callbacks"),
 }  # fmt: skip
 
-MIN_TRUNCATED_COMPONENTS = 1000  # from this number on, there are "many components", which posterior="auto" truncates
+MIN_TRUNCATED_COMPONENTS = 1000  # from here on they are "many components", which posterior="auto" truncates
 
 _INDEX_CONFLICT = (
     "degenerate='drop' can't be combined with {} that name components by number. Set 'freeze', 'repair' or 'error'."

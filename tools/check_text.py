@@ -37,7 +37,7 @@ NOT_AFTER_NO = "longer|more|such|less|way|need|better|higher|larger|worse|fewer|
 RULES = {
     "L1": Rule(rf"(?<!here )\b(is|are) no (?!{NOT_AFTER_NO})[a-z]{{3,}}", ALL, 'write "is not a"', 0),
     "L2": Rule(r"\b[Nn]one for (none|nothing|others|one)\b|\bNone of (the )?others\b", CODE, "say what None means", 0),
-    "L3": Rule(r"^(#|//) of (?!course)", (COMMENT,), "begin a comment with a noun", 209),
+    "L3": Rule(r"^(#|//) of (?!course)", (COMMENT,), "begin a comment with a noun", 208),
     "L4": Rule(r"\b[Ss]o (many|few|much)\b(?! (as|that)\b)", CODE, "name the number", 86),
     "L5": Rule(r"\banew\b|\bby custom\b|\bin turns\b", ALL, 'write "again", "by convention", "in turn"', 0),
     "L6": Rule(r"\b(has|have) not[.,;)]|\bwhich [A-Za-z ]{2,30} has not\b", ALL, 'write "does not have one"', 0),

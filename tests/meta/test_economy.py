@@ -14,9 +14,9 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 MOST = {
-    "src": 32415,
+    "src": 32416,
     "cpp": 12368,
-    "tests": 31420,
+    "tests": 31428,
     "bench": 2464,
     "tools": 604,
     "files": 920,

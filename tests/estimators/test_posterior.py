@@ -1,5 +1,7 @@
 """How rows are shared: `posterior`, and what `outcome_` says of the gap."""
 
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -109,6 +111,13 @@ def test_few_candidates_are_not_accelerated(rng):
     X, parameters = rng.normal(size=(6000, 3)) ** 3, {"init_params": "tree", "tol": 1e-10, "max_iter": 250}
     accelerated, plain = (fitted(X, 5, acceleration=each, reg_covar=0, **parameters) for each in ("auto", None))
     assert accelerated.outcome_.traces == plain.outcome_.traces
+
+
+def test_the_gap_is_printed_on_the_way(rows, capsys):
+    outcome = fitted(rows, 2, max_iter=4, tol=0, verbose=1, verbose_interval=2).outcome_
+    gaps = re.findall(r"With 2 candidates, the bound is (\S+) ± \S+ nats per row", capsys.readouterr().out)
+    assert len(gaps) == 2
+    assert float(gaps[-1]) == pytest.approx(outcome.posterior_gap, abs=1e-5)
 
 
 def test_starts_do_not_depend_on_one_another(rows):

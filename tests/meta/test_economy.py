@@ -14,9 +14,9 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 MOST = {
-    "src": 32416,
+    "src": 32426,
     "cpp": 12368,
-    "tests": 31428,
+    "tests": 31434,
     "bench": 2464,
     "tools": 604,
     "files": 920,

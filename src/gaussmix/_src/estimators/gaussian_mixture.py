@@ -150,7 +150,8 @@ class GaussianMixture(LikelihoodEstimator):
         which keeps the best mixture so far. Files of the model do not hold them. For callbacks of scikit-learn see
         `set_callbacks`.
     verbose, verbose_interval : int, default 0 and 10
-        Print progress every so many steps, and what a search does before them; times too where `verbose` is 2.
+        Print progress every so many steps, and what a search does before them; times too where `verbose` is 2. Where
+        few components share a row, the gap to the log-likelihood too (`posterior`).
     n_jobs : int or None, default None
         Threads; None for every processor (or OMP_NUM_THREADS). The result is the same for any number.
     checkpoint : path or None, default None

@@ -9,6 +9,7 @@ from functools import partial
 from math import inf, nan
 
 from gaussmix._src.em.objective.trace import EMState, PosteriorGap
+from gaussmix._src.em.search.split_and_merge import report_nothing
 from gaussmix._src.em.step.best_of import EMRun
 from gaussmix._src.em.truncation.gap import estimate_gap
 from gaussmix._src.engines.truncated import DEFAULT_CANDIDATES, TruncatedEngine
@@ -81,11 +82,15 @@ class TruncatedPosterior(FitOption):
         while True:
             problem, source = replace(problem, engine=engine), problem.source
             vars(problem)["source"] = source  # with the candidates of the rows
-            not_known = PosteriorGap(engine.n_candidates, nan, nan)
+            gap = PosteriorGap(engine.n_candidates, nan, nan)  # not known yet
+            is_verbose = plan.report_progress is not report_nothing
             for state in _run_from_start(problem, plan, start_index, initial):
-                if state.outcome is None:
-                    yield state._replace(trace=replace(state.trace, posterior_gap=not_known))
-            gap = estimate_gap(problem.source, engine, problem.objective.parameters(state.model))
+                if state.outcome is not None:
+                    break
+                if is_verbose and state.trace.n_steps % self.estimator.verbose_interval == 0 < state.trace.n_steps:
+                    gap = _measure_gap(problem, plan, state)
+                yield state._replace(trace=replace(state.trace, posterior_gap=gap))
+            gap = _measure_gap(problem, plan, state)
             state = state._replace(trace=replace(state.trace, posterior_gap=gap))
             n_more = min(2 * engine.n_candidates, problem.n_components)
             is_enough = engine.n_candidates >= min(MAX_AUTO_CANDIDATES, problem.n_components)
@@ -115,6 +120,14 @@ class TruncatedPosterior(FitOption):
             )
         if obstacle:
             raise ValueError(f'posterior={n_candidates} does not support {obstacle}. Set posterior="exact".')
+
+
+def _measure_gap(problem: Problem, plan: Plan, state: EMState) -> PosteriorGap:
+    """Estimate the gap of a state, and report it."""
+    gap = estimate_gap(problem.source, problem.engine, problem.objective.parameters(state.model))
+    amount = f"{gap.gap:.5f} ± {gap.standard_error:.5f} nats per row"
+    plan.report_progress(f"With {gap.n_candidates} candidates, the bound is {amount} below the log-likelihood")
+    return gap
 
 
 def _memory_bytes() -> float:

@@ -18,7 +18,6 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
-from inspect import signature
 from itertools import chain
 from typing import Any
 
@@ -38,7 +37,6 @@ from gaussmix._src.numerics.arrays import Array
 
 Row = tuple[str, str, str, str]  # a bar, what is asked, what was measured, and how
 N_STEPS, N_GROWTH, SPREAD = 9, 1_000_000, 0.35
-HAS_POSTERIOR = "posterior" in signature(GaussianMixture).parameters
 VAMM: Any = import_module("vamm") if find_spec("vamm") else None
 STRUCTURES = "EII", "spherical", "EEI", "diag", FactorAnalyzer(2, shared_noise=True), FactorAnalyzer(2), "tied", "full"
 THEIRS = [(name, is_shared) for name in ("isotropic", "diagonal", "mfa", "full") for is_shared in (True, False)]
@@ -48,8 +46,8 @@ BOUNDS = 152.27, 151.71, 142.27, 133.06, 132.01, 124.08, 137.55, np.nan  # mean 
 def fit(rows: Array, K: int, posterior: str | int, **options: Any) -> tuple[Any, float, float]:
     """The fit, how long it took, and the median time of its later steps."""
     times: list[float] = []
-    own: dict[str, Any] = {"posterior": posterior} if HAS_POSTERIOR else {}
-    gm = GaussianMixture(K, random_state=0, callbacks=[lambda record: times.append(record.seconds)], **own, **options)
+    own: dict[str, Any] = {"posterior": posterior, "callbacks": [lambda record: times.append(record.seconds)]}
+    gm = GaussianMixture(K, random_state=0, **own, **options)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         seconds = seconds_of(lambda: gm.fit(rows))
@@ -172,10 +170,12 @@ def growth(n: int, sizes: Sequence[int]) -> Iterator[Row]:
         ours = [fit(rows, K, 8, **own)[2], fit(rows, K, "exact", **few_steps)[2]]
         theirs = vamm(some, K, "full", 2, init_means=own["means_init"])[2]
         times.append([*ours, (plain[1] - plain[0]) / 2 * n / len(few), theirs * n / len(some)])
-        measured = ", ".join(f"{name} {seconds:.3f} s" for name, seconds in zip(names, times[-1], strict=True))
+        known = [(name, seconds) for name, seconds in zip(names, times[-1], strict=True) if np.isfinite(seconds)]
+        measured = ", ".join(f"{name} {seconds:.3f} s" for name, seconds in known)
         yield f"a step, {n:,} x 3, K={K:,}", "", measured, how
     powers = np.polyfit(np.log(sizes), np.log(times), 1)[0]
-    measured = ", ".join(f"{name} K^{power:.2f}" for name, power in zip(names, powers, strict=True))
+    known = [(name, power) for name, power in zip(names, powers, strict=True) if np.isfinite(power)]
+    measured = ", ".join(f"{name} K^{power:.2f}" for name, power in known)
     yield f"a step, K = {sizes[0]:,} … {sizes[-1]:,}", "slower than K^0.15", measured, "a line through the logarithms"
     if n == N_GROWTH:
         figure, ax = plt.subplots(figsize=(6.5, 4), layout="constrained")

@@ -119,7 +119,7 @@ def check_remedy(degenerate: Any) -> Remedy:
 
 
 def check_posterior(posterior: Any) -> int | None:
-    """A number of candidates of each row; None for "auto" and "exact"."""
+    """Check `posterior`; return the number of candidates of each row, or None for "auto" and "exact"."""
     if isinstance(posterior, str):
         if posterior in ("auto", "exact"):
             return None

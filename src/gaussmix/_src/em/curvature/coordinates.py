@@ -164,7 +164,9 @@ class Coordinates:
         for group in self.weight_groups:
             mine, total = group.members, weights[group.members].sum()
             shifted = (self.jacobian[mine, group.jacobian_columns] * point[group.jacobian_columns]).sum(axis=1)
-            if group.has_weight_prior:  # `beside` rescales the weights later, so that the noise keeps its own
+            if (
+                group.has_weight_prior
+            ):  # these sum to 1, and `Model.beside` later makes room for the weight of the noise
                 raised = weights[mine] * exponential(shifted - shifted.max())
                 weights = np.array(weights)
                 weights[mine] = raised * (total / raised.sum())

@@ -72,7 +72,7 @@ class SearchReport:
 
 @dataclass(frozen=True)
 class PosteriorGap:
-    """How far the free energy of truncated EM is below the log-likelihood, estimated on sampled rows.
+    """The difference between the log-likelihood and the free energy of truncated EM, as estimated from sampled rows.
 
     Parameters
     ----------

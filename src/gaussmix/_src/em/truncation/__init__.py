@@ -1,1 +1,1 @@
-"""Truncated posteriors: how far their bound is below the log-likelihood."""
+"""Truncated EM: an estimate of what its bound leaves of the log-likelihood."""

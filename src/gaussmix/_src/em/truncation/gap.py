@@ -1,4 +1,4 @@
-"""How far the free energy of truncated EM is below the log-likelihood, on a sample of the rows."""
+"""Estimate the difference between the log-likelihood and the free energy of truncated EM from sampled rows."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ class GapTask:
 
 
 def estimate_gap(source: Source, engine: Any, parameters: Parameters) -> PosteriorGap:
-    """Estimate how far the free energy is below the log-likelihood, and the standard error of this."""
+    """Estimate the difference between the log-likelihood and the free energy, and its standard error."""
     fair = max(1.0, source.n_rows / N_SAMPLED_ROWS) * source.row_totals.total_weight / source.n_rows
     count, first, second = source.map_merge(GapTask(engine, parameters, fair))
     mean = first / count if count else float("nan")

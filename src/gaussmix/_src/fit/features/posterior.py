@@ -1,4 +1,4 @@
-"""How rows are shared: among all components, or, if these are many, among a few candidates of each row."""
+"""Truncated EM: if there are many components, each row belongs to a few candidates alone (`posterior`)."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ MAX_AUTO_CANDIDATES = 64  # which are not doubled again: an outlier far from all
 
 
 class TruncatedPosterior(FitOption):
-    """Truncated EM, if there are many components; its bound is reported."""
+    """Truncated EM, with an estimate of the difference between its bound and the log-likelihood."""
 
     _engine: TruncatedEngine | None = None
 
@@ -139,7 +139,7 @@ def _memory_bytes() -> float:
 
 
 def _why_exact(problem: Problem) -> str:
-    """What of a fit truncated EM does not support; empty if nothing."""
+    """Name the setting that truncated EM does not support; return an empty text if it supports all."""
     source = problem.data.raw_source
     if source.has_errors:
         return "X_error"

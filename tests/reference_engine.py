@@ -28,6 +28,8 @@ CHUNK_ROWS = 8_190  # rows for which arrays (n_rows, n_components) are held at o
 class OneStep:
     """What an engine says of the core's fast path if it has none: the loop in Python makes every step."""
 
+    is_truncated = False
+
     def supports_core_steps(self, *arguments: object, has_background: bool = False) -> bool:
         return False
 

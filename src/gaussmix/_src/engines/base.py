@@ -53,6 +53,10 @@ class Engine(Protocol[StateT]):
         """How many threads a call uses."""
 
     @property
+    def is_truncated(self) -> bool:
+        """Whether a step compares each row with a few components alone."""
+
+    @property
     def complete_engine(self) -> Engine[Any]:
         """The engine of complete rows, with as many threads."""
 

@@ -29,15 +29,15 @@ def tree(sample: DistinctRows, engine: Engine[Any], n_components: int, rng: np.r
     cut the cell with the largest sum of squares. Cutting the one with the most rows leads to higher likelihoods: what a
     cut gains grows with the rows of the cell, not with its width. Nothing is drawn.
     """
-    if getattr(engine, "is_truncated", False):  # responsibilities of all components would fill the memory
-        return _nearest_cell(sample, engine, n_components, rng)
-    return separate_outliers(_nearest_cell)(sample, engine, n_components, rng)
+    # The outliers' own components need the responsibilities of all others, which would fill the memory.
+    start = _nearest_cell if engine.is_truncated else separate_outliers(_nearest_cell)
+    return start(sample, engine, n_components, rng)
 
 
 def _nearest_cell(sample: DistinctRows, engine: Engine[Any], n_components: int, rng: np.random.Generator) -> Partition:
     scaled = complete_rows(sample.in_unit)
-    is_truncated, centres = getattr(engine, "is_truncated", False), _cell_means(scaled, n_components)
-    centres = _run_passes(scaled, engine, centres) if is_truncated else run_lloyd(scaled, engine, centres)
+    run = _run_passes if engine.is_truncated else run_lloyd
+    centres = run(scaled, engine, _cell_means(scaled, n_components))
     return nearest_centre(centres if sample.unit is None else centres * sample.unit, sample.unit)
 
 

@@ -64,7 +64,7 @@ class CoreRuns:
 
     n_threads: int
     is_incomplete: ClassVar[bool] = False  # whether rows may be known in part
-    is_truncated: ClassVar[bool] = False  # whether rows are compared with few components
+    is_truncated: ClassVar[bool] = False
 
     @property
     def _n_threads(self) -> int:

@@ -50,8 +50,6 @@ inline std::uint64_t mixed(std::uint64_t x) {
     return x ^ (x >> 31);
 }
 
-constexpr Index kMaxNarrow = 16;  // features, without correlations: see `Bunch`
-
 class Pass {
 public:
     Pass(const TruncatedView& task, const double* operands, Listener listener, double* scratch, double* sums)
@@ -89,8 +87,8 @@ public:
     }
 
 private:
-    // Rows that evaluate the same components: one vector of a group, or all three. With few features it is one, because
-    // whitening three together saves less than the components that only other rows want cost.
+    // Rows that evaluate the same components: one vector of a group, or all three. With few features and triangular factors
+    // it is one, because whitening three together saves less than the components that only other rows want cost.
     struct Bunch {
         int first_vector, end_vector;
         unsigned bit;  // in `wanted`
@@ -101,10 +99,8 @@ private:
     std::int32_t* candidates_of(Index position) {
         return task_.candidates + row_at(rows(), position) * task_.n_candidates;
     }
-    bool is_narrow() const {
-        const Index largest = shape_.factor_shape == FactorShape::triangular ? kPanelRows : kMaxNarrow;
-        return shape_.n_features <= largest;
-    }
+    bool is_narrow() const { return shape_.factor_shape == FactorShape::triangular && shape_.n_features <= kPanelRows; }
+
     void want(Index k, unsigned bit) {
         std::int32_t& slot = slot_[k];
         if (slot < 0) {
@@ -211,22 +207,10 @@ private:
                 Vec::broadcast(-__builtin_inf()).store(best_at(i, v));
         }
         const DensityView densities{task_.step.shape, operands_layout_, operands_, true};
-        if (is_narrow() && shape_.factor_shape == FactorShape::triangular) {
-            with_constant(shape_.n_features, [&](auto count) {
-                evaluate_vector(group, bunch, densities,
-                                [](const double* rows, const double* mean, const double* factor) {
-                                    return squared_distance<decltype(count)::value>(rows, mean, factor);
-                                });
-            });
-            return;
-        }
         if (is_narrow()) {
-            const bool has_factors = shape_.factor_shape == FactorShape::low_rank;
-            return evaluate_vector(group, bunch, densities,
-                                   [&](const double* rows, const double* mean, const double* factor) {
-                                       return has_factors ? low_rank_distance(rows, mean, factor, group.differences)
-                                                          : flat_distance(rows, mean, factor);
-                                   });
+            return with_constant(shape_.n_features, [&](auto count) {
+                evaluate_vector<decltype(count)::value>(group, bunch.first_vector, densities);
+            });
         }
         const Index d = shape_.n_features, n_listed = n_listed_;
         n_listed_ = 0;
@@ -250,18 +234,15 @@ private:
         }
     }
 
-    template <class Distance>
-    GAUSSMIX_INLINE void evaluate_vector(const GroupView& group, const Bunch& bunch, const DensityView& densities,
-                                         Distance&& distance) {
-        const Index d = shape_.n_features;
-        const int v = bunch.first_vector;
+    template <int D>
+    void evaluate_vector(const GroupView& group, int v, const DensityView& densities) {
         for (Index j = 0; j < n_listed_; ++j) {
             const Index slot = listed_[j], k = component_[slot];
-            const Vec squares = distance(group.rows + v * kLanes, densities.means() + k * d,
-                                         densities.factors() + k * operands_layout_.factor_stride);
+            const Vec squares =
+                squared_distance<D>(group.rows + v * kLanes, densities.means() + k * D, densities.triangle(k));
             keep_density(group, slot, v, squares, log_scale(group, densities, slot, v));
         }
-        poll_.is_cancelled(kLanes * n_listed_ * (d + 1) * d / 2);
+        poll_.is_cancelled(kLanes * n_listed_ * (D + 1) * D / 2);
     }
 
     // |W (x - mean)|^2 of a vector of rows, with the bits of panels::whiten_panel.
@@ -276,42 +257,6 @@ private:
         }
         Vec squares = Vec::zero();
         GAUSSMIX_UNROLL for (int r = 0; r < D; ++r) squares = fma(z[r], z[r], squares);
-        return squares;
-    }
-
-    // The same with a factor for each feature, or with the square of one for all.
-    GAUSSMIX_INLINE Vec flat_distance(const double* rows, const double* mean, const double* factor) const {
-        const bool is_spherical = shape_.factor_shape == FactorShape::spherical;
-        Vec squares = Vec::zero();
-        for (Index i = 0; i < shape_.n_features; ++i) {
-            const Vec u = Vec::load(rows + i * kGroupRows) - Vec::broadcast(mean[i]);
-            const Vec y = is_spherical ? u : u * Vec::broadcast(factor[i]);
-            squares = fma(y, y, squares);
-        }
-        return is_spherical ? squares * Vec::broadcast(*factor) : squares;
-    }
-
-    // The same for low rank and a diagonal, as low_rank.hpp has it; `along` is room for the factors.
-    GAUSSMIX_INLINE Vec low_rank_distance(const double* rows, const double* mean, const double* factor,
-                                          double* along) const {
-        const Index n_factors = shape_.n_factors, stride = n_factors + 1;
-        const auto scaled = [&](Index i) {
-            const Vec u = Vec::load(rows + i * kGroupRows) - Vec::broadcast(mean[i]);
-            return u * Vec::broadcast(factor[i * stride + n_factors]);
-        };
-        for (Index l = 0; l < n_factors; ++l) {
-            Vec sum = Vec::zero();
-            for (Index i = 0; i < shape_.n_features; ++i)
-                sum = fma(Vec::broadcast(factor[i * stride + l]), scaled(i), sum);
-            (Vec::zero() - sum).store(along + l * kLanes);
-        }
-        Vec squares = Vec::zero();
-        for (Index i = 0; i < shape_.n_features; ++i) {
-            Vec z = scaled(i);
-            for (Index l = 0; l < n_factors; ++l)
-                z = fma(Vec::broadcast(factor[i * stride + l]), Vec::load(along + l * kLanes), z);
-            squares = fma(z, z, squares);
-        }
         return squares;
     }
 

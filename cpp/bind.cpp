@@ -43,22 +43,17 @@ StepResult bound_step(const Target& target, const Rows& rows, const RowWeight& r
     // Places are checked, not that each comes once: that is up to the engine.
     task.rows.order = view_order(order, shape, task.rows.n_rows);
     task.visit = view_visit(labels, bounds, motion, shape, task.rows.n_rows);
-    const auto count = static_cast<std::size_t>(shape.n_components), d = static_cast<std::size_t>(shape.n_features);
-    NewArray<double> mass({count}), first({count, d});
-    std::optional<NewArray<double>> second_moments = new_second(shape);
-    double log_likelihood = 0, n_distant = 0, n_active = 0, background = 0;
-    const MomentsView out{&log_likelihood, &n_distant,   &n_active,
-                          mass.data(),     first.data(), second_moments ? second_moments->data() : nullptr,
-                          &background};
-    without_gil(n_threads,
-                [&](const Execution& execution) { return step(*target.kernels, task, parameters, execution, out); });
-    return {log_likelihood,
-            mass.release(),
-            first.release(),
-            released(second_moments),
-            static_cast<Index>(n_distant),
-            static_cast<Index>(n_active),
-            background};
+    NewMoments out(shape);
+    without_gil(n_threads, [&](const Execution& execution) {
+        return step(*target.kernels, task, parameters, execution, out.view());
+    });
+    return {out.log_likelihood,
+            out.mass.release(),
+            out.first.release(),
+            released(out.second),
+            static_cast<Index>(out.n_distant),
+            static_cast<Index>(out.n_active),
+            out.background};
 }
 
 using EvaluateResult = std::variant<Result<double>, Result<std::int64_t>>;

@@ -58,6 +58,23 @@ inline std::optional<NewArray<double>> new_second(const Shape& shape) {
     }
 }
 
+// The sums of a step, in arrays of their own.
+struct NewMoments {
+    explicit NewMoments(const Shape& shape)
+        : mass({static_cast<std::size_t>(shape.n_components)}),
+          first({static_cast<std::size_t>(shape.n_components), static_cast<std::size_t>(shape.n_features)}),
+          second(new_second(shape)) {}
+
+    MomentsView view() {
+        return {&log_likelihood, &n_distant, &n_active, mass.data(), first.data(), second ? second->data() : nullptr,
+                &background};
+    }
+
+    double log_likelihood = 0, n_distant = 0, n_active = 0, background = 0;
+    NewArray<double> mass, first;
+    std::optional<NewArray<double>> second;
+};
+
 inline std::optional<Result<double>> released(std::optional<NewArray<double>>& array) {
     if (!array) return std::nullopt;
     return array->release();

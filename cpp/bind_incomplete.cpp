@@ -57,17 +57,11 @@ IncompleteStepResult bound_step_incomplete(const Target& target, const Rows& row
     Incomplete view =
         view_incomplete(rows, log_prior, indices, error, log_weight, means, factors, log_background, to_second(second));
     view.task.row_weight = view_row_weight(row_weight, view.task.rows.n_rows);
-    const std::size_t count = means.shape(0), features = means.shape(1);
-    NewArray<double> mass({count}), first({count, features});
-    std::optional<NewArray<double>> second_moments = new_second(view.task.shape);
-    double log_likelihood = 0, background = 0;
-    const MomentsView out{&log_likelihood, nullptr,      nullptr,
-                          mass.data(),     first.data(), second_moments ? second_moments->data() : nullptr,
-                          &background};
+    NewMoments out(view.task.shape);
     without_gil(n_threads, [&](const Execution& execution) {
-        return step_incomplete(*target.kernels, view.task, view.parameters, execution, out);
+        return step_incomplete(*target.kernels, view.task, view.parameters, execution, out.view());
     });
-    return {log_likelihood, mass.release(), background, first.release(), released(second_moments)};
+    return {out.log_likelihood, out.mass.release(), out.background, out.first.release(), released(out.second)};
 }
 
 Result<double> bound_evaluate_incomplete(const Target& target, const Rows& rows, const Prior& log_prior,

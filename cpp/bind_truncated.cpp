@@ -8,7 +8,7 @@
 #include <variant>
 
 #include "bind.hpp"
-#include "truncated.hpp"
+#include "passes.hpp"
 
 namespace gaussmix {
 
@@ -45,7 +45,7 @@ TruncatedResult bound_step_truncated(const Target& target, const Rows& rows, con
     parameters.projection = view_projection(projection, shape);
     parameters.log_background = log_background;
     step.prior = view_prior(log_prior, prior_indices, shape, step.rows.n_rows);
-    const auto count = static_cast<std::size_t>(shape.n_components), d = static_cast<std::size_t>(shape.n_features);
+    const auto count = static_cast<std::size_t>(shape.n_components);
     require(shape.rule != Rule::assignment && !shape.is_shared,
             "each component needs a factor, and rows no assignment");
     require(candidates.shape(0) == static_cast<std::size_t>(step.rows.n_rows) && candidates.shape(1) > 0,
@@ -65,16 +65,11 @@ TruncatedResult bound_step_truncated(const Target& target, const Rows& rows, con
     task.n_tried = n_tried;
     task.first_row = first_row;
     task.key = key;
-    NewArray<double> mass({count}), first({count, d});
-    std::optional<NewArray<double>> second_moments = new_second(shape);
-    double log_likelihood = 0, n_distant = 0, n_active = 0, background = 0;
-    const MomentsView out{&log_likelihood, &n_distant,   &n_active,
-                          mass.data(),     first.data(), second_moments ? second_moments->data() : nullptr,
-                          &background};
+    NewMoments out(shape);
     without_gil(n_threads, [&](const Execution& execution) {
-        return step_truncated(*target.kernels, task, parameters, rank.data(), execution, out);
+        return step_truncated(*target.kernels, task, parameters, rank.data(), execution, out.view());
     });
-    return {log_likelihood, mass.release(), first.release(), released(second_moments), background};
+    return {out.log_likelihood, out.mass.release(), out.first.release(), released(out.second), out.background};
 }
 
 }  // namespace

@@ -8,6 +8,12 @@ namespace gaussmix {
 bool step(const KernelTable& kernels, const StepView& task, const ParametersView& parameters,
           const Execution& execution, MomentsView out);
 
+// Sums moments of rows that few components share, and renews the candidates of the rows. Rows are visited in the order of
+// `rank`, (n_components,), of their likeliest component, so that consecutive rows have candidates in common. False
+// if interrupted.
+bool step_truncated(const KernelTable& kernels, TruncatedView task, const ParametersView& parameters,
+                    const std::int32_t* rank, const Execution& execution, MomentsView out);
+
 // Writes one result for each row. False if interrupted.
 bool evaluate(const KernelTable& kernels, const Shape& shape, const RowsView& rows, const ParametersView& parameters,
               Output output, const Execution& execution, void* out);

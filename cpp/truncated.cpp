@@ -1,9 +1,8 @@
-#include "truncated.hpp"
-
 #include <algorithm>
 #include <vector>
 
 #include "buffer.hpp"
+#include "passes.hpp"
 #include "tree.hpp"
 
 namespace gaussmix {

@@ -25,7 +25,6 @@
 #include "incomplete.hpp"
 #include "passes.hpp"
 #include "sampling.hpp"
-#include "truncated.hpp"
 
 using namespace gaussmix;
 

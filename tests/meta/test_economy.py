@@ -14,7 +14,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 MOST = {
-    "src": 32429,
+    "src": 32428,
     "cpp": 12310,
     "tests": 31434,
     "bench": 2464,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +13,6 @@ from gaussmix._src.em.objective.stopping import MIN_TOLERANCE
 from gaussmix._src.em.objective.trace import EMState, join_traces
 from gaussmix._src.em.step.loop import run_to_sound_end
 from gaussmix._src.em.truncation.gap import estimate_gap
-from gaussmix._src.engines.truncated import TruncatedEngine
 from gaussmix._src.errors import Outcome
 from gaussmix._src.fit.plan import Plan, search_stopping
 from gaussmix._src.interfaces.block import Block
@@ -96,8 +95,9 @@ def end_without_ridge(problem: Problem, plan: Plan, end: EMState) -> tuple[EMSta
     closing = replace(closing, max_steps=min(closing.max_steps, max_steps))
     if stopping.seeks_maximum:
         closing = replace(closing, tolerance=MIN_TOLERANCE, max_steps=max_steps)
-    unridged, model, engine = replace(problem, ridge=0.0), end.model, problem.engine
-    if isinstance(engine, TruncatedEngine) and (gap := end.trace.posterior_gap) is not None:
+    unridged, model = replace(problem, ridge=0.0), end.model
+    engine: Any = problem.engine
+    if (gap := end.trace.posterior_gap) is not None:  # of truncated EM
         engine = replace(engine, n_candidates=gap.n_candidates, goes_on_below=problem.n_components + 1)
     how = {"is_accelerated": plan.is_accelerated}
     result = run_to_sound_end(unridged.source, engine, model, unridged.objective, closing, **how)
@@ -108,7 +108,7 @@ def end_without_ridge(problem: Problem, plan: Plan, end: EMState) -> tuple[EMSta
     if not (has_converged and objective[-1] > objective[0] and has_enough_rows(unridged, result.model)):
         return end, problem
     joined = join_traces(end.trace, result._replace(outcome=Outcome.CONVERGED))
-    if isinstance(engine, TruncatedEngine):
+    if gap is not None:
         gap = estimate_gap(unridged.source, engine, unridged.objective.parameters(joined.model))
         joined = joined._replace(trace=replace(joined.trace, posterior_gap=gap))
     return joined, unridged

@@ -10,7 +10,6 @@ from gaussmix._src.em.collapse.remedies import Remedy
 from gaussmix._src.em.curvature.coordinates import unsupported_reason
 from gaussmix._src.em.objective.trace import EMState
 from gaussmix._src.em.step.best_of import EMRun
-from gaussmix._src.engines.truncated import TruncatedEngine
 from gaussmix._src.errors import DegenerateError
 from gaussmix._src.families.base import Family
 from gaussmix._src.fit.after.diagnostics import add_feature_name
@@ -50,7 +49,7 @@ class AcceleratedRuns(FitOption):
         return () if self.estimator.acceleration is None else ("acceleration",)
 
     def adapt_plan(self, plan: Plan, problem: Problem) -> Plan:
-        return replace(plan, is_accelerated=not isinstance(problem.engine, TruncatedEngine), can_run_in_engine=False)
+        return replace(plan, is_accelerated=not problem.engine.is_truncated, can_run_in_engine=False)
 
 
 class CertifiedMaximum(FitOption):

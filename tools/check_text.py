@@ -1,6 +1,7 @@
 """Check the language of docstrings, comments and documentation against rules that catch unidiomatic patterns.
 
 Usage: check_text.py [RULE]...     as `nox -s lint` does; the hits of the rules are printed if any are named
+       check_text.py words         count the project's own words, for which the field has others
 
 Each rule allows as many hits as the repository has, so that no new ones come; a limit that could be lower is reported.
 Code blocks and code in backticks of Markdown are not read.
@@ -20,7 +21,7 @@ from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parents[1]
 FENCE = re.compile(r"^ *(```|~~~)")
-MARKDOWN, DOCSTRING, COMMENT = "Markdown", "docstring", "comment"
+MARKDOWN, DOCSTRING, SUMMARY, COMMENT = "Markdown", "docstring", "first line of a docstring", "comment"
 
 
 class Rule(NamedTuple):
@@ -45,6 +46,36 @@ RULES = {
     "L8": Rule(r'(?<![\w."/-])[Hh]oles?\b(?!\.csv)', PROSE, 'write "missing values"', 0),
     "L9": Rule(r"\b[Bb]eside\b", PROSE, 'write "besides", "next to", "compared with"', 0),
     "L10": Rule(r"[,(:] ?also (where|if|when|of|those|from|without|in|with)\b", ALL, "begin a sentence", 0),
+    "L11": Rule(r"^r?(What|How|Where|As|Of|So|Whose|Which)\b", (SUMMARY,), "begin with a verb or a noun", 524),
+    "L12": Rule(r"\b[Nn]one where\b", CODE, 'write "None if"', 74),
+    "L13": Rule(
+        r"(?<=[.;] )(Where|Of|As for|As with|So is|So are|So do|Also)\b", ALL, "begin with the subject, If or When", 120
+    ),
+    "L14": Rule(r"\bthose (that|of|which|whose)\b", ALL, "repeat the noun", 340),
+}
+WORDS = {
+    "place (index, position)": r"places?",
+    "leaf (block of rows)": r"leaf|leaves",
+    "target (partition)": r"targets?",
+    "share (weight, proportion, fraction)": r"shares?",
+    "hole (missing value)": r"holes?|holed",
+    "settle (converge)": r"settle[sd]?|settling",
+    "stuck, lost, frozen (empty, collapsed)": r"stuck|lost|frozen|freezes?",
+    "belief (prior)": r"beliefs?|believes?",
+    "course (trace, history)": r"courses?",
+    "climb (split-and-merge run)": r"climb(s|ed|ing)?",
+    "gross (extreme outlier)": r"gross",
+    "waist, door (interface, validation)": r"waist|doors?",
+    "standing, outlook, watch, glance": r"standing|outlooks?|watch(es|ed|ing)?|glances?",
+    "say, tell (report)": r"say(s|ing)?|said|tells?|told|telling",
+    "ask (check, call)": r"ask(s|ed|ing)?",
+    "know, hear, notice": r"know(s|ing)?|hears?|heard|notices?|noticed",
+    "numbers (parameters, values)": r"numbers",
+    "family, kind (structure)": r"family|families|kinds?",
+    "plain (default, contiguous)": r"plain(ly)?",
+    "part (subsample, block, term)": r"parts?",
+    "given, held, kept, found, wanted, moved, dealt": r"given|held|kept|found|wanted|moved|dealt",
+    "creep, walk, go on (converge slowly, traverse, continue)": r"creeps?|creeping|walk(s|ed)?|goes on|go on|went on",
 }
 
 
@@ -64,6 +95,7 @@ def text_of(name: str) -> Iterator[tuple[int, str, str]]:
         for node in ast.walk(ast.parse(text)):
             match node:
                 case ast.Expr(value=ast.Constant(value=str(docstring))):
+                    yield node.lineno, SUMMARY, docstring.split("\n")[0]
                     for number, line in enumerate(docstring.splitlines(), node.lineno):
                         yield number, DOCSTRING, line
     else:
@@ -72,12 +104,26 @@ def text_of(name: str) -> Iterator[tuple[int, str, str]]:
                 yield number, COMMENT, line[start:]
 
 
-def hits() -> dict[str, list[str]]:
-    """Find the places of each rule's hits, as `file:line: text`."""
+def files() -> list[str]:
+    """List the files whose prose is checked."""
     command = ["git", "ls-files", "*.md", "*.py", "*.cpp", "*.hpp"]
     names = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()
+    return sorted(set(names) - {"tools/check_text.py"})
+
+
+def count_words() -> int:
+    """Print how often the prose uses each of the project's own words."""
+    prose = "\n".join(line for name in files() for _, kind, line in text_of(name) if kind != SUMMARY)
+    for name, pattern in WORDS.items():
+        n_uses = len(re.findall(rf"(?i)\b({pattern})\b", prose))
+        print(f"{n_uses:6}  {name}")
+    return 0
+
+
+def hits() -> dict[str, list[str]]:
+    """List the hits of each rule, as `file:line: text`."""
     found: dict[str, list[str]] = {rule: [] for rule in RULES}
-    for name in sorted(set(names) - {"tools/check_text.py"}):
+    for name in files():
         for number, kind, line in text_of(name):
             for rule, (pattern, kinds, *_) in RULES.items():
                 if kind in kinds and re.search(pattern, line):
@@ -86,7 +132,9 @@ def hits() -> dict[str, list[str]]:
 
 
 def main(*shown: str) -> int:
-    """Print what each rule finds beyond its limit; 1 if that is anything."""
+    """Print the rules with more hits than allowed; return 1 if there are any."""
+    if shown == ("words",):
+        return count_words()
     found = hits()
     for rule in shown:
         print(*found[rule], sep="\n")

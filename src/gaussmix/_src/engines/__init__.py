@@ -60,8 +60,12 @@ def _count_cpus() -> int:
     return int(cpu_count())
 
 
-def make_engine(*, is_incomplete: bool, n_jobs: int | None) -> Engine[Any]:
-    """Choose the engine; `is_incomplete` says whether rows may miss cells or have measurement errors."""
+def make_engine(*, is_incomplete: bool = False, is_on_device: bool = False, n_jobs: int | None) -> Engine[Any]:
+    """Choose the engine for rows that are on a device, or may lack values or have measurement errors."""
+    if is_on_device:
+        from gaussmix._src.engines.array_api import ArrayApiEngine
+
+        return ArrayApiEngine(count_threads(n_jobs))
     if not is_incomplete:
         return CompleteEngine(count_threads(n_jobs))
     from gaussmix._src.engines.incomplete import IncompleteEngine

@@ -298,7 +298,8 @@ class Estimator(BaseEstimator):
 
     def _engine(self, source: Source | None = None) -> Engine[Any]:
         """The engine for rows of a source; for complete rows by default."""
-        return make_engine(is_incomplete=source is not None and source.is_incomplete, n_jobs=self.n_jobs)
+        kind = {} if source is None else source.kind
+        return make_engine(**kind, n_jobs=self.n_jobs)
 
     def _rng(self) -> np.random.Generator:
         """A generator seeded by `random_state`."""

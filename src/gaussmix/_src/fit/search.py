@@ -93,7 +93,7 @@ class Search:
 
     def __post_init__(self) -> None:
         at_a_time, threads = self._thread_counts
-        self._engine = make_engine(is_incomplete=self.problem.data.raw_source.is_incomplete, n_jobs=threads)
+        self._engine = make_engine(**self.problem.data.raw_source.kind, n_jobs=threads)
         self._generator_state = self.plan.rng.bit_generator.state
         self._idle_generators = [deepcopy(self.plan.rng) for _ in range(at_a_time)]  # each takes 40 µs
         self._shared_starts = {candidate.n_components: SharedStarts() for candidate in self.candidates}
@@ -230,7 +230,7 @@ class Search:
         if n_rows < data.raw_source.n_rows:
             data = data.select_rows(_has_positive_weight, n_rows)
         folds, by_fold, validated = Folds(n_folds, int(self.plan.rng.integers(2**63))), [], list(results)
-        engine = make_engine(is_incomplete=data.raw_source.is_incomplete, n_jobs=count_threads(self.n_jobs))
+        engine = make_engine(**data.raw_source.kind, n_jobs=count_threads(self.n_jobs))
         for index in range(n_folds):
             size = folds.fold_size(index, n_rows)
             others = data.select_rows(partial(folds.is_in_fold, fold=index, complement=True), n_rows - size)
@@ -268,7 +268,7 @@ class Search:
                 run = result.final_state if result.failure is None else None
                 repeats[result.candidate].append(None if run is None else run.model.parameters)
         rows = self.problem.data.raw_source
-        engine = make_engine(is_incomplete=rows.is_incomplete, n_jobs=count_threads(self.n_jobs))
+        engine = make_engine(**rows.kind, n_jobs=count_threads(self.n_jobs))
         return compute_stability(self.candidates, repeats, rows, engine)
 
     def _fit_candidate(self, candidate: Candidate, should_stop: Callable[[], bool]) -> Result:

@@ -99,6 +99,10 @@ class Block:
         result = {name: values(name) for name in names if getattr(self, name) is not None}
         return replace(self, first_row=first_row, **result)
 
+    def on_host(self) -> Block:
+        """Return the same block with NumPy arrays, copied if they are on a device."""
+        return self._replace(self.first_row, lambda name: np.asarray(getattr(self, name)))
+
     def row_log_prior(self, n_columns: int) -> Array | None:
         """What is known of each row, (n_rows, n_columns), 0 in a column that `log_prior` lacks; None if nothing is."""
         if self.log_prior is None:

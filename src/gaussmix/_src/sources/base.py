@@ -85,6 +85,7 @@ class Source(ABC):
     is_remote : a pass costs more than the work on the rows, so that the first one finds out all that may be asked.
     max_fits : how many fits at the same time have their states kept, in other processes; None in this one.
     is_lazy : `per_row` computes nothing yet, so that its result needs no memory.
+    is_on_device : the rows of blocks are a `DeviceArray`.
     """
 
     n_rows: int
@@ -100,6 +101,7 @@ class Source(ABC):
     is_remote: bool = False
     max_fits: int | None = None
     is_lazy: ClassVar[bool] = False
+    is_on_device: ClassVar[bool] = False
 
     _origin: tuple[Source, float] | None = None  # the same rows, and what their weights were multiplied by
     _states: tuple[Hashable, dict[int, BlockState]] = None, {}  # a task's key; states by the first row
@@ -176,6 +178,11 @@ class Source(ABC):
     def is_incomplete(self) -> bool:
         """Whether some of what a row should be is unknown."""
         return self.may_miss or self.has_errors
+
+    @property
+    def kind(self) -> dict[str, bool]:
+        """The properties of the rows by which `make_engine` chooses an engine."""
+        return {"is_incomplete": self.is_incomplete, "is_on_device": self.is_on_device}
 
     @cached_property
     def row_totals(self) -> RowStatistics:

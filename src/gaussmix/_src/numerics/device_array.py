@@ -1,0 +1,144 @@
+"""Arrays of libraries other than NumPy, which may be on a GPU (array API standard, 2023.12)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.lib.mixins import NDArrayOperatorsMixin
+from numpy.typing import NDArray
+
+from gaussmix._src.numerics.arrays import Indices
+
+
+def namespace_of(values: Any) -> Any:
+    """Return the functions of the array API for an array; raises ImportError if no package has them."""
+    try:
+        from array_api_compat import array_namespace
+    except ImportError:  # scikit-learn has a copy from version 1.8 on
+        try:
+            from sklearn.externals.array_api_compat import array_namespace
+        except ImportError:
+            raise ImportError("Arrays on a device need array-api-compat: pip install array-api-compat.") from None
+    return array_namespace(values)
+
+
+def to_host(values: Any) -> NDArray[Any]:
+    """Copy an array from its device to NumPy."""
+    return np.from_dlpack(values, device="cpu", copy=True)
+
+
+class DeviceArray(NDArrayOperatorsMixin):
+    """An array on a device. If NumPy's functions get one, they read a copy on the host.
+
+    Parameters
+    ----------
+    values : array of another library.
+    """
+
+    def __init__(self, values: Any) -> None:
+        self.values, self.shape, self.ndim = values, tuple(map(int, values.shape)), len(values.shape)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The type of the values, as NumPy names it."""
+        return np.dtype(str(self.values.dtype).rpartition(".")[2])
+
+    @property
+    def namespace(self) -> Any:
+        """The functions of the array API for this array."""
+        return namespace_of(self.values)
+
+    @property
+    def computing_type(self) -> Any:
+        """The type that sums are computed in: float64, or float32 if the device has no float64."""
+        xp = self.namespace
+        return xp.float64 if "float64" in self._float_types() else xp.float32
+
+    @property
+    def precision(self) -> float:
+        """The relative rounding error of the computing type."""
+        return float(self.namespace.finfo(self.computing_type).eps)
+
+    def _float_types(self) -> Any:
+        info = self.namespace.__array_namespace_info__()
+        return info.dtypes(device=self.values.device, kind="real floating")
+
+    def send(self, values: Any) -> Any:
+        """Copy a NumPy array of any type, or an array on this device, to an array on this device."""
+        if isinstance(values, DeviceArray):
+            return values.values
+        values = np.array(values)  # libraries warn of arrays that are read-only
+        if values.dtype.kind == "f":
+            values = values.astype(str(self.computing_type).rpartition(".")[2])
+        return self.namespace.asarray(values, device=self.values.device)
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, index: Any) -> Any:
+        """A slice of the rows is on the device; chosen rows are copied to the host."""
+        if isinstance(index, slice):
+            return DeviceArray(self.values[index, ...])
+        chosen = np.asarray(index)
+        if chosen.ndim != 1:
+            return np.asarray(self)[index]
+        indices = chosen.nonzero()[0] if chosen.dtype == np.bool_ else chosen
+        return to_host(self.namespace.take(self.values, self.send(indices.astype(np.int64)), axis=0))
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        values = to_host(self.values)
+        return values if dtype is None else values.astype(dtype, copy=False)
+
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Any:
+        is_product = ufunc is np.multiply and method == "__call__" and not options
+        if is_product and all(isinstance(each, DeviceArray | float) for each in inputs):
+            one, other = (each.values if isinstance(each, DeviceArray) else each for each in inputs)
+            return DeviceArray(one * other)
+        copies = [np.asarray(each) if isinstance(each, DeviceArray) else each for each in inputs]
+        return getattr(ufunc, method)(*copies, **options)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        return getattr(np.asarray(self), name)
+
+    def sum(self) -> float:
+        """Add up all values on the device."""
+        return float(self.namespace.sum(self.values))
+
+    def astype(self, dtype: Any, copy: bool = True) -> DeviceArray:
+        """Convert the values on the device."""
+        target = getattr(self.namespace, np.dtype(dtype).name)
+        return DeviceArray(self.namespace.astype(self.values, target, copy=copy))
+
+
+def extreme_indices(rows: DeviceArray, weight: DeviceArray | None) -> Indices:
+    """Return the first rows of positive weight with the smallest and the largest value of each column, (2 d,)."""
+    xp, low, high = rows.namespace, rows.values, rows.values
+    if weight is not None:
+        counts, infinity = (weight.values > 0)[:, None], xp.asarray(xp.inf, dtype=low.dtype, device=low.device)
+        low, high = xp.where(counts, low, infinity), xp.where(counts, high, -infinity)
+    return np.concatenate([to_host(xp.argmin(low, axis=0)), to_host(xp.argmax(high, axis=0))]).astype(np.intp)
+
+
+def hashed_rows(rows: DeviceArray, first_row: int) -> Any:
+    """Return `numerics.hashing.uniform(mix(mix(number)))` of the number of each row, computed on the device."""
+    xp = rows.namespace
+    numbers = xp.arange(first_row, first_row + len(rows), dtype=xp.int64, device=rows.values.device)
+    for _ in range(2):
+        numbers = numbers + _signed(0x9E3779B97F4A7C15)
+        numbers = (numbers ^ _shifted(numbers, 30)) * _signed(0xBF58476D1CE4E5B9)
+        numbers = (numbers ^ _shifted(numbers, 27)) * _signed(0x94D049BB133111EB)
+        numbers = numbers ^ _shifted(numbers, 31)
+    return (xp.astype(_shifted(numbers, 11), rows.computing_type) + 0.5) * 2.0**-53
+
+
+def _signed(number: int) -> int:
+    """The signed integer with the same 64 bits, because few libraries multiply unsigned ones."""
+    return number - 2**64 if number >= 2**63 else number
+
+
+def _shifted(numbers: Any, n_bits: int) -> Any:
+    """Shift integers to the right, filling up with zeros."""
+    return (numbers >> n_bits) & (2 ** (64 - n_bits) - 1)

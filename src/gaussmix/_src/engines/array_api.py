@@ -65,11 +65,11 @@ class Frame(NamedTuple):
         xp, n_features = rows.namespace, rows.shape[1]
 
         def sum_leaf(leaf: Any) -> Sums:
-            offsets = xp.astype(leaf.rows.values, rows.computing_type) - centre
+            offsets = leaf.rows.as_doubles() - centre
             return Sums((xp.sum(offsets, axis=0), offsets.T @ offsets))
 
         def longest(leaf: Any) -> float:
-            offsets = (xp.astype(leaf.rows.values, rows.computing_type) - centre) @ inverse
+            offsets = (leaf.rows.as_doubles() - centre) @ inverse
             return float(xp.max(xp.sum(offsets * offsets, axis=1))) ** 0.5
 
         centre = rows.send(rows[np.zeros(1, np.int64)][0])
@@ -280,7 +280,7 @@ class _Pass:
 
     def _coordinates(self, part: Block) -> Coordinates:
         rows: Any = part.rows
-        return Coordinates(self._xp, self._xp.astype(rows.values, rows.computing_type), self._on_device)
+        return Coordinates(self._xp, rows.as_doubles(), self._on_device)
 
     def _joint(self, part: Block, coordinates: Coordinates) -> Any:
         """Compute log p(x, k), nats, with a column for the background if there is one."""

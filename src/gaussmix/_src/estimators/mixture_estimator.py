@@ -565,8 +565,9 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
 
 def sum_log_density(leaf: Block, density: Callable[[Block], Array]) -> Sums:
     """Σ s log p(x), nats, and Σ s of a leaf; `density` gives log p."""
+    values = density(leaf)
     with np.errstate(over="ignore"):  # −∞
-        return Sums((float((leaf.weight * density(leaf)).sum()), leaf.total_weight))
+        return Sums((float((values if leaf.row_weight is None else values * leaf.row_weight).sum()), leaf.total_weight))
 
 
 def _is_above_cutoff(block: Block, parameters: Parameters, engine: Engine[Any], cutoff: float) -> NDArray[np.bool_]:

@@ -172,7 +172,8 @@ def find_certificate(
     if final_state.outcome in (Outcome.DEGENERATE, Outcome.NON_FINITE) or is_requested is False:
         return OptimalityCertificate()
     n_steps = sum(end.n_steps for end in run_traces)
-    if is_requested is None and not is_certificate_cheap(final_state.model, problem.source, n_steps):
+    is_remote = problem.data.raw_source.is_on_device  # the certificate copies all rows
+    if is_requested is None and (is_remote or not is_certificate_cheap(final_state.model, problem.source, n_steps)):
         return OptimalityCertificate()
     model, trace, rows = final_state.model, final_state.trace, (problem.source, problem.engine)
     result = curvature.certify.find_certificate(model, problem.objective, trace, *rows)

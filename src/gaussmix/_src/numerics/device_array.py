@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import operator
+from collections.abc import Sequence
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -60,6 +63,10 @@ class DeviceArray(NDArrayOperatorsMixin):
         """The relative rounding error of the computing type."""
         return float(self.namespace.finfo(self.computing_type).eps)
 
+    @property
+    def nbytes(self) -> int:
+        return prod(self.shape) * self.dtype.itemsize
+
     def _float_types(self) -> Any:
         info = self.namespace.__array_namespace_info__()
         return info.dtypes(device=self.values.device, kind="real floating")
@@ -91,17 +98,30 @@ class DeviceArray(NDArrayOperatorsMixin):
         return values if dtype is None else values.astype(dtype, copy=False)
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Any:
-        is_product = ufunc is np.multiply and method == "__call__" and not options
-        if is_product and all(isinstance(each, DeviceArray | float) for each in inputs):
-            one, other = (each.values if isinstance(each, DeviceArray) else each for each in inputs)
-            return DeviceArray(one * other)
-        copies = [np.asarray(each) if isinstance(each, DeviceArray) else each for each in inputs]
-        return getattr(ufunc, method)(*copies, **options)
+        if ufunc in _OPERATORS and all(isinstance(each, DeviceArray | float) for each in inputs):
+            return DeviceArray(
+                _OPERATORS[ufunc](*(each.values if isinstance(each, DeviceArray) else each for each in inputs))
+            )
+        return getattr(ufunc, method)(*_on_host(inputs), **options)
+
+    def __array_function__(self, function: Any, types: Any, arguments: Any, options: Any) -> Any:
+        if function is np.concatenate and len(arguments) == 1:
+            return concatenated(arguments[0])
+        if function is np.where and isinstance(arguments[0], DeviceArray):
+            condition, *others = (
+                each.values if isinstance(each, DeviceArray) else self.send(each) for each in arguments
+            )
+            return DeviceArray(self.namespace.where(condition, *others))
+        return function(*_on_host(arguments), **options)
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):
             raise AttributeError(name)
         return getattr(np.asarray(self), name)
+
+    def as_doubles(self) -> Any:
+        """Return the values in the type that sums are computed in."""
+        return self.namespace.astype(self.values, self.computing_type, copy=False)
 
     def sum(self) -> float:
         """Add up all values on the device."""
@@ -111,6 +131,21 @@ class DeviceArray(NDArrayOperatorsMixin):
         """Convert the values on the device."""
         target = getattr(self.namespace, np.dtype(dtype).name)
         return DeviceArray(self.namespace.astype(self.values, target, copy=copy))
+
+
+_OPERATORS = {np.multiply: operator.mul, np.greater: operator.gt, np.less: operator.lt}  # computed on the device
+
+
+def _on_host(arguments: Any) -> Any:
+    """Return arguments of a function of NumPy with copies of the arrays in them."""
+    if isinstance(arguments, list | tuple):
+        return [_on_host(each) for each in arguments]
+    return np.asarray(arguments) if isinstance(arguments, DeviceArray) else arguments
+
+
+def concatenated(arrays: Sequence[DeviceArray]) -> DeviceArray:
+    """Join arrays along their first axis, on the device."""
+    return arrays[0] if len(arrays) == 1 else DeviceArray(arrays[0].namespace.concat([each.values for each in arrays]))
 
 
 def extreme_indices(rows: DeviceArray, weight: DeviceArray | None) -> Indices:

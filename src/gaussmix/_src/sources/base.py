@@ -100,8 +100,8 @@ class Source(ABC):
     is_read_again: bool = False
     is_remote: bool = False
     max_fits: int | None = None
+    is_on_device: bool = False
     is_lazy: ClassVar[bool] = False
-    is_on_device: ClassVar[bool] = False
 
     _origin: tuple[Source, float] | None = None  # the same rows, and what their weights were multiplied by
     _states: tuple[Hashable, dict[int, BlockState]] = None, {}  # a task's key; states by the first row

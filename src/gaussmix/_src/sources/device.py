@@ -126,7 +126,7 @@ class DeviceSource(Source):
     def _spread(self) -> Spread:
         def sum_leaf(leaf: Block) -> Sums:
             rows, weight = leaf.rows, leaf.row_weight
-            offsets = xp.astype(rows.values, rows.computing_type) - mean
+            offsets = rows.as_doubles() - mean
             weighted = offsets if weight is None else offsets * weight.values[:, None]
             return Sums((xp.sum(weighted, axis=0), weighted.T @ offsets))
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from gaussmix._src.interfaces.block import Block, BlockState
 from gaussmix._src.numerics.arrays import Array
+from gaussmix._src.numerics.device_array import DeviceArray, concatenated, to_host
 from gaussmix._src.sources.base import LeafReduction, S, Source, Task
 
 COARSE_BITS = 42  # bits of keys that a first pass leaves out
@@ -78,6 +79,9 @@ def find_neighbourhood(
     -------
     near : None if the quantile is not there, or no row counts.
     """
+    if source.is_on_device:
+        scores, weights = source.map_merge(ScoreReduction(task, _ScoresOnDevice.from_scores)).arrays
+        return _sorted_neighbourhood(scores, weights, limit, between, tie)
     low, high = (_, highest) = _keys(np.array(between)).tolist()
     shift, weight = 0 if isfinite(between[0]) else COARSE_BITS, -inf
     for index in range(N_PASSES):
@@ -101,6 +105,44 @@ def find_neighbourhood(
             low, high = _keys(ends + np.array([-width, width])).tolist()
             high = min(high, highest)
     return QuantileNeighbourhood(position, _scores(scores.keys), scores.weights, scores.below)
+
+
+@dataclass(frozen=True, eq=False)
+class _ScoresOnDevice:
+    """Scores of rows on a device, and their weights."""
+
+    arrays: tuple[DeviceArray, DeviceArray]
+
+    @classmethod
+    def from_scores(cls, scores: Any, weight: Any) -> _ScoresOnDevice:
+        """Take the scores of a leaf, with weights of 1 if there are none."""
+        return cls((scores, DeviceArray(scores.namespace.ones_like(scores.values)) if weight is None else weight))
+
+    def __add__(self, other: _ScoresOnDevice) -> _ScoresOnDevice:
+        return _ScoresOnDevice(
+            (concatenated([self.arrays[0], other.arrays[0]]), concatenated([self.arrays[1], other.arrays[1]]))
+        )
+
+
+def _sorted_neighbourhood(
+    scores: DeviceArray, weights: DeviceArray, limit: Callable[[float], float], between: tuple[float, float], tie: float
+) -> QuantileNeighbourhood | None:
+    """Return the same as `find_neighbourhood`, from a sort on the device."""
+    xp, counts = scores.namespace, scores.values <= between[1]
+    counted = xp.where(counts, weights.values, xp.zeros_like(weights.values))
+    order = xp.argsort(xp.where(counts, scores.values, xp.full_like(scores.values, xp.inf)))
+    rising, reached = xp.take(scores.values, order), xp.cumulative_sum(xp.take(counted, order))
+    (position,) = to_host(xp.searchsorted(reached, scores.send([limit(float(reached[-1]))]), side="right"))
+    if position == len(scores) or not between[0] <= (value := float(rising[int(position)])) <= between[1]:
+        return None
+    width = tie * max(1.0, abs(value)) if isfinite(value) else 0.0
+    first, end = (
+        int(xp.searchsorted(rising, scores.send([at]), side=side)[0])
+        for at, side in ((value - width, "left"), (value + width, "right"))
+    )
+    near = DeviceArray(rising)[np.arange(first, end)].astype(np.float64)
+    weight = DeviceArray(xp.take(counted, order))[np.arange(first, end)].astype(np.float64)
+    return QuantileNeighbourhood(int(position) - first, near, weight, float(reached[first - 1]) if first else 0.0)
 
 
 @dataclass(frozen=True, eq=False)

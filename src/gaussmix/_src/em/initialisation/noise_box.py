@@ -11,6 +11,7 @@ from gaussmix._src.interfaces.block import Block
 from gaussmix._src.interfaces.spread import Spread
 from gaussmix._src.numerics.arrays import Array, pieces
 from gaussmix._src.numerics.axes import principal_axes
+from gaussmix._src.numerics.device_array import DeviceArray, extreme_indices
 from gaussmix._src.numerics.einsum import einsum
 from gaussmix._src.numerics.elementary import log
 from gaussmix._src.numerics.threads import one_blas_thread
@@ -64,10 +65,13 @@ def _is_flat(source: Source) -> bool:
 
 def _extremes_along_axes(block: Block, centre: Array, axes: Array) -> Array | None:
     """The smallest and the largest of the rows along each axis, (2, n_features)."""
-    indices = np.arange(block.n_rows) if block.row_weight is None else np.flatnonzero(block.row_weight)
-    if not indices.size:
+    if not block.total_weight:
         return None
+    if isinstance(block.rows, DeviceArray):
+        along = DeviceArray((block.rows.as_doubles() - block.rows.send(centre)) @ block.rows.send(axes))
+        return along[extreme_indices(along, block.row_weight)].reshape(2, len(centre), -1).diagonal(axis1=1, axis2=2)
     ends = np.array([np.full(len(centre), np.inf), np.full(len(centre), -np.inf)])
+    indices = np.arange(block.n_rows) if block.row_weight is None else np.flatnonzero(block.row_weight)
     for part in pieces((len(indices), len(centre))):
         along = einsum("nd,de->ne", block.rows[indices[part]] - centre, axes)  # BLAS has bits of its own
         ends = np.array([np.minimum(ends[0], along.min(axis=0)), np.maximum(ends[1], along.max(axis=0))])

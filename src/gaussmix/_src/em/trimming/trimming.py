@@ -88,7 +88,7 @@ def find_trimming_rule(
     if min(cutoff - cutoff_range[0], cutoff_range[1] - cutoff) <= 4 * slack:
         return None
     low, high = cutoff - slack, cutoff + slack
-    if source.row_totals.largest_weight is None:  # counts have no rounding
+    if source.row_totals.largest_weight is None or source.is_on_device:  # counts have no rounding
         first, end = np.searchsorted(nearby.scores, low), np.searchsorted(nearby.scores, high, side="right")
         lost, tied = nearby.below + float(nearby.weights[:first].sum()), float(nearby.weights[first:end].sum())
     else:  # the bits of these sums must not depend on how the cutoff was found: a resumed fit finds it otherwise
@@ -113,7 +113,7 @@ class TrimmedSource(Source):
         self.n_rows, self.n_features, self.dtype = source.n_rows, source.n_features, source.dtype
         self.memory, self.is_read_again = source.memory, source.is_read_again
         self.may_miss, self.has_errors, self.has_log_prior = source.may_miss, source.has_errors, source.has_log_prior
-        self._source, self._fraction = source.without_states(), fraction
+        self._source, self._fraction, self.is_on_device = source.without_states(), fraction, source.is_on_device
         self._last_pass: _TrimmingPass | None = None
 
     def blocks(self) -> Iterable[Block]:
@@ -157,7 +157,8 @@ class TrimmedSource(Source):
             return last
         left_out = self._fraction * self._source.row_totals.total_weight
         log_density = _LogDensityTask(engine, parameters, 0 if last is None else last.log_density.step + 1)
-        known = None if last is None or self.is_incomplete else last.log_density.parameters
+        has_bounds = last is not None and not (self.is_incomplete or self.is_on_device)
+        known = last.log_density.parameters if last is not None and has_bounds else None
         bounds = None if known is None else bound_log_densities(known, parameters)
         task, rule = log_density, None
         if last is not None and bounds is not None:

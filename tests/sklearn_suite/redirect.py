@@ -7,6 +7,7 @@ scikit-learn's names. Its private functions stay scikit-learn's own.
 from __future__ import annotations
 
 import sys
+from importlib.util import find_spec
 
 import pytest
 import sklearn.mixture
@@ -37,8 +38,13 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 
 
 def _is_not_ours(item: pytest.Item) -> bool:
-    """Another estimator's case, or arrays of a library that may or may not be installed here (torch, cupy, …)."""
+    """Another estimator's case, or arrays of a library that may not be installed here (CuPy, JAX, dpnp)."""
     parameters = item.callspec.params if hasattr(item, "callspec") else {}
     estimator = parameters.get("estimator")
     is_other_estimator = estimator is not None and not isinstance(estimator, tuple(OURS.values()))
-    return is_other_estimator or parameters.get("array_namespace", "numpy") != "numpy"
+    library = parameters.get("array_namespace", "numpy")
+    return is_other_estimator or library not in ("numpy", "array_api_strict", *_with_torch())
+
+
+def _with_torch() -> list[str]:
+    return ["torch"] if find_spec("torch") else []

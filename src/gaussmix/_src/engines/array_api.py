@@ -56,7 +56,7 @@ class Frame(NamedTuple):
     @property
     def inverse(self) -> Array:
         """S⁻ᵀ, by which offsets of rows are multiplied from the right."""
-        return np.linalg.inv(self.scale).T
+        return np.asarray(np.linalg.inv(self.scale).T, dtype=np.float64)
 
     @classmethod
     def from_block(cls, block: Block) -> Frame:
@@ -219,8 +219,8 @@ class _Pass:
 
     def __init__(self, block: Block, parameters: Parameters | None, n_components: int, frame: Frame | None) -> None:
         self._block, self._parameters, self._K = block, parameters, n_components
-        self._rows: Any = block.rows
-        self._xp, send = self._rows.namespace, self._rows.send
+        rows: Any = block.rows
+        self._rows, self._xp, send = rows, rows.namespace, rows.send
         self._frame = frame = frame or Frame.from_block(block)
         i, j = np.triu_indices(len(frame.centre))
         self._on_device = DeviceFrame(*map(send, (frame.centre, frame.deviations, frame.inverse, i, j)))

@@ -173,6 +173,11 @@ class FittedArray(FittedAttribute[Floats]):
         self._of_model, self._is_settable = read, is_settable
 
     def _read(self, estimator: Any) -> Floats:
+        fitted = vars(estimator).get("_fitted")
+        values = self._read_on_host(estimator)
+        return values if fitted is None else fitted.in_library_of_rows(values)
+
+    def _read_on_host(self, estimator: Any) -> Floats:
         array: ArraySnapshot | None = vars(estimator).get("_arrays", {}).get(self._name)
         if array is not None:
             return array.values
@@ -194,7 +199,7 @@ class FittedArray(FittedAttribute[Floats]):
         if array is not None and value is array.values:
             return  # as after `estimator.means_ += 1`
         array_set: Floats = copied(check_floats(self._name, value))
-        if getattr(value, "dtype", None) == np.float32:
+        if str(getattr(value, "dtype", "")).endswith("float32"):
             array_set = array_set.astype(np.float32)
         is_alike = array is not None and array.values.shape == array_set.shape  # else equal bytes say nothing
         arrays[self._name] = ArraySnapshot(array_set, array.before if is_alike else None)

@@ -147,7 +147,7 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
             self._rows = "predict does not know X_error"
         elif fitted.cutoff is not None:
             self._rows = "predict does not know which of them trim left out"
-        elif not isinstance(source, ArraySource):
+        elif not (isinstance(source, ArraySource) or source.is_on_device):
             self._rows = "these were in a file or on a cluster"
         else:
             self._rows = "these were no array or data frame"
@@ -499,7 +499,8 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
         if n_samples < 1:
             raise ValueError(f"Invalid value for 'n_samples': {n_samples}. Draw at least one row.")
         mixture.sampling.check_array_size("n_samples", int(n_samples), self.mixture_.n_features)
-        return self.mixture_.sample(int(n_samples), self._rng(), n_jobs=check_jobs(self.n_jobs))
+        X, y = self.mixture_.sample(int(n_samples), self._rng(), n_jobs=check_jobs(self.n_jobs))
+        return self._fitted.in_library_of_rows(X), self._fitted.in_library_of_rows(y)
 
     def to_sklearn(self) -> SklearnMixture:
         """Make a fitted `sklearn.mixture.GaussianMixture` with this mixture.

@@ -62,7 +62,7 @@ def learn(estimator: Any, X: ArrayLike | Source, sample_weight: ArrayLike | None
             )
         estimator._stream = stream
         for block in source.blocks():
-            rest = drop_weightless_rows(block)
+            rest = drop_weightless_rows(block.on_host())
             while rest.n_rows:
                 stream, portion, rest = stream.append_rows(rest)
                 if portion is not None:

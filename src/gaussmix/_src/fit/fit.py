@@ -429,6 +429,9 @@ def _run_em(
 
 def _read_only_rows(source: Source) -> Rows:
     """All rows as a read-only view, so that a callable can't change the user's data."""
+    if source.is_on_device:
+        on_device: Any = next(iter(source.blocks())).rows
+        return on_device.values
     block = source.whole
     if block is None:
         raise ValueError("A callable init_params needs X to be one array in memory. Name a start instead.")

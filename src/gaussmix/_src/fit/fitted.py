@@ -20,6 +20,7 @@ from gaussmix._src.errors import LIKELIHOOD, FailureKind, Outcome, name_componen
 from gaussmix._src.formats.record import Damaged
 from gaussmix._src.formats.values import Reader, count, from_plain, instance, list_reader
 from gaussmix._src.model import Model
+from gaussmix._src.numerics.device_array import DeviceArray
 from gaussmix._src.numerics.threads import cached_property
 from gaussmix._src.sources.base import Source
 from gaussmix._src.sources.row_statistics import Cells
@@ -264,6 +265,7 @@ class FitResult:
     outcome, cutoff : see `GaussianMixture`.
     row_summary : about the rows.
     results, best_index : of a search, see `GaussianMixtureIC`.
+    array_like : an empty array of the library, the device and the type of the rows; None if rows are NumPy's.
     """
 
     model: Model
@@ -279,6 +281,7 @@ class FitResult:
     cutoff: float | None = None
     results: dict[str, list[Any]] | None = None
     best_index: int | None = None
+    array_like: Any = None
 
     @classmethod
     def from_user_model(cls, model: Model, names: tuple[str, ...] | None, previous: Self | None = None) -> Self:
@@ -287,10 +290,18 @@ class FitResult:
             return cls(model, names)
         old, facts, outcome = previous.model, previous.row_summary, previous.outcome
         if old.means.shape != model.means.shape or old.family != model.family:
-            return cls(model, names, previous.dtype, results=previous.results, best_index=previous.best_index)
+            kept = {name: getattr(previous, name) for name in ("results", "best_index", "array_like")}
+            return cls(model, names, previous.dtype, **kept)
         facts = None if facts is None else replace(facts, log_likelihood=None)  # that was of the model before
         outcome = None if outcome is None else replace(outcome, is_ridge_dropped=False, collapsed=[], diagnostics=[])
         return replace(previous, model=model, feature_names=names, row_summary=facts, outcome=outcome, cutoff=None)
+
+    def in_library_of_rows(self, values: Any) -> Any:
+        """Return an array in the library and on the device of the rows of the fit, in their type if it has floats."""
+        if self.array_like is None:
+            return values
+        rows = DeviceArray(self.array_like)
+        return rows.send(values.astype(rows.dtype) if values.dtype.kind == "f" else values)
 
     @cached_property
     def mixture(self) -> Mixture:

@@ -90,7 +90,7 @@ class Block:
 
     def take(self, indices: Indices, first_row: int) -> Block:
         """Copy the rows at some indices (n_indices,) of this block to a block that begins with row `first_row`."""
-        return self._replace(first_row, lambda name: np.ascontiguousarray(getattr(self, name)[indices]))
+        return self._replace(first_row, lambda name: np.take(getattr(self, name), indices, axis=0))
 
     def _replace(self, first_row: int, values: Callable[[str], Any]) -> Block:
         """A block of other rows, given what holds for them in place of each array that has an entry for each row."""

@@ -80,7 +80,13 @@ def plain_array(values: Any, fill: float | None = np.nan) -> Any:
     Raises TypeError: the array can't be copied from its device.
     """
     if not isinstance(values, np.ndarray) and hasattr(values, "__dlpack_device__"):
-        return values if values.__dlpack_device__()[0] == _CPU else _copied(values)
+        if values.__dlpack_device__()[0] != _CPU:
+            return _copied(values)
+        try:
+            np.asarray(values)
+        except RuntimeError:  # a device of a library that only pretends to be another one
+            return _copied(values)
+        return values
     if not isinstance(values, np.ma.MaskedArray) or not np.ma.is_masked(values):
         return values
     kinds = {"f": values.dtype, **dict.fromkeys("biu", np.dtype(np.float64))} if fill is not None else {}

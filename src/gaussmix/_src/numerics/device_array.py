@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Sequence
+from importlib import import_module
 from math import prod
 from typing import Any
 
@@ -16,14 +17,12 @@ from gaussmix._src.numerics.arrays import Indices
 
 def namespace_of(values: Any) -> Any:
     """Return the functions of the array API for an array; raises ImportError if no package has them."""
-    try:
-        from array_api_compat import array_namespace
-    except ImportError:  # scikit-learn has a copy from version 1.8 on
+    for package in ("array_api_compat", "sklearn.externals.array_api_compat"):  # scikit-learn's copy, from 1.8 on
         try:
-            from sklearn.externals.array_api_compat import array_namespace
+            return import_module(package).array_namespace(values)
         except ImportError:
-            raise ImportError("Arrays on a device need array-api-compat: pip install array-api-compat.") from None
-    return array_namespace(values)
+            continue
+    raise ImportError("Arrays on a device need array-api-compat: pip install array-api-compat.")
 
 
 def to_host(values: Any) -> NDArray[Any]:
@@ -76,7 +75,7 @@ class DeviceArray(NDArrayOperatorsMixin):
         if isinstance(values, DeviceArray):
             return values.values
         values = np.array(values)  # libraries warn of arrays that are read-only
-        if values.dtype.kind == "f":
+        if values.dtype == np.float64:
             values = values.astype(str(self.computing_type).rpartition(".")[2])
         return self.namespace.asarray(values, device=self.values.device)
 
@@ -84,14 +83,16 @@ class DeviceArray(NDArrayOperatorsMixin):
         return self.shape[0]
 
     def __getitem__(self, index: Any) -> Any:
-        """A slice of the rows is on the device; chosen rows are copied to the host."""
+        """A slice of the rows is on the device; all else is copied to the host."""
         if isinstance(index, slice):
-            return DeviceArray(self.values[index, ...])
-        chosen = np.asarray(index)
-        if chosen.ndim != 1:
+            return DeviceArray(self.values[slice(*index.indices(len(self))), ...])
+        if not isinstance(index, np.ndarray) or index.ndim != 1:
             return np.asarray(self)[index]
-        indices = chosen.nonzero()[0] if chosen.dtype == np.bool_ else chosen
-        return to_host(self.namespace.take(self.values, self.send(indices.astype(np.int64)), axis=0))
+        return to_host(self.take(index.nonzero()[0] if index.dtype == np.bool_ else index).values)
+
+    def take(self, indices: NDArray[Any]) -> DeviceArray:
+        """Copy some rows on the device."""
+        return DeviceArray(self.namespace.take(self.values, self.send(indices.astype(np.int64)), axis=0))
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
         values = to_host(self.values)
@@ -105,6 +106,8 @@ class DeviceArray(NDArrayOperatorsMixin):
         return getattr(ufunc, method)(*_on_host(inputs), **options)
 
     def __array_function__(self, function: Any, types: Any, arguments: Any, options: Any) -> Any:
+        if function is np.take and isinstance(arguments[0], DeviceArray):
+            return arguments[0].take(arguments[1])
         if function is np.concatenate and len(arguments) == 1:
             return concatenated(arguments[0])
         if function is np.where and isinstance(arguments[0], DeviceArray):
@@ -127,8 +130,10 @@ class DeviceArray(NDArrayOperatorsMixin):
         """Add up all values on the device."""
         return float(self.namespace.sum(self.values))
 
-    def astype(self, dtype: Any, copy: bool = True) -> DeviceArray:
-        """Convert the values on the device."""
+    def astype(self, dtype: Any, copy: bool = True, **order: Any) -> Any:
+        """Convert the values on the device, or on the host if their order in memory matters."""
+        if order:
+            return np.asarray(self).astype(dtype, copy=copy, **order)
         target = getattr(self.namespace, np.dtype(dtype).name)
         return DeviceArray(self.namespace.astype(self.values, target, copy=copy))
 

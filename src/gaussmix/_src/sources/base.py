@@ -179,6 +179,10 @@ class Source(ABC):
         """Whether some of what a row should be is unknown."""
         return self.may_miss or self.has_errors
 
+    def array_like(self) -> Any:
+        """Return an empty array of the library, on the device and of the type of the rows; None for NumPy's."""
+        return None
+
     @property
     def kind(self) -> dict[str, bool]:
         """The properties of the rows by which `make_engine` chooses an engine."""

@@ -15,7 +15,8 @@ from gaussmix._src.interfaces.leaves import Sums
 from gaussmix._src.interfaces.spread import Spread
 from gaussmix._src.numerics.device_array import DeviceArray, extreme_indices, hashed_rows, namespace_of, to_host
 from gaussmix._src.numerics.rows import MAX_TOTAL_WEIGHT, largest_of
-from gaussmix._src.sources.base import Change, Source, T
+from gaussmix._src.sources.array import ArraySource
+from gaussmix._src.sources.base import Change, Source, T, counted_anew
 from gaussmix._src.sources.row_statistics import Cells, DistinctDigests, RowStatistic
 from gaussmix._src.sources.survey import sampled
 
@@ -54,7 +55,6 @@ class DeviceSource(Source):
         return self._blocks
 
     def array_like(self) -> Any:
-        """Return an empty array of the library, on the device and of the type of the rows."""
         return self._rows.values[:0, ...]
 
     def map_rows(self, task: Callable[[Block], T]) -> Iterator[T]:
@@ -88,13 +88,17 @@ class DeviceSource(Source):
             drawn.append(to_host(xp.nonzero(hashed_rows(rows[some], first) * fair < weight)[0]) + first)
         indices = np.concatenate(drawn)
         chosen = np.union1d(indices, extreme_indices(rows, self._weight))
-        return sampled(self._blocks[0].take(chosen, 0), np.isin(chosen, indices), fair)
+        return sampled(self._blocks[0].take(chosen, 0).on_host(), np.isin(chosen, indices), fair)
 
     def changed(self, change: Change, n_rows: int, columns: Sequence[int] | None = None) -> Source:
         """As for every source, but the changed blocks are kept, and not made again in every pass."""
-        twin = self.without_states()
-        blocks = [changed for block in self._blocks for changed in change(block)]
-        twin._blocks, twin.n_rows, twin._cache = blocks, n_rows, {}
+        blocks = list(counted_anew(changed for block in self._blocks for changed in change(block)))
+        is_here = not blocks or isinstance(blocks[0].rows, np.ndarray)  # what the change reads by NumPy comes back so
+        twin: Any = ArraySource(np.empty((0, self.n_features if columns is None else len(columns)), self.dtype))
+        if not is_here:
+            twin = self.without_states()
+            twin._cache = {}
+        twin._blocks, twin.n_rows = blocks, n_rows
         return twin
 
     @property
@@ -124,7 +128,7 @@ class DeviceSource(Source):
         return Cells(ends, n_positive, np.zeros(self.n_features), 0, 0.0)
 
     def _spread(self) -> Spread:
-        def sum_leaf(leaf: Block) -> Sums:
+        def sum_leaf(leaf: Any) -> Sums:
             rows, weight = leaf.rows, leaf.row_weight
             offsets = rows.as_doubles() - mean
             weighted = offsets if weight is None else offsets * weight.values[:, None]
@@ -167,7 +171,7 @@ def open_device(X: Any, sample_weight: Any) -> DeviceSource:
             "Rows on a device need integers of 64 bits there. Allow them, in JAX by "
             'jax.config.update("jax_enable_x64", True), or copy the rows to NumPy.'
         )
-    is_bad = ~(xp.abs(X) <= largest_of(len(rows)))
+    is_bad = ~(xp.abs(X) <= min(largest_of(len(rows)), float(xp.finfo(X.dtype).max)))
     if xp.any(is_bad):
         row, column = divmod(int(xp.argmax(xp.reshape(xp.astype(is_bad, xp.int8), (-1,)))), rows.shape[1])
         raise ValueError(
@@ -187,7 +191,7 @@ def _check_weight(rows: DeviceArray, sample_weight: Any) -> DeviceArray:
         raise ValueError(
             f"sample_weight must have shape ({len(rows)},), the number of rows, not {tuple(weight.shape)}."
         )
-    is_bad = ~((weight >= 0) & (weight <= MAX_TOTAL_WEIGHT))
+    is_bad = ~((weight >= 0) & (weight <= min(MAX_TOTAL_WEIGHT, float(xp.finfo(weight.dtype).max)) / len(rows)))
     if xp.any(is_bad) or not xp.any(weight > 0):
         row = int(xp.argmax(xp.astype(is_bad, xp.int8)))
         raise ValueError(

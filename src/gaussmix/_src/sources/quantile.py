@@ -80,8 +80,8 @@ def find_neighbourhood(
     near : None if the quantile is not there, or no row counts.
     """
     if source.is_on_device:
-        scores, weights = source.map_merge(ScoreReduction(task, _ScoresOnDevice.from_scores)).arrays
-        return _sorted_neighbourhood(scores, weights, limit, between, tie)
+        on_device = source.map_merge(ScoreReduction(task, _ScoresOnDevice.from_scores))
+        return _sorted_neighbourhood(*on_device.arrays, limit, between, tie)
     low, high = (_, highest) = _keys(np.array(between)).tolist()
     shift, weight = 0 if isfinite(between[0]) else COARSE_BITS, -inf
     for index in range(N_PASSES):

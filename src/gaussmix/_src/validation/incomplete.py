@@ -42,7 +42,7 @@ def with_errors(X: object, source: Source, X_error: ArrayLike, feature_names: Se
     """
     block = None if isinstance(X, Source) or is_table(X) else source.whole
     if block is None:
-        raise ValueError("X_error needs X to be an array or a data frame, not a source of rows.")
+        raise ValueError("X_error needs X to be a NumPy array or a data frame in memory. Copy the rows there first.")
     rows, error, is_missing = check_errors(X_error, block.rows, source.may_miss, feature_names)
     result = ArraySource(rows, block.row_weight, error=error)
     result.feature_names, result.may_miss = source.feature_names, is_missing

@@ -15,7 +15,7 @@ from gaussmix._src.errors import SingularCovarianceError, name_components, warn
 from gaussmix._src.families.base import Family
 from gaussmix._src.interfaces.moment_spec import Second
 from gaussmix._src.interfaces.moments import Scatter
-from gaussmix._src.numerics.arrays import Array, copied
+from gaussmix._src.numerics.arrays import Array, copied, plain_array
 from gaussmix._src.numerics.rows import largest_of
 from gaussmix._src.sources.base import Source
 from gaussmix._src.validation.parameters import check_column_names, check_floats
@@ -151,7 +151,7 @@ def check_assignment(
     origin = "what the callable init_params returned" if returned else "init_params"
     n_rows, n_components = shape
     try:
-        array = np.asarray(assignment)
+        array = np.asarray(plain_array(assignment))
     except ValueError as error:
         raise ValueError(f"{origin} is no array: {error}") from None
     if np.ma.is_masked(assignment):

@@ -107,7 +107,7 @@ def coded(y: NDArray[Any], values: NDArray[Any], codes: NDArray[np.int32]) -> ND
 
 
 def _labels(y: ArrayLike, n_rows: int, *, warn: bool = False) -> NDArray[Any]:
-    cells: NDArray[Any] = column_or_1d(plain_array(y, None), warn=warn)
+    cells: NDArray[Any] = np.asarray(column_or_1d(plain_array(y, None), warn=warn))
     if len(cells) != n_rows:
         raise ValueError(f"y holds {len(cells)} labels, but X has {n_rows} rows: inconsistent numbers of samples.")
     return cells

@@ -145,4 +145,6 @@ def _why_exact(problem: Problem) -> str:
         return "X_error"
     if source.may_miss and source.is_incomplete:
         return "missing values"
+    if source.is_on_device:
+        return "rows on a device: copy them to NumPy"
     return "" if problem.data.trimming is None else "trim"

@@ -70,7 +70,7 @@ class ClassMixtures:
         """
         first = np.searchsorted(self.component_class, np.arange(self.component_class[-1] + 1))
         result, parameters = np.empty((block.n_rows, len(first))), self.mixture.parameters
-        for part in block.split():
+        for part in block.on_host().split():
             log_density = engine.component_log_density(part, parameters)
             distant, distant_odds = distant_log_odds(part, parameters, engine.log_density)
             log_density[distant] = distant_odds

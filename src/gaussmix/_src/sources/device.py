@@ -61,9 +61,9 @@ class DeviceSource(Source):
         return (task(leaf) for block in self._blocks for leaf in block.split())
 
     def per_row(self, task: Callable[[Block], NDArray[Any]], dtype: Any, shape: tuple[int, ...] = ()) -> Any:
-        """Return the results for all rows as an array on the device."""
-        results: Any = [task(block) for block in self._blocks]
-        return self._rows.namespace.concat([self._rows.send(each) for each in results])
+        """Return the results for all rows as an array on the device; names of classes, which no device has, by NumPy."""
+        (result,) = (task(block) for block in self._blocks)
+        return self._rows.send(result) if result.dtype.kind in "biuf" else result
 
     def collect(self, kind: type[F]) -> F:
         compute = {

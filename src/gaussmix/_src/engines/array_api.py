@@ -98,30 +98,26 @@ class Coordinates:
     """
 
     def __init__(self, xp: Any, rows: Any, frame: DeviceFrame) -> None:
-        self.rows, self._xp, self._frame, self._features = rows, xp, frame, dict[Second, Any]()
+        self.rows, self.offsets = rows, rows - frame.centre
+        self._xp, self._frame, self._features = xp, frame, dict[Second, Any]()
 
     def features(self, second: Second) -> Any:
         """Return (products, y, 1): products y_i y_j, i ≤ j, for `Second.FULL`, squares for `DIAGONAL`, else none."""
         if second not in self._features:
-            xp, frame, offsets = self._xp, self._frame, self.rows - self._frame.centre
-            y = offsets @ frame.inverse if second is Second.FULL else offsets / frame.deviations
-            columns = [y, xp.ones_like(y[:, :1])]
-            if second is Second.FULL:
-                columns.insert(0, xp.take(y, frame.first, axis=1) * xp.take(y, frame.second, axis=1))
-            elif second is Second.DIAGONAL:
-                columns.insert(0, y * y)
-            self._features[second] = xp.concat(columns, axis=1)
+            frame, is_full = self._frame, second is Second.FULL
+            y = self.offsets @ frame.inverse if is_full else self.offsets / frame.deviations
+            products = [y[:, i, None] * y[:, i:] for i in range(y.shape[1])] if is_full else [y * y]
+            columns = [*(products if second is not Second.NONE else ()), y, self._xp.ones_like(y[:, :1])]
+            self._features[second] = self._xp.concat(columns, axis=1)
         return self._features[second]
 
 
 class DeviceFrame(NamedTuple):
-    """The arrays of a `Frame` on a device, and the indices i ≤ j of the products."""
+    """The arrays of a `Frame` on a device."""
 
     centre: Any
     deviations: Any
     inverse: Any
-    first: Any
-    second: Any
 
 
 class JointDensity:
@@ -144,6 +140,7 @@ class JointDensity:
         whitening, K = parameters.whitening, len(parameters.means)
         self._shape = whitening.factor_shape
         self.second = Second.FULL if self._shape is FactorShape.TRIANGULAR else Second.DIAGONAL
+        self._is_shared = self._shape is FactorShape.TRIANGULAR and whitening.is_shared
         self._theta, errors = None, np.full(K, np.inf)
         if self._shape is not FactorShape.LOW_RANK:
             theta, errors = _natural_parameters(parameters, frame)
@@ -153,11 +150,21 @@ class JointDensity:
         self._order = np.argsort(np.concatenate((wide, self._narrow)), kind="stable")
         if len(wide):
             self._theta = rows.send(theta[wide].T.copy())
+        if self._is_shared:
+            whitened = whitening.whiten_each(parameters.means - frame.centre)
+            constant = parameters.log_scale - 0.5 * (whitened**2).sum(axis=1)
+            self._theta, self._constant = rows.send(whitened[wide].T.copy()), rows.send(constant[wide])
 
     def __call__(self, xp: Any, coordinates: Coordinates) -> Any:
         """Compute log p(x, k), (n_rows, n_components)."""
-        columns = [] if self._theta is None else [coordinates.features(self.second) @ self._theta]
-        send, means = self._rows.send, self._parameters.means
+        columns, send, means = list[Any](), self._rows.send, self._parameters.means
+        if self._theta is not None and self._is_shared:  # rows are whitened once for all components
+            whitened = self._whiten(0, coordinates.offsets)
+            columns.append(
+                whitened @ self._theta + self._constant - 0.5 * xp.sum(whitened * whitened, axis=1, keepdims=True)
+            )
+        elif self._theta is not None:
+            columns.append(coordinates.features(self.second) @ self._theta)
         for k in self._narrow.tolist():
             whitened = self._whiten(k, coordinates.rows - send(means[k]))
             squares = xp.sum(whitened * whitened, axis=1, keepdims=True)
@@ -222,8 +229,7 @@ class _Pass:
         rows: Any = block.rows
         self._rows, self._xp, send = rows, rows.namespace, rows.send
         self._frame = frame = frame or Frame.from_block(block)
-        i, j = np.triu_indices(len(frame.centre))
-        self._on_device = DeviceFrame(*map(send, (frame.centre, frame.deviations, frame.inverse, i, j)))
+        self._on_device = DeviceFrame(send(frame.centre), send(frame.deviations), send(frame.inverse))
         self._joint_density = None if parameters is None else JointDensity(self._rows, parameters, frame)
 
     def evaluate(self, function: Callable[[Any, Any], Any]) -> DeviceArray:

@@ -61,7 +61,7 @@ class DeviceSource(Source):
         return (task(leaf) for block in self._blocks for leaf in block.split())
 
     def per_row(self, task: Callable[[Block], NDArray[Any]], dtype: Any, shape: tuple[int, ...] = ()) -> Any:
-        """Return the results for all rows as an array on the device; names of classes, which no device has, by NumPy."""
+        """Return the results for all rows, on the device if they are numbers."""
         (result,) = (task(block) for block in self._blocks)
         return self._rows.send(result) if result.dtype.kind in "biuf" else result
 

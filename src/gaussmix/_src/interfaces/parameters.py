@@ -12,8 +12,8 @@ from gaussmix._src.numerics.elementary import log
 from gaussmix._src.numerics.threads import cached_property
 
 LOG_2PI = 1.8378770664093456
-# A row that is further than this many standard deviations from every mean is distant. Up to this distance, differences
-# of squared distances are accurate to about 1e-8 nats per feature.
+# A row that is further than this many standard deviations from every mean is distant. Up to this distance, squared
+# distances have differences that are accurate to about 1e-8 nats per feature.
 MAX_REGULAR_DISTANCE = 1e4
 # Rows are whitened about one centre for all components only if every mean is nearer to it than this many standard
 # deviations, because the rounding error of W (x − c) − W (μ − c) is then below 1e3 ε.
@@ -63,7 +63,7 @@ class Parameters:
     def distant_limit(self) -> float:
         """Return the log density, nats, below which a row is distant; −inf for a single component.
 
-        A single component has every row. If there is a background, a row that is distant from all components mostly belongs to the background.
+        If there is a background, a row that is distant from all components mostly belongs to the background.
         """
         return -np.inf if len(self.log_scale) == 1 else float(self.log_scale.max()) - MAX_REGULAR_DISTANCE**2 / 2
 

@@ -143,7 +143,7 @@ def split_heaviest(model: Model, n_components: int) -> Model:
 
 
 def split_component(model: Model, component: int, offset: Array) -> Model:
-    """Replace a component by two halves, moved by ± `offset` (n_features,), of which the second is the last component."""
+    """Replace a component by two halves, moved by ± `offset` (n_features,); the second half comes last."""
     larger = model.take([*range(model.n_components), component])
     weights, means = np.array(larger.weights), np.array(larger.means)
     weights[[component, -1]] *= 0.5

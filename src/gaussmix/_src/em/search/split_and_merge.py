@@ -91,8 +91,8 @@ def ignore(n_tried: int, n_accepted: int) -> None:
 def nearest_core_family(family: Family, n_components: int, rows: Array) -> Family:
     """Return the structure if the core supports it, and otherwise one with as many covariances of the same form.
 
-    For factor analysers the covariances are matrices. They are variances if there are so few rows per component that
-    the core could not split matrices, because the covariances of the halves would be nearly singular.
+    For factor analysers the covariances are matrices. They are variances if there are too few rows per component for
+    the core to split matrices, because the covariances of the halves would be nearly singular.
     """
     if family.algebra is not None:
         return family

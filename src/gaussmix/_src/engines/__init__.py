@@ -11,8 +11,7 @@ from gaussmix._src.engines.base import Engine
 from gaussmix._src.engines.complete.engine import CompleteEngine
 from gaussmix._src.errors import ParameterTypeError
 
-# More threads never help, and the C++ core counts threads in 32 bits.
-MAX_THREADS = 4096
+MAX_THREADS = 4096  # more threads never help, and the C++ core counts threads in 32 bits
 
 
 def complete_engine(n_jobs: int | None = None) -> CompleteEngine:
@@ -56,8 +55,7 @@ def check_jobs(n_jobs: Any) -> int | None:
 @cache
 def _count_cpus() -> int:
     """Return the number of processors that the machine or the container gives the process."""
-    # Importing joblib is slow.
-    from joblib import cpu_count
+    from joblib import cpu_count  # slow to import
 
     return int(cpu_count())
 

@@ -1,7 +1,4 @@
-"""The interface of engines, which compute moments and densities of rows and make steps of EM.
-
-An engine does not depend on the covariance structure.
-"""
+"""The interface of engines, which compute moments and densities of rows and make EM steps for any structure."""
 
 from __future__ import annotations
 
@@ -112,9 +109,8 @@ class Engine(Protocol[StateT]):
             which reads `block.assignment`.
         spec : the second moments to sum.
         rule : rule that assigns rows to components.
-        anchor : (n_components, n_features), the points about which sums are taken, float64. With None the engine
-            chooses the means, or cheaper points, and returns the chosen ones. Without second moments the engine always
-            chooses.
+        anchor : (n_components, n_features), the points about which sums are taken, float64. None leaves the choice to
+            the engine: the means, or cheaper points. Without second moments the engine always chooses.
         context : result of `begin_pass`; None if the block holds all rows.
 
         Returns
@@ -164,7 +160,6 @@ class Engine(Protocol[StateT]):
         n_rows : number of rows.
         cumulative_weights : (n_components,), increasing, the last entry above 1. A uniform number in [0, 1) selects the
             first component whose entry exceeds it.
-            component whose entry exceeds it.
         means : (n_components, n_features), data units.
         whitening : factors W_k.
         random_key : key of 64 bits.

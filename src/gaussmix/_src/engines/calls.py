@@ -18,23 +18,20 @@ from gaussmix._src.interfaces.block import Block
 from gaussmix._src.interfaces.whitening.base import Whitening
 from gaussmix._src.numerics.arrays import Array, Indices, Rows
 
-# The core counts steps in 64 bits, and Python without a limit.
-MAX_STEPS_OF_CALL = 2**31
+MAX_STEPS_OF_CALL = 2**31  # the core counts steps in 64 bits, and Python without a limit
 
 
 class PackedPrior(NamedTuple):
     """Prior of a mixture as plain values.
 
-    The prior is an `em.bayes.variational_posterior.GaussWishartPrior`, or an `em.priors.posterior.ConjugatePrior` with
-    `is_map`.
+    The values describe a `GaussWishartPrior` (em.bayes), or a `ConjugatePrior` (em.priors) if `is_map` is true.
 
     Parameters
     ----------
     has_stick_breaking : whether the weights have a Dirichlet process prior.
     weight_concentration : α; with `is_map`, α − 1.
     max_components : number of components of a Dirichlet distribution; 0 for a Dirichlet process.
-    mean, mean_precision, dof : m (n_features,), data units; β; ν. With `is_map`, ν is the number of degrees of freedom
-        that the prior adds to each component.
+    mean, mean_precision, dof : m (n_features,), data units; β; ν (what the prior adds to each component if `is_map`).
     scale : S in compact form, data units².
     scale_roots : (n_features, n_features), the rows r of S = Σ r rᵀ; None unless S is a matrix.
     log_normaliser : log normaliser of the distribution of a precision, nats, up to a constant.
@@ -67,9 +64,8 @@ class EMSettings(NamedTuple):
     max_steps : largest number of steps.
     previous_objective : objective before this run, for the first convergence test; −inf if there was no earlier step.
     prior : the prior, if the objective has one; `Engine.fit_many` supports it only with `is_map`.
-    log_background_volume : log V of a uniform background, data units to the power of d; infinite without a background.
-        The weight of a background comes after the weights of the components. `Engine.fit_many` supports a background
-        only with `InitialMixtures`.
+    log_background_volume : log V of a uniform background, data units to the power of d, or infinite. The background's
+        weight comes last. `Engine.fit_many` supports a background only with `InitialMixtures`.
     """
 
     ridge: Array | None
@@ -88,10 +84,8 @@ class RunHistory(NamedTuple):
     weights : (n_components,), after the last step, followed by the weight of a background if there is one.
     means : (n_components, n_features), after the last step, data units.
     covariances : after the last step, in compact form, data units².
-    whitening : factors of these covariances, with the bits that the structure's own M-step would give; None without
-        steps.
-    log_likelihood : mean log-likelihood before each step, nats per unit of row weight; empty if the first step is
-        unusual.
+    whitening : factors of these covariances, bit-identical to the structure's own; None if no step was made.
+    log_likelihood : mean before each step, nats per unit of row weight; empty if the first step is unusual.
     objective : mean objective before each step, which includes the log prior if there is one.
     """
 
@@ -141,10 +135,8 @@ class KMeansSettings(NamedTuple):
     ----------
     n_candidates : number of rows drawn for each centre but the first; the best of them becomes the centre.
     uniform_draws : (n_starts, 1 + (n_components − 1) n_candidates), in [0, 1), the same in every group. EM runs from
-        each start, and the highest run is the result; if several differ by at most `best_of.OBJECTIVE_ROUNDING`, it is
-        the first of them.
-    max_passes, tolerance : limits of k-means, which stops when centres move by less than this fraction of the mean
-        variance.
+        each start, and the best run is kept, the first of runs that differ by at most `best_of.OBJECTIVE_ROUNDING`.
+    max_passes, tolerance : limits of k-means; the tolerance is a fraction of the mean variance of the features.
     is_scaled : whether distances are measured in `em.initialisation.sample.column_units`.
     """
 
@@ -175,8 +167,7 @@ class InitialMixtures(NamedTuple):
         return weights, means, covariances.reshape(len(weights), math.prod(covariances.shape[1:]))
 
 
-# Tolerance of EM, nats per unit of row weight, and limit on the number of steps.
-StepLimits = tuple[float, int]
+StepLimits = tuple[float, int]  # tolerance of EM, nats per unit of row weight, and limit on the number of steps
 
 
 class AcceptanceSettings(NamedTuple):
@@ -280,10 +271,8 @@ class GroupFits(NamedTuple):
     has_converged : (n_groups,), whether the last step changed the objective by less than the tolerance.
     log_likelihood : mean log-likelihood before each step, nats per unit of row weight, one group after the other.
     objective : mean objective before each step, with the log prior if there is one.
-    whitening : factors of the covariances of a single group, with the bits that the structure's own M-step would give;
-        None for several groups.
-    search : (n_groups, 3), number of moves tried, number of moves accepted, and gain as in `SearchReport`; NaN without
-        a search.
+    whitening : factors of the covariances of a single group, bit-identical to the structure's own; None for several.
+    search : (n_groups, 3), moves tried, moves accepted, and gain as in `SearchReport`; NaN without a search.
     """
 
     weights: Array

@@ -211,5 +211,4 @@ def _aligned(blocks: Iterable[Block]) -> Iterator[Block]:
         yield Block.concatenate(pending)
 
 
-# Users import `Block` from this module.
-Block.__module__ = "gaussmix.extend"
+Block.__module__ = "gaussmix.extend"  # the module from which users import the class

@@ -8,8 +8,7 @@ from typing import Any, Generic, Protocol, TypeVar
 from gaussmix._src.numerics.core import core
 
 LEAF_ROWS = core.LEAF_ROWS  # 65,520 rows, the rows of 455 tiles
-# A kernel reads the 144 rows of a tile together, so parts of a leaf end at the end of a tile.
-TILE_ROWS = core.TILE_ROWS
+TILE_ROWS = core.TILE_ROWS  # 144 rows that a kernel reads together, so that parts of a leaf end with a tile
 
 
 class Summable(Protocol):

@@ -83,5 +83,4 @@ class MomentSpec:
         return squares
 
 
-# Users import these classes from this module.
-AssignmentRule.__module__ = MomentSpec.__module__ = "gaussmix.extend"
+AssignmentRule.__module__ = MomentSpec.__module__ = "gaussmix.extend"  # the module from which users import them

@@ -202,12 +202,10 @@ class Scatter:
         second = variances = np.array(self.second)
         if self.spec.second is Second.FULL:
             variances = np.einsum("...ii->...i", second)
-        # The ridge goes into the last column; the projected columns contain no noise.
-        elif self.spec.second is Second.PROJECTED:
+        elif self.spec.second is Second.PROJECTED:  # last column, because projections contain no noise
             variances = second[..., -1]
         variances += np.multiply.outer(degrees, ridge)
         return replace(self, second=second)
 
 
-# Users import `Scatter` from this module.
-Scatter.__module__ = "gaussmix.extend"
+Scatter.__module__ = "gaussmix.extend"  # the module from which users import the class

@@ -18,8 +18,7 @@ MAX_REGULAR_DISTANCE = 1e4
 # Rows are whitened about one centre for all components only if every mean is nearer to it than this many standard
 # deviations, because the rounding error of W (x − c) − W (μ − c) is then below 1e3 ε.
 MAX_MEAN_DISTANCE = 1e3
-# A component with a smaller fraction of the row weight counts as empty.
-MIN_COMPONENT_WEIGHT = 2.0**-40
+MIN_COMPONENT_WEIGHT = 2.0**-40  # fraction of the row weight below which a component counts as empty
 MEAN_ROUNDING = 4 * float(np.finfo(np.float64).eps)  # deviations below this fraction of the mean are rounding errors
 MAX_CANCELLATION = 1e3  # largest factor by which moving second moments to the new means may amplify their error ε
 # Limits on steps in the C++ core (cpp/em/run_em.hpp).
@@ -75,8 +74,7 @@ class Parameters:
         """
         above = self.log_scale - self.distant_limit - 2.0  # margin above the rounding error
         sides = np.broadcast_to(self.whitening.precision_diagonals() ** -0.5, self.means.shape)
-        # If an end of the box is NaN, no row is in the box, so that the caller evaluates every row.
-        with np.errstate(all="ignore"):
+        with np.errstate(all="ignore"):  # no row is in a box with an end that is NaN, so every row is evaluated
             lengths = (self.whitening.bound_whitened(sides) ** 2).sum(axis=1) ** 0.5
             reach = np.sqrt(np.maximum(2 * above, 0)) / lengths
             widths = np.log(np.maximum(reach, np.finfo(np.float64).tiny)) + np.log(sides).mean(axis=1)

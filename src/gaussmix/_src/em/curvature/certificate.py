@@ -9,9 +9,8 @@ from gaussmix._src.interfaces.moment_spec import Second
 from gaussmix._src.model import Model
 from gaussmix._src.sources.base import Source
 
-# Costs in multiply-adds, as in an EM step: of one product of scores, of one score, of each value of the information
-# matrix per row of the matrix (in NumPy), and of a pass over few rows. The last constant is the number of other passes
-# in EM steps.
+# Costs in multiply-adds: of a product of scores, of a score, of each value of the information matrix per matrix row (in
+# NumPy), and of a pass over few rows. The last constant is the number of other passes, in EM steps.
 PRODUCT_COST, SCORE_COST, MATRIX_COST, PASS_COST, N_OTHER_PASSES = 0.45, 10, 4, 10**7, 2
 # The certificate is found without a request if it costs at most this fraction of the fit.
 MAX_COST_FRACTION = 0.1
@@ -26,8 +25,7 @@ class OptimalityCertificate:
     is_maximum : whether a maximum is so near that Newton's step reaches it. False at a saddle point, on a ridge, and if
         the model is far from a maximum; None if not checked.
     remaining_gain : gain of the objective up to the maximum, nats per unit of row weight; only near a maximum.
-    label_change_fraction : fraction of the row weight whose most probable component changes up to the maximum; only
-        near a maximum.
+    label_change_fraction : fraction of the row weight whose label changes up to the maximum; only near a maximum.
     why_not : reason why no check was possible, as the end of a sentence; otherwise empty.
     """
 

@@ -96,8 +96,7 @@ StartName = Literal["auto", "hierarchical", "k-means++", "kmeans", "search", "ra
 Initialisation = (
     StartName | list[Any] | tuple[Any, ...] | NDArray[Any] | Callable[[NDArray[Any], int, np.random.Generator], Any]
 )
-# "auto" stands for "search" if a search pays, and otherwise for the usual start (fit/plan.py).
-AUTO: Final = "auto"
+AUTO: Final = "auto"  # the name for "search" if a search pays, and otherwise for the usual start (fit/plan.py)
 SCALED_KMEANS: Final = "k-means of scaled columns"  # name of the usual start
 DETERMINISTIC_STARTS = frozenset({"hierarchical", "tree"})  # starts that draw nothing, so that one run is enough
 
@@ -122,9 +121,8 @@ def nearest_centre(centres: Array, unit: Array | None = None) -> Partition:
 def typical_centre_distance(centres: Array, unit: Array | None = None) -> float:
     """Return the typical distance of centres (n_components, n_features) from their median along a feature, or 1.
 
-    Medians are used because otherwise a centre on an outlier would make the spheres so wide that the distances of all
-    other centres vanish compared with labels, errors and the constants of missing values. The result is 1 if all
-    centres coincide.
+    Medians prevent a centre on an outlier from widening the spheres so much that other distances vanish compared with
+    labels, errors and the constants of missing values. The result is 1 if all centres coincide.
     """
     offsets = centres - np.median(centres, axis=0)
     squares = ((offsets if unit is None else offsets / unit) ** 2).mean(axis=1)
@@ -142,5 +140,4 @@ def sphere_parameters(centres: Array, width: float = 1.0, unit: Array | None = N
     return Parameters(np.zeros(len(centres)), centres, whitening)
 
 
-# Users import `Partition` from this module.
-Partition.__module__ = "gaussmix.extend"
+Partition.__module__ = "gaussmix.extend"  # the module from which users import the class

@@ -27,8 +27,7 @@ from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.numerics.threads import cached_property
 from gaussmix._src.sources.base import Source
 
-# If the components lack more than this fraction of the row weight, the rest belongs to the background.
-MIN_NOISE_FRACTION = 1e-9
+MIN_NOISE_FRACTION = 1e-9  # if the components lack a larger fraction of the row weight, the rest is background
 SPLIT_DISTANCE = 0.1  # distance between a component and each of its halves, in standard deviations
 
 
@@ -36,8 +35,7 @@ SPLIT_DISTANCE = 0.1  # distance between a component and each of its halves, in 
 class InitialMoments:
     """Moments of rows under a partition, which are summed only once for all covariance structures.
 
-    Threads read the rows one at a time. If the partition leaves rows to the background, their fraction replaces its
-    weight.
+    Threads read the rows one at a time. The fraction of rows that a partition leaves out is the background's weight.
     """
 
     source: Source
@@ -49,10 +47,9 @@ class InitialMoments:
     _lock: Lock = field(default_factory=Lock, init=False)
 
     def sum_about_means(self, spec: MomentSpec) -> tuple[Moments, Array]:
-        """Sum the moments of `spec` about the means, and return the moments and the means (n_components, n_features).
+        """Sum the moments of `spec` about the means (n_components, n_features), data units, and return both.
 
         A component without rows gets its mean in the partition, or the mean of all rows if the partition has no means.
-        Means are in data units.
         """
         with self._lock:
             if spec.projection is not None:  # moments that no other structure can use
@@ -95,8 +92,7 @@ class InitialMoments:
     ) -> Model | None:
         """Make the model of an M-step in the core, with each row in a single component; None if Python must make it.
 
-        `start` are the centres (n_components, n_features), of which each row takes the nearest, or the components
-        (n_rows,).
+        `start` are centres (n_components, n_features), of which each row takes the nearest, or labels (n_rows,).
         """
         block, terms = source.whole, objective.pack_for_core(self.n_components)
         if family.algebra is None or terms is None or terms[1] is not None:

@@ -16,12 +16,9 @@ from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.numerics.core import native_target
 from gaussmix._src.numerics.threads import allowed
 
-# On data without clusters k-means needs hundreds of passes, but EM can continue from the centres of the last pass.
-MAX_LLOYD_PASSES = 100
-# A search needs at least this fraction of the weight in rows without missing values.
-MIN_COMPLETE_FRACTION = 0.25
-# Tolerance as a fraction of the mean variance of the features, the same as in scikit-learn's KMeans.
-LLOYD_TOLERANCE = 1e-4
+MAX_LLOYD_PASSES = 100  # k-means needs hundreds on data without clusters, but EM continues from its centres
+MIN_COMPLETE_FRACTION = 0.25  # least fraction of the weight in rows without missing values, for a search
+LLOYD_TOLERANCE = 1e-4  # fraction of the mean variance of the features, as in scikit-learn's KMeans
 
 
 def kmeans_plus_plus(
@@ -82,8 +79,7 @@ def kmeans_and_search(
 def run_lloyd(sample: DistinctRows, engine: Engine[Any], centres: Array) -> Array:
     """Move centres (n_components, n_features) to the means of their rows until they no longer move."""
     sample = complete_rows(sample)
-    # `cumsum` adds the variances one after the other, as the core does.
-    total = np.cumsum(robust_variances(sample.rows, sample.weight))[-1]
+    total = np.cumsum(robust_variances(sample.rows, sample.weight))[-1]  # `cumsum` adds in order, as the core
     tolerance = LLOYD_TOLERANCE * (float(total) / sample.rows.shape[1])
     centres, n_left = np.array(centres, dtype=np.float64), MAX_LLOYD_PASSES
     threads = allowed(engine.n_threads)

@@ -15,10 +15,8 @@ from gaussmix._src.numerics.rows import extreme_rows
 from gaussmix._src.numerics.threads import cached_property
 from gaussmix._src.sources.base import Source
 
-# Rows with a smaller fraction of the mean weight do not count in sums.
-MIN_RELATIVE_WEIGHT = 1e-9
-# Up to this many times the requested number of rows, all rows are taken.
-NO_SUBSAMPLING_FACTOR = 1.3
+MIN_RELATIVE_WEIGHT = 1e-9  # rows with a smaller fraction of the mean weight do not count in sums
+NO_SUBSAMPLING_FACTOR = 1.3  # up to this multiple of the requested rows, all rows are taken
 
 # With fewer rows, a search takes all of them, and makes moves from two k-means starts.
 MIN_ROWS_TO_SUBSAMPLE = 2_000
@@ -110,8 +108,7 @@ class DistinctRows:
     def central_range(self) -> tuple[Array, Array]:
         """Return the lower and upper ends of the middle three quarters of the weight, (n_features,) each.
 
-        The lower end is the smallest value with more than an eighth of the weight at or below it, and the upper end the
-        largest value with more than an eighth at or above it.
+        The ends are the outermost values with more than an eighth of the weight at or beyond them.
         """
         ends = np.empty((2, self.rows.shape[1]))
         alike = bool((self.weight == self.weight[0]).all())
@@ -157,8 +154,7 @@ def robust_variances(rows: Array, weight: Array, trim_fraction: float | None = N
         return np.array([float(robust_variances(values[:, None], some, trim_fraction)[0]) for values, some in columns])
     if trim_fraction is None:
         return native_target().trimmed_variances(rows, weight, 0.0)
-    # `cumsum` adds one weight after the other, so that `fit_many` has the same bits.
-    total = np.cumsum(weight)[-1]
+    total = np.cumsum(weight)[-1]  # `cumsum` adds in order, so that `fit_many` has the same bits
     dropped = np.ceil(trim_fraction * total) + 1
     if 2 * dropped >= total:
         return np.zeros(rows.shape[1])
@@ -169,10 +165,9 @@ def automatic_ridge(sample: DistinctRows, trim_fraction: float = 0.0) -> Array:
     """Return 1e-6 of a robust variance of each feature, (n_features,), data units².
 
     The robust variance leaves out ceil(1 %) + 1 of the weight at each end, and more if `trim_fraction` allows for more
-    outliers. If the robust variance is 0, the whole variance is used. A constant column has no variance: it gets the
-    median of the other columns, but at least (2⁻⁴⁰ x)² and at most (2⁻¹⁰ x)² of its value x. The digits that a float32
-    or a text lacks then hardly matter. A column of zeros gets the median. If all columns are constant, 1 replaces the
-    median.
+    outliers. If the robust variance is 0, the whole variance is used. A constant column of value x gets the median of
+    the other columns, within (2⁻⁴⁰ x)² and (2⁻¹⁰ x)², so that digits that a float32 or a text lacks hardly matter. A
+    column of zeros gets the median. If all columns are constant, 1 replaces the median.
     """
     trim_fraction = min(max(RIDGE_TRIM_FRACTION, trim_fraction), MAX_RIDGE_TRIM_FRACTION)
     variances = robust_variances(sample.rows, sample.weight, trim_fraction)
@@ -198,5 +193,4 @@ def _constant_column_variances(magnitudes: Array, other_variances: Array) -> Arr
     return np.where(RIDGE_FRACTION * largest > 0, np.clip(typical, least, largest), typical)
 
 
-# Users import `DistinctRows` from this module.
-DistinctRows.__module__ = "gaussmix.extend"
+DistinctRows.__module__ = "gaussmix.extend"  # the module from which users import the class

@@ -110,9 +110,8 @@ class ConvergenceForecast(NamedTuple):
 def forecast_convergence(objective: Sequence[float]) -> ConvergenceForecast:
     """Extrapolate the objective before each step: gains that fall by a constant ratio a sum to g a / (1 − a).
 
-    The forecast shows whether runs lead to the same maximum. It is not accurate enough for users, because EM is slow
-    along ridges. The larger of the last two ratios is used, because the first steps of EM gain much and do not predict
-    later steps.
+    The forecast shows whether runs lead to the same maximum, but is too rough for users, because EM is slow along
+    ridges. The larger of the last two ratios is used, because the first gains are large and do not predict later ones.
     """
     if len(objective) < 3:
         return ConvergenceForecast(math.nan, math.nan)

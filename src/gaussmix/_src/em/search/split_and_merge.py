@@ -1,7 +1,6 @@
 """Split-and-merge search for a higher maximum of the likelihood; the C++ core tries the moves (cpp/em/search.cpp).
 
-The search ignores priors, the background and rows with missing values, and uses the nearest structure that the core
-supports.
+The search ignores priors, the background and incomplete rows, and uses the nearest structure that the core supports.
 
 See Ueda, Nakano, Ghahramani & Hinton (2000), Neural Computation 12.
 """
@@ -56,17 +55,13 @@ PROMISING_FACTOR = 16  # a move is promising if this many further gains like the
 QUICK_FACTOR, N_FIRST_MOVES = 3, 5
 MIN_MOVE_GAIN = 2e-5  # least gain of an accepted move, nats per row
 MIN_PATIENCE = 4  # least number of consecutive moves without success that ends a search
-# If the bound on the gain of the best split is smaller, nats per row, half the patience is enough.
-MIN_SPLIT_GAIN_BOUND = 0.0025
+MIN_SPLIT_GAIN_BOUND = 0.0025  # nats per row; half the patience is enough if the bound on every split is lower
 MAX_MOVES_PER_COMPONENT = 5  # largest number of moves per component
-# Minimum number of distinct rows per value of a mean and a variance, in general and for nearly flat components.
-MIN_ROWS_PER_VALUE, MIN_ROWS_IF_FLAT = 2, 10
-# A component is nearly flat below this fraction of the mean covariance of the components at the start.
-MAX_FLATNESS = 5e-6
+MIN_ROWS_PER_VALUE, MIN_ROWS_IF_FLAT = 2, 10  # minimum of distinct rows per value of a mean and a variance
+MAX_FLATNESS = 5e-6  # largest variance of a nearly flat component, relative to the mean covariance at the start
 # If the bound on the gain of the best split is more than this multiple of the gain by chance, the model does not fit.
 MISFIT_FACTOR = 4
-# Number of starts of a search if EM is slow, and number of EM steps from which EM counts as slow.
-N_ASCENTS, MIN_SLOW_STEPS = 5, 20
+N_ASCENTS, MIN_SLOW_STEPS = 5, 20  # number of starts if EM is slow, and number of steps from which EM counts as slow
 # Work of a search in steps of EM on all rows, for each step that EM made from k-means and for `MORE_STEPS` further
 # steps. With more work, fits would take longer than in scikit-learn, whose steps take several times as long. For
 # matrices and for variances the work is divided by the number of features plus 2; for one shared covariance it is not.
@@ -158,24 +153,22 @@ def search_from_model(
     by their distance from the overall centre and by the feature with the least kurtosis. With at most 3 components,
     which have few moves, EM also begins from a core and its tails, and from k-means. If EM ends higher than the search
     so far, the search begins again there. With few rows and more components, the search begins from another k-means
-    start instead, unless moves are hopeless. The better result continues with more rows and more patience, or with more
-    patience alone if all rows were used, unless moves are hopeless.
+    start instead. The better result continues with more patience and, if there are more, with more rows. Without hope
+    of a gain by moves, the second start and the continuation are left out.
 
     A move is rejected if it gains no more than chance, or adds a component with almost no distinct rows, or a nearly
-    flat component with few distinct rows, because the data do not support such maxima. A component with too few rows in
-    a part of the sample may have enough rows in the whole sample. If moves were rejected, the search therefore
-    continues on the whole sample.
+    flat component with few distinct rows, because the data do not support such maxima. If moves were rejected, the
+    search continues on the whole sample, in which a component may have enough rows.
 
     If a split still promises a large gain, the model does not fit the rows, and searches from other starts end
-    elsewhere. The search then begins from `N_ASCENTS` starts and crosses their results, but only if that takes no
-    longer than fits do: EM must have made `MIN_SLOW_STEPS` steps before `model` (`n_steps`), and all ascents together
-    may read no more rows than the sample has.
+    elsewhere. The search then begins from `N_ASCENTS` starts and crosses their results, if that takes no longer than
+    fits do: EM made `MIN_SLOW_STEPS` steps before `model` (`n_steps`), and all ascents together read no more rows than
+    the sample has.
 
     The search ends when its EM has visited as many pairs of a row and a component as `search_work_per_step` allows;
     crossings may visit `CROSSING_WORK_FACTOR` times as many. The search stops early if `should_stop` returns true. At
-    the end it calls `report` with a description of each ascent, and `count` with the numbers of moves tried and
-    accepted. Return the model after the last successful move and EM, or `model` if EM from each start freezes a
-    component.
+    the end `report` is called with a description of each ascent, and `count` with the moves tried and accepted. Return
+    the model after the last successful move and EM, or `model` if EM from each start freezes a component.
     """
     settings = core_search_settings(model.family, model.n_components, model.n_features, SEARCH_START_STOPPING, [rng])
     assert model.family.algebra is not None, "made by `nearest_core_family`"

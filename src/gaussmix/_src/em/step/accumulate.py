@@ -22,8 +22,7 @@ from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.numerics.threads import limit_threads
 from gaussmix._src.sources.base import Source
 
-# Number of responsibilities that are computed at a time, 32 MB.
-MAX_RESPONSIBILITIES = 2**22
+MAX_RESPONSIBILITIES = 2**22  # number of responsibilities that are computed at a time, 32 MB
 
 
 @dataclass(frozen=True)

@@ -20,15 +20,12 @@ from gaussmix._src.numerics.einsum import einsum
 from gaussmix._src.numerics.factorise import factorise
 from gaussmix._src.sources.base import Source
 
-# Runs that reach the same maximum differ by less than this relative amount (absolute, in nats, for objectives below 1),
-# whatever the order of their components.
+# Runs that reach one maximum differ by less, relative to objectives above 1, in any order of the components.
 OBJECTIVE_ROUNDING = core.OBJECTIVE_ROUNDING
 FIRST_RACE_STEPS, MAX_RACE_STEPS = 4, 512  # runs are compared after 4, 8, 16, … 512 steps
 MIN_RACE_TOLERANCE = 1e-6  # least tolerance of runs in a race, nats per unit of row weight
-# A run may still gain at most this many times its gain in the second half of its steps.
-MAX_GAIN_FACTOR = 32.0
-# Runs whose components differ by less than this on average, in nats, lead to one maximum.
-MAX_MODEL_DIVERGENCE = 0.01
+MAX_GAIN_FACTOR = 32.0  # largest further gain of a run, relative to the gain in the second half of its steps
+MAX_MODEL_DIVERGENCE = 0.01  # nats; runs whose components differ by less on average lead to one maximum
 
 # A run of EM from a start, or from the state of an earlier run of the same start.
 EMRun = Callable[[EMState | None], Iterator[EMState]]
@@ -73,8 +70,7 @@ def best_run(runs: Iterable[Iterable[EMState]], finished_traces: list[Trace] | N
 def choose_better(best: EMState | None, candidate: EMState) -> EMState:
     """Return the better of two final states, or the first if both are equal.
 
-    Objectives are compared unless only one run has collapsed, because the objective then depends on when its component
-    froze.
+    Objectives are compared unless only one run has collapsed, because its objective depends on when it collapsed.
     """
     if best is None or bool(candidate.trace.collapsed_components) != bool(best.trace.collapsed_components):
         return candidate if best is None or not candidate.trace.collapsed_components else best

@@ -58,8 +58,7 @@ def initial_models(
     if current is None:
         candidates = [first, *family.other_initial_covariances(scatter)]
     else:
-        # Empty components keep their covariances, and so a shared covariance is kept as a whole.
-        indices = np.flatnonzero(empty)
+        indices = np.flatnonzero(empty)  # empty components keep their covariances, and a shared one is kept whole
         candidates = [first.replace_components(indices, current.take(indices)) if indices.size else first]
     models, wrong = [], set[int]()
     for covariances in candidates:
@@ -99,7 +98,8 @@ def next_model(
 def _update_covariances(current_model: Model, scatter: Scatter, frozen: Collection[int]) -> Covariances:
     """Update the covariances of all components that are neither frozen nor fixed.
 
-    Other components do not contribute to shared covariances, because otherwise the step could lower the likelihood.
+    If covariances share only some of their parts, frozen and fixed components do not contribute to these parts, because
+    otherwise the step could lower the likelihood.
     """
     covariances = current_model.covariances
     moving = [k for k in range(current_model.n_components) if k not in frozen]

@@ -100,5 +100,4 @@ def online_step(
     return sums, following, frozen
 
 
-# Users import `ForgettingRate` from this module.
-ForgettingRate.__module__ = "gaussmix"
+ForgettingRate.__module__ = "gaussmix"  # the module from which users import the class

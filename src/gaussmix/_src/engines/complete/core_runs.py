@@ -20,8 +20,7 @@ from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.numerics.core import native_target
 from gaussmix._src.numerics.threads import allowed
 
-# The core begins no step after this time, so that callers can report progress and stop.
-MAX_CALL_SECONDS = 0.05
+MAX_CALL_SECONDS = 0.05  # the core begins no step after this time, so that callers can report and stop
 NO_TIME_LIMIT = 1e9  # seconds
 MIN_ORDERED_WORK = 16 * MIN_LONG_WORK  # multiply-adds
 # If covariances have more values than this, the time of the loop in Python is negligible compared with M-steps.
@@ -29,11 +28,10 @@ MAX_COVARIANCE_VALUES = 2**18
 
 
 def supports_core_steps(block: Block, n_components: int, structure: Algebra) -> bool:
-    """Return whether the core can make many steps in one call, because no decision is due between them.
+    """Return whether the core can make many steps in one call: no decision is due between them, and M-steps are short.
 
     The decision between steps is about the order of the rows (`complete/row_order.py`), and only Python makes it. On a
     short pass an order does not pay, and below `MIN_ORDERED_WORK` steps in the core save more time than an order.
-    M-steps must be short.
     """
     n_features, factor_shape = block.rows.shape[1], _factor_shape(structure)
     if block.log_prior is not None:
@@ -81,8 +79,7 @@ class CoreRuns:
         self, block: Block, context: Any, start: tuple[Array, Array, Array], structure: Algebra, settings: EMSettings
     ) -> RunHistory:
         log_volume = settings.log_background_volume
-        # The scatter of all rows is not the scatter of the components if a background takes a part of it.
-        total = context.total_spread if log_volume == np.inf else None
+        total = context.total_spread if log_volume == np.inf else None  # a background takes a part of the scatter
         assert settings.ridge is not None, "only the beginning of a fit looks for one"
         weights, means, covariances = (np.array(each, order="C") for each in start)
         n_steps = min(settings.max_steps, calls.MAX_STEPS_OF_CALL)

@@ -89,7 +89,7 @@ def distant_rows(block: Block, parameters: Parameters, log_density: LogDensity) 
     limit = parameters.distant_limit - 1.0
     if not block.n_rows or limit == -np.inf:
         return np.empty(0, dtype=np.intp)
-    # If there is a background, no row is far from it.
+    # A background is near to every row, so that no row is far.
     if block.log_prior is None and (parameters.log_background >= limit or _are_in_inner_box(block, parameters)):
         return np.empty(0, dtype=np.intp)
     return np.flatnonzero(np.concatenate([log_density(part, parameters) for part in block.split()]) < limit)

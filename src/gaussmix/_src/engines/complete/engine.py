@@ -139,8 +139,7 @@ class CompleteEngine(CoreRuns):
         elif second is not None:
             with np.errstate(over="ignore", invalid="ignore"):
                 if spec.second is Second.TRACE:
-                    # `sum` would add in another order and so change the last bits.
-                    second = np.add.accumulate(second, axis=1)[:, -1]
+                    second = np.add.accumulate(second, axis=1)[:, -1]  # `sum` would add in another order
                 second = np.asarray(second.sum(axis=0)) if spec.is_pooled else second
         if context is not None and parameters is not None and sums.pass_counts is not None:
             counts = PassCounts(*sums.pass_counts.tolist())
@@ -167,8 +166,7 @@ class CompleteEngine(CoreRuns):
         self, block: Block, parameters: Parameters, plan: StepPlan, row_pass: RowPass
     ) -> tuple[BlockMoments, float]:
         """Sum leaf by leaf, so that far rows change the last bits of the sums of their own leaf only."""
-        # This import is delayed because few fits have far rows.
-        from gaussmix._src.engines.complete import distant
+        from gaussmix._src.engines.complete import distant  # needed by few fits
 
         tree, n_active = Tree[BlockMoments](), 0.0
         for index, leaf in enumerate(block.split()):
@@ -198,14 +196,12 @@ class CompleteEngine(CoreRuns):
         self, block: Block, parameters: Parameters, whitening: Array, score_form: Second
     ) -> tuple[Array, Array]:
         likeliest = self._evaluate(replace(block, log_prior=None, prior_indices=None), parameters, LABELS)
-        # In this order the core can skip more components.
-        order = likeliest.astype(np.uint16).argsort(kind="stable").astype(np.uint16)
+        order = likeliest.astype(np.uint16).argsort(kind="stable").astype(np.uint16)  # for skipping more components
         between, within = native_target().score_products(
             block.rows, block.row_weight, *pack_parameters(parameters), block.log_prior, block.prior_indices,
             parameters.log_background, np.ascontiguousarray(whitening), score_form, order, self._n_threads,
         )  # fmt: skip
-        # The core returns panels: z and products of each component (or z of each and then all products), then
-        # responsibilities.
+        # The core returns panels: z and products of each component (or all z, then products), then responsibilities.
         (K, d), is_shared = parameters.means.shape, len(whitening) == 1
         n_products = score_form.n_values(d)
         n_own = d if is_shared else d + n_products
@@ -237,8 +233,7 @@ class CompleteEngine(CoreRuns):
             if joint.max(axis=1).min() >= parameters.distant_limit:
                 return joint_labels(joint, block, parameters)
         best: NDArray[np.int64] = self._evaluate(block, parameters, LABELS)
-        # The core returns C++'s long long, which NumPy prints under another name than int64.
-        best = best.view(np.int64)
+        best = best.view(np.int64)  # the core returns C++'s long long, which NumPy prints under another name
         return correct_distant_rows(best, block, parameters, self.log_density)
 
     def draw(
@@ -278,10 +273,8 @@ def _plan_step(
 ) -> StepPlan:
     """Choose origin and anchor of a step; the number of features is all that the block contributes to the choice."""
     shape = n_components, block.rows.shape[1]
-    # `finish` adds up the features for `Second.TRACE`.
-    second = Second.DIAGONAL if spec.second is Second.TRACE else spec.second
-    # Without second moments any anchor is equally good.
-    if second is Second.NONE:
+    second = Second.DIAGONAL if spec.second is Second.TRACE else spec.second  # `finish` adds the features
+    if second is Second.NONE:  # without second moments any anchor is equally good
         about = np.zeros(shape)
     elif anchor is not None:
         about = np.ascontiguousarray(anchor)

@@ -1,9 +1,8 @@
 """The order in which passes visit rows, and bounds on distances, which a pass stores for the next one.
 
 Rows that are visited together can skip the same components, so rows of one component should be neighbours
-(docs/develop/numerics.md). Because the order decides which rows are summed first, it changes the last bits of sums.
-Therefore one decision holds for all rows, is made at fixed passes, and uses counts over all blocks. Bounds change no
-bit.
+(docs/develop/numerics.md). The order decides which rows are summed first and so changes the last bits of sums.
+Therefore one decision holds for all rows, at fixed passes, by counts over all blocks. Bounds change no bit.
 """
 
 from __future__ import annotations
@@ -24,9 +23,8 @@ from gaussmix._src.numerics.core import core, native_target
 Labels = NDArray[np.uint16]
 RowLabeller = Callable[[PackedMixture], Labels]
 
-# A pass of this many multiply-adds takes about a millisecond. On shorter passes another order of the rows does not pay,
-# so that the core may make many steps in one call. The same holds for some longer passes, up to
-# `core_runs.MIN_ORDERED_WORK`.
+# A pass with fewer multiply-adds, which takes about a millisecond, gains nothing by another order of the rows, so that
+# the core may make many steps in one call. `core_runs.MIN_ORDERED_WORK` extends this to some longer passes.
 MIN_LONG_WORK = 1e7
 GROUP_ROWS = core.GROUP_ROWS  # number of rows that share their bounds
 MAX_DISTANCE_BOUNDS = 2**23  # largest number of values, which take 32 MB
@@ -39,10 +37,8 @@ MAX_LABELLED_COMPONENTS = 2**16  # largest number of components that labels of t
 ORDERED_PAIR_COST = 2.5
 ORDERED_ROW_COST = 1060.0
 MAX_ORDERED_WORK_RATIO = 0.8
-# With fewer rows per feature, measuring the motion of components costs more than bounds save.
-MIN_ROWS_PER_FEATURE = 8
-# An old order and its bounds are kept unless a fresh order has fewer mixed groups, by more than this fraction of all
-# groups.
+MIN_ROWS_PER_FEATURE = 8  # with fewer, measuring how components move costs more than bounds save
+# An old order is kept unless a fresh order has fewer mixed groups, by more than this fraction of all groups.
 MAX_MIXED_FRACTION = 0.1
 
 
@@ -79,8 +75,7 @@ class PassCounts(NamedTuple):
     Parameters
     ----------
     n_active : approximate number of responsibilities above 0.
-    old_label_changes : number of rows whose label differs from the label of the row visited before; 0 without new
-        labels.
+    old_label_changes : number of rows whose label differs from the label of the row visited before; 0 without labels.
     new_label_changes : the same number, if the rows were visited in the order of the new labels.
     """
 
@@ -96,8 +91,7 @@ class PassCounts(NamedTuple):
 class RowOrdering(NamedTuple):
     """Choice of the order in which the next pass visits rows, the same for all blocks of a source.
 
-    The order itself is a function of the rows of a leaf and of `label_mixture`, so that a lost order can be computed
-    again.
+    Because the order is a function of the rows of a leaf and of `label_mixture`, a lost order can be computed again.
 
     Parameters
     ----------
@@ -126,8 +120,8 @@ class RowOrderCache:
     """Orders and bounds that are stored with a block. A lost order or bound changes no bit of the results.
 
     Parameters
+    ----------
     n_rows, n_components, n_features : numbers of rows, components and features.
-    n_rows, n_components, n_features : of the block and the mixture.
     """
 
     n_rows: int
@@ -146,8 +140,7 @@ class RowOrderCache:
 
     def begin_pass(self, mixture: PackedMixture, ordering: RowOrdering, label_rows: RowLabeller) -> RowPass:
         """Choose order and bounds of a pass; `label_rows` computes labels if the order of the rows is not stored."""
-        # The core writes to the bounds, so an interrupted pass must leave no bounds behind.
-        bounds, self._bounds = self._bounds, None
+        bounds, self._bounds = self._bounds, None  # the core writes to them, so an interrupted pass leaves none
         labels = np.empty(self.n_rows, dtype=np.uint16) if ordering.writes_labels else None
         by = ordering.label_mixture
         if by is None:
@@ -172,8 +165,7 @@ class RowOrderCache:
             fresh = _sort_by_label(row_pass.labels)
             old_changes = 0 if row_pass.order is None else _count_label_changes(row_pass.labels, row_pass.order)
             counts = PassCounts(n_active, old_changes, _count_label_changes(row_pass.labels, fresh))
-            # All blocks together decide about the next order. Storing only the order that this block prefers halves the
-            # memory.
+            # All blocks decide about the next order. Storing only the order that suits this block halves the memory.
             if row_pass.order is None or counts.prefers_new_order(self.n_rows):
                 self._order = mixture, fresh
         if row_pass.distance_bounds is not None and ordering.label_mixture is not None:

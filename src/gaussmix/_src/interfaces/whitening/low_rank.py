@@ -59,8 +59,7 @@ class LowRankWhitening(Whitening):
     def _along(self, offsets: Array) -> Array:
         scaled = offsets * self.factors[..., -1]
         directions = np.broadcast_to(self.factors[..., :-1], (*scaled.shape, self.factors.shape[2] - 1))
-        # BLAS is avoided, because its last bits depend on the processor.
-        along = einsum("kdq,kd->kq", directions, scaled)
+        along = einsum("kdq,kd->kq", directions, scaled)  # without BLAS, whose last bits depend on the processor
         return einsum("kdq,kq->kd", directions, along)
 
     def whiten_change(self, components: Indices, reference: int, offsets: Array) -> Array:
@@ -75,8 +74,7 @@ class LowRankWhitening(Whitening):
     def colour(self, component: int, whitened: Array) -> Array:
         factor = self.factor(component)
         directions = factor[:, :-1]
-        # BLAS is avoided, because its last bits depend on the processor.
-        along = einsum("nd,dq->nq", whitened, directions) / (1.0 - (directions**2).sum(axis=0))
+        along = einsum("nd,dq->nq", whitened, directions) / (1.0 - (directions**2).sum(axis=0))  # without BLAS
         return (whitened + einsum("nq,dq->nd", along, directions)) / factor[:, -1]
 
     def precision_times(self, component: int, offsets: Array) -> Array:
@@ -134,14 +132,12 @@ def spectrum(loadings: Array, noise: Array) -> tuple[Array, Array, Array, Array]
     if not usable.all():
         raise SingularCovarianceError(np.flatnonzero(~usable))
     rotation = np.broadcast_to(np.eye(scaled.shape[2]), (len(scaled), *2 * scaled.shape[2:]))
-    # The first round leaves rounding errors of the large columns in the small ones; the second removes them.
-    for _ in range(2):
+    for _ in range(2):  # the second round removes rounding errors of large columns from small ones
         axes = principal_axes(einsum("kdq,kdr->kqr", scaled, scaled))[1]
         scaled, rotation = (einsum("kdq,kqr->kdr", scaled, axes), einsum("kqr,krs->kqs", rotation, axes))
     spread = np.sqrt((scaled**2).sum(axis=1))
     directions = scaled / np.where(spread > 0, spread, 1.0)[:, None, :]
-    # Small columns have rounding errors along the large ones, so they are orthogonalised once more.
-    for following in range(1, directions.shape[2]):
+    for following in range(1, directions.shape[2]):  # removes rounding errors of small columns along large ones
         larger, small = directions[..., :following], directions[..., following]
         small -= einsum("kdq,kq->kd", larger, einsum("kdq,kd->kq", larger, small))
     return roots, directions, spread, rotation

@@ -41,8 +41,7 @@ class TriangularWhitening(Whitening):
         return offsets @ self.factor(component).T
 
     def whiten_each(self, offsets: Array) -> Array:
-        # BLAS is avoided, because its last bits depend on the processor.
-        return einsum("kij,kj->ki", self.factors, offsets)
+        return einsum("kij,kj->ki", self.factors, offsets)  # without BLAS, whose last bits depend on the processor
 
     def total_squares(self, vectors: Array) -> Array:
         """Return Σ |W_k v|² over the rows v of `vectors` (n_vectors, n_features), for each factor."""
@@ -53,8 +52,7 @@ class TriangularWhitening(Whitening):
         return np.asarray(-2.0 * native_target().evaluate(vectors, None, *leading, factors, COMPONENTS, 1).sum(axis=0))
 
     def colour(self, component: int, whitened: Array) -> Array:
-        # SciPy is slow to import, and only drawing rows needs it.
-        from scipy.linalg import solve_triangular
+        from scipy.linalg import solve_triangular  # slow to import, and needed only for draws
 
         return solve_triangular(self.factor(component), whitened.T, lower=True).T
 

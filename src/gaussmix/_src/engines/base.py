@@ -29,7 +29,7 @@ StateT = TypeVar("StateT")
 
 @dataclass(frozen=True)
 class PassContext:
-    """Facts about all rows that a step over one block needs. An engine may add fields.
+    """Facts about all rows that a step over one block needs. Engines may add fields.
 
     Parameters
     ----------

@@ -111,8 +111,8 @@ class TruncatedEngine(CompleteEngine):
     n_candidates : number of candidates of each row. Engines that differ only in this number compare equal, because rows
         keep the candidates that they have.
     start_index : index of the run, because each run has its own candidates.
-    goes_on_below : with fewer components than this, the run continues an earlier one from a checkpoint or after a
-        component was dropped. Its first candidates must be good, because otherwise the free energy would fall.
+    goes_on_below : with fewer components than this, the run continues an earlier run, from a checkpoint or because a
+        component was dropped. First candidates must then be good, because otherwise the free energy would fall.
     """
 
     is_truncated: ClassVar[bool] = True

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 
 class Across(IntEnum):
-    """Number of versions of one part of the covariances across components. The C++ core uses the same integers."""
+    """Sharing of one part of the covariances, such as the volume, among components, as the C++ core encodes it."""
 
     NOTHING = 0  # covariances without this part; letter I in mclust's names
     EQUAL = 1  # one part for all components; letter E

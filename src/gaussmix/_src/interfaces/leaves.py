@@ -12,7 +12,7 @@ TILE_ROWS = core.TILE_ROWS  # 144 rows that a kernel reads together, so that par
 
 
 class Summable(Protocol):
-    """Values that `+` adds up."""
+    """Value that `+` adds to another value."""
 
     def __add__(self, other: Any, /) -> Any:
         """Merge with the sums of the rows that follow."""

@@ -50,7 +50,7 @@ class Spread:
         mass, first, _ = _sums(rows, weight, np.zeros(n_features), Second.NONE)
         mean = first / mass
         scatter = _sums(rows, weight, mean, Second.FULL)[2]
-        assert scatter is not None, "it was asked for"
+        assert scatter is not None, "second moments were requested"
         return cls(mean, total, scatter, unit)
 
     @property

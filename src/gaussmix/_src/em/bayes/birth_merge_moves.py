@@ -170,7 +170,7 @@ class BirthMergeMoves:
         return one.bound > other.bound + max(min_gain, core.ROUNDING_OF_BOUND * max(1.0, abs(other.bound)))
 
     def _try_births(self, state: EvaluatedModel, components: Indices, marks: Marks) -> tuple[EvaluatedModel, Marks]:
-        """Split components, make steps and prune; return the state and marks before if the bound does not rise."""
+        """Split components, make steps and prune; return the earlier state and new marks if the bound does not rise."""
         posterior = self.objective.variational_posterior(state.next_model)
         labels = self.engine.labels(Block(0, self.sample.mean_imputed), posterior.e_step_parameters)
         split = self._birth_proposals.split_components(posterior, labels, components)

@@ -51,7 +51,7 @@ class SplitCandidate(NamedTuple):
 
     @property
     def is_validated(self) -> bool:
-        """Return whether halves found from every other row increase the density of the rows between."""
+        """Return whether halves found from every other row increase the density of the remaining rows."""
         if not np.isfinite(self.gain):
             return False
         gains = native_target().bisection_gains(self.bisection, self.projected_rows[1::2])
@@ -105,7 +105,7 @@ class BirthProposals:
         """Return weights (2,), means (2, n_features) and covariances (2, …) of two halves; None if none are better.
 
         Halves are found from every other row, along the longest axes. They are not better if they lower the density of
-        the rows between. In this case a narrow half within a wide half is tried, because tails may be long. If there
+        the remaining rows. In this case a narrow half within a wide half is tried, because tails may be long. If there
         are few rows, or if one row has the weight of many, halves are found from all rows. If no halves are found, a
         few rows may be far from all others.
         """
@@ -196,7 +196,7 @@ class BirthProposals:
 
 
 def _zero_constant_features(rows: Array) -> Array:
-    """Return the rows with constant features set to 0, because rounding of their mean would be a large distance."""
+    """Return the rows with constant features set to 0, so that their means are exact and have no rounding errors."""
     is_constant = rows[0] == rows[-1]
     if is_constant.any():
         is_constant = (rows == rows[0]).all(axis=0)
@@ -222,7 +222,7 @@ def _project_on_axes(rows: Array, weight: Array, n_axes: int, scale: Array) -> t
 
 
 def _candidate_scales(rows: Array, weight: Array, scale: Array) -> list[Array]:
-    """Return units of features, (n_features,), in which to cut across the longest axis: `scale`, and perhaps others.
+    """Return one or two choices of units of the features, (n_features,), for cutting rows across their longest axis.
 
     In standard deviations of the sample, two groups extend no farther along the feature that separates them than along
     any other feature. The second units therefore stretch the feature in which rows are most similar to two points, by

@@ -84,7 +84,7 @@ def deletion_gains(posterior: VariationalPosterior, counts: Array, removed: Indi
 
 
 def _nearest_pairs(posterior: VariationalPosterior) -> NDArray[np.intp]:
-    """Return pairs of components that may merge, (n_pairs, 2): each component with its nearest by both covariances."""
+    """Return pairs of components that may merge, (n_pairs, 2): each component with its nearest by either covariance."""
     n_components = len(posterior.counts)
     if n_components - 1 <= core.MERGE_NEIGHBOURS:
         return np.column_stack(np.triu_indices(n_components, 1))
@@ -140,7 +140,7 @@ def _scales_to_covariances(scales: Array, dof: Array, prior: Any) -> Array:
 
 
 def _log_dets(scales: Array, dof: Array, posterior: VariationalPosterior) -> tuple[Array, NDArray[np.bool_]]:
-    """Return log |S / ν|, and which S are positive definite; other S are rounding errors."""
+    """Return log |S / ν|, and whether each S is positive definite, which rounding errors may prevent."""
     prior, is_usable = posterior.prior, np.ones(len(dof), dtype=bool)
     each = _scales_to_covariances(scales, dof, prior)
     for _ in range(2):

@@ -16,8 +16,8 @@ from gaussmix._src.numerics.elementary import log, log_gamma, log_sum
 from gaussmix._src.numerics.rows import patterns
 
 _MIN_ASYMPTOTIC_DISTANCE = 1e8  # from this number of standard deviations on, log (1 + z²) equals 2 log z
-_MAX_LOG_SQUARED_DISTANCE = 600.0  # above it, distances are not squared before the logarithm
-_SCALING_BITS = 600  # power of 2 by which far rows are scaled, so that nothing overflows
+_MAX_LOG_SQUARED_DISTANCE = 600.0  # log of a squared distance, above which distances are not squared
+_SCALING_BITS = 600  # exponent of the power of 2 by which far rows are scaled, so that nothing overflows
 LOG_PI = 1.1447298858494001741
 
 

@@ -23,7 +23,7 @@ from gaussmix._src.numerics.arrays import Array
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class VariationalObjective(PosteriorObjective):
-    """Bound of models whose weights are fractions of the rows, N_k / n, and whose covariances are S_k / ν_k.
+    """Lower bound of the log evidence as an objective, for models with weights N_k / n and covariances S_k / ν_k.
 
     The model and n define the whole posterior. A model may have fewer components than the prior. Because the missing
     components have no rows, the bound does not change.
@@ -96,7 +96,7 @@ class BayesianTerms(PriorTerms):
     def make_objective(
         self, ridge: Array, unit: float, n_components: int, family: Family, moments: OverallMoments | None
     ) -> VariationalObjective:
-        assert self.make_prior is not None, "always given"
+        assert self.make_prior is not None, "BayesianTerms are made with make_prior"
         assert moments is not None, "a prior comes with moments"
         prior, automatic = self.make_prior(moments)
         ridge = ridge if automatic is None else automatic  # replacement for a ridge that is 0 or too small

@@ -205,7 +205,7 @@ class VariationalPosterior:
         return float((self.counts * expected_logs).sum() - normaliser)
 
     def take(self, components: Any) -> VariationalPosterior:
-        """Return some components, in this order. A shared covariance keeps the contributions of all components."""
+        """Return the posterior of some components. A shared covariance keeps the contributions of all components."""
         own = np.asarray(components, dtype=np.intp)
         return replace(self, counts=self.counts[own], means=self.means[own], covariances=self.covariances.take(own))
 

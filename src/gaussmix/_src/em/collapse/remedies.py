@@ -96,7 +96,7 @@ def _make_events(state: EMState, components: Sequence[int], remedy: str) -> list
 
 
 def _flattest_features(model: Model) -> Indices:
-    """Return the feature with the least conditional variance, relative to the mixture's, for each component."""
+    """Return, for each component, the feature of least conditional variance relative to its variance in the mixture."""
     left = np.broadcast_to(1 / model.whitening.precision_diagonals(), model.means.shape)
     return (left / mixture_variances(model)).argmin(axis=1)
 

@@ -12,7 +12,7 @@ from gaussmix._src.sources.base import Source
 # Costs in multiply-adds: of a product of scores, of a score, of each value of the information matrix per matrix row (in
 # NumPy), and of a pass over few rows. The last constant is the number of other passes, in EM steps.
 PRODUCT_COST, SCORE_COST, MATRIX_COST, PASS_COST, N_OTHER_PASSES = 0.45, 10, 4, 10**7, 2
-# The certificate is found without a request if it costs at most this fraction of the fit.
+# With certify="auto", the certificate is computed if it costs at most this fraction of the fit.
 MAX_COST_FRACTION = 0.1
 
 

@@ -52,7 +52,7 @@ def find_certificate(
         information = ObservedInformation.at_model(model, objective, trace, source, engine, are_frequency_weights=None)
     except NotSmooth as error:
         return OptimalityCertificate(why_not=str(error))
-    except SingularCovarianceError:  # a singular covariance is very near
+    except SingularCovarianceError:  # differences of parameters reach a singular covariance
         return OptimalityCertificate(False)
     with suppress(NotSmooth, SingularCovarianceError):
         return _check_newton_step(information, objective, trace, source, engine) or OptimalityCertificate(False)

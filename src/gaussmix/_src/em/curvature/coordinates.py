@@ -93,7 +93,7 @@ class Coordinates:
         frozen = set() if is_shared else {*trace.frozen_components, *objective.fixed_covariance_components}
         free = np.ones(1) if is_shared else np.array([float(k not in frozen) for k in range(K)])
         algebra, bounds = model.family.free_algebra, find_variances_at_bounds(model)
-        assert algebra is not None, "`unsupported_reason` says so"
+        assert algebra is not None, "`unsupported_reason` excludes this structure"
         if bounds is not None and trace.frozen_components:
             raise NotSmooth(f"the structure {model.family!r} bounds the variances while components are frozen")
         if isinstance(algebra, FactorAlgebra):
@@ -216,7 +216,7 @@ class Coordinates:
 
 
 def unsupported_reason(family: Family, n_components: int, n_features: int) -> str:
-    """Return why mixtures of this structure and size have no coordinates, as the end of a sentence; "" if they have."""
+    """Return the reason why mixtures of this structure and size have no coordinates, or "" if they have coordinates."""
     if family.free_algebra is None:
         return f"the structure {family!r} has no formula for it"
     n_values = (1 if family.is_shared else n_components) * family.kind.second.n_values(n_features)

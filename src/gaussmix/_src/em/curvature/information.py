@@ -70,7 +70,7 @@ class ObservedInformation:
     ) -> ObservedInformation:
         """Compute the information in one pass if `has_score_formulas` is true, otherwise in 2 p passes.
 
-        `are_frequency_weights` is the meaning of row weights for `score_outer_product`, which is not computed if None.
+        `are_frequency_weights` is whether row weights count rows; with None, `score_outer_product` is not computed.
         Without formulas, this product costs one more pass, in which each row is evaluated 2 p times. If rows are
         trimmed, only the rows that this model retains count. Raises `NotSmooth` if there are no coordinates.
         """
@@ -353,7 +353,7 @@ def _hessian_loadings(coords: Coordinates, component: int, scatter: _ComponentSc
     B is W (Σ(θ) − Σ) Wᵀ minus half its square. The terms of second order are M Mᵀ + ½ Ψ n² minus half the square of the
     terms of first order.
     """
-    assert coords.loadings is not None, "they are bent"
+    assert coords.loadings is not None, "only factor analysers have second-order terms"
     index = component if coords.n_covariances > 1 else 0
     factor, each = coords.whitening_factors[index], coords.model.covariances.each[index]
     shifted, noise = coords.loadings.loadings[index], coords.loadings.log_noise[index]
@@ -376,6 +376,6 @@ def _ridge_noise_ratios(coords: Coordinates, objective: Objective, component: in
 
 def _noise_ridge_gradient(coords: Coordinates, component: int, noise_ratios: Array) -> Array:
     """Return the gradient of −½ Σ_j r_j / ψ_j by the coordinates of loadings and noise variances, (n_b,)."""
-    assert coords.loadings is not None, "the noise is theirs"
+    assert coords.loadings is not None, "only factor analysers have noise variances"
     noise = coords.loadings.log_noise[component if coords.n_covariances > 1 else 0]
     return np.asarray(0.5 * noise_ratios @ noise)

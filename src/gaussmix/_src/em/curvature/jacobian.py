@@ -123,7 +123,7 @@ def _rotation_jacobian(variances: Array, covariance_weights: Array, orientation:
 def loading_jacobian(model: Model, structure: FactorAlgebra, is_free: Array) -> tuple[Array, LoadingJacobian, Array]:
     """Return W_k (n, n_features, n_features), the changes of loadings and noises, and the Jacobian of all B_k."""
     covariances = model.covariances
-    assert isinstance(covariances, LowRank), "a structure with loadings has no others"
+    assert isinstance(covariances, LowRank), "a structure with loadings has low-rank covariances"
     (n, d), n_factors = covariances.noise.shape, covariances.loadings.shape[2]
     frames = covariances.loadings, covariances.noise
     if structure.loadings is Across.EQUAL:

@@ -24,7 +24,7 @@ from gaussmix._src.numerics.threads import cached_property
 
 
 class ParameterKind(Enum):
-    """Kind of a parameter, by the name of its term."""
+    """Kind of a parameter, whose value is the first word of the parameter's name."""
 
     WEIGHT = "weight"
     MEAN = "mean"
@@ -38,7 +38,7 @@ SHARED_COMPONENT = -2
 
 @dataclass(frozen=True)
 class ParameterTerm:
-    """Term for one parameter of a mixture.
+    """One parameter of a mixture, with its kind, component and features.
 
     Parameters
     ----------

@@ -30,7 +30,7 @@ class ScoreProducts:
 
     The scores of a component are c = (1, z, the products of z) with z = W_k (x − μ_k), and S_i contains γ_ik c_ik of
     all components. An engine sums products of scores in the same way as second moments. With `has_squares`, Σ s² S_i
-    S_iᵀ is added.
+    S_iᵀ is computed, too.
     """
 
     engine: Engine[Any]
@@ -82,7 +82,7 @@ def expected_scores(coords: Coordinates, source: Source, engine: Engine[Any], pa
     anchor = None if source.is_incomplete else model.means
     task = StepTask(engine, K, parameters, spec, anchor=anchor)
     moments = task.sum_moments(source).about(model.means)
-    assert moments.second is not None, "they were asked for"
+    assert moments.second is not None, "second moments were requested"
     mass, squares = moments.mass[:, None], moments.second
     factors = np.broadcast_to(coords.whitening_factors, (K, *coords.whitening_factors.shape[1:]))
     if second is Second.FULL:
@@ -163,5 +163,5 @@ def weighted_gram(engine: Engine[Any], scores: Array, weight: Array) -> Array:
     block = Block(0, scores.T, weight, assignment=np.zeros(len(weight), np.int32))
     state, anchor = engine.make_state(block, 1), np.zeros((1, len(scores)))
     second = engine.step(block, state, None, spec, AssignmentRule.ASSIGNMENT, anchor).second
-    assert second is not None, "they were asked for"
+    assert second is not None, "second moments were requested"
     return second[0]

@@ -122,7 +122,7 @@ class InitialMoments:
 def split_heaviest(model: Model, n_components: int) -> Model:
     """Split the heaviest component in two until there are `n_components` components.
 
-    The halves keep the covariance. Their means move by `SPLIT_DISTANCE` to both sides in the feature in which the
+    Both halves keep the covariance. Their means move by `SPLIT_DISTANCE` to both sides in the feature in which the
     component is widest compared with the mixture, and in all other features by regression on this one. The likelihood
     hardly falls, and EM moves the halves apart if that increases the likelihood.
     """

@@ -112,7 +112,7 @@ def _partition_responsibilities(block: Block, partition: Partition, engine: Engi
     block = replace(block, log_prior=None, prior_indices=None)
     if partition.responsibilities is not None:
         return partition.responsibilities(block)
-    assert partition.parameters is not None, "a partition by given labels is matched already"
+    assert partition.parameters is not None, "a partition from labels is already matched"
     labels = engine.labels(block, partition.parameters)
     return np.asarray(labels[:, None] == np.arange(len(partition.parameters.means)), dtype=np.float64)
 

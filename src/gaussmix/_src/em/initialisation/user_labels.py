@@ -74,7 +74,7 @@ class UserLabels:
             for row, group in zip(is_allowed, self.allowed_components, strict=True):
                 row[list(group)] = 1.0
             return log(is_allowed), self.label_indices
-        assert self.plausibilities is not None, "labels or a table"
+        assert self.plausibilities is not None, "either labels or a table is given"
         prior = np.empty((len(self.plausibilities), n_components + has_noise))
         table = self.plausibilities.astype(np.float64)
         prior[:, : table.shape[1]] = table / table.max(axis=1, keepdims=True)

@@ -164,7 +164,7 @@ class ConjugatePrior:
                 return np.asarray(self.scale * precisions.mean(axis=1))
             return (self.scale * precisions).sum(axis=1)
         whitening = covariances.whitening
-        assert isinstance(whitening, TriangularWhitening), "as covariances that are matrices have"
+        assert isinstance(whitening, TriangularWhitening), "covariance matrices have triangular factors"
         return whitening.total_squares(self._scale_roots)
 
     @cached_property

@@ -132,7 +132,7 @@ class OverallMoments:
         spec = MomentSpec(Second.FULL if is_matrix else Second.DIAGONAL)
         sums, means = InitialMoments(source, engine, 1, Partition()).sum_about_means(spec)
         about = sums.about(means)
-        assert about.second is not None, "it was asked for"
+        assert about.second is not None, "`spec` requests second moments"
         weight = sums.row_weight * weight_unit
         covariance = is_varied * about.second[0] / sums.row_weight
         return cls(means[0], covariance * _bessel_correction(weight, source), weight)

@@ -62,7 +62,7 @@ def best_run(runs: Iterable[Iterable[EMState]], finished_traces: list[Trace] | N
             if finished_traces is not None:
                 finished_traces.append(end.trace)
     if best is None:
-        assert failure is not None, "at least one start"
+        assert failure is not None, "there is at least one start"
         raise failure
     return best
 

@@ -175,7 +175,7 @@ class TrimmedSource(Source):
             rule = find_trimming_rule(self._source, task, left_out, between)
         if rule is None:
             task, rule = log_density, find_trimming_rule(self._source, log_density, left_out)
-        assert rule is not None, "some row has weight"
+        assert rule is not None, "at least one row has positive weight"
         self._last_pass = _TrimmingPass(task, rule)
         return self._last_pass
 

@@ -24,7 +24,7 @@ MAX_DENSITIES = 2**22  # number of densities that are computed at a time, 32 MB
 
 @dataclass(frozen=True, eq=False)
 class GapTask:
-    """Task that sums, over sampled rows, log density of all components minus log density of the candidates.
+    """Task that sums, over sampled rows, the log density of all components minus the log density of the candidates.
 
     Parameters
     ----------

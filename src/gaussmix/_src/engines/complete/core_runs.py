@@ -80,7 +80,7 @@ class CoreRuns:
     ) -> RunHistory:
         log_volume = settings.log_background_volume
         total = context.total_spread if log_volume == np.inf else None  # a background takes a part of the scatter
-        assert settings.ridge is not None, "only the beginning of a fit looks for one"
+        assert settings.ridge is not None, "the ridge is automatic only at the start of a fit"
         weights, means, covariances = (np.array(each, order="C") for each in start)
         n_steps = min(settings.max_steps, calls.MAX_STEPS_OF_CALL)
         centre, scatter = (None, None) if total is None else (total.mean, total.scatter)

@@ -37,7 +37,7 @@ MAX_LABELLED_COMPONENTS = 2**16  # largest number of components that labels of t
 ORDERED_PAIR_COST = 2.5
 ORDERED_ROW_COST = 1060.0
 MAX_ORDERED_WORK_RATIO = 0.8
-MIN_ROWS_PER_FEATURE = 8  # with fewer, measuring how components move costs more than bounds save
+MIN_ROWS_PER_FEATURE = 8  # with fewer rows, measuring how components move costs more than bounds save
 # An old order is kept unless a fresh order has fewer mixed groups, by more than this fraction of all groups.
 MAX_MIXED_FRACTION = 0.1
 

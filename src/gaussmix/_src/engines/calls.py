@@ -103,7 +103,7 @@ class RowGroups(NamedTuple):
     Parameters
     ----------
     rows : (n_rows, n_features), of all groups, data units.
-    row_weight : (n_rows,), each 0 or between 0 and 1; None if all weights are 1.
+    row_weight : (n_rows,), each at least 0 and below 1; None if all weights are 1.
     first_row, n_rows : (n_groups,), int64, index of the first row of each group, and number of its rows.
     total_weight : (n_groups,), sum of the row weights of each group.
     weight_unit : (n_groups,), power of 2 by which the weights of each group were divided.
@@ -230,7 +230,7 @@ class SearchSettings(NamedTuple):
 
 
 class FitSettings(NamedTuple):
-    """Settings for fitting a mixture to one table or to many, with everything that a default fit does.
+    """Settings of a default fit to one table, or of fits to many tables.
 
     Parameters
     ----------

@@ -102,7 +102,7 @@ class BirthProposals:
         return replace(posterior, counts=mass, means=means, covariances=covariances), parents
 
     def _halve(self, posterior: VariationalPosterior, indices: Indices) -> tuple[Array, Array, Array] | None:
-        """Return weights (2,), means (2, n_features) and covariances (2, …) of two halves; None if none are better.
+        """Return weights (2,), means (2, n_features) and covariances (2, …) of two halves; None if they are not better.
 
         Halves are found from every other row, along the longest axes. They are not better if they lower the density of
         the remaining rows. In this case a narrow half within a wide half is tried, because tails may be long. If there

@@ -80,7 +80,7 @@ PriorFactory = Callable[[OverallMoments], tuple[GaussWishartPrior, Array | None]
 
 @dataclass(frozen=True, eq=False)
 class BayesianTerms(PriorTerms):
-    """Terms of a Bayesian fit.
+    """Prior terms of a Bayesian fit.
 
     Parameters
     ----------

@@ -47,7 +47,7 @@ class ObservedInformation:
     matrix : (p, p), the observed information.
     score_outer_product : (p, p), Σ s score scoreᵀ / Σ s if weights are frequencies, so that s equal rows are one row of
         weight s, or Σ s² score scoreᵀ / Σ s if each weight belongs to one row. With this matrix as M, the covariance of
-        θ is I⁻¹ M I⁻¹ / Σ s: White (1982), Econometrica 50, theorem 3.2. (0, 0) if not requested.
+        θ is I⁻¹ M I⁻¹ / Σ s: White (1982), Econometrica 50, theorem 3.2. (0, 0) if it was not requested.
     full_gradient : (n_all,), gradient by all values that the rows of the Jacobian belong to, whether free or not.
     """
 

@@ -1,4 +1,4 @@
-"""Outliers that are so remote that any component with a part of them gets mean and covariance from them alone.
+"""Outliers, which are so remote that they alone determine mean and covariance of any component with a part of them.
 
 A random start divides every row among all components. A single row a million standard deviations away would then give
 each component such a large covariance that it no longer distinguishes the other rows. Outliers therefore get components

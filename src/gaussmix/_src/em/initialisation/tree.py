@@ -22,12 +22,12 @@ MAX_PASSES = 10
 
 
 def tree(sample: DistinctRows, engine: Engine[Any], n_components: int, rng: np.random.Generator) -> Partition:
-    """Assign each row to the nearest centre of k-means from the means of the cells of a tree.
+    """Assign each row to the nearest centre of k-means, which starts from the means of the cells of a tree.
 
     A cell is cut at its mean along its feature of largest variance, as in Su & Dy (2007), "In search of deterministic
     methods for initializing K-means and Gaussian mixture clustering", Intelligent Data Analysis 11, section 3. Su & Dy
     cut the cell with the largest sum of squares. Cutting the cell with the most rows leads to higher likelihoods,
-    because the gain of a cut grows with the rows of the cell and not with its width. Nothing is drawn.
+    because the gain of a cut grows with the rows of the cell and not with its width. No random numbers are drawn.
     """
     # Components of outliers need the responsibilities of all components, which would fill the memory.
     start = _nearest_cell if engine.is_truncated else separate_outliers(_nearest_cell)

@@ -116,8 +116,8 @@ def anchor_cancellation(anchor: Array, model: Model) -> float:
     """Bound the ratio of second moments about the anchor to second moments about the means.
 
     Moving the moments subtracts N_k δ_k δ_kᵀ with δ_k = mean − anchor. Because the remainder is N_k I in whitened
-    coordinates, the ratio of a component is ‖W_k δ_k‖². For pooled moments it is the largest eigenvalue of Σ_k π_k W
-    δ_k δ_kᵀ Wᵀ, which is at most the largest row sum of the Gram matrix.
+    coordinates, the ratio of a component is ‖W_k δ_k‖². For pooled moments the ratio is the largest eigenvalue of
+    Σ_k π_k W δ_k δ_kᵀ Wᵀ, which is at most the largest row sum of the Gram matrix.
     """
     offsets = model.means - anchor
     if not offsets.any():

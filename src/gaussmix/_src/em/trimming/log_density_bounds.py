@@ -22,8 +22,8 @@ def bound_log_densities(before: Parameters, after: Parameters) -> Callable[[Arra
 
     A component at distance r = ‖W (x − μ)‖ before the step has at most distance a r + b after it, with a = ‖W' W⁻¹‖ and
     b = ‖W' (μ − μ')‖. Hence log p(x, k) falls by at most D(r), which increases with r. Choose R with R² / 2 = largest
-    log scale − log p(x) + log K − log `MAX_UNBOUNDED_FRACTION`. Components with r > R have at most that fraction of
-    p(x). The others fall by at most D(R), and so does p(x).
+    log scale − log p(x) + log K − log `MAX_UNBOUNDED_FRACTION`. Components with r > R have at most this fraction of
+    p(x). All other log p(x, k) fall by at most D(R), and so does log p(x).
     """
     shape = before.whitening.factor_shape
     if len(before.means) != len(after.means) or shape is not after.whitening.factor_shape:

@@ -22,7 +22,7 @@ from gaussmix._src.numerics.threads import allowed
 
 MAX_CALL_SECONDS = 0.05  # the core begins no step after this time, so that callers can report and stop
 NO_TIME_LIMIT = 1e9  # seconds
-MIN_ORDERED_WORK = 16 * MIN_LONG_WORK  # multiply-adds
+MIN_ORDERED_WORK = 16 * MIN_LONG_WORK  # multiply-adds of a pass
 # If covariances have more values than this, the time of the loop in Python is negligible compared with M-steps.
 MAX_COVARIANCE_VALUES = 2**18
 

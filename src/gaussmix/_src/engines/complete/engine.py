@@ -250,7 +250,7 @@ class CompleteEngine(CoreRuns):
 
     def _evaluate(self, block: Block, parameters: Parameters, output: int) -> NDArray[Any]:
         prior = block.row_log_prior(len(parameters.means))
-        if prior is not None:  # rare with a log prior, so that speed does not matter
+        if prior is not None:  # a rare case, in which speed does not matter
             unknown = replace(block, log_prior=None, prior_indices=None)
             joint = self._evaluate(unknown, parameters, COMPONENTS) + prior
             return joint if output == COMPONENTS else _JOINT_FUNCTIONS[output](joint, block, parameters)

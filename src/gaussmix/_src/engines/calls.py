@@ -287,7 +287,7 @@ class GroupFits(NamedTuple):
     search: Array | None = None
 
     def expand_to_groups(self, indices: Indices, n_groups: int) -> GroupFits:
-        """Return fits of `n_groups` groups: these fits at `indices`, and for Python to fit all others."""
+        """Return fits of `n_groups` groups, with these fits at `indices`; Python must fit all other groups."""
         if len(indices) == n_groups:
             return self
         n_all: list[Any] = [np.zeros((n_groups, *some.shape[1:]), some.dtype) for some in self[:6]]

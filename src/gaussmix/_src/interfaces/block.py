@@ -24,7 +24,7 @@ class Block:
         is a missing value.
     row_weight : (n_rows,) non-negative frequency weights; None if all weights are 1.
     assignment : responsibilities (n_rows, n_components) or labels (n_rows,) int32. Engines read `assignment` only under
-        `AssignmentRule.ASSIGNMENT`. Labels may be the same array as the `prior_indices` of a fit.
+        `AssignmentRule.ASSIGNMENT`. A fit may use labels in `assignment` as its `prior_indices`.
     log_prior : (n_priors, n_components), log prior probabilities of the components, added to log p(x, k), nats. In each
         row the largest entry is 0, and −inf excludes a component. If there is a background, its column comes last. None
         without prior information.

@@ -143,7 +143,7 @@ def distinct_rows(source: Source, n_rows: int = LEAF_ROWS) -> DistinctRows:
 
 
 def robust_variances(rows: Array, weight: Array, trim_fraction: float | None = None) -> Array:
-    """Return weighted variances of the observed values of columns, (n_features,), without `trim_fraction` at each end.
+    """Return weighted variances of the observed values of columns, (n_features,), after trimming at each end.
 
     The variances of equal values are exactly 0, because they are taken about a row. With a `trim_fraction`, one more
     row is dropped at each end. If nothing is left, the variances are 0, too.

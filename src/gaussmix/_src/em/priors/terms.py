@@ -180,7 +180,7 @@ def _make_conjugate_prior(
 
 
 def _default_scale(family: Family, n_components: int, moments: OverallMoments) -> Array:
-    """Return var(X) / K^(2/d), replaced by the mean of its diagonal for spherical structures."""
+    """Return var(X) / K^(2/d), or the mean of its diagonal for diagonal and spherical structures."""
     second, n_features = family.kind.second, len(moments.mean)
     fraction = n_components ** (-2.0 / n_features)
     if second is Second.FULL:
